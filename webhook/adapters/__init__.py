@@ -1,0 +1,1 @@
+"""Everything that touches the outside. Each module implements one port or one protocol."""

@@ -1,0 +1,293 @@
+"""
+The book of usage: what objects that exist cost (`used`) and what is held for those in flight (`reserved`).
+
+A plain data structure: no I/O, no clock, no locks; one thread keeps it. A change costs the same however many objects
+there are, and a decision reads sums. When a reservation may be dropped unseen is told by `reconcile`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
+
+from webhook.quota import resources
+from webhook.quota.charge import Reservation, Slot
+from webhook.quota.errors import WebhookError
+from webhook.quota.resources import Amount, Amounts
+from webhook.quota.subject import Payer, Subject
+
+Bind = Callable[[Payer, str], tuple[Subject, ...]]
+"""Tells on whose accounts an object of a payer in a namespace is booked."""
+
+T = TypeVar("T")
+
+_MAX_SHARED = 65536
+"""Distinct amounts and payers kept once; beyond that the table starts anew, which costs memory and nothing else."""
+
+
+class StaleListError(WebhookError):
+    """A list from the API is older than what the watch has shown already: it must not move the book back."""
+
+
+class Row(NamedTuple):
+    """An object as last seen."""
+
+    uid: str
+    version: int
+    payer: Payer
+    amounts: Amounts
+
+
+class Book:
+    """What every subject uses, kept up to date by sightings of objects and by reservations."""
+
+    def __init__(self, bind: Bind) -> None:
+        """Start empty. *bind* must give the same answer for the same question until `rebind`."""
+        self._bind = bind
+        self._bound: dict[tuple[Payer, str], tuple[Subject, ...]] = {}
+        self._rows: dict[str, dict[str, Row]] = defaultdict(dict)
+        self._claims: dict[Slot, dict[tuple[str, int], Reservation]] = {}
+        self._used: dict[Subject, dict[str, Amount]] = {}
+        self._reserved: dict[Subject, dict[str, Amount]] = {}
+        self._listed: dict[str, set[str]] = {}
+        self._position: dict[str, int] = defaultdict(int)
+        self._payers: dict[Payer, Payer] = {}
+        self._amounts: dict[Amounts, Amounts] = {}
+
+    # What a decision reads.
+
+    def used(self, subject: Subject, name: str) -> Amount:
+        """Give what existing objects of *subject* cost of resource *name*."""
+        return self._used.get(subject, {}).get(name, 0)
+
+    def reserved(self, subject: Subject, name: str) -> Amount:
+        """Give what is held for *subject* beyond `used`."""
+        return self._reserved.get(subject, {}).get(name, 0)
+
+    def held(self, slot: Slot, subject: Subject, name: str) -> Amount:
+        """Give how much of `used + reserved` is due to *slot*: the largest claim on that name."""
+        claims = [
+            dict(amounts).get(name, 0)
+            for payer, amounts in self._claimants(slot)
+            if subject in self._subjects(payer, slot.namespace)
+        ]
+        return max(claims, default=0)
+
+    def position(self, resource: str) -> int:
+        """Give the highest resource version up to which changes of *resource* are known."""
+        return self._position[resource]
+
+    def row(self, slot: Slot) -> Row | None:
+        """Give the object that was last seen under that name."""
+        return self._rows[slot.resource].get(_key(slot))
+
+    def rows(self, resource: str) -> int:
+        """Give how many objects of *resource* are known."""
+        return len(self._rows[resource])
+
+    def reservations(self) -> Iterator[Reservation]:
+        """Give everything that is in flight."""
+        for claims in self._claims.values():
+            yield from claims.values()
+
+    def totals(self, subject: Subject) -> dict[str, Amount]:
+        """Give all that existing objects of *subject* cost, by resource name."""
+        return dict(self._used.get(subject, {}))
+
+    # Reservations.
+
+    def reserve(self, reservation: Reservation) -> None:
+        """Hold *reservation*; of two with the same uid and base the larger amounts stay."""
+        slot = reservation.slot
+        self._book_claims(slot, -1)
+        claims = self._claims.setdefault(slot, {})
+        known = claims.get((reservation.uid, reservation.base))
+        if known is not None and known.payer == reservation.payer:
+            most = resources.most_amounts((known.amounts, reservation.amounts))
+            reservation = Reservation(slot, known.uid, known.base, known.payer, tuple(sorted(most.items())))
+        claims[reservation.uid, reservation.base] = reservation
+        self._book_claims(slot, 1)
+
+    def drop(self, reservation: Reservation) -> None:
+        """Let go of *reservation*, if it is still held. Safe only once it can no longer be persisted unseen."""
+        slot = reservation.slot
+        if (reservation.uid, reservation.base) in self._claims.get(slot, {}):
+            self._book_claims(slot, -1)
+            self._remove_claims(slot, [(reservation.uid, reservation.base)])
+            self._book_claims(slot, 1)
+
+    # Sightings.
+
+    def observe(self, slot: Slot, row: Row) -> tuple[Reservation, ...]:
+        """
+        Take in that *row* exists under the name *slot*; give the reservations that this settles.
+
+        Old news (a version not above what is known) changes nothing, however often and in whatever order it comes.
+        """
+        key = _key(slot)
+        listed = self._listed.get(slot.resource)
+        if listed is not None:
+            listed.add(key)
+        elif row.version <= self._position[slot.resource]:
+            return ()
+        rows = self._rows[slot.resource]
+        known = rows.get(key)
+        if known is not None and row.version <= known.version:
+            return ()
+        row = Row(row.uid, row.version, _once(self._payers, row.payer), _once(self._amounts, row.amounts))
+        return self._replace(slot, known, row)
+
+    def forget(self, slot: Slot, uid: str, version: int) -> tuple[Reservation, ...]:
+        """Take in that the object *uid* was gone at *version*; give the reservations that this settles."""
+        if version <= self._position[slot.resource] and slot.resource not in self._listed:
+            return ()
+        known = self.row(slot)
+        if known is not None and known.uid == uid:
+            return self._replace(slot, known, None, gone_at=version)
+        return self._settle(slot, uid, version)
+
+    def reached(self, resource: str, version: int) -> None:
+        """Take in that all changes of *resource* up to *version* have been told."""
+        self._position[resource] = max(version, self._position[resource])
+
+    def list_started(self, resource: str) -> None:
+        """Begin to compare with a full list: what is not observed until `list_finished` is gone."""
+        self._listed[resource] = set()
+
+    def list_finished(self, resource: str, version: int) -> tuple[Reservation, ...]:
+        """
+        Remove what the list did not show; give the reservations that this settles.
+
+        Raises: StaleListError if the list is older than what is known; nothing is removed then.
+        """
+        listed = self._listed.pop(resource)
+        if version < self._position[resource]:
+            raise StaleListError(f"the list of {resource} is of version {version}, {self._position[resource]} was seen")
+        rows = self._rows[resource]
+        settled: list[Reservation] = []
+        for key in [key for key in rows if key not in listed]:
+            known = rows[key]
+            if known.version <= version:
+                settled += self._replace(Slot(resource, *key.split("/", 1)), known, None, gone_at=version)
+        self.reached(resource, version)
+        return tuple(settled)
+
+    def rebind(self, bind: Bind) -> None:
+        """Use another *bind* from now on. Sums are worked out anew only if somebody's accounts changed."""
+        self._bind = bind
+        if any(bind(*question) != answer for question, answer in self._bound.items()):
+            self._recount()
+
+    # Keeping the sums.
+
+    def _replace(self, slot: Slot, known: Row | None, row: Row | None, *, gone_at: int = 0) -> tuple[Reservation, ...]:
+        has_claims = slot in self._claims
+        if has_claims:
+            self._book_claims(slot, -1)
+        rows = self._rows[slot.resource]
+        if known is not None:
+            self._book_row(slot, known, -1)
+            del rows[_key(slot)]
+        settled: tuple[Reservation, ...] = ()
+        if row is not None:
+            rows[_key(slot)] = row
+            self._book_row(slot, row, 1)
+        if has_claims:
+            uid, version = (row.uid, row.version) if row is not None else (known.uid if known else "", gone_at)
+            settled = self._settled_by(slot, uid, version)
+            self._remove_claims(slot, [(each.uid, each.base) for each in settled])
+            self._book_claims(slot, 1)
+        return settled
+
+    def _settle(self, slot: Slot, uid: str, version: int) -> tuple[Reservation, ...]:
+        settled = self._settled_by(slot, uid, version)
+        for reservation in settled:
+            self.drop(reservation)
+        return settled
+
+    def _settled_by(self, slot: Slot, uid: str, version: int) -> tuple[Reservation, ...]:
+        return tuple(
+            claim for claim in self._claims.get(slot, {}).values() if claim.uid == uid and claim.base < version
+        )
+
+    def _remove_claims(self, slot: Slot, keys: list[tuple[str, int]]) -> None:
+        claims = self._claims[slot]
+        for key in keys:
+            del claims[key]
+        if not claims:
+            del self._claims[slot]
+
+    def _book_row(self, slot: Slot, row: Row, sign: int) -> None:
+        for subject in self._subjects(row.payer, slot.namespace):
+            _book(self._used, subject, row.amounts, sign)
+
+    def _book_claims(self, slot: Slot, sign: int) -> None:
+        """Book what the claims on *slot* hold beyond the object that exists there."""
+        claims = self._claims.get(slot)
+        if not claims:
+            return
+        row = self.row(slot)
+        if row is None and len(claims) == 1:  # nearly always: one create in flight
+            (claim,) = claims.values()
+            for subject in self._subjects(claim.payer, slot.namespace):
+                _book(self._reserved, subject, claim.amounts, sign)
+            return
+        by_subject: dict[Subject, list[Amounts]] = defaultdict(list)
+        for claim in claims.values():
+            for subject in self._subjects(claim.payer, slot.namespace):
+                by_subject[subject].append(claim.amounts)
+        of_row = self._subjects(row.payer, slot.namespace) if row is not None else ()
+        for subject, several in by_subject.items():
+            seen = dict(row.amounts) if row is not None and subject in of_row else {}
+            beyond = ((name, amount - seen.get(name, 0)) for name, amount in resources.most_amounts(several).items())
+            _book(self._reserved, subject, tuple(each for each in beyond if each[1] > 0), sign)
+
+    def _claimants(self, slot: Slot) -> Iterator[tuple[Payer, Amounts]]:
+        row = self.row(slot)
+        if row is not None:
+            yield row.payer, row.amounts
+        for claim in self._claims.get(slot, {}).values():
+            yield claim.payer, claim.amounts
+
+    def _subjects(self, payer: Payer, namespace: str) -> tuple[Subject, ...]:
+        bound = self._bound.get((payer, namespace))
+        if bound is None:
+            bound = self._bound[payer, namespace] = self._bind(payer, namespace)
+        return bound
+
+    def _recount(self) -> None:
+        self._bound.clear()
+        self._used.clear()
+        self._reserved.clear()
+        for resource, rows in self._rows.items():
+            for key, row in rows.items():
+                self._book_row(Slot(resource, *key.split("/", 1)), row, 1)
+        for slot in self._claims:
+            self._book_claims(slot, 1)
+
+
+def _book(sums: dict[Subject, dict[str, Amount]], subject: Subject, amounts: Amounts, sign: int) -> None:
+    """Add *amounts* to a subject's sums; what comes to zero leaves no trace, so that the past costs no memory."""
+    of_subject = sums.get(subject)
+    if of_subject is None:
+        of_subject = sums[subject] = {}
+    for name, amount in amounts:
+        total = of_subject.get(name, 0) + sign * amount
+        if total:
+            of_subject[name] = total
+        else:
+            of_subject.pop(name, None)
+    if not of_subject:
+        del sums[subject]
+
+
+def _once(known: dict[T, T], value: T) -> T:
+    """Give the equal value that is kept already: a hundred thousand pods share a few dozen amounts."""
+    if len(known) > _MAX_SHARED:
+        known.clear()
+    return known.setdefault(value, value)
+
+
+def _key(slot: Slot) -> str:
+    return f"{slot.namespace}/{slot.name}"

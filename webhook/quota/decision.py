@@ -1,0 +1,106 @@
+"""
+The decision: does a charge fit under every limit that binds it? One pure function and its outcomes.
+
+The words in which a refusal is told lie in `denial`. Reading, deciding and reserving as one step is the ledger's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from webhook.quota.book import Book
+from webhook.quota.charge import Charge, Reservation
+from webhook.quota.limits import Limit, LimitsInForce, PodCap
+from webhook.quota.policy import Mode
+from webhook.quota.resources import Amount
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """
+    One limit that a request does not fit under.
+
+    `requested` is what the request adds; `fits` is the most this object could ask for instead, 0 if nothing.
+    For a cap on one pod `used` and `reserved` are 0.
+    """
+
+    rule: Limit | PodCap
+    requested: Amount
+    used: Amount
+    reserved: Amount
+    fits: Amount
+
+    @property
+    def free(self) -> Amount:
+        """What is left under the limit, 0 when it is exceeded already."""
+        return max(self.rule.hard - self.used - self.reserved, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """
+    The charge fits. `reservation` has to be held from now on; None where nothing grows.
+
+    `tolerated` are limits that are exceeded but only warn or audit.
+    """
+
+    reservation: Reservation | None
+    tolerated: tuple[Excess, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The charge does not fit. `excesses` are all limits that fail, in the order of the policy."""
+
+    excesses: tuple[Excess, ...]
+
+
+Decision = Allowed | Denied
+
+
+def decide(charge: Charge, in_force: LimitsInForce, book: Book) -> Decision:
+    """
+    Give the verdict on *charge* against every limit *in_force* and what *book* says is allocated.
+
+    Only amounts that grow are compared: shrinking and unrelated changes pass, also over the limit. What the object's
+    own name holds already is counted once, so that a repeated call never charges twice.
+    """
+    if not charge.grows:
+        return Allowed(None)
+    excesses = (*_over_caps(charge, in_force), *_over_limits(charge, in_force, book))
+    if any(excess.rule.mode is Mode.ENFORCE for excess in excesses):
+        return Denied(tuple(excess for excess in excesses if excess.rule.mode is Mode.ENFORCE))
+    return Allowed(charge.reservation(), excesses)
+
+
+def _over_caps(charge: Charge, in_force: LimitsInForce) -> list[Excess]:
+    if not in_force.pod_caps:
+        return []
+    asked = dict(charge.amounts)
+    before = dict(charge.prior.amounts) if charge.prior else {}
+    return [
+        Excess(cap, asked[cap.resource], 0, 0, cap.hard)
+        for cap in in_force.pod_caps
+        if asked.get(cap.resource, 0) > max(cap.hard, before.get(cap.resource, 0))
+    ]
+
+
+def _over_limits(charge: Charge, in_force: LimitsInForce, book: Book) -> list[Excess]:
+    asked = dict(charge.amounts)
+    over = []
+    for limit in in_force.limits:
+        amount = asked.get(limit.resource)
+        if amount is None:
+            continue
+        before = charge.before(limit.resource, limit.subject)
+        if amount <= before:
+            continue
+        used = book.used(limit.subject, limit.resource)
+        reserved = book.reserved(limit.subject, limit.resource)
+        if used + reserved + amount <= limit.hard:
+            continue
+        held = book.held(charge.slot, limit.subject, limit.resource)
+        room = limit.hard - (used + reserved - held)
+        if max(held, amount) > room:
+            over.append(Excess(limit, amount - before, used, reserved, max(room, 0)))
+    return over

@@ -1,0 +1,81 @@
+"""
+How a refusal is told: in ResourceQuota's words first, then what people need to go on. Text only, no verdicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from webhook.quota.decision import Excess
+from webhook.quota.limits import Limit
+from webhook.quota.resources import Amount, show, show_list
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One limit that failed, for programs: `status.details.causes` of the answer."""
+
+    reason: str
+    message: str
+    field: str
+
+
+def sentence(excesses: Sequence[Excess], *, owner: str, found_by: str) -> str:
+    """
+    Give the whole refusal in one line: every limit that fails, what would fit, who pays and why.
+
+    Tools know the first clause from ResourceQuota: `exceeded quota: NAME, requested: ..., used: ..., limited: ...`.
+    """
+    clauses = [_clause(entry, listed) for entry, listed in _by_entry(excesses)]
+    return f"{'; '.join(clauses)}; would fit: {would_fit(excesses)}; charged to {owner} ({found_by})"
+
+
+def warning(excess: Excess) -> str:
+    """Give a limit that is exceeded but tolerated, short enough for a Warning header (120 characters are advised)."""
+    name = excess.rule.resource
+    return (
+        f"over quota {excess.rule.entry}: {name} requested {show(name, excess.requested)}, "
+        f"free {show(name, excess.free)} of {show(name, excess.rule.hard)}"
+    )
+
+
+def causes(excesses: Iterable[Excess]) -> tuple[Cause, ...]:
+    """Give each failed limit for programs."""
+    return tuple(
+        Cause("QuotaExceeded", _clause(excess.rule.entry, [excess]), excess.rule.resource) for excess in excesses
+    )
+
+
+def would_fit(excesses: Iterable[Excess]) -> str:
+    """Give the most that the object could ask for of each resource that fails, or say that nothing fits."""
+    fits: dict[str, Amount] = {}
+    for excess in excesses:
+        name = excess.rule.resource
+        fits[name] = min(fits.get(name, excess.fits), excess.fits)
+    full = sorted(name for name, amount in fits.items() if amount == 0)
+    if "pods" in full or "count/pods" in full:
+        return "nothing until a pod ends"
+    return show_list(sorted(fits.items()))
+
+
+def _by_entry(excesses: Iterable[Excess]) -> list[tuple[str, list[Excess]]]:
+    listed: dict[str, list[Excess]] = {}
+    for excess in excesses:
+        listed.setdefault(excess.rule.entry, []).append(excess)
+    return list(listed.items())
+
+
+def _clause(entry: str, excesses: list[Excess]) -> str:
+    requested = show_list((each.rule.resource, each.requested) for each in excesses)
+    limited = show_list((each.rule.resource, each.rule.hard) for each in excesses)
+    bound = excesses[0].rule
+    if not isinstance(bound, Limit):
+        return f"exceeded quota: {entry}, requested: {requested}, limited: {limited} for one pod"
+    used = show_list((each.rule.resource, each.used) for each in excesses)
+    reserved = show_list((each.rule.resource, each.reserved) for each in excesses)
+    free = show_list((each.rule.resource, each.free) for each in excesses)
+    return (
+        f"exceeded quota: {entry}, requested: {requested}, used: {used}, limited: {limited}, "
+        f"reserved: {reserved}, free: {free} for {bound.subject}"
+    )

@@ -1,0 +1,133 @@
+"""
+What can be counted: resource names, lists of quantities, and exact amounts.
+
+Names are those of Kubernetes' ResourceQuota, plus our own `gpu`. What an object costs: see `pod`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import TypeAlias
+
+from webhook.quota import quantity
+from webhook.quota.quantity import Format, Quantity
+
+ResourceList: TypeAlias = Mapping[str, Quantity]
+"""Quantities by resource name. A resource nobody asks for is absent, not zero."""
+
+Amount: TypeAlias = int | Fraction
+"""Billionths of the resource's unit. A Fraction only where `gpu` is made of slices: a seventh has no end."""
+
+Amounts: TypeAlias = tuple[tuple[str, Amount], ...]
+"""Amounts above zero by resource name, sorted by name: hashable, so that equal ones are kept once."""
+
+GPU = "gpu"
+"""Our logical resource: whole devices count one each, slices their share."""
+
+_WHOLE_GPUS = frozenset({"nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe"})
+_MIG_SLICE = re.compile(r"requests\.nvidia\.com/mig-([1-7])g\.", re.ASCII)
+_MIG_SLICES_PER_GPU = 7
+
+SHORT_NAMES: Mapping[str, str] = {
+    "cpu": "requests.cpu",
+    "memory": "requests.memory",
+    "storage": "requests.storage",
+    "ephemeral-storage": "requests.ephemeral-storage",
+}
+"""What a policy may write for short; `pods`, `gpu` and `sessions` are short already."""
+
+_PLAIN_NAMES = frozenset(
+    {"pods", "sessions", GPU, "persistentvolumeclaims", "limits.cpu", "limits.memory", "limits.ephemeral-storage"}
+    | set(SHORT_NAMES.values())
+)
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_DOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_PATTERNS = tuple(
+    re.compile(pattern, re.ASCII)
+    for pattern in (
+        rf"requests\.{_DOMAIN}/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?",  # extended resources
+        r"requests\.hugepages-[0-9]+[KMGTPE]i",
+        rf"count/{_LABEL}(\.{_DOMAIN})?",
+        rf"{_DOMAIN}\.storageclass\.storage\.k8s\.io/(requests\.storage|persistentvolumeclaims)",
+        rf"{_DOMAIN}\.deviceclass\.resource\.k8s\.io/devices",
+    )
+)
+_BINARY = ("memory", "storage", "requests.hugepages-")
+
+
+def canonical_name(written: str) -> str | None:
+    """Give Kubernetes' own name for what a policy wrote (`cpu` is `requests.cpu`), or None if nothing has that name."""
+    name = SHORT_NAMES.get(written, written)
+    if name in _PLAIN_NAMES:
+        return name
+    for candidate in (name, f"requests.{name}"):  # nvidia.com/gpu and hugepages-2Mi may be written bare
+        if any(pattern.fullmatch(candidate) for pattern in _PATTERNS):
+            return candidate
+    return None
+
+
+def known_names() -> tuple[str, ...]:
+    """Give the names without parameters, for suggestions to people who misspell one."""
+    return tuple(sorted(_PLAIN_NAMES | SHORT_NAMES.keys()))
+
+
+def add(left: ResourceList, right: ResourceList) -> dict[str, Quantity]:
+    """Give the sum per name, as a new list; the left side's format wins, as in `quota.Add` of the API server."""
+    total = dict(left)
+    for name, amount in right.items():
+        total[name] = total[name] + amount if name in total else amount
+    return total
+
+
+def larger(left: ResourceList, right: ResourceList) -> dict[str, Quantity]:
+    """Give the larger quantity per name, as a new list; the left one where they are equal."""
+    most = dict(left)
+    for name, amount in right.items():
+        if name not in most or amount.nanos > most[name].nanos:
+            most[name] = amount
+    return most
+
+
+def amounts(charged: ResourceList) -> Amounts:
+    """Give what is booked for *charged*: exact numbers without zeros, with the logical resources worked out."""
+    booked: dict[str, Amount] = {name: amount.nanos for name, amount in charged.items() if amount.nanos}
+    gpus = _gpus(booked)
+    if gpus:
+        booked[GPU] = gpus
+    return tuple(sorted(booked.items()))
+
+
+def most_amounts(several: Iterable[Amounts]) -> dict[str, Amount]:
+    """Give the largest amount per name."""
+    most: dict[str, Amount] = {}
+    for booked in several:
+        for name, amount in booked:
+            if amount > most.get(name, 0):
+                most[name] = amount
+    return most
+
+
+def show(name: str, amount: Amount) -> str:
+    """Print *amount* of resource *name* for people: `1500m`, `8Gi`. A fraction is rounded up to a billionth."""
+    whole = amount if isinstance(amount, int) else -((-amount.numerator) // amount.denominator)
+    form = Format.BINARY_SI if any(word in name for word in _BINARY) else Format.DECIMAL_SI
+    return quantity.canonical(whole, form)
+
+
+def show_list(listed: Iterable[tuple[str, Amount]]) -> str:
+    """Print amounts in ResourceQuota's way: `limits.cpu=2,requests.cpu=1`."""
+    return ",".join(f"{name}={show(name, amount)}" for name, amount in listed)
+
+
+def _gpus(booked: Mapping[str, Amount]) -> Amount:
+    total: Amount = 0
+    for name, amount in booked.items():
+        if not name.startswith("requests."):
+            continue
+        if name.removeprefix("requests.") in _WHOLE_GPUS:
+            total += amount
+        elif slices := _MIG_SLICE.match(name):
+            total += amount * Fraction(int(slices[1]), _MIG_SLICES_PER_GPU)
+    return int(total) if isinstance(total, Fraction) and total.denominator == 1 else total
