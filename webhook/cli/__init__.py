@@ -1,0 +1,45 @@
+"""
+The command line: parsing and printing only. Each command has a module of its own.
+
+Exit codes: 0 fine, 1 the answer is no (an invalid policy), 2 wrong use or unreadable input.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from webhook import __version__
+from webhook.quota.errors import WebhookError
+
+_COMMANDS = {"charge": "charge", "local": "local", "policy": "policy", "serve": "serve"}
+
+
+class _LazyGroup(click.Group):
+    """Commands are imported when they are asked for: `charge` must not wait for the Kubernetes client."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"webhook.cli.{_COMMANDS[cmd_name]}").command
+        return command
+
+
+@click.command(cls=_LazyGroup, context_settings={"auto_envvar_prefix": "USERQUOTA", "max_content_width": 100})
+@click.version_option(__version__, prog_name="userquota")
+def group() -> None:
+    """Hold people, groups, tenants and namespaces of a Kubernetes cluster to their quotas."""
+
+
+def main() -> None:
+    """Run the command line. Errors that we can name are one line and exit code 2, never a traceback."""
+    try:
+        group()
+    except WebhookError as error:
+        click.echo(f"userquota: {error}", err=True)
+        sys.exit(2)

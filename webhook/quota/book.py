@@ -8,8 +8,9 @@ there are, and a decision reads sums. When a reservation may be dropped unseen i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from webhook.quota import resources
 from webhook.quota.charge import Reservation, Slot
@@ -21,6 +22,8 @@ Bind = Callable[[Payer, str], tuple[Subject, ...]]
 """Tells on whose accounts an object of a payer in a namespace is booked."""
 
 T = TypeVar("T")
+
+_ClaimKey: TypeAlias = tuple[str, int, Payer]
 
 _MAX_SHARED = 65536
 """Distinct amounts and payers kept once; beyond that the table starts anew, which costs memory and nothing else."""
@@ -47,7 +50,7 @@ class Book:
         self._bind = bind
         self._bound: dict[tuple[Payer, str], tuple[Subject, ...]] = {}
         self._rows: dict[str, dict[str, Row]] = defaultdict(dict)
-        self._claims: dict[Slot, dict[tuple[str, int], Reservation]] = {}
+        self._claims: dict[Slot, dict[_ClaimKey, Reservation]] = {}
         self._used: dict[Subject, dict[str, Amount]] = {}
         self._reserved: dict[Subject, dict[str, Amount]] = {}
         self._listed: dict[str, set[str]] = {}
@@ -98,23 +101,27 @@ class Book:
     # Reservations.
 
     def reserve(self, reservation: Reservation) -> None:
-        """Hold *reservation*; of two with the same uid and base the larger amounts stay."""
-        slot = reservation.slot
+        """
+        Hold *reservation*; of two with the same uid, base and payer the larger amounts stay.
+
+        Two payers on the same base are both held: one is being adopted while another update is under way, and either
+        may be the one that is persisted.
+        """
+        slot, key = reservation.slot, _claim_key(reservation)
         self._book_claims(slot, -1)
         claims = self._claims.setdefault(slot, {})
-        known = claims.get((reservation.uid, reservation.base))
-        if known is not None and known.payer == reservation.payer:
+        if known := claims.get(key):
             most = resources.most_amounts((known.amounts, reservation.amounts))
-            reservation = Reservation(slot, known.uid, known.base, known.payer, tuple(sorted(most.items())))
-        claims[reservation.uid, reservation.base] = reservation
+            reservation = replace(reservation, amounts=tuple(sorted(most.items())))
+        claims[key] = reservation
         self._book_claims(slot, 1)
 
     def drop(self, reservation: Reservation) -> None:
         """Let go of *reservation*, if it is still held. Safe only once it can no longer be persisted unseen."""
         slot = reservation.slot
-        if (reservation.uid, reservation.base) in self._claims.get(slot, {}):
+        if _claim_key(reservation) in self._claims.get(slot, {}):
             self._book_claims(slot, -1)
-            self._remove_claims(slot, [(reservation.uid, reservation.base)])
+            self._remove_claims(slot, [reservation])
             self._book_claims(slot, 1)
 
     # Sightings.
@@ -196,7 +203,7 @@ class Book:
         if has_claims:
             uid, version = (row.uid, row.version) if row is not None else (known.uid if known else "", gone_at)
             settled = self._settled_by(slot, uid, version)
-            self._remove_claims(slot, [(each.uid, each.base) for each in settled])
+            self._remove_claims(slot, settled)
             self._book_claims(slot, 1)
         return settled
 
@@ -211,10 +218,10 @@ class Book:
             claim for claim in self._claims.get(slot, {}).values() if claim.uid == uid and claim.base < version
         )
 
-    def _remove_claims(self, slot: Slot, keys: list[tuple[str, int]]) -> None:
+    def _remove_claims(self, slot: Slot, reservations: Iterable[Reservation]) -> None:
         claims = self._claims[slot]
-        for key in keys:
-            del claims[key]
+        for reservation in reservations:
+            del claims[_claim_key(reservation)]
         if not claims:
             del self._claims[slot]
 
@@ -287,6 +294,10 @@ def _once(known: dict[T, T], value: T) -> T:
     if len(known) > _MAX_SHARED:
         known.clear()
     return known.setdefault(value, value)
+
+
+def _claim_key(reservation: Reservation) -> _ClaimKey:
+    return reservation.uid, reservation.base, reservation.payer
 
 
 def _key(slot: Slot) -> str:

@@ -7,26 +7,30 @@ Kubernetes 1.37.2. What the API server fills into a manifest first lies in `pod_
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, reduce
+from typing import TypeVar
 
 import msgspec
 
 from webhook.quota import quantity, resources
-from webhook.quota.podspec import Container, ContainerStatus, Pod, PodStatus
+from webhook.quota.podspec import Container, ContainerStatus, Pod, PodStatus, Resources
 from webhook.quota.quantity import Quantity, QuantityError
-from webhook.quota.resources import ResourceList
+from webhook.quota.resources import Amounts, ResourceList
 
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 """A pod in such a phase runs nothing and never will again: it keeps its place in storage and nothing else."""
 
 _COMPUTE = ("cpu", "memory", "ephemeral-storage")
-OVERCOMMITTABLE = frozenset({"cpu", "memory"})
-"""What a pod may ask for as a whole, hugepages aside, and may use more of than it asked for."""
-_EXTENDED_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
-_DEVICE_CLASS = "deviceclass.resource.kubernetes.io/"
+
+_REMEMBERED = 8192
+"""Spellings, sizes and amounts kept: the pods of one workload are alike, and a cluster has far fewer workloads."""
+
+_Read = TypeVar("_Read")
+_NO_STATUS = ContainerStatus()
+_REQUIREMENTS = msgspec.json.Decoder(Resources | None)
+_LIST = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
 
 class PodError(QuantityError):
@@ -39,23 +43,28 @@ class PodError(QuantityError):
         self.args = (f"{path}: {cause}",)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # each spelling has one: told apart by identity, which is quick
 class ContainerSize:
     """
     What one container asks for, has been given and uses.
 
-    `allocated`, `actual_requests` and `actual_limits` come from the status; None where it says nothing.
+    `allocated`, `actual_requests` and `actual_limits` come from the status; empty where it says nothing.
     """
 
     requests: ResourceList
     limits: ResourceList
     is_sidecar: bool = False
-    allocated: ResourceList | None = None
-    actual_requests: ResourceList | None = None
-    actual_limits: ResourceList | None = None
+    allocated: ResourceList = field(default_factory=dict)
+    actual_requests: ResourceList = field(default_factory=dict)
+    actual_limits: ResourceList = field(default_factory=dict)
+
+    @property
+    def has_status(self) -> bool:
+        """Whether a node has said anything about this container."""
+        return bool(self.allocated or self.actual_requests or self.actual_limits)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # as above
 class PodSize:
     """All numbers of a pod, read and checked once. `pod_requests` and `pod_limits` are the pod-level ones."""
 
@@ -66,7 +75,17 @@ class PodSize:
     overhead: ResourceList
     is_terminal: bool = False
     is_infeasible: bool = False
-    has_status: bool = False
+
+    @property
+    def has_status(self) -> bool:
+        """Whether a node has said anything about any container."""
+        return any(container.has_status for container in (*self.containers, *self.init_containers))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def booked(size: PodSize) -> Amounts:
+    """Give what is booked for a pod of this *size*: the amounts of its `charge`, worked out once."""
+    return resources.amounts(charge(size))
 
 
 def charge(size: PodSize) -> dict[str, Quantity]:
@@ -83,7 +102,7 @@ def charge(size: PodSize) -> dict[str, Quantity]:
     charged["pods"] = quantity.ONE
     requests, limits = pod_requests(size), pod_limits(size)
     for name, amount in requests.items():
-        if name in _COMPUTE or name.startswith("hugepages-") or is_extended(name):
+        if name in _COMPUTE or name.startswith("hugepages-") or resources.is_extended(name):
             charged[f"requests.{name}"] = amount
     for name in _COMPUTE:
         if name in limits:
@@ -99,23 +118,34 @@ def pod_requests(size: PodSize) -> dict[str, Quantity]:
     memory and hugepages; the overhead comes on top. A resource nobody requests is absent, not zero.
     While a resize is under way the largest of asked, allocated and actual counts; an infeasible one is not counted.
     """
-    asked = [] if size.is_infeasible else [aggregate(size, lambda container: container.requests)]
-    if size.has_status:
-        asked.append(aggregate(size, _actual_requests(size)))
-        asked.append(aggregate(size, _allocated_requests(size)))
-    total = _largest(asked)
-    if any(is_pod_level(name) for name in size.pod_requests):
-        total.update((name, amount) for name, amount in size.pod_requests.items() if is_pod_level(name))
+
+    def asked(container: ContainerSize) -> ResourceList:
+        return {} if size.is_infeasible else container.requests
+
+    def allocated(container: ContainerSize) -> ResourceList:
+        return container.allocated or asked(container)
+
+    def actual(container: ContainerSize) -> ResourceList:
+        return container.actual_requests or allocated(container)
+
+    views = (asked, actual, allocated) if size.has_status else (asked,)
+    total = reduce(resources.larger, [aggregate(size, view) for view in views])
+    total.update((name, amount) for name, amount in size.pod_requests.items() if resources.is_pod_level(name))
     return resources.add(total, size.overhead)
 
 
 def pod_limits(size: PodSize) -> dict[str, Quantity]:
     """Give the most a pod may use, by the walk of `pod_requests`; overhead only comes on top of a limit that exists."""
-    asked = [] if size.is_infeasible else [aggregate(size, lambda container: container.limits)]
-    if size.has_status:
-        asked.append(aggregate(size, _actual_limits(size)))
-    total = _largest(asked)
-    total.update((name, amount) for name, amount in size.pod_limits.items() if is_pod_level(name))
+
+    def asked(container: ContainerSize) -> ResourceList:
+        return {} if size.is_infeasible else container.limits
+
+    def actual(container: ContainerSize) -> ResourceList:
+        return container.actual_limits or asked(container)
+
+    views = (asked, actual) if size.has_status else (asked,)
+    total = reduce(resources.larger, [aggregate(size, view) for view in views])
+    total.update((name, amount) for name, amount in size.pod_limits.items() if resources.is_pod_level(name))
     for name, amount in size.overhead.items():
         if name in total and total[name].nanos:
             total[name] = total[name] + amount
@@ -144,54 +174,28 @@ def aggregate(size: PodSize, view: Callable[[ContainerSize], ResourceList]) -> d
     return resources.larger(total, peak)
 
 
-def is_pod_level(name: str) -> bool:
-    """Say whether a pod-level amount of resource *name* replaces the containers' sum."""
-    return name in OVERCOMMITTABLE or name.startswith("hugepages-")
-
-
-def is_extended(name: str) -> bool:
-    """
-    Say whether *name* is an extended resource, or one that stands for a device class.
-
-    Source: `IsExtendedResourceName` and `IsDRAExtendedResourceName` of Kubernetes 1.37.2.
-    """
-    if name.startswith(_DEVICE_CLASS):
-        return True
-    domain, slash, last = name.partition("/")
-    if not slash or "kubernetes.io/" in name or name.startswith("requests."):
-        return False
-    return len(domain) <= 244 and _EXTENDED_NAME.fullmatch(last) is not None
-
-
 def size_of(pod: Pod) -> PodSize:
     """
-    Read every number of *pod*.
+    Read every number of *pod*. Pods that are spelled alike give the same size, read once.
 
     Raises: PodError with the field path, e.g. `spec.containers[1].resources.requests.cpu`, for what is no quantity
     or is negative.
     """
-    spec, status = pod.spec, pod.status or PodStatus()
-    by_name = {
-        each.name: each for each in (*(status.init_container_statuses or ()), *(status.container_statuses or ()))
-    }
-    containers = _containers(spec.containers, "spec.containers", by_name)
-    init_containers = _containers(spec.init_containers, "spec.initContainers", by_name)
-    level = spec.resources
-    return PodSize(
-        containers=containers,
-        init_containers=init_containers,
-        pod_requests=_read(level.requests if level else None, "spec.resources.requests"),
-        pod_limits=_read(level.limits if level else None, "spec.resources.limits"),
-        overhead=_read(spec.overhead, "spec.overhead"),
-        is_terminal=status.phase in TERMINAL_PHASES,
-        is_infeasible=_is_infeasible(status),
-        has_status=any(
-            container.allocated is not None
-            or container.actual_requests is not None
-            or container.actual_limits is not None
-            for container in (*containers, *init_containers)
-        ),
+    spec, status = pod.spec, pod.status
+    statuses = _by_name(status) if status is not None else {}
+    return _pod_size(
+        _containers(spec.containers, "spec.containers", statuses),
+        _containers(spec.init_containers, "spec.initContainers", statuses),
+        (bytes(spec.resources), bytes(spec.overhead)),
+        is_terminal=status is not None and status.phase in TERMINAL_PHASES,
+        is_infeasible=status is not None and _is_infeasible(status),
     )
+
+
+def _by_name(status: PodStatus) -> dict[str, ContainerStatus]:
+    """Give the first status of each name, those of app containers first, as in `findContainerStatus`."""
+    listed = (*(status.container_statuses or ()), *(status.init_container_statuses or ()))
+    return {each.name: each for each in reversed(listed)}
 
 
 def _is_infeasible(status: PodStatus) -> bool:
@@ -205,93 +209,80 @@ def _is_infeasible(status: PodStatus) -> bool:
 def _containers(
     listed: list[Container] | None, path: str, statuses: Mapping[str, ContainerStatus]
 ) -> tuple[ContainerSize, ...]:
-    return tuple(
-        _container(container, f"{path}[{position}].resources", statuses.get(container.name))
-        for position, container in enumerate(listed or ())
-    )
+    sizes = []
+    for position, container in enumerate(listed or ()):
+        status = statuses.get(container.name, _NO_STATUS)
+        sizes.append(
+            _container_size(
+                f"{path}[{position}]",
+                container.restart_policy,
+                bytes(container.resources),
+                bytes(status.resources),
+                bytes(status.allocated_resources),
+            )
+        )
+    return tuple(sizes)
 
 
-def _container(container: Container, path: str, status: ContainerStatus | None) -> ContainerSize:
-    asked = container.resources
-    is_sidecar = container.restart_policy == "Always"
-    requests = _read(asked.requests if asked else None, f"{path}.requests")
-    limits = _read(asked.limits if asked else None, f"{path}.limits")
-    if status is None or (status.allocated_resources is None and status.resources is None):
-        return ContainerSize(requests, limits, is_sidecar)
-    where = f"status of {container.name!r}"
-    actual = status.resources
-    return ContainerSize(
-        requests,
-        limits,
-        is_sidecar,
-        allocated=_read_if_given(status.allocated_resources, f"{where}: allocatedResources"),
-        actual_requests=_read_if_given(actual.requests if actual else None, f"{where}: resources.requests"),
-        actual_limits=_read_if_given(actual.limits if actual else None, f"{where}: resources.limits"),
-    )
+@lru_cache(maxsize=_REMEMBERED)
+def _pod_size(
+    containers: tuple[ContainerSize, ...],
+    init_containers: tuple[ContainerSize, ...],
+    level: tuple[bytes, bytes],
+    *,
+    is_terminal: bool,
+    is_infeasible: bool,
+) -> PodSize:
+    requests, limits = _read_requirements(level[0], "spec.resources")
+    overhead = _read_list(level[1], "spec.overhead")
+    return PodSize(containers, init_containers, requests, limits, overhead, is_terminal, is_infeasible)
 
 
-def _allocated_requests(size: PodSize) -> Callable[[ContainerSize], ResourceList]:
-    def view(container: ContainerSize) -> ResourceList:
-        if container.allocated is not None:
-            return container.allocated
-        return {} if size.is_infeasible else container.requests
-
-    return view
-
-
-def _actual_requests(size: PodSize) -> Callable[[ContainerSize], ResourceList]:
-    allocated = _allocated_requests(size)
-
-    def view(container: ContainerSize) -> ResourceList:
-        return container.actual_requests if container.actual_requests is not None else allocated(container)
-
-    return view
+@lru_cache(maxsize=_REMEMBERED)
+def _container_size(
+    path: str, restart_policy: str | None, asked: bytes, actual: bytes, allocated: bytes
+) -> ContainerSize:
+    requests, limits = _read_requirements(asked, f"{path}.resources")
+    actual_requests, actual_limits = _read_requirements(actual, f"status of {path}: resources")
+    given = _read_list(allocated, f"status of {path}: allocatedResources")
+    return ContainerSize(requests, limits, restart_policy == "Always", given, actual_requests, actual_limits)
 
 
-def _actual_limits(size: PodSize) -> Callable[[ContainerSize], ResourceList]:
-    def view(container: ContainerSize) -> ResourceList:
-        if container.actual_limits is not None:
-            return container.actual_limits
-        return {} if size.is_infeasible else container.limits
-
-    return view
+def _read_requirements(raw: bytes, path: str) -> tuple[ResourceList, ResourceList]:
+    read = _decoded(_REQUIREMENTS, raw, path) or Resources()
+    return _quantities(read.requests, f"{path}.requests"), _quantities(read.limits, f"{path}.limits")
 
 
-def _largest(several: Iterable[dict[str, Quantity]]) -> dict[str, Quantity]:
-    most: dict[str, Quantity] = {}
-    for each in several:
-        most = resources.larger(most, each) if most else each
-    return most
+def _read_list(raw: bytes, path: str) -> ResourceList:
+    return _quantities(_decoded(_LIST, raw, path), path)
 
 
-def _read_if_given(raw: dict[str, msgspec.Raw] | None, path: str) -> ResourceList | None:
-    return None if raw is None else _read(raw, path)
+def _decoded(decoder: msgspec.json.Decoder[_Read], raw: bytes, path: str) -> _Read:
+    try:
+        return decoder.decode(raw or b"null")
+    except msgspec.ValidationError as error:
+        raise PodError(path, QuantityError(raw.decode(), "expected quantities by resource name")) from error
 
 
-def _read(raw: dict[str, msgspec.Raw] | None, path: str) -> ResourceList:
-    if not raw:
-        return {}
+def _quantities(listed: dict[str, msgspec.Raw] | None, path: str) -> ResourceList:
     read = {}
-    for name, token in raw.items():
+    for name, token in (listed or {}).items():
         try:
-            read[name] = _quantity(bytes(token))
+            read[name] = _quantity(bytes(token).decode())
         except QuantityError as error:
             raise PodError(f"{path}.{name}", error) from error
     return read
 
 
-@lru_cache(maxsize=8192)
-def _quantity(token: bytes) -> Quantity:
-    """Read one JSON token as `Quantity.UnmarshalJSON` does: a string with spaces trimmed, a bare number, or null."""
-    if token == b"null":
+def _quantity(written: str) -> Quantity:
+    """Read one JSON value as `Quantity.UnmarshalJSON` does: a string with spaces trimmed, a bare number, or null."""
+    if written == "null":
         return quantity.ZERO
-    if token.startswith(b'"'):
-        text = msgspec.json.decode(token, type=str).strip()
-    elif token[:1] in b"-0123456789":
-        text = token.decode("ascii", "replace")
-    else:
-        raise QuantityError(token.decode("utf-8", "replace"), "expected a string or a number")
-    read = quantity.parse(text)
+    if written[0] == '"':
+        written = written[1:-1].strip()  # escapes stay as they are, and are refused
+    elif written[0] not in "-0123456789":
+        raise QuantityError(written, "expected a string or a number")
+    read = quantity.parse(written)
     if read.nanos < 0:
-        raise QuantityError(text, "it must not be negative")
+        raise QuantityError(written, "it must not be negative")
     return read

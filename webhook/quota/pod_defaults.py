@@ -18,12 +18,15 @@ def with_defaults(size: PodSize) -> PodSize:
     """
     Give *size* as the API server would store it; doing so twice changes nothing.
 
-    Source: `SetDefaults_Pod` and `DefaultPodLevelResources` of Kubernetes 1.37.2.
+    Source: `SetDefaults_Pod`, `SetDefaults_ResourceList` and `DefaultPodLevelResources` of Kubernetes 1.37.2.
     """
     size = replace(
         size,
-        containers=tuple(_limits_are_requests(each) for each in size.containers),
-        init_containers=tuple(_limits_are_requests(each) for each in size.init_containers),
+        containers=tuple(_container(each) for each in size.containers),
+        init_containers=tuple(_container(each) for each in size.init_containers),
+        pod_requests=_rounded_up(size.pod_requests),
+        pod_limits=_rounded_up(size.pod_limits),
+        overhead=_rounded_up(size.overhead),
     )
     if not size.pod_requests and not size.pod_limits:
         return size
@@ -32,8 +35,20 @@ def with_defaults(size: PodSize) -> PodSize:
     return replace(size, pod_limits=_with_pod_limits(size))
 
 
-def _limits_are_requests(container: ContainerSize) -> ContainerSize:
-    return replace(container, requests={**container.limits, **container.requests})
+def _container(size: ContainerSize) -> ContainerSize:
+    """A limit is a request too where there is none."""
+    return ContainerSize(
+        requests=_rounded_up({**size.limits, **size.requests}),
+        limits=_rounded_up(size.limits),
+        is_sidecar=size.is_sidecar,
+        allocated=_rounded_up(size.allocated),
+        actual_requests=_rounded_up(size.actual_requests),
+        actual_limits=_rounded_up(size.actual_limits),
+    )
+
+
+def _rounded_up(listed: ResourceList) -> ResourceList:
+    return {name: amount.rounded_up() for name, amount in listed.items()}
 
 
 def _limits(size: PodSize) -> dict[str, Quantity]:
@@ -51,8 +66,8 @@ def _with_hugepage_limits(size: PodSize) -> ResourceList:
 
 def _with_pod_requests(size: PodSize) -> ResourceList:
     asked = pod.aggregate(size, lambda container: container.requests)
-    given = {name: amount for name, amount in asked.items() if name in pod.OVERCOMMITTABLE}
-    capped = {name: amount for name, amount in size.pod_limits.items() if pod.is_pod_level(name)}
+    given = {name: amount for name, amount in asked.items() if name in resources.OVERCOMMITTABLE}
+    capped = {name: amount for name, amount in size.pod_limits.items() if resources.is_pod_level(name)}
     return {**capped, **given, **size.pod_requests}
 
 
@@ -63,7 +78,7 @@ def _with_pod_limits(size: PodSize) -> ResourceList:
     missing = {
         name: amount
         for name, amount in size.pod_requests.items()
-        if pod.is_pod_level(name)
+        if resources.is_pod_level(name)
         and name not in size.pod_limits
         and name in limits
         and all(name in container.limits for container in everyone)

@@ -1,7 +1,8 @@
 """
 The few fields of a pod that say what it costs and who pays: everything else is skipped while decoding.
 
-Shapes only, as the API sends them. Quantities stay raw JSON until `pod` reads them, so that no number passes a float.
+Shapes only, as the API sends them. What holds quantities stays raw JSON until `pod` reads it: no number passes a float,
+and what is spelled alike is read once.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ class Shape(Struct, frozen=True, gc=False, rename="camel"):
     """A part of an API object; unknown fields are ignored, null and absent are the same."""
 
 
+NOTHING = Raw()
+"""The raw JSON of a field that is absent."""
+
+
 class Resources(Shape, frozen=True, gc=False):
-    """`ResourceRequirements`."""
+    """`ResourceRequirements`, which is what every `resources` holds."""
 
     requests: dict[str, Raw] | None = None
     limits: dict[str, Raw] | None = None
@@ -25,7 +30,7 @@ class Container(Shape, frozen=True, gc=False):
 
     name: str = ""
     restart_policy: str | None = None
-    resources: Resources | None = None
+    resources: Raw = NOTHING
 
 
 class PodSpec(Shape, frozen=True, gc=False):
@@ -33,16 +38,16 @@ class PodSpec(Shape, frozen=True, gc=False):
 
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
-    overhead: dict[str, Raw] | None = None
-    resources: Resources | None = None
+    overhead: Raw = NOTHING
+    resources: Raw = NOTHING
 
 
 class ContainerStatus(Shape, frozen=True, gc=False):
     """What a node has set aside for a container (`allocated`) and what runs (`resources`)."""
 
     name: str = ""
-    allocated_resources: dict[str, Raw] | None = None
-    resources: Resources | None = None
+    allocated_resources: Raw = NOTHING
+    resources: Raw = NOTHING
 
 
 class Condition(Shape, frozen=True, gc=False):
@@ -71,21 +76,26 @@ class OwnerReference(Shape, frozen=True, gc=False):
     controller: bool | None = None
 
 
-class StampAnnotations(Struct, frozen=True, gc=False):
-    """The two annotations that are ours; the others are not decoded."""
-
-    owner: str | None = None
-    groups: str | None = None
-
-
 OWNER_ANNOTATION = "userquota.dev/owner"
 GROUPS_ANNOTATION = "userquota.dev/groups"
+_MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 
 
 class Annotations(
-    StampAnnotations, frozen=True, gc=False, rename={"owner": OWNER_ANNOTATION, "groups": GROUPS_ANNOTATION}
+    Struct,
+    frozen=True,
+    gc=False,
+    rename={"owner": OWNER_ANNOTATION, "groups": GROUPS_ANNOTATION, "mirror": _MIRROR_ANNOTATION},
 ):
-    """The annotations of an object, read for ours only."""
+    """
+    The annotations of an object that concern us; the others are not decoded.
+
+    `owner` and `groups` are the stamp. `mirror` marks what a kubelet shows of a static pod, but anybody can write it.
+    """
+
+    owner: str | None = None
+    groups: str | None = None
+    mirror: str | None = None
 
 
 class ObjectMeta(Shape, frozen=True, gc=False):

@@ -16,6 +16,8 @@ from webhook.quota.errors import WebhookError
 NANOS = 10**9
 """The scale of an amount: the API server keeps nothing finer than a billionth of a unit."""
 
+_MILLI = NANOS // 1000
+
 _MAX_TEXT = 512
 """Characters. The longest sensible quantity has about 30; a text of a million digits must not be computed with."""
 
@@ -68,6 +70,15 @@ class Quantity:
     def __str__(self) -> str:
         """Give the canonical form: no fraction, the largest suffix that loses nothing."""
         return canonical(self.nanos, self.format)
+
+    def rounded_up(self) -> Quantity:
+        """
+        Give the next whole thousandth, away from zero: the API server keeps nothing finer in a resource list.
+
+        Source: `SetDefaults_ResourceList` of Kubernetes 1.37.2.
+        """
+        thousandths = -(-abs(self.nanos) // _MILLI) * _MILLI
+        return Quantity(thousandths if self.nanos > 0 else -thousandths, self.format)
 
 
 ZERO = Quantity(0)
@@ -151,7 +162,7 @@ def _nanos(text: str, digits: int, scale: tuple[int, int], places: int) -> int:
     if base == 2:
         return -(-((digits << exponent) * NANOS) // int(10**places))
     shift = exponent - places + 9
-    if shift > _MAX_EXPONENT:
+    if exponent > _MAX_EXPONENT:
         raise QuantityError(text, f"its exponent is above {_MAX_EXPONENT}")
     if shift >= 0:
         return digits * int(10**shift)

@@ -54,6 +54,12 @@ _PATTERNS = tuple(
         rf"{_DOMAIN}\.deviceclass\.resource\.k8s\.io/devices",
     )
 )
+OVERCOMMITTABLE = frozenset({"cpu", "memory"})
+"""What a pod may ask for as a whole, hugepages aside, and may use more of than it asked for."""
+
+_DEVICE_CLASS = "deviceclass.resource.kubernetes.io/"
+_EXTENDED = re.compile(rf"(?P<domain>{_DOMAIN})/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?", re.ASCII)
+_LONGEST_DOMAIN = 253 - len("requests.")
 _BINARY = ("memory", "storage", "requests.hugepages-")
 
 
@@ -66,6 +72,32 @@ def canonical_name(written: str) -> str | None:
         if any(pattern.fullmatch(candidate) for pattern in _PATTERNS):
             return candidate
     return None
+
+
+def is_counted(name: str) -> bool:
+    """Say whether anything this release charges can ever cost resource *name*: it charges pods."""
+    if name.startswith(("requests.", "limits.")):
+        return name != "requests.storage"
+    return name in {"pods", "count/pods", GPU}
+
+
+def is_pod_level(name: str) -> bool:
+    """Say whether a pod may ask for resource *name* as a whole, which replaces the sum of its containers."""
+    return name in OVERCOMMITTABLE or name.startswith("hugepages-")
+
+
+def is_extended(name: str) -> bool:
+    """
+    Say whether a container's resource *name* is an extended one, or stands for a device class.
+
+    Source: `IsExtendedResourceName` and `IsDRAExtendedResourceName` of Kubernetes 1.37.2.
+    """
+    if name.startswith(_DEVICE_CLASS):
+        return True
+    if "/" not in name or "kubernetes.io/" in name or name.startswith("requests."):
+        return False
+    match = _EXTENDED.fullmatch(name)
+    return match is not None and len(match["domain"]) <= _LONGEST_DOMAIN
 
 
 def known_names() -> tuple[str, ...]:

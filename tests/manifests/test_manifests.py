@@ -1,0 +1,182 @@
+"""What manifests/ installs, judged by a real API server."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from webhook.adapters.certificates import from_secret, serving_names
+from webhook.adapters.kubernetes_api import KubernetesApi
+from webhook.adapters.registration import Registration, ServiceForm, read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from webhook.localcluster.controlplane import ControlPlane
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+NAMESPACE = "userquota-system"
+ACCOUNT = f"system:serviceaccount:{NAMESPACE}:userquota"
+FILES = sorted(path for path in MANIFESTS.glob("*.yaml") if path.name != "kustomization.yaml")
+
+
+class MachineClock:
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(time.time(), tz=UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all(path.read_text()) if document is not None]
+
+
+def webhooks() -> list[dict[str, Any]]:
+    return [item for path in MANIFESTS.glob("*webhookconfiguration.yaml") for item in documents(path)[0]["webhooks"]]
+
+
+@pytest.fixture(scope="module")
+def installed(control_plane: ControlPlane) -> Iterator[ControlPlane]:
+    """Everything is installed but the two webhook configurations, which nobody would answer here."""
+    rendered = yaml.safe_load_all(control_plane.kubectl("kustomize", str(MANIFESTS)).stdout)
+    wanted = [document for document in rendered if not document["kind"].endswith("WebhookConfiguration")]
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": wanted})
+    control_plane.kubectl("apply", "--filename=-", stdin=listed)
+    yield control_plane
+    control_plane.kubectl("delete", "--filename=-", "--wait=true", stdin=listed)
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
+def test_a_file_holds_one_object_and_is_listed(path: Path) -> None:
+    listed = documents(MANIFESTS / "kustomization.yaml")[0]["resources"]
+    assert len(documents(path)) == 1
+    assert path.name in listed
+
+
+def test_nothing_is_listed_twice_or_missing() -> None:
+    assert sorted(documents(MANIFESTS / "kustomization.yaml")[0]["resources"]) == [path.name for path in FILES]
+
+
+def test_the_api_server_takes_all_of_it_without_a_warning(installed: ControlPlane) -> None:
+    answer = installed.kubectl("apply", f"--kustomize={MANIFESTS}", "--dry-run=server", "--warnings-as-errors")
+    assert len(answer.stdout.splitlines()) == len(FILES)
+    assert answer.stderr == ""
+
+
+def test_the_pod_is_as_restricted_as_its_namespace_asks(installed: ControlPlane) -> None:
+    template = documents(MANIFESTS / "deployment.yaml")[0]["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", **template}
+    pod["metadata"] = {"name": "probe", "namespace": NAMESPACE, **template["metadata"]}
+    answer = installed.kubectl("create", "--filename=-", "--dry-run=server", stdin=json.dumps(pod))
+    assert answer.stdout == "pod/probe created (server dry run)\n"
+    assert pod["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+RIGHTS = [
+    pytest.param("list pods --all-namespaces", True, id="it lists all pods"),
+    pytest.param("watch pods --all-namespaces", True, id="it watches all pods"),
+    pytest.param("watch namespaces", True, id="it watches namespaces"),
+    pytest.param("get replicasets.apps --namespace=default", True, id="it reads a ReplicaSet"),
+    pytest.param("get cronjobs.batch --namespace=default", True, id="it reads a CronJob"),
+    pytest.param("get replicationcontrollers --namespace=default", True, id="it reads a ReplicationController"),
+    pytest.param("list deployments.apps --namespace=default", False, id="it lists no workloads"),
+    pytest.param("create pods --namespace=default", False, id="it creates no pod"),
+    pytest.param("patch pods --namespace=default", False, id="it changes no pod"),
+    pytest.param("delete pods --namespace=default", False, id="it deletes no pod"),
+    pytest.param(f"watch configmaps --namespace={NAMESPACE}", True, id="it watches the policies"),
+    pytest.param(f"update configmaps --namespace={NAMESPACE}", False, id="it changes no policy"),
+    pytest.param("list configmaps --all-namespaces", False, id="it lists nobody else's ConfigMaps"),
+    pytest.param(f"get secrets/userquota-ca --namespace={NAMESPACE}", True, id="it reads its authority"),
+    pytest.param(f"create secrets --namespace={NAMESPACE}", True, id="it makes its authority"),
+    pytest.param(f"update secrets/userquota-ca --namespace={NAMESPACE}", False, id="it never overwrites an authority"),
+    pytest.param(f"get secrets/other --namespace={NAMESPACE}", False, id="it reads no other Secret"),
+    pytest.param(f"list secrets --namespace={NAMESPACE}", False, id="it lists no Secrets"),
+    pytest.param("get secrets/userquota-ca --namespace=default", False, id="it reads no Secret elsewhere"),
+    pytest.param(f"create events --namespace={NAMESPACE}", True, id="it reports events of its policies"),
+    pytest.param("create events --namespace=default", False, id="it reports no events elsewhere"),
+    pytest.param("patch mutatingwebhookconfigurations/userquota", True, id="it writes its caBundle for mutating"),
+    pytest.param("patch validatingwebhookconfigurations/userquota", True, id="it writes its caBundle for validating"),
+    pytest.param("patch validatingwebhookconfigurations/other", False, id="it changes nobody else's webhook"),
+    pytest.param("delete validatingwebhookconfigurations/userquota", False, id="it does not switch itself off"),
+    pytest.param("create validatingwebhookconfigurations", False, id="it makes no webhook"),
+    pytest.param("impersonate users", False, id="it is nobody else"),
+]
+
+
+@pytest.mark.parametrize(("question", "allowed"), RIGHTS)
+def test_the_service_account_may_do_what_it_needs_and_no_more(
+    installed: ControlPlane, question: str, *, allowed: bool
+) -> None:
+    answer = installed.kubectl("auth", "can-i", *question.split(), f"--as={ACCOUNT}", check=False)
+    assert answer.stdout.strip() == ("yes" if allowed else "no")
+
+
+async def test_its_rights_are_enough_for_certificates_and_registration(installed: ControlPlane, tmp_path: Path) -> None:
+    nowhere = {"matchLabels": {"kubernetes.io/metadata.name": "nowhere"}}
+    bodies = [documents(path)[0] for path in MANIFESTS.glob("*webhookconfiguration.yaml")]
+    for item in (webhook for body in bodies for webhook in body["webhooks"]):
+        item["namespaceSelector"] = nowhere
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": bodies})
+    installed.kubectl("create", "--filename=-", stdin=listed)
+    api = await KubernetesApi.connect(kubeconfig=kubeconfig_of_account(installed, tmp_path))
+    identity = await from_secret(api, namespace=NAMESPACE, names=serving_names(NAMESPACE), clock=MachineClock())
+    form = ServiceForm([read_manifest(body) for body in bodies], lambda: identity.ca_bundle)
+    registration = Registration(api, form, on_drift=lambda _: None)
+    await registration.register()
+    await api.close()
+    installed.kubectl("delete", "--filename=-", stdin=listed)
+    assert registration.registered
+
+
+def kubeconfig_of_account(control_plane: ControlPlane, folder: Path) -> Path:
+    """Give a kubeconfig with a token of the service account, as its pod would have it."""
+    config = yaml.safe_load(control_plane.kubeconfig().read_text())
+    token = control_plane.kubectl("create", "token", "userquota", f"--namespace={NAMESPACE}").stdout.strip()
+    config["users"][0]["user"] = {"token": token}
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def test_our_calls_to_the_api_server_have_a_priority_level_of_their_own(installed: ControlPlane) -> None:
+    uid = installed.kubectl("get", "flowschema", "userquota", "--output=jsonpath={.metadata.uid}").stdout
+    answer = installed.kubectl("get", "namespaces", f"--as={ACCOUNT}", "--v=8")
+    assert f"X-Kubernetes-Pf-Flowschema-Uid: {uid}" in answer.stderr
+
+
+@pytest.mark.parametrize("webhook", webhooks(), ids=[item["name"] for item in webhooks()])
+class TestWebhook:
+    def test_it_fails_closed_and_soon(self, webhook: dict[str, Any]) -> None:
+        assert (webhook["failurePolicy"], webhook["timeoutSeconds"]) == ("Fail", 5)
+
+    def test_a_dry_run_is_asked_for(self, webhook: dict[str, Any]) -> None:
+        assert webhook["sideEffects"] == "NoneOnDryRun"
+
+    def test_other_versions_of_a_kind_do_not_slip_by(self, webhook: dict[str, Any]) -> None:
+        assert webhook["matchPolicy"] == "Equivalent"
+
+    def test_its_own_namespace_and_the_systems_are_exempt_and_nothing_else(self, webhook: dict[str, Any]) -> None:
+        exempt = ["kube-system", "kube-node-lease", NAMESPACE]
+        by_name = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": exempt}
+        assert webhook["namespaceSelector"] == {"matchExpressions": [by_name]}
+        assert "objectSelector" not in webhook
+
+    def test_the_ca_bundle_is_left_to_the_webhook_itself(self, webhook: dict[str, Any]) -> None:
+        assert list(webhook["clientConfig"]) == ["service"]
+        service = webhook["clientConfig"]["service"]
+        assert (service["name"], service["namespace"], service["port"]) == ("userquota", NAMESPACE, 443)
+
+
+def test_the_service_leads_to_the_container() -> None:
+    service = documents(MANIFESTS / "service.yaml")[0]["spec"]
+    pod = documents(MANIFESTS / "deployment.yaml")[0]["spec"]["template"]
+    assert service["selector"].items() <= pod["metadata"]["labels"].items()
+    ports = pod["spec"]["containers"][0]["ports"]
+    assert [(item["port"], item["targetPort"]) for item in service["ports"]] == [(443, ports[0]["name"])]

@@ -1,0 +1,469 @@
+"""
+Which requests of a real API server reach which of our webhooks, by the rules and conditions of manifests/ as they are.
+
+The webhooks are called at a server of the test that records and allows everything.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from webhook.adapters.certificates import self_signed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from webhook.localcluster.controlplane import ControlPlane
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+MUTATE, VALIDATE, STAMPS = "mutate.userquota.dev", "validate.userquota.dev", "stamps.userquota.dev"
+BOTH = {MUTATE, VALIDATE}
+NODE = "system:node:n1"
+
+
+class MachineClock:
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(time.time(), tz=UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    webhook: str
+    user: str
+    namespace: str
+    resource: str
+    operation: str
+    dry_run: bool
+
+
+@dataclass
+class Recorder:
+    """An HTTPS server that allows everything and remembers who asked for what."""
+
+    calls: list[Call] = field(default_factory=list)
+    url: str = ""
+    ca_bundle: bytes = b""
+
+    def record(self, webhook: str, request: dict[str, Any]) -> None:
+        resource = "/".join(filter(None, [request["resource"]["resource"], request.get("subResource")]))
+        user, namespace, operation = request["userInfo"]["username"], request["namespace"], request["operation"]
+        self.calls.append(Call(webhook, user, namespace, resource, operation, request["dryRun"]))
+
+
+def start(recorder: Recorder) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            recorder.record(self.path.partition("?")[0].strip("/"), review["request"])
+            answer = {"uid": review["request"]["uid"], "allowed": True}
+            body = json.dumps({**review, "request": None, "response": answer}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    identity = self_signed(["127.0.0.1"], MachineClock())
+    server.socket = identity.context.wrap_socket(server.socket, server_side=True)
+    recorder.url, recorder.ca_bundle = f"https://127.0.0.1:{server.server_port}", identity.ca_bundle
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def configurations(recorder: Recorder) -> list[dict[str, Any]]:
+    """Give the two manifests with every webhook called at the recorder, by its own name."""
+    bundle = base64.b64encode(recorder.ca_bundle).decode()
+    found = []
+    for name in ("mutatingwebhookconfiguration", "validatingwebhookconfiguration"):
+        manifest = yaml.safe_load((MANIFESTS / f"{name}.yaml").read_text())
+        for webhook in manifest["webhooks"]:
+            webhook["clientConfig"] = {"url": f"{recorder.url}/{webhook['name']}", "caBundle": bundle}
+        found.append(manifest)
+    return found
+
+
+@pytest.fixture(scope="module")
+def recorder(control_plane: ControlPlane) -> Iterator[Recorder]:
+    recorder = Recorder()
+    server = start(recorder)
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": configurations(recorder)})
+    control_plane.kubectl("create", "--filename=-", stdin=listed)
+    try:
+        yield recorder
+    finally:
+        control_plane.kubectl("delete", "--filename=-", stdin=listed)
+        server.shutdown()
+        server.server_close()
+
+
+@dataclass
+class Stage:
+    """A namespace with one object of each kind we know, and people who do something to them."""
+
+    control_plane: ControlPlane
+    recorder: Recorder
+    namespace: str
+
+    def kubectl(self, *arguments: str, user: str = "admin", stdin: str | None = None, groups: str = "") -> str:
+        impersonated = [f"--as={user}"] if user not in ("admin", "alice") else []
+        impersonated += [f"--as-group={group}" for group in groups.split(",") if group]
+        token = user if user in ("admin", "alice") else "admin"
+        if not any(argument.startswith("--namespace") for argument in arguments):
+            arguments = (*arguments, f"--namespace={self.namespace}")
+        return self.control_plane.kubectl(*arguments, *impersonated, user=token, stdin=stdin).stdout
+
+    def create(self, document: dict[str, Any], *, user: str = "alice", groups: str = "", namespace: str = "") -> None:
+        target = f"--namespace={namespace or self.namespace}"
+        self.kubectl("create", "--filename=-", target, user=user, groups=groups, stdin=json.dumps(document))
+
+    def patch(self, name: str, body: dict[str, Any], *, user: str = "alice", groups: str = "", sub: str = "") -> None:
+        target = name if "/" in name else f"pod/{name}"
+        kind = "--type=strategic" if "spec" in body else "--type=merge"
+        subresource = [f"--subresource={sub}"] if sub else []
+        self.kubectl("patch", target, kind, f"--patch={json.dumps(body)}", *subresource, user=user, groups=groups)
+
+    def node_reports(self, name: str, *, annotations: dict[str, str] | None = None) -> None:
+        """Put a status as the kubelet does; kubectl's own patch would read it first, which nodes may not."""
+        pod = json.loads(self.kubectl("get", "pod", name, "--output=json"))
+        pod["metadata"]["annotations"] = annotations
+        pod["status"]["phase"] = "Running"
+        path = f"--raw=/api/v1/namespaces/{self.namespace}/pods/{name}/status"
+        self.kubectl("replace", path, "--filename=-", user=NODE, groups="system:nodes", stdin=json.dumps(pod))
+
+    def put_ephemeral_container(self, name: str, *, annotations: dict[str, str]) -> None:
+        pod = json.loads(self.kubectl("get", "pod", name, "--output=json"))
+        pod["metadata"]["annotations"] = annotations
+        pod["spec"]["ephemeralContainers"] = [{"name": "debug", "image": "x"}]
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{name}/ephemeralcontainers"
+        self.control_plane.kubectl("replace", f"--raw={path}", "--filename=-", stdin=json.dumps(pod))
+
+    def bind(self, name: str, *, annotations: dict[str, str], through: str) -> None:
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": name, "annotations": annotations},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": "n1"},
+        }
+        path = f"/api/v1/namespaces/{self.namespace}/{through}"
+        self.control_plane.kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(binding))
+
+    def called(self, act: Callable[[Stage], object], *, user: str) -> set[str]:
+        """Give the webhooks that were called for what *user* does in *act*, whatever controllers do meanwhile."""
+        self.recorder.calls.clear()
+        act(self)
+        return {call.webhook for call in self.recorder.calls if call.user == user}
+
+
+def pod(name: str, **metadata: object) -> dict[str, Any]:
+    containers = [{"name": "c", "image": "x", "resources": {"requests": {"cpu": "1"}}}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, **metadata},
+        "spec": {"containers": containers},
+    }
+
+
+def mirror_pod(name: str) -> dict[str, Any]:
+    document = pod(name, annotations={"kubernetes.io/config.mirror": "abc"})
+    return {**document, "spec": {**document["spec"], "nodeName": "n1"}}
+
+
+def workload(kind: str, version: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": "work"}, "spec": spec}
+
+
+LABELS = {"app": "work"}
+TEMPLATE: dict[str, Any] = {"metadata": {"labels": LABELS}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+JOB: dict[str, Any] = {"template": {"spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}}
+SELECTED = {"selector": {"matchLabels": LABELS}, "template": TEMPLATE}
+WORKLOADS = {
+    "replicationcontrollers": workload(
+        "ReplicationController", "v1", {"selector": LABELS, "template": TEMPLATE, "replicas": 0}
+    ),
+    "deployments.apps": workload("Deployment", "apps/v1", {**SELECTED, "replicas": 0}),
+    "replicasets.apps": workload("ReplicaSet", "apps/v1", {**SELECTED, "replicas": 0}),
+    "statefulsets.apps": workload("StatefulSet", "apps/v1", {**SELECTED, "serviceName": "work", "replicas": 0}),
+    "daemonsets.apps": workload("DaemonSet", "apps/v1", SELECTED),
+    "jobs.batch": workload("Job", "batch/v1", {**JOB, "suspend": True}),
+    "cronjobs.batch": workload("CronJob", "batch/v1", {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": JOB}}),
+}
+STAMP = {"metadata": {"annotations": {"userquota.dev/owner": "mallory"}}}
+GROUPS = {"metadata": {"annotations": {"userquota.dev/groups": "[]"}}}
+EMPTY_STAMP = {"metadata": {"annotations": {"userquota.dev/owner": ""}}}
+NO_STAMP = {"metadata": {"annotations": {"userquota.dev/owner": None}}}
+NOTE = {"metadata": {"annotations": {"example.com/note": "x"}}}
+LABEL = {"metadata": {"labels": {"colour": "red"}}}
+BIGGER = {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "2"}}}]}}
+NEW_IMAGE = {"spec": {"containers": [{"name": "c", "image": "y", "resources": {"requests": {"cpu": "1"}}}]}}
+PROBE = ("run", "probe", "--image=x", "--dry-run=server", "--annotations=userquota.dev/owner=probe")
+FORCED = ["--force", "--grace-period=0"]
+
+
+def fresh_name() -> str:
+    return f"pod-{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="module")
+def stage(control_plane: ControlPlane, recorder: Recorder) -> Iterator[Stage]:
+    namespace = "matching"
+    control_plane.create_namespace(namespace)
+    stage = Stage(control_plane, recorder, namespace)
+    wait_until_called(stage)
+    for document in WORKLOADS.values():
+        stage.create(document)
+    yield stage
+    control_plane.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def wait_until_called(stage: Stage) -> None:
+    """Return when the API server has taken note of both configurations: it does that by a watch of its own."""
+    for _ in range(100):
+        if stage.called(lambda stage: stage.kubectl(*PROBE), user="admin") == BOTH:
+            return
+        time.sleep(0.1)
+    raise TimeoutError("the API server calls no webhook")
+
+
+@pytest.fixture
+def subject(stage: Stage) -> str:
+    """Give the name of a pod made for this test alone, without annotations."""
+    name = fresh_name()
+    stage.create(pod(name))
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    act: Callable[[Stage, str], object]
+    called: frozenset[str] | set[str] = frozenset()
+    user: str = "alice"
+
+
+ON_A_POD = {
+    "a label is changed": Case(lambda s, p: s.patch(p, LABEL)),
+    "an annotation of somebody else is changed": Case(lambda s, p: s.patch(p, NOTE)),
+    "the image is changed": Case(lambda s, p: s.patch(p, NEW_IMAGE)),
+    "the owner is written": Case(lambda s, p: s.patch(p, STAMP), BOTH),
+    "an empty owner is written": Case(lambda s, p: s.patch(p, EMPTY_STAMP), BOTH),
+    "the groups are written": Case(lambda s, p: s.patch(p, GROUPS), BOTH),
+    "an owner reference is added": Case(lambda s, p: s.patch(p, owned_by(s)), BOTH),
+    "it is resized": Case(lambda s, p: s.patch(p, BIGGER, sub="resize"), {VALIDATE}),
+    "a node reports its status": Case(lambda s, p: s.node_reports(p), user=NODE),
+    "a node writes the owner through the status": Case(
+        lambda s, p: s.node_reports(p, annotations={"userquota.dev/owner": "m"}), {STAMPS}, user=NODE
+    ),
+    "a node writes the groups through the status": Case(
+        lambda s, p: s.node_reports(p, annotations={"userquota.dev/groups": "[]"}), {STAMPS}, user=NODE
+    ),
+    "an owner reference is sent through the status, which drops it": Case(
+        lambda s, p: s.patch(p, owned_by(s), sub="status", user="admin"), user="admin"
+    ),
+    "an ephemeral container is added": Case(lambda s, p: s.put_ephemeral_container(p, annotations={}), user="admin"),
+    "an ephemeral container is added with an owner, which is dropped": Case(
+        lambda s, p: s.put_ephemeral_container(p, annotations={"userquota.dev/owner": "mallory"}), user="admin"
+    ),
+    "it is bound to a node": Case(
+        lambda s, p: s.bind(p, annotations={"example.com/a": "b"}, through=f"pods/{p}/binding"), user="admin"
+    ),
+    "it is bound with an owner": Case(
+        lambda s, p: s.bind(p, annotations={"userquota.dev/owner": "m"}, through=f"pods/{p}/binding"),
+        {STAMPS},
+        user="admin",
+    ),
+    "it is bound with groups": Case(
+        lambda s, p: s.bind(p, annotations={"userquota.dev/groups": ""}, through=f"pods/{p}/binding"),
+        {STAMPS},
+        user="admin",
+    ),
+    "it is bound with an owner at the older address": Case(
+        lambda s, p: s.bind(p, annotations={"userquota.dev/owner": "m"}, through="bindings"), {STAMPS}, user="admin"
+    ),
+    "it is deleted": Case(lambda s, p: s.kubectl("delete", "pod", p, *FORCED, user="alice")),
+}
+
+
+def owned_by(stage: Stage) -> dict[str, Any]:
+    """Give a patch that makes an object belong to one that exists, or the garbage collector takes it away."""
+    uid = stage.kubectl("get", "serviceaccount", "default", "--output=jsonpath={.metadata.uid}")
+    owner = {"apiVersion": "v1", "kind": "ServiceAccount", "name": "default", "uid": uid}
+    return {"metadata": {"ownerReferences": [owner]}}
+
+
+@pytest.mark.parametrize("case", ON_A_POD.values(), ids=ON_A_POD.keys())
+def test_of_what_happens_to_a_pod_we_hear_what_matters(stage: Stage, subject: str, case: Case) -> None:
+    assert stage.called(lambda stage: case.act(stage, subject), user=case.user) == case.called
+
+
+DOORS = [
+    *(pytest.param(f"{resource}/work", "status", True, True, id=f"{resource}/status: both") for resource in WORKLOADS),
+    pytest.param("", "status", True, False, id="pods/status: the annotations"),
+    pytest.param("", "resize", False, False, id="pods/resize: neither"),
+    *(
+        pytest.param(f"{resource}/work", "scale", False, False, id=f"{resource}/scale: neither")
+        for resource in ("deployments.apps", "replicasets.apps", "statefulsets.apps", "replicationcontrollers")
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "door", "annotations", "owner_references"), DOORS)
+def test_what_a_subresource_lets_through_is_what_the_manifest_says(
+    stage: Stage, subject: str, name: str, door: str, *, annotations: bool, owner_references: bool
+) -> None:
+    target = name or f"pod/{subject}"
+    clean = {"metadata": {"annotations": {"userquota.dev/owner": None}, "ownerReferences": None}}
+    stage.patch(target, clean, user="admin")
+    body = {"metadata": {"annotations": {"userquota.dev/owner": "mallory"}, **owned_by(stage)["metadata"]}}
+    stage.patch(target, body, user="admin", sub=door)
+    after = json.loads(stage.kubectl("get", target, "--output=json"))["metadata"]
+    stage.patch(target, clean, user="admin")
+    assert ("userquota.dev/owner" in after.get("annotations", {})) is annotations
+    assert ("ownerReferences" in after) is owner_references
+
+
+def test_an_owner_that_is_removed_is_heard_of(stage: Stage, subject: str) -> None:
+    stage.patch(subject, STAMP)
+    assert stage.called(lambda stage: stage.patch(subject, NO_STAMP), user="alice") == BOTH
+
+
+def test_an_owner_that_stays_is_not_heard_of(stage: Stage, subject: str) -> None:
+    stage.patch(subject, STAMP)
+    assert stage.called(lambda stage: stage.patch(subject, {**STAMP, "spec": {}}), user="alice") == set()
+
+
+CREATED = {
+    "a pod by a person": Case(lambda s, n: s.create(pod(n)), BOTH),
+    "a pod with a stamp by a person": Case(lambda s, n: s.create(pod(n, **STAMP["metadata"])), BOTH),
+    "a pod with generated name": Case(lambda s, n: s.create(pod("", generateName=n)), BOTH),
+    "a mirror pod by a node": Case(lambda s, n: s.create(mirror_pod(n), user=NODE, groups="system:nodes"), user=NODE),
+    "a pod by a node that is no mirror": Case(
+        lambda s, n: s.create(pod(n), user=NODE, groups="system:nodes"), BOTH, user=NODE
+    ),
+    "a pod with the mirror's annotation by a person": Case(lambda s, n: s.create(mirror_pod(n)), BOTH),
+    "a pod in kube-system": Case(lambda s, n: s.create(pod(n), namespace="kube-system", user="admin"), user="admin"),
+    "a pod in kube-node-lease": Case(
+        lambda s, n: s.create(pod(n), namespace="kube-node-lease", user="admin"), user="admin"
+    ),
+    "a pod in kube-public": Case(
+        lambda s, n: s.create(pod(n), namespace="kube-public", user="admin"), BOTH, user="admin"
+    ),
+    "a ConfigMap": Case(lambda s, n: s.kubectl("create", "configmap", n, user="alice")),
+}
+
+
+@pytest.mark.parametrize("case", CREATED.values(), ids=CREATED.keys())
+def test_of_what_is_created_we_hear_what_matters(stage: Stage, case: Case) -> None:
+    name = fresh_name()
+    assert stage.called(lambda stage: case.act(stage, name), user=case.user) == case.called
+
+
+@pytest.mark.parametrize("resource", WORKLOADS)
+def test_a_workload_that_is_created_is_heard_of(stage: Stage, resource: str) -> None:
+    document = {**WORKLOADS[resource], "metadata": {"name": "another"}}
+    assert stage.called(lambda stage: stage.create(document), user="alice") == BOTH
+    stage.kubectl("delete", resource, "another", "--wait=false")
+
+
+ON_A_WORKLOAD: dict[str, Case] = {
+    "a label is changed": Case(lambda s, w: s.patch(w, LABEL, user="admin")),
+    "the owner is written": Case(lambda s, w: s.patch(w, STAMP, user="admin"), BOTH),
+    "the groups are written": Case(lambda s, w: s.patch(w, GROUPS, user="admin"), BOTH),
+    "an owner reference is added": Case(lambda s, w: s.patch(w, owned_by(s), user="admin"), BOTH),
+    "a status is reported": Case(lambda s, w: s.patch(w, {**LABEL, "status": {}}, user="admin", sub="status")),
+    "the owner is written through the status": Case(
+        lambda s, w: s.patch(
+            w, {"metadata": {"annotations": {"userquota.dev/owner": "eve"}}}, user="admin", sub="status"
+        ),
+        {STAMPS},
+    ),
+    "the groups are written through the status": Case(
+        lambda s, w: s.patch(
+            w, {"metadata": {"annotations": {"userquota.dev/groups": "x"}}}, user="admin", sub="status"
+        ),
+        {STAMPS},
+    ),
+    "the owner reference is dropped through the status": Case(
+        lambda s, w: s.patch(w, {"metadata": {"ownerReferences": None}}, user="admin", sub="status"), {STAMPS}
+    ),
+}
+
+
+@pytest.mark.parametrize("resource", WORKLOADS)
+def test_of_what_happens_to_a_workload_we_hear_what_matters(stage: Stage, resource: str) -> None:
+    def heard_of(act: Callable[[Stage, str], object]) -> set[str]:
+        return stage.called(lambda stage: act(stage, f"{resource}/work"), user="admin")
+
+    heard = {what: heard_of(case.act) for what, case in ON_A_WORKLOAD.items()}
+    assert heard == {what: set(case.called) for what, case in ON_A_WORKLOAD.items()}
+
+
+@pytest.mark.parametrize(
+    "resource", ["deployments.apps", "replicasets.apps", "statefulsets.apps", "replicationcontrollers"]
+)
+def test_scaling_is_not_heard_of(stage: Stage, resource: str) -> None:
+    assert stage.called(lambda s: s.kubectl("scale", f"{resource}/work", "--replicas=0"), user="admin") == set()
+
+
+def test_a_dry_run_is_heard_of_as_one(stage: Stage) -> None:
+    stage.recorder.calls.clear()
+    stage.kubectl("run", "dry", "--image=x", "--dry-run=server", user="alice")
+    heard = {(call.webhook, call.dry_run) for call in stage.recorder.calls if call.user == "alice"}
+    assert heard == {(MUTATE, True), (VALIDATE, True)}
+
+
+def test_an_eviction_is_not_heard_of(stage: Stage, subject: str) -> None:
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": subject, "annotations": {"userquota.dev/owner": "mallory"}},
+    }
+    path = f"--raw=/api/v1/namespaces/{stage.namespace}/pods/{subject}/eviction"
+
+    def evict(stage: Stage) -> None:
+        stage.control_plane.kubectl("create", path, "--filename=-", stdin=json.dumps(eviction))
+
+    assert stage.called(evict, user="admin") == set()
+
+
+def test_what_controllers_make_is_heard_of_and_what_they_report_is_not(stage: Stage) -> None:
+    stage.recorder.calls.clear()
+    stage.kubectl("create", "deployment", "chain", "--image=x", "--replicas=2", user="alice")
+    stage.kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deployment/chain", "--timeout=30s")
+    stage.kubectl("delete", "deployment", "chain", "--cascade=foreground")
+    heard = {(call.user.rpartition(":")[2], call.resource, call.webhook) for call in stage.recorder.calls}
+    assert heard == {
+        (user, resource, webhook)
+        for webhook in BOTH
+        for user, resource in [
+            ("alice", "deployments"),
+            ("deployment-controller", "replicasets"),
+            ("replicaset-controller", "pods"),
+        ]
+    }
+
+
+def test_no_condition_ever_failed(stage: Stage) -> None:
+    metrics = stage.control_plane.kubectl("get", "--raw=/metrics").stdout
+    assert "apiserver_admission_match_condition_exclusions_total" in metrics
+    assert "apiserver_admission_match_condition_evaluation_errors_total{" not in metrics

@@ -1,0 +1,170 @@
+"""
+Pods of every shape that can cost something, and quantities in every spelling: the same ones for the same seed.
+
+What they cost is not known here; two programs are asked and must agree.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TypeAlias
+
+Json: TypeAlias = "str | int | float | list[Json] | dict[str, Json] | None"
+
+CONTAINER_RESOURCES = (
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "hugepages-2Mi",
+    "hugepages-1Gi",
+    "nvidia.com/gpu",
+    "nvidia.com/mig-3g.20gb",
+    "example.com/Licence_v1.2",
+    "deviceclass.resource.kubernetes.io/gpu.example.com",
+    "kubernetes.io/native",
+    "vendor.kubernetes.io/native",
+    "requests.example.com/thing",
+    "storage",
+)
+"""Those that cost, and some that look as if they did: native ones, and what Kubernetes would not take for extended."""
+
+COMMON_RESOURCES = CONTAINER_RESOURCES[:6]
+POD_RESOURCES = ("cpu", "memory", "hugepages-2Mi", "hugepages-1Gi", "ephemeral-storage", "nvidia.com/gpu")
+
+DECIMAL_SUFFIXES = ("", "m", "k", "M", "G")
+BINARY_SUFFIXES = ("Ki", "Mi", "Gi")
+RARE_SUFFIXES = ("n", "u", "T", "P", "Ti", "Pi")
+ODD_QUANTITIES: tuple[Json, ...] = (
+    *("0", "00", "-0", "+0", "0m", "0Ki", "0e5", ".", "+", "k", "Ki", None, 0, -0.0),
+    *(" 1 ", "\u00a01", "+1", "1.", ".5", "1.500", "001", "1e4294967296", "1000m", "1024Ki", "1000000n"),
+    *(1, 2.5, 1e3, 1e-3, 1e22, 1e-9, 0.1, 123456789, 9007199254740993),
+    *("0.1Ki", "1.1Ki", "0.3Gi", "0.0001Ki", "1.0001Ki", "0.000001Ki", "1.00000000001Gi", "1023.9999Mi"),
+    *("1e-3", "5e-1", "2.5e-4", "1e-10", "1e3", "2.5E+3", "1e19", "123e20", "1e100", "3.14e1", "15e-4"),
+    *("1n", "1u", "0.0001", "0.0000000001", "1.0000000001", "1.9999999999", "999999999n", "1500u", "1.5n"),
+    *("9E", "1P", "7Ei", "8Ei", "100Ei", "1.5Ei", "9223372036854775807", "9223372036854775808"),
+    *("9223372036854775807k", "100000000000000000000m", "123456789012345678901234567890"),
+)
+"""Spellings that a parser gets wrong first. No exact multiple of 1000E: see `canonical` of `webhook.quota.quantity`."""
+
+PHASES = (None, "", "Pending", "Running", "Running", "Unknown", "Succeeded", "Failed")
+CONDITIONS: tuple[tuple[str, str | None], ...] = (
+    ("PodResizePending", "Infeasible"),
+    ("PodResizePending", "Deferred"),
+    ("PodResizePending", None),
+    ("PodResizeInProgress", "Infeasible"),
+    ("Ready", None),
+)
+
+
+class RandomPods:
+    """Makes pods and quantity texts, each from the numbers that come next."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311  nothing secret, and the same every time
+
+    def pod(self) -> Json:
+        """Give a pod: mostly small and plain, sometimes with everything at once."""
+        containers, inits = (self._containers(prefix) for prefix in ("app", "init"))
+        names = [str(container["name"]) for container in (*containers, *inits)]
+        spec: dict[str, Json] = {"containers": list(containers)}
+        if inits or self._chance(0.1):
+            spec["initContainers"] = list(inits) or self._random.choice([None, []])
+        if self._chance(0.3):
+            spec["overhead"] = self._resource_list(("cpu", "memory", "ephemeral-storage", "nvidia.com/gpu"))
+        if self._chance(0.35):
+            spec["resources"] = self._requirements(POD_RESOURCES)
+        pod: dict[str, Json] = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
+        if self._chance(0.5):
+            pod["status"] = self._status(names)
+        return pod
+
+    def quantity(self) -> Json:
+        """Give a quantity as it may stand in JSON, never below zero."""
+        kind = self._random.random()
+        if kind < 0.15:
+            return self._random.choice(ODD_QUANTITIES)
+        whole = str(self._random.randrange(10 ** self._random.randint(1, 4)))
+        if kind < 0.4:
+            return whole + self._random.choice(DECIMAL_SUFFIXES)
+        if kind < 0.7:
+            return whole + self._random.choice(BINARY_SUFFIXES)
+        if kind < 0.8:
+            return (
+                f"{whole}{self._random.choice('eE')}{self._random.choice(['', '+', '-'])}{self._random.randint(0, 9)}"
+            )
+        fraction = f"{self._random.randrange(1000):03}"
+        suffixes = (*DECIMAL_SUFFIXES, *BINARY_SUFFIXES, *RARE_SUFFIXES)
+        return f"{whole}.{fraction}{self._random.choice(suffixes)}"
+
+    def text(self) -> str:
+        """Give a text that may be a quantity: a spelling from above, changed here and there, or letters at random."""
+        text = str(self.quantity())
+        while self._chance(0.5):
+            at = self._random.randint(0, len(text))
+            cut = self._random.randint(0, 2)
+            text = text[:at] + self._random.choice([*"0123456789.+-eEinumkKMGTP x", "", "000", "Ki"]) + text[at + cut :]
+        return text if len(text) < 60 else text[:60]
+
+    def _containers(self, prefix: str) -> list[dict[str, Json]]:
+        count = self._random.choice([0, 1, 1, 1, 2, 3, 5] if prefix == "app" else [0, 0, 0, 1, 2, 3, 6])
+        return [self._container(f"{prefix}-{number}", is_init=prefix == "init") for number in range(count)]
+
+    def _container(self, name: str, *, is_init: bool) -> dict[str, Json]:
+        container: dict[str, Json] = {"name": name, "image": "example.com/image"}
+        if self._chance(0.9):
+            container["resources"] = self._requirements(CONTAINER_RESOURCES)
+        if self._chance(0.5 if is_init else 0.05):
+            container["restartPolicy"] = self._random.choice(["Always", "Always", "Always", "OnFailure", "Never", None])
+        return container
+
+    def _requirements(self, names: tuple[str, ...], *, at_least: int = 0) -> Json:
+        """Limits only, requests only, both alike, both unlike, or nothing in its several spellings."""
+        kind = self._random.random()
+        if kind < 0.25:
+            return {"limits": self._resource_list(names, at_least=at_least)}
+        if kind < 0.5:
+            return {"requests": self._resource_list(names, at_least=at_least)}
+        if kind < 0.6:
+            same = self._resource_list(names, at_least=at_least)
+            return {"limits": same, "requests": same}
+        if kind < 0.95:
+            return {key: self._resource_list(names, at_least=at_least) for key in ("limits", "requests")}
+        return self._random.choice([None, {}, {"limits": None}, {"requests": None}])
+
+    def _resource_list(self, names: tuple[str, ...], *, at_least: int = 0) -> Json:
+        if self._chance(0.8):
+            names = tuple(name for name in names if name in COMMON_RESOURCES)
+        chosen = self._random.sample(names, k=max(at_least, min(len(names), self._random.choice([0, 1, 2, 2, 3, 4]))))
+        return {name: self.quantity() for name in chosen}
+
+    def _status(self, names: list[str]) -> Json:
+        if self._chance(0.05):
+            return self._random.choice([None, {}])
+        status: dict[str, Json] = {"phase": self._random.choice(PHASES)}
+        if self._chance(0.5):
+            kinds = self._random.sample(CONDITIONS, k=self._random.choice([1, 1, 2, 3]))
+            status["conditions"] = [{"type": kind, "reason": reason, "status": "True"} for kind, reason in kinds]
+        for field in ("containerStatuses", "initContainerStatuses"):
+            if self._chance(0.6):
+                status[field] = [self._container_status(name) for name in self._some_of(names)]
+        if self._chance(0.1):  # read by kubelet and scheduler, not by ResourceQuota
+            status["resources"] = self._requirements(POD_RESOURCES)
+            status["allocatedResources"] = self._resource_list(POD_RESOURCES)
+        return status
+
+    def _some_of(self, names: list[str]) -> list[str]:
+        """Some names in any order, rarely one of them twice or one that no container has."""
+        some = self._random.sample(names, k=self._random.randint(0, len(names)))
+        return [*some, self._random.choice([*names, "gone"])] if self._chance(0.05) else some
+
+    def _container_status(self, name: str) -> Json:
+        """No list is empty here: the API server leaves those out, and in memory they would mean something else."""
+        status: dict[str, Json] = {"name": name}
+        if self._chance(0.7):
+            status["resources"] = self._requirements(CONTAINER_RESOURCES, at_least=1)
+        if self._chance(0.7):
+            status["allocatedResources"] = self._resource_list(COMMON_RESOURCES, at_least=1)
+        return status
+
+    def _chance(self, of_one: float) -> bool:
+        return self._random.random() < of_one

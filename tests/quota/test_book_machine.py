@@ -1,0 +1,339 @@
+"""
+Any sequence of sightings and reservations leaves the book as a count from scratch would have it.
+
+The count knows the docstrings of `book` and nothing of how it keeps its sums: it walks through everything each time.
+Whether what is allowed can ever exceed a limit is asked in `test_protocol_machine`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import product
+from operator import attrgetter
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from webhook.quota.book import Book, Row, StaleListError
+from webhook.quota.charge import Reservation, Slot
+from webhook.quota.resources import Amount, Amounts
+from webhook.quota.subject import CLUSTER, Payer, Subject, group, namespace, tenant, user
+
+RESOURCES = ("pods", "notebooks.kubeflow.org")
+SLOTS = [Slot(*each) for each in product(RESOURCES, ("red", "blue"), ("a", "b"))]
+PAYERS = [Payer("alice"), Payer("alice", ("ml",)), Payer("bob", ("ml", "staff"))]
+NAMES = ("gpu", "pods", "requests.cpu")
+SUBJECTS = [
+    *(user(name) for name in ("alice", "bob")),
+    *(group(name) for name in ("ml", "staff")),
+    *(namespace(name) for name in ("red", "blue")),
+    tenant("research"),
+    CLUSTER,
+]
+
+slots = st.sampled_from(SLOTS)
+resources = st.sampled_from(RESOURCES)
+payers = st.sampled_from(PAYERS)
+whole = st.integers(1, 4)
+shares = st.integers(1, 6).map(lambda slices: Fraction(slices, 7))
+amounts = st.fixed_dictionaries({}, optional={"gpu": whole | shares, "pods": st.just(1), "requests.cpu": whole}).map(
+    lambda booked: tuple(sorted(booked.items()))
+)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A policy, as far as the book hears of it: which groups have a pool, which namespaces are in a tenant."""
+
+    pools: frozenset[str] = frozenset({"ml"})
+    research: frozenset[str] = frozenset({"red"})
+
+    def __call__(self, payer: Payer, name: str) -> tuple[Subject, ...]:
+        pools = [group(each) for each in payer.groups if each in self.pools]
+        tenants = [tenant("research")] if name in self.research else []
+        return (user(payer.owner), *pools, *tenants, namespace(name), CLUSTER)
+
+
+bindings = st.builds(Binding, st.frozensets(st.sampled_from(["ml", "staff"])), st.frozensets(st.just("red")))
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change of the API. `counts` is False while the object is stopped and once it is deleted."""
+
+    slot: Slot
+    row: Row
+    counts: bool
+    deleted: bool = False
+
+
+@dataclass
+class Story:
+    """What happened to one resource, how much of it the book was told, and the list under way."""
+
+    events: list[Event] = field(default_factory=list)
+    told: int = 0
+    listing: list[Event] | None = None
+    listed_at: int = 0
+
+    def position(self) -> int:
+        return self.events[self.told - 1].row.version if self.told else 0
+
+    def present(self, upto: int) -> dict[Slot, Event]:
+        """Give what a list would show after the first *upto* events."""
+        latest = {event.slot: event for event in self.events[:upto]}
+        return {slot: event for slot, event in latest.items() if not event.deleted}
+
+
+class BookMachine(RuleBasedStateMachine):
+    """The API changes; the book is told, late, twice, in lists; reservations come and go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.binding = Binding()
+        self.book = Book(self.binding)
+        self.version = 0
+        self.made = dict.fromkeys(SLOTS, 0)
+        self.stories = {resource: Story() for resource in RESOURCES}
+        self.rows: dict[Slot, Row] = {}
+        self.reservations: dict[tuple[str, int, Payer], Reservation] = {}
+
+    # The API's side. Nothing of this reaches the book by itself.
+
+    def happen(self, slot: Slot, uid: str, payer: Payer, booked: Amounts, *, counts: bool, deleted: bool) -> None:
+        self.version += 1
+        event = Event(slot, Row(uid, self.version, payer, booked), counts, deleted)
+        self.stories[slot.resource].events.append(event)
+
+    def holder(self, slot: Slot) -> Event | None:
+        story = self.stories[slot.resource]
+        return story.present(len(story.events)).get(slot)
+
+    def next_uid(self, slot: Slot) -> str:
+        return f"{'/'.join(slot)}#{self.made[slot]}"
+
+    @rule(slot=slots, payer=payers, booked=amounts)
+    def put(self, slot: Slot, payer: Payer, booked: Amounts) -> None:
+        """Create the object, or update the one that has the name."""
+        holder = self.holder(slot)
+        uid = self.next_uid(slot) if holder is None else holder.row.uid
+        self.made[slot] += holder is None
+        self.happen(slot, uid, payer, booked, counts=holder is None or holder.counts, deleted=False)
+
+    @rule(slot=slots)
+    def bump_status(self, slot: Slot) -> None:
+        if holder := self.holder(slot):
+            self.happen(slot, *_without_version(holder.row), counts=holder.counts, deleted=False)
+
+    @rule(slot=slots)
+    def stop_or_start(self, slot: Slot) -> None:
+        """Let a pod end, or a session stop; sessions come back."""
+        if holder := self.holder(slot):
+            self.happen(slot, *_without_version(holder.row), counts=not holder.counts, deleted=False)
+
+    @rule(slot=slots)
+    def delete(self, slot: Slot) -> None:
+        if holder := self.holder(slot):
+            self.happen(slot, *_without_version(holder.row), counts=False, deleted=True)
+
+    # What the book is told, and what it has to make of it.
+
+    def tell(self, event: Event) -> None:
+        """Tell what may be news. After a list was given up, the watch may begin before what the list has shown."""
+        known = self.rows.get(event.slot)
+        self.hear(event, news=known is None or event.row.version > known.version)
+
+    def hear(self, event: Event, *, news: bool) -> None:
+        slot, row = event.slot, event.row
+        if event.counts:
+            settled = self.book.observe(slot, row)
+        else:
+            settled = self.book.forget(slot, row.uid, row.version)
+        expected = []
+        if news:
+            expected = self.settle(row.uid, row.version)
+            if event.counts:
+                self.rows[slot] = row
+            elif slot in self.rows and self.rows[slot].uid == row.uid:
+                del self.rows[slot]
+        assert in_order(settled) == in_order(expected)
+
+    def settle(self, uid: str, version: int) -> list[Reservation]:
+        settled = [each for each in self.reservations.values() if each.uid == uid and each.base < version]
+        for each in settled:
+            del self.reservations[each.uid, each.base, each.payer]
+        return settled
+
+    @rule(resource=resources, count=st.integers(1, 4), data=st.data())
+    def watch(self, resource: str, count: int, data: st.DataObject) -> None:
+        """Tell some changes: those of one name in their order, several names in any order."""
+        story = self.stories[resource]
+        if story.listing is not None:
+            return
+        batch = story.events[story.told : story.told + count]
+        order = data.draw(st.permutations(range(len(batch))))
+        by_slot = {slot: iter([event for event in batch if event.slot == slot]) for slot in SLOTS}
+        for index in order:
+            self.tell(next(by_slot[batch[index].slot]))
+        story.told += len(batch)
+        self.book.reached(resource, story.position())
+
+    @rule(resource=resources, data=st.data())
+    def hear_old_news(self, resource: str, data: st.DataObject) -> None:
+        story = self.stories[resource]
+        if story.told and story.listing is None:
+            self.hear(data.draw(st.sampled_from(story.events[: story.told])), news=False)
+            self.book.reached(resource, data.draw(st.integers(0, story.position())))
+
+    @rule(resource=resources, data=st.data())
+    def start_list(self, resource: str, data: st.DataObject) -> None:
+        """Begin a list, fresh or from a cache that lags behind; one under way is given up."""
+        story = self.stories[resource]
+        story.listed_at = data.draw(st.sampled_from([len(story.events), *range(len(story.events) + 1)]))
+        story.listing = data.draw(st.permutations(list(story.present(story.listed_at).values())))
+        self.book.list_started(resource)
+
+    @precondition(lambda self: any(story.listing for story in self.stories.values()))
+    @rule(count=st.integers(1, 4))
+    def list_some(self, count: int) -> None:
+        for story in self.stories.values():
+            for _ in range(count):
+                if story.listing:
+                    self.tell(story.listing.pop())
+
+    @precondition(lambda self: any(story.listing is not None for story in self.stories.values()))
+    @rule()
+    def finish_list(self) -> None:
+        for resource, story in self.stories.items():
+            if story.listing is None:
+                continue
+            while story.listing:
+                self.tell(story.listing.pop())
+            story.listing = None
+            version = story.events[story.listed_at - 1].row.version if story.listed_at else 0
+            if version < story.position():
+                with pytest.raises(StaleListError, match=f"the list of {resource} is of version {version}, "):
+                    self.book.list_finished(resource, version)
+                continue
+            settled = self.book.list_finished(resource, version)
+            story.told = max(story.told, story.listed_at)
+            shown = {slot for slot, event in story.present(story.listed_at).items() if event.counts}
+            old = [slot for slot, row in self.rows.items() if slot.resource == resource and row.version <= version]
+            gone = [slot for slot in old if slot not in shown]
+            expected = [each for slot in gone for each in self.settle(self.rows[slot].uid, version)]
+            assert in_order(settled) == in_order(expected)
+            for slot in gone:
+                del self.rows[slot]
+            self.nothing_but_the_present(resource)
+
+    def nothing_but_the_present(self, resource: str) -> None:
+        story = self.stories[resource]
+        present = {slot: event.row for slot, event in story.present(story.told).items() if event.counts}
+        rows = {slot: row for slot in SLOTS if slot.resource == resource and (row := self.book.row(slot))}
+        newer = {slot: row for slot, row in rows.items() if row.version > story.position()}
+        assert rows == present | newer
+
+    # Reservations.
+
+    @rule(slot=slots, payer=payers, booked=amounts, data=st.data())
+    def reserve(self, slot: Slot, payer: Payer, booked: Amounts, data: st.DataObject) -> None:
+        """Hold something for an object that exists, existed, or never will."""
+        past = [event.row for event in self.stories[slot.resource].events if event.slot == slot]
+        uid = data.draw(st.sampled_from([self.next_uid(slot), f"lost {slot}", *(row.uid for row in past)]))
+        base = data.draw(st.sampled_from([0, *(row.version for row in past)]))
+        key = uid, base, payer
+        self.book.reserve(Reservation(slot, uid, base, payer, booked))
+        both = dict(booked)
+        if key in self.reservations:
+            for name, amount in self.reservations[key].amounts:
+                both[name] = max(amount, both.get(name, 0))
+        self.reservations[key] = Reservation(slot, uid, base, payer, tuple(sorted(both.items())))
+
+    @rule(data=st.data())
+    def drop(self, data: st.DataObject) -> None:
+        if self.reservations:
+            key = data.draw(st.sampled_from(list(self.reservations)))
+            dropped = self.reservations.pop(key)
+            self.book.drop(dropped)
+            self.book.drop(dropped)
+
+    @rule(binding=bindings)
+    def rebind(self, binding: Binding) -> None:
+        self.binding = binding
+        self.book.rebind(binding)
+
+    # What holds after every step.
+
+    def claims(self, slot: Slot) -> list[tuple[Payer, Amounts]]:
+        row = self.rows.get(slot)
+        reserved = [(each.payer, each.amounts) for each in self.reservations.values() if each.slot == slot]
+        return reserved if row is None else [(row.payer, row.amounts), *reserved]
+
+    def largest(self, slot: Slot, subject: Subject, name: str) -> Amount:
+        claimed: list[Amount] = [
+            dict(booked).get(name, 0)
+            for payer, booked in self.claims(slot)
+            if subject in self.binding(payer, slot.namespace)
+        ]
+        return max(claimed, default=0)
+
+    @invariant()
+    def every_sum_is_what_a_count_gives(self) -> None:
+        for subject in SUBJECTS:
+            used: dict[str, Amount] = {}
+            for slot, row in self.rows.items():
+                for name, amount in row.amounts if subject in self.binding(row.payer, slot.namespace) else ():
+                    used[name] = used.get(name, 0) + amount
+            assert self.book.totals(subject) == used
+            for name in NAMES:
+                held = [self.largest(slot, subject, name) for slot in SLOTS]
+                assert [self.book.held(slot, subject, name) for slot in SLOTS] == held
+                assert self.book.used(subject, name) == used.get(name, 0)
+                assert self.book.used(subject, name) + self.book.reserved(subject, name) == sum(held)
+
+    @invariant()
+    def every_row_and_reservation_is_what_was_told(self) -> None:
+        assert {slot: row for slot in SLOTS if (row := self.book.row(slot))} == self.rows
+        assert in_order(self.book.reservations()) == in_order(self.reservations.values())
+        for resource, story in self.stories.items():
+            assert self.book.rows(resource) == sum(slot.resource == resource for slot in self.rows)
+            assert self.book.position(resource) == story.position()
+
+    @invariant()
+    def nothing_is_kept_that_is_not_above_zero(self) -> None:
+        for sums in (*self.book._used.values(), *self.book._reserved.values()):
+            assert sums
+            assert all(amount > 0 for amount in sums.values())
+
+    def teardown(self) -> None:
+        """Let all end, tell all: no trace stays."""
+        self.finish_list()
+        for slot in SLOTS:
+            self.delete(slot)
+        for resource, story in self.stories.items():
+            for event in story.events[story.told :]:
+                self.tell(event)
+            story.told = len(story.events)
+            self.book.reached(resource, story.position())
+            self.nothing_but_the_present(resource)
+        for reservation in list(self.book.reservations()):
+            self.book.drop(reservation)
+        kept = (self.book._used, self.book._reserved, self.book._claims, self.book._listed)
+        assert not any(kept)
+        assert not any(self.book._rows.values())
+        super().teardown()
+
+
+def _without_version(row: Row) -> tuple[str, Payer, Amounts]:
+    return row.uid, row.payer, row.amounts
+
+
+def in_order(several: object) -> list[Reservation]:
+    return sorted(several, key=attrgetter("slot", "uid", "base", "payer", "amounts"))  # type: ignore[call-overload]
+
+
+TestBook = BookMachine.TestCase
+TestBook.settings = settings(max_examples=200, stateful_step_count=40, deadline=None, report_multiple_bugs=False)

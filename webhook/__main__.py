@@ -1,0 +1,5 @@
+"""`python -m webhook` is `userquota`."""
+
+from webhook.cli import main
+
+main()

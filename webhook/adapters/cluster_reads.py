@@ -1,0 +1,45 @@
+"""
+Single objects read live from the API, past every cache: owners, and whether something is really stored.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import msgspec
+
+from webhook.adapters.kubernetes_api import ApiError, KubernetesApi, NotFoundError
+from webhook.ports import NotReadyError, ObjectKind
+from webhook.quota.charge import Slot
+from webhook.quota.podspec import AnyObject, ObjectMeta
+
+_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+_decoder = msgspec.json.Decoder(AnyObject)
+
+
+class ClusterReads:
+    """Ports `Ancestry` and `QuorumReader`. A GET without a resource version goes to etcd's quorum."""
+
+    def __init__(self, api: KubernetesApi) -> None:
+        """Read through *api*."""
+        self._api = api
+
+    async def read(self, kind: ObjectKind, namespace: str, name: str) -> ObjectMeta | None:
+        """Give the metadata of an owner. See `Ancestry.read`."""
+        root = f"/apis/{kind.api_version}" if "/" in kind.api_version else f"/api/{kind.api_version}"
+        return await self._meta(f"{root}/namespaces/{quote(namespace)}/{kind.kind.lower()}s/{quote(name)}")
+
+    async def version_of(self, slot: Slot) -> tuple[str, int] | None:
+        """Give uid and version of what is stored under a pod's name. See `QuorumReader.version_of`."""
+        meta = await self._meta(f"/api/v1/namespaces/{quote(slot.namespace)}/{slot.resource}/{quote(slot.name)}")
+        return (meta.uid, int(meta.resource_version)) if meta is not None else None
+
+    async def _meta(self, path: str) -> ObjectMeta | None:
+        try:
+            body = await self._api.get(path, accept=_METADATA_ONLY)
+        except NotFoundError:
+            return None
+        except ApiError as error:
+            raise NotReadyError("api-server", f"{path} could not be read: {error}") from error
+        return _decoder.decode(body).metadata

@@ -1,0 +1,43 @@
+"""
+The Kubernetes API server as bytes in and bytes out, with our own errors (``KubernetesApi``).
+
+The only package that imports ``kubernetes``, and only its reading of kubeconfigs and credentials. Following a
+collection is for ``adapters.reflector``.
+"""
+
+from webhook.adapters.kubernetes_api.client import JSON, KubernetesApi
+from webhook.adapters.kubernetes_api.errors import (
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    GoneError,
+    InvalidError,
+    KubeconfigError,
+    NotFoundError,
+    ServerError,
+    SilenceError,
+    TooManyRequestsError,
+    UnauthorizedError,
+    UnreachableError,
+    api_error,
+)
+
+__all__ = [
+    "JSON",
+    "AlreadyExistsError",
+    "ApiError",
+    "ConflictError",
+    "ForbiddenError",
+    "GoneError",
+    "InvalidError",
+    "KubeconfigError",
+    "KubernetesApi",
+    "NotFoundError",
+    "ServerError",
+    "SilenceError",
+    "TooManyRequestsError",
+    "UnauthorizedError",
+    "UnreachableError",
+    "api_error",
+]

@@ -1,0 +1,130 @@
+"""
+What can go wrong between us and the Kubernetes API server, one class per answer that somebody acts on.
+
+Retrying, or taking an error for good news, is up to who calls.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from webhook.ports import WebhookError
+
+_MESSAGE_LIMIT: Final = 256
+
+
+class KubeconfigError(WebhookError):
+    """The API server's address or our credentials cannot be had; one line that says why and what to do."""
+
+
+class ApiError(WebhookError):
+    """
+    The API server refused a request, or was not reached (``status`` 0).
+
+    ``reason`` and ``message`` are those of the answered ``Status``, the message cut at 256 characters; ``request`` is
+    method and path; ``retry_after`` is in seconds, None where the server named none.
+    """
+
+    def __init__(
+        self, message: str, *, request: str, status: int = 0, reason: str = "", retry_after: int | None = None
+    ) -> None:
+        self.message = message[:_MESSAGE_LIMIT]
+        self.request = request
+        self.status = status
+        self.reason = reason
+        self.retry_after = retry_after
+        super().__init__(": ".join(filter(None, (request, f"{status or ''} {reason}".strip(), self.message))))
+
+
+class UnauthorizedError(ApiError):
+    """401: the token or certificate is not accepted, and renewing it did not help."""
+
+
+class ForbiddenError(ApiError):
+    """403: a right is missing, or admission refused."""
+
+
+class NotFoundError(ApiError):
+    """404: no such object, or no such resource."""
+
+
+class ConflictError(ApiError):
+    """409: the object is at another resourceVersion. Our own request may have put it there, see ``replace``."""
+
+
+class AlreadyExistsError(ApiError):
+    """409: the name is taken."""
+
+
+class GoneError(ApiError):
+    """410: the resourceVersion or the continue token is older than what the server remembers."""
+
+
+class InvalidError(ApiError):
+    """422: the object or the options are not valid."""
+
+
+class TooManyRequestsError(ApiError):
+    """429: the server sheds load."""
+
+
+class ServerError(ApiError):
+    """5xx: the server, or its etcd, is in trouble."""
+
+
+class UnreachableError(ApiError):
+    """No whole answer: connection, TLS, HTTP or time. The request may or may not have taken effect."""
+
+
+class SilenceError(UnreachableError):
+    """An open watch said nothing for longer than allowed."""
+
+
+_BY_REASON: Final[Mapping[str, type[ApiError]]] = {
+    "AlreadyExists": AlreadyExistsError,
+    "Expired": GoneError,
+    "Gone": GoneError,
+}
+_BY_STATUS: Final[Mapping[int, type[ApiError]]] = {
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    410: GoneError,
+    422: InvalidError,
+    429: TooManyRequestsError,
+}
+
+
+class _Details(msgspec.Struct, rename="camel"):
+    retry_after_seconds: int = 0
+
+
+class _Status(msgspec.Struct):
+    kind: str
+    message: str = ""
+    reason: str = ""
+    code: int = 0
+    details: _Details | None = None
+
+
+def api_error(body: bytes | msgspec.Raw, *, request: str, status: int = 0, retry_after: str = "") -> ApiError:
+    """
+    Give the error that a failed answer, or the object of a watch's ERROR event, stands for.
+
+    *status* is HTTP's, 0 for an event; *retry_after* is the header's text. A body that is no ``Status``, such as a
+    balancer's page, lends nothing to the message.
+    """
+    try:
+        answer = msgspec.json.decode(body, type=_Status)
+    except msgspec.MsgspecError:
+        answer = _Status(kind="")
+    if answer.kind != "Status":
+        answer = _Status(kind="", message="the answer is no Kubernetes Status")
+    code = status or answer.code
+    kind = _BY_REASON.get(answer.reason) or _BY_STATUS.get(code) or (ServerError if code >= 500 else ApiError)
+    seconds = answer.details.retry_after_seconds if answer.details else 0
+    if retry_after.isdecimal():
+        seconds = int(retry_after)
+    return kind(answer.message, request=request, status=code, reason=answer.reason, retry_after=seconds or None)

@@ -1,0 +1,118 @@
+"""
+The ledger of one replica: the book and what is in flight, in this process's memory.
+
+Exact while it runs. What was allowed and not yet persisted when it dies is forgotten with it; a shared store does
+better (docs/consistency.md). Observing objects is not done here: `pod_watch` tells the book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from webhook.ports import Judge, NotReadyError, QuorumReader
+from webhook.quota.book import Book, Row
+from webhook.quota.charge import Charge, Reservation, Slot
+from webhook.quota.decision import Allowed, Decision
+
+LONGEST_REQUEST = 34.0
+"""
+Seconds. The API server bounds a write at this (`requestTimeoutUpperBound` of k8s.io/apiserver): what it was told to
+allow cannot be persisted later.
+"""
+
+_SLOP = 6.0
+"""Seconds for an etcd write that is under way when the bound passes, and for our own delay in noticing."""
+
+
+class MemoryLedger:
+    """
+    A `LedgerStore` that nobody else writes to.
+
+    There is no `await` between reading the book, deciding and reserving: the event loop is the lock.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        *,
+        monotonic: Callable[[], float],
+        out_of_step: Callable[[], str],
+        hold: float = LONGEST_REQUEST + _SLOP,
+    ) -> None:
+        """
+        Keep *book*. A reservation is held at least *hold* seconds, unless its object is seen first.
+
+        *out_of_step* says why the book does not show what exists yet, empty once it does. A watch that has fallen
+        behind since is no reason: what was allowed stays held until it is seen, what was deleted stays charged.
+        """
+        self._book = book
+        self._monotonic = monotonic
+        self._out_of_step = out_of_step
+        self._hold = hold
+        self._held_since: dict[Reservation, float] = {}
+
+    async def transact(
+        self,
+        charge: Charge,  # noqa: ARG002 - tells a shared store which of its objects is concerned; here is but one book
+        judge: Judge,
+        *,
+        dry_run: bool,
+        deadline: float,
+    ) -> Decision:
+        """Decide and hold, in one step. See `LedgerStore.transact`."""
+        if trouble := self._out_of_step():
+            raise NotReadyError("not-synced", trouble)
+        if self._monotonic() >= deadline:
+            raise NotReadyError("deadline", "the time for an answer was over before the decision")
+        decision = judge(self._book)
+        if isinstance(decision, Allowed) and decision.reservation is not None and not dry_run:
+            self._hold_on(decision.reservation)
+        return decision
+
+    def deleted(self, slot: Slot, uid: str) -> None:
+        """Take no notice: what was asked for may fail, and if not, containers run on for a while."""
+
+    async def expire(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
+        """
+        Let go of what can no longer be persisted and is not stored. See `LedgerStore.expire`.
+
+        What turns out to be stored stays held until the watch shows it.
+        """
+        now = self._monotonic()
+        in_flight = set(self._book.reservations())
+        self._held_since = {each: self._held_since.get(each, now) for each in in_flight}
+        gone = []
+        for reservation in [each for each, since in self._held_since.items() if now - since >= self._hold]:
+            found = await quorum.version_of(reservation.slot)
+            if found is None or found[0] != reservation.uid or found[1] <= reservation.base:
+                self._book.drop(reservation)
+                gone.append(reservation)
+        return tuple(gone)
+
+    def _hold_on(self, reservation: Reservation) -> None:
+        self._held_since[reservation] = self._monotonic()
+        self._book.reserve(reservation)
+
+
+class BelievingLedger(MemoryLedger):
+    """
+    A ledger without a cluster: it believes that what it allowed exists, until it hears of the deletion.
+
+    For trying things out. It sees no object, so it can neither know better nor repair itself.
+    """
+
+    async def expire(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:  # noqa: ARG002 - nothing to look up
+        """Nothing is ever in flight."""
+        return ()
+
+    def deleted(self, slot: Slot, uid: str) -> None:
+        """Believe it."""
+        version = self._book.position(slot.resource) + 1
+        self._book.forget(slot, uid, version)
+        self._book.reached(slot.resource, version)
+
+    def _hold_on(self, reservation: Reservation) -> None:
+        slot = reservation.slot
+        version = max(self._book.position(slot.resource), reservation.base) + 1
+        self._book.observe(slot, Row(reservation.uid, version, reservation.payer, reservation.amounts))
+        self._book.reached(slot.resource, version)

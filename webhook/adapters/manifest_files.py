@@ -1,0 +1,31 @@
+"""
+The manifests this version was made with, read from where it is installed or from the checkout.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from webhook.documents import tree, yaml_text
+from webhook.documents.tree import JsonValue
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_FOLDERS = (_PACKAGE / "manifests", _PACKAGE.parent / "manifests")  # installed from a wheel; run from a checkout
+
+
+def folder() -> Path:
+    """Give the folder of the manifests, a kustomize base."""
+    return next(each for each in _FOLDERS if (each / "kustomization.yaml").is_file())
+
+
+def webhook_configurations() -> list[dict[str, JsonValue]]:
+    """Give both webhook configurations, parsed."""
+    names = ("mutatingwebhookconfiguration.yaml", "validatingwebhookconfiguration.yaml")
+    return [_parsed(folder() / name) for name in names]
+
+
+def _parsed(path: Path) -> dict[str, JsonValue]:
+    (root,), _ = yaml_text.read_documents(path.read_text(encoding="utf-8"), source=path.name)
+    body = tree.plain(root)
+    assert isinstance(body, dict)  # noqa: S101 - our own file
+    return body

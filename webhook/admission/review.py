@@ -1,0 +1,206 @@
+"""
+The wire: AdmissionReview v1 as JSON bytes to a frozen request, and an answer back to bytes.
+
+Only fields that we use are decoded. What the answer should be is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from webhook.quota.denial import Cause
+from webhook.quota.errors import WebhookError
+
+API_VERSION = "admission.k8s.io/v1"
+KIND = "AdmissionReview"
+
+T = TypeVar("T")
+
+
+class ReviewError(WebhookError):
+    """A body that is no AdmissionReview we can read. `uid` is that of the request, empty if not even that is there."""
+
+    def __init__(self, message: str, uid: str = "") -> None:
+        """Keep the uid, so that a proper denial can be sent if there is one."""
+        self.uid = uid
+        super().__init__(message)
+
+
+class Wire(Struct, frozen=True, rename="camel"):
+    """A part of the review."""
+
+
+class Resource(Wire, frozen=True):
+    """What kind of object is concerned, by its plural name."""
+
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+
+    def __str__(self) -> str:
+        """Give the plural with its group, as in `deployments.apps`."""
+        return f"{self.resource}.{self.group}" if self.group else self.resource
+
+
+class UserInfo(Wire, frozen=True):
+    """Who sends the request: the effective user, after impersonation."""
+
+    username: str = ""
+    groups: tuple[str, ...] | None = None
+
+
+class AdmissionRequest(Wire, frozen=True):
+    """One request of the API server. `object` and `old_object` stay undecoded until their kind is known."""
+
+    uid: str
+    resource: Resource
+    operation: str
+    user_info: UserInfo
+    sub_resource: str | None = None
+    namespace: str = ""
+    name: str = ""
+    object: Raw = Raw()
+    old_object: Raw = Raw()
+    dry_run: bool | None = None
+
+    def decode(self, shape: type[T]) -> T:
+        """Give the object as *shape*. Raises: ReviewError naming the field that does not fit, or that it is missing."""
+        return self._decode(self.object, shape, "request.object")
+
+    def decode_old(self, shape: type[T]) -> T:
+        """Give the object before the change as *shape*. Raises: ReviewError."""
+        return self._decode(self.old_object, shape, "request.oldObject")
+
+    def _decode(self, raw: Raw, shape: type[T], field: str) -> T:
+        if bytes(raw) in (b"", b"null"):
+            raise ReviewError(f"{field} is missing", self.uid)
+        try:
+            return msgspec.json.decode(raw, type=shape)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise ReviewError(f"{field} cannot be read: {error}", self.uid) from error
+
+
+class _Envelope(Wire, frozen=True):
+    api_version: str = ""
+    kind: str = ""
+    request: AdmissionRequest | None = None
+
+
+class _OnlyUid(Wire, frozen=True):
+    uid: str = ""
+
+
+class _EnvelopeOfUid(Wire, frozen=True):
+    request: _OnlyUid | None = None
+
+
+_decoder = msgspec.json.Decoder(_Envelope)
+_uid_decoder = msgspec.json.Decoder(_EnvelopeOfUid)
+
+
+def decode(body: bytes) -> AdmissionRequest:
+    """Give the request in *body*. Raises: ReviewError for anything but an AdmissionReview v1 with a request."""
+    try:
+        envelope = _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise ReviewError(f"the body is no AdmissionReview: {error}", _uid_of(body)) from error
+    if envelope.api_version != API_VERSION or envelope.kind != KIND:
+        given = f"{envelope.api_version or 'no apiVersion'}, {envelope.kind or 'no kind'}"
+        raise ReviewError(f"expected {API_VERSION}, {KIND}; got {given}", _uid_of(body))
+    if envelope.request is None or not envelope.request.uid:
+        raise ReviewError("request or request.uid is missing")
+    return envelope.request
+
+
+def _uid_of(body: bytes) -> str:
+    try:
+        envelope = _uid_decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return ""
+    return envelope.request.uid if envelope.request else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One step of a JSON patch (RFC 6902). We only ever add."""
+
+    path: str
+    value: str | Mapping[str, str]
+
+
+class _Cause(Wire, frozen=True):
+    reason: str
+    message: str
+    field: str
+
+
+class _Details(Wire, frozen=True, omit_defaults=True):
+    causes: tuple[_Cause, ...] = ()
+
+
+class _Status(Wire, frozen=True, omit_defaults=True):
+    code: int
+    reason: str
+    message: str
+    status: str = "Failure"
+    details: _Details = _Details()
+
+
+class AdmissionResponse(Wire, frozen=True, omit_defaults=True):
+    """An answer. Made by `allowed`, `denied`, `failed` or `patched`, never by hand."""
+
+    uid: str
+    allowed: bool
+    status: _Status | None = None
+    patch: str | None = None
+    patch_type: str | None = None
+    warnings: tuple[str, ...] = ()
+    audit_annotations: Mapping[str, str] = {}
+
+
+def allowed(uid: str, *, warnings: Iterable[str] = (), audit: Mapping[str, str] | None = None) -> AdmissionResponse:
+    """Let the request pass."""
+    return AdmissionResponse(uid, allowed=True, warnings=tuple(warnings), audit_annotations=audit or {})
+
+
+def denied(
+    uid: str, message: str, *, causes: Iterable[Cause] = (), audit: Mapping[str, str] | None = None
+) -> AdmissionResponse:
+    """Refuse the request for good. Not for trouble of our own: a caller does not try again after this."""
+    details = _Details(tuple(_Cause(each.reason, each.message, each.field) for each in causes))
+    status = _Status(403, "Forbidden", message, details=details)
+    return AdmissionResponse(uid, allowed=False, status=status, audit_annotations=audit or {})
+
+
+def failed(uid: str, message: str) -> AdmissionResponse:
+    """Refuse because of a bug of ours: an answer that stays a refusal even where failures are ignored."""
+    return AdmissionResponse(uid, allowed=False, status=_Status(500, "InternalError", message))
+
+
+def patched(uid: str, operations: Iterable[Operation]) -> AdmissionResponse:
+    """Let the request pass with changes; without changes it is a plain pass."""
+    steps = [{"op": "add", "path": each.path, "value": each.value} for each in operations]
+    if not steps:
+        return allowed(uid)
+    patch = base64.b64encode(msgspec.json.encode(steps)).decode("ascii")
+    return AdmissionResponse(uid, allowed=True, patch=patch, patch_type="JSONPatch")
+
+
+class _Answer(Wire, frozen=True):
+    response: AdmissionResponse
+    api_version: str = API_VERSION
+    kind: str = KIND
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(response: AdmissionResponse) -> bytes:
+    """Give the answer as the API server reads it."""
+    return _encoder.encode(_Answer(response))

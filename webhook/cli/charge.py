@@ -1,0 +1,83 @@
+"""
+`userquota charge`: what objects in files would cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import click
+import msgspec
+
+from webhook.cli.inputs import InputError, read_inputs
+from webhook.cli.printing import output_option, show_document, show_table
+from webhook.documents.object_text import RawObject, read_objects
+from webhook.quota import pod, pod_defaults
+from webhook.quota.pod import PodError
+from webhook.quota.podspec import Pod
+
+_MAX_TEXT = 1 << 30
+"""Characters. Files of one's own may be as large as memory allows; thousands of pods in one are usual."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChargedObject:
+    """An object, and what it costs: canonical quantities by resource name, without zeros."""
+
+    read: RawObject
+    charge: dict[str, str]
+
+
+@click.command("charge")
+@click.option("-f", "--filename", "names", multiple=True, required=True, help="File, folder or - for standard input.")
+@output_option
+def command(names: tuple[str, ...], output: str) -> None:
+    """
+    Show what each object would cost, as ResourceQuota counts it.
+
+    Pods cost; other kinds cost nothing in this release. Defaults of the API server are filled in, those of
+    LimitRanges are not known here. Exit code 2 if anything cannot be read; nothing is printed then.
+    """
+    charged = _charged(names)
+    if output == "table":
+        rows = [_row(each, name, amount) for each in charged for name, amount in sorted(each.charge.items())]
+        show_table(("NAMESPACE", "KIND", "NAME", "RESOURCE", "AMOUNT"), rows)
+    else:
+        show_document({"items": [_item(each) for each in charged]}, output)
+
+
+def _charged(names: tuple[str, ...]) -> list[ChargedObject]:
+    charged: list[ChargedObject] = []
+    mistakes: list[str] = []
+    for given in read_inputs(names):
+        objects, unreadable = read_objects(given.text, source=given.source, limit=_MAX_TEXT)
+        mistakes += map(str, unreadable)
+        for each in objects:
+            try:
+                charged.append(ChargedObject(each, _charge(each)))
+            except (PodError, msgspec.MsgspecError) as error:
+                mistakes.append(f"{each.source}:{each.position.line}: {each.kind} {each.name}: {error}")
+    if mistakes:
+        raise InputError("\n".join(mistakes))
+    return charged
+
+
+def _charge(each: RawObject) -> dict[str, str]:
+    if (each.api_version, each.kind) != ("v1", "Pod"):
+        return {}
+    size = pod_defaults.with_defaults(pod.size_of(msgspec.json.decode(each.body, type=Pod)))
+    return {name: str(amount) for name, amount in pod.charge(size).items() if amount.nanos}
+
+
+def _row(each: ChargedObject, name: str, amount: str) -> tuple[str, ...]:
+    return each.read.namespace, each.read.kind, each.read.name, name, amount
+
+
+def _item(each: ChargedObject) -> dict[str, object]:
+    return {
+        "apiVersion": each.read.api_version,
+        "kind": each.read.kind,
+        "namespace": each.read.namespace,
+        "name": each.read.name,
+        "charge": each.charge,
+    }

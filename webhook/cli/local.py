@@ -1,0 +1,102 @@
+"""
+`userquota local`: a real control plane on this machine with the webhook in it, to try things with kubectl.
+"""
+
+from __future__ import annotations
+
+import shlex
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import click
+
+from webhook.adapters import manifest_files
+from webhook.localcluster import state
+from webhook.localcluster.addresses import HeldPort
+from webhook.localcluster.state import LocalCluster
+from webhook.quota.errors import WebhookError
+
+_NAMESPACE = "userquota-system"
+_READY_WITHIN = 30.0
+"""Seconds from the webhook's start to its first `ok`; it takes about two."""
+
+
+class LocalError(WebhookError):
+    """The local cluster could not be brought up."""
+
+
+@click.group("local")
+def command() -> None:
+    """Try userquota on a control plane of your own, without Docker."""
+
+
+@command.command("up")
+@click.option("--policy", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A policy to start with.")
+def up(policy: Path | None) -> None:
+    """
+    Start etcd, kube-apiserver, kube-controller-manager and the webhook.
+
+    The first time builds them from source, which takes about ten minutes on two cores.
+    """
+    cluster = state.up(lambda line: click.echo(line, err=True))
+    access = cluster.access
+    access.kubectl("apply", "-f", str(manifest_files.folder() / "namespace.yaml"))
+    policy = policy or manifest_files.folder() / "policy.yaml"
+    if "kind: ConfigMap" in policy.read_text(encoding="utf-8"):
+        access.kubectl("apply", "-f", str(policy))
+    else:
+        _apply_policy(cluster, policy)
+    _start_webhook(cluster)
+    kubectl = access.kubectl_binary
+    click.echo(f"alias kubectl={shlex.quote(str(kubectl))}")
+    for user in ("admin", "alice", "bob", "carol"):
+        click.echo(f"export {user.upper()}={shlex.quote(str(access.kubeconfig(user)))}")
+    click.echo("# as alice, who is in the groups ml and staff:  kubectl --kubeconfig $ALICE apply -f examples/pod.yaml")
+    click.echo(f"# the policy:  kubectl --kubeconfig $ADMIN -n {_NAMESPACE} edit configmap userquota-policy")
+    click.echo("# stop everything and delete it:  userquota local down")
+
+
+@command.command("down")
+def down() -> None:
+    """Stop the local control plane and the webhook, and delete their data."""
+    click.echo("stopped" if state.down() else "nothing was running")
+
+
+def _apply_policy(cluster: LocalCluster, policy: Path) -> None:
+    dry = ("create", "configmap", "userquota-policy", "-n", _NAMESPACE, f"--from-file=policy.yaml={policy}")
+    made = cluster.access.kubectl(*dry, "--dry-run=client", "-o", "yaml").stdout
+    cluster.access.kubectl("apply", "-f", "-", stdin=made)
+    cluster.access.kubectl("label", "configmap", "userquota-policy", "-n", _NAMESPACE, "userquota.dev/policy=true")
+
+
+def _start_webhook(cluster: LocalCluster) -> None:
+    held = HeldPort()
+    port = held.number
+    held.release()
+    url = f"https://127.0.0.1:{port}"
+    ca = cluster.data_dir / "userquota-ca.crt"
+    options = {"--kubeconfig": str(cluster.access.kubeconfig("admin")), "--advertise-url": url, "--ca-out": str(ca)}
+    argv = [sys.executable, "-m", "webhook", "serve", "--listen", f"127.0.0.1:{port}", "--drain", "1"]
+    cluster.start_process("userquota", [*argv, *(word for option in options.items() for word in option)])
+    _wait_until_ready(f"{url}/readyz", ca, log=cluster.data_dir / "logs" / "userquota.log")
+    click.echo(f"# userquota answers on {url}", err=True)
+
+
+def _wait_until_ready(url: str, ca: Path, *, log: Path) -> None:
+    deadline = time.monotonic() + _READY_WITHIN
+    trouble = "it does not listen"
+    while time.monotonic() < deadline:
+        try:
+            context = ssl.create_default_context(cafile=str(ca))
+            with urllib.request.urlopen(url, context=context, timeout=2):  # noqa: S310 - a URL of our own
+                return
+        except urllib.error.HTTPError as error:
+            trouble = error.read().decode("utf-8", "replace").strip()
+        except (OSError, ssl.SSLError):
+            pass  # not there yet
+        time.sleep(0.1)
+    raise LocalError(f"userquota is not ready after {_READY_WITHIN:.0f} s: {trouble}; see {log}")

@@ -1,0 +1,38 @@
+"""
+Tables as kubectl prints them, JSON and YAML. Plain columns, so that awk can read them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import click
+import yaml
+
+FORMATS = ("table", "json", "yaml")
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def output_option(function: F) -> F:
+    """Give a command the option -o."""
+    return click.option("-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True)(function)
+
+
+def show_document(document: object, output: str) -> None:
+    """Print *document* as JSON or YAML."""
+    if output == "json":
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print *rows* in columns under *heads*, three spaces apart."""
+    lines = [list(heads), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    for line in lines:
+        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        click.echo("   ".join(padded).rstrip())

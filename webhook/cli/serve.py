@@ -1,0 +1,142 @@
+"""
+`userquota serve`: the webhook itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import signal
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+import click
+import structlog
+
+from webhook import __version__, wiring
+from webhook.quota.errors import WebhookError
+from webhook.quota.policy import Policy
+from webhook.settings import LedgerKind, Settings
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class ServeError(WebhookError):
+    """The server cannot go on. One line: what, and what to do."""
+
+
+@click.command("serve")
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="The cluster. Default: the one we run in.")
+@click.option("--context", help="The context of the kubeconfig. Default: its current one.")
+@click.option("--namespace", default="userquota-system", show_default=True, help="Where our policy and Secret are.")
+@click.option("--listen", default="0.0.0.0:8443", show_default=True, metavar="HOST:PORT", help="Where to listen.")
+@click.option(
+    "--ledger",
+    type=click.Choice([kind.value for kind in LedgerKind]),
+    default=LedgerKind.MEMORY.value,
+    show_default=True,
+    help="Where reservations are kept. memory is for one replica.",
+)
+@click.option("--standalone", is_flag=True, help="Without a cluster: what was allowed exists until deleted.")
+@click.option("--policy", multiple=True, type=click.Path(path_type=Path), help="File or folder, for --standalone.")
+@click.option("--allow-no-policy", is_flag=True, help="Be ready without a policy, and limit nobody then.")
+@click.option("--advertise-url", metavar="https://HOST:PORT", help="Register the webhooks with this URL.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate file. Default: our own authority.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Key file for --tls-cert.")
+@click.option("--ca-out", type=click.Path(path_type=Path), help="Write the CA certificate here, for curl --cacert.")
+@click.option("--drain", default=10.0, show_default=True, help="Seconds to go on answering after being told to stop.")
+@click.option("--log-level", type=click.Choice(sorted(_LEVELS)), default="info", show_default=True)
+def command(listen: str, ledger: str, log_level: str, ca_out: Path | None, **options: object) -> None:
+    """Answer admission reviews."""
+    _configure_logging(_LEVELS[log_level])
+    host, port = _address(listen)
+    settings = Settings(host=host, port=port, ledger=LedgerKind(ledger), **options)  # type: ignore[arg-type]
+    try:
+        _run(_serve(settings, ca_out))
+    except* WebhookError as group:
+        raise ServeError(_first(group)) from group
+    except* OSError as group:
+        raise ServeError(f"cannot listen on {listen}: {_first(group)}; choose another with --listen") from group
+
+
+async def _serve(settings: Settings, ca_out: Path | None) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    application = await wiring.build(settings)
+    if ca_out is not None:
+        _write(ca_out, application.identity.ca_bundle)
+    await application.run(stop, on_listening=lambda port: _announce(application, port, ca_out))
+
+
+def _write(path: Path, bundle: bytes) -> None:
+    try:
+        path.write_bytes(bundle)
+    except OSError as error:
+        raise ServeError(f"--ca-out {path}: {error.strerror}") from error
+
+
+def _announce(application: wiring.Application, port: int, ca_out: Path | None) -> None:
+    settings, policy = application.settings, application.policy.state.policy
+    click.echo(f"userquota {__version__} listens on https://{settings.host}:{port}")
+    if settings.standalone:
+        click.echo("standalone: no cluster; what is allowed is believed to exist until its DELETE review")
+    else:
+        click.echo(f"enforces pods in every namespace but {', '.join(sorted(settings.exempt_namespaces))}")
+        click.echo("ledger: memory, for one replica; decisions in flight are forgotten if it crashes")
+    click.echo(f"policy: {_described(policy)}" if policy else f"policy: {application.policy.trouble()}")
+    if ca_out is not None:
+        click.echo(f"certificate authority: {ca_out}")
+
+
+def _described(policy: Policy) -> str:
+    counts = {
+        "users": len(policy.users),
+        "service accounts": len(policy.service_accounts),
+        "groups": len(policy.groups),
+        "tenants": len(policy.tenants),
+        "namespaces": len(policy.namespaces),
+    }
+    named = [f"{count} {name}" for name, count in counts.items() if count]
+    if policy.defaults.user is not None:
+        named.insert(0, "a default for users")
+    return ", ".join(named) or "empty, nobody is limited"
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, colon, port = listen.rpartition(":")
+    if not colon or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+        raise ServeError(f"--listen {listen}: expected HOST:PORT, as in 0.0.0.0:8443")
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
+def _run(work: Coroutine[None, None, None]) -> None:
+    """Run on uvloop where it is installed, which is faster; nothing depends on it."""
+    try:
+        run: Callable[[Coroutine[None, None, None]], None] = importlib.import_module("uvloop").run
+    except ImportError:
+        run = asyncio.run
+    run(work)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)
+
+
+def _configure_logging(level: int) -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(),
+        cache_logger_on_first_use=True,
+    )

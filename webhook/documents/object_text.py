@@ -1,0 +1,212 @@
+"""
+Manifests as kubectl takes them with ``-f`` (YAML, JSON, JSON lines, lists) as one object after the other.
+
+What an object costs, and where the text comes from, is not known here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from webhook.documents import json_text, yaml_text
+from webhook.documents.mistake import Mistake, Position, field_path
+from webhook.documents.tree import Document, Entry, Mapping, Node, Scalar, Sequence
+from webhook.documents.yaml_scalars import number_json
+
+# Room for what `kubectl get -o json` prints of some thousand pods; beyond it the tree would take gigabytes.
+DEFAULT_LIMIT: Final = 32 * 1024 * 1024
+
+_quote: Final = json.JSONEncoder(ensure_ascii=False).encode
+_NumberText: TypeAlias = Callable[[Scalar], str]
+_Path: TypeAlias = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RawObject:
+    """
+    One Kubernetes object of a text.
+
+    ``name`` is ``metadata.generateName`` if there is no name; ``namespace`` and ``name`` are empty if not given.
+    ``body`` is the object as compact JSON in UTF-8. Numbers in it have the digits of the text if that was JSON; of YAML
+    they are written as kubectl sends them.
+    """
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    body: bytes
+    source: str
+    position: Position
+
+
+def read_objects(
+    text: str, *, source: str, limit: int = DEFAULT_LIMIT
+) -> tuple[tuple[RawObject, ...], tuple[Mistake, ...]]:
+    """
+    Give the objects of a text in order, and every mistake found on the way; *source* is what both call the text.
+
+    A kind that ends in ``List`` and has ``items`` stands for its items, also inside another; items of a ``PodList``
+    that do not say what they are, as the API server sends them, are Pods. Empty documents are skipped. An object is
+    left out if there is a mistake in its document. Never raises, whatever the text.
+
+    *limit* is in characters.
+    """
+    documents, number_text = _read(text, source=source, limit=limit)
+    unpacking = _Unpacking(source, number_text)
+    for document in documents:
+        unpacking.take(document)
+    return tuple(unpacking.objects), tuple(unpacking.mistakes)
+
+
+def _read(text: str, *, source: str, limit: int) -> tuple[tuple[Document, ...], _NumberText]:
+    """Read as JSON what begins like it, else as YAML; if the text is neither, what counts is how far each came."""
+    as_json: tuple[Document, ...] = ()
+    if len(text) <= limit and text.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
+        as_json = tuple(json_text.read_stream(text, source=source))
+        if _is_whole(as_json):
+            return as_json, _json_number
+    as_yaml = tuple(yaml_text.read_stream(text, source=source, limit=limit))
+    if as_json and not _is_whole(as_yaml) and _last_line(as_json) >= _last_line(as_yaml):
+        return as_json, _json_number
+    return as_yaml, _yaml_number
+
+
+def _is_whole(documents: tuple[Document, ...]) -> bool:
+    return all(document.root is not None for document in documents)
+
+
+def _last_line(documents: tuple[Document, ...]) -> int:
+    return documents[-1].mistakes[-1].position.line
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    """What an object says it is."""
+
+    api_version: str
+    kind: str
+
+
+class _Unpacking:
+    """The objects of several documents, and the mistakes, collected in the order of the text."""
+
+    __slots__ = ("_number_text", "_source", "mistakes", "objects")
+
+    def __init__(self, source: str, number_text: _NumberText) -> None:
+        self._source: Final = source
+        self._number_text: Final = number_text
+        self.objects: Final[list[RawObject]] = []
+        self.mistakes: Final[list[Mistake]] = []
+
+    def take(self, document: Document) -> None:
+        """Take in one document; an empty one holds nothing, and one with mistakes only these."""
+        self.mistakes.extend(document.mistakes)
+        if document.root is not None and not document.mistakes and not _is_null(document.root):
+            self._take(document.root, ())
+
+    def _take(self, node: Node, path: _Path, *, implied: _Type | None = None) -> None:
+        """Take in an object or a list; *implied* is what the typed list around it says that it is."""
+        if not isinstance(node, Mapping):
+            self._mistake("this is no object", node.position, path)
+            return
+        if implied and _value(node, "kind") is None and _value(node, "apiVersion") is None:
+            node = _with_type(node, implied)
+        before = len(self.mistakes)
+        found = _Type(self._required(node, "apiVersion", path), self._required(node, "kind", path))
+        if len(self.mistakes) > before:
+            return
+        items = _value(node, "items") if found.kind.endswith("List") else None
+        if isinstance(items, Sequence):
+            self._take_items(items, path, found)
+        elif found.kind != "List":
+            self._add(node, path, found)
+        elif items is not None and not _is_null(items):
+            self._mistake("the items of a List must be a list", items.position, (*path, "items"))
+
+    def _take_items(self, items: Sequence, path: _Path, found: _Type) -> None:
+        kind = found.kind.removesuffix("List")
+        implied = _Type(found.api_version, kind) if kind else None
+        for index, item in enumerate(items.items):
+            self._take(item, (*path, "items", index), implied=implied)
+
+    def _add(self, mapping: Mapping, path: _Path, found: _Type) -> None:
+        before = len(self.mistakes)
+        metadata = _value(mapping, "metadata")
+        namespace = name = ""
+        if isinstance(metadata, Mapping):
+            metadata_path = (*path, "metadata")
+            namespace = self._text(metadata, "namespace", metadata_path)
+            generate_name = self._text(metadata, "generateName", metadata_path)
+            name = self._text(metadata, "name", metadata_path) or generate_name
+        elif metadata is not None and not _is_null(metadata):
+            self._mistake("this is no object", metadata.position, (*path, "metadata"))
+        if len(self.mistakes) == before:
+            body = _json(mapping, self._number_text).encode()
+            position = mapping.position
+            self.objects.append(RawObject(found.api_version, found.kind, namespace, name, body, self._source, position))
+
+    def _required(self, mapping: Mapping, field: str, path: _Path) -> str:
+        before = len(self.mistakes)
+        text = self._text(mapping, field, path)
+        if not text and len(self.mistakes) == before:
+            self._mistake("missing", mapping.position, (*path, field))
+        return text
+
+    def _text(self, mapping: Mapping, field: str, path: _Path) -> str:
+        """Give a field that holds text, empty if it is not there."""
+        node = _value(mapping, field)
+        if node is None or _is_null(node):
+            return ""
+        if isinstance(node, Scalar) and isinstance(node.value, str):
+            return node.value
+        self._mistake("must be text", node.position, (*path, field))
+        return ""
+
+    def _mistake(self, message: str, position: Position, path: _Path) -> None:
+        self.mistakes.append(Mistake(self._source, position, field_path(path), message))
+
+
+def _with_type(item: Mapping, implied: _Type) -> Mapping:
+    position = item.position
+    fields = {"apiVersion": implied.api_version, "kind": implied.kind}
+    added = (Entry(key, position, Scalar(value, value, position), key) for key, value in fields.items())
+    return Mapping((*added, *item.entries), position)
+
+
+def _value(mapping: Mapping, key: str) -> Node | None:
+    return next((entry.value for entry in mapping.entries if entry.key == key), None)
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.value is None
+
+
+def _json(node: Node, number_text: _NumberText) -> str:
+    match node:
+        case Mapping():
+            fields = (f"{_quote(entry.key)}:{_json(entry.value, number_text)}" for entry in node.entries)
+            return f"{{{','.join(fields)}}}"
+        case Sequence():
+            return f"[{','.join(_json(item, number_text) for item in node.items)}]"
+        case Scalar(value=str() as text):
+            return _quote(text)
+        case Scalar(value=None):
+            return "null"
+        case Scalar(value=bool() as truth):
+            return "true" if truth else "false"
+        case Scalar():
+            return number_text(node)
+
+
+def _json_number(scalar: Scalar) -> str:
+    return scalar.text
+
+
+def _yaml_number(scalar: Scalar) -> str:
+    if isinstance(scalar.value, (int, float)):
+        return number_json(scalar.value)
+    raise TypeError(f"no number: {scalar.text}")

@@ -1,0 +1,133 @@
+"""
+The shape of a policy document, as pydantic models: fields, types, units.
+
+Where a mistake stands, and what several documents mean together, is told by `policy_text`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+from webhook.quota import quantity, resources
+from webhook.quota.policy import Combine, Hard, Mode, Unlimited
+from webhook.quota.quantity import QuantityError
+
+
+class Written(str):
+    """A number as it was written, so that `0.1` never becomes a float on its way to an amount."""
+
+    __slots__ = ()
+
+
+def _read_hard(value: Any) -> Hard:
+    if value == Unlimited.UNLIMITED.value:
+        return Unlimited.UNLIMITED
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError(  # noqa: TRY004 - pydantic reports a ValueError with its place, a TypeError not at all
+            'expected an amount such as 4, 500m or 8Gi, or the word "unlimited"'
+        )
+    text = str(value)
+    if not any(digit in text for digit in "0123456789"):  # the API server reads "k" as zero; here it is a slip
+        raise ValueError(str(QuantityError(text, "it has no digits")))
+    amount = quantity.parse(text)
+    if amount.nanos < 0:
+        raise ValueError(f'{text} is negative; 0 forbids, "unlimited" lifts a limit')
+    return amount.nanos
+
+
+def _known_resource(name: str) -> str:
+    if resources.canonical_name(name) is None:
+        raise ValueError("unknown resource")
+    return name
+
+
+def _whole_name(name: str) -> str:
+    if not name or name != name.strip():
+        raise ValueError("expected a name without spaces around it")
+    return name
+
+
+def _service_account(name: str) -> str:
+    namespace, slash, account = name.partition("/")
+    if not (namespace and slash and account) or "/" in account:
+        raise ValueError("expected a service account as <namespace>/<name>")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_whole_name)]
+ServiceAccountName = Annotated[str, AfterValidator(_service_account)]
+ResourceName = Annotated[str, AfterValidator(_known_resource)]
+HardAmount = Annotated[Any, BeforeValidator(_read_hard)]
+HardList = dict[ResourceName, HardAmount]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class PoolPart(_Part):
+    """Limits on a sum."""
+
+    hard: HardList = Field(default_factory=dict)
+    mode: Mode = Mode.ENFORCE
+    until: AwareDatetime | None = None
+
+
+class EntryPart(PoolPart):
+    """Limits on a sum and on single objects."""
+
+    perPod: HardList = Field(default_factory=dict)  # noqa: N815 - the names are those of the file
+    perSession: HardList = Field(default_factory=dict)  # noqa: N815
+    perClaim: HardList = Field(default_factory=dict)  # noqa: N815
+
+
+class GroupPart(_Part):
+    """A group."""
+
+    perMember: EntryPart | None = None  # noqa: N815
+    pool: PoolPart | None = None
+    members: list[Name] = Field(default_factory=list)
+
+
+class NamespaceSelectorPart(_Part):
+    """Which namespaces belong to a tenant. Empty would mean all of them, which is what `cluster` is for."""
+
+    matchLabels: dict[str, str] = Field(min_length=1)  # noqa: N815
+
+
+class TenantPart(EntryPart):
+    """A set of namespaces."""
+
+    namespaces: NamespaceSelectorPart
+    perNamespace: EntryPart | None = None  # noqa: N815
+
+
+class DefaultsPart(_Part):
+    """What binds owners without an entry of their own."""
+
+    user: EntryPart | None = None
+    serviceAccount: EntryPart | None = None  # noqa: N815
+    unattributed: EntryPart | None = None
+
+
+class AttributionPart(_Part):
+    """Who may act for others."""
+
+    trustedControllers: list[ServiceAccountName] = Field(default_factory=list)  # noqa: N815
+
+
+class PolicyPart(_Part):
+    """One document."""
+
+    version: Literal[1]
+    defaults: DefaultsPart | None = None
+    users: dict[Name, EntryPart] = Field(default_factory=dict)
+    serviceAccounts: dict[ServiceAccountName, EntryPart] = Field(default_factory=dict)  # noqa: N815
+    groups: dict[Name, GroupPart] = Field(default_factory=dict)
+    tenants: dict[Name, TenantPart] = Field(default_factory=dict)
+    namespaces: dict[Name, EntryPart] = Field(default_factory=dict)
+    cluster: EntryPart | None = None
+    combine: Combine | None = None
+    attribution: AttributionPart | None = None

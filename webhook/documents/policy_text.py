@@ -1,0 +1,156 @@
+"""
+Policies as admins write them, turned into one `Policy`, with every mistake at its line and column.
+
+The shape of a document lies in `policy_schema`; fetching the texts is an adapter's. See docs/policy.md for the meaning.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel, ValidationError
+
+from webhook.documents import policy_merge, tree, yaml_text
+from webhook.documents.mistake import Mistake, Position, field_path
+from webhook.documents.policy_schema import PolicyPart, Written
+from webhook.quota import resources
+from webhook.quota.policy import Policy
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyText:
+    """One text to read. `source` is what people know it by: a file, or a ConfigMap and its key."""
+
+    source: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyReading:
+    """
+    What came of reading. `policy` is None as soon as there is one mistake: half a policy is never in force.
+
+    `notes` are things that are right but do not count anything yet.
+    """
+
+    policy: Policy | None
+    mistakes: tuple[Mistake, ...] = ()
+    notes: tuple[Mistake, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedPart:
+    """A valid document, with the place of each of its fields."""
+
+    part: PolicyPart
+    source: str
+    root: tree.Node = field(repr=False)
+
+    def position(self, *location: str | int) -> Position:
+        """Give where the field stands; the nearest one around it if it is not written out."""
+        return _find(self.root, location)
+
+
+def read_policy(texts: Iterable[PolicyText]) -> PolicyReading:
+    """
+    Read all *texts* as one policy; their order does not matter, what is defined twice is a mistake.
+
+    No text at all is a policy that limits nobody.
+    """
+    mistakes: list[Mistake] = []
+    parts: list[PlacedPart] = []
+    for each in sorted(texts, key=lambda text: text.source):
+        roots, unreadable = yaml_text.read_documents(each.text, source=each.source)
+        mistakes += unreadable
+        for root in roots:
+            if _is_empty(root):
+                continue
+            try:
+                part = PolicyPart.model_validate(_plain(root))
+            except ValidationError as error:
+                mistakes += _mistakes(error, root, each.source)
+            else:
+                parts.append(PlacedPart(part, each.source, root))
+    merged = policy_merge.merge(parts)
+    mistakes += merged.mistakes
+    return PolicyReading(None if mistakes else merged.policy, tuple(mistakes), merged.notes)
+
+
+def _is_empty(root: tree.Node) -> bool:
+    return isinstance(root, tree.Scalar) and root.value is None
+
+
+def _plain(node: tree.Node) -> object:
+    """The tree as pydantic wants it, with fractions as they were written."""
+    if isinstance(node, tree.Mapping):
+        return {entry.key: _plain(entry.value) for entry in node.entries}
+    if isinstance(node, tree.Sequence):
+        return [_plain(item) for item in node.items]
+    return Written(node.text) if isinstance(node.value, float) else node.value
+
+
+def _mistakes(error: ValidationError, root: tree.Node, source: str) -> Iterator[Mistake]:
+    for each in error.errors(include_url=False):
+        location: Location = each["loc"]
+        is_key = bool(location) and location[-1] == "[key]"
+        if is_key:
+            location = location[:-1]
+        position = _find(root, location, at_key=is_key or each["type"] == "extra_forbidden")
+        yield Mistake(source, position, field_path(location), _message(each["type"], each["msg"], location))
+
+
+def _message(kind: str, message: str, location: Location) -> str:
+    last = str(location[-1]) if location else ""
+    if kind == "extra_forbidden":
+        return "unknown field" + _suggestion(last, _fields_at(location[:-1]))
+    if kind == "missing":
+        return "this field is required"
+    text = message.removeprefix("Value error, ")
+    if text == "unknown resource":
+        return text + _suggestion(last, resources.known_names())
+    if location == ("version",):
+        return "expected version: 1, the only one this release reads"
+    return text[:1].lower() + text[1:]
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f", did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
+
+
+def _fields_at(location: Location) -> tuple[str, ...]:
+    """Give the names of the fields that may stand at *location*, by walking the models."""
+    model: object = PolicyPart
+    for step in location:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            known = model.model_fields.get(str(step))
+            model = known.annotation if known else None
+        elif typing.get_origin(model) in (dict, list):
+            model = typing.get_args(model)[-1]
+        if isinstance(model, types.UnionType) or typing.get_origin(model) is typing.Union:
+            model = next(choice for choice in typing.get_args(model) if choice is not type(None))
+    return tuple(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else ()
+
+
+def _find(root: tree.Node, location: Sequence[str | int], *, at_key: bool = False) -> Position:
+    node, position = root, root.position
+    for depth, step in enumerate(location):
+        last = depth == len(location) - 1
+        if isinstance(node, tree.Mapping):
+            entry = next((each for each in node.entries if each.key == step), None)
+            if entry is None:
+                return position
+            node = entry.value
+            position = entry.key_position if last and at_key else node.position
+        elif isinstance(node, tree.Sequence) and isinstance(step, int) and step < len(node.items):
+            node = node.items[step]
+            position = node.position
+        else:
+            return position
+    return position

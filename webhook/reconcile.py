@@ -1,0 +1,52 @@
+"""
+The background path: reservations that nothing came of are let go, and accounts follow the policy and the namespaces.
+
+Settling is not here: the book does it in the very event that shows the object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from webhook.ports import LedgerStore, NotReadyError, QuorumReader
+from webhook.quota.book import Bind
+from webhook.quota.policy import Policy, subjects
+from webhook.quota.subject import Payer, Subject
+
+_PERIOD = 1.0
+"""Seconds. Reservations live 40; a second more or less hurts nobody."""
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+def binding(policy: Policy, labels_of: Callable[[str], Mapping[str, str]]) -> Bind:
+    """Give on whose accounts objects are booked, under *policy* and with the labels that namespaces have now."""
+
+    def bind(payer: Payer, namespace: str) -> tuple[Subject, ...]:
+        return subjects(policy, payer, namespace, labels_of(namespace))
+
+    return bind
+
+
+async def expire_forever(
+    ledger: LedgerStore,
+    quorum: QuorumReader,
+    *,
+    on_expired: Callable[[int], None],
+    on_trouble: Callable[[NotReadyError], None],
+    sleep: Sleep = asyncio.sleep,
+) -> None:
+    """
+    Let go of dead reservations every second, until cancelled.
+
+    While the API cannot be read nothing is let go: too much held refuses somebody, too little overcommits.
+    """
+    while True:
+        await sleep(_PERIOD)
+        try:
+            expired = await ledger.expire(quorum=quorum)
+        except NotReadyError as error:
+            on_trouble(error)
+        else:
+            on_expired(len(expired))

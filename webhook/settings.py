@@ -1,0 +1,68 @@
+"""
+How one process is to run: every option of `serve`, checked once and frozen. Where values come from: see `cli.serve`.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from webhook.quota.errors import WebhookError
+
+
+class SettingsError(WebhookError):
+    """An option that makes no sense, alone or beside another. One line: what, and what to do."""
+
+
+class LedgerKind(enum.Enum):
+    """Where reservations are kept."""
+
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    The options of `serve`.
+
+    `kubeconfig` None means in cluster. `advertise_url` registers the webhooks with that URL instead of the Service.
+    `drain` is in seconds: how long to go on answering after being told to stop.
+    """
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    namespace: str = "userquota-system"
+    host: str = "0.0.0.0"
+    port: int = 8443
+    ledger: LedgerKind = LedgerKind.MEMORY
+    standalone: bool = False
+    policy: tuple[Path, ...] = ()
+    allow_no_policy: bool = False
+    advertise_url: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    drain: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Raises: SettingsError."""
+        if self.standalone and not self.policy and not self.allow_no_policy:
+            raise SettingsError("--standalone needs --policy FILE (or --allow-no-policy, which limits nobody)")
+        if self.policy and not self.standalone:
+            raise SettingsError("--policy is for --standalone; in a cluster the policy is a ConfigMap")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise SettingsError("--tls-cert and --tls-key belong together: give both or neither")
+        if self.advertise_url is not None:
+            _check_url(self.advertise_url)
+
+    @property
+    def exempt_namespaces(self) -> frozenset[str]:
+        """Namespaces where nothing is charged, the same as in manifests/: the control plane's and our own."""
+        return frozenset({"kube-system", "kube-node-lease", self.namespace})
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise SettingsError(f"--advertise-url {url}: expected https://HOST:PORT, which is all the API server accepts")
