@@ -49,6 +49,7 @@ class Proxy:
         self.cut()
         await asyncio.gather(*self._tasks)
         await self._server.wait_closed()
+        await asyncio.sleep(0.01)  # for a client that was closing TLS with the other side stalled
 
     @property
     def url(self) -> str:

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from kubectl_dialect import HEADER, Answer, Number, ask, dump, load, read_table
 
+from tests.documents.kubectl_dialect import HEADER, Answer, Number, ask, dump, load, read_table
 from webhook.documents.object_text import read_objects
 from webhook.documents.yaml_scalars import number_json
 from webhook.localcluster.binaries import Binaries
@@ -22,7 +22,7 @@ def we_read(snippet: str) -> str | None:
 
 
 def as_int64_or_float64(value: Any) -> Any:
-    """kubectl prints what it holds in one of the two; we keep an integer up to 64 bits without sign, as the API does."""
+    """Give the numbers as kubectl holds them; we keep every integer that the YAML library gives it, up to 2**64."""
     match value:
         case dict():
             return {key: as_int64_or_float64(each) for key, each in value.items()}

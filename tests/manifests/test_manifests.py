@@ -125,14 +125,20 @@ async def test_its_rights_are_enough_for_certificates_and_registration(installed
         item["namespaceSelector"] = nowhere
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": bodies})
     installed.kubectl("create", "--filename=-", stdin=listed)
-    api = await KubernetesApi.connect(kubeconfig=kubeconfig_of_account(installed, tmp_path))
+    try:
+        assert await start_as_its_pod_does(kubeconfig_of_account(installed, tmp_path), bodies)
+    finally:
+        installed.kubectl("delete", "--filename=-", stdin=listed)
+
+
+async def start_as_its_pod_does(kubeconfig: Path, bodies: list[dict[str, Any]]) -> bool:
+    api = await KubernetesApi.connect(kubeconfig=kubeconfig)
     identity = await from_secret(api, namespace=NAMESPACE, names=serving_names(NAMESPACE), clock=MachineClock())
     form = ServiceForm([read_manifest(body) for body in bodies], lambda: identity.ca_bundle)
     registration = Registration(api, form, on_drift=lambda _: None)
     await registration.register()
     await api.close()
-    installed.kubectl("delete", "--filename=-", stdin=listed)
-    assert registration.registered
+    return registration.registered
 
 
 def kubeconfig_of_account(control_plane: ControlPlane, folder: Path) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import product
 from operator import attrgetter
 
 import pytest
@@ -23,7 +22,7 @@ from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import CLUSTER, Payer, Subject, group, namespace, tenant, user
 
 RESOURCES = ("pods", "notebooks.kubeflow.org")
-SLOTS = [Slot(*each) for each in product(RESOURCES, ("red", "blue"), ("a", "b"))]
+SLOTS = [Slot("pods", "red", "a"), Slot("pods", "red", "b"), Slot("pods", "blue", "a"), Slot(RESOURCES[1], "red", "a")]
 PAYERS = [Payer("alice"), Payer("alice", ("ml",)), Payer("bob", ("ml", "staff"))]
 NAMES = ("gpu", "pods", "requests.cpu")
 SUBJECTS = [
@@ -309,16 +308,13 @@ class BookMachine(RuleBasedStateMachine):
             assert all(amount > 0 for amount in sums.values())
 
     def teardown(self) -> None:
-        """Let all end, tell all: no trace stays."""
-        self.finish_list()
+        """Let all end, tell all: no trace stays. The list heals what a stale one has shown."""
         for slot in SLOTS:
             self.delete(slot)
         for resource, story in self.stories.items():
-            for event in story.events[story.told :]:
-                self.tell(event)
-            story.told = len(story.events)
-            self.book.reached(resource, story.position())
-            self.nothing_but_the_present(resource)
+            story.listing, story.listed_at = [], len(story.events)
+            self.book.list_started(resource)
+        self.finish_list()
         for reservation in list(self.book.reservations()):
             self.book.drop(reservation)
         kept = (self.book._used, self.book._reserved, self.book._claims, self.book._listed)

@@ -16,6 +16,7 @@ from webhook.quota.errors import WebhookError
 NANOS = 10**9
 """The scale of an amount: the API server keeps nothing finer than a billionth of a unit."""
 
+_FINEST = -9
 _MILLI = NANOS // 1000
 
 _MAX_TEXT = 512
@@ -42,6 +43,9 @@ class Format(enum.Enum):
 
 _DECIMAL_SUFFIXES = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY_SUFFIXES = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+_SLOW_SUFFIXES = frozenset({"Pi", "Ei"})
+"""The API server reads no digits as zero where it can tell so quickly: `Ti` is zero, `Pi` is refused."""
+
 _SI_BY_EXPONENT = {exponent: suffix for suffix, exponent in _DECIMAL_SUFFIXES.items()}
 _BINARY_BY_THOUSANDS = ["", *_BINARY_SUFFIXES]
 
@@ -105,6 +109,8 @@ def parse(text: str) -> Quantity:
         raise QuantityError(text, _complaint(text))
     sign, whole, fraction, suffix = match.groups(default="")
     base, exponent, form = _interpret(text, suffix)
+    if not whole and not fraction and (exponent < _FINEST or suffix in _SLOW_SUFFIXES):
+        raise QuantityError(text, "it has no digits")
     magnitude = _nanos(text, int((whole + fraction) or "0"), (base, exponent), len(fraction))
     if form is Format.BINARY_SI:
         if 0 < magnitude < NANOS:

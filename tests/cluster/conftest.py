@@ -1,0 +1,38 @@
+"""One webhook for all tests of this folder, on a cluster that no other folder uses."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.running import RunningWebhook, eventually
+from webhook.localcluster.controlplane import ControlPlane
+
+UNLIMITED = "version: 1\n"
+
+
+@pytest.fixture(scope="session")
+def running(two_servers: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWebhook]:
+    webhook = RunningWebhook(two_servers, tmp_path_factory.mktemp("userquota"))
+    webhook.install()
+    webhook.apply_policy(UNLIMITED)
+    webhook.start()
+    webhook.wait_until_ready()
+    yield webhook
+    webhook.stop()
+    webhook.uninstall()
+
+
+@pytest.fixture
+def place(running: RunningWebhook) -> Iterator[str]:
+    """A namespace of its own, emptied afterwards so that nobody's usage reaches the next test."""
+    name = f"test-{secrets.token_hex(4)}"
+    running.cluster.create_namespace(name)
+    yield name
+    running.set_policy(UNLIMITED + f"# after {name}\n")
+    kinds = "deployments,replicasets,statefulsets,jobs,pods"
+    running.cluster.kubectl("delete", kinds, "--all", "-n", name, "--force", "--grace-period=0", "--wait=true")
+    eventually(lambda: running.cluster.kubectl("get", "pods", "-n", name, "-o", "name").stdout == "")
+    running.cluster.kubectl("delete", "namespace", name, "--wait=false")

@@ -1,0 +1,124 @@
+"""A userquota of one's own beside a real control plane: the real console script, as a process."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from webhook.adapters import manifest_files
+from webhook.localcluster.addresses import HeldPort
+from webhook.localcluster.controlplane import ControlPlane
+
+NAMESPACE = "userquota-system"
+CONFIG_MAP = "userquota-policy"
+
+
+class RunningWebhook:
+    """`userquota serve` in URL mode, registered with the API servers of *cluster*."""
+
+    def __init__(self, cluster: ControlPlane, folder: Path) -> None:
+        self.cluster = cluster
+        self.log = folder / "userquota.log"
+        self._ca = folder / "ca.crt"
+        held = HeldPort()
+        self.url = f"https://127.0.0.1:{held.number}"
+        self._listen = f"127.0.0.1:{held.number}"
+        held.release()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str) -> None:
+        argv = [sys.executable, "-m", "webhook", "serve", "--kubeconfig", str(self.cluster.kubeconfig("admin"))]
+        argv += ["--listen", self._listen, "--advertise-url", self.url, "--ca-out", str(self._ca), "--drain", "0"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen([*argv, *options], stdout=log, stderr=subprocess.STDOUT)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=15)
+            self._process = None
+
+    def readiness(self) -> str:
+        """What /readyz says: `ok`, its troubles, or that nobody listens."""
+        return self._get("/readyz")
+
+    def metrics(self) -> str:
+        return self._get("/metrics")
+
+    def wait_until_ready(self, within: float = 20) -> float:
+        """Give how many seconds it took."""
+        begun = time.monotonic()
+        eventually(
+            lambda: self.readiness().strip() == "ok", within=within, what=lambda: f"{self.readiness()}\n{self.output()}"
+        )
+        return time.monotonic() - begun
+
+    def output(self) -> str:
+        return self.log.read_text()[-4000:]
+
+    def set_policy(self, text: str) -> None:
+        """Write the policy's ConfigMap, and wait until it is in force or refused."""
+        seen = self.log.read_text() if self.log.exists() else ""
+        self.apply_policy(text)
+        if self._process is not None:
+            eventually(lambda: "policy" in self.log.read_text()[len(seen) :], what=self.output)
+
+    def apply_policy(self, text: str) -> None:
+        body = "".join(f"    {line}\n" for line in text.splitlines())
+        self.cluster.kubectl(
+            "apply",
+            "-f",
+            "-",
+            stdin=f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {CONFIG_MAP}\n  namespace: {NAMESPACE}\n"
+            f'  labels: {{userquota.dev/policy: "true"}}\ndata:\n  policy.yaml: |\n{body}',
+        )
+
+    def install(self) -> None:
+        self.cluster.kubectl("apply", "-f", str(manifest_files.folder() / "namespace.yaml"))
+
+    def uninstall(self) -> None:
+        for kind in ("mutatingwebhookconfiguration", "validatingwebhookconfiguration"):
+            self.cluster.kubectl("delete", kind, "userquota", "--ignore-not-found")
+
+    def _get(self, path: str) -> str:
+        try:
+            context = ssl.create_default_context(cafile=str(self._ca))
+            with urllib.request.urlopen(f"{self.url}{path}", context=context, timeout=2) as answer:  # noqa: S310 - https, ours
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.read().decode()
+        except OSError as error:
+            return f"nobody listens: {error}"
+
+
+def eventually(claim: Callable[[], bool], *, within: float = 10, what: Callable[[], str] = str) -> float:
+    """Wait until *claim* holds; give how many seconds it took."""
+    begun = time.monotonic()
+    while not claim():
+        if time.monotonic() - begun > within:
+            raise AssertionError(f"not within {within} s: {what()}")
+        time.sleep(0.05)
+    return time.monotonic() - begun
+
+
+def pod(name: str, *, cpu: str = "100m", memory: str = "64Mi", labels: Sequence[str] = ()) -> str:
+    """A pod's manifest, as JSON-compatible YAML."""
+    written = ", ".join(label.replace("=", ": ") for label in labels)
+    return (
+        f"apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{{written}}}}}\n"
+        f"spec: {{containers: [{{name: main, image: example/x, resources: "
+        f"{{requests: {{cpu: {cpu}, memory: {memory}}}}}}}]}}\n"
+    )

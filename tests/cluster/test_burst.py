@@ -1,0 +1,46 @@
+"""Many at once, and a restart in between."""
+
+from __future__ import annotations
+
+from tests.cluster.creating import create_pods, one_container
+from tests.cluster.running import RunningWebhook, eventually
+
+
+async def test_five_hundred_creates_through_two_servers_fill_a_hundred_places_exactly(
+    running: RunningWebhook, place: str
+) -> None:
+    running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 100}}}\n")
+    refusals: list[str] = []
+    statuses = await create_pods(
+        running.cluster,
+        place,
+        [f"burst-{number}" for number in range(500)],
+        user="dave",
+        spec=one_container(),
+        on_refusal=refusals.append,
+    )
+    assert statuses == {201: 100, 403: 400}
+    assert len(running.cluster.kubectl("get", "pods", "-n", place, "-o", "name").stdout.splitlines()) == 100
+    assert all("exceeded quota: defaults.user, requested: pods=1" in refusal for refusal in refusals)
+
+
+async def test_usage_is_rebuilt_from_the_api_after_a_crash(running: RunningWebhook, place: str) -> None:
+    running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 300}}}\n")
+    names = [f"kept-{number}" for number in range(300)]
+    assert await create_pods(running.cluster, place, names, user="erin", spec=one_container()) == {201: 300}
+    running.kill()
+    running.start()
+    running.wait_until_ready(within=60)
+    statuses = await create_pods(running.cluster, place, ["one-more"], user="erin", spec=one_container())
+    assert statuses == {403: 1}
+    eventually(lambda: "userquota_reservations 0.0" in running.metrics())
+
+
+async def test_while_the_webhook_is_down_nothing_charged_is_created(running: RunningWebhook, place: str) -> None:
+    running.kill()
+    try:
+        assert await create_pods(running.cluster, place, ["unseen"], user="erin", spec=one_container()) == {500: 1}
+        running.cluster.kubectl("create", "configmap", "unaffected", "-n", place, user="erin")
+    finally:
+        running.start()
+        running.wait_until_ready()

@@ -1,0 +1,126 @@
+"""
+What the product is for, with kubectl, as the people of the README.
+
+Waits are bounded generously: these tests say that it happens; how soon is a figure for a quiet machine.
+"""
+
+from __future__ import annotations
+
+import json
+
+from tests.cluster.running import CONFIG_MAP, NAMESPACE, RunningWebhook, eventually, pod
+
+POLICY = """\
+version: 1
+defaults:
+  user: {hard: {pods: 10, cpu: 1, memory: 1Gi}}
+groups:
+  ml: {pool: {hard: {cpu: 1500m}}}
+"""
+
+
+def create(running: RunningWebhook, place: str, manifest: str, *options: str, user: str = "alice") -> str:
+    """What kubectl said, fine or not."""
+    answer = running.cluster.kubectl("create", "-n", place, "-f", "-", *options, user=user, stdin=manifest, check=False)
+    return answer.stdout + answer.stderr
+
+
+def test_a_pod_that_fits_is_created_and_one_that_does_not_is_told_why(running: RunningWebhook, place: str) -> None:
+    running.set_policy(POLICY)
+    assert create(running, place, pod("fits", cpu="600m")) == "pod/fits created\n"
+    eventually(lambda: "userquota_reservations 0.0" in running.metrics())
+    assert create(running, place, pod("too-much", cpu="500m")) == (
+        'Error from server (Forbidden): error when creating "STDIN": admission webhook "validate.userquota.dev" denied '
+        "the request: exceeded quota: defaults.user, requested: requests.cpu=500m, used: requests.cpu=600m, "
+        "limited: requests.cpu=1, reserved: requests.cpu=0, free: requests.cpu=400m for user/alice; "
+        "would fit: requests.cpu=400m; charged to alice (created it)\n"
+    )
+    assert create(running, place, pod("smaller", cpu="400m")) == "pod/smaller created\n"
+
+
+def test_dry_run_gives_the_same_verdicts_and_leaves_no_trace(running: RunningWebhook, place: str) -> None:
+    running.set_policy(POLICY)
+    for _ in range(5):
+        assert "created (server dry run)" in create(running, place, pod("fits", cpu="1"), "--dry-run=server")
+    assert "exceeded quota: defaults.user" in create(running, place, pod("big", cpu="1001m"), "--dry-run=server")
+    assert "userquota_reservations 0.0" in running.metrics()
+    assert create(running, place, pod("fits", cpu="1")) == "pod/fits created\n"
+
+
+def test_of_a_deployment_exactly_those_pods_come_whose_sum_fits(running: RunningWebhook, place: str) -> None:
+    running.set_policy(POLICY)
+    deployment = f"""\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: web}}
+spec:
+  replicas: 5
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}}}
+    {pod_spec("300m")}
+"""
+    assert create(running, place, deployment) == "deployment.apps/web created\n"
+    eventually(lambda: "exceeded quota: defaults.user" in events(running, place))
+    assert len(running.cluster.kubectl("get", "pods", "-n", place, "-o", "name").stdout.splitlines()) == 3
+    template = running.cluster.kubectl("get", "deploy", "web", "-n", place, "-o", "jsonpath={.spec.template}").stdout
+    assert "userquota" not in template
+    pods = json.loads(running.cluster.kubectl("get", "pods", "-n", place, "-o", "json").stdout)["items"]
+    assert {each["metadata"]["annotations"]["userquota.dev/owner"] for each in pods} == {"alice"}
+
+
+def test_deletion_gives_the_room_back_soon(running: RunningWebhook, place: str) -> None:
+    running.set_policy(POLICY)
+    assert create(running, place, pod("first", cpu="1")) == "pod/first created\n"
+    assert "exceeded quota" in create(running, place, pod("second", cpu="1"))
+    running.cluster.kubectl("delete", "pod", "first", "-n", place, "--wait=true", user="alice")
+    eventually(lambda: "created" in create(running, place, pod("second", cpu="1")), within=20)
+
+
+def test_two_people_of_a_group_fill_its_pool_together(running: RunningWebhook, place: str) -> None:
+    running.set_policy(POLICY)
+    assert create(running, place, pod("hers", cpu="900m"), user="alice") == "pod/hers created\n"
+    eventually(lambda: "userquota_reservations 0.0" in running.metrics())
+    refused = create(running, place, pod("his", cpu="700m"), user="bob")
+    assert "exceeded quota: groups.ml.pool, requested: requests.cpu=700m, used: requests.cpu=900m" in refused
+    assert "for group/ml; would fit: requests.cpu=600m; charged to bob (created it)" in refused
+    assert create(running, place, pod("his", cpu="600m"), user="bob") == "pod/his created\n"
+    assert create(running, place, pod("others", cpu="900m"), user="carol") == "pod/others created\n"
+
+
+def test_a_raised_limit_works_soon(running: RunningWebhook, place: str) -> None:
+    running.set_policy(POLICY)
+    assert "exceeded quota" in create(running, place, pod("big", cpu="1200m"))
+    running.apply_policy(POLICY.replace("cpu: 1,", "cpu: 2,"))
+    eventually(lambda: "created" in create(running, place, pod("big", cpu="1200m")), within=20)
+
+
+def test_a_broken_edit_changes_nothing_and_is_reported(running: RunningWebhook, place: str) -> None:
+    running.set_policy(POLICY)
+    running.set_policy(POLICY.replace("cpu: 1,", "cpuu: 9, memry: 1,").replace("pool:", "pol:"))
+    assert "exceeded quota: defaults.user" in create(running, place, pod("big", cpu="1200m"))
+    eventually(lambda: events(running, NAMESPACE).count("PolicyInvalid") >= 3)
+    told = events(running, NAMESPACE)
+    assert f"{CONFIG_MAP}/policy.yaml:3:28: defaults.user.hard.cpuu: unknown resource, did you mean cpu?" in told
+    assert "userquota_policy_valid 0.0" in running.metrics()
+    assert running.readiness() == "ok\n"
+    running.set_policy(POLICY)
+    assert "userquota_policy_valid 1.0" in running.metrics()
+
+
+def test_warn_and_audit_modes_let_pass(running: RunningWebhook, place: str) -> None:
+    running.set_policy(
+        "version: 1\ndefaults: {user: {hard: {pods: 0}, mode: warn}}\ncluster: {hard: {pods: 0}, mode: audit}\n"
+    )
+    said = create(running, place, pod("warned"))
+    assert said.endswith("pod/warned created\n") or "pod/warned created" in said
+    assert "Warning: over quota defaults.user: pods requested 1, free 0 of 0" in said
+    assert "cluster" not in said
+
+
+def pod_spec(cpu: str) -> str:
+    return f"spec: {{containers: [{{name: main, image: example/x, resources: {{requests: {{cpu: {cpu}}}}}}}]}}"
+
+
+def events(running: RunningWebhook, namespace: str) -> str:
+    return running.cluster.kubectl("get", "events", "-n", namespace, "-o", "custom-columns=R:.reason,M:.message").stdout
