@@ -122,8 +122,8 @@ def test_an_object_nested_beyond_reason_does_not_stop_the_watch() -> None:
     event = decoder.event(b'{"type":"ADDED","object":{"metadata":{"name":"a"},"spec":%s}}' % deep.encode())
 
     assert isinstance(event, Undecodable)
-    assert event.resource_version == ""
-    assert "recursion" in event.problem
+    assert (event.name, event.uid, event.resource_version) == ("", "", "")
+    assert event.problem
 
 
 @pytest.mark.parametrize(
@@ -145,16 +145,16 @@ def test_what_is_no_event_is_told_apart(text: bytes) -> None:
         decoder.event(text)
 
 
-def page(*items: object, token: str | None = None, version: str = "9") -> bytes:
-    metadata = {"resourceVersion": version} | ({"continue": token, "remainingItemCount": 5} if token else {})
+def page(*items: object, more: str | None = None, version: str = "9") -> bytes:
+    metadata = {"resourceVersion": version} | ({"continue": more, "remainingItemCount": 5} if more else {})
     return json.dumps({"kind": "DiskList", "metadata": metadata, "items": list(items)}).encode()
 
 
 def test_decodes_a_page() -> None:
-    found = decoder.page(page(disk(size=3), disk("b"), token="more"))
+    found = decoder.page(page(disk(size=3), disk("b"), more="next"))
 
     assert found.items == [EXPECTED, Disk(Meta("b", "7"), Spec(0))]
-    assert (found.resource_version, found.next_page) == (9, "more")
+    assert (found.resource_version, found.next_page) == (9, "next")
 
 
 def test_the_last_page_names_no_other() -> None:
@@ -166,11 +166,11 @@ def test_a_page_may_have_no_items() -> None:
 
 
 def test_one_misfit_does_not_hide_the_rest_of_a_page() -> None:
-    found = decoder.page(page(disk(size=3), disk("b", size="big"), disk("c"), token="more"))
+    found = decoder.page(page(disk(size=3), disk("b", size="big"), disk("c"), more="next"))
 
     misfit = Undecodable("n", "b", "u", "7", "Expected `int`, got `str` - at `$.spec.size`")
     assert found.items == [EXPECTED, misfit, Disk(Meta("c", "7"), Spec(0))]
-    assert (found.resource_version, found.next_page) == (9, "more")
+    assert (found.resource_version, found.next_page) == (9, "next")
 
 
 @pytest.mark.parametrize(

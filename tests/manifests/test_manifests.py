@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +15,10 @@ import yaml
 from webhook.adapters.certificates import from_secret, serving_names
 from webhook.adapters.kubernetes_api import KubernetesApi
 from webhook.adapters.registration import Registration, ServiceForm, read_manifest
+from webhook.documents.policy_text import PolicyText, read_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from webhook.localcluster.controlplane import ControlPlane
 
@@ -155,6 +157,19 @@ def test_our_calls_to_the_api_server_have_a_priority_level_of_their_own(installe
     uid = installed.kubectl("get", "flowschema", "userquota", "--output=jsonpath={.metadata.uid}").stdout
     answer = installed.kubectl("get", "namespaces", f"--as={ACCOUNT}", "--v=8")
     assert f"X-Kubernetes-Pf-Flowschema-Uid: {uid}" in answer.stderr
+
+
+def uncommented(policy: str) -> str:
+    """Give a policy with its examples, which stand there as comments, in force."""
+    return re.sub(r"^# (?=(?:users|groups|tenants):|  )", "", policy, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("edit", [pytest.param(str, id="as it is"), pytest.param(uncommented, id="with its examples")])
+def test_the_default_policy_is_valid(edit: Callable[[str], str]) -> None:
+    text = edit(documents(MANIFESTS / "policy.yaml")[0]["data"]["policy.yaml"])
+    reading = read_policy([PolicyText("policy.yaml", text)])
+    assert reading.mistakes == ()
+    assert ("alice" in text.partition("\nusers:")[2]) is (edit is uncommented)
 
 
 @pytest.mark.parametrize("webhook", webhooks(), ids=[item["name"] for item in webhooks()])

@@ -332,4 +332,4 @@ def in_order(several: object) -> list[Reservation]:
 
 
 TestBook = BookMachine.TestCase
-TestBook.settings = settings(max_examples=200, stateful_step_count=40, deadline=None, report_multiple_bugs=False)
+TestBook.settings = settings(max_examples=2000, stateful_step_count=40, deadline=None, report_multiple_bugs=False)

@@ -11,11 +11,11 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 from aiohttp import web
 
-from webhook.adapters.metrics import Metrics
 from webhook.admission import review
 from webhook.admission.review import AdmissionRequest, AdmissionResponse, ReviewError
 from webhook.ports import NotReadyError
@@ -35,6 +35,19 @@ Answer = Callable[[AdmissionRequest, float], Awaitable[AdmissionResponse]]
 """Answers a request before a deadline on the monotonic clock. Raises: ReviewError, NotReadyError."""
 
 
+class Meter(Protocol):
+    """What counts our answers."""
+
+    def answered(self, path: str, verdict: str, seconds: float) -> None:
+        """Count an answer."""
+
+    def trouble(self, reason: str) -> None:
+        """Count trouble of our own."""
+
+    def render(self) -> bytes:
+        """Give everything in Prometheus' text format."""
+
+
 @dataclass(slots=True)
 class Health:
     """What is asked before the replica says that it is ready: each gives a reason against it, or an empty text."""
@@ -51,7 +64,7 @@ class Health:
 class HttpServer:
     """Serves until told to stop; drains first."""
 
-    def __init__(self, answers: Mapping[str, Answer], health: Health, metrics: Metrics) -> None:
+    def __init__(self, answers: Mapping[str, Answer], health: Health, metrics: Meter) -> None:
         """Answer reviews posted to the paths of *answers*."""
         self._answers = answers
         self._health = health

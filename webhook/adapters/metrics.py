@@ -58,6 +58,9 @@ class Metrics:
         self._troubles = Counter(
             "userquota_troubles", "Our own trouble, by reason.", ["reason"], registry=self._registry
         )
+        self._expired = Counter(
+            "userquota_expired_reservations", "Allowed, never stored, and let go.", registry=self._registry
+        )
         self._series: dict[tuple[str, str], Counter] = {}
         self._timers: dict[str, Histogram] = {}
 
@@ -73,6 +76,10 @@ class Metrics:
     def trouble(self, reason: str) -> None:
         """Count trouble of our own; *reason* is one of a few words, never a text from outside."""
         self._troubles.labels(reason).inc()
+
+    def expired(self, count: int) -> None:
+        """Count reservations that nothing came of."""
+        self._expired.inc(count)
 
     def render(self) -> bytes:
         """Give everything in Prometheus' text format."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
+from webhook.adapters.reflector import Undecodable
 from webhook.admission.kinds import PODS
 from webhook.admission.stamp import read_stamp
 from webhook.quota import pod, resources
@@ -18,6 +19,9 @@ from webhook.quota.podspec import ObjectMeta, Pod
 from webhook.quota.subject import NOBODY
 
 log = structlog.get_logger(__name__)
+
+_ONE_POD = resources.amounts(pod.charge(pod.PodSize((), (), {}, {}, {})))
+"""What is booked for a pod whose numbers cannot be read: itself."""
 
 
 class PodSink:
@@ -46,6 +50,18 @@ class PodSink:
         if self._is_ours(meta):
             self._book.forget(_slot(meta), meta.uid, int(meta.resource_version))
 
+    def undecodable(self, item: Undecodable) -> None:
+        """Book a pod of a shape that we cannot read as one pod of nobody's: it must not be invisible."""
+        self._on_uncountable()
+        log.error("pod cannot be read", pod=f"{item.namespace}/{item.name}", why=item.problem)
+        if not item.name or item.namespace in self._exempt:
+            return
+        slot, version = Slot(PODS, item.namespace, item.name), int(item.resource_version)
+        if item.is_gone:
+            self._book.forget(slot, item.uid, version)
+        else:
+            self._book.observe(slot, Row(item.uid, version, NOBODY, _ONE_POD))
+
     def synced(self, resource_version: int) -> None:
         """End a full list. Raises: StaleListError if it is older than what was seen."""
         self._book.list_finished(PODS, resource_version)
@@ -69,7 +85,7 @@ class PodSink:
             # as one; leaving it out would hide it, stopping the watch would blind us for all others.
             self._on_uncountable()
             log.error("pod cannot be counted", pod="/".join(_slot(item.metadata)), why=str(error))  # noqa: TRY400 - no bug
-            return resources.amounts(pod.charge(pod.PodSize((), (), {}, {}, {})))
+            return _ONE_POD
 
 
 def _slot(meta: ObjectMeta) -> Slot:

@@ -12,8 +12,8 @@ import msgspec
 from webhook.ports import WebhookError
 
 _INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
-# Bytes that are no UTF-8 are the one thing msgspec does not wrap.
-_MISFITS: Final = (msgspec.MsgspecError, UnicodeDecodeError)
+# What msgspec raises, wrapped or not. It follows about 1 000 levels; a custom resource may have 10 000.
+_MISFITS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Versioned(Protocol):
@@ -165,16 +165,8 @@ class Decoder(Generic[T]):
         """
         try:
             return self._event.decode(line)
-        except RecursionError as error:
-            # Custom resources may be nested 10 000 levels deep, msgspec follows about 1 000. Opening the watch again
-            # would only bring the same line again.
-            return _undecodable(_Identity(), error, is_gone=False)
         except _MISFITS as error:
-            try:
-                loose = msgspec.json.decode(line, type=_AnyEvent)
-            except _MISFITS:
-                raise MalformedError(f"a line of the watch is no event: {error}") from error
-            return _undecodable(loose.object.metadata, error, is_gone=loose.type == "DELETED")
+            return _undecodable_event(line, str(error))
 
     def page(self, body: bytes) -> Page[T]:
         """
@@ -186,7 +178,7 @@ class Decoder(Generic[T]):
             page = self._page.decode(body)
         except msgspec.ValidationError:
             return self._page_with_a_misfit(body)
-        except (*_MISFITS, RecursionError) as error:
+        except _MISFITS as error:
             raise MalformedError(f"the answer is no list: {error}") from error
         return Page(as_integer(page.metadata.resource_version), page.metadata.next_page, page.items or [])
 
@@ -202,7 +194,7 @@ class Decoder(Generic[T]):
         try:
             return self._item.decode(raw)
         except msgspec.ValidationError as error:
-            return _undecodable(msgspec.json.decode(raw, type=_AnyObject).metadata, error, is_gone=False)
+            return _undecodable(msgspec.json.decode(raw, type=_AnyObject).metadata, str(error))
 
 
 def list_version(body: bytes) -> int:
@@ -213,7 +205,7 @@ def list_version(body: bytes) -> int:
     """
     try:
         head = msgspec.json.decode(body, type=_ListHead)
-    except (*_MISFITS, RecursionError) as error:
+    except _MISFITS as error:
         raise MalformedError(f"the answer is no list: {error}") from error
     return as_integer(head.metadata.resource_version)
 
@@ -224,7 +216,7 @@ def as_integer(resource_version: str) -> int:
 
     Raises: ResourceVersionError; without an order nothing could tell newer from older.
     """
-    if resource_version.isdecimal():
+    if resource_version.isascii() and resource_version.isdecimal():
         return int(resource_version)
     raise ResourceVersionError(f"the resourceVersion {resource_version[:64]!r} is no integer")
 
@@ -233,12 +225,23 @@ def _of(generic: Any, item_type: type[T]) -> Any:
     return generic[item_type]
 
 
-def _undecodable(identity: _Identity, error: Exception, *, is_gone: bool) -> Undecodable:
+def _undecodable_event(line: bytes, problem: str) -> Undecodable:
+    try:
+        loose = msgspec.json.decode(line, type=_AnyEvent)
+    except RecursionError:
+        # Opening the watch again would only bring the same line again.
+        return _undecodable(_Identity(), problem)
+    except _MISFITS as error:
+        raise MalformedError(f"a line of the watch is no event: {error}") from error
+    return _undecodable(loose.object.metadata, problem, is_gone=loose.type == "DELETED")
+
+
+def _undecodable(identity: _Identity, problem: str, *, is_gone: bool = False) -> Undecodable:
     return Undecodable(
         namespace=identity.namespace,
         name=identity.name,
         uid=identity.uid,
         resource_version=identity.resource_version,
-        problem=str(error),
+        problem=problem,
         is_gone=is_gone,
     )

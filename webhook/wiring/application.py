@@ -1,0 +1,92 @@
+"""
+One process: the server and everything that goes on beside it, started and stopped in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from webhook.adapters import certificates
+from webhook.adapters.certificates import ServingIdentity
+from webhook.adapters.http_server import Answer, HttpServer
+from webhook.adapters.policy_source import CurrentPolicy
+from webhook.adapters.system_clock import SystemClock
+from webhook.admission.handler import AdmissionHandler
+from webhook.admission.kinds import PODS
+from webhook.admission.review import AdmissionRequest, AdmissionResponse
+from webhook.quota.book import Book
+from webhook.settings import Settings
+
+Task = Callable[[], Awaitable[object]]
+
+_GC_THRESHOLDS = (50_000, 20, 100)
+"""Young objects between two collections. The index is large and has no cycles; each look through it is a pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Everything of one process, built and not yet running. *close* lets go of connections."""
+
+    settings: Settings
+    server: HttpServer
+    identity: ServingIdentity
+    policy: CurrentPolicy
+    tasks: tuple[Task, ...]
+    close: Callable[[], Awaitable[None]]
+
+    async def run(self, stop: asyncio.Event, *, on_listening: Callable[[int], None]) -> None:
+        """
+        Listen, work until *stop* is set, drain, end. *on_listening* hears the port.
+
+        Raises: OSError if the port is taken; what a background task cannot get over, after which nothing is served.
+        """
+        gc.set_threshold(*_GC_THRESHOLDS)
+        try:
+            port = await self.server.start(self.settings.host, self.settings.port, self.identity.context)
+            on_listening(port)
+            async with asyncio.TaskGroup() as group:
+                running = [group.create_task(_run(task)) for task in (*self.tasks, self.identity.keep_fresh)]
+                await stop.wait()
+                await self.server.drain(self.settings.drain)
+                for task in running:
+                    task.cancel()
+        finally:
+            await self.close()
+
+
+async def _run(task: Task) -> None:
+    await task()
+
+
+def answers(handler: AdmissionHandler) -> Mapping[str, Answer]:
+    """Give who answers at which path."""
+
+    async def mutate(request: AdmissionRequest, _: float) -> AdmissionResponse:
+        return await handler.mutate(request)
+
+    async def validate(request: AdmissionRequest, deadline: float) -> AdmissionResponse:
+        return await handler.validate(request, deadline=deadline)
+
+    return {"/mutate": mutate, "/validate": validate}
+
+
+def identity_in_files(settings: Settings, clock: SystemClock) -> ServingIdentity | None:
+    """Give the identity in the admin's own files, None if there are none. Raises: CertificateError."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    called_as = None
+    if not settings.standalone:
+        called_as = certificates.called_as(settings.namespace, advertise_url=settings.advertise_url)
+    return certificates.from_files(settings.tls_cert, settings.tls_key, clock=clock, called_as=called_as)
+
+
+def gauges(book: Book, policy: CurrentPolicy) -> Callable[[], dict[str, float]]:
+    """Give what is read at each scrape."""
+    return lambda: {
+        "pods_known": book.rows(PODS),
+        "reservations": sum(1 for _ in book.reservations()),
+        "policy_valid": 0 if policy.state.mistakes else 1,
+    }
