@@ -5,7 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -125,10 +125,8 @@ async def following(api: KubernetesApi, path: str, **options: object) -> AsyncIt
         synced.cancel()
         task.cancel()
         await asyncio.gather(synced, return_exceptions=True)
-        try:
+        with suppress(asyncio.CancelledError):
             await task
-        except asyncio.CancelledError:
-            pass
 
 
 @asynccontextmanager

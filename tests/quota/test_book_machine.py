@@ -127,11 +127,12 @@ class BookMachine(RuleBasedStateMachine):
         if holder := self.holder(slot):
             self.happen(slot, *_without_version(holder.row), counts=holder.counts, deleted=False)
 
-    @rule(slot=slots)
-    def stop_or_start(self, slot: Slot) -> None:
+    @rule(slot=slots, times=st.integers(1, 2))
+    def stop_or_start(self, slot: Slot, times: int) -> None:
         """Let a pod end, or a session stop; sessions come back."""
-        if holder := self.holder(slot):
-            self.happen(slot, *_without_version(holder.row), counts=not holder.counts, deleted=False)
+        for _ in range(times):
+            if holder := self.holder(slot):
+                self.happen(slot, *_without_version(holder.row), counts=not holder.counts, deleted=False)
 
     @rule(slot=slots)
     def delete(self, slot: Slot) -> None:
@@ -166,7 +167,7 @@ class BookMachine(RuleBasedStateMachine):
             del self.reservations[each.uid, each.base, each.payer]
         return settled
 
-    @rule(resource=resources, count=st.integers(1, 4), data=st.data())
+    @rule(resource=resources, count=st.integers(1, 6), data=st.data())
     def watch(self, resource: str, count: int, data: st.DataObject) -> None:
         """Tell some changes: those of one name in their order, several names in any order."""
         story = self.stories[resource]
@@ -187,11 +188,11 @@ class BookMachine(RuleBasedStateMachine):
             self.hear(data.draw(st.sampled_from(story.events[: story.told])), news=False)
             self.book.reached(resource, data.draw(st.integers(0, story.position())))
 
-    @rule(resource=resources, data=st.data())
-    def start_list(self, resource: str, data: st.DataObject) -> None:
+    @rule(resource=resources, lag=st.integers(0, 4), data=st.data())
+    def start_list(self, resource: str, lag: int, data: st.DataObject) -> None:
         """Begin a list, fresh or from a cache that lags behind; one under way is given up."""
         story = self.stories[resource]
-        story.listed_at = data.draw(st.sampled_from([len(story.events), *range(len(story.events) + 1)]))
+        story.listed_at = max(len(story.events) - lag, 0)
         story.listing = data.draw(st.permutations(list(story.present(story.listed_at).values())))
         self.book.list_started(resource)
 
