@@ -63,3 +63,10 @@ def test_any_word_has_a_value_or_a_reason(text: str, tag: str | None) -> None:
     value: Any = resolve(text, tag=tag, is_plain=True)
     assert value is None or isinstance(value, (str, int, float, Refused))
     assert not isinstance(value, int) or -(2**63) <= value < 2**64
+
+
+def test_an_integer_with_a_plus_sign_is_a_float_from_2_to_the_63_on() -> None:
+    """Not visible in what kubectl prints: it holds both as floats."""
+    assert repr(resolve("+9223372036854775807", tag=None, is_plain=True)) == "9223372036854775807"
+    assert repr(resolve("+9223372036854775808", tag=None, is_plain=True)) == "9.223372036854776e+18"
+    assert repr(resolve("9223372036854775808", tag=None, is_plain=True)) == "9223372036854775808"

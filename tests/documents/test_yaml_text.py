@@ -311,6 +311,11 @@ def test_the_loader_without_libyaml_reads_the_same(answer: Answer) -> None:
     assert [each.mistakes for each in slow] == [each.mistakes for each in fast]
 
 
+def test_the_loader_without_libyaml_lets_no_half_of_a_surrogate_pair_through() -> None:
+    [document] = read_stream('a: "\\ud83d"', source="q.yaml", limit=10_000, loader=yaml.SafeLoader)
+    assert [str(each) for each in document.mistakes] == ["q.yaml:1:4: a: half of a surrogate pair is no character"]
+
+
 def test_floats_keep_what_was_written() -> None:
     [node], _ = read_documents("0.1000000000000000055511151231257827", source="q.yaml")
     assert node == Scalar(0.1, "0.1000000000000000055511151231257827", Position(1, 1))

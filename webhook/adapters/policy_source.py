@@ -20,6 +20,9 @@ from webhook.quota.policy import Policy
 
 log = structlog.get_logger(__name__)
 
+_TOLD = 50
+"""Mistakes told at once. A text of nothing but mistakes has a hundred thousand; nobody reads the rest."""
+
 POLICY_SELECTOR = "userquota.dev/policy=true"
 
 
@@ -72,7 +75,10 @@ class CurrentPolicy:
             self._on_change(reading.policy)
         return reading
 
-    def _reject(self, mistakes: tuple[str, ...]) -> None:
+    def _reject(self, all_mistakes: tuple[str, ...]) -> None:
+        mistakes = all_mistakes[:_TOLD]
+        if len(all_mistakes) > _TOLD:
+            mistakes = (*mistakes, f"and {len(all_mistakes) - _TOLD} more mistakes")
         if mistakes == self.state.mistakes:
             return
         self.state = PolicyState(self.state.policy, self.state.digest, mistakes)

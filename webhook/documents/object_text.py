@@ -7,6 +7,7 @@ What an object costs, and where the text comes from, is not known here.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -19,6 +20,8 @@ from webhook.documents.yaml_scalars import number_json
 # Room for what `kubectl get -o json` prints of some thousand pods; beyond it the tree would take gigabytes.
 DEFAULT_LIMIT: Final = 32 * 1024 * 1024
 
+# YAML may begin with a bracket too, but then hardly ever with a quote behind it.
+_BEGINS_LIKE_JSON: Final = re.compile(r"\ufeff?\s*+[\[{][\[{\s]*+(?:[\"\]}]|$)")
 _quote: Final = json.JSONEncoder(ensure_ascii=False).encode
 _NumberText: TypeAlias = Callable[[Scalar], str]
 _Path: TypeAlias = tuple[str | int, ...]
@@ -63,9 +66,9 @@ def read_objects(
 
 
 def _read(text: str, *, source: str, limit: int) -> tuple[tuple[Document, ...], _NumberText]:
-    """Read as JSON what begins like it, else as YAML; if the text is neither, what counts is how far each came."""
+    """Read as JSON what begins like it, else as YAML; if it is neither, the reading that came further counts."""
     as_json: tuple[Document, ...] = ()
-    if len(text) <= limit and text.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
+    if len(text) <= limit and _BEGINS_LIKE_JSON.match(text):
         as_json = tuple(json_text.read_stream(text, source=source))
         if _is_whole(as_json):
             return as_json, _json_number

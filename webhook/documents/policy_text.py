@@ -71,6 +71,7 @@ def read_policy(texts: Iterable[PolicyText]) -> PolicyReading:
         for root in roots:
             if _is_empty(root):
                 continue
+            mistakes += _changed_names(root, each.source, ())
             try:
                 part = PolicyPart.model_validate(_plain(root))
             except ValidationError as error:
@@ -80,6 +81,19 @@ def read_policy(texts: Iterable[PolicyText]) -> PolicyReading:
     merged = policy_merge.merge(parts)
     mistakes += merged.mistakes
     return PolicyReading(None if mistakes else merged.policy, tuple(mistakes), merged.notes)
+
+
+def _changed_names(node: tree.Node, source: str, path: Location) -> Iterator[Mistake]:
+    """Find names that YAML turns into something else: a user called `no` would silently become `false`."""
+    if isinstance(node, tree.Mapping):
+        for entry in node.entries:
+            if entry.key != entry.key_text:
+                message = f"YAML reads {entry.key_text} as {entry.key} here: write it in quotes"
+                yield Mistake(source, entry.key_position, field_path(path), message)
+            yield from _changed_names(entry.value, source, (*path, entry.key))
+    elif isinstance(node, tree.Sequence):
+        for index, item in enumerate(node.items):
+            yield from _changed_names(item, source, (*path, index))
 
 
 def _is_empty(root: tree.Node) -> bool:

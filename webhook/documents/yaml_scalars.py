@@ -155,7 +155,8 @@ def _float32_text(value: float) -> str:
         return ".nan"
     if math.isinf(rounded):
         return ".inf" if rounded > 0 else "-.inf"
-    # Nine digits always suffice for 32 bits.
+    # Nine digits always suffice for 32 bits. Of some powers of two, such as 2**90, Go finds a text with one digit less;
+    # as names of fields these do not occur.
     digits = next(text for text in (f"{rounded:.{places}e}" for places in range(9)) if _float32(float(text)) == rounded)
     exponent = int(digits.partition("e")[2])
     return format(Decimal(digits), "f") if -4 <= exponent < 6 else digits

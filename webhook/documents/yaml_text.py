@@ -154,7 +154,7 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> tuple[str, Position
     if mark is not None and text[mark.index : mark.index + 1] == "\t":
         return "a tab cannot stand here: indent with spaces", position
     message = " ".join(f"{error.problem or 'this is no YAML'} {error.context or ''}".split())
-    if error.context_mark is not None and error.context_mark.line + 1 != position.line:
+    if error.context_mark is not None and error.context_mark.line + 1 < position.line:
         message += f" from line {error.context_mark.line + 1} on"
     return message, position
 
