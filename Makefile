@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LISTEN ?= 127.0.0.1:8443
 
 .DEFAULT_GOAL := help
 
@@ -23,7 +24,7 @@ $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
 .PHONY: run
 run: $(VENV)/run.stamp ## Serve standalone with the example policy
 	@echo "In a second terminal: examples/try.sh"
-	$(BIN)/userquota serve --standalone --policy examples/policy.yaml --listen 127.0.0.1:8443 --ca-out examples/ca.crt --drain 0
+	$(BIN)/userquota serve --standalone --policy examples/policy.yaml --listen $(LISTEN) --ca-out examples/ca.crt --drain 0
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run all tests, against a real control plane that is built the first time

@@ -43,6 +43,7 @@ class Settings:
     advertise_url: str | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_ca: Path | None = None
     drain: float = 10.0
 
     def __post_init__(self) -> None:
@@ -53,6 +54,8 @@ class Settings:
             raise SettingsError("--policy is for --standalone; in a cluster the policy is a ConfigMap")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise SettingsError("--tls-cert and --tls-key belong together: give both or neither")
+        if self.tls_ca is not None and self.tls_cert is None:
+            raise SettingsError("--tls-ca tells whom to trust for --tls-cert: give that, too")
         if self.advertise_url is not None:
             _check_url(self.advertise_url)
 

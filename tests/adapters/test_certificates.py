@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ import pytest
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from webhook.adapters.certificates import CertificateError, called_as, from_files, self_signed, serving_names
 from webhook.adapters.certificates.authority import create_authority, read_authority, sign_leaf
@@ -122,6 +123,16 @@ class TestAuthority:
         assert str(refusal.value) == (
             "Secret userquota-ca, key tls.crt: is no certificate authority (its basic constraints do not say CA)"
         )
+
+    def test_a_certificate_without_constraints_is_refused(self, clock: HandClock) -> None:
+        with pytest.raises(CertificateError, match="is no certificate authority"):
+            read_authority(*bare_certificate(clock), source=SOURCE, now=clock.now())
+
+    def test_a_key_that_cannot_sign_as_we_do_is_refused(self, clock: HandClock) -> None:
+        certificate, key = foreign_authority(ed25519.Ed25519PrivateKey.generate(), clock)
+        with pytest.raises(CertificateError) as refusal:
+            read_authority(certificate, key, source=SOURCE, now=clock.now())
+        assert str(refusal.value) == "Secret userquota-ca, key tls.key: is neither an ECDSA nor an RSA key"
 
     def test_one_of_another_kind_of_key_signs_too(self, clock: HandClock) -> None:
         key = rsa.generate_private_key(65537, 2048)
@@ -241,7 +252,17 @@ class TestSignedIdentity:
             "serving certificate renewed",
         }
 
-    def test_no_key_is_left_on_disk(self, clock: HandClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize(
+        "platform",
+        [
+            pytest.param("linux", id="where files can live in memory"),
+            pytest.param("darwin", id="where they cannot"),
+        ],
+    )
+    def test_no_key_is_left_on_disk(
+        self, clock: HandClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str
+    ) -> None:
+        monkeypatch.setattr(sys, "platform", platform)
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
         identity = self_signed(NAMES, clock)
         shake_hands(identity.context, trusting(identity.ca_bundle))
@@ -436,6 +457,12 @@ class TestFileIdentity:
             "(its names: userquota.other.svc, 192.0.2.1): issue one with that name"
         )
 
+    def test_a_certificate_without_names_is_told(self, files: Files, clock: HandClock) -> None:
+        certificate, key = bare_certificate(clock)
+        files.certificate.write_bytes(certificate)
+        files.key.write_bytes(key)
+        assert "(its names: none)" in refusal(files)
+
     def test_a_wildcard_stands_for_one_label(self, files: Files) -> None:
         files.issue(names=("*.userquota-system.svc",))
         shake_hands(files.identity().context, trusting(files.ca.read_bytes()))
@@ -486,7 +513,9 @@ def authority_end(identity: SignedIdentity) -> datetime:
     return x509.load_pem_x509_certificate(identity.ca_bundle).not_valid_after_utc
 
 
-def foreign_authority(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, clock: HandClock) -> tuple[bytes, bytes]:
+def foreign_authority(
+    key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey, clock: HandClock
+) -> tuple[bytes, bytes]:
     """Give certificate and key of an authority made by other software: another key, and no key identifiers."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "somebody else")])
     certificate = (
@@ -499,10 +528,20 @@ def foreign_authority(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, clock
         .not_valid_after(clock.now() + timedelta(days=365))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
-        .sign(key, hashes.SHA256())
+        .sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
     )
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return certificate.public_bytes(serialization.Encoding.PEM), pem
+
+
+def bare_certificate(clock: HandClock) -> tuple[bytes, bytes]:
+    """Give certificate and key without any extension, as old tools make them."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
+    begin, end = clock.now() - timedelta(hours=1), clock.now() + timedelta(days=1)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begin, end)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM), pem
 
 
 def reissue(certificate: x509.Certificate, issuer: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bytes:

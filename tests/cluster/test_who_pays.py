@@ -72,7 +72,7 @@ def test_a_stamp_cannot_come_through_the_status_or_a_binding(running: RunningWeb
     }
     path = f"/api/v1/namespaces/{place}/pods/hers/binding"
     said = run(running, place, "create", "--raw", path, "-f", "-", user="admin", stdin=json.dumps(binding))
-    assert "a binding cannot carry userquota.dev annotations" in said
+    assert "a binding cannot change who pays for a pod" in said
     assert stamped(running, place, "pod", "hers")[OWNER] == "alice"
 
 
@@ -84,7 +84,7 @@ def test_every_workload_kind_hands_its_owner_down_to_its_pods(running: RunningWe
     workloads = {
         "apps/v1 Deployment": f"{selector}, template: {template}",
         "apps/v1 StatefulSet": f"serviceName: x, {selector}, template: {template}",
-        "v1 ReplicationController": f"selector: {{app: y}}, template: {template.replace('app: x', 'app: y')}",
+        "v1 ReplicationController": f"selector: {{app: rc}}, template: {template.replace('app: x', 'app: rc')}",
         "batch/v1 Job": f"template: {once.replace('labels: {app: x}', 'labels: {job: x}')}",
     }
     for kind, spec in workloads.items():
@@ -136,3 +136,18 @@ def owners(running: RunningWebhook, place: str) -> list[tuple[str, str]]:
     path = '{range .items[*]}{.metadata.name} {.metadata.annotations.userquota\\.dev/owner}{"\\n"}{end}'
     listed = running.cluster.kubectl("get", "pods", "-n", place, "-o", f"jsonpath={path}").stdout
     return [(name, owner) for name, _, owner in (line.partition(" ") for line in listed.splitlines())]
+
+
+def test_the_old_address_of_bindings_is_guarded_too(running: RunningWebhook, place: str) -> None:
+    running.set_policy(POLICY)
+    run(running, place, "create", "-f", "-", user="alice", stdin=pod("hers"))
+    binding = {
+        "apiVersion": "v1",
+        "kind": "Binding",
+        "metadata": {"name": "hers", "annotations": {OWNER: "bob"}},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": "n1"},
+    }
+    path = f"/api/v1/namespaces/{place}/bindings"
+    said = run(running, place, "create", "--raw", path, "-f", "-", user="admin", stdin=json.dumps(binding))
+    assert "a binding cannot change who pays for a pod" in said
+    assert stamped(running, place, "pod", "hers")[OWNER] == "alice"

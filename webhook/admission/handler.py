@@ -68,7 +68,10 @@ class AdmissionHandler:
         if request.operation == "DELETE":
             self._hear_of_deletion(request)
             return review.allowed(request.uid)
-        if request.sub_resource == "binding":
+        if "binding" in (
+            request.sub_resource,
+            request.resource.resource.removesuffix("s"),
+        ):  # bindings: the old address
             return _binding(request)
         if not _is_stamped(request) and not _is_subresource(request):
             return review.allowed(request.uid)

@@ -20,6 +20,8 @@ from webhook.quota.errors import WebhookError
 API_VERSION = "admission.k8s.io/v1"
 KIND = "AdmissionReview"
 
+_FAILURE = "Failure"
+
 T = TypeVar("T")
 
 
@@ -140,16 +142,16 @@ class _Cause(Wire, frozen=True):
     field: str
 
 
-class _Details(Wire, frozen=True, omit_defaults=True):
-    causes: tuple[_Cause, ...] = ()
+class _Details(Wire, frozen=True):
+    causes: tuple[_Cause, ...]
 
 
 class _Status(Wire, frozen=True, omit_defaults=True):
+    status: str
     code: int
     reason: str
     message: str
-    status: str = "Failure"
-    details: _Details = _Details()
+    details: _Details | None = None
 
 
 class AdmissionResponse(Wire, frozen=True, omit_defaults=True):
@@ -173,14 +175,14 @@ def denied(
     uid: str, message: str, *, causes: Iterable[Cause] = (), audit: Mapping[str, str] | None = None
 ) -> AdmissionResponse:
     """Refuse the request for good. Not for trouble of our own: a caller does not try again after this."""
-    details = _Details(tuple(_Cause(each.reason, each.message, each.field) for each in causes))
-    status = _Status(403, "Forbidden", message, details=details)
+    told = tuple(_Cause(each.reason, each.message, each.field) for each in causes)
+    status = _Status(_FAILURE, 403, "Forbidden", message, details=_Details(told) if told else None)
     return AdmissionResponse(uid, allowed=False, status=status, audit_annotations=audit or {})
 
 
 def failed(uid: str, message: str) -> AdmissionResponse:
     """Refuse because of a bug of ours: an answer that stays a refusal even where failures are ignored."""
-    return AdmissionResponse(uid, allowed=False, status=_Status(500, "InternalError", message))
+    return AdmissionResponse(uid, allowed=False, status=_Status(_FAILURE, 500, "InternalError", message))
 
 
 def patched(uid: str, operations: Iterable[Operation]) -> AdmissionResponse:

@@ -30,7 +30,7 @@ class _LazyGroup(click.Group):
         return command
 
 
-@click.command(cls=_LazyGroup, context_settings={"auto_envvar_prefix": "USERQUOTA", "max_content_width": 100})
+@click.command(cls=_LazyGroup, context_settings={"max_content_width": 100})
 @click.version_option(__version__, prog_name="userquota")
 def group() -> None:
     """Hold people, groups, tenants and namespaces of a Kubernetes cluster to their quotas."""

@@ -14,6 +14,7 @@ from webhook.cli.printing import output_option, show_document, show_table
 from webhook.documents.object_text import RawObject, read_objects
 from webhook.quota import pod, pod_defaults
 from webhook.quota.pod import PodError
+from webhook.quota.pod_reasons import reasons
 from webhook.quota.podspec import Pod
 
 _MAX_TEXT = 1 << 30
@@ -22,10 +23,11 @@ _MAX_TEXT = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class ChargedObject:
-    """An object, and what it costs: canonical quantities by resource name, without zeros."""
+    """An object, what it costs (canonical quantities by resource name, without zeros), and where each comes from."""
 
     read: RawObject
     charge: dict[str, str]
+    reasons: dict[str, str]
 
 
 @click.command("charge")
@@ -41,7 +43,7 @@ def command(names: tuple[str, ...], output: str) -> None:
     charged = _charged(names)
     if output == "table":
         rows = [_row(each, name, amount) for each in charged for name, amount in sorted(each.charge.items())]
-        show_table(("NAMESPACE", "KIND", "NAME", "RESOURCE", "AMOUNT"), rows)
+        show_table(("NAMESPACE", "KIND", "NAME", "RESOURCE", "AMOUNT", "FROM"), rows)
     else:
         show_document({"items": [_item(each) for each in charged]}, output)
 
@@ -54,7 +56,7 @@ def _charged(names: tuple[str, ...]) -> list[ChargedObject]:
         mistakes += map(str, unreadable)
         for each in objects:
             try:
-                charged.append(ChargedObject(each, _charge(each)))
+                charged.append(_charge(each))
             except (PodError, msgspec.MsgspecError) as error:
                 mistakes.append(f"{each.source}:{each.position.line}: {each.kind} {each.name}: {error}")
     if mistakes:
@@ -62,15 +64,18 @@ def _charged(names: tuple[str, ...]) -> list[ChargedObject]:
     return charged
 
 
-def _charge(each: RawObject) -> dict[str, str]:
+def _charge(each: RawObject) -> ChargedObject:
     if (each.api_version, each.kind) != ("v1", "Pod"):
-        return {}
-    size = pod_defaults.with_defaults(pod.size_of(msgspec.json.decode(each.body, type=Pod)))
-    return {name: str(amount) for name, amount in pod.charge(size).items() if amount.nanos}
+        return ChargedObject(each, {}, {})
+    read = msgspec.json.decode(each.body, type=Pod)
+    size = pod_defaults.with_defaults(pod.size_of(read))
+    charged = {name: amount for name, amount in pod.charge(size).items() if amount.nanos}
+    amounts = {name: str(amount) for name, amount in charged.items()}
+    return ChargedObject(each, amounts, reasons(read, size, charged))
 
 
 def _row(each: ChargedObject, name: str, amount: str) -> tuple[str, ...]:
-    return each.read.namespace, each.read.kind, each.read.name, name, amount
+    return each.read.namespace, each.read.kind, each.read.name, name, amount, each.reasons[name]
 
 
 def _item(each: ChargedObject) -> dict[str, object]:

@@ -26,7 +26,7 @@ class ServeError(WebhookError):
     """The server cannot go on. One line: what, and what to do."""
 
 
-@click.command("serve")
+@click.command("serve", context_settings={"auto_envvar_prefix": "USERQUOTA"})
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="The cluster. Default: the one we run in.")
 @click.option("--context", help="The context of the kubeconfig. Default: its current one.")
 @click.option("--namespace", default="userquota-system", show_default=True, help="Where our policy and Secret are.")
@@ -44,6 +44,7 @@ class ServeError(WebhookError):
 @click.option("--advertise-url", metavar="https://HOST:PORT", help="Register the webhooks with this URL.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate file. Default: our own authority.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Key file for --tls-cert.")
+@click.option("--tls-ca", type=click.Path(path_type=Path), help="What to trust for --tls-cert: goes into the caBundle.")
 @click.option("--ca-out", type=click.Path(path_type=Path), help="Write the CA certificate here, for curl --cacert.")
 @click.option("--drain", default=10.0, show_default=True, help="Seconds to go on answering after being told to stop.")
 @click.option("--log-level", type=click.Choice(sorted(_LEVELS)), default="info", show_default=True)

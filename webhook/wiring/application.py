@@ -80,7 +80,9 @@ def identity_in_files(settings: Settings, clock: SystemClock) -> ServingIdentity
     called_as = None
     if not settings.standalone:
         called_as = certificates.called_as(settings.namespace, advertise_url=settings.advertise_url)
-    return certificates.from_files(settings.tls_cert, settings.tls_key, clock=clock, called_as=called_as)
+    return certificates.from_files(
+        settings.tls_cert, settings.tls_key, clock=clock, ca=settings.tls_ca, called_as=called_as
+    )
 
 
 def gauges(book: Book, policy: CurrentPolicy) -> Callable[[], dict[str, float]]:

@@ -1,0 +1,118 @@
+"""Every command and every example of the README does what it says there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.localcluster.addresses import HeldPort
+from webhook.localcluster.binaries import Binaries
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+USERQUOTA = ROOT / ".venv/bin/userquota"
+
+RUN_HERE = {
+    "make run",
+    ".venv/bin/userquota local up --policy examples/policy.yaml",
+    "kubectl --kubeconfig $ALICE apply -f examples/pod.yaml",
+    "kubectl --kubeconfig $ALICE create deployment web --image=example/web --replicas=5 --dry-run=server",
+}
+RUN_ELSEWHERE = {
+    "make test": "is what runs this",
+    "kubectl apply -k manifests/": "tests/manifests/test_manifests.py",
+    "kubectl apply -f notebook.yaml": "tests/cluster/test_main_job.py shows the same refusal",
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_no_command_is_forgotten() -> None:
+    told = {
+        line[2:].partition("  #")[0].strip()
+        for block in blocks("console")
+        for line in block.splitlines()
+        if line[:2] == "$ "
+    }
+    assert told == RUN_HERE | RUN_ELSEWHERE.keys()
+
+
+def test_the_policy_is_valid() -> None:
+    (policy,) = blocks("yaml")
+    reading = read_policy([PolicyText("README.md", policy)])
+    assert reading.mistakes == ()
+    assert reading.notes == ()
+
+
+@pytest.fixture
+def served() -> Iterator[str]:
+    """`make run` on a port of our own; its URL."""
+    held = HeldPort()
+    listen = f"127.0.0.1:{held.number}"
+    held.release()
+    process = subprocess.Popen(
+        ["make", "run", f"LISTEN={listen}"], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("certificate authority"):
+            break
+    yield f"https://{listen}"
+    os.killpg(process.pid, signal.SIGTERM)
+    process.communicate(timeout=20)
+
+
+def test_make_run_answers_the_three_reviews_of_the_examples(served: str) -> None:
+    answer = subprocess.run([ROOT / "examples/try.sh", served], capture_output=True, text=True, check=True)
+    reviews = [json.loads(line)["response"] for line in answer.stdout.splitlines() if line.startswith("{")]
+    assert [review["allowed"] for review in reviews] == [True, False, True]
+    assert reviews[1]["status"]["message"] == (
+        "exceeded quota: defaults.user.perPod, requested: requests.cpu=3,requests.memory=6Gi, "
+        "limited: requests.cpu=2,requests.memory=4Gi for one pod; "
+        "exceeded quota: defaults.user, requested: requests.cpu=3,requests.memory=6Gi, "
+        "used: requests.cpu=2,requests.memory=4Gi, limited: requests.cpu=4,requests.memory=8Gi, "
+        "reserved: requests.cpu=0,requests.memory=0, free: requests.cpu=2,requests.memory=4Gi for user/alice; "
+        "would fit: requests.cpu=2,requests.memory=4Gi; charged to alice (created it)"
+    )
+
+
+def test_local_up_gives_a_cluster_to_try_things_on(binaries: Binaries, tmp_path: Path) -> None:
+    environ = os.environ | {"XDG_STATE_HOME": str(tmp_path)}
+
+    def run(*argv: str | Path, **more: str) -> str:
+        answer = subprocess.run(
+            argv, cwd=ROOT, env=environ | more, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+
+    try:
+        printed = run(USERQUOTA, "local", "up", "--policy", "examples/policy.yaml")
+        (alice,) = re.findall(r"^export ALICE=(.*)$", printed, re.MULTILINE)
+        as_alice = (binaries.kubectl, "--kubeconfig", alice)
+        deadline = time.monotonic() + 30
+        while not _default_account(as_alice, environ):
+            assert time.monotonic() < deadline, "no default service account"
+            time.sleep(0.2)
+        assert run(*as_alice, "apply", "-f", "examples/pod.yaml") == "pod/notebook created\n"
+        dry = ("create", "deployment", "web", "--image=example/web", "--replicas=5", "--dry-run=server")
+        assert run(*as_alice, *dry) == "deployment.apps/web created (server dry run)\n"
+    finally:
+        assert run(USERQUOTA, "local", "down") == "stopped\n"
+
+
+def _default_account(as_alice: tuple[str | Path, ...], environ: dict[str, str]) -> bool:
+    """The controller manager makes it a moment after the namespace; pods cannot be created before."""
+    dry = (*as_alice, "run", "probe", "--image=x", "--dry-run=server")
+    return subprocess.run(dry, env=environ, capture_output=True, check=False).returncode == 0
