@@ -6,6 +6,7 @@ It passes bytes on as they are, TLS included; nothing of Kubernetes is imitated.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -113,29 +114,13 @@ class Proxy:
         """Read until the end or a reset, and have everything written *latency* later."""
         loop = asyncio.get_running_loop()
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-        delivery = asyncio.create_task(self._deliver(under_way, sink, gate))
+        count = self._count if is_answer else _do_not_count
+        delivery = asyncio.create_task(_deliver(under_way, sink, gate, count=count))
         with contextlib.suppress(OSError):
             while chunk := await source.read(_CHUNK):
-                if is_answer:
-                    self._count(len(chunk))
                 under_way.put_nowait((loop.time() + self.latency, chunk))
         under_way.put_nowait((loop.time() + self.latency, b""))
         await delivery
-
-    async def _deliver(
-        self, under_way: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter, gate: asyncio.Event
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        chunk = b"?"
-        with contextlib.suppress(OSError):
-            while chunk:
-                due, chunk = await under_way.get()
-                await asyncio.sleep(max(0.0, due - loop.time()))
-                await gate.wait()
-                if chunk:
-                    sink.write(chunk)
-                    await sink.drain()
-        sink.transport.abort()  # half of a connection is of no use to anybody here
 
     def _count(self, number: int) -> None:
         if self.stalls_after is not None:
@@ -143,3 +128,28 @@ class Proxy:
             if self.stalls_after < 0:
                 self.stalls_after = None
                 self.stall()
+
+
+def _do_not_count(_: int) -> None:
+    """Let requests pass."""
+
+
+async def _deliver(
+    under_way: asyncio.Queue[tuple[float, bytes]],
+    sink: asyncio.StreamWriter,
+    gate: asyncio.Event,
+    *,
+    count: Callable[[int], None],
+) -> None:
+    loop = asyncio.get_running_loop()
+    chunk = b"?"
+    with contextlib.suppress(OSError):
+        while chunk:
+            due, chunk = await under_way.get()
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            count(len(chunk))
+            await gate.wait()
+            if chunk:
+                sink.write(chunk)
+                await sink.drain()
+    sink.transport.abort()  # half of a connection is of no use to anybody here

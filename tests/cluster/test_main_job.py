@@ -101,7 +101,7 @@ def test_a_broken_edit_changes_nothing_and_is_reported(running: RunningWebhook, 
     assert "exceeded quota: defaults.user" in create(running, place, pod("big", cpu="1200m"))
     eventually(lambda: events(running, NAMESPACE).count("PolicyInvalid") >= 3)
     told = events(running, NAMESPACE)
-    assert f"{CONFIG_MAP}/policy.yaml:3:26: defaults.user.hard.cpuu: unknown resource, did you mean cpu?" in told
+    assert f"{CONFIG_MAP}/policy.yaml:3:27: defaults.user.hard.cpuu: unknown resource, did you mean cpu?" in told
     assert "userquota_policy_valid 0.0" in running.metrics()
     assert running.readiness() == "ok\n"
     running.set_policy(POLICY)

@@ -129,7 +129,8 @@ class RandomPods:
             return {"limits": same, "requests": same}
         if kind < 0.95:
             return {key: self._resource_list(names, at_least=at_least) for key in ("limits", "requests")}
-        return self._random.choice([None, {}, {"limits": None}, {"requests": None}])
+        nothing: list[Json] = [None, {}, {"limits": None}, {"requests": None}]
+        return self._random.choice(nothing)
 
     def _resource_list(self, names: tuple[str, ...], *, at_least: int = 0) -> Json:
         if self._chance(0.8):

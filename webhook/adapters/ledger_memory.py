@@ -8,11 +8,13 @@ better (docs/consistency.md). Observing objects is not done here: `pod_watch` te
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from webhook.ports import Judge, NotReadyError, QuorumReader
 from webhook.quota.book import Book, Row
 from webhook.quota.charge import Charge, Reservation, Slot
 from webhook.quota.decision import Allowed, Decision
+from webhook.quota.subject import Payer
 
 LONGEST_REQUEST = 34.0
 """
@@ -22,6 +24,9 @@ allow cannot be persisted later.
 
 _SLOP = 6.0
 """Seconds for an etcd write that is under way when the bound passes, and for our own delay in noticing."""
+
+_Attempt: TypeAlias = tuple[Slot, str, int, Payer]
+"""What the book keeps apart: amounts of the same attempt meet in one reservation, and its time starts anew."""
 
 
 class MemoryLedger:
@@ -49,7 +54,7 @@ class MemoryLedger:
         self._monotonic = monotonic
         self._out_of_step = out_of_step
         self._hold = hold
-        self._held_since: dict[Reservation, float] = {}
+        self._held_since: dict[_Attempt, float] = {}
 
     async def transact(
         self,
@@ -79,18 +84,21 @@ class MemoryLedger:
         What turns out to be stored stays held until the watch shows it.
         """
         now = self._monotonic()
-        in_flight = set(self._book.reservations())
-        self._held_since = {each: self._held_since.get(each, now) for each in in_flight}
+        in_flight = {_attempt(each): each for each in self._book.reservations()}
+        self._held_since = {attempt: self._held_since.get(attempt, now) for attempt in in_flight}
         gone = []
-        for reservation in [each for each, since in self._held_since.items() if now - since >= self._hold]:
+        for attempt in [attempt for attempt, since in self._held_since.items() if now - since >= self._hold]:
+            reservation = in_flight[attempt]
             found = await quorum.version_of(reservation.slot)
+            if now - self._held_since.get(attempt, now) < self._hold:
+                continue  # the same was allowed once more during the read: this one may still be persisted
             if found is None or found[0] != reservation.uid or found[1] <= reservation.base:
                 self._book.drop(reservation)
                 gone.append(reservation)
         return tuple(gone)
 
     def _hold_on(self, reservation: Reservation) -> None:
-        self._held_since[reservation] = self._monotonic()
+        self._held_since[_attempt(reservation)] = self._monotonic()
         self._book.reserve(reservation)
 
 
@@ -116,3 +124,7 @@ class BelievingLedger(MemoryLedger):
         version = max(self._book.position(slot.resource), reservation.base) + 1
         self._book.observe(slot, Row(reservation.uid, version, reservation.payer, reservation.amounts))
         self._book.reached(slot.resource, version)
+
+
+def _attempt(reservation: Reservation) -> _Attempt:
+    return reservation.slot, reservation.uid, reservation.base, reservation.payer

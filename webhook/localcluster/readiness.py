@@ -43,7 +43,7 @@ class Probe:
             connection.close()
 
 
-def wait_until_ready(process: ChildProcess, is_ready: Callable[[], bool], *, seconds: float = 60) -> None:
+def wait_until_ready(process: ChildProcess, is_ready: Callable[[], bool], *, seconds: float = 120) -> None:
     """
     Return as soon as *is_ready* says so.
 

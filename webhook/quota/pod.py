@@ -22,8 +22,6 @@ from webhook.quota.resources import Amounts, ResourceList
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 """A pod in such a phase runs nothing and never will again: it keeps its place in storage and nothing else."""
 
-_COMPUTE = ("cpu", "memory", "ephemeral-storage")
-
 _REMEMBERED = 8192
 """Spellings, sizes and amounts kept: the pods of one workload are alike, and a cluster has far fewer workloads."""
 
@@ -58,11 +56,6 @@ class ContainerSize:
     actual_requests: ResourceList = field(default_factory=dict)
     actual_limits: ResourceList = field(default_factory=dict)
 
-    @property
-    def has_status(self) -> bool:
-        """Whether a node has said anything about this container."""
-        return bool(self.allocated or self.actual_requests or self.actual_limits)
-
 
 @dataclass(frozen=True, slots=True, eq=False)  # as above
 class PodSize:
@@ -75,11 +68,7 @@ class PodSize:
     overhead: ResourceList
     is_terminal: bool = False
     is_infeasible: bool = False
-
-    @property
-    def has_status(self) -> bool:
-        """Whether a node has said anything about any container."""
-        return any(container.has_status for container in (*self.containers, *self.init_containers))
+    has_status: bool = False
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -102,9 +91,9 @@ def charge(size: PodSize) -> dict[str, Quantity]:
     charged["pods"] = quantity.ONE
     requests, limits = pod_requests(size), pod_limits(size)
     for name, amount in requests.items():
-        if name in _COMPUTE or name.startswith("hugepages-") or resources.is_extended(name):
+        if resources.is_charged(name):
             charged[f"requests.{name}"] = amount
-    for name in _COMPUTE:
+    for name in resources.COMPUTE:
         if name in limits:
             charged[f"limits.{name}"] = limits[name]
     return charged
@@ -131,7 +120,8 @@ def pod_requests(size: PodSize) -> dict[str, Quantity]:
     views = (asked, actual, allocated) if size.has_status else (asked,)
     total = reduce(resources.larger, [aggregate(size, view) for view in views])
     total.update((name, amount) for name, amount in size.pod_requests.items() if resources.is_pod_level(name))
-    return resources.add(total, size.overhead)
+    resources.add_to(total, size.overhead)
+    return total
 
 
 def pod_limits(size: PodSize) -> dict[str, Quantity]:
@@ -161,17 +151,19 @@ def aggregate(size: PodSize, view: Callable[[ContainerSize], ResourceList]) -> d
     """
     total: dict[str, Quantity] = {}
     for container in size.containers:
-        total = resources.add(total, view(container))
+        resources.add_to(total, view(container))
     sidecars: dict[str, Quantity] = {}
     peak: dict[str, Quantity] = {}
     for container in size.init_containers:
         if container.is_sidecar:
-            total = resources.add(total, view(container))
-            sidecars = resources.add(sidecars, view(container))
+            resources.add_to(total, view(container))
+            resources.add_to(sidecars, view(container))
             peak = resources.larger(peak, sidecars)
         else:
-            peak = resources.larger(peak, resources.add(view(container), sidecars))
-    return resources.larger(total, peak)
+            step = dict(view(container))
+            resources.add_to(step, sidecars)
+            peak = resources.larger(peak, step)
+    return resources.larger(total, peak) if peak else total
 
 
 def size_of(pod: Pod) -> PodSize:
@@ -235,7 +227,11 @@ def _pod_size(
 ) -> PodSize:
     requests, limits = _read_requirements(level[0], "spec.resources")
     overhead = _read_list(level[1], "spec.overhead")
-    return PodSize(containers, init_containers, requests, limits, overhead, is_terminal, is_infeasible)
+    has_status = any(
+        container.allocated or container.actual_requests or container.actual_limits
+        for container in (*containers, *init_containers)
+    )
+    return PodSize(containers, init_containers, requests, limits, overhead, is_terminal, is_infeasible, has_status)
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -249,7 +245,9 @@ def _container_size(
 
 
 def _read_requirements(raw: bytes, path: str) -> tuple[ResourceList, ResourceList]:
-    read = _decoded(_REQUIREMENTS, raw, path) or Resources()
+    read = _decoded(_REQUIREMENTS, raw, path)
+    if read is None:
+        return {}, {}
     return _quantities(read.requests, f"{path}.requests"), _quantities(read.limits, f"{path}.limits")
 
 
@@ -257,9 +255,9 @@ def _read_list(raw: bytes, path: str) -> ResourceList:
     return _quantities(_decoded(_LIST, raw, path), path)
 
 
-def _decoded(decoder: msgspec.json.Decoder[_Read], raw: bytes, path: str) -> _Read:
+def _decoded(decoder: msgspec.json.Decoder[_Read], raw: bytes, path: str) -> _Read | None:
     try:
-        return decoder.decode(raw or b"null")
+        return decoder.decode(raw) if raw else None
     except msgspec.ValidationError as error:
         raise PodError(path, QuantityError(raw.decode(), "expected quantities by resource name")) from error
 

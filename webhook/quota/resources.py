@@ -47,20 +47,26 @@ _DOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _PATTERNS = tuple(
     re.compile(pattern, re.ASCII)
     for pattern in (
-        rf"requests\.{_DOMAIN}/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?",  # extended resources
-        r"requests\.hugepages-[0-9]+[KMGTPE]i",
         rf"count/{_LABEL}(\.{_DOMAIN})?",
         rf"{_DOMAIN}\.storageclass\.storage\.k8s\.io/(requests\.storage|persistentvolumeclaims)",
         rf"{_DOMAIN}\.deviceclass\.resource\.k8s\.io/devices",
     )
 )
+COMPUTE = ("cpu", "memory", "ephemeral-storage")
+"""What has a charged limit beside its charged request."""
+
 OVERCOMMITTABLE = frozenset({"cpu", "memory"})
 """What a pod may ask for as a whole, hugepages aside, and may use more of than it asked for."""
 
 _DEVICE_CLASS = "deviceclass.resource.kubernetes.io/"
 _EXTENDED = re.compile(rf"(?P<domain>{_DOMAIN})/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?", re.ASCII)
+_HUGEPAGES = re.compile(r"hugepages-[0-9]+[KMGTPE]i", re.ASCII)
+_MISSPELT = re.compile(r"^(limits\.|count/)|k8s\.io/", re.ASCII)
+"""Could be an extended resource's name, but was hardly meant as one: a limit on it would silently hold nobody."""
+
 _LONGEST_DOMAIN = 253 - len("requests.")
-_BINARY = ("memory", "storage", "requests.hugepages-")
+_BYTES = frozenset({"requests.memory", "limits.memory", "requests.storage"})
+_BYTES_ENDINGS = (".ephemeral-storage", ".storageclass.storage.k8s.io/requests.storage")
 
 
 def canonical_name(written: str) -> str | None:
@@ -68,17 +74,22 @@ def canonical_name(written: str) -> str | None:
     name = SHORT_NAMES.get(written, written)
     if name in _PLAIN_NAMES:
         return name
-    for candidate in (name, f"requests.{name}"):  # nvidia.com/gpu and hugepages-2Mi may be written bare
-        if any(pattern.fullmatch(candidate) for pattern in _PATTERNS):
-            return candidate
-    return None
+    asked = name.removeprefix("requests.")
+    if _HUGEPAGES.fullmatch(asked) or (is_extended(asked) and (asked != name or not _MISSPELT.search(name))):
+        return f"requests.{asked}"
+    return name if any(pattern.fullmatch(name) for pattern in _PATTERNS) else None
 
 
 def is_counted(name: str) -> bool:
     """Say whether anything this release charges can ever cost resource *name*: it charges pods."""
-    if name.startswith(("requests.", "limits.")):
-        return name != "requests.storage"
-    return name in {"pods", "count/pods", GPU}
+    if name.startswith("requests."):
+        return is_charged(name.removeprefix("requests."))
+    return name.startswith("limits.") or name in {"pods", "count/pods", GPU}
+
+
+def is_charged(name: str) -> bool:
+    """Say whether a request of a container for resource *name* is charged, as `requests.` and the name."""
+    return name in COMPUTE or name.startswith("hugepages-") or is_extended(name)
 
 
 def is_pod_level(name: str) -> bool:
@@ -105,12 +116,10 @@ def known_names() -> tuple[str, ...]:
     return tuple(sorted(_PLAIN_NAMES | SHORT_NAMES.keys()))
 
 
-def add(left: ResourceList, right: ResourceList) -> dict[str, Quantity]:
-    """Give the sum per name, as a new list; the left side's format wins, as in `quota.Add` of the API server."""
-    total = dict(left)
-    for name, amount in right.items():
+def add_to(total: dict[str, Quantity], more: ResourceList) -> None:
+    """Raise *total* by *more*, per name; the format of *total* wins, as in `addResourceList` of component-helpers."""
+    for name, amount in more.items():
         total[name] = total[name] + amount if name in total else amount
-    return total
 
 
 def larger(left: ResourceList, right: ResourceList) -> dict[str, Quantity]:
@@ -144,7 +153,8 @@ def most_amounts(several: Iterable[Amounts]) -> dict[str, Amount]:
 def show(name: str, amount: Amount) -> str:
     """Print *amount* of resource *name* for people: `1500m`, `8Gi`. A fraction is rounded up to a billionth."""
     whole = amount if isinstance(amount, int) else -((-amount.numerator) // amount.denominator)
-    form = Format.BINARY_SI if any(word in name for word in _BINARY) else Format.DECIMAL_SI
+    is_bytes = name in _BYTES or name.startswith("requests.hugepages-") or name.endswith(_BYTES_ENDINGS)
+    form = Format.BINARY_SI if is_bytes else Format.DECIMAL_SI
     return quantity.canonical(whole, form)
 
 
