@@ -48,6 +48,10 @@ lock: $(VENV)/dev.stamp ## Pin dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --extra fast --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/run.txt
 	$(BIN)/uv pip compile pyproject.toml --extra fast --group test --group check --group controlplane --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/dev.txt
 
+.PHONY: update-controlplane
+update-controlplane: ## Pin another version of the local control plane: KUBERNETES=v1.37.2
+	webhook/localcluster/go/update.sh $(KUBERNETES)
+
 .PHONY: clean
 clean: ## Remove what was made here
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -66,13 +66,13 @@ class CurrentPolicy:
             self._reject(tuple(str(mistake) for mistake in reading.mistakes))
             return reading
         digest = _digest(texts)
-        changed = digest != self.state.digest
-        self.state = PolicyState(reading.policy, digest)
-        if changed:
+        before, self.state = self.state, PolicyState(reading.policy, digest)
+        if digest != before.digest:
             for note in reading.notes:
                 log.warning("policy note", note=str(note))
-            log.info("policy in force", digest=digest[:12], sources=[text.source for text in texts])
             self._on_change(reading.policy)
+        if digest != before.digest or before.mistakes:
+            log.info("policy in force", digest=digest[:12], sources=[text.source for text in texts])
         return reading
 
     def _reject(self, all_mistakes: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ from importlib import import_module
 import click
 
 from webhook import __version__
+from webhook.localcluster.errors import LocalClusterError
 from webhook.quota.errors import WebhookError
 
 _COMMANDS = {"charge": "charge", "local": "local", "policy": "policy", "serve": "serve"}
@@ -40,6 +41,6 @@ def main() -> None:
     """Run the command line. Errors that we can name are one line and exit code 2, never a traceback."""
     try:
         group()
-    except WebhookError as error:
+    except (WebhookError, LocalClusterError) as error:
         click.echo(f"userquota: {error}", err=True)
         sys.exit(2)

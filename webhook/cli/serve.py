@@ -15,6 +15,7 @@ import click
 import structlog
 
 from webhook import __version__, wiring
+from webhook.adapters.policy_source import POLICY_SELECTOR
 from webhook.quota.errors import WebhookError
 from webhook.quota.policy import Policy
 from webhook.settings import LedgerKind, Settings
@@ -83,10 +84,11 @@ def _announce(application: wiring.Application, port: int, ca_out: Path | None) -
     click.echo(f"userquota {__version__} listens on https://{settings.host}:{port}")
     if settings.standalone:
         click.echo("standalone: no cluster; what is allowed is believed to exist until its DELETE review")
+        click.echo(f"policy: {_described(policy or Policy())}")
     else:
         click.echo(f"enforces pods in every namespace but {', '.join(sorted(settings.exempt_namespaces))}")
+        click.echo(f"policy: the ConfigMaps of {settings.namespace} with the label {POLICY_SELECTOR}")
         click.echo("ledger: memory, for one replica; decisions in flight are forgotten if it crashes")
-    click.echo(f"policy: {_described(policy)}" if policy else f"policy: {application.policy.trouble()}")
     if ca_out is not None:
         click.echo(f"certificate authority: {ca_out}")
 
