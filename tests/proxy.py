@@ -46,6 +46,7 @@ class Proxy:
     ) -> None:
         assert self._server is not None
         self._server.close()
+        self.stalls_after = None
         self.flow()
         self.cut()
         await asyncio.gather(*self._tasks)
@@ -141,15 +142,19 @@ async def _deliver(
     *,
     count: Callable[[int], None],
 ) -> None:
+    """Write each chunk when it is due; what is due at the same time goes in one burst."""
     loop = asyncio.get_running_loop()
-    chunk = b"?"
     with contextlib.suppress(OSError):
-        while chunk:
-            due, chunk = await under_way.get()
-            await asyncio.sleep(max(0.0, due - loop.time()))
+        while True:
+            due, chunk = await under_way.get() if under_way.empty() else under_way.get_nowait()
+            if due > loop.time():
+                await asyncio.sleep(due - loop.time())
             count(len(chunk))
-            await gate.wait()
-            if chunk:
-                sink.write(chunk)
+            if not gate.is_set():
+                await gate.wait()
+            if not chunk:
+                break
+            sink.write(chunk)
+            if under_way.empty():
                 await sink.drain()
     sink.transport.abort()  # half of a connection is of no use to anybody here

@@ -66,6 +66,11 @@ class Settings:
 
 
 def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise SettingsError(f"--advertise-url {url}: expected https://HOST:PORT, which is all the API server accepts")
+    wrong = SettingsError(f"--advertise-url {url}: expected https://HOST:PORT, which is all the API server accepts")
+    try:
+        parts = urlsplit(url)
+        is_wrong = parts.scheme != "https" or not parts.hostname or parts.port == 0
+    except ValueError as error:  # brackets that do not close, or a port above 65535
+        raise wrong from error
+    if is_wrong or parts.query or parts.fragment or parts.username:
+        raise wrong

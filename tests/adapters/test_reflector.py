@@ -88,18 +88,21 @@ class Recorder:
 class Following:
     """A reflector of our ConfigMaps at work, its sink, and why it started again."""
 
-    def __init__(self, api: KubernetesApi, path: str, **options: object) -> None:
+    def __init__(
+        self, api: KubernetesApi, path: str, item_type: type[ConfigMap] = ConfigMap, **options: object
+    ) -> None:
         self.sink = Recorder()
         self.restarts: list[Cause] = []
+        self._restarted = asyncio.Event()
         self.misfits: list[Undecodable] = []
         arguments = {"query": OURS, "silence": 60.0, **options}
         self.reflector = Reflector(
             api,
             path,
-            ConfigMap,
+            item_type,
             self.sink,
             resource="configmaps",
-            on_restart=self.restarts.append,
+            on_restart=self._restart,
             undecodable=self.misfits.append,
             **arguments,  # type: ignore[arg-type]
         )
@@ -107,15 +110,27 @@ class Following:
     async def until(self, condition: Callable[[], bool], *, seconds: float = 30) -> None:
         await self.sink.until(condition, seconds=seconds)
 
+    async def until_restarted(self, times: int) -> None:
+        async with asyncio.timeout(30):
+            while len(self.restarts) < times:
+                self._restarted.clear()
+                await self._restarted.wait()
+
+    def _restart(self, cause: Cause) -> None:
+        self.restarts.append(cause)
+        self._restarted.set()
+
     @property
     def lists(self) -> int:
         return self.sink.told.count("started")
 
 
 @asynccontextmanager
-async def following(api: KubernetesApi, path: str, **options: object) -> AsyncIterator[Following]:
+async def following(
+    api: KubernetesApi, path: str, item_type: type[ConfigMap] = ConfigMap, **options: object
+) -> AsyncIterator[Following]:
     """Follow until the end of the block; whatever the reflector raised is raised there."""
-    follower = Following(api, path, **options)
+    follower = Following(api, path, item_type, **options)
     task = asyncio.create_task(follower.reflector.run())
     synced = asyncio.create_task(follower.until(lambda: follower.reflector.synced))
     try:
@@ -250,27 +265,45 @@ async def test_metadata_alone_can_be_followed(api: KubernetesApi, path: str) -> 
     assert [item.data for item in follower.sink.current.values()] == [{}, {}]
 
 
-async def test_a_long_list_leaves_room_for_others(api: KubernetesApi, path: str) -> None:
-    await create_many(api, path, [f"c-{number}" for number in range(450)])
-    turns = 0
+async def test_a_watch_that_ends_as_it_should_is_followed_by_another_without_a_list(
+    api: KubernetesApi, proxied: KubernetesApi, proxy: Proxy, path: str
+) -> None:
+    async with following(proxied, path, watch_seconds=1.0, jitter=lambda: 0.0) as follower:
+        for number in range(5):
+            await asyncio.sleep(0.7)
+            await api.create(path, config_map(f"c-{number}"))
+        await follower.until(lambda: len(follower.sink.current) == 5)
+
+    assert follower.sink.told == ["started", "synced", *(f"seen c-{number}" for number in range(5))]
+    assert follower.restarts == []
+
+
+async def test_a_long_list_leaves_room_for_others(
+    api: KubernetesApi, proxied: KubernetesApi, proxy: Proxy, path: str
+) -> None:
+    await create_many(api, path, [f"c-{number}" for number in range(600)])
+    proxy.stalls_after = 10_000
+    follower = Following(proxied, path)
+    longest = 0
 
     async def other_work() -> None:
-        nonlocal turns
+        nonlocal longest
+        before = 0
         while True:
-            turns += 1
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.0)
+            now = len(follower.sink.told)
+            longest, before = max(longest, now - before), now
 
-    follower = Following(api, path)
-    run = asyncio.create_task(follower.reflector.run())
-    await follower.until(lambda: "seen c-1" in follower.sink.told or len(follower.sink.told) > 1)
-    work = asyncio.create_task(other_work())
+    tasks = [asyncio.create_task(follower.reflector.run()), asyncio.create_task(other_work())]
+    await asyncio.sleep(1)
+    proxy.flow()  # now the rest comes in one burst
     await follower.until(lambda: follower.reflector.synced)
-    for task in (run, work):
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(run, work, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
-    assert len(follower.sink.current) == 450
-    assert turns >= 2
+    assert len(follower.sink.current) == 600
+    assert longest <= 201  # one more for ``started``
 
 
 # Faults of the network
@@ -367,6 +400,7 @@ async def test_a_list_that_is_cut_begins_again(
         run = asyncio.create_task(follower.reflector.run())
         await follower.until(lambda: len(follower.sink.told) > 1)
         assert not follower.reflector.synced
+        proxy.stalls_after = None
         proxy.cut()
         await follower.until(lambda: follower.reflector.synced)
         run.cancel()
@@ -385,8 +419,7 @@ async def test_a_missing_right_is_waited_for(control_plane: ControlPlane) -> Non
     async with connected(control_plane.kubeconfig("bob")) as bob:
         follower = Following(bob, path, query={})
         run = asyncio.create_task(follower.reflector.run())
-        while len(follower.restarts) < 2:
-            await asyncio.sleep(0.05)
+        await follower.until_restarted(2)
         assert not follower.reflector.synced
         control_plane.kubectl("create", "clusterrole", "reflector-test", *rule)
         control_plane.kubectl(
@@ -408,11 +441,14 @@ async def test_credentials_that_stay_refused_are_raised(control_plane: ControlPl
     assert follower.restarts == ["error"] * 4
 
 
-class Numbered(msgspec.Struct, frozen=True):
-    """Fits a ConfigMap only without data."""
+class Counts(msgspec.Struct, frozen=True):
+    """Fits a ConfigMap only if its data has no ``k``."""
 
-    metadata: Meta
-    data: dict[str, int] = {}
+    k: int = 0
+
+
+class Numbered(ConfigMap, frozen=True):
+    data: Counts = Counts()  # type: ignore[assignment]
 
 
 async def test_an_object_that_does_not_fit_is_reported_and_the_others_are_followed(
@@ -420,28 +456,17 @@ async def test_an_object_that_does_not_fit_is_reported_and_the_others_are_follow
 ) -> None:
     await api.create(path, config_map("odd", data={"k": "v"}))
     await api.create(path, config_map("even"))
-    sink, misfits = Recorder(), list[Undecodable]()
-    reflector = Reflector(
-        api,
-        path,
-        Numbered,
-        sink,
-        query=OURS,
-        resource="configmaps",
-        undecodable=misfits.append,  # type: ignore[arg-type]
-    )
-    run = asyncio.create_task(reflector.run())
-    await sink.until(lambda: reflector.synced)
-    await api.delete(f"{path}/odd")
-    await api.create(path, config_map("later"))
-    await sink.until(lambda: "later" in sink.names)
-    run.cancel()
-    await asyncio.gather(run, return_exceptions=True)
 
-    assert sink.names == {"even", "later"}
-    assert [(misfit.name, misfit.is_gone) for misfit in misfits] == [("odd", False), ("odd", True)]
-    assert misfits[0].problem == "Expected `int`, got `str` - at `$.object.data[...]`"
-    assert misfits[0].uid == misfits[1].uid != ""
+    async with following(api, path, item_type=Numbered) as follower:
+        await api.delete(f"{path}/odd")
+        await api.create(path, config_map("later"))
+        await follower.until(lambda: "later" in follower.sink.names)
+
+    assert follower.sink.names == {"even", "later"}
+    assert [(misfit.name, misfit.is_gone) for misfit in follower.misfits] == [("odd", False), ("odd", True)]
+    assert {misfit.problem for misfit in follower.misfits} == {"Expected `int`, got `str` - at `$.object.data.k`"}
+    assert len({misfit.uid for misfit in follower.misfits}) == 1
+    assert follower.restarts == []
 
 
 # A control plane of our own, to be mistreated: the second server cannot list by a watch
@@ -473,6 +498,18 @@ async def test_a_server_that_cannot_list_by_a_watch_is_listed_page_by_page(ours:
     assert follower.restarts == []
 
 
+async def test_a_misfit_in_a_page_is_reported_too(ours: ControlPlane) -> None:
+    async with connected(ours.kubeconfig(server=2)) as api:
+        await api.create(DEFAULT, config_map("odd", data={"k": "v"}))
+        async with following(api, EVERYWHERE, item_type=Numbered) as follower:
+            await api.create(DEFAULT, config_map("even"))
+            await follower.until(lambda: "even" in follower.sink.names)
+        await api.delete(f"{DEFAULT}/odd")
+
+    assert [misfit.name for misfit in follower.misfits] == ["odd"]
+    assert "odd" not in follower.sink.names
+
+
 async def test_a_version_that_has_expired_is_listed_again_and_what_went_meanwhile_is_gone(ours: ControlPlane) -> None:
     """A restarted API server remembers no version older than its start."""
     async with connected(ours.kubeconfig(server=1)) as api, connected(ours.kubeconfig(server=2)) as other:
@@ -486,7 +523,7 @@ async def test_a_version_that_has_expired_is_listed_again_and_what_went_meanwhil
             await other.delete(f"{DEFAULT}/comes-back")
             await other.create(DEFAULT, config_map("comes-back"))
             await other.create(DEFAULT, config_map("new"))
-            await asyncio.to_thread(ours.restart, "kube-apiserver-1")
+            ours.restart("kube-apiserver-1")  # in this thread: the kernel ends processes together with their thread
             await follower.until(lambda: follower.sink.told.count("synced") == 2)
 
             assert "goes" not in follower.sink.names
@@ -501,15 +538,15 @@ def uid_of(name: str, follower: Following) -> str:
     return next(uid for uid, item in follower.sink.current.items() if item.metadata.name == name)
 
 
-async def test_a_store_that_went_back_in_time_is_listed_again(ours: ControlPlane, tmp_path: Path) -> None:
+async def test_a_store_that_went_back_in_time_is_listed_again(ours: ControlPlane) -> None:
     """As after a restore from a backup: a watch from a version that is yet to come would stay silent for ever."""
     async with connected(ours.kubeconfig(server=1)) as api:
-        await api.create(DEFAULT, config_map("lost"))
+        await create_many(api, DEFAULT, [f"lost-{number}" for number in range(500)])
         async with following(api, EVERYWHERE, silence=3.0) as follower:
-            await follower.until(lambda: "lost" in follower.sink.names)
             reached = follower.sink.version
-            await asyncio.to_thread(lose_everything, ours)
-            await api.create(DEFAULT, config_map("found"), timeout=30)
+            lose_everything(ours)
+            async with connected(ours.kubeconfig(server=1)) as anew:
+                await anew.create(DEFAULT, config_map("found"), timeout=30)
             await follower.until(lambda: "found" in follower.sink.names, seconds=60)
 
             assert follower.sink.names == {"found"}
@@ -519,7 +556,7 @@ async def test_a_store_that_went_back_in_time_is_listed_again(ours: ControlPlane
 
 def lose_everything(plane: ControlPlane) -> None:
     for name in ("kube-apiserver-1", "kube-apiserver-2", "etcd"):
-        plane.processes[name].stop()
+        plane.processes[name].kill()
     shutil.rmtree(plane.data_dir / "etcd")
     for name in ("etcd", "kube-apiserver-1", "kube-apiserver-2"):
         plane.restart(name)
@@ -528,22 +565,17 @@ def lose_everything(plane: ControlPlane) -> None:
 # A measurement
 
 
-@pytest.mark.skipif("USERQUOTA_MEASURE" not in os.environ, reason="takes a minute; set USERQUOTA_MEASURE=1 and -s")
+@pytest.mark.skipif("USERQUOTA_MEASURE" not in os.environ, reason="takes a minute: set USERQUOTA_MEASURE=1, and -s")
 async def test_measure_the_list_of_10_000_pods(ours: ControlPlane) -> None:
     pods = "/api/v1/namespaces/default/pods"
-    async with connected(ours.kubeconfig()) as api:
+    async with connected(ours.kubeconfig()) as api, connected(ours.kubeconfig(server=2)) as paged:
         await create_pods(api, pods, 10_000)
-        for number in range(4):
-            sink = Recorder()
-            reflector = Reflector(api, pods, ConfigMap, sink, resource="pods")
+        for how, client in (("by a watch", api), ("page by page", paged)) * 3:
             started, cpu = time.perf_counter(), time.process_time()
-            run = asyncio.create_task(reflector.run())
-            await sink.until(lambda: reflector.synced, seconds=120)
-            seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-            run.cancel()
-            await asyncio.gather(run, return_exceptions=True)
-            assert len(sink.current) == 10_000
-            print(f"list {number}: {seconds:.2f} s, {cpu / 10_000 * 1e6:.1f} us of CPU per pod")  # noqa: T201
+            async with following(client, pods, query={}) as follower:
+                seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+                assert len(follower.sink.current) == 10_000
+            print(f"listed {how}: {seconds:.2f} s, {cpu / 10_000 * 1e6:.1f} us of CPU per pod")  # noqa: T201
 
 
 async def create_pods(api: KubernetesApi, path: str, count: int) -> None:

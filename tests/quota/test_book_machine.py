@@ -7,16 +7,16 @@ Whether what is allowed can ever exceed a limit is asked in `test_protocol_machi
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
-from operator import attrgetter
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tests.quota.api_story import Api, Change, Event, Story, Verb
 from webhook.quota.book import Book, Row, StaleListError
 from webhook.quota.charge import Reservation, Slot
 from webhook.quota.resources import Amount, Amounts
@@ -60,43 +60,6 @@ class Binding:
 bindings = st.builds(Binding, st.frozensets(st.sampled_from(["ml", "staff"])), st.frozensets(st.just("red")))
 
 
-class Verb(enum.Enum):
-    """What befalls an object. Pods end; sessions stop and come back."""
-
-    UPDATE = "update"
-    BUMP_STATUS = "bump status"
-    STOP_OR_START = "stop or start"
-    DELETE = "delete"
-
-
-@dataclass(frozen=True)
-class Event:
-    """A change of the API. `counts` is False while the object is stopped and once it is deleted."""
-
-    slot: Slot
-    row: Row
-    counts: bool
-    deleted: bool = False
-
-
-@dataclass
-class Story:
-    """What happened to one resource, how much of it the book was told, and the list under way."""
-
-    events: list[Event] = field(default_factory=list)
-    told: int = 0
-    listing: list[Event] | None = None
-    listed_at: int = 0
-
-    def position(self) -> int:
-        return self.events[self.told - 1].row.version if self.told else 0
-
-    def present(self, upto: int) -> dict[Slot, Event]:
-        """Give what a list would show after the first *upto* events."""
-        latest = {event.slot: event for event in self.events[:upto]}
-        return {slot: event for slot, event in latest.items() if not event.deleted}
-
-
 class BookMachine(RuleBasedStateMachine):
     """The API changes; the book is told, late, twice, in lists; reservations come and go."""
 
@@ -104,41 +67,15 @@ class BookMachine(RuleBasedStateMachine):
         super().__init__()
         self.binding = Binding()
         self.book = Book(self.binding)
-        self.version = 0
-        self.made = dict.fromkeys(SLOTS, 0)
-        self.stories = {resource: Story() for resource in RESOURCES}
+        self.api = Api(RESOURCES)
+        self.stories = self.api.stories
         self.rows: dict[Slot, Row] = {}
         self.reservations: dict[tuple[str, int, Payer], Reservation] = {}
 
-    # The API's side. Nothing of this reaches the book by itself.
-
-    def happen(
-        self, slot: Slot, uid: str, payer: Payer, booked: Amounts, *, counts: bool = True, deleted: bool = False
-    ) -> None:
-        self.version += 1
-        event = Event(slot, Row(uid, self.version, payer, booked), counts and not deleted, deleted)
-        self.stories[slot.resource].events.append(event)
-
-    def holder(self, slot: Slot) -> Event | None:
-        story = self.stories[slot.resource]
-        return story.present(len(story.events)).get(slot)
-
-    def next_uid(self, slot: Slot) -> str:
-        return f"{'/'.join(slot)}#{self.made[slot]}"
-
     @rule(slot=slots, changes=st.lists(st.tuples(st.sampled_from(Verb), payers, amounts), min_size=1, max_size=4))
-    def change(self, slot: Slot, changes: list[tuple[Verb, Payer, Amounts]]) -> None:
-        """Let a few things happen to a name. Where nobody holds it, that is a create."""
-        for verb, payer, booked in changes:
-            holder = self.holder(slot)
-            if holder is None:
-                self.happen(slot, self.next_uid(slot), payer, booked)
-                self.made[slot] += 1
-                continue
-            if verb is not Verb.UPDATE:
-                payer, booked = holder.row.payer, holder.row.amounts
-            counts = holder.counts is not (verb is Verb.STOP_OR_START)
-            self.happen(slot, holder.row.uid, payer, booked, counts=counts, deleted=verb is Verb.DELETE)
+    def change(self, slot: Slot, changes: list[Change]) -> None:
+        """Let something happen of which the book does not hear yet."""
+        self.api.change(slot, changes)
 
     # What the book is told, and what it has to make of it.
 
@@ -150,10 +87,7 @@ class BookMachine(RuleBasedStateMachine):
 
     def hear(self, event: Event, *, news: bool) -> None:
         slot, row = event.slot, event.row
-        if event.counts:
-            settled = self.book.observe(slot, row)
-        else:
-            settled = self.book.forget(slot, row.uid, row.version)
+        settled = self.book.observe(slot, row) if event.counts else self.book.forget(slot, row.uid, row.version)
         expected = []
         if news:
             expected = self.settle(row.uid, row.version)
@@ -242,7 +176,7 @@ class BookMachine(RuleBasedStateMachine):
     def reserve(self, slot: Slot, payer: Payer, booked: Amounts, data: st.DataObject) -> None:
         """Hold something for an object that exists, existed, or never will."""
         past = [event.row for event in self.stories[slot.resource].events if event.slot == slot]
-        uid = data.draw(st.sampled_from([self.next_uid(slot), f"lost {slot}", *(row.uid for row in past)]))
+        uid = data.draw(st.sampled_from([self.api.next_uid(slot), f"lost {slot}", *(row.uid for row in past)]))
         base = data.draw(st.sampled_from([0, *(row.version for row in past)]))
         key = uid, base, payer
         self.book.reserve(Reservation(slot, uid, base, payer, booked))
@@ -310,8 +244,8 @@ class BookMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Let all end, tell all: no trace stays. The list heals what a stale one has shown."""
-        for slot in filter(self.holder, SLOTS):
-            self.change(slot, [(Verb.DELETE, PAYERS[0], ())])
+        for slot in filter(self.api.holder, SLOTS):
+            self.api.change(slot, [(Verb.DELETE, PAYERS[0], ())])
         for resource, story in self.stories.items():
             story.listing, story.listed_at = [], len(story.events)
             self.book.list_started(resource)
@@ -324,8 +258,8 @@ class BookMachine(RuleBasedStateMachine):
         super().teardown()
 
 
-def in_order(several: object) -> list[Reservation]:
-    return sorted(several, key=attrgetter("slot", "uid", "base", "payer", "amounts"))  # type: ignore[call-overload]
+def in_order(several: Iterable[Reservation]) -> list[Reservation]:
+    return sorted(several, key=lambda each: (each.slot, each.uid, each.base, each.payer))
 
 
 TestBook = BookMachine.TestCase

@@ -4,6 +4,7 @@ Single objects read live from the API, past every cache: owners, and whether som
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 import msgspec
@@ -14,6 +15,12 @@ from webhook.quota.charge import Slot
 from webhook.quota.podspec import AnyObject, ObjectMeta
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", re.ASCII)
+"""
+A DNS subdomain, as all names that are read here. Owner references may name anything: `web/scale` would be read as the
+Scale of `web`, which has its uid and no stamp, because the API server takes a quoted slash for a slash.
+"""
 
 _decoder = msgspec.json.Decoder(AnyObject)
 
@@ -27,12 +34,16 @@ class ClusterReads:
 
     async def read(self, kind: ObjectKind, namespace: str, name: str) -> ObjectMeta | None:
         """Give the metadata of an owner. See `Ancestry.read`."""
+        if not _NAME.fullmatch(name):
+            return None
         root = f"/apis/{kind.api_version}" if "/" in kind.api_version else f"/api/{kind.api_version}"
-        return await self._meta(f"{root}/namespaces/{quote(namespace)}/{kind.kind.lower()}s/{quote(name)}")
+        return await self._meta(f"{root}/namespaces/{quote(namespace)}/{kind.kind.lower()}s/{name}")
 
     async def version_of(self, slot: Slot) -> tuple[str, int] | None:
         """Give uid and version of what is stored under a pod's name. See `QuorumReader.version_of`."""
-        meta = await self._meta(f"/api/v1/namespaces/{quote(slot.namespace)}/{slot.resource}/{quote(slot.name)}")
+        if not _NAME.fullmatch(slot.name):
+            return None
+        meta = await self._meta(f"/api/v1/namespaces/{quote(slot.namespace)}/{slot.resource}/{slot.name}")
         return (meta.uid, int(meta.resource_version)) if meta is not None else None
 
     async def _meta(self, path: str) -> ObjectMeta | None:

@@ -6,6 +6,7 @@ How a policy is written and what is wrong with it: see `documents.policy_text`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -149,32 +150,40 @@ class PolicyConfigMaps:
         return tuple(sorted(self._maps))
 
     def _hand_over(self) -> None:
-        if not self._maps and not self._may_be_absent:
-            # Deleting the last policy must not lift every limit: the last good one stays, and it is said loudly.
-            log.error("no policy ConfigMap is left", selector=POLICY_SELECTOR)
-            return
-        self._current.take(
+        texts = [
             PolicyText(f"{name}/{key}", text)
             for name, each in self._maps.items()
             for key, text in (each.data or {}).items()
-        )
+        ]
+        if not texts and not self._may_be_absent:
+            # Deleting or emptying the last policy must not lift every limit: the good one stays, and it is said loudly.
+            log.error("no policy ConfigMap is left, or all are empty", selector=POLICY_SELECTOR)
+            return
+        self._current.take(texts)
 
 
 def read_files(paths: Iterable[Path]) -> tuple[PolicyText, ...]:
     """
     Read policy files; a folder stands for its `*.yaml`, `*.yml` and `*.json`.
 
-    Raises: OSError, UnicodeDecodeError.
+    Raises: OSError with the file's name, also for a folder without any and for a file that is not UTF-8.
     """
     texts = []
     for path in paths:
-        inside = (
-            sorted(each for each in path.iterdir() if each.suffix in (".yaml", ".yml", ".json"))
-            if path.is_dir()
-            else [path]
-        )
-        texts += [PolicyText(str(each), each.read_text(encoding="utf-8")) for each in inside]
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(each for each in path.iterdir() if each.suffix in (".yaml", ".yml", ".json"))
+        if not inside:
+            raise FileNotFoundError(errno.ENOENT, "no .yaml, .yml or .json file in it", str(path))
+        texts += [PolicyText(str(each), _text_of(each)) for each in inside]
     return tuple(texts)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise OSError(errno.EILSEQ, f"not UTF-8 at byte {error.start}", str(path)) from error
 
 
 def _digest(texts: Iterable[PolicyText]) -> str:

@@ -11,20 +11,20 @@ from collections.abc import Callable
 from webhook.admission import kinds
 from webhook.admission.review import AdmissionRequest, ReviewError
 from webhook.admission.stamp import read_stamp
-from webhook.quota import pod, resources
+from webhook.quota import pod
 from webhook.quota.charge import CREATED, Charge, Prior
 from webhook.quota.podspec import Pod
-from webhook.quota.resources import Amounts
 from webhook.quota.subject import NOBODY, Payer, Subject
 
 
-def charge_for(request: AdmissionRequest, payer: Payer, subjects: Callable[[Payer], tuple[Subject, ...]]) -> Charge:
+def charge_for(
+    request: AdmissionRequest, new: Pod, payer: Payer, *, subjects: Callable[[Payer], tuple[Subject, ...]]
+) -> Charge:
     """
-    Give what the pod of *request* would cost *payer*; *subjects* tells on whose accounts a payer's pods are booked.
+    Give what the pod *new* of *request* would cost *payer*; *subjects* tells on whose accounts pods are booked.
 
     Raises: ReviewError if a field is missing that the API server always sends; PodError for a broken quantity.
     """
-    new = request.decode(Pod)
     if not new.metadata.uid:
         raise ReviewError("request.object.metadata.uid is missing", request.uid)
     name = request.name or new.metadata.name
@@ -32,15 +32,11 @@ def charge_for(request: AdmissionRequest, payer: Payer, subjects: Callable[[Paye
         raise ReviewError("request.name is missing", request.uid)
     slot = kinds.slot(request.resource, request.namespace or new.metadata.namespace, name)
     if request.operation == "CREATE":
-        return Charge(slot, new.metadata.uid, CREATED, payer, _amounts(new))
+        return Charge(slot, new.metadata.uid, CREATED, payer, pod.booked(new))
     old = request.decode_old(Pod)
     before = read_stamp(old.metadata) or NOBODY
-    prior = Prior(before, frozenset(subjects(before)), _amounts(old))
-    return Charge(slot, new.metadata.uid, _version(old, request), payer, _amounts(new), prior)
-
-
-def _amounts(each: Pod) -> Amounts:
-    return resources.amounts(pod.charge(pod.size_of(each)))
+    prior = Prior(before, frozenset(subjects(before)), pod.booked(old))
+    return Charge(slot, new.metadata.uid, _version(old, request), payer, pod.booked(new), prior)
 
 
 def _version(old: Pod, request: AdmissionRequest) -> int:

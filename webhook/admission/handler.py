@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 from webhook.admission import kinds, review
 from webhook.admission.attribution import Attributed, Attribution, Refused
@@ -20,7 +20,7 @@ from webhook.quota import denial, resources
 from webhook.quota.decision import Allowed, Decision, Denied, decide
 from webhook.quota.limits import resolve_limits
 from webhook.quota.pod import PodError
-from webhook.quota.podspec import AnyObject, ObjectMeta
+from webhook.quota.podspec import AnyObject, ObjectMeta, Pod
 from webhook.quota.policy import Mode, subjects
 
 _NODES = "system:nodes"
@@ -78,44 +78,51 @@ class AdmissionHandler:
         return await self._judge(request, deadline)
 
     async def _judge(self, request: AdmissionRequest, deadline: float) -> AdmissionResponse:
-        meta = request.decode(AnyObject).metadata
-        attributed = await self._attribute(request, meta)
+        read = request.decode(Pod) if _is_charged(request) else request.decode(AnyObject)
+        attributed = await self._attribute(request, read.metadata)
         if isinstance(attributed, Refused):
             return _refused(request, attributed)
-        if not has_stamp(meta, attributed.stamp):
+        if not has_stamp(read.metadata, attributed.stamp):
             return _refused(request, _forged(attributed))
-        if not _is_charged(request):
+        if not isinstance(read, Pod):
             return review.allowed(request.uid, audit=_audit(attributed))
-        return await self._decide(request, attributed, deadline)
+        return await self._decide(request, read, attributed, deadline=deadline)
 
     async def _attribute(self, request: AdmissionRequest, meta: ObjectMeta) -> Attributed | Refused:
         user, namespace = request.user_info, request.namespace
         if not user.username:
             raise review.ReviewError("request.userInfo.username is missing", request.uid)
+        if not namespace:
+            raise review.ReviewError("request.namespace is missing", request.uid)
         if request.operation == "CREATE":
             return await self.attribution.of_new(user, meta, namespace)
         old = request.decode_old(AnyObject).metadata
         return await self.attribution.of_changed(user, old, meta, namespace)
 
-    async def _decide(self, request: AdmissionRequest, attributed: Attributed, deadline: float) -> AdmissionResponse:
+    async def _decide(
+        self, request: AdmissionRequest, pod: Pod, attributed: Attributed, *, deadline: float
+    ) -> AdmissionResponse:
         policy, payer = self.policies.current(), attributed.payer
         labels = await self.namespaces.labels(request.namespace)
         bound = partial(subjects, policy, namespace_name=request.namespace, labels=labels)
         try:
-            charge = charge_for(request, payer, bound)
+            charge = charge_for(request, pod, payer, subjects=bound)
         except PodError as error:
             return review.denied(request.uid, f"cannot be charged: {error}", audit=_audit(attributed))
         in_force = resolve_limits(policy, payer, namespace=request.namespace, labels=labels, now=self.clock.now())
         decision = await self.ledger.transact(
             charge, partial(decide, charge, in_force), dry_run=bool(request.dry_run), deadline=deadline
         )
-        asked = resources.show_list(charge.amounts)
-        return _answer(request, decision, attributed, _audit(attributed, asked))
+        return _answer(request, decision, attributed, _audit(attributed, _shown(charge.amounts)))
 
     def _hear_of_deletion(self, request: AdmissionRequest) -> None:
         if str(request.resource) == kinds.PODS and not request.sub_resource and not request.dry_run:
             old = request.decode_old(AnyObject).metadata
             self.ledger.deleted(kinds.slot(request.resource, request.namespace, old.name), old.uid)
+
+
+_shown = lru_cache(maxsize=1024)(resources.show_list)
+"""The pods of one workload cost the same, and printing that takes longer than deciding on it."""
 
 
 def _answer(

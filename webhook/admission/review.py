@@ -20,6 +20,7 @@ from webhook.quota.errors import WebhookError
 API_VERSION = "admission.k8s.io/v1"
 KIND = "AdmissionReview"
 
+_OPERATIONS = ("CREATE", "UPDATE", "DELETE", "CONNECT")
 _FAILURE = "Failure"
 
 T = TypeVar("T")
@@ -117,7 +118,12 @@ def decode(body: bytes) -> AdmissionRequest:
         raise ReviewError(f"expected {API_VERSION}, {KIND}; got {given}", _uid_of(body))
     if envelope.request is None or not envelope.request.uid:
         raise ReviewError("request or request.uid is missing")
-    return envelope.request
+    request = envelope.request
+    if request.operation not in _OPERATIONS:  # what we do not know must not pass as something that is not ours
+        raise ReviewError(f"request.operation is none of {', '.join(_OPERATIONS)}", request.uid)
+    if not request.resource.resource:
+        raise ReviewError("request.resource.resource is missing", request.uid)
+    return request
 
 
 def _uid_of(body: bytes) -> str:

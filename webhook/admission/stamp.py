@@ -15,6 +15,9 @@ from webhook.admission.review import Operation
 from webhook.quota.podspec import GROUPS_ANNOTATION, OWNER_ANNOTATION, Annotations, ObjectMeta
 from webhook.quota.subject import Payer
 
+_groups_decoder = msgspec.json.Decoder(tuple[str, ...])
+_encoder = msgspec.json.Encoder()
+
 
 def read_stamp(meta: ObjectMeta) -> Payer | None:
     """Give who pays for the object by its stamp; None if it has none, or one that we cannot have written."""
@@ -22,7 +25,7 @@ def read_stamp(meta: ObjectMeta) -> Payer | None:
     if annotations is None or not annotations.owner or annotations.groups is None:
         return None
     try:
-        groups = msgspec.json.decode(annotations.groups, type=tuple[str, ...])
+        groups = _groups_decoder.decode(annotations.groups)
     except (msgspec.MsgspecError, UnicodeError):
         return None
     return Payer(annotations.owner, groups)
@@ -49,4 +52,4 @@ def stamping(meta: ObjectMeta, payer: Payer) -> Iterator[Operation]:
 
 
 def _groups_text(payer: Payer) -> str:
-    return msgspec.json.encode(payer.groups).decode()
+    return _encoder.encode(payer.groups).decode()

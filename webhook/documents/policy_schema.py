@@ -6,13 +6,18 @@ Where a mistake stands, and what several documents mean together, is told by `po
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from webhook.quota import quantity, resources
 from webhook.quota.policy import Combine, Hard, Mode, Unlimited
 from webhook.quota.quantity import QuantityError
+
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SERVICE_ACCOUNT = re.compile(rf"{_LABEL}/{_LABEL}(\.{_LABEL})*", re.ASCII)
 
 
 class Written(str):
@@ -37,6 +42,24 @@ def _read_hard(value: Any) -> Hard:
     return amount.nanos
 
 
+def _read_time(value: Any) -> datetime:
+    """A number is no time here: `until: 2027` would be a moment in 1970, and the entry never in force."""
+    if not isinstance(value, str) or isinstance(value, Written):
+        raise ValueError("expected a time, as in 2027-01-31T00:00:00Z")  # noqa: TRY004 - as above
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise ValueError("expected a time, as in 2027-01-31T00:00:00Z") from error
+    if moment.tzinfo is None:
+        raise ValueError("the time zone is missing: write Z for UTC, or as in 2027-01-31T00:00:00+01:00")
+    return moment
+
+
+def _read_version(value: Any) -> Any:
+    """Python takes `true` for 1."""
+    return None if isinstance(value, bool) else value
+
+
 def _known_resource(name: str) -> str:
     if resources.canonical_name(name) is None:
         raise ValueError("unknown resource")
@@ -50,8 +73,7 @@ def _whole_name(name: str) -> str:
 
 
 def _service_account(name: str) -> str:
-    namespace, slash, account = name.partition("/")
-    if not (namespace and slash and account) or "/" in account:
+    if not _SERVICE_ACCOUNT.fullmatch(name):
         raise ValueError("expected a service account as <namespace>/<name>")
     return name
 
@@ -60,6 +82,7 @@ Name = Annotated[str, AfterValidator(_whole_name)]
 ServiceAccountName = Annotated[str, AfterValidator(_service_account)]
 ResourceName = Annotated[str, AfterValidator(_known_resource)]
 HardAmount = Annotated[Any, BeforeValidator(_read_hard)]
+Moment = Annotated[datetime, BeforeValidator(_read_time)]
 HardList = dict[ResourceName, HardAmount]
 
 
@@ -72,7 +95,7 @@ class PoolPart(_Part):
 
     hard: HardList = Field(default_factory=dict)
     mode: Mode = Mode.ENFORCE
-    until: AwareDatetime | None = None
+    until: Moment | None = None
 
 
 class EntryPart(PoolPart):
@@ -121,7 +144,7 @@ class AttributionPart(_Part):
 class PolicyPart(_Part):
     """One document."""
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_read_version)]
     defaults: DefaultsPart | None = None
     users: dict[Name, EntryPart] = Field(default_factory=dict)
     serviceAccounts: dict[ServiceAccountName, EntryPart] = Field(default_factory=dict)  # noqa: N815

@@ -22,6 +22,17 @@ from webhook.quota.policy import Policy
 
 Location = tuple[str | int, ...]
 
+_NOTHING_SAID = "no policy in it; one that limits nobody says version: 1"
+
+_WANTED = {
+    "model_type": "expected fields, each with a value",
+    "dict_type": "expected fields, each with a value",
+    "list_type": "expected a list",
+    "string_type": "expected text: write it in quotes",
+    "too_short": "expected at least one",
+}
+"""What pydantic says of types is about Python's."""
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyText:
@@ -61,39 +72,51 @@ def read_policy(texts: Iterable[PolicyText]) -> PolicyReading:
     """
     Read all *texts* as one policy; their order does not matter, what is defined twice is a mistake.
 
-    No text at all is a policy that limits nobody.
+    No text at all is a policy that limits nobody. Texts that say nothing are a mistake: a policy that was emptied by
+    accident must not lift every limit.
     """
     mistakes: list[Mistake] = []
     parts: list[PlacedPart] = []
-    for each in sorted(texts, key=lambda text: text.source):
+    in_order = sorted(texts, key=lambda text: text.source)
+    for each in in_order:
         roots, unreadable = yaml_text.read_documents(each.text, source=each.source)
         mistakes += unreadable
         for root in roots:
             if _is_empty(root):
                 continue
-            mistakes += _changed_names(root, each.source, ())
+            mistakes += _changed_words(root, each.source, ())
             try:
                 part = PolicyPart.model_validate(_plain(root))
             except ValidationError as error:
                 mistakes += _mistakes(error, root, each.source)
             else:
                 parts.append(PlacedPart(part, each.source, root))
+    if in_order and not parts and not mistakes:
+        mistakes.append(Mistake(in_order[0].source, Position(1, 1), "", _NOTHING_SAID))
     merged = policy_merge.merge(parts)
     mistakes += merged.mistakes
-    return PolicyReading(None if mistakes else merged.policy, tuple(mistakes), merged.notes)
+    return PolicyReading(None if mistakes else merged.policy, _in_order(mistakes), _in_order(merged.notes))
 
 
-def _changed_names(node: tree.Node, source: str, path: Location) -> Iterator[Mistake]:
-    """Find names that YAML turns into something else: a user called `no` would silently become `false`."""
+def _in_order(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
+    """As they stand in the texts: an editor jumps from one to the next."""
+    return tuple(sorted(mistakes, key=lambda mistake: (mistake.source, mistake.position)))
+
+
+def _changed_words(node: tree.Node, source: str, path: Location) -> Iterator[Mistake]:
+    """Find what YAML turns into something else: a user `no` would silently become `false`, an amount `012` ten."""
     if isinstance(node, tree.Mapping):
         for entry in node.entries:
             if entry.key != entry.key_text:
                 message = f"YAML reads {entry.key_text} as {entry.key} here: write it in quotes"
                 yield Mistake(source, entry.key_position, field_path(path), message)
-            yield from _changed_names(entry.value, source, (*path, entry.key))
+            yield from _changed_words(entry.value, source, (*path, entry.key))
     elif isinstance(node, tree.Sequence):
         for index, item in enumerate(node.items):
-            yield from _changed_names(item, source, (*path, index))
+            yield from _changed_words(item, source, (*path, index))
+    elif type(node.value) is int and node.text != str(node.value):
+        message = f"YAML reads {node.text} as {node.value} here: write {node.value}"
+        yield Mistake(source, node.position, field_path(path), message)
 
 
 def _is_empty(root: tree.Node) -> bool:
@@ -125,6 +148,8 @@ def _message(kind: str, message: str, location: Location) -> str:
         return "unknown field" + _suggestion(last, _fields_at(location[:-1]))
     if kind == "missing":
         return "this field is required"
+    if kind in _WANTED:
+        return _WANTED[kind]
     text = message.removeprefix("Value error, ")
     if text == "unknown resource":
         return text + _suggestion(last, resources.known_names())

@@ -8,7 +8,7 @@ there are, and a decision reads sums. When a reservation may be dropped unseen i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias, TypeVar
 
@@ -118,11 +118,14 @@ class Book:
 
     def drop(self, reservation: Reservation) -> None:
         """Let go of *reservation*, if it is still held. Safe only once it can no longer be persisted unseen."""
-        slot = reservation.slot
-        if _claim_key(reservation) in self._claims.get(slot, {}):
+        slot, key = reservation.slot, _claim_key(reservation)
+        claims = self._claims.get(slot, {})
+        if key in claims:
             self._book_claims(slot, -1)
-            self._remove_claims(slot, [reservation])
+            del claims[key]
             self._book_claims(slot, 1)
+            if not claims:
+                del self._claims[slot]
 
     # Sightings.
 
@@ -142,16 +145,23 @@ class Book:
         known = rows.get(key)
         if known is not None and row.version <= known.version:
             return ()
-        row = Row(row.uid, row.version, _once(self._payers, row.payer), _once(self._amounts, row.amounts))
-        return self._replace(slot, known, row)
+        shared = Row(row.uid, row.version, _once(self._payers, row.payer), _once(self._amounts, row.amounts))
+        self._replace(slot, shared)
+        return self._settle(slot, row.uid, row.version)
 
     def forget(self, slot: Slot, uid: str, version: int) -> tuple[Reservation, ...]:
-        """Take in that the object *uid* was gone at *version*; give the reservations that this settles."""
+        """
+        Take in that the object *uid* was gone, or cost nothing, at *version*; give the reservations that this settles.
+
+        Old news changes nothing: a session that runs again stays, though an old list still shows it stopped.
+        """
         if version <= self._position[slot.resource] and slot.resource not in self._listed:
             return ()
         known = self.row(slot)
         if known is not None and known.uid == uid:
-            return self._replace(slot, known, None, gone_at=version)
+            if version < known.version:
+                return ()
+            self._replace(slot, None)
         return self._settle(slot, uid, version)
 
     def reached(self, resource: str, version: int) -> None:
@@ -166,64 +176,47 @@ class Book:
         """
         Remove what the list did not show; give the reservations that this settles.
 
-        Raises: StaleListError if the list is older than what is known; nothing is removed then.
+        Raises: StaleListError if the list is older than what is known. Nothing is removed then, not even what only this
+        list has shown: list again.
         """
         listed = self._listed.pop(resource)
         if version < self._position[resource]:
             raise StaleListError(f"the list of {resource} is of version {version}, {self._position[resource]} was seen")
         rows = self._rows[resource]
         settled: list[Reservation] = []
-        for key in [key for key in rows if key not in listed]:
-            known = rows[key]
-            if known.version <= version:
-                settled += self._replace(Slot(resource, *key.split("/", 1)), known, None, gone_at=version)
+        for key in [key for key, known in rows.items() if key not in listed and known.version <= version]:
+            slot, uid = Slot(resource, *key.split("/", 1)), rows[key].uid
+            self._replace(slot, None)
+            settled += self._settle(slot, uid, version)
         self.reached(resource, version)
         return tuple(settled)
 
     def rebind(self, bind: Bind) -> None:
         """Use another *bind* from now on. Sums are worked out anew only if somebody's accounts changed."""
-        self._bind = bind
-        if any(bind(*question) != answer for question, answer in self._bound.items()):
+        known, self._bind = self._bound, bind
+        self._bound = {question: bind(*question) for question in self._questions()}  # forgets those who are gone
+        if any(known.get(question) != answer for question, answer in self._bound.items()):
             self._recount()
 
     # Keeping the sums.
 
-    def _replace(self, slot: Slot, known: Row | None, row: Row | None, *, gone_at: int = 0) -> tuple[Reservation, ...]:
-        has_claims = slot in self._claims
-        if has_claims:
-            self._book_claims(slot, -1)
-        rows = self._rows[slot.resource]
+    def _replace(self, slot: Slot, row: Row | None) -> None:
+        self._book_claims(slot, -1)
+        rows, key = self._rows[slot.resource], _key(slot)
+        known = rows.pop(key, None)
         if known is not None:
             self._book_row(slot, known, -1)
-            del rows[_key(slot)]
-        settled: tuple[Reservation, ...] = ()
         if row is not None:
-            rows[_key(slot)] = row
+            rows[key] = row
             self._book_row(slot, row, 1)
-        if has_claims:
-            uid, version = (row.uid, row.version) if row is not None else (known.uid if known else "", gone_at)
-            settled = self._settled_by(slot, uid, version)
-            self._remove_claims(slot, settled)
-            self._book_claims(slot, 1)
-        return settled
+        self._book_claims(slot, 1)
 
     def _settle(self, slot: Slot, uid: str, version: int) -> tuple[Reservation, ...]:
-        settled = self._settled_by(slot, uid, version)
+        claims = self._claims.get(slot, {})
+        settled = tuple(claim for claim in claims.values() if claim.uid == uid and claim.base < version)
         for reservation in settled:
             self.drop(reservation)
         return settled
-
-    def _settled_by(self, slot: Slot, uid: str, version: int) -> tuple[Reservation, ...]:
-        return tuple(
-            claim for claim in self._claims.get(slot, {}).values() if claim.uid == uid and claim.base < version
-        )
-
-    def _remove_claims(self, slot: Slot, reservations: Iterable[Reservation]) -> None:
-        claims = self._claims[slot]
-        for reservation in reservations:
-            del claims[_claim_key(reservation)]
-        if not claims:
-            del self._claims[slot]
 
     def _book_row(self, slot: Slot, row: Row, sign: int) -> None:
         for subject in self._subjects(row.payer, slot.namespace):
@@ -263,8 +256,11 @@ class Book:
             bound = self._bound[payer, namespace] = self._bind(payer, namespace)
         return bound
 
+    def _questions(self) -> set[tuple[Payer, str]]:
+        booked = {(row.payer, key.split("/", 1)[0]) for rows in self._rows.values() for key, row in rows.items()}
+        return booked | {(claim.payer, claim.slot.namespace) for claim in self.reservations()}
+
     def _recount(self) -> None:
-        self._bound.clear()
         self._used.clear()
         self._reserved.clear()
         for resource, rows in self._rows.items():

@@ -20,8 +20,8 @@ class Excess:
     """
     One limit that a request does not fit under.
 
-    `requested` is what the request adds; `fits` is the most this object could ask for instead, 0 if nothing.
-    For a cap on one pod `used` and `reserved` are 0.
+    `requested` is what the request adds; `fits` is the most this object could ask for instead, 0 if nothing. What the
+    object has already always fits. For a cap on one pod `used` and `reserved` are 0.
     """
 
     rule: Limit | PodCap
@@ -78,11 +78,8 @@ def _over_caps(charge: Charge, in_force: LimitsInForce) -> list[Excess]:
         return []
     asked = dict(charge.amounts)
     before = dict(charge.prior.amounts) if charge.prior else {}
-    return [
-        Excess(cap, asked[cap.resource], 0, 0, cap.hard)
-        for cap in in_force.pod_caps
-        if asked.get(cap.resource, 0) > max(cap.hard, before.get(cap.resource, 0))
-    ]
+    most = [(cap, max(cap.hard, before.get(cap.resource, 0))) for cap in in_force.pod_caps]
+    return [Excess(cap, asked[cap.resource], 0, 0, fits) for cap, fits in most if asked.get(cap.resource, 0) > fits]
 
 
 def _over_limits(charge: Charge, in_force: LimitsInForce, book: Book) -> list[Excess]:
@@ -102,5 +99,6 @@ def _over_limits(charge: Charge, in_force: LimitsInForce, book: Book) -> list[Ex
         held = book.held(charge.slot, limit.subject, limit.resource)
         room = limit.hard - (used + reserved - held)
         if max(held, amount) > room:
-            over.append(Excess(limit, amount - before, used, reserved, max(room, 0)))
+            fits = max(before, room) if held <= room else before
+            over.append(Excess(limit, amount - before, used, reserved, fits))
     return over

@@ -11,6 +11,8 @@ from webhook.quota.decision import Excess
 from webhook.quota.limits import Limit
 from webhook.quota.resources import Amount, show, show_list
 
+_COUNTED_PODS = frozenset({"pods", "count/pods"})
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -52,10 +54,9 @@ def would_fit(excesses: Iterable[Excess]) -> str:
     fits: dict[str, Amount] = {}
     for excess in excesses:
         name = excess.rule.resource
+        if name in _COUNTED_PODS and excess.fits == 0:
+            return "nothing until a pod ends" if excess.rule.hard else "nothing"
         fits[name] = min(fits.get(name, excess.fits), excess.fits)
-    full = sorted(name for name, amount in fits.items() if amount == 0)
-    if "pods" in full or "count/pods" in full:
-        return "nothing until a pod ends"
     return show_list(sorted(fits.items()))
 
 

@@ -7,7 +7,7 @@ What is used already and whether a request fits: see `book` and `decision`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from webhook.quota import subject
@@ -65,7 +65,8 @@ def resolve_limits(
     The payer's own entry replaces the default field by field and may raise it. Members of a group are held to its
     `perMember` cap as well (`most-restrictive`); with `combine: max` or `sum` the caps of all their groups meet in one
     limit, which replaces the default field by field, as an own entry does. Every pool, tenant, namespace and cluster
-    limit binds beside these. Order: user, groups by name, tenants by name, namespace, cluster; resources by name.
+    limit binds beside these. Order: user, groups by name, tenants by name, each with what it gives this namespace,
+    namespace, cluster; resources by name.
     """
     groups = policy.groups_of(payer)
     members = [entry for name in groups if (entry := policy.groups[name].per_member) and entry.in_force(now)]
@@ -91,36 +92,33 @@ def _personal(policy: Policy, payer: Payer, members: list[Entry], now: datetime)
         own, default = policy.service_accounts.get(payer.owner), policy.defaults.service_account
     else:
         own, default = policy.users.get(payer.owner), policy.defaults.user
-    combined = None if policy.combine is Combine.MOST_RESTRICTIVE else _combined(members, policy.combine)
-    return [entry for entry in (own, combined, default) if entry is not None and entry.in_force(now)]
+    combined = () if policy.combine is Combine.MOST_RESTRICTIVE else _combined(members, policy.combine)
+    return [entry for entry in (own, *combined, default) if entry is not None and entry.in_force(now)]
 
 
-def _combined(members: list[Entry], combine: Combine) -> Entry | None:
-    if not members:
-        return None
-    return Entry(
-        path="+".join(entry.path for entry in members),
-        place=", ".join(entry.place for entry in members),
-        hard=_meet([entry.hard for entry in members], combine),
-        per_pod=_meet([entry.per_pod for entry in members], Combine.MAX),  # two groups do not make a pod larger
-        mode=_strictest(members),
-    )
+def _combined(members: list[Entry], combine: Combine) -> Iterator[Entry]:
+    """One entry for each resource, made of the groups that say something about it: the others have no part in it."""
+    for name in {name for entry in members for name in entry.hard}:
+        those = [entry for entry in members if name in entry.hard]
+        yield replace(_joint(those), hard={name: _meet([entry.hard[name] for entry in those], combine)})
+    for name in {name for entry in members for name in entry.per_pod}:
+        those = [entry for entry in members if name in entry.per_pod]
+        most = _meet([entry.per_pod[name] for entry in those], Combine.MAX)  # two groups do not make a pod larger
+        yield replace(_joint(those), per_pod={name: most})
 
 
-def _meet(several: list[Mapping[str, Hard]], combine: Combine) -> Mapping[str, Hard]:
-    met: dict[str, Hard] = {}
-    for hards in several:
-        for name, hard in hards.items():
-            known = met.get(name)
-            if known is None or isinstance(hard, Unlimited):
-                met[name] = hard
-            elif not isinstance(known, Unlimited):
-                met[name] = known + hard if combine is Combine.SUM else max(known, hard)
-    return met
+def _joint(entries: list[Entry]) -> Entry:
+    """Several entries under one name, as strict as the strictest of them, still without amounts."""
+    mode = min((entry.mode for entry in entries), key=list(Mode).index)
+    places = ", ".join(entry.place for entry in entries if entry.place)
+    return Entry("+".join(entry.path for entry in entries), places, mode=mode)
 
 
-def _strictest(entries: list[Entry]) -> Mode:
-    return min((entry.mode for entry in entries), key=list(Mode).index)
+def _meet(several: list[Hard], combine: Combine) -> Hard:
+    amounts = [hard for hard in several if not isinstance(hard, Unlimited)]
+    if len(amounts) < len(several):
+        return Unlimited.UNLIMITED
+    return sum(amounts) if combine is Combine.SUM else max(amounts)
 
 
 def _shared(

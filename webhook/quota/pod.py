@@ -7,7 +7,7 @@ Kubernetes 1.37.2. What the API server fills into a manifest first lies in `pod_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, reduce
 from typing import TypeVar
@@ -15,18 +15,17 @@ from typing import TypeVar
 import msgspec
 
 from webhook.quota import quantity, resources
-from webhook.quota.podspec import Container, ContainerStatus, Pod, PodStatus, Resources
+from webhook.quota.podspec import ContainerText, Pod, PodText, Resources, text_of
 from webhook.quota.quantity import Quantity, QuantityError
 from webhook.quota.resources import Amounts, ResourceList
 
 TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
 """A pod in such a phase runs nothing and never will again: it keeps its place in storage and nothing else."""
 
-_REMEMBERED = 8192
-"""Spellings, sizes and amounts kept: the pods of one workload are alike, and a cluster has far fewer workloads."""
+_ORDINARY = 4096
+"""Bytes. What is spelled at greater length is not remembered: anybody may send it, and memory would go by it."""
 
 _Read = TypeVar("_Read")
-_NO_STATUS = ContainerStatus()
 _REQUIREMENTS = msgspec.json.Decoder(Resources | None)
 _LIST = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
@@ -41,7 +40,7 @@ class PodError(QuantityError):
         self.args = (f"{path}: {cause}",)
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # each spelling has one: told apart by identity, which is quick
+@dataclass(frozen=True, slots=True)
 class ContainerSize:
     """
     What one container asks for, has been given and uses.
@@ -57,7 +56,7 @@ class ContainerSize:
     actual_limits: ResourceList = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # as above
+@dataclass(frozen=True, slots=True)
 class PodSize:
     """All numbers of a pod, read and checked once. `pod_requests` and `pod_limits` are the pod-level ones."""
 
@@ -71,10 +70,22 @@ class PodSize:
     has_status: bool = False
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def booked(size: PodSize) -> Amounts:
-    """Give what is booked for a pod of this *size*: the amounts of its `charge`, worked out once."""
-    return resources.amounts(charge(size))
+def booked(pod: Pod) -> Amounts:
+    """
+    Give what is booked for *pod*: the amounts of its `charge`, worked out once for all pods that are spelled alike.
+
+    Raises: PodError, as `size_of`.
+    """
+    text = text_of(pod)
+    return _remembered(text) if text.length <= _ORDINARY else _booked(text)
+
+
+def _booked(text: PodText) -> Amounts:
+    return resources.amounts(charge(_size(text)))
+
+
+_remembered = lru_cache(maxsize=4096)(_booked)
+"""The pods of one workload are spelled alike, and a cluster has far fewer workloads than pods."""
 
 
 def charge(size: PodSize) -> dict[str, Quantity]:
@@ -168,80 +179,40 @@ def aggregate(size: PodSize, view: Callable[[ContainerSize], ResourceList]) -> d
 
 def size_of(pod: Pod) -> PodSize:
     """
-    Read every number of *pod*. Pods that are spelled alike give the same size, read once.
+    Read every number of *pod*.
 
     Raises: PodError with the field path, e.g. `spec.containers[1].resources.requests.cpu`, for what is no quantity
     or is negative.
     """
-    spec, status = pod.spec, pod.status
-    statuses = _by_name(status) if status is not None else {}
-    return _pod_size(
-        _containers(spec.containers, "spec.containers", statuses),
-        _containers(spec.init_containers, "spec.initContainers", statuses),
-        (bytes(spec.resources), bytes(spec.overhead)),
-        is_terminal=status is not None and status.phase in TERMINAL_PHASES,
-        is_infeasible=status is not None and _is_infeasible(status),
+    return _size(text_of(pod))
+
+
+def _size(text: PodText) -> PodSize:
+    containers, init_containers = (
+        tuple(_container_size(each, f"{path}[{position}]") for position, each in enumerate(listed))
+        for path, listed in (("spec.containers", text.containers), ("spec.initContainers", text.init_containers))
+    )
+    requests, limits = _read_requirements(text.resources, "spec.resources")
+    return PodSize(
+        containers,
+        init_containers,
+        requests,
+        limits,
+        overhead=_read_list(text.overhead, "spec.overhead"),
+        is_terminal=text.phase in TERMINAL_PHASES,
+        is_infeasible=text.is_infeasible,
+        has_status=any(
+            container.allocated or container.actual_requests or container.actual_limits
+            for container in (*containers, *init_containers)
+        ),
     )
 
 
-def _by_name(status: PodStatus) -> dict[str, ContainerStatus]:
-    """Give the first status of each name, those of app containers first, as in `findContainerStatus`."""
-    listed = (*(status.container_statuses or ()), *(status.init_container_statuses or ()))
-    return {each.name: each for each in reversed(listed)}
-
-
-def _is_infeasible(status: PodStatus) -> bool:
-    """The first such condition decides, as in `IsPodResizeInfeasible`."""
-    for condition in status.conditions or ():
-        if condition.type == "PodResizePending":
-            return condition.reason == "Infeasible"
-    return False
-
-
-def _containers(
-    listed: list[Container] | None, path: str, statuses: Mapping[str, ContainerStatus]
-) -> tuple[ContainerSize, ...]:
-    sizes = []
-    for position, container in enumerate(listed or ()):
-        status = statuses.get(container.name, _NO_STATUS)
-        sizes.append(
-            _container_size(
-                f"{path}[{position}]",
-                container.restart_policy,
-                bytes(container.resources),
-                bytes(status.resources),
-                bytes(status.allocated_resources),
-            )
-        )
-    return tuple(sizes)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _pod_size(
-    containers: tuple[ContainerSize, ...],
-    init_containers: tuple[ContainerSize, ...],
-    level: tuple[bytes, bytes],
-    *,
-    is_terminal: bool,
-    is_infeasible: bool,
-) -> PodSize:
-    requests, limits = _read_requirements(level[0], "spec.resources")
-    overhead = _read_list(level[1], "spec.overhead")
-    has_status = any(
-        container.allocated or container.actual_requests or container.actual_limits
-        for container in (*containers, *init_containers)
-    )
-    return PodSize(containers, init_containers, requests, limits, overhead, is_terminal, is_infeasible, has_status)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _container_size(
-    path: str, restart_policy: str | None, asked: bytes, actual: bytes, allocated: bytes
-) -> ContainerSize:
-    requests, limits = _read_requirements(asked, f"{path}.resources")
-    actual_requests, actual_limits = _read_requirements(actual, f"status of {path}: resources")
-    given = _read_list(allocated, f"status of {path}: allocatedResources")
-    return ContainerSize(requests, limits, restart_policy == "Always", given, actual_requests, actual_limits)
+def _container_size(text: ContainerText, path: str) -> ContainerSize:
+    requests, limits = _read_requirements(text.asked, f"{path}.resources")
+    actual_requests, actual_limits = _read_requirements(text.actual, f"status of {path}: resources")
+    allocated = _read_list(text.allocated, f"status of {path}: allocatedResources")
+    return ContainerSize(requests, limits, text.is_sidecar, allocated, actual_requests, actual_limits)
 
 
 def _read_requirements(raw: bytes, path: str) -> tuple[ResourceList, ResourceList]:
@@ -258,15 +229,16 @@ def _read_list(raw: bytes, path: str) -> ResourceList:
 def _decoded(decoder: msgspec.json.Decoder[_Read], raw: bytes, path: str) -> _Read | None:
     try:
         return decoder.decode(raw) if raw else None
-    except msgspec.ValidationError as error:
-        raise PodError(path, QuantityError(raw.decode(), "expected quantities by resource name")) from error
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+        given = raw.decode(errors="replace")
+        raise PodError(path, QuantityError(given, "expected quantities by resource name")) from error
 
 
 def _quantities(listed: dict[str, msgspec.Raw] | None, path: str) -> ResourceList:
     read = {}
     for name, token in (listed or {}).items():
         try:
-            read[name] = _quantity(bytes(token).decode())
+            read[name] = _quantity(bytes(token).decode(errors="replace"))
         except QuantityError as error:
             raise PodError(f"{path}.{name}", error) from error
     return read

@@ -7,6 +7,8 @@ and what is spelled alike is read once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Raw, Struct
 
 
@@ -64,6 +66,20 @@ class PodStatus(Shape, frozen=True, gc=False):
     conditions: list[Condition] | None = None
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None
+
+    @property
+    def is_infeasible(self) -> bool:
+        """Whether a resize will not be done. The first such condition decides, as in `IsPodResizeInfeasible`."""
+        for condition in self.conditions or ():
+            if condition.type == "PodResizePending":
+                return condition.reason == "Infeasible"
+        return False
+
+    @property
+    def by_container(self) -> dict[str, ContainerStatus]:
+        """The first status of each name, those of app containers first, as in `findContainerStatus`."""
+        listed = (*(self.container_statuses or ()), *(self.init_container_statuses or ()))
+        return {each.name: each for each in reversed(listed)}
 
 
 class OwnerReference(Shape, frozen=True, gc=False):
@@ -129,3 +145,58 @@ class AnyObject(Shape, frozen=True, gc=False):
     api_version: str = ""
     kind: str = ""
     metadata: ObjectMeta = ObjectMeta()
+
+
+class ContainerText(Struct, frozen=True, gc=False):
+    """How what a container costs is spelled. Copies: raw JSON would hold on to the whole message it came in."""
+
+    is_sidecar: bool
+    asked: bytes
+    actual: bytes
+    allocated: bytes
+
+
+class PodText(Struct, frozen=True, gc=False):
+    """How all that a pod costs is spelled. Pods of equal text cost the same."""
+
+    containers: tuple[ContainerText, ...]
+    init_containers: tuple[ContainerText, ...]
+    resources: bytes
+    overhead: bytes
+    phase: str
+    is_infeasible: bool
+
+    @property
+    def length(self) -> int:
+        """How many bytes it takes, roughly."""
+        parts = [self.resources, self.overhead]
+        for each in (*self.containers, *self.init_containers):
+            parts += (each.asked, each.actual, each.allocated)
+        return sum(map(len, parts)) + 40 * len(parts)
+
+
+_NO_STATUS = ContainerStatus()
+
+
+def text_of(pod: Pod) -> PodText:
+    """Give how what *pod* costs is spelled."""
+    spec, status = pod.spec, pod.status
+    statuses = status.by_container if status is not None else {}
+    return PodText(
+        tuple([_container_text(each, statuses) for each in spec.containers or ()]),
+        tuple([_container_text(each, statuses) for each in spec.init_containers or ()]),
+        bytes(spec.resources),
+        bytes(spec.overhead),
+        (status.phase or "") if status is not None else "",
+        status is not None and status.is_infeasible,
+    )
+
+
+def _container_text(container: Container, statuses: Mapping[str, ContainerStatus]) -> ContainerText:
+    status = statuses.get(container.name, _NO_STATUS)
+    return ContainerText(
+        container.restart_policy == "Always",
+        bytes(container.resources),
+        bytes(status.resources),
+        bytes(status.allocated_resources),
+    )

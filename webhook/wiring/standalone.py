@@ -50,8 +50,8 @@ def build_standalone(settings: Settings) -> Application:
 def _load(policy: CurrentPolicy, settings: Settings) -> None:
     try:
         reading = policy.take(read_files(settings.policy))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PolicyFileError(f"the policy cannot be read: {error}") from error
+    except OSError as error:
+        raise PolicyFileError(f"the policy cannot be read: {error.filename}: {error.strerror}") from error
     if reading.mistakes:
         raise PolicyFileError("\n".join(map(str, reading.mistakes)))
 

@@ -148,8 +148,11 @@ class KubernetesApi:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=silence)
         with _translated(request, silence):
             response = await self._open(request, timeout)
-        async with response, aclosing(_lines(response.content, request=request, silence=silence)) as lines:
-            yield lines
+        try:
+            async with aclosing(_lines(response.content, request=request, silence=silence)) as lines:
+                yield lines
+        finally:
+            _let_go(response)
 
     async def close(self) -> None:
         """Close every connection; open watches and later calls end with an UnreachableError."""
@@ -157,8 +160,12 @@ class KubernetesApi:
 
     async def _call(self, request: _Request, timeout: float) -> bytes:
         with _translated(request, timeout):
-            async with asyncio.timeout(timeout), await self._open(request, _NO_TOTAL) as response:
-                return await response.read()
+            async with asyncio.timeout(timeout):
+                response = await self._open(request, _NO_TOTAL)
+                try:
+                    return await response.read()
+                finally:
+                    _let_go(response)
 
     async def _open(self, request: _Request, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         """Send a request, once more if its token was refused and another one is found; give an answer below 300."""
@@ -167,12 +174,14 @@ class KubernetesApi:
         authorization = await self._credentials.header()
         response = await self._send(request, timeout, authorization)
         if response.status == 401 and await self._credentials.renewed(authorization):
-            response.release()
+            _let_go(response)
             response = await self._send(request, timeout, await self._credentials.header())
         if response.status < 300:
             return response
-        async with response:
+        try:
             body = await response.read()
+        finally:
+            _let_go(response)
         after = response.headers.get("Retry-After", "")
         raise api_error(body, request=str(request), status=response.status, retry_after=after)
 
@@ -190,6 +199,18 @@ class KubernetesApi:
             proxy=self._connection.proxy,
             server_hostname=self._connection.server_hostname,
         )
+
+
+def _let_go(response: aiohttp.ClientResponse) -> None:
+    """
+    Keep the connection if the answer was read to its end, otherwise break it off.
+
+    TLS would wait for the other side's goodbye, which does not come from a stalled one.
+    """
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.release()
 
 
 async def _lines(content: aiohttp.StreamReader, *, request: _Request, silence: float) -> AsyncGenerator[bytes]:

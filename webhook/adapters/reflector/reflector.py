@@ -44,7 +44,6 @@ T = TypeVar("T", bound=ApiObject)
 
 _PAGE_SIZE: Final = "500"
 _PAGE_SECONDS: Final = 60.0
-_WATCH_SECONDS: Final = 240  # up to twice that, at random, so that the watches of all replicas do not end together
 _AT_ONCE_SECONDS: Final = 1.0
 _LINES_PER_TURN: Final = 200  # about 1 ms: then the event loop may serve a request
 
@@ -61,7 +60,8 @@ class Reflector(Generic[T]):
     objects, such as ``application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1``. After *silence* seconds without a
     byte the link is taken for dead. *jitter* gives numbers from 0 to 1. *initial_events* is in seconds: a server that
     takes the option and never says that the initial events are over (kubernetes/kubernetes#139716) would leave us
-    waiting for ever, so that after this time they are listed page by page. 100 000 pods take two.
+    waiting for ever, so that after this time they are listed page by page. 100 000 pods take two. A watch is asked to
+    end after *watch_seconds* to twice as many, so that those of all replicas do not end together.
 
     *on_restart* is told why the watch was opened again, but for its regular end. A quiet collection counts as
     ``stalled`` now and then: an API server sends a bookmark each minute, but none before its cluster has written
@@ -83,6 +83,7 @@ class Reflector(Generic[T]):
         accept: str | None = None,
         silence: float = 90,
         initial_events: float = 60,
+        watch_seconds: float = 240,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         on_restart: Callable[[Cause], None] = _ignore,
@@ -96,6 +97,7 @@ class Reflector(Generic[T]):
         self._accept = accept or JSON
         self._silence = silence
         self._initial_events = initial_events
+        self._watch_seconds = watch_seconds
         self._clock = clock
         self._jitter = jitter
         self._on_restart = on_restart
@@ -147,7 +149,7 @@ class Reflector(Generic[T]):
             await self._list()
 
     async def _watch(self, options: Mapping[str, str], *, within: float | None) -> None:
-        seconds = _WATCH_SECONDS + int(_WATCH_SECONDS * self._jitter())
+        seconds = round(self._watch_seconds * (1 + self._jitter()))
         query = {**self._query, **options, "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         opened_at = self._clock()
         stream = self._api.watch_lines(self._path, query=query, silence=self._silence, accept=self._accept)

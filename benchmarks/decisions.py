@@ -1,0 +1,109 @@
+"""
+What one decision costs when there are few pods and users, and when there are many: from the bytes of a review to the
+bytes of its answer, without HTTP.
+
+Run as a program of its own; one JSON object goes out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from benchmarks import reviews
+from benchmarks.contestants import POLICY
+from webhook import reconcile
+from webhook.adapters.ledger_memory import BelievingLedger
+from webhook.adapters.policy_source import CurrentPolicy, read_files
+from webhook.adapters.standalone_cluster import StandaloneCluster
+from webhook.adapters.system_clock import SystemClock
+from webhook.admission import review
+from webhook.admission.attribution import Attribution
+from webhook.admission.handler import AdmissionHandler
+from webhook.quota.book import Book
+from webhook.quota.charge import Slot
+from webhook.quota.podspec import AnyObject
+from webhook.quota.policy import Policy
+
+_AT_ONCE = 1000
+_TURNS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A request path with *pods* pods of as many users behind it."""
+
+    pods: int
+    handler: AdmissionHandler
+    ledger: BelievingLedger
+
+
+async def filled(pods: int, templates: list[bytes]) -> Cluster:
+    """Give a cluster whose pods have all come in as reviews."""
+    clock, imagined = SystemClock(), StandaloneCluster()
+    book = Book(reconcile.binding(Policy(), imagined.known))
+    policy = CurrentPolicy(
+        on_change=lambda new: book.rebind(reconcile.binding(new, imagined.known)), on_mistakes=lambda _: None
+    )
+    policy.take(read_files((POLICY,)))
+    ledger = BelievingLedger(book, monotonic=clock.monotonic, out_of_step=str)
+    cluster = Cluster(pods, AdmissionHandler(Attribution(imagined, policy), policy, imagined, ledger, clock), ledger)
+    for number in range(pods):
+        await _decide(cluster, [reviews.fill(templates[number % len(templates)], number, name=number, user=number)])
+    return cluster
+
+
+async def measured(cluster: Cluster, templates: list[bytes], *, turn: int) -> float:
+    """Give the CPU time of one decision, in microseconds. What was created is deleted again, outside the time."""
+    first = cluster.pods + turn * _AT_ONCE
+    bodies = [
+        reviews.fill(templates[number % len(templates)], number, name=number, user=number * 7919 % cluster.pods)
+        for number in range(first, first + _AT_ONCE)
+    ]
+    begun = time.thread_time()
+    await _decide(cluster, bodies)
+    took = time.thread_time() - begun
+    for body in bodies:
+        request = review.decode(body)
+        pod = request.decode(AnyObject).metadata
+        cluster.ledger.deleted(Slot("pods", pod.namespace, pod.name), pod.uid)
+    return took / _AT_ONCE * 1e6
+
+
+async def _decide(cluster: Cluster, bodies: Sequence[bytes]) -> None:
+    for body in bodies:
+        answer = await cluster.handler.validate(review.decode(body), deadline=time.monotonic() + 10)
+        assert answer.allowed, review.encode(answer)
+        review.encode(answer)
+
+
+async def _compare(sizes: Sequence[int]) -> dict[str, list[float]]:
+    small, medium = reviews.templates("s", stamped=True), reviews.templates("m", stamped=True)
+    clusters = [await filled(pods, small) for pods in sizes]
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    times: dict[str, list[float]] = {str(pods): [] for pods in sizes}
+    for turn in range(_TURNS):
+        for cluster in clusters:
+            times[str(cluster.pods)].append(await measured(cluster, medium, turn=turn))
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("pods", type=int, nargs="+", help="pods, each of another user, to be compared")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    print(json.dumps({"decision_us": asyncio.run(_compare(parser.parse_args().pods))}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""
+Prints the table: for a terminal, and for Markdown, which reads the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from statistics import median
+from typing import Any
+
+from benchmarks import figures
+from benchmarks.contestants import OURS
+from benchmarks.figures import Figure, Row
+
+_HEAD = ("id", "what", OURS, "against", "its figure", "ratio", "target", "met")
+_RIGHT = {2, 4, 5, 6}
+_QUIET_MS = 1.0
+
+
+def render(raw: Mapping[str, Any]) -> str:
+    """Give the table, with what was compared on what machine, and how quiet that was."""
+    lines = [_HEAD, *(_cells(row) for row in figures.rows(raw))]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
+    ruler = tuple(f"{'-' * (width - 1)}:" if at in _RIGHT else "-" * width for at, width in enumerate(widths))
+    table = [_line(line, widths) for line in (lines[0], ruler, *lines[1:])]
+    return "\n".join([*table, "", *_notes(raw), ""])
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    sign = "<=" if row.is_ceiling else ">="
+    return (
+        row.id,
+        row.what,
+        _shown(row.ours),
+        row.against,
+        _shown(row.other),
+        f"{row.ratio:.2f}",
+        f"{sign} {row.target:g}" if row.target is not None else "",
+        {True: "yes", False: "NO", None: ""}[row.is_met],
+    )
+
+
+def _shown(figure: Figure) -> str:
+    value = _number(figure.value)
+    if figure.low == figure.high:
+        return f"{value} {figure.unit}"
+    return f"{value} {figure.unit} ({_number(figure.low)} to {_number(figure.high)})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}".replace(",", " ") if value >= 100 else f"{value:.3g}"
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    fitted = (
+        cell.rjust(width) if at in _RIGHT else cell.ljust(width)
+        for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return f"| {' | '.join(fitted)} |"
+
+
+def _notes(raw: Mapping[str, Any]) -> Iterator[str]:
+    plan = raw["plan"]
+    yield (
+        f"Medians of {plan['rounds']} rounds of {plan['seconds']:g} s (lowest to highest); all taking turns; "
+        f"{plan['connections']} connections kept alive, TLS 1.3; CPU is user and system time of the server per review."
+    )
+    yield "Bodies: " + ", ".join(f"{size} {length / 1000:.1f} kB" for size, length in raw["body_bytes"].items()) + "."
+    yield _quietness(raw["wire"]["noise"])
+    yield _busyness(raw["wire"]["runs"])
+    yield "Versions: " + ", ".join(f"{name} {version}" for name, version in raw["versions"].items()) + "."
+    yield f"Machine: {raw['machine']['cpu']}, {raw['machine']['cpus']} CPUs used, Linux {raw['machine']['kernel']}."
+
+
+def _quietness(noises: list[Mapping[str, float]]) -> str:
+    longest = max(noise["longest_ms"] for noise in noises)
+    gaps = sum(noise["gaps_above_1ms"] for noise in noises) / sum(noise["seconds"] for noise in noises)
+    lost = median(noise["lost_share"] for noise in noises)
+    verdict = (
+        "quiet" if longest < _QUIET_MS else "NOT quiet: read the ratios, and the spread, and leave absolute times alone"
+    )
+    return (
+        f"Noise floor: a thread that only spins lost {lost:.1%} of its time, {longest:.2g} ms at most at once, "
+        f"{gaps:.2g} gaps above 1 ms a second: {verdict}."
+    )
+
+
+def _busyness(runs: list[Mapping[str, Any]]) -> str:
+    names = sorted({run["contestant"] for run in runs})
+    shares = {
+        name: median(run["busy"] for run in runs if run["contestant"] == name and run["rate"] == 0) for name in names
+    }
+    told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+    return f"Share of the core that the server had when saturated: {told}. Well below 100 % means that others took it."

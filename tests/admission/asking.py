@@ -1,0 +1,160 @@
+"""Ask the handler as an API server does: the mutating call, its patch applied, then the validating call."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jsonpatch
+
+from tests.fakes import FakeClock, FakeNamespaces, FakeOwners, FakePolicies
+from webhook import reconcile
+from webhook.adapters.ledger_memory import MemoryLedger
+from webhook.admission import review
+from webhook.admission.attribution import Attribution
+from webhook.admission.handler import AdmissionHandler
+from webhook.admission.review import AdmissionRequest
+from webhook.quota.book import Book, Row
+from webhook.quota.charge import Slot
+from webhook.quota.resources import Amount
+from webhook.quota.subject import Payer, Subject
+
+REVIEWS = Path(__file__).parent / "reviews"
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What the client of the API server gets: `object` is what would be stored, None where nothing is.
+
+    `denied_by` is the call that refused, empty if none did.
+    """
+
+    allowed: bool
+    object: Json | None = None
+    denied_by: str = ""
+    message: str = ""
+    response: Json = field(default_factory=dict)
+
+    @property
+    def stamp(self) -> dict[str, str]:
+        """Give our own annotations on the object as it would be stored."""
+        noted = ((self.object or {}).get("metadata") or {}).get("annotations") or {}
+        return {key: value for key, value in noted.items() if key.startswith("userquota.dev/")}
+
+
+class Webhook:
+    """A whole request path over ports of ours: real policy text, real book, real ledger of one replica."""
+
+    def __init__(self, policy: str = "version: 1\n") -> None:
+        self.clock = FakeClock()
+        self.owners = FakeOwners()
+        self.policies = FakePolicies.reading(policy)
+        self.namespaces = FakeNamespaces()
+        assert self.policies.policy is not None
+        self.book = Book(reconcile.binding(self.policies.policy, self.namespaces.labels_of))
+        self.trouble = ""
+        self.ledger = MemoryLedger(self.book, monotonic=self.clock.monotonic, out_of_step=lambda: self.trouble)
+        rules = Attribution(self.owners, self.policies)
+        self.handler = AdmissionHandler(rules, self.policies, self.namespaces, self.ledger, self.clock)
+
+    async def mutate(self, request: AdmissionRequest) -> Json:
+        return decoded(review.encode(await self.handler.mutate(request)))
+
+    async def validate(self, request: AdmissionRequest, *, within: float = 5.0) -> Json:
+        deadline = self.clock.monotonic() + within
+        return decoded(review.encode(await self.handler.validate(request, deadline=deadline)))
+
+    async def ask(self, body: Json) -> Answer:
+        """Give what comes of a review whose object no webhook has seen yet."""
+        response = await self.mutate(request_of(body))
+        if not response["allowed"]:
+            return Answer(allowed=False, denied_by="mutate", message=response["status"]["message"], response=response)
+        body = copy.deepcopy(body)
+        if "patch" in response:
+            steps = json.loads(base64.b64decode(response["patch"]))
+            body["request"]["object"] = jsonpatch.apply_patch(body["request"]["object"], steps)
+        return await self.judge(body)
+
+    async def judge(self, body: Json) -> Answer:
+        """Give what comes of the validating call alone."""
+        response = await self.validate(request_of(body))
+        if not response["allowed"]:
+            message = response["status"]["message"]
+            return Answer(allowed=False, denied_by="validate", message=message, response=response)
+        return Answer(allowed=True, object=body["request"].get("object"), response=response)
+
+    def shows(self, name: str, amounts: dict[str, Amount], *, owner: str = "alice", version: int = 5) -> None:
+        """Have the watch show a pod, or show it again."""
+        booked = tuple(sorted(amounts.items()))
+        self.book.observe(Slot("pods", "red", name), Row(f"uid-of-{name}", version, Payer(owner), booked))
+
+    def held(self, subject: Subject, resource: str) -> Amount:
+        return self.book.used(subject, resource) + self.book.reserved(subject, resource)
+
+
+def decoded(body: bytes) -> Json:
+    answer: Json = json.loads(body)
+    response: Json = answer["response"]
+    return response
+
+
+def request_of(body: Json) -> AdmissionRequest:
+    """Give the request in *body*, written as Go's encoder does: compact, and nothing escaped that need not be."""
+    return review.decode(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def recorded(name: str) -> Json:
+    body: Json = json.loads((REVIEWS / f"{name}.json").read_text())
+    return body
+
+
+def a_review(
+    resource: str = "pods",
+    operation: str = "CREATE",
+    user: str = "alice",
+    groups: tuple[str, ...] = ("system:authenticated",),
+    **request: object,
+) -> Json:
+    """Give a review; *resource* is the plural with its group and subresource, as in `deployments.apps/status`."""
+    plural, _, sub_resource = resource.partition("/")
+    name, _, group = plural.partition(".")
+    body: Json = {
+        "uid": "call-1",
+        "resource": {"group": group, "version": "v1", "resource": name},
+        "operation": operation,
+        "namespace": "red",
+        "userInfo": {"username": user, "groups": list(groups)},
+        "dryRun": False,
+        "oldObject": None,
+        **request,
+    }
+    if sub_resource:
+        body["subResource"] = sub_resource
+    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": body}
+
+
+def pod(name: str = "pod", cpu: str = "1", **metadata: object) -> Json:
+    """Give a pod of one container that asks for *cpu*, as it is stored."""
+    asked = {"requests": {"cpu": cpu}} if cpu else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "red", "uid": f"uid-of-{name}", "resourceVersion": "5", **metadata},
+        "spec": {"containers": [{"name": "main", "resources": asked}]},
+    }
+
+
+def stamped(document: Json, owner: str = "alice", groups: str = "[]") -> Json:
+    """Give *document* with the stamp of *owner*, beside the annotations that it has."""
+    document = copy.deepcopy(document)
+    noted = document["metadata"].get("annotations") or {}
+    stamp = {"userquota.dev/owner": owner, "userquota.dev/groups": groups}
+    document["metadata"]["annotations"] = {**noted, **stamp}
+    return document

@@ -1,0 +1,621 @@
+"""The story of a review from object to verdict, with real policy text, in the words that people and programs get."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+from datetime import timedelta
+
+import pytest
+
+from tests.admission.asking import Json, Webhook, a_review, pod, request_of, stamped
+from webhook.adapters.ledger_memory import BelievingLedger
+from webhook.admission import review
+from webhook.admission.attribution import Attribution
+from webhook.admission.handler import AdmissionHandler
+from webhook.admission.review import ReviewError
+from webhook.ports import NotReadyError
+from webhook.quota.charge import Slot
+from webhook.quota.subject import CLUSTER, group, tenant, user
+
+CORE = 10**9
+CPU = "requests.cpu"
+
+POLICY = """
+version: 1
+defaults:
+  user: {hard: {cpu: 4, pods: 3}, perPod: {cpu: 2}}
+  serviceAccount: {hard: {cpu: 1}}
+  unattributed: {hard: {cpu: 500m}}
+users:
+  wanda: {hard: {cpu: 1}, mode: warn}
+  audrey: {hard: {cpu: 1}, mode: audit}
+  ulysses: {hard: {cpu: unlimited, pods: unlimited}, perPod: {cpu: unlimited}}
+  ursula: {hard: {cpu: 100, pods: 100}, perPod: {cpu: 100}, until: 2026-11-01T12:00:10Z}
+groups:
+  ml: {pool: {hard: {cpu: 5}}, members: [mia]}
+tenants:
+  research: {namespaces: {matchLabels: {team: research}}, hard: {cpu: 3}}
+cluster: {hard: {memory: 64Gi}}
+"""
+
+
+@pytest.fixture
+def webhook() -> Webhook:
+    return Webhook(POLICY)
+
+
+def create(
+    name: str = "pod", cpu: str = "1", by: str = "alice", groups: tuple[str, ...] = (), **request: object
+) -> Json:
+    return a_review("pods", "CREATE", by, groups, object=pod(name, cpu), **request)
+
+
+def resize(to: str, was: str = "1", *, name: str = "pod", owner: str = "alice", base: str = "5") -> Json:
+    old, new = (stamped(pod(name, cpu, resourceVersion=base), owner) for cpu in (was, to))
+    return a_review("pods/resize", "UPDATE", owner, object=new, oldObject=old, name=name)
+
+
+def broken(raw: object, *, path: str = "containers") -> Json:
+    body = create()
+    body["request"]["object"]["spec"] = {path: [{"name": "main", "resources": raw}]}
+    return body
+
+
+# Allowed and refused, in full.
+
+
+async def test_what_fits_is_allowed_and_the_audit_log_is_told_who_pays_how_much(webhook: Webhook) -> None:
+    answer = await webhook.ask(create(cpu="1500m"))
+
+    assert answer.response == {
+        "uid": "call-1",
+        "allowed": True,
+        "auditAnnotations": {
+            "owner": "alice",
+            "found-by": "created it",
+            "requested": "count/pods=1,pods=1,requests.cpu=1500m",
+        },
+    }
+    assert webhook.held(user("alice"), CPU) == 1500 * CORE // 1000
+
+
+async def test_a_refusal_in_full(webhook: Webhook) -> None:
+    webhook.shows("old", {"pods": CORE, CPU: 2 * CORE})
+    await webhook.ask(create("in-flight", "1"))
+
+    answer = await webhook.ask(create(cpu="2"))
+
+    clause = (
+        "exceeded quota: defaults.user, requested: requests.cpu=2, used: requests.cpu=2, limited: requests.cpu=4, "
+        "reserved: requests.cpu=1, free: requests.cpu=1 for user/alice"
+    )
+    assert answer.response == {
+        "uid": "call-1",
+        "allowed": False,
+        "status": {
+            "status": "Failure",
+            "code": 403,
+            "reason": "Forbidden",
+            "message": f"{clause}; would fit: requests.cpu=1; charged to alice (created it)",
+            "details": {"causes": [{"reason": "QuotaExceeded", "message": clause, "field": "requests.cpu"}]},
+        },
+        "auditAnnotations": {
+            "owner": "alice",
+            "found-by": "created it",
+            "requested": "count/pods=1,pods=1,requests.cpu=2",
+        },
+    }
+    assert webhook.held(user("alice"), CPU) == 3 * CORE
+
+
+async def test_a_refusal_names_every_limit_in_the_order_of_the_policy(webhook: Webhook) -> None:
+    webhook.shows("a", {"pods": CORE, CPU: CORE})
+    webhook.shows("b", {"pods": CORE, CPU: CORE})
+    webhook.shows("c", {"pods": CORE, CPU: CORE})
+    webhook.shows("of-mia", {CPU: 3 * CORE}, owner="mia")
+
+    answer = await webhook.ask(create(cpu="3", groups=("ml",)))
+
+    assert answer.message == (
+        "exceeded quota: defaults.user.perPod, requested: requests.cpu=3, limited: requests.cpu=2 for one pod; "
+        "exceeded quota: defaults.user, requested: pods=1,requests.cpu=3, used: pods=3,requests.cpu=3, "
+        "limited: pods=3,requests.cpu=4, reserved: pods=0,requests.cpu=0, free: pods=0,requests.cpu=1 for user/alice; "
+        "exceeded quota: groups.ml.pool, requested: requests.cpu=3, used: requests.cpu=3, limited: requests.cpu=5, "
+        "reserved: requests.cpu=0, free: requests.cpu=2 for group/ml; "
+        "would fit: nothing until a pod ends; charged to alice (created it)"
+    )
+    causes = answer.response["status"]["details"]["causes"]
+    assert [cause["field"] for cause in causes] == [CPU, "pods", CPU, CPU]
+
+
+REFUSALS: dict[str, tuple[Json, str]] = {
+    "a cap for one pod": (
+        create(cpu="2001m"),
+        (
+            "exceeded quota: defaults.user.perPod, requested: requests.cpu=2001m, limited: requests.cpu=2 for one pod; "
+            "would fit: requests.cpu=2; charged to alice (created it)"
+        ),
+    ),
+    "a service account": (
+        create(cpu="2", by="system:serviceaccount:ci:runner"),
+        (
+            "exceeded quota: defaults.serviceAccount, requested: requests.cpu=2, used: requests.cpu=0, "
+            "limited: requests.cpu=1, reserved: requests.cpu=0, free: requests.cpu=1 "
+            "for user/system:serviceaccount:ci:runner; would fit: requests.cpu=1; "
+            "charged to system:serviceaccount:ci:runner (service account)"
+        ),
+    ),
+    "a pod that asks for an absurd amount": (
+        create(cpu="9e300", by="ulysses", groups=("ml",)),
+        "exceeded quota: groups.ml.pool, requested: requests.cpu=9e300, used: requests.cpu=0, limited: requests.cpu=5, "
+        "reserved: requests.cpu=0, free: requests.cpu=5 for group/ml; would fit: requests.cpu=5; "
+        "charged to ulysses (created it)".replace("9e300", "9" + "0" * 282 + "E"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), REFUSALS.values(), ids=REFUSALS.keys())
+async def test_a_refusal_says_exactly_this(webhook: Webhook, body: Json, message: str) -> None:
+    answer = await webhook.ask(body)
+
+    assert (answer.denied_by, answer.message) == ("validate", message)
+    assert answer.response["status"]["code"] == 403
+    assert list(webhook.book.reservations()) == []
+
+
+async def test_who_has_no_owner_is_held_to_the_limits_for_what_is_nobodys(webhook: Webhook) -> None:
+    made_for = webhook.owners.put("ReplicaSet", "old")
+    body = create(by="system:serviceaccount:kube-system:replicaset-controller")
+    body["request"]["object"]["metadata"]["ownerReferences"] = [
+        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "old", "uid": made_for.uid, "controller": True}
+    ]
+
+    answer = await webhook.ask(body)
+
+    assert answer.message == (
+        "exceeded quota: defaults.unattributed, requested: requests.cpu=1, used: requests.cpu=0, "
+        "limited: requests.cpu=500m, reserved: requests.cpu=0, free: requests.cpu=500m for user/system:unattributed; "
+        "would fit: requests.cpu=500m; charged to system:unattributed (ReplicaSet old has no owner)"
+    )
+
+
+async def test_a_person_without_an_entry_in_a_policy_without_defaults_is_bound_by_what_is_shared() -> None:
+    webhook = Webhook("version: 1\ncluster: {hard: {cpu: 2}}\n")
+
+    assert (await webhook.ask(create("a", "2"))).allowed
+    answer = await webhook.ask(create("b", "1", by="bob"))
+
+    assert answer.message == (
+        "exceeded quota: cluster, requested: requests.cpu=1, used: requests.cpu=0, limited: requests.cpu=2, "
+        "reserved: requests.cpu=2, free: requests.cpu=0 for cluster; would fit: requests.cpu=0; "
+        "charged to bob (created it)"
+    )
+
+
+# Modes.
+
+
+async def test_an_entry_that_warns_lets_pass_and_tells_the_person_and_the_audit_log(webhook: Webhook) -> None:
+    answer = await webhook.ask(create(cpu="2", by="wanda"))
+
+    warning = "over quota users.wanda: requests.cpu requested 2, free 1 of 1"
+    assert answer.response == {
+        "uid": "call-1",
+        "allowed": True,
+        "warnings": [warning],
+        "auditAnnotations": {
+            "owner": "wanda",
+            "found-by": "created it",
+            "requested": "count/pods=1,pods=1,requests.cpu=2",
+            "tolerated": warning,
+        },
+    }
+    assert webhook.held(user("wanda"), CPU) == 2 * CORE
+
+
+async def test_an_entry_that_audits_lets_pass_and_tells_the_audit_log_alone(webhook: Webhook) -> None:
+    answer = await webhook.ask(create(cpu="2", by="audrey"))
+
+    assert answer.allowed
+    assert "warnings" not in answer.response
+    assert answer.response["auditAnnotations"]["tolerated"] == (
+        "over quota users.audrey: requests.cpu requested 2, free 1 of 1"
+    )
+
+
+async def test_a_limit_that_only_warns_does_not_soften_one_that_enforces(webhook: Webhook) -> None:
+    answer = await webhook.ask(create(cpu="6", by="wanda", groups=("ml",)))
+
+    assert not answer.allowed
+    assert "users.wanda" not in answer.message
+    assert answer.message.startswith("exceeded quota: defaults.user.perPod, ")
+    assert "groups.ml.pool" in answer.message
+
+
+async def test_unlimited_lifts_the_defaults_and_no_more(webhook: Webhook) -> None:
+    assert (await webhook.ask(create("a", "1000", by="ulysses"))).allowed
+    assert not (await webhook.ask(create("b", "6", by="ulysses", groups=("ml",)))).allowed
+
+
+async def test_an_entry_ends_at_its_second(webhook: Webhook) -> None:
+    assert (await webhook.ask(create("a", "50", by="ursula"))).allowed
+
+    webhook.clock.wall += timedelta(seconds=10)
+
+    assert (await webhook.ask(create("b", "1", by="ursula"))).message.startswith("exceeded quota: defaults.user, ")
+
+
+# Whose accounts.
+
+
+async def test_members_that_only_the_policy_lists_share_the_pool(webhook: Webhook) -> None:
+    for name in ("a", "b"):
+        assert (await webhook.ask(create(name, "2", by="mia"))).allowed
+
+    answer = await webhook.ask(create("c", "2", groups=("ml",)))
+
+    assert "reserved: requests.cpu=4, free: requests.cpu=1 for group/ml" in answer.message
+    assert webhook.held(group("ml"), CPU) == 4 * CORE
+
+
+async def test_a_tenant_is_found_by_the_labels_of_the_namespace(webhook: Webhook) -> None:
+    webhook.namespaces.known["red"] = {"team": "research"}
+    assert (await webhook.ask(create("a", "2"))).allowed
+
+    answer = await webhook.ask(create("b", "2", by="bob"))
+
+    assert answer.message == (
+        "exceeded quota: tenants.research, requested: requests.cpu=2, used: requests.cpu=0, limited: requests.cpu=3, "
+        "reserved: requests.cpu=2, free: requests.cpu=1 for tenant/research; would fit: requests.cpu=1; "
+        "charged to bob (created it)"
+    )
+    assert webhook.held(tenant("research"), CPU) == 2 * CORE
+
+
+async def test_many_at_once_get_what_there_is(webhook: Webhook) -> None:
+    answers = await asyncio.gather(*(webhook.ask(create(f"pod-{number}", "1")) for number in range(50)))
+
+    assert sum(answer.allowed for answer in answers) == 3  # pods: 3
+    assert webhook.held(user("alice"), "pods") == 3 * CORE
+
+
+async def test_the_same_call_twice_is_charged_once(webhook: Webhook) -> None:
+    first, second = await webhook.ask(create(cpu="2")), await webhook.ask(create(cpu="2"))
+
+    assert (first.allowed, second.response) == (True, first.response)
+    assert webhook.held(user("alice"), CPU) == 2 * CORE
+
+
+@pytest.mark.parametrize("cpu", ["2", "3"], ids=["what fits", "what does not"])
+async def test_a_dry_run_is_answered_alike_and_holds_nothing(webhook: Webhook, cpu: str) -> None:
+    tried = await webhook.ask(create(cpu=cpu, dryRun=True))
+
+    assert list(webhook.book.reservations()) == []
+    assert (await webhook.ask(create(cpu=cpu))).response == tried.response
+
+
+# Updates.
+
+
+async def test_a_growth_within_the_limit_is_held_as_the_whole(webhook: Webhook) -> None:
+    webhook.shows("pod", {"pods": CORE, CPU: CORE})
+
+    assert (await webhook.judge(resize("2"))).allowed
+
+    assert webhook.held(user("alice"), CPU) == 2 * CORE
+
+
+async def test_a_growth_over_the_limit_is_refused_with_what_it_adds(webhook: Webhook) -> None:
+    webhook.shows("pod", {"pods": CORE, CPU: CORE})
+    webhook.shows("other", {"pods": CORE, CPU: 2 * CORE + CORE // 2})
+
+    answer = await webhook.judge(resize("2"))
+
+    assert answer.message == (
+        "exceeded quota: defaults.user, requested: requests.cpu=1, used: requests.cpu=3500m, limited: requests.cpu=4, "
+        "reserved: requests.cpu=0, free: requests.cpu=500m for user/alice; would fit: requests.cpu=1500m; "
+        "charged to alice (stamped when it was created)"
+    )
+
+
+async def test_a_growth_over_the_cap_for_one_pod_is_refused(webhook: Webhook) -> None:
+    webhook.shows("pod", {"pods": CORE, CPU: CORE})
+
+    assert (await webhook.judge(resize("2500m"))).message == (
+        "exceeded quota: defaults.user.perPod, requested: requests.cpu=2500m, limited: requests.cpu=2 for one pod; "
+        "would fit: requests.cpu=2; charged to alice (stamped when it was created)"
+    )
+
+
+@pytest.mark.parametrize("to", ["10", "9", "1"], ids=["unchanged", "smaller", "within the limit again"])
+async def test_what_does_not_grow_passes_over_every_limit(webhook: Webhook, to: str) -> None:
+    webhook.shows("pod", {"pods": CORE, CPU: 10 * CORE})
+    webhook.shows("other", {"pods": CORE, CPU: 90 * CORE})
+
+    assert (await webhook.judge(resize(to, was="10"))).allowed
+    assert list(webhook.book.reservations()) == []
+
+
+async def test_what_shrinks_in_one_resource_and_grows_in_another_is_judged_by_what_grows(webhook: Webhook) -> None:
+    webhook.shows("pod", {"pods": CORE, CPU: 10 * CORE})
+    body = resize("9", was="10")
+    body["request"]["object"]["spec"]["containers"][0]["resources"]["requests"]["memory"] = "65Gi"
+
+    assert (await webhook.judge(body)).message == (
+        "exceeded quota: cluster, requested: requests.memory=65Gi, used: requests.memory=0, "
+        "limited: requests.memory=64Gi, reserved: requests.memory=0, free: requests.memory=64Gi for cluster; "
+        "would fit: requests.memory=64Gi; charged to alice (stamped when it was created)"
+    )
+
+
+async def test_an_adopted_pod_has_to_fit_where_it_goes(webhook: Webhook) -> None:
+    webhook.shows("pod", {"pods": CORE, CPU: 2 * CORE})
+    webhook.shows("of-bob", {"pods": CORE, CPU: 3 * CORE}, owner="bob")
+    made_for = webhook.owners.put("ReplicaSet", "web", owner="bob")
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": made_for.uid, "controller": True}
+    old = stamped(pod(cpu="2"))
+    new = copy.deepcopy(old)
+    new["metadata"]["ownerReferences"] = [owner]
+    by = "system:serviceaccount:kube-system:replicaset-controller"
+
+    answer = await webhook.ask(a_review("pods", "UPDATE", by, object=new, oldObject=old, name="pod"))
+
+    assert answer.message == (
+        "exceeded quota: defaults.user, requested: requests.cpu=2, used: requests.cpu=3, limited: requests.cpu=4, "
+        "reserved: requests.cpu=0, free: requests.cpu=1 for user/bob; would fit: requests.cpu=1; "
+        "charged to bob (owner of ReplicaSet web)"
+    )
+    webhook.book.forget(Slot("pods", "red", "of-bob"), "uid-of-of-bob", 9)
+    assert (await webhook.ask(a_review("pods", "UPDATE", by, object=new, oldObject=old, name="pod"))).allowed
+    assert webhook.held(user("bob"), CPU) == webhook.held(user("alice"), CPU) == 2 * CORE  # until one of them is seen
+    assert webhook.held(CLUSTER, CPU) == 2 * CORE
+
+
+# What cannot be counted.
+
+UNCOUNTABLE: dict[str, tuple[object, str]] = {
+    "no quantity": (
+        {"requests": {"cpu": "1Q"}},
+        (
+            "spec.containers[0].resources.requests.cpu: invalid quantity '1Q': "
+            "expected a number with a suffix such as m, k, M, G, Ki, Mi, Gi or e3"
+        ),
+    ),
+    "negative": (
+        {"requests": {"cpu": "-1"}},
+        "spec.containers[0].resources.requests.cpu: invalid quantity '-1': it must not be negative",
+    ),
+    "an exponent without an end": (
+        {"limits": {"memory": "1e1000000000"}},
+        "spec.containers[0].resources.limits.memory: invalid quantity '1e1000000000': its exponent is above 400",
+    ),
+    "a million digits": (
+        {"requests": {"cpu": "9" * 10**6}},
+        (
+            "spec.containers[0].resources.requests.cpu: "
+            "invalid quantity '9999999999999999999999999999999999999...': it is longer than 512 characters"
+        ),
+    ),
+    "digits of another script": (
+        {"requests": {"cpu": "\uff11"}},
+        (
+            "spec.containers[0].resources.requests.cpu: invalid quantity '\uff11': "
+            "only ASCII digits and suffixes are allowed"
+        ),
+    ),
+    "a list": (
+        {"requests": {"cpu": ["1"]}},
+        """spec.containers[0].resources.requests.cpu: invalid quantity '["1"]': expected a string or a number""",
+    ),
+    "requests that are a list": (
+        {"requests": []},
+        """spec.containers[0].resources: invalid quantity '{"requests":[]}': expected quantities by resource name""",
+    ),
+    "resources that are a text": (
+        "plenty",
+        """spec.containers[0].resources: invalid quantity '"plenty"': expected quantities by resource name""",
+    ),
+}
+
+
+@pytest.mark.parametrize(("resources", "why"), UNCOUNTABLE.values(), ids=UNCOUNTABLE.keys())
+async def test_what_cannot_be_counted_is_refused_with_the_field(webhook: Webhook, resources: object, why: str) -> None:
+    answer = await webhook.ask(broken(resources))
+
+    assert (answer.denied_by, answer.message) == ("validate", f"cannot be charged: {why}")
+    assert answer.response["status"]["code"] == 403
+    assert answer.response["auditAnnotations"] == {"owner": "alice", "found-by": "created it"}
+
+
+NO_UTF_8 = {
+    "in an amount": (
+        '{"requests":{"cpu":"BYTE"}}',
+        (
+            "spec.containers[0].resources.requests.cpu: invalid quantity '\ufffd': "
+            "only ASCII digits and suffixes are allowed"
+        ),
+    ),
+    "in the name of a resource": (
+        '{"requests":{"BYTE":"1"}}',
+        (
+            """spec.containers[0].resources: invalid quantity '{"requests":{"\ufffd":"1"}}': """
+            "expected quantities by resource name"
+        ),
+    ),
+    "where there should be a list": (
+        '["BYTE"]',
+        """spec.containers[0].resources: invalid quantity '["\ufffd"]': expected quantities by resource name""",
+    ),
+}
+
+
+@pytest.mark.parametrize(("raw", "why"), NO_UTF_8.values(), ids=NO_UTF_8.keys())
+async def test_bytes_that_are_no_text_are_refused_with_the_field(webhook: Webhook, raw: str, why: str) -> None:
+    """Whatever is not needed to find the owner is kept as bytes until it is counted."""
+    body = a_review("pods", "CREATE", object=stamped(broken("RESOURCES")["request"]["object"]))
+    text = json.dumps(body).replace('"RESOURCES"', raw).encode().replace(b"BYTE", b"\xff")
+
+    response = await webhook.validate(review.decode(text))
+
+    assert response["status"]["message"] == f"cannot be charged: {why}"
+
+
+async def test_init_containers_count_too(webhook: Webhook) -> None:
+    body = create(cpu="1")
+    body["request"]["object"]["spec"]["initContainers"] = [{"name": "i", "resources": {"requests": {"cpu": "3"}}}]
+
+    assert "requested: requests.cpu=3" in (await webhook.ask(body)).message
+
+
+async def test_what_is_stored_already_and_cannot_be_counted_cannot_grow(webhook: Webhook) -> None:
+    body = resize("2")
+    body["request"]["oldObject"]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "much"}}
+
+    assert (await webhook.judge(body)).message.startswith("cannot be charged: spec.containers[0].")
+
+
+# What we cannot answer.
+
+
+async def test_out_of_step_there_is_no_verdict_either_way(webhook: Webhook) -> None:
+    webhook.trouble = "the pods are not all known yet"
+
+    for cpu in ("1", "1000"):
+        with pytest.raises(NotReadyError, match="the pods are not all known yet"):
+            await webhook.ask(create(cpu=cpu))
+
+
+async def test_after_the_deadline_there_is_no_verdict(webhook: Webhook) -> None:
+    with pytest.raises(NotReadyError) as raised:
+        await webhook.validate(request_of(stamped_review()), within=0)
+
+    assert raised.value.reason == "deadline"
+    assert list(webhook.book.reservations()) == []
+
+
+async def test_before_a_policy_is_loaded_there_is_no_verdict(webhook: Webhook) -> None:
+    webhook.policies.policy = None
+
+    with pytest.raises(NotReadyError) as raised:
+        await webhook.ask(create())
+
+    assert raised.value.reason == "policy"
+
+
+def stamped_review() -> Json:
+    return a_review("pods", "CREATE", object=stamped(pod()))
+
+
+def without(path: str, *, body: Json | None = None) -> Json:
+    body = copy.deepcopy(body or stamped_review())
+    *parents, last = path.split(".")
+    place = body["request"]
+    for parent in parents:
+        place = place[parent]
+    del place[last]
+    return body
+
+
+def unnamed() -> Json:
+    body = stamped_review()
+    del body["request"]["object"]["metadata"]["name"]
+    return body
+
+
+UNREADABLE = {
+    "no object": (without("object"), "request.object is missing"),
+    "no username": (without("userInfo.username"), "request.userInfo.username is missing"),
+    "no namespace": (without("namespace"), "request.namespace is missing"),
+    "no uid of the object": (without("object.metadata.uid"), "request.object.metadata.uid is missing"),
+    "no name at all": (unnamed(), "request.name is missing"),
+    "no old object": (without("oldObject", body=resize("2")), "request.oldObject is missing"),
+    "an old object without a version": (
+        without("oldObject.metadata.resourceVersion", body=resize("2")),
+        "request.oldObject.metadata.resourceVersion is not a number",
+    ),
+    "an old object with an odd version": (
+        resize("2", base="٣"),
+        "request.oldObject.metadata.resourceVersion is not a number",
+    ),
+    "an old object with a version below zero": (
+        resize("2", base="-1"),
+        "request.oldObject.metadata.resourceVersion is not a number",
+    ),
+    "a deletion without the old object": (
+        a_review("pods", "DELETE", object=None),
+        "request.oldObject is missing",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), UNREADABLE.values(), ids=UNREADABLE.keys())
+async def test_a_review_that_lacks_what_the_api_server_always_sends_is_no_review(
+    webhook: Webhook, body: Json, message: str
+) -> None:
+    with pytest.raises(ReviewError) as raised:
+        await webhook.judge(body)
+
+    assert (str(raised.value), raised.value.uid) == (message, "call-1")
+    assert list(webhook.book.reservations()) == []
+
+
+# Deletion.
+
+
+async def test_a_deletion_passes_and_frees_nothing(webhook: Webhook) -> None:
+    await webhook.ask(create(cpu="2"))
+    gone = a_review("pods", "DELETE", "bob", object=None, oldObject=stamped(pod(cpu="2")), name="pod")
+
+    assert (await webhook.judge(gone)).response == {"uid": "call-1", "allowed": True}
+
+    assert webhook.held(user("alice"), CPU) == 2 * CORE
+
+
+@pytest.mark.parametrize(
+    ("deletion", "left"),
+    [
+        ({}, 0),
+        ({"dryRun": True}, 2 * CORE),
+        ({"resource": {"group": "", "version": "v1", "resource": "configmaps"}}, 2 * CORE),
+        ({"subResource": "eviction"}, 2 * CORE),
+        ({"namespace": "blue"}, 2 * CORE),
+    ],
+    ids=["a pod", "a dry run", "another kind", "a subresource", "another namespace"],
+)
+async def test_a_ledger_without_a_cluster_believes_the_deletion_of_a_pod(
+    webhook: Webhook, deletion: Json, left: int
+) -> None:
+    ledger = BelievingLedger(webhook.book, monotonic=webhook.clock.monotonic, out_of_step=str)
+    rules = Attribution(webhook.owners, webhook.policies)
+    handler = AdmissionHandler(rules, webhook.policies, webhook.namespaces, ledger, webhook.clock)
+    request = request_of(a_review("pods", "CREATE", object=stamped(pod(cpu="2"))))
+    await handler.validate(request, deadline=webhook.clock.monotonic() + 1)
+
+    gone = a_review("pods", "DELETE", object=None, oldObject=stamped(pod(cpu="2")))
+    gone["request"].update(deletion)
+    await handler.validate(request_of(gone), deadline=webhook.clock.monotonic() + 1)
+
+    assert webhook.held(user("alice"), CPU) == left
+
+
+# Sizes.
+
+
+async def test_audit_annotations_stay_short_however_long_the_names_are(webhook: Webhook) -> None:
+    answer = await webhook.ask(create(by="a" * 5000))
+
+    assert {key: len(value) for key, value in answer.response["auditAnnotations"].items()} == {
+        "owner": 1024,
+        "found-by": 10,
+        "requested": 34,
+    }
+
+
+async def test_a_person_in_a_thousand_groups_is_judged_by_those_of_the_policy(webhook: Webhook) -> None:
+    groups = tuple(f"group-{number}" for number in range(1000))
+
+    assert (await webhook.ask(create("a", "1", groups=groups))).allowed
+    assert (await webhook.ask(create("b", "2", groups=(*groups, "ml")))).allowed
+    assert webhook.held(group("ml"), CPU) == 2 * CORE

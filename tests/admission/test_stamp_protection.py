@@ -1,0 +1,317 @@
+"""
+No route changes who pays but those of docs/attribution.md: asked as an API server asks, first /mutate, then /validate.
+
+Which requests reach us at all is asked of a real API server in tests/manifests.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.admission.asking import Answer, Json, Webhook, a_review, pod, recorded, request_of
+from tests.fakes import API_VERSIONS
+from webhook.admission.kinds import WORKLOADS
+from webhook.quota.subject import user
+
+OWNER, GROUPS = "userquota.dev/owner", "userquota.dev/groups"
+ALICES = {OWNER: "alice", GROUPS: "[]"}
+BOBS = {OWNER: "bob", GROUPS: "[]"}
+RS_CONTROLLER = "system:serviceaccount:kube-system:replicaset-controller"
+NODE = {"user": "system:node:n1", "groups": ("system:nodes", "system:authenticated")}
+MIRROR = {"kubernetes.io/config.mirror": "abc"}
+
+CANNOT = "the userquota.dev annotations say who pays and cannot be changed: alice pays (stamped when it was created)"
+NOT_ADDED = "userquota.dev annotations cannot be added to an object that was never attributed"
+NOT_BOUND = "a binding cannot change who pays for a pod: it carries userquota.dev annotations"
+
+
+def noted(document: Json, annotations: dict[str, str] | None) -> Json:
+    """Give *document* with exactly these annotations."""
+    return {**document, "metadata": {**document["metadata"], "annotations": annotations}}
+
+
+def changed(
+    annotations: dict[str, str] | None,
+    *,
+    by: str = "alice",
+    resource: str = "pods",
+    old: dict[str, str] | None = ALICES,
+) -> Json:
+    """Give an update of an object that carries the stamp *old* to one that carries *annotations*."""
+    return a_review(resource, "UPDATE", by, object=noted(pod(), annotations), oldObject=noted(pod(), old), name="pod")
+
+
+def created(document: Json, *, resource: str = "pods", user: str = "alice", groups: tuple[str, ...] = ()) -> Json:
+    return a_review(resource, "CREATE", user, groups, object=document)
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How a request ends: with this stamp on what is stored, or refused by one of the calls."""
+
+    stamp: dict[str, str] = field(default_factory=dict)
+    denied_by: str = ""
+    message: str = ""
+
+
+def ends(answer: Answer) -> Ends:
+    return Ends({} if answer.denied_by else answer.stamp, answer.denied_by, answer.message)
+
+
+ALICE_PAYS, BOB_PAYS, UNSTAMPED = Ends(ALICES), Ends(BOBS), Ends()
+WITHOUT = {"example.com/note": "x"}
+
+EDITS = {
+    # Creating.
+    "created plainly": (created(pod()), ALICE_PAYS),
+    "created with a forged stamp": (created(noted(pod(), BOBS)), ALICE_PAYS),
+    "created with half a forged stamp": (created(noted(pod(), {OWNER: "bob"})), ALICE_PAYS),
+    "created with other annotations": (created(noted(pod(), WITHOUT)), ALICE_PAYS),
+    "created by an admin": (
+        created(pod(), user="admin", groups=("system:masters",)),
+        Ends({OWNER: "admin", GROUPS: '["system:masters"]'}),
+    ),
+    # The plain update.
+    "nothing of ours is changed": (changed({**ALICES, **WITHOUT}), ALICE_PAYS),
+    "the owner is edited": (changed(BOBS), Ends({}, "mutate", CANNOT)),
+    "the owner is edited by the one named": (changed(BOBS, by="bob"), Ends({}, "mutate", CANNOT)),
+    "the owner is edited by an admin": (changed(BOBS, by="admin"), Ends({}, "mutate", CANNOT)),
+    "the owner is edited by a service account of kube-system": (
+        changed(BOBS, by="system:serviceaccount:kube-system:default"),
+        Ends({}, "mutate", CANNOT),
+    ),
+    "the owner is emptied": (changed({**ALICES, OWNER: ""}), Ends({}, "mutate", CANNOT)),
+    "the groups are edited": (changed({**ALICES, GROUPS: '["ml"]'}), Ends({}, "mutate", CANNOT)),
+    "the groups are spelled otherwise": (changed({**ALICES, GROUPS: "[ ]"}), Ends({}, "mutate", CANNOT)),
+    "the owner alone is removed": (changed({GROUPS: "[]"}), Ends({}, "mutate", CANNOT)),
+    "the groups alone are removed": (changed({OWNER: "alice"}), Ends({}, "mutate", CANNOT)),
+    "the stamp is removed, and comes back": (changed(WITHOUT), ALICE_PAYS),
+    "all annotations are removed, and the stamp comes back": (changed(None), ALICE_PAYS),
+    "a controller edits the owner, and it comes back": (changed(BOBS, by=RS_CONTROLLER), ALICE_PAYS),
+    "a controller removes half of the stamp, and it comes back": (
+        changed({OWNER: "alice"}, by=RS_CONTROLLER),
+        ALICE_PAYS,
+    ),
+    "the controller-manager without accounts edits the owner, and it comes back": (
+        changed(BOBS, by="system:kube-controller-manager"),
+        ALICE_PAYS,
+    ),
+    # Objects older than the installation.
+    "an unstamped object is changed": (changed(WITHOUT, old=None), UNSTAMPED),
+    "an unstamped object is given an owner": (changed(ALICES, old=None), Ends({}, "validate", NOT_ADDED)),
+    "an unstamped object is given an owner by a controller": (
+        changed(ALICES, old=None, by=RS_CONTROLLER),
+        Ends({}, "validate", NOT_ADDED),
+    ),
+    "an unstamped object is given half a stamp": (changed({GROUPS: "[]"}, old=None), Ends({}, "validate", NOT_ADDED)),
+    "half a stamp is completed": (changed(BOBS, old={OWNER: "bob"}), Ends({}, "validate", NOT_ADDED)),
+    "half a stamp is removed": (changed(None, old={OWNER: "bob"}), UNSTAMPED),
+    # What a kubelet shows of its own pods.
+    "a node shows a mirror pod": (a_review(**NODE, object=noted(pod(), MIRROR)), UNSTAMPED),  # type: ignore[arg-type]
+    "a person makes a mirror pod": (created(noted(pod(), MIRROR)), ALICE_PAYS),
+    "a node makes another pod": (
+        a_review(**NODE, object=pod()),  # type: ignore[arg-type]
+        Ends({OWNER: "system:node:n1", GROUPS: '["system:nodes"]'}),
+    ),
+    # What is not ours.
+    "another kind of object": (created(noted(pod(), BOBS), resource="configmaps"), BOB_PAYS),
+    "a pod of another group": (created(noted(pod(), BOBS), resource="pods.example.com"), BOB_PAYS),
+}
+
+
+@pytest.mark.parametrize(("body", "end"), EDITS.values(), ids=EDITS.keys())
+async def test_an_object_ends_with_the_right_stamp_or_is_refused(body: Json, end: Ends) -> None:
+    assert ends(await Webhook().ask(body)) == end
+
+
+# Routes on which there is no mutating call.
+
+SIDE_DOORS = ("status", "ephemeralcontainers", "resize", "scale", "something-new")
+
+
+@pytest.mark.parametrize("door", SIDE_DOORS)
+@pytest.mark.parametrize("resource", ["pods", *WORKLOADS])
+async def test_no_subresource_is_a_way_to_another_stamp(resource: str, door: str) -> None:
+    webhook = Webhook()
+    route = f"{resource}/{door}"
+
+    for written in (BOBS, {**ALICES, GROUPS: '["ml"]'}, {OWNER: "alice"}, WITHOUT, None):
+        for by in ("alice", "admin", RS_CONTROLLER):
+            answer = await webhook.judge(changed(written, resource=route, by=by))
+            assert ends(answer) == Ends({}, "validate", CANNOT), (written, by)
+    assert (await webhook.judge(changed({**ALICES, **WITHOUT}, resource=route))).allowed
+    assert ends(await webhook.judge(changed(BOBS, resource=route, old=None))) == Ends({}, "validate", NOT_ADDED)
+    assert (await webhook.judge(changed(None, resource=route, old=None))).allowed
+
+
+@pytest.mark.parametrize("resource", list(WORKLOADS))
+async def test_no_status_is_a_way_to_somebody_elses_controller(resource: str) -> None:
+    webhook = Webhook()
+    of_bob = webhook.owners.put("Deployment", "web", owner="bob")
+    body = changed(ALICES, resource=f"{resource}/status")
+    body["request"]["object"]["metadata"]["ownerReferences"] = [
+        {"apiVersion": "apps/v1", "kind": "Deployment", "name": of_bob.name, "uid": of_bob.uid, "controller": True}
+    ]
+
+    answer = await webhook.judge(body)
+
+    assert answer.message == "Deployment web belongs to bob; only its controller can make this object part of it"
+
+
+@pytest.mark.parametrize("name", ["pod-bound", "pod-bound-at-the-older-address"])
+async def test_a_binding_cannot_carry_a_stamp_at_either_address(name: str) -> None:
+    """Its annotations are merged into the pod, without any update that we would see."""
+    assert ends(await Webhook().judge(recorded(name))) == Ends({}, "validate", NOT_BOUND)
+
+
+@pytest.mark.parametrize("name", ["pod-bound", "pod-bound-at-the-older-address"])
+@pytest.mark.parametrize("annotations", [{OWNER: ""}, {GROUPS: ""}], ids=["an empty owner", "empty groups"])
+async def test_a_binding_cannot_carry_half_a_stamp(name: str, annotations: dict[str, str]) -> None:
+    body = recorded(name)
+    body["request"]["object"]["metadata"]["annotations"] = annotations
+
+    assert ends(await Webhook().judge(body)) == Ends({}, "validate", NOT_BOUND)
+
+
+@pytest.mark.parametrize("name", ["pod-bound", "pod-bound-at-the-older-address"])
+@pytest.mark.parametrize("annotations", [None, WITHOUT], ids=["no annotations", "those of others"])
+async def test_a_binding_without_a_stamp_passes(name: str, annotations: dict[str, str] | None) -> None:
+    body = recorded(name)
+    body["request"]["object"]["metadata"]["annotations"] = annotations
+
+    assert (await Webhook().judge(body)).allowed
+
+
+@pytest.mark.parametrize("annotations", [None, BOBS, {OWNER: "alice"}], ids=["none", "another's", "half of hers"])
+async def test_without_the_mutating_call_nothing_is_created(annotations: dict[str, str] | None) -> None:
+    """The mutating configuration was deleted, or another webhook put its own words over ours."""
+    answer = await Webhook().judge(created(noted(pod(), annotations)))
+
+    assert (answer.denied_by, answer.message) == (
+        "validate",
+        "the userquota.dev annotations say who pays and cannot be changed: alice pays (created it)",
+    )
+
+
+@pytest.mark.parametrize("resource", list(WORKLOADS))
+async def test_a_workload_is_stamped_and_its_template_left_alone(resource: str) -> None:
+    kind = WORKLOADS[resource].kind
+    template = {"metadata": {"annotations": {**BOBS, "example.com/note": "x"}}, "spec": {"containers": []}}
+    document = {
+        "apiVersion": API_VERSIONS.get(kind, "apps/v1"),
+        "kind": kind,
+        "metadata": {"name": "work", "namespace": "red"},
+        "spec": {"template": template, "jobTemplate": {"spec": {"template": template}}},
+    }
+
+    answer = await Webhook().ask(created(document, resource=resource))
+
+    assert answer.stamp == ALICES
+    assert answer.object is not None
+    assert answer.object["spec"] == document["spec"]
+
+
+async def test_a_pod_that_imitates_a_mirror_pod_is_charged() -> None:
+    webhook = Webhook()
+
+    await webhook.ask(created(noted(pod(cpu="3"), MIRROR)))
+
+    assert webhook.held(user("alice"), "requests.cpu") == 3 * 10**9
+
+
+async def test_a_mirror_pod_of_a_node_is_not_charged() -> None:
+    webhook = Webhook()
+
+    answer = await webhook.ask(recorded("mirror-pod-by-a-node"))
+
+    assert answer.allowed
+    assert list(webhook.book.reservations()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["pod-evicted", "deployment-scaled-by-alice", "pod-status-by-a-node", "pod-deleted-by-alice"]
+)
+async def test_what_changes_no_stamp_passes_and_holds_nothing(name: str) -> None:
+    webhook = Webhook()
+
+    answer = await webhook.judge(recorded(name))
+
+    assert answer.response == {"uid": recorded(name)["request"]["uid"], "allowed": True, **_audit(answer)}
+    assert list(webhook.book.reservations()) == []
+
+
+def _audit(answer: Answer) -> Json:
+    return {"auditAnnotations": answer.response["auditAnnotations"]} if "auditAnnotations" in answer.response else {}
+
+
+async def test_mutating_twice_is_mutating_once() -> None:
+    webhook = Webhook()
+    once = await webhook.ask(created(noted(pod(), BOBS)))
+    assert once.object is not None
+
+    twice = await webhook.mutate(request_of(created(once.object)))
+
+    assert twice == {"uid": "call-1", "allowed": True}
+
+
+async def test_mutating_holds_nothing() -> None:
+    webhook = Webhook()
+
+    await webhook.mutate(request_of(created(pod(cpu="3"))))
+
+    assert list(webhook.book.reservations()) == []
+
+
+async def test_a_stamp_of_alice_is_hers_in_a_real_review_of_a_pod_of_her_replica_set() -> None:
+    webhook = Webhook()
+    body = recorded("pod-of-a-replicaset.mutate")
+    made_for = body["request"]["object"]["metadata"]["ownerReferences"][0]
+    webhook.owners.put(
+        "ReplicaSet", made_for["name"], uid=made_for["uid"], owner="alice", groups='["ml"]', namespace="work"
+    )
+
+    response = await webhook.mutate(request_of(body))
+
+    assert json.loads(base64.b64decode(response["patch"])) == [
+        {"op": "add", "path": "/metadata/annotations", "value": {OWNER: "alice", GROUPS: '["ml"]'}}
+    ]
+
+
+async def test_a_real_adoption_moves_the_pod_to_the_adopter() -> None:
+    webhook = Webhook()
+    before = recorded("pod-adopted-by-a-replicaset.mutate")
+    adopter = before["request"]["object"]["metadata"]["ownerReferences"][0]
+    webhook.owners.put(
+        "ReplicaSet",
+        adopter["name"],
+        uid=adopter["uid"],
+        owner="alice",
+        groups='["ml","people","staff"]',
+        namespace="work",
+    )
+
+    answer = await webhook.ask(before)
+
+    assert answer.stamp == {OWNER: "alice", GROUPS: '["ml","people","staff"]'}
+    assert [each.payer.owner for each in webhook.book.reservations()] == ["alice"]
+    assert (await webhook.judge(recorded("pod-adopted-by-a-replicaset"))).allowed
+
+
+async def test_a_real_orphaning_passes_and_the_payer_stays() -> None:
+    answer = await Webhook().ask(recorded("pod-orphaned-by-the-garbage-collector"))
+
+    assert answer.stamp == {OWNER: "alice", GROUPS: '["ml","people","staff"]'}
+
+
+async def test_a_real_attempt_to_change_the_owner_is_refused_by_either_call() -> None:
+    webhook = Webhook()
+
+    first = await webhook.ask(recorded("owner-changed-by-alice.mutate"))
+    second = await webhook.judge(recorded("owner-changed-by-alice"))
+
+    assert (first.denied_by, first.message) == ("mutate", CANNOT)
+    assert (second.denied_by, second.message) == ("validate", CANNOT)

@@ -1,0 +1,219 @@
+"""`userquota charge`: what programs and people are shown, in the order in which the objects were named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.running import Ended, userquota
+
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: NAME, namespace: red}
+spec:
+  containers:
+  - name: main
+    image: example.com/none
+    resources: {requests: {cpu: 1500m, memory: 1Gi}, limits: {cpu: "2"}}
+"""
+DEPLOYMENT = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 3}\n"
+COST = {"count/pods": "1", "limits.cpu": "2", "pods": "1", "requests.cpu": "1500m", "requests.memory": "1Gi"}
+
+
+def pod(name: str = "a") -> str:
+    return POD.replace("NAME", name)
+
+
+def item(name: str = "a", **changes: object) -> dict[str, Any]:
+    found = {"apiVersion": "v1", "kind": "Pod", "namespace": "red", "name": name, "charge": COST}
+    return {**found, **changes}
+
+
+def charge(folder: Path, *names: str, output: str = "json", stdin: bytes = b"") -> Ended:
+    named = [word for name in names for word in ("-f", name)]
+    return userquota("charge", *named, "-o", output, folder=folder, stdin=stdin)
+
+
+def items(ended: Ended) -> list[dict[str, Any]]:
+    assert (ended.code, ended.err) == (0, "")
+    document = json.loads(ended.out)
+    assert list(document) == ["items"]
+    found: list[dict[str, Any]] = document["items"]
+    return found
+
+
+def named(ended: Ended) -> list[str]:
+    return [each["name"] for each in items(ended)]
+
+
+def test_json_for_programs_has_exactly_this_shape(tmp_path: Path) -> None:
+    (tmp_path / "pod.yaml").write_text(pod())
+
+    ended = charge(tmp_path, "pod.yaml")
+
+    assert items(ended) == [item()]
+    assert list(items(ended)[0]) == ["apiVersion", "kind", "namespace", "name", "charge"]
+
+
+def test_objects_that_cost_nothing_are_listed_with_an_empty_charge(tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").write_text(DEPLOYMENT)
+
+    assert items(charge(tmp_path, "web.yaml")) == [
+        {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "", "name": "web", "charge": {}}
+    ]
+
+
+def test_a_pod_that_asks_for_nothing_costs_its_place(tmp_path: Path) -> None:
+    (tmp_path / "pod.yaml").write_text(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: m}]}"
+    )
+
+    assert items(charge(tmp_path, "pod.yaml")) == [item(namespace="", charge={"count/pods": "1", "pods": "1"})]
+
+
+def test_a_limit_counts_as_a_request_where_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "pod.yaml").write_text(pod().replace("requests: {cpu: 1500m, memory: 1Gi}, ", ""))
+
+    assert items(charge(tmp_path, "pod.yaml"))[0]["charge"] == {
+        "count/pods": "1",
+        "limits.cpu": "2",
+        "pods": "1",
+        "requests.cpu": "2",
+    }
+
+
+def test_objects_come_in_the_order_in_which_they_were_named(tmp_path: Path) -> None:
+    (tmp_path / "z.yaml").write_text(f"{pod('z1')}---\n{pod('z2')}")
+    (tmp_path / "a.yaml").write_text(pod("a"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("c.json", "b.yml", "d.jsonl", "notes.txt"):
+        (folder / name).write_text(json.dumps(yaml.safe_load(pod(name.partition(".")[0]))))
+
+    ended = charge(tmp_path, "z.yaml", "-", "folder", "a.yaml", stdin=pod("of-stdin").encode())
+
+    assert named(ended) == ["z1", "z2", "of-stdin", "b", "c", "d", "a"]
+
+
+def as_json(*names: str) -> list[Any]:
+    return [yaml.safe_load(pod(name)) for name in names]
+
+
+FORMS = {
+    "YAML documents": f"---\n{pod('a')}---\n---\n# nothing\n---\n{pod('b')}...\n",
+    "one JSON object after the other": "".join(json.dumps(each, indent=1) for each in as_json("a", "b")),
+    "JSON lines": "\n".join(json.dumps(each) for each in as_json("a", "b")) + "\n",
+    "a List": json.dumps({"apiVersion": "v1", "kind": "List", "items": as_json("a", "b")}),
+    "a List in YAML": yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": as_json("a", "b")}),
+    "a PodList whose items do not say what they are": json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "PodList",
+            "items": [{key: each[key] for key in ("metadata", "spec")} for each in as_json("a", "b")],
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("text", FORMS.values(), ids=FORMS.keys())
+def test_every_form_that_kubectl_takes_is_taken(tmp_path: Path, text: str) -> None:
+    assert items(charge(tmp_path, "-", stdin=text.encode())) == [item("a"), item("b")]
+
+
+def test_nothing_in_nothing_out(tmp_path: Path) -> None:
+    assert items(charge(tmp_path, "-", stdin=b"# nothing\n")) == []
+
+
+def test_a_generated_name_stands_for_the_name(tmp_path: Path) -> None:
+    text = pod().replace("name: a,", "generateName: job-,")
+
+    assert named(charge(tmp_path, "-", stdin=text.encode())) == ["job-"]
+
+
+def test_yaml_for_people_says_the_same(tmp_path: Path) -> None:
+    ended = charge(tmp_path, "-", output="yaml", stdin=pod().encode())
+
+    assert yaml.safe_load(ended.out) == {"items": [item()]}
+
+
+def test_the_table_has_a_line_per_amount(tmp_path: Path) -> None:
+    lines = [line.split() for line in charge(tmp_path, "-", output="table", stdin=pod().encode()).out.splitlines()]
+
+    assert lines[0][:5] == ["NAMESPACE", "KIND", "NAME", "RESOURCE", "AMOUNT"]
+    assert [line[:5] for line in lines[1:]] == [["red", "Pod", "a", name, COST[name]] for name in sorted(COST)]
+
+
+BROKEN = {
+    "an amount that is none": (
+        pod().replace("1500m", "1500M1"),
+        (
+            "stdin:1: Pod a: spec.containers[0].resources.requests.cpu: invalid quantity '1500M1': "
+            "expected a number with a suffix such as m, k, M, G, Ki, Mi, Gi or e3"
+        ),
+    ),
+    "a negative amount": (
+        pod().replace("1500m", "-1"),
+        "stdin:1: Pod a: spec.containers[0].resources.requests.cpu: invalid quantity '-1': it must not be negative",
+    ),
+    "containers that are none": (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: main}\n",
+        "stdin:1: Pod a: Expected `array | null`, got `str` - at `$.spec.containers`",
+    ),
+    "an object without a kind": ("apiVersion: v1\n", "stdin:1:1: kind: missing"),
+    "a text": ("hello", "stdin:1:1: this is no object"),
+    "a tab": ("kind: Pod\n\tapiVersion: v1\n", "stdin:2:1: a tab cannot stand here: indent with spaces"),
+    "a key given twice": (
+        '{"apiVersion": "v1", "kind": "Pod", "kind": "Pod"}',
+        'stdin:1:37: kind: the key "kind" is given twice, first at line 1, column 22',
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "why"), BROKEN.values(), ids=BROKEN.keys())
+def test_with_a_mistake_nothing_is_printed_but_the_mistake(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "good.yaml").write_text(pod())
+
+    ended = charge(tmp_path, "good.yaml", "-", stdin=text.encode())
+
+    assert ended == Ended(2, "", f"userquota: {why}\n")
+
+
+def test_all_mistakes_of_all_files_are_told(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(pod(name).replace("1500m", "x").replace("1Gi", "y"))
+
+    ended = charge(tmp_path, "a.yaml", "b.yaml")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert [line.partition(": Pod")[0] for line in ended.err.splitlines()] == ["userquota: a.yaml:1", "b.yaml:1"]
+
+
+UNREADABLE = {
+    "a file that is not there": ("none.yaml", "none.yaml: No such file or directory"),
+    "a folder without manifests": ("empty", "empty: no .yaml, .yml, .json or .jsonl file in it"),
+    "a file that is no text": ("bytes.yaml", "bytes.yaml: not UTF-8 at byte 2"),
+    "a folder named like a file": ("nested", "nested/folder.yaml: Is a directory"),
+}
+
+
+@pytest.mark.parametrize(("name", "why"), UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_what_cannot_be_read_ends_it_with_one_line(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "nested" / "folder.yaml").mkdir(parents=True)
+    (tmp_path / "bytes.yaml").write_bytes(b"a:\xff")
+    (tmp_path / "good.yaml").write_text(pod())
+
+    assert charge(tmp_path, "good.yaml", name) == Ended(2, "", f"userquota: {why}\n")
+
+
+@pytest.mark.parametrize("arguments", [(), ("-o", "json"), ("-f", "-", "-o", "xml"), ("pod.yaml",)], ids=str)
+def test_wrong_use_is_told_with_how_to_use_it(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    ended = userquota("charge", *arguments, folder=tmp_path)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("Usage: userquota charge [OPTIONS]\n")

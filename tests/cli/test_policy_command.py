@@ -1,0 +1,70 @@
+"""`userquota policy validate`: 0 for a good policy, 1 with every mistake, 2 for what cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Ended, userquota
+
+GOOD = "version: 1\nusers: {alice: {hard: {cpu: 1}}}\n"
+BAD = "version: 1\nusers: {alice: {hard: {cpu: 1K}}}\ncombine: least\n"
+MISTAKES = (
+    "bad.yaml:2:29: users.alice.hard.cpu: invalid quantity '1K': unknown suffix 'K', did you mean k or Ki?\n"
+    "bad.yaml:3:10: combine: input should be 'most-restrictive', 'max' or 'sum'\n"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "bad.yaml").write_text(BAD)
+    (tmp_path / "early.yaml").write_text("version: 1\ncluster: {hard: {storage: 1Gi}}\n")
+    (tmp_path / "empty.yaml").write_text("# version: 1\n")
+    (tmp_path / "none").mkdir()
+    return tmp_path
+
+
+NOTE = "note: early.yaml:2:27: cluster.hard.storage: this release counts pods only; the limit has no effect yet\n"
+CASES = {
+    "a good one": (["good.yaml"], Ended(0, "valid\n", "")),
+    "a bad one": (["bad.yaml"], Ended(1, MISTAKES, "2 mistakes\n")),
+    "several make one policy": (
+        ["good.yaml", "bad.yaml", "early.yaml"],
+        Ended(1, MISTAKES, f"{NOTE}2 mistakes\n"),
+    ),
+    "one that does not count yet": (["early.yaml"], Ended(0, "valid\n", NOTE)),
+    "the same one twice": (
+        ["good.yaml", "good.yaml"],
+        Ended(1, "good.yaml:2:16: users.alice: already defined at good.yaml:2\n", "1 mistake\n"),
+    ),
+    "an emptied one": (
+        ["empty.yaml"],
+        Ended(1, "empty.yaml:1:1: no policy in it; one that limits nobody says version: 1\n", "1 mistake\n"),
+    ),
+    "one that is not there": (["nowhere.yaml"], Ended(2, "", "userquota: nowhere.yaml: No such file or directory\n")),
+    "a folder without one": (["none"], Ended(2, "", "userquota: none: no .yaml, .yml, .json or .jsonl file in it\n")),
+    "a good one and one that is not there": (
+        ["good.yaml", "nowhere.yaml"],
+        Ended(2, "", "userquota: nowhere.yaml: No such file or directory\n"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("names", "ended"), CASES.values(), ids=CASES.keys())
+def test_a_policy_is_judged(folder: Path, names: list[str], ended: Ended) -> None:
+    assert userquota("policy", "validate", *names, folder=folder) == ended
+
+
+def test_a_policy_comes_through_standard_input(folder: Path) -> None:
+    ended = userquota("policy", "validate", "-", folder=folder, stdin=BAD.encode())
+
+    assert ended == Ended(1, MISTAKES.replace("bad.yaml", "stdin"), "2 mistakes\n")
+
+
+def test_without_a_file_it_is_told_how_to_use_it(folder: Path) -> None:
+    ended = userquota("policy", "validate", folder=folder)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("Usage: userquota policy validate [OPTIONS] PATHS...\n")

@@ -1,0 +1,437 @@
+"""
+What every ledger must do, whatever keeps it: one suite over all of them.
+
+A new one adds an entry to LEDGERS and nothing else. The clock and the quorum read are ours to turn; the decision and
+the book are the real ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+
+from tests.fakes import FakeClock, FakeStore
+from webhook.adapters.ledger_memory import MemoryLedger
+from webhook.ports import LedgerStore, NotReadyError
+from webhook.quota.book import Book, Row
+from webhook.quota.charge import CREATED, Charge, Prior, Reservation, Slot
+from webhook.quota.decision import Allowed, Decision, Denied, decide
+from webhook.quota.limits import Limit, LimitsInForce
+from webhook.quota.subject import CLUSTER, Payer, Subject, group, user
+
+HOLD = 34.0
+"""Seconds. The API server bounds a write at this: no ledger may let go before."""
+
+LONG_ENOUGH = 60.0
+"""Seconds. By then every ledger has to let go of what is not stored."""
+
+POOL = group("ml")
+
+
+def accounts(payer: Payer, _: str) -> tuple[Subject, ...]:
+    return (user(payer.owner), POOL, CLUSTER)
+
+
+@dataclass
+class World:
+    """What surrounds one replica: its watch (the book), what is stored, the time."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    store: FakeStore = field(default_factory=FakeStore)
+    book: Book = field(default_factory=lambda: Book(accounts))
+    out_of_step: str = ""
+
+
+@asynccontextmanager
+async def memory_ledger(world: World) -> AsyncIterator[LedgerStore]:
+    yield MemoryLedger(world.book, monotonic=world.clock.monotonic, out_of_step=lambda: world.out_of_step)
+
+
+LEDGERS: dict[str, Callable[[World], AbstractAsyncContextManager[LedgerStore]]] = {"MemoryLedger": memory_ledger}
+
+
+@dataclass
+class Stage:
+    """A ledger in its world, asked for places of which there are `limit` for each person and `pool` for all."""
+
+    ledger: LedgerStore
+    world: World
+    limit: int = 15
+    pool: int = 1000
+
+    async def ask(self, charge: Charge, *, dry_run: bool = False, within: float = 5.0) -> Decision:
+        payer = user(charge.payer.owner)
+        limits = (Limit(payer, "gpu", self.limit, "users"), Limit(POOL, "gpu", self.pool, "groups.ml.pool"))
+        judge = partial(decide, charge, LimitsInForce(limits))
+        deadline = self.world.clock.monotonic() + within
+        return await self.ledger.transact(charge, judge, dry_run=dry_run, deadline=deadline)
+
+    async def allows(self, charge: Charge) -> bool:
+        return isinstance(await self.ask(charge), Allowed)
+
+    async def would_allow(self, charge: Charge) -> bool:
+        """Ask without taking anything."""
+        return isinstance(await self.ask(charge, dry_run=True), Allowed)
+
+    def stores(self, charge: Charge, *, version: int) -> None:
+        """Persist what was allowed; the watch has not shown it yet."""
+        self.world.store.stored[charge.slot] = charge.uid, version
+
+    def shows(self, charge: Charge, *, version: int) -> None:
+        """Persist what was allowed, and have the watch show it."""
+        self.stores(charge, version=version)
+        self.world.book.observe(charge.slot, Row(charge.uid, version, charge.payer, charge.amounts))
+        self.world.book.reached(charge.slot.resource, version)
+
+    async def expire(self) -> tuple[Reservation, ...]:
+        return await self.ledger.expire(quorum=self.world.store)
+
+    async def let_pass(self, seconds: float) -> list[str]:
+        """Let time pass as the background task sees it, once a second; give the uids of what was let go."""
+        gone: list[str] = []
+        for _ in range(int(seconds)):
+            gone += [each.uid for each in await self.expire()]
+            self.world.clock.pass_by(1)
+        return gone
+
+    def held(self) -> list[str]:
+        return sorted(each.uid for each in self.world.book.reservations())
+
+
+@pytest.fixture(params=list(LEDGERS.values()), ids=list(LEDGERS))
+async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    world = World()
+    async with request.param(world) as ledger:
+        yield Stage(ledger, world)
+
+
+def create(name: str, amount: int = 1, *, uid: str = "", owner: str = "alice") -> Charge:
+    slot = Slot("pods", "red", name)
+    return Charge(slot, uid or f"uid-of-{name}", CREATED, Payer(owner), (("gpu", amount),))
+
+
+def update(name: str, amount: int, *, base: int, was: int = 1, owner: str = "alice") -> Charge:
+    slot, payer = Slot("pods", "red", name), Payer(owner)
+    prior = Prior(payer, frozenset(accounts(payer, "red")), (("gpu", was),))
+    return Charge(slot, f"uid-of-{name}", base, payer, (("gpu", amount),), prior)
+
+
+async def test_of_a_hundred_requests_at_once_for_fifteen_places_exactly_fifteen_are_allowed(stage: Stage) -> None:
+    answers = await asyncio.gather(*(stage.ask(create(f"pod-{number}")) for number in range(100)))
+
+    assert Counter(map(type, answers)) == {Allowed: 15, Denied: 85}
+    assert stage.world.book.reserved(user("alice"), "gpu") == 15
+
+
+async def test_requests_of_different_sizes_at_once_never_hold_more_than_there_is(stage: Stage) -> None:
+    sizes = random.Random(7)  # noqa: S311 - a shuffled table, not a secret
+    charges = [create(f"pod-{number}", sizes.randint(1, 4)) for number in range(60)]
+
+    answers = await asyncio.gather(*map(stage.ask, charges))
+
+    allowed = [charge for charge, answer in zip(charges, answers, strict=True) if isinstance(answer, Allowed)]
+    assert sum(dict(charge.amounts)["gpu"] for charge in allowed) == stage.world.book.reserved(user("alice"), "gpu")
+    assert stage.world.book.reserved(user("alice"), "gpu") == 15  # a pod of one fits until the very end
+
+
+async def test_two_people_at_once_under_a_shared_pool_get_what_the_pool_has_and_nobody_more_than_their_own(
+    stage: Stage,
+) -> None:
+    stage.limit, stage.pool = 10, 15
+    charges = [create(f"{owner}-{number}", owner=owner) for number in range(50) for owner in ("alice", "bob")]
+
+    answers = await asyncio.gather(*map(stage.ask, charges))
+
+    got = Counter(
+        charge.payer.owner for charge, answer in zip(charges, answers, strict=True) if isinstance(answer, Allowed)
+    )
+    assert got.total() == 15
+    assert max(got.values()) <= 10
+
+
+@pytest.mark.parametrize(("taken", "verdict"), [(14, Allowed), (15, Denied)], ids=["there is room", "it is full"])
+async def test_a_dry_run_gets_the_same_verdict_and_holds_nothing(
+    stage: Stage, taken: int, verdict: type[Decision]
+) -> None:
+    for number in range(taken):
+        assert await stage.allows(create(f"pod-{number}"))
+
+    tried = await stage.ask(create("another"), dry_run=True)
+
+    assert "uid-of-another" not in stage.held()
+    assert type(tried) is verdict
+    assert await stage.ask(create("another")) == tried  # the same verdict, word for word
+
+
+async def test_a_request_that_comes_twice_is_held_once(stage: Stage) -> None:
+    stage.limit = 1
+
+    assert await stage.allows(create("pod"))
+    assert await stage.allows(create("pod"))
+
+    assert stage.held() == ["uid-of-pod"]
+    assert not await stage.allows(create("another"))
+
+
+async def test_of_a_request_that_comes_twice_with_other_amounts_the_larger_are_held(stage: Stage) -> None:
+    for amount in (2, 5, 3):
+        assert await stage.allows(create("pod", amount))
+
+    assert stage.world.book.reserved(user("alice"), "gpu") == 5
+
+
+async def test_creates_of_one_name_count_once_as_the_largest(stage: Stage) -> None:
+    stage.limit = 3
+
+    assert await stage.allows(create("pod", 1, uid="first"))
+    assert await stage.allows(create("pod", 3, uid="second"))  # only one of them can hold the name
+    assert not await stage.allows(create("another"))
+
+    assert stage.world.book.reserved(user("alice"), "gpu") == 3
+
+
+async def test_a_thousand_failing_creates_of_one_name_leave_the_rest_of_the_pool_to_others(stage: Stage) -> None:
+    stage.limit = stage.pool = 2
+
+    for number in range(1000):
+        assert await stage.allows(create("pod", uid=f"attempt-{number}"))
+
+    assert await stage.allows(create("of-bob", owner="bob"))
+
+
+async def test_a_create_settles_when_its_object_is_seen(stage: Stage) -> None:
+    stage.limit = 1
+    assert await stage.allows(create("pod"))
+
+    stage.shows(create("pod"), version=7)
+
+    assert stage.held() == []
+    assert stage.world.book.used(user("alice"), "gpu") == 1
+    assert not await stage.allows(create("another"))
+
+
+async def test_an_object_of_the_same_name_with_another_uid_settles_nothing(stage: Stage) -> None:
+    assert await stage.allows(create("pod", 3, uid="mine"))
+
+    stage.shows(create("pod", 1, uid="somebody else's"), version=7)
+
+    assert stage.held() == ["mine"]
+    assert stage.world.book.used(user("alice"), "gpu") + stage.world.book.reserved(user("alice"), "gpu") == 3
+
+
+async def test_old_news_does_not_settle_an_update(stage: Stage) -> None:
+    stage.shows(create("pod"), version=5)
+    assert await stage.allows(update("pod", 4, base=5))
+
+    stage.shows(create("pod"), version=5)
+    stage.shows(create("pod"), version=3)
+
+    assert stage.held() == ["uid-of-pod"]
+    assert stage.world.book.reserved(user("alice"), "gpu") == 3  # beyond the one that it uses
+
+
+async def test_a_status_report_kills_an_update_and_its_repetition_is_held_on_the_new_base(stage: Stage) -> None:
+    """etcd compares the revision: an update based on 5 cannot be written after 6. The API server asks again."""
+    stage.limit = 4
+    stage.shows(create("pod"), version=5)
+    assert await stage.allows(update("pod", 4, base=5))
+
+    stage.shows(create("pod"), version=6)
+    assert await stage.allows(update("pod", 4, base=6))
+    stage.shows(create("pod"), version=6)
+
+    assert stage.held() == ["uid-of-pod"]
+    assert not await stage.allows(create("another"))
+    stage.shows(update("pod", 4, base=6), version=7)
+    assert stage.held() == []
+    assert stage.world.book.used(user("alice"), "gpu") == 4
+
+
+async def test_an_update_is_held_beside_one_on_an_older_base(stage: Stage) -> None:
+    stage.shows(create("pod"), version=5)
+    assert await stage.allows(update("pod", 2, base=4))  # the old object came from a stale cache
+    assert await stage.allows(update("pod", 3, base=5))
+
+    assert stage.held() == ["uid-of-pod", "uid-of-pod"]
+    assert stage.world.book.reserved(user("alice"), "gpu") == 2  # the larger, beyond the one that it uses
+
+
+async def test_what_shrinks_passes_over_the_limit_and_holds_nothing(stage: Stage) -> None:
+    stage.limit = 2
+    stage.shows(create("pod", 9), version=5)
+
+    assert await stage.allows(update("pod", 8, base=5, was=9))
+
+    assert stage.held() == []
+
+
+async def test_a_denial_holds_nothing(stage: Stage) -> None:
+    stage.limit = 2
+
+    assert not await stage.allows(create("large", 3))
+
+    assert stage.held() == []
+    assert await stage.allows(create("small", 2))
+
+
+async def test_objects_that_appear_without_us_take_places(stage: Stage) -> None:
+    stage.shows(create("unasked", 15), version=4)
+
+    assert not await stage.allows(create("pod"))
+
+
+async def test_a_place_is_free_again_when_its_object_is_seen_to_be_gone_and_not_before(stage: Stage) -> None:
+    stage.limit = 1
+    assert await stage.allows(create("pod"))
+    stage.shows(create("pod"), version=7)
+
+    stage.ledger.deleted(create("pod").slot, "uid-of-pod")  # asked for is not done
+    assert not await stage.would_allow(create("another"))
+
+    stage.world.book.forget(create("pod").slot, "uid-of-pod", 9)
+    assert await stage.allows(create("another"))
+
+
+async def test_a_reservation_outlives_the_longest_request_though_its_object_is_not_stored(stage: Stage) -> None:
+    stage.limit = 1
+    assert await stage.allows(create("pod"))
+
+    assert await stage.let_pass(HOLD) == []
+
+    assert not await stage.would_allow(create("another"))
+
+
+async def test_a_reservation_whose_object_is_not_stored_is_let_go_at_last(stage: Stage) -> None:
+    stage.limit = 1
+    assert await stage.allows(create("pod"))
+
+    assert await stage.let_pass(LONG_ENOUGH) == ["uid-of-pod"]
+
+    assert await stage.allows(create("another"))
+
+
+async def test_a_reservation_whose_object_is_stored_stays_held_until_the_watch_shows_it(stage: Stage) -> None:
+    stage.limit = 1
+    assert await stage.allows(create("pod"))
+    stage.stores(create("pod"), version=7)
+
+    await stage.let_pass(10 * LONG_ENOUGH)
+    assert not await stage.would_allow(create("another"))
+
+    stage.shows(create("pod"), version=7)
+    assert stage.held() == []
+    assert not await stage.would_allow(create("another"))
+
+
+async def test_a_reservation_is_let_go_when_another_object_has_the_name(stage: Stage) -> None:
+    assert await stage.allows(create("pod", uid="mine"))
+    stage.stores(create("pod", uid="somebody else's"), version=7)
+
+    assert await stage.let_pass(LONG_ENOUGH) == ["mine"]
+
+
+async def test_an_update_that_was_never_written_is_let_go(stage: Stage) -> None:
+    stage.shows(create("pod"), version=5)
+    assert await stage.allows(update("pod", 4, base=5))
+
+    assert await stage.let_pass(HOLD) == []
+    assert await stage.let_pass(LONG_ENOUGH) == ["uid-of-pod"]
+
+    assert stage.world.book.used(user("alice"), "gpu") == 1
+
+
+async def test_an_update_that_was_written_unseen_stays_held(stage: Stage) -> None:
+    stage.limit = 4
+    stage.shows(create("pod"), version=5)
+    assert await stage.allows(update("pod", 4, base=5))
+    stage.stores(update("pod", 4, base=5), version=6)
+
+    await stage.let_pass(10 * LONG_ENOUGH)
+
+    assert not await stage.would_allow(create("another"))
+
+
+async def test_while_the_store_cannot_be_read_nothing_is_let_go(stage: Stage) -> None:
+    stage.limit = 2
+    assert await stage.allows(create("one"))
+    assert await stage.allows(create("two"))
+    await stage.expire()
+    stage.world.clock.pass_by(LONG_ENOUGH)
+
+    stage.world.store.trouble = "connection refused"
+    with pytest.raises(NotReadyError, match="connection refused"):
+        await stage.expire()
+
+    assert stage.held() == ["uid-of-one", "uid-of-two"]
+    assert not await stage.would_allow(create("another"))
+    stage.world.store.trouble = ""
+    assert sorted(each.uid for each in await stage.expire()) == ["uid-of-one", "uid-of-two"]
+
+
+@pytest.mark.parametrize("amount", [2, 4, 5], ids=["smaller", "the same", "larger"])
+async def test_a_second_update_on_the_same_base_is_held_for_its_own_time(stage: Stage, amount: int) -> None:
+    """The first was lost long ago; the second may be written for another 34 seconds."""
+    stage.shows(create("pod"), version=5)
+    assert await stage.allows(update("pod", 4, base=5))
+    await stage.let_pass(HOLD - 1)
+    assert await stage.allows(update("pod", amount, base=5))
+
+    assert await stage.let_pass(HOLD) == []
+
+    assert stage.world.book.reserved(user("alice"), "gpu") >= amount - 1
+    assert await stage.let_pass(LONG_ENOUGH) == ["uid-of-pod"]
+
+
+async def test_what_is_asked_for_again_while_the_store_is_being_read_stays_held(stage: Stage) -> None:
+    stage.limit = 4
+    stage.shows(create("pod"), version=5)
+    assert await stage.allows(update("pod", 4, base=5))
+    await stage.expire()
+    stage.world.clock.pass_by(LONG_ENOUGH)
+
+    class SlowStore(FakeStore):
+        async def version_of(self, slot: Slot) -> tuple[str, int] | None:
+            assert await stage.allows(update("pod", 4, base=5))
+            return await super().version_of(slot)
+
+    await stage.ledger.expire(quorum=SlowStore(stage.world.store.stored))
+
+    assert not await stage.would_allow(create("another"))
+
+
+async def test_after_the_deadline_there_is_no_answer_and_nothing_is_held(stage: Stage) -> None:
+    with pytest.raises(NotReadyError) as raised:
+        await stage.ask(create("pod"), within=0)
+
+    assert raised.value.reason == "deadline"
+    assert stage.held() == []
+
+
+async def test_out_of_step_there_is_no_answer_and_nothing_is_held(stage: Stage) -> None:
+    stage.world.out_of_step = "the pods are not all known yet"
+
+    with pytest.raises(NotReadyError, match="the pods are not all known yet"):
+        await stage.ask(create("pod"))
+
+    assert stage.held() == []
+    stage.world.out_of_step = ""
+    assert await stage.allows(create("pod"))
+
+
+async def test_a_decision_that_fails_holds_nothing_and_leaves_the_ledger_usable(stage: Stage) -> None:
+    def broken(_: Book) -> Decision:
+        raise ZeroDivisionError
+
+    deadline = stage.world.clock.monotonic() + 5
+    with pytest.raises(ZeroDivisionError):
+        await stage.ledger.transact(create("pod"), broken, dry_run=False, deadline=deadline)
+
+    assert stage.held() == []
+    assert await stage.allows(create("pod"))

@@ -1,0 +1,431 @@
+"""Policies as people write them: every slip at its line and column, in words that say what to write instead."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.quota.policy import Combine, Entry, Hard, Mode, Policy, Unlimited
+
+CORE = 10**9
+EXAMPLE = """\
+# Comments are welcome.
+version: 1
+defaults:
+  user:
+    hard: {sessions: 5, cpu: 4, memory: 8Gi, gpu: 0}
+    perPod: {cpu: 2, memory: 4Gi}
+  serviceAccount: {hard: {pods: 20}}
+  unattributed: {hard: {cpu: 500m}, mode: audit}
+users:
+  alice: {hard: {gpu: 2, cpu: unlimited}, until: 2027-01-31T00:00:00Z}
+  "no": {mode: warn}
+serviceAccounts:
+  ci/runner: {hard: {nvidia.com/gpu: 1}}
+groups:
+  ml:
+    perMember: {hard: {gpu: 2}}
+    pool: {hard: {gpu: 16}}
+    members: [alice, bob]
+tenants:
+  research: {namespaces: {matchLabels: {team: research}}, hard: {cpu: 200}, perNamespace: {hard: {cpu: 100}}}
+namespaces:
+  red: {hard: {limits.memory: 1.5e3}}
+cluster: {hard: {requests.example.com/fpga: "1e1"}}
+combine: max
+attribution: {trustedControllers: [hub/operator]}
+"""
+
+
+def read(text: str) -> Policy:
+    found = read_policy([PolicyText("policy.yaml", text)])
+    assert found.policy is not None, found.mistakes
+    return found.policy
+
+
+def mistakes(text: str) -> list[str]:
+    found = read_policy([PolicyText("policy.yaml", text)])
+    assert (found.policy is None) is bool(found.mistakes)
+    return [str(each) for each in found.mistakes]
+
+
+def test_a_policy_is_read_with_the_place_of_every_entry() -> None:
+    policy = read(EXAMPLE)
+
+    assert policy.defaults.user == Entry(
+        "defaults.user",
+        "policy.yaml:5",
+        hard={"sessions": 5 * CORE, "requests.cpu": 4 * CORE, "requests.memory": 2**33 * CORE, "gpu": 0},
+        per_pod={"requests.cpu": 2 * CORE, "requests.memory": 2**32 * CORE},
+    )
+    assert policy.defaults.service_account == Entry(
+        "defaults.serviceAccount", "policy.yaml:7", hard={"pods": 20 * CORE}
+    )
+    assert policy.defaults.unattributed == Entry(
+        "defaults.unattributed", "policy.yaml:8", hard={"requests.cpu": CORE // 2}, mode=Mode.AUDIT
+    )
+    assert policy.users == {
+        "alice": Entry(
+            "users.alice",
+            "policy.yaml:10",
+            hard={"gpu": 2 * CORE, "requests.cpu": Unlimited.UNLIMITED},
+            until=datetime(2027, 1, 31, tzinfo=UTC),
+        ),
+        "no": Entry("users.no", "policy.yaml:11", mode=Mode.WARN),
+    }
+    assert policy.service_accounts == {
+        "system:serviceaccount:ci:runner": Entry(
+            "serviceAccounts[ci/runner]", "policy.yaml:13", hard={"requests.nvidia.com/gpu": CORE}
+        )
+    }
+    assert policy.groups["ml"].per_member == Entry("groups.ml.perMember", "policy.yaml:16", hard={"gpu": 2 * CORE})
+    assert policy.groups["ml"].pool == Entry("groups.ml.pool", "policy.yaml:17", hard={"gpu": 16 * CORE})
+    assert policy.groups["ml"].members == {"alice", "bob"}
+    research = policy.tenants["research"]
+    assert research.match_labels == (("team", "research"),)
+    assert research.entry == Entry("tenants.research", "policy.yaml:20", hard={"requests.cpu": 200 * CORE})
+    assert research.per_namespace == Entry(
+        "tenants.research.perNamespace", "policy.yaml:20", hard={"requests.cpu": 100 * CORE}
+    )
+    assert policy.namespaces == {"red": Entry("namespaces.red", "policy.yaml:22", hard={"limits.memory": 1500 * CORE})}
+    assert policy.cluster == Entry("cluster", "policy.yaml:23", hard={"requests.example.com/fpga": 10 * CORE})
+    assert policy.combine is Combine.MAX
+    assert policy.trusted_controllers == {"system:serviceaccount:hub:operator"}
+
+
+def test_a_policy_in_json_is_the_same_policy() -> None:
+    text = '{"version": 1,\n"users": {"alice": {"hard": {"cpu": 0.1}}},\n"combine": "sum"}'
+
+    assert read(text) == read("version: 1\nusers: {alice: {hard: {cpu: 0.1}}}\ncombine: sum\n")
+
+
+def test_no_text_limits_nobody() -> None:
+    assert read_policy([]).policy == Policy()
+
+
+def test_a_policy_that_says_no_more_than_its_version_limits_nobody() -> None:
+    assert read("version: 1") == Policy()
+
+
+NOTHING = "policy.yaml:1:1: no policy in it; one that limits nobody says version: 1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " \n", "# version: 1\n", "---\n...\n---\n", "null", "~"],
+    ids=["empty", "spaces", "a comment", "empty documents", "null", "a tilde"],
+)
+def test_a_policy_that_was_emptied_is_a_mistake_and_lifts_no_limit(text: str) -> None:
+    assert mistakes(text) == [NOTHING]
+
+
+def test_beside_a_policy_a_text_may_be_empty() -> None:
+    found = read_policy([PolicyText("a", "# nothing yet\n"), PolicyText("b", "version: 1\ncombine: sum\n")])
+
+    assert found.policy == Policy(combine=Combine.SUM)
+
+
+# Amounts.
+
+AMOUNTS: dict[str, Hard] = {
+    "4": 4 * CORE,
+    "0": 0,
+    "500m": CORE // 2,
+    "0.1": CORE // 10,
+    '"0.1"': CORE // 10,
+    "1e3": 1000 * CORE,
+    "8Gi": 2**33 * CORE,
+    "0.5n": 1,
+    "12345678901234567890123": 12345678901234567890123 * CORE,
+    "unlimited": Unlimited.UNLIMITED,
+    '"unlimited"': Unlimited.UNLIMITED,
+}
+
+
+@pytest.mark.parametrize(("written", "amount"), AMOUNTS.items(), ids=AMOUNTS.keys())
+def test_an_amount_is_exact_however_it_is_written(written: str, amount: Hard) -> None:
+    policy = read(f"version: 1\ncluster: {{hard: {{cpu: {written}}}}}")
+
+    assert policy.cluster is not None
+    assert policy.cluster.hard == {"requests.cpu": amount}
+
+
+NO_AMOUNT = 'expected an amount such as 4, 500m or 8Gi, or the word "unlimited"'
+ODD_AMOUNTS = {
+    "1K": "invalid quantity '1K': unknown suffix 'K', did you mean k or Ki?",
+    "1gi": "invalid quantity '1gi': unknown suffix 'gi', did you mean Gi?",
+    "1GB": "invalid quantity '1GB': unknown suffix 'GB', did you mean G?",
+    "1_000": "YAML reads 1_000 as 1000 here: write 1000",
+    "012": "YAML reads 012 as 10 here: write 10",
+    "0x10": "YAML reads 0x10 as 16 here: write 16",
+    "0o7": "YAML reads 0o7 as 7 here: write 7",
+    "+5": "YAML reads +5 as 5 here: write 5",
+    "1_0.5": "invalid quantity '1_0.5': expected a number with a suffix such as m, k, M, G, Ki, Mi, Gi or e3",
+    '" 1"': "invalid quantity ' 1': it has spaces around it",
+    '"1 "': "invalid quantity '1 ': it has spaces around it",
+    '"1 Gi"': "invalid quantity '1 Gi': expected a number with a suffix such as m, k, M, G, Ki, Mi, Gi or e3",
+    "\uff11": "invalid quantity '\uff11': it has no digits",
+    "\u0663": "invalid quantity '\u0663': it has no digits",
+    "1\uff11": "invalid quantity '1\uff11': only ASCII digits and suffixes are allowed",
+    "NaN": "invalid quantity 'NaN': it has no digits",
+    ".nan": ".nan is no number that JSON knows",
+    ".inf": ".inf is no number that JSON knows",
+    "k": "invalid quantity 'k': it has no digits",
+    "Unlimited": "invalid quantity 'Unlimited': it has no digits",
+    '""': "invalid quantity '': it has no digits",
+    "1e1000000000": "invalid quantity '1e1000000000': its exponent is above 400",
+    '"1e401"': "invalid quantity '1e401': its exponent is above 400",
+    "9" * 600: "invalid quantity '9999999999999999999999999999999999999...': it is longer than 512 characters",
+    "-1": '-1 is negative; 0 forbids, "unlimited" lifts a limit',
+    "-1m": '-1m is negative; 0 forbids, "unlimited" lifts a limit',
+    "1:30": "invalid quantity '1:30': expected a number with a suffix such as m, k, M, G, Ki, Mi, Gi or e3",
+    "true": NO_AMOUNT,
+    "yes": NO_AMOUNT,
+    "null": NO_AMOUNT,
+    "~": NO_AMOUNT,
+    "[1]": NO_AMOUNT,
+    "{a: b}": NO_AMOUNT,
+}
+
+
+@pytest.mark.parametrize(("written", "message"), ODD_AMOUNTS.items(), ids=lambda text: text[:20])
+@pytest.mark.parametrize(
+    ("entry", "column", "path"),
+    [
+        ("defaults: {user: {hard: {memory: %s}}}", 34, "defaults.user.hard.memory"),
+        ("users: {alice: {perPod: {cpu: %s}}}", 31, "users.alice.perPod.cpu"),
+        ("groups: {ml: {pool: {hard: {nvidia.com/gpu: %s}}}}", 45, "groups.ml.pool.hard[nvidia.com/gpu]"),
+    ],
+    ids=["a default", "a cap for one pod", "a pool"],
+)
+def test_an_odd_amount_is_a_mistake_at_its_place(
+    written: str, message: str, entry: str, column: int, path: str
+) -> None:
+    assert mistakes(f"version: 1\n{entry % written}\n") == [f"policy.yaml:2:{column}: {path}: {message}"]
+
+
+# Everything else.
+
+RESOURCES = (
+    "cpu, ephemeral-storage, gpu, limits.cpu, limits.ephemeral-storage, limits.memory, memory, persistentvolumeclaims, "
+    "pods, requests.cpu, requests.ephemeral-storage, requests.memory, requests.storage, sessions, storage"
+)
+SECTIONS = "version, defaults, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, attribution"
+VERSION = "version: expected version: 1, the only one this release reads"
+ACCOUNT = "expected a service account as <namespace>/<name>"
+ZONE = "the time zone is missing: write Z for UTC, or as in 2027-01-31T00:00:00+01:00"
+TIME = "expected a time, as in 2027-01-31T00:00:00Z"
+
+MISTAKES = {
+    "no version": ("users: {}", ["1:1: version: this field is required"]),
+    "another version": ("version: 2", [f"1:10: {VERSION}"]),
+    "a version in quotes": ('version: "1"', [f"1:10: {VERSION}"]),
+    "a version that is true, which Python takes for 1": ("version: true", [f"1:10: {VERSION}"]),
+    "a version with a point": ("version: 1.0", [f"1:10: {VERSION}"]),
+    "a list": ("- version: 1", ["1:1: expected fields, each with a value"]),
+    "a word": ("unlimited", ["1:1: expected fields, each with a value"]),
+    "a misspelt section": ("version: 1\nuser: {}", ["2:1: user: unknown field, did you mean users?"]),
+    "an unknown section": ("version: 1\nquota: {}", [f"2:1: quota: unknown field; known are {SECTIONS}"]),
+    "a misspelt field": (
+        "version: 1\nusers:\n  alice:\n    perpod: {cpu: 1}",
+        ["4:5: users.alice.perpod: unknown field, did you mean perPod?"],
+    ),
+    "a field of another section": (
+        "version: 1\ngroups: {ml: {hard: {cpu: 1}}}",
+        ["2:15: groups.ml.hard: unknown field; known are perMember, pool, members"],
+    ),
+    "a cap for one pod in a pool": (
+        "version: 1\ngroups: {ml: {pool: {perPod: {cpu: 1}}}}",
+        ["2:22: groups.ml.pool.perPod: unknown field; known are hard, mode, until"],
+    ),
+    "a misspelt resource": (
+        "version: 1\ncluster: {hard: {gpus: 1}}",
+        ["2:18: cluster.hard.gpus: unknown resource, did you mean gpu?"],
+    ),
+    "a resource in capitals": (
+        "version: 1\ncluster: {hard: {CPU: 1}}",
+        [f"2:18: cluster.hard.CPU: unknown resource; known are {RESOURCES}"],
+    ),
+    "a mode that nobody knows": (
+        "version: 1\nusers: {alice: {mode: warning}}",
+        ["2:23: users.alice.mode: input should be 'enforce', 'warn' or 'audit'"],
+    ),
+    "a way to combine that nobody knows": (
+        "version: 1\ncombine: least",
+        ["2:10: combine: input should be 'most-restrictive', 'max' or 'sum'"],
+    ),
+    "an end without a zone": (
+        "version: 1\nusers: {alice: {until: 2027-01-31T00:00:00}}",
+        [f"2:24: users.alice.until: {ZONE}"],
+    ),
+    "an end that is a day": ("version: 1\nusers: {alice: {until: 2027-01-31}}", [f"2:24: users.alice.until: {ZONE}"]),
+    "an end that is a year, which would be in 1970": (
+        "version: 1\nusers: {alice: {until: 2027}}",
+        [f"2:24: users.alice.until: {TIME}"],
+    ),
+    "an end in seconds": ('version: 1\nusers: {alice: {until: "1800000000"}}', [f"2:24: users.alice.until: {TIME}"]),
+    "an end that is a fraction": ("version: 1\nusers: {alice: {until: 1.5}}", [f"2:24: users.alice.until: {TIME}"]),
+    "an end that is a word": ("version: 1\nusers: {alice: {until: tomorrow}}", [f"2:24: users.alice.until: {TIME}"]),
+    "a service account without a namespace": (
+        "version: 1\nserviceAccounts: {runner: {}}",
+        [f"2:19: serviceAccounts.runner: {ACCOUNT}"],
+    ),
+    "a service account by its full name": (
+        'version: 1\nserviceAccounts: {"system:serviceaccount:ci:runner": {}}',
+        [f"2:19: serviceAccounts[system:serviceaccount:ci:runner]: {ACCOUNT}"],
+    ),
+    "a service account that smuggles a colon": (
+        'version: 1\nserviceAccounts: {"ci/a:b": {}}',
+        [f"2:19: serviceAccounts[ci/a:b]: {ACCOUNT}"],
+    ),
+    "trusted controllers by a pattern": (
+        'version: 1\nattribution: {trustedControllers: [hub/op, "*/*", hub, " hub/op"]}',
+        [
+            f"2:44: attribution.trustedControllers[1]: {ACCOUNT}",
+            f"2:51: attribution.trustedControllers[2]: {ACCOUNT}",
+            f"2:56: attribution.trustedControllers[3]: {ACCOUNT}",
+        ],
+    ),
+    "a service account among the users": (
+        'version: 1\nusers: {"system:serviceaccount:ci:runner": {}}',
+        [
+            ("2:44: users[system:serviceaccount:ci:runner]: "
+            "a service account belongs into serviceAccounts, as namespace/name")
+        ],
+    ),
+    "names with spaces around them": (
+        'version: 1\nusers: {" alice": {}, "": {}}\ngroups: {ml: {members: ["bob "]}}',
+        [
+            "2:9: users[ alice]: expected a name without spaces around it",
+            '2:23: users[""]: expected a name without spaces around it',
+            "3:25: groups.ml.members[0]: expected a name without spaces around it",
+        ],
+    ),
+    "names that YAML changes": (
+        "version: 1\nusers: {no: {}, 007: {}}\ngroups: {ml: {members: [yes, 0x1]}}",
+        [
+            "2:9: users: YAML reads no as false here: write it in quotes",
+            "2:17: users: YAML reads 007 as 7 here: write it in quotes",
+            "3:30: groups.ml.members[1]: YAML reads 0x1 as 1 here: write 1",
+            "3:25: groups.ml.members[0]: expected text: write it in quotes",
+            "3:30: groups.ml.members[1]: expected text: write it in quotes",
+        ],
+    ),
+    "a section without a value": ("version: 1\nusers:\n", ["2:7: users: expected fields, each with a value"]),
+    "an entry without a value": (
+        "version: 1\nusers:\n  alice:\n",
+        ["3:9: users.alice: expected fields, each with a value"],
+    ),
+    "members that are one name": (
+        "version: 1\ngroups: {ml: {members: alice}}",
+        ["2:24: groups.ml.members: expected a list"],
+    ),
+    "a tenant without namespaces": (
+        "version: 1\ntenants: {r: {hard: {cpu: 1}}}",
+        ["2:14: tenants.r.namespaces: this field is required"],
+    ),
+    "a tenant of all namespaces": (
+        "version: 1\ntenants: {r: {namespaces: {matchLabels: {}}}}",
+        ["2:41: tenants.r.namespaces.matchLabels: expected at least one"],
+    ),
+    "a label that is a number": (
+        "version: 1\ntenants: {r: {namespaces: {matchLabels: {team: 1}}}}",
+        ["2:48: tenants.r.namespaces.matchLabels.team: expected text: write it in quotes"],
+    ),
+    "an anchor and its alias": (
+        "version: 1\nusers: {alice: &x {hard: {cpu: 1}}, bob: *x}",
+        [
+            "2:16: users.alice: the anchor &x is not accepted: write the value out where it is needed",
+            "2:42: users.bob: the alias *x is not accepted: write the value out",
+        ],
+    ),
+    "a merge key": (
+        "version: 1\nusers: {alice: {<<: {hard: {}}}}",
+        ["2:17: users.alice: the merge key << is not accepted: write the fields out"],
+    ),
+    "a key given twice": (
+        "version: 1\nusers:\n  alice: {}\n  alice: {}\n",
+        ['4:3: users.alice: the key "alice" is given twice, first at line 3, column 3'],
+    ),
+    "a resource given twice": (
+        "version: 1\ncluster: {hard: {requests.cpu: 2, cpu: 1}}",
+        ["2:40: cluster.hard.cpu: requests.cpu is given twice, under its short and its full name"],
+    ),
+    "a tab": ("version: 1\nusers:\n\talice: {}", ["3:1: a tab cannot stand here: indent with spaces"]),
+    "a name on two lines": (
+        'version: 1\nusers: {"a\\nb": {hrad: 1}}',
+        ['2:18: users["a\\nb"].hrad: unknown field, did you mean hard?'],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_told_with_its_place_and_what_to_write(text: str, told: list[str]) -> None:
+    assert mistakes(text) == [f"policy.yaml:{each}" for each in told]
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    text = """\
+version: 1
+defaults: {user: {hard: {cpu: 1K, gpus: 1}, perpod: {}}}
+users: {alice: {hard: {memory: -1}, mode: warm}}
+serviceAccounts: {runner: {}}
+groups: {ml: {pools: {}}}
+tenants: {r: {}}
+combine: least
+quota: 5
+"""
+
+    assert [each.partition(": ")[0] for each in mistakes(text)] == [
+        f"policy.yaml:{place}"
+        for place in ("2:31", "2:35", "2:45", "3:32", "3:43", "4:19", "5:15", "6:14", "7:10", "8:1")
+    ]
+
+
+def test_with_one_mistake_nothing_is_in_force() -> None:
+    found = read_policy([PolicyText("a", EXAMPLE), PolicyText("b", "version: 1\ncluster: {hard: {cpu: 1K}}\n")])
+
+    assert found.policy is None
+    assert [each.source for each in found.mistakes] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("written", "moment"),
+    [
+        ("2027-01-31T00:00:00Z", datetime(2027, 1, 31, tzinfo=UTC)),
+        ("2027-01-31T00:00:00+01:00", datetime(2027, 1, 31, tzinfo=timezone(timedelta(hours=1)))),
+        ('"2027-01-31 00:00:00.5-05:30"', datetime(2027, 1, 31, 5, 30, 0, 500000, tzinfo=UTC)),
+    ],
+)
+def test_an_end_is_a_moment_with_its_zone(written: str, moment: datetime) -> None:
+    policy = read(f"version: 1\nusers: {{alice: {{until: {written}}}}}")
+
+    assert policy.users["alice"].until == moment
+
+
+def test_what_does_not_count_yet_is_noted_and_no_mistake() -> None:
+    text = """\
+version: 1
+users:
+  alice: {hard: {sessions: 2, cpu: 1, storage: 1Gi}, perSession: {cpu: 1}, perClaim: {storage: 1}, perPod: {cpu: 1}}
+"""
+    found = read_policy([PolicyText("policy.yaml", text)])
+
+    assert found.policy is not None
+    assert [str(note) for note in found.notes] == [
+        "policy.yaml:3:66: users.alice.perSession: this release counts pods only; the cap has no effect yet",
+        "policy.yaml:3:86: users.alice.perClaim: this release counts pods only; the cap has no effect yet",
+        "policy.yaml:3:28: users.alice.hard.sessions: this release counts pods only; the limit has no effect yet",
+        "policy.yaml:3:48: users.alice.hard.storage: this release counts pods only; the limit has no effect yet",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["&a [" * 50, "{" * 100_000, "\0", "\ud800", "version: 1\nusers: {" + "a: {}, " * 200_000, "%YAML 9\n---\n"],
+    ids=["anchors", "brackets", "a NUL", "a surrogate", "too long", "a directive"],
+)
+def test_a_bomb_is_a_mistake(text: str) -> None:
+    assert len(mistakes(text)) >= 1

@@ -1,0 +1,124 @@
+"""
+Our own ports with nothing behind them but memory: a clock that tests turn, a store and owners that tests fill.
+
+Kubernetes itself is never faked: what it really does is asked of a real API server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.ports import NotReadyError, ObjectKind
+from webhook.quota.charge import Slot
+from webhook.quota.podspec import Annotations, ObjectMeta, OwnerReference
+from webhook.quota.policy import Policy
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+@dataclass
+class FakeClock:
+    """Port `Clock`: both times stand still until a test turns them."""
+
+    wall: datetime = NOON
+    seconds: float = 1000.0
+
+    def now(self) -> datetime:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def pass_by(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@dataclass
+class FakeStore:
+    """Port `QuorumReader`: what is stored, as a test says; `trouble` makes every read fail."""
+
+    stored: dict[Slot, tuple[str, int]] = field(default_factory=dict)
+    trouble: str = ""
+
+    async def version_of(self, slot: Slot) -> tuple[str, int] | None:
+        if self.trouble:
+            raise NotReadyError("api-server", self.trouble)
+        return self.stored.get(slot)
+
+
+@dataclass
+class FakeOwners:
+    """Port `Ancestry`: the objects that a test put there; `asked` tells which were read."""
+
+    objects: dict[tuple[str, str, str], ObjectMeta] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    trouble: str = ""
+
+    def put(
+        self,
+        kind: str,
+        name: str,
+        *,
+        uid: str = "",
+        owner: str | None = None,
+        groups: str | None = "[]",
+        controller: OwnerReference | None = None,
+        namespace: str = "red",
+    ) -> OwnerReference:
+        """Put an object there, stamped if there is an *owner*; give the controller reference that leads to it."""
+        uid = uid or f"uid-of-{name}"
+        annotations = None if owner is None else Annotations(owner=owner, groups=groups)
+        references = None if controller is None else [controller]
+        self.objects[kind, namespace, name] = ObjectMeta(
+            name=name, namespace=namespace, uid=uid, annotations=annotations, owner_references=references
+        )
+        return reference(kind, name, uid=uid)
+
+    async def read(self, kind: ObjectKind, namespace: str, name: str) -> ObjectMeta | None:
+        if self.trouble:
+            raise NotReadyError("api-server", self.trouble)
+        self.asked.append(f"{kind.kind} {name}")
+        return self.objects.get((kind.kind, namespace, name))
+
+
+API_VERSIONS = {"ReplicationController": "v1", "Job": "batch/v1", "CronJob": "batch/v1"}
+
+
+def reference(kind: str, name: str, *, uid: str, controller: bool = True, api_version: str = "") -> OwnerReference:
+    """Give a reference to an owner; kinds that are not listed are taken for those of the group apps."""
+    version = api_version or API_VERSIONS.get(kind, "apps/v1")
+    return OwnerReference(api_version=version, kind=kind, name=name, uid=uid, controller=controller)
+
+
+@dataclass
+class FakePolicies:
+    """Port `PolicySource`: the policy that a text says, or none yet."""
+
+    policy: Policy | None
+
+    @classmethod
+    def reading(cls, text: str) -> FakePolicies:
+        found = read_policy([PolicyText("policy.yaml", text)])
+        assert not found.mistakes, found.mistakes
+        return cls(found.policy)
+
+    def current(self) -> Policy:
+        if self.policy is None:
+            raise NotReadyError("policy", "no policy is loaded yet")
+        return self.policy
+
+
+@dataclass
+class FakeNamespaces:
+    """Port `Namespaces`: the labels that a test gave; every namespace exists."""
+
+    known: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+    async def labels(self, name: str) -> Mapping[str, str]:
+        return self.labels_of(name)
+
+    def labels_of(self, name: str) -> Mapping[str, str]:
+        return self.known.get(name, {})

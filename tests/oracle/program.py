@@ -1,0 +1,83 @@
+"""
+The program beside this file, built once per pinned version of Kubernetes: Kubernetes' own code, asked line by line.
+
+What to ask, and what the answers should be, is up to the tests.
+"""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict
+
+import msgspec
+
+from webhook.localcluster.binaries import cache_folder, report_to_stderr
+from webhook.localcluster.build import GO_MODULE, Target, build_key, go_compiler, this_platform
+from webhook.localcluster.locks import locked
+
+SOURCE = Path(__file__).parent / "main.go"
+
+
+class Amount(TypedDict):
+    """A quantity in its canonical form, and in billionths as text: JSON numbers end at 2^53."""
+
+    canonical: str
+    nanos: str
+
+
+class PodAnswer(TypedDict):
+    """What the pod evaluator charges for a pod as it was sent, and as it is once the API server has filled it in."""
+
+    asSent: dict[str, Amount]
+    asStored: dict[str, Amount]
+
+
+class QuantitiesAnswer(TypedDict):
+    """Each text (None where it is refused), their sum from left to right, and each rounded up to a thousandth."""
+
+    each: list[Amount | None]
+    sum: Amount
+    roundedUp: list[Amount | None]
+
+
+class Oracle:
+    """Kubernetes' evaluator and parser; a process per call, nothing is kept between calls."""
+
+    def __init__(self, binary: Path) -> None:
+        self._binary = binary
+
+    def charges(self, pods: Iterable[str]) -> list[PodAnswer]:
+        """Give what each of *pods* costs, each a JSON text of one line."""
+        return msgspec.json.decode(self._ask("pods", pods), type=list[PodAnswer])
+
+    def quantities(self, lists: Iterable[Sequence[str]]) -> list[QuantitiesAnswer]:
+        """Give what the texts of each list are worth."""
+        return msgspec.json.decode(self._ask("quantities", map(json.dumps, lists)), type=list[QuantitiesAnswer])
+
+    def _ask(self, kind: str, lines: Iterable[str]) -> str:
+        answer = subprocess.run(
+            [self._binary, kind], input="\n".join(lines), capture_output=True, text=True, timeout=120, check=False
+        )
+        assert answer.returncode == 0, answer.stderr
+        return f"[{','.join(answer.stdout.splitlines())}]"
+
+
+def find_oracle(environ: Mapping[str, str]) -> Path:
+    """
+    Give the binary, built if it is missing: seconds where the control plane was built before, else some minutes.
+
+    It lies outside any checkout, beside the control plane's, and is kept for good. Raises: GoMissingError, BuildError.
+    """
+    platform = this_platform()
+    key = f"{build_key(GO_MODULE, platform)}-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]}"
+    binary = cache_folder(environ).with_name("oracle") / key
+    lock = binary.with_name(f"{key}.lock")
+    with locked(lock, on_wait=lambda: report_to_stderr("another process is building the oracle: waiting for it")):
+        if not binary.is_file():
+            unfinished = binary.with_name(f"{key}.unfinished")
+            compile_target = go_compiler(GO_MODULE, platform, environ=environ)
+            compile_target(Target("the oracle", str(SOURCE)), unfinished, report_to_stderr)
+            unfinished.rename(binary)
+    return binary

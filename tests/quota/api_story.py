@@ -1,0 +1,88 @@
+"""What happens in an API, as a story that can be told late, in part, twice or in lists. It keeps no sums."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from webhook.quota.book import Row
+from webhook.quota.charge import Slot
+from webhook.quota.resources import Amounts
+from webhook.quota.subject import Payer
+
+
+class Verb(enum.Enum):
+    """What befalls an object. Pods end; sessions stop and come back."""
+
+    UPDATE = "update"
+    BUMP_STATUS = "bump status"
+    STOP_OR_START = "stop or start"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change of the API. `counts` is False while the object is stopped and once it is deleted."""
+
+    slot: Slot
+    row: Row
+    counts: bool
+    deleted: bool = False
+
+
+@dataclass
+class Story:
+    """What happened to one resource, how much of it the book was told, and the list under way."""
+
+    events: list[Event] = field(default_factory=list)
+    told: int = 0
+    listing: list[Event] | None = None
+    listed_at: int = 0
+
+    def position(self) -> int:
+        return self.events[self.told - 1].row.version if self.told else 0
+
+    def present(self, upto: int) -> dict[Slot, Event]:
+        """Give what a list would show after the first *upto* events."""
+        latest = {event.slot: event for event in self.events[:upto]}
+        return {slot: event for slot, event in latest.items() if not event.deleted}
+
+
+Change = tuple[Verb, Payer, Amounts]
+
+
+class Api:
+    """All that happened. Versions rise over all resources, as in etcd; a uid is never given twice."""
+
+    def __init__(self, resources: Iterable[str]) -> None:
+        self.stories = {resource: Story() for resource in resources}
+        self.version = 0
+        self.made: dict[Slot, int] = {}
+
+    def holder(self, slot: Slot) -> Event | None:
+        story = self.stories[slot.resource]
+        return story.present(len(story.events)).get(slot)
+
+    def next_uid(self, slot: Slot) -> str:
+        return f"{'/'.join(slot)}#{self.made.get(slot, 0)}"
+
+    def change(self, slot: Slot, changes: Iterable[Change]) -> None:
+        """Let a few things happen to a name. Where nobody holds it, that is a create."""
+        for verb, payer, booked in changes:
+            holder = self.holder(slot)
+            if holder is None:
+                self._happen(slot, self.next_uid(slot), payer, booked)
+                self.made[slot] = self.made.get(slot, 0) + 1
+                continue
+            same = (holder.row.payer, holder.row.amounts)
+            now = (payer, booked) if verb is Verb.UPDATE else same
+            counts = holder.counts is not (verb is Verb.STOP_OR_START)
+            self._happen(slot, holder.row.uid, *now, counts=counts, deleted=verb is Verb.DELETE)
+
+    def _happen(
+        self, slot: Slot, uid: str, payer: Payer, booked: Amounts, *, counts: bool = True, deleted: bool = False
+    ) -> None:
+        self.version += 1
+        event = Event(slot, Row(uid, self.version, payer, booked), counts and not deleted, deleted)
+        self.stories[slot.resource].events.append(event)

@@ -1,0 +1,48 @@
+"""Policies and limits in few words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from webhook.quota.limits import LimitsInForce, resolve_limits
+from webhook.quota.policy import Entry, Group, Hard, Mode, Policy, Unlimited
+from webhook.quota.quantity import parse
+from webhook.quota.resources import SHORT_NAMES, show
+from webhook.quota.subject import Payer
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+ALICE = Payer("alice", ("ml", "staff"))
+ROBOT = Payer("system:serviceaccount:ci:builder")
+
+
+def amounts(written: str) -> dict[str, Hard]:
+    """Read `cpu=4 gpu=unlimited`."""
+    pairs = [each.split("=") for each in written.split()]
+    return {
+        SHORT_NAMES.get(name, name): Unlimited.UNLIMITED if text == "unlimited" else parse(text).nanos
+        for name, text in pairs
+    }
+
+
+def entry(
+    path: str, hard: str = "", *, pod: str = "", mode: Mode = Mode.ENFORCE, until: datetime | None = None
+) -> Entry:
+    return Entry(path, f"{path} stands here", amounts(hard), amounts(pod), mode, until)
+
+
+def members(name: str, hard: str = "", *, pod: str = "", mode: Mode = Mode.ENFORCE) -> Group:
+    return Group(per_member=entry(f"groups.{name}.perMember", hard, pod=pod, mode=mode))
+
+
+def resolve(policy: Policy, payer: Payer = ALICE, labels: Mapping[str, str] | None = None) -> LimitsInForce:
+    return resolve_limits(policy, payer, namespace="red", labels=labels or {}, now=NOW)
+
+
+def told(in_force: LimitsInForce) -> list[str]:
+    """Give a line for each: whom, what, how much, and which entry says so."""
+    limits = [
+        f"{each.subject}: {each.resource}={show(each.resource, each.hard)} {each.entry}" for each in in_force.limits
+    ]
+    caps = [f"pod: {each.resource}={show(each.resource, each.hard)} {each.entry}" for each in in_force.pod_caps]
+    return limits + caps

@@ -1,0 +1,164 @@
+"""What holds for every decision, whatever exists and is in flight. A count from scratch says what is true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tests.quota.bookings import ALICE, BOB, bind
+from webhook.quota.book import Book, Row
+from webhook.quota.charge import Charge, Prior, Reservation, Slot
+from webhook.quota.decision import Allowed, Denied, decide
+from webhook.quota.limits import Limit, LimitsInForce, PodCap
+from webhook.quota.policy import Mode
+from webhook.quota.resources import Amount, Amounts
+from webhook.quota.subject import CLUSTER, group, user
+
+slots = st.sampled_from([Slot("pods", "red", "a"), Slot("pods", "red", "b"), Slot("pods", "blue", "a")])
+payers = st.sampled_from([ALICE, BOB])
+names = st.sampled_from(["gpu", "pods"])
+uids = st.sampled_from(["u1", "u2"])
+amounts = st.dictionaries(names, st.integers(1, 6)).map(lambda booked: tuple(sorted(booked.items())))
+modes = st.sampled_from([Mode.ENFORCE, Mode.ENFORCE, Mode.WARN])
+subjects = st.sampled_from([user("alice"), user("bob"), group("ml"), CLUSTER])
+
+
+@dataclass(frozen=True)
+class World:
+    """What exists and what is in flight."""
+
+    rows: dict[Slot, Row]
+    in_flight: list[Reservation]
+
+    def book(self) -> Book:
+        book = Book(bind)
+        for slot, row in self.rows.items():
+            book.observe(slot, row)
+        for reservation in self.in_flight:
+            book.reserve(reservation)
+        return book
+
+    def largest(self, slot: Slot, limit: Limit) -> Amount:
+        """Count what is due to one name on the account of *limit*."""
+        claims = [(each.payer, each.amounts) for each in self.in_flight if each.slot == slot]
+        if slot in self.rows:
+            claims.append((self.rows[slot].payer, self.rows[slot].amounts))
+        mine = [dict(booked) for payer, booked in claims if limit.subject in bind(payer, slot.namespace)]
+        return max((booked.get(limit.resource, 0) for booked in mine), default=0)
+
+    def with_charge(self, charge: Charge, limit: Limit) -> Amount:
+        """Count what would be due to all names if *charge* were held beside the rest."""
+        names = {*self.rows, charge.slot, *(each.slot for each in self.in_flight)}
+        return sum(
+            replace(self, in_flight=[*self.in_flight, charge.reservation()]).largest(name, limit) for name in names
+        )
+
+
+def an_update(charge: Charge, payer_before: tuple[Amounts, bool]) -> Charge:
+    before, is_adopted = payer_before
+    payer = BOB if is_adopted else charge.payer
+    return replace(charge, base=5, prior=Prior(payer, frozenset(bind(payer, charge.slot.namespace)), before))
+
+
+worlds = st.builds(
+    World,
+    st.dictionaries(slots, st.builds(Row, uids, st.just(5), payers, amounts)),
+    st.lists(st.builds(Reservation, slots, uids, st.sampled_from([0, 5]), payers, amounts), max_size=4),
+)
+creates = st.builds(Charge, slots, uids, st.just(0), payers, amounts)
+charges = creates | st.builds(an_update, creates, st.tuples(amounts, st.booleans()))
+rules = st.builds(
+    LimitsInForce,
+    st.lists(st.builds(Limit, subjects, names, st.integers(0, 12), names, mode=modes), max_size=4).map(tuple),
+    st.lists(st.builds(PodCap, names, st.integers(0, 6), names, mode=modes), max_size=2).map(tuple),
+)
+
+
+def binding(in_force: LimitsInForce, charge: Charge) -> LimitsInForce:
+    """Leave out limits on accounts that the charge is not on: `resolve_limits` never gives any."""
+    mine = bind(charge.payer, charge.slot.namespace)
+    return replace(in_force, limits=tuple(limit for limit in in_force.limits if limit.subject in mine))
+
+
+@given(worlds, charges, rules)
+def test_exactly_the_limits_that_a_count_finds_exceeded_are_named(
+    world: World, charge: Charge, every_rule: LimitsInForce
+) -> None:
+    in_force, asked = binding(every_rule, charge), dict(charge.amounts)
+    before = dict(charge.prior.amounts) if charge.prior else {}
+    is_growth = (
+        charge.prior is None
+        or charge.prior.payer != charge.payer
+        or any(asked[name] > before.get(name, 0) for name in asked)
+    )
+    caps = [cap for cap in in_force.pod_caps if asked.get(cap.resource, 0) > max(cap.hard, before.get(cap.resource, 0))]
+    limits = [
+        limit
+        for limit in in_force.limits
+        if asked.get(limit.resource, 0) > charge.before(limit.resource, limit.subject)
+        and world.with_charge(charge, limit) > limit.hard
+    ]
+    over: list[Limit | PodCap] = [*caps, *limits] if is_growth else []
+    enforced = [rule for rule in over if rule.mode is Mode.ENFORCE]
+    verdict = decide(charge, in_force, world.book())
+    if isinstance(verdict, Denied):
+        assert [excess.rule for excess in verdict.excesses] == enforced
+    else:
+        assert not enforced
+        assert [excess.rule for excess in verdict.tolerated] == over
+        assert verdict.reservation == (charge.reservation() if is_growth else None)
+
+
+@given(worlds, charges, rules)
+def test_what_is_allowed_to_grow_never_takes_a_sum_above_a_limit(
+    world: World, charge: Charge, every_rule: LimitsInForce
+) -> None:
+    in_force, book = binding(every_rule, charge), world.book()
+    verdict = decide(charge, in_force, book)
+    assume(isinstance(verdict, Allowed))
+    assert isinstance(verdict, Allowed)
+    if verdict.reservation is not None:
+        book.reserve(verdict.reservation)
+    for limit in in_force.limits:
+        if limit.mode is Mode.ENFORCE and dict(charge.amounts).get(limit.resource, 0) > charge.before(
+            limit.resource, limit.subject
+        ):
+            assert book.used(limit.subject, limit.resource) + book.reserved(limit.subject, limit.resource) <= limit.hard
+
+
+@given(worlds, charges, rules)
+def test_a_repeated_call_gets_the_same_answer_and_holds_nothing_more(
+    world: World, charge: Charge, every_rule: LimitsInForce
+) -> None:
+    in_force, book = binding(every_rule, charge), world.book()
+    verdict = decide(charge, in_force, book)
+    assert decide(charge, in_force, book) == verdict
+    if isinstance(verdict, Allowed) and verdict.reservation is not None:
+        book.reserve(verdict.reservation)
+        held = book.totals(CLUSTER), book.reserved(CLUSTER, "gpu"), book.reserved(CLUSTER, "pods")
+        again = decide(charge, in_force, book)
+        assert isinstance(again, Allowed)
+        assert again.reservation == verdict.reservation
+        book.reserve(again.reservation)
+        assert (book.totals(CLUSTER), book.reserved(CLUSTER, "gpu"), book.reserved(CLUSTER, "pods")) == held
+
+
+def asking_for(charge: Charge, fits: dict[str, Amount]) -> Charge:
+    booked = {name: fits.get(name, amount) for name, amount in charge.amounts}
+    return replace(charge, amounts=tuple((name, amount) for name, amount in booked.items() if amount))
+
+
+@given(worlds, charges, rules)
+def test_what_is_said_to_fit_is_the_most_that_does(world: World, charge: Charge, every_rule: LimitsInForce) -> None:
+    in_force, book = binding(every_rule, charge), world.book()
+    verdict = decide(charge, in_force, book)
+    assume(isinstance(verdict, Denied))
+    assert isinstance(verdict, Denied)
+    fits: dict[str, Amount] = {}
+    for excess in verdict.excesses:
+        fits[excess.rule.resource] = min(excess.fits, fits.get(excess.rule.resource, excess.fits))
+    assert isinstance(decide(asking_for(charge, fits), in_force, book), Allowed)
+    for name, most in fits.items():
+        assert isinstance(decide(asking_for(charge, {**fits, name: most + 1}), in_force, book), Denied)

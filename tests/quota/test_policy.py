@@ -1,0 +1,148 @@
+"""Who is bound by what, as far as the policy alone says it: groups, tenants, dates, and the accounts objects are on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from webhook.quota.policy import Entry, Group, Policy, Tenant, subjects
+from webhook.quota.subject import NOBODY, Payer
+
+END = datetime(2027, 1, 31, tzinfo=UTC)
+ALICE = Payer("alice", ("ml", "staff"))
+ROBOT = Payer("system:serviceaccount:ci:builder", ("system:serviceaccounts",))
+
+
+@pytest.mark.parametrize(
+    ("now", "counts"),
+    [
+        pytest.param(END - timedelta(days=400), True, id="counts long before its end"),
+        pytest.param(END - timedelta(microseconds=1), True, id="counts in the last instant"),
+        pytest.param(END, False, id="is over at the very second"),
+        pytest.param(END + timedelta(days=1), False, id="is over afterwards"),
+        pytest.param(END.astimezone(timezone(timedelta(hours=9))), False, id="is over at that second in any zone"),
+    ],
+)
+def test_an_entry_with_an_end(now: datetime, counts: bool) -> None:
+    assert Entry("users.alice", until=END).in_force(now) is counts
+
+
+def test_an_entry_without_an_end_always_counts() -> None:
+    assert Entry("users.alice").in_force(datetime.max.replace(tzinfo=UTC))
+
+
+def group(*members: str, pool: bool = False) -> Group:
+    return Group(pool=Entry("groups.some.pool") if pool else None, members=frozenset(members))
+
+
+@pytest.mark.parametrize(
+    ("payer", "groups", "expected"),
+    [
+        pytest.param(ALICE, {"ml": group()}, ("ml",), id="by the groups the object was made with"),
+        pytest.param(ALICE, {"night": group("alice")}, ("night",), id="by the policy's own list"),
+        pytest.param(ALICE, {"ml": group("alice", "bob")}, ("ml",), id="once, when both say so"),
+        pytest.param(ALICE, {"ops": group("bob")}, (), id="not by a list with others on it"),
+        pytest.param(ALICE, {}, (), id="not where the policy knows no such group"),
+        pytest.param(
+            Payer("alice", ("ml", "staff")),
+            {"staff": group(), "day": group("alice"), "ml": group()},
+            ("day", "ml", "staff"),
+            id="by name, whatever the order of the policy",
+        ),
+        pytest.param(Payer("ml"), {"ml": group()}, (), id="not by being called like the group"),
+        pytest.param(
+            NOBODY, {"lost": group(NOBODY.owner)}, ("lost",), id="nobody's objects only where they are listed"
+        ),
+        pytest.param(
+            ROBOT, {"system:serviceaccounts": group()}, ("system:serviceaccounts",), id="service accounts too"
+        ),
+    ],
+)
+def test_a_payer_is_in_groups(payer: Payer, groups: dict[str, Group], expected: tuple[str, ...]) -> None:
+    assert Policy(groups=groups).groups_of(payer) == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "holds"),
+    [
+        pytest.param({"team": "research", "stage": "live"}, True, id="with every label it asks for"),
+        pytest.param({"team": "research", "stage": "live", "more": "x"}, True, id="with others beside them"),
+        pytest.param({"team": "research"}, False, id="not with only one of two"),
+        pytest.param({"team": "research", "stage": "Live"}, False, id="not with another value"),
+        pytest.param({"team": "research", "stage": ""}, False, id="not with an empty value"),
+        pytest.param({}, False, id="not without labels"),
+    ],
+)
+def test_a_tenant_holds_a_namespace(labels: dict[str, str], holds: bool) -> None:
+    assert Tenant((("team", "research"), ("stage", "live")), Entry("tenants.research")).holds(labels) is holds
+
+
+def test_a_tenant_that_asks_for_no_label_holds_every_namespace_as_selectors_do() -> None:
+    assert Tenant((), Entry("tenants.all")).holds({})
+
+
+def tenant(team: str) -> Tenant:
+    return Tenant((("team", team),), Entry("tenants.some"))
+
+
+@pytest.mark.parametrize(
+    ("payer", "policy", "labels", "expected"),
+    [
+        pytest.param(ALICE, Policy(), {}, ("user/alice", "namespace/red", "cluster"), id="even under an empty policy"),
+        pytest.param(
+            ALICE,
+            Policy(groups={"staff": group(pool=True), "ml": group(pool=True), "ops": group(pool=True)}),
+            {},
+            ("user/alice", "group/ml", "group/staff", "namespace/red", "cluster"),
+            id="with every pool they are in, by name",
+        ),
+        pytest.param(
+            ALICE,
+            Policy(groups={"ml": Group(per_member=Entry("groups.ml.perMember"))}),
+            {},
+            ("user/alice", "namespace/red", "cluster"),
+            id="not on a group that shares nothing",
+        ),
+        pytest.param(
+            ALICE,
+            Policy(groups={"ml": Group(pool=Entry("groups.ml.pool", until=END - timedelta(days=9999)))}),
+            {},
+            ("user/alice", "group/ml", "namespace/red", "cluster"),
+            id="also on a pool that is over, since it may be prolonged",
+        ),
+        pytest.param(
+            ALICE,
+            Policy(tenants={"two": tenant("a"), "one": tenant("a"), "other": tenant("b")}),
+            {"team": "a"},
+            ("user/alice", "tenant/one", "tenant/two", "namespace/red", "cluster"),
+            id="with every tenant the namespace is in, by name",
+        ),
+        pytest.param(
+            ROBOT, Policy(), {}, (f"user/{ROBOT.owner}", "namespace/red", "cluster"), id="of service accounts"
+        ),
+        pytest.param(NOBODY, Policy(), {}, (f"user/{NOBODY.owner}", "namespace/red", "cluster"), id="of nobody"),
+    ],
+)
+def test_an_object_is_on_the_accounts(
+    payer: Payer, policy: Policy, labels: dict[str, str], expected: tuple[str, ...]
+) -> None:
+    assert subjects(policy, payer, "red", labels) == expected
+
+
+@pytest.mark.parametrize(
+    ("owner", "is_one"),
+    [
+        pytest.param("system:serviceaccount:ci:builder", True, id="is one"),
+        pytest.param("serviceaccount:ci:builder", False, id="is none without the prefix"),
+        pytest.param("alice", False, id="a person is none"),
+        pytest.param(NOBODY.owner, False, id="nobody is none"),
+    ],
+)
+def test_a_service_account_is_known_by_its_name(owner: str, is_one: bool) -> None:
+    assert Payer(owner).is_service_account is is_one
+
+
+def test_two_policies_are_equal_when_they_say_the_same_in_another_order() -> None:
+    assert Policy(groups={"a": group("x"), "b": group("y")}) == Policy(groups={"b": group("y"), "a": group("x")})
+    assert Policy(groups={"a": group("x")}) != Policy(groups={"a": group("y")})

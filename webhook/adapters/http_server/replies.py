@@ -1,0 +1,104 @@
+"""
+From the bytes of a review to the reply: the only place where errors become HTTP.
+
+How bytes come and go lies in `server` and `fast_lane`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from webhook.admission import review
+from webhook.admission.review import AdmissionRequest, AdmissionResponse, ReviewError
+from webhook.ports import NotReadyError
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_TIMEOUT = 10
+"""Seconds that the API server gives a webhook unless told otherwise."""
+
+Answer = Callable[[AdmissionRequest, float], Awaitable[AdmissionResponse]]
+"""Answers a request before a deadline on the monotonic clock. Raises: ReviewError, NotReadyError."""
+
+
+class Meter(Protocol):
+    """What counts our answers."""
+
+    def answered(self, path: str, verdict: str, seconds: float) -> None:
+        """Count an answer."""
+
+    def trouble(self, reason: str) -> None:
+        """Count trouble of our own."""
+
+    def render(self) -> bytes:
+        """Give everything in Prometheus' text format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """
+    What goes back over HTTP: JSON with status 200, else a line for people.
+
+    With `come_back` the API server repeats the call within its own time-out (client-go's `WithRetry`), over another
+    connection: the next try may reach another replica.
+    """
+
+    status: int
+    body: bytes
+    come_back: bool = False
+
+
+class Replies:
+    """Makes replies to reviews, and has them counted."""
+
+    def __init__(self, answers: Mapping[str, Answer], meter: Meter) -> None:
+        """Ask *answers*, by path."""
+        self._answers = answers
+        self._meter = meter
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """Where reviews are posted to."""
+        return frozenset(self._answers)
+
+    async def to(self, path: str, body: bytes, *, seconds: int) -> Reply:
+        """Give the reply to what was posted to *path*; *seconds* is what the API server waits for it. Never raises."""
+        begun = time.perf_counter()
+        budget = max(seconds, 1) * 0.9  # a tenth for the way back
+        reply, verdict = await self._answer(body, self._answers[path], budget)
+        self._meter.answered(path, verdict, time.perf_counter() - begun)
+        return reply
+
+    async def _answer(self, body: bytes, answer: Answer, budget: float) -> tuple[Reply, str]:
+        uid = ""
+        try:
+            request = review.decode(body)
+            uid = request.uid
+            async with asyncio.timeout(budget):
+                answered = await answer(request, time.monotonic() + budget)
+        except ReviewError as error:
+            self._meter.trouble("review")
+            log.warning("unreadable review", why=str(error), uid=error.uid)
+            return Reply(400, f"{error}\n".encode()), "unreadable"
+        except NotReadyError as error:
+            self._meter.trouble(error.reason)
+            log.warning("no answer yet", why=str(error), uid=uid)
+            return Reply(503, f"{error}\n".encode(), come_back=True), "not-ready"
+        except TimeoutError:
+            self._meter.trouble("deadline")
+            log.warning("no answer in time", uid=uid, budget=budget)
+            return Reply(503, b"no answer in time\n", come_back=True), "not-ready"
+        except Exception:
+            # Our bug. A refusal instead of a failed call, so that it stays one where the failure policy is Ignore.
+            self._meter.trouble("internal")
+            log.exception("internal error", uid=uid)
+            return Reply(200, review.encode(review.failed(uid, "internal error of userquota, see its log"))), "failed"
+        if not answered.allowed and answered.status is not None:
+            log.info("denied", uid=uid, why=answered.status.message)
+        return Reply(200, review.encode(answered)), "allowed" if answered.allowed else "denied"

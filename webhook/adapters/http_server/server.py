@@ -1,0 +1,132 @@
+"""
+The server: listens, sorts connections onto their way, tells health and metrics, drains before it ends.
+
+What is answered to a review lies in `replies`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from aiohttp import web
+
+from webhook.adapters.http_server.fast_lane import FastLane, Lanes
+from webhook.adapters.http_server.replies import DEFAULT_TIMEOUT, Answer, Meter, Replies, Reply
+
+MAX_BODY = 8 * 1024 * 1024
+"""Bytes. The API server takes requests of 3 MiB; a review carries the object twice, grown by JSON."""
+
+KEEP_ALIVE = 3630.0
+"""Seconds. Must exceed the 90 s after which the API server drops idle connections: whoever closes first must be it."""
+
+_PATIENCE = 60.0
+"""Seconds that answers under way are waited for at the very end: twice what the API server ever waits for one."""
+
+
+@dataclass(slots=True)
+class Health:
+    """What is asked before the replica says that it is ready: each gives a reason against it, or an empty text."""
+
+    checks: Mapping[str, Callable[[], str]]
+    is_draining: bool = False
+
+    def troubles(self) -> list[str]:
+        """Give every reason why this replica should get no requests."""
+        found = [f"{name}: {trouble}" for name, check in self.checks.items() if (trouble := check())]
+        return ["draining", *found] if self.is_draining else found
+
+
+class HttpServer:
+    """Serves until told to stop; drains first."""
+
+    def __init__(self, answers: Mapping[str, Answer], health: Health, metrics: Meter) -> None:
+        """Answer reviews posted to the paths of *answers*."""
+        self._replies = Replies(answers, metrics)
+        self._health = health
+        self._metrics = metrics
+        self._lanes = Lanes(
+            self._replies, max_body=MAX_BODY, idle=KEEP_ALIVE, is_draining=lambda: self._health.is_draining
+        )
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
+        """Listen; give the port, which is chosen by the system for port 0. Raises: OSError if it is taken."""
+        self._runner = web.AppRunner(
+            self._application(),
+            access_log=None,
+            keepalive_timeout=KEEP_ALIVE,
+            shutdown_timeout=_PATIENCE,
+            # A handler goes on when the API server hangs up: what it held is settled or expires like any other.
+            handler_cancellation=False,
+        )
+        await self._runner.setup()
+        others = cast("web.Server", self._runner.server)
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: FastLane(self._lanes, others), host, port, ssl=tls, backlog=1024
+        )
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def drain(self, seconds: float) -> None:
+        """
+        Stop being ready, keep answering for *seconds* while asking callers to reconnect elsewhere, then close.
+
+        API servers go on using open connections to a pod that is shutting down, and do not repeat a call that is cut.
+        """
+        self._health.is_draining = True
+        await asyncio.sleep(seconds)
+        if self._server is not None:
+            self._server.close()
+        await self._lanes.close(patience=_PATIENCE)
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _application(self) -> web.Application:
+        app = web.Application(client_max_size=MAX_BODY)
+        for path in self._replies.paths:
+            app.router.add_post(path, self._review(path))
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._scrape)
+        return app
+
+    def _review(self, path: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                body = await request.read()  # 413 by aiohttp if it is too large
+            except web.RequestPayloadError as error:
+                return web.Response(status=400, text=f"the body cannot be read: {error}\n")
+            reply = await self._replies.to(path, body, seconds=_seconds(request))
+            response = _response(reply)
+            if reply.come_back or self._health.is_draining:
+                response.force_close()
+            return response
+
+        return handle
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        troubles = self._health.troubles()
+        return web.Response(status=503 if troubles else 200, text="\n".join([*troubles, ""]) if troubles else "ok\n")
+
+    async def _scrape(self, _: web.Request) -> web.Response:
+        text = await asyncio.get_running_loop().run_in_executor(None, self._metrics.render)
+        return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+def _seconds(request: web.Request) -> int:
+    given = request.query.get("timeout", "").removesuffix("s")
+    return int(given) if given.isascii() and given.isdecimal() and len(given) < 4 else DEFAULT_TIMEOUT
+
+
+def _response(reply: Reply) -> web.Response:
+    if reply.status == 200:
+        return web.Response(body=reply.body, content_type="application/json")
+    headers = {"Retry-After": "1"} if reply.come_back else None
+    return web.Response(status=reply.status, text=reply.body.decode(), headers=headers)
