@@ -7,10 +7,22 @@ from collections.abc import Iterator
 
 import pytest
 from _pytest.capture import CaptureManager
+from hypothesis import HealthCheck, settings
 
 from webhook.localcluster.binaries import Binaries, find_binaries
 from webhook.localcluster.controlplane import ControlPlane
 from webhook.localcluster.plan import Options
+
+# How long an example takes says something about this machine's neighbours. Where a failure would stop somebody else's
+# change, the examples are the same each time; here every run tries others.
+settings.register_profile(
+    "userquota",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.load_profile("userquota")
 
 CLUSTER_FIXTURES = frozenset({"binaries", "control_plane", "two_servers"})
 

@@ -1,8 +1,7 @@
 """
 A real server on a real TLS port: how errors become HTTP, and how connections live and end.
 
-Requests that come as API servers send them take another way through the server than all others: what concerns reviews
-is asked on both. That no spoiled review is ever allowed is asked in `test_http_law`.
+That no spoiled review is ever allowed is asked in `test_http_law`.
 """
 
 from __future__ import annotations
@@ -44,9 +43,6 @@ REVIEW = json.dumps(
 ).encode()
 ALLOWED = b'{"response":{"uid":"u-1","allowed":true},"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}'
 
-ODD = {"X-Odd": "yes"}
-"""A header that no API server sends."""
-
 Answer = Callable[[AdmissionRequest, float], Awaitable[AdmissionResponse]]
 
 
@@ -59,7 +55,6 @@ class Stage:
     """A server whose answer a test chooses, and a client that trusts it."""
 
     identity: ServingIdentity
-    is_plain: bool = True
     answer: Answer = allow
     troubles: dict[str, str] = field(default_factory=dict)
 
@@ -85,15 +80,13 @@ class Stage:
         await self.server.drain(0)
 
     async def post(self, body: bytes = REVIEW, path: str = "/validate", **headers: str) -> Reply:
-        other = {} if self.is_plain else ODD
-        async with self.client.post(path, data=io.BytesIO(body), headers={**headers, **other}) as response:
+        async with self.client.post(path, data=io.BytesIO(body), headers=headers) as response:
             return await Reply.of(response)
 
     def request(self, body: bytes = REVIEW, path: str = "/validate") -> bytes:
         """Give the bytes of a request, for those who write them themselves."""
-        odd = "" if self.is_plain else "X-Odd: yes\r\n"
         head = f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        return f"{head}{odd}\r\n".encode() + body
+        return f"{head}\r\n".encode() + body
 
     async def get(self, path: str, method: str = "GET") -> Reply:
         async with self.client.request(method, path) as response:
@@ -130,14 +123,8 @@ def identity() -> ServingIdentity:
     return self_signed(("localhost", "127.0.0.1"), SystemClock())
 
 
-@pytest.fixture(params=[True, False], ids=["as API servers ask", "as others ask"])
-async def stage(request: pytest.FixtureRequest, identity: ServingIdentity) -> AsyncIterator[Stage]:
-    async with started(Stage(identity, is_plain=request.param)) as stage:
-        yield stage
-
-
 @pytest.fixture
-async def plain(identity: ServingIdentity) -> AsyncIterator[Stage]:
+async def stage(identity: ServingIdentity) -> AsyncIterator[Stage]:
     async with started(Stage(identity)) as stage:
         yield stage
 
@@ -289,8 +276,8 @@ async def test_a_body_that_is_not_what_its_encoding_says_is_a_bad_request(stage:
         ("GET", "/../etc/passwd", 404),
     ],
 )
-async def test_other_methods_and_paths_are_told_apart(plain: Stage, method: str, path: str, status: int) -> None:
-    assert (await plain.get(path, method)).status == status
+async def test_other_methods_and_paths_are_told_apart(stage: Stage, method: str, path: str, status: int) -> None:
+    assert (await stage.get(path, method)).status == status
 
 
 async def test_who_cannot_answer_yet_says_so_and_asks_to_be_called_again_elsewhere(stage: Stage) -> None:
@@ -368,19 +355,19 @@ async def test_after_a_bug_the_next_review_is_answered(stage: Stage) -> None:
 # Health and metrics.
 
 
-async def test_readiness_names_every_trouble(plain: Stage) -> None:
-    assert await _told(plain, "/readyz") == (200, "ok\n")
+async def test_readiness_names_every_trouble(stage: Stage) -> None:
+    assert await _told(stage, "/readyz") == (200, "ok\n")
 
-    plain.troubles |= {"policy": "no policy", "pods": "the pods are not all known yet"}
+    stage.troubles |= {"policy": "no policy", "pods": "the pods are not all known yet"}
 
-    assert await _told(plain, "/readyz") == (503, "pods: the pods are not all known yet\npolicy: no policy\n")
+    assert await _told(stage, "/readyz") == (503, "pods: the pods are not all known yet\npolicy: no policy\n")
 
 
-async def test_who_is_not_ready_is_alive_and_answers(plain: Stage) -> None:
-    plain.troubles["pods"] = "the pods are not all known yet"
+async def test_who_is_not_ready_is_alive_and_answers(stage: Stage) -> None:
+    stage.troubles["pods"] = "the pods are not all known yet"
 
-    assert await _told(plain, "/livez") == (200, "ok\n")
-    assert (await plain.post()).status == 200
+    assert await _told(stage, "/livez") == (200, "ok\n")
+    assert (await stage.post()).status == 200
 
 
 async def _told(stage: Stage, path: str) -> tuple[int, str]:
@@ -388,15 +375,15 @@ async def _told(stage: Stage, path: str) -> tuple[int, str]:
     return reply.status, reply.text
 
 
-async def test_metrics_count_answers_by_path_and_verdict_and_nothing_else(plain: Stage) -> None:
+async def test_metrics_count_answers_by_path_and_verdict_and_nothing_else(stage: Stage) -> None:
     async def not_yet(_: AdmissionRequest, __: float) -> AdmissionResponse:
         raise NotReadyError("not-synced", "for alice")
 
-    await plain.post()
-    await plain.post(b"")
-    plain.answer = not_yet
-    await plain.post()
-    reply = await plain.get("/metrics")
+    await stage.post()
+    await stage.post(b"")
+    stage.answer = not_yet
+    await stage.post()
+    reply = await stage.get("/metrics")
 
     assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     for line in (
@@ -437,11 +424,6 @@ def test_idle_connections_are_kept_longer_than_the_api_server_keeps_them() -> No
     assert KEEP_ALIVE > 90
 
 
-async def test_the_two_ways_are_really_two(stage: Stage) -> None:
-    """Only aiohttp names itself. Were this to fail, the other tests would ask one of the ways twice."""
-    assert ("server" in (await stage.post()).headers) is not stage.is_plain
-
-
 @pytest.mark.parametrize("size", [1, 7, 100, 300])
 async def test_a_request_may_come_in_pieces(stage: Stage, size: int) -> None:
     reader, writer = await stage.open()
@@ -472,12 +454,11 @@ async def test_requests_that_do_not_wait_are_answered_in_their_order(stage: Stag
     writer.close()
 
 
-async def test_a_connection_may_change_from_one_way_to_the_other(plain: Stage) -> None:
-    reader, writer = await plain.open()
+async def test_a_connection_serves_any_number_of_requests(stage: Stage) -> None:
+    reader, writer = await stage.open()
 
-    for is_plain in (True, False, True):
-        plain.is_plain = is_plain
-        writer.write(plain.request())
+    for _ in range(3):
+        writer.write(stage.request())
         assert (await read_reply(reader))[1] == ALLOWED
     writer.write(b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n")
     assert (await read_reply(reader))[1] == b"ok\n"
@@ -496,8 +477,8 @@ ODD_HEADS = {
 
 
 @pytest.mark.parametrize("head", ODD_HEADS.values(), ids=ODD_HEADS.keys())
-async def test_a_head_with_two_readings_gets_no_verdict(plain: Stage, head: bytes) -> None:
-    reader, writer = await plain.open()
+async def test_a_head_with_two_readings_gets_no_verdict(stage: Stage, head: bytes) -> None:
+    reader, writer = await stage.open()
     writer.write(b"POST /validate HTTP/1.1\r\nHost: h\r\n" + head % len(REVIEW) + b"\r\n" + REVIEW)
 
     assert b" 400 " in await asyncio.wait_for(reader.readline(), 5)
@@ -574,13 +555,13 @@ async def test_a_request_that_breaks_off_disturbs_nobody(stage: Stage, left: int
     ],
     ids=["no HTTP", "a length below zero", "two lengths", "HTTP/2", "a header without an end"],
 )
-async def test_what_is_no_http_1_1_is_a_bad_request(plain: Stage, sent: bytes) -> None:
-    reader, writer = await plain.open()
+async def test_what_is_no_http_1_1_is_a_bad_request(stage: Stage, sent: bytes) -> None:
+    reader, writer = await stage.open()
     writer.write(sent)
 
     assert b" 400 " in await asyncio.wait_for(reader.readline(), 5)
     writer.close()
-    assert (await plain.post()).status == 200
+    assert (await stage.post()).status == 200
 
 
 # Draining.
@@ -596,15 +577,15 @@ async def test_who_drains_is_not_ready_and_answers_and_asks_to_reconnect(stage: 
     assert await _told(stage, "/livez") == (200, "ok\n")
 
 
-async def test_draining_takes_its_time_and_then_nobody_listens(plain: Stage) -> None:
-    draining = asyncio.create_task(plain.server.drain(0.5))
+async def test_draining_takes_its_time_and_then_nobody_listens(stage: Stage) -> None:
+    draining = asyncio.create_task(stage.server.drain(0.5))
     await asyncio.sleep(0.1)
 
-    assert (await plain.post()).headers["connection"] == "close"
+    assert (await stage.post()).headers["connection"] == "close"
     await draining
 
     with pytest.raises(aiohttp.ClientConnectionError):
-        await plain.post()
+        await stage.post()
 
 
 async def test_what_is_under_way_at_the_end_of_the_drain_is_answered(stage: Stage) -> None:
@@ -630,11 +611,11 @@ async def test_what_is_under_way_at_the_end_of_the_drain_is_answered(stage: Stag
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
-async def test_new_tls_is_spoken(plain: Stage, version: ssl.TLSVersion) -> None:
-    plain.tls.minimum_version = plain.tls.maximum_version = version
+async def test_new_tls_is_spoken(stage: Stage, version: ssl.TLSVersion) -> None:
+    stage.tls.minimum_version = stage.tls.maximum_version = version
 
-    reader, writer = await plain.open()
-    writer.write(plain.request())
+    reader, writer = await stage.open()
+    writer.write(stage.request())
 
     assert (await read_reply(reader))[1] == ALLOWED
     writer.close()
@@ -655,8 +636,8 @@ def client_hello(version: int) -> bytes:
     [(0x0300, False), (0x0301, False), (0x0302, False), (0x0303, True)],
     ids=["SSL 3.0", "TLS 1.0", "TLS 1.1", "TLS 1.2"],
 )
-async def test_old_tls_gets_no_handshake(plain: Stage, version: int, is_spoken: bool) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", plain.port)
+async def test_old_tls_gets_no_handshake(stage: Stage, version: int, is_spoken: bool) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
     writer.write(client_hello(version))
 
     answered = await asyncio.wait_for(reader.read(1), 5)
@@ -665,33 +646,33 @@ async def test_old_tls_gets_no_handshake(plain: Stage, version: int, is_spoken: 
     writer.close()
 
 
-async def test_plain_http_is_refused(plain: Stage) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", plain.port)
-    writer.write(plain.request())
+async def test_plain_http_is_refused(stage: Stage) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+    writer.write(stage.request())
 
     assert not (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP")
     writer.close()
 
 
-async def test_http_2_is_offered_by_nobody(plain: Stage) -> None:
-    plain.tls.set_alpn_protocols(["h2", "http/1.1"])
+async def test_http_2_is_offered_by_nobody(stage: Stage) -> None:
+    stage.tls.set_alpn_protocols(["h2", "http/1.1"])
 
-    _, writer = await plain.open()
+    _, writer = await stage.open()
 
     assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
     writer.close()
 
 
-async def test_a_caller_who_trusts_somebody_else_gets_nothing(plain: Stage) -> None:
-    plain.tls = ssl.create_default_context(cadata=self_signed(("127.0.0.1",), SystemClock()).ca_bundle.decode())
+async def test_a_caller_who_trusts_somebody_else_gets_nothing(stage: Stage) -> None:
+    stage.tls = ssl.create_default_context(cadata=self_signed(("127.0.0.1",), SystemClock()).ca_bundle.decode())
 
     with pytest.raises(ssl.SSLCertVerificationError):
-        await plain.open()
+        await stage.open()
 
 
-async def test_a_port_that_is_taken_is_an_error(plain: Stage, identity: ServingIdentity) -> None:
-    another = HttpServer({}, plain.health, plain.metrics)
+async def test_a_port_that_is_taken_is_an_error(stage: Stage, identity: ServingIdentity) -> None:
+    another = HttpServer({}, stage.health, stage.metrics)
 
     with pytest.raises(OSError, match="address already in use"):
-        await another.start("127.0.0.1", plain.port, identity.context)
+        await another.start("127.0.0.1", stage.port, identity.context)
     await another.drain(0)

@@ -16,8 +16,8 @@ from webhook.admission.attribution import Attribution
 from webhook.admission.handler import AdmissionHandler
 from webhook.admission.review import ReviewError
 from webhook.ports import NotReadyError
-from webhook.quota.charge import Slot
-from webhook.quota.subject import CLUSTER, group, tenant, user
+from webhook.quota.charge import CREATED, Reservation, Slot
+from webhook.quota.subject import CLUSTER, Payer, group, tenant, user
 
 CORE = 10**9
 CPU = "requests.cpu"
@@ -305,6 +305,19 @@ async def test_a_growth_within_the_limit_is_held_as_the_whole(webhook: Webhook) 
     assert (await webhook.judge(resize("2"))).allowed
 
     assert webhook.held(user("alice"), CPU) == 2 * CORE
+
+
+async def test_what_is_held_tells_the_attempt_it_is_held_for(webhook: Webhook) -> None:
+    await webhook.ask(create("new", "1"))
+    await webhook.judge(resize("2", base="1234567890123"))
+
+    cost = (("count/pods", CORE), ("pods", CORE), (CPU, CORE))
+    assert list(webhook.book.reservations()) == [
+        Reservation(Slot("pods", "red", "new"), "uid-of-new", CREATED, Payer("alice"), cost),
+        Reservation(
+            Slot("pods", "red", "pod"), "uid-of-pod", 1234567890123, Payer("alice"), (*cost[:2], (CPU, 2 * CORE))
+        ),
+    ]
 
 
 async def test_a_growth_over_the_limit_is_refused_with_what_it_adds(webhook: Webhook) -> None:

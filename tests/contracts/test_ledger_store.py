@@ -237,6 +237,20 @@ async def test_old_news_does_not_settle_an_update(stage: Stage) -> None:
     assert stage.world.book.reserved(user("alice"), "gpu") == 3  # beyond the one that it uses
 
 
+async def test_the_very_version_that_an_update_is_based_on_does_not_settle_it_when_it_is_seen_late(
+    stage: Stage,
+) -> None:
+    """Our watch is behind: the API server knew of version 5 before us."""
+    stage.limit = 4
+    stage.shows(create("pod"), version=3)
+    assert await stage.allows(update("pod", 4, base=5))
+
+    stage.shows(create("pod"), version=5)
+
+    assert stage.held() == ["uid-of-pod"]
+    assert not await stage.allows(create("another"))
+
+
 async def test_a_status_report_kills_an_update_and_its_repetition_is_held_on_the_new_base(stage: Stage) -> None:
     """etcd compares the revision: an update based on 5 cannot be written after 6. The API server asks again."""
     stage.limit = 4

@@ -308,8 +308,8 @@ MISTAKES = {
         [
             "2:9: users: YAML reads no as false here: write it in quotes",
             "2:17: users: YAML reads 007 as 7 here: write it in quotes",
-            "3:30: groups.ml.members[1]: YAML reads 0x1 as 1 here: write 1",
             "3:25: groups.ml.members[0]: expected text: write it in quotes",
+            "3:30: groups.ml.members[1]: YAML reads 0x1 as 1 here: write 1",
             "3:30: groups.ml.members[1]: expected text: write it in quotes",
         ],
     ),
@@ -415,10 +415,10 @@ users:
 
     assert found.policy is not None
     assert [str(note) for note in found.notes] == [
-        "policy.yaml:3:66: users.alice.perSession: this release counts pods only; the cap has no effect yet",
-        "policy.yaml:3:86: users.alice.perClaim: this release counts pods only; the cap has no effect yet",
         "policy.yaml:3:28: users.alice.hard.sessions: this release counts pods only; the limit has no effect yet",
         "policy.yaml:3:48: users.alice.hard.storage: this release counts pods only; the limit has no effect yet",
+        "policy.yaml:3:66: users.alice.perSession: this release counts pods only; the cap has no effect yet",
+        "policy.yaml:3:86: users.alice.perClaim: this release counts pods only; the cap has no effect yet",
     ]
 
 

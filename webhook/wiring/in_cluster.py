@@ -82,6 +82,10 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     )
 
 
+_SILENCE = 130.0
+"""Seconds. A quiet collection is first heard of after 120 (seen on 1.37.2), then each minute."""
+
+
 class _Watched:
     """What is kept in step with the API: the policy, the labels of namespaces, and the book of pods."""
 
@@ -99,8 +103,11 @@ class _Watched:
             self._maps,
             query={"labelSelector": POLICY_SELECTOR},
             resource="configmaps",
+            silence=_SILENCE,
         )
-        self._namespaces = Reflector(api, "/api/v1/namespaces", Namespace, self.labels, resource="namespaces")
+        self._namespaces = Reflector(
+            api, "/api/v1/namespaces", Namespace, self.labels, resource="namespaces", silence=_SILENCE
+        )
         sink = PodSink(
             self.book, exempt=settings.exempt_namespaces, on_uncountable=lambda: self.metrics.trouble("uncountable")
         )
@@ -110,6 +117,7 @@ class _Watched:
             Pod,
             sink,
             resource="pods",
+            silence=_SILENCE,
             on_restart=lambda cause: self.metrics.trouble(f"watch-{cause}"),
             undecodable=sink.undecodable,
         )

@@ -1,8 +1,7 @@
 """
 The HTTP side: bodies in, answers out, health and metrics. HTTP/1.1 over TLS, as the API server speaks it to webhooks.
 
-Reviews that come the way API servers send them take a short cut (``fast_lane``); everything else is aiohttp's. What
-the answer is comes from the handlers that the server is given.
+What HTTP is, is aiohttp's matter. What the answer is comes from the handlers that the server is given.
 """
 
 from __future__ import annotations

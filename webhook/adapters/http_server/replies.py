@@ -1,7 +1,7 @@
 """
 From the bytes of a review to the reply: the only place where errors become HTTP.
 
-How bytes come and go lies in `server` and `fast_lane`.
+How bytes come and go lies in `server`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-The server: listens, sorts connections onto their way, tells health and metrics, drains before it ends.
+The server: listens, tells health and metrics, drains before it ends.
 
 What is answered to a review lies in `replies`.
 """
@@ -10,11 +10,9 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 from aiohttp import web
 
-from webhook.adapters.http_server.fast_lane import FastLane, Lanes
 from webhook.adapters.http_server.replies import DEFAULT_TIMEOUT, Answer, Meter, Replies, Reply
 
 MAX_BODY = 8 * 1024 * 1024
@@ -48,11 +46,7 @@ class HttpServer:
         self._replies = Replies(answers, metrics)
         self._health = health
         self._metrics = metrics
-        self._lanes = Lanes(
-            self._replies, max_body=MAX_BODY, idle=KEEP_ALIVE, is_draining=lambda: self._health.is_draining
-        )
         self._runner: web.AppRunner | None = None
-        self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
         """Listen; give the port, which is chosen by the system for port 0. Raises: OSError if it is taken."""
@@ -65,11 +59,8 @@ class HttpServer:
             handler_cancellation=False,
         )
         await self._runner.setup()
-        others = cast("web.Server", self._runner.server)
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: FastLane(self._lanes, others), host, port, ssl=tls, backlog=1024
-        )
-        return int(self._server.sockets[0].getsockname()[1])
+        await web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=1024).start()
+        return int(self._runner.addresses[0][1])
 
     async def drain(self, seconds: float) -> None:
         """
@@ -79,9 +70,6 @@ class HttpServer:
         """
         self._health.is_draining = True
         await asyncio.sleep(seconds)
-        if self._server is not None:
-            self._server.close()
-        await self._lanes.close(patience=_PATIENCE)
         if self._runner is not None:
             await self._runner.cleanup()
 
