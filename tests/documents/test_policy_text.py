@@ -291,8 +291,10 @@ MISTAKES = {
     "a service account among the users": (
         'version: 1\nusers: {"system:serviceaccount:ci:runner": {}}',
         [
-            ("2:44: users[system:serviceaccount:ci:runner]: "
-            "a service account belongs into serviceAccounts, as namespace/name")
+            (
+                "2:44: users[system:serviceaccount:ci:runner]: "
+                "a service account belongs into serviceAccounts, as namespace/name"
+            )
         ],
     ),
     "names with spaces around them": (

@@ -59,7 +59,7 @@ SENTENCES: dict[str, tuple[Sequence[Excess], str]] = {
         (
             "exceeded quota: users.alice, requested: requests.cpu=2,requests.memory=2Gi, "
             "used: requests.cpu=3,requests.memory=7Gi, limited: requests.cpu=4,requests.memory=8Gi, "
-            "reserved: requests.cpu=500m,requests.memory=0, free: requests.cpu=500m,requests.memory=1Gi for user/alice; "
+            "reserved: requests.cpu=500m,requests.memory=0, free: requests.cpu=500m,requests.memory=1Gi for user/alice; "  # noqa: E501 - one line, as people see it
             "would fit: requests.cpu=500m,requests.memory=1Gi; charged to alice (created it)"
         ),
     ),
@@ -68,8 +68,8 @@ SENTENCES: dict[str, tuple[Sequence[Excess], str]] = {
         (
             "exceeded quota: users.alice, requested: requests.cpu=2,requests.memory=2Gi, "
             "used: requests.cpu=3,requests.memory=7Gi, limited: requests.cpu=4,requests.memory=8Gi, "
-            "reserved: requests.cpu=500m,requests.memory=0, free: requests.cpu=500m,requests.memory=1Gi for user/alice; "
-            "exceeded quota: groups.ml.pool, requested: requests.cpu=2, used: requests.cpu=16, limited: requests.cpu=16, "
+            "reserved: requests.cpu=500m,requests.memory=0, free: requests.cpu=500m,requests.memory=1Gi for user/alice; "  # noqa: E501
+            "exceeded quota: groups.ml.pool, requested: requests.cpu=2, used: requests.cpu=16, limited: requests.cpu=16, "  # noqa: E501
             "reserved: requests.cpu=0, free: requests.cpu=0 for group/ml; "
             "would fit: requests.cpu=0,requests.memory=1Gi; charged to alice (created it)"
         ),
