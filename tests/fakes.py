@@ -38,12 +38,14 @@ class FakeClock:
 
 @dataclass
 class FakeStore:
-    """Port `QuorumReader`: what is stored, as a test says; `trouble` makes every read fail."""
+    """Port `QuorumReader`: what is stored, as a test says; `trouble` makes every read fail, `asked` tells of each."""
 
     stored: dict[Slot, tuple[str, int]] = field(default_factory=dict)
     trouble: str = ""
+    asked: list[str] = field(default_factory=list)
 
     async def version_of(self, slot: Slot) -> tuple[str, int] | None:
+        self.asked.append(slot.name)
         if self.trouble:
             raise NotReadyError("api-server", self.trouble)
         return self.stored.get(slot)

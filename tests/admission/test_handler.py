@@ -626,6 +626,19 @@ async def test_audit_annotations_stay_short_however_long_the_names_are(webhook: 
     }
 
 
+async def test_of_very_many_resources_the_audit_log_is_told_the_first(webhook: Webhook) -> None:
+    body = create()
+    many = {f"example.com/r{number:05}": "1" for number in range(30_000)}
+    body["request"]["object"]["spec"]["containers"][0]["resources"] = {"requests": many, "limits": many}
+
+    answer = await webhook.ask(body)
+
+    told = answer.response["auditAnnotations"]["requested"].split(",")
+    assert told[:3] == ["count/pods=1", "pods=1", "requests.example.com/r00000=1"]
+    assert told[19:] == ["requests.example.com/r00017=1", "..."]
+    assert webhook.held(user("alice"), "requests.example.com/r29999") == CORE
+
+
 async def test_a_person_in_a_thousand_groups_is_judged_by_those_of_the_policy(webhook: Webhook) -> None:
     groups = tuple(f"group-{number}" for number in range(1000))
 

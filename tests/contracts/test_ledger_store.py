@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -204,6 +205,47 @@ async def test_a_thousand_failing_creates_of_one_name_leave_the_rest_of_the_pool
         assert await stage.allows(create("pod", uid=f"attempt-{number}"))
 
     assert await stage.allows(create("of-bob", owner="bob"))
+
+
+async def test_thousands_of_creates_of_one_name_cost_no_more_than_of_as_many_names(stage: Stage) -> None:
+    """Whoever may create pods may do so in a loop, under a name that is taken: others must not wait for that."""
+    stage.limit = stage.pool = 10**9
+
+    async def seconds(charges: Iterable[Charge]) -> float:
+        begun = time.process_time()  # what other processes do at that time does not matter
+        for charge in charges:
+            assert await stage.allows(charge)
+        return time.process_time() - begun
+
+    many = await seconds(create(f"pod-{number}", number) for number in range(1, 3001))
+    one = await seconds(create("pod", number, uid=f"attempt-{number}") for number in range(1, 3001))
+
+    assert one < 5 * many
+
+
+async def test_thousands_of_dead_creates_of_one_name_need_one_look_at_the_store(stage: Stage) -> None:
+    for number in range(1000):
+        assert await stage.allows(create("pod", uid=f"attempt-{number}"))
+    await stage.expire()
+    stage.world.clock.pass_by(LONG_ENOUGH)
+
+    gone = await stage.expire()
+
+    assert len(gone) == 1000
+    assert stage.held() == []
+    assert stage.world.store.asked == ["pod"]
+
+
+async def test_of_many_creates_of_one_name_the_one_that_is_stored_stays_held(stage: Stage) -> None:
+    for number in range(10):
+        assert await stage.allows(create("pod", uid=f"attempt-{number}"))
+    stage.stores(create("pod", uid="attempt-7"), version=9)
+    await stage.expire()
+    stage.world.clock.pass_by(LONG_ENOUGH)
+
+    await stage.expire()
+
+    assert stage.held() == ["attempt-7"]
 
 
 async def test_a_create_settles_when_its_object_is_seen(stage: Stage) -> None:

@@ -194,9 +194,11 @@ class BookMachine(RuleBasedStateMachine):
         self.book.drop(dropped)
         self.book.drop(dropped)
 
-    @rule(binding=bindings)
-    def rebind(self, binding: Binding) -> None:
+    @rule(binding=bindings, is_crowded=st.booleans())
+    def rebind(self, binding: Binding, is_crowded: bool) -> None:
         self.binding = binding
+        if is_crowded:
+            self.book._bound_room = 0
         self.book.rebind(binding)
 
     # What holds after every step.
@@ -263,4 +265,4 @@ def in_order(several: Iterable[Reservation]) -> list[Reservation]:
 
 
 TestBook = BookMachine.TestCase
-TestBook.settings = settings(max_examples=200, stateful_step_count=40, deadline=None, report_multiple_bugs=False)
+TestBook.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, report_multiple_bugs=False)

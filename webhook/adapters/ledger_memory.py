@@ -7,6 +7,7 @@ better (docs/consistency.md). Observing objects is not done here: `pod_watch` te
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -86,15 +87,18 @@ class MemoryLedger:
         now = self._monotonic()
         in_flight = {_attempt(each): each for each in self._book.reservations()}
         self._held_since = {attempt: self._held_since.get(attempt, now) for attempt in in_flight}
-        gone = []
-        for attempt in [attempt for attempt, since in self._held_since.items() if now - since >= self._hold]:
-            reservation = in_flight[attempt]
-            found = await quorum.version_of(reservation.slot)
-            if now - self._held_since.get(attempt, now) < self._hold:
-                continue  # the same was allowed once more during the read: this one may still be persisted
-            if found is None or found[0] != reservation.uid or found[1] <= reservation.base:
-                self._book.drop(reservation)
-                gone.append(reservation)
+        old: dict[Slot, list[_Attempt]] = defaultdict(list)
+        for attempt, since in self._held_since.items():
+            if now - since >= self._hold:
+                old[attempt[0]].append(attempt)
+        gone: list[Reservation] = []
+        for slot, attempts in old.items():
+            found = await quorum.version_of(slot)
+            # What was allowed once more during the read may still be persisted.
+            still_old = [each for each in attempts if now - self._held_since.get(each, now) >= self._hold]
+            dead = [in_flight[each] for each in still_old if not _is_stored(in_flight[each], found)]
+            self._book.drop(*dead)
+            gone += dead
         return tuple(gone)
 
     def _hold_on(self, reservation: Reservation) -> None:
@@ -124,6 +128,10 @@ class BelievingLedger(MemoryLedger):
         version = max(self._book.position(slot.resource), reservation.base) + 1
         self._book.observe(slot, Row(reservation.uid, version, reservation.payer, reservation.amounts))
         self._book.reached(slot.resource, version)
+
+
+def _is_stored(reservation: Reservation, found: tuple[str, int] | None) -> bool:
+    return found is not None and found[0] == reservation.uid and found[1] > reservation.base
 
 
 def _attempt(reservation: Reservation) -> _Attempt:

@@ -77,7 +77,7 @@ class _Reviews(Collector):
     Counts of reviews by path and verdict, and their latencies by path.
 
     Kept by hand: the library's own counters take a lock for each of the four numbers that a review changes, which
-    makes 2 us of a review that takes 30 in all; this makes half of one.
+    makes 2 us per review. This takes half of one.
     """
 
     def __init__(self) -> None:

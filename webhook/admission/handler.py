@@ -22,9 +22,11 @@ from webhook.quota.limits import resolve_limits
 from webhook.quota.pod import PodError
 from webhook.quota.podspec import AnyObject, ObjectMeta, Pod
 from webhook.quota.policy import Mode, subjects
+from webhook.quota.resources import Amounts
 
 _NODES = "system:nodes"
 _MAX_AUDIT_VALUE = 1024
+_MAX_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,14 @@ class AdmissionHandler:
             self.ledger.deleted(kinds.slot(request.resource, request.namespace, old.name), old.uid)
 
 
-_shown = lru_cache(maxsize=1024)(resources.show_list)
+_remembered = lru_cache(maxsize=1024)(resources.show_list)
 """The pods of one workload cost the same, and printing that takes longer than deciding on it."""
+
+
+def _shown(amounts: Amounts) -> str:
+    """A pod may ask for tens of thousands of resources; what is printed, and remembered, is for people."""
+    shown = _remembered(amounts[:_MAX_SHOWN])
+    return shown if len(amounts) <= _MAX_SHOWN else f"{shown},..."
 
 
 def _answer(

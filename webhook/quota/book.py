@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeVar
 
 from webhook.quota import resources
-from webhook.quota.charge import Reservation, Slot
+from webhook.quota.charge import Claims, Reservation, Slot
 from webhook.quota.errors import WebhookError
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import Payer, Subject
@@ -23,10 +22,11 @@ Bind = Callable[[Payer, str], tuple[Subject, ...]]
 
 T = TypeVar("T")
 
-_ClaimKey: TypeAlias = tuple[str, int, Payer]
-
 _MAX_SHARED = 65536
 """Distinct amounts and payers kept once; beyond that the table starts anew, which costs memory and nothing else."""
+
+_MIN_ROOM = 4096
+"""Payers in namespaces that are remembered before those who are gone are looked for, which walks through all rows."""
 
 
 class StaleListError(WebhookError):
@@ -49,8 +49,9 @@ class Book:
         """Start empty. *bind* must give the same answer for the same question until `rebind`."""
         self._bind = bind
         self._bound: dict[tuple[Payer, str], tuple[Subject, ...]] = {}
+        self._bound_room = _MIN_ROOM
         self._rows: dict[str, dict[str, Row]] = defaultdict(dict)
-        self._claims: dict[Slot, dict[_ClaimKey, Reservation]] = {}
+        self._claims: dict[Slot, Claims] = {}
         self._used: dict[Subject, dict[str, Amount]] = {}
         self._reserved: dict[Subject, dict[str, Amount]] = {}
         self._listed: dict[str, set[str]] = {}
@@ -92,7 +93,7 @@ class Book:
     def reservations(self) -> Iterator[Reservation]:
         """Give everything that is in flight."""
         for claims in self._claims.values():
-            yield from claims.values()
+            yield from claims
 
     def totals(self, subject: Subject) -> dict[str, Amount]:
         """Give all that existing objects of *subject* cost, by resource name."""
@@ -101,31 +102,26 @@ class Book:
     # Reservations.
 
     def reserve(self, reservation: Reservation) -> None:
-        """
-        Hold *reservation*; of two with the same uid, base and payer the larger amounts stay.
-
-        Two payers on the same base are both held: one is being adopted while another update is under way, and either
-        may be the one that is persisted.
-        """
-        slot, key = reservation.slot, _claim_key(reservation)
+        """Hold *reservation*, as `Claims.add` does."""
+        slot = reservation.slot
         self._book_claims(slot, -1)
-        claims = self._claims.setdefault(slot, {})
-        if known := claims.get(key):
-            most = resources.most_amounts((known.amounts, reservation.amounts))
-            reservation = replace(reservation, amounts=tuple(sorted(most.items())))
-        claims[key] = reservation
+        self._claims.setdefault(slot, Claims()).add(reservation)
         self._book_claims(slot, 1)
 
-    def drop(self, reservation: Reservation) -> None:
-        """Let go of *reservation*, if it is still held. Safe only once it can no longer be persisted unseen."""
-        slot, key = reservation.slot, _claim_key(reservation)
-        claims = self._claims.get(slot, {})
-        if key in claims:
+    def drop(self, *reservations: Reservation) -> None:
+        """Let go of *reservations* that are still held. Safe only once they can no longer be persisted unseen."""
+        by_slot: dict[Slot, list[Reservation]] = defaultdict(list)
+        for each in reservations:
+            by_slot[each.slot].append(each)
+        for slot, dropped in by_slot.items():
+            claims = self._claims.get(slot, Claims())
             self._book_claims(slot, -1)
-            del claims[key]
+            for each in dropped:
+                if each in claims:
+                    claims.remove(each)
             self._book_claims(slot, 1)
             if not claims:
-                del self._claims[slot]
+                self._claims.pop(slot, None)
 
     # Sightings.
 
@@ -194,8 +190,11 @@ class Book:
     def rebind(self, bind: Bind) -> None:
         """Use another *bind* from now on. Sums are worked out anew only if somebody's accounts changed."""
         known, self._bind = self._bound, bind
-        self._bound = {question: bind(*question) for question in self._questions()}  # forgets those who are gone
-        if any(known.get(question) != answer for question, answer in self._bound.items()):
+        if len(known) > self._bound_room:
+            known = {question: known[question] for question in self._questions()}
+            self._bound_room = max(_MIN_ROOM, 2 * len(known))
+        self._bound = {question: bind(*question) for question in known}
+        if self._bound != known:
             self._recount()
 
     # Keeping the sums.
@@ -212,10 +211,8 @@ class Book:
         self._book_claims(slot, 1)
 
     def _settle(self, slot: Slot, uid: str, version: int) -> tuple[Reservation, ...]:
-        claims = self._claims.get(slot, {})
-        settled = tuple(claim for claim in claims.values() if claim.uid == uid and claim.base < version)
-        for reservation in settled:
-            self.drop(reservation)
+        settled = tuple(claim for claim in self._claims.get(slot, ()) if claim.uid == uid and claim.base < version)
+        self.drop(*settled)
         return settled
 
     def _book_row(self, slot: Slot, row: Row, sign: int) -> None:
@@ -228,15 +225,16 @@ class Book:
         if not claims:
             return
         row = self.row(slot)
-        if row is None and len(claims) == 1:  # nearly always: one create in flight
-            (claim,) = claims.values()
-            for subject in self._subjects(claim.payer, slot.namespace):
-                _book(self._reserved, subject, claim.amounts, sign)
+        most = claims.most()
+        if row is None and len(most) == 1:  # nearly always: one create in flight
+            ((payer, amounts),) = most.items()
+            for subject in self._subjects(payer, slot.namespace):
+                _book(self._reserved, subject, amounts, sign)
             return
         by_subject: dict[Subject, list[Amounts]] = defaultdict(list)
-        for claim in claims.values():
-            for subject in self._subjects(claim.payer, slot.namespace):
-                by_subject[subject].append(claim.amounts)
+        for payer, amounts in most.items():
+            for subject in self._subjects(payer, slot.namespace):
+                by_subject[subject].append(amounts)
         of_row = self._subjects(row.payer, slot.namespace) if row is not None else ()
         for subject, several in by_subject.items():
             seen = dict(row.amounts) if row is not None and subject in of_row else {}
@@ -247,8 +245,8 @@ class Book:
         row = self.row(slot)
         if row is not None:
             yield row.payer, row.amounts
-        for claim in self._claims.get(slot, {}).values():
-            yield claim.payer, claim.amounts
+        if slot in self._claims:
+            yield from self._claims[slot].most().items()
 
     def _subjects(self, payer: Payer, namespace: str) -> tuple[Subject, ...]:
         bound = self._bound.get((payer, namespace))
@@ -290,10 +288,6 @@ def _once(known: dict[T, T], value: T) -> T:
     if len(known) > _MAX_SHARED:
         known.clear()
     return known.setdefault(value, value)
-
-
-def _claim_key(reservation: Reservation) -> _ClaimKey:
-    return reservation.uid, reservation.base, reservation.payer
 
 
 def _key(slot: Slot) -> str:

@@ -1,12 +1,15 @@
 """
-What one request asks for, and what is held for it while it is in flight. Frozen values; the sums live in `book`.
+What one request asks for, and what is held for it while it is in flight. The sums of all of it live in `book`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
 
+from webhook.quota import resources
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import Payer, Subject
 
@@ -40,6 +43,78 @@ class Reservation:
     base: int
     payer: Payer
     amounts: Amounts
+
+
+_Attempt: TypeAlias = tuple[str, int, Payer]
+
+
+class Claims:
+    """
+    Everything that is held on one name.
+
+    Creates of one name may come by the thousand, each with a uid of its own and all but one in vain: one more of them
+    must not cost more because of the others. So what each payer's claims ask for at most is kept beside them.
+    """
+
+    __slots__ = ("_alike", "_by_attempt", "_most")
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._by_attempt: dict[_Attempt, Reservation] = {}
+        self._alike: dict[Payer, Counter[Amounts]] = defaultdict(Counter)
+        self._most: dict[Payer, Amounts] = {}  # worked out anew, when it is asked for, where something was taken away
+
+    def __iter__(self) -> Iterator[Reservation]:
+        return iter(self._by_attempt.values())
+
+    def __len__(self) -> int:
+        return len(self._by_attempt)
+
+    def __contains__(self, reservation: Reservation) -> bool:
+        return _attempt(reservation) in self._by_attempt
+
+    def add(self, reservation: Reservation) -> None:
+        """
+        Hold *reservation*; of two with the same uid, base and payer the larger amounts stay.
+
+        Two payers on the same base are both held: one is being adopted while another update is under way, and either
+        may be the one that is persisted.
+        """
+        payer = reservation.payer
+        if reservation in self:
+            known = self.remove(reservation)
+            reservation = replace(reservation, amounts=_larger(known.amounts, reservation.amounts))
+        self._by_attempt[_attempt(reservation)] = reservation
+        alike = self._alike[payer]
+        alike[reservation.amounts] += 1
+        if payer in self._most or len(alike) == 1:
+            self._most[payer] = _larger(self._most.get(payer, ()), reservation.amounts)
+
+    def remove(self, reservation: Reservation) -> Reservation:
+        """Let go of what is held for the same attempt as *reservation*, and give it. Raises: KeyError."""
+        held = self._by_attempt.pop(_attempt(reservation))
+        alike = self._alike[held.payer]
+        alike[held.amounts] -= 1
+        if not alike[held.amounts]:
+            del alike[held.amounts]
+            self._most.pop(held.payer, None)
+        if not alike:
+            del self._alike[held.payer]
+        return held
+
+    def most(self) -> dict[Payer, Amounts]:
+        """Give the most that the claims of each payer ask for."""
+        for payer in self._alike.keys() - self._most.keys():
+            self._most[payer] = tuple(sorted(resources.most_amounts(self._alike[payer]).items()))
+        return self._most
+
+
+def _attempt(reservation: Reservation) -> _Attempt:
+    return reservation.uid, reservation.base, reservation.payer
+
+
+def _larger(left: Amounts, right: Amounts) -> Amounts:
+    return tuple(sorted(resources.most_amounts((left, right)).items()))
 
 
 @dataclass(frozen=True, slots=True)
