@@ -4,7 +4,7 @@ Manifests and what Kubernetes 1.37.2 charges for the pods it stores for them: af
 Container limits become requests, pod-level requests and limits follow from the containers', fractions are rounded up.
 """
 
-from tests.oracle.pod_examples import Example, app, pod, resized, sidecar
+from tests.oracle.building import Example, app, pod, resized, sidecar
 
 MANIFESTS = {
     "nothing is filled in where nothing is asked for": Example(pod(app()), {}, {}),
@@ -93,6 +93,11 @@ MANIFESTS = {
         pod(app(limits={"hugepages-2Mi": "4Mi"}), app("b"), resources={"requests": {"hugepages-2Mi": "8Mi"}}),
         {"hugepages-2Mi": "8Mi"},
         {},
+    ),
+    "pod-level hugepages follow from limits, whatever the containers request": Example(
+        pod(app("app", {"hugepages-2Mi": "2Mi"}, limits={"hugepages-2Mi": "4Mi"}), resources={"limits": {"cpu": "1"}}),
+        {"cpu": "1", "hugepages-2Mi": "4Mi"},
+        {"cpu": "1"},
     ),
     "overhead comes on top of what was filled in": Example(
         pod(app(limits={"cpu": "1"}), resources={"limits": {"memory": "1Gi"}}, overhead={"cpu": "1", "memory": "1Gi"}),

@@ -1,65 +1,10 @@
 """
 Pods and what Kubernetes 1.37.2 charges for them, for our own walk and for a check that Kubernetes still agrees.
 
-What a pod costs by being one (`pods`, `count/pods`) is left out of the table.
+What their manifests become first is in manifest_examples.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Any, TypeAlias
-
-Object: TypeAlias = dict[str, Any]
-"""A part of a pod, as JSON: what it may hold is Kubernetes' business."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A pod and its charge. `requests` and `limits` are the two halves of the charge, without these words."""
-
-    pod: Object
-    requests: dict[str, str]
-    limits: dict[str, str]
-
-    @property
-    def charged(self) -> dict[str, str]:
-        """The charge under ResourceQuota's names."""
-        halves = {"requests": self.requests, "limits": self.limits}
-        return {f"{half}.{name}": text for half, listed in halves.items() for name, text in listed.items()}
-
-
-def app(name: str = "app", more: Object | None = None, *, limits: Object | None = None, **requests: str) -> Object:
-    """Give a container with these requests, and *more* where the resource's name is no word of Python."""
-    asked = requests | (more or {})
-    return {"name": name, "image": "example.com/image", "resources": {"requests": asked, "limits": limits or {}}}
-
-
-def sidecar(name: str = "sidecar", **asked: Any) -> Object:
-    """Give an init container that goes on running."""
-    return app(name, **asked) | {"restartPolicy": "Always"}
-
-
-def pod(*containers: Object, inits: tuple[Object, ...] = (), status: Object | None = None, **spec: Any) -> Object:
-    """Give a pod of these containers."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "example"},
-        "spec": {"containers": list(containers), "initContainers": list(inits), **spec},
-        **({"status": status} if status else {}),
-    }
-
-
-def resized(*, allocated: str | None = None, actual: str | None = None, why: str | None = None, **more: Any) -> Object:
-    """Give the status of a pod whose container `app` is being resized, with cpu only; *why* the resize is pending."""
-    container: Object = {"name": more.pop("name", "app")}
-    if allocated is not None:
-        container["allocatedResources"] = {"cpu": allocated}
-    if actual is not None:
-        container["resources"] = {"requests": {"cpu": actual}, "limits": {"cpu": actual}}
-    conditions = [{"type": "PodResizePending", "status": "True", "reason": why}] if why else []
-    return {"phase": "Running", more.pop("where", "containerStatuses"): [container], "conditions": conditions, **more}
-
+from tests.oracle.building import Example, app, pod, resized, sidecar
 
 GPU = {"nvidia.com/gpu": "1"}
 HUGE = {"hugepages-1Gi": "1Gi"}
@@ -267,6 +212,23 @@ EXAMPLES = {
     "one container's status does not hide another's request": Example(
         pod(app("a", cpu="1"), app("b", cpu="2"), status=resized(name="a", allocated="2", actual="2")),
         {"cpu": "4"},
+        {"cpu": "2"},
+    ),
+    "what one container uses is added to what another asks for": Example(
+        pod(
+            app("a", cpu="1", limits={"cpu": "1"}),
+            app("b", cpu="2", limits={"cpu": "2"}),
+            status=resized(name="a", actual="3"),
+        ),
+        {"cpu": "5"},
+        {"cpu": "5"},
+    ),
+    "a limit that is in use counts without a request": Example(
+        pod(
+            app(limits={"cpu": "1"}),
+            status={"containerStatuses": [{"name": "app", "resources": {"limits": {"cpu": "2"}}}]},
+        ),
+        {},
         {"cpu": "2"},
     ),
     "what is used may have a resource that was not asked for": Example(

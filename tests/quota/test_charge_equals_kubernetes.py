@@ -17,8 +17,9 @@ from typing import TypeAlias
 import msgspec
 import pytest
 
+from tests.oracle.building import Example
 from tests.oracle.manifest_examples import MANIFESTS
-from tests.oracle.pod_examples import EXAMPLES, Example
+from tests.oracle.pod_examples import EXAMPLES
 from tests.oracle.program import Amount, Oracle, PodAnswer
 from tests.oracle.random_pods import RandomPods
 from webhook.quota import pod

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.oracle.pod_examples import EXAMPLES, Example, app, resized, sidecar
-from tests.oracle.pod_examples import pod as a_pod
+from tests.oracle.building import Example, app, resized, sidecar
+from tests.oracle.building import pod as a_pod
+from tests.oracle.pod_examples import EXAMPLES
 from webhook.quota import pod, quantity, resources
 from webhook.quota.pod import PodError, PodSize
 from webhook.quota.podspec import Pod

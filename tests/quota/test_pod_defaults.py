@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.oracle.building import Example, app, resized
+from tests.oracle.building import pod as a_pod
 from tests.oracle.manifest_examples import MANIFESTS
-from tests.oracle.pod_examples import Example, app, resized
-from tests.oracle.pod_examples import pod as a_pod
 from tests.oracle.random_pods import RandomPods
 from webhook.quota import pod
 from webhook.quota.pod import PodSize

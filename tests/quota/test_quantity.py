@@ -71,6 +71,13 @@ def test_above_exa_the_suffix_stays() -> None:
     assert str(Quantity(1024**7 * NANOS, Format.BINARY_SI)) == "1024Ei"
 
 
+def test_a_refused_text_is_shown_whole_up_to_forty_characters() -> None:
+    for text, shown in (("x" * 40, "x" * 40), ("y" * 41, "y" * 37 + "...")):
+        with pytest.raises(QuantityError) as refused:
+            quantity.parse(text)
+        assert refused.value.text == shown
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

@@ -29,6 +29,7 @@ ALREADY_CANONICAL = [
     "gold.storageclass.storage.k8s.io/persistentvolumeclaims",
     "gpu.example.com.deviceclass.resource.k8s.io/devices",
     "requests.deviceclass.resource.kubernetes.io/gpu.example.com",
+    *("requests.devices.k8s.io/x", "requests.limits.example.com/x"),
     *CANONICAL.values(),
 ]
 UNKNOWN = [

@@ -85,7 +85,7 @@ def test_what_is_no_gpu_is_not_counted_as_one(name: str) -> None:
 
 
 def test_the_most_of_several_has_the_largest_of_each() -> None:
-    several: list[Amounts] = [(("a", 1), ("b", 5)), (("a", Fraction(3, 2)), ("c", 1)), ()]
+    several: list[Amounts] = [(("a", 1), ("b", 5)), (("a", Fraction(3, 2)), ("c", 1)), (), (("b", 4),)]
 
     assert resources.most_amounts(several) == {"a": Fraction(3, 2), "b": 5, "c": 1}
     assert resources.most_amounts([]) == {}

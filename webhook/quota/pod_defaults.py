@@ -78,9 +78,6 @@ def _with_pod_limits(size: PodSize) -> ResourceList:
     missing = {
         name: amount
         for name, amount in size.pod_requests.items()
-        if resources.is_pod_level(name)
-        and name not in size.pod_limits
-        and name in limits
-        and all(name in container.limits for container in everyone)
+        if resources.is_pod_level(name) and name in limits and all(name in container.limits for container in everyone)
     }
     return {**resources.larger({name: limits[name] for name in missing}, missing), **size.pod_limits}

@@ -105,7 +105,7 @@ def is_extended(name: str) -> bool:
     """
     if name.startswith(_DEVICE_CLASS):
         return True
-    if "/" not in name or "kubernetes.io/" in name or name.startswith("requests."):
+    if "kubernetes.io/" in name or name.startswith("requests."):
         return False
     match = _EXTENDED.fullmatch(name)
     return match is not None and len(match["domain"]) <= _LONGEST_DOMAIN
@@ -172,4 +172,4 @@ def _gpus(booked: Mapping[str, Amount]) -> Amount:
             total += amount
         elif slices := _MIG_SLICE.match(name):
             total += amount * Fraction(int(slices[1]), _MIG_SLICES_PER_GPU)
-    return int(total) if isinstance(total, Fraction) and total.denominator == 1 else total
+    return int(total) if total.denominator == 1 else total
