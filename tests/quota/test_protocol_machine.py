@@ -142,7 +142,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     def may_persist(self, charge: Charge) -> bool:
         """Say whether there is a future in which it is stored: a name may still get free, a version never returns."""
         now = self.stored().get(charge.slot)
-        return charge.prior is None or (now is not None and now[:2] == (charge.uid, charge.base))
+        return charge.prior is None or (now is not None and (now.uid, now.version) == (charge.uid, charge.base))
 
     @precondition(lambda self: self.attempts)
     @rule(data=st.data())

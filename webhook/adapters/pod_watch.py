@@ -79,7 +79,7 @@ class PodSink:
 
     def _amounts(self, item: Pod) -> resources.Amounts:
         try:
-            return resources.amounts(pod.charge(pod.size_of(item)))
+            return pod.booked(item)
         except PodError as error:
             # The API server checked these numbers, so this is a disagreement between it and us. The pod still counts
             # as one; leaving it out would hide it, stopping the watch would blind us for all others.

@@ -81,7 +81,7 @@ class AdmissionRequest(Wire, frozen=True):
         return self._decode(self.old_object, shape, "request.oldObject")
 
     def _decode(self, raw: Raw, shape: type[T], field: str) -> T:
-        if bytes(raw) in (b"", b"null"):
+        if len(memoryview(raw)) <= 4 and bytes(raw) in (b"", b"null"):
             raise ReviewError(f"{field} is missing", self.uid)
         try:
             return msgspec.json.decode(raw, type=shape)

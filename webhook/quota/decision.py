@@ -89,13 +89,13 @@ def _over_limits(charge: Charge, in_force: LimitsInForce, book: Book) -> list[Ex
         amount = asked.get(limit.resource)
         if amount is None:
             continue
-        before = charge.before(limit.resource, limit.subject)
+        before = charge.before(limit.resource, limit.subject) if charge.prior is not None else 0
         if amount <= before:
+            continue
+        if book.allocated(limit.subject, limit.resource) + amount <= limit.hard:
             continue
         used = book.used(limit.subject, limit.resource)
         reserved = book.reserved(limit.subject, limit.resource)
-        if used + reserved + amount <= limit.hard:
-            continue
         held = book.held(charge.slot, limit.subject, limit.resource)
         room = limit.hard - (used + reserved - held)
         if max(held, amount) > room:

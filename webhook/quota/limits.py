@@ -15,6 +15,9 @@ from webhook.quota.policy import Combine, Entry, Hard, Mode, Policy, Unlimited
 from webhook.quota.resources import Amount
 from webhook.quota.subject import UNATTRIBUTED, Payer, Subject
 
+_MOST_PATTERNS = 4096
+"""Kinds of payers remembered: combinations of groups that have entries, and payers and namespaces with an own entry."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -68,20 +71,54 @@ def resolve_limits(
     limit binds beside these. Order: user, groups by name, tenants by name, each with what it gives this namespace,
     namespace, cluster; resources by name.
     """
-    groups = policy.groups_of(payer)
+    groups, tenants = policy.groups_of(payer), policy.tenants_of(labels)
+    where = namespace if tenants or namespace in policy.namespaces else ""
+    key = (_kind(policy, payer), groups, tenants, where, policy.season(now))
+    pattern = policy.remembered.get(key)
+    if not isinstance(pattern, _Pattern):
+        pattern = _pattern(policy, payer, groups, _shared(policy, groups, tenants, namespace), now=now)
+        if len(policy.remembered) >= _MOST_PATTERNS:
+            policy.remembered.clear()
+        policy.remembered[key] = pattern
+    return pattern.bound_to(subject.user(payer.owner))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """What everybody of one kind is bound by: worked out once, as only the name of the user differs."""
+
+    personal: tuple[tuple[str, Amount, str, str, Mode], ...]
+    shared: tuple[Limit, ...]
+    pod_caps: tuple[PodCap, ...]
+
+    def bound_to(self, user: Subject) -> LimitsInForce:
+        """Put the name in."""
+        return LimitsInForce((*[Limit(user, *each) for each in self.personal], *self.shared), self.pod_caps)
+
+
+def _kind(policy: Policy, payer: Payer) -> str:
+    """Give what tells apart payers with other personal entries: their name, if the policy names them."""
+    if payer.owner in policy.users or payer.owner in policy.service_accounts or payer.owner == UNATTRIBUTED:
+        return payer.owner
+    return subject.SERVICE_ACCOUNT_PREFIX if payer.is_service_account else ""
+
+
+def _pattern(
+    policy: Policy, payer: Payer, groups: Iterable[str], shared: Iterable[tuple[Subject, Entry]], *, now: datetime
+) -> _Pattern:
     members = [entry for name in groups if (entry := policy.groups[name].per_member) and entry.in_force(now)]
-    personal = _personal(policy, payer, members, now)
-    limits: list[Limit] = list(_limits(subject.user(payer.owner), _field_by_field(personal, "hard")))
-    caps: list[PodCap] = list(_caps(_field_by_field(personal, "per_pod")))
+    layers = [_personal(policy, payer, members, now)]
     if policy.combine is Combine.MOST_RESTRICTIVE:
-        for entry in members:
-            limits += _limits(subject.user(payer.owner), _field_by_field([entry], "hard"))
-            caps += _caps(_field_by_field([entry], "per_pod"))
-    for bound, entry in _shared(policy, groups, namespace, labels):
-        if entry.in_force(now):
-            limits += _limits(bound, _field_by_field([entry], "hard"))
-            caps += _caps(_field_by_field([entry], "per_pod"))
-    return LimitsInForce(tuple(limits), tuple(caps))
+        layers += [[entry] for entry in members]
+    own = subject.user(payer.owner)
+    personal = [limit for layer in layers for limit in _limits(own, _field_by_field(layer, "hard"))]
+    beside = [(bound, entry) for bound, entry in shared if entry.in_force(now)]
+    layers += [[entry] for _, entry in beside]
+    return _Pattern(
+        tuple((each.resource, each.hard, each.entry, each.place, each.mode) for each in personal),
+        tuple(limit for bound, entry in beside for limit in _limits(bound, _field_by_field([entry], "hard"))),
+        tuple(cap for layer in layers for cap in _caps(_field_by_field(layer, "per_pod"))),
+    )
 
 
 def _personal(policy: Policy, payer: Payer, members: list[Entry], now: datetime) -> list[Entry]:
@@ -122,13 +159,13 @@ def _meet(several: list[Hard], combine: Combine) -> Hard:
 
 
 def _shared(
-    policy: Policy, groups: Iterable[str], namespace: str, labels: Mapping[str, str]
+    policy: Policy, groups: Iterable[str], tenants: Iterable[str], namespace: str
 ) -> Iterator[tuple[Subject, Entry]]:
     for name in groups:
         pool = policy.groups[name].pool
         if pool is not None:
             yield subject.group(name), pool
-    for name in policy.tenants_of(labels):
+    for name in tenants:
         tenant = policy.tenants[name]
         yield subject.tenant(name), tenant.entry
         if tenant.per_namespace is not None:

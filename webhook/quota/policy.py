@@ -5,7 +5,8 @@ What admins decided: the policy as frozen values. How its text is read lies in `
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -91,6 +92,10 @@ class Defaults:
     unattributed: Entry | None = None
 
 
+_EVERYWHERE = ("", "")
+"""Stands for the label of tenants that ask for none; no label is spelled so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """
@@ -109,15 +114,25 @@ class Policy:
     cluster: Entry | None = None
     combine: Combine = Combine.MOST_RESTRICTIVE
     trusted_controllers: frozenset[str] = frozenset()
+    remembered: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """Room for what `limits` works out once per policy; nothing in it says more than the policy does."""
     _listed_in: Mapping[str, frozenset[str]] = field(init=False, repr=False, compare=False)
+    _labelled: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    _ends: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Turn the member lists round once: a request must not walk through every group of the policy."""
+        """Turn lists round once: a request must not walk through every group and tenant of the policy."""
         listed_in: dict[str, set[str]] = {}
         for name, each in self.groups.items():
             for member in each.members:
                 listed_in.setdefault(member, set()).add(name)
         object.__setattr__(self, "_listed_in", {member: frozenset(names) for member, names in listed_in.items()})
+        labelled: dict[tuple[str, str], tuple[str, ...]] = {}
+        for name, selected in self.tenants.items():
+            first = selected.match_labels[0] if selected.match_labels else _EVERYWHERE
+            labelled[first] = (*labelled.get(first, ()), name)
+        object.__setattr__(self, "_labelled", labelled)
+        object.__setattr__(self, "_ends", tuple(sorted({each.until for each in self._entries() if each.until})))
 
     def groups_of(self, payer: Payer) -> tuple[str, ...]:
         """Give the groups with an entry that *payer* is in: by the snapshot, or by the policy's own member lists."""
@@ -126,7 +141,19 @@ class Policy:
 
     def tenants_of(self, labels: Mapping[str, str]) -> tuple[str, ...]:
         """Give the tenants that a namespace with these *labels* belongs to."""
-        return tuple(sorted(name for name, each in self.tenants.items() if each.holds(labels)))
+        candidates = [name for label in (*labels.items(), _EVERYWHERE) for name in self._labelled.get(label, ())]
+        return tuple(sorted(name for name in candidates if self.tenants[name].holds(labels)))
+
+    def season(self, now: datetime) -> int:
+        """Give a number that is the same as long as no entry has ended in between."""
+        return bisect_right(self._ends, now) if self._ends else 0
+
+    def _entries(self) -> Iterator[Entry]:
+        defaults = (self.defaults.user, self.defaults.service_account, self.defaults.unattributed)
+        groups = [entry for each in self.groups.values() for entry in (each.per_member, each.pool)]
+        tenants = [entry for each in self.tenants.values() for entry in (each.entry, each.per_namespace)]
+        named = (*self.users.values(), *self.service_accounts.values(), *self.namespaces.values())
+        yield from (entry for entry in (*defaults, *groups, *tenants, *named, self.cluster) if entry is not None)
 
 
 def subjects(policy: Policy, payer: Payer, namespace_name: str, labels: Mapping[str, str]) -> tuple[Subject, ...]:
