@@ -23,6 +23,7 @@ from webhook import reconcile
 from webhook.adapters.pod_watch import PodSink
 from webhook.adapters.reflector.events import Added, Decoder, Modified, Undecodable
 from webhook.quota.book import Book
+from webhook.quota.charge import Reservation
 from webhook.quota.podspec import Pod
 from webhook.quota.policy import Policy
 
@@ -59,7 +60,17 @@ def _arguments() -> argparse.Namespace:
 
 def _sink() -> PodSink:
     book = Book(reconcile.binding(Policy(), lambda _: {}))
-    return PodSink(book, exempt=frozenset(), on_uncountable=_impossible)
+    return PodSink(
+        book, exempt=frozenset(), on_settled=_nothing_settled, on_reached=_nothing, on_uncountable=_impossible
+    )
+
+
+def _nothing() -> None:
+    """Nobody waits for this watch."""
+
+
+def _nothing_settled(reservations: tuple[Reservation, ...], *, seen_at: int) -> None:
+    """Nothing was reserved."""
 
 
 def _impossible() -> None:

@@ -6,10 +6,13 @@ Kubernetes itself is never faked: what it really does is asked of a real API ser
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from webhook.adapters.ledger_kubernetes import LostSwapError, Stored
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.ports import NotReadyError, ObjectKind
 from webhook.quota.charge import Slot
@@ -49,6 +52,56 @@ class FakeStore:
         if self.trouble:
             raise NotReadyError("api-server", self.trouble)
         return self.stored.get(slot)
+
+    async def newest_version(self, resource: str) -> int:
+        if self.trouble:
+            raise NotReadyError("api-server", self.trouble)
+        return max((version for slot, (_, version) in self.stored.items() if slot.resource == resource), default=0)
+
+
+@dataclass
+class FakeLedgerObject:
+    """
+    Port `LedgerObject`: one text, replaced by compare-and-swap.
+
+    `trouble` makes every access fail; `loses_answers` makes the next so many swaps fail after they were made.
+    """
+
+    stored: Stored | None = None
+    trouble: str = ""
+    loses_answers: int = 0
+    versions: Iterator[int] = field(default_factory=lambda: itertools.count(100))
+
+    async def read(self) -> Stored | None:
+        await self._travel("ledger-read")
+        return self.stored
+
+    async def create(self, text: str) -> Stored:
+        await self._travel("ledger-write")
+        if self.stored is not None:
+            raise LostSwapError("it is there")
+        return self.put(text)
+
+    async def swap(self, text: str, *, after: Stored) -> Stored:
+        await self._travel("ledger-write")
+        if self.stored is None or (self.stored.uid, self.stored.version) != (after.uid, after.version):
+            raise LostSwapError("it is another one")
+        made = self.put(text)
+        if self.loses_answers:
+            self.loses_answers -= 1
+            raise NotReadyError("ledger-write", "the connection broke")
+        return made
+
+    def put(self, text: str) -> Stored:
+        """Store a text, as an admin's editor or another replica would."""
+        version = next(self.versions)
+        self.stored = Stored(text, self.stored.uid if self.stored else f"uid-{version}", version)
+        return self.stored
+
+    async def _travel(self, reason: str) -> None:
+        await asyncio.sleep(0)
+        if self.trouble:
+            raise NotReadyError(reason, self.trouble)
 
 
 @dataclass

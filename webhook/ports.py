@@ -6,7 +6,7 @@ Who implements them is known to `wiring` alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -90,6 +90,9 @@ class QuorumReader(Protocol):
     async def version_of(self, slot: Slot) -> tuple[str, int] | None:
         """Give uid and resource version of the object that holds the name, None if none. Raises: NotReadyError."""
 
+    async def newest_version(self, resource: str) -> int:
+        """Give the highest resource version that an object of *resource* has now, 0 if none. Raises: NotReadyError."""
+
 
 Judge = Callable[[Book], Decision]
 """The pure decision, with everything but the book filled in. It may be asked again with a fresher book."""
@@ -112,9 +115,17 @@ class LedgerStore(Protocol):
     def deleted(self, slot: Slot, uid: str) -> None:
         """Hear that the deletion of an object was asked for. Only a ledger that sees no objects believes it."""
 
-    async def expire(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
+    def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:
         """
-        Let go of reservations that can no longer be persisted, after a quorum read; give those let go.
+        Hear that the watch showed objects above the base of *reservations*, which the book has dropped.
 
-        Never by age alone: see docs/consistency.md. Raises: NotReadyError if the quorum read fails; all stay held then.
+        *seen_at* is the version that was shown, 0 if it showed that they are gone.
+        """
+
+    async def tend(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
+        """
+        Do what time brings, every second; give the reservations that were let go because nothing came of them.
+
+        Those can no longer be persisted, and a quorum read has shown that they were not. Never by age alone: see
+        docs/consistency.md. Raises: NotReadyError if the quorum read fails; all stay held then.
         """

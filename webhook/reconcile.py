@@ -29,7 +29,7 @@ def binding(policy: Policy, labels_of: Callable[[str], Mapping[str, str]]) -> Bi
     return bind
 
 
-async def expire_forever(
+async def tend_forever(
     ledger: LedgerStore,
     quorum: QuorumReader,
     *,
@@ -38,15 +38,15 @@ async def expire_forever(
     sleep: Sleep = asyncio.sleep,
 ) -> None:
     """
-    Let go of dead reservations every second, until cancelled.
+    Have the ledger do every second what time brings, until cancelled.
 
     While the API cannot be read nothing is let go: too much held refuses somebody, too little overcommits.
     """
     while True:
-        await sleep(_PERIOD)
         try:
-            expired = await ledger.expire(quorum=quorum)
+            expired = await ledger.tend(quorum=quorum)
         except NotReadyError as error:
             on_trouble(error)
         else:
             on_expired(len(expired))
+        await sleep(_PERIOD)

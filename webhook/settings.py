@@ -17,8 +17,9 @@ class SettingsError(WebhookError):
 
 
 class LedgerKind(enum.Enum):
-    """Where reservations are kept."""
+    """Where reservations are kept: in the cluster, for any number of replicas, or in the memory of one."""
 
+    KUBERNETES = "kubernetes"
     MEMORY = "memory"
 
 
@@ -36,7 +37,7 @@ class Settings:
     namespace: str = "userquota-system"
     host: str = "0.0.0.0"
     port: int = 8443
-    ledger: LedgerKind = LedgerKind.MEMORY
+    ledger: LedgerKind = LedgerKind.KUBERNETES
     standalone: bool = False
     policy: tuple[Path, ...] = ()
     allow_no_policy: bool = False

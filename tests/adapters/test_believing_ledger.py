@@ -55,7 +55,7 @@ async def test_what_was_allowed_counts_as_used_at_once_and_for_ever(stage: Stage
     assert await stage.allows(create("pod", 4))
     stage.clock.pass_by(1_000_000)
 
-    assert await stage.ledger.expire(quorum=FakeStore()) == ()
+    assert await stage.ledger.tend(quorum=FakeStore()) == ()
 
     assert (stage.used(), stage.book.reserved(ACCOUNT, "gpu")) == (4, 0)
     assert not await stage.allows(create("another", 1))

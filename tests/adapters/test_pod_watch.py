@@ -33,12 +33,26 @@ class Stage:
 
     book: Book = field(default_factory=lambda: Book(accounts))
     uncountable: int = 0
+    settled: list[tuple[str, int]] = field(default_factory=list)
+    news: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sink = PodSink(self.book, exempt=EXEMPT, on_uncountable=self._note)
+        self.sink = PodSink(
+            self.book,
+            exempt=EXEMPT,
+            on_settled=self._settle,
+            on_reached=self._progress,
+            on_uncountable=self._note,
+        )
 
     def _note(self) -> None:
         self.uncountable += 1
+
+    def _settle(self, reservations: tuple[Reservation, ...], *, seen_at: int) -> None:
+        self.settled += [(each.uid, seen_at) for each in reservations]
+
+    def _progress(self) -> None:
+        self.news.append(self.book.position("pods"))
 
     def cpu(self, subject: Subject = ALICE) -> Amount:
         return self.book.used(subject, "requests.cpu")

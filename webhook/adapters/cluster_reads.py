@@ -22,7 +22,29 @@ A DNS subdomain, as all names that are read here. Owner references may name anyt
 Scale of `web`, which has its uid and no stamp, because the API server takes a quoted slash for a slash.
 """
 
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_PAGE_SIZE = "500"
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    resource_version: str
+
+
+class _Item(msgspec.Struct):
+    metadata: _Meta
+
+
+class _PageMeta(msgspec.Struct):
+    next_page: str = msgspec.field(name="continue", default="")
+
+
+class _Page(msgspec.Struct):
+    metadata: _PageMeta
+    items: list[_Item]
+
+
 _decoder = msgspec.json.Decoder(AnyObject)
+_page_decoder = msgspec.json.Decoder(_Page)
 
 
 class ClusterReads:
@@ -45,6 +67,20 @@ class ClusterReads:
             return None
         meta = await self._meta(f"/api/v1/namespaces/{quote(slot.namespace)}/{slot.resource}/{slot.name}")
         return (meta.uid, int(meta.resource_version)) if meta is not None else None
+
+    async def newest_version(self, resource: str) -> int:
+        """Give the highest version of any pod. See `QuorumReader.newest_version`."""
+        newest, query = 0, {"limit": _PAGE_SIZE}
+        while True:
+            try:
+                body = await self._api.get(f"/api/v1/{resource}", query=query, accept=_METADATA_LIST)
+            except ApiError as error:
+                raise NotReadyError("api-server", f"{resource} could not be listed: {error}") from error
+            page = _page_decoder.decode(body)
+            newest = max((newest, *(int(item.metadata.resource_version) for item in page.items)))
+            if not page.metadata.next_page:
+                return newest
+            query = {"limit": _PAGE_SIZE, "continue": page.metadata.next_page}
 
     async def _meta(self, path: str) -> ObjectMeta | None:
         try:

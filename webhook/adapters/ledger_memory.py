@@ -8,7 +8,7 @@ better (docs/consistency.md). Observing objects is not done here: `pod_watch` te
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from webhook.ports import Judge, NotReadyError, QuorumReader
@@ -23,7 +23,7 @@ Seconds. The API server bounds a write at this (`requestTimeoutUpperBound` of k8
 allow cannot be persisted later.
 """
 
-_SLOP = 6.0
+SLOP = 6.0
 """Seconds for an etcd write that is under way when the bound passes, and for our own delay in noticing."""
 
 _Attempt: TypeAlias = tuple[Slot, str, int, Payer]
@@ -43,7 +43,7 @@ class MemoryLedger:
         *,
         monotonic: Callable[[], float],
         out_of_step: Callable[[], str],
-        hold: float = LONGEST_REQUEST + _SLOP,
+        hold: float = LONGEST_REQUEST + SLOP,
     ) -> None:
         """
         Keep *book*. A reservation is held at least *hold* seconds, unless its object is seen first.
@@ -78,9 +78,12 @@ class MemoryLedger:
     def deleted(self, slot: Slot, uid: str) -> None:
         """Take no notice: what was asked for may fail, and if not, containers run on for a while."""
 
-    async def expire(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
+    def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:
+        """Take no notice: the book is all there is."""
+
+    async def tend(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
         """
-        Let go of what can no longer be persisted and is not stored. See `LedgerStore.expire`.
+        Let go of what can no longer be persisted and is not stored. See `LedgerStore.tend`.
 
         What turns out to be stored stays held until the watch shows it.
         """
@@ -113,7 +116,7 @@ class BelievingLedger(MemoryLedger):
     For trying things out. It sees no object, so it can neither know better nor repair itself.
     """
 
-    async def expire(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:  # noqa: ARG002 - nothing to look up
+    async def tend(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:  # noqa: ARG002 - nothing to look up
         """Nothing is ever in flight."""
         return ()
 

@@ -55,6 +55,14 @@ class Metrics:
             "userquota_expired_reservations", "Allowed, never stored, and let go.", registry=self._registry
         )
 
+        self._ledger_writes = Counter(
+            "userquota_ledger_writes", "Swaps of the shared ledger, by result.", ["result"], registry=self._registry
+        )
+        self._ledger_reads = Counter("userquota_ledger_reads", "Reads of the shared ledger.", registry=self._registry)
+        self._ledgers_lost = Counter(
+            "userquota_ledgers_lost", "Ledgers begun anew because one was lost.", registry=self._registry
+        )
+
     def answered(self, path: str, verdict: str, seconds: float) -> None:
         """Count an answer."""
         self._reviews.add(path, verdict, seconds)
@@ -66,6 +74,17 @@ class Metrics:
     def expired(self, count: int) -> None:
         """Count reservations that nothing came of."""
         self._expired.inc(count)
+
+    def ledger_accessed(self, result: str) -> None:
+        """Count an access to the shared ledger: `read`, or a swap that was `written`, a `conflict` or `failed`."""
+        if result == "read":
+            self._ledger_reads.inc()
+        else:
+            self._ledger_writes.labels(result).inc()
+
+    def ledger_lost(self) -> None:
+        """Count a ledger that had to be begun anew."""
+        self._ledgers_lost.inc()
 
     def render(self) -> bytes:
         """Give everything in Prometheus' text format."""

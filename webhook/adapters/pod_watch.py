@@ -5,6 +5,7 @@ Pods as the API shows them, booked as usage. The stream itself is the reflector'
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 
@@ -13,7 +14,7 @@ from webhook.admission.kinds import PODS
 from webhook.admission.stamp import read_stamp
 from webhook.quota import pod, resources
 from webhook.quota.book import Book, Row
-from webhook.quota.charge import Slot
+from webhook.quota.charge import Reservation, Slot
 from webhook.quota.pod import PodError
 from webhook.quota.podspec import ObjectMeta, Pod
 from webhook.quota.subject import NOBODY
@@ -24,13 +25,35 @@ _ONE_POD = resources.amounts(pod.charge(pod.PodSize((), (), {}, {}, {})))
 """What is booked for a pod whose numbers cannot be read: itself."""
 
 
+class OnSettled(Protocol):
+    """Hears what was settled: see `LedgerStore.settled`."""
+
+    def __call__(self, reservations: tuple[Reservation, ...], *, seen_at: int) -> None:
+        """Hear it."""
+
+
 class PodSink:
     """Tells the book of every pod outside the exempt namespaces. Pods without a stamp are nobody's, and counted."""
 
-    def __init__(self, book: Book, *, exempt: frozenset[str], on_uncountable: Callable[[], None]) -> None:
-        """Leave out pods in *exempt* namespaces; *on_uncountable* hears of pods whose numbers cannot be read."""
+    def __init__(
+        self,
+        book: Book,
+        *,
+        exempt: frozenset[str],
+        on_settled: OnSettled,
+        on_reached: Callable[[], None],
+        on_uncountable: Callable[[], None],
+    ) -> None:
+        """
+        Leave out pods in *exempt* namespaces.
+
+        *on_settled* hears which reservations the pods that were shown have settled, *on_reached* that there is news,
+        *on_uncountable* of pods whose numbers cannot be read.
+        """
         self._book = book
         self._exempt = exempt
+        self._on_settled = on_settled
+        self._on_reached = on_reached
         self._on_uncountable = on_uncountable
 
     def started(self) -> None:
@@ -42,13 +65,13 @@ class PodSink:
         meta = item.metadata
         if self._is_ours(meta):
             row = Row(meta.uid, int(meta.resource_version), read_stamp(meta) or NOBODY, self._amounts(item))
-            self._book.observe(_slot(meta), row)
+            self._observe(_slot(meta), row)
 
     def gone(self, item: Pod) -> None:
         """Take a deleted pod off the book."""
         meta = item.metadata
         if self._is_ours(meta):
-            self._book.forget(_slot(meta), meta.uid, int(meta.resource_version))
+            self._forget(_slot(meta), meta.uid, int(meta.resource_version))
 
     def undecodable(self, item: Undecodable) -> None:
         """Book a pod of a shape that we cannot read as one pod of nobody's: it must not be invisible."""
@@ -58,17 +81,29 @@ class PodSink:
             return
         slot, version = Slot(PODS, item.namespace, item.name), int(item.resource_version)
         if item.is_gone:
-            self._book.forget(slot, item.uid, version)
+            self._forget(slot, item.uid, version)
         else:
-            self._book.observe(slot, Row(item.uid, version, NOBODY, _ONE_POD))
+            self._observe(slot, Row(item.uid, version, NOBODY, _ONE_POD))
 
     def synced(self, resource_version: int) -> None:
         """End a full list. Raises: StaleListError if it is older than what was seen."""
-        self._book.list_finished(PODS, resource_version)
+        self._settle(self._book.list_finished(PODS, resource_version), seen_at=0)
+        self._on_reached()
 
     def reached(self, resource_version: int) -> None:
         """Know that nothing up to this version is missing."""
         self._book.reached(PODS, resource_version)
+        self._on_reached()
+
+    def _observe(self, slot: Slot, row: Row) -> None:
+        self._settle(self._book.observe(slot, row), seen_at=row.version)
+
+    def _forget(self, slot: Slot, uid: str, version: int) -> None:
+        self._settle(self._book.forget(slot, uid, version), seen_at=0)
+
+    def _settle(self, settled: tuple[Reservation, ...], *, seen_at: int) -> None:
+        if settled:
+            self._on_settled(settled, seen_at=seen_at)
 
     def _is_ours(self, meta: ObjectMeta) -> bool:
         """A mirror pod has no stamp because no person made it; a person's imitation of one was stamped."""

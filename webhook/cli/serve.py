@@ -27,6 +27,12 @@ class ServeError(WebhookError):
     """The server cannot go on. One line: what, and what to do."""
 
 
+_LEDGERS = {
+    LedgerKind.KUBERNETES: "shared with the other replicas, in the ConfigMap userquota-ledger",
+    LedgerKind.MEMORY: "memory, for one replica; decisions in flight are forgotten if it crashes",
+}
+
+
 @click.command("serve", context_settings={"auto_envvar_prefix": "USERQUOTA"})
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="The cluster. Default: the one we run in.")
 @click.option("--context", help="The context of the kubeconfig. Default: its current one.")
@@ -35,9 +41,9 @@ class ServeError(WebhookError):
 @click.option(
     "--ledger",
     type=click.Choice([kind.value for kind in LedgerKind]),
-    default=LedgerKind.MEMORY.value,
+    default=LedgerKind.KUBERNETES.value,
     show_default=True,
-    help="Where reservations are kept. memory is for one replica.",
+    help="Where reservations are kept: shared by any number of replicas, or memory, for one.",
 )
 @click.option("--standalone", is_flag=True, help="Without a cluster: what was allowed exists until deleted.")
 @click.option("--policy", multiple=True, type=click.Path(path_type=Path), help="File or folder, for --standalone.")
@@ -88,7 +94,7 @@ def _announce(application: wiring.Application, port: int, ca_out: Path | None) -
     else:
         click.echo(f"enforces pods in every namespace but {', '.join(sorted(settings.exempt_namespaces))}")
         click.echo(f"policy: the ConfigMaps of {settings.namespace} with the label {POLICY_SELECTOR}")
-        click.echo("ledger: memory, for one replica; decisions in flight are forgotten if it crashes")
+        click.echo(f"ledger: {_LEDGERS[settings.ledger]}")
     if ca_out is not None:
         click.echo(f"certificate authority: {ca_out}")
 

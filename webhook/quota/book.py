@@ -103,6 +103,10 @@ class Book:
         for claims in self._claims.values():
             yield from claims
 
+    def claims(self, slot: Slot) -> tuple[Reservation, ...]:
+        """Give what is held on one name, the oldest first."""
+        return tuple(self._claims.get(slot, ()))
+
     def totals(self, subject: Subject) -> dict[str, Amount]:
         """Give all that existing objects of *subject* cost, by resource name."""
         return dict(self._used.get(subject, {}))

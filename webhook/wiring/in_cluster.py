@@ -14,7 +14,6 @@ from webhook.adapters.cluster_reads import ClusterReads
 from webhook.adapters.events import ConfigMapEvent, EventWriter
 from webhook.adapters.http_server import Health, HttpServer
 from webhook.adapters.kubernetes_api import KubernetesApi
-from webhook.adapters.ledger_memory import MemoryLedger
 from webhook.adapters.metrics import Metrics
 from webhook.adapters.namespace_watch import Namespace, NamespaceLabels
 from webhook.adapters.pod_watch import PodSink
@@ -29,6 +28,7 @@ from webhook.quota.podspec import Pod
 from webhook.quota.policy import Policy
 from webhook.settings import Settings
 from webhook.wiring.application import Application, answers, gauges, identity_in_files
+from webhook.wiring.ledgers import BuiltLedger, Surroundings, build_ledger
 
 
 async def build_in_cluster(settings: Settings) -> Application:
@@ -52,32 +52,47 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     events = EventWriter(api, namespace=settings.namespace, clock=clock)
     watched = _Watched(api, settings, events)
     registration = _registration(api, settings, identity, watched.metrics)
-    ledger = MemoryLedger(watched.book, monotonic=clock.monotonic, out_of_step=watched.pods_trouble)
+
+    def out_of_step() -> str:
+        return pods.trouble()
+
+    ledger = build_ledger(
+        Surroundings(api, settings, clock, watched.book, watched.metrics, events, registration, out_of_step)
+    )
+    pods = _PodWatch(api, settings, watched, ledger)
     reads = ClusterReads(api)
-    handler = AdmissionHandler(Attribution(reads, watched.policy), watched.policy, watched.labels, ledger, clock)
+    handler = AdmissionHandler(Attribution(reads, watched.policy), watched.policy, watched.labels, ledger.store, clock)
     health = Health(
         {
             "policy": watched.policy.trouble,
             "namespaces": watched.namespaces_trouble,
-            "pods": watched.pods_trouble,
+            "pods": pods.trouble,
+            "ledger": lambda: "" if ledger.is_known() else ledger.trouble(),
             "registration": lambda: "" if registration.registered else "the webhook configurations are not in place",
-        }
+        },
+        remarks={"ledger": ledger.trouble},
     )
 
-    async def expire() -> None:
-        await reconcile.expire_forever(
-            ledger,
+    async def tend() -> None:
+        await reconcile.tend_forever(
+            ledger.store,
             reads,
             on_expired=watched.metrics.expired,
             on_trouble=lambda error: watched.metrics.trouble(error.reason),
         )
+
+    async def register() -> None:
+        """Be called only once there is a ledger: who finds neither may then know that nothing is in flight."""
+        while not ledger.is_known():  # noqa: ASYNC110 - at start only
+            await asyncio.sleep(0.02)
+        await registration.keep_registered()
 
     return Application(
         settings,
         HttpServer(answers(handler), health, watched.metrics),
         identity,
         watched.policy,
-        tasks=(*watched.tasks, expire, events.run, registration.keep_registered),
+        tasks=(*watched.tasks, *pods.tasks, *ledger.tasks, tend, events.run, register),
         close=api.close,
     )
 
@@ -87,7 +102,7 @@ _SILENCE = 130.0
 
 
 class _Watched:
-    """What is kept in step with the API: the policy, the labels of namespaces, and the book of pods."""
+    """What is kept in step with the API and what follows from it: the policy, the labels of namespaces, the book."""
 
     def __init__(self, api: KubernetesApi, settings: Settings, events: EventWriter) -> None:
         self._events = events
@@ -108,8 +123,36 @@ class _Watched:
         self._namespaces = Reflector(
             api, "/api/v1/namespaces", Namespace, self.labels, resource="namespaces", silence=_SILENCE
         )
+        self.tasks = (self._policies.run, self._namespaces.run)
+
+    def namespaces_trouble(self) -> str:
+        return "" if self._namespaces.synced else "the namespaces are not all known yet"
+
+    def are_accounts_known(self) -> bool:
+        """Say whether it is known on whose accounts pods are booked."""
+        return self._namespaces.synced and not self.policy.trouble()
+
+    def _rebind(self, _: Policy | None = None) -> None:
+        self.book.rebind(reconcile.binding(self.policy.state.policy or Policy(), self.labels.known))
+
+    def _complain(self, mistakes: tuple[str, ...]) -> None:
+        for mistake in mistakes:
+            name = mistake.partition("/")[0]
+            self._events.publish(ConfigMapEvent(name, self._maps.uid_of(name), "PolicyInvalid", mistake))
+
+
+class _PodWatch:
+    """The pods, kept in the book."""
+
+    def __init__(self, api: KubernetesApi, settings: Settings, watched: _Watched, ledger: BuiltLedger) -> None:
+        self._watched = watched
+        metrics = watched.metrics
         sink = PodSink(
-            self.book, exempt=settings.exempt_namespaces, on_uncountable=lambda: self.metrics.trouble("uncountable")
+            watched.book,
+            exempt=settings.exempt_namespaces,
+            on_settled=ledger.store.settled,
+            on_reached=ledger.watch_moved,
+            on_uncountable=lambda: metrics.trouble("uncountable"),
         )
         self._pods = Reflector(
             api,
@@ -118,20 +161,17 @@ class _Watched:
             sink,
             resource="pods",
             silence=_SILENCE,
-            on_restart=lambda cause: self.metrics.trouble(f"watch-{cause}"),
+            on_restart=lambda cause: metrics.trouble(f"watch-{cause}"),
             undecodable=sink.undecodable,
         )
-        self.tasks = (self._policies.run, self._namespaces.run, self._watch_pods, self._freeze_when_synced)
+        self.tasks = (self._watch, self._freeze_when_synced)
 
-    def pods_trouble(self) -> str:
+    def trouble(self) -> str:
         return "" if self._pods.synced else "the pods are not all known yet"
 
-    def namespaces_trouble(self) -> str:
-        return "" if self._namespaces.synced else "the namespaces are not all known yet"
-
-    async def _watch_pods(self) -> None:
+    async def _watch(self) -> None:
         """Begin after the namespaces: accounts worked out before their labels are known are worked out twice."""
-        while not self._namespaces.synced or self.policy.trouble():  # noqa: ASYNC110 - at start only
+        while not self._watched.are_accounts_known():  # noqa: ASYNC110 - at start only
             await asyncio.sleep(0.02)
         await self._pods.run()
 
@@ -141,14 +181,6 @@ class _Watched:
             await asyncio.sleep(0.1)
         gc.collect()
         gc.freeze()
-
-    def _rebind(self, _: Policy | None = None) -> None:
-        self.book.rebind(reconcile.binding(self.policy.state.policy or Policy(), self.labels.known))
-
-    def _complain(self, mistakes: tuple[str, ...]) -> None:
-        for mistake in mistakes:
-            name = mistake.partition("/")[0]
-            self._events.publish(ConfigMapEvent(name, self._maps.uid_of(name), "PolicyInvalid", mistake))
 
 
 def _registration(api: KubernetesApi, settings: Settings, identity: ServingIdentity, metrics: Metrics) -> Registration:

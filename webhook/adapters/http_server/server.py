@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -30,12 +30,18 @@ class Health:
     """What is asked before the replica says that it is ready: each gives a reason against it, or an empty text."""
 
     checks: Mapping[str, Callable[[], str]]
+    remarks: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    """Trouble that another replica would have, too: it is told and takes nobody out of service."""
     is_draining: bool = False
 
     def troubles(self) -> list[str]:
         """Give every reason why this replica should get no requests."""
         found = [f"{name}: {trouble}" for name, check in self.checks.items() if (trouble := check())]
         return ["draining", *found] if self.is_draining else found
+
+    def told(self) -> list[str]:
+        """Give what there is to say about a replica that is ready."""
+        return [f"{name}: {remark}" for name, about in self.remarks.items() if (remark := about())]
 
 
 class HttpServer:
@@ -101,7 +107,8 @@ class HttpServer:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         troubles = self._health.troubles()
-        return web.Response(status=503 if troubles else 200, text="\n".join([*troubles, ""]) if troubles else "ok\n")
+        lines = troubles or ["ok", *self._health.told()]
+        return web.Response(status=503 if troubles else 200, text="\n".join([*lines, ""]))
 
     async def _scrape(self, _: web.Request) -> web.Response:
         text = await asyncio.get_running_loop().run_in_executor(None, self._metrics.render)

@@ -114,14 +114,17 @@ class KubernetesApi:
         """POST an object and give it as it was stored."""
         return await self._call(_Request("POST", path, query=query, headers=_JSON_BOTH_WAYS, body=body), timeout)
 
-    async def replace(self, path: str, body: bytes, *, timeout: float = 10) -> bytes:
+    async def replace(self, path: str, body: bytes, *, accept: str = JSON, timeout: float = 10) -> bytes:
         """
         PUT an object if the stored one still has the body's ``metadata.resourceVersion``, and give it as it was stored.
+
+        *accept* as for ``get``.
 
         A ConflictError does not prove that this very write was not made: aiohttp sends a PUT again when a kept
         connection breaks before the answer, and the second one finds the first.
         """
-        return await self._call(_Request("PUT", path, headers=_JSON_BOTH_WAYS, body=body), timeout)
+        headers = {"Accept": accept, "Content-Type": JSON}
+        return await self._call(_Request("PUT", path, headers=headers, body=body), timeout)
 
     async def patch(
         self, path: str, body: bytes, *, content_type: str, query: Mapping[str, str] = _NOTHING, timeout: float = 10

@@ -1,0 +1,141 @@
+"""
+The ConfigMap that holds the ledger's text, and the sink of the watch on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from webhook.adapters.kubernetes_api import (
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    KubernetesApi,
+    NotFoundError,
+)
+from webhook.adapters.ledger_kubernetes.stored import LostSwapError, Stored
+from webhook.ports import NotReadyError
+from webhook.quota.podspec import Shape
+
+NAME: Final = "userquota-ledger"
+_KEY: Final = "ledger"
+_SECONDS: Final = 4.0
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_LABELS: Final = {"app.kubernetes.io/name": "userquota", "app.kubernetes.io/component": "ledger"}
+
+
+class _Meta(Shape, frozen=True):
+    name: str = ""
+    uid: str = ""
+    resource_version: str = ""
+
+
+class StoredConfigMap(Shape, frozen=True):
+    """The ConfigMap, as far as it concerns us."""
+
+    metadata: _Meta = _Meta()
+    data: dict[str, str] | None = None
+
+
+_decoder = msgspec.json.Decoder(StoredConfigMap)
+
+
+class LedgerConfigMap:
+    """Port `LedgerObject`, over one ConfigMap."""
+
+    def __init__(self, api: KubernetesApi, *, namespace: str, name: str = NAME) -> None:
+        """Keep the text in *name*, which is made when there is none."""
+        self._api = api
+        self._namespace = namespace
+        self._name = name
+        self._collection = f"/api/v1/namespaces/{namespace}/configmaps"
+
+    async def read(self) -> Stored | None:
+        """Give what is stored. A GET without a resource version goes to etcd's quorum. See `LedgerObject.read`."""
+        try:
+            body = await self._api.get(f"{self._collection}/{self._name}", timeout=_SECONDS)
+        except NotFoundError:
+            return None
+        except ApiError as error:
+            raise NotReadyError("ledger-read", f"the ledger cannot be read: {error}") from error
+        return as_stored(_decoder.decode(body))
+
+    async def create(self, text: str) -> Stored:
+        """Make the ConfigMap. See `LedgerObject.create`."""
+        try:
+            body = await self._api.create(self._collection, self._body(text), timeout=_SECONDS)
+        except AlreadyExistsError as error:
+            raise LostSwapError(str(error)) from error
+        except ApiError as error:
+            raise NotReadyError("ledger-write", f"the ledger cannot be created: {error}") from error
+        return as_stored(_decoder.decode(body))
+
+    async def swap(self, text: str, *, after: Stored) -> Stored:
+        """
+        Replace the text. See `LedgerObject.swap`.
+
+        A conflict may be with our own write, sent twice by the transport: the caller reads again in any case.
+        """
+        precondition = {"uid": after.uid, "resourceVersion": str(after.version)}
+        try:
+            body = await self._api.replace(
+                f"{self._collection}/{self._name}",
+                self._body(text, **precondition),
+                accept=_METADATA_ONLY,
+                timeout=_SECONDS,
+            )
+        except (ConflictError, NotFoundError) as error:
+            raise LostSwapError(str(error)) from error
+        except ApiError as error:
+            raise NotReadyError("ledger-write", f"the ledger cannot be written: {error}") from error
+        meta = _decoder.decode(body).metadata
+        return Stored(text, meta.uid, int(meta.resource_version))
+
+    def _body(self, text: str, **precondition: str) -> bytes:
+        return msgspec.json.encode(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {
+                    "name": self._name,
+                    "namespace": self._namespace,
+                    "labels": _LABELS,
+                    **precondition,
+                },
+                "data": {_KEY: text},
+            }
+        )
+
+
+class LedgerWatch:
+    """The sink of a watch on that one ConfigMap: it spares a read where another replica wrote since."""
+
+    def __init__(self, *, on_seen: Callable[[Stored], None], on_gone: Callable[[str], None]) -> None:
+        """Tell *on_seen* of every version, *on_gone* of the uid of an object that was deleted."""
+        self._on_seen = on_seen
+        self._on_gone = on_gone
+
+    def started(self) -> None:
+        """A list shows one object or none."""
+
+    def seen(self, item: StoredConfigMap) -> None:
+        """Pass on what is stored."""
+        self._on_seen(as_stored(item))
+
+    def gone(self, item: StoredConfigMap) -> None:
+        """Pass on that it is stored no longer."""
+        self._on_gone(item.metadata.uid)
+
+    def synced(self, resource_version: int) -> None:
+        """Whether it was in the list is found out by whoever needs it."""
+
+    def reached(self, resource_version: int) -> None:
+        """Nothing depends on how far this watch is."""
+
+
+def as_stored(item: StoredConfigMap) -> Stored:
+    """Give the text of a ConfigMap, empty if it has none."""
+    return Stored((item.data or {}).get(_KEY, ""), item.metadata.uid, int(item.metadata.resource_version))

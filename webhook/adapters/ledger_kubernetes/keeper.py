@@ -1,0 +1,243 @@
+"""
+One replica's hold on the stored ledger: reading it, swapping it, noticing that it was lost, opening it again.
+
+Decisions are not made here, and what a version means for the book is the mirror's.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from webhook.adapters.ledger_kubernetes.stored import LedgerObject, LostSwapError, Stored
+from webhook.documents.ledger_text import LedgerDamagedError, NewerFormatError, read_ledger, write_ledger
+from webhook.ports import NotReadyError
+from webhook.quota.ledger import Ledger
+from webhook.quota.ledger_mirror import LedgerMirror
+
+log = structlog.get_logger(__name__)
+
+MOST_BYTES = 900_000
+"""A ConfigMap takes 1 MiB. About 9 000 reservations; more than a few hundred only where no object is seen any more."""
+
+_ATTEMPTS = 5
+"""Somebody would have to delete or damage the ledger between our write and our read, as often as this."""
+
+
+class LedgerKeeper:
+    """
+    The ledger as stored, and the mirror in step with it. One task at a time may call what is async.
+
+    Order numbers tell what began before what: a denial is final only on a version that was stored after its request
+    came.
+    """
+
+    def __init__(  # noqa: PLR0913 - one ledger needs all of it, and only wiring calls this
+        self,
+        stored_in: LedgerObject,
+        mirror: LedgerMirror,
+        *,
+        hold: float,
+        monotonic: Callable[[], float],
+        new_epoch: Callable[[], str],
+        was_anybody_asked: Callable[[], Awaitable[bool]],
+        on_write: Callable[[str], None],
+        on_lost: Callable[[str], None],
+    ) -> None:
+        """
+        Keep *mirror* in step with what is *stored_in*.
+
+        *hold* is how long after a loss something may be persisted that was in flight. Where no ledger is found at the
+        start *was_anybody_asked* tells whether one was lost. *on_write* hears `written`, `conflict` or `failed` of
+        every write and `read` of every read; *on_lost* why a ledger is begun anew.
+        """
+        self.mirror = mirror
+        self.trouble = "the ledger has not been read yet"
+        self._object = stored_in
+        self._hold = hold
+        self._monotonic = monotonic
+        self._new_epoch = new_epoch
+        self._was_anybody_asked = was_anybody_asked
+        self._on_write = on_write
+        self._on_lost = on_lost
+        self._stored: Stored | None = None
+        self._heard: Stored | None = None
+        self._is_stale = True
+        self._numbers = itertools.count(1)
+        self._confirmed = 0
+        self._seen_rebuilding: tuple[str, float] = ("", 0.0)
+
+    # What is known, without asking.
+
+    def order(self) -> int:
+        """Give the next order number."""
+        return next(self._numbers)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a ledger was ever read."""
+        return self._stored is not None
+
+    @property
+    def confirmed(self) -> int:
+        """The order number at which the last read or swap began that showed the version we have."""
+        return self._confirmed
+
+    def hear(self, stored: Stored) -> None:
+        """Hear from the watch what is stored. It is looked at when it is needed."""
+        if self._heard is None or self._heard.uid != stored.uid or stored.version > self._heard.version:
+            self._heard = stored
+
+    def hear_gone(self, uid: str) -> None:
+        """Hear from the watch that the object was deleted."""
+        if self._stored is not None and self._stored.uid == uid:
+            self._is_stale = True
+
+    # Reading.
+
+    async def catch_up(self) -> None:
+        """
+        Have a version that was stored not long ago: what the watch told, or what is there.
+
+        Raises: NotReadyError; nothing may be decided then.
+        """
+        heard, self._heard = self._heard, None
+        stored = self._stored
+        if self._is_stale or stored is None or (heard is not None and heard.uid != stored.uid):
+            await self.read()
+        elif heard is not None and heard.version > stored.version:
+            await self._settle_on(heard)
+
+    async def read(self) -> None:
+        """Have the version that is stored now. Raises: NotReadyError."""
+        for _ in range(_ATTEMPTS):
+            begun = self.order()
+            try:
+                stored = await self._object.read()
+                self._on_write("read")
+                if stored is None:
+                    stored = await self._begin_without_one()
+                await self._settle_on(stored)
+            except LostSwapError:
+                continue
+            except NotReadyError as error:
+                self._is_stale = True
+                self.trouble = str(error)
+                raise
+            self._confirmed = begun
+            return
+        self._is_stale = True
+        raise NotReadyError("ledger-read", "the ledger changes its shape all the time: see who else writes it")
+
+    def check_open(self) -> None:
+        """Raises: NotReadyError while the ledger is being rebuilt."""
+        if not self.mirror.ledger.is_open:
+            raise NotReadyError("ledger-rebuilding", self.trouble)
+
+    # Writing.
+
+    async def swap(self, ledger: Ledger) -> bool:
+        """
+        Store *ledger* in the place of the version we have; say whether we were first.
+
+        Raises: NotReadyError when that is not known, or *ledger* is too large.
+        """
+        if self._stored is None:
+            raise NotReadyError("ledger-read", self.trouble)
+        begun = self.order()
+        text = write_ledger(ledger, uid=self._stored.uid)
+        if len(text) > MOST_BYTES:
+            raise NotReadyError(
+                "ledger-full", f"{len(ledger.reservations)} reservations are in flight: no room for more"
+            )
+        try:
+            stored = await self._object.swap(text, after=self._stored)
+        except LostSwapError:
+            self._is_stale = True
+            self._on_write("conflict")
+            return False
+        except NotReadyError as error:
+            self._is_stale = True
+            self._on_write("failed")
+            self.trouble = str(error)
+            raise
+        self._on_write("written")
+        self._stored, self._confirmed, self.trouble = stored, begun, ""
+        self.mirror.written(ledger)
+        return True
+
+    async def open_again(self, newest_versions: Callable[[], Awaitable[Mapping[str, int]]]) -> None:
+        """
+        Open a ledger that was lost, once nothing can be persisted any more that was in flight then.
+
+        Raises: NotReadyError.
+        """
+        ledger = self.mirror.ledger
+        epoch, since = self._seen_rebuilding
+        if ledger.is_open or epoch != ledger.epoch or self._monotonic() - since < self._hold:
+            return
+        if await self.swap(ledger.opened(await newest_versions())):
+            log.info("the ledger is open again", epoch=ledger.epoch)
+
+    # Understanding what was read.
+
+    async def _settle_on(self, stored: Stored) -> None:
+        """Take in what is stored, or begin anew in its place. Raises: LostSwapError, NotReadyError."""
+        known = self._stored
+        if known is not None and (known.uid, known.version) == (stored.uid, stored.version):
+            self._is_stale = False
+            return
+        try:
+            ledger = read_ledger(stored.text, uid=stored.uid)
+        except NewerFormatError as error:
+            raise NotReadyError("ledger-format", f"the ledger is of a newer version: {error}") from error
+        except LedgerDamagedError as error:
+            stored, ledger = await self._begin_instead_of(stored, str(error))
+        if why := self._went_back(stored, ledger):
+            stored, ledger = await self._begin_instead_of(stored, why)
+        self._stored, self._is_stale = stored, False
+        self.mirror.take_in(ledger)
+        self._note_state(ledger)
+
+    def _went_back(self, stored: Stored, ledger: Ledger) -> str:
+        """Say how this is older than what we knew before, empty if it is not."""
+        known = self._stored
+        if known is None:
+            return ""
+        before = self.mirror.ledger
+        if known.uid != stored.uid:
+            return "it was made anew as if there had been none" if ledger.is_open and ledger.is_first else ""
+        if stored.version < known.version:
+            return f"its version went back from {known.version} to {stored.version}"
+        if ledger.epoch == before.epoch and ledger.write < before.write:
+            return f"it is an older text: write {ledger.write} after {before.write}"
+        return ""
+
+    def _note_state(self, ledger: Ledger) -> None:
+        if ledger.is_open:
+            self.trouble = ""
+            return
+        if self._seen_rebuilding[0] != ledger.epoch:
+            self._seen_rebuilding = ledger.epoch, self._monotonic()
+        self.trouble = f"the ledger was lost and is being rebuilt; it opens within {self._hold:g} seconds of that"
+
+    async def _begin_without_one(self) -> Stored:
+        """Make the first ledger, or one in the place of one that is gone. Raises: LostSwapError, NotReadyError."""
+        if self._stored is None and not await self._was_anybody_asked():
+            ledger = Ledger.first(self._new_epoch())
+            log.info("the first ledger of this installation", epoch=ledger.epoch)
+        else:
+            self._tell_lost("it was deleted")
+            ledger = Ledger.rebuilding(self._new_epoch())
+        return await self._object.create(write_ledger(ledger, uid=""))
+
+    async def _begin_instead_of(self, stored: Stored, why: str) -> tuple[Stored, Ledger]:
+        self._tell_lost(why)
+        ledger = Ledger.rebuilding(self._new_epoch())
+        return await self._object.swap(write_ledger(ledger, uid=stored.uid), after=stored), ledger
+
+    def _tell_lost(self, why: str) -> None:
+        log.error("the ledger is begun anew: what was in flight is waited for", why=why)
+        self._on_lost(why)

@@ -1,0 +1,41 @@
+"""
+A text that is replaced by compare-and-swap, as the ledger needs it: the port of this package, and its error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from webhook.quota.errors import WebhookError
+
+
+class LostSwapError(WebhookError):
+    """Somebody else was first: what was read is no longer what is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A text as it is stored. `uid` is another one if the object was deleted and made anew; `version` only rises."""
+
+    text: str
+    uid: str
+    version: int
+
+
+class LedgerObject(Protocol):
+    """
+    Where the text is kept.
+
+    Every method raises NotReadyError when there is no answer, or none that helps; a swap may have been made, or be
+    made later, all the same.
+    """
+
+    async def read(self) -> Stored | None:
+        """Give what is stored now, past every cache; None if there is nothing."""
+
+    async def create(self, text: str) -> Stored:
+        """Store the first text. Raises: LostSwapError if there is one."""
+
+    async def swap(self, text: str, *, after: Stored) -> Stored:
+        """Replace what is stored if it is still *after*. Raises: LostSwapError if it is not, or is gone."""

@@ -1,0 +1,134 @@
+"""
+The ledger of a cluster's webhook: shared by all replicas, or in the memory of one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from webhook.adapters.events import ConfigMapEvent, EventWriter
+from webhook.adapters.kubernetes_api import ApiError, KubernetesApi
+from webhook.adapters.ledger_kubernetes import (
+    NAME,
+    LedgerConfigMap,
+    LedgerKeeper,
+    LedgerWatch,
+    SharedLedger,
+    StoredConfigMap,
+)
+from webhook.adapters.ledger_memory import LONGEST_REQUEST, SLOP, MemoryLedger
+from webhook.adapters.metrics import Metrics
+from webhook.adapters.reflector import Reflector
+from webhook.adapters.registration import Registration
+from webhook.admission.kinds import PODS
+from webhook.ports import Clock, LedgerStore, NotReadyError
+from webhook.quota.book import Book
+from webhook.quota.ledger_mirror import LedgerMirror
+from webhook.settings import LedgerKind, Settings
+from webhook.wiring.application import Task
+
+_SILENCE = 130.0
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltLedger:
+    """A ledger, and what surrounds it. *is_known* says whether it may be asked; *trouble* what it suffers from."""
+
+    store: LedgerStore
+    watch_moved: Callable[[], None]
+    is_known: Callable[[], bool]
+    trouble: Callable[[], str]
+    tasks: tuple[Task, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a ledger is built on."""
+
+    api: KubernetesApi
+    settings: Settings
+    clock: Clock
+    book: Book
+    metrics: Metrics
+    events: EventWriter
+    registration: Registration
+    out_of_step: Callable[[], str]
+
+
+def build_ledger(given: Surroundings) -> BuiltLedger:
+    """Give the ledger that the settings name."""
+    if given.settings.ledger is LedgerKind.MEMORY:
+        return _in_memory(given)
+    return _shared(given)
+
+
+def _in_memory(given: Surroundings) -> BuiltLedger:
+    ledger = MemoryLedger(given.book, monotonic=given.clock.monotonic, out_of_step=given.out_of_step)
+    return BuiltLedger(ledger, watch_moved=_nothing, is_known=lambda: True, trouble=str)
+
+
+def _shared(given: Surroundings) -> BuiltLedger:
+    namespace = given.settings.namespace
+    hold = LONGEST_REQUEST + SLOP
+
+    def tell_lost(why: str) -> None:
+        given.metrics.ledger_lost()
+        given.events.publish(ConfigMapEvent(NAME, "", "LedgerLost", f"the ledger is begun anew: {why}"))
+
+    keeper = LedgerKeeper(
+        LedgerConfigMap(given.api, namespace=namespace),
+        LedgerMirror(given.book, new_token=tokens()),
+        hold=hold,
+        monotonic=given.clock.monotonic,
+        new_epoch=lambda: secrets.token_hex(8),
+        was_anybody_asked=_was_anybody_asked(given.registration),
+        on_write=given.metrics.ledger_accessed,
+        on_lost=tell_lost,
+    )
+    ledger = SharedLedger(
+        given.book,
+        keeper,
+        hold=hold,
+        monotonic=given.clock.monotonic,
+        out_of_step=given.out_of_step,
+        charged=(PODS,),
+    )
+    watch = Reflector(
+        given.api,
+        f"/api/v1/namespaces/{namespace}/configmaps",
+        StoredConfigMap,
+        LedgerWatch(on_seen=keeper.hear, on_gone=keeper.hear_gone),
+        query={"fieldSelector": f"metadata.name={NAME}"},
+        resource="ledger",
+        silence=_SILENCE,
+    )
+    return BuiltLedger(
+        ledger,
+        watch_moved=ledger.watch_moved,
+        is_known=lambda: ledger.is_known,
+        trouble=ledger.trouble,
+        tasks=(watch.run,),
+    )
+
+
+def tokens() -> Callable[[], str]:
+    """Give a source of tokens that no other process gives: a random word, and a number."""
+    replica, numbers = secrets.token_hex(4), itertools.count()
+    return lambda: f"{replica}-{next(numbers):x}"
+
+
+def _was_anybody_asked(registration: Registration) -> Callable[[], Awaitable[bool]]:
+    async def ask() -> bool:
+        try:
+            return await registration.may_have_been_called()
+        except ApiError as error:
+            raise NotReadyError("api-server", f"the webhook configurations cannot be read: {error}") from error
+
+    return ask
+
+
+def _nothing() -> None:
+    """The memory ledger waits for no watch."""
