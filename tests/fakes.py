@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from webhook.adapters.ledger_kubernetes import LostSwapError, Stored
@@ -64,29 +64,47 @@ class FakeLedgerObject:
     """
     Port `LedgerObject`: one text, replaced by compare-and-swap.
 
-    `trouble` makes every access fail; `loses_answers` makes the next so many swaps fail after they were made.
+    `trouble` makes every access fail; `loses_answers` makes the next so many swaps fail after they were made. An access
+    waits for its `gate`, and takes `seconds` each way; `accesses` tells of each, successful or not.
     """
 
     stored: Stored | None = None
     trouble: str = ""
     loses_answers: int = 0
     versions: Iterator[int] = field(default_factory=lambda: itertools.count(100))
+    gate: asyncio.Event | None = None
+    seconds: float = 0.0
+    accesses: list[str] = field(default_factory=list)
 
     async def read(self) -> Stored | None:
+        self.accesses.append("read")
         await self._travel("ledger-read")
+        found = self.stored
+        await self._return()
+        return found
+
+    async def claim(self, replica: str) -> Stored | None:
+        self.accesses.append("claim")
+        await self._travel("ledger-write")
+        if self.stored is not None:
+            self.stored = replace(self.stored, version=next(self.versions), turn=replica)
         return self.stored
 
     async def create(self, text: str) -> Stored:
+        self.accesses.append("create")
         await self._travel("ledger-write")
         if self.stored is not None:
             raise LostSwapError("it is there")
         return self.put(text)
 
     async def swap(self, text: str, *, after: Stored) -> Stored:
+        self.accesses.append("swap")
         await self._travel("ledger-write")
         if self.stored is None or (self.stored.uid, self.stored.version) != (after.uid, after.version):
+            await self._return()
             raise LostSwapError("it is another one")
         made = self.put(text)
+        await self._return()
         if self.loses_answers:
             self.loses_answers -= 1
             raise NotReadyError("ledger-write", "the connection broke")
@@ -98,10 +116,22 @@ class FakeLedgerObject:
         self.stored = Stored(text, self.stored.uid if self.stored else f"uid-{version}", version)
         return self.stored
 
+    def delete(self) -> Stored:
+        """Delete what is stored, as an admin would; give what that was."""
+        assert self.stored is not None
+        deleted, self.stored = self.stored, None
+        return deleted
+
     async def _travel(self, reason: str) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.seconds)
+        if self.gate is not None:
+            await self.gate.wait()
         if self.trouble:
             raise NotReadyError(reason, self.trouble)
+
+    async def _return(self) -> None:
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
 
 
 @dataclass

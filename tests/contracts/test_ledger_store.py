@@ -76,6 +76,7 @@ def share(stored_in: FakeLedgerObject, world: World, *, replica: str = "a") -> S
     keeper = LedgerKeeper(
         stored_in,
         LedgerMirror(world.book, new_token=lambda: f"{replica}-{next(numbers)}"),
+        replica=replica,
         hold=hold,
         monotonic=world.clock.monotonic,
         new_epoch=lambda: f"epoch-{replica}-{next(numbers)}",

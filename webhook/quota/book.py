@@ -98,6 +98,11 @@ class Book:
         """Give how many objects of *resource* are known."""
         return len(self._rows[resource])
 
+    def known(self, resource: str) -> Iterator[tuple[Slot, Row]]:
+        """Give every object of *resource* with its name. The book must not change meanwhile."""
+        for key, row in self._rows[resource].items():
+            yield Slot(resource, *key.split("/", 1)), row
+
     def reservations(self) -> Iterator[Reservation]:
         """Give everything that is in flight."""
         for claims in self._claims.values():

@@ -54,6 +54,7 @@ class LedgerMirror:
         self._finished: dict[str, int] = {}
         self._tentative: dict[str, _Tentative] = {}
         self._by_owner: Counter[str] = Counter()
+        self._must_see: dict[str, int] = {}
 
     # What is known.
 
@@ -74,7 +75,7 @@ class LedgerMirror:
 
     def behind(self) -> tuple[str, int] | None:
         """Give a resource and the version that our watch of it must reach before we decide; None if it has."""
-        for resource, version in self._ledger.settled_through.items():
+        for resource, version in (*self._ledger.settled_through.items(), *self._must_see.items()):
             if self._book.position(resource) < version:
                 return resource, version
         return None
@@ -116,11 +117,25 @@ class LedgerMirror:
             if token in self._tentative:
                 self._finished.update(dict.fromkeys(self._tentative[token].replaces, seen_at))
 
-    def expire(self, token: str, *, seen_at: int = 0) -> None:
-        """Let go of a reservation that can no longer be persisted; *seen_at* as in `settle`."""
+    def expire(self, token: str, *, found: tuple[str, int] | None) -> bool:
+        """
+        Let go of a reservation whose time is over, unless its object turns out to be stored; say whether it went.
+
+        *found* is what a quorum read after that time has found under the name: uid and version. What is stored stays
+        held until our watch shows it.
+        """
         reservation = self._ledger.reservations[token]
+        resource, seen_at = reservation.slot.resource, 0
+        if found is not None and reservation.uid == ANY_UID:
+            seen_at = found[
+                1
+            ]  # it may be one of those: whoever decides from now on has to have seen it, and so have we
+            self._must_see[resource] = max(seen_at, self._must_see.get(resource, 0))
+        elif found is not None and found[0] == reservation.uid and found[1] > reservation.base:
+            return False
         self._finished[token] = seen_at
         self._release(token, reservation)
+        return True
 
     # What is decided.
 

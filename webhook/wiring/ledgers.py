@@ -72,7 +72,7 @@ def _in_memory(given: Surroundings) -> BuiltLedger:
 
 def _shared(given: Surroundings) -> BuiltLedger:
     namespace = given.settings.namespace
-    hold = LONGEST_REQUEST + SLOP
+    hold, replica = LONGEST_REQUEST + SLOP, secrets.token_hex(4)
 
     def tell_lost(why: str) -> None:
         given.metrics.ledger_lost()
@@ -80,7 +80,8 @@ def _shared(given: Surroundings) -> BuiltLedger:
 
     keeper = LedgerKeeper(
         LedgerConfigMap(given.api, namespace=namespace),
-        LedgerMirror(given.book, new_token=tokens()),
+        LedgerMirror(given.book, new_token=tokens(replica)),
+        replica=replica,
         hold=hold,
         monotonic=given.clock.monotonic,
         new_epoch=lambda: secrets.token_hex(8),
@@ -114,9 +115,9 @@ def _shared(given: Surroundings) -> BuiltLedger:
     )
 
 
-def tokens() -> Callable[[], str]:
-    """Give a source of tokens that no other process gives: a random word, and a number."""
-    replica, numbers = secrets.token_hex(4), itertools.count()
+def tokens(replica: str) -> Callable[[], str]:
+    """Give a source of tokens that no other process gives: its random name, and a number."""
+    numbers = itertools.count()
     return lambda: f"{replica}-{next(numbers):x}"
 
 

@@ -22,7 +22,9 @@ from webhook.quota.podspec import Shape
 
 NAME: Final = "userquota-ledger"
 _KEY: Final = "ledger"
+_TURN: Final = "userquota.dev/turn"
 _SECONDS: Final = 4.0
+_MERGE_PATCH: Final = "application/merge-patch+json"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _LABELS: Final = {"app.kubernetes.io/name": "userquota", "app.kubernetes.io/component": "ledger"}
 
@@ -31,6 +33,7 @@ class _Meta(Shape, frozen=True):
     name: str = ""
     uid: str = ""
     resource_version: str = ""
+    annotations: dict[str, str] | None = None
 
 
 class StoredConfigMap(Shape, frozen=True):
@@ -61,6 +64,18 @@ class LedgerConfigMap:
             return None
         except ApiError as error:
             raise NotReadyError("ledger-read", f"the ledger cannot be read: {error}") from error
+        return as_stored(_decoder.decode(body))
+
+    async def claim(self, replica: str) -> Stored | None:
+        """Annotate the ConfigMap. A patch without a version cannot lose. See `LedgerObject.claim`."""
+        patch = msgspec.json.encode({"metadata": {"annotations": {_TURN: replica}}})
+        path = f"{self._collection}/{self._name}"
+        try:
+            body = await self._api.patch(path, patch, content_type=_MERGE_PATCH, timeout=_SECONDS)
+        except NotFoundError:
+            return None
+        except ApiError as error:
+            raise NotReadyError("ledger-write", f"the ledger cannot be claimed: {error}") from error
         return as_stored(_decoder.decode(body))
 
     async def create(self, text: str) -> Stored:
@@ -138,4 +153,6 @@ class LedgerWatch:
 
 def as_stored(item: StoredConfigMap) -> Stored:
     """Give the text of a ConfigMap, empty if it has none."""
-    return Stored((item.data or {}).get(_KEY, ""), item.metadata.uid, int(item.metadata.resource_version))
+    meta = item.metadata
+    turn = (meta.annotations or {}).get(_TURN, "")
+    return Stored((item.data or {}).get(_KEY, ""), meta.uid, int(meta.resource_version), turn)

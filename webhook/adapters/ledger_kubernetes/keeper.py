@@ -6,12 +6,14 @@ Decisions are not made here, and what a version means for the book is the mirror
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
 from webhook.adapters.ledger_kubernetes.stored import LedgerObject, LostSwapError, Stored
+from webhook.adapters.ledger_kubernetes.turns import Turns
 from webhook.documents.ledger_text import LedgerDamagedError, NewerFormatError, read_ledger, write_ledger
 from webhook.ports import NotReadyError
 from webhook.quota.ledger import Ledger
@@ -21,6 +23,9 @@ log = structlog.get_logger(__name__)
 
 MOST_BYTES = 900_000
 """A ConfigMap takes 1 MiB. About 9 000 reservations; more than a few hundred only where no object is seen any more."""
+
+_HEARING = 0.1
+"""Seconds to wait after a lost swap for the watch to tell of the one that won. A read costs both sides more."""
 
 _ATTEMPTS = 5
 """Somebody would have to delete or damage the ledger between our write and our read, as often as this."""
@@ -39,6 +44,7 @@ class LedgerKeeper:
         stored_in: LedgerObject,
         mirror: LedgerMirror,
         *,
+        replica: str,
         hold: float,
         monotonic: Callable[[], float],
         new_epoch: Callable[[], str],
@@ -49,12 +55,15 @@ class LedgerKeeper:
         """
         Keep *mirror* in step with what is *stored_in*.
 
-        *hold* is how long after a loss something may be persisted that was in flight. Where no ledger is found at the
-        start *was_anybody_asked* tells whether one was lost. *on_write* hears `written`, `conflict` or `failed` of
-        every write and `read` of every read; *on_lost* why a ledger is begun anew.
+        *replica* is a name that no other has. *hold* is how long after a loss something may be persisted that was in
+        flight. Where no ledger is found at the start *was_anybody_asked* tells whether one was lost. *on_write* hears
+        `written`, `conflict` or `failed` of every swap, `claim` and `read` of those; *on_lost* why a ledger is begun
+        anew.
         """
         self.mirror = mirror
-        self.trouble = "the ledger has not been read yet"
+        self.write_trouble = ""
+        """Why the last write failed; empty once one was made."""
+        self._read_trouble = "the ledger has not been read yet"
         self._object = stored_in
         self._hold = hold
         self._monotonic = monotonic
@@ -68,8 +77,15 @@ class LedgerKeeper:
         self._numbers = itertools.count(1)
         self._confirmed = 0
         self._seen_rebuilding: tuple[str, float] = ("", 0.0)
+        self._turns = Turns(replica, monotonic=monotonic)
+        self._news = asyncio.Event()
 
     # What is known, without asking.
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be decided, empty if it can."""
+        return self._read_trouble or self.write_trouble
 
     def order(self) -> int:
         """Give the next order number."""
@@ -89,11 +105,14 @@ class LedgerKeeper:
         """Hear from the watch what is stored. It is looked at when it is needed."""
         if self._heard is None or self._heard.uid != stored.uid or stored.version > self._heard.version:
             self._heard = stored
+        self._turns.note(stored)
+        self._news.set()
 
     def hear_gone(self, uid: str) -> None:
         """Hear from the watch that the object was deleted."""
         if self._stored is not None and self._stored.uid == uid:
             self._is_stale = True
+        self._news.set()
 
     # Reading.
 
@@ -110,13 +129,53 @@ class LedgerKeeper:
         elif heard is not None and heard.version > stored.version:
             await self._settle_on(heard)
 
-    async def read(self) -> None:
-        """Have the version that is stored now. Raises: NotReadyError."""
+    async def wait_for_turn(self) -> None:
+        """Let another replica swap first if it has claimed that. Raises: NotReadyError."""
+        while seconds := self._turns.wait():
+            await self._hear_news(seconds)
+            await self.catch_up()
+
+    async def look_again(self) -> None:
+        """
+        Have a version that tells more: after a lost swap one that won, otherwise the one that is stored now.
+
+        Raises: NotReadyError.
+        """
+        if not (self._is_stale and self._turns.has_lost):
+            await self.read()
+        elif self._turns.is_due:
+            await self.read(by_claim=True)
+        elif await self._hear_news(_HEARING) and self._has_news():
+            self._is_stale = False
+            await self.catch_up()
+        else:
+            await self.read()
+
+    def _has_news(self) -> bool:
+        heard, stored = self._heard, self._stored
+        if heard is None or stored is None:
+            return False
+        return heard.uid == stored.uid and heard.version > stored.version
+
+    async def _hear_news(self, seconds: float) -> bool:
+        """Wait until the watch has told something new, *seconds* at most; say whether it has."""
+        if self._has_news():
+            return True
+        self._news.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def read(self, *, by_claim: bool = False) -> None:
+        """Have the version that is stored now, and *by_claim* the next turn as well. Raises: NotReadyError."""
         for _ in range(_ATTEMPTS):
             begun = self.order()
             try:
-                stored = await self._object.read()
-                self._on_write("read")
+                self._on_write("claim" if by_claim else "read")
+                stored = await (self._object.claim(self._turns.replica) if by_claim else self._object.read())
                 if stored is None:
                     stored = await self._begin_without_one()
                 await self._settle_on(stored)
@@ -124,7 +183,7 @@ class LedgerKeeper:
                 continue
             except NotReadyError as error:
                 self._is_stale = True
-                self.trouble = str(error)
+                self._read_trouble = str(error)
                 raise
             self._confirmed = begun
             return
@@ -156,15 +215,17 @@ class LedgerKeeper:
             stored = await self._object.swap(text, after=self._stored)
         except LostSwapError:
             self._is_stale = True
+            self._turns.lost()
             self._on_write("conflict")
             return False
         except NotReadyError as error:
             self._is_stale = True
             self._on_write("failed")
-            self.trouble = str(error)
+            self.write_trouble = str(error)
             raise
         self._on_write("written")
-        self._stored, self._confirmed, self.trouble = stored, begun, ""
+        self._turns.won()
+        self._stored, self._confirmed, self.write_trouble = stored, begun, ""
         self.mirror.written(ledger)
         return True
 
@@ -186,8 +247,15 @@ class LedgerKeeper:
     async def _settle_on(self, stored: Stored) -> None:
         """Take in what is stored, or begin anew in its place. Raises: LostSwapError, NotReadyError."""
         known = self._stored
-        if known is not None and (known.uid, known.version) == (stored.uid, stored.version):
-            self._is_stale = False
+        self._turns.note(stored)
+        if (
+            known is not None
+            and stored.uid == known.uid
+            and stored.version >= known.version
+            and stored.text == known.text
+        ):
+            self._stored, self._is_stale = stored, False
+            self._note_state(self.mirror.ledger)
             return
         try:
             ledger = read_ledger(stored.text, uid=stored.uid)
@@ -217,11 +285,11 @@ class LedgerKeeper:
 
     def _note_state(self, ledger: Ledger) -> None:
         if ledger.is_open:
-            self.trouble = ""
+            self._read_trouble = ""
             return
         if self._seen_rebuilding[0] != ledger.epoch:
             self._seen_rebuilding = ledger.epoch, self._monotonic()
-        self.trouble = f"the ledger was lost and is being rebuilt; it opens within {self._hold:g} seconds of that"
+        self._read_trouble = f"the ledger was lost and is being rebuilt; it opens within {self._hold:g} seconds of that"
 
     async def _begin_without_one(self) -> Stored:
         """Make the first ledger, or one in the place of one that is gone. Raises: LostSwapError, NotReadyError."""

@@ -16,7 +16,6 @@ from webhook.ports import Judge, NotReadyError, QuorumReader
 from webhook.quota.book import Book
 from webhook.quota.charge import Charge, Reservation, Slot
 from webhook.quota.decision import Allowed, Decision
-from webhook.quota.ledger_mirror import ANY_UID
 
 _MOST_AT_ONCE = 256
 """Requests decided with one swap: about 20 ms of deciding, in which nothing else is answered."""
@@ -37,6 +36,11 @@ class _Waiting:
     dry_run: bool
     came: int
     answer: asyncio.Future[Decision]
+
+    def fail(self, error: Exception) -> None:
+        """Raise *error* where the answer is awaited, if it still is."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
 
 
 class SharedLedger:
@@ -119,8 +123,9 @@ class SharedLedger:
             return ()
         gone = await self._expire(quorum)
         async with self._turn:
-            if self._mirror.is_finishing:
+            if self._mirror.is_finishing or self._keeper.write_trouble:
                 await self._keeper.catch_up()
+                await self._keeper.wait_for_turn()
                 await self._keeper.swap(self._mirror.next())
         return gone
 
@@ -136,12 +141,16 @@ class SharedLedger:
                     await self._decide(batch)
             except NotReadyError as error:
                 for each in batch:
-                    if not each.answer.done():
-                        each.answer.set_exception(NotReadyError(error.reason, str(error)))
+                    each.fail(NotReadyError(error.reason, str(error)))
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to hear of it
+                for each in batch:
+                    each.fail(error)
 
     async def _decide(self, batch: list[_Waiting]) -> None:
+        """Answer all of *batch*. Raises: NotReadyError."""
         await self._keeper.catch_up()
         while batch := [each for each in batch if not each.answer.done()]:
+            await self._keeper.wait_for_turn()
             self._keeper.check_open()
             await self._until_caught_up()
             verdicts = self._judge(batch)
@@ -149,8 +158,8 @@ class SharedLedger:
                 for each, decision in verdicts:
                     if not each.answer.done():
                         each.answer.set_result(decision)
-            else:
-                await self._keeper.read()
+                return
+            await self._keeper.look_again()
 
     def _judge(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Decision]]:
         """Decide one after the other, each on what those before it leave."""
@@ -159,10 +168,10 @@ class SharedLedger:
             try:
                 decision = each.judge(self._book)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's, and not that of the others
-                each.answer.set_exception(error)
+                each.fail(error)
                 continue
-            if isinstance(decision, Allowed) and decision.reservation is not None and not each.dry_run:
-                self._mirror.hold(decision.reservation)
+            if (reservation := _to_hold(each, decision)) is not None:
+                self._mirror.hold(reservation)
             verdicts.append((each, decision))
         return verdicts
 
@@ -214,18 +223,11 @@ class SharedLedger:
             found = await quorum.version_of(slot)
             async with self._turn:
                 live = dict(self._mirror.live())
-                still_there = [(token, live[token]) for token in tokens if token in live]
-                gone += [each for token, each in still_there if self._has_come_to_nothing(token, each, found)]
+                still_there = [token for token in tokens if token in live]
+                gone += [live[token] for token in still_there if self._mirror.expire(token, found=found)]
         return tuple(gone)
 
-    def _has_come_to_nothing(self, token: str, reservation: Reservation, found: tuple[str, int] | None) -> bool:
-        """Let go of a reservation whose time is over; say no if its object is stored, and the watch will show it."""
-        if found is None or (reservation.uid not in (found[0], ANY_UID)):
-            self._mirror.expire(token)
-        elif reservation.uid == ANY_UID:
-            self._mirror.expire(token, seen_at=found[1])  # it may be one of ours: whoever decides has to have seen it
-        elif found[1] > reservation.base:
-            return False
-        else:
-            self._mirror.expire(token)
-        return True
+
+def _to_hold(waiting: _Waiting, decision: Decision) -> Reservation | None:
+    """Give what a decision has to hold; a dry-run holds nothing."""
+    return decision.reservation if isinstance(decision, Allowed) and not waiting.dry_run else None

@@ -16,11 +16,17 @@ class LostSwapError(WebhookError):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A text as it is stored. `uid` is another one if the object was deleted and made anew; `version` only rises."""
+    """
+    A text as it is stored.
+
+    `uid` is another one if the object was deleted and made anew; `version` only rises. `turn` names the replica that
+    has claimed the next swap, if one has.
+    """
 
     text: str
     uid: str
     version: int
+    turn: str = ""
 
 
 class LedgerObject(Protocol):
@@ -33,6 +39,9 @@ class LedgerObject(Protocol):
 
     async def read(self) -> Stored | None:
         """Give what is stored now, past every cache; None if there is nothing."""
+
+    async def claim(self, replica: str) -> Stored | None:
+        """Have *replica* stored as the one whose turn it is, beside the text, and give both; None if there is none."""
 
     async def create(self, text: str) -> Stored:
         """Store the first text. Raises: LostSwapError if there is one."""
