@@ -23,6 +23,12 @@ log = structlog.get_logger(__name__)
 DEFAULT_TIMEOUT = 10
 """Seconds that the API server gives a webhook unless told otherwise."""
 
+_ANOTHER_TRY = 1.5
+"""Seconds: the one that Retry-After asks for, and half of one for an answer."""
+
+_MOST_CALLED_BACK = 10_000
+"""Calls whose first time is remembered; those that went to another replica, or were given up, never come."""
+
 Answer = Callable[[AdmissionRequest, float], Awaitable[AdmissionResponse]]
 """Answers a request before a deadline on the monotonic clock. Raises: ReviewError, NotReadyError."""
 
@@ -61,6 +67,7 @@ class Replies:
         """Ask *answers*, by path."""
         self._answers = answers
         self._meter = meter
+        self._called_back: dict[str, float] = {}
 
     @property
     def paths(self) -> frozenset[str]:
@@ -70,18 +77,20 @@ class Replies:
     async def to(self, path: str, body: bytes, *, seconds: int) -> Reply:
         """Give the reply to what was posted to *path*; *seconds* is what the API server waits for it. Never raises."""
         begun = time.perf_counter()
-        budget = max(seconds, 1) * 0.9  # a tenth for the way back
-        reply, verdict = await self._answer(body, self._answers[path], budget)
+        deadline = time.monotonic() + max(seconds, 1) * 0.9  # a tenth for the way back
+        reply, verdict = await self._answer(body, self._answers[path], deadline)
         self._meter.answered(path, verdict, time.perf_counter() - begun)
         return reply
 
-    async def _answer(self, body: bytes, answer: Answer, budget: float) -> tuple[Reply, str]:
+    async def _answer(self, body: bytes, answer: Answer, deadline: float) -> tuple[Reply, str]:
         uid = ""
         try:
             request = review.decode(body)
             uid = request.uid
-            async with asyncio.timeout(budget):
-                answered = await answer(request, time.monotonic() + budget)
+            # A call that is repeated has what is left of its first time.
+            deadline = min(deadline, self._called_back.pop(uid, deadline))
+            async with asyncio.timeout(deadline - time.monotonic()):
+                answered = await answer(request, deadline)
         except ReviewError as error:
             self._meter.trouble("review")
             log.warning("unreadable review", why=str(error), uid=error.uid)
@@ -89,11 +98,11 @@ class Replies:
         except NotReadyError as error:
             self._meter.trouble(error.reason)
             log.warning("no answer yet", why=str(error), uid=uid)
-            return Reply(503, f"{error}\n".encode(), come_back=True), "not-ready"
+            return Reply(503, f"{error}\n".encode(), come_back=self._call_back(uid, deadline)), "not-ready"
         except TimeoutError:
             self._meter.trouble("deadline")
-            log.warning("no answer in time", uid=uid, budget=budget)
-            return Reply(503, b"no answer in time\n", come_back=True), "not-ready"
+            log.warning("no answer in time", uid=uid)
+            return Reply(503, b"no answer in time\n"), "not-ready"
         except Exception:
             # Our bug. A refusal instead of a failed call, so that it stays one where the failure policy is Ignore.
             self._meter.trouble("internal")
@@ -102,3 +111,17 @@ class Replies:
         if not answered.allowed and answered.status is not None:
             log.info("denied", uid=uid, why=answered.status.message)
         return Reply(200, review.encode(answered)), "allowed" if answered.allowed else "denied"
+
+    def _call_back(self, uid: str, deadline: float) -> bool:
+        """
+        Say whether there is time for another try.
+
+        The API server waits a second before it, and forgets why we sent it away: what it then tells the user is that
+        time ran out. So the last answer is one that it passes on.
+        """
+        if deadline - time.monotonic() < _ANOTHER_TRY:
+            return False
+        if len(self._called_back) >= _MOST_CALLED_BACK:
+            self._called_back.clear()
+        self._called_back[uid] = deadline
+        return True
