@@ -43,6 +43,21 @@ check: $(VENV)/dev.stamp ## Lint, types, import rules, unused and vulnerable dep
 bench: $(VENV)/dev.stamp ## Compare with a controller-runtime webhook; prints one table
 	$(BIN)/python -m benchmarks
 
+.PHONY: bench-contention
+bench-contention: $(VENV)/dev.stamp ## Compare many creates at once with ResourceQuota and other webhooks
+	$(BIN)/python -m benchmarks.contention
+
+.PHONY: model
+model: ## Check the ledger's protocol in every order of events, in full
+	cd tests/model && go run . -full
+
+MINUTES ?= 5
+SEED ?= 1
+
+.PHONY: nemesis
+nemesis: $(VENV)/dev.stamp ## Break everything for MINUTES=n, then judge every etcd revision: SEED=s
+	$(BIN)/python -m nemesis --minutes $(MINUTES) --seed $(SEED)
+
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Pin dependencies anew
 	$(BIN)/uv pip compile pyproject.toml --extra fast --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/run.txt

@@ -4,7 +4,7 @@ Prints the table: for a terminal, and for Markdown, which reads the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from statistics import median
 from typing import Any
 
@@ -19,11 +19,15 @@ _QUIET_MS = 1.0
 
 def render(raw: Mapping[str, Any]) -> str:
     """Give the table, with what was compared on what machine, and how quiet that was."""
-    lines = [_HEAD, *(_cells(row) for row in figures.rows(raw))]
+    return "\n".join([*markdown(figures.rows(raw)), "", *_notes(raw), ""])
+
+
+def markdown(rows: Iterable[Row]) -> list[str]:
+    """Give the lines of the table itself."""
+    lines = [_HEAD, *map(_cells, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
     ruler = tuple(f"{'-' * (width - 1)}:" if at in _RIGHT else "-" * width for at, width in enumerate(widths))
-    table = [_line(line, widths) for line in (lines[0], ruler, *lines[1:])]
-    return "\n".join([*table, "", *_notes(raw), ""])
+    return [_line(line, widths) for line in (lines[0], ruler, *lines[1:])]
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -43,8 +47,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _shown(figure: Figure) -> str:
     value = _number(figure.value)
     if figure.low == figure.high:
-        return f"{value} {figure.unit}"
-    return f"{value} {figure.unit} ({_number(figure.low)} to {_number(figure.high)})"
+        return f"{value} {figure.unit}".rstrip()
+    return f"{value} {figure.unit}".rstrip() + f" ({_number(figure.low)} to {_number(figure.high)})"
 
 
 def _number(value: float) -> str:
@@ -66,13 +70,19 @@ def _notes(raw: Mapping[str, Any]) -> Iterator[str]:
         f"{plan['connections']} connections kept alive, TLS 1.3; CPU is user and system time of the server per review."
     )
     yield "Bodies: " + ", ".join(f"{size} {length / 1000:.1f} kB" for size, length in raw["body_bytes"].items()) + "."
-    yield _quietness(raw["wire"]["noise"])
+    yield quietness(raw["wire"]["noise"])
     yield _busyness(raw["wire"]["runs"])
+    yield from origin(raw)
+
+
+def origin(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Give the lines that tell what was run where."""
     yield "Versions: " + ", ".join(f"{name} {version}" for name, version in raw["versions"].items()) + "."
     yield f"Machine: {raw['machine']['cpu']}, {raw['machine']['cpus']} CPUs used, Linux {raw['machine']['kernel']}."
 
 
-def _quietness(noises: list[Mapping[str, float]]) -> str:
+def quietness(noises: list[Mapping[str, float]]) -> str:
+    """Give the line that tells how much a reader may trust absolute times."""
     longest = max(noise["longest_ms"] for noise in noises)
     gaps = sum(noise["gaps_above_1ms"] for noise in noises) / sum(noise["seconds"] for noise in noises)
     lost = median(noise["lost_share"] for noise in noises)

@@ -33,8 +33,9 @@ class RunningWebhook:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:
-        argv = [sys.executable, "-m", "webhook", "serve", "--kubeconfig", str(self.cluster.kubeconfig("admin"))]
-        argv += ["--listen", self._listen, "--advertise-url", self.url, "--ca-out", str(self._ca), "--drain", "0"]
+        argv = serve_argv(
+            self.cluster.kubeconfig("admin"), listen=self._listen, advertise_url=self.url, ca_out=self._ca
+        )
         with self.log.open("ab") as log:
             self._process = subprocess.Popen([*argv, *options], stdout=log, stderr=subprocess.STDOUT)
 
@@ -52,10 +53,10 @@ class RunningWebhook:
 
     def readiness(self) -> str:
         """What /readyz says: `ok`, its troubles, or that nobody listens."""
-        return self._get("/readyz")
+        return ask(f"{self.url}/readyz", ca_file=self._ca)
 
     def metrics(self) -> str:
-        return self._get("/metrics")
+        return ask(f"{self.url}/metrics", ca_file=self._ca)
 
     def wait_until_ready(self, within: float = 20) -> float:
         """Give how many seconds it took."""
@@ -76,32 +77,55 @@ class RunningWebhook:
             eventually(lambda: "policy" in self.log.read_text()[len(seen) :], what=self.output)
 
     def apply_policy(self, text: str) -> None:
-        body = "".join(f"    {line}\n" for line in text.splitlines())
-        self.cluster.kubectl(
-            "apply",
-            "-f",
-            "-",
-            stdin=f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {CONFIG_MAP}\n  namespace: {NAMESPACE}\n"
-            f'  labels: {{userquota.dev/policy: "true"}}\ndata:\n  policy.yaml: |\n{body}',
-        )
+        apply_policy(self.cluster, text)
 
     def install(self) -> None:
-        self.cluster.kubectl("apply", "-f", str(manifest_files.folder() / "namespace.yaml"))
+        install(self.cluster)
 
     def uninstall(self) -> None:
-        for kind in ("mutatingwebhookconfiguration", "validatingwebhookconfiguration"):
-            self.cluster.kubectl("delete", kind, "userquota", "--ignore-not-found")
+        uninstall(self.cluster)
 
-    def _get(self, path: str) -> str:
-        try:
-            context = ssl.create_default_context(cafile=str(self._ca))
-            with urllib.request.urlopen(f"{self.url}{path}", context=context, timeout=2) as answer:  # noqa: S310 - https, ours
-                return str(answer.read().decode())
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.read().decode()
-        except OSError as error:
-            return f"nobody listens: {error}"
+
+def serve_argv(kubeconfig: Path, *, listen: str, advertise_url: str, ca_out: Path) -> list[str]:
+    """The command line of one replica; what it lacks are options."""
+    argv = [sys.executable, "-m", "webhook", "serve", "--kubeconfig", str(kubeconfig), "--listen", listen]
+    return [*argv, "--advertise-url", advertise_url, "--ca-out", str(ca_out), "--drain", "0"]
+
+
+def ask(url: str, *, ca_file: Path) -> str:
+    """What a replica answers, whatever the status, or that nobody listens."""
+    try:
+        context = ssl.create_default_context(cafile=str(ca_file))
+        with urllib.request.urlopen(url, context=context, timeout=2) as answer:  # noqa: S310 - https, ours
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.read().decode()
+    except OSError as error:
+        return f"nobody listens: {error}"
+
+
+def install(cluster: ControlPlane) -> None:
+    """Create our namespace; `serve` itself registers the webhooks."""
+    cluster.kubectl("apply", "-f", str(manifest_files.folder() / "namespace.yaml"))
+
+
+def uninstall(cluster: ControlPlane) -> None:
+    """Let the API servers call nobody any more."""
+    for kind in ("mutatingwebhookconfiguration", "validatingwebhookconfiguration"):
+        cluster.kubectl("delete", kind, "userquota", "--ignore-not-found")
+
+
+def apply_policy(cluster: ControlPlane, text: str) -> None:
+    """Write the policy's ConfigMap, and do not wait."""
+    body = "".join(f"    {line}\n" for line in text.splitlines())
+    cluster.kubectl(
+        "apply",
+        "-f",
+        "-",
+        stdin=f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {CONFIG_MAP}\n  namespace: {NAMESPACE}\n"
+        f'  labels: {{userquota.dev/policy: "true"}}\ndata:\n  policy.yaml: |\n{body}',
+    )
 
 
 def eventually(claim: Callable[[], bool], *, within: float = 10, what: Callable[[], str] = str) -> float:

@@ -1,0 +1,3 @@
+module userquota/benchmarks/contention/allow
+
+go 1.26.0

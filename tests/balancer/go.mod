@@ -1,0 +1,3 @@
+module userquota/tests/balancer
+
+go 1.26.0

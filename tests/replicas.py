@@ -1,0 +1,167 @@
+"""
+Several userquotas beside a real control plane, as processes behind one address, to be killed and stopped one by one.
+
+One alone, without a balancer: see `tests.cluster.running`.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.balancer.running import RunningBalancer, lasting_port
+from tests.cluster.running import apply_policy, ask, eventually, install, serve_argv, uninstall
+from webhook.localcluster.addresses import LOOPBACK
+from webhook.localcluster.controlplane import ControlPlane
+from webhook.localcluster.processes import ChildProcess
+
+
+class Replicas:
+    """
+    *count* times `userquota serve --ledger kubernetes`, registered with the API servers at *url*, the balancer's.
+
+    Replica `i`, counted from 0, talks to API server `i` modulo their number. *options* come last and win over ours.
+    Processes die with the thread that started them: see ChildProcess. `install` and `apply_policy` come first.
+    """
+
+    def __init__(self, cluster: ControlPlane, folder: Path, count: int, options: Sequence[str] = ()) -> None:
+        self.cluster = cluster
+        self.count = count
+        self._folder = folder
+        self._addresses = [f"{LOOPBACK}:{lasting_port()}" for _ in range(count)]
+        self._balancer = RunningBalancer(self._addresses, folder)
+        self._replicas = [self._prepared(i, options) for i in range(count)]
+        self._paused: set[int] = set()
+
+    @property
+    def url(self) -> str:
+        """What the API servers call."""
+        return f"https://{LOOPBACK}:{self._balancer.port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """What to trust for *url* and for each replica; there once the first replica is ready."""
+        return self._ca_file(0)
+
+    @property
+    def processes(self) -> Mapping[str, ChildProcess]:
+        """The processes by name: ``balancer``, ``userquota-0``, ``userquota-1``."""
+        return {process.name: process for process in (self._balancer.process, *self._replicas)}
+
+    def start(self) -> None:
+        """Start the balancer and all replicas, and do not wait for these."""
+        self._balancer.start()
+        for i in range(self.count):
+            self.start_one(i)
+
+    def start_one(self, i: int) -> None:
+        """Start a replica that does not run, and do not wait."""
+        self._replicas[i].start()
+
+    def kill(self, i: int) -> None:
+        """End a replica as a crash would (kill -9), and wait for its end."""
+        self._replicas[i].kill()
+        self._paused.discard(i)
+
+    def pause(self, i: int) -> None:
+        """Keep a replica from doing anything (SIGSTOP); its address goes on accepting connections."""
+        self._replicas[i].send(signal.SIGSTOP)
+        self._paused.add(i)
+
+    def resume(self, i: int) -> None:
+        self._replicas[i].send(signal.SIGCONT)
+        self._paused.discard(i)
+
+    def stop(self) -> None:
+        """Ask all replicas to end, wait, then stop the balancer."""
+        for replica in self._replicas:
+            replica.ask_to_end()
+        for replica in self._replicas:
+            replica.await_end(grace=15)
+        self._paused.clear()
+        self._balancer.stop()
+
+    def is_running(self, i: int) -> bool:
+        """Say whether a replica was started and has not ended; a paused one runs."""
+        return self._replicas[i].is_running()
+
+    def readiness(self, i: int) -> str:
+        """What /readyz of a replica says: `ok`, its troubles, or that nobody listens."""
+        return self._ask(i, "/readyz")
+
+    def metrics(self, i: int) -> str:
+        return self._ask(i, "/metrics")
+
+    def log(self, i: int) -> str:
+        """All that a replica has written, over all its starts."""
+        file = self._replicas[i].log_file
+        return file.read_text() if file.exists() else ""
+
+    def is_ready(self, i: int) -> bool:
+        return self.readiness(i).strip() == "ok"
+
+    def wait_until_ready(self, within: float = 30) -> float:
+        """Wait until each replica that runs and is not paused is ready; give how many seconds it took."""
+        begun = time.monotonic()
+        for i in self._awake():
+            left = within - (time.monotonic() - begun)
+            eventually(partial(self.is_ready, i), within=left, what=partial(self._told, i))
+        return time.monotonic() - begun
+
+    def set_policy(self, text: str) -> None:
+        """Write the policy's ConfigMap, and wait until it is in force, or refused, at each replica that is awake."""
+        seen = {i: len(self.log(i)) for i in self._awake()}
+        apply_policy(self.cluster, text)
+        for i, length in seen.items():
+            eventually(partial(self._has_told_of_policy, i, since=length), what=partial(self._told, i))
+
+    def apply_policy(self, text: str) -> None:
+        """Write the policy's ConfigMap, and do not wait."""
+        apply_policy(self.cluster, text)
+
+    def install(self) -> None:
+        install(self.cluster)
+
+    def uninstall(self) -> None:
+        uninstall(self.cluster)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _prepared(self, i: int, options: Sequence[str]) -> ChildProcess:
+        server = i % len(self.cluster.server_urls) + 1
+        argv = serve_argv(
+            self.cluster.kubeconfig("admin", server=server),
+            listen=self._addresses[i],
+            advertise_url=self.url,
+            ca_out=self._ca_file(i),
+        )
+        name = f"userquota-{i}"
+        argv += ["--ledger", "kubernetes", *options]
+        return ChildProcess(name, argv, log_file=self._folder / f"{name}.log")
+
+    def _ca_file(self, i: int) -> Path:
+        return self._folder / f"ca-{i}.crt"
+
+    def _ask(self, i: int, path: str) -> str:
+        return ask(f"https://{self._addresses[i]}{path}", ca_file=self._ca_file(i))
+
+    def _awake(self) -> list[int]:
+        return [i for i in range(self.count) if i not in self._paused and self.is_running(i)]
+
+    def _has_told_of_policy(self, i: int, *, since: int) -> bool:
+        return "policy" in self.log(i)[since:]
+
+    def _told(self, i: int) -> str:
+        return f"userquota-{i}: {self.readiness(i)}\n{self.log(i)[-4000:]}"
