@@ -130,7 +130,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.late: list[Swap] = []
         self.uids, self.tokens = itertools.count(), itertools.count()
         self.version = 1
-        self.text = write_ledger(Ledger.first("epoch"), uid=UID)
+        self.text = write_ledger(Ledger.first("epoch").opened({}), uid=UID)
         self.replicas = [Replica(f"r{number}", self.tokens) for number in REPLICAS]
 
     @property

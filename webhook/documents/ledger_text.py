@@ -8,8 +8,10 @@ The text is opaque to Kubernetes on purpose: with 500 reservations as structured
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import Annotated
 
 import msgspec
 
@@ -21,6 +23,7 @@ from webhook.quota.subject import Payer
 
 FORMAT = 1
 _NAME = "userquota-ledger"
+_HEAD = re.compile(rf"{_NAME} (?P<format>[1-9][0-9]{{0,17}}) (?P<sum>sha\S*)", re.ASCII)
 
 
 class LedgerDamagedError(WebhookError):
@@ -31,25 +34,30 @@ class NewerFormatError(WebhookError):
     """The text was written by a newer version of userquota, which knows more than we would keep."""
 
 
-class _Line(msgspec.Struct, array_like=True, frozen=True):
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Exact = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]*(/[1-9][0-9]*)?\Z")]
+"""An amount above zero, as it is written here."""
+
+
+class _Line(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     token: str
     resource: str
     namespace: str
     name: str
     uid: str
-    base: int
-    payer: int
-    amounts: int
+    base: _Count
+    payer: _Count
+    amounts: _Count
 
 
 class _Body(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
     object: str
     epoch: str
     state: str
-    write: int
-    settled_through: dict[str, int]
+    write: _Count
+    settled_through: dict[str, _Count]
     payers: list[tuple[str, list[str]]]
-    amounts: list[list[tuple[str, str]]]
+    amounts: list[list[tuple[str, _Exact]]]
     reservations: list[_Line]
 
 
@@ -100,13 +108,13 @@ def read_ledger(text: str, *, uid: str) -> Ledger:
     Raises: LedgerDamagedError; NewerFormatError, which must not be overwritten.
     """
     head, _, rest = text.partition("\n")
-    name, *words = head.split(" ")
-    if name != _NAME or len(words) != 2 or not words[0].isdecimal() or not words[0].isascii():
+    form = _HEAD.fullmatch(head)
+    if form is None:
         raise LedgerDamagedError("it does not begin as a ledger does")
-    if int(words[0]) > FORMAT:
-        raise NewerFormatError(f"it has format {words[0]}; this version knows {FORMAT}")
+    if int(form["format"]) > FORMAT:
+        raise NewerFormatError(f"it has format {form['format']}; this version knows {FORMAT}")
     body = rest.removesuffix("\n").encode(errors="surrogatepass")
-    if words[1] != f"sha256={hashlib.sha256(body).hexdigest()}":
+    if not rest.endswith("\n") or form["sum"] != f"sha256={hashlib.sha256(body).hexdigest()}":
         raise LedgerDamagedError("its checksum is wrong")
     try:
         decoded = _decoder.decode(body)
@@ -115,7 +123,7 @@ def read_ledger(text: str, *, uid: str) -> Ledger:
         raise LedgerDamagedError(f"it cannot be read: {error}") from error
     if decoded.state not in (_OPEN, _REBUILDING):
         raise LedgerDamagedError(f"its state {decoded.state!r} is unknown")
-    if decoded.object != uid and (decoded.object or decoded.write):
+    if decoded.object != uid and (decoded.object or decoded.write or decoded.state == _OPEN):
         raise LedgerDamagedError("it was copied from another object")
     return Ledger(
         decoded.epoch,
@@ -129,7 +137,7 @@ def read_ledger(text: str, *, uid: str) -> Ledger:
 def _reservations(body: _Body) -> Mapping[str, Reservation]:
     payers = [Payer(owner, tuple(groups)) for owner, groups in body.payers]
     amounts: list[Amounts] = [tuple((name, _amount(text)) for name, text in each) for each in body.amounts]
-    return {
+    reservations = {
         line.token: Reservation(
             Slot(line.resource, line.namespace, line.name),
             line.uid,
@@ -139,7 +147,15 @@ def _reservations(body: _Body) -> Mapping[str, Reservation]:
         )
         for line in body.reservations
     }
+    if len(reservations) < len(body.reservations):
+        raise ValueError("a token is given twice")
+    return reservations
 
 
 def _amount(text: str) -> Amount:
-    return int(text) if text.isdecimal() else Fraction(text)
+    if "/" not in text:
+        return int(text)
+    exact = Fraction(text)
+    if exact.denominator == 1 or str(exact) != text:
+        raise ValueError(f"{text} is not in its lowest terms")
+    return exact

@@ -40,8 +40,12 @@ class Ledger:
 
     @classmethod
     def first(cls, epoch: str) -> Ledger:
-        """Give the ledger of an installation that has never been asked: it is opened at once."""
-        return cls(_FIRST + epoch, is_open=True)
+        """
+        Give the ledger of an installation that has never been asked: it is opened at once.
+
+        Not as it is made, when its text does not name the object it lies in yet: a copy of such a text is never open.
+        """
+        return cls(_FIRST + epoch, is_open=False)
 
     @classmethod
     def rebuilding(cls, epoch: str) -> Ledger:

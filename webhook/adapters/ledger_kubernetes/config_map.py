@@ -22,6 +22,13 @@ from webhook.quota.podspec import Shape
 
 NAME: Final = "userquota-ledger"
 _KEY: Final = "ledger"
+MANAGER: Final = "userquota"
+"""
+What the API server calls us in `managedFields`: the first word of our user agent. A text that somebody else put there
+is not believed, however right its checksum: it may be an old one.
+"""
+
+_OWNS_TEXT: Final = f'"f:{_KEY}"'.encode()
 _TURN: Final = "userquota.dev/turn"
 _SECONDS: Final = 4.0
 _MERGE_PATCH: Final = "application/merge-patch+json"
@@ -29,11 +36,17 @@ _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io
 _LABELS: Final = {"app.kubernetes.io/name": "userquota", "app.kubernetes.io/component": "ledger"}
 
 
+class _Manager(Shape, frozen=True):
+    manager: str = ""
+    fields: msgspec.Raw = msgspec.field(name="fieldsV1", default=msgspec.Raw(b""))
+
+
 class _Meta(Shape, frozen=True):
     name: str = ""
     uid: str = ""
     resource_version: str = ""
     annotations: dict[str, str] | None = None
+    managed_fields: list[_Manager] | None = None
 
 
 class StoredConfigMap(Shape, frozen=True):
@@ -152,7 +165,9 @@ class LedgerWatch:
 
 
 def as_stored(item: StoredConfigMap) -> Stored:
-    """Give the text of a ConfigMap, empty if it has none."""
+    """Give the text of a ConfigMap, empty if it has none, and what the API server knows of it."""
     meta = item.metadata
     turn = (meta.annotations or {}).get(_TURN, "")
-    return Stored((item.data or {}).get(_KEY, ""), meta.uid, int(meta.resource_version), turn)
+    owners = [each.manager for each in meta.managed_fields or () if _OWNS_TEXT in bytes(each.fields)]
+    foreigner = next((owner for owner in owners if owner != MANAGER), "")
+    return Stored((item.data or {}).get(_KEY, ""), meta.uid, int(meta.resource_version), turn, foreigner)

@@ -1,7 +1,7 @@
 """
-One replica's hold on the stored ledger: reading it, swapping it, noticing that it was lost, opening it again.
+One replica's hold on the stored ledger: reading it, swapping it, beginning it anew when it was lost, opening it again.
 
-Decisions are not made here, and what a version means for the book is the mirror's.
+Decisions are not made here, what a version means for the book is the mirror's, and what is believable the past's.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
+from webhook.adapters.ledger_kubernetes.past import Past
 from webhook.adapters.ledger_kubernetes.stored import LedgerObject, LostSwapError, Stored
 from webhook.adapters.ledger_kubernetes.turns import Turns
-from webhook.documents.ledger_text import LedgerDamagedError, NewerFormatError, read_ledger, write_ledger
+from webhook.documents.ledger_text import LedgerDamagedError, NewerFormatError, write_ledger
 from webhook.ports import NotReadyError
 from webhook.quota.ledger import Ledger
 from webhook.quota.ledger_mirror import LedgerMirror
@@ -29,6 +30,14 @@ _HEARING = 0.1
 
 _ATTEMPTS = 5
 """Somebody would have to delete or damage the ledger between our write and our read, as often as this."""
+
+
+class LedgerFullError(NotReadyError):
+    """What is in flight fills the object; nothing was written."""
+
+    def __init__(self, count: int) -> None:
+        """Say how many reservations there would be."""
+        super().__init__("ledger-full", f"{count} reservations are in flight: no room for more")
 
 
 class LedgerKeeper:
@@ -66,19 +75,18 @@ class LedgerKeeper:
         self._read_trouble = "the ledger has not been read yet"
         self._object = stored_in
         self._hold = hold
-        self._monotonic = monotonic
         self._new_epoch = new_epoch
         self._was_anybody_asked = was_anybody_asked
         self._on_write = on_write
         self._on_lost = on_lost
-        self._stored: Stored | None = None
+        self._past = Past(monotonic=monotonic)
+        self._turns = Turns(replica, monotonic=monotonic)
         self._heard: Stored | None = None
+        self._gone = ""
+        self._news = asyncio.Event()
         self._is_stale = True
         self._numbers = itertools.count(1)
         self._confirmed = 0
-        self._seen_rebuilding: tuple[str, float] = ("", 0.0)
-        self._turns = Turns(replica, monotonic=monotonic)
-        self._news = asyncio.Event()
 
     # What is known, without asking.
 
@@ -87,14 +95,14 @@ class LedgerKeeper:
         """Why nothing can be decided, empty if it can."""
         return self._read_trouble or self.write_trouble
 
-    def order(self) -> int:
-        """Give the next order number."""
-        return next(self._numbers)
-
     @property
     def is_known(self) -> bool:
         """Whether a ledger was ever read."""
-        return self._stored is not None
+        return self._past.stored is not None
+
+    def order(self) -> int:
+        """Give the next order number."""
+        return next(self._numbers)
 
     @property
     def confirmed(self) -> int:
@@ -110,7 +118,8 @@ class LedgerKeeper:
 
     def hear_gone(self, uid: str) -> None:
         """Hear from the watch that the object was deleted."""
-        if self._stored is not None and self._stored.uid == uid:
+        self._gone = uid
+        if self._past.stored is not None and self._past.stored.uid == uid:
             self._is_stale = True
         self._news.set()
 
@@ -122,18 +131,16 @@ class LedgerKeeper:
 
         Raises: NotReadyError; nothing may be decided then.
         """
-        heard, self._heard = self._heard, None
-        stored = self._stored
-        if self._is_stale or stored is None or (heard is not None and heard.uid != stored.uid):
+        if self._is_stale:
             await self.read()
-        elif heard is not None and heard.version > stored.version:
-            await self._settle_on(heard)
+        elif self._has_news():
+            await self._have(self._heard, by_claim=False)
+        elif self._heard is not None and self._past.stored is not None and self._heard.uid != self._past.stored.uid:
+            await self.read()
 
-    async def wait_for_turn(self) -> None:
-        """Let another replica swap first if it has claimed that. Raises: NotReadyError."""
-        while seconds := self._turns.wait():
-            await self._hear_news(seconds)
-            await self.catch_up()
+    async def read(self) -> None:
+        """Have the version that is stored now. Raises: NotReadyError."""
+        await self._have(None, by_claim=False)
 
     async def look_again(self) -> None:
         """
@@ -144,15 +151,25 @@ class LedgerKeeper:
         if not (self._is_stale and self._turns.has_lost):
             await self.read()
         elif self._turns.is_due:
-            await self.read(by_claim=True)
+            await self._have(None, by_claim=True)
         elif await self._hear_news(_HEARING) and self._has_news():
-            self._is_stale = False
-            await self.catch_up()
+            await self._have(self._heard, by_claim=False)
         else:
             await self.read()
 
+    async def wait_for_turn(self) -> None:
+        """Let another replica swap first if it has claimed that. Raises: NotReadyError."""
+        while seconds := self._turns.wait():
+            await self._hear_news(seconds)
+            await self.catch_up()
+
+    def check_open(self) -> None:
+        """Raises: NotReadyError while the ledger is being rebuilt."""
+        if not self.mirror.ledger.is_open:
+            raise NotReadyError("ledger-rebuilding", self.trouble)
+
     def _has_news(self) -> bool:
-        heard, stored = self._heard, self._stored
+        heard, stored = self._heard, self._past.stored
         if heard is None or stored is None:
             return False
         return heard.uid == stored.uid and heard.version > stored.version
@@ -169,31 +186,30 @@ class LedgerKeeper:
             return False
         return True
 
-    async def read(self, *, by_claim: bool = False) -> None:
-        """Have the version that is stored now, and *by_claim* the next turn as well. Raises: NotReadyError."""
+    async def _have(self, told: Stored | None, *, by_claim: bool) -> None:
+        """Have what the watch *told*, or what is found now. Raises: NotReadyError."""
         for _ in range(_ATTEMPTS):
-            begun = self.order()
+            begun = 0 if told is not None else self.order()
             try:
-                self._on_write("claim" if by_claim else "read")
-                stored = await (self._object.claim(self._turns.replica) if by_claim else self._object.read())
-                if stored is None:
-                    stored = await self._begin_without_one()
+                stored = told or await self._find(by_claim=by_claim)
                 await self._settle_on(stored)
             except LostSwapError:
+                told = None
                 continue
             except NotReadyError as error:
                 self._is_stale = True
                 self._read_trouble = str(error)
                 raise
-            self._confirmed = begun
+            self._confirmed = max(begun, self._confirmed)
             return
         self._is_stale = True
         raise NotReadyError("ledger-read", "the ledger changes its shape all the time: see who else writes it")
 
-    def check_open(self) -> None:
-        """Raises: NotReadyError while the ledger is being rebuilt."""
-        if not self.mirror.ledger.is_open:
-            raise NotReadyError("ledger-rebuilding", self.trouble)
+    async def _find(self, *, by_claim: bool) -> Stored:
+        """Give what is stored, made if there is nothing. Raises: LostSwapError, NotReadyError."""
+        self._on_write("claim" if by_claim else "read")
+        stored = await (self._object.claim(self._turns.replica) if by_claim else self._object.read())
+        return stored or await self._begin_without_one()
 
     # Writing.
 
@@ -201,18 +217,17 @@ class LedgerKeeper:
         """
         Store *ledger* in the place of the version we have; say whether we were first.
 
-        Raises: NotReadyError when that is not known, or *ledger* is too large.
+        Raises: LedgerFullError, NotReadyError when it is not known whether it was stored.
         """
-        if self._stored is None:
+        before = self._past.stored
+        if before is None:
             raise NotReadyError("ledger-read", self.trouble)
         begun = self.order()
-        text = write_ledger(ledger, uid=self._stored.uid)
-        if len(text) > MOST_BYTES:
-            raise NotReadyError(
-                "ledger-full", f"{len(ledger.reservations)} reservations are in flight: no room for more"
-            )
+        text = write_ledger(ledger, uid=before.uid)
+        if len(text.encode()) > MOST_BYTES:
+            raise LedgerFullError(len(ledger.reservations))
         try:
-            stored = await self._object.swap(text, after=self._stored)
+            stored = await self._object.swap(text, after=before)
         except LostSwapError:
             self._is_stale = True
             self._turns.lost()
@@ -225,8 +240,9 @@ class LedgerKeeper:
             raise
         self._on_write("written")
         self._turns.won()
-        self._stored, self._confirmed, self.write_trouble = stored, begun, ""
+        self._confirmed, self.write_trouble = begun, ""
         self.mirror.written(ledger)
+        self._accept(stored, ledger)
         return True
 
     async def open_again(self, newest_versions: Callable[[], Awaitable[Mapping[str, int]]]) -> None:
@@ -236,8 +252,7 @@ class LedgerKeeper:
         Raises: NotReadyError.
         """
         ledger = self.mirror.ledger
-        epoch, since = self._seen_rebuilding
-        if ledger.is_open or epoch != ledger.epoch or self._monotonic() - since < self._hold:
+        if ledger.is_open or self._past.rebuilding_for() < self._hold:
             return
         if await self.swap(ledger.opened(await newest_versions())):
             log.info("the ledger is open again", epoch=ledger.epoch)
@@ -246,60 +261,37 @@ class LedgerKeeper:
 
     async def _settle_on(self, stored: Stored) -> None:
         """Take in what is stored, or begin anew in its place. Raises: LostSwapError, NotReadyError."""
-        known = self._stored
         self._turns.note(stored)
-        if (
-            known is not None
-            and stored.uid == known.uid
-            and stored.version >= known.version
-            and stored.text == known.text
-        ):
-            self._stored, self._is_stale = stored, False
-            self._note_state(self.mirror.ledger)
+        if self._past.knows(stored):
+            self._accept(stored, self.mirror.ledger)
             return
         try:
-            ledger = read_ledger(stored.text, uid=stored.uid)
+            ledger = self._past.read(stored)
         except NewerFormatError as error:
             raise NotReadyError("ledger-format", f"the ledger is of a newer version: {error}") from error
         except LedgerDamagedError as error:
             stored, ledger = await self._begin_instead_of(stored, str(error))
-        if why := self._went_back(stored, ledger):
-            stored, ledger = await self._begin_instead_of(stored, why)
-        self._stored, self._is_stale = stored, False
         self.mirror.take_in(ledger)
-        self._note_state(ledger)
+        self._accept(stored, ledger)
 
-    def _went_back(self, stored: Stored, ledger: Ledger) -> str:
-        """Say how this is older than what we knew before, empty if it is not."""
-        known = self._stored
-        if known is None:
-            return ""
-        before = self.mirror.ledger
-        if known.uid != stored.uid:
-            return "it was made anew as if there had been none" if ledger.is_open and ledger.is_first else ""
-        if stored.version < known.version:
-            return f"its version went back from {known.version} to {stored.version}"
-        if ledger.epoch == before.epoch and ledger.write < before.write:
-            return f"it is an older text: write {ledger.write} after {before.write}"
-        return ""
-
-    def _note_state(self, ledger: Ledger) -> None:
-        if ledger.is_open:
-            self._read_trouble = ""
-            return
-        if self._seen_rebuilding[0] != ledger.epoch:
-            self._seen_rebuilding = ledger.epoch, self._monotonic()
-        self._read_trouble = f"the ledger was lost and is being rebuilt; it opens within {self._hold:g} seconds of that"
+    def _accept(self, stored: Stored, ledger: Ledger) -> None:
+        self._past.accept(stored, ledger)
+        self._is_stale = stored.uid == self._gone
+        self._read_trouble = ""
+        if not ledger.is_open:
+            self._read_trouble = (
+                f"the ledger was lost and is being rebuilt; it opens within {self._hold:g} seconds of that"
+            )
 
     async def _begin_without_one(self) -> Stored:
         """Make the first ledger, or one in the place of one that is gone. Raises: LostSwapError, NotReadyError."""
-        if self._stored is None and not await self._was_anybody_asked():
-            ledger = Ledger.first(self._new_epoch())
-            log.info("the first ledger of this installation", epoch=ledger.epoch)
-        else:
+        if self.is_known or await self._was_anybody_asked():
             self._tell_lost("it was deleted")
-            ledger = Ledger.rebuilding(self._new_epoch())
-        return await self._object.create(write_ledger(ledger, uid=""))
+            return await self._object.create(write_ledger(Ledger.rebuilding(self._new_epoch()), uid=""))
+        first = Ledger.first(self._new_epoch())
+        log.info("the first ledger of this installation", epoch=first.epoch)
+        made = await self._object.create(write_ledger(first, uid=""))
+        return await self._object.swap(write_ledger(first.opened({}), uid=made.uid), after=made)
 
     async def _begin_instead_of(self, stored: Stored, why: str) -> tuple[Stored, Ledger]:
         self._tell_lost(why)

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from webhook.adapters.ledger_kubernetes.keeper import LedgerKeeper
+from webhook.adapters.ledger_kubernetes.keeper import LedgerFullError, LedgerKeeper
 from webhook.ports import Judge, NotReadyError, QuorumReader
 from webhook.quota.book import Book
 from webhook.quota.charge import Charge, Reservation, Slot
@@ -74,6 +74,7 @@ class SharedLedger:
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
         self._first_seen: dict[str, float] = {}
+        self._let_go: list[Reservation] = []
 
     @property
     def is_known(self) -> bool:
@@ -138,13 +139,25 @@ class SharedLedger:
             del self._queue[:_MOST_AT_ONCE]
             try:
                 async with self._turn:
-                    await self._decide(batch)
+                    await self._decide_as_far_as_there_is_room(batch)
             except NotReadyError as error:
                 for each in batch:
                     each.fail(NotReadyError(error.reason, str(error)))
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to hear of it
                 for each in batch:
                     each.fail(error)
+
+    async def _decide_as_far_as_there_is_room(self, batch: list[_Waiting]) -> None:
+        """Answer all of *batch*, half by half if the ledger cannot hold all of it. Raises: NotReadyError."""
+        try:
+            await self._decide(batch)
+        except LedgerFullError as error:
+            if len(batch) == 1:
+                batch[0].fail(error)
+                return
+            half = len(batch) // 2
+            await self._decide_as_far_as_there_is_room(batch[:half])
+            await self._decide_as_far_as_there_is_room(batch[half:])
 
     async def _decide(self, batch: list[_Waiting]) -> None:
         """Answer all of *batch*. Raises: NotReadyError."""
@@ -153,7 +166,7 @@ class SharedLedger:
             await self._keeper.wait_for_turn()
             self._keeper.check_open()
             await self._until_caught_up()
-            verdicts = self._judge(batch)
+            verdicts = self._judge([each for each in batch if not each.answer.done()])
             if await self._is_final(verdicts):
                 for each, decision in verdicts:
                     if not each.answer.done():
@@ -218,14 +231,14 @@ class SharedLedger:
         for token, reservation in self._mirror.live():
             if now - self._first_seen[token] >= self._hold:
                 old[reservation.slot].append(token)
-        gone: list[Reservation] = []
         for slot, tokens in old.items():
             found = await quorum.version_of(slot)
             async with self._turn:
                 live = dict(self._mirror.live())
                 still_there = [token for token in tokens if token in live]
-                gone += [live[token] for token in still_there if self._mirror.expire(token, found=found)]
-        return tuple(gone)
+                self._let_go += [live[token] for token in still_there if self._mirror.expire(token, found=found)]
+        gone, self._let_go = tuple(self._let_go), []
+        return gone
 
 
 def _to_hold(waiting: _Waiting, decision: Decision) -> Reservation | None:

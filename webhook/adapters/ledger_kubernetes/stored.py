@@ -20,13 +20,14 @@ class Stored:
     A text as it is stored.
 
     `uid` is another one if the object was deleted and made anew; `version` only rises. `turn` names the replica that
-    has claimed the next swap, if one has.
+    has claimed the next swap, if one has; `foreigner` who wrote the text, if that was none of us.
     """
 
     text: str
     uid: str
     version: int
     turn: str = ""
+    foreigner: str = ""
 
 
 class LedgerObject(Protocol):

@@ -1,0 +1,77 @@
+"""
+What one replica remembers of the ledger, and what of it makes a text that is found now unbelievable.
+
+No I/O. What follows from disbelief is the keeper's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from webhook.adapters.ledger_kubernetes.stored import Stored
+from webhook.documents.ledger_text import LedgerDamagedError, read_ledger
+from webhook.quota.ledger import Ledger
+
+
+class Past:
+    """The version last accepted, the epochs before it, and since when a ledger is being rebuilt."""
+
+    def __init__(self, *, monotonic: Callable[[], float]) -> None:
+        """Remember nothing yet."""
+        self._monotonic = monotonic
+        self.stored: Stored | None = None
+        self._ledger: Ledger | None = None
+        self._epochs: set[str] = set()
+        self._rebuilding: tuple[str, str] = ("", "")
+        self._since = 0.0
+
+    def knows(self, stored: Stored) -> bool:
+        """Say whether nothing but the version may have changed: somebody has claimed a turn, say."""
+        known = self.stored
+        if known is None or (known.uid, known.text) != (stored.uid, stored.text):
+            return False
+        return not stored.foreigner and stored.version >= known.version
+
+    def read(self, stored: Stored) -> Ledger:
+        """
+        Give the ledger that is *stored*.
+
+        Raises: LedgerDamagedError if it cannot be what a replica wrote last, NewerFormatError.
+        """
+        ledger = read_ledger(stored.text, uid=stored.uid)
+        if why := self._disbelief(stored, ledger):
+            raise LedgerDamagedError(why)
+        return ledger
+
+    def accept(self, stored: Stored, ledger: Ledger) -> None:
+        """Remember that this is the ledger now."""
+        if self._ledger is not None and self._ledger.epoch != ledger.epoch:
+            self._epochs.add(self._ledger.epoch)
+        self.stored, self._ledger = stored, ledger
+        if not ledger.is_open and self._rebuilding != (stored.uid, ledger.epoch):
+            self._rebuilding, self._since = (stored.uid, ledger.epoch), self._monotonic()
+
+    def rebuilding_for(self) -> float:
+        """Give the seconds since we first saw that the ledger was lost, in this object and this epoch."""
+        return self._monotonic() - self._since
+
+    def _disbelief(self, stored: Stored, ledger: Ledger) -> str:
+        """Say why this is not what a replica wrote last, empty if it may be."""
+        if stored.foreigner:
+            return f"it was written by {stored.foreigner}"
+        if ledger.epoch in self._epochs:
+            return "it is an older text: its epoch is over"
+        if self.stored is None or self._ledger is None:
+            return ""
+        return _how_much_older(stored, ledger, known=self.stored, before=self._ledger)
+
+
+def _how_much_older(stored: Stored, ledger: Ledger, *, known: Stored, before: Ledger) -> str:
+    """Say how this went back behind what was known *before*, empty if it did not."""
+    if known.uid != stored.uid:
+        return "it was made anew as if there had been none" if ledger.is_open and ledger.is_first else ""
+    if stored.version < known.version:
+        return f"its version went back from {known.version} to {stored.version}"
+    if ledger.epoch == before.epoch and ledger.write < before.write:
+        return f"it is an older text: write {ledger.write} after {before.write}"
+    return ""
