@@ -57,9 +57,13 @@ class Stage:
     identity: ServingIdentity
     answer: Answer = allow
     troubles: dict[str, str] = field(default_factory=dict)
+    remarks: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.health = Health({"pods": lambda: self.troubles.get("pods", ""), "policy": self.policy_trouble})
+        self.health = Health(
+            {"pods": lambda: self.troubles.get("pods", ""), "policy": self.policy_trouble},
+            remarks={"ledger": lambda: self.remarks.get("ledger", "")},
+        )
         self.metrics = Metrics(lambda: {"pods_known": 7})
         self.server = HttpServer({"/validate": self._answer, "/mutate": allow}, self.health, self.metrics)
 
@@ -111,6 +115,13 @@ class Reply:
     @property
     def text(self) -> str:
         return self.body.decode()
+
+    @property
+    def reason(self) -> str:
+        """What the API server passes on of an answer that is none."""
+        told = json.loads(self.body)
+        assert (told["kind"], told["apiVersion"], told["code"]) == ("Status", "v1", self.status)
+        return str(told["message"])
 
     @property
     def review(self) -> dict[str, Any]:
@@ -287,7 +298,7 @@ async def test_who_cannot_answer_yet_says_so_and_asks_to_be_called_again_elsewhe
     stage.answer = not_yet
     reply = await stage.post()
 
-    assert (reply.status, reply.text) == (503, "the pods are not all known yet\n")
+    assert (reply.status, reply.reason) == (503, "the pods are not all known yet")
     assert reply.headers["retry-after"] == "1"
     assert reply.headers["connection"] == "close"
 
@@ -304,7 +315,7 @@ async def test_who_cannot_answer_in_time_says_so_before_the_api_server_gives_up(
     begun = SystemClock().monotonic()
     reply = await stage.post(path="/validate?timeout=1s")
 
-    assert (reply.status, reply.text) == (503, "no answer in time\n")
+    assert (reply.status, reply.reason) == (503, "no answer in time")
     assert "retry-after" not in reply.headers  # who asked to be called again now would not be heard at all
     assert SystemClock().monotonic() - begun < (10 if trouble == "slow" else 0.9)
 
@@ -322,7 +333,7 @@ async def test_a_call_that_is_repeated_has_what_is_left_of_its_first_time(stage:
     last = await stage.post(path="/validate?timeout=2s")
 
     assert deadlines[0] == deadlines[1]
-    assert (last.status, last.text) == (503, "the pods are not all known yet\n")  # too late for another try: it is told
+    assert (last.status, last.reason) == (503, "the pods are not all known yet")  # too late for another try: it is told
     assert "retry-after" not in last.headers
 
 
@@ -385,6 +396,12 @@ async def test_who_is_not_ready_is_alive_and_answers(stage: Stage) -> None:
 
     assert await _told(stage, "/livez") == (200, "ok\n")
     assert (await stage.post()).status == 200
+
+
+async def test_what_every_replica_suffers_from_is_told_and_takes_nobody_out_of_service(stage: Stage) -> None:
+    stage.remarks["ledger"] = "it is being rebuilt"
+
+    assert await _told(stage, "/readyz") == (200, "ok\nledger: it is being rebuilt\n")
 
 
 async def _told(stage: Stage, path: str) -> tuple[int, str]:

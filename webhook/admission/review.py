@@ -200,6 +200,15 @@ def patched(uid: str, operations: Iterable[Operation]) -> AdmissionResponse:
     return AdmissionResponse(uid, allowed=True, patch=patch, patch_type="JSONPatch")
 
 
+class _Unavailable(Wire, frozen=True):
+    message: str
+    status: str = _FAILURE
+    code: int = 503
+    reason: str = "ServiceUnavailable"
+    api_version: str = "v1"
+    kind: str = "Status"
+
+
 class _Answer(Wire, frozen=True):
     response: AdmissionResponse
     api_version: str = API_VERSION
@@ -212,3 +221,12 @@ _encoder = msgspec.json.Encoder()
 def encode(response: AdmissionResponse) -> bytes:
     """Give the answer as the API server reads it."""
     return _encoder.encode(_Answer(response))
+
+
+def unavailable(message: str) -> bytes:
+    """
+    Give the body of an HTTP 503 that tells why there is no answer.
+
+    The API server passes on the message of a `Status`; of any other text it says only that we are not able to answer.
+    """
+    return _encoder.encode(_Unavailable(message))

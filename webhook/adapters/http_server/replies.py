@@ -49,7 +49,7 @@ class Meter(Protocol):
 @dataclass(frozen=True, slots=True)
 class Reply:
     """
-    What goes back over HTTP: JSON with status 200, else a line for people.
+    What goes back over HTTP: JSON with status 200 and 503, else a line for people.
 
     With `come_back` the API server repeats the call within its own time-out (client-go's `WithRetry`), over another
     connection: the next try may reach another replica.
@@ -98,11 +98,12 @@ class Replies:
         except NotReadyError as error:
             self._meter.trouble(error.reason)
             log.warning("no answer yet", why=str(error), uid=uid)
-            return Reply(503, f"{error}\n".encode(), come_back=self._call_back(uid, deadline)), "not-ready"
+            come_back = self._call_back(uid, deadline)
+            return Reply(503, review.unavailable(str(error)), come_back=come_back), "not-ready"
         except TimeoutError:
             self._meter.trouble("deadline")
             log.warning("no answer in time", uid=uid)
-            return Reply(503, b"no answer in time\n"), "not-ready"
+            return Reply(503, review.unavailable("no answer in time")), "not-ready"
         except Exception:
             # Our bug. A refusal instead of a failed call, so that it stays one where the failure policy is Ignore.
             self._meter.trouble("internal")

@@ -121,7 +121,6 @@ def _seconds(request: web.Request) -> int:
 
 
 def _response(reply: Reply) -> web.Response:
-    if reply.status == 200:
-        return web.Response(body=reply.body, content_type="application/json")
     headers = {"Retry-After": "1"} if reply.come_back else None
-    return web.Response(status=reply.status, text=reply.body.decode(), headers=headers)
+    content_type = "application/json" if reply.status in (200, 503) else "text/plain"
+    return web.Response(status=reply.status, body=reply.body, headers=headers, content_type=content_type)
