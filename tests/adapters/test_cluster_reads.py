@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.kubeconfigs import kubeconfig, written
@@ -130,6 +132,41 @@ async def test_a_stored_pod_has_its_uid_and_the_version_of_its_last_change(
     assert await reads.version_of(slot) is None
 
 
+async def create_pods(control_plane: ControlPlane, namespace: str, count: int) -> None:
+    api = await KubernetesApi.connect(kubeconfig=control_plane.kubeconfig())
+    names = iter(range(count))
+
+    async def work() -> None:
+        for number in names:
+            document = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"p-{number:03}"}, "spec": POD}
+            await api.create(f"/api/v1/namespaces/{namespace}/pods", json.dumps(document).encode(), timeout=60)
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(8):
+                tasks.create_task(work())
+    finally:
+        await api.close()
+
+
+async def test_the_newest_version_is_found_on_whichever_page_it_is(
+    reads: ClusterReads, control_plane: ControlPlane, namespace: str
+) -> None:
+    """After a loss of the ledger: a replica that had not seen the newest pod would give its room away."""
+    await create_pods(control_plane, namespace, 510)  # a page has 500
+
+    for name in ("p-000", "p-509", "p-250"):
+        control_plane.kubectl("label", "pod", name, "changed=yes", f"--namespace={namespace}")
+        changed = await reads.version_of(Slot("pods", namespace, name))
+
+        assert changed is not None
+        assert await reads.newest_version("pods") == changed[1]
+
+
+async def test_of_a_resource_without_objects_the_newest_version_is_none(reads: ClusterReads) -> None:
+    assert await reads.newest_version("podtemplates") == 0
+
+
 async def test_an_api_server_that_cannot_be_reached_is_no_answer(tmp_path: Path) -> None:
     api = await KubernetesApi.connect(kubeconfig=written(kubeconfig(), tmp_path))
     reads = ClusterReads(api)
@@ -138,6 +175,8 @@ async def test_an_api_server_that_cannot_be_reached_is_no_answer(tmp_path: Path)
             with pytest.raises(NotReadyError, match="could not be read") as raised:
                 await read
             assert raised.value.reason == "api-server"
+        with pytest.raises(NotReadyError, match=r"pods could not be listed: .*cannot connect"):
+            await reads.newest_version("pods")
     finally:
         await api.close()
 
@@ -148,5 +187,7 @@ async def test_a_right_that_is_missing_is_no_answer(control_plane: ControlPlane,
     try:
         with pytest.raises(NotReadyError, match="403"):
             await ClusterReads(api).version_of(Slot("nodes", namespace, "p"))
+        with pytest.raises(NotReadyError, match=r"nodes could not be listed: .*403"):
+            await ClusterReads(api).newest_version("nodes")
     finally:
         await api.close()

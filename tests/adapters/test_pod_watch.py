@@ -35,6 +35,7 @@ class Stage:
     uncountable: int = 0
     settled: list[tuple[str, int]] = field(default_factory=list)
     news: list[int] = field(default_factory=list)
+    unadmitted: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.sink = PodSink(
@@ -43,6 +44,7 @@ class Stage:
             on_settled=self._settle,
             on_reached=self._progress,
             on_uncountable=self._note,
+            on_unadmitted=lambda slot: self.unadmitted.append(slot.name),
         )
 
     def _note(self) -> None:
@@ -240,3 +242,43 @@ def test_a_pod_that_cannot_be_read_in_an_exempt_namespace_is_left_out(stage: Sta
     stage.sink.undecodable(misfit(namespace="kube-system"))
 
     assert stage.book.rows("pods") == 0
+
+
+def test_pods_without_a_stamp_are_unadmitted_and_those_that_appear_after_the_first_list_are_told(stage: Stage) -> None:
+    stage.sink.started()
+    stage.sink.seen(pod("old", annotations={}))
+    stage.sink.seen(pod("stamped"))
+    stage.sink.synced(8)
+    assert (stage.sink.unadmitted, stage.unadmitted) == (1, [])
+
+    stage.sink.seen(pod("new", version=9, annotations={"userquota.dev/owner": "bob"}))
+    stage.sink.seen(pod("new", version=10, annotations={"userquota.dev/owner": "bob"}))
+    stage.sink.seen(pod("mirror", version=11, annotations=MIRROR))
+    stage.sink.seen(pod("exempt", version=12, annotations={}, metadata={"namespace": "kube-system"}))
+    assert (stage.sink.unadmitted, stage.unadmitted) == (2, ["new"])
+    assert stage.pods(NONE) == 2 * CORE
+
+
+def test_a_pod_that_nobody_pays_for_by_its_stamp_was_admitted(stage: Stage) -> None:
+    stage.sink.started()
+    stage.sink.synced(4)
+    stage.sink.seen(pod(annotations=stamp(NOBODY.owner)))
+
+    assert (stage.pods(NONE), stage.sink.unadmitted, stage.unadmitted) == (CORE, 0, [])
+
+
+def test_an_unadmitted_pod_counts_as_such_until_it_ends_or_is_gone(stage: Stage) -> None:
+    for name in ("a", "b"):
+        stage.sink.seen(pod(name, annotations={}))
+    stage.sink.seen(pod("a", version=6, annotations={}, status={"phase": "Succeeded"}))
+    assert stage.sink.unadmitted == 1
+    stage.sink.gone(pod("b", version=7, annotations={}))
+    assert stage.sink.unadmitted == 0
+
+
+def test_an_unadmitted_pod_that_a_later_list_does_not_show_counts_no_longer(stage: Stage) -> None:
+    stage.sink.seen(pod("a", annotations={}))
+    stage.sink.started()
+    stage.sink.synced(8)
+
+    assert stage.sink.unadmitted == 0

@@ -595,3 +595,64 @@ async def create_pods(api: KubernetesApi, path: str, count: int) -> None:
     async with asyncio.TaskGroup() as tasks:
         for _ in range(8):
             tasks.create_task(work())
+
+
+async def test_lists_again_when_it_is_asked_to_and_follows_on(api: KubernetesApi, path: str) -> None:
+    await api.create(path, config_map("a"))
+    async with following(api, path) as follower:
+        follower.reflector.relist()
+        await asyncio.sleep(0)
+        follower.reflector.relist()  # the watch is ending
+        await follower.until(lambda: follower.sink.told.count("synced") == 2)
+        await api.create(path, config_map("b"))
+        await follower.until(lambda: follower.sink.names == {"a", "b"})
+
+    assert follower.sink.told == ["started", "seen a", "synced"] * 2 + ["seen b"]
+    assert follower.restarts == []
+
+
+async def test_a_list_that_is_under_way_is_enough(
+    api: KubernetesApi, proxied: KubernetesApi, proxy: Proxy, path: str
+) -> None:
+    async with following(proxied, path) as follower:
+        follower.reflector.relist()
+        await follower.until(lambda: follower.lists == 2)
+        follower.reflector.relist()
+        assert follower.sink.told[-1] == "started"
+        await follower.until(lambda: follower.sink.told.count("synced") == 2)
+        proxy.cut()
+        await follower.until_restarted(1)
+        await api.create(path, config_map("a"))
+        await follower.until(lambda: "seen a" in follower.sink.told)
+
+    assert follower.lists == 2
+
+
+async def test_asked_to_list_while_there_is_no_connection_it_does_so_once_there_is(
+    proxied: KubernetesApi, proxy: Proxy, path: str
+) -> None:
+    async with following(proxied, path) as follower:
+        proxy.is_refusing = True
+        proxy.cut()
+        await follower.until_restarted(1)
+        follower.reflector.relist()
+        proxy.is_refusing = False
+        await follower.until(lambda: follower.sink.told.count("synced") == 2)
+
+    assert set(follower.restarts) == {"cut"}
+
+
+async def test_asked_to_list_while_the_watch_is_being_opened_it_does_so_at_once(
+    proxied: KubernetesApi, proxy: Proxy, path: str
+) -> None:
+    async with following(proxied, path) as follower:
+        proxy.latency = 0.2
+        proxy.cut()
+        await follower.until_restarted(1)
+        await asyncio.sleep(0.2)  # the pause is 0.1 s at most; a connection takes four times the latency
+        follower.reflector.relist()
+        assert follower.lists == 1
+        await follower.until(lambda: follower.lists == 2, seconds=5)
+        await follower.until(lambda: follower.sink.told.count("synced") == 2)
+
+    assert follower.restarts == ["cut"]

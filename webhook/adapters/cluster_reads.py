@@ -40,7 +40,7 @@ class _PageMeta(msgspec.Struct):
 
 class _Page(msgspec.Struct):
     metadata: _PageMeta
-    items: list[_Item]
+    items: list[_Item] | None = None
 
 
 _decoder = msgspec.json.Decoder(AnyObject)
@@ -73,20 +73,20 @@ class ClusterReads:
         newest, query = 0, {"limit": _PAGE_SIZE}
         while True:
             try:
-                body = await self._api.get(f"/api/v1/{resource}", query=query, accept=_METADATA_LIST)
-            except ApiError as error:
+                page = _page_decoder.decode(
+                    await self._api.get(f"/api/v1/{resource}", query=query, accept=_METADATA_LIST)
+                )
+            except (ApiError, msgspec.MsgspecError) as error:
                 raise NotReadyError("api-server", f"{resource} could not be listed: {error}") from error
-            page = _page_decoder.decode(body)
-            newest = max((newest, *(int(item.metadata.resource_version) for item in page.items)))
+            newest = max((newest, *(int(item.metadata.resource_version) for item in page.items or ())))
             if not page.metadata.next_page:
                 return newest
             query = {"limit": _PAGE_SIZE, "continue": page.metadata.next_page}
 
     async def _meta(self, path: str) -> ObjectMeta | None:
         try:
-            body = await self._api.get(path, accept=_METADATA_ONLY)
+            return _decoder.decode(await self._api.get(path, accept=_METADATA_ONLY)).metadata
         except NotFoundError:
             return None
-        except ApiError as error:
+        except (ApiError, msgspec.MsgspecError) as error:
             raise NotReadyError("api-server", f"{path} could not be read: {error}") from error
-        return _decoder.decode(body).metadata

@@ -1,10 +1,13 @@
 """
-Kubernetes Events about the policy, so that an admin sees with kubectl what is wrong with an edit.
+Kubernetes Events in our own namespace, so that an admin sees with kubectl what is wrong.
+
+They concern ConfigMaps of ours, also where they tell of a pod: we have no right to write Events anywhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,6 +35,16 @@ class ConfigMapEvent:
     reason: str
     message: str
     is_warning: bool = True
+
+
+_GATHERING = 1.0
+"""Seconds from the first thing to its event: what happens at once is summed up in one."""
+
+_BETWEEN = 60.0
+"""Seconds between two events of a digest. An outage of ours lets thousands of pods pass; etcd keeps Events an hour."""
+
+_MOST_NAMED = 5
+"""Names in one event; the log has all of them."""
 
 
 class EventWriter:
@@ -81,6 +94,38 @@ class EventWriter:
                 "count": 1,
             }
         )
+
+
+class Digest:
+    """Sums up what may happen thousands of times: one event a minute at most, with a count and the first few names."""
+
+    def __init__(
+        self, tell: Callable[[int, str], None], *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        """Give *tell* how many things there were, and the names of the first few."""
+        self._tell = tell
+        self._sleep = sleep
+        self._count = 0
+        self._named: list[str] = []
+        self._something = asyncio.Event()
+
+    def add(self, name: str) -> None:
+        """Have it told with the next event."""
+        self._count += 1
+        if len(self._named) < _MOST_NAMED:
+            self._named.append(name)
+        self._something.set()
+
+    async def run(self) -> None:
+        """Tell forever."""
+        while True:
+            await self._something.wait()
+            await self._sleep(_GATHERING)
+            names = ", ".join(self._named) + (", ..." if self._count > len(self._named) else "")
+            count, self._count, self._named = self._count, 0, []
+            self._something.clear()
+            self._tell(count, names)
+            await self._sleep(_BETWEEN)
 
 
 def _micro_time(moment: datetime) -> str:

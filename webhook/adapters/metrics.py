@@ -15,6 +15,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from webhook.quota.drift import Kind
+
 _BUCKETS: Final = (
     0.00005,
     0.0001,
@@ -62,6 +64,21 @@ class Metrics:
         self._ledgers_lost = Counter(
             "userquota_ledgers_lost", "Ledgers begun anew because one was lost.", registry=self._registry
         )
+        self._unadmitted = Counter(
+            "userquota_unadmitted_pods_seen", "Pods that appeared without a stamp of ours.", registry=self._registry
+        )
+        self._drift = Counter(
+            "userquota_drift",
+            "Objects whose count differed from what is stored, by kind.",
+            ["kind"],
+            registry=self._registry,
+        )
+        for kind in Kind:
+            self._drift.labels(kind.value)  # shows 0: an alert cannot see a series begin
+
+    def read_also(self, gauges: Gauges) -> None:
+        """Read more *gauges* at each scrape."""
+        self._registry.register(_GaugeReader(gauges))
 
     def answered(self, path: str, verdict: str, seconds: float) -> None:
         """Count an answer."""
@@ -85,6 +102,14 @@ class Metrics:
     def ledger_lost(self) -> None:
         """Count a ledger that had to be begun anew."""
         self._ledgers_lost.inc()
+
+    def unadmitted_pod_seen(self) -> None:
+        """Count a pod that was made past us."""
+        self._unadmitted.inc()
+
+    def drifted(self, kind: Kind) -> None:
+        """Count an object that was missing from the book, or a phantom on it."""
+        self._drift.labels(kind.value).inc()
 
     def render(self) -> bytes:
         """Give everything in Prometheus' text format."""

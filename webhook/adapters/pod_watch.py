@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from webhook.adapters.reflector import Undecodable
+from webhook.admission.booked import is_booked
 from webhook.admission.kinds import PODS
 from webhook.admission.stamp import read_stamp
 from webhook.quota import pod, resources
@@ -18,6 +19,7 @@ from webhook.quota.charge import Reservation, Slot
 from webhook.quota.pod import PodError
 from webhook.quota.podspec import ObjectMeta, Pod
 from webhook.quota.subject import NOBODY
+from webhook.quota.unadmitted import Unadmitted
 
 log = structlog.get_logger(__name__)
 
@@ -32,10 +34,14 @@ class OnSettled(Protocol):
         """Hear it."""
 
 
+def _ignore(_: object) -> None:
+    """Hear of something that nobody asked to be told."""
+
+
 class PodSink:
     """Tells the book of every pod outside the exempt namespaces. Pods without a stamp are nobody's, and counted."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - only wiring calls this
         self,
         book: Book,
         *,
@@ -43,34 +49,47 @@ class PodSink:
         on_settled: OnSettled,
         on_reached: Callable[[], None],
         on_uncountable: Callable[[], None],
+        on_unadmitted: Callable[[Slot], None] = _ignore,
     ) -> None:
         """
         Leave out pods in *exempt* namespaces.
 
         *on_settled* hears which reservations the pods that were shown have settled, *on_reached* that there is news,
-        *on_uncountable* of pods whose numbers cannot be read.
+        *on_uncountable* of pods whose numbers cannot be read, *on_unadmitted* of each pod without a stamp that the
+        first full list did not show.
         """
         self._book = book
         self._exempt = exempt
         self._on_settled = on_settled
         self._on_reached = on_reached
         self._on_uncountable = on_uncountable
+        self._on_unadmitted = on_unadmitted
+        self._unadmitted = Unadmitted()
+
+    @property
+    def unadmitted(self) -> int:
+        """How many pods that have not ended carry no stamp: made past us, or older than the installation."""
+        return len(self._unadmitted)
 
     def started(self) -> None:
         """Begin a full list."""
+        self._unadmitted.list_started()
         self._book.list_started(PODS)
 
     def seen(self, item: Pod) -> None:
         """Book a pod as it is now."""
         meta = item.metadata
-        if self._is_ours(meta):
-            row = Row(meta.uid, int(meta.resource_version), read_stamp(meta) or NOBODY, self._amounts(item))
+        if is_booked(meta, exempt=self._exempt):
+            stamp = read_stamp(meta)
+            row = Row(meta.uid, int(meta.resource_version), stamp or NOBODY, self._amounts(item))
             self._observe(_slot(meta), row)
+            self._note(meta, is_unadmitted=stamp is None and not _has_ended(item))
 
     def gone(self, item: Pod) -> None:
         """Take a deleted pod off the book."""
         meta = item.metadata
-        if self._is_ours(meta):
+        if is_booked(meta, exempt=self._exempt):
+            self._unadmitted.gone(meta.uid)
             self._forget(_slot(meta), meta.uid, int(meta.resource_version))
 
     def undecodable(self, item: Undecodable) -> None:
@@ -87,6 +106,7 @@ class PodSink:
 
     def synced(self, resource_version: int) -> None:
         """End a full list. Raises: StaleListError if it is older than what was seen."""
+        self._unadmitted.list_finished()
         self._settle(self._book.list_finished(PODS, resource_version), seen_at=0)
         self._on_reached()
 
@@ -105,12 +125,10 @@ class PodSink:
         if settled:
             self._on_settled(settled, seen_at=seen_at)
 
-    def _is_ours(self, meta: ObjectMeta) -> bool:
-        """A mirror pod has no stamp because no person made it; a person's imitation of one was stamped."""
-        if meta.namespace in self._exempt:
-            return False
-        annotations = meta.annotations
-        return annotations is None or annotations.mirror is None or annotations.owner is not None
+    def _note(self, meta: ObjectMeta, *, is_unadmitted: bool) -> None:
+        if self._unadmitted.seen(meta.uid, is_unadmitted=is_unadmitted):
+            log.warning("pod was made past us and counts all the same", pod=f"{meta.namespace}/{meta.name}")
+            self._on_unadmitted(_slot(meta))
 
     def _amounts(self, item: Pod) -> resources.Amounts:
         try:
@@ -125,3 +143,7 @@ class PodSink:
 
 def _slot(meta: ObjectMeta) -> Slot:
     return Slot(PODS, meta.namespace, meta.name)
+
+
+def _has_ended(item: Pod) -> bool:
+    return item.status is not None and item.status.phase in pod.TERMINAL_PHASES

@@ -15,7 +15,7 @@ from webhook import __version__
 from webhook.localcluster.errors import LocalClusterError
 from webhook.quota.errors import WebhookError
 
-_COMMANDS = {"charge": "charge", "local": "local", "policy": "policy", "serve": "serve"}
+_COMMANDS = {"charge": "charge", "get": "get", "local": "local", "policy": "policy", "serve": "serve"}
 
 
 class _LazyGroup(click.Group):

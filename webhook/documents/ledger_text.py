@@ -22,6 +22,11 @@ from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import Payer
 
 FORMAT = 1
+"""
+Raised when an older replica would misread what a newer one writes, and when another kind is charged: `settledThrough`
+would name a resource that older replicas do not watch, and they would wait for it for ever.
+"""
+
 _NAME = "userquota-ledger"
 _HEAD = re.compile(rf"{_NAME} (?P<format>[1-9][0-9]{{0,17}}) (?P<sum>sha\S*)", re.ASCII)
 

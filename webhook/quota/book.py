@@ -98,10 +98,9 @@ class Book:
         """Give how many objects of *resource* are known."""
         return len(self._rows[resource])
 
-    def known(self, resource: str) -> Iterator[tuple[Slot, Row]]:
-        """Give every object of *resource* with its name. The book must not change meanwhile."""
-        for key, row in self._rows[resource].items():
-            yield Slot(resource, *key.split("/", 1)), row
+    def snapshot(self, resource: str) -> dict[str, Row]:
+        """Give a copy of all rows of *resource* by `namespace/name`, which another thread may look through."""
+        return self._rows[resource].copy()
 
     def reservations(self) -> Iterator[Reservation]:
         """Give everything that is in flight."""

@@ -11,11 +11,13 @@ from webhook import reconcile
 from webhook.adapters import certificates, manifest_files
 from webhook.adapters.certificates import ServingIdentity
 from webhook.adapters.cluster_reads import ClusterReads
-from webhook.adapters.events import ConfigMapEvent, EventWriter
+from webhook.adapters.events import ConfigMapEvent, Digest, EventWriter
 from webhook.adapters.http_server import Health, HttpServer
 from webhook.adapters.kubernetes_api import KubernetesApi
+from webhook.adapters.ledger_kubernetes import NAME
 from webhook.adapters.metrics import Metrics
 from webhook.adapters.namespace_watch import Namespace, NamespaceLabels
+from webhook.adapters.pod_list import PodList
 from webhook.adapters.pod_watch import PodSink
 from webhook.adapters.policy_source import POLICY_SELECTOR, CurrentPolicy, PolicyConfigMap, PolicyConfigMaps
 from webhook.adapters.reflector import Reflector
@@ -24,10 +26,12 @@ from webhook.adapters.system_clock import SystemClock
 from webhook.admission.attribution import Attribution
 from webhook.admission.handler import AdmissionHandler
 from webhook.quota.book import Book
+from webhook.quota.charge import Slot
 from webhook.quota.podspec import Pod
 from webhook.quota.policy import Policy
 from webhook.settings import Settings
 from webhook.wiring.application import Application, answers, gauges, identity_in_files
+from webhook.wiring.audit import Audit
 from webhook.wiring.ledgers import BuiltLedger, Surroundings, build_ledger
 
 
@@ -59,8 +63,10 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     ledger = build_ledger(
         Surroundings(api, settings, clock, watched.book, watched.metrics, events, registration, out_of_step)
     )
-    pods = _PodWatch(api, settings, watched, ledger)
+    pods = _PodWatch(api, settings, watched, ledger, events)
     reads = ClusterReads(api)
+    listed = PodList(api, exempt=settings.exempt_namespaces)
+    audit = Audit(watched.book, listed, reads, pods.relist, watched.metrics, events, asyncio.sleep)
     handler = AdmissionHandler(Attribution(reads, watched.policy), watched.policy, watched.labels, ledger.store, clock)
     health = Health(
         {
@@ -92,7 +98,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         HttpServer(answers(handler), health, watched.metrics),
         identity,
         watched.policy,
-        tasks=(*watched.tasks, *pods.tasks, *ledger.tasks, tend, events.run, register),
+        tasks=(*watched.tasks, *pods.tasks, *ledger.tasks, tend, audit.run, events.run, register),
         close=api.close,
     )
 
@@ -144,8 +150,12 @@ class _Watched:
 class _PodWatch:
     """The pods, kept in the book."""
 
-    def __init__(self, api: KubernetesApi, settings: Settings, watched: _Watched, ledger: BuiltLedger) -> None:
+    def __init__(
+        self, api: KubernetesApi, settings: Settings, watched: _Watched, ledger: BuiltLedger, events: EventWriter
+    ) -> None:
         self._watched = watched
+        self._events = events
+        self._unadmitted = Digest(self._tell_of_unadmitted)
         metrics = watched.metrics
         sink = PodSink(
             watched.book,
@@ -153,7 +163,9 @@ class _PodWatch:
             on_settled=ledger.store.settled,
             on_reached=ledger.watch_moved,
             on_uncountable=lambda: metrics.trouble("uncountable"),
+            on_unadmitted=self._note_unadmitted,
         )
+        metrics.read_also(lambda: {"unadmitted_pods": sink.unadmitted})
         self._pods = Reflector(
             api,
             "/api/v1/pods",
@@ -164,10 +176,19 @@ class _PodWatch:
             on_restart=lambda cause: metrics.trouble(f"watch-{cause}"),
             undecodable=sink.undecodable,
         )
-        self.tasks = (self._watch, self._freeze_when_synced)
+        self.relist = self._pods.relist
+        self.tasks = (self._watch, self._freeze_when_synced, self._unadmitted.run)
 
     def trouble(self) -> str:
         return "" if self._pods.synced else "the pods are not all known yet"
+
+    def _note_unadmitted(self, slot: Slot) -> None:
+        self._watched.metrics.unadmitted_pod_seen()
+        self._unadmitted.add(f"{slot.namespace}/{slot.name}")
+
+    def _tell_of_unadmitted(self, count: int, names: str) -> None:
+        message = f"pods made past userquota, which count all the same: {count} ({names})"
+        self._events.publish(ConfigMapEvent(NAME, "", "UnadmittedUsage", message))
 
     async def _watch(self) -> None:
         """Begin after the namespaces: accounts worked out before their labels are known are worked out twice."""

@@ -28,7 +28,6 @@ What the API server calls us in `managedFields`: the first word of our user agen
 is not believed, however right its checksum: it may be an old one.
 """
 
-_OWNS_TEXT: Final = f'"f:{_KEY}"'.encode()
 _TURN: Final = "userquota.dev/turn"
 _SECONDS: Final = 4.0
 _MERGE_PATCH: Final = "application/merge-patch+json"
@@ -36,9 +35,13 @@ _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io
 _LABELS: Final = {"app.kubernetes.io/name": "userquota", "app.kubernetes.io/component": "ledger"}
 
 
+class _Fields(Shape, frozen=True):
+    data: dict[str, msgspec.Raw] = msgspec.field(name="f:data", default_factory=dict)
+
+
 class _Manager(Shape, frozen=True):
     manager: str = ""
-    fields: msgspec.Raw = msgspec.field(name="fieldsV1", default=msgspec.Raw(b""))
+    fields: _Fields = msgspec.field(name="fieldsV1", default=_Fields())
 
 
 class _Meta(Shape, frozen=True):
@@ -77,7 +80,7 @@ class LedgerConfigMap:
             return None
         except ApiError as error:
             raise NotReadyError("ledger-read", f"the ledger cannot be read: {error}") from error
-        return as_stored(_decoder.decode(body))
+        return as_stored(_decoded(body))
 
     async def claim(self, replica: str) -> Stored | None:
         """Annotate the ConfigMap. A patch without a version cannot lose. See `LedgerObject.claim`."""
@@ -89,7 +92,7 @@ class LedgerConfigMap:
             return None
         except ApiError as error:
             raise NotReadyError("ledger-write", f"the ledger cannot be claimed: {error}") from error
-        return as_stored(_decoder.decode(body))
+        return as_stored(_decoded(body))
 
     async def create(self, text: str) -> Stored:
         """Make the ConfigMap. See `LedgerObject.create`."""
@@ -99,7 +102,7 @@ class LedgerConfigMap:
             raise LostSwapError(str(error)) from error
         except ApiError as error:
             raise NotReadyError("ledger-write", f"the ledger cannot be created: {error}") from error
-        return as_stored(_decoder.decode(body))
+        return as_stored(_decoded(body))
 
     async def swap(self, text: str, *, after: Stored) -> Stored:
         """
@@ -119,7 +122,7 @@ class LedgerConfigMap:
             raise LostSwapError(str(error)) from error
         except ApiError as error:
             raise NotReadyError("ledger-write", f"the ledger cannot be written: {error}") from error
-        meta = _decoder.decode(body).metadata
+        meta = _decoded(body).metadata
         return Stored(text, meta.uid, int(meta.resource_version))
 
     def _body(self, text: str, **precondition: str) -> bytes:
@@ -168,6 +171,13 @@ def as_stored(item: StoredConfigMap) -> Stored:
     """Give the text of a ConfigMap, empty if it has none, and what the API server knows of it."""
     meta = item.metadata
     turn = (meta.annotations or {}).get(_TURN, "")
-    owners = [each.manager for each in meta.managed_fields or () if _OWNS_TEXT in bytes(each.fields)]
+    owners = [each.manager for each in meta.managed_fields or () if f"f:{_KEY}" in each.fields.data]
     foreigner = next((owner for owner in owners if owner != MANAGER), "")
     return Stored((item.data or {}).get(_KEY, ""), meta.uid, int(meta.resource_version), turn, foreigner)
+
+
+def _decoded(body: bytes) -> StoredConfigMap:
+    try:
+        return _decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise NotReadyError("ledger-read", f"what came is no ConfigMap: {error}") from error

@@ -23,7 +23,7 @@ from webhook.quota.ledger_mirror import LedgerMirror
 log = structlog.get_logger(__name__)
 
 MOST_BYTES = 900_000
-"""A ConfigMap takes 1 MiB. About 9 000 reservations; more than a few hundred only where no object is seen any more."""
+"""A ConfigMap takes 1 MiB. About 8 000 reservations; more than a few hundred only where no object is seen any more."""
 
 _HEARING = 0.1
 """Seconds to wait after a lost swap for the watch to tell of the one that won. A read costs both sides more."""
@@ -35,8 +35,9 @@ _ATTEMPTS = 5
 class LedgerFullError(NotReadyError):
     """What is in flight fills the object; nothing was written."""
 
-    def __init__(self, count: int) -> None:
-        """Say how many reservations there would be."""
+    def __init__(self, count: int, *, share: float) -> None:
+        """Say how many reservations there would be, and what share of the new ones there is room for."""
+        self.share = share
         super().__init__("ledger-full", f"{count} reservations are in flight: no room for more")
 
 
@@ -224,8 +225,10 @@ class LedgerKeeper:
             raise NotReadyError("ledger-read", self.trouble)
         begun = self.order()
         text = write_ledger(ledger, uid=before.uid)
-        if len(text.encode()) > MOST_BYTES:
-            raise LedgerFullError(len(ledger.reservations))
+        if (size := len(text.encode())) > MOST_BYTES:
+            held = len(before.text.encode())
+            share = (MOST_BYTES - held) / (size - held) if size > held else 0.0
+            raise LedgerFullError(len(ledger.reservations), share=share)
         try:
             stored = await self._object.swap(text, after=before)
         except LostSwapError:
@@ -286,17 +289,19 @@ class LedgerKeeper:
     async def _begin_without_one(self) -> Stored:
         """Make the first ledger, or one in the place of one that is gone. Raises: LostSwapError, NotReadyError."""
         if self.is_known or await self._was_anybody_asked():
+            made = await self._object.create(write_ledger(Ledger.rebuilding(self._new_epoch()), uid=""))
             self._tell_lost("it was deleted")
-            return await self._object.create(write_ledger(Ledger.rebuilding(self._new_epoch()), uid=""))
+            return made
         first = Ledger.first(self._new_epoch())
         log.info("the first ledger of this installation", epoch=first.epoch)
         made = await self._object.create(write_ledger(first, uid=""))
         return await self._object.swap(write_ledger(first.opened({}), uid=made.uid), after=made)
 
     async def _begin_instead_of(self, stored: Stored, why: str) -> tuple[Stored, Ledger]:
-        self._tell_lost(why)
         ledger = Ledger.rebuilding(self._new_epoch())
-        return await self._object.swap(write_ledger(ledger, uid=stored.uid), after=stored), ledger
+        made = await self._object.swap(write_ledger(ledger, uid=stored.uid), after=stored)
+        self._tell_lost(why)
+        return made, ledger
 
     def _tell_lost(self, why: str) -> None:
         log.error("the ledger is begun anew: what was in flight is waited for", why=why)

@@ -69,7 +69,7 @@ class Past:
 def _how_much_older(stored: Stored, ledger: Ledger, *, known: Stored, before: Ledger) -> str:
     """Say how this went back behind what was known *before*, empty if it did not."""
     if known.uid != stored.uid:
-        return "it was made anew as if there had been none" if ledger.is_open and ledger.is_first else ""
+        return "it was made anew as if there had been none" if ledger.is_first else ""
     if stored.version < known.version:
         return f"its version went back from {known.version} to {stored.version}"
     if ledger.epoch == before.epoch and ledger.write < before.write:

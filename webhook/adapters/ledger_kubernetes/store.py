@@ -7,7 +7,7 @@ What is stored and how it is swapped is the keeper's.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +25,9 @@ _GATHERING = 0.03
 Seconds between two batches where requests come at once: more of them go into one swap, and other replicas get theirs in
 between. One who creates one after the other never waits for this.
 """
+
+_CAUTION = 0.9
+"""Share of what should fit that is tried when the ledger is full: reservations differ in size."""
 
 MOST_PER_OWNER = 2000
 """Reservations of one owner in flight. A fifth of what the ledger can hold, so that nobody alone fills it."""
@@ -76,6 +79,7 @@ class SharedLedger:
         self._out_of_step = out_of_step
         self._charged = charged
         self._queue: list[_Waiting] = []
+        self._waiting: Counter[str] = Counter()
         self._at_work: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
@@ -97,18 +101,24 @@ class SharedLedger:
             raise NotReadyError("not-synced", trouble)
         if not charge.grows:
             return judge(self._book)  # it needs no room; if it is based on an old version, etcd's compare refuses it
-        if self._mirror.in_flight(charge.payer.owner) >= MOST_PER_OWNER:
-            raise NotReadyError("in-flight", f"{charge.payer.owner} has {MOST_PER_OWNER} requests in flight: come back")
+        owner = charge.payer.owner
+        if self._mirror.in_flight(owner) + self._waiting[owner] >= MOST_PER_OWNER:
+            raise NotReadyError("in-flight", f"{owner} has {MOST_PER_OWNER} requests in flight: come back")
         answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(charge, judge, dry_run, self._keeper.order(), answer))
         if self._at_work is None or self._at_work.done():
             self._at_work = asyncio.create_task(self._work())
+        self._waiting[owner] += 1
         try:
             async with asyncio.timeout(deadline - self._monotonic()):
                 return await answer
         except TimeoutError as error:
             why = self.trouble() or "the time for an answer was over before the decision was written"
             raise NotReadyError("deadline", why) from error
+        finally:
+            self._waiting[owner] -= 1
+            if not self._waiting[owner]:
+                del self._waiting[owner]
 
     def deleted(self, slot: Slot, uid: str) -> None:
         """Take no notice: what was asked for may fail, and if not, containers run on for a while."""
@@ -156,16 +166,18 @@ class SharedLedger:
                     each.fail(error)
 
     async def _decide_as_far_as_there_is_room(self, batch: list[_Waiting]) -> None:
-        """Answer all of *batch*, half by half if the ledger cannot hold all of it. Raises: NotReadyError."""
-        try:
-            await self._decide(batch)
-        except LedgerFullError as error:
-            if len(batch) == 1:
-                batch[0].fail(error)
+        """Answer all of *batch*; those that the ledger cannot hold any more are sent away. Raises: NotReadyError."""
+        while batch:
+            try:
+                await self._decide(batch)
+            except LedgerFullError as error:
+                # Writing a text of that size takes some ms, so it is tried with fewer at once, and not one by one.
+                fitting = int(len(batch) * max(error.share, 0.0) * _CAUTION)
+                for each in batch[fitting:]:
+                    each.fail(error)
+                batch = batch[:fitting]
+            else:
                 return
-            half = len(batch) // 2
-            await self._decide_as_far_as_there_is_room(batch[:half])
-            await self._decide_as_far_as_there_is_room(batch[half:])
 
     async def _decide(self, batch: list[_Waiting]) -> None:
         """Answer all of *batch*. Raises: NotReadyError."""

@@ -110,6 +110,8 @@ class Reflector(Generic[T]):
         self._opened = False  # this attempt's watch was accepted
         self._lines = 0  # good lines in this attempt's watch
         self._was_silent = False
+        self._is_list_asked = False
+        self._watching: asyncio.Timeout | None = None
         self._recovery = Recovery()
 
     @property
@@ -121,6 +123,13 @@ class Reflector(Generic[T]):
     def heard_at(self) -> float:
         """When the server last said anything, on the clock given; minus infinity before the first time."""
         return self._heard_at
+
+    def relist(self) -> None:
+        """Have the running watch end and a full list follow; one that is under way does as well."""
+        if self._version is not None and not self._is_list_asked:
+            self._is_list_asked = True
+            if self._watching is not None:
+                self._watching.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> NoReturn:
         """
@@ -137,6 +146,8 @@ class Reflector(Generic[T]):
                 await asyncio.sleep(self._recover(error))
 
     async def _follow(self) -> None:
+        if self._is_list_asked:
+            self._is_list_asked, self._version = False, None
         if self._version is not None:
             if self._was_silent:
                 await self._check_store(self._version)
@@ -157,7 +168,8 @@ class Reflector(Generic[T]):
             self._opened = True
             self._heard_at = self._clock()
             try:
-                async with asyncio.timeout(within) as deadline:
+                async with asyncio.timeout(0 if self._is_list_asked else within) as deadline:
+                    self._watching = deadline
                     async for line in lines:
                         self._heard_at = self._clock()
                         if self._take(line):
@@ -166,8 +178,12 @@ class Reflector(Generic[T]):
                         if self._lines % _LINES_PER_TURN == 0:
                             await asyncio.sleep(0)
             except TimeoutError as error:
+                if self._is_list_asked:
+                    return
                 self._lists_by_watch = False
                 raise self._broken(f"the initial events did not end within {within:g} s") from error
+            finally:
+                self._watching = None
         if self._version is None:
             raise self._broken("the watch ended before the initial events did")
         if not self._lines and self._clock() - opened_at < _AT_ONCE_SECONDS:

@@ -1,0 +1,492 @@
+"""A ledger that is missing, damaged or not what it was: who takes it for lost, and when it is opened again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from tests.adapters.ledger_kubernetes.sharing import (
+    HOLD,
+    Replica,
+    as_coroutine,
+    create,
+    fails,
+    is_rebuilding,
+    ledger_in,
+    newest,
+    reserve,
+)
+from tests.contracts.test_ledger_store import World
+from tests.fakes import FakeLedgerObject
+from webhook.adapters.ledger_kubernetes import LostSwapError, Stored
+from webhook.documents.ledger_text import write_ledger
+from webhook.ports import NotReadyError
+from webhook.quota.ledger import Ledger
+
+POD, OTHER = create("pod"), create("other")
+
+
+# The first ledger, or one that was lost.
+
+
+async def test_where_nobody_was_ever_asked_the_first_ledger_is_open_at_once(stored_in: FakeLedgerObject) -> None:
+    replica = Replica(stored_in)
+    assert not replica.keeper.is_known
+
+    await replica.keeper.read()
+
+    assert replica.keeper.is_known
+    replica.keeper.check_open()
+    assert replica.keeper.trouble == ""
+    assert replica.world.losses == []
+    assert ledger_in(stored_in).is_first
+
+
+async def test_a_first_ledger_that_was_made_and_not_opened_stays_closed_for_a_while(
+    stored_in: FakeLedgerObject,
+) -> None:
+    """Whoever made it crashed in between, or is about to open it."""
+    await stored_in.create(write_ledger(Ledger.first("crashed"), uid=""))
+    replica = Replica(stored_in)
+    await replica.keeper.read()
+    assert (await fails(as_coroutine(replica.keeper.check_open))).reason == "ledger-rebuilding"
+
+    replica.world.clock.pass_by(HOLD)
+    await replica.keeper.open_again(newest)
+
+    replica.keeper.check_open()
+    assert replica.world.losses == []
+
+
+async def test_where_somebody_was_asked_before_a_ledger_that_is_missing_was_lost(stored_in: FakeLedgerObject) -> None:
+    replica = Replica(stored_in)
+    replica.world.anybody_asked = True
+
+    await replica.keeper.read()
+
+    assert is_rebuilding(stored_in)
+    assert replica.world.losses == ["it was deleted"]
+    with pytest.raises(NotReadyError, match="being rebuilt") as raised:
+        replica.keeper.check_open()
+    assert raised.value.reason == "ledger-rebuilding"
+
+
+async def test_where_it_is_not_known_whether_somebody_was_asked_nothing_is_made(stored_in: FakeLedgerObject) -> None:
+    class Unsure(World):
+        async def was_anybody_asked(self) -> bool:
+            raise NotReadyError("api-server", "connection refused")
+
+    replica = Replica(stored_in, world=Unsure())
+
+    error = await fails(replica.keeper.read)
+
+    assert (error.reason, str(error)) == ("api-server", "connection refused")
+    assert stored_in.stored is None
+    assert not replica.keeper.is_known
+    assert replica.keeper.trouble == "connection refused"
+
+
+async def test_of_two_that_start_at_once_one_makes_the_ledger_and_the_other_reads_it(
+    stored_in: FakeLedgerObject,
+) -> None:
+    replicas = [Replica(stored_in, name) for name in "abc"]
+
+    await asyncio.gather(*(each.keeper.read() for each in replicas))
+
+    assert {each.keeper.mirror.ledger.epoch for each in replicas} == {ledger_in(stored_in).epoch}
+    assert stored_in.accesses.count("create") > 1
+    assert all(each.world.losses == [] for each in replicas)
+
+
+async def test_what_cannot_be_read_is_named_until_it_can(stored_in: FakeLedgerObject) -> None:
+    replica = Replica(stored_in)
+    assert replica.keeper.trouble == "the ledger has not been read yet"
+    stored_in.trouble = "403 Forbidden"
+
+    await fails(replica.keeper.catch_up)
+    assert replica.keeper.trouble == "403 Forbidden"
+    assert not replica.keeper.is_known
+
+    stored_in.trouble = ""
+    await replica.keeper.catch_up()
+    assert replica.keeper.trouble == ""
+
+
+async def test_a_read_that_failed_once_leaves_no_trouble_behind_though_nobody_wrote_since(replica: Replica) -> None:
+    replica.stored_in.trouble = "the API server is being restarted"
+    await fails(replica.keeper.read)
+    replica.stored_in.trouble = ""
+
+    await replica.keeper.catch_up()
+
+    assert replica.keeper.trouble == ""
+
+
+async def test_a_write_that_failed_is_named_until_one_is_made(replica: Replica) -> None:
+    replica.stored_in.trouble = "etcd is out of space"
+    await fails(lambda: reserve(replica, POD))
+    replica.keeper.mirror.undo()
+    replica.stored_in.trouble = ""
+    await replica.keeper.catch_up()
+    assert replica.keeper.trouble == "etcd is out of space"  # reads go on while writes are refused
+
+    await reserve(replica, POD)
+
+    assert replica.keeper.trouble == ""
+
+
+# A ledger that gets lost.
+
+
+async def test_a_deletion_is_noticed_by_the_next_read(replica: Replica) -> None:
+    await reserve(replica, POD)
+    replica.stored_in.delete()
+
+    await replica.keeper.read()
+
+    assert is_rebuilding(replica.stored_in)
+    assert replica.world.losses == ["it was deleted"]
+    assert replica.held() == []
+
+
+async def test_a_deletion_that_the_watch_tells_is_noticed_without_a_write(replica: Replica) -> None:
+    replica.keeper.hear_gone(replica.stored_in.delete().uid)
+
+    await replica.keeper.catch_up()
+
+    assert is_rebuilding(replica.stored_in)
+
+
+async def test_the_deletion_of_an_older_one_is_old_news(replica: Replica) -> None:
+    reads = replica.stored_in.accesses.count("read")
+
+    replica.keeper.hear_gone("the one before")
+    await replica.keeper.catch_up()
+
+    assert replica.stored_in.accesses.count("read") == reads
+
+
+async def test_a_deletion_that_is_heard_while_a_read_is_under_way_is_not_forgotten(replica: Replica) -> None:
+    replica.stored_in.seconds = 0.01
+    reading = asyncio.create_task(replica.keeper.read())
+    await asyncio.sleep(0.015)  # the answer is on its way back
+
+    replica.keeper.hear_gone(replica.stored_in.delete().uid)
+    await reading
+    await replica.keeper.catch_up()
+
+    assert replica.stored_in.stored is not None
+
+
+async def test_a_deletion_is_noticed_by_the_next_swap_which_is_lost(replica: Replica) -> None:
+    replica.stored_in.delete()
+
+    assert not await reserve(replica, POD)
+    await replica.keeper.catch_up()
+
+    assert is_rebuilding(replica.stored_in)
+
+
+async def test_who_finds_a_ledger_that_another_has_begun_anew_goes_on_with_it(replica: Replica, other: Replica) -> None:
+    await reserve(replica, POD)
+    replica.stored_in.delete()
+    await other.keeper.read()
+
+    await replica.keeper.read()
+
+    assert replica.keeper.mirror.ledger == ledger_in(replica.stored_in)
+    assert (replica.world.losses, other.world.losses) == ([], ["it was deleted"])
+    assert replica.held() == []
+
+
+async def test_one_made_anew_as_if_there_had_been_none_is_a_loss(replica: Replica) -> None:
+    """A replica that knew nothing, while the webhook's registration was gone, too."""
+    await reserve(replica, POD)
+    replica.stored_in.delete()
+    await Replica(replica.stored_in, "newcomer").keeper.read()
+
+    await replica.keeper.read()
+
+    assert is_rebuilding(replica.stored_in)
+    assert replica.world.losses == ["it was made anew as if there had been none"]
+
+
+async def test_nor_is_that_believed_when_it_is_seen_before_it_is_opened(replica: Replica) -> None:
+    await reserve(replica, POD)
+    replica.stored_in.delete()
+    first = Ledger.first("newcomer")
+    made = await replica.stored_in.create(write_ledger(first, uid=""))
+    await replica.keeper.read()
+    with suppress(LostSwapError):
+        await replica.stored_in.swap(write_ledger(first.opened({}), uid=made.uid), after=made)
+
+    await replica.keeper.read()
+
+    assert is_rebuilding(replica.stored_in)
+
+
+async def test_a_text_that_somebody_else_put_there_is_not_believed(replica: Replica) -> None:
+    """However right it is: it may be an old one, put back where nobody of us remembers a newer one."""
+    await reserve(replica, POD)
+    assert replica.stored_in.stored is not None
+    replica.stored_in.stored = replace(replica.stored_in.stored, version=999, foreigner="kubectl-replace")
+
+    for each in (replica, Replica(replica.stored_in, "newcomer")):
+        await each.keeper.read()
+
+    assert is_rebuilding(replica.stored_in)
+    assert replica.world.losses == ["it was written by kubectl-replace"]
+
+
+GARBLED: dict[str, Callable[[str], str]] = {
+    "empty": lambda _: "",
+    "cut": lambda text: text[:-20],
+    "edited": lambda text: text.replace("open", "Open"),
+    "somebody else's": lambda _: "version: 1\n",
+    "of another object": lambda _: write_ledger(Ledger("e", is_open=True, write=1), uid="another"),
+}
+
+
+@pytest.mark.parametrize("is_heard", [True, False], ids=["the watch tells", "it is read"])
+@pytest.mark.parametrize("garble", GARBLED.values(), ids=list(GARBLED))
+async def test_a_damaged_ledger_is_begun_anew_in_its_place(
+    replica: Replica, garble: Callable[[str], str], is_heard: bool
+) -> None:
+    await reserve(replica, POD)
+    before = replica.stored_in.stored
+    assert before is not None
+    replica.stored_in.put(garble(before.text))
+
+    if is_heard:
+        replica.hears()
+        await replica.keeper.catch_up()
+    else:
+        await replica.keeper.read()
+
+    assert is_rebuilding(replica.stored_in)
+    assert replica.stored_in.stored is not None
+    assert replica.stored_in.stored.uid == before.uid
+    assert len(replica.world.losses) == 1
+    assert replica.held() == []
+
+
+async def test_a_ledger_that_is_damaged_when_a_replica_starts_is_begun_anew_as_well(
+    stored_in: FakeLedgerObject,
+) -> None:
+    stored_in.put("damaged")
+    replica = Replica(stored_in)
+
+    await replica.keeper.read()
+
+    assert is_rebuilding(stored_in)
+    assert len(replica.world.losses) == 1
+
+
+@pytest.mark.parametrize("is_heard", [True, False], ids=["the watch tells", "it is read"])
+async def test_of_several_that_find_it_damaged_at_once_one_begins_it_anew_and_all_go_on(
+    replica: Replica, other: Replica, is_heard: bool
+) -> None:
+    replica.stored_in.put("damaged")
+    both = [replica, other]
+    for each in both:
+        each.hears()
+
+    await asyncio.gather(*(each.keeper.catch_up() if is_heard else each.keeper.read() for each in both))
+
+    assert is_rebuilding(replica.stored_in)
+    assert {each.keeper.mirror.ledger.epoch for each in both} == {ledger_in(replica.stored_in).epoch}
+
+
+async def test_the_late_news_of_damage_that_is_repaired_already_is_no_trouble(replica: Replica, other: Replica) -> None:
+    replica.stored_in.put("damaged")
+    replica.hears()
+    await other.keeper.read()
+
+    await replica.keeper.catch_up()
+
+    assert replica.keeper.mirror.ledger == ledger_in(replica.stored_in)
+
+
+async def test_an_older_text_put_back_is_a_loss(replica: Replica) -> None:
+    old = replica.stored_in.stored
+    assert old is not None
+    await reserve(replica, POD)
+
+    replica.stored_in.put(old.text)
+    await replica.keeper.read()
+
+    assert is_rebuilding(replica.stored_in)
+    assert "older text" in replica.world.losses[0]
+
+
+async def test_a_text_put_back_that_is_older_than_the_last_loss_is_a_loss(replica: Replica) -> None:
+    await reserve(replica, POD)
+    old = replica.stored_in.stored
+    assert old is not None
+    replica.stored_in.put("damaged")
+    await replica.keeper.read()
+    replica.world.clock.pass_by(HOLD)
+    await replica.keeper.open_again(newest)
+    await reserve(replica, OTHER)
+
+    replica.stored_in.put(old.text)
+    await replica.keeper.read()
+
+    assert is_rebuilding(replica.stored_in)
+
+
+async def test_the_same_text_put_back_over_itself_is_no_loss(replica: Replica) -> None:
+    """Somebody set a label."""
+    await reserve(replica, POD)
+    assert replica.stored_in.stored is not None
+    replica.stored_in.put(replica.stored_in.stored.text)
+
+    await replica.keeper.read()
+
+    assert replica.world.losses == []
+    assert replica.held() == [POD.uid]
+
+
+async def test_a_version_that_went_back_is_a_loss(replica: Replica) -> None:
+    """etcd was restored from a backup, the object with it."""
+    before = replica.stored_in.stored
+    assert before is not None
+    await reserve(replica, POD)
+    replica.stored_in.stored = replace(before, version=before.version - 50)
+
+    await replica.keeper.read()
+
+    assert is_rebuilding(replica.stored_in)
+    assert "went back" in replica.world.losses[0]
+
+
+async def test_a_loss_that_cannot_be_written_down_leaves_nothing_open(replica: Replica) -> None:
+    replica.stored_in.put("damaged")
+
+    async def refuse(text: str, *, after: Stored) -> Stored:
+        raise NotReadyError("ledger-write", "403 Forbidden")
+
+    replica.stored_in.swap = refuse  # type: ignore[method-assign]
+    for _ in range(2):
+        error = await fails(replica.keeper.read)
+        assert error.reason == "ledger-write"
+    assert replica.keeper.trouble == "403 Forbidden"
+
+
+async def test_a_ledger_that_changes_its_shape_all_the_time_is_named(stored_in: FakeLedgerObject) -> None:
+    replica = Replica(stored_in)
+    stored_in.put("damaged")
+    travel = stored_in._travel
+
+    async def disturbed(reason: str) -> None:
+        await travel(reason)
+        if reason == "ledger-write":
+            stored_in.put("damaged again")
+
+    stored_in._travel = disturbed  # type: ignore[method-assign]
+    error = await fails(replica.keeper.read)
+
+    assert error.reason == "ledger-read"
+    assert "who else writes it" in str(error)
+
+
+# Opening again.
+
+
+@pytest.fixture
+async def lost(stored_in: FakeLedgerObject) -> Replica:
+    """One that has found the ledger lost."""
+    replica = Replica(stored_in)
+    replica.world.anybody_asked = True
+    await replica.keeper.read()
+    return replica
+
+
+async def test_a_lost_ledger_stays_closed_as_long_as_something_may_be_persisted(lost: Replica) -> None:
+    lost.world.clock.pass_by(HOLD - 0.1)
+
+    await lost.keeper.open_again(newest)
+
+    assert is_rebuilding(lost.stored_in)
+
+
+async def test_then_it_opens_with_the_newest_version(lost: Replica) -> None:
+    lost.world.clock.pass_by(HOLD)
+
+    await lost.keeper.open_again(newest)
+
+    assert ledger_in(lost.stored_in).settled_through == {"pods": 90}
+    lost.keeper.check_open()
+    assert lost.keeper.mirror.behind() == ("pods", 90)
+    assert lost.keeper.trouble == ""
+
+
+async def test_each_replica_counts_from_when_it_saw_the_loss_itself(lost: Replica) -> None:
+    lost.world.clock.pass_by(HOLD - 1)
+    late = Replica(lost.stored_in, "late")
+    await late.keeper.read()
+    late.world.clock.pass_by(2)
+
+    await late.keeper.open_again(newest)
+
+    assert is_rebuilding(lost.stored_in)
+
+
+async def test_a_loss_upon_a_loss_counts_anew(lost: Replica) -> None:
+    lost.world.clock.pass_by(HOLD - 1)
+    lost.stored_in.delete()
+    await lost.keeper.read()
+    lost.world.clock.pass_by(2)
+
+    await lost.keeper.open_again(newest)
+
+    assert is_rebuilding(lost.stored_in)
+
+
+async def test_reading_it_again_does_not_count_anew(lost: Replica) -> None:
+    for _ in range(int(HOLD)):
+        lost.world.clock.pass_by(1)
+        await lost.keeper.read()
+
+    await lost.keeper.open_again(newest)
+
+    assert not is_rebuilding(lost.stored_in)
+
+
+async def test_of_two_that_open_it_at_once_one_does_and_what_is_held_then_stays(lost: Replica) -> None:
+    other = Replica(lost.stored_in, "b")
+    await other.keeper.read()
+    for each in (lost, other):
+        each.world.clock.pass_by(HOLD)
+    await lost.keeper.open_again(newest)
+    await reserve(lost, POD)
+
+    await other.keeper.open_again(newest)
+    await other.keeper.catch_up()
+
+    assert other.held() == [POD.uid]
+    assert [each.uid for each in ledger_in(lost.stored_in).reservations.values()] == [POD.uid]
+
+
+async def test_while_the_newest_version_cannot_be_read_it_stays_closed(lost: Replica) -> None:
+    lost.world.clock.pass_by(HOLD)
+
+    async def unknown() -> Mapping[str, int]:
+        raise NotReadyError("api-server", "pods could not be listed")
+
+    await fails(lambda: lost.keeper.open_again(unknown))
+
+    assert is_rebuilding(lost.stored_in)
+
+
+async def test_an_open_ledger_is_not_opened(replica: Replica) -> None:
+    replica.world.clock.pass_by(10 * HOLD)
+    before = replica.stored_in.stored
+
+    await replica.keeper.open_again(newest)
+
+    assert replica.stored_in.stored == before

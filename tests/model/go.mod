@@ -1,0 +1,3 @@
+module userquota.dev/model
+
+go 1.22

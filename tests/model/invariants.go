@@ -1,0 +1,112 @@
+package main
+
+// What must hold. "no over-admission" and "no false denial" are properties of one step and are found where it is taken,
+// in actions.go and replica.go.
+
+const overAdmission = "no over-admission"
+
+// broken gives the first invariant that s breaks, "" if none.
+func (w *World) broken(s *State) string {
+	if s.ledger.water > s.n {
+		return "the watermark exists"
+	}
+	for _, r := range s.ledger.res[:s.ledger.n] {
+		if r.tokens&w.dryRuns != 0 {
+			return "dry-run purity"
+		}
+		if s.ledger.creates(r.name) > w.room {
+			return "bounded per name"
+		}
+	}
+	if s.ledger.status != open {
+		return "" // nothing is decided
+	}
+	for x := uint8(0); x < w.names; x++ {
+		if !w.isCounted(s, x) {
+			return "dominance: stored"
+		}
+	}
+	for q := range w.requests {
+		if !w.isCovered(s, q) {
+			return "dominance: allowed"
+		}
+	}
+	return ""
+}
+
+// isCounted says that whoever may decide counts what name holds: at every position that reaches the watermark, the
+// index or a reservation shows at least as much as is stored.
+func (w *World) isCounted(s *State, name uint8) bool {
+	now, _, exists := w.object(s, name, s.n)
+	if !exists || s.ledger.most(name) >= now.amount {
+		return true
+	}
+	for pos := s.ledger.water; pos <= s.n; pos++ {
+		if seen, _, exists := w.object(s, name, pos); !exists || seen.amount < now.amount {
+			return false
+		}
+	}
+	return true
+}
+
+// isCovered says that a write that we allowed, and that may still happen, is held in the ledger.
+func (w *World) isCovered(s *State, q int) bool {
+	call, asked := s.calls[q], w.requests[q]
+	if call.phase != allowed && call.phase != reserved {
+		return true
+	}
+	uid := uint8(q + 1)
+	if asked.kind == update {
+		now, version, exists := w.object(s, asked.name, s.n)
+		if !exists || version != call.base || asked.amount <= now.amount {
+			return true // etcd's compare would fail, or nothing grows
+		}
+		uid = now.uid
+	}
+	for _, r := range s.ledger.res[:s.ledger.n] {
+		isHis := r.uid == uid || r.uid == anonymous && r.name == asked.name
+		if isHis && r.base == call.base && r.amount >= asked.amount {
+			return true
+		}
+	}
+	return false
+}
+
+// isFalseDenial says that q would fit into what the ledger and this replica's index say, or even if all that was ever
+// stored or asked for counted at once.
+func (w *World) isFalseDenial(s *State, i, q int) bool {
+	asked := w.requests[q]
+	if w.counted(s, s.replicas[i].pos, &s.ledger, asked.name, asked.amount) <= w.limit {
+		return true
+	}
+	var most [16]uint8
+	for _, e := range s.events[:s.n] {
+		most[w.nameOf[e.uid]] = max(most[w.nameOf[e.uid]], e.amount)
+	}
+	for other, r := range w.requests {
+		if other == q || s.calls[other].phase != idle {
+			most[r.name] = max(most[r.name], r.amount)
+		}
+	}
+	sum := 0
+	for _, amount := range most {
+		sum += int(amount)
+	}
+	return sum <= w.limit
+}
+
+// leaks says what is left where nothing can happen any more but a crash or a loss.
+func (w *World) leaks(s *State) string {
+	if s.ledger.status != open {
+		return "opened again"
+	}
+	if s.ledger.n > 0 {
+		return "no leak"
+	}
+	for q := range w.requests {
+		if s.isAlive(q) {
+			return "every request ends"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const wanted = 10_000_000 // states that a full run explores, for two replicas and for three
+
+func main() {
+	isFull := flag.Bool("full", false, "all scenarios: minutes; at least 10^7 states for two replicas and for three")
+	flag.Bool("reduced", true, "the small scenarios, seconds; what is run without a flag")
+	one := flag.String("variant", "", "only this variant, with the way to what it breaks")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "no arguments but flags are known:", flag.Args())
+		os.Exit(2)
+	}
+	var r report
+	if *one == "" {
+		r.scenarios(*isFull)
+	}
+	r.variants(*one)
+	for _, line := range r.unexpected {
+		fmt.Println("UNEXPECTED:", line)
+	}
+	if len(r.unexpected) > 0 {
+		os.Exit(1)
+	}
+	fmt.Println("everything is as expected")
+}
+
+// report prints as it goes, and remembers what should not be.
+type report struct {
+	unexpected []string
+}
+
+func (r *report) fail(format string, values ...any) {
+	r.unexpected = append(r.unexpected, fmt.Sprintf(format, values...))
+}
+
+func (r *report) scenarios(isFull bool) {
+	began := time.Now()
+	states, actions := map[int]int{}, map[string]int{}
+	fmt.Println("| scenario | replicas | limit | states | at rest | result | seconds |\n|---|---|---|---|---|---|---|")
+	for _, sc := range scenarios(isFull) {
+		found := search(sc, Rules{})
+		result := "holds"
+		if found.broken != "" {
+			result = "BROKEN: " + found.broken
+			r.fail("the protocol breaks %q in %q", found.broken, sc.title)
+		}
+		fmt.Printf("| %s | %d | %d | %d | %d | %s | %.1f |\n",
+			sc.title, sc.replicas, sc.limit, found.states, found.resting, result, found.took.Seconds())
+		if found.broken != "" {
+			tell(searchTrace(sc, Rules{}, found.states, false))
+		} else if found.resting == 0 {
+			r.fail("nothing ever comes to rest in %q", sc.title)
+		}
+		states[sc.replicas] += found.states
+		for action, count := range found.actions {
+			actions[action] += count
+		}
+	}
+	fmt.Printf("\nstates: %d with two replicas, %d with three; %.0f s, at most %d MiB\n",
+		states[2], states[3], time.Since(began).Seconds(), peakMemory())
+	for _, action := range everyAction {
+		if actions[action] == 0 {
+			r.fail("%q never happened", action)
+		}
+	}
+	if isFull && (states[2] < wanted || states[3] < wanted) {
+		r.fail("fewer than %d states", wanted)
+	}
+}
+
+func (r *report) variants(only string) {
+	var rows []string
+	for _, v := range variants {
+		if only != "" && v.name != only {
+			continue
+		}
+		first := searchTrace(v.scenario, v.rules, wanted, false)
+		limits := searchTrace(v.scenario, v.rules, wanted, true)
+		after := fmt.Sprintf("after %d states", limits.states)
+		shortest := limits
+		switch {
+		case first.broken == "":
+			r.fail("%s was not caught", v.name)
+		case v.isSafety && limits.broken == "":
+			r.fail("%s exceeded no limit", v.name)
+		case !v.isSafety && limits.broken != "":
+			r.fail("%s exceeded a limit", v.name)
+		}
+		if limits.broken == "" {
+			after, shortest = fmt.Sprintf("never (all %d states)", limits.states), first
+		}
+		fmt.Printf("\n%s: %s. A way to %q:\n", v.name, v.off, shortest.broken)
+		tell(shortest)
+		rows = append(rows, fmt.Sprintf("| %s | %s | %s | %d | %s |", v.name, v.off, first.broken, first.states, after))
+	}
+	if only != "" && len(rows) == 0 {
+		r.fail("no variant is called %q", only)
+	}
+	fmt.Println("\n| variant | rule off | caught by | after states | a limit is exceeded |\n|---|---|---|---|---|")
+	fmt.Println(strings.Join(rows, "\n"))
+}
+
+func tell(found Result) {
+	for k, line := range found.trace {
+		fmt.Printf("  %2d. %s\n", k+1, line)
+	}
+}
+
+// peakMemory is in MiB, as Linux counts it.
+func peakMemory() int64 {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return -1
+	}
+	return usage.Maxrss / 1024
+}

@@ -1,0 +1,74 @@
+package main
+
+import "fmt"
+
+// Step is one action, for the trace: what, by which replica, for which request or name, and versions.
+type Step struct {
+	action     string
+	by         int // replica, -1 for none
+	what       int // request, or ofName(name), or -1 for neither
+	base, then uint8
+}
+
+// The actions, as they are told. Those that are requests themselves (delete, status, finished) have their own words.
+const (
+	watches       = "watch"
+	reads         = "read the ledger"
+	decides       = "decide: allow"
+	denies        = "deny"
+	dryRunAllowed = "dry-run allowed"
+	baseIsOver    = "allow: its base is over"
+	fromCopy      = "allow once more, from the copy"
+	doesNotGrow   = "allow: does not grow"
+	swapLands     = "swap lands"
+	conflicts     = "swap conflicts"
+	unanswered    = "give up waiting for the swap"
+	lateLands     = "the swap nobody waits for lands"
+	lateFails     = "the swap nobody waits for fails"
+	answers       = "answer"
+	persists      = "persisted"
+	isLost        = "lost"
+	settlesGone   = "settle, it is gone"
+	settles       = "settle"
+	quorumReads   = "quorum read"
+	noQuorumReads = "no quorum read"
+	expires       = "expire"
+	crashes       = "crash, list again"
+	loses         = "the ledger is lost"
+	putsBack      = "an old ledger is put back"
+	beginsAnew    = "begin the ledger anew"
+	opens         = "open the ledger"
+	rests         = "nothing can happen any more"
+)
+
+// everyAction has to occur in a run, or the run says less than it seems to.
+var everyAction = []string{
+	watches, reads, decides, denies, dryRunAllowed, fromCopy, baseIsOver, doesNotGrow, swapLands, conflicts, unanswered, lateLands,
+	lateFails, answers, persists, isLost, settles, settlesGone, quorumReads, expires, crashes, loses, beginsAnew, opens,
+	remove, bump, finish,
+}
+
+func ofName(name uint8) int {
+	return -2 - int(name)
+}
+
+func (w *World) words(step Step) string {
+	text := step.action
+	if step.by >= 0 {
+		text = fmt.Sprintf("replica %c: %s", "ABC"[step.by], text)
+	}
+	switch {
+	case step.what >= 0:
+		r := w.requests[step.what]
+		text += fmt.Sprintf(" #%d %s %c=%d", step.what+1, r.kind, 'a'+r.name, r.amount)
+	case step.what < -1:
+		text += fmt.Sprintf(" %c", 'a'-2-step.what)
+	}
+	if step.base > 0 {
+		text += fmt.Sprintf(" on version %d", step.base)
+	}
+	if step.then > 0 {
+		text += fmt.Sprintf(" -> version %d", step.then)
+	}
+	return text
+}

@@ -1,0 +1,60 @@
+package main
+
+// Rules are switched off one at a time, to see that the model would notice. All false is the protocol.
+type Rules struct {
+	noWater, noBase, noQuorum, noFoundWater, early, readEarly, byKey, noCAS, noToken, dropUnseen, settleAny, anonSettle bool
+	rebuildEarly, rebuildNoWater, rebuildOldList, noObject                                                              bool
+	dryRunWrites, staleDeny, noExpiry, noCoalesce                                                                       bool
+}
+
+// Variant is the protocol with one rule off, and the smallest scenario known to show what the rule is for.
+type Variant struct {
+	name     string
+	off      string
+	rules    Rules
+	isSafety bool // without the rule a limit is exceeded; else something else breaks
+	scenario Scenario
+}
+
+var variants = []Variant{
+	{"nowater", "a replica decides without waiting for settledThrough", Rules{noWater: true}, true,
+		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create b1")}},
+	{"nobase", "any event of the uid settles, also one at or below the base", Rules{noBase: true}, true,
+		Scenario{replicas: 2, limit: 2, room: 1, existing: requests("create a1"), requests: requests("update a2", "create b1")}},
+	{"noquorum", "a reservation expires without a quorum read", Rules{noQuorum: true}, true,
+		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create b1")}},
+	{"nofoundwater", "what the quorum read found is dropped without raising settledThrough", Rules{noFoundWater: true}, true,
+		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create b1")}},
+	{"early", "a reservation expires before its bound has passed", Rules{early: true}, true,
+		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create b1")}},
+	{"readearly", "the quorum read comes before the bound, the expiry after it", Rules{readEarly: true}, true,
+		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create b1")}},
+	{"bykey", "a reservation that was refreshed since the quorum read expires", Rules{byKey: true}, true,
+		Scenario{replicas: 2, limit: 2, room: 1, existing: requests("create a1"), requests: requests("update a2", "update a2", "create b1")}},
+	{"nocas", "a swap does not compare the ledger's version", Rules{noCAS: true}, true,
+		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create b1")}},
+	{"notoken", "a second update on one base is answered from the first one's reservation, whose age goes on", Rules{noToken: true}, true,
+		Scenario{replicas: 2, limit: 2, room: 1, existing: requests("create a1"), requests: requests("update a2", "update a2", "create b1")}},
+	{"dropunseen", "what is absent from a replica's own list is dropped", Rules{dropUnseen: true}, true,
+		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create b1")}},
+	{"settleany", "any object of the name settles, whatever its uid", Rules{settleAny: true}, true,
+		Scenario{replicas: 2, limit: 1, room: 2, requests: requests("create a1", "create a1", "delete a0", "create b1")}},
+	{"anonsettle", "the sight of any object of the name settles coalesced creates", Rules{anonSettle: true}, true,
+		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create a1", "delete a0", "create b1")}},
+	{"rebuildearly", "a lost ledger is opened before the bound has passed", Rules{rebuildEarly: true}, true,
+		Scenario{replicas: 2, limit: 1, room: 1, losses: 1, requests: requests("create a1", "create b1")}},
+	{"rebuildnowater", "a lost ledger is opened without settledThrough", Rules{rebuildNoWater: true}, true,
+		Scenario{replicas: 2, limit: 1, room: 1, losses: 1, requests: requests("create a1", "create b1")}},
+	{"rebuildoldlist", "settledThrough of a new ledger comes from a list before the bound", Rules{rebuildOldList: true}, true,
+		Scenario{replicas: 2, limit: 1, room: 1, losses: 1, requests: requests("create a1", "create b1")}},
+	{"noobject", "an old ledger that was put back is believed", Rules{noObject: true}, true,
+		Scenario{replicas: 2, limit: 1, room: 1, losses: 1, requests: requests("create a1", "create b1")}},
+	{"dryrunwrites", "a dry-run reserves", Rules{dryRunWrites: true}, false,
+		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("dry-run a1", "create b1")}},
+	{"staledeny", "a copy read before the request came may refuse", Rules{staleDeny: true}, false,
+		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create b1")}},
+	{"noexpiry", "nothing expires", Rules{noExpiry: true}, false,
+		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create b1")}},
+	{"nocoalesce", "creates of one name are never coalesced", Rules{noCoalesce: true}, false,
+		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create a1")}},
+}

@@ -1,0 +1,144 @@
+"""
+What people and the admin ask the API servers, over plain HTTP, and what came back.
+
+Many requests may be under way at once; nothing is repeated, so that every answer is seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from tests.cluster.creating import one_container
+from webhook.localcluster.controlplane import ControlPlane
+
+NO_ANSWER = 0
+"""The status of what was cut off: the request may have been carried out."""
+
+_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer; the times are on the monotonic clock."""
+
+    status: int
+    text: str
+    asked: float
+    came: float
+
+    @property
+    def message(self) -> str:
+        """What a refusal says."""
+        return str(json.loads(self.text)["message"]) if self.text.startswith("{") else self.text
+
+    @property
+    def uid(self) -> str:
+        """Of the object that was answered."""
+        return str(json.loads(self.text)["metadata"]["uid"])
+
+    @property
+    def name(self) -> str:
+        """Of the object that was answered."""
+        return str(json.loads(self.text)["metadata"]["name"])
+
+
+class Asking:
+    """Connections to every API server of *cluster*. Use it as a context manager."""
+
+    def __init__(self, cluster: ControlPlane) -> None:
+        self._cluster = cluster
+        self._turn = 0
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        tls = ssl.create_default_context(cafile=str(self._cluster.access.ca_file))
+        connector = aiohttp.TCPConnector(ssl=tls, limit=0)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=_SECONDS))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        user: str = "admin",
+        body: Mapping[str, object] | None = None,
+        server: int = 0,
+        content_type: str = "application/json",
+    ) -> Answer:
+        """Ask the API server of that number, counted from 1; 0 asks them in turn."""
+        assert self._session is not None
+        urls = self._cluster.server_urls
+        if not server:
+            self._turn = server = self._turn % len(urls) + 1
+        url = urls[server - 1]
+        headers = {"Authorization": f"Bearer {self._cluster.access.token(user)}", "Content-Type": content_type}
+        asked = time.monotonic()
+        try:
+            async with self._session.request(method, f"{url}{path}", json=body, headers=headers) as answer:
+                text = await answer.text()
+                return Answer(answer.status, text, asked, time.monotonic())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return Answer(NO_ANSWER, str(error), asked, time.monotonic())
+
+    async def create_pod(
+        self, place: str, name: str, *, user: str, dry_run: bool = False, generate: bool = False, server: int = 0
+    ) -> Answer:
+        """Create the smallest pod; with *generate* the name is the beginning of one."""
+        metadata = {"generateName" if generate else "name": name}
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": one_container()}
+        path = f"{pods_of(place)}{'?dryRun=All' if dry_run else ''}"
+        return await self.ask("POST", path, user=user, body=body, server=server)
+
+    async def create_pods(
+        self, place: str, names: Iterable[str], *, user: str, dry_run: bool = False, at_once: int = 100
+    ) -> list[Answer]:
+        """Create them all, *at_once* under way at any time."""
+        gate = asyncio.Semaphore(at_once)
+
+        async def create(name: str) -> Answer:
+            async with gate:
+                return await self.create_pod(place, name, user=user, dry_run=dry_run)
+
+        return await asyncio.gather(*map(create, names))
+
+    async def delete_pod(self, place: str, name: str, *, user: str = "admin", server: int = 0) -> Answer:
+        return await self.ask("DELETE", f"{pods_of(place)}/{name}", user=user, server=server)
+
+    async def delete_all_pods(self, place: str) -> None:
+        answer = await self.ask("DELETE", f"{pods_of(place)}?gracePeriodSeconds=0")
+        assert answer.status == 200, answer.text
+
+    async def pods(self, place: str, *, server: int = 0) -> dict[str, str]:
+        """What is stored: uid by name. A list without a resource version goes to etcd's quorum."""
+        answer = await self.ask("GET", pods_of(place), server=server)
+        assert answer.status == 200, answer.text
+        return {each["metadata"]["name"]: each["metadata"]["uid"] for each in json.loads(answer.text)["items"]}
+
+
+def pods_of(place: str) -> str:
+    return f"/api/v1/namespaces/{place}/pods"
+
+
+def statuses(answers: Iterable[Answer]) -> Counter[int]:
+    return Counter(each.status for each in answers)
+
+
+def numbered(beginning: str, count: int) -> list[str]:
+    return [f"{beginning}-{number}" for number in range(count)]

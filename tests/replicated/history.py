@@ -1,0 +1,80 @@
+"""Every version of the pods of a namespace, from a watch: how many there ever were, at any revision."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from tests.replicated.asking import pods_of
+from webhook.localcluster.controlplane import ControlPlane
+
+_LINE = 2**20
+
+
+class History:
+    """Watches the pods of *place* at one API server, from their first on. Use it as a context manager."""
+
+    def __init__(self, cluster: ControlPlane, place: str, *, server: int = 1) -> None:
+        self._url = f"{cluster.server_urls[server - 1]}{pods_of(place)}?watch=1&resourceVersion=0"
+        self._headers = {"Authorization": f"Bearer {cluster.access.token('admin')}"}
+        self._tls = ssl.create_default_context(cafile=str(cluster.access.ca_file))
+        self._now: set[str] = set()
+        self._news = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
+        self.most = 0
+        """The most that there were at any revision."""
+        self.stored: set[str] = set()
+        """The uids of all that ever existed."""
+        self.deleted: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        begun = asyncio.Event()
+        self._following = asyncio.create_task(self._follow(begun))
+        await begun.wait()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._following is not None
+        assert kind is not None or not self._following.done(), "the watch ended early"
+        self._following.cancel()
+        await asyncio.gather(self._following, return_exceptions=True)
+
+    async def shows(self, uids: set[str], *, within: float = 5) -> bool:
+        """Say whether all of these existed, once the watch had the time to show it."""
+        async with asyncio.timeout(within):
+            while not uids <= self.stored:
+                self._news.clear()
+                await self._news.wait()
+        return True
+
+    async def _follow(self, begun: asyncio.Event) -> None:
+        connector = aiohttp.TCPConnector(ssl=self._tls)
+        timeout = aiohttp.ClientTimeout(total=None)
+        async with (
+            aiohttp.ClientSession(
+                connector=connector, headers=self._headers, timeout=timeout, read_bufsize=_LINE
+            ) as session,
+            session.get(self._url) as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+            begun.set()
+            async for line in answer.content:
+                self._take_in(json.loads(line))
+
+    def _take_in(self, event: dict[str, dict[str, dict[str, str]]]) -> None:
+        self._news.set()
+        uid = event["object"]["metadata"]["uid"]
+        if str(event["type"]) == "DELETED":
+            self._now.discard(uid)
+            self.deleted.add(uid)
+            return
+        self._now.add(uid)
+        self.stored.add(uid)
+        self.most = max(self.most, len(self._now))

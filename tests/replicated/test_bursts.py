@@ -1,0 +1,82 @@
+"""Many at once: three replicas and two API servers together give away what there is, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from tests.replicas import Replicas
+from tests.replicated import ledger_object
+from tests.replicated.asking import Asking, numbered, statuses
+from tests.replicated.conftest import limited
+from tests.replicated.history import History
+
+ROUNDS = 5
+
+
+async def test_of_five_hundred_creates_at_once_for_a_hundred_places_exactly_a_hundred_succeed(
+    replicas: Replicas, asking: Asking, place: str, person: str
+) -> None:
+    """Rows 1 and 2: as many as there are places, numbers in every refusal, no conflict and no error for anybody."""
+    replicas.set_policy(limited(person, pods=100))
+    async with History(replicas.cluster, place) as history:
+        answers = await asking.create_pods(place, numbered("burst", 500), user=person, at_once=500)
+        assert statuses(answers) == {201: 100, 403: 400}
+        assert await history.shows({each.uid for each in answers if each.status == 201})
+    assert history.most == 100
+    refusals = [each.message for each in answers if each.status == 403]
+    assert all(f"exceeded quota: users.{person}, requested: pods=1, used: pods=" in each for each in refusals)
+    served = [replicas.metrics(i).count('userquota_reviews_total{path="/validate",verdict=') for i in range(3)]
+    assert all(served), "a replica was never asked: this proves nothing about three"
+
+
+async def test_of_sixty_creates_at_once_for_one_place_exactly_one_succeeds_each_time(
+    replicas: Replicas, asking: Asking, place: str, new_person: Callable[[], str]
+) -> None:
+    """Row 1."""
+    people = [new_person() for _ in range(ROUNDS)]
+    replicas.set_policy(limited(*people, pods=1))
+    for each in people:
+        answers = await asking.create_pods(place, numbered(f"of-{each}", 60), user=each)
+        assert statuses(answers) == {201: 1, 403: 59}
+
+
+async def test_two_people_of_a_pool_at_once_exceed_neither_their_own_limits_nor_the_pool(
+    replicas: Replicas, asking: Asking, place: str
+) -> None:
+    """Row 4: user and pool are one decision and one write."""
+    replicas.set_policy(
+        "version: 1\n"
+        "users: {alice: {hard: {pods: 30}}, bob: {hard: {pods: 25}}}\n"
+        "groups: {ml: {pool: {hard: {pods: 40}}}}\n"
+    )
+    hers, his = await asyncio.gather(
+        asking.create_pods(place, numbered("hers", 80), user="alice"),
+        asking.create_pods(place, numbered("his", 80), user="bob"),
+    )
+    assert statuses(hers) + statuses(his) == {201: 40, 403: 120}
+    assert statuses(hers)[201] <= 30
+    assert statuses(his)[201] <= 25
+
+
+async def test_dry_runs_get_the_verdict_of_real_requests_and_no_version_of_the_ledger_is_theirs(
+    replicas: Replicas, asking: Asking, place: str, person: str
+) -> None:
+    """Row 37 and I7."""
+    replicas.set_policy(limited(person, pods=10))
+    assert statuses(await asking.create_pods(place, numbered("kept", 8), user=person)) == {201: 8}
+    await ledger_object.at_rest(asking, place)
+    before = await ledger_object.seen(asking)
+
+    would_fit = await asking.create_pods(place, numbered("tried", 100), user=person, dry_run=True)
+    assert statuses(would_fit) == {201: 100}  # each alone would fit
+    assert await ledger_object.seen(asking) == before
+    assert statuses(await asking.create_pods(place, numbered("kept-too", 2), user=person)) == {201: 2}
+    await ledger_object.at_rest(asking, place)
+    full = await ledger_object.seen(asking)
+    would_not = await asking.create_pods(place, numbered("tried", 100), user=person, dry_run=True)
+    real = await asking.create_pods(place, numbered("real", 100), user=person)
+
+    assert statuses(would_not) == statuses(real) == {403: 100}
+    assert {each.message for each in would_not} == {each.message for each in real}
+    assert await ledger_object.seen(asking) == full

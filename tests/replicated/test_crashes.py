@@ -1,0 +1,163 @@
+"""Replicas and API servers that are killed or stand still while everybody creates pods at the limit."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.replicas import Replicas
+from tests.replicated import ledger_object
+from tests.replicated.asking import NO_ANSWER, Answer, Asking, numbered, statuses
+from tests.replicated.conftest import limited
+from tests.replicated.history import History
+from tests.replicated.ledger_object import Seen
+from tests.replicated.load import Load
+
+LIMIT = 20
+KILLS = 10
+
+
+async def test_however_often_replicas_are_killed_no_more_is_ever_stored_than_the_limit(
+    replicas: Replicas, asking: Asking, place: str, person: str
+) -> None:
+    """Rows 5, 6, 7 and 10: before the swap, after it, after the answer, again and again."""
+    replicas.set_policy(limited(person, pods=LIMIT))
+    load = Load(asking, place, person)
+    async with History(replicas.cluster, place) as history:
+        async with load.running():
+            await kill_in_turn(replicas, times=KILLS)
+        assert await history.shows(load.uids), "an object that was created is not stored"
+    assert history.most == LIMIT
+    assert set(statuses(load.created)) <= {201, 403, 500}, load.told()
+    assert statuses(load.created)[201] > 5 * LIMIT, load.told()
+
+    await asyncio.to_thread(replicas.wait_until_ready)
+    await until_settled(asking, place)
+    await asking.delete_all_pods(place)
+    await until_forgotten(replicas)
+    free = LIMIT - len((await ledger_object.seen(asking)).claims(place))
+    assert free > 0
+    answers = await asking.create_pods(place, numbered("after", LIMIT + 5), user=person)
+    assert statuses(answers) == {201: free, 403: LIMIT + 5 - free}
+
+
+async def kill_in_turn(replicas: Replicas, *, times: int) -> None:
+    """Kill -9 the replicas, one after the other, and start each again at once; a ready one is always left."""
+    for kill in range(times):
+        i = kill % replicas.count
+        end = time.monotonic() + 20
+        while not any([await asyncio.to_thread(replicas.is_ready, other) for other in range(3) if other != i]):
+            assert time.monotonic() < end, "no replica is ready again"
+        replicas.kill(i)
+        replicas.start_one(i)
+        await asyncio.sleep(0.5)
+
+
+async def until_settled(asking: Asking, place: str) -> None:
+    """
+    Wait until nothing that exists is still in flight.
+
+    The rest was never stored, or came and went while nobody watched: that is known only when 34 seconds are over.
+    """
+    existing = set((await asking.pods(place)).values())
+
+    def none_of_them_is_in_flight(found: Seen) -> bool:
+        return not existing & {each.uid for each in found.claims(place)}
+
+    await ledger_object.until(asking, none_of_them_is_in_flight, within=5)
+
+
+async def until_forgotten(replicas: Replicas, within: float = 5) -> None:
+    """Wait until every replica has seen that no pod is left."""
+    end = time.monotonic() + within
+    while not all("userquota_pods_known 0.0" in replicas.metrics(i) for i in range(replicas.count)):
+        assert time.monotonic() < end, "the pods are not forgotten"
+        await asyncio.sleep(0.05)
+
+
+async def test_a_replica_that_stands_still_in_a_burst_holds_up_no_other_and_overwrites_nothing_when_it_goes_on(
+    replicas: Replicas, asking: Asking, place: str, person: str
+) -> None:
+    """Row 11. Whoever is sent to the one that stands still gets no answer in five seconds; all others do."""
+    replicas.set_policy(limited(person, pods=LIMIT))
+    load = Load(asking, place, person)
+    writes: list[tuple[str, int]] = []
+    meanwhile: list[asyncio.Task[Answer]] = []
+    async with History(replicas.cluster, place) as history, load.running():
+        await asyncio.sleep(1)
+        replicas.pause(0)
+        for number in range(80):
+            meanwhile.append(asyncio.create_task(asking.create_pod(place, f"meanwhile-{number}", user=person)))
+            writes.append(await which_write(asking))
+            await asyncio.sleep(0.05)
+        replicas.resume(0)
+        answers = await asyncio.gather(*meanwhile)
+        for _ in range(20):
+            writes.append(await which_write(asking))
+            await asyncio.sleep(0.1)
+    assert history.most == LIMIT
+    prompt = [each for each in answers if each.came - each.asked < 3]
+    assert len(prompt) > len(answers) / 4, sorted(each.came - each.asked for each in answers)
+    assert set(statuses(prompt)) <= {201, 403}
+    assert set(statuses((*answers, *load.created))) <= {201, 403, 500}, load.told()
+    assert len({epoch for epoch, _ in writes}) == 1
+    assert writes == sorted(writes)
+    await until_settled(asking, place)
+
+
+async def which_write(asking: Asking) -> tuple[str, int]:
+    ledger = (await ledger_object.seen(asking)).ledger
+    return ledger.epoch, ledger.write
+
+
+async def test_an_api_server_that_crashes_in_a_burst_costs_no_place_too_many(
+    replicas: Replicas, asking: Asking, place: str, person: str
+) -> None:
+    """Row 15: two of the three replicas lose their API server, and find it again."""
+    replicas.set_policy(limited(person, pods=LIMIT))
+    load = Load(asking, place, person)
+    server = replicas.cluster.processes["kube-apiserver-1"]
+    async with History(replicas.cluster, place, server=2) as history:
+        async with load.running():
+            await asyncio.sleep(1)
+            server.kill()
+            await asyncio.sleep(1)
+            server.start()
+            await until_served(asking, server=1)
+            await asyncio.to_thread(replicas.wait_until_ready, within=60)
+            await asyncio.sleep(1)
+        assert await history.shows(load.uids)
+    assert history.most == LIMIT
+    assert set(statuses(load.created)) <= {201, 403, 500, NO_ANSWER}, load.told()
+    after = [each.status for each in load.created if each.asked > load.created[-1].came - 0.8]
+    assert set(after) <= {201, 403}, load.told()
+
+
+async def until_served(asking: Asking, *, server: int, within: float = 30) -> None:
+    """Wait until an API server that was started again is ready."""
+    end = time.monotonic() + within
+    while (await asking.ask("GET", "/readyz", server=server)).status != 200:
+        assert time.monotonic() < end, f"API server {server} is not ready again"
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("name", ["kube-apiserver-2", "etcd"])
+async def test_after_a_pause_of_the_api_stale_news_lets_nobody_in_too_many(
+    replicas: Replicas, asking: Asking, place: str, person: str, name: str
+) -> None:
+    """Rows 17 and 19: watches stand still for three seconds and are behind afterwards."""
+    replicas.set_policy(limited(person, pods=LIMIT))
+    load = Load(asking, place, person)
+    async with History(replicas.cluster, place) as history:
+        async with load.running():
+            await asyncio.sleep(1)
+            replicas.cluster.pause(name)
+            await asyncio.sleep(3)
+            replicas.cluster.resume(name)
+            await asyncio.sleep(1.5)
+        assert await history.shows(load.uids)
+    assert history.most == LIMIT
+    assert set(statuses(load.created)) <= {201, 403, 500, 504, NO_ANSWER}, load.told()
+    assert 409 not in statuses(load.created)

@@ -1,0 +1,58 @@
+"""
+Texts of the ledger that other programs put there: a newer version of ours, or somebody with a backup.
+
+Its last loss is over 40 seconds later; whoever comes next waits for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.replicas import Replicas
+from tests.replicated import ledger_object
+from tests.replicated.asking import Asking, numbered, statuses
+from tests.replicated.conftest import limited
+from tests.replicated.ledger_object import Seen
+
+SOON = 5.0
+EVERYBODY_LOOKED = 2.0
+"""Seconds. Each replica looks once a second: by then all of them know."""
+
+
+async def test_a_newer_format_is_left_alone_and_a_copy_is_not_believed_however_often_it_is_put_back(
+    replicas: Replicas, asking: Asking, place: str, person: str
+) -> None:
+    """
+    Rows 75, 29 and 31.
+
+    An older version of us must not forget what a newer one knew. A copy knows nothing of what was allowed since, and
+    its checksum is right.
+    """
+    replicas.set_policy(limited(person, pods=5))
+    old = await ledger_object.seen(asking)
+    assert statuses(await asking.create_pods(place, numbered("since", 2), user=person)) == {201: 2}
+    await ledger_object.at_rest(asking, place)
+    present = await ledger_object.seen(asking)
+
+    newer = await ledger_object.replace(asking, present.text.replace("userquota-ledger 1 ", "userquota-ledger 2 ", 1))
+    answers = await asking.create_pods(place, numbered("refused", 6), user=person)
+    await asyncio.sleep(EVERYBODY_LOOKED)
+    told = [replicas.readiness(i) for i in range(replicas.count)]
+    left_alone = await ledger_object.seen(asking)
+
+    begun_anew = [present, await put_back(asking, present.text, manager="kubectl-replace")]
+    begun_anew += [await put_back(asking, old.text, manager="userquota") for _ in range(2)]
+
+    assert set(statuses(answers)) == {500}, {each.message for each in answers}
+    assert all("ledger: the ledger is of a newer version: it has format 2" in each for each in told), told
+    assert left_alone.text == newer.text
+    assert [each.ledger.is_open for each in begun_anew] == [True, False, False, False]
+    assert len({each.ledger.epoch for each in begun_anew}) == 4
+
+
+async def put_back(asking: Asking, copy: str, *, manager: str) -> Seen:
+    """Put a copy there under a name, which may be ours; give what comes of it, once all replicas know."""
+    await ledger_object.replace(asking, copy, manager=manager)
+    await ledger_object.until(asking, lambda found: found.text != copy, within=SOON)
+    await asyncio.sleep(EVERYBODY_LOOKED)
+    return await ledger_object.seen(asking)

@@ -1,0 +1,110 @@
+"""
+`userquota get --drift`: what the shared ledger holds, and what became of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from webhook.cli.printing import output_option, show_document, show_table
+from webhook.quota import resources
+from webhook.settings import Settings
+from webhook.wiring.inspection import Held, Inspection, inspect_ledger
+
+
+@click.command("get", context_settings={"auto_envvar_prefix": "USERQUOTA"})
+@click.option("--drift", is_flag=True, help="Compare the shared ledger with what is stored.")
+@click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path),
+    envvar=["USERQUOTA_KUBECONFIG", "KUBECONFIG"],
+    help="The cluster. Default: $KUBECONFIG, else the one we run in.",
+)
+@click.option("--context", help="The context of the kubeconfig. Default: its current one.")
+@click.option("--namespace", default="userquota-system", show_default=True, help="Where userquota is installed.")
+@output_option
+def command(*, drift: bool, kubeconfig: Path | None, context: str | None, namespace: str, output: str) -> None:
+    """
+    Show the ledger's condition, what is in flight, and pods that were made past userquota.
+
+    Exit code 1 if something is wrong: the ledger is absent, damaged or being rebuilt, or what is stored is not settled
+    within five seconds. Pods without a stamp are listed, and are not wrong.
+    """
+    if not drift:
+        raise click.UsageError("only --drift exists in this release; hard, used and free come later")
+    settings = Settings(kubeconfig=kubeconfig, context=context, namespace=namespace)
+    found = asyncio.run(inspect_ledger(settings))
+    if output == "table":
+        _show_tables(found)
+    else:
+        show_document(_document(found), output)
+    if not found.is_in_order:
+        sys.exit(1)
+
+
+def _show_tables(found: Inspection) -> None:
+    ledger = found.ledger
+    facts = [("LEDGER", found.condition)]
+    if ledger is not None:
+        settled = ", ".join(f"{name} {version}" for name, version in sorted(ledger.settled_through.items()))
+        facts += [
+            ("WRITE", str(ledger.write)),
+            ("SETTLED THROUGH", settled or "nothing yet"),
+            ("RESERVATIONS", str(len(found.held))),
+        ]
+    facts.append(("PODS WITHOUT A STAMP", str(len(found.unadmitted))))
+    show_table(facts[0], facts[1:])
+    if found.held:
+        click.echo()
+        heads = ("OWNER", "RESOURCE", "NAMESPACE", "NAME", "UID", "BASE", "AMOUNTS", "STATE")
+        show_table(heads, [_row(each) for each in found.held])
+    if found.unadmitted:
+        click.echo()
+        show_table(
+            ("NAMESPACE", "POD WITHOUT A STAMP"), sorted((each.namespace, each.name) for each in found.unadmitted)
+        )
+
+
+def _row(held: Held) -> tuple[str, ...]:
+    each = held.reservation
+    amounts = resources.show_list(each.amounts)
+    return (each.payer.owner, *each.slot, each.uid or "any", str(each.base), amounts, _state(held))
+
+
+def _state(held: Held) -> str:
+    return f"{held.fate.value}, not settled for 5 s" if held.is_late else held.fate.value
+
+
+def _document(found: Inspection) -> dict[str, object]:
+    ledger = found.ledger
+    document: dict[str, object] = {"ledger": {"condition": found.condition}}
+    if ledger is not None:
+        document["ledger"] = {
+            "condition": found.condition,
+            "write": ledger.write,
+            "settledThrough": dict(ledger.settled_through),
+        }
+    document["reservations"] = [_item(each) for each in found.held]
+    document["podsWithoutStamp"] = [
+        {"namespace": each.namespace, "name": each.name, "uid": each.uid} for each in found.unadmitted
+    ]
+    return document
+
+
+def _item(held: Held) -> dict[str, object]:
+    each = held.reservation
+    return {
+        "owner": each.payer.owner,
+        "resource": each.slot.resource,
+        "namespace": each.slot.namespace,
+        "name": each.slot.name,
+        "uid": each.uid,
+        "base": each.base,
+        "amounts": {name: resources.show(name, amount) for name, amount in each.amounts},
+        "state": held.fate.value,
+        "late": held.is_late,
+    }

@@ -1,0 +1,105 @@
+"""
+A look at the shared ledger and at what is really stored, live from the API: what `userquota get --drift` prints.
+
+Nothing is changed, and no replica is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from webhook.adapters.kubernetes_api import KubernetesApi
+from webhook.adapters.ledger_kubernetes import LedgerConfigMap
+from webhook.adapters.pod_list import PodList
+from webhook.admission.stamp import read_stamp
+from webhook.documents.ledger_text import LedgerDamagedError, NewerFormatError, read_ledger
+from webhook.quota.charge import Reservation, Slot
+from webhook.quota.fate import Fate, fate
+from webhook.quota.ledger import Ledger
+from webhook.quota.podspec import ObjectMeta
+from webhook.settings import Settings
+
+_SETTLED_WITHIN = 5.0
+"""Seconds. A replica writes within one that something was stored; more than this and nobody does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A reservation of the ledger, and what became of it. `is_late`: it should have been settled by now."""
+
+    token: str
+    reservation: Reservation
+    fate: Fate
+    is_late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """
+    What was found. `ledger` is None unless it could be read.
+
+    `condition` is `ok`, `absent`, `damaged: ...`, `newer format: ...` or `rebuilding`. `unadmitted` are the pods that
+    count and carry no stamp: made past us, or older than the installation.
+    """
+
+    condition: str
+    ledger: Ledger | None
+    held: tuple[Held, ...]
+    unadmitted: tuple[ObjectMeta, ...]
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether nothing is wrong. Pods without a stamp are counted like all others, so that they are no drift."""
+        return self.condition == "ok" and not any(each.is_late for each in self.held)
+
+
+async def inspect_ledger(settings: Settings) -> Inspection:
+    """
+    Look at the cluster that *settings* name; a second time after five seconds where something ought to be settled soon.
+
+    Raises: KubeconfigError; NotReadyError if the API cannot be read.
+    """
+    api = await KubernetesApi.connect(kubeconfig=settings.kubeconfig, context=settings.context)
+    try:
+        ledger = LedgerConfigMap(api, namespace=settings.namespace)
+        pods = PodList(api, exempt=settings.exempt_namespaces)
+        first = await _look(ledger, pods, late=frozenset())
+        stored = frozenset(each.token for each in first.held if each.fate is Fate.STORED)
+        if not stored:
+            return first
+        await asyncio.sleep(_SETTLED_WITHIN)
+        return await _look(ledger, pods, late=stored)
+    finally:
+        await api.close()
+
+
+async def _look(stored_in: LedgerConfigMap, lists: PodList, *, late: frozenset[str]) -> Inspection:
+    """Look once, at the ledger first: what it holds may be stored and settled before the pods are listed."""
+    condition, ledger = await _read(stored_in)
+    listed = await lists.read()
+    held = () if ledger is None else _held(ledger, listed.by_name(), late)
+    unadmitted = tuple(each for each in listed.pods if read_stamp(each) is None)
+    return Inspection(condition, ledger, held, unadmitted)
+
+
+async def _read(stored_in: LedgerConfigMap) -> tuple[str, Ledger | None]:
+    stored = await stored_in.read()
+    if stored is None:
+        return "absent", None
+    try:
+        ledger = read_ledger(stored.text, uid=stored.uid)
+    except LedgerDamagedError as error:
+        return f"damaged: {error}", None
+    except NewerFormatError as error:
+        return f"newer format: {error}", None
+    return "ok" if ledger.is_open else "rebuilding", ledger
+
+
+def _held(ledger: Ledger, stored: Mapping[Slot, tuple[str, int]], late: frozenset[str]) -> tuple[Held, ...]:
+    fates = {token: fate(each, stored) for token, each in ledger.reservations.items()}
+    return tuple(
+        Held(token, each, fates[token], is_late=token in late and fates[token] is Fate.STORED)
+        for token, each in ledger.reservations.items()
+    )
