@@ -124,7 +124,9 @@ class LedgerMirror:
         *found* is what a quorum read after that time has found under the name: uid and version. What is stored stays
         held until our watch shows it.
         """
-        reservation = self._ledger.reservations[token]
+        reservation = self._ledger.reservations.get(token)
+        if reservation is None or token in self._finished:
+            return False
         resource, seen_at = reservation.slot.resource, 0
         if found is not None and reservation.uid == ANY_UID:
             seen_at = found[

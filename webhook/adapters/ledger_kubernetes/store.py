@@ -247,16 +247,14 @@ class SharedLedger:
         """Let go of what can no longer be persisted and is not stored."""
         now = self._monotonic()
         self._first_seen = {token: self._first_seen.get(token, now) for token, _ in self._mirror.live()}
-        old: dict[Slot, list[str]] = defaultdict(list)
+        old: dict[Slot, list[tuple[str, Reservation]]] = defaultdict(list)
         for token, reservation in self._mirror.live():
             if now - self._first_seen[token] >= self._hold:
-                old[reservation.slot].append(token)
-        for slot, tokens in old.items():
+                old[reservation.slot].append((token, reservation))
+        for slot, several in old.items():
             found = await quorum.version_of(slot)
-            async with self._turn:
-                live = dict(self._mirror.live())
-                still_there = [token for token in tokens if token in live]
-                self._let_go += [live[token] for token in still_there if self._mirror.expire(token, found=found)]
+            async with self._turn:  # what was asked for again during the read has another token
+                self._let_go += [each for token, each in several if self._mirror.expire(token, found=found)]
         gone, self._let_go = tuple(self._let_go), []
         return gone
 
