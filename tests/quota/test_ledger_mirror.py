@@ -622,8 +622,10 @@ def test_the_book_of_who_wrote_is_that_of_who_reads_it(
     """
     Whatever is seen while a swap is under way, and whether it is made or not.
 
-    But for an object that was seen and is gone again: who reads of it later counts it until somebody takes it out.
+    But for updates of objects that never existed, which only a test can ask for: who reads of one past its base knows
+    that it is dead, while who held it before waits for a deletion that does not come.
     """
+    before, tried = ([each for each in several if each.base == 0 or shown == []] for several in (before, tried))
     writer, reader = Replica("writer"), Replica("reader")
     writer.mirror.take_in(ledger())
     present = writer.holds(*before)
@@ -649,3 +651,29 @@ def totals(replica: Replica) -> list[object]:
     subjects = [user("alice"), user("bob")]
     in_flight = [replica.mirror.in_flight(name) for name in ("alice", "bob")]
     return [*(sums(replica.book, subject) for subject in subjects), sums(replica.book), *in_flight]
+
+
+def test_an_update_of_what_is_gone_is_not_held(replica: Replica) -> None:
+    """Its base is behind our watch, and the object is not there: it was deleted, so the update can never be written."""
+    replica.book.reached("pods", 9)
+
+    replica.mirror.hold(held(3, uid="gone", base=7))
+
+    assert not replica.mirror.is_holding
+
+
+def test_an_update_of_what_our_watch_has_not_shown_yet_is_held(replica: Replica) -> None:
+    replica.book.reached("pods", 6)
+
+    replica.mirror.hold(held(3, uid="yet-to-come", base=7))
+
+    assert replica.mirror.is_holding
+
+
+def test_a_create_that_came_and_went_before_we_read_of_it_is_not_counted(replica: Replica) -> None:
+    replica.sees_go(9, uid="came-and-went")
+
+    replica.mirror.take_in(ledger(t=held(3, uid="came-and-went")))
+
+    assert replica.claims == Counter()
+    assert replica.mirror.is_finishing  # and the next write takes it out

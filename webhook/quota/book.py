@@ -29,6 +29,9 @@ _NOTHING: dict[str, Amount] = {}
 _MAX_SHARED = 65536
 """Distinct amounts and payers kept once; beyond that the table starts anew, which costs memory and nothing else."""
 
+_MOST_GONE = 10_000
+"""Uids of objects that went last. Needed for as long as a reservation of theirs may still be read somewhere."""
+
 _MIN_ROOM = 4096
 """Payers in namespaces that are remembered before those who are gone are looked for, which walks through all rows."""
 
@@ -60,6 +63,7 @@ class Book:
         self._reserved: dict[Subject, dict[str, Amount]] = {}
         self._listed: dict[str, set[str]] = {}
         self._position: dict[str, int] = defaultdict(int)
+        self._gone: dict[str, None] = {}
         self._payers: dict[Payer, Payer] = {}
         self._amounts: dict[Amounts, Amounts] = {}
 
@@ -106,6 +110,10 @@ class Book:
         """Give everything that is in flight."""
         for claims in self._claims.values():
             yield from claims
+
+    def is_gone(self, uid: str) -> bool:
+        """Say whether an object was seen to be gone not long ago; of those that went longer ago nothing is known."""
+        return uid in self._gone
 
     def claims(self, slot: Slot) -> tuple[Reservation, ...]:
         """Give what is held on one name, the oldest first."""
@@ -177,6 +185,7 @@ class Book:
             if version < known.version:
                 return ()
             self._replace(slot, None)
+        self._note_gone(uid)
         return self._settle(slot, uid, version)
 
     def reached(self, resource: str, version: int) -> None:
@@ -202,6 +211,7 @@ class Book:
         for key in [key for key, known in rows.items() if key not in listed and known.version <= version]:
             slot, uid = Slot(resource, *key.split("/", 1)), rows[key].uid
             self._replace(slot, None)
+            self._note_gone(uid)
             settled += self._settle(slot, uid, version)
         self.reached(resource, version)
         return tuple(settled)
@@ -217,6 +227,11 @@ class Book:
             self._recount()
 
     # Keeping the sums.
+
+    def _note_gone(self, uid: str) -> None:
+        self._gone[uid] = None
+        if len(self._gone) > _MOST_GONE:
+            del self._gone[next(iter(self._gone))]
 
     def _replace(self, slot: Slot, row: Row | None) -> None:
         self._book_claims(slot, -1)

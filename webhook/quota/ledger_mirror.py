@@ -145,9 +145,9 @@ class LedgerMirror:
         """
         Hold *reservation* until `undo`, or for good once the version of `next` was taken in by `written`.
 
-        An attempt whose object was seen above its base already is that very write, or can never be written.
+        An attempt whose object was seen above its base already, or is gone, is that very write or can never be written.
         """
-        if self._seen_at(reservation):
+        if self._seen_at(reservation) is not None:
             return
         token = self._tokens.get(_attempt(reservation))
         if token is not None:
@@ -185,17 +185,26 @@ class LedgerMirror:
 
     def _hold(self, token: str, reservation: Reservation) -> None:
         """Book what the ledger holds, unless our watch is ahead of it."""
-        if seen_at := self._seen_at(reservation):
+        if (seen_at := self._seen_at(reservation)) is not None:
             self._finished[token] = seen_at
             return
         self._tokens[_attempt(reservation)] = token
         self._by_owner[reservation.payer.owner] += 1
         self._book.reserve(reservation)
 
-    def _seen_at(self, reservation: Reservation) -> int:
-        """Give the version at which the object exists for us above the base, 0 if we have seen none."""
-        row = self._book.row(reservation.slot)
-        return row.version if row is not None and row.uid == reservation.uid and row.version > reservation.base else 0
+    def _seen_at(self, reservation: Reservation) -> int | None:
+        """
+        Give the version at which our watch has shown the object above the base: 0 if it is gone by now, None if not.
+
+        What existed at the base, and does not exist at a position at or above that, was deleted in between.
+        """
+        slot, uid, base = reservation.slot, reservation.uid, reservation.base
+        row = self._book.row(slot)
+        if row is not None and row.uid == uid:
+            return row.version if row.version > base else None
+        if base == CREATED:
+            return 0 if self._book.is_gone(uid) else None
+        return 0 if self._book.position(slot.resource) >= base else None
 
     def _release(self, token: str, reservation: Reservation) -> None:
         attempt = _attempt(reservation)
