@@ -48,10 +48,10 @@ bench-contention: $(VENV)/dev.stamp ## Compare many creates at once with Resourc
 	$(BIN)/python -m benchmarks.contention
 
 .PHONY: model
-model: ## Check the ledger's protocol in every order of events, in full
-	cd tests/model && go run . -full
+model: $(VENV)/dev.stamp ## Explore every state of the model of the ledger's protocol: about 45 million, in minutes
+	cd tests/model && "$$(../../$(BIN)/python -c 'import os; from webhook.localcluster.toolchain import find_go; print(find_go((1, 22, 0), environ=os.environ))')" run . -full
 
-MINUTES ?= 5
+MINUTES ?= 30
 SEED ?= 1
 
 .PHONY: nemesis

@@ -1,0 +1,92 @@
+"""
+The few calls that a run itself makes, as the admin, through the API server that is never hurt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from nemesis.records import FOREIGN, LEDGER, POLICY, SYSTEM_NAMESPACE
+
+_TIMEOUT = aiohttp.ClientTimeout(total=20)
+_MERGE = {"Content-Type": "application/merge-patch+json"}
+_TEXTS = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps"
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One API server. Trouble is tried again: what is asked for here has to happen."""
+
+    session: aiohttp.ClientSession
+    url: str
+    token: str
+
+    async def set_policy(self, text: str) -> None:
+        await self._patch(POLICY, {"data": {"policy.yaml": text}})
+
+    async def set_ledger(self, text: str) -> None:
+        """Put another text in the ledger's place, marked so that the judge knows who did it."""
+        await self._patch(LEDGER, {"metadata": {"annotations": {FOREIGN: "yes"}}, "data": {"ledger": text}})
+
+    async def delete_ledger(self) -> None:
+        await self.call("DELETE", f"{_TEXTS}/{LEDGER}", expected=(200, 404))
+
+    async def mark(self, number: int) -> int:
+        """Write a pod and a ConfigMap that nobody looks at; give the version that all changes up to now are below."""
+        pod = {"metadata": {"name": f"nemesis-{number}"}, "spec": {"containers": [{"name": "main", "image": "x"}]}}
+        body = {"metadata": {"name": f"nemesis-{number}"}}
+        versions = [
+            (await self.call("POST", path, body=what, expected=(201,)))["metadata"]["resourceVersion"]
+            for path, what in (("/api/v1/namespaces/kube-system/pods", pod), (_TEXTS, body))
+        ]
+        return min(map(int, versions))
+
+    async def pods(self, namespace: str) -> dict[str, int]:
+        """Give the resource version of each pod, by a consistent list."""
+        listed = await self.call("GET", f"/api/v1/namespaces/{namespace}/pods")
+        return {
+            f"{namespace}/{each['metadata']['name']}": int(each["metadata"]["resourceVersion"])
+            for each in listed["items"]
+        }
+
+    async def is_ready(self) -> bool:
+        """Say whether the API server answers, without trying again."""
+        try:
+            async with self.session.get(f"{self.url}/readyz", headers=self._headers(), timeout=_TIMEOUT) as answer:
+                return answer.status == 200
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
+    async def call(
+        self, method: str, path: str, *, body: object = None, expected: tuple[int, ...] = (200,), **headers: str
+    ) -> dict[str, Any]:
+        """Give the answer's JSON. Raises: RuntimeError when it is no use trying on."""
+        told = ""
+        for _ in range(60):
+            try:
+                async with self.session.request(
+                    method,
+                    f"{self.url}{path}",
+                    data=None if body is None else json.dumps(body),
+                    headers={"Content-Type": "application/json", **self._headers(), **headers},
+                    timeout=_TIMEOUT,
+                ) as answer:
+                    told = await answer.text()
+                    if answer.status in expected:
+                        said: dict[str, Any] = json.loads(told)
+                        return said
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                told = repr(error)
+            await asyncio.sleep(0.5)
+        raise RuntimeError(f"{method} {path}: {told[:400]}")
+
+    async def _patch(self, name: str, change: object) -> None:
+        await self.call("PATCH", f"{_TEXTS}/{name}", body=change, expected=(200, 404), **_MERGE)
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}

@@ -1,0 +1,46 @@
+"""
+Reads the audit logs of the API servers that clients talked to, and keeps what the judge asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from nemesis.records import Audited
+
+_MARK = "validate.userquota.dev/"
+"""How the audit annotations begin that our answers carry, whether they allow or refuse."""
+
+
+def audited(logs: Iterable[tuple[int, Path]]) -> Iterator[Audited]:
+    """Give every write of a pod that one of the *logs*, by number of the API server, tells of."""
+    for server, path in logs:
+        with path.open("rb") as file:
+            for line in file:
+                told = _understood(server, line)
+                if told is not None:
+                    yield told
+
+
+def _understood(server: int, line: bytes) -> Audited | None:
+    try:
+        said: dict[str, Any] = msgspec.json.decode(line)
+    except msgspec.DecodeError:  # the API server was killed while it wrote
+        return None
+    where, answer = said.get("objectRef", {}), said.get("responseStatus", {})
+    return Audited(
+        server,
+        said["verb"],
+        said["user"]["username"],
+        where.get("namespace", ""),
+        where.get("name", ""),
+        answer.get("code", 0),
+        where.get("subresource", ""),
+        "dryRun=All" in said["requestURI"],
+        any(key.startswith(_MARK) for key in said.get("annotations", {})),
+        answer.get("message", "") if answer.get("code", 0) >= 500 else "",
+    )

@@ -1,0 +1,128 @@
+"""
+Asks the API servers for what the workload wants, as the people who want it, and records each answer.
+
+What to ask for is the workload's business; whether the answer was right is the judge's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import aiohttp
+
+from nemesis.records import Request, Writer
+
+JSON = "application/json"
+MERGE = "application/strategic-merge-patch+json"
+
+_SECONDS = 15.0
+"""The API server gives a webhook 5 s, twice at most; who waits longer than this learns nothing more."""
+
+_NAME = re.compile(rb'"metadata":\{"name":"([^"]+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One request. `path` is below the pods of the namespace; `cpu` is what it asks for, for the record."""
+
+    verb: str
+    user: str
+    namespace: str
+    name: str
+    method: str
+    path: str
+    body: str = ""
+    content_type: str = JSON
+    cpu: str = ""
+    is_dry_run: bool = False
+
+
+class Clients:
+    """Everybody who asks. Use it as a context manager."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        tokens: Mapping[str, str],
+        *,
+        tls: ssl.SSLContext,
+        clock: Callable[[], float],
+        record: Writer,
+    ) -> None:
+        self._urls = urls
+        self._tokens = tokens
+        self._tls = tls
+        self._clock = clock
+        self._record = record
+        self._session: aiohttp.ClientSession | None = None
+        self.under_way = [0 for _ in urls]
+        self.asked = 0
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(ssl=self._tls, limit=0)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=_SECONDS))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def ask(self, wish: Wish, server: int) -> Request:
+        """Give the record of what came of it, which has been written down."""
+        begun = self._clock()
+        self.under_way[server] += 1
+        self.asked += 1
+        try:
+            status, body = await self._send(wish, server)
+        except TimeoutError:
+            status, body = 0, b'{"reason": "Timeout"}'
+        except (aiohttp.ClientError, OSError) as error:
+            status, body = 0, json.dumps({"reason": type(error).__name__}).encode()
+        finally:
+            self.under_way[server] -= 1
+        told = _recorded(wish, server, (begun, self._clock()), status, body)
+        self._record.write(told)
+        return told
+
+    async def _send(self, wish: Wish, server: int) -> tuple[int, bytes]:
+        assert self._session is not None
+        url = f"{self._urls[server]}/api/v1/namespaces/{wish.namespace}/pods{wish.path}"
+        headers = {"Authorization": f"Bearer {self._tokens[wish.user]}", "Content-Type": wish.content_type}
+        async with self._session.request(wish.method, url, data=wish.body or None, headers=headers) as answer:
+            return answer.status, await answer.read()
+
+
+def _recorded(wish: Wish, server: int, times: tuple[float, float], status: int, body: bytes) -> Request:
+    name, reason, message = wish.name, "", ""
+    if 200 <= status < 300:
+        if not name and (found := _NAME.search(body)):
+            name = found[1].decode()
+    else:
+        reason, message = _trouble(body)
+    return Request(
+        wish.verb,
+        wish.user,
+        wish.namespace,
+        name,
+        round(times[0], 4),
+        round(times[1], 4),
+        server,
+        status,
+        wish.cpu,
+        wish.is_dry_run,
+        reason,
+        message,
+    )
+
+
+def _trouble(body: bytes) -> tuple[str, str]:
+    try:
+        said = json.loads(body)
+        return str(said.get("reason", "")), str(said.get("message", ""))
+    except (ValueError, AttributeError):
+        return "", body[:400].decode(errors="replace")

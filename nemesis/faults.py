@@ -1,0 +1,250 @@
+"""
+What is done to the processes, to the ledger and to the policy, drawn from the seed.
+
+Each kind of fault has a track with a chance of its own, so that leaving one out does not move the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from nemesis import policies, proxy
+from nemesis.api import Api
+from nemesis.lives import Lives
+from nemesis.records import Fault, Writer
+from nemesis.rig import HURT, Rig
+
+_Act = Callable[[random.Random], Awaitable[None]]
+
+_KILL_EVERY = (2.6, 3.8)
+"""Seconds: some 560 in 30 minutes. If nobody was there to be killed for a while, it is made up for."""
+
+_MOST_BEHIND = 30.0
+_SPARE_FOR = (70.0, 100.0)
+"""Seconds. Somebody has to live longer than 40 s, or what was lost is never let go."""
+
+_PATIENCE = 60.0
+
+
+class Faults:
+    """Does it all until cancelled; `mend` makes everything whole again."""
+
+    def __init__(
+        self,
+        rig: Rig,
+        api: Api,
+        lives: Lives,
+        *,
+        ledgers: Sequence[str],
+        servers: Sequence[Api],
+        journal: Writer,
+        clock: Callable[[], float],
+        seed: int,
+        without: tuple[str, ...],
+    ) -> None:
+        self._rig = rig
+        self._api = api
+        self._servers = servers
+        self._lives = lives
+        self._ledgers = ledgers
+        self._journal = journal
+        self._clock = clock
+        self._seed = seed
+        self._without = without
+        self._spared = 0
+        self._stalled: int | None = None
+        self._losses = 0
+        self._next_kill = 0.0
+        self._paused: set[str] = set()
+
+    async def run(self) -> None:
+        """Run every track until cancelled."""
+        tracks = [self._track(name, *told) for name, told in self._tracks().items() if name not in self._without]
+        await asyncio.gather(*tracks)
+
+    async def mend(self) -> None:
+        """Let everything paused go on, give everybody the usual limits, and wait until all are ready."""
+        for name in list(self._paused):
+            self._resume(name)
+        await self._api.set_policy(policies.usual())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._lives.all_ready()
+        self._lives.note_unready()
+
+    def _tracks(self) -> dict[str, tuple[tuple[float, float], _Act]]:
+        """Give for each kind of fault how many seconds lie between two of them, and how it is done."""
+        return {
+            "spare": (_SPARE_FOR, self._spare_another),
+            "kill": ((0.2, 0.6), self._kill_one),
+            "kill-all": ((100, 200), self._kill_all),
+            "pause": ((25, 60), self._pause_replica),
+            "stall": ((50, 100), self._stall_connections),
+            "cut": ((30, 60), self._cut_connections),
+            "api-kill": ((50, 110), self._kill_server),
+            "api-pause": ((50, 110), self._pause_server),
+            "etcd-pause": ((60, 120), self._pause_etcd),
+            "ledger": ((180, 320), self._lose_ledger),
+            "policy": ((8, 20), self._change_policy),
+        }
+
+    async def _track(self, name: str, gap: tuple[float, float], act: _Act) -> None:
+        chance = random.Random(f"{self._seed} {name}")
+        wait = chance.uniform(gap[0] / 4, gap[1])  # the first may come early
+        while True:
+            await asyncio.sleep(wait)
+            await act(chance)
+            wait = chance.uniform(*gap)
+
+    # Replicas.
+
+    async def _spare_another(self, chance: random.Random) -> None:
+        self._spared = chance.randrange(self._lives.replicas.count)
+
+    async def _kill_one(self, chance: random.Random) -> None:
+        self._next_kill = max(self._next_kill + chance.uniform(*_KILL_EVERY), self._clock() - _MOST_BEHIND)
+        await asyncio.sleep(max(self._next_kill - self._clock(), 0))
+        while True:
+            awake = [i for i in self._numbers() if f"userquota-{i}" not in self._paused]
+            longest = max(
+                (i for i in awake if i not in (self._spared, self._stalled)), key=self._lives.age, default=None
+            )
+            if longest is not None and self._lives.is_worth_killing(longest):
+                break
+            await asyncio.sleep(0.3)
+        self._lives.kill(longest, down_for=chance.choice((0, 0, 0, 0.5)))
+
+    async def _kill_all(self, chance: random.Random) -> None:
+        for i in self._numbers():
+            self._resume(f"userquota-{i}")
+            self._lives.kill(i, down_for=chance.uniform(0, 2))
+
+    async def _pause_replica(self, chance: random.Random) -> None:
+        i = chance.randrange(self._lives.replicas.count)
+        seconds = chance.uniform(15, 40) if chance.random() < 0.15 else chance.uniform(2, 8)
+        if self._lives.is_worth_killing(i):
+            await self._pause(f"userquota-{i}", seconds)
+
+    async def _stall_connections(self, chance: random.Random) -> None:
+        """
+        Have the spared replica see nothing new, and then everything at once.
+
+        Once it has given up the connections that stand still, which takes it some seconds, it reads and writes on.
+        """
+        i = self._stalled = self._spared
+        with self._noted("stall connections", f"userquota-{i}"):
+            self._rig.tell_proxy(i, proxy.STALL)
+            try:
+                await asyncio.sleep(chance.uniform(12, 30))
+            finally:
+                self._stalled = None
+                self._rig.tell_proxy(i, proxy.FLOW)
+
+    async def _cut_connections(self, chance: random.Random) -> None:
+        i = chance.randrange(self._lives.replicas.count)
+        with self._noted("cut connections", f"userquota-{i}"):
+            self._rig.tell_proxy(i, proxy.CUT)
+
+    # The control plane.
+
+    async def _kill_server(self, chance: random.Random) -> None:
+        number = chance.choice(HURT)
+        name = f"kube-apiserver-{number}"
+        if name in self._paused:
+            return
+        process = self._rig.cluster.processes[name]
+        begun = self._clock()
+        process.kill()
+        await asyncio.sleep(chance.choice((0.0, 0.0, 3.0)))
+        process.start()
+        while not await self._servers[number - 1].is_ready():
+            await asyncio.sleep(0.3)
+        self._journal.write(Fault("kill API server", name, begun, self._clock()))
+
+    async def _pause_server(self, chance: random.Random) -> None:
+        await self._pause(f"kube-apiserver-{chance.choice(HURT)}", chance.uniform(1.5, 8))
+
+    async def _pause_etcd(self, chance: random.Random) -> None:
+        await self._pause("etcd", chance.uniform(0.5, 3))
+
+    # The ledger and the policy.
+
+    async def _lose_ledger(self, chance: random.Random) -> None:
+        """One way after the other: each costs 40 s in which nothing is decided."""
+        ways = {
+            "ledger-delete": self._delete_ledger,
+            "ledger-garble": self._garble_ledger,
+            "ledger-old": self._restore_ledger,
+        }
+        possible = [name for name in ways if name not in self._without]
+        if possible:
+            self._losses += 1
+            await ways[possible[(self._seed + self._losses) % len(possible)]](chance)
+
+    async def _delete_ledger(self, _: random.Random) -> None:
+        with self._noted("delete ledger", "userquota-ledger"):
+            await self._api.delete_ledger()
+
+    async def _garble_ledger(self, chance: random.Random) -> None:
+        if self._ledgers:
+            text = self._ledgers[-1]
+            at = chance.randrange(len(text) - 10)
+            garbled = f"{text[:at]}{chance.choice(('', '~'))}{text[at + 1 + at % 7 :]}"
+            with self._noted("garble ledger", "userquota-ledger"):
+                await self._api.set_ledger(garbled)
+
+    async def _restore_ledger(self, chance: random.Random) -> None:
+        if len(self._ledgers) > 1:
+            text = self._ledgers[chance.randrange(len(self._ledgers) - 1)]
+            with self._noted("put an old ledger back", "userquota-ledger"):
+                await self._api.set_ledger(text)
+
+    async def _change_policy(self, chance: random.Random) -> None:
+        """Raise and lower limits for some seconds: while they are low nearly nothing is stored."""
+        for text, seconds in ((policies.changed(chance), chance.uniform(1, 6)), (policies.usual(), 0)):
+            with self._noted("change limits", "userquota-policy"):
+                await self._api.set_policy(text)
+            await asyncio.sleep(seconds)
+
+    # Doing it.
+
+    async def _pause(self, name: str, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT after *seconds* unless somebody was quicker."""
+        if name in self._paused:
+            return
+        kind = (
+            "pause replica" if name.startswith("userquota-") else f"pause {name.removesuffix('-1').removesuffix('-2')}"
+        )
+        with self._noted(kind, name):
+            self._paused.add(name)
+            if name.startswith("userquota-"):
+                self._lives.replicas.pause(int(name[-1]))
+            else:
+                self._rig.cluster.pause(name)
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                self._resume(name)
+
+    def _resume(self, name: str) -> None:
+        if name not in self._paused:
+            return
+        self._paused.discard(name)
+        if name.startswith("userquota-"):
+            self._lives.replicas.resume(int(name[-1]))
+        else:
+            self._rig.cluster.resume(name)
+
+    @contextmanager
+    def _noted(self, kind: str, target: str) -> Iterator[None]:
+        begun = self._clock()
+        try:
+            yield
+        finally:
+            self._journal.write(Fault(kind, target, begun, self._clock()))
+
+    def _numbers(self) -> range:
+        return range(self._lives.replicas.count)

@@ -1,0 +1,41 @@
+"""
+A figure, not a check: how soon after a deletion somebody who was full gets the room back.
+"""
+
+from __future__ import annotations
+
+from nemesis.accounting import Key, payer_of
+from nemesis.findings import Findings
+from nemesis.limits_check import LimitHistory
+from nemesis.records import DELETED, PodRevision
+from nemesis.world import Step, World
+
+
+class FreedRoom:
+    """Measures from the revision that deletes a pod of a full user to the one that reserves for that user again."""
+
+    def __init__(self, findings: Findings, limits: LimitHistory) -> None:
+        self._findings = findings
+        self._limits = limits
+        self._freed: dict[str, float] = {}
+
+    def before_pod(self, world: World, pod: PodRevision) -> None:
+        """Note a deletion, as long as the pod still counts."""
+        row = world.rows.get(pod.slot)
+        if pod.event != DELETED or row is None or not row.amounts:
+            return
+        key = Key(f"user/{pod.owner}", "pods")
+        possible = self._limits.possible(key, since=pod.at, until=pod.version)
+        if possible == {world.counted[key]} and all(self._has_room(world, pod, each) for each in payer_of(pod).groups):
+            self._freed.setdefault(pod.owner, pod.at)
+
+    def on_step(self, step: Step) -> None:
+        """Note that somebody was allowed something."""
+        for owner in {claim.payer.owner for claim in step.new if not claim.base}:
+            if owner in self._freed:
+                self._findings.freed.append(step.at - self._freed.pop(owner))
+
+    def _has_room(self, world: World, pod: PodRevision, group: str) -> bool:
+        key = Key(f"group/{group}", "pods")
+        possible = self._limits.possible(key, since=pod.at, until=pod.version)
+        return all(hard is None or world.counted[key] < hard for hard in possible)

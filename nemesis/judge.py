@@ -1,0 +1,128 @@
+"""
+Judges a run from its records alone: replays every revision in order, and asks every check at each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import merge
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from nemesis import records
+from nemesis.denials_check import Counted, DenialsCheck
+from nemesis.ending_check import EndingCheck
+from nemesis.findings import Findings, Invariant
+from nemesis.freed import FreedRoom
+from nemesis.limits_check import LimitHistory, LimitsCheck
+from nemesis.records import PROBE, Audited, Fault, Life, PodRevision, Request, Run, TextRevision
+from nemesis.reservations_check import ReservationsCheck
+from nemesis.timeline import troubles, workers
+from nemesis.world import World
+
+
+def read_run(folder: Path) -> Run:
+    """Give what the run in *folder* was asked for, and how far it got."""
+    return msgspec.json.decode((folder / records.RUN).read_bytes(), type=Run)
+
+
+class Patience(NamedTuple):
+    """
+    The times that are promised, in seconds; a machine that has too much else to do may need longer.
+
+    `reclaim` is how long one replica has to work to let go of what came to nothing, `convergence` how long after the
+    last fault and the last answer the ledger is empty.
+    """
+
+    reclaim: float = 45.0
+    convergence: float = 50.0
+
+
+def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B008 - it is immutable
+    """Judge the run that left its records in *folder*."""
+    run, findings = read_run(folder), Findings()
+    faults = list(records.read(folder / records.FAULTS, Fault))
+    requests = list(records.read(folder / records.REQUESTS, Request))
+    spans = troubles(faults)
+    limits, counted = LimitHistory(spans), Counted()
+    world = World(counted.change)
+    ending = EndingCheck(findings, run)
+    checks = Checks(
+        LimitsCheck(findings, limits),
+        ReservationsCheck(findings),
+        DenialsCheck(
+            findings,
+            (each for each in requests if each.verb != PROBE),
+            counted=counted,
+            limits=limits,
+            troubles=spans,
+        ),
+        ending,
+        FreedRoom(findings, limits),
+        counted,
+    )
+    _replay(folder, world, checks, limits, findings)
+    checks.denials.reached(float("inf"), run.last_version + 1)
+    working = workers(records.read(folder / records.LIVES, Life), faults, checks.reservations.lost)
+    checks.reservations.finish(working, at=run.ended, in_time=patience.reclaim)
+    ending.finish(world, within=patience.convergence)
+    ending.judge_probes(world, requests)
+    ending.judge_answers(requests)
+    ending.judge_audit(records.read(folder / records.AUDITED, Audited))
+    ending.judge_faults(faults)
+    return findings
+
+
+class Checks(msgspec.Struct):
+    """Who is asked at each revision."""
+
+    limits: LimitsCheck
+    reservations: ReservationsCheck
+    denials: DenialsCheck
+    ending: EndingCheck
+    freed: FreedRoom
+    counted: Counted
+
+    def on_pod(self, world: World, pod: PodRevision) -> None:
+        self.freed.before_pod(world, pod)
+        before = world.amounts(pod.slot)
+        row = world.take_pod(pod)
+        if world.amounts(pod.slot) != before:
+            self.counted.changed(pod.at, pod.slot)
+        if row is not None:
+            decided = self.reservations.on_grown(world, row, at=pod.at)
+            self.limits.on_grown(world, row, decided, at=pod.at)
+
+    def on_ledger(self, world: World, text: TextRevision) -> None:
+        step = world.take_ledger(text)
+        self.reservations.on_step(world, step)
+        self.limits.on_step(world, step)
+        self.ending.on_step(world, step)
+        self.freed.on_step(step)
+
+
+def _replay(folder: Path, world: World, checks: Checks, limits: LimitHistory, findings: Findings) -> None:
+    last = 0
+    for told in _revisions(folder):
+        if told.version < last:
+            findings.violated(Invariant.HISTORY, f"version {told.version} after {last}", at=told.at)
+        last = told.version
+        findings.counts["revisions"] += 1
+        checks.denials.reached(told.at, told.version)
+        if isinstance(told, PodRevision):
+            findings.counts["revisions of pods"] += 1
+            checks.on_pod(world, told)
+        elif told.name == records.LEDGER:
+            findings.counts["revisions of the ledger"] += 1
+            checks.on_ledger(world, told)
+        elif told.name == records.POLICY:
+            findings.counts["revisions of the policy"] += 1
+            limits.take(told)
+
+
+def _revisions(folder: Path) -> Iterator[PodRevision | TextRevision]:
+    pods: Iterator[PodRevision | TextRevision] = records.read(folder / records.PODS, PodRevision)
+    texts: Iterator[PodRevision | TextRevision] = records.read(folder / records.TEXTS, TextRevision)
+    return merge(pods, texts, key=lambda each: each.version)

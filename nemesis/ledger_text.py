@@ -1,0 +1,83 @@
+"""
+Reads the ledger's text, from the description of its format alone.
+
+It shares no code with the program that writes it: a mistake there must not be a mistake here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from fractions import Fraction
+from typing import NamedTuple
+
+from nemesis.records import Slot
+
+Amount = int | Fraction
+PODS = "pods"
+
+
+class UnreadableLedgerError(Exception):
+    """The text is no ledger."""
+
+
+class Payer(NamedTuple):
+    """Who pays, with the groups of that time."""
+
+    owner: str
+    groups: tuple[str, ...]
+
+
+class Claim(NamedTuple):
+    """A reservation: what is held for a write that was allowed. `uid` is empty where it stands for several creates."""
+
+    token: str
+    slot: Slot
+    uid: str
+    base: int
+    payer: Payer
+    amounts: dict[str, Amount]
+
+
+class LedgerText(NamedTuple):
+    """What one version of the ledger says. `settled_through` is that of pods."""
+
+    object_uid: str
+    epoch: str
+    is_open: bool
+    write: int
+    settled_through: int
+    claims: dict[str, Claim]
+
+
+def read_ledger(text: str) -> LedgerText:
+    """Give what the text says. Raises: UnreadableLedgerError."""
+    head, _, rest = text.partition("\n")
+    body = rest.removesuffix("\n")
+    if head != f"userquota-ledger 1 sha256={hashlib.sha256(body.encode()).hexdigest()}":
+        raise UnreadableLedgerError(f"its first line is {head[:120]!r}")
+    try:
+        said = json.loads(body)
+        payers = [Payer(owner, tuple(groups)) for owner, groups in said["payers"]]
+        amounts = [{name: _amount(number) for name, number in each} for each in said["amounts"]]
+        claims = [
+            Claim(token, Slot(namespace, name), uid, base, payers[payer], amounts[amount])
+            for token, resource, namespace, name, uid, base, payer, amount in said["reservations"]
+            if resource == PODS
+        ]
+        return LedgerText(
+            said["object"],
+            said["epoch"],
+            {"open": True, "rebuilding": False}[said["state"]],
+            said["write"],
+            said["settledThrough"].get(PODS, 0),
+            {claim.token: claim for claim in claims},
+        )
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise UnreadableLedgerError(f"it does not say {error}") from error
+
+
+def _amount(number: str) -> Amount:
+    """Billionths of the unit, exactly."""
+    amount = Fraction(number)
+    return amount.numerator if amount.denominator == 1 else amount

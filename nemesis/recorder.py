@@ -1,0 +1,204 @@
+"""
+Records every revision of the pods and of our ConfigMaps, from a watch that begins at etcd's first one.
+
+The API server it listens to has no watch cache and is never hurt, and etcd keeps everything: after a broken connection
+the watch goes on where it was, so nothing is missed. What the revisions mean is not asked here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import msgspec
+from msgspec import Struct, field
+
+from nemesis.records import (
+    DELETED,
+    FOREIGN,
+    PODS,
+    SYSTEM_NAMESPACE,
+    TEXTS,
+    Container,
+    PodRevision,
+    Slot,
+    TextRevision,
+    Writer,
+)
+
+_LARGEST_LINE = 2**23
+_OWNER, _GROUPS = "userquota.dev/owner", "userquota.dev/groups"
+
+
+class _Resources(Struct):
+    requests: dict[str, str] = field(default_factory=dict)
+
+
+class _Container(Struct, rename="camel"):
+    name: str
+    resources: _Resources = field(default_factory=_Resources)
+    allocated_resources: dict[str, str] = field(default_factory=dict)
+
+
+class _Spec(Struct):
+    containers: list[_Container] = field(default_factory=list)
+
+
+class _Status(Struct, rename="camel"):
+    phase: str = ""
+    container_statuses: list[_Container] = field(default_factory=list)
+
+
+class _Meta(Struct, rename="camel"):
+    resource_version: str
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    annotations: dict[str, str] = field(default_factory=dict)
+
+
+class _Object(Struct):
+    metadata: _Meta
+    spec: _Spec = field(default_factory=_Spec)
+    status: _Status = field(default_factory=_Status)
+    data: dict[str, str] = field(default_factory=dict)
+
+
+class _Event(Struct):
+    type: str
+    object: _Object
+
+
+_decoder = msgspec.json.Decoder(_Event)
+
+
+class Recorder:
+    """Writes two files into *folder*; `view` is what exists by now, for a workload that wants to hit something."""
+
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        *,
+        token: str,
+        tls: ssl.SSLContext,
+        clock: Callable[[], float],
+        namespaces: set[str],
+    ) -> None:
+        self.view: dict[Slot, PodRevision] = {}
+        self.ledgers: list[str] = []
+        """Some texts that the ledger had, for somebody who wants to put an old one back."""
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._tls = tls
+        self._clock = clock
+        self._namespaces = namespaces
+        self._pods = Writer(folder / PODS)
+        self._texts = Writer(folder / TEXTS)
+        self._reached = {"pods": 1, "configmaps": 1}
+        self.reconnected = 0
+
+    async def run(self) -> None:
+        """Record until cancelled, then close the files."""
+        connector = aiohttp.TCPConnector(ssl=self._tls)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+        try:
+            async with aiohttp.ClientSession(
+                connector=connector, headers=self._headers, timeout=timeout, read_bufsize=_LARGEST_LINE
+            ) as session:
+                await asyncio.gather(
+                    self._follow(session, "pods", "/api/v1/pods", self._on_pod),
+                    self._follow(
+                        session, "configmaps", f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps", self._on_text
+                    ),
+                )
+        finally:
+            self._pods.close()
+            self._texts.close()
+
+    async def until(self, version: int) -> None:
+        """Return when every change up to *version* is recorded; something of each kind must have been written there."""
+        while min(self._reached.values()) < version:
+            await asyncio.sleep(0.05)
+
+    @property
+    def revisions(self) -> int:
+        return self._pods.count + self._texts.count
+
+    async def _follow(
+        self, session: aiohttp.ClientSession, kind: str, path: str, take: Callable[[_Event], None]
+    ) -> None:
+        while True:
+            where = {"watch": "1", "resourceVersion": str(self._reached[kind]), "timeoutSeconds": "36000"}
+            try:
+                async with session.get(f"{self._url}{path}", params=where) as answer:
+                    answer.raise_for_status()
+                    async for line in answer.content:
+                        event = _decoder.decode(line)
+                        if event.type == "ERROR":
+                            raise RuntimeError(f"the history of {kind} is lost: {line[:400]!r}")
+                        take(event)
+                        self._reached[kind] = int(event.object.metadata.resource_version)
+            except (aiohttp.ClientError, TimeoutError):
+                self.reconnected += 1
+                await asyncio.sleep(0.2)
+
+    def _on_pod(self, event: _Event) -> None:
+        meta = event.object.metadata
+        if meta.namespace not in self._namespaces:
+            return
+        told = PodRevision(
+            self._clock(),
+            int(meta.resource_version),
+            event.type,
+            meta.namespace,
+            meta.name,
+            meta.uid,
+            meta.annotations.get(_OWNER, ""),
+            tuple(msgspec.json.decode(meta.annotations.get(_GROUPS, "[]"), type=list[str])),
+            event.object.status.phase,
+            _containers(event.object),
+        )
+        self._pods.write(told)
+        if event.type == DELETED:
+            self.view.pop(told.slot, None)
+        else:
+            self.view[told.slot] = told
+
+    def _on_text(self, event: _Event) -> None:
+        meta, data = event.object.metadata, event.object.data
+        text = "".join(data.values())
+        told = TextRevision(
+            self._clock(),
+            int(meta.resource_version),
+            event.type,
+            meta.name,
+            meta.uid,
+            text,
+            FOREIGN in meta.annotations,
+        )
+        self._texts.write(told)
+        if "ledger" in data:
+            self._remember(text)
+
+    def _remember(self, text: str) -> None:
+        """Keep the last few hundred texts."""
+        self.ledgers.append(text)
+        if len(self.ledgers) > 400:
+            del self.ledgers[:200]
+
+
+def _containers(pod: _Object) -> dict[str, Container]:
+    states = {each.name: each for each in pod.status.container_statuses}
+    nothing = _Container("")
+    return {
+        each.name: Container(
+            each.resources.requests,
+            states.get(each.name, nothing).allocated_resources,
+            states.get(each.name, nothing).resources.requests,
+        )
+        for each in pod.spec.containers
+    }

@@ -1,0 +1,119 @@
+"""
+Tells what a run and its judgement came to, in Markdown.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from nemesis import records
+from nemesis.findings import Findings, Invariant, Violation
+from nemesis.judge import read_run
+from nemesis.records import Fault, Run
+
+LEAST_PER_SECOND = 100.0
+_MOST_SHOWN = 20
+
+
+def is_void(run: Run, findings: Findings) -> bool:
+    """Say whether too little was decided for the run to mean anything."""
+    return findings.counts["decisions"] / run.load_seconds < LEAST_PER_SECOND
+
+
+def render(folder: Path, findings: Findings) -> str:
+    """Give the report on the run in *folder*."""
+    run = read_run(folder)
+    faults = list(records.read(folder / records.FAULTS, Fault))
+    parts = [
+        f"# Nemesis: seed {run.seed}, {run.minutes:g} minutes, {run.replicas} replicas",
+        _verdict(run, findings),
+        _table(("what", "value"), _figures(run, findings)),
+        _table(("fault", "times", "seconds in all"), _faults(faults)),
+        _table(("invariant", "violations"), [(each.value, findings.by_invariant()[each]) for each in Invariant]),
+        _table(("trouble told to clients", "times"), _counted(findings, "trouble: ")),
+        _table(("turn of the ledger", "times"), _counted(findings, "ledger: ")),
+    ]
+    return "\n\n".join([*parts, *_violations(findings)]) + "\n"
+
+
+def _verdict(run: Run, findings: Findings) -> str:
+    if findings.violations:
+        return f"**Violations: {len(findings.violations)}.**"
+    if is_void(run, findings):
+        return f"**Void**: fewer than {LEAST_PER_SECOND:g} decisions per second. No violation was found."
+    return "**No violation.**"
+
+
+def _figures(run: Run, findings: Findings) -> list[tuple[str, object]]:
+    counts = findings.counts
+    left_out = ", ".join(run.without) or "none"
+    return [
+        ("requests", counts["requests"]),
+        ("decisions", counts["decisions"]),
+        ("of them allowed, denied", f"{counts['decisions: allowed']}, {counts['decisions: denied']}"),
+        ("of them dry-runs", counts["decisions on dry-runs"]),
+        ("decisions per second", f"{counts['decisions'] / run.load_seconds:.0f}"),
+        ("revisions replayed", counts["revisions"]),
+        ("of pods, of the ledger, of the policy", _of_kinds(findings)),
+        ("sums compared with limits", counts["sums compared with limits"]),
+        ("pods checked for cover", counts["pods checked for cover"]),
+        ("limits named in refusals", counts["limits named in refusals"]),
+        ("refusals right about news of up to x s ago", _delays(findings)),
+        ("stored to taken out of the ledger", _spread(findings.conversions)),
+        ("the same of what was gone by then", _spread(findings.short_lived)),
+        ("reservations that nothing came of lasted", _spread(findings.reclaims)),
+        ("of that under one replica at work", _spread(findings.worked_reclaims)),
+        ("room back after a deletion", _spread(findings.freed)),
+        ("empty ledger after the last fault", "never" if findings.converged is None else f"{findings.converged:.1f} s"),
+        ("sums compared at rest", counts["sums compared at rest"]),
+        ("conflicts told to clients about their own writes", counts["conflicts told"]),
+        ("kinds of faults left out", left_out),
+        ("etcd's files", f"{run.etcd_bytes / 2**20:.0f} MiB"),
+    ]
+
+
+def _of_kinds(findings: Findings) -> str:
+    return ", ".join(str(findings.counts[f"revisions of {kind}"]) for kind in ("pods", "the ledger", "the policy"))
+
+
+def _delays(findings: Findings) -> str:
+    return ", ".join(f"{delay:g}: {number}" for delay, number in sorted(findings.delays.items())) or "none"
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return "none"
+    ordered = sorted(seconds)
+    p50, p99 = (ordered[min(int(len(ordered) * share), len(ordered) - 1)] for share in (0.5, 0.99))
+    return f"p50 {p50:.2f} s, p99 {p99:.2f} s, longest {ordered[-1]:.2f} s ({len(ordered)})"
+
+
+def _faults(faults: Iterable[Fault]) -> list[tuple[str, int, str]]:
+    lasted = defaultdict[str, list[float]](list)
+    for fault in faults:
+        lasted[fault.kind].append(fault.ended - fault.begun)
+    return [(kind, len(seconds), f"{sum(seconds):.0f}") for kind, seconds in sorted(lasted.items())]
+
+
+def _counted(findings: Findings, prefix: str) -> list[tuple[str, int]]:
+    return [
+        (name.removeprefix(prefix), number) for name, number in findings.counts.most_common() if name.startswith(prefix)
+    ]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |" for line in lines)
+
+
+def _violations(findings: Findings) -> list[str]:
+    shown = [_violation(each) for each in findings.violations[:_MOST_SHOWN]]
+    more = len(findings.violations) - len(shown)
+    return [*shown, f"and {more} more"] if more > 0 else shown
+
+
+def _violation(each: Violation) -> str:
+    where = f"At {each.at:.3f} s, version {each.version}"
+    return f"## {each.invariant.value}\n\n{where}: {each.told}\n\n```\n{each.context}\n```"

@@ -1,0 +1,192 @@
+"""
+I2, I3, I4 and I7: the life of every reservation, from the write that entered it to the one that took it out.
+
+I2: while the ledger is open, every pod that exists is covered by a claim, or became as dear as it is at a version that
+the ledger's `settledThrough` has reached. I3: a claim whose object was never stored leaves only when the API server can
+no longer store it, and `settledThrough` names nothing that nobody could have seen. I4: it leaves in time, all the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nemesis import showing
+from nemesis.accounting import COUNTED, quantity
+from nemesis.findings import Findings, Invariant
+from nemesis.ledger_text import Claim
+from nemesis.limits_check import Decided
+from nemesis.records import DRY_CPU, DRY_NAME, Slot
+from nemesis.timeline import Span, Workers
+from nemesis.world import Row, Standing, Step, Turn, World
+
+BOUND = 34.0
+"""Seconds after which an API server gives a write up. Nothing may be let go before, whatever we hold it for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entered:
+    claim: Claim
+    at: float
+    version: int
+
+
+class ReservationsCheck:
+    """Follows every claim by its token, and every pod until the ledger need not hold it any more."""
+
+    def __init__(self, findings: Findings) -> None:
+        self.lost: list[Span] = []
+        """The times without an open ledger."""
+        self._findings = findings
+        self._entered: dict[str, _Entered] = {}
+        self._at_loss: list[Claim] = []
+        self._unsettled: dict[Slot, Row] = {}
+        self._told: set[tuple[str, int]] = set()
+        self._lost_at: float | None = None
+        self._leaks: list[tuple[_Entered, float]] = []
+
+    def on_grown(self, world: World, row: Row, *, at: float) -> Decided:
+        """Judge a pod that became dearer, and say when that was decided."""
+        self._unsettled[row.slot] = row
+        claim = next((each for each in world.claims.get(row.slot, {}).values() if _covers(each, row)), None)
+        if claim is not None:
+            entered = self._entered[claim.token]
+            return Decided(entered.at, entered.version)
+        if world.standing is not Standing.OPEN and any(_covers(each, row) for each in self._at_loss):
+            return Decided(at - BOUND, row.version)
+        self._violated(Invariant.DOMINANCE, world, row, at=at, version=row.version)
+        return Decided(at - BOUND, row.version)
+
+    def on_step(self, world: World, step: Step) -> None:
+        """Judge one change of the ledger."""
+        self._judge_turn(step)
+        for claim in step.new:
+            if claim.token in self._entered:
+                self._wrong(Invariant.DOMINANCE, f"the claim of a token has changed: {showing.claim(claim)}", step)
+            self._entered[claim.token] = _Entered(claim, step.at, step.version)
+            self._judge_dry_run(claim, step)
+        for claim in step.gone:
+            entered = self._entered.pop(claim.token, None)
+            if entered is not None and step.turn is Turn.NEXT:
+                self._judge_leaving(world, step, entered)
+        if step.turn is Turn.NEXT:
+            self._judge_watermark(world, step)
+        if world.standing is Standing.OPEN:
+            self._sweep(world, step)
+
+    def finish(self, workers: Workers, *, at: float, in_time: float) -> None:
+        """Judge how long everything lasted that came to nothing, and what is still there at the end."""
+        self._leaks += [(entered, at) for entered in self._entered.values()]
+        for entered, left in self._leaks:
+            worked = workers.longest_work(entered.at, left)
+            self._findings.reclaims.append(left - entered.at)
+            self._findings.worked_reclaims.append(worked)
+            if worked > in_time:
+                told = f"held for {left - entered.at:.1f} s, {worked:.1f} s of them under one replica: "
+                self._findings.violated(
+                    Invariant.BOUNDED_LEAK, told + showing.claim(entered.claim), at=left, version=entered.version
+                )
+
+    # What happens to the ledger as a whole.
+
+    def _judge_turn(self, step: Step) -> None:
+        self._findings.counts[f"ledger: {step.turn.value}"] += 1
+        match step.turn:
+            case Turn.LOST:
+                self._at_loss += [] if step.before is None else step.before.claims.values()
+                self._lost_at = step.at
+            case Turn.BEGUN_ANEW:
+                self._at_loss += [] if step.before is None else step.before.claims.values()
+                self._lost_at = step.at if self._lost_at is None else self._lost_at
+            case Turn.OPENED:
+                self._judge_opening(step)
+            case Turn.WRONG:
+                told = "went on from a text that was lost or changed" if step.before is None else "made a wrong turn"
+                self._wrong(Invariant.DOMINANCE, f"the ledger {told}", step)
+                self._end_of_loss(step)
+        if step.turn is Turn.OPENED:
+            self._end_of_loss(step)
+
+    def _judge_opening(self, step: Step) -> None:
+        if self._lost_at is not None and step.at - self._lost_at < BOUND:
+            told = f"the ledger was opened {step.at - self._lost_at:.1f} s after it was lost"
+            self._wrong(Invariant.NOTHING_LET_GO, told, step)
+
+    def _end_of_loss(self, step: Step) -> None:
+        if self._lost_at is not None:
+            self.lost.append(Span(self._lost_at, step.at))
+        self._lost_at = None
+        self._at_loss.clear()
+
+    # What happens to one claim.
+
+    def _judge_leaving(self, world: World, step: Step, entered: _Entered) -> None:
+        claim = entered.claim
+        if any(_replaces(each, claim) for each in step.new):
+            return
+        stored = next(((v, at) for v, at in world.seen.get(claim.uid, ()) if v > claim.base), None)
+        if stored is not None:
+            is_gone = world.is_free(claim.slot, claim.uid)
+            figures = self._findings.short_lived if is_gone else self._findings.conversions
+            figures.append(max(step.at - stored[1], 0.0))
+            return
+        if claim.base and world.is_free(claim.slot, claim.uid):
+            return  # an update of what is gone
+        self._leaks.append((entered, step.at))
+        if step.at - entered.at < BOUND:
+            told = f"let go after {step.at - entered.at:.1f} s, unseen: {showing.claim(claim)}"
+            self._wrong(Invariant.NOTHING_LET_GO, told, step)
+
+    def _judge_watermark(self, world: World, step: Step) -> None:
+        if step.before is None or step.after is None or step.after.settled_through == step.before.settled_through:
+            return
+        through = step.after.settled_through
+        if through < step.before.settled_through:
+            self._wrong(Invariant.DOMINANCE, f"settledThrough fell to {through}", step)
+        uids = {claim.uid for claim in step.gone} | {
+            pod.uid for claim in step.gone if not claim.uid and (pod := world.pods.get(claim.slot)) is not None
+        }
+        if not any(version == through for uid in uids for version, _ in world.seen.get(uid, ())):
+            self._wrong(Invariant.NOTHING_LET_GO, f"settledThrough rose to {through}, where nothing was settled", step)
+
+    def _judge_dry_run(self, claim: Claim, step: Step) -> None:
+        is_dry_resize = claim.base > 0 and claim.amounts.get("requests.cpu") == quantity(DRY_CPU)
+        if claim.slot.name.startswith(DRY_NAME) or is_dry_resize:
+            self._wrong(Invariant.DRY_RUN, f"a dry-run is held: {showing.claim(claim)}", step)
+
+    # What has to be held.
+
+    def _sweep(self, world: World, step: Step) -> None:
+        """Judge every pod that the ledger does not count as seen by all."""
+        assert world.ledger is not None
+        for slot, row in list(self._unsettled.items()):
+            now = world.rows.get(slot)
+            if now is None or now.uid != row.uid or not now.amounts or row.grown <= world.ledger.settled_through:
+                del self._unsettled[slot]
+                continue
+            self._findings.counts["pods checked for cover"] += 1
+            if not any(_covers(each, row) for each in world.claims.get(slot, {}).values()):
+                self._violated(Invariant.DOMINANCE, world, row, at=step.at, version=step.version)
+
+    def _violated(self, invariant: Invariant, world: World, row: Row, *, at: float, version: int) -> None:
+        if (row.uid, row.grown) not in self._told:
+            self._told.add((row.uid, row.grown))
+            context = f"{world.standing.value}; {showing.ledger(world.ledger)}"
+            told = f"neither held nor seen: {showing.row(row)}"
+            self._findings.violated(invariant, told, at=at, version=version, context=context)
+
+    def _wrong(self, invariant: Invariant, told: str, step: Step) -> None:
+        context = f"before: {showing.ledger(step.before)}\nafter: {showing.ledger(step.after)}"
+        self._findings.violated(invariant, told, at=step.at, version=step.version, context=context)
+
+
+def _covers(claim: Claim, row: Row) -> bool:
+    """Say whether *claim* holds what the write that made *row* dearer asked for."""
+    is_that_write = claim.base < row.grown if claim.uid == row.uid else not claim.uid and not row.base
+    enough = all(claim.amounts.get(name, 0) >= row.amounts.get(name, 0) for name in COUNTED)
+    return is_that_write and enough and claim.payer == row.payer
+
+
+def _replaces(new: Claim, gone: Claim) -> bool:
+    is_same = new.slot == gone.slot and new.payer == gone.payer and new.base == gone.base
+    enough = all(new.amounts.get(name, 0) >= amount for name, amount in gone.amounts.items())
+    return is_same and enough and new.uid in (gone.uid, "")

@@ -1,0 +1,137 @@
+"""
+The processes of a run: an etcd that keeps everything, two API servers to be hurt, a third to record from, replicas.
+
+What is done to them is told in `faults`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from nemesis.workload import NAMESPACES
+from tests.replicas import Replicas
+from webhook.localcluster.binaries import find_binaries
+from webhook.localcluster.controlplane import ControlPlane
+from webhook.localcluster.plan import Options
+from webhook.localcluster.processes import ChildProcess
+from webhook.localcluster.users import ADMIN
+
+HURT = (1, 2)
+"""The API servers that clients talk to, by number, and that faults hit."""
+
+CALM = 3
+"""The one that everything is recorded from."""
+
+_SERVERS = 3
+_ETCD_BYTES = 16 * 2**30
+_PROXY_SECONDS = 10.0
+
+
+class ProxiedControlPlane(ControlPlane):
+    """A control plane whose API servers replicas reach through a proxy each, once `start_proxies` was called."""
+
+    def start_proxies(self, folder: Path) -> None:
+        self.proxies = [self._proxy(server, folder) for server in range(1, _SERVERS + 1)]
+        for process, told_in in self.proxies:
+            process.start()
+            end = time.monotonic() + _PROXY_SECONDS
+            while not told_in.exists():
+                if time.monotonic() > end:
+                    raise RuntimeError(f"{process.name} does not listen: {process.log_tail()}")
+                time.sleep(0.02)
+
+    def kubeconfig(self, user: str = ADMIN, *, server: int = 1) -> Path:
+        """Give a kubeconfig that goes through the proxy of that API server."""
+        original = super().kubeconfig(user, server=server)
+        _, told_in = self.proxies[server - 1]
+        proxied = original.with_suffix(".proxied")
+        proxied.write_text(original.read_text().replace(self.server_urls[server - 1], told_in.read_text()))
+        return proxied
+
+    def stop_proxies(self) -> None:
+        for process, _ in self.proxies:
+            process.stop()
+
+    def _proxy(self, server: int, folder: Path) -> tuple[ChildProcess, Path]:
+        name, told_in = f"proxy-{server}", folder / f"proxy-{server}.url"
+        argv = [sys.executable, "-m", "nemesis.proxy", self.server_urls[server - 1], str(told_in)]
+        return ChildProcess(name, argv, log_file=folder / f"{name}.log"), told_in
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """What runs."""
+
+    cluster: ProxiedControlPlane
+    replicas: Replicas
+    tls: ssl.SSLContext
+
+    def url(self, server: int) -> str:
+        return self.cluster.server_urls[server - 1]
+
+    def token(self, user: str = ADMIN) -> str:
+        return self.cluster.access.token(user)
+
+    def tell_proxy(self, replica: int, what: signal.Signals) -> None:
+        """Have the connections of a replica stand still, go on or be reset: see `proxy`."""
+        self.cluster.proxies[replica % _SERVERS][0].send(what)
+
+    @property
+    def etcd_folder(self) -> Path:
+        return self.cluster.data_dir / "etcd"
+
+    def audit_log(self, server: int) -> Path:
+        return self.cluster.audit_log(server)
+
+
+@contextmanager
+def running_rig(folder: Path, policy: str, *, replicas: int) -> Iterator[Rig]:
+    """Have everything run and ready, with its files in *folder*; everything is stopped afterwards."""
+    with ProxiedControlPlane(folder / "control-plane", find_binaries(os.environ), options=_options(folder)) as cluster:
+        cluster.start_proxies(folder)
+        try:
+            several = Replicas(cluster, folder, replicas, ["--log-level", "warning"])
+            several.install()
+            several.apply_policy(policy)
+            for namespace in NAMESPACES:
+                cluster.create_namespace(namespace)
+            with several:
+                several.wait_until_ready(60)
+                yield Rig(cluster, several, ssl.create_default_context(cafile=str(cluster.access.ca_file)))
+        finally:
+            cluster.stop_proxies()
+
+
+def _options(folder: Path) -> Options:
+    audit = folder / "audit-policy.yaml"
+    audit.write_text(_audit_policy())
+    return Options(
+        servers=_SERVERS,
+        audit_level="Metadata",
+        etcd_compaction_interval="0",
+        flags={
+            "etcd": [f"--quota-backend-bytes={_ETCD_BYTES}"],
+            "kube-apiserver": [f"--audit-policy-file={audit}", "--audit-log-maxsize=100000"],
+            f"kube-apiserver-{CALM}": ["--watch-cache=false"],
+        },
+    )
+
+
+def _audit_policy() -> str:
+    """Only the writes of pods, which are judged, and only who was answered what."""
+    pods = {"group": "", "resources": ["pods", "pods/resize"]}
+    rules = [
+        {"level": "Metadata", "verbs": ["create", "update", "patch"], "resources": [pods], "namespaces": NAMESPACES},
+        {"level": "None"},
+    ]
+    policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
+    return json.dumps(policy)

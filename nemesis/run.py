@@ -1,0 +1,217 @@
+"""
+One run from beginning to end: everything started, load and faults together, then rest, and what is left written down.
+
+Nothing is judged here: see `judge`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from nemesis import policies, records
+from nemesis.api import Api
+from nemesis.audit import audited
+from nemesis.clients import Clients
+from nemesis.faults import Faults
+from nemesis.ledger_text import UnreadableLedgerError, read_ledger
+from nemesis.lives import Lives
+from nemesis.recorder import Recorder
+from nemesis.records import Run, Writer
+from nemesis.rig import CALM, HURT, Rig, running_rig
+from nemesis.workload import NAMESPACES, USERS, Workload, create
+
+_LONGEST_REST = 75.0
+"""Seconds. Convergence is promised within 50; the judge sees how long it took."""
+
+_PROBES = 6
+_TOO_MUCH = "1k"
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked for."""
+
+    seed: int
+    minutes: float
+    rate: float
+    replicas: int
+    without: tuple[str, ...]
+
+
+def perform(plan: Plan, out: Path, *, report: Report) -> None:
+    """Run as planned, and leave the records in *out*, an empty folder; the processes' own files lie below it."""
+    processes = out / "processes"
+    processes.mkdir(parents=True)
+    report("starting etcd, three API servers and the replicas")
+    with running_rig(processes, policies.usual(), replicas=plan.replicas) as rig:
+        asyncio.run(_Performance(plan, rig, out, report).whole())
+    report("reading the audit logs")
+    logs = [(server, rig.audit_log(server)) for server in HURT]
+    writer = Writer(out / records.AUDITED)
+    for each in audited(logs):
+        writer.write(each)
+    writer.close()
+    run = msgspec.json.decode((out / records.RUN).read_bytes(), type=Run)
+    run = msgspec.structs.replace(run, etcd_bytes=_size(rig.etcd_folder))
+    (out / records.RUN).write_bytes(msgspec.json.encode(run))
+    for _, log in logs:
+        log.unlink()
+    shutil.rmtree(rig.etcd_folder)
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+class _Performance:
+    """The asynchronous part of a run."""
+
+    def __init__(self, plan: Plan, rig: Rig, out: Path, report: Report) -> None:
+        self._begun = time.monotonic()
+        self._plan = plan
+        self._rig = rig
+        self._out = out
+        self._report = report
+        self._faults = Writer(out / records.FAULTS)
+        self._requests = Writer(out / records.REQUESTS)
+        self._lives = Writer(out / records.LIVES)
+        self._recorder = Recorder(
+            rig.url(CALM), out, token=rig.token(), tls=rig.tls, clock=self._clock, namespaces=set(NAMESPACES)
+        )
+
+    def _clock(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self._begun
+
+    async def whole(self) -> None:
+        connector = aiohttp.TCPConnector(ssl=self._rig.tls)
+        tokens = {user: self._rig.token(user) for user in (*USERS, "admin")}
+        urls = [self._rig.url(server) for server in HURT]
+        clients = Clients(urls, tokens, tls=self._rig.tls, clock=self._clock, record=self._requests)
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector) as session,
+                clients,
+                _beside(self._recorder.run()) as recording,
+            ):
+                await _unless_it_fails(recording, self._scenes(session, clients))
+        finally:
+            for writer in (self._faults, self._requests, self._lives):
+                writer.close()
+
+    async def _scenes(self, session: aiohttp.ClientSession, clients: Clients) -> None:
+        api = Api(session, self._rig.url(CALM), self._rig.token())
+        seconds = self._plan.minutes * 60
+        lives = Lives(self._rig.replicas, clock=self._clock, lives=self._lives, faults=self._faults)
+        await api.mark(0)  # a cluster without any pod is none that anybody has
+        await self._load(session, clients, api, lives, seconds)
+        rest_began = self._clock()
+        self._report("faults and clients rest")
+        await self._rest(rest_began)
+        for number in range(_PROBES * len(USERS)):
+            wish = create(
+                USERS[number % len(USERS)],
+                NAMESPACES[0],
+                f"{records.DRY_NAME}probe-{number}",
+                cpu=_TOO_MUCH,
+                is_dry_run=True,
+            )
+            await clients.ask(replace(wish, verb=records.PROBE), number // len(USERS) % len(HURT))
+        await self._recorder.until(await api.mark(1))
+        pods: dict[str, int] = {}
+        for namespace in NAMESPACES:
+            pods |= await api.pods(namespace)
+        last = await api.mark(2)
+        await self._recorder.until(last)
+        lives.close()
+        self._write_down(seconds, rest_began, last, pods)
+
+    async def _load(
+        self, session: aiohttp.ClientSession, clients: Clients, api: Api, lives: Lives, seconds: float
+    ) -> None:
+        workload = Workload(clients, self._recorder.view, seed=f"{self._plan.seed} workload", rate=self._plan.rate)
+        faults = Faults(
+            self._rig,
+            api,
+            lives,
+            ledgers=self._recorder.ledgers,
+            servers=[Api(session, self._rig.url(server), self._rig.token()) for server in HURT],
+            journal=self._faults,
+            clock=self._clock,
+            seed=self._plan.seed,
+            without=self._plan.without,
+        )
+        async with _beside(self._tell(clients, lives, workload)), _beside(lives.watch()):
+            async with _beside(faults.run()) as hurting:
+                await _unless_it_fails(hurting, workload.run(seconds))
+            await faults.mend()
+
+    async def _tell(self, clients: Clients, lives: Lives, workload: Workload) -> None:
+        while True:
+            await asyncio.sleep(10)
+            self._report(
+                f"{self._clock():6.0f} s  {clients.asked} requests, {self._recorder.revisions} revisions, "
+                f"{lives.kills} kills, {len(self._recorder.view)} pods, {sum(clients.under_way)} under way, "
+                f"{workload.skipped} skipped"
+            )
+
+    async def _rest(self, began: float) -> None:
+        """Return when nothing is reserved any more, or when that takes too long."""
+        while self._clock() - began < _LONGEST_REST:
+            await asyncio.sleep(0.5)
+            try:
+                ledger = read_ledger(self._recorder.ledgers[-1]) if self._recorder.ledgers else None
+            except UnreadableLedgerError:
+                continue
+            if ledger is not None and ledger.is_open and not ledger.claims:
+                return
+
+    def _write_down(self, seconds: float, rest_began: float, last: int, pods: dict[str, int]) -> None:
+        run = Run(
+            self._plan.seed,
+            self._plan.minutes,
+            self._plan.replicas,
+            self._plan.without,
+            seconds,
+            rest_began,
+            self._clock(),
+            last,
+            pods,
+        )
+        (self._out / records.RUN).write_bytes(msgspec.json.encode(run))
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[object, object, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Have *work* done meanwhile, and cancelled at the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _unless_it_fails(task: asyncio.Task[None], work: Coroutine[object, object, None]) -> None:
+    """Do *work*, but stop when *task* ends, which it should not: raise what it raised."""
+    working = asyncio.create_task(work)
+    await asyncio.wait({task, working}, return_when=asyncio.FIRST_COMPLETED)
+    if not working.done():
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+        task.result()
+        raise RuntimeError("a part of the run ended before its time")
+    working.result()

@@ -1,0 +1,39 @@
+"""
+How findings show what they are about: a claim, a row, and the ledger around a violation, in few lines.
+"""
+
+from __future__ import annotations
+
+from nemesis.accounting import UNIT, Key
+from nemesis.ledger_text import Amount, Claim, LedgerText
+from nemesis.world import Row, World
+
+
+def amount(number: Amount) -> str:
+    """Give an amount as people write it."""
+    return f"{number / UNIT:g}"
+
+
+def claim(each: Claim) -> str:
+    amounts = ",".join(f"{name}={amount(number)}" for name, number in sorted(each.amounts.items()))
+    return f"{each.token} {each.slot} uid {each.uid or 'any'} above {each.base}: {amounts} for {each.payer.owner}"
+
+
+def row(each: Row) -> str:
+    amounts = ",".join(f"{name}={amount(number)}" for name, number in sorted(each.amounts.items()))
+    return f"pod {each.slot} uid {each.uid} at {each.version}, grown at {each.grown} from {each.base}: {amounts}"
+
+
+def ledger(each: LedgerText | None) -> str:
+    if each is None:
+        return "no ledger"
+    state = "open" if each.is_open else "rebuilding"
+    head = f"ledger {each.epoch} write {each.write} {state}, settled through {each.settled_through}"
+    return "\n".join([head, *(f"  {claim(held)}" for held in each.claims.values())])
+
+
+def account(world: World, key: Key) -> str:
+    """Give what counts for a key, name by name."""
+    lines = [f"{key}: used {amount(world.used[key])}, with claims {amount(world.counted[key])}"]
+    lines += [f"  {row(each)}" for each in world.rows.values() if each.amounts]
+    return "\n".join([*lines, ledger(world.ledger)])

@@ -1,0 +1,100 @@
+"""
+What time is worth: how far back one has to look past times of trouble, and how long somebody was really at work.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from nemesis.records import Fault, Life
+
+_AFTERMATH = 3.0
+"""Seconds until watches that were cut or stood still are in step again."""
+
+_REPLICA_KINDS = ("pause replica", "stall connections", "cut connections")
+_CONTROL_PLANE_KINDS = ("kill API server", "pause kube-apiserver", "pause etcd")
+
+
+class Span(NamedTuple):
+    """A time with a beginning and an end."""
+
+    begun: float
+    ended: float
+
+
+class Spans:
+    """Times that do not overlap, in order."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self._spans: list[Span] = []
+        for span in sorted(spans):
+            if self._spans and span.begun <= self._spans[-1].ended:
+                self._spans[-1] = Span(self._spans[-1].begun, max(self._spans[-1].ended, span.ended))
+            else:
+                self._spans.append(span)
+        self._begins = [span.begun for span in self._spans]
+
+    def before(self, at: float, seconds: float) -> float:
+        """Give the time from which on *seconds* lie outside of the spans until *at*."""
+        for span in reversed(self._spans[: bisect_right(self._begins, at)]):
+            outside = at - min(span.ended, at)
+            if outside >= seconds:
+                break
+            seconds -= outside
+            at = span.begun
+        return at - seconds
+
+    def within(self, begun: float, ended: float) -> float:
+        """Give how much of a time lies in the spans."""
+        known = self._spans[max(bisect_right(self._begins, begun) - 1, 0) : bisect_right(self._begins, ended)]
+        return sum(max(min(span.ended, ended) - max(span.begun, begun), 0.0) for span in known)
+
+
+def troubles(faults: Iterable[Fault]) -> Spans:
+    """Give the times in which a replica may have been behind for no fault of its own."""
+    kinds = (*_REPLICA_KINDS, *_CONTROL_PLANE_KINDS)
+    return Spans(Span(each.begun, each.ended + _AFTERMATH) for each in faults if each.kind in kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """When the replicas worked: each life of each, without the times in which it, or the control plane, stood still."""
+
+    lives: tuple[Life, ...]
+    hindered: dict[str, Spans]
+
+    def longest_work(self, begun: float, ended: float) -> float:
+        """Give the longest time that a single life of a replica worked in within a time."""
+        longest = 0.0
+        for life in self.lives:
+            start, end = max(life.begun, begun), min(life.ended, ended)
+            if end - start > longest:
+                longest = max(longest, end - start - self.hindered[life.replica].within(start, end))
+        return longest
+
+
+def workers(lives: Iterable[Life], faults: Iterable[Fault], lost: Iterable[Span]) -> Workers:
+    """Give when the replicas worked; *lost* are the times in which there was no open ledger to work on."""
+    lives, faults = tuple(lives), tuple(faults)
+    common = [*lost, *(_with_aftermath(each) for each in faults if each.kind in _CONTROL_PLANE_KINDS)]
+    of_replica = {
+        life.replica: Spans(
+            [
+                *common,
+                *(
+                    _with_aftermath(each)
+                    for each in faults
+                    if each.target == life.replica and each.kind in _REPLICA_KINDS
+                ),
+            ]
+        )
+        for life in lives
+    }
+    return Workers(lives, of_replica)
+
+
+def _with_aftermath(fault: Fault) -> Span:
+    return Span(fault.begun, fault.ended + _AFTERMATH)

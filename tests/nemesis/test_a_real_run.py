@@ -1,0 +1,22 @@
+"""A short run with real processes: kills, pauses, changed limits, and no violation at any revision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nemesis import report, run
+from nemesis.judge import Patience, judge
+from webhook.localcluster.binaries import Binaries
+
+
+def test_three_replicas_that_are_killed_and_stopped_break_no_promise(binaries: Binaries, tmp_path: Path) -> None:
+    plan = run.Plan(seed=11, minutes=0.6, rate=120.0, replicas=3, without=())
+
+    run.perform(plan, tmp_path, report=lambda _: None)
+
+    findings = judge(tmp_path, Patience(reclaim=100, convergence=100))
+    assert findings.violations == [], report.render(tmp_path, findings)
+    assert findings.counts["decisions: allowed"] > 100
+    assert findings.counts["decisions: denied"] > 100
+    assert findings.counts["pods checked for cover"] > 0
+    assert findings.counts["ledger: the next one"] > 20

@@ -1,0 +1,45 @@
+"""The judge reads the ledger by the description of its format: what the product writes, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from nemesis.ledger_text import Claim, LedgerText, Payer, UnreadableLedgerError, read_ledger
+from nemesis.records import Slot
+from tests.nemesis.histories import Held, History
+from webhook.documents.ledger_text import write_ledger
+from webhook.quota import charge, ledger, subject
+
+
+def test_what_the_product_writes_is_read() -> None:
+    held = charge.Reservation(
+        charge.Slot("pods", "a", "x"),
+        "uid-1",
+        7,
+        subject.Payer("alice", ("ml",)),
+        (("pods", 10**9), ("requests.cpu", 5)),
+    )
+    written = ledger.Ledger("e1", is_open=True, write=3, settled_through={"pods": 42}, reservations={"t1": held})
+
+    assert read_ledger(write_ledger(written, uid="object-1")) == LedgerText(
+        "object-1",
+        "e1",
+        True,
+        3,
+        42,
+        {"t1": Claim("t1", Slot("a", "x"), "uid-1", 7, Payer("alice", ("ml",)), {"pods": 10**9, "requests.cpu": 5})},
+    )
+
+
+def test_a_text_that_lost_a_character_is_refused() -> None:
+    text = History(held=[Held("t", "a", "1")]).ledger_text()
+
+    read_ledger(text)
+    with pytest.raises(UnreadableLedgerError):
+        read_ledger(text.replace('"a"', '"b"'))
+
+
+@pytest.mark.parametrize("text", ["", "\n", "userquota-ledger 1 sha256=0\n{}", "something else"])
+def test_another_text_is_refused(text: str) -> None:
+    with pytest.raises(UnreadableLedgerError):
+        read_ledger(text)
