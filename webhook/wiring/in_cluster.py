@@ -7,13 +7,15 @@ from __future__ import annotations
 import asyncio
 import gc
 
+import structlog
+
 from webhook import reconcile
 from webhook.adapters import certificates, manifest_files
 from webhook.adapters.certificates import ServingIdentity
 from webhook.adapters.cluster_reads import ClusterReads
 from webhook.adapters.events import ConfigMapEvent, Digest, EventWriter
 from webhook.adapters.http_server import Health, HttpServer
-from webhook.adapters.kubernetes_api import KubernetesApi
+from webhook.adapters.kubernetes_api import KubernetesApi, ServerError, UnreachableError
 from webhook.adapters.ledger_kubernetes import NAME
 from webhook.adapters.metrics import Metrics
 from webhook.adapters.namespace_watch import Namespace, NamespaceLabels
@@ -34,22 +36,37 @@ from webhook.wiring.application import Application, answers, gauges, identity_in
 from webhook.wiring.audit import Audit
 from webhook.wiring.ledgers import BuiltLedger, Surroundings, build_ledger
 
+log = structlog.get_logger(__name__)
+
 
 async def build_in_cluster(settings: Settings) -> Application:
     """Give the application. Raises: KubeconfigError, CertificateError, ApiError, RegistrationError."""
     clock = SystemClock()
     api = await KubernetesApi.connect(kubeconfig=settings.kubeconfig, context=settings.context)
     try:
-        identity = identity_in_files(settings, clock) or await certificates.from_secret(
-            api,
-            namespace=settings.namespace,
-            names=certificates.serving_names(settings.namespace, advertise_url=settings.advertise_url),
-            clock=clock,
-        )
+        identity = identity_in_files(settings, clock) or await _identity_in_secret(api, settings, clock)
         return _assemble(api, settings, clock, identity)
     except BaseException:
         await api.close()
         raise
+
+
+_PATIENCE = 10.0
+"""Seconds. An API server that restarts is back by then; whoever mistyped its address should not wait for long."""
+
+
+async def _identity_in_secret(api: KubernetesApi, settings: Settings, clock: SystemClock) -> ServingIdentity:
+    """Give the identity that all replicas' authority signs, waiting for an API server that is about to come back."""
+    names = certificates.serving_names(settings.namespace, advertise_url=settings.advertise_url)
+    end = clock.monotonic() + _PATIENCE
+    while True:
+        try:
+            return await certificates.from_secret(api, namespace=settings.namespace, names=names, clock=clock)
+        except (UnreachableError, ServerError) as error:
+            if clock.monotonic() > end:
+                raise
+            log.warning("the API server does not answer yet", why=str(error))
+            await asyncio.sleep(0.5)
 
 
 def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identity: ServingIdentity) -> Application:
