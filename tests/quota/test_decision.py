@@ -247,6 +247,11 @@ def test_what_does_not_grow_is_not_held(booked: Amounts) -> None:
             Excess(at_most(3), requested=5, used=0, reserved=2, fits=3),
             id="also what a rival for the name holds",
         ),
+        pytest.param(
+            Case(update(cpu(3), cpu(4), base=4), [at_most(4)], [here(1), elsewhere(1)]),
+            Excess(at_most(4), requested=3, used=2, reserved=0, fits=3),
+            id="what an update on an old version would really add: the object has shrunk since",
+        ),
         pytest.param(Case(create(cpu(5)), [each_pod(3)]), Excess(each_pod(3), 5, 0, 0, fits=3), id="a pod's cap"),
         pytest.param(
             Case(update(cpu(5), cpu(6)), [each_pod(3)]),

@@ -20,7 +20,7 @@ class Excess:
     """
     One limit that a request does not fit under.
 
-    `requested` is what the request adds; `fits` is the most this object could ask for instead, 0 if nothing. What the
+    `requested` is what the request adds to what its object holds; `fits` is the most this object could ask for instead, 0 if nothing. What the
     object has already always fits. For a cap on one pod `used` and `reserved` are 0.
     """
 
@@ -100,5 +100,6 @@ def _over_limits(charge: Charge, in_force: LimitsInForce, book: Book) -> list[Ex
         room = limit.hard - (used + reserved - held)
         if max(held, amount) > room:
             fits = max(before, room) if held <= room else before
-            over.append(Excess(limit, amount - before, used, reserved, fits))
+            # An update based on an old version adds more than it seems: what it grew from is not what is there.
+            over.append(Excess(limit, amount - min(before, held), used, reserved, fits))
     return over
