@@ -20,8 +20,8 @@ class Excess:
     """
     One limit that a request does not fit under.
 
-    `requested` is what the request adds to what its object holds; `fits` is the most this object could ask for instead, 0 if nothing. What the
-    object has already always fits. For a cap on one pod `used` and `reserved` are 0.
+    `requested` is what the request adds to what its object holds; `fits` is the most this object could ask for instead,
+    0 if nothing. What the object has already always fits. For a cap on one pod `used` and `reserved` are 0.
     """
 
     rule: Limit | PodCap
