@@ -97,23 +97,23 @@ class FakeLedgerObject:
             raise LostSwapError("it is there")
         return self.put(text)
 
-    async def swap(self, text: str, *, after: Stored) -> Stored:
+    async def swap(self, text: str, *, after: Stored, writer: str) -> Stored:
         self.accesses.append("swap")
         await self._travel("ledger-write")
         if self.stored is None or (self.stored.uid, self.stored.version) != (after.uid, after.version):
             await self._return()
             raise LostSwapError("it is another one")
-        made = self.put(text)
+        made = self.put(text, writer=writer)
         await self._return()
         if self.loses_answers:
             self.loses_answers -= 1
             raise NotReadyError("ledger-write", "the connection broke")
         return made
 
-    def put(self, text: str) -> Stored:
+    def put(self, text: str, *, writer: str = "") -> Stored:
         """Store a text, as an admin's editor or another replica would."""
         version = next(self.versions)
-        self.stored = Stored(text, self.stored.uid if self.stored else f"uid-{version}", version)
+        self.stored = Stored(text, self.stored.uid if self.stored else f"uid-{version}", version, writer)
         return self.stored
 
     def delete(self) -> Stored:

@@ -75,7 +75,7 @@ class Contract:
     async def test_a_swap_gives_the_new_version_of_the_same_object(self, place: Place) -> None:
         created = await place.kept_in.create("one")
 
-        swapped = await place.kept_in.swap(EXACT, after=created)
+        swapped = await place.kept_in.swap(EXACT, after=created, writer="a")
 
         assert (swapped.text, swapped.uid) == (EXACT, created.uid)
         assert swapped.version > created.version
@@ -83,17 +83,17 @@ class Contract:
 
     async def test_a_swap_after_an_older_version_loses_and_changes_nothing(self, place: Place) -> None:
         created = await place.kept_in.create("one")
-        swapped = await place.kept_in.swap("two", after=created)
+        swapped = await place.kept_in.swap("two", after=created, writer="a")
 
         with pytest.raises(LostSwapError):
-            await place.kept_in.swap("three", after=created)
+            await place.kept_in.swap("three", after=created, writer="a")
 
         assert await place.kept_in.read() == swapped
 
     async def test_of_many_swaps_at_once_one_wins(self, place: Place) -> None:
         created = await place.kept_in.create("one")
 
-        swaps = (place.kept_in.swap(f"{n}", after=created) for n in range(10))
+        swaps = (place.kept_in.swap(f"{n}", after=created, writer="a") for n in range(10))
         made = await asyncio.gather(*swaps, return_exceptions=True)
 
         assert [type(each) for each in made].count(LostSwapError) == 9
@@ -104,7 +104,7 @@ class Contract:
         await place.delete()
 
         with pytest.raises(LostSwapError):
-            await place.kept_in.swap("two", after=created)
+            await place.kept_in.swap("two", after=created, writer="a")
 
         assert await place.kept_in.read() is None
 
@@ -117,7 +117,7 @@ class Contract:
 
         for stale in (created, Stored("", created.uid, anew.version), Stored("", anew.uid, created.version)):
             with pytest.raises(LostSwapError):
-                await place.kept_in.swap("three", after=stale)
+                await place.kept_in.swap("three", after=stale, writer="a")
 
         assert await place.kept_in.read() == anew
 
@@ -125,7 +125,7 @@ class Contract:
     async def test_what_the_ledger_may_hold_at_most_can_be_stored(self, place: Place) -> None:
         created = await place.kept_in.create('"' * MOST_BYTES)
 
-        swapped = await place.kept_in.swap("ä" * (MOST_BYTES // 2), after=created)
+        swapped = await place.kept_in.swap("ä" * (MOST_BYTES // 2), after=created, writer="a")
 
         assert await place.kept_in.read() == swapped
 
@@ -135,13 +135,13 @@ class Contract:
 
         claimed = await place.kept_in.claim("a")
 
-        assert claimed == Stored(EXACT, created.uid, claimed.version if claimed else 0, "a")
+        assert claimed == Stored(EXACT, created.uid, claimed.version if claimed else 0, turn="a")
         assert claimed.version > created.version
         assert await place.kept_in.read() == claimed
         with pytest.raises(LostSwapError):
-            await place.kept_in.swap("two", after=created)
-        swapped = await place.kept_in.swap("two", after=claimed)
-        assert swapped.turn == ""
+            await place.kept_in.swap("two", after=created, writer="a")
+        swapped = await place.kept_in.swap("two", after=claimed, writer="b")
+        assert (swapped.turn, swapped.writer) == ("", "b")
         assert await place.kept_in.read() == swapped
 
     async def test_where_there_is_nothing_a_claim_makes_nothing(self, place: Place) -> None:
@@ -215,7 +215,7 @@ async def test_it_carries_our_labels_and_one_key(config_map: ConfigMapPlace) -> 
     labels = {"app.kubernetes.io/name": "userquota", "app.kubernetes.io/component": "ledger"}
 
     first = await config_map.document()
-    await config_map.kept_in.swap("two", after=created)
+    await config_map.kept_in.swap("two", after=created, writer="a")
     second = await config_map.document()
 
     assert (first["metadata"]["labels"], first["data"]) == (labels, {"ledger": "one"})
@@ -245,7 +245,7 @@ async def test_a_text_that_somebody_else_put_there_says_so_until_one_of_us_write
     found = await config_map.kept_in.read()
     assert found is not None
     assert found.foreigner == "kubectl-patch"
-    swapped = await config_map.kept_in.swap("three", after=found)
+    swapped = await config_map.kept_in.swap("three", after=found, writer="a")
     assert await config_map.kept_in.read() == swapped
     assert swapped.foreigner == ""
 
@@ -286,7 +286,7 @@ async def test_an_immutable_config_map_is_named(config_map: ConfigMapPlace) -> N
     found = await config_map.kept_in.read()
     assert found is not None
 
-    error = await fails(lambda: config_map.kept_in.swap("two", after=found))
+    error = await fails(lambda: config_map.kept_in.swap("two", after=found, writer="a"))
 
     assert error.reason == "ledger-write"
     assert "cannot be written" in str(error)
@@ -297,7 +297,7 @@ async def test_an_immutable_config_map_is_named(config_map: ConfigMapPlace) -> N
 async def test_a_text_beyond_what_a_config_map_takes_is_no_lost_swap(config_map: ConfigMapPlace) -> None:
     created = await config_map.kept_in.create("one")
 
-    error = await fails(lambda: config_map.kept_in.swap("x" * 2**20 + "x", after=created))
+    error = await fails(lambda: config_map.kept_in.swap("x" * 2**20 + "x", after=created, writer="a"))
 
     assert error.reason == "ledger-write"
     assert "Too long" in str(error)
@@ -314,7 +314,7 @@ async def test_rights_that_are_missing_are_named(
         errors = [
             await fails(kept_in.read),
             await fails(lambda: kept_in.create("two")),
-            await fails(lambda: kept_in.swap("two", after=created)),
+            await fails(lambda: kept_in.swap("two", after=created, writer="a")),
             await fails(lambda: kept_in.claim("a")),
         ]
 
@@ -368,7 +368,7 @@ async def test_an_api_server_that_cannot_be_reached_is_named(tmp_path: Path) -> 
         errors = [
             await fails(kept_in.read),
             await fails(lambda: kept_in.create("one")),
-            await fails(lambda: kept_in.swap("two", after=Stored("one", "uid", 1))),
+            await fails(lambda: kept_in.swap("two", after=Stored("one", "uid", 1), writer="a")),
             await fails(lambda: kept_in.claim("a")),
         ]
 
@@ -406,7 +406,7 @@ async def test_the_watch_tells_every_version_and_the_deletion_and_of_nothing_els
     watching = asyncio.create_task(reflector.run())
     first = await config_map.kept_in.create("one")
     await LedgerConfigMap(config_map.api, namespace=config_map.namespace, name="another").create("not ours")
-    second = await config_map.kept_in.swap(EXACT, after=first)
+    second = await config_map.kept_in.swap(EXACT, after=first, writer="a")
     claimed = await config_map.kept_in.claim("a")
     await config_map.delete()
     await ears.until_gone(first.uid)

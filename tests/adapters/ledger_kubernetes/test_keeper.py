@@ -263,7 +263,7 @@ async def test_who_hears_of_a_claim_lets_the_other_go_first(stored_in: FakeLedge
         await each.keeper.read()
     await stored_in.claim("a")
     other.hears()
-    waiting = asyncio.create_task(other.keeper.wait_for_turn())
+    waiting = asyncio.create_task(other.keeper.wait_for_turn(is_busy=False))
     await asyncio.sleep(0.02)
     assert not waiting.done()
 
@@ -284,7 +284,7 @@ async def test_a_claim_of_somebody_who_never_writes_is_honoured_for_a_moment_onl
     replica.hears()
 
     async with asyncio.timeout(3):
-        await replica.keeper.wait_for_turn()
+        await replica.keeper.wait_for_turn(is_busy=False)
 
     assert await reserve(replica, POD)
 
@@ -294,7 +294,7 @@ async def test_nobody_waits_for_a_claim_of_his_own(replica: Replica) -> None:
     replica.hears()
 
     async with asyncio.timeout(1):
-        await replica.keeper.wait_for_turn()
+        await replica.keeper.wait_for_turn(is_busy=False)
 
 
 async def test_a_claim_is_no_older_text(replica: Replica) -> None:

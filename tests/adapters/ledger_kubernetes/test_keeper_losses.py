@@ -222,7 +222,7 @@ async def test_nor_is_that_believed_when_it_is_seen_before_it_is_opened(replica:
     made = await replica.stored_in.create(write_ledger(first, uid=""))
     await replica.keeper.read()
     with suppress(LostSwapError):
-        await replica.stored_in.swap(write_ledger(first.opened({}), uid=made.uid), after=made)
+        await replica.stored_in.swap(write_ledger(first.opened({}), uid=made.uid), after=made, writer="a")
 
     await replica.keeper.read()
 
@@ -367,7 +367,7 @@ async def test_a_version_that_went_back_is_a_loss(replica: Replica) -> None:
 async def test_a_loss_that_cannot_be_written_down_leaves_nothing_open(replica: Replica) -> None:
     replica.stored_in.put("damaged")
 
-    async def refuse(text: str, *, after: Stored) -> Stored:
+    async def refuse(text: str, *, after: Stored, writer: str) -> Stored:
         raise NotReadyError("ledger-write", "403 Forbidden")
 
     replica.stored_in.swap = refuse  # type: ignore[method-assign]

@@ -336,11 +336,11 @@ class Late(FakeLedgerObject):
     is_delayed: bool = False
     late: tuple[str, Stored] | None = None
 
-    async def swap(self, text: str, *, after: Stored) -> Stored:
+    async def swap(self, text: str, *, after: Stored, writer: str) -> Stored:
         if self.is_delayed:
             self.late, self.is_delayed = (text, after), False
             raise NotReadyError("ledger-write", "no answer within 4 s")
-        return await super().swap(text, after=after)
+        return await super().swap(text, after=after, writer=writer)
 
     async def read(self) -> Stored | None:
         if self.late is not None and self.is_first:

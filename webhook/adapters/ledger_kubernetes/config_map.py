@@ -28,6 +28,7 @@ What the API server calls us in `managedFields`: the first word of our user agen
 is not believed, however right its checksum: it may be an old one.
 """
 
+_WRITER: Final = "userquota.dev/writer"
 _TURN: Final = "userquota.dev/turn"
 _SECONDS: Final = 4.0
 _MERGE_PATCH: Final = "application/merge-patch+json"
@@ -104,7 +105,7 @@ class LedgerConfigMap:
             raise NotReadyError("ledger-write", f"the ledger cannot be created: {error}") from error
         return as_stored(_decoded(body))
 
-    async def swap(self, text: str, *, after: Stored) -> Stored:
+    async def swap(self, text: str, *, after: Stored, writer: str) -> Stored:
         """
         Replace the text. See `LedgerObject.swap`.
 
@@ -114,7 +115,7 @@ class LedgerConfigMap:
         try:
             body = await self._api.replace(
                 f"{self._collection}/{self._name}",
-                self._body(text, **precondition),
+                self._body(text, annotations={_WRITER: writer}, **precondition),
                 accept=_METADATA_ONLY,
                 timeout=_SECONDS,
             )
@@ -123,9 +124,9 @@ class LedgerConfigMap:
         except ApiError as error:
             raise NotReadyError("ledger-write", f"the ledger cannot be written: {error}") from error
         meta = _decoded(body).metadata
-        return Stored(text, meta.uid, int(meta.resource_version))
+        return Stored(text, meta.uid, int(meta.resource_version), writer)
 
-    def _body(self, text: str, **precondition: str) -> bytes:
+    def _body(self, text: str, **metadata: object) -> bytes:
         return msgspec.json.encode(
             {
                 "apiVersion": "v1",
@@ -134,7 +135,7 @@ class LedgerConfigMap:
                     "name": self._name,
                     "namespace": self._namespace,
                     "labels": _LABELS,
-                    **precondition,
+                    **metadata,
                 },
                 "data": {_KEY: text},
             }
@@ -170,10 +171,11 @@ class LedgerWatch:
 def as_stored(item: StoredConfigMap) -> Stored:
     """Give the text of a ConfigMap, empty if it has none, and what the API server knows of it."""
     meta = item.metadata
-    turn = (meta.annotations or {}).get(_TURN, "")
+    annotations = meta.annotations or {}
+    writer, turn = annotations.get(_WRITER, ""), annotations.get(_TURN, "")
     owners = [each.manager for each in meta.managed_fields or () if f"f:{_KEY}" in each.fields.data]
     foreigner = next((owner for owner in owners if owner != MANAGER), "")
-    return Stored((item.data or {}).get(_KEY, ""), meta.uid, int(meta.resource_version), turn, foreigner)
+    return Stored((item.data or {}).get(_KEY, ""), meta.uid, int(meta.resource_version), writer, turn, foreigner)
 
 
 def _decoded(body: bytes) -> StoredConfigMap:

@@ -158,10 +158,11 @@ class LedgerKeeper:
         else:
             await self.read()
 
-    async def wait_for_turn(self) -> None:
-        """Let another replica swap first if it has claimed that. Raises: NotReadyError."""
-        while seconds := self._turns.wait():
-            await self._hear_news(seconds)
+    async def wait_for_turn(self, *, is_busy: bool) -> None:
+        """Let those swap first whose turn it is; see `Turns.wait`. Raises: NotReadyError."""
+        if is_busy:
+            self._turns.crowd()
+        while (seconds := self._turns.wait()) and await self._hear_news(seconds):
             await self.catch_up()
 
     def check_open(self) -> None:
@@ -230,7 +231,7 @@ class LedgerKeeper:
             share = (MOST_BYTES - held) / (size - held) if size > held else 0.0
             raise LedgerFullError(len(ledger.reservations), share=share)
         try:
-            stored = await self._object.swap(text, after=before)
+            stored = await self._object.swap(text, after=before, writer=self._turns.replica)
         except LostSwapError:
             self._is_stale = True
             self._turns.lost()
@@ -242,7 +243,7 @@ class LedgerKeeper:
             self.write_trouble = str(error)
             raise
         self._on_write("written")
-        self._turns.won()
+        self._turns.note(stored)
         self._confirmed, self.write_trouble = begun, ""
         self.mirror.written(ledger)
         self._accept(stored, ledger)
@@ -295,11 +296,15 @@ class LedgerKeeper:
         first = Ledger.first(self._new_epoch())
         log.info("the first ledger of this installation", epoch=first.epoch)
         made = await self._object.create(write_ledger(first, uid=""))
-        return await self._object.swap(write_ledger(first.opened({}), uid=made.uid), after=made)
+        return await self._swap_text(first.opened({}), after=made)
+
+    async def _swap_text(self, ledger: Ledger, *, after: Stored) -> Stored:
+        text = write_ledger(ledger, uid=after.uid)
+        return await self._object.swap(text, after=after, writer=self._turns.replica)
 
     async def _begin_instead_of(self, stored: Stored, why: str) -> tuple[Stored, Ledger]:
         ledger = Ledger.rebuilding(self._new_epoch())
-        made = await self._object.swap(write_ledger(ledger, uid=stored.uid), after=stored)
+        made = await self._swap_text(ledger, after=stored)
         self._tell_lost(why)
         return made, ledger
 

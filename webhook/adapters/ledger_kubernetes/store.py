@@ -20,12 +20,6 @@ from webhook.quota.decision import Allowed, Decision
 _MOST_AT_ONCE = 256
 """Requests decided with one swap: about 20 ms of deciding, in which nothing else is answered."""
 
-_GATHERING = 0.03
-"""
-Seconds between two batches where requests come at once: more of them go into one swap, and other replicas get theirs in
-between. One who creates one after the other never waits for this.
-"""
-
 _READS_AT_ONCE = 16
 """Names looked up at once when many reservations came to nothing together. One by one, a hundred take a second."""
 
@@ -145,7 +139,7 @@ class SharedLedger:
         async with self._turn:
             if self._mirror.is_finishing or self._keeper.write_trouble:
                 await self._keeper.catch_up()
-                await self._keeper.wait_for_turn()
+                await self._keeper.wait_for_turn(is_busy=False)
                 await self._keeper.swap(self._mirror.next())
         return gone
 
@@ -154,13 +148,11 @@ class SharedLedger:
     async def _work(self) -> None:
         """Decide on what waits, batch by batch, until nothing does."""
         while self._queue:
-            batch = [each for each in self._queue[:_MOST_AT_ONCE] if not each.answer.done()]
-            del self._queue[:_MOST_AT_ONCE]
+            batch: list[_Waiting] = []
+            self._draw(batch, _MOST_AT_ONCE)
             try:
                 async with self._turn:
                     await self._decide_as_far_as_there_is_room(batch)
-                if len(batch) > 1:
-                    await asyncio.sleep(_GATHERING)
             except NotReadyError as error:
                 for each in batch:
                     each.fail(NotReadyError(error.reason, str(error)))
@@ -170,32 +162,45 @@ class SharedLedger:
 
     async def _decide_as_far_as_there_is_room(self, batch: list[_Waiting]) -> None:
         """Answer all of *batch*; those that the ledger cannot hold any more are sent away. Raises: NotReadyError."""
-        while batch:
+        most = _MOST_AT_ONCE
+        while most:
             try:
-                await self._decide(batch)
+                await self._decide(batch, most)
             except LedgerFullError as error:
                 # Writing a text of that size takes some ms, so it is tried with fewer at once, and not one by one.
-                fitting = int(len(batch) * max(error.share, 0.0) * _CAUTION)
-                for each in batch[fitting:]:
+                most = int(len(batch) * max(error.share, 0.0) * _CAUTION)
+                for each in batch[most:]:
                     each.fail(error)
-                batch = batch[:fitting]
+                del batch[most:]
             else:
                 return
 
-    async def _decide(self, batch: list[_Waiting]) -> None:
-        """Answer all of *batch*. Raises: NotReadyError."""
+    async def _decide(self, batch: list[_Waiting], most: int) -> None:
+        """
+        Answer all of *batch*, which is filled up to *most* with what has come until it is our turn.
+
+        Raises: NotReadyError.
+        """
         await self._keeper.catch_up()
-        while batch := [each for each in batch if not each.answer.done()]:
-            await self._keeper.wait_for_turn()
+        while True:
+            await self._keeper.wait_for_turn(is_busy=len(batch) + len(self._queue) > 1)
             self._keeper.check_open()
             await self._until_caught_up()
-            verdicts = self._judge([each for each in batch if not each.answer.done()])
+            self._draw(batch, most)
+            verdicts = self._judge(batch)
             if await self._is_final(verdicts):
                 for each, decision in verdicts:
                     if not each.answer.done():
                         each.answer.set_result(decision)
                 return
             await self._keeper.look_again()
+
+    def _draw(self, batch: list[_Waiting], most: int) -> None:
+        """Fill *batch* up to *most*, in the order in which they came, with what still waits for its answer."""
+        more = most - len(batch)
+        batch += self._queue[:more]
+        del self._queue[:more]
+        batch[:] = [each for each in batch if not each.answer.done()]
 
     def _judge(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Decision]]:
         """Decide one after the other, each on what those before it leave."""

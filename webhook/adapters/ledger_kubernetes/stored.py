@@ -19,13 +19,15 @@ class Stored:
     """
     A text as it is stored.
 
-    `uid` is another one if the object was deleted and made anew; `version` only rises. `turn` names the replica that
-    has claimed the next swap, if one has; `foreigner` who wrote the text, if that was none of us.
+    `uid` is another one if the object was deleted and made anew; `version` only rises. `writer` names the
+    replica that swapped the text in, `turn` the one that has claimed the next swap, if one has; `foreigner` who wrote
+    the text, if that was none of us.
     """
 
     text: str
     uid: str
     version: int
+    writer: str = ""
     turn: str = ""
     foreigner: str = ""
 
@@ -47,5 +49,9 @@ class LedgerObject(Protocol):
     async def create(self, text: str) -> Stored:
         """Store the first text. Raises: LostSwapError if there is one."""
 
-    async def swap(self, text: str, *, after: Stored) -> Stored:
-        """Replace what is stored if it is still *after*. Raises: LostSwapError if it is not, or is gone."""
+    async def swap(self, text: str, *, after: Stored, writer: str) -> Stored:
+        """
+        Replace what is stored, in the name of *writer*, if it is still *after*.
+
+        Raises: LostSwapError if it is not, or is gone.
+        """
