@@ -47,6 +47,10 @@ bench: $(VENV)/dev.stamp ## Compare with a controller-runtime webhook; prints on
 bench-contention: $(VENV)/dev.stamp ## Compare many creates at once with ResourceQuota and other webhooks
 	$(BIN)/python -m benchmarks.contention
 
+.PHONY: bench-restart
+bench-restart: $(VENV)/dev.stamp ## Restart a replica beside 20 000 pods: time to ready, and memory
+	$(BIN)/python -m benchmarks.restart
+
 .PHONY: model
 model: $(VENV)/dev.stamp ## Explore every state of the model of the ledger's protocol: about 45 million, in minutes
 	cd tests/model && "$$(../../$(BIN)/python -c 'import os; from webhook.localcluster.toolchain import find_go; print(find_go((1, 22, 0), environ=os.environ))')" run . -full
