@@ -24,7 +24,7 @@ _KILL_EVERY = (2.6, 3.8)
 
 _MOST_BEHIND = 30.0
 _SPARE_FOR = (70.0, 100.0)
-"""Seconds. Somebody has to live longer than 40 s, or what was lost is never let go."""
+"""Seconds that somebody lives who may fall far behind."""
 
 _PATIENCE = 60.0
 

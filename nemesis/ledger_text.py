@@ -62,7 +62,7 @@ def read_ledger(text: str) -> LedgerText:
         amounts = [{name: _amount(number) for name, number in each} for each in said["amounts"]]
         claims = [
             Claim(token, Slot(namespace, name), uid, base, payers[payer], amounts[amount])
-            for token, resource, namespace, name, uid, base, payer, amount in said["reservations"]
+            for token, resource, namespace, name, uid, base, payer, amount, _ in said["reservations"]
             if resource == PODS
         ]
         return LedgerText(

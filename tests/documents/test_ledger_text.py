@@ -6,6 +6,7 @@ import hashlib
 import json
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -34,13 +35,15 @@ SAMPLE = Ledger(
         "r1-1": Reservation(Slot("pods", "red", "db"), "uid-2", 4700, BOB, SLICE),
         "r2-0": Reservation(Slot("pods", "blue", "web"), "", 0, ALICE, SMALL),
     },
+    age=60_000,
+    born={"r1-0": 0, "r1-1": 59_900, "r2-0": 60_000},
 )
 GOLDEN_BODY = (
-    '{"object":"6b9c4c56-9a3e-4bd8-8c4b-6a2a3b7f0d11","epoch":"b7c1","state":"open","write":17,'
+    '{"object":"6b9c4c56-9a3e-4bd8-8c4b-6a2a3b7f0d11","epoch":"b7c1","state":"open","write":17,"age":60000,'
     '"settledThrough":{"pods":4711},"payers":[["alice",["ml","staff"]],["bob",[]]],'
     '"amounts":[[["pods","1000000000"],["requests.cpu","500000000"]],[["gpu","1000000000/7"],["pods","1000000000"]]],'
-    '"reservations":[["r1-0","pods","red","web","uid-1",0,0,0],["r1-1","pods","red","db","uid-2",4700,1,1],'
-    '["r2-0","pods","blue","web","",0,0,0]]}'
+    '"reservations":[["r1-0","pods","red","web","uid-1",0,0,0,0],["r1-1","pods","red","db","uid-2",4700,1,1,59900],'
+    '["r2-0","pods","blue","web","",0,0,0,60000]]}'
 )
 
 
@@ -96,7 +99,8 @@ ledgers = st.builds(
     write=st.integers(0, 2**63 - 1),
     settled_through=st.dictionaries(names, st.integers(0, 2**63 - 1), max_size=3),
     reservations=st.dictionaries(names, reservations, max_size=6),
-)
+    age=st.integers(0, 2**63 - 1),
+).flatmap(lambda ledger: st.integers(0, ledger.age).map(lambda born: replace(ledger.aged(born), age=ledger.age)))
 
 
 @given(ledger=ledgers, uid=names.filter(bool))
@@ -236,12 +240,12 @@ EDITS: dict[str, str] = {
     "no payers": edited(lambda body: body.update(payers=[])),
     "no amounts": edited(lambda body: body.update(amounts=[])),
     "an amount that is a number": edited(lambda body: body.update(amounts=[[["pods", 1]], [["pods", 1]]])),
-    "the payer after the last": with_line("t", "pods", "red", "web", "u", 0, 2, 0),
-    "the amounts after the last": with_line("t", "pods", "red", "web", "u", 0, 0, 2),
-    "a short line": with_line("t", "pods", "red", "web", "u", 0, 0),
-    "a base that is a text": with_line("t", "pods", "red", "web", "u", "0", 0, 0),
-    "a base with a fraction": with_line("t", "pods", "red", "web", "u", 0.5, 0, 0),
-    "a name that is null": with_line("t", "pods", "red", None, "u", 0, 0, 0),
+    "the payer after the last": with_line("t", "pods", "red", "web", "u", 0, 2, 0, 5),
+    "the amounts after the last": with_line("t", "pods", "red", "web", "u", 0, 0, 2, 5),
+    "a short line": with_line("t", "pods", "red", "web", "u", 0, 0, 0),
+    "a base that is a text": with_line("t", "pods", "red", "web", "u", "0", 0, 0, 5),
+    "a base with a fraction": with_line("t", "pods", "red", "web", "u", 0.5, 0, 0, 5),
+    "a name that is null": with_line("t", "pods", "red", None, "u", 0, 0, 0, 5),
 }
 
 
@@ -252,10 +256,13 @@ def test_an_edit_that_no_replica_would_make_is_damage_though_its_checksum_is_rig
 
 
 WIDE_EDITS: dict[str, str] = {
-    "a negative payer": with_line("t", "pods", "red", "web", "u", 0, -1, 0),
-    "negative amounts": with_line("t", "pods", "red", "web", "u", 0, 0, -1),
-    "a negative base": with_line("t", "pods", "red", "web", "u", -1, 0, 0),
-    "a long line": with_line("t", "pods", "red", "web", "u", 0, 0, 0, "more"),
+    "a negative payer": with_line("t", "pods", "red", "web", "u", 0, -1, 0, 5),
+    "negative amounts": with_line("t", "pods", "red", "web", "u", 0, 0, -1, 5),
+    "a negative base": with_line("t", "pods", "red", "web", "u", -1, 0, 0, 5),
+    "a long line": with_line("t", "pods", "red", "web", "u", 0, 0, 0, 5, "more"),
+    "a token that is born after the last write": with_line("t", "pods", "red", "web", "u", 0, 0, 0, 60_001),
+    "a negative birth": with_line("t", "pods", "red", "web", "u", 0, 0, 0, -1),
+    "a negative age": edited(lambda body: body.update(age=-1, reservations=[])),
     "a negative write": edited(lambda body: body.update(write=-1)),
     "a negative settledThrough": edited(lambda body: body.update(settledThrough={"pods": -1})),
     "a token given twice": edited(lambda body: body["reservations"].append(body["reservations"][0])),

@@ -95,11 +95,12 @@ class History:
                 "epoch": self.epoch,
                 "state": "open" if is_open else "rebuilding",
                 "write": self.write,
+                "age": 0,
                 "settledThrough": {"pods": self.settled_through},
                 "payers": [[owner, ["people"]] for owner in owners],
                 "amounts": [[["pods", str(UNIT)], ["requests.cpu", str(quantity(each.cpu))]] for each in self.held],
                 "reservations": [
-                    [each.token, "pods", NAMESPACE, each.name, each.uid, each.base, owners.index(each.owner), number]
+                    [each.token, "pods", NAMESPACE, each.name, each.uid, each.base, owners.index(each.owner), number, 0]
                     for number, each in enumerate(self.held)
                 ],
             }

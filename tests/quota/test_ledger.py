@@ -122,3 +122,17 @@ def test_the_version_before_is_not_touched() -> None:
     before.followed(without={"a": 50}, replaced=(), new={"b": held(uid="b")})
 
     assert before == ledger(a=held())
+
+
+def test_a_token_is_born_at_the_age_at_which_it_is_first_written() -> None:
+    first = ledger(a=held()).aged(1000)
+    second = first.followed(without={}, replaced=(), new={"b": held(uid="b")}).aged(1500)
+    third = second.followed(without={"a": 50}, replaced=(), new={}).aged(2500)
+
+    assert (first.age, first.born) == (1000, {"a": 1000})
+    assert (second.age, second.born) == (1500, {"a": 1000, "b": 1500})
+    assert (third.age, third.born) == (2500, {"b": 1500})
+
+
+def test_an_age_does_not_go_back() -> None:
+    assert ledger(a=held()).aged(1000).aged(999).age == 1000

@@ -53,6 +53,7 @@ class _Line(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     base: _Count
     payer: _Count
     amounts: _Count
+    born: _Count
 
 
 class _Body(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
@@ -60,6 +61,7 @@ class _Body(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=T
     epoch: str
     state: str
     write: _Count
+    age: _Count
     settled_through: dict[str, _Count]
     payers: list[tuple[str, list[str]]]
     amounts: list[list[tuple[str, _Exact]]]
@@ -88,6 +90,7 @@ def write_ledger(ledger: Ledger, *, uid: str) -> str:
             each.base,
             payers.setdefault(each.payer, len(payers)),
             amounts.setdefault(each.amounts, len(amounts)),
+            ledger.born.get(token, ledger.age),
         )
         for token, each in ledger.reservations.items()
     ]
@@ -97,6 +100,7 @@ def write_ledger(ledger: Ledger, *, uid: str) -> str:
             ledger.epoch,
             _OPEN if ledger.is_open else _REBUILDING,
             ledger.write,
+            ledger.age,
             dict(ledger.settled_through),
             [(payer.owner, list(payer.groups)) for payer in payers],
             [[(name, str(amount)) for name, amount in each] for each in amounts],
@@ -128,14 +132,18 @@ def read_ledger(text: str, *, uid: str) -> Ledger:
         raise LedgerDamagedError(f"it cannot be read: {error}") from error
     if decoded.state not in (_OPEN, _REBUILDING):
         raise LedgerDamagedError(f"its state {decoded.state!r} is unknown")
-    if decoded.object != uid and (decoded.object or decoded.write or decoded.state == _OPEN):
+    if decoded.object != uid and (decoded.object or decoded.write or decoded.age or decoded.state == _OPEN):
         raise LedgerDamagedError("it was copied from another object")
+    if any(line.born > decoded.age for line in decoded.reservations):
+        raise LedgerDamagedError("a token is younger than the ledger")
     return Ledger(
         decoded.epoch,
         is_open=decoded.state != _REBUILDING,
         write=decoded.write,
         settled_through=decoded.settled_through,
         reservations=reservations,
+        age=decoded.age,
+        born={line.token: line.born for line in decoded.reservations},
     )
 
 

@@ -20,11 +20,15 @@ class Ledger:
     One version of the shared ledger.
 
     `reservations` go by a token that is given once: whoever holds the same attempt anew gives it a new one, so that its
-    time starts anew for every replica. `settled_through` tells, per charged resource, the highest version at which an
+    time starts anew. `settled_through` tells, per charged resource, the highest version at which an
     object was seen whose reservation was taken out because of that: who has not seen that far would count it nowhere.
 
     `epoch` is new after each loss. A ledger that is not open was lost: nothing is allowed until what was in flight when
     it got lost can no longer be persisted. `write` counts the versions of an epoch.
+
+    `age` tells how many milliseconds of this epoch are over, at least: each replica counts on from the highest age that
+    it has seen, and writes down how far it is. So it outlives crashes and never runs ahead of the time that has passed.
+    `born` is the age at which each token was given; those that are not written yet lack it.
     """
 
     epoch: str
@@ -32,6 +36,8 @@ class Ledger:
     write: int = 0
     settled_through: Mapping[str, int] = field(default_factory=dict)
     reservations: Mapping[str, Reservation] = field(default_factory=dict)
+    age: int = 0
+    born: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_first(self) -> bool:
@@ -59,6 +65,11 @@ class Ledger:
         Whoever decides has to have seen that far: what was in flight is stored by now, or never will be.
         """
         return replace(self, is_open=True, write=self.write + 1, settled_through=dict(newest))
+
+    def aged(self, age: int) -> Ledger:
+        """Give this version as it is written at *age*, at which all its new tokens are born."""
+        age = max(age, self.age)
+        return replace(self, age=age, born={token: self.born.get(token, age) for token in self.reservations})
 
     def followed(
         self, *, without: Mapping[str, int], replaced: Iterable[str], new: Mapping[str, Reservation]

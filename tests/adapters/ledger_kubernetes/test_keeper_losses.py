@@ -425,7 +425,7 @@ async def test_then_it_opens_with_the_newest_version(lost: Replica) -> None:
     assert lost.keeper.trouble == ""
 
 
-async def test_each_replica_counts_from_when_it_saw_the_loss_itself(lost: Replica) -> None:
+async def test_what_another_replica_has_not_written_down_does_not_count(lost: Replica) -> None:
     lost.world.clock.pass_by(HOLD - 1)
     late = Replica(lost.stored_in, "late")
     await late.keeper.read()
@@ -434,6 +434,16 @@ async def test_each_replica_counts_from_when_it_saw_the_loss_itself(lost: Replic
     await late.keeper.open_again(newest)
 
     assert is_rebuilding(lost.stored_in)
+
+
+async def test_replicas_that_crash_every_ten_seconds_open_it_together(lost: Replica) -> None:
+    for life in range(5):
+        late = Replica(lost.stored_in, f"life-{life}")
+        await late.keeper.read()
+        assert is_rebuilding(lost.stored_in) == (life < 4)
+        for _ in range(10):
+            late.world.clock.pass_by(1)
+            await late.keeper.open_again(newest)
 
 
 async def test_a_loss_upon_a_loss_counts_anew(lost: Replica) -> None:

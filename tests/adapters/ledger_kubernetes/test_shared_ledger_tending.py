@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.adapters.ledger_kubernetes.sharing import HOLD, Replica, create, ledger_in, store_holding, until
-from tests.fakes import FakeLedgerObject, FakeStore
+from tests.fakes import FakeClock, FakeLedgerObject, FakeStore
+from webhook.adapters.ledger_kubernetes.stored import Stored
 from webhook.ports import NotReadyError
 from webhook.quota.charge import Slot
 from webhook.quota.ledger_mirror import MOST_PER_NAME
@@ -143,15 +144,67 @@ async def test_what_a_crashed_replica_reserved_is_let_go_by_another(replica: Rep
     assert await replica.allows(create("another"))
 
 
-async def test_each_replica_counts_from_when_it_saw_a_reservation_itself(replica: Replica) -> None:
+async def test_who_starts_counts_on_from_what_was_written_down_whatever_its_own_clock_says(replica: Replica) -> None:
     await replica.allows(create("pod"))
-    await let_pass(replica, HOLD - 5)
+    await let_pass(replica, HOLD - 4)
     late = Replica(replica.stored_in, "late")
     late.world.clock.pass_by(10 * HOLD)
 
-    assert await let_pass(late, 6) == []
+    assert await let_pass(late, 4) == []
+    assert await let_pass(late, 6) == ["uid-of-pod"]
 
-    assert late.held() == ["uid-of-pod"]
+
+async def test_replicas_that_crash_every_ten_seconds_let_go_together(replica: Replica) -> None:
+    await replica.allows(create("pod"))
+
+    gone = [await let_pass(Replica(replica.stored_in, f"life-{life}"), 11) for life in range(5)]
+
+    assert gone == [[], [], [], ["uid-of-pod"], []]
+
+
+@dataclass
+class Slow(FakeLedgerObject):
+    """A swap takes half a second."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    async def swap(self, text: str, *, after: Stored, writer: str) -> Stored:
+        self.clock.pass_by(0.5)
+        return await super().swap(text, after=after, writer=writer)
+
+
+async def test_swaps_that_take_long_cost_no_time() -> None:
+    slow = Slow()
+    replica = Replica(slow)
+    clock = slow.clock = replica.world.clock
+    await replica.allows(create("pod"))
+    begun = clock.monotonic()
+    while not await let_pass(replica, 1):
+        await replica.allows(create("another", owner=f"{clock.monotonic()}"))
+
+    assert HOLD <= clock.monotonic() - begun <= HOLD + 3
+
+
+async def test_time_that_several_replicas_watch_counts_once(replica: Replica) -> None:
+    several = [replica, *(Replica(replica.stored_in, name) for name in "bcd")]
+    await replica.allows(create("pod"))
+    for _ in range(int(HOLD) - 1):
+        for each in several:
+            each.hears()
+            assert await let_pass(each, 1) == []
+
+    assert 30_000 < ledger_in(replica.stored_in).age < HOLD * 1000
+
+
+async def test_the_time_is_written_down_only_where_something_waits_for_its_end(replica: Replica) -> None:
+    await replica.allows(create("pod"))
+    replica.sees(create("pod"), version=7)
+    await let_pass(replica, 1)
+    replica.stored_in.accesses.clear()
+
+    await let_pass(replica, 3 * HOLD)
+
+    assert replica.stored_in.accesses == []
 
 
 async def test_what_is_asked_for_again_has_its_whole_time_again_for_every_replica(replica: Replica) -> None:

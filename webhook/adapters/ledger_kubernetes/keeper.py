@@ -28,6 +28,9 @@ MOST_BYTES = 900_000
 _HEARING = 0.1
 """Seconds to wait after a lost swap for the watch to tell of the one that won. A read costs both sides more."""
 
+_AGE_MS = 2_000
+"""Milliseconds that are lost when every replica crashes while something waits for its end."""
+
 _ATTEMPTS = 5
 """Somebody would have to delete or damage the ledger between our write and our read, as often as this."""
 
@@ -104,6 +107,16 @@ class LedgerKeeper:
     def order(self) -> int:
         """Give the next order number."""
         return next(self._numbers)
+
+    @property
+    def age(self) -> int:
+        """The age of the ledger by now, in milliseconds: see `Ledger.age`."""
+        return self._past.age()
+
+    @property
+    def is_age_due(self) -> bool:
+        """Whether the age was not written down for so long that a crash of ours would lose much of it."""
+        return self.age - self.mirror.ledger.age >= _AGE_MS
 
     @property
     def confirmed(self) -> int:
@@ -225,6 +238,7 @@ class LedgerKeeper:
         if before is None:
             raise NotReadyError("ledger-read", self.trouble)
         begun = self.order()
+        ledger = ledger.aged(self.age)
         text = write_ledger(ledger, uid=before.uid)
         if (size := len(text.encode())) > MOST_BYTES:
             held = len(before.text.encode())
@@ -253,10 +267,14 @@ class LedgerKeeper:
         """
         Open a ledger that was lost, once nothing can be persisted any more that was in flight then.
 
-        Raises: NotReadyError.
+        Until then its age is written down. Raises: NotReadyError.
         """
         ledger = self.mirror.ledger
-        if ledger.is_open or self._past.rebuilding_for() < self._hold:
+        if ledger.is_open:
+            return
+        if self.age < self._hold * 1000:
+            if self.is_age_due:
+                await self.swap(ledger.followed(without={}, replaced=(), new={}))
             return
         if await self.swap(ledger.opened(await newest_versions())):
             log.info("the ledger is open again", epoch=ledger.epoch)

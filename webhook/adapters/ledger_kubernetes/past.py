@@ -1,5 +1,5 @@
 """
-What one replica remembers of the ledger, and what of it makes a text that is found now unbelievable.
+What one replica remembers of the ledger, how old that is, and what makes a text that is found now unbelievable.
 
 No I/O. What follows from disbelief is the keeper's.
 """
@@ -14,7 +14,7 @@ from webhook.quota.ledger import Ledger
 
 
 class Past:
-    """The version last accepted, the epochs before it, and since when a ledger is being rebuilt."""
+    """The version last accepted, the epochs before it, and when this one began at the latest."""
 
     def __init__(self, *, monotonic: Callable[[], float]) -> None:
         """Remember nothing yet."""
@@ -22,8 +22,8 @@ class Past:
         self.stored: Stored | None = None
         self._ledger: Ledger | None = None
         self._epochs: set[str] = set()
-        self._rebuilding: tuple[str, str] = ("", "")
-        self._since = 0.0
+        self._counted = ("", "")
+        self._began = 0.0
 
     def knows(self, stored: Stored) -> bool:
         """Say whether nothing but the version may have changed: somebody has claimed a turn, say."""
@@ -48,12 +48,16 @@ class Past:
         if self._ledger is not None and self._ledger.epoch != ledger.epoch:
             self._epochs.add(self._ledger.epoch)
         self.stored, self._ledger = stored, ledger
-        if not ledger.is_open and self._rebuilding != (stored.uid, ledger.epoch):
-            self._rebuilding, self._since = (stored.uid, ledger.epoch), self._monotonic()
+        began = self._monotonic() - ledger.age / 1000
+        if self._counted == (stored.uid, ledger.epoch):
+            began = min(began, self._began)
+        self._counted, self._began = (stored.uid, ledger.epoch), began
 
-    def rebuilding_for(self) -> float:
-        """Give the seconds since we first saw that the ledger was lost, in this object and this epoch."""
-        return self._monotonic() - self._since
+    def age(self) -> int:
+        """Give the age of the ledger by now, in milliseconds: see `Ledger.age`. 0 as long as nothing was read."""
+        if self._ledger is None:
+            return 0
+        return int((self._monotonic() - self._began) * 1000)
 
     def _disbelief(self, stored: Stored, ledger: Ledger) -> str:
         """Say why this is not what a replica wrote last, empty if it may be."""

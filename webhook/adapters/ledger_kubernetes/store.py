@@ -80,7 +80,6 @@ class SharedLedger:
         self._at_work: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
-        self._first_seen: dict[str, float] = {}
         self._let_go: list[Reservation] = []
 
     @property
@@ -137,7 +136,7 @@ class SharedLedger:
             return ()
         gone = await self._expire(quorum)
         async with self._turn:
-            if self._mirror.is_finishing or self._keeper.write_trouble:
+            if self._mirror.is_finishing or self._keeper.write_trouble or self._is_age_due():
                 await self._keeper.catch_up()
                 await self._keeper.wait_for_turn(is_busy=False)
                 await self._keeper.swap(self._mirror.next())
@@ -251,13 +250,17 @@ class SharedLedger:
     async def _newest(self, quorum: QuorumReader) -> dict[str, int]:
         return {resource: await quorum.newest_version(resource) for resource in self._charged}
 
+    def _is_age_due(self) -> bool:
+        """Say whether to write for those alone who wait for the end of something, should we crash."""
+        return self._keeper.is_age_due and any(True for _ in self._mirror.live())
+
     async def _expire(self, quorum: QuorumReader) -> tuple[Reservation, ...]:
         """Let go of what can no longer be persisted and is not stored."""
-        now = self._monotonic()
-        self._first_seen = {token: self._first_seen.get(token, now) for token, _ in self._mirror.live()}
+        last = self._keeper.age - int(self._hold * 1000)
+        born = self._mirror.ledger.born
         old: dict[Slot, list[tuple[str, Reservation]]] = defaultdict(list)
         for token, reservation in self._mirror.live():
-            if now - self._first_seen[token] >= self._hold:
+            if born[token] <= last:
                 old[reservation.slot].append((token, reservation))
         slots = list(old)
         for start in range(0, len(slots), _READS_AT_ONCE):
