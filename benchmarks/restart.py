@@ -21,6 +21,7 @@ import aiohttp
 import msgspec
 
 from benchmarks import machine, table
+from benchmarks.contention import counters
 from benchmarks.figures import Figure, Row
 from tests.replicas import Replicas
 from webhook.localcluster.binaries import find_binaries
@@ -57,22 +58,24 @@ def _measure(folder: Path, pods: int, users: int, rounds: int) -> Iterator[Row]:
         replicas.apply_policy(_POLICY)
         with replicas:
             replicas.wait_until_ready(within=60)
-            empty = [_restart(replicas) for _ in range(rounds)]
+            empty = [_restart(replicas, pods=0) for _ in range(rounds)]
         replicas.uninstall()  # nobody is asked about these
         cluster.create_namespace(_NAMESPACE)
         print(f"creating {pods} pods", file=sys.stderr, flush=True)
         asyncio.run(_create(cluster, pods, users))
         with replicas:
             replicas.wait_until_ready(within=120)
-            full = [_restart(replicas) for _ in range(rounds)]
+            full = [_restart(replicas, pods=pods) for _ in range(rounds)]
     yield from _rows(f"{pods} pods of {users} users", empty, full)
 
 
-def _restart(replicas: Replicas) -> tuple[float, float, float]:
-    """Give the seconds from the start to ready, and the MB held then and at most."""
+def _restart(replicas: Replicas, *, pods: int) -> tuple[float, float, float]:
+    """Give the seconds from the start to ready, when it has to know of *pods*, and the MB held then and at most."""
     replicas.kill(0)
     replicas.start_one(0)
     seconds = replicas.wait_until_ready(within=60)
+    if not counters.is_settled(replicas, pods=pods):
+        raise RuntimeError(f"a replica is ready and does not know of {pods} pods")
     return seconds, *machine.memory(replicas.processes["userquota-0"].pid)
 
 

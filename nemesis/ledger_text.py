@@ -46,6 +46,7 @@ class LedgerText(NamedTuple):
     epoch: str
     is_open: bool
     write: int
+    age: int
     settled_through: int
     claims: dict[str, Claim]
 
@@ -70,6 +71,7 @@ def read_ledger(text: str) -> LedgerText:
             said["epoch"],
             {"open": True, "rebuilding": False}[said["state"]],
             said["write"],
+            said["age"],
             said["settledThrough"].get(PODS, 0),
             {claim.token: claim for claim in claims},
         )

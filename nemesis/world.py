@@ -15,6 +15,9 @@ from nemesis.accounting import COUNTED, Key, cost, payer_of, subjects
 from nemesis.ledger_text import Amount, Claim, LedgerText, Payer, UnreadableLedgerError, read_ledger
 from nemesis.records import DELETED, PodRevision, Slot, TextRevision
 
+_NEWS = 5.0
+"""Seconds by which our own news of the first version of an epoch may have been late."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -51,6 +54,7 @@ class Turn(Enum):
     SAME = "the same text again"
     LOST = "lost"
     BEGUN_ANEW = "begun anew"
+    OLDER = "still closed, and older"
     OPENED = "opened again"
     WRONG = "none that a replica may make"
 
@@ -98,6 +102,7 @@ class World:
     """Of each uid the versions and times at which something happened to it."""
     ledger: LedgerText | None = None
     standing: Standing = Standing.NONE
+    _epoch_began: float = 0.0
     _counted_as: dict[Slot, dict[Key, Amount]] = field(default_factory=dict)
 
     def take_pod(self, pod: PodRevision) -> Row | None:
@@ -122,6 +127,10 @@ class World:
         """Follow the ledger."""
         before, after = self.ledger, _read(text)
         turn = _turn(self.standing, before, after)
+        if turn in (Turn.FIRST, Turn.BEGUN_ANEW):
+            self._epoch_began = text.at
+        if after is not None and after.age > (text.at - self._epoch_began + _NEWS) * 1000:
+            turn = Turn.WRONG  # what waits for the ledger to get older would be let go too soon
         kept = self._kept(turn, after)
         step = Step(text.at, text.version, turn, before, kept, ())
         for claim in step.gone:
@@ -221,9 +230,17 @@ def _turn(standing: Standing, before: LedgerText | None, after: LedgerText | Non
         return Turn.SAME  # a replica may mark the object without changing the text
     if before is None or after.epoch != before.epoch:
         return Turn.BEGUN_ANEW if is_empty and not after.is_open else Turn.WRONG
-    if after.write != before.write + 1 or not after.is_open or not (before.is_open or is_empty):
+    return _turn_within_epoch(before, after)
+
+
+def _turn_within_epoch(before: LedgerText, after: LedgerText) -> Turn:
+    if after.write != before.write + 1 or after.age < before.age:
         return Turn.WRONG
-    return Turn.NEXT if before.is_open else Turn.OPENED
+    if before.is_open:
+        return Turn.NEXT if after.is_open else Turn.WRONG
+    if after.claims or not (after.is_open or after.settled_through == before.settled_through):
+        return Turn.WRONG
+    return Turn.OPENED if after.is_open else Turn.OLDER
 
 
 def _claims(ledger: LedgerText | None) -> Mapping[str, Claim]:

@@ -53,6 +53,7 @@ class History:
     version: int = 100
     epoch: str = "first-1"
     write: int = -1
+    age: int = 0
     settled_through: int = 0
     held: list[Held] = field(default_factory=list)
     pods: dict[str, PodRevision] = field(default_factory=dict)
@@ -78,7 +79,7 @@ class History:
         self._text(LEDGER, self.ledger_text(is_open=is_open), MODIFIED if self.write else ADDED)
 
     def begin_anew(self, epoch: str, *, is_open: bool = False) -> None:
-        self.epoch, self.write, self.settled_through, self.held = epoch, -1, 0, []
+        self.epoch, self.write, self.age, self.settled_through, self.held = epoch, -1, 0, 0, []
         self.swap(is_open=is_open)
 
     def lose_ledger(self) -> None:
@@ -95,7 +96,7 @@ class History:
                 "epoch": self.epoch,
                 "state": "open" if is_open else "rebuilding",
                 "write": self.write,
-                "age": 0,
+                "age": self.age,
                 "settledThrough": {"pods": self.settled_through},
                 "payers": [[owner, ["people"]] for owner in owners],
                 "amounts": [[["pods", str(UNIT)], ["requests.cpu", str(quantity(each.cpu))]] for each in self.held],

@@ -187,6 +187,48 @@ def test_a_lost_ledger_that_is_begun_anew_and_opened_late_enough_is_right(tmp_pa
     assert found(history, tmp_path) == []
 
 
+def test_a_closed_ledger_may_be_written_to_tell_its_age(tmp_path: Path) -> None:
+    history = begun()
+    history.lose_ledger()
+    history.begin_anew("2")
+    for _ in range(20):
+        history.wait(2)
+        history.age += 2000
+        history.swap(is_open=False)
+    history.swap()
+
+    assert found(history, tmp_path) == []
+
+
+def test_a_closed_ledger_that_goes_on_as_if_it_were_open_is_found(tmp_path: Path) -> None:
+    history = begun()
+    history.lose_ledger()
+    history.begin_anew("2")
+    history.held = [Held("t", "a", "1")]
+    history.swap(is_open=False)
+
+    assert Invariant.DOMINANCE in found(history, tmp_path)
+
+
+def test_a_ledger_that_closes_without_a_loss_is_found(tmp_path: Path) -> None:
+    history = begun()
+    history.swap(is_open=False)
+
+    assert Invariant.DOMINANCE in found(history, tmp_path)
+
+
+@pytest.mark.parametrize("age", [-1, 60_000])
+def test_an_age_that_goes_back_or_ahead_of_time_is_found(tmp_path: Path, age: int) -> None:
+    history = begun()
+    history.age = 1000
+    history.wait(3)
+    history.swap()
+    history.age += age
+    history.swap()
+
+    assert found(history, tmp_path) == [Invariant.DOMINANCE]
+
+
 def test_a_lost_ledger_that_is_opened_without_what_was_stored_meanwhile_is_found(tmp_path: Path) -> None:
     history = begun()
     history.reserve(Held("t", "a", "1"))

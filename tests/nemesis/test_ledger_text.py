@@ -19,13 +19,16 @@ def test_what_the_product_writes_is_read() -> None:
         subject.Payer("alice", ("ml",)),
         (("pods", 10**9), ("requests.cpu", 5)),
     )
-    written = ledger.Ledger("e1", is_open=True, write=3, settled_through={"pods": 42}, reservations={"t1": held})
+    written = ledger.Ledger(
+        "e1", is_open=True, write=3, settled_through={"pods": 42}, reservations={"t1": held}, age=60
+    )
 
     assert read_ledger(write_ledger(written, uid="object-1")) == LedgerText(
         "object-1",
         "e1",
         True,
         3,
+        60,
         42,
         {"t1": Claim("t1", Slot("a", "x"), "uid-1", 7, Payer("alice", ("ml",)), {"pods": 10**9, "requests.cpu": 5})},
     )
