@@ -6,6 +6,7 @@ It only follows the history. Whether that is as it should be is asked by the che
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,8 +16,11 @@ from nemesis.accounting import COUNTED, Key, cost, payer_of, subjects
 from nemesis.ledger_text import Amount, Claim, LedgerText, Payer, UnreadableLedgerError, read_ledger
 from nemesis.records import DELETED, PodRevision, Slot, TextRevision
 
-_NEWS = 5.0
-"""Seconds by which our own news of the first version of an epoch may have been late."""
+_LATE = 15.0
+"""
+Seconds by which our own news of an epoch's beginning may have been late: an API server that was killed takes as long to
+come back. What is let go too soon is found whatever the age says; this only tells why.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,8 @@ class World:
     """Of each uid the versions and times at which something happened to it."""
     ledger: LedgerText | None = None
     standing: Standing = Standing.NONE
-    _epoch_began: float = 0.0
+    _epoch_began: float = -math.inf
+    """Unknown of the first epoch, which began before anybody recorded."""
     _counted_as: dict[Slot, dict[Key, Amount]] = field(default_factory=dict)
 
     def take_pod(self, pod: PodRevision) -> Row | None:
@@ -127,10 +132,10 @@ class World:
         """Follow the ledger."""
         before, after = self.ledger, _read(text)
         turn = _turn(self.standing, before, after)
-        if turn in (Turn.FIRST, Turn.BEGUN_ANEW):
+        if turn is Turn.BEGUN_ANEW:
             self._epoch_began = text.at
-        if after is not None and after.age > (text.at - self._epoch_began + _NEWS) * 1000:
-            turn = Turn.WRONG  # what waits for the ledger to get older would be let go too soon
+        if after is not None and after.age > (text.at - self._epoch_began + _LATE) * 1000:
+            turn = Turn.WRONG
         kept = self._kept(turn, after)
         step = Step(text.at, text.version, turn, before, kept, ())
         for claim in step.gone:
