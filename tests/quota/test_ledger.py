@@ -124,15 +124,15 @@ def test_the_version_before_is_not_touched() -> None:
     assert before == ledger(a=held())
 
 
-def test_a_token_is_born_at_the_age_at_which_it_is_first_written() -> None:
-    first = ledger(a=held()).aged(1000)
-    second = first.followed(without={}, replaced=(), new={"b": held(uid="b")}).aged(1500)
-    third = second.followed(without={"a": 50}, replaced=(), new={}).aged(2500)
+def test_a_token_that_was_never_written_has_waited_for_nothing() -> None:
+    first = ledger(a=held()).aged(1000, {})
+    second = first.followed(without={}, replaced=(), new={"b": held(uid="b")}).aged(1500, {"a": 400})
+    third = second.followed(without={"a": 50}, replaced=(), new={}).aged(2500, {"a": 1400, "b": 900})
 
-    assert (first.age, first.born) == (1000, {"a": 1000})
-    assert (second.age, second.born) == (1500, {"a": 1000, "b": 1500})
-    assert (third.age, third.born) == (2500, {"b": 1500})
+    assert (first.age, first.waited) == (1000, {"a": 0})
+    assert (second.age, second.waited) == (1500, {"a": 400, "b": 0})
+    assert (third.age, third.waited) == (2500, {"b": 900})
 
 
 def test_an_age_does_not_go_back() -> None:
-    assert ledger(a=held()).aged(1000).aged(999).age == 1000
+    assert ledger(a=held()).aged(1000, {}).aged(999, {}).age == 1000

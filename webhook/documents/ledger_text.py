@@ -53,7 +53,7 @@ class _Line(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     base: _Count
     payer: _Count
     amounts: _Count
-    born: _Count
+    waited: _Count
 
 
 class _Body(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
@@ -90,7 +90,7 @@ def write_ledger(ledger: Ledger, *, uid: str) -> str:
             each.base,
             payers.setdefault(each.payer, len(payers)),
             amounts.setdefault(each.amounts, len(amounts)),
-            ledger.born.get(token, ledger.age),
+            ledger.waited.get(token, 0),
         )
         for token, each in ledger.reservations.items()
     ]
@@ -134,8 +134,6 @@ def read_ledger(text: str, *, uid: str) -> Ledger:
         raise LedgerDamagedError(f"its state {decoded.state!r} is unknown")
     if decoded.object != uid and (decoded.object or decoded.write or decoded.age or decoded.state == _OPEN):
         raise LedgerDamagedError("it was copied from another object")
-    if any(line.born > decoded.age for line in decoded.reservations):
-        raise LedgerDamagedError("a token is younger than the ledger")
     return Ledger(
         decoded.epoch,
         is_open=decoded.state != _REBUILDING,
@@ -143,7 +141,7 @@ def read_ledger(text: str, *, uid: str) -> Ledger:
         settled_through=decoded.settled_through,
         reservations=reservations,
         age=decoded.age,
-        born={line.token: line.born for line in decoded.reservations},
+        waited={line.token: line.waited for line in decoded.reservations},
     )
 
 

@@ -26,9 +26,10 @@ class Ledger:
     `epoch` is new after each loss. A ledger that is not open was lost: nothing is allowed until what was in flight when
     it got lost can no longer be persisted. `write` counts the versions of an epoch.
 
-    `age` tells how many milliseconds of this epoch are over, at least: each replica counts on from the highest age that
-    it has seen, and writes down how far it is. So it outlives crashes and never runs ahead of the time that has passed.
-    `born` is the age at which each token was given; those that are not written yet lack it.
+    `age` tells for how many milliseconds this epoch has been there, at least, `waited` the same of each token; those
+    that are not written yet lack it. Each replica counts on from the most that it has seen, and writes down how far it
+    is. So they outlive crashes, and never run ahead of the time that has passed. A token has a count of its own: by the
+    age, of which one replica may know less than another, it could seem older than it is.
     """
 
     epoch: str
@@ -37,7 +38,7 @@ class Ledger:
     settled_through: Mapping[str, int] = field(default_factory=dict)
     reservations: Mapping[str, Reservation] = field(default_factory=dict)
     age: int = 0
-    born: Mapping[str, int] = field(default_factory=dict)
+    waited: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_first(self) -> bool:
@@ -66,10 +67,11 @@ class Ledger:
         """
         return replace(self, is_open=True, write=self.write + 1, settled_through=dict(newest))
 
-    def aged(self, age: int) -> Ledger:
-        """Give this version as it is written at *age*, at which all its new tokens are born."""
-        age = max(age, self.age)
-        return replace(self, age=age, born={token: self.born.get(token, age) for token in self.reservations})
+    def aged(self, age: int, waited: Mapping[str, int]) -> Ledger:
+        """Give this version with its *age* by now and what each token has *waited*: nothing if it is new."""
+        return replace(
+            self, age=max(age, self.age), waited={token: waited.get(token, 0) for token in self.reservations}
+        )
 
     def followed(
         self, *, without: Mapping[str, int], replaced: Iterable[str], new: Mapping[str, Reservation]

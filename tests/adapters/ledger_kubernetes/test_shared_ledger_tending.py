@@ -162,6 +162,25 @@ async def test_replicas_that_crash_every_ten_seconds_let_go_together(replica: Re
     assert gone == [[], [], [], ["uid-of-pod"], []]
 
 
+async def test_the_time_before_a_reservation_was_made_counts_for_nobody(replica: Replica) -> None:
+    await let_pass(replica, 3 * HOLD)
+    late = Replica(replica.stored_in, "late")  # it cannot know how long the other has been there
+    await late.allows(create("pod"))
+    replica.hears()
+
+    assert await let_pass(replica, HOLD) == []
+    assert await let_pass(replica, 3) == ["uid-of-pod"]
+
+
+async def test_nor_does_it_once_another_has_written_its_own_age(replica: Replica) -> None:
+    await let_pass(replica, 3 * HOLD)
+    await Replica(replica.stored_in, "late").allows(create("pod"))
+    replica.hears()
+    await replica.allows(create("another", owner="bob"))
+
+    assert await let_pass(Replica(replica.stored_in, "newcomer"), HOLD) == []
+
+
 @dataclass
 class Slow(FakeLedgerObject):
     """A swap takes half a second."""

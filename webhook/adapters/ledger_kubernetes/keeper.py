@@ -113,6 +113,10 @@ class LedgerKeeper:
         """The age of the ledger by now, in milliseconds: see `Ledger.age`."""
         return self._past.age()
 
+    def waited(self) -> Mapping[str, int]:
+        """Give what each token has waited by now, in milliseconds: see `Ledger.waited`."""
+        return self._past.waited()
+
     @property
     def is_age_due(self) -> bool:
         """Whether the age was not written down for so long that a crash of ours would lose much of it."""
@@ -238,7 +242,7 @@ class LedgerKeeper:
         if before is None:
             raise NotReadyError("ledger-read", self.trouble)
         begun = self.order()
-        ledger = ledger.aged(self.age)
+        ledger = ledger.aged(self.age, self.waited())
         text = write_ledger(ledger, uid=before.uid)
         if (size := len(text.encode())) > MOST_BYTES:
             held = len(before.text.encode())

@@ -14,7 +14,7 @@ from webhook.quota.ledger import Ledger
 
 
 class Past:
-    """The version last accepted, the epochs before it, and when this one began at the latest."""
+    """The version last accepted, the epochs before it, and since when, at the latest, it and its tokens are there."""
 
     def __init__(self, *, monotonic: Callable[[], float]) -> None:
         """Remember nothing yet."""
@@ -24,6 +24,7 @@ class Past:
         self._epochs: set[str] = set()
         self._counted = ("", "")
         self._began = 0.0
+        self._given: dict[str, float] = {}
 
     def knows(self, stored: Stored) -> bool:
         """Say whether nothing but the version may have changed: somebody has claimed a turn, say."""
@@ -48,16 +49,24 @@ class Past:
         if self._ledger is not None and self._ledger.epoch != ledger.epoch:
             self._epochs.add(self._ledger.epoch)
         self.stored, self._ledger = stored, ledger
-        began = self._monotonic() - ledger.age / 1000
+        now = self._monotonic()
+        began = now - ledger.age / 1000
         if self._counted == (stored.uid, ledger.epoch):
             began = min(began, self._began)
         self._counted, self._began = (stored.uid, ledger.epoch), began
+        given = {token: now - ledger.waited.get(token, 0) / 1000 for token in ledger.reservations}
+        self._given = {token: min(since, self._given.get(token, since)) for token, since in given.items()}
 
     def age(self) -> int:
         """Give the age of the ledger by now, in milliseconds: see `Ledger.age`. 0 as long as nothing was read."""
-        if self._ledger is None:
-            return 0
-        return int((self._monotonic() - self._began) * 1000)
+        return 0 if self._ledger is None else self._milliseconds(self._began)
+
+    def waited(self) -> dict[str, int]:
+        """Give what each token of the ledger has waited by now, in milliseconds: see `Ledger.waited`."""
+        return {token: self._milliseconds(since) for token, since in self._given.items()}
+
+    def _milliseconds(self, since: float) -> int:
+        return int((self._monotonic() - since) * 1000)
 
     def _disbelief(self, stored: Stored, ledger: Ledger) -> str:
         """Say why this is not what a replica wrote last, empty if it may be."""

@@ -256,11 +256,10 @@ class SharedLedger:
 
     async def _expire(self, quorum: QuorumReader) -> tuple[Reservation, ...]:
         """Let go of what can no longer be persisted and is not stored."""
-        last = self._keeper.age - int(self._hold * 1000)
-        born = self._mirror.ledger.born
+        waited = self._keeper.waited()
         old: dict[Slot, list[tuple[str, Reservation]]] = defaultdict(list)
         for token, reservation in self._mirror.live():
-            if born[token] <= last:
+            if waited[token] >= self._hold * 1000:
                 old[reservation.slot].append((token, reservation))
         slots = list(old)
         for start in range(0, len(slots), _READS_AT_ONCE):
