@@ -13,7 +13,7 @@ from webhook.adapters.reflector.events import MalformedError
 Cause: TypeAlias = Literal["expired", "cut", "stalled", "error"]
 
 _FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 10.0
+_LONGEST_PAUSE: Final = 2.0
 _LONGEST_RETRY_AFTER: Final = 60.0
 _BARREN_ATTEMPTS: Final = 5
 # A restarting API server may refuse good tokens for a moment.
