@@ -77,6 +77,10 @@ class Replicas:
         self._replicas[i].send(signal.SIGCONT)
         self._paused.discard(i)
 
+    def end(self, i: int) -> None:
+        """Ask a replica to end (SIGTERM), as a rolling restart does, and wait for its end."""
+        self._replicas[i].stop(grace=15)
+
     def stop(self) -> None:
         """Ask all replicas to end, wait, then stop the balancer."""
         for replica in self._replicas:

@@ -41,6 +41,12 @@ def cluster(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Ite
     yield from run_control_plane(binaries, tmp_path_factory, options)
 
 
+@pytest.fixture
+def own_cluster(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """Two API servers for one test, with nobody's webhook registered."""
+    yield from run_control_plane(binaries, tmp_path_factory, Options(controller_manager=True, servers=2))
+
+
 @pytest.fixture(scope="package")
 def three(cluster: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
     """Use `replicas`, which finds them in good health."""
