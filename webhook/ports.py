@@ -36,13 +36,19 @@ class NotReadyError(WebhookError):
     """
     We cannot answer now: a watch is not in step, no policy is loaded, the API server does not answer, time is up.
 
-    Never an allow and never a refusal: the caller is told to come back. `reason` is a short word for metrics.
+    Never an allow and never a refusal. `reason` is a short word for metrics. Where the trouble is `everywhere` another
+    replica could not answer either, so that the call is tried again where it is; otherwise it is sent to another one.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, *, everywhere: bool = False) -> None:
         """Keep a word for metrics beside the sentence for people."""
         self.reason = reason
+        self.everywhere = everywhere
         super().__init__(message)
+
+    def again(self) -> NotReadyError:
+        """Give another one that says the same, for somebody else who waits."""
+        return NotReadyError(self.reason, str(self), everywhere=self.everywhere)
 
 
 @dataclass(frozen=True, slots=True)

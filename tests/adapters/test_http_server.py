@@ -337,6 +337,29 @@ async def test_a_call_that_is_repeated_has_what_is_left_of_its_first_time(stage:
     assert "retry-after" not in last.headers
 
 
+@pytest.mark.parametrize(("failures", "status"), [(1, 200), (100, 503)])
+async def test_a_call_that_no_replica_could_answer_is_tried_again_here_and_told_why_in_the_end(
+    stage: Stage, failures: int, status: int
+) -> None:
+    """Sent from one replica to the other, whoever asked would be told by none: each begins to count anew."""
+    tries: list[float] = []
+
+    async def full(request: AdmissionRequest, _: float) -> AdmissionResponse:
+        tries.append(SystemClock().monotonic())
+        if len(tries) <= failures:
+            raise NotReadyError("ledger-write", "database space exceeded", everywhere=True)
+        return review.allowed(request.uid)
+
+    stage.answer = full
+    reply = await stage.post(path="/validate?timeout=2s")
+
+    assert reply.status == status
+    assert status == 200 or reply.reason == "database space exceeded"
+    assert "retry-after" not in reply.headers
+    assert len(tries) == 2
+    assert tries[1] - tries[0] >= 1
+
+
 BUGS: dict[str, Exception] = {
     "a plain one": RuntimeError("secret"),
     "an assertion": AssertionError("secret"),

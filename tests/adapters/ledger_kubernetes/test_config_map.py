@@ -289,6 +289,7 @@ async def test_an_immutable_config_map_is_named(config_map: ConfigMapPlace) -> N
     error = await fails(lambda: config_map.kept_in.swap("two", after=found, writer="a"))
 
     assert error.reason == "ledger-write"
+    assert error.everywhere
     assert "cannot be written" in str(error)
     assert "immutable" in str(error)
 

@@ -23,8 +23,11 @@ log = structlog.get_logger(__name__)
 DEFAULT_TIMEOUT = 10
 """Seconds that the API server gives a webhook unless told otherwise."""
 
+_PAUSE = 1.0
+"""Seconds before another try, the least that Retry-After can ask for."""
+
 _ANOTHER_TRY = 1.5
-"""Seconds: the one that Retry-After asks for, and half of one for an answer."""
+"""Seconds: the pause before it, and half of one for an answer."""
 
 _MOST_CALLED_BACK = 10_000
 """Calls whose first time is remembered; those that went to another replica, or were given up, never come."""
@@ -90,7 +93,7 @@ class Replies:
             # A call that is repeated has what is left of its first time.
             deadline = min(deadline, self._called_back.pop(uid, deadline))
             async with asyncio.timeout(deadline - time.monotonic()):
-                answered = await answer(request, deadline)
+                answered = await _answered(answer, request, deadline)
         except ReviewError as error:
             self._meter.trouble("review")
             log.warning("unreadable review", why=str(error), uid=error.uid)
@@ -126,3 +129,19 @@ class Replies:
             self._called_back.clear()
         self._called_back[uid] = deadline
         return True
+
+
+async def _answered(answer: Answer, request: AdmissionRequest, deadline: float) -> AdmissionResponse:
+    """
+    Give the answer, tried again as long as there is time where no other replica could give one either.
+
+    Who was sent from replica to replica would be told by none of them what the trouble is: only time that runs out
+    here is known here.
+    """
+    while True:
+        try:
+            return await answer(request, deadline)
+        except NotReadyError as error:
+            if not error.everywhere or deadline - time.monotonic() < _ANOTHER_TRY:
+                raise
+        await asyncio.sleep(_PAUSE)

@@ -80,7 +80,7 @@ class LedgerConfigMap:
         except NotFoundError:
             return None
         except ApiError as error:
-            raise NotReadyError("ledger-read", f"the ledger cannot be read: {error}") from error
+            raise _not_ready("read", error) from error
         return as_stored(_decoded(body))
 
     async def claim(self, replica: str) -> Stored | None:
@@ -92,7 +92,7 @@ class LedgerConfigMap:
         except NotFoundError:
             return None
         except ApiError as error:
-            raise NotReadyError("ledger-write", f"the ledger cannot be claimed: {error}") from error
+            raise _not_ready("claimed", error) from error
         return as_stored(_decoded(body))
 
     async def create(self, text: str) -> Stored:
@@ -102,7 +102,7 @@ class LedgerConfigMap:
         except AlreadyExistsError as error:
             raise LostSwapError(str(error)) from error
         except ApiError as error:
-            raise NotReadyError("ledger-write", f"the ledger cannot be created: {error}") from error
+            raise _not_ready("created", error) from error
         return as_stored(_decoded(body))
 
     async def swap(self, text: str, *, after: Stored, writer: str) -> Stored:
@@ -122,7 +122,7 @@ class LedgerConfigMap:
         except (ConflictError, NotFoundError) as error:
             raise LostSwapError(str(error)) from error
         except ApiError as error:
-            raise NotReadyError("ledger-write", f"the ledger cannot be written: {error}") from error
+            raise _not_ready("written", error) from error
         meta = _decoded(body).metadata
         return Stored(text, meta.uid, int(meta.resource_version), writer)
 
@@ -183,3 +183,10 @@ def _decoded(body: bytes) -> StoredConfigMap:
         return _decoder.decode(body)
     except msgspec.MsgspecError as error:
         raise NotReadyError("ledger-read", f"what came is no ConfigMap: {error}") from error
+
+
+def _not_ready(done: str, error: ApiError) -> NotReadyError:
+    """Say that the ledger cannot be *done*. What an API server answers of the store, all of them do."""
+    reason = "ledger-read" if done == "read" else "ledger-write"
+    everywhere = error.status not in (0, 429, 503)  # not reached, too busy, on its way up or down
+    return NotReadyError(reason, f"the ledger cannot be {done}: {error}", everywhere=everywhere)

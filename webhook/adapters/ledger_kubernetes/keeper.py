@@ -185,7 +185,7 @@ class LedgerKeeper:
     def check_open(self) -> None:
         """Raises: NotReadyError while the ledger is being rebuilt."""
         if not self.mirror.ledger.is_open:
-            raise NotReadyError("ledger-rebuilding", self.trouble)
+            raise NotReadyError("ledger-rebuilding", self.trouble, everywhere=True)
 
     def _has_news(self) -> bool:
         heard, stored = self._heard, self._past.stored
@@ -294,7 +294,8 @@ class LedgerKeeper:
         try:
             ledger = self._past.read(stored)
         except NewerFormatError as error:
-            raise NotReadyError("ledger-format", f"the ledger is of a newer version: {error}") from error
+            why = f"the ledger is of a newer version: {error}"
+            raise NotReadyError("ledger-format", why, everywhere=True) from error
         except LedgerDamagedError as error:
             stored, ledger = await self._begin_instead_of(stored, str(error))
         self.mirror.take_in(ledger)

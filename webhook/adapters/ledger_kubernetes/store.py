@@ -154,7 +154,7 @@ class SharedLedger:
                     await self._decide_as_far_as_there_is_room(batch)
             except NotReadyError as error:
                 for each in batch:
-                    each.fail(NotReadyError(error.reason, str(error)))
+                    each.fail(error.again())
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to hear of it
                 for each in batch:
                     each.fail(error)
