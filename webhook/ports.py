@@ -21,6 +21,7 @@ from webhook.quota.policy import Policy
 __all__ = [
     "Ancestry",
     "Clock",
+    "HistoryRewrittenError",
     "Judge",
     "LedgerStore",
     "Namespaces",
@@ -49,6 +50,18 @@ class NotReadyError(WebhookError):
     def again(self) -> NotReadyError:
         """Give another one that says the same, for somebody else who waits."""
         return NotReadyError(self.reason, str(self), everywhere=self.everywhere)
+
+
+class HistoryRewrittenError(WebhookError):
+    """
+    The API went back in time, as after a restore from a backup.
+
+    What this process knows is of a history that never was. It has to end: a new one reads everything anew.
+    """
+
+    def __init__(self, evidence: str) -> None:
+        """Say what shows it."""
+        super().__init__(f"the API went back in time, as after a restore from a backup: {evidence}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from webhook.adapters import certificates, manifest_files
 from webhook.adapters.certificates import ServingIdentity
 from webhook.adapters.cluster_reads import ClusterReads
 from webhook.adapters.events import ConfigMapEvent, Digest, EventWriter
+from webhook.adapters.history import HistoryCheck
 from webhook.adapters.http_server import Health, HttpServer
 from webhook.adapters.kubernetes_api import KubernetesApi, ServerError, UnreachableError
 from webhook.adapters.ledger_kubernetes import NAME
@@ -75,7 +76,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     registration = _registration(api, settings, identity, watched.metrics)
 
     def out_of_step() -> str:
-        return pods.trouble()
+        return pods.trouble() or pods.history.trouble()
 
     ledger = build_ledger(
         Surroundings(api, settings, clock, watched.book, watched.metrics, events, registration, out_of_step)
@@ -93,7 +94,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "ledger": lambda: "" if ledger.is_known() else ledger.trouble(),
             "registration": lambda: "" if registration.registered else "the webhook configurations are not in place",
         },
-        remarks={"ledger": ledger.trouble},
+        remarks={"ledger": ledger.trouble, "pods": pods.history.trouble},
     )
 
     async def tend() -> None:
@@ -194,7 +195,8 @@ class _PodWatch:
             undecodable=sink.undecodable,
         )
         self.relist = self._pods.relist
-        self.tasks = (self._watch, self._freeze_when_synced, self._unadmitted.run)
+        self.history = HistoryCheck(self._pods.check_store)
+        self.tasks = (self._watch, self.history.run, self._freeze_when_synced, self._unadmitted.run)
 
     def trouble(self) -> str:
         return "" if self._pods.synced else "the pods are not all known yet"

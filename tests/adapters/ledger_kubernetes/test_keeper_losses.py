@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -24,7 +25,7 @@ from tests.contracts.test_ledger_store import World
 from tests.fakes import FakeLedgerObject
 from webhook.adapters.ledger_kubernetes import LostSwapError, Stored
 from webhook.documents.ledger_text import write_ledger
-from webhook.ports import NotReadyError
+from webhook.ports import HistoryRewrittenError, NotReadyError
 from webhook.quota.ledger import Ledger
 
 POD, OTHER = create("pod"), create("other")
@@ -351,17 +352,80 @@ async def test_the_same_text_put_back_over_itself_is_no_loss(replica: Replica) -
     assert replica.held() == [POD.uid]
 
 
-async def test_a_version_that_went_back_is_a_loss(replica: Replica) -> None:
-    """etcd was restored from a backup, the object with it."""
+# A store that was restored from a backup.
+
+
+async def go_back(replica: Replica) -> None:
+    """Have the store be as it was before the last reservation."""
     before = replica.stored_in.stored
     assert before is not None
     await reserve(replica, POD)
     replica.stored_in.stored = replace(before, version=before.version - 50)
+    replica.stored_in.versions = itertools.count(before.version - 40)
+
+
+async def test_a_version_that_went_back_is_a_loss(replica: Replica) -> None:
+    await go_back(replica)
 
     await replica.keeper.read()
 
     assert is_rebuilding(replica.stored_in)
     assert "went back" in replica.world.losses[0]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_who_finds_that_the_store_went_back_begins_the_ledger_anew_and_ends(
+    replica: Replica, *, is_there: bool
+) -> None:
+    """Its book shows a history that never was: nothing may be decided by it, even when the ledger is open again."""
+    await go_back(replica)
+    if not is_there:
+        replica.stored_in.delete()
+    assert (await replica.refusal(OTHER)).reason == "ledger-rebuilding"
+
+    with pytest.raises(HistoryRewrittenError, match="went back in time"):
+        await replica.tend()
+
+    assert is_rebuilding(replica.stored_in)
+    replica.world.clock.pass_by(HOLD)
+    await Replica(replica.stored_in, "new").keeper.open_again(newest)
+    assert (await replica.refusal(OTHER)).reason == "ledger-rebuilding"
+    assert "went back in time" in replica.keeper.trouble
+
+
+async def test_nobody_ends_before_the_ledger_is_begun_anew(replica: Replica) -> None:
+    """A new process believes what it finds."""
+    await go_back(replica)
+    swap = replica.stored_in.swap
+
+    async def refuse(text: str, *, after: Stored, writer: str) -> Stored:
+        raise NotReadyError("ledger-write", "no leader")
+
+    replica.stored_in.swap = refuse  # type: ignore[method-assign]
+    await fails(replica.keeper.read)
+    assert (await fails(replica.tend)).reason == "ledger-write"
+
+    replica.stored_in.swap = swap  # type: ignore[method-assign]
+    assert await replica.tend() == ()
+    assert is_rebuilding(replica.stored_in)
+    with pytest.raises(HistoryRewrittenError):
+        await replica.tend()
+
+
+async def test_a_text_of_an_object_that_this_replica_never_knew_is_not_believed_if_the_store_went_back(
+    replica: Replica,
+) -> None:
+    """The backup is older than a loss that came before this replica."""
+    await go_back(replica)
+    assert replica.stored_in.stored is not None
+    version = replica.stored_in.stored.version
+    text = write_ledger(Ledger.rebuilding("older").opened({}), uid="older")
+    replica.stored_in.stored = Stored(text, "older", version)
+
+    await replica.keeper.read()
+
+    assert ledger_in(replica.stored_in).epoch != "older"
+    assert is_rebuilding(replica.stored_in)
 
 
 async def test_a_loss_that_cannot_be_written_down_leaves_nothing_open(replica: Replica) -> None:

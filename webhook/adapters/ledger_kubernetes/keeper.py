@@ -16,7 +16,7 @@ from webhook.adapters.ledger_kubernetes.past import Past
 from webhook.adapters.ledger_kubernetes.stored import LedgerObject, LostSwapError, Stored
 from webhook.adapters.ledger_kubernetes.turns import Turns
 from webhook.documents.ledger_text import LedgerDamagedError, NewerFormatError, write_ledger
-from webhook.ports import NotReadyError
+from webhook.ports import HistoryRewrittenError, NotReadyError
 from webhook.quota.ledger import Ledger
 from webhook.quota.ledger_mirror import LedgerMirror
 
@@ -77,6 +77,7 @@ class LedgerKeeper:
         self.write_trouble = ""
         """Why the last write failed; empty once one was made."""
         self._read_trouble = "the ledger has not been read yet"
+        self._rewritten: HistoryRewrittenError | None = None
         self._object = stored_in
         self._hold = hold
         self._new_epoch = new_epoch
@@ -97,7 +98,7 @@ class LedgerKeeper:
     @property
     def trouble(self) -> str:
         """Why nothing can be decided, empty if it can."""
-        return self._read_trouble or self.write_trouble
+        return str(self._rewritten or "") or self._read_trouble or self.write_trouble
 
     @property
     def is_known(self) -> bool:
@@ -182,9 +183,14 @@ class LedgerKeeper:
         while (seconds := self._turns.wait()) and await self._hear_news(seconds):
             await self.catch_up()
 
+    def check_history(self) -> None:
+        """Raises: HistoryRewrittenError once the store was found to have gone back. The process has to end then."""
+        if self._rewritten is not None:
+            raise self._rewritten
+
     def check_open(self) -> None:
         """Raises: NotReadyError while the ledger is being rebuilt."""
-        if not self.mirror.ledger.is_open:
+        if self._rewritten is not None or not self.mirror.ledger.is_open:
             raise NotReadyError("ledger-rebuilding", self.trouble, everywhere=True)
 
     def _has_news(self) -> bool:
@@ -291,6 +297,7 @@ class LedgerKeeper:
         if self._past.knows(stored):
             self._accept(stored, self.mirror.ledger)
             return
+        evidence = self._past.how_it_went_back(stored)
         try:
             ledger = self._past.read(stored)
         except NewerFormatError as error:
@@ -300,6 +307,8 @@ class LedgerKeeper:
             stored, ledger = await self._begin_instead_of(stored, str(error))
         self.mirror.take_in(ledger)
         self._accept(stored, ledger)
+        if evidence:
+            self._rewritten = HistoryRewrittenError(evidence)
 
     def _accept(self, stored: Stored, ledger: Ledger) -> None:
         self._past.accept(stored, ledger)

@@ -33,6 +33,12 @@ class Past:
             return False
         return not stored.foreigner and stored.version >= known.version
 
+    def how_it_went_back(self, stored: Stored) -> str:
+        """Say what shows that the store was restored from a backup: what it has is older than what it had."""
+        if self.stored is None or stored.version >= self.stored.version:
+            return ""
+        return f"the ledger's version went back from {self.stored.version} to {stored.version}"
+
     def read(self, stored: Stored) -> Ledger:
         """
         Give the ledger that is *stored*.
@@ -76,6 +82,8 @@ class Past:
             return "it is an older text: its epoch is over"
         if self.stored is None or self._ledger is None:
             return ""
+        if evidence := self.how_it_went_back(stored):
+            return evidence
         return _how_much_older(stored, ledger, known=self.stored, before=self._ledger)
 
 
@@ -83,8 +91,6 @@ def _how_much_older(stored: Stored, ledger: Ledger, *, known: Stored, before: Le
     """Say how this went back behind what was known *before*, empty if it did not."""
     if known.uid != stored.uid:
         return "it was made anew as if there had been none" if ledger.is_first else ""
-    if stored.version < known.version:
-        return f"its version went back from {known.version} to {stored.version}"
     if ledger.epoch == before.epoch and ledger.write < before.write:
         return f"it is an older text: write {ledger.write} after {before.write}"
     return ""

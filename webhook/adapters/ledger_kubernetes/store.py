@@ -128,8 +128,9 @@ class SharedLedger:
         self._moved.set()
 
     async def tend(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
-        """See `LedgerStore.tend`."""
+        """See `LedgerStore.tend`. Raises: HistoryRewrittenError, after which nothing of this process is of use."""
         async with self._turn:
+            self._keeper.check_history()
             await self._keeper.catch_up()
             await self._keeper.open_again(lambda: self._newest(quorum))
         if not self._mirror.ledger.is_open:

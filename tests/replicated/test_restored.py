@@ -1,0 +1,115 @@
+"""etcd restored from a backup under replicas that have seen what came after it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.running import eventually
+from tests.replicas import Replicas
+from tests.replicated import ledger_object
+from tests.replicated.asking import Asking, numbered, statuses
+from tests.replicated.conftest import limited
+from tests.replicated.history import History
+from tests.replicated.load import Load
+from webhook.localcluster.controlplane import ControlPlane
+
+LIMIT = 5
+OLD = 4
+PLACE = "test-restored"
+TOLD = "the API went back in time"
+OPEN_AGAIN = 90.0
+"""Seconds: each replica that finds the ledger gone back closes it for 40, within ten seconds of each other."""
+
+EVERYBODY_LOOKED = 12.0
+"""Seconds: see HistoryCheck. Nobody restores a backup faster."""
+
+
+@pytest.mark.parametrize("later", [0, 1], ids=["a ledger that nobody wrote since", "a ledger that went back, too"])
+async def test_after_a_restore_nothing_is_decided_by_a_history_that_never_was(
+    own_cluster: ControlPlane, tmp_path: Path, later: int
+) -> None:
+    """Row 31. The backup has four pods that were deleted since: who still thinks so would allow five more."""
+    replicas = Replicas(own_cluster, tmp_path, 3)
+    replicas.install()
+    replicas.apply_policy(limited("alice", pods=LIMIT))
+    own_cluster.create_namespace(PLACE)
+    backup = tmp_path / "backup"
+    with replicas:
+        replicas.wait_until_ready()
+        async with Asking(own_cluster) as asking:
+            assert statuses(await asking.create_pods(PLACE, numbered("old", OLD), user="alice")) == {201: OLD}
+            await ledger_object.at_rest(asking, PLACE)
+            with down(own_cluster):
+                shutil.copytree(own_cluster.data_dir / "etcd", backup)
+            replicas.wait_until_ready()
+            await asking.delete_all_pods(PLACE)
+            await asking.create_pods(PLACE, numbered("later", later), user="alice")
+            await ledger_object.at_rest(asking, PLACE)
+            known = f"userquota_pods_known {later:.1f}\n"
+            await asyncio.to_thread(eventually, lambda: all(known in replicas.metrics(i) for i in range(3)))
+            await write_much(asking)
+            await asyncio.sleep(EVERYBODY_LOOKED)
+
+        with down(own_cluster):
+            shutil.rmtree(own_cluster.data_dir / "etcd")
+            backup.rename(own_cluster.data_dir / "etcd")
+            await asyncio.sleep(EVERYBODY_LOOKED)
+        async with Asking(own_cluster) as asking, History(own_cluster, PLACE) as history:
+            load = Load(asking, PLACE, "alice", deletes=False)
+            async with started_again(replicas), load.running(workers=3):
+                await asyncio.to_thread(eventually, lambda: all(map(has_ended, logs(replicas))), within=15)
+                await asyncio.to_thread(eventually, lambda: all(map(replicas.is_ready, range(3))), within=OPEN_AGAIN)
+                await asyncio.sleep(3)
+    assert history.most == LIMIT
+    assert statuses(load.created)[201] == LIMIT - OLD, load.told()
+    assert statuses(load.created)[403] > 0, load.told()
+
+
+async def write_much(asking: Asking) -> None:
+    """What a real cluster writes in seconds: more than the API servers do when they start."""
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "any-"}}
+    for _ in range(100):
+        assert (await asking.ask("POST", f"/api/v1/namespaces/{PLACE}/configmaps", body=body)).status == 201
+
+
+def logs(replicas: Replicas) -> list[str]:
+    return [replicas.log(i) for i in range(replicas.count)]
+
+
+def has_ended(log: str) -> bool:
+    return TOLD in log
+
+
+@contextmanager
+def down(cluster: ControlPlane) -> Iterator[None]:
+    """Have the whole control plane stand still while the body runs, as the documentation of etcd has it."""
+    servers = ("kube-apiserver-1", "kube-apiserver-2")
+    for name in (*servers, "etcd"):
+        cluster.processes[name].kill()
+    yield
+    for name in ("etcd", *servers):
+        cluster.restart(name)
+
+
+@asynccontextmanager
+async def started_again(replicas: Replicas) -> AsyncIterator[None]:
+    """Have replicas that end started again while the body runs, as a kubelet would."""
+
+    async def watch_over() -> None:
+        while True:
+            for i in range(replicas.count):
+                if not replicas.is_running(i):
+                    replicas.start_one(i)
+            await asyncio.sleep(0.2)
+
+    task = asyncio.create_task(watch_over())
+    try:
+        yield
+    finally:
+        task.cancel()
