@@ -19,6 +19,9 @@ from tests.replicated.load import Load
 
 LIMIT = 20
 KILLS = 10
+EVERYBODY_TENDED = 2.5
+"""Seconds: each replica writes once a second what has come and gone. What the ledger still shows then is held."""
+
 HELD = 30.0
 """Seconds for which what is in flight is held in any case."""
 
@@ -44,6 +47,7 @@ async def test_however_often_replicas_are_killed_no_more_is_ever_stored_than_the
     await until_settled(asking, place)
     await asking.delete_all_pods(place)
     await until_forgotten(replicas)
+    await asyncio.sleep(EVERYBODY_TENDED)
     free = LIMIT - len((await ledger_object.seen(asking)).claims(place))
     assert free > 0
     answers = await asking.create_pods(place, numbered("after", LIMIT + 5), user=person)
