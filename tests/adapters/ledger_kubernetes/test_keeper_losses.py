@@ -381,15 +381,19 @@ async def test_who_finds_that_the_store_went_back_begins_the_ledger_anew_and_end
     await go_back(replica)
     if not is_there:
         replica.stored_in.delete()
-    assert (await replica.refusal(OTHER)).reason == "ledger-rebuilding"
+    assert (await replica.refusal(OTHER)).reason == "history"
 
     with pytest.raises(HistoryRewrittenError, match="went back in time"):
         await replica.tend()
 
     assert is_rebuilding(replica.stored_in)
-    replica.world.clock.pass_by(HOLD)
-    await Replica(replica.stored_in, "new").keeper.open_again(newest)
-    assert (await replica.refusal(OTHER)).reason == "ledger-rebuilding"
+    successor = Replica(replica.stored_in, "new")
+    await successor.keeper.read()
+    successor.world.clock.pass_by(HOLD)
+    await successor.keeper.open_again(newest)
+    assert ledger_in(replica.stored_in).is_open
+    await replica.keeper.read()
+    assert (await replica.refusal(OTHER)).reason == "history"
     assert "went back in time" in replica.keeper.trouble
 
 
@@ -476,6 +480,11 @@ async def test_a_lost_ledger_stays_closed_as_long_as_something_may_be_persisted(
     await lost.keeper.open_again(newest)
 
     assert is_rebuilding(lost.stored_in)
+
+
+async def test_while_it_is_closed_no_replica_can_answer(lost: Replica) -> None:
+    refusal = await lost.refusal(OTHER)
+    assert (refusal.reason, refusal.everywhere) == ("ledger-rebuilding", True)
 
 
 async def test_then_it_opens_with_the_newest_version(lost: Replica) -> None:

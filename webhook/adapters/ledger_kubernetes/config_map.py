@@ -13,6 +13,8 @@ from webhook.adapters.kubernetes_api import (
     AlreadyExistsError,
     ApiError,
     ConflictError,
+    ForbiddenError,
+    InvalidError,
     KubernetesApi,
     NotFoundError,
 )
@@ -31,6 +33,9 @@ is not believed, however right its checksum: it may be an old one.
 _WRITER: Final = "userquota.dev/writer"
 _TURN: Final = "userquota.dev/turn"
 _SECONDS: Final = 4.0
+_NO_SPACE: Final = "mvcc: database space exceeded"
+"""What etcd answers once it is full. The API server passes it on as one more internal error."""
+
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _LABELS: Final = {"app.kubernetes.io/name": "userquota", "app.kubernetes.io/component": "ledger"}
@@ -186,7 +191,7 @@ def _decoded(body: bytes) -> StoredConfigMap:
 
 
 def _not_ready(done: str, error: ApiError) -> NotReadyError:
-    """Say that the ledger cannot be *done*. What an API server answers of the store, all of them do."""
+    """Say that the ledger cannot be *done*. What else an API server answers may be its own trouble, or its etcd's."""
     reason = "ledger-read" if done == "read" else "ledger-write"
-    everywhere = error.status not in (0, 429, 503)  # not reached, too busy, on its way up or down
+    everywhere = isinstance(error, ForbiddenError | InvalidError) or _NO_SPACE in error.message
     return NotReadyError(reason, f"the ledger cannot be {done}: {error}", everywhere=everywhere)

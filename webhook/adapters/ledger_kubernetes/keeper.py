@@ -41,7 +41,7 @@ class LedgerFullError(NotReadyError):
     def __init__(self, count: int, *, share: float) -> None:
         """Say how many reservations there would be, and what share of the new ones there is room for."""
         self.share = share
-        super().__init__("ledger-full", f"{count} reservations are in flight: no room for more")
+        super().__init__("ledger-full", f"{count} reservations are in flight: no room for more", everywhere=True)
 
 
 class LedgerKeeper:
@@ -189,8 +189,10 @@ class LedgerKeeper:
             raise self._rewritten
 
     def check_open(self) -> None:
-        """Raises: NotReadyError while the ledger is being rebuilt."""
-        if self._rewritten is not None or not self.mirror.ledger.is_open:
+        """Raises: NotReadyError while the ledger is being rebuilt, or once the store went back."""
+        if self._rewritten is not None:
+            raise NotReadyError("history", self.trouble)
+        if not self.mirror.ledger.is_open:
             raise NotReadyError("ledger-rebuilding", self.trouble, everywhere=True)
 
     def _has_news(self) -> bool:
@@ -301,8 +303,7 @@ class LedgerKeeper:
         try:
             ledger = self._past.read(stored)
         except NewerFormatError as error:
-            why = f"the ledger is of a newer version: {error}"
-            raise NotReadyError("ledger-format", why, everywhere=True) from error
+            raise NotReadyError("ledger-format", f"the ledger is of a newer version: {error}") from error
         except LedgerDamagedError as error:
             stored, ledger = await self._begin_instead_of(stored, str(error))
         self.mirror.take_in(ledger)

@@ -99,7 +99,8 @@ class SharedLedger:
             return judge(self._book)  # it needs no room; if it is based on an old version, etcd's compare refuses it
         owner = charge.payer.owner
         if self._mirror.in_flight(owner) + self._waiting[owner] >= MOST_PER_OWNER:
-            raise NotReadyError("in-flight", f"{owner} has {MOST_PER_OWNER} requests in flight: come back")
+            why = f"{owner} has {MOST_PER_OWNER} requests in flight: come back"
+            raise NotReadyError("in-flight", why, everywhere=True)
         answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(charge, judge, dry_run, self._keeper.order(), answer))
         if self._at_work is None or self._at_work.done():
