@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
 
-from webhook.adapters.history import HistoryCheck
-from webhook.adapters.kubernetes_api import ApiError, UnreachableError
-from webhook.adapters.reflector import MalformedError, StoreWentBackError
-from webhook.ports import HistoryRewrittenError
+from tests.fakes import FakeClock
+from webhook.ports import HistoryRewrittenError, NotReadyError
+from webhook.reconcile import HistoryCheck
 
-UNREACHED = UnreachableError("connection refused", request="GET /api/v1/pods")
-WENT_BACK = StoreWentBackError("the store went back from 9 to 5", request="GET /api/v1/pods")
+UNREACHED = NotReadyError("api-server", "connection refused")
 
 
 class EndOfScriptError(Exception):
@@ -23,47 +20,94 @@ class EndOfScriptError(Exception):
 class Script:
     """Looks that come out as written, one after the other; what was thought, and slept, after each is noted."""
 
-    def __init__(self, *outcomes: Exception | None) -> None:
-        self._outcomes: Iterator[Exception | None] = iter(outcomes)
-        self.check = HistoryCheck(self._look, sleep=self._sleep)
+    def __init__(self, *outcomes: int | NotReadyError, seen: int = 0) -> None:
+        self.clock = FakeClock()
+        self.seconds_per_look = 0.0
         self.thoughts: list[str] = []
         self.slept: list[float] = []
+        self.troubles: list[str] = []
+        self._outcomes: Iterator[int | NotReadyError] = iter(outcomes)
+        self.check = HistoryCheck(
+            self._look,
+            seen=lambda: seen,
+            monotonic=self.clock.monotonic,
+            on_trouble=lambda error: self.troubles.append(error.reason),
+            sleep=self._sleep,
+        )
 
     async def play(self) -> None:
         with pytest.raises(EndOfScriptError):
             await self.check.run()
 
-    async def _look(self) -> None:
-        outcome = next(self._outcomes, EndOfScriptError())
-        if outcome is not None:
+    async def _look(self) -> int:
+        self.clock.pass_by(self.seconds_per_look)
+        outcome = next(self._outcomes, None)
+        if outcome is None:
+            raise EndOfScriptError
+        if isinstance(outcome, NotReadyError):
             raise outcome
+        return outcome
 
     async def _sleep(self, seconds: float) -> None:
         self.thoughts.append(self.check.trouble())
         self.slept.append(seconds)
-        await asyncio.sleep(0)
+        self.clock.pass_by(seconds)
 
 
-async def test_as_long_as_the_api_answers_as_expected_there_is_no_trouble() -> None:
-    script = Script(None, None)
+async def test_before_the_first_look_nobody_knows() -> None:
+    assert "was not looked at lately" in Script().check.trouble()
+
+
+async def test_as_long_as_the_store_goes_on_there_is_no_trouble() -> None:
+    script = Script(5, 5, 9, seen=5)
     await script.play()
-    assert script.thoughts == ["", ""]
-    assert script.slept == [10, 10]
+    assert script.thoughts == ["", "", ""]
+    assert script.slept == [10, 10, 10]
 
 
-@pytest.mark.parametrize("error", [UNREACHED, MalformedError("the answer is no list")])
-async def test_after_a_look_that_failed_nobody_knows_until_one_succeeds_soon_after(
-    error: ApiError | MalformedError,
-) -> None:
-    script = Script(None, error, error, None)
+async def test_after_a_look_that_failed_nobody_knows_until_one_succeeds_soon_after() -> None:
+    script = Script(5, UNREACHED, UNREACHED, 6)
     await script.play()
     assert [bool(each) for each in script.thoughts] == [False, True, True, False]
-    assert str(error) in script.thoughts[1]
+    assert "connection refused" in script.thoughts[1]
     assert script.slept == [10, 1, 1, 10]
+    assert script.troubles == ["api-server"] * 2
 
 
-async def test_a_store_that_went_back_ends_the_process() -> None:
-    script = Script(None, UNREACHED, WENT_BACK)
-    with pytest.raises(HistoryRewrittenError, match=r"went back in time, as after a restore.*from 9 to 5"):
+@pytest.mark.parametrize(
+    ("outcomes", "seen"),
+    [
+        pytest.param((5,), 9, id="behind what the watch has shown"),
+        pytest.param((9, 5), 4, id="behind what it told itself, though the watch has shown less"),
+        pytest.param((9, UNREACHED, 8), 4, id="after an outage"),
+    ],
+)
+async def test_a_store_that_went_back_ends_the_process_and_nothing_is_decided_meanwhile(
+    outcomes: tuple[int | NotReadyError, ...], seen: int
+) -> None:
+    script = Script(*outcomes, seen=seen)
+
+    with pytest.raises(
+        HistoryRewrittenError, match=r"went back in time, as after a restore.* version 9 and is at [58]$"
+    ):
         await script.check.run()
-    assert script.check.trouble()
+
+    assert "went back in time" in script.check.trouble()
+
+
+async def test_who_was_stopped_does_not_believe_what_was_seen_before() -> None:
+    """A machine that was suspended: the last look was good, and says nothing any more."""
+    script = Script(5)
+    await script.play()
+    assert script.check.trouble() == ""
+
+    script.clock.pass_by(11)
+
+    assert "was not looked at lately" in script.check.trouble()
+
+
+async def test_a_look_tells_of_the_time_at_which_it_began() -> None:
+    script = Script(5)
+    script.seconds_per_look = 21.0
+    await script.play()
+    assert "was not looked at lately" in script.thoughts[0]

@@ -1,6 +1,6 @@
 """
-The background path: reservations that nothing came of are let go, accounts follow the policy and the namespaces, and
-the book is compared with the API.
+The background path: reservations that nothing came of are let go, accounts follow the policy and the namespaces, the
+book is compared with the API, and the API with its own past.
 
 Settling is not here: the book does it in the very event that shows the object.
 """
@@ -8,11 +8,12 @@ Settling is not here: the book does it in the very event that shows the object.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
-from webhook.ports import LedgerStore, NotReadyError, QuorumReader
+from webhook.ports import HistoryRewrittenError, LedgerStore, NotReadyError, QuorumReader
 from webhook.quota import drift
 from webhook.quota.book import Bind, Book
 from webhook.quota.policy import Policy, subjects
@@ -35,6 +36,12 @@ tells how far the watch has come, once a minute; the second one comes within 152
 
 _MOST_SUSPECTED = 200
 """Suspicions that are looked into at once. One that holds is enough to have everything listed anew."""
+
+_BETWEEN_LOOKS = 10.0
+"""Seconds. A restore takes longer, API servers stopped and started again: a look in between fails."""
+
+_LATELY = 20.0
+"""Seconds since the last good look began, until which one may decide: a look may be late by its own time-out."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -121,3 +128,60 @@ async def audit_forever(
             await audit()
         except NotReadyError as error:
             on_trouble(error)
+
+
+class HistoryCheck:
+    """
+    Looks whether the API still has the history that was seen. A store that was restored from a backup has not.
+
+    A watch cannot tell: it waits in silence for a version that is yet to come, while the book shows objects that never
+    were and lacks others. So nothing may be decided by the book unless somebody has looked lately.
+    """
+
+    def __init__(
+        self,
+        version_now: Callable[[], Awaitable[int]],
+        *,
+        seen: Callable[[], int],
+        monotonic: Callable[[], float],
+        on_trouble: Callable[[NotReadyError], None],
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        """*version_now* gives what the store is at, past every cache; *seen* how far the book is."""
+        self._version_now = version_now
+        self._seen = seen
+        self._monotonic = monotonic
+        self._on_trouble = on_trouble
+        self._sleep = sleep
+        self._newest = 0
+        self._looked_at = -math.inf
+        self._trouble = ""
+
+    def trouble(self) -> str:
+        """Say why the book may be of a history that never was, empty if it is not."""
+        if not self._trouble and self._monotonic() - self._looked_at > _LATELY:
+            return "whether the API still has the history that was seen was not looked at lately"
+        return self._trouble
+
+    async def run(self) -> NoReturn:
+        """
+        Look until cancelled.
+
+        Raises: HistoryRewrittenError, after which nothing of this process is of use.
+        """
+        while True:
+            begun = self._monotonic()
+            known = max(self._newest, self._seen())
+            try:
+                now = await self._version_now()
+            except NotReadyError as error:
+                self._trouble = f"whether the API still has the history that was seen is not known: {error}"
+                self._on_trouble(error)
+                await self._sleep(_PERIOD)
+                continue
+            if now < known:
+                rewritten = HistoryRewrittenError(f"the store was at version {known} and is at {now}")
+                self._trouble = str(rewritten)
+                raise rewritten
+            self._newest, self._looked_at, self._trouble = now, begun, ""
+            await self._sleep(_BETWEEN_LOOKS)

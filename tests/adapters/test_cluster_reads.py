@@ -166,6 +166,18 @@ async def test_of_a_resource_without_objects_the_newest_version_is_none(reads: C
     assert await reads.newest_version("podtemplates") == 0
 
 
+async def test_the_store_is_at_the_version_of_whatever_was_written_last(
+    reads: ClusterReads, control_plane: ControlPlane, namespace: str
+) -> None:
+    """It tells of a store that went back also where no pod was written for long."""
+    control_plane.kubectl("create", "configmap", "other", f"--namespace={namespace}")
+    written_at = control_plane.kubectl(
+        "get", "configmap", "other", f"--namespace={namespace}", "-o", "jsonpath={.metadata.resourceVersion}"
+    ).stdout
+
+    assert await reads.store_version("pods") >= int(written_at)
+
+
 async def test_an_api_server_that_cannot_be_reached_is_no_answer(tmp_path: Path) -> None:
     api = await KubernetesApi.connect(kubeconfig=written(kubeconfig(), tmp_path))
     reads = ClusterReads(api)
@@ -176,6 +188,8 @@ async def test_an_api_server_that_cannot_be_reached_is_no_answer(tmp_path: Path)
             assert raised.value.reason == "api-server"
         with pytest.raises(NotReadyError, match=r"pods could not be listed: .*cannot connect"):
             await reads.newest_version("pods")
+        with pytest.raises(NotReadyError, match=r"pods could not be listed: .*cannot connect"):
+            await reads.store_version("pods")
     finally:
         await api.close()
 

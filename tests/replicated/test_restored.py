@@ -22,12 +22,14 @@ from webhook.localcluster.controlplane import ControlPlane
 LIMIT = 5
 OLD = 4
 PLACE = "test-restored"
-TOLD = "the API went back in time"
+TOLD = "userquota: the API went back in time"
+"""The last words of a process."""
+
 OPEN_AGAIN = 90.0
-"""Seconds: each replica that finds the ledger gone back closes it for 40, within ten seconds of each other."""
+"""Seconds: a replica that is asked before it has looked finds the ledger gone back, and closes it for 40."""
 
 EVERYBODY_LOOKED = 12.0
-"""Seconds: see HistoryCheck. Nobody restores a backup faster."""
+"""Seconds: see HistoryCheck. Nobody restores a backup in less."""
 
 
 @pytest.mark.parametrize("later", [0, 1], ids=["a ledger that nobody wrote since", "a ledger that went back, too"])
@@ -92,9 +94,11 @@ def down(cluster: ControlPlane) -> Iterator[None]:
     servers = ("kube-apiserver-1", "kube-apiserver-2")
     for name in (*servers, "etcd"):
         cluster.processes[name].kill()
-    yield
-    for name in ("etcd", *servers):
-        cluster.restart(name)
+    try:
+        yield
+    finally:
+        for name in ("etcd", *servers):
+            cluster.restart(name)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ Single objects read live from the API, past every cache: owners, and whether som
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import quote
 
 import msgspec
@@ -24,6 +25,7 @@ Scale of `web`, which has its uid and no stamp, because the API server takes a q
 
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE_SIZE = "500"
+_SECONDS = 5.0
 
 
 class _Meta(msgspec.Struct, rename="camel"):
@@ -35,6 +37,7 @@ class _Item(msgspec.Struct):
 
 
 class _PageMeta(msgspec.Struct):
+    resource_version: str = msgspec.field(name="resourceVersion", default="")
     next_page: str = msgspec.field(name="continue", default="")
 
 
@@ -72,16 +75,30 @@ class ClusterReads:
         """Give the highest version of any pod. See `QuorumReader.newest_version`."""
         newest, query = 0, {"limit": _PAGE_SIZE}
         while True:
-            try:
-                page = _page_decoder.decode(
-                    await self._api.get(f"/api/v1/{resource}", query=query, accept=_METADATA_LIST)
-                )
-            except (ApiError, msgspec.MsgspecError) as error:
-                raise NotReadyError("api-server", f"{resource} could not be listed: {error}") from error
+            page = await self._page(resource, query)
             newest = max((newest, *(int(item.metadata.resource_version) for item in page.items or ())))
             if not page.metadata.next_page:
                 return newest
             query = {"limit": _PAGE_SIZE, "continue": page.metadata.next_page}
+
+    async def store_version(self, resource: str) -> int:
+        """
+        Give the version that the store is at, whatever was written last. Raises: NotReadyError.
+
+        All API servers give at least what any of them gave before, unless the store was restored from a backup.
+        """
+        page = await self._page(resource, {"limit": "1"})
+        try:
+            return int(page.metadata.resource_version)
+        except ValueError as error:
+            raise NotReadyError("api-server", f"a list of {resource} has no version: {error}") from error
+
+    async def _page(self, resource: str, query: Mapping[str, str]) -> _Page:
+        try:
+            body = await self._api.get(f"/api/v1/{resource}", query=query, accept=_METADATA_LIST, timeout=_SECONDS)
+            return _page_decoder.decode(body)
+        except (ApiError, msgspec.MsgspecError) as error:
+            raise NotReadyError("api-server", f"{resource} could not be listed: {error}") from error
 
     async def _meta(self, path: str) -> ObjectMeta | None:
         try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from functools import partial
 
 import structlog
 
@@ -14,7 +15,6 @@ from webhook.adapters import certificates, manifest_files
 from webhook.adapters.certificates import ServingIdentity
 from webhook.adapters.cluster_reads import ClusterReads
 from webhook.adapters.events import ConfigMapEvent, Digest, EventWriter
-from webhook.adapters.history import HistoryCheck
 from webhook.adapters.http_server import Health, HttpServer
 from webhook.adapters.kubernetes_api import KubernetesApi, ServerError, UnreachableError
 from webhook.adapters.ledger_kubernetes import NAME
@@ -28,6 +28,7 @@ from webhook.adapters.registration import Registration, ServiceForm, UrlForm, re
 from webhook.adapters.system_clock import SystemClock
 from webhook.admission.attribution import Attribution
 from webhook.admission.handler import AdmissionHandler
+from webhook.admission.kinds import PODS
 from webhook.quota.book import Book
 from webhook.quota.charge import Slot
 from webhook.quota.podspec import Pod
@@ -76,13 +77,19 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     registration = _registration(api, settings, identity, watched.metrics)
 
     def out_of_step() -> str:
-        return pods.trouble() or pods.history.trouble()
+        return pods.trouble() or history.trouble()
 
     ledger = build_ledger(
         Surroundings(api, settings, clock, watched.book, watched.metrics, events, registration, out_of_step)
     )
     pods = _PodWatch(api, settings, watched, ledger, events)
     reads = ClusterReads(api)
+    history = reconcile.HistoryCheck(
+        partial(reads.store_version, PODS),
+        seen=lambda: watched.book.position(PODS),
+        monotonic=clock.monotonic,
+        on_trouble=lambda error: watched.metrics.trouble(error.reason),
+    )
     listed = PodList(api, exempt=settings.exempt_namespaces)
     audit = Audit(watched.book, listed, reads, pods.relist, watched.metrics, events, asyncio.sleep)
     handler = AdmissionHandler(Attribution(reads, watched.policy), watched.policy, watched.labels, ledger.store, clock)
@@ -94,7 +101,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "ledger": lambda: "" if ledger.is_known() else ledger.trouble(),
             "registration": lambda: "" if registration.registered else "the webhook configurations are not in place",
         },
-        remarks={"ledger": ledger.trouble, "pods": pods.history.trouble},
+        remarks={"ledger": ledger.trouble, "history": history.trouble},
     )
 
     async def tend() -> None:
@@ -116,7 +123,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         HttpServer(answers(handler), health, watched.metrics),
         identity,
         watched.policy,
-        tasks=(*watched.tasks, *pods.tasks, *ledger.tasks, tend, audit.run, events.run, register),
+        tasks=(*watched.tasks, *pods.tasks, *ledger.tasks, tend, history.run, audit.run, events.run, register),
         close=api.close,
     )
 
@@ -195,8 +202,7 @@ class _PodWatch:
             undecodable=sink.undecodable,
         )
         self.relist = self._pods.relist
-        self.history = HistoryCheck(self._pods.check_store)
-        self.tasks = (self._watch, self.history.run, self._freeze_when_synced, self._unadmitted.run)
+        self.tasks = (self._watch, self._freeze_when_synced, self._unadmitted.run)
 
     def trouble(self) -> str:
         return "" if self._pods.synced else "the pods are not all known yet"

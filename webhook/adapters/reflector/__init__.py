@@ -4,18 +4,9 @@ Keep a sink in step with one collection of the API server (``Reflector``).
 What the objects mean is the sink's matter; requests and their errors are those of ``adapters.kubernetes_api``.
 """
 
-from webhook.adapters.reflector.events import ApiObject, MalformedError, ResourceVersionError, Undecodable
+from webhook.adapters.reflector.events import ApiObject, ResourceVersionError, Undecodable
 from webhook.adapters.reflector.recovery import Cause
-from webhook.adapters.reflector.reflector import Reflector, StoreWentBackError
+from webhook.adapters.reflector.reflector import Reflector
 from webhook.adapters.reflector.sink import Sink
 
-__all__ = [
-    "ApiObject",
-    "Cause",
-    "MalformedError",
-    "Reflector",
-    "ResourceVersionError",
-    "Sink",
-    "StoreWentBackError",
-    "Undecodable",
-]
+__all__ = ["ApiObject", "Cause", "Reflector", "ResourceVersionError", "Sink", "Undecodable"]

@@ -42,11 +42,6 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T", bound=ApiObject)
 
-
-class StoreWentBackError(GoneError):
-    """The server knows nothing of the version that we have reached: its store was restored from a backup."""
-
-
 _PAGE_SIZE: Final = "500"
 _PAGE_SECONDS: Final = 60.0
 _AT_ONCE_SECONDS: Final = 1.0
@@ -111,7 +106,6 @@ class Reflector(Generic[T]):
         self._heard_at = -math.inf
         self._is_synced = False
         self._version: int | None = None  # None: a full list is needed
-        self._store_version = 0  # of the whole store, which is ahead of what the watch has told of this collection
         self._lists_by_watch = True
         self._opened = False  # this attempt's watch was accepted
         self._lines = 0  # good lines in this attempt's watch
@@ -137,26 +131,6 @@ class Reflector(Generic[T]):
             if self._watching is not None:
                 self._watching.reschedule(asyncio.get_running_loop().time())
 
-    async def check_store(self) -> None:
-        """
-        See whether the server still knows of the versions that it has told us of, if we are in step.
-
-        A store restored from a backup is behind them, and a watch from a version to come stays silent. The more often
-        this is called, the less a store can have written since: one that has written as much again is not found out.
-
-        Raises: StoreWentBackError; another ApiError, or MalformedError, if it could not be seen.
-        """
-        if self._version is None:
-            return
-        version = max(self._version, self._store_version)
-        body = await self._api.get(self._path, query={**self._query, "limit": "1"}, accept=self._list_accept)
-        self._heard_at = self._clock()
-        self._was_silent = False
-        if (now := list_version(body)) < version:
-            request = f"GET {self._path}"
-            raise StoreWentBackError(f"the store went back from {version} to {now}", request=request)
-        self._store_version = max(now, self._store_version)
-
     async def run(self) -> NoReturn:
         """
         Keep the sink in step until cancelled.
@@ -176,7 +150,7 @@ class Reflector(Generic[T]):
             self._is_list_asked, self._version = False, None
         if self._version is not None:
             if self._was_silent:
-                await self.check_store()
+                await self._check_store(self._version)
             await self._watch({"resourceVersion": str(self._version)}, within=None)
         elif self._lists_by_watch:
             self._sink.started()
@@ -258,8 +232,20 @@ class Reflector(Generic[T]):
             query["continue"] = page.next_page
         self._synced_at(page.resource_version)
 
+    async def _check_store(self, version: int) -> None:
+        """
+        See whether the server still knows of *version*, after a silent watch.
+
+        A store restored from a backup is behind us, and a watch from a version to come stays silent for ever.
+        """
+        body = await self._api.get(self._path, query={**self._query, "limit": "1"}, accept=self._list_accept)
+        self._heard_at = self._clock()
+        self._was_silent = False
+        if (now := list_version(body)) < version:
+            raise GoneError(f"the store went back from {version} to {now}", request=f"GET {self._path}")
+
     def _synced_at(self, version: int) -> None:
-        self._version = self._store_version = version
+        self._version = version
         self._is_synced = True
         self._sink.synced(version)
         self._log.info("in step", resource_version=version)
