@@ -1,5 +1,5 @@
 """
-Single objects read live from the API, past every cache: owners, and whether something is really stored.
+What is read live from the API, past every cache: owners, whether something is really stored, and how far the store is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ Scale of `web`, which has its uid and no stamp, because the API server takes a q
 
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE_SIZE = "500"
-_SECONDS = 5.0
 
 
 class _Meta(msgspec.Struct, rename="camel"):
@@ -95,7 +94,7 @@ class ClusterReads:
 
     async def _page(self, resource: str, query: Mapping[str, str]) -> _Page:
         try:
-            body = await self._api.get(f"/api/v1/{resource}", query=query, accept=_METADATA_LIST, timeout=_SECONDS)
+            body = await self._api.get(f"/api/v1/{resource}", query=query, accept=_METADATA_LIST)
             return _page_decoder.decode(body)
         except (ApiError, msgspec.MsgspecError) as error:
             raise NotReadyError("api-server", f"{resource} could not be listed: {error}") from error

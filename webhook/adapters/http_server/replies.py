@@ -24,7 +24,7 @@ DEFAULT_TIMEOUT = 10
 """Seconds that the API server gives a webhook unless told otherwise."""
 
 _SLACK = 0.05
-"""Seconds. There are more of them for the way back."""
+"""Seconds after the deadline by which whoever answers has said what kept it. The rest is for the way back."""
 
 _PAUSE = 1.0
 """Seconds before another try, the least that Retry-After can ask for."""
@@ -97,7 +97,7 @@ class Replies:
             deadline = min(deadline, self._called_back.pop(uid, deadline))
             # Whoever answers keeps the deadline, and knows better than we why there is no answer.
             async with asyncio.timeout(deadline + _SLACK - time.monotonic()):
-                answered = await _answered(answer, request, deadline)
+                answered = await _tried_until_answered(answer, request, deadline)
         except ReviewError as error:
             self._meter.trouble("review")
             log.warning("unreadable review", why=str(error), uid=error.uid)
@@ -135,7 +135,7 @@ class Replies:
         return True
 
 
-async def _answered(answer: Answer, request: AdmissionRequest, deadline: float) -> AdmissionResponse:
+async def _tried_until_answered(answer: Answer, request: AdmissionRequest, deadline: float) -> AdmissionResponse:
     """
     Give the answer, tried again as long as there is time where no other replica could give one either.
 

@@ -31,7 +31,7 @@ class Health:
 
     checks: Mapping[str, Callable[[], str]]
     remarks: Mapping[str, Callable[[], str]] = field(default_factory=dict)
-    """Trouble that is as a rule that of all replicas: it is told and takes nobody out of service."""
+    """Trouble that as a rule all replicas have: it is told and takes nobody out of service."""
     is_draining: bool = False
 
     def troubles(self) -> list[str]:
