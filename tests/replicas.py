@@ -117,6 +117,12 @@ class Replicas:
             eventually(partial(self.is_ready, i), within=left, what=partial(self._told, i))
         return time.monotonic() - begun
 
+    def wait_until_all_know(self, pods: int, within: float = 5) -> None:
+        """Wait until each replica has seen that there are so many pods, in all namespaces together."""
+        known = f"userquota_pods_known {pods}.0\n"
+        for i in range(self.count):
+            eventually(lambda i=i: known in self.metrics(i), within=within, what=partial(self._told, i))  # type: ignore[misc]
+
     def set_policy(self, text: str) -> None:
         """Write the policy's ConfigMap, and wait until it is in force, or refused, at each replica that is awake."""
         seen = {i: len(self.log(i)) for i in self._awake()}

@@ -46,7 +46,7 @@ async def test_however_often_replicas_are_killed_no_more_is_ever_stored_than_the
     await asyncio.to_thread(replicas.wait_until_ready)
     await until_settled(asking, place)
     await asking.delete_all_pods(place)
-    await until_forgotten(replicas)
+    replicas.wait_until_all_know(pods=0)
     await asyncio.sleep(EVERYBODY_TENDED)
     free = LIMIT - len((await ledger_object.seen(asking)).claims(place))
     assert free > 0
@@ -78,14 +78,6 @@ async def until_settled(asking: Asking, place: str) -> None:
         return not existing & {each.uid for each in found.claims(place)}
 
     await ledger_object.until(asking, none_of_them_is_in_flight, within=5)
-
-
-async def until_forgotten(replicas: Replicas, within: float = 5) -> None:
-    """Wait until every replica has seen that no pod is left."""
-    end = time.monotonic() + within
-    while not all("userquota_pods_known 0.0" in replicas.metrics(i) for i in range(replicas.count)):
-        assert time.monotonic() < end, "the pods are not forgotten"
-        await asyncio.sleep(0.05)
 
 
 async def test_a_replica_that_stands_still_in_a_burst_holds_up_no_other_and_overwrites_nothing_when_it_goes_on(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from tests.replicas import Replicas
 from tests.replicated import ledger_object, unstored
@@ -49,16 +48,8 @@ async def test_a_name_that_is_deleted_and_created_again_counts_once_each_time(
     assert history.most == 1
     assert len(history.stored) == 60
     await ledger_object.at_rest(asking, place)
-    await until_gone(replicas)
+    replicas.wait_until_all_know(pods=0)
     assert statuses(await asking.create_pods(place, numbered("after", 3), user=person)) == {201: 1, 403: 2}
-
-
-async def until_gone(replicas: Replicas, within: float = 5) -> None:
-    """Wait until every replica has seen that no pod is left."""
-    end = time.monotonic() + within
-    while not all("userquota_pods_known 0.0" in replicas.metrics(i) for i in range(replicas.count)):
-        assert time.monotonic() < end, "the pods are not forgotten"
-        await asyncio.sleep(0.05)
 
 
 async def test_creates_of_one_name_at_once_hold_the_room_of_one(

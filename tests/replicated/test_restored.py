@@ -53,8 +53,7 @@ async def test_after_a_restore_nothing_is_decided_by_a_history_that_never_was(
             await asking.delete_all_pods(PLACE)
             await asking.create_pods(PLACE, numbered("later", later), user="alice")
             await ledger_object.at_rest(asking, PLACE)
-            known = f"userquota_pods_known {later:.1f}\n"
-            await asyncio.to_thread(eventually, lambda: all(known in replicas.metrics(i) for i in range(3)))
+            await asyncio.to_thread(replicas.wait_until_all_know, later, within=10)
             await write_much(asking)
             await asyncio.sleep(EVERYBODY_LOOKED)
 

@@ -52,14 +52,10 @@ async def test_pods_made_past_us_count_at_once_and_give_no_credit_when_they_go(
     for name, room in (("unasked-0", False), ("unasked-1", True), ("unasked-2", True)):
         assert (await asking.delete_pod(place, name)).status == 200
         left = int(name[-1])
-        eventually(lambda left=left: all(known(replicas, 2 - left)), within=COUNTED_WITHIN)  # type: ignore[misc]
+        replicas.wait_until_all_know(pods=2 - left, within=COUNTED_WITHIN)
         assert ((await asking.create_pod(place, "tried", user=person, dry_run=True)).status == 201) is room
     answers = await asking.create_pods(place, numbered("proper", 10), user=person)
     assert statuses(answers) == {201: 2, 403: 8}
-
-
-def known(replicas: Replicas, count: int) -> list[bool]:
-    return [f"userquota_pods_known {count}.0" in replicas.metrics(i) for i in range(replicas.count)]
 
 
 def await_absence(cluster: ControlPlane, place: str) -> None:
