@@ -5,12 +5,12 @@ What is read live from the API, past every cache: owners, whether something is r
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from urllib.parse import quote
 
 import msgspec
 
 from webhook.adapters.kubernetes_api import ApiError, KubernetesApi, NotFoundError
+from webhook.adapters.metadata_list import read_page, read_pages
 from webhook.ports import NotReadyError, ObjectKind
 from webhook.quota.charge import Slot
 from webhook.quota.podspec import AnyObject, ObjectMeta
@@ -23,30 +23,7 @@ A DNS subdomain, as all names that are read here. Owner references may name anyt
 Scale of `web`, which has its uid and no stamp, because the API server takes a quoted slash for a slash.
 """
 
-_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_PAGE_SIZE = "500"
-
-
-class _Meta(msgspec.Struct, rename="camel"):
-    resource_version: str
-
-
-class _Item(msgspec.Struct):
-    metadata: _Meta
-
-
-class _PageMeta(msgspec.Struct):
-    resource_version: str = msgspec.field(name="resourceVersion", default="")
-    next_page: str = msgspec.field(name="continue", default="")
-
-
-class _Page(msgspec.Struct):
-    metadata: _PageMeta
-    items: list[_Item] | None = None
-
-
 _decoder = msgspec.json.Decoder(AnyObject)
-_page_decoder = msgspec.json.Decoder(_Page)
 
 
 class ClusterReads:
@@ -72,13 +49,10 @@ class ClusterReads:
 
     async def newest_version(self, resource: str) -> int:
         """Give the highest version of any pod. See `QuorumReader.newest_version`."""
-        newest, query = 0, {"limit": _PAGE_SIZE}
-        while True:
-            page = await self._page(resource, query)
+        newest = 0
+        async for page in read_pages(self._api, resource):
             newest = max((newest, *(int(item.metadata.resource_version) for item in page.items or ())))
-            if not page.metadata.next_page:
-                return newest
-            query = {"limit": _PAGE_SIZE, "continue": page.metadata.next_page}
+        return newest
 
     async def store_version(self, resource: str) -> int:
         """
@@ -86,18 +60,7 @@ class ClusterReads:
 
         All API servers give at least what any of them gave before, unless the store was restored from a backup.
         """
-        page = await self._page(resource, {"limit": "1"})
-        try:
-            return int(page.metadata.resource_version)
-        except ValueError as error:
-            raise NotReadyError("api-server", f"a list of {resource} has no version: {error}") from error
-
-    async def _page(self, resource: str, query: Mapping[str, str]) -> _Page:
-        try:
-            body = await self._api.get(f"/api/v1/{resource}", query=query, accept=_METADATA_LIST)
-            return _page_decoder.decode(body)
-        except (ApiError, msgspec.MsgspecError) as error:
-            raise NotReadyError("api-server", f"{resource} could not be listed: {error}") from error
+        return (await read_page(self._api, resource, limit=1)).metadata.resource_version
 
     async def _meta(self, path: str) -> ObjectMeta | None:
         try:

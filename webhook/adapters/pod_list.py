@@ -10,31 +10,13 @@ import asyncio
 from collections.abc import Container
 from dataclasses import dataclass
 
-import msgspec
-
-from webhook.adapters.kubernetes_api import ApiError, KubernetesApi
+from webhook.adapters.kubernetes_api import KubernetesApi
+from webhook.adapters.metadata_list import read_pages
 from webhook.admission.booked import is_booked
 from webhook.admission.kinds import PODS
-from webhook.ports import NotReadyError
 from webhook.quota.charge import Slot
 from webhook.quota.drift import Listing
-from webhook.quota.podspec import AnyObject, ObjectMeta, Shape
-
-_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_PAGE_SIZE = "500"
-
-
-class _PageMeta(msgspec.Struct, rename="camel"):
-    resource_version: str
-    next_page: str = msgspec.field(name="continue", default="")
-
-
-class _Page(Shape, frozen=True):
-    metadata: _PageMeta
-    items: list[AnyObject] | None = None
-
-
-_decoder = msgspec.json.Decoder(_Page)
+from webhook.quota.podspec import ObjectMeta
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +41,13 @@ class PodList:
 
     async def read(self) -> ListedPods:
         """Give all pods that count. Raises: NotReadyError, also if the pages take longer than etcd remembers."""
-        pods: list[ObjectMeta] = []
-        query = {"limit": _PAGE_SIZE}
-        while True:
-            page = await self._page(query)
+        version, pods = 0, list[ObjectMeta]()
+        async for page in read_pages(self._api, PODS):
+            version = page.metadata.resource_version
             pods += (each.metadata for each in page.items or () if is_booked(each.metadata, exempt=self._exempt))
-            if not page.metadata.next_page:
-                return ListedPods(int(page.metadata.resource_version), tuple(pods))
-            query = {"limit": _PAGE_SIZE, "continue": page.metadata.next_page}
+        return ListedPods(version, tuple(pods))
 
     async def listing(self, resource: str = PODS) -> Listing:
         """Give their names, uids and versions. See `Lister.listing`."""
         listed = await self.read()
         return Listing(resource, listed.version, await asyncio.to_thread(listed.by_name))
-
-    async def _page(self, query: dict[str, str]) -> _Page:
-        try:
-            return _decoder.decode(await self._api.get("/api/v1/pods", query=query, accept=_METADATA_LIST))
-        except ApiError as error:
-            raise NotReadyError("api-server", f"pods could not be listed: {error}") from error
-        except msgspec.MsgspecError as error:
-            raise NotReadyError("api-server", f"pods could not be listed: the answer is no list: {error}") from error
