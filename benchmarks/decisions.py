@@ -54,7 +54,7 @@ async def filled(pods: int, templates: list[bytes]) -> Cluster:
         on_change=lambda new: book.rebind(reconcile.binding(new, imagined.known)), on_mistakes=lambda _: None
     )
     policy.take(read_files((POLICY,)))
-    ledger = BelievingLedger(book, monotonic=clock.monotonic, out_of_step=str)
+    ledger = BelievingLedger(book, monotonic=clock.monotonic, api_time=clock.monotonic, out_of_step=str)
     cluster = Cluster(pods, AdmissionHandler(Attribution(imagined, policy), policy, imagined, ledger, clock), ledger)
     for number in range(pods):
         await _decide(cluster, [reviews.fill(templates[number % len(templates)], number, name=number, user=number)])

@@ -1,5 +1,5 @@
 """
-`python -m nemesis.proxy TARGET FILE`: a proxy between a replica and its API server, as a process.
+`python -m nemesis.proxy TARGET FILE [PORT]`: a proxy in front of an API server or of etcd, as a process.
 
 SIGUSR1: what is connected now stands still, both ways, without being closed; connections made later work. So a replica
 goes on writing while its watches show nothing new. SIGUSR2: what stood still goes on. SIGHUP: everything is reset.
@@ -17,9 +17,9 @@ from tests.proxy import Proxy
 STALL, FLOW, CUT = signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP
 
 
-async def main(target: str, told_in: Path) -> None:
+async def main(target: str, told_in: Path, port: int = 0) -> None:
     """Pass connections on to *target* until killed; the proxy's own URL is told in a file."""
-    async with Proxy(target) as proxy:
+    async with Proxy(target, port=port) as proxy:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(STALL, proxy.stall)
         loop.add_signal_handler(FLOW, proxy.flow)
@@ -31,4 +31,4 @@ async def main(target: str, told_in: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:])))

@@ -24,16 +24,20 @@ NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 @dataclass
 class FakeClock:
-    """Port `Clock`: both times stand still until a test turns them."""
+    """Port `Clock`: both times stand still until a test turns them; and the time of API servers, which may stand."""
 
     wall: datetime = NOON
     seconds: float = 1000.0
+    stood_still: float = 0.0
 
     def now(self) -> datetime:
         return self.wall
 
     def monotonic(self) -> float:
         return self.seconds
+
+    def api_time(self) -> float:
+        return self.monotonic() - self.stood_still
 
     def pass_by(self, seconds: float) -> None:
         self.seconds += seconds

@@ -20,11 +20,13 @@ _CHUNK = 2**16
 class Proxy:
     """Listens on loopback and passes connections on to *target*, a URL. Use it as a context manager."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, port: int = 0) -> None:
+        """Listen on *port*, or on any."""
         parts = urlsplit(target)
         assert parts.hostname is not None
         assert parts.port is not None
         self._target = (parts.hostname, parts.port)
+        self._port = port
         self._server: asyncio.Server | None = None
         self._streams: set[asyncio.StreamWriter] = set()
         self._gates: set[asyncio.Event] = set()
@@ -38,7 +40,7 @@ class Proxy:
         """How many more bytes the server may answer before its connections stall, once; None for any number."""
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         return self
 
     async def __aexit__(

@@ -26,7 +26,9 @@ class Stage:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.book = Book(lambda payer, _: (user(payer.owner),))
-        self.ledger = BelievingLedger(self.book, monotonic=self.clock.monotonic, out_of_step=str)
+        self.ledger = BelievingLedger(
+            self.book, monotonic=self.clock.monotonic, api_time=self.clock.api_time, out_of_step=str
+        )
 
     async def allows(self, charge: Charge, *, dry_run: bool = False) -> bool:
         judge = partial(decide, charge, LimitsInForce((Limit(ACCOUNT, "gpu", 4, "users.alice"),)))

@@ -60,7 +60,12 @@ class Webhook:
         assert self.policies.policy is not None
         self.book = Book(reconcile.binding(self.policies.policy, self.namespaces.labels_of))
         self.trouble = ""
-        self.ledger = MemoryLedger(self.book, monotonic=self.clock.monotonic, out_of_step=lambda: self.trouble)
+        self.ledger = MemoryLedger(
+            self.book,
+            monotonic=self.clock.monotonic,
+            api_time=self.clock.api_time,
+            out_of_step=lambda: self.trouble,
+        )
         rules = Attribution(self.owners, self.policies)
         self.handler = AdmissionHandler(rules, self.policies, self.namespaces, self.ledger, self.clock)
 

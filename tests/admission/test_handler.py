@@ -600,7 +600,9 @@ async def test_a_deletion_passes_and_frees_nothing(webhook: Webhook) -> None:
 async def test_a_ledger_without_a_cluster_believes_the_deletion_of_a_pod(
     webhook: Webhook, deletion: Json, left: int
 ) -> None:
-    ledger = BelievingLedger(webhook.book, monotonic=webhook.clock.monotonic, out_of_step=str)
+    ledger = BelievingLedger(
+        webhook.book, monotonic=webhook.clock.monotonic, api_time=webhook.clock.api_time, out_of_step=str
+    )
     rules = Attribution(webhook.owners, webhook.policies)
     handler = AdmissionHandler(rules, webhook.policies, webhook.namespaces, ledger, webhook.clock)
     request = request_of(a_review("pods", "CREATE", object=stamped(pod(cpu="2"))))

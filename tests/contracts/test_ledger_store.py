@@ -61,7 +61,12 @@ class World:
 
 @asynccontextmanager
 async def memory_ledger(world: World) -> AsyncIterator[LedgerStore]:
-    yield MemoryLedger(world.book, monotonic=world.clock.monotonic, out_of_step=lambda: world.out_of_step)
+    yield MemoryLedger(
+        world.book,
+        monotonic=world.clock.monotonic,
+        api_time=world.clock.api_time,
+        out_of_step=lambda: world.out_of_step,
+    )
 
 
 @asynccontextmanager
@@ -79,6 +84,7 @@ def share(stored_in: FakeLedgerObject, world: World, *, replica: str = "a") -> S
         replica=replica,
         hold=hold,
         monotonic=world.clock.monotonic,
+        api_time=world.clock.api_time,
         new_epoch=lambda: f"epoch-{replica}-{next(numbers)}",
         was_anybody_asked=world.was_anybody_asked,
         on_write=world.writes.append,
@@ -414,6 +420,19 @@ async def test_a_reservation_whose_object_is_not_stored_is_let_go_at_last(stage:
     assert await stage.let_pass(LONG_ENOUGH) == ["uid-of-pod"]
 
     assert await stage.allows(create("another"))
+
+
+async def test_the_time_in_which_an_api_server_stands_still_does_not_count(stage: Stage) -> None:
+    stage.limit = 1
+    assert await stage.allows(create("pod"))
+    assert await stage.let_pass(HOLD) == []
+
+    for _ in range(10):
+        stage.world.clock.stood_still += LONG_ENOUGH
+        assert await stage.let_pass(LONG_ENOUGH) == []
+    assert not await stage.would_allow(create("another"))
+
+    assert await stage.let_pass(LONG_ENOUGH - HOLD) == ["uid-of-pod"]
 
 
 async def test_a_reservation_whose_object_is_stored_stays_held_until_the_watch_shows_it(stage: Stage) -> None:

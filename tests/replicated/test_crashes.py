@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -21,12 +19,6 @@ LIMIT = 20
 KILLS = 10
 EVERYBODY_TENDED = 2.5
 """Seconds: each replica writes once a second what has come and gone. What the ledger still shows then is held."""
-
-HELD = 30.0
-"""Seconds for which what is in flight is held in any case."""
-
-LONGER_THAN_HELD = 48.0
-"""Seconds after which what came to nothing has been let go."""
 
 
 async def test_however_often_replicas_are_killed_no_more_is_ever_stored_than_the_limit(
@@ -164,58 +156,3 @@ async def test_after_a_pause_of_the_api_stale_news_lets_nobody_in_too_many(
     assert history.most == LIMIT
     assert set(statuses(load.created)) <= {201, 403, 500, 504, NO_ANSWER}, load.told()
     assert 409 not in statuses(load.created)
-
-
-@pytest.mark.parametrize("seconds", [HELD, LONGER_THAN_HELD])
-async def test_what_an_api_server_has_in_hand_when_it_stands_still_is_held_for_forty_seconds(
-    replicas: Replicas, asking: Asking, place: str, person: str, seconds: float
-) -> None:
-    """
-    Row 16. An API server that goes on within 40 seconds stores nothing too much.
-
-    One that goes on later stores some of it, though the time of each request is over (seen on 1.37.2). That is a window
-    of which consistency.md speaks: no more than what was in flight at that API server, and counted from then on.
-    """
-    replicas.set_policy(limited(person, pods=LIMIT))
-    server = "kube-apiserver-2"
-    async with History(replicas.cluster, place) as history:
-        late = [
-            asyncio.create_task(asking.create_pod(place, f"late-{number}", user=person, server=2))
-            for number in range(2 * LIMIT)
-        ]
-        await ledger_object.until(asking, lambda found: len(found.claims(place)) > LIMIT // 4, within=5, server=1)
-        replicas.cluster.pause(server)
-        try:
-            stopped = time.monotonic()
-            await take_what_is_free(asking, place, person, until=stopped + HELD)
-            stored = len(await asking.pods(place, server=1))
-            in_flight = len((await ledger_object.seen(asking, server=1)).claims(place))
-            await take_what_is_free(asking, place, person, until=stopped + seconds)
-            in_the_end = len(await asking.pods(place, server=1))
-        finally:
-            replicas.cluster.resume(server)
-        await asyncio.gather(*late)
-        await until_served(asking, server=2)
-        await asyncio.sleep(2)
-        after = await asking.create_pod(place, "after", user=person, server=1)
-    assert in_flight > 0
-    assert stored + in_flight <= LIMIT, "what was in flight was not held"
-    assert in_the_end == (stored if seconds == HELD else LIMIT)
-    assert history.most <= (LIMIT if seconds == HELD else LIMIT + in_flight)
-    assert seconds == HELD or after.status == 403, "what was stored late is not counted"
-
-
-async def take_what_is_free(asking: Asking, place: str, person: str, *, until: float) -> None:
-    """Create pods through the other API server for as long; some are sent to the replica that has lost its own."""
-    names = itertools.count()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(6):
-            group.create_task(create_again_and_again(asking, place, person, names=names, until=until))
-
-
-async def create_again_and_again(
-    asking: Asking, place: str, person: str, *, names: Iterator[int], until: float
-) -> None:
-    while time.monotonic() < until:
-        await asking.create_pod(place, f"prompt-{int(until)}-{next(names)}", user=person, server=1)
-        await asyncio.sleep(0.2)

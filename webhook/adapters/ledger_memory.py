@@ -42,17 +42,20 @@ class MemoryLedger:
         book: Book,
         *,
         monotonic: Callable[[], float],
+        api_time: Callable[[], float],
         out_of_step: Callable[[], str],
         hold: float = LONGEST_REQUEST + SLOP,
     ) -> None:
         """
-        Keep *book*. A reservation is held at least *hold* seconds, unless its object is seen first.
+        Keep *book*. A reservation is held at least *hold* seconds by *api_time*, which stands still while an API server
+        does, unless its object is seen first.
 
         *out_of_step* says why the book does not show what exists yet, empty once it does. A watch that has fallen
         behind since is no reason: what was allowed stays held until it is seen, what was deleted stays charged.
         """
         self._book = book
         self._monotonic = monotonic
+        self._api_time = api_time
         self._out_of_step = out_of_step
         self._hold = hold
         self._held_since: dict[_Attempt, float] = {}
@@ -87,7 +90,7 @@ class MemoryLedger:
 
         What turns out to be stored stays held until the watch shows it.
         """
-        now = self._monotonic()
+        now = self._api_time()
         in_flight = {_attempt(each): each for each in self._book.reservations()}
         self._held_since = {attempt: self._held_since.get(attempt, now) for attempt in in_flight}
         old: dict[Slot, list[_Attempt]] = defaultdict(list)
@@ -105,7 +108,7 @@ class MemoryLedger:
         return tuple(gone)
 
     def _hold_on(self, reservation: Reservation) -> None:
-        self._held_since[_attempt(reservation)] = self._monotonic()
+        self._held_since[_attempt(reservation)] = self._api_time()
         self._book.reserve(reservation)
 
 

@@ -1,14 +1,18 @@
 """
 The command lines of etcd, kube-apiserver and kube-controller-manager, from the places of their files.
 
-Pure: nothing is started or written here.
+Nothing is started or written here.
 """
 
+import os
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from webhook.localcluster.addresses import LOOPBACK
 from webhook.localcluster.binaries import Binaries
+from webhook.localcluster.errors import LocalClusterError
 from webhook.localcluster.pki import Pki
 
 
@@ -139,3 +143,19 @@ def controller_manager_argv(binary: Path, pki: Pki, *, kubeconfig: Path) -> list
         "--kube-api-qps=200",
         "--kube-api-burst=400",
     ]
+
+
+def on_own_host(argv: Sequence[str], name: str) -> list[str]:
+    """
+    Give a command line that runs *argv* with the host name *name*, which no other process sees (Linux).
+
+    Whoever is not root needs user namespaces for that. The process is *argv*'s own: signals reach it.
+
+    Raises: LocalClusterError where there is no `unshare`, which belongs to util-linux.
+    """
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        raise LocalClusterError("a host name of its own needs `unshare`, of util-linux")
+    rights = [] if os.geteuid() == 0 else ["--map-root-user"]
+    rename = 'echo "$0" > /proc/sys/kernel/hostname && exec "$@"'
+    return [unshare, *rights, "--uts", "/bin/sh", "-c", rename, name, *argv]

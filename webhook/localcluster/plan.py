@@ -15,7 +15,15 @@ import yaml
 from webhook.localcluster.access import ClusterAccess
 from webhook.localcluster.addresses import LOOPBACK, HeldPort
 from webhook.localcluster.binaries import Binaries
-from webhook.localcluster.commands import Layout, Site, apiserver_argv, audit_flags, controller_manager_argv, etcd_argv
+from webhook.localcluster.commands import (
+    Layout,
+    Site,
+    apiserver_argv,
+    audit_flags,
+    controller_manager_argv,
+    etcd_argv,
+    on_own_host,
+)
 from webhook.localcluster.errors import BinariesMissingError
 from webhook.localcluster.pki import create_pki, write_private
 from webhook.localcluster.processes import ChildProcess
@@ -36,9 +44,14 @@ class Options:
     None keeps no audit log. ``etcd_compaction_interval`` is a Go duration; ``0`` keeps every revision; None is the API
     server's own default. ``flags`` are added by process name and win over ours; ``kube-apiserver`` stands for all API
     servers, ``kube-apiserver-2`` for the second one. ``detached`` processes outlive the one that started them.
+    ``own_hosts`` gives each API server a host name of its own, as on machines of their own: otherwise they share the
+    Lease by which one tells that it works. That needs Linux, and root or user namespaces for everybody.
+    ``etcd_ports`` tells an API server, by its number, where on loopback to find etcd, if something stands in between.
     """
 
     servers: int = 1
+    own_hosts: bool = False
+    etcd_ports: Mapping[int, int] = field(default_factory=dict)
     controller_manager: bool = False
     people: tuple[User, ...] = PEOPLE
     audit_level: str | None = None
@@ -94,8 +107,11 @@ def prepare(layout: Layout, binaries: Binaries, options: Options) -> Plan:
     }
     for number, port in enumerate(server_ports, start=1):
         name = f"{API_SERVER}-{number}"
-        argv = apiserver_argv(site, port=port, etcd_port=client_port, service_accounts=controller_manager is not None)
+        etcd_port = options.etcd_ports.get(number, client_port)
+        argv = apiserver_argv(site, port=port, etcd_port=etcd_port, service_accounts=controller_manager is not None)
         argv += _server_flags(layout, options, number)
+        if options.own_hosts:
+            argv = on_own_host(argv, name)
         probe = Probe(f"https://{LOOPBACK}:{port}/readyz", pki, token=access.token(ADMIN))
         processes[name] = _planned(name, argv, site, options, probe=probe)
     if controller_manager is not None:

@@ -16,6 +16,7 @@ from webhook.adapters.certificates import ServingIdentity
 from webhook.adapters.cluster_reads import ClusterReads
 from webhook.adapters.events import ConfigMapEvent, Digest, EventWriter
 from webhook.adapters.http_server import Health, HttpServer
+from webhook.adapters.identity_leases import read_renewals
 from webhook.adapters.kubernetes_api import KubernetesApi, ServerError, UnreachableError
 from webhook.adapters.ledger_kubernetes import NAME
 from webhook.adapters.metrics import Metrics
@@ -29,6 +30,7 @@ from webhook.adapters.system_clock import SystemClock
 from webhook.admission.attribution import Attribution
 from webhook.admission.handler import AdmissionHandler
 from webhook.admission.kinds import PODS
+from webhook.ports import NotReadyError
 from webhook.quota.book import Book
 from webhook.quota.charge import Slot
 from webhook.quota.podspec import Pod
@@ -79,8 +81,14 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     def out_of_step() -> str:
         return pods.trouble() or history.trouble()
 
+    def count(trouble: NotReadyError) -> None:
+        watched.metrics.trouble(trouble.reason)
+
+    pulse = reconcile.Pulse(
+        partial(read_renewals, api), monotonic=clock.monotonic, on_trouble=count, on_change=_log_pulse
+    )
     ledger = build_ledger(
-        Surroundings(api, settings, clock, watched.book, watched.metrics, events, registration, out_of_step)
+        Surroundings(api, settings, clock, pulse.time, watched.book, watched.metrics, events, registration, out_of_step)
     )
     pods = _PodWatch(api, settings, watched, ledger, events)
     reads = ClusterReads(api)
@@ -88,7 +96,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         partial(reads.store_version, PODS),
         seen=lambda: watched.book.position(PODS),
         monotonic=clock.monotonic,
-        on_trouble=lambda error: watched.metrics.trouble(error.reason),
+        on_trouble=count,
     )
     listed = PodList(api, exempt=settings.exempt_namespaces)
     audit = Audit(watched.book, listed, reads, pods.relist, watched.metrics, events, asyncio.sleep)
@@ -101,7 +109,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "ledger": lambda: "" if ledger.is_known() else ledger.trouble(),
             "registration": lambda: "" if registration.registered else "the webhook configurations are not in place",
         },
-        remarks={"ledger": ledger.trouble, "history": history.trouble},
+        remarks={"ledger": ledger.trouble, "history": history.trouble, "api-servers": pulse.trouble},
     )
 
     async def tend() -> None:
@@ -109,7 +117,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             ledger.store,
             reads,
             on_expired=watched.metrics.expired,
-            on_trouble=lambda error: watched.metrics.trouble(error.reason),
+            on_trouble=count,
         )
 
     async def register() -> None:
@@ -123,9 +131,26 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         HttpServer(answers(handler), health, watched.metrics),
         identity,
         watched.policy,
-        tasks=(*watched.tasks, *pods.tasks, *ledger.tasks, tend, history.run, audit.run, events.run, register),
+        tasks=(
+            *watched.tasks,
+            *pods.tasks,
+            *ledger.tasks,
+            tend,
+            history.run,
+            pulse.run,
+            audit.run,
+            events.run,
+            register,
+        ),
         close=api.close,
     )
+
+
+def _log_pulse(trouble: str) -> None:
+    if trouble:
+        log.warning("what is in flight may be held for longer", why=trouble)
+    else:
+        log.info("all API servers renew their Leases again")
 
 
 _SILENCE = 130.0

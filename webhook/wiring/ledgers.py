@@ -51,6 +51,7 @@ class Surroundings:
     api: KubernetesApi
     settings: Settings
     clock: Clock
+    api_time: Callable[[], float]
     book: Book
     metrics: Metrics
     events: EventWriter
@@ -66,7 +67,9 @@ def build_ledger(given: Surroundings) -> BuiltLedger:
 
 
 def _in_memory(given: Surroundings) -> BuiltLedger:
-    ledger = MemoryLedger(given.book, monotonic=given.clock.monotonic, out_of_step=given.out_of_step)
+    ledger = MemoryLedger(
+        given.book, monotonic=given.clock.monotonic, api_time=given.api_time, out_of_step=given.out_of_step
+    )
     return BuiltLedger(ledger, watch_moved=_nothing, is_known=lambda: True, trouble=str)
 
 
@@ -84,6 +87,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
         replica=replica,
         hold=hold,
         monotonic=given.clock.monotonic,
+        api_time=given.api_time,
         new_epoch=lambda: secrets.token_hex(8),
         was_anybody_asked=_was_anybody_asked(given.registration),
         on_write=given.metrics.ledger_accessed,

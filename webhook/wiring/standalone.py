@@ -34,7 +34,7 @@ def build_standalone(settings: Settings) -> Application:
         on_change=lambda new: book.rebind(reconcile.binding(new, cluster.known)), on_mistakes=lambda _: None
     )
     _load(policy, settings)
-    ledger = BelievingLedger(book, monotonic=clock.monotonic, out_of_step=str)
+    ledger = BelievingLedger(book, monotonic=clock.monotonic, api_time=clock.monotonic, out_of_step=str)
     handler = AdmissionHandler(Attribution(cluster, policy), policy, cluster, ledger, clock)
     health = Health({"policy": policy.trouble})
     return Application(

@@ -57,7 +57,7 @@ class Scene:
         return read_ledger(self.stored.text, uid=UID)
 
     def _started(self, i: int) -> Past:
-        return Past(monotonic=lambda: self.time + 1000 * i)
+        return Past(api_time=lambda: self.time + 1000 * i)
 
 
 numbers = st.integers(0, REPLICAS - 1)

@@ -60,6 +60,7 @@ class LedgerKeeper:
         replica: str,
         hold: float,
         monotonic: Callable[[], float],
+        api_time: Callable[[], float],
         new_epoch: Callable[[], str],
         was_anybody_asked: Callable[[], Awaitable[bool]],
         on_write: Callable[[str], None],
@@ -69,9 +70,9 @@ class LedgerKeeper:
         Keep *mirror* in step with what is *stored_in*.
 
         *replica* is a name that no other has. *hold* is how long after a loss something may be persisted that was in
-        flight. Where no ledger is found at the start *was_anybody_asked* tells whether one was lost. *on_write* hears
-        `written`, `conflict` or `failed` of every swap, `claim` and `read` of those; *on_lost* why a ledger is begun
-        anew.
+        flight, by *api_time*, which stands still while an API server does. Where no ledger is found at the start
+        *was_anybody_asked* tells whether one was lost. *on_write* hears `written`, `conflict` or `failed` of every
+        swap, `claim` and `read` of those; *on_lost* why a ledger is begun anew.
         """
         self.mirror = mirror
         self.write_trouble = ""
@@ -84,7 +85,7 @@ class LedgerKeeper:
         self._was_anybody_asked = was_anybody_asked
         self._on_write = on_write
         self._on_lost = on_lost
-        self._past = Past(monotonic=monotonic)
+        self._past = Past(api_time=api_time)
         self._turns = Turns(replica, monotonic=monotonic)
         self._heard: Stored | None = None
         self._gone = ""

@@ -16,9 +16,9 @@ from webhook.quota.ledger import Ledger
 class Past:
     """The version last accepted, the epochs before it, and since when, at the latest, it and its tokens are there."""
 
-    def __init__(self, *, monotonic: Callable[[], float]) -> None:
-        """Remember nothing yet."""
-        self._monotonic = monotonic
+    def __init__(self, *, api_time: Callable[[], float]) -> None:
+        """Remember nothing yet. *api_time* gives the time by which things age: see `LedgerKeeper`."""
+        self._api_time = api_time
         self.stored: Stored | None = None
         self._ledger: Ledger | None = None
         self._epochs: set[str] = set()
@@ -55,7 +55,7 @@ class Past:
         if self._ledger is not None and self._ledger.epoch != ledger.epoch:
             self._epochs.add(self._ledger.epoch)
         self.stored, self._ledger = stored, ledger
-        now = self._monotonic()
+        now = self._api_time()
         began = now - ledger.age / 1000
         if self._counted == (stored.uid, ledger.epoch):
             began = min(began, self._began)
@@ -65,14 +65,12 @@ class Past:
 
     def age(self) -> int:
         """Give the age of the ledger by now, in milliseconds: see `Ledger.age`. 0 as long as nothing was read."""
-        return 0 if self._ledger is None else self._milliseconds(self._began)
+        return 0 if self._ledger is None else _milliseconds(self._api_time() - self._began)
 
     def waited(self) -> dict[str, int]:
         """Give what each token of the ledger has waited by now, in milliseconds: see `Ledger.waited`."""
-        return {token: self._milliseconds(since) for token, since in self._given.items()}
-
-    def _milliseconds(self, since: float) -> int:
-        return int((self._monotonic() - since) * 1000)
+        now = self._api_time()
+        return {token: _milliseconds(now - since) for token, since in self._given.items()}
 
     def _disbelief(self, stored: Stored, ledger: Ledger) -> str:
         """Say why this is not what a replica wrote last, empty if it may be."""
@@ -94,3 +92,7 @@ def _how_much_older(stored: Stored, ledger: Ledger, *, known: Stored, before: Le
     if ledger.epoch == before.epoch and ledger.write < before.write:
         return f"it is an older text: write {ledger.write} after {before.write}"
     return ""
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

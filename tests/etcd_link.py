@@ -1,0 +1,64 @@
+"""The way of one API server to etcd, which can be made to hang."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.balancer.running import lasting_port
+from webhook.localcluster.processes import ChildProcess
+
+_START_SECONDS = 10.0
+
+
+class EtcdLink:
+    """
+    A proxy between API server *number* and etcd, as a process of its own.
+
+    Give `ports` to the control plane's Options, and `on_started` to the control plane itself.
+    """
+
+    def __init__(self, number: int, folder: Path) -> None:
+        self._number = number
+        self._folder = folder
+        self._port = lasting_port()
+        self._process: ChildProcess | None = None
+
+    @property
+    def ports(self) -> Mapping[int, int]:
+        return {self._number: self._port}
+
+    def on_started(self, process: ChildProcess) -> None:
+        """Begin to pass connections on as soon as etcd exists."""
+        if process.name != "etcd":
+            return
+        prefix = "--advertise-client-urls="
+        target = next(word.removeprefix(prefix) for word in process.argv if word.startswith(prefix))
+        name = f"link-{self._number}"
+        told_in = self._folder / f"{name}.url"
+        argv = [sys.executable, "-m", "nemesis.proxy", target, str(told_in), str(self._port)]
+        self._process = ChildProcess(name, argv, log_file=self._folder / f"{name}.log")
+        self._process.start()
+        end = time.monotonic() + _START_SECONDS
+        while not told_in.exists():
+            assert time.monotonic() < end, self._process.log_tail()
+            time.sleep(0.02)
+
+    def hang(self) -> None:
+        """Pass nothing on any more, and keep what comes; new connections wait, too."""
+        self._send(signal.SIGSTOP)
+
+    def flow(self) -> None:
+        """Pass on what has come, and go on."""
+        self._send(signal.SIGCONT)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.stop()
+
+    def _send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send(number)
