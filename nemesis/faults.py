@@ -86,6 +86,7 @@ class Faults:
             "cut": ((30, 60), self._cut_connections),
             "api-kill": ((50, 110), self._kill_server),
             "api-pause": ((50, 110), self._pause_server),
+            "api-freeze": ((300, 500), self._freeze_server),
             "etcd-pause": ((60, 120), self._pause_etcd),
             "ledger": ((180, 320), self._lose_ledger),
             "policy": ((8, 20), self._change_policy),
@@ -166,6 +167,10 @@ class Faults:
 
     async def _pause_server(self, chance: random.Random) -> None:
         await self._pause(f"kube-apiserver-{chance.choice(HURT)}", chance.uniform(1.5, 8))
+
+    async def _freeze_server(self, chance: random.Random) -> None:
+        """For longer than anything is held where all API servers work."""
+        await self._pause(f"kube-apiserver-{chance.choice(HURT)}", chance.uniform(45, 60))
 
     async def _pause_etcd(self, chance: random.Random) -> None:
         await self._pause("etcd", chance.uniform(0.5, 3))

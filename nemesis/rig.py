@@ -116,6 +116,7 @@ def _options(folder: Path) -> Options:
     audit.write_text(_audit_policy())
     return Options(
         servers=_SERVERS,
+        own_hosts=True,
         audit_level="Metadata",
         etcd_compaction_interval="0",
         flags={

@@ -14,6 +14,13 @@ from nemesis.records import Fault, Life
 _AFTERMATH = 3.0
 """Seconds until watches that were cut or stood still are in step again."""
 
+_LONG = 10.0
+_UNTIL_RENEWED = 12.0
+"""
+Seconds after an API server has stood still for long: nothing need age until it is seen to have renewed its Lease, which
+it does every ten.
+"""
+
 _REPLICA_KINDS = ("pause replica", "stall connections", "cut connections")
 _CONTROL_PLANE_KINDS = ("kill API server", "pause kube-apiserver", "pause etcd")
 
@@ -97,4 +104,6 @@ def workers(lives: Iterable[Life], faults: Iterable[Fault], lost: Iterable[Span]
 
 
 def _with_aftermath(fault: Fault) -> Span:
-    return Span(fault.begun, fault.ended + _AFTERMATH)
+    """Give the time in which a fault may keep anybody from letting go of anything."""
+    is_long = fault.kind == "pause kube-apiserver" and fault.ended - fault.begun > _LONG
+    return Span(fault.begun, fault.ended + (_UNTIL_RENEWED if is_long else _AFTERMATH))

@@ -45,3 +45,14 @@ def test_work_is_what_one_life_has_without_its_own_pauses_and_those_of_the_contr
     assert working.longest_work(0, 60) == 30
     assert working.longest_work(35, 60) == 21
     assert workers(lives, faults, lost=[Span(0, 55)]).longest_work(0, 60) == 5
+
+
+def test_after_an_api_server_stood_still_for_long_nothing_need_be_let_go_before_its_lease_is_renewed() -> None:
+    lives = [Life("userquota-0", 0, 100)]
+
+    def work_beside(seconds: float) -> float:
+        pause = Fault("pause kube-apiserver", "kube-apiserver-2", 10, 10 + seconds)
+        return workers(lives, [pause], lost=[]).longest_work(0, 100)
+
+    assert work_beside(5) == 100 - 5 - 3
+    assert work_beside(50) == 100 - 50 - 12
