@@ -17,7 +17,7 @@ from webhook.adapters.cluster_reads import ClusterReads
 from webhook.adapters.events import ConfigMapEvent, Digest, EventWriter
 from webhook.adapters.http_server import Health, HttpServer
 from webhook.adapters.identity_leases import read_renewals
-from webhook.adapters.kubernetes_api import KubernetesApi, ServerError, UnreachableError
+from webhook.adapters.kubernetes_api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
 from webhook.adapters.ledger_kubernetes import NAME
 from webhook.adapters.metrics import Metrics
 from webhook.adapters.namespace_watch import Namespace, NamespaceLabels
@@ -55,22 +55,29 @@ async def build_in_cluster(settings: Settings) -> Application:
         raise
 
 
-_PATIENCE = 10.0
-"""Seconds. An API server that restarts is back by then; whoever mistyped its address should not wait for long."""
+_PATIENCE = 90.0
+"""
+Seconds, fewer than the start-up probe allows. An API server that stands still, or starts anew, is mostly back by then;
+to end and be started again would take longer and longer.
+"""
+
+_PATIENCE_OF_PEOPLE = 10.0
+"""Seconds, where nobody listens and somebody has named the address: it may be mistyped."""
 
 
 async def _identity_in_secret(api: KubernetesApi, settings: Settings, clock: SystemClock) -> ServingIdentity:
     """Give the identity that all replicas' authority signs, waiting for an API server that is about to come back."""
     names = certificates.serving_names(settings.namespace, advertise_url=settings.advertise_url)
-    end = clock.monotonic() + _PATIENCE
+    begun = clock.monotonic()
     while True:
         try:
             return await certificates.from_secret(api, namespace=settings.namespace, names=names, clock=clock)
         except (UnreachableError, ServerError) as error:
-            if clock.monotonic() > end:
+            may_be_mistyped = settings.kubeconfig is not None and isinstance(error, NoConnectionError)
+            if clock.monotonic() - begun > (_PATIENCE_OF_PEOPLE if may_be_mistyped else _PATIENCE):
                 raise
             log.warning("the API server does not answer yet", why=str(error))
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)
 
 
 def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identity: ServingIdentity) -> Application:

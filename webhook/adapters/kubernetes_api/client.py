@@ -26,7 +26,7 @@ from webhook.adapters.kubernetes_api.connection import (
     from_kubeconfig,
     in_cluster,
 )
-from webhook.adapters.kubernetes_api.errors import SilenceError, UnreachableError, api_error
+from webhook.adapters.kubernetes_api.errors import NoConnectionError, SilenceError, UnreachableError, api_error
 
 JSON: Final = "application/json"
 _SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -247,6 +247,6 @@ def _translated(
         raise late(f"no answer within {seconds:g} s", request=str(request)) from error
     except aiohttp.ClientConnectorError as error:
         message = f"cannot connect to {error.host}:{error.port}: {error.os_error}"
-        raise UnreachableError(message, request=str(request)) from error
+        raise NoConnectionError(message, request=str(request)) from error
     except _TRANSPORT_ERRORS as error:
         raise UnreachableError(str(error) or type(error).__name__, request=str(request)) from error

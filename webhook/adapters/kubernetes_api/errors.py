@@ -77,6 +77,10 @@ class UnreachableError(ApiError):
     """No whole answer: connection, TLS, HTTP or time. The request may or may not have taken effect."""
 
 
+class NoConnectionError(UnreachableError):
+    """Nobody listens there, or nobody whom we trust."""
+
+
 class SilenceError(UnreachableError):
     """An open watch said nothing for longer than allowed."""
 
