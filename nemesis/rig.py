@@ -10,8 +10,6 @@ import json
 import os
 import signal
 import ssl
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +17,10 @@ from pathlib import Path
 
 from nemesis.workload import NAMESPACES
 from tests.replicas import Replicas
+from tests.running_proxy import RunningProxy
 from webhook.localcluster.binaries import find_binaries
 from webhook.localcluster.controlplane import ControlPlane
 from webhook.localcluster.plan import Options
-from webhook.localcluster.processes import ChildProcess
 from webhook.localcluster.users import ADMIN
 
 HURT = (1, 2)
@@ -33,38 +31,28 @@ CALM = 3
 
 _SERVERS = 3
 _ETCD_BYTES = 16 * 2**30
-_PROXY_SECONDS = 10.0
 
 
 class ProxiedControlPlane(ControlPlane):
     """A control plane whose API servers replicas reach through a proxy each, once `start_proxies` was called."""
 
     def start_proxies(self, folder: Path) -> None:
-        self.proxies = [self._proxy(server, folder) for server in range(1, _SERVERS + 1)]
-        for process, told_in in self.proxies:
-            process.start()
-            end = time.monotonic() + _PROXY_SECONDS
-            while not told_in.exists():
-                if time.monotonic() > end:
-                    raise RuntimeError(f"{process.name} does not listen: {process.log_tail()}")
-                time.sleep(0.02)
+        self.proxies = [
+            RunningProxy(f"proxy-{number}", url, folder) for number, url in enumerate(self.server_urls, start=1)
+        ]
+        for proxy in self.proxies:
+            proxy.start()
 
     def kubeconfig(self, user: str = ADMIN, *, server: int = 1) -> Path:
         """Give a kubeconfig that goes through the proxy of that API server."""
         original = super().kubeconfig(user, server=server)
-        _, told_in = self.proxies[server - 1]
         proxied = original.with_suffix(".proxied")
-        proxied.write_text(original.read_text().replace(self.server_urls[server - 1], told_in.read_text()))
+        proxied.write_text(original.read_text().replace(self.server_urls[server - 1], self.proxies[server - 1].url))
         return proxied
 
     def stop_proxies(self) -> None:
-        for process, _ in self.proxies:
-            process.stop()
-
-    def _proxy(self, server: int, folder: Path) -> tuple[ChildProcess, Path]:
-        name, told_in = f"proxy-{server}", folder / f"proxy-{server}.url"
-        argv = [sys.executable, "-m", "nemesis.proxy", self.server_urls[server - 1], str(told_in)]
-        return ChildProcess(name, argv, log_file=folder / f"{name}.log"), told_in
+        for proxy in self.proxies:
+            proxy.stop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +71,7 @@ class Rig:
 
     def tell_proxy(self, replica: int, what: signal.Signals) -> None:
         """Have the connections of a replica stand still, go on or be reset: see `proxy`."""
-        self.cluster.proxies[replica % _SERVERS][0].send(what)
+        self.cluster.proxies[replica % _SERVERS].send(what)
 
     @property
     def etcd_folder(self) -> Path:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import signal
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.balancer.running import lasting_port
+from tests.running_proxy import RunningProxy
 from webhook.localcluster.processes import ChildProcess
-
-_START_SECONDS = 10.0
 
 
 class EtcdLink:
@@ -25,7 +22,7 @@ class EtcdLink:
         self._number = number
         self._folder = folder
         self._port = lasting_port()
-        self._process: ChildProcess | None = None
+        self._proxy: RunningProxy | None = None
 
     @property
     def ports(self) -> Mapping[int, int]:
@@ -37,15 +34,8 @@ class EtcdLink:
             return
         prefix = "--advertise-client-urls="
         target = next(word.removeprefix(prefix) for word in process.argv if word.startswith(prefix))
-        name = f"link-{self._number}"
-        told_in = self._folder / f"{name}.url"
-        argv = [sys.executable, "-m", "nemesis.proxy", target, str(told_in), str(self._port)]
-        self._process = ChildProcess(name, argv, log_file=self._folder / f"{name}.log")
-        self._process.start()
-        end = time.monotonic() + _START_SECONDS
-        while not told_in.exists():
-            assert time.monotonic() < end, self._process.log_tail()
-            time.sleep(0.02)
+        self._proxy = RunningProxy(f"link-{self._number}", target, self._folder, port=self._port)
+        self._proxy.start()
 
     def hang(self) -> None:
         """Pass nothing on any more, and keep what comes; new connections wait, too."""
@@ -56,9 +46,9 @@ class EtcdLink:
         self._send(signal.SIGCONT)
 
     def stop(self) -> None:
-        if self._process is not None:
-            self._process.stop()
+        if self._proxy is not None:
+            self._proxy.stop()
 
     def _send(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send(number)
+        assert self._proxy is not None
+        self._proxy.send(number)

@@ -121,7 +121,7 @@ class Replicas:
         """Wait until each replica has seen that there are so many pods, in all namespaces together."""
         known = f"userquota_pods_known {pods}.0\n"
         for i in range(self.count):
-            eventually(lambda i=i: known in self.metrics(i), within=within, what=partial(self._told, i))  # type: ignore[misc]
+            eventually(partial(self._measures, i, known), within=within, what=partial(self._told, i))
 
     def set_policy(self, text: str) -> None:
         """Write the policy's ConfigMap, and wait until it is in force, or refused, at each replica that is awake."""
@@ -169,6 +169,9 @@ class Replicas:
 
     def _awake(self) -> list[int]:
         return [i for i in range(self.count) if i not in self._paused and self.is_running(i)]
+
+    def _measures(self, i: int, line: str) -> bool:
+        return line in self.metrics(i)
 
     def _has_told_of_policy(self, i: int, *, since: int) -> bool:
         return "policy" in self.log(i)[since:]

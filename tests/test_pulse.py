@@ -18,7 +18,6 @@ BETWEEN_RENEWALS = 10.4
 
 PATIENCE = 20.0
 HELD = 40.0
-LONGEST_REQUEST = 34.0
 
 
 class EndOfTimeError(Exception):
