@@ -11,14 +11,18 @@ LISTEN ?= 127.0.0.1:8443
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(VENV)/run.stamp: requirements/run.txt pyproject.toml
+# Install what the lock names and nothing else: no resolver, no source archive, no build in isolation. Each of these would
+# ask the index for something that is in no lock, and so let a stranger's release break this one.
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes
+
+$(VENV)/run.stamp: requirements/run.txt requirements/build.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(INSTALL) -r requirements/run.txt -r requirements/build.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(INSTALL) -r requirements/dev.txt
 	touch $@
 
 .PHONY: run
@@ -38,6 +42,14 @@ check: $(VENV)/dev.stamp ## Lint, types, import rules, unused and vulnerable dep
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/run.txt
+
+.PHONY: check-lock
+check-lock: $(VENV)/dev.stamp ## Install in a new environment, with nothing to be had but what the lock names
+	new=$$(mktemp -d) && trap 'rm -rf "$$new"' EXIT && \
+	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+	  --dest "$$new/locked" -r requirements/run.txt -r requirements/build.txt -r requirements/dev.txt && \
+	PIP_NO_INDEX=1 PIP_FIND_LINKS="$$new/locked" $(MAKE) --no-print-directory VENV="$$new/venv" "$$new/venv/dev.stamp" && \
+	"$$new/venv/bin/pip" --disable-pip-version-check check && "$$new/venv/bin/userquota" --help >/dev/null
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp ## Compare with a controller-runtime webhook; prints one table
@@ -62,10 +74,13 @@ SEED ?= 1
 nemesis: $(VENV)/dev.stamp ## Break everything for MINUTES=n, then judge every etcd revision: SEED=s
 	$(BIN)/python -m nemesis --minutes $(MINUTES) --seed $(SEED)
 
+LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
+
 .PHONY: lock
-lock: $(VENV)/dev.stamp ## Pin dependencies anew
-	$(BIN)/uv pip compile pyproject.toml --extra fast --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/run.txt
-	$(BIN)/uv pip compile pyproject.toml --extra fast --group test --group check --group controlplane --universal --python-version 3.11 --generate-hashes --no-header -q -o requirements/dev.txt
+lock: $(VENV)/dev.stamp ## Pin dependencies anew, the same version of each in every file
+	$(LOCK) pyproject.toml --extra fast $(foreach group,build test check lock controlplane,--group $(group)) -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra fast -c requirements/dev.txt -o requirements/run.txt
+	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 
 .PHONY: update-controlplane
 update-controlplane: ## Pin another version of the local control plane: KUBERNETES=v1.37.2
