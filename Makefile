@@ -65,7 +65,7 @@ bench-restart: $(VENV)/dev.stamp ## Restart a replica beside 20 000 pods: time t
 
 .PHONY: model
 model: $(VENV)/dev.stamp ## Explore every state of the model of the ledger's protocol: about 45 million, in minutes
-	cd tests/model && "$$(../../$(BIN)/python -c 'import os; from webhook.localcluster.toolchain import find_go; print(find_go((1, 22, 0), environ=os.environ))')" run . -full
+	cd tests/model && "$$(../../$(BIN)/python -c 'import os; from localcluster.toolchain import find_go; print(find_go((1, 22, 0), environ=os.environ))')" run . -full
 
 MINUTES ?= 30
 SEED ?= 1
@@ -84,7 +84,7 @@ lock: $(VENV)/dev.stamp ## Pin dependencies anew, the same version of each in ev
 
 .PHONY: update-controlplane
 update-controlplane: ## Pin another version of the local control plane: KUBERNETES=v1.37.2
-	webhook/localcluster/go/update.sh $(KUBERNETES)
+	localcluster/go/update.sh $(KUBERNETES)
 
 .PHONY: clean
 clean: ## Remove what was made here

@@ -12,10 +12,10 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from webhook.localcluster.binaries import cache_folder
-from webhook.localcluster.build import this_platform
-from webhook.localcluster.locks import locked
-from webhook.localcluster.toolchain import find_go, go_environment, parse_go_version
+from localcluster.binaries import cache_folder
+from localcluster.build import this_platform
+from localcluster.locks import locked
+from localcluster.toolchain import find_go, go_environment, parse_go_version
 
 MODULE = Path(__file__).parent / "peer"
 PROGRAMS = ("controllerruntime", "bare", "load")

@@ -21,17 +21,16 @@ import structlog
 from benchmarks import reviews
 from benchmarks.contestants import POLICY
 from webhook import reconcile
-from webhook.adapters.ledger_memory import BelievingLedger
-from webhook.adapters.policy_source import CurrentPolicy, read_files
-from webhook.adapters.standalone_cluster import StandaloneCluster
-from webhook.adapters.system_clock import SystemClock
 from webhook.admission import review
-from webhook.admission.attribution import Attribution
 from webhook.admission.handler import AdmissionHandler
-from webhook.quota.book import Book
-from webhook.quota.charge import Slot
-from webhook.quota.podspec import AnyObject
+from webhook.attribution.rules import Attribution
+from webhook.ledger.memory import StandaloneLedger
+from webhook.policy_source import CurrentPolicy, read_files
+from webhook.quota.objects import AnyObject, ObjectKey
 from webhook.quota.policy import Policy
+from webhook.quota.usage import UsageIndex
+from webhook.wiring.application import SystemClock
+from webhook.wiring.standalone import StandaloneCluster
 
 _AT_ONCE = 1000
 _TURNS = 7
@@ -43,18 +42,18 @@ class Cluster:
 
     pods: int
     handler: AdmissionHandler
-    ledger: BelievingLedger
+    ledger: StandaloneLedger
 
 
 async def filled(pods: int, templates: list[bytes]) -> Cluster:
     """Give a cluster whose pods have all come in as reviews."""
     clock, imagined = SystemClock(), StandaloneCluster()
-    book = Book(reconcile.binding(Policy(), imagined.known))
+    index = UsageIndex(reconcile.accounts_under(Policy(), imagined.known))
     policy = CurrentPolicy(
-        on_change=lambda new: book.rebind(reconcile.binding(new, imagined.known)), on_mistakes=lambda _: None
+        on_change=lambda new: index.rebind(reconcile.accounts_under(new, imagined.known)), on_mistakes=lambda _: None
     )
     policy.take(read_files((POLICY,)))
-    ledger = BelievingLedger(book, monotonic=clock.monotonic, api_time=clock.monotonic, out_of_step=str)
+    ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, out_of_step=str)
     cluster = Cluster(pods, AdmissionHandler(Attribution(imagined, policy), policy, imagined, ledger, clock), ledger)
     for number in range(pods):
         await _decide(cluster, [reviews.fill(templates[number % len(templates)], number, name=number, user=number)])
@@ -74,7 +73,7 @@ async def measured(cluster: Cluster, templates: list[bytes], *, turn: int) -> fl
     for body in bodies:
         request = review.decode(body)
         pod = request.decode(AnyObject).metadata
-        cluster.ledger.deleted(Slot("pods", pod.namespace, pod.name), pod.uid)
+        cluster.ledger.deleted(ObjectKey("pods", pod.namespace, pod.name), pod.uid)
     return took / _AT_ONCE * 1e6
 
 

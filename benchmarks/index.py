@@ -20,12 +20,12 @@ from typing import Any, BinaryIO
 import webhook.cli  # noqa: F401 - all that a serving process has loaded belongs to its memory
 from benchmarks import machine, reviews
 from webhook import reconcile
-from webhook.adapters.pod_watch import PodSink
-from webhook.adapters.reflector.events import Added, Decoder, Modified, Undecodable
-from webhook.quota.book import Book
-from webhook.quota.charge import Reservation
-from webhook.quota.podspec import Pod
+from webhook.kinds.pod_shapes import Pod
+from webhook.kube.object_sink import ObjectSink
+from webhook.kube.reflector.events import Added, Decoder, Modified, Undecodable
 from webhook.quota.policy import Policy
+from webhook.quota.reservation import Reservation
+from webhook.quota.usage import UsageIndex
 
 _EVENTS = 20_000
 _EVENTS_AT_ONCE = 2_000
@@ -58,10 +58,10 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _sink() -> PodSink:
-    book = Book(reconcile.binding(Policy(), lambda _: {}))
-    return PodSink(
-        book, exempt=frozenset(), on_settled=_nothing_settled, on_reached=_nothing, on_uncountable=_impossible
+def _sink() -> ObjectSink:
+    index = UsageIndex(reconcile.accounts_under(Policy(), lambda _: {}))
+    return ObjectSink(
+        index, exempt=frozenset(), on_settled=_nothing_settled, on_reached=_nothing, on_uncountable=_impossible
     )
 
 
@@ -77,7 +77,7 @@ def _impossible() -> None:
     raise AssertionError("a generated pod cannot be counted")
 
 
-def _list(decoder: Decoder[Pod], sink: PodSink, pods: int) -> float:
+def _list(decoder: Decoder[Pod], sink: ObjectSink, pods: int) -> float:
     """Take in all pages; give the CPU time that took, reading from the pipe included. No page is held on to."""
     begun = time.process_time()
     sink.started()
@@ -94,7 +94,7 @@ def _pages(source: BinaryIO) -> Iterator[bytes]:
         yield source.read(length)
 
 
-def _event_us(decoder: Decoder[Pod], sink: PodSink, pods: int, users: int, turn: int) -> float:
+def _event_us(decoder: Decoder[Pod], sink: ObjectSink, pods: int, users: int, turn: int) -> float:
     """Give the CPU time of one event of the watch, in microseconds: most change nothing that a pod costs."""
     stored = reviews.stored_pods()
     took = 0.0

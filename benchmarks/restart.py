@@ -23,12 +23,12 @@ import msgspec
 from benchmarks import machine, table
 from benchmarks.contention import counters
 from benchmarks.figures import Figure, Row
+from localcluster.binaries import find_binaries
+from localcluster.build import GO_MODULE, kubernetes_version
+from localcluster.controlplane import ControlPlane
+from localcluster.plan import Options
 from tests.replicas import Replicas
-from webhook.localcluster.binaries import find_binaries
-from webhook.localcluster.build import GO_MODULE, kubernetes_version
-from webhook.localcluster.controlplane import ControlPlane
-from webhook.localcluster.plan import Options
-from webhook.quota.podspec import OWNER_ANNOTATION
+from webhook.quota.objects import OWNER_ANNOTATION
 
 _POLICY = "version: 1\ndefaults: {user: {hard: {pods: 1000, cpu: 100}}}\n"
 _NAMESPACE = "many"

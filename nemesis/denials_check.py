@@ -91,7 +91,7 @@ class DenialsCheck:
         self._waiting = deque(sorted(refused, key=lambda each: each.ended))
 
     def reached(self, at: float, version: int) -> None:
-        """Judge what was answered well before *at*."""
+        """Decide what was answered well before *at*."""
         while self._waiting and self._waiting[0].ended + _SLACK < at:
             self._judge(self._waiting.popleft(), version)
 

@@ -46,7 +46,7 @@ class EndingCheck:
             self._findings.converged = max(step.at - self._run.rest_began, 0.0)
 
     def finish(self, world: World, *, within: float) -> None:
-        """Judge the last state."""
+        """Decide the last state."""
         converged = self._findings.converged
         if converged is None or converged > within:
             told = (
@@ -66,7 +66,7 @@ class EndingCheck:
             self._findings.violated(Invariant.HISTORY, told, at=self._run.ended)
 
     def judge_probes(self, world: World, requests: Iterable[Request]) -> None:
-        """Judge what replicas said at rest about what is used."""
+        """Decide what replicas said at rest about what is used."""
         for request in requests:
             if request.verb != PROBE:
                 continue
@@ -108,7 +108,7 @@ class EndingCheck:
                     )
 
     def judge_faults(self, faults: Iterable[Fault]) -> None:
-        """Judge that no replica ended that nobody killed, and that all came back."""
+        """Decide that no replica ended that nobody killed, and that all came back."""
         for each in faults:
             if each.kind in (DIED, NOT_READY):
                 told = f"{each.target}: {each.kind}"

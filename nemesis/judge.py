@@ -41,7 +41,7 @@ class Patience(NamedTuple):
 
 
 def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B008 - it is immutable
-    """Judge the run that left its records in *folder*."""
+    """Decide the run that left its records in *folder*."""
     run, findings = read_run(folder), Findings()
     faults = list(records.read(folder / records.FAULTS, Fault))
     requests = list(records.read(folder / records.REQUESTS, Request))

@@ -70,7 +70,7 @@ class LimitsCheck:
         self._limits = limits
 
     def on_step(self, world: World, step: Step) -> None:
-        """Judge what new claims have added."""
+        """Decide what new claims have added."""
         decided = Decided(step.at, step.version)
         by_key = defaultdict[Key, list[str]](list)
         for slot, key in step.risen:
@@ -80,7 +80,7 @@ class LimitsCheck:
             self._judge(world, _Risen(key, world.counted[key], step.at, step.version, by), decided)
 
     def on_grown(self, world: World, row: Row, decided: Decided, *, at: float) -> None:
-        """Judge a pod that became dearer."""
+        """Decide a pod that became dearer."""
         for subject, name in product(subjects(row.payer), row.raised):
             key = Key(subject, name)
             self._judge(world, _Risen(key, world.used[key], at, row.version, showing.row(row)), decided)

@@ -45,7 +45,7 @@ class ReservationsCheck:
         self._leaks: list[tuple[_Entered, float]] = []
 
     def on_grown(self, world: World, row: Row, *, at: float) -> Decided:
-        """Judge a pod that became dearer, and say when that was decided."""
+        """Decide a pod that became dearer, and say when that was decided."""
         self._unsettled[row.slot] = row
         claim = next((each for each in world.claims.get(row.slot, {}).values() if _covers(each, row)), None)
         if claim is not None:
@@ -57,7 +57,7 @@ class ReservationsCheck:
         return Decided(at - BOUND, row.version)
 
     def on_step(self, world: World, step: Step) -> None:
-        """Judge one change of the ledger."""
+        """Decide one change of the ledger."""
         self._judge_turn(step)
         for claim in step.new:
             if claim.token in self._entered:
@@ -74,7 +74,7 @@ class ReservationsCheck:
             self._sweep(world, step)
 
     def finish(self, workers: Workers, *, at: float, in_time: float) -> None:
-        """Judge how long everything lasted that came to nothing, and what is still there at the end."""
+        """Decide how long everything lasted that came to nothing, and what is still there at the end."""
         self._leaks += [(entered, at) for entered in self._entered.values()]
         for entered, left in self._leaks:
             worked = workers.longest_work(entered.at, left)
@@ -156,7 +156,7 @@ class ReservationsCheck:
     # What has to be held.
 
     def _sweep(self, world: World, step: Step) -> None:
-        """Judge every pod that the ledger does not count as seen by all."""
+        """Decide every pod that the ledger does not count as seen by all."""
         assert world.ledger is not None
         for slot, row in list(self._unsettled.items()):
             now = world.rows.get(slot)

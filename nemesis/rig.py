@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from localcluster.binaries import find_binaries
+from localcluster.controlplane import ControlPlane
+from localcluster.plan import Options
+from localcluster.users import ADMIN
 from nemesis.workload import NAMESPACES
 from tests.replicas import Replicas
 from tests.running_proxy import RunningProxy
-from webhook.localcluster.binaries import find_binaries
-from webhook.localcluster.controlplane import ControlPlane
-from webhook.localcluster.plan import Options
-from webhook.localcluster.users import ADMIN
 
 HURT = (1, 2)
 """The API servers that clients talk to, by number, and that faults hit."""

@@ -9,9 +9,10 @@ import pytest
 from _pytest.capture import CaptureManager
 from hypothesis import HealthCheck, settings
 
-from webhook.localcluster.binaries import Binaries, find_binaries
-from webhook.localcluster.controlplane import ControlPlane
-from webhook.localcluster.plan import Options
+from localcluster.binaries import Binaries, find_binaries
+from localcluster.controlplane import ControlPlane
+from localcluster.plan import Options
+from tests.oracle.program import Oracle, find_oracle
 
 # How long an example takes says something about this machine's neighbours. Where a failure would stop somebody else's
 # change, the examples are the same each time; here every run tries others.
@@ -72,3 +73,12 @@ def run_control_plane(
     with ControlPlane(folder, binaries, options=options) as control_plane:
         yield control_plane
     shutil.rmtree(folder / "etcd")  # pytest keeps the rest, with the logs, for three sessions
+
+
+@pytest.fixture(scope="session")
+def oracle(pytestconfig: pytest.Config) -> Oracle:
+    """The first session on a machine builds it: where the control plane was not built yet, that takes minutes."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    assert isinstance(capture, CaptureManager)
+    with capture.global_and_fixture_disabled():
+        return Oracle(find_oracle(os.environ))

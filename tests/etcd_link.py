@@ -6,9 +6,9 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+from localcluster.processes import ChildProcess
 from tests.balancer.running import lasting_port
 from tests.running_proxy import RunningProxy
-from webhook.localcluster.processes import ChildProcess
 
 
 class EtcdLink:

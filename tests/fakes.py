@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from webhook.adapters.ledger_kubernetes import LostSwapError, Stored
 from webhook.documents.policy_text import PolicyText, read_policy
-from webhook.ports import NotReadyError, ObjectKind
-from webhook.quota.charge import Slot
-from webhook.quota.podspec import Annotations, ObjectMeta, OwnerReference
+from webhook.ledger.ledger_object import LostSwapError, StoredText
+from webhook.ports import UnavailableError
+from webhook.quota.objects import Annotations, ObjectKey, ObjectKind, ObjectMeta, OwnerReference, StoredVersion
 from webhook.quota.policy import Policy
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -47,20 +46,20 @@ class FakeClock:
 class FakeStore:
     """Port `QuorumReader`: what is stored, as a test says; `trouble` makes every read fail, `asked` tells of each."""
 
-    stored: dict[Slot, tuple[str, int]] = field(default_factory=dict)
+    stored: dict[ObjectKey, StoredVersion] = field(default_factory=dict)
     trouble: str = ""
     asked: list[str] = field(default_factory=list)
 
-    async def version_of(self, slot: Slot) -> tuple[str, int] | None:
-        self.asked.append(slot.name)
+    async def version_of(self, key: ObjectKey) -> StoredVersion | None:
+        self.asked.append(key.name)
         if self.trouble:
-            raise NotReadyError("api-server", self.trouble)
-        return self.stored.get(slot)
+            raise UnavailableError("api-server", self.trouble)
+        return self.stored.get(key)
 
     async def newest_version(self, resource: str) -> int:
         if self.trouble:
-            raise NotReadyError("api-server", self.trouble)
-        return max((version for slot, (_, version) in self.stored.items() if slot.resource == resource), default=0)
+            raise UnavailableError("api-server", self.trouble)
+        return max((version for key, (_, version) in self.stored.items() if key.resource == resource), default=0)
 
 
 @dataclass
@@ -72,7 +71,7 @@ class FakeLedgerObject:
     waits for its `gate`, and takes `seconds` each way; `accesses` tells of each, successful or not.
     """
 
-    stored: Stored | None = None
+    stored: StoredText | None = None
     trouble: str = ""
     loses_answers: int = 0
     versions: Iterator[int] = field(default_factory=lambda: itertools.count(100))
@@ -80,28 +79,28 @@ class FakeLedgerObject:
     seconds: float = 0.0
     accesses: list[str] = field(default_factory=list)
 
-    async def read(self) -> Stored | None:
+    async def read(self) -> StoredText | None:
         self.accesses.append("read")
         await self._travel("ledger-read")
         found = self.stored
         await self._return()
         return found
 
-    async def claim(self, replica: str) -> Stored | None:
+    async def claim(self, replica: str) -> StoredText | None:
         self.accesses.append("claim")
         await self._travel("ledger-write")
         if self.stored is not None:
             self.stored = replace(self.stored, version=next(self.versions), turn=replica)
         return self.stored
 
-    async def create(self, text: str) -> Stored:
+    async def create(self, text: str) -> StoredText:
         self.accesses.append("create")
         await self._travel("ledger-write")
         if self.stored is not None:
             raise LostSwapError("it is there")
         return self.put(text)
 
-    async def swap(self, text: str, *, after: Stored, writer: str) -> Stored:
+    async def swap(self, text: str, *, after: StoredText, writer: str) -> StoredText:
         self.accesses.append("swap")
         await self._travel("ledger-write")
         if self.stored is None or (self.stored.uid, self.stored.version) != (after.uid, after.version):
@@ -111,16 +110,16 @@ class FakeLedgerObject:
         await self._return()
         if self.loses_answers:
             self.loses_answers -= 1
-            raise NotReadyError("ledger-write", "the connection broke")
+            raise UnavailableError("ledger-write", "the connection broke")
         return made
 
-    def put(self, text: str, *, writer: str = "") -> Stored:
+    def put(self, text: str, *, writer: str = "") -> StoredText:
         """Store a text, as an admin's editor or another replica would."""
         version = next(self.versions)
-        self.stored = Stored(text, self.stored.uid if self.stored else f"uid-{version}", version, writer)
+        self.stored = StoredText(text, self.stored.uid if self.stored else f"uid-{version}", version, writer)
         return self.stored
 
-    def delete(self) -> Stored:
+    def delete(self) -> StoredText:
         """Delete what is stored, as an admin would; give what that was."""
         assert self.stored is not None
         deleted, self.stored = self.stored, None
@@ -131,7 +130,7 @@ class FakeLedgerObject:
         if self.gate is not None:
             await self.gate.wait()
         if self.trouble:
-            raise NotReadyError(reason, self.trouble)
+            raise UnavailableError(reason, self.trouble)
 
     async def _return(self) -> None:
         if self.seconds:
@@ -168,7 +167,7 @@ class FakeOwners:
 
     async def read(self, kind: ObjectKind, namespace: str, name: str) -> ObjectMeta | None:
         if self.trouble:
-            raise NotReadyError("api-server", self.trouble)
+            raise UnavailableError("api-server", self.trouble)
         self.asked.append(f"{kind.kind} {name}")
         return self.objects.get((kind.kind, namespace, name))
 
@@ -196,7 +195,7 @@ class FakePolicies:
 
     def current(self) -> Policy:
         if self.policy is None:
-            raise NotReadyError("policy", "no policy is loaded yet")
+            raise UnavailableError("policy", "no policy is loaded yet")
         return self.policy
 
 

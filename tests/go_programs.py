@@ -1,7 +1,7 @@
 """
 Builds small Go programs of ours, each a folder with its own go.mod and nothing but the standard library.
 
-Kubernetes' own programs are built by `webhook.localcluster.build`.
+Kubernetes' own programs are built by `localcluster.build`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from webhook.localcluster.binaries import cache_folder, report_to_stderr
-from webhook.localcluster.build import this_platform
-from webhook.localcluster.locks import locked
-from webhook.localcluster.toolchain import find_go, go_environment, parse_go_version
+from localcluster.binaries import cache_folder, report_to_stderr
+from localcluster.build import this_platform
+from localcluster.locks import locked
+from localcluster.toolchain import find_go, go_environment, parse_go_version
 
 _FLAGS = ("-trimpath", "-buildvcs=false", "-ldflags=-s -w")
 

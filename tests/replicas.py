@@ -14,11 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from localcluster.addresses import LOOPBACK
+from localcluster.controlplane import ControlPlane
+from localcluster.processes import ChildProcess
 from tests.balancer.running import RunningBalancer, lasting_port
 from tests.cluster.running import apply_policy, ask, eventually, install, serve_argv, uninstall
-from webhook.localcluster.addresses import LOOPBACK
-from webhook.localcluster.controlplane import ControlPlane
-from webhook.localcluster.processes import ChildProcess
 
 
 class Replicas:

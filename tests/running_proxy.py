@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from webhook.localcluster.processes import ChildProcess
+from localcluster.processes import ChildProcess
 
 _START_SECONDS = 10.0
 

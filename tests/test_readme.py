@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from localcluster.addresses import HeldPort
+from localcluster.binaries import Binaries
 from webhook.documents.policy_text import PolicyText, read_policy
-from webhook.localcluster.addresses import HeldPort
-from webhook.localcluster.binaries import Binaries
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

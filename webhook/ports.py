@@ -6,34 +6,33 @@ Who implements them is known to `wiring` alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from webhook.quota.book import Book
-from webhook.quota.charge import Charge, Reservation, Slot
 from webhook.quota.decision import Decision
 from webhook.quota.errors import WebhookError
-from webhook.quota.podspec import ObjectMeta
+from webhook.quota.objects import ObjectKey, ObjectKind, ObjectMeta, StoredVersion
 from webhook.quota.policy import Policy
+from webhook.quota.reservation import Charge, Reservation
+from webhook.quota.usage import UsageIndex
 
 __all__ = [
     "Ancestry",
     "Clock",
-    "HistoryRewrittenError",
-    "Judge",
+    "StoreRestoredError",
+    "Decide",
     "LedgerStore",
     "Namespaces",
-    "NotReadyError",
-    "ObjectKind",
+    "UnavailableError",
     "PolicySource",
     "QuorumReader",
+    "Sleep",
     "WebhookError",
 ]
 
 
-class NotReadyError(WebhookError):
+class UnavailableError(WebhookError):
     """
     We cannot answer now: a watch is not in step, no policy is loaded, the API server does not answer, time is up.
 
@@ -47,12 +46,12 @@ class NotReadyError(WebhookError):
         self.everywhere = everywhere
         super().__init__(message)
 
-    def again(self) -> NotReadyError:
+    def again(self) -> UnavailableError:
         """Give another one that says the same, for somebody else who waits."""
-        return NotReadyError(self.reason, str(self), everywhere=self.everywhere)
+        return UnavailableError(self.reason, str(self), everywhere=self.everywhere)
 
 
-class HistoryRewrittenError(WebhookError):
+class StoreRestoredError(WebhookError):
     """
     The API went back in time, as after a restore from a backup.
 
@@ -62,14 +61,6 @@ class HistoryRewrittenError(WebhookError):
     def __init__(self, evidence: str) -> None:
         """Say what shows it."""
         super().__init__(f"the API went back in time, as after a restore from a backup: {evidence}")
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectKind:
-    """A kind as owner references name it."""
-
-    api_version: str
-    kind: str
 
 
 class Clock(Protocol):
@@ -86,34 +77,37 @@ class PolicySource(Protocol):
     """The policy in force."""
 
     def current(self) -> Policy:
-        """Give it. Raises: NotReadyError before the first one is loaded."""
+        """Give it. Raises: UnavailableError before the first one is loaded."""
 
 
 class Namespaces(Protocol):
     """The labels of namespaces, which say what tenant they belong to."""
 
     async def labels(self, name: str) -> Mapping[str, str]:
-        """Give the labels of a namespace, from the watch or by a live read. Raises: NotReadyError."""
+        """Give the labels of a namespace, from the watch or by a live read. Raises: UnavailableError."""
 
 
 class Ancestry(Protocol):
     """Objects that others belong to."""
 
     async def read(self, kind: ObjectKind, namespace: str, name: str) -> ObjectMeta | None:
-        """Give the metadata of an object by a live read, None if there is none. Raises: NotReadyError."""
+        """Give the metadata of an object by a live read, None if there is none. Raises: UnavailableError."""
 
 
 class QuorumReader(Protocol):
     """What is really stored, past every cache."""
 
-    async def version_of(self, slot: Slot) -> tuple[str, int] | None:
-        """Give uid and resource version of the object that holds the name, None if none. Raises: NotReadyError."""
+    async def version_of(self, key: ObjectKey) -> StoredVersion | None:
+        """Give uid and resource version of the object that holds the name, None if none. Raises: UnavailableError."""
 
     async def newest_version(self, resource: str) -> int:
-        """Give the highest resource version that an object of *resource* has now, 0 if none. Raises: NotReadyError."""
+        """Return the highest version of any stored object of *resource*, 0 if none. Raises: UnavailableError."""
 
 
-Judge = Callable[[Book], Decision]
+Sleep = Callable[[float], Awaitable[None]]
+"""How background tasks wait; a parameter, so that tests need not."""
+
+Decide = Callable[[UsageIndex], Decision]
 """The pure decision, with everything but the book filled in. It may be asked again with a fresher book."""
 
 
@@ -124,14 +118,14 @@ class LedgerStore(Protocol):
     Any number of calls may be under way at once; no two of them are ever given the same room.
     """
 
-    async def transact(self, charge: Charge, judge: Judge, *, dry_run: bool, deadline: float) -> Decision:
+    async def transact(self, charge: Charge, judge: Decide, *, dry_run: bool, deadline: float) -> Decision:
         """
         Decide on *charge* and hold what is allowed before anybody else is answered; with *dry_run* hold nothing.
 
-        *deadline* is on the monotonic clock. Raises: NotReadyError if no answer can be given by then.
+        *deadline* is on the monotonic clock. Raises: UnavailableError if no answer can be given by then.
         """
 
-    def deleted(self, slot: Slot, uid: str) -> None:
+    def deleted(self, key: ObjectKey, uid: str) -> None:
         """Hear that the deletion of an object was asked for. Only a ledger that sees no objects believes it."""
 
     def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:
@@ -141,10 +135,10 @@ class LedgerStore(Protocol):
         *seen_at* is the version that was shown, 0 if it showed that they are gone.
         """
 
-    async def tend(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
+    async def maintain(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
         """
         Do what time brings, every second; give the reservations that were let go because nothing came of them.
 
         Those can no longer be persisted, and a quorum read has shown that they were not. Never by age alone: see
-        docs/consistency.md. Raises: NotReadyError if the quorum read fails; all stay held then.
+        docs/consistency.md. Raises: UnavailableError if the quorum read fails; all stay held then.
         """

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.contention import page, rounds, stage, workloads
-from webhook.localcluster.build import GO_MODULE, kubernetes_version
+from localcluster.build import GO_MODULE, kubernetes_version
 
 RESULTS = Path(__file__).parent.parent / "results"
 

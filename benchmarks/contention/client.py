@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from benchmarks.contention.workloads import Workload, pod
-from webhook.localcluster.controlplane import ControlPlane
+from localcluster.controlplane import ControlPlane
 
 _PATIENCE = aiohttp.ClientTimeout(total=60)
 _MESSAGES = 3

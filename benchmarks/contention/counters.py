@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks import machine
+from localcluster.controlplane import ControlPlane
 from tests.replicas import Replicas
-from webhook.localcluster.controlplane import ControlPlane
 
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')

@@ -20,15 +20,15 @@ from pathlib import Path
 from benchmarks import certificate
 from benchmarks.contention import counters
 from benchmarks.contention.workloads import POLICY, Workload
+from localcluster.binaries import find_binaries
+from localcluster.controlplane import ControlPlane
+from localcluster.plan import Options
+from localcluster.processes import ChildProcess
 from tests.balancer.running import RunningBalancer, lasting_port
 from tests.cluster.running import eventually
 from tests.go_programs import built_program
 from tests.replicas import Replicas
-from webhook.adapters import manifest_files
-from webhook.localcluster.binaries import find_binaries
-from webhook.localcluster.controlplane import ControlPlane
-from webhook.localcluster.plan import Options
-from webhook.localcluster.processes import ChildProcess
+from webhook.registration import manifest_files
 
 OURS = "userquota"
 QUOTA = "ResourceQuota"

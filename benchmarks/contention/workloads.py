@@ -52,7 +52,7 @@ class Workload:
 
     def groups(self) -> Iterator[str]:
         """Give the groups that everybody is in; the members of the pool share its limit."""
-        yield "people"  # carries the permissions, see webhook.localcluster.users
+        yield "people"  # carries the permissions, see localcluster.users
         if self.users == 1:
             yield _POOL
 

@@ -12,16 +12,16 @@ from typing import Any
 import jsonpatch
 
 from tests.fakes import FakeClock, FakeNamespaces, FakeOwners, FakePolicies
-from webhook import reconcile
-from webhook.adapters.ledger_memory import MemoryLedger
 from webhook.admission import review
-from webhook.admission.attribution import Attribution
 from webhook.admission.handler import AdmissionHandler
 from webhook.admission.review import AdmissionRequest
-from webhook.quota.book import Book, Row
-from webhook.quota.charge import Slot
+from webhook.attribution.rules import Attribution
+from webhook.ledger.memory import MemoryLedger
+from webhook.quota.objects import ObjectKey
+from webhook.quota.policy import accounts_under
 from webhook.quota.resources import Amount
 from webhook.quota.subject import Payer, Subject
+from webhook.quota.usage import Row, UsageIndex
 
 REVIEWS = Path(__file__).parent / "reviews"
 
@@ -58,10 +58,10 @@ class Webhook:
         self.policies = FakePolicies.reading(policy)
         self.namespaces = FakeNamespaces()
         assert self.policies.policy is not None
-        self.book = Book(reconcile.binding(self.policies.policy, self.namespaces.labels_of))
+        self.index = UsageIndex(accounts_under(self.policies.policy, self.namespaces.labels_of))
         self.trouble = ""
         self.ledger = MemoryLedger(
-            self.book,
+            self.index,
             monotonic=self.clock.monotonic,
             api_time=self.clock.api_time,
             out_of_step=lambda: self.trouble,
@@ -98,10 +98,10 @@ class Webhook:
     def shows(self, name: str, amounts: dict[str, Amount], *, owner: str = "alice", version: int = 5) -> None:
         """Have the watch show a pod, or show it again."""
         booked = tuple(sorted(amounts.items()))
-        self.book.observe(Slot("pods", "red", name), Row(f"uid-of-{name}", version, Payer(owner), booked))
+        self.index.observe(ObjectKey("pods", "red", name), Row(f"uid-of-{name}", version, Payer(owner), booked))
 
     def held(self, subject: Subject, resource: str) -> Amount:
-        return self.book.used(subject, resource) + self.book.reserved(subject, resource)
+        return self.index.used(subject, resource) + self.index.reserved(subject, resource)
 
 
 def decoded(body: bytes) -> Json:

@@ -10,13 +10,14 @@ from datetime import timedelta
 import pytest
 
 from tests.admission.asking import Json, Webhook, a_review, pod, request_of, stamped
-from webhook.adapters.ledger_memory import BelievingLedger
 from webhook.admission import review
-from webhook.admission.attribution import Attribution
 from webhook.admission.handler import AdmissionHandler
 from webhook.admission.review import ReviewError
-from webhook.ports import NotReadyError
-from webhook.quota.charge import CREATED, Reservation, Slot
+from webhook.attribution.rules import Attribution
+from webhook.ledger.memory import StandaloneLedger
+from webhook.ports import UnavailableError
+from webhook.quota.objects import ObjectKey
+from webhook.quota.reservation import CREATED, Reservation
 from webhook.quota.subject import CLUSTER, Payer, group, tenant, user
 
 CORE = 10**9
@@ -162,7 +163,7 @@ async def test_a_refusal_says_exactly_this(webhook: Webhook, body: Json, message
 
     assert (answer.denied_by, answer.message) == ("validate", message)
     assert answer.response["status"]["code"] == 403
-    assert list(webhook.book.reservations()) == []
+    assert list(webhook.index.reservations()) == []
 
 
 async def test_who_has_no_owner_is_held_to_the_limits_for_what_is_nobodys(webhook: Webhook) -> None:
@@ -292,7 +293,7 @@ async def test_the_same_call_twice_is_charged_once(webhook: Webhook) -> None:
 async def test_a_dry_run_is_answered_alike_and_holds_nothing(webhook: Webhook, cpu: str) -> None:
     tried = await webhook.ask(create(cpu=cpu, dryRun=True))
 
-    assert list(webhook.book.reservations()) == []
+    assert list(webhook.index.reservations()) == []
     assert (await webhook.ask(create(cpu=cpu))).response == tried.response
 
 
@@ -312,10 +313,10 @@ async def test_what_is_held_tells_the_attempt_it_is_held_for(webhook: Webhook) -
     await webhook.judge(resize("2", base="1234567890123"))
 
     cost = (("count/pods", CORE), ("pods", CORE), (CPU, CORE))
-    assert list(webhook.book.reservations()) == [
-        Reservation(Slot("pods", "red", "new"), "uid-of-new", CREATED, Payer("alice"), cost),
+    assert list(webhook.index.reservations()) == [
+        Reservation(ObjectKey("pods", "red", "new"), "uid-of-new", CREATED, Payer("alice"), cost),
         Reservation(
-            Slot("pods", "red", "pod"), "uid-of-pod", 1234567890123, Payer("alice"), (*cost[:2], (CPU, 2 * CORE))
+            ObjectKey("pods", "red", "pod"), "uid-of-pod", 1234567890123, Payer("alice"), (*cost[:2], (CPU, 2 * CORE))
         ),
     ]
 
@@ -348,7 +349,7 @@ async def test_what_does_not_grow_passes_over_every_limit(webhook: Webhook, to: 
     webhook.shows("other", {"pods": CORE, CPU: 90 * CORE})
 
     assert (await webhook.judge(resize(to, was="10"))).allowed
-    assert list(webhook.book.reservations()) == []
+    assert list(webhook.index.reservations()) == []
 
 
 async def test_what_shrinks_in_one_resource_and_grows_in_another_is_judged_by_what_grows(webhook: Webhook) -> None:
@@ -380,7 +381,7 @@ async def test_an_adopted_pod_has_to_fit_where_it_goes(webhook: Webhook) -> None
         "reserved: requests.cpu=0, free: requests.cpu=1 for user/bob; would fit: requests.cpu=1; "
         "charged to bob (owner of ReplicaSet web)"
     )
-    webhook.book.forget(Slot("pods", "red", "of-bob"), "uid-of-of-bob", 9)
+    webhook.index.forget(ObjectKey("pods", "red", "of-bob"), "uid-of-of-bob", 9)
     assert (await webhook.ask(a_review("pods", "UPDATE", by, object=new, oldObject=old, name="pod"))).allowed
     assert webhook.held(user("bob"), CPU) == webhook.held(user("alice"), CPU) == 2 * CORE  # until one of them is seen
     assert webhook.held(CLUSTER, CPU) == 2 * CORE
@@ -496,22 +497,22 @@ async def test_out_of_step_there_is_no_verdict_either_way(webhook: Webhook) -> N
     webhook.trouble = "the pods are not all known yet"
 
     for cpu in ("1", "1000"):
-        with pytest.raises(NotReadyError, match="the pods are not all known yet"):
+        with pytest.raises(UnavailableError, match="the pods are not all known yet"):
             await webhook.ask(create(cpu=cpu))
 
 
 async def test_after_the_deadline_there_is_no_verdict(webhook: Webhook) -> None:
-    with pytest.raises(NotReadyError) as raised:
+    with pytest.raises(UnavailableError) as raised:
         await webhook.validate(request_of(stamped_review()), within=0)
 
     assert raised.value.reason == "deadline"
-    assert list(webhook.book.reservations()) == []
+    assert list(webhook.index.reservations()) == []
 
 
 async def test_before_a_policy_is_loaded_there_is_no_verdict(webhook: Webhook) -> None:
     webhook.policies.policy = None
 
-    with pytest.raises(NotReadyError) as raised:
+    with pytest.raises(UnavailableError) as raised:
         await webhook.ask(create())
 
     assert raised.value.reason == "policy"
@@ -571,7 +572,7 @@ async def test_a_review_that_lacks_what_the_api_server_always_sends_is_no_review
         await webhook.judge(body)
 
     assert (str(raised.value), raised.value.uid) == (message, "call-1")
-    assert list(webhook.book.reservations()) == []
+    assert list(webhook.index.reservations()) == []
 
 
 # Deletion.
@@ -600,8 +601,8 @@ async def test_a_deletion_passes_and_frees_nothing(webhook: Webhook) -> None:
 async def test_a_ledger_without_a_cluster_believes_the_deletion_of_a_pod(
     webhook: Webhook, deletion: Json, left: int
 ) -> None:
-    ledger = BelievingLedger(
-        webhook.book, monotonic=webhook.clock.monotonic, api_time=webhook.clock.api_time, out_of_step=str
+    ledger = StandaloneLedger(
+        webhook.index, monotonic=webhook.clock.monotonic, api_time=webhook.clock.api_time, out_of_step=str
     )
     rules = Attribution(webhook.owners, webhook.policies)
     handler = AdmissionHandler(rules, webhook.policies, webhook.namespaces, ledger, webhook.clock)

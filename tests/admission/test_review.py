@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from webhook.admission import review
-from webhook.admission.review import AdmissionResponse, Operation, ReviewError
-from webhook.quota.denial import Cause
-from webhook.quota.podspec import AnyObject, Pod
+from webhook.admission.review import AdmissionResponse, ReviewError
+from webhook.kinds.pod_shapes import Pod
+from webhook.quota.message import Cause
+from webhook.quota.objects import AnyObject, PatchOperation
 
 REVIEWS = Path(__file__).parent / "reviews"
 RECORDED = sorted(path.name for path in REVIEWS.glob("*.json"))
@@ -324,7 +325,7 @@ def test_an_object_with_a_name_that_is_no_utf_8_is_refused() -> None:
 
 HEAD = '{"response":'
 TAIL = ',"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}'
-STEPS = [Operation("/metadata/annotations", {"a": "b"}), Operation("/metadata/annotations/c~1d", 'e"')]
+STEPS = [PatchOperation("/metadata/annotations", {"a": "b"}), PatchOperation("/metadata/annotations/c~1d", 'e"')]
 
 ANSWERS: dict[str, tuple[AdmissionResponse, str]] = {
     "allowed": (review.allowed("u-1"), '{"uid":"u-1","allowed":true}'),

@@ -14,7 +14,7 @@ import pytest
 
 from tests.admission.asking import Answer, Json, Webhook, a_review, pod, recorded, request_of
 from tests.fakes import API_VERSIONS
-from webhook.admission.kinds import WORKLOADS
+from webhook.kinds.registry import WORKLOADS
 from webhook.quota.subject import user
 
 OWNER, GROUPS = "userquota.dev/owner", "userquota.dev/groups"
@@ -229,7 +229,7 @@ async def test_a_mirror_pod_of_a_node_is_not_charged() -> None:
     answer = await webhook.ask(recorded("mirror-pod-by-a-node"))
 
     assert answer.allowed
-    assert list(webhook.book.reservations()) == []
+    assert list(webhook.index.reservations()) == []
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ async def test_what_changes_no_stamp_passes_and_holds_nothing(name: str) -> None
     answer = await webhook.judge(recorded(name))
 
     assert answer.response == {"uid": recorded(name)["request"]["uid"], "allowed": True, **_audit(answer)}
-    assert list(webhook.book.reservations()) == []
+    assert list(webhook.index.reservations()) == []
 
 
 def _audit(answer: Answer) -> Json:
@@ -263,7 +263,7 @@ async def test_mutating_holds_nothing() -> None:
 
     await webhook.mutate(request_of(created(pod(cpu="3"))))
 
-    assert list(webhook.book.reservations()) == []
+    assert list(webhook.index.reservations()) == []
 
 
 async def test_a_stamp_of_alice_is_hers_in_a_real_review_of_a_pod_of_her_replica_set() -> None:
@@ -297,7 +297,7 @@ async def test_a_real_adoption_moves_the_pod_to_the_adopter() -> None:
     answer = await webhook.ask(before)
 
     assert answer.stamp == {OWNER: "alice", GROUPS: '["ml","people","staff"]'}
-    assert [each.payer.owner for each in webhook.book.reservations()] == ["alice"]
+    assert [each.payer.owner for each in webhook.index.reservations()] == ["alice"]
     assert (await webhook.judge(recorded("pod-adopted-by-a-replicaset"))).allowed
 
 

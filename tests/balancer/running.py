@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from localcluster.addresses import LOOPBACK
+from localcluster.processes import ChildProcess
 from tests.go_programs import built_program
-from webhook.localcluster.addresses import LOOPBACK
-from webhook.localcluster.processes import ChildProcess
 
 _PORTS = range(20_000, 32_000)
 """Below what Linux and others give to outgoing connections: a server that was killed finds its port free again."""

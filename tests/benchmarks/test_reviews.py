@@ -10,10 +10,11 @@ import pytest
 from benchmarks import build, pods, reviews
 from benchmarks.contestants import POLICY
 from tests.admission.asking import Webhook
-from webhook.adapters.reflector.events import Decoder, Modified, Undecodable
 from webhook.admission import review
-from webhook.quota import pod, resources
-from webhook.quota.podspec import Pod
+from webhook.kinds import pod_cost
+from webhook.kinds.pod_shapes import Pod
+from webhook.kube.reflector.events import Decoder, Modified, Undecodable
+from webhook.quota import resources
 
 KILOBYTES = {"s": 3.6, "m": 9.0, "l": 22.0}
 SAMPLE = (0, 1, 2, 49_999, 50_000, 1_234_567)
@@ -29,7 +30,7 @@ async def test_a_stamped_review_is_allowed_and_charged(size: str, number: int) -
 
     assert (answer["allowed"], answer["uid"]) == (True, request.uid)
     assert answer["auditAnnotations"]["owner"] == request.user_info.username
-    assert sum(1 for _ in webhook.book.reservations()) == 1
+    assert sum(1 for _ in webhook.index.reservations()) == 1
 
 
 @pytest.mark.parametrize("size", pods.SIZES)
@@ -63,7 +64,7 @@ def test_every_review_has_its_own_uid_and_names_come_round() -> None:
 
 def test_pods_ask_for_many_different_amounts() -> None:
     several = reviews.templates("m", stamped=True)
-    asked = {pod.booked(review.decode(each).decode(Pod)) for each in several}
+    asked = {pod_cost.booked(review.decode(each).decode(Pod)) for each in several}
 
     assert len(asked) == len(several) == 64
 
@@ -98,4 +99,4 @@ def test_lists_and_events_are_read_as_pods() -> None:
     assert not isinstance(known, Undecodable)
     assert event.object.metadata.uid == known.metadata.uid
     assert int(event.object.metadata.resource_version) > int(known.metadata.resource_version)
-    assert resources.show_list(pod.booked(event.object)) == resources.show_list(pod.booked(known))
+    assert resources.show_list(pod_cost.booked(event.object)) == resources.show_list(pod_cost.booked(known))

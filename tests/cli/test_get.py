@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.adapters.test_pod_list import create_pod
+from localcluster.controlplane import ControlPlane
 from tests.cli.running import Ended, userquota
+from tests.kube.test_object_list import create_pod
 from tests.kubeconfigs import kubeconfig, written
-from webhook.documents.ledger_text import write_ledger
-from webhook.localcluster.controlplane import ControlPlane
-from webhook.quota.charge import CREATED, Reservation, Slot
-from webhook.quota.ledger import Ledger
+from webhook.ledger.codec import write_ledger
+from webhook.ledger.protocol import Ledger
+from webhook.quota.objects import ObjectKey
+from webhook.quota.reservation import CREATED, Reservation
 from webhook.quota.subject import Payer
 
 STAMP = {"userquota.dev/owner": "alice", "userquota.dev/groups": "[]"}
@@ -78,7 +79,7 @@ class Installed:
         return self.cluster.kubectl(*asked, "-o", "jsonpath={.metadata.uid}").stdout
 
     def reservation(self, name: str, uid: str, base: int = CREATED) -> Reservation:
-        return Reservation(Slot("pods", self.work, name), uid, base, ALICE, COST)
+        return Reservation(ObjectKey("pods", self.work, name), uid, base, ALICE, COST)
 
     def pod(self, name: str, annotations: dict[str, str] | None = None) -> str:
         """Create a pod of alice's, unless *annotations* say otherwise; give its uid."""

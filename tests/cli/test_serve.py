@@ -18,8 +18,8 @@ import yaml
 
 from tests.cli.running import USERQUOTA, userquota
 from tests.kubeconfigs import kubeconfig
-from webhook.adapters.certificates import authority, pairs
-from webhook.adapters.system_clock import SystemClock
+from webhook.certificates import authority, pairs
+from webhook.wiring.application import SystemClock
 
 STANDALONE = ("--standalone", "--policy", "policy.yaml", "--listen", "127.0.0.1:0")
 POLICY = "version: 1\ndefaults: {user: {hard: {cpu: 2}}}\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from localcluster.controlplane import ControlPlane
 from tests.cli.running import userquota
-from webhook.localcluster.controlplane import ControlPlane
 
 
 def refused(kubeconfig: Path, folder: Path) -> str:

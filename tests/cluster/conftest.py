@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from localcluster.controlplane import ControlPlane
 from tests.cluster.running import RunningWebhook, eventually
-from webhook.localcluster.controlplane import ControlPlane
 
 UNLIMITED = "version: 1\n"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import aiohttp
 
-from webhook.localcluster.controlplane import ControlPlane
+from localcluster.controlplane import ControlPlane
 
 
 async def create_pods(

@@ -11,9 +11,9 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from webhook.adapters import manifest_files
-from webhook.localcluster.addresses import HeldPort
-from webhook.localcluster.controlplane import ControlPlane
+from localcluster.addresses import HeldPort
+from localcluster.controlplane import ControlPlane
+from webhook.registration import manifest_files
 
 NAMESPACE = "userquota-system"
 CONFIG_MAP = "userquota-policy"

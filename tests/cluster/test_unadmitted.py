@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.adapters.test_pod_list import create_pod
+from localcluster.addresses import HeldPort
+from localcluster.controlplane import ControlPlane
+from localcluster.processes import ChildProcess
 from tests.cluster.running import eventually, serve_argv
-from webhook.localcluster.addresses import HeldPort
-from webhook.localcluster.controlplane import ControlPlane
-from webhook.localcluster.processes import ChildProcess
+from tests.kube.test_object_list import create_pod
 
 
 @dataclass(frozen=True)

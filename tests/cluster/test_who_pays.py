@@ -64,14 +64,14 @@ def test_a_stamp_cannot_come_through_the_status_or_a_binding(running: RunningWeb
     patch = json.dumps({"metadata": {"annotations": {OWNER: "bob"}}})
     said = run(running, place, "patch", "pod", "hers", "--subresource=status", "-p", patch, user="admin")
     assert "cannot be changed" in said or stamped(running, place, "pod", "hers")[OWNER] == "alice"
-    binding = {
+    accounts_under = {
         "apiVersion": "v1",
         "kind": "Binding",
         "metadata": {"name": "hers", "annotations": {OWNER: "bob"}},
         "target": {"apiVersion": "v1", "kind": "Node", "name": "n1"},
     }
     path = f"/api/v1/namespaces/{place}/pods/hers/binding"
-    said = run(running, place, "create", "--raw", path, "-f", "-", user="admin", stdin=json.dumps(binding))
+    said = run(running, place, "create", "--raw", path, "-f", "-", user="admin", stdin=json.dumps(accounts_under))
     assert "a binding cannot change who pays for a pod" in said
     assert stamped(running, place, "pod", "hers")[OWNER] == "alice"
 
@@ -141,13 +141,13 @@ def owners(running: RunningWebhook, place: str) -> list[tuple[str, str]]:
 def test_the_old_address_of_bindings_is_guarded_too(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     run(running, place, "create", "-f", "-", user="alice", stdin=pod("hers"))
-    binding = {
+    accounts_under = {
         "apiVersion": "v1",
         "kind": "Binding",
         "metadata": {"name": "hers", "annotations": {OWNER: "bob"}},
         "target": {"apiVersion": "v1", "kind": "Node", "name": "n1"},
     }
     path = f"/api/v1/namespaces/{place}/bindings"
-    said = run(running, place, "create", "--raw", path, "-f", "-", user="admin", stdin=json.dumps(binding))
+    said = run(running, place, "create", "--raw", path, "-f", "-", user="admin", stdin=json.dumps(accounts_under))
     assert "a binding cannot change who pays for a pod" in said
     assert stamped(running, place, "pod", "hers")[OWNER] == "alice"

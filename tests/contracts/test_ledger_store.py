@@ -20,15 +20,17 @@ import pytest
 
 from tests.calls import counted_calls
 from tests.fakes import FakeClock, FakeLedgerObject, FakeStore
-from webhook.adapters.ledger_kubernetes import LedgerKeeper, SharedLedger
-from webhook.adapters.ledger_memory import MemoryLedger
-from webhook.ports import LedgerStore, NotReadyError
-from webhook.quota.book import Book, Row
-from webhook.quota.charge import CREATED, Charge, Prior, Reservation, Slot
+from webhook.ledger.memory import MemoryLedger
+from webhook.ledger.replica_view import ReplicaView
+from webhook.ledger.shared import SharedLedger
+from webhook.ledger.stored_ledger import StoredLedger
+from webhook.ports import LedgerStore, UnavailableError
 from webhook.quota.decision import Allowed, Decision, Denied, decide
-from webhook.quota.ledger_mirror import LedgerMirror
 from webhook.quota.limits import Limit, LimitsInForce
+from webhook.quota.objects import ObjectKey, StoredVersion
+from webhook.quota.reservation import CREATED, Charge, Prior, Reservation
 from webhook.quota.subject import CLUSTER, Payer, Subject, group, user
+from webhook.quota.usage import Row, UsageIndex
 
 HOLD = 34.0
 """Seconds. The API server bounds a write at this: no ledger may let go before."""
@@ -49,7 +51,7 @@ class World:
 
     clock: FakeClock = field(default_factory=FakeClock)
     store: FakeStore = field(default_factory=FakeStore)
-    book: Book = field(default_factory=lambda: Book(accounts))
+    index: UsageIndex = field(default_factory=lambda: UsageIndex(accounts))
     out_of_step: str = ""
     anybody_asked: bool = False
     writes: list[str] = field(default_factory=list)
@@ -62,7 +64,7 @@ class World:
 @asynccontextmanager
 async def memory_ledger(world: World) -> AsyncIterator[LedgerStore]:
     yield MemoryLedger(
-        world.book,
+        world.index,
         monotonic=world.clock.monotonic,
         api_time=world.clock.api_time,
         out_of_step=lambda: world.out_of_step,
@@ -78,9 +80,9 @@ def share(stored_in: FakeLedgerObject, world: World, *, replica: str = "a") -> S
     """Give the ledger of one replica; what is stored may be shared with others."""
     numbers = itertools.count()
     hold = 40.0
-    keeper = LedgerKeeper(
+    stored_ledger = StoredLedger(
         stored_in,
-        LedgerMirror(world.book, new_token=lambda: f"{replica}-{next(numbers)}"),
+        ReplicaView(world.index, new_token=lambda: f"{replica}-{next(numbers)}"),
         replica=replica,
         hold=hold,
         monotonic=world.clock.monotonic,
@@ -91,8 +93,8 @@ def share(stored_in: FakeLedgerObject, world: World, *, replica: str = "a") -> S
         on_lost=world.losses.append,
     )
     return SharedLedger(
-        world.book,
-        keeper,
+        world.index,
+        stored_ledger,
         hold=hold,
         monotonic=world.clock.monotonic,
         out_of_step=lambda: world.out_of_step,
@@ -131,28 +133,28 @@ class Stage:
 
     def stores(self, charge: Charge, *, version: int) -> None:
         """Persist what was allowed; the watch has not shown it yet."""
-        self.world.store.stored[charge.slot] = charge.uid, version
+        self.world.store.stored[charge.key] = StoredVersion(charge.uid, version)
 
     def shows(self, charge: Charge, *, version: int) -> None:
         """Persist what was allowed, and have the watch show it."""
         self.stores(charge, version=version)
-        settled = self.world.book.observe(charge.slot, Row(charge.uid, version, charge.payer, charge.amounts))
+        settled = self.world.index.observe(charge.key, Row(charge.uid, version, charge.payer, charge.amounts))
         self.ledger.settled(settled, seen_at=version)
-        self.world.book.reached(charge.slot.resource, version)
+        self.world.index.reached(charge.key.resource, version)
 
-    async def tend(self) -> tuple[Reservation, ...]:
-        return await self.ledger.tend(quorum=self.world.store)
+    async def maintain(self) -> tuple[Reservation, ...]:
+        return await self.ledger.maintain(quorum=self.world.store)
 
     async def let_pass(self, seconds: float) -> list[str]:
         """Let time pass as the background task sees it, once a second; give the uids of what was let go."""
         gone: list[str] = []
         for _ in range(int(seconds)):
-            gone += [each.uid for each in await self.tend()]
+            gone += [each.uid for each in await self.maintain()]
             self.world.clock.pass_by(1)
         return gone
 
     def held(self) -> list[str]:
-        return sorted(each.uid for each in self.world.book.reservations())
+        return sorted(each.uid for each in self.world.index.reservations())
 
 
 @pytest.fixture(params=list(LEDGERS.values()), ids=list(LEDGERS))
@@ -163,21 +165,21 @@ async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
 
 
 def create(name: str, amount: int = 1, *, uid: str = "", owner: str = "alice") -> Charge:
-    slot = Slot("pods", "red", name)
-    return Charge(slot, uid or f"uid-of-{name}", CREATED, Payer(owner), (("gpu", amount),))
+    key = ObjectKey("pods", "red", name)
+    return Charge(key, uid or f"uid-of-{name}", CREATED, Payer(owner), (("gpu", amount),))
 
 
 def update(name: str, amount: int, *, base: int, was: int = 1, owner: str = "alice") -> Charge:
-    slot, payer = Slot("pods", "red", name), Payer(owner)
+    key, payer = ObjectKey("pods", "red", name), Payer(owner)
     prior = Prior(payer, frozenset(accounts(payer, "red")), (("gpu", was),))
-    return Charge(slot, f"uid-of-{name}", base, payer, (("gpu", amount),), prior)
+    return Charge(key, f"uid-of-{name}", base, payer, (("gpu", amount),), prior)
 
 
 async def test_of_a_hundred_requests_at_once_for_fifteen_places_exactly_fifteen_are_allowed(stage: Stage) -> None:
     answers = await asyncio.gather(*(stage.ask(create(f"pod-{number}")) for number in range(100)))
 
     assert Counter(map(type, answers)) == {Allowed: 15, Denied: 85}
-    assert stage.world.book.reserved(user("alice"), "gpu") == 15
+    assert stage.world.index.reserved(user("alice"), "gpu") == 15
 
 
 async def test_requests_of_different_sizes_at_once_never_hold_more_than_there_is(stage: Stage) -> None:
@@ -187,8 +189,8 @@ async def test_requests_of_different_sizes_at_once_never_hold_more_than_there_is
     answers = await asyncio.gather(*map(stage.ask, charges))
 
     allowed = [charge for charge, answer in zip(charges, answers, strict=True) if isinstance(answer, Allowed)]
-    assert sum(dict(charge.amounts)["gpu"] for charge in allowed) == stage.world.book.reserved(user("alice"), "gpu")
-    assert stage.world.book.reserved(user("alice"), "gpu") == 15  # a pod of one fits until the very end
+    assert sum(dict(charge.amounts)["gpu"] for charge in allowed) == stage.world.index.reserved(user("alice"), "gpu")
+    assert stage.world.index.reserved(user("alice"), "gpu") == 15  # a pod of one fits until the very end
 
 
 async def test_two_people_at_once_under_a_shared_pool_get_what_the_pool_has_and_nobody_more_than_their_own(
@@ -234,7 +236,7 @@ async def test_of_a_request_that_comes_twice_with_other_amounts_the_larger_are_h
     for amount in (2, 5, 3):
         assert await stage.allows(create("pod", amount))
 
-    assert stage.world.book.reserved(user("alice"), "gpu") == 5
+    assert stage.world.index.reserved(user("alice"), "gpu") == 5
 
 
 async def test_creates_of_one_name_count_once_as_the_largest(stage: Stage) -> None:
@@ -244,7 +246,7 @@ async def test_creates_of_one_name_count_once_as_the_largest(stage: Stage) -> No
     assert await stage.allows(create("pod", 3, uid="second"))  # only one of them can hold the name
     assert not await stage.allows(create("another"))
 
-    assert stage.world.book.reserved(user("alice"), "gpu") == 3
+    assert stage.world.index.reserved(user("alice"), "gpu") == 3
 
 
 async def test_a_thousand_failing_creates_of_one_name_leave_the_rest_of_the_pool_to_others(stage: Stage) -> None:
@@ -275,10 +277,10 @@ async def test_many_creates_of_one_name_cost_no_more_than_of_as_many_names(stage
 async def test_thousands_of_dead_creates_of_one_name_need_one_look_at_the_store(stage: Stage) -> None:
     for number in range(1000):
         assert await stage.allows(create("pod", uid=f"attempt-{number}"))
-    await stage.tend()
+    await stage.maintain()
     stage.world.clock.pass_by(LONG_ENOUGH)
 
-    gone = await stage.tend()
+    gone = await stage.maintain()
 
     assert gone  # a shared ledger keeps apart only the last few of them
     assert stage.held() == []
@@ -289,10 +291,10 @@ async def test_of_many_creates_of_one_name_the_one_that_is_stored_stays_held(sta
     for number in range(10):
         assert await stage.allows(create("pod", uid=f"attempt-{number}"))
     stage.stores(create("pod", uid="attempt-7"), version=9)
-    await stage.tend()
+    await stage.maintain()
     stage.world.clock.pass_by(LONG_ENOUGH)
 
-    await stage.tend()
+    await stage.maintain()
 
     assert stage.held() == ["attempt-7"]
 
@@ -304,7 +306,7 @@ async def test_a_create_settles_when_its_object_is_seen(stage: Stage) -> None:
     stage.shows(create("pod"), version=7)
 
     assert stage.held() == []
-    assert stage.world.book.used(user("alice"), "gpu") == 1
+    assert stage.world.index.used(user("alice"), "gpu") == 1
     assert not await stage.allows(create("another"))
 
 
@@ -314,7 +316,7 @@ async def test_an_object_of_the_same_name_with_another_uid_settles_nothing(stage
     stage.shows(create("pod", 1, uid="somebody else's"), version=7)
 
     assert stage.held() == ["mine"]
-    assert stage.world.book.used(user("alice"), "gpu") + stage.world.book.reserved(user("alice"), "gpu") == 3
+    assert stage.world.index.used(user("alice"), "gpu") + stage.world.index.reserved(user("alice"), "gpu") == 3
 
 
 async def test_old_news_does_not_settle_an_update(stage: Stage) -> None:
@@ -325,7 +327,7 @@ async def test_old_news_does_not_settle_an_update(stage: Stage) -> None:
     stage.shows(create("pod"), version=3)
 
     assert stage.held() == ["uid-of-pod"]
-    assert stage.world.book.reserved(user("alice"), "gpu") == 3  # beyond the one that it uses
+    assert stage.world.index.reserved(user("alice"), "gpu") == 3  # beyond the one that it uses
 
 
 async def test_the_very_version_that_an_update_is_based_on_does_not_settle_it_when_it_is_seen_late(
@@ -356,7 +358,7 @@ async def test_a_status_report_kills_an_update_and_its_repetition_is_held_on_the
     assert not await stage.allows(create("another"))
     stage.shows(update("pod", 4, base=6), version=7)
     assert stage.held() == []
-    assert stage.world.book.used(user("alice"), "gpu") == 4
+    assert stage.world.index.used(user("alice"), "gpu") == 4
 
 
 async def test_an_update_is_held_beside_one_on_an_older_base(stage: Stage) -> None:
@@ -365,7 +367,7 @@ async def test_an_update_is_held_beside_one_on_an_older_base(stage: Stage) -> No
     assert await stage.allows(update("pod", 3, base=5))
 
     assert stage.held() == ["uid-of-pod", "uid-of-pod"]
-    assert stage.world.book.reserved(user("alice"), "gpu") == 2  # the larger, beyond the one that it uses
+    assert stage.world.index.reserved(user("alice"), "gpu") == 2  # the larger, beyond the one that it uses
 
 
 async def test_what_shrinks_passes_over_the_limit_and_holds_nothing(stage: Stage) -> None:
@@ -397,10 +399,10 @@ async def test_a_place_is_free_again_when_its_object_is_seen_to_be_gone_and_not_
     assert await stage.allows(create("pod"))
     stage.shows(create("pod"), version=7)
 
-    stage.ledger.deleted(create("pod").slot, "uid-of-pod")  # asked for is not done
+    stage.ledger.deleted(create("pod").key, "uid-of-pod")  # asked for is not done
     assert not await stage.would_allow(create("another"))
 
-    stage.world.book.forget(create("pod").slot, "uid-of-pod", 9)
+    stage.world.index.forget(create("pod").key, "uid-of-pod", 9)
     assert await stage.allows(create("another"))
 
 
@@ -462,7 +464,7 @@ async def test_an_update_that_was_never_written_is_let_go(stage: Stage) -> None:
     assert await stage.let_pass(HOLD) == []
     assert await stage.let_pass(LONG_ENOUGH) == ["uid-of-pod"]
 
-    assert stage.world.book.used(user("alice"), "gpu") == 1
+    assert stage.world.index.used(user("alice"), "gpu") == 1
 
 
 async def test_an_update_that_was_written_unseen_stays_held(stage: Stage) -> None:
@@ -480,17 +482,17 @@ async def test_while_the_store_cannot_be_read_nothing_is_let_go(stage: Stage) ->
     stage.limit = 2
     assert await stage.allows(create("one"))
     assert await stage.allows(create("two"))
-    await stage.tend()
+    await stage.maintain()
     stage.world.clock.pass_by(LONG_ENOUGH)
 
     stage.world.store.trouble = "connection refused"
-    with pytest.raises(NotReadyError, match="connection refused"):
-        await stage.tend()
+    with pytest.raises(UnavailableError, match="connection refused"):
+        await stage.maintain()
 
     assert stage.held() == ["uid-of-one", "uid-of-two"]
     assert not await stage.would_allow(create("another"))
     stage.world.store.trouble = ""
-    assert sorted(each.uid for each in await stage.tend()) == ["uid-of-one", "uid-of-two"]
+    assert sorted(each.uid for each in await stage.maintain()) == ["uid-of-one", "uid-of-two"]
 
 
 @pytest.mark.parametrize("amount", [2, 4, 5], ids=["smaller", "the same", "larger"])
@@ -503,7 +505,7 @@ async def test_a_second_update_on_the_same_base_is_held_for_its_own_time(stage: 
 
     assert await stage.let_pass(HOLD) == []
 
-    assert stage.world.book.reserved(user("alice"), "gpu") >= amount - 1
+    assert stage.world.index.reserved(user("alice"), "gpu") >= amount - 1
     assert await stage.let_pass(LONG_ENOUGH) == ["uid-of-pod"]
 
 
@@ -511,21 +513,21 @@ async def test_what_is_asked_for_again_while_the_store_is_being_read_stays_held(
     stage.limit = 4
     stage.shows(create("pod"), version=5)
     assert await stage.allows(update("pod", 4, base=5))
-    await stage.tend()
+    await stage.maintain()
     stage.world.clock.pass_by(LONG_ENOUGH)
 
     class SlowStore(FakeStore):
-        async def version_of(self, slot: Slot) -> tuple[str, int] | None:
+        async def version_of(self, key: ObjectKey) -> StoredVersion | None:
             assert await stage.allows(update("pod", 4, base=5))
-            return await super().version_of(slot)
+            return await super().version_of(key)
 
-    await stage.ledger.tend(quorum=SlowStore(stage.world.store.stored))
+    await stage.ledger.maintain(quorum=SlowStore(stage.world.store.stored))
 
     assert not await stage.would_allow(create("another"))
 
 
 async def test_after_the_deadline_there_is_no_answer_and_nothing_is_held(stage: Stage) -> None:
-    with pytest.raises(NotReadyError) as raised:
+    with pytest.raises(UnavailableError) as raised:
         await stage.ask(create("pod"), within=0)
 
     assert raised.value.reason == "deadline"
@@ -535,7 +537,7 @@ async def test_after_the_deadline_there_is_no_answer_and_nothing_is_held(stage: 
 async def test_out_of_step_there_is_no_answer_and_nothing_is_held(stage: Stage) -> None:
     stage.world.out_of_step = "the pods are not all known yet"
 
-    with pytest.raises(NotReadyError, match="the pods are not all known yet"):
+    with pytest.raises(UnavailableError, match="the pods are not all known yet"):
         await stage.ask(create("pod"))
 
     assert stage.held() == []
@@ -544,7 +546,7 @@ async def test_out_of_step_there_is_no_answer_and_nothing_is_held(stage: Stage) 
 
 
 async def test_a_decision_that_fails_holds_nothing_and_leaves_the_ledger_usable(stage: Stage) -> None:
-    def broken(_: Book) -> Decision:
+    def broken(_: UsageIndex) -> Decision:
         raise ZeroDivisionError
 
     deadline = stage.world.clock.monotonic() + 5

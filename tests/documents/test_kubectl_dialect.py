@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from localcluster.binaries import Binaries
 from tests.documents.kubectl_dialect import HEADER, Answer, Number, ask, dump, load, read_table
 from webhook.documents.object_text import read_objects
 from webhook.documents.yaml_scalars import number_json
-from webhook.localcluster.binaries import Binaries
 
 TABLE = read_table()
 SAME = [answer for answer in TABLE if not answer.we_refuse]

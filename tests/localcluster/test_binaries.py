@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from webhook.localcluster.binaries import Binaries, cache_folder, find_binaries
-from webhook.localcluster.build import GO_MODULE, build_key, this_platform
-from webhook.localcluster.errors import BinariesMissingError
+from localcluster.binaries import Binaries, cache_folder, find_binaries
+from localcluster.build import GO_MODULE, build_key, this_platform
+from localcluster.errors import BinariesMissingError
 
 ENVTEST = ("etcd", "kube-apiserver", "kubectl")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.localcluster.build import (
+from localcluster.build import (
     GO_MODULE,
     TARGETS,
     Platform,
@@ -17,7 +17,7 @@ from webhook.localcluster.build import (
     go_compiler,
     kubernetes_version,
 )
-from webhook.localcluster.errors import BuildError, LocalClusterError
+from localcluster.errors import BuildError, LocalClusterError
 
 LINUX = Platform(goos="linux", goarch="amd64")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from webhook.localcluster.binaries import Binaries
-from webhook.localcluster.controlplane import ControlPlane
-from webhook.localcluster.errors import BinariesMissingError, KubectlError, LocalClusterError, ProcessError
-from webhook.localcluster.plan import Options
+from localcluster.binaries import Binaries
+from localcluster.controlplane import ControlPlane
+from localcluster.errors import BinariesMissingError, KubectlError, LocalClusterError, ProcessError
+from localcluster.plan import Options
 
 POD = """
 apiVersion: v1

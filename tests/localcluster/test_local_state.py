@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from webhook.localcluster.binaries import Binaries
-from webhook.localcluster.detached import DetachedProcess, start_detached
-from webhook.localcluster.errors import LocalClusterError
-from webhook.localcluster.state import current, down, state_folder, up
+from localcluster.binaries import Binaries
+from localcluster.detached import DetachedProcess, start_detached
+from localcluster.errors import LocalClusterError
+from localcluster.state import current, down, state_folder, up
 
 SLEEP = "/bin/sleep"
-UP = "import sys; from webhook.localcluster.state import up; print(up(sys.stderr.write).folder)"
+UP = "import sys; from localcluster.state import up; print(up(sys.stderr.write).folder)"
 
 
 def is_alive(pid: int) -> bool:

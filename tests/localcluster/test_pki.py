@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from webhook.localcluster.pki import Pki, create_pki, write_private
+from localcluster.pki import Pki, create_pki, write_private
 
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 

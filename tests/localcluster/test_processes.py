@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from webhook.localcluster.addresses import HeldPort
-from webhook.localcluster.errors import LocalClusterError, ProcessError
-from webhook.localcluster.processes import ChildProcess
-from webhook.localcluster.readiness import wait_until_ready
+from localcluster.addresses import HeldPort
+from localcluster.errors import LocalClusterError, ProcessError
+from localcluster.processes import ChildProcess
+from localcluster.readiness import wait_until_ready
 
 SLEEP = "/bin/sleep"
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
@@ -142,7 +142,7 @@ def test_a_process_that_is_never_ready_is_reported_when_the_time_is_up(child: Ca
 def test_a_process_dies_when_the_one_that_started_it_is_killed(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path\n"
-        "from webhook.localcluster.processes import ChildProcess\n"
+        "from localcluster.processes import ChildProcess\n"
         f"child = ChildProcess('child', [{SLEEP!r}, '61'], log_file=Path({str(tmp_path / 'log')!r}))\n"
         "child.start(); print(child.pid, flush=True); time.sleep(60)\n"
     )

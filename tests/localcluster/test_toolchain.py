@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from webhook.localcluster.errors import GoMissingError
-from webhook.localcluster.toolchain import GoVersion, find_go, go_environment, parse_go_version
+from localcluster.errors import GoMissingError
+from localcluster.toolchain import GoVersion, find_go, go_environment, parse_go_version
 
 
 def fake_go(folder: Path, answer: str) -> dict[str, str]:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from webhook.adapters.certificates import from_secret, serving_names
-from webhook.adapters.kubernetes_api import KubernetesApi
-from webhook.adapters.registration import Registration, ServiceForm, read_manifest
+from webhook.certificates import from_secret, serving_names
 from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.kube.api import KubernetesApi
+from webhook.registration import Registration, ServiceForm, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from webhook.localcluster.controlplane import ControlPlane
+    from localcluster.controlplane import ControlPlane
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 NAMESPACE = "userquota-system"

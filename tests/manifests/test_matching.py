@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from webhook.adapters.certificates import self_signed
+from webhook.certificates import self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from webhook.localcluster.controlplane import ControlPlane
+    from localcluster.controlplane import ControlPlane
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 MUTATE, VALIDATE, STAMPS = "mutate.userquota.dev", "validate.userquota.dev", "stamps.userquota.dev"
@@ -159,14 +159,14 @@ class Stage:
         self.control_plane.kubectl("replace", f"--raw={path}", "--filename=-", stdin=json.dumps(pod))
 
     def bind(self, name: str, *, annotations: dict[str, str], through: str) -> None:
-        binding = {
+        accounts_under = {
             "apiVersion": "v1",
             "kind": "Binding",
             "metadata": {"name": name, "annotations": annotations},
             "target": {"apiVersion": "v1", "kind": "Node", "name": "n1"},
         }
         path = f"/api/v1/namespaces/{self.namespace}/{through}"
-        self.control_plane.kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(binding))
+        self.control_plane.kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(accounts_under))
 
     def called(self, act: Callable[[Stage], object], *, user: str) -> set[str]:
         """Give the webhooks that were called for what *user* does in *act*, whatever controllers do meanwhile."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.localcluster.toolchain import find_go, go_environment, parse_go_version
+from localcluster.toolchain import find_go, go_environment, parse_go_version
 
 HERE = Path(__file__).parent
 TIME_LIMIT = 300

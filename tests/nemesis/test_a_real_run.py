@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from localcluster.binaries import Binaries
 from nemesis import report, run
 from nemesis.judge import Patience, judge
-from webhook.localcluster.binaries import Binaries
 
 
 def test_three_replicas_that_are_killed_and_stopped_break_no_promise(binaries: Binaries, tmp_path: Path) -> None:

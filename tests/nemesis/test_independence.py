@@ -23,7 +23,7 @@ def test_nothing_of_the_webhook_is_used_but_its_local_control_plane() -> None:
     found = {name for path in FOLDER.glob("*.py") for name in imported(path) if name.split(".")[0] == "webhook"}
 
     assert found
-    assert all(name.startswith("webhook.localcluster.") for name in found)
+    assert all(name.startswith("localcluster.") for name in found)
 
 
 def test_what_judges_uses_nothing_of_the_rig() -> None:

@@ -7,19 +7,20 @@ import pytest
 from nemesis.ledger_text import Claim, LedgerText, Payer, UnreadableLedgerError, read_ledger
 from nemesis.records import Slot
 from tests.nemesis.histories import Held, History
-from webhook.documents.ledger_text import write_ledger
-from webhook.quota import charge, ledger, subject
+from webhook.ledger import protocol
+from webhook.ledger.codec import write_ledger
+from webhook.quota import objects, reservation, subject
 
 
 def test_what_the_product_writes_is_read() -> None:
-    held = charge.Reservation(
-        charge.Slot("pods", "a", "x"),
+    held = reservation.Reservation(
+        objects.ObjectKey("pods", "a", "x"),
         "uid-1",
         7,
         subject.Payer("alice", ("ml",)),
         (("pods", 10**9), ("requests.cpu", 5)),
     )
-    written = ledger.Ledger(
+    written = protocol.Ledger(
         "e1", is_open=True, write=3, settled_through={"pods": 42}, reservations={"t1": held}, age=60
     )
 

@@ -5,7 +5,7 @@
 //	oracle pods         a pod -> {"asSent": USAGE, "asStored": USAGE}, USAGE by resource name
 //	oracle quantities   a list of texts -> {"each": [AMOUNT or null], "sum": AMOUNT, "roundedUp": [AMOUNT or null]}
 //
-// It is built in the Go module of webhook/localcluster, with the versions pinned there.
+// It is built in the Go module of localcluster, with the versions pinned there.
 package main
 
 import (

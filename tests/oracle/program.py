@@ -13,9 +13,9 @@ from typing import TypedDict
 
 import msgspec
 
-from webhook.localcluster.binaries import cache_folder, report_to_stderr
-from webhook.localcluster.build import GO_MODULE, Target, build_key, go_compiler, this_platform
-from webhook.localcluster.locks import locked
+from localcluster.binaries import cache_folder, report_to_stderr
+from localcluster.build import GO_MODULE, Target, build_key, go_compiler, this_platform
+from localcluster.locks import locked
 
 SOURCE = Path(__file__).parent / "main.go"
 

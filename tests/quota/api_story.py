@@ -6,10 +6,10 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from webhook.quota.book import Row
-from webhook.quota.charge import Slot
+from webhook.quota.objects import ObjectKey
 from webhook.quota.resources import Amounts
 from webhook.quota.subject import Payer
+from webhook.quota.usage import Row
 
 
 class Verb(enum.Enum):
@@ -25,7 +25,7 @@ class Verb(enum.Enum):
 class Event:
     """A change of the API. `counts` is False while the object is stopped and once it is deleted."""
 
-    slot: Slot
+    key: ObjectKey
     row: Row
     counts: bool
     deleted: bool = False
@@ -43,10 +43,10 @@ class Story:
     def position(self) -> int:
         return self.events[self.told - 1].row.version if self.told else 0
 
-    def present(self, upto: int) -> dict[Slot, Event]:
+    def present(self, upto: int) -> dict[ObjectKey, Event]:
         """Give what a list would show after the first *upto* events."""
-        latest = {event.slot: event for event in self.events[:upto]}
-        return {slot: event for slot, event in latest.items() if not event.deleted}
+        latest = {event.key: event for event in self.events[:upto]}
+        return {key: event for key, event in latest.items() if not event.deleted}
 
 
 Change = tuple[Verb, Payer, Amounts]
@@ -58,31 +58,31 @@ class Api:
     def __init__(self, resources: Iterable[str]) -> None:
         self.stories = {resource: Story() for resource in resources}
         self.version = 0
-        self.made: dict[Slot, int] = {}
+        self.made: dict[ObjectKey, int] = {}
 
-    def holder(self, slot: Slot) -> Event | None:
-        story = self.stories[slot.resource]
-        return story.present(len(story.events)).get(slot)
+    def holder(self, key: ObjectKey) -> Event | None:
+        story = self.stories[key.resource]
+        return story.present(len(story.events)).get(key)
 
-    def next_uid(self, slot: Slot) -> str:
-        return f"{'/'.join(slot)}#{self.made.get(slot, 0)}"
+    def next_uid(self, key: ObjectKey) -> str:
+        return f"{'/'.join(key)}#{self.made.get(key, 0)}"
 
-    def change(self, slot: Slot, changes: Iterable[Change]) -> None:
+    def change(self, key: ObjectKey, changes: Iterable[Change]) -> None:
         """Let a few things happen to a name. Where nobody holds it, that is a create."""
         for verb, payer, booked in changes:
-            holder = self.holder(slot)
+            holder = self.holder(key)
             if holder is None:
-                self._happen(slot, self.next_uid(slot), payer, booked)
-                self.made[slot] = self.made.get(slot, 0) + 1
+                self._happen(key, self.next_uid(key), payer, booked)
+                self.made[key] = self.made.get(key, 0) + 1
                 continue
             same = (holder.row.payer, holder.row.amounts)
             now = (payer, booked) if verb is Verb.UPDATE else same
             counts = holder.counts is not (verb is Verb.STOP_OR_START)
-            self._happen(slot, holder.row.uid, *now, counts=counts, deleted=verb is Verb.DELETE)
+            self._happen(key, holder.row.uid, *now, counts=counts, deleted=verb is Verb.DELETE)
 
     def _happen(
-        self, slot: Slot, uid: str, payer: Payer, booked: Amounts, *, counts: bool = True, deleted: bool = False
+        self, key: ObjectKey, uid: str, payer: Payer, booked: Amounts, *, counts: bool = True, deleted: bool = False
     ) -> None:
         self.version += 1
-        event = Event(slot, Row(uid, self.version, payer, booked), counts and not deleted, deleted)
-        self.stories[slot.resource].events.append(event)
+        event = Event(key, Row(uid, self.version, payer, booked), counts and not deleted, deleted)
+        self.stories[key.resource].events.append(event)

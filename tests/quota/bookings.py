@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from webhook.quota.book import Book, Row
-from webhook.quota.charge import Reservation, Slot
+from webhook.quota.objects import ObjectKey
+from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import CLUSTER, Payer, Subject, group, namespace, user
+from webhook.quota.usage import Row, UsageIndex
 
-SLOT = Slot("pods", "red", "web")
-OTHER = Slot("pods", "red", "db")
+KEY = ObjectKey("pods", "red", "web")
+OTHER = ObjectKey("pods", "red", "db")
 ALICE = Payer("alice", ("ml",))
 BOB = Payer("bob")
 
@@ -25,10 +26,12 @@ def row(version: int, amount: Amount = 1, *, uid: str = "u1", payer: Payer = ALI
     return Row(uid, version, payer, cpu(amount))
 
 
-def held(amount: Amount = 1, *, uid: str = "u1", base: int = 0, payer: Payer = ALICE, slot: Slot = SLOT) -> Reservation:
-    return Reservation(slot, uid, base, payer, cpu(amount))
+def held(
+    amount: Amount = 1, *, uid: str = "u1", base: int = 0, payer: Payer = ALICE, key: ObjectKey = KEY
+) -> Reservation:
+    return Reservation(key, uid, base, payer, cpu(amount))
 
 
-def sums(book: Book, subject: Subject = CLUSTER) -> tuple[Amount, Amount]:
+def sums(index: UsageIndex, subject: Subject = CLUSTER) -> tuple[Amount, Amount]:
     """Give used and reserved."""
-    return book.used(subject, "requests.cpu"), book.reserved(subject, "requests.cpu")
+    return index.used(subject, "requests.cpu"), index.reserved(subject, "requests.cpu")

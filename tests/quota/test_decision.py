@@ -8,14 +8,15 @@ from fractions import Fraction
 
 import pytest
 
-from tests.quota.bookings import ALICE, BOB, OTHER, SLOT, bind, cpu, held, row, sums
-from webhook.quota.book import Book, Row
-from webhook.quota.charge import Charge, Prior, Reservation, Slot
+from tests.quota.bookings import ALICE, BOB, KEY, OTHER, bind, cpu, held, row, sums
 from webhook.quota.decision import Allowed, Decision, Denied, Excess, decide
 from webhook.quota.limits import Limit, LimitsInForce, PodCap
+from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Mode
+from webhook.quota.reservation import Charge, Prior, Reservation
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import CLUSTER, Payer, Subject, group, user
+from webhook.quota.usage import Row, UsageIndex
 
 CPU = "requests.cpu"
 HERS = user("alice")
@@ -29,14 +30,14 @@ def each_pod(hard: Amount, *, of: str = CPU, mode: Mode = Mode.ENFORCE) -> PodCa
     return PodCap(of, hard, "a pod's entry", mode=mode)
 
 
-def create(booked: Amounts, *, uid: str = "new", payer: Payer = ALICE, slot: Slot = SLOT) -> Charge:
-    return Charge(slot, uid, 0, payer, booked)
+def create(booked: Amounts, *, uid: str = "new", payer: Payer = ALICE, key: ObjectKey = KEY) -> Charge:
+    return Charge(key, uid, 0, payer, booked)
 
 
 def update(
     before: Amounts, booked: Amounts, *, payer: Payer = ALICE, old_payer: Payer = ALICE, base: int = 5, uid: str = "u1"
 ) -> Charge:
-    return Charge(SLOT, uid, base, payer, booked, Prior(old_payer, frozenset(bind(old_payer, "red")), before))
+    return Charge(KEY, uid, base, payer, booked, Prior(old_payer, frozenset(bind(old_payer, "red")), before))
 
 
 @dataclass(frozen=True)
@@ -45,17 +46,17 @@ class Case:
 
     charge: Charge
     rules: Sequence[Limit | PodCap]
-    exists: Sequence[tuple[Slot, Row]] = ()
+    exists: Sequence[tuple[ObjectKey, Row]] = ()
     in_flight: Sequence[Reservation] = ()
     over: Sequence[str] = ()
 
-    def book(self) -> Book:
-        book = Book(bind)
-        for slot, each in self.exists:
-            book.observe(slot, each)
+    def index(self) -> UsageIndex:
+        index = UsageIndex(bind)
+        for key, each in self.exists:
+            index.observe(key, each)
         for reservation in self.in_flight:
-            book.reserve(reservation)
-        return book
+            index.reserve(reservation)
+        return index
 
     def in_force(self) -> LimitsInForce:
         return LimitsInForce(
@@ -64,17 +65,17 @@ class Case:
         )
 
     def decide(self) -> Decision:
-        return decide(self.charge, self.in_force(), self.book())
+        return decide(self.charge, self.in_force(), self.index())
 
 
-def elsewhere(amount: Amount, *, payer: Payer = ALICE) -> tuple[Slot, Row]:
+def elsewhere(amount: Amount, *, payer: Payer = ALICE) -> tuple[ObjectKey, Row]:
     """Another object that exists."""
     return OTHER, row(3, amount, uid="other", payer=payer)
 
 
-def here(amount: Amount, *, payer: Payer = ALICE, uid: str = "u1") -> tuple[Slot, Row]:
+def here(amount: Amount, *, payer: Payer = ALICE, uid: str = "u1") -> tuple[ObjectKey, Row]:
     """The object that has the name now."""
-    return SLOT, row(5, amount, uid=uid, payer=payer)
+    return KEY, row(5, amount, uid=uid, payer=payer)
 
 
 CASES = {
@@ -84,7 +85,7 @@ CASES = {
     "seven sevenths are one": Case(create(cpu(Fraction(1, 7))), [at_most(1)], [elsewhere(Fraction(6, 7))]),
     "eight are more": Case(create(cpu(Fraction(2, 7))), [at_most(1)], [elsewhere(Fraction(6, 7))], over=["user/alice"]),
     "what is in flight counts like what exists": Case(
-        create(cpu(1)), [at_most(3)], [elsewhere(2)], [held(1, slot=Slot("pods", "red", "third"))], ["user/alice"]
+        create(cpu(1)), [at_most(3)], [elsewhere(2)], [held(1, key=ObjectKey("pods", "red", "third"))], ["user/alice"]
     ),
     "what another resource is short of is no matter": Case(create(cpu(1)), [at_most(0, of="gpu")]),
     "0 forbids what is asked for": Case(create((("gpu", 1),)), [at_most(0, of="gpu")], over=["user/alice"]),
@@ -125,7 +126,7 @@ CASES = {
     ),
     "a pod above its cap may stay so": Case(update((("gpu", 1), (CPU, 5)), (("gpu", 2), (CPU, 5))), [each_pod(2)]),
     "a pod above its cap may not grow": Case(update(cpu(5), cpu(6)), [each_pod(2)], [here(5)], over=["a pod"]),
-    "an object the book has not seen is charged in full": Case(
+    "an object the index has not seen is charged in full": Case(
         update(cpu(2), cpu(3)), [at_most(4)], [elsewhere(2)], over=["user/alice"]
     ),
     # Coalescing.
@@ -150,7 +151,7 @@ CASES = {
     "names are held apart by namespace and resource": Case(
         create(cpu(2)),
         [at_most(3)],
-        [(Slot("pods", "blue", SLOT.name), row(3)), (Slot("jobs.batch", *SLOT[1:]), row(3))],
+        [(ObjectKey("pods", "blue", KEY.name), row(3)), (ObjectKey("jobs.batch", *KEY[1:]), row(3))],
         over=["user/alice"],
     ),
     # Adoption.
@@ -218,7 +219,7 @@ def test_what_does_not_grow_is_not_held(booked: Amounts) -> None:
     ("case", "expected"),
     [
         pytest.param(
-            Case(create(cpu(4)), [at_most(6)], [elsewhere(2)], [held(1, slot=Slot("pods", "red", "third"))]),
+            Case(create(cpu(4)), [at_most(6)], [elsewhere(2)], [held(1, key=ObjectKey("pods", "red", "third"))]),
             Excess(at_most(6), requested=4, used=2, reserved=1, fits=3),
             id="what is left",
         ),
@@ -271,6 +272,6 @@ def test_what_is_free_is_never_below_zero(used: int, reserved: int, free: int) -
 
 def test_a_decision_leaves_the_book_as_it_is() -> None:
     case = CASES["a second create of the same name coalesces with the first"]
-    book = case.book()
-    decide(case.charge, case.in_force(), book)
-    assert (sums(book), list(book.reservations())) == ((0, 2), [held(2, uid="first")])
+    index = case.index()
+    decide(case.charge, case.in_force(), index)
+    assert (sums(index), list(index.reservations())) == ((0, 2), [held(2, uid="first")])

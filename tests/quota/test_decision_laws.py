@@ -8,15 +8,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.quota.bookings import ALICE, BOB, bind
-from webhook.quota.book import Book, Row
-from webhook.quota.charge import Charge, Prior, Reservation, Slot
 from webhook.quota.decision import Allowed, Denied, decide
 from webhook.quota.limits import Limit, LimitsInForce, PodCap
+from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Mode
+from webhook.quota.reservation import Charge, Prior, Reservation
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import CLUSTER, group, user
+from webhook.quota.usage import Row, UsageIndex
 
-slots = st.sampled_from([Slot("pods", "red", "a"), Slot("pods", "red", "b"), Slot("pods", "blue", "a")])
+slots = st.sampled_from([ObjectKey("pods", "red", "a"), ObjectKey("pods", "red", "b"), ObjectKey("pods", "blue", "a")])
 payers = st.sampled_from([ALICE, BOB])
 names = st.sampled_from(["gpu", "pods"])
 uids = st.sampled_from(["u1", "u2"])
@@ -29,28 +30,28 @@ subjects = st.sampled_from([user("alice"), user("bob"), group("ml"), CLUSTER])
 class World:
     """What exists and what is in flight."""
 
-    rows: dict[Slot, Row]
+    rows: dict[ObjectKey, Row]
     in_flight: list[Reservation]
 
-    def book(self) -> Book:
-        book = Book(bind)
-        for slot, row in self.rows.items():
-            book.observe(slot, row)
+    def index(self) -> UsageIndex:
+        index = UsageIndex(bind)
+        for key, row in self.rows.items():
+            index.observe(key, row)
         for reservation in self.in_flight:
-            book.reserve(reservation)
-        return book
+            index.reserve(reservation)
+        return index
 
-    def largest(self, slot: Slot, limit: Limit) -> Amount:
+    def largest(self, key: ObjectKey, limit: Limit) -> Amount:
         """Count what is due to one name on the account of *limit*."""
-        claims = [(each.payer, each.amounts) for each in self.in_flight if each.slot == slot]
-        if slot in self.rows:
-            claims.append((self.rows[slot].payer, self.rows[slot].amounts))
-        mine = [dict(booked) for payer, booked in claims if limit.subject in bind(payer, slot.namespace)]
+        claims = [(each.payer, each.amounts) for each in self.in_flight if each.key == key]
+        if key in self.rows:
+            claims.append((self.rows[key].payer, self.rows[key].amounts))
+        mine = [dict(booked) for payer, booked in claims if limit.subject in bind(payer, key.namespace)]
         return max((booked.get(limit.resource, 0) for booked in mine), default=0)
 
     def with_charge(self, charge: Charge, limit: Limit) -> Amount:
         """Count what would be due to all names if *charge* were held beside the rest."""
-        names = {*self.rows, charge.slot, *(each.slot for each in self.in_flight)}
+        names = {*self.rows, charge.key, *(each.key for each in self.in_flight)}
         return sum(
             replace(self, in_flight=[*self.in_flight, charge.reservation()]).largest(name, limit) for name in names
         )
@@ -59,7 +60,7 @@ class World:
 def an_update(charge: Charge, payer_before: tuple[Amounts, bool]) -> Charge:
     before, is_adopted = payer_before
     payer = BOB if is_adopted else charge.payer
-    return replace(charge, base=5, prior=Prior(payer, frozenset(bind(payer, charge.slot.namespace)), before))
+    return replace(charge, base=5, prior=Prior(payer, frozenset(bind(payer, charge.key.namespace)), before))
 
 
 worlds = st.builds(
@@ -76,9 +77,9 @@ rules = st.builds(
 )
 
 
-def binding(in_force: LimitsInForce, charge: Charge) -> LimitsInForce:
+def accounts_under(in_force: LimitsInForce, charge: Charge) -> LimitsInForce:
     """Leave out limits on accounts that the charge is not on: `resolve_limits` never gives any."""
-    mine = bind(charge.payer, charge.slot.namespace)
+    mine = bind(charge.payer, charge.key.namespace)
     return replace(in_force, limits=tuple(limit for limit in in_force.limits if limit.subject in mine))
 
 
@@ -86,7 +87,7 @@ def binding(in_force: LimitsInForce, charge: Charge) -> LimitsInForce:
 def test_exactly_the_limits_that_a_count_finds_exceeded_are_named(
     world: World, charge: Charge, every_rule: LimitsInForce
 ) -> None:
-    in_force, asked = binding(every_rule, charge), dict(charge.amounts)
+    in_force, asked = accounts_under(every_rule, charge), dict(charge.amounts)
     before = dict(charge.prior.amounts) if charge.prior else {}
     is_growth = (
         charge.prior is None
@@ -102,7 +103,7 @@ def test_exactly_the_limits_that_a_count_finds_exceeded_are_named(
     ]
     over: list[Limit | PodCap] = [*caps, *limits] if is_growth else []
     enforced = [rule for rule in over if rule.mode is Mode.ENFORCE]
-    verdict = decide(charge, in_force, world.book())
+    verdict = decide(charge, in_force, world.index())
     if isinstance(verdict, Denied):
         assert [excess.rule for excess in verdict.excesses] == enforced
     else:
@@ -115,34 +116,36 @@ def test_exactly_the_limits_that_a_count_finds_exceeded_are_named(
 def test_what_is_allowed_to_grow_never_takes_a_sum_above_a_limit(
     world: World, charge: Charge, every_rule: LimitsInForce
 ) -> None:
-    in_force, book = binding(every_rule, charge), world.book()
-    verdict = decide(charge, in_force, book)
+    in_force, index = accounts_under(every_rule, charge), world.index()
+    verdict = decide(charge, in_force, index)
     assume(isinstance(verdict, Allowed))
     assert isinstance(verdict, Allowed)
     if verdict.reservation is not None:
-        book.reserve(verdict.reservation)
+        index.reserve(verdict.reservation)
     for limit in in_force.limits:
         if limit.mode is Mode.ENFORCE and dict(charge.amounts).get(limit.resource, 0) > charge.before(
             limit.resource, limit.subject
         ):
-            assert book.used(limit.subject, limit.resource) + book.reserved(limit.subject, limit.resource) <= limit.hard
+            assert (
+                index.used(limit.subject, limit.resource) + index.reserved(limit.subject, limit.resource) <= limit.hard
+            )
 
 
 @given(worlds, charges, rules)
 def test_a_repeated_call_gets_the_same_answer_and_holds_nothing_more(
     world: World, charge: Charge, every_rule: LimitsInForce
 ) -> None:
-    in_force, book = binding(every_rule, charge), world.book()
-    verdict = decide(charge, in_force, book)
-    assert decide(charge, in_force, book) == verdict
+    in_force, index = accounts_under(every_rule, charge), world.index()
+    verdict = decide(charge, in_force, index)
+    assert decide(charge, in_force, index) == verdict
     if isinstance(verdict, Allowed) and verdict.reservation is not None:
-        book.reserve(verdict.reservation)
-        held = book.totals(CLUSTER), book.reserved(CLUSTER, "gpu"), book.reserved(CLUSTER, "pods")
-        again = decide(charge, in_force, book)
+        index.reserve(verdict.reservation)
+        held = index.totals(CLUSTER), index.reserved(CLUSTER, "gpu"), index.reserved(CLUSTER, "pods")
+        again = decide(charge, in_force, index)
         assert isinstance(again, Allowed)
         assert again.reservation == verdict.reservation
-        book.reserve(again.reservation)
-        assert (book.totals(CLUSTER), book.reserved(CLUSTER, "gpu"), book.reserved(CLUSTER, "pods")) == held
+        index.reserve(again.reservation)
+        assert (index.totals(CLUSTER), index.reserved(CLUSTER, "gpu"), index.reserved(CLUSTER, "pods")) == held
 
 
 def asking_for(charge: Charge, fits: dict[str, Amount]) -> Charge:
@@ -152,13 +155,13 @@ def asking_for(charge: Charge, fits: dict[str, Amount]) -> Charge:
 
 @given(worlds, charges, rules)
 def test_what_is_said_to_fit_is_the_most_that_does(world: World, charge: Charge, every_rule: LimitsInForce) -> None:
-    in_force, book = binding(every_rule, charge), world.book()
-    verdict = decide(charge, in_force, book)
+    in_force, index = accounts_under(every_rule, charge), world.index()
+    verdict = decide(charge, in_force, index)
     assume(isinstance(verdict, Denied))
     assert isinstance(verdict, Denied)
     fits: dict[str, Amount] = {}
     for excess in verdict.excesses:
         fits[excess.rule.resource] = min(excess.fits, fits.get(excess.rule.resource, excess.fits))
-    assert isinstance(decide(asking_for(charge, fits), in_force, book), Allowed)
+    assert isinstance(decide(asking_for(charge, fits), in_force, index), Allowed)
     for name, most in fits.items():
-        assert isinstance(decide(asking_for(charge, {**fits, name: most + 1}), in_force, book), Denied)
+        assert isinstance(decide(asking_for(charge, {**fits, name: most + 1}), in_force, index), Denied)

@@ -18,8 +18,8 @@ from typing import Self
 
 import aiohttp
 
+from localcluster.controlplane import ControlPlane
 from tests.cluster.creating import one_container
-from webhook.localcluster.controlplane import ControlPlane
 
 NO_ANSWER = 0
 """The status of what was cut off: the request may have been carried out."""

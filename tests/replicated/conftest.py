@@ -13,16 +13,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from localcluster.binaries import Binaries
+from localcluster.controlplane import ControlPlane
+from localcluster.plan import Options
+from localcluster.users import PEOPLE, PEOPLE_GROUP, User
 from tests.cluster.running import eventually
 from tests.conftest import run_control_plane
 from tests.replicas import Replicas
 from tests.replicated import unstored
 from tests.replicated.asking import Asking
 from tests.replicated.unstored import Unstored
-from webhook.localcluster.binaries import Binaries
-from webhook.localcluster.controlplane import ControlPlane
-from webhook.localcluster.plan import Options
-from webhook.localcluster.users import PEOPLE, PEOPLE_GROUP, User
 
 UNLIMITED = "version: 1\n"
 

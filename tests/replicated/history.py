@@ -10,8 +10,8 @@ from typing import Self
 
 import aiohttp
 
+from localcluster.controlplane import ControlPlane
 from tests.replicated.asking import pods_of
-from webhook.localcluster.controlplane import ControlPlane
 
 _LINE = 2**20
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from localcluster.controlplane import ControlPlane
 from tests.cluster.running import NAMESPACE
 from tests.replicas import Replicas
 from tests.replicated.asking import statuses
 from tests.replicated.conftest import limited
 from tests.replicated.loss import KEPT, LIMIT, REOPENS_WITHIN, SOON, Lost, play
-from webhook.localcluster.controlplane import ControlPlane
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from localcluster.controlplane import ControlPlane
 from tests.replicas import Replicas
 from tests.replicated import ledger_object
 from tests.replicated.asking import Asking, numbered, statuses
 from tests.replicated.conftest import limited
-from webhook.localcluster.controlplane import ControlPlane
 
 LIMIT = 3
 WHY = re.compile(r"the ledger cannot be written: PUT \S+ 500: etcdserver: mvcc: database space exceeded")

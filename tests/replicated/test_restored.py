@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from localcluster.controlplane import ControlPlane
 from tests.cluster.running import eventually
 from tests.replicas import Replicas
 from tests.replicated import ledger_object
@@ -17,7 +18,6 @@ from tests.replicated.asking import Asking, numbered, statuses
 from tests.replicated.conftest import limited
 from tests.replicated.history import History
 from tests.replicated.load import Load
-from webhook.localcluster.controlplane import ControlPlane
 
 LIMIT = 5
 OLD = 4
@@ -29,7 +29,7 @@ OPEN_AGAIN = 90.0
 """Seconds: a replica that is asked before it has looked finds the ledger gone back, and closes it for 40."""
 
 EVERYBODY_LOOKED = 12.0
-"""Seconds: see HistoryCheck. Nobody restores a backup in less."""
+"""Seconds: see RevisionCheck. Nobody restores a backup in less."""
 
 
 @pytest.mark.parametrize("later", [0, 1], ids=["a ledger that nobody wrote since", "a ledger that went back, too"])

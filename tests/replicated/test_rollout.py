@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from localcluster.controlplane import ControlPlane
 from tests.replicas import Replicas
 from tests.replicated.asking import Asking, statuses
 from tests.replicated.conftest import limited
 from tests.replicated.history import History
 from tests.replicated.load import Load
-from webhook.localcluster.controlplane import ControlPlane
 
 LIMIT = 20
 PLACE = "test-rollout"

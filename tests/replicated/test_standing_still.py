@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import pytest
 
+from localcluster.binaries import Binaries
+from localcluster.controlplane import ControlPlane
+from localcluster.plan import Options
 from tests.etcd_link import EtcdLink
 from tests.replicas import Replicas
 from tests.replicated import ledger_object
 from tests.replicated.asking import Answer, Asking
 from tests.replicated.conftest import limited
 from tests.replicated.history import History
-from webhook.localcluster.binaries import Binaries
-from webhook.localcluster.controlplane import ControlPlane
-from webhook.localcluster.plan import Options
 
 PLACE, PERSON, LIMIT = "standing", "alice", 20
 SECOND = "kube-apiserver-2"

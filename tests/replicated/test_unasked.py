@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from localcluster.controlplane import ControlPlane
 from tests.cluster.running import eventually
 from tests.replicas import Replicas
 from tests.replicated.asking import Asking, numbered, statuses
-from webhook.localcluster.controlplane import ControlPlane
 
 KINDS = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
 COUNTED_WITHIN = 5.0

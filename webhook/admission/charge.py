@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from webhook.admission import kinds
 from webhook.admission.review import AdmissionRequest, ReviewError
-from webhook.admission.stamp import read_stamp
-from webhook.quota import pod
-from webhook.quota.charge import CREATED, Charge, Prior
-from webhook.quota.podspec import Pod
+from webhook.attribution.stamp import read_stamp
+from webhook.kinds import pod_cost, registry
+from webhook.kinds.pod_shapes import Pod
+from webhook.quota.reservation import CREATED, Charge, Prior
 from webhook.quota.subject import NOBODY, Payer, Subject
 
 
@@ -30,13 +29,13 @@ def charge_for(
     name = request.name or new.metadata.name
     if not name:
         raise ReviewError("request.name is missing", request.uid)
-    slot = kinds.slot(request.resource, request.namespace or new.metadata.namespace, name)
+    key = registry.key(request.resource, request.namespace or new.metadata.namespace, name)
     if request.operation == "CREATE":
-        return Charge(slot, new.metadata.uid, CREATED, payer, pod.booked(new))
+        return Charge(key, new.metadata.uid, CREATED, payer, pod_cost.booked(new))
     old = request.decode_old(Pod)
     before = read_stamp(old.metadata) or NOBODY
-    prior = Prior(before, frozenset(subjects(before)), pod.booked(old))
-    return Charge(slot, new.metadata.uid, _version(old, request), payer, pod.booked(new), prior)
+    prior = Prior(before, frozenset(subjects(before)), pod_cost.booked(old))
+    return Charge(key, new.metadata.uid, _version(old, request), payer, pod_cost.booked(new), prior)
 
 
 def _version(old: Pod, request: AdmissionRequest) -> int:

@@ -10,17 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from webhook.admission import kinds, review
-from webhook.admission.attribution import Attributed, Attribution, Refused
+from webhook.admission import review
 from webhook.admission.charge import charge_for
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
-from webhook.admission.stamp import has_stamp, stamping
+from webhook.attribution.rules import Attributed, Attribution, Refused
+from webhook.attribution.stamp import has_stamp, stamping
+from webhook.kinds import registry
+from webhook.kinds.pod_cost import PodError
+from webhook.kinds.pod_shapes import Pod
 from webhook.ports import Clock, LedgerStore, Namespaces, PolicySource
-from webhook.quota import denial, resources
+from webhook.quota import message, resources
 from webhook.quota.decision import Allowed, Decision, Denied, decide
 from webhook.quota.limits import resolve_limits
-from webhook.quota.pod import PodError
-from webhook.quota.podspec import AnyObject, ObjectMeta, Pod
+from webhook.quota.objects import AnyObject, ObjectMeta
 from webhook.quota.policy import Mode, subjects
 from webhook.quota.resources import Amounts
 
@@ -43,7 +45,7 @@ class AdmissionHandler:
         """
         Put the owner's stamp on the object. Reserves nothing, so that it may be called any number of times.
 
-        Raises: ReviewError, NotReadyError.
+        Raises: ReviewError, UnavailableError.
         """
         if not _is_stamped(request):
             return review.allowed(request.uid)
@@ -65,7 +67,7 @@ class AdmissionHandler:
         """
         Decide, and hold what is allowed. *deadline* is on the monotonic clock.
 
-        Raises: ReviewError, NotReadyError; neither is ever turned into a pass.
+        Raises: ReviewError, UnavailableError; neither is ever turned into a pass.
         """
         if request.operation == "DELETE":
             self._hear_of_deletion(request)
@@ -118,9 +120,9 @@ class AdmissionHandler:
         return _answer(request, decision, attributed, _audit(attributed, _shown(charge.amounts)))
 
     def _hear_of_deletion(self, request: AdmissionRequest) -> None:
-        if str(request.resource) == kinds.PODS and not request.sub_resource and not request.dry_run:
+        if str(request.resource) == registry.PODS and not request.sub_resource and not request.dry_run:
             old = request.decode_old(AnyObject).metadata
-            self.ledger.deleted(kinds.slot(request.resource, request.namespace, old.name), old.uid)
+            self.ledger.deleted(registry.key(request.resource, request.namespace, old.name), old.uid)
 
 
 _remembered = lru_cache(maxsize=1024)(resources.show_list)
@@ -138,18 +140,18 @@ def _answer(
 ) -> AdmissionResponse:
     match decision:
         case Denied(excesses):
-            text = denial.sentence(excesses, owner=attributed.payer.owner, found_by=attributed.found_by)
-            return review.denied(request.uid, text, causes=denial.causes(excesses), audit=audit)
+            text = message.sentence(excesses, owner=attributed.payer.owner, found_by=attributed.found_by)
+            return review.denied(request.uid, text, causes=message.causes(excesses), audit=audit)
         case Allowed(_, tolerated):
-            warned = [denial.warning(excess) for excess in tolerated if excess.rule.mode is Mode.WARN]
+            warned = [message.warning(excess) for excess in tolerated if excess.rule.mode is Mode.WARN]
             if tolerated:
-                audit = {**audit, "tolerated": "; ".join(map(denial.warning, tolerated))[:_MAX_AUDIT_VALUE]}
+                audit = {**audit, "tolerated": "; ".join(map(message.warning, tolerated))[:_MAX_AUDIT_VALUE]}
             return review.allowed(request.uid, warnings=warned, audit=audit)
 
 
 def _is_stamped(request: AdmissionRequest) -> bool:
     """Say whether this creates or changes an object that carries a stamp."""
-    if request.operation not in ("CREATE", "UPDATE") or str(request.resource) not in kinds.STAMPED:
+    if request.operation not in ("CREATE", "UPDATE") or str(request.resource) not in registry.STAMPED:
         return False
     if request.sub_resource:
         return request.sub_resource == "resize"
@@ -162,7 +164,7 @@ def _is_mirror_pod(request: AdmissionRequest) -> bool:
 
     Anybody can write the annotation, so it counts only when a node sends it.
     """
-    if _NODES not in (request.user_info.groups or ()) or str(request.resource) != kinds.PODS:
+    if _NODES not in (request.user_info.groups or ()) or str(request.resource) != registry.PODS:
         return False
     annotations = request.decode(AnyObject).metadata.annotations
     return annotations is not None and annotations.mirror is not None
@@ -170,11 +172,11 @@ def _is_mirror_pod(request: AdmissionRequest) -> bool:
 
 def _is_subresource(request: AdmissionRequest) -> bool:
     """Say whether this is a route by which a stamp could change without a plain update."""
-    return bool(request.sub_resource) and str(request.resource) in kinds.STAMPED and request.operation == "UPDATE"
+    return bool(request.sub_resource) and str(request.resource) in registry.STAMPED and request.operation == "UPDATE"
 
 
 def _is_charged(request: AdmissionRequest) -> bool:
-    return str(request.resource) == kinds.PODS and request.sub_resource in (None, "", "resize")
+    return str(request.resource) == registry.PODS and request.sub_resource in (None, "", "resize")
 
 
 def _binding(request: AdmissionRequest) -> AdmissionResponse:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
-from webhook.quota.denial import Cause
 from webhook.quota.errors import WebhookError
+from webhook.quota.message import Cause
+from webhook.quota.objects import GroupVersionResource, PatchOperation, UserInfo
 
 API_VERSION = "admission.k8s.io/v1"
 KIND = "AdmissionReview"
@@ -39,30 +39,11 @@ class Wire(Struct, frozen=True, rename="camel"):
     """A part of the review."""
 
 
-class Resource(Wire, frozen=True):
-    """What kind of object is concerned, by its plural name."""
-
-    group: str = ""
-    version: str = ""
-    resource: str = ""
-
-    def __str__(self) -> str:
-        """Give the plural with its group, as in `deployments.apps`."""
-        return f"{self.resource}.{self.group}" if self.group else self.resource
-
-
-class UserInfo(Wire, frozen=True):
-    """Who sends the request: the effective user, after impersonation."""
-
-    username: str = ""
-    groups: tuple[str, ...] | None = None
-
-
 class AdmissionRequest(Wire, frozen=True):
     """One request of the API server. `object` and `old_object` stay undecoded until their kind is known."""
 
     uid: str
-    resource: Resource
+    resource: GroupVersionResource
     operation: str
     user_info: UserInfo
     sub_resource: str | None = None
@@ -134,14 +115,6 @@ def _uid_of(body: bytes) -> str:
     return envelope.request.uid if envelope.request else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One step of a JSON patch (RFC 6902). We only ever add."""
-
-    path: str
-    value: str | Mapping[str, str]
-
-
 class _Cause(Wire, frozen=True):
     reason: str
     message: str
@@ -191,7 +164,7 @@ def failed(uid: str, message: str) -> AdmissionResponse:
     return AdmissionResponse(uid, allowed=False, status=_Status(_FAILURE, 500, "InternalError", message))
 
 
-def patched(uid: str, operations: Iterable[Operation]) -> AdmissionResponse:
+def patched(uid: str, operations: Iterable[PatchOperation]) -> AdmissionResponse:
     """Let the request pass with changes; without changes it is a plain pass."""
     steps = [{"op": "add", "path": each.path, "value": each.value} for each in operations]
     if not steps:

@@ -11,8 +11,8 @@ from importlib import import_module
 
 import click
 
+from localcluster.errors import LocalClusterError
 from webhook import __version__
-from webhook.localcluster.errors import LocalClusterError
 from webhook.quota.errors import WebhookError
 
 _COMMANDS = {"charge": "charge", "get": "get", "local": "local", "policy": "policy", "serve": "serve"}

@@ -12,10 +12,10 @@ import msgspec
 from webhook.cli.inputs import InputError, read_inputs
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.documents.object_text import RawObject, read_objects
-from webhook.quota import pod, pod_defaults
-from webhook.quota.pod import PodError
-from webhook.quota.pod_reasons import reasons
-from webhook.quota.podspec import Pod
+from webhook.kinds import pod_cost, pod_defaults
+from webhook.kinds.pod_cost import PodError
+from webhook.kinds.pod_reasons import reasons
+from webhook.kinds.pod_shapes import Pod
 
 _MAX_TEXT = 1 << 30
 """Characters. Files of one's own may be as large as memory allows; thousands of pods in one are usual."""
@@ -68,8 +68,8 @@ def _charge(each: RawObject) -> ChargedObject:
     if (each.api_version, each.kind) != ("v1", "Pod"):
         return ChargedObject(each, {}, {})
     read = msgspec.json.decode(each.body, type=Pod)
-    size = pod_defaults.with_defaults(pod.size_of(read))
-    charged = {name: amount for name, amount in pod.charge(size).items() if amount.nanos}
+    size = pod_defaults.with_defaults(pod_cost.size_of(read))
+    charged = {name: amount for name, amount in pod_cost.charge(size).items() if amount.nanos}
     amounts = {name: str(amount) for name, amount in charged.items()}
     return ChargedObject(each, amounts, reasons(read, size, charged))
 

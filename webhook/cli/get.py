@@ -72,7 +72,7 @@ def _show_tables(found: Inspection) -> None:
 def _row(held: Held) -> tuple[str, ...]:
     each = held.reservation
     amounts = resources.show_list(each.amounts)
-    return (each.payer.owner, *each.slot, each.uid or "any", str(each.base), amounts, _state(held))
+    return (each.payer.owner, *each.key, each.uid or "any", str(each.base), amounts, _state(held))
 
 
 def _state(held: Held) -> str:
@@ -99,9 +99,9 @@ def _item(held: Held) -> dict[str, object]:
     each = held.reservation
     return {
         "owner": each.payer.owner,
-        "resource": each.slot.resource,
-        "namespace": each.slot.namespace,
-        "name": each.slot.name,
+        "resource": each.key.resource,
+        "namespace": each.key.namespace,
+        "name": each.key.name,
         "uid": each.uid,
         "base": each.base,
         "amounts": {name: resources.show(name, amount) for name, amount in each.amounts},

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import click
 
-from webhook.adapters import manifest_files
-from webhook.localcluster import state
-from webhook.localcluster.addresses import HeldPort
-from webhook.localcluster.state import LocalCluster
+from localcluster import state
+from localcluster.addresses import HeldPort
+from localcluster.state import LocalCluster
 from webhook.quota.errors import WebhookError
+from webhook.registration import manifest_files
 
 _NAMESPACE = "userquota-system"
 _READY_WITHIN = 30.0

@@ -15,7 +15,7 @@ import click
 import structlog
 
 from webhook import __version__, wiring
-from webhook.adapters.policy_source import POLICY_SELECTOR
+from webhook.policy_source import POLICY_SELECTOR
 from webhook.quota.errors import WebhookError
 from webhook.quota.policy import Policy
 from webhook.settings import LedgerKind, Settings

@@ -52,7 +52,7 @@ def read_objects(
     """
     Give the objects of a text in order, and every mistake found on the way; *source* is what both call the text.
 
-    A kind that ends in ``List`` and has ``items`` stands for its items, also inside another; items of a ``PodList``
+    A kind that ends in ``List`` and has ``items`` stands for its items, also inside another; items of a ``ObjectList``
     that do not say what they are, as the API server sends them, are Pods. Empty documents are skipped. An object is
     left out if there is a mistake in its document. Never raises, whatever the text.
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from webhook.quota.book import Book
-from webhook.quota.charge import Charge, Reservation
 from webhook.quota.limits import Limit, LimitsInForce, PodCap
 from webhook.quota.policy import Mode
+from webhook.quota.reservation import Charge, Reservation
 from webhook.quota.resources import Amount
+from webhook.quota.usage import UsageIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Denied:
 Decision = Allowed | Denied
 
 
-def decide(charge: Charge, in_force: LimitsInForce, book: Book) -> Decision:
+def decide(charge: Charge, in_force: LimitsInForce, index: UsageIndex) -> Decision:
     """
     Give the verdict on *charge* against every limit *in_force* and what *book* says is allocated.
 
@@ -67,7 +67,7 @@ def decide(charge: Charge, in_force: LimitsInForce, book: Book) -> Decision:
     """
     if not charge.grows:
         return Allowed(None)
-    excesses = (*_over_caps(charge, in_force), *_over_limits(charge, in_force, book))
+    excesses = (*_over_caps(charge, in_force), *_over_limits(charge, in_force, index))
     if any(excess.rule.mode is Mode.ENFORCE for excess in excesses):
         return Denied(tuple(excess for excess in excesses if excess.rule.mode is Mode.ENFORCE))
     return Allowed(charge.reservation(), excesses)
@@ -82,7 +82,7 @@ def _over_caps(charge: Charge, in_force: LimitsInForce) -> list[Excess]:
     return [Excess(cap, asked[cap.resource], 0, 0, fits) for cap, fits in most if asked.get(cap.resource, 0) > fits]
 
 
-def _over_limits(charge: Charge, in_force: LimitsInForce, book: Book) -> list[Excess]:
+def _over_limits(charge: Charge, in_force: LimitsInForce, index: UsageIndex) -> list[Excess]:
     asked = dict(charge.amounts)
     over = []
     for limit in in_force.limits:
@@ -92,11 +92,11 @@ def _over_limits(charge: Charge, in_force: LimitsInForce, book: Book) -> list[Ex
         before = charge.before(limit.resource, limit.subject) if charge.prior is not None else 0
         if amount <= before:
             continue
-        if book.allocated(limit.subject, limit.resource) + amount <= limit.hard:
+        if index.allocated(limit.subject, limit.resource) + amount <= limit.hard:
             continue
-        used = book.used(limit.subject, limit.resource)
-        reserved = book.reserved(limit.subject, limit.resource)
-        held = book.held(charge.slot, limit.subject, limit.resource)
+        used = index.used(limit.subject, limit.resource)
+        reserved = index.reserved(limit.subject, limit.resource)
+        held = index.held(charge.key, limit.subject, limit.resource)
         room = limit.hard - (used + reserved - held)
         if max(held, amount) > room:
             fits = max(before, room) if held <= room else before

@@ -73,7 +73,7 @@ def resolve_limits(
     """
     groups, tenants = policy.groups_of(payer), policy.tenants_of(labels)
     where = namespace if tenants or namespace in policy.namespaces else ""
-    key = (_kind(policy, payer), groups, tenants, where, policy.season(now))
+    key = (_kind(policy, payer), groups, tenants, where, policy.boundary_index(now))
     pattern = policy.remembered.get(key)
     if not isinstance(pattern, _Pattern):
         pattern = _pattern(policy, payer, groups, _shared(policy, groups, tenants, namespace), now=now)

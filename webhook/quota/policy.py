@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import enum
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -144,7 +144,7 @@ class Policy:
         candidates = [name for label in (*labels.items(), _EVERYWHERE) for name in self._labelled.get(label, ())]
         return tuple(sorted(name for name in candidates if self.tenants[name].holds(labels)))
 
-    def season(self, now: datetime) -> int:
+    def boundary_index(self, now: datetime) -> int:
         """Give a number that is the same as long as no entry has ended in between."""
         return bisect_right(self._ends, now) if self._ends else 0
 
@@ -166,3 +166,14 @@ def subjects(policy: Policy, payer: Payer, namespace_name: str, labels: Mapping[
     pools = [group(name) for name in policy.groups_of(payer) if policy.groups[name].pool is not None]
     tenants = [tenant(name) for name in policy.tenants_of(labels)]
     return (user(payer.owner), *pools, *tenants, namespace(namespace_name), CLUSTER)
+
+
+def accounts_under(
+    policy: Policy, labels_of: Callable[[str], Mapping[str, str]]
+) -> Callable[[Payer, str], tuple[Subject, ...]]:
+    """Return a function from payer and namespace to the subjects charged, by the namespace's present labels."""
+
+    def accounts_of(payer: Payer, namespace: str) -> tuple[Subject, ...]:
+        return subjects(policy, payer, namespace, labels_of(namespace))
+
+    return accounts_of

@@ -6,19 +6,34 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from webhook.adapters import certificates
-from webhook.adapters.certificates import ServingIdentity
-from webhook.adapters.http_server import Answer, HttpServer
-from webhook.adapters.policy_source import CurrentPolicy
-from webhook.adapters.system_clock import SystemClock
+from webhook import certificates
 from webhook.admission.handler import AdmissionHandler
-from webhook.admission.kinds import PODS
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
-from webhook.quota.book import Book
+from webhook.certificates import ServingIdentity
+from webhook.kinds.registry import PODS
+from webhook.policy_source import CurrentPolicy
+from webhook.quota.usage import UsageIndex
+from webhook.serving.http_server import HttpServer
+from webhook.serving.replies import Answer
 from webhook.settings import Settings
+
+
+class SystemClock:
+    """Port `Clock`."""
+
+    def now(self) -> datetime:
+        """Give the wall clock."""
+        return datetime.fromtimestamp(time.time(), UTC)
+
+    def monotonic(self) -> float:
+        """Give seconds since some moment."""
+        return time.monotonic()
+
 
 Task = Callable[[], Awaitable[object]]
 
@@ -85,10 +100,10 @@ def identity_in_files(settings: Settings, clock: SystemClock) -> ServingIdentity
     )
 
 
-def gauges(book: Book, policy: CurrentPolicy) -> Callable[[], dict[str, float]]:
+def gauges(index: UsageIndex, policy: CurrentPolicy) -> Callable[[], dict[str, float]]:
     """Give what is read at each scrape."""
     return lambda: {
-        "pods_known": book.rows(PODS),
-        "reservations": sum(1 for _ in book.reservations()),
+        "pods_known": index.rows(PODS),
+        "reservations": sum(1 for _ in index.reservations()),
         "policy_valid": 0 if policy.state.mistakes else 1,
     }

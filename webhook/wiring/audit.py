@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from webhook import reconcile
-from webhook.adapters.events import ConfigMapEvent, EventWriter
-from webhook.adapters.ledger_kubernetes import NAME
-from webhook.adapters.metrics import Metrics
-from webhook.admission.kinds import PODS
-from webhook.ports import QuorumReader
-from webhook.quota.book import Book
-from webhook.quota.drift import Kind, Suspicion
+from webhook.kinds.registry import PODS
+from webhook.kube.events import ConfigMapEvent, EventWriter
+from webhook.kube.ledger_config_map import NAME
+from webhook.ledger.usage_audit import Kind, Lister, Suspicion, audit_forever, find_drift
+from webhook.ports import QuorumReader, Sleep
+from webhook.quota.usage import UsageIndex
+from webhook.serving.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -30,17 +29,17 @@ _MOST_NAMED = 10
 class Audit:
     """Compares *book* with what *lister* and *quorum* find; *relist* makes the watch of pods begin with a full list."""
 
-    book: Book
-    lister: reconcile.Lister
+    index: UsageIndex
+    lister: Lister
     quorum: QuorumReader
     relist: Callable[[], None]
     metrics: Metrics
     events: EventWriter
-    sleep: reconcile.Sleep
+    sleep: Sleep
 
     async def once(self) -> None:
-        """Compare once; where they differ, say so and have it repaired. Raises: NotReadyError."""
-        found = await reconcile.find_drift(self.book, PODS, lister=self.lister, quorum=self.quorum, sleep=self.sleep)
+        """Compare once; where they differ, say so and have it repaired. Raises: UnavailableError."""
+        found = await find_drift(self.index, PODS, lister=self.lister, quorum=self.quorum, sleep=self.sleep)
         if not found:
             return
         self.relist()
@@ -53,12 +52,10 @@ class Audit:
 
     async def run(self) -> None:
         """Compare every ten minutes or so, forever."""
-        await reconcile.audit_forever(
-            self.once, on_trouble=lambda error: self.metrics.trouble(error.reason), sleep=self.sleep
-        )
+        await audit_forever(self.once, on_trouble=lambda error: self.metrics.trouble(error.reason), sleep=self.sleep)
 
 
 def _described(found: tuple[Suspicion, ...], kind: Kind) -> str:
-    names = [f"{each.slot.namespace}/{each.slot.name}" for each in found if each.kind is kind]
+    names = [f"{each.key.namespace}/{each.key.name}" for each in found if each.kind is kind]
     shown = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
     return f"{kind.value} ({len(names)}): {shown}"

@@ -10,33 +10,34 @@ from functools import partial
 
 import structlog
 
-from webhook import reconcile
-from webhook.adapters import certificates, manifest_files
-from webhook.adapters.certificates import ServingIdentity
-from webhook.adapters.cluster_reads import ClusterReads
-from webhook.adapters.events import ConfigMapEvent, Digest, EventWriter
-from webhook.adapters.http_server import Health, HttpServer
-from webhook.adapters.identity_leases import read_renewals
-from webhook.adapters.kubernetes_api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
-from webhook.adapters.ledger_kubernetes import NAME
-from webhook.adapters.metrics import Metrics
-from webhook.adapters.namespace_watch import Namespace, NamespaceLabels
-from webhook.adapters.pod_list import PodList
-from webhook.adapters.pod_watch import PodSink
-from webhook.adapters.policy_source import POLICY_SELECTOR, CurrentPolicy, PolicyConfigMap, PolicyConfigMaps
-from webhook.adapters.reflector import Reflector
-from webhook.adapters.registration import Registration, ServiceForm, UrlForm, read_manifest
-from webhook.adapters.system_clock import SystemClock
-from webhook.admission.attribution import Attribution
+from webhook import certificates
 from webhook.admission.handler import AdmissionHandler
-from webhook.admission.kinds import PODS
-from webhook.ports import NotReadyError
-from webhook.quota.book import Book
-from webhook.quota.charge import Slot
-from webhook.quota.podspec import Pod
-from webhook.quota.policy import Policy
+from webhook.attribution.rules import Attribution
+from webhook.certificates import ServingIdentity
+from webhook.kinds.pod_shapes import Pod
+from webhook.kinds.registry import PODS
+from webhook.kube.api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
+from webhook.kube.events import ConfigMapEvent, Digest, EventWriter
+from webhook.kube.identity_leases import read_renewals
+from webhook.kube.ledger_config_map import NAME
+from webhook.kube.namespaces import Namespace, NamespaceLabels
+from webhook.kube.object_list import ObjectList
+from webhook.kube.object_reads import ObjectReads
+from webhook.kube.object_sink import ObjectSink
+from webhook.kube.reflector import Reflector
+from webhook.ledger.apiserver_leases import ApiServerLeases
+from webhook.ledger.expiry import maintain_forever
+from webhook.ledger.store_revision import RevisionCheck
+from webhook.policy_source import POLICY_SELECTOR, CurrentPolicy, PolicyConfigMap, PolicyConfigMaps
+from webhook.ports import UnavailableError
+from webhook.quota.objects import ObjectKey
+from webhook.quota.policy import Policy, accounts_under
+from webhook.quota.usage import UsageIndex
+from webhook.registration import Registration, ServiceForm, UrlForm, manifest_files, read_manifest
+from webhook.serving.http_server import Health, HttpServer
+from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
-from webhook.wiring.application import Application, answers, gauges, identity_in_files
+from webhook.wiring.application import Application, SystemClock, answers, gauges, identity_in_files
 from webhook.wiring.audit import Audit
 from webhook.wiring.ledgers import BuiltLedger, Surroundings, build_ledger
 
@@ -88,25 +89,27 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     def out_of_step() -> str:
         return pods.trouble() or history.trouble()
 
-    def count(trouble: NotReadyError) -> None:
+    def count(trouble: UnavailableError) -> None:
         watched.metrics.trouble(trouble.reason)
 
-    pulse = reconcile.Pulse(
+    pulse = ApiServerLeases(
         partial(read_renewals, api), monotonic=clock.monotonic, on_trouble=count, on_change=_log_pulse
     )
     ledger = build_ledger(
-        Surroundings(api, settings, clock, pulse.time, watched.book, watched.metrics, events, registration, out_of_step)
+        Surroundings(
+            api, settings, clock, pulse.time, watched.index, watched.metrics, events, registration, out_of_step
+        )
     )
-    pods = _PodWatch(api, settings, watched, ledger, events)
-    reads = ClusterReads(api)
-    history = reconcile.HistoryCheck(
+    pods = _ObjectWatch(api, settings, watched, ledger, events)
+    reads = ObjectReads(api)
+    history = RevisionCheck(
         partial(reads.store_version, PODS),
-        seen=lambda: watched.book.position(PODS),
+        seen=lambda: watched.index.position(PODS),
         monotonic=clock.monotonic,
         on_trouble=count,
     )
-    listed = PodList(api, exempt=settings.exempt_namespaces)
-    audit = Audit(watched.book, listed, reads, pods.relist, watched.metrics, events, asyncio.sleep)
+    listed = ObjectList(api, exempt=settings.exempt_namespaces)
+    audit = Audit(watched.index, listed, reads, pods.relist, watched.metrics, events, asyncio.sleep)
     handler = AdmissionHandler(Attribution(reads, watched.policy), watched.policy, watched.labels, ledger.store, clock)
     health = Health(
         {
@@ -119,8 +122,8 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         remarks={"ledger": ledger.trouble, "history": history.trouble, "api-servers": pulse.trouble},
     )
 
-    async def tend() -> None:
-        await reconcile.tend_forever(
+    async def maintain() -> None:
+        await maintain_forever(
             ledger.store,
             reads,
             on_expired=watched.metrics.expired,
@@ -142,7 +145,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             *watched.tasks,
             *pods.tasks,
             *ledger.tasks,
-            tend,
+            maintain,
             history.run,
             pulse.run,
             audit.run,
@@ -170,9 +173,9 @@ class _Watched:
     def __init__(self, api: KubernetesApi, settings: Settings, events: EventWriter) -> None:
         self._events = events
         self.labels = NamespaceLabels(api, on_change=self._rebind)
-        self.book = Book(reconcile.binding(Policy(), self.labels.known))
+        self.index = UsageIndex(accounts_under(Policy(), self.labels.known))
         self.policy = CurrentPolicy(on_change=self._rebind, on_mistakes=self._complain)
-        self.metrics = Metrics(gauges(self.book, self.policy))
+        self.metrics = Metrics(gauges(self.index, self.policy))
         self._maps = PolicyConfigMaps(self.policy, may_be_absent=settings.allow_no_policy)
         self._policies = Reflector(
             api,
@@ -196,7 +199,7 @@ class _Watched:
         return self._namespaces.synced and not self.policy.trouble()
 
     def _rebind(self, _: Policy | None = None) -> None:
-        self.book.rebind(reconcile.binding(self.policy.state.policy or Policy(), self.labels.known))
+        self.index.rebind(accounts_under(self.policy.state.policy or Policy(), self.labels.known))
 
     def _complain(self, mistakes: tuple[str, ...]) -> None:
         for mistake in mistakes:
@@ -204,7 +207,7 @@ class _Watched:
             self._events.publish(ConfigMapEvent(name, self._maps.uid_of(name), "PolicyInvalid", mistake))
 
 
-class _PodWatch:
+class _ObjectWatch:
     """The pods, kept in the book."""
 
     def __init__(
@@ -214,8 +217,8 @@ class _PodWatch:
         self._events = events
         self._unadmitted = Digest(self._tell_of_unadmitted)
         metrics = watched.metrics
-        sink = PodSink(
-            watched.book,
+        sink = ObjectSink(
+            watched.index,
             exempt=settings.exempt_namespaces,
             on_settled=ledger.store.settled,
             on_reached=ledger.watch_moved,
@@ -239,9 +242,9 @@ class _PodWatch:
     def trouble(self) -> str:
         return "" if self._pods.synced else "the pods are not all known yet"
 
-    def _note_unadmitted(self, slot: Slot) -> None:
+    def _note_unadmitted(self, key: ObjectKey) -> None:
         self._watched.metrics.unadmitted_pod_seen()
-        self._unadmitted.add(f"{slot.namespace}/{slot.name}")
+        self._unadmitted.add(f"{key.namespace}/{key.name}")
 
     def _tell_of_unadmitted(self, count: int, names: str) -> None:
         message = f"pods made past userquota, which count all the same: {count} ({names})"

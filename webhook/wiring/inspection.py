@@ -10,15 +10,15 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from webhook.adapters.kubernetes_api import KubernetesApi
-from webhook.adapters.ledger_kubernetes import LedgerConfigMap
-from webhook.adapters.pod_list import PodList
-from webhook.admission.stamp import read_stamp
-from webhook.documents.ledger_text import LedgerDamagedError, NewerFormatError, read_ledger
-from webhook.quota.charge import Reservation, Slot
-from webhook.quota.fate import Fate, fate
-from webhook.quota.ledger import Ledger
-from webhook.quota.podspec import ObjectMeta
+from webhook.attribution.stamp import read_stamp
+from webhook.kube.api import KubernetesApi
+from webhook.kube.ledger_config_map import LedgerConfigMap
+from webhook.kube.object_list import ObjectList
+from webhook.ledger.codec import LedgerDamagedError, NewerFormatError, read_ledger
+from webhook.ledger.protocol import Ledger
+from webhook.ledger.reservation_status import ReservationStatus, fate
+from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion
+from webhook.quota.reservation import Reservation
 from webhook.settings import Settings
 
 _SETTLED_WITHIN = 5.0
@@ -31,7 +31,7 @@ class Held:
 
     token: str
     reservation: Reservation
-    fate: Fate
+    fate: ReservationStatus
     is_late: bool = False
 
 
@@ -59,14 +59,14 @@ async def inspect_ledger(settings: Settings) -> Inspection:
     """
     Look at the cluster that *settings* name; a second time after five seconds where something ought to be settled soon.
 
-    Raises: KubeconfigError; NotReadyError if the API cannot be read.
+    Raises: KubeconfigError; UnavailableError if the API cannot be read.
     """
     api = await KubernetesApi.connect(kubeconfig=settings.kubeconfig, context=settings.context)
     try:
         ledger = LedgerConfigMap(api, namespace=settings.namespace)
-        pods = PodList(api, exempt=settings.exempt_namespaces)
+        pods = ObjectList(api, exempt=settings.exempt_namespaces)
         first = await _look(ledger, pods, late=frozenset())
-        stored = frozenset(each.token for each in first.held if each.fate is Fate.STORED)
+        stored = frozenset(each.token for each in first.held if each.fate is ReservationStatus.STORED)
         if not stored:
             return first
         await asyncio.sleep(_SETTLED_WITHIN)
@@ -75,7 +75,7 @@ async def inspect_ledger(settings: Settings) -> Inspection:
         await api.close()
 
 
-async def _look(stored_in: LedgerConfigMap, lists: PodList, *, late: frozenset[str]) -> Inspection:
+async def _look(stored_in: LedgerConfigMap, lists: ObjectList, *, late: frozenset[str]) -> Inspection:
     """Look once, at the ledger first: what it holds may be stored and settled before the pods are listed."""
     condition, ledger = await _read(stored_in)
     listed = await lists.read()
@@ -97,9 +97,9 @@ async def _read(stored_in: LedgerConfigMap) -> tuple[str, Ledger | None]:
     return "ok" if ledger.is_open else "rebuilding", ledger
 
 
-def _held(ledger: Ledger, stored: Mapping[Slot, tuple[str, int]], late: frozenset[str]) -> tuple[Held, ...]:
+def _held(ledger: Ledger, stored: Mapping[ObjectKey, StoredVersion], late: frozenset[str]) -> tuple[Held, ...]:
     fates = {token: fate(each, stored) for token, each in ledger.reservations.items()}
     return tuple(
-        Held(token, each, fates[token], is_late=token in late and fates[token] is Fate.STORED)
+        Held(token, each, fates[token], is_late=token in late and fates[token] is ReservationStatus.STORED)
         for token, each in ledger.reservations.items()
     )

@@ -9,24 +9,19 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from webhook.adapters.events import ConfigMapEvent, EventWriter
-from webhook.adapters.kubernetes_api import ApiError, KubernetesApi
-from webhook.adapters.ledger_kubernetes import (
-    NAME,
-    LedgerConfigMap,
-    LedgerKeeper,
-    LedgerWatch,
-    SharedLedger,
-    StoredConfigMap,
-)
-from webhook.adapters.ledger_memory import LONGEST_REQUEST, SLOP, MemoryLedger
-from webhook.adapters.metrics import Metrics
-from webhook.adapters.reflector import Reflector
-from webhook.adapters.registration import Registration
-from webhook.admission.kinds import PODS
-from webhook.ports import Clock, LedgerStore, NotReadyError
-from webhook.quota.book import Book
-from webhook.quota.ledger_mirror import LedgerMirror
+from webhook.kinds.registry import PODS
+from webhook.kube.api import ApiError, KubernetesApi
+from webhook.kube.events import ConfigMapEvent, EventWriter
+from webhook.kube.ledger_config_map import NAME, LedgerConfigMap, LedgerWatch, StoredConfigMap
+from webhook.kube.reflector import Reflector
+from webhook.ledger.memory import LONGEST_REQUEST, SLOP, MemoryLedger
+from webhook.ledger.replica_view import ReplicaView
+from webhook.ledger.shared import SharedLedger
+from webhook.ledger.stored_ledger import StoredLedger
+from webhook.ports import Clock, LedgerStore, UnavailableError
+from webhook.quota.usage import UsageIndex
+from webhook.registration import Registration
+from webhook.serving.metrics import Metrics
 from webhook.settings import LedgerKind, Settings
 from webhook.wiring.application import Task
 
@@ -52,7 +47,7 @@ class Surroundings:
     settings: Settings
     clock: Clock
     api_time: Callable[[], float]
-    book: Book
+    index: UsageIndex
     metrics: Metrics
     events: EventWriter
     registration: Registration
@@ -68,7 +63,7 @@ def build_ledger(given: Surroundings) -> BuiltLedger:
 
 def _in_memory(given: Surroundings) -> BuiltLedger:
     ledger = MemoryLedger(
-        given.book, monotonic=given.clock.monotonic, api_time=given.api_time, out_of_step=given.out_of_step
+        given.index, monotonic=given.clock.monotonic, api_time=given.api_time, out_of_step=given.out_of_step
     )
     return BuiltLedger(ledger, watch_moved=_nothing, is_known=lambda: True, trouble=str)
 
@@ -81,9 +76,9 @@ def _shared(given: Surroundings) -> BuiltLedger:
         given.metrics.ledger_lost()
         given.events.publish(ConfigMapEvent(NAME, "", "LedgerLost", f"the ledger is begun anew: {why}"))
 
-    keeper = LedgerKeeper(
+    stored_ledger = StoredLedger(
         LedgerConfigMap(given.api, namespace=namespace),
-        LedgerMirror(given.book, new_token=tokens(replica)),
+        ReplicaView(given.index, new_token=tokens(replica)),
         replica=replica,
         hold=hold,
         monotonic=given.clock.monotonic,
@@ -94,8 +89,8 @@ def _shared(given: Surroundings) -> BuiltLedger:
         on_lost=tell_lost,
     )
     ledger = SharedLedger(
-        given.book,
-        keeper,
+        given.index,
+        stored_ledger,
         hold=hold,
         monotonic=given.clock.monotonic,
         out_of_step=given.out_of_step,
@@ -105,7 +100,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
         given.api,
         f"/api/v1/namespaces/{namespace}/configmaps",
         StoredConfigMap,
-        LedgerWatch(on_seen=keeper.hear, on_gone=keeper.hear_gone),
+        LedgerWatch(on_seen=stored_ledger.hear, on_gone=stored_ledger.hear_gone),
         query={"fieldSelector": f"metadata.name={NAME}"},
         resource="ledger",
         silence=_SILENCE,
@@ -130,7 +125,7 @@ def _was_anybody_asked(registration: Registration) -> Callable[[], Awaitable[boo
         try:
             return await registration.may_have_been_called()
         except ApiError as error:
-            raise NotReadyError("api-server", f"the webhook configurations cannot be read: {error}") from error
+            raise UnavailableError("api-server", f"the webhook configurations cannot be read: {error}") from error
 
     return ask
 

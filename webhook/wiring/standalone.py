@@ -4,21 +4,37 @@ A server without a cluster, for trying things out and for measuring.
 
 from __future__ import annotations
 
-from webhook import reconcile
-from webhook.adapters import certificates
-from webhook.adapters.http_server import Health, HttpServer
-from webhook.adapters.ledger_memory import BelievingLedger
-from webhook.adapters.metrics import Metrics
-from webhook.adapters.policy_source import CurrentPolicy, read_files
-from webhook.adapters.standalone_cluster import StandaloneCluster
-from webhook.adapters.system_clock import SystemClock
-from webhook.admission.attribution import Attribution
+from collections.abc import Mapping
+
+from webhook import certificates
 from webhook.admission.handler import AdmissionHandler
-from webhook.quota.book import Book
+from webhook.attribution.rules import Attribution
+from webhook.ledger.memory import StandaloneLedger
+from webhook.policy_source import CurrentPolicy, read_files
 from webhook.quota.errors import WebhookError
-from webhook.quota.policy import Policy
+from webhook.quota.objects import ObjectKind, ObjectMeta
+from webhook.quota.policy import Policy, accounts_under
+from webhook.quota.usage import UsageIndex
+from webhook.serving.http_server import Health, HttpServer
+from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
-from webhook.wiring.application import Application, answers, gauges, identity_in_files
+from webhook.wiring.application import Application, SystemClock, answers, gauges, identity_in_files
+
+
+class StandaloneCluster:
+    """Ports `Ancestry` and `Namespaces`, with nothing behind them."""
+
+    def known(self, name: str) -> Mapping[str, str]:  # noqa: ARG002 - all are alike
+        """Give no labels."""
+        return {}
+
+    async def labels(self, name: str) -> Mapping[str, str]:
+        """Give no labels."""
+        return self.known(name)
+
+    async def read(self, kind: ObjectKind, namespace: str, name: str) -> ObjectMeta | None:  # noqa: ARG002
+        """Give nothing: what a controller makes cannot be attributed without a cluster, and is refused."""
+        return None
 
 
 class PolicyFileError(WebhookError):
@@ -29,17 +45,17 @@ def build_standalone(settings: Settings) -> Application:
     """Give the application. Raises: PolicyFileError, CertificateError."""
     clock = SystemClock()
     cluster = StandaloneCluster()
-    book = Book(reconcile.binding(Policy(), cluster.known))
+    index = UsageIndex(accounts_under(Policy(), cluster.known))
     policy = CurrentPolicy(
-        on_change=lambda new: book.rebind(reconcile.binding(new, cluster.known)), on_mistakes=lambda _: None
+        on_change=lambda new: index.rebind(accounts_under(new, cluster.known)), on_mistakes=lambda _: None
     )
     _load(policy, settings)
-    ledger = BelievingLedger(book, monotonic=clock.monotonic, api_time=clock.monotonic, out_of_step=str)
+    ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, out_of_step=str)
     handler = AdmissionHandler(Attribution(cluster, policy), policy, cluster, ledger, clock)
     health = Health({"policy": policy.trouble})
     return Application(
         settings,
-        HttpServer(answers(handler), health, Metrics(gauges(book, policy))),
+        HttpServer(answers(handler), health, Metrics(gauges(index, policy))),
         identity_in_files(settings, clock) or certificates.self_signed(("localhost", "127.0.0.1", "::1"), clock),
         policy,
         tasks=(),

@@ -1,0 +1,100 @@
+"""
+The people of a local control plane, and what they may do.
+
+What they pay for and how much they get is policy, which is not known here.
+"""
+
+import json
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+ADMIN = "admin"
+CONTROLLER_MANAGER = "system:kube-controller-manager"
+PEOPLE_GROUP = "people"
+
+_EDIT_ROLE = "userquota-test-edit"
+_READ = ["get", "list", "watch"]
+_WRITE = [*_READ, "create", "update", "patch", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who has a token."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+
+
+SYSTEM_USERS = (User(ADMIN, ("system:masters",)), User(CONTROLLER_MANAGER))
+
+# PEOPLE_GROUP carries the permissions, so that the other groups mean nothing but what a policy makes of them.
+PEOPLE = (
+    User("alice", ("ml", "staff", PEOPLE_GROUP)),
+    User("bob", ("ml", PEOPLE_GROUP)),
+    User("carol", ("staff", PEOPLE_GROUP)),
+    User("dave", (PEOPLE_GROUP,)),
+    User("erin", (PEOPLE_GROUP,)),
+)
+
+
+def new_tokens(users: Iterable[User]) -> dict[str, str]:
+    """Give a new secret for each user, by name: the port is open to everyone on the machine."""
+    return {user.name: secrets.token_urlsafe(24) for user in users}
+
+
+def token_file(users: Iterable[User], tokens: Mapping[str, str]) -> str:
+    """Give the text of kube-apiserver's ``--token-auth-file``: token, name, uid, groups in quotes."""
+    return "".join(f'{tokens[user.name]},{user.name},{user.name}-uid,"{",".join(user.groups)}"\n' for user in users)
+
+
+def permissions() -> str:
+    """
+    Give the objects, as JSON, that let the group ``people`` work in every namespace.
+
+    The built-in role ``edit`` is empty without a controller manager, and never grants ``pods/resize``.
+    """
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": _EDIT_ROLE},
+        "rules": [
+            {
+                "apiGroups": [""],
+                "resources": [
+                    "pods",
+                    "pods/resize",
+                    "replicationcontrollers",
+                    "replicationcontrollers/scale",
+                    "persistentvolumeclaims",
+                    "configmaps",
+                    "events",
+                ],
+                "verbs": _WRITE,
+            },
+            {
+                "apiGroups": ["apps"],
+                "resources": [
+                    "deployments",
+                    "deployments/scale",
+                    "replicasets",
+                    "replicasets/scale",
+                    "statefulsets",
+                    "statefulsets/scale",
+                    "daemonsets",
+                ],
+                "verbs": _WRITE,
+            },
+            {"apiGroups": ["batch"], "resources": ["jobs", "cronjobs"], "verbs": _WRITE},
+            {"apiGroups": [""], "resources": ["pods/log", "pods/status"], "verbs": ["get"]},
+            {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list"]},
+        ],
+    }
+    accounts_under = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": _EDIT_ROLE},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": _EDIT_ROLE},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": PEOPLE_GROUP}],
+    }
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [role, accounts_under]})

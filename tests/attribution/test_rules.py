@@ -1,0 +1,432 @@
+"""
+Who pays: the rules 1, 2, 3 and 6 of docs/attribution.md, as tables. The owners stand in memory.
+
+What becomes of a stamp that somebody touches is asked in `test_stamp_protection`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.fakes import FakeOwners, FakePolicies, reference
+from webhook.attribution.rules import Attributed, Attribution, Refused
+from webhook.kinds.registry import CONTROLLER_OF
+from webhook.ports import UnavailableError
+from webhook.quota.objects import Annotations, ObjectMeta, OwnerReference, UserInfo
+from webhook.quota.subject import NOBODY, Payer
+
+KUBE_SYSTEM = "system:serviceaccount:kube-system"
+MANAGER = UserInfo("system:kube-controller-manager", ("system:authenticated",))
+ALICE = UserInfo("alice", ("staff", "ml", "ml", "system:authenticated"))
+ALICES = Payer("alice", ("ml", "staff"))
+ROBOT = UserInfo("system:serviceaccount:ci:runner", ("system:serviceaccounts", "system:serviceaccounts:ci"))
+ROBOTS = Payer("system:serviceaccount:ci:runner", ("system:serviceaccounts", "system:serviceaccounts:ci"))
+OPERATOR = UserInfo("system:serviceaccount:hub:operator")
+POLICY = "version: 1\nattribution: {trustedControllers: [hub/operator]}\n"
+BOB = Payer("bob")
+
+CREATED = "created it"
+ITSELF = "service account"
+STAMPED = "stamped when it was created"
+
+
+def controller(name: str) -> UserInfo:
+    return UserInfo(f"{KUBE_SYSTEM}:{name}")
+
+
+RS_CONTROLLER = controller("replicaset-controller")
+
+
+def pays(payer: Payer, found_by: str) -> Attributed:
+    return Attributed(payer, found_by, payer)
+
+
+def pays_itself(user: UserInfo) -> Attributed:
+    return pays(Payer(user.username, tuple(user.groups or ())), ITSELF)
+
+
+NO_OWNER = "has no owner"
+NEVER = Attributed(NOBODY, "never attributed", None)
+
+
+def nothing(_: FakeOwners) -> OwnerReference | None:
+    return None
+
+
+Put = Callable[[FakeOwners], OwnerReference | None]
+"""Puts owners into the cluster; gives the reference that the object carries."""
+
+
+def bobs(kind: str = "ReplicaSet", name: str = "web") -> Put:
+    return lambda owners: owners.put(kind, name, owner="bob")
+
+
+def mine(owners: FakeOwners) -> OwnerReference:
+    return owners.put("ReplicaSet", "web", owner="alice", groups='["ml","staff"]')
+
+
+def middle_unstamped(owners: FakeOwners) -> OwnerReference:
+    above = owners.put("Deployment", "web", owner="bob")
+    return owners.put("ReplicaSet", "web-1", controller=above)
+
+
+def three_up(owners: FakeOwners) -> OwnerReference:
+    above = owners.put("CronJob", "nightly", owner="bob")
+    return owners.put("Job", "nightly-1", controller=above)
+
+
+def nearest(owners: FakeOwners) -> OwnerReference:
+    above = owners.put("Deployment", "web", owner="alice")
+    return owners.put("ReplicaSet", "web-1", owner="bob", controller=above)
+
+
+def half_stamped(owners: FakeOwners) -> OwnerReference:
+    above = owners.put("Deployment", "web", owner="bob")
+    return owners.put("ReplicaSet", "web-1", owner="mallory", groups=None, controller=above)
+
+
+def nobodys(owners: FakeOwners) -> OwnerReference:
+    return owners.put("ReplicaSet", "old")
+
+
+def stamped_nobodys(owners: FakeOwners) -> OwnerReference:
+    return owners.put("ReplicaSet", "old", owner=NOBODY.owner)
+
+
+def gone(_: FakeOwners) -> OwnerReference:
+    return reference("ReplicaSet", "web", uid="uid-of-web")
+
+
+def made_again(owners: FakeOwners) -> OwnerReference:
+    owners.put("ReplicaSet", "web", owner="bob", uid="the new one")
+    return reference("ReplicaSet", "web", uid="the old one")
+
+
+def middle_gone(owners: FakeOwners) -> OwnerReference:
+    return owners.put("ReplicaSet", "web-1", controller=reference("Deployment", "web", uid="uid-of-web"))
+
+
+def middle_made_again(owners: FakeOwners) -> OwnerReference:
+    owners.put("Deployment", "web", owner="mallory", uid="the new one")
+    return owners.put("ReplicaSet", "web-1", controller=reference("Deployment", "web", uid="the old one"))
+
+
+def loop(owners: FakeOwners) -> OwnerReference:
+    first = reference("ReplicaSet", "a", uid="uid-of-a")
+    owners.put("ReplicaSet", "a", controller=owners.put("ReplicaSet", "b", controller=first))
+    return first
+
+
+def own_parent(owners: FakeOwners) -> OwnerReference:
+    return owners.put("ReplicaSet", "a", controller=reference("ReplicaSet", "a", uid="uid-of-a"))
+
+
+def elsewhere(owners: FakeOwners) -> OwnerReference:
+    return owners.put("ReplicaSet", "web", owner="bob", namespace="blue")
+
+
+def not_controlling(owners: FakeOwners) -> OwnerReference:
+    owners.put("ReplicaSet", "web", owner="bob")
+    return reference("ReplicaSet", "web", uid="uid-of-web", controller=False)
+
+
+def of_another_group(owners: FakeOwners) -> OwnerReference:
+    owners.put("ReplicaSet", "web", owner="bob")
+    return reference("ReplicaSet", "web", uid="uid-of-web", api_version="apps.example.com/v1")
+
+
+def of_an_older_version(owners: FakeOwners) -> OwnerReference:
+    owners.put("ReplicaSet", "web", owner="bob")
+    return reference("ReplicaSet", "web", uid="uid-of-web", api_version="apps/v1beta2")
+
+
+def custom(_: FakeOwners) -> OwnerReference:
+    return reference("Notebook", "work", uid="uid-of-work", api_version="kubeflow.org/v1")
+
+
+def under_custom(owners: FakeOwners) -> OwnerReference:
+    above = reference("Rollout", "web", uid="uid-of-web", api_version="argoproj.io/v1alpha1")
+    return owners.put("ReplicaSet", "web-1", controller=above)
+
+
+@dataclass(frozen=True)
+class New:
+    """An object that *user* creates, for an owner that *put* puts there."""
+
+    user: UserInfo
+    put: Put
+    answer: Attributed | Refused
+    asked: tuple[str, ...] = ()
+    stamp: Annotations | None = None
+
+
+FORGED = Annotations(owner="bob", groups="[]")
+OF_WEB = "owner of ReplicaSet web"
+GONE = Refused("ReplicaSet web, which this was made for, does not exist")
+DEPLOYMENT_GONE = Refused("Deployment web, which this was made for, does not exist")
+WEB, WEB_1 = "ReplicaSet web", "ReplicaSet web-1"
+
+NEW = {
+    # Rule 1.
+    "a person pays": New(ALICE, nothing, pays(ALICES, CREATED)),
+    "a person without groups pays": New(UserInfo("alice"), nothing, pays(Payer("alice"), CREATED)),
+    "a person pays whatever stamp they sent": New(ALICE, nothing, pays(ALICES, CREATED), stamp=FORGED),
+    "a person pays whatever owner they named, which is not even read": New(ALICE, bobs(), pays(ALICES, CREATED)),
+    "a person pays for what they make for an owner that is gone": New(ALICE, gone, pays(ALICES, CREATED)),
+    "a node pays as a person does": New(
+        UserInfo("system:node:n1", ("system:nodes",)),
+        nothing,
+        pays(Payer("system:node:n1", ("system:nodes",)), CREATED),
+    ),
+    # Rule 2.
+    "the controller-manager without accounts acts for any owner": New(
+        MANAGER, bobs("StatefulSet", "db"), pays(BOB, "owner of StatefulSet db"), ("StatefulSet db",)
+    ),
+    "an unstamped owner in the middle is passed over": New(
+        RS_CONTROLLER, middle_unstamped, pays(BOB, "owner of ReplicaSet web-1"), (WEB_1, "Deployment web")
+    ),
+    "a half stamped owner in the middle is passed over": New(
+        RS_CONTROLLER, half_stamped, pays(BOB, "owner of ReplicaSet web-1"), (WEB_1, "Deployment web")
+    ),
+    "a pod of a job of a cron job": New(
+        controller("job-controller"),
+        three_up,
+        pays(BOB, "owner of Job nightly-1"),
+        ("Job nightly-1", "CronJob nightly"),
+    ),
+    "the nearest stamp counts": New(RS_CONTROLLER, nearest, pays(BOB, "owner of ReplicaSet web-1"), (WEB_1,)),
+    "a stamp sent by a controller counts for nothing": New(
+        RS_CONTROLLER, mine, pays(ALICES, OF_WEB), (WEB,), stamp=FORGED
+    ),
+    "an older version of the kind is the same kind": New(RS_CONTROLLER, of_an_older_version, pays(BOB, OF_WEB), (WEB,)),
+    "an owner without a stamp makes it nobody's": New(
+        RS_CONTROLLER, nobodys, pays(NOBODY, f"ReplicaSet old {NO_OWNER}"), ("ReplicaSet old",)
+    ),
+    "what is nobody's stays nobody's": New(
+        RS_CONTROLLER, stamped_nobodys, pays(NOBODY, "owner of ReplicaSet old"), ("ReplicaSet old",)
+    ),
+    "a chain that ends at a kind we do not stamp is nobody's": New(
+        RS_CONTROLLER, under_custom, pays(NOBODY, f"ReplicaSet web-1 {NO_OWNER}"), (WEB_1,)
+    ),
+    "a loop is nobody's": New(
+        RS_CONTROLLER, loop, pays(NOBODY, f"ReplicaSet a {NO_OWNER}"), ("ReplicaSet a", "ReplicaSet b") * 4
+    ),
+    "its own parent is nobody's": New(
+        RS_CONTROLLER, own_parent, pays(NOBODY, f"ReplicaSet a {NO_OWNER}"), ("ReplicaSet a",) * 8
+    ),
+    "an owner that is gone": New(RS_CONTROLLER, gone, GONE, (WEB,)),
+    "an owner that was made again under the same name": New(RS_CONTROLLER, made_again, GONE, (WEB,)),
+    "an owner in another namespace": New(RS_CONTROLLER, elsewhere, GONE, (WEB,)),
+    "an ancestor that is gone": New(RS_CONTROLLER, middle_gone, DEPLOYMENT_GONE, (WEB_1, "Deployment web")),
+    "an ancestor that was made again": New(
+        RS_CONTROLLER, middle_made_again, DEPLOYMENT_GONE, (WEB_1, "Deployment web")
+    ),
+    "a trusted controller of the policy acts for the owner": New(OPERATOR, bobs(), pays(BOB, OF_WEB), (WEB,)),
+    "a trusted controller of the policy, for an owner that is gone": New(OPERATOR, gone, GONE, (WEB,)),
+    # Rule 6.
+    "a trusted controller of the policy pays for what it makes for an owner without a stamp": New(
+        OPERATOR, nobodys, pays_itself(OPERATOR), ("ReplicaSet old",)
+    ),
+    "a trusted controller of the policy pays for what it makes for its own kind": New(
+        OPERATOR, custom, pays_itself(OPERATOR)
+    ),
+    "a trusted controller of the policy pays for what it makes for nobody": New(
+        OPERATOR, nothing, pays_itself(OPERATOR)
+    ),
+    "a service account pays": New(ROBOT, nothing, pays(ROBOTS, ITSELF)),
+    "a service account pays whatever stamp it sent": New(ROBOT, nothing, pays(ROBOTS, ITSELF), stamp=FORGED),
+    "a service account pays whatever owner it named": New(ROBOT, bobs(), pays(ROBOTS, ITSELF)),
+    "a controller pays when the reference does not control": New(
+        RS_CONTROLLER, not_controlling, pays_itself(RS_CONTROLLER)
+    ),
+    "a controller pays for a kind that is called like its own": New(
+        RS_CONTROLLER, of_another_group, pays_itself(RS_CONTROLLER)
+    ),
+    "a controller pays for what it makes for nobody": New(RS_CONTROLLER, nothing, pays_itself(RS_CONTROLLER)),
+    "a controller's namesake in another namespace pays": New(
+        UserInfo("system:serviceaccount:mallory:replicaset-controller"),
+        bobs(),
+        pays_itself(UserInfo("system:serviceaccount:mallory:replicaset-controller")),
+    ),
+    "another account of kube-system pays": New(controller("default"), bobs(), pays_itself(controller("default"))),
+}
+
+
+def attribution(owners: FakeOwners, policy: str = POLICY) -> Attribution:
+    return Attribution(owners, FakePolicies.reading(policy))
+
+
+def meta(reference: OwnerReference | None = None, stamp: Annotations | None = None) -> ObjectMeta:
+    return ObjectMeta(name="pod", annotations=stamp, owner_references=None if reference is None else [reference])
+
+
+@pytest.mark.parametrize("case", NEW.values(), ids=NEW.keys())
+async def test_who_pays_for_something_new(case: New) -> None:
+    owners = FakeOwners()
+    found = meta(case.put(owners), case.stamp)
+
+    assert await attribution(owners).of_new(case.user, found, "red") == case.answer
+    assert tuple(owners.asked) == case.asked
+
+
+@pytest.mark.parametrize("name", sorted(set(CONTROLLER_OF.values())))
+@pytest.mark.parametrize("kind", sorted(CONTROLLER_OF))
+async def test_a_controller_of_kubernetes_acts_for_its_own_kind_only(kind: str, name: str) -> None:
+    owners = FakeOwners()
+    found = meta(bobs(kind, "work")(owners))
+
+    answer = await attribution(owners).of_new(controller(name), found, "red")
+
+    right = CONTROLLER_OF[kind] == name
+    assert answer == (pays(BOB, f"owner of {kind} work") if right else pays_itself(controller(name)))
+
+
+@pytest.mark.parametrize("kind", sorted(CONTROLLER_OF))
+async def test_the_controller_manager_without_accounts_acts_for_every_kind(kind: str) -> None:
+    owners = FakeOwners()
+
+    answer = await attribution(owners).of_new(MANAGER, meta(bobs(kind, "work")(owners)), "red")
+
+    assert answer == pays(BOB, f"owner of {kind} work")
+
+
+@dataclass(frozen=True)
+class Changed:
+    """An object that *user* changes; *was* and *now* give its controller before and after."""
+
+    user: UserInfo
+    was: Put
+    now: Put
+    answer: Attributed | Refused
+    stamp: Annotations | None = field(default=Annotations(owner="alice", groups='["ml","staff"]'))
+
+
+STAYS = pays(ALICES, STAMPED)
+ONLY_ITS_CONTROLLER = Refused("ReplicaSet web belongs to bob; only its controller can make this object part of it")
+
+CHANGED = {
+    "without a controller, the payer stays": Changed(ALICE, nothing, nothing, STAYS),
+    "somebody else's change, the payer stays": Changed(UserInfo("bob"), nothing, nothing, STAYS),
+    "a controller's change, the payer stays": Changed(RS_CONTROLLER, mine, mine, STAYS),
+    "a controller whose owner went to somebody else, the payer stays": Changed(RS_CONTROLLER, bobs(), bobs(), STAYS),
+    # Rule 3, adoption.
+    "a controller adopts": Changed(RS_CONTROLLER, nothing, bobs(), pays(BOB, OF_WEB)),
+    "the controller-manager without accounts adopts": Changed(MANAGER, nothing, bobs(), pays(BOB, OF_WEB)),
+    "a trusted controller of the policy adopts": Changed(OPERATOR, nothing, bobs(), pays(BOB, OF_WEB)),
+    "a controller adopts what another owner had": Changed(
+        RS_CONTROLLER, bobs("ReplicaSet", "other"), bobs(), pays(BOB, OF_WEB)
+    ),
+    "a controller adopts by an ancestor's stamp": Changed(
+        RS_CONTROLLER, nothing, middle_unstamped, pays(BOB, "owner of ReplicaSet web-1")
+    ),
+    "a controller adopts for an owner without a stamp, the payer stays": Changed(
+        RS_CONTROLLER, nothing, nobodys, STAYS
+    ),
+    "a controller adopts for an owner that is gone, the payer stays": Changed(RS_CONTROLLER, nothing, gone, STAYS),
+    "a controller of another kind cannot adopt": Changed(
+        controller("job-controller"), nothing, bobs(), ONLY_ITS_CONTROLLER
+    ),
+    "a controller lets go, the payer stays": Changed(RS_CONTROLLER, bobs(), nothing, STAYS),
+    "the garbage collector lets go, the payer stays": Changed(
+        controller("generic-garbage-collector"), bobs(), nothing, STAYS
+    ),
+    # Rule 3, people.
+    "a person makes it part of somebody else's": Changed(ALICE, nothing, bobs(), ONLY_ITS_CONTROLLER),
+    "a person makes it part of somebody else's further up": Changed(
+        ALICE,
+        nothing,
+        middle_unstamped,
+        Refused("ReplicaSet web-1 belongs to bob; only its controller can make this object part of it"),
+    ),
+    "a person moves it from an own one to somebody else's": Changed(
+        ALICE,
+        mine,
+        bobs("ReplicaSet", "his"),
+        Refused("ReplicaSet his belongs to bob; only its controller can make this object part of it"),
+    ),
+    "the other person makes it part of their own": Changed(UserInfo("bob"), nothing, bobs(), ONLY_ITS_CONTROLLER),
+    "a service account makes it part of somebody else's": Changed(ROBOT, nothing, bobs(), ONLY_ITS_CONTROLLER),
+    "a person makes it part of what is nobody's": Changed(
+        ALICE,
+        nothing,
+        stamped_nobodys,
+        Refused("ReplicaSet old belongs to system:unattributed; only its controller can make this object part of it"),
+    ),
+    "a person makes it part of their own": Changed(ALICE, nothing, mine, STAYS),
+    "a person makes it part of something without a stamp, the payer stays": Changed(ALICE, nothing, nobodys, STAYS),
+    "a person makes it part of something that is gone, the payer stays": Changed(ALICE, nothing, gone, STAYS),
+    "a person makes it part of a kind that we do not stamp, the payer stays": Changed(ALICE, nothing, custom, STAYS),
+    "a person adds a reference that does not control, the payer stays": Changed(ALICE, nothing, not_controlling, STAYS),
+    "a person drops a controller, the payer stays": Changed(ALICE, bobs(), nothing, STAYS),
+    # Older than the installation.
+    "never attributed": Changed(ALICE, nothing, nothing, NEVER, stamp=None),
+    "never attributed, changed by a controller": Changed(RS_CONTROLLER, nobodys, nobodys, NEVER, stamp=None),
+    "never attributed, a person changes it and nothing happens to the payer": Changed(
+        ALICE, bobs(), bobs(), NEVER, stamp=None
+    ),
+    "never attributed, its controller changes it and finds the owner": Changed(
+        RS_CONTROLLER, bobs(), bobs(), pays(BOB, OF_WEB), stamp=None
+    ),
+    "never attributed, a controller adopts it": Changed(RS_CONTROLLER, nothing, bobs(), pays(BOB, OF_WEB), stamp=None),
+    "never attributed, a person makes it part of somebody else's": Changed(
+        ALICE, nothing, bobs(), ONLY_ITS_CONTROLLER, stamp=None
+    ),
+    "never attributed, a person drops its controller": Changed(ALICE, bobs(), nothing, NEVER, stamp=None),
+    "half a stamp is none": Changed(ALICE, nothing, nothing, NEVER, stamp=Annotations(owner="bob")),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED.values(), ids=CHANGED.keys())
+async def test_who_pays_for_something_changed(case: Changed) -> None:
+    owners = FakeOwners()
+    old, new = meta(case.was(owners), case.stamp), meta(case.now(owners), case.stamp)
+
+    assert await attribution(owners).of_changed(case.user, old, new, "red") == case.answer
+
+
+async def test_what_the_new_object_says_of_its_payer_counts_for_nothing() -> None:
+    old, new = meta(stamp=Annotations(owner="alice", groups="[]")), meta(stamp=FORGED)
+
+    answer = await attribution(FakeOwners()).of_changed(UserInfo("bob"), old, new, "red")
+
+    assert answer == pays(Payer("alice"), STAMPED)
+
+
+async def test_an_owner_that_cannot_be_read_is_neither_passed_over_nor_refused() -> None:
+    owners = FakeOwners(trouble="connection refused")
+    found = meta(gone(owners))
+
+    with pytest.raises(UnavailableError, match="connection refused"):
+        await attribution(owners).of_new(RS_CONTROLLER, found, "red")
+    with pytest.raises(UnavailableError, match="connection refused"):
+        await attribution(owners).of_changed(ALICE, meta(), found, "red")
+
+
+async def test_before_a_policy_is_loaded_nobody_is_known_to_be_trusted_or_not() -> None:
+    rules = Attribution(FakeOwners(), FakePolicies(None))
+
+    with pytest.raises(UnavailableError):
+        await rules.of_new(OPERATOR, meta(gone(FakeOwners())), "red")
+
+
+@pytest.mark.parametrize(
+    ("user", "trusted"),
+    [
+        *((controller(name), True) for name in sorted(set(CONTROLLER_OF.values()))),
+        (MANAGER, True),
+        (OPERATOR, True),
+        (ALICE, False),
+        (ROBOT, False),
+        (controller("default"), False),
+        (controller("generic-garbage-collector"), False),
+        (UserInfo("system:serviceaccount:mallory:replicaset-controller"), False),
+        (UserInfo("system:serviceaccount:hub:operator2"), False),
+        (UserInfo("replicaset-controller"), False),
+    ],
+    ids=lambda value: value.username if isinstance(value, UserInfo) else "",
+)
+def test_who_may_write_stamps_for_others(user: UserInfo, trusted: bool) -> None:
+    assert attribution(FakeOwners()).is_trusted(user) is trusted

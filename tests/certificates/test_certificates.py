@@ -1,0 +1,566 @@
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from webhook.certificates import CertificateError, called_as, from_files, self_signed, serving_names
+from webhook.certificates.authority import create_authority, read_authority, sign_leaf
+from webhook.certificates.files import CertificateFiles, FileIdentity
+from webhook.certificates.pairs import KeyPair, PairSource
+from webhook.certificates.signed import SignedIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+NAME = "userquota.userquota-system.svc"
+NAMES = (NAME, "127.0.0.1")
+SOURCE = PairSource("Secret userquota-ca, key tls.crt", "Secret userquota-ca, key tls.key")
+
+
+class HandClock:
+    """A clock that starts with the machine's and is moved by the test."""
+
+    def __init__(self) -> None:
+        self.instant = datetime.fromtimestamp(time.time(), tz=UTC)
+
+    def now(self) -> datetime:
+        return self.instant
+
+    def monotonic(self) -> float:
+        return self.instant.timestamp()
+
+    def turn(self, by: timedelta) -> None:
+        self.instant += by
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+def trusting(bundle: bytes) -> ssl.SSLContext:
+    client = ssl.create_default_context(cadata=bundle.decode())
+    client.verify_flags |= ssl.VERIFY_X509_STRICT
+    return client
+
+
+def trusting_anybody() -> ssl.SSLContext:
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_mode = ssl.CERT_NONE
+    return client
+
+
+def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, *, name: str | None = NAME) -> ssl.SSLObject:
+    """Give the client's end of a handshake without a socket, its certificate verified as *client* asks."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    there = server.wrap_bio(to_server, to_client, server_side=True)
+    here = client.wrap_bio(to_client, to_server, server_hostname=name)
+    for _ in range(4):
+        for end in (here, there):
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+    return here
+
+
+def served_serial(server: ssl.SSLContext, client: ssl.SSLContext | None = None) -> int:
+    der = shake_hands(server, client or trusting_anybody()).getpeercert(binary_form=True)
+    assert der is not None
+    return x509.load_der_x509_certificate(der).serial_number
+
+
+class TestAuthority:
+    def test_it_may_sign_leaves_and_nothing_below_them(self, clock: HandClock) -> None:
+        extension = create_authority(clock.now()).certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+        assert (extension.critical, extension.value) == (True, x509.BasicConstraints(ca=True, path_length=0))
+
+    def test_it_lives_ten_years_and_was_valid_an_hour_ago(self, clock: HandClock) -> None:
+        now = clock.now().replace(microsecond=0)
+        certificate = create_authority(now).certificate
+        assert certificate.not_valid_before_utc == now - timedelta(hours=1)
+        assert certificate.not_valid_after_utc == now + timedelta(days=3650)
+
+    def test_it_has_a_p256_key_and_names_it_as_subject_and_authority(self, clock: HandClock) -> None:
+        authority = create_authority(clock.now())
+        extensions = authority.certificate.extensions
+        subject = extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        issuer = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+        assert isinstance(authority.key, ec.EllipticCurvePrivateKey)
+        assert authority.key.curve.name == "secp256r1"
+        assert issuer.key_identifier == subject.digest
+
+    def test_two_of_one_instant_differ_in_serial_number_and_name(self, clock: HandClock) -> None:
+        one, two = (create_authority(clock.now()).certificate for _ in range(2))
+        assert one.serial_number != two.serial_number
+        assert one.subject != two.subject
+
+    def test_what_was_written_is_read_back(self, clock: HandClock) -> None:
+        made = create_authority(clock.now())
+        read = read_authority(made.certificate_pem, made.key_pem, source=SOURCE, now=clock.now())
+        assert read.certificate == made.certificate
+        assert read.key_pem == made.key_pem
+
+    def test_a_serving_certificate_in_its_place_is_refused(self, clock: HandClock) -> None:
+        leaf = sign_leaf(create_authority(clock.now()), NAMES, clock.now())
+        key, certificate = split(leaf)
+        with pytest.raises(CertificateError) as refusal:
+            read_authority(certificate, key, source=SOURCE, now=clock.now())
+        assert str(refusal.value) == (
+            "Secret userquota-ca, key tls.crt: is no certificate authority (its basic constraints do not say CA)"
+        )
+
+    def test_a_certificate_without_constraints_is_refused(self, clock: HandClock) -> None:
+        with pytest.raises(CertificateError, match="is no certificate authority"):
+            read_authority(*bare_certificate(clock), source=SOURCE, now=clock.now())
+
+    def test_a_key_that_cannot_sign_as_we_do_is_refused(self, clock: HandClock) -> None:
+        certificate, key = foreign_authority(ed25519.Ed25519PrivateKey.generate(), clock)
+        with pytest.raises(CertificateError) as refusal:
+            read_authority(certificate, key, source=SOURCE, now=clock.now())
+        assert str(refusal.value) == "Secret userquota-ca, key tls.key: is neither an ECDSA nor an RSA key"
+
+    def test_one_of_another_kind_of_key_signs_too(self, clock: HandClock) -> None:
+        key = rsa.generate_private_key(65537, 2048)
+        authority = read_authority(*foreign_authority(key, clock), source=SOURCE, now=clock.now())
+        identity = SignedIdentity([authority], NAMES, clock=clock)
+        shaken = shake_hands(identity.context, ssl.create_default_context(cadata=identity.ca_bundle.decode()))
+        assert shaken.version() == "TLSv1.3"
+
+
+class TestSignedIdentity:
+    @pytest.mark.parametrize("name", NAMES)
+    def test_whoever_trusts_its_bundle_is_served_by_every_name(self, clock: HandClock, name: str) -> None:
+        identity = self_signed(NAMES, clock)
+        assert shake_hands(identity.context, trusting(identity.ca_bundle), name=name).version() == "TLSv1.3"
+
+    def test_a_client_that_sends_no_name_is_served(self, clock: HandClock) -> None:
+        identity = self_signed(NAMES, clock)
+        client = trusting(identity.ca_bundle)
+        client.check_hostname = False
+        assert shake_hands(identity.context, client, name=None).version() == "TLSv1.3"
+
+    def test_a_name_it_does_not_have_is_not_believed(self, clock: HandClock) -> None:
+        identity = self_signed(NAMES, clock)
+        with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+            shake_hands(identity.context, trusting(identity.ca_bundle), name="userquota.other.svc")
+
+    def test_the_bundle_of_another_process_does_not_trust_it(self, clock: HandClock) -> None:
+        stranger = self_signed(NAMES, clock)
+        with pytest.raises(ssl.SSLCertVerificationError):
+            shake_hands(self_signed(NAMES, clock).context, trusting(stranger.ca_bundle))
+
+    def test_tls_1_2_is_the_oldest_it_speaks(self, clock: HandClock) -> None:
+        identity = self_signed(NAMES, clock)
+        client = trusting_anybody()
+        client.maximum_version = ssl.TLSVersion.TLSv1_2
+        assert shake_hands(identity.context, client).version() == "TLSv1.2"
+        assert identity.context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+    @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+    def test_tls_1_1_is_refused(self, clock: HandClock) -> None:
+        client = trusting_anybody()
+        client.minimum_version = client.maximum_version = ssl.TLSVersion.TLSv1_1
+        client.set_ciphers("DEFAULT@SECLEVEL=0")
+        with pytest.raises(ssl.SSLError, match=r"UNSUPPORTED_PROTOCOL|unsupported protocol"):
+            shake_hands(self_signed(NAMES, clock).context, client)
+
+    def test_http_1_1_is_all_it_offers(self, clock: HandClock) -> None:
+        client = trusting_anybody()
+        client.set_alpn_protocols(["h2", "http/1.1"])
+        shaken = shake_hands(self_signed(NAMES, clock).context, client)
+        assert shaken.selected_alpn_protocol() == "http/1.1"
+
+    def test_the_first_authority_signs_and_all_of_them_are_published(self, clock: HandClock) -> None:
+        first, second = create_authority(clock.now()), create_authority(clock.now())
+        identity = SignedIdentity([first, second], NAMES, clock=clock)
+        assert identity.ca_bundle == first.certificate_pem + second.certificate_pem
+        shake_hands(identity.context, trusting(first.certificate_pem))
+        with pytest.raises(ssl.SSLCertVerificationError):
+            shake_hands(identity.context, trusting(second.certificate_pem))
+
+    @pytest.mark.parametrize(
+        ("hours", "renewed"),
+        [
+            pytest.param(0, False, id="at once: no"),
+            # The life is 169 h (7 days and the hour before), two thirds of it are 112 h 40 min, one hour of them past.
+            pytest.param(111, False, id="before two thirds of its life: no"),
+            pytest.param(112, True, id="after two thirds of its life: yes"),
+            pytest.param(24 * 30, True, id="the machine slept past its end: yes"),
+            pytest.param(-2, True, id="the clock was set back before its beginning: yes"),
+        ],
+    )
+    def test_a_leaf_is_renewed_by_wall_clock(self, clock: HandClock, hours: int, *, renewed: bool) -> None:
+        identity = self_signed(NAMES, clock)
+        context, before = identity.context, served_serial(identity.context)
+        clock.turn(timedelta(hours=hours))
+        assert identity.refresh() is renewed
+        assert identity.context is context
+        assert (served_serial(context) != before) is renewed
+        if renewed:
+            assert identity.not_after - clock.now().replace(microsecond=0) == timedelta(days=7)
+
+    def test_a_renewed_leaf_is_trusted_by_the_same_bundle(self, clock: HandClock) -> None:
+        identity = self_signed(NAMES, clock)
+        bundle = identity.ca_bundle
+        clock.turn(timedelta(hours=-2))
+        identity.refresh()
+        shake_hands(identity.context, trusting(bundle))
+
+    def test_a_leaf_does_not_outlive_its_authority(self, clock: HandClock) -> None:
+        identity = self_signed(NAMES, clock)
+        end = authority_end(identity)
+        clock.instant = end - timedelta(days=1)
+        identity.refresh()
+        assert identity.not_after == end
+
+    def test_an_authority_at_its_end_signs_no_more_and_the_old_leaf_stays(self, clock: HandClock) -> None:
+        identity = self_signed(NAMES, clock)
+        before, end = served_serial(identity.context), authority_end(identity)
+        clock.instant = end
+        with pytest.raises(CertificateError, match=r"the certificate authority: expired at .*: make a new one"):
+            identity.refresh()
+        assert served_serial(identity.context) == before
+
+    async def test_keeping_fresh_goes_on_after_trouble(self, clock: HandClock) -> None:
+        authority = create_authority(clock.now())
+        identity = SignedIdentity([authority], NAMES, clock=clock, poll_seconds=0.01)
+        before = served_serial(identity.context)
+        with structlog.testing.capture_logs() as logs:
+            task = asyncio.create_task(identity.keep_fresh())
+            clock.instant = authority.certificate.not_valid_after_utc
+            await until(lambda: bool(logs))
+            clock.instant = authority.certificate.not_valid_before_utc + timedelta(days=300)
+            await until(lambda: served_serial(identity.context) != before)
+            task.cancel()
+        assert {entry["event"] for entry in logs} == {
+            "serving certificate not renewed",
+            "serving certificate renewed",
+        }
+
+    @pytest.mark.parametrize(
+        "platform",
+        [
+            pytest.param("linux", id="where files can live in memory"),
+            pytest.param("darwin", id="where they cannot"),
+        ],
+    )
+    def test_no_key_is_left_on_disk(
+        self, clock: HandClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str
+    ) -> None:
+        monkeypatch.setattr(sys, "platform", platform)
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        identity = self_signed(NAMES, clock)
+        shake_hands(identity.context, trusting(identity.ca_bundle))
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("url", "first"),
+        [
+            pytest.param(None, "userquota.quota.svc", id="in a cluster the Service is called"),
+            pytest.param("https://quota.example:8443/hooks", "quota.example", id="a URL's host is called"),
+            pytest.param("https://192.0.2.7:8443", "192.0.2.7", id="an address is called"),
+            pytest.param("https://[2001:db8::7]:8443", "2001:db8::7", id="an IPv6 address is called"),
+        ],
+    )
+    def test_the_name_called_comes_first_and_the_service_is_always_there(self, url: str | None, first: str) -> None:
+        names = serving_names("quota", advertise_url=url)
+        assert names[0] == called_as("quota", advertise_url=url) == first
+        assert {"userquota.quota", "userquota.quota.svc", "userquota.quota.svc.cluster.local"} <= set(names)
+        assert len(set(names)) == len(names)
+
+    def test_a_namespace_of_the_greatest_length_is_served(self, clock: HandClock) -> None:
+        names = serving_names("n" * 63)
+        identity = self_signed(names, clock)
+        shake_hands(identity.context, trusting(identity.ca_bundle), name=names[0])
+
+
+class Files:
+    """Certificate files of an authority, in a folder of the test."""
+
+    def __init__(self, folder: Path, clock: HandClock) -> None:
+        self.certificate, self.key, self.ca = (folder / name for name in ("tls.crt", "tls.key", "ca.crt"))
+        self.clock = clock
+        self.authority = create_authority(clock.now())
+        self.ca.write_bytes(self.authority.certificate_pem)
+        self.issue()
+
+    def issue(self, *, names: Sequence[str] = NAMES) -> KeyPair:
+        pair = sign_leaf(self.authority, names, self.clock.now())
+        key, certificate = split(pair)
+        self.key.write_bytes(key)
+        self.certificate.write_bytes(certificate)
+        return pair
+
+    def identity(self) -> FileIdentity:
+        return from_files(self.certificate, self.key, ca=self.ca, called_as=NAME, clock=self.clock)
+
+
+@pytest.fixture
+def files(tmp_path: Path, clock: HandClock) -> Files:
+    return Files(tmp_path, clock)
+
+
+class TestFileIdentity:
+    def test_the_pair_is_served_and_the_ca_file_is_published(self, files: Files) -> None:
+        identity = files.identity()
+        assert identity.ca_bundle == files.ca.read_bytes()
+        shake_hands(identity.context, trusting(identity.ca_bundle))
+
+    def test_without_a_ca_file_nothing_is_published(self, files: Files) -> None:
+        assert from_files(files.certificate, files.key, clock=files.clock).ca_bundle == b""
+
+    def test_a_chain_below_the_ca_is_served_whole(self, files: Files, clock: HandClock) -> None:
+        root_key = ec.generate_private_key(ec.SECP256R1())
+        root_pem, _ = foreign_authority(root_key, clock)
+        root = x509.load_pem_x509_certificate(root_pem)
+        between = reissue(files.authority.certificate, root, root_key)
+        files.ca.write_bytes(root_pem)
+        files.certificate.write_bytes(files.certificate.read_bytes() + between)
+        identity = files.identity()
+        shake_hands(identity.context, ssl.create_default_context(cadata=root_pem.decode()))
+
+    async def test_a_renewed_pair_is_served_by_the_same_context(self, files: Files) -> None:
+        identity = files.identity()
+        context = identity.context
+        renewed = files.issue()
+        assert await identity.refresh()
+        assert identity.context is context
+        assert served_serial(context) == renewed.certificate.serial_number
+        assert not await identity.refresh()
+
+    async def test_a_new_ca_file_is_published(self, files: Files, clock: HandClock) -> None:
+        identity = files.identity()
+        files.ca.write_bytes(files.ca.read_bytes() + create_authority(clock.now()).certificate_pem)
+        assert await identity.refresh()
+        assert identity.ca_bundle == files.ca.read_bytes()
+
+    async def test_a_torn_pair_keeps_the_old_one_until_the_other_half_is_there(self, files: Files) -> None:
+        identity = files.identity()
+        before, old_key = served_serial(identity.context), files.key.read_bytes()
+        renewed = files.issue()
+        new_key = files.key.read_bytes()
+        files.key.write_bytes(old_key)
+        with pytest.raises(CertificateError, match="does not belong to the first certificate of"):
+            await identity.refresh()
+        assert served_serial(identity.context) == before
+        files.key.write_bytes(new_key)
+        assert await identity.refresh()
+        assert served_serial(identity.context) == renewed.certificate.serial_number
+
+    async def test_a_pair_of_tomorrow_is_taken_tomorrow(self, files: Files, clock: HandClock) -> None:
+        identity = files.identity()
+        clock.turn(timedelta(days=1))
+        tomorrow = files.issue()
+        clock.turn(timedelta(days=-1))
+        with pytest.raises(CertificateError, match="is valid only from"):
+            await identity.refresh()
+        clock.turn(timedelta(days=1))
+        assert await identity.refresh()
+        assert served_serial(identity.context) == tomorrow.certificate.serial_number
+
+    @pytest.mark.parametrize(
+        "ciphers",
+        [
+            pytest.param("ECDHE-RSA-AES128-GCM-SHA256", id="to clients that know RSA only: nothing of the old pair"),
+            pytest.param("ECDHE-ECDSA-AES128-GCM-SHA256", id="to clients that know ECDSA: the new pair"),
+        ],
+    )
+    async def test_after_a_change_of_key_type_only_the_new_pair_is_served(
+        self, files: Files, clock: HandClock, ciphers: str
+    ) -> None:
+        key = rsa.generate_private_key(65537, 2048)
+        certificate, key_text = foreign_authority(key, clock)
+        files.certificate.write_bytes(certificate)
+        files.key.write_bytes(key_text)
+        identity = from_files(files.certificate, files.key, clock=clock)
+        new = files.issue().certificate.serial_number
+        await identity.refresh()
+        client = trusting_anybody()
+        client.maximum_version = ssl.TLSVersion.TLSv1_2
+        client.set_ciphers(ciphers)
+        if "ECDSA" in ciphers:
+            assert served_serial(identity.context, client) == new
+        else:
+            with pytest.raises(ssl.SSLError, match=r"(?i)no.shared.cipher"):
+                served_serial(identity.context, client)
+
+    async def test_a_pair_that_stays_bad_is_warned_of_once(self, files: Files) -> None:
+        identity = FileIdentity(
+            CertificateFiles(files.certificate, files.key), clock=files.clock, called_as=NAME, poll_seconds=0.005
+        )
+        files.key.unlink()
+        with structlog.testing.capture_logs() as logs:
+            task = asyncio.create_task(identity.keep_fresh())
+            await asyncio.sleep(0.2)
+            files.issue()
+            await until(lambda: any(entry["event"] == "serving certificate reloaded" for entry in logs))
+            task.cancel()
+        assert [entry["log_level"] for entry in logs if "stays" in entry["event"]][:1] == ["warning"]
+        missing = f"{files.key}: cannot be read (No such file or directory): give a file this user may read"
+        assert [entry["reason"] for entry in logs if "reason" in entry].count(missing) == 1
+
+    def test_a_missing_file_is_told_by_its_name(self, files: Files) -> None:
+        files.certificate.unlink()
+        assert refusal(files) == (
+            f"{files.certificate}: cannot be read (No such file or directory): give a file this user may read"
+        )
+
+    def test_what_is_no_certificate_is_told(self, files: Files) -> None:
+        files.certificate.write_text("hello\n")
+        assert refusal(files).startswith(f"{files.certificate}: holds no readable PEM certificate (")
+
+    def test_what_is_no_key_is_told_and_not_quoted(self, files: Files) -> None:
+        files.key.write_text("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n")
+        assert refusal(files) == f"{files.key}: holds no readable PEM private key"
+
+    def test_an_encrypted_key_is_told(self, files: Files) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        locked = serialization.BestAvailableEncryption(b"secret")
+        files.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked))
+        assert refusal(files) == f"{files.key}: is encrypted: give the key without a passphrase"
+
+    def test_the_key_of_another_certificate_is_told(self, files: Files) -> None:
+        certificate = files.certificate.read_bytes()
+        files.issue()
+        files.certificate.write_bytes(certificate)
+        assert refusal(files) == (
+            f"{files.key}: does not belong to the first certificate of {files.certificate}: "
+            "put both of one issue in place"
+        )
+
+    def test_an_expired_certificate_is_told(self, files: Files, clock: HandClock) -> None:
+        clock.turn(timedelta(days=7))
+        end = x509.load_pem_x509_certificate(files.certificate.read_bytes()).not_valid_after_utc
+        assert refusal(files) == f"{files.certificate}: expired at {end.isoformat()}: put a renewed one in place"
+
+    def test_a_certificate_for_another_name_is_told(self, files: Files) -> None:
+        files.issue(names=("userquota.other.svc", "192.0.2.1"))
+        assert refusal(files) == (
+            f"{files.certificate}: is not for {NAME}, by which the API server calls "
+            "(its names: userquota.other.svc, 192.0.2.1): issue one with that name"
+        )
+
+    def test_a_certificate_without_names_is_told(self, files: Files, clock: HandClock) -> None:
+        certificate, key = bare_certificate(clock)
+        files.certificate.write_bytes(certificate)
+        files.key.write_bytes(key)
+        assert "(its names: none)" in refusal(files)
+
+    def test_a_wildcard_stands_for_one_label(self, files: Files) -> None:
+        files.issue(names=("*.userquota-system.svc",))
+        shake_hands(files.identity().context, trusting(files.ca.read_bytes()))
+        files.issue(names=("*.svc",))
+        assert "is not for" in refusal(files)
+
+    def test_a_ca_file_of_another_authority_is_told(self, files: Files, clock: HandClock) -> None:
+        files.ca.write_bytes(create_authority(clock.now()).certificate_pem)
+        assert refusal(files) == (
+            f"{files.ca}: does not vouch for {files.certificate}: give the bundle of the authority that issued it"
+        )
+
+    def test_a_chain_out_of_order_is_told(self, files: Files, clock: HandClock) -> None:
+        stranger = create_authority(clock.now()).certificate_pem
+        files.certificate.write_bytes(files.certificate.read_bytes() + stranger)
+        assert refusal(files) == f"{files.certificate}: its chain is out of order: serving certificate first"
+
+    def test_a_key_too_weak_is_told(self, files: Files, clock: HandClock) -> None:
+        weak = rsa.generate_private_key(65537, 1024)  # noqa: S505
+        certificate, key = foreign_authority(weak, clock)
+        files.certificate.write_bytes(certificate)
+        files.key.write_bytes(key)
+        with pytest.raises(CertificateError) as told:
+            from_files(files.certificate, files.key, clock=clock)
+        assert str(told.value) == f"{files.certificate}: OpenSSL refuses it (EE_KEY_TOO_SMALL): issue another"
+
+
+def refusal(files: Files) -> str:
+    with pytest.raises(CertificateError) as told:
+        files.identity()
+    assert "\n" not in str(told.value)
+    return str(told.value)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - what is waited for is another task's doing, seen from outside
+            await asyncio.sleep(0.01)
+
+
+def split(pair: KeyPair) -> tuple[bytes, bytes]:
+    """Give the key and the chain of *pair*, a PEM text each."""
+    key, end, chain = pair.pem.partition(b"-----END PRIVATE KEY-----\n")
+    return key + end, chain
+
+
+def authority_end(identity: SignedIdentity) -> datetime:
+    return x509.load_pem_x509_certificate(identity.ca_bundle).not_valid_after_utc
+
+
+def foreign_authority(
+    key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey, clock: HandClock
+) -> tuple[bytes, bytes]:
+    """Give certificate and key of an authority made by other software: another key, and no key identifiers."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "somebody else")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(clock.now() - timedelta(hours=1))
+        .not_valid_after(clock.now() + timedelta(days=365))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+        .sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
+    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return certificate.public_bytes(serialization.Encoding.PEM), pem
+
+
+def bare_certificate(clock: HandClock) -> tuple[bytes, bytes]:
+    """Give certificate and key without any extension, as old tools make them."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
+    begin, end = clock.now() - timedelta(hours=1), clock.now() + timedelta(days=1)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begin, end)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM), pem
+
+
+def reissue(certificate: x509.Certificate, issuer: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Give the same authority as an intermediate below *issuer*."""
+    builder = x509.CertificateBuilder(
+        certificate.issuer.__class__(issuer.subject),
+        certificate.subject,
+        certificate.public_key(),
+        x509.random_serial_number(),
+        issuer.not_valid_before_utc,
+        issuer.not_valid_after_utc,
+        [certificate.extensions.get_extension_for_class(x509.BasicConstraints)],
+    )
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def test_leaves_have_keys_of_their_own(clock: HandClock) -> None:
+    authority = create_authority(clock.now())
+    leaves = [sign_leaf(authority, NAMES, clock.now()) for _ in range(3)]
+    for one, other in pairwise(leaves):
+        assert one.certificate.public_key() != other.certificate.public_key()
+        assert one.certificate.serial_number != other.certificate.serial_number

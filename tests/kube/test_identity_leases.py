@@ -1,0 +1,47 @@
+"""What real API servers tell of themselves by their Leases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from localcluster.controlplane import ControlPlane
+from webhook.kube.api import KubernetesApi
+from webhook.kube.identity_leases import read_renewals
+from webhook.ports import UnavailableError
+
+RENEWED_WITHIN = 15.0
+"""Seconds: the API server's ten, and then some."""
+
+
+@pytest.fixture
+async def api(control_plane: ControlPlane) -> AsyncIterator[KubernetesApi]:
+    client = await KubernetesApi.connect(kubeconfig=control_plane.kubeconfig())
+    yield client
+    await client.close()
+
+
+async def test_an_api_server_renews_its_lease_and_nobody_else_is_listed(
+    control_plane: ControlPlane, api: KubernetesApi
+) -> None:
+    lease = "apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: other, namespace: kube-system}\n"
+    control_plane.kubectl("create", "-f", "-", stdin=lease)
+    try:
+        [(name, renewed)] = (await read_renewals(api)).items()
+        assert name.startswith("apiserver-")
+        async with asyncio.timeout(RENEWED_WITHIN):
+            while await read_renewals(api) == {name: renewed}:  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.5)
+        assert list(await read_renewals(api)) == [name]
+    finally:
+        control_plane.kubectl("delete", "-f", "-", stdin=lease)
+
+
+async def test_who_may_not_list_leases_is_told_so(control_plane: ControlPlane) -> None:
+    client = await KubernetesApi.connect(kubeconfig=control_plane.kubeconfig("alice"))
+    with pytest.raises(UnavailableError, match=r"^the API servers' Leases could not be listed: .*403") as refused:
+        await read_renewals(client)
+    await client.close()
+    assert refused.value.reason == "api-server-leases"

@@ -1,0 +1,182 @@
+"""What no API server does when it is well: answers written here byte by byte, as a broken server or box might."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.kubeconfigs import kubeconfig, written
+from webhook.kube.api import KubernetesApi
+from webhook.kube.reflector import Cause, Reflector, ResourceVersionError
+
+
+class Meta(msgspec.Struct, rename="camel"):
+    name: str
+    resource_version: str
+
+
+class Thing(msgspec.Struct):
+    metadata: Meta
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def started(self) -> None:
+        self.told.append("started")
+
+    def seen(self, item: Thing) -> None:
+        self.told.append(f"seen {item.metadata.name}")
+
+    def gone(self, item: Thing) -> None:
+        self.told.append(f"gone {item.metadata.name}")
+
+    def synced(self, resource_version: int) -> None:
+        self.told.append(f"synced {resource_version}")
+
+    def reached(self, resource_version: int) -> None:
+        self.told.append(f"reached {resource_version}")
+
+
+def event(kind: str, name: str, version: str) -> bytes:
+    return json.dumps({"type": kind, "object": {"metadata": {"name": name, "resourceVersion": version}}}).encode()
+
+
+def bookmark(version: str, *, is_end: bool = False) -> bytes:
+    metadata = {"resourceVersion": version} | ({"annotations": {"k8s.io/initial-events-end": "true"}} if is_end else {})
+    return json.dumps({"type": "BOOKMARK", "object": {"metadata": metadata}}).encode()
+
+
+def failure(code: int, reason: str) -> bytes:
+    return json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": code, "reason": reason}}).encode()
+
+
+def stream(*lines: bytes) -> bytes:
+    body = b"".join(line + b"\n" for line in lines)
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+LIST = stream(event("ADDED", "a", "3"), bookmark("5", is_end=True))
+
+
+class Answers:
+    """Gives each connection the next answer; after the last one it is silent."""
+
+    def __init__(self, answers: list[bytes]) -> None:
+        self._answers = answers
+        self._writers: list[asyncio.StreamWriter] = []
+        self.requests: list[str] = []
+        self.exhausted = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        self.requests.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0].decode())
+        if len(self.requests) > len(self._answers):
+            self.exhausted.set()
+            return
+        writer.write(self._answers[len(self.requests) - 1])
+        writer.close()
+
+    def close(self) -> None:
+        for writer in self._writers:
+            writer.close()
+
+
+@asynccontextmanager
+async def server(answers: list[bytes], folder: Path) -> AsyncIterator[tuple[KubernetesApi, Answers]]:
+    scripted = Answers(answers)
+    listening = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    api = await KubernetesApi.connect(kubeconfig=written(kubeconfig(url), folder))
+    try:
+        yield api, scripted
+    finally:
+        await api.close()
+        scripted.close()
+        listening.close()
+
+
+@pytest.mark.parametrize(
+    ("told", "restarts", "answers"),
+    [
+        pytest.param(["synced 5"], ["cut"], [LIST, stream()], id="a watch that ends at once is no regular end"),
+        pytest.param(
+            ["seen a", "started"], ["cut"], [stream(event("ADDED", "a", "3"))], id="an unfinished list begins again"
+        ),
+        pytest.param(["synced 5"], ["error"], [LIST, stream(b"<html>")], id="after garbage the watch is resumed"),
+        pytest.param(
+            ["synced 5", "reached 6"],
+            ["error"],
+            [LIST, stream(bookmark("6"), failure(500, "InternalError"))],
+            id="after an error event the watch is resumed",
+        ),
+        pytest.param(
+            ["synced 5", "reached 6", "started"],
+            ["expired"],
+            [LIST, stream(bookmark("6"), failure(410, "Expired"))],
+            id="after an error event that says expired a list is needed",
+        ),
+        pytest.param(
+            ["synced 5", "reached 9", "started"],
+            ["expired"],
+            [LIST, stream(bookmark("9"), bookmark("8"))],
+            id="a watch that goes back needs a list",
+        ),
+        pytest.param(
+            ["synced 5", "reached 6"],
+            [],
+            [
+                LIST,
+                stream(event("ADDED", "deep", "6")[:-1] + b',"x":' + b"[" * 9_000 + b"]" * 9_000 + b"}", bookmark("6")),
+            ],
+            id="an object nested beyond reason is passed over",
+        ),
+        pytest.param(
+            ["synced 5", "gone a", "reached 7"],
+            ["cut"],
+            [LIST, stream(event("DELETED", "a", "7")), stream()],
+            id="a deletion has a version of its own",
+        ),
+    ],
+)
+async def test_broken_answers(told: list[str], restarts: list[Cause], answers: list[bytes], tmp_path: Path) -> None:
+    sink, causes = Recorder(), list[Cause]()
+    async with server(answers, tmp_path) as (api, scripted):
+        reflector = Reflector(api, "/things", Thing, sink, resource="things", on_restart=causes.append)
+        run = asyncio.create_task(reflector.run())
+        await asyncio.wait_for(scripted.exhausted.wait(), 20)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+
+    assert sink.told[-len(told) :] == told
+    assert causes == restarts
+
+
+async def test_the_watch_is_resumed_where_it_was(tmp_path: Path) -> None:
+    answers = [LIST, stream(event("MODIFIED", "a", "8")), stream(bookmark("12"))]
+    async with server(answers, tmp_path) as (api, scripted):
+        reflector = Reflector(api, "/things", Thing, Recorder(), resource="things", jitter=lambda: 0.5)
+        run = asyncio.create_task(reflector.run())
+        await asyncio.wait_for(scripted.exhausted.wait(), 20)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+
+    start, tail = "GET /things?watch=1&", "&allowWatchBookmarks=true&timeoutSeconds=360 HTTP/1.1"
+    assert scripted.requests == [
+        f"{start}sendInitialEvents=true&resourceVersionMatch=NotOlderThan{tail}",
+        f"{start}resourceVersion=5{tail}",
+        f"{start}resourceVersion=8{tail}",
+        f"{start}resourceVersion=12{tail}",
+    ]
+
+
+async def test_versions_without_an_order_are_raised(tmp_path: Path) -> None:
+    async with server([stream(bookmark("W/abc", is_end=True))], tmp_path) as (api, _):
+        reflector = Reflector(api, "/things", Thing, Recorder(), resource="things")
+        with pytest.raises(ResourceVersionError, match="'W/abc' is no integer"):
+            await asyncio.wait_for(reflector.run(), 20)

@@ -1,0 +1,173 @@
+"""The words of a refusal: exactly these, in ResourceQuota's form, in an order that does not change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+
+import pytest
+
+from webhook.quota import message
+from webhook.quota.decision import Excess
+from webhook.quota.limits import Limit, PodCap
+from webhook.quota.message import Cause
+from webhook.quota.quantity import parse
+from webhook.quota.resources import Amount
+from webhook.quota.subject import Subject, group, user
+
+HERS = user("alice")
+
+
+def over(
+    resource: str,
+    *,
+    requested: str,
+    hard: str,
+    used: str = "0",
+    reserved: str = "0",
+    fits: str = "0",
+    entry: str = "users.alice",
+    subject: Subject = HERS,
+) -> Excess:
+    limit = Limit(subject, resource, parse(hard).nanos, entry)
+    return Excess(limit, *(parse(each).nanos for each in (requested, used, reserved, fits)))
+
+
+def over_cap(resource: str, *, requested: str, hard: str, entry: str = "defaults.user.perPod") -> Excess:
+    most = parse(hard).nanos
+    return Excess(PodCap(resource, most, entry), parse(requested).nanos, 0, 0, most)
+
+
+CPU = over("requests.cpu", requested="2", used="3", reserved="500m", hard="4", fits="500m")
+MEMORY = over("requests.memory", requested="2Gi", used="7Gi", hard="8Gi", fits="1Gi")
+POOL = over("requests.cpu", requested="2", used="16", hard="16", fits="0", entry="groups.ml.pool", subject=group("ml"))
+PODS = over("pods", requested="1", used="20", hard="20", entry="defaults.user")
+CAP = over_cap("requests.cpu", requested="2001m", hard="2")
+
+SENTENCES: dict[str, tuple[Sequence[Excess], str]] = {
+    "one limit": (
+        [CPU],
+        (
+            "exceeded quota: users.alice, requested: requests.cpu=2, used: requests.cpu=3, limited: requests.cpu=4, "
+            "reserved: requests.cpu=500m, free: requests.cpu=500m for user/alice; "
+            "would fit: requests.cpu=500m; charged to alice (created it)"
+        ),
+    ),
+    "two resources of one entry are one clause": (
+        [CPU, MEMORY],
+        (
+            "exceeded quota: users.alice, requested: requests.cpu=2,requests.memory=2Gi, "
+            "used: requests.cpu=3,requests.memory=7Gi, limited: requests.cpu=4,requests.memory=8Gi, "
+            "reserved: requests.cpu=500m,requests.memory=0, free: requests.cpu=500m,requests.memory=1Gi for user/alice; "  # noqa: E501 - one line, as people see it
+            "would fit: requests.cpu=500m,requests.memory=1Gi; charged to alice (created it)"
+        ),
+    ),
+    "two entries are two clauses, and the tighter one says what would fit": (
+        [CPU, POOL, MEMORY],
+        (
+            "exceeded quota: users.alice, requested: requests.cpu=2,requests.memory=2Gi, "
+            "used: requests.cpu=3,requests.memory=7Gi, limited: requests.cpu=4,requests.memory=8Gi, "
+            "reserved: requests.cpu=500m,requests.memory=0, free: requests.cpu=500m,requests.memory=1Gi for user/alice; "  # noqa: E501
+            "exceeded quota: groups.ml.pool, requested: requests.cpu=2, used: requests.cpu=16, limited: requests.cpu=16, "  # noqa: E501
+            "reserved: requests.cpu=0, free: requests.cpu=0 for group/ml; "
+            "would fit: requests.cpu=0,requests.memory=1Gi; charged to alice (created it)"
+        ),
+    ),
+    "a pod above its cap": (
+        [CAP],
+        (
+            "exceeded quota: defaults.user.perPod, requested: requests.cpu=2001m, limited: requests.cpu=2 for one pod; "
+            "would fit: requests.cpu=2; charged to alice (created it)"
+        ),
+    ),
+    "no room for one more pod, whatever it asks for": (
+        [CPU, PODS],
+        (
+            "exceeded quota: users.alice, requested: requests.cpu=2, used: requests.cpu=3, limited: requests.cpu=4, "
+            "reserved: requests.cpu=500m, free: requests.cpu=500m for user/alice; "
+            "exceeded quota: defaults.user, requested: pods=1, used: pods=20, limited: pods=20, "
+            "reserved: pods=0, free: pods=0 for user/alice; "
+            "would fit: nothing until a pod ends; charged to alice (created it)"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("excesses", "expected"), SENTENCES.values(), ids=SENTENCES)
+def test_a_refusal_says_exactly(excesses: Sequence[Excess], expected: str) -> None:
+    assert message.sentence(excesses, owner="alice", found_by="created it") == expected
+
+
+def test_the_first_clause_is_found_by_what_looks_for_resourcequotas() -> None:
+    text = message.sentence([CPU, POOL], owner="alice", found_by="created it")
+    found = re.match(r"exceeded quota: (\S+), requested: (\S+), used: (\S+), limited: ([^\s,]\S*?),? ", text)
+    assert found is not None
+    assert found.groups() == ("users.alice", "requests.cpu=2", "requests.cpu=3", "requests.cpu=4")
+
+
+def test_the_sums_of_a_clause_add_up() -> None:
+    """People check: what is free is limited less used less reserved."""
+    used, reserved, free, hard = (CPU.used, CPU.reserved, CPU.free, CPU.rule.hard)
+    assert used + reserved + free == hard
+    assert CPU.requested > free
+
+
+@pytest.mark.parametrize(
+    ("excesses", "expected"),
+    [
+        pytest.param([CPU], "requests.cpu=500m", id="what one limit leaves"),
+        pytest.param([CAP, CPU], "requests.cpu=500m", id="the least of several for one resource"),
+        pytest.param([CPU, CAP], "requests.cpu=500m", id="in either order"),
+        pytest.param([MEMORY, CPU], "requests.cpu=500m,requests.memory=1Gi", id="by name, whatever the order"),
+        pytest.param([PODS], "nothing until a pod ends", id="nothing when the pods are all taken"),
+        pytest.param(
+            [over("count/pods", requested="1", used="9", hard="9")],
+            "nothing until a pod ends",
+            id="the same for the other name of pods",
+        ),
+        pytest.param([over("pods", requested="1", hard="0")], "nothing", id="nothing ever where pods are forbidden"),
+        pytest.param([over("gpu", requested="1", hard="0")], "gpu=0", id="without the resource that is forbidden"),
+        pytest.param([], "", id="nothing to say"),
+    ],
+)
+def test_what_would_fit(excesses: Sequence[Excess], expected: str) -> None:
+    assert message.would_fit(excesses) == expected
+
+
+@pytest.mark.parametrize(
+    ("excess", "expected"),
+    [
+        (CPU, "over quota users.alice: requests.cpu requested 2, free 500m of 4"),
+        (MEMORY, "over quota users.alice: requests.memory requested 2Gi, free 1Gi of 8Gi"),
+        (POOL, "over quota groups.ml.pool: requests.cpu requested 2, free 0 of 16"),
+        (CAP, "over quota defaults.user.perPod: requests.cpu requested 2001m, free 2 of 2"),
+    ],
+    ids=["a limit", "bytes", "a pool that is full", "a cap"],
+)
+def test_a_warning_says_exactly_and_is_short(excess: Excess, expected: str) -> None:
+    assert message.warning(excess) == expected
+    assert len(expected) <= 120
+
+
+def test_programs_get_one_cause_for_each_limit_in_the_same_order() -> None:
+    assert message.causes([CAP, CPU]) == (
+        Cause(
+            "QuotaExceeded",
+            "exceeded quota: defaults.user.perPod, requested: requests.cpu=2001m, limited: requests.cpu=2 for one pod",
+            "requests.cpu",
+        ),
+        Cause(
+            "QuotaExceeded",
+            "exceeded quota: users.alice, requested: requests.cpu=2, used: requests.cpu=3, limited: requests.cpu=4, "
+            "reserved: requests.cpu=500m, free: requests.cpu=500m for user/alice",
+            "requests.cpu",
+        ),
+    )
+    assert message.causes([]) == ()
+
+
+def test_a_share_of_a_device_is_told_rounded_up_to_a_billionth() -> None:
+    share: Amount = Fraction(3 * 10**9, 7)
+    excess = Excess(Limit(HERS, "gpu", 0, "users.alice"), share, 0, 0, 0)
+    assert message.warning(excess) == "over quota users.alice: gpu requested 428571429n, free 0 of 0"

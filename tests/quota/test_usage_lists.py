@@ -1,0 +1,136 @@
+"""What a full list does to the book, and what a change of everybody's accounts does."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.quota.bookings import ALICE, BOB, KEY, OTHER, bind, held, row, sums
+from webhook.quota.objects import ObjectKey
+from webhook.quota.subject import CLUSTER, Payer, Subject
+from webhook.quota.usage import StaleListError, UsageIndex
+
+
+@pytest.fixture
+def index() -> UsageIndex:
+    return UsageIndex(bind)
+
+
+def test_a_list_removes_what_it_does_not_show_and_settles_what_was_in_flight_for_it(index: UsageIndex) -> None:
+    index.observe(KEY, row(5, 2))
+    index.observe(OTHER, row(6, 4, uid="u2"))
+    index.reserve(held(3, base=5))
+    index.list_started("pods")
+    index.observe(OTHER, row(6, 4, uid="u2"))
+    assert sums(index) == (6, 1)
+    assert index.list_finished("pods", 9) == (held(3, base=5),)
+    assert (sums(index), index.position("pods")) == ((4, 0), 9)
+
+
+def test_a_list_of_one_resource_leaves_the_others(index: UsageIndex) -> None:
+    index.observe(ObjectKey("jobs.batch", "red", "web"), row(5, 2))
+    index.list_started("pods")
+    index.list_finished("pods", 9)
+    assert sums(index) == (2, 0)
+
+
+def test_a_list_brings_back_what_an_older_position_would_hide(index: UsageIndex) -> None:
+    """A list repairs: what was missed, for whatever reason, is told with a version that is long past."""
+    index.reached("pods", 9)
+    index.list_started("pods")
+    index.observe(KEY, row(5, 2))
+    index.list_finished("pods", 9)
+    assert sums(index) == (2, 0)
+
+
+def test_a_list_that_is_older_than_what_is_known_removes_nothing(index: UsageIndex) -> None:
+    index.observe(KEY, row(9, 2))
+    index.reached("pods", 9)
+    index.list_started("pods")
+    with pytest.raises(StaleListError, match=r"^the list of pods is of version 8, 9 was seen$"):
+        index.list_finished("pods", 8)
+    assert (sums(index), index.position("pods")) == ((2, 0), 9)
+
+
+def test_a_session_that_runs_again_stays_though_an_old_list_shows_it_stopped(index: UsageIndex) -> None:
+    index.observe(KEY, row(5, 2))
+    index.reserve(held(3, base=5))
+    index.list_started("pods")
+    assert index.forget(KEY, "u1", 4) == ()
+    assert sums(index) == (2, 1)
+
+
+def test_what_only_an_old_list_has_shown_goes_with_the_next_one(index: UsageIndex) -> None:
+    index.reached("pods", 9)
+    index.list_started("pods")
+    index.observe(KEY, row(5, 2))
+    with pytest.raises(StaleListError):
+        index.list_finished("pods", 8)
+    assert sums(index) == (2, 0), "too much is counted rather than too little"
+    index.list_started("pods")
+    index.list_finished("pods", 9)
+    assert sums(index) == (0, 0)
+
+
+def test_a_second_start_forgets_what_the_first_list_has_shown(index: UsageIndex) -> None:
+    index.list_started("pods")
+    index.observe(KEY, row(5, 2))
+    index.list_started("pods")
+    index.list_finished("pods", 9)
+    assert sums(index) == (0, 0)
+
+
+def test_a_list_leaves_what_is_newer_than_itself(index: UsageIndex) -> None:
+    index.observe(KEY, row(12, 2))
+    index.list_started("pods")
+    index.list_finished("pods", 9)
+    assert sums(index) == (2, 0)
+
+
+# Accounts.
+
+
+def test_another_binding_moves_what_is_used_and_reserved(index: UsageIndex) -> None:
+    index.observe(KEY, row(5, 2))
+    index.reserve(held(3, base=5))
+    index.reserve(held(1, uid="u2", key=OTHER))
+    index.rebind(lambda *_: (Subject("tenant/new"),))
+    assert [sums(index, Subject("tenant/new")), sums(index)] == [(2, 2), (0, 0)]
+    index.forget(KEY, "u1", 6)
+    index.drop(held(1, uid="u2", key=OTHER))
+    assert index._used == index._reserved == {}
+
+
+def test_the_same_binding_costs_one_question_for_each_pair_that_is_booked(index: UsageIndex) -> None:
+    for number in range(5):
+        index.observe(ObjectKey("pods", "red", f"web-{number}"), row(5, uid=f"u{number}"))
+    index.reserve(held(payer=BOB, key=ObjectKey("pods", "blue", "web")))
+    asked: list[tuple[Payer, str]] = []
+
+    def listening(payer: Payer, name: str) -> tuple[Subject, ...]:
+        asked.append((payer, name))
+        return bind(payer, name)
+
+    index.rebind(listening)
+    assert sorted(asked) == [(ALICE, "red"), (BOB, "blue")]
+    assert sums(index) == (5, 1)
+
+
+def test_who_is_gone_is_forgotten_with_the_next_binding(index: UsageIndex) -> None:
+    """Every build of a CI system has a namespace of its own, and is gone a minute later."""
+    for number in range(4096):
+        key = ObjectKey("pods", f"ci-{number}", "web")
+        index.observe(key, row(2 * number + 1))
+        index.forget(key, "u1", 2 * number + 2)
+    index.observe(KEY, row(9000))
+    index.reserve(held(payer=BOB, key=OTHER))
+    index.rebind(bind)
+    assert sorted(index._bound) == [(ALICE, "red"), (BOB, "red")]
+    assert sums(index) == (1, 1)
+
+
+def test_more_payers_than_are_kept_once_are_counted_all_the_same() -> None:
+    index = UsageIndex(lambda *_: (CLUSTER,))
+    for number in range(65_540):
+        index.observe(ObjectKey("pods", "red", str(number)), row(number + 1, payer=Payer(f"user-{number}")))
+    assert sums(index) == (65_540, 0)
+    assert len(index._payers) < 100

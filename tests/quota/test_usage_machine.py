@@ -1,0 +1,274 @@
+"""
+Any sequence of sightings and reservations leaves the book as a count from scratch would have it.
+
+The count knows the docstrings of `book` and nothing of how it keeps its sums: it walks through everything each time.
+Whether what is allowed can ever exceed a limit is asked in `test_protocol_machine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tests.quota.api_story import Api, Change, Event, Story, Verb
+from webhook.quota.objects import ObjectKey
+from webhook.quota.reservation import Reservation
+from webhook.quota.resources import Amount, Amounts
+from webhook.quota.subject import CLUSTER, Payer, Subject, group, namespace, tenant, user
+from webhook.quota.usage import Row, StaleListError, UsageIndex
+
+RESOURCES = ("pods", "notebooks.kubeflow.org")
+SLOTS = [
+    ObjectKey("pods", "red", "a"),
+    ObjectKey("pods", "red", "b"),
+    ObjectKey("pods", "blue", "a"),
+    ObjectKey(RESOURCES[1], "red", "a"),
+]
+PAYERS = [Payer("alice"), Payer("alice", ("ml",)), Payer("bob", ("ml", "staff"))]
+NAMES = ("gpu", "pods", "requests.cpu")
+SUBJECTS = [
+    *(user(name) for name in ("alice", "bob")),
+    *(group(name) for name in ("ml", "staff")),
+    *(namespace(name) for name in ("red", "blue")),
+    tenant("research"),
+    CLUSTER,
+]
+
+slots = st.sampled_from(SLOTS)
+resources = st.sampled_from(RESOURCES)
+payers = st.sampled_from(PAYERS)
+whole = st.integers(1, 4)
+shares = st.integers(1, 6).map(lambda slices: Fraction(slices, 7))
+amounts = st.fixed_dictionaries({}, optional={"gpu": whole | shares, "pods": st.just(1), "requests.cpu": whole}).map(
+    lambda booked: tuple(sorted(booked.items()))
+)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A policy, as far as the book hears of it: which groups have a pool, which namespaces are in a tenant."""
+
+    pools: frozenset[str] = frozenset({"ml"})
+    research: frozenset[str] = frozenset({"red"})
+
+    def __call__(self, payer: Payer, name: str) -> tuple[Subject, ...]:
+        pools = [group(each) for each in payer.groups if each in self.pools]
+        tenants = [tenant("research")] if name in self.research else []
+        return (user(payer.owner), *pools, *tenants, namespace(name), CLUSTER)
+
+
+bindings = st.builds(Binding, st.frozensets(st.sampled_from(["ml", "staff"])), st.frozensets(st.just("red")))
+
+
+class BookMachine(RuleBasedStateMachine):
+    """The API changes; the book is told, late, twice, in lists; reservations come and go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accounts_under = Binding()
+        self.index = UsageIndex(self.accounts_under)
+        self.api = Api(RESOURCES)
+        self.stories = self.api.stories
+        self.rows: dict[ObjectKey, Row] = {}
+        self.reservations: dict[tuple[str, int, Payer], Reservation] = {}
+
+    @rule(key=slots, changes=st.lists(st.tuples(st.sampled_from(Verb), payers, amounts), min_size=1, max_size=4))
+    def change(self, key: ObjectKey, changes: list[Change]) -> None:
+        """Let something happen of which the book does not hear yet."""
+        self.api.change(key, changes)
+
+    # What the book is told, and what it has to make of it.
+
+    def tell(self, event: Event) -> None:
+        """Tell what may be news. After a list was given up, the watch may begin before what the list has shown."""
+        known = self.rows.get(event.key)
+        gone_before = known is not None and known.uid != event.row.uid and not event.counts
+        self.hear(event, news=known is None or event.row.version > known.version or gone_before)
+
+    def hear(self, event: Event, *, news: bool) -> None:
+        key, row = event.key, event.row
+        settled = self.index.observe(key, row) if event.counts else self.index.forget(key, row.uid, row.version)
+        expected = []
+        if news:
+            expected = self.settle(row.uid, row.version)
+            if event.counts:
+                self.rows[key] = row
+            elif key in self.rows and self.rows[key].uid == row.uid:
+                del self.rows[key]
+        assert in_order(settled) == in_order(expected)
+
+    def settle(self, uid: str, version: int) -> list[Reservation]:
+        settled = [each for each in self.reservations.values() if each.uid == uid and each.base < version]
+        for each in settled:
+            del self.reservations[each.uid, each.base, each.payer]
+        return settled
+
+    @rule(resource=resources, count=st.integers(1, 8), data=st.data())
+    def watch(self, resource: str, count: int, data: st.DataObject) -> None:
+        """Tell some changes: those of one name in their order, several names in any order."""
+        story = self.stories[resource]
+        if story.listing is not None:
+            return
+        batch = story.events[story.told : story.told + count]
+        order = data.draw(st.permutations(range(len(batch))))
+        by_key = {key: iter([event for event in batch if event.key == key]) for key in SLOTS}
+        for at in order:
+            self.tell(next(by_key[batch[at].key]))
+        story.told += len(batch)
+        self.index.reached(resource, story.position())
+
+    @precondition(lambda self: any(story.told and story.listing is None for story in self.stories.values()))
+    @rule(resource=resources, data=st.data())
+    def hear_old_news(self, resource: str, data: st.DataObject) -> None:
+        story = self.stories[resource]
+        if story.told and story.listing is None:
+            self.hear(data.draw(st.sampled_from(story.events[: story.told])), news=False)
+            self.index.reached(resource, data.draw(st.integers(0, story.position())))
+
+    @rule(resource=resources, lag=st.integers(0, 4), count=st.integers(0, 4), data=st.data())
+    def start_list(self, resource: str, lag: int, count: int, data: st.DataObject) -> None:
+        """Begin a list, fresh or from a cache that lags behind, with its first page; one under way is given up."""
+        story = self.stories[resource]
+        story.listed_at = max(len(story.events) - lag, 0)
+        story.listing = data.draw(st.permutations(list(story.present(story.listed_at).values())))
+        self.index.list_started(resource)
+        self.list_page(story, count)
+
+    def list_page(self, story: Story, count: int) -> None:
+        for _ in range(count):
+            if story.listing:
+                self.tell(story.listing.pop())
+
+    @precondition(lambda self: any(story.listing is not None for story in self.stories.values()))
+    @rule()
+    def finish_list(self) -> None:
+        for resource, story in self.stories.items():
+            if story.listing is None:
+                continue
+            self.list_page(story, len(story.listing))
+            story.listing = None
+            version = story.events[story.listed_at - 1].row.version if story.listed_at else 0
+            if version < story.position():
+                with pytest.raises(StaleListError, match=f"the list of {resource} is of version {version}, "):
+                    self.index.list_finished(resource, version)
+                continue
+            settled = self.index.list_finished(resource, version)
+            story.told = max(story.told, story.listed_at)
+            shown = {key for key, event in story.present(story.listed_at).items() if event.counts}
+            old = [key for key, row in self.rows.items() if key.resource == resource and row.version <= version]
+            gone = [key for key in old if key not in shown]
+            expected = [each for key in gone for each in self.settle(self.rows[key].uid, version)]
+            assert in_order(settled) == in_order(expected)
+            for key in gone:
+                del self.rows[key]
+            self.nothing_but_the_present(resource)
+
+    def nothing_but_the_present(self, resource: str) -> None:
+        story = self.stories[resource]
+        present = {key: event.row for key, event in story.present(story.told).items() if event.counts}
+        rows = {key: row for key in SLOTS if key.resource == resource and (row := self.index.row(key))}
+        newer = {key: row for key, row in rows.items() if row.version > story.position()}
+        assert rows == present | newer
+
+    # Reservations.
+
+    @rule(key=slots, payer=payers, booked=amounts, data=st.data())
+    def reserve(self, key: ObjectKey, payer: Payer, booked: Amounts, data: st.DataObject) -> None:
+        """Hold something for an object that exists, existed, or never will."""
+        past = [event.row for event in self.stories[key.resource].events if event.key == key]
+        uid = data.draw(st.sampled_from([self.api.next_uid(key), f"lost {key}", *(row.uid for row in past)]))
+        base = data.draw(st.sampled_from([0, *(row.version for row in past)]))
+        attempt = uid, base, payer
+        self.index.reserve(Reservation(key, uid, base, payer, booked))
+        both = dict(booked)
+        if attempt in self.reservations:
+            for name, amount in self.reservations[attempt].amounts:
+                both[name] = max(amount, both.get(name, 0))
+        self.reservations[attempt] = Reservation(key, uid, base, payer, tuple(sorted(both.items())))
+
+    @precondition(lambda self: self.reservations)
+    @rule(data=st.data())
+    def drop(self, data: st.DataObject) -> None:
+        """Let go of one, twice."""
+        dropped = self.reservations.pop(data.draw(st.sampled_from(list(self.reservations))))
+        self.index.drop(dropped)
+        self.index.drop(dropped)
+
+    @rule(accounts_under=bindings, is_crowded=st.booleans())
+    def rebind(self, accounts_under: Binding, is_crowded: bool) -> None:
+        self.accounts_under = accounts_under
+        if is_crowded:
+            self.index._bound_room = 0
+        self.index.rebind(accounts_under)
+
+    # What holds after every step.
+
+    def claims(self, key: ObjectKey) -> list[tuple[Payer, Amounts]]:
+        row = self.rows.get(key)
+        reserved = [(each.payer, each.amounts) for each in self.reservations.values() if each.key == key]
+        return reserved if row is None else [(row.payer, row.amounts), *reserved]
+
+    def largest(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
+        claimed: list[Amount] = [
+            dict(booked).get(name, 0)
+            for payer, booked in self.claims(key)
+            if subject in self.accounts_under(payer, key.namespace)
+        ]
+        return max(claimed, default=0)
+
+    @invariant()
+    def every_sum_is_what_a_count_gives(self) -> None:
+        for subject in SUBJECTS:
+            used: dict[str, Amount] = {}
+            for key, row in self.rows.items():
+                for name, amount in row.amounts if subject in self.accounts_under(row.payer, key.namespace) else ():
+                    used[name] = used.get(name, 0) + amount
+            assert self.index.totals(subject) == used
+            for name in NAMES:
+                held = [self.largest(key, subject, name) for key in SLOTS]
+                assert [self.index.held(key, subject, name) for key in SLOTS] == held
+                assert self.index.used(subject, name) == used.get(name, 0)
+                assert self.index.used(subject, name) + self.index.reserved(subject, name) == sum(held)
+
+    @invariant()
+    def every_row_and_reservation_is_what_was_told(self) -> None:
+        assert {key: row for key in SLOTS if (row := self.index.row(key))} == self.rows
+        assert in_order(self.index.reservations()) == in_order(self.reservations.values())
+        for resource, story in self.stories.items():
+            assert self.index.rows(resource) == sum(key.resource == resource for key in self.rows)
+            assert self.index.position(resource) == story.position()
+
+    @invariant()
+    def nothing_is_kept_that_is_not_above_zero(self) -> None:
+        for sums in (*self.index._used.values(), *self.index._reserved.values()):
+            assert sums
+            assert all(amount > 0 for amount in sums.values())
+
+    def teardown(self) -> None:
+        """Let all end, tell all: no trace stays. The list heals what a stale one has shown."""
+        for key in filter(self.api.holder, SLOTS):
+            self.api.change(key, [(Verb.DELETE, PAYERS[0], ())])
+        for resource, story in self.stories.items():
+            story.listing, story.listed_at = [], len(story.events)
+            self.index.list_started(resource)
+        self.finish_list()
+        for reservation in list(self.index.reservations()):
+            self.index.drop(reservation)
+        kept = (self.index._used, self.index._reserved, self.index._claims, self.index._listed)
+        assert not any(kept)
+        assert not any(self.index._rows.values())
+        super().teardown()
+
+
+def in_order(several: Iterable[Reservation]) -> list[Reservation]:
+    return sorted(several, key=lambda each: (each.key, each.uid, each.base, each.payer))
+
+
+TestBook = BookMachine.TestCase
+TestBook.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, report_multiple_bugs=False)

@@ -1,1 +1,0 @@
-"""Everything that touches the outside. Each module implements one port or one protocol."""

@@ -1,0 +1,1 @@
+"""Who pays for an object, and the stamp that keeps the answer on the object."""

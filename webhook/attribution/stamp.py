@@ -1,0 +1,54 @@
+"""
+The stamp: the owner and the owner's groups in an object's own annotations. Never in a template.
+
+Deployment, StatefulSet and DaemonSet controllers compare templates; a stamp there would start a rollout.
+Who is to be stamped is found in `attribution`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from webhook.quota.objects import GROUPS_ANNOTATION, OWNER_ANNOTATION, Annotations, ObjectMeta, PatchOperation
+from webhook.quota.subject import Payer
+
+_groups_decoder = msgspec.json.Decoder(tuple[str, ...])
+_encoder = msgspec.json.Encoder()
+
+
+def read_stamp(meta: ObjectMeta) -> Payer | None:
+    """Give who pays for the object by its stamp; None if it has none, or one that we cannot have written."""
+    annotations = meta.annotations
+    if annotations is None or not annotations.owner or annotations.groups is None:
+        return None
+    try:
+        groups = _groups_decoder.decode(annotations.groups)
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+    return Payer(annotations.owner, groups)
+
+
+def has_stamp(meta: ObjectMeta, payer: Payer | None) -> bool:
+    """Say whether the object carries exactly the stamp of *payer*; for None, whether it carries none."""
+    annotations = meta.annotations or Annotations()
+    if payer is None:
+        return annotations.owner is None and annotations.groups is None
+    return annotations.owner == payer.owner and annotations.groups == _groups_text(payer)
+
+
+def stamping(meta: ObjectMeta, payer: Payer) -> Iterator[PatchOperation]:
+    """Give the changes that put the stamp of *payer* on the object; none if it is there. Only our keys are touched."""
+    if has_stamp(meta, payer):
+        return
+    stamp = {OWNER_ANNOTATION: payer.owner, GROUPS_ANNOTATION: _groups_text(payer)}
+    if meta.annotations is None:
+        yield PatchOperation("/metadata/annotations", stamp)
+        return
+    for key, value in stamp.items():
+        yield PatchOperation(f"/metadata/annotations/{key.replace('/', '~1')}", value)
+
+
+def _groups_text(payer: Payer) -> str:
+    return _encoder.encode(payer.groups).decode()

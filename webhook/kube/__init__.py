@@ -1,0 +1,1 @@
+"""Everything that speaks to the Kubernetes API, through the one client in `kube.api`."""

@@ -1,0 +1,247 @@
+"""
+Raw requests to the Kubernetes API server: bytes in, bytes out, our own errors, one pooled session.
+
+No object is decoded here, and nothing is sent twice but a request whose token was refused.
+"""
+# ruff: noqa: ASYNC109  a caller that has one deadline for several calls hands each the rest of it
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Self
+from urllib.parse import urlencode
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
+
+from webhook import __version__
+from webhook.kube.api.connection import Connection, Credentials, from_kubeconfig, in_cluster
+from webhook.kube.api.errors import NoConnectionError, SilenceError, UnreachableError, api_error
+
+JSON: Final = "application/json"
+_SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_JSON: Final = MappingProxyType({"Accept": JSON})
+_JSON_BOTH_WAYS: Final = MappingProxyType({"Accept": JSON, "Content-Type": JSON})
+_CONNECTIONS: Final = 100
+_CONNECT_SECONDS: Final = 10.0
+_NO_TOTAL: Final = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+_IDLE_SECONDS: Final = 60.0  # below the 90 s after which the API server closes an idle connection
+_READ_BUFFER: Final = 2**18
+# What aiohttp lets out: HttpProcessingError is no ClientError, and a broken TLS stream is a bare OSError.
+_TRANSPORT_ERRORS: Final = (aiohttp.ClientError, HttpProcessingError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    path: str
+    _: KW_ONLY
+    headers: Mapping[str, str]
+    query: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    body: bytes | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class KubernetesApi:
+    """
+    One API server, or a balancer in front of several, as one identity.
+
+    Paths are absolute and as they travel, such as ``/api/v1/pods``; timeouts are in seconds and cover the whole call.
+    Every method raises ApiError and nothing else. Safe to share between the tasks of one event loop.
+    """
+
+    def __init__(self, connection: Connection, credentials: Credentials, *, session: aiohttp.ClientSession) -> None:
+        self._connection = connection
+        self._credentials = credentials
+        self._session = session
+
+    @classmethod
+    async def connect(
+        cls,
+        *,
+        kubeconfig: Path | None,
+        context: str | None = None,
+        user_agent: str = f"userquota/{__version__}",
+        environ: Mapping[str, str] = os.environ,
+        service_account: Path = _SERVICE_ACCOUNT,
+    ) -> Self:
+        """
+        Give a client of the cluster that *kubeconfig* names; None is the cluster we run in. Nothing is sent yet.
+
+        *environ* and *service_account* are where a pod finds its cluster and its token.
+
+        Raises: KubeconfigError.
+        """
+
+        async def load() -> Connection:
+            if kubeconfig is None:
+                return in_cluster(environ, service_account)
+            return await from_kubeconfig(kubeconfig, context)
+
+        connection = await load()
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=connection.tls, keepalive_timeout=_IDLE_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # Unpacking a page costs more than decoding it.
+            headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
+            read_bufsize=_READ_BUFFER,
+            timeout=_NO_TOTAL,
+        )
+        return cls(connection, Credentials(connection, load), session=session)
+
+    async def get(
+        self, path: str, *, query: Mapping[str, str] = _NOTHING, accept: str = JSON, timeout: float = 10
+    ) -> bytes:
+        """Give the answer's body; *accept* may ask for another form, such as the metadata only."""
+        return await self._call(_Request("GET", path, query=query, headers={"Accept": accept}), timeout)
+
+    async def create(
+        self, path: str, body: bytes, *, query: Mapping[str, str] = _NOTHING, timeout: float = 10
+    ) -> bytes:
+        """POST an object and give it as it was stored."""
+        return await self._call(_Request("POST", path, query=query, headers=_JSON_BOTH_WAYS, body=body), timeout)
+
+    async def replace(self, path: str, body: bytes, *, accept: str = JSON, timeout: float = 10) -> bytes:
+        """
+        PUT an object if the stored one still has the body's ``metadata.resourceVersion``, and give it as it was stored.
+
+        *accept* as for ``get``.
+
+        A ConflictError does not prove that this very write was not made: aiohttp sends a PUT again when a kept
+        connection breaks before the answer, and the second one finds the first.
+        """
+        headers = {"Accept": accept, "Content-Type": JSON}
+        return await self._call(_Request("PUT", path, headers=headers, body=body), timeout)
+
+    async def patch(
+        self, path: str, body: bytes, *, content_type: str, query: Mapping[str, str] = _NOTHING, timeout: float = 10
+    ) -> bytes:
+        """PATCH an object, as *content_type* says, and give it as it was stored."""
+        headers = {"Accept": JSON, "Content-Type": content_type}
+        return await self._call(_Request("PATCH", path, query=query, headers=headers, body=body), timeout)
+
+    async def delete(self, path: str, *, timeout: float = 10) -> bytes:
+        """DELETE an object and give the answer: a Status, or the object while it terminates."""
+        return await self._call(_Request("DELETE", path, headers=_JSON), timeout)
+
+    @asynccontextmanager
+    async def watch_lines(
+        self, path: str, *, query: Mapping[str, str], silence: float, accept: str = JSON
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """
+        Open a watch and give its lines, one JSON event each, of any size; they end when the server ends the watch.
+
+        Raises: ApiError when the server refuses; SilenceError after *silence* seconds without a byte; UnreachableError
+        when the connection breaks.
+        """
+        request = _Request("GET", path, query={"watch": "1", **query}, headers={"Accept": accept})
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=silence)
+        with _translated(request, silence):
+            response = await self._open(request, timeout)
+        try:
+            async with aclosing(_lines(response.content, request=request, silence=silence)) as lines:
+                yield lines
+        finally:
+            _let_go(response)
+
+    async def close(self) -> None:
+        """Close every connection; open watches and later calls end with an UnreachableError."""
+        await self._session.close()
+
+    async def _call(self, request: _Request, timeout: float) -> bytes:
+        with _translated(request, timeout):
+            async with asyncio.timeout(timeout):
+                response = await self._open(request, _NO_TOTAL)
+                try:
+                    return await response.read()
+                finally:
+                    _let_go(response)
+
+    async def _open(self, request: _Request, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        """Send a request, once more if its token was refused and another one is found; give an answer below 300."""
+        if self._session.closed:
+            raise UnreachableError("the client is closed", request=str(request))
+        authorization = await self._credentials.header()
+        response = await self._send(request, timeout, authorization)
+        if response.status == 401 and await self._credentials.renewed(authorization):
+            _let_go(response)
+            response = await self._send(request, timeout, await self._credentials.header())
+        if response.status < 300:
+            return response
+        try:
+            body = await response.read()
+        finally:
+            _let_go(response)
+        after = response.headers.get("Retry-After", "")
+        raise api_error(body, request=str(request), status=response.status, retry_after=after)
+
+    async def _send(
+        self, request: _Request, timeout: aiohttp.ClientTimeout, authorization: str | None
+    ) -> aiohttp.ClientResponse:
+        target = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
+        return await self._session.request(
+            request.method,
+            URL(self._connection.host + target, encoded=True),
+            data=request.body,
+            headers={**request.headers, "Authorization": authorization} if authorization else request.headers,
+            timeout=timeout,
+            allow_redirects=False,
+            proxy=self._connection.proxy,
+            server_hostname=self._connection.server_hostname,
+        )
+
+
+def _let_go(response: aiohttp.ClientResponse) -> None:
+    """
+    Keep the connection if the answer was read to its end, otherwise break it off.
+
+    TLS would wait for the other side's goodbye, which does not come from a stalled one.
+    """
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.release()
+
+
+async def _lines(content: aiohttp.StreamReader, *, request: _Request, silence: float) -> AsyncGenerator[bytes]:
+    """Give the lines of a stream. Chunks are split here because aiohttp's own lines may not be longer than a buffer."""
+    unfinished: list[bytes] = []
+    while True:
+        with _translated(request, silence, late=SilenceError):
+            chunk = await content.readany()
+        if not chunk:
+            break
+        first, *others = chunk.split(b"\n")
+        unfinished.append(first)
+        if others:
+            yield b"".join(unfinished)
+            *whole, last = others
+            for line in whole:
+                yield line
+            unfinished = [last]
+    if any(unfinished):
+        raise UnreachableError("the watch ended in the middle of an event", request=str(request))
+
+
+@contextmanager
+def _translated(
+    request: _Request, seconds: float, *, late: type[UnreachableError] = UnreachableError
+) -> Iterator[None]:
+    """Turn what the transport raises into UnreachableError, and into *late* where time ran out."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise late(f"no answer within {seconds:g} s", request=str(request)) from error
+    except aiohttp.ClientConnectorError as error:
+        message = f"cannot connect to {error.host}:{error.port}: {error.os_error}"
+        raise NoConnectionError(message, request=str(request)) from error
+    except _TRANSPORT_ERRORS as error:
+        raise UnreachableError(str(error) or type(error).__name__, request=str(request)) from error

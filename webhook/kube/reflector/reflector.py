@@ -1,0 +1,298 @@
+"""
+Keep a sink in step with one collection of the API server: list, watch, resume, list again.
+
+The objects themselves are kept, or not, by the sink; nothing is kept here but a resourceVersion.
+"""
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, Generic, NoReturn, TypeVar
+
+import structlog
+
+from webhook.kube.api import (
+    JSON,
+    ApiError,
+    ForbiddenError,
+    GoneError,
+    InvalidError,
+    KubernetesApi,
+    SilenceError,
+    UnreachableError,
+    api_error,
+)
+from webhook.kube.reflector.events import (
+    ApiObject,
+    Bookmark,
+    Decoder,
+    Deleted,
+    Failure,
+    MalformedError,
+    Undecodable,
+    as_integer,
+    list_version,
+)
+from webhook.kube.reflector.recovery import Cause, Recovery
+from webhook.kube.reflector.sink import Sink
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T", bound=ApiObject)
+
+_PAGE_SIZE: Final = "500"
+_PAGE_SECONDS: Final = 60.0
+_AT_ONCE_SECONDS: Final = 1.0
+_LINES_PER_TURN: Final = 200  # about 1 ms: then the event loop may serve a request
+
+
+def _ignore(_: object) -> None:
+    """Hear of something that nobody asked to be told."""
+
+
+class Reflector(Generic[T]):
+    """
+    Tells *sink* of everything in the collection at *path*, decoded as *item_type*, for as long as ``run`` runs.
+
+    *query* selects (labels, fields); *resource* names the collection in logs; *accept* asks for another form of the
+    objects, such as ``application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1``. After *silence* seconds without a
+    byte the link is taken for dead. *jitter* gives numbers from 0 to 1. *initial_events* is in seconds: a server that
+    takes the option and never says that the initial events are over (kubernetes/kubernetes#139716) would leave us
+    waiting for ever, so that after this time they are listed page by page. 100 000 pods take two. A watch is asked to
+    end after *watch_seconds* to twice as many, so that those of all replicas do not end together.
+
+    *on_restart* is told why the watch was opened again, but for its regular end. A quiet collection counts as
+    ``stalled`` now and then: an API server sends a bookmark each minute, but none before its cluster has written
+    anything since the last one.
+
+    *undecodable* is told of objects that do not fit *item_type*, which the sink is not: one object that nobody foresaw
+    must neither end the watch nor make it list for ever, and whoever counts has to decide what an unknown cost means.
+    """
+
+    def __init__(  # noqa: PLR0913  one collection needs all of it, and only wiring calls this
+        self,
+        api: KubernetesApi,
+        path: str,
+        item_type: type[T],
+        sink: Sink[T],
+        *,
+        resource: str,
+        query: Mapping[str, str] | None = None,
+        accept: str | None = None,
+        silence: float = 90,
+        initial_events: float = 60,
+        watch_seconds: float = 240,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+        on_restart: Callable[[Cause], None] = _ignore,
+        undecodable: Callable[[Undecodable], None] = _ignore,
+    ) -> None:
+        self._api = api
+        self._path = path
+        self._decoder = Decoder(item_type)
+        self._sink = sink
+        self._query = dict(query or {})
+        self._accept = accept or JSON
+        self._silence = silence
+        self._initial_events = initial_events
+        self._watch_seconds = watch_seconds
+        self._clock = clock
+        self._jitter = jitter
+        self._on_restart = on_restart
+        self._undecodable = undecodable
+        self._log = log.bind(resource=resource)
+        self._heard_at = -math.inf
+        self._is_synced = False
+        self._version: int | None = None  # None: a full list is needed
+        self._lists_by_watch = True
+        self._opened = False  # this attempt's watch was accepted
+        self._lines = 0  # good lines in this attempt's watch
+        self._was_silent = False
+        self._is_list_asked = False
+        self._watching: asyncio.Timeout | None = None
+        self._recovery = Recovery()
+
+    @property
+    def synced(self) -> bool:
+        """Whether the sink has once been told a complete list. How fresh it is tells ``heard_at``."""
+        return self._is_synced
+
+    @property
+    def heard_at(self) -> float:
+        """When the server last said anything, on the clock given; minus infinity before the first time."""
+        return self._heard_at
+
+    def relist(self) -> None:
+        """Have the running watch end and a full list follow; one that is under way does as well."""
+        if self._version is not None and not self._is_list_asked:
+            self._is_list_asked = True
+            if self._watching is not None:
+                self._watching.reschedule(asyncio.get_running_loop().time())
+
+    async def run(self) -> NoReturn:
+        """
+        Keep the sink in step until cancelled.
+
+        Raises: UnauthorizedError when our credentials were refused five times in a row; ResourceVersionError; whatever
+        the sink raises.
+        """
+        while True:
+            self._opened, self._lines = False, 0
+            try:
+                await self._follow()
+            except (ApiError, MalformedError) as error:
+                await asyncio.sleep(self._recover(error))
+
+    async def _follow(self) -> None:
+        if self._is_list_asked:
+            self._is_list_asked, self._version = False, None
+        if self._version is not None:
+            if self._was_silent:
+                await self._check_store(self._version)
+            await self._watch({"resourceVersion": str(self._version)}, within=None)
+        elif self._lists_by_watch:
+            self._sink.started()
+            options = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+            await self._watch(options, within=self._initial_events)
+        else:
+            await self._list()
+
+    async def _watch(self, options: Mapping[str, str], *, within: float | None) -> None:
+        seconds = round(self._watch_seconds * (1 + self._jitter()))
+        query = {**self._query, **options, "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
+        opened_at = self._clock()
+        stream = self._api.watch_lines(self._path, query=query, silence=self._silence, accept=self._accept)
+        async with stream as lines:
+            self._opened = True
+            self._heard_at = self._clock()
+            try:
+                async with asyncio.timeout(0 if self._is_list_asked else within) as deadline:
+                    self._watching = deadline
+                    async for line in lines:
+                        self._heard_at = self._clock()
+                        if self._take(line):
+                            deadline.reschedule(None)
+                        self._lines += 1
+                        if self._lines % _LINES_PER_TURN == 0:
+                            await asyncio.sleep(0)
+            except TimeoutError as error:
+                if self._is_list_asked:
+                    return
+                self._lists_by_watch = False
+                raise self._broken(f"the initial events did not end within {within:g} s") from error
+            finally:
+                self._watching = None
+        if self._version is None:
+            raise self._broken("the watch ended before the initial events did")
+        if not self._lines and self._clock() - opened_at < _AT_ONCE_SECONDS:
+            raise self._broken("the watch ended at once")
+        self._recovery.succeeded()
+
+    def _take(self, line: bytes) -> bool:
+        """Tell the sink of one line of a watch; say whether it ended the initial events."""
+        event = self._decoder.event(line)
+        if isinstance(event, Bookmark):
+            if self._version is None and event.ends_initial_events:
+                self._synced_at(as_integer(event.object.metadata.resource_version))
+                return True
+            self._reached(event.object.metadata.resource_version)
+        elif isinstance(event, Undecodable):
+            self._report(event)
+            if event.resource_version:
+                self._reached(event.resource_version)
+        elif isinstance(event, Failure):
+            raise api_error(event.object, request=f"GET {self._path}")
+        else:
+            item = event.object
+            if isinstance(event, Deleted):
+                self._sink.gone(item)
+            else:
+                self._sink.seen(item)
+            self._reached(item.metadata.resource_version)
+        return False
+
+    async def _list(self) -> None:
+        self._sink.started()
+        query = {**self._query, "limit": _PAGE_SIZE}
+        while True:
+            body = await self._api.get(self._path, query=query, accept=self._list_accept, timeout=_PAGE_SECONDS)
+            self._heard_at = self._clock()
+            page = self._decoder.page(body)
+            for number, item in enumerate(page.items, start=1):
+                if isinstance(item, Undecodable):
+                    self._report(item)
+                else:
+                    self._sink.seen(item)
+                if number % _LINES_PER_TURN == 0:
+                    await asyncio.sleep(0)
+            if not page.next_page:
+                break
+            query["continue"] = page.next_page
+        self._synced_at(page.resource_version)
+
+    async def _check_store(self, version: int) -> None:
+        """
+        See whether the server still knows of *version*, after a silent watch.
+
+        A store restored from a backup is behind us, and a watch from a version to come stays silent for ever.
+        """
+        body = await self._api.get(self._path, query={**self._query, "limit": "1"}, accept=self._list_accept)
+        self._heard_at = self._clock()
+        self._was_silent = False
+        if (now := list_version(body)) < version:
+            raise GoneError(f"the store went back from {version} to {now}", request=f"GET {self._path}")
+
+    def _synced_at(self, version: int) -> None:
+        self._version = version
+        self._is_synced = True
+        self._sink.synced(version)
+        self._log.info("in step", resource_version=version)
+
+    def _reached(self, resource_version: str) -> None:
+        if self._version is None:
+            return  # initial events come in no order
+        version = as_integer(resource_version)
+        if version < self._version:
+            raise GoneError(f"the watch went back from {self._version} to {version}", request=f"GET {self._path}")
+        self._version = version
+        self._sink.reached(version)
+
+    def _report(self, misfit: Undecodable) -> None:
+        self._log.error(
+            "an object cannot be read", namespace=misfit.namespace, name=misfit.name, problem=misfit.problem
+        )
+        self._undecodable(misfit)
+
+    def _recover(self, error: ApiError | MalformedError) -> float:
+        """Make ready for another attempt, and give the seconds to wait before it."""
+        if self._version is None and self._lists_by_watch and _is_no_initial_list(error):
+            self._lists_by_watch = False
+            return 0.0
+        if self._lines:
+            self._recovery.succeeded()
+        answered = self._opened or (isinstance(error, ApiError) and error.status > 0)
+        retry = self._recovery.after(error, answered=answered, jitter=self._jitter())
+        self._was_silent = retry.cause == "stalled"
+        if retry.is_list_needed:
+            self._version = None
+        self._on_restart(retry.cause)
+        if isinstance(error, ForbiddenError):
+            self._log.error("a right is missing: list and watch", error=str(error))
+        else:
+            tell = self._log.warning if retry.cause == "error" else self._log.info
+            tell("the watch is opened again", cause=retry.cause, pause=round(retry.pause, 3), error=str(error))
+        return retry.pause
+
+    def _broken(self, message: str) -> UnreachableError:
+        return UnreachableError(message, request=f"GET {self._path}")
+
+    @property
+    def _list_accept(self) -> str:
+        return self._accept.replace("as=PartialObjectMetadata;", "as=PartialObjectMetadataList;")
+
+
+def _is_no_initial_list(error: ApiError | MalformedError) -> bool:
+    """Say whether a server that cannot list by a watch would fail this way: it refuses the options or says nothing."""
+    return isinstance(error, InvalidError | SilenceError) or (isinstance(error, ApiError) and error.status == 400)

@@ -1,0 +1,173 @@
+"""
+The ledger as a text, and back: a line with the format's version and a checksum, and one line of JSON.
+
+The text is opaque to Kubernetes on purpose: with 500 reservations as structured fields one swap took 51 ms, as a text
+6 ms. Payers and amounts are written once each, because pods of one workload share them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Annotated
+
+import msgspec
+
+from webhook.ledger.protocol import Ledger
+from webhook.quota.errors import WebhookError
+from webhook.quota.objects import ObjectKey
+from webhook.quota.reservation import Reservation
+from webhook.quota.resources import Amount, Amounts
+from webhook.quota.subject import Payer
+
+FORMAT = 1
+"""
+Raised when an older replica would misread what a newer one writes, and when another kind is charged: `settledThrough`
+would name a resource that older replicas do not watch, and they would wait for it for ever.
+"""
+
+_NAME = "userquota-ledger"
+_HEAD = re.compile(rf"{_NAME} (?P<format>[1-9][0-9]{{0,17}}) (?P<sum>sha\S*)", re.ASCII)
+
+
+class LedgerDamagedError(WebhookError):
+    """The text is not what a replica wrote: edited, cut, or somebody else's."""
+
+
+class NewerFormatError(WebhookError):
+    """The text was written by a newer version of userquota, which knows more than we would keep."""
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Exact = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]*(/[1-9][0-9]*)?\Z")]
+"""An amount above zero, as it is written here."""
+
+
+class _Line(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    token: str
+    resource: str
+    namespace: str
+    name: str
+    uid: str
+    base: _Count
+    payer: _Count
+    amounts: _Count
+    waited: _Count
+
+
+class _Body(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
+    object: str
+    epoch: str
+    state: str
+    write: _Count
+    age: _Count
+    settled_through: dict[str, _Count]
+    payers: list[tuple[str, list[str]]]
+    amounts: list[list[tuple[str, _Exact]]]
+    reservations: list[_Line]
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(_Body)
+
+_OPEN, _REBUILDING = "open", "rebuilding"
+
+
+def write_ledger(ledger: Ledger, *, uid: str) -> str:
+    """
+    Give the text of *ledger*, as it is to lie in the object with that *uid*.
+
+    The uid is empty where the object does not exist yet. A text in another object is a copy, such as from a backup.
+    """
+    payers: dict[Payer, int] = {}
+    amounts: dict[Amounts, int] = {}
+    lines = [
+        _Line(
+            token,
+            *each.key,
+            each.uid,
+            each.base,
+            payers.setdefault(each.payer, len(payers)),
+            amounts.setdefault(each.amounts, len(amounts)),
+            ledger.waited.get(token, 0),
+        )
+        for token, each in ledger.reservations.items()
+    ]
+    body = _encoder.encode(
+        _Body(
+            uid,
+            ledger.epoch,
+            _OPEN if ledger.is_open else _REBUILDING,
+            ledger.write,
+            ledger.age,
+            dict(ledger.settled_through),
+            [(payer.owner, list(payer.groups)) for payer in payers],
+            [[(name, str(amount)) for name, amount in each] for each in amounts],
+            lines,
+        )
+    )
+    return f"{_NAME} {FORMAT} sha256={hashlib.sha256(body).hexdigest()}\n{body.decode()}\n"
+
+
+def read_ledger(text: str, *, uid: str) -> Ledger:
+    """
+    Give the ledger that *text* tells of, found in the object with that *uid*.
+
+    Raises: LedgerDamagedError; NewerFormatError, which must not be overwritten.
+    """
+    head, _, rest = text.partition("\n")
+    form = _HEAD.fullmatch(head)
+    if form is None:
+        raise LedgerDamagedError("it does not begin as a ledger does")
+    if int(form["format"]) > FORMAT:
+        raise NewerFormatError(f"it has format {form['format']}; this version knows {FORMAT}")
+    body = rest.removesuffix("\n").encode(errors="surrogatepass")
+    if not rest.endswith("\n") or form["sum"] != f"sha256={hashlib.sha256(body).hexdigest()}":
+        raise LedgerDamagedError("its checksum is wrong")
+    try:
+        decoded = _decoder.decode(body)
+        reservations = _reservations(decoded)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, IndexError, ZeroDivisionError) as error:
+        raise LedgerDamagedError(f"it cannot be read: {error}") from error
+    if decoded.state not in (_OPEN, _REBUILDING):
+        raise LedgerDamagedError(f"its state {decoded.state!r} is unknown")
+    if decoded.object != uid and (decoded.object or decoded.write or decoded.age or decoded.state == _OPEN):
+        raise LedgerDamagedError("it was copied from another object")
+    return Ledger(
+        decoded.epoch,
+        is_open=decoded.state != _REBUILDING,
+        write=decoded.write,
+        settled_through=decoded.settled_through,
+        reservations=reservations,
+        age=decoded.age,
+        waited={line.token: line.waited for line in decoded.reservations},
+    )
+
+
+def _reservations(body: _Body) -> Mapping[str, Reservation]:
+    payers = [Payer(owner, tuple(groups)) for owner, groups in body.payers]
+    amounts: list[Amounts] = [tuple((name, _amount(text)) for name, text in each) for each in body.amounts]
+    reservations = {
+        line.token: Reservation(
+            ObjectKey(line.resource, line.namespace, line.name),
+            line.uid,
+            line.base,
+            payers[line.payer],
+            amounts[line.amounts],
+        )
+        for line in body.reservations
+    }
+    if len(reservations) < len(body.reservations):
+        raise ValueError("a token is given twice")
+    return reservations
+
+
+def _amount(text: str) -> Amount:
+    if "/" not in text:
+        return int(text)
+    exact = Fraction(text)
+    if exact.denominator == 1 or str(exact) != text:
+        raise ValueError(f"{text} is not in its lowest terms")
+    return exact

@@ -1,0 +1,145 @@
+"""
+The ledger of one replica: the book and what is in flight, in this process's memory.
+
+Exact while it runs. What was allowed and not yet persisted when it dies is forgotten with it; a shared store does
+better (docs/consistency.md). Observing objects is not done here: `pod_watch` tells the book.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from webhook.ports import Decide, QuorumReader, UnavailableError
+from webhook.quota.decision import Allowed, Decision
+from webhook.quota.objects import ObjectKey, StoredVersion
+from webhook.quota.reservation import Charge, Reservation
+from webhook.quota.subject import Payer
+from webhook.quota.usage import Row, UsageIndex
+
+LONGEST_REQUEST = 34.0
+"""
+Seconds. The API server bounds a write at this (`requestTimeoutUpperBound` of k8s.io/apiserver): what it was told to
+allow cannot be persisted later.
+"""
+
+SLOP = 6.0
+"""Seconds for an etcd write that is under way when the bound passes, and for our own delay in noticing."""
+
+_Attempt: TypeAlias = tuple[ObjectKey, str, int, Payer]
+"""What the book keeps apart: amounts of the same attempt meet in one reservation, and its time starts anew."""
+
+
+class MemoryLedger:
+    """
+    A `LedgerStore` that nobody else writes to.
+
+    There is no `await` between reading the book, deciding and reserving: the event loop is the lock.
+    """
+
+    def __init__(
+        self,
+        index: UsageIndex,
+        *,
+        monotonic: Callable[[], float],
+        api_time: Callable[[], float],
+        out_of_step: Callable[[], str],
+        hold: float = LONGEST_REQUEST + SLOP,
+    ) -> None:
+        """
+        Keep *book*. A reservation is held at least *hold* seconds by *api_time*, which stands still while an API server
+        does, unless its object is seen first.
+
+        *out_of_step* says why the book does not show what exists yet, empty once it does. A watch that has fallen
+        behind since is no reason: what was allowed stays held until it is seen, what was deleted stays charged.
+        """
+        self._index = index
+        self._monotonic = monotonic
+        self._api_time = api_time
+        self._out_of_step = out_of_step
+        self._hold = hold
+        self._held_since: dict[_Attempt, float] = {}
+
+    async def transact(
+        self,
+        charge: Charge,  # noqa: ARG002 - tells a shared store which of its objects is concerned; here is but one book
+        judge: Decide,
+        *,
+        dry_run: bool,
+        deadline: float,
+    ) -> Decision:
+        """Decide and hold, in one step. See `LedgerStore.transact`."""
+        if trouble := self._out_of_step():
+            raise UnavailableError("not-synced", trouble)
+        if self._monotonic() >= deadline:
+            raise UnavailableError("deadline", "the time for an answer was over before the decision")
+        decision = judge(self._index)
+        if isinstance(decision, Allowed) and decision.reservation is not None and not dry_run:
+            self._hold_on(decision.reservation)
+        return decision
+
+    def deleted(self, key: ObjectKey, uid: str) -> None:
+        """Take no notice: what was asked for may fail, and if not, containers run on for a while."""
+
+    def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:
+        """Take no notice: the book is all there is."""
+
+    async def maintain(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
+        """
+        Let go of what can no longer be persisted and is not stored. See `LedgerStore.tend`.
+
+        What turns out to be stored stays held until the watch shows it.
+        """
+        now = self._api_time()
+        in_flight = {_attempt(each): each for each in self._index.reservations()}
+        self._held_since = {attempt: self._held_since.get(attempt, now) for attempt in in_flight}
+        old: dict[ObjectKey, list[_Attempt]] = defaultdict(list)
+        for attempt, since in self._held_since.items():
+            if now - since >= self._hold:
+                old[attempt[0]].append(attempt)
+        gone: list[Reservation] = []
+        for key, attempts in old.items():
+            found = await quorum.version_of(key)
+            # What was allowed once more during the read may still be persisted.
+            still_old = [each for each in attempts if now - self._held_since.get(each, now) >= self._hold]
+            dead = [in_flight[each] for each in still_old if not _is_stored(in_flight[each], found)]
+            self._index.drop(*dead)
+            gone += dead
+        return tuple(gone)
+
+    def _hold_on(self, reservation: Reservation) -> None:
+        self._held_since[_attempt(reservation)] = self._api_time()
+        self._index.reserve(reservation)
+
+
+class StandaloneLedger(MemoryLedger):
+    """
+    A ledger without a cluster: it believes that what it allowed exists, until it hears of the deletion.
+
+    For trying things out. It sees no object, so it can neither know better nor repair itself.
+    """
+
+    async def maintain(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:  # noqa: ARG002 - nothing to look up
+        """Nothing is ever in flight."""
+        return ()
+
+    def deleted(self, key: ObjectKey, uid: str) -> None:
+        """Believe it."""
+        version = self._index.position(key.resource) + 1
+        self._index.forget(key, uid, version)
+        self._index.reached(key.resource, version)
+
+    def _hold_on(self, reservation: Reservation) -> None:
+        key = reservation.key
+        version = max(self._index.position(key.resource), reservation.base) + 1
+        self._index.observe(key, Row(reservation.uid, version, reservation.payer, reservation.amounts))
+        self._index.reached(key.resource, version)
+
+
+def _is_stored(reservation: Reservation, found: StoredVersion | None) -> bool:
+    return found is not None and found.uid == reservation.uid and found.version > reservation.base
+
+
+def _attempt(reservation: Reservation) -> _Attempt:
+    return reservation.key, reservation.uid, reservation.base, reservation.payer

@@ -1,0 +1,262 @@
+"""
+What one replica makes of the shared ledger: its book holds what the ledger holds, less what its own watch has settled.
+
+No I/O and no clock. When a version was read, and whether a swap succeeded, is told by the adapter.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
+
+from webhook.ledger.protocol import Ledger
+from webhook.quota import resources
+from webhook.quota.objects import ObjectKey, StoredVersion
+from webhook.quota.reservation import CREATED, Reservation
+from webhook.quota.subject import Payer
+from webhook.quota.usage import UsageIndex
+
+MOST_PER_NAME = 8
+"""
+Creates of one name and payer that are kept apart. The older ones become one reservation without a uid: of a loop of
+creates under a name that is taken no more than this is ever written down.
+"""
+
+ANY_UID = ""
+"""The uid of a reservation that stands for several creates of one name. It is never settled, it only expires."""
+
+_Attempt: TypeAlias = tuple[ObjectKey, str, int, Payer]
+
+
+class WatchTarget(NamedTuple):
+    """A version that the watch of a resource has to reach."""
+
+    resource: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Tentative:
+    """A reservation that the next swap is to write, and the tokens of the ledger that it takes the place of."""
+
+    reservation: Reservation
+    replaces: tuple[str, ...]
+
+
+class ReplicaView:
+    """
+    The shared ledger as last read, in the book of this replica.
+
+    Every decision reads the book; for each reservation either the ledger's entry or the object itself is in it, or
+    `behind` says that one must wait.
+    """
+
+    def __init__(self, index: UsageIndex, *, new_token: Callable[[], str]) -> None:
+        """Keep *book*; *new_token* gives a text that no replica has ever given."""
+        self._index = index
+        self._new_token = new_token
+        self._ledger = Ledger("", is_open=False)
+        self._tokens: dict[_Attempt, str] = {}
+        self._finished: dict[str, int] = {}
+        self._tentative: dict[str, _Tentative] = {}
+        self._by_owner: Counter[str] = Counter()
+        self._must_see: dict[str, int] = {}
+
+    # What is known.
+
+    @property
+    def ledger(self) -> Ledger:
+        """The version last taken in."""
+        return self._ledger
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether there are tentative reservations, which a swap has to write."""
+        return bool(self._tentative)
+
+    @property
+    def is_finishing(self) -> bool:
+        """Whether the ledger still shows reservations that are settled or dead."""
+        return bool(self._finished)
+
+    def behind(self) -> WatchTarget | None:
+        """Return what a watch of this replica must still reach before it may decide; None if all watches have."""
+        for resource, version in (*self._ledger.settled_through.items(), *self._must_see.items()):
+            if self._index.position(resource) < version:
+                return WatchTarget(resource, version)
+        return None
+
+    def in_flight(self, owner: str) -> int:
+        """Give how many reservations an owner has."""
+        return self._by_owner[owner]
+
+    def live(self) -> Iterator[tuple[str, Reservation]]:
+        """Give what the ledger holds and nothing is known to have come of, with its tokens."""
+        return ((token, each) for token, each in self._ledger.reservations.items() if token not in self._finished)
+
+    # What is read.
+
+    def take_in(self, ledger: Ledger) -> None:
+        """Take in a version of the ledger; nothing may be tentative."""
+        known = self._ledger.reservations
+        for token in known.keys() - ledger.reservations.keys():
+            self._release(token, known[token])
+        for token in ledger.reservations.keys() - known.keys():
+            self._hold(token, ledger.reservations[token])
+        self._ledger = ledger
+        self._finished = {token: seen for token, seen in self._finished.items() if token in ledger.reservations}
+
+    # What is seen.
+
+    def settle(self, settled: Iterable[Reservation], *, seen_at: int) -> None:
+        """
+        Hear that objects were seen above the base of *settled* reservations, at version *seen_at*.
+
+        0 if they are gone: who has not seen that counts too much rather than too little.
+        """
+        for reservation in settled:
+            token = self._tokens.pop(_attempt(reservation), None)
+            if token is None:
+                continue
+            self._by_owner[reservation.payer.owner] -= 1
+            self._finished[token] = seen_at
+            if token in self._tentative:
+                self._finished.update(dict.fromkeys(self._tentative[token].replaces, seen_at))
+
+    def expire(self, token: str, *, found: StoredVersion | None) -> bool:
+        """
+        Let go of a reservation whose time is over, unless its object turns out to be stored; say whether it went.
+
+        *found* is what a quorum read after that time has found under the name: uid and version. What is stored stays
+        held until our watch shows it.
+        """
+        reservation = self._ledger.reservations.get(token)
+        if reservation is None or token in self._finished:
+            return False
+        resource, seen_at = reservation.key.resource, 0
+        if found is not None and reservation.uid == ANY_UID:
+            # It may be one of those: a replica that decides from now on, this one too, must have seen it.
+            seen_at = found.version
+            self._must_see[resource] = max(seen_at, self._must_see.get(resource, 0))
+        elif found is not None and found.uid == reservation.uid and found.version > reservation.base:
+            return False
+        self._finished[token] = seen_at
+        self._release(token, reservation)
+        return True
+
+    # What is decided.
+
+    def hold(self, reservation: Reservation) -> None:
+        """
+        Hold *reservation* until `undo`, or for good once the version of `next` was taken in by `written`.
+
+        An attempt whose object was seen above its base already, or is gone, is that very write or can never be written.
+        """
+        if self._seen_at(reservation) is not None:
+            return
+        token = self._tokens.get(_attempt(reservation))
+        if token is not None:
+            reservation = _covering(reservation, self._of(token))
+            self._put(reservation, instead_of=(token,))
+            return
+        self._put(reservation, instead_of=())
+        if reservation.base == CREATED:
+            self._coalesce(reservation)
+
+    def undo(self) -> None:
+        """Let go of everything tentative: the swap was lost, or not tried."""
+        for token, tentative in self._tentative.items():
+            self._release(token, tentative.reservation)
+        for tentative in self._tentative.values():
+            for replaced in tentative.replaces:
+                if replaced in self._ledger.reservations and replaced not in self._finished:
+                    self._hold(replaced, self._ledger.reservations[replaced])
+        self._tentative.clear()
+
+    def next(self) -> Ledger:
+        """Give the version that a swap is to write."""
+        replaced = (token for each in self._tentative.values() for token in each.replaces)
+        new = {token: each.reservation for token, each in self._tentative.items()}
+        return self._ledger.followed(without=self._finished, replaced=replaced, new=new)
+
+    def written(self, ledger: Ledger) -> None:
+        """Hear that *ledger*, which `next` gave, is the present version: what was tentative is held for good."""
+        known = {**self._ledger.reservations, **{token: each.reservation for token, each in self._tentative.items()}}
+        self._ledger = replace(self._ledger, reservations=known)
+        self._tentative.clear()
+        self.take_in(ledger)
+
+    # Keeping the book.
+
+    def _hold(self, token: str, reservation: Reservation) -> None:
+        """Book what the ledger holds, unless our watch is ahead of it."""
+        if (seen_at := self._seen_at(reservation)) is not None:
+            self._finished[token] = seen_at
+            return
+        self._tokens[_attempt(reservation)] = token
+        self._by_owner[reservation.payer.owner] += 1
+        self._index.reserve(reservation)
+
+    def _seen_at(self, reservation: Reservation) -> int | None:
+        """
+        Give the version at which our watch has shown the object above the base: 0 if it is gone by now, None if not.
+
+        What existed at the base, and does not exist at a position at or above that, was deleted in between.
+        """
+        key, uid, base = reservation.key, reservation.uid, reservation.base
+        row = self._index.row(key)
+        if row is not None and row.uid == uid:
+            return row.version if row.version > base else None
+        if base == CREATED:
+            return 0 if self._index.is_gone(uid) else None
+        return 0 if self._index.position(key.resource) >= base else None
+
+    def _release(self, token: str, reservation: Reservation) -> None:
+        attempt = _attempt(reservation)
+        if self._tokens.get(attempt) == token:
+            del self._tokens[attempt]
+            self._by_owner[reservation.payer.owner] -= 1
+            self._index.drop(reservation)
+
+    def _put(self, reservation: Reservation, *, instead_of: tuple[str, ...]) -> None:
+        """Hold a tentative reservation in the place of others, tentative or of the ledger."""
+        replaces: list[str] = []
+        for token in instead_of:
+            self._release(token, self._of(token))
+            tentative = self._tentative.pop(token, None)
+            replaces += [token] if tentative is None else tentative.replaces
+        token = self._new_token()
+        self._tentative[token] = _Tentative(reservation, tuple(replaces))
+        self._tokens[_attempt(reservation)] = token
+        self._by_owner[reservation.payer.owner] += 1
+        self._index.reserve(reservation)
+
+    def _coalesce(self, reservation: Reservation) -> None:
+        """Make one of the oldest creates of a name, once there are many."""
+        alike = [each for each in self._index.claims(reservation.key) if _is_alike(each, reservation)]
+        if len(alike) <= MOST_PER_NAME:
+            return
+        merged = [each for each in alike if each.uid == ANY_UID]
+        merged += [each for each in alike if each.uid != ANY_UID][: 2 - len(merged)]
+        any_of_them = replace(_covering(merged[0], merged[1]), uid=ANY_UID)
+        self._put(any_of_them, instead_of=tuple(self._tokens[_attempt(each)] for each in merged))
+
+    def _of(self, token: str) -> Reservation:
+        tentative = self._tentative.get(token)
+        return self._ledger.reservations[token] if tentative is None else tentative.reservation
+
+
+def _attempt(reservation: Reservation) -> _Attempt:
+    return reservation.key, reservation.uid, reservation.base, reservation.payer
+
+
+def _is_alike(one: Reservation, other: Reservation) -> bool:
+    return one.base == CREATED and one.payer == other.payer
+
+
+def _covering(one: Reservation, other: Reservation) -> Reservation:
+    """Give *one* with the larger amounts of both."""
+    most = resources.most_amounts((one.amounts, other.amounts))
+    return replace(one, amounts=tuple(sorted(most.items())))

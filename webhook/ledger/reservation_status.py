@@ -1,0 +1,39 @@
+"""
+What became of reservations, as far as a list of what is stored tells: for people who look into the shared ledger.
+
+Whether a reservation may be let go is never decided by this: see `ledger_mirror`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+from webhook.ledger.replica_view import ANY_UID
+from webhook.quota.objects import ObjectKey, StoredVersion
+from webhook.quota.reservation import Reservation
+
+
+class ReservationStatus(enum.Enum):
+    """
+    What a list says of one reservation.
+
+    IN_FLIGHT: nothing is stored for it, yet or ever. STORED: its object is there, and the next write of the ledger
+    settles it. TAKEN: another object has the name. UNCLEAR: it stands for several creates of one name, and the object
+    that has the name may be any of them.
+    """
+
+    IN_FLIGHT = "in flight"
+    STORED = "stored"
+    TAKEN = "another object has the name"
+    UNCLEAR = "one of several creates may be stored"
+
+
+def fate(reservation: Reservation, stored: Mapping[ObjectKey, StoredVersion]) -> ReservationStatus:
+    """Say what became of *reservation*; *stored* has uid and version of everything of its resource by name."""
+    found = stored.get(reservation.key)
+    if found is None:
+        return ReservationStatus.IN_FLIGHT
+    if found.uid == reservation.uid:
+        return ReservationStatus.STORED if found.version > reservation.base else ReservationStatus.IN_FLIGHT
+    return ReservationStatus.UNCLEAR if reservation.uid == ANY_UID else ReservationStatus.TAKEN

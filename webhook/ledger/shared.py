@@ -1,0 +1,280 @@
+"""
+Port `LedgerStore` over a ledger that replicas share: requests that wait are decided together and written with one swap.
+
+What is stored and how it is swapped is the keeper's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from webhook.ledger.stored_ledger import LedgerFullError, StoredLedger
+from webhook.ports import Decide, QuorumReader, UnavailableError
+from webhook.quota.decision import Allowed, Decision
+from webhook.quota.objects import ObjectKey
+from webhook.quota.reservation import Charge, Reservation
+from webhook.quota.usage import UsageIndex
+
+_MOST_AT_ONCE = 256
+"""Requests decided with one swap: about 20 ms of deciding, in which nothing else is answered."""
+
+_READS_AT_ONCE = 16
+"""Names looked up at once when many reservations came to nothing together. One by one, a hundred take a second."""
+
+_CAUTION = 0.9
+"""Share of what should fit that is tried when the ledger is full: reservations differ in size."""
+
+MOST_PER_OWNER = 2000
+"""Reservations of one owner in flight. A fifth of what the ledger can hold, so that nobody alone fills it."""
+
+_PATIENCE = 1.0
+"""Seconds that a batch waits for our watch. Then the API server is told to come back."""
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """A request that waits for its answer; `came` is its order number."""
+
+    charge: Charge
+    judge: Decide
+    dry_run: bool
+    came: int
+    answer: asyncio.Future[Decision]
+
+    def fail(self, error: Exception) -> None:
+        """Raise *error* where the answer is awaited, if it still is."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class SharedLedger:
+    """A `LedgerStore` for any number of replicas. Belongs to one event loop."""
+
+    def __init__(  # noqa: PLR0913 - one ledger needs all of it, and only wiring calls this
+        self,
+        index: UsageIndex,
+        stored_ledger: StoredLedger,
+        *,
+        hold: float,
+        monotonic: Callable[[], float],
+        out_of_step: Callable[[], str],
+        charged: Sequence[str],
+    ) -> None:
+        """
+        Decide by *book*, which *keeper*'s mirror keeps.
+
+        A reservation is held at least *hold* seconds unless its object is seen first. *out_of_step* says why the book
+        does not show what exists yet, empty once it does. *charged* are the resources that are booked.
+        """
+        self._index = index
+        self._stored = stored_ledger
+        self._view = stored_ledger.view
+        self._hold = hold
+        self._monotonic = monotonic
+        self._out_of_step = out_of_step
+        self._charged = charged
+        self._queue: list[_Waiting] = []
+        self._waiting: Counter[str] = Counter()
+        self._at_work: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._moved = asyncio.Event()
+        self._let_go: list[Reservation] = []
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the ledger was ever read."""
+        return self._stored.is_known
+
+    def trouble(self) -> str:
+        """Say why nothing can be decided, as far as it concerns the ledger; empty if it can."""
+        return self._stored.trouble
+
+    async def transact(self, charge: Charge, judge: Decide, *, dry_run: bool, deadline: float) -> Decision:
+        """Have the request decided with the next batch. See `LedgerStore.transact`."""
+        if trouble := self._out_of_step():
+            raise UnavailableError("not-synced", trouble)
+        if not charge.grows:
+            return judge(self._index)  # it needs no room; if it is based on an old version, etcd's compare refuses it
+        owner = charge.payer.owner
+        if self._view.in_flight(owner) + self._waiting[owner] >= MOST_PER_OWNER:
+            why = f"{owner} has {MOST_PER_OWNER} requests in flight: come back"
+            raise UnavailableError("in-flight", why, everywhere=True)
+        answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(charge, judge, dry_run, self._stored.order(), answer))
+        if self._at_work is None or self._at_work.done():
+            self._at_work = asyncio.create_task(self._work())
+        self._waiting[owner] += 1
+        try:
+            async with asyncio.timeout(deadline - self._monotonic()):
+                return await answer
+        except TimeoutError as error:
+            why = self.trouble() or "the time for an answer was over before the decision was written"
+            raise UnavailableError("deadline", why) from error
+        finally:
+            self._waiting[owner] -= 1
+            if not self._waiting[owner]:
+                del self._waiting[owner]
+
+    def deleted(self, key: ObjectKey, uid: str) -> None:
+        """Take no notice: what was asked for may fail, and if not, containers run on for a while."""
+
+    def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:
+        """Have the ledger show it with the next write. See `LedgerStore.settled`."""
+        self._view.settle(reservations, seen_at=seen_at)
+
+    def watch_moved(self) -> None:
+        """Hear that the watch of a charged resource has reached another version."""
+        self._moved.set()
+
+    async def maintain(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
+        """See `LedgerStore.tend`. Raises: StoreRestoredError, after which nothing of this process is of use."""
+        async with self._turn:
+            self._stored.check_history()
+            await self._stored.catch_up()
+            await self._stored.open_again(lambda: self._newest(quorum))
+        if not self._view.ledger.is_open:
+            return ()
+        gone = await self._expire(quorum)
+        async with self._turn:
+            if self._view.is_finishing or self._stored.write_trouble or self._is_age_due():
+                await self._stored.catch_up()
+                await self._stored.wait_for_turn(is_busy=False)
+                await self._stored.swap(self._view.next())
+        return gone
+
+    # Deciding.
+
+    async def _work(self) -> None:
+        """Decide on what waits, batch by batch, until nothing does."""
+        while self._queue:
+            batch: list[_Waiting] = []
+            self._draw(batch, _MOST_AT_ONCE)
+            try:
+                async with self._turn:
+                    await self._decide_as_far_as_there_is_room(batch)
+            except UnavailableError as error:
+                for each in batch:
+                    each.fail(error.again())
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to hear of it
+                for each in batch:
+                    each.fail(error)
+
+    async def _decide_as_far_as_there_is_room(self, batch: list[_Waiting]) -> None:
+        """Answer all of *batch*; those that the ledger cannot hold any more are sent away. Raises: UnavailableError."""
+        most = _MOST_AT_ONCE
+        while most:
+            try:
+                await self._decide(batch, most)
+            except LedgerFullError as error:
+                # Writing a text of that size takes some ms, so it is tried with fewer at once, and not one by one.
+                most = int(len(batch) * max(error.share, 0.0) * _CAUTION)
+                for each in batch[most:]:
+                    each.fail(error)
+                del batch[most:]
+            else:
+                return
+
+    async def _decide(self, batch: list[_Waiting], most: int) -> None:
+        """
+        Answer all of *batch*, which is filled up to *most* with what has come until it is our turn.
+
+        Raises: UnavailableError.
+        """
+        await self._stored.catch_up()
+        while True:
+            await self._stored.wait_for_turn(is_busy=len(batch) + len(self._queue) > 1)
+            self._stored.check_open()
+            await self._until_caught_up()
+            self._draw(batch, most)
+            verdicts = self._judge(batch)
+            if await self._is_final(verdicts):
+                for each, decision in verdicts:
+                    if not each.answer.done():
+                        each.answer.set_result(decision)
+                return
+            await self._stored.look_again()
+
+    def _draw(self, batch: list[_Waiting], most: int) -> None:
+        """Fill *batch* up to *most*, in the order in which they came, with what still waits for its answer."""
+        more = most - len(batch)
+        batch += self._queue[:more]
+        del self._queue[:more]
+        batch[:] = [each for each in batch if not each.answer.done()]
+
+    def _judge(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Decision]]:
+        """Decide one after the other, each on what those before it leave."""
+        verdicts: list[tuple[_Waiting, Decision]] = []
+        for each in batch:
+            try:
+                decision = each.judge(self._index)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's, and not that of the others
+                each.fail(error)
+                continue
+            if (reservation := _to_hold(each, decision)) is not None:
+                self._view.hold(reservation)
+            verdicts.append((each, decision))
+        return verdicts
+
+    async def _is_final(self, verdicts: list[tuple[_Waiting, Decision]]) -> bool:
+        """
+        Say whether the verdicts stand: what they were decided on was stored after the last request came.
+
+        What is allowed is written; a swap that is made proves that, too. Raises: UnavailableError.
+        """
+        if self._view.is_holding:
+            try:
+                is_written = await self._stored.swap(self._view.next())
+            except BaseException:
+                self._view.undo()
+                raise
+            if not is_written:
+                self._view.undo()
+            return is_written
+        return all(each.came < self._stored.confirmed for each, _ in verdicts)
+
+    async def _until_caught_up(self) -> None:
+        """Wait until our watch has shown what the ledger no longer holds. Raises: UnavailableError."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while self._view.behind():
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError as error:
+            resource, version = self._view.behind() or ("", 0)
+            position = self._index.position(resource)
+            why = f"our watch of {resource} is at version {position}, the ledger at {version}"
+            raise UnavailableError("watch-behind", why) from error
+
+    # What time brings.
+
+    async def _newest(self, quorum: QuorumReader) -> dict[str, int]:
+        return {resource: await quorum.newest_version(resource) for resource in self._charged}
+
+    def _is_age_due(self) -> bool:
+        """Say whether to write for those alone who wait for the end of something, should we crash."""
+        return self._stored.is_age_due and any(True for _ in self._view.live())
+
+    async def _expire(self, quorum: QuorumReader) -> tuple[Reservation, ...]:
+        """Let go of what can no longer be persisted and is not stored."""
+        waited = self._stored.waited()
+        old: dict[ObjectKey, list[tuple[str, Reservation]]] = defaultdict(list)
+        for token, reservation in self._view.live():
+            if waited[token] >= self._hold * 1000:
+                old[reservation.key].append((token, reservation))
+        slots = list(old)
+        for start in range(0, len(slots), _READS_AT_ONCE):
+            several = slots[start : start + _READS_AT_ONCE]
+            found = await asyncio.gather(*map(quorum.version_of, several))
+            async with self._turn:  # what was asked for again during the read has another token
+                for key, what in zip(several, found, strict=True):
+                    self._let_go += [each for token, each in old[key] if self._view.expire(token, found=what)]
+        gone, self._let_go = tuple(self._let_go), []
+        return gone
+
+
+def _to_hold(waiting: _Waiting, decision: Decision) -> Reservation | None:
+    """Give what a decision has to hold; a dry-run holds nothing."""
+    return decision.reservation if isinstance(decision, Allowed) and not waiting.dry_run else None

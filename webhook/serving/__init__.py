@@ -1,0 +1,1 @@
+"""The HTTP side: reviews in, answers out, health and metrics."""
