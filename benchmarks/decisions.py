@@ -26,6 +26,7 @@ from webhook.admission.handler import AdmissionHandler
 from webhook.attribution.rules import Attribution
 from webhook.ledger.memory import StandaloneLedger
 from webhook.policy_source import CurrentPolicy, read_files
+from webhook.ports import READY
 from webhook.quota.objects import AnyObject, ObjectKey
 from webhook.quota.policy import Policy
 from webhook.quota.usage import UsageIndex
@@ -53,7 +54,7 @@ async def filled(pods: int, templates: list[bytes]) -> Cluster:
         on_change=lambda new: index.rebind(reconcile.accounts_under(new, imagined.known)), on_mistakes=lambda _: None
     )
     policy.take(read_files((POLICY,)))
-    ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, out_of_step=str)
+    ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
     cluster = Cluster(pods, AdmissionHandler(Attribution(imagined, policy), policy, imagined, ledger, clock), ledger)
     for number in range(pods):
         await _decide(cluster, [reviews.fill(templates[number % len(templates)], number, name=number, user=number)])

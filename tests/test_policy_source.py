@@ -74,8 +74,8 @@ def test_before_the_first_policy_there_is_none_and_it_is_said_what_to_do(stage: 
         stage.policy.current()
 
     assert raised.value.reason == "policy"
-    assert str(raised.value) == stage.policy.trouble()
-    assert stage.policy.trouble() == (
+    assert str(raised.value) == stage.policy.condition().message
+    assert stage.policy.condition().message == (
         "no policy: make a ConfigMap with the label userquota.dev/policy=true, or start with --allow-no-policy"
     )
 
@@ -86,7 +86,7 @@ def test_a_good_policy_is_in_force_and_told_once(stage: Stage) -> None:
 
     assert stage.users() == ["alice"]
     assert stage.changes == [stage.policy.current()]
-    assert stage.policy.trouble() == ""
+    assert stage.policy.condition().ok
 
 
 def test_after_a_bad_one_the_last_good_one_stays_and_the_mistakes_are_told_once(stage: Stage) -> None:
@@ -98,7 +98,7 @@ def test_after_a_bad_one_the_last_good_one_stays_and_the_mistakes_are_told_once(
     assert len(stage.changes) == 1
     assert stage.complaints == [(WHY,)]
     assert stage.policy.state.mistakes == (WHY,)
-    assert stage.policy.trouble() == ""
+    assert stage.policy.condition().ok
 
 
 def test_other_mistakes_are_told_anew(stage: Stage) -> None:
@@ -114,7 +114,7 @@ def test_other_mistakes_are_told_anew(stage: Stage) -> None:
 def test_a_bad_first_policy_leaves_none_and_its_mistake_is_the_trouble(stage: Stage) -> None:
     stage.takes(BAD)
 
-    assert stage.policy.trouble() == f"the policy has mistakes, the first: {WHY}"
+    assert stage.policy.condition().message == f"the policy has mistakes, the first: {WHY}"
     with pytest.raises(UnavailableError, match="did you mean k or Ki"):
         stage.policy.current()
 

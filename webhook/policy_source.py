@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from webhook.documents.policy_text import PolicyReading, PolicyText, read_policy
-from webhook.ports import UnavailableError
+from webhook.ports import READY, Condition, UnavailableError
 from webhook.quota.objects import Shape
 from webhook.quota.policy import Policy
 
@@ -48,16 +48,17 @@ class CurrentPolicy:
     def current(self) -> Policy:
         """Give the policy in force. Raises: UnavailableError before the first good one."""
         if self.state.policy is None:
-            raise UnavailableError("policy", self.trouble() or "no policy is loaded yet")
+            raise UnavailableError("policy", self.condition().message)
         return self.state.policy
 
-    def trouble(self) -> str:
-        """Say why there is no policy, empty if there is one."""
+    def condition(self) -> Condition:
+        """Return whether a policy is in force; otherwise what is missing or wrong."""
         if self.state.policy is not None:
-            return ""
+            return READY
+        why = f"no policy: make a ConfigMap with the label {POLICY_SELECTOR}, or start with --allow-no-policy"
         if self.state.mistakes:
-            return f"the policy has mistakes, the first: {self.state.mistakes[0]}"
-        return f"no policy: make a ConfigMap with the label {POLICY_SELECTOR}, or start with --allow-no-policy"
+            why = f"the policy has mistakes, the first: {self.state.mistakes[0]}"
+        return Condition(ok=False, reason="policy", message=why)
 
     def take(self, texts: Iterable[PolicyText]) -> PolicyReading:
         """Put what *texts* say in force, if it is without mistakes."""

@@ -7,6 +7,7 @@ Who implements them is known to `wiring` alone.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -19,7 +20,9 @@ from webhook.quota.usage import UsageIndex
 
 __all__ = [
     "Ancestry",
+    "READY",
     "Clock",
+    "Condition",
     "StoreRestoredError",
     "Decide",
     "LedgerStore",
@@ -49,6 +52,18 @@ class UnavailableError(WebhookError):
     def again(self) -> UnavailableError:
         """Give another one that says the same, for somebody else who waits."""
         return UnavailableError(self.reason, str(self), everywhere=self.everywhere)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Whether something holds; if not, `reason` is one word for metrics and `message` a sentence for people."""
+
+    ok: bool
+    reason: str = ""
+    message: str = ""
+
+
+READY = Condition(ok=True)
 
 
 class StoreRestoredError(WebhookError):

@@ -17,6 +17,7 @@ from webhook.admission.handler import AdmissionHandler
 from webhook.admission.review import AdmissionRequest
 from webhook.attribution.rules import Attribution
 from webhook.ledger.memory import MemoryLedger
+from webhook.ports import READY
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import accounts_under
 from webhook.quota.resources import Amount
@@ -59,12 +60,12 @@ class Webhook:
         self.namespaces = FakeNamespaces()
         assert self.policies.policy is not None
         self.index = UsageIndex(accounts_under(self.policies.policy, self.namespaces.labels_of))
-        self.trouble = ""
+        self.condition = READY
         self.ledger = MemoryLedger(
             self.index,
             monotonic=self.clock.monotonic,
             api_time=self.clock.api_time,
-            out_of_step=lambda: self.trouble,
+            in_step=lambda: self.condition,
         )
         rules = Attribution(self.owners, self.policies)
         self.handler = AdmissionHandler(rules, self.policies, self.namespaces, self.ledger, self.clock)

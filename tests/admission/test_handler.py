@@ -15,7 +15,7 @@ from webhook.admission.handler import AdmissionHandler
 from webhook.admission.review import ReviewError
 from webhook.attribution.rules import Attribution
 from webhook.ledger.memory import StandaloneLedger
-from webhook.ports import UnavailableError
+from webhook.ports import READY, Condition, UnavailableError
 from webhook.quota.objects import ObjectKey
 from webhook.quota.reservation import CREATED, Reservation
 from webhook.quota.subject import CLUSTER, Payer, group, tenant, user
@@ -494,7 +494,7 @@ async def test_what_is_stored_already_and_cannot_be_counted_cannot_grow(webhook:
 
 
 async def test_out_of_step_there_is_no_verdict_either_way(webhook: Webhook) -> None:
-    webhook.trouble = "the pods are not all known yet"
+    webhook.condition = Condition(ok=False, reason="not-synced", message="the pods are not all known yet")
 
     for cpu in ("1", "1000"):
         with pytest.raises(UnavailableError, match="the pods are not all known yet"):
@@ -602,7 +602,7 @@ async def test_a_ledger_without_a_cluster_believes_the_deletion_of_a_pod(
     webhook: Webhook, deletion: Json, left: int
 ) -> None:
     ledger = StandaloneLedger(
-        webhook.index, monotonic=webhook.clock.monotonic, api_time=webhook.clock.api_time, out_of_step=str
+        webhook.index, monotonic=webhook.clock.monotonic, api_time=webhook.clock.api_time, in_step=lambda: READY
     )
     rules = Attribution(webhook.owners, webhook.policies)
     handler = AdmissionHandler(rules, webhook.policies, webhook.namespaces, ledger, webhook.clock)

@@ -24,7 +24,7 @@ from webhook.ledger.memory import MemoryLedger
 from webhook.ledger.replica_view import ReplicaView
 from webhook.ledger.shared import SharedLedger
 from webhook.ledger.stored_ledger import StoredLedger
-from webhook.ports import LedgerStore, UnavailableError
+from webhook.ports import READY, Condition, LedgerStore, UnavailableError
 from webhook.quota.decision import Allowed, Decision, Denied, decide
 from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.objects import ObjectKey, StoredVersion
@@ -52,7 +52,7 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     store: FakeStore = field(default_factory=FakeStore)
     index: UsageIndex = field(default_factory=lambda: UsageIndex(accounts))
-    out_of_step: str = ""
+    condition: Condition = READY
     anybody_asked: bool = False
     writes: list[str] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
@@ -67,7 +67,7 @@ async def memory_ledger(world: World) -> AsyncIterator[LedgerStore]:
         world.index,
         monotonic=world.clock.monotonic,
         api_time=world.clock.api_time,
-        out_of_step=lambda: world.out_of_step,
+        in_step=lambda: world.condition,
     )
 
 
@@ -97,7 +97,7 @@ def share(stored_in: FakeLedgerObject, world: World, *, replica: str = "a") -> S
         stored_ledger,
         hold=hold,
         monotonic=world.clock.monotonic,
-        out_of_step=lambda: world.out_of_step,
+        in_step=lambda: world.condition,
         charged=("pods",),
     )
 
@@ -535,13 +535,13 @@ async def test_after_the_deadline_there_is_no_answer_and_nothing_is_held(stage: 
 
 
 async def test_out_of_step_there_is_no_answer_and_nothing_is_held(stage: Stage) -> None:
-    stage.world.out_of_step = "the pods are not all known yet"
+    stage.world.condition = Condition(ok=False, reason="not-synced", message="the pods are not all known yet")
 
     with pytest.raises(UnavailableError, match="the pods are not all known yet"):
         await stage.ask(create("pod"))
 
     assert stage.held() == []
-    stage.world.out_of_step = ""
+    stage.world.condition = READY
     assert await stage.allows(create("pod"))
 
 

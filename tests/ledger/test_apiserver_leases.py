@@ -40,7 +40,7 @@ class Cluster:
             self._renewals,
             monotonic=self.clock.monotonic,
             on_trouble=lambda error: self.troubles.append(error.reason),
-            on_change=self.changes.append,
+            on_change=lambda condition: self.changes.append(condition.message),
             sleep=self._sleep,
         )
         self._until = 0.0
@@ -113,11 +113,11 @@ async def test_it_is_told_who_stands_still_and_when_it_is_over() -> None:
     await cluster.live(100)
     cluster.still = {"two"}
     await cluster.live(60)
-    still = cluster.pulse.trouble()
+    still = cluster.pulse.condition().message
     assert still == "not renewed, so that nothing in flight is let go: the Leases two in kube-system"
     cluster.still = set()
     await cluster.live(30)
-    assert cluster.pulse.trouble() == ""
+    assert cluster.pulse.condition().ok
     assert cluster.changes == [still, ""]
     assert set(cluster.troubles) == {"api-server-still"}
 
@@ -129,7 +129,7 @@ async def test_one_that_shows_no_sign_of_life_for_five_minutes_is_awaited_no_lon
     assert await cluster.live(290) <= LOSSES_BEFORE_CLAIM
     await cluster.live(30)
     assert await cluster.live(600) == pytest.approx(600)
-    assert cluster.pulse.trouble() == ""
+    assert cluster.pulse.condition().ok
     cluster.still = set()
     await cluster.live(60)
     cluster.still = {"two"}
@@ -141,7 +141,7 @@ async def test_looks_that_fail_are_no_sign_that_anybody_is_gone() -> None:
     await cluster.live(100)
     cluster.is_reachable, cluster.still = False, {"two"}
     assert await cluster.live(3600) <= LOSSES_BEFORE_CLAIM
-    assert "one, two" in cluster.pulse.trouble()
+    assert "one, two" in cluster.pulse.condition().message
     cluster.is_reachable = True
     assert await cluster.live(200) == 0
 
@@ -150,7 +150,7 @@ async def test_where_the_leases_were_never_readable_time_passes_and_that_is_told
     cluster = Cluster("one")
     cluster.is_reachable = False
     assert await cluster.live(3600) == pytest.approx(3600)
-    assert cluster.pulse.trouble() == "whether an API server stands still is not known: connection refused"
+    assert cluster.pulse.condition().message == "whether an API server stands still is not known: connection refused"
     assert set(cluster.troubles) == {"api-server"}
     assert len(cluster.changes) == 1
 
@@ -160,7 +160,7 @@ async def test_a_look_that_fails_between_others_is_no_trouble_and_costs_no_time(
     await cluster.live(100)
     cluster.is_reachable = False
     assert await cluster.live(3) == pytest.approx(3)
-    assert cluster.pulse.trouble() == ""
+    assert cluster.pulse.condition().ok
     cluster.is_reachable = True
     assert await cluster.live(100) == pytest.approx(100)
     assert cluster.changes == []

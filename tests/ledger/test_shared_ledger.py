@@ -17,7 +17,7 @@ from webhook.ledger.ledger_object import StoredText
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.shared import MOST_PER_OWNER
 from webhook.ledger.stored_ledger import MOST_BYTES
-from webhook.ports import UnavailableError
+from webhook.ports import Condition, UnavailableError
 from webhook.quota.decision import Allowed, Decision, Denied
 from webhook.quota.reservation import Charge
 from webhook.quota.subject import user
@@ -96,7 +96,7 @@ async def test_a_retry_of_what_is_stored_by_now_costs_a_read_and_no_write(replic
 
 
 async def test_while_the_pods_are_not_known_the_ledger_is_not_asked(replica: Replica) -> None:
-    replica.world.out_of_step = "the pods are not all known yet"
+    replica.world.condition = Condition(ok=False, reason="not-synced", message="the pods are not all known yet")
 
     assert (await replica.refusal(create("pod"))).reason == "not-synced"
     assert replica.stored_in.accesses == []
@@ -477,13 +477,13 @@ async def test_while_the_ledger_is_full_a_large_batch_is_refused_soon(replica: R
 async def test_before_the_first_read_it_is_not_known_and_says_so() -> None:
     replica = Replica(FakeLedgerObject(trouble="connection refused"))
     assert not replica.ledger.is_known
-    assert replica.ledger.trouble() == "the ledger has not been read yet"
+    assert replica.ledger.condition().message == "the ledger has not been read yet"
 
     error = await replica.refusal(create("pod"))
 
     assert (error.reason, str(error)) == ("ledger-read", "connection refused")
     assert not replica.ledger.is_known
-    assert replica.ledger.trouble() == "connection refused"
+    assert replica.ledger.condition().message == "connection refused"
 
 
 async def test_a_request_that_runs_out_of_time_is_told_what_the_ledger_suffers_from() -> None:

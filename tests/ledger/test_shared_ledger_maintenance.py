@@ -101,11 +101,11 @@ async def test_a_write_that_failed_is_tried_again_though_nobody_asks(replica: Re
     replica.stored_in.trouble = "etcd is out of space"
     await replica.refusal(create("pod"))
     replica.stored_in.trouble = ""
-    assert "etcd is out of space" in replica.ledger.trouble()
+    assert "etcd is out of space" in replica.ledger.condition().message
 
     await replica.maintain()
 
-    assert replica.ledger.trouble() == ""
+    assert replica.ledger.condition().ok
 
 
 async def test_a_deletion_is_noticed_though_nobody_asks(replica: Replica) -> None:
@@ -114,7 +114,7 @@ async def test_a_deletion_is_noticed_though_nobody_asks(replica: Replica) -> Non
     await replica.maintain()
 
     assert not ledger_in(replica.stored_in).is_open
-    assert "being rebuilt" in replica.ledger.trouble()
+    assert "being rebuilt" in replica.ledger.condition().message
 
 
 async def test_damage_that_two_replicas_hear_of_at_once_ends_neither(replica: Replica) -> None:
@@ -335,7 +335,7 @@ async def test_while_it_is_rebuilt_nothing_that_grows_is_decided(lost: Replica) 
 
     assert error.reason == "ledger-rebuilding"
     assert str(error) == "the ledger was lost and is being rebuilt; it opens within 40 seconds of that"
-    assert lost.ledger.trouble() == str(error)
+    assert lost.ledger.condition().message == str(error)
     assert lost.held() == []
 
 

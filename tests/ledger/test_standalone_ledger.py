@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes import FakeClock, FakeStore
 from webhook.ledger.memory import StandaloneLedger
-from webhook.ports import UnavailableError
+from webhook.ports import READY, UnavailableError
 from webhook.quota.decision import Allowed, decide
 from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.objects import ObjectKey
@@ -28,7 +28,7 @@ class Stage:
         self.clock = FakeClock()
         self.index = UsageIndex(lambda payer, _: (user(payer.owner),))
         self.ledger = StandaloneLedger(
-            self.index, monotonic=self.clock.monotonic, api_time=self.clock.api_time, out_of_step=str
+            self.index, monotonic=self.clock.monotonic, api_time=self.clock.api_time, in_step=lambda: READY
         )
 
     async def allows(self, charge: Charge, *, dry_run: bool = False) -> bool:

@@ -49,13 +49,13 @@ class Script:
         return outcome
 
     async def _sleep(self, seconds: float) -> None:
-        self.thoughts.append(self.check.trouble())
+        self.thoughts.append(self.check.condition().message)
         self.slept.append(seconds)
         self.clock.pass_by(seconds)
 
 
 async def test_before_the_first_look_nobody_knows() -> None:
-    assert "was not looked at lately" in Script().check.trouble()
+    assert "was not looked at lately" in Script().check.condition().message
 
 
 async def test_as_long_as_the_store_goes_on_there_is_no_trouble() -> None:
@@ -90,18 +90,18 @@ async def test_a_store_that_went_back_ends_the_process_and_nothing_is_decided_me
     with pytest.raises(StoreRestoredError, match=r"went back in time, as after a restore.* version 9 and is at [58]$"):
         await script.check.run()
 
-    assert "went back in time" in script.check.trouble()
+    assert "went back in time" in script.check.condition().message
 
 
 async def test_who_was_stopped_does_not_believe_what_was_seen_before() -> None:
     """A machine that was suspended: the last look was good, and says nothing any more."""
     script = Script(5)
     await script.play()
-    assert script.check.trouble() == ""
+    assert script.check.condition().ok
 
     script.clock.pass_by(11)
 
-    assert "was not looked at lately" in script.check.trouble()
+    assert "was not looked at lately" in script.check.condition().message
 
 
 async def test_a_look_tells_of_the_time_at_which_it_began() -> None:

@@ -195,7 +195,7 @@ async def test_a_newer_format_is_never_overwritten(replica: Replica, is_heard: b
     error = await fails(replica.stored_ledger.catch_up if is_heard else replica.stored_ledger.read)
 
     assert error.reason == "ledger-format"
-    assert "newer version" in replica.stored_ledger.trouble
+    assert "newer version" in replica.stored_ledger.condition.message
     assert replica.world.losses == []
     assert not await reserve(replica, POD)
     assert (await fails(replica.stored_ledger.catch_up)).reason == "ledger-format"
@@ -210,7 +210,7 @@ async def test_a_newer_format_at_the_start_leaves_the_ledger_unknown(stored_in: 
     await fails(replica.stored_ledger.read)
 
     assert not replica.stored_ledger.is_known
-    assert "newer version" in replica.stored_ledger.trouble
+    assert "newer version" in replica.stored_ledger.condition.message
     assert stored_in.accesses == ["read"]
 
 

@@ -42,7 +42,7 @@ async def test_where_nobody_was_ever_asked_the_first_ledger_is_open_at_once(stor
 
     assert replica.stored_ledger.is_known
     replica.stored_ledger.check_open()
-    assert replica.stored_ledger.trouble == ""
+    assert replica.stored_ledger.condition.ok
     assert replica.world.losses == []
     assert ledger_in(stored_in).is_first
 
@@ -88,7 +88,7 @@ async def test_where_it_is_not_known_whether_somebody_was_asked_nothing_is_made(
     assert (error.reason, str(error)) == ("api-server", "connection refused")
     assert stored_in.stored is None
     assert not replica.stored_ledger.is_known
-    assert replica.stored_ledger.trouble == "connection refused"
+    assert replica.stored_ledger.condition.message == "connection refused"
 
 
 async def test_of_two_that_start_at_once_one_makes_the_ledger_and_the_other_reads_it(
@@ -105,16 +105,16 @@ async def test_of_two_that_start_at_once_one_makes_the_ledger_and_the_other_read
 
 async def test_what_cannot_be_read_is_named_until_it_can(stored_in: FakeLedgerObject) -> None:
     replica = Replica(stored_in)
-    assert replica.stored_ledger.trouble == "the ledger has not been read yet"
+    assert replica.stored_ledger.condition.message == "the ledger has not been read yet"
     stored_in.trouble = "403 Forbidden"
 
     await fails(replica.stored_ledger.catch_up)
-    assert replica.stored_ledger.trouble == "403 Forbidden"
+    assert replica.stored_ledger.condition.message == "403 Forbidden"
     assert not replica.stored_ledger.is_known
 
     stored_in.trouble = ""
     await replica.stored_ledger.catch_up()
-    assert replica.stored_ledger.trouble == ""
+    assert replica.stored_ledger.condition.ok
 
 
 async def test_a_read_that_failed_once_leaves_no_trouble_behind_though_nobody_wrote_since(replica: Replica) -> None:
@@ -124,7 +124,7 @@ async def test_a_read_that_failed_once_leaves_no_trouble_behind_though_nobody_wr
 
     await replica.stored_ledger.catch_up()
 
-    assert replica.stored_ledger.trouble == ""
+    assert replica.stored_ledger.condition.ok
 
 
 async def test_a_write_that_failed_is_named_until_one_is_made(replica: Replica) -> None:
@@ -133,11 +133,11 @@ async def test_a_write_that_failed_is_named_until_one_is_made(replica: Replica) 
     replica.stored_ledger.view.undo()
     replica.stored_in.trouble = ""
     await replica.stored_ledger.catch_up()
-    assert replica.stored_ledger.trouble == "etcd is out of space"  # reads go on while writes are refused
+    assert replica.stored_ledger.condition.message == "etcd is out of space"  # reads go on while writes are refused
 
     await reserve(replica, POD)
 
-    assert replica.stored_ledger.trouble == ""
+    assert replica.stored_ledger.condition.ok
 
 
 # A ledger that gets lost.
@@ -394,7 +394,7 @@ async def test_who_finds_that_the_store_went_back_begins_the_ledger_anew_and_end
     assert ledger_in(replica.stored_in).is_open
     await replica.stored_ledger.read()
     assert (await replica.refusal(OTHER)).reason == "history"
-    assert "went back in time" in replica.stored_ledger.trouble
+    assert "went back in time" in replica.stored_ledger.condition.message
 
 
 async def test_nobody_ends_before_the_ledger_is_begun_anew(replica: Replica) -> None:
@@ -442,7 +442,7 @@ async def test_a_loss_that_cannot_be_written_down_leaves_nothing_open(replica: R
     for _ in range(2):
         error = await fails(replica.stored_ledger.read)
         assert error.reason == "ledger-write"
-    assert replica.stored_ledger.trouble == "403 Forbidden"
+    assert replica.stored_ledger.condition.message == "403 Forbidden"
 
 
 async def test_a_ledger_that_changes_its_shape_all_the_time_is_named(stored_in: FakeLedgerObject) -> None:
@@ -495,7 +495,7 @@ async def test_then_it_opens_with_the_newest_version(lost: Replica) -> None:
     assert ledger_in(lost.stored_in).settled_through == {"pods": 90}
     lost.stored_ledger.check_open()
     assert lost.stored_ledger.view.behind() == ("pods", 90)
-    assert lost.stored_ledger.trouble == ""
+    assert lost.stored_ledger.condition.ok
 
 
 async def test_what_another_replica_has_not_written_down_does_not_count(lost: Replica) -> None:

@@ -69,7 +69,12 @@ PHANTOM = Suspicion(Kind.PHANTOM, KEY, "u1", listed_at=9)
 JUDGED: dict[str, tuple[Suspicion, Look, StoredVersion | None, Verdict]] = {
     "missing, and it was deleted since": (MISSING, Look(None, 9), None, Verdict.FINE),
     "missing, and the index has it by now": (MISSING, Look(row(5), 9), StoredVersion("u1", 5), Verdict.FINE),
-    "missing, and the index has it at a newer version": (MISSING, Look(row(8), 9), StoredVersion("u1", 5), Verdict.FINE),
+    "missing, and the index has it at a newer version": (
+        MISSING,
+        Look(row(8), 9),
+        StoredVersion("u1", 5),
+        Verdict.FINE,
+    ),
     "missing still, before a position that the watch had come to": (
         MISSING,
         Look(None, 9),

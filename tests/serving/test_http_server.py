@@ -24,7 +24,7 @@ import pytest
 from webhook.admission import review
 from webhook.admission.review import AdmissionRequest, AdmissionResponse, ReviewError
 from webhook.certificates import ServingIdentity, self_signed
-from webhook.ports import UnavailableError
+from webhook.ports import Condition, UnavailableError
 from webhook.serving.http_server import KEEP_ALIVE, MAX_BODY, Health, HttpServer
 from webhook.serving.metrics import Metrics
 from webhook.wiring.application import SystemClock
@@ -50,6 +50,10 @@ async def allow(request: AdmissionRequest, _: float) -> AdmissionResponse:
     return review.allowed(request.uid)
 
 
+def condition(message: str) -> Condition:
+    return Condition(ok=not message, message=message)
+
+
 @dataclass
 class Stage:
     """A server whose answer a test chooses, and a client that trusts it."""
@@ -61,14 +65,14 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.health = Health(
-            {"pods": lambda: self.troubles.get("pods", ""), "policy": self.policy_trouble},
-            remarks={"ledger": lambda: self.remarks.get("ledger", "")},
+            {"pods": lambda: condition(self.troubles.get("pods", "")), "policy": self.policy_trouble},
+            remarks={"ledger": lambda: condition(self.remarks.get("ledger", ""))},
         )
         self.metrics = Metrics(lambda: {"pods_known": 7})
         self.server = HttpServer({"/validate": self._answer, "/mutate": allow}, self.health, self.metrics)
 
-    def policy_trouble(self) -> str:
-        return self.troubles.get("policy", "")
+    def policy_trouble(self) -> Condition:
+        return condition(self.troubles.get("policy", ""))
 
     async def _answer(self, request: AdmissionRequest, deadline: float) -> AdmissionResponse:
         return await self.answer(request, deadline)

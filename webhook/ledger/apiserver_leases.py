@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from webhook.ports import Sleep, UnavailableError
+from webhook.ports import READY, Condition, Sleep, UnavailableError
 
 _BETWEEN_LOOKS = 5.0
 """Seconds."""
@@ -56,13 +56,13 @@ class ApiServerLeases:
         *,
         monotonic: Callable[[], float],
         on_trouble: Callable[[UnavailableError], None],
-        on_change: Callable[[str], None],
+        on_change: Callable[[Condition], None],
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         """
         *renewals* gives, for each API server, what is another text whenever it has renewed its Lease.
 
-        *on_trouble* hears of each look that failed or shows one standing still, *on_change* of each new `trouble`.
+        *on_trouble* hears of each look that failed or shows one standing still, *on_change* of each new condition.
         """
         self._renewals = renewals
         self._monotonic = monotonic
@@ -71,8 +71,8 @@ class ApiServerLeases:
         self._sleep = sleep
         self._beats: dict[str, _Renewal] = {}
         self._time = self._counted_until = monotonic()
-        self._unreadable = ""
-        self._told = ""
+        self._unreadable = READY
+        self._told = READY
 
     def time(self) -> float:
         """
@@ -86,21 +86,22 @@ class ApiServerLeases:
         self._counted_until = now
         return self._time
 
-    def trouble(self) -> str:
-        """Say which API server stands still, or why that was never known; empty if all work."""
+    def condition(self) -> Condition:
+        """Return whether every API server renews its Lease; otherwise which one does not, or why it is not known."""
         late = self._monotonic() - _PATIENCE
         still = sorted(name for name, beat in self._awaited().items() if beat.since < late)
         if still:
-            return f"not renewed, so that nothing in flight is let go: the Leases {', '.join(still)} in kube-system"
-        return "" if self._beats else self._unreadable
+            why = f"not renewed, so that nothing in flight is let go: the Leases {', '.join(still)} in kube-system"
+            return Condition(ok=False, reason="api-server-still", message=why)
+        return READY if self._beats else self._unreadable
 
     async def run(self) -> NoReturn:
         """Look until cancelled."""
         while True:
             pause = _BETWEEN_LOOKS if await self._look() else _UNTIL_ANOTHER_TRY
-            if (trouble := self.trouble()) != self._told:
-                self._told = trouble
-                self._on_change(trouble)
+            if (condition := self.condition()) != self._told:
+                self._told = condition
+                self._on_change(condition)
             await self._sleep(pause)
 
     async def _look(self) -> bool:
@@ -109,13 +110,14 @@ class ApiServerLeases:
         try:
             renewals = await self._renewals()
         except UnavailableError as error:
-            self._unreadable = f"whether an API server stands still is not known: {error}"
+            why = f"whether an API server stands still is not known: {error}"
+            self._unreadable = Condition(ok=False, reason=error.reason, message=why)
             self._on_trouble(error)
             return False
-        self._unreadable = ""
+        self._unreadable = READY
         self._note(renewals, since=begun)
-        if trouble := self.trouble():
-            self._on_trouble(UnavailableError("api-server-still", trouble))
+        if not (condition := self.condition()).ok:
+            self._on_trouble(UnavailableError(condition.reason, condition.message))
         return True
 
     def _note(self, renewals: Mapping[str, str], *, since: float) -> None:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from webhook.ports import Decide, QuorumReader, UnavailableError
+from webhook.ports import Condition, Decide, QuorumReader, UnavailableError
 from webhook.quota.decision import Allowed, Decision
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import Charge, Reservation
@@ -44,20 +44,20 @@ class MemoryLedger:
         *,
         monotonic: Callable[[], float],
         api_time: Callable[[], float],
-        out_of_step: Callable[[], str],
+        in_step: Callable[[], Condition],
         hold: float = LONGEST_REQUEST + SLOP,
     ) -> None:
         """
         Keep *book*. A reservation is held at least *hold* seconds by *api_time*, which stands still while an API server
         does, unless its object is seen first.
 
-        *out_of_step* says why the book does not show what exists yet, empty once it does. A watch that has fallen
+        *in_step* tells whether the index shows what exists. A watch that has fallen
         behind since is no reason: what was allowed stays held until it is seen, what was deleted stays charged.
         """
         self._index = index
         self._monotonic = monotonic
         self._api_time = api_time
-        self._out_of_step = out_of_step
+        self._in_step = in_step
         self._hold = hold
         self._held_since: dict[_Attempt, float] = {}
 
@@ -70,8 +70,8 @@ class MemoryLedger:
         deadline: float,
     ) -> Decision:
         """Decide and hold, in one step. See `LedgerStore.transact`."""
-        if trouble := self._out_of_step():
-            raise UnavailableError("not-synced", trouble)
+        if not (condition := self._in_step()).ok:
+            raise UnavailableError(condition.reason, condition.message)
         if self._monotonic() >= deadline:
             raise UnavailableError("deadline", "the time for an answer was over before the decision")
         decision = judge(self._index)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from webhook.ledger.stored_ledger import LedgerFullError, StoredLedger
-from webhook.ports import Decide, QuorumReader, UnavailableError
+from webhook.ports import Condition, Decide, QuorumReader, UnavailableError
 from webhook.quota.decision import Allowed, Decision
 from webhook.quota.objects import ObjectKey
 from webhook.quota.reservation import Charge, Reservation
@@ -60,21 +60,21 @@ class SharedLedger:
         *,
         hold: float,
         monotonic: Callable[[], float],
-        out_of_step: Callable[[], str],
+        in_step: Callable[[], Condition],
         charged: Sequence[str],
     ) -> None:
         """
         Decide by *book*, which *keeper*'s mirror keeps.
 
-        A reservation is held at least *hold* seconds unless its object is seen first. *out_of_step* says why the book
-        does not show what exists yet, empty once it does. *charged* are the resources that are booked.
+        A reservation is held at least *hold* seconds unless its object is seen first. *in_step* tells whether the
+        index shows what exists. *charged* are the resources that are booked.
         """
         self._index = index
         self._stored = stored_ledger
         self._view = stored_ledger.view
         self._hold = hold
         self._monotonic = monotonic
-        self._out_of_step = out_of_step
+        self._in_step = in_step
         self._charged = charged
         self._queue: list[_Waiting] = []
         self._waiting: Counter[str] = Counter()
@@ -88,14 +88,14 @@ class SharedLedger:
         """Whether the ledger was ever read."""
         return self._stored.is_known
 
-    def trouble(self) -> str:
-        """Say why nothing can be decided, as far as it concerns the ledger; empty if it can."""
-        return self._stored.trouble
+    def condition(self) -> Condition:
+        """Return whether the ledger allows decisions."""
+        return self._stored.condition
 
     async def transact(self, charge: Charge, judge: Decide, *, dry_run: bool, deadline: float) -> Decision:
         """Have the request decided with the next batch. See `LedgerStore.transact`."""
-        if trouble := self._out_of_step():
-            raise UnavailableError("not-synced", trouble)
+        if not (condition := self._in_step()).ok:
+            raise UnavailableError(condition.reason, condition.message)
         if not charge.grows:
             return judge(self._index)  # it needs no room; if it is based on an old version, etcd's compare refuses it
         owner = charge.payer.owner
@@ -111,7 +111,7 @@ class SharedLedger:
             async with asyncio.timeout(deadline - self._monotonic()):
                 return await answer
         except TimeoutError as error:
-            why = self.trouble() or "the time for an answer was over before the decision was written"
+            why = self.condition().message or "the time for an answer was over before the decision was written"
             raise UnavailableError("deadline", why) from error
         finally:
             self._waiting[owner] -= 1
@@ -139,7 +139,7 @@ class SharedLedger:
             return ()
         gone = await self._expire(quorum)
         async with self._turn:
-            if self._view.is_finishing or self._stored.write_trouble or self._is_age_due():
+            if self._view.is_finishing or not self._stored.is_writable or self._is_age_due():
                 await self._stored.catch_up()
                 await self._stored.wait_for_turn(is_busy=False)
                 await self._stored.swap(self._view.next())

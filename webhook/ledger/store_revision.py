@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
-from webhook.ports import Sleep, StoreRestoredError, UnavailableError
+from webhook.ports import READY, Condition, Sleep, StoreRestoredError, UnavailableError
 
 _BETWEEN_LOOKS = 10.0
 """Seconds. A restore takes longer, API servers stopped and started again: a look in between fails."""
@@ -44,13 +44,14 @@ class RevisionCheck:
         self._sleep = sleep
         self._newest = 0
         self._looked_at = -math.inf
-        self._trouble = ""
+        self._condition = READY
 
-    def trouble(self) -> str:
-        """Say why the book may be of a history that never was, empty if it is not."""
-        if not self._trouble and self._monotonic() - self._looked_at > _LATELY:
-            return "whether the API still has the history that was seen was not looked at lately"
-        return self._trouble
+    def condition(self) -> Condition:
+        """Return whether the usage index is known to be of the history that the store has now."""
+        if self._condition.ok and self._monotonic() - self._looked_at > _LATELY:
+            why = "whether the API still has the history that was seen was not looked at lately"
+            return Condition(ok=False, reason="history", message=why)
+        return self._condition
 
     async def run(self) -> NoReturn:
         """
@@ -64,13 +65,14 @@ class RevisionCheck:
             try:
                 now = await self._version_now()
             except UnavailableError as error:
-                self._trouble = f"whether the API still has the history that was seen is not known: {error}"
+                why = f"whether the API still has the history that was seen is not known: {error}"
+                self._condition = Condition(ok=False, reason=error.reason, message=why)
                 self._on_trouble(error)
                 await self._sleep(_UNTIL_ANOTHER_TRY)
                 continue
             if now < known:
                 rewritten = StoreRestoredError(f"the store was at version {known} and is at {now}")
-                self._trouble = str(rewritten)
+                self._condition = Condition(ok=False, reason="history", message=str(rewritten))
                 raise rewritten
-            self._newest, self._looked_at, self._trouble = now, begun, ""
+            self._newest, self._looked_at, self._condition = now, begun, READY
             await self._sleep(_BETWEEN_LOOKS)

@@ -18,7 +18,7 @@ from webhook.ledger.ledger_object import LedgerObject, LostSwapError, StoredText
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.replica_view import ReplicaView
 from webhook.ledger.validation import LedgerValidator
-from webhook.ports import StoreRestoredError, UnavailableError
+from webhook.ports import READY, Condition, StoreRestoredError, UnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -75,9 +75,8 @@ class StoredLedger:
         swap, `claim` and `read` of those; *on_lost* why a ledger is begun anew.
         """
         self.view = view
-        self.write_trouble = ""
-        """Why the last write failed; empty once one was made."""
-        self._read_trouble = "the ledger has not been read yet"
+        self._writes = READY
+        self._reads = Condition(ok=False, reason="ledger-read", message="the ledger has not been read yet")
         self._rewritten: StoreRestoredError | None = None
         self._object = stored_in
         self._hold = hold
@@ -97,9 +96,16 @@ class StoredLedger:
     # What is known, without asking.
 
     @property
-    def trouble(self) -> str:
-        """Why nothing can be decided, empty if it can."""
-        return str(self._rewritten or "") or self._read_trouble or self.write_trouble
+    def condition(self) -> Condition:
+        """Whether the ledger can be read and written and is open."""
+        if self._rewritten is not None:
+            return Condition(ok=False, reason="history", message=str(self._rewritten))
+        return self._writes if self._reads.ok else self._reads
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the last write succeeded."""
+        return self._writes.ok
 
     @property
     def is_known(self) -> bool:
@@ -192,9 +198,9 @@ class StoredLedger:
     def check_open(self) -> None:
         """Raises: UnavailableError while the ledger is being rebuilt, or once the store went back."""
         if self._rewritten is not None:
-            raise UnavailableError("history", self.trouble)
+            raise UnavailableError("history", self.condition.message)
         if not self.view.ledger.is_open:
-            raise UnavailableError("ledger-rebuilding", self.trouble, everywhere=True)
+            raise UnavailableError("ledger-rebuilding", self.condition.message, everywhere=True)
 
     def _has_news(self) -> bool:
         heard, stored = self._heard, self._past.stored
@@ -226,7 +232,7 @@ class StoredLedger:
                 continue
             except UnavailableError as error:
                 self._is_stale = True
-                self._read_trouble = str(error)
+                self._reads = _failing(error)
                 raise
             self._confirmed = max(begun, self._confirmed)
             return
@@ -249,7 +255,7 @@ class StoredLedger:
         """
         before = self._past.stored
         if before is None:
-            raise UnavailableError("ledger-read", self.trouble)
+            raise UnavailableError("ledger-read", self.condition.message)
         begun = self.order()
         ledger = ledger.aged(self.age, self.waited())
         text = write_ledger(ledger, uid=before.uid)
@@ -267,11 +273,11 @@ class StoredLedger:
         except UnavailableError as error:
             self._is_stale = True
             self._on_write("failed")
-            self.write_trouble = str(error)
+            self._writes = _failing(error)
             raise
         self._on_write("written")
         self._turns.note(stored)
-        self._confirmed, self.write_trouble = begun, ""
+        self._confirmed, self._writes = begun, READY
         self.view.written(ledger)
         self._accept(stored, ledger)
         return True
@@ -315,11 +321,10 @@ class StoredLedger:
     def _accept(self, stored: StoredText, ledger: Ledger) -> None:
         self._past.accept(stored, ledger)
         self._is_stale = stored.uid == self._gone
-        self._read_trouble = ""
+        self._reads = READY
         if not ledger.is_open:
-            self._read_trouble = (
-                f"the ledger was lost and is being rebuilt; it opens within {self._hold:g} seconds of that"
-            )
+            why = f"the ledger was lost and is being rebuilt; it opens within {self._hold:g} seconds of that"
+            self._reads = Condition(ok=False, reason="ledger-rebuilding", message=why)
 
     async def _begin_without_one(self) -> StoredText:
         """Make the first ledger, or one in the place of one that is gone. Raises: LostSwapError, UnavailableError."""
@@ -345,3 +350,7 @@ class StoredLedger:
     def _tell_lost(self, why: str) -> None:
         log.error("the ledger is begun anew: what was in flight is waited for", why=why)
         self._on_lost(why)
+
+
+def _failing(error: UnavailableError) -> Condition:
+    return Condition(ok=False, reason=error.reason, message=str(error))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from webhook.ports import Condition
 from webhook.serving.replies import DEFAULT_TIMEOUT, Answer, Meter, Replies, Reply
 
 MAX_BODY = 8 * 1024 * 1024
@@ -27,21 +28,21 @@ _PATIENCE = 60.0
 
 @dataclass(slots=True)
 class Health:
-    """What is asked before the replica says that it is ready: each gives a reason against it, or an empty text."""
+    """What is asked before the replica says that it is ready: a condition that does not hold is a reason against it."""
 
-    checks: Mapping[str, Callable[[], str]]
-    remarks: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    checks: Mapping[str, Callable[[], Condition]]
+    remarks: Mapping[str, Callable[[], Condition]] = field(default_factory=dict)
     """Trouble that as a rule all replicas have: it is told and takes nobody out of service."""
     is_draining: bool = False
 
     def troubles(self) -> list[str]:
         """Give every reason why this replica should get no requests."""
-        found = [f"{name}: {trouble}" for name, check in self.checks.items() if (trouble := check())]
+        found = [f"{name}: {each.message}" for name, check in self.checks.items() if not (each := check()).ok]
         return ["draining", *found] if self.is_draining else found
 
     def told(self) -> list[str]:
         """Give what there is to say about a replica that is ready."""
-        return [f"{name}: {remark}" for name, about in self.remarks.items() if (remark := about())]
+        return [f"{name}: {each.message}" for name, check in self.remarks.items() if not (each := check()).ok]
 
 
 class HttpServer:

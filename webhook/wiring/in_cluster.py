@@ -29,7 +29,7 @@ from webhook.ledger.apiserver_leases import ApiServerLeases
 from webhook.ledger.expiry import maintain_forever
 from webhook.ledger.store_revision import RevisionCheck
 from webhook.policy_source import POLICY_SELECTOR, CurrentPolicy, PolicyConfigMap, PolicyConfigMaps
-from webhook.ports import UnavailableError
+from webhook.ports import READY, Condition, UnavailableError
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Policy, accounts_under
 from webhook.quota.usage import UsageIndex
@@ -86,18 +86,18 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     watched = _Watched(api, settings, events)
     registration = _registration(api, settings, identity, watched.metrics)
 
-    def out_of_step() -> str:
-        return pods.trouble() or history.trouble()
+    def in_step() -> Condition:
+        return history.condition() if (known := pods.condition()).ok else known
 
     def count(trouble: UnavailableError) -> None:
         watched.metrics.trouble(trouble.reason)
 
-    pulse = ApiServerLeases(
-        partial(read_renewals, api), monotonic=clock.monotonic, on_trouble=count, on_change=_log_pulse
+    api_servers = ApiServerLeases(
+        partial(read_renewals, api), monotonic=clock.monotonic, on_trouble=count, on_change=_log_leases
     )
     ledger = build_ledger(
         Surroundings(
-            api, settings, clock, pulse.time, watched.index, watched.metrics, events, registration, out_of_step
+            api, settings, clock, api_servers.time, watched.index, watched.metrics, events, registration, in_step
         )
     )
     pods = _ObjectWatch(api, settings, watched, ledger, events)
@@ -113,13 +113,15 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     handler = AdmissionHandler(Attribution(reads, watched.policy), watched.policy, watched.labels, ledger.store, clock)
     health = Health(
         {
-            "policy": watched.policy.trouble,
-            "namespaces": watched.namespaces_trouble,
-            "pods": pods.trouble,
-            "ledger": lambda: "" if ledger.is_known() else ledger.trouble(),
-            "registration": lambda: "" if registration.registered else "the webhook configurations are not in place",
+            "policy": watched.policy.condition,
+            "namespaces": watched.namespaces_condition,
+            "pods": pods.condition,
+            "ledger": lambda: READY if ledger.is_known() else ledger.condition(),
+            "registration": lambda: _expect(
+                registration.registered, "registration", "the webhook configurations are not in place"
+            ),
         },
-        remarks={"ledger": ledger.trouble, "history": history.trouble, "api-servers": pulse.trouble},
+        remarks={"ledger": ledger.condition, "history": history.condition, "api-servers": api_servers.condition},
     )
 
     async def maintain() -> None:
@@ -147,7 +149,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             *ledger.tasks,
             maintain,
             history.run,
-            pulse.run,
+            api_servers.run,
             audit.run,
             events.run,
             register,
@@ -156,11 +158,15 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     )
 
 
-def _log_pulse(trouble: str) -> None:
-    if trouble:
-        log.warning("what is in flight may be held for longer", why=trouble)
+def _log_leases(condition: Condition) -> None:
+    if not condition.ok:
+        log.warning("what is in flight may be held for longer", why=condition.message)
     else:
         log.info("all API servers renew their Leases again")
+
+
+def _expect(holds: bool, reason: str, message: str) -> Condition:  # noqa: FBT001 - a claim and its opposite
+    return READY if holds else Condition(ok=False, reason=reason, message=message)
 
 
 _SILENCE = 130.0
@@ -191,12 +197,12 @@ class _Watched:
         )
         self.tasks = (self._policies.run, self._namespaces.run)
 
-    def namespaces_trouble(self) -> str:
-        return "" if self._namespaces.synced else "the namespaces are not all known yet"
+    def namespaces_condition(self) -> Condition:
+        return _expect(self._namespaces.synced, "not-synced", "the namespaces are not all known yet")
 
     def are_accounts_known(self) -> bool:
         """Say whether it is known on whose accounts pods are booked."""
-        return self._namespaces.synced and not self.policy.trouble()
+        return self._namespaces.synced and self.policy.condition().ok
 
     def _rebind(self, _: Policy | None = None) -> None:
         self.index.rebind(accounts_under(self.policy.state.policy or Policy(), self.labels.known))
@@ -239,8 +245,8 @@ class _ObjectWatch:
         self.relist = self._pods.relist
         self.tasks = (self._watch, self._freeze_when_synced, self._unadmitted.run)
 
-    def trouble(self) -> str:
-        return "" if self._pods.synced else "the pods are not all known yet"
+    def condition(self) -> Condition:
+        return _expect(self._pods.synced, "not-synced", "the pods are not all known yet")
 
     def _note_unadmitted(self, key: ObjectKey) -> None:
         self._watched.metrics.unadmitted_pod_seen()

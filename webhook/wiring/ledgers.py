@@ -18,7 +18,7 @@ from webhook.ledger.memory import LONGEST_REQUEST, SLOP, MemoryLedger
 from webhook.ledger.replica_view import ReplicaView
 from webhook.ledger.shared import SharedLedger
 from webhook.ledger.stored_ledger import StoredLedger
-from webhook.ports import Clock, LedgerStore, UnavailableError
+from webhook.ports import READY, Clock, Condition, LedgerStore, UnavailableError
 from webhook.quota.usage import UsageIndex
 from webhook.registration import Registration
 from webhook.serving.metrics import Metrics
@@ -30,12 +30,12 @@ _SILENCE = 130.0
 
 @dataclass(frozen=True, slots=True)
 class BuiltLedger:
-    """A ledger, and what surrounds it. *is_known* says whether it may be asked; *trouble* what it suffers from."""
+    """A ledger, and what surrounds it. *is_known* says whether it may be asked; *condition* whether it can decide."""
 
     store: LedgerStore
     watch_moved: Callable[[], None]
     is_known: Callable[[], bool]
-    trouble: Callable[[], str]
+    condition: Callable[[], Condition]
     tasks: tuple[Task, ...] = ()
 
 
@@ -51,7 +51,7 @@ class Surroundings:
     metrics: Metrics
     events: EventWriter
     registration: Registration
-    out_of_step: Callable[[], str]
+    in_step: Callable[[], Condition]
 
 
 def build_ledger(given: Surroundings) -> BuiltLedger:
@@ -62,10 +62,8 @@ def build_ledger(given: Surroundings) -> BuiltLedger:
 
 
 def _in_memory(given: Surroundings) -> BuiltLedger:
-    ledger = MemoryLedger(
-        given.index, monotonic=given.clock.monotonic, api_time=given.api_time, out_of_step=given.out_of_step
-    )
-    return BuiltLedger(ledger, watch_moved=_nothing, is_known=lambda: True, trouble=str)
+    ledger = MemoryLedger(given.index, monotonic=given.clock.monotonic, api_time=given.api_time, in_step=given.in_step)
+    return BuiltLedger(ledger, watch_moved=_nothing, is_known=lambda: True, condition=lambda: READY)
 
 
 def _shared(given: Surroundings) -> BuiltLedger:
@@ -93,7 +91,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
         stored_ledger,
         hold=hold,
         monotonic=given.clock.monotonic,
-        out_of_step=given.out_of_step,
+        in_step=given.in_step,
         charged=(PODS,),
     )
     watch = Reflector(
@@ -109,7 +107,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
         ledger,
         watch_moved=ledger.watch_moved,
         is_known=lambda: ledger.is_known,
-        trouble=ledger.trouble,
+        condition=ledger.condition,
         tasks=(watch.run,),
     )
 

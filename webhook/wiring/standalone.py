@@ -11,6 +11,7 @@ from webhook.admission.handler import AdmissionHandler
 from webhook.attribution.rules import Attribution
 from webhook.ledger.memory import StandaloneLedger
 from webhook.policy_source import CurrentPolicy, read_files
+from webhook.ports import READY
 from webhook.quota.errors import WebhookError
 from webhook.quota.objects import ObjectKind, ObjectMeta
 from webhook.quota.policy import Policy, accounts_under
@@ -50,9 +51,9 @@ def build_standalone(settings: Settings) -> Application:
         on_change=lambda new: index.rebind(accounts_under(new, cluster.known)), on_mistakes=lambda _: None
     )
     _load(policy, settings)
-    ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, out_of_step=str)
+    ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
     handler = AdmissionHandler(Attribution(cluster, policy), policy, cluster, ledger, clock)
-    health = Health({"policy": policy.trouble})
+    health = Health({"policy": policy.condition})
     return Application(
         settings,
         HttpServer(answers(handler), health, Metrics(gauges(index, policy))),
