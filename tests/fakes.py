@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.kinds.evaluator import AnyKind
 from webhook.ledger.ledger_object import LostSwapError, StoredText
 from webhook.ports import UnavailableError
-from webhook.quota.objects import Annotations, ObjectKey, ObjectKind, ObjectMeta, OwnerReference, StoredVersion
+from webhook.quota.objects import Annotations, ObjectKey, ObjectMeta, OwnerReference, StoredVersion
 from webhook.quota.policy import Policy
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -165,7 +166,7 @@ class FakeOwners:
         )
         return reference(kind, name, uid=uid)
 
-    async def read(self, kind: ObjectKind, namespace: str, name: str) -> ObjectMeta | None:
+    async def read(self, kind: AnyKind, namespace: str, name: str) -> ObjectMeta | None:
         if self.trouble:
             raise UnavailableError("api-server", self.trouble)
         self.asked.append(f"{kind.kind} {name}")
@@ -203,10 +204,20 @@ class FakePolicies:
 class FakeNamespaces:
     """Port `Namespaces`: the labels that a test gave; every namespace exists."""
 
-    known: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    labels_by_name: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     async def labels(self, name: str) -> Mapping[str, str]:
-        return self.labels_of(name)
+        return self.known(name)
 
-    def labels_of(self, name: str) -> Mapping[str, str]:
-        return self.known.get(name, {})
+    def known(self, name: str) -> Mapping[str, str]:
+        return self.labels_by_name.get(name, {})
+
+
+@dataclass
+class FakeNames:
+    """Port `NameHolders`: the objects that a test says hold names."""
+
+    holders: dict[ObjectKey, StoredVersion] = field(default_factory=dict)
+
+    async def holder(self, key: ObjectKey) -> StoredVersion | None:
+        return self.holders.get(key)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from webhook.kinds.evaluator import AnyKind
 from webhook.quota.decision import Decision
 from webhook.quota.errors import WebhookError
-from webhook.quota.objects import ObjectKey, ObjectKind, ObjectMeta, StoredVersion
+from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion
 from webhook.quota.policy import Policy
 from webhook.quota.reservation import Charge, Reservation
-from webhook.quota.usage import UsageIndex
+from webhook.quota.usage import UsageView
 
 __all__ = [
     "Ancestry",
@@ -26,6 +27,7 @@ __all__ = [
     "StoreRestoredError",
     "Decide",
     "LedgerStore",
+    "NameHolders",
     "Namespaces",
     "UnavailableError",
     "PolicySource",
@@ -98,15 +100,29 @@ class PolicySource(Protocol):
 class Namespaces(Protocol):
     """The labels of namespaces, which say what tenant they belong to."""
 
+    def known(self, name: str) -> Mapping[str, str]:
+        """Return the labels of a namespace as far as they are known now; none for one that is not."""
+
     async def labels(self, name: str) -> Mapping[str, str]:
-        """Give the labels of a namespace, from the watch or by a live read. Raises: UnavailableError."""
+        """Return the labels of a namespace, from the watch or by a live read. Raises: UnavailableError."""
 
 
 class Ancestry(Protocol):
     """Objects that others belong to."""
 
-    async def read(self, kind: ObjectKind, namespace: str, name: str) -> ObjectMeta | None:
+    async def read(self, kind: AnyKind, namespace: str, name: str) -> ObjectMeta | None:
         """Give the metadata of an object by a live read, None if there is none. Raises: UnavailableError."""
+
+
+class NameHolders(Protocol):
+    """Which object holds a name."""
+
+    async def holder(self, key: ObjectKey) -> StoredVersion | None:
+        """
+        Return the object that holds the name *key* now; None if none does, or none that we know of.
+
+        Raises: UnavailableError.
+        """
 
 
 class QuorumReader(Protocol):
@@ -122,8 +138,8 @@ class QuorumReader(Protocol):
 Sleep = Callable[[float], Awaitable[None]]
 """How background tasks wait; a parameter, so that tests need not."""
 
-Decide = Callable[[UsageIndex], Decision]
-"""The pure decision, with everything but the book filled in. It may be asked again with a fresher book."""
+Decide = Callable[[UsageView], Decision]
+"""The pure decision, with everything but the usage filled in. It may be called again, with fresher usage."""
 
 
 class LedgerStore(Protocol):
@@ -139,9 +155,6 @@ class LedgerStore(Protocol):
 
         *deadline* is on the monotonic clock. Raises: UnavailableError if no answer can be given by then.
         """
-
-    def deleted(self, key: ObjectKey, uid: str) -> None:
-        """Hear that the deletion of an object was asked for. Only a ledger that sees no objects believes it."""
 
     def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:
         """

@@ -11,11 +11,12 @@ from typing import Any
 
 import jsonpatch
 
-from tests.fakes import FakeClock, FakeNamespaces, FakeOwners, FakePolicies
+from tests.fakes import FakeClock, FakeNames, FakeNamespaces, FakeOwners, FakePolicies
 from webhook.admission import review
 from webhook.admission.handler import AdmissionHandler
 from webhook.admission.review import AdmissionRequest
 from webhook.attribution.rules import Attribution
+from webhook.kinds.registry import KINDS, Registry
 from webhook.ledger.memory import MemoryLedger
 from webhook.ports import READY
 from webhook.quota.objects import ObjectKey
@@ -51,15 +52,15 @@ class Answer:
 
 
 class Webhook:
-    """A whole request path over ports of ours: real policy text, real book, real ledger of one replica."""
+    """A whole request path over ports of ours: real policy text, real usage index, real ledger of one replica."""
 
-    def __init__(self, policy: str = "version: 1\n") -> None:
+    def __init__(self, policy: str = "version: 1\n", *, kinds: Registry = KINDS) -> None:
         self.clock = FakeClock()
         self.owners = FakeOwners()
         self.policies = FakePolicies.reading(policy)
         self.namespaces = FakeNamespaces()
         assert self.policies.policy is not None
-        self.index = UsageIndex(accounts_under(self.policies.policy, self.namespaces.labels_of))
+        self.index = UsageIndex(accounts_under(self.policies.policy, self.namespaces.known))
         self.condition = READY
         self.ledger = MemoryLedger(
             self.index,
@@ -67,8 +68,11 @@ class Webhook:
             api_time=self.clock.api_time,
             in_step=lambda: self.condition,
         )
-        rules = Attribution(self.owners, self.policies)
-        self.handler = AdmissionHandler(rules, self.policies, self.namespaces, self.ledger, self.clock)
+        rules = Attribution(self.owners, self.policies, kinds=kinds)
+        self.names = FakeNames()
+        self.handler = AdmissionHandler(
+            rules, self.policies, self.namespaces, self.ledger, self.clock, self.names, kinds
+        )
 
     async def mutate(self, request: AdmissionRequest) -> Json:
         return decoded(review.encode(await self.handler.mutate(request)))

@@ -14,8 +14,10 @@ import pytest
 
 from tests.admission.asking import Answer, Json, Webhook, a_review, pod, recorded, request_of
 from tests.fakes import API_VERSIONS
-from webhook.kinds.registry import WORKLOADS
+from webhook.kinds import workloads
 from webhook.quota.subject import user
+
+WORKLOADS = {kind.resource: kind for kind in workloads.WORKLOADS}
 
 OWNER, GROUPS = "userquota.dev/owner", "userquota.dev/groups"
 ALICES = {OWNER: "alice", GROUPS: "[]"}

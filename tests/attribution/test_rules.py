@@ -13,10 +13,13 @@ import pytest
 
 from tests.fakes import FakeOwners, FakePolicies, reference
 from webhook.attribution.rules import Attributed, Attribution, Refused
-from webhook.kinds.registry import CONTROLLER_OF
+from webhook.kinds.registry import KINDS
+from webhook.kinds.workloads import WORKLOADS
 from webhook.ports import UnavailableError
 from webhook.quota.objects import Annotations, ObjectMeta, OwnerReference, UserInfo
 from webhook.quota.subject import NOBODY, Payer
+
+CONTROLLER_OF = {kind.kind: maker for kind in WORKLOADS for maker in kind.makers}
 
 KUBE_SYSTEM = "system:serviceaccount:kube-system"
 MANAGER = UserInfo("system:kube-controller-manager", ("system:authenticated",))
@@ -256,7 +259,7 @@ NEW = {
 
 
 def attribution(owners: FakeOwners, policy: str = POLICY) -> Attribution:
-    return Attribution(owners, FakePolicies.reading(policy))
+    return Attribution(owners, FakePolicies.reading(policy), kinds=KINDS)
 
 
 def meta(reference: OwnerReference | None = None, stamp: Annotations | None = None) -> ObjectMeta:
@@ -406,7 +409,7 @@ async def test_an_owner_that_cannot_be_read_is_neither_passed_over_nor_refused()
 
 
 async def test_before_a_policy_is_loaded_nobody_is_known_to_be_trusted_or_not() -> None:
-    rules = Attribution(FakeOwners(), FakePolicies(None))
+    rules = Attribution(FakeOwners(), FakePolicies(None), kinds=KINDS)
 
     with pytest.raises(UnavailableError):
         await rules.of_new(OPERATOR, meta(gone(FakeOwners())), "red")

@@ -64,7 +64,7 @@ def test_every_review_has_its_own_uid_and_names_come_round() -> None:
 
 def test_pods_ask_for_many_different_amounts() -> None:
     several = reviews.templates("m", stamped=True)
-    asked = {pod_cost.booked(review.decode(each).decode(Pod)) for each in several}
+    asked = {pod_cost.amounts_of(review.decode(each).decode(Pod)) for each in several}
 
     assert len(asked) == len(several) == 64
 
@@ -99,4 +99,4 @@ def test_lists_and_events_are_read_as_pods() -> None:
     assert not isinstance(known, Undecodable)
     assert event.object.metadata.uid == known.metadata.uid
     assert int(event.object.metadata.resource_version) > int(known.metadata.resource_version)
-    assert resources.show_list(pod_cost.booked(event.object)) == resources.show_list(pod_cost.booked(known))
+    assert resources.show_list(pod_cost.amounts_of(event.object)) == resources.show_list(pod_cost.amounts_of(known))

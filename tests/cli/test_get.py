@@ -168,10 +168,10 @@ def test_pods_without_a_stamp_are_listed_and_are_not_wrong(installed: Installed)
     uid = installed.pod("past-us", annotations={})
     installed.pod("ours")
 
-    listed = installed.get_json(code=0)["podsWithoutStamp"]
+    listed = installed.get_json(code=0)["withoutStamp"]
 
     here = [each for each in listed if each["namespace"] == installed.work]
-    assert here == [{"namespace": installed.work, "name": "past-us", "uid": uid}]
+    assert here == [{"resource": "pods", "namespace": installed.work, "name": "past-us", "uid": uid}]
 
 
 def test_people_get_tables_and_yaml(installed: Installed) -> None:
@@ -193,5 +193,5 @@ def test_people_get_tables_and_yaml(installed: Installed) -> None:
     amounts = "gpu=2,requests.memory=1Gi"
     assert lines[7] == ["alice", "pods", installed.work, "coming", "u1", "0", amounts, "in", "flight"]
     assert lines[8][4] == "any"
-    assert [installed.work, "past-us"] in lines
+    assert ["pods", installed.work, "past-us"] in lines
     assert yaml.safe_load(document.out)["ledger"]["condition"] == "ok"

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-NOTE = "note: early.yaml:2:27: cluster.hard.storage: this release counts pods only; the limit has no effect yet\n"
+NOTE = "note: early.yaml:2:27: cluster.hard.storage: no kind of this release costs this; the limit has no effect yet\n"
 CASES = {
     "a good one": (["good.yaml"], Ended(0, "valid\n", "")),
     "a bad one": (["bad.yaml"], Ended(1, MISTAKES, "2 mistakes\n")),

@@ -79,7 +79,9 @@ def test_pods_made_past_us_are_counted_within_five_seconds_and_told_of(
     eventually(lambda: unregistered.metric("unadmitted_pods") == before + 1, within=5, what=unregistered.output)
     assert unregistered.metric("unadmitted_pods_seen_total") == 1
     eventually(lambda: bool(unregistered.messages()), what=unregistered.output)
-    assert unregistered.messages() == [f"pods made past userquota, which count all the same: 1 ({namespace}/past-us)"]
+    assert unregistered.messages() == [
+        f"objects made past userquota, which count all the same: 1 ({namespace}/past-us)"
+    ]
     assert f'"pod": "{namespace}/past-us", "event": "pod was made past us' in unregistered.output()
 
     control_plane.kubectl("delete", "pod", "past-us", "-n", namespace, "--force", "--grace-period=0")

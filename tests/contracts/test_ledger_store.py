@@ -30,7 +30,7 @@ from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import CREATED, Charge, Prior, Reservation
 from webhook.quota.subject import CLUSTER, Payer, Subject, group, user
-from webhook.quota.usage import Row, UsageIndex
+from webhook.quota.usage import Row, UsageIndex, UsageView
 
 HOLD = 34.0
 """Seconds. The API server bounds a write at this: no ledger may let go before."""
@@ -399,7 +399,6 @@ async def test_a_place_is_free_again_when_its_object_is_seen_to_be_gone_and_not_
     assert await stage.allows(create("pod"))
     stage.shows(create("pod"), version=7)
 
-    stage.ledger.deleted(create("pod").key, "uid-of-pod")  # asked for is not done
     assert not await stage.would_allow(create("another"))
 
     stage.world.index.forget(create("pod").key, "uid-of-pod", 9)
@@ -546,7 +545,7 @@ async def test_out_of_step_there_is_no_answer_and_nothing_is_held(stage: Stage) 
 
 
 async def test_a_decision_that_fails_holds_nothing_and_leaves_the_ledger_usable(stage: Stage) -> None:
-    def broken(_: UsageIndex) -> Decision:
+    def broken(_: UsageView) -> Decision:
         raise ZeroDivisionError
 
     deadline = stage.world.clock.monotonic() + 5

@@ -58,7 +58,7 @@ def test_a_policy_is_read_with_the_place_of_every_entry() -> None:
         "defaults.user",
         "policy.yaml:5",
         hard={"sessions": 5 * CORE, "requests.cpu": 4 * CORE, "requests.memory": 2**33 * CORE, "gpu": 0},
-        per_pod={"requests.cpu": 2 * CORE, "requests.memory": 2**32 * CORE},
+        caps={"perPod": {"requests.cpu": 2 * CORE, "requests.memory": 2**32 * CORE}},
     )
     assert policy.defaults.service_account == Entry(
         "defaults.serviceAccount", "policy.yaml:7", hard={"pods": 20 * CORE}
@@ -417,10 +417,10 @@ users:
 
     assert found.policy is not None
     assert [str(note) for note in found.notes] == [
-        "policy.yaml:3:28: users.alice.hard.sessions: this release counts pods only; the limit has no effect yet",
-        "policy.yaml:3:48: users.alice.hard.storage: this release counts pods only; the limit has no effect yet",
-        "policy.yaml:3:66: users.alice.perSession: this release counts pods only; the cap has no effect yet",
-        "policy.yaml:3:86: users.alice.perClaim: this release counts pods only; the cap has no effect yet",
+        "policy.yaml:3:28: users.alice.hard.sessions: no kind of this release costs this; the limit has no effect yet",
+        "policy.yaml:3:48: users.alice.hard.storage: no kind of this release costs this; the limit has no effect yet",
+        "policy.yaml:3:66: users.alice.perSession: no kind of this release has this cap; it has no effect yet",
+        "policy.yaml:3:86: users.alice.perClaim: no kind of this release has this cap; it has no effect yet",
     ]
 
 

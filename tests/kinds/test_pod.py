@@ -14,10 +14,11 @@ from tests.oracle.building import Example, app, resized, sidecar
 from tests.oracle.building import pod as a_pod
 from tests.oracle.pod_examples import EXAMPLES
 from webhook.kinds import pod_cost
-from webhook.kinds.pod_cost import PodError, PodSize
+from webhook.kinds.evaluator import UncountableError
+from webhook.kinds.pod_cost import PodSize
 from webhook.kinds.pod_shapes import Pod
 from webhook.quota import quantity, resources
-from webhook.quota.quantity import NANOS
+from webhook.quota.quantity import NANOS, QuantityError
 
 
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
@@ -130,12 +131,13 @@ BROKEN = {
 
 @pytest.mark.parametrize(("broken", "path", "why"), BROKEN.values(), ids=BROKEN)
 def test_a_number_that_cannot_be_counted_is_named_by_its_field(broken: dict[str, Any], path: str, why: str) -> None:
-    with pytest.raises(PodError) as refused:
+    with pytest.raises(UncountableError) as refused:
         size_of(broken)
 
-    assert (refused.value.path, refused.value.why) == (path, why)
-    assert str(refused.value) == f"{path}: invalid quantity {refused.value.text!r}: {why}"
-    assert len(refused.value.text) <= 40
+    assert isinstance(refused.value.cause, QuantityError)
+    assert (refused.value.path, refused.value.cause.why) == (path, why)
+    assert str(refused.value) == f"{path}: invalid quantity {refused.value.cause.text!r}: {why}"
+    assert len(refused.value.cause.text) <= 40
 
 
 @pytest.mark.parametrize(
@@ -147,23 +149,24 @@ def test_a_number_that_cannot_be_counted_is_named_by_its_field(broken: dict[str,
     ],
 )
 def test_what_is_no_text_is_named_by_its_field(text: bytes, path: str) -> None:
-    with pytest.raises(PodError) as refused:
+    with pytest.raises(UncountableError) as refused:
         pod_cost.size_of(msgspec.json.decode(text, type=Pod))
 
+    assert isinstance(refused.value.cause, QuantityError)
     assert refused.value.path == path
-    assert "\ufffd" in refused.value.text
+    assert "\ufffd" in refused.value.cause.text
 
 
 def test_an_infeasible_or_ended_pod_is_read_as_strictly_as_any() -> None:
-    with pytest.raises(PodError):
+    with pytest.raises(UncountableError):
         size_of(a_pod(app(cpu="x"), status=resized(why="Infeasible") | {"phase": "Failed"}))
 
 
 def test_what_is_booked_are_the_amounts_of_the_charge() -> None:
     decoded = read(a_pod(app("app", {"nvidia.com/gpu": "2"}, cpu="1500m", memory="0")))
 
-    assert pod_cost.booked(decoded) == resources.amounts(pod_cost.charge(pod_cost.size_of(decoded)))
-    assert dict(pod_cost.booked(decoded)) == {
+    assert pod_cost.amounts_of(decoded) == resources.amounts(pod_cost.charge(pod_cost.size_of(decoded)))
+    assert dict(pod_cost.amounts_of(decoded)) == {
         "count/pods": NANOS,
         "gpu": 2 * NANOS,
         "pods": NANOS,
@@ -177,7 +180,7 @@ def test_what_is_booked_for_pods_that_are_spelled_alike_is_kept_once() -> None:
     alike = [a_pod(app(cpu="11"), inits=(sidecar(),), status=resized(allocated="12")) for _ in range(2)]
     alike[1]["metadata"] = {"name": "another", "uid": "u"}
 
-    assert pod_cost.booked(read(alike[0])) is pod_cost.booked(read(alike[1]))
+    assert pod_cost.amounts_of(read(alike[0])) is pod_cost.amounts_of(read(alike[1]))
 
 
 def test_a_pod_of_ten_containers_that_runs_is_kept_as_well() -> None:
@@ -186,7 +189,7 @@ def test_a_pod_of_ten_containers_that_runs_is_kept_as_well() -> None:
     statuses = [{**each, "allocatedResources": asked["requests"]} for each in containers]
     running = a_pod(*containers, status={"containerStatuses": statuses})
 
-    assert pod_cost.booked(read(running)) is pod_cost.booked(read(running))
+    assert pod_cost.amounts_of(read(running)) is pod_cost.amounts_of(read(running))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +203,7 @@ def test_a_pod_of_ten_containers_that_runs_is_kept_as_well() -> None:
 )
 def test_what_is_spelled_at_length_is_not_kept(long: dict[str, Any]) -> None:
     """Anybody may send it, also without creating anything: memory would go by it."""
-    first, second = pod_cost.booked(read(long)), pod_cost.booked(read(long))
+    first, second = pod_cost.amounts_of(read(long)), pod_cost.amounts_of(read(long))
 
     assert first == second
     assert first is not second
@@ -227,8 +230,8 @@ def test_what_is_spelled_at_length_is_not_kept(long: dict[str, Any]) -> None:
     ],
 )
 def test_pods_that_differ_in_anything_that_costs_are_not_taken_for_one(other: dict[str, Any], cost: str) -> None:
-    assert dict(pod_cost.booked(read(a_pod(app(cpu="1")))))["requests.cpu"] == NANOS
-    assert dict(pod_cost.booked(read(other))).get("requests.cpu", 0) == int(cost) * NANOS
+    assert dict(pod_cost.amounts_of(read(a_pod(app(cpu="1")))))["requests.cpu"] == NANOS
+    assert dict(pod_cost.amounts_of(read(other))).get("requests.cpu", 0) == int(cost) * NANOS
 
 
 def test_a_size_may_be_made_by_hand() -> None:

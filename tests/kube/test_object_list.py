@@ -12,6 +12,8 @@ from localcluster.controlplane import ControlPlane
 from tests.cluster.creating import create_pods, one_container
 from tests.kubeconfigs import kubeconfig, written
 from webhook.attribution.stamp import read_stamp
+from webhook.kinds.pods import PODS
+from webhook.kinds.registry import KINDS
 from webhook.kube.api import KubernetesApi
 from webhook.kube.object_list import ObjectList
 from webhook.ports import UnavailableError
@@ -45,12 +47,12 @@ async def test_a_pod_is_listed_with_its_uid_version_and_stamp(
     stamp = {"userquota.dev/owner": "alice", "userquota.dev/groups": '["ml"]'}
     made = create_pod(control_plane, namespace, "a", stamp)["metadata"]
 
-    listed = await ObjectList(api, exempt=()).read()
+    listed = await ObjectList(api, kinds=KINDS, exempt=()).read(PODS)
 
     version = int(made["resourceVersion"])
-    assert listed.by_name()[ObjectKey("pods", namespace, "a")] == (made["uid"], version)
+    assert listed.by_key()[ObjectKey("pods", namespace, "a")] == (made["uid"], version)
     assert listed.version >= version
-    [meta] = [each for each in listed.pods if each.namespace == namespace]
+    [meta] = [each for each in listed.objects if each.namespace == namespace]
     assert read_stamp(meta) == ("alice", ("ml",))
 
 
@@ -60,8 +62,8 @@ async def test_pods_that_are_not_on_the_book_are_left_out(
     create_pod(control_plane, namespace, "mirror", {"kubernetes.io/config.mirror": "abc"}, nodeName="n")
     create_pod(control_plane, namespace, "plain", {})
 
-    listing = await ObjectList(api, exempt=()).listing()
-    exempted = await ObjectList(api, exempt=frozenset({namespace})).listing()
+    listing = await ObjectList(api, kinds=KINDS, exempt=()).listing("pods")
+    exempted = await ObjectList(api, kinds=KINDS, exempt=frozenset({namespace})).listing("pods")
 
     assert [key.name for key in listing.stored if key.namespace == namespace] == ["plain"]
     assert [key.name for key in exempted.stored if key.namespace == namespace] == []
@@ -73,7 +75,7 @@ async def test_more_pods_than_fit_a_page_are_all_listed(
     names = [f"p{number}" for number in range(501)]
     await create_pods(control_plane, namespace, names, user="admin", spec=one_container())
 
-    listing = await ObjectList(api, exempt=()).listing()
+    listing = await ObjectList(api, kinds=KINDS, exempt=()).listing("pods")
 
     assert {key.name for key in listing.stored if key.namespace == namespace} == set(names)
 
@@ -81,5 +83,5 @@ async def test_more_pods_than_fit_a_page_are_all_listed(
 async def test_an_api_server_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
     client = await KubernetesApi.connect(kubeconfig=written(kubeconfig(), tmp_path))
     with pytest.raises(UnavailableError, match=r"^pods could not be listed: GET /api/v1/pods: cannot connect"):
-        await ObjectList(client, exempt=()).read()
+        await ObjectList(client, kinds=KINDS, exempt=()).read(PODS)
     await client.close()

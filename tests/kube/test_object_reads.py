@@ -12,13 +12,16 @@ import pytest
 
 from localcluster.controlplane import ControlPlane
 from tests.kubeconfigs import kubeconfig, written
-from webhook.kinds.registry import WORKLOADS
+from webhook.kinds.counted import counted
+from webhook.kinds.evaluator import AnyKind
+from webhook.kinds.registry import KINDS, Registry
+from webhook.kinds.workloads import WORKLOADS
 from webhook.kube.api import KubernetesApi
 from webhook.kube.object_reads import ObjectReads
 from webhook.ports import UnavailableError
-from webhook.quota.objects import ObjectKey, ObjectKind
+from webhook.quota.objects import ObjectKey
 
-REPLICA_SET = ObjectKind("apps/v1", "ReplicaSet")
+REPLICA_SET = next(kind for kind in WORKLOADS if kind.kind == "ReplicaSet")
 STAMP = {"userquota.dev/owner": "alice", "userquota.dev/groups": "[]"}
 POD: dict[str, Any] = {"containers": [{"name": "main", "image": "example.com/none"}]}
 LABELS = {"app": "work"}
@@ -39,7 +42,7 @@ SPECS: dict[str, dict[str, Any]] = {
 @pytest.fixture
 async def reads(control_plane: ControlPlane) -> AsyncIterator[ObjectReads]:
     api = await KubernetesApi.connect(kubeconfig=control_plane.kubeconfig())
-    yield ObjectReads(api)
+    yield ObjectReads(api, KINDS)
     await api.close()
 
 
@@ -57,9 +60,9 @@ def replica_set(name: str = "work") -> dict[str, Any]:
     return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": SPECS["ReplicaSet"]}
 
 
-@pytest.mark.parametrize("kind", list(WORKLOADS.values()), ids=lambda kind: kind.kind)
+@pytest.mark.parametrize("kind", WORKLOADS, ids=lambda kind: kind.kind)
 async def test_an_owner_of_every_kind_that_is_stamped_can_be_read(
-    reads: ObjectReads, control_plane: ControlPlane, namespace: str, kind: ObjectKind
+    reads: ObjectReads, control_plane: ControlPlane, namespace: str, kind: AnyKind
 ) -> None:
     above = create(control_plane, namespace, replica_set("above"))
     reference = {
@@ -159,11 +162,12 @@ async def test_the_newest_version_is_found_on_whichever_page_it_is(
         changed = await reads.version_of(ObjectKey("pods", namespace, name))
 
         assert changed is not None
-        assert await reads.newest_version("pods") == changed[1]
+        assert await reads.newest_version("pods") >= changed.version  # pods of other tests may just be going
 
 
 async def test_of_a_resource_without_objects_the_newest_version_is_none(reads: ObjectReads) -> None:
-    assert await reads.newest_version("podtemplates") == 0
+    kinds = Registry(counted("podtemplates", "v1", "PodTemplate"))
+    assert await ObjectReads(reads._api, kinds).newest_version("podtemplates") == 0
 
 
 async def test_the_store_is_at_the_version_of_whatever_was_written_last(
@@ -175,12 +179,12 @@ async def test_the_store_is_at_the_version_of_whatever_was_written_last(
         "get", "configmap", "other", f"--namespace={namespace}", "-o", "jsonpath={.metadata.resourceVersion}"
     ).stdout
 
-    assert await reads.store_version("pods") >= int(written_at)
+    assert await reads.store_version() >= int(written_at)
 
 
 async def test_an_api_server_that_cannot_be_reached_is_no_answer(tmp_path: Path) -> None:
     api = await KubernetesApi.connect(kubeconfig=written(kubeconfig(), tmp_path))
-    reads = ObjectReads(api)
+    reads = ObjectReads(api, KINDS)
     try:
         for read in (reads.read(REPLICA_SET, "red", "work"), reads.version_of(ObjectKey("pods", "red", "work"))):
             with pytest.raises(UnavailableError, match="could not be read") as raised:
@@ -189,7 +193,7 @@ async def test_an_api_server_that_cannot_be_reached_is_no_answer(tmp_path: Path)
         with pytest.raises(UnavailableError, match=r"pods could not be listed: .*cannot connect"):
             await reads.newest_version("pods")
         with pytest.raises(UnavailableError, match=r"pods could not be listed: .*cannot connect"):
-            await reads.store_version("pods")
+            await reads.store_version()
     finally:
         await api.close()
 
@@ -199,8 +203,10 @@ async def test_a_right_that_is_missing_is_no_answer(control_plane: ControlPlane,
     api = await KubernetesApi.connect(kubeconfig=control_plane.kubeconfig("carol"))
     try:
         with pytest.raises(UnavailableError, match="403"):
-            await ObjectReads(api).version_of(ObjectKey("nodes", namespace, "p"))
+            await ObjectReads(api, Registry(counted("nodes", "v1", "Node"))).version_of(
+                ObjectKey("nodes", namespace, "p")
+            )
         with pytest.raises(UnavailableError, match=r"nodes could not be listed: .*403"):
-            await ObjectReads(api).newest_version("nodes")
+            await ObjectReads(api, Registry(counted("nodes", "v1", "Node"))).newest_version("nodes")
     finally:
         await api.close()

@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.quota.bookings import totals
 from webhook.kinds.pod_shapes import Pod
+from webhook.kinds.pods import PODS
 from webhook.kube.object_sink import ObjectSink
 from webhook.kube.reflector import Undecodable
 from webhook.quota.objects import ObjectKey
@@ -40,6 +42,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.sink = ObjectSink(
+            PODS,
             self.index,
             exempt=EXEMPT,
             on_settled=self._settle,
@@ -135,21 +138,21 @@ def test_a_pod_that_ended_frees_everything_but_its_place_in_storage(stage: Stage
     stage.sink.seen(pod())
     stage.sink.seen(pod(version=6, status={"phase": phase}))
 
-    assert stage.index.totals(ALICE) == {"count/pods": CORE}
+    assert totals(stage.index, ALICE) == {"count/pods": CORE}
 
 
 @pytest.mark.parametrize("phase", ["Pending", "Running", "Unknown", "succeeded", ""])
 def test_a_pod_that_has_not_ended_costs_everything(stage: Stage, phase: str) -> None:
     stage.sink.seen(pod(status={"phase": phase}, metadata={"deletionTimestamp": "2026-11-01T12:00:00Z"}))
 
-    assert stage.index.totals(ALICE) == {"count/pods": CORE, "pods": CORE, "requests.cpu": CORE}
+    assert totals(stage.index, ALICE) == {"count/pods": CORE, "pods": CORE, "requests.cpu": CORE}
 
 
 def test_a_deleted_pod_frees_what_it_cost(stage: Stage) -> None:
     stage.sink.seen(pod())
     stage.sink.gone(pod(version=6))
 
-    assert stage.index.totals(ALICE) == {}
+    assert totals(stage.index, ALICE) == {}
 
 
 def test_the_deletion_of_an_earlier_pod_of_the_name_frees_nothing(stage: Stage) -> None:
@@ -216,7 +219,7 @@ def test_a_list_older_than_what_was_seen_is_an_error_and_takes_nothing_off(stage
 def test_a_pod_whose_numbers_cannot_be_read_counts_as_one_pod_of_its_owner(stage: Stage) -> None:
     stage.sink.seen(pod(cpu="lots"))
 
-    assert stage.index.totals(ALICE) == {"count/pods": CORE, "pods": CORE}
+    assert totals(stage.index, ALICE) == {"count/pods": CORE, "pods": CORE}
     assert stage.uncountable == 1
 
 
@@ -227,11 +230,11 @@ def misfit(name: str = "pod", *, namespace: str = "red", version: str = "5", is_
 def test_a_pod_of_a_shape_that_cannot_be_read_counts_as_one_pod_of_nobodys(stage: Stage) -> None:
     stage.sink.undecodable(misfit())
 
-    assert stage.index.totals(NONE) == {"count/pods": CORE, "pods": CORE}
+    assert totals(stage.index, NONE) == {"count/pods": CORE, "pods": CORE}
     assert stage.uncountable == 1
 
     stage.sink.undecodable(misfit(version="6", is_gone=True))
-    assert stage.index.totals(NONE) == {}
+    assert totals(stage.index, NONE) == {}
 
 
 def test_an_object_that_has_not_even_a_name_is_only_told(stage: Stage) -> None:

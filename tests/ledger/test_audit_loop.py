@@ -16,6 +16,8 @@ from tests.fakes import FakeClock, FakeStore
 from tests.kube.test_object_list import create_pod
 from tests.quota.bookings import KEY, OTHER, bind, row
 from webhook.kinds.pod_shapes import Pod
+from webhook.kinds.pods import PODS
+from webhook.kinds.registry import KINDS
 from webhook.kube.api import KubernetesApi
 from webhook.kube.events import EventWriter
 from webhook.kube.object_list import ObjectList
@@ -169,7 +171,7 @@ async def test_audits_come_every_ten_minutes_or_so_and_trouble_does_not_end_them
     assert (len(audits), troubles) == (3, ["api-server"])
 
 
-class LossySink(ObjectSink):
+class LossySink(ObjectSink[Pod]):
     """Loses what it is told of the pods that a test names: a defect that no watch recovers from by itself."""
 
     losing: frozenset[str] = frozenset()
@@ -204,6 +206,7 @@ class Audited:
     def __post_init__(self) -> None:
         self.index = UsageIndex(bind)
         self.sink = LossySink(
+            PODS,
             self.index,
             exempt=frozenset(),
             on_settled=_hear_of_nothing,
@@ -215,9 +218,10 @@ class Audited:
         self.events = EventWriter(self.api, namespace=self.namespace, clock=FakeClock())
         self.audit = Audit(
             self.index,
-            ObjectList(self.api, exempt=()),
-            ObjectReads(self.api),
-            self.reflector.relist,
+            KINDS,
+            ObjectList(self.api, kinds=KINDS, exempt=()),
+            ObjectReads(self.api, KINDS),
+            lambda _: self.reflector.relist(),
             self.metrics,
             self.events,
             asyncio.sleep,
@@ -287,7 +291,7 @@ async def test_a_pod_whose_end_the_watch_lost_is_taken_off_the_book(audited: Aud
     await asyncio.to_thread(audited.delete, "gone")
     await until(lambda: audited.index.position("pods") > before)
     audited.sink.losing = frozenset()
-    listed = await ObjectList(audited.api, exempt=()).read()
+    listed = await ObjectList(audited.api, kinds=KINDS, exempt=()).read(PODS)
     audited.index.reached("pods", listed.version)  # as a bookmark would, within two minutes
     assert audited.names() == {"gone"}
 

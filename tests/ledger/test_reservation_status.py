@@ -6,7 +6,7 @@ import pytest
 
 from tests.quota.bookings import KEY, held
 from webhook.ledger.replica_view import ANY_UID
-from webhook.ledger.reservation_status import ReservationStatus, fate
+from webhook.ledger.reservation_status import ReservationStatus, status_of
 from webhook.quota.objects import StoredVersion
 from webhook.quota.reservation import Reservation
 
@@ -30,4 +30,4 @@ CASES: dict[str, tuple[Reservation, StoredVersion | None, ReservationStatus]] = 
 def test_the_fate_of_a_reservation_follows_from_what_has_its_name(
     reservation: Reservation, found: StoredVersion | None, expected: ReservationStatus
 ) -> None:
-    assert fate(reservation, {} if found is None else {KEY: found}) == expected
+    assert status_of(reservation, {} if found is None else {KEY: found}) == expected

@@ -21,7 +21,7 @@ from webhook.ports import Condition, UnavailableError
 from webhook.quota.decision import Allowed, Decision, Denied
 from webhook.quota.reservation import Charge
 from webhook.quota.subject import user
-from webhook.quota.usage import UsageIndex
+from webhook.quota.usage import UsageView
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ async def test_the_first_of_a_batch_may_be_cancelled_while_it_is_written(replica
 # Somebody else's mistakes.
 
 
-def broken(_: UsageIndex) -> Decision:
+def broken(_: UsageView) -> Decision:
     raise ZeroDivisionError
 
 

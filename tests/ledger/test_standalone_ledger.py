@@ -67,7 +67,7 @@ async def test_what_was_allowed_counts_as_used_at_once_and_for_ever(stage: Stage
 async def test_a_deletion_frees_what_the_object_used(stage: Stage) -> None:
     assert await stage.allows(create("pod", 4))
 
-    stage.ledger.deleted(ObjectKey("pods", "red", "pod"), "uid-of-pod")
+    stage.ledger.on_delete(ObjectKey("pods", "red", "pod"), "uid-of-pod")
 
     assert stage.used() == 0
     assert await stage.allows(create("another", 4))
@@ -76,7 +76,7 @@ async def test_a_deletion_frees_what_the_object_used(stage: Stage) -> None:
 async def test_a_deletion_of_an_earlier_object_of_the_name_frees_nothing(stage: Stage) -> None:
     assert await stage.allows(create("pod", 4, uid="new"))
 
-    stage.ledger.deleted(ObjectKey("pods", "red", "pod"), "old")
+    stage.ledger.on_delete(ObjectKey("pods", "red", "pod"), "old")
 
     assert stage.used() == 4
 
@@ -94,7 +94,7 @@ async def test_an_update_of_a_version_far_ahead_is_believed_and_its_deletion_too
     assert stage.used() == 3
 
     assert await stage.allows(create("another", 1))
-    stage.ledger.deleted(ObjectKey("pods", "red", "pod"), "uid-of-pod")
+    stage.ledger.on_delete(ObjectKey("pods", "red", "pod"), "uid-of-pod")
 
     assert stage.used() == 1
 

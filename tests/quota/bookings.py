@@ -35,3 +35,8 @@ def held(
 def sums(index: UsageIndex, subject: Subject = CLUSTER) -> tuple[Amount, Amount]:
     """Give used and reserved."""
     return index.used(subject, "requests.cpu"), index.reserved(subject, "requests.cpu")
+
+
+def totals(index: UsageIndex, subject: Subject = CLUSTER) -> dict[str, Amount]:
+    """Return all that existing objects of *subject* cost, by resource name."""
+    return dict(index._used.get(subject, {}))

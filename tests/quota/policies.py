@@ -28,7 +28,7 @@ def amounts(written: str) -> dict[str, Hard]:
 def entry(
     path: str, hard: str = "", *, pod: str = "", mode: Mode = Mode.ENFORCE, until: datetime | None = None
 ) -> Entry:
-    return Entry(path, f"{path} stands here", amounts(hard), amounts(pod), mode, until)
+    return Entry(path, f"{path} stands here", amounts(hard), {"perPod": amounts(pod)} if pod else {}, mode, until)
 
 
 def members(name: str, hard: str = "", *, pod: str = "", mode: Mode = Mode.ENFORCE) -> Group:
@@ -42,7 +42,7 @@ def resolve(policy: Policy, payer: Payer = ALICE, labels: Mapping[str, str] | No
 def told(in_force: LimitsInForce) -> list[str]:
     """Give a line for each: whom, what, how much, and which entry says so."""
     limits = [
-        f"{each.subject}: {each.resource}={show(each.resource, each.hard)} {each.entry}" for each in in_force.limits
+        f"{each.subject}: {each.resource}={show(each.resource, each.hard)} {each.entry}" for each in in_force.sums
     ]
-    caps = [f"pod: {each.resource}={show(each.resource, each.hard)} {each.entry}" for each in in_force.pod_caps]
+    caps = [f"pod: {each.resource}={show(each.resource, each.hard)} {each.entry}" for each in in_force.caps]
     return limits + caps

@@ -10,7 +10,7 @@ import pytest
 
 from tests.quota.bookings import ALICE, BOB, KEY, OTHER, bind, cpu, held, row, sums
 from webhook.quota.decision import Allowed, Decision, Denied, Excess, decide
-from webhook.quota.limits import Limit, LimitsInForce, PodCap
+from webhook.quota.limits import ONE_OBJECT, Limit, LimitsInForce
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Mode
 from webhook.quota.reservation import Charge, Prior, Reservation
@@ -26,18 +26,18 @@ def at_most(hard: Amount, subject: Subject = HERS, *, of: str = CPU, mode: Mode 
     return Limit(subject, of, hard, f"{subject}'s entry", mode=mode)
 
 
-def each_pod(hard: Amount, *, of: str = CPU, mode: Mode = Mode.ENFORCE) -> PodCap:
-    return PodCap(of, hard, "a pod's entry", mode=mode)
+def each_pod(hard: Amount, *, of: str = CPU, mode: Mode = Mode.ENFORCE) -> Limit:
+    return Limit(ONE_OBJECT, of, hard, "a pod's entry", mode=mode, cap="perPod")
 
 
 def create(booked: Amounts, *, uid: str = "new", payer: Payer = ALICE, key: ObjectKey = KEY) -> Charge:
-    return Charge(key, uid, 0, payer, booked)
+    return Charge(key, uid, 0, payer, booked, cap="perPod")
 
 
 def update(
     before: Amounts, booked: Amounts, *, payer: Payer = ALICE, old_payer: Payer = ALICE, base: int = 5, uid: str = "u1"
 ) -> Charge:
-    return Charge(KEY, uid, base, payer, booked, Prior(old_payer, frozenset(bind(old_payer, "red")), before))
+    return Charge(KEY, uid, base, payer, booked, Prior(old_payer, frozenset(bind(old_payer, "red")), before), "perPod")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Case:
     """A request under limits, beside objects that exist and others in flight; `over` are the subjects that refuse."""
 
     charge: Charge
-    rules: Sequence[Limit | PodCap]
+    rules: Sequence[Limit]
     exists: Sequence[tuple[ObjectKey, Row]] = ()
     in_flight: Sequence[Reservation] = ()
     over: Sequence[str] = ()
@@ -60,8 +60,8 @@ class Case:
 
     def in_force(self) -> LimitsInForce:
         return LimitsInForce(
-            tuple(rule for rule in self.rules if isinstance(rule, Limit)),
-            tuple(rule for rule in self.rules if isinstance(rule, PodCap)),
+            tuple(rule for rule in self.rules if rule.cap is None),
+            tuple(rule for rule in self.rules if rule.cap is not None),
         )
 
     def decide(self) -> Decision:
@@ -174,7 +174,7 @@ CASES = {
 
 
 def names(excesses: Sequence[Excess]) -> list[str]:
-    return [each.rule.subject if isinstance(each.rule, Limit) else "a pod" for each in excesses]
+    return [each.rule.subject if each.rule.cap is None else "a pod" for each in excesses]
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -192,8 +192,8 @@ def test_the_same_verdict_where_limits_only_warn(case: Case) -> None:
     assert verdict.reservation == (case.charge.reservation() if case.charge.grows else None)
 
 
-def _tolerant(rule: Limit | PodCap) -> Limit | PodCap:
-    if isinstance(rule, Limit):
+def _tolerant(rule: Limit) -> Limit:
+    if rule.cap is None:
         return at_most(rule.hard, rule.subject, of=rule.resource, mode=Mode.WARN)
     return each_pod(rule.hard, of=rule.resource, mode=Mode.AUDIT)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.quota.bookings import ALICE, BOB, bind
 from webhook.quota.decision import Allowed, Denied, decide
-from webhook.quota.limits import Limit, LimitsInForce, PodCap
+from webhook.quota.limits import ONE_OBJECT, Limit, LimitsInForce
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Mode
 from webhook.quota.reservation import Charge, Prior, Reservation
@@ -68,19 +68,22 @@ worlds = st.builds(
     st.dictionaries(slots, st.builds(Row, uids, st.just(5), payers, amounts)),
     st.lists(st.builds(Reservation, slots, uids, st.sampled_from([0, 5]), payers, amounts), max_size=4),
 )
-creates = st.builds(Charge, slots, uids, st.just(0), payers, amounts)
+caps = st.sampled_from(["perPod", "perClaim"])
+creates = st.builds(Charge, slots, uids, st.just(0), payers, amounts, cap=st.none() | caps)
 charges = creates | st.builds(an_update, creates, st.tuples(amounts, st.booleans()))
 rules = st.builds(
     LimitsInForce,
     st.lists(st.builds(Limit, subjects, names, st.integers(0, 12), names, mode=modes), max_size=4).map(tuple),
-    st.lists(st.builds(PodCap, names, st.integers(0, 6), names, mode=modes), max_size=2).map(tuple),
+    st.lists(
+        st.builds(Limit, st.just(ONE_OBJECT), names, st.integers(0, 6), names, mode=modes, cap=caps), max_size=2
+    ).map(tuple),
 )
 
 
 def accounts_under(in_force: LimitsInForce, charge: Charge) -> LimitsInForce:
     """Leave out limits on accounts that the charge is not on: `resolve_limits` never gives any."""
     mine = bind(charge.payer, charge.key.namespace)
-    return replace(in_force, limits=tuple(limit for limit in in_force.limits if limit.subject in mine))
+    return replace(in_force, sums=tuple(limit for limit in in_force.sums if limit.subject in mine))
 
 
 @given(worlds, charges, rules)
@@ -94,14 +97,18 @@ def test_exactly_the_limits_that_a_count_finds_exceeded_are_named(
         or charge.prior.payer != charge.payer
         or any(asked[name] > before.get(name, 0) for name in asked)
     )
-    caps = [cap for cap in in_force.pod_caps if asked.get(cap.resource, 0) > max(cap.hard, before.get(cap.resource, 0))]
+    caps = [
+        cap
+        for cap in in_force.caps
+        if cap.cap == charge.cap and asked.get(cap.resource, 0) > max(cap.hard, before.get(cap.resource, 0))
+    ]
     limits = [
         limit
-        for limit in in_force.limits
+        for limit in in_force.sums
         if asked.get(limit.resource, 0) > charge.before(limit.resource, limit.subject)
         and world.with_charge(charge, limit) > limit.hard
     ]
-    over: list[Limit | PodCap] = [*caps, *limits] if is_growth else []
+    over: list[Limit] = [*caps, *limits] if is_growth else []
     enforced = [rule for rule in over if rule.mode is Mode.ENFORCE]
     verdict = decide(charge, in_force, world.index())
     if isinstance(verdict, Denied):
@@ -122,7 +129,7 @@ def test_what_is_allowed_to_grow_never_takes_a_sum_above_a_limit(
     assert isinstance(verdict, Allowed)
     if verdict.reservation is not None:
         index.reserve(verdict.reservation)
-    for limit in in_force.limits:
+    for limit in in_force.sums:
         if limit.mode is Mode.ENFORCE and dict(charge.amounts).get(limit.resource, 0) > charge.before(
             limit.resource, limit.subject
         ):
@@ -140,12 +147,12 @@ def test_a_repeated_call_gets_the_same_answer_and_holds_nothing_more(
     assert decide(charge, in_force, index) == verdict
     if isinstance(verdict, Allowed) and verdict.reservation is not None:
         index.reserve(verdict.reservation)
-        held = index.totals(CLUSTER), index.reserved(CLUSTER, "gpu"), index.reserved(CLUSTER, "pods")
+        held = index._used.get(CLUSTER), index.reserved(CLUSTER, "gpu"), index.reserved(CLUSTER, "pods")
         again = decide(charge, in_force, index)
         assert isinstance(again, Allowed)
         assert again.reservation == verdict.reservation
         index.reserve(again.reservation)
-        assert (index.totals(CLUSTER), index.reserved(CLUSTER, "gpu"), index.reserved(CLUSTER, "pods")) == held
+        assert (index._used.get(CLUSTER), index.reserved(CLUSTER, "gpu"), index.reserved(CLUSTER, "pods")) == held
 
 
 def asking_for(charge: Charge, fits: dict[str, Amount]) -> Charge:

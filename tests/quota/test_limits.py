@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.quota.policies import ALICE, NOW, ROBOT, entry, resolve, told
-from webhook.quota.limits import Limit, LimitsInForce, PodCap
+from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.policy import Combine, Defaults, Group, Mode, Policy, Tenant
 from webhook.quota.subject import NOBODY, Payer
 
@@ -179,7 +179,7 @@ def test_each_number_keeps_the_mode_and_the_place_of_the_entry_it_is_from() -> N
         cluster=entry("cluster", "pods=9", mode=Mode.AUDIT),
     )
     in_force = resolve(policy)
-    rules: list[Limit | PodCap] = [*in_force.limits, *in_force.pod_caps]
+    rules: list[Limit] = [*in_force.sums, *in_force.caps]
     assert [(rule.entry, rule.place, rule.mode) for rule in rules] == [
         ("users.alice", "users.alice stands here", Mode.WARN),
         ("defaults.user", "defaults.user stands here", Mode.ENFORCE),

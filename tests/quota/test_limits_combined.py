@@ -109,7 +109,7 @@ def test_a_combined_cap_is_as_strict_as_the_strictest_group_that_limits_that_res
         groups={"ml": members("ml", "cpu=8 pods=4"), "staff": members("staff", "gpu=4 pods=2", mode=Mode.WARN)},
         combine=combine,
     )
-    assert [(limit.resource, limit.entry, limit.place, limit.mode) for limit in resolve(policy).limits] == [
+    assert [(limit.resource, limit.entry, limit.place, limit.mode) for limit in resolve(policy).sums] == [
         ("gpu", "groups.staff.perMember", "groups.staff.perMember stands here", Mode.WARN),
         ("pods", BOTH, "groups.ml.perMember stands here, groups.staff.perMember stands here", Mode.ENFORCE),
         ("requests.cpu", "groups.ml.perMember", "groups.ml.perMember stands here", Mode.ENFORCE),
@@ -118,4 +118,4 @@ def test_a_combined_cap_is_as_strict_as_the_strictest_group_that_limits_that_res
 
 def test_a_combined_cap_of_entries_without_a_place_has_none() -> None:
     policy = Policy(groups={"ml": Group(Entry("a", hard={"gpu": 1})), "staff": Group(Entry("b", hard={"gpu": 2}))})
-    assert resolve(replace(policy, combine=Combine.MAX)).limits == (Limit(user("alice"), "gpu", 2, "a+b"),)
+    assert resolve(replace(policy, combine=Combine.MAX)).sums == (Limit(user("alice"), "gpu", 2, "a+b"),)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.quota.limits import LimitsInForce, resolve_limits
-from webhook.quota.policy import Combine, Defaults, Entry, Group, Mode, Policy, Tenant, Unlimited, subjects
+from webhook.quota.policy import CAPS, Combine, Defaults, Entry, Group, Mode, Policy, Tenant, Unlimited, subjects
 from webhook.quota.resources import Amount
 from webhook.quota.subject import NOBODY, Payer
 
@@ -27,7 +27,7 @@ entries = st.builds(
     Entry,
     path=st.sampled_from("abcdef"),
     hard=hards,
-    per_pod=hards,
+    caps=st.dictionaries(st.sampled_from(CAPS), hards),
     mode=st.sampled_from(Mode),
     until=st.sampled_from([None, NOW, NOW + timedelta(days=1)]),
 )
@@ -56,7 +56,9 @@ def backwards(written: Mapping[str, T]) -> dict[str, T]:
 
 
 def turned_entry(entry: Entry) -> Entry:
-    return replace(entry, hard=backwards(entry.hard), per_pod=backwards(entry.per_pod))
+    return replace(
+        entry, hard=backwards(entry.hard), caps=backwards({cap: backwards(hards) for cap, hards in entry.caps.items()})
+    )
 
 
 def turned_group(group: Group) -> Group:
@@ -84,7 +86,7 @@ def test_every_limit_binds_an_account_that_the_object_is_booked_on(
     policy: Policy, payer: Payer, labels: dict[str, str]
 ) -> None:
     accounts = subjects(policy, payer, "red", labels)
-    assert {limit.subject for limit in resolve(policy, payer, labels).limits} <= set(accounts)
+    assert {limit.subject for limit in resolve(policy, payer, labels).sums} <= set(accounts)
     assert len(accounts) == len(set(accounts))
 
 
@@ -92,7 +94,7 @@ def test_every_limit_binds_an_account_that_the_object_is_booked_on(
 def test_most_restrictive_is_never_looser_than_max_and_max_never_than_sum(policy: Policy, payer: Payer) -> None:
     def least(combine: Combine) -> dict[tuple[str, str], Amount]:
         most: dict[tuple[str, str], Amount] = {}
-        for limit in resolve(replace(policy, combine=combine), payer, {}).limits:
+        for limit in resolve(replace(policy, combine=combine), payer, {}).sums:
             key = limit.subject, limit.resource
             most[key] = min(limit.hard, most.get(key, limit.hard))
         return most

@@ -10,7 +10,7 @@ import pytest
 
 from webhook.quota import message
 from webhook.quota.decision import Excess
-from webhook.quota.limits import Limit, PodCap
+from webhook.quota.limits import ONE_OBJECT, Limit
 from webhook.quota.message import Cause
 from webhook.quota.quantity import parse
 from webhook.quota.resources import Amount
@@ -36,7 +36,7 @@ def over(
 
 def over_cap(resource: str, *, requested: str, hard: str, entry: str = "defaults.user.perPod") -> Excess:
     most = parse(hard).nanos
-    return Excess(PodCap(resource, most, entry), parse(requested).nanos, 0, 0, most)
+    return Excess(Limit(ONE_OBJECT, resource, most, entry, cap="perPod"), parse(requested).nanos, 0, 0, most)
 
 
 CPU = over("requests.cpu", requested="2", used="3", reserved="500m", hard="4", fits="500m")

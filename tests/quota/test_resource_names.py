@@ -2,6 +2,7 @@
 
 import pytest
 
+from webhook.kinds.pods import PODS
 from webhook.quota import resources
 
 CANONICAL = {
@@ -98,7 +99,7 @@ def test_every_name_that_is_suggested_is_known() -> None:
     ],
 )
 def test_pods_cost_it(name: str) -> None:
-    assert resources.is_counted(name)
+    assert PODS.evaluator.counts(name)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_pods_cost_it(name: str) -> None:
     ],
 )
 def test_no_pod_ever_costs_it(name: str) -> None:
-    assert not resources.is_counted(name)
+    assert not PODS.evaluator.counts(name)
 
 
 @pytest.mark.parametrize(

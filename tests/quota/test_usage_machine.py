@@ -229,7 +229,7 @@ class BookMachine(RuleBasedStateMachine):
             for key, row in self.rows.items():
                 for name, amount in row.amounts if subject in self.accounts_under(row.payer, key.namespace) else ():
                     used[name] = used.get(name, 0) + amount
-            assert self.index.totals(subject) == used
+            assert dict(self.index._used.get(subject, {})) == used
             for name in NAMES:
                 held = [self.largest(key, subject, name) for key in SLOTS]
                 assert [self.index.held(key, subject, name) for key in SLOTS] == held

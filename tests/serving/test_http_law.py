@@ -154,7 +154,7 @@ def may_be_allowed(body: dict[str, Any]) -> bool:
     plural = ".".join(filter(None, (request["resource"]["resource"], request["resource"].get("group"))))
     if not request["resource"]["resource"] or operation not in ("CREATE", "UPDATE", "DELETE", "CONNECT"):
         return False
-    if operation != "DELETE" and (sub_resource == "binding" or plural == "bindings"):
+    if operation != "DELETE" and (plural == "bindings" or (plural, sub_resource) == ("pods", "binding")):
         return not stamp_of(request["object"])
     is_changed_on_the_side = operation == "CREATE" and sub_resource
     if plural not in STAMPED or operation in ("DELETE", "CONNECT") or is_changed_on_the_side or _is_mirror(request):

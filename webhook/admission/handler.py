@@ -1,45 +1,53 @@
 """
-The story of one review, top to bottom: who pays, what it costs, what is in force, does it fit, what is answered.
+Handles one AdmissionReview: attribution, charge, limits, decision, response.
 
-No JSON, no HTTP and no Kubernetes here; those are `review`'s and the adapters'.
+No JSON, no HTTP and no Kubernetes here; the wire form is `review`'s, the rest lies behind ports.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 from webhook.admission import review
-from webhook.admission.charge import charge_for
+from webhook.admission.charge import Reviewed, charge_for, under
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.rules import Attributed, Attribution, Refused
-from webhook.attribution.stamp import has_stamp, stamping
-from webhook.kinds import registry
-from webhook.kinds.pod_cost import PodError
-from webhook.kinds.pod_shapes import Pod
-from webhook.ports import Clock, LedgerStore, Namespaces, PolicySource
+from webhook.attribution.stamp import carries_stamp, has_stamp, stamping
+from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
+from webhook.kinds.registry import KINDS, Registry
+from webhook.ports import Clock, LedgerStore, NameHolders, Namespaces, PolicySource
 from webhook.quota import message, resources
 from webhook.quota.decision import Allowed, Decision, Denied, decide
 from webhook.quota.limits import resolve_limits
-from webhook.quota.objects import AnyObject, ObjectMeta
-from webhook.quota.policy import Mode, subjects
+from webhook.quota.objects import AnyObject, ObjectKey
+from webhook.quota.policy import Mode
 from webhook.quota.resources import Amounts
+from webhook.quota.usage import UsageView
 
-_NODES = "system:nodes"
 _MAX_AUDIT_VALUE = 1024
 _MAX_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionHandler:
-    """Answers reviews. Any number may be under way; nothing is kept between them but what the ports keep."""
+    """
+    Answers reviews. Any number may be under way; nothing is kept between them but what the ports keep.
+
+    `on_delete` is called with key and uid of a charged object whose deletion was asked for. Only a server without a
+    cluster needs it: everywhere else the watch shows what is gone.
+    """
 
     attribution: Attribution
     policies: PolicySource
     namespaces: Namespaces
     ledger: LedgerStore
     clock: Clock
+    names: NameHolders
+    kinds: Registry = field(default=KINDS)
+    on_delete: Callable[[ObjectKey, str], None] | None = None
 
     async def mutate(self, request: AdmissionRequest) -> AdmissionResponse:
         """
@@ -47,82 +55,110 @@ class AdmissionHandler:
 
         Raises: ReviewError, UnavailableError.
         """
-        if not _is_stamped(request):
+        kind, effect = self._effect(request)
+        if kind is None or not effect.is_stamped:
             return review.allowed(request.uid)
-        meta = request.decode(AnyObject).metadata
-        attributed = await self._attribute(request, meta)
+        reviewed = _read(request, kind, AnyObject)
+        if _is_excepted(request, reviewed):
+            return review.allowed(request.uid)
+        attributed = await self._attribute(request, reviewed)
         if isinstance(attributed, Refused):
             return _refused(request, attributed)
+        meta, is_update = reviewed.new.metadata, reviewed.old is not None
         if attributed.stamp is None or has_stamp(meta, attributed.stamp):
             return review.allowed(request.uid)
-        if (
-            request.operation == "UPDATE"
-            and _carries_stamp(meta)
-            and not self.attribution.is_trusted(request.user_info)
-        ):
+        if is_update and carries_stamp(meta) and not self.attribution.is_trusted(request.user_info):
             return _refused(request, _forged(attributed))
         return review.patched(request.uid, stamping(meta, attributed.stamp))
 
     async def validate(self, request: AdmissionRequest, *, deadline: float) -> AdmissionResponse:
         """
-        Decide, and hold what is allowed. *deadline* is on the monotonic clock.
+        Decide, and reserve what is allowed. *deadline* is on the monotonic clock.
 
         Raises: ReviewError, UnavailableError; neither is ever turned into a pass.
         """
-        if request.operation == "DELETE":
-            self._hear_of_deletion(request)
+        kind, effect = self._effect(request)
+        if kind is None or effect is Effect.IGNORE:
+            self._report_deletion(request, kind)
             return review.allowed(request.uid)
-        if "binding" in (
-            request.sub_resource,
-            request.resource.resource.removesuffix("s"),
-        ):  # bindings: the old address
-            return _binding(request)
-        if not _is_stamped(request) and not _is_subresource(request):
+        if effect is Effect.CARRY_NO_STAMP:
+            return _without_stamp(request)
+        reviewed = _read(request, kind, kind.shape if effect is Effect.CHARGE else AnyObject)
+        if effect.is_stamped and _is_excepted(request, reviewed):
             return review.allowed(request.uid)
-        return await self._judge(request, deadline)
-
-    async def _judge(self, request: AdmissionRequest, deadline: float) -> AdmissionResponse:
-        read = request.decode(Pod) if _is_charged(request) else request.decode(AnyObject)
-        attributed = await self._attribute(request, read.metadata)
-        if isinstance(attributed, Refused):
-            return _refused(request, attributed)
-        if not has_stamp(read.metadata, attributed.stamp):
-            return _refused(request, _forged(attributed))
-        if not isinstance(read, Pod):
+        attributed = await self._attribute(request, reviewed)
+        if isinstance(attributed, Refused) or not attributed.accepts(reviewed.new.metadata):
+            return _refused(request, attributed if isinstance(attributed, Refused) else _forged(attributed))
+        if effect is not Effect.CHARGE:
             return review.allowed(request.uid, audit=_audit(attributed))
-        return await self._decide(request, read, attributed, deadline=deadline)
+        return await self._decide(request, reviewed, attributed, deadline=deadline)
 
-    async def _attribute(self, request: AdmissionRequest, meta: ObjectMeta) -> Attributed | Refused:
+    def _effect(self, request: AdmissionRequest) -> tuple[AnyKind | None, Effect]:
+        resource = str(request.resource)
+        effect = self.kinds.effect(resource, request.operation, request.sub_resource or "")
+        return self.kinds.of_resource(resource), effect
+
+    async def _attribute(self, request: AdmissionRequest, reviewed: Reviewed) -> Attributed | Refused:
         user, namespace = request.user_info, request.namespace
         if not user.username:
             raise review.ReviewError("request.userInfo.username is missing", request.uid)
         if not namespace:
             raise review.ReviewError("request.namespace is missing", request.uid)
-        if request.operation == "CREATE":
+        meta = reviewed.new.metadata
+        if reviewed.old is None:
             return await self.attribution.of_new(user, meta, namespace)
-        old = request.decode_old(AnyObject).metadata
-        return await self.attribution.of_changed(user, old, meta, namespace)
+        return await self.attribution.of_changed(user, reviewed.old.metadata, meta, namespace)
 
     async def _decide(
-        self, request: AdmissionRequest, pod: Pod, attributed: Attributed, *, deadline: float
+        self, request: AdmissionRequest, reviewed: Reviewed, attributed: Attributed, *, deadline: float
     ) -> AdmissionResponse:
-        policy, payer = self.policies.current(), attributed.payer
-        labels = await self.namespaces.labels(request.namespace)
-        bound = partial(subjects, policy, namespace_name=request.namespace, labels=labels)
         try:
-            charge = charge_for(request, pod, payer, subjects=bound)
-        except PodError as error:
+            charge = charge_for(request, reviewed, payer=attributed.payer, now=self.clock.now())
+        except UncountableError as error:
             return review.denied(request.uid, f"cannot be charged: {error}", audit=_audit(attributed))
-        in_force = resolve_limits(policy, payer, namespace=request.namespace, labels=labels, now=self.clock.now())
-        decision = await self.ledger.transact(
-            charge, partial(decide, charge, in_force), dry_run=bool(request.dry_run), deadline=deadline
-        )
+        if reviewed.old is None and await self._is_taken(charge.key, charge.uid):
+            return review.already_exists(request.uid, charge.key)
+        labels = await self.namespaces.labels(request.namespace)
+
+        def verdict(view: UsageView) -> Decision:
+            """Resolve the limits when the request's turn has come: one that was lowered meanwhile has to bind."""
+            policy, present = self.policies.current(), self.namespaces.known(request.namespace) or labels
+            counted = under(policy, charge, labels=present)
+            in_force = resolve_limits(
+                policy, counted.payer, namespace=request.namespace, labels=present, now=self.clock.now()
+            )
+            return decide(counted, in_force, view)
+
+        decision = await self.ledger.transact(charge, verdict, dry_run=bool(request.dry_run), deadline=deadline)
         return _answer(request, decision, attributed, _audit(attributed, _shown(charge.amounts)))
 
-    def _hear_of_deletion(self, request: AdmissionRequest) -> None:
-        if str(request.resource) == registry.PODS and not request.sub_resource and not request.dry_run:
+    async def _is_taken(self, key: ObjectKey, uid: str) -> bool:
+        """
+        Whether another object holds the name now, so that the API server could not store this one.
+
+        Answered here, because a reservation for it would outlive the object and take the room of others.
+        """
+        holder = await self.names.holder(key)
+        return holder is not None and holder.uid != uid
+
+    def _report_deletion(self, request: AdmissionRequest, kind: AnyKind | None) -> None:
+        if self.on_delete is None or request.operation != "DELETE" or request.sub_resource or request.dry_run:
+            return
+        if kind is not None and kind.is_charged:
             old = request.decode_old(AnyObject).metadata
-            self.ledger.deleted(registry.key(request.resource, request.namespace, old.name), old.uid)
+            self.on_delete(ObjectKey(kind.resource, request.namespace, old.name), old.uid)
+
+
+def _read(request: AdmissionRequest, kind: AnyKind, shape: type[Any]) -> Reviewed:
+    """Decode the object, and for an update what it replaces: each of them once."""
+    new = request.decode(shape)
+    return Reviewed(kind, new, None if request.operation == "CREATE" else request.decode_old(shape))
+
+
+def _is_excepted(request: AdmissionRequest, reviewed: Reviewed) -> bool:
+    if request.sub_resource:
+        return False
+    return reviewed.kind.evaluator.is_excepted(reviewed.new.metadata, request.user_info)
 
 
 _remembered = lru_cache(maxsize=1024)(resources.show_list)
@@ -130,13 +166,13 @@ _remembered = lru_cache(maxsize=1024)(resources.show_list)
 
 
 def _shown(amounts: Amounts) -> str:
-    """A pod may ask for tens of thousands of resources; what is printed, and remembered, is for people."""
+    """Print amounts for people; an object may ask for tens of thousands of resources, of which the first are shown."""
     shown = _remembered(amounts[:_MAX_SHOWN])
     return shown if len(amounts) <= _MAX_SHOWN else f"{shown},..."
 
 
 def _answer(
-    request: AdmissionRequest, decision: Decision, attributed: Attributed, audit: Mapping[str, str]
+    request: AdmissionRequest, decision: Decision, attributed: Attributed, audit: dict[str, str]
 ) -> AdmissionResponse:
     match decision:
         case Denied(excesses):
@@ -149,47 +185,13 @@ def _answer(
             return review.allowed(request.uid, warnings=warned, audit=audit)
 
 
-def _is_stamped(request: AdmissionRequest) -> bool:
-    """Say whether this creates or changes an object that carries a stamp."""
-    if request.operation not in ("CREATE", "UPDATE") or str(request.resource) not in registry.STAMPED:
-        return False
-    if request.sub_resource:
-        return request.sub_resource == "resize"
-    return not _is_mirror_pod(request)
-
-
-def _is_mirror_pod(request: AdmissionRequest) -> bool:
-    """
-    Say whether a kubelet shows one of its static pods: refusing would not stop it.
-
-    Anybody can write the annotation, so it counts only when a node sends it.
-    """
-    if _NODES not in (request.user_info.groups or ()) or str(request.resource) != registry.PODS:
-        return False
-    annotations = request.decode(AnyObject).metadata.annotations
-    return annotations is not None and annotations.mirror is not None
-
-
-def _is_subresource(request: AdmissionRequest) -> bool:
-    """Say whether this is a route by which a stamp could change without a plain update."""
-    return bool(request.sub_resource) and str(request.resource) in registry.STAMPED and request.operation == "UPDATE"
-
-
-def _is_charged(request: AdmissionRequest) -> bool:
-    return str(request.resource) == registry.PODS and request.sub_resource in (None, "", "resize")
-
-
-def _binding(request: AdmissionRequest) -> AdmissionResponse:
-    """A Binding's annotations are merged into the pod without any update that we would see."""
-    if _carries_stamp(request.decode(AnyObject).metadata):
+def _without_stamp(request: AdmissionRequest) -> AdmissionResponse:
+    """The API server merges a Binding's annotations into the pod, without any update that we would see."""
+    if carries_stamp(request.decode(AnyObject).metadata):
         return review.denied(
             request.uid, "a binding cannot change who pays for a pod: it carries userquota.dev annotations"
         )
     return review.allowed(request.uid)
-
-
-def _carries_stamp(meta: ObjectMeta) -> bool:
-    return not has_stamp(meta, None)
 
 
 def _forged(attributed: Attributed) -> Refused:
@@ -207,6 +209,8 @@ def _refused(request: AdmissionRequest, refused: Refused) -> AdmissionResponse:
 
 def _audit(attributed: Attributed, asked: str = "") -> dict[str, str]:
     audit = {"owner": attributed.payer.owner[:_MAX_AUDIT_VALUE], "found-by": attributed.found_by[:_MAX_AUDIT_VALUE]}
+    if attributed.left_out:
+        audit["groups-not-stamped"] = str(attributed.left_out)
     if asked:
         audit["requested"] = asked[:_MAX_AUDIT_VALUE]
     return audit

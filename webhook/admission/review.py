@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from webhook.quota.errors import WebhookError
 from webhook.quota.message import Cause
-from webhook.quota.objects import GroupVersionResource, PatchOperation, UserInfo
+from webhook.quota.objects import GroupVersionResource, ObjectKey, PatchOperation, UserInfo
 
 API_VERSION = "admission.k8s.io/v1"
 KIND = "AdmissionReview"
@@ -157,6 +157,12 @@ def denied(
     told = tuple(_Cause(each.reason, each.message, each.field) for each in causes)
     status = _Status(_FAILURE, 403, "Forbidden", message, details=_Details(told) if told else None)
     return AdmissionResponse(uid, allowed=False, status=status, audit_annotations=audit or {})
+
+
+def already_exists(uid: str, key: ObjectKey) -> AdmissionResponse:
+    """Answer as the API server does for a name that is taken: clients tell this from a refusal by reason and code."""
+    message = f'{key.resource} "{key.name}" already exists'
+    return AdmissionResponse(uid, allowed=False, status=_Status(_FAILURE, 409, "AlreadyExists", message))
 
 
 def failed(uid: str, message: str) -> AdmissionResponse:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from webhook.attribution.stamp import read_stamp
-from webhook.kinds import registry
+from webhook.attribution.stamp import has_stamp, read_stamp, stamp_for
+from webhook.kinds.registry import Registry
 from webhook.ports import Ancestry, PolicySource
 from webhook.quota.objects import ObjectMeta, OwnerReference, UserInfo
 from webhook.quota.subject import NOBODY, SERVICE_ACCOUNT_PREFIX, Payer
@@ -20,6 +20,9 @@ _LONGEST_CHAIN = 8
 _EVERYBODY = "system:authenticated"
 _KUBE_SYSTEM = f"{SERVICE_ACCOUNT_PREFIX}kube-system:"
 
+KUBE_CONTROLLER_MANAGER = "system:kube-controller-manager"
+"""Makes everything where kube-controller-manager runs without `--use-service-account-credentials`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attributed:
@@ -27,11 +30,27 @@ class Attributed:
     The payer, and in a few words how it was found.
 
     `stamp` is what the object must carry: None for objects that were never stamped and are not stamped in passing.
+    `left_out` counts groups of the payer that the stamp is too small for; the policy names none of them.
     """
 
     payer: Payer
     found_by: str
     stamp: Payer | None
+    left_out: int = 0
+
+    def accepts(self, meta: ObjectMeta) -> bool:
+        """
+        Whether an object carries the right stamp.
+
+        Where groups were left out, a policy that was in force a moment ago may have named others: then every group that
+        the policy names now has to be there, and none that the payer is not in.
+        """
+        if has_stamp(meta, self.stamp):
+            return True
+        carried = read_stamp(meta)
+        if not self.left_out or self.stamp is None or carried is None or carried.owner != self.payer.owner:
+            return False
+        return set(self.stamp.groups) <= set(carried.groups) <= set(self.payer.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +70,12 @@ class _Missing:
 class Attribution:
     """Finds the payer. Reads owners live, by name and uid: a cached stamp could be that of the owner before."""
 
-    def __init__(self, ancestry: Ancestry, policies: PolicySource) -> None:
-        """Use *ancestry* to read owners, and the policy in force for who is trusted."""
+    def __init__(self, ancestry: Ancestry, policies: PolicySource, *, kinds: Registry) -> None:
+        """Read owners of those *kinds* that have makers; *policies* tell which other accounts are trusted."""
         self._ancestry = ancestry
         self._policies = policies
+        self._kinds = kinds
+        self._controllers = frozenset({KUBE_CONTROLLER_MANAGER, *(f"{_KUBE_SYSTEM}{maker}" for maker in kinds.makers)})
 
     async def of_new(self, user: UserInfo, meta: ObjectMeta, namespace: str) -> Attributed | Refused:
         """
@@ -74,7 +95,9 @@ class Attribution:
             if not self._is_listed(user):
                 return Attributed(NOBODY, f"{_named(reference)} has no owner", NOBODY)
         payer = Payer(user.username, tuple(sorted(set(user.groups or ()) - {_EVERYBODY})))
-        return Attributed(payer, "service account" if payer.is_service_account else "created it", payer)
+        stamp = stamp_for(payer, self._policies.current())
+        found_by = "service account" if payer.is_service_account else "created it"
+        return Attributed(payer, found_by, stamp, len(payer.groups) - len(stamp.groups))
 
     async def of_changed(
         self, user: UserInfo, old: ObjectMeta, meta: ObjectMeta, namespace: str
@@ -103,23 +126,22 @@ class Attribution:
 
     def is_trusted(self, user: UserInfo) -> bool:
         """Say whether *user* is a controller that writes stamps on behalf of others."""
-        return self._is_listed(user) or user.username in _KUBE_CONTROLLERS
+        return self._is_listed(user) or user.username in self._controllers
 
     def _is_listed(self, user: UserInfo) -> bool:
         return user.username in self._policies.current().trusted_controllers
 
     def _acts_for(self, user: UserInfo, reference: OwnerReference) -> bool:
         """Say whether *user* is the controller whose task it is to make things for such an owner."""
-        if user.username == registry.KUBE_CONTROLLER_MANAGER or self._is_listed(user):
+        if user.username == KUBE_CONTROLLER_MANAGER or self._is_listed(user):
             return True
-        if registry.readable_kind(reference.api_version, reference.kind) is None:
-            return False
-        return user.username == f"{_KUBE_SYSTEM}{registry.CONTROLLER_OF[reference.kind]}"
+        owner = self._kinds.of_owner(reference.api_version, reference.kind)
+        return owner is not None and user.username in {f"{_KUBE_SYSTEM}{maker}" for maker in owner.makers}
 
     async def _nearest_stamp(self, reference: OwnerReference, namespace: str) -> Payer | _Missing | None:
         """Walk up the controller references; None if the chain ends without a stamp."""
         for _ in range(_LONGEST_CHAIN):
-            kind = registry.readable_kind(reference.api_version, reference.kind)
+            kind = self._kinds.of_owner(reference.api_version, reference.kind)
             if kind is None:
                 return None
             meta = await self._ancestry.read(kind, namespace, reference.name)
@@ -132,11 +154,6 @@ class Attribution:
                 return None
             reference = meta.controller
         return None
-
-
-_KUBE_CONTROLLERS = frozenset(
-    {registry.KUBE_CONTROLLER_MANAGER, *(f"{_KUBE_SYSTEM}{name}" for name in registry.CONTROLLER_OF.values())}
-)
 
 
 def _named(reference: OwnerReference) -> str:

@@ -12,7 +12,11 @@ from collections.abc import Iterator
 import msgspec
 
 from webhook.quota.objects import GROUPS_ANNOTATION, OWNER_ANNOTATION, Annotations, ObjectMeta, PatchOperation
+from webhook.quota.policy import Policy
 from webhook.quota.subject import Payer
+
+MAX_GROUPS_TEXT = 4096
+"""Bytes of the groups on one object: about a hundred names."""
 
 _groups_decoder = msgspec.json.Decoder(tuple[str, ...])
 _encoder = msgspec.json.Encoder()
@@ -38,6 +42,11 @@ def has_stamp(meta: ObjectMeta, payer: Payer | None) -> bool:
     return annotations.owner == payer.owner and annotations.groups == _groups_text(payer)
 
 
+def carries_stamp(meta: ObjectMeta) -> bool:
+    """Whether the object carries a stamp, or a part of one."""
+    return not has_stamp(meta, None)
+
+
 def stamping(meta: ObjectMeta, payer: Payer) -> Iterator[PatchOperation]:
     """Give the changes that put the stamp of *payer* on the object; none if it is there. Only our keys are touched."""
     if has_stamp(meta, payer):
@@ -48,6 +57,15 @@ def stamping(meta: ObjectMeta, payer: Payer) -> Iterator[PatchOperation]:
         return
     for key, value in stamp.items():
         yield PatchOperation(f"/metadata/annotations/{key.replace('/', '~1')}", value)
+
+
+def stamp_for(payer: Payer, policy: Policy) -> Payer:
+    """
+    Return the stamp that an object of *payer* gets: all groups, or of very many those that *policy* names.
+
+    The API server refuses an object whose annotations exceed 256 KiB, and every object of a person repeats the stamp.
+    """
+    return payer if len(_groups_text(payer)) <= MAX_GROUPS_TEXT else policy.named(payer)
 
 
 def _groups_text(payer: Payer) -> str:

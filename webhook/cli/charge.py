@@ -12,10 +12,8 @@ import msgspec
 from webhook.cli.inputs import InputError, read_inputs
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.documents.object_text import RawObject, read_objects
-from webhook.kinds import pod_cost, pod_defaults
-from webhook.kinds.pod_cost import PodError
-from webhook.kinds.pod_reasons import reasons
-from webhook.kinds.pod_shapes import Pod
+from webhook.kinds.evaluator import UncountableError
+from webhook.kinds.registry import KINDS
 
 _MAX_TEXT = 1 << 30
 """Characters. Files of one's own may be as large as memory allows; thousands of pods in one are usual."""
@@ -57,7 +55,7 @@ def _charged(names: tuple[str, ...]) -> list[ChargedObject]:
         for each in objects:
             try:
                 charged.append(_charge(each))
-            except (PodError, msgspec.MsgspecError) as error:
+            except (UncountableError, msgspec.MsgspecError) as error:
                 mistakes.append(f"{each.source}:{each.position.line}: {each.kind} {each.name}: {error}")
     if mistakes:
         raise InputError("\n".join(mistakes))
@@ -65,13 +63,12 @@ def _charged(names: tuple[str, ...]) -> list[ChargedObject]:
 
 
 def _charge(each: RawObject) -> ChargedObject:
-    if (each.api_version, each.kind) != ("v1", "Pod"):
+    kind = KINDS.of_object(each.api_version, each.kind)
+    if kind is None:
         return ChargedObject(each, {}, {})
-    read = msgspec.json.decode(each.body, type=Pod)
-    size = pod_defaults.with_defaults(pod_cost.size_of(read))
-    charged = {name: amount for name, amount in pod_cost.charge(size).items() if amount.nanos}
-    amounts = {name: str(amount) for name, amount in charged.items()}
-    return ChargedObject(each, amounts, reasons(read, size, charged))
+    lines = kind.evaluator.explain(msgspec.json.decode(each.body, type=kind.shape))
+    charge = {name: str(line.quantity) for name, line in lines.items()}
+    return ChargedObject(each, charge, {name: line.source for name, line in lines.items()})
 
 
 def _row(each: ChargedObject, name: str, amount: str) -> tuple[str, ...]:

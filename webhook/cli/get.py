@@ -56,7 +56,7 @@ def _show_tables(found: Inspection) -> None:
             ("SETTLED THROUGH", settled or "nothing yet"),
             ("RESERVATIONS", str(len(found.held))),
         ]
-    facts.append(("PODS WITHOUT A STAMP", str(len(found.unadmitted))))
+    facts.append(("WITHOUT A STAMP", str(len(found.unadmitted))))
     show_table(facts[0], facts[1:])
     if found.held:
         click.echo()
@@ -64,9 +64,7 @@ def _show_tables(found: Inspection) -> None:
         show_table(heads, [_row(each) for each in found.held])
     if found.unadmitted:
         click.echo()
-        show_table(
-            ("NAMESPACE", "POD WITHOUT A STAMP"), sorted((each.namespace, each.name) for each in found.unadmitted)
-        )
+        show_table(("RESOURCE", "NAMESPACE", "NAME WITHOUT A STAMP"), sorted(found.unadmitted))
 
 
 def _row(held: Held) -> tuple[str, ...]:
@@ -76,7 +74,7 @@ def _row(held: Held) -> tuple[str, ...]:
 
 
 def _state(held: Held) -> str:
-    return f"{held.fate.value}, not settled for 5 s" if held.is_late else held.fate.value
+    return f"{held.status.value}, not settled for 5 s" if held.is_late else held.status.value
 
 
 def _document(found: Inspection) -> dict[str, object]:
@@ -89,9 +87,7 @@ def _document(found: Inspection) -> dict[str, object]:
             "settledThrough": dict(ledger.settled_through),
         }
     document["reservations"] = [_item(each) for each in found.held]
-    document["podsWithoutStamp"] = [
-        {"namespace": each.namespace, "name": each.name, "uid": each.uid} for each in found.unadmitted
-    ]
+    document["withoutStamp"] = [{**key._asdict(), "uid": each.uid} for key, each in sorted(found.unadmitted.items())]
     return document
 
 
@@ -105,6 +101,6 @@ def _item(held: Held) -> dict[str, object]:
         "uid": each.uid,
         "base": each.base,
         "amounts": {name: resources.show(name, amount) for name, amount in each.amounts},
-        "state": held.fate.value,
+        "state": held.status.value,
         "late": held.is_late,
     }

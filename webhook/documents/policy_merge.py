@@ -12,8 +12,9 @@ from typing import Protocol
 
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.policy_schema import EntryPart, GroupPart, PolicyPart, PoolPart, TenantPart
+from webhook.kinds.registry import KINDS
 from webhook.quota import resources
-from webhook.quota.policy import Combine, Defaults, Entry, Group, Hard, Policy, Tenant
+from webhook.quota.policy import CAPS, Combine, Defaults, Entry, Group, Hard, Policy, Tenant
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
 
 Step = str | int
@@ -152,17 +153,24 @@ class _Merger:
 
     def _read(self, document: Placed, location: tuple[Step, ...], part: PoolPart) -> Entry:
         line = document.position(*location).line
-        for unused in ("perSession", "perClaim"):
-            if getattr(part, unused, None):
-                self._note(document, (*location, unused), "this release counts pods only; the cap has no effect yet")
         return Entry(
             path=field_path(location),
             place=f"{document.source}:{line}",
             hard=self._hards(document, (*location, "hard"), part.hard),
-            per_pod=self._hards(document, (*location, "perPod"), part.perPod) if isinstance(part, EntryPart) else {},
+            caps=self._caps(document, location, part),
             mode=part.mode,
             until=part.until,
         )
+
+    def _caps(self, document: Placed, location: tuple[Step, ...], part: PoolPart) -> dict[str, Mapping[str, Hard]]:
+        caps: dict[str, Mapping[str, Hard]] = {}
+        for name in CAPS:
+            written = getattr(part, name, None)
+            if written and name in KINDS.caps():
+                caps[name] = self._hards(document, (*location, name), written)
+            elif written:
+                self._note(document, (*location, name), "no kind of this release has this cap; it has no effect yet")
+        return caps
 
     def _hards(self, document: Placed, location: tuple[Step, ...], written: Mapping[str, Hard]) -> dict[str, Hard]:
         hards: dict[str, Hard] = {}
@@ -172,8 +180,10 @@ class _Merger:
                 self._mistake(
                     document, (*location, name), f"{canonical} is given twice, under its short and its full name"
                 )
-            if not resources.is_counted(canonical):
-                self._note(document, (*location, name), "this release counts pods only; the limit has no effect yet")
+            if not KINDS.counts(canonical):
+                self._note(
+                    document, (*location, name), "no kind of this release costs this; the limit has no effect yet"
+                )
             hards[canonical] = hard
         return hards
 

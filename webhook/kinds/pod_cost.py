@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, reduce
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.pod_shapes import ContainerText, Pod, PodText, Resources, text_of
 from webhook.quota import quantity, resources
 from webhook.quota.quantity import Quantity, QuantityError
@@ -28,16 +29,6 @@ _ORDINARY = 4096
 _Read = TypeVar("_Read")
 _REQUIREMENTS = msgspec.json.Decoder(Resources | None)
 _LIST = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
-
-
-class PodError(QuantityError):
-    """A quantity of a pod that cannot be counted. `path` is the field, e.g. `spec.overhead.cpu`."""
-
-    def __init__(self, path: str, cause: QuantityError) -> None:
-        """Keep the field beside what is wrong with it."""
-        self.path = path
-        super().__init__(cause.text, cause.why)
-        self.args = (f"{path}: {cause}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +61,21 @@ class PodSize:
     has_status: bool = False
 
 
-def booked(pod: Pod) -> Amounts:
+def amounts_of(pod: Pod) -> Amounts:
     """
     Give what is booked for *pod*: the amounts of its `charge`, worked out once for all pods that are spelled alike.
 
-    Raises: PodError, as `size_of`.
+    Raises: UncountableError, as `size_of`.
     """
     text = text_of(pod)
-    return _remembered(text) if text.length <= _ORDINARY else _booked(text)
+    return _remembered(text) if text.length <= _ORDINARY else _amounts_of(text)
 
 
-def _booked(text: PodText) -> Amounts:
+def _amounts_of(text: PodText) -> Amounts:
     return resources.amounts(charge(_size(text)))
 
 
-_remembered = lru_cache(maxsize=4096)(_booked)
+_remembered = lru_cache(maxsize=4096)(_amounts_of)
 """The pods of one workload are spelled alike, and a cluster has far fewer workloads than pods."""
 
 
@@ -129,7 +120,7 @@ def pod_requests(size: PodSize) -> dict[str, Quantity]:
         return container.actual_requests or allocated(container)
 
     views = (asked, actual, allocated) if size.has_status else (asked,)
-    total = reduce(resources.larger, [aggregate(size, view) for view in views])
+    total = reduce(resources.larger, [aggregate(size, view).total for view in views])
     total.update((name, amount) for name, amount in size.pod_requests.items() if resources.is_pod_level(name))
     resources.add_to(total, size.overhead)
     return total
@@ -145,7 +136,7 @@ def pod_limits(size: PodSize) -> dict[str, Quantity]:
         return container.actual_limits or asked(container)
 
     views = (asked, actual) if size.has_status else (asked,)
-    total = reduce(resources.larger, [aggregate(size, view) for view in views])
+    total = reduce(resources.larger, [aggregate(size, view).total for view in views])
     total.update((name, amount) for name, amount in size.pod_limits.items() if resources.is_pod_level(name))
     for name, amount in size.overhead.items():
         if name in total and total[name].nanos:
@@ -153,9 +144,20 @@ def pod_limits(size: PodSize) -> dict[str, Quantity]:
     return total
 
 
-def aggregate(size: PodSize, view: Callable[[ContainerSize], ResourceList]) -> dict[str, Quantity]:
+class Aggregate(NamedTuple):
     """
-    Give what *view* of the containers adds up to, by the order in which they run.
+    What the containers of a pod need together.
+
+    `peaks` tells for which resources one init step needs more than what runs afterwards, and which: its position.
+    """
+
+    total: dict[str, Quantity]
+    peaks: dict[str, int]
+
+
+def aggregate(size: PodSize, view: Callable[[ContainerSize], ResourceList]) -> Aggregate:
+    """
+    Return what *view* of the containers adds up to, by the order in which they run.
 
     Init containers run one after another, each beside the sidecars started before it; app containers run beside all
     sidecars. The pod needs the peak.
@@ -165,24 +167,28 @@ def aggregate(size: PodSize, view: Callable[[ContainerSize], ResourceList]) -> d
         resources.add_to(total, view(container))
     sidecars: dict[str, Quantity] = {}
     peak: dict[str, Quantity] = {}
-    for container in size.init_containers:
+    reached: dict[str, int] = {}
+    for position, container in enumerate(size.init_containers):
         if container.is_sidecar:
             resources.add_to(total, view(container))
             resources.add_to(sidecars, view(container))
-            peak = resources.larger(peak, sidecars)
+            step = sidecars
         else:
             step = dict(view(container))
             resources.add_to(step, sidecars)
-            peak = resources.larger(peak, step)
-    return resources.larger(total, peak) if peak else total
+        for name, amount in step.items():
+            if name not in peak or amount.nanos > peak[name].nanos:
+                peak[name], reached[name] = amount, position
+    peaks = {name: reached[name] for name in peak if name not in total or peak[name].nanos > total[name].nanos}
+    return Aggregate(resources.larger(total, peak) if peak else total, peaks)
 
 
 def size_of(pod: Pod) -> PodSize:
     """
     Read every number of *pod*.
 
-    Raises: PodError with the field path, e.g. `spec.containers[1].resources.requests.cpu`, for what is no quantity
-    or is negative.
+    Raises: UncountableError with the field path, e.g. `spec.containers[1].resources.requests.cpu`, for what is no
+    quantity or is negative.
     """
     return _size(text_of(pod))
 
@@ -231,7 +237,7 @@ def _decoded(decoder: msgspec.json.Decoder[_Read], raw: bytes, path: str) -> _Re
         return decoder.decode(raw) if raw else None
     except (msgspec.ValidationError, UnicodeDecodeError) as error:
         given = raw.decode(errors="replace")
-        raise PodError(path, QuantityError(given, "expected quantities by resource name")) from error
+        raise UncountableError(path, QuantityError(given, "expected quantities by resource name")) from error
 
 
 def _quantities(listed: dict[str, msgspec.Raw] | None, path: str) -> ResourceList:
@@ -240,7 +246,7 @@ def _quantities(listed: dict[str, msgspec.Raw] | None, path: str) -> ResourceLis
         try:
             read[name] = _quantity(bytes(token).decode(errors="replace"))
         except QuantityError as error:
-            raise PodError(f"{path}.{name}", error) from error
+            raise UncountableError(f"{path}.{name}", error) from error
     return read
 
 

@@ -53,7 +53,7 @@ def _rounded_up(listed: ResourceList) -> ResourceList:
 
 
 def _limits(size: PodSize) -> dict[str, Quantity]:
-    return pod_cost.aggregate(size, lambda container: container.limits)
+    return pod_cost.aggregate(size, lambda container: container.limits).total
 
 
 def _with_hugepage_limits(size: PodSize) -> ResourceList:
@@ -66,7 +66,7 @@ def _with_hugepage_limits(size: PodSize) -> ResourceList:
 
 
 def _with_pod_requests(size: PodSize) -> ResourceList:
-    asked = pod_cost.aggregate(size, lambda container: container.requests)
+    asked = pod_cost.aggregate(size, lambda container: container.requests).total
     given = {name: amount for name, amount in asked.items() if name in resources.OVERCOMMITTABLE}
     capped = {name: amount for name, amount in size.pod_limits.items() if resources.is_pod_level(name)}
     return {**capped, **given, **size.pod_requests}

@@ -1,22 +1,23 @@
 """
-Why a pod costs what it costs: which containers and which rule, for people. The amounts themselves come from `pod`.
+Why a pod costs what it costs: which containers and which rule, for people. The amounts themselves come from `pod_cost`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from webhook.kinds import pod_cost
 from webhook.kinds.pod_cost import ContainerSize, PodSize
 from webhook.kinds.pod_shapes import Container, Pod
 from webhook.quota import resources
 from webhook.quota.resources import ResourceList
 
 
-def reasons(pod: Pod, size: PodSize, charged: ResourceList) -> dict[str, str]:
+def reasons(pod: Pod, size: PodSize, charged: Iterable[str]) -> dict[str, str]:
     """
-    Give for each resource of *charged*, which *size* of *pod* costs, where its amount comes from.
+    Return for each resource of *charged*, which *size* of *pod* costs, where its amount comes from.
 
-    Where a resize is under way the status has a say as well, which is told in so many words.
+    While a resize is under way the status has a say as well, and the text says so.
     """
     return {name: _reason(pod, size, name) for name in charged}
 
@@ -27,50 +28,31 @@ def _reason(pod: Pod, size: PodSize, name: str) -> str:
         return "one pod" if name == "pods" else "one object"
     level = size.pod_requests if part == "requests" else size.pod_limits
     if resource in level and resources.is_pod_level(resource):
-        told = f"pod-level {part}"
+        reason = f"pod-level {part}"
     else:
-        told = _containers(pod, size, part, resource)
+        reason = _containers(pod, size, part, resource)
     if size.has_status:
-        told += ", or what the node has allocated if that is more"
-    return f"{told} + overhead" if resource in size.overhead else told
+        reason += ", or what the node has allocated if that is more"
+    return f"{reason} + overhead" if resource in size.overhead else reason
 
 
 def _containers(pod: Pod, size: PodSize, part: str, resource: str) -> str:
-    """The larger of what runs together and the largest init step, and which that is."""
-    together = _asking(pod.spec.containers, size.containers, part, resource)
-    running = sum(amount for _, amount in together)
-    sidecars: list[tuple[str, int]] = []
-    peak, told = 0, ""
-    for name, amount, is_sidecar in _steps(pod.spec.init_containers, size.init_containers, part, resource):
-        beside = sum(each for _, each in sidecars)
-        if amount + beside > peak and not is_sidecar:
-            peak, told = amount + beside, _joined(f"init container {name}", [each for each, _ in sidecars])
-        if is_sidecar and amount:
-            sidecars.append((name, amount))
-    running += sum(amount for _, amount in sidecars)
-    if peak > running:
-        return told
-    return _joined(" + ".join(name for name, _ in together), [name for name, _ in sidecars])
+    """Name the containers that run together, or the init step that needs more than they do."""
 
+    def asked(container: ContainerSize) -> ResourceList:
+        return container.requests if part == "requests" else container.limits
 
-def _joined(told: str, sidecars: Sequence[str]) -> str:
-    beside = "".join(f" + sidecar {name}" for name in sidecars)
-    return (told + beside).removeprefix(" + ")
+    def asking(written: Sequence[Container] | None, sizes: Sequence[ContainerSize]) -> list[tuple[str, bool]]:
+        """Return name and whether it is a sidecar, of each that asks for the resource."""
+        pairs = zip(written or (), sizes, strict=True)
+        return [(each.name, of.is_sidecar) for each, of in pairs if resource in asked(of) and asked(of)[resource].nanos]
 
-
-def _asking(
-    written: Sequence[Container] | None, sizes: Sequence[ContainerSize], part: str, resource: str
-) -> list[tuple[str, int]]:
-    return [(name, amount) for name, amount, _ in _steps(written, sizes, part, resource) if amount]
-
-
-def _steps(
-    written: Sequence[Container] | None, sizes: Sequence[ContainerSize], part: str, resource: str
-) -> list[tuple[str, int, bool]]:
-    def asked(size: ContainerSize) -> ResourceList:
-        return size.requests if part == "requests" else size.limits
-
-    return [
-        (container.name, asked(size)[resource].nanos if resource in asked(size) else 0, size.is_sidecar)
-        for container, size in zip(written or (), sizes, strict=True)
-    ]
+    peak = pod_cost.aggregate(size, asked).peaks.get(resource)
+    if peak is not None:
+        first = asking((pod.spec.init_containers or ())[:peak], size.init_containers[:peak])
+        main = f"init container {(pod.spec.init_containers or ())[peak].name}"
+    else:
+        first = asking(pod.spec.init_containers, size.init_containers)
+        main = " + ".join(name for name, _ in asking(pod.spec.containers, size.containers))
+    beside = "".join(f" + sidecar {name}" for name, is_sidecar in first if is_sidecar)
+    return (main + beside).removeprefix(" + ")

@@ -1,50 +1,59 @@
 """
-Which kinds of objects concern us, and which controller makes which of them. Data only.
+The kinds that the webhook knows, one row each. A new kind is added here, in one line.
+
+Watches, ledger, attribution, commands and manifests follow the rows; tests hold the manifests to them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from webhook.quota.objects import GroupVersionResource, ObjectKey, ObjectKind
-
-PODS = "pods"
-
-WORKLOADS: Mapping[str, ObjectKind] = {
-    "replicationcontrollers": ObjectKind("v1", "ReplicationController"),
-    "deployments.apps": ObjectKind("apps/v1", "Deployment"),
-    "replicasets.apps": ObjectKind("apps/v1", "ReplicaSet"),
-    "statefulsets.apps": ObjectKind("apps/v1", "StatefulSet"),
-    "daemonsets.apps": ObjectKind("apps/v1", "DaemonSet"),
-    "jobs.batch": ObjectKind("batch/v1", "Job"),
-    "cronjobs.batch": ObjectKind("batch/v1", "CronJob"),
-}
-"""Kinds that are stamped because pods descend from them, by the plural name with its group."""
-
-STAMPED = frozenset({PODS, *WORKLOADS})
-
-_KINDS = {(kind.api_version.partition("/")[0], kind.kind): kind for kind in WORKLOADS.values()}
-
-CONTROLLER_OF: Mapping[str, str] = {
-    "ReplicationController": "replication-controller",
-    "Deployment": "deployment-controller",
-    "ReplicaSet": "replicaset-controller",
-    "StatefulSet": "statefulset-controller",
-    "DaemonSet": "daemon-set-controller",
-    "Job": "job-controller",
-    "CronJob": "cronjob-controller",
-}
-"""The service account in kube-system that makes objects for an owner of this kind, and nobody else does."""
-
-KUBE_CONTROLLER_MANAGER = "system:kube-controller-manager"
-"""Makes everything where kube-controller-manager runs without `--use-service-account-credentials`."""
+from webhook.kinds.evaluator import AnyKind, Effect
+from webhook.kinds.pods import BINDINGS, PODS
+from webhook.kinds.workloads import WORKLOADS
 
 
-def readable_kind(api_version: str, kind: str) -> ObjectKind | None:
-    """Give how to read an owner of this kind, whatever version is named; None for kinds we do not stamp."""
-    return _KINDS.get((api_version.partition("/")[0], kind))
+class Registry:
+    """Kinds, found by what a review, an owner reference or a manifest names."""
+
+    def __init__(self, *kinds: AnyKind) -> None:
+        """Keep *kinds*; no two may have the same resource."""
+        self._by_resource: Mapping[str, AnyKind] = {each.resource: each for each in kinds}
+        if len(self._by_resource) < len(kinds):
+            raise ValueError("a resource has two kinds")
+        self._by_kind = {(each.group, each.kind): each for each in kinds}
+        self.charged = tuple(each for each in kinds if each.is_charged)
+        self.makers = frozenset(maker for each in kinds for maker in each.makers)
+
+    def __iter__(self) -> Iterator[AnyKind]:
+        return iter(self._by_resource.values())
+
+    def of_resource(self, resource: str) -> AnyKind | None:
+        """Return the kind with this plural and group; None if it is none of ours."""
+        return self._by_resource.get(resource)
+
+    def of_object(self, api_version: str, kind: str) -> AnyKind | None:
+        """Return the kind that a manifest names, in whatever version; None if it is none of ours."""
+        group = api_version.partition("/")[0] if "/" in api_version else ""
+        return self._by_kind.get((group, kind))
+
+    def of_owner(self, api_version: str, kind: str) -> AnyKind | None:
+        """Return the kind that an owner reference names, if controllers make objects for such owners."""
+        found = self.of_object(api_version, kind)
+        return found if found is not None and found.makers else None
+
+    def effect(self, resource: str, operation: str, subresource: str) -> Effect:
+        """Return what a request means; IGNORE for kinds that are none of ours."""
+        kind = self._by_resource.get(resource)
+        return Effect.IGNORE if kind is None else kind.evaluator.effect(operation, subresource)
+
+    def counts(self, resource: str) -> bool:
+        """Whether any kind can cost *resource*; a limit on anything else has no effect."""
+        return any(each.evaluator.counts(resource) for each in self.charged)
+
+    def caps(self) -> frozenset[str]:
+        """Return the caps on one object that bind some kind, as a policy names them."""
+        return frozenset(each.cap for each in self.charged if each.cap)
 
 
-def key(resource: GroupVersionResource, namespace: str, name: str) -> ObjectKey:
-    """Give the name that an object holds in the API."""
-    return ObjectKey(str(resource), namespace, name)
+KINDS = Registry(PODS, BINDINGS, *WORKLOADS)

@@ -1,7 +1,7 @@
 """
-All pods that have to be on the book, listed live from the API at one version, without what they ask for.
+Lists of objects' metadata, page by page, live from the API. What the objects are made of is not sent.
 
-Keeping in step with them is `pod_watch`'s matter.
+Keeping in step with them is the task of `object_sink`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from webhook.kinds.counted_objects import is_counted_object
-from webhook.kinds.registry import PODS
+from webhook.kinds.evaluator import AnyKind
+from webhook.kinds.registry import Registry
 from webhook.kube.api import ApiError, KubernetesApi
 from webhook.ledger.usage_audit import Listing
 from webhook.ports import UnavailableError
@@ -40,66 +40,73 @@ class Page(Shape, frozen=True):
 _decoder = msgspec.json.Decoder(Page, strict=False)  # a version is a number in a string
 
 
-async def read_page(api: KubernetesApi, resource: str, *, limit: int = _PAGE_SIZE, after: str = "") -> Page:
+async def read_page(api: KubernetesApi, kind: AnyKind, *, limit: int = _PAGE_SIZE, after: str = "") -> Page:
     """
-    Give *limit* objects of a core *resource* in all namespaces, those *after* another page, past every cache.
+    Return *limit* objects of *kind* in all namespaces, those *after* another page, past every cache.
 
     Raises: UnavailableError.
     """
     query = {"limit": str(limit)} | ({"continue": after} if after else {})
     try:
-        return _decoder.decode(await api.get(f"/api/v1/{resource}", query=query, accept=_METADATA_LIST))
+        return _decoder.decode(await api.get(kind.collection, query=query, accept=_METADATA_LIST))
     except ApiError as error:
-        raise UnavailableError("api-server", f"{resource} could not be listed: {error}") from error
+        raise UnavailableError("api-server", f"{kind.resource} could not be listed: {error}") from error
     except msgspec.MsgspecError as error:
-        raise UnavailableError(
-            "api-server", f"{resource} could not be listed: the answer is no list: {error}"
-        ) from error
+        why = f"{kind.resource} could not be listed: the answer is no list: {error}"
+        raise UnavailableError("api-server", why) from error
 
 
-async def read_pages(api: KubernetesApi, resource: str) -> AsyncIterator[Page]:
-    """Give all objects of a core *resource*. Raises: UnavailableError, also if it takes longer than etcd remembers."""
-    page = await read_page(api, resource)
+async def read_pages(api: KubernetesApi, kind: AnyKind) -> AsyncIterator[Page]:
+    """Return all objects of *kind*. Raises: UnavailableError, also if it takes longer than etcd remembers."""
+    page = await read_page(api, kind)
     yield page
     while page.metadata.next_page:
-        page = await read_page(api, resource, after=page.metadata.next_page)
+        page = await read_page(api, kind, after=page.metadata.next_page)
         yield page
 
 
 @dataclass(frozen=True, slots=True)
 class ListedObjects:
-    """The pods that count, as they were stored at `version`."""
+    """The objects of one kind that count, as they were stored at `version`."""
 
+    kind: AnyKind
     version: int
-    pods: tuple[ObjectMeta, ...]
+    objects: tuple[ObjectMeta, ...]
 
-    def by_name(self) -> dict[ObjectKey, StoredVersion]:
-        """Give uid and version of each under its name."""
+    def by_key(self) -> dict[ObjectKey, StoredVersion]:
+        """Return uid and version of each under its key."""
         return {
-            ObjectKey(PODS, each.namespace, each.name): StoredVersion(each.uid, int(each.resource_version))
-            for each in self.pods
+            ObjectKey(self.kind.resource, each.namespace, each.name): StoredVersion(
+                each.uid, int(each.resource_version)
+            )
+            for each in self.objects
         }
 
 
 class ObjectList:
-    """Port `Lister`, for pods. A list without a resource version goes to etcd's quorum; its pages show one version."""
+    """Port `Lister`. A list without a resource version goes to etcd's quorum; its pages show one version."""
 
-    def __init__(self, api: KubernetesApi, *, exempt: Container[str]) -> None:
-        """List through *api*, and leave out pods in *exempt* namespaces."""
+    def __init__(self, api: KubernetesApi, *, kinds: Registry, exempt: Container[str]) -> None:
+        """List objects of *kinds* through *api*, and leave out those in *exempt* namespaces."""
         self._api = api
+        self._kinds = kinds
         self._exempt = exempt
 
-    async def read(self) -> ListedObjects:
-        """Give all pods that count. Raises: UnavailableError, also if the pages take longer than etcd remembers."""
-        version, pods = 0, list[ObjectMeta]()
-        async for page in read_pages(self._api, PODS):
+    async def read(self, kind: AnyKind) -> ListedObjects:
+        """Return all objects of *kind* that count. Raises: UnavailableError, also if the pages take too long."""
+        version, found = 0, list[ObjectMeta]()
+        async for page in read_pages(self._api, kind):
             version = page.metadata.resource_version
-            pods += (
-                each.metadata for each in page.items or () if is_counted_object(each.metadata, exempt=self._exempt)
-            )
-        return ListedObjects(version, tuple(pods))
+            found += (each.metadata for each in page.items or () if self._counts(kind, each.metadata))
+        return ListedObjects(kind, version, tuple(found))
 
-    async def listing(self, resource: str = PODS) -> Listing:
-        """Give their names, uids and versions. See `Lister.listing`."""
-        listed = await self.read()
-        return Listing(resource, listed.version, await asyncio.to_thread(listed.by_name))
+    async def listing(self, resource: str) -> Listing:
+        """Return keys, uids and versions. See `Lister.listing`."""
+        kind = self._kinds.of_resource(resource)
+        if kind is None:
+            raise UnavailableError("unknown-kind", f"{resource} is no kind of this version")
+        listed = await self.read(kind)
+        return Listing(resource, listed.version, await asyncio.to_thread(listed.by_key))
+
+    def _counts(self, kind: AnyKind, meta: ObjectMeta) -> bool:
+        return meta.namespace not in self._exempt and not kind.evaluator.is_excepted(meta, None)

@@ -9,10 +9,12 @@ from urllib.parse import quote
 
 import msgspec
 
+from webhook.kinds.evaluator import AnyKind
+from webhook.kinds.registry import Registry
 from webhook.kube.api import ApiError, KubernetesApi, NotFoundError
 from webhook.kube.object_list import read_page, read_pages
 from webhook.ports import UnavailableError
-from webhook.quota.objects import AnyObject, ObjectKey, ObjectKind, ObjectMeta, StoredVersion
+from webhook.quota.objects import AnyObject, ObjectKey, ObjectMeta, StoredVersion
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
@@ -28,38 +30,43 @@ _decoder = msgspec.json.Decoder(AnyObject)
 class ObjectReads:
     """Ports `Ancestry` and `QuorumReader`. A GET without a resource version goes to etcd's quorum."""
 
-    def __init__(self, api: KubernetesApi) -> None:
-        """Read through *api*."""
+    def __init__(self, api: KubernetesApi, kinds: Registry) -> None:
+        """Read objects of *kinds* through *api*."""
         self._api = api
+        self._kinds = kinds
 
-    async def read(self, kind: ObjectKind, namespace: str, name: str) -> ObjectMeta | None:
-        """Give the metadata of an owner. See `Ancestry.read`."""
+    async def read(self, kind: AnyKind, namespace: str, name: str) -> ObjectMeta | None:
+        """Return the metadata of an owner. See `Ancestry.read`."""
         if not _NAME.fullmatch(name):
             return None
-        root = f"/apis/{kind.api_version}" if "/" in kind.api_version else f"/api/{kind.api_version}"
-        return await self._meta(f"{root}/namespaces/{quote(namespace)}/{kind.kind.lower()}s/{name}")
+        return await self._meta(kind.path(quote(namespace), name))
 
     async def version_of(self, key: ObjectKey) -> StoredVersion | None:
-        """Give uid and version of what is stored under a pod's name. See `QuorumReader.version_of`."""
-        if not _NAME.fullmatch(key.name):
-            return None
-        meta = await self._meta(f"/api/v1/namespaces/{quote(key.namespace)}/{key.resource}/{key.name}")
+        """Return uid and version of the object that holds *key*. See `QuorumReader.version_of`."""
+        meta = await self.read(self._kind(key.resource), key.namespace, key.name)
         return StoredVersion(meta.uid, int(meta.resource_version)) if meta is not None else None
 
     async def newest_version(self, resource: str) -> int:
-        """Give the highest version of any pod. See `QuorumReader.newest_version`."""
+        """Return the highest version of any object of *resource*. See `QuorumReader.newest_version`."""
         newest = 0
-        async for page in read_pages(self._api, resource):
+        async for page in read_pages(self._api, self._kind(resource)):
             newest = max((newest, *(int(item.metadata.resource_version) for item in page.items or ())))
         return newest
 
-    async def store_version(self, resource: str) -> int:
+    async def store_version(self) -> int:
         """
-        Give the version that the store is at, whatever was written last. Raises: UnavailableError.
+        Return the version that the store is at, whatever was written last. Raises: UnavailableError.
 
-        All API servers give at least what any of them gave before, unless the store was restored from a backup.
+        All API servers answer with at least what any of them answered before, unless the store was restored from a
+        backup.
         """
-        return (await read_page(self._api, resource, limit=1)).metadata.resource_version
+        return (await read_page(self._api, self._kinds.charged[0], limit=1)).metadata.resource_version
+
+    def _kind(self, resource: str) -> AnyKind:
+        kind = self._kinds.of_resource(resource)
+        if kind is None:
+            raise UnavailableError("unknown-kind", f"{resource} is no kind of this version")
+        return kind
 
     async def _meta(self, path: str) -> ObjectMeta | None:
         try:

@@ -1,31 +1,26 @@
 """
-Pods as the API shows them, booked as usage. The stream itself is the reflector's; sums are the book's.
+Objects of one kind as the API shows them, counted as usage. The stream itself is the reflector's; sums are the index's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Container
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from webhook.attribution.stamp import read_stamp
-from webhook.kinds import pod_cost
-from webhook.kinds.counted_objects import is_counted_object
-from webhook.kinds.pod_cost import PodError
-from webhook.kinds.pod_shapes import Pod
-from webhook.kinds.registry import PODS
+from webhook.kinds.evaluator import Charged, Kind, UncountableError
 from webhook.kube.reflector import Undecodable
-from webhook.quota import resources
 from webhook.quota.objects import ObjectKey, ObjectMeta
 from webhook.quota.reservation import Reservation
+from webhook.quota.resources import Amounts
 from webhook.quota.subject import NOBODY
 from webhook.quota.usage import Row, UsageIndex
 
 log = structlog.get_logger(__name__)
 
-_ONE_POD = resources.amounts(pod_cost.charge(pod_cost.PodSize((), (), {}, {}, {})))
-"""What is booked for a pod whose numbers cannot be read: itself."""
+T = TypeVar("T", bound=Charged)
 
 
 class OnSettled(Protocol):
@@ -40,7 +35,11 @@ def _ignore(_: object) -> None:
 
 
 class Unadmitted:
-    """Objects by uid. Those of the first full list are no news: nobody can say when they were made past us."""
+    """
+    The uids of objects that the webhook never admitted: made while it was not asked, or older than the installation.
+
+    Objects of the first full list are not reported: they may predate this process.
+    """
 
     def __init__(self) -> None:
         """Know of none yet."""
@@ -79,26 +78,32 @@ class Unadmitted:
             self._listed.discard(uid)
 
 
-class ObjectSink:
-    """Tells the book of every pod outside the exempt namespaces. Pods without a stamp are nobody's, and counted."""
+class ObjectSink(Generic[T]):
+    """
+    Keeps the usage index in step with the objects of one kind outside the exempt namespaces.
+
+    An object without a stamp is nobody's, and counted.
+    """
 
     def __init__(  # noqa: PLR0913 - only wiring calls this
         self,
+        kind: Kind[T],
         index: UsageIndex,
         *,
-        exempt: frozenset[str],
+        exempt: Container[str],
         on_settled: OnSettled,
         on_reached: Callable[[], None],
         on_uncountable: Callable[[], None],
         on_unadmitted: Callable[[ObjectKey], None] = _ignore,
     ) -> None:
         """
-        Leave out pods in *exempt* namespaces.
+        Leave out objects in *exempt* namespaces.
 
-        *on_settled* hears which reservations the pods that were shown have settled, *on_reached* that there is news,
-        *on_uncountable* of pods whose numbers cannot be read, *on_unadmitted* of each pod without a stamp that the
-        first full list did not show.
+        *on_settled* gets the reservations that a shown object has settled; *on_reached* is called after each event,
+        *on_uncountable* for an object whose cost cannot be read, *on_unadmitted* for each object without a stamp that
+        the first full list did not show.
         """
+        self._kind = kind
         self._index = index
         self._exempt = exempt
         self._on_settled = on_settled
@@ -109,52 +114,62 @@ class ObjectSink:
 
     @property
     def unadmitted(self) -> int:
-        """How many pods that have not ended carry no stamp: made past us, or older than the installation."""
+        """How many objects that cost something carry no stamp: made past the webhook, or older than it."""
         return len(self._unadmitted)
 
     def started(self) -> None:
         """Begin a full list."""
         self._unadmitted.list_started()
-        self._index.list_started(PODS)
+        self._index.list_started(self._kind.resource)
 
-    def seen(self, item: Pod) -> None:
-        """Book a pod as it is now."""
+    def seen(self, item: T) -> None:
+        """Count an object as it is now."""
         meta = item.metadata
-        if is_counted_object(meta, exempt=self._exempt):
-            stamp = read_stamp(meta)
-            row = Row(meta.uid, int(meta.resource_version), stamp or NOBODY, self._amounts(item))
-            self._observe(_key_of(meta), row)
-            self._note(meta, is_unadmitted=stamp is None and not _has_ended(item))
+        if self._counts(meta):
+            stamp, amounts = read_stamp(meta), self._amounts(item)
+            self._observe(self._key(meta), Row(meta.uid, int(meta.resource_version), stamp or NOBODY, amounts))
+            self._note(meta, is_unadmitted=stamp is None and not self._kind.evaluator.has_ended(item))
 
-    def gone(self, item: Pod) -> None:
-        """Take a deleted pod off the book."""
+    def gone(self, item: T) -> None:
+        """Release a deleted object."""
         meta = item.metadata
-        if is_counted_object(meta, exempt=self._exempt):
+        if self._counts(meta):
             self._unadmitted.gone(meta.uid)
-            self._forget(_key_of(meta), meta.uid, int(meta.resource_version))
+            self._forget(self._key(meta), meta.uid, int(meta.resource_version))
 
     def undecodable(self, item: Undecodable) -> None:
-        """Book a pod of a shape that we cannot read as one pod of nobody's: it must not be invisible."""
+        """Count an object of a shape that we cannot read as one of nobody's: it must not be invisible."""
         self._on_uncountable()
-        log.error("pod cannot be read", pod=f"{item.namespace}/{item.name}", why=item.problem)
+        log.error(
+            "object cannot be read",
+            resource=self._kind.resource,
+            object=f"{item.namespace}/{item.name}",
+            why=item.problem,
+        )
         if not item.name or item.namespace in self._exempt:
             return
-        key, version = ObjectKey(PODS, item.namespace, item.name), int(item.resource_version)
+        key, version = ObjectKey(self._kind.resource, item.namespace, item.name), int(item.resource_version)
         if item.is_gone:
             self._forget(key, item.uid, version)
         else:
-            self._observe(key, Row(item.uid, version, NOBODY, _ONE_POD))
+            self._observe(key, Row(item.uid, version, NOBODY, self._kind.evaluator.unreadable))
 
     def synced(self, resource_version: int) -> None:
         """End a full list. Raises: StaleListError if it is older than what was seen."""
         self._unadmitted.list_finished()
-        self._settle(self._index.list_finished(PODS, resource_version), seen_at=0)
+        self._settle(self._index.list_finished(self._kind.resource, resource_version), seen_at=0)
         self._on_reached()
 
     def reached(self, resource_version: int) -> None:
-        """Know that nothing up to this version is missing."""
-        self._index.reached(PODS, resource_version)
+        """Record that nothing up to this version is missing."""
+        self._index.reached(self._kind.resource, resource_version)
         self._on_reached()
+
+    def _counts(self, meta: ObjectMeta) -> bool:
+        return meta.namespace not in self._exempt and not self._kind.evaluator.is_excepted(meta, None)
+
+    def _key(self, meta: ObjectMeta) -> ObjectKey:
+        return ObjectKey(self._kind.resource, meta.namespace, meta.name)
 
     def _observe(self, key: ObjectKey, row: Row) -> None:
         self._settle(self._index.observe(key, row), seen_at=row.version)
@@ -168,23 +183,21 @@ class ObjectSink:
 
     def _note(self, meta: ObjectMeta, *, is_unadmitted: bool) -> None:
         if self._unadmitted.seen(meta.uid, is_unadmitted=is_unadmitted):
-            log.warning("pod was made past us and counts all the same", pod=f"{meta.namespace}/{meta.name}")
-            self._on_unadmitted(_key_of(meta))
+            log.warning(
+                "object was made past the webhook and counts all the same",
+                resource=self._kind.resource,
+                object=f"{meta.namespace}/{meta.name}",
+            )
+            self._on_unadmitted(self._key(meta))
 
-    def _amounts(self, item: Pod) -> resources.Amounts:
+    def _amounts(self, item: T) -> Amounts:
         try:
-            return pod_cost.booked(item)
-        except PodError as error:
-            # The API server checked these numbers, so this is a disagreement between it and us. The pod still counts
+            return self._kind.evaluator.usage(item, now=None)
+        except UncountableError as error:
+            # The API server checked these numbers, so this is a disagreement between it and us. The object still counts
             # as one; leaving it out would hide it, stopping the watch would blind us for all others.
             self._on_uncountable()
-            log.error("pod cannot be counted", pod="/".join(_key_of(item.metadata)), why=str(error))  # noqa: TRY400 - no bug
-            return _ONE_POD
-
-
-def _key_of(meta: ObjectMeta) -> ObjectKey:
-    return ObjectKey(PODS, meta.namespace, meta.name)
-
-
-def _has_ended(item: Pod) -> bool:
-    return item.status is not None and item.status.phase in pod_cost.TERMINAL_PHASES
+            log.error(  # noqa: TRY400 - no bug
+                "object cannot be counted", object="/".join(self._key(item.metadata)), why=str(error)
+            )
+            return self._kind.evaluator.unreadable

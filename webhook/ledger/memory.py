@@ -79,9 +79,6 @@ class MemoryLedger:
             self._hold_on(decision.reservation)
         return decision
 
-    def deleted(self, key: ObjectKey, uid: str) -> None:
-        """Take no notice: what was asked for may fail, and if not, containers run on for a while."""
-
     def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:
         """Take no notice: the book is all there is."""
 
@@ -124,8 +121,8 @@ class StandaloneLedger(MemoryLedger):
         """Nothing is ever in flight."""
         return ()
 
-    def deleted(self, key: ObjectKey, uid: str) -> None:
-        """Believe it."""
+    def on_delete(self, key: ObjectKey, uid: str) -> None:
+        """Release what the object used: its deletion was asked for, and there is no watch to show it."""
         version = self._index.position(key.resource) + 1
         self._index.forget(key, uid, version)
         self._index.reached(key.resource, version)

@@ -29,7 +29,7 @@ class ReservationStatus(enum.Enum):
     UNCLEAR = "one of several creates may be stored"
 
 
-def fate(reservation: Reservation, stored: Mapping[ObjectKey, StoredVersion]) -> ReservationStatus:
+def status_of(reservation: Reservation, stored: Mapping[ObjectKey, StoredVersion]) -> ReservationStatus:
     """Say what became of *reservation*; *stored* has uid and version of everything of its resource by name."""
     found = stored.get(reservation.key)
     if found is None:

@@ -118,9 +118,6 @@ class SharedLedger:
             if not self._waiting[owner]:
                 del self._waiting[owner]
 
-    def deleted(self, key: ObjectKey, uid: str) -> None:
-        """Take no notice: what was asked for may fail, and if not, containers run on for a while."""
-
     def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:
         """Have the ledger show it with the next write. See `LedgerStore.settled`."""
         self._view.settle(reservations, seen_at=seen_at)

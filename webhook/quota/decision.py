@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from webhook.quota.limits import Limit, LimitsInForce, PodCap
+from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.policy import Mode
 from webhook.quota.reservation import Charge, Reservation
 from webhook.quota.resources import Amount
-from webhook.quota.usage import UsageIndex
+from webhook.quota.usage import UsageView
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,10 @@ class Excess:
     One limit that a request does not fit under.
 
     `requested` is what the request adds to what its object holds; `fits` is the most this object could ask for instead,
-    0 if nothing. What the object has already always fits. For a cap on one pod `used` and `reserved` are 0.
+    0 if nothing. What the object has already always fits. For a cap on one object `used` and `reserved` are 0.
     """
 
-    rule: Limit | PodCap
+    rule: Limit
     requested: Amount
     used: Amount
     reserved: Amount
@@ -58,45 +58,46 @@ class Denied:
 Decision = Allowed | Denied
 
 
-def decide(charge: Charge, in_force: LimitsInForce, index: UsageIndex) -> Decision:
+def decide(charge: Charge, in_force: LimitsInForce, view: UsageView) -> Decision:
     """
-    Give the verdict on *charge* against every limit *in_force* and what *book* says is allocated.
+    Give the verdict on *charge* against every limit *in_force* and what is allocated by *view*.
 
     Only amounts that grow are compared: shrinking and unrelated changes pass, also over the limit. What the object's
     own name holds already is counted once, so that a repeated call never charges twice.
     """
     if not charge.grows:
         return Allowed(None)
-    excesses = (*_over_caps(charge, in_force), *_over_limits(charge, in_force, index))
+    excesses = (*_over_caps(charge, in_force), *_over_sums(charge, in_force, view))
     if any(excess.rule.mode is Mode.ENFORCE for excess in excesses):
         return Denied(tuple(excess for excess in excesses if excess.rule.mode is Mode.ENFORCE))
     return Allowed(charge.reservation(), excesses)
 
 
 def _over_caps(charge: Charge, in_force: LimitsInForce) -> list[Excess]:
-    if not in_force.pod_caps:
+    caps = [cap for cap in in_force.caps if cap.cap == charge.cap]
+    if not caps:
         return []
     asked = dict(charge.amounts)
     before = dict(charge.prior.amounts) if charge.prior else {}
-    most = [(cap, max(cap.hard, before.get(cap.resource, 0))) for cap in in_force.pod_caps]
+    most = [(cap, max(cap.hard, before.get(cap.resource, 0))) for cap in caps]
     return [Excess(cap, asked[cap.resource], 0, 0, fits) for cap, fits in most if asked.get(cap.resource, 0) > fits]
 
 
-def _over_limits(charge: Charge, in_force: LimitsInForce, index: UsageIndex) -> list[Excess]:
+def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list[Excess]:
     asked = dict(charge.amounts)
     over = []
-    for limit in in_force.limits:
+    for limit in in_force.sums:
         amount = asked.get(limit.resource)
         if amount is None:
             continue
         before = charge.before(limit.resource, limit.subject) if charge.prior is not None else 0
         if amount <= before:
             continue
-        if index.allocated(limit.subject, limit.resource) + amount <= limit.hard:
+        if view.allocated(limit.subject, limit.resource) + amount <= limit.hard:
             continue
-        used = index.used(limit.subject, limit.resource)
-        reserved = index.reserved(limit.subject, limit.resource)
-        held = index.held(charge.key, limit.subject, limit.resource)
+        used = view.used(limit.subject, limit.resource)
+        reserved = view.reserved(limit.subject, limit.resource)
+        held = view.held(charge.key, limit.subject, limit.resource)
         room = limit.hard - (used + reserved - held)
         if max(held, amount) > room:
             fits = max(before, room) if held <= room else before

@@ -15,13 +15,20 @@ from webhook.quota.policy import Combine, Entry, Hard, Mode, Policy, Unlimited
 from webhook.quota.resources import Amount
 from webhook.quota.subject import UNATTRIBUTED, Payer, Subject
 
+ONE_OBJECT = Subject("one object")
+"""The subject of a cap: it binds an object by itself, whoever owns it."""
+
 _MOST_PATTERNS = 4096
 """Kinds of payers remembered: combinations of groups that have entries, and payers and namespaces with an own entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The most of one resource that one subject may use in all: the unit on which a decision adds up."""
+    """
+    The most of one resource: for the sum of what *subject* uses, or for one object.
+
+    `cap` names the per-object cap it is (`perPod`); None where it binds the sum.
+    """
 
     subject: Subject
     resource: str
@@ -29,25 +36,15 @@ class Limit:
     entry: str
     place: str = ""
     mode: Mode = Mode.ENFORCE
-
-
-@dataclass(frozen=True, slots=True)
-class PodCap:
-    """The most of one resource that a single pod may ask for."""
-
-    resource: str
-    hard: Amount
-    entry: str
-    place: str = ""
-    mode: Mode = Mode.ENFORCE
+    cap: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsInForce:
-    """All that binds one request, in the order in which a denial names it."""
+    """All that binds one request, in the order in which a denial names it: `caps` on one object, and on `sums`."""
 
-    limits: tuple[Limit, ...] = ()
-    pod_caps: tuple[PodCap, ...] = ()
+    sums: tuple[Limit, ...] = ()
+    caps: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +86,11 @@ class _Pattern:
 
     personal: tuple[tuple[str, Amount, str, str, Mode], ...]
     shared: tuple[Limit, ...]
-    pod_caps: tuple[PodCap, ...]
+    caps: tuple[Limit, ...]
 
     def bound_to(self, user: Subject) -> LimitsInForce:
         """Put the name in."""
-        return LimitsInForce((*[Limit(user, *each) for each in self.personal], *self.shared), self.pod_caps)
+        return LimitsInForce((*[Limit(user, *each) for each in self.personal], *self.shared), self.caps)
 
 
 def _kind(policy: Policy, payer: Payer) -> str:
@@ -111,13 +108,18 @@ def _pattern(
     if policy.combine is Combine.MOST_RESTRICTIVE:
         layers += [[entry] for entry in members]
     own = subject.user(payer.owner)
-    personal = [limit for layer in layers for limit in _limits(own, _field_by_field(layer, "hard"))]
+    personal = [limit for layer in layers for limit in _limits(own, _field_by_field(layer))]
     beside = [(bound, entry) for bound, entry in shared if entry.in_force(now)]
     layers += [[entry] for _, entry in beside]
     return _Pattern(
         tuple((each.resource, each.hard, each.entry, each.place, each.mode) for each in personal),
-        tuple(limit for bound, entry in beside for limit in _limits(bound, _field_by_field([entry], "hard"))),
-        tuple(cap for layer in layers for cap in _caps(_field_by_field(layer, "per_pod"))),
+        tuple(limit for bound, entry in beside for limit in _limits(bound, _field_by_field([entry]))),
+        tuple(
+            limit
+            for cap in _caps_named(layers)
+            for layer in layers
+            for limit in _limits(ONE_OBJECT, _field_by_field(layer, cap), cap)
+        ),
     )
 
 
@@ -138,10 +140,11 @@ def _combined(members: list[Entry], combine: Combine) -> Iterator[Entry]:
     for name in {name for entry in members for name in entry.hard}:
         those = [entry for entry in members if name in entry.hard]
         yield replace(_joint(those), hard={name: _meet([entry.hard[name] for entry in those], combine)})
-    for name in {name for entry in members for name in entry.per_pod}:
-        those = [entry for entry in members if name in entry.per_pod]
-        most = _meet([entry.per_pod[name] for entry in those], Combine.MAX)  # two groups do not make a pod larger
-        yield replace(_joint(those), per_pod={name: most})
+    for cap in _caps_named([members]):
+        for name in {name for entry in members for name in entry.caps.get(cap, {})}:
+            those = [entry for entry in members if name in entry.caps.get(cap, {})]
+            most = _meet([entry.caps[cap][name] for entry in those], Combine.MAX)  # two groups make no object larger
+            yield replace(_joint(those), caps={cap: {name: most}})
 
 
 def _joint(entries: list[Entry]) -> Entry:
@@ -176,22 +179,20 @@ def _shared(
         yield subject.CLUSTER, policy.cluster
 
 
-def _field_by_field(strongest_first: list[Entry], part: str) -> list[tuple[str, _Rule]]:
+def _caps_named(layers: Iterable[list[Entry]]) -> list[str]:
+    return sorted({cap for layer in layers for entry in layer for cap in entry.caps})
+
+
+def _field_by_field(strongest_first: list[Entry], cap: str | None = None) -> list[tuple[str, _Rule]]:
     rules: dict[str, _Rule] = {}
     for entry in strongest_first:
-        hards = entry.hard if part == "hard" else entry.per_pod
+        hards = entry.hard if cap is None else entry.caps.get(cap, {})
         for name, hard in hards.items():
-            rules.setdefault(name, _Rule(hard, entry, entry.path if part == "hard" else f"{entry.path}.perPod"))
+            rules.setdefault(name, _Rule(hard, entry, entry.path if cap is None else f"{entry.path}.{cap}"))
     return sorted(rules.items())
 
 
-def _limits(bound: Subject, rules: list[tuple[str, _Rule]]) -> Iterator[Limit]:
+def _limits(bound: Subject, rules: list[tuple[str, _Rule]], cap: str | None = None) -> Iterator[Limit]:
     for name, rule in rules:
         if not isinstance(rule.hard, Unlimited):
-            yield Limit(bound, name, rule.hard, rule.path, rule.entry.place, rule.entry.mode)
-
-
-def _caps(rules: list[tuple[str, _Rule]]) -> Iterator[PodCap]:
-    for name, rule in rules:
-        if not isinstance(rule.hard, Unlimited):
-            yield PodCap(name, rule.hard, rule.path, rule.entry.place, rule.entry.mode)
+            yield Limit(bound, name, rule.hard, rule.path, rule.entry.place, rule.entry.mode, cap)

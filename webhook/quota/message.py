@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from webhook.quota.decision import Excess
-from webhook.quota.limits import Limit
 from webhook.quota.resources import Amount, show, show_list
 
 _COUNTED_PODS = frozenset({"pods", "count/pods"})
+_CAPPED = {"perPod": "pod", "perClaim": "claim", "perSession": "session"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ def _clause(entry: str, excesses: list[Excess]) -> str:
     requested = show_list((each.rule.resource, each.requested) for each in excesses)
     limited = show_list((each.rule.resource, each.rule.hard) for each in excesses)
     bound = excesses[0].rule
-    if not isinstance(bound, Limit):
-        return f"exceeded quota: {entry}, requested: {requested}, limited: {limited} for one pod"
+    if bound.cap is not None:
+        return f"exceeded quota: {entry}, requested: {requested}, limited: {limited} for one {_CAPPED[bound.cap]}"
     used = show_list((each.rule.resource, each.used) for each in excesses)
     reserved = show_list((each.rule.resource, each.reserved) for each in excesses)
     free = show_list((each.rule.resource, each.free) for each in excesses)

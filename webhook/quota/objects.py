@@ -97,14 +97,6 @@ class UserInfo(Shape, frozen=True):
     groups: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectKind:
-    """A kind as owner references name it."""
-
-    api_version: str
-    kind: str
-
-
 class ObjectKey(NamedTuple):
     """
     One name in the API. Only one object at a time can hold it, so all writes pending on it count once, as the largest.

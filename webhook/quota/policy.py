@@ -13,6 +13,9 @@ from datetime import datetime
 from webhook.quota.resources import Amount
 from webhook.quota.subject import CLUSTER, Payer, Subject, group, namespace, tenant, user
 
+CAPS = ("perPod", "perClaim", "perSession")
+"""The caps on one object that a policy may have; which kinds they bind is said by the kinds."""
+
 
 class Unlimited(enum.Enum):
     """The word `unlimited`: a value of its own, so that no number can be mistaken for it."""
@@ -46,13 +49,14 @@ class Entry:
     One place of the policy that sets limits.
 
     `path` is its name in messages (`users.alice`), `place` its source and line (`policy.yaml:7`).
-    `hard` binds the sum of what a subject uses, `per_pod` one pod. `until` is when it stops being in force.
+    `hard` binds the sum of what a subject uses; `caps` bind one object each, by the name of the cap (`perPod`).
+    `until` is when it stops being in force.
     """
 
     path: str
     place: str = ""
     hard: Mapping[str, Hard] = field(default_factory=dict)
-    per_pod: Mapping[str, Hard] = field(default_factory=dict)
+    caps: Mapping[str, Mapping[str, Hard]] = field(default_factory=dict)
     mode: Mode = Mode.ENFORCE
     until: datetime | None = None
 
@@ -138,6 +142,11 @@ class Policy:
         """Give the groups with an entry that *payer* is in: by the snapshot, or by the policy's own member lists."""
         stamped = {name for name in payer.groups if name in self.groups}
         return tuple(sorted(stamped | self._listed_in.get(payer.owner, frozenset())))
+
+    def named(self, payer: Payer) -> Payer:
+        """Return *payer* with those groups alone that have an entry here: no other group can bind anything."""
+        groups = tuple(name for name in payer.groups if name in self.groups)
+        return payer if len(groups) == len(payer.groups) else Payer(payer.owner, groups)
 
     def tenants_of(self, labels: Mapping[str, str]) -> tuple[str, ...]:
         """Give the tenants that a namespace with these *labels* belongs to."""

@@ -117,7 +117,11 @@ class Prior:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a request would cost once it is done. `prior` is None for a create."""
+    """
+    What a request would cost once it is done.
+
+    `prior` is None for a create. `cap` names the policy field that bounds one object of this kind.
+    """
 
     key: ObjectKey
     uid: str
@@ -125,6 +129,7 @@ class Charge:
     payer: Payer
     amounts: Amounts
     prior: Prior | None = None
+    cap: str | None = None
 
     @property
     def grows(self) -> bool:

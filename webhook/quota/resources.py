@@ -80,13 +80,6 @@ def canonical_name(written: str) -> str | None:
     return name if any(pattern.fullmatch(name) for pattern in _PATTERNS) else None
 
 
-def is_counted(name: str) -> bool:
-    """Say whether anything this release charges can ever cost resource *name*: it charges pods."""
-    if name.startswith("requests."):
-        return is_charged(name.removeprefix("requests."))
-    return name.startswith("limits.") or name in {"pods", "count/pods", GPU}
-
-
 def is_charged(name: str) -> bool:
     """Say whether a request of a container for resource *name* is charged, as `requests.` and the name."""
     return name in COMPUTE or name.startswith("hugepages-") or is_extended(name)

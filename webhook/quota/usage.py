@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -35,6 +35,25 @@ _MOST_GONE = 10_000
 
 _MIN_ROOM = 4096
 """Payers in namespaces that are remembered before those who are gone are looked for, which walks through all rows."""
+
+
+class UsageView(Protocol):
+    """What a decision reads of usage: the index of a replica, a snapshot, or either with a change tried on top."""
+
+    def used(self, subject: Subject, name: str) -> Amount:
+        """Return what existing objects of *subject* cost of resource *name*."""
+
+    def reserved(self, subject: Subject, name: str) -> Amount:
+        """Return what is held for *subject* beyond `used`."""
+
+    def allocated(self, subject: Subject, name: str) -> Amount:
+        """Return `used + reserved`, in one step."""
+
+    def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
+        """Return how much of `used + reserved` is due to *key*: the largest of all writes pending on it."""
+
+    def subjects(self) -> Iterator[Subject]:
+        """Return every subject that uses or holds something."""
 
 
 class StaleListError(WebhookError):
@@ -120,9 +139,9 @@ class UsageIndex:
         """Give what is held on one name, the oldest first."""
         return tuple(self._claims.get(key, ()))
 
-    def totals(self, subject: Subject) -> dict[str, Amount]:
-        """Give all that existing objects of *subject* cost, by resource name."""
-        return dict(self._used.get(subject, {}))
+    def subjects(self) -> Iterator[Subject]:
+        """Return every subject that uses or holds something."""
+        return iter(self._used.keys() | self._reserved.keys())
 
     # Reservations.
 

@@ -15,8 +15,9 @@ from webhook import certificates
 from webhook.admission.handler import AdmissionHandler
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.certificates import ServingIdentity
-from webhook.kinds.registry import PODS
+from webhook.kinds.pods import PODS
 from webhook.policy_source import CurrentPolicy
+from webhook.ports import READY, Condition
 from webhook.quota.usage import UsageIndex
 from webhook.serving.http_server import HttpServer
 from webhook.serving.replies import Answer
@@ -34,6 +35,14 @@ class SystemClock:
         """Give seconds since some moment."""
         return time.monotonic()
 
+
+def expect(holds: bool, reason: str, message: str) -> Condition:  # noqa: FBT001 - a claim and its opposite
+    """Return a condition that *holds*, or does not, for *reason*."""
+    return READY if holds else Condition(ok=False, reason=reason, message=message)
+
+
+WATCH_SILENCE = 130.0
+"""Seconds. A quiet collection is first heard of after 120 (seen on 1.37.2), then each minute."""
 
 Task = Callable[[], Awaitable[object]]
 
@@ -103,7 +112,7 @@ def identity_in_files(settings: Settings, clock: SystemClock) -> ServingIdentity
 def gauges(index: UsageIndex, policy: CurrentPolicy) -> Callable[[], dict[str, float]]:
     """Give what is read at each scrape."""
     return lambda: {
-        "pods_known": index.rows(PODS),
+        "pods_known": index.rows(PODS.resource),
         "reservations": sum(1 for _ in index.reservations()),
         "policy_valid": 0 if policy.state.mistakes else 1,
     }

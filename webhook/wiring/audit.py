@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from webhook.kinds.registry import PODS
+from webhook.kinds.registry import Registry
 from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.kube.ledger_config_map import NAME
 from webhook.ledger.usage_audit import Kind, Lister, Suspicion, audit_forever, find_drift
@@ -27,27 +27,36 @@ _MOST_NAMED = 10
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Compares *book* with what *lister* and *quorum* find; *relist* makes the watch of pods begin with a full list."""
+    """
+    Compares *index* with what *lister* and *quorum* find of each charged kind.
+
+    *relist* makes the watch of a resource begin with a full list.
+    """
 
     index: UsageIndex
+    kinds: Registry
     lister: Lister
     quorum: QuorumReader
-    relist: Callable[[], None]
+    relist: Callable[[str], None]
     metrics: Metrics
     events: EventWriter
     sleep: Sleep
 
     async def once(self) -> None:
-        """Compare once; where they differ, say so and have it repaired. Raises: UnavailableError."""
-        found = await find_drift(self.index, PODS, lister=self.lister, quorum=self.quorum, sleep=self.sleep)
+        """Compare every charged kind once; report and repair what differs. Raises: UnavailableError."""
+        for kind in self.kinds.charged:
+            await self._compare(kind.resource)
+
+    async def _compare(self, resource: str) -> None:
+        found = await find_drift(self.index, resource, lister=self.lister, quorum=self.quorum, sleep=self.sleep)
         if not found:
             return
-        self.relist()
+        self.relist(resource)
         for each in found:
             self.metrics.drifted(each.kind)
         what = "; ".join(_described(found, kind) for kind in Kind if any(each.kind is kind for each in found))
-        log.error("what is counted differed from what is stored: all pods are listed anew", drift=what)
-        message = f"What was counted differed from what is stored, and all pods are listed anew. {what}"
+        log.error("the usage index differed from what is stored: all are listed anew", resource=resource, drift=what)
+        message = f"What was counted differed from what is stored, and all {resource} are listed anew. {what}"
         self.events.publish(ConfigMapEvent(NAME, "", "DriftRepaired", message))
 
     async def run(self) -> None:

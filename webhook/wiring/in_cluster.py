@@ -5,7 +5,6 @@ The webhook of a cluster, from inside it or through a kubeconfig.
 from __future__ import annotations
 
 import asyncio
-import gc
 from functools import partial
 
 import structlog
@@ -14,32 +13,38 @@ from webhook import certificates
 from webhook.admission.handler import AdmissionHandler
 from webhook.attribution.rules import Attribution
 from webhook.certificates import ServingIdentity
-from webhook.kinds.pod_shapes import Pod
-from webhook.kinds.registry import PODS
+from webhook.kinds.registry import KINDS
 from webhook.kube.api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
-from webhook.kube.events import ConfigMapEvent, Digest, EventWriter
+from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.kube.identity_leases import read_renewals
-from webhook.kube.ledger_config_map import NAME
 from webhook.kube.namespaces import Namespace, NamespaceLabels
 from webhook.kube.object_list import ObjectList
 from webhook.kube.object_reads import ObjectReads
-from webhook.kube.object_sink import ObjectSink
 from webhook.kube.reflector import Reflector
 from webhook.ledger.apiserver_leases import ApiServerLeases
 from webhook.ledger.expiry import maintain_forever
 from webhook.ledger.store_revision import RevisionCheck
 from webhook.policy_source import POLICY_SELECTOR, CurrentPolicy, PolicyConfigMap, PolicyConfigMaps
-from webhook.ports import READY, Condition, UnavailableError
-from webhook.quota.objects import ObjectKey
+from webhook.ports import READY, Condition, QuorumReader, UnavailableError
+from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.policy import Policy, accounts_under
 from webhook.quota.usage import UsageIndex
 from webhook.registration import Registration, ServiceForm, UrlForm, manifest_files, read_manifest
 from webhook.serving.http_server import Health, HttpServer
 from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
-from webhook.wiring.application import Application, SystemClock, answers, gauges, identity_in_files
+from webhook.wiring.application import (
+    WATCH_SILENCE,
+    Application,
+    SystemClock,
+    answers,
+    expect,
+    gauges,
+    identity_in_files,
+)
 from webhook.wiring.audit import Audit
-from webhook.wiring.ledgers import BuiltLedger, Surroundings, build_ledger
+from webhook.wiring.charged_objects import ChargedObjects
+from webhook.wiring.ledgers import Surroundings, build_ledger
 
 log = structlog.get_logger(__name__)
 
@@ -84,71 +89,82 @@ async def _identity_in_secret(api: KubernetesApi, settings: Settings, clock: Sys
 def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identity: ServingIdentity) -> Application:
     events = EventWriter(api, namespace=settings.namespace, clock=clock)
     watched = _Watched(api, settings, events)
-    registration = _registration(api, settings, identity, watched.metrics)
+    index, metrics = watched.index, watched.metrics
+    registration = _registration(api, settings, identity, metrics)
 
-    def in_step() -> Condition:
-        return history.condition() if (known := pods.condition()).ok else known
+    def count(error: UnavailableError) -> None:
+        metrics.trouble(error.reason)
 
-    def count(trouble: UnavailableError) -> None:
-        watched.metrics.trouble(trouble.reason)
-
-    api_servers = ApiServerLeases(
-        partial(read_renewals, api), monotonic=clock.monotonic, on_trouble=count, on_change=_log_leases
-    )
-    ledger = build_ledger(
-        Surroundings(
-            api, settings, clock, api_servers.time, watched.index, watched.metrics, events, registration, in_step
-        )
-    )
-    pods = _ObjectWatch(api, settings, watched, ledger, events)
-    reads = ObjectReads(api)
-    history = RevisionCheck(
-        partial(reads.store_version, PODS),
-        seen=lambda: watched.index.position(PODS),
+    reads = ObjectReads(api, KINDS)
+    revision = RevisionCheck(
+        reads.store_version,
+        seen=lambda: max(index.position(kind.resource) for kind in KINDS.charged),
         monotonic=clock.monotonic,
         on_trouble=count,
     )
-    listed = ObjectList(api, exempt=settings.exempt_namespaces)
-    audit = Audit(watched.index, listed, reads, pods.relist, watched.metrics, events, asyncio.sleep)
-    handler = AdmissionHandler(Attribution(reads, watched.policy), watched.policy, watched.labels, ledger.store, clock)
+    api_servers = ApiServerLeases(
+        partial(read_renewals, api), monotonic=clock.monotonic, on_trouble=count, on_change=_log_leases
+    )
+    objects = ChargedObjects(
+        api,
+        KINDS,
+        index,
+        exempt=settings.exempt_namespaces,
+        may_start=watched.are_accounts_known,
+        metrics=metrics,
+        events=events,
+    )
+
+    def in_step() -> Condition:
+        return revision.condition() if (known := objects.condition()).ok else known
+
+    ledger = build_ledger(
+        Surroundings(api, settings, clock, api_servers.time, index, metrics, events, registration, in_step, KINDS)
+    )
+    objects.connect(on_settled=ledger.store.settled, on_reached=ledger.watch_moved)
+    lists = ObjectList(api, kinds=KINDS, exempt=settings.exempt_namespaces)
+    audit = Audit(index, KINDS, lists, reads, objects.relist, metrics, events, asyncio.sleep)
+    handler = AdmissionHandler(
+        Attribution(reads, watched.policy, kinds=KINDS),
+        watched.policy,
+        watched.labels,
+        ledger.store,
+        clock,
+        _KnownNames(index, reads),
+    )
     health = Health(
         {
             "policy": watched.policy.condition,
             "namespaces": watched.namespaces_condition,
-            "pods": pods.condition,
+            "objects": objects.condition,
             "ledger": lambda: READY if ledger.is_known() else ledger.condition(),
-            "registration": lambda: _expect(
+            "registration": lambda: expect(
                 registration.registered, "registration", "the webhook configurations are not in place"
             ),
         },
-        remarks={"ledger": ledger.condition, "history": history.condition, "api-servers": api_servers.condition},
+        remarks={"ledger": ledger.condition, "history": revision.condition, "api-servers": api_servers.condition},
     )
 
     async def maintain() -> None:
-        await maintain_forever(
-            ledger.store,
-            reads,
-            on_expired=watched.metrics.expired,
-            on_trouble=count,
-        )
+        await maintain_forever(ledger.store, reads, on_expired=metrics.expired, on_trouble=count)
 
     async def register() -> None:
-        """Be called only once there is a ledger: who finds neither may then know that nothing is in flight."""
+        """Register after the ledger exists: a missing ledger and an empty caBundle then mean a fresh installation."""
         while not ledger.is_known():  # noqa: ASYNC110 - at start only
             await asyncio.sleep(0.02)
         await registration.keep_registered()
 
     return Application(
         settings,
-        HttpServer(answers(handler), health, watched.metrics),
+        HttpServer(answers(handler), health, metrics),
         identity,
         watched.policy,
         tasks=(
             *watched.tasks,
-            *pods.tasks,
+            *objects.tasks,
             *ledger.tasks,
             maintain,
-            history.run,
+            revision.run,
             api_servers.run,
             audit.run,
             events.run,
@@ -165,12 +181,15 @@ def _log_leases(condition: Condition) -> None:
         log.info("all API servers renew their Leases again")
 
 
-def _expect(holds: bool, reason: str, message: str) -> Condition:  # noqa: FBT001 - a claim and its opposite
-    return READY if holds else Condition(ok=False, reason=reason, message=message)
+class _KnownNames:
+    """Port `NameHolders`: the store is asked only for names under which the usage index shows an object."""
 
+    def __init__(self, index: UsageIndex, quorum: QuorumReader) -> None:
+        self._index = index
+        self._quorum = quorum
 
-_SILENCE = 130.0
-"""Seconds. A quiet collection is first heard of after 120 (seen on 1.37.2), then each minute."""
+    async def holder(self, key: ObjectKey) -> StoredVersion | None:
+        return None if self._index.row(key) is None else await self._quorum.version_of(key)
 
 
 class _Watched:
@@ -190,15 +209,15 @@ class _Watched:
             self._maps,
             query={"labelSelector": POLICY_SELECTOR},
             resource="configmaps",
-            silence=_SILENCE,
+            silence=WATCH_SILENCE,
         )
         self._namespaces = Reflector(
-            api, "/api/v1/namespaces", Namespace, self.labels, resource="namespaces", silence=_SILENCE
+            api, "/api/v1/namespaces", Namespace, self.labels, resource="namespaces", silence=WATCH_SILENCE
         )
         self.tasks = (self._policies.run, self._namespaces.run)
 
     def namespaces_condition(self) -> Condition:
-        return _expect(self._namespaces.synced, "not-synced", "the namespaces are not all known yet")
+        return expect(self._namespaces.synced, "not-synced", "the namespaces are not all known yet")
 
     def are_accounts_known(self) -> bool:
         """Say whether it is known on whose accounts pods are booked."""
@@ -211,63 +230,6 @@ class _Watched:
         for mistake in mistakes:
             name = mistake.partition("/")[0]
             self._events.publish(ConfigMapEvent(name, self._maps.uid_of(name), "PolicyInvalid", mistake))
-
-
-class _ObjectWatch:
-    """The pods, kept in the book."""
-
-    def __init__(
-        self, api: KubernetesApi, settings: Settings, watched: _Watched, ledger: BuiltLedger, events: EventWriter
-    ) -> None:
-        self._watched = watched
-        self._events = events
-        self._unadmitted = Digest(self._tell_of_unadmitted)
-        metrics = watched.metrics
-        sink = ObjectSink(
-            watched.index,
-            exempt=settings.exempt_namespaces,
-            on_settled=ledger.store.settled,
-            on_reached=ledger.watch_moved,
-            on_uncountable=lambda: metrics.trouble("uncountable"),
-            on_unadmitted=self._note_unadmitted,
-        )
-        metrics.read_also(lambda: {"unadmitted_pods": sink.unadmitted})
-        self._pods = Reflector(
-            api,
-            "/api/v1/pods",
-            Pod,
-            sink,
-            resource="pods",
-            silence=_SILENCE,
-            on_restart=lambda cause: metrics.trouble(f"watch-{cause}"),
-            undecodable=sink.undecodable,
-        )
-        self.relist = self._pods.relist
-        self.tasks = (self._watch, self._freeze_when_synced, self._unadmitted.run)
-
-    def condition(self) -> Condition:
-        return _expect(self._pods.synced, "not-synced", "the pods are not all known yet")
-
-    def _note_unadmitted(self, key: ObjectKey) -> None:
-        self._watched.metrics.unadmitted_pod_seen()
-        self._unadmitted.add(f"{key.namespace}/{key.name}")
-
-    def _tell_of_unadmitted(self, count: int, names: str) -> None:
-        message = f"pods made past userquota, which count all the same: {count} ({names})"
-        self._events.publish(ConfigMapEvent(NAME, "", "UnadmittedUsage", message))
-
-    async def _watch(self) -> None:
-        """Begin after the namespaces: accounts worked out before their labels are known are worked out twice."""
-        while not self._watched.are_accounts_known():  # noqa: ASYNC110 - at start only
-            await asyncio.sleep(0.02)
-        await self._pods.run()
-
-    async def _freeze_when_synced(self) -> None:
-        """Have the garbage collector leave the index alone: with 300 000 records its pauses fall from 27 ms to 2."""
-        while not self._pods.synced:  # noqa: ASYNC110 - at start only
-            await asyncio.sleep(0.1)
-        gc.collect()
-        gc.freeze()
 
 
 def _registration(api: KubernetesApi, settings: Settings, identity: ServingIdentity, metrics: Metrics) -> Registration:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from webhook.attribution.stamp import read_stamp
+from webhook.kinds.registry import KINDS
 from webhook.kube.api import KubernetesApi
 from webhook.kube.ledger_config_map import LedgerConfigMap
 from webhook.kube.object_list import ObjectList
 from webhook.ledger.codec import LedgerDamagedError, NewerFormatError, read_ledger
 from webhook.ledger.protocol import Ledger
-from webhook.ledger.reservation_status import ReservationStatus, fate
-from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion
+from webhook.ledger.reservation_status import ReservationStatus, status_of
+from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import Reservation
 from webhook.settings import Settings
 
@@ -31,7 +32,7 @@ class Held:
 
     token: str
     reservation: Reservation
-    fate: ReservationStatus
+    status: ReservationStatus
     is_late: bool = False
 
 
@@ -40,14 +41,14 @@ class Inspection:
     """
     What was found. `ledger` is None unless it could be read.
 
-    `condition` is `ok`, `absent`, `damaged: ...`, `newer format: ...` or `rebuilding`. `unadmitted` are the pods that
-    count and carry no stamp: made past us, or older than the installation.
+    `condition` is `ok`, `absent`, `damaged: ...`, `newer format: ...` or `rebuilding`. `unadmitted` are the objects
+    that count and carry no stamp: made past us, or older than the installation.
     """
 
     condition: str
     ledger: Ledger | None
     held: tuple[Held, ...]
-    unadmitted: tuple[ObjectMeta, ...]
+    unadmitted: Mapping[ObjectKey, StoredVersion]
 
     @property
     def is_in_order(self) -> bool:
@@ -64,13 +65,13 @@ async def inspect_ledger(settings: Settings) -> Inspection:
     api = await KubernetesApi.connect(kubeconfig=settings.kubeconfig, context=settings.context)
     try:
         ledger = LedgerConfigMap(api, namespace=settings.namespace)
-        pods = ObjectList(api, exempt=settings.exempt_namespaces)
-        first = await _look(ledger, pods, late=frozenset())
-        stored = frozenset(each.token for each in first.held if each.fate is ReservationStatus.STORED)
+        lists = ObjectList(api, kinds=KINDS, exempt=settings.exempt_namespaces)
+        first = await _look(ledger, lists, late=frozenset())
+        stored = frozenset(each.token for each in first.held if each.status is ReservationStatus.STORED)
         if not stored:
             return first
         await asyncio.sleep(_SETTLED_WITHIN)
-        return await _look(ledger, pods, late=stored)
+        return await _look(ledger, lists, late=stored)
     finally:
         await api.close()
 
@@ -78,9 +79,14 @@ async def inspect_ledger(settings: Settings) -> Inspection:
 async def _look(stored_in: LedgerConfigMap, lists: ObjectList, *, late: frozenset[str]) -> Inspection:
     """Look once, at the ledger first: what it holds may be stored and settled before the pods are listed."""
     condition, ledger = await _read(stored_in)
-    listed = await lists.read()
-    held = () if ledger is None else _held(ledger, listed.by_name(), late)
-    unadmitted = tuple(each for each in listed.pods if read_stamp(each) is None)
+    stored: dict[ObjectKey, StoredVersion] = {}
+    unadmitted: dict[ObjectKey, StoredVersion] = {}
+    for kind in KINDS.charged:
+        listed = await lists.read(kind)
+        stored |= listed.by_key()
+        unstamped = tuple(each for each in listed.objects if read_stamp(each) is None)
+        unadmitted |= replace(listed, objects=unstamped).by_key()
+    held = () if ledger is None else _held(ledger, stored, late)
     return Inspection(condition, ledger, held, unadmitted)
 
 
@@ -98,8 +104,8 @@ async def _read(stored_in: LedgerConfigMap) -> tuple[str, Ledger | None]:
 
 
 def _held(ledger: Ledger, stored: Mapping[ObjectKey, StoredVersion], late: frozenset[str]) -> tuple[Held, ...]:
-    fates = {token: fate(each, stored) for token, each in ledger.reservations.items()}
+    statuses = {token: status_of(each, stored) for token, each in ledger.reservations.items()}
     return tuple(
-        Held(token, each, fates[token], is_late=token in late and fates[token] is ReservationStatus.STORED)
+        Held(token, each, statuses[token], is_late=token in late and statuses[token] is ReservationStatus.STORED)
         for token, each in ledger.reservations.items()
     )

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from webhook.kinds.registry import PODS
+from webhook.kinds.registry import Registry
 from webhook.kube.api import ApiError, KubernetesApi
 from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.kube.ledger_config_map import NAME, LedgerConfigMap, LedgerWatch, StoredConfigMap
@@ -23,9 +23,7 @@ from webhook.quota.usage import UsageIndex
 from webhook.registration import Registration
 from webhook.serving.metrics import Metrics
 from webhook.settings import LedgerKind, Settings
-from webhook.wiring.application import Task
-
-_SILENCE = 130.0
+from webhook.wiring.application import WATCH_SILENCE, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +50,7 @@ class Surroundings:
     events: EventWriter
     registration: Registration
     in_step: Callable[[], Condition]
+    kinds: Registry
 
 
 def build_ledger(given: Surroundings) -> BuiltLedger:
@@ -92,7 +91,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
         hold=hold,
         monotonic=given.clock.monotonic,
         in_step=given.in_step,
-        charged=(PODS,),
+        charged=[kind.resource for kind in given.kinds.charged],
     )
     watch = Reflector(
         given.api,
@@ -101,7 +100,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
         LedgerWatch(on_seen=stored_ledger.hear, on_gone=stored_ledger.hear_gone),
         query={"fieldSelector": f"metadata.name={NAME}"},
         resource="ledger",
-        silence=_SILENCE,
+        silence=WATCH_SILENCE,
     )
     return BuiltLedger(
         ledger,

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from webhook import certificates
 from webhook.admission.handler import AdmissionHandler
 from webhook.attribution.rules import Attribution
+from webhook.kinds.evaluator import AnyKind
+from webhook.kinds.registry import KINDS
 from webhook.ledger.memory import StandaloneLedger
 from webhook.policy_source import CurrentPolicy, read_files
 from webhook.ports import READY
 from webhook.quota.errors import WebhookError
-from webhook.quota.objects import ObjectKind, ObjectMeta
+from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion
 from webhook.quota.policy import Policy, accounts_under
 from webhook.quota.usage import UsageIndex
 from webhook.serving.http_server import Health, HttpServer
@@ -23,7 +25,15 @@ from webhook.wiring.application import Application, SystemClock, answers, gauges
 
 
 class StandaloneCluster:
-    """Ports `Ancestry` and `Namespaces`, with nothing behind them."""
+    """
+    Ports `Ancestry`, `Namespaces` and `NameHolders`, with nothing behind them.
+
+    Namespaces have no labels, nothing has an owner, and no name is taken.
+    """
+
+    async def holder(self, key: ObjectKey) -> StoredVersion | None:  # noqa: ARG002 - nothing is stored
+        """Return None."""
+        return None
 
     def known(self, name: str) -> Mapping[str, str]:  # noqa: ARG002 - all are alike
         """Give no labels."""
@@ -33,7 +43,7 @@ class StandaloneCluster:
         """Give no labels."""
         return self.known(name)
 
-    async def read(self, kind: ObjectKind, namespace: str, name: str) -> ObjectMeta | None:  # noqa: ARG002
+    async def read(self, kind: AnyKind, namespace: str, name: str) -> ObjectMeta | None:  # noqa: ARG002
         """Give nothing: what a controller makes cannot be attributed without a cluster, and is refused."""
         return None
 
@@ -52,7 +62,9 @@ def build_standalone(settings: Settings) -> Application:
     )
     _load(policy, settings)
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
-    handler = AdmissionHandler(Attribution(cluster, policy), policy, cluster, ledger, clock)
+    handler = AdmissionHandler(
+        Attribution(cluster, policy, kinds=KINDS), policy, cluster, ledger, clock, cluster, on_delete=ledger.on_delete
+    )
     health = Health({"policy": policy.condition})
     return Application(
         settings,

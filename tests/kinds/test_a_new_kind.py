@@ -1,0 +1,177 @@
+"""
+A new kind needs one file and one line: everything else follows the registry.
+
+Two are made up here: `widgets`, of which only the number counts, and `gadgets`, which have an evaluator of their own
+(tests/kinds/gadgets.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from localcluster.controlplane import ControlPlane
+from tests.admission.asking import Json, Webhook, a_review
+from tests.fakes import FakeClock
+from tests.kinds.gadgets import GADGETS
+from tests.ledger.test_audit_loop import until
+from webhook.kinds.counted import counted
+from webhook.kinds.registry import KINDS, Registry
+from webhook.kube.api import KubernetesApi
+from webhook.kube.events import EventWriter
+from webhook.kube.object_list import ObjectList
+from webhook.kube.object_reads import ObjectReads
+from webhook.ledger.codec import read_ledger, write_ledger
+from webhook.ledger.protocol import Ledger
+from webhook.quota import subject
+from webhook.quota.objects import ObjectKey
+from webhook.quota.quantity import NANOS
+from webhook.quota.reservation import Reservation
+from webhook.quota.subject import Payer, user
+from webhook.quota.usage import UsageIndex
+from webhook.serving.metrics import Metrics
+from webhook.wiring.charged_objects import ChargedObjects
+
+MORE = Registry(*KINDS, counted("widgets.example.com", "example.com/v1", "Widget"), GADGETS)
+
+POLICY = "version: 1\ndefaults: {user: {hard: {count/widgets.example.com: 1, cpu: 4}}}\n"
+
+
+def a_custom_object(kind: str, name: str = "one", **spec: object) -> Json:
+    metadata = {"name": name, "namespace": "red", "uid": f"uid-of-{name}", "resourceVersion": "5"}
+    return {"apiVersion": "example.com/v1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def creation(kind: str, name: str = "one", **spec: object) -> Json:
+    return a_review(f"{kind.lower()}s.example.com", object=a_custom_object(kind, name, **spec))
+
+
+async def test_objects_are_stamped_counted_and_refused() -> None:
+    webhook = Webhook(POLICY, kinds=MORE)
+
+    first = await webhook.ask(creation("Widget"))
+    second = await webhook.ask(creation("Widget", "two"))
+
+    assert first.stamp == {"userquota.dev/owner": "alice", "userquota.dev/groups": "[]"}
+    assert not second.allowed
+    assert second.message.startswith(
+        "exceeded quota: defaults.user, requested: count/widgets.example.com=1, used: count/widgets.example.com=0, "
+        "limited: count/widgets.example.com=1"
+    )
+
+
+async def test_an_evaluator_of_its_own_decides_what_an_object_costs() -> None:
+    webhook = Webhook(POLICY, kinds=MORE)
+
+    answers = [await webhook.ask(creation("Gadget", f"g{seats}", seats=seats)) for seats in (3, 2, 1, -1)]
+
+    assert [answer.allowed for answer in answers] == [True, False, True, False]
+    assert webhook.held(user("alice"), "requests.cpu") == 4 * NANOS
+    assert answers[3].message == "cannot be charged: spec.seats: it must not be negative"
+
+
+async def test_kinds_share_a_limit() -> None:
+    webhook = Webhook(POLICY, kinds=MORE)
+    webhook.shows("pod", {"requests.cpu": 3 * NANOS})
+
+    assert not (await webhook.ask(creation("Gadget", seats=2))).allowed
+    assert (await webhook.ask(creation("Gadget", seats=1))).allowed
+
+
+async def test_what_is_in_flight_is_written_down_and_read_again() -> None:
+    webhook = Webhook(POLICY, kinds=MORE)
+    await webhook.ask(creation("Gadget", seats=2))
+    [held] = webhook.index.reservations()
+
+    text = write_ledger(Ledger("e", is_open=True, reservations={"t": held}), uid="u")
+
+    assert read_ledger(text, uid="u").reservations == {"t": held}
+
+
+def test_a_kind_that_is_not_in_the_registry_is_none_of_ours() -> None:
+    assert KINDS.of_resource("widgets.example.com") is None
+    assert not KINDS.counts("count/widgets.example.com")
+    assert MORE.counts("count/widgets.example.com")
+    assert MORE.of_object("example.com/v2", "Gadget") is GADGETS
+
+
+def test_no_resource_has_two_kinds() -> None:
+    with pytest.raises(ValueError, match="two kinds"):
+        Registry(*MORE, GADGETS)
+
+
+# On a real API server, which serves them as custom resources.
+
+
+def definition(kind: str) -> Json:
+    plural = f"{kind.lower()}s"
+    schema = {
+        "type": "object",
+        "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+    }
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.example.com"},
+        "spec": {
+            "group": "example.com",
+            "names": {"kind": kind, "plural": plural},
+            "scope": "Namespaced",
+            "versions": [version],
+        },
+    }
+
+
+@pytest.fixture
+async def api(control_plane: ControlPlane) -> AsyncIterator[KubernetesApi]:
+    for kind in ("Widget", "Gadget"):
+        control_plane.kubectl("apply", "--filename=-", stdin=json.dumps(definition(kind)))
+        control_plane.kubectl("wait", "--for=condition=Established", f"crd/{kind.lower()}s.example.com")
+    client = await KubernetesApi.connect(kubeconfig=control_plane.kubeconfig())
+    yield client
+    await client.close()
+    control_plane.kubectl("delete", "crd", "widgets.example.com", "gadgets.example.com")
+
+
+def ignore(reservations: tuple[Reservation, ...], *, seen_at: int) -> None:
+    """Nothing is in flight."""
+
+
+async def test_they_are_watched_listed_and_read(
+    control_plane: ControlPlane, api: KubernetesApi, namespace: str
+) -> None:
+    index = UsageIndex(lambda payer, place: (user(payer.owner), subject.namespace(place)))
+    metrics = Metrics(dict)
+    objects = ChargedObjects(
+        api,
+        MORE,
+        index,
+        exempt=frozenset(),
+        may_start=lambda: True,
+        metrics=metrics,
+        events=EventWriter(api, namespace=namespace, clock=FakeClock()),
+    )
+    objects.connect(on_settled=ignore, on_reached=lambda: None)
+    tasks = [asyncio.create_task(task()) for task in objects.tasks]
+    await until(lambda: objects.condition().ok)
+
+    stamped = {"annotations": {"userquota.dev/owner": "alice", "userquota.dev/groups": "[]"}}
+    for document in (a_custom_object("Widget"), a_custom_object("Gadget", seats=3)):
+        document["metadata"] = {"name": "one", **stamped}
+        control_plane.kubectl("create", "--filename=-", f"--namespace={namespace}", stdin=json.dumps(document))
+
+    await until(lambda: index.used(user("alice"), "requests.cpu") == 3 * NANOS)
+    await until(lambda: index.used(user("alice"), "count/widgets.example.com") == NANOS)
+    listing = await ObjectList(api, kinds=MORE, exempt=()).listing("gadgets.example.com")
+    key = ObjectKey("gadgets.example.com", namespace, "one")
+    assert listing.stored[key] == await ObjectReads(api, MORE).version_of(key)
+    row = index.row(key)
+    assert row is not None
+    assert row.payer == Payer("alice")
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,194 @@
+"""
+What the webhook has to know of a kind of object: the row (`Kind`) and the rules of its cost (`Evaluator`).
+
+The shape follows Kubernetes' own quota evaluators (`quota/v1/interfaces.go`). The rows themselves are in `registry`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from webhook.quota.errors import WebhookError
+from webhook.quota.objects import ObjectMeta, UserInfo
+from webhook.quota.quantity import Quantity
+from webhook.quota.resources import Amounts
+
+
+class UncountableError(WebhookError):
+    """A field that is needed to charge an object and cannot be read. `path` names it, e.g. `spec.overhead.cpu`."""
+
+    def __init__(self, path: str, cause: Exception) -> None:
+        """Keep the field beside what is wrong with it."""
+        self.path = path
+        self.cause = cause
+        super().__init__(f"{path}: {cause}")
+
+
+class Effect(enum.Enum):
+    """
+    What a request to an object of a kind means for the quota.
+
+    STAMP: it carries an owner, and costs nothing. CHARGE: it carries an owner, and costs. KEEP_STAMP: a subresource by
+    which the owner could be changed, and nothing else that matters. CARRY_NO_STAMP: an object that the API server
+    merges into another one. ADVISE and REVIEW_POLICY have no kind yet (workloads, policy ConfigMaps).
+    """
+
+    IGNORE = "ignore"
+    STAMP = "stamp"
+    CHARGE = "charge"
+    KEEP_STAMP = "keep stamp"
+    CARRY_NO_STAMP = "carry no stamp"
+    ADVISE = "advise"
+    REVIEW_POLICY = "review policy"
+
+    @property
+    def is_stamped(self) -> bool:
+        """Whether the mutating call writes the owner on the object."""
+        return self in (Effect.STAMP, Effect.CHARGE)
+
+
+class CostLine(NamedTuple):
+    """One line of what an object costs, for people: the quantity, and where it comes from."""
+
+    quantity: Quantity
+    source: str
+
+
+class Charged(Protocol):
+    """What the shape of every kind has."""
+
+    @property
+    def metadata(self) -> ObjectMeta:
+        """Name, uid, version, owner references and the stamp."""
+
+
+T = TypeVar("T", bound=Charged)
+T_contra = TypeVar("T_contra", bound=Charged, contravariant=True)
+
+
+class Evaluator(Protocol[T_contra]):
+    """The rules of one kind. Pure; any number of threads may call it."""
+
+    unreadable: Amounts
+    """What an object counts as whose fields cannot be read: it must not be invisible."""
+
+    def effect(self, operation: str, subresource: str) -> Effect:
+        """Return what a request means; *operation* is CREATE, UPDATE, DELETE or CONNECT."""
+
+    def usage(self, obj: T_contra, *, now: datetime | None) -> Amounts:
+        """
+        Return what *obj* costs at *now*; with None, what it costs as long as it exists.
+
+        Raises: UncountableError.
+        """
+
+    def released_at(self, obj: T_contra) -> datetime | None:
+        """Return the moment after which *obj* costs less although nothing changes it; None if there is none."""
+
+    def has_ended(self, obj: T_contra) -> bool:
+        """Whether *obj* is stored but does nothing any more, as a pod that has succeeded."""
+
+    def counts(self, resource: str) -> bool:
+        """Whether objects of this kind can cost *resource*, by its canonical name."""
+
+    def explain(self, obj: T_contra) -> Mapping[str, CostLine]:
+        """Return what *obj*, as a person wrote it, would cost once stored, by resource. Raises: UncountableError."""
+
+    def is_excepted(self, meta: ObjectMeta, user: UserInfo | None) -> bool:
+        """
+        Whether one object is not ours though its kind is.
+
+        *user* sends it; None for an object that is stored already.
+        """
+
+
+class Uncharged(Generic[T_contra]):
+    """The evaluator of kinds that carry an owner for what is made for them, and cost nothing themselves."""
+
+    unreadable: Amounts = ()
+
+    def effect(self, operation: str, subresource: str) -> Effect:
+        """Return STAMP for the object itself, and KEEP_STAMP for what else can change its metadata."""
+        if operation == "UPDATE" and subresource:
+            return Effect.KEEP_STAMP
+        return Effect.STAMP if operation in ("CREATE", "UPDATE") and not subresource else Effect.IGNORE
+
+    def usage(self, obj: T_contra, *, now: datetime | None) -> Amounts:  # noqa: ARG002 - it costs nothing
+        """Return nothing."""
+        return ()
+
+    def released_at(self, obj: T_contra) -> datetime | None:  # noqa: ARG002
+        """Return None: it costs nothing."""
+        return None
+
+    def has_ended(self, obj: T_contra) -> bool:  # noqa: ARG002
+        """Whether it is over: never, as long as it exists."""
+        return False
+
+    def counts(self, resource: str) -> bool:  # noqa: ARG002
+        """Whether it costs anything: no."""
+        return False
+
+    def explain(self, obj: T_contra) -> Mapping[str, CostLine]:  # noqa: ARG002
+        """Return nothing."""
+        return {}
+
+    def is_excepted(self, meta: ObjectMeta, user: UserInfo | None) -> bool:  # noqa: ARG002
+        """Whether one of them is not ours: never."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """
+    One kind of object: its row in the registry.
+
+    `resource` is the plural with its group (`deployments.apps`), `shape` the struct that names the fields we read.
+    `makers` are the service accounts of kube-system that make objects for an owner of this kind. `cap` is the field of
+    a policy that bounds one object of it (`perPod`). `served` are the subresources that can change the stamp or the
+    cost, and so have to be intercepted.
+    """
+
+    resource: str
+    api_version: str
+    kind: str
+    shape: type[T]
+    evaluator: Evaluator[T]
+    makers: frozenset[str] = field(default=frozenset())
+    cap: str | None = None
+    served: tuple[str, ...] = ("status",)
+
+    @property
+    def plural(self) -> str:
+        """The name in URLs and rules."""
+        return self.resource.partition(".")[0]
+
+    @property
+    def group(self) -> str:
+        """The API group, empty for the core group."""
+        return self.resource.partition(".")[2]
+
+    @property
+    def collection(self) -> str:
+        """The path of all objects of the kind, in every namespace."""
+        return f"{self._root}/{self.plural}"
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether an object of this kind can cost anything."""
+        return self.evaluator.effect("CREATE", "") is Effect.CHARGE
+
+    def path(self, namespace: str, name: str) -> str:
+        """Return the path of one object; both names must be safe in a URL."""
+        return f"{self._root}/namespaces/{namespace}/{self.plural}/{name}"
+
+    @property
+    def _root(self) -> str:
+        return f"/apis/{self.api_version}" if "/" in self.api_version else f"/api/{self.api_version}"
+
+
+AnyKind = Kind[Any]

@@ -1,0 +1,21 @@
+"""The workload kinds of Kubernetes: they are stamped, because pods descend from them, and cost nothing themselves."""
+
+from __future__ import annotations
+
+from webhook.kinds.evaluator import Kind, Uncharged
+from webhook.quota.objects import AnyObject
+
+
+def _workload(resource: str, api_version: str, kind: str, maker: str) -> Kind[AnyObject]:
+    return Kind(resource, api_version, kind, AnyObject, Uncharged[AnyObject](), makers=frozenset({maker}))
+
+
+WORKLOADS = (
+    _workload("replicationcontrollers", "v1", "ReplicationController", "replication-controller"),
+    _workload("deployments.apps", "apps/v1", "Deployment", "deployment-controller"),
+    _workload("replicasets.apps", "apps/v1", "ReplicaSet", "replicaset-controller"),
+    _workload("statefulsets.apps", "apps/v1", "StatefulSet", "statefulset-controller"),
+    _workload("daemonsets.apps", "apps/v1", "DaemonSet", "daemon-set-controller"),
+    _workload("jobs.batch", "batch/v1", "Job", "job-controller"),
+    _workload("cronjobs.batch", "batch/v1", "CronJob", "cronjob-controller"),
+)
