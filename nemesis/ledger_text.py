@@ -55,7 +55,7 @@ def read_ledger(text: str) -> LedgerText:
     """Give what the text says. Raises: UnreadableLedgerError."""
     head, _, rest = text.partition("\n")
     body = rest.removesuffix("\n")
-    if head != f"userquota-ledger 1 sha256={hashlib.sha256(body.encode()).hexdigest()}":
+    if head != f"userquota-ledger 2 sha256={hashlib.sha256(body.encode()).hexdigest()}":
         raise UnreadableLedgerError(f"its first line is {head[:120]!r}")
     try:
         said = json.loads(body)

@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -76,13 +76,15 @@ async def shared_ledger(world: World) -> AsyncIterator[LedgerStore]:
     yield share(FakeLedgerObject(), world)
 
 
-def share(stored_in: FakeLedgerObject, world: World, *, replica: str = "a") -> SharedLedger:
-    """Give the ledger of one replica; what is stored may be shared with others."""
+def share(
+    stored_in: FakeLedgerObject, world: World, *, replica: str = "a", charged: Sequence[str] = ("pods",)
+) -> SharedLedger:
+    """Return the ledger of one replica, which charges *charged*; what is stored may be shared with others."""
     numbers = itertools.count()
     hold = 40.0
     stored_ledger = StoredLedger(
         stored_in,
-        ReplicaView(world.index, new_token=lambda: f"{replica}-{next(numbers)}"),
+        ReplicaView(world.index, charged=charged, new_token=lambda: f"{replica}-{next(numbers)}"),
         replica=replica,
         hold=hold,
         monotonic=world.clock.monotonic,
@@ -98,7 +100,7 @@ def share(stored_in: FakeLedgerObject, world: World, *, replica: str = "a") -> S
         hold=hold,
         monotonic=world.clock.monotonic,
         in_step=lambda: world.condition,
-        charged=("pods",),
+        charged=charged,
     )
 
 

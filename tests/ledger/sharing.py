@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -61,9 +61,10 @@ class Replica:
     world: World = field(default_factory=World)
     limit: int = 15
     pool: int = 1000
+    charged: Sequence[str] = ("pods",)
 
     def __post_init__(self) -> None:
-        self.ledger = share(self.stored_in, self.world, replica=self.name)
+        self.ledger = share(self.stored_in, self.world, replica=self.name, charged=self.charged)
 
     @property
     def stored_ledger(self) -> StoredLedger:
@@ -93,15 +94,15 @@ class Replica:
         """Have the watch show what was allowed."""
         settled = self.world.index.observe(charge.key, Row(charge.uid, version, charge.payer, charge.amounts))
         self.ledger.settled(settled, seen_at=version)
-        self.reaches(version)
+        self.reaches(version, resource=charge.key.resource)
 
     def sees_go(self, charge: Charge, *, version: int) -> None:
         self.ledger.settled(self.world.index.forget(charge.key, charge.uid, version), seen_at=0)
         self.reaches(version)
 
-    def reaches(self, version: int) -> None:
+    def reaches(self, version: int, *, resource: str = "pods") -> None:
         """Have the watch move."""
-        self.world.index.reached("pods", version)
+        self.world.index.reached(resource, version)
         self.ledger.watch_moved()
 
     def hears(self) -> None:

@@ -117,7 +117,7 @@ class Replica:
     swap: Swap | None = None
 
     def __post_init__(self) -> None:
-        self.view = ReplicaView(self.index, new_token=lambda: f"{self.name}-{next(self.tokens)}")
+        self.view = ReplicaView(self.index, charged=("pods",), new_token=lambda: f"{self.name}-{next(self.tokens)}")
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -544,7 +544,7 @@ def _without_quorum(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _without_newest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ledger, "opened", lambda self, _: replace(self, is_open=True))
+    monkeypatch.setattr(Ledger, "opened", lambda self, _: replace(self, is_open=True, settled_through={"pods": 0}))
 
 
 def _without_coalescing(monkeypatch: pytest.MonkeyPatch) -> None:

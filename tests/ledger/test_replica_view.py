@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -29,8 +29,10 @@ class Replica:
     index: UsageIndex = field(default_factory=lambda: UsageIndex(bind))
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
+    charged: tuple[str, ...] = ("pods",)
+
     def __post_init__(self) -> None:
-        self.view = ReplicaView(self.index, new_token=lambda: f"{self.name}{next(self.numbers)}")
+        self.view = ReplicaView(self.index, charged=self.charged, new_token=lambda: f"{self.name}{next(self.numbers)}")
 
     def sees(
         self, version: int, amount: int = 1, *, uid: str = "u1", payer: Payer = ALICE, key: ObjectKey = KEY
@@ -185,7 +187,8 @@ def test_who_has_not_seen_what_was_taken_out_is_behind_until_it_has(replica: Rep
     assert replica.view.behind() is None
 
 
-def test_one_resource_that_is_behind_is_enough(replica: Replica) -> None:
+def test_one_resource_that_is_behind_is_enough() -> None:
+    replica = Replica(charged=("pods", "services"))
     replica.index.reached("pods", 10)
 
     replica.view.take_in(Ledger("e1", is_open=True, settled_through={"pods": 10, "services": 3}))
@@ -457,7 +460,7 @@ def test_a_stand_in_is_let_go_with_the_version_of_whatever_is_stored(replica: Re
 
 
 def test_who_lets_go_of_a_stand_in_waits_for_what_is_stored_before_that_is_written_down(replica: Replica) -> None:
-    replica.view.take_in(ledger(a=held(2, uid=ANY_UID)))
+    replica.view.take_in(replace(ledger(a=held(2, uid=ANY_UID)), epoch="first-e1"))
 
     replica.view.expire("a", found=StoredVersion("whichever", 10))
 

@@ -106,7 +106,7 @@ class History:
                 ],
             }
         )
-        return f"userquota-ledger 1 sha256={hashlib.sha256(body.encode()).hexdigest()}\n{body}\n"
+        return f"userquota-ledger 2 sha256={hashlib.sha256(body.encode()).hexdigest()}\n{body}\n"
 
     # Pods.
 

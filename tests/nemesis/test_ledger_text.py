@@ -43,7 +43,7 @@ def test_a_text_that_lost_a_character_is_refused() -> None:
         read_ledger(text.replace('"a"', '"b"'))
 
 
-@pytest.mark.parametrize("text", ["", "\n", "userquota-ledger 1 sha256=0\n{}", "something else"])
+@pytest.mark.parametrize("text", ["", "\n", "userquota-ledger 2 sha256=0\n{}", "something else"])
 def test_another_text_is_refused(text: str) -> None:
     with pytest.raises(UnreadableLedgerError):
         read_ledger(text)

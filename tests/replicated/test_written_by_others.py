@@ -34,7 +34,7 @@ async def test_a_newer_format_is_left_alone_and_a_copy_is_not_believed_however_o
     await ledger_object.at_rest(asking, place)
     present = await ledger_object.seen(asking)
 
-    newer = await ledger_object.replace(asking, present.text.replace("userquota-ledger 1 ", "userquota-ledger 2 ", 1))
+    newer = await ledger_object.replace(asking, present.text.replace("userquota-ledger 2 ", "userquota-ledger 3 ", 1))
     answers = await asking.create_pods(place, numbered("refused", 6), user=person)
     await asyncio.sleep(EVERYBODY_LOOKED)
     told = [replicas.readiness(i) for i in range(replicas.count)]

@@ -22,10 +22,11 @@ from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import Payer
 
-FORMAT = 1
+FORMAT = 2
 """
-Raised when an older replica would misread what a newer one writes, and when another kind is charged: `settledThrough`
-would name a resource that older replicas do not watch, and they would wait for it for ever.
+Raised when an older replica would misread what a newer one writes. A new kind is no reason: since format 2 a replica
+leaves alone what it does not charge (`ReplicaView`); one of format 1 would wait for a watch that it does not have. The
+bodies of both are alike, and both are read.
 """
 
 _NAME = "userquota-ledger"

@@ -7,7 +7,7 @@ No I/O and no clock. When a version was read, and whether a swap succeeded, is t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
@@ -31,10 +31,10 @@ _Attempt: TypeAlias = tuple[ObjectKey, str, int, Payer]
 
 
 class WatchTarget(NamedTuple):
-    """A version that the watch of a resource has to reach."""
+    """A version that the watch of a resource has to reach; None where it has to be read first, see `prove`."""
 
     resource: str
-    version: int
+    version: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,15 @@ class ReplicaView:
     `behind` says that one must wait.
     """
 
-    def __init__(self, index: UsageIndex, *, new_token: Callable[[], str]) -> None:
-        """Keep *book*; *new_token* gives a text that no replica has ever given."""
+    def __init__(self, index: UsageIndex, *, charged: Collection[str], new_token: Callable[[], str]) -> None:
+        """
+        Keep *index*; *new_token* returns a text that no replica has ever used.
+
+        *charged* are the resources that this replica watches. A newer replica may charge others as well: what the
+        ledger says of those is counted, and otherwise left alone.
+        """
+        self._charged = charged
+        self._proven: set[str] = set()
         self._index = index
         self._new_token = new_token
         self._ledger = Ledger("", is_open=False)
@@ -83,10 +90,28 @@ class ReplicaView:
 
     def behind(self) -> WatchTarget | None:
         """Return what a watch of this replica must still reach before it may decide; None if all watches have."""
+        for resource in self.unproven():
+            return WatchTarget(resource, None)
         for resource, version in (*self._ledger.settled_through.items(), *self._must_see.items()):
-            if self._index.position(resource) < version:
+            if resource in self._charged and self._index.position(resource) < version:
                 return WatchTarget(resource, version)
         return None
+
+    def unproven(self) -> Iterator[str]:
+        """
+        Return the charged resources of which nobody looked up, after a loss, what had been stored by then.
+
+        The replica that opened the ledger did so for those that it charges itself.
+        """
+        ledger = self._ledger
+        if ledger.is_open and not ledger.is_first:
+            known = ledger.settled_through.keys() | self._proven
+            yield from (resource for resource in self._charged if resource not in known)
+
+    def prove(self, resource: str, newest: int) -> None:
+        """Record that *newest* is the highest version of *resource*, read after the ledger was opened again."""
+        self._proven.add(resource)
+        self._must_see[resource] = max(newest, self._must_see.get(resource, 0))
 
     def in_flight(self, owner: str) -> int:
         """Give how many reservations an owner has."""
@@ -94,12 +119,19 @@ class ReplicaView:
 
     def live(self) -> Iterator[tuple[str, Reservation]]:
         """Give what the ledger holds and nothing is known to have come of, with its tokens."""
-        return ((token, each) for token, each in self._ledger.reservations.items() if token not in self._finished)
+        held = self._ledger.reservations.items()
+        return ((token, each) for token, each in held if token not in self._finished)
+
+    def expirable(self) -> Iterator[tuple[str, Reservation]]:
+        """Return those of `live` that this replica can look up."""
+        return ((token, each) for token, each in self.live() if each.key.resource in self._charged)
 
     # What is read.
 
     def take_in(self, ledger: Ledger) -> None:
         """Take in a version of the ledger; nothing may be tentative."""
+        if ledger.epoch != self._ledger.epoch:
+            self._proven.clear()
         known = self._ledger.reservations
         for token in known.keys() - ledger.reservations.keys():
             self._release(token, known[token])

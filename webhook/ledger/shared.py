@@ -134,6 +134,9 @@ class SharedLedger:
             await self._stored.open_again(lambda: self._newest(quorum))
         if not self._view.ledger.is_open:
             return ()
+        for resource in tuple(self._view.unproven()):
+            self._view.prove(resource, await quorum.newest_version(resource))
+            self._moved.set()
         gone = await self._expire(quorum)
         async with self._turn:
             if self._view.is_finishing or not self._stored.is_writable or self._is_age_due():
@@ -240,10 +243,16 @@ class SharedLedger:
                     self._moved.clear()
                     await self._moved.wait()
         except TimeoutError as error:
-            resource, version = self._view.behind() or ("", 0)
-            position = self._index.position(resource)
-            why = f"our watch of {resource} is at version {position}, the ledger at {version}"
-            raise UnavailableError("watch-behind", why) from error
+            raise UnavailableError("watch-behind", self._why_behind()) from error
+
+    def _why_behind(self) -> str:
+        target = self._view.behind()
+        if target is None:
+            return "our watch was behind the ledger"
+        if target.version is None:
+            return f"the ledger was lost, and what is stored of {target.resource} has not been read since"
+        position = self._index.position(target.resource)
+        return f"our watch of {target.resource} is at version {position}, the ledger at {target.version}"
 
     # What time brings.
 
@@ -258,7 +267,7 @@ class SharedLedger:
         """Let go of what can no longer be persisted and is not stored."""
         waited = self._stored.waited()
         old: dict[ObjectKey, list[tuple[str, Reservation]]] = defaultdict(list)
-        for token, reservation in self._view.live():
+        for token, reservation in self._view.expirable():
             if waited[token] >= self._hold * 1000:
                 old[reservation.key].append((token, reservation))
         slots = list(old)

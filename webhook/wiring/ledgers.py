@@ -68,6 +68,7 @@ def _in_memory(given: Surroundings) -> BuiltLedger:
 def _shared(given: Surroundings) -> BuiltLedger:
     namespace = given.settings.namespace
     hold, replica = LONGEST_REQUEST + SLOP, secrets.token_hex(4)
+    charged = [kind.resource for kind in given.kinds.charged]
 
     def tell_lost(why: str) -> None:
         given.metrics.ledger_lost()
@@ -75,7 +76,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
 
     stored_ledger = StoredLedger(
         LedgerConfigMap(given.api, namespace=namespace),
-        ReplicaView(given.index, new_token=tokens(replica)),
+        ReplicaView(given.index, charged=charged, new_token=tokens(replica)),
         replica=replica,
         hold=hold,
         monotonic=given.clock.monotonic,
@@ -91,7 +92,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
         hold=hold,
         monotonic=given.clock.monotonic,
         in_step=given.in_step,
-        charged=[kind.resource for kind in given.kinds.charged],
+        charged=charged,
     )
     watch = Reflector(
         given.api,
