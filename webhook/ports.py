@@ -149,7 +149,7 @@ class LedgerStore(Protocol):
     Any number of calls may be under way at once; no two of them are ever given the same room.
     """
 
-    async def transact(self, charge: Charge, judge: Decide, *, dry_run: bool, deadline: float) -> Decision:
+    async def transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
         """
         Decide on *charge* and hold what is allowed before anybody else is answered; with *dry_run* hold nothing.
 

@@ -10,15 +10,17 @@ from datetime import timedelta
 import pytest
 
 from tests.admission.asking import Json, Webhook, a_review, pod, request_of, stamped
+from tests.fakes import FakePolicies
 from webhook.admission import review
 from webhook.admission.handler import AdmissionHandler
 from webhook.admission.review import ReviewError
 from webhook.attribution.rules import Attribution
 from webhook.kinds.registry import KINDS
 from webhook.ledger.memory import StandaloneLedger
-from webhook.ports import READY, Condition, UnavailableError
-from webhook.quota.objects import ObjectKey
-from webhook.quota.reservation import CREATED, Reservation
+from webhook.ports import READY, Condition, Decide, UnavailableError
+from webhook.quota.decision import Decision
+from webhook.quota.objects import ObjectKey, StoredVersion
+from webhook.quota.reservation import CREATED, Charge, Reservation
 from webhook.quota.subject import CLUSTER, Payer, group, tenant, user
 
 CORE = 10**9
@@ -100,7 +102,10 @@ async def test_a_refusal_in_full(webhook: Webhook) -> None:
             "status": "Failure",
             "code": 403,
             "reason": "Forbidden",
-            "message": f"{clause}; would fit: requests.cpu=1; charged to alice (created it)",
+            "message": (
+                f"{clause}; would fit: requests.cpu=1; requests.cpu=1 reserved for requests under way, "
+                "free again in about 40 s if they fail; charged to alice (created it)"
+            ),
             "details": {"causes": [{"reason": "QuotaExceeded", "message": clause, "field": "requests.cpu"}]},
         },
         "auditAnnotations": {
@@ -192,6 +197,7 @@ async def test_a_person_without_an_entry_in_a_policy_without_defaults_is_bound_b
     assert answer.message == (
         "exceeded quota: cluster, requested: requests.cpu=1, used: requests.cpu=0, limited: requests.cpu=2, "
         "reserved: requests.cpu=2, free: requests.cpu=0 for cluster; would fit: requests.cpu=0; "
+        "requests.cpu=2 reserved for requests under way, free again in about 40 s if they fail; "
         "charged to bob (created it)"
     )
 
@@ -271,6 +277,7 @@ async def test_a_tenant_is_found_by_the_labels_of_the_namespace(webhook: Webhook
     assert answer.message == (
         "exceeded quota: tenants.research, requested: requests.cpu=2, used: requests.cpu=0, limited: requests.cpu=3, "
         "reserved: requests.cpu=2, free: requests.cpu=1 for tenant/research; would fit: requests.cpu=1; "
+        "requests.cpu=2 reserved for requests under way, free again in about 40 s if they fail; "
         "charged to bob (created it)"
     )
     assert webhook.held(tenant("research"), CPU) == 2 * CORE
@@ -619,6 +626,102 @@ async def test_a_ledger_without_a_cluster_believes_the_deletion_of_a_pod(
     await handler.validate(request_of(gone), deadline=webhook.clock.monotonic() + 1)
 
     assert webhook.held(user("alice"), CPU) == left
+
+
+# Names that are taken.
+
+
+async def test_a_create_of_a_name_that_is_taken_is_answered_as_the_api_server_would(webhook: Webhook) -> None:
+    """Confirmed defect W7: its reservation outlived the object, and a colleague was refused for 40 seconds."""
+    webhook.names.holders[ObjectKey("pods", "red", "pod")] = StoredVersion("uid-of-another", 5)
+
+    answer = await webhook.ask(create())
+
+    assert answer.response["status"] == {
+        "status": "Failure",
+        "code": 409,
+        "reason": "AlreadyExists",
+        "message": 'pods "pod" already exists',
+    }
+    assert list(webhook.index.reservations()) == []
+
+
+async def test_a_review_that_comes_again_after_its_object_was_stored_is_no_second_create(webhook: Webhook) -> None:
+    webhook.names.holders[ObjectKey("pods", "red", "pod")] = StoredVersion("uid-of-pod", 5)
+
+    assert (await webhook.ask(create())).allowed
+
+
+# The policy that binds.
+
+
+async def test_a_limit_that_was_lowered_while_the_request_waited_binds_it(webhook: Webhook) -> None:
+    """Limits were resolved before the queue: seconds later the request was admitted under the old ones."""
+    before = webhook.ledger.transact
+
+    async def lowered_meanwhile(charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
+        webhook.policies.policy = FakePolicies.reading("version: 1\ndefaults: {user: {hard: {cpu: 500m}}}\n").policy
+        return await before(charge, decide, dry_run=dry_run, deadline=deadline)
+
+    webhook.ledger.transact = lowered_meanwhile  # type: ignore[method-assign]
+
+    answer = await webhook.ask(create())
+
+    assert "limited: requests.cpu=500m" in answer.message
+
+
+# Very many groups.
+
+
+async def test_of_very_many_groups_those_that_the_policy_names_are_stamped(webhook: Webhook) -> None:
+    """The API server refuses an object whose annotations exceed 256 KiB, and the ledger was full for everybody."""
+    webhook.policies.policy = FakePolicies.reading("version: 1\ngroups: {g-00007: {pool: {hard: {cpu: 9}}}}\n").policy
+    groups = tuple(f"g-{number:05}" for number in range(5000))
+    body = create()
+    body["request"]["userInfo"]["groups"] = [*groups, "system:authenticated"]
+
+    answer = await webhook.ask(body)
+
+    assert answer.stamp["userquota.dev/groups"] == '["g-00007"]'
+    assert answer.response["auditAnnotations"]["groups-not-stamped"] == "4999"
+    [held] = webhook.index.reservations()
+    assert held.payer.groups == ("g-00007",)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "is_accepted"),
+    [
+        ('["g-00007"]', True),
+        ('["g-00007","g-00008"]', True),
+        ('["g-00008"]', False),
+        ("[]", False),
+        ('["g-00007","admins"]', False),
+    ],
+    ids=["those named", "one more, named a moment ago", "one that is named is missing", "none", "one of others"],
+)
+async def test_of_very_many_groups_the_stamp_has_all_that_are_named_and_no_others(
+    webhook: Webhook, stamp: str, is_accepted: bool
+) -> None:
+    webhook.policies.policy = FakePolicies.reading("version: 1\ngroups: {g-00007: {pool: {hard: {cpu: 9}}}}\n").policy
+    body = create()
+    body["request"]["userInfo"]["groups"] = [f"g-{number:05}" for number in range(5000)]
+    body["request"]["object"] = stamped(pod(), groups=stamp)
+
+    answer = await webhook.judge(body)
+
+    assert answer.allowed == is_accepted
+
+
+async def test_groups_that_no_policy_names_are_not_kept_in_the_ledger(webhook: Webhook) -> None:
+    webhook.policies.policy = FakePolicies.reading("version: 1\ngroups: {ml: {pool: {hard: {cpu: 9}}}}\n").policy
+    body = create()
+    body["request"]["userInfo"]["groups"] = ["ml", "staff"]
+
+    answer = await webhook.ask(body)
+
+    assert answer.stamp["userquota.dev/groups"] == '["ml","staff"]'
+    [held] = webhook.index.reservations()
+    assert held.payer.groups == ("ml",)
 
 
 # Sizes.

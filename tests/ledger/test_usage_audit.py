@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.quota.api_story import Api, Event, Verb
 from tests.quota.bookings import ALICE, KEY, OTHER, bind, cpu, row
-from webhook.ledger.usage_audit import Kind, Listing, Look, Suspicion, Verdict, judge, look, snapshot, suspicions
+from webhook.ledger.usage_audit import Kind, Listing, Look, Suspicion, Verdict, confirm, look, snapshot, suspicions
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.usage import Row, UsageIndex
 
@@ -101,7 +101,7 @@ JUDGED: dict[str, tuple[Suspicion, Look, StoredVersion | None, Verdict]] = {
 
 @pytest.mark.parametrize(("suspicion", "seen", "stored", "expected"), JUDGED.values(), ids=JUDGED.keys())
 def test_a_second_look_tells(suspicion: Suspicion, seen: Look, stored: StoredVersion | None, expected: Verdict) -> None:
-    assert judge(suspicion, seen, stored) is expected
+    assert confirm(suspicion, seen, stored) is expected
 
 
 SLOTS = (KEY, OTHER)
@@ -172,7 +172,7 @@ def test_a_book_that_is_merely_late_is_never_called_wrong(steps: tuple[list[Step
     go_on(world, while_reading)
     stored = world.stored()
 
-    verdicts = [judge(each, seen, stored.get(each.key)) for each, seen in zip(suspected, looked, strict=True)]
+    verdicts = [confirm(each, seen, stored.get(each.key)) for each, seen in zip(suspected, looked, strict=True)]
 
     assert Verdict.DRIFT not in verdicts
 
@@ -194,7 +194,7 @@ def test_all_that_a_lossy_watch_left_wrong_is_found_and_nothing_else(world: Told
     confirmed = {
         (each.kind, each.key)
         for each in suspicions(snapshot(index, "pods"), listing)
-        if judge(each, look(index, each), listing.stored.get(each.key)) is Verdict.DRIFT
+        if confirm(each, look(index, each), listing.stored.get(each.key)) is Verdict.DRIFT
     }
 
     has = {key: (known.uid, known.version) for key in SLOTS if (known := index.row(key)) is not None}

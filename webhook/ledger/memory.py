@@ -11,21 +11,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+from webhook.ledger.unstored import UnstoredSeries
 from webhook.ports import Condition, Decide, QuorumReader, UnavailableError
 from webhook.quota.decision import Allowed, Decision
 from webhook.quota.objects import ObjectKey, StoredVersion
-from webhook.quota.reservation import Charge, Reservation
+from webhook.quota.reservation import LONGEST_REQUEST, SLOP, Charge, Reservation
 from webhook.quota.subject import Payer
 from webhook.quota.usage import Row, UsageIndex
-
-LONGEST_REQUEST = 34.0
-"""
-Seconds. The API server bounds a write at this (`requestTimeoutUpperBound` of k8s.io/apiserver): what it was told to
-allow cannot be persisted later.
-"""
-
-SLOP = 6.0
-"""Seconds for an etcd write that is under way when the bound passes, and for our own delay in noticing."""
 
 _Attempt: TypeAlias = tuple[ObjectKey, str, int, Payer]
 """What the book keeps apart: amounts of the same attempt meet in one reservation, and its time starts anew."""
@@ -60,11 +52,12 @@ class MemoryLedger:
         self._in_step = in_step
         self._hold = hold
         self._held_since: dict[_Attempt, float] = {}
+        self._series = UnstoredSeries()
 
     async def transact(
         self,
         charge: Charge,  # noqa: ARG002 - tells a shared store which of its objects is concerned; here is but one book
-        judge: Decide,
+        decide: Decide,
         *,
         dry_run: bool,
         deadline: float,
@@ -74,13 +67,16 @@ class MemoryLedger:
             raise UnavailableError(condition.reason, condition.message)
         if self._monotonic() >= deadline:
             raise UnavailableError("deadline", "the time for an answer was over before the decision")
-        decision = judge(self._index)
+        decision = decide(self._index)
         if isinstance(decision, Allowed) and decision.reservation is not None and not dry_run:
             self._hold_on(decision.reservation)
         return decision
 
-    def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:
-        """Take no notice: the book is all there is."""
+    def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:  # noqa: ARG002 - no other replica
+        """Record which series of creates come to something. See `LedgerStore.settled`."""
+        for each in reservations:
+            self._series.released(each)
+            self._series.was_stored(each)
 
     async def maintain(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
         """
@@ -103,10 +99,17 @@ class MemoryLedger:
             dead = [in_flight[each] for each in still_old if not _is_stored(in_flight[each], found)]
             self._index.drop(*dead)
             gone += dead
+            for each in dead:
+                self._series.released(each)
+                self._series.came_to_nothing(each)
         return tuple(gone)
 
     def _hold_on(self, reservation: Reservation) -> None:
-        self._held_since[_attempt(reservation)] = self._api_time()
+        attempt = _attempt(reservation)
+        if attempt not in self._held_since:
+            self._series.check(reservation)
+            self._series.held(reservation)
+        self._held_since[attempt] = self._api_time()
         self._index.reserve(reservation)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 from webhook.ledger.protocol import Ledger
+from webhook.ledger.unstored import UnstoredSeries
 from webhook.quota import resources
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import CREATED, Reservation
@@ -26,6 +27,9 @@ creates under a name that is taken no more than this is ever written down.
 
 ANY_UID = ""
 """The uid of a reservation that stands for several creates of one name. It is never settled, it only expires."""
+
+_MOST_VANISHED = 256
+"""Reservations that another replica took out, kept until the next decision."""
 
 _Attempt: TypeAlias = tuple[ObjectKey, str, int, Payer]
 
@@ -70,6 +74,8 @@ class ReplicaView:
         self._tentative: dict[str, _Tentative] = {}
         self._by_owner: Counter[str] = Counter()
         self._must_see: dict[str, int] = {}
+        self._series = UnstoredSeries()
+        self._vanished: list[Reservation] = []
 
     # What is known.
 
@@ -132,6 +138,8 @@ class ReplicaView:
         """Take in a version of the ledger; nothing may be tentative."""
         if ledger.epoch != self._ledger.epoch:
             self._proven.clear()
+        elif ledger.is_open:
+            self._note_vanished(ledger)
         known = self._ledger.reservations
         for token in known.keys() - ledger.reservations.keys():
             self._release(token, known[token])
@@ -152,7 +160,8 @@ class ReplicaView:
             token = self._tokens.pop(_attempt(reservation), None)
             if token is None:
                 continue
-            self._by_owner[reservation.payer.owner] -= 1
+            self._count_out(reservation)
+            self._series.was_stored(reservation)
             self._finished[token] = seen_at
             if token in self._tentative:
                 self._finished.update(dict.fromkeys(self._tentative[token].replaces, seen_at))
@@ -176,9 +185,23 @@ class ReplicaView:
             return False
         self._finished[token] = seen_at
         self._release(token, reservation)
+        if not seen_at:
+            self._series.came_to_nothing(reservation)
         return True
 
     # What is decided.
+
+    def check_series(self, reservation: Reservation) -> None:
+        """
+        Check whether *reservation* may hold room beside others of its series. Call it when nothing is `behind`.
+
+        Raises: UnavailableError.
+        """
+        if _attempt(reservation) in self._tokens:
+            return
+        while self._vanished:
+            self._series_learns(self._vanished.pop())
+        self._series.check(reservation)
 
     def hold(self, reservation: Reservation) -> None:
         """
@@ -228,8 +251,34 @@ class ReplicaView:
             self._finished[token] = seen_at
             return
         self._tokens[_attempt(reservation)] = token
-        self._by_owner[reservation.payer.owner] += 1
+        self._count_in(reservation)
         self._index.reserve(reservation)
+
+    def _count_in(self, reservation: Reservation) -> None:
+        self._by_owner[reservation.payer.owner] += 1
+        self._series.held(reservation)
+
+    def _count_out(self, reservation: Reservation) -> None:
+        self._by_owner[reservation.payer.owner] -= 1
+        self._series.released(reservation)
+
+    def _note_vanished(self, ledger: Ledger) -> None:
+        """Keep what another replica took out of the ledger, until our watch shows whether it was stored."""
+        known = self._ledger.reservations
+        gone = [known[token] for token in known.keys() - ledger.reservations.keys() - self._finished.keys()]
+        if not gone:
+            return
+        left = {(each.key, each.uid) for each in ledger.reservations.values()}
+        self._vanished += [
+            each for each in gone if (each.key, each.uid) not in left and (each.key, ANY_UID) not in left
+        ][: _MOST_VANISHED - len(self._vanished)]
+
+    def _series_learns(self, reservation: Reservation) -> None:
+        row = self._index.row(reservation.key)
+        if (row is not None and row.uid == reservation.uid) or self._index.is_gone(reservation.uid):
+            self._series.was_stored(reservation)
+        elif reservation.uid != ANY_UID:
+            self._series.came_to_nothing(reservation)
 
     def _seen_at(self, reservation: Reservation) -> int | None:
         """
@@ -249,7 +298,7 @@ class ReplicaView:
         attempt = _attempt(reservation)
         if self._tokens.get(attempt) == token:
             del self._tokens[attempt]
-            self._by_owner[reservation.payer.owner] -= 1
+            self._count_out(reservation)
             self._index.drop(reservation)
 
     def _put(self, reservation: Reservation, *, instead_of: tuple[str, ...]) -> None:
@@ -262,7 +311,7 @@ class ReplicaView:
         token = self._new_token()
         self._tentative[token] = _Tentative(reservation, tuple(replaces))
         self._tokens[_attempt(reservation)] = token
-        self._by_owner[reservation.payer.owner] += 1
+        self._count_in(reservation)
         self._index.reserve(reservation)
 
     def _coalesce(self, reservation: Reservation) -> None:

@@ -39,7 +39,7 @@ class _Waiting:
     """A request that waits for its answer; `came` is its order number."""
 
     charge: Charge
-    judge: Decide
+    decide: Decide
     dry_run: bool
     came: int
     answer: asyncio.Future[Decision]
@@ -92,18 +92,18 @@ class SharedLedger:
         """Return whether the ledger allows decisions."""
         return self._stored.condition
 
-    async def transact(self, charge: Charge, judge: Decide, *, dry_run: bool, deadline: float) -> Decision:
+    async def transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
         """Have the request decided with the next batch. See `LedgerStore.transact`."""
         if not (condition := self._in_step()).ok:
             raise UnavailableError(condition.reason, condition.message)
         if not charge.grows:
-            return judge(self._index)  # it needs no room; if it is based on an old version, etcd's compare refuses it
+            return decide(self._index)  # it needs no room; if it is based on an old version, etcd's compare refuses it
         owner = charge.payer.owner
         if self._view.in_flight(owner) + self._waiting[owner] >= MOST_PER_OWNER:
             why = f"{owner} has {MOST_PER_OWNER} requests in flight: come back"
             raise UnavailableError("in-flight", why, everywhere=True)
         answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(charge, judge, dry_run, self._stored.order(), answer))
+        self._queue.append(_Waiting(charge, decide, dry_run, self._stored.order(), answer))
         if self._at_work is None or self._at_work.done():
             self._at_work = asyncio.create_task(self._work())
         self._waiting[owner] += 1
@@ -189,7 +189,7 @@ class SharedLedger:
             self._stored.check_open()
             await self._until_caught_up()
             self._draw(batch, most)
-            verdicts = self._judge(batch)
+            verdicts = self._decide_each(batch)
             if await self._is_final(verdicts):
                 for each, decision in verdicts:
                     if not each.answer.done():
@@ -204,16 +204,21 @@ class SharedLedger:
         del self._queue[:more]
         batch[:] = [each for each in batch if not each.answer.done()]
 
-    def _judge(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Decision]]:
+    def _decide_each(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Decision]]:
         """Decide one after the other, each on what those before it leave."""
         verdicts: list[tuple[_Waiting, Decision]] = []
         for each in batch:
             try:
-                decision = each.judge(self._index)
+                decision = each.decide(self._index)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's, and not that of the others
                 each.fail(error)
                 continue
             if (reservation := _to_hold(each, decision)) is not None:
+                try:
+                    self._view.check_series(reservation)
+                except UnavailableError as error:
+                    each.fail(error)
+                    continue
                 self._view.hold(reservation)
             verdicts.append((each, decision))
         return verdicts

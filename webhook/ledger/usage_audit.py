@@ -100,11 +100,11 @@ def suspicions(index: Snapshot, listing: Listing) -> tuple[Suspicion, ...]:
 
 
 def look(index: UsageIndex, suspicion: Suspicion) -> Look:
-    """Look at the book, before what is stored is read: `judge` needs them in this order."""
+    """Look at the book, before what is stored is read: `confirm` needs them in this order."""
     return Look(index.row(suspicion.key), index.position(suspicion.key.resource))
 
 
-def judge(suspicion: Suspicion, seen: Look, stored: StoredVersion | None) -> Verdict:
+def confirm(suspicion: Suspicion, seen: Look, stored: StoredVersion | None) -> Verdict:
     """
     Say what becomes of *suspicion*; *stored* is uid and version that a quorum read found under the name after *seen*.
 
@@ -171,7 +171,7 @@ async def find_drift(
         still_open: list[Suspicion] = []
         for each in suspected:
             seen = look(index, each)
-            verdict = judge(each, seen, await quorum.version_of(each.key))
+            verdict = confirm(each, seen, await quorum.version_of(each.key))
             if verdict is Verdict.DRIFT:
                 found.append(each)
             elif verdict is Verdict.OPEN:

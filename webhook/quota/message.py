@@ -4,13 +4,15 @@ How a refusal is told: in ResourceQuota's words first, then what people need to 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from webhook.quota.decision import Excess
+from webhook.quota.reservation import LONGEST_REQUEST, SLOP
 from webhook.quota.resources import Amount, show, show_list
 
 _COUNTED_PODS = frozenset({"pods", "count/pods"})
+_HELD = LONGEST_REQUEST + SLOP
 _CAPPED = {"perPod": "pod", "perClaim": "claim", "perSession": "session"}
 
 
@@ -30,7 +32,8 @@ def sentence(excesses: Sequence[Excess], *, owner: str, found_by: str) -> str:
     Tools know the first clause from ResourceQuota: `exceeded quota: NAME, requested: ..., used: ..., limited: ...`.
     """
     clauses = [_clause(entry, listed) for entry, listed in _by_entry(excesses)]
-    return f"{'; '.join(clauses)}; would fit: {would_fit(excesses)}; charged to {owner} ({found_by})"
+    parts = [*clauses, f"would fit: {would_fit(excesses)}", *_coming_free(excesses), f"charged to {owner} ({found_by})"]
+    return "; ".join(parts)
 
 
 def warning(excess: Excess) -> str:
@@ -55,9 +58,28 @@ def would_fit(excesses: Iterable[Excess]) -> str:
     for excess in excesses:
         name = excess.rule.resource
         if name in _COUNTED_PODS and excess.fits == 0:
-            return "nothing until a pod ends" if excess.rule.hard else "nothing"
+            return _nothing(excess)
         fits[name] = min(fits.get(name, excess.fits), excess.fits)
     return show_list(sorted(fits.items()))
+
+
+def _nothing(excess: Excess) -> str:
+    if not excess.rule.hard:
+        return "nothing"
+    is_only_reserved = excess.used + excess.requested <= excess.rule.hard
+    return "nothing now" if is_only_reserved else "nothing until a pod ends"
+
+
+def _coming_free(excesses: Iterable[Excess]) -> Iterator[str]:
+    """Name what only fails because of requests under way: trying again soon may help, although nothing ends."""
+    reserved: dict[str, Amount] = {}
+    for excess in excesses:
+        rule = excess.rule
+        if excess.reserved and excess.used + excess.requested <= rule.hard:
+            reserved[rule.resource] = max(reserved.get(rule.resource, 0), excess.reserved)
+    if reserved:
+        listed = show_list(sorted(reserved.items()))
+        yield f"{listed} reserved for requests under way, free again in about {_HELD:g} s if they fail"
 
 
 def _by_entry(excesses: Iterable[Excess]) -> list[tuple[str, list[Excess]]]:

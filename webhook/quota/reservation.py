@@ -14,6 +14,15 @@ from webhook.quota.objects import ObjectKey
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import Payer, Subject
 
+LONGEST_REQUEST = 34.0
+"""
+Seconds. The API server bounds a write at this (`requestTimeoutUpperBound` of k8s.io/apiserver): what it was told to
+allow cannot be persisted later.
+"""
+
+SLOP = 6.0
+"""Seconds for an etcd write that is under way when the bound passes, and for our own delay in noticing."""
+
 CREATED = 0
 """The base of a create: every version the API gives out is above it."""
 

@@ -14,11 +14,12 @@ from webhook.kube.api import ApiError, KubernetesApi
 from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.kube.ledger_config_map import NAME, LedgerConfigMap, LedgerWatch, StoredConfigMap
 from webhook.kube.reflector import Reflector
-from webhook.ledger.memory import LONGEST_REQUEST, SLOP, MemoryLedger
+from webhook.ledger.memory import MemoryLedger
 from webhook.ledger.replica_view import ReplicaView
 from webhook.ledger.shared import SharedLedger
 from webhook.ledger.stored_ledger import StoredLedger
 from webhook.ports import READY, Clock, Condition, LedgerStore, UnavailableError
+from webhook.quota.reservation import LONGEST_REQUEST, SLOP
 from webhook.quota.usage import UsageIndex
 from webhook.registration import Registration
 from webhook.serving.metrics import Metrics
