@@ -527,7 +527,7 @@ def _without_watermark(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _without_base(monkeypatch: pytest.MonkeyPatch) -> None:
     def settle(index: UsageIndex, key: ObjectKey, uid: str, _: int) -> tuple[Reservation, ...]:
-        settled = tuple(each for each in index.claims(key) if each.uid == uid)
+        settled = tuple(each for each in index.pending(key) if each.uid == uid)
         index.drop(*settled)
         return settled
 

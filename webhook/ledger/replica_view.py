@@ -316,7 +316,7 @@ class ReplicaView:
 
     def _coalesce(self, reservation: Reservation) -> None:
         """Make one of the oldest creates of a name, once there are many."""
-        alike = [each for each in self._index.claims(reservation.key) if _is_alike(each, reservation)]
+        alike = [each for each in self._index.pending(reservation.key) if _is_alike(each, reservation)]
         if len(alike) <= MOST_PER_NAME:
             return
         merged = [each for each in alike if each.uid == ANY_UID]

@@ -135,8 +135,8 @@ class UsageIndex:
         """Say whether an object was seen to be gone not long ago; of those that went longer ago nothing is known."""
         return uid in self._gone
 
-    def claims(self, key: ObjectKey) -> tuple[Reservation, ...]:
-        """Give what is held on one name, the oldest first."""
+    def pending(self, key: ObjectKey) -> tuple[Reservation, ...]:
+        """Return the reservations pending on *key*, the oldest first."""
         return tuple(self._claims.get(key, ()))
 
     def subjects(self) -> Iterator[Subject]:
