@@ -51,7 +51,7 @@ async def test_what_the_watch_tells_late_is_old_news(replica: Replica) -> None:
     assert old is not None
     await reserve(replica, POD)
 
-    replica.stored_ledger.hear(old)
+    replica.stored_ledger.on_event(old)
     await replica.stored_ledger.catch_up()
 
     assert replica.held() == [POD.uid]
@@ -65,7 +65,7 @@ async def test_of_what_the_watch_told_the_newest_counts(replica: Replica, other:
     await reserve(other, OTHER)
 
     replica.hears()
-    replica.stored_ledger.hear(first)
+    replica.stored_ledger.on_event(first)
     await replica.stored_ledger.catch_up()
 
     assert replica.held() == [OTHER.uid, POD.uid]

@@ -99,7 +99,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
         given.api,
         f"/api/v1/namespaces/{namespace}/configmaps",
         StoredConfigMap,
-        LedgerWatch(on_seen=stored_ledger.hear, on_gone=stored_ledger.hear_gone),
+        LedgerWatch(on_seen=stored_ledger.on_event, on_gone=stored_ledger.on_deleted),
         query={"fieldSelector": f"metadata.name={NAME}"},
         resource="ledger",
         silence=WATCH_SILENCE,
