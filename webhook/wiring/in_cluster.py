@@ -93,7 +93,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         watched.metrics.trouble(trouble.reason)
 
     api_servers = ApiServerLeases(
-        partial(read_renewals, api), monotonic=clock.monotonic, on_trouble=count, on_change=_log_leases
+        partial(read_renewals, api), monotonic=clock.monotonic, on_error=count, on_change=_log_leases
     )
     ledger = build_ledger(
         Surroundings(
@@ -160,7 +160,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
 
 def _log_leases(condition: Condition) -> None:
     if not condition.ok:
-        log.warning("what is in flight may be held for longer", why=condition.message)
+        log.warning("not every API server is seen to renew its Lease", why=condition.message)
     else:
         log.info("all API servers renew their Leases again")
 
