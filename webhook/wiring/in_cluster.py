@@ -178,7 +178,7 @@ class _Watched:
 
     def __init__(self, api: KubernetesApi, settings: Settings, events: EventWriter) -> None:
         self._events = events
-        self.labels = NamespaceLabels(api, on_change=self._rebind)
+        self.labels = NamespaceLabels(api, on_change=self._rebind_namespace)
         self.index = UsageIndex(accounts_under(Policy(), self.labels.known))
         self.policy = CurrentPolicy(on_change=self._rebind, on_mistakes=self._complain)
         self.metrics = Metrics(gauges(self.index, self.policy))
@@ -204,8 +204,11 @@ class _Watched:
         """Say whether it is known on whose accounts pods are booked."""
         return self._namespaces.synced and self.policy.condition().ok
 
-    def _rebind(self, _: Policy | None = None) -> None:
+    def _rebind(self, _: Policy) -> None:
         self.index.rebind(accounts_under(self.policy.state.policy or Policy(), self.labels.known))
+
+    def _rebind_namespace(self, name: str) -> None:
+        self.index.rebind_namespace(name)
 
     def _complain(self, mistakes: tuple[str, ...]) -> None:
         for mistake in mistakes:
