@@ -1,7 +1,8 @@
 """
 Raw requests to the Kubernetes API server: bytes in, bytes out, our own errors, one pooled session.
 
-No object is decoded here, and nothing is sent twice but a request whose token was refused.
+No object is decoded here. A request is sent twice only if the server refused its token, or showed a certificate of an
+unknown authority, and reading the credentials again gave others.
 """
 # ruff: noqa: ASYNC109  a caller that has one deadline for several calls hands each the rest of it
 
@@ -58,8 +59,7 @@ class KubernetesApi:
     Every method raises ApiError and nothing else. Safe to share between the tasks of one event loop.
     """
 
-    def __init__(self, connection: Connection, credentials: Credentials, *, session: aiohttp.ClientSession) -> None:
-        self._connection = connection
+    def __init__(self, credentials: Credentials, *, session: aiohttp.ClientSession) -> None:
         self._credentials = credentials
         self._session = session
 
@@ -88,14 +88,14 @@ class KubernetesApi:
 
         connection = await load()
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=connection.tls, keepalive_timeout=_IDLE_SECONDS),
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             # Unpacking a page costs more than decoding it.
             headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
             read_bufsize=_READ_BUFFER,
             timeout=_NO_TOTAL,
         )
-        return cls(connection, Credentials(connection, load), session=session)
+        return cls(Credentials(connection, load), session=session)
 
     async def get(
         self, path: str, *, query: Mapping[str, str] = _NOTHING, accept: str = JSON, timeout: float = 10
@@ -166,14 +166,20 @@ class KubernetesApi:
                     _let_go(response)
 
     async def _open(self, request: _Request, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
-        """Send a request, once more if its token was refused and another one is found; give an answer below 300."""
+        """Send a request, once more if credentials were refused and there are new ones; return an answer below 300."""
         if self._session.closed:
             raise UnreachableError("the client is closed", request=str(request))
-        authorization = await self._credentials.header()
-        response = await self._send(request, timeout, authorization)
-        if response.status == 401 and await self._credentials.renewed(authorization):
+        connection = await self._credentials.current()
+        try:
+            response = await self._send(request, timeout, connection)
+        except aiohttp.ClientConnectorCertificateError:
+            if not await self._credentials.renewed(connection):
+                raise
+            connection = await self._credentials.current()
+            response = await self._send(request, timeout, connection)
+        if response.status == 401 and await self._credentials.renewed(connection):
             _let_go(response)
-            response = await self._send(request, timeout, await self._credentials.header())
+            response = await self._send(request, timeout, await self._credentials.current())
         if response.status < 300:
             return response
         try:
@@ -184,18 +190,20 @@ class KubernetesApi:
         raise api_error(body, request=str(request), status=response.status, retry_after=after)
 
     async def _send(
-        self, request: _Request, timeout: aiohttp.ClientTimeout, authorization: str | None
+        self, request: _Request, timeout: aiohttp.ClientTimeout, connection: Connection
     ) -> aiohttp.ClientResponse:
+        authorization = connection.authorization
         target = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
         return await self._session.request(
             request.method,
-            URL(self._connection.host + target, encoded=True),
+            URL(connection.host + target, encoded=True),
             data=request.body,
             headers={**request.headers, "Authorization": authorization} if authorization else request.headers,
             timeout=timeout,
             allow_redirects=False,
-            proxy=self._connection.proxy,
-            server_hostname=self._connection.server_hostname,
+            proxy=connection.proxy,
+            ssl=connection.tls,
+            server_hostname=connection.server_hostname,
         )
 
 
