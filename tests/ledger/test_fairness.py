@@ -29,7 +29,7 @@ class Scene:
             self.clock.pass_by(SOON)
 
     def claims(self, replica: str, *, after: str) -> None:
-        self.turns.note(StoredText("", "uid", next(self._versions), writer=after, turn=replica))
+        self.turns.note(StoredText("", "uid", next(self._versions), writer=after, next_writer=replica))
 
     def crowded_wait(self) -> float:
         self.turns.crowd()
@@ -140,13 +140,13 @@ def test_what_was_heard_before_is_not_heard_again(scene: Scene) -> None:
 def test_a_claim_is_due_after_two_losses_in_a_row(scene: Scene) -> None:
     scene.turns.lost()
     assert scene.turns.has_lost
-    assert not scene.turns.is_due
+    assert not scene.turns.may_request_turn
 
     scene.turns.lost()
-    assert scene.turns.is_due
+    assert scene.turns.may_request_turn
 
     scene.swaps("a")
-    assert scene.turns.is_due
+    assert scene.turns.may_request_turn
     scene.swaps("b")
     assert not scene.turns.has_lost
 
@@ -155,8 +155,8 @@ def test_a_claim_waits_until_that_of_another_is_over(scene: Scene) -> None:
     scene.turns.lost()
     scene.turns.lost()
     scene.claims("a", after="c")
-    assert not scene.turns.is_due
+    assert not scene.turns.may_request_turn
 
     scene.clock.pass_by(0.3)
 
-    assert scene.turns.is_due
+    assert scene.turns.may_request_turn

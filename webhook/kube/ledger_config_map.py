@@ -88,8 +88,8 @@ class LedgerConfigMap:
             raise _not_ready("read", error) from error
         return as_stored(_decoded(body))
 
-    async def claim(self, replica: str) -> StoredText | None:
-        """Annotate the ConfigMap. A patch without a version cannot lose. See `LedgerObject.claim`."""
+    async def request_turn(self, replica: str) -> StoredText | None:
+        """Annotate the ConfigMap. A patch without a version cannot lose. See `LedgerObject.request_turn`."""
         patch = msgspec.json.encode({"metadata": {"annotations": {_TURN: replica}}})
         path = f"{self._collection}/{self._name}"
         try:
@@ -177,10 +177,12 @@ def as_stored(item: StoredConfigMap) -> StoredText:
     """Give the text of a ConfigMap, empty if it has none, and what the API server knows of it."""
     meta = item.metadata
     annotations = meta.annotations or {}
-    writer, turn = annotations.get(_WRITER, ""), annotations.get(_TURN, "")
+    writer, next_writer = annotations.get(_WRITER, ""), annotations.get(_TURN, "")
     owners = [each.manager for each in meta.managed_fields or () if f"f:{_KEY}" in each.fields.data]
-    foreigner = next((owner for owner in owners if owner != MANAGER), "")
-    return StoredText((item.data or {}).get(_KEY, ""), meta.uid, int(meta.resource_version), writer, turn, foreigner)
+    written_by_other = next((owner for owner in owners if owner != MANAGER), "")
+    return StoredText(
+        (item.data or {}).get(_KEY, ""), meta.uid, int(meta.resource_version), writer, next_writer, written_by_other
+    )
 
 
 def _decoded(body: bytes) -> StoredConfigMap:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from webhook.ledger.ledger_object import StoredText
 
-LOSSES_BEFORE_CLAIM: Final = 2
+LOSSES_BEFORE_REQUEST: Final = 2
 """Swaps lost in a row before a claim. A claim is a write, too, and who loses but once has only met somebody."""
 
 _HONOURED: Final = 0.3
@@ -47,7 +47,7 @@ class SwapFairness:
         self._monotonic = monotonic
         self._losses = 0
         self._version = 0
-        self._claim_ends = -math.inf
+        self._request_ends = -math.inf
         self._crowd_ends = -math.inf
         self._swaps: dict[str, _Swap] = {}
 
@@ -65,11 +65,11 @@ class SwapFairness:
             return
         now = self._monotonic()
         self._version = stored.version
-        self._claim_ends = now + _HONOURED if stored.turn not in ("", self.replica) else -math.inf
-        if stored.writer and not stored.turn:
+        self._request_ends = now + _HONOURED if stored.next_writer not in ("", self.replica) else -math.inf
+        if stored.writer and not stored.next_writer:
             self._swaps = {name: each for name, each in self._swaps.items() if now - each.at < _REMEMBERED}
             self._swaps[stored.writer] = _Swap(stored.version, now)
-        if stored.writer == self.replica and not stored.turn:
+        if stored.writer == self.replica and not stored.next_writer:
             self._losses = 0
 
     def crowd(self) -> None:
@@ -84,7 +84,7 @@ class SwapFairness:
         never waits but for a claim.
         """
         now = self._monotonic()
-        ends = self._claim_ends
+        ends = self._request_ends
         ours = self._swaps.get(self.replica)
         if now < self._crowd_ends and ours is not None and now - ours.at < _REMEMBERED:
             in_front = sum(each.version < ours.version for each in self._swaps.values() if now - each.at < _REMEMBERED)
@@ -98,6 +98,6 @@ class SwapFairness:
         return self._losses > 0
 
     @property
-    def is_due(self) -> bool:
+    def may_request_turn(self) -> bool:
         """Whether it is for us to claim the next swap."""
-        return self._losses >= LOSSES_BEFORE_CLAIM and not self.wait()
+        return self._losses >= LOSSES_BEFORE_REQUEST and not self.wait()

@@ -19,17 +19,17 @@ class StoredText:
     """
     A text as it is stored.
 
-    `uid` is another one if the object was deleted and made anew; `version` only rises. `writer` names the
-    replica that swapped the text in, `turn` the one that has claimed the next swap, if one has; `foreigner` who wrote
-    the text, if that was none of us.
+    `uid` is another one if the object was deleted and made anew; `version` only rises. `writer` names the replica that
+    swapped the text in, `next_writer` the one that has requested the next turn, `written_by_other` the client that wrote
+    the text if it was not userquota; each is empty if there is none.
     """
 
     text: str
     uid: str
     version: int
     writer: str = ""
-    turn: str = ""
-    foreigner: str = ""
+    next_writer: str = ""
+    written_by_other: str = ""
 
 
 class LedgerObject(Protocol):
@@ -43,8 +43,8 @@ class LedgerObject(Protocol):
     async def read(self) -> StoredText | None:
         """Give what is stored now, past every cache; None if there is nothing."""
 
-    async def claim(self, replica: str) -> StoredText | None:
-        """Have *replica* stored as the one whose turn it is, beside the text, and give both; None if there is none."""
+    async def request_turn(self, replica: str) -> StoredText | None:
+        """Store *replica* as the next writer beside the text, and return both; None if there is no text."""
 
     async def create(self, text: str) -> StoredText:
         """Store the first text. Raises: LostSwapError if there is one."""

@@ -160,13 +160,13 @@ class StoredLedger:
         if self._is_stale:
             await self.read()
         elif self._has_news():
-            await self._have(self._heard, by_claim=False)
+            await self._have(self._heard, by_request=False)
         elif self._heard is not None and self._past.stored is not None and self._heard.uid != self._past.stored.uid:
             await self.read()
 
     async def read(self) -> None:
         """Have the version that is stored now. Raises: UnavailableError."""
-        await self._have(None, by_claim=False)
+        await self._have(None, by_request=False)
 
     async def look_again(self) -> None:
         """
@@ -176,10 +176,10 @@ class StoredLedger:
         """
         if not (self._is_stale and self._turns.has_lost):
             await self.read()
-        elif self._turns.is_due:
-            await self._have(None, by_claim=True)
+        elif self._turns.may_request_turn:
+            await self._have(None, by_request=True)
         elif await self._hear_news(_HEARING) and self._has_news():
-            await self._have(self._heard, by_claim=False)
+            await self._have(self._heard, by_request=False)
         else:
             await self.read()
 
@@ -220,12 +220,12 @@ class StoredLedger:
             return False
         return True
 
-    async def _have(self, told: StoredText | None, *, by_claim: bool) -> None:
+    async def _have(self, told: StoredText | None, *, by_request: bool) -> None:
         """Have what the watch *told*, or what is found now. Raises: UnavailableError."""
         for _ in range(_ATTEMPTS):
             begun = 0 if told is not None else self.order()
             try:
-                stored = told or await self._find(by_claim=by_claim)
+                stored = told or await self._find(by_request=by_request)
                 await self._settle_on(stored)
             except LostSwapError:
                 told = None
@@ -239,10 +239,10 @@ class StoredLedger:
         self._is_stale = True
         raise UnavailableError("ledger-read", "the ledger changes its shape all the time: see who else writes it")
 
-    async def _find(self, *, by_claim: bool) -> StoredText:
+    async def _find(self, *, by_request: bool) -> StoredText:
         """Give what is stored, made if there is nothing. Raises: LostSwapError, UnavailableError."""
-        self._on_write("claim" if by_claim else "read")
-        stored = await (self._object.claim(self._turns.replica) if by_claim else self._object.read())
+        self._on_write("claim" if by_request else "read")
+        stored = await (self._object.request_turn(self._turns.replica) if by_request else self._object.read())
         return stored or await self._begin_without_one()
 
     # Writing.

@@ -31,7 +31,7 @@ class LedgerValidator:
         known = self.stored
         if known is None or (known.uid, known.text) != (stored.uid, stored.text):
             return False
-        return not stored.foreigner and stored.version >= known.version
+        return not stored.written_by_other and stored.version >= known.version
 
     def how_it_went_back(self, stored: StoredText) -> str:
         """Say what shows that the store was restored from a backup: what it has is older than what it had."""
@@ -74,8 +74,8 @@ class LedgerValidator:
 
     def _disbelief(self, stored: StoredText, ledger: Ledger) -> str:
         """Say why this is not what a replica wrote last, empty if it may be."""
-        if stored.foreigner:
-            return f"it was written by {stored.foreigner}"
+        if stored.written_by_other:
+            return f"it was written by {stored.written_by_other}"
         if ledger.epoch in self._epochs:
             return "it is an older text: its epoch is over"
         if self.stored is None or self._ledger is None:
