@@ -1,5 +1,5 @@
 """
-What is read live from the API, past every cache: owners, whether something is really stored, and how far the store is.
+Live reads from the API, past every cache: owners, what is stored under a name, and the version that the store is at.
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ from urllib.parse import quote
 
 import msgspec
 
-from webhook.kube.api import ApiError, KubernetesApi, NotFoundError
+from webhook.kube.api import METADATA_ONLY, ApiError, KubernetesApi, NotFoundError
 from webhook.kube.object_list import read_page, read_pages
 from webhook.ports import UnavailableError
 from webhook.quota.objects import AnyObject, ObjectKey, ObjectKind, ObjectMeta, StoredVersion
 
-_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", re.ASCII)
 """
-A DNS subdomain, as all names that are read here. Owner references may name anything: `web/scale` would be read as the
+A DNS subdomain, like every name that is read here. Owner references may name anything: `web/scale` would be read as the
 Scale of `web`, which has its uid and no stamp, because the API server takes a quoted slash for a slash.
 """
 
@@ -33,21 +31,21 @@ class ObjectReads:
         self._api = api
 
     async def read(self, kind: ObjectKind, namespace: str, name: str) -> ObjectMeta | None:
-        """Give the metadata of an owner. See `Ancestry.read`."""
+        """Return the metadata of an owner, None if there is none. See `Ancestry.read`."""
         if not _NAME.fullmatch(name):
             return None
         root = f"/apis/{kind.api_version}" if "/" in kind.api_version else f"/api/{kind.api_version}"
         return await self._meta(f"{root}/namespaces/{quote(namespace)}/{kind.kind.lower()}s/{name}")
 
     async def version_of(self, key: ObjectKey) -> StoredVersion | None:
-        """Give uid and version of what is stored under a pod's name. See `QuorumReader.version_of`."""
+        """Return uid and version of what is stored under a name. See `QuorumReader.version_of`."""
         if not _NAME.fullmatch(key.name):
             return None
         meta = await self._meta(f"/api/v1/namespaces/{quote(key.namespace)}/{key.resource}/{key.name}")
         return StoredVersion(meta.uid, int(meta.resource_version)) if meta is not None else None
 
     async def newest_version(self, resource: str) -> int:
-        """Give the highest version of any pod. See `QuorumReader.newest_version`."""
+        """Return the highest version of any object of *resource*. See `QuorumReader.newest_version`."""
         newest = 0
         async for page in read_pages(self._api, resource):
             newest = max((newest, *(int(item.metadata.resource_version) for item in page.items or ())))
@@ -55,15 +53,15 @@ class ObjectReads:
 
     async def store_version(self, resource: str) -> int:
         """
-        Give the version that the store is at, whatever was written last. Raises: UnavailableError.
+        Return the version that the store is at, whatever was written last. Raises: UnavailableError.
 
-        All API servers give at least what any of them gave before, unless the store was restored from a backup.
+        No API server returns less than another one did before, unless the store was restored from a backup.
         """
         return (await read_page(self._api, resource, limit=1)).metadata.resource_version
 
     async def _meta(self, path: str) -> ObjectMeta | None:
         try:
-            return _decoder.decode(await self._api.get(path, accept=_METADATA_ONLY)).metadata
+            return _decoder.decode(await self._api.get(path, accept=METADATA_ONLY)).metadata
         except NotFoundError:
             return None
         except (ApiError, msgspec.MsgspecError) as error:

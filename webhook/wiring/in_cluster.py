@@ -169,10 +169,6 @@ def _expect(holds: bool, reason: str, message: str) -> Condition:  # noqa: FBT00
     return READY if holds else Condition(ok=False, reason=reason, message=message)
 
 
-_SILENCE = 130.0
-"""Seconds. A quiet collection is first heard of after 120 (seen on 1.37.2), then each minute."""
-
-
 class _Watched:
     """What is kept in step with the API and what follows from it: the policy, the labels of namespaces, the book."""
 
@@ -190,11 +186,8 @@ class _Watched:
             self._maps,
             query={"labelSelector": POLICY_SELECTOR},
             resource="configmaps",
-            silence=_SILENCE,
         )
-        self._namespaces = Reflector(
-            api, "/api/v1/namespaces", Namespace, self.labels, resource="namespaces", silence=_SILENCE
-        )
+        self._namespaces = Reflector(api, "/api/v1/namespaces", Namespace, self.labels, resource="namespaces")
         self.tasks = (self._policies.run, self._namespaces.run)
 
     def namespaces_condition(self) -> Condition:
@@ -241,7 +234,6 @@ class _ObjectWatch:
             Pod,
             sink,
             resource="pods",
-            silence=_SILENCE,
             on_restart=lambda cause: metrics.trouble(f"watch-{cause}"),
             undecodable=sink.undecodable,
         )

@@ -25,8 +25,6 @@ from webhook.serving.metrics import Metrics
 from webhook.settings import LedgerKind, Settings
 from webhook.wiring.application import Task
 
-_SILENCE = 130.0
-
 
 @dataclass(frozen=True, slots=True)
 class BuiltLedger:
@@ -101,7 +99,6 @@ def _shared(given: Surroundings) -> BuiltLedger:
         LedgerWatch(on_seen=stored_ledger.hear, on_gone=stored_ledger.hear_gone),
         query={"fieldSelector": f"metadata.name={NAME}"},
         resource="ledger",
-        silence=_SILENCE,
     )
     return BuiltLedger(
         ledger,
