@@ -20,8 +20,8 @@ class StoredText:
     A text as it is stored.
 
     `uid` is another one if the object was deleted and made anew; `version` only rises. `writer` names the replica that
-    swapped the text in, `next_writer` the one that has requested the next turn, `written_by_other` the client that wrote
-    the text if it was not userquota; each is empty if there is none.
+    swapped the text in, `next_writer` the one that has requested the next turn, `written_by_other` the client that
+    wrote the text unless it was userquota; each is empty if there is none.
     """
 
     text: str

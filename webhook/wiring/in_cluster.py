@@ -106,7 +106,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         partial(reads.store_version, PODS),
         seen=lambda: watched.index.position(PODS),
         monotonic=clock.monotonic,
-        on_trouble=count,
+        on_error=count,
     )
     listed = ObjectList(api, exempt=settings.exempt_namespaces)
     audit = Audit(watched.index, listed, reads, pods.relist, watched.metrics, events, asyncio.sleep)
@@ -129,7 +129,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             ledger.store,
             reads,
             on_expired=watched.metrics.expired,
-            on_trouble=count,
+            on_error=count,
         )
 
     async def register() -> None:
