@@ -15,10 +15,10 @@ _AFTERMATH = 3.0
 """Seconds until watches that were cut or stood still are in step again."""
 
 _LONG = 10.0
-_UNTIL_RENEWED = 12.0
+_UNTIL_RENEWED = 16.0
 """
-Seconds after an API server has stood still for long: nothing need age until it is seen to have renewed its Lease, which
-it does every ten.
+Seconds after an API server has stood still for long, or a replica has seen nothing for long: no reservation need age
+before each API server is seen to renew its Lease, which it does every ten; a replica looks every five.
 """
 
 _REPLICA_KINDS = ("pause replica", "stall connections", "cut connections")
@@ -105,5 +105,5 @@ def workers(lives: Iterable[Life], faults: Iterable[Fault], lost: Iterable[Span]
 
 def _with_aftermath(fault: Fault) -> Span:
     """Give the time in which a fault may keep anybody from letting go of anything."""
-    is_long = fault.kind == "pause kube-apiserver" and fault.ended - fault.begun > _LONG
+    is_long = fault.ended - fault.begun > _LONG
     return Span(fault.begun, fault.ended + (_UNTIL_RENEWED if is_long else _AFTERMATH))

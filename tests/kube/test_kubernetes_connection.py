@@ -4,6 +4,7 @@ import stat
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ async def test_a_kubeconfig_is_never_written_to(tmp_path: Path) -> None:
 
 
 class Tokens:
-    """A source of connections whose tokens count up; it can be out of order."""
+    """A source of connections whose tokens count up; it can be broken."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -156,10 +157,7 @@ class Tokens:
         return Credentials(self._with("Bearer 0", seconds), self.load)
 
     def _with(self, authorization: str, seconds: float = 60) -> Connection:
-        tls = self.connection.tls
-        return Connection(
-            "https://h", tls, server_hostname=None, proxy=None, authorization=authorization, seconds=seconds
-        )
+        return replace(self.connection, authorization=authorization, seconds=seconds)
 
 
 @pytest.fixture
@@ -170,32 +168,35 @@ async def tokens(tmp_path: Path) -> Tokens:
 async def test_a_token_is_kept_while_it_is_good(tokens: Tokens) -> None:
     credentials = tokens.credentials(seconds=60)
 
-    assert await credentials.header() == "Bearer 0"
+    assert (await credentials.current()).authorization == "Bearer 0"
     assert tokens.loads == 0
 
 
 async def test_a_token_that_is_due_is_loaded_once_for_all_who_wait(tokens: Tokens) -> None:
     credentials = tokens.credentials(seconds=0)
 
-    assert await asyncio.gather(*(credentials.header() for _ in range(10))) == ["Bearer 1"] * 10
+    connections = await asyncio.gather(*(credentials.current() for _ in range(10)))
+    assert [each.authorization for each in connections] == ["Bearer 1"] * 10
     assert tokens.loads == 1
 
 
 async def test_a_refused_token_is_renewed_once_for_all_who_were_refused(tokens: Tokens) -> None:
     credentials = tokens.credentials(seconds=60)
+    refused = await credentials.current()
     await asyncio.sleep(1)
 
-    assert await asyncio.gather(*(credentials.renewed("Bearer 0") for _ in range(10))) == [True] * 10
+    assert await asyncio.gather(*(credentials.renewed(refused) for _ in range(10))) == [True] * 10
     assert tokens.loads == 1
-    assert await credentials.header() == "Bearer 1"
+    assert (await credentials.current()).authorization == "Bearer 1"
 
 
-async def test_a_server_that_refuses_every_token_does_not_keep_us_renewing(tokens: Tokens) -> None:
+async def test_a_server_that_refuses_every_token_does_not_cause_a_renewal_for_each_request(tokens: Tokens) -> None:
     credentials = tokens.credentials(seconds=60)
+    refused = await credentials.current()
     await asyncio.sleep(1)
 
-    assert await credentials.renewed("Bearer 0") is True
-    assert await credentials.renewed("Bearer 1") is False
+    assert await credentials.renewed(refused) is True
+    assert await credentials.renewed(await credentials.current()) is False
     assert tokens.loads == 1
 
 
@@ -203,8 +204,8 @@ async def test_a_token_that_cannot_be_renewed_stays_in_use(tokens: Tokens) -> No
     credentials = tokens.credentials(seconds=0)
     tokens.is_broken = True
 
-    assert await credentials.header() == "Bearer 0"
-    assert await credentials.header() == "Bearer 0"
+    for _ in range(2):
+        assert (await credentials.current()).authorization == "Bearer 0"
     assert tokens.loads == 1  # and is not tried again at each request
 
 

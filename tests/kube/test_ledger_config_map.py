@@ -124,21 +124,21 @@ class Contract:
 
     async def test_a_claim_lies_beside_the_text_until_the_next_swap(self, place: Place) -> None:
         created = await place.kept_in.create(EXACT)
-        assert created.turn == ""
+        assert created.next_writer == ""
 
-        claimed = await place.kept_in.claim("a")
+        claimed = await place.kept_in.request_turn("a")
 
-        assert claimed == StoredText(EXACT, created.uid, claimed.version if claimed else 0, turn="a")
+        assert claimed == StoredText(EXACT, created.uid, claimed.version if claimed else 0, next_writer="a")
         assert claimed.version > created.version
         assert await place.kept_in.read() == claimed
         with pytest.raises(LostSwapError):
             await place.kept_in.swap("two", after=created, writer="a")
         swapped = await place.kept_in.swap("two", after=claimed, writer="b")
-        assert (swapped.turn, swapped.writer) == ("", "b")
+        assert (swapped.next_writer, swapped.writer) == ("", "b")
         assert await place.kept_in.read() == swapped
 
     async def test_where_there_is_nothing_a_claim_makes_nothing(self, place: Place) -> None:
-        assert await place.kept_in.claim("a") is None
+        assert await place.kept_in.request_turn("a") is None
         assert await place.kept_in.read() is None
 
 
@@ -229,7 +229,7 @@ async def test_a_text_that_somebody_else_put_there_says_so_until_one_of_us_write
     control_plane: ControlPlane, config_map: ConfigMapPlace
 ) -> None:
     created = await config_map.kept_in.create("one")
-    assert created.foreigner == ""
+    assert created.written_by_other == ""
 
     control_plane.kubectl(
         "patch", "configmap", NAME, '--patch={"data":{"ledger":"two"}}', f"--namespace={config_map.namespace}"
@@ -237,10 +237,10 @@ async def test_a_text_that_somebody_else_put_there_says_so_until_one_of_us_write
 
     found = await config_map.kept_in.read()
     assert found is not None
-    assert found.foreigner == "kubectl-patch"
+    assert found.written_by_other == "kubectl-patch"
     swapped = await config_map.kept_in.swap("three", after=found, writer="a")
     assert await config_map.kept_in.read() == swapped
-    assert swapped.foreigner == ""
+    assert swapped.written_by_other == ""
 
 
 async def test_one_that_was_made_from_a_backup_says_so(control_plane: ControlPlane, config_map: ConfigMapPlace) -> None:
@@ -251,7 +251,7 @@ async def test_one_that_was_made_from_a_backup_says_so(control_plane: ControlPla
     found = await config_map.kept_in.read()
 
     assert found is not None
-    assert found.foreigner == "kubectl-create"
+    assert found.written_by_other == "kubectl-create"
 
 
 @pytest.mark.parametrize("mark", ["team=a", "ledger=a"])
@@ -309,7 +309,7 @@ async def test_rights_that_are_missing_are_named(
             await fails(kept_in.read),
             await fails(lambda: kept_in.create("two")),
             await fails(lambda: kept_in.swap("two", after=created, writer="a")),
-            await fails(lambda: kept_in.claim("a")),
+            await fails(lambda: kept_in.request_turn("a")),
         ]
 
     assert [each.reason for each in errors] == ["ledger-read", "ledger-write", "ledger-write", "ledger-write"]
@@ -363,7 +363,7 @@ async def test_an_api_server_that_cannot_be_reached_is_named(tmp_path: Path) -> 
             await fails(kept_in.read),
             await fails(lambda: kept_in.create("one")),
             await fails(lambda: kept_in.swap("two", after=StoredText("one", "uid", 1), writer="a")),
-            await fails(lambda: kept_in.claim("a")),
+            await fails(lambda: kept_in.request_turn("a")),
         ]
 
     assert [each.reason for each in errors] == ["ledger-read", "ledger-write", "ledger-write", "ledger-write"]
@@ -401,7 +401,7 @@ async def test_the_watch_tells_every_version_and_the_deletion_and_of_nothing_els
     first = await config_map.kept_in.create("one")
     await LedgerConfigMap(config_map.api, namespace=config_map.namespace, name="another").create("not ours")
     second = await config_map.kept_in.swap(EXACT, after=first, writer="a")
-    claimed = await config_map.kept_in.claim("a")
+    claimed = await config_map.kept_in.request_turn("a")
     await config_map.delete()
     await ears.until_gone(first.uid)
     anew = await config_map.kept_in.create("anew")

@@ -29,7 +29,7 @@ class Scene:
             self.clock.pass_by(SOON)
 
     def claims(self, replica: str, *, after: str) -> None:
-        self.fairness.on_stored(StoredText("", "uid", next(self._versions), writer=after, turn=replica))
+        self.fairness.on_stored(StoredText("", "uid", next(self._versions), writer=after, next_writer=replica))
 
     def crowded_wait(self) -> float:
         self.fairness.on_contention()

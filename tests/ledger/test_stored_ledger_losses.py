@@ -234,7 +234,7 @@ async def test_a_text_that_somebody_else_put_there_is_not_believed(replica: Repl
     """However right it is: it may be an old one, put back where nobody of us remembers a newer one."""
     await reserve(replica, POD)
     assert replica.stored_in.stored is not None
-    replica.stored_in.stored = replace(replica.stored_in.stored, version=999, foreigner="kubectl-replace")
+    replica.stored_in.stored = replace(replica.stored_in.stored, version=999, written_by_other="kubectl-replace")
 
     for each in (replica, Replica(replica.stored_in, "newcomer")):
         await each.stored_ledger.read()

@@ -301,7 +301,7 @@ def test_a_watermark_at_what_was_not_settled_is_found(tmp_path: Path) -> None:
 def test_a_reservation_that_came_to_nothing_and_stays_is_found(tmp_path: Path) -> None:
     history = begun()
     history.reserve(Held("t", "a", "1"))
-    history.wait(50)
+    history.wait(65)
     history.let_go("t")
     history.life("userquota-0", 0, history.at)
 

@@ -55,4 +55,4 @@ def test_after_an_api_server_stood_still_for_long_nothing_need_be_let_go_before_
         return workers(lives, [pause], lost=[]).longest_work(0, 100)
 
     assert work_beside(5) == 100 - 5 - 3
-    assert work_beside(50) == 100 - 50 - 12
+    assert work_beside(50) == 100 - 50 - 16

@@ -63,6 +63,16 @@ class Binding:
         return (user(payer.owner), *pools, *tenants, namespace(name), CLUSTER)
 
 
+@dataclass
+class Changing:
+    """A bind whose answers for a namespace may change, as those that depend on labels do."""
+
+    binding: Binding
+
+    def __call__(self, payer: Payer, name: str) -> tuple[Subject, ...]:
+        return self.binding(payer, name)
+
+
 bindings = st.builds(Binding, st.frozensets(st.sampled_from(["ml", "staff"])), st.frozensets(st.just("red")))
 
 
@@ -72,7 +82,8 @@ class BookMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.accounts_under = Binding()
-        self.index = UsageIndex(self.accounts_under)
+        self.bind = Changing(self.accounts_under)
+        self.index = UsageIndex(self.bind)
         self.api = Api(RESOURCES)
         self.stories = self.api.stories
         self.rows: dict[ObjectKey, Row] = {}
@@ -205,7 +216,17 @@ class BookMachine(RuleBasedStateMachine):
         self.accounts_under = accounts_under
         if is_crowded:
             self.index._bound_room = 0
-        self.index.rebind(accounts_under)
+        self.bind = Changing(accounts_under)
+        self.index.rebind(self.bind)
+
+    @rule(research=st.frozensets(st.sampled_from(["red", "blue"])), data=st.data())
+    def relabel(self, research: frozenset[str], data: st.DataObject) -> None:
+        """A namespace comes into the tenant or leaves it, and its name is all that the index is called with."""
+        name = data.draw(st.sampled_from(["red", "blue"]))
+        others = self.accounts_under.research - {name}
+        self.accounts_under = Binding(self.accounts_under.pools, others | (research & {name}))
+        self.bind.binding = self.accounts_under
+        self.index.rebind_namespace(name)
 
     # What holds after every step.
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from webhook.ledger.ledger_object import StoredText
 
-LOSSES_BEFORE_CLAIM: Final = 2
+LOSSES_BEFORE_REQUEST: Final = 2
 """Swaps lost in a row before a turn is requested. The request is a write too, and one loss is mere chance."""
 
 _TURN_SECONDS: Final = 0.3
@@ -65,11 +65,11 @@ class SwapFairness:
             return
         now = self._monotonic()
         self._version = stored.version
-        self._turn_of_another_ends = now + _TURN_SECONDS if stored.turn not in ("", self.replica) else -math.inf
-        if stored.writer and not stored.turn:
+        self._turn_of_another_ends = now + _TURN_SECONDS if stored.next_writer not in ("", self.replica) else -math.inf
+        if stored.writer and not stored.next_writer:
             self._swaps = {name: each for name, each in self._swaps.items() if now - each.at < _RECENT_SECONDS}
             self._swaps[stored.writer] = _Swap(stored.version, now)
-        if stored.writer == self.replica and not stored.turn:
+        if stored.writer == self.replica and not stored.next_writer:
             self._losses = 0
 
     def on_contention(self) -> None:
@@ -101,4 +101,4 @@ class SwapFairness:
     @property
     def should_request_turn(self) -> bool:
         """Whether it is time to request the next swap for this replica."""
-        return self._losses >= LOSSES_BEFORE_CLAIM and not self.seconds_to_wait()
+        return self._losses >= LOSSES_BEFORE_REQUEST and not self.seconds_to_wait()

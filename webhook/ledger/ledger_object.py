@@ -20,16 +20,16 @@ class StoredText:
     A text as it is stored.
 
     `uid` changes if the object was deleted and made anew; `version` only rises. `writer` names the replica that swapped
-    the text in, `turn` the replica that requested the next swap, if any; `foreigner` names the writer of the text if
-    that was no replica.
+    the text in, `next_writer` the replica that requested the next swap, if any; `written_by_other` names the writer of
+    the text if that was no replica.
     """
 
     text: str
     uid: str
     version: int
     writer: str = ""
-    turn: str = ""
-    foreigner: str = ""
+    next_writer: str = ""
+    written_by_other: str = ""
 
 
 class LedgerObject(Protocol):
@@ -43,7 +43,7 @@ class LedgerObject(Protocol):
     async def read(self) -> StoredText | None:
         """Return what is stored now, past every cache; None if there is nothing."""
 
-    async def claim(self, replica: str) -> StoredText | None:
+    async def request_turn(self, replica: str) -> StoredText | None:
         """Store beside the text that *replica* requests the next swap, and return both; None if there is no text."""
 
     async def create(self, text: str) -> StoredText:

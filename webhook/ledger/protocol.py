@@ -19,16 +19,16 @@ class Ledger:
     """
     One version of the shared ledger.
 
-    Each reservation has a token that is used once: a replica that holds the same attempt again uses a new one, so that its
-    time starts again. `settled_through` is, per charged resource, the highest version at which an object was seen
+    Each reservation has a token that is used once. A replica that holds the same attempt again uses a new one, so that
+    its time starts again. `settled_through` is, per charged resource, the highest version at which an object was seen
     whose reservation was taken out because of that. A replica that has not seen that far would count it nowhere.
 
     `epoch` is new after each loss. A ledger that is not open was lost: nothing is allowed until what was in flight at
     the loss can no longer be persisted. `write` counts the versions of an epoch.
 
     `age` is for how many milliseconds, at least, this epoch has existed; `waited` is the same for each token, and lacks
-    those that are not written yet. Each replica counts on from the highest value it has read, and writes its own. So they
-    outlive crashes, and never exceed the time that has passed. Each token has its own age: derived from the
+    those that are not written yet. Each replica counts on from the highest value it has read, and writes its own. So
+    ages outlive crashes, and never exceed the time that has passed. Each token has its own age: derived from the
     ledger's, of which one replica may know less than another, it could be overestimated.
     """
 

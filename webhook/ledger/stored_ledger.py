@@ -165,13 +165,13 @@ class StoredLedger:
         if self._is_stale:
             await self.read()
         elif self._has_watched_newer():
-            await self._have(watched, by_claim=False)
+            await self._have(watched, with_turn=False)
         elif watched is not None and accepted is not None and watched.uid != accepted.uid:
             await self.read()
 
     async def read(self) -> None:
         """Have the version that is stored now. Raises: UnavailableError."""
-        await self._have(None, by_claim=False)
+        await self._have(None, with_turn=False)
 
     async def look_again(self) -> None:
         """
@@ -182,9 +182,9 @@ class StoredLedger:
         if not (self._is_stale and self._fairness.has_lost):
             await self.read()
         elif self._fairness.should_request_turn:
-            await self._have(None, by_claim=True)
+            await self._have(None, with_turn=True)
         elif await self._wait_for_watch(_WATCH_SECONDS) and self._has_watched_newer():
-            await self._have(self._watched, by_claim=False)
+            await self._have(self._watched, with_turn=False)
         else:
             await self.read()
 
@@ -225,12 +225,12 @@ class StoredLedger:
             return False
         return True
 
-    async def _have(self, watched: StoredText | None, *, by_claim: bool) -> None:
+    async def _have(self, watched: StoredText | None, *, with_turn: bool) -> None:
         """Accept what the watch showed, or what is found now. Raises: UnavailableError."""
         for _ in range(_READ_ATTEMPTS):
             begun = 0 if watched is not None else self.order()
             try:
-                stored = watched or await self._find(by_claim=by_claim)
+                stored = watched or await self._find(with_turn=with_turn)
                 await self._interpret(stored)
             except LostSwapError:
                 watched = None
@@ -245,10 +245,10 @@ class StoredLedger:
         why = "the ledger was deleted or damaged again and again while it was read: see what else writes it"
         raise UnavailableError("ledger-read", why)
 
-    async def _find(self, *, by_claim: bool) -> StoredText:
+    async def _find(self, *, with_turn: bool) -> StoredText:
         """Return what is stored, made if there is nothing. Raises: LostSwapError, UnavailableError."""
-        self._on_write("claim" if by_claim else "read")
-        stored = await (self._object.claim(self._fairness.replica) if by_claim else self._object.read())
+        self._on_write("claim" if with_turn else "read")
+        stored = await (self._object.request_turn(self._fairness.replica) if with_turn else self._object.read())
         return stored or await self._begin_without_one()
 
     # Writing.

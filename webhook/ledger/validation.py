@@ -28,7 +28,7 @@ class LedgerValidator:
         accepted = self.accepted
         if accepted is None or (accepted.uid, accepted.text) != (found.uid, found.text):
             return False
-        return not found.foreigner and found.version >= accepted.version
+        return not found.written_by_other and found.version >= accepted.version
 
     def sign_of_a_restore(self, found: StoredText) -> str:
         """Return what shows that the store was restored from a backup: *found* is older; empty if nothing does."""
@@ -55,8 +55,8 @@ class LedgerValidator:
 
     def _doubt(self, found: StoredText, ledger: Ledger) -> str:
         """Return why this is not what a replica wrote last; empty if it may be."""
-        if found.foreigner:
-            return f"it was written by {found.foreigner}"
+        if found.written_by_other:
+            return f"it was written by {found.written_by_other}"
         if ledger.epoch in self._former_epochs:
             return "it is an older text: its epoch is over"
         return self.sign_of_a_restore(found) or self._sign_of_an_older_text(found, ledger)

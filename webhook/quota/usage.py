@@ -8,7 +8,7 @@ there are, and a decision reads sums. When a reservation may be dropped unseen i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
@@ -73,9 +73,9 @@ class UsageIndex:
     """What every subject uses, kept up to date by sightings of objects and by reservations."""
 
     def __init__(self, bind: Bind) -> None:
-        """Start empty. *bind* must give the same answer for the same question until `rebind`."""
+        """Start empty. *bind* must give the same answer for the same question until rebound."""
         self._bind = bind
-        self._bound: dict[tuple[Payer, str], tuple[Subject, ...]] = {}
+        self._bound: dict[str, dict[Payer, tuple[Subject, ...]]] = {}  # by namespace
         self._bound_room = _MIN_ROOM
         self._rows: dict[str, dict[str, Row]] = defaultdict(dict)
         self._claims: dict[ObjectKey, PendingWrites] = {}
@@ -239,12 +239,27 @@ class UsageIndex:
     def rebind(self, bind: Bind) -> None:
         """Use another *bind* from now on. Sums are worked out anew only if somebody's accounts changed."""
         known, self._bind = self._bound, bind
-        if len(known) > self._bound_room:
-            known = {question: known[question] for question in self._questions()}
-            self._bound_room = max(_MIN_ROOM, 2 * len(known))
-        self._bound = {question: bind(*question) for question in known}
+        if sum(map(len, known.values())) > self._bound_room:
+            known = self._pairs_in_use()
+            self._bound_room = max(_MIN_ROOM, 2 * sum(map(len, known.values())))
+        self._bound = {name: self._bound_anew(name, payers) for name, payers in known.items()}
         if self._bound != known:
             self._recount()
+
+    def rebind_namespace(self, name: str) -> None:
+        """
+        Bind anew what is booked in one namespace, whose labels changed, say.
+
+        If accounts changed by that, all rows are looked through for those of the namespace: 20 ms for 300 000.
+        """
+        known = self._bound.get(name, {})
+        bound = self._bound_anew(name, known)
+        if bound == known:
+            return
+        rows, claimed = self._rows_in(name), [key for key in self._claims if key.namespace == name]
+        self._book(rows, claimed, -1)
+        self._bound[name] = bound
+        self._book(rows, claimed, 1)
 
     # Keeping the sums.
 
@@ -306,14 +321,40 @@ class UsageIndex:
             yield from self._claims[key].most().items()
 
     def _subjects(self, payer: Payer, namespace: str) -> tuple[Subject, ...]:
-        bound = self._bound.get((payer, namespace))
+        of_namespace = self._bound.get(namespace)
+        if of_namespace is None:
+            of_namespace = self._bound[namespace] = {}
+        bound = of_namespace.get(payer)
         if bound is None:
-            bound = self._bound[payer, namespace] = self._bind(payer, namespace)
+            bound = of_namespace[payer] = self._bind(payer, namespace)
         return bound
 
-    def _questions(self) -> set[tuple[Payer, str]]:
-        booked = {(row.payer, path.split("/", 1)[0]) for rows in self._rows.values() for path, row in rows.items()}
-        return booked | {(claim.payer, claim.key.namespace) for claim in self.reservations()}
+    def _bound_anew(self, namespace: str, payers: Iterable[Payer]) -> dict[Payer, tuple[Subject, ...]]:
+        return {payer: self._bind(payer, namespace) for payer in payers}
+
+    def _pairs_in_use(self) -> dict[str, dict[Payer, tuple[Subject, ...]]]:
+        """Return what is bound for the payers and namespaces of rows and reservations that are known."""
+        booked = {(path.split("/", 1)[0], row.payer) for rows in self._rows.values() for path, row in rows.items()}
+        booked |= {(claim.key.namespace, claim.payer) for claim in self.reservations()}
+        in_use: dict[str, dict[Payer, tuple[Subject, ...]]] = defaultdict(dict)
+        for namespace, payer in booked:
+            in_use[namespace][payer] = self._bound[namespace][payer]
+        return dict(in_use)
+
+    def _rows_in(self, namespace: str) -> list[tuple[ObjectKey, Row]]:
+        prefix = f"{namespace}/"
+        return [
+            (ObjectKey(resource, *path.split("/", 1)), row)
+            for resource, rows in self._rows.items()
+            for path, row in rows.items()
+            if path.startswith(prefix)
+        ]
+
+    def _book(self, rows: Iterable[tuple[ObjectKey, Row]], claimed: Iterable[ObjectKey], sign: int) -> None:
+        for key, row in rows:
+            self._book_row(key, row, sign)
+        for key in claimed:
+            self._book_claims(key, sign)
 
     def _recount(self) -> None:
         self._used.clear()

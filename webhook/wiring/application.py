@@ -41,9 +41,6 @@ def expect(holds: bool, reason: str, message: str) -> Condition:  # noqa: FBT001
     return READY if holds else Condition(ok=False, reason=reason, message=message)
 
 
-WATCH_SILENCE = 130.0
-"""Seconds. A quiet collection is first heard of after 120 (seen on 1.37.2), then each minute."""
-
 Task = Callable[[], Awaitable[object]]
 
 _GC_THRESHOLDS = (50_000, 20, 100)

@@ -20,7 +20,7 @@ from webhook.quota.objects import ObjectKey
 from webhook.quota.reservation import Reservation
 from webhook.quota.usage import UsageIndex
 from webhook.serving.metrics import Metrics
-from webhook.wiring.application import WATCH_SILENCE, expect
+from webhook.wiring.application import expect
 
 
 class ChargedObjects:
@@ -68,7 +68,6 @@ class ChargedObjects:
                 kind.shape,
                 sink,
                 resource=kind.resource,
-                silence=WATCH_SILENCE,
                 on_restart=lambda cause: metrics.trouble(f"watch-{cause}"),
                 undecodable=sink.undecodable,
             )

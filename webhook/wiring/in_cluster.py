@@ -34,7 +34,6 @@ from webhook.serving.http_server import Health, HttpServer
 from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
 from webhook.wiring.application import (
-    WATCH_SILENCE,
     Application,
     SystemClock,
     answers,
@@ -100,10 +99,10 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         reads.store_version,
         seen=lambda: max(index.position(kind.resource) for kind in KINDS.charged),
         monotonic=clock.monotonic,
-        on_trouble=count,
+        on_error=count,
     )
     api_servers = ApiServerLeases(
-        partial(read_renewals, api), monotonic=clock.monotonic, on_trouble=count, on_change=_log_leases
+        partial(read_renewals, api), monotonic=clock.monotonic, on_error=count, on_change=_log_leases
     )
     objects = ChargedObjects(
         api,
@@ -146,7 +145,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     )
 
     async def maintain() -> None:
-        await maintain_forever(ledger.store, reads, on_expired=metrics.expired, on_trouble=count)
+        await maintain_forever(ledger.store, reads, on_expired=metrics.expired, on_error=count)
 
     async def register() -> None:
         """Register after the ledger exists: a missing ledger and an empty caBundle then mean a fresh installation."""
@@ -176,7 +175,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
 
 def _log_leases(condition: Condition) -> None:
     if not condition.ok:
-        log.warning("what is in flight may be held for longer", why=condition.message)
+        log.warning("not every API server is seen to renew its Lease", why=condition.message)
     else:
         log.info("all API servers renew their Leases again")
 
@@ -197,7 +196,7 @@ class _Watched:
 
     def __init__(self, api: KubernetesApi, settings: Settings, events: EventWriter) -> None:
         self._events = events
-        self.labels = NamespaceLabels(api, on_change=self._rebind)
+        self.labels = NamespaceLabels(api, on_change=self._rebind_namespace)
         self.index = UsageIndex(accounts_under(Policy(), self.labels.known))
         self.policy = CurrentPolicy(on_change=self._rebind, on_mistakes=self._complain)
         self.metrics = Metrics(gauges(self.index, self.policy))
@@ -209,11 +208,8 @@ class _Watched:
             self._maps,
             query={"labelSelector": POLICY_SELECTOR},
             resource="configmaps",
-            silence=WATCH_SILENCE,
         )
-        self._namespaces = Reflector(
-            api, "/api/v1/namespaces", Namespace, self.labels, resource="namespaces", silence=WATCH_SILENCE
-        )
+        self._namespaces = Reflector(api, "/api/v1/namespaces", Namespace, self.labels, resource="namespaces")
         self.tasks = (self._policies.run, self._namespaces.run)
 
     def namespaces_condition(self) -> Condition:
@@ -223,7 +219,10 @@ class _Watched:
         """Say whether it is known on whose accounts pods are booked."""
         return self._namespaces.synced and self.policy.condition().ok
 
-    def _rebind(self, _: Policy | None = None) -> None:
+    def _rebind_namespace(self, name: str) -> None:
+        self.index.rebind_namespace(name)
+
+    def _rebind(self, _: Policy) -> None:
         self.index.rebind(accounts_under(self.policy.state.policy or Policy(), self.labels.known))
 
     def _complain(self, mistakes: tuple[str, ...]) -> None:

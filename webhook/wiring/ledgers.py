@@ -24,7 +24,7 @@ from webhook.quota.usage import UsageIndex
 from webhook.registration import Registration
 from webhook.serving.metrics import Metrics
 from webhook.settings import LedgerKind, Settings
-from webhook.wiring.application import WATCH_SILENCE, Task
+from webhook.wiring.application import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,6 @@ def _shared(given: Surroundings) -> BuiltLedger:
         LedgerWatch(on_seen=stored_ledger.on_event, on_gone=stored_ledger.on_deleted),
         query={"fieldSelector": f"metadata.name={NAME}"},
         resource="ledger",
-        silence=WATCH_SILENCE,
     )
     return BuiltLedger(
         ledger,
