@@ -34,6 +34,10 @@ run: $(VENV)/run.stamp ## Serve standalone with the example policy
 test: $(VENV)/dev.stamp ## Run all tests, against a real control plane that is built the first time
 	$(BIN)/python -m pytest
 
+.PHONY: quick
+quick: $(VENV)/dev.stamp ## Run the tests that need no cluster, no Go and no patience: less than a minute
+	$(BIN)/python -m pytest -q -m "not cluster and not go and not slow" --hypothesis-profile quick
+
 .PHONY: check
 check: $(VENV)/dev.stamp ## Lint, types, import rules, unused and vulnerable dependencies
 	$(BIN)/ruff check .

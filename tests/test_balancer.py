@@ -13,6 +13,8 @@ import pytest
 
 from tests.balancer.running import RunningBalancer
 
+pytestmark = pytest.mark.go
+
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: close() then resets the connection."""
 

@@ -73,6 +73,7 @@ def served() -> Iterator[str]:
     process.communicate(timeout=20)
 
 
+@pytest.mark.slow
 def test_make_run_answers_the_three_reviews_of_the_examples(served: str) -> None:
     answer = subprocess.run([ROOT / "examples/try.sh", served], capture_output=True, text=True, check=True)
     reviews = [json.loads(line)["response"] for line in answer.stdout.splitlines() if line.startswith("{")]

@@ -21,6 +21,8 @@ from tests.kubeconfigs import kubeconfig
 from webhook.certificates import authority, pairs
 from webhook.wiring.application import SystemClock
 
+pytestmark = pytest.mark.slow
+
 STANDALONE = ("--standalone", "--policy", "policy.yaml", "--listen", "127.0.0.1:0")
 POLICY = "version: 1\ndefaults: {user: {hard: {cpu: 2}}}\n"
 

@@ -576,6 +576,7 @@ WEAKENED: dict[str, tuple[type[LedgerMachine], Callable[[pytest.MonkeyPatch], No
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("machine", "weaken"), list(WEAKENED.values()), ids=list(WEAKENED))
 def test_without_a_rule_the_machine_finds_what_goes_wrong(
     machine: type[LedgerMachine], weaken: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch

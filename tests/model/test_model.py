@@ -14,6 +14,8 @@ import pytest
 
 from localcluster.toolchain import find_go, go_environment, parse_go_version
 
+pytestmark = pytest.mark.go
+
 HERE = Path(__file__).parent
 TIME_LIMIT = 300
 

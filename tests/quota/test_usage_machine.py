@@ -291,5 +291,5 @@ def in_order(several: Iterable[Reservation]) -> list[Reservation]:
     return sorted(several, key=lambda each: (each.key, each.uid, each.base, each.payer))
 
 
-TestBook = BookMachine.TestCase
+TestBook = pytest.mark.slow(BookMachine.TestCase)
 TestBook.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, report_multiple_bugs=False)
