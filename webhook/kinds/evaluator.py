@@ -149,8 +149,8 @@ class Kind(Generic[T]):
 
     `resource` is the plural with its group (`deployments.apps`), `shape` the struct that names the fields we read.
     `makers` are the service accounts of kube-system that make objects for an owner of this kind. `cap` is the field of
-    a policy that bounds one object of it (`perPod`). `served` are the subresources that can change the stamp or the
-    cost, and so have to be intercepted.
+    a policy that bounds one object of it (`perPod`). `operations` and `subresources` (with the operation each takes)
+    are the ways by which an object's stamp or cost can change, and so have to be intercepted.
     """
 
     resource: str
@@ -160,7 +160,8 @@ class Kind(Generic[T]):
     evaluator: Evaluator[T]
     makers: frozenset[str] = field(default=frozenset())
     cap: str | None = None
-    served: tuple[str, ...] = ("status",)
+    operations: tuple[str, ...] = ("CREATE", "UPDATE")
+    subresources: tuple[tuple[str, str], ...] = (("status", "UPDATE"),)
 
     @property
     def plural(self) -> str:

@@ -86,6 +86,6 @@ PODS = Kind(
     Pod,
     PodEvaluator(),
     cap="perPod",
-    served=("status", "resize", "ephemeralcontainers", "binding"),
+    subresources=(("status", "UPDATE"), ("resize", "UPDATE"), ("ephemeralcontainers", "UPDATE"), ("binding", "CREATE")),
 )
-BINDINGS = Kind("bindings", "v1", "Binding", AnyObject, _BindingEvaluator(), served=())
+BINDINGS = Kind("bindings", "v1", "Binding", AnyObject, _BindingEvaluator(), operations=("CREATE",), subresources=())
