@@ -1,4 +1,4 @@
-"""A server on loopback whose answers are written byte by byte: what no API server that works would say."""
+"""A server on loopback whose answers are written byte by byte, as no API server that works would send them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -39,7 +39,7 @@ class Answers:
 
 @asynccontextmanager
 async def server(answers: list[bytes], folder: Path) -> AsyncIterator[tuple[KubernetesApi, Answers]]:
-    """Serve *answers* on loopback, and give a client of it whose kubeconfig is in *folder*."""
+    """Serve *answers* on loopback; yield a client whose kubeconfig is in *folder*, and the server."""
     scripted = Answers(answers)
     listening = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"

@@ -24,7 +24,7 @@ async def api(control_plane: ControlPlane) -> AsyncIterator[KubernetesApi]:
     await client.close()
 
 
-async def test_an_api_server_renews_its_lease_and_nobody_else_is_listed(
+async def test_an_api_server_renews_its_lease_and_no_other_lease_is_listed(
     control_plane: ControlPlane, api: KubernetesApi
 ) -> None:
     lease = "apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: other, namespace: kube-system}\n"

@@ -79,7 +79,7 @@ BAD_AUTHORITY["clusters"][0]["cluster"]["certificate-authority-data"] = "bm90IGE
         ),
     ],
 )
-async def test_says_in_one_line_what_is_wrong_with_a_kubeconfig(
+async def test_an_error_states_in_one_line_what_is_wrong_with_a_kubeconfig(
     message: str, content: str | bytes | dict[str, Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "config"
@@ -95,7 +95,7 @@ async def test_says_in_one_line_what_is_wrong_with_a_kubeconfig(
     assert "\n" not in str(caught.value)
 
 
-async def test_says_that_there_is_no_kubeconfig(tmp_path: Path) -> None:
+async def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:
     path = tmp_path / "none"
 
     with pytest.raises(KubeconfigError) as caught:
@@ -104,14 +104,14 @@ async def test_says_that_there_is_no_kubeconfig(tmp_path: Path) -> None:
     assert str(caught.value) == f"there is no kubeconfig {path}: name another with --kubeconfig"
 
 
-async def test_says_that_a_kubeconfig_cannot_be_read(tmp_path: Path) -> None:
+async def test_a_kubeconfig_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(KubeconfigError) as caught:
         await KubernetesApi.connect(kubeconfig=tmp_path)
 
     assert str(caught.value) == f"the kubeconfig {tmp_path} cannot be read: Is a directory"
 
 
-async def test_says_that_we_are_not_in_a_cluster(tmp_path: Path) -> None:
+async def test_outside_of_a_cluster_the_error_asks_for_a_kubeconfig(tmp_path: Path) -> None:
     with pytest.raises(KubeconfigError) as caught:
         await KubernetesApi.connect(kubeconfig=None, environ={}, service_account=tmp_path)
 
@@ -172,7 +172,7 @@ async def test_a_token_is_kept_while_it_is_good(tokens: Tokens) -> None:
     assert tokens.loads == 0
 
 
-async def test_a_token_that_is_due_is_loaded_once_for_all_who_wait(tokens: Tokens) -> None:
+async def test_a_token_that_is_due_is_loaded_once_for_all_callers_that_wait(tokens: Tokens) -> None:
     credentials = tokens.credentials(seconds=0)
 
     connections = await asyncio.gather(*(credentials.current() for _ in range(10)))
@@ -180,7 +180,7 @@ async def test_a_token_that_is_due_is_loaded_once_for_all_who_wait(tokens: Token
     assert tokens.loads == 1
 
 
-async def test_a_refused_token_is_renewed_once_for_all_who_were_refused(tokens: Tokens) -> None:
+async def test_a_refused_token_is_renewed_once_for_all_refused_callers(tokens: Tokens) -> None:
     credentials = tokens.credentials(seconds=60)
     refused = await credentials.current()
     await asyncio.sleep(1)

@@ -225,7 +225,7 @@ async def test_a_config_map_without_our_key_is_an_empty_text(config_map: ConfigM
     assert found.text == ""
 
 
-async def test_a_text_that_somebody_else_put_there_says_so_until_one_of_us_writes(
+async def test_a_text_names_the_other_client_that_wrote_it_until_a_replica_writes(
     control_plane: ControlPlane, config_map: ConfigMapPlace
 ) -> None:
     created = await config_map.kept_in.create("one")
@@ -243,7 +243,9 @@ async def test_a_text_that_somebody_else_put_there_says_so_until_one_of_us_write
     assert swapped.written_by_other == ""
 
 
-async def test_one_that_was_made_from_a_backup_says_so(control_plane: ControlPlane, config_map: ConfigMapPlace) -> None:
+async def test_a_text_that_was_restored_from_a_backup_names_the_client_that_wrote_it(
+    control_plane: ControlPlane, config_map: ConfigMapPlace
+) -> None:
     control_plane.kubectl(
         "create", "configmap", NAME, "--from-literal=ledger=one", f"--namespace={config_map.namespace}"
     )
@@ -255,7 +257,7 @@ async def test_one_that_was_made_from_a_backup_says_so(control_plane: ControlPla
 
 
 @pytest.mark.parametrize("mark", ["team=a", "ledger=a"])
-async def test_a_mark_that_somebody_else_put_there_is_no_matter(
+async def test_an_annotation_that_another_client_wrote_changes_nothing(
     control_plane: ControlPlane, config_map: ConfigMapPlace, mark: str
 ) -> None:
     created = await config_map.kept_in.create("one")
@@ -300,7 +302,7 @@ async def test_a_text_beyond_what_a_config_map_takes_is_no_lost_swap(config_map:
 async def test_rights_that_are_missing_are_named(
     control_plane: ControlPlane, config_map: ConfigMapPlace, tmp_path: Path
 ) -> None:
-    """Those of our service account, say, where the role was not applied."""
+    """As those of our service account are where the role was not applied."""
     created = await config_map.kept_in.create("one")
     token = control_plane.kubectl("create", "token", "default", f"--namespace={config_map.namespace}").stdout.strip()
     async with connected(with_user(control_plane.kubeconfig(), tmp_path, {"token": token})) as api:
@@ -334,7 +336,7 @@ async def test_a_quota_on_config_maps_in_our_namespace_is_named(
 
 
 async def until_the_quota_is_in_force(config_map: ConfigMapPlace) -> None:
-    """The API server hears of a new quota a little later."""
+    """The API server applies a new quota a little later."""
     async with asyncio.timeout(20):
         for number in itertools.count():
             another = LedgerConfigMap(config_map.api, namespace=config_map.namespace, name=f"another-{number}")
@@ -375,7 +377,7 @@ async def test_an_api_server_that_cannot_be_reached_is_named(tmp_path: Path) -> 
 
 
 class Ears:
-    """What a watch told."""
+    """What a watch showed."""
 
     def __init__(self) -> None:
         self.seen: list[StoredText] = []
@@ -383,11 +385,11 @@ class Ears:
 
     async def until_gone(self, uid: str) -> None:
         async with asyncio.timeout(20):
-            while uid not in self.gone:  # noqa: ASYNC110 - the watch tells two lists
+            while uid not in self.gone:  # noqa: ASYNC110 - the watch fills two lists
                 await asyncio.sleep(0.01)
 
 
-async def test_the_watch_tells_every_version_and_the_deletion_and_of_nothing_else(config_map: ConfigMapPlace) -> None:
+async def test_the_watch_shows_every_version_and_the_deletion_and_nothing_else(config_map: ConfigMapPlace) -> None:
     ears = Ears()
     reflector = Reflector(
         config_map.api,

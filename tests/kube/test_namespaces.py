@@ -32,7 +32,7 @@ class Stage:
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    """Live reads fail: nobody listens on port 1."""
+    """Live reads fail: nothing listens on port 1."""
     api = await KubernetesApi.connect(kubeconfig=written(kubeconfig(), tmp_path))
     yield Stage(api)
     await api.close()

@@ -1,4 +1,4 @@
-"""What no API server does when it is well: answers written here byte by byte, as a broken server or box might."""
+"""Answers that no API server sends while it works: byte by byte, as a broken server or proxy might send them."""
 
 import asyncio
 import json
@@ -22,22 +22,22 @@ class Thing(msgspec.Struct):
 
 class Recorder:
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
     def started(self) -> None:
-        self.told.append("started")
+        self.calls.append("started")
 
     def seen(self, item: Thing) -> None:
-        self.told.append(f"seen {item.metadata.name}")
+        self.calls.append(f"seen {item.metadata.name}")
 
     def gone(self, item: Thing) -> None:
-        self.told.append(f"gone {item.metadata.name}")
+        self.calls.append(f"gone {item.metadata.name}")
 
     def synced(self, resource_version: int) -> None:
-        self.told.append(f"synced {resource_version}")
+        self.calls.append(f"synced {resource_version}")
 
     def reached(self, resource_version: int) -> None:
-        self.told.append(f"reached {resource_version}")
+        self.calls.append(f"reached {resource_version}")
 
 
 def event(kind: str, name: str, version: str) -> bytes:
@@ -57,7 +57,7 @@ LIST = stream(event("ADDED", "a", "3"), bookmark("5", is_end=True))
 
 
 @pytest.mark.parametrize(
-    ("told", "restarts", "answers"),
+    ("calls", "restarts", "answers"),
     [
         pytest.param(["synced 5"], ["cut"], [LIST, stream()], id="a watch that ends at once is no regular end"),
         pytest.param(
@@ -74,7 +74,7 @@ LIST = stream(event("ADDED", "a", "3"), bookmark("5", is_end=True))
             ["synced 5", "reached 6", "started"],
             ["expired"],
             [LIST, stream(bookmark("6"), failure(410, "Expired"))],
-            id="after an error event that says expired a list is needed",
+            id="after an error event with the reason Expired a list is needed",
         ),
         pytest.param(
             ["synced 5", "reached 9", "started"],
@@ -99,7 +99,7 @@ LIST = stream(event("ADDED", "a", "3"), bookmark("5", is_end=True))
         ),
     ],
 )
-async def test_broken_answers(told: list[str], restarts: list[Cause], answers: list[bytes], tmp_path: Path) -> None:
+async def test_broken_answers(calls: list[str], restarts: list[Cause], answers: list[bytes], tmp_path: Path) -> None:
     sink, causes = Recorder(), list[Cause]()
     async with server(answers, tmp_path) as (api, scripted):
         reflector = Reflector(api, "/things", Thing, sink, resource="things", on_restart=causes.append)
@@ -108,7 +108,7 @@ async def test_broken_answers(told: list[str], restarts: list[Cause], answers: l
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
 
-    assert sink.told[-len(told) :] == told
+    assert sink.calls[-len(calls) :] == calls
     assert causes == restarts
 
 

@@ -104,7 +104,7 @@ class Reflector(Generic[T]):
         self._on_restart = on_restart
         self._undecodable = undecodable
         self._log = log.bind(resource=resource)
-        self._heard_at = -math.inf
+        self._last_answer_at = -math.inf
         self._is_synced = False
         self._version: int | None = None  # None: a full list is needed
         self._lists_by_watch = True
@@ -117,13 +117,13 @@ class Reflector(Generic[T]):
 
     @property
     def synced(self) -> bool:
-        """Whether the sink once had a complete list. How fresh it is: see ``heard_at``."""
+        """Whether the sink once had a complete list. How fresh it is: see ``last_answer_at``."""
         return self._is_synced
 
     @property
-    def heard_at(self) -> float:
+    def last_answer_at(self) -> float:
         """When the server last sent anything, on the clock given; minus infinity before the first time."""
-        return self._heard_at
+        return self._last_answer_at
 
     def relist(self) -> None:
         """End the running watch and list in full; a list that is under way serves as well."""
@@ -167,12 +167,12 @@ class Reflector(Generic[T]):
         stream = self._api.watch_lines(self._path, query=query, silence=self._silence, accept=self._accept)
         async with stream as lines:
             self._opened = True
-            self._heard_at = self._clock()
+            self._last_answer_at = self._clock()
             try:
                 async with asyncio.timeout(0 if self._is_list_asked else within) as deadline:
                     self._watching = deadline
                     async for line in lines:
-                        self._heard_at = self._clock()
+                        self._last_answer_at = self._clock()
                         if self._take(line):
                             deadline.reschedule(None)
                         self._lines += 1
@@ -219,7 +219,7 @@ class Reflector(Generic[T]):
         query = {**self._query, "limit": _PAGE_SIZE}
         while True:
             body = await self._api.get(self._path, query=query, accept=self._list_accept, timeout=_PAGE_SECONDS)
-            self._heard_at = self._clock()
+            self._last_answer_at = self._clock()
             page = self._decoder.page(body)
             for number, item in enumerate(page.items, start=1):
                 if isinstance(item, Undecodable):
@@ -242,7 +242,7 @@ class Reflector(Generic[T]):
         Raises: GoneError if it has not.
         """
         body = await self._api.get(self._path, query={**self._query, "limit": "1"}, accept=self._list_accept)
-        self._heard_at = self._clock()
+        self._last_answer_at = self._clock()
         self._was_silent = False
         if (now := list_version(body)) < version:
             raise GoneError(f"the store went back from {version} to {now}", request=f"GET {self._path}")
