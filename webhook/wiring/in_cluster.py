@@ -37,7 +37,7 @@ from webhook.registration import Registration, ServiceForm, UrlForm, manifest_fi
 from webhook.serving.http_server import Health, HttpServer
 from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
-from webhook.wiring.application import Application, SystemClock, answers, gauges, identity_in_files
+from webhook.wiring.application import Application, SystemClock, answers, callers, gauges, identity_in_files
 from webhook.wiring.audit import Audit
 from webhook.wiring.ledgers import BuiltLedger, Surroundings, build_ledger
 
@@ -90,7 +90,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         return history.condition() if (known := pods.condition()).ok else known
 
     def count(trouble: UnavailableError) -> None:
-        watched.metrics.trouble(trouble.reason)
+        watched.metrics.count_error(trouble.reason)
 
     api_servers = ApiServerLeases(
         partial(read_renewals, api), monotonic=clock.monotonic, on_trouble=count, on_change=_log_leases
@@ -121,7 +121,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
                 registration.registered, "registration", "the webhook configurations are not in place"
             ),
         },
-        remarks={"ledger": ledger.condition, "history": history.condition, "api-servers": api_servers.condition},
+        warnings={"ledger": ledger.condition, "history": history.condition, "api-servers": api_servers.condition},
     )
 
     async def maintain() -> None:
@@ -140,7 +140,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
 
     return Application(
         settings,
-        HttpServer(answers(handler), health, watched.metrics),
+        HttpServer(answers(handler), health, watched.metrics, callers(settings, identity)),
         identity,
         watched.policy,
         tasks=(
@@ -228,10 +228,10 @@ class _ObjectWatch:
             exempt=settings.exempt_namespaces,
             on_settled=ledger.store.settled,
             on_reached=ledger.watch_moved,
-            on_uncountable=lambda: metrics.trouble("uncountable"),
+            on_uncountable=lambda: metrics.count_error("uncountable"),
             on_unadmitted=self._note_unadmitted,
         )
-        metrics.read_also(lambda: {"unadmitted_pods": sink.unadmitted})
+        metrics.add_gauges(lambda: {"unadmitted_pods": sink.unadmitted})
         self._pods = Reflector(
             api,
             "/api/v1/pods",
@@ -239,7 +239,7 @@ class _ObjectWatch:
             sink,
             resource="pods",
             silence=_SILENCE,
-            on_restart=lambda cause: metrics.trouble(f"watch-{cause}"),
+            on_restart=lambda cause: metrics.count_error(f"watch-{cause}"),
             undecodable=sink.undecodable,
         )
         self.relist = self._pods.relist
@@ -279,4 +279,4 @@ def _registration(api: KubernetesApi, settings: Settings, identity: ServingIdent
     form: ServiceForm | UrlForm = ServiceForm(manifests, bundle)
     if settings.advertise_url:
         form = UrlForm(manifests, bundle, settings.advertise_url)
-    return Registration(api, form, on_drift=lambda _: metrics.trouble("registration-drift"))
+    return Registration(api, form, on_drift=lambda _: metrics.count_error("registration-drift"))

@@ -19,7 +19,7 @@ from webhook.quota.usage import UsageIndex
 from webhook.serving.http_server import Health, HttpServer
 from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
-from webhook.wiring.application import Application, SystemClock, answers, gauges, identity_in_files
+from webhook.wiring.application import Application, SystemClock, answers, callers, gauges, identity_in_files
 
 
 class StandaloneCluster:
@@ -54,10 +54,11 @@ def build_standalone(settings: Settings) -> Application:
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
     handler = AdmissionHandler(Attribution(cluster, policy), policy, cluster, ledger, clock)
     health = Health({"policy": policy.condition})
+    identity = identity_in_files(settings, clock) or certificates.self_signed(("localhost", "127.0.0.1", "::1"), clock)
     return Application(
         settings,
-        HttpServer(answers(handler), health, Metrics(gauges(index, policy))),
-        identity_in_files(settings, clock) or certificates.self_signed(("localhost", "127.0.0.1", "::1"), clock),
+        HttpServer(answers(handler), health, Metrics(gauges(index, policy)), callers(settings, identity)),
+        identity,
         policy,
         tasks=(),
         close=_nothing_to_close,
