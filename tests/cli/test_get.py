@@ -31,7 +31,7 @@ COST = (("gpu", 2 * 10**9), ("requests.memory", 2**30 * 10**9))
 def test_without_drift_it_says_what_there_is(tmp_path: Path) -> None:
     ended = userquota("get", folder=tmp_path)
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.endswith("Error: only --drift exists in this release; hard, used and free come later\n")
+    assert ended.err.endswith("Error: this release has --drift only: give that\n")
 
 
 def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path) -> None:

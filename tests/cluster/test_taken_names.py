@@ -54,13 +54,6 @@ def test_a_second_create_of_a_name_takes_no_room_that_its_end_would_leave_taken(
     eventually(lambda: "created" in create(running, place, pod("h3"), user="bob"), within=10)
 
 
-def test_an_apply_of_a_name_that_is_taken_is_an_edit_as_before(running: RunningWebhook, place: str) -> None:
-    running.set_policy(POOL)
-    running.cluster.kubectl("apply", "-n", place, "-f", "-", user="alice", stdin=pod("p"))
-    answer = running.cluster.kubectl("apply", "-n", place, "-f", "-", user="alice", stdin=pod("p"))
-    assert answer.stdout == "pod/p unchanged\n"
-
-
 def test_a_stateful_set_makes_its_pods_again_under_their_names(running: RunningWebhook, place: str) -> None:
     running.set_policy(POOL)
     running.cluster.kubectl("create", "-n", place, "-f", "-", user="alice", stdin=stateful_set(2))

@@ -261,6 +261,7 @@ class BookMachine(RuleBasedStateMachine):
     def every_row_and_reservation_is_what_was_told(self) -> None:
         assert {key: row for key in SLOTS if (row := self.index.row(key))} == self.rows
         assert in_order(self.index.reservations()) == in_order(self.reservations.values())
+        assert self.index.pending_count == len(self.reservations)
         for resource, story in self.stories.items():
             assert self.index.rows(resource) == sum(key.resource == resource for key in self.rows)
             assert self.index.position(resource) == story.position()

@@ -15,6 +15,7 @@ from webhook.certificates.files import from_files
 from webhook.certificates.names import called_as, serving_names
 from webhook.certificates.secret import from_secret
 from webhook.certificates.signed import self_signed
+from webhook.certificates.tls import ClientVerifier
 
 if TYPE_CHECKING:
     import ssl
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CertificateError",
+    "ClientVerifier",
     "ServingIdentity",
     "called_as",
     "from_files",
@@ -37,6 +39,11 @@ class ServingIdentity(Protocol):
     @property
     def context(self) -> ssl.SSLContext:
         """The server's context; the same object for the life of the process."""
+        ...
+
+    @property
+    def clients(self) -> ClientVerifier:
+        """How the certificates of clients are verified."""
         ...
 
     @property

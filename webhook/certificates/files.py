@@ -14,7 +14,7 @@ import structlog
 
 from webhook.certificates.errors import CertificateError
 from webhook.certificates.pairs import KeyPair, PairSource, read_certificates, read_pair
-from webhook.certificates.tls import LiveContext
+from webhook.certificates.tls import ClientVerifier, LiveContext
 
 if TYPE_CHECKING:
     import ssl
@@ -76,6 +76,11 @@ class FileIdentity:
     def context(self) -> ssl.SSLContext:
         """The server's context; the same object for the life of the process."""
         return self._live.context
+
+    @property
+    def clients(self) -> ClientVerifier:
+        """How the certificates of clients are verified."""
+        return self._live
 
     @property
     def ca_bundle(self) -> bytes:

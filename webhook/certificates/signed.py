@@ -13,7 +13,7 @@ import structlog
 
 from webhook.certificates.authority import Authority, create_authority, sign_leaf
 from webhook.certificates.errors import CertificateError
-from webhook.certificates.tls import LiveContext
+from webhook.certificates.tls import ClientVerifier, LiveContext
 
 if TYPE_CHECKING:
     import ssl
@@ -59,6 +59,11 @@ class SignedIdentity:
     def context(self) -> ssl.SSLContext:
         """The server's context; the same object for the life of the process."""
         return self._live.context
+
+    @property
+    def clients(self) -> ClientVerifier:
+        """How the certificates of clients are verified."""
+        return self._live
 
     @property
     def ca_bundle(self) -> bytes:

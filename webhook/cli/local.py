@@ -1,5 +1,5 @@
 """
-`userquota local`: a real control plane on this machine with the webhook in it, to try things with kubectl.
+`userquota local`: a real control plane on this machine with the webhook in it, to be tried with kubectl.
 """
 
 from __future__ import annotations
@@ -22,20 +22,24 @@ from webhook.registration import manifest_files
 
 _NAMESPACE = "userquota-system"
 _READY_WITHIN = 30.0
-"""Seconds from the webhook's start to its first `ok`; it takes about two."""
+"""Seconds from the start of the webhook to its first `ok`, which takes about two."""
 
 
 class LocalError(WebhookError):
-    """The local cluster could not be brought up."""
+    """The local cluster did not start."""
 
 
 @click.group("local")
 def command() -> None:
-    """Try userquota on a control plane of your own, without Docker."""
+    """Try userquota on a local control plane, without Docker."""
 
 
 @command.command("up")
-@click.option("--policy", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A policy to start with.")
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The policy at the start. Default: the one of the manifests.",
+)
 def up(policy: Path | None) -> None:
     """
     Start etcd, kube-apiserver, kube-controller-manager and the webhook.
@@ -88,15 +92,15 @@ def _start_webhook(cluster: LocalCluster) -> None:
 
 def _wait_until_ready(url: str, ca: Path, *, log: Path) -> None:
     deadline = time.monotonic() + _READY_WITHIN
-    trouble = "it does not listen"
+    reason = "it does not listen"
     while time.monotonic() < deadline:
         try:
             context = ssl.create_default_context(cafile=str(ca))
             with urllib.request.urlopen(url, context=context, timeout=2):  # noqa: S310 - a URL of our own
                 return
         except urllib.error.HTTPError as error:
-            trouble = error.read().decode("utf-8", "replace").strip()
+            reason = error.read().decode("utf-8", "replace").strip()
         except (OSError, ssl.SSLError):
-            pass  # not there yet
+            pass  # it does not listen yet
         time.sleep(0.1)
-    raise LocalError(f"userquota is not ready after {_READY_WITHIN:.0f} s: {trouble}; see {log}")
+    raise LocalError(f"userquota is not ready after {_READY_WITHIN:.0f} s: {reason}; see {log}")

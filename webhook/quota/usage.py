@@ -79,6 +79,7 @@ class UsageIndex:
         self._bound_room = _MIN_ROOM
         self._rows: dict[str, dict[str, Row]] = defaultdict(dict)
         self._claims: dict[ObjectKey, PendingWrites] = {}
+        self._pending_count = 0
         self._used: dict[Subject, dict[str, Amount]] = {}
         self._reserved: dict[Subject, dict[str, Amount]] = {}
         self._listed: dict[str, set[str]] = {}
@@ -131,6 +132,11 @@ class UsageIndex:
         for claims in self._claims.values():
             yield from claims
 
+    @property
+    def pending_count(self) -> int:
+        """How many reservations are in flight, in constant time."""
+        return self._pending_count
+
     def is_gone(self, uid: str) -> bool:
         """Say whether an object was seen to be gone not long ago; of those that went longer ago nothing is known."""
         return uid in self._gone
@@ -149,7 +155,9 @@ class UsageIndex:
         """Hold *reservation*, as `PendingWrites.add` does."""
         key = reservation.key
         self._book_claims(key, -1)
-        self._claims.setdefault(key, PendingWrites()).add(reservation)
+        claims = self._claims.setdefault(key, PendingWrites())
+        self._pending_count += reservation not in claims
+        claims.add(reservation)
         self._book_claims(key, 1)
 
     def drop(self, *reservations: Reservation) -> None:
@@ -163,6 +171,7 @@ class UsageIndex:
             for each in dropped:
                 if each in claims:
                     claims.remove(each)
+                    self._pending_count -= 1
             self._book_claims(key, 1)
             if not claims:
                 self._claims.pop(key, None)

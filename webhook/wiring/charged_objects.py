@@ -58,7 +58,7 @@ class ChargedObjects:
                 exempt=exempt,
                 on_settled=self._settled,
                 on_reached=self._reached,
-                on_uncountable=lambda: metrics.trouble("uncountable"),
+                on_uncountable=lambda: metrics.count_error("uncountable"),
                 on_unadmitted=self._note_unadmitted,
             )
             sinks.append(sink)
@@ -68,10 +68,10 @@ class ChargedObjects:
                 kind.shape,
                 sink,
                 resource=kind.resource,
-                on_restart=lambda cause: metrics.trouble(f"watch-{cause}"),
+                on_restart=lambda cause: metrics.count_error(f"watch-{cause}"),
                 undecodable=sink.undecodable,
             )
-        metrics.read_also(lambda: {"unadmitted_pods": sum(sink.unadmitted for sink in sinks)})
+        metrics.add_gauges(lambda: {"unadmitted_pods": sum(sink.unadmitted for sink in sinks)})
         self.tasks = (self._watch, self._freeze_when_synced, self._unadmitted.run)
 
     def connect(self, *, on_settled: OnSettled, on_reached: Callable[[], None]) -> None:

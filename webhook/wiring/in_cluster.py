@@ -33,14 +33,7 @@ from webhook.registration import Registration, ServiceForm, UrlForm, manifest_fi
 from webhook.serving.http_server import Health, HttpServer
 from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
-from webhook.wiring.application import (
-    Application,
-    SystemClock,
-    answers,
-    expect,
-    gauges,
-    identity_in_files,
-)
+from webhook.wiring.application import Application, SystemClock, answers, callers, expect, gauges, identity_in_files
 from webhook.wiring.audit import Audit
 from webhook.wiring.charged_objects import ChargedObjects
 from webhook.wiring.ledgers import Surroundings, build_ledger
@@ -92,7 +85,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     registration = _registration(api, settings, identity, metrics)
 
     def count(error: UnavailableError) -> None:
-        metrics.trouble(error.reason)
+        metrics.count_error(error.reason)
 
     reads = ObjectReads(api, KINDS)
     revision = RevisionCheck(
@@ -141,7 +134,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
                 registration.registered, "registration", "the webhook configurations are not in place"
             ),
         },
-        remarks={"ledger": ledger.condition, "history": revision.condition, "api-servers": api_servers.condition},
+        warnings={"ledger": ledger.condition, "history": revision.condition, "api-servers": api_servers.condition},
     )
 
     async def maintain() -> None:
@@ -155,7 +148,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
 
     return Application(
         settings,
-        HttpServer(answers(handler), health, metrics),
+        HttpServer(answers(handler), health, metrics, callers(settings, identity)),
         identity,
         watched.policy,
         tasks=(
@@ -240,4 +233,4 @@ def _registration(api: KubernetesApi, settings: Settings, identity: ServingIdent
     form: ServiceForm | UrlForm = ServiceForm(manifests, bundle)
     if settings.advertise_url:
         form = UrlForm(manifests, bundle, settings.advertise_url)
-    return Registration(api, form, on_drift=lambda _: metrics.trouble("registration-drift"))
+    return Registration(api, form, on_drift=lambda _: metrics.count_error("registration-drift"))
