@@ -66,11 +66,6 @@ class Settings:
         if self.advertise_url is not None:
             _check_url(self.advertise_url)
 
-    @property
-    def exempt_namespaces(self) -> frozenset[str]:
-        """Namespaces where nothing is charged, as in manifests/: those of the control plane and of userquota."""
-        return frozenset({"kube-system", "kube-node-lease", self.namespace})
-
 
 def _check_url(url: str) -> None:
     wrong = SettingsError(f"--advertise-url {url}: expected https://HOST:PORT, which is all the API server accepts")

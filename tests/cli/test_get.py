@@ -37,7 +37,7 @@ def test_without_drift_it_says_what_there_is(tmp_path: Path) -> None:
 def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
     ended = userquota("get", "--drift", "--kubeconfig", written(kubeconfig(), tmp_path), folder=tmp_path)
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
-    assert ended.err.startswith("userquota: the ledger cannot be read: ")
+    assert ended.err.startswith("userquota: the webhook configurations could not be read: ")
     assert "127.0.0.1:1" in ended.err
 
 
@@ -149,10 +149,10 @@ def test_what_is_settled_within_five_seconds_is_fine(installed: Installed) -> No
     assert found["reservations"] == []
 
 
-NEWER = "userquota-ledger 2 sha256=0\n{}\n"
+NEWER = "userquota-ledger 3 sha256=0\n{}\n"
 BAD = {
-    "damaged": ("userquota-ledger 1 sha256=0\n{}\n", "damaged: its checksum is wrong"),
-    "of a newer format": (NEWER, "newer format: it has format 2; this version knows 1"),
+    "damaged": ("userquota-ledger 2 sha256=0\n{}\n", "damaged: its checksum is wrong"),
+    "of a newer format": (NEWER, "newer format: it has format 3; this version knows 2"),
     "being rebuilt": (write_ledger(Ledger.rebuilding("e"), uid=""), "rebuilding"),
 }
 

@@ -628,6 +628,21 @@ async def test_a_list_that_is_under_way_is_enough(
     assert follower.lists == 2
 
 
+async def test_a_list_that_is_under_way_begins_again_if_it_has_to_be_new(
+    proxied: KubernetesApi, proxy: Proxy, path: str
+) -> None:
+    """What the sink leaves out has changed: what this list has shown already was chosen by the old rule."""
+    async with following(proxied, path) as follower:
+        follower.reflector.relist()
+        await follower.until(lambda: follower.lists == 2)
+        assert follower.sink.calls[-1] == "started"
+        follower.reflector.relist(anew=True)
+        await follower.until(lambda: follower.lists == 3)
+        await follower.until(lambda: follower.sink.calls[-1] == "synced")
+
+    assert follower.restarts == []
+
+
 async def test_asked_to_list_while_there_is_no_connection_it_does_so_once_there_is(
     proxied: KubernetesApi, proxy: Proxy, path: str
 ) -> None:

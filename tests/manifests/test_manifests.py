@@ -142,15 +142,15 @@ async def test_its_rights_are_enough_for_certificates_and_registration(installed
 async def start_as_its_pod_does(kubeconfig: Path, bodies: list[dict[str, Any]]) -> bool:
     api = await KubernetesApi.connect(kubeconfig=kubeconfig)
     identity = await from_secret(api, namespace=NAMESPACE, names=serving_names(NAMESPACE), clock=MachineClock())
-    form = ServiceForm([read_manifest(body) for body in bodies], lambda: identity.ca_bundle)
-    registration = Registration(api, form, on_drift=lambda _: None)
+    form = ServiceForm([read_manifest(body) for body in bodies])
+    registration = Registration(api, form, identity, on_drift=lambda _: None)
     await registration.register()
     await api.close()
     return registration.registered
 
 
 def kubeconfig_of_account(control_plane: ControlPlane, folder: Path) -> Path:
-    """Give a kubeconfig with a token of the service account, as its pod would have it."""
+    """Return a kubeconfig with a token of the service account, as its pod would have it."""
     config = yaml.safe_load(control_plane.kubeconfig().read_text())
     token = control_plane.kubectl("create", "token", "userquota", f"--namespace={NAMESPACE}").stdout.strip()
     config["users"][0]["user"] = {"token": token}
@@ -166,7 +166,7 @@ def test_our_calls_to_the_api_server_have_a_priority_level_of_their_own(installe
 
 
 def uncommented(policy: str) -> str:
-    """Give a policy with its examples, which stand there as comments, in force."""
+    """Return a policy with its examples, which are comments there, in force."""
     return re.sub(r"^# (?=(?:users|groups|tenants):|  )", "", policy, flags=re.MULTILINE)
 
 

@@ -11,13 +11,10 @@ import ssl
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from weakref import WeakSet
 
-from webhook.certificates.errors import CertificateError
-
-if TYPE_CHECKING:
-    from webhook.certificates.pairs import KeyPair
+from webhook.certificates.pairs import CertificateError, KeyPair
 
 
 class ClientVerifier(Protocol):
@@ -32,13 +29,13 @@ class ClientVerifier(Protocol):
 
 class LiveContext:
     """
-    One ``ssl.SSLContext`` for the server that serves the pair it was given last.
+    One ``ssl.SSLContext`` for the server, which serves the pair that was set last.
 
     ``load_cert_chain`` on the context in use would be shorter and is wrong twice: OpenSSL keeps one certificate per
-    kind of key, so that after a change from RSA to ECDSA some clients would still get the old one; and a pair that does
-    not match has by then already replaced half of the one that did (both seen with OpenSSL 3.0). So each pair gets a
-    context of its own, complete before it is used, and every handshake gets the newest. Open connections keep theirs.
-    Belongs to one event loop.
+    kind of key, so that after a change from RSA to ECDSA some clients would still get the old one; and a pair that
+    turns out not to match has by then replaced half of the one that did (both seen with OpenSSL 3.0). So each pair gets
+    a context of its own, complete before it is used, and every handshake uses the newest. Open connections keep what
+    they have. Belongs to one event loop.
     """
 
     def __init__(self, pair: KeyPair) -> None:
@@ -53,7 +50,7 @@ class LiveContext:
         """
         Serve *pair* from the next handshake on.
 
-        Raises: CertificateError if OpenSSL refuses it (a key that is too weak, say); the old one then stays.
+        Raises: CertificateError when OpenSSL refuses it, for a weak key for example; the old one stays.
         """
         context = _context_of(pair, self._client_ca)
         self._pair = pair
@@ -125,8 +122,8 @@ def _bare_context() -> ssl.SSLContext:
 
 
 def _load(context: ssl.SSLContext, pem: bytes) -> None:
-    # Python's ssl reads certificates from named files only. Linux has files that live in memory and have no name on any
-    # disk; the key goes there, which also works with a read-only root file system and no volume.
+    # Python's ssl reads certificates from named files only. Where the system has files in memory, with no name on any
+    # disk, the key goes there: that also works with a read-only root file system and no volume.
     if sys.platform == "linux":
         handle = os.memfd_create("serving-certificate")
         with os.fdopen(handle, "wb") as file:
@@ -134,7 +131,7 @@ def _load(context: ssl.SSLContext, pem: bytes) -> None:
             file.flush()
             context.load_cert_chain(f"/proc/self/fd/{handle}")
     else:
-        # mkdtemp is 0700 and mkstemp 0600; both are removed before the first handshake.
+        # mkdtemp is 0700 and mkstemp 0600; both are gone before anything is served.
         with tempfile.TemporaryDirectory() as directory:
             handle, name = tempfile.mkstemp(dir=directory)
             with os.fdopen(handle, "wb") as file:

@@ -130,7 +130,7 @@ def _announce(application: wiring.Application, port: int, ca_out: Path | None) -
         click.echo("standalone: no cluster; what is allowed counts until its DELETE review")
         click.echo(f"policy: {_described(policy or Policy())}")
     else:
-        click.echo(f"counts pods in every namespace but {', '.join(sorted(settings.exempt_namespaces))}")
+        click.echo("counts pods in every namespace that the webhook configurations do not exempt")
         click.echo(f"policy: the ConfigMaps of {settings.namespace} with the label {POLICY_SELECTOR}")
         click.echo(f"ledger: {_LEDGERS[settings.ledger]}")
     if ca_out is not None:

@@ -87,6 +87,11 @@ class ChargedObjects:
         """Have the watch of *resource* begin with a full list."""
         self._reflectors[resource].relist()
 
+    def relist_all(self) -> None:
+        """Have every watch begin with a full list, also one whose list is under way: what is exempt has changed."""
+        for each in self._reflectors.values():
+            each.relist(anew=True)
+
     def _settled(self, reservations: tuple[Reservation, ...], *, seen_at: int) -> None:
         assert self._on_settled is not None  # noqa: S101 - see `connect`
         self._on_settled(reservations, seen_at=seen_at)

@@ -29,7 +29,15 @@ from webhook.ports import READY, Condition, QuorumReader, UnavailableError
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.policy import Policy, accounts_under
 from webhook.quota.usage import UsageIndex
-from webhook.registration import Registration, ServiceForm, UrlForm, manifest_files, read_manifest
+from webhook.registration import (
+    Exemptions,
+    Registration,
+    ServiceForm,
+    UrlForm,
+    default_exemptions,
+    manifest_files,
+    read_manifest,
+)
 from webhook.serving.http_server import Health, HttpServer
 from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
@@ -82,7 +90,21 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     events = EventWriter(api, namespace=settings.namespace, clock=clock)
     watched = _Watched(api, settings, events)
     index, metrics = watched.index, watched.metrics
-    registration = _registration(api, settings, identity, metrics)
+    manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
+
+    def relist() -> None:
+        """List the objects again; they are watched only once the exemptions are known."""
+        objects.relist_all()
+
+    exemptions = Exemptions(default_exemptions(manifests), on_change=relist)
+    registration = Registration(
+        api,
+        UrlForm(manifests, settings.advertise_url) if settings.advertise_url else ServiceForm(manifests),
+        identity,
+        on_drift=lambda _: metrics.count_error("registration-drift"),
+        on_read=exemptions.update,
+        monotonic=clock.monotonic,
+    )
 
     def count(error: UnavailableError) -> None:
         metrics.count_error(error.reason)
@@ -101,8 +123,8 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         api,
         KINDS,
         index,
-        exempt=settings.exempt_namespaces,
-        may_start=watched.are_accounts_known,
+        exempt=exemptions,
+        may_start=lambda: watched.are_accounts_known() and exemptions.is_known,
         metrics=metrics,
         events=events,
     )
@@ -114,7 +136,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         Surroundings(api, settings, clock, api_servers.time, index, metrics, events, registration, in_step, KINDS)
     )
     objects.connect(on_settled=ledger.store.settled, on_reached=ledger.watch_moved)
-    lists = ObjectList(api, kinds=KINDS, exempt=settings.exempt_namespaces)
+    lists = ObjectList(api, kinds=KINDS, exempt=exemptions)
     audit = Audit(index, KINDS, lists, reads, objects.relist, metrics, events, asyncio.sleep)
     handler = AdmissionHandler(
         Attribution(reads, watched.policy, kinds=KINDS),
@@ -134,14 +156,24 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
                 registration.registered, "registration", "the webhook configurations are not in place"
             ),
         },
-        warnings={"ledger": ledger.condition, "history": revision.condition, "api-servers": api_servers.condition},
+        warnings={
+            "ledger": ledger.condition,
+            "history": revision.condition,
+            "api-servers": api_servers.condition,
+            "exemptions": exemptions.condition,
+        },
     )
 
     async def maintain() -> None:
         await maintain_forever(ledger.store, reads, on_expired=metrics.expired, on_error=count)
 
     async def register() -> None:
-        """Register after the ledger exists: a missing ledger and an empty caBundle then mean a fresh installation."""
+        """
+        Read which namespaces are exempt, which the watches of objects wait for, and register after the ledger exists.
+
+        A missing ledger and an empty caBundle then mean a fresh installation.
+        """
+        await registration.wait_until_read()
         while not ledger.is_known():  # noqa: ASYNC110 - at start only
             await asyncio.sleep(0.02)
         await registration.keep_registered()
@@ -222,15 +254,3 @@ class _Watched:
         for mistake in mistakes:
             name = mistake.partition("/")[0]
             self._events.publish(ConfigMapEvent(name, self._maps.uid_of(name), "PolicyInvalid", mistake))
-
-
-def _registration(api: KubernetesApi, settings: Settings, identity: ServingIdentity, metrics: Metrics) -> Registration:
-    manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
-
-    def bundle() -> bytes:
-        return identity.ca_bundle
-
-    form: ServiceForm | UrlForm = ServiceForm(manifests, bundle)
-    if settings.advertise_url:
-        form = UrlForm(manifests, bundle, settings.advertise_url)
-    return Registration(api, form, on_drift=lambda _: metrics.count_error("registration-drift"))

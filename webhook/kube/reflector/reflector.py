@@ -125,9 +125,13 @@ class Reflector(Generic[T]):
         """When the server last sent anything, on the clock given; minus infinity before the first time."""
         return self._last_answer_at
 
-    def relist(self) -> None:
-        """End the running watch and list in full; a list that is under way serves as well."""
-        if self._version is not None and not self._is_list_asked:
+    def relist(self, *, anew: bool = False) -> None:
+        """
+        End the running watch and list everything again; a list that is under way is enough.
+
+        With *anew* such a list begins again, too: what the sink leaves out has changed.
+        """
+        if (anew or self._version is not None) and not self._is_list_asked:
             self._is_list_asked = True
             if self._watching is not None:
                 self._watching.reschedule(asyncio.get_running_loop().time())
@@ -173,7 +177,7 @@ class Reflector(Generic[T]):
                     self._watching = deadline
                     async for line in lines:
                         self._last_answer_at = self._clock()
-                        if self._take(line):
+                        if self._take(line) and not self._is_list_asked:
                             deadline.reschedule(None)
                         self._lines += 1
                         if self._lines % _LINES_AT_ONCE == 0:
