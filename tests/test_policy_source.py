@@ -169,7 +169,7 @@ def test_the_digest_tells_policies_apart_by_text_and_by_name() -> None:
 
 
 def test_every_key_of_every_config_map_is_a_text_of_one_policy(stage: Stage) -> None:
-    synced(stage, config_map("one", a=ALICE, b="# nothing yet\n"), config_map("two", c=BOB))
+    synced(stage, config_map("one", a=ALICE, b="version: 1\n"), config_map("two", c=BOB))
 
     assert stage.users() == ["alice", "bob"]
     assert stage.policy.current().users["bob"].place == "two/c:2"

@@ -121,10 +121,11 @@ def test_a_policy_that_was_emptied_is_a_mistake_and_lifts_no_limit(text: str) ->
     assert mistakes(text) == [NOTHING]
 
 
-def test_beside_a_policy_a_text_may_be_empty() -> None:
+def test_beside_a_policy_an_empty_text_is_a_mistake_too() -> None:
+    """One of several texts that was emptied by accident must not lift its limits."""
     found = read_policy([PolicyText("a", "# nothing yet\n"), PolicyText("b", "version: 1\ncombine: sum\n")])
 
-    assert found.policy == Policy(combine=Combine.SUM)
+    assert list(map(str, found.mistakes)) == ["a:1:1: no policy in it; one that limits nobody says version: 1"]
 
 
 # Amounts.

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from webhook.quota import quantity, resources
 from webhook.quota.policy import Combine, Hard, Mode, Unlimited
@@ -154,3 +154,12 @@ class PolicyPart(_Part):
     cluster: EntryPart | None = None
     combine: Combine | None = None
     attribution: AttributionPart | None = None
+
+
+SectionPart: TypeAlias = EntryPart | GroupPart
+
+SECTIONS: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter[Any](PolicyPart.model_fields[name].annotation or dict)
+    for name in ("users", "serviceAccounts", "groups", "tenants", "namespaces")
+}
+"""The fields of a document that may hold thousands of entries: they are checked one entry at a time."""
