@@ -128,6 +128,24 @@ def test_beside_a_policy_an_empty_text_is_a_mistake_too() -> None:
     assert list(map(str, found.mistakes)) == ["a:1:1: no policy in it; one that limits nobody says version: 1"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "is_leftover"),
+    [
+        ("gen-6m65h7f22k/g.yaml", "gen-9h8tb2c4d5/g.yaml", True),
+        ("gen-6m65h7f22k/g.yaml", "gen-6m65h7f22k/h.yaml", False),
+        ("gen-6m65h7f22k/g.yaml", "other-9h8tb2c4d5/g.yaml", False),
+        ("policy/a.yaml", "groups/a.yaml", False),
+    ],
+)
+def test_a_generated_config_map_that_is_left_over_is_recognised(first: str, second: str, is_leftover: bool) -> None:
+    """Confirmed defect W18: "already defined" did not say that the other is the generation before."""
+    found = read_policy(
+        PolicyText(source, "version: 1\nusers: {u23: {hard: {cpu: 1}}}\n") for source in (first, second)
+    )
+
+    assert ["disableNameSuffixHash" in str(mistake) for mistake in found.mistakes] == [is_leftover]
+
+
 # Amounts.
 
 AMOUNTS: dict[str, Hard] = {

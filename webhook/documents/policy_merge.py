@@ -6,12 +6,16 @@ How a document is read is in `policy_text`, what its parts mean in `policy_entri
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
 from webhook.documents.mistake import Mistake, field_path
 from webhook.documents.policy_entries import Definition, DocumentEntries, username
 from webhook.quota.policy import Combine, Defaults, Entry, Group, Policy, Tenant
+
+_GENERATED = re.compile(r"(?P<base>.+)-[2456789bcdfghkmt]{10}", re.ASCII)
+"""A name with the hash that kustomize adds to a generated ConfigMap: ten characters, none of them misleading."""
 
 _PER_STEP = 500
 """Definitions between two pauses: together they take about a millisecond."""
@@ -38,6 +42,7 @@ class Merger:
         for count, definition in enumerate(document.definitions, start=1):
             if definition.steps in self._defined:
                 message = f"already defined at {self._defined[definition.steps]}"
+                message += _leftover(self._defined[definition.steps], document.source)
                 path = field_path(definition.steps)
                 self.mistakes.append(Mistake(document.source, definition.position, path, message))
             else:
@@ -75,3 +80,13 @@ class Merger:
             self._tenants[name] = value
         else:
             self._combine = value
+
+
+def _leftover(first: str, second: str) -> str:
+    """Return what to do if two ConfigMaps are generations of one that kustomize generates."""
+    generations = [_GENERATED.fullmatch(source.partition("/")[0]) for source in (first, second)]
+    if not all(generations) or first.partition("/")[0] == second.partition("/")[0]:
+        return ""
+    if len({each["base"] for each in generations if each is not None}) > 1:
+        return ""
+    return ": one of the two is left over from before: delete it, or use disableNameSuffixHash"

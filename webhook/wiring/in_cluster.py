@@ -24,7 +24,7 @@ from webhook.kube.reflector import Reflector
 from webhook.ledger.apiserver_leases import ApiServerLeases
 from webhook.ledger.expiry import maintain_forever
 from webhook.ledger.store_revision import RevisionCheck
-from webhook.policy_source import POLICY_SELECTOR, CurrentPolicy, PolicyConfigMap, PolicyConfigMaps
+from webhook.policy_source import POLICY_SELECTOR, CurrentPolicy, PolicyConfigMap, PolicyConfigMaps, PolicyReader
 from webhook.ports import READY, Condition, QuorumReader, UnavailableError
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.policy import Policy, accounts_under
@@ -157,6 +157,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             ),
         },
         warnings={
+            "policy": watched.policy.text_condition,
             "ledger": ledger.condition,
             "history": revision.condition,
             "api-servers": api_servers.condition,
@@ -225,7 +226,10 @@ class _Watched:
         self.index = UsageIndex(accounts_under(Policy(), self.labels.known))
         self.policy = CurrentPolicy(on_change=self._rebind, on_mistakes=self._complain)
         self.metrics = Metrics(gauges(self.index, self.policy))
-        self._maps = PolicyConfigMaps(self.policy, may_be_absent=settings.allow_no_policy)
+        self._reader = PolicyReader(self.policy)
+        self._maps = PolicyConfigMaps(
+            self._reader.submit, on_removed=self._publish_removed, may_be_absent=settings.allow_no_policy
+        )
         self._policies = Reflector(
             api,
             f"/api/v1/namespaces/{settings.namespace}/configmaps",
@@ -235,7 +239,7 @@ class _Watched:
             resource="configmaps",
         )
         self._namespaces = Reflector(api, "/api/v1/namespaces", Namespace, self.labels, resource="namespaces")
-        self.tasks = (self._policies.run, self._namespaces.run)
+        self.tasks = (self._policies.run, self._reader.run, self._namespaces.run)
 
     def namespaces_condition(self) -> Condition:
         return expect(self._namespaces.synced, "not-synced", "the namespaces are not all known yet")
@@ -249,6 +253,10 @@ class _Watched:
 
     def _rebind(self, _: Policy) -> None:
         self.index.rebind(accounts_under(self.policy.state.policy or Policy(), self.labels.known))
+
+    def _publish_removed(self, name: str, uid: str) -> None:
+        message = "it is no part of the policy any more: it was deleted, or lost the label userquota.dev/policy=true"
+        self._events.publish(ConfigMapEvent(name, uid, "PolicyRemoved", message))
 
     def _complain(self, mistakes: tuple[str, ...]) -> None:
         for mistake in mistakes:
