@@ -46,12 +46,6 @@ BAD_AUTHORITY["clusters"][0]["cluster"]["certificate-authority-data"] = "bm90IGE
             id="without a current context",
         ),
         pytest.param(
-            "the kubeconfig FILE cannot be used, context 'here': Invalid kube-config file. "
-            "Expected key contexts in kube-config",
-            without("contexts"),
-            id="without contexts",
-        ),
-        pytest.param(
             "the kubeconfig FILE cannot be used, context 'there': Invalid kube-config file. "
             "Expected object with name there in kube-config/contexts list",
             kubeconfig() | {"current-context": "there"},

@@ -2,7 +2,7 @@
 Any sequence of sightings and reservations leaves the book as a count from scratch would have it.
 
 The count knows the docstrings of `book` and nothing of how it keeps its sums: it walks through everything each time.
-Whether what is allowed can ever exceed a limit is asked in `test_protocol_machine`.
+Whether what is allowed can ever exceed a limit is checked in `tests/ledger/test_ledger_machine.py`.
 """
 
 from __future__ import annotations
