@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from webhook.quota import quantity, resources
-from webhook.quota.policy import Combine, Hard, Mode, Unlimited
+from webhook.quota.policy import Combine, Hard, Mode, Terminating, Unlimited
 from webhook.quota.quantity import QuantityError
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -153,6 +153,7 @@ class PolicyPart(_Part):
     namespaces: dict[Name, EntryPart] = Field(default_factory=dict)
     cluster: EntryPart | None = None
     combine: Combine | None = None
+    terminating: Terminating | None = None
     attribution: AttributionPart | None = None
 
 
