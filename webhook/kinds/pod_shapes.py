@@ -97,7 +97,7 @@ class PodMeta(ObjectMeta, frozen=True, gc=False):
         return bytes(self.deletion_timestamp) not in (b"", b"null")
 
     def deletion(self) -> tuple[datetime | None, int | None]:
-        """Return when the pod is to be gone by request, and the grace period in seconds. Raises: UncountableError."""
+        """Return the deletion timestamp and the grace period in seconds, None if absent. Raises: UncountableError."""
         return (
             _decoded(_TIME, self.deletion_timestamp, "metadata.deletionTimestamp"),
             _decoded(_SECONDS, self.deletion_grace_period_seconds, "metadata.deletionGracePeriodSeconds"),

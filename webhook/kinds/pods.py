@@ -1,4 +1,4 @@
-"""Pods: the row, and the evaluator over what a pod costs (`pod_cost`)."""
+"""Pods: the row, the evaluator over what a pod costs (`pod_cost`), and the time at which a deleted pod is released."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NODES = "system:nodes"
 
 
 class PodEvaluator:
-    """Charges pods as ResourceQuota does, and `gpu` beside."""
+    """Charges pods as ResourceQuota does, and `gpu` in addition."""
 
     unreadable: Amounts = resources.amounts(pod_cost.charge(pod_cost.PodSize((), (), {}, {}, {})))
 
@@ -31,10 +31,10 @@ class PodEvaluator:
 
     def usage(self, obj: Pod, *, now: datetime | None) -> Amounts:
         """
-        Return the amounts of `pod_cost.charge`, with the logical resources.
+        Return the amounts of `pod_cost.charge`, with the logical resources; `count/pods` alone for a released pod.
 
-        A pod that is being deleted costs what a terminal one costs once *now* is after `released_at`: when its node
-        died it is never gone, and its owner needs the room for its replacement.
+        A pod is released once *now* is after `released_at`: when its node died it may never be gone, and its owner
+        needs the room for a replacement. With None it costs everything until it is terminal or gone.
         Raises: UncountableError. Source: `QuotaV1Pod` of Kubernetes 1.37.2.
         """
         if now is None or not obj.metadata.is_being_deleted:
@@ -44,19 +44,22 @@ class PodEvaluator:
 
     def released_at(self, obj: Pod) -> datetime | None:
         """
-        Return when the grace period of a deletion ends; None for a pod that is not being deleted, or has no such end.
+        Return when the grace period of a deletion ends, by the clock of the API server that accepted the deletion.
 
-        By the clock of the API server that marked the pod: replicas whose clocks differ may disagree for so long.
+        The API server has added the grace period to `deletionTimestamp` already, and ResourceQuota adds it once more.
+        Replicas whose clocks differ disagree on a pod for as long as the difference. The sum is exact: in Go a grace
+        period above 292 years overflows, so that ResourceQuota may release the pod at once; here it stays charged.
+        None: the pod is not being deleted, has no grace period, is terminal, or the moment is after the year 9999.
         Raises: UncountableError.
         """
         if not obj.metadata.is_being_deleted:
             return None
         marked, grace = obj.metadata.deletion()
-        if marked is None or grace is None:
+        if marked is None or grace is None or self.has_ended(obj):
             return None
         try:
             return marked + timedelta(seconds=grace)
-        except OverflowError:  # a grace period of millennia
+        except OverflowError:
             return None
 
     def has_ended(self, obj: Pod) -> bool:
@@ -73,15 +76,15 @@ class PodEvaluator:
         """Return what the pod would cost with the API server's defaults. Raises: UncountableError."""
         size = pod_defaults.with_defaults(pod_cost.size_of(obj))
         charged = {name: amount for name, amount in pod_cost.charge(size).items() if amount.nanos}
-        told = reasons(obj, size, charged)
-        return {name: CostLine(amount, told[name]) for name, amount in charged.items()}
+        sources = reasons(obj, size, charged)
+        return {name: CostLine(amount, sources[name]) for name, amount in charged.items()}
 
     def is_excepted(self, meta: ObjectMeta, user: UserInfo | None) -> bool:
         """
-        Whether this is a mirror pod: a kubelet shows one of its static pods, and refusing would not stop it.
+        Whether this is a mirror pod: the object a kubelet creates for a static pod, which no refusal would stop.
 
-        Anybody can write the annotation, so a new pod is believed only from a node. A stored one has no stamp, because
-        no person made it; a person's imitation was stamped when it was created.
+        Anybody can write the annotation, so a new pod is a mirror pod only if a node sends it. A stored one has no
+        stamp, because no person created it; an imitation was stamped when a person created it.
         """
         annotations = meta.annotations
         if annotations is None or annotations.mirror is None:
@@ -90,14 +93,14 @@ class PodEvaluator:
 
 
 class _BindingEvaluator(Uncharged[AnyObject]):
-    """The old address of `pods/binding`: the API server merges a Binding's annotations into the pod."""
+    """The evaluator of `bindings`, the old path of `pods/binding`. The API server merges its annotations into a pod."""
 
     def effect(self, operation: str, subresource: str) -> Effect:  # noqa: ARG002 - it has no subresource
         return _binding_effect(operation)
 
 
 def _binding_effect(operation: str) -> Effect:
-    """The API server only ever creates one; what else a call may say of it is read as strictly."""
+    """Return CARRY_NO_STAMP except for DELETE. The API server only creates them; other calls are checked as well."""
     return Effect.IGNORE if operation == "DELETE" else Effect.CARRY_NO_STAMP
 
 
