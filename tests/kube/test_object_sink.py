@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -172,9 +173,9 @@ RELEASED = {"count/pods": CORE}
 CHARGED = {"count/pods": CORE, "pods": CORE, "requests.cpu": CORE}
 
 
-def deleted(*, at: str = "2026-11-01T12:00:00Z", grace: object = 30, version: int = 5) -> Pod:
+def deleted(*, at: str = "2026-11-01T12:00:00Z", grace: object = 30, version: int = 5, **more: Any) -> Pod:
     metadata = {"deletionTimestamp": at, "deletionGracePeriodSeconds": grace}
-    return pod(version=version, metadata=metadata)
+    return pod(version=version, metadata=metadata, **more)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +187,7 @@ def test_a_pod_is_released_without_an_event_once_its_grace_period_is_over(
     stage.sink.seen(deleted())
 
     stage.now = NOON + timedelta(seconds=seconds)
-    stage.sink.release_due()
+    stage.sink.recount()
 
     assert totals(stage.index, ALICE) == costs
 
@@ -213,7 +214,7 @@ def test_a_pod_that_is_seen_late_costs_what_it_costs_by_then(
 def test_under_hold_a_pod_is_charged_until_it_is_gone(stage: Stage) -> None:
     stage.now = None
     stage.sink.seen(deleted(at="2026-11-01T11:00:00Z"))
-    stage.sink.release_due()
+    stage.sink.recount()
 
     assert totals(stage.index, ALICE) == CHARGED
 
@@ -223,11 +224,11 @@ def test_a_later_version_is_released_by_its_own_time(stage: Stage) -> None:
     stage.sink.seen(deleted(grace=300, version=6))
 
     stage.now = NOON + timedelta(seconds=60)
-    stage.sink.release_due()
+    stage.sink.recount()
     assert totals(stage.index, ALICE) == CHARGED
 
     stage.now = NOON + timedelta(seconds=301)
-    stage.sink.release_due()
+    stage.sink.recount()
     assert totals(stage.index, ALICE) == RELEASED
 
 
@@ -237,9 +238,90 @@ def test_another_pod_of_the_name_is_not_released_in_its_place(stage: Stage) -> N
     stage.sink.seen(pod(version=7, metadata={"uid": "another"}))
 
     stage.now = NOON + timedelta(seconds=60)
-    stage.sink.release_due()
+    stage.sink.recount()
 
     assert totals(stage.index, ALICE) == CHARGED
+
+
+def test_a_policy_that_begins_to_hold_charges_again_what_was_released(stage: Stage) -> None:
+    stage.sink.seen(deleted(at="2026-11-01T11:00:00Z"))
+    assert totals(stage.index, ALICE) == RELEASED
+
+    stage.now = None
+    stage.sink.recount()
+    assert totals(stage.index, ALICE) == CHARGED
+
+    stage.now = NOON
+    stage.sink.recount()
+    assert totals(stage.index, ALICE) == RELEASED
+
+
+def test_a_clock_that_was_ahead_is_forgiven(stage: Stage) -> None:
+    stage.sink.seen(deleted())
+    for now, costs in ((NOON + timedelta(days=1), RELEASED), (NOON, CHARGED), (NOON + timedelta(days=1), RELEASED)):
+        stage.now = now
+        stage.sink.recount()
+        assert totals(stage.index, ALICE) == costs
+
+
+def test_what_is_held_for_a_released_pod_stays_right(stage: Stage) -> None:
+    stage.sink.seen(deleted())
+    larger = (("pods", CORE), ("requests.cpu", 3 * CORE))
+    held = Reservation(ObjectKey("pods", "red", "pod"), "uid-of-pod", 5, Payer("alice"), larger)
+    stage.index.reserve(held)
+
+    stage.now = NOON + timedelta(seconds=31)
+    stage.sink.recount()
+
+    assert (stage.cpu(), stage.index.allocated(ALICE, "requests.cpu")) == (0, 3 * CORE)
+    stage.index.drop(held)
+    assert stage.index.allocated(ALICE, "requests.cpu") == 0
+
+
+def list_nothing(stage: Stage) -> None:
+    stage.sink.started()
+    stage.sink.synced(1000)
+
+
+GONE: dict[str, Callable[[Stage], None]] = {
+    "deleted": lambda stage: stage.sink.gone(pod(version=1000)),
+    "replaced": lambda stage: stage.sink.seen(pod(version=1000, metadata={"uid": "another"})),
+    "ended": lambda stage: stage.sink.seen(deleted(version=1000, status={"phase": "Failed"})),
+    "not readable any more": lambda stage: stage.sink.undecodable(misfit(version="1000")),
+    "not in a list": list_nothing,
+}
+
+
+@pytest.mark.parametrize("end", GONE.values(), ids=GONE)
+def test_of_a_pod_that_is_being_deleted_one_entry_is_kept_until_it_is_gone(
+    stage: Stage, end: Callable[[Stage], None]
+) -> None:
+    """Anybody may delete a pod with a grace period of years, and change it in a loop."""
+    for version in range(5, 105):
+        stage.sink.seen(deleted(grace=10**8, version=version))
+    assert stage.sink.terminating == 1
+
+    end(stage)
+
+    assert stage.sink.terminating == 0
+
+
+def test_nothing_is_kept_for_pods_that_are_not_being_deleted(stage: Stage) -> None:
+    stage.sink.seen(pod())
+    stage.sink.seen(deleted(version=6, grace=None))
+
+    assert stage.sink.terminating == 0
+
+
+def test_an_older_version_does_not_take_the_place_of_a_newer_one(stage: Stage) -> None:
+    stage.sink.seen(deleted(version=6))
+    stage.sink.seen(deleted(version=5, at="2026-11-01T11:00:00Z"))
+    stage.sink.seen(pod(version=4))
+    assert totals(stage.index, ALICE) == CHARGED
+
+    stage.now = NOON + timedelta(seconds=31)
+    stage.sink.recount()
+    assert totals(stage.index, ALICE) == RELEASED
 
 
 @pytest.mark.parametrize("field", ["deletionTimestamp", "deletionGracePeriodSeconds"])

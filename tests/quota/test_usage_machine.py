@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.quota.api_story import Api, Change, Event, Story, Verb
-from webhook.quota.objects import ObjectKey
+from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import CLUSTER, Payer, Subject, group, namespace, tenant, user
@@ -182,10 +182,28 @@ class BookMachine(RuleBasedStateMachine):
 
     def nothing_but_the_present(self, resource: str) -> None:
         story = self.stories[resource]
-        present = {key: event.row for key, event in story.present(story.told).items() if event.counts}
-        rows = {key: row for key in SLOTS if key.resource == resource and (row := self.index.row(key))}
-        newer = {key: row for key, row in rows.items() if row.version > story.position()}
+        present = {
+            key: (event.row.uid, event.row.version, event.row.payer)
+            for key, event in story.present(story.told).items()
+            if event.counts
+        }
+        rows = {
+            key: (row.uid, row.version, row.payer)
+            for key in SLOTS
+            if key.resource == resource and (row := self.index.row(key))
+        }
+        newer = {key: row for key, row in rows.items() if row[1] > story.position()}
         assert rows == present | newer
+
+    @rule(key=slots, booked=amounts, is_current=st.booleans())
+    def set_amounts(self, key: ObjectKey, booked: Amounts, is_current: bool) -> None:
+        """Time changes what an object costs, without an event; an object that is not shown in this version stays."""
+        row = self.rows.get(key)
+        uid, version = (row.uid, row.version) if row is not None else ("none", 1)
+        self.index.set_amounts(key, StoredVersion(uid, version if is_current else version + 1), booked)
+        self.index.set_amounts(key, StoredVersion("another", version), ())
+        if row is not None and is_current:
+            self.rows[key] = Row(uid, version, row.payer, booked)
 
     # Reservations.
 

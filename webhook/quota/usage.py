@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from webhook.quota import resources
 from webhook.quota.errors import WebhookError
-from webhook.quota.objects import ObjectKey
+from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import PendingWrites, Reservation
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import Payer, Subject
@@ -201,11 +201,15 @@ class UsageIndex:
         self._replace(key, shared)
         return self._settle(key, row.uid, row.version)
 
-    def release(self, key: ObjectKey, uid: str, version: int, amounts: Amounts) -> None:
-        """Count *amounts* for an object that costs less by now, though nothing changed it since *version*."""
+    def set_amounts(self, key: ObjectKey, stored: StoredVersion, amounts: Amounts) -> None:
+        """
+        Count *amounts* for an object whose cost changes with time, if it is still shown at this uid and version.
+
+        Settles nothing: no event was seen. What is held on *key* counts as far as it is above *amounts*.
+        """
         row = self.row(key)
-        if row is not None and (row.uid, row.version) == (uid, version):
-            self._replace(key, Row(uid, version, row.payer, _once(self._amounts, amounts)))
+        if row is not None and (row.uid, row.version) == stored:
+            self._replace(key, Row(row.uid, row.version, row.payer, _once(self._amounts, amounts)))
 
     def forget(self, key: ObjectKey, uid: str, version: int) -> tuple[Reservation, ...]:
         """

@@ -16,7 +16,7 @@ from webhook.kube.events import ConfigMapEvent, Digest, EventWriter
 from webhook.kube.ledger_config_map import NAME
 from webhook.kube.object_sink import ObjectSink, OnSettled
 from webhook.kube.reflector import Reflector
-from webhook.ports import Condition
+from webhook.ports import Condition, Sleep
 from webhook.quota.objects import ObjectKey
 from webhook.quota.reservation import Reservation
 from webhook.quota.usage import UsageIndex
@@ -43,11 +43,17 @@ class ChargedObjects:
         may_start: Callable[[], bool],
         metrics: Metrics,
         events: EventWriter,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
-        """Watch each charged kind of *kinds*, outside *exempt* namespaces, as soon as *may_start* says so."""
+        """
+        Watch each charged kind of *kinds*, outside *exempt* namespaces, as soon as *may_start* says so.
+
+        Count at the time *now*; None: an object counts until it is gone.
+        """
         self._may_start = may_start
         self._metrics = metrics
         self._events = events
+        self._sleep = sleep
         self._on_settled: OnSettled | None = None
         self._on_reached: Callable[[], None] | None = None
         self._unadmitted = Digest(self._publish_unadmitted)
@@ -75,7 +81,7 @@ class ChargedObjects:
                 undecodable=sink.undecodable,
             )
         metrics.add_gauges(lambda: {"unadmitted_pods": sum(sink.unadmitted for sink in self._sinks)})
-        self.tasks = (self._watch, self._release, self._freeze_when_synced, self._unadmitted.run)
+        self.tasks = (self._watch, self._recount, self._freeze_when_synced, self._unadmitted.run)
 
     def connect(self, *, on_settled: OnSettled, on_reached: Callable[[], None]) -> None:
         """Pass settled reservations to *on_settled*; call *on_reached* after each event."""
@@ -119,12 +125,16 @@ class ChargedObjects:
             for each in self._reflectors.values():
                 group.create_task(each.run())
 
-    async def _release(self) -> None:
-        """Release each second what costs less by now: the wall clock may step, so no moment is waited for."""
+    async def _recount(self) -> None:
+        """
+        Count the objects that are being deleted by the present time, each second.
+
+        The wall clock and the policy may change at any time, so that sleeping until the next moment would not do.
+        """
         while True:
             for sink in self._sinks:
-                sink.release_due()
-            await asyncio.sleep(1)
+                sink.recount()
+            await self._sleep(1)
 
     async def _freeze_when_synced(self) -> None:
         """Have the garbage collector leave the index alone: with 300 000 records its pauses fall from 27 ms to 2."""

@@ -5,7 +5,6 @@ The webhook of a cluster, from inside it or through a kubeconfig.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
@@ -138,7 +137,6 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     ledger = build_ledger(
         Surroundings(api, settings, clock, api_servers.time, index, metrics, events, registration, in_step, KINDS)
     )
-    watched.on_recount = objects.relist_all
     objects.connect(on_settled=ledger.store.settled, on_reached=ledger.watch_moved)
     lists = ObjectList(api, kinds=KINDS, exempt=exemptions)
     audit = Audit(index, KINDS, lists, reads, objects.relist, metrics, events, asyncio.sleep)
@@ -226,9 +224,6 @@ class _Watched:
 
     def __init__(self, api: KubernetesApi, settings: Settings, events: EventWriter) -> None:
         self._events = events
-        self._terminating = Policy().terminating
-        self.on_recount: Callable[[], None] = _nothing
-        """Called when what objects cost has changed, and all have to be listed again."""
         self.labels = NamespaceLabels(api, on_change=self._rebind_namespace)
         self.index = UsageIndex(accounts_under(Policy(), self.labels.known))
         self.policy = CurrentPolicy(on_change=self._rebind, on_mistakes=self._complain)
@@ -263,10 +258,7 @@ class _Watched:
         return (self.policy.state.policy or Policy()).counting_time(now)
 
     def _rebind(self, policy: Policy) -> None:
-        if policy.terminating is not self._terminating:
-            self._terminating = policy.terminating
-            self.on_recount()
-        self.index.rebind(accounts_under(self.policy.state.policy or Policy(), self.labels.known))
+        self.index.rebind(accounts_under(policy, self.labels.known))
 
     def _publish_removed(self, name: str, uid: str) -> None:
         message = "it is no part of the policy any more: it was deleted, or lost the label userquota.dev/policy=true"
@@ -276,7 +268,3 @@ class _Watched:
         for mistake in mistakes:
             name = mistake.partition("/")[0]
             self._events.publish(ConfigMapEvent(name, self._maps.uid_of(name), "PolicyInvalid", mistake))
-
-
-def _nothing() -> None:
-    """Recount nothing: no object has been counted yet."""
