@@ -223,6 +223,48 @@ EXAMPLES = {
         {"cpu": "5"},
         {"cpu": "5"},
     ),
+    "an empty list of what is used counts as nothing": Example(
+        pod(
+            app("a", cpu="1", limits={"cpu": "1"}),
+            app("b", cpu="1", limits={"cpu": "1"}),
+            status={
+                "containerStatuses": [
+                    {"name": "a", "resources": {"requests": {}, "limits": {}}},
+                    {"name": "b", "resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "2"}}},
+                ]
+            },
+        ),
+        {"cpu": "2"},
+        {"cpu": "2"},
+    ),
+    "a list of what is used that is absent is taken from the spec": Example(
+        pod(
+            app("a", cpu="1", limits={"cpu": "1"}),
+            app("b", cpu="1", limits={"cpu": "1"}),
+            status={
+                "containerStatuses": [
+                    {"name": "a", "resources": {"requests": {"cpu": "1"}}},
+                    {"name": "b", "resources": {"limits": {"cpu": "2"}}},
+                ]
+            },
+        ),
+        {"cpu": "2"},
+        {"cpu": "3"},
+    ),
+    "of what is allocated an empty list counts as nothing": Example(
+        pod(
+            app("a", cpu="1"),
+            app("b", cpu="1"),
+            status={
+                "containerStatuses": [
+                    {"name": "a", "allocatedResources": {}, "resources": None},
+                    {"name": "b", "allocatedResources": {"cpu": "2"}},
+                ]
+            },
+        ),
+        {"cpu": "2"},
+        {},
+    ),
     "a limit that is in use counts without a request": Example(
         pod(
             app(limits={"cpu": "1"}),
