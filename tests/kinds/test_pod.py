@@ -63,8 +63,8 @@ def test_a_pod_is_released_after_the_grace_period_of_its_deletion_and_not_at_its
         (None, 0),
         ("2020-01-01T00:00:00Z", None),
         ("2020-01-01T00:00:00Z", 10**15),
-        # Go computed this timestamp with a grace period of 10 000 000 000 seconds, which overflows.
-        ("1759-05-17T11:59:59Z", 10**10),
+        # Go computes this timestamp at noon for a grace period of 10 000 000 000 seconds, because it overflows.
+        ("1759-03-03T06:12:06Z", 10**10),
     ],
     ids=["not deleted", "without a grace period", "released after the year 9999", "an overflow in Go"],
 )

@@ -1,4 +1,4 @@
-"""Pods as the API shows them, on the book: whose they are, what they cost, and which are left out."""
+"""How pods that the API shows are counted: for which owner, at what cost, and which are left out."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def accounts(payer: Payer, _: str) -> tuple[Subject, ...]:
 
 @dataclass
 class Stage:
-    """A sink with its book, and how often it could not count."""
+    """A sink with its usage index, and what it reported."""
 
     index: UsageIndex = field(default_factory=lambda: UsageIndex(accounts))
     uncountable: int = 0
     settled: list[tuple[str, int]] = field(default_factory=list)
-    news: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
     unadmitted: list[str] = field(default_factory=list)
     now: datetime | None = NOON
 
@@ -51,7 +51,7 @@ class Stage:
             exempt=EXEMPT,
             now=lambda: self.now,
             on_settled=self._settle,
-            on_reached=self._progress,
+            on_reached=self._reach,
             on_uncountable=self._note,
             on_unadmitted=lambda key: self.unadmitted.append(key.name),
         )
@@ -62,8 +62,8 @@ class Stage:
     def _settle(self, reservations: tuple[Reservation, ...], *, seen_at: int) -> None:
         self.settled += [(each.uid, seen_at) for each in reservations]
 
-    def _progress(self) -> None:
-        self.news.append(self.index.position("pods"))
+    def _reach(self) -> None:
+        self.positions.append(self.index.position("pods"))
 
     def cpu(self, subject: Subject = ALICE) -> Amount:
         return self.index.used(subject, "requests.cpu")
@@ -88,7 +88,7 @@ def pod(
     annotations: dict[str, str] | None = None,
     **more: Any,
 ) -> Pod:
-    """Give a pod of alice's, unless *annotations* say otherwise."""
+    """Return a pod of alice's, unless *annotations* name another owner."""
     metadata = {
         "name": name,
         "namespace": "red",
@@ -114,13 +114,13 @@ WHOSE: dict[str, tuple[dict[str, str], Subject | None]] = {
 
 
 @pytest.mark.parametrize(("annotations", "payer"), WHOSE.values(), ids=WHOSE.keys())
-def test_a_pod_is_booked_on_the_account_of_its_stamp(
+def test_a_pod_is_counted_for_the_owner_in_its_stamp(
     stage: Stage, annotations: dict[str, str], payer: Subject | None
 ) -> None:
     stage.sink.seen(pod(annotations=annotations, cpu="1500m"))
 
-    booked = {subject: stage.cpu(subject) for subject in (ALICE, BOB, NONE) if stage.cpu(subject)}
-    assert booked == ({} if payer is None else {payer: 1500 * CORE // 1000})
+    counted = {subject: stage.cpu(subject) for subject in (ALICE, BOB, NONE) if stage.cpu(subject)}
+    assert counted == ({} if payer is None else {payer: 1500 * CORE // 1000})
 
 
 @pytest.mark.parametrize("namespace", sorted(EXEMPT))
@@ -256,7 +256,7 @@ def test_a_policy_that_begins_to_hold_charges_again_what_was_released(stage: Sta
     assert totals(stage.index, ALICE) == RELEASED
 
 
-def test_a_clock_that_was_ahead_is_forgiven(stage: Stage) -> None:
+def test_a_clock_that_was_ahead_and_steps_back_is_followed(stage: Stage) -> None:
     stage.sink.seen(deleted())
     for now, costs in ((NOON + timedelta(days=1), RELEASED), (NOON, CHARGED), (NOON + timedelta(days=1), RELEASED)):
         stage.now = now
@@ -334,14 +334,14 @@ def test_a_pod_whose_deletion_cannot_be_read_counts_as_one_and_is_reported(stage
     assert stage.uncountable == 1
 
 
-def test_a_resize_is_booked_when_it_is_seen(stage: Stage) -> None:
+def test_a_resize_is_counted_when_it_is_seen(stage: Stage) -> None:
     stage.sink.seen(pod(cpu="1"))
     stage.sink.seen(pod(version=6, cpu="3"))
 
     assert (stage.cpu(), stage.pods()) == (3 * CORE, CORE)
 
 
-def test_old_news_changes_nothing(stage: Stage) -> None:
+def test_an_older_version_changes_nothing(stage: Stage) -> None:
     stage.sink.seen(pod(version=6, cpu="3"))
     stage.sink.seen(pod(version=5, cpu="1"))
     stage.sink.reached(9)
@@ -362,7 +362,7 @@ def test_a_pod_that_is_seen_settles_what_was_held_for_it(stage: Stage) -> None:
     assert stage.cpu() == CORE
 
 
-def test_a_list_takes_what_it_does_not_show_off_the_book(stage: Stage) -> None:
+def test_a_list_removes_the_pods_that_it_does_not_show(stage: Stage) -> None:
     for name in ("a", "b"):
         stage.sink.seen(pod(name))
     stage.sink.reached(5)
@@ -377,7 +377,7 @@ def test_a_list_takes_what_it_does_not_show_off_the_book(stage: Stage) -> None:
     assert stage.index.position("pods") == 8
 
 
-def test_a_list_older_than_what_was_seen_is_an_error_and_takes_nothing_off(stage: Stage) -> None:
+def test_a_list_older_than_what_was_seen_is_an_error_and_removes_nothing(stage: Stage) -> None:
     stage.sink.seen(pod(version=9))
     stage.sink.reached(9)
 
@@ -399,7 +399,7 @@ def misfit(name: str = "pod", *, namespace: str = "red", version: str = "5", is_
     return Undecodable(namespace, name, f"uid-of-{name}", version, "a phase that is a number", is_gone)
 
 
-def test_a_pod_of_a_shape_that_cannot_be_read_counts_as_one_pod_of_nobodys(stage: Stage) -> None:
+def test_a_pod_of_a_shape_that_cannot_be_read_counts_as_one_unattributed_pod(stage: Stage) -> None:
     stage.sink.undecodable(misfit())
 
     assert totals(stage.index, NONE) == {"count/pods": CORE, "pods": CORE}
@@ -409,7 +409,7 @@ def test_a_pod_of_a_shape_that_cannot_be_read_counts_as_one_pod_of_nobodys(stage
     assert totals(stage.index, NONE) == {}
 
 
-def test_an_object_that_has_not_even_a_name_is_only_told(stage: Stage) -> None:
+def test_an_object_without_a_name_is_only_reported(stage: Stage) -> None:
     stage.sink.undecodable(Undecodable("", "", "", "", "too deep"))
 
     assert stage.index.rows("pods") == 0
@@ -422,7 +422,7 @@ def test_a_pod_that_cannot_be_read_in_an_exempt_namespace_is_left_out(stage: Sta
     assert stage.index.rows("pods") == 0
 
 
-def test_pods_without_a_stamp_are_unadmitted_and_those_that_appear_after_the_first_list_are_told(stage: Stage) -> None:
+def test_pods_without_a_stamp_are_unadmitted_and_those_after_the_first_list_are_reported(stage: Stage) -> None:
     stage.sink.started()
     stage.sink.seen(pod("old", annotations={}))
     stage.sink.seen(pod("stamped"))
@@ -437,7 +437,7 @@ def test_pods_without_a_stamp_are_unadmitted_and_those_that_appear_after_the_fir
     assert stage.pods(NONE) == 2 * CORE
 
 
-def test_a_pod_that_nobody_pays_for_by_its_stamp_was_admitted(stage: Stage) -> None:
+def test_a_pod_whose_stamp_names_nobody_was_admitted(stage: Stage) -> None:
     stage.sink.started()
     stage.sink.synced(4)
     stage.sink.seen(pod(annotations=stamp(NOBODY.owner)))

@@ -28,7 +28,7 @@ CONTAINER_RESOURCES = (
     "requests.example.com/thing",
     "storage",
 )
-"""Those that cost, and some that look as if they did: native ones, and what Kubernetes would not take for extended."""
+"""Resources that are charged, and some that only look so: native names, and names that are no extended resources."""
 
 COMMON_RESOURCES = CONTAINER_RESOURCES[:6]
 POD_RESOURCES = ("cpu", "memory", "hugepages-2Mi", "hugepages-1Gi", "ephemeral-storage", "nvidia.com/gpu")
@@ -46,7 +46,7 @@ ODD_QUANTITIES: tuple[Json, ...] = (
     *("9E", "1P", "7Ei", "8Ei", "100Ei", "1.5Ei", "9223372036854775807", "9223372036854775808"),
     *("9223372036854775807k", "100000000000000000000m", "123456789012345678901234567890"),
 )
-"""Spellings that a parser gets wrong first. No exact multiple of 1000E: see `canonical` of `webhook.quota.quantity`."""
+"""Texts that a parser is likely to get wrong. No exact multiple of 1000E: see `webhook.quota.quantity.canonical`."""
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 """The moment at which the pods are counted; some are released before it, some after it, some at that very second."""
@@ -66,7 +66,7 @@ CONDITIONS: tuple[tuple[str, str | None], ...] = (
 
 
 class RandomPods:
-    """Makes pods and quantity texts, each from the numbers that come next."""
+    """Makes pods and quantity texts from one sequence of random numbers."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311  nothing secret, and the same every time

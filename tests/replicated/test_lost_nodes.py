@@ -19,7 +19,7 @@ from tests.replicated import ledger_object
 from tests.replicated.asking import Asking, pods_of
 from tests.replicated.conftest import limited
 
-GRACE = 2.0
+GRACE = 2
 """Seconds. The API server adds them to the time of the deletion, and the quota adds them to the deletion timestamp."""
 
 SOON = 5.0
@@ -36,7 +36,7 @@ async def node(asking: Asking, place: str) -> AsyncIterator[str]:
     await asking.ask("DELETE", f"/api/v1/nodes/{place}")
 
 
-async def lose(asking: Asking, place: str, node: str, *, user: str) -> float:
+async def lose(asking: Asking, place: str, node: str, *, user: str, grace: int = GRACE) -> float:
     """Create a pod on the lost node and delete it; return when it was deleted, on the monotonic clock."""
     body = {
         "apiVersion": "v1",
@@ -46,7 +46,7 @@ async def lose(asking: Asking, place: str, node: str, *, user: str) -> float:
     }
     assert (await asking.ask("POST", pods_of(place), user=user, body=body)).status == 201
     await ledger_object.at_rest(asking, place)
-    path = f"{pods_of(place)}/lost?gracePeriodSeconds={GRACE:.0f}"
+    path = f"{pods_of(place)}/lost?gracePeriodSeconds={grace}"
     deleted = await asking.ask("DELETE", path, user=user)
     assert deleted.status == 200
     return deleted.asked
@@ -111,3 +111,15 @@ async def test_a_policy_that_holds_charges_it_until_it_is_gone(
         while (answer := await asking.create_pod(place, "next", user=person, dry_run=True)).status != status:
             assert time.monotonic() - changed < SOON, answer.message
             await asyncio.sleep(0.1)
+
+
+async def test_a_grace_period_that_overflows_in_go_releases_nothing(
+    replicas: Replicas, asking: Asking, place: str, person: str, node: str
+) -> None:
+    """ResourceQuota releases such a pod at once, so that its owner could run any number of them."""
+    replicas.set_policy(limited(person, pods=1))
+    await lose(asking, place, node, user=person, grace=10**10)
+    await asyncio.sleep(2)
+
+    assert (await asking.create_pod(place, "next", user=person)).status == 403
+    assert (await used_by_resourcequota(asking, place))["pods"] == "0"
