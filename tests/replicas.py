@@ -124,7 +124,7 @@ class Replicas:
             eventually(partial(self._measures, i, known), within=within, what=partial(self._told, i))
 
     def set_policy(self, text: str) -> None:
-        """Write the ConfigMap of the policy, and wait until each replica that is not paused has applied or refused it."""
+        """Write the ConfigMap of the policy; wait until each replica that is not paused has applied or refused it."""
         seen = {i: len(self.log(i)) for i in self._awake()}
         apply_policy(self.cluster, text)
         for i, length in seen.items():
