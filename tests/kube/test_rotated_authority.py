@@ -18,6 +18,8 @@ from tests.kubeconfigs import kubeconfig, written
 from webhook.kube.api import KubernetesApi, NoConnectionError
 from webhook.kube.api.connection import Connection, Credentials, from_kubeconfig, in_cluster
 
+pytestmark = pytest.mark.slow
+
 PAUSE = 1.1
 """Seconds after which credentials that failed are loaded again."""
 
