@@ -23,6 +23,8 @@ from webhook.quota.objects import ObjectKey
 from webhook.quota.reservation import CREATED, Reservation
 from webhook.quota.subject import Payer
 
+pytestmark = pytest.mark.slow
+
 STAMP = {"userquota.dev/owner": "alice", "userquota.dev/groups": "[]"}
 ALICE = Payer("alice", ("ml",))
 COST = (("gpu", 2 * 10**9), ("requests.memory", 2**30 * 10**9))

@@ -7,7 +7,6 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from tests.kube.scripted import stream
 from tests.kubeconfigs import kubeconfig, written
 from webhook.kube.api import KubernetesApi, NoConnectionError
 from webhook.kube.api.connection import Connection, Credentials, from_kubeconfig, in_cluster
+
+pytestmark = pytest.mark.slow
 
 PAUSE = 1.1
 """Seconds after which credentials that failed are loaded again."""
@@ -66,8 +67,7 @@ class Scene:
     """A server of the old authority, a folder as in a pod, and a kubeconfig that names the same file."""
 
     def __init__(self, folder: Path) -> None:
-        now = datetime.now(UTC)  # noqa: TID251 - certificates have to be valid now
-        self.old, self.new = create_pki(folder / "old", now=now), create_pki(folder / "new", now=now)
+        self.old, self.new = create_pki(folder / "old"), create_pki(folder / "new")
         self.folder = folder
         self.server = Server(self.old)
         self.trust(self.old.ca_file.read_bytes())

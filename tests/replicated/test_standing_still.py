@@ -83,21 +83,22 @@ def stage(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Itera
         link.stop()
 
 
-@pytest.mark.parametrize("which", ["the process", "its link to etcd"])
-async def test_what_an_api_server_has_in_hand_when_it_stands_still_is_held_until_it_goes_on(
-    stage: Stage, which: str
-) -> None:
+async def test_what_an_api_server_has_in_hand_when_it_stands_still_is_held_until_it_goes_on(stage: Stage) -> None:
     """
-    Row 16, and 19 for longer than anything is held.
+    Row 16, and 19 for longer than anything is held: here its link to etcd hangs, below the process is stopped.
 
-    Some of it may be stored when it goes on, although each request has timed out (seen on 1.37.2). Nobody else may get
-    that room in the meantime.
+    Some of it may be stored when it goes on, although each request has timed out (seen on 1.37.2). No other request may
+    get that room in the meantime.
     """
-    await hold_until_it_goes_on(stage, stage.halts[which], seconds=LONGER_THAN_HELD)
+    await hold_until_it_goes_on(stage, stage.halts["its link to etcd"], seconds=LONGER_THAN_HELD)
 
 
 async def test_a_replica_that_is_killed_and_started_twice_meanwhile_lets_nothing_go(stage: Stage) -> None:
-    """Row 19 with a crash: the Lease of the API server that stands still is all that a new process sees of it."""
+    """
+    Row 19 with a crash: the Lease of the API server that stands still is all that a new process sees of it.
+
+    The two other replicas go on for the whole time, so that this shows also what a stopped process leaves held.
+    """
     await hold_until_it_goes_on(
         stage, stage.halts["the process"], seconds=LONGER_THAN_TWO_RESTARTS, restart_after=RESTARTS
     )
