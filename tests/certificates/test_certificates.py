@@ -521,7 +521,7 @@ class TestFileIdentity:
         key = ec.generate_private_key(ec.SECP256R1())
         locked = serialization.BestAvailableEncryption(b"secret")
         files.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked))
-        assert refusal(files) == f"{files.key}: is encrypted: give the key without a passphrase"
+        assert refusal(files) == f"{files.key}: is encrypted: use a key without a passphrase"
 
     def test_the_key_of_another_certificate_is_reported(self, files: Files) -> None:
         certificate = files.certificate.read_bytes()
@@ -559,7 +559,7 @@ class TestFileIdentity:
     def test_a_ca_file_of_another_authority_is_reported(self, files: Files, clock: HandClock) -> None:
         files.ca.write_bytes(create_authority(clock.now()).certificate_pem)
         assert refusal(files) == (
-            f"{files.ca}: does not vouch for {files.certificate}: give the bundle of the authority that issued it"
+            f"{files.ca}: does not vouch for {files.certificate}: use the bundle of the authority that issued it"
         )
 
     def test_a_chain_out_of_order_is_reported(self, files: Files, clock: HandClock) -> None:

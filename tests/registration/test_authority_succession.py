@@ -1,7 +1,7 @@
 """
 Replicas that start and look while the Secret of their authority is deleted or replaced, on a real API server.
 
-At every moment the API server trusts what each replica serves, and in the end nobody writes any more.
+At every moment the API server trusts what each replica serves, and in the end no replica writes any more.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Installation:
         return authority.certificate_pem
 
     async def check_at_rest(self, bundle: bytes) -> None:
-        """Check that *bundle* is what all trust, that nobody writes any more, and that nothing looked like drift."""
+        """Check that *bundle* is what all trust, that no replica writes any more, and that none counted drift."""
         assert self.cluster.bundles() == dict.fromkeys(WEBHOOKS, bundle)
         before = self.generations()
         await self.look(10)
@@ -155,7 +155,7 @@ async def test_a_replica_that_starts_first_makes_a_new_authority_and_all_change_
     await installation.check_at_rest(new)
 
 
-async def test_an_authority_that_is_replaced_by_hand_signs_everywhere_within_two_looks(
+async def test_an_authority_that_is_replaced_by_hand_signs_everywhere_within_three_looks(
     installation: Installation,
 ) -> None:
     new = installation.replace_secret()

@@ -88,7 +88,7 @@ def test_two_that_want_different_ones_write_once_each_and_never_again_within_the
 
 
 def test_a_set_once_agreed_upon_is_reached_in_any_order() -> None:
-    """Both come to want B: whoever looks first after the overlap removes A, and nobody adds it again."""
+    """Both want B in the end: the first to look after the overlap removes A, and A is not added again."""
     for order in itertools.permutations([0, 1, 0, 1]):
         clock = FakeClock()
         overlaps = [Overlap(clock.monotonic) for _ in range(2)]

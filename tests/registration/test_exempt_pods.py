@@ -25,7 +25,7 @@ from webhook.quota.subject import user
 from webhook.quota.usage import UsageIndex
 from webhook.registration import Exemptions, Registration, ServiceForm
 
-# The API server calls nobody for it, so that no test of others waits for an answer.
+# There is no such resource, so that the API server calls no webhook and other tests do not wait for one.
 NOTHING = [
     {"operations": ["CREATE"], "apiGroups": ["nothing.example"], "apiVersions": ["v1"], "resources": ["nothings"]}
 ]
@@ -71,7 +71,7 @@ class Watching:
 
 @pytest.fixture
 def namespaces(control_plane: ControlPlane) -> Iterator[tuple[str, str]]:
-    """Two namespaces with a pod each that nobody admitted."""
+    """Two namespaces with a pod each that was not admitted."""
     names = f"red-{secrets.token_hex(4)}", f"blue-{secrets.token_hex(4)}"
     for name in names:
         control_plane.create_namespace(name)

@@ -30,7 +30,7 @@ BUNDLE, SECOND, OTHERS = (
 )
 URL = "https://192.0.2.1:8443/hooks"
 PATH = "/webhooks/0/clientConfig/service/path"
-# Nobody answers: what a failed test leaves behind must not stop others.
+# It matches no namespace: what a failed test leaves behind must not stop others.
 NOWHERE = {"matchLabels": {"kubernetes.io/metadata.name": "nowhere"}}
 
 
@@ -305,7 +305,7 @@ class TestPath:
         assert cluster.bundles() == dict.fromkeys(WEBHOOKS, BUNDLE)
         assert cluster.drifted == []
 
-    async def test_one_that_somebody_changed_is_theirs_and_reported_once(
+    async def test_one_that_another_manager_changed_stays_and_is_reported_once(
         self, api: KubernetesApi, cluster: Cluster
     ) -> None:
         cluster.install()
@@ -316,8 +316,9 @@ class TestPath:
             with pytest.raises(RegistrationError) as refusal:
                 await registration.register()
         assert str(refusal.value) == (
-            f"ValidatingWebhookConfiguration {cluster.name}: somebody changed the path of validate.userquota.dev, and "
-            "nobody answers there: set /validate, or apply the manifests of this version again"
+            f"ValidatingWebhookConfiguration {cluster.name}: another field manager changed the path of "
+            "validate.userquota.dev, and userquota does not answer there: "
+            "set /validate, or apply the manifests of this version again"
         )
         assert not registration.registered
         assert cluster.paths(KINDS[1]) == ["/elsewhere", "/validate"]

@@ -1,7 +1,7 @@
 """
 What the server shows to the API server, and what the API server has to trust for it.
 
-Three ways to come by it: an authority stored in a Secret (``from_secret``), files that another program renews
+Three sources: an authority stored in a Secret (``from_secret``), files that another program renews
 (``from_files``), and an authority that exists in this process only (``self_signed``). Writing the caBundle is for
 ``registration``.
 """

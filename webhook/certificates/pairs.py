@@ -91,7 +91,7 @@ class KeyPair:
                 raise CertificateError(self.source.certificate, "its chain is out of order: serving certificate first")
         last = self.chain[-1]
         if last not in bundle and not any(_issued_by(last, root) for root in bundle):
-            problem = f"does not vouch for {self.source.certificate}: give the bundle of the authority that issued it"
+            problem = f"does not vouch for {self.source.certificate}: use the bundle of the authority that issued it"
             raise CertificateError(source, problem)
 
 
@@ -132,7 +132,7 @@ def _read_key(pem: bytes, *, source: str) -> PrivateKeyTypes:
     try:
         return serialization.load_pem_private_key(pem, password=None)
     except TypeError as error:
-        raise CertificateError(source, "is encrypted: give the key without a passphrase") from error
+        raise CertificateError(source, "is encrypted: use a key without a passphrase") from error
     except (ValueError, UnsupportedAlgorithm) as error:
         # The library's text is left out: it may quote what it could not read, and that is a private key.
         raise CertificateError(source, "holds no readable PEM private key") from error

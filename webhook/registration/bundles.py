@@ -14,8 +14,8 @@ _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTI
 OVERLAP_SECONDS: Final = 180.0
 """
 How long a certificate stays that this replica does not want. Another replica may still serve what it vouches for: all
-replicas look at their Secret every 30 seconds and change to another authority at their second look; the kubelet brings
-a changed file to every pod within about 90.
+replicas read the Secret every 30 seconds and change to another authority at their third look; the kubelet brings a
+changed file to every pod within about 90 seconds.
 """
 
 

@@ -1,7 +1,7 @@
 """
 The namespaces that the API server does not ask us about, read from the live webhook configurations.
 
-Which ones those are is up to whoever installs the configurations; nothing is written here.
+Administrators choose them when they install the configurations; nothing is written here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from webhook.registration.manifest import WebhookManifest
 log = structlog.get_logger(__name__)
 
 _NAME_LABEL: Final = "kubernetes.io/metadata.name"
-"""The API server writes this label itself and nobody can change it; any other label is up to its owner."""
+"""The API server writes this label itself and rejects changes to it; users may set any other."""
 
 
 class Exemptions:

@@ -71,10 +71,10 @@ class ServiceForm:
     Be called through the Service: the manifests are installed by others, and their caBundle is ours.
 
     The path of the Service belongs to those who apply the manifests. One that was removed is put back all the same,
-    because the API server then calls ``/`` and every create fails. This overrules nobody: a removed field has no owner,
-    and it is applied without force, under a field manager of its own, only when it is missing. Where somebody wrote
-    another path the apply conflicts, and the configuration is reported instead: overruling it would be a fight, which
-    replicas of two versions with different paths would begin, too.
+    because the API server then calls ``/`` and every create fails. That overrides no other field manager: a removed
+    field has no owner, and ours is applied without force, under a manager of its own, only when the path differs. A
+    path that another manager wrote makes the apply conflict, and is reported instead: to force it would begin a fight,
+    also between replicas of two versions with different paths.
     """
 
     manifests: Sequence[WebhookManifest]

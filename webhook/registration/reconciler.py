@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 _APPLY: Final = "application/apply-patch+yaml"
 # An emptied caBundle makes every charged request fail until the next look.
 CHECK_SECONDS: Final = 30.0
-# Until the first success nobody is served anyway, and what is missing may be about to be installed.
+# Until the first success no request is served anyway, and what is missing may be about to be installed.
 RETRY_SECONDS: Final = 2.0
 
 
@@ -189,8 +189,10 @@ class Registration:
             if write.force:
                 raise
             paths = ", ".join(sorted({manifest.paths[name] for name in write.webhooks}))
-            advice = f"nobody answers there: set {paths}, or apply the manifests of this version again"
-            raise RegistrationError(f"{manifest}: somebody changed the path of {names}, and {advice}") from error
+            advice = f"userquota does not answer there: set {paths}, or apply the manifests of this version again"
+            raise RegistrationError(
+                f"{manifest}: another field manager changed the path of {names}, and {advice}"
+            ) from error
 
     async def _read_all(self) -> None:
         for manifest in self._form.manifests:
