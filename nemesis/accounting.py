@@ -26,6 +26,9 @@ _NAMES = {"pods": "pods", "cpu": "requests.cpu"}
 
 COUNTED = tuple(_NAMES.values())
 
+LIMITED_GROUPS = ("ml", "staff")
+"""The groups that every policy of this workload names: the only ones that a reservation has to carry."""
+
 
 class Key(NamedTuple):
     """The subject and the resource of a limit."""
@@ -61,8 +64,8 @@ def _of_container(container: Container) -> int:
 
 
 def payer_of(pod: PodRevision) -> Payer:
-    """Return the payer that the stamp names."""
-    return Payer(pod.owner, pod.groups)
+    """Return the payer that the stamp names, with those groups that a limit can bind."""
+    return Payer(pod.owner, tuple(name for name in pod.groups if name in LIMITED_GROUPS))
 
 
 class Limits:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import random
 
+from nemesis.accounting import LIMITED_GROUPS
+
 _USUAL = {
     "user": {"pods": 10, "cpu": 190},
     "ml": {"pods": 17, "cpu": 330},
@@ -35,7 +37,7 @@ def _text(factors: dict[str, dict[str, int]]) -> str:
     policy = {
         "version": 1,
         "defaults": {"user": {"hard": hard["user"]}},
-        "groups": {name: {"pool": {"hard": hard[name]}} for name in ("ml", "staff")},
+        "groups": {name: {"pool": {"hard": hard[name]}} for name in LIMITED_GROUPS},
         "cluster": {"hard": hard["cluster"]},
     }
     return json.dumps(policy)  # JSON is YAML, too

@@ -98,7 +98,7 @@ class History:
                 "write": self.write,
                 "age": self.age,
                 "settledThrough": {"pods": self.settled_through},
-                "payers": [[owner, ["people"]] for owner in owners],
+                "payers": [[owner, []] for owner in owners],
                 "amounts": [[["pods", str(UNIT)], ["requests.cpu", str(quantity(each.cpu))]] for each in self.held],
                 "reservations": [
                     [each.token, "pods", NAMESPACE, each.name, each.uid, each.base, owners.index(each.owner), number, 0]
