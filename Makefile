@@ -34,6 +34,10 @@ run: $(VENV)/run.stamp ## Serve standalone with the example policy
 test: $(VENV)/dev.stamp ## Run all tests, against a real control plane that is built the first time
 	$(BIN)/python -m pytest
 
+.PHONY: quick
+quick: $(VENV)/dev.stamp ## Run the tests that need no cluster, no Go and no patience: less than a minute
+	$(BIN)/python -m pytest -q -m "not cluster and not go and not slow" --hypothesis-profile quick
+
 .PHONY: check
 check: $(VENV)/dev.stamp ## Lint, types, import rules, unused and vulnerable dependencies
 	$(BIN)/ruff check .
@@ -78,9 +82,9 @@ LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes
 
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Pin dependencies anew, the same version of each in every file
-	$(LOCK) pyproject.toml --extra fast $(foreach group,build test check lock controlplane,--group $(group)) -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra fast $(foreach group,build local test check lock controlplane,--group $(group)) -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra fast -c requirements/dev.txt -o requirements/run.txt
-	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
+	$(LOCK) --group build --group local -c requirements/dev.txt -o requirements/build.txt
 
 .PHONY: update-controlplane
 update-controlplane: ## Pin another version of the local control plane: KUBERNETES=v1.37.2

@@ -1,1 +1,1 @@
-"""Compares the webhook with what others would run, on this machine. Nothing here is part of the product."""
+"""Compares the webhook with the alternatives, on this machine. Nothing here is part of the product."""

@@ -24,12 +24,12 @@ _FLAGS = ("-trimpath", "-buildvcs=false", "-ldflags=-s -w")
 
 
 class PeerBuildError(Exception):
-    """The Go side cannot be built; the text ends with the compiler's own words."""
+    """The Go side cannot be built; the text ends with the output of the compiler."""
 
 
 def programs(*, report: Callable[[str], None], environ: Mapping[str, str] = os.environ) -> Path:
     """
-    Give the folder with all programs, built if need be. Safe against two builds at once.
+    Return the folder with all programs, built where they are missing. Safe against two builds at once.
 
     Raises: GoMissingError, PeerBuildError.
     """
@@ -54,7 +54,7 @@ def programs(*, report: Callable[[str], None], environ: Mapping[str, str] = os.e
 
 
 def versions(folder: Path) -> dict[str, str]:
-    """Give the versions that the peers were built with."""
+    """Return the versions that the peers were built with."""
     module = (MODULE / "go.mod").read_text()
     found = {
         name.rpartition("/")[2]: version

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 
 def write(folder: Path, *, now: dt.datetime) -> Path:
-    """Write tls.crt and tls.key, good for a day, into *folder*; give the certificate, which is its own authority."""
+    """Write tls.crt and tls.key, good for a day, into *folder*; return the certificate, which is its own authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "userquota benchmark")])
     names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))])

@@ -26,12 +26,12 @@ _START_SECONDS = 30.0
 
 
 class ContestantError(Exception):
-    """A server does not run. The text ends with what it said."""
+    """A server does not run. The text ends with its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A server that listens on *port*. *start_cpu* is the CPU time it took until it did."""
+    """A server that listens on *port*. *start_cpu* is the CPU time until it listened."""
 
     name: str
     port: int
@@ -42,7 +42,7 @@ class Contestant:
 @contextlib.contextmanager
 def running(programs: Path, folder: Path) -> Iterator[dict[str, Contestant]]:
     """
-    Start all of them; stop them at the end. *folder* has tls.crt and tls.key, and takes their logs.
+    Start all of them; stop them at the end. *folder* has tls.crt and tls.key, and gets their logs.
 
     Raises: ContestantError.
     """

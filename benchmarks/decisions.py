@@ -1,8 +1,8 @@
 """
-What one decision costs when there are few pods and users, and when there are many: from the bytes of a review to the
-bytes of its answer, without HTTP.
+The cost of one decision with few and with many pods and users: from the bytes of a review to the bytes of its answer,
+without HTTP.
 
-Run as a program of its own; one JSON object goes out.
+Runs as a program of its own, which prints one JSON object.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Cluster:
 
 
 async def filled(pods: int, templates: list[bytes]) -> Cluster:
-    """Give a cluster whose pods have all come in as reviews."""
+    """Return a cluster whose pods were all created by reviews."""
     clock, imagined = SystemClock(), StandaloneCluster()
     index = UsageIndex(reconcile.accounts_under(Policy(), imagined.known))
     policy = CurrentPolicy(
@@ -62,7 +62,7 @@ async def filled(pods: int, templates: list[bytes]) -> Cluster:
 
 
 async def measured(cluster: Cluster, templates: list[bytes], *, turn: int) -> float:
-    """Give the CPU time of one decision, in microseconds. What was created is deleted again, outside the time."""
+    """Return the CPU time of one decision, in microseconds. What was created is deleted again, outside the time."""
     first = cluster.pods + turn * _AT_ONCE
     bodies = [
         reviews.fill(templates[number % len(templates)], number, name=number, user=number * 7919 % cluster.pods)

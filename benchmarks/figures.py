@@ -1,7 +1,7 @@
 """
-From raw numbers to rows: each target of performance.md, what it is held against, and the ratio.
+From raw numbers to rows: each target of performance.md, the figure that it is compared with, and the ratio.
 
-The targets were set before the code was written; nothing here can make one easier.
+The targets were set before the code was written; nothing here makes one easier.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Figure:
 @dataclass(frozen=True, slots=True)
 class Row:
     """
-    One line of the table. The ratio is ours to the other's; *is_ceiling* says whether it must stay below *target*.
+    One line of the table. The ratio is ours to the other's; *is_ceiling* means that it must stay below *target*.
 
-    *other* is a contestant's figure, or a number that was set. A row without a target only reports.
+    *other* is the figure of a contestant, or a given number. A row without a target only reports.
     """
 
     id: str
@@ -47,19 +47,19 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """Give how many times the other's figure ours is."""
+        """Return the ratio of our figure to the other one."""
         return self.ours.value / self.other.value if self.other.value else float("inf")
 
     @property
     def is_met(self) -> bool | None:
-        """Say whether the target is met; None where there is none."""
+        """Whether the target is met; None if there is none."""
         if self.target is None:
             return None
         return self.ratio <= self.target if self.is_ceiling else self.ratio >= self.target
 
 
 def rows(raw: Raw) -> list[Row]:
-    """Give the whole table."""
+    """Return the whole table."""
     wire = raw["wire"]["runs"]
     return [
         *_cost(wire),
@@ -86,7 +86,7 @@ def _cost(runs: Runs) -> Iterator[Row]:
 
 
 def _throughput(runs: Runs) -> Iterator[Row]:
-    """By the clock, which others on the machine shorten; and by the CPU time that the server had, which they do not."""
+    """By the clock, from which other processes take; and by the CPU time of the server, from which they do not."""
     ours, target = _per_second(runs, OURS), _set(10_000, "/s")
     used = (run["cpu_us"] for run in _of(runs, OURS, "/validate", 0) if run["size"] == "m")
     yield Row("P3", "decisions a second", ours, "set", target, 1, is_ceiling=False)
@@ -107,7 +107,7 @@ def _latency(runs: Runs) -> Iterator[Row]:
 def _memory(raw: Raw) -> Iterator[Row]:
     few, many = raw["index"]["traced"]
     per_pod = few["traced_bytes"] / few["pods"]
-    # Each user more is two scopes more: the user's own, and that of the user's namespace.
+    # Each further user adds two scopes: its own, and that of its namespace.
     per_scope = (many["traced_bytes"] - few["traced_bytes"]) / (2 * (many["users"] - few["users"]))
     yield Row("P6", "index, per pod", _once(per_pod, "B"), "set", _set(400, "B"), 1)
     yield Row("P6", "index, per active scope", _once(per_scope, "B"), "set", _set(400, "B"), 1)

@@ -1,8 +1,8 @@
 """
-The index of one replica, built the way it is built at start: list pages in, decoded, priced and booked.
+The index of one replica, built as at its start: list pages are read, decoded, priced and counted.
 
-Run as a program of its own, so that nothing but the index is in its memory: pages come over its standard input, each
-after its length, and one JSON object goes out. The network, TLS and the API server are not in it.
+Runs as a program of its own, so that nothing but the index is in its memory: it reads pages from its standard input,
+each after its length, and prints one JSON object. The network, TLS and the API server are not part of it.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ def _sink() -> ObjectSink:
 
 
 def _nothing() -> None:
-    """Nobody waits for this watch."""
+    """Does nothing: no request waits for this watch."""
 
 
 def _nothing_settled(reservations: tuple[Reservation, ...], *, seen_at: int) -> None:
-    """Nothing was reserved."""
+    """Does nothing: there are no reservations."""
 
 
 def _impossible() -> None:
@@ -78,7 +78,7 @@ def _impossible() -> None:
 
 
 def _list(decoder: Decoder[Pod], sink: ObjectSink, pods: int) -> float:
-    """Take in all pages; give the CPU time that took, reading from the pipe included. No page is held on to."""
+    """Read all pages; return the CPU time, reading from the pipe included. No page is kept."""
     begun = time.process_time()
     sink.started()
     for body in _pages(sys.stdin.buffer):
@@ -95,7 +95,7 @@ def _pages(source: BinaryIO) -> Iterator[bytes]:
 
 
 def _event_us(decoder: Decoder[Pod], sink: ObjectSink, pods: int, users: int, turn: int) -> float:
-    """Give the CPU time of one event of the watch, in microseconds: most change nothing that a pod costs."""
+    """Return the CPU time of one event of the watch, in microseconds: most of them do not change the cost of a pod."""
     stored = reviews.stored_pods()
     took = 0.0
     for first in range(turn * _EVENTS, (turn + 1) * _EVENTS, _EVENTS_AT_ONCE):

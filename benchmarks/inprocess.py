@@ -13,17 +13,17 @@ from typing import Any
 from benchmarks import machine, reviews
 
 _PAGE = 500
-"""Pods per page, as the reflector asks for."""
+"""Pods per page, as in the requests of the reflector."""
 
 _SECONDS_AT_MOST = 300
 
 
 class ChildError(Exception):
-    """A measurement ended with an error, which is in its own words above."""
+    """A measurement ended with an error, which it has printed."""
 
 
 def index(pods: int, users: int, *, trace: bool = False) -> dict[str, Any]:
-    """Give what an index of *pods* pods of *users* users takes in time and memory; with *trace* in bytes, exactly."""
+    """Return the time and memory of an index of *pods* pods of *users* users; with *trace* the exact bytes."""
     command = [sys.executable, "-m", "benchmarks.index", f"--pods={pods}", f"--users={users}"]
     with machine.pinned(machine.cpus().server):
         process = subprocess.Popen(
@@ -42,7 +42,7 @@ def index(pods: int, users: int, *, trace: bool = False) -> dict[str, Any]:
 
 
 def decisions(pods: Sequence[int]) -> dict[str, Any]:
-    """Give what a decision takes with each of these numbers of pods, taking turns."""
+    """Return the time of a decision with each of these numbers of pods, in turn."""
     with machine.pinned(machine.cpus().server):
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.decisions", *map(str, pods)],

@@ -1,5 +1,5 @@
 """
-The machine: which CPU does what, how quiet it is, and what versions stand against each other.
+The machine: the use of each CPU, the noise, and the versions that are compared.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _NOTICEABLE = 50_000
-"""Nanoseconds. A spinning thread that loses less has met an interrupt, not a neighbour."""
+"""Nanoseconds. A spinning thread loses less to an interrupt, and more to another process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cpus:
-    """One for the server under test, one for whatever keeps it busy. The same one on a machine that has no other."""
+    """The CPU of the server under test, and that of its load; the same one on a machine with one CPU."""
 
     server: int
     client: int
 
 
 def cpus() -> Cpus:
-    """Give the first two that we may use."""
+    """Return the first two CPUs that this process may use."""
     usable = sorted(os.sched_getaffinity(0))
     return Cpus(usable[0], usable[min(1, len(usable) - 1)])
 
 
 @contextlib.contextmanager
 def pinned(cpu: int) -> Iterator[None]:
-    """Stay on *cpu*, with every process that is started meanwhile and for as long as that lives."""
+    """Bind this process to *cpu*; a process that is started meanwhile stays there for its whole life."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {cpu})
     try:
@@ -47,7 +47,7 @@ def pinned(cpu: int) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What a thread that only spins lost to others: the longest gap, how many above 1 ms, and the share of its time."""
+    """What a spinning thread lost to other processes: the longest gap, the number above 1 ms, the share of its time."""
 
     cpu: int
     longest_ms: float
@@ -57,7 +57,7 @@ class Noise:
 
 
 def noise(cpu: int, *, seconds: float) -> dict[str, float]:
-    """Spin on *cpu* and give what was lost. On a quiet machine that is next to nothing."""
+    """Spin on *cpu*; return the time that was lost. On a quiet machine that is next to nothing."""
     longest = lost = above = 0
     was_enabled = gc.isenabled()
     gc.disable()
@@ -77,20 +77,20 @@ def noise(cpu: int, *, seconds: float) -> dict[str, float]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Give the CPU time that all threads of a process have used, in user and kernel mode."""
+    """Return the CPU time that all threads of a process have used, in user and kernel mode."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICK
 
 
 def memory(pid: int) -> tuple[float, float]:
-    """Give what a process holds in memory now and has held at most, in MB of 1024 x 1024 bytes."""
+    """Return the memory of a process now and its maximum so far, in MB of 1024 x 1024 bytes."""
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     now, most = (int(status[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
     return now, most
 
 
 def versions(peer: Mapping[str, str]) -> dict[str, str]:
-    """Give all versions that matter; *peer* are those of the Go side."""
+    """Return the versions of what is compared; *peer* are those of the Go side."""
     ours = {name: importlib.metadata.version(name) for name in ("userquota", "msgspec", "aiohttp")}
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         ours["uvloop"] = importlib.metadata.version("uvloop")
@@ -98,7 +98,7 @@ def versions(peer: Mapping[str, str]) -> dict[str, str]:
 
 
 def description() -> dict[str, str | int]:
-    """Give what kind of machine this is, without its name."""
+    """Return the kind of this machine, without its name."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
     return {"cpu": model, "cpus": len(os.sched_getaffinity(0)), "kernel": platform.release().partition("-")[0]}

@@ -1,7 +1,7 @@
 """
-Pods as an API server writes them, in three sizes, with managedFields and all that a quota does not read.
+Pods as an API server writes them, in three sizes, with managedFields and all fields that a quota does not read.
 
-They are templates: marks of fixed width stand for what differs from one to the next. Filling them in is for `reviews`.
+They are templates: marks of fixed width stand for what differs between pods. `reviews` fills them in.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GROUPS = ("staff", f"team-{TEAM}")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much a pod holds beside its numbers."""
+    """The size of a pod beside its numbers."""
 
     containers: int
     variables: int
@@ -42,7 +42,7 @@ _MEMORIES = ("128Mi", "256Mi", "512Mi", "1Gi", "1536Mi", "2Gi", "4Gi", "8Gi")
 
 
 def variants(size: Size, *, stamped: bool, stored: bool = False) -> list[dict[str, Any]]:
-    """Give 64 pods that differ in what they ask for. A *stored* one has a version, a node and a status."""
+    """Return 64 pods that differ in their requests. A *stored* one has a version, a node and a status."""
     return [_pod(size, cpu, memory, stamped, stored) for cpu, memory in product(_CPUS, _MEMORIES)]
 
 
@@ -169,7 +169,7 @@ def _manager(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    """Give who-owns-what as the API server keeps it: the object once more, without its values."""
+    """Return managedFields as the API server keeps them: the fields of the object without their values."""
     if isinstance(value, dict):
         return {f"f:{key}": _fields(each) for key, each in value.items()}
     if isinstance(value, list) and value and isinstance(value[0], dict):

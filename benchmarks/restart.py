@@ -1,8 +1,8 @@
 """
-`python -m benchmarks.restart`: how soon a replica is ready after kill -9, and what it holds, in a full cluster.
+`python -m benchmarks.restart`: how soon a replica is ready after kill -9, and its memory, in a full cluster.
 
-A real API server has the pods; two more replicas run meanwhile, as in an installation. The same replica in the empty
-cluster is what it is held against: the difference is what the pods cost.
+A real API server has the pods; two more replicas run meanwhile, as in an installation. The figures are compared with
+those of the same replica in the empty cluster: the difference is the cost of the pods.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _measure(folder: Path, pods: int, users: int, rounds: int) -> Iterator[Row]:
         with replicas:
             replicas.wait_until_ready(within=60)
             empty = [_restart(replicas, pods=0) for _ in range(rounds)]
-        replicas.uninstall()  # nobody is asked about these
+        replicas.uninstall()  # no webhook is called for these
         cluster.create_namespace(_NAMESPACE)
         print(f"creating {pods} pods", file=sys.stderr, flush=True)
         asyncio.run(_create(cluster, pods, users))
@@ -70,7 +70,7 @@ def _measure(folder: Path, pods: int, users: int, rounds: int) -> Iterator[Row]:
 
 
 def _restart(replicas: Replicas, *, pods: int) -> tuple[float, float, float]:
-    """Give the seconds from the start to ready, when it has to know of *pods*, and the MB held then and at most."""
+    """Return the seconds from the start to ready with *pods* to read, and the MB used then and at most."""
     replicas.kill(0)
     replicas.start_one(0)
     seconds = replicas.wait_until_ready(within=60)
@@ -92,7 +92,7 @@ def _summary(values: Sequence[float], unit: str) -> Figure:
 
 
 async def _create(cluster: ControlPlane, pods: int, users: int) -> None:
-    """Create pods as if they had been stamped: the cluster's admin may write what nobody is asked about."""
+    """Create pods that carry a stamp: no webhook is called for these, so that the admin may write it."""
     tls = ssl.create_default_context(cafile=str(cluster.access.ca_file))
     headers = {"Authorization": f"Bearer {cluster.access.token('admin')}", "Content-Type": "application/json"}
     connector = aiohttp.TCPConnector(ssl=tls, limit=_IN_FLIGHT)

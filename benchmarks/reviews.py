@@ -14,7 +14,7 @@ from benchmarks import pods
 
 USERS = 10_000
 NAMES = 50_000
-"""Pods that exist at most: a name comes round again with another uid, which replaces the pod before it."""
+"""The most pods that exist: a name is used again with another uid, which replaces the pod before it."""
 
 _STRIDE = 7919
 """A prime: neighbouring requests are of different users, as in a cluster."""
@@ -24,26 +24,26 @@ _FIRST = 1_000_000_000
 
 def templates(size: str, *, stamped: bool) -> list[bytes]:
     """
-    Give reviews of creates, as the API server sends them.
+    Return reviews of creates, as the API server sends them.
 
-    *stamped* is what the validating call sees, after the mutating one.
+    *stamped* reviews are those of the validating call, after the mutating one.
     """
     return [msgspec.json.encode(_review(pod)) for pod in pods.variants(pods.SIZES[size], stamped=stamped)]
 
 
 def stored_pods() -> list[bytes]:
-    """Give pods as lists and watches show them, running; about 6 kB."""
+    """Return running pods as lists and watches show them; about 6 kB."""
     return [msgspec.json.encode(pod) for pod in pods.variants(pods.Size(1, 4, 2), stamped=True, stored=True)]
 
 
 def render(several: list[bytes], request: int, *, names: int = NAMES, users: int = USERS) -> bytes:
-    """Give review number *request*."""
+    """Return review number *request*."""
     name = request * _STRIDE % names
     return fill(several[name % len(several)], request, name=name, user=name % users)
 
 
 def fill(template: bytes, request: int, *, name: int, user: int, version: int = 0) -> bytes:
-    """Put the numbers in place of the marks. What is no uid or version starts with zeros."""
+    """Put the numbers in place of the marks. Numbers other than uids and versions start with zeros."""
     for mark, number in (
         (pods.REQUEST, _FIRST + request),
         (pods.VERSION, _FIRST + (version or request)),
@@ -56,14 +56,14 @@ def fill(template: bytes, request: int, *, name: int, user: int, version: int = 
 
 
 def page(stored: list[bytes], numbers: range, *, users: int, version: int) -> bytes:
-    """Give one page of a list, with pods *numbers*."""
+    """Return one page of a list, with pods *numbers*."""
     items = b",".join(fill(stored[each % len(stored)], each, name=each, user=each % users) for each in numbers)
     head = b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"%d"},"items":[' % (_FIRST + version)
     return head + items + b"]}\n"
 
 
 def event(stored: list[bytes], number: int, *, users: int, version: int) -> bytes:
-    """Give the watch event that says that pod *number* has changed, in nothing that it costs."""
+    """Return the watch event of a change of pod *number* that leaves its cost."""
     changed = fill(stored[number % len(stored)], number, name=number, user=number % users, version=version)
     return b'{"type":"MODIFIED","object":%b}' % changed
 

@@ -18,12 +18,12 @@ _QUIET_MS = 1.0
 
 
 def render(raw: Mapping[str, Any]) -> str:
-    """Give the table, with what was compared on what machine, and how quiet that was."""
+    """Return the table, the versions compared, the machine and its noise."""
     return "\n".join([*markdown(figures.rows(raw)), "", *_notes(raw), ""])
 
 
 def markdown(rows: Iterable[Row]) -> list[str]:
-    """Give the lines of the table itself."""
+    """Return the lines of the table itself."""
     lines = [_HEAD, *map(_cells, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
     ruler = tuple(f"{'-' * (width - 1)}:" if at in _RIGHT else "-" * width for at, width in enumerate(widths))
@@ -76,13 +76,13 @@ def _notes(raw: Mapping[str, Any]) -> Iterator[str]:
 
 
 def origin(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Give the lines that tell what was run where."""
+    """Return the lines about versions and the machine."""
     yield "Versions: " + ", ".join(f"{name} {version}" for name, version in raw["versions"].items()) + "."
     yield f"Machine: {raw['machine']['cpu']}, {raw['machine']['cpus']} CPUs used, Linux {raw['machine']['kernel']}."
 
 
 def quietness(noises: list[Mapping[str, float]]) -> str:
-    """Give the line that tells how much a reader may trust absolute times."""
+    """Return the line about the noise, which limits what absolute times mean."""
     longest = max(noise["longest_ms"] for noise in noises)
     gaps = sum(noise["gaps_above_1ms"] for noise in noises) / sum(noise["seconds"] for noise in noises)
     lost = median(noise["lost_share"] for noise in noises)

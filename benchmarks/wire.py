@@ -1,7 +1,7 @@
 """
-Load over TLS: what a review costs each contestant, how many fit on one core, and how long answers take at fixed rates.
+Load over TLS: the cost of a review for each contestant, the reviews per core, and the time of answers at fixed rates.
 
-Contestants take turns within each round, so that what disturbs the machine disturbs all of them.
+Contestants take turns within each round, so that a disturbance of the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ SATURATED = 0
 
 RATES = (500, 2500)
 _MOST = 500_000
-"""Reviews at most in one run, whatever happens."""
+"""The most reviews in one run."""
 
 Report = Callable[[str], None]
 
 
 class LoadError(Exception):
-    """An answer was not what it has to be: there is nothing to compare then."""
+    """An answer was wrong: there is nothing to compare then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long all of it takes. *seconds* is for one run."""
+    """The length of the measurement. *seconds* is for one run."""
 
     rounds: int
     seconds: float
@@ -52,7 +52,7 @@ class Plan:
 
 
 def runs(sizes: tuple[str, ...]) -> Iterator[Run]:
-    """Give what is measured in one round, in order."""
+    """Return the loads of one round, in order."""
     for size in sizes:
         for name in (OURS, CONTROLLER_RUNTIME, BARE):
             yield Run(name, "/validate", size, SATURATED)
@@ -72,13 +72,13 @@ class Load:
     next_request: int = 0
 
     def write_templates(self, sizes: tuple[str, ...]) -> None:
-        """Make the reviews. The validating call sees the stamp that the mutating one has put on."""
+        """Make the reviews. The validating call sees the stamp of the mutating one."""
         for size in {*sizes, "m"}:
             for path, stamped in (("/validate", True), ("/mutate", False)):
                 self._templates(path, size).write_bytes(b"\n".join(reviews.templates(size, stamped=stamped)) + b"\n")
 
     def run(self, run: Run, contestant: Contestant, *, seconds: float) -> dict[str, Any]:
-        """Do one run; give its numbers. Raises: LoadError."""
+        """Perform one run; return its numbers. Raises: LoadError."""
         with machine.pinned(machine.cpus().client):
             process = subprocess.Popen(
                 self._command(run, contestant, seconds),
@@ -144,7 +144,7 @@ class Load:
 
 
 def measure(load: Load, servers: dict[str, Contestant], plan: Plan, *, report: Report) -> dict[str, Any]:
-    """Do all rounds; give every run's numbers, and the noise before each round. Raises: LoadError."""
+    """Perform all rounds; return every run's numbers, and the noise before each round. Raises: LoadError."""
     load.write_templates(plan.sizes)
     for warm_up in runs(("m",)):
         if warm_up.rate == SATURATED:

@@ -1,7 +1,7 @@
 """
-Reach a local control plane: kubeconfigs and kubectl, for any of its users and any of its API servers.
+Kubeconfigs and kubectl for a local control plane, for each of its users and API servers.
 
-Knows nothing of how the servers run.
+How the servers run is not known here.
 """
 
 import base64
@@ -30,9 +30,9 @@ class ClusterAccess:
 
     def token(self, user: str) -> str:
         """
-        Give the bearer token of *user*.
+        Return the bearer token of *user*.
 
-        Raises: LocalClusterError for a user who was not there when the control plane started.
+        Raises: LocalClusterError for a user that was not among those of the start.
         """
         if user not in self.tokens:
             raise LocalClusterError(f"no user {user!r}; there are: {', '.join(sorted(self.tokens))}")
@@ -40,7 +40,7 @@ class ClusterAccess:
 
     def kubeconfig(self, user: str = ADMIN, *, server: int = 1) -> Path:
         """
-        Give a kubeconfig of *user* for the *server*-th API server; written once, so edits to it stay.
+        Return a kubeconfig of *user* for the *server*-th API server; it is written once, so that edits to it stay.
 
         Raises: LocalClusterError for an unknown user or server.
         """
@@ -61,9 +61,9 @@ class ClusterAccess:
         timeout: float = 60,
     ) -> subprocess.CompletedProcess[str]:
         """
-        Run kubectl as *user* and give what it printed.
+        Run kubectl as *user* and return what it printed.
 
-        Raises: KubectlError when it ends with anything but 0 and *check* is set; subprocess.TimeoutExpired.
+        Raises: KubectlError if it ends with a code other than 0 and *check* is set; subprocess.TimeoutExpired.
         """
         environ = os.environ | {
             "KUBECONFIG": str(self.kubeconfig(user, server=server)),

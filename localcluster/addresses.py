@@ -1,5 +1,5 @@
 """
-Hold free ports on loopback for servers that are about to start.
+Reserve free ports on loopback for servers that are about to start.
 
 Nothing listens or connects here.
 """
@@ -11,11 +11,11 @@ LOOPBACK = "127.0.0.1"
 
 class HeldPort:
     """
-    A port that the system gives to nobody else while this object holds it.
+    A port that the system assigns to no other program while this object holds it.
 
     The port is bound, not listened on, with SO_REUSEPORT: a server of the same user that sets the same option
     (etcd ``--socket-reuse-port``, kube-apiserver ``--permit-port-sharing``) may start, end and start again on it.
-    Closing and hoping instead loses the port now and then to any outgoing connection of the machine.
+    A port that is closed before the server starts is lost now and then to an outgoing connection of the machine.
     """
 
     def __init__(self) -> None:
@@ -25,5 +25,5 @@ class HeldPort:
         self.number: int = self._socket.getsockname()[1]
 
     def release(self) -> None:
-        """Let go of the port. A server that listens on it keeps it."""
+        """Release the port. A server that listens on it keeps it."""
         self._socket.close()

@@ -1,7 +1,7 @@
 """
-Say which etcd, kube-apiserver, kube-controller-manager and kubectl are used, and have them built if need be.
+Find etcd, kube-apiserver, kube-controller-manager and kubectl, and build them where they are missing.
 
-How they are built is told in ``build``; nothing is started here.
+How they are built: see ``build``. Nothing is started here.
 """
 
 import sys
@@ -29,9 +29,9 @@ class Binaries:
 
 def find_binaries(environ: Mapping[str, str], *, report: Report | None = None) -> Binaries:
     """
-    Give the binaries: those of ``KUBEBUILDER_ASSETS`` where it is set, else those of the cache, built when missing.
+    Return the binaries: those of ``KUBEBUILDER_ASSETS`` where it is set, else those of the cache, built if missing.
 
-    The first build takes about seven minutes on two cores and says so to *report* (standard error by default).
+    The first build takes about seven minutes on two cores; its progress goes to *report*, by default standard error.
 
     Raises: BinariesMissingError, GoMissingError, BuildError.
     """
@@ -49,7 +49,7 @@ def find_binaries(environ: Mapping[str, str], *, report: Report | None = None) -
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Give the folder that holds one folder per build; outside any checkout, kept for good."""
+    """Return the folder that holds one folder per build; it is outside any checkout and nothing deletes it."""
     home = environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "userquota" / "controlplane"
 

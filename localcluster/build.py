@@ -1,7 +1,7 @@
 """
 Build the binaries of the control plane from the Go module beside this file, once per pinned version.
 
-Where binaries come from, and whether to build at all, is decided in ``binaries``.
+Whether to build at all is decided in ``binaries``.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ class Target:
     package: str
 
 
-# The small ones first: a machine that cannot build says so within a minute.
+# The small ones first: on a machine that cannot build, the first one fails within a minute.
 TARGETS = (
     Target("etcd", "./cmd/etcd"),
     Target("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
@@ -49,21 +49,21 @@ Compile = Callable[[Target, Path, Report], None]
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """An operating system and a processor, in Go's words."""
+    """An operating system and a processor, as Go names them."""
 
     goos: str
     goarch: str
 
 
 def this_platform() -> Platform:
-    """Give the platform of this machine."""
+    """Return the platform of this machine."""
     machine = platform.machine().lower()
     names = {"x86_64": "amd64", "aarch64": "arm64"}
     return Platform(goos=platform.system().lower(), goarch=names.get(machine, machine))
 
 
 def kubernetes_version(module: Path) -> str:
-    """Give the version of Kubernetes that the go.mod in *module* pins, such as ``v1.37.2``."""
+    """Return the version of Kubernetes that the go.mod in *module* pins, such as ``v1.37.2``."""
     found = re.search(r"^\s*k8s\.io/kubernetes (v\S+)", (module / "go.mod").read_text(), re.MULTILINE)
     if found is None:
         raise LocalClusterError(f"{module / 'go.mod'} does not name k8s.io/kubernetes")
@@ -71,7 +71,7 @@ def kubernetes_version(module: Path) -> str:
 
 
 def build_key(module: Path, target: Platform) -> str:
-    """Give a folder name that differs whenever the binaries would: by sources, versions, flags and platform."""
+    """Return a folder name that differs whenever the binaries do: by sources, versions, flags and platform."""
     digest = hashlib.sha256()
     sources = sorted(path for path in module.rglob("*") if path.name in {"go.mod", "go.sum"} or path.suffix == ".go")
     for path in sources:
@@ -86,12 +86,12 @@ def build_key(module: Path, target: Platform) -> str:
 
 def build_once(folder: Path, *, compile_target: Compile, report: Report) -> None:
     """
-    Fill *folder* with all binaries, unless it is there already.
+    Build all binaries into *folder*, unless it exists.
 
     Safe against two builds at once, in one process or in several: the second waits for the first and finds its
     result. The folder appears whole or not at all.
 
-    Raises: what *compile_target* raises; nothing is left behind then but the lock file.
+    Raises: what *compile_target* raises; only the lock file is left then.
     """
     lock = folder.with_name(f"{folder.name}.lock")
     with locked(lock, on_wait=lambda: report("another process is building the control plane: waiting for it")):
@@ -114,7 +114,7 @@ def build_once(folder: Path, *, compile_target: Compile, report: Report) -> None
 
 def go_compiler(module: Path, target: Platform, *, environ: Mapping[str, str]) -> Compile:
     """
-    Give the function that builds one target of *module* with Go.
+    Return the function that builds one target of *module* with Go.
 
     Go's own caches of modules and packages are used and kept.
 
@@ -135,7 +135,7 @@ def go_compiler(module: Path, target: Platform, *, environ: Mapping[str, str]) -
 
 
 def _build_flags(version: str) -> tuple[str, ...]:
-    # Without these a server calls itself v0.0.0-master and kubectl refuses to compare versions.
+    # Without these a server reports the version v0.0.0-master, and kubectl refuses to compare versions.
     major, minor = version.removeprefix("v").split(".")[:2]
     numbers = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
     stamps = [f"-X {package}.{name}={value}" for package in _VERSION_PACKAGES for name, value in numbers.items()]
@@ -144,7 +144,7 @@ def _build_flags(version: str) -> tuple[str, ...]:
 
 def _run(command: list[str], *, name: str, folder: Path, environment: Mapping[str, str], report: Report) -> None:
     started = time.monotonic()
-    with subprocess.Popen(  # noqa: S603  the go that find_go gave, with arguments of ours
+    with subprocess.Popen(  # noqa: S603  the go that find_go returned, with arguments of ours
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         try:

@@ -1,5 +1,5 @@
 """
-The command lines of etcd, kube-apiserver and kube-controller-manager, from the places of their files.
+Build the command lines of etcd, kube-apiserver and kube-controller-manager.
 
 Nothing is started or written here.
 """
@@ -18,7 +18,7 @@ from localcluster.pki import Pki
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where one control plane keeps what."""
+    """The paths of the files of one control plane."""
 
     folder: Path
 
@@ -29,30 +29,30 @@ class Layout:
 
     @property
     def etcd(self) -> Path:
-        """The folder of etcd's data; 130 MB as soon as etcd has started."""
+        """The folder of etcd's data: 130 MB from the start of etcd."""
         return self.folder / "etcd"
 
     @property
     def kubeconfigs(self) -> Path:
-        """The folder of the kubeconfigs written on demand."""
+        """The folder of the kubeconfigs, which are written on demand."""
         return self.folder / "kubeconfigs"
 
     @property
     def tokens(self) -> Path:
-        """The users, as kube-apiserver reads them."""
+        """The file of users that kube-apiserver reads."""
         return self.folder / "tokens.csv"
 
     @property
     def audit_policy(self) -> Path:
-        """What the audit log holds."""
+        """The policy of the audit log."""
         return self.folder / "audit-policy.yaml"
 
     def log(self, name: str) -> Path:
-        """Give the log file of a process."""
+        """Return the log file of a process."""
         return self.folder / "logs" / f"{name}.log"
 
     def audit_log(self, server: int) -> Path:
-        """Give the audit log of an API server: one JSON event per line."""
+        """Return the audit log of an API server: one JSON event per line."""
         return self.folder / "logs" / f"audit-{server}.jsonl"
 
 
@@ -66,7 +66,7 @@ class Site:
 
 
 def etcd_argv(site: Site, *, client_port: int, peer_port: int) -> list[str]:
-    """Give the command line of a single etcd that only holders of our certificate can talk to."""
+    """Return the command line of a single etcd that accepts clients with our certificate only."""
     pki = site.pki
     client, peer = (f"https://{LOOPBACK}:{port}" for port in (client_port, peer_port))
     return [
@@ -93,9 +93,9 @@ def etcd_argv(site: Site, *, client_port: int, peer_port: int) -> list[str]:
 
 def apiserver_argv(site: Site, *, port: int, etcd_port: int, service_accounts: bool) -> list[str]:
     """
-    Give the command line of a kube-apiserver.
+    Return the command line of a kube-apiserver.
 
-    Without *service_accounts* pods need no service account: nobody makes ``default`` without a controller manager.
+    Without *service_accounts* pods need no service account: only the controller manager creates ``default``.
     """
     pki = site.pki
     argv = [
@@ -124,12 +124,12 @@ def apiserver_argv(site: Site, *, port: int, etcd_port: int, service_accounts: b
 
 
 def audit_flags(layout: Layout, server: int) -> tuple[str, ...]:
-    """Give the flags that make an API server keep an audit log."""
+    """Return the flags with which an API server writes an audit log."""
     return (f"--audit-policy-file={layout.audit_policy}", f"--audit-log-path={layout.audit_log(server)}")
 
 
 def controller_manager_argv(binary: Path, pki: Pki, *, kubeconfig: Path) -> list[str]:
-    """Give the command line of a kube-controller-manager whose controllers are service accounts of their own."""
+    """Return the command line of a kube-controller-manager whose controllers use a service account each."""
     return [
         str(binary),
         f"--kubeconfig={kubeconfig}",
@@ -147,11 +147,11 @@ def controller_manager_argv(binary: Path, pki: Pki, *, kubeconfig: Path) -> list
 
 def on_own_host(argv: Sequence[str], name: str) -> list[str]:
     """
-    Give a command line that runs *argv* with the host name *name*, which no other process sees (Linux).
+    Return a command line that runs *argv* with the host name *name*, which no other process sees (Linux).
 
-    Whoever is not root needs user namespaces for that. The process is *argv*'s own: signals reach it.
+    A user other than root needs user namespaces for that. The process becomes *argv*: signals reach it.
 
-    Raises: LocalClusterError where there is no `unshare`, which belongs to util-linux.
+    Raises: LocalClusterError where there is no `unshare`, which is part of util-linux.
     """
     unshare = shutil.which("unshare")
     if unshare is None:

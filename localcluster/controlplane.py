@@ -1,7 +1,7 @@
 """
-A control plane of plain processes on loopback: etcd, any number of API servers, the controller manager if wanted.
+A control plane of plain processes on loopback: etcd, any number of API servers, and a controller manager on request.
 
-No scheduler and no kubelet: pods stay Pending. No webhook either: whoever wants one registers it.
+There is no scheduler and no kubelet: pods stay Pending. No webhook is registered.
 """
 
 import signal
@@ -27,9 +27,9 @@ class ControlPlane:
     """
     A control plane in *data_dir*, a folder that it creates; a context manager that starts and stops it, once.
 
-    *on_started* is told of each process as soon as it exists. Not to be shared between threads while it starts or
-    stops; ``kubeconfig`` and ``kubectl`` may be called from any. Unless it is detached its processes die with the
-    thread that started it: see ChildProcess.
+    *on_started* is called with each process as soon as it exists. Not safe to share between threads while it starts or
+    stops; ``kubeconfig`` and ``kubectl`` may be called from any thread. Unless it is detached, its processes end with
+    the thread that started it: see ChildProcess.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ControlPlane:
         """
         Addresses and tokens.
 
-        Raises: LocalClusterError before the start, as do all that need them.
+        Raises: LocalClusterError before the start, as does every method that needs them.
         """
         return self._started.access
 
@@ -67,7 +67,7 @@ class ControlPlane:
         return {name: planned.process for name, planned in self._started.processes.items()}
 
     def kubeconfig(self, user: str = ADMIN, *, server: int = 1) -> Path:
-        """Give a kubeconfig: see ClusterAccess."""
+        """Return a kubeconfig: see ClusterAccess."""
         return self.access.kubeconfig(user, server=server)
 
     def kubectl(
@@ -83,14 +83,14 @@ class ControlPlane:
         return self.access.kubectl(*arguments, user=user, stdin=stdin, check=check, server=server, timeout=timeout)
 
     def audit_log(self, server: int = 1) -> Path:
-        """Give the audit log of an API server, one JSON event per line; there when ``audit_level`` is set."""
+        """Return the audit log of an API server, one JSON event per line; it exists where ``audit_level`` is set."""
         return self._layout.audit_log(server)
 
     def start(self) -> None:
         """
-        Return when every API server is ready, the people may work and the controllers do.
+        Start all processes; return when the API servers are ready, the people have rights and the controllers run.
 
-        Raises: LocalClusterError; everything that was started is stopped by then.
+        Raises: LocalClusterError, after stopping all that was started.
         """
         self._plan = prepare(self._layout, self._binaries, self._options)
         try:
@@ -100,7 +100,7 @@ class ControlPlane:
             raise
 
     def stop(self) -> None:
-        """Stop every process, etcd last, and keep the files. Without effect when all are stopped."""
+        """Stop every process, etcd last, and keep the files. Does nothing where all are stopped."""
         if self._plan is None:
             return
         processes = self.processes
@@ -114,9 +114,9 @@ class ControlPlane:
 
     def restart(self, name: str) -> None:
         """
-        Stop one process, if it runs, start it again at the same address, and return when it is ready.
+        Stop one process if it runs, start it again at the same address, and return when it is ready.
 
-        The controller manager has no address: it needs some tenths of a second more until its controllers work.
+        The controller manager has no address: its controllers work some tenths of a second later.
         """
         planned = self._started.processes[name]
         planned.process.stop()
@@ -125,21 +125,21 @@ class ControlPlane:
             wait_until_ready(planned.process, planned.probe)
 
     def pause(self, name: str) -> None:
-        """Keep a process from doing anything (SIGSTOP), until ``resume``."""
+        """Stop a process with SIGSTOP, until ``resume``."""
         self.processes[name].send(signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
-        """Let a paused process go on."""
+        """Continue a paused process."""
         self.processes[name].send(signal.SIGCONT)
 
     def create_namespace(self, name: str) -> None:
-        """Create a namespace that pods can be created in: with a controller manager its service account is awaited."""
+        """Create a namespace, and wait for its service account where there is a controller manager: pods need it."""
         self.kubectl("create", "namespace", name)
         if self._options.controller_manager:
             self.kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={name}", "--timeout=30s")
 
     def let_go(self) -> None:
-        """Leave detached processes to themselves: this object can no longer stop them."""
+        """Forget the detached processes, which run on: this object can no longer stop them."""
         for process in self.processes.values():
             process.let_go()
         self._release_ports()
@@ -166,7 +166,7 @@ class ControlPlane:
             self._start(process)
         for process, probe in probed.items():
             wait_until_ready(process, probe)
-        if controllers is not None:  # it gives up when its API server is not there yet
+        if controllers is not None:  # it ends if its API server does not answer yet
             self._start(controllers.process)
         self.kubectl("create", "--filename=-", stdin=permissions())
         if controllers is not None:
@@ -178,7 +178,7 @@ class ControlPlane:
             self._on_started(process)
 
     def _has_service_account(self) -> bool:
-        """Say whether the controllers work: the API server itself makes no service account."""
+        """Whether the controllers work: the API server itself creates no service account."""
         return self.kubectl("get", "serviceaccount", "default", check=False).returncode == 0
 
     def _release_ports(self) -> None:

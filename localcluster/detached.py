@@ -1,7 +1,9 @@
 """
-Processes that outlive the command that started them: known again by pid and time of birth, and ended.
+Processes that outlive the command that started them: identified by pid and start time, and stopped.
 
-Linux only: it reads /proc. Where they are written down is told in ``state``.
+Linux only. psutil would be portable, but the start time that it reports moves when the clock of the machine is set, so
+that a later command could take a running process for ended; and it sends signals by pid, not through a pidfd.
+Where the processes are recorded: see ``state``.
 """
 
 import os
@@ -20,10 +22,10 @@ _ENDED = frozenset("ZXx")
 @dataclass(frozen=True, slots=True)
 class DetachedProcess:
     """
-    A process that some earlier command may have started.
+    A process that an earlier command may have started.
 
-    ``birth`` is when the kernel started it: a pid that was given to another process since has another one. (A command
-    line would not do: it changes when a launcher turns into the program it launches.)
+    ``birth`` is when the kernel started it: it differs where the pid has been assigned to another process since. A
+    command line does not identify a process: it changes when a launcher executes its program.
     """
 
     name: str
@@ -33,21 +35,21 @@ class DetachedProcess:
 
     @classmethod
     def of(cls, process: ChildProcess) -> Self:
-        """Give the identity of a process that was just started."""
+        """Return the identity of a process that was just started."""
         return cls(process.name, process.pid, _birth(process.pid) or "ended at once", process.log_file)
 
     def is_running(self) -> bool:
-        """Say whether this very process is there; one that ended and was not collected by its parent is not."""
+        """Whether this very process runs; one that ended and was not reaped by its parent does not."""
         return _birth(self.pid) == self.birth
 
     def stop(self, *, grace: float = 10) -> bool:
-        """Ask the process to end, kill it after *grace* seconds, return when it is gone; False when it was already."""
+        """Send SIGTERM, kill after *grace* seconds, return when the process has ended; False if it had ended before."""
         try:
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:
             return False
         try:
-            # The handle stays with the process that has the pid now, so nothing can slip in after this question.
+            # The handle refers to the process that has the pid now: no other can take its place after this check.
             if not self.is_running():
                 return False
             signal.pidfd_send_signal(handle, signal.SIGTERM)
@@ -66,9 +68,9 @@ def start_detached(
     name: str, argv: Sequence[str], *, log_file: Path, environ: Mapping[str, str] | None = None
 ) -> DetachedProcess:
     """
-    Start a program that lives on when this one ends, and give its identity.
+    Start a program that runs on when this one ends, and return its identity.
 
-    Raises: LocalClusterError when it cannot be started.
+    Raises: LocalClusterError if it cannot be started.
     """
     process = ChildProcess(name, argv, log_file=log_file, detached=True, environ=environ)
     process.start()
@@ -78,7 +80,7 @@ def start_detached(
 
 
 def _birth(pid: int) -> str | None:
-    """Give the boot of the machine, and the clock ticks from there to the start of a process; None if it has ended."""
+    """Return the machine's boot id and the clock ticks from boot to the start of a process; None if it has ended."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,10 +1,10 @@
-"""What can go wrong with a local control plane; the texts say what to do. Nothing is caught here."""
+"""The errors of a local control plane; each text says what to do."""
 
 from pathlib import Path
 
 
 class LocalClusterError(Exception):
-    """The local control plane cannot be had; the text says why and what to do."""
+    """The local control plane cannot be started or used; the text says why and what to do."""
 
 
 class GoMissingError(LocalClusterError):
@@ -21,7 +21,7 @@ class BuildError(LocalClusterError):
 
 
 class BinariesMissingError(LocalClusterError):
-    """A folder named by the caller lacks binaries that are needed."""
+    """The folder of ``KUBEBUILDER_ASSETS`` lacks binaries."""
 
     def __init__(self, folder: Path, missing: tuple[str, ...]) -> None:
         self.folder = folder
@@ -35,14 +35,14 @@ class BinariesMissingError(LocalClusterError):
 class ProcessError(LocalClusterError):
     """A process of the control plane ended, or was not ready in time; the text ends with its last log lines."""
 
-    def __init__(self, name: str, trouble: str, *, log_file: Path, log_tail: str) -> None:
+    def __init__(self, name: str, failure: str, *, log_file: Path, log_tail: str) -> None:
         self.name = name
         self.log_file = log_file
-        super().__init__(f"{name} {trouble}; the end of {log_file}:\n{log_tail}")
+        super().__init__(f"{name} {failure}; the end of {log_file}:\n{log_tail}")
 
 
 class KubectlError(LocalClusterError):
-    """A kubectl command that had to succeed did not."""
+    """A kubectl command failed."""
 
     def __init__(self, arguments: tuple[str, ...], returncode: int, *, stdout: str, stderr: str) -> None:
         self.returncode = returncode

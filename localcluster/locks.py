@@ -1,7 +1,7 @@
 """
-One holder at a time, among all processes and threads of this machine.
+Locks with one holder at a time, among all processes and threads of this machine.
 
-A lock is a file; the kernel lets go of it when its holder ends, in whatever way.
+A lock is a file; the kernel releases it when its holder ends, also when it is killed.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def locked(path: Path, *, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock *path*, whose folder is created; call *on_wait* once when somebody else holds it, then wait."""
+    """Hold the lock *path*, whose folder is created; call *on_wait* once and wait where another holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:

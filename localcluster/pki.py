@@ -1,28 +1,22 @@
 """
 Make the certificates of one control plane: an authority, one certificate for all its servers, a token-signing key.
 
-The webhook's own certificate is none of these: see ``adapters.certificates``.
+For tests and trials only. Nothing of this is the webhook's own certificate: see ``webhook.certificates``.
 """
 
-import ipaddress
 import os
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+import trustme
 
-_VALIDITY = timedelta(days=365)
-_CLOCK_SLOP = timedelta(hours=1)
+_NAME = "userquota local control plane"
 
 
 @dataclass(frozen=True, slots=True)
 class Pki:
-    """Where the PEM files of one control plane are. The server's certificate also serves etcd and its clients."""
+    """The PEM files of one control plane. etcd, the API servers and etcd's clients share one certificate."""
 
     ca_file: Path
     certificate_file: Path
@@ -30,8 +24,13 @@ class Pki:
     service_account_key_file: Path
 
 
-def create_pki(folder: Path, *, now: datetime) -> Pki:
-    """Write new certificates, valid for a year from *now*, and keys that only this user can read into *folder*."""
+def create_pki(folder: Path) -> Pki:
+    """
+    Write new certificates and keys, which only this user can read, into *folder*.
+
+    The certificates are valid from the year 2000 to 3000, for clocks that are wrong, too. The keys are of the form "EC
+    PRIVATE KEY", not PKCS #8: kube-apiserver derives the public key of the token-signing key from that form only.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     pki = Pki(
         ca_file=folder / "ca.crt",
@@ -39,80 +38,20 @@ def create_pki(folder: Path, *, now: datetime) -> Pki:
         key_file=folder / "server.key",
         service_account_key_file=folder / "service-account.key",
     )
-    ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca = _ca_certificate(ca_key, now)
-    server_key = ec.generate_private_key(ec.SECP256R1())
-    pki.ca_file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-    server = _server_certificate(server_key.public_key(), ca, ca_key, now=now)
-    pki.certificate_file.write_bytes(server.public_bytes(serialization.Encoding.PEM))
-    write_private(pki.key_file, _pem(server_key))
-    write_private(pki.service_account_key_file, _pem(ec.generate_private_key(ec.SECP256R1())))
+    authority = trustme.CA(organization_name=_NAME)
+    # For servers and clients: etcd demands a certificate of its clients, and the API servers present this one.
+    server = authority.issue_cert("127.0.0.1", "localhost", common_name="127.0.0.1", organization_name=_NAME)
+    tokens = authority.issue_cert(common_name="service accounts")
+    pki.ca_file.write_bytes(authority.cert_pem.bytes())
+    pki.certificate_file.write_bytes(server.cert_chain_pems[0].bytes())
+    write_private(pki.key_file, server.private_key_pem.bytes())
+    write_private(pki.service_account_key_file, tokens.private_key_pem.bytes())
     return pki
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Put *content* into *path*, a file that only this user can read and that is never there half written."""
+    """Replace *path* in one step with a file of *content* that only this user can read."""
     descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
     Path(unfinished).replace(path)
-
-
-def _ca_certificate(key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "userquota local control plane")])
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=True,
-        crl_sign=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    return (
-        _builder(name, name, key.public_key(), now=now)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .sign(key, hashes.SHA256())
-    )
-
-
-def _server_certificate(
-    key: ec.EllipticCurvePublicKey, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, *, now: datetime
-) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
-    # etcd asks its clients for a certificate, and the API servers show this one.
-    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    return (
-        _builder(name, ca.subject, key, now=now)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, now: datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCK_SLOP)
-        .not_valid_after(now + _VALIDITY)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    # "EC PRIVATE KEY", not PKCS #8: kube-apiserver takes the public half only out of this form.
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    )

@@ -1,13 +1,11 @@
 """
-Prepare one control plane: its folder, its ports, and its processes with how to ask them whether they are ready.
+Prepare one control plane: its folder, its ports, its processes and their readiness probes.
 
 Nothing is started here.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
@@ -38,15 +36,16 @@ CONTROLLERS = "kube-controller-manager"
 @dataclass(frozen=True, slots=True)
 class Options:
     """
-    What a control plane is made of.
+    The options of a control plane.
 
-    ``people`` have tokens besides the admin. ``audit_level`` is one of Kubernetes' audit levels, such as ``Metadata``;
+    ``people`` have tokens, as the admin has. ``audit_level`` is one of Kubernetes' audit levels, such as ``Metadata``;
     None keeps no audit log. ``etcd_compaction_interval`` is a Go duration; ``0`` keeps every revision; None is the API
-    server's own default. ``flags`` are added by process name and win over ours; ``kube-apiserver`` stands for all API
-    servers, ``kube-apiserver-2`` for the second one. ``detached`` processes outlive the one that started them.
+    server's own default. ``flags`` are added by process name and take precedence over ours;
+    ``kube-apiserver`` stands for all API servers, ``kube-apiserver-2`` for the second one. ``detached`` processes
+    outlive the one that started them.
     ``own_hosts`` gives each API server a host name of its own, as on machines of their own: otherwise they share the
-    Lease by which one tells that it works. That needs Linux, and root or user namespaces for everybody.
-    ``etcd_ports`` tells an API server, by its number, where on loopback to find etcd, if something stands in between.
+    Lease that each renews while it works. That needs Linux, and root or unprivileged user namespaces.
+    ``etcd_ports`` maps the number of an API server to the loopback port at which it reaches etcd, such as a proxy's.
     """
 
     servers: int = 1
@@ -62,7 +61,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A process that can be started; ``probe`` is None where there is nothing to ask."""
+    """A process that can be started; ``probe`` is None where it has no endpoint for readiness."""
 
     process: ChildProcess
     probe: Probe | None
@@ -70,7 +69,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that is needed to start a control plane; the processes in the order to start them in."""
+    """All that starting a control plane takes; the processes are in the order of their start."""
 
     access: ClusterAccess
     processes: Mapping[str, Planned]
@@ -79,13 +78,13 @@ class Plan:
 
 def prepare(layout: Layout, binaries: Binaries, options: Options) -> Plan:
     """
-    Create the folder and all files in it, and hold the ports.
+    Create the folder with all files in it, and hold the ports.
 
-    Raises: FileExistsError when the folder is there already; BinariesMissingError.
+    Raises: FileExistsError if the folder exists; BinariesMissingError.
     """
     controller_manager = _controller_manager(binaries) if options.controller_manager else None
     layout.folder.mkdir(mode=0o700, parents=True)
-    pki = create_pki(layout.pki, now=datetime.fromtimestamp(time.time(), UTC))
+    pki = create_pki(layout.pki)
     site = Site(binaries, layout, pki)
     users = (*SYSTEM_USERS, *options.people)
     tokens = new_tokens(users)

@@ -1,7 +1,7 @@
 """
-Start and stop one process: its log file, its end, and that it does not outlive the process that started it.
+Start and stop one process, write its log, and end it with the process that started it.
 
-What is started, and when it counts as ready, is told in ``commands`` and ``readiness``.
+What is started, and when it is ready: see ``commands`` and ``readiness``.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ class ChildProcess:
     One program, started and stopped any number of times with the same arguments.
 
     Unless ``detached``, the kernel kills it when the *thread* that called ``start`` ends (Linux only): call it from
-    a thread that lives as long as the process is wanted. Its output is appended to ``log_file``.
+    a thread that lives as long as the process has to. Its output is appended to ``log_file``.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ChildProcess:
         """
         The process id of the last start.
 
-        Raises: LocalClusterError when it was never started.
+        Raises: LocalClusterError if it was never started.
         """
         if self._process is None:
             raise LocalClusterError(f"{self.name} was never started")
@@ -57,7 +57,7 @@ class ChildProcess:
         """
         Start the program in a session of its own, so that Ctrl-C reaches it only through us.
 
-        Raises: LocalClusterError when it runs already or cannot be started.
+        Raises: LocalClusterError if it runs already or cannot be started.
         """
         if self.is_running():
             raise LocalClusterError(f"{self.name} runs already")
@@ -77,31 +77,31 @@ class ChildProcess:
             raise LocalClusterError(f"cannot start {self.name}: {error}") from error
 
     def is_running(self) -> bool:
-        """Say whether the program was started and has not ended; a paused one runs."""
+        """Whether the program was started and has not ended; a paused one runs."""
         return self._process is not None and self._process.poll() is None
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, such as SIGSTOP or SIGKILL; without effect on a program that has ended."""
+        """Send a signal, such as SIGSTOP or SIGKILL, unless the program has ended."""
         if self._process is not None:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End the program at once, as a crash would, and wait for its end."""
+        """Kill the program, as a crash would end it, and wait for its end."""
         self.send(signal.SIGKILL)
         self.wait()
 
     def ask_to_end(self) -> None:
-        """Send SIGTERM, also to a paused program, and do not wait."""
+        """Send SIGTERM, also to a paused program, without waiting."""
         self.send(signal.SIGTERM)
         self.send(signal.SIGCONT)
 
     def stop(self, *, grace: float = 10) -> None:
-        """Ask the program to end, kill it after *grace* seconds, and return when it is gone."""
+        """Send SIGTERM, kill the program after *grace* seconds, and return when it has ended."""
         self.ask_to_end()
         self.await_end(grace=grace)
 
     def await_end(self, *, grace: float) -> None:
-        """Return when the program is gone, which it is *grace* seconds from now at the latest."""
+        """Return when the program has ended; kill it after *grace* seconds."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.wait(timeout=grace)
         self.kill()
@@ -116,12 +116,12 @@ class ChildProcess:
             self._process.wait(timeout)
 
     def let_go(self) -> None:
-        """Forget a detached program that still runs: from now on this object says that it has ended."""
+        """Forget a detached program that still runs: from now on this object reports that it has ended."""
         if self._process is not None and self._process.poll() is None:
-            self._process.returncode = 0  # Popen would complain about a child that lives on
+            self._process.returncode = 0  # Popen warns about a child that runs on
 
     def log_tail(self, lines: int = 20) -> str:
-        """Give the last *lines* of the log; empty when there is none."""
+        """Return the last *lines* of the log; empty if there is none."""
         try:
             with self.log_file.open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))

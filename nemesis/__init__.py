@@ -1,1 +1,1 @@
-"""Proves the promise of docs/consistency.md on real processes, while they are killed, stopped and lied to."""
+"""Checks the promises of docs/consistency.md on real processes, while these are killed, paused and given wrong data."""

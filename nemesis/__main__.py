@@ -1,5 +1,5 @@
 """
-`python -m nemesis`: hurts three replicas for some minutes, then judges every revision that etcd has seen meanwhile.
+`python -m nemesis`: injects faults into three replicas for some minutes, then judges every revision of etcd.
 
 `python -m nemesis judge FOLDER` judges an earlier run again. The exit code is 1 for a violation, 2 for a void run.
 """
@@ -17,7 +17,7 @@ from nemesis import report, run
 from nemesis.judge import judge, read_run
 
 _GOGC = "400"
-"""Memory for time: the API servers share two cores with all the others."""
+"""More memory for less time: the API servers share two cores with all other processes."""
 
 
 def main() -> int:
@@ -61,7 +61,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _emptied(folder: Path) -> Path:
-    """Only what an earlier run left is thrown away."""
+    """Delete the folder only if an earlier run left it."""
     if folder.exists() and any(folder.iterdir()) and not (folder / "processes").is_dir():
         sys.exit(f"{folder} holds something else")
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
 """
-What a pod costs and whose limits bind it: an accounting of its own, for the pods and policies of this workload only.
+What a pod costs and which limits bind it, for the pods and policies of this workload only.
 
-It shares no code with the webhook. No init containers, overhead or pod-level requests: the workload makes none.
+It shares no code with the webhook. It has no init containers, overhead or pod-level requests: the workload has none.
 """
 
 from __future__ import annotations
@@ -16,19 +16,22 @@ from nemesis.ledger_text import Amount, Payer
 from nemesis.records import Container, PodRevision
 
 UNIT = 10**9
-"""Amounts are billionths of the unit, as in the ledger's text."""
+"""Amounts are billionths of the unit, as in the text of the ledger."""
 
 _SUFFIXES = {"": UNIT, "m": UNIT // 10**3, "u": UNIT // 10**6, "n": 1, "k": UNIT * 10**3}
 _QUANTITY = re.compile(r"(\d+)(?:\.(\d+))?([munk]?)")
 _TERMINAL = ("Succeeded", "Failed")
 _NAMES = {"pods": "pods", "cpu": "requests.cpu"}
-"""The names of a policy, and what they are counted as."""
+"""The names in a policy, and the resources that they stand for."""
 
 COUNTED = tuple(_NAMES.values())
 
+LIMITED_GROUPS = ("ml", "staff")
+"""The groups that every policy of this workload names: the only ones that a reservation has to carry."""
+
 
 class Key(NamedTuple):
-    """What a limit is on: a subject and a resource."""
+    """The subject and the resource of a limit."""
 
     subject: str
     resource: str
@@ -38,7 +41,7 @@ class Key(NamedTuple):
 
 
 def quantity(text: str) -> int:
-    """Give a quantity in billionths of the unit."""
+    """Return a quantity in billionths of the unit."""
     found = _QUANTITY.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is no quantity that this workload makes")
@@ -48,7 +51,7 @@ def quantity(text: str) -> int:
 
 
 def cost(pod: PodRevision) -> dict[str, Amount]:
-    """Give what the pod is charged: nothing once it has finished, else the largest of what it asks for and holds."""
+    """Return the charge of a pod: nothing once it has finished, else the larger of what it requests and holds."""
     if pod.phase in _TERMINAL:
         return {}
     cpu = sum(_of_container(container) for container in pod.containers.values())
@@ -61,8 +64,8 @@ def _of_container(container: Container) -> int:
 
 
 def payer_of(pod: PodRevision) -> Payer:
-    """Give who pays, by the stamp."""
-    return Payer(pod.owner, pod.groups)
+    """Return the payer that the stamp names, with those groups that a limit can bind."""
+    return Payer(pod.owner, tuple(name for name in pod.groups if name in LIMITED_GROUPS))
 
 
 class Limits:
@@ -76,7 +79,7 @@ class Limits:
         self._of_cluster = _hard(said.get("cluster", {}))
 
     def hard(self, key: Key) -> int | None:
-        """Give the limit on *key*, None where there is none."""
+        """Return the limit on *key*, None if there is none."""
         kind, _, name = key.subject.partition("/")
         if kind == "user":
             return self._of_user.get(name, {}).get(key.resource, self._of_any_user.get(key.resource))
@@ -90,7 +93,7 @@ def _hard(entry: Mapping[str, Mapping[str, object]]) -> dict[str, int]:
 
 
 def subjects(payer: Payer) -> tuple[str, ...]:
-    """Give on whose accounts a payer's pods are. The policies of this workload list no members, and have no tenants."""
+    """Return the subjects that a payer's pods are charged to. Policies here list no members and have no tenants."""
     return (f"user/{payer.owner}", *(f"group/{name}" for name in payer.groups), "cluster")
 
 
@@ -111,7 +114,7 @@ class Excess(NamedTuple):
 
 
 def excesses(message: str) -> list[Excess]:
-    """Give every limit that the text of a refusal names; none if it is no refusal for a quota."""
+    """Return every limit that the text of a refusal names; none if it is not a refusal for a quota."""
     found = []
     for clause in _CLAUSE.finditer(message):
         parts = {name: _amounts(clause[name]) for name in ("requested", "used", "reserved", "limited")}

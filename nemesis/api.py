@@ -1,5 +1,5 @@
 """
-The few calls that a run itself makes, as the admin, through the API server that is never hurt.
+The calls that a run itself makes, as the admin, through the API server without faults.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TEXTS = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps"
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """One API server. Trouble is tried again: what is asked for here has to happen."""
+    """One API server. Calls are retried: each of them has to succeed."""
 
     session: aiohttp.ClientSession
     url: str
@@ -30,14 +30,14 @@ class Api:
         await self._patch(POLICY, {"data": {"policy.yaml": text}})
 
     async def set_ledger(self, text: str) -> None:
-        """Put another text in the ledger's place, marked so that the judge knows who did it."""
+        """Replace the text of the ledger, with a mark by which the judge recognises that."""
         await self._patch(LEDGER, {"metadata": {"annotations": {FOREIGN: "yes"}}, "data": {"ledger": text}})
 
     async def delete_ledger(self) -> None:
         await self.call("DELETE", f"{_TEXTS}/{LEDGER}", expected=(200, 404))
 
     async def mark(self, number: int) -> int:
-        """Write a pod and a ConfigMap that nobody looks at; give the version that all changes up to now are below."""
+        """Write a pod and a ConfigMap of no other use; return the version, which is above all changes up to now."""
         pod = {"metadata": {"name": f"nemesis-{number}"}, "spec": {"containers": [{"name": "main", "image": "x"}]}}
         body = {"metadata": {"name": f"nemesis-{number}"}}
         versions = [
@@ -47,7 +47,7 @@ class Api:
         return min(map(int, versions))
 
     async def pods(self, namespace: str) -> dict[str, int]:
-        """Give the resource version of each pod, by a consistent list."""
+        """Return the resource version of each pod, by a consistent list."""
         listed = await self.call("GET", f"/api/v1/namespaces/{namespace}/pods")
         return {
             f"{namespace}/{each['metadata']['name']}": int(each["metadata"]["resourceVersion"])
@@ -55,7 +55,7 @@ class Api:
         }
 
     async def is_ready(self) -> bool:
-        """Say whether the API server answers, without trying again."""
+        """Whether the API server answers, without a retry."""
         try:
             async with self.session.get(f"{self.url}/readyz", headers=self._headers(), timeout=_TIMEOUT) as answer:
                 return answer.status == 200
@@ -65,7 +65,7 @@ class Api:
     async def call(
         self, method: str, path: str, *, body: object = None, expected: tuple[int, ...] = (200,), **headers: str
     ) -> dict[str, Any]:
-        """Give the answer's JSON. Raises: RuntimeError when it is no use trying on."""
+        """Return the JSON of the answer. Raises: RuntimeError once further retries are pointless."""
         told = ""
         for _ in range(60):
             try:

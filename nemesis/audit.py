@@ -1,5 +1,5 @@
 """
-Reads the audit logs of the API servers that clients talked to, and keeps what the judge asks for.
+Reads the audit logs of the API servers that clients talked to, and keeps what the judge needs.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import msgspec
 from nemesis.records import Audited
 
 _MARK = "validate.userquota.dev/"
-"""How the audit annotations begin that our answers carry, whether they allow or refuse."""
+"""The prefix of the audit annotations of our answers, allowed or refused."""
 
 
 def audited(logs: Iterable[tuple[int, Path]]) -> Iterator[Audited]:
-    """Give every write of a pod that one of the *logs*, by number of the API server, tells of."""
+    """Return every write of a pod in the *logs*, each with the number of its API server."""
     for server, path in logs:
         with path.open("rb") as file:
             for line in file:
@@ -29,7 +29,7 @@ def audited(logs: Iterable[tuple[int, Path]]) -> Iterator[Audited]:
 def _understood(server: int, line: bytes) -> Audited | None:
     try:
         said: dict[str, Any] = msgspec.json.decode(line)
-    except msgspec.DecodeError:  # the API server was killed while it wrote
+    except msgspec.DecodeError:  # the API server was killed while it wrote this line
         return None
     where, answer = said.get("objectRef", {}), said.get("responseStatus", {})
     return Audited(

@@ -1,7 +1,7 @@
 """
-Asks the API servers for what the workload wants, as the people who want it, and records each answer.
+Sends the requests of the workload to the API servers, as the users concerned, and records each answer.
 
-What to ask for is the workload's business; whether the answer was right is the judge's.
+The workload decides what to request, the judge whether the answer was right.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ JSON = "application/json"
 MERGE = "application/strategic-merge-patch+json"
 
 _SECONDS = 15.0
-"""The API server gives a webhook 5 s, twice at most; who waits longer than this learns nothing more."""
+"""The API server waits 5 s for a webhook, twice at most; a longer wait changes nothing."""
 
 _NAME = re.compile(rb'"metadata":\{"name":"([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One request. `path` is below the pods of the namespace; `cpu` is what it asks for, for the record."""
+    """One request. `path` is below the pods of the namespace; `cpu` is the amount requested, for the record."""
 
     verb: str
     user: str
@@ -43,7 +43,7 @@ class Wish:
 
 
 class Clients:
-    """Everybody who asks. Use it as a context manager."""
+    """The clients of all users. Use it as a context manager."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Clients:
             await self._session.close()
 
     async def ask(self, wish: Wish, server: int) -> Request:
-        """Give the record of what came of it, which has been written down."""
+        """Send a request; return the record of its result, which is written by then."""
         begun = self._clock()
         self.under_way[server] += 1
         self.asked += 1

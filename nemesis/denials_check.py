@@ -1,9 +1,9 @@
 """
 I6: a refusal is right about every limit it names.
 
-A replica may know of a deletion a moment late, and may see old pods beside new claims. So a limit counts as full if the
-most that each name counted for, at any time from some seconds before the request began until it was answered, does not
-leave the room asked for. How many seconds it took is reported: it is how late room comes back.
+A replica may see a deletion a moment late, and may see old pods beside new claims. So a limit counts as full if the
+largest amounts that the names had at any time, from some seconds before the request began until it was answered, do not
+leave the room requested. The number of seconds that it took is reported: it is how late room comes back.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from nemesis.records import Request, Slot
 from nemesis.timeline import Spans
 
 DELAYS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
-"""Seconds by which a replica's watch of pods may be late; the last one is the most that is tolerated."""
+"""Seconds by which the pod watch of a replica may be late; the last one is the most that is tolerated."""
 
 _OURS = "validate.userquota.dev"
-"""The API server refuses, too: after a restart it knows nobody's rights for a while."""
+"""The API server refuses, too: for a while after a restart it does not know the rights of any user."""
 
 _SLACK = 0.5
 """Seconds by which the recording may be late."""
 
 _REMEMBERED = 240.0
-"""Seconds. No look back is longer, the longest fault and the longest request taken together."""
+"""Seconds. No look back is longer: the longest fault and the longest request together."""
 
 
 class Counted:
-    """What each name counted for, under each key, over the last minutes, and when its pod changed its price."""
+    """The amount of each name under each key over the last minutes, and when the cost of its pod changed."""
 
     def __init__(self) -> None:
         self._changed: defaultdict[Slot, deque[float]] = defaultdict(partial(deque, maxlen=100))
@@ -42,7 +42,7 @@ class Counted:
         self._past: defaultdict[Key, deque[tuple[float, float, Slot, Amount]]] = defaultdict(deque)
 
     def change(self, at: float, slot: Slot, key: Key, before: Amount, now: Amount) -> None:
-        """Hear of a change: see `world.OnChange`."""
+        """Record a change: see `world.OnChange`."""
         known = self._now[key].pop(slot, None)
         if known is not None:
             past = self._past[key]
@@ -53,15 +53,15 @@ class Counted:
             self._now[key][slot] = (at, now)
 
     def changed(self, at: float, slot: Slot) -> None:
-        """Hear that the pod of that name came to cost something else, or was deleted."""
+        """Record that the cost of the pod of that name changed, or that it was deleted."""
         self._changed[slot].append(at)
 
     def has_changed(self, slot: Slot, begun: float, ended: float) -> bool:
-        """Say whether that happened between two times."""
+        """Whether that happened between two times."""
         return any(begun <= at <= ended for at in self._changed[slot])
 
     def most(self, key: Key, begun: float, ended: float) -> Amount:
-        """Give the sum of the most that each name counted for at any time between two."""
+        """Return the sum of the largest amount of each name at any time between two."""
         most = {slot: amount for slot, (since, amount) in self._now[key].items() if since <= ended}
         for since, until, slot, amount in reversed(self._past[key]):
             if until < begun:
@@ -72,7 +72,7 @@ class Counted:
 
 
 class DenialsCheck:
-    """Judges refusals once the history has gone past them."""
+    """Judges refusals once the history is past them."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class DenialsCheck:
         self._waiting = deque(sorted(refused, key=lambda each: each.ended))
 
     def reached(self, at: float, version: int) -> None:
-        """Decide what was answered well before *at*."""
+        """Judge the answers given well before *at*."""
         while self._waiting and self._waiting[0].ended + _SLACK < at:
             self._judge(self._waiting.popleft(), version)
 
@@ -124,14 +124,14 @@ class DenialsCheck:
             self._findings.delays[delay] += 1
 
     def _with_all_of_what_has_changed(self, request: Request, excess: Excess) -> Excess:
-        """A resize of what has changed meanwhile had an old base: it asks for all, not for what it grows by."""
+        """A resize of a pod that has changed meanwhile had an old base: it needs the whole amount, not the growth."""
         begun = self._troubles.before(request.begun, DELAYS[-1])
         if request.verb == "resize" and self._counted.has_changed(request.slot, begun, request.ended + _SLACK):
             return excess._replace(requested=max(excess.requested, _asked(request, excess)))
         return excess
 
     def _delay(self, request: Request, excess: Excess) -> float | None:
-        """Give how late the news must have been for the refusal to be right; None if later than is tolerated."""
+        """Return by how many seconds the watch was late if the refusal was right; None if more than is tolerated."""
         for delay in DELAYS:
             begun = self._troubles.before(request.begun, delay) if delay else request.begun
             if self._counted.most(excess.key, begun, request.ended + _SLACK) + excess.requested > excess.limited:

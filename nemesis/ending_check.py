@@ -1,5 +1,5 @@
 """
-I5 and I8: at rest nothing is left over and the replicas count what there is; and what clients got to see meanwhile.
+I5 and I8: at rest nothing is in flight and the replicas count what exists; and the answers that clients got meanwhile.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _SIGNS = (
     ("closed", "a replica went away"),
     ("broken pipe", "a replica went away"),
 )
-"""What the API server says where it got no verdict, and what that means."""
+"""The texts of the API server where it got no verdict, and their meanings."""
 
 
 class EndingCheck:
-    """Judges how the run ends."""
+    """Judges the end of the run."""
 
     def __init__(self, findings: Findings, run: Run) -> None:
         self._findings = findings
         self._run = run
 
     def on_step(self, world: World, step: Step) -> None:
-        """Note since when there has been nothing in flight."""
+        """Record since when nothing is in flight."""
         is_at_rest = world.standing is Standing.OPEN and world.ledger is not None and not world.ledger.claims
         if not is_at_rest:
             self._findings.converged = None
@@ -46,7 +46,7 @@ class EndingCheck:
             self._findings.converged = max(step.at - self._run.rest_began, 0.0)
 
     def finish(self, world: World, *, within: float) -> None:
-        """Decide the last state."""
+        """Judge the last state."""
         converged = self._findings.converged
         if converged is None or converged > within:
             told = (
@@ -66,7 +66,7 @@ class EndingCheck:
             self._findings.violated(Invariant.HISTORY, told, at=self._run.ended)
 
     def judge_probes(self, world: World, requests: Iterable[Request]) -> None:
-        """Decide what replicas said at rest about what is used."""
+        """Judge the usage that replicas reported at rest."""
         for request in requests:
             if request.verb != PROBE:
                 continue
@@ -82,7 +82,7 @@ class EndingCheck:
                     self._findings.violated(Invariant.CONVERGENCE, told, at=request.ended)
 
     def judge_audit(self, audited: Iterable[Audited]) -> None:
-        """Count decisions, and judge that nothing passed without one."""
+        """Count decisions, and check that nothing passed without one."""
         for each in audited:
             is_charged = each.verb == "create" or each.subresource == "resize"
             if each.is_decided:
@@ -94,7 +94,7 @@ class EndingCheck:
                 self._findings.violated(Invariant.CLIENTS, told, at=self._run.ended)
 
     def judge_answers(self, requests: Iterable[Request]) -> None:
-        """Count answers, and judge that no trouble of ours is told as a conflict."""
+        """Count answers, and check that no error of ours was answered as a conflict."""
         for each in requests:
             self._findings.counts["requests"] += 1
             kind = _kind(each)
@@ -108,7 +108,7 @@ class EndingCheck:
                     )
 
     def judge_faults(self, faults: Iterable[Fault]) -> None:
-        """Decide that no replica ended that nobody killed, and that all came back."""
+        """Check that no replica ended without a kill, and that all came back."""
         for each in faults:
             if each.kind in (DIED, NOT_READY):
                 told = f"{each.target}: {each.kind}"
@@ -124,7 +124,7 @@ def _is_about_us(each: Request) -> bool:
 
 
 def _kind(each: Request) -> str | None:
-    """Say in a few words what kept a client from an answer; None if it got one."""
+    """Return in a few words why a client got no decision; None if it got one."""
     if each.status == 0:
         return f"no answer ({each.reason})"
     if each.status < 500 and each.status != 429:

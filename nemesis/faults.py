@@ -1,7 +1,7 @@
 """
-What is done to the processes, to the ledger and to the policy, drawn from the seed.
+The faults of the processes, the ledger and the policy, drawn from the seed.
 
-Each kind of fault has a track with a chance of its own, so that leaving one out does not move the others.
+Each kind of fault has its own track and random numbers, so that leaving one out does not move the others.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from nemesis.rig import HURT, Rig
 _Act = Callable[[random.Random], Awaitable[None]]
 
 _KILL_EVERY = (2.6, 3.8)
-"""Seconds: some 560 in 30 minutes. If nobody was there to be killed for a while, it is made up for."""
+"""Seconds: some 560 kills in 30 minutes. Kills that were due while no replica could be killed are made up for."""
 
 _MOST_BEHIND = 30.0
 _SPARE_FOR = (70.0, 100.0)
-"""Seconds that somebody lives who may fall far behind."""
+"""Seconds that a replica lives which may fall far behind."""
 
 _PATIENCE = 60.0
 
 
 class Faults:
-    """Does it all until cancelled; `mend` makes everything whole again."""
+    """Injects the faults until cancelled; `mend` repairs everything."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Faults:
         await asyncio.gather(*tracks)
 
     async def mend(self) -> None:
-        """Let everything paused go on, give everybody the usual limits, and wait until all are ready."""
+        """Continue all that is paused, restore the usual limits, and wait until all replicas are ready."""
         for name in list(self._paused):
             self._resume(name)
         await self._api.set_policy(policies.usual())
@@ -76,7 +76,7 @@ class Faults:
         self._lives.note_unready()
 
     def _tracks(self) -> dict[str, tuple[tuple[float, float], _Act]]:
-        """Give for each kind of fault how many seconds lie between two of them, and how it is done."""
+        """Return for each kind of fault the seconds between two of them, and the function that injects it."""
         return {
             "spare": (_SPARE_FOR, self._spare_another),
             "kill": ((0.2, 0.6), self._kill_one),
@@ -131,9 +131,9 @@ class Faults:
 
     async def _stall_connections(self, chance: random.Random) -> None:
         """
-        Have the spared replica see nothing new, and then everything at once.
+        Stall the watches of the spared replica, then deliver everything at once.
 
-        Once it has given up the connections that stand still, which takes it some seconds, it reads and writes on.
+        Once it has given up the stalled connections, which takes it some seconds, it reads and writes on.
         """
         i = self._stalled = self._spared
         with self._noted("stall connections", f"userquota-{i}"):
@@ -169,7 +169,7 @@ class Faults:
         await self._pause(f"kube-apiserver-{chance.choice(HURT)}", chance.uniform(1.5, 8))
 
     async def _freeze_server(self, chance: random.Random) -> None:
-        """For longer than anything is held where all API servers work."""
+        """Pause it for longer than a reservation is held where all API servers work."""
         await self._pause(f"kube-apiserver-{chance.choice(HURT)}", chance.uniform(45, 60))
 
     async def _pause_etcd(self, chance: random.Random) -> None:
@@ -178,7 +178,7 @@ class Faults:
     # The ledger and the policy.
 
     async def _lose_ledger(self, chance: random.Random) -> None:
-        """One way after the other: each costs 40 s in which nothing is decided."""
+        """Damage the ledger in one way after the other: each costs 40 s without decisions."""
         ways = {
             "ledger-delete": self._delete_ledger,
             "ledger-garble": self._garble_ledger,
@@ -214,10 +214,10 @@ class Faults:
                 await self._api.set_policy(text)
             await asyncio.sleep(seconds)
 
-    # Doing it.
+    # How a fault is injected.
 
     async def _pause(self, name: str, seconds: float) -> None:
-        """SIGSTOP, and SIGCONT after *seconds* unless somebody was quicker."""
+        """Send SIGSTOP, and SIGCONT after *seconds* unless it was continued before."""
         if name in self._paused:
             return
         kind = (

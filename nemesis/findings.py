@@ -1,5 +1,5 @@
 """
-What the judge has found: violations with everything needed to look into them, and figures for the report.
+The findings of the judge: violations with what an investigation needs, and figures for the report.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import Enum
 
 
 class Invariant(Enum):
-    """What has to hold. The numbers are those of docs/consistency.md."""
+    """The invariants, with the numbers of docs/consistency.md."""
 
     NO_OVER_ADMISSION = "I1 no over-admission"
     DOMINANCE = "I2 what is stored is held or seen"
@@ -26,7 +26,7 @@ class Invariant(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One violation, at a version or, where it is about a request, at a time."""
+    """One violation, at a version or, for a request, at a time."""
 
     invariant: Invariant
     at: float
@@ -37,22 +37,22 @@ class Violation:
 
 @dataclass(slots=True)
 class Findings:
-    """Everything that was found."""
+    """All findings of a run."""
 
     violations: list[Violation] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     conversions: list[float] = field(default_factory=list)
-    """Seconds from the revision that stored an object to the one that took its reservation out."""
+    """Seconds from the revision that stored an object to the one that removed its reservation."""
     short_lived: list[float] = field(default_factory=list)
-    """The same for objects that were gone by then, or cost nothing any more."""
+    """The same for objects that were gone by then, or cost nothing."""
     reclaims: list[float] = field(default_factory=list)
-    """Seconds that reservations lasted that nothing came of."""
+    """Seconds that reservations lasted whose object was never stored."""
     worked_reclaims: list[float] = field(default_factory=list)
-    """The same, as far as a single replica could work on it."""
+    """The same, counting only the time in which one replica worked."""
     freed: list[float] = field(default_factory=list)
-    """Seconds from a deletion to the next reservation of somebody who was full before."""
+    """Seconds from a deletion to the next reservation of a user that was at the limit."""
     delays: Counter[float] = field(default_factory=Counter)
-    """How old the news was that a refusal was right about, in steps of seconds."""
+    """By how many seconds the watch behind a right refusal was late, in steps."""
     converged: float | None = None
 
     def violated(self, invariant: Invariant, told: str, *, at: float, version: int = 0, context: str = "") -> None:

@@ -1,5 +1,5 @@
 """
-A figure, not a check: how soon after a deletion somebody who was full gets the room back.
+A figure, not a check: how soon after a deletion a user at the limit gets the room back.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from nemesis.world import Step, World
 
 
 class FreedRoom:
-    """Measures from the revision that deletes a pod of a full user to the one that reserves for that user again."""
+    """Measures from the revision that deletes a pod of a user at the limit to that user's next reservation."""
 
     def __init__(self, findings: Findings, limits: LimitHistory) -> None:
         self._findings = findings
@@ -20,7 +20,7 @@ class FreedRoom:
         self._freed: dict[str, float] = {}
 
     def before_pod(self, world: World, pod: PodRevision) -> None:
-        """Note a deletion, as long as the pod still counts."""
+        """Record a deletion, while the pod still counts."""
         row = world.rows.get(pod.slot)
         if pod.event != DELETED or row is None or not row.amounts:
             return
@@ -30,7 +30,7 @@ class FreedRoom:
             self._freed.setdefault(pod.owner, pod.at)
 
     def on_step(self, step: Step) -> None:
-        """Note that somebody was allowed something."""
+        """Record a request that was allowed."""
         for owner in {claim.payer.owner for claim in step.new if not claim.base}:
             if owner in self._freed:
                 self._findings.freed.append(step.at - self._freed.pop(owner))

@@ -1,7 +1,7 @@
 """
-Reads the ledger's text, from the description of its format alone.
+Reads the text of the ledger, by the description of its format alone.
 
-It shares no code with the program that writes it: a mistake there must not be a mistake here.
+It shares no code with the program that writes it, so that it does not repeat a mistake of that.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ class UnreadableLedgerError(Exception):
 
 
 class Payer(NamedTuple):
-    """Who pays, with the groups of that time."""
+    """The payer, with the groups of that time."""
 
     owner: str
     groups: tuple[str, ...]
 
 
 class Claim(NamedTuple):
-    """A reservation: what is held for a write that was allowed. `uid` is empty where it stands for several creates."""
+    """A reservation: the amounts held for a write that was allowed. An empty `uid` stands for several creates."""
 
     token: str
     slot: Slot
@@ -40,7 +40,7 @@ class Claim(NamedTuple):
 
 
 class LedgerText(NamedTuple):
-    """What one version of the ledger says. `settled_through` is that of pods."""
+    """One version of the ledger. `settled_through` is that of pods."""
 
     object_uid: str
     epoch: str
@@ -52,7 +52,7 @@ class LedgerText(NamedTuple):
 
 
 def read_ledger(text: str) -> LedgerText:
-    """Give what the text says. Raises: UnreadableLedgerError."""
+    """Return the content of the text. Raises: UnreadableLedgerError."""
     head, _, rest = text.partition("\n")
     body = rest.removesuffix("\n")
     if head != f"userquota-ledger 2 sha256={hashlib.sha256(body.encode()).hexdigest()}":

@@ -1,11 +1,11 @@
 """
-I1: whatever raises a sum, raises it to a limit at most that was in force when it was decided.
+I1: no increase brings a sum above the limit that was in force at the decision.
 
 Two moments are judged: a claim that enters the ledger may not bring pods and claims together over the limit, which
-is the stricter of the two; and a pod that becomes dearer may not bring the pods over it.
+is the stricter of the two; and a pod whose cost grows may not bring the pods over it.
 
-Which limit was in force at a replica is not recorded. The highest is taken that was stored at any time from some
-seconds before the claim entered the ledger until it did; times in which watches stood still do not count as seconds.
+Which limit was in force at a replica is not recorded. The check takes the highest that was stored at any time from some
+seconds before the claim entered the ledger until it did; times of stalled watches do not count as seconds.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from nemesis.timeline import Spans
 from nemesis.world import Row, Step, World
 
 LIMIT_LAG = 5.0
-"""Seconds: a policy is in force 2 s after it was stored, and a decision takes 3 s to be written, or is given up."""
+"""Seconds: a policy is in force 2 s after it was stored, and a decision is written within 3 s, or dropped."""
 
 
 class LimitHistory:
-    """The policies that were stored, and the limits that could be in force at a time."""
+    """The policies that were stored, and the limits that may have been in force at a time."""
 
     def __init__(self, troubles: Spans) -> None:
         self._troubles = troubles
@@ -37,7 +37,7 @@ class LimitHistory:
         self._policies.append((text.at, text.version, Limits(text.text)))
 
     def possible(self, key: Key, *, since: float, until: int) -> set[int | None]:
-        """Give every limit on *key* that may have been in force at a replica from a time until a version."""
+        """Return every limit on *key* that may have been in force at a replica from a time until a version."""
         begun, found = self._troubles.before(since, LIMIT_LAG), set[int | None]()
         for at, version, limits in reversed(self._policies):
             if version < until:
@@ -48,7 +48,7 @@ class LimitHistory:
 
 
 class Decided(NamedTuple):
-    """When and at what version a decision was written; where that is not known, what comes into question."""
+    """When and at what version a decision was written; a range where that is not known."""
 
     since: float
     until: int
@@ -63,14 +63,14 @@ class _Risen(NamedTuple):
 
 
 class LimitsCheck:
-    """Judges what rises."""
+    """Judges every increase."""
 
     def __init__(self, findings: Findings, limits: LimitHistory) -> None:
         self._findings = findings
         self._limits = limits
 
     def on_step(self, world: World, step: Step) -> None:
-        """Decide what new claims have added."""
+        """Judge the increase by new claims."""
         decided = Decided(step.at, step.version)
         by_key = defaultdict[Key, list[str]](list)
         for slot, key in step.risen:
@@ -80,7 +80,7 @@ class LimitsCheck:
             self._judge(world, _Risen(key, world.counted[key], step.at, step.version, by), decided)
 
     def on_grown(self, world: World, row: Row, decided: Decided, *, at: float) -> None:
-        """Decide a pod that became dearer."""
+        """Judge a pod whose cost grew."""
         for subject, name in product(subjects(row.payer), row.raised):
             key = Key(subject, name)
             self._judge(world, _Risen(key, world.used[key], at, row.version, showing.row(row)), decided)

@@ -1,7 +1,7 @@
 """
-Keeps book of when which replica worked, and starts those again that were killed.
+Records when each replica worked, and starts again those that were killed.
 
-What is to be killed and when is told in `faults`.
+What is killed and when: see `faults`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LONGEST_START = 15.0
 
 
 class Lives:
-    """The replicas' lives. Each begins when a replica is ready, and ends when it is killed."""
+    """The lives of the replicas. A life begins when a replica is ready and ends when it is killed."""
 
     def __init__(self, replicas: Replicas, *, clock: Callable[[], float], lives: Writer, faults: Writer) -> None:
         self.replicas = replicas
@@ -31,11 +31,11 @@ class Lives:
         self.kills = 0
 
     def age(self, i: int) -> float:
-        """Give how long ago a replica was started."""
+        """Return the seconds since the start of a replica."""
         return self._clock() - self._started[i]
 
     def is_worth_killing(self, i: int) -> bool:
-        """Say whether a replica has worked for a while, or tried to for so long that it may be stuck."""
+        """Whether a replica has worked for a while, or has been starting for so long that it may be stuck."""
         is_at_work = i in self._ready_since and self._clock() - self._ready_since[i] > _SHORTEST_LIFE
         return is_at_work or self.age(i) > _LONGEST_START
 
@@ -49,7 +49,7 @@ class Lives:
         self._births[i] = asyncio.create_task(self._be_born(i, killed, down_for))
 
     async def watch(self) -> None:
-        """Start replicas again that ended by themselves, as a kubelet would, until cancelled."""
+        """Start again the replicas that ended by themselves, as a kubelet does, until cancelled."""
         while True:
             await asyncio.sleep(_EVERY)
             for i in list(self._ready_since):
@@ -64,13 +64,13 @@ class Lives:
             await asyncio.sleep(_EVERY)
 
     def note_unready(self) -> None:
-        """Write down who should work by now and does not."""
+        """Record the replicas that should work by now and do not."""
         for i in set(range(self.replicas.count)) - self._ready_since.keys():
             told = self.replicas.readiness(i)
             self._faults.write(Fault(NOT_READY, f"userquota-{i}", self._clock(), self._clock(), told))
 
     def close(self) -> None:
-        """Write down the lives of those that live."""
+        """Record the lives of the replicas that run."""
         for i in range(self.replicas.count):
             self._cancel(i)
             self._end(i, self._clock())

@@ -1,11 +1,13 @@
 """
-The policies of a run: so little for each and for all of them together that something is always full.
+The policies of a run: limits so low, for each user and for all together, that some are always reached.
 """
 
 from __future__ import annotations
 
 import json
 import random
+
+from nemesis.accounting import LIMITED_GROUPS
 
 _USUAL = {
     "user": {"pods": 10, "cpu": 190},
@@ -14,16 +16,16 @@ _USUAL = {
     "cluster": {"pods": 42, "cpu": 820},
 }
 _FACTORS = (50, 75, 100, 100, 100, 110)
-"""Per cent. Hardly ever more than usual: what came to nothing under a higher limit fills the usual one for 40 s."""
+"""Per cent. Rarely above 100: reservations never stored under a higher limit fill the usual one for 40 s."""
 
 
 def usual() -> str:
-    """Give the policy that a run begins and ends with."""
+    """Return the policy that a run begins and ends with."""
     return _text({subject: dict.fromkeys(hard, 100) for subject, hard in _USUAL.items()})
 
 
 def changed(chance: random.Random) -> str:
-    """Give one with other limits, some lower, some higher."""
+    """Return a policy with other limits, some lower, some higher."""
     return _text({subject: {name: chance.choice(_FACTORS) for name in hard} for subject, hard in _USUAL.items()})
 
 
@@ -35,10 +37,10 @@ def _text(factors: dict[str, dict[str, int]]) -> str:
     policy = {
         "version": 1,
         "defaults": {"user": {"hard": hard["user"]}},
-        "groups": {name: {"pool": {"hard": hard[name]}} for name in ("ml", "staff")},
+        "groups": {name: {"pool": {"hard": hard[name]}} for name in LIMITED_GROUPS},
         "cluster": {"hard": hard["cluster"]},
     }
-    return json.dumps(policy)  # which is YAML, too
+    return json.dumps(policy)  # JSON is YAML, too
 
 
 def _cpu(subject: str, factors: dict[str, dict[str, int]]) -> str:

@@ -1,8 +1,8 @@
 """
 `python -m nemesis.proxy TARGET FILE [PORT]`: a proxy in front of an API server or of etcd, as a process.
 
-SIGUSR1: what is connected now stands still, both ways, without being closed; connections made later work. So a replica
-goes on writing while its watches show nothing new. SIGUSR2: what stood still goes on. SIGHUP: everything is reset.
+SIGUSR1: stall the present connections, both ways, without closing them; later connections work. So a replica goes on
+writing while its watches show nothing new. SIGUSR2: continue the stalled connections. SIGHUP: reset all connections.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STALL, FLOW, CUT = signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP
 
 
 async def main(target: str, told_in: Path, port: int = 0) -> None:
-    """Pass connections on to *target* until killed; the proxy's own URL is told in a file."""
+    """Forward connections to *target* until killed; the proxy writes its own URL to a file."""
     async with Proxy(target, port=port) as proxy:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(STALL, proxy.stall)

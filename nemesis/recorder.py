@@ -1,8 +1,8 @@
 """
-Records every revision of the pods and of our ConfigMaps, from a watch that begins at etcd's first one.
+Records every revision of the pods and of our ConfigMaps, from a watch that begins at the first revision of etcd.
 
-The API server it listens to has no watch cache and is never hurt, and etcd keeps everything: after a broken connection
-the watch goes on where it was, so nothing is missed. What the revisions mean is not asked here.
+Its API server has no watch cache and no faults, and etcd keeps every revision: after a broken connection the watch
+continues where it was, so that nothing is missed. Nothing is judged here.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ _decoder = msgspec.json.Decoder(_Event)
 
 
 class Recorder:
-    """Writes two files into *folder*; `view` is what exists by now, for a workload that wants to hit something."""
+    """Writes two files into *folder*; `view` holds the pods that exist now, for the workload to choose from."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Recorder:
     ) -> None:
         self.view: dict[Slot, PodRevision] = {}
         self.ledgers: list[str] = []
-        """Some texts that the ledger had, for somebody who wants to put an old one back."""
+        """Some earlier texts of the ledger, for the fault that restores one."""
         self._url = url
         self._headers = {"Authorization": f"Bearer {token}"}
         self._tls = tls
@@ -120,7 +120,7 @@ class Recorder:
             self._texts.close()
 
     async def until(self, version: int) -> None:
-        """Return when every change up to *version* is recorded; something of each kind must have been written there."""
+        """Return when every change up to *version* is recorded; an object of each kind must be written at that time."""
         while min(self._reached.values()) < version:
             await asyncio.sleep(0.05)
 

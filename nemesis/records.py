@@ -1,5 +1,5 @@
 """
-What a run leaves behind, one record per line: what was stored, what was asked, what was done to whom.
+The records of a run, one per line: the revisions, the requests, the faults.
 
 Nothing is judged or computed here. Times are seconds since the run began, on one monotonic clock.
 """
@@ -18,13 +18,13 @@ SYSTEM_NAMESPACE = "userquota-system"
 LEDGER = "userquota-ledger"
 POLICY = "userquota-policy"
 FOREIGN = "nemesis/wrote-this"
-"""The annotation by which a ledger that was tampered with is known; a replica's next write takes it away."""
+"""The annotation that marks a ledger with a fault; the next write of a replica removes it."""
 
 DRY_NAME, DRY_CPU = "dry-", "37m"
-"""How the names begin of what only dry-runs create, and what only dry-runs of a resize ask for."""
+"""The prefix of the names that only dry-runs create, and the amount that only dry-runs of a resize request."""
 
 PROBE = "probe"
-"""The verb of a dry-run that asks for too much at rest, to hear what a replica counts."""
+"""The verb of a dry-run at rest that requests too much: the refusal names the usage that a replica counts."""
 
 ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
 
@@ -42,7 +42,7 @@ class Slot(NamedTuple):
 
 
 class Container(Struct, frozen=True, omit_defaults=True):
-    """What one container asks for, and what its kubelet has set aside for it."""
+    """The requests of one container, and what its kubelet has allocated to it."""
 
     requests: dict[str, str] = field(default_factory=dict)
     allocated: dict[str, str] = field(default_factory=dict)
@@ -82,9 +82,9 @@ class TextRevision(Struct, frozen=True):
 
 class Request(Struct, frozen=True, omit_defaults=True):
     """
-    What a client asked for, and what it was told.
+    A request of a client, and its answer.
 
-    `status` is 0 when no answer came; `name` is the generated one where the server made it. `cpu` is what was asked.
+    `status` is 0 if no answer came; `name` is the generated one where the server made it; `cpu` is what was requested.
     """
 
     verb: str
@@ -106,7 +106,7 @@ class Request(Struct, frozen=True, omit_defaults=True):
 
 
 class Fault(Struct, frozen=True, omit_defaults=True):
-    """Something that was done to *target*, and how long it lasted; for a kill until the process worked again."""
+    """A fault of *target*, and how long it lasted; for a kill until the process worked again."""
 
     kind: str
     target: str
@@ -116,11 +116,11 @@ class Fault(Struct, frozen=True, omit_defaults=True):
 
 
 DIED, NOT_READY = "replica ended by itself", "replica not ready after all faults"
-"""The kinds of faults that nobody asked for; the detail is what the replica said last."""
+"""The kinds of faults that were not injected; the detail is the last message of the replica."""
 
 
 class Life(Struct, frozen=True):
-    """A time in which a replica was ready to work, faults of others and pauses notwithstanding."""
+    """A time in which a replica was ready, pauses and faults of other processes included."""
 
     replica: str
     begun: float
@@ -128,7 +128,7 @@ class Life(Struct, frozen=True):
 
 
 class Audited(Struct, frozen=True, omit_defaults=True):
-    """What an API server's audit log says of one write of a pod."""
+    """One write of a pod, by the audit log of an API server."""
 
     server: int
     verb: str
@@ -143,7 +143,7 @@ class Audited(Struct, frozen=True, omit_defaults=True):
 
 
 class Run(Struct, frozen=True):
-    """What was asked for, and how far it got."""
+    """The plan of a run, and how far it got."""
 
     seed: int
     minutes: float
@@ -154,7 +154,7 @@ class Run(Struct, frozen=True):
     ended: float
     last_version: int
     final_pods: dict[str, int]
-    """Of a consistent list at the end: `namespace/name` to resource version. The replay must arrive at the same."""
+    """The consistent list at the end: `namespace/name` to resource version. The replay must end with the same."""
     etcd_bytes: int = 0
 
 
@@ -181,7 +181,7 @@ class Writer:
 
 
 def read(path: Path, kind: type[RecordT]) -> Iterator[RecordT]:
-    """Give the records of a file in the order they were written; none if there is no file."""
+    """Return the records of a file in the order of writing; none if there is no file."""
     if not path.exists():
         return
     decoder = msgspec.json.Decoder(kind)

@@ -1,5 +1,5 @@
 """
-Tells what a run and its judgement came to, in Markdown.
+Renders a run and its findings in Markdown.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _MOST_SHOWN = 20
 
 
 def is_void(run: Run, findings: Findings) -> bool:
-    """Say whether too little was decided for the run to mean anything."""
+    """Whether the run made too few decisions to prove anything."""
     return findings.counts["decisions"] / run.load_seconds < LEAST_PER_SECOND
 
 
 def render(folder: Path, findings: Findings) -> str:
-    """Give the report on the run in *folder*."""
+    """Return the report on the run in *folder*."""
     run = read_run(folder)
     faults = list(records.read(folder / records.FAULTS, Fault))
     parts = [

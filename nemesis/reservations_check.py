@@ -1,9 +1,9 @@
 """
-I2, I3, I4 and I7: the life of every reservation, from the write that entered it to the one that took it out.
+I2, I3, I4 and I7: the life of every reservation, from the write that added it to the one that removed it.
 
-I2: while the ledger is open, every pod that exists is covered by a claim, or became as dear as it is at a version that
-the ledger's `settledThrough` has reached. I3: a claim whose object was never stored leaves only when the API server can
-no longer store it, and `settledThrough` names nothing that nobody could have seen. I4: it leaves in time, all the same.
+I2: while the ledger is open, every pod that exists is covered by a claim, or got its present cost at a version that the
+ledger's `settledThrough` has reached. I3: a claim whose object was never stored is removed only when the API server can
+no longer store it, and `settledThrough` names no version that no replica could have seen. I4: it is removed in time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nemesis.timeline import Span, Workers
 from nemesis.world import Row, Standing, Step, Turn, World
 
 BOUND = 34.0
-"""Seconds after which an API server gives a write up. Nothing may be let go before, whatever we hold it for."""
+"""Seconds after which an API server drops a write. No claim may be removed before, however long we hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class _Entered:
 
 
 class ReservationsCheck:
-    """Follows every claim by its token, and every pod until the ledger need not hold it any more."""
+    """Follows every claim by its token, and every pod until the ledger need not hold it."""
 
     def __init__(self, findings: Findings) -> None:
         self.lost: list[Span] = []
@@ -45,7 +45,7 @@ class ReservationsCheck:
         self._leaks: list[tuple[_Entered, float]] = []
 
     def on_grown(self, world: World, row: Row, *, at: float) -> Decided:
-        """Decide a pod that became dearer, and say when that was decided."""
+        """Judge a pod whose cost grew; return when that was decided."""
         self._unsettled[row.slot] = row
         claim = next((each for each in world.claims.get(row.slot, {}).values() if _covers(each, row)), None)
         if claim is not None:
@@ -57,7 +57,7 @@ class ReservationsCheck:
         return Decided(at - BOUND, row.version)
 
     def on_step(self, world: World, step: Step) -> None:
-        """Decide one change of the ledger."""
+        """Judge one change of the ledger."""
         self._judge_turn(step)
         for claim in step.new:
             if claim.token in self._entered:
@@ -74,7 +74,7 @@ class ReservationsCheck:
             self._sweep(world, step)
 
     def finish(self, workers: Workers, *, at: float, in_time: float) -> None:
-        """Decide how long everything lasted that came to nothing, and what is still there at the end."""
+        """Judge how long the claims lasted whose object was never stored, and what is left at the end."""
         self._leaks += [(entered, at) for entered in self._entered.values()]
         for entered, left in self._leaks:
             worked = workers.longest_work(entered.at, left)
@@ -156,7 +156,7 @@ class ReservationsCheck:
     # What has to be held.
 
     def _sweep(self, world: World, step: Step) -> None:
-        """Decide every pod that the ledger does not count as seen by all."""
+        """Judge every pod above `settledThrough`."""
         assert world.ledger is not None
         for slot, row in list(self._unsettled.items()):
             now = world.rows.get(slot)
@@ -180,7 +180,7 @@ class ReservationsCheck:
 
 
 def _covers(claim: Claim, row: Row) -> bool:
-    """Say whether *claim* holds what the write that made *row* dearer asked for."""
+    """Whether *claim* covers the write that raised the cost of *row*."""
     is_that_write = claim.base < row.grown if claim.uid == row.uid else not claim.uid and not row.base
     enough = all(claim.amounts.get(name, 0) >= row.amounts.get(name, 0) for name in COUNTED)
     return is_that_write and enough and claim.payer == row.payer

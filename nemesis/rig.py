@@ -1,7 +1,7 @@
 """
-The processes of a run: an etcd that keeps everything, two API servers to be hurt, a third to record from, replicas.
+The processes of a run: an etcd that keeps all revisions, two API servers with faults, a third for the record, replicas.
 
-What is done to them is told in `faults`.
+The faults: see `faults`.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from tests.replicas import Replicas
 from tests.running_proxy import RunningProxy
 
 HURT = (1, 2)
-"""The API servers that clients talk to, by number, and that faults hit."""
+"""The numbers of the API servers that clients talk to and that have faults."""
 
 CALM = 3
-"""The one that everything is recorded from."""
+"""The number of the API server that the recorder watches."""
 
 _SERVERS = 3
 _ETCD_BYTES = 16 * 2**30
 
 
 class ProxiedControlPlane(ControlPlane):
-    """A control plane whose API servers replicas reach through a proxy each, once `start_proxies` was called."""
+    """A control plane with a proxy between the replicas and each API server, once `start_proxies` was called."""
 
     def start_proxies(self, folder: Path) -> None:
         self.proxies = [
@@ -44,7 +44,7 @@ class ProxiedControlPlane(ControlPlane):
             proxy.start()
 
     def kubeconfig(self, user: str = ADMIN, *, server: int = 1) -> Path:
-        """Give a kubeconfig that goes through the proxy of that API server."""
+        """Return a kubeconfig with the address of that API server's proxy."""
         original = super().kubeconfig(user, server=server)
         proxied = original.with_suffix(".proxied")
         proxied.write_text(original.read_text().replace(self.server_urls[server - 1], self.proxies[server - 1].url))
@@ -57,7 +57,7 @@ class ProxiedControlPlane(ControlPlane):
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """What runs."""
+    """The processes that run."""
 
     cluster: ProxiedControlPlane
     replicas: Replicas
@@ -70,7 +70,7 @@ class Rig:
         return self.cluster.access.token(user)
 
     def tell_proxy(self, replica: int, what: signal.Signals) -> None:
-        """Have the connections of a replica stand still, go on or be reset: see `proxy`."""
+        """Stall, continue or reset the connections of a replica: see `proxy`."""
         self.cluster.proxies[replica % _SERVERS].send(what)
 
     @property
@@ -83,7 +83,7 @@ class Rig:
 
 @contextmanager
 def running_rig(folder: Path, policy: str, *, replicas: int) -> Iterator[Rig]:
-    """Have everything run and ready, with its files in *folder*; everything is stopped afterwards."""
+    """Start all processes, with their files in *folder*, and wait until they are ready; stop them afterwards."""
     with ProxiedControlPlane(folder / "control-plane", find_binaries(os.environ), options=_options(folder)) as cluster:
         cluster.start_proxies(folder)
         try:
@@ -116,7 +116,7 @@ def _options(folder: Path) -> Options:
 
 
 def _audit_policy() -> str:
-    """Only the writes of pods, which are judged, and only who was answered what."""
+    """Log the writes of pods, which are judged, without their bodies."""
     pods = {"group": "", "resources": ["pods", "pods/resize"]}
     rules = [
         {"level": "Metadata", "verbs": ["create", "update", "patch"], "resources": [pods], "namespaces": NAMESPACES},

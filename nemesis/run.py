@@ -1,5 +1,5 @@
 """
-One run from beginning to end: everything started, load and faults together, then rest, and what is left written down.
+One run from beginning to end: start, load and faults together, rest, and the record of what is left.
 
 Nothing is judged here: see `judge`.
 """
@@ -30,7 +30,7 @@ from nemesis.rig import CALM, HURT, Rig, running_rig
 from nemesis.workload import NAMESPACES, USERS, Workload, create
 
 _LONGEST_REST = 75.0
-"""Seconds. Convergence is promised within 50; the judge sees how long it took."""
+"""Seconds. Convergence is promised within 50; the judge measures it."""
 
 _PROBES = 6
 _TOO_MUCH = "1k"
@@ -40,7 +40,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked for."""
+    """The plan of a run."""
 
     seed: int
     minutes: float
@@ -50,7 +50,7 @@ class Plan:
 
 
 def perform(plan: Plan, out: Path, *, report: Report) -> None:
-    """Run as planned, and leave the records in *out*, an empty folder; the processes' own files lie below it."""
+    """Run *plan*, and write the records into *out*, an empty folder; the files of the processes are below it."""
     processes = out / "processes"
     processes.mkdir(parents=True)
     report("starting etcd, three API servers and the replicas")
@@ -114,7 +114,7 @@ class _Performance:
         api = Api(session, self._rig.url(CALM), self._rig.token())
         seconds = self._plan.minutes * 60
         lives = Lives(self._rig.replicas, clock=self._clock, lives=self._lives, faults=self._faults)
-        await api.mark(0)  # a cluster without any pod is none that anybody has
+        await api.mark(0)  # every real cluster has a pod
         await self._load(session, clients, api, lives, seconds)
         rest_began = self._clock()
         self._report("faults and clients rest")
@@ -167,7 +167,7 @@ class _Performance:
             )
 
     async def _rest(self, began: float) -> None:
-        """Return when nothing is reserved any more, or when that takes too long."""
+        """Return when nothing is reserved, or after `_LONGEST_REST`."""
         while self._clock() - began < _LONGEST_REST:
             await asyncio.sleep(0.5)
             try:
@@ -194,7 +194,7 @@ class _Performance:
 
 @asynccontextmanager
 async def _beside(work: Coroutine[object, object, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """Have *work* done meanwhile, and cancelled at the end."""
+    """Run *work* in the background, and cancel it at the end."""
     task = asyncio.create_task(work)
     try:
         yield task
@@ -205,7 +205,7 @@ async def _beside(work: Coroutine[object, object, None]) -> AsyncIterator[asynci
 
 
 async def _unless_it_fails(task: asyncio.Task[None], work: Coroutine[object, object, None]) -> None:
-    """Do *work*, but stop when *task* ends, which it should not: raise what it raised."""
+    """Run *work*, but stop if *task* ends, which it should not: raise what it raised."""
     working = asyncio.create_task(work)
     await asyncio.wait({task, working}, return_when=asyncio.FIRST_COMPLETED)
     if not working.done():

@@ -1,5 +1,5 @@
 """
-How findings show what they are about: a claim, a row, and the ledger around a violation, in few lines.
+Text for findings: a claim, a row, and the ledger around a violation, in few lines.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from nemesis.world import Row, World
 
 
 def amount(number: Amount) -> str:
-    """Give an amount as people write it."""
+    """Return an amount as a quantity of Kubernetes."""
     return f"{number / UNIT:g}"
 
 
@@ -33,7 +33,7 @@ def ledger(each: LedgerText | None) -> str:
 
 
 def account(world: World, key: Key) -> str:
-    """Give what counts for a key, name by name."""
+    """Return what counts under a key, name by name."""
     lines = [f"{key}: used {amount(world.used[key])}, with claims {amount(world.counted[key])}"]
     lines += [f"  {row(each)}" for each in world.rows.values() if each.amounts]
     return "\n".join([*lines, ledger(world.ledger)])

@@ -1,5 +1,5 @@
 """
-What time is worth: how far back one has to look past times of trouble, and how long somebody was really at work.
+Times without faults: how far back a check has to look, and how long a replica really worked.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import NamedTuple
 from nemesis.records import Fault, Life
 
 _AFTERMATH = 3.0
-"""Seconds until watches that were cut or stood still are in step again."""
+"""Seconds until watches that were cut or stalled have caught up."""
 
 _LONG = 10.0
-_UNTIL_RENEWED = 12.0
+_UNTIL_RENEWED = 16.0
 """
-Seconds after an API server has stood still for long: nothing need age until it is seen to have renewed its Lease, which
-it does every ten.
+Seconds after an API server was paused for long, or the watches of a replica were stalled for long: no reservation ages
+before each API server is seen to renew its Lease, which it does every ten seconds; a replica looks every five.
 """
 
 _REPLICA_KINDS = ("pause replica", "stall connections", "cut connections")
@@ -45,7 +45,7 @@ class Spans:
         self._begins = [span.begun for span in self._spans]
 
     def before(self, at: float, seconds: float) -> float:
-        """Give the time from which on *seconds* lie outside of the spans until *at*."""
+        """Return the time from which until *at* there are *seconds* outside of the spans."""
         for span in reversed(self._spans[: bisect_right(self._begins, at)]):
             outside = at - min(span.ended, at)
             if outside >= seconds:
@@ -55,26 +55,26 @@ class Spans:
         return at - seconds
 
     def within(self, begun: float, ended: float) -> float:
-        """Give how much of a time lies in the spans."""
+        """Return the seconds of a time that lie in the spans."""
         known = self._spans[max(bisect_right(self._begins, begun) - 1, 0) : bisect_right(self._begins, ended)]
         return sum(max(min(span.ended, ended) - max(span.begun, begun), 0.0) for span in known)
 
 
 def troubles(faults: Iterable[Fault]) -> Spans:
-    """Give the times in which a replica may have been behind for no fault of its own."""
+    """Return the times in which faults may have kept a replica behind."""
     kinds = (*_REPLICA_KINDS, *_CONTROL_PLANE_KINDS)
     return Spans(Span(each.begun, each.ended + _AFTERMATH) for each in faults if each.kind in kinds)
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """When the replicas worked: each life of each, without the times in which it, or the control plane, stood still."""
+    """When the replicas worked: each life of each, without the faults of it and of the control plane."""
 
     lives: tuple[Life, ...]
     hindered: dict[str, Spans]
 
     def longest_work(self, begun: float, ended: float) -> float:
-        """Give the longest time that a single life of a replica worked in within a time."""
+        """Return the longest time that one life of a replica worked within a time."""
         longest = 0.0
         for life in self.lives:
             start, end = max(life.begun, begun), min(life.ended, ended)
@@ -84,7 +84,7 @@ class Workers:
 
 
 def workers(lives: Iterable[Life], faults: Iterable[Fault], lost: Iterable[Span]) -> Workers:
-    """Give when the replicas worked; *lost* are the times in which there was no open ledger to work on."""
+    """Return when the replicas worked; *lost* are the times without an open ledger."""
     lives, faults = tuple(lives), tuple(faults)
     common = [*lost, *(_with_aftermath(each) for each in faults if each.kind in _CONTROL_PLANE_KINDS)]
     of_replica = {
@@ -104,6 +104,6 @@ def workers(lives: Iterable[Life], faults: Iterable[Fault], lost: Iterable[Span]
 
 
 def _with_aftermath(fault: Fault) -> Span:
-    """Give the time in which a fault may keep anybody from letting go of anything."""
-    is_long = fault.kind == "pause kube-apiserver" and fault.ended - fault.begun > _LONG
+    """Return the time in which a fault may keep every replica from dropping reservations."""
+    is_long = fault.ended - fault.begun > _LONG
     return Span(fault.begun, fault.ended + (_UNTIL_RENEWED if is_long else _AFTERMATH))

@@ -1,7 +1,7 @@
 """
-What people do: they ask for more than they may have, all the time, and make room by deleting.
+The requests of the users: more than their limits all the time, with deletions that make room.
 
-Pods come and go under few names, so that creates meet names that are taken, just freed, or asked for by somebody else.
+Pods come and go under few names, so that creates meet names that are taken, just freed, or requested by another user.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from nemesis.records import DRY_CPU, DRY_NAME, PodRevision, Request, Slot
 NAMESPACES = ("nemesis-a", "nemesis-b")
 USERS = ("alice", "bob", "carol", "dave", "erin")
 KUBELET = "admin"
-"""Stands for the kubelets, which alone may say what a pod has been given and that it has finished."""
+"""Stands for the kubelets, which alone may report what a pod was allocated and that it has finished."""
 
 _NAMES_EACH = 8
-"""Per user and namespace: hardly more than limits allow, so that a name whose create was lost is asked for again."""
+"""Per user and namespace: hardly more than limits allow, so that a name whose create was lost is used again."""
 
 FINISHED = "Succeeded"
 _CPU = ("5m", "10m", "15m", "20m", "25m", "30m", "40m")
 _MOST_UNDER_WAY = 60
-"""Per API server: one that is stopped, or asks a replica that is, must not take up everybody's time."""
+"""Per API server: one that is paused, or that calls a paused replica, must not block the requests to the other."""
 
 _CARELESS = 0.2
-"""How often a change is made to a pod that somebody else is changing or deleting just now."""
+"""How often a request changes a pod that another request is changing or deleting."""
 
 _TICK = 0.01
 
@@ -53,7 +53,7 @@ _SHARES = {
 
 
 class Workload:
-    """Keeps asking, *rate* times a second, for *view* is what exists."""
+    """Sends *rate* requests a second; *view* holds the pods that exist."""
 
     def __init__(self, clients: Clients, view: Mapping[Slot, PodRevision], *, seed: str, rate: float) -> None:
         self._clients = clients
@@ -64,10 +64,10 @@ class Workload:
         self._asked_for: Counter[Slot] = Counter()
         self._tasks: set[asyncio.Task[object]] = set()
         self.skipped = 0
-        """How often something was due that nobody was free for."""
+        """How often a request was due and no client was free."""
 
     async def run(self, seconds: float) -> None:
-        """Ask for *seconds*, then wait for the answers."""
+        """Send requests for *seconds*, then wait for the answers."""
         loop = asyncio.get_running_loop()
         begun, done = loop.time(), 0
         while (passed := loop.time() - begun) < seconds:
@@ -100,7 +100,7 @@ class Workload:
             self._asked_for.subtract(slots)
 
     def _wishes(self, what: str, user: str) -> list[Wish]:
-        """Give the requests of one undertaking, to be made one after the other."""
+        """Return the requests of one action, in their order."""
         cpu, namespace = self._random.choice(_CPU), self._random.choice(NAMESPACES)
         if what in ("create", "generate", "shared", "dry_run"):
             return [self._new(what, user, namespace, cpu)]
@@ -113,7 +113,7 @@ class Workload:
         return self._changes(what, self._random.choice(mine), cpu) if mine else []
 
     def _changes(self, what: str, pod: PodRevision, cpu: str) -> list[Wish]:
-        """Give the requests of one undertaking on a pod that exists."""
+        """Return the requests of one action on a pod that exists."""
         label = {"metadata": {"labels": {"seen": str(next(self._numbers))}}}
         possible = {
             "resize": [_resize(pod, cpu)],
@@ -139,9 +139,9 @@ class Workload:
 
     def _free_slot(self, user: str) -> Slot:
         """
-        Give a name that is not taken and nobody is asking for, if there is one.
+        Return a name that is neither taken nor requested, if there is one.
 
-        A create that nothing came of holds its name for 40 s, and room with it: too many, and all come to rest.
+        A create that is never stored holds its name and room for 40 s: too many of them would end all progress.
         """
         slots = [Slot(namespace, f"{user}-{number}") for namespace in NAMESPACES for number in range(_NAMES_EACH)]
         free = [each for each in slots if not self._is_taken(each)]
@@ -151,7 +151,7 @@ class Workload:
         return slot in self._view or self._asked_for[slot] > 0
 
     def _taken(self, user: str, cpu: str) -> list[Wish]:
-        """Ask for a name that exists, mostly one of two: what such a create reserves lives on when the pod is gone."""
+        """Create under a name that exists, mostly one of two: what such a create reserves outlasts the pod."""
         often = [slot for slot in self._view if slot.name in ("shared-0", f"{user}-0")]
         slots = often if often and self._random.random() < 0.8 else list(self._view)
         if not slots:
@@ -160,13 +160,13 @@ class Workload:
         return [create(user, slot.namespace, slot.name, cpu=cpu)]
 
     def _stale_update(self, pod: PodRevision) -> Wish:
-        """A patch that holds only for the version we know, which may be old by now."""
+        """Return a patch that succeeds only for the version we know, which may be old by now."""
         changed = {"metadata": {"resourceVersion": str(pod.version), "labels": {"seen": str(next(self._numbers))}}}
         return _patch("update", pod.owner, pod, "", changed)
 
 
 def create(user: str, namespace: str, name: str, *, cpu: str, is_dry_run: bool = False) -> Wish:
-    """Ask for a pod; without a name for a generated one."""
+    """Return the request that creates a pod; without a name it gets a generated one."""
     named = {"name": name} if name else {"generateName": f"{user}-any-"}
     container = {"name": "main", "image": "example/x", "resources": {"requests": {"cpu": cpu}}}
     body = json.dumps({"metadata": named, "spec": {"containers": [container]}})
@@ -188,7 +188,7 @@ def _resize(pod: PodRevision, cpu: str, *, is_dry_run: bool = False) -> Wish:
 
 
 def _run(pod: PodRevision) -> Wish:
-    """Report as a kubelet does that the pod has what its spec asks for, if it is still the one we know."""
+    """Report as a kubelet does that the pod has what its spec requests, if it is still the one we know."""
     given = pod.containers["main"].requests
     state = {"name": "main", "image": "example/x", "imageID": "", "ready": True, "restartCount": 0}
     has = {**state, "allocatedResources": given, "resources": {"requests": given}}

@@ -1,7 +1,7 @@
 """
-The state of everything at one revision: pods that exist, what the ledger holds, and what both come to.
+The state at one revision: the pods that exist, the reservations in the ledger, and the sums of both.
 
-It only follows the history. Whether that is as it should be is asked by the checks.
+It only follows the history. The checks judge it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from nemesis.records import DELETED, PodRevision, Slot, TextRevision
 
 _LATE = 15.0
 """
-Seconds by which our own news of an epoch's beginning may have been late: an API server that was killed takes as long to
-come back. What is let go too soon is found whatever the age says; this only tells why.
+Seconds by which the recorder may have seen the beginning of an epoch late: a killed API server takes as long to come
+back. A claim that is removed too soon is found whatever the age is; this only gives the reason.
 """
 
 
@@ -28,7 +28,7 @@ class Row:
     """
     A pod that exists.
 
-    `grown` is the version at which it last became dearer, in the resources `raised`, and `base` the one before that.
+    `grown` is the version at which its cost last grew, in the resources `raised`, and `base` the version before that.
     """
 
     slot: Slot
@@ -42,7 +42,7 @@ class Row:
 
 
 class Standing(Enum):
-    """Whether there is a ledger to decide on."""
+    """The condition of the ledger: whether replicas can decide."""
 
     NONE = "there has been none yet"
     OPEN = "open"
@@ -51,7 +51,7 @@ class Standing(Enum):
 
 
 class Turn(Enum):
-    """What one write has done to the ledger."""
+    """The effect of one write on the ledger."""
 
     FIRST = "the first one"
     NEXT = "the next one"
@@ -65,7 +65,7 @@ class Turn(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change of the ledger. `before` and `after` hold no claims where that version was not ours."""
+    """One change of the ledger. `before` and `after` hold no claims where no replica wrote that version."""
 
     at: float
     version: int
@@ -73,7 +73,7 @@ class Step:
     before: LedgerText | None
     after: LedgerText | None
     risen: tuple[tuple[Slot, Key], ...]
-    """What new claims add to, but for updates of what is gone or has changed since: they can never be stored."""
+    """What new claims add to, without updates of pods that are gone or have changed since: they can never be stored."""
 
     @property
     def gone(self) -> list[Claim]:
@@ -87,31 +87,31 @@ class Step:
 
 
 OnChange = Callable[[float, Slot, Key, Amount, Amount], None]
-"""Hears when a name counts differently: time, name, key, amount before, amount from now on."""
+"""Called when the amount of a name changes: time, name, key, amount before, amount from now on."""
 
 
 @dataclass(slots=True)
 class World:
-    """Take in revisions in the order of their versions."""
+    """The state; it takes revisions in the order of their versions."""
 
     on_change: OnChange
     pods: dict[Slot, PodRevision] = field(default_factory=dict)
     rows: dict[Slot, Row] = field(default_factory=dict)
     used: defaultdict[Key, Amount] = field(default_factory=lambda: defaultdict(int))
-    """What existing pods cost."""
+    """The cost of the pods that exist."""
     counted: defaultdict[Key, Amount] = field(default_factory=lambda: defaultdict(int))
-    """What they and the claims come to, each name once, as the largest."""
+    """The sum of them and the claims, each name once, with its largest amount."""
     claims: defaultdict[Slot, dict[str, Claim]] = field(default_factory=lambda: defaultdict(dict))
     seen: defaultdict[str, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
-    """Of each uid the versions and times at which something happened to it."""
+    """The versions and times of the changes of each uid."""
     ledger: LedgerText | None = None
     standing: Standing = Standing.NONE
     _epoch_began: float = -math.inf
-    """Unknown of the first epoch, which began before anybody recorded."""
+    """Unknown for the first epoch, which began before the record."""
     _counted_as: dict[Slot, dict[Key, Amount]] = field(default_factory=dict)
 
     def take_pod(self, pod: PodRevision) -> Row | None:
-        """Follow a pod; give its row if it became dearer."""
+        """Follow a pod; return its row if its cost grew."""
         self.seen[pod.uid].append((pod.version, pod.at))
         known = self.rows.pop(pod.slot, None)
         if known is not None:
@@ -153,12 +153,12 @@ class World:
         return replace(step, risen=tuple(risen))
 
     def amounts(self, slot: Slot) -> Mapping[str, Amount]:
-        """Give what the pod of that name costs; nothing where there is none."""
+        """Return the cost of the pod of that name; nothing if there is none."""
         row = self.rows.get(slot)
         return {} if row is None else row.amounts
 
     def is_free(self, slot: Slot, uid: str) -> bool:
-        """Say whether that object is gone, or costs nothing any more."""
+        """Whether that object is gone, or costs nothing."""
         row = self.rows.get(slot)
         return row is None or row.uid != uid or not row.amounts
 
@@ -178,7 +178,7 @@ class World:
             self.used[key] += sign * amount
 
     def _recount(self, slot: Slot, at: float) -> list[Key]:
-        """Count a name anew; give the keys under which it counts more now."""
+        """Count a name again; return the keys under which its amount grew."""
         row, now = self.rows.get(slot), dict[Key, Amount]()
         several = [] if row is None else [(row.payer, row.amounts)]
         several += [(claim.payer, claim.amounts) for claim in self.claims.get(slot, {}).values()]
@@ -216,7 +216,7 @@ def _row(pod: PodRevision, known: Row | None, version_before: int) -> Row:
 
 
 def _read(text: TextRevision) -> LedgerText | None:
-    """Give what it says; None if it is gone, somebody else wrote it, or it says nothing."""
+    """Return its content; None if it is gone, no replica wrote it, or it cannot be read."""
     if text.event == DELETED or text.is_foreign:
         return None
     try:

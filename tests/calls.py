@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def counted_calls() -> Iterator[Counter[str]]:
-    """Give how many functions this thread has called inside, once it is over: `call` are Python's, `c_call` are C's."""
+    """Count the functions that this thread calls inside: `call` are those of Python, `c_call` those of C."""
     kinds = Counter[str]()
     sys.setprofile(lambda _, kind, __: kinds.update((kind,)))
     try:

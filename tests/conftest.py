@@ -1,4 +1,4 @@
-"""Real control planes for the tests that talk to Kubernetes; those tests carry the mark ``cluster`` by themselves."""
+"""Control planes and Go programs for the tests, and the marks that tell which tests need them."""
 
 import os
 import secrets
@@ -14,31 +14,37 @@ from localcluster.controlplane import ControlPlane
 from localcluster.plan import Options
 from tests.oracle.program import Oracle, find_oracle
 
-# How long an example takes says something about this machine's neighbours. Where a failure would stop somebody else's
-# change, the examples are the same each time; here every run tries others.
+# No deadline: the time of one example depends on what else runs on the machine. In CI the examples are the same in each
+# run, so that a change is not rejected for a failure that it did not cause; elsewhere every run tries other examples.
 settings.register_profile(
     "userquota",
     deadline=None,
     derandomize="CI" in os.environ,
-    # Some laws speak of few worlds only; how many are thrown away to find them is no failure of the code.
+    # Some laws hold in few worlds only: throwing away most of the generated ones is no failure.
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     print_blob=True,
 )
+settings.register_profile("quick", settings.get_profile("userquota"), max_examples=25)
 settings.load_profile("userquota")
 
-CLUSTER_FIXTURES = frozenset({"binaries", "control_plane", "two_servers"})
+MARKS = {
+    "cluster": frozenset({"binaries", "control_plane", "two_servers"}),
+    "go": frozenset({"oracle"}),
+}
+"""The marks that a test gets for the fixtures it uses, directly or through another fixture."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest itself reads -m
+@pytest.hookimpl(tryfirst=True)  # before pytest evaluates -m
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if isinstance(item, pytest.Function) and CLUSTER_FIXTURES.intersection(item.fixturenames):
-            item.add_marker("cluster")
+        for mark, fixtures in MARKS.items():
+            if isinstance(item, pytest.Function) and fixtures.intersection(item.fixturenames):
+                item.add_marker(mark)
 
 
 @pytest.fixture(scope="session")
 def binaries(pytestconfig: pytest.Config) -> Binaries:
-    """The first session on a machine builds them: the minutes that takes are not spent in silence."""
+    """The first session on a machine builds them in minutes and prints the progress."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     assert isinstance(capture, CaptureManager)
     with capture.global_and_fixture_disabled():
@@ -47,19 +53,19 @@ def binaries(pytestconfig: pytest.Config) -> Binaries:
 
 @pytest.fixture(scope="session")
 def control_plane(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """One API server and the controller manager, for the whole session: work in a namespace of your own."""
+    """One API server and the controller manager, for the whole session: each test works in its own namespace."""
     yield from run_control_plane(binaries, tmp_path_factory, Options(controller_manager=True))
 
 
 @pytest.fixture(scope="session")
 def two_servers(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """Two API servers on one etcd, and the controller manager; another cluster than that of ``control_plane``."""
+    """Two API servers on one etcd, and the controller manager; not the cluster of ``control_plane``."""
     yield from run_control_plane(binaries, tmp_path_factory, Options(controller_manager=True, servers=2))
 
 
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> Iterator[str]:
-    """A fresh namespace in ``control_plane``, which pods can be created in."""
+    """A new namespace in ``control_plane``, with the service account that pods need."""
     name = f"test-{secrets.token_hex(4)}"
     control_plane.create_namespace(name)
     yield name
@@ -77,7 +83,7 @@ def run_control_plane(
 
 @pytest.fixture(scope="session")
 def oracle(pytestconfig: pytest.Config) -> Oracle:
-    """The first session on a machine builds it: where the control plane was not built yet, that takes minutes."""
+    """The first session on a machine builds it: in minutes where the control plane was not built before."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     assert isinstance(capture, CaptureManager)
     with capture.global_and_fixture_disabled():

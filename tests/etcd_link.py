@@ -1,4 +1,4 @@
-"""The way of one API server to etcd, which can be made to hang."""
+"""The connection of one API server to etcd, which can hang."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class EtcdLink:
         return {self._number: self._port}
 
     def on_started(self, process: ChildProcess) -> None:
-        """Begin to pass connections on as soon as etcd exists."""
+        """Start to forward connections as soon as etcd runs."""
         if process.name != "etcd":
             return
         prefix = "--advertise-client-urls="
@@ -38,11 +38,11 @@ class EtcdLink:
         self._proxy.start()
 
     def hang(self) -> None:
-        """Pass nothing on any more, and keep what comes; new connections wait, too."""
+        """Stop forwarding, and keep what arrives; new connections wait, too."""
         self._send(signal.SIGSTOP)
 
     def flow(self) -> None:
-        """Pass on what has come, and go on."""
+        """Forward what has arrived, and continue."""
         self._send(signal.SIGCONT)
 
     def stop(self) -> None:

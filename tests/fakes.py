@@ -87,11 +87,11 @@ class FakeLedgerObject:
         await self._return()
         return found
 
-    async def claim(self, replica: str) -> StoredText | None:
+    async def request_turn(self, replica: str) -> StoredText | None:
         self.accesses.append("claim")
         await self._travel("ledger-write")
         if self.stored is not None:
-            self.stored = replace(self.stored, version=next(self.versions), turn=replica)
+            self.stored = replace(self.stored, version=next(self.versions), next_writer=replica)
         return self.stored
 
     async def create(self, text: str) -> StoredText:

@@ -21,14 +21,14 @@ _FLAGS = ("-trimpath", "-buildvcs=false", "-ldflags=-s -w")
 
 
 class ProgramError(Exception):
-    """A program cannot be built; the text ends with the compiler's own words."""
+    """A program cannot be built; the text ends with the output of the compiler."""
 
 
 def built_program(module: Path, *, environ: Mapping[str, str] = os.environ) -> Path:
     """
-    Give the program of the folder *module*, built if need be: once per state of its sources, outside the checkout.
+    Return the program of the folder *module*, built if it is missing: once per state of its sources.
 
-    Safe against two builds at once. Raises: GoMissingError, ProgramError.
+    It is outside the checkout. Safe against two builds at once. Raises: GoMissingError, ProgramError.
     """
     program = cache_folder(environ).parent / "programs" / f"{module.name}-{_key(module)}"
     lock = program.with_name(f"{program.name}.lock")

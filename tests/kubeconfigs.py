@@ -23,7 +23,7 @@ def written(document: object, folder: Path) -> Path:
 
 
 def with_user(original: Path, folder: Path, user: Mapping[str, Any]) -> Path:
-    """Give a copy of *original*, in *folder*, whose user has these credentials."""
+    """Return a copy of *original*, in *folder*, whose user has these credentials."""
     document = yaml.safe_load(original.read_text())
     document["users"][0]["user"] = dict(user)
     return written(document, folder)

@@ -1,7 +1,7 @@
 """
 A TCP proxy in front of a real API server, for the faults of networks: cut, stalled, refused, slow.
 
-It passes bytes on as they are, TLS included; nothing of Kubernetes is imitated.
+It forwards bytes as they are, TLS included; nothing of Kubernetes is imitated.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ _CHUNK = 2**16
 
 
 class Proxy:
-    """Listens on loopback and passes connections on to *target*, a URL. Use it as a context manager."""
+    """Listens on loopback and forwards connections to *target*, a URL. Use it as a context manager."""
 
     def __init__(self, target: str, *, port: int = 0) -> None:
-        """Listen on *port*, or on any."""
+        """Listen on *port*, by default on a free one."""
         parts = urlsplit(target)
         assert parts.hostname is not None
         assert parts.port is not None
@@ -32,12 +32,12 @@ class Proxy:
         self._gates: set[asyncio.Event] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.accepted = 0
-        """How many connections there have been."""
+        """The number of connections so far."""
         self.is_refusing = False
         self.latency = 0.0
-        """Seconds that bytes take, each way; the throughput stays as it is."""
+        """Seconds that bytes take, each way; the throughput does not change."""
         self.stalls_after: int | None = None
-        """How many more bytes the server may answer before its connections stall, once; None for any number."""
+        """The number of bytes after which the answers of the server stall, once; None for no stall."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
@@ -61,7 +61,7 @@ class Proxy:
         return f"https://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def kubeconfig(self, original: Path, folder: Path) -> Path:
-        """Give a copy of a kubeconfig, in *folder*, that goes through the proxy."""
+        """Return a copy of a kubeconfig, in *folder*, that goes through the proxy."""
         document = yaml.safe_load(original.read_text())
         for entry in document["clusters"]:
             entry["cluster"]["server"] = self.url
@@ -75,12 +75,12 @@ class Proxy:
             stream.transport.abort()
 
     def stall(self) -> None:
-        """Keep the connections there are, but pass nothing on; new ones are not concerned."""
+        """Stall the present connections: keep them, forward nothing; new ones work."""
         for gate in self._gates:
             gate.clear()
 
     def flow(self) -> None:
-        """Let stalled connections go on."""
+        """Continue stalled connections."""
         for gate in self._gates:
             gate.set()
 
@@ -114,7 +114,7 @@ class Proxy:
     async def _pass_on(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, gate: asyncio.Event, *, is_answer: bool = False
     ) -> None:
-        """Read until the end or a reset, and have everything written *latency* later."""
+        """Read until the end or a reset; all is written *latency* later."""
         loop = asyncio.get_running_loop()
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         count = self._count if is_answer else _do_not_count
@@ -134,7 +134,7 @@ class Proxy:
 
 
 def _do_not_count(_: int) -> None:
-    """Let requests pass."""
+    """Forward requests."""
 
 
 async def _deliver(
@@ -159,4 +159,4 @@ async def _deliver(
             sink.write(chunk)
             if under_way.empty():
                 await sink.drain()
-    sink.transport.abort()  # half of a connection is of no use to anybody here
+    sink.transport.abort()  # no test needs half of a connection

@@ -1,7 +1,7 @@
 """
-Several userquotas beside a real control plane, as processes behind one address, to be killed and stopped one by one.
+Several replicas beside a real control plane, as processes behind one address, each of which can be killed and paused.
 
-One alone, without a balancer: see `tests.cluster.running`.
+One replica without a balancer: see `tests.cluster.running`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Replicas:
     """
     *count* times `userquota serve --ledger kubernetes`, registered with the API servers at *url*, the balancer's.
 
-    Replica `i`, counted from 0, talks to API server `i` modulo their number. *options* come last and win over ours.
-    Processes die with the thread that started them: see ChildProcess. `install` and `apply_policy` come first.
+    Replica `i`, counted from 0, talks to API server `i` modulo their number. *options* take precedence over ours.
+    Processes end with the thread that started them: see ChildProcess. Call `install` and `apply_policy` first.
     """
 
     def __init__(self, cluster: ControlPlane, folder: Path, count: int, options: Sequence[str] = ()) -> None:
@@ -40,12 +40,12 @@ class Replicas:
 
     @property
     def url(self) -> str:
-        """What the API servers call."""
+        """The URL that the API servers call."""
         return f"https://{LOOPBACK}:{self._balancer.port}"
 
     @property
     def ca_file(self) -> Path:
-        """What to trust for *url* and for each replica; there once the first replica is ready."""
+        """The authority of *url* and of each replica; the file exists once the first replica is ready."""
         return self._ca_file(0)
 
     @property
@@ -54,22 +54,22 @@ class Replicas:
         return {process.name: process for process in (self._balancer.process, *self._replicas)}
 
     def start(self) -> None:
-        """Start the balancer and all replicas, and do not wait for these."""
+        """Start the balancer and all replicas, without waiting for the replicas."""
         self._balancer.start()
         for i in range(self.count):
             self.start_one(i)
 
     def start_one(self, i: int) -> None:
-        """Start a replica that does not run, and do not wait."""
+        """Start a replica that does not run, without waiting."""
         self._replicas[i].start()
 
     def kill(self, i: int) -> None:
-        """End a replica as a crash would (kill -9), and wait for its end."""
+        """Kill a replica (kill -9), as a crash would end it, and wait for its end."""
         self._replicas[i].kill()
         self._paused.discard(i)
 
     def pause(self, i: int) -> None:
-        """Keep a replica from doing anything (SIGSTOP); its address goes on accepting connections."""
+        """Pause a replica (SIGSTOP); its address goes on accepting connections."""
         self._replicas[i].send(signal.SIGSTOP)
         self._paused.add(i)
 
@@ -78,11 +78,11 @@ class Replicas:
         self._paused.discard(i)
 
     def end(self, i: int) -> None:
-        """Ask a replica to end (SIGTERM), as a rolling restart does, and wait for its end."""
+        """Send SIGTERM to a replica, as a rolling restart does, and wait for its end."""
         self._replicas[i].stop(grace=15)
 
     def stop(self) -> None:
-        """Ask all replicas to end, wait, then stop the balancer."""
+        """Send SIGTERM to all replicas, wait, then stop the balancer."""
         for replica in self._replicas:
             replica.ask_to_end()
         for replica in self._replicas:
@@ -91,18 +91,18 @@ class Replicas:
         self._balancer.stop()
 
     def is_running(self, i: int) -> bool:
-        """Say whether a replica was started and has not ended; a paused one runs."""
+        """Whether a replica was started and has not ended; a paused one runs."""
         return self._replicas[i].is_running()
 
     def readiness(self, i: int) -> str:
-        """What /readyz of a replica says: `ok`, its troubles, or that nobody listens."""
+        """Return the text of /readyz of a replica: `ok`, the failed checks, or that no process listens."""
         return self._ask(i, "/readyz")
 
     def metrics(self, i: int) -> str:
         return self._ask(i, "/metrics")
 
     def log(self, i: int) -> str:
-        """All that a replica has written, over all its starts."""
+        """The log of a replica, over all its starts."""
         file = self._replicas[i].log_file
         return file.read_text() if file.exists() else ""
 
@@ -110,7 +110,7 @@ class Replicas:
         return self.readiness(i).strip() == "ok"
 
     def wait_until_ready(self, within: float = 30) -> float:
-        """Wait until each replica that runs and is not paused is ready; give how many seconds it took."""
+        """Wait until each replica that runs and is not paused is ready; return the seconds that it took."""
         begun = time.monotonic()
         for i in self._awake():
             left = within - (time.monotonic() - begun)
@@ -118,20 +118,20 @@ class Replicas:
         return time.monotonic() - begun
 
     def wait_until_all_know(self, pods: int, within: float = 5) -> None:
-        """Wait until each replica has seen that there are so many pods, in all namespaces together."""
+        """Wait until each replica counts so many pods, in all namespaces together."""
         known = f"userquota_pods_known {pods}.0\n"
         for i in range(self.count):
             eventually(partial(self._measures, i, known), within=within, what=partial(self._told, i))
 
     def set_policy(self, text: str) -> None:
-        """Write the policy's ConfigMap, and wait until it is in force, or refused, at each replica that is awake."""
+        """Write the ConfigMap of the policy; wait until each replica that is not paused has applied or refused it."""
         seen = {i: len(self.log(i)) for i in self._awake()}
         apply_policy(self.cluster, text)
         for i, length in seen.items():
             eventually(partial(self._has_told_of_policy, i, since=length), what=partial(self._told, i))
 
     def apply_policy(self, text: str) -> None:
-        """Write the policy's ConfigMap, and do not wait."""
+        """Write the ConfigMap of the policy, without waiting."""
         apply_policy(self.cluster, text)
 
     def install(self) -> None:

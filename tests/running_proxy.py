@@ -1,4 +1,4 @@
-"""A proxy as a process, in front of an API server or of etcd. What it can be told is in `nemesis.proxy`."""
+"""A proxy as a process, in front of an API server or of etcd. Its signals: see `nemesis.proxy`."""
 
 from __future__ import annotations
 

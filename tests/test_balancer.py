@@ -1,4 +1,4 @@
-"""What the balancer owes the tests that put a Service's place in its hands: spread, skip the dead, hide no end."""
+"""The balancer does what the tests need of a Service: it spreads connections, skips dead backends, hides no end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.balancer.running import RunningBalancer
+
+pytestmark = pytest.mark.go
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: close() then resets the connection."""
@@ -73,7 +75,7 @@ def send_and_close(connection: socket.socket, said: bytes) -> threading.Thread:
 
 
 def end_of(connection: socket.socket) -> str:
-    """How a connection ended: with FIN or with RST. Waits for it."""
+    """Wait for the end of a connection; return whether it came as FIN or RST."""
     try:
         return "FIN" if connection.recv(1) == b"" else "more bytes"
     except ConnectionResetError:

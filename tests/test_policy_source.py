@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from webhook.documents.policy_text import PolicyText
+from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.policy_source import (
     CurrentPolicy,
     PolicyConfigMap,
     PolicyConfigMapMeta,
     PolicyConfigMaps,
+    PolicyReader,
     PolicyState,
     read_files,
 )
@@ -36,7 +38,13 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.policy = CurrentPolicy(on_change=self.changes.append, on_mistakes=self.complaints.append)
-        self.maps = PolicyConfigMaps(self.policy, may_be_absent=self.may_be_absent)
+        self.removed: list[str] = []
+        self.maps = PolicyConfigMaps(
+            self._submit, on_removed=lambda name, _: self.removed.append(name), may_be_absent=self.may_be_absent
+        )
+
+    def _submit(self, texts: Sequence[PolicyText], *, faults: tuple[str, ...]) -> None:
+        self.policy.accept(texts, read_policy(texts), faults=faults)
 
     def takes(self, text: str) -> None:
         self.policy.take([PolicyText("policy/p", text)])
@@ -169,12 +177,11 @@ def test_the_digest_tells_policies_apart_by_text_and_by_name() -> None:
 
 
 def test_every_key_of_every_config_map_is_a_text_of_one_policy(stage: Stage) -> None:
-    synced(stage, config_map("one", a=ALICE, b="# nothing yet\n"), config_map("two", c=BOB))
+    synced(stage, config_map("one", a=ALICE, b="version: 1\n"), config_map("two", c=BOB))
 
     assert stage.users() == ["alice", "bob"]
     assert stage.policy.current().users["bob"].place == "two/c:2"
     assert len(stage.changes) == 1
-    assert stage.maps.names() == ("one", "two")
 
 
 def test_nothing_is_in_force_before_the_list_is_whole(stage: Stage) -> None:
@@ -315,3 +322,103 @@ def test_a_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match=r"not UTF-8 at byte 9: '.*policy\.yaml'"):
         read_files([tmp_path])
+
+
+# Texts that are not there (confirmed defect W2): each lifted limits without a word.
+
+
+def binary(name: str) -> PolicyConfigMap:
+    return PolicyConfigMap(PolicyConfigMapMeta(name, f"uid-of-{name}", "2"), None, {"p": "/w=="})
+
+
+def emptied(name: str) -> PolicyConfigMap:
+    return PolicyConfigMap(PolicyConfigMapMeta(name, f"uid-of-{name}", "2"), None)
+
+
+FAULTS = {
+    "a text in binaryData": (
+        binary,
+        (
+            "two/p: it is in binaryData, because it was no UTF-8 text when the ConfigMap was made: "
+            "save the file as UTF-8 and make the ConfigMap again"
+        ),
+    ),
+    "no text": (emptied, "two/data: it has no text: delete the ConfigMap, or put the policy back"),
+}
+
+
+@pytest.mark.parametrize(("broken", "fault"), FAULTS.values(), ids=FAULTS)
+def test_a_config_map_without_a_text_lifts_no_limit_and_is_named(
+    stage: Stage, broken: Callable[[str], PolicyConfigMap], fault: str
+) -> None:
+    synced(stage, config_map("one", a=ALICE), config_map("two", p=BOB))
+
+    stage.maps.seen(broken("two"))
+
+    assert stage.users() == ["alice", "bob"]
+    assert stage.complaints == [(fault,)]
+    assert not stage.policy.text_condition().ok
+    assert fault in stage.policy.text_condition().message
+
+
+@pytest.mark.parametrize(("broken", "fault"), FAULTS.values(), ids=FAULTS)
+def test_with_such_a_config_map_alone_it_is_said_why_there_is_no_policy(
+    stage: Stage, broken: Callable[[str], PolicyConfigMap], fault: str
+) -> None:
+    """A replica that started told people to make the ConfigMap that was there."""
+    synced(stage, broken("two"))
+
+    assert stage.policy.condition().message == f"the policy has mistakes, the first: {fault}"
+
+
+def test_once_the_text_is_back_all_is_well(stage: Stage) -> None:
+    synced(stage, config_map("one", a=ALICE), binary("two"))
+    assert not stage.policy.condition().ok
+
+    stage.sees("two", p=BOB)
+
+    assert stage.users() == ["alice", "bob"]
+    assert stage.policy.text_condition().ok
+
+
+def test_a_config_map_that_loses_its_label_is_reported(stage: Stage) -> None:
+    """The watch shows it as deleted; its limits are lifted, as where it was deleted."""
+    synced(stage, config_map("one", a=ALICE), config_map("two", p=BOB))
+
+    stage.maps.gone(config_map("two", p=BOB))
+
+    assert stage.removed == ["two"]
+    assert stage.users() == ["alice"]
+
+
+# Reading while requests are answered.
+
+
+async def test_a_long_policy_is_read_while_other_tasks_run(stage: Stage) -> None:
+    reader = PolicyReader(stage.policy)
+    users = "".join(f"  user-{number}: {{hard: {{cpu: 1}}}}\n" for number in range(2000))
+    reading = asyncio.create_task(reader.run())
+    reader.submit([PolicyText("one/p", f"version: 1\nusers:\n{users}")], faults=())
+
+    turns = 0
+    while not stage.changes:
+        await asyncio.sleep(0)
+        turns += 1
+    reading.cancel()
+
+    assert turns > 100  # in one turn until now
+
+
+async def test_of_texts_that_wait_the_last_ones_are_read(stage: Stage) -> None:
+    reader = PolicyReader(stage.policy)
+    reading = asyncio.create_task(reader.run())
+    reader.submit([PolicyText("one/p", ALICE)], faults=())
+    await asyncio.sleep(0)
+    for text in (BAD, BOB):
+        reader.submit([PolicyText("one/p", text)], faults=())
+    while len(stage.changes) < 2:  # noqa: ASYNC110 - nothing else tells
+        await asyncio.sleep(0)
+    reading.cancel()
+
+    assert [sorted(policy.users) for policy in stage.changes] == [["alice"], ["bob"]]
+    assert stage.complaints == []

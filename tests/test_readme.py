@@ -57,7 +57,7 @@ def test_the_policy_is_valid() -> None:
 
 @pytest.fixture
 def served() -> Iterator[str]:
-    """`make run` on a port of our own; its URL."""
+    """The URL of `make run` on a free port."""
     held = HeldPort()
     listen = f"127.0.0.1:{held.number}"
     held.release()
@@ -73,6 +73,7 @@ def served() -> Iterator[str]:
     process.communicate(timeout=20)
 
 
+@pytest.mark.slow
 def test_make_run_answers_the_three_reviews_of_the_examples(served: str) -> None:
     answer = subprocess.run([ROOT / "examples/try.sh", served], capture_output=True, text=True, check=True)
     reviews = [json.loads(line)["response"] for line in answer.stdout.splitlines() if line.startswith("{")]
@@ -113,6 +114,6 @@ def test_local_up_gives_a_cluster_to_try_things_on(binaries: Binaries, tmp_path:
 
 
 def _default_account(as_alice: tuple[str | Path, ...], environ: dict[str, str]) -> bool:
-    """The controller manager makes it a moment after the namespace; pods cannot be created before."""
+    """Whether the controller manager has created it, as it does a moment after the namespace: pods need it."""
     dry = (*as_alice, "run", "probe", "--image=x", "--dry-run=server")
     return subprocess.run(dry, env=environ, capture_output=True, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""The import rules of pyproject.toml hold, and each of them notices what breaks it."""
+"""The import rules of pyproject.toml hold, and each of them detects a breach."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BREACHES = (
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The packages and their rules, to be spoilt."""
+    """A copy of the packages and their rules, to be broken."""
     for package in ("webhook", "localcluster"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "go"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)

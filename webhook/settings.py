@@ -1,5 +1,5 @@
 """
-How one process is to run: every option of `serve`, checked once and frozen. Where values come from: see `cli.serve`.
+How one process runs: every option of `serve`, checked once and frozen. Where values come from is in `cli.serve`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from webhook.quota.errors import WebhookError
 
 
 class SettingsError(WebhookError):
-    """An option that makes no sense, alone or beside another. One line: what, and what to do."""
+    """An option that is wrong, alone or beside another. One line: which one, and what to do."""
 
 
 class LedgerKind(enum.Enum):
-    """Where reservations are kept: in the cluster, for any number of replicas, or in the memory of one."""
+    """Where reservations are: in the cluster, for any number of replicas, or in the memory of one."""
 
     KUBERNETES = "kubernetes"
     MEMORY = "memory"
@@ -29,7 +29,8 @@ class Settings:
     The options of `serve`.
 
     `kubeconfig` None means in cluster. `advertise_url` registers the webhooks with that URL instead of the Service.
-    `drain` is in seconds: how long to go on answering after being told to stop.
+    `client_ca`, `client_name` and `client_token_file` say how the API server proves that it is the caller. `drain` is
+    in seconds: how long to go on answering after a signal to stop.
     """
 
     kubeconfig: Path | None = None
@@ -45,6 +46,9 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_ca: Path | None = None
+    client_ca: Path | None = None
+    client_name: tuple[str, ...] = ()
+    client_token_file: Path | None = None
     drain: float = 10.0
 
     def __post_init__(self) -> None:
@@ -56,14 +60,11 @@ class Settings:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise SettingsError("--tls-cert and --tls-key belong together: give both or neither")
         if self.tls_ca is not None and self.tls_cert is None:
-            raise SettingsError("--tls-ca tells whom to trust for --tls-cert: give that, too")
+            raise SettingsError("--tls-ca needs --tls-cert, the certificate to trust it for")
+        if self.client_name and self.client_ca is None:
+            raise SettingsError("--client-name needs --client-ca, the authority of the certificates that have the name")
         if self.advertise_url is not None:
             _check_url(self.advertise_url)
-
-    @property
-    def exempt_namespaces(self) -> frozenset[str]:
-        """Namespaces where nothing is charged, the same as in manifests/: the control plane's and our own."""
-        return frozenset({"kube-system", "kube-node-lease", self.namespace})
 
 
 def _check_url(url: str) -> None:
@@ -71,7 +72,7 @@ def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         is_wrong = parts.scheme != "https" or not parts.hostname or parts.port == 0
-    except ValueError as error:  # brackets that do not close, or a port above 65535
+    except ValueError as error:  # a bracket that is not closed, or a port above 65535
         raise wrong from error
     if is_wrong or parts.query or parts.fragment or parts.username:
         raise wrong

@@ -1,4 +1,4 @@
 """
-Many creates against the same limits at once, on real API servers: what exactness costs, beside ResourceQuota, a webhook
-that only allows, and no webhook. Reviews without Kubernetes around them: see the modules one folder up.
+Many creates against the same limits at once, on real API servers: the cost of exact limits, beside ResourceQuota, a
+webhook that only allows, and no webhook. For reviews without Kubernetes see the modules one folder up.
 """

@@ -64,7 +64,7 @@ def _measure(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _run(work: Any) -> dict[str, Any]:
-    """Run on uvloop where it is installed: the client shall not be what is measured."""
+    """Run on uvloop where it is installed: the client must not limit what is measured."""
     try:
         run = importlib.import_module("uvloop").run
     except ImportError:

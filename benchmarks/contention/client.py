@@ -1,5 +1,5 @@
 """
-The client: plain POSTs to every API server in turn, each timed. What the answers mean is judged elsewhere.
+The client: plain POSTs to every API server in turn, each timed. Nothing is judged here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MESSAGES = 3
 
 @dataclass(slots=True)
 class Outcome:
-    """How long all creates took, how long each, what came back, and the first words of what was not created."""
+    """The time of all creates and of each, the answers, and the first words of the refusals."""
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Client:
     cluster: ControlPlane
 
     async def run(self, workload: Workload, namespace: str) -> Outcome:
-        """Make all creates of *workload*. Connections are open before the clock starts."""
+        """Send all creates of *workload*. Connections are open before the clock starts."""
         outcome = Outcome()
         numbers = iter(range(workload.creates))
         async with self._session(workload.in_flight) as session:
@@ -49,7 +49,7 @@ class Client:
         return outcome
 
     async def empty(self, namespace: str) -> None:
-        """Delete all pods of a namespace; return when they are gone."""
+        """Delete all pods of a namespace, and wait until they are gone."""
         url = f"{self.cluster.server_urls[0]}/api/v1/namespaces/{namespace}/pods"
         async with self._session(1) as session:
             while True:
@@ -84,7 +84,7 @@ class Client:
         numbers: Iterator[int],
         outcome: Outcome,
     ) -> None:
-        """Make one create after the other, until all workers together have made all."""
+        """Send one create after the other, until all workers together have sent all."""
         urls = [f"{url}/api/v1/namespaces/{namespace}/pods" for url in self.cluster.server_urls]
         groups = [("Impersonate-Group", group) for group in workload.groups()]
         for number in numbers:

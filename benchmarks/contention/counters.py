@@ -1,7 +1,7 @@
 """
-What processes say of themselves: the counters of our replicas and of the API servers, and the CPU time of each.
+The counters of our replicas and of the API servers, and the CPU time of each process.
 
-Differences of two readings are made by whoever reads twice.
+The callers subtract two readings.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _WRITES = frozenset({"POST", "PUT", "PATCH", "APPLY"})
 
 
 def samples(text: str, name: str) -> Iterable[tuple[Mapping[str, str], float]]:
-    """Give the labels and the value of each sample of one metric in Prometheus' text format."""
+    """Return the labels and the value of each sample of one metric in Prometheus' text format."""
     for found, labels, value in _SAMPLE.findall(text):
         if found == name:
             yield dict(_LABEL.findall(labels)), float(value)
 
 
 def of_replicas(replicas: Replicas) -> Counter[str]:
-    """Give the sums over all replicas: decisions by verdict, and accesses to the ledger by result."""
+    """Return the sums over all replicas: decisions by verdict, and accesses to the ledger by result."""
     counted: Counter[str] = Counter()
     for text in map(replicas.metrics, range(replicas.count)):
         for labels, value in samples(text, "userquota_reviews_total"):
@@ -41,7 +41,7 @@ def of_replicas(replicas: Replicas) -> Counter[str]:
 
 
 def of_api_servers(cluster: ControlPlane) -> Counter[str]:
-    """Give what the API servers counted of writes to ConfigMaps, the ledger's kind, by status."""
+    """Return the writes to ConfigMaps, the kind of the ledger, that the API servers counted, by status."""
     counted: Counter[str] = Counter()
     for number in range(1, len(cluster.server_urls) + 1):
         text = cluster.kubectl("get", "--raw", "/metrics", server=number).stdout
@@ -52,7 +52,7 @@ def of_api_servers(cluster: ControlPlane) -> Counter[str]:
 
 
 def is_settled(replicas: Replicas, *, pods: int) -> bool:
-    """Say whether every replica knows of *pods* pods and holds nothing reserved."""
+    """Whether every replica knows of *pods* pods and holds nothing reserved."""
     for text in map(replicas.metrics, range(replicas.count)):
         gauges = {
             name: value
@@ -65,5 +65,5 @@ def is_settled(replicas: Replicas, *, pods: int) -> bool:
 
 
 def cpu(pids: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Give the CPU seconds that the processes of each role have used."""
+    """Return the CPU seconds that the processes of each role have used."""
     return {role: sum(map(machine.cpu_seconds, several)) for role, several in pids.items()}

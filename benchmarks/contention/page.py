@@ -1,5 +1,5 @@
 """
-The printed page: the table, then where the CPU time went, what answered otherwise, what was compared, on what machine.
+The printed page: the table, the CPU time by process, unexpected answers, the versions compared and the machine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CONTESTANTS = (OURS, QUOTA, ALLOW, NOTHING)
 
 
 def render(raw: Mapping[str, Any]) -> str:
-    """Give the whole page, which is Markdown."""
+    """Return the whole page, which is Markdown."""
     return "\n".join([*table.markdown(rows(raw["runs"])), "", *_notes(raw), ""])
 
 
@@ -38,7 +38,7 @@ def _notes(raw: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _cpu(runs: Runs) -> Iterator[str]:
-    """What a create costs where: the client's part says how much of the machine was not under test."""
+    """The CPU time of a create by process: that of the client was not under test."""
     for workload in (HOT, ALONE):
         for contestant in _CONTESTANTS:
             chosen = of(runs, workload, contestant)

@@ -1,7 +1,7 @@
 """
-All workloads on all contestants, in turn, in several rounds: what disturbs the machine disturbs all of them.
+All workloads on all contestants, in turn, in several rounds: a disturbance of the machine affects all of them.
 
-Numbers come out as they were read; see `rows` for what they are held against.
+Numbers are returned as they were read; `rows` compares them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Report = Callable[[str], None]
 async def measure(
     contestants: Mapping[str, Contestant], workloads: Sequence[Workload], *, rounds: int, report: Report
 ) -> dict[str, Any]:
-    """Do all rounds; give every run's numbers, and the noise before each round."""
+    """Perform all rounds; return every run's numbers, and the noise before each round."""
     for contestant in contestants.values():
         await _run(contestant, ALONE, -1)
     chosen = machine.cpus()
@@ -41,7 +41,7 @@ async def measure(
 
 
 def _in_turn(contestants: Sequence[Contestant], number: int) -> Sequence[Contestant]:
-    """Begin with another one each round: nobody always runs after the same neighbour."""
+    """Begin with another one each round: none always runs after the same other one."""
     first = number % len(contestants)
     return [*contestants[first:], *contestants[:first]]
 

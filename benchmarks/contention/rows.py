@@ -1,7 +1,7 @@
 """
-From the runs' numbers to the table: figures of userquota, beside those of the others in the same rounds.
+From the numbers of the runs to the table: figures of userquota, beside those of the others in the same rounds.
 
-The targets are those of the issue, set before the code was written.
+The targets were set before the code was written.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _OTHERS = (NOTHING, ALLOW, QUOTA)
 
 
 def rows(runs: Runs) -> list[Row]:
-    """Give the whole table, without the workloads that were left out."""
+    """Return the whole table, without the workloads that were left out."""
     several = {HOT: _hot, SPREAD: _spread, RUSH: _rush, ALONE: _alone}
     done = {run["workload"] for run in runs}
     return [row for workload, found in several.items() if workload.name in done for row in found(runs)]
 
 
 def of(runs: Runs, workload: Workload, contestant: str) -> list[Run]:
-    """Give the runs of one contestant with one workload, by round."""
+    """Return the runs of one contestant with one workload, by round."""
     return [run for run in runs if (run["workload"], run["contestant"]) == (workload.name, contestant)]
 
 
@@ -91,7 +91,7 @@ def _figure(runs: Runs, workload: Workload, contestant: str, measure: Measure) -
 
 
 def _added(runs: Runs, other: str) -> Figure:
-    """Give what is added in each round: both runs of a round met the same noise."""
+    """Return the difference in each round: both runs of a round had the same noise."""
     pairs = zip(of(runs, ALONE, OURS), of(runs, ALONE, other), strict=True)
     return _summary((_P50.read(ours) - _P50.read(its) for ours, its in pairs), "ms")
 

@@ -1,8 +1,8 @@
 """
 The contestants, each with a control plane, and the namespaces that their pods are created in.
 
-Two control planes of the same form: one for userquota alone, because it watches all pods of its cluster; one that the
-others take turns on, for whom what happens in other namespaces does not exist.
+Two control planes of the same form: one for userquota alone, because it watches all pods of its cluster; one for the
+others in turn, which are not concerned by other namespaces.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SLUGS = {OURS: "userquota", QUOTA: "quota", ALLOW: "allow", NOTHING: "nothing"}
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """Who answers for creates. *replicas* are there for userquota only; *webhooks* are the processes of either one."""
+    """A contestant. Only userquota has *replicas*; *webhooks* are the processes of its webhook or of the other one."""
 
     name: str
     cluster: ControlPlane
@@ -50,7 +50,7 @@ class Contestant:
     replicas: Replicas | None = None
 
     def namespace(self, workload: Workload, number: int) -> str:
-        """Make a namespace of its own for a run; with a ResourceQuota in it where that is the contestant."""
+        """Create a namespace for a run; with a ResourceQuota in it where that is the contestant."""
         slug = _SLUGS[self.name]
         name = f"{workload.name}-{slug}-{number}"
         metadata = {"name": name, "labels": {_CONTESTANT: slug}}
@@ -60,14 +60,14 @@ class Contestant:
         return name
 
     def settle(self, *, pods: int = 0) -> float:
-        """Wait until userquota holds nothing reserved and knows of *pods* pods; give how many seconds that took."""
+        """Wait until userquota has no reservations and counts *pods* pods; return the seconds that it took."""
         if self.replicas is None:
             return 0.0
         replicas = self.replicas
         return eventually(lambda: counters.is_settled(replicas, pods=pods), within=60)
 
     def pids(self) -> dict[str, list[int]]:
-        """Give the processes that work for a create, by role."""
+        """Return the processes that work for a create, by role."""
         several = self.cluster.processes.values()
         by_role = {
             "etcd": [each for each in several if each.name == "etcd"],
@@ -82,7 +82,7 @@ class Contestant:
 
 @contextlib.contextmanager
 def contestants(folder: Path, *, count: int, options: Sequence[str] = ()) -> Iterator[dict[str, Contestant]]:
-    """Start everything, with *count* replicas of userquota that have *options* more; stop it all at the end."""
+    """Start all processes, with *count* replicas of userquota and their *options*; stop them at the end."""
     binaries, form = find_binaries(os.environ), Options(servers=SERVERS)
     with contextlib.ExitStack() as stack:
         shared = stack.enter_context(ControlPlane(folder / "shared", binaries, options=form))
@@ -102,13 +102,13 @@ def contestants(folder: Path, *, count: int, options: Sequence[str] = ()) -> Ite
 
 
 def _install_quota(cluster: ControlPlane, namespace: str, hard: Mapping[str, str]) -> None:
-    """Write what the controller manager would: without a status ResourceQuota refuses everything."""
+    """Write the status as the controller manager does: without it ResourceQuota refuses everything."""
     metadata = {"name": "quota", "namespace": namespace}
     _create(cluster, {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": hard}})
     status = json.dumps({"status": {"hard": hard, "used": dict.fromkeys(hard, "0")}})
     at = ("resourcequota", "quota", f"--namespace={namespace}", "--subresource=status", "--type=merge")
     cluster.kubectl("patch", *at, f"--patch={status}")
-    time.sleep(0.5)  # both API servers have to have heard of it
+    time.sleep(0.5)  # both API servers have to have seen it
 
 
 @contextlib.contextmanager

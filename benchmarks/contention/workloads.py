@@ -1,5 +1,5 @@
 """
-What is created, by whom, and how many at a time. Who answers for it: see `stage`.
+What is created, by which users, and how many at a time. The contestants: see `stage`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 PLACES = 100
-"""What the people of the rush may have together, by our policy and by ResourceQuota."""
+"""The limit of all users of the rush together, by our policy and by ResourceQuota."""
 
 _PLENTY = {"pods": "1000000", "requests.cpu": "100000", "requests.memory": "400Ti"}
 _RUSHER = "rusher"
@@ -37,22 +37,22 @@ class Workload:
 
     @property
     def expected(self) -> int:
-        """Give how many creates an exact limit lets through."""
+        """Return the number of creates that an exact limit allows."""
         return self.creates if self.places is None else self.places
 
     def hard(self) -> dict[str, str]:
-        """Give the ResourceQuota that says the same as our policy."""
+        """Return the ResourceQuota with the same limits as our policy."""
         return _PLENTY if self.places is None else {"pods": str(self.places)}
 
     def creator(self, number: int) -> str:
-        """Give who makes create *number*."""
+        """Return the user of create *number*."""
         if self.places is not None:
             return _RUSHER
         return f"person-{number % self.users:04}"
 
     def groups(self) -> Iterator[str]:
-        """Give the groups that everybody is in; the members of the pool share its limit."""
-        yield "people"  # carries the permissions, see localcluster.users
+        """Return the groups of every user; the members of the pool share its limit."""
+        yield "people"  # has the rights: see localcluster.users
         if self.users == 1:
             yield _POOL
 
@@ -66,7 +66,7 @@ WORKLOADS = (HOT, SPREAD, RUSH, ALONE)
 
 
 def pod(name: str) -> bytes:
-    """Give the body of a create."""
+    """Return the body of a create."""
     requests = {"cpu": "10m", "memory": "16Mi"}
     container = {"name": "main", "image": "example/x", "resources": {"requests": requests}}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container]}}

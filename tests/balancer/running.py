@@ -1,4 +1,4 @@
-"""A balancer as a process, in front of given backends. What it does is told in main.go."""
+"""A balancer as a process, in front of given backends. What it does: see main.go."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from localcluster.processes import ChildProcess
 from tests.go_programs import built_program
 
 _PORTS = range(20_000, 32_000)
-"""Below what Linux and others give to outgoing connections: a server that was killed finds its port free again."""
+"""Below the ports of outgoing connections, so that a killed server finds its port free again."""
 
 _START_SECONDS = 10.0
 
@@ -40,7 +40,7 @@ class RunningBalancer:
 
 
 def lasting_port() -> int:
-    """Give a port that nobody listens on and that no outgoing connection takes while its server is down."""
+    """Return a port that no process listens on and that no outgoing connection takes while its server is down."""
     while True:
         number = random.choice(_PORTS)  # noqa: S311 - only has to differ from its neighbours'
         with socket.socket() as tried:

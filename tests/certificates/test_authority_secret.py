@@ -7,23 +7,20 @@ import base64
 import json
 import ssl
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from localcluster.controlplane import ControlPlane
 from webhook.certificates import CertificateError, from_secret
 from webhook.certificates.authority import create_authority, sign_leaf
+from webhook.certificates.signed import SignedIdentity
 from webhook.kube.api import ForbiddenError, KubernetesApi
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from localcluster.controlplane import ControlPlane
-    from webhook.certificates.signed import SignedIdentity
-
 NAMES = ("userquota.userquota-system.svc",)
-ADVICE = "userquota overwrites no Secret: delete it, and a new authority is made at the next start"
+ADVICE = "userquota overwrites no Secret: replace it as certs/README.md says"
 
 
 class MachineClock:
@@ -87,6 +84,45 @@ async def test_of_ten_that_start_at_once_all_serve_what_one_made(api: Kubernetes
     ssl.create_default_context(cadata=identities[0].ca_bundle.decode())
 
 
+def delete(control_plane: ControlPlane, namespace: str) -> None:
+    control_plane.kubectl("delete", "secret", "userquota-ca", f"--namespace={namespace}")
+
+
+async def test_a_running_replica_puts_a_deleted_secret_back(
+    api: KubernetesApi, control_plane: ControlPlane, namespace: str
+) -> None:
+    """A new authority would make calls to all the other replicas fail."""
+    identities = [await identity_of(api, namespace) for _ in range(3)]
+    before = stored(control_plane, namespace)["data"]
+    delete(control_plane, namespace)
+    await asyncio.gather(*(identity.refresh() for identity in identities))
+    assert stored(control_plane, namespace)["data"] == before
+    assert {identity.ca_bundle for identity in identities} == {base64.b64decode(before["tls.crt"])}
+
+
+async def test_a_running_replica_publishes_another_authority_that_was_stored(
+    api: KubernetesApi, control_plane: ControlPlane, namespace: str
+) -> None:
+    identity = await identity_of(api, namespace)
+    old = identity.ca_bundle
+    delete(control_plane, namespace)
+    store(control_plane, namespace, replacement := data_of())
+    await identity.refresh()
+    assert identity.ca_bundle == replacement["tls.crt"] + old
+
+
+async def test_a_running_replica_keeps_its_authority_when_the_secret_is_unusable(
+    api: KubernetesApi, control_plane: ControlPlane, namespace: str
+) -> None:
+    identity = await identity_of(api, namespace)
+    bundle = identity.ca_bundle
+    delete(control_plane, namespace)
+    store(control_plane, namespace, {})
+    with pytest.raises(CertificateError, match=r"key tls\.crt: is missing"):
+        await identity.refresh()
+    assert identity.ca_bundle == bundle
+
+
 def data_of(*, born: timedelta = timedelta()) -> dict[str, bytes]:
     authority = create_authority(MachineClock().now() + born)
     return {"tls.crt": authority.certificate_pem, "tls.key": authority.key_pem}
@@ -130,7 +166,7 @@ async def test_a_secret_is_never_overwritten(
     assert stored(control_plane, namespace) == before
 
 
-async def test_who_may_not_read_the_secret_is_told_so(control_plane: ControlPlane, namespace: str) -> None:
+async def test_a_missing_right_to_read_the_secret_is_an_error(control_plane: ControlPlane, namespace: str) -> None:
     api = await KubernetesApi.connect(kubeconfig=control_plane.kubeconfig("alice"))
     with pytest.raises(ForbiddenError, match="secrets"):
         await identity_of(api, namespace)

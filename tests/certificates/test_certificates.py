@@ -5,10 +5,10 @@ import ssl
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import structlog
@@ -17,13 +17,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from webhook.certificates import CertificateError, called_as, from_files, self_signed, serving_names
-from webhook.certificates.authority import create_authority, read_authority, sign_leaf
+from webhook.certificates.authority import Authority, create_authority, read_authority, sign_leaf
 from webhook.certificates.files import CertificateFiles, FileIdentity
 from webhook.certificates.pairs import KeyPair, PairSource
 from webhook.certificates.signed import SignedIdentity
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from webhook.ports import WebhookError
 
 NAME = "userquota.userquota-system.svc"
 NAMES = (NAME, "127.0.0.1")
@@ -65,7 +63,7 @@ def trusting_anybody() -> ssl.SSLContext:
 
 
 def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, *, name: str | None = NAME) -> ssl.SSLObject:
-    """Give the client's end of a handshake without a socket, its certificate verified as *client* asks."""
+    """Return the client's end of a handshake without a socket, its certificate verified as *client* asks."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     there = server.wrap_bio(to_server, to_client, server_side=True)
     here = client.wrap_bio(to_client, to_server, server_hostname=name)
@@ -137,14 +135,14 @@ class TestAuthority:
     def test_one_of_another_kind_of_key_signs_too(self, clock: HandClock) -> None:
         key = rsa.generate_private_key(65537, 2048)
         authority = read_authority(*foreign_authority(key, clock), source=SOURCE, now=clock.now())
-        identity = SignedIdentity([authority], NAMES, clock=clock)
+        identity = SignedIdentity(authority, NAMES, clock=clock)
         shaken = shake_hands(identity.context, ssl.create_default_context(cadata=identity.ca_bundle.decode()))
         assert shaken.version() == "TLSv1.3"
 
 
 class TestSignedIdentity:
     @pytest.mark.parametrize("name", NAMES)
-    def test_whoever_trusts_its_bundle_is_served_by_every_name(self, clock: HandClock, name: str) -> None:
+    def test_a_client_that_trusts_its_bundle_is_served_by_every_name(self, clock: HandClock, name: str) -> None:
         identity = self_signed(NAMES, clock)
         assert shake_hands(identity.context, trusting(identity.ca_bundle), name=name).version() == "TLSv1.3"
 
@@ -185,14 +183,6 @@ class TestSignedIdentity:
         shaken = shake_hands(self_signed(NAMES, clock).context, client)
         assert shaken.selected_alpn_protocol() == "http/1.1"
 
-    def test_the_first_authority_signs_and_all_of_them_are_published(self, clock: HandClock) -> None:
-        first, second = create_authority(clock.now()), create_authority(clock.now())
-        identity = SignedIdentity([first, second], NAMES, clock=clock)
-        assert identity.ca_bundle == first.certificate_pem + second.certificate_pem
-        shake_hands(identity.context, trusting(first.certificate_pem))
-        with pytest.raises(ssl.SSLCertVerificationError):
-            shake_hands(identity.context, trusting(second.certificate_pem))
-
     @pytest.mark.parametrize(
         ("hours", "renewed"),
         [
@@ -204,41 +194,43 @@ class TestSignedIdentity:
             pytest.param(-2, True, id="the clock was set back before its beginning: yes"),
         ],
     )
-    def test_a_leaf_is_renewed_by_wall_clock(self, clock: HandClock, hours: int, *, renewed: bool) -> None:
+    async def test_a_leaf_is_renewed_by_wall_clock(self, clock: HandClock, hours: int, *, renewed: bool) -> None:
         identity = self_signed(NAMES, clock)
         context, before = identity.context, served_serial(identity.context)
         clock.turn(timedelta(hours=hours))
-        assert identity.refresh() is renewed
+        assert await identity.refresh() is renewed
         assert identity.context is context
         assert (served_serial(context) != before) is renewed
         if renewed:
             assert identity.not_after - clock.now().replace(microsecond=0) == timedelta(days=7)
 
-    def test_a_renewed_leaf_is_trusted_by_the_same_bundle(self, clock: HandClock) -> None:
+    async def test_a_renewed_leaf_is_trusted_by_the_same_bundle(self, clock: HandClock) -> None:
         identity = self_signed(NAMES, clock)
         bundle = identity.ca_bundle
         clock.turn(timedelta(hours=-2))
-        identity.refresh()
+        await identity.refresh()
         shake_hands(identity.context, trusting(bundle))
 
-    def test_a_leaf_does_not_outlive_its_authority(self, clock: HandClock) -> None:
+    async def test_a_leaf_does_not_outlive_its_authority(self, clock: HandClock) -> None:
         identity = self_signed(NAMES, clock)
         end = authority_end(identity)
         clock.instant = end - timedelta(days=1)
-        identity.refresh()
+        await identity.refresh()
         assert identity.not_after == end
 
-    def test_an_authority_at_its_end_signs_no_more_and_the_old_leaf_stays(self, clock: HandClock) -> None:
+    async def test_an_authority_at_its_end_signs_no_more_and_the_old_leaf_stays(self, clock: HandClock) -> None:
         identity = self_signed(NAMES, clock)
         before, end = served_serial(identity.context), authority_end(identity)
         clock.instant = end
-        with pytest.raises(CertificateError, match=r"the certificate authority: expired at .*: make a new one"):
-            identity.refresh()
+        with pytest.raises(
+            CertificateError, match=r"the certificate authority: expired at .*: replace it, see certs/README.md"
+        ):
+            await identity.refresh()
         assert served_serial(identity.context) == before
 
-    async def test_keeping_fresh_goes_on_after_trouble(self, clock: HandClock) -> None:
+    async def test_keeping_fresh_goes_on_after_an_error(self, clock: HandClock) -> None:
         authority = create_authority(clock.now())
-        identity = SignedIdentity([authority], NAMES, clock=clock, poll_seconds=0.01)
+        identity = SignedIdentity(authority, NAMES, clock=clock, poll_seconds=0.01)
         before = served_serial(identity.context)
         with structlog.testing.capture_logs() as logs:
             task = asyncio.create_task(identity.keep_fresh())
@@ -248,7 +240,7 @@ class TestSignedIdentity:
             await until(lambda: served_serial(identity.context) != before)
             task.cancel()
         assert {entry["event"] for entry in logs} == {
-            "serving certificate not renewed",
+            "certificates not refreshed",
             "serving certificate renewed",
         }
 
@@ -267,6 +259,101 @@ class TestSignedIdentity:
         identity = self_signed(NAMES, clock)
         shake_hands(identity.context, trusting(identity.ca_bundle))
         assert list(tmp_path.iterdir()) == []
+
+
+class Shared:
+    """Stands for the Secret: the authority that all replicas share, or what is wrong with it."""
+
+    def __init__(self, authority: Authority) -> None:
+        self.authority = authority
+        self.error: WebhookError | None = None
+
+    async def agree(self, _: Authority) -> Authority:
+        if self.error is not None:
+            raise self.error
+        return self.authority
+
+
+class TestSuccession:
+    """Another authority is stored than the one that signs."""
+
+    @pytest.fixture
+    def shared(self, clock: HandClock) -> Shared:
+        return Shared(create_authority(clock.now()))
+
+    @pytest.fixture
+    def identity(self, shared: Shared, clock: HandClock) -> SignedIdentity:
+        return SignedIdentity(shared.authority, NAMES, clock=clock, agree=shared.agree)
+
+    async def replace(self, shared: Shared, identity: SignedIdentity, clock: HandClock) -> tuple[bytes, bytes]:
+        """Return the old and the new certificate of the authority."""
+        old, shared.authority = shared.authority.certificate_pem, create_authority(clock.now())
+        await identity.refresh()
+        return old, shared.authority.certificate_pem
+
+    async def test_both_are_published_and_the_old_one_signs(
+        self, shared: Shared, identity: SignedIdentity, clock: HandClock
+    ) -> None:
+        old, new = await self.replace(shared, identity, clock)
+        assert identity.ca_bundle == new + old
+        shake_hands(identity.context, trusting(old))
+
+    async def test_the_new_one_signs_once_both_have_been_trusted_for_ten_seconds(
+        self, shared: Shared, identity: SignedIdentity, clock: HandClock
+    ) -> None:
+        old, new = await self.replace(shared, identity, clock)
+        identity.trusted(new + old)
+        clock.turn(timedelta(seconds=9))
+        identity.trusted(new + old)
+        shake_hands(identity.context, trusting(old))
+        clock.turn(timedelta(seconds=1))
+        identity.trusted(new + old)
+        shake_hands(identity.context, trusting(new))
+        assert identity.ca_bundle == new
+
+    async def test_the_ten_seconds_begin_anew_when_the_new_one_is_removed(
+        self, shared: Shared, identity: SignedIdentity, clock: HandClock
+    ) -> None:
+        old, new = await self.replace(shared, identity, clock)
+        for held in (new + old, old, new + old):
+            identity.trusted(held)
+            clock.turn(timedelta(seconds=9))
+        shake_hands(identity.context, trusting(old))
+
+    async def test_the_new_one_signs_at_once_when_the_old_one_is_not_trusted_any_more(
+        self, shared: Shared, identity: SignedIdentity, clock: HandClock
+    ) -> None:
+        _, new = await self.replace(shared, identity, clock)
+        identity.trusted(new)
+        shake_hands(identity.context, trusting(new))
+        assert identity.ca_bundle == new
+
+    async def test_an_empty_bundle_changes_nothing(
+        self, shared: Shared, identity: SignedIdentity, clock: HandClock
+    ) -> None:
+        old, new = await self.replace(shared, identity, clock)
+        identity.trusted(b"")
+        assert identity.ca_bundle == new + old
+
+    async def test_a_replacement_that_is_undone_is_forgotten(
+        self, shared: Shared, identity: SignedIdentity, clock: HandClock
+    ) -> None:
+        before = shared.authority
+        old, _ = await self.replace(shared, identity, clock)
+        shared.authority = before
+        await identity.refresh()
+        assert identity.ca_bundle == old
+
+    async def test_without_an_answer_everything_stays_and_leaves_are_renewed(
+        self, shared: Shared, identity: SignedIdentity, clock: HandClock
+    ) -> None:
+        bundle, serial = identity.ca_bundle, served_serial(identity.context)
+        shared.error = WebhookError("the Secret cannot be read")
+        clock.turn(timedelta(days=6))
+        with pytest.raises(WebhookError, match="the Secret cannot be read"):
+            await identity.refresh()
+        assert identity.ca_bundle == bundle
+        assert served_serial(identity.context) != serial
 
 
 class TestNames:
@@ -416,27 +503,27 @@ class TestFileIdentity:
         missing = f"{files.key}: cannot be read (No such file or directory): give a file this user may read"
         assert [entry["reason"] for entry in logs if "reason" in entry].count(missing) == 1
 
-    def test_a_missing_file_is_told_by_its_name(self, files: Files) -> None:
+    def test_a_missing_file_is_reported_by_its_name(self, files: Files) -> None:
         files.certificate.unlink()
         assert refusal(files) == (
             f"{files.certificate}: cannot be read (No such file or directory): give a file this user may read"
         )
 
-    def test_what_is_no_certificate_is_told(self, files: Files) -> None:
+    def test_what_is_no_certificate_is_reported(self, files: Files) -> None:
         files.certificate.write_text("hello\n")
         assert refusal(files).startswith(f"{files.certificate}: holds no readable PEM certificate (")
 
-    def test_what_is_no_key_is_told_and_not_quoted(self, files: Files) -> None:
+    def test_what_is_no_key_is_reported_and_not_quoted(self, files: Files) -> None:
         files.key.write_text("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n")
         assert refusal(files) == f"{files.key}: holds no readable PEM private key"
 
-    def test_an_encrypted_key_is_told(self, files: Files) -> None:
+    def test_an_encrypted_key_is_reported(self, files: Files) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         locked = serialization.BestAvailableEncryption(b"secret")
         files.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked))
-        assert refusal(files) == f"{files.key}: is encrypted: give the key without a passphrase"
+        assert refusal(files) == f"{files.key}: is encrypted: use a key without a passphrase"
 
-    def test_the_key_of_another_certificate_is_told(self, files: Files) -> None:
+    def test_the_key_of_another_certificate_is_reported(self, files: Files) -> None:
         certificate = files.certificate.read_bytes()
         files.issue()
         files.certificate.write_bytes(certificate)
@@ -445,19 +532,19 @@ class TestFileIdentity:
             "put both of one issue in place"
         )
 
-    def test_an_expired_certificate_is_told(self, files: Files, clock: HandClock) -> None:
+    def test_an_expired_certificate_is_reported(self, files: Files, clock: HandClock) -> None:
         clock.turn(timedelta(days=7))
         end = x509.load_pem_x509_certificate(files.certificate.read_bytes()).not_valid_after_utc
         assert refusal(files) == f"{files.certificate}: expired at {end.isoformat()}: put a renewed one in place"
 
-    def test_a_certificate_for_another_name_is_told(self, files: Files) -> None:
+    def test_a_certificate_for_another_name_is_reported(self, files: Files) -> None:
         files.issue(names=("userquota.other.svc", "192.0.2.1"))
         assert refusal(files) == (
             f"{files.certificate}: is not for {NAME}, by which the API server calls "
             "(its names: userquota.other.svc, 192.0.2.1): issue one with that name"
         )
 
-    def test_a_certificate_without_names_is_told(self, files: Files, clock: HandClock) -> None:
+    def test_a_certificate_without_names_is_reported(self, files: Files, clock: HandClock) -> None:
         certificate, key = bare_certificate(clock)
         files.certificate.write_bytes(certificate)
         files.key.write_bytes(key)
@@ -469,32 +556,32 @@ class TestFileIdentity:
         files.issue(names=("*.svc",))
         assert "is not for" in refusal(files)
 
-    def test_a_ca_file_of_another_authority_is_told(self, files: Files, clock: HandClock) -> None:
+    def test_a_ca_file_of_another_authority_is_reported(self, files: Files, clock: HandClock) -> None:
         files.ca.write_bytes(create_authority(clock.now()).certificate_pem)
         assert refusal(files) == (
-            f"{files.ca}: does not vouch for {files.certificate}: give the bundle of the authority that issued it"
+            f"{files.ca}: does not vouch for {files.certificate}: use the bundle of the authority that issued it"
         )
 
-    def test_a_chain_out_of_order_is_told(self, files: Files, clock: HandClock) -> None:
+    def test_a_chain_out_of_order_is_reported(self, files: Files, clock: HandClock) -> None:
         stranger = create_authority(clock.now()).certificate_pem
         files.certificate.write_bytes(files.certificate.read_bytes() + stranger)
         assert refusal(files) == f"{files.certificate}: its chain is out of order: serving certificate first"
 
-    def test_a_key_too_weak_is_told(self, files: Files, clock: HandClock) -> None:
+    def test_a_key_too_weak_is_reported(self, files: Files, clock: HandClock) -> None:
         weak = rsa.generate_private_key(65537, 1024)  # noqa: S505
         certificate, key = foreign_authority(weak, clock)
         files.certificate.write_bytes(certificate)
         files.key.write_bytes(key)
-        with pytest.raises(CertificateError) as told:
+        with pytest.raises(CertificateError) as refusal:
             from_files(files.certificate, files.key, clock=clock)
-        assert str(told.value) == f"{files.certificate}: OpenSSL refuses it (EE_KEY_TOO_SMALL): issue another"
+        assert str(refusal.value) == f"{files.certificate}: OpenSSL refuses it (EE_KEY_TOO_SMALL): issue another"
 
 
 def refusal(files: Files) -> str:
-    with pytest.raises(CertificateError) as told:
+    with pytest.raises(CertificateError) as refusal:
         files.identity()
-    assert "\n" not in str(told.value)
-    return str(told.value)
+    assert "\n" not in str(refusal.value)
+    return str(refusal.value)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -504,7 +591,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def split(pair: KeyPair) -> tuple[bytes, bytes]:
-    """Give the key and the chain of *pair*, a PEM text each."""
+    """Return the key and the chain of *pair*, a PEM text each."""
     key, end, chain = pair.pem.partition(b"-----END PRIVATE KEY-----\n")
     return key + end, chain
 
@@ -516,8 +603,8 @@ def authority_end(identity: SignedIdentity) -> datetime:
 def foreign_authority(
     key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey, clock: HandClock
 ) -> tuple[bytes, bytes]:
-    """Give certificate and key of an authority made by other software: another key, and no key identifiers."""
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "somebody else")])
+    """Return certificate and key of an authority made by other software: another key, and no key identifiers."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "another authority")])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -535,7 +622,7 @@ def foreign_authority(
 
 
 def bare_certificate(clock: HandClock) -> tuple[bytes, bytes]:
-    """Give certificate and key without any extension, as old tools make them."""
+    """Return certificate and key without any extension, as old tools make them."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
     begin, end = clock.now() - timedelta(hours=1), clock.now() + timedelta(days=1)
@@ -545,7 +632,7 @@ def bare_certificate(clock: HandClock) -> tuple[bytes, bytes]:
 
 
 def reissue(certificate: x509.Certificate, issuer: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bytes:
-    """Give the same authority as an intermediate below *issuer*."""
+    """Return the same authority as an intermediate below *issuer*."""
     builder = x509.CertificateBuilder(
         certificate.issuer.__class__(issuer.subject),
         certificate.subject,

@@ -11,6 +11,8 @@ import yaml
 
 from tests.cli.running import Ended, userquota
 
+pytestmark = pytest.mark.slow
+
 POD = """\
 apiVersion: v1
 kind: Pod

@@ -23,6 +23,8 @@ from webhook.quota.objects import ObjectKey
 from webhook.quota.reservation import CREATED, Reservation
 from webhook.quota.subject import Payer
 
+pytestmark = pytest.mark.slow
+
 STAMP = {"userquota.dev/owner": "alice", "userquota.dev/groups": "[]"}
 ALICE = Payer("alice", ("ml",))
 COST = (("gpu", 2 * 10**9), ("requests.memory", 2**30 * 10**9))
@@ -31,13 +33,13 @@ COST = (("gpu", 2 * 10**9), ("requests.memory", 2**30 * 10**9))
 def test_without_drift_it_says_what_there_is(tmp_path: Path) -> None:
     ended = userquota("get", folder=tmp_path)
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.endswith("Error: only --drift exists in this release; hard, used and free come later\n")
+    assert ended.err.endswith("Error: this release has --drift only: give that\n")
 
 
 def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
     ended = userquota("get", "--drift", "--kubeconfig", written(kubeconfig(), tmp_path), folder=tmp_path)
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
-    assert ended.err.startswith("userquota: the ledger cannot be read: ")
+    assert ended.err.startswith("userquota: the webhook configurations could not be read: ")
     assert "127.0.0.1:1" in ended.err
 
 
@@ -149,10 +151,10 @@ def test_what_is_settled_within_five_seconds_is_fine(installed: Installed) -> No
     assert found["reservations"] == []
 
 
-NEWER = "userquota-ledger 2 sha256=0\n{}\n"
+NEWER = "userquota-ledger 3 sha256=0\n{}\n"
 BAD = {
-    "damaged": ("userquota-ledger 1 sha256=0\n{}\n", "damaged: its checksum is wrong"),
-    "of a newer format": (NEWER, "newer format: it has format 2; this version knows 1"),
+    "damaged": ("userquota-ledger 2 sha256=0\n{}\n", "damaged: its checksum is wrong"),
+    "of a newer format": (NEWER, "newer format: it has format 3; this version knows 2"),
     "being rebuilt": (write_ledger(Ledger.rebuilding("e"), uid=""), "rebuilding"),
 }
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.cli.running import Ended, userquota
 
+pytestmark = pytest.mark.slow
+
 GOOD = "version: 1\nusers: {alice: {hard: {cpu: 1}}}\n"
 BAD = "version: 1\nusers: {alice: {hard: {cpu: 1K}}}\ncombine: least\n"
 MISTAKES = (

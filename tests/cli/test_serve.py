@@ -1,15 +1,18 @@
-"""`userquota serve`: whatever keeps it from serving is one line and exit code 2; told to stop, it ends with 0."""
+"""`userquota serve`: what keeps it from serving is one line and exit code 2; after a signal to stop it ends with 0."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import ssl
 import subprocess
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from tests.cli.running import USERQUOTA, userquota
 from tests.kubeconfigs import kubeconfig
 from webhook.certificates import authority, pairs
 from webhook.wiring.application import SystemClock
+
+pytestmark = pytest.mark.slow
 
 STANDALONE = ("--standalone", "--policy", "policy.yaml", "--listen", "127.0.0.1:0")
 POLICY = "version: 1\ndefaults: {user: {hard: {cpu: 2}}}\n"
@@ -39,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 URL = "expected https://HOST:PORT, which is all the API server accepts"
 LISTEN = "expected HOST:PORT, as in 0.0.0.0:8443"
-TROUBLES = {
+OBSTACLES = {
     "standalone without a policy": (
         ["--standalone"],
         "--standalone needs --policy FILE (or --allow-no-policy, which limits nobody)",
@@ -85,7 +90,19 @@ TROUBLES = {
     ),
     "an authority that nobody serves": (
         [*STANDALONE, "--tls-ca", "ca.crt"],
-        "--tls-ca tells whom to trust for --tls-cert: give that, too",
+        "--tls-ca needs --tls-cert, the certificate to trust it for",
+    ),
+    "a client's name without an authority": (
+        [*STANDALONE, "--client-name", "kube-apiserver"],
+        "--client-name needs --client-ca, the authority of the certificates that have the name",
+    ),
+    "an authority of clients that is none": (
+        [*STANDALONE, "--client-ca", "policy.yaml"],
+        "--client-ca policy.yaml: holds no readable PEM certificate (",
+    ),
+    "a short token": (
+        [*STANDALONE, "--client-token-file", "policy.yaml"],
+        "--client-token-file policy.yaml: needs one token a line, each of 16 characters at least and without blanks",
     ),
     "no room for the authority": (
         [*STANDALONE, "--ca-out", "nowhere/ca.crt"],
@@ -121,7 +138,7 @@ TROUBLES = {
 }
 
 
-@pytest.mark.parametrize(("options", "why"), TROUBLES.values(), ids=TROUBLES.keys())
+@pytest.mark.parametrize(("options", "why"), OBSTACLES.values(), ids=OBSTACLES.keys())
 def test_what_keeps_it_from_serving_is_one_line(folder: Path, options: list[str], why: str) -> None:
     ended = userquota("serve", *options, folder=folder)
 
@@ -168,14 +185,14 @@ def test_a_key_of_another_certificate_is_one_line(folder: Path) -> None:
 
 
 def _of_kind(pair: pairs.KeyPair, kind: str) -> bytes:
-    """Give the blocks of a PEM text that are of this *kind*."""
+    """The blocks of a PEM text that are of this *kind*."""
     blocks = pair.pem.decode().split("-----BEGIN ")
     return "".join(f"-----BEGIN {block}" for block in blocks if block.startswith(kind)).encode()
 
 
 @contextmanager
-def serving(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    argv = [str(USERQUOTA), "serve", *STANDALONE, "--ca-out", "ca.crt", *options]
+def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    argv = [str(USERQUOTA), *arguments]
     process = subprocess.Popen(argv, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         yield process
@@ -184,8 +201,12 @@ def serving(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate(timeout=10)
 
 
+def serving(folder: Path, *options: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    return running(folder, "serve", *STANDALONE, "--ca-out", "ca.crt", *options)
+
+
 def url_of(process: subprocess.Popen[str]) -> str:
-    """Give where it listens, from what it says at start."""
+    """Where it listens, from what it prints at the start."""
     assert process.stdout is not None
     for line in process.stdout:
         if "listens on " in line:
@@ -193,9 +214,10 @@ def url_of(process: subprocess.Popen[str]) -> str:
     raise AssertionError("it ended without listening")
 
 
-def ask(url: str, folder: Path, body: bytes | None = None) -> Any:
+def ask(url: str, folder: Path, body: bytes | None = None, *, token: str = "") -> Any:
     context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    request = urllib.request.Request(url, body, headers)  # noqa: S310
     with urllib.request.urlopen(request, context=context, timeout=10) as response:  # noqa: S310
         return response.read()
 
@@ -218,7 +240,7 @@ def creation(name: str, cpu: str) -> bytes:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_it_serves_until_it_is_told_to_stop(folder: Path, number: signal.Signals) -> None:
+def test_it_serves_until_a_signal_to_stop(folder: Path, number: signal.Signals) -> None:
     with serving(folder, "--drain", "0") as process:
         url = url_of(process)
         verdicts = [
@@ -236,13 +258,70 @@ def test_it_serves_until_it_is_told_to_stop(folder: Path, number: signal.Signals
     assert (code, complaints) == (0, "")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_while_it_waits_for_the_api_server_a_signal_ends_it_at_once(folder: Path, number: signal.Signals) -> None:
+    """It used to look at the signal only after the 90 seconds that it waits for an API server."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        (folder / "silent.kubeconfig").write_text(yaml.safe_dump(kubeconfig(server)))
+        options = ("--kubeconfig", "silent.kubeconfig", "--listen", "127.0.0.1:0")
+        with running(folder, "serve", *options) as process:
+            connection, _ = silent.accept()
+            begun = time.monotonic()
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+            connection.close()
+
+    assert (process.returncode, errors) == (0, "")
+    assert time.monotonic() - begun < 3
+
+
+def test_a_signal_ends_every_command_by_its_own_doing(folder: Path) -> None:
+    """The first process of a container does not end by a signal that it has no handler for."""
+    os.mkfifo(folder / "pods.yaml")
+    # Opening the pipe waits until the command reads it.
+    with running(folder, "charge", "-f", "pods.yaml") as process, (folder / "pods.yaml").open("w"):
+        process.terminate()
+        _, errors = process.communicate(timeout=20)
+
+    assert (process.returncode, errors) == (128 + signal.SIGTERM, "")
+
+
+def test_a_pod_that_posts_a_review_needs_a_proof(folder: Path) -> None:
+    (folder / "tokens").write_text("a-token-of-the-api-server\n")
+    with serving(folder, "--drain", "0", "--client-token-file", "tokens") as process:
+        url = f"{url_of(process)}/validate?timeout=5s"
+        with pytest.raises(urllib.error.HTTPError, match="Unauthorized") as caught:
+            ask(url, folder, creation("a", "1"))
+        caught.value.close()
+        answered = ask(url, folder, creation("a", "1"), token="a-token-of-the-api-server")  # noqa: S106 - made up
+
+    assert json.loads(answered)["response"]["allowed"] is True
+
+
 def test_options_may_come_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USERQUOTA_LISTEN", "nowhere")
 
     assert userquota("serve", folder=folder).err == f"userquota: --listen nowhere: {LISTEN}\n"
 
 
-def test_the_version_is_told(tmp_path: Path) -> None:
+def test_the_kubeconfig_of_kubectl_is_the_default(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "nowhere")
+
+    ended = userquota("serve", folder=folder)
+
+    assert ended.err == "userquota: there is no kubeconfig nowhere: name another with --kubeconfig\n"
+
+
+@pytest.mark.parametrize("command", [(), ("serve",), ("get",), ("policy", "validate"), ("local", "up")], ids=" ".join)
+def test_h_shows_the_help_of_every_command(tmp_path: Path, command: tuple[str, ...]) -> None:
+    ended = userquota(*command, "-h", folder=tmp_path)
+
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith(" ".join(("Usage: userquota", *command)))
+
+
+def test_the_version_is_printed(tmp_path: Path) -> None:
     ended = userquota("--version", folder=tmp_path)
 
     assert (ended.code, ended.out.split()[0]) == (0, "userquota,")

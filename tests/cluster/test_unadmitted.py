@@ -82,7 +82,7 @@ def test_pods_made_past_us_are_counted_within_five_seconds_and_told_of(
     assert unregistered.messages() == [
         f"objects made past userquota, which count all the same: 1 ({namespace}/past-us)"
     ]
-    assert f'"pod": "{namespace}/past-us", "event": "pod was made past us' in unregistered.output()
+    assert f'"object": "{namespace}/past-us", "event": "object was made past the webhook' in unregistered.output()
 
     control_plane.kubectl("delete", "pod", "past-us", "-n", namespace, "--force", "--grace-period=0")
     eventually(lambda: unregistered.metric("unadmitted_pods") == before, within=5, what=unregistered.output)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from webhook.documents.json_text import read_stream
 from webhook.documents.mistake import Position
-from webhook.documents.tree import Document, Entry, Mapping, Scalar, Sequence, plain
+from webhook.documents.tree import Document, Field, Mapping, Scalar, Sequence, plain
 
 patient = settings(deadline=None)
 
@@ -28,7 +28,7 @@ def test_every_node_knows_its_place_and_how_it_was_written() -> None:
         (Scalar(0.1, "0.10", at(2, 11)), Scalar("a\n", "a\n", at(2, 17)), Scalar(True, "true", at(2, 24))),
         at(2, 10),
     )
-    root = Mapping((Entry("items", at(2, 1), items, "items"),), at(1, 1))
+    root = Mapping({"items": Field("items", at(2, 1), items, "items")}, at(1, 1))
     assert read('{\n"items": [0.10, "a\\n", true]}') == [Document(root, ())]
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from webhook.documents.policy_text import PolicyText, read_policy
-from webhook.quota.policy import Combine, Entry, Hard, Mode, Policy, Unlimited
+from webhook.quota.policy import Combine, Entry, Hard, Mode, Policy, Terminating, Unlimited
 
 CORE = 10**9
 EXAMPLE = """\
@@ -121,10 +121,39 @@ def test_a_policy_that_was_emptied_is_a_mistake_and_lifts_no_limit(text: str) ->
     assert mistakes(text) == [NOTHING]
 
 
-def test_beside_a_policy_a_text_may_be_empty() -> None:
+def test_beside_a_policy_an_empty_text_is_a_mistake_too() -> None:
+    """One of several texts that was emptied by accident must not lift its limits."""
     found = read_policy([PolicyText("a", "# nothing yet\n"), PolicyText("b", "version: 1\ncombine: sum\n")])
 
-    assert found.policy == Policy(combine=Combine.SUM)
+    assert list(map(str, found.mistakes)) == ["a:1:1: no policy in it; one that limits nobody says version: 1"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_leftover"),
+    [
+        ("gen-6m65h7f22k/g.yaml", "gen-9h8tb2c4d5/g.yaml", True),
+        ("gen-6m65h7f22k/g.yaml", "gen-6m65h7f22k/h.yaml", False),
+        ("gen-6m65h7f22k/g.yaml", "other-9h8tb2c4d5/g.yaml", False),
+        ("policy/a.yaml", "groups/a.yaml", False),
+    ],
+)
+def test_a_generated_config_map_that_is_left_over_is_recognised(first: str, second: str, is_leftover: bool) -> None:
+    """Confirmed defect W18: "already defined" did not say that the other is the generation before."""
+    found = read_policy(
+        PolicyText(source, "version: 1\nusers: {u23: {hard: {cpu: 1}}}\n") for source in (first, second)
+    )
+
+    assert ["disableNameSuffixHash" in str(mistake) for mistake in found.mistakes] == [is_leftover]
+
+
+@pytest.mark.parametrize(
+    ("text", "terminating"),
+    [("version: 1", Terminating.RELEASE), ("version: 1\nterminating: hold", Terminating.HOLD)],
+)
+def test_pods_past_their_grace_period_are_released_unless_a_policy_holds_them(
+    text: str, terminating: Terminating
+) -> None:
+    assert read(text).terminating is terminating
 
 
 # Amounts.
@@ -212,7 +241,9 @@ RESOURCES = (
     "cpu, ephemeral-storage, gpu, limits.cpu, limits.ephemeral-storage, limits.memory, memory, persistentvolumeclaims, "
     "pods, requests.cpu, requests.ephemeral-storage, requests.memory, requests.storage, sessions, storage"
 )
-SECTIONS = "version, defaults, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, attribution"
+SECTIONS = (
+    "version, defaults, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, terminating, attribution"
+)
 VERSION = "version: expected version: 1, the only one this release reads"
 ACCOUNT = "expected a service account as <namespace>/<name>"
 ZONE = "the time zone is missing: write Z for UTC, or as in 2027-01-31T00:00:00+01:00"

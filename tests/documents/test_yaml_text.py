@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.documents.kubectl_dialect import Answer, read_table
 from webhook.documents.mistake import Position
-from webhook.documents.tree import Entry, Mapping, Scalar, Sequence, plain
+from webhook.documents.tree import Field, Mapping, Scalar, Sequence, plain
 from webhook.documents.yaml_text import read_documents, read_stream
 
 patient = settings(deadline=None)
@@ -31,13 +31,14 @@ def test_every_node_knows_its_place_and_how_it_was_written() -> None:
     at = Position
     cpu = Sequence((Scalar("012", "012", at(3, 9)), Scalar(10, "012", at(3, 16))), at(3, 8))
     hard = Mapping(
-        (
-            Entry("true", at(2, 3), Scalar(0.1, "0.10", at(2, 8)), "yes"),
-            Entry("cpu", at(3, 3), cpu, "cpu"),
-        ),
+        {
+            "true": Field("true", at(2, 3), Scalar(0.1, "0.10", at(2, 8)), "yes"),
+            "cpu": Field("cpu", at(3, 3), cpu, "cpu"),
+        },
         at(2, 3),
     )
-    assert read_documents(text, source="q.yaml") == ((Mapping((Entry("hard", at(1, 1), hard, "hard"),), at(1, 1)),), ())
+    root = Mapping({"hard": Field("hard", at(1, 1), hard, "hard")}, at(1, 1))
+    assert read_documents(text, source="q.yaml") == ((root,), ())
 
 
 @pytest.mark.parametrize(

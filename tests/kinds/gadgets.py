@@ -18,20 +18,20 @@ from webhook.quota.resources import Amounts
 
 
 class GadgetSpec(Shape, frozen=True):
-    """What a Gadget asks for."""
+    """The fields of its spec that cost something."""
 
     seats: int = 0
 
 
 class Gadget(Shape, frozen=True):
-    """The fields that are read."""
+    """The fields that are decoded."""
 
     metadata: ObjectMeta = ObjectMeta()
     spec: GadgetSpec = GadgetSpec()
 
 
 class GadgetEvaluator(Counted[Gadget]):
-    """Charges a core for each seat, beside the count."""
+    """Charges a core for each seat, in addition to the count."""
 
     def usage(self, obj: Gadget, *, now: datetime | None) -> Amounts:  # noqa: ARG002
         """Return the seats as cores. Raises: UncountableError."""
@@ -40,7 +40,7 @@ class GadgetEvaluator(Counted[Gadget]):
         return (*self.unreadable, ("requests.cpu", obj.spec.seats * NANOS))
 
     def counts(self, resource: str) -> bool:
-        """Whether it is the count or cores."""
+        """Whether *resource* is the count or cores."""
         return super().counts(resource) or resource == "requests.cpu"
 
     def explain(self, obj: Gadget) -> Mapping[str, CostLine]:

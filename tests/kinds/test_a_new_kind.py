@@ -1,7 +1,7 @@
 """
 A new kind needs one file and one line: everything else follows the registry.
 
-Two are made up here: `widgets`, of which only the number counts, and `gadgets`, which have an evaluator of their own
+Two are made up here: `widgets`, which are charged by number, and `gadgets`, which have an evaluator of their own
 (tests/kinds/gadgets.py).
 """
 
@@ -138,7 +138,7 @@ async def api(control_plane: ControlPlane) -> AsyncIterator[KubernetesApi]:
 
 
 def ignore(reservations: tuple[Reservation, ...], *, seen_at: int) -> None:
-    """Nothing is in flight."""
+    """Do nothing: no reservation is made here."""
 
 
 async def test_they_are_watched_listed_and_read(
@@ -151,6 +151,7 @@ async def test_they_are_watched_listed_and_read(
         MORE,
         index,
         exempt=frozenset(),
+        now=lambda: None,
         may_start=lambda: True,
         metrics=metrics,
         events=EventWriter(api, namespace=namespace, clock=FakeClock()),

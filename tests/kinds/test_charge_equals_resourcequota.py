@@ -1,4 +1,4 @@
-"""Forty pods of a real cluster cost with us what kube-controller-manager writes into the status of a ResourceQuota."""
+"""Forty pods of a real cluster cost what kube-controller-manager writes into the status of a ResourceQuota."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def pods_of(control_plane: ControlPlane, namespace: str) -> list[Pod]:
 
 
 def used_in(control_plane: ControlPlane, namespace: str) -> dict[str, int]:
-    """Create a quota that allows all there is, and give what is used by the time its controller has counted."""
+    """Create a quota that no pod reaches; return what it says is used once its controller has counted."""
     hard = dict.fromkeys(COUNTED, "1000000Gi")
     create(
         control_plane,

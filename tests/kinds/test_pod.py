@@ -1,10 +1,11 @@
 """
-A pod costs what ResourceQuota counts, and a number that cannot be counted is named by its field.
+A pod costs what ResourceQuota counts, and an error names the field that cannot be counted.
 
-That Kubernetes itself charges so for the examples is checked in test_charge_equals_kubernetes.py.
+test_charge_equals_kubernetes.py checks that Kubernetes itself charges the same for the examples.
 """
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from webhook.kinds import pod_cost
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.pod_cost import PodSize
 from webhook.kinds.pod_shapes import Pod
+from webhook.kinds.pods import PODS
 from webhook.quota import quantity, resources
 from webhook.quota.quantity import NANOS, QuantityError
 
@@ -33,28 +35,76 @@ def test_a_pod_that_has_ended_costs_its_place_in_storage_only(phase: str) -> Non
     }
 
 
-def test_a_pod_past_its_deletion_grace_still_costs_everything() -> None:
-    """ResourceQuota lets go of it; its containers may still run, on a node that is lost."""
-    dying = a_pod(app(cpu="1"), status={"phase": "Running"})
-    dying["metadata"] |= {"deletionTimestamp": "2020-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30}
-
-    assert charged(dying) == {"count/pods": "1", "pods": "1", "requests.cpu": "1"}
+DELETED_AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
+CHARGED = (("count/pods", NANOS), ("pods", NANOS), ("requests.cpu", NANOS))
+RELEASED = (("count/pods", NANOS),)
 
 
-def test_a_pod_that_says_nothing_costs_one_pod() -> None:
+def deleted(at: object = "2026-11-01T12:00:00Z", grace: object = 30, *, phase: str = "Running") -> Pod:
+    written = a_pod(app(cpu="1"), status={"phase": phase})
+    written["metadata"] |= {"deletionTimestamp": at, "deletionGracePeriodSeconds": grace}
+    return read(written)
+
+
+@pytest.mark.parametrize("grace", [30, 0])
+def test_a_pod_is_released_after_the_grace_period_of_its_deletion_and_not_at_its_last_moment(grace: int) -> None:
+    """The API server has added the grace period to the timestamp already; ResourceQuota adds it again."""
+    pod, end = deleted(grace=grace), DELETED_AT + timedelta(seconds=grace)
+
+    assert PODS.evaluator.released_at(pod) == end
+    assert [PODS.evaluator.usage(pod, now=end + timedelta(seconds=late)) for late in (-1, 0)] == [CHARGED] * 2
+    assert [PODS.evaluator.usage(pod, now=end + timedelta(microseconds=late)) for late in (1, 10**6)] == [RELEASED] * 2
+    assert PODS.evaluator.usage(pod, now=None) == CHARGED
+
+
+@pytest.mark.parametrize(
+    ("at", "grace"),
+    [
+        (None, 0),
+        ("2020-01-01T00:00:00Z", None),
+        ("2020-01-01T00:00:00Z", 10**15),
+        # Go computes this timestamp at noon for a grace period of 10 000 000 000 seconds, because it overflows.
+        ("1759-03-03T06:12:06Z", 10**10),
+    ],
+    ids=["not deleted", "without a grace period", "released after the year 9999", "an overflow in Go"],
+)
+def test_a_pod_without_an_end_of_its_grace_period_in_sight_costs_everything(at: object, grace: object) -> None:
+    assert PODS.evaluator.usage(deleted(at, grace), now=DELETED_AT) == CHARGED
+
+
+def test_a_terminal_pod_is_not_released_a_second_time() -> None:
+    assert PODS.evaluator.released_at(deleted(phase="Failed")) is None
+
+
+@pytest.mark.parametrize(
+    ("at", "grace", "path"),
+    [
+        *((at, 30, "metadata.deletionTimestamp") for at in ("soon", "2026-11-01T12:00:00", "2026-13-01T12:00:00Z", 5)),
+        *(("2026-11-01T12:00:00Z", grace, "metadata.deletionGracePeriodSeconds") for grace in ("30", 1.5, True)),
+    ],
+)
+def test_a_deletion_that_cannot_be_read_is_named_by_its_field(at: object, grace: object, path: str) -> None:
+    with pytest.raises(UncountableError) as refused:
+        PODS.evaluator.usage(deleted(at, grace), now=DELETED_AT)
+
+    assert refused.value.path == path
+
+
+def test_a_pod_without_any_field_costs_one_pod() -> None:
     assert charged({}) == {"count/pods": "1", "pods": "1"}
     assert charged({"spec": {"containers": None}}) == {"count/pods": "1", "pods": "1"}
 
 
-def test_an_empty_list_in_a_status_says_as_little_as_none() -> None:
-    """The API server leaves out empty lists; in its memory they would mean that nothing is allocated."""
-    status = {
-        "containerStatuses": [{"name": "app", "allocatedResources": {}, "resources": {"requests": {}, "limits": {}}}]
-    }
+@pytest.mark.parametrize(("requests", "cost"), [({}, 2), (None, 3)], ids=["empty", "absent"])
+def test_pods_whose_status_differs_only_in_an_empty_list_are_not_taken_for_one(requests: object, cost: int) -> None:
+    """What costs the same is computed once: absent, null and empty have to differ in the text."""
+    statuses = [
+        {"name": "a", "resources": {"requests": requests}},
+        {"name": "b", "resources": {"requests": {"cpu": "2"}}},
+    ]
+    written = a_pod(app("a", cpu="1"), app("b", cpu="1"), status={"containerStatuses": statuses})
 
-    assert charged(a_pod(app(cpu="1", limits={"cpu": "2"}), status=status)) == charged(
-        a_pod(app(cpu="1", limits={"cpu": "2"}))
-    )
+    assert dict(pod_cost.amounts_of(read(written)))["requests.cpu"] == cost * NANOS
 
 
 BROKEN = {

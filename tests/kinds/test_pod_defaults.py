@@ -1,7 +1,7 @@
 """
 A manifest costs what the pod that is stored for it will cost.
 
-That Kubernetes fills in just this is checked in test_charge_equals_kubernetes.py.
+test_charge_equals_kubernetes.py checks that Kubernetes fills in the same.
 """
 
 import json
@@ -25,7 +25,7 @@ def test_a_manifest_costs_what_its_pod_will_cost(example: Example) -> None:
     assert charged(with_defaults(size_of(example.pod))) == {"count/pods": "1", "pods": "1", **example.charged}
 
 
-def test_filling_in_twice_changes_nothing() -> None:
+def test_defaults_filled_in_twice_change_nothing() -> None:
     source = RandomPods(11)
     for manifest in (source.pod() for _ in range(300)):
         once = with_defaults(size_of(manifest))
@@ -33,7 +33,7 @@ def test_filling_in_twice_changes_nothing() -> None:
         assert charged(with_defaults(once)) == charged(once), manifest
 
 
-def test_filling_in_leaves_what_it_was_given_as_it_was() -> None:
+def test_filling_in_defaults_leaves_its_argument_as_it_was() -> None:
     manifest = a_pod(app(limits={"cpu": "1u"}), resources={"limits": {"memory": "1Gi"}}, overhead={"cpu": "1n"})
     given = size_of(manifest)
     before = charged(given)
@@ -53,7 +53,7 @@ def test_filling_in_leaves_what_it_was_given_as_it_was() -> None:
     )
 
 
-def test_what_is_no_quantity_of_a_manifest_is_kept() -> None:
+def test_fields_that_are_no_quantities_are_kept() -> None:
     given = size_of(a_pod(app(cpu="1"), status=resized(allocated="2", why="Infeasible") | {"phase": "Failed"}))
 
     filled = with_defaults(given)

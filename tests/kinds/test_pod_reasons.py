@@ -1,4 +1,4 @@
-"""Where each amount comes from, in the words that `userquota charge` prints."""
+"""The sources of amounts, as `userquota charge` prints them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SMALL = '{"name": "small", "resources": {"requests": {"cpu": "1m"}}}'
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "source"),
     [
         (f'{{"containers": [{APP}]}}', "app"),
         (f'{{"containers": [{APP}, {SMALL}]}}', "app + small"),
@@ -30,13 +30,13 @@ SMALL = '{"name": "small", "resources": {"requests": {"cpu": "1m"}}}'
         (f'{{"containers": [{APP}], "overhead": {{"cpu": "1m"}}}}', "app + overhead"),
     ],
 )
-def test_the_amount_of_cpu_comes_from(spec: str, told: str) -> None:
+def test_the_amount_of_cpu_comes_from(spec: str, source: str) -> None:
     read = msgspec.json.decode(f'{{"spec": {spec}}}', type=Pod)
     size = pod_defaults.with_defaults(pod_cost.size_of(read))
     assert reasons(read, size, pod_cost.charge(size)) == {
         "count/pods": "one object",
         "pods": "one pod",
-        "requests.cpu": told,
+        "requests.cpu": source,
     }
 
 
@@ -47,5 +47,5 @@ def test_limits_have_reasons_of_their_own_and_a_resize_is_mentioned() -> None:
         type=Pod,
     )
     size = pod_cost.size_of(read)
-    told = reasons(read, size, pod_cost.charge(size))
-    assert told["limits.memory"] == "app, or what the node has allocated if that is more"
+    sources = reasons(read, size, pod_cost.charge(size))
+    assert sources["limits.memory"] == "app, or what the node has allocated if that is more"

@@ -15,7 +15,7 @@ from webhook.kube.events import ConfigMapEvent, Digest, EventWriter
 
 
 class Sleeper:
-    """A sleep that ends when a test says so, and notes how long it was to last."""
+    """A sleep that a test ends, and that records how long it was to last."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []
@@ -49,26 +49,26 @@ async def running(work: Callable[[], Coroutine[None, None, None]]) -> AsyncItera
 
 
 async def test_a_digest_sums_up_what_comes_within_a_second_and_then_what_comes_within_a_minute() -> None:
-    sleep, told = Sleeper(), list[tuple[int, str]]()
-    digest = Digest(lambda count, names: told.append((count, names)), sleep=sleep)
+    sleep, published = Sleeper(), list[tuple[int, str]]()
+    digest = Digest(lambda count, names: published.append((count, names)), sleep=sleep)
     async with running(digest.run):
         assert sleep.asked == []
         digest.add("red/a")
         await settled()
         digest.add("red/b")
-        assert (told, sleep.asked) == ([], [1.0])
+        assert (published, sleep.asked) == ([], [1.0])
         await sleep.wake()
-        assert (told, sleep.asked) == ([(2, "red/a, red/b")], [1.0, 60.0])
+        assert (published, sleep.asked) == ([(2, "red/a, red/b")], [1.0, 60.0])
 
         for number in range(7):
             digest.add(f"red/{number}")
-        assert len(told) == 1
+        assert len(published) == 1
         await sleep.wake()  # the minute is over
         await sleep.wake()
-        assert told[1:] == [(7, "red/0, red/1, red/2, red/3, red/4, ...")]
+        assert published[1:] == [(7, "red/0, red/1, red/2, red/3, red/4, ...")]
 
         await sleep.wake()
-        assert len(told) == 2  # nothing new, nothing to tell
+        assert len(published) == 2  # nothing new, no Event
 
 
 async def test_an_event_about_a_config_map_is_stored_beside_it(control_plane: ControlPlane, namespace: str) -> None:

@@ -288,7 +288,7 @@ async def test_a_server_with_another_authority_is_unreachable(control_plane: Con
             await api.get("/api")
 
 
-async def test_a_closed_client_says_so(control_plane: ControlPlane) -> None:
+async def test_a_closed_client_is_unreachable(control_plane: ControlPlane) -> None:
     async with connected(control_plane.kubeconfig()) as api:
         await api.get("/api")
     with pytest.raises(UnreachableError, match="GET /api: the client is closed"):
@@ -302,7 +302,7 @@ async def watch_all(api: KubernetesApi) -> None:
 
 @asynccontextmanager
 async def answering(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """Give the URL of a TCP server that answers every request with these bytes, and what it was sent."""
+    """Run a TCP server that answers every request with these bytes; yield its URL, and the requests."""
     requests: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -382,7 +382,7 @@ async def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
     assert requests == []
 
 
-async def test_a_busy_server_says_when_to_come_again(tmp_path: Path) -> None:
+async def test_the_error_of_a_busy_server_holds_the_time_to_retry_after(tmp_path: Path) -> None:
     answer = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 4\r\nContent-Length: 0\r\n\r\n"
     async with answering(answer) as (url, _), connected(written(kubeconfig(url), tmp_path)) as api:
         with pytest.raises(TooManyRequestsError) as caught:

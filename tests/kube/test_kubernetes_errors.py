@@ -89,7 +89,7 @@ def test_a_long_message_is_cut() -> None:
         pytest.param("", {}, None, id="none named"),
     ],
 )
-def test_tells_when_to_come_again(header: str, details: Mapping[str, int], expected: int | None) -> None:
+def test_the_error_holds_the_time_to_retry_after(header: str, details: Mapping[str, int], expected: int | None) -> None:
     body = json.dumps({"kind": "Status", "details": details}).encode()
 
     assert api_error(body, request="GET /x", status=429, retry_after=header).retry_after == expected

@@ -124,21 +124,21 @@ class Contract:
 
     async def test_a_claim_lies_beside_the_text_until_the_next_swap(self, place: Place) -> None:
         created = await place.kept_in.create(EXACT)
-        assert created.turn == ""
+        assert created.next_writer == ""
 
-        claimed = await place.kept_in.claim("a")
+        claimed = await place.kept_in.request_turn("a")
 
-        assert claimed == StoredText(EXACT, created.uid, claimed.version if claimed else 0, turn="a")
+        assert claimed == StoredText(EXACT, created.uid, claimed.version if claimed else 0, next_writer="a")
         assert claimed.version > created.version
         assert await place.kept_in.read() == claimed
         with pytest.raises(LostSwapError):
             await place.kept_in.swap("two", after=created, writer="a")
         swapped = await place.kept_in.swap("two", after=claimed, writer="b")
-        assert (swapped.turn, swapped.writer) == ("", "b")
+        assert (swapped.next_writer, swapped.writer) == ("", "b")
         assert await place.kept_in.read() == swapped
 
     async def test_where_there_is_nothing_a_claim_makes_nothing(self, place: Place) -> None:
-        assert await place.kept_in.claim("a") is None
+        assert await place.kept_in.request_turn("a") is None
         assert await place.kept_in.read() is None
 
 
@@ -225,11 +225,11 @@ async def test_a_config_map_without_our_key_is_an_empty_text(config_map: ConfigM
     assert found.text == ""
 
 
-async def test_a_text_that_somebody_else_put_there_says_so_until_one_of_us_writes(
+async def test_a_text_names_the_other_client_that_wrote_it_until_a_replica_writes(
     control_plane: ControlPlane, config_map: ConfigMapPlace
 ) -> None:
     created = await config_map.kept_in.create("one")
-    assert created.foreigner == ""
+    assert created.written_by_other == ""
 
     control_plane.kubectl(
         "patch", "configmap", NAME, '--patch={"data":{"ledger":"two"}}', f"--namespace={config_map.namespace}"
@@ -237,13 +237,15 @@ async def test_a_text_that_somebody_else_put_there_says_so_until_one_of_us_write
 
     found = await config_map.kept_in.read()
     assert found is not None
-    assert found.foreigner == "kubectl-patch"
+    assert found.written_by_other == "kubectl-patch"
     swapped = await config_map.kept_in.swap("three", after=found, writer="a")
     assert await config_map.kept_in.read() == swapped
-    assert swapped.foreigner == ""
+    assert swapped.written_by_other == ""
 
 
-async def test_one_that_was_made_from_a_backup_says_so(control_plane: ControlPlane, config_map: ConfigMapPlace) -> None:
+async def test_a_text_that_was_restored_from_a_backup_names_the_client_that_wrote_it(
+    control_plane: ControlPlane, config_map: ConfigMapPlace
+) -> None:
     control_plane.kubectl(
         "create", "configmap", NAME, "--from-literal=ledger=one", f"--namespace={config_map.namespace}"
     )
@@ -251,11 +253,11 @@ async def test_one_that_was_made_from_a_backup_says_so(control_plane: ControlPla
     found = await config_map.kept_in.read()
 
     assert found is not None
-    assert found.foreigner == "kubectl-create"
+    assert found.written_by_other == "kubectl-create"
 
 
 @pytest.mark.parametrize("mark", ["team=a", "ledger=a"])
-async def test_a_mark_that_somebody_else_put_there_is_no_matter(
+async def test_an_annotation_that_another_client_wrote_changes_nothing(
     control_plane: ControlPlane, config_map: ConfigMapPlace, mark: str
 ) -> None:
     created = await config_map.kept_in.create("one")
@@ -300,7 +302,7 @@ async def test_a_text_beyond_what_a_config_map_takes_is_no_lost_swap(config_map:
 async def test_rights_that_are_missing_are_named(
     control_plane: ControlPlane, config_map: ConfigMapPlace, tmp_path: Path
 ) -> None:
-    """Those of our service account, say, where the role was not applied."""
+    """As those of our service account are where the role was not applied."""
     created = await config_map.kept_in.create("one")
     token = control_plane.kubectl("create", "token", "default", f"--namespace={config_map.namespace}").stdout.strip()
     async with connected(with_user(control_plane.kubeconfig(), tmp_path, {"token": token})) as api:
@@ -309,7 +311,7 @@ async def test_rights_that_are_missing_are_named(
             await fails(kept_in.read),
             await fails(lambda: kept_in.create("two")),
             await fails(lambda: kept_in.swap("two", after=created, writer="a")),
-            await fails(lambda: kept_in.claim("a")),
+            await fails(lambda: kept_in.request_turn("a")),
         ]
 
     assert [each.reason for each in errors] == ["ledger-read", "ledger-write", "ledger-write", "ledger-write"]
@@ -334,7 +336,7 @@ async def test_a_quota_on_config_maps_in_our_namespace_is_named(
 
 
 async def until_the_quota_is_in_force(config_map: ConfigMapPlace) -> None:
-    """The API server hears of a new quota a little later."""
+    """The API server applies a new quota a little later."""
     async with asyncio.timeout(20):
         for number in itertools.count():
             another = LedgerConfigMap(config_map.api, namespace=config_map.namespace, name=f"another-{number}")
@@ -363,7 +365,7 @@ async def test_an_api_server_that_cannot_be_reached_is_named(tmp_path: Path) -> 
             await fails(kept_in.read),
             await fails(lambda: kept_in.create("one")),
             await fails(lambda: kept_in.swap("two", after=StoredText("one", "uid", 1), writer="a")),
-            await fails(lambda: kept_in.claim("a")),
+            await fails(lambda: kept_in.request_turn("a")),
         ]
 
     assert [each.reason for each in errors] == ["ledger-read", "ledger-write", "ledger-write", "ledger-write"]
@@ -375,7 +377,7 @@ async def test_an_api_server_that_cannot_be_reached_is_named(tmp_path: Path) -> 
 
 
 class Ears:
-    """What a watch told."""
+    """What a watch showed."""
 
     def __init__(self) -> None:
         self.seen: list[StoredText] = []
@@ -383,11 +385,11 @@ class Ears:
 
     async def until_gone(self, uid: str) -> None:
         async with asyncio.timeout(20):
-            while uid not in self.gone:  # noqa: ASYNC110 - the watch tells two lists
+            while uid not in self.gone:  # noqa: ASYNC110 - the watch fills two lists
                 await asyncio.sleep(0.01)
 
 
-async def test_the_watch_tells_every_version_and_the_deletion_and_of_nothing_else(config_map: ConfigMapPlace) -> None:
+async def test_the_watch_shows_every_version_and_the_deletion_and_nothing_else(config_map: ConfigMapPlace) -> None:
     ears = Ears()
     reflector = Reflector(
         config_map.api,
@@ -401,7 +403,7 @@ async def test_the_watch_tells_every_version_and_the_deletion_and_of_nothing_els
     first = await config_map.kept_in.create("one")
     await LedgerConfigMap(config_map.api, namespace=config_map.namespace, name="another").create("not ours")
     second = await config_map.kept_in.swap(EXACT, after=first, writer="a")
-    claimed = await config_map.kept_in.claim("a")
+    claimed = await config_map.kept_in.request_turn("a")
     await config_map.delete()
     await ears.until_gone(first.uid)
     anew = await config_map.kept_in.create("anew")

@@ -47,7 +47,7 @@ async def reads(control_plane: ControlPlane) -> AsyncIterator[ObjectReads]:
 
 
 def create(control_plane: ControlPlane, namespace: str, document: dict[str, Any]) -> dict[str, Any]:
-    """Create an object; give its metadata."""
+    """Create an object and return its metadata."""
     made = control_plane.kubectl(
         "create", "--filename=-", f"--namespace={namespace}", "--output=json", stdin=json.dumps(document)
     )
@@ -154,7 +154,7 @@ async def create_pods(control_plane: ControlPlane, namespace: str, count: int) -
 async def test_the_newest_version_is_found_on_whichever_page_it_is(
     reads: ObjectReads, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """After a loss of the ledger: a replica that had not seen the newest pod would give its room away."""
+    """After a loss of the ledger: a replica that had not seen the newest pod would let others have its room."""
     await create_pods(control_plane, namespace, 510)  # a page has 500
 
     for name in ("p-000", "p-509", "p-250"):
@@ -173,7 +173,7 @@ async def test_of_a_resource_without_objects_the_newest_version_is_none(reads: O
 async def test_the_store_is_at_the_version_of_whatever_was_written_last(
     reads: ObjectReads, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """It tells of a store that went back also where no pod was written for long."""
+    """So a store that went back is noticed although no pod was written for long."""
     control_plane.kubectl("create", "configmap", "other", f"--namespace={namespace}")
     written_at = control_plane.kubectl(
         "get", "configmap", "other", f"--namespace={namespace}", "-o", "jsonpath={.metadata.resourceVersion}"

@@ -1,14 +1,17 @@
-"""Pods as the API shows them, on the book: whose they are, what they cost, and which are left out."""
+"""How pods that the API shows are counted: for which owner, at what cost, and which are left out."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
+from tests.fakes import NOON
 from tests.quota.bookings import totals
 from webhook.kinds.pod_shapes import Pod
 from webhook.kinds.pods import PODS
@@ -32,21 +35,23 @@ def accounts(payer: Payer, _: str) -> tuple[Subject, ...]:
 
 @dataclass
 class Stage:
-    """A sink with its book, and how often it could not count."""
+    """A sink with its usage index, and what it reported."""
 
     index: UsageIndex = field(default_factory=lambda: UsageIndex(accounts))
     uncountable: int = 0
     settled: list[tuple[str, int]] = field(default_factory=list)
-    news: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
     unadmitted: list[str] = field(default_factory=list)
+    now: datetime | None = NOON
 
     def __post_init__(self) -> None:
         self.sink = ObjectSink(
             PODS,
             self.index,
             exempt=EXEMPT,
+            now=lambda: self.now,
             on_settled=self._settle,
-            on_reached=self._progress,
+            on_reached=self._reach,
             on_uncountable=self._note,
             on_unadmitted=lambda key: self.unadmitted.append(key.name),
         )
@@ -57,8 +62,8 @@ class Stage:
     def _settle(self, reservations: tuple[Reservation, ...], *, seen_at: int) -> None:
         self.settled += [(each.uid, seen_at) for each in reservations]
 
-    def _progress(self) -> None:
-        self.news.append(self.index.position("pods"))
+    def _reach(self) -> None:
+        self.positions.append(self.index.position("pods"))
 
     def cpu(self, subject: Subject = ALICE) -> Amount:
         return self.index.used(subject, "requests.cpu")
@@ -83,7 +88,7 @@ def pod(
     annotations: dict[str, str] | None = None,
     **more: Any,
 ) -> Pod:
-    """Give a pod of alice's, unless *annotations* say otherwise."""
+    """Return a pod of alice's, unless *annotations* name another owner."""
     metadata = {
         "name": name,
         "namespace": "red",
@@ -109,13 +114,13 @@ WHOSE: dict[str, tuple[dict[str, str], Subject | None]] = {
 
 
 @pytest.mark.parametrize(("annotations", "payer"), WHOSE.values(), ids=WHOSE.keys())
-def test_a_pod_is_booked_on_the_account_of_its_stamp(
+def test_a_pod_is_counted_for_the_owner_in_its_stamp(
     stage: Stage, annotations: dict[str, str], payer: Subject | None
 ) -> None:
     stage.sink.seen(pod(annotations=annotations, cpu="1500m"))
 
-    booked = {subject: stage.cpu(subject) for subject in (ALICE, BOB, NONE) if stage.cpu(subject)}
-    assert booked == ({} if payer is None else {payer: 1500 * CORE // 1000})
+    counted = {subject: stage.cpu(subject) for subject in (ALICE, BOB, NONE) if stage.cpu(subject)}
+    assert counted == ({} if payer is None else {payer: 1500 * CORE // 1000})
 
 
 @pytest.mark.parametrize("namespace", sorted(EXEMPT))
@@ -162,14 +167,181 @@ def test_the_deletion_of_an_earlier_pod_of_the_name_frees_nothing(stage: Stage) 
     assert stage.pods() == CORE
 
 
-def test_a_resize_is_booked_when_it_is_seen(stage: Stage) -> None:
+# A deletion whose grace period is over (`QuotaV1Pod` of Kubernetes): NOON is 12:00:00.
+
+RELEASED = {"count/pods": CORE}
+CHARGED = {"count/pods": CORE, "pods": CORE, "requests.cpu": CORE}
+
+
+def deleted(*, at: str = "2026-11-01T12:00:00Z", grace: object = 30, version: int = 5, **more: Any) -> Pod:
+    metadata = {"deletionTimestamp": at, "deletionGracePeriodSeconds": grace}
+    return pod(version=version, metadata=metadata, **more)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "costs"), [(29, CHARGED), (30, CHARGED), (31, RELEASED)], ids=["before", "at that second", "after"]
+)
+def test_a_pod_is_released_without_an_event_once_its_grace_period_is_over(
+    stage: Stage, seconds: int, costs: dict[str, int]
+) -> None:
+    stage.sink.seen(deleted())
+
+    stage.now = NOON + timedelta(seconds=seconds)
+    stage.sink.recount()
+
+    assert totals(stage.index, ALICE) == costs
+
+
+@pytest.mark.parametrize(
+    ("metadata", "costs"),
+    [
+        ({"deletionTimestamp": "2026-11-01T11:59:29Z", "deletionGracePeriodSeconds": 30}, RELEASED),
+        ({"deletionTimestamp": "2026-11-01T11:59:59Z", "deletionGracePeriodSeconds": 0}, RELEASED),
+        ({"deletionTimestamp": "2026-11-01T11:59:59Z"}, CHARGED),
+        ({"deletionTimestamp": None, "deletionGracePeriodSeconds": 0}, CHARGED),
+        ({"deletionTimestamp": "2026-11-01T11:59:59Z", "deletionGracePeriodSeconds": 10**15}, CHARGED),
+    ],
+    ids=["over", "none given", "no grace period", "not deleted", "of millennia"],
+)
+def test_a_pod_that_is_seen_late_costs_what_it_costs_by_then(
+    stage: Stage, metadata: dict[str, object], costs: dict[str, int]
+) -> None:
+    stage.sink.seen(pod(metadata=metadata))
+
+    assert totals(stage.index, ALICE) == costs
+
+
+def test_under_hold_a_pod_is_charged_until_it_is_gone(stage: Stage) -> None:
+    stage.now = None
+    stage.sink.seen(deleted(at="2026-11-01T11:00:00Z"))
+    stage.sink.recount()
+
+    assert totals(stage.index, ALICE) == CHARGED
+
+
+def test_a_later_version_is_released_by_its_own_time(stage: Stage) -> None:
+    stage.sink.seen(deleted())
+    stage.sink.seen(deleted(grace=300, version=6))
+
+    stage.now = NOON + timedelta(seconds=60)
+    stage.sink.recount()
+    assert totals(stage.index, ALICE) == CHARGED
+
+    stage.now = NOON + timedelta(seconds=301)
+    stage.sink.recount()
+    assert totals(stage.index, ALICE) == RELEASED
+
+
+def test_another_pod_of_the_name_is_not_released_in_its_place(stage: Stage) -> None:
+    stage.sink.seen(deleted())
+    stage.sink.gone(pod(version=6))
+    stage.sink.seen(pod(version=7, metadata={"uid": "another"}))
+
+    stage.now = NOON + timedelta(seconds=60)
+    stage.sink.recount()
+
+    assert totals(stage.index, ALICE) == CHARGED
+
+
+def test_a_policy_that_begins_to_hold_charges_again_what_was_released(stage: Stage) -> None:
+    stage.sink.seen(deleted(at="2026-11-01T11:00:00Z"))
+    assert totals(stage.index, ALICE) == RELEASED
+
+    stage.now = None
+    stage.sink.recount()
+    assert totals(stage.index, ALICE) == CHARGED
+
+    stage.now = NOON
+    stage.sink.recount()
+    assert totals(stage.index, ALICE) == RELEASED
+
+
+def test_a_clock_that_was_ahead_and_steps_back_is_followed(stage: Stage) -> None:
+    stage.sink.seen(deleted())
+    for now, costs in ((NOON + timedelta(days=1), RELEASED), (NOON, CHARGED), (NOON + timedelta(days=1), RELEASED)):
+        stage.now = now
+        stage.sink.recount()
+        assert totals(stage.index, ALICE) == costs
+
+
+def test_what_is_held_for_a_released_pod_stays_right(stage: Stage) -> None:
+    stage.sink.seen(deleted())
+    larger = (("pods", CORE), ("requests.cpu", 3 * CORE))
+    held = Reservation(ObjectKey("pods", "red", "pod"), "uid-of-pod", 5, Payer("alice"), larger)
+    stage.index.reserve(held)
+
+    stage.now = NOON + timedelta(seconds=31)
+    stage.sink.recount()
+
+    assert (stage.cpu(), stage.index.allocated(ALICE, "requests.cpu")) == (0, 3 * CORE)
+    stage.index.drop(held)
+    assert stage.index.allocated(ALICE, "requests.cpu") == 0
+
+
+def list_nothing(stage: Stage) -> None:
+    stage.sink.started()
+    stage.sink.synced(1000)
+
+
+GONE: dict[str, Callable[[Stage], None]] = {
+    "deleted": lambda stage: stage.sink.gone(pod(version=1000)),
+    "replaced": lambda stage: stage.sink.seen(pod(version=1000, metadata={"uid": "another"})),
+    "ended": lambda stage: stage.sink.seen(deleted(version=1000, status={"phase": "Failed"})),
+    "not readable any more": lambda stage: stage.sink.undecodable(misfit(version="1000")),
+    "not in a list": list_nothing,
+}
+
+
+@pytest.mark.parametrize("end", GONE.values(), ids=GONE)
+def test_of_a_pod_that_is_being_deleted_one_entry_is_kept_until_it_is_gone(
+    stage: Stage, end: Callable[[Stage], None]
+) -> None:
+    """Anybody may delete a pod with a grace period of years, and change it in a loop."""
+    for version in range(5, 105):
+        stage.sink.seen(deleted(grace=10**8, version=version))
+    assert stage.sink.terminating == 1
+
+    end(stage)
+
+    assert stage.sink.terminating == 0
+
+
+def test_nothing_is_kept_for_pods_that_are_not_being_deleted(stage: Stage) -> None:
+    stage.sink.seen(pod())
+    stage.sink.seen(deleted(version=6, grace=None))
+
+    assert stage.sink.terminating == 0
+
+
+def test_an_older_version_does_not_take_the_place_of_a_newer_one(stage: Stage) -> None:
+    stage.sink.seen(deleted(version=6))
+    stage.sink.seen(deleted(version=5, at="2026-11-01T11:00:00Z"))
+    stage.sink.seen(pod(version=4))
+    assert totals(stage.index, ALICE) == CHARGED
+
+    stage.now = NOON + timedelta(seconds=31)
+    stage.sink.recount()
+    assert totals(stage.index, ALICE) == RELEASED
+
+
+@pytest.mark.parametrize("field", ["deletionTimestamp", "deletionGracePeriodSeconds"])
+def test_a_pod_whose_deletion_cannot_be_read_counts_as_one_and_is_reported(stage: Stage, field: str) -> None:
+    metadata = {"deletionTimestamp": "2026-11-01T11:59:59Z", "deletionGracePeriodSeconds": 0, field: "soon"}
+
+    stage.sink.seen(pod(metadata=metadata))
+
+    assert totals(stage.index, ALICE) == {"count/pods": CORE, "pods": CORE}
+    assert stage.uncountable == 1
+
+
+def test_a_resize_is_counted_when_it_is_seen(stage: Stage) -> None:
     stage.sink.seen(pod(cpu="1"))
     stage.sink.seen(pod(version=6, cpu="3"))
 
     assert (stage.cpu(), stage.pods()) == (3 * CORE, CORE)
 
 
-def test_old_news_changes_nothing(stage: Stage) -> None:
+def test_an_older_version_changes_nothing(stage: Stage) -> None:
     stage.sink.seen(pod(version=6, cpu="3"))
     stage.sink.seen(pod(version=5, cpu="1"))
     stage.sink.reached(9)
@@ -190,7 +362,7 @@ def test_a_pod_that_is_seen_settles_what_was_held_for_it(stage: Stage) -> None:
     assert stage.cpu() == CORE
 
 
-def test_a_list_takes_what_it_does_not_show_off_the_book(stage: Stage) -> None:
+def test_a_list_removes_the_pods_that_it_does_not_show(stage: Stage) -> None:
     for name in ("a", "b"):
         stage.sink.seen(pod(name))
     stage.sink.reached(5)
@@ -205,7 +377,7 @@ def test_a_list_takes_what_it_does_not_show_off_the_book(stage: Stage) -> None:
     assert stage.index.position("pods") == 8
 
 
-def test_a_list_older_than_what_was_seen_is_an_error_and_takes_nothing_off(stage: Stage) -> None:
+def test_a_list_older_than_what_was_seen_is_an_error_and_removes_nothing(stage: Stage) -> None:
     stage.sink.seen(pod(version=9))
     stage.sink.reached(9)
 
@@ -227,7 +399,7 @@ def misfit(name: str = "pod", *, namespace: str = "red", version: str = "5", is_
     return Undecodable(namespace, name, f"uid-of-{name}", version, "a phase that is a number", is_gone)
 
 
-def test_a_pod_of_a_shape_that_cannot_be_read_counts_as_one_pod_of_nobodys(stage: Stage) -> None:
+def test_a_pod_of_a_shape_that_cannot_be_read_counts_as_one_unattributed_pod(stage: Stage) -> None:
     stage.sink.undecodable(misfit())
 
     assert totals(stage.index, NONE) == {"count/pods": CORE, "pods": CORE}
@@ -237,7 +409,7 @@ def test_a_pod_of_a_shape_that_cannot_be_read_counts_as_one_pod_of_nobodys(stage
     assert totals(stage.index, NONE) == {}
 
 
-def test_an_object_that_has_not_even_a_name_is_only_told(stage: Stage) -> None:
+def test_an_object_without_a_name_is_only_reported(stage: Stage) -> None:
     stage.sink.undecodable(Undecodable("", "", "", "", "too deep"))
 
     assert stage.index.rows("pods") == 0
@@ -250,7 +422,7 @@ def test_a_pod_that_cannot_be_read_in_an_exempt_namespace_is_left_out(stage: Sta
     assert stage.index.rows("pods") == 0
 
 
-def test_pods_without_a_stamp_are_unadmitted_and_those_that_appear_after_the_first_list_are_told(stage: Stage) -> None:
+def test_pods_without_a_stamp_are_unadmitted_and_those_after_the_first_list_are_reported(stage: Stage) -> None:
     stage.sink.started()
     stage.sink.seen(pod("old", annotations={}))
     stage.sink.seen(pod("stamped"))
@@ -265,7 +437,7 @@ def test_pods_without_a_stamp_are_unadmitted_and_those_that_appear_after_the_fir
     assert stage.pods(NONE) == 2 * CORE
 
 
-def test_a_pod_that_nobody_pays_for_by_its_stamp_was_admitted(stage: Stage) -> None:
+def test_a_pod_whose_stamp_names_nobody_was_admitted(stage: Stage) -> None:
     stage.sink.started()
     stage.sink.synced(4)
     stage.sink.seen(pod(annotations=stamp(NOBODY.owner)))

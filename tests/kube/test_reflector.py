@@ -34,10 +34,10 @@ class ConfigMap(msgspec.Struct, frozen=True):
 
 
 class Recorder:
-    """A sink that writes down what it is told, and keeps the set that follows from it."""
+    """A sink that records its calls, and keeps the set that follows from them."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.current: dict[str, ConfigMap] = {}
         self.version = 0
         self._listed: dict[str, ConfigMap] | None = None
@@ -81,7 +81,7 @@ class Recorder:
                 await self._changed.wait()
 
     def _tell(self, what: str) -> None:
-        self.told.append(what)
+        self.calls.append(what)
         self._changed.set()
 
 
@@ -122,7 +122,7 @@ class Following:
 
     @property
     def lists(self) -> int:
-        return self.sink.told.count("started")
+        return self.sink.calls.count("started")
 
 
 @asynccontextmanager
@@ -199,16 +199,16 @@ async def test_lists_what_is_there_and_follows_every_change_in_order(api: Kubern
         await api.create(path, config_map(name))
 
     async with following(api, path) as follower:
-        listed = list(follower.sink.told)
+        listed = list(follower.sink.calls)
         await api.create(path, config_map("d"))
         await api.patch(f"{path}/a", b'{"data":{"k":"v"}}', content_type="application/merge-patch+json")
         await api.delete(f"{path}/b")
         await api.create(path, config_map("b"))
-        await follower.until(lambda: len(follower.sink.told) >= len(listed) + 4)
+        await follower.until(lambda: len(follower.sink.calls) >= len(listed) + 4)
 
     assert sorted(listed[1:-1]) == ["seen a", "seen b", "seen c"]
     assert (listed[0], listed[-1]) == ("started", "synced")
-    assert follower.sink.told[len(listed) :] == ["seen d", "seen a", "gone b", "seen b"]
+    assert follower.sink.calls[len(listed) :] == ["seen d", "seen a", "gone b", "seen b"]
     assert {item.metadata.name: item.data for item in follower.sink.current.values()} == {
         "a": {"k": "v"},
         "b": {},
@@ -218,7 +218,7 @@ async def test_lists_what_is_there_and_follows_every_change_in_order(api: Kubern
     assert follower.restarts == []
 
 
-async def test_tells_how_far_it_is(api: KubernetesApi, path: str) -> None:
+async def test_the_version_that_was_reached_is_reported(api: KubernetesApi, path: str) -> None:
     """A deletion has a version of its own, which is not that of the object's last change."""
     async with following(api, path) as follower:
         created = json.loads(await api.create(path, config_map("a")))
@@ -240,18 +240,18 @@ async def test_an_object_that_leaves_the_selection_is_gone(api: KubernetesApi, p
         await api.patch(f"{path}/a", patch, content_type="application/merge-patch+json")
         await follower.until(lambda: not follower.sink.current)
 
-    assert follower.sink.told[-1] == "gone a"
+    assert follower.sink.calls[-1] == "gone a"
 
 
 async def test_is_synced_and_heard_only_after_the_list(api: KubernetesApi, path: str) -> None:
     follower = Following(api, path)
     assert not follower.reflector.synced
-    assert follower.reflector.heard_at == float("-inf")
+    assert follower.reflector.last_answer_at == float("-inf")
 
     before = time.monotonic()
     async with following(api, path) as follower:
         assert follower.reflector.synced
-        assert before < follower.reflector.heard_at <= time.monotonic()
+        assert before < follower.reflector.last_answer_at <= time.monotonic()
 
 
 async def test_metadata_alone_can_be_followed(api: KubernetesApi, path: str) -> None:
@@ -274,7 +274,7 @@ async def test_a_watch_that_ends_as_it_should_is_followed_by_another_without_a_l
             await api.create(path, config_map(f"c-{number}"))
         await follower.until(lambda: len(follower.sink.current) == 5)
 
-    assert follower.sink.told == ["started", "synced", *(f"seen c-{number}" for number in range(5))]
+    assert follower.sink.calls == ["started", "synced", *(f"seen c-{number}" for number in range(5))]
     assert follower.restarts == []
 
 
@@ -291,7 +291,7 @@ async def test_a_long_list_leaves_room_for_others(
         before = 0
         while True:
             await asyncio.sleep(0.0)
-            now = len(follower.sink.told)
+            now = len(follower.sink.calls)
             longest, before = max(longest, now - before), now
 
     tasks = [asyncio.create_task(follower.reflector.run()), asyncio.create_task(other_work())]
@@ -337,9 +337,9 @@ async def test_a_deletion_while_cut_off_is_noticed(
         await api.delete(f"{path}/b")
         await asyncio.sleep(0.5)
         proxy.is_refusing = False
-        await follower.until(lambda: follower.sink.names == {"a"} and "gone b" in follower.sink.told)
+        await follower.until(lambda: follower.sink.names == {"a"} and "gone b" in follower.sink.calls)
 
-    assert follower.sink.told[-3:] == ["gone a", "seen a", "gone b"]
+    assert follower.sink.calls[-3:] == ["gone a", "seen a", "gone b"]
     assert set(follower.restarts) == {"cut"}
     assert follower.lists == 1
 
@@ -368,7 +368,7 @@ async def test_a_slow_network_only_delays(api: KubernetesApi, proxied: Kubernete
             await api.create(path, config_map(name))
         await follower.until(lambda: follower.sink.names == set("abc"))
 
-    assert follower.sink.told == ["started", "synced", "seen a", "seen b", "seen c"]
+    assert follower.sink.calls == ["started", "synced", "seen a", "seen b", "seen c"]
     assert follower.restarts == []
 
 
@@ -398,7 +398,7 @@ async def test_a_list_that_is_cut_begins_again(
     async with asyncio.timeout(60):
         follower = Following(proxied, path)
         run = asyncio.create_task(follower.reflector.run())
-        await follower.until(lambda: len(follower.sink.told) > 1)
+        await follower.until(lambda: len(follower.sink.calls) > 1)
         assert not follower.reflector.synced
         proxy.stalls_after = None
         proxy.cut()
@@ -490,7 +490,7 @@ async def test_a_server_that_cannot_list_by_a_watch_is_listed_page_by_page(ours:
     async with connected(ours.kubeconfig(server=2)) as api:
         await create_many(api, DEFAULT, names)
         async with following(api, EVERYWHERE) as follower:
-            assert follower.sink.told.count("synced") == 1
+            assert follower.sink.calls.count("synced") == 1
             assert follower.sink.names >= set(names)
             await api.delete(f"{DEFAULT}/paged-7")
             await follower.until(lambda: "paged-7" not in follower.sink.names)
@@ -524,12 +524,12 @@ async def test_a_version_that_has_expired_is_listed_again_and_what_went_meanwhil
             await other.create(DEFAULT, config_map("comes-back"))
             await other.create(DEFAULT, config_map("new"))
             ours.restart("kube-apiserver-1")  # in this thread: the kernel ends processes together with their thread
-            await follower.until(lambda: follower.sink.told.count("synced") == 2)
+            await follower.until(lambda: follower.sink.calls.count("synced") == 2)
 
             assert "goes" not in follower.sink.names
             assert {"stays", "comes-back", "new"} <= follower.sink.names
             assert uid_of("comes-back", follower) != uid
-            assert "gone goes" not in follower.sink.told  # nobody saw it go: it is missing from the list
+            assert "gone goes" not in follower.sink.calls  # its deletion was not seen: it is missing from the list
             assert follower.restarts.count("expired") == 1
             assert set(follower.restarts) <= {"cut", "expired", "error"}
 
@@ -603,11 +603,11 @@ async def test_lists_again_when_it_is_asked_to_and_follows_on(api: KubernetesApi
         follower.reflector.relist()
         await asyncio.sleep(0)
         follower.reflector.relist()  # the watch is ending
-        await follower.until(lambda: follower.sink.told.count("synced") == 2)
+        await follower.until(lambda: follower.sink.calls.count("synced") == 2)
         await api.create(path, config_map("b"))
         await follower.until(lambda: follower.sink.names == {"a", "b"})
 
-    assert follower.sink.told == ["started", "seen a", "synced"] * 2 + ["seen b"]
+    assert follower.sink.calls == ["started", "seen a", "synced"] * 2 + ["seen b"]
     assert follower.restarts == []
 
 
@@ -618,14 +618,29 @@ async def test_a_list_that_is_under_way_is_enough(
         follower.reflector.relist()
         await follower.until(lambda: follower.lists == 2)
         follower.reflector.relist()
-        assert follower.sink.told[-1] == "started"
-        await follower.until(lambda: follower.sink.told.count("synced") == 2)
+        assert follower.sink.calls[-1] == "started"
+        await follower.until(lambda: follower.sink.calls.count("synced") == 2)
         proxy.cut()
         await follower.until_restarted(1)
         await api.create(path, config_map("a"))
-        await follower.until(lambda: "seen a" in follower.sink.told)
+        await follower.until(lambda: "seen a" in follower.sink.calls)
 
     assert follower.lists == 2
+
+
+async def test_a_list_that_is_under_way_begins_again_if_it_has_to_be_new(
+    proxied: KubernetesApi, proxy: Proxy, path: str
+) -> None:
+    """What the sink leaves out has changed: what this list has shown already was chosen by the old rule."""
+    async with following(proxied, path) as follower:
+        follower.reflector.relist()
+        await follower.until(lambda: follower.lists == 2)
+        assert follower.sink.calls[-1] == "started"
+        follower.reflector.relist(anew=True)
+        await follower.until(lambda: follower.lists == 3)
+        await follower.until(lambda: follower.sink.calls[-1] == "synced")
+
+    assert follower.restarts == []
 
 
 async def test_asked_to_list_while_there_is_no_connection_it_does_so_once_there_is(
@@ -637,7 +652,7 @@ async def test_asked_to_list_while_there_is_no_connection_it_does_so_once_there_
         await follower.until_restarted(1)
         follower.reflector.relist()
         proxy.is_refusing = False
-        await follower.until(lambda: follower.sink.told.count("synced") == 2)
+        await follower.until(lambda: follower.sink.calls.count("synced") == 2)
 
     assert set(follower.restarts) == {"cut"}
 
@@ -653,6 +668,6 @@ async def test_asked_to_list_while_the_watch_is_being_opened_it_does_so_at_once(
         follower.reflector.relist()
         assert follower.lists == 1
         await follower.until(lambda: follower.lists == 2, seconds=5)
-        await follower.until(lambda: follower.sink.told.count("synced") == 2)
+        await follower.until(lambda: follower.sink.calls.count("synced") == 2)
 
     assert follower.restarts == ["cut"]

@@ -79,7 +79,7 @@ def test_the_type_may_come_after_the_object() -> None:
         pytest.param(False, {"resourceVersion": "9", "annotations": None}, id="no annotations"),
     ],
 )
-def test_a_bookmark_tells_where_the_watch_is(ends: bool, metadata: Mapping[str, Any]) -> None:
+def test_a_bookmark_holds_the_version_that_the_watch_has_reached(ends: bool, metadata: Mapping[str, Any]) -> None:
     """The rest of its object fits no struct: a pod's bookmark has ``containers: null``."""
     event = decoder.event(line("BOOKMARK", {"kind": "Disk", "metadata": metadata, "spec": {"size": None}}))
 
@@ -140,7 +140,7 @@ def test_an_object_nested_beyond_reason_does_not_stop_the_watch() -> None:
         ),
     ],
 )
-def test_what_is_no_event_is_told_apart(text: bytes) -> None:
+def test_what_is_no_event_is_malformed(text: bytes) -> None:
     with pytest.raises(MalformedError):
         decoder.event(text)
 
@@ -183,7 +183,7 @@ def test_one_misfit_does_not_hide_the_rest_of_a_page() -> None:
         pytest.param(b'{"metadata":{"resourceVersion":"1"},"items":[' + b"[" * 9_000, id="nested beyond reason"),
     ],
 )
-def test_what_is_no_list_is_told_apart(body: bytes) -> None:
+def test_what_is_no_list_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedError):
         decoder.page(body)
 

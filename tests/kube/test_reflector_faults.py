@@ -1,16 +1,13 @@
-"""What no API server does when it is well: answers written here byte by byte, as a broken server or box might."""
+"""Answers that no API server sends while it works: byte by byte, as a broken server or proxy might send them."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from tests.kubeconfigs import kubeconfig, written
-from webhook.kube.api import KubernetesApi
+from tests.kube.scripted import server, stream
 from webhook.kube.reflector import Cause, Reflector, ResourceVersionError
 
 
@@ -25,22 +22,22 @@ class Thing(msgspec.Struct):
 
 class Recorder:
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
     def started(self) -> None:
-        self.told.append("started")
+        self.calls.append("started")
 
     def seen(self, item: Thing) -> None:
-        self.told.append(f"seen {item.metadata.name}")
+        self.calls.append(f"seen {item.metadata.name}")
 
     def gone(self, item: Thing) -> None:
-        self.told.append(f"gone {item.metadata.name}")
+        self.calls.append(f"gone {item.metadata.name}")
 
     def synced(self, resource_version: int) -> None:
-        self.told.append(f"synced {resource_version}")
+        self.calls.append(f"synced {resource_version}")
 
     def reached(self, resource_version: int) -> None:
-        self.told.append(f"reached {resource_version}")
+        self.calls.append(f"reached {resource_version}")
 
 
 def event(kind: str, name: str, version: str) -> bytes:
@@ -56,53 +53,11 @@ def failure(code: int, reason: str) -> bytes:
     return json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": code, "reason": reason}}).encode()
 
 
-def stream(*lines: bytes) -> bytes:
-    body = b"".join(line + b"\n" for line in lines)
-    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
-
-
 LIST = stream(event("ADDED", "a", "3"), bookmark("5", is_end=True))
 
 
-class Answers:
-    """Gives each connection the next answer; after the last one it is silent."""
-
-    def __init__(self, answers: list[bytes]) -> None:
-        self._answers = answers
-        self._writers: list[asyncio.StreamWriter] = []
-        self.requests: list[str] = []
-        self.exhausted = asyncio.Event()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
-        self.requests.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0].decode())
-        if len(self.requests) > len(self._answers):
-            self.exhausted.set()
-            return
-        writer.write(self._answers[len(self.requests) - 1])
-        writer.close()
-
-    def close(self) -> None:
-        for writer in self._writers:
-            writer.close()
-
-
-@asynccontextmanager
-async def server(answers: list[bytes], folder: Path) -> AsyncIterator[tuple[KubernetesApi, Answers]]:
-    scripted = Answers(answers)
-    listening = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    api = await KubernetesApi.connect(kubeconfig=written(kubeconfig(url), folder))
-    try:
-        yield api, scripted
-    finally:
-        await api.close()
-        scripted.close()
-        listening.close()
-
-
 @pytest.mark.parametrize(
-    ("told", "restarts", "answers"),
+    ("calls", "restarts", "answers"),
     [
         pytest.param(["synced 5"], ["cut"], [LIST, stream()], id="a watch that ends at once is no regular end"),
         pytest.param(
@@ -119,7 +74,7 @@ async def server(answers: list[bytes], folder: Path) -> AsyncIterator[tuple[Kube
             ["synced 5", "reached 6", "started"],
             ["expired"],
             [LIST, stream(bookmark("6"), failure(410, "Expired"))],
-            id="after an error event that says expired a list is needed",
+            id="after an error event with the reason Expired a list is needed",
         ),
         pytest.param(
             ["synced 5", "reached 9", "started"],
@@ -144,7 +99,7 @@ async def server(answers: list[bytes], folder: Path) -> AsyncIterator[tuple[Kube
         ),
     ],
 )
-async def test_broken_answers(told: list[str], restarts: list[Cause], answers: list[bytes], tmp_path: Path) -> None:
+async def test_broken_answers(calls: list[str], restarts: list[Cause], answers: list[bytes], tmp_path: Path) -> None:
     sink, causes = Recorder(), list[Cause]()
     async with server(answers, tmp_path) as (api, scripted):
         reflector = Reflector(api, "/things", Thing, sink, resource="things", on_restart=causes.append)
@@ -153,7 +108,7 @@ async def test_broken_answers(told: list[str], restarts: list[Cause], answers: l
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
 
-    assert sink.told[-len(told) :] == told
+    assert sink.calls[-len(calls) :] == calls
     assert causes == restarts
 
 

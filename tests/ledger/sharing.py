@@ -108,7 +108,7 @@ class Replica:
     def hears(self) -> None:
         """Have the watch of the ledger show what is stored."""
         assert self.stored_in.stored is not None
-        self.stored_ledger.hear(self.stored_in.stored)
+        self.stored_ledger.on_event(self.stored_in.stored)
 
     async def maintain(self) -> tuple[Reservation, ...]:
         return await self.ledger.maintain(quorum=self.world.store)
@@ -128,9 +128,9 @@ async def watching(*replicas: Replica) -> AsyncIterator[None]:
             now = stored_in.stored
             for each in replicas:
                 if told is not None and (now is None or now.uid != told.uid):
-                    each.stored_ledger.hear_gone(told.uid)
+                    each.stored_ledger.on_deleted(told.uid)
                 if now is not None and now != told:
-                    each.stored_ledger.hear(now)
+                    each.stored_ledger.on_event(now)
             told = now
 
     task = asyncio.create_task(follow(replicas[0].stored_in))

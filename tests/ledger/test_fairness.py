@@ -20,20 +20,20 @@ class Scene:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.turns = SwapFairness("b", monotonic=self.clock.monotonic)
+        self.fairness = SwapFairness("b", monotonic=self.clock.monotonic)
         self._versions = itertools.count(1)
 
     def swaps(self, *replicas: str) -> None:
         for replica in replicas:
-            self.turns.note(StoredText("", "uid", next(self._versions), writer=replica))
+            self.fairness.on_stored(StoredText("", "uid", next(self._versions), writer=replica))
             self.clock.pass_by(SOON)
 
     def claims(self, replica: str, *, after: str) -> None:
-        self.turns.note(StoredText("", "uid", next(self._versions), writer=after, turn=replica))
+        self.fairness.on_stored(StoredText("", "uid", next(self._versions), writer=after, next_writer=replica))
 
     def crowded_wait(self) -> float:
-        self.turns.crowd()
-        return self.turns.wait()
+        self.fairness.on_contention()
+        return self.fairness.seconds_to_wait()
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def scene() -> Scene:
 
 def test_who_makes_one_request_after_the_other_waits_for_nobody(scene: Scene) -> None:
     scene.swaps("a", "b", "c", "b")
-    assert scene.turns.wait() == 0
+    assert scene.fairness.seconds_to_wait() == 0
 
 
 def test_where_requests_crowd_who_swapped_last_waits_longest(scene: Scene) -> None:
@@ -60,11 +60,11 @@ def test_where_requests_crowd_who_swapped_last_waits_longest(scene: Scene) -> No
 def test_each_swap_brings_the_next_one_nearer(scene: Scene) -> None:
     scene.swaps("a", "c", "b")
     scene.clock.pass_by(0.04)
-    scene.turns.crowd()
-    waits = [scene.turns.wait()]
+    scene.fairness.on_contention()
+    waits = [scene.fairness.seconds_to_wait()]
     for other in "ac":
         scene.swaps(other)
-        waits.append(scene.turns.wait())
+        waits.append(scene.fairness.seconds_to_wait())
 
     assert waits[0] > waits[1] > waits[2] == 0
 
@@ -80,7 +80,7 @@ def test_one_alone_gathers_for_a_moment(scene: Scene) -> None:
 
     assert 0 < wait < 0.05
     scene.clock.pass_by(wait)
-    assert scene.turns.wait() == 0
+    assert scene.fairness.seconds_to_wait() == 0
 
 
 def test_who_does_not_use_the_place_in_front_loses_it(scene: Scene) -> None:
@@ -90,7 +90,7 @@ def test_who_does_not_use_the_place_in_front_loses_it(scene: Scene) -> None:
 
     scene.clock.pass_by(wait)
 
-    assert scene.turns.wait() == 0
+    assert scene.fairness.seconds_to_wait() == 0
 
 
 def test_who_has_swapped_nothing_for_a_while_is_not_waited_for(scene: Scene) -> None:
@@ -112,7 +112,7 @@ def test_a_crowd_is_forgotten(scene: Scene) -> None:
     scene.clock.pass_by(0.5)
     scene.swaps("a", "b")
 
-    assert scene.turns.wait() == 0
+    assert scene.fairness.seconds_to_wait() == 0
 
 
 def test_a_claim_is_waited_for_and_is_no_swap_of_who_wrote_the_text(scene: Scene) -> None:
@@ -122,41 +122,41 @@ def test_a_claim_is_waited_for_and_is_no_swap_of_who_wrote_the_text(scene: Scene
 
     scene.claims("c", after="b")
 
-    assert 0.2 < scene.turns.wait() <= 0.3
+    assert 0.2 < scene.fairness.seconds_to_wait() <= 0.3
     scene.swaps("c")
     scene.clock.pass_by(0.1)
-    assert scene.turns.wait() == 0
+    assert scene.fairness.seconds_to_wait() == 0
 
 
 def test_what_was_heard_before_is_not_heard_again(scene: Scene) -> None:
     scene.swaps("a", "b", "c")
     wait = scene.crowded_wait()
 
-    scene.turns.note(StoredText("", "uid", 1, writer="a"))
+    scene.fairness.on_stored(StoredText("", "uid", 1, writer="a"))
 
-    assert scene.turns.wait() == wait
+    assert scene.fairness.seconds_to_wait() == wait
 
 
 def test_a_claim_is_due_after_two_losses_in_a_row(scene: Scene) -> None:
-    scene.turns.lost()
-    assert scene.turns.has_lost
-    assert not scene.turns.is_due
+    scene.fairness.on_loss()
+    assert scene.fairness.has_lost
+    assert not scene.fairness.should_request_turn
 
-    scene.turns.lost()
-    assert scene.turns.is_due
+    scene.fairness.on_loss()
+    assert scene.fairness.should_request_turn
 
     scene.swaps("a")
-    assert scene.turns.is_due
+    assert scene.fairness.should_request_turn
     scene.swaps("b")
-    assert not scene.turns.has_lost
+    assert not scene.fairness.has_lost
 
 
 def test_a_claim_waits_until_that_of_another_is_over(scene: Scene) -> None:
-    scene.turns.lost()
-    scene.turns.lost()
+    scene.fairness.on_loss()
+    scene.fairness.on_loss()
     scene.claims("a", after="c")
-    assert not scene.turns.is_due
+    assert not scene.fairness.should_request_turn
 
     scene.clock.pass_by(0.3)
 
-    assert scene.turns.is_due
+    assert scene.fairness.should_request_turn

@@ -75,7 +75,7 @@ async def test_after_a_loss_a_newer_replica_looks_up_what_an_older_one_could_not
     """What was in flight at the loss is stored by now; the older one opened the ledger without knowing of it."""
     gone = older.stored_in.delete()
     for each in (older, newer):
-        each.stored_ledger.hear_gone(gone.uid)
+        each.stored_ledger.on_deleted(gone.uid)
     await older.maintain()
     older.world.clock.pass_by(HOLD + 1)
     await older.maintain()

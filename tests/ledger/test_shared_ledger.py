@@ -253,7 +253,7 @@ def behind(replica: Replica, *, version: int = 9) -> None:
     """Have another replica take something out that our watch has not seen."""
     ledger = Ledger(ledger_in(replica.stored_in).epoch, is_open=True, write=5, settled_through={"pods": version})
     assert replica.stored_in.stored is not None
-    replica.stored_ledger.hear(replica.stored_in.put(write_ledger(ledger, uid=replica.stored_in.stored.uid)))
+    replica.stored_ledger.on_event(replica.stored_in.put(write_ledger(ledger, uid=replica.stored_in.stored.uid)))
 
 
 async def test_who_is_behind_waits_and_goes_on_when_its_watch_has_moved_far_enough(replica: Replica) -> None:
@@ -382,7 +382,7 @@ async def find_held(replica: Replica, *charges: Charge) -> None:
     assert replica.stored_in.stored is not None
     held = {f"t-{number}-{len(each.key.name)}": each.reservation() for number, each in enumerate(charges)}
     ledger = Ledger(ledger_in(replica.stored_in).epoch, is_open=True, write=5, reservations=held)
-    replica.stored_ledger.hear(replica.stored_in.put(write_ledger(ledger, uid=replica.stored_in.stored.uid)))
+    replica.stored_ledger.on_event(replica.stored_in.put(write_ledger(ledger, uid=replica.stored_in.stored.uid)))
     await replica.stored_ledger.catch_up()
 
 

@@ -109,7 +109,7 @@ async def test_a_write_that_failed_is_tried_again_though_nobody_asks(replica: Re
 
 
 async def test_a_deletion_is_noticed_though_nobody_asks(replica: Replica) -> None:
-    replica.stored_ledger.hear_gone(replica.stored_in.delete().uid)
+    replica.stored_ledger.on_deleted(replica.stored_in.delete().uid)
 
     await replica.maintain()
 

@@ -1,4 +1,4 @@
-"""When it is known that the API still has the history that was seen, and what follows if it has not."""
+"""When the store is known not to have gone back in time, and what follows if it has."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ UNREACHED = UnavailableError("api-server", "connection refused")
 
 
 class EndOfScriptError(Exception):
-    """Nothing more is to be seen."""
+    """The script has no more looks."""
 
 
 class Script:
-    """Looks that come out as written, one after the other; what was thought, and slept, after each is noted."""
+    """Looks with given outcomes, one after the other; records the condition and the pause after each."""
 
     def __init__(self, *outcomes: int | UnavailableError, seen: int = 0) -> None:
         self.clock = FakeClock()
         self.seconds_per_look = 0.0
-        self.thoughts: list[str] = []
+        self.conditions: list[str] = []
         self.slept: list[float] = []
-        self.troubles: list[str] = []
+        self.errors: list[str] = []
         self._outcomes: Iterator[int | UnavailableError] = iter(outcomes)
         self.check = RevisionCheck(
             self._look,
             seen=lambda: seen,
             monotonic=self.clock.monotonic,
-            on_trouble=lambda error: self.troubles.append(error.reason),
+            on_error=lambda error: self.errors.append(error.reason),
             sleep=self._sleep,
         )
 
@@ -49,36 +49,36 @@ class Script:
         return outcome
 
     async def _sleep(self, seconds: float) -> None:
-        self.thoughts.append(self.check.condition().message)
+        self.conditions.append(self.check.condition().message)
         self.slept.append(seconds)
         self.clock.pass_by(seconds)
 
 
-async def test_before_the_first_look_nobody_knows() -> None:
-    assert "was not looked at lately" in Script().check.condition().message
+async def test_before_the_first_look_nothing_may_be_decided() -> None:
+    assert "it was not checked lately" in Script().check.condition().message
 
 
-async def test_as_long_as_the_store_goes_on_there_is_no_trouble() -> None:
+async def test_as_long_as_the_version_does_not_fall_the_condition_is_good() -> None:
     script = Script(5, 5, 9, seen=5)
     await script.play()
-    assert script.thoughts == ["", "", ""]
+    assert script.conditions == ["", "", ""]
     assert script.slept == [10, 10, 10]
 
 
-async def test_after_a_look_that_failed_nobody_knows_until_one_succeeds_soon_after() -> None:
+async def test_after_a_look_that_failed_nothing_may_be_decided_until_one_succeeds() -> None:
     script = Script(5, UNREACHED, UNREACHED, 6)
     await script.play()
-    assert [bool(each) for each in script.thoughts] == [False, True, True, False]
-    assert "connection refused" in script.thoughts[1]
+    assert [bool(each) for each in script.conditions] == [False, True, True, False]
+    assert "connection refused" in script.conditions[1]
     assert script.slept == [10, 1, 1, 10]
-    assert script.troubles == ["api-server"] * 2
+    assert script.errors == ["api-server"] * 2
 
 
 @pytest.mark.parametrize(
     ("outcomes", "seen"),
     [
         pytest.param((5,), 9, id="behind what the watch has shown"),
-        pytest.param((9, 5), 4, id="behind what it told itself, though the watch has shown less"),
+        pytest.param((9, 5), 4, id="behind an earlier look, though the watch has shown less"),
         pytest.param((9, UNREACHED, 8), 4, id="after an outage"),
     ],
 )
@@ -93,19 +93,19 @@ async def test_a_store_that_went_back_ends_the_process_and_nothing_is_decided_me
     assert "went back in time" in script.check.condition().message
 
 
-async def test_who_was_stopped_does_not_believe_what_was_seen_before() -> None:
-    """A machine that was suspended: the last look was good, and says nothing any more."""
+async def test_a_process_that_was_suspended_does_not_rely_on_an_old_look() -> None:
+    """The last look was good, and is too old."""
     script = Script(5)
     await script.play()
     assert script.check.condition().ok
 
     script.clock.pass_by(11)
 
-    assert "was not looked at lately" in script.check.condition().message
+    assert "it was not checked lately" in script.check.condition().message
 
 
-async def test_a_look_tells_of_the_time_at_which_it_began() -> None:
+async def test_a_look_counts_from_its_beginning() -> None:
     script = Script(5)
     script.seconds_per_look = 21.0
     await script.play()
-    assert "was not looked at lately" in script.thoughts[0]
+    assert "it was not checked lately" in script.conditions[0]

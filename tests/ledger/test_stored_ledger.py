@@ -51,7 +51,7 @@ async def test_what_the_watch_tells_late_is_old_news(replica: Replica) -> None:
     assert old is not None
     await reserve(replica, POD)
 
-    replica.stored_ledger.hear(old)
+    replica.stored_ledger.on_event(old)
     await replica.stored_ledger.catch_up()
 
     assert replica.held() == [POD.uid]
@@ -65,7 +65,7 @@ async def test_of_what_the_watch_told_the_newest_counts(replica: Replica, other:
     await reserve(other, OTHER)
 
     replica.hears()
-    replica.stored_ledger.hear(first)
+    replica.stored_ledger.on_event(first)
     await replica.stored_ledger.catch_up()
 
     assert replica.held() == [OTHER.uid, POD.uid]
@@ -261,7 +261,7 @@ async def test_who_hears_of_a_claim_lets_the_other_go_first(stored_in: FakeLedge
     replica, other = (Replica(stored_in, name, world=World(RealClock())) for name in "ab")
     for each in (replica, other):
         await each.stored_ledger.read()
-    await stored_in.claim("a")
+    await stored_in.request_turn("a")
     other.hears()
     waiting = asyncio.create_task(other.stored_ledger.wait_for_turn(is_busy=False))
     await asyncio.sleep(0.02)
@@ -280,7 +280,7 @@ async def test_a_claim_of_somebody_who_never_writes_is_honoured_for_a_moment_onl
 ) -> None:
     replica = Replica(stored_in, world=World(RealClock()))
     await replica.stored_ledger.read()
-    await stored_in.claim("crashed")
+    await stored_in.request_turn("crashed")
     replica.hears()
 
     async with asyncio.timeout(3):
@@ -290,7 +290,7 @@ async def test_a_claim_of_somebody_who_never_writes_is_honoured_for_a_moment_onl
 
 
 async def test_nobody_waits_for_a_claim_of_his_own(replica: Replica) -> None:
-    await replica.stored_in.claim(replica.name)
+    await replica.stored_in.request_turn(replica.name)
     replica.hears()
 
     async with asyncio.timeout(1):
@@ -299,7 +299,7 @@ async def test_nobody_waits_for_a_claim_of_his_own(replica: Replica) -> None:
 
 async def test_a_claim_is_no_older_text(replica: Replica) -> None:
     await reserve(replica, POD)
-    await replica.stored_in.claim("b")
+    await replica.stored_in.request_turn("b")
 
     await replica.stored_ledger.read()
 

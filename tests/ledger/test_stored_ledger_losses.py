@@ -155,7 +155,7 @@ async def test_a_deletion_is_noticed_by_the_next_read(replica: Replica) -> None:
 
 
 async def test_a_deletion_that_the_watch_tells_is_noticed_without_a_write(replica: Replica) -> None:
-    replica.stored_ledger.hear_gone(replica.stored_in.delete().uid)
+    replica.stored_ledger.on_deleted(replica.stored_in.delete().uid)
 
     await replica.stored_ledger.catch_up()
 
@@ -165,7 +165,7 @@ async def test_a_deletion_that_the_watch_tells_is_noticed_without_a_write(replic
 async def test_the_deletion_of_an_older_one_is_old_news(replica: Replica) -> None:
     reads = replica.stored_in.accesses.count("read")
 
-    replica.stored_ledger.hear_gone("the one before")
+    replica.stored_ledger.on_deleted("the one before")
     await replica.stored_ledger.catch_up()
 
     assert replica.stored_in.accesses.count("read") == reads
@@ -176,7 +176,7 @@ async def test_a_deletion_that_is_heard_while_a_read_is_under_way_is_not_forgott
     reading = asyncio.create_task(replica.stored_ledger.read())
     await asyncio.sleep(0.015)  # the answer is on its way back
 
-    replica.stored_ledger.hear_gone(replica.stored_in.delete().uid)
+    replica.stored_ledger.on_deleted(replica.stored_in.delete().uid)
     await reading
     await replica.stored_ledger.catch_up()
 
@@ -234,7 +234,7 @@ async def test_a_text_that_somebody_else_put_there_is_not_believed(replica: Repl
     """However right it is: it may be an old one, put back where nobody of us remembers a newer one."""
     await reserve(replica, POD)
     assert replica.stored_in.stored is not None
-    replica.stored_in.stored = replace(replica.stored_in.stored, version=999, foreigner="kubectl-replace")
+    replica.stored_in.stored = replace(replica.stored_in.stored, version=999, written_by_other="kubectl-replace")
 
     for each in (replica, Replica(replica.stored_in, "newcomer")):
         await each.stored_ledger.read()
@@ -445,7 +445,7 @@ async def test_a_loss_that_cannot_be_written_down_leaves_nothing_open(replica: R
     assert replica.stored_ledger.condition.message == "403 Forbidden"
 
 
-async def test_a_ledger_that_changes_its_shape_all_the_time_is_named(stored_in: FakeLedgerObject) -> None:
+async def test_a_ledger_that_is_deleted_or_damaged_again_and_again_is_named(stored_in: FakeLedgerObject) -> None:
     replica = Replica(stored_in)
     stored_in.put("damaged")
     travel = stored_in._travel
@@ -459,7 +459,7 @@ async def test_a_ledger_that_changes_its_shape_all_the_time_is_named(stored_in: 
     error = await fails(replica.stored_ledger.read)
 
     assert error.reason == "ledger-read"
-    assert "who else writes it" in str(error)
+    assert "see what else writes it" in str(error)
 
 
 # Opening again.

@@ -1,4 +1,4 @@
-"""The binaries are built once per set of sources, by whoever comes first."""
+"""The binaries are built once per set of sources, by the first process that needs them."""
 
 import shutil
 import threading

@@ -33,7 +33,7 @@ spec:
 
 
 def creators(log: Path, namespace: str, resource: str) -> set[str]:
-    """Tell from an audit log who created objects of *resource* in *namespace*."""
+    """Return the users that created objects of *resource* in *namespace*, by an audit log."""
     events = [json.loads(line) for line in log.read_text().splitlines()]
     return {
         event["user"]["username"]

@@ -1,4 +1,4 @@
-"""The control plane of ``userquota local``: it outlives the command, and ``down`` ends exactly what ``up`` began."""
+"""The control plane of ``userquota local``: it outlives the command, and ``down`` stops exactly what ``up`` started."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ UP = "import sys; from localcluster.state import up; print(up(sys.stderr.write).
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether a process is there and is no zombie."""
+    """Whether a process is there and is no zombie."""
     try:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -42,7 +42,7 @@ def wait_for_start(process: DetachedProcess, text: str) -> None:
 
 
 def names(process: Path, folder: bytes) -> bool:
-    """Say whether the command line of a folder of /proc names *folder*."""
+    """Whether the command line of a folder of /proc names *folder*."""
     try:
         return folder in (process / "cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -56,7 +56,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.usefixtures("binaries")
 def test_a_local_control_plane_lives_from_up_to_down(environ: dict[str, str], tmp_path: Path) -> None:
-    """One test, because each start takes seconds: up, found by others, a program beside it, damage, down."""
+    """One test, because each start takes seconds: up, found again, a program beside it, a killed process, down."""
     try:
         first = subprocess.run([sys.executable, "-c", UP], env=environ, check=True, capture_output=True, text=True)
         assert first.stdout.strip() == str(state_folder(environ))
@@ -97,7 +97,7 @@ def test_a_local_control_plane_lives_from_up_to_down(environ: dict[str, str], tm
 
 
 def test_what_an_interrupted_up_had_started_is_ended_by_down(environ: dict[str, str], binaries: Binaries) -> None:
-    """Killed while it waits for the API server."""
+    """``up`` is killed while it waits for the API server."""
     with subprocess.Popen([sys.executable, "-c", UP], env=environ, stderr=subprocess.DEVNULL) as command:
         state = state_folder(environ) / "cluster.json"
         deadline = time.monotonic() + 30

@@ -20,7 +20,7 @@ STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
 
 @pytest.fixture
 def child(tmp_path: Path) -> Iterator[Callable[..., ChildProcess]]:
-    """Give a function that makes a process of its arguments, which is stopped at the end whatever happens."""
+    """Return a function that makes a process of its arguments; each process is stopped at the end."""
     made: list[ChildProcess] = []
 
     def make(*argv: str) -> ChildProcess:
@@ -33,7 +33,7 @@ def child(tmp_path: Path) -> Iterator[Callable[..., ChildProcess]]:
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether a process is there and is no zombie."""
+    """Whether a process is there and is no zombie."""
     try:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

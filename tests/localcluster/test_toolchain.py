@@ -9,7 +9,7 @@ from localcluster.toolchain import GoVersion, find_go, go_environment, parse_go_
 
 
 def fake_go(folder: Path, answer: str) -> dict[str, str]:
-    """Put a ``go`` that gives *answer* to everything into *folder*, and give the environment that finds it."""
+    """Write a ``go`` into *folder* that runs *answer* for all arguments; return the environment that finds it."""
     folder.mkdir(parents=True)
     go = folder / "go"
     go.write_text(f"#!/bin/sh\n{answer}\n")

@@ -15,12 +15,12 @@ COPIED = [source for step in STEPS if not step[1].startswith("--from=") for sour
 
 
 def argument(instruction: str) -> list[str]:
-    """Give the arguments of the last such instruction, which is the one of the image itself."""
+    """Return the arguments of the last such instruction, which is the one of the image itself."""
     return [line.partition(" ")[2] for line in INSTRUCTIONS if line.startswith(f"{instruction} ")][-1:]
 
 
 def ignored(path: str) -> bool:
-    """Say whether .dockerignore keeps a path of this checkout out of the build; the last pattern that fits decides."""
+    """Whether .dockerignore leaves a path of this checkout out of the build; the last pattern that matches decides."""
     verdict = False
     for pattern in (ROOT / ".dockerignore").read_text().splitlines():
         if not pattern or pattern.startswith("#"):

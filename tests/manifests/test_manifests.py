@@ -46,7 +46,7 @@ def webhooks() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def installed(control_plane: ControlPlane) -> Iterator[ControlPlane]:
-    """Everything is installed but the two webhook configurations, which nobody would answer here."""
+    """Everything is installed but the two webhook configurations, which no process would answer here."""
     rendered = yaml.safe_load_all(control_plane.kubectl("kustomize", str(MANIFESTS)).stdout)
     wanted = [document for document in rendered if not document["kind"].endswith("WebhookConfiguration")]
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": wanted})
@@ -100,7 +100,7 @@ RIGHTS = [
     pytest.param(f"update configmaps/userquota-ledger --namespace={NAMESPACE}", True, id="it writes the ledger"),
     pytest.param(f"delete configmaps/userquota-ledger --namespace={NAMESPACE}", False, id="it deletes no ledger"),
     pytest.param("update configmaps/userquota-ledger --namespace=default", False, id="it writes no ledger elsewhere"),
-    pytest.param("list configmaps --all-namespaces", False, id="it lists nobody else's ConfigMaps"),
+    pytest.param("list configmaps --all-namespaces", False, id="it lists no other ConfigMaps"),
     pytest.param(f"get secrets/userquota-ca --namespace={NAMESPACE}", True, id="it reads its authority"),
     pytest.param(f"create secrets --namespace={NAMESPACE}", True, id="it makes its authority"),
     pytest.param(f"update secrets/userquota-ca --namespace={NAMESPACE}", False, id="it never overwrites an authority"),
@@ -111,10 +111,10 @@ RIGHTS = [
     pytest.param("create events --namespace=default", False, id="it reports no events elsewhere"),
     pytest.param("patch mutatingwebhookconfigurations/userquota", True, id="it writes its caBundle for mutating"),
     pytest.param("patch validatingwebhookconfigurations/userquota", True, id="it writes its caBundle for validating"),
-    pytest.param("patch validatingwebhookconfigurations/other", False, id="it changes nobody else's webhook"),
+    pytest.param("patch validatingwebhookconfigurations/other", False, id="it changes no other webhook"),
     pytest.param("delete validatingwebhookconfigurations/userquota", False, id="it does not switch itself off"),
     pytest.param("create validatingwebhookconfigurations", False, id="it makes no webhook"),
-    pytest.param("impersonate users", False, id="it is nobody else"),
+    pytest.param("impersonate users", False, id="it impersonates no user"),
 ]
 
 
@@ -142,15 +142,15 @@ async def test_its_rights_are_enough_for_certificates_and_registration(installed
 async def start_as_its_pod_does(kubeconfig: Path, bodies: list[dict[str, Any]]) -> bool:
     api = await KubernetesApi.connect(kubeconfig=kubeconfig)
     identity = await from_secret(api, namespace=NAMESPACE, names=serving_names(NAMESPACE), clock=MachineClock())
-    form = ServiceForm([read_manifest(body) for body in bodies], lambda: identity.ca_bundle)
-    registration = Registration(api, form, on_drift=lambda _: None)
+    form = ServiceForm([read_manifest(body) for body in bodies])
+    registration = Registration(api, form, identity, on_drift=lambda _: None)
     await registration.register()
     await api.close()
     return registration.registered
 
 
 def kubeconfig_of_account(control_plane: ControlPlane, folder: Path) -> Path:
-    """Give a kubeconfig with a token of the service account, as its pod would have it."""
+    """Return a kubeconfig with a token of the service account, as its pod would have it."""
     config = yaml.safe_load(control_plane.kubeconfig().read_text())
     token = control_plane.kubectl("create", "token", "userquota", f"--namespace={NAMESPACE}").stdout.strip()
     config["users"][0]["user"] = {"token": token}
@@ -166,7 +166,7 @@ def test_our_calls_to_the_api_server_have_a_priority_level_of_their_own(installe
 
 
 def uncommented(policy: str) -> str:
-    """Give a policy with its examples, which stand there as comments, in force."""
+    """Return a policy with its examples, which are comments there, in force."""
     return re.sub(r"^# (?=(?:users|groups|tenants):|  )", "", policy, flags=re.MULTILINE)
 
 

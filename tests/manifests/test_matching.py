@@ -92,7 +92,7 @@ def start(recorder: Recorder) -> ThreadingHTTPServer:
 
 
 def configurations(recorder: Recorder) -> list[dict[str, Any]]:
-    """Give the two manifests with every webhook called at the recorder, by its own name."""
+    """Return the two manifests with every webhook called at the recorder, by its own name."""
     bundle = base64.b64encode(recorder.ca_bundle).decode()
     found = []
     for name in ("mutatingwebhookconfiguration", "validatingwebhookconfiguration"):
@@ -159,17 +159,17 @@ class Stage:
         self.control_plane.kubectl("replace", f"--raw={path}", "--filename=-", stdin=json.dumps(pod))
 
     def bind(self, name: str, *, annotations: dict[str, str], through: str) -> None:
-        accounts_under = {
+        binding = {
             "apiVersion": "v1",
             "kind": "Binding",
             "metadata": {"name": name, "annotations": annotations},
             "target": {"apiVersion": "v1", "kind": "Node", "name": "n1"},
         }
         path = f"/api/v1/namespaces/{self.namespace}/{through}"
-        self.control_plane.kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(accounts_under))
+        self.control_plane.kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(binding))
 
     def called(self, act: Callable[[Stage], object], *, user: str) -> set[str]:
-        """Give the webhooks that were called for what *user* does in *act*, whatever controllers do meanwhile."""
+        """Return the webhooks that were called for what *user* does in *act*; calls of controllers are left out."""
         self.recorder.calls.clear()
         act(self)
         return {call.webhook for call in self.recorder.calls if call.user == user}
@@ -248,7 +248,7 @@ def wait_until_called(stage: Stage) -> None:
 
 @pytest.fixture
 def subject(stage: Stage) -> str:
-    """Give the name of a pod made for this test alone, without annotations."""
+    """Return the name of a pod made for this test alone, without annotations."""
     name = fresh_name()
     stage.create(pod(name))
     return name
@@ -263,7 +263,7 @@ class Case:
 
 ON_A_POD = {
     "a label is changed": Case(lambda s, p: s.patch(p, LABEL)),
-    "an annotation of somebody else is changed": Case(lambda s, p: s.patch(p, NOTE)),
+    "another annotation is changed": Case(lambda s, p: s.patch(p, NOTE)),
     "the image is changed": Case(lambda s, p: s.patch(p, NEW_IMAGE)),
     "the owner is written": Case(lambda s, p: s.patch(p, STAMP), BOTH),
     "an empty owner is written": Case(lambda s, p: s.patch(p, EMPTY_STAMP), BOTH),
@@ -305,7 +305,7 @@ ON_A_POD = {
 
 
 def owned_by(stage: Stage) -> dict[str, Any]:
-    """Give a patch that makes an object belong to one that exists, or the garbage collector takes it away."""
+    """Return a patch that makes an object belong to one that exists, so that it is not collected as garbage."""
     uid = stage.kubectl("get", "serviceaccount", "default", "--output=jsonpath={.metadata.uid}")
     owner = {"apiVersion": "v1", "kind": "ServiceAccount", "name": "default", "uid": uid}
     return {"metadata": {"ownerReferences": [owner]}}

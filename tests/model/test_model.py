@@ -1,5 +1,5 @@
 """
-The model of the ledger protocol: it holds in every state of the small scenarios, and no rule of it can be left out.
+The model of the ledger protocol: it holds in every state of the small scenarios, and each of its rules is needed.
 
 The full form, with more than ten million states each for two and for three replicas, is in README.md.
 """
@@ -14,10 +14,12 @@ import pytest
 
 from localcluster.toolchain import find_go, go_environment, parse_go_version
 
+pytestmark = pytest.mark.go
+
 HERE = Path(__file__).parent
 TIME_LIMIT = 300
 
-# What each rule is for: leaving it out breaks this first, and lets a limit be exceeded or not.
+# The invariant that breaks first without each rule, and whether a limit is exceeded.
 CAUGHT_BY = {
     "nowater": ("no over-admission", True),
     "nobase": ("dominance: allowed", True),
@@ -43,7 +45,7 @@ CAUGHT_BY = {
 
 
 def rows(output: str, heading: str) -> list[dict[str, str]]:
-    """Give the rows of the table that begins with the column *heading*."""
+    """Return the rows of the table that begins with the column *heading*."""
     lines = iter(output.splitlines())
     names = next(cells(line) for line in lines if line.startswith(f"| {heading} |"))
     next(lines)

@@ -1,4 +1,4 @@
-"""Histories by hand: what a run would have recorded, one revision after the other."""
+"""Histories written by hand: the records of a run, one revision after the other."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class History:
                 "write": self.write,
                 "age": self.age,
                 "settledThrough": {"pods": self.settled_through},
-                "payers": [[owner, ["people"]] for owner in owners],
+                "payers": [[owner, []] for owner in owners],
                 "amounts": [[["pods", str(UNIT)], ["requests.cpu", str(quantity(each.cpu))]] for each in self.held],
                 "reservations": [
                     [each.token, "pods", NAMESPACE, each.name, each.uid, each.base, owners.index(each.owner), number, 0]
@@ -111,7 +111,7 @@ class History:
     # Pods.
 
     def store(self, name: str, uid: str, *, cpu: str = "10m", owner: str = "alice", phase: str = "Pending") -> int:
-        """Have a pod stored, or changed; give the version."""
+        """Store or change a pod; return the version."""
         event = MODIFIED if name in self.pods else ADDED
         self._tick()
         containers = {"main": Container({"cpu": cpu})}
@@ -127,7 +127,7 @@ class History:
         return self.version
 
     def admit(self, name: str, uid: str, *, cpu: str = "10m") -> int:
-        """The usual story of a create: reserved, stored, seen, settled. Gives the version it was stored at."""
+        """Perform a usual create: reserved, stored, seen, settled. Return the version at which it was stored."""
         self.reserve(Held(f"t-{uid}", name, uid, cpu=cpu))
         version = self.store(name, uid, cpu=cpu)
         self.let_go(f"t-{uid}", through=version)
@@ -192,7 +192,7 @@ def begun(policy: str = TWO_PODS) -> History:
 
 
 def refusal(*, used: int, reserved: int = 0, limited: int = 2, requested: int = 1, subject: str = "user/alice") -> str:
-    """What the webhook says to somebody who wants another pod."""
+    """Return the refusal of another pod."""
     return (
         'admission webhook "validate.userquota.dev" denied the request: exceeded quota: defaults.user, '
         f"requested: pods={requested}, used: pods={used}, limited: pods={limited}, reserved: pods={reserved}, "

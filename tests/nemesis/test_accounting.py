@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from nemesis.accounting import UNIT, Excess, Key, Limits, cost, excesses, quantity, subjects
+from nemesis.accounting import UNIT, Excess, Key, Limits, cost, excesses, payer_of, quantity, subjects
 from nemesis.ledger_text import Payer
 from nemesis.records import Container, PodRevision
 from tests.nemesis.histories import refusal
@@ -87,3 +87,9 @@ def test_a_refusal_tells_every_limit_it_names() -> None:
 
 def test_another_refusal_names_none() -> None:
     assert excesses('pods "a" is forbidden: User "x" cannot create resource "pods"') == []
+
+
+def test_a_payer_has_the_groups_that_policies_of_this_workload_limit() -> None:
+    pod = PodRevision(0.0, 1, "ADDED", "nemesis-a", "a", "uid-a", "bob", ("ml", "people"), "Pending", {})
+
+    assert payer_of(pod) == Payer("bob", ("ml",))

@@ -1,4 +1,4 @@
-"""What an audit log tells, line by line."""
+"""The content of an audit log, line by line."""
 
 from __future__ import annotations
 

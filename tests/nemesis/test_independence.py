@@ -1,4 +1,4 @@
-"""The judge shares no code with the judged: a mistake of theirs would be its own."""
+"""The judge shares no code with the webhook, so that it does not repeat its mistakes."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from tests.nemesis.histories import ONE_POD, THREE_PODS, TWO_PODS, Held, History
 
 
 def found(history: History, folder: Path) -> list[Invariant]:
-    """Which invariants are broken, by a history that ends at rest."""
+    """Return the invariants that a history breaks which ends at rest."""
     return [each.invariant for each in judge(history.write_to(folder)).violations]
 
 
@@ -301,7 +301,7 @@ def test_a_watermark_at_what_was_not_settled_is_found(tmp_path: Path) -> None:
 def test_a_reservation_that_came_to_nothing_and_stays_is_found(tmp_path: Path) -> None:
     history = begun()
     history.reserve(Held("t", "a", "1"))
-    history.wait(50)
+    history.wait(65)
     history.let_go("t")
     history.life("userquota-0", 0, history.at)
 
@@ -422,7 +422,7 @@ def test_a_reservation_of_a_dry_run_is_found(tmp_path: Path) -> None:
     assert found(history, tmp_path) == [Invariant.DRY_RUN]
 
 
-# What clients see, and whether the history is whole
+# The answers to clients, and that the history is complete
 
 
 def test_a_conflict_of_ours_that_reaches_a_client_is_found_and_its_own_is_not(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Looking back past times of trouble, and how long somebody worked."""
+"""How far a check looks back past faults, and how long a replica worked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nemesis.timeline import Span, Spans, troubles, workers
 @pytest.mark.parametrize(
     ("at", "seconds", "expected"),
     [
-        (5, 3, 2),  # before any trouble
+        (5, 3, 2),  # before any fault
         (30, 5, 25),  # after all of it
         (22, 5, 7),  # 2 s after, 3 s before
         (15, 5, 5),  # in the midst of it
@@ -55,4 +55,4 @@ def test_after_an_api_server_stood_still_for_long_nothing_need_be_let_go_before_
         return workers(lives, [pause], lost=[]).longest_work(0, 100)
 
     assert work_beside(5) == 100 - 5 - 3
-    assert work_beside(50) == 100 - 50 - 12
+    assert work_beside(50) == 100 - 50 - 16

@@ -1,7 +1,7 @@
 """
-Pods in few words, as JSON, and beside them what they cost.
+Build pods as JSON in few words, each with its expected charge.
 
-What a pod costs by being one (`pods`, `count/pods`) is left out.
+The charge leaves out `pods` and `count/pods`, which every pod costs.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 Object: TypeAlias = dict[str, Any]
-"""A part of a pod, as JSON: what it may hold is Kubernetes' business."""
+"""A part of a pod, as JSON, in any form that Kubernetes may accept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A pod and its charge. `requests` and `limits` are the two halves of the charge, without these words."""
+    """A pod and its charge: `requests` and `limits`, by resource name without that prefix."""
 
     pod: Object
     requests: dict[str, str]
@@ -23,24 +23,24 @@ class Example:
 
     @property
     def charged(self) -> dict[str, str]:
-        """The charge under ResourceQuota's names."""
+        """Return the charge under ResourceQuota's names."""
         halves = {"requests": self.requests, "limits": self.limits}
         return {f"{half}.{name}": text for half, listed in halves.items() for name, text in listed.items()}
 
 
 def app(name: str = "app", more: Object | None = None, *, limits: Object | None = None, **requests: str) -> Object:
-    """Give a container with these requests, and *more* where the resource's name is no word of Python."""
+    """Return a container with these requests; *more* has those whose name is no Python identifier."""
     asked = requests | (more or {})
     return {"name": name, "image": "example.com/image", "resources": {"requests": asked, "limits": limits or {}}}
 
 
 def sidecar(name: str = "sidecar", **asked: Any) -> Object:
-    """Give an init container that goes on running."""
+    """Return an init container that goes on running."""
     return app(name, **asked) | {"restartPolicy": "Always"}
 
 
 def pod(*containers: Object, inits: tuple[Object, ...] = (), status: Object | None = None, **spec: Any) -> Object:
-    """Give a pod of these containers."""
+    """Return a pod of these containers."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -51,7 +51,7 @@ def pod(*containers: Object, inits: tuple[Object, ...] = (), status: Object | No
 
 
 def resized(*, allocated: str | None = None, actual: str | None = None, why: str | None = None, **more: Any) -> Object:
-    """Give the status of a pod whose container `app` is being resized, with cpu only; *why* the resize is pending."""
+    """Return the status of a pod whose container `app` is being resized, cpu only; *why* the resize is pending."""
     container: Object = {"name": more.pop("name", "app")}
     if allocated is not None:
         container["allocatedResources"] = {"cpu": allocated}

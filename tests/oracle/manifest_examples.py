@@ -1,5 +1,5 @@
 """
-Manifests and what Kubernetes 1.37.2 charges for the pods it stores for them: after it has filled in what is missing.
+Manifests and what Kubernetes 1.37.2 charges for the pods it stores for them, with its defaults filled in.
 
 Container limits become requests, pod-level requests and limits follow from the containers', fractions are rounded up.
 """

@@ -1,7 +1,7 @@
 """
-Pods and what Kubernetes 1.37.2 charges for them, for our own walk and for a check that Kubernetes still agrees.
+Pods and what Kubernetes 1.37.2 charges for them: tests compare both our own walk and Kubernetes with them.
 
-What their manifests become first is in manifest_examples.
+manifest_examples has what the API server fills in first.
 """
 
 from tests.oracle.building import Example, app, pod, resized, sidecar
@@ -16,7 +16,7 @@ OVERHEAD = {"cpu": "250m", "memory": "64Mi"}
 
 EXAMPLES = {
     "app containers run together": Example(pod(app("a", cpu="500m"), app("b", cpu="250m")), {"cpu": "750m"}, {}),
-    "nothing asked for is nothing charged": Example(pod(app()), {}, {}),
+    "a pod without requests is charged nothing": Example(pod(app()), {}, {}),
     "zero asked for is zero charged": Example(pod(app(cpu="0", limits={"cpu": "0"})), {"cpu": "0"}, {"cpu": "0"}),
     "init containers run one after another": Example(
         pod(app(cpu="1"), inits=(app("a", cpu="4"), app("b", cpu="2"))), {"cpu": "4"}, {}
@@ -111,7 +111,7 @@ EXAMPLES = {
     "of two equal ones the format of the running containers": Example(
         pod(app(memory="1024Mi"), inits=(app("a", memory="1073741824"),)), {"memory": "1Gi"}, {}
     ),
-    "null in all places says nothing": Example(
+    "null is as good as absent": Example(
         pod(
             {"name": "a", "resources": None, "restartPolicy": None},
             {"name": "b", "resources": {"requests": None, "limits": None}},
@@ -222,6 +222,48 @@ EXAMPLES = {
         ),
         {"cpu": "5"},
         {"cpu": "5"},
+    ),
+    "an empty list of what is used counts as nothing": Example(
+        pod(
+            app("a", cpu="1", limits={"cpu": "1"}),
+            app("b", cpu="1", limits={"cpu": "1"}),
+            status={
+                "containerStatuses": [
+                    {"name": "a", "resources": {"requests": {}, "limits": {}}},
+                    {"name": "b", "resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "2"}}},
+                ]
+            },
+        ),
+        {"cpu": "2"},
+        {"cpu": "2"},
+    ),
+    "a list of what is used that is absent is taken from the spec": Example(
+        pod(
+            app("a", cpu="1", limits={"cpu": "1"}),
+            app("b", cpu="1", limits={"cpu": "1"}),
+            status={
+                "containerStatuses": [
+                    {"name": "a", "resources": {"requests": {"cpu": "1"}}},
+                    {"name": "b", "resources": {"limits": {"cpu": "2"}}},
+                ]
+            },
+        ),
+        {"cpu": "2"},
+        {"cpu": "3"},
+    ),
+    "of what is allocated an empty list counts as nothing": Example(
+        pod(
+            app("a", cpu="1"),
+            app("b", cpu="1"),
+            status={
+                "containerStatuses": [
+                    {"name": "a", "allocatedResources": {}, "resources": None},
+                    {"name": "b", "allocatedResources": {"cpu": "2"}},
+                ]
+            },
+        ),
+        {"cpu": "2"},
+        {},
     ),
     "a limit that is in use counts without a request": Example(
         pod(

@@ -1,7 +1,7 @@
 """
-Texts and what Kubernetes 1.37.2 makes of them, for our own parser and for a check that Kubernetes still agrees.
+Texts and the quantities that Kubernetes 1.37.2 reads in them: tests compare our parser and Kubernetes with them.
 
-What we say about those that are refused is ours: Kubernetes only quotes its grammar.
+The error texts are ours: Kubernetes only quotes its grammar.
 """
 
 _READ = {
@@ -86,7 +86,7 @@ REFUSED = {
     **dict.fromkeys(_NO_NUMBERS.split(), "expected a number with a suffix such as m, k, M, G, Ki, Mi, Gi or e3"),
     "1 000": "expected a number with a suffix such as m, k, M, G, Ki, Mi, Gi or e3",
 }
-"""Text and complaint."""
+"""Text and error."""
 
 TOO_LARGE = {"1e401": "its exponent is above 400", "1e2147483647": "its exponent is above 400"}
-"""Text and complaint about what Kubernetes accepts, and computes with for as long as that takes."""
+"""Text and error of what Kubernetes accepts, and computes with for as long as that takes."""

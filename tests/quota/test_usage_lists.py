@@ -6,7 +6,7 @@ import pytest
 
 from tests.quota.bookings import ALICE, BOB, KEY, OTHER, bind, held, row, sums
 from webhook.quota.objects import ObjectKey
-from webhook.quota.subject import CLUSTER, Payer, Subject
+from webhook.quota.subject import CLUSTER, Payer, Subject, tenant, user
 from webhook.quota.usage import StaleListError, UsageIndex
 
 
@@ -124,7 +124,7 @@ def test_who_is_gone_is_forgotten_with_the_next_binding(index: UsageIndex) -> No
     index.observe(KEY, row(9000))
     index.reserve(held(payer=BOB, key=OTHER))
     index.rebind(bind)
-    assert sorted(index._bound) == [(ALICE, "red"), (BOB, "red")]
+    assert {name: set(payers) for name, payers in index._bound.items()} == {"red": {ALICE, BOB}}
     assert sums(index) == (1, 1)
 
 
@@ -134,3 +134,35 @@ def test_more_payers_than_are_kept_once_are_counted_all_the_same() -> None:
         index.observe(ObjectKey("pods", "red", str(number)), row(number + 1, payer=Payer(f"user-{number}")))
     assert sums(index) == (65_540, 0)
     assert len(index._payers) < 100
+
+
+def test_a_namespace_is_bound_anew_alone(index: UsageIndex) -> None:
+    tenants = {"red": "research", "blue": "research"}
+    asked: list[str] = []
+
+    def by_tenant(payer: Payer, name: str) -> tuple[Subject, ...]:
+        asked.append(name)
+        return (user(payer.owner), tenant(tenants[name]))
+
+    index.rebind(by_tenant)
+    for name in tenants:
+        index.observe(ObjectKey("pods", name, "a"), row(5, 2, uid=f"a-{name}"))
+        index.reserve(held(3, uid=f"b-{name}", key=ObjectKey("pods", name, "b")))
+    asked.clear()
+
+    tenants["red"] = "sales"
+    index.rebind_namespace("red")
+
+    assert asked == ["red"]
+    assert [sums(index, tenant(each)) for each in ("research", "sales")] == [(2, 3), (2, 3)]
+    assert sums(index, user("alice")) == (4, 6)
+
+
+def test_a_namespace_whose_accounts_did_not_change_is_not_counted_anew(
+    index: UsageIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.observe(KEY, row(5, 2))
+    monkeypatch.setattr(UsageIndex, "_rows_in", None)
+    index.rebind_namespace("red")
+    index.rebind_namespace("nowhere")
+    assert sums(index) == (2, 0)

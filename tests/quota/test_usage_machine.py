@@ -2,7 +2,7 @@
 Any sequence of sightings and reservations leaves the book as a count from scratch would have it.
 
 The count knows the docstrings of `book` and nothing of how it keeps its sums: it walks through everything each time.
-Whether what is allowed can ever exceed a limit is asked in `test_protocol_machine`.
+Whether what is allowed can ever exceed a limit is checked in `tests/ledger/test_ledger_machine.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.quota.api_story import Api, Change, Event, Story, Verb
-from webhook.quota.objects import ObjectKey
+from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import CLUSTER, Payer, Subject, group, namespace, tenant, user
@@ -63,6 +63,16 @@ class Binding:
         return (user(payer.owner), *pools, *tenants, namespace(name), CLUSTER)
 
 
+@dataclass
+class Changing:
+    """A bind whose answers for a namespace may change, as those that depend on labels do."""
+
+    binding: Binding
+
+    def __call__(self, payer: Payer, name: str) -> tuple[Subject, ...]:
+        return self.binding(payer, name)
+
+
 bindings = st.builds(Binding, st.frozensets(st.sampled_from(["ml", "staff"])), st.frozensets(st.just("red")))
 
 
@@ -72,7 +82,8 @@ class BookMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.accounts_under = Binding()
-        self.index = UsageIndex(self.accounts_under)
+        self.bind = Changing(self.accounts_under)
+        self.index = UsageIndex(self.bind)
         self.api = Api(RESOURCES)
         self.stories = self.api.stories
         self.rows: dict[ObjectKey, Row] = {}
@@ -171,10 +182,28 @@ class BookMachine(RuleBasedStateMachine):
 
     def nothing_but_the_present(self, resource: str) -> None:
         story = self.stories[resource]
-        present = {key: event.row for key, event in story.present(story.told).items() if event.counts}
-        rows = {key: row for key in SLOTS if key.resource == resource and (row := self.index.row(key))}
-        newer = {key: row for key, row in rows.items() if row.version > story.position()}
+        present = {
+            key: (event.row.uid, event.row.version, event.row.payer)
+            for key, event in story.present(story.told).items()
+            if event.counts
+        }
+        rows = {
+            key: (row.uid, row.version, row.payer)
+            for key in SLOTS
+            if key.resource == resource and (row := self.index.row(key))
+        }
+        newer = {key: row for key, row in rows.items() if row[1] > story.position()}
         assert rows == present | newer
+
+    @rule(key=slots, booked=amounts, is_current=st.booleans())
+    def set_amounts(self, key: ObjectKey, booked: Amounts, is_current: bool) -> None:
+        """Time changes what an object costs, without an event; an object that is not shown in this version stays."""
+        row = self.rows.get(key)
+        uid, version = (row.uid, row.version) if row is not None else ("none", 1)
+        self.index.set_amounts(key, StoredVersion(uid, version if is_current else version + 1), booked)
+        self.index.set_amounts(key, StoredVersion("another", version), ())
+        if row is not None and is_current:
+            self.rows[key] = Row(uid, version, row.payer, booked)
 
     # Reservations.
 
@@ -205,7 +234,17 @@ class BookMachine(RuleBasedStateMachine):
         self.accounts_under = accounts_under
         if is_crowded:
             self.index._bound_room = 0
-        self.index.rebind(accounts_under)
+        self.bind = Changing(accounts_under)
+        self.index.rebind(self.bind)
+
+    @rule(research=st.frozensets(st.sampled_from(["red", "blue"])), data=st.data())
+    def relabel(self, research: frozenset[str], data: st.DataObject) -> None:
+        """A namespace comes into the tenant or leaves it, and its name is all that the index is called with."""
+        name = data.draw(st.sampled_from(["red", "blue"]))
+        others = self.accounts_under.research - {name}
+        self.accounts_under = Binding(self.accounts_under.pools, others | (research & {name}))
+        self.bind.binding = self.accounts_under
+        self.index.rebind_namespace(name)
 
     # What holds after every step.
 
@@ -240,6 +279,7 @@ class BookMachine(RuleBasedStateMachine):
     def every_row_and_reservation_is_what_was_told(self) -> None:
         assert {key: row for key in SLOTS if (row := self.index.row(key))} == self.rows
         assert in_order(self.index.reservations()) == in_order(self.reservations.values())
+        assert self.index.pending_count == len(self.reservations)
         for resource, story in self.stories.items():
             assert self.index.rows(resource) == sum(key.resource == resource for key in self.rows)
             assert self.index.position(resource) == story.position()
@@ -270,5 +310,5 @@ def in_order(several: Iterable[Reservation]) -> list[Reservation]:
     return sorted(several, key=lambda each: (each.key, each.uid, each.base, each.payer))
 
 
-TestBook = BookMachine.TestCase
+TestBook = pytest.mark.slow(BookMachine.TestCase)
 TestBook.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, report_multiple_bugs=False)

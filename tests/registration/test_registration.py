@@ -6,27 +6,31 @@ import asyncio
 import base64
 import json
 import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import structlog
 import yaml
 
+from localcluster.controlplane import ControlPlane
+from tests.fakes import FakeClock
 from webhook.kube.api import ForbiddenError, KubernetesApi
-from webhook.registration import Registration, RegistrationError, ServiceForm, UrlForm, read_manifest
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-
-    from localcluster.controlplane import ControlPlane
+from webhook.ports import WebhookError
+from webhook.registration import Form, Registration, RegistrationError, ServiceForm, UrlForm, read_manifest
+from webhook.registration.bundles import OVERLAP_SECONDS
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 WEBHOOKS = ["mutate.userquota.dev", "validate.userquota.dev", "stamps.userquota.dev"]
-BUNDLE = b"the first bundle"
+BUNDLE, SECOND, OTHERS = (
+    b"-----BEGIN CERTIFICATE-----\n" + name + b"\n-----END CERTIFICATE-----\n"
+    for name in (b"Rmlyc3Q=", b"U2Vj", b"T3Ro")
+)
 URL = "https://192.0.2.1:8443/hooks"
-# Nobody answers: whatever is left over by a failed test must not stop others.
+PATH = "/webhooks/0/clientConfig/service/path"
+# It matches no namespace: what a failed test leaves behind must not stop others.
 NOWHERE = {"matchLabels": {"kubernetes.io/metadata.name": "nowhere"}}
 
 
@@ -37,13 +41,31 @@ async def api(control_plane: ControlPlane) -> AsyncIterator[KubernetesApi]:
     await api.close()
 
 
+class FakeTrust:
+    """Port `Trust`: the bundle that a test sets; `error` makes refreshing fail."""
+
+    def __init__(self, bundle: bytes = BUNDLE) -> None:
+        self.ca_bundle = bundle
+        self.error: WebhookError | None = None
+        self.held: list[bytes] = []
+
+    async def refresh(self) -> bool:
+        if self.error is not None:
+            raise self.error
+        return False
+
+    def trusted(self, bundle: bytes) -> None:
+        self.held.append(bundle)
+
+
 class Cluster:
     """The two configurations under a name of the test, and what became of them."""
 
     def __init__(self, control_plane: ControlPlane) -> None:
         self.control_plane = control_plane
         self.name = f"registration-{secrets.token_hex(4)}"
-        self.bundle = BUNDLE
+        self.trust = FakeTrust()
+        self.clock = FakeClock()
         self.drifted: list[str] = []
         self.bodies = [self._body(kind) for kind in KINDS]
         self.manifests = [read_manifest(body) for body in self.bodies]
@@ -69,16 +91,27 @@ class Cluster:
         webhooks = [item for kind in KINDS for item in self.live(kind)["webhooks"]]
         return {item["name"]: base64.b64decode(item["clientConfig"].get("caBundle", "")) for item in webhooks}
 
+    def paths(self, kind: str) -> list[str]:
+        return [item["clientConfig"]["service"].get("path", "") for item in self.live(kind)["webhooks"]]
+
     def patch(self, kind: str, patch: list[dict[str, Any]]) -> None:
         self.control_plane.kubectl("patch", kind, self.name, "--type=json", f"--patch={json.dumps(patch)}")
 
     def by_service(self, api: KubernetesApi, *, check_seconds: float = 30) -> Registration:
-        form = ServiceForm(self.manifests, lambda: self.bundle)
-        return Registration(api, form, on_drift=self.drifted.append, check_seconds=check_seconds)
+        return self._registration(api, ServiceForm(self.manifests), check_seconds=check_seconds)
 
     def by_url(self, api: KubernetesApi, url: str = URL) -> Registration:
-        form = UrlForm(self.manifests, lambda: self.bundle, url)
-        return Registration(api, form, on_drift=self.drifted.append)
+        return self._registration(api, UrlForm(self.manifests, url))
+
+    def _registration(self, api: KubernetesApi, form: Form, *, check_seconds: float = 30) -> Registration:
+        return Registration(
+            api,
+            form,
+            self.trust,
+            on_drift=self.drifted.append,
+            monotonic=self.clock.monotonic,
+            check_seconds=check_seconds,
+        )
 
 
 @pytest.fixture
@@ -151,9 +184,12 @@ class TestServiceForm:
         cluster.install()
         registration = cluster.by_service(api)
         await registration.register()
-        cluster.bundle = b"the second bundle"
+        cluster.trust.ca_bundle = SECOND
         await registration.register()
-        assert cluster.bundles() == dict.fromkeys(WEBHOOKS, b"the second bundle")
+        assert cluster.bundles() == dict.fromkeys(WEBHOOKS, SECOND + BUNDLE)
+        cluster.clock.pass_by(OVERLAP_SECONDS + 1)
+        await registration.register()
+        assert cluster.bundles() == dict.fromkeys(WEBHOOKS, SECOND)
         assert cluster.drifted == []
 
     async def test_an_emptied_bundle_is_put_back_and_others_fields_stay(
@@ -170,16 +206,6 @@ class TestServiceForm:
         task.cancel()
         assert cluster.drifted == [KINDS[0]]
         assert cluster.live(KINDS[0])["webhooks"][0]["timeoutSeconds"] == 7
-
-    async def test_a_poke_does_not_wait_for_the_next_look(self, api: KubernetesApi, cluster: Cluster) -> None:
-        cluster.install()
-        registration = cluster.by_service(api, check_seconds=600)
-        task = asyncio.create_task(registration.keep_registered())
-        await until(lambda: registration.registered)
-        cluster.bundle = b"the second bundle"
-        registration.poke()
-        await until(lambda: cluster.bundles() == dict.fromkeys(WEBHOOKS, b"the second bundle"))
-        task.cancel()
 
     async def test_what_is_not_installed_is_told_and_awaited(self, api: KubernetesApi, cluster: Cluster) -> None:
         registration = cluster.by_service(api, check_seconds=0.1)
@@ -218,13 +244,13 @@ class TestServiceForm:
 
     async def test_without_a_bundle_of_ours_that_of_others_stays(self, api: KubernetesApi, cluster: Cluster) -> None:
         cluster.install()
-        others = base64.b64encode(b"cert-manager").decode()
+        others = base64.b64encode(OTHERS).decode()
         cluster.patch(KINDS[0], [{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": others}])
-        cluster.bundle = b""
+        cluster.trust.ca_bundle = b""
         registration = cluster.by_service(api)
         await registration.register()
         assert registration.registered
-        assert cluster.bundles()["mutate.userquota.dev"] == b"cert-manager"
+        assert cluster.bundles()["mutate.userquota.dev"] == OTHERS
 
     async def test_an_api_server_that_refuses_changes_nothing_about_what_was_seen(
         self, control_plane: ControlPlane, cluster: Cluster
@@ -250,6 +276,101 @@ async def until_refused(registration: Registration) -> None:
     for _ in range(100):
         await registration.register()
         await asyncio.sleep(0.05)
+
+
+class TestPath:
+    async def test_one_that_was_removed_is_reported_and_put_back(self, api: KubernetesApi, cluster: Cluster) -> None:
+        """Without it the API server calls ``/``; it used to end every process."""
+        cluster.install()
+        registration = cluster.by_service(api, check_seconds=0.1)
+        task = asyncio.create_task(registration.keep_registered())
+        await until(lambda: registration.registered)
+        await asyncio.to_thread(cluster.patch, KINDS[0], [{"op": "remove", "path": PATH}])
+        await until(lambda: task.done() or cluster.paths(KINDS[0]) == ["/mutate"])
+        assert not task.done()
+        task.cancel()
+        assert cluster.drifted == [KINDS[0]]
+
+    @pytest.mark.parametrize("options", [pytest.param([], id="client side"), pytest.param(["--server-side"], id="SSA")])
+    async def test_after_that_the_manifests_are_applied_without_a_conflict(
+        self, api: KubernetesApi, cluster: Cluster, options: list[str]
+    ) -> None:
+        cluster.install(*options)
+        cluster.patch(KINDS[1], [{"op": "remove", "path": PATH}])
+        registration = cluster.by_service(api)
+        await registration.register()
+        cluster.install(*options)
+        await registration.register()
+        assert cluster.paths(KINDS[1]) == ["/validate", "/validate"]
+        assert cluster.bundles() == dict.fromkeys(WEBHOOKS, BUNDLE)
+        assert cluster.drifted == []
+
+    async def test_one_that_another_manager_changed_stays_and_is_reported_once(
+        self, api: KubernetesApi, cluster: Cluster
+    ) -> None:
+        cluster.install()
+        registration = cluster.by_service(api)
+        await registration.register()
+        cluster.patch(KINDS[1], [{"op": "replace", "path": PATH, "value": "/elsewhere"}])
+        for _ in range(2):
+            with pytest.raises(RegistrationError) as refusal:
+                await registration.register()
+        assert str(refusal.value) == (
+            f"ValidatingWebhookConfiguration {cluster.name}: another field manager changed the path of "
+            "validate.userquota.dev, and userquota does not answer there: "
+            "set /validate, or apply the manifests of this version again"
+        )
+        assert not registration.registered
+        assert cluster.paths(KINDS[1]) == ["/elsewhere", "/validate"]
+        assert cluster.drifted == [KINDS[1]]
+
+    async def test_a_url_in_the_place_of_the_service_is_reported(self, api: KubernetesApi, cluster: Cluster) -> None:
+        await cluster.by_url(api).register()
+        with pytest.raises(RegistrationError, match="if it was registered with --advertise-url, delete it and apply"):
+            await cluster.by_service(api).register()
+
+
+class TestBundle:
+    async def test_one_of_others_is_reported_at_once_and_removed_after_the_overlap(
+        self, api: KubernetesApi, cluster: Cluster
+    ) -> None:
+        cluster.install()
+        registration = cluster.by_service(api)
+        await registration.register()
+        both = base64.b64encode(BUNDLE + OTHERS).decode()
+        cluster.patch(KINDS[0], [{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": both}])
+        await registration.register()
+        assert cluster.drifted == [KINDS[0]]
+        assert cluster.bundles()["mutate.userquota.dev"] == BUNDLE + OTHERS
+        cluster.clock.pass_by(OVERLAP_SECONDS + 1)
+        await registration.register()
+        assert cluster.bundles() == dict.fromkeys(WEBHOOKS, BUNDLE)
+        assert cluster.drifted == [KINDS[0]]
+
+    async def test_nothing_is_removed_by_a_replica_that_cannot_read_its_authority(
+        self, api: KubernetesApi, cluster: Cluster
+    ) -> None:
+        """What it does not know may be what the others serve; and it goes on registering."""
+        cluster.install()
+        await cluster.by_service(api).register()
+        cluster.trust.ca_bundle = SECOND
+        cluster.trust.error = WebhookError("no right to read the Secret")
+        registration = cluster.by_service(api)
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(3):
+                cluster.clock.pass_by(OVERLAP_SECONDS + 1)
+                await registration.register()
+        assert cluster.bundles() == dict.fromkeys(WEBHOOKS, SECOND + BUNDLE)
+        assert [entry["reason"] for entry in logs if "reason" in entry] == ["no right to read the Secret"]
+
+    async def test_what_every_caBundle_holds_is_handed_on(self, api: KubernetesApi, cluster: Cluster) -> None:  # noqa: N802
+        cluster.install()
+        registration = cluster.by_service(api)
+        await registration.register()
+        some = base64.b64encode(OTHERS + BUNDLE).decode()
+        cluster.patch(KINDS[0], [{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": some}])
+        await registration.register()
+        assert cluster.trust.held == [b"", BUNDLE]
 
 
 class TestUrlForm:
@@ -304,28 +425,17 @@ class TestUrlForm:
         await cluster.by_url(api, f"{URL}/").register()
         assert cluster.live(KINDS[0])["webhooks"][0]["clientConfig"]["url"] == f"{URL}/mutate"
 
-    @pytest.mark.parametrize(
-        ("url", "problem"),
-        [
-            pytest.param("http://host/", "is not https://HOST[:PORT][/PATH]", id="without TLS"),
-            pytest.param("host:8443", "is not https://HOST[:PORT][/PATH]", id="without a scheme"),
-            pytest.param("https:///x", "is not https://HOST[:PORT][/PATH]", id="without a host"),
-            pytest.param("https://me@host", "may have no user, query or fragment", id="with a user"),
-            pytest.param("https://host?a=b", "may have no user, query or fragment", id="with a query"),
-            pytest.param("https://host#a", "may have no user, query or fragment", id="with a fragment"),
-        ],
-    )
-    def test_a_url_that_the_api_server_would_refuse_is_told(self, url: str, problem: str) -> None:
-        with pytest.raises(RegistrationError) as refusal:
-            UrlForm([], lambda: BUNDLE, url)
-        assert str(refusal.value) == f"the advertised URL {url} {problem}"
-
 
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
         pytest.param({}, "Object missing required field `metadata`", id="nothing"),
         pytest.param({"kind": "Pod", "metadata": {"name": "p"}}, "its kind is 'Pod'", id="a pod"),
+        pytest.param(
+            {"kind": KINDS[0], "metadata": {"name": "c"}, "webhooks": [{"name": "w", "clientConfig": {"service": {}}}]},
+            "Object missing required field `path` - at `$.webhooks[0].clientConfig.service`",
+            id="one without a path",
+        ),
     ],
 )
 def test_what_is_no_configuration_is_told(body: dict[str, Any], problem: str) -> None:

@@ -21,7 +21,8 @@ KEPT = 6
 SOON = 5.0
 """Seconds; watches tell of it, and each replica looks every second."""
 
-REOPENS_WITHIN = 45.0
+REOPENS_WITHIN = 60.0
+"""Seconds: 45 after the last loss, and 15 if the replicas had just started (see `ApiServerLeases`)."""
 
 _QUOTAS = f"/api/v1/namespaces/{NAMESPACE}/resourcequotas"
 

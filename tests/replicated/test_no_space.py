@@ -39,7 +39,7 @@ async def test_without_space_in_etcd_nothing_grows_everybody_is_told_why_and_it_
     assert all(WHY.search(each.message) for each in refused), refused[0].message
     assert all(each.startswith("ok\n") for each in told)
     assert any(WHY.search(each) for each in told), told
-    assert any('userquota_troubles_total{reason="ledger-write"}' in each for each in counted)
+    assert any('userquota_errors_total{reason="ledger-write"}' in each for each in counted)
     assert {each.status for each in tried} <= {201, 500}
 
     await asyncio.to_thread(replicas.wait_until_ready, within=10)

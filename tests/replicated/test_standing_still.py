@@ -1,11 +1,11 @@
-"""API servers that stand still for longer than anything is held, with writes in hand that we allowed."""
+"""API servers that stand still for longer than a reservation is held, with writes in hand that were allowed."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import pytest
 from localcluster.binaries import Binaries
 from localcluster.controlplane import ControlPlane
 from localcluster.plan import Options
+from tests.cluster.running import eventually
 from tests.etcd_link import EtcdLink
 from tests.replicas import Replicas
 from tests.replicated import ledger_object
@@ -26,16 +27,24 @@ SECOND = "kube-apiserver-2"
 ENOUGH, ATTEMPTS = 3, 10
 
 LESS_THAN_HELD, LONGER_THAN_HELD = 30.0, 50.0
-"""Seconds. After forty what came to nothing is let go, where all API servers work."""
+"""Seconds. After 40 a reservation whose object is not stored is let go, where all API servers work."""
 
-RENEWALS_ARE_SEEN = 12.0
-"""Seconds: each API server renews its Lease every ten."""
+RESTARTS = 30.0, 60.0
+"""Seconds after the API server stopped. Each start let reservations age for 20 s once, so that the first was enough."""
+
+LONGER_THAN_TWO_RESTARTS = 100.0
+
+RENEWALS_ARE_SEEN = 16.0
+"""Seconds: each API server renews its Lease every ten, and a replica looks every five."""
 
 LONGER_THAN_A_CALL = 13.0
-"""Seconds. After ten a call has had no answer."""
+"""Seconds. After ten a call times out."""
+
+READY_WITHIN = 15.0
+"""Seconds after its start. After 20 it names the Lease that is not renewed."""
 
 LET_GO_WITHIN = 60.0
-"""Seconds after it went on: what had not been waited of the forty, and a renewal that shows that it has."""
+"""Seconds after it went on: what was left of the 40, and a renewal that shows that it works."""
 
 
 class Halt(NamedTuple):
@@ -54,7 +63,7 @@ class Stage(NamedTuple):
 
 @pytest.fixture(scope="module")
 def stage(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Two API servers that believe to be on machines of their own, as they would be where one of them stands still."""
+    """Two API servers with host names, and so Leases, of their own, as on two machines."""
     folder = tmp_path_factory.mktemp("standing")
     link = EtcdLink(2, folder)
     options = Options(controller_manager=True, servers=2, own_hosts=True, etcd_ports=link.ports)
@@ -74,45 +83,29 @@ def stage(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Itera
         link.stop()
 
 
-@pytest.mark.parametrize("which", ["the process", "its link to etcd"])
-async def test_what_an_api_server_has_in_hand_when_it_stands_still_is_held_until_it_goes_on(
-    stage: Stage, which: str
-) -> None:
+async def test_what_an_api_server_has_in_hand_when_it_stands_still_is_held_until_it_goes_on(stage: Stage) -> None:
     """
-    Row 16, and 19 for longer than anything is held.
+    Row 16, and 19 for longer than anything is held: here its link to etcd hangs, below the process is stopped.
 
-    Some of it may be stored when it goes on, though the time of each request is over (seen on 1.37.2). It has to find
-    its room, so nobody may have it in the meantime.
+    Some of it may be stored when it goes on, although each request has timed out (seen on 1.37.2). No other request may
+    get that room in the meantime.
     """
-    replicas, halt = stage.replicas, stage.halts[which]
-    replicas.wait_until_ready()
-    async with Asking(replicas.cluster) as asking, History(replicas.cluster, PLACE) as history:
-        await asyncio.sleep(RENEWALS_ARE_SEEN)
-        late = await stop_with_writes_in_hand(asking, halt)
-        try:
-            stopped = time.monotonic()
-            await take_what_is_free(asking, until=stopped + LESS_THAN_HELD)
-            before = await standing(asking)
-            await take_what_is_free(asking, until=stopped + LONGER_THAN_HELD)
-            after = await standing(asking)
-            told = replicas.readiness(0)
-        finally:
-            halt.go_on()
-        await asyncio.gather(*late)
-        await ledger_object.until(asking, lambda found: not found.claims(PLACE), within=LET_GO_WITHIN)
-        await take_what_is_free(asking, until=time.monotonic() + 5)
-        in_the_end = await standing(asking)
-        await asking.delete_all_pods(PLACE)
-    assert before.in_flight
-    assert len(before.stored) + len(before.in_flight) == LIMIT
-    assert after == before, "somebody has got what the API server may still store"
-    assert "nothing in flight is let go" in told
-    assert history.most == LIMIT
-    assert len(in_the_end.stored) == LIMIT, "what came to nothing was never let go"
+    await hold_until_it_goes_on(stage, stage.halts["its link to etcd"], seconds=LONGER_THAN_HELD)
 
 
-async def test_who_starts_beside_an_api_server_that_stands_still_waits_for_it(stage: Stage) -> None:
-    """Row 10: to end and be started again takes longer each time."""
+async def test_a_replica_that_is_killed_and_started_twice_meanwhile_lets_nothing_go(stage: Stage) -> None:
+    """
+    Row 19 with a crash: the Lease of the API server that stands still is all that a new process sees of it.
+
+    The two other replicas go on for the whole time, so that this shows also what a stopped process leaves held.
+    """
+    await hold_until_it_goes_on(
+        stage, stage.halts["the process"], seconds=LONGER_THAN_TWO_RESTARTS, restart_after=RESTARTS
+    )
+
+
+async def test_a_replica_that_starts_beside_an_api_server_that_stands_still_waits_for_it(stage: Stage) -> None:
+    """Row 10: a replica that ends instead is started again after a pause that doubles each time."""
     replicas, halt = stage.replicas, stage.halts["the process"]
     replicas.wait_until_ready()
     replicas.kill(1)
@@ -126,11 +119,47 @@ async def test_who_starts_beside_an_api_server_that_stands_still_waits_for_it(st
     replicas.wait_until_ready()
 
 
+async def hold_until_it_goes_on(
+    stage: Stage, halt: Halt, *, seconds: float, restart_after: Sequence[float] = ()
+) -> None:
+    """Stop the second API server for *seconds* while users take what is free, and restart a replica meanwhile."""
+    replicas = stage.replicas
+    await asyncio.to_thread(replicas.wait_until_ready)
+    async with Asking(replicas.cluster) as asking, History(replicas.cluster, PLACE) as history:
+        await asyncio.sleep(RENEWALS_ARE_SEEN)
+        late = await stop_with_writes_in_hand(asking, halt)
+        try:
+            stopped = time.monotonic()
+            await take_what_is_free(asking, until=stopped + LESS_THAN_HELD)
+            before = await standing(asking)
+            for seconds_after in restart_after:
+                await take_what_is_free(asking, until=stopped + seconds_after)
+                replicas.kill(0)
+                replicas.start_one(0)
+                await asyncio.to_thread(eventually, partial(replicas.is_ready, 0), within=READY_WITHIN)
+            await take_what_is_free(asking, until=stopped + seconds)
+            after = await standing(asking)
+            readiness = replicas.readiness(0)
+        finally:
+            halt.go_on()
+        await asyncio.gather(*late)
+        await ledger_object.until(asking, lambda found: not found.claims(PLACE), within=LET_GO_WITHIN)
+        await take_what_is_free(asking, until=time.monotonic() + 5)
+        in_the_end = await standing(asking)
+        await asking.delete_all_pods(PLACE)
+    assert before.in_flight
+    assert len(before.stored) + len(before.in_flight) == LIMIT
+    assert after == before, "another request got the room of what the API server may still store"
+    assert "nothing in flight is let go" in readiness
+    assert history.most == LIMIT
+    assert len(in_the_end.stored) == LIMIT, "what was never stored was never let go"
+
+
 async def stop_with_writes_in_hand(asking: Asking, halt: Halt) -> list[asyncio.Task[Answer]]:
     """
-    Have the second API server stand still with writes that we have allowed and that it has not made.
+    Stop the second API server while it has writes that were allowed and that it has not made.
 
-    It has each for some milliseconds only, so that it may take several attempts.
+    It has each for some milliseconds only: several attempts may be needed.
     """
     for attempt in range(ATTEMPTS):
         late = [
@@ -146,7 +175,7 @@ async def stop_with_writes_in_hand(asking: Asking, halt: Halt) -> list[asyncio.T
         await asyncio.gather(*late)
         await asking.delete_all_pods(PLACE)
         await ledger_object.at_rest(asking, PLACE, within=LET_GO_WITHIN)
-    raise AssertionError("it had no write in hand, however often it was stopped")
+    raise AssertionError(f"it had no write in hand in {ATTEMPTS} attempts")
 
 
 class Standing(NamedTuple):
@@ -162,7 +191,7 @@ async def standing(asking: Asking) -> Standing:
 
 
 async def take_what_is_free(asking: Asking, *, until: float) -> None:
-    """Create pods through the other API server for as long; some are sent to the replica that has lost its own."""
+    """Create pods through the first API server until then; some calls reach the replica whose API server is stopped."""
     names = itertools.count()
 
     async def create_again_and_again() -> None:

@@ -44,7 +44,7 @@ async def test_a_newer_format_is_left_alone_and_a_copy_is_not_believed_however_o
     begun_anew += [await put_back(asking, old.text, manager="userquota") for _ in range(2)]
 
     assert set(statuses(answers)) == {500}, {each.message for each in answers}
-    assert all("ledger: the ledger is of a newer version: it has format 2" in each for each in told), told
+    assert all("ledger: the ledger is of a newer version: it has format 3" in each for each in told), told
     assert left_alone.text == newer.text
     assert [each.ledger.is_open for each in begun_anew] == [True, False, False, False]
     assert len({each.ledger.epoch for each in begun_anew}) == 4

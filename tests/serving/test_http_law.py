@@ -33,6 +33,7 @@ from hypothesis import strategies as st
 from tests.admission.asking import Webhook
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.certificates import self_signed
+from webhook.serving.callers import CallerFiles, Callers
 from webhook.serving.http_server import Health, HttpServer
 from webhook.serving.metrics import Metrics
 from webhook.wiring.application import SystemClock
@@ -56,7 +57,8 @@ class Server:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         identity = self_signed(("127.0.0.1",), SystemClock())
-        server = HttpServer({"/validate": self._validate}, Health({}), Metrics(dict))
+        callers = Callers(CallerFiles(), identity.clients)
+        server = HttpServer({"/validate": self._validate}, Health({}), Metrics(dict), callers)
         port = self._loop.run_until_complete(server.start("127.0.0.1", 0, identity.context))
         self._server = server
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)

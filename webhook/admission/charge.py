@@ -24,9 +24,9 @@ class Reviewed(NamedTuple):
     old: Any | None
 
 
-def charge_for(request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, now: datetime) -> Charge:
+def charge_for(request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, now: datetime | None) -> Charge:
     """
-    Return what the object would cost *payer*.
+    Return what the object would cost *payer* at *now*; with None, until it is gone.
 
     Raises: ReviewError if a field is missing that the API server always sends; UncountableError.
     """
@@ -38,9 +38,9 @@ def charge_for(request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, n
     if not name:
         raise ReviewError("request.name is missing", request.uid)
     key = ObjectKey(kind.resource, request.namespace or meta.namespace, name)
+    if old is None:  # whatever it claims about its deletion: nobody can have deleted it yet
+        return Charge(key, meta.uid, CREATED, payer, kind.evaluator.usage(new, now=None), cap=kind.cap)
     amounts = kind.evaluator.usage(new, now=now)
-    if old is None:
-        return Charge(key, meta.uid, CREATED, payer, amounts, cap=kind.cap)
     prior = Prior(read_stamp(old.metadata) or NOBODY, frozenset(), kind.evaluator.usage(old, now=now))
     return Charge(key, meta.uid, _version(old.metadata.resource_version, request), payer, amounts, prior, kind.cap)
 

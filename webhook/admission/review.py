@@ -179,11 +179,11 @@ def patched(uid: str, operations: Iterable[PatchOperation]) -> AdmissionResponse
     return AdmissionResponse(uid, allowed=True, patch=patch, patch_type="JSONPatch")
 
 
-class _Unavailable(Wire, frozen=True):
+class _HttpStatus(Wire, frozen=True):
+    code: int
+    reason: str
     message: str
     status: str = _FAILURE
-    code: int = 503
-    reason: str = "ServiceUnavailable"
     api_version: str = "v1"
     kind: str = "Status"
 
@@ -202,10 +202,10 @@ def encode(response: AdmissionResponse) -> bytes:
     return _encoder.encode(_Answer(response))
 
 
-def unavailable(message: str) -> bytes:
+def error_status(code: int, reason: str, message: str) -> bytes:
     """
-    Give the body of an HTTP 503 that tells why there is no answer.
+    Return the body of an HTTP error *code*, which says why there is no answer.
 
-    The API server passes on the message of a `Status`; of any other text it says only that we are not able to answer.
+    The API server passes on the message of a `Status`; of any other text it only says that the webhook cannot answer.
     """
-    return _encoder.encode(_Unavailable(message))
+    return _encoder.encode(_HttpStatus(code, reason, message))

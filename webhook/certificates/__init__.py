@@ -1,27 +1,26 @@
 """
 What the server shows to the API server, and what the API server has to trust for it.
 
-Three ways to come by it: an authority kept in a Secret (``from_secret``), files that somebody else renews
-(``from_files``), and an authority that lives in this process only (``self_signed``). Telling the API server what to
-trust is for ``adapters.registration``.
+Three sources: an authority stored in a Secret (``from_secret``), files that another program renews
+(``from_files``), and an authority that exists in this process only (``self_signed``). Writing the caBundle is for
+``registration``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import ssl
+from datetime import datetime
+from typing import Protocol
 
-from webhook.certificates.errors import CertificateError
 from webhook.certificates.files import from_files
-from webhook.certificates.names import called_as, serving_names
+from webhook.certificates.pairs import CertificateError
 from webhook.certificates.secret import from_secret
-from webhook.certificates.signed import self_signed
-
-if TYPE_CHECKING:
-    import ssl
-    from datetime import datetime
+from webhook.certificates.signed import called_as, self_signed, serving_names
+from webhook.certificates.tls import ClientVerifier
 
 __all__ = [
     "CertificateError",
+    "ClientVerifier",
     "ServingIdentity",
     "called_as",
     "from_files",
@@ -32,7 +31,7 @@ __all__ = [
 
 
 class ServingIdentity(Protocol):
-    """A certificate that is served, what to trust for it, and how it stays good."""
+    """A certificate that is served, what to trust for it, and how it stays valid."""
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -40,8 +39,13 @@ class ServingIdentity(Protocol):
         ...
 
     @property
+    def clients(self) -> ClientVerifier:
+        """How the certificates of clients are verified."""
+        ...
+
+    @property
     def ca_bundle(self) -> bytes:
-        """The certificates to trust, PEM, now; empty when somebody else sees to the caBundle."""
+        """The certificates to trust, PEM, now; empty when the caBundle is not ours to write."""
         ...
 
     @property
@@ -49,6 +53,14 @@ class ServingIdentity(Protocol):
         """The end of the certificate that is served now."""
         ...
 
+    async def refresh(self) -> bool:
+        """Renew or reload what is due; whether another certificate is served now. Raises: WebhookError."""
+        ...
+
+    def trusted(self, bundle: bytes) -> None:
+        """Record the certificates that every caBundle of ours holds now, PEM. Raises: CertificateError."""
+        ...
+
     async def keep_fresh(self) -> None:
-        """Renew or reload for ever; run it as a task."""
+        """Refresh forever; run it as a task."""
         ...

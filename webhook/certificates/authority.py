@@ -7,25 +7,20 @@ Pure X.509: nothing here reads a clock, a file or the cluster.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from webhook.certificates.errors import CertificateError
-from webhook.certificates.pairs import KeyPair, PairSource, key_pem, read_pair
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+from webhook.certificates.pairs import CertificateError, KeyPair, PairSource, key_pem, read_pair
 
 AUTHORITY_LIFE = timedelta(days=3650)
-# cert-manager's figure for leaves that live in memory only: short enough to forget about revocation, long enough that
-# a weekend with the API server down does not end in an expired one.
+# cert-manager's figure for leaves that are in memory only: short enough to do without revocation, long enough that none
+# expires over a weekend with the API server down.
 LEAF_LIFE = timedelta(days=7)
 # The API server's clock may be behind ours: "certificate is not yet valid" (kubectl#1307).
 BACKDATE = timedelta(hours=1)
@@ -33,7 +28,7 @@ BACKDATE = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Sign leaves with *key* in the name of *certificate*."""
+    """A certificate that may sign others, and its key."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -51,10 +46,10 @@ class Authority:
 
 def create_authority(now: datetime) -> Authority:
     """
-    Give a new authority that may sign leaves and nothing below them (path length 0).
+    Return a new authority that may sign leaves and nothing below them (path length 0).
 
     ECDSA P-256: OpenSSL signs ten times as many handshakes with it as with RSA-2048. The serial number is random and
-    part of the name, so that two authorities that overlap in a caBundle are told apart by people and by verifiers.
+    part of the name, so that people and verifiers can distinguish two authorities that overlap in a caBundle.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     serial = x509.random_serial_number()
@@ -72,7 +67,7 @@ def create_authority(now: datetime) -> Authority:
 
 def read_authority(certificate: bytes, key: bytes, *, source: PairSource, now: datetime) -> Authority:
     """
-    Give the authority in two PEM texts.
+    Return the authority in two PEM texts.
 
     Raises: CertificateError when they are no PEM, do not belong together, are out of date, or the certificate may not
     sign others (a serving certificate put where an authority belongs).
@@ -88,10 +83,10 @@ def read_authority(certificate: bytes, key: bytes, *, source: PairSource, now: d
 
 def sign_leaf(authority: Authority, names: Sequence[str], now: datetime) -> KeyPair:
     """
-    Give a serving pair for *names* (DNS names or IP addresses) that nobody else has the key of.
+    Return a serving pair with a new key for *names* (DNS names or IP addresses).
 
-    It never outlives its authority. The common name is fixed, because it may hold 64 characters only and the API server
-    looks at the alternative names alone.
+    It never outlives its authority. The common name is fixed, because it is limited to 64 characters and the API server
+    checks the alternative names alone.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = authority.certificate
@@ -107,8 +102,8 @@ def sign_leaf(authority: Authority, names: Sequence[str], now: datetime) -> KeyP
         .add_extension(_issuer_id(issuer, authority.key), critical=False)
         .sign(authority.key, hashes.SHA256())
     )
-    made = "the serving certificate made in memory"
-    return KeyPair((certificate,), key, PairSource(made, made))
+    source = "the serving certificate made in memory"
+    return KeyPair((certificate,), key, PairSource(source, source))
 
 
 def _builder(

@@ -1,5 +1,5 @@
 """
-A serving identity read from files that somebody else renews.
+A serving identity read from files that another program renews.
 
 It signs nothing and writes nothing.
 """
@@ -7,21 +7,16 @@ It signs nothing and writes nothing.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from pathlib import Path
 
 import structlog
 
-from webhook.certificates.errors import CertificateError
-from webhook.certificates.pairs import KeyPair, PairSource, read_certificates, read_pair
-from webhook.certificates.tls import LiveContext
-
-if TYPE_CHECKING:
-    import ssl
-    from datetime import datetime
-    from pathlib import Path
-
-    from webhook.ports import Clock
+from webhook.certificates.pairs import CertificateError, KeyPair, PairSource, read_certificates, read_pair
+from webhook.certificates.tls import ClientVerifier, LiveContext
+from webhook.ports import Clock
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +26,7 @@ POLL_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
-    """The files of an identity; without *ca* whoever registers the webhook sees to its caBundle himself."""
+    """The files of an identity; without *ca* the caBundle is up to those who register the webhook."""
 
     certificate: Path
     key: Path
@@ -49,11 +44,11 @@ class FileIdentity:
     """
     Serve the pair in *files*, and its successors as they appear.
 
-    *called_as* is the name by which the API server calls; with ``None`` no name is asked for. A pair is taken only as a
+    *called_as* is the name by which the API server calls; with ``None`` no name is required. A pair is used only as a
     whole: one that is half written, does not match, is out of date or is for another name leaves the old one in place,
     with one warning per pair. Belongs to one event loop.
 
-    Raises: CertificateError, one line that says what to do, when the pair is unusable at the start.
+    Raises: CertificateError when the pair is unusable at the start.
     """
 
     def __init__(
@@ -78,6 +73,11 @@ class FileIdentity:
         return self._live.context
 
     @property
+    def clients(self) -> ClientVerifier:
+        """How the certificates of clients are verified."""
+        return self._live
+
+    @property
     def ca_bundle(self) -> bytes:
         """The certificates to trust, PEM; empty when no file of them was given."""
         return self._contents.ca
@@ -89,7 +89,7 @@ class FileIdentity:
 
     async def refresh(self) -> bool:
         """
-        Look at the files, serve what is new there, and say whether anything was.
+        Serve what is new in the files; whether anything was.
 
         Raises: CertificateError when what is new cannot be served; the old pair stays.
         """
@@ -99,16 +99,19 @@ class FileIdentity:
         pair = self._check(found)
         self._live.swap(pair)
         self._pair, self._contents = pair, found
+        log.info("serving certificate reloaded", not_after=self.not_after.isoformat())
         return True
 
+    def trusted(self, bundle: bytes) -> None:
+        """Do nothing: when to serve another authority's certificate is up to those who write the files."""
+
     async def keep_fresh(self) -> None:
-        """Reload for ever; run it as a task. What cannot be served is logged once, and looked at again each time."""
+        """Reload forever; run it as a task. An error is logged once, and the files are read again each time."""
         complaint = ""
         while True:
             await asyncio.sleep(self._poll_seconds)
             try:
-                if await self.refresh():
-                    log.info("serving certificate reloaded", not_after=self.not_after.isoformat())
+                await self.refresh()
                 complaint = ""
             except CertificateError as error:
                 if str(error) != complaint:
@@ -139,7 +142,7 @@ def from_files(
     ca: Path | None = None,
     called_as: str | None = None,
 ) -> FileIdentity:
-    """Give the identity in these files. Raises: CertificateError, see FileIdentity."""
+    """Return the identity in these files. Raises: CertificateError, see FileIdentity."""
     return FileIdentity(CertificateFiles(certificate, key, ca), clock=clock, called_as=called_as)
 
 

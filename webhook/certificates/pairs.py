@@ -1,26 +1,35 @@
 """
-A certificate with its chain and its private key, read from PEM and checked.
+A certificate with its chain and its private key, read from PEM and checked; and the error for what is wrong with one.
 
-No files and no TLS here: where the bytes come from and who serves them is for others.
+No files and no TLS here.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-from webhook.certificates.errors import CertificateError
+from webhook.ports import WebhookError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
 
-    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+class CertificateError(WebhookError):
+    """
+    Something is wrong with a certificate, a key or the Secret that holds them; one line that says what to do.
+
+    *source* names the file, or the Secret and its key; *problem* says what is wrong and what to do.
+    """
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(f"{source}: {problem}")
+        self.source = source
+        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,7 @@ class KeyPair:
     """
     A certificate chain, the serving (or signing) certificate first, with the private key of that first one.
 
-    The key matches: ``read_pair`` is the only way in for bytes of others.
+    The key matches: bytes of others come in through ``read_pair`` only.
     """
 
     chain: tuple[x509.Certificate, ...]
@@ -50,12 +59,12 @@ class KeyPair:
 
     @property
     def not_after(self) -> datetime:
-        """The instant from which verifiers refuse it."""
+        """The moment from which verifiers refuse it."""
         return self.certificate.not_valid_after_utc
 
     @property
     def pem(self) -> bytes:
-        """Key and chain in one text, as OpenSSL loads them."""
+        """Key and chain in one PEM text, as OpenSSL loads them."""
         return key_pem(self.key) + b"".join(item.public_bytes(serialization.Encoding.PEM) for item in self.chain)
 
     def check_dates(self, now: datetime) -> None:
@@ -82,13 +91,13 @@ class KeyPair:
                 raise CertificateError(self.source.certificate, "its chain is out of order: serving certificate first")
         last = self.chain[-1]
         if last not in bundle and not any(_issued_by(last, root) for root in bundle):
-            problem = f"does not vouch for {self.source.certificate}: give the bundle of the authority that issued it"
+            problem = f"does not vouch for {self.source.certificate}: use the bundle of the authority that issued it"
             raise CertificateError(source, problem)
 
 
 def read_pair(certificate: bytes, key: bytes, *, source: PairSource) -> KeyPair:
     """
-    Give the pair in two PEM texts.
+    Return the pair in two PEM texts.
 
     Raises: CertificateError when one of them is no PEM, the key is encrypted, or it belongs to another certificate.
     """
@@ -102,7 +111,7 @@ def read_pair(certificate: bytes, key: bytes, *, source: PairSource) -> KeyPair:
 
 def read_certificates(pem: bytes, *, source: str) -> tuple[x509.Certificate, ...]:
     """
-    Give every certificate of a PEM text, in its order, at least one.
+    Return every certificate of a PEM text, in its order, at least one.
 
     Raises: CertificateError.
     """
@@ -113,7 +122,7 @@ def read_certificates(pem: bytes, *, source: str) -> tuple[x509.Certificate, ...
 
 
 def key_pem(key: PrivateKeyTypes) -> bytes:
-    """Give *key* as unencrypted PKCS#8."""
+    """Return *key* as unencrypted PKCS#8."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -123,7 +132,7 @@ def _read_key(pem: bytes, *, source: str) -> PrivateKeyTypes:
     try:
         return serialization.load_pem_private_key(pem, password=None)
     except TypeError as error:
-        raise CertificateError(source, "is encrypted: give the key without a passphrase") from error
+        raise CertificateError(source, "is encrypted: use a key without a passphrase") from error
     except (ValueError, UnsupportedAlgorithm) as error:
         # The library's text is left out: it may quote what it could not read, and that is a private key.
         raise CertificateError(source, "holds no readable PEM private key") from error

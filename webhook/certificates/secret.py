@@ -1,32 +1,28 @@
 """
-The certificate authority that all replicas share, in a Secret of our namespace: made once, read by all.
+The certificate authority that all replicas share, in a Secret of our namespace, which decides for all of them.
 
-It is never replaced here: two authorities that take turns are a later step.
+A Secret is created where there is none, and never overwritten: to replace the authority is for administrators.
 """
 
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
 
 import msgspec
 
 from webhook.certificates.authority import Authority, create_authority, read_authority
-from webhook.certificates.errors import CertificateError
-from webhook.certificates.pairs import PairSource
+from webhook.certificates.pairs import CertificateError, PairSource
 from webhook.certificates.signed import SignedIdentity
 from webhook.kube.api import AlreadyExistsError, KubernetesApi, NotFoundError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from webhook.ports import Clock
+from webhook.ports import Clock
 
 NAME: Final = "userquota-ca"
-# Somebody would have to delete the Secret between our create and our read, as often as this.
+# Give up after so many times in which the Secret was deleted between our create and our read.
 _ATTEMPTS: Final = 3
-_ADVICE: Final = "userquota overwrites no Secret: delete it, and a new authority is made at the next start"
+_ADVICE: Final = "userquota overwrites no Secret: replace it as certs/README.md says"
 
 
 class _Secret(msgspec.Struct):
@@ -36,18 +32,26 @@ class _Secret(msgspec.Struct):
 
 async def from_secret(api: KubernetesApi, *, namespace: str, names: Sequence[str], clock: Clock) -> SignedIdentity:
     """
-    Give an identity that is signed by the namespace's authority, which is made if there is none.
+    Return an identity that the namespace's authority signs, which is made if there is none, and followed from then on.
 
     Raises: CertificateError when the Secret holds no usable authority, ApiError when it can neither be read nor made.
     """
-    return SignedIdentity([await obtain_authority(api, namespace=namespace, now=clock.now())], names, clock=clock)
+
+    async def agree(own: Authority | None) -> Authority:
+        return await obtain_authority(api, namespace=namespace, now=clock.now(), own=own)
+
+    return SignedIdentity(await agree(None), names, clock=clock, agree=agree)
 
 
-async def obtain_authority(api: KubernetesApi, *, namespace: str, now: datetime) -> Authority:
+async def obtain_authority(
+    api: KubernetesApi, *, namespace: str, now: datetime, own: Authority | None = None
+) -> Authority:
     """
-    Give the authority in the Secret, the same for every replica, also when all of them start at once.
+    Return the authority in the Secret, the same for every replica, also when all of them start at once.
 
-    The Secret is made with a plain create, which only one of them can win; the others read the winner's.
+    Where there is no Secret it is created from *own*, the authority that this replica uses: the API server trusts it,
+    and a new one would make calls to the other replicas fail. A replica that has none, or an expired one, makes a new
+    one. Only one create can win; the others read what the winner stored.
     Raises: CertificateError, ApiError.
     """
     secrets = f"/api/v1/namespaces/{namespace}/secrets"
@@ -55,7 +59,8 @@ async def obtain_authority(api: KubernetesApi, *, namespace: str, now: datetime)
         try:
             return _read(await api.get(f"{secrets}/{NAME}"), namespace=namespace, now=now)
         except NotFoundError:
-            made = create_authority(now)
+            is_usable = own is not None and now < own.certificate.not_valid_after_utc
+            made = own if own is not None and is_usable else create_authority(now)
         try:
             await api.create(secrets, _manifest(made, namespace))
         except AlreadyExistsError:
@@ -67,7 +72,10 @@ async def obtain_authority(api: KubernetesApi, *, namespace: str, now: datetime)
 def _read(body: bytes, *, namespace: str, now: datetime) -> Authority:
     secret = f"Secret {namespace}/{NAME}"
     source = PairSource(f"{secret}, key tls.crt", f"{secret}, key tls.key")
-    data = msgspec.json.decode(body, type=_Secret).data or {}
+    try:
+        data = msgspec.json.decode(body, type=_Secret).data or {}
+    except (ValueError, RecursionError) as error:  # msgspec's errors, and those of bytes that are no UTF-8
+        raise CertificateError(secret, f"the API server's answer cannot be read: {error}") from error
     try:
         for key, where in (("tls.crt", source.certificate), ("tls.key", source.key)):
             if key not in data:

@@ -1,59 +1,71 @@
 """
-A serving identity that signs its own certificates in memory and renews them in time.
+A serving identity that signs its own certificates in memory, for the names the API server calls the webhook by.
 
-Where its authority is kept is not told here.
+Where its authority is stored is not known here.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Final
+from urllib.parse import urlsplit
 
 import structlog
 
 from webhook.certificates.authority import Authority, create_authority, sign_leaf
-from webhook.certificates.errors import CertificateError
-from webhook.certificates.tls import LiveContext
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from webhook.certificates.pairs import KeyPair
-    from webhook.ports import Clock
+from webhook.certificates.pairs import CertificateError, KeyPair
+from webhook.certificates.tls import ClientVerifier, LiveContext
+from webhook.ports import Clock, WebhookError
 
 log = structlog.get_logger(__name__)
 
-# Looked at by wall clock, not slept through: a timer stands still while a machine sleeps, a certificate does not.
-POLL_SECONDS = 60.0
+SERVICE: Final = "userquota"
+# Polled by wall clock: a timer stands still while a machine sleeps, a certificate does not.
+POLL_SECONDS: Final = 60.0
+# API servers learn of a changed caBundle by a watch, which takes a second at most.
+SETTLE_SECONDS: Final = 10.0
+
+Agree = Callable[[Authority], Awaitable[Authority]]
+"""Returns the authority that all replicas share, given this replica's own. Raises: WebhookError."""
+
+
+async def _alone(own: Authority) -> Authority:
+    return own
 
 
 class SignedIdentity:
     """
-    Serve leaves signed by the first of *authorities*, and publish all of them for trust.
+    Serve leaves for *names* (DNS names and IP addresses) signed by *authority*, and replace both in time.
 
-    One authority today. Two that overlap are what makes a rotation free of gaps: the bundle is ready for them, the
-    choice of who signs is the caller's order. *names* are DNS names and IP
-    addresses. Leaf keys exist in this process only. Belongs to one event loop.
+    When *agree* returns another authority than the one that signs, both are published. The new one signs once every
+    caBundle has held both for ten seconds, so that no call fails; at once if the old one is not trusted any more. Leaf
+    keys exist in this process only. Belongs to one event loop.
 
-    Raises: CertificateError when the signing authority is at its end.
+    Raises: CertificateError when the authority is at its end.
     """
 
     def __init__(
         self,
-        authorities: Sequence[Authority],
+        authority: Authority,
         names: Sequence[str],
         *,
         clock: Clock,
+        agree: Agree = _alone,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        self._authorities = tuple(authorities)
+        self._authority = authority
+        self._successor: Authority | None = None
+        self._trusted_at: float | None = None
         self._names = tuple(names)
         self._clock = clock
+        self._agree = agree
         self._poll_seconds = poll_seconds
-        self._leaf = self._sign()
+        self._leaf = self._sign(authority)
         self._live = LiveContext(self._leaf)
+        self._refreshing = asyncio.Lock()
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -61,50 +73,109 @@ class SignedIdentity:
         return self._live.context
 
     @property
+    def clients(self) -> ClientVerifier:
+        """How the certificates of clients are verified."""
+        return self._live
+
+    @property
     def ca_bundle(self) -> bytes:
         """The certificates to trust, PEM, as they go into ``clientConfig.caBundle`` or to ``curl --cacert``."""
-        return b"".join(authority.certificate_pem for authority in self._authorities)
+        successor = b"" if self._successor is None else self._successor.certificate_pem
+        return successor + self._authority.certificate_pem
 
     @property
     def not_after(self) -> datetime:
         """The end of the leaf that is served now."""
         return self._leaf.not_after
 
-    def refresh(self) -> bool:
+    async def refresh(self) -> bool:
         """
-        Sign and serve a new leaf when the present one's time has come, and say whether it had.
+        Serve a new leaf if it is time, and ask which authority all replicas share; whether the leaf was replaced.
 
-        That is after two thirds of its life, and also when the clock stands before its beginning (it was set back).
-        Raises: CertificateError when the authority is at its end; the old leaf stays.
+        It is time after two thirds of a leaf's life, and when the clock stands before its beginning (it was set back).
+        Raises: CertificateError when the authority is at its end, WebhookError when *agree* fails; what is served and
+        published stays.
         """
+        async with self._refreshing:
+            is_renewed = self._renew()
+            shared = await self._agree(self._authority)
+            if shared.certificate == self._authority.certificate:
+                self._successor = None
+            elif self._successor is None or shared.certificate != self._successor.certificate:
+                log.warning("the certificate authority was replaced: both are trusted until the new one signs")
+                self._successor, self._trusted_at = shared, None
+        return is_renewed
+
+    def trusted(self, bundle: bytes) -> None:
+        """
+        Record what every caBundle holds now, PEM; a new authority begins to sign here.
+
+        Raises: CertificateError when its leaf cannot be served; the old one stays.
+        """
+        successor = self._successor
+        if successor is None or successor.certificate_pem not in bundle:
+            self._trusted_at = None
+            return
+        now = self._clock.monotonic()
+        self._trusted_at = now if self._trusted_at is None else self._trusted_at
+        if now - self._trusted_at >= SETTLE_SECONDS or self._authority.certificate_pem not in bundle:
+            self._serve(self._sign(successor))
+            self._authority, self._successor = successor, None
+            log.info("the new certificate authority signs", not_after=self.not_after.isoformat())
+
+    async def keep_fresh(self) -> None:
+        """Refresh forever; run it as a task. An error is logged once, and everything is tried again at each poll."""
+        complaint = ""
+        while True:
+            await asyncio.sleep(self._poll_seconds)
+            try:
+                await self.refresh()
+                complaint = ""
+            except WebhookError as error:
+                if str(error) != complaint:
+                    complaint = str(error)
+                    log.warning("certificates not refreshed", reason=complaint, not_after=self.not_after.isoformat())
+
+    def _renew(self) -> bool:
         certificate = self._leaf.certificate
         begin = certificate.not_valid_before_utc
         renew_at = begin + (certificate.not_valid_after_utc - begin) * 2 / 3
         if begin <= self._clock.now() < renew_at:
             return False
-        leaf = self._sign()
-        self._live.swap(leaf)
-        self._leaf = leaf
+        self._serve(self._sign(self._authority))
+        log.info("serving certificate renewed", not_after=self.not_after.isoformat())
         return True
 
-    async def keep_fresh(self) -> None:
-        """Renew for ever; run it as a task. Trouble is logged and tried again at the next look."""
-        while True:
-            await asyncio.sleep(self._poll_seconds)
-            try:
-                if self.refresh():
-                    log.info("serving certificate renewed", not_after=self.not_after.isoformat())
-            except CertificateError as error:
-                log.warning("serving certificate not renewed", reason=str(error), not_after=self.not_after.isoformat())
+    def _serve(self, leaf: KeyPair) -> None:
+        self._live.swap(leaf)
+        self._leaf = leaf
 
-    def _sign(self) -> KeyPair:
-        now, signer = self._clock.now(), self._authorities[0]
-        end = signer.certificate.not_valid_after_utc
+    def _sign(self, authority: Authority) -> KeyPair:
+        now, end = self._clock.now(), authority.certificate.not_valid_after_utc
         if now >= end:
-            raise CertificateError("the certificate authority", f"expired at {end.isoformat()}: make a new one")
-        return sign_leaf(signer, self._names, now)
+            problem = f"expired at {end.isoformat()}: replace it, see certs/README.md"
+            raise CertificateError("the certificate authority", problem)
+        return sign_leaf(authority, self._names, now)
 
 
 def self_signed(names: Sequence[str], clock: Clock) -> SignedIdentity:
-    """Give an identity whose authority lives in this process only, for a server without a cluster."""
-    return SignedIdentity([create_authority(clock.now())], names, clock=clock)
+    """Return an identity whose authority exists in this process only, for a server without a cluster."""
+    return SignedIdentity(create_authority(clock.now()), names, clock=clock)
+
+
+def called_as(namespace: str, *, advertise_url: str | None = None) -> str:
+    """Return the one name that the API server checks: the host of *advertise_url*, else the Service's."""
+    host = urlsplit(advertise_url).hostname if advertise_url is not None else None
+    return host or f"{SERVICE}.{namespace}.svc"
+
+
+def serving_names(namespace: str, *, advertise_url: str | None = None) -> tuple[str, ...]:
+    """Return every name the webhook answers to, the one that the API server checks first."""
+    service = f"{SERVICE}.{namespace}"
+    names = (
+        called_as(namespace, advertise_url=advertise_url),
+        f"{service}.svc",
+        f"{service}.svc.cluster.local",
+        service,
+    )
+    return tuple(dict.fromkeys(names))

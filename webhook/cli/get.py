@@ -1,5 +1,5 @@
 """
-`userquota get --drift`: what the shared ledger holds, and what became of it.
+`userquota get --drift`: what the shared ledger holds, and which of it is stored.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from webhook.cli.cluster import context_option, kubeconfig_option, namespace_option
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.quota import resources
 from webhook.settings import Settings
@@ -18,24 +19,19 @@ from webhook.wiring.inspection import Held, Inspection, inspect_ledger
 
 @click.command("get", context_settings={"auto_envvar_prefix": "USERQUOTA"})
 @click.option("--drift", is_flag=True, help="Compare the shared ledger with what is stored.")
-@click.option(
-    "--kubeconfig",
-    type=click.Path(path_type=Path),
-    envvar=["USERQUOTA_KUBECONFIG", "KUBECONFIG"],
-    help="The cluster. Default: $KUBECONFIG, else the one we run in.",
-)
-@click.option("--context", help="The context of the kubeconfig. Default: its current one.")
-@click.option("--namespace", default="userquota-system", show_default=True, help="Where userquota is installed.")
+@kubeconfig_option
+@context_option
+@namespace_option
 @output_option
 def command(*, drift: bool, kubeconfig: Path | None, context: str | None, namespace: str, output: str) -> None:
     """
-    Show the ledger's condition, what is in flight, and pods that were made past userquota.
+    Show the ledger's condition, what is in flight, and pods that userquota was not asked about.
 
-    Exit code 1 if something is wrong: the ledger is absent, damaged or being rebuilt, or what is stored is not settled
-    within five seconds. Pods without a stamp are listed, and are not wrong.
+    Exit code 1 if something is wrong: the ledger is absent, damaged or being rebuilt, or a reservation whose object is
+    stored is not settled within five seconds. Pods without a stamp are listed and are not wrong.
     """
     if not drift:
-        raise click.UsageError("only --drift exists in this release; hard, used and free come later")
+        raise click.UsageError("this release has --drift only: give that")
     settings = Settings(kubeconfig=kubeconfig, context=context, namespace=namespace)
     found = asyncio.run(inspect_ledger(settings))
     if output == "table":

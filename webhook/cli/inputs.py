@@ -1,5 +1,5 @@
 """
-Files, folders and standard input, as people name them on the command line.
+Files, folders and standard input, as they are named on the command line.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ STANDARD_INPUT = "-"
 
 
 class InputError(WebhookError):
-    """Something that cannot be read. One line: what, and why."""
+    """An input that cannot be read. One line: which one, and why."""
 
 
 class Input(NamedTuple):
-    """One text, and what people know it by."""
+    """One text, and the name to show for it."""
 
     source: str
     text: str
@@ -29,7 +29,7 @@ class Input(NamedTuple):
 
 def read_inputs(names: Iterable[str]) -> Iterator[Input]:
     """
-    Give the texts in the order in which they are named; a folder stands for the manifests in it, sorted by name.
+    Return the texts in the order of *names*; a folder stands for the manifests in it, sorted by name.
 
     Raises: InputError.
     """

@@ -1,5 +1,5 @@
 """
-`userquota local`: a real control plane on this machine with the webhook in it, to try things with kubectl.
+`userquota local`: a real control plane on this machine with the webhook in it, to be tried with kubectl.
 """
 
 from __future__ import annotations
@@ -11,37 +11,61 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from localcluster import state
-from localcluster.addresses import HeldPort
-from localcluster.state import LocalCluster
 from webhook.quota.errors import WebhookError
 from webhook.registration import manifest_files
 
+if TYPE_CHECKING:
+    from localcluster.state import LocalCluster
+
 _NAMESPACE = "userquota-system"
 _READY_WITHIN = 30.0
-"""Seconds from the webhook's start to its first `ok`; it takes about two."""
+"""Seconds from the start of the webhook to its first `ok`, which takes about two."""
 
 
 class LocalError(WebhookError):
-    """The local cluster could not be brought up."""
+    """The local cluster did not start."""
 
 
-@click.group("local")
+class _OfACheckout(click.Group):
+    """Turns the errors of the control plane into ours, among them that the wheel does not contain it."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            from localcluster.errors import LocalClusterError  # noqa: PLC0415 - not in the wheel
+        except ModuleNotFoundError as error:
+            raise LocalError(
+                "`userquota local` runs from a checkout only: "
+                "the package localcluster, which starts the control plane, is not installed"
+            ) from error
+        try:
+            return super().invoke(ctx)
+        except LocalClusterError as error:
+            raise LocalError(str(error)) from error
+
+
+@click.group("local", cls=_OfACheckout)
 def command() -> None:
-    """Try userquota on a control plane of your own, without Docker."""
+    """Try userquota on a local control plane, without Docker."""
 
 
 @command.command("up")
-@click.option("--policy", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A policy to start with.")
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The policy at the start. Default: the one of the manifests.",
+)
 def up(policy: Path | None) -> None:
     """
     Start etcd, kube-apiserver, kube-controller-manager and the webhook.
 
     The first time builds them from source, which takes about ten minutes on two cores.
     """
+    from localcluster import state  # noqa: PLC0415 - not in the wheel
+
     cluster = state.up(lambda line: click.echo(line, err=True))
     access = cluster.access
     access.kubectl("apply", "-f", str(manifest_files.folder() / "namespace.yaml"))
@@ -63,6 +87,8 @@ def up(policy: Path | None) -> None:
 @command.command("down")
 def down() -> None:
     """Stop the local control plane and the webhook, and delete their data."""
+    from localcluster import state  # noqa: PLC0415 - not in the wheel
+
     click.echo("stopped" if state.down() else "nothing was running")
 
 
@@ -74,6 +100,8 @@ def _apply_policy(cluster: LocalCluster, policy: Path) -> None:
 
 
 def _start_webhook(cluster: LocalCluster) -> None:
+    from localcluster.addresses import HeldPort  # noqa: PLC0415 - not in the wheel
+
     held = HeldPort()
     port = held.number
     held.release()
@@ -88,15 +116,15 @@ def _start_webhook(cluster: LocalCluster) -> None:
 
 def _wait_until_ready(url: str, ca: Path, *, log: Path) -> None:
     deadline = time.monotonic() + _READY_WITHIN
-    trouble = "it does not listen"
+    reason = "it does not listen"
     while time.monotonic() < deadline:
         try:
             context = ssl.create_default_context(cafile=str(ca))
             with urllib.request.urlopen(url, context=context, timeout=2):  # noqa: S310 - a URL of our own
                 return
         except urllib.error.HTTPError as error:
-            trouble = error.read().decode("utf-8", "replace").strip()
+            reason = error.read().decode("utf-8", "replace").strip()
         except (OSError, ssl.SSLError):
-            pass  # not there yet
+            pass  # it does not listen yet
         time.sleep(0.1)
-    raise LocalError(f"userquota is not ready after {_READY_WITHIN:.0f} s: {trouble}; see {log}")
+    raise LocalError(f"userquota is not ready after {_READY_WITHIN:.0f} s: {reason}; see {log}")

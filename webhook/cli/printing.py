@@ -1,5 +1,5 @@
 """
-Tables as kubectl prints them, JSON and YAML. Plain columns, so that awk can read them.
+Tables as kubectl prints them, in plain columns that awk can read; JSON and YAML.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def output_option(function: F) -> F:
-    """Give a command the option -o."""
+    """Add the option -o to a command."""
     return click.option("-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True)(function)
 
 

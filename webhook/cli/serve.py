@@ -15,6 +15,7 @@ import click
 import structlog
 
 from webhook import __version__, wiring
+from webhook.cli.cluster import context_option, kubeconfig_option, namespace_option
 from webhook.policy_source import POLICY_SELECTOR
 from webhook.quota.errors import WebhookError
 from webhook.quota.policy import Policy
@@ -24,36 +25,55 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 
 
 class ServeError(WebhookError):
-    """The server cannot go on. One line: what, and what to do."""
+    """The server cannot run. One line: what is wrong, and what to do."""
 
 
 _LEDGERS = {
     LedgerKind.KUBERNETES: "shared with the other replicas, in the ConfigMap userquota-ledger",
-    LedgerKind.MEMORY: "memory, for one replica; decisions in flight are forgotten if it crashes",
+    LedgerKind.MEMORY: "memory, for one replica; what is in flight is lost if it crashes",
 }
 
 
 @click.command("serve", context_settings={"auto_envvar_prefix": "USERQUOTA"})
-@click.option("--kubeconfig", type=click.Path(path_type=Path), help="The cluster. Default: the one we run in.")
-@click.option("--context", help="The context of the kubeconfig. Default: its current one.")
-@click.option("--namespace", default="userquota-system", show_default=True, help="Where our policy and Secret are.")
+@kubeconfig_option
+@context_option
+@namespace_option
 @click.option("--listen", default="0.0.0.0:8443", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.option(
     "--ledger",
     type=click.Choice([kind.value for kind in LedgerKind]),
     default=LedgerKind.KUBERNETES.value,
     show_default=True,
-    help="Where reservations are kept: shared by any number of replicas, or memory, for one.",
+    help="Where reservations are: in the cluster, for any number of replicas, or in memory, for one.",
 )
-@click.option("--standalone", is_flag=True, help="Without a cluster: what was allowed exists until deleted.")
-@click.option("--policy", multiple=True, type=click.Path(path_type=Path), help="File or folder, for --standalone.")
-@click.option("--allow-no-policy", is_flag=True, help="Be ready without a policy, and limit nobody then.")
+@click.option("--standalone", is_flag=True, help="Without a cluster: what was allowed counts until its deletion.")
+@click.option(
+    "--policy", multiple=True, type=click.Path(path_type=Path), help="File or folder, for --standalone. Repeatable."
+)
+@click.option("--allow-no-policy", is_flag=True, help="Be ready without a policy, which limits nobody.")
 @click.option("--advertise-url", metavar="https://HOST:PORT", help="Register the webhooks with this URL.")
-@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate file. Default: our own authority.")
+@click.option(
+    "--tls-cert", type=click.Path(path_type=Path), help="Certificate file. Default: signed by userquota itself."
+)
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Key file for --tls-cert.")
-@click.option("--tls-ca", type=click.Path(path_type=Path), help="What to trust for --tls-cert: goes into the caBundle.")
-@click.option("--ca-out", type=click.Path(path_type=Path), help="Write the CA certificate here, for curl --cacert.")
-@click.option("--drain", default=10.0, show_default=True, help="Seconds to go on answering after being told to stop.")
+@click.option(
+    "--tls-ca", type=click.Path(path_type=Path), help="The authority of --tls-cert, to be written into the caBundle."
+)
+@click.option(
+    "--client-ca",
+    type=click.Path(path_type=Path),
+    help="Take reviews only from callers with a certificate of this authority (or a token of --client-token-file).",
+)
+@click.option("--client-name", multiple=True, help="A name that such a certificate has to carry. Repeatable.")
+@click.option(
+    "--client-token-file",
+    type=click.Path(path_type=Path),
+    help="Take reviews only from callers with a token of this file (or a certificate of --client-ca).",
+)
+@click.option(
+    "--ca-out", type=click.Path(path_type=Path), help="Write the CA certificate to this file, for curl --cacert."
+)
+@click.option("--drain", default=10.0, show_default=True, help="Seconds to go on answering after a signal to stop.")
 @click.option("--log-level", type=click.Choice(sorted(_LEVELS)), default="info", show_default=True)
 def command(listen: str, ledger: str, log_level: str, ca_out: Path | None, **options: object) -> None:
     """Answer admission reviews."""
@@ -72,10 +92,28 @@ async def _serve(settings: Settings, ca_out: Path | None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    application = await wiring.build(settings)
+    application = await _built(settings, stop)
+    if application is None:
+        return
     if ca_out is not None:
         _write(ca_out, application.identity.ca_bundle)
     await application.run(stop, on_listening=lambda port: _announce(application, port, ca_out))
+
+
+async def _built(settings: Settings, stop: asyncio.Event) -> wiring.Application | None:
+    """Return the application, None if *stop* is set before: the API server may be waited for for 90 seconds."""
+    building, stopping = asyncio.ensure_future(wiring.build(settings)), asyncio.ensure_future(stop.wait())
+    await asyncio.wait((building, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not building.done():
+        building.cancel()
+        await asyncio.wait((building,))
+        return None
+    application = building.result()
+    if stop.is_set():
+        await application.close()
+        return None
+    return application
 
 
 def _write(path: Path, bundle: bytes) -> None:
@@ -89,10 +127,10 @@ def _announce(application: wiring.Application, port: int, ca_out: Path | None) -
     settings, policy = application.settings, application.policy.state.policy
     click.echo(f"userquota {__version__} listens on https://{settings.host}:{port}")
     if settings.standalone:
-        click.echo("standalone: no cluster; what is allowed is believed to exist until its DELETE review")
+        click.echo("standalone: no cluster; what is allowed counts until its DELETE review")
         click.echo(f"policy: {_described(policy or Policy())}")
     else:
-        click.echo(f"enforces pods in every namespace but {', '.join(sorted(settings.exempt_namespaces))}")
+        click.echo("counts pods in every namespace that the webhook configurations do not exempt")
         click.echo(f"policy: the ConfigMaps of {settings.namespace} with the label {POLICY_SELECTOR}")
         click.echo(f"ledger: {_LEDGERS[settings.ledger]}")
     if ca_out is not None:
@@ -121,7 +159,7 @@ def _address(listen: str) -> tuple[str, int]:
 
 
 def _run(work: Coroutine[None, None, None]) -> None:
-    """Run on uvloop where it is installed, which is faster; nothing depends on it."""
+    """Run on uvloop if it is installed, which is faster."""
     try:
         run: Callable[[Coroutine[None, None, None]], None] = importlib.import_module("uvloop").run
     except ImportError:

@@ -1,5 +1,5 @@
 """
-Where something stands in a text, and what is wrong with it there.
+Places in a text, and mistakes at them.
 
 Reading texts is not here, and neither is what a policy or an object must look like.
 """
@@ -13,16 +13,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
+
 # Longer names are cut: a mistake is one line in a terminal, an Event or a denial.
 _SHOWN: Final = 60
-# The line breaks of YAML; others than the first three are rare enough to count them in JSON as well.
+# The line breaks of YAML. JSON has only the first three; the others are so rare that they are counted there as well.
 _LINE_BREAK: Final = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _PLAIN_FIELD: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _BRACKETED_FIELD: Final = re.compile(r"[^\[\]\"\\]{1,60}")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(Struct, frozen=True, order=True, gc=False):
     """A place in a text: the line and the column (in characters), both counted from 1."""
 
     line: int
@@ -50,7 +51,7 @@ class Mistake:
 
 def field_path(steps: Iterable[str | int]) -> str:
     """
-    Give the path of a field as Kubernetes writes it: ``spec.containers[0].limits[nvidia.com/gpu]``.
+    Return the path of a field as Kubernetes writes it: ``spec.containers[0].limits[nvidia.com/gpu]``.
 
     A name that would make the path hard to read (brackets, control characters, very long) is quoted and cut.
     """
@@ -68,13 +69,13 @@ def field_path(steps: Iterable[str | int]) -> str:
 
 
 def shown(text: str) -> str:
-    """Give *text* in double quotes, on one line and cut to a readable length, for use in a message."""
+    """Return *text* in double quotes, on one line and cut to a readable length, for use in a message."""
     cut = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
     return json.dumps(cut, ensure_ascii=not cut.isprintable())
 
 
 class Lines:
-    """The line breaks of a text, so that an offset (in characters, from 0) can be told as a position."""
+    """The line breaks of a text: they turn an offset (in characters, from 0) into a position."""
 
     __slots__ = ("_starts",)
 
@@ -82,6 +83,6 @@ class Lines:
         self._starts: Final = [0, *(found.end() for found in _LINE_BREAK.finditer(text))]
 
     def position(self, offset: int) -> Position:
-        """Give the position of the character at *offset*; an offset just after the end is allowed."""
+        """Return the position of the character at *offset*; an offset just after the end is allowed."""
         line = bisect.bisect_right(self._starts, offset)
         return Position(line, offset - self._starts[line - 1] + 1)

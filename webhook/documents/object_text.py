@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from webhook.documents import json_text, yaml_text
 from webhook.documents.mistake import Mistake, Position, field_path
-from webhook.documents.tree import Document, Entry, Mapping, Node, Scalar, Sequence
+from webhook.documents.tree import Document, Field, Mapping, Node, Scalar, Sequence
 from webhook.documents.yaml_scalars import number_json
 
 # Room for what `kubectl get -o json` prints of some thousand pods; beyond it the tree would take gigabytes.
@@ -176,12 +176,12 @@ class _Unpacking:
 def _with_type(item: Mapping, implied: _Type) -> Mapping:
     position = item.position
     fields = {"apiVersion": implied.api_version, "kind": implied.kind}
-    added = (Entry(key, position, Scalar(value, value, position), key) for key, value in fields.items())
-    return Mapping((*added, *item.entries), position)
+    added = {key: Field(key, position, Scalar(value, value, position), key) for key, value in fields.items()}
+    return Mapping({**added, **item.fields}, position)
 
 
 def _value(mapping: Mapping, key: str) -> Node | None:
-    return next((entry.value for entry in mapping.entries if entry.key == key), None)
+    return mapping.fields[key].value if key in mapping.fields else None
 
 
 def _is_null(node: Node) -> bool:
@@ -191,7 +191,7 @@ def _is_null(node: Node) -> bool:
 def _json(node: Node, number_text: _NumberText) -> str:
     match node:
         case Mapping():
-            fields = (f"{_quote(entry.key)}:{_json(entry.value, number_text)}" for entry in node.entries)
+            fields = (f"{_quote(each.key)}:{_json(each.value, number_text)}" for each in node.fields.values())
             return f"{{{','.join(fields)}}}"
         case Sequence():
             return f"[{','.join(_json(item, number_text) for item in node.items)}]"

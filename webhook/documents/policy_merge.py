@@ -1,200 +1,96 @@
 """
-Several valid documents become one policy: nothing is defined twice, every entry knows its line.
+Several valid documents become one policy; what is defined twice is a mistake.
 
-How a document is read lies in `policy_text`.
+How a document is read is in `policy_text`, what its parts mean in `policy_entries`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import re
+from collections import defaultdict
+from collections.abc import Iterator
 
-from webhook.documents.mistake import Mistake, Position, field_path
-from webhook.documents.policy_schema import EntryPart, GroupPart, PolicyPart, PoolPart, TenantPart
-from webhook.kinds.registry import KINDS
-from webhook.quota import resources
-from webhook.quota.policy import CAPS, Combine, Defaults, Entry, Group, Hard, Policy, Tenant
-from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
+from webhook.documents.mistake import Mistake, field_path
+from webhook.documents.policy_entries import Definition, DocumentEntries, username
+from webhook.quota.policy import Combine, Defaults, Entry, Group, Policy, Tenant, Terminating
 
-Step = str | int
+_GENERATED = re.compile(r"(?P<base>.+)-[2456789bcdfghkmt]{10}", re.ASCII)
+"""A name with the hash that kustomize adds to a generated ConfigMap: ten characters, none of them misleading."""
 
-
-class Placed(Protocol):
-    """A valid document whose fields can be found in its text."""
-
-    @property
-    def part(self) -> PolicyPart:
-        """The document."""
-
-    @property
-    def source(self) -> str:
-        """What people know the text by."""
-
-    def position(self, *location: Step) -> Position:
-        """Where a field stands."""
+_PER_STEP = 500
+"""Definitions between two pauses: together they take about a millisecond."""
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """One policy of several documents; worth something only if there are no mistakes."""
-
-    policy: Policy
-    mistakes: tuple[Mistake, ...]
-    notes: tuple[Mistake, ...]
-
-
-def merge(documents: Sequence[Placed]) -> Merged:
-    """Give what *documents* mean together."""
-    merger = _Merger()
-    for document in documents:
-        merger.add(document)
-    return Merged(merger.policy(), tuple(merger.mistakes), tuple(merger.notes))
-
-
-class _Merger:
-    """One policy in the making."""
+class Merger:
+    """One policy in the making, and what is wrong with it or has no effect."""
 
     def __init__(self) -> None:
         self.mistakes: list[Mistake] = []
         self.notes: list[Mistake] = []
-        self._defined: dict[tuple[Step, ...], str] = {}
-        self._entries: dict[tuple[Step, ...], Entry] = {}
+        self._defined: dict[tuple[str, ...], str] = {}
+        self._entries: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
         self._groups: dict[str, Group] = {}
         self._tenants: dict[str, Tenant] = {}
         self._combine: Combine | None = None
+        self._terminating = Terminating.RELEASE
         self._trusted: set[str] = set()
 
-    def add(self, document: Placed) -> None:
-        part = document.part
-        if part.combine is not None and self._define(document, ("combine",)):
-            self._combine = part.combine
-        if part.attribution is not None:
-            self._trusted.update(_username(name) for name in part.attribution.trustedControllers)
-        if part.defaults is not None:
-            for name in ("user", "serviceAccount", "unattributed"):
-                self._entry(document, ("defaults", name), getattr(part.defaults, name))
-        for name, user in part.users.items():
-            self._user(document, name, user)
-        for section, listed in (("serviceAccounts", part.serviceAccounts), ("namespaces", part.namespaces)):
-            for name, each in listed.items():
-                self._entry(document, (section, name), each)
-        for name, group in part.groups.items():
-            self._group(document, name, group)
-        for name, tenant in part.tenants.items():
-            self._tenant(document, name, tenant)
-        self._entry(document, ("cluster",), part.cluster)
+    def add(self, document: DocumentEntries) -> Iterator[None]:
+        """Add what *document* defines, and yield now and then, so that the caller can pause."""
+        self.mistakes += document.mistakes
+        self.notes += document.notes
+        self._trusted |= document.trusted_controllers
+        for count, definition in enumerate(document.definitions, start=1):
+            if definition.steps in self._defined:
+                message = f"already defined at {self._defined[definition.steps]}"
+                message += _leftover(self._defined[definition.steps], document.source)
+                path = field_path(definition.steps)
+                self.mistakes.append(Mistake(document.source, definition.position, path, message))
+            else:
+                self._defined[definition.steps] = f"{document.source}:{definition.position.line}"
+                self._keep(definition)
+            if count % _PER_STEP == 0:
+                yield
 
     def policy(self) -> Policy:
+        """Return what all documents mean together; not to be used if there are mistakes."""
+        defaults = self._entries["defaults"]
         return Policy(
             defaults=Defaults(
-                user=self._entries.get(("defaults", "user")),
-                service_account=self._entries.get(("defaults", "serviceAccount")),
-                unattributed=self._entries.get(("defaults", "unattributed")),
+                user=defaults.get("user"),
+                service_account=defaults.get("serviceAccount"),
+                unattributed=defaults.get("unattributed"),
             ),
-            users=self._section("users"),
-            service_accounts={_username(name): entry for name, entry in self._section("serviceAccounts").items()},
+            users=self._entries["users"],
+            service_accounts={username(name): entry for name, entry in self._entries["serviceAccounts"].items()},
             groups=self._groups,
             tenants=self._tenants,
-            namespaces=self._section("namespaces"),
-            cluster=self._entries.get(("cluster",)),
+            namespaces=self._entries["namespaces"],
+            cluster=self._entries["cluster"].get("cluster"),
             combine=self._combine or Combine.MOST_RESTRICTIVE,
+            terminating=self._terminating,
             trusted_controllers=frozenset(self._trusted),
         )
 
-    def _section(self, section: str) -> dict[str, Entry]:
-        return {
-            str(location[1]): entry
-            for location, entry in self._entries.items()
-            if len(location) > 1 and location[0] == section
-        }
-
-    def _define(self, document: Placed, location: tuple[Step, ...]) -> bool:
-        """Say whether this is the first definition; a second one is a mistake that names the first."""
-        position = document.position(*location)
-        if location in self._defined:
-            self._mistake(document, location, f"already defined at {self._defined[location]}")
-            return False
-        self._defined[location] = f"{document.source}:{position.line}"
-        return True
-
-    def _user(self, document: Placed, name: str, part: EntryPart) -> None:
-        if name.startswith(SERVICE_ACCOUNT_PREFIX):
-            self._mistake(
-                document, ("users", name), "a service account belongs into serviceAccounts, as namespace/name"
-            )
-        self._entry(document, ("users", name), part)
-
-    def _entry(self, document: Placed, location: tuple[Step, ...], part: PoolPart | None) -> None:
-        if part is not None and self._define(document, location):
-            self._entries[location] = self._read(document, location, part)
-
-    def _group(self, document: Placed, name: str, part: GroupPart) -> None:
-        location = ("groups", name)
-        if not self._define(document, location):
-            return
-        member, pool = part.perMember, part.pool
-        self._groups[name] = Group(
-            per_member=self._read(document, (*location, "perMember"), member) if member else None,
-            pool=self._read(document, (*location, "pool"), pool) if pool else None,
-            members=frozenset(part.members),
-        )
-
-    def _tenant(self, document: Placed, name: str, part: TenantPart) -> None:
-        location = ("tenants", name)
-        if not self._define(document, location):
-            return
-        each = part.perNamespace
-        self._tenants[name] = Tenant(
-            match_labels=tuple(sorted(part.namespaces.matchLabels.items())),
-            entry=self._read(document, location, part),
-            per_namespace=self._read(document, (*location, "perNamespace"), each) if each else None,
-        )
-
-    def _read(self, document: Placed, location: tuple[Step, ...], part: PoolPart) -> Entry:
-        line = document.position(*location).line
-        return Entry(
-            path=field_path(location),
-            place=f"{document.source}:{line}",
-            hard=self._hards(document, (*location, "hard"), part.hard),
-            caps=self._caps(document, location, part),
-            mode=part.mode,
-            until=part.until,
-        )
-
-    def _caps(self, document: Placed, location: tuple[Step, ...], part: PoolPart) -> dict[str, Mapping[str, Hard]]:
-        caps: dict[str, Mapping[str, Hard]] = {}
-        for name in CAPS:
-            written = getattr(part, name, None)
-            if written and name in KINDS.caps():
-                caps[name] = self._hards(document, (*location, name), written)
-            elif written:
-                self._note(document, (*location, name), "no kind of this release has this cap; it has no effect yet")
-        return caps
-
-    def _hards(self, document: Placed, location: tuple[Step, ...], written: Mapping[str, Hard]) -> dict[str, Hard]:
-        hards: dict[str, Hard] = {}
-        for name, hard in written.items():
-            canonical = resources.canonical_name(name) or name
-            if canonical in hards:
-                self._mistake(
-                    document, (*location, name), f"{canonical} is given twice, under its short and its full name"
-                )
-            if not KINDS.counts(canonical):
-                self._note(
-                    document, (*location, name), "no kind of this release costs this; the limit has no effect yet"
-                )
-            hards[canonical] = hard
-        return hards
-
-    def _mistake(self, document: Placed, location: Iterable[Step], message: str) -> None:
-        steps = tuple(location)
-        self.mistakes.append(Mistake(document.source, document.position(*steps), field_path(steps), message))
-
-    def _note(self, document: Placed, location: Iterable[Step], message: str) -> None:
-        steps = tuple(location)
-        self.notes.append(Mistake(document.source, document.position(*steps), field_path(steps), message))
+    def _keep(self, definition: Definition) -> None:
+        section, name, value = definition.steps[0], definition.steps[-1], definition.value
+        if isinstance(value, Entry):
+            self._entries[section][name] = value
+        elif isinstance(value, Group):
+            self._groups[name] = value
+        elif isinstance(value, Tenant):
+            self._tenants[name] = value
+        elif isinstance(value, Combine):
+            self._combine = value
+        else:
+            self._terminating = value
 
 
-def _username(service_account: str) -> str:
-    return SERVICE_ACCOUNT_PREFIX + service_account.replace("/", ":")
+def _leftover(first: str, second: str) -> str:
+    """Return what to do if two ConfigMaps are generations of one that kustomize generates."""
+    generations = [_GENERATED.fullmatch(source.partition("/")[0]) for source in (first, second)]
+    if not all(generations) or first.partition("/")[0] == second.partition("/")[0]:
+        return ""
+    if len({each["base"] for each in generations if each is not None}) > 1:
+        return ""
+    return ": one of the two is left over from before: delete it, or use disableNameSuffixHash"

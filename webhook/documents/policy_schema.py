@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from webhook.quota import quantity, resources
-from webhook.quota.policy import Combine, Hard, Mode, Unlimited
+from webhook.quota.policy import Combine, Hard, Mode, Terminating, Unlimited
 from webhook.quota.quantity import QuantityError
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -153,4 +153,14 @@ class PolicyPart(_Part):
     namespaces: dict[Name, EntryPart] = Field(default_factory=dict)
     cluster: EntryPart | None = None
     combine: Combine | None = None
+    terminating: Terminating | None = None
     attribution: AttributionPart | None = None
+
+
+SectionPart: TypeAlias = EntryPart | GroupPart
+
+SECTIONS: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter[Any](PolicyPart.model_fields[name].annotation or dict)
+    for name in ("users", "serviceAccounts", "groups", "tenants", "namespaces")
+}
+"""The fields of a document that may hold thousands of entries: they are checked one entry at a time."""

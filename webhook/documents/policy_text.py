@@ -9,18 +9,23 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from webhook.documents import policy_merge, tree, yaml_text
+from webhook.documents import tree, yaml_text
 from webhook.documents.mistake import Mistake, Position, field_path
-from webhook.documents.policy_schema import PolicyPart, Written
+from webhook.documents.policy_entries import DocumentEntries
+from webhook.documents.policy_merge import Merger
+from webhook.documents.policy_schema import SECTIONS, PolicyPart, Written
+from webhook.documents.tree_builder import SectionField
 from webhook.quota import resources
 from webhook.quota.policy import Policy
 
 Location = tuple[str | int, ...]
+T = TypeVar("T")
 
 _NOTHING_SAID = "no policy in it; one that limits nobody says version: 1"
 
@@ -55,47 +60,90 @@ class PolicyReading:
     notes: tuple[Mistake, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedPart:
-    """A valid document, with the place of each of its fields."""
-
-    part: PolicyPart
-    source: str
-    root: tree.Node = field(repr=False)
-
-    def position(self, *location: str | int) -> Position:
-        """Give where the field stands; the nearest one around it if it is not written out."""
-        return _find(self.root, location)
-
-
 def read_policy(texts: Iterable[PolicyText]) -> PolicyReading:
     """
     Read all *texts* as one policy; their order does not matter, what is defined twice is a mistake.
 
-    No text at all is a policy that limits nobody. Texts that say nothing are a mistake: a policy that was emptied by
-    accident must not lift every limit.
+    No text at all is a policy that limits nobody. A text that says nothing is a mistake: a policy that was emptied by
+    accident must not lift limits.
+    """
+    steps = read_in_steps(texts)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            reading: PolicyReading = end.value
+            return reading
+
+
+def read_in_steps(texts: Iterable[PolicyText]) -> Generator[None, None, PolicyReading]:
+    """
+    Yield after each millisecond of work or so, and return what `read_policy` does.
+
+    A policy of 1 MiB takes a second or two: whoever reads it in an event loop lets other tasks run between two steps.
     """
     mistakes: list[Mistake] = []
-    parts: list[PlacedPart] = []
-    in_order = sorted(texts, key=lambda text: text.source)
-    for each in in_order:
-        roots, unreadable = yaml_text.read_documents(each.text, source=each.source)
-        mistakes += unreadable
-        for root in roots:
-            if _is_empty(root):
-                continue
-            mistakes += _changed_words(root, each.source, ())
-            try:
-                part = PolicyPart.model_validate(_plain(root))
-            except ValidationError as error:
-                mistakes += _mistakes(error, root, each.source)
+    merger = Merger()
+    for text in sorted(texts, key=lambda text: text.source):
+        is_empty = True
+        reader = _DocumentReader(text.source)
+        for step in yaml_text.read_in_steps(
+            text.text, source=text.source, limit=yaml_text.DEFAULT_LIMIT, sections=SECTIONS
+        ):
+            if isinstance(step, tree.Document):
+                yield from reader.finish(step)
+                is_empty = is_empty and reader.is_empty
+                yield from merger.add(reader.entries)
+                reader = _DocumentReader(text.source)
             else:
-                parts.append(PlacedPart(part, each.source, root))
-    if in_order and not parts and not mistakes:
-        mistakes.append(Mistake(in_order[0].source, Position(1, 1), "", _NOTHING_SAID))
-    merged = policy_merge.merge(parts)
-    mistakes += merged.mistakes
-    return PolicyReading(None if mistakes else merged.policy, _in_order(mistakes), _in_order(merged.notes))
+                yield from reader.take(step)
+            yield
+        if is_empty:
+            mistakes.append(Mistake(text.source, Position(1, 1), "", _NOTHING_SAID))
+    mistakes += merger.mistakes
+    return PolicyReading(None if mistakes else merger.policy(), _in_order(mistakes), _in_order(merger.notes))
+
+
+class _DocumentReader:
+    """Checks one document while it is parsed: entries of sections one by one, then the rest."""
+
+    def __init__(self, source: str) -> None:
+        self.entries = DocumentEntries(source)
+        self.is_empty = False
+
+    def take(self, fields: Iterable[SectionField]) -> Iterator[None]:
+        """Check entries of sections."""
+        for section, field in fields:
+            root = tree.Mapping({field.key: field}, field.key_position)
+            part = yield from self._valid(root, (section,), SECTIONS[section].validate_python)
+            if part is not None:
+                self.entries.add_named(section, field.key, part[field.key], field.value)
+
+    def finish(self, document: tree.Document) -> Iterator[None]:
+        """Check the rest; of a document that is broken, only what the parser says of it is kept."""
+        if document.root is None:
+            self.entries = DocumentEntries(self.entries.source)
+        elif isinstance(document.root, tree.Scalar) and document.root.value is None:
+            self.is_empty = not document.mistakes
+        else:
+            part = yield from self._valid(document.root, (), PolicyPart.model_validate)
+            if part is not None:
+                self.entries.add_fields(part, document.root)
+        self.entries.mistakes += document.mistakes
+
+    def _valid(
+        self, root: tree.Node, around: Location, validate: Callable[[object], T]
+    ) -> Generator[None, None, T | None]:
+        """Return what *validate* makes of the tree, None if there are mistakes; *around* is the path of *root*."""
+        mistakes = self.entries.mistakes
+        mistakes += _changed_words(root, self.entries.source, around)
+        try:
+            return validate(_plain(root))
+        except ValidationError as error:
+            for mistake in _mistakes(error, root, around, self.entries.source):
+                mistakes.append(mistake)
+                yield
+            return None
 
 
 def _in_order(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
@@ -106,7 +154,7 @@ def _in_order(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
 def _changed_words(node: tree.Node, source: str, path: Location) -> Iterator[Mistake]:
     """Find what YAML turns into something else: a user `no` would silently become `false`, an amount `012` ten."""
     if isinstance(node, tree.Mapping):
-        for entry in node.entries:
+        for entry in node.fields.values():
             if entry.key != entry.key_text:
                 message = f"YAML reads {entry.key_text} as {entry.key} here: write it in quotes"
                 yield Mistake(source, entry.key_position, field_path(path), message)
@@ -119,26 +167,23 @@ def _changed_words(node: tree.Node, source: str, path: Location) -> Iterator[Mis
         yield Mistake(source, node.position, field_path(path), message)
 
 
-def _is_empty(root: tree.Node) -> bool:
-    return isinstance(root, tree.Scalar) and root.value is None
-
-
 def _plain(node: tree.Node) -> object:
     """The tree as pydantic wants it, with fractions as they were written."""
     if isinstance(node, tree.Mapping):
-        return {entry.key: _plain(entry.value) for entry in node.entries}
+        return {entry.key: _plain(entry.value) for entry in node.fields.values()}
     if isinstance(node, tree.Sequence):
         return [_plain(item) for item in node.items]
     return Written(node.text) if isinstance(node.value, float) else node.value
 
 
-def _mistakes(error: ValidationError, root: tree.Node, source: str) -> Iterator[Mistake]:
-    for each in error.errors(include_url=False):
-        location: Location = each["loc"]
-        is_key = bool(location) and location[-1] == "[key]"
+def _mistakes(error: ValidationError, root: tree.Node, around: Location, source: str) -> Iterator[Mistake]:
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        steps: Location = each["loc"]
+        is_key = bool(steps) and steps[-1] == "[key]"
         if is_key:
-            location = location[:-1]
-        position = _find(root, location, at_key=is_key or each["type"] == "extra_forbidden")
+            steps = steps[:-1]
+        position = tree.position_of(root, steps, at_key=is_key or each["type"] == "extra_forbidden")
+        location = (*around, *steps)
         yield Mistake(source, position, field_path(location), _message(each["type"], each["msg"], location))
 
 
@@ -175,21 +220,3 @@ def _fields_at(location: Location) -> tuple[str, ...]:
         if isinstance(model, types.UnionType) or typing.get_origin(model) is typing.Union:
             model = next(choice for choice in typing.get_args(model) if choice is not type(None))
     return tuple(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else ()
-
-
-def _find(root: tree.Node, location: Sequence[str | int], *, at_key: bool = False) -> Position:
-    node, position = root, root.position
-    for depth, step in enumerate(location):
-        last = depth == len(location) - 1
-        if isinstance(node, tree.Mapping):
-            entry = next((each for each in node.entries if each.key == step), None)
-            if entry is None:
-                return position
-            node = entry.value
-            position = entry.key_position if last and at_key else node.position
-        elif isinstance(node, tree.Sequence) and isinstance(step, int) and step < len(node.items):
-            node = node.items[step]
-            position = node.position
-        else:
-            return position
-    return position

@@ -1,16 +1,24 @@
 """
 Builds the tree of one document from the pieces a parser reports, one after the other, without recursion.
 
-Keeps watch over keys and paths for every format. Syntax and scalars lie in ``yaml_text`` and ``json_text``.
+Checks keys and keeps paths for every format. Syntax and scalars are in ``yaml_text``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from webhook.documents.mistake import Mistake, Position, field_path, shown
-from webhook.documents.tree import MAX_DEPTH, Document, Entry, Mapping, Node, Scalar, Sequence
+from webhook.documents.tree import MAX_DEPTH, Document, Field, Mapping, Node, Scalar, Sequence
+
+
+class SectionField(NamedTuple):
+    """One field of a section: of a mapping that a document holds under the key *section*."""
+
+    section: str
+    field: Field
 
 
 @dataclass(slots=True)
@@ -21,31 +29,34 @@ class _OpenSequence:
 
 
 @dataclass(slots=True)
-class _Key:
-    key: str
-    text: str
-    position: Position
-    is_kept: bool
-
-
-@dataclass(slots=True)
 class _OpenMapping:
     position: Position
-    entries: list[Entry] = field(default_factory=list)
+    section: str = ""
+    fields: dict[str, Field] = field(default_factory=dict)
     seen: dict[str, Position] = field(default_factory=dict)
     awaits_value: bool = False
-    key: _Key | None = None  # None while a value is awaited: the key could not be read
+    # The key whose value is awaited; None if it could not be read.
+    key: str | None = None
+    key_text: str = ""
+    key_position: Position = field(default_factory=lambda: Position(1, 1))
 
 
 class TreeBuilder:
-    """One document in the making. Not reusable: take a new one for the next document."""
+    """
+    One document in the making. Not reusable: each document needs a new one.
 
-    __slots__ = ("_frames", "_mistakes", "_root", "_source", "is_complete")
+    The fields of *sections* are handed over one by one as soon as they are whole, and left out of the tree: the tree of
+    20 000 users would be large to keep, and slow to let go of.
+    """
 
-    def __init__(self, source: str) -> None:
+    __slots__ = ("_done", "_frames", "_mistakes", "_root", "_sections", "_source", "is_complete")
+
+    def __init__(self, source: str, *, sections: Container[str] = ()) -> None:
         self._source = source
+        self._sections = sections
         self._frames: list[_OpenSequence | _OpenMapping] = []
         self._mistakes: list[Mistake] = []
+        self._done: list[SectionField] = []
         self._root: Node | None = None
         self.is_complete = False
 
@@ -62,7 +73,9 @@ class TreeBuilder:
     @property
     def awaits_key(self) -> bool:
         """Whether the next node is a key of a mapping."""
-        top = self._frames[-1] if self._frames else None
+        if not self._frames:
+            return False
+        top = self._frames[-1]
         return isinstance(top, _OpenMapping) and not top.awaits_value
 
     def open_sequence(self, position: Position) -> None:
@@ -71,22 +84,27 @@ class TreeBuilder:
 
     def open_mapping(self, position: Position) -> None:
         """Begin an object."""
-        self._frames.append(_OpenMapping(position))
+        section = ""
+        if len(self._frames) == 1:
+            root = self._frames[0]
+            if isinstance(root, _OpenMapping) and root.key is not None and root.key in self._sections:
+                section = root.key
+        self._frames.append(_OpenMapping(position, section))
 
     def close(self) -> None:
         """End the innermost list or object."""
-        match self._frames.pop():
-            case _OpenSequence(position, items):
-                self.add(Sequence(tuple(items), position))
-            case _OpenMapping(position, entries):
-                self.add(Mapping(tuple(entries), position))
+        top = self._frames.pop()
+        if isinstance(top, _OpenMapping):
+            self.add(Mapping(top.fields, top.position))
+        else:
+            self.add(Sequence(tuple(top.items), top.position))
 
     def add_key(self, key: str, *, text: str, position: Position) -> None:
         """Name the field whose value comes next; a key that was there already is a mistake, and the first one stays."""
         top = self._open_mapping()
         first = top.seen.setdefault(key, position)
         top.awaits_value = True
-        top.key = _Key(key, text, position, is_kept=first is position)
+        top.key, top.key_text, top.key_position = key, text, position
         if first is not position:
             message = f"the key {shown(key)} is given twice, first at line {first.line}, column {first.column}"
             self.add_mistake(message, position)
@@ -100,47 +118,59 @@ class TreeBuilder:
     def add(self, node: Node) -> None:
         """Put a finished node where it belongs."""
         top = self._frames[-1] if self._frames else None
-        match top:
-            case None:
-                self._root = node
-                self.is_complete = True
-            case _OpenSequence():
-                top.items.append(node)
-                top.index += 1
-            case _OpenMapping(awaits_value=False):
-                self.add_mistake(f"a key must be text, not {_kind(node)}", node.position)
-                self.drop_key()
-            case _OpenMapping():
-                if top.key is not None and top.key.is_kept:
-                    top.entries.append(Entry(top.key.key, top.key.position, node, top.key.text))
-                top.awaits_value = False
+        if top is None:
+            self._root = node
+            self.is_complete = True
+        elif isinstance(top, _OpenSequence):
+            top.items.append(node)
+            top.index += 1
+        elif top.awaits_value:
+            self._add_field(top, node)
+            top.awaits_value = False
+        else:
+            self.add_mistake(f"a key must be text, not {_kind(node)}", node.position)
+            self.drop_key()
 
     def drop(self, message: str, position: Position) -> None:
-        """Leave out a node that could not be read, and tell why."""
+        """Leave out a node that could not be read, and record why."""
         self.add_mistake(message, position)
         top = self._frames[-1] if self._frames else None
-        match top:
-            case None:
-                self.is_complete = True
-            case _OpenSequence():
-                top.index += 1
-            case _OpenMapping(awaits_value=False):
-                self.drop_key()
-            case _OpenMapping():
-                top.awaits_value = False
+        if top is None:
+            self.is_complete = True
+        elif isinstance(top, _OpenSequence):
+            top.index += 1
+        elif top.awaits_value:
+            top.awaits_value = False
+        else:
+            self.drop_key()
 
     def add_mistake(self, message: str, position: Position) -> None:
-        """Tell what is wrong with the node that is being read."""
+        """Record what is wrong with the node that is being read."""
         self._mistakes.append(Mistake(self._source, position, field_path(self._steps()), message))
 
+    def section_fields(self) -> tuple[SectionField, ...]:
+        """Return the fields of sections that became whole since the last call."""
+        done, self._done = tuple(self._done), []
+        return done
+
     def finish(self) -> Document:
-        """Give the finished document."""
+        """Return the finished document, without the fields of sections."""
         return Document(self._root, tuple(self._mistakes))
 
     def break_off(self, message: str, position: Position) -> Document:
-        """Give the document as one that could not be read to its end."""
+        """Return the document as one that could not be read to its end."""
         # No path: the parser is often a good deal further than the field it has last reported.
         return Document(None, (*self._mistakes, Mistake(self._source, position, "", message)))
+
+    def _add_field(self, top: _OpenMapping, value: Node) -> None:
+        key = top.key
+        if key is None or top.seen[key] is not top.key_position:
+            return  # the key could not be read, or it was there before
+        added = Field(key, top.key_position, value, top.key_text)
+        if top.section:
+            self._done.append(SectionField(top.section, added))
+        else:
+            top.fields[key] = added
 
     def _open_mapping(self) -> _OpenMapping:
         top = self._frames[-1]
@@ -150,13 +180,10 @@ class TreeBuilder:
 
     def _steps(self) -> Iterator[str | int]:
         for frame in self._frames:
-            match frame:
-                case _OpenSequence():
-                    yield frame.index
-                case _OpenMapping(awaits_value=True, key=_Key(key=key)):
-                    yield key
-                case _OpenMapping():
-                    pass
+            if isinstance(frame, _OpenSequence):
+                yield frame.index
+            elif frame.awaits_value and frame.key is not None:
+                yield frame.key
 
 
 def _kind(node: Node) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final, Protocol, TypeAlias
 
 import yaml
 
 from webhook.documents.mistake import Lines, Mistake, Position
 from webhook.documents.tree import MAX_DEPTH, Document, Node, Scalar
-from webhook.documents.tree_builder import TreeBuilder
+from webhook.documents.tree_builder import SectionField, TreeBuilder
 from webhook.documents.yaml_scalars import Refused, key_of, resolve
 
 _Loader: TypeAlias = "type[yaml.SafeLoader | yaml.CSafeLoader]"
@@ -26,6 +26,7 @@ _LOADER: Final[_Loader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # A ConfigMap holds at most this many bytes (Kubernetes' MaxSecretSize).
 DEFAULT_LIMIT: Final = 1024 * 1024
 
+_EVENTS_PER_STEP: Final = 100
 _BYTE_ORDER_MARK: Final = "\ufeff"
 # What YAML calls printable, less the byte order mark: inside a text it is always an accident, and invisible.
 _UNPRINTABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -40,9 +41,9 @@ def read_documents(
     text: str, *, source: str, limit: int = DEFAULT_LIMIT
 ) -> tuple[tuple[Node, ...], tuple[Mistake, ...]]:
     """
-    Give the documents of a YAML text in order, and every mistake in them; *source* is what mistakes call the text.
+    Return the documents of a YAML text in order, and every mistake in them; *source* is what mistakes call the text.
 
-    A syntax error ends the reading, and the document it stands in is left out; the other mistakes do not. With
+    A syntax error ends the reading, and the document with it is left out; other mistakes do not end it. With
     mistakes, the trees lack what could not be read: look for further mistakes in them, but do not act upon them. An
     empty document is a ``Scalar`` of value ``None``. Never raises, whatever the text.
 
@@ -54,24 +55,41 @@ def read_documents(
 
 
 def read_stream(text: str, *, source: str, limit: int, loader: _Loader = _LOADER) -> Iterator[Document]:
-    """Give each document with its own mistakes, as ``read_documents`` does for the whole text."""
+    """Yield each document with its own mistakes. See ``read_documents``."""
+    for step in read_in_steps(text, source=source, limit=limit, loader=loader):
+        if isinstance(step, Document):
+            yield step
+
+
+def read_in_steps(
+    text: str, *, source: str, limit: int, sections: Container[str] = (), loader: _Loader = _LOADER
+) -> Iterator[tuple[SectionField, ...] | Document]:
+    """
+    Yield each document, and before it in small portions the fields of its *sections*, which it then lacks.
+
+    A portion comes after every 100 events of the parser and may be empty, so that a caller who has other things to do
+    can pause at each. If the document turns out to be broken, forget its fields. See ``read_documents``.
+    """
     text = text.removeprefix(_BYTE_ORDER_MARK)
-    trouble = _unreadable(text, limit)
-    if trouble is not None:
-        message, position = trouble
+    unreadable = _unreadable(text, limit)
+    if unreadable is not None:
+        message, position = unreadable
         yield TreeBuilder(source).break_off(message, position)
         return
-    builder = TreeBuilder(source)
+    builder = TreeBuilder(source, sections=sections)
     try:
         # Events and not nodes: composing nodes recurses in C, where too many brackets end the process.
-        for event in yaml.parse(text, Loader=loader):
+        for count, event in enumerate(yaml.parse(text, Loader=loader), start=1):
             if isinstance(event, yaml.CollectionStartEvent) and builder.is_full:
                 yield builder.break_off(f"nested deeper than {MAX_DEPTH} levels", _position(event.start_mark))
                 return
             _take(event, builder)
             if builder.is_complete:
+                yield builder.section_fields()
                 yield builder.finish()
-                builder = TreeBuilder(source)
+                builder = TreeBuilder(source, sections=sections)
+            elif count % _EVENTS_PER_STEP == 0:
+                yield builder.section_fields()
     except yaml.MarkedYAMLError as error:
         yield builder.break_off(*_syntax_error(error, text))
     except (yaml.YAMLError, ValueError, OverflowError) as error:
@@ -93,16 +111,16 @@ def _take(event: yaml.Event, builder: TreeBuilder) -> None:
     match event:
         case yaml.ScalarEvent():
             _take_scalar(event, builder)
-        case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
+        case yaml.CollectionStartEvent():
             _open(event, builder)
-        case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
+        case yaml.CollectionEndEvent():
             builder.close()
         case yaml.AliasEvent():
             message = f"the alias *{event.anchor} is not accepted: write the value out"
             builder.drop(message, _position(event.start_mark))
 
 
-def _open(event: yaml.MappingStartEvent | yaml.SequenceStartEvent, builder: TreeBuilder) -> None:
+def _open(event: yaml.CollectionStartEvent, builder: TreeBuilder) -> None:
     position = _position(event.start_mark)
     is_mapping = isinstance(event, yaml.MappingStartEvent)
     _refuse_anchor(event, builder)
@@ -160,7 +178,7 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> tuple[str, Position
 
 
 class _Mark(Protocol):
-    """A place as both loaders tell it: counted from 0."""
+    """A place as both loaders report it: counted from 0."""
 
     index: int
     line: int

@@ -1,4 +1,4 @@
-"""Kinds of which only the number counts: `count/<resource>.<group>`, as ResourceQuota counts any namespaced kind."""
+"""Kinds that are charged by number only: `count/<resource>.<group>`, as ResourceQuota counts any namespaced kind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from webhook.quota.resources import Amounts
 
 
 class Counted(Uncharged[T_contra]):
-    """The evaluator of a kind whose objects cost one each of a resource, as long as they exist."""
+    """The evaluator of a kind whose objects cost one unit of a resource each, as long as they exist."""
 
     def __init__(self, resource: str) -> None:
         """Charge *resource*, e.g. `count/widgets.example.com`."""
@@ -20,12 +20,12 @@ class Counted(Uncharged[T_contra]):
         self.unreadable: Amounts = ((resource, quantity.NANOS),)
 
     def effect(self, operation: str, subresource: str) -> Effect:
-        """Return CHARGE for the object itself, and KEEP_STAMP for what else can change its metadata."""
+        """Return CHARGE for the object itself, and KEEP_STAMP for a subresource that can change its metadata."""
         effect = super().effect(operation, subresource)
         return Effect.CHARGE if effect is Effect.STAMP else effect
 
     def usage(self, obj: T_contra, *, now: datetime | None) -> Amounts:  # noqa: ARG002 - all cost the same
-        """Return one."""
+        """Return one unit."""
         return self.unreadable
 
     def counts(self, resource: str) -> bool:
@@ -38,5 +38,5 @@ class Counted(Uncharged[T_contra]):
 
 
 def counted(resource: str, api_version: str, kind: str) -> Kind[AnyObject]:
-    """Return the row of a namespaced kind of which only the number counts; *resource* is its plural with its group."""
+    """Return the row of a namespaced kind that is charged by number; *resource* is its plural with its group."""
     return Kind(resource, api_version, kind, AnyObject, Counted[AnyObject](f"count/{resource}"))

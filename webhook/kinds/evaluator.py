@@ -1,7 +1,7 @@
 """
-What the webhook has to know of a kind of object: the row (`Kind`) and the rules of its cost (`Evaluator`).
+What the webhook has to know about a kind of object: the row (`Kind`) and the rules of its cost (`Evaluator`).
 
-The shape follows Kubernetes' own quota evaluators (`quota/v1/interfaces.go`). The rows themselves are in `registry`.
+The protocol follows Kubernetes' own quota evaluators (`quota/v1/interfaces.go`). `registry` has the rows.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from webhook.quota.resources import Amounts
 
 
 class UncountableError(WebhookError):
-    """A field that is needed to charge an object and cannot be read. `path` names it, e.g. `spec.overhead.cpu`."""
+    """A field that decides what an object costs cannot be read. `path` names it, e.g. `spec.overhead.cpu`."""
 
     def __init__(self, path: str, cause: Exception) -> None:
-        """Keep the field beside what is wrong with it."""
+        """Keep the path of the field and the error it causes."""
         self.path = path
         self.cause = cause
         super().__init__(f"{path}: {cause}")
@@ -32,9 +32,9 @@ class Effect(enum.Enum):
     """
     What a request to an object of a kind means for the quota.
 
-    STAMP: it carries an owner, and costs nothing. CHARGE: it carries an owner, and costs. KEEP_STAMP: a subresource by
-    which the owner could be changed, and nothing else that matters. CARRY_NO_STAMP: an object that the API server
-    merges into another one. ADVISE and REVIEW_POLICY have no kind yet (workloads, policy ConfigMaps).
+    STAMP: the object carries an owner and costs nothing. CHARGE: it carries an owner and costs something. KEEP_STAMP: a
+    request to a subresource could change the owner, and nothing that is charged. CARRY_NO_STAMP: the API server merges
+    the object into another one. ADVISE and REVIEW_POLICY have no kind yet (workloads, policy ConfigMaps).
     """
 
     IGNORE = "ignore"
@@ -52,14 +52,14 @@ class Effect(enum.Enum):
 
 
 class CostLine(NamedTuple):
-    """One line of what an object costs, for people: the quantity, and where it comes from."""
+    """One resource that an object costs, for people: the quantity, and where it comes from."""
 
     quantity: Quantity
     source: str
 
 
 class Charged(Protocol):
-    """What the shape of every kind has."""
+    """What the struct of every kind has."""
 
     @property
     def metadata(self) -> ObjectMeta:
@@ -74,45 +74,49 @@ class Evaluator(Protocol[T_contra]):
     """The rules of one kind. Pure; any number of threads may call it."""
 
     unreadable: Amounts
-    """What an object counts as whose fields cannot be read: it must not be invisible."""
+    """The cost of an object whose fields cannot be read: it must count as something."""
 
     def effect(self, operation: str, subresource: str) -> Effect:
         """Return what a request means; *operation* is CREATE, UPDATE, DELETE or CONNECT."""
 
     def usage(self, obj: T_contra, *, now: datetime | None) -> Amounts:
         """
-        Return what *obj* costs at *now*; with None, what it costs as long as it exists.
+        Return what *obj* costs at *now*; with None, what it costs before `released_at`.
 
         Raises: UncountableError.
         """
 
     def released_at(self, obj: T_contra) -> datetime | None:
-        """Return the moment after which *obj* costs less although nothing changes it; None if there is none."""
+        """
+        Return the moment after which *obj* costs less although no event changes it; None if there is none.
+
+        Before and at that moment the cost is one amount, and after it another one. Raises: UncountableError.
+        """
 
     def has_ended(self, obj: T_contra) -> bool:
-        """Whether *obj* is stored but does nothing any more, as a pod that has succeeded."""
+        """Whether *obj* is stored but does nothing any more, such as a pod that has succeeded."""
 
     def counts(self, resource: str) -> bool:
         """Whether objects of this kind can cost *resource*, by its canonical name."""
 
     def explain(self, obj: T_contra) -> Mapping[str, CostLine]:
-        """Return what *obj*, as a person wrote it, would cost once stored, by resource. Raises: UncountableError."""
+        """Return what *obj*, a manifest, would cost once it is stored, by resource. Raises: UncountableError."""
 
     def is_excepted(self, meta: ObjectMeta, user: UserInfo | None) -> bool:
         """
-        Whether one object is not ours though its kind is.
+        Whether this object is neither stamped nor charged, although its kind is.
 
-        *user* sends it; None for an object that is stored already.
+        *user* sends the request; None for an object that is stored already.
         """
 
 
 class Uncharged(Generic[T_contra]):
-    """The evaluator of kinds that carry an owner for what is made for them, and cost nothing themselves."""
+    """The evaluator of kinds that carry an owner for the objects made for them, and cost nothing themselves."""
 
     unreadable: Amounts = ()
 
     def effect(self, operation: str, subresource: str) -> Effect:
-        """Return STAMP for the object itself, and KEEP_STAMP for what else can change its metadata."""
+        """Return STAMP for the object itself, and KEEP_STAMP for a subresource that can change its metadata."""
         if operation == "UPDATE" and subresource:
             return Effect.KEEP_STAMP
         return Effect.STAMP if operation in ("CREATE", "UPDATE") and not subresource else Effect.IGNORE
@@ -126,11 +130,11 @@ class Uncharged(Generic[T_contra]):
         return None
 
     def has_ended(self, obj: T_contra) -> bool:  # noqa: ARG002
-        """Whether it is over: never, as long as it exists."""
+        """Whether the object does nothing any more: never."""
         return False
 
     def counts(self, resource: str) -> bool:  # noqa: ARG002
-        """Whether it costs anything: no."""
+        """Whether such objects can cost *resource*: no."""
         return False
 
     def explain(self, obj: T_contra) -> Mapping[str, CostLine]:  # noqa: ARG002
@@ -138,7 +142,7 @@ class Uncharged(Generic[T_contra]):
         return {}
 
     def is_excepted(self, meta: ObjectMeta, user: UserInfo | None) -> bool:  # noqa: ARG002
-        """Whether one of them is not ours: never."""
+        """Whether this object is neither stamped nor charged: never."""
         return False
 
 
@@ -147,10 +151,10 @@ class Kind(Generic[T]):
     """
     One kind of object: its row in the registry.
 
-    `resource` is the plural with its group (`deployments.apps`), `shape` the struct that names the fields we read.
+    `resource` is the plural with its group (`deployments.apps`), `shape` the struct with the fields we decode.
     `makers` are the service accounts of kube-system that make objects for an owner of this kind. `cap` is the field of
-    a policy that bounds one object of it (`perPod`). `served` are the subresources that can change the stamp or the
-    cost, and so have to be intercepted.
+    a policy that bounds one object of it (`perPod`). `operations` and `subresources` (with the operation each takes)
+    are the requests that can change an object's stamp or cost, and so have to be intercepted.
     """
 
     resource: str
@@ -160,21 +164,22 @@ class Kind(Generic[T]):
     evaluator: Evaluator[T]
     makers: frozenset[str] = field(default=frozenset())
     cap: str | None = None
-    served: tuple[str, ...] = ("status",)
+    operations: tuple[str, ...] = ("CREATE", "UPDATE")
+    subresources: tuple[tuple[str, str], ...] = (("status", "UPDATE"),)
 
     @property
     def plural(self) -> str:
-        """The name in URLs and rules."""
+        """Return the name in URLs and webhook rules."""
         return self.resource.partition(".")[0]
 
     @property
     def group(self) -> str:
-        """The API group, empty for the core group."""
+        """Return the API group, empty for the core group."""
         return self.resource.partition(".")[2]
 
     @property
     def collection(self) -> str:
-        """The path of all objects of the kind, in every namespace."""
+        """Return the path of all objects of the kind, in every namespace."""
         return f"{self._root}/{self.plural}"
 
     @property

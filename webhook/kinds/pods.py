@@ -1,14 +1,14 @@
-"""Pods: the row, and the evaluator over what a pod costs (`pod_cost`)."""
+"""Pods: the row, the evaluator over what a pod costs (`pod_cost`), and the time at which a deleted pod is released."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from webhook.kinds import pod_cost, pod_defaults
 from webhook.kinds.evaluator import CostLine, Effect, Kind, Uncharged
 from webhook.kinds.pod_reasons import reasons
-from webhook.kinds.pod_shapes import Pod
+from webhook.kinds.pod_shapes import Pod, is_terminal
 from webhook.quota import resources
 from webhook.quota.objects import AnyObject, ObjectMeta, UserInfo
 from webhook.quota.resources import GPU, Amounts
@@ -17,7 +17,7 @@ _NODES = "system:nodes"
 
 
 class PodEvaluator:
-    """Charges pods as ResourceQuota does, and `gpu` beside."""
+    """Charges pods as ResourceQuota does, and `gpu` in addition."""
 
     unreadable: Amounts = resources.amounts(pod_cost.charge(pod_cost.PodSize((), (), {}, {}, {})))
 
@@ -29,17 +29,42 @@ class PodEvaluator:
             return Effect.CHARGE if subresource in ("", "resize") else Effect.KEEP_STAMP
         return Effect.CHARGE if operation == "CREATE" and not subresource else Effect.IGNORE
 
-    def usage(self, obj: Pod, *, now: datetime | None) -> Amounts:  # noqa: ARG002
-        """Return the amounts of `pod_cost.charge`, with the logical resources. Raises: UncountableError."""
-        return pod_cost.amounts_of(obj)
+    def usage(self, obj: Pod, *, now: datetime | None) -> Amounts:
+        """
+        Return the amounts of `pod_cost.charge`, with the logical resources; `count/pods` alone for a released pod.
 
-    def released_at(self, obj: Pod) -> datetime | None:  # noqa: ARG002
-        """Return None: a pod costs what it costs until it is terminal or gone."""
-        return None
+        A pod is released once *now* is after `released_at`: when its node died it may never be gone, and its owner
+        needs the room for a replacement. With None it costs everything until it is terminal or gone.
+        Raises: UncountableError. Source: `QuotaV1Pod` of Kubernetes 1.37.2.
+        """
+        if now is None or not obj.metadata.is_being_deleted:
+            return pod_cost.amounts_of(obj)
+        released_at = self.released_at(obj)
+        return pod_cost.amounts_of(obj, is_released=released_at is not None and now > released_at)
+
+    def released_at(self, obj: Pod) -> datetime | None:
+        """
+        Return when the grace period of a deletion ends, by the clock of the API server that accepted the deletion.
+
+        The API server has added the grace period to `deletionTimestamp` already, and ResourceQuota adds it once more.
+        Replicas whose clocks differ disagree on a pod for as long as the difference. The sum is exact: in Go a grace
+        period above 292 years overflows, so that ResourceQuota may release the pod at once; here it stays charged.
+        None: the pod is not being deleted, has no grace period, is terminal, or the moment is after the year 9999.
+        Raises: UncountableError.
+        """
+        if not obj.metadata.is_being_deleted:
+            return None
+        marked, grace = obj.metadata.deletion()
+        if marked is None or grace is None or self.has_ended(obj):
+            return None
+        try:
+            return marked + timedelta(seconds=grace)
+        except OverflowError:
+            return None
 
     def has_ended(self, obj: Pod) -> bool:
         """Whether the pod is in a terminal phase."""
-        return obj.status is not None and obj.status.phase in pod_cost.TERMINAL_PHASES
+        return is_terminal(obj)
 
     def counts(self, resource: str) -> bool:
         """Whether pods can cost *resource*."""
@@ -51,15 +76,15 @@ class PodEvaluator:
         """Return what the pod would cost with the API server's defaults. Raises: UncountableError."""
         size = pod_defaults.with_defaults(pod_cost.size_of(obj))
         charged = {name: amount for name, amount in pod_cost.charge(size).items() if amount.nanos}
-        told = reasons(obj, size, charged)
-        return {name: CostLine(amount, told[name]) for name, amount in charged.items()}
+        sources = reasons(obj, size, charged)
+        return {name: CostLine(amount, sources[name]) for name, amount in charged.items()}
 
     def is_excepted(self, meta: ObjectMeta, user: UserInfo | None) -> bool:
         """
-        Whether this is a mirror pod: a kubelet shows one of its static pods, and refusing would not stop it.
+        Whether this is a mirror pod: the object a kubelet creates for a static pod, which no refusal would stop.
 
-        Anybody can write the annotation, so a new pod is believed only from a node. A stored one has no stamp, because
-        no person made it; a person's imitation was stamped when it was created.
+        Anybody can write the annotation, so a new pod is a mirror pod only if a node sends it. A stored one has no
+        stamp, because no person created it; an imitation was stamped when a person created it.
         """
         annotations = meta.annotations
         if annotations is None or annotations.mirror is None:
@@ -68,14 +93,14 @@ class PodEvaluator:
 
 
 class _BindingEvaluator(Uncharged[AnyObject]):
-    """The old address of `pods/binding`: the API server merges a Binding's annotations into the pod."""
+    """The evaluator of `bindings`, the old path of `pods/binding`. The API server merges its annotations into a pod."""
 
     def effect(self, operation: str, subresource: str) -> Effect:  # noqa: ARG002 - it has no subresource
         return _binding_effect(operation)
 
 
 def _binding_effect(operation: str) -> Effect:
-    """The API server only ever creates one; what else a call may say of it is read as strictly."""
+    """Return CARRY_NO_STAMP except for DELETE. The API server only creates them; other calls are checked as well."""
     return Effect.IGNORE if operation == "DELETE" else Effect.CARRY_NO_STAMP
 
 
@@ -86,6 +111,6 @@ PODS = Kind(
     Pod,
     PodEvaluator(),
     cap="perPod",
-    served=("status", "resize", "ephemeralcontainers", "binding"),
+    subresources=(("status", "UPDATE"), ("resize", "UPDATE"), ("ephemeralcontainers", "UPDATE"), ("binding", "CREATE")),
 )
-BINDINGS = Kind("bindings", "v1", "Binding", AnyObject, _BindingEvaluator(), served=())
+BINDINGS = Kind("bindings", "v1", "Binding", AnyObject, _BindingEvaluator(), operations=("CREATE",), subresources=())

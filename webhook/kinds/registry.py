@@ -1,7 +1,7 @@
 """
 The kinds that the webhook knows, one row each. A new kind is added here, in one line.
 
-Watches, ledger, attribution, commands and manifests follow the rows; tests hold the manifests to them.
+Watches, ledger, attribution and commands follow the rows; tests compare the manifests with them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from webhook.kinds.workloads import WORKLOADS
 
 
 class Registry:
-    """Kinds, found by what a review, an owner reference or a manifest names."""
+    """Kinds by resource and by group and kind, as reviews, owner references and manifests name them."""
 
     def __init__(self, *kinds: AnyKind) -> None:
         """Keep *kinds*; no two may have the same resource."""
@@ -29,11 +29,11 @@ class Registry:
         return iter(self._by_resource.values())
 
     def of_resource(self, resource: str) -> AnyKind | None:
-        """Return the kind with this plural and group; None if it is none of ours."""
+        """Return the kind with this plural and group; None if it is not registered."""
         return self._by_resource.get(resource)
 
     def of_object(self, api_version: str, kind: str) -> AnyKind | None:
-        """Return the kind that a manifest names, in whatever version; None if it is none of ours."""
+        """Return the kind that a manifest names, in any version; None if it is not registered."""
         group = api_version.partition("/")[0] if "/" in api_version else ""
         return self._by_kind.get((group, kind))
 
@@ -43,7 +43,7 @@ class Registry:
         return found if found is not None and found.makers else None
 
     def effect(self, resource: str, operation: str, subresource: str) -> Effect:
-        """Return what a request means; IGNORE for kinds that are none of ours."""
+        """Return what a request means; IGNORE for kinds that are not registered."""
         kind = self._by_resource.get(resource)
         return Effect.IGNORE if kind is None else kind.evaluator.effect(operation, subresource)
 
@@ -52,7 +52,7 @@ class Registry:
         return any(each.evaluator.counts(resource) for each in self.charged)
 
     def caps(self) -> frozenset[str]:
-        """Return the caps on one object that bind some kind, as a policy names them."""
+        """Return the caps on one object that apply to any kind, as a policy names them."""
         return frozenset(each.cap for each in self.charged if each.cap)
 
 

@@ -1,4 +1,4 @@
-"""The workload kinds of Kubernetes: they are stamped, because pods descend from them, and cost nothing themselves."""
+"""The workload kinds of Kubernetes: stamped, because controllers make pods for them, and free of charge themselves."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """
-Kubernetes Events in our own namespace, so that an admin sees with kubectl what is wrong.
+Write Kubernetes Events in our own namespace, so that an admin sees with kubectl what is wrong.
 
-They concern ConfigMaps of ours, also where they tell of a pod: we have no right to write Events anywhere else.
+They are attached to our ConfigMaps, also where they are about a pod: we have no right to write Events elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from webhook.ports import Clock
 log = structlog.get_logger(__name__)
 
 _WAITING = 100
-"""Events that may wait; more of them at once tell nobody more."""
+"""Events that may wait to be written; more of them at once are dropped."""
 
 _MAX_MESSAGE = 1024
 """Characters that the API server accepts in a message."""
@@ -28,7 +28,7 @@ _MAX_MESSAGE = 1024
 
 @dataclass(frozen=True, slots=True)
 class ConfigMapEvent:
-    """Something to say about a ConfigMap of ours. `reason` is CamelCase, as kubectl shows it."""
+    """An Event on one of our ConfigMaps. `reason` is CamelCase, as kubectl shows it."""
 
     config_map: str
     uid: str
@@ -38,27 +38,27 @@ class ConfigMapEvent:
 
 
 _GATHERING = 1.0
-"""Seconds from the first thing to its event: what happens at once is summed up in one."""
+"""Seconds from the first name to its Event: names that come at once share one."""
 
 _BETWEEN = 60.0
-"""Seconds between two events of a digest. An outage of ours lets thousands of pods pass; etcd keeps Events an hour."""
+"""Seconds between two Events of a digest. An outage of ours lets thousands of pods pass; etcd keeps Events an hour."""
 
 _MOST_NAMED = 5
-"""Names in one event; the log has all of them."""
+"""Names in one Event; the log has all of them."""
 
 
 class EventWriter:
-    """Writes Events in the background. What cannot be written is logged and dropped: it was logged before, too."""
+    """Writes Events in the background. One that cannot be written is logged and dropped: its cause is in the log."""
 
     def __init__(self, api: KubernetesApi, *, namespace: str, clock: Clock) -> None:
-        """Write into *namespace*, which is that of the ConfigMaps."""
+        """Write into *namespace*, where the ConfigMaps are."""
         self._api = api
         self._namespace = namespace
         self._clock = clock
         self._queue: asyncio.Queue[ConfigMapEvent] = asyncio.Queue(_WAITING)
 
     def publish(self, event: ConfigMapEvent) -> None:
-        """Have *event* written soon."""
+        """Have *event* written soon; drop it if too many wait."""
         if not self._queue.full():
             self._queue.put_nowait(event)
 
@@ -97,34 +97,34 @@ class EventWriter:
 
 
 class Digest:
-    """Sums up what may happen thousands of times: one event a minute at most, with a count and the first few names."""
+    """Collects names that may come by the thousand: one Event a minute at most, with their number and the first few."""
 
     def __init__(
-        self, tell: Callable[[int, str], None], *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self, publish: Callable[[int, str], None], *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
-        """Give *tell* how many things there were, and the names of the first few."""
-        self._tell = tell
+        """Call *publish* with the number of names, and the first few of them as a text."""
+        self._publish = publish
         self._sleep = sleep
         self._count = 0
         self._named: list[str] = []
-        self._something = asyncio.Event()
+        self._is_due = asyncio.Event()
 
     def add(self, name: str) -> None:
-        """Have it told with the next event."""
+        """Count *name* into the next Event."""
         self._count += 1
         if len(self._named) < _MOST_NAMED:
             self._named.append(name)
-        self._something.set()
+        self._is_due.set()
 
     async def run(self) -> None:
-        """Tell forever."""
+        """Publish forever."""
         while True:
-            await self._something.wait()
+            await self._is_due.wait()
             await self._sleep(_GATHERING)
             names = ", ".join(self._named) + (", ..." if self._count > len(self._named) else "")
             count, self._count, self._named = self._count, 0, []
-            self._something.clear()
-            self._tell(count, names)
+            self._is_due.clear()
+            self._publish(count, names)
             await self._sleep(_BETWEEN)
 
 

@@ -1,7 +1,7 @@
 """
-The Leases by which API servers tell each other that they are there.
+The identity Leases of the API servers, which `webhook.ledger.apiserver_leases` looks at.
 
-Each is named after its API server's host name, so that several on one machine share one. See `reconcile.pulse`.
+Each is named after its API server's host name: several on one machine share one.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from collections.abc import Mapping
 
 import msgspec
 
-from webhook.kube.api import ApiError, KubernetesApi
+from webhook.kube.api import ApiError, ForbiddenError, KubernetesApi, NotFoundError
+from webhook.ledger.apiserver_leases import LeasesRefusedError
 from webhook.ports import UnavailableError
 from webhook.quota.objects import ObjectMeta, Shape
 
 _PATH = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 _OF_API_SERVERS = {"labelSelector": "apiserver.kubernetes.io/identity=kube-apiserver"}
+_REASON = "api-server-leases"
+_FAILURE = "the API servers' Leases could not be listed"
 
 
 class _LeaseSpec(Shape, frozen=True):
@@ -36,15 +39,18 @@ _decoder = msgspec.json.Decoder(_Leases)
 
 async def read_renewals(api: KubernetesApi) -> Mapping[str, str]:
     """
-    Give when each API server says that it renewed its Lease last, by the Lease's name, past every cache.
+    Return the time of each API server's last renewal, by the name of its Lease, past every cache.
 
-    The times are of the API servers' clocks: good only for seeing a change. Raises: UnavailableError.
+    The times are of the API servers' clocks: compare them for equality only.
+
+    Raises: LeasesRefusedError if they may not be listed, or do not exist as an API; UnavailableError.
     """
     try:
         leases = _decoder.decode(await api.get(_PATH, query=_OF_API_SERVERS))
+    except (ForbiddenError, NotFoundError) as error:
+        raise LeasesRefusedError(_REASON, f"{_FAILURE}: {error}") from error
     except ApiError as error:
-        raise UnavailableError("api-server-leases", f"the API servers' Leases could not be listed: {error}") from error
+        raise UnavailableError(_REASON, f"{_FAILURE}: {error}") from error
     except msgspec.MsgspecError as error:
-        why = f"the API servers' Leases could not be listed: the answer is no list: {error}"
-        raise UnavailableError("api-server-leases", why) from error
+        raise LeasesRefusedError(_REASON, f"{_FAILURE}: the answer is no list: {error}") from error
     return {each.metadata.name: each.spec.renew_time for each in leases.items or ()}

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from webhook.kube.api import (
+    METADATA_ONLY,
     AlreadyExistsError,
     ApiError,
     ConflictError,
@@ -26,18 +27,18 @@ NAME: Final = "userquota-ledger"
 _KEY: Final = "ledger"
 MANAGER: Final = "userquota"
 """
-What the API server calls us in `managedFields`: the first word of our user agent. A text that somebody else put there
-is not believed, however right its checksum: it may be an old one.
+Our name in `managedFields`: the first word of our user agent. A text that another client wrote is not used, even if its
+checksum is right: it may be an old one.
 """
 
 _WRITER: Final = "userquota.dev/writer"
 _TURN: Final = "userquota.dev/turn"
-_SECONDS: Final = 4.0
+_TIMEOUT: Final = 4.0
+"""Seconds: less than the 4.5 in which an admission review has to be answered."""
 _NO_SPACE: Final = "mvcc: database space exceeded"
-"""What etcd answers once it is full. The API server passes it on as one more internal error."""
+"""What etcd answers once it is full. The API server passes it on as an internal error."""
 
 _MERGE_PATCH: Final = "application/merge-patch+json"
-_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _LABELS: Final = {"app.kubernetes.io/name": "userquota", "app.kubernetes.io/component": "ledger"}
 
 
@@ -79,55 +80,55 @@ class LedgerConfigMap:
         self._collection = f"/api/v1/namespaces/{namespace}/configmaps"
 
     async def read(self) -> StoredText | None:
-        """Give what is stored. A GET without a resource version goes to etcd's quorum. See `LedgerObject.read`."""
+        """Return what is stored. A GET without a resource version goes to etcd's quorum. See `LedgerObject.read`."""
         try:
-            body = await self._api.get(f"{self._collection}/{self._name}", timeout=_SECONDS)
+            body = await self._api.get(f"{self._collection}/{self._name}", timeout=_TIMEOUT)
         except NotFoundError:
             return None
         except ApiError as error:
-            raise _not_ready("read", error) from error
+            raise _unavailable("read", error) from error
         return as_stored(_decoded(body))
 
-    async def claim(self, replica: str) -> StoredText | None:
-        """Annotate the ConfigMap. A patch without a version cannot lose. See `LedgerObject.claim`."""
+    async def request_turn(self, replica: str) -> StoredText | None:
+        """Annotate the ConfigMap. A patch without a version is never in conflict. See `LedgerObject.request_turn`."""
         patch = msgspec.json.encode({"metadata": {"annotations": {_TURN: replica}}})
         path = f"{self._collection}/{self._name}"
         try:
-            body = await self._api.patch(path, patch, content_type=_MERGE_PATCH, timeout=_SECONDS)
+            body = await self._api.patch(path, patch, content_type=_MERGE_PATCH, timeout=_TIMEOUT)
         except NotFoundError:
             return None
         except ApiError as error:
-            raise _not_ready("claimed", error) from error
+            raise _unavailable("claimed", error) from error
         return as_stored(_decoded(body))
 
     async def create(self, text: str) -> StoredText:
-        """Make the ConfigMap. See `LedgerObject.create`."""
+        """Create the ConfigMap. See `LedgerObject.create`."""
         try:
-            body = await self._api.create(self._collection, self._body(text), timeout=_SECONDS)
+            body = await self._api.create(self._collection, self._body(text), timeout=_TIMEOUT)
         except AlreadyExistsError as error:
             raise LostSwapError(str(error)) from error
         except ApiError as error:
-            raise _not_ready("created", error) from error
+            raise _unavailable("created", error) from error
         return as_stored(_decoded(body))
 
     async def swap(self, text: str, *, after: StoredText, writer: str) -> StoredText:
         """
         Replace the text. See `LedgerObject.swap`.
 
-        A conflict may be with our own write, sent twice by the transport: the caller reads again in any case.
+        The conflict may be with our own write, sent twice by the transport: the caller reads again in any case.
         """
         precondition = {"uid": after.uid, "resourceVersion": str(after.version)}
         try:
             body = await self._api.replace(
                 f"{self._collection}/{self._name}",
                 self._body(text, annotations={_WRITER: writer}, **precondition),
-                accept=_METADATA_ONLY,
-                timeout=_SECONDS,
+                accept=METADATA_ONLY,
+                timeout=_TIMEOUT,
             )
         except (ConflictError, NotFoundError) as error:
             raise LostSwapError(str(error)) from error
         except ApiError as error:
-            raise _not_ready("written", error) from error
+            raise _unavailable("written", error) from error
         meta = _decoded(body).metadata
         return StoredText(text, meta.uid, int(meta.resource_version), writer)
 
@@ -148,50 +149,54 @@ class LedgerConfigMap:
 
 
 class LedgerWatch:
-    """The sink of a watch on that one ConfigMap: it spares a read where another replica wrote since."""
+    """Sink of a watch on that one ConfigMap: it saves a read where another replica has written."""
 
     def __init__(self, *, on_seen: Callable[[StoredText], None], on_gone: Callable[[str], None]) -> None:
-        """Tell *on_seen* of every version, *on_gone* of the uid of an object that was deleted."""
+        """Call *on_seen* with every version, *on_gone* with the uid of an object that was deleted."""
         self._on_seen = on_seen
         self._on_gone = on_gone
 
     def started(self) -> None:
-        """A list shows one object or none."""
+        """Do nothing: a list shows one object or none."""
 
     def seen(self, item: StoredConfigMap) -> None:
         """Pass on what is stored."""
         self._on_seen(as_stored(item))
 
     def gone(self, item: StoredConfigMap) -> None:
-        """Pass on that it is stored no longer."""
+        """Pass on that it was deleted."""
         self._on_gone(item.metadata.uid)
 
     def synced(self, resource_version: int) -> None:
-        """Whether it was in the list is found out by whoever needs it."""
+        """Do nothing: the ledger reads for itself whether there is an object."""
 
     def reached(self, resource_version: int) -> None:
-        """Nothing depends on how far this watch is."""
+        """Do nothing: how far this watch is does not matter."""
 
 
 def as_stored(item: StoredConfigMap) -> StoredText:
-    """Give the text of a ConfigMap, empty if it has none, and what the API server knows of it."""
+    """Return the text of a ConfigMap, empty if it has none, and what the API server knows of it."""
     meta = item.metadata
     annotations = meta.annotations or {}
-    writer, turn = annotations.get(_WRITER, ""), annotations.get(_TURN, "")
+    writer, next_writer = annotations.get(_WRITER, ""), annotations.get(_TURN, "")
     owners = [each.manager for each in meta.managed_fields or () if f"f:{_KEY}" in each.fields.data]
-    foreigner = next((owner for owner in owners if owner != MANAGER), "")
-    return StoredText((item.data or {}).get(_KEY, ""), meta.uid, int(meta.resource_version), writer, turn, foreigner)
+    written_by_other = next((owner for owner in owners if owner != MANAGER), "")
+    return StoredText(
+        (item.data or {}).get(_KEY, ""), meta.uid, int(meta.resource_version), writer, next_writer, written_by_other
+    )
 
 
 def _decoded(body: bytes) -> StoredConfigMap:
     try:
         return _decoder.decode(body)
     except msgspec.MsgspecError as error:
-        raise UnavailableError("ledger-read", f"what came is no ConfigMap: {error}") from error
+        raise UnavailableError(
+            "ledger-read", f"the ledger cannot be read: the answer is no ConfigMap: {error}"
+        ) from error
 
 
-def _not_ready(done: str, error: ApiError) -> UnavailableError:
-    """Say that the ledger cannot be *done*. What else an API server answers may be its own trouble, or its etcd's."""
+def _unavailable(done: str, error: ApiError) -> UnavailableError:
+    """Return the error that the ledger cannot be *done*; `everywhere` if each API server would answer the same."""
     reason = "ledger-read" if done == "read" else "ledger-write"
     everywhere = isinstance(error, ForbiddenError | InvalidError) or _NO_SPACE in error.message
     return UnavailableError(reason, f"the ledger cannot be {done}: {error}", everywhere=everywhere)

@@ -1,10 +1,11 @@
 """
-The labels of namespaces, from a watch; a namespace too young for the watch is read live.
+The labels of namespaces: from the watch, and by a live read for a namespace that the watch has not shown yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import msgspec
@@ -31,60 +32,114 @@ class Namespace(Shape, frozen=True, gc=False):
 _decoder = msgspec.json.Decoder(Namespace)
 
 
-class NamespaceLabels:
-    """Port `Namespaces`, and the sink of the watch that keeps it."""
+@dataclass(frozen=True, slots=True)
+class _Known:
+    version: int
+    labels: Mapping[str, str]
 
-    def __init__(self, api: KubernetesApi, *, on_change: Callable[[], None]) -> None:
-        """Call *on_change* whenever labels differ from before, so that tenants can be worked out anew."""
+
+@dataclass(slots=True)
+class _Reads:
+    """How many reads of one namespace are under way, and the version at which it was seen to be gone meanwhile."""
+
+    under_way: int = 0
+    gone_at: int = 0
+
+
+class NamespaceLabels:
+    """
+    Port `Namespaces`, and the sink of the watch that keeps it. Belongs to one event loop.
+
+    Neither the watch nor a live read is always ahead of the other: the higher resource version counts.
+    """
+
+    def __init__(self, api: KubernetesApi, *, on_change: Callable[[str], None]) -> None:
+        """Call *on_change* with the name of each namespace whose labels changed: who pays in it may have, too."""
         self._api = api
         self._on_change = on_change
-        self._labels: dict[str, Mapping[str, str]] = {}
+        self._known: dict[str, _Known] = {}
+        self._reads: dict[str, _Reads] = {}
         self._listed: set[str] | None = None
 
     def known(self, name: str) -> Mapping[str, str]:
-        """Give the labels as far as they are known; none for a namespace nobody told of."""
-        return self._labels.get(name, {})
+        """Return the labels as far as they are known; none for a namespace that is not known."""
+        known = self._known.get(name)
+        return {} if known is None else known.labels
 
     async def labels(self, name: str) -> Mapping[str, str]:
-        """Give the labels of a namespace, read live if the watch has not told of it yet. See `Namespaces.labels`."""
-        labels = self._labels.get(name)
-        if labels is not None:
-            return labels
+        """Return the labels of a namespace, by a live read if it is not known yet. See `Namespaces.labels`."""
+        known = self._known.get(name)
+        if known is not None:
+            return known.labels
+        reads = self._reads.setdefault(name, _Reads())
+        reads.under_way += 1
         try:
-            body = await self._api.get(f"/api/v1/namespaces/{quote(name)}")
-        except NotFoundError as error:
-            raise UnavailableError("namespace", f"namespace {name} is not there") from error
-        except ApiError as error:
-            raise UnavailableError("api-server", f"namespace {name} could not be read: {error}") from error
-        self._learn(name, _decoder.decode(body).metadata.labels or {})
-        return self._labels[name]
+            read = await self._read(name)
+        finally:
+            reads.under_way -= 1
+            if not reads.under_way:
+                del self._reads[name]
+        if read.version > reads.gone_at:
+            self._learn(name, read)
+        known = self._known.get(name)
+        if known is None:
+            raise UnavailableError("namespace", f"namespace {name} is not there: it went while it was read")
+        return known.labels
 
     def started(self) -> None:
         """Begin a full list."""
         self._listed = set()
 
     def seen(self, item: Namespace) -> None:
-        """Learn a namespace's labels."""
+        """Record a namespace's labels."""
         if self._listed is not None:
             self._listed.add(item.metadata.name)
-        self._learn(item.metadata.name, item.metadata.labels or {})
+        self._learn(item.metadata.name, _known(item))
 
     def gone(self, item: Namespace) -> None:
         """Forget a namespace."""
-        self._labels.pop(item.metadata.name, None)
+        self._forget(item.metadata.name, at=int(item.metadata.resource_version))
 
-    def synced(self, resource_version: int) -> None:  # noqa: ARG002 - labels of any age are told apart by the API
-        """Forget what the list did not show."""
-        for name in self._labels.keys() - (self._listed or set()):
-            del self._labels[name]
+    def synced(self, resource_version: int) -> None:
+        """Forget what the list did not show, unless it is newer than the list."""
+        for name in (self._known.keys() | self._reads.keys()) - (self._listed or set()):
+            self._forget(name, at=resource_version)
         self._listed = None
 
     def reached(self, resource_version: int) -> None:
-        """Nothing depends on how far this watch is."""
+        """Do nothing: how far the watch is does not matter."""
 
-    def _learn(self, name: str, labels: Mapping[str, str]) -> None:
-        before = self._labels.get(name)
-        if before != labels:
-            self._labels[name] = labels
-            if before is not None or labels:
-                self._on_change()
+    async def _read(self, name: str) -> _Known:
+        try:
+            return _known(_decoder.decode(await self._api.get(f"/api/v1/namespaces/{quote(name, safe='')}")))
+        except NotFoundError as error:
+            raise UnavailableError("namespace", f"namespace {name} is not there") from error
+        except ApiError as error:
+            raise UnavailableError("api-server", f"namespace {name} could not be read: {error}") from error
+        except (msgspec.MsgspecError, ValueError) as error:
+            why = f"namespace {name} could not be read: the answer is no namespace: {error}"
+            raise UnavailableError("api-server", why) from error
+
+    def _learn(self, name: str, new: _Known) -> None:
+        before = self._known.get(name)
+        if before is not None and before.version >= new.version:
+            return
+        self._known[name] = new
+        if new.labels != ({} if before is None else before.labels):
+            self._on_change(name)
+
+    def _forget(self, name: str, *, at: int) -> None:
+        reads = self._reads.get(name)
+        if reads is not None:
+            reads.gone_at = max(at, reads.gone_at)
+        known = self._known.get(name)
+        if known is None or known.version > at:
+            return
+        del self._known[name]
+        if known.labels:
+            self._on_change(name)
+
+
+def _known(item: Namespace) -> _Known:
+    """Return version and labels. Raises: ValueError if the version is no number."""
+    return _Known(int(item.metadata.resource_version), item.metadata.labels or {})

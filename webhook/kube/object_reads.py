@@ -11,16 +11,14 @@ import msgspec
 
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
-from webhook.kube.api import ApiError, KubernetesApi, NotFoundError
+from webhook.kube.api import METADATA_ONLY, ApiError, KubernetesApi, NotFoundError
 from webhook.kube.object_list import read_page, read_pages
 from webhook.ports import UnavailableError
 from webhook.quota.objects import AnyObject, ObjectKey, ObjectMeta, StoredVersion
 
-_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", re.ASCII)
 """
-A DNS subdomain, as all names that are read here. Owner references may name anything: `web/scale` would be read as the
+A DNS subdomain, like every name that is read here. Owner references may name anything: `web/scale` would be read as the
 Scale of `web`, which has its uid and no stamp, because the API server takes a quoted slash for a slash.
 """
 
@@ -70,7 +68,7 @@ class ObjectReads:
 
     async def _meta(self, path: str) -> ObjectMeta | None:
         try:
-            return _decoder.decode(await self._api.get(path, accept=_METADATA_ONLY)).metadata
+            return _decoder.decode(await self._api.get(path, accept=METADATA_ONLY)).metadata
         except NotFoundError:
             return None
         except (ApiError, msgspec.MsgspecError) as error:

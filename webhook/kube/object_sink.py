@@ -1,10 +1,13 @@
 """
-Objects of one kind as the API shows them, counted as usage. The stream itself is the reflector's; sums are the index's.
+Count the objects of one kind as usage, as the API shows them.
+
+The reflector reads the stream, the usage index keeps the sums, `terminating` what changes without an event.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 import structlog
@@ -12,9 +15,9 @@ import structlog
 from webhook.attribution.stamp import read_stamp
 from webhook.kinds.evaluator import Charged, Kind, UncountableError
 from webhook.kube.reflector import Undecodable
-from webhook.quota.objects import ObjectKey, ObjectMeta
+from webhook.kube.terminating import Cost, Terminating
+from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion
 from webhook.quota.reservation import Reservation
-from webhook.quota.resources import Amounts
 from webhook.quota.subject import NOBODY
 from webhook.quota.usage import Row, UsageIndex
 
@@ -22,27 +25,29 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T", bound=Charged)
 
+_A_MOMENT = timedelta.resolution
+
 
 class OnSettled(Protocol):
-    """Hears what was settled: see `LedgerStore.settled`."""
+    """Called with the reservations that a shown object has settled: see `LedgerStore.settled`."""
 
     def __call__(self, reservations: tuple[Reservation, ...], *, seen_at: int) -> None:
-        """Hear it."""
+        """Record them as settled at version *seen_at*, 0 if their object is gone."""
 
 
 def _ignore(_: object) -> None:
-    """Hear of something that nobody asked to be told."""
+    """Do nothing: the caller has given no callback."""
 
 
 class Unadmitted:
     """
-    The uids of objects that the webhook never admitted: made while it was not asked, or older than the installation.
+    The uids of objects that the webhook never admitted: made without a call to it, or before it was installed.
 
     Objects of the first full list are not reported: they may predate this process.
     """
 
     def __init__(self) -> None:
-        """Know of none yet."""
+        """Start without any uid."""
         self._uids: set[str] = set()
         self._listed: set[str] | None = None
         self._is_complete = False
@@ -51,28 +56,28 @@ class Unadmitted:
         return len(self._uids)
 
     def list_started(self) -> None:
-        """Begin a full list, perhaps again before the last one was complete."""
+        """Begin a full list; one that is under way is given up."""
         self._listed = set()
 
     def list_finished(self) -> None:
-        """Forget what the list did not show. From now on whatever appears is news."""
+        """Drop the uids that the list did not show. From now on `seen` reports new ones."""
         if self._listed is not None:
             self._uids, self._listed = self._listed, None
         self._is_complete = True
 
     def seen(self, uid: str, *, is_unadmitted: bool) -> bool:
-        """Take in that an object exists; say whether this is the first that is heard of an unadmitted one."""
+        """Record that an object exists; return whether to report it: unadmitted, and seen for the first time."""
         if not is_unadmitted:
             self.gone(uid)
             return False
-        is_news = self._is_complete and uid not in self._uids
+        is_new = self._is_complete and uid not in self._uids
         self._uids.add(uid)
         if self._listed is not None:
             self._listed.add(uid)
-        return is_news
+        return is_new
 
     def gone(self, uid: str) -> None:
-        """Take in that an object is gone."""
+        """Record that an object is gone."""
         self._uids.discard(uid)
         if self._listed is not None:
             self._listed.discard(uid)
@@ -82,7 +87,7 @@ class ObjectSink(Generic[T]):
     """
     Keeps the usage index in step with the objects of one kind outside the exempt namespaces.
 
-    An object without a stamp is nobody's, and counted.
+    An object without a stamp is counted as unattributed.
     """
 
     def __init__(  # noqa: PLR0913 - only wiring calls this
@@ -91,13 +96,14 @@ class ObjectSink(Generic[T]):
         index: UsageIndex,
         *,
         exempt: Container[str],
+        now: Callable[[], datetime | None],
         on_settled: OnSettled,
         on_reached: Callable[[], None],
         on_uncountable: Callable[[], None],
         on_unadmitted: Callable[[ObjectKey], None] = _ignore,
     ) -> None:
         """
-        Leave out objects in *exempt* namespaces.
+        Leave out objects in *exempt* namespaces. Count at the time *now*; None: an object counts until it is gone.
 
         *on_settled* gets the reservations that a shown object has settled; *on_reached* is called after each event,
         *on_uncountable* for an object whose cost cannot be read, *on_unadmitted* for each object without a stamp that
@@ -106,6 +112,8 @@ class ObjectSink(Generic[T]):
         self._kind = kind
         self._index = index
         self._exempt = exempt
+        self._now = now
+        self._terminating = Terminating(index)
         self._on_settled = on_settled
         self._on_reached = on_reached
         self._on_uncountable = on_uncountable
@@ -114,8 +122,13 @@ class ObjectSink(Generic[T]):
 
     @property
     def unadmitted(self) -> int:
-        """How many objects that cost something carry no stamp: made past the webhook, or older than it."""
+        """Return how many objects that cost something carry no stamp: never admitted, or older than the webhook."""
         return len(self._unadmitted)
+
+    @property
+    def terminating(self) -> int:
+        """Return how many objects are being deleted and cost less after a moment."""
+        return len(self._terminating)
 
     def started(self) -> None:
         """Begin a full list."""
@@ -126,8 +139,10 @@ class ObjectSink(Generic[T]):
         """Count an object as it is now."""
         meta = item.metadata
         if self._counts(meta):
-            stamp, amounts = read_stamp(meta), self._amounts(item)
-            self._observe(self._key(meta), Row(meta.uid, int(meta.resource_version), stamp or NOBODY, amounts))
+            stamp, cost = read_stamp(meta), self._cost(item)
+            key, stored = self._key(meta), StoredVersion(meta.uid, int(meta.resource_version))
+            self._observe(key, Row(*stored, stamp or NOBODY, cost.at(self._now())))
+            self._terminating.update(key, stored, cost)
             self._note(meta, is_unadmitted=stamp is None and not self._kind.evaluator.has_ended(item))
 
     def gone(self, item: T) -> None:
@@ -138,7 +153,7 @@ class ObjectSink(Generic[T]):
             self._forget(self._key(meta), meta.uid, int(meta.resource_version))
 
     def undecodable(self, item: Undecodable) -> None:
-        """Count an object of a shape that we cannot read as one of nobody's: it must not be invisible."""
+        """Count an object that does not fit the kind's struct as one, unattributed: it must not be left out."""
         self._on_uncountable()
         log.error(
             "object cannot be read",
@@ -153,17 +168,23 @@ class ObjectSink(Generic[T]):
             self._forget(key, item.uid, version)
         else:
             self._observe(key, Row(item.uid, version, NOBODY, self._kind.evaluator.unreadable))
+            self._terminating.prune([key])
 
     def synced(self, resource_version: int) -> None:
         """End a full list. Raises: StaleListError if it is older than what was seen."""
         self._unadmitted.list_finished()
         self._settle(self._index.list_finished(self._kind.resource, resource_version), seen_at=0)
+        self._terminating.prune()
         self._on_reached()
 
     def reached(self, resource_version: int) -> None:
         """Record that nothing up to this version is missing."""
         self._index.reached(self._kind.resource, resource_version)
         self._on_reached()
+
+    def recount(self) -> None:
+        """Count the objects that are being deleted by the present time. To be called every second or so."""
+        self._terminating.recount(self._now())
 
     def _counts(self, meta: ObjectMeta) -> bool:
         return meta.namespace not in self._exempt and not self._kind.evaluator.is_excepted(meta, None)
@@ -176,6 +197,7 @@ class ObjectSink(Generic[T]):
 
     def _forget(self, key: ObjectKey, uid: str, version: int) -> None:
         self._settle(self._index.forget(key, uid, version), seen_at=0)
+        self._terminating.prune([key])
 
     def _settle(self, settled: tuple[Reservation, ...], *, seen_at: int) -> None:
         if settled:
@@ -190,14 +212,18 @@ class ObjectSink(Generic[T]):
             )
             self._on_unadmitted(self._key(meta))
 
-    def _amounts(self, item: T) -> Amounts:
+    def _cost(self, item: T) -> Cost:
+        evaluator = self._kind.evaluator
         try:
-            return self._kind.evaluator.usage(item, now=None)
+            before, released_at = evaluator.usage(item, now=None), evaluator.released_at(item)
+            if released_at is None:
+                return Cost(before)
+            return Cost(before, released_at, evaluator.usage(item, now=released_at + _A_MOMENT))
         except UncountableError as error:
-            # The API server checked these numbers, so this is a disagreement between it and us. The object still counts
-            # as one; leaving it out would hide it, stopping the watch would blind us for all others.
+            # The API server has validated these fields, so we read them differently. The object still counts as one:
+            # without it usage would be too low, and an error here would end the watch of all others.
             self._on_uncountable()
             log.error(  # noqa: TRY400 - no bug
                 "object cannot be counted", object="/".join(self._key(item.metadata)), why=str(error)
             )
-            return self._kind.evaluator.unreadable
+            return Cost(evaluator.unreadable)

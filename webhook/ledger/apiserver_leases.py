@@ -1,134 +1,182 @@
 """
-The pulse of the API servers: the time in which all of them are known to have worked.
+A clock that stops while any API server fails to renew its identity Lease. Reservations age by it.
 
-As long as an API server works, what it was told to allow is persisted within 34 seconds, or never. If it stands still
-(a machine is suspended, its link to etcd hangs) it does so when it goes on, though the time of the request is long over
-(seen on 1.37.2). So what is in flight ages by this time, and not by that of a clock.
+An API server that works persists what a webhook allowed within 34 seconds, or never. One that stands still (its machine
+is suspended, its link to etcd hangs) may persist it when it goes on, long after the request has timed out (seen on
+1.37.2).
 
-Each API server renews a Lease every ten seconds, by way of itself to etcd, and deletes it when it ends, or starts, in
+Each API server renews a Lease every ten seconds, through itself to etcd, and deletes it when it stops, or starts, in
 order (k8s.io/kubernetes `pkg/controlplane/apiserver/server.go`, 1.37.2).
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
 from webhook.ports import READY, Condition, Sleep, UnavailableError
 
-_BETWEEN_LOOKS = 5.0
-"""Seconds."""
+_LOOK_PAUSE = 5.0
+"""Seconds between two looks."""
 
-_UNTIL_ANOTHER_TRY = 1.0
-"""Seconds, after a look that failed."""
+_RETRY_PAUSE = 1.0
+"""Seconds after a look that failed."""
 
-_PATIENCE = 20.0
+_LONGEST_LOOK = 10.0
+"""Seconds until the list times out."""
+
+_TRUSTED = 20.0
 """
-Seconds after a renewal for which an API server is taken to work. A renewal and a look of ours take 15; what is in
-flight is held for 40, so that there is time left when it goes on.
+Seconds after a sign of life for which an API server is taken to work. A renewal and a look take 15; reservations are
+held for 40, so that time is left when it goes on.
 """
 
 _MOST_LOOKS = 60
 """
 Looks, five minutes of them, that show the same renewal: then an API server is taken to be gone for good. Kubernetes
-clears away the Lease of a machine that died after an hour; nobody's room should be held for as long. Looks that fail
-are no sign of anything.
+deletes the Lease of a machine that died after an hour; no reservation should be held for as long. Looks that fail do
+not count.
+"""
+
+_MOST_REFUSALS = 10
+"""
+Refused looks without a successful one, ten seconds of them: then the Leases are taken to be unreadable for good. An API
+server that starts refuses good rights for a moment.
 """
 
 
+class LeasesRefusedError(UnavailableError):
+    """The API server answers and does not list the Leases: a right, or the API, is missing."""
+
+
 @dataclass(slots=True)
-class _Renewal:
-    """The last renewal of an API server that was seen, since when, and how many looks have shown it."""
+class _Lease:
+    """The renewal of an API server that was seen last: since when, in how many looks, and the last sign of life."""
 
     renewal: str
-    since: float
+    shown_since: float
+    alive_at: float
     looks: int = 0
 
 
 class ApiServerLeases:
-    """Knows for how long each API server has shown no sign of life. Which one made a call is not known: all count."""
+    """
+    Counts the time in which every API server was seen to work. Which one handles a call is not known: all have to.
+
+    A sign of life is a renewal that was seen to change, or a Lease that was created since the look before. The first
+    look of a process is none: an API server that has stood still for long still has its Lease. The ledger hands on what
+    was waited from process to process, so that each start would let reservations age although nothing has moved.
+    """
 
     def __init__(
         self,
         renewals: Callable[[], Awaitable[Mapping[str, str]]],
         *,
         monotonic: Callable[[], float],
-        on_trouble: Callable[[UnavailableError], None],
+        on_error: Callable[[UnavailableError], None],
         on_change: Callable[[Condition], None],
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         """
-        *renewals* gives, for each API server, what is another text whenever it has renewed its Lease.
+        Look at *renewals*: for each Lease a text that differs after each renewal.
 
-        *on_trouble* hears of each look that failed or shows one standing still, *on_change* of each new condition.
+        *renewals* raises LeasesRefusedError where trying again does not help. *on_error* is called for each look that
+        fails or shows that an API server is not known to work, *on_change* for each new condition.
         """
         self._renewals = renewals
         self._monotonic = monotonic
-        self._on_trouble = on_trouble
+        self._on_error = on_error
         self._on_change = on_change
         self._sleep = sleep
-        self._beats: dict[str, _Renewal] = {}
+        self._leases: dict[str, _Lease] = {}
+        self._looked_at: float | None = None  # when the last successful look began
+        self._refusals = 0
         self._time = self._counted_until = monotonic()
-        self._unreadable = READY
-        self._told = READY
+        self._readable = READY
+        self._reported = READY
 
     def time(self) -> float:
         """
-        Give seconds from some moment on, without those in which an API server stood still.
+        Return seconds since some moment, without those in which an API server was not known to work.
 
-        Never ahead of the monotonic clock. An API server that was never seen is taken to work.
+        Never ahead of the monotonic clock. Stands still until the first signs of life, up to 15 seconds after the
+        start. Runs on where there is no Lease to look at, or none may be listed: see `condition`.
         """
         now = self._monotonic()
-        alive_until = min((each.since + _PATIENCE for each in self._awaited().values()), default=now)
-        self._time += max(0.0, min(now, alive_until) - self._counted_until)
+        self._time += max(0.0, min(now, self._known_to_work_until()) - self._counted_until)
         self._counted_until = now
         return self._time
 
     def condition(self) -> Condition:
         """Return whether every API server renews its Lease; otherwise which one does not, or why it is not known."""
-        late = self._monotonic() - _PATIENCE
-        still = sorted(name for name, beat in self._awaited().items() if beat.since < late)
+        late = self._monotonic() - _TRUSTED
+        still = sorted(name for name, lease in self._awaited().items() if lease.shown_since < late)
         if still:
             why = f"not renewed, so that nothing in flight is let go: the Leases {', '.join(still)} in kube-system"
             return Condition(ok=False, reason="api-server-still", message=why)
-        return READY if self._beats else self._unreadable
+        if self._leases:
+            return READY
+        if not self._readable.ok or self._looked_at is None:
+            return self._readable
+        why = "an API server that stands still is not noticed: none has a Lease in kube-system"
+        return Condition(ok=False, reason="api-server-leases", message=why)
 
     async def run(self) -> NoReturn:
         """Look until cancelled."""
         while True:
-            pause = _BETWEEN_LOOKS if await self._look() else _UNTIL_ANOTHER_TRY
-            if (condition := self.condition()) != self._told:
-                self._told = condition
+            pause = _LOOK_PAUSE if await self._look() else _RETRY_PAUSE
+            if (condition := self.condition()) != self._reported:
+                self._reported = condition
                 self._on_change(condition)
             await self._sleep(pause)
 
     async def _look(self) -> bool:
-        """Look once; say whether that was possible."""
+        """Look once; return whether the Leases could be listed."""
         begun = self._monotonic()
         try:
             renewals = await self._renewals()
         except UnavailableError as error:
-            why = f"whether an API server stands still is not known: {error}"
-            self._unreadable = Condition(ok=False, reason=error.reason, message=why)
-            self._on_trouble(error)
+            self._failed(error)
+            self._on_error(error)
             return False
-        self._unreadable = READY
-        self._note(renewals, since=begun)
+        self._readable = READY
+        self._refusals = 0
+        self._note(renewals, begun)
         if not (condition := self.condition()).ok:
-            self._on_trouble(UnavailableError(condition.reason, condition.message))
+            self._on_error(UnavailableError(condition.reason, condition.message))
         return True
 
-    def _note(self, renewals: Mapping[str, str], *, since: float) -> None:
-        self.time()  # up to now counts what was known until now
-        before, self._beats = self._beats, {}
-        for name, renewal in renewals.items():
-            beat = before.get(name)
-            if beat is None or beat.renewal != renewal:
-                beat = _Renewal(renewal, since)
-            beat.looks += 1
-            self._beats[name] = beat
+    def _failed(self, error: UnavailableError) -> None:
+        self.time()  # until now, what was known before counts
+        why = f"nothing in flight is let go until it is known whether an API server stands still: {error}"
+        self._refusals += isinstance(error, LeasesRefusedError)
+        if self._refusals >= _MOST_REFUSALS:
+            why = f"an API server that stands still is not noticed: {error}"
+            self._leases, self._looked_at = {}, None
+        self._readable = Condition(ok=False, reason=error.reason, message=why)
 
-    def _awaited(self) -> Mapping[str, _Renewal]:
-        return {name: beat for name, beat in self._beats.items() if beat.looks <= _MOST_LOOKS}
+    def _note(self, renewals: Mapping[str, str], begun: float) -> None:
+        """Record the *renewals* that a look showed which began at *begun*."""
+        self.time()  # until now, what was known before counts
+        # After a gap between looks, a renewal may be as old as the gap, and its API server have stopped since.
+        gap = _LOOK_PAUSE + _LONGEST_LOOK
+        alive_at = -math.inf if self._looked_at is None else min(begun, self._looked_at + gap)
+        before, self._leases = self._leases, {}
+        for name, renewal in renewals.items():
+            lease = before.get(name)
+            if lease is None or lease.renewal != renewal:
+                lease = _Lease(renewal, shown_since=begun, alive_at=alive_at)
+            lease.looks += 1
+            self._leases[name] = lease
+        self._looked_at = begun
+
+    def _known_to_work_until(self) -> float:
+        if self._looked_at is None:
+            return math.inf if self._refusals >= _MOST_REFUSALS else -math.inf
+        return min((lease.alive_at + _TRUSTED for lease in self._awaited().values()), default=math.inf)
+
+    def _awaited(self) -> Mapping[str, _Lease]:
+        return {name: lease for name, lease in self._leases.items() if lease.looks <= _MOST_LOOKS}

@@ -1,8 +1,8 @@
 """
-The ledger as a text, and back: a line with the format's version and a checksum, and one line of JSON.
+Encodes the ledger as a text and decodes it: a line with the format's version and a checksum, and one line of JSON.
 
-The text is opaque to Kubernetes on purpose: with 500 reservations as structured fields one swap took 51 ms, as a text
-6 ms. Payers and amounts are written once each, because pods of one workload share them.
+The text is opaque to Kubernetes on purpose: with 500 reservations one swap took 51 ms as structured fields, and 6 ms as
+a text. Payers and amounts are written once each, because pods of one workload share them.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ _HEAD = re.compile(rf"{_NAME} (?P<format>[1-9][0-9]{{0,17}}) (?P<sum>sha\S*)", r
 
 
 class LedgerDamagedError(WebhookError):
-    """The text is not what a replica wrote: edited, cut, or somebody else's."""
+    """The text is not what a replica wrote: it was edited, cut, or written by another program."""
 
 
 class NewerFormatError(WebhookError):
-    """The text was written by a newer version of userquota, which knows more than we would keep."""
+    """The text was written by a newer version of userquota, and holds more than this one would keep."""
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Exact = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]*(/[1-9][0-9]*)?\Z")]
-"""An amount above zero, as it is written here."""
+"""An amount above zero, as it is written."""
 
 
 class _Line(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -78,9 +78,9 @@ _OPEN, _REBUILDING = "open", "rebuilding"
 
 def write_ledger(ledger: Ledger, *, uid: str) -> str:
     """
-    Give the text of *ledger*, as it is to lie in the object with that *uid*.
+    Return the text of *ledger* for the object with that *uid*.
 
-    The uid is empty where the object does not exist yet. A text in another object is a copy, such as from a backup.
+    The uid is empty if the object does not exist yet. A text in another object is a copy, from a backup for example.
     """
     payers: dict[Payer, int] = {}
     amounts: dict[Amounts, int] = {}
@@ -114,7 +114,7 @@ def write_ledger(ledger: Ledger, *, uid: str) -> str:
 
 def read_ledger(text: str, *, uid: str) -> Ledger:
     """
-    Give the ledger that *text* tells of, found in the object with that *uid*.
+    Return the ledger in *text*, which was found in the object with that *uid*.
 
     Raises: LedgerDamagedError; NewerFormatError, which must not be overwritten.
     """

@@ -1,9 +1,9 @@
 """
-Who may swap next, so that replicas under load write one after the other instead of against each other.
+Decides when a replica should let others swap the ledger first, so that replicas under load take turns.
 
-Hints and nothing more. Whoever ignores them, or never hears of them, loses or wins a swap like any other; safety is the
-compare's. Without them the replica with the fastest way to the API server writes, the requests of the others wait, and
-nearly every second swap is made in vain.
+Hints only: a replica that ignores them, or never learns of them, wins or loses a swap like any other. Safety is in the
+compare-and-swap. Without them the replica with the fastest way to the API server writes, the requests of the others
+wait, and nearly every second swap is lost.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Final, NamedTuple
 
 from webhook.ledger.ledger_object import StoredText
 
-LOSSES_BEFORE_CLAIM: Final = 2
-"""Swaps lost in a row before a claim. A claim is a write, too, and who loses but once has only met somebody."""
+LOSSES_BEFORE_REQUEST: Final = 2
+"""Swaps lost in a row before a turn is requested. The request is a write too, and one loss is mere chance."""
 
-_HONOURED: Final = 0.3
-"""Seconds. A claimant that has not written by then has crashed, or has nothing to write any more."""
+_TURN_SECONDS: Final = 0.3
+"""A replica that has not used its turn by then has crashed, or has nothing to write any more."""
 
-_GATHERING: Final = 0.03
-"""Seconds between two swaps of one busy replica: more requests go into each."""
+_BATCH_SECONDS: Final = 0.03
+"""Between two swaps of one busy replica: more requests go into each."""
 
-_PLACE: Final = 0.1
+_SECONDS_PER_REPLICA: Final = 0.1
 """
-Seconds that each replica in front is waited for, counted from the last swap: deciding, writing and hearing of it take
-20 to 60 ms under load. Who needs longer, or has nothing to write, loses the place for once.
+How long each replica in front is waited for, counted from the last swap. Deciding, writing and learning of it take 20
+to 60 ms under load. A replica that needs longer, or has nothing to write, misses this round.
 """
 
-_REMEMBERED: Final = 0.5
-"""Seconds. Who has swapped nothing for that long is not waited for, and a crowd that long ago is none any more."""
+_RECENT_SECONDS: Final = 0.5
+"""Replicas that swapped nothing for longer are not waited for; contention that long ago is over."""
 
 
 class _Swap(NamedTuple):
@@ -39,57 +39,58 @@ class _Swap(NamedTuple):
 
 
 class SwapFairness:
-    """What one replica knows of claims and of who wrote when, its own losses among them."""
+    """What one replica knows of requested turns and of when each replica swapped last, its own losses included."""
 
     def __init__(self, replica: str, *, monotonic: Callable[[], float]) -> None:
-        """Tell the claims and swaps of *replica* from those of others."""
+        """Tell requests and swaps of *replica* from those of others."""
         self.replica = replica
         self._monotonic = monotonic
         self._losses = 0
         self._version = 0
-        self._claim_ends = -math.inf
-        self._crowd_ends = -math.inf
+        self._turn_of_another_ends = -math.inf
+        self._contention_ends = -math.inf
         self._swaps: dict[str, _Swap] = {}
 
-    def lost(self) -> None:
-        """Hear that a swap of ours was lost."""
+    def on_loss(self) -> None:
+        """Record that a swap of ours was lost."""
         self._losses += 1
 
-    def note(self, stored: StoredText) -> None:
+    def on_stored(self, stored: StoredText) -> None:
         """
-        Hear what is stored, by whomever.
+        Record what is stored, whoever wrote it. Older versions change nothing.
 
-        A claim lies beside the text until the next swap, which leaves it out.
+        A requested turn stands beside the text until the next swap, which leaves it out.
         """
         if stored.version <= self._version:
             return
         now = self._monotonic()
         self._version = stored.version
-        self._claim_ends = now + _HONOURED if stored.turn not in ("", self.replica) else -math.inf
-        if stored.writer and not stored.turn:
-            self._swaps = {name: each for name, each in self._swaps.items() if now - each.at < _REMEMBERED}
+        self._turn_of_another_ends = now + _TURN_SECONDS if stored.next_writer not in ("", self.replica) else -math.inf
+        if stored.writer and not stored.next_writer:
+            self._swaps = {name: each for name, each in self._swaps.items() if now - each.at < _RECENT_SECONDS}
             self._swaps[stored.writer] = _Swap(stored.version, now)
-        if stored.writer == self.replica and not stored.turn:
+        if stored.writer == self.replica and not stored.next_writer:
             self._losses = 0
 
-    def crowd(self) -> None:
-        """Hear that several requests wait at once."""
-        self._crowd_ends = self._monotonic() + _REMEMBERED
+    def on_contention(self) -> None:
+        """Record that several requests wait at once."""
+        self._contention_ends = self._monotonic() + _RECENT_SECONDS
 
-    def wait(self) -> float:
+    def seconds_to_wait(self) -> float:
         """
-        Give the seconds for which others should go first.
+        Return the seconds for which other replicas should go first.
 
-        Where requests crowd, those go first who have not swapped for longer. One who makes one request after the other
-        never waits but for a claim.
+        Under contention the replica that swapped longest ago goes first. A client that sends one request after another
+        waits for a requested turn only.
         """
         now = self._monotonic()
-        ends = self._claim_ends
+        ends = self._turn_of_another_ends
         ours = self._swaps.get(self.replica)
-        if now < self._crowd_ends and ours is not None and now - ours.at < _REMEMBERED:
-            in_front = sum(each.version < ours.version for each in self._swaps.values() if now - each.at < _REMEMBERED)
+        if now < self._contention_ends and ours is not None and now - ours.at < _RECENT_SECONDS:
+            recent = [each for each in self._swaps.values() if now - each.at < _RECENT_SECONDS]
+            in_front = sum(each.version < ours.version for each in recent)
             last = max(each.at for each in self._swaps.values())
-            ends = max(ends, ours.at + _GATHERING, last + in_front * _PLACE)
+            ends = max(ends, ours.at + _BATCH_SECONDS, last + in_front * _SECONDS_PER_REPLICA)
         return max(ends - now, 0.0)
 
     @property
@@ -98,6 +99,6 @@ class SwapFairness:
         return self._losses > 0
 
     @property
-    def is_due(self) -> bool:
-        """Whether it is for us to claim the next swap."""
-        return self._losses >= LOSSES_BEFORE_CLAIM and not self.wait()
+    def should_request_turn(self) -> bool:
+        """Whether it is time to request the next swap for this replica."""
+        return self._losses >= LOSSES_BEFORE_REQUEST and not self.seconds_to_wait()

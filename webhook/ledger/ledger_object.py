@@ -1,5 +1,5 @@
 """
-A text that is replaced by compare-and-swap, as the ledger needs it: the port of this package, and its error.
+The port of this package: one text that is replaced by compare-and-swap, and its error.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from webhook.quota.errors import WebhookError
 
 
 class LostSwapError(WebhookError):
-    """Somebody else was first: what was read is no longer what is stored."""
+    """Another writer was first: what was read is no longer what is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,32 +19,32 @@ class StoredText:
     """
     A text as it is stored.
 
-    `uid` is another one if the object was deleted and made anew; `version` only rises. `writer` names the
-    replica that swapped the text in, `turn` the one that has claimed the next swap, if one has; `foreigner` who wrote
-    the text, if that was none of us.
+    `uid` changes if the object was deleted and made anew; `version` only rises. `writer` names the replica that swapped
+    the text in, `next_writer` the replica that requested the next swap, if any; `written_by_other` names the writer of
+    the text if that was no replica.
     """
 
     text: str
     uid: str
     version: int
     writer: str = ""
-    turn: str = ""
-    foreigner: str = ""
+    next_writer: str = ""
+    written_by_other: str = ""
 
 
 class LedgerObject(Protocol):
     """
     Where the text is kept.
 
-    Every method raises UnavailableError when there is no answer, or none that helps; a swap may have been made, or be
-    made later, all the same.
+    Every method raises UnavailableError if there is no answer, or none that helps. A swap may have been made, or may
+    still be made, all the same.
     """
 
     async def read(self) -> StoredText | None:
-        """Give what is stored now, past every cache; None if there is nothing."""
+        """Return what is stored now, past every cache; None if there is nothing."""
 
-    async def claim(self, replica: str) -> StoredText | None:
-        """Have *replica* stored as the one whose turn it is, beside the text, and give both; None if there is none."""
+    async def request_turn(self, replica: str) -> StoredText | None:
+        """Store beside the text that *replica* requests the next swap, and return both; None if there is no text."""
 
     async def create(self, text: str) -> StoredText:
         """Store the first text. Raises: LostSwapError if there is one."""

@@ -1,8 +1,8 @@
 """
-The ledger of one replica: the book and what is in flight, in this process's memory.
+The ledger of one replica, in its memory: the usage index and what is in flight.
 
-Exact while it runs. What was allowed and not yet persisted when it dies is forgotten with it; a shared store does
-better (docs/consistency.md). Observing objects is not done here: `pod_watch` tells the book.
+Exact while the process runs. What was allowed and not yet persisted when it dies is forgotten; the shared ledger is
+not (docs/consistency.md). The watches update the index, not this module.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from webhook.quota.subject import Payer
 from webhook.quota.usage import Row, UsageIndex
 
 _Attempt: TypeAlias = tuple[ObjectKey, str, int, Payer]
-"""What the book keeps apart: amounts of the same attempt meet in one reservation, and its time starts anew."""
+"""What the index keeps apart: amounts of the same attempt share one reservation, whose time starts again."""
 
 
 class MemoryLedger:
     """
-    A `LedgerStore` that nobody else writes to.
+    A `LedgerStore` that one replica writes to.
 
-    There is no `await` between reading the book, deciding and reserving: the event loop is the lock.
+    There is no `await` between reading the index, deciding and reserving: the event loop is the lock.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class MemoryLedger:
         hold: float = LONGEST_REQUEST + SLOP,
     ) -> None:
         """
-        Keep *book*. A reservation is held at least *hold* seconds by *api_time*, which stands still while an API server
-        does, unless its object is seen first.
+        Reserve on *index*.
 
-        *in_step* tells whether the index shows what exists. A watch that has fallen
-        behind since is no reason: what was allowed stays held until it is seen, what was deleted stays charged.
+        A reservation is held for at least *hold* seconds by *api_time*, which stops while an API server stands still,
+        unless its object is seen first. *in_step* tells whether the index shows what exists. A watch that has fallen
+        behind since is safe: what was allowed stays held until it is seen, what was deleted stays charged.
         """
         self._index = index
         self._monotonic = monotonic
@@ -56,13 +56,13 @@ class MemoryLedger:
 
     async def transact(
         self,
-        charge: Charge,  # noqa: ARG002 - tells a shared store which of its objects is concerned; here is but one book
+        charge: Charge,  # noqa: ARG002 - a shared store needs it to limit each owner
         decide: Decide,
         *,
         dry_run: bool,
         deadline: float,
     ) -> Decision:
-        """Decide and hold, in one step. See `LedgerStore.transact`."""
+        """Decide and reserve, in one step. See `LedgerStore.transact`."""
         if not (condition := self._in_step()).ok:
             raise UnavailableError(condition.reason, condition.message)
         if self._monotonic() >= deadline:
@@ -80,9 +80,9 @@ class MemoryLedger:
 
     async def maintain(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
         """
-        Let go of what can no longer be persisted and is not stored. See `LedgerStore.tend`.
+        Release what can no longer be persisted and is not stored. See `LedgerStore.maintain`.
 
-        What turns out to be stored stays held until the watch shows it.
+        The reservation of a stored object stays until the watch shows the object.
         """
         now = self._api_time()
         in_flight = {_attempt(each): each for each in self._index.reservations()}
@@ -115,13 +115,13 @@ class MemoryLedger:
 
 class StandaloneLedger(MemoryLedger):
     """
-    A ledger without a cluster: it believes that what it allowed exists, until it hears of the deletion.
+    A ledger without a cluster: what it allowed counts as existing until its deletion is asked for.
 
-    For trying things out. It sees no object, so it can neither know better nor repair itself.
+    For trying things out. It sees no objects, so that it cannot repair itself.
     """
 
     async def maintain(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:  # noqa: ARG002 - nothing to look up
-        """Nothing is ever in flight."""
+        """Return nothing: nothing is ever in flight."""
         return ()
 
     def on_delete(self, key: ObjectKey, uid: str) -> None:

@@ -1,7 +1,7 @@
 """
 The ledger that replicas share: what is in flight, and how far a replica must have seen before it may decide.
 
-A value: every write makes a new one. How it is written down: see `documents.ledger_text`; swapping: see the adapter.
+A value: every write makes a new one. Its text is `codec`; swapping it is `stored_ledger`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ class Ledger:
     """
     One version of the shared ledger.
 
-    `reservations` go by a token that is given once: whoever holds the same attempt anew gives it a new one, so that its
-    time starts anew. `settled_through` tells, per charged resource, the highest version at which an
-    object was seen whose reservation was taken out because of that: who has not seen that far would count it nowhere.
+    Each reservation has a token that is used once. A replica that holds the same attempt again uses a new one, so that
+    its time starts again. `settled_through` is, per charged resource, the highest version at which an object was seen
+    whose reservation was taken out because of that. A replica that has not seen that far would count it nowhere.
 
-    `epoch` is new after each loss. A ledger that is not open was lost: nothing is allowed until what was in flight when
-    it got lost can no longer be persisted. `write` counts the versions of an epoch.
+    `epoch` is new after each loss. A ledger that is not open was lost: nothing is allowed until what was in flight at
+    the loss can no longer be persisted. `write` counts the versions of an epoch.
 
-    `age` tells for how many milliseconds this epoch has been there, at least, `waited` the same of each token; those
-    that are not written yet lack it. Each replica counts on from the most that it has seen, and writes down how far it
-    is. So they outlive crashes, and never run ahead of the time that has passed. A token has a count of its own: by the
-    age, of which one replica may know less than another, it could seem older than it is.
+    `age` is for how many milliseconds, at least, this epoch has existed; `waited` is the same for each token, and lacks
+    those that are not written yet. Each replica counts on from the highest value it has read, and writes its own. So
+    ages outlive crashes, and never exceed the time that has passed. Each token has its own age: derived from the
+    ledger's, of which one replica may know less than another, it could be overestimated.
     """
 
     epoch: str
@@ -48,27 +48,28 @@ class Ledger:
     @classmethod
     def first(cls, epoch: str) -> Ledger:
         """
-        Give the ledger of an installation that has never been asked: it is opened at once.
+        Return the ledger of an installation that was never asked: it is opened at once.
 
-        Not as it is made, when its text does not name the object it lies in yet: a copy of such a text is never open.
+        It is not open when it is created, because its text does not name its object yet: a copy of such a text must
+        never be an open ledger.
         """
         return cls(_FIRST + epoch, is_open=False)
 
     @classmethod
     def rebuilding(cls, epoch: str) -> Ledger:
-        """Give the ledger that takes the place of one that was lost."""
+        """Return the ledger that takes the place of one that was lost."""
         return cls(epoch, is_open=False)
 
     def opened(self, newest: Mapping[str, int]) -> Ledger:
         """
-        Give the ledger as it is opened after a loss; *newest* is the highest version of each charged resource.
+        Return the ledger as it is opened after a loss; *newest* is the highest version of each charged resource.
 
-        Whoever decides has to have seen that far: what was in flight is stored by now, or never will be.
+        A replica must have seen that far before it decides: what was in flight is stored by now, or never will be.
         """
         return replace(self, is_open=True, write=self.write + 1, settled_through=dict(newest))
 
     def aged(self, age: int, waited: Mapping[str, int]) -> Ledger:
-        """Give this version with its *age* by now and what each token has *waited*: nothing if it is new."""
+        """Return this version with its *age* by now and what each token has *waited*: 0 if it is new."""
         return replace(
             self, age=max(age, self.age), waited={token: waited.get(token, 0) for token in self.reservations}
         )
@@ -77,9 +78,9 @@ class Ledger:
         self, *, without: Mapping[str, int], replaced: Iterable[str], new: Mapping[str, Reservation]
     ) -> Ledger:
         """
-        Give the next version: less what was finished or *replaced*, and with *new* reservations.
+        Return the next version: without what was finished or *replaced*, and with *new* reservations.
 
-        *without* tells for each finished token at what version its object was seen, 0 where there is nothing to see.
+        *without* maps each finished token to the version at which its object was seen, 0 if there is nothing to see.
         """
         settled_through = dict(self.settled_through)
         for token, seen_at in without.items():

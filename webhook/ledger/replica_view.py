@@ -1,7 +1,7 @@
 """
-What one replica makes of the shared ledger: its book holds what the ledger holds, less what its own watch has settled.
+One replica's view of the shared ledger: the usage index holds what the ledger holds, less what the watch has settled.
 
-No I/O and no clock. When a version was read, and whether a swap succeeded, is told by the adapter.
+No I/O and no clock. `stored_ledger` reads and swaps versions of the ledger.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from webhook.quota.usage import UsageIndex
 
 MOST_PER_NAME = 8
 """
-Creates of one name and payer that are kept apart. The older ones become one reservation without a uid: of a loop of
-creates under a name that is taken no more than this is ever written down.
+Creates of one name and payer that are kept apart. Older ones become one reservation without a uid, so that a loop of
+creates of one name never writes more than this.
 """
 
 ANY_UID = ""
-"""The uid of a reservation that stands for several creates of one name. It is never settled, it only expires."""
+"""The uid of a reservation that stands for several creates of one name. It only expires; nothing settles it."""
 
 _MOST_VANISHED = 256
 """Reservations that another replica took out, kept until the next decision."""
@@ -43,7 +43,7 @@ class WatchTarget(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Tentative:
-    """A reservation that the next swap is to write, and the tokens of the ledger that it takes the place of."""
+    """A reservation that the next swap writes, and the ledger's tokens that it replaces."""
 
     reservation: Reservation
     replaces: tuple[str, ...]
@@ -51,10 +51,10 @@ class _Tentative:
 
 class ReplicaView:
     """
-    The shared ledger as last read, in the book of this replica.
+    The shared ledger as last read, counted in the usage index of this replica.
 
-    Every decision reads the book; for each reservation either the ledger's entry or the object itself is in it, or
-    `behind` says that one must wait.
+    For each reservation the index counts either the ledger's entry or the object itself; otherwise `behind` names the
+    watch that a decision has to wait for.
     """
 
     def __init__(self, index: UsageIndex, *, charged: Collection[str], new_token: Callable[[], str]) -> None:
@@ -81,12 +81,12 @@ class ReplicaView:
 
     @property
     def ledger(self) -> Ledger:
-        """The version last taken in."""
+        """The version that was taken in last."""
         return self._ledger
 
     @property
     def is_holding(self) -> bool:
-        """Whether there are tentative reservations, which a swap has to write."""
+        """Whether there are tentative reservations, which a swap must write."""
         return bool(self._tentative)
 
     @property
@@ -120,11 +120,11 @@ class ReplicaView:
         self._must_see[resource] = max(newest, self._must_see.get(resource, 0))
 
     def in_flight(self, owner: str) -> int:
-        """Give how many reservations an owner has."""
+        """Return how many reservations an owner has."""
         return self._by_owner[owner]
 
     def live(self) -> Iterator[tuple[str, Reservation]]:
-        """Give what the ledger holds and nothing is known to have come of, with its tokens."""
+        """Return the reservations of the ledger that are neither settled nor expired, with their tokens."""
         held = self._ledger.reservations.items()
         return ((token, each) for token, each in held if token not in self._finished)
 
@@ -135,7 +135,7 @@ class ReplicaView:
     # What is read.
 
     def take_in(self, ledger: Ledger) -> None:
-        """Take in a version of the ledger; nothing may be tentative."""
+        """Replace the version of the ledger; nothing may be tentative."""
         if ledger.epoch != self._ledger.epoch:
             self._proven.clear()
         elif ledger.is_open:
@@ -152,9 +152,9 @@ class ReplicaView:
 
     def settle(self, settled: Iterable[Reservation], *, seen_at: int) -> None:
         """
-        Hear that objects were seen above the base of *settled* reservations, at version *seen_at*.
+        Record that the objects of *settled* reservations were seen above their base, at version *seen_at*.
 
-        0 if they are gone: who has not seen that counts too much rather than too little.
+        *seen_at* is 0 if they are gone: a replica that has not seen that counts too much, never too little.
         """
         for reservation in settled:
             token = self._tokens.pop(_attempt(reservation), None)
@@ -168,10 +168,10 @@ class ReplicaView:
 
     def expire(self, token: str, *, found: StoredVersion | None) -> bool:
         """
-        Let go of a reservation whose time is over, unless its object turns out to be stored; say whether it went.
+        Release a reservation whose time is over, unless its object is stored; return whether it was released.
 
-        *found* is what a quorum read after that time has found under the name: uid and version. What is stored stays
-        held until our watch shows it.
+        *found* is what a quorum read found under the key after that time. The reservation of a stored object stays
+        until our watch shows the object.
         """
         reservation = self._ledger.reservations.get(token)
         if reservation is None or token in self._finished:
@@ -205,9 +205,10 @@ class ReplicaView:
 
     def hold(self, reservation: Reservation) -> None:
         """
-        Hold *reservation* until `undo`, or for good once the version of `next` was taken in by `written`.
+        Hold *reservation* until `undo`, or for good once `written` has taken in the version of `next`.
 
-        An attempt whose object was seen above its base already, or is gone, is that very write or can never be written.
+        If the object was already seen above the base, or is gone, this is that write or can never be written: nothing
+        is held.
         """
         if self._seen_at(reservation) is not None:
             return
@@ -221,7 +222,7 @@ class ReplicaView:
             self._coalesce(reservation)
 
     def undo(self) -> None:
-        """Let go of everything tentative: the swap was lost, or not tried."""
+        """Release everything tentative: the swap was lost, or not tried."""
         for token, tentative in self._tentative.items():
             self._release(token, tentative.reservation)
         for tentative in self._tentative.values():
@@ -231,22 +232,22 @@ class ReplicaView:
         self._tentative.clear()
 
     def next(self) -> Ledger:
-        """Give the version that a swap is to write."""
+        """Return the version that a swap writes."""
         replaced = (token for each in self._tentative.values() for token in each.replaces)
         new = {token: each.reservation for token, each in self._tentative.items()}
         return self._ledger.followed(without=self._finished, replaced=replaced, new=new)
 
     def written(self, ledger: Ledger) -> None:
-        """Hear that *ledger*, which `next` gave, is the present version: what was tentative is held for good."""
+        """Record that *ledger*, which `next` returned, is stored: what was tentative is held for good."""
         known = {**self._ledger.reservations, **{token: each.reservation for token, each in self._tentative.items()}}
         self._ledger = replace(self._ledger, reservations=known)
         self._tentative.clear()
         self.take_in(ledger)
 
-    # Keeping the book.
+    # Keeping the usage index.
 
     def _hold(self, token: str, reservation: Reservation) -> None:
-        """Book what the ledger holds, unless our watch is ahead of it."""
+        """Count a reservation of the ledger, unless our watch is ahead of it."""
         if (seen_at := self._seen_at(reservation)) is not None:
             self._finished[token] = seen_at
             return
@@ -282,9 +283,9 @@ class ReplicaView:
 
     def _seen_at(self, reservation: Reservation) -> int | None:
         """
-        Give the version at which our watch has shown the object above the base: 0 if it is gone by now, None if not.
+        Return the version at which our watch showed the object above the base: 0 if it is gone by now, None if neither.
 
-        What existed at the base, and does not exist at a position at or above that, was deleted in between.
+        An object that existed at the base, and does not exist at a position at or above it, was deleted in between.
         """
         key, uid, base = reservation.key, reservation.uid, reservation.base
         row = self._index.row(key)
@@ -315,7 +316,7 @@ class ReplicaView:
         self._index.reserve(reservation)
 
     def _coalesce(self, reservation: Reservation) -> None:
-        """Make one of the oldest creates of a name, once there are many."""
+        """Merge the oldest creates of a name into one, once there are many."""
         alike = [each for each in self._index.pending(reservation.key) if _is_alike(each, reservation)]
         if len(alike) <= MOST_PER_NAME:
             return
@@ -338,6 +339,6 @@ def _is_alike(one: Reservation, other: Reservation) -> bool:
 
 
 def _covering(one: Reservation, other: Reservation) -> Reservation:
-    """Give *one* with the larger amounts of both."""
+    """Return *one* with the larger amounts of both."""
     most = resources.most_amounts((one.amounts, other.amounts))
     return replace(one, amounts=tuple(sorted(most.items())))

@@ -1,7 +1,7 @@
 """
-What became of reservations, as far as a list of what is stored tells: for people who look into the shared ledger.
+The status of reservations by a list of what is stored: for people who look into the shared ledger.
 
-Whether a reservation may be let go is never decided by this: see `ledger_mirror`.
+It never decides whether a reservation may be released: see `replica_view`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from webhook.quota.reservation import Reservation
 
 class ReservationStatus(enum.Enum):
     """
-    What a list says of one reservation.
+    The status of one reservation.
 
-    IN_FLIGHT: nothing is stored for it, yet or ever. STORED: its object is there, and the next write of the ledger
+    IN_FLIGHT: nothing is stored for it, yet or ever. STORED: its object is stored, and the next write of the ledger
     settles it. TAKEN: another object has the name. UNCLEAR: it stands for several creates of one name, and the object
-    that has the name may be any of them.
+    with that name may be any of them.
     """
 
     IN_FLIGHT = "in flight"
@@ -30,7 +30,7 @@ class ReservationStatus(enum.Enum):
 
 
 def status_of(reservation: Reservation, stored: Mapping[ObjectKey, StoredVersion]) -> ReservationStatus:
-    """Say what became of *reservation*; *stored* has uid and version of everything of its resource by name."""
+    """Return the status of *reservation*; *stored* maps every stored object of its resource."""
     found = stored.get(reservation.key)
     if found is None:
         return ReservationStatus.IN_FLIGHT

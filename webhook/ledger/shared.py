@@ -1,7 +1,7 @@
 """
 Port `LedgerStore` over a ledger that replicas share: requests that wait are decided together and written with one swap.
 
-What is stored and how it is swapped is the keeper's.
+`stored_ledger` reads and swaps what is stored.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from webhook.quota.reservation import Charge, Reservation
 from webhook.quota.usage import UsageIndex
 
 _MOST_AT_ONCE = 256
-"""Requests decided with one swap: about 20 ms of deciding, in which nothing else is answered."""
+"""Requests decided with one swap: about 20 ms of deciding, during which nothing else is answered."""
 
 _READS_AT_ONCE = 16
-"""Names looked up at once when many reservations came to nothing together. One by one, a hundred take a second."""
+"""Keys looked up at once when many reservations expire together. One by one, a hundred take a second."""
 
 _CAUTION = 0.9
-"""Share of what should fit that is tried when the ledger is full: reservations differ in size."""
+"""Share of what should fit that is tried once the ledger is full: reservations differ in size."""
 
 MOST_PER_OWNER = 2000
-"""Reservations of one owner in flight. A fifth of what the ledger can hold, so that nobody alone fills it."""
+"""Reservations of one owner in flight: a quarter of what the ledger can hold, so that no owner alone fills it."""
 
-_PATIENCE = 1.0
-"""Seconds that a batch waits for our watch. Then the API server is told to come back."""
+_WATCH_SECONDS = 1.0
+"""How long a batch waits for our watch. After that the API server is asked to call again."""
 
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    """A request that waits for its answer; `came` is its order number."""
+    """A request that waits for its answer; `came` is its order number, see `StoredLedger`."""
 
     charge: Charge
     decide: Decide
@@ -64,10 +64,10 @@ class SharedLedger:
         charged: Sequence[str],
     ) -> None:
         """
-        Decide by *book*, which *keeper*'s mirror keeps.
+        Decide by *index*, which the view of *stored_ledger* updates.
 
         A reservation is held at least *hold* seconds unless its object is seen first. *in_step* tells whether the
-        index shows what exists. *charged* are the resources that are booked.
+        index shows what exists. *charged* are the resources that this replica watches.
         """
         self._index = index
         self._stored = stored_ledger
@@ -93,7 +93,7 @@ class SharedLedger:
         return self._stored.condition
 
     async def transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
-        """Have the request decided with the next batch. See `LedgerStore.transact`."""
+        """Decide the request with the next batch. See `LedgerStore.transact`."""
         if not (condition := self._in_step()).ok:
             raise UnavailableError(condition.reason, condition.message)
         if not charge.grows:
@@ -119,15 +119,15 @@ class SharedLedger:
                 del self._waiting[owner]
 
     def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:
-        """Have the ledger show it with the next write. See `LedgerStore.settled`."""
+        """Settle the reservations; the next write takes them out of the ledger. See `LedgerStore.settled`."""
         self._view.settle(reservations, seen_at=seen_at)
 
     def watch_moved(self) -> None:
-        """Hear that the watch of a charged resource has reached another version."""
+        """Record that the watch of a charged resource has reached another version."""
         self._moved.set()
 
     async def maintain(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
-        """See `LedgerStore.tend`. Raises: StoreRestoredError, after which nothing of this process is of use."""
+        """See `LedgerStore.maintain`. Raises: StoreRestoredError, after which this process has to end."""
         async with self._turn:
             self._stored.check_history()
             await self._stored.catch_up()
@@ -148,7 +148,7 @@ class SharedLedger:
     # Deciding.
 
     async def _work(self) -> None:
-        """Decide on what waits, batch by batch, until nothing does."""
+        """Decide what waits, batch by batch, until nothing does."""
         while self._queue:
             batch: list[_Waiting] = []
             self._draw(batch, _MOST_AT_ONCE)
@@ -158,12 +158,12 @@ class SharedLedger:
             except UnavailableError as error:
                 for each in batch:
                     each.fail(error.again())
-            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait have to hear of it
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the callers that wait
                 for each in batch:
                     each.fail(error)
 
     async def _decide_as_far_as_there_is_room(self, batch: list[_Waiting]) -> None:
-        """Answer all of *batch*; those that the ledger cannot hold any more are sent away. Raises: UnavailableError."""
+        """Answer all of *batch*; requests that the ledger has no room for fail. Raises: UnavailableError."""
         most = _MOST_AT_ONCE
         while most:
             try:
@@ -179,7 +179,7 @@ class SharedLedger:
 
     async def _decide(self, batch: list[_Waiting], most: int) -> None:
         """
-        Answer all of *batch*, which is filled up to *most* with what has come until it is our turn.
+        Answer all of *batch*, filled up to *most* with requests that came before it is our turn.
 
         Raises: UnavailableError.
         """
@@ -198,19 +198,19 @@ class SharedLedger:
             await self._stored.look_again()
 
     def _draw(self, batch: list[_Waiting], most: int) -> None:
-        """Fill *batch* up to *most*, in the order in which they came, with what still waits for its answer."""
+        """Fill *batch* up to *most* with requests that still wait, in the order in which they came."""
         more = most - len(batch)
         batch += self._queue[:more]
         del self._queue[:more]
         batch[:] = [each for each in batch if not each.answer.done()]
 
     def _decide_each(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Decision]]:
-        """Decide one after the other, each on what those before it leave."""
+        """Decide one after another, each on what those before it leave."""
         verdicts: list[tuple[_Waiting, Decision]] = []
         for each in batch:
             try:
                 decision = each.decide(self._index)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's, and not that of the others
+            except Exception as error:  # noqa: BLE001 - whatever it is, it concerns its caller alone
                 each.fail(error)
                 continue
             if (reservation := _to_hold(each, decision)) is not None:
@@ -225,9 +225,9 @@ class SharedLedger:
 
     async def _is_final(self, verdicts: list[tuple[_Waiting, Decision]]) -> bool:
         """
-        Say whether the verdicts stand: what they were decided on was stored after the last request came.
+        Whether the verdicts are final: the version they were decided on was stored after the last request came.
 
-        What is allowed is written; a swap that is made proves that, too. Raises: UnavailableError.
+        What is allowed is written; a swap that succeeds proves the same. Raises: UnavailableError.
         """
         if self._view.is_holding:
             try:
@@ -243,7 +243,7 @@ class SharedLedger:
     async def _until_caught_up(self) -> None:
         """Wait until our watch has shown what the ledger no longer holds. Raises: UnavailableError."""
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_WATCH_SECONDS):
                 while self._view.behind():
                     self._moved.clear()
                     await self._moved.wait()
@@ -259,17 +259,17 @@ class SharedLedger:
         position = self._index.position(target.resource)
         return f"our watch of {target.resource} is at version {position}, the ledger at {target.version}"
 
-    # What time brings.
+    # Maintenance.
 
     async def _newest(self, quorum: QuorumReader) -> dict[str, int]:
         return {resource: await quorum.newest_version(resource) for resource in self._charged}
 
     def _is_age_due(self) -> bool:
-        """Say whether to write for those alone who wait for the end of something, should we crash."""
+        """Whether to write the ages alone, so that a crash of this replica delays no expiry."""
         return self._stored.is_age_due and any(True for _ in self._view.live())
 
     async def _expire(self, quorum: QuorumReader) -> tuple[Reservation, ...]:
-        """Let go of what can no longer be persisted and is not stored."""
+        """Release what can no longer be persisted and is not stored."""
         waited = self._stored.waited()
         old: dict[ObjectKey, list[tuple[str, Reservation]]] = defaultdict(list)
         for token, reservation in self._view.expirable():
@@ -279,7 +279,7 @@ class SharedLedger:
         for start in range(0, len(slots), _READS_AT_ONCE):
             several = slots[start : start + _READS_AT_ONCE]
             found = await asyncio.gather(*map(quorum.version_of, several))
-            async with self._turn:  # what was asked for again during the read has another token
+            async with self._turn:  # what was requested again during the read has another token
                 for key, what in zip(several, found, strict=True):
                     self._let_go += [each for token, each in old[key] if self._view.expire(token, found=what)]
         gone, self._let_go = tuple(self._let_go), []
@@ -287,5 +287,5 @@ class SharedLedger:
 
 
 def _to_hold(waiting: _Waiting, decision: Decision) -> Reservation | None:
-    """Give what a decision has to hold; a dry-run holds nothing."""
+    """Return what a decision has to reserve; a dry-run reserves nothing."""
     return decision.reservation if isinstance(decision, Allowed) and not waiting.dry_run else None

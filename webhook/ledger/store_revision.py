@@ -1,4 +1,4 @@
-"""The API is compared with its own past."""
+"""Check that the store has not gone back in time, as after a restore from a backup."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import NoReturn
 
 from webhook.ports import READY, Condition, Sleep, StoreRestoredError, UnavailableError
 
-_BETWEEN_LOOKS = 10.0
-"""Seconds. A restore takes longer, API servers stopped and started again: a look in between fails."""
+_LOOK_PAUSE = 10.0
+"""Seconds. A restore, with API servers stopped and started again, takes longer: a look in between fails."""
 
-_LATELY = 20.0
-"""Seconds since the last good look began, until which one may decide: a look may be late by its own time-out."""
+_GOOD_FOR = 20.0
+"""Seconds after the beginning of a good look in which requests may be decided: the next may take up to its time-out."""
 
-_UNTIL_ANOTHER_TRY = 1.0
-"""Seconds, after a look that failed."""
+_RETRY_PAUSE = 1.0
+"""Seconds after a look that failed."""
 
 
 class RevisionCheck:
     """
-    Looks whether the API still has the history that was seen. A store that was restored from a backup has not.
+    Compares the store's version with the highest that was seen. A store that was restored from a backup is behind it.
 
-    A watch cannot tell: it waits in silence for a version that is yet to come, while the book shows objects that never
-    were and lacks others. So nothing may be decided by the book unless somebody has looked lately.
+    A watch does not show this: after a restore it waits for a future version, while the index keeps objects that were
+    deleted and lacks others. So nothing may be decided by the index without a recent look.
     """
 
     def __init__(
@@ -33,23 +33,23 @@ class RevisionCheck:
         *,
         seen: Callable[[], int],
         monotonic: Callable[[], float],
-        on_trouble: Callable[[UnavailableError], None],
+        on_error: Callable[[UnavailableError], None],
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        """*version_now* gives what the store is at, past every cache; *seen* how far the book is."""
+        """Compare *version_now*, read past every cache, with *seen*, the version that the index has reached."""
         self._version_now = version_now
         self._seen = seen
         self._monotonic = monotonic
-        self._on_trouble = on_trouble
+        self._on_error = on_error
         self._sleep = sleep
         self._newest = 0
         self._looked_at = -math.inf
         self._condition = READY
 
     def condition(self) -> Condition:
-        """Return whether the usage index is known to be of the history that the store has now."""
-        if self._condition.ok and self._monotonic() - self._looked_at > _LATELY:
-            why = "whether the API still has the history that was seen was not looked at lately"
+        """Return whether the store was seen lately to be at no lower version than the index."""
+        if self._condition.ok and self._monotonic() - self._looked_at > _GOOD_FOR:
+            why = "it was not checked lately that the store has not gone back in time"
             return Condition(ok=False, reason="history", message=why)
         return self._condition
 
@@ -57,7 +57,7 @@ class RevisionCheck:
         """
         Look until cancelled.
 
-        Raises: StoreRestoredError, after which nothing of this process is of use.
+        Raises: StoreRestoredError. The process has to end then: it has seen what no longer exists.
         """
         while True:
             begun = self._monotonic()
@@ -65,14 +65,14 @@ class RevisionCheck:
             try:
                 now = await self._version_now()
             except UnavailableError as error:
-                why = f"whether the API still has the history that was seen is not known: {error}"
+                why = f"it cannot be checked that the store has not gone back in time: {error}"
                 self._condition = Condition(ok=False, reason=error.reason, message=why)
-                self._on_trouble(error)
-                await self._sleep(_UNTIL_ANOTHER_TRY)
+                self._on_error(error)
+                await self._sleep(_RETRY_PAUSE)
                 continue
             if now < known:
-                rewritten = StoreRestoredError(f"the store was at version {known} and is at {now}")
-                self._condition = Condition(ok=False, reason="history", message=str(rewritten))
-                raise rewritten
+                restored = StoreRestoredError(f"the store was at version {known} and is at {now}")
+                self._condition = Condition(ok=False, reason="history", message=str(restored))
+                raise restored
             self._newest, self._looked_at, self._condition = now, begun, READY
-            await self._sleep(_BETWEEN_LOOKS)
+            await self._sleep(_LOOK_PAUSE)

@@ -1,7 +1,8 @@
 """
-One replica's hold on the stored ledger: reading it, swapping it, beginning it anew when it was lost, opening it again.
+One replica's hold on the stored ledger: reads it, swaps it, begins a new one after a loss, and opens that in time.
 
-Decisions are not made here, what a version means for the book is the mirror's, and what is believable the past's.
+Decisions are made in `shared`. What a version means for the usage index is in `replica_view`, which texts are believed
+in `validation`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from webhook.ledger.fairness import SwapFairness
 from webhook.ledger.ledger_object import LedgerObject, LostSwapError, StoredText
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.replica_view import ReplicaView
-from webhook.ledger.validation import LedgerValidator
+from webhook.ledger.validation import LedgerValidator, TokenAges
 from webhook.ports import READY, Condition, StoreRestoredError, UnavailableError
 
 log = structlog.get_logger(__name__)
@@ -25,28 +26,28 @@ log = structlog.get_logger(__name__)
 MOST_BYTES = 900_000
 """A ConfigMap takes 1 MiB. About 8 000 reservations; more than a few hundred only where no object is seen any more."""
 
-_HEARING = 0.1
-"""Seconds to wait after a lost swap for the watch to tell of the one that won. A read costs both sides more."""
+_WATCH_SECONDS = 0.1
+"""How long to wait after a lost swap for the watch to show the one that won. A read costs both sides more."""
 
 _AGE_MS = 2_000
-"""Milliseconds that are lost when every replica crashes while something waits for its end."""
+"""Milliseconds of age that are lost if every replica crashes while something waits to expire."""
 
-_ATTEMPTS = 5
-"""Somebody would have to delete or damage the ledger between our write and our read, as often as this."""
+_READ_ATTEMPTS = 5
+"""Give up after this many deletions or corruptions of the ledger, each between our write and our read."""
 
 
 class LedgerFullError(UnavailableError):
     """What is in flight fills the object; nothing was written."""
 
     def __init__(self, count: int, *, share: float) -> None:
-        """Say how many reservations there would be, and what share of the new ones there is room for."""
+        """Keep the number of reservations there would be, and the share of the new ones that there is room for."""
         self.share = share
         super().__init__("ledger-full", f"{count} reservations are in flight: no room for more", everywhere=True)
 
 
 class StoredLedger:
     """
-    The ledger as stored, and the mirror in step with it. One task at a time may call what is async.
+    The ledger as stored, and this replica's view in step with it. Only one task at a time may call what is async.
 
     Order numbers tell what began before what: a denial is final only on a version that was stored after its request
     came.
@@ -67,28 +68,29 @@ class StoredLedger:
         on_lost: Callable[[str], None],
     ) -> None:
         """
-        Keep *mirror* in step with what is *stored_in*.
+        Keep *view* in step with what is *stored_in*.
 
-        *replica* is a name that no other has. *hold* is how long after a loss something may be persisted that was in
-        flight, by *api_time*, which stands still while an API server does. Where no ledger is found at the start
-        *was_anybody_asked* tells whether one was lost. *on_write* hears `written`, `conflict` or `failed` of every
-        swap, `claim` and `read` of those; *on_lost* why a ledger is begun anew.
+        *replica* is a name that no other replica has. For *hold* seconds after a loss something may be persisted that
+        was in flight, by *api_time*, which stops while an API server stands still. If no ledger is found at the start,
+        *was_anybody_asked* tells whether one was lost. *on_write* gets `written`, `conflict` or `failed` for each swap,
+        and `claim` and `read` for those; *on_lost* gets the reason for which a new ledger is begun.
         """
         self.view = view
         self._writes = READY
         self._reads = Condition(ok=False, reason="ledger-read", message="the ledger has not been read yet")
-        self._rewritten: StoreRestoredError | None = None
+        self._restored: StoreRestoredError | None = None
         self._object = stored_in
         self._hold = hold
         self._new_epoch = new_epoch
         self._was_anybody_asked = was_anybody_asked
         self._on_write = on_write
         self._on_lost = on_lost
-        self._past = LedgerValidator(api_time=api_time)
-        self._turns = SwapFairness(replica, monotonic=monotonic)
-        self._heard: StoredText | None = None
-        self._gone = ""
-        self._news = asyncio.Event()
+        self._validator = LedgerValidator()
+        self._ages = TokenAges(api_time=api_time)
+        self._fairness = SwapFairness(replica, monotonic=monotonic)
+        self._watched: StoredText | None = None
+        self._deleted_uid = ""
+        self._watch_event = asyncio.Event()
         self._is_stale = True
         self._numbers = itertools.count(1)
         self._confirmed = 0
@@ -98,8 +100,8 @@ class StoredLedger:
     @property
     def condition(self) -> Condition:
         """Whether the ledger can be read and written and is open."""
-        if self._rewritten is not None:
-            return Condition(ok=False, reason="history", message=str(self._rewritten))
+        if self._restored is not None:
+            return Condition(ok=False, reason="history", message=str(self._restored))
         return self._writes if self._reads.ok else self._reads
 
     @property
@@ -110,24 +112,24 @@ class StoredLedger:
     @property
     def is_known(self) -> bool:
         """Whether a ledger was ever read."""
-        return self._past.stored is not None
+        return self._validator.accepted is not None
 
     def order(self) -> int:
-        """Give the next order number."""
+        """Return the next order number."""
         return next(self._numbers)
 
     @property
     def age(self) -> int:
         """The age of the ledger by now, in milliseconds: see `Ledger.age`."""
-        return self._past.age()
+        return self._ages.age()
 
     def waited(self) -> Mapping[str, int]:
-        """Give what each token has waited by now, in milliseconds: see `Ledger.waited`."""
-        return self._past.waited()
+        """Return how long each token has waited by now, in milliseconds: see `Ledger.waited`."""
+        return self._ages.waited()
 
     @property
     def is_age_due(self) -> bool:
-        """Whether the age was not written down for so long that a crash of ours would lose much of it."""
+        """Whether the age was not written for so long that a crash of this replica would lose much of it."""
         return self.age - self.view.ledger.age >= _AGE_MS
 
     @property
@@ -135,100 +137,103 @@ class StoredLedger:
         """The order number at which the last read or swap began that showed the version we have."""
         return self._confirmed
 
-    def hear(self, stored: StoredText) -> None:
-        """Hear from the watch what is stored. It is looked at when it is needed."""
-        if self._heard is None or self._heard.uid != stored.uid or stored.version > self._heard.version:
-            self._heard = stored
-        self._turns.note(stored)
-        self._news.set()
+    def on_event(self, stored: StoredText) -> None:
+        """Record what the watch shows. It is read when it is needed."""
+        watched = self._watched
+        if watched is None or watched.uid != stored.uid or stored.version > watched.version:
+            self._watched = stored
+        self._fairness.on_stored(stored)
+        self._watch_event.set()
 
-    def hear_gone(self, uid: str) -> None:
-        """Hear from the watch that the object was deleted."""
-        self._gone = uid
-        if self._past.stored is not None and self._past.stored.uid == uid:
+    def on_deleted(self, uid: str) -> None:
+        """Record that the watch shows the object *uid* deleted."""
+        self._deleted_uid = uid
+        accepted = self._validator.accepted
+        if accepted is not None and accepted.uid == uid:
             self._is_stale = True
-        self._news.set()
+        self._watch_event.set()
 
     # Reading.
 
     async def catch_up(self) -> None:
         """
-        Have a version that was stored not long ago: what the watch told, or what is there.
+        Have a recent version: the one that the watch showed, or the one that is stored now.
 
         Raises: UnavailableError; nothing may be decided then.
         """
+        accepted, watched = self._validator.accepted, self._watched
         if self._is_stale:
             await self.read()
-        elif self._has_news():
-            await self._have(self._heard, by_claim=False)
-        elif self._heard is not None and self._past.stored is not None and self._heard.uid != self._past.stored.uid:
+        elif self._has_watched_newer():
+            await self._have(watched, with_turn=False)
+        elif watched is not None and accepted is not None and watched.uid != accepted.uid:
             await self.read()
 
     async def read(self) -> None:
         """Have the version that is stored now. Raises: UnavailableError."""
-        await self._have(None, by_claim=False)
+        await self._have(None, with_turn=False)
 
     async def look_again(self) -> None:
         """
-        Have a version that tells more: after a lost swap one that won, otherwise the one that is stored now.
+        Have a version that tells more: after a lost swap the one that won, otherwise the one that is stored now.
 
         Raises: UnavailableError.
         """
-        if not (self._is_stale and self._turns.has_lost):
+        if not (self._is_stale and self._fairness.has_lost):
             await self.read()
-        elif self._turns.is_due:
-            await self._have(None, by_claim=True)
-        elif await self._hear_news(_HEARING) and self._has_news():
-            await self._have(self._heard, by_claim=False)
+        elif self._fairness.should_request_turn:
+            await self._have(None, with_turn=True)
+        elif await self._wait_for_watch(_WATCH_SECONDS) and self._has_watched_newer():
+            await self._have(self._watched, with_turn=False)
         else:
             await self.read()
 
     async def wait_for_turn(self, *, is_busy: bool) -> None:
-        """Let those swap first whose turn it is; see `SwapFairness.wait`. Raises: UnavailableError."""
+        """Let other replicas swap first where `SwapFairness` says so. Raises: UnavailableError."""
         if is_busy:
-            self._turns.crowd()
-        while (seconds := self._turns.wait()) and await self._hear_news(seconds):
+            self._fairness.on_contention()
+        while (seconds := self._fairness.seconds_to_wait()) and await self._wait_for_watch(seconds):
             await self.catch_up()
 
     def check_history(self) -> None:
         """Raises: StoreRestoredError once the store was found to have gone back. The process has to end then."""
-        if self._rewritten is not None:
-            raise self._rewritten
+        if self._restored is not None:
+            raise self._restored
 
     def check_open(self) -> None:
         """Raises: UnavailableError while the ledger is being rebuilt, or once the store went back."""
-        if self._rewritten is not None:
+        if self._restored is not None:
             raise UnavailableError("history", self.condition.message)
         if not self.view.ledger.is_open:
             raise UnavailableError("ledger-rebuilding", self.condition.message, everywhere=True)
 
-    def _has_news(self) -> bool:
-        heard, stored = self._heard, self._past.stored
-        if heard is None or stored is None:
+    def _has_watched_newer(self) -> bool:
+        watched, accepted = self._watched, self._validator.accepted
+        if watched is None or accepted is None:
             return False
-        return heard.uid == stored.uid and heard.version > stored.version
+        return watched.uid == accepted.uid and watched.version > accepted.version
 
-    async def _hear_news(self, seconds: float) -> bool:
-        """Wait until the watch has told something new, *seconds* at most; say whether it has."""
-        if self._has_news():
+    async def _wait_for_watch(self, seconds: float) -> bool:
+        """Wait until the watch has shown something newer, at most *seconds*; return whether it has."""
+        if self._has_watched_newer():
             return True
-        self._news.clear()
+        self._watch_event.clear()
         try:
             async with asyncio.timeout(seconds):
-                await self._news.wait()
+                await self._watch_event.wait()
         except TimeoutError:
             return False
         return True
 
-    async def _have(self, told: StoredText | None, *, by_claim: bool) -> None:
-        """Have what the watch *told*, or what is found now. Raises: UnavailableError."""
-        for _ in range(_ATTEMPTS):
-            begun = 0 if told is not None else self.order()
+    async def _have(self, watched: StoredText | None, *, with_turn: bool) -> None:
+        """Accept what the watch showed, or what is found now. Raises: UnavailableError."""
+        for _ in range(_READ_ATTEMPTS):
+            begun = 0 if watched is not None else self.order()
             try:
-                stored = told or await self._find(by_claim=by_claim)
-                await self._settle_on(stored)
+                stored = watched or await self._find(with_turn=with_turn)
+                await self._interpret(stored)
             except LostSwapError:
-                told = None
+                watched = None
                 continue
             except UnavailableError as error:
                 self._is_stale = True
@@ -237,23 +242,24 @@ class StoredLedger:
             self._confirmed = max(begun, self._confirmed)
             return
         self._is_stale = True
-        raise UnavailableError("ledger-read", "the ledger changes its shape all the time: see who else writes it")
+        why = "the ledger was deleted or damaged again and again while it was read: see what else writes it"
+        raise UnavailableError("ledger-read", why)
 
-    async def _find(self, *, by_claim: bool) -> StoredText:
-        """Give what is stored, made if there is nothing. Raises: LostSwapError, UnavailableError."""
-        self._on_write("claim" if by_claim else "read")
-        stored = await (self._object.claim(self._turns.replica) if by_claim else self._object.read())
+    async def _find(self, *, with_turn: bool) -> StoredText:
+        """Return what is stored, made if there is nothing. Raises: LostSwapError, UnavailableError."""
+        self._on_write("claim" if with_turn else "read")
+        stored = await (self._object.request_turn(self._fairness.replica) if with_turn else self._object.read())
         return stored or await self._begin_without_one()
 
     # Writing.
 
     async def swap(self, ledger: Ledger) -> bool:
         """
-        Store *ledger* in the place of the version we have; say whether we were first.
+        Store *ledger* in the place of the version we have; return whether we were first.
 
-        Raises: LedgerFullError, UnavailableError when it is not known whether it was stored.
+        Raises: LedgerFullError; UnavailableError if it is not known whether it was stored.
         """
-        before = self._past.stored
+        before = self._validator.accepted
         if before is None:
             raise UnavailableError("ledger-read", self.condition.message)
         begun = self.order()
@@ -264,10 +270,10 @@ class StoredLedger:
             share = (MOST_BYTES - held) / (size - held) if size > held else 0.0
             raise LedgerFullError(len(ledger.reservations), share=share)
         try:
-            stored = await self._object.swap(text, after=before, writer=self._turns.replica)
+            stored = await self._object.swap(text, after=before, writer=self._fairness.replica)
         except LostSwapError:
             self._is_stale = True
-            self._turns.lost()
+            self._fairness.on_loss()
             self._on_write("conflict")
             return False
         except UnavailableError as error:
@@ -276,7 +282,7 @@ class StoredLedger:
             self._writes = _failing(error)
             raise
         self._on_write("written")
-        self._turns.note(stored)
+        self._fairness.on_stored(stored)
         self._confirmed, self._writes = begun, READY
         self.view.written(ledger)
         self._accept(stored, ledger)
@@ -298,17 +304,17 @@ class StoredLedger:
         if await self.swap(ledger.opened(await newest_versions())):
             log.info("the ledger is open again", epoch=ledger.epoch)
 
-    # Understanding what was read.
+    # Interpreting what was read.
 
-    async def _settle_on(self, stored: StoredText) -> None:
-        """Take in what is stored, or begin anew in its place. Raises: LostSwapError, UnavailableError."""
-        self._turns.note(stored)
-        if self._past.knows(stored):
+    async def _interpret(self, stored: StoredText) -> None:
+        """Accept what is stored, or begin a new ledger in its place. Raises: LostSwapError, UnavailableError."""
+        self._fairness.on_stored(stored)
+        if self._validator.is_unchanged(stored):
             self._accept(stored, self.view.ledger)
             return
-        evidence = self._past.how_it_went_back(stored)
+        evidence = self._validator.sign_of_a_restore(stored)
         try:
-            ledger = self._past.read(stored)
+            ledger = self._validator.read(stored)
         except NewerFormatError as error:
             raise UnavailableError("ledger-format", f"the ledger is of a newer version: {error}") from error
         except LedgerDamagedError as error:
@@ -316,39 +322,40 @@ class StoredLedger:
         self.view.take_in(ledger)
         self._accept(stored, ledger)
         if evidence:
-            self._rewritten = StoreRestoredError(evidence)
+            self._restored = StoreRestoredError(evidence)
 
     def _accept(self, stored: StoredText, ledger: Ledger) -> None:
-        self._past.accept(stored, ledger)
-        self._is_stale = stored.uid == self._gone
+        self._validator.accept(stored, ledger)
+        self._ages.accept(stored, ledger)
+        self._is_stale = stored.uid == self._deleted_uid
         self._reads = READY
         if not ledger.is_open:
             why = f"the ledger was lost and is being rebuilt; it opens within {self._hold:g} seconds of that"
             self._reads = Condition(ok=False, reason="ledger-rebuilding", message=why)
 
     async def _begin_without_one(self) -> StoredText:
-        """Make the first ledger, or one in the place of one that is gone. Raises: LostSwapError, UnavailableError."""
+        """Create the first ledger, or one that replaces a lost one. Raises: LostSwapError, UnavailableError."""
         if self.is_known or await self._was_anybody_asked():
-            made = await self._object.create(write_ledger(Ledger.rebuilding(self._new_epoch()), uid=""))
-            self._tell_lost("it was deleted")
-            return made
+            created = await self._object.create(write_ledger(Ledger.rebuilding(self._new_epoch()), uid=""))
+            self._report_loss("it was deleted")
+            return created
         first = Ledger.first(self._new_epoch())
         log.info("the first ledger of this installation", epoch=first.epoch)
-        made = await self._object.create(write_ledger(first, uid=""))
-        return await self._swap_text(first.opened({}), after=made)
+        created = await self._object.create(write_ledger(first, uid=""))
+        return await self._swap_text(first.opened({}), after=created)
 
     async def _swap_text(self, ledger: Ledger, *, after: StoredText) -> StoredText:
         text = write_ledger(ledger, uid=after.uid)
-        return await self._object.swap(text, after=after, writer=self._turns.replica)
+        return await self._object.swap(text, after=after, writer=self._fairness.replica)
 
     async def _begin_instead_of(self, stored: StoredText, why: str) -> tuple[StoredText, Ledger]:
         ledger = Ledger.rebuilding(self._new_epoch())
-        made = await self._swap_text(ledger, after=stored)
-        self._tell_lost(why)
-        return made, ledger
+        written = await self._swap_text(ledger, after=stored)
+        self._report_loss(why)
+        return written, ledger
 
-    def _tell_lost(self, why: str) -> None:
-        log.error("the ledger is begun anew: what was in flight is waited for", why=why)
+    def _report_loss(self, why: str) -> None:
+        log.error("a new ledger is begun: nothing is allowed until what was in flight has expired", why=why)
         self._on_lost(why)
 
 

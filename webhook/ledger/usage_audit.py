@@ -1,7 +1,7 @@
 """
-Whether the book shows what the API has: compared so that neither a late watch nor a quiet cluster looks like a fault.
+Compares the usage index with what the API has, so that neither a late watch nor a quiet cluster looks like a fault.
 
-Pure. The list and the reads behind it are an adapter's, when to compare is told by `reconcile`.
+The comparison is pure; lists and reads are behind ports.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _NOTHING = StoredVersion("", 0)
 
 
 class Kind(enum.Enum):
-    """What is wrong: the book lacks an object (or its present state), or has one that is gone."""
+    """What is wrong: the index lacks an object (or its present state), or has one that is gone."""
 
     MISSING = "missing"
     PHANTOM = "phantom"
 
 
 class Verdict(enum.Enum):
-    """What a second look at a suspicion tells. OPEN: the watch has not come far enough to know."""
+    """The result of a second look at a suspicion. OPEN: the watch has not come far enough to know."""
 
     DRIFT = "drift"
     FINE = "fine"
@@ -38,7 +38,7 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All objects of a resource that have to be on the book, as they were at one version: uid and version by name."""
+    """All objects of a resource that the index has to show, as they were at one version."""
 
     resource: str
     version: int
@@ -47,7 +47,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """A name under which the book and a list of version `listed_at` disagree; `uid` is the object in question."""
+    """A key under which the index and a list of version `listed_at` disagree; `uid` is the object in question."""
 
     kind: Kind
     key: ObjectKey
@@ -57,7 +57,7 @@ class Suspicion:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the book says of one name at one moment, and how far its watch had come then."""
+    """What the index shows under one key at one moment, and how far its watch had come then."""
 
     row: Row | None
     position: int
@@ -65,24 +65,24 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that the book had of a resource at one moment, by `namespace/name`, and how far its watch had come then."""
+    """All rows of a resource at one moment, by `namespace/name`, and how far the watch had come then."""
 
     rows: Mapping[str, Row]
     position: int
 
 
 def snapshot(index: UsageIndex, resource: str) -> Snapshot:
-    """Give what `suspicions` needs of *book*. Quick, so that a larger book does not hold up whoever else uses it."""
+    """Return what `suspicions` needs of *index*. A shallow copy, so that a large index does not delay requests."""
     return Snapshot(index.snapshot(resource), index.position(resource))
 
 
 def suspicions(index: Snapshot, listing: Listing) -> tuple[Suspicion, ...]:
     """
-    Give every name that may be wrong in *book*, which was looked at after *listing* was made.
+    Return every key that may be wrong in *index*, a snapshot taken after *listing* was made.
 
-    An object that the list shows at a version which the watch has passed must be on the book at that version or a
-    newer one, unless it was deleted since: hence only a suspicion. The book must not have what the list does not show
-    and what was last changed before it, unless the deletion is still on its way.
+    The index must show an object of the list at that version or a newer one, once the watch has passed it, unless the
+    object was deleted since: hence only a suspicion. The index must not show an object that the list lacks and that was
+    last changed before the list, unless its deletion is still on its way.
     """
     stored, rows = listing.stored, index.rows
     missing = [
@@ -100,17 +100,17 @@ def suspicions(index: Snapshot, listing: Listing) -> tuple[Suspicion, ...]:
 
 
 def look(index: UsageIndex, suspicion: Suspicion) -> Look:
-    """Look at the book, before what is stored is read: `confirm` needs them in this order."""
+    """Return what the index shows now. Call it before the store is read: `confirm` needs them in this order."""
     return Look(index.row(suspicion.key), index.position(suspicion.key.resource))
 
 
 def confirm(suspicion: Suspicion, seen: Look, stored: StoredVersion | None) -> Verdict:
     """
-    Say what becomes of *suspicion*; *stored* is uid and version that a quorum read found under the name after *seen*.
+    Return the verdict on *suspicion*; *stored* is what a quorum read found under the key after *seen*.
 
-    Missing: the object was stored before the position of *seen* and is stored later, so that it was there at that very
-    position, where the book does not have it. Phantom: it was gone at the version of the list, and the book still has
-    it at a position that is not before that. Neither can be seen of a book that is merely late.
+    Missing: the object was stored before the position of *seen* and is stored later, so it existed at that position,
+    where the index does not show it. Phantom: it was gone at the version of the list, and the index still shows it at a
+    position not before that. An index that is merely late shows neither.
     """
     if suspicion.kind is Kind.MISSING:
         if stored is None or _shows(seen.row, stored):
@@ -130,37 +130,40 @@ def _shows(row: Row | None, stored: StoredVersion) -> bool:
 
 _BETWEEN_AUDITS = 600.0
 """
-Seconds. A watch that works tells everything, so that only a defect is looked for; ten minutes bound how long one lasts,
-and a list of 20 000 pods' metadata each ten minutes is less than a controller's usual resync.
+Seconds. A watch that works misses nothing, so an audit looks for defects only; ten minutes bound how long one lasts. A
+list of the metadata of 20 000 pods each ten minutes is less than a controller's usual resync.
 """
 
 _LOOKS: Final = (2.0, *(15.0,) * 10)
 """
-Seconds before each look at what is suspected. What is merely late is over after two. On a quiet cluster a bookmark
-tells how far the watch has come, once a minute; the second one comes within 152 seconds in any case.
+Seconds before each look at the suspicions. A late watch has caught up after two. On a quiet cluster a bookmark tells
+how far the watch has come, once a minute; the second one comes within 152 seconds in any case.
 """
 
 _MOST_SUSPECTED = 200
-"""Suspicions that are looked into at once. One that holds is enough to have everything listed anew."""
+"""Suspicions that are examined at once. One that is confirmed is enough to list everything anew."""
 
 
 class Lister(Protocol):
-    """All objects that have to be on the book, past every cache."""
+    """All objects that the index has to show, past every cache."""
 
     async def listing(self, resource: str) -> Listing:
-        """Give those of *resource* as they were at one version. Raises: UnavailableError."""
+        """Return those of *resource* as they were at one version. Raises: UnavailableError."""
 
 
 async def find_drift(
     index: UsageIndex, resource: str, *, lister: Lister, quorum: QuorumReader, sleep: Sleep = asyncio.sleep
 ) -> tuple[Suspicion, ...]:
     """
-    Give where *book* differs from what the API has, confirmed by a second look: the first few, one list repairs all.
+    Return where *index* differs from what the API has, confirmed by a second look.
 
-    What stays open for minutes because the watch does not move is left to the next audit. Raises: UnavailableError.
+    The first few are enough, as one list repairs all.
+
+    Suspicions that stay open for minutes, because the watch does not move, are left to the next audit.
+    Raises: UnavailableError.
     """
     listing = await lister.listing(resource)
-    # Elsewhere, because 20 000 pods take 50 ms, in which nobody would be answered.
+    # In a thread: 20 000 pods take 50 ms, in which no request would be answered.
     suspected = await asyncio.to_thread(suspicions, snapshot(index, resource), listing)
     suspected = suspected[:_MOST_SUSPECTED]
     found: list[Suspicion] = []
@@ -187,7 +190,7 @@ async def audit_forever(
     sleep: Sleep = asyncio.sleep,
     jitter: Callable[[], float] = random.random,
 ) -> None:
-    """Have the book compared every ten minutes or so, not by all replicas at once, until cancelled."""
+    """Run *audit* every ten minutes or so until cancelled, at a random moment so that replicas do not coincide."""
     while True:
         await sleep(_BETWEEN_AUDITS * (0.75 + jitter() / 2))
         try:

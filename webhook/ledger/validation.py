@@ -1,7 +1,7 @@
 """
-What one replica remembers of the ledger, how old that is, and what makes a text that is found now unbelievable.
+Detects ledger texts that are stale, copied or foreign, and counts how old a ledger and its reservations are.
 
-No I/O. What follows from disbelief is the keeper's.
+No I/O. The caller decides what to do about a text that is not believed.
 """
 
 from __future__ import annotations
@@ -14,84 +14,96 @@ from webhook.ledger.protocol import Ledger
 
 
 class LedgerValidator:
-    """The version last accepted, the epochs before it, and since when, at the latest, it and its tokens are there."""
+    """Compares what is found with the version that this replica accepted last, and with the epochs before it."""
 
-    def __init__(self, *, api_time: Callable[[], float]) -> None:
-        """Remember nothing yet. *api_time* gives the time by which things age: see `StoredLedger`."""
-        self._api_time = api_time
-        self.stored: StoredText | None = None
+    def __init__(self) -> None:
+        """Start without an accepted version."""
+        self.accepted: StoredText | None = None
+        """The text that was accepted last; None before the first."""
         self._ledger: Ledger | None = None
-        self._epochs: set[str] = set()
-        self._counted = ("", "")
-        self._began = 0.0
-        self._given: dict[str, float] = {}
+        self._former_epochs: set[str] = set()
 
-    def knows(self, stored: StoredText) -> bool:
-        """Say whether nothing but the version may have changed: somebody has claimed a turn, say."""
-        known = self.stored
-        if known is None or (known.uid, known.text) != (stored.uid, stored.text):
+    def is_unchanged(self, found: StoredText) -> bool:
+        """Whether *found* is the accepted text, stored again at most: another replica requested a turn, say."""
+        accepted = self.accepted
+        if accepted is None or (accepted.uid, accepted.text) != (found.uid, found.text):
             return False
-        return not stored.foreigner and stored.version >= known.version
+        return not found.written_by_other and found.version >= accepted.version
 
-    def how_it_went_back(self, stored: StoredText) -> str:
-        """Say what shows that the store was restored from a backup: what it has is older than what it had."""
-        if self.stored is None or stored.version >= self.stored.version:
+    def sign_of_a_restore(self, found: StoredText) -> str:
+        """Return what shows that the store was restored from a backup: *found* is older; empty if nothing does."""
+        if self.accepted is None or found.version >= self.accepted.version:
             return ""
-        return f"the ledger's version went back from {self.stored.version} to {stored.version}"
+        return f"the ledger's version went back from {self.accepted.version} to {found.version}"
 
-    def read(self, stored: StoredText) -> Ledger:
+    def read(self, found: StoredText) -> Ledger:
         """
-        Give the ledger that is *stored*.
+        Return the ledger in *found*.
 
-        Raises: LedgerDamagedError if it cannot be what a replica wrote last, NewerFormatError.
+        Raises: LedgerDamagedError if it cannot be what a replica wrote last; NewerFormatError.
         """
-        ledger = read_ledger(stored.text, uid=stored.uid)
-        if why := self._disbelief(stored, ledger):
+        ledger = read_ledger(found.text, uid=found.uid)
+        if why := self._doubt(found, ledger):
             raise LedgerDamagedError(why)
         return ledger
 
     def accept(self, stored: StoredText, ledger: Ledger) -> None:
-        """Remember that this is the ledger now."""
+        """Record *ledger*, which is *stored*, as the present version."""
         if self._ledger is not None and self._ledger.epoch != ledger.epoch:
-            self._epochs.add(self._ledger.epoch)
-        self.stored, self._ledger = stored, ledger
+            self._former_epochs.add(self._ledger.epoch)
+        self.accepted, self._ledger = stored, ledger
+
+    def _doubt(self, found: StoredText, ledger: Ledger) -> str:
+        """Return why this is not what a replica wrote last; empty if it may be."""
+        if found.written_by_other:
+            return f"it was written by {found.written_by_other}"
+        if ledger.epoch in self._former_epochs:
+            return "it is an older text: its epoch is over"
+        return self.sign_of_a_restore(found) or self._sign_of_an_older_text(found, ledger)
+
+    def _sign_of_an_older_text(self, found: StoredText, ledger: Ledger) -> str:
+        if self.accepted is None or self._ledger is None:
+            return ""
+        if self.accepted.uid != found.uid:
+            return "it was made anew as if there had been none" if ledger.is_first else ""
+        if ledger.epoch == self._ledger.epoch and ledger.write < self._ledger.write:
+            return f"it is an older text: write {ledger.write} after {self._ledger.write}"
+        return ""
+
+
+class TokenAges:
+    """
+    How old the ledger and each of its reservations are, by a clock that stops while an API server stands still.
+
+    Each replica counts on from the highest age that it has read, so that ages outlive crashes and never exceed the time
+    that has really passed.
+    """
+
+    def __init__(self, *, api_time: Callable[[], float]) -> None:
+        """Count by *api_time*, in seconds: see `ApiServerLeases.time`."""
+        self._api_time = api_time
+        self._object_and_epoch = ("", "")
+        self._began: float | None = None
+        self._since: dict[str, float] = {}
+
+    def accept(self, stored: StoredText, ledger: Ledger) -> None:
+        """Count for *ledger*, which is *stored*, from now on; what is known to be older stays older."""
         now = self._api_time()
         began = now - ledger.age / 1000
-        if self._counted == (stored.uid, ledger.epoch):
+        if self._began is not None and self._object_and_epoch == (stored.uid, ledger.epoch):
             began = min(began, self._began)
-        self._counted, self._began = (stored.uid, ledger.epoch), began
-        given = {token: now - ledger.waited.get(token, 0) / 1000 for token in ledger.reservations}
-        self._given = {token: min(since, self._given.get(token, since)) for token, since in given.items()}
+        self._object_and_epoch, self._began = (stored.uid, ledger.epoch), began
+        since = {token: now - ledger.waited.get(token, 0) / 1000 for token in ledger.reservations}
+        self._since = {token: min(each, self._since.get(token, each)) for token, each in since.items()}
 
     def age(self) -> int:
-        """Give the age of the ledger by now, in milliseconds: see `Ledger.age`. 0 as long as nothing was read."""
-        return 0 if self._ledger is None else _milliseconds(self._api_time() - self._began)
+        """Return the age of the ledger by now, in milliseconds: see `Ledger.age`. 0 before the first was read."""
+        return 0 if self._began is None else _milliseconds(self._api_time() - self._began)
 
     def waited(self) -> dict[str, int]:
-        """Give what each token of the ledger has waited by now, in milliseconds: see `Ledger.waited`."""
+        """Return how long each token has waited by now, in milliseconds: see `Ledger.waited`."""
         now = self._api_time()
-        return {token: _milliseconds(now - since) for token, since in self._given.items()}
-
-    def _disbelief(self, stored: StoredText, ledger: Ledger) -> str:
-        """Say why this is not what a replica wrote last, empty if it may be."""
-        if stored.foreigner:
-            return f"it was written by {stored.foreigner}"
-        if ledger.epoch in self._epochs:
-            return "it is an older text: its epoch is over"
-        if self.stored is None or self._ledger is None:
-            return ""
-        if evidence := self.how_it_went_back(stored):
-            return evidence
-        return _how_much_older(stored, ledger, known=self.stored, before=self._ledger)
-
-
-def _how_much_older(stored: StoredText, ledger: Ledger, *, known: StoredText, before: Ledger) -> str:
-    """Say how this went back behind what was known *before*, empty if it did not."""
-    if known.uid != stored.uid:
-        return "it was made anew as if there had been none" if ledger.is_first else ""
-    if ledger.epoch == before.epoch and ledger.write < before.write:
-        return f"it is an older text: write {ledger.write} after {before.write}"
-    return ""
+        return {token: _milliseconds(now - since) for token, since in self._since.items()}
 
 
 def _milliseconds(seconds: float) -> int:

@@ -8,14 +8,14 @@ there are, and a decision reads sums. When a reservation may be dropped unseen i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
 from webhook.quota import resources
 from webhook.quota.errors import WebhookError
-from webhook.quota.objects import ObjectKey
+from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import PendingWrites, Reservation
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import Payer, Subject
@@ -73,12 +73,13 @@ class UsageIndex:
     """What every subject uses, kept up to date by sightings of objects and by reservations."""
 
     def __init__(self, bind: Bind) -> None:
-        """Start empty. *bind* must give the same answer for the same question until `rebind`."""
+        """Start empty. *bind* must give the same answer for the same question until rebound."""
         self._bind = bind
-        self._bound: dict[tuple[Payer, str], tuple[Subject, ...]] = {}
+        self._bound: dict[str, dict[Payer, tuple[Subject, ...]]] = {}  # by namespace
         self._bound_room = _MIN_ROOM
         self._rows: dict[str, dict[str, Row]] = defaultdict(dict)
         self._claims: dict[ObjectKey, PendingWrites] = {}
+        self._pending_count = 0
         self._used: dict[Subject, dict[str, Amount]] = {}
         self._reserved: dict[Subject, dict[str, Amount]] = {}
         self._listed: dict[str, set[str]] = {}
@@ -131,6 +132,11 @@ class UsageIndex:
         for claims in self._claims.values():
             yield from claims
 
+    @property
+    def pending_count(self) -> int:
+        """How many reservations are in flight, in constant time."""
+        return self._pending_count
+
     def is_gone(self, uid: str) -> bool:
         """Say whether an object was seen to be gone not long ago; of those that went longer ago nothing is known."""
         return uid in self._gone
@@ -149,7 +155,9 @@ class UsageIndex:
         """Hold *reservation*, as `PendingWrites.add` does."""
         key = reservation.key
         self._book_claims(key, -1)
-        self._claims.setdefault(key, PendingWrites()).add(reservation)
+        claims = self._claims.setdefault(key, PendingWrites())
+        self._pending_count += reservation not in claims
+        claims.add(reservation)
         self._book_claims(key, 1)
 
     def drop(self, *reservations: Reservation) -> None:
@@ -163,6 +171,7 @@ class UsageIndex:
             for each in dropped:
                 if each in claims:
                     claims.remove(each)
+                    self._pending_count -= 1
             self._book_claims(key, 1)
             if not claims:
                 self._claims.pop(key, None)
@@ -191,6 +200,16 @@ class UsageIndex:
         shared = Row(row.uid, row.version, _once(self._payers, row.payer), _once(self._amounts, row.amounts))
         self._replace(key, shared)
         return self._settle(key, row.uid, row.version)
+
+    def set_amounts(self, key: ObjectKey, stored: StoredVersion, amounts: Amounts) -> None:
+        """
+        Count *amounts* for an object whose cost changes with time, if it is still shown at this uid and version.
+
+        Settles nothing: no event was seen. What is held on *key* counts as far as it is above *amounts*.
+        """
+        row = self.row(key)
+        if row is not None and (row.uid, row.version) == stored:
+            self._replace(key, Row(row.uid, row.version, row.payer, _once(self._amounts, amounts)))
 
     def forget(self, key: ObjectKey, uid: str, version: int) -> tuple[Reservation, ...]:
         """
@@ -239,12 +258,27 @@ class UsageIndex:
     def rebind(self, bind: Bind) -> None:
         """Use another *bind* from now on. Sums are worked out anew only if somebody's accounts changed."""
         known, self._bind = self._bound, bind
-        if len(known) > self._bound_room:
-            known = {question: known[question] for question in self._questions()}
-            self._bound_room = max(_MIN_ROOM, 2 * len(known))
-        self._bound = {question: bind(*question) for question in known}
+        if sum(map(len, known.values())) > self._bound_room:
+            known = self._pairs_in_use()
+            self._bound_room = max(_MIN_ROOM, 2 * sum(map(len, known.values())))
+        self._bound = {name: self._bound_anew(name, payers) for name, payers in known.items()}
         if self._bound != known:
             self._recount()
+
+    def rebind_namespace(self, name: str) -> None:
+        """
+        Bind anew what is booked in one namespace, whose labels changed, say.
+
+        If accounts changed by that, all rows are looked through for those of the namespace: 4 ms for 20 000.
+        """
+        known = self._bound.get(name, {})
+        bound = self._bound_anew(name, known)
+        if bound == known:
+            return
+        rows, claimed = self._rows_in(name), [key for key in self._claims if key.namespace == name]
+        self._book(rows, claimed, -1)
+        self._bound[name] = bound
+        self._book(rows, claimed, 1)
 
     # Keeping the sums.
 
@@ -306,14 +340,40 @@ class UsageIndex:
             yield from self._claims[key].most().items()
 
     def _subjects(self, payer: Payer, namespace: str) -> tuple[Subject, ...]:
-        bound = self._bound.get((payer, namespace))
+        of_namespace = self._bound.get(namespace)
+        if of_namespace is None:
+            of_namespace = self._bound[namespace] = {}
+        bound = of_namespace.get(payer)
         if bound is None:
-            bound = self._bound[payer, namespace] = self._bind(payer, namespace)
+            bound = of_namespace[payer] = self._bind(payer, namespace)
         return bound
 
-    def _questions(self) -> set[tuple[Payer, str]]:
-        booked = {(row.payer, path.split("/", 1)[0]) for rows in self._rows.values() for path, row in rows.items()}
-        return booked | {(claim.payer, claim.key.namespace) for claim in self.reservations()}
+    def _bound_anew(self, namespace: str, payers: Iterable[Payer]) -> dict[Payer, tuple[Subject, ...]]:
+        return {payer: self._bind(payer, namespace) for payer in payers}
+
+    def _pairs_in_use(self) -> dict[str, dict[Payer, tuple[Subject, ...]]]:
+        """Return what is bound for the payers and namespaces of rows and reservations that are known."""
+        booked = {(path.split("/", 1)[0], row.payer) for rows in self._rows.values() for path, row in rows.items()}
+        booked |= {(claim.key.namespace, claim.payer) for claim in self.reservations()}
+        in_use: dict[str, dict[Payer, tuple[Subject, ...]]] = defaultdict(dict)
+        for namespace, payer in booked:
+            in_use[namespace][payer] = self._bound[namespace][payer]
+        return dict(in_use)
+
+    def _rows_in(self, namespace: str) -> list[tuple[ObjectKey, Row]]:
+        prefix = f"{namespace}/"
+        return [
+            (ObjectKey(resource, *path.split("/", 1)), row)
+            for resource, rows in self._rows.items()
+            for path, row in rows.items()
+            if path.startswith(prefix)
+        ]
+
+    def _book(self, rows: Iterable[tuple[ObjectKey, Row]], claimed: Iterable[ObjectKey], sign: int) -> None:
+        for key, row in rows:
+            self._book_row(key, row, sign)
+        for key in claimed:
+            self._book_claims(key, sign)
 
     def _recount(self) -> None:
         self._used.clear()

@@ -1,11 +1,23 @@
 """
-Our webhook configurations in the API server: where it calls us, and what it trusts.
+Our webhook configurations in the API server: where it calls us, what it trusts, and which namespaces it leaves out.
 
-Which requests they match is said in ``manifests/`` and nowhere here; certificates are made elsewhere too.
+Which requests they match is written in ``manifests/`` and nowhere here; certificates are made elsewhere too.
 """
 
-from webhook.registration.forms import ServiceForm, UrlForm
+from webhook.registration.exemptions import Exemptions, default_exemptions, read_live_exemptions
+from webhook.registration.forms import Form, ServiceForm, UrlForm
 from webhook.registration.manifest import RegistrationError, WebhookManifest, read_manifest
 from webhook.registration.reconciler import Registration
 
-__all__ = ["Registration", "RegistrationError", "ServiceForm", "UrlForm", "WebhookManifest", "read_manifest"]
+__all__ = [
+    "Exemptions",
+    "Form",
+    "Registration",
+    "RegistrationError",
+    "ServiceForm",
+    "UrlForm",
+    "WebhookManifest",
+    "default_exemptions",
+    "read_live_exemptions",
+    "read_manifest",
+]

@@ -1,111 +1,141 @@
 """
-What of a webhook configuration is ours to write, in each of the two ways the API server can find us.
+What of a webhook configuration is ours to write, in each of the two ways the API server can call us.
 
-Pure: what is wanted and as whom, not whether it is there.
+Pure: what has to be written and as whom.
 """
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
-from urllib.parse import urlsplit
+from typing import ClassVar, Final, Protocol
 
 import msgspec
 
-from webhook.registration.manifest import API_VERSION, RegistrationError, WebhookManifest
+from webhook.registration.live import LiveWebhook
+from webhook.registration.manifest import API_VERSION, WebhookManifest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-# A field manager of its own for the one field of an installed configuration that is ours: applying the manifests again,
-# with any tool, then neither removes it nor conflicts with it.
 BUNDLE_MANAGER: Final = "userquota-ca"
+"""
+A field manager of its own for the one field of an installed configuration that is always ours: applying the manifests
+again, with any tool, then neither removes it nor conflicts with it.
+"""
+
+PATH_MANAGER: Final = "userquota-path"
 WHOLE_MANAGER: Final = "userquota"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Write:
     """
-    One configuration as it has to be.
+    One server-side apply that is needed because fields of *webhooks* differ.
 
-    *fields* are those of each webhook's ``clientConfig`` that must be as here, by webhook name; *body* is what
-    server-side apply makes them so with, under *manager*. Not *creatable*: others install it, and must have done so.
+    Without *force* the API server refuses it where another field manager owns another value.
     """
 
-    manifest: WebhookManifest
-    fields: Mapping[str, Mapping[str, str]]
+    webhooks: tuple[str, ...]
     body: bytes
     manager: str
-    creatable: bool
+    force: bool
 
 
 class Form(Protocol):
-    """A way to be found."""
+    """A way to be called by the API server."""
 
-    def wanted(self) -> Sequence[Wanted]:
-        """Give every configuration as it has to be now."""
+    @property
+    def manifests(self) -> Sequence[WebhookManifest]:
+        """The configurations of this version."""
+        ...
+
+    @property
+    def installs(self) -> bool:
+        """Whether what is missing is ours to create."""
+        ...
+
+    @property
+    def advice(self) -> str:
+        """What to do when the API server finds a write invalid."""
+        ...
+
+    def writes(
+        self, manifest: WebhookManifest, live: Mapping[str, LiveWebhook], bundles: Mapping[str, bytes]
+    ) -> Sequence[Write]:
+        """Return what has to be written, nothing if *live* is right; *bundles* are by webhook, empty if not ours."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceForm:
     """
-    Be called through the Service: the manifests are installed by others, and only their caBundle is ours.
+    Be called through the Service: the manifests are installed by others, and their caBundle is ours.
 
-    *ca_bundle* is asked each time. While it is empty nothing is ours at all.
+    The path of the Service belongs to those who apply the manifests. One that was removed is put back all the same,
+    because the API server then calls ``/`` and every create fails. That overrides no other field manager: a removed
+    field has no owner, and ours is applied without force, under a manager of its own, only when the path differs. A
+    path that another manager wrote makes the apply conflict, and is reported instead: to force it would begin a fight,
+    also between replicas of two versions with different paths.
     """
 
     manifests: Sequence[WebhookManifest]
-    ca_bundle: Callable[[], bytes]
+    installs: ClassVar[bool] = False
+    advice: ClassVar[str] = "if it was registered with --advertise-url, delete it and apply the manifests"
 
-    def wanted(self) -> Sequence[Wanted]:
-        """Give every configuration, each with the caBundle and nothing else."""
-        trust = _trust(self.ca_bundle())
-        return [self._of(manifest, trust) for manifest in self.manifests]
-
-    @staticmethod
-    def _of(manifest: WebhookManifest, trust: Mapping[str, str]) -> Wanted:
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": manifest.kind,
-            "metadata": {"name": manifest.name},
-            "webhooks": [{"name": name, "clientConfig": trust} for name in manifest.paths],
-        }
-        fields = dict.fromkeys(manifest.paths, trust)
-        return Wanted(manifest, fields, msgspec.json.encode(body), BUNDLE_MANAGER, creatable=False)
+    def writes(
+        self, manifest: WebhookManifest, live: Mapping[str, LiveWebhook], bundles: Mapping[str, bytes]
+    ) -> Sequence[Write]:
+        """Return the applies of caBundles and of paths, each for all webhooks of *manifest*."""
+        trust = tuple(name for name, bundle in bundles.items() if live[name].ca_bundle != bundle)
+        moved = tuple(name for name, path in manifest.paths.items() if live[name].path != path)
+        found = []
+        if trust:
+            configs = {name: _trust(bundle) for name, bundle in bundles.items()}
+            found.append(Write(trust, _partial(manifest, configs), BUNDLE_MANAGER, force=True))
+        if moved:
+            paths = {name: {"service": {"path": path}} for name, path in manifest.paths.items()}
+            found.append(Write(moved, _partial(manifest, paths), PATH_MANAGER, force=False))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class UrlForm:
-    """
-    Be called at *url* plus each webhook's path: the whole of the manifests is ours to write.
-
-    Raises: RegistrationError for a URL that the API server would not take.
-    """
+    """Be called at *url*, an ``https`` URL, plus each webhook's path: the whole of the manifests is ours to write."""
 
     manifests: Sequence[WebhookManifest]
-    ca_bundle: Callable[[], bytes]
     url: str
+    installs: ClassVar[bool] = True
+    advice: ClassVar[str] = "if it was installed to be called through a Service, delete it first"
 
-    def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme != "https" or not parts.hostname:
-            raise RegistrationError(f"the advertised URL {self.url} is not https://HOST[:PORT][/PATH]")
-        if parts.query or parts.fragment or parts.username is not None:
-            raise RegistrationError(f"the advertised URL {self.url} may have no user, query or fragment")
-
-    def wanted(self) -> Sequence[Wanted]:
-        """Give every configuration whole, with the URL in the place of the Service."""
-        trust = _trust(self.ca_bundle())
-        return [self._of(manifest, trust) for manifest in self.manifests]
-
-    def _of(self, manifest: WebhookManifest, trust: Mapping[str, str]) -> Wanted:
+    def writes(
+        self, manifest: WebhookManifest, live: Mapping[str, LiveWebhook], bundles: Mapping[str, bytes]
+    ) -> Sequence[Write]:
+        """Return the apply of the whole configuration, with the URL in the place of the Service."""
         base = self.url.rstrip("/")
-        fields = {name: {"url": f"{base}{path}", **trust} for name, path in manifest.paths.items()}
-        webhooks = [{**item, "clientConfig": fields[item["name"]]} for item in manifest.body["webhooks"]]
+        urls = {name: f"{base}{path}" for name, path in manifest.paths.items()}
+        differing = tuple(
+            name
+            for name, url in urls.items()
+            if name not in live
+            or live[name].url != url
+            or bundles.get(name, live[name].ca_bundle) != live[name].ca_bundle
+        )
+        if not differing:
+            return ()
+        configs = {name: {"url": url, **_trust(bundles.get(name, b""))} for name, url in urls.items()}
+        webhooks = [{**item, "clientConfig": configs[item["name"]]} for item in manifest.body["webhooks"]]
         body = msgspec.json.encode({**manifest.body, "webhooks": webhooks})
-        return Wanted(manifest, fields, body, WHOLE_MANAGER, creatable=True)
+        return (Write(differing, body, WHOLE_MANAGER, force=True),)
+
+
+def _partial(manifest: WebhookManifest, configs: Mapping[str, Mapping[str, object]]) -> bytes:
+    return msgspec.json.encode(
+        {
+            "apiVersion": API_VERSION,
+            "kind": manifest.kind,
+            "metadata": {"name": manifest.name},
+            "webhooks": [{"name": name, "clientConfig": config} for name, config in configs.items()],
+        }
+    )
 
 
 def _trust(bundle: bytes) -> Mapping[str, str]:

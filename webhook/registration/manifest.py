@@ -1,20 +1,18 @@
 """
-Webhook configurations, of the manifests and of the API server, as far as registering has to know them.
+The webhook configurations that this version was made with, as far as registering has to know them.
 
-Nothing is read or written here.
+Nothing is read or written here; how the API server has them: see ``live``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from webhook.ports import WebhookError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 API_VERSION: Final = "admissionregistration.k8s.io/v1"
 _RESOURCES: Final = {
@@ -50,9 +48,7 @@ class _Service(msgspec.Struct):
 
 
 class _ClientConfig(msgspec.Struct):
-    url: str = ""
-    ca_bundle: str = msgspec.field(name="caBundle", default="")
-    service: _Service | None = None
+    service: _Service
 
 
 class _Webhook(msgspec.Struct):
@@ -71,18 +67,16 @@ class _Configuration(msgspec.Struct):
 
 
 def read_manifest(body: Mapping[str, Any]) -> WebhookManifest:
-    """Give the webhook configuration in a parsed manifest. Raises: RegistrationError when it is none."""
+    """
+    Return the webhook configuration in a parsed manifest.
+
+    Raises: RegistrationError when it is none, or when a webhook names no path of the Service.
+    """
     try:
         read = msgspec.convert(body, _Configuration)
     except msgspec.ValidationError as error:
         raise RegistrationError(f"no manifest of a webhook configuration: {error}") from error
     if read.kind not in _RESOURCES:
         raise RegistrationError(f"no manifest of a webhook configuration: its kind is {read.kind!r}")
-    paths = {item.name: item.client_config.service.path for item in read.webhooks if item.client_config.service}
+    paths = {item.name: item.client_config.service.path for item in read.webhooks}
     return WebhookManifest(read.kind, read.metadata.name, paths, body)
-
-
-def client_configs(answer: bytes) -> dict[str, dict[str, str]]:
-    """Give URL and caBundle of each webhook of a stored configuration, by name; empty where there is none."""
-    webhooks = msgspec.json.decode(answer, type=_Configuration).webhooks
-    return {item.name: {"url": item.client_config.url, "caBundle": item.client_config.ca_bundle} for item in webhooks}

@@ -14,12 +14,12 @@ _FOLDERS = (_PACKAGE / "manifests", _PACKAGE.parent / "manifests")  # installed 
 
 
 def folder() -> Path:
-    """Give the folder of the manifests, a kustomize base."""
+    """Return the folder of the manifests, a kustomize base."""
     return next(each for each in _FOLDERS if (each / "kustomization.yaml").is_file())
 
 
 def webhook_configurations() -> list[dict[str, JsonValue]]:
-    """Give both webhook configurations, parsed."""
+    """Return both webhook configurations, parsed."""
     names = ("mutatingwebhookconfiguration.yaml", "validatingwebhookconfiguration.yaml")
     return [_parsed(folder() / name) for name in names]
 

@@ -1,56 +1,88 @@
 """
 The loop that keeps our webhook configurations in the API server as they have to be.
 
-What that is, is told by a form; nothing else of a configuration is compared or repaired.
+What that is comes from a form; nothing else of a configuration is compared or repaired.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
 
 import structlog
 
-from webhook.kube.api import ApiError, InvalidError, KubernetesApi, NotFoundError
-from webhook.registration.manifest import RegistrationError, client_configs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from webhook.registration.forms import Form, Wanted
+from webhook.kube.api import ApiError, ConflictError, InvalidError, KubernetesApi
+from webhook.ports import WebhookError
+from webhook.registration import live
+from webhook.registration.bundles import OVERLAP_SECONDS, Overlap, certificates
+from webhook.registration.forms import Form, Write
+from webhook.registration.live import LiveWebhook
+from webhook.registration.manifest import RegistrationError, WebhookManifest
 
 log = structlog.get_logger(__name__)
 
 _APPLY: Final = "application/apply-patch+yaml"
-# Whoever empties the caBundle stops every charged request until the next look.
+# An emptied caBundle makes every charged request fail until the next look.
 CHECK_SECONDS: Final = 30.0
-# While it does not hold nobody is served anyway, and what is missing may be on its way.
+# Until the first success no request is served anyway, and what is missing may be about to be installed.
 RETRY_SECONDS: Final = 2.0
+
+
+class Trust(Protocol):
+    """The certificates that the API server has to trust for this replica."""
+
+    @property
+    def ca_bundle(self) -> bytes:
+        """The certificates to trust, PEM; empty when the caBundle is not ours."""
+        ...
+
+    async def refresh(self) -> bool:
+        """Read again what the certificates depend on; whether anything changed. Raises: WebhookError."""
+        ...
+
+    def trusted(self, bundle: bytes) -> None:
+        """Record what every webhook's caBundle holds at this moment. Raises: WebhookError."""
+        ...
+
+
+def _ignore(_: object) -> None:
+    """Do nothing about it."""
 
 
 class Registration:
     """
-    Write what *form* wants, read it back, and go on looking.
+    Write what *form* wants with the caBundle of *trust*, read it back, and look again every *check_seconds*.
 
-    *on_drift* hears the kind of a configuration that had been right and was not any more. Several replicas that want
-    the same may do this at once. Belongs to one event loop.
+    *on_drift* is called with the kind of a configuration that had been right and is not any more, *on_read* with our
+    webhooks by name as they were read, None for one that is missing. Any number of replicas may do this at once; also
+    such as want different caBundles for a while, see ``Overlap``. Belongs to one event loop.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - only wiring calls this
         self,
         api: KubernetesApi,
         form: Form,
+        trust: Trust,
         *,
         on_drift: Callable[[str], None],
+        on_read: Callable[[Mapping[str, LiveWebhook | None]], None] = _ignore,
+        monotonic: Callable[[], float] = time.monotonic,
         check_seconds: float = CHECK_SECONDS,
+        overlap_seconds: float = OVERLAP_SECONDS,
     ) -> None:
         self._api = api
         self._form = form
+        self._trust = trust
         self._on_drift = on_drift
+        self._on_read = on_read
         self._check_seconds = check_seconds
-        self._poked = asyncio.Event()
-        self._seen: dict[str, bytes] = {}
+        self._overlap = Overlap(monotonic, seconds=overlap_seconds)
+        self._found: dict[str, Mapping[str, LiveWebhook] | None] = {}
+        self._right: dict[str, tuple[bytes, ...]] = {}  # by kind: the certificates with which all was right
         self._registered = False
+        self._complaints: dict[str, str] = {}
 
     @property
     def registered(self) -> bool:
@@ -64,8 +96,7 @@ class Registration:
         Raises: RegistrationError when one cannot be put right, ApiError when the API server refuses or does not answer.
         """
         try:
-            for wanted in self._form.wanted():
-                await self._ensure(wanted)
+            await self._register()
         except RegistrationError:
             self._registered = False
             raise
@@ -73,76 +104,147 @@ class Registration:
 
     async def may_have_been_called(self) -> bool:
         """
-        Say whether any API server can have sent us a review before now: it trusts somebody who says he is we.
+        Whether an API server may have sent a review before now: a caBundle is set, or cannot be read.
 
         Raises: ApiError.
         """
-        for wanted in self._form.wanted():
+        for manifest in self._form.manifests:
             try:
-                live = client_configs(await self._api.get(wanted.manifest.address))
-            except NotFoundError:
-                continue
-            if any(fields["caBundle"] for fields in live.values()):
+                found = await live.read(self._api, manifest)
+            except RegistrationError:
+                return True
+            if any(each.ca_bundle for each in (found or {}).values()):
                 return True
         return False
 
-    def poke(self) -> None:
-        """Have ``keep_registered`` look now: the bundle has changed, say."""
-        self._poked.set()
+    async def wait_until_read(self) -> None:
+        """Read until the API server has answered once, and write nothing; errors are logged once and retried."""
+        while True:
+            try:
+                await self._read_all()
+            except (ApiError, RegistrationError) as error:
+                self._complain("webhook configuration not read", error)
+                await asyncio.sleep(min(RETRY_SECONDS, self._check_seconds))
+            else:
+                return
 
     async def keep_registered(self) -> None:
-        """Look for ever and put right; run it as a task. Trouble is logged once and tried again."""
-        complaint = ""
+        """Look forever and put right; run it as a task. Errors are logged once and retried."""
         while True:
-            self._poked.clear()
             try:
                 await self.register()
-                complaint, pause = "", self._check_seconds
+                self._complain("webhook configuration not registered", None)
+                pause = self._check_seconds
             except (ApiError, RegistrationError) as error:
+                self._complain("webhook configuration not registered", error)
                 pause = min(RETRY_SECONDS, self._check_seconds)
-                if str(error) != complaint:
-                    complaint = str(error)
-                    log.warning("webhook configuration not registered", reason=complaint)
-            try:
-                await asyncio.wait_for(self._poked.wait(), pause)
-            except TimeoutError:
-                continue
+            await asyncio.sleep(pause)
 
-    async def _ensure(self, wanted: Wanted) -> None:
-        manifest = wanted.manifest
-        live = await self._live(wanted)
-        missing = ", ".join(sorted(wanted.fields.keys() - live.keys()))
-        if missing and not wanted.creatable:
-            raise RegistrationError(f"{manifest} lacks {missing}: apply the manifests of this version again")
-        if not _differing(wanted, live):
-            self._seen[manifest.kind] = wanted.body
-            return
-        if self._seen.get(manifest.kind) == wanted.body:
-            log.warning("webhook configuration was changed by others, putting it right", configuration=str(manifest))
-            self._on_drift(manifest.kind)
-        await self._apply(wanted)
-        gone = ", ".join(_differing(wanted, await self._live(wanted)))
-        if gone:
-            raise RegistrationError(f"{manifest}: what was written to {gone} is gone: see who else writes it")
-        self._seen[manifest.kind] = wanted.body
+    async def _register(self) -> None:
+        # What cannot be read anew may have been replaced: then certificates of others are not removed.
+        removes = await self._refresh()
+        await self._read_all()
+        self._tell_trusted()
+        wanted = certificates(self._trust.ca_bundle)
+        bundles = (each.ca_bundle for found in self._found.values() for each in (found or {}).values())
+        added = self._overlap.observe(bundles, wanted=wanted) if wanted else frozenset()
+        for manifest in self._form.manifests:
+            self._note_added(manifest, wanted, added)
+            await self._ensure(manifest, wanted, removes=removes)
+        self._publish()
 
-    async def _live(self, wanted: Wanted) -> Mapping[str, Mapping[str, str]]:
+    async def _ensure(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, removes: bool) -> None:
+        found = self._found[manifest.kind]
+        if not self._form.installs:
+            _check_installed(manifest, found)
+        writes = self._needed(manifest, wanted, removes=removes)
+        if writes:
+            if self._needed(manifest, wanted, removes=False):
+                self._note_drift(manifest, wanted)
+            for write in writes:
+                await self._apply(manifest, write)
+            await self._read(manifest)
+            if left := self._needed(manifest, wanted, removes=removes):
+                names = ", ".join(name for write in left for name in write.webhooks)
+                raise RegistrationError(f"{manifest}: what was written to {names} is gone: see who else writes it")
+        self._right[manifest.kind] = wanted
+
+    def _needed(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, removes: bool) -> tuple[Write, ...]:
+        found = self._found[manifest.kind] or {}
+        bundles = {
+            name: self._overlap.merge(found[name].ca_bundle if name in found else b"", wanted=wanted, removes=removes)
+            for name in manifest.paths
+            if wanted
+        }
+        return tuple(self._form.writes(manifest, found, bundles))
+
+    async def _apply(self, manifest: WebhookManifest, write: Write) -> None:
+        query = {"fieldManager": write.manager, **({"force": "true"} if write.force else {})}
+        names = ", ".join(write.webhooks)
         try:
-            return client_configs(await self._api.get(wanted.manifest.address))
-        except NotFoundError as error:
-            if wanted.creatable:
-                return {}
-            raise RegistrationError(f"{wanted.manifest} is not in the cluster: apply the manifests") from error
-
-    async def _apply(self, wanted: Wanted) -> None:
-        # By force: the fields are ours, whoever wrote them last.
-        query = {"fieldManager": wanted.manager, "force": "true"}
-        try:
-            await self._api.patch(wanted.manifest.address, wanted.body, content_type=_APPLY, query=query)
+            await self._api.patch(manifest.address, write.body, content_type=_APPLY, query=query)
         except InvalidError as error:
-            advice = "if it was installed to be called through a Service, delete it first"
-            raise RegistrationError(f"{wanted.manifest} is refused ({error.message}): {advice}") from error
+            raise RegistrationError(f"{manifest} is refused ({error.message}): {self._form.advice}") from error
+        except ConflictError as error:
+            if write.force:
+                raise
+            paths = ", ".join(sorted({manifest.paths[name] for name in write.webhooks}))
+            advice = f"userquota does not answer there: set {paths}, or apply the manifests of this version again"
+            raise RegistrationError(
+                f"{manifest}: another field manager changed the path of {names}, and {advice}"
+            ) from error
+
+    async def _read_all(self) -> None:
+        for manifest in self._form.manifests:
+            await self._read(manifest)
+        self._publish()
+
+    async def _read(self, manifest: WebhookManifest) -> None:
+        self._found[manifest.kind] = await live.read(self._api, manifest)
+
+    def _publish(self) -> None:
+        self._on_read(live.named(self._form.manifests, self._found))
+
+    async def _refresh(self) -> bool:
+        try:
+            await self._trust.refresh()
+        except WebhookError as error:
+            self._complain("certificates not refreshed", error)
+            return False
+        self._complain("certificates not refreshed", None)
+        return True
+
+    def _tell_trusted(self) -> None:
+        webhooks = live.named(self._form.manifests, self._found).values()
+        held = [dict.fromkeys(certificates(each.ca_bundle) if each else ()) for each in webhooks]
+        common = [each for each in held[0] if all(each in others for others in held)] if held else []
+        try:
+            self._trust.trusted(b"".join(common))
+        except WebhookError as error:
+            self._complain("serving certificate not replaced", error)
+
+    def _note_added(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], added: frozenset[bytes]) -> None:
+        found = (self._found[manifest.kind] or {}).values()
+        if any(each in certificates(webhook.ca_bundle) for each in added for webhook in found):
+            log.info("the caBundle holds certificates that this replica does not want", configuration=str(manifest))
+            self._note_drift(manifest, wanted)
+
+    def _note_drift(self, manifest: WebhookManifest, wanted: tuple[bytes, ...]) -> None:
+        """Report a configuration that was right with the same certificates, once until it is right again."""
+        if self._right.pop(manifest.kind, None) == wanted:
+            log.warning("webhook configuration was changed by others", configuration=str(manifest))
+            self._on_drift(manifest.kind)
+
+    def _complain(self, event: str, error: WebhookError | None) -> None:
+        """Log *error* unless it is the same as the last time."""
+        reason = "" if error is None else str(error)
+        if reason and reason != self._complaints.get(event):
+            log.warning(event, reason=reason)
+        self._complaints[event] = reason
 
 
-def _differing(wanted: Wanted, live: Mapping[str, Mapping[str, str]]) -> list[str]:
-    return [name for name, fields in wanted.fields.items() if not fields.items() <= live.get(name, {}).items()]
+def _check_installed(manifest: WebhookManifest, found: Mapping[str, LiveWebhook] | None) -> None:
+    if found is None:
+        raise RegistrationError(f"{manifest} is not in the cluster: apply the manifests")
+    if missing := ", ".join(sorted(manifest.paths.keys() - found.keys())):
+        raise RegistrationError(f"{manifest} lacks {missing}: apply the manifests of this version again")

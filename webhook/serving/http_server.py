@@ -1,77 +1,105 @@
 """
-The server: listens, tells health and metrics, drains before it ends.
+The HTTP server: listens, answers health checks and scrapes, and drains before it ends.
 
-What is answered to a review lies in `replies`.
+What is answered to a review is in `replies`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+import structlog
 from aiohttp import web
 
 from webhook.ports import Condition
-from webhook.serving.replies import DEFAULT_TIMEOUT, Answer, Meter, Replies, Reply
+from webhook.serving.bodies import BodyBudget, BodyError
+from webhook.serving.callers import Callers, Proof
+from webhook.serving.replies import Answer, Meter, Replies, Reply, error_reply, unavailable
 
-MAX_BODY = 8 * 1024 * 1024
-"""Bytes. The API server takes requests of 3 MiB; a review carries the object twice, grown by JSON."""
+log = structlog.get_logger(__name__)
+
+DEFAULT_TIMEOUT = 10
+"""Seconds that the API server waits for a webhook whose configuration does not say."""
 
 KEEP_ALIVE = 3630.0
-"""Seconds. Must exceed the 90 s after which the API server drops idle connections: whoever closes first must be it."""
+"""
+Seconds. More than the 90 after which the API server drops idle connections: if the server closes one first, a call that
+is sent at that moment fails.
+"""
 
-_PATIENCE = 60.0
-"""Seconds that answers under way are waited for at the very end: twice what the API server ever waits for one."""
+_SHUTDOWN_TIMEOUT = 60.0
+"""Seconds to wait for answers at the very end: twice what the API server ever waits for one."""
+
+_LOG_INTERVAL = 10.0
+"""Seconds between two lines about bad callers: there may be thousands of calls a second. A metric counts them."""
 
 
 @dataclass(slots=True)
 class Health:
-    """What is asked before the replica says that it is ready: a condition that does not hold is a reason against it."""
+    """
+    What `/readyz` answers. A check that fails takes this replica out of service.
+
+    A warning is shown and does not: as a rule all replicas have it, and none could answer then.
+    """
 
     checks: Mapping[str, Callable[[], Condition]]
-    remarks: Mapping[str, Callable[[], Condition]] = field(default_factory=dict)
-    """Trouble that as a rule all replicas have: it is told and takes nobody out of service."""
+    warnings: Mapping[str, Callable[[], Condition]] = field(default_factory=dict)
     is_draining: bool = False
 
-    def troubles(self) -> list[str]:
-        """Give every reason why this replica should get no requests."""
-        found = [f"{name}: {each.message}" for name, check in self.checks.items() if not (each := check()).ok]
+    def failures(self) -> list[str]:
+        """Return every reason why this replica should get no requests."""
+        found = _messages(self.checks)
         return ["draining", *found] if self.is_draining else found
 
-    def told(self) -> list[str]:
-        """Give what there is to say about a replica that is ready."""
-        return [f"{name}: {each.message}" for name, check in self.remarks.items() if not (each := check()).ok]
+    def notes(self) -> list[str]:
+        """Return the warnings."""
+        return _messages(self.warnings)
+
+
+def _messages(checks: Mapping[str, Callable[[], Condition]]) -> list[str]:
+    return [f"{name}: {each.message}" for name, check in checks.items() if not (each := check()).ok]
 
 
 class HttpServer:
-    """Serves until told to stop; drains first."""
+    """Serves until it is drained."""
 
-    def __init__(self, answers: Mapping[str, Answer], health: Health, metrics: Meter) -> None:
-        """Answer reviews posted to the paths of *answers*."""
+    def __init__(self, answers: Mapping[str, Answer], health: Health, metrics: Meter, callers: Callers) -> None:
+        """Answer reviews that *callers* post to the paths of *answers*."""
         self._replies = Replies(answers, metrics)
         self._health = health
         self._metrics = metrics
+        self._callers = callers
+        self._bodies = BodyBudget()
         self._runner: web.AppRunner | None = None
+        self._next_log = 0.0
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
-        """Listen; give the port, which is chosen by the system for port 0. Raises: OSError if it is taken."""
+        """Listen; return the port, which the system chooses for port 0. Raises: OSError if it is taken."""
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,
             keepalive_timeout=KEEP_ALIVE,
-            shutdown_timeout=_PATIENCE,
-            # A handler goes on when the API server hangs up: what it held is settled or expires like any other.
+            shutdown_timeout=_SHUTDOWN_TIMEOUT,
+            # API servers compress nothing, and a few compressed bytes can become very many.
+            auto_decompress=False,
+            # A handler goes on when the API server hangs up: what it reserved is settled or expires like any other.
             handler_cancellation=False,
         )
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=1024).start()
         return int(self._runner.addresses[0][1])
 
+    async def keep_fresh(self) -> None:
+        """Reload for ever what callers are checked against; run it as a task."""
+        await self._callers.keep_fresh()
+
     async def drain(self, seconds: float) -> None:
         """
-        Stop being ready, keep answering for *seconds* while asking callers to reconnect elsewhere, then close.
+        Stop being ready, go on answering for *seconds* while asking callers to reconnect elsewhere, then close.
 
         API servers go on using open connections to a pod that is shutting down, and do not repeat a call that is cut.
         """
@@ -81,7 +109,7 @@ class HttpServer:
             await self._runner.cleanup()
 
     def _application(self) -> web.Application:
-        app = web.Application(client_max_size=MAX_BODY)
+        app = web.Application()
         for path in self._replies.paths:
             app.router.add_post(path, self._review(path))
         app.router.add_get("/livez", self._livez)
@@ -91,37 +119,66 @@ class HttpServer:
 
     def _review(self, path: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
-            try:
-                body = await request.read()  # 413 by aiohttp if it is too large
-            except web.RequestPayloadError as error:
-                return web.Response(status=400, text=f"the body cannot be read: {error}\n")
-            reply = await self._replies.to(path, body, seconds=_seconds(request))
+            reply = self._rejection(request) or await self._reply(path, request)
             response = _response(reply)
-            if reply.come_back or self._health.is_draining:
+            if reply.retry or self._health.is_draining:
                 response.force_close()
             return response
 
         return handle
 
+    async def _reply(self, path: str, request: web.Request) -> Reply:
+        deadline = time.monotonic() + _seconds(request) * 0.9  # a tenth for the way back
+        with self._bodies.receive(request, deadline=deadline) as body:
+            try:
+                content = await body.read()
+            except BodyError as error:
+                self._metrics.count_error(error.reason)
+                self._warn("a review was not read", request, reason=error.reason)
+                return error.reply
+            return await self._replies.to(path, content, deadline=deadline)
+
+    def _rejection(self, request: web.Request) -> Reply | None:
+        """Return the reply to a caller that does not prove to be the API server; its body is not read."""
+        if not self._callers.must_prove:
+            return None
+        proof = self._callers.proof(request.get_extra_info("ssl_object"), request.headers)
+        if proof is Proof.VALID:
+            return None
+        if proof is Proof.OUTDATED:
+            self._metrics.count_error("outdated-connection")
+            return unavailable("the trusted certificates have changed, connect again", retry=True)
+        self._metrics.count_error("unauthenticated")
+        self._warn("a caller did not prove to be the API server", request)
+        message = "only the API server may post reviews: show a client certificate or a token, see manifests/README.md"
+        return error_reply(401, "Unauthorized", message)
+
+    def _warn(self, text: str, request: web.Request, **facts: str) -> None:
+        """Log what a caller did wrong, now and then."""
+        if time.monotonic() >= self._next_log:
+            self._next_log = time.monotonic() + _LOG_INTERVAL
+            log.warning(text, peer=request.remote, **facts)
+
     async def _livez(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        troubles = self._health.troubles()
-        lines = troubles or ["ok", *self._health.told()]
-        return web.Response(status=503 if troubles else 200, text="\n".join([*lines, ""]))
+        failures = self._health.failures()
+        lines = failures or ["ok", *self._health.notes()]
+        return web.Response(status=503 if failures else 200, text="\n".join([*lines, ""]))
 
     async def _scrape(self, _: web.Request) -> web.Response:
-        text = await asyncio.get_running_loop().run_in_executor(None, self._metrics.render)
+        # On the loop: gauges read what only the loop may touch. It takes less than a millisecond.
+        text = self._metrics.render()
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
 def _seconds(request: web.Request) -> int:
+    """Return how long the API server waits for the answer, at least 1."""
     given = request.query.get("timeout", "").removesuffix("s")
-    return int(given) if given.isascii() and given.isdecimal() and len(given) < 4 else DEFAULT_TIMEOUT
+    return max(int(given), 1) if given.isascii() and given.isdecimal() and len(given) < 4 else DEFAULT_TIMEOUT
 
 
 def _response(reply: Reply) -> web.Response:
-    headers = {"Retry-After": "1"} if reply.come_back else None
-    content_type = "application/json" if reply.status in (200, 503) else "text/plain"
-    return web.Response(status=reply.status, body=reply.body, headers=headers, content_type=content_type)
+    headers = {"Retry-After": "1"} if reply.retry else None
+    return web.Response(status=reply.status, body=reply.body, headers=headers, content_type="application/json")

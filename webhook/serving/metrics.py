@@ -1,5 +1,5 @@
 """
-What Prometheus may know. Label sets are bounded: no user, namespace or object name is ever a label.
+The metrics of one process. Label sets are bounded: no user, namespace or object name is ever a label.
 """
 
 from __future__ import annotations
@@ -39,80 +39,82 @@ _BUCKETS: Final = (
 """Seconds. The API server's own histogram cannot tell anything below 5 ms apart; this one starts at 50 us."""
 
 Gauges = Callable[[], dict[str, float]]
+"""Returns values by name without prefix. Read on the event loop at each scrape: it must cost the same at any size."""
 
 
 class Metrics:
-    """Counters and latencies of one process, and gauges read when they are asked for."""
+    """
+    Counters and latencies of one process, and gauges that are read at each scrape.
+
+    Belongs to one event loop, rendering included: a gauge may read what changes between two steps of the loop.
+    """
 
     def __init__(self, gauges: Gauges) -> None:
-        """Read *gauges* at each scrape: name without prefix to value."""
+        """Read *gauges* at each scrape."""
         self._registry = CollectorRegistry()
         self._registry.register(_GaugeReader(gauges))
         self._reviews = _Reviews()
         self._registry.register(self._reviews)
-        self._troubles = Counter(
-            "userquota_troubles", "Our own trouble, by reason.", ["reason"], registry=self._registry
-        )
+        self._errors = Counter("userquota_errors", "Errors, by reason.", ["reason"], registry=self._registry)
         self._expired = Counter(
-            "userquota_expired_reservations", "Allowed, never stored, and let go.", registry=self._registry
+            "userquota_expired_reservations", "Reservations that expired without an object.", registry=self._registry
         )
-
         self._ledger_writes = Counter(
-            "userquota_ledger_writes", "Swaps of the shared ledger, by result.", ["result"], registry=self._registry
+            "userquota_ledger_writes", "Writes of the shared ledger, by result.", ["result"], registry=self._registry
         )
         self._ledger_reads = Counter("userquota_ledger_reads", "Reads of the shared ledger.", registry=self._registry)
         self._ledgers_lost = Counter(
-            "userquota_ledgers_lost", "Ledgers begun anew because one was lost.", registry=self._registry
+            "userquota_ledgers_lost", "Ledgers that were lost and begun anew.", registry=self._registry
         )
         self._unadmitted = Counter(
-            "userquota_unadmitted_pods_seen", "Pods that appeared without a stamp of ours.", registry=self._registry
+            "userquota_unadmitted_pods_seen", "Pods that appeared without a stamp.", registry=self._registry
         )
         self._drift = Counter(
             "userquota_drift",
-            "Objects whose count differed from what is stored, by kind.",
+            "Objects that were counted and not stored, or stored and not counted.",
             ["kind"],
             registry=self._registry,
         )
         for kind in Kind:
-            self._drift.labels(kind.value)  # shows 0: an alert cannot see a series begin
+            self._drift.labels(kind.value)  # a series that begins above 0 raises no alert on its increase
 
-    def read_also(self, gauges: Gauges) -> None:
-        """Read more *gauges* at each scrape."""
+    def add_gauges(self, gauges: Gauges) -> None:
+        """Read *gauges*, too, at each scrape."""
         self._registry.register(_GaugeReader(gauges))
 
     def answered(self, path: str, verdict: str, seconds: float) -> None:
         """Count an answer."""
         self._reviews.add(path, verdict, seconds)
 
-    def trouble(self, reason: str) -> None:
-        """Count trouble of our own; *reason* is one of a few words, never a text from outside."""
-        self._troubles.labels(reason).inc()
+    def count_error(self, reason: str) -> None:
+        """Count an error; *reason* is one of a few words, never a text from outside."""
+        self._errors.labels(reason).inc()
 
     def expired(self, count: int) -> None:
-        """Count reservations that nothing came of."""
+        """Count reservations that expired without an object."""
         self._expired.inc(count)
 
     def ledger_accessed(self, result: str) -> None:
-        """Count an access to the shared ledger: `read`, or a swap that was `written`, a `conflict` or `failed`."""
+        """Count an access to the shared ledger: `read`, or a write that was `written`, a `conflict` or `failed`."""
         if result == "read":
             self._ledger_reads.inc()
         else:
             self._ledger_writes.labels(result).inc()
 
     def ledger_lost(self) -> None:
-        """Count a ledger that had to be begun anew."""
+        """Count a ledger that was lost and begun anew."""
         self._ledgers_lost.inc()
 
     def unadmitted_pod_seen(self) -> None:
-        """Count a pod that was made past us."""
+        """Count a pod that appeared without a stamp."""
         self._unadmitted.inc()
 
     def drifted(self, kind: Kind) -> None:
-        """Count an object that was missing from the book, or a phantom on it."""
+        """Count an object that was missing from the usage index, or in it and not stored."""
         self._drift.labels(kind.value).inc()
 
     def render(self) -> bytes:
-        """Give everything in Prometheus' text format."""
+        """Return everything in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
@@ -120,37 +122,34 @@ class _Reviews(Collector):
     """
     Counts of reviews by path and verdict, and their latencies by path.
 
-    Kept by hand: the library's own counters take a lock for each of the four numbers that a review changes, which
-    makes 2 us per review. This takes half of one.
+    The library's own counters take a lock for each of the four numbers that a review changes, which makes 2 us per
+    review. This takes half of one.
     """
 
     def __init__(self) -> None:
         self._verdicts: dict[tuple[str, str], int] = {}
-        self._slots: dict[str, list[int]] = {}
+        self._counts: dict[str, list[int]] = {}
         self._sums: dict[str, float] = {}
 
     def add(self, path: str, verdict: str, seconds: float) -> None:
-        verdicts, slots = self._verdicts, self._slots.get(path)
-        if slots is None:
-            slots = self._slots[path] = [0] * (len(_BUCKETS) + 1)
+        verdicts, counts = self._verdicts, self._counts.get(path)
+        if counts is None:
+            counts = self._counts[path] = [0] * (len(_BUCKETS) + 1)
         verdicts[path, verdict] = verdicts.get((path, verdict), 0) + 1
-        slots[bisect_left(_BUCKETS, seconds)] += 1
+        counts[bisect_left(_BUCKETS, seconds)] += 1
         self._sums[path] = self._sums.get(path, 0.0) + seconds
 
     def collect(self) -> Iterator[Metric]:
-        """Give what there is now. Called from another thread: copies first, each in one step."""
         reviews = CounterMetricFamily(
             "userquota_reviews", "Admission reviews answered, by path and verdict.", labels=["path", "verdict"]
         )
-        for labels, count in self._verdicts.copy().items():
+        for labels, count in self._verdicts.items():
             reviews.add_metric(labels, count)
         yield reviews
         times = HistogramMetricFamily("userquota_review_seconds", "Time from body read to answer.", labels=["path"])
-        for path, slots in self._slots.copy().items():
-            bounds = [*map(floatToGoString, _BUCKETS), "+Inf"]
-            times.add_metric(
-                [path], list(zip(bounds, accumulate(slots.copy()), strict=True)), self._sums.get(path, 0.0)
-            )
+        bounds = [*map(floatToGoString, _BUCKETS), "+Inf"]
+        for path, counts in self._counts.items():
+            times.add_metric([path], list(zip(bounds, accumulate(counts), strict=True)), self._sums[path])
         yield times
 
 

@@ -1,7 +1,7 @@
 """
 From the bytes of a review to the reply: the only place where errors become HTTP.
 
-How bytes come and go lies in `server`.
+How bytes arrive and leave is in `http_server`.
 """
 
 from __future__ import annotations
@@ -20,70 +20,76 @@ from webhook.ports import UnavailableError
 
 log = structlog.get_logger(__name__)
 
-DEFAULT_TIMEOUT = 10
-"""Seconds that the API server gives a webhook unless told otherwise."""
+_GRACE = 0.05
+"""Seconds that an answer may be late: it keeps the deadline itself, and knows the reason, which a timer does not."""
 
-_SLACK = 0.05
-"""Seconds after the deadline by which whoever answers has said what kept it. The rest is for the way back."""
+_RETRY_DELAY = 1.0
+"""Seconds before another try: the least that `Retry-After` can ask for."""
 
-_PAUSE = 1.0
-"""Seconds before another try, the least that Retry-After can ask for."""
+_RETRY_NEEDS = 1.5
+"""Seconds: the delay before another try, and half a second for its answer."""
 
-_ANOTHER_TRY = 1.5
-"""Seconds: the pause before it, and half of one for an answer."""
-
-_MOST_CALLED_BACK = 10_000
-"""Calls whose first time is remembered; those that went to another replica, or were given up, never come."""
+_MAX_REMEMBERED = 10_000
+"""Calls whose first deadline is remembered. Those that were repeated elsewhere, or not at all, stay in there."""
 
 Answer = Callable[[AdmissionRequest, float], Awaitable[AdmissionResponse]]
 """Answers a request before a deadline on the monotonic clock. Raises: ReviewError, UnavailableError."""
 
 
 class Meter(Protocol):
-    """What counts our answers."""
+    """Counts answers and errors."""
 
     def answered(self, path: str, verdict: str, seconds: float) -> None:
         """Count an answer."""
 
-    def trouble(self, reason: str) -> None:
-        """Count trouble of our own."""
+    def count_error(self, reason: str) -> None:
+        """Count an error; *reason* is one of a few words, never a text from outside."""
 
     def render(self) -> bytes:
-        """Give everything in Prometheus' text format."""
+        """Return everything in Prometheus' text format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """
-    What goes back over HTTP: JSON with status 200 and 503, else a line for people.
+    What is sent over HTTP: JSON, an AdmissionReview with status 200 and a Status with all others.
 
-    With `come_back` the API server repeats the call within its own time-out (client-go's `WithRetry`), over another
-    connection: the next try may reach another replica.
+    With `retry` the API server repeats the call within its own time-out (client-go's `WithRetry`), over another
+    connection, so that the next try may reach another replica.
     """
 
     status: int
     body: bytes
-    come_back: bool = False
+    retry: bool = False
+
+
+def error_reply(status: int, reason: str, message: str, *, retry: bool = False) -> Reply:
+    """Return a Status, whose message the API server passes on: of any other text it tells the user nothing."""
+    return Reply(status, review.error_status(status, reason, message), retry=retry)
+
+
+def unavailable(message: str, *, retry: bool = False) -> Reply:
+    """Return a 503."""
+    return error_reply(503, "ServiceUnavailable", message, retry=retry)
 
 
 class Replies:
-    """Makes replies to reviews, and has them counted."""
+    """Makes replies to reviews and counts them."""
 
     def __init__(self, answers: Mapping[str, Answer], meter: Meter) -> None:
         """Ask *answers*, by path."""
         self._answers = answers
         self._meter = meter
-        self._called_back: dict[str, float] = {}
+        self._first_deadlines: dict[str, float] = {}
 
     @property
     def paths(self) -> frozenset[str]:
         """Where reviews are posted to."""
         return frozenset(self._answers)
 
-    async def to(self, path: str, body: bytes, *, seconds: int) -> Reply:
-        """Give the reply to what was posted to *path*; *seconds* is what the API server waits for it. Never raises."""
+    async def to(self, path: str, body: bytes, *, deadline: float) -> Reply:
+        """Return the reply to *body*, posted to *path*, by *deadline* on the monotonic clock. Never raises."""
         begun = time.perf_counter()
-        deadline = time.monotonic() + max(seconds, 1) * 0.9  # a tenth for the way back
         reply, verdict = await self._answer(body, self._answers[path], deadline)
         self._meter.answered(path, verdict, time.perf_counter() - begun)
         return reply
@@ -93,59 +99,57 @@ class Replies:
         try:
             request = review.decode(body)
             uid = request.uid
-            # A call that is repeated has what is left of its first time.
-            deadline = min(deadline, self._called_back.pop(uid, deadline))
-            # Whoever answers keeps the deadline, and knows better than we why there is no answer.
-            async with asyncio.timeout(deadline + _SLACK - time.monotonic()):
-                answered = await _tried_until_answered(answer, request, deadline)
+            # A call that is repeated has what is left of the time of its first try.
+            deadline = min(deadline, self._first_deadlines.pop(uid, deadline))
+            async with asyncio.timeout(deadline + _GRACE - time.monotonic()):
+                answered = await _retried(answer, request, deadline)
         except ReviewError as error:
-            self._meter.trouble("review")
-            log.warning("unreadable review", why=str(error), uid=error.uid)
-            return Reply(400, f"{error}\n".encode()), "unreadable"
+            self._meter.count_error("review")
+            log.warning("unreadable review", reason=str(error), uid=error.uid)
+            return error_reply(400, "BadRequest", str(error)), "unreadable"
         except UnavailableError as error:
-            self._meter.trouble(error.reason)
-            log.warning("no answer yet", why=str(error), uid=uid)
-            come_back = self._call_back(uid, deadline)
-            return Reply(503, review.unavailable(str(error)), come_back=come_back), "not-ready"
+            self._meter.count_error(error.reason)
+            log.warning("no answer yet", reason=str(error), uid=uid)
+            return unavailable(str(error), retry=self._has_time_for_a_retry(uid, deadline)), "not-ready"
         except TimeoutError:
-            self._meter.trouble("deadline")
+            self._meter.count_error("deadline")
             log.warning("no answer in time", uid=uid)
-            return Reply(503, review.unavailable("no answer in time")), "not-ready"
+            return unavailable("no answer in time"), "not-ready"
         except Exception:
-            # Our bug. A refusal instead of a failed call, so that it stays one where the failure policy is Ignore.
-            self._meter.trouble("internal")
+            # A defect of ours. It refuses instead of failing the call, so that failurePolicy: Ignore does not allow.
+            self._meter.count_error("internal")
             log.exception("internal error", uid=uid)
             return Reply(200, review.encode(review.failed(uid, "internal error of userquota, see its log"))), "failed"
         if not answered.allowed and answered.status is not None:
-            log.info("denied", uid=uid, why=answered.status.message)
+            log.info("denied", uid=uid, reason=answered.status.message)
         return Reply(200, review.encode(answered)), "allowed" if answered.allowed else "denied"
 
-    def _call_back(self, uid: str, deadline: float) -> bool:
+    def _has_time_for_a_retry(self, uid: str, deadline: float) -> bool:
         """
-        Say whether there is time for another try.
+        Whether the API server can try again by *deadline*, which is then remembered for that try.
 
-        The API server waits a second before it, and forgets why we sent it away: what it then tells the user is that
-        time ran out. So the last answer is one that it passes on.
+        It waits a second before, and forgets the reason of the first try: if the second one is late, the user sees a
+        time-out only. So the last answer that can be in time does not ask for another one.
         """
-        if deadline - time.monotonic() < _ANOTHER_TRY:
+        if deadline - time.monotonic() < _RETRY_NEEDS:
             return False
-        if len(self._called_back) >= _MOST_CALLED_BACK:
-            self._called_back.clear()
-        self._called_back[uid] = deadline
+        if len(self._first_deadlines) >= _MAX_REMEMBERED:
+            self._first_deadlines.clear()
+        self._first_deadlines[uid] = deadline
         return True
 
 
-async def _tried_until_answered(answer: Answer, request: AdmissionRequest, deadline: float) -> AdmissionResponse:
+async def _retried(answer: Answer, request: AdmissionRequest, deadline: float) -> AdmissionResponse:
     """
-    Give the answer, tried again as long as there is time where no other replica could give one either.
+    Return the answer; ask again, while there is time, after an error that every other replica has too.
 
-    Who was sent from replica to replica would be told by none of them what the trouble is: only time that runs out
-    here is known here.
+    A call that is sent from replica to replica runs into the API server's time-out, and the user learns no reason: each
+    replica would begin with a new deadline.
     """
     while True:
         try:
             return await answer(request, deadline)
         except UnavailableError as error:
-            if not error.everywhere or deadline - time.monotonic() < _ANOTHER_TRY:
+            if not error.everywhere or deadline - time.monotonic() < _RETRY_NEEDS:
                 raise
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(_RETRY_DELAY)

@@ -19,6 +19,7 @@ from webhook.kinds.pods import PODS
 from webhook.policy_source import CurrentPolicy
 from webhook.ports import READY, Condition
 from webhook.quota.usage import UsageIndex
+from webhook.serving.callers import CallerFiles, Callers
 from webhook.serving.http_server import HttpServer
 from webhook.serving.replies import Answer
 from webhook.settings import Settings
@@ -40,9 +41,6 @@ def expect(holds: bool, reason: str, message: str) -> Condition:  # noqa: FBT001
     """Return a condition that *holds*, or does not, for *reason*."""
     return READY if holds else Condition(ok=False, reason=reason, message=message)
 
-
-WATCH_SILENCE = 130.0
-"""Seconds. A quiet collection is first heard of after 120 (seen on 1.37.2), then each minute."""
 
 Task = Callable[[], Awaitable[object]]
 
@@ -71,8 +69,9 @@ class Application:
         try:
             port = await self.server.start(self.settings.host, self.settings.port, self.identity.context)
             on_listening(port)
+            tasks = (*self.tasks, self.identity.keep_fresh, self.server.keep_fresh)
             async with asyncio.TaskGroup() as group:
-                running = [group.create_task(_run(task)) for task in (*self.tasks, self.identity.keep_fresh)]
+                running = [group.create_task(_run(task)) for task in tasks]
                 await stop.wait()
                 await self.server.drain(self.settings.drain)
                 for task in running:
@@ -97,6 +96,14 @@ def answers(handler: AdmissionHandler) -> Mapping[str, Answer]:
     return {"/mutate": mutate, "/validate": validate}
 
 
+def callers(settings: Settings, identity: ServingIdentity) -> Callers:
+    """Return the check of callers against the files that the settings name. Raises: CallerFileError."""
+    files = CallerFiles(
+        client_ca=settings.client_ca, tokens=settings.client_token_file, names=frozenset(settings.client_name)
+    )
+    return Callers(files, identity.clients)
+
+
 def identity_in_files(settings: Settings, clock: SystemClock) -> ServingIdentity | None:
     """Give the identity in the admin's own files, None if there are none. Raises: CertificateError."""
     if settings.tls_cert is None or settings.tls_key is None:
@@ -113,6 +120,6 @@ def gauges(index: UsageIndex, policy: CurrentPolicy) -> Callable[[], dict[str, f
     """Give what is read at each scrape."""
     return lambda: {
         "pods_known": index.rows(PODS.resource),
-        "reservations": sum(1 for _ in index.reservations()),
+        "reservations": index.pending_count,
         "policy_valid": 0 if policy.state.mistakes else 1,
     }

@@ -61,7 +61,9 @@ class Audit:
 
     async def run(self) -> None:
         """Compare every ten minutes or so, forever."""
-        await audit_forever(self.once, on_trouble=lambda error: self.metrics.trouble(error.reason), sleep=self.sleep)
+        await audit_forever(
+            self.once, on_trouble=lambda error: self.metrics.count_error(error.reason), sleep=self.sleep
+        )
 
 
 def _described(found: tuple[Suspicion, ...], kind: Kind) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Container
+from datetime import datetime
 from typing import Any
 
 from webhook.kinds.registry import Registry
@@ -15,12 +16,12 @@ from webhook.kube.events import ConfigMapEvent, Digest, EventWriter
 from webhook.kube.ledger_config_map import NAME
 from webhook.kube.object_sink import ObjectSink, OnSettled
 from webhook.kube.reflector import Reflector
-from webhook.ports import Condition
+from webhook.ports import Condition, Sleep
 from webhook.quota.objects import ObjectKey
 from webhook.quota.reservation import Reservation
 from webhook.quota.usage import UsageIndex
 from webhook.serving.metrics import Metrics
-from webhook.wiring.application import WATCH_SILENCE, expect
+from webhook.wiring.application import expect
 
 
 class ChargedObjects:
@@ -38,42 +39,49 @@ class ChargedObjects:
         index: UsageIndex,
         *,
         exempt: Container[str],
+        now: Callable[[], datetime | None],
         may_start: Callable[[], bool],
         metrics: Metrics,
         events: EventWriter,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
-        """Watch each charged kind of *kinds*, outside *exempt* namespaces, as soon as *may_start* says so."""
+        """
+        Watch each charged kind of *kinds*, outside *exempt* namespaces, as soon as *may_start* says so.
+
+        Count at the time *now*; None: an object counts until it is gone.
+        """
         self._may_start = may_start
         self._metrics = metrics
         self._events = events
+        self._sleep = sleep
         self._on_settled: OnSettled | None = None
         self._on_reached: Callable[[], None] | None = None
         self._unadmitted = Digest(self._publish_unadmitted)
         self._reflectors: dict[str, Reflector[Any]] = {}
-        sinks: list[ObjectSink[Any]] = []
+        self._sinks: list[ObjectSink[Any]] = []
         for kind in kinds.charged:
             sink: ObjectSink[Any] = ObjectSink(
                 kind,
                 index,
                 exempt=exempt,
+                now=now,
                 on_settled=self._settled,
                 on_reached=self._reached,
-                on_uncountable=lambda: metrics.trouble("uncountable"),
+                on_uncountable=lambda: metrics.count_error("uncountable"),
                 on_unadmitted=self._note_unadmitted,
             )
-            sinks.append(sink)
+            self._sinks.append(sink)
             self._reflectors[kind.resource] = Reflector(
                 api,
                 kind.collection,
                 kind.shape,
                 sink,
                 resource=kind.resource,
-                silence=WATCH_SILENCE,
-                on_restart=lambda cause: metrics.trouble(f"watch-{cause}"),
+                on_restart=lambda cause: metrics.count_error(f"watch-{cause}"),
                 undecodable=sink.undecodable,
             )
-        metrics.read_also(lambda: {"unadmitted_pods": sum(sink.unadmitted for sink in sinks)})
-        self.tasks = (self._watch, self._freeze_when_synced, self._unadmitted.run)
+        metrics.add_gauges(lambda: {"unadmitted_pods": sum(sink.unadmitted for sink in self._sinks)})
+        self.tasks = (self._watch, self._recount, self._freeze_when_synced, self._unadmitted.run)
 
     def connect(self, *, on_settled: OnSettled, on_reached: Callable[[], None]) -> None:
         """Pass settled reservations to *on_settled*; call *on_reached* after each event."""
@@ -87,6 +95,11 @@ class ChargedObjects:
     def relist(self, resource: str) -> None:
         """Have the watch of *resource* begin with a full list."""
         self._reflectors[resource].relist()
+
+    def relist_all(self) -> None:
+        """Have every watch begin with a full list, also one whose list is under way: what is exempt has changed."""
+        for each in self._reflectors.values():
+            each.relist(anew=True)
 
     def _settled(self, reservations: tuple[Reservation, ...], *, seen_at: int) -> None:
         assert self._on_settled is not None  # noqa: S101 - see `connect`
@@ -111,6 +124,17 @@ class ChargedObjects:
         async with asyncio.TaskGroup() as group:
             for each in self._reflectors.values():
                 group.create_task(each.run())
+
+    async def _recount(self) -> None:
+        """
+        Count the objects that are being deleted by the present time, each second.
+
+        The wall clock and the policy may change at any time, so that sleeping until the next moment would not do.
+        """
+        while True:
+            for sink in self._sinks:
+                sink.recount()
+            await self._sleep(1)
 
     async def _freeze_when_synced(self) -> None:
         """Have the garbage collector leave the index alone: with 300 000 records its pauses fall from 27 ms to 2."""

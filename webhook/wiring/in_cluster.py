@@ -5,6 +5,7 @@ The webhook of a cluster, from inside it or through a kubeconfig.
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -24,24 +25,24 @@ from webhook.kube.reflector import Reflector
 from webhook.ledger.apiserver_leases import ApiServerLeases
 from webhook.ledger.expiry import maintain_forever
 from webhook.ledger.store_revision import RevisionCheck
-from webhook.policy_source import POLICY_SELECTOR, CurrentPolicy, PolicyConfigMap, PolicyConfigMaps
+from webhook.policy_source import POLICY_SELECTOR, CurrentPolicy, PolicyConfigMap, PolicyConfigMaps, PolicyReader
 from webhook.ports import READY, Condition, QuorumReader, UnavailableError
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.policy import Policy, accounts_under
 from webhook.quota.usage import UsageIndex
-from webhook.registration import Registration, ServiceForm, UrlForm, manifest_files, read_manifest
+from webhook.registration import (
+    Exemptions,
+    Registration,
+    ServiceForm,
+    UrlForm,
+    default_exemptions,
+    manifest_files,
+    read_manifest,
+)
 from webhook.serving.http_server import Health, HttpServer
 from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
-from webhook.wiring.application import (
-    WATCH_SILENCE,
-    Application,
-    SystemClock,
-    answers,
-    expect,
-    gauges,
-    identity_in_files,
-)
+from webhook.wiring.application import Application, SystemClock, answers, callers, expect, gauges, identity_in_files
 from webhook.wiring.audit import Audit
 from webhook.wiring.charged_objects import ChargedObjects
 from webhook.wiring.ledgers import Surroundings, build_ledger
@@ -90,27 +91,42 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     events = EventWriter(api, namespace=settings.namespace, clock=clock)
     watched = _Watched(api, settings, events)
     index, metrics = watched.index, watched.metrics
-    registration = _registration(api, settings, identity, metrics)
+    manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
+
+    def relist() -> None:
+        """List the objects again; they are watched only once the exemptions are known."""
+        objects.relist_all()
+
+    exemptions = Exemptions(default_exemptions(manifests), on_change=relist)
+    registration = Registration(
+        api,
+        UrlForm(manifests, settings.advertise_url) if settings.advertise_url else ServiceForm(manifests),
+        identity,
+        on_drift=lambda _: metrics.count_error("registration-drift"),
+        on_read=exemptions.update,
+        monotonic=clock.monotonic,
+    )
 
     def count(error: UnavailableError) -> None:
-        metrics.trouble(error.reason)
+        metrics.count_error(error.reason)
 
     reads = ObjectReads(api, KINDS)
     revision = RevisionCheck(
         reads.store_version,
         seen=lambda: max(index.position(kind.resource) for kind in KINDS.charged),
         monotonic=clock.monotonic,
-        on_trouble=count,
+        on_error=count,
     )
     api_servers = ApiServerLeases(
-        partial(read_renewals, api), monotonic=clock.monotonic, on_trouble=count, on_change=_log_leases
+        partial(read_renewals, api), monotonic=clock.monotonic, on_error=count, on_change=_log_leases
     )
     objects = ChargedObjects(
         api,
         KINDS,
         index,
-        exempt=settings.exempt_namespaces,
-        may_start=watched.are_accounts_known,
+        exempt=exemptions,
+        now=lambda: watched.counting_time(clock.now()),
+        may_start=lambda: watched.are_accounts_known() and exemptions.is_known,
         metrics=metrics,
         events=events,
     )
@@ -122,7 +138,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         Surroundings(api, settings, clock, api_servers.time, index, metrics, events, registration, in_step, KINDS)
     )
     objects.connect(on_settled=ledger.store.settled, on_reached=ledger.watch_moved)
-    lists = ObjectList(api, kinds=KINDS, exempt=settings.exempt_namespaces)
+    lists = ObjectList(api, kinds=KINDS, exempt=exemptions)
     audit = Audit(index, KINDS, lists, reads, objects.relist, metrics, events, asyncio.sleep)
     handler = AdmissionHandler(
         Attribution(reads, watched.policy, kinds=KINDS),
@@ -142,21 +158,32 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
                 registration.registered, "registration", "the webhook configurations are not in place"
             ),
         },
-        remarks={"ledger": ledger.condition, "history": revision.condition, "api-servers": api_servers.condition},
+        warnings={
+            "policy": watched.policy.text_condition,
+            "ledger": ledger.condition,
+            "history": revision.condition,
+            "api-servers": api_servers.condition,
+            "exemptions": exemptions.condition,
+        },
     )
 
     async def maintain() -> None:
-        await maintain_forever(ledger.store, reads, on_expired=metrics.expired, on_trouble=count)
+        await maintain_forever(ledger.store, reads, on_expired=metrics.expired, on_error=count)
 
     async def register() -> None:
-        """Register after the ledger exists: a missing ledger and an empty caBundle then mean a fresh installation."""
+        """
+        Read which namespaces are exempt, which the watches of objects wait for, and register after the ledger exists.
+
+        A missing ledger and an empty caBundle then mean a fresh installation.
+        """
+        await registration.wait_until_read()
         while not ledger.is_known():  # noqa: ASYNC110 - at start only
             await asyncio.sleep(0.02)
         await registration.keep_registered()
 
     return Application(
         settings,
-        HttpServer(answers(handler), health, metrics),
+        HttpServer(answers(handler), health, metrics, callers(settings, identity)),
         identity,
         watched.policy,
         tasks=(
@@ -176,7 +203,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
 
 def _log_leases(condition: Condition) -> None:
     if not condition.ok:
-        log.warning("what is in flight may be held for longer", why=condition.message)
+        log.warning("not every API server is seen to renew its Lease", why=condition.message)
     else:
         log.info("all API servers renew their Leases again")
 
@@ -197,11 +224,14 @@ class _Watched:
 
     def __init__(self, api: KubernetesApi, settings: Settings, events: EventWriter) -> None:
         self._events = events
-        self.labels = NamespaceLabels(api, on_change=self._rebind)
+        self.labels = NamespaceLabels(api, on_change=self._rebind_namespace)
         self.index = UsageIndex(accounts_under(Policy(), self.labels.known))
         self.policy = CurrentPolicy(on_change=self._rebind, on_mistakes=self._complain)
         self.metrics = Metrics(gauges(self.index, self.policy))
-        self._maps = PolicyConfigMaps(self.policy, may_be_absent=settings.allow_no_policy)
+        self._reader = PolicyReader(self.policy)
+        self._maps = PolicyConfigMaps(
+            self._reader.submit, on_removed=self._publish_removed, may_be_absent=settings.allow_no_policy
+        )
         self._policies = Reflector(
             api,
             f"/api/v1/namespaces/{settings.namespace}/configmaps",
@@ -209,12 +239,9 @@ class _Watched:
             self._maps,
             query={"labelSelector": POLICY_SELECTOR},
             resource="configmaps",
-            silence=WATCH_SILENCE,
         )
-        self._namespaces = Reflector(
-            api, "/api/v1/namespaces", Namespace, self.labels, resource="namespaces", silence=WATCH_SILENCE
-        )
-        self.tasks = (self._policies.run, self._namespaces.run)
+        self._namespaces = Reflector(api, "/api/v1/namespaces", Namespace, self.labels, resource="namespaces")
+        self.tasks = (self._policies.run, self._reader.run, self._namespaces.run)
 
     def namespaces_condition(self) -> Condition:
         return expect(self._namespaces.synced, "not-synced", "the namespaces are not all known yet")
@@ -223,22 +250,21 @@ class _Watched:
         """Say whether it is known on whose accounts pods are booked."""
         return self._namespaces.synced and self.policy.condition().ok
 
-    def _rebind(self, _: Policy | None = None) -> None:
-        self.index.rebind(accounts_under(self.policy.state.policy or Policy(), self.labels.known))
+    def _rebind_namespace(self, name: str) -> None:
+        self.index.rebind_namespace(name)
+
+    def counting_time(self, now: datetime) -> datetime | None:
+        """Return the time at which usage is counted under the policy in force."""
+        return (self.policy.state.policy or Policy()).counting_time(now)
+
+    def _rebind(self, policy: Policy) -> None:
+        self.index.rebind(accounts_under(policy, self.labels.known))
+
+    def _publish_removed(self, name: str, uid: str) -> None:
+        message = "it is no part of the policy any more: it was deleted, or lost the label userquota.dev/policy=true"
+        self._events.publish(ConfigMapEvent(name, uid, "PolicyRemoved", message))
 
     def _complain(self, mistakes: tuple[str, ...]) -> None:
         for mistake in mistakes:
             name = mistake.partition("/")[0]
             self._events.publish(ConfigMapEvent(name, self._maps.uid_of(name), "PolicyInvalid", mistake))
-
-
-def _registration(api: KubernetesApi, settings: Settings, identity: ServingIdentity, metrics: Metrics) -> Registration:
-    manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
-
-    def bundle() -> bytes:
-        return identity.ca_bundle
-
-    form: ServiceForm | UrlForm = ServiceForm(manifests, bundle)
-    if settings.advertise_url:
-        form = UrlForm(manifests, bundle, settings.advertise_url)
-    return Registration(api, form, on_drift=lambda _: metrics.trouble("registration-drift"))

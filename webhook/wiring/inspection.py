@@ -12,14 +12,16 @@ from dataclasses import dataclass, replace
 
 from webhook.attribution.stamp import read_stamp
 from webhook.kinds.registry import KINDS
-from webhook.kube.api import KubernetesApi
+from webhook.kube.api import ApiError, KubernetesApi
 from webhook.kube.ledger_config_map import LedgerConfigMap
 from webhook.kube.object_list import ObjectList
 from webhook.ledger.codec import LedgerDamagedError, NewerFormatError, read_ledger
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.reservation_status import ReservationStatus, status_of
+from webhook.ports import UnavailableError
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import Reservation
+from webhook.registration import RegistrationError, manifest_files, read_live_exemptions, read_manifest
 from webhook.settings import Settings
 
 _SETTLED_WITHIN = 5.0
@@ -65,7 +67,7 @@ async def inspect_ledger(settings: Settings) -> Inspection:
     api = await KubernetesApi.connect(kubeconfig=settings.kubeconfig, context=settings.context)
     try:
         ledger = LedgerConfigMap(api, namespace=settings.namespace)
-        lists = ObjectList(api, kinds=KINDS, exempt=settings.exempt_namespaces)
+        lists = ObjectList(api, kinds=KINDS, exempt=await _exempt(api))
         first = await _look(ledger, lists, late=frozenset())
         stored = frozenset(each.token for each in first.held if each.status is ReservationStatus.STORED)
         if not stored:
@@ -74,6 +76,14 @@ async def inspect_ledger(settings: Settings) -> Inspection:
         return await _look(ledger, lists, late=stored)
     finally:
         await api.close()
+
+
+async def _exempt(api: KubernetesApi) -> frozenset[str]:
+    manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
+    try:
+        return await read_live_exemptions(api, manifests)
+    except (ApiError, RegistrationError) as error:
+        raise UnavailableError("api-server", f"the webhook configurations could not be read: {error}") from error
 
 
 async def _look(stored_in: LedgerConfigMap, lists: ObjectList, *, late: frozenset[str]) -> Inspection:

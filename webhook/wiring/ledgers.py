@@ -24,7 +24,7 @@ from webhook.quota.usage import UsageIndex
 from webhook.registration import Registration
 from webhook.serving.metrics import Metrics
 from webhook.settings import LedgerKind, Settings
-from webhook.wiring.application import WATCH_SILENCE, Task
+from webhook.wiring.application import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,9 @@ def _shared(given: Surroundings) -> BuiltLedger:
         given.api,
         f"/api/v1/namespaces/{namespace}/configmaps",
         StoredConfigMap,
-        LedgerWatch(on_seen=stored_ledger.hear, on_gone=stored_ledger.hear_gone),
+        LedgerWatch(on_seen=stored_ledger.on_event, on_gone=stored_ledger.on_deleted),
         query={"fieldSelector": f"metadata.name={NAME}"},
         resource="ledger",
-        silence=WATCH_SILENCE,
     )
     return BuiltLedger(
         ledger,

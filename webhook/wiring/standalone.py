@@ -21,7 +21,7 @@ from webhook.quota.usage import UsageIndex
 from webhook.serving.http_server import Health, HttpServer
 from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
-from webhook.wiring.application import Application, SystemClock, answers, gauges, identity_in_files
+from webhook.wiring.application import Application, SystemClock, answers, callers, gauges, identity_in_files
 
 
 class StandaloneCluster:
@@ -66,10 +66,11 @@ def build_standalone(settings: Settings) -> Application:
         Attribution(cluster, policy, kinds=KINDS), policy, cluster, ledger, clock, cluster, on_delete=ledger.on_delete
     )
     health = Health({"policy": policy.condition})
+    identity = identity_in_files(settings, clock) or certificates.self_signed(("localhost", "127.0.0.1", "::1"), clock)
     return Application(
         settings,
-        HttpServer(answers(handler), health, Metrics(gauges(index, policy))),
-        identity_in_files(settings, clock) or certificates.self_signed(("localhost", "127.0.0.1", "::1"), clock),
+        HttpServer(answers(handler), health, Metrics(gauges(index, policy)), callers(settings, identity)),
+        identity,
         policy,
         tasks=(),
         close=_nothing_to_close,

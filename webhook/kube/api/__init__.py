@@ -1,11 +1,11 @@
 """
 The Kubernetes API server as bytes in and bytes out, with our own errors (``KubernetesApi``).
 
-The only package that imports ``kubernetes``, and only its reading of kubeconfigs and credentials. Following a
-collection is for ``adapters.reflector``.
+The only package that imports ``kubernetes``, and of that only what reads kubeconfigs and credentials. To follow a
+collection see ``webhook.kube.reflector``.
 """
 
-from webhook.kube.api.client import JSON, KubernetesApi
+from webhook.kube.api.client import JSON, METADATA_ONLY, KubernetesApi
 from webhook.kube.api.errors import (
     AlreadyExistsError,
     ApiError,
@@ -26,6 +26,7 @@ from webhook.kube.api.errors import (
 
 __all__ = [
     "JSON",
+    "METADATA_ONLY",
     "AlreadyExistsError",
     "ApiError",
     "ConflictError",

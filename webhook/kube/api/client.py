@@ -1,7 +1,8 @@
 """
-Raw requests to the Kubernetes API server: bytes in, bytes out, our own errors, one pooled session.
+Send raw requests to the Kubernetes API server: bytes in, bytes out, our own errors, one pooled session.
 
-No object is decoded here, and nothing is sent twice but a request whose token was refused.
+No object is decoded here. A request is sent twice only if the server refused its token, or showed a certificate of an
+unknown authority, and reading the credentials again gave others.
 """
 # ruff: noqa: ASYNC109  a caller that has one deadline for several calls hands each the rest of it
 
@@ -24,6 +25,8 @@ from webhook.kube.api.connection import Connection, Credentials, from_kubeconfig
 from webhook.kube.api.errors import NoConnectionError, SilenceError, UnreachableError, api_error
 
 JSON: Final = "application/json"
+METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""What to accept for an object without spec and status."""
 _SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _JSON: Final = MappingProxyType({"Accept": JSON})
@@ -33,7 +36,7 @@ _CONNECT_SECONDS: Final = 10.0
 _NO_TOTAL: Final = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
 _IDLE_SECONDS: Final = 60.0  # below the 90 s after which the API server closes an idle connection
 _READ_BUFFER: Final = 2**18
-# What aiohttp lets out: HttpProcessingError is no ClientError, and a broken TLS stream is a bare OSError.
+# What aiohttp raises: HttpProcessingError is no ClientError, and a broken TLS stream is a bare OSError.
 _TRANSPORT_ERRORS: Final = (aiohttp.ClientError, HttpProcessingError, OSError)
 
 
@@ -58,8 +61,7 @@ class KubernetesApi:
     Every method raises ApiError and nothing else. Safe to share between the tasks of one event loop.
     """
 
-    def __init__(self, connection: Connection, credentials: Credentials, *, session: aiohttp.ClientSession) -> None:
-        self._connection = connection
+    def __init__(self, credentials: Credentials, *, session: aiohttp.ClientSession) -> None:
         self._credentials = credentials
         self._session = session
 
@@ -74,9 +76,9 @@ class KubernetesApi:
         service_account: Path = _SERVICE_ACCOUNT,
     ) -> Self:
         """
-        Give a client of the cluster that *kubeconfig* names; None is the cluster we run in. Nothing is sent yet.
+        Return a client of the cluster that *kubeconfig* names, None for the cluster we run in. Nothing is sent yet.
 
-        *environ* and *service_account* are where a pod finds its cluster and its token.
+        A pod finds its cluster in *environ*, and its token and the cluster's authorities in *service_account*.
 
         Raises: KubeconfigError.
         """
@@ -88,30 +90,30 @@ class KubernetesApi:
 
         connection = await load()
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=connection.tls, keepalive_timeout=_IDLE_SECONDS),
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             # Unpacking a page costs more than decoding it.
             headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
             read_bufsize=_READ_BUFFER,
             timeout=_NO_TOTAL,
         )
-        return cls(connection, Credentials(connection, load), session=session)
+        return cls(Credentials(connection, load), session=session)
 
     async def get(
         self, path: str, *, query: Mapping[str, str] = _NOTHING, accept: str = JSON, timeout: float = 10
     ) -> bytes:
-        """Give the answer's body; *accept* may ask for another form, such as the metadata only."""
+        """Return the answer's body; *accept* may ask for another form, such as the metadata only."""
         return await self._call(_Request("GET", path, query=query, headers={"Accept": accept}), timeout)
 
     async def create(
         self, path: str, body: bytes, *, query: Mapping[str, str] = _NOTHING, timeout: float = 10
     ) -> bytes:
-        """POST an object and give it as it was stored."""
+        """POST an object and return it as it was stored."""
         return await self._call(_Request("POST", path, query=query, headers=_JSON_BOTH_WAYS, body=body), timeout)
 
     async def replace(self, path: str, body: bytes, *, accept: str = JSON, timeout: float = 10) -> bytes:
         """
-        PUT an object if the stored one still has the body's ``metadata.resourceVersion``, and give it as it was stored.
+        PUT an object if the stored one still has the body's ``metadata.resourceVersion``; return it as it was stored.
 
         *accept* as for ``get``.
 
@@ -124,12 +126,12 @@ class KubernetesApi:
     async def patch(
         self, path: str, body: bytes, *, content_type: str, query: Mapping[str, str] = _NOTHING, timeout: float = 10
     ) -> bytes:
-        """PATCH an object, as *content_type* says, and give it as it was stored."""
+        """PATCH an object, as *content_type* says, and return it as it was stored."""
         headers = {"Accept": JSON, "Content-Type": content_type}
         return await self._call(_Request("PATCH", path, query=query, headers=headers, body=body), timeout)
 
     async def delete(self, path: str, *, timeout: float = 10) -> bytes:
-        """DELETE an object and give the answer: a Status, or the object while it terminates."""
+        """DELETE an object and return the answer: a Status, or the object while it terminates."""
         return await self._call(_Request("DELETE", path, headers=_JSON), timeout)
 
     @asynccontextmanager
@@ -137,7 +139,7 @@ class KubernetesApi:
         self, path: str, *, query: Mapping[str, str], silence: float, accept: str = JSON
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """
-        Open a watch and give its lines, one JSON event each, of any size; they end when the server ends the watch.
+        Open a watch and iterate over its lines, one JSON event each, of any size, until the server ends the watch.
 
         Raises: ApiError when the server refuses; SilenceError after *silence* seconds without a byte; UnreachableError
         when the connection breaks.
@@ -166,14 +168,20 @@ class KubernetesApi:
                     _let_go(response)
 
     async def _open(self, request: _Request, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
-        """Send a request, once more if its token was refused and another one is found; give an answer below 300."""
+        """Send a request, once more if credentials were refused and there are new ones; return an answer below 300."""
         if self._session.closed:
             raise UnreachableError("the client is closed", request=str(request))
-        authorization = await self._credentials.header()
-        response = await self._send(request, timeout, authorization)
-        if response.status == 401 and await self._credentials.renewed(authorization):
+        connection = await self._credentials.current()
+        try:
+            response = await self._send(request, timeout, connection)
+        except aiohttp.ClientConnectorCertificateError:
+            if not await self._credentials.renewed(connection):
+                raise
+            connection = await self._credentials.current()
+            response = await self._send(request, timeout, connection)
+        if response.status == 401 and await self._credentials.renewed(connection):
             _let_go(response)
-            response = await self._send(request, timeout, await self._credentials.header())
+            response = await self._send(request, timeout, await self._credentials.current())
         if response.status < 300:
             return response
         try:
@@ -184,26 +192,28 @@ class KubernetesApi:
         raise api_error(body, request=str(request), status=response.status, retry_after=after)
 
     async def _send(
-        self, request: _Request, timeout: aiohttp.ClientTimeout, authorization: str | None
+        self, request: _Request, timeout: aiohttp.ClientTimeout, connection: Connection
     ) -> aiohttp.ClientResponse:
+        authorization = connection.authorization
         target = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
         return await self._session.request(
             request.method,
-            URL(self._connection.host + target, encoded=True),
+            URL(connection.host + target, encoded=True),
             data=request.body,
             headers={**request.headers, "Authorization": authorization} if authorization else request.headers,
             timeout=timeout,
             allow_redirects=False,
-            proxy=self._connection.proxy,
-            server_hostname=self._connection.server_hostname,
+            proxy=connection.proxy,
+            ssl=connection.tls,
+            server_hostname=connection.server_hostname,
         )
 
 
 def _let_go(response: aiohttp.ClientResponse) -> None:
     """
-    Keep the connection if the answer was read to its end, otherwise break it off.
+    Keep the connection if the answer was read to its end, otherwise abort it.
 
-    TLS would wait for the other side's goodbye, which does not come from a stalled one.
+    Closing it in order would wait for the peer's TLS close, which a stalled peer does not send.
     """
     connection = response.connection
     if connection is not None and connection.transport is not None:
@@ -212,7 +222,7 @@ def _let_go(response: aiohttp.ClientResponse) -> None:
 
 
 async def _lines(content: aiohttp.StreamReader, *, request: _Request, silence: float) -> AsyncGenerator[bytes]:
-    """Give the lines of a stream. Chunks are split here because aiohttp's own lines may not be longer than a buffer."""
+    """Iterate over the lines of a stream, split here because aiohttp limits a line to its buffer."""
     unfinished: list[bytes] = []
     while True:
         with _translated(request, silence, late=SilenceError):
@@ -235,7 +245,7 @@ async def _lines(content: aiohttp.StreamReader, *, request: _Request, silence: f
 def _translated(
     request: _Request, seconds: float, *, late: type[UnreachableError] = UnreachableError
 ) -> Iterator[None]:
-    """Turn what the transport raises into UnreachableError, and into *late* where time ran out."""
+    """Raise UnreachableError for what the transport raises, *late* where time ran out."""
     try:
         yield
     except TimeoutError as error:

@@ -1,16 +1,17 @@
 """
-Where the API server is and who we are: a kubeconfig or the cluster around us, its TLS, a token that stays fresh.
+Find the API server and our credentials, in a kubeconfig or in the cluster around us, and keep them fresh.
 
-The only module that imports ``kubernetes``. Nothing is sent from here, and a kubeconfig's ``proxy-url`` is the only
-proxy: the environment's are not read.
+The only module that imports ``kubernetes``. Nothing is sent from here. A kubeconfig's ``proxy-url`` is the only proxy:
+the environment's are not read.
 """
 
 import asyncio
+import hashlib
 import math
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 # The kubelet replaces a token when 80 % of its life is over, and no life is shorter than 10 minutes.
-_TOKEN_FILE_SECONDS: Final = 60.0
+_FILE_SECONDS: Final = 60.0
 _USABLE_LIFE: Final = 0.8
 # A server that refuses every token must not make each request run a credential plugin.
 _RENEWAL_PAUSE: Final = 1.0
@@ -37,12 +38,14 @@ class Connection:
     """
     How to reach the API server.
 
-    ``authorization`` is the header's value, None where a client certificate (in ``tls``) says who we are; it is good
-    for ``seconds`` from now on, infinity if only a refusal ends it.
+    ``authorization`` is the header's value, None where a client certificate (in ``tls``) is used. ``tls_source``
+    differs where authority, client certificate or key do. All of it is good for ``seconds`` from now on, infinity if
+    only a refusal ends it.
     """
 
     host: str
     tls: ssl.SSLContext
+    tls_source: bytes
     server_hostname: str | None
     proxy: str | None
     authorization: str | None
@@ -51,48 +54,59 @@ class Connection:
 
 class Credentials:
     """
-    Keeps the Authorization header fresh: loads it again when it is due, and when the server refused it.
+    Keeps token, client certificate and trusted authorities fresh: loads them again when due, and after a refusal.
 
-    Where that fails the old one is kept. Safe to share between the tasks of one event loop.
+    Where that fails the old ones are kept. The address never changes. Safe to share between tasks of one event loop.
     """
 
     def __init__(self, connection: Connection, load: Callable[[], Awaitable[Connection]]) -> None:
         self._load = load
         self._lock = asyncio.Lock()
-        self._header = connection.authorization
+        self._connection = connection
         self._loaded_at = time.monotonic()
         self._due_at = self._loaded_at + connection.seconds
 
-    async def header(self) -> str | None:
-        """Give the value of the Authorization header, None for none."""
+    async def current(self) -> Connection:
+        """Return the connection to use now: the same object for as long as nothing has changed."""
         if time.monotonic() >= self._due_at:
             async with self._lock:
                 if time.monotonic() >= self._due_at:
                     await self._reload()
-        return self._header
+        return self._connection
 
-    async def renewed(self, refused: str | None) -> bool:
-        """Say whether there is now another header than the *refused* one; calls at the same time load it once."""
+    async def renewed(self, refused: Connection) -> bool:
+        """Whether there is now another connection than the *refused* one; calls at the same time load it once."""
         async with self._lock:
-            if self._header == refused and time.monotonic() >= self._loaded_at + _RENEWAL_PAUSE:
+            if self._connection is refused and time.monotonic() >= self._loaded_at + _RENEWAL_PAUSE:
                 await self._reload()
-        return self._header != refused
+        return self._connection is not refused
 
     async def _reload(self) -> None:
-        seconds = _TOKEN_FILE_SECONDS
+        seconds = _FILE_SECONDS
         try:
-            connection = await self._load()
+            loaded = await self._load()
         except KubeconfigError as error:
             log.warning("the credentials could not be renewed, the old ones stay in use", error=str(error))
         else:
-            self._header, seconds = connection.authorization, connection.seconds
+            self._take(loaded)
+            seconds = loaded.seconds
         self._loaded_at = time.monotonic()
         self._due_at = self._loaded_at + seconds
+
+    def _take(self, loaded: Connection) -> None:
+        known = self._connection
+        if loaded.tls_source != known.tls_source:
+            log.info("the certificates of the connection to the API server were replaced")
+            known = replace(known, tls=loaded.tls, tls_source=loaded.tls_source)
+        # Pooled connections belong to a TLS context: one that changed in nothing stays in use.
+        if loaded.authorization != known.authorization:
+            known = replace(known, authorization=loaded.authorization)
+        self._connection = known
 
 
 def in_cluster(environ: Mapping[str, str], service_account: Path) -> Connection:
     """
-    Give the connection of a pod, from its *environ* and the folder of its *service_account*.
+    Return the connection of a pod, from its *environ* and the folder of its *service_account*.
 
     Raises: KubeconfigError outside a cluster.
     """
@@ -112,12 +126,12 @@ def in_cluster(environ: Mapping[str, str], service_account: Path) -> Connection:
     except (ConfigException, OSError) as error:
         reason = str(error).rstrip(".")
         raise KubeconfigError(f"not in a cluster ({reason}): name a kubeconfig with --kubeconfig") from error
-    return _connection(configuration, seconds=_TOKEN_FILE_SECONDS, source="the service account")
+    return _connection(configuration, seconds=_FILE_SECONDS, source="the service account")
 
 
 async def from_kubeconfig(path: Path, context: str | None) -> Connection:
     """
-    Give the connection of *context*, by default the current one, of the kubeconfig at *path*.
+    Return the connection of *context*, by default the current one, of the kubeconfig at *path*.
 
     Runs the credential plugin that the kubeconfig names, if any. Never writes to the kubeconfig.
 
@@ -140,18 +154,18 @@ async def from_kubeconfig(path: Path, context: str | None) -> Connection:
         await loader.load_and_set(configuration)  # type: ignore[no-untyped-call]
         user = _user(document, name)
     except (ConfigException, LookupError, TypeError, AttributeError, ValueError, OSError) as error:
-        # The library tells of a malformed kubeconfig by whatever breaks on it.
+        # On a malformed kubeconfig the library raises whatever its code runs into.
         raise KubeconfigError(f"{source} cannot be used, context {name!r}: {error}") from error
     if not configuration.host:
         raise KubeconfigError(f"{source} names no server for context {name!r}: set clusters[].cluster.server")
     if "exec" in user and not (configuration.api_key or configuration.cert_file):
-        # The library logs what the plugin said, and goes on as nobody.
+        # The library logs the plugin's error and goes on without credentials.
         raise KubeconfigError(f"{source}: the credential plugin {user['exec'].get('command')!r} gave no credentials")
-    return _connection(configuration, seconds=_life(loader, user), source=source)
+    return _connection(configuration, seconds=_life(loader, user, _cluster(document, name)), source=source)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str]:
-    """Give the kubeconfig and the folder that the paths in it start from."""
+    """Return the kubeconfig and the folder that its relative paths start from. Raises: KubeconfigError."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -169,16 +183,26 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def _user(document: dict[str, Any], context: str) -> dict[str, Any]:
-    name = next(entry["context"].get("user") for entry in document["contexts"] if entry["name"] == context)
-    return next((entry["user"] or {} for entry in document.get("users") or () if entry["name"] == name), {})
+    return _named(document, "user", context)
 
 
-def _life(loader: "KubeConfigLoader", user: dict[str, Any]) -> float:
-    """Give the seconds after which the token has to be loaded again; infinity for one without a known end."""
+def _cluster(document: dict[str, Any], context: str) -> dict[str, Any]:
+    return _named(document, "cluster", context)
+
+
+def _named(document: dict[str, Any], what: str, context: str) -> dict[str, Any]:
+    """Return the user or the cluster that *context* names, empty if there is none."""
+    name = next(entry["context"].get(what) for entry in document["contexts"] if entry["name"] == context)
+    return next((entry[what] or {} for entry in document.get(f"{what}s") or () if entry["name"] == name), {})
+
+
+def _life(loader: "KubeConfigLoader", user: dict[str, Any], cluster: dict[str, Any]) -> float:
+    """Return the seconds after which to load everything again; infinity if nothing of it is in other files."""
     if "exec" in user and hasattr(loader, "exec_plugin_expiry"):
         life: float = loader.exec_plugin_expiry.timestamp() - time.time()
         return max(_RENEWAL_PAUSE, _USABLE_LIFE * life)
-    return _TOKEN_FILE_SECONDS if "tokenFile" in user else math.inf
+    in_files = {"tokenFile", "client-certificate", "client-key"} & user.keys() or "certificate-authority" in cluster
+    return _FILE_SECONDS if in_files and "exec" not in user else math.inf
 
 
 def _connection(configuration: "Configuration", *, seconds: float, source: str) -> Connection:
@@ -187,15 +211,26 @@ def _connection(configuration: "Configuration", *, seconds: float, source: str) 
     # Python 3.13 and later refuse authorities without a key identifier, which kubectl and the kubelet accept.
     configuration.disable_strict_ssl_verification = True
     try:
+        tls_source = _tls_source(configuration)
         tls = RESTClientObject(configuration).ssl_context
     except OSError as error:
         raise KubeconfigError(f"the certificates of {source} cannot be used: {error}") from error
     return Connection(
         host=configuration.host,
         tls=tls,
+        tls_source=tls_source,
         server_hostname=configuration.tls_server_name,
         proxy=configuration.proxy,
         # A token from a file ends in a newline, which no header may hold.
         authorization=configuration.api_key.get("BearerToken", "").strip() or None,
         seconds=seconds,
     )
+
+
+def _tls_source(configuration: "Configuration") -> bytes:
+    """Return a digest of all that the TLS context is made of. Read before it, so that a change between is seen next."""
+    digest = hashlib.sha256(b"verified" if configuration.verify_ssl else b"unverified")
+    for path in (configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file):
+        content = Path(path).read_bytes() if path else b""
+        digest.update(len(content).to_bytes(8, "big") + content)
+    return digest.digest()

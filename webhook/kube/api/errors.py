@@ -1,7 +1,7 @@
 """
-What can go wrong between us and the Kubernetes API server, one class per answer that somebody acts on.
+Errors of requests to the Kubernetes API server, one class for each answer that a caller treats differently.
 
-Retrying, or taking an error for good news, is up to who calls.
+The caller decides whether to retry, and whether an error is what it expected.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _MESSAGE_LIMIT: Final = 256
 
 
 class KubeconfigError(WebhookError):
-    """The API server's address or our credentials cannot be had; one line that says why and what to do."""
+    """The API server's address or our credentials cannot be read; one line that says why and what to do."""
 
 
 class ApiError(WebhookError):
@@ -38,7 +38,7 @@ class ApiError(WebhookError):
 
 
 class UnauthorizedError(ApiError):
-    """401: the token or certificate is not accepted, and renewing it did not help."""
+    """401: the token or client certificate is refused, and loading it again did not help."""
 
 
 class ForbiddenError(ApiError):
@@ -50,7 +50,7 @@ class NotFoundError(ApiError):
 
 
 class ConflictError(ApiError):
-    """409: the object is at another resourceVersion. Our own request may have put it there, see ``replace``."""
+    """409: the object has another resourceVersion. Our own request may have written it: see ``replace``."""
 
 
 class AlreadyExistsError(ApiError):
@@ -66,23 +66,23 @@ class InvalidError(ApiError):
 
 
 class TooManyRequestsError(ApiError):
-    """429: the server sheds load."""
+    """429: the server limits its load."""
 
 
 class ServerError(ApiError):
-    """5xx: the server, or its etcd, is in trouble."""
+    """5xx: the server, or its etcd, has failed."""
 
 
 class UnreachableError(ApiError):
-    """No whole answer: connection, TLS, HTTP or time. The request may or may not have taken effect."""
+    """No complete answer: connection, TLS, HTTP or time-out. The request may or may not have taken effect."""
 
 
 class NoConnectionError(UnreachableError):
-    """Nobody listens there, or nobody whom we trust."""
+    """Nothing listens at the address, or nothing with a certificate that we trust. Nothing was sent."""
 
 
 class SilenceError(UnreachableError):
-    """An open watch said nothing for longer than allowed."""
+    """An open watch sent nothing for longer than allowed."""
 
 
 _BY_REASON: Final[Mapping[str, type[ApiError]]] = {
@@ -115,10 +115,10 @@ class _Status(msgspec.Struct):
 
 def api_error(body: bytes | msgspec.Raw, *, request: str, status: int = 0, retry_after: str = "") -> ApiError:
     """
-    Give the error that a failed answer, or the object of a watch's ERROR event, stands for.
+    Return the error for a failed answer, or for the object of a watch's ERROR event.
 
     *status* is HTTP's, 0 for an event; *retry_after* is the header's text. A body that is no ``Status``, such as a
-    balancer's page, lends nothing to the message.
+    balancer's page, is left out of the message.
     """
     try:
         answer = msgspec.json.decode(body, type=_Status)

@@ -1,7 +1,7 @@
 """
-Decode what lists and watches of the API server deliver, in one pass straight into a caller's own struct.
+Decode the events of lists and watches in one pass into a caller's own struct, and define the sink that they go to.
 
-An object that does not fit the struct is told apart from a stream that is broken. Nothing is read or kept here.
+An object that does not fit the struct (`Undecodable`) is distinguished from a broken stream (`MalformedError`).
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _MISFITS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Versioned(Protocol):
-    """Metadata of an API object, as far as this module needs it."""
+    """Metadata of an API object, as far as this package needs it."""
 
     @property
     def resource_version(self) -> str:
@@ -25,22 +25,50 @@ class Versioned(Protocol):
 
 
 class ApiObject(Protocol):
-    """What an item's struct has to have; ``metadata`` decodes from ``metadata``, as msgspec sees it."""
+    """What an item's struct has to have: a field that msgspec decodes from ``metadata``."""
 
     @property
     def metadata(self) -> Versioned:
-        """Name, uid, version and whatever else the struct names."""
+        """Name, uid, version and whatever else the struct has fields for."""
 
 
 T = TypeVar("T", bound=ApiObject)
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Sink(Protocol[T_contra]):
+    """
+    What a reflector keeps in step. Called from one task, one call at a time; must be quick.
+
+    A state may come twice, and states in between may never come. An exception ends the reflector.
+    """
+
+    def started(self) -> None:
+        """Begin a full list, perhaps again before the last one was complete: discard what that one showed."""
+
+    def seen(self, item: T_contra) -> None:
+        """Record an object that exists in this state: added, modified, or part of the list."""
+
+    def gone(self, item: T_contra) -> None:
+        """
+        Record that an object was deleted, or no longer fits the query: its last state, with the version of the change.
+
+        This may come during a list, too.
+        """
+
+    def synced(self, resource_version: int) -> None:
+        """End the list, which is complete at that version: what was not ``seen`` since ``started`` is gone."""
+
+    def reached(self, resource_version: int) -> None:
+        """Record that every change up to that version has come; only after ``synced``, not during a list."""
 
 
 class MalformedError(WebhookError):
-    """An answer is not what the API server sends: no JSON, no event, no list."""
+    """An answer is not what an API server sends: no JSON, no event, no list."""
 
 
 class ResourceVersionError(WebhookError):
-    """A resourceVersion is no integer: this server cannot be worked with."""
+    """A resourceVersion is no integer: nothing could be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +187,7 @@ class Decoder(Generic[T]):
 
     def event(self, line: bytes) -> Event[T] | Undecodable:
         """
-        Decode one line of a watch.
+        Decode one line of a watch; Undecodable for an object that does not fit the struct.
 
         Raises: MalformedError if it is no event at all.
         """
@@ -199,7 +227,7 @@ class Decoder(Generic[T]):
 
 def list_version(body: bytes) -> int:
     """
-    Give the resourceVersion of a list, skipping its items.
+    Return the resourceVersion of a list, skipping its items.
 
     Raises: MalformedError, ResourceVersionError.
     """
@@ -212,9 +240,9 @@ def list_version(body: bytes) -> int:
 
 def as_integer(resource_version: str) -> int:
     """
-    Give a resourceVersion as the integer that Kubernetes promises since 1.35, and etcd has always made it.
+    Return a resourceVersion as an integer: Kubernetes promises one since 1.35, etcd has always made one.
 
-    Raises: ResourceVersionError; without an order nothing could tell newer from older.
+    Raises: ResourceVersionError.
     """
     if resource_version.isascii() and resource_version.isdecimal():
         return int(resource_version)

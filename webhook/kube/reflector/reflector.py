@@ -1,7 +1,7 @@
 """
 Keep a sink in step with one collection of the API server: list, watch, resume, list again.
 
-The objects themselves are kept, or not, by the sink; nothing is kept here but a resourceVersion.
+Objects are not kept here, only the resourceVersion that was reached.
 """
 
 import asyncio
@@ -31,12 +31,12 @@ from webhook.kube.reflector.events import (
     Deleted,
     Failure,
     MalformedError,
+    Sink,
     Undecodable,
     as_integer,
     list_version,
 )
 from webhook.kube.reflector.recovery import Cause, Recovery
-from webhook.kube.reflector.sink import Sink
 
 log = structlog.get_logger(__name__)
 
@@ -45,30 +45,31 @@ T = TypeVar("T", bound=ApiObject)
 _PAGE_SIZE: Final = "500"
 _PAGE_SECONDS: Final = 60.0
 _AT_ONCE_SECONDS: Final = 1.0
-_LINES_PER_TURN: Final = 200  # about 1 ms: then the event loop may serve a request
+_LINES_AT_ONCE: Final = 200  # about 1 ms: then the event loop may serve a request
+_SILENCE: Final = 130.0  # a quiet collection sends its first bookmark after 120 s (seen on 1.37.2), then one a minute
 
 
 def _ignore(_: object) -> None:
-    """Hear of something that nobody asked to be told."""
+    """Do nothing: no callback was given."""
 
 
 class Reflector(Generic[T]):
     """
-    Tells *sink* of everything in the collection at *path*, decoded as *item_type*, for as long as ``run`` runs.
+    Calls *sink* for everything in the collection at *path*, decoded as *item_type*, for as long as ``run`` runs.
 
     *query* selects (labels, fields); *resource* names the collection in logs; *accept* asks for another form of the
-    objects, such as ``application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1``. After *silence* seconds without a
-    byte the link is taken for dead. *jitter* gives numbers from 0 to 1. *initial_events* is in seconds: a server that
-    takes the option and never says that the initial events are over (kubernetes/kubernetes#139716) would leave us
-    waiting for ever, so that after this time they are listed page by page. 100 000 pods take two. A watch is asked to
-    end after *watch_seconds* to twice as many, so that those of all replicas do not end together.
+    objects, such as ``METADATA_ONLY``. After *silence* seconds without a byte the connection is taken for dead.
+    *jitter* returns numbers from 0 to 1. *initial_events* is in seconds: a server that takes the option and never ends
+    the initial events (kubernetes/kubernetes#139716) would keep us waiting for ever, so after this time they are listed
+    page by page. 100 000 pods take two. A watch is asked to end after *watch_seconds* to twice as many, so that the
+    watches of all replicas do not end together.
 
-    *on_restart* is told why the watch was opened again, but for its regular end. A quiet collection counts as
-    ``stalled`` now and then: an API server sends a bookmark each minute, but none before its cluster has written
-    anything since the last one.
+    *on_restart* is called with the reason for which the watch was opened again, except after its regular end. A quiet
+    collection is ``stalled`` now and then: an API server sends a bookmark each minute, but none before its cluster has
+    written anything since the last one.
 
-    *undecodable* is told of objects that do not fit *item_type*, which the sink is not: one object that nobody foresaw
-    must neither end the watch nor make it list for ever, and whoever counts has to decide what an unknown cost means.
+    *undecodable* is called instead of the sink for objects that do not fit *item_type*: one unforeseen object must
+    neither end the watch nor cause endless lists, and only the caller can decide what an unknown cost means.
     """
 
     def __init__(  # noqa: PLR0913  one collection needs all of it, and only wiring calls this
@@ -81,7 +82,7 @@ class Reflector(Generic[T]):
         resource: str,
         query: Mapping[str, str] | None = None,
         accept: str | None = None,
-        silence: float = 90,
+        silence: float = _SILENCE,
         initial_events: float = 60,
         watch_seconds: float = 240,
         clock: Callable[[], float] = time.monotonic,
@@ -103,7 +104,7 @@ class Reflector(Generic[T]):
         self._on_restart = on_restart
         self._undecodable = undecodable
         self._log = log.bind(resource=resource)
-        self._heard_at = -math.inf
+        self._last_answer_at = -math.inf
         self._is_synced = False
         self._version: int | None = None  # None: a full list is needed
         self._lists_by_watch = True
@@ -116,17 +117,21 @@ class Reflector(Generic[T]):
 
     @property
     def synced(self) -> bool:
-        """Whether the sink has once been told a complete list. How fresh it is tells ``heard_at``."""
+        """Whether the sink once had a complete list. How fresh it is: see ``last_answer_at``."""
         return self._is_synced
 
     @property
-    def heard_at(self) -> float:
-        """When the server last said anything, on the clock given; minus infinity before the first time."""
-        return self._heard_at
+    def last_answer_at(self) -> float:
+        """When the server last sent anything, on the clock given; minus infinity before the first time."""
+        return self._last_answer_at
 
-    def relist(self) -> None:
-        """Have the running watch end and a full list follow; one that is under way does as well."""
-        if self._version is not None and not self._is_list_asked:
+    def relist(self, *, anew: bool = False) -> None:
+        """
+        End the running watch and list everything again; a list that is under way is enough.
+
+        With *anew* such a list begins again, too: what the sink leaves out has changed.
+        """
+        if (anew or self._version is not None) and not self._is_list_asked:
             self._is_list_asked = True
             if self._watching is not None:
                 self._watching.reschedule(asyncio.get_running_loop().time())
@@ -166,16 +171,16 @@ class Reflector(Generic[T]):
         stream = self._api.watch_lines(self._path, query=query, silence=self._silence, accept=self._accept)
         async with stream as lines:
             self._opened = True
-            self._heard_at = self._clock()
+            self._last_answer_at = self._clock()
             try:
                 async with asyncio.timeout(0 if self._is_list_asked else within) as deadline:
                     self._watching = deadline
                     async for line in lines:
-                        self._heard_at = self._clock()
-                        if self._take(line):
+                        self._last_answer_at = self._clock()
+                        if self._take(line) and not self._is_list_asked:
                             deadline.reschedule(None)
                         self._lines += 1
-                        if self._lines % _LINES_PER_TURN == 0:
+                        if self._lines % _LINES_AT_ONCE == 0:
                             await asyncio.sleep(0)
             except TimeoutError as error:
                 if self._is_list_asked:
@@ -191,7 +196,7 @@ class Reflector(Generic[T]):
         self._recovery.succeeded()
 
     def _take(self, line: bytes) -> bool:
-        """Tell the sink of one line of a watch; say whether it ended the initial events."""
+        """Pass one line of a watch to the sink; return whether it ended the initial events."""
         event = self._decoder.event(line)
         if isinstance(event, Bookmark):
             if self._version is None and event.ends_initial_events:
@@ -218,14 +223,14 @@ class Reflector(Generic[T]):
         query = {**self._query, "limit": _PAGE_SIZE}
         while True:
             body = await self._api.get(self._path, query=query, accept=self._list_accept, timeout=_PAGE_SECONDS)
-            self._heard_at = self._clock()
+            self._last_answer_at = self._clock()
             page = self._decoder.page(body)
             for number, item in enumerate(page.items, start=1):
                 if isinstance(item, Undecodable):
                     self._report(item)
                 else:
                     self._sink.seen(item)
-                if number % _LINES_PER_TURN == 0:
+                if number % _LINES_AT_ONCE == 0:
                     await asyncio.sleep(0)
             if not page.next_page:
                 break
@@ -234,12 +239,14 @@ class Reflector(Generic[T]):
 
     async def _check_store(self, version: int) -> None:
         """
-        See whether the server still knows of *version*, after a silent watch.
+        Check after a silent watch that the store has reached *version*.
 
-        A store restored from a backup is behind us, and a watch from a version to come stays silent for ever.
+        A store that was restored from a backup is behind it, and a watch from a future version stays silent for ever.
+
+        Raises: GoneError if it has not.
         """
         body = await self._api.get(self._path, query={**self._query, "limit": "1"}, accept=self._list_accept)
-        self._heard_at = self._clock()
+        self._last_answer_at = self._clock()
         self._was_silent = False
         if (now := list_version(body)) < version:
             raise GoneError(f"the store went back from {version} to {now}", request=f"GET {self._path}")
@@ -266,7 +273,7 @@ class Reflector(Generic[T]):
         self._undecodable(misfit)
 
     def _recover(self, error: ApiError | MalformedError) -> float:
-        """Make ready for another attempt, and give the seconds to wait before it."""
+        """Prepare another attempt, and return the seconds to wait before it."""
         if self._version is None and self._lists_by_watch and _is_no_initial_list(error):
             self._lists_by_watch = False
             return 0.0
@@ -281,8 +288,8 @@ class Reflector(Generic[T]):
         if isinstance(error, ForbiddenError):
             self._log.error("a right is missing: list and watch", error=str(error))
         else:
-            tell = self._log.warning if retry.cause == "error" else self._log.info
-            tell("the watch is opened again", cause=retry.cause, pause=round(retry.pause, 3), error=str(error))
+            write = self._log.warning if retry.cause == "error" else self._log.info
+            write("the watch is opened again", cause=retry.cause, pause=round(retry.pause, 3), error=str(error))
         return retry.pause
 
     def _broken(self, message: str) -> UnreachableError:
@@ -294,5 +301,5 @@ class Reflector(Generic[T]):
 
 
 def _is_no_initial_list(error: ApiError | MalformedError) -> bool:
-    """Say whether a server that cannot list by a watch would fail this way: it refuses the options or says nothing."""
+    """Whether a server without lists by watch fails like this: it refuses the options, or sends nothing."""
     return isinstance(error, InvalidError | SilenceError) or (isinstance(error, ApiError) and error.status == 400)

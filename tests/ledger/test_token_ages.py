@@ -16,7 +16,7 @@ from tests.quota.bookings import held
 from webhook.ledger.codec import read_ledger, write_ledger
 from webhook.ledger.ledger_object import StoredText
 from webhook.ledger.protocol import Ledger
-from webhook.ledger.validation import LedgerValidator
+from webhook.ledger.validation import TokenAges
 
 REPLICAS = 3
 UID = "object"
@@ -31,7 +31,7 @@ class Scene:
         default_factory=lambda: StoredText(write_ledger(Ledger("e", is_open=True), uid=UID), UID, 1)
     )
     given: dict[str, float] = field(default_factory=dict)
-    replicas: list[LedgerValidator] = field(default_factory=list)
+    replicas: list[TokenAges] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.replicas = [self._started(i) for i in range(REPLICAS)]
@@ -58,8 +58,8 @@ class Scene:
     def ledger(self) -> Ledger:
         return read_ledger(self.stored.text, uid=UID)
 
-    def _started(self, i: int) -> LedgerValidator:
-        return LedgerValidator(api_time=lambda: self.time + 1000 * i)
+    def _started(self, i: int) -> TokenAges:
+        return TokenAges(api_time=lambda: self.time + 1000 * i)
 
 
 numbers = st.integers(0, REPLICAS - 1)

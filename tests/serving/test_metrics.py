@@ -1,0 +1,51 @@
+"""What a scrape shows, and where it is made."""
+
+from __future__ import annotations
+
+import threading
+
+from tests.serving.stage import Stage
+from webhook.admission.review import AdmissionRequest, AdmissionResponse
+from webhook.ports import UnavailableError
+
+
+async def test_answers_are_counted_by_path_and_verdict_and_nothing_else(stage: Stage) -> None:
+    async def not_yet(_: AdmissionRequest, __: float) -> AdmissionResponse:
+        raise UnavailableError("not-synced", "for alice")
+
+    await stage.post()
+    await stage.post(b"")
+    stage.answer = not_yet
+    await stage.post()
+    reply = await stage.get("/metrics")
+
+    assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    for line in (
+        'userquota_reviews_total{path="/validate",verdict="allowed"} 1.0',
+        'userquota_reviews_total{path="/validate",verdict="unreadable"} 1.0',
+        'userquota_reviews_total{path="/validate",verdict="not-ready"} 1.0',
+        'userquota_errors_total{reason="not-synced"} 1.0',
+        'userquota_errors_total{reason="review"} 1.0',
+        'userquota_review_seconds_count{path="/validate"} 3.0',
+        "userquota_pods_known 7.0",
+    ):
+        assert line in reply.body.decode()
+    assert b"alice" not in reply.body
+
+
+async def test_gauges_are_read_where_what_they_read_is_changed(stage: Stage) -> None:
+    """In another thread, 80 of 142 scrapes failed beside 8 000 reservations: a dictionary changed while it was read."""
+    threads: list[threading.Thread] = []
+
+    def gauges() -> dict[str, float]:
+        threads.append(threading.current_thread())
+        return {"pods_known": len(threads)}
+
+    stage.gauges = gauges
+    stage.metrics.add_gauges(lambda: {"more": gauges()["pods_known"]})
+
+    reply = await stage.get("/metrics")
+
+    assert b"userquota_pods_known 1.0\n" in reply.body
+    assert b"userquota_more 2.0\n" in reply.body
+    assert threads == [threading.current_thread()] * 2

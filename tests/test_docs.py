@@ -1,0 +1,129 @@
+"""Check that every test, path and link in the documents exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TESTS = ROOT / "tests"
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for folder in (".", "docs", "tests/model", "localcluster/go", "manifests", "certs")
+    for path in (ROOT / folder).glob("*.md")
+    if path.name != "CHANGELOG.md"  # it names what there was
+)
+
+_FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+_CODE = re.compile(r"`([^`\n]+)`")
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_PACKAGES = ("webhook", "tests", "nemesis", "localcluster", "benchmarks")
+_FOLDERS = tuple(f"{folder}/" for folder in (*_PACKAGES, "docs", "manifests", "examples", "certs"))
+
+
+def prose(document: str) -> str:
+    return _FENCED.sub("", (ROOT / document).read_text())
+
+
+def code(document: str) -> list[str]:
+    """Return what *document* has in backticks, without the blocks."""
+    return _CODE.findall(prose(document))
+
+
+@cache
+def names_in(path: Path) -> frozenset[str]:
+    """Return the functions and classes of a module, methods as `Class::method`."""
+    return frozenset(_defined(ast.parse(path.read_text()).body, ""))
+
+
+def _defined(body: list[ast.stmt], prefix: str) -> Iterator[str]:
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield prefix + node.name
+        elif isinstance(node, ast.ClassDef):
+            yield prefix + node.name
+            yield from _defined(node.body, f"{prefix}{node.name}::")
+
+
+@cache
+def all_test_names() -> frozenset[str]:
+    names = {name for path in TESTS.rglob("test_*.py") for name in names_in(path)}
+    return frozenset(name.rpartition("::")[2] for name in names)
+
+
+@cache
+def all_modules() -> frozenset[str]:
+    return frozenset(path.name for folder in _PACKAGES for path in (ROOT / folder).rglob("*.py"))
+
+
+def lost_tests(texts: list[str]) -> list[str]:
+    """Return the references to no test: `path/test_x.py::name`, with a path relative to tests/, or a bare name."""
+    lost = []
+    for text in texts:
+        file, separator, name = text.partition("::")
+        if separator and file.endswith((".py", "…")):
+            path = TESTS / file.removeprefix("tests/")
+            if not path.is_file() or name not in names_in(path):
+                lost.append(text)
+        elif text.startswith("test_") and not text.endswith(".py") and text not in all_test_names():
+            lost.append(text)
+    return lost
+
+
+def lost_paths(document: str, texts: list[str]) -> list[str]:
+    """
+    Return the paths that do not exist relative to the root, webhook/, tests/ or the folder of *document*.
+
+    A module without a folder may be in any of our packages.
+    """
+    bases = (ROOT, ROOT / "webhook", TESTS, (ROOT / document).parent)
+    paths = {text.partition("::")[0] for text in texts if " " not in text}
+    named = sorted(path for path in paths if path.endswith(".py") or path.startswith(_FOLDERS))
+    return [path for path in named if path not in all_modules() and not any((base / path).exists() for base in bases)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_named_test_exists(document: str) -> None:
+    assert lost_tests(code(document)) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_named_path_exists(document: str) -> None:
+    assert lost_paths(document, code(document)) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_relative_link_leads_to_a_file(document: str) -> None:
+    targets = [link.partition("#")[0] for link in _LINK.findall(prose(document)) if "://" not in link]
+    assert [target for target in targets if not ((ROOT / document).parent / target).exists()] == []
+
+
+def test_the_main_documents_are_checked() -> None:
+    assert {"README.md", "docs/failures.md", "docs/consistency.md", "docs/architecture.md"} <= set(DOCUMENTS)
+    assert sum("::test_" in text for text in code("docs/failures.md")) > 50
+
+
+def test_lost_references_are_found() -> None:
+    here = "test_docs.py::test_lost_references_are_found"
+    assert lost_tests([here, f"tests/{here}", "test_lost_references_are_found", "userquota get"]) == []
+    lost = ["test_docs.py::test_gone", "gone/test_docs.py::test_x", "…::test_x", "test_gone", "test_lost_refer…"]
+    assert lost_tests(lost) == lost
+
+
+def test_lost_paths_are_found() -> None:
+    kept = [
+        "webhook/",
+        "nemesis/judge.py",
+        "quota/limits.py",
+        "kube/test_events.py",
+        "limits.py",
+        "replicas.py::Replica",
+    ]
+    assert lost_paths("README.md", kept) == []
+    lost = ["gone.py", "quota/gone.py", "tests/gone/", "webhook/cli/gone.py::name"]
+    assert lost_paths("README.md", lost) == ["gone.py", "quota/gone.py", "tests/gone/", "webhook/cli/gone.py"]

@@ -1,0 +1,141 @@
+"""
+Turns valid parts of a policy document into values of `quota.policy`, each with its line.
+
+The shape of a part is in `policy_schema`; what several documents mean together is in `policy_merge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from webhook.documents import tree
+from webhook.documents.mistake import Mistake, Position, field_path
+from webhook.documents.policy_schema import EntryPart, GroupPart, PolicyPart, PoolPart, SectionPart, TenantPart
+from webhook.kinds.registry import KINDS
+from webhook.quota import resources
+from webhook.quota.policy import CAPS, Combine, Entry, Group, Hard, Tenant, Terminating
+from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
+
+Steps = tuple[str | int, ...]
+
+_DEFAULTS = ("user", "serviceAccount", "unattributed")
+
+
+class Definition(NamedTuple):
+    """What a document defines at *steps*; no other document may define the same."""
+
+    steps: tuple[str, ...]
+    position: Position
+    value: Entry | Group | Tenant | Combine | Terminating
+
+
+@dataclass(slots=True)
+class DocumentEntries:
+    """What one document defines, and what is wrong with it or has no effect."""
+
+    source: str
+    definitions: list[Definition] = field(default_factory=list)
+    trusted_controllers: set[str] = field(default_factory=set)
+    mistakes: list[Mistake] = field(default_factory=list)
+    notes: list[Mistake] = field(default_factory=list)
+
+    def add_named(self, section: str, name: str, part: SectionPart, node: tree.Node) -> None:
+        """Add the entry *name* of a section; *node* is what it was read from."""
+        steps = (section, name)
+        value: Entry | Group | Tenant
+        if isinstance(part, GroupPart):
+            value = self._group(steps, part, node)
+        elif isinstance(part, TenantPart):
+            value = self._tenant(steps, part, node)
+        else:
+            value = self._entry(steps, part, node)
+        if section == "users" and name.startswith(SERVICE_ACCOUNT_PREFIX):
+            message = "a service account belongs into serviceAccounts, as namespace/name"
+            self.mistakes.append(Mistake(self.source, node.position, field_path(steps), message))
+        self.definitions.append(Definition(steps, node.position, value))
+
+    def add_fields(self, part: PolicyPart, root: tree.Node) -> None:
+        """Add everything but the sections."""
+        for name, choice in (("combine", part.combine), ("terminating", part.terminating)):
+            if choice is not None:
+                self.definitions.append(Definition((name,), tree.position_of(root, (name,)), choice))
+        if part.attribution is not None:
+            self.trusted_controllers.update(map(username, part.attribution.trustedControllers))
+        entries: dict[tuple[str, ...], EntryPart | None] = {("cluster",): part.cluster}
+        if part.defaults is not None:
+            entries |= {("defaults", name): getattr(part.defaults, name) for name in _DEFAULTS}
+        for steps, each in entries.items():
+            node = _node_at(root, steps)
+            if each is not None and node is not None:
+                self.definitions.append(Definition(steps, node.position, self._entry(steps, each, node)))
+
+    def _group(self, steps: Steps, part: GroupPart, node: tree.Node) -> Group:
+        return Group(
+            per_member=self._inner((*steps, "perMember"), part.perMember, node),
+            pool=self._inner((*steps, "pool"), part.pool, node),
+            members=frozenset(part.members),
+        )
+
+    def _tenant(self, steps: Steps, part: TenantPart, node: tree.Node) -> Tenant:
+        return Tenant(
+            match_labels=tuple(sorted(part.namespaces.matchLabels.items())),
+            entry=self._entry(steps, part, node),
+            per_namespace=self._inner((*steps, "perNamespace"), part.perNamespace, node),
+        )
+
+    def _inner(self, steps: Steps, part: PoolPart | None, around: tree.Node) -> Entry | None:
+        node = _node_at(around, steps[-1:])
+        return self._entry(steps, part, node) if part is not None and node is not None else None
+
+    def _entry(self, steps: Steps, part: PoolPart, node: tree.Node) -> Entry:
+        return Entry(
+            path=field_path(steps),
+            place=f"{self.source}:{node.position.line}",
+            hard=self._hards(steps, "hard", part.hard, node),
+            caps=self._caps(steps, part, node),
+            mode=part.mode,
+            until=part.until,
+        )
+
+    def _caps(self, steps: Steps, part: PoolPart, node: tree.Node) -> dict[str, Mapping[str, Hard]]:
+        caps: dict[str, Mapping[str, Hard]] = {}
+        for name in CAPS:
+            written = getattr(part, name, None)
+            if written and name in KINDS.caps():
+                caps[name] = self._hards(steps, name, written, node)
+            elif written:
+                message = "no kind of this release has this cap; it has no effect yet"
+                self.notes.append(self._remark(steps, (name,), node, message))
+        return caps
+
+    def _hards(self, steps: Steps, name: str, written: Mapping[str, Hard], node: tree.Node) -> dict[str, Hard]:
+        hards: dict[str, Hard] = {}
+        for resource, hard in written.items():
+            canonical = resources.canonical_name(resource) or resource
+            if canonical in hards:
+                message = f"{canonical} is given twice, under its short and its full name"
+                self.mistakes.append(self._remark(steps, (name, resource), node, message))
+            if not KINDS.counts(canonical):
+                message = "no kind of this release costs this; the limit has no effect yet"
+                self.notes.append(self._remark(steps, (name, resource), node, message))
+            hards[canonical] = hard
+        return hards
+
+    def _remark(self, steps: Steps, inside: tuple[str, ...], node: tree.Node, message: str) -> Mistake:
+        return Mistake(self.source, tree.position_of(node, inside), field_path((*steps, *inside)), message)
+
+
+def username(service_account: str) -> str:
+    """Return the username of a service account that is given as NAMESPACE/NAME."""
+    return SERVICE_ACCOUNT_PREFIX + service_account.replace("/", ":")
+
+
+def _node_at(root: tree.Node, steps: tuple[str | int, ...]) -> tree.Node | None:
+    node: tree.Node = root
+    for step in steps:
+        if not isinstance(node, tree.Mapping) or step not in node.fields:
+            return None
+        node = node.fields[str(step)].value
+    return node

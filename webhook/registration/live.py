@@ -1,0 +1,104 @@
+"""
+Webhook configurations as the API server has them, where every optional field may be absent or null.
+
+What they ought to be is for ``forms``; nothing is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from webhook.kube.api import KubernetesApi, NotFoundError
+from webhook.registration.manifest import RegistrationError, WebhookManifest
+
+
+class Requirement(msgspec.Struct, frozen=True):
+    """One expression of a label selector."""
+
+    key: str
+    operator: str
+    values: list[str] | None = None
+
+
+class Selector(msgspec.Struct, frozen=True, rename="camel"):
+    """A label selector: an object has to meet all of it."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[Requirement] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWebhook:
+    """
+    One webhook of a stored configuration; *url*, *path* and *ca_bundle* are empty where they are absent.
+
+    Without a *path* the API server calls the Service at ``/``.
+    """
+
+    name: str
+    url: str = ""
+    path: str = ""
+    ca_bundle: bytes = b""
+    namespace_selector: Selector = Selector()  # noqa: RUF009 - frozen
+
+
+class _Service(msgspec.Struct):
+    path: str | None = None
+
+
+class _ClientConfig(msgspec.Struct):
+    url: str | None = None
+    ca_bundle: bytes | None = msgspec.field(name="caBundle", default=None)  # base64, which msgspec decodes
+    service: _Service | None = None
+
+
+class _Webhook(msgspec.Struct, rename="camel"):
+    name: str
+    client_config: _ClientConfig | None = None
+    namespace_selector: Selector | None = None
+
+
+class _Configuration(msgspec.Struct):
+    webhooks: list[_Webhook] | None = None
+
+
+def parse(answer: bytes, *, source: str) -> Mapping[str, LiveWebhook]:
+    """
+    Return the webhooks of a stored configuration by name.
+
+    Raises: RegistrationError when the API server's *answer* has another shape; *source* names the object.
+    """
+    try:
+        read = msgspec.json.decode(answer, type=_Configuration)
+    except (ValueError, RecursionError) as error:  # msgspec's errors, and those of bytes that are no UTF-8
+        raise RegistrationError(f"{source}: the API server's answer cannot be read: {error}") from error
+    return {item.name: _webhook(item) for item in read.webhooks or ()}
+
+
+async def read(api: KubernetesApi, manifest: WebhookManifest) -> Mapping[str, LiveWebhook] | None:
+    """Return the webhooks by name, None where there is no such configuration. Raises: ApiError, RegistrationError."""
+    try:
+        return parse(await api.get(manifest.address), source=str(manifest))
+    except NotFoundError:
+        return None
+
+
+def named(
+    manifests: Sequence[WebhookManifest], found: Mapping[str, Mapping[str, LiveWebhook] | None]
+) -> Mapping[str, LiveWebhook | None]:
+    """Return each webhook that *manifests* name, None where it was not *found*; *found* is by kind."""
+    return {name: (found.get(manifest.kind) or {}).get(name) for manifest in manifests for name in manifest.paths}
+
+
+def _webhook(item: _Webhook) -> LiveWebhook:
+    config = item.client_config or _ClientConfig()
+    return LiveWebhook(
+        item.name,
+        url=config.url or "",
+        path=(config.service and config.service.path) or "",
+        ca_bundle=config.ca_bundle or b"",
+        namespace_selector=item.namespace_selector or Selector(),
+    )
