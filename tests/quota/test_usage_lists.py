@@ -124,7 +124,7 @@ def test_who_is_gone_is_forgotten_with_the_next_binding(index: UsageIndex) -> No
     index.observe(KEY, row(9000))
     index.reserve(held(payer=BOB, key=OTHER))
     index.rebind(bind)
-    assert {name: set(payers) for name, payers in index._bound.items()} == {"red": {ALICE, BOB}}
+    assert {name: set(payers) for name, payers in index._subjects_by_namespace.items()} == {"red": {ALICE, BOB}}
     assert sums(index) == (1, 1)
 
 

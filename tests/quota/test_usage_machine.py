@@ -233,7 +233,7 @@ class BookMachine(RuleBasedStateMachine):
     def rebind(self, accounts_under: Binding, is_crowded: bool) -> None:
         self.accounts_under = accounts_under
         if is_crowded:
-            self.index._bound_room = 0
+            self.index._prune_above = 0
         self.bind = Changing(accounts_under)
         self.index.rebind(self.bind)
 
@@ -300,7 +300,7 @@ class BookMachine(RuleBasedStateMachine):
         self.finish_list()
         for reservation in list(self.index.reservations()):
             self.index.drop(reservation)
-        kept = (self.index._used, self.index._reserved, self.index._claims, self.index._listed)
+        kept = (self.index._used, self.index._reserved, self.index._pending, self.index._listed)
         assert not any(kept)
         assert not any(self.index._rows.values())
         super().teardown()

@@ -1,1 +1,1 @@
-"""The pure core: costs, limits, the book of usage, the decision. No I/O, no clock, no event loop, no logging."""
+"""The pure core: amounts, limits, the usage index, the decision. No I/O, no clock, no event loop, no logging."""

@@ -1,7 +1,7 @@
 """
-The decision: does a charge fit under every limit that binds it? One pure function and its outcomes.
+Decide whether a charge fits under every limit that binds it: one pure function and its outcomes.
 
-The words in which a refusal is told lie in `denial`. Reading, deciding and reserving as one step is the ledger's.
+`message` builds the text of a denial. The ledger reads usage, decides and reserves in one step.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from webhook.quota.usage import UsageView
 @dataclass(frozen=True, slots=True)
 class Excess:
     """
-    One limit that a request does not fit under.
+    One limit that a request exceeds.
 
-    `requested` is what the request adds to what its object holds; `fits` is the most this object could ask for instead,
-    0 if nothing. What the object has already always fits. For a cap on one object `used` and `reserved` are 0.
+    `requested` is what the request adds to what its object holds. `fits` is the most that this object could request
+    instead, 0 if nothing; what the object has already always fits. For a cap on one object `used` and `reserved` are 0.
     """
 
     rule: Limit
@@ -32,16 +32,16 @@ class Excess:
 
     @property
     def free(self) -> Amount:
-        """What is left under the limit, 0 when it is exceeded already."""
+        """The amount left under the limit, 0 if the limit is already exceeded."""
         return max(self.rule.hard - self.used - self.reserved, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """
-    The charge fits. `reservation` has to be held from now on; None where nothing grows.
+    The charge fits. `reservation` must be held from now on; None if no amount grows.
 
-    `tolerated` are limits that are exceeded but only warn or audit.
+    `tolerated` are exceeded limits whose mode is only warn or audit.
     """
 
     reservation: Reservation | None
@@ -50,7 +50,7 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """The charge does not fit. `excesses` are all limits that fail, in the order of the policy."""
+    """The charge does not fit. `excesses` are all exceeded limits, in the order of the policy."""
 
     excesses: tuple[Excess, ...]
 
@@ -60,10 +60,10 @@ Decision = Allowed | Denied
 
 def decide(charge: Charge, in_force: LimitsInForce, view: UsageView) -> Decision:
     """
-    Give the verdict on *charge* against every limit *in_force* and what is allocated by *view*.
+    Return whether *charge* fits under every limit *in_force*, given the usage in *view*.
 
-    Only amounts that grow are compared: shrinking and unrelated changes pass, also over the limit. What the object's
-    own name holds already is counted once, so that a repeated call never charges twice.
+    Only amounts that grow are compared: shrinking and unrelated changes pass even over the limit. What the object's own
+    key already holds counts once, so that a repeated call is never charged twice.
     """
     if not charge.grows:
         return Allowed(None)
@@ -77,17 +77,21 @@ def _over_caps(charge: Charge, in_force: LimitsInForce) -> list[Excess]:
     caps = [cap for cap in in_force.caps if cap.cap == charge.cap]
     if not caps:
         return []
-    asked = dict(charge.amounts)
+    requested = dict(charge.amounts)
     before = dict(charge.prior.amounts) if charge.prior else {}
-    most = [(cap, max(cap.hard, before.get(cap.resource, 0))) for cap in caps]
-    return [Excess(cap, asked[cap.resource], 0, 0, fits) for cap, fits in most if asked.get(cap.resource, 0) > fits]
+    fitting = [(cap, max(cap.hard, before.get(cap.resource, 0))) for cap in caps]
+    return [
+        Excess(cap, requested[cap.resource], 0, 0, fits)
+        for cap, fits in fitting
+        if requested.get(cap.resource, 0) > fits
+    ]
 
 
 def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list[Excess]:
-    asked = dict(charge.amounts)
+    requested = dict(charge.amounts)
     over = []
     for limit in in_force.sums:
-        amount = asked.get(limit.resource)
+        amount = requested.get(limit.resource)
         if amount is None:
             continue
         before = charge.before(limit.resource, limit.subject) if charge.prior is not None else 0
@@ -101,6 +105,6 @@ def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list
         room = limit.hard - (used + reserved - held)
         if max(held, amount) > room:
             fits = max(before, room) if held <= room else before
-            # An update based on an old version adds more than it seems: what it grew from is not what is there.
+            # An update based on an old version adds more than its own growth: the stored object has shrunk since.
             over.append(Excess(limit, amount - min(before, held), used, reserved, fits))
     return over

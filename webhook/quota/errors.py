@@ -1,5 +1,5 @@
-"""The root of this project's errors. What went wrong is told by the subclasses, which live where the fact is known."""
+"""The base class of this project's errors. Subclasses name the cause and are defined in the module that detects it."""
 
 
 class WebhookError(Exception):
-    """Something this project found wrong and can name; never a bug of ours, never another library's error."""
+    """An expected failure with a known cause; never a bug in this project, never another library's error."""

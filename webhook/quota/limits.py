@@ -1,7 +1,7 @@
 """
-Which limits are in force for one payer in one namespace, each with the policy entry it came from.
+Resolve which limits are in force for one payer in one namespace, each with the policy entry that sets it.
 
-What is used already and whether a request fits: see `book` and `decision`.
+`usage` holds what is used; `decision` compares a request with the limits.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from webhook.quota.resources import Amount
 from webhook.quota.subject import UNATTRIBUTED, Payer, Subject
 
 ONE_OBJECT = Subject("one object")
-"""The subject of a cap: it binds an object by itself, whoever owns it."""
+"""The subject of a cap: it binds each object by itself, whichever owner pays."""
 
-_MOST_PATTERNS = 4096
-"""Kinds of payers remembered: combinations of groups that have entries, and payers and namespaces with an own entry."""
+_MAX_PATTERNS = 4096
+"""Cached patterns: one per combination of groups with entries, and per payer or namespace with an entry of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
     """
-    The most of one resource: for the sum of what *subject* uses, or for one object.
+    The most of one resource: for the sum of what `subject` uses, or for one object.
 
-    `cap` names the per-object cap it is (`perPod`); None where it binds the sum.
+    `cap` names the cap on one object (`perPod`); None if the limit binds the sum.
     """
 
     subject: Subject
@@ -41,7 +41,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class LimitsInForce:
-    """All that binds one request, in the order in which a denial names it: `caps` on one object, and on `sums`."""
+    """All limits that bind one request, in the order in which a denial names them: `caps`, then `sums`."""
 
     sums: tuple[Limit, ...] = ()
     caps: tuple[Limit, ...] = ()
@@ -49,7 +49,7 @@ class LimitsInForce:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """One resource's hard amount with the entry that sets it."""
+    """The hard amount of one resource, with the entry that sets it."""
 
     hard: Hard
     entry: Entry
@@ -60,47 +60,47 @@ def resolve_limits(
     policy: Policy, payer: Payer, *, namespace: str, labels: Mapping[str, str], now: datetime
 ) -> LimitsInForce:
     """
-    Give every limit that binds *payer* in *namespace*, which carries *labels*, at *now*.
+    Return every limit that binds *payer* in *namespace*, which carries *labels*, at *now*.
 
-    The payer's own entry replaces the default field by field and may raise it. Members of a group are held to its
-    `perMember` cap as well (`most-restrictive`); with `combine: max` or `sum` the caps of all their groups meet in one
-    limit, which replaces the default field by field, as an own entry does. Every pool, tenant, namespace and cluster
-    limit binds beside these. Order: user, groups by name, tenants by name, each with what it gives this namespace,
-    namespace, cluster; resources by name.
+    The payer's own entry replaces the default field by field and may raise it. With `most-restrictive` the `perMember`
+    cap of each of the payer's groups binds as well. With `combine: max` or `sum` the caps of all these groups become
+    one limit, which replaces the default field by field like the payer's own entry. Pool, tenant, namespace and cluster
+    limits always bind in addition. Order: user, groups by name, tenants by name, each followed by its limit per
+    namespace, namespace, cluster; resources by name.
     """
     groups, tenants = policy.groups_of(payer), policy.tenants_of(labels)
-    where = namespace if tenants or namespace in policy.namespaces else ""
-    key = (_kind(policy, payer), groups, tenants, where, policy.boundary_index(now))
-    pattern = policy.remembered.get(key)
+    policy_namespace = namespace if tenants or namespace in policy.namespaces else ""
+    key = (_payer_kind(policy, payer), groups, tenants, policy_namespace, policy.boundary_index(now))
+    pattern = policy.limits_cache.get(key)
     if not isinstance(pattern, _Pattern):
-        pattern = _pattern(policy, payer, groups, _shared(policy, groups, tenants, namespace), now=now)
-        if len(policy.remembered) >= _MOST_PATTERNS:
-            policy.remembered.clear()
-        policy.remembered[key] = pattern
+        pattern = _build_pattern(policy, payer, groups, _shared(policy, groups, tenants, namespace), now=now)
+        if len(policy.limits_cache) >= _MAX_PATTERNS:
+            policy.limits_cache.clear()
+        policy.limits_cache[key] = pattern
     return pattern.bound_to(subject.user(payer.owner))
 
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """What everybody of one kind is bound by: worked out once, as only the name of the user differs."""
+    """The limits shared by all payers of one kind. Computed once, because only the name of the user differs."""
 
     personal: tuple[tuple[str, Amount, str, str, Mode], ...]
     shared: tuple[Limit, ...]
     caps: tuple[Limit, ...]
 
     def bound_to(self, user: Subject) -> LimitsInForce:
-        """Put the name in."""
+        """Return the limits with *user* as the subject of the personal ones."""
         return LimitsInForce((*[Limit(user, *each) for each in self.personal], *self.shared), self.caps)
 
 
-def _kind(policy: Policy, payer: Payer) -> str:
-    """Give what tells apart payers with other personal entries: their name, if the policy names them."""
+def _payer_kind(policy: Policy, payer: Payer) -> str:
+    """Return a key that differs for payers with different personal entries: their name if the policy names them."""
     if payer.owner in policy.users or payer.owner in policy.service_accounts or payer.owner == UNATTRIBUTED:
         return payer.owner
     return subject.SERVICE_ACCOUNT_PREFIX if payer.is_service_account else ""
 
 
-def _pattern(
+def _build_pattern(
     policy: Policy, payer: Payer, groups: Iterable[str], shared: Iterable[tuple[Subject, Entry]], *, now: datetime
 ) -> _Pattern:
     members = [entry for name in groups if (entry := policy.groups[name].per_member) and entry.in_force(now)]
@@ -108,23 +108,23 @@ def _pattern(
     if policy.combine is Combine.MOST_RESTRICTIVE:
         layers += [[entry] for entry in members]
     own = subject.user(payer.owner)
-    personal = [limit for layer in layers for limit in _limits(own, _field_by_field(layer))]
-    beside = [(bound, entry) for bound, entry in shared if entry.in_force(now)]
-    layers += [[entry] for _, entry in beside]
+    personal = [limit for layer in layers for limit in _limits(own, _strongest_rules(layer))]
+    shared_in_force = [(bound, entry) for bound, entry in shared if entry.in_force(now)]
+    layers += [[entry] for _, entry in shared_in_force]
     return _Pattern(
         tuple((each.resource, each.hard, each.entry, each.place, each.mode) for each in personal),
-        tuple(limit for bound, entry in beside for limit in _limits(bound, _field_by_field([entry]))),
+        tuple(limit for bound, entry in shared_in_force for limit in _limits(bound, _strongest_rules([entry]))),
         tuple(
             limit
-            for cap in _caps_named(layers)
+            for cap in _cap_names(layers)
             for layer in layers
-            for limit in _limits(ONE_OBJECT, _field_by_field(layer, cap), cap)
+            for limit in _limits(ONE_OBJECT, _strongest_rules(layer, cap), cap)
         ),
     )
 
 
 def _personal(policy: Policy, payer: Payer, members: list[Entry], now: datetime) -> list[Entry]:
-    """The entries that replace one another field by field, the strongest first."""
+    """Return the entries that override each other field by field, the strongest first."""
     if payer.owner == UNATTRIBUTED:
         own, default = None, policy.defaults.unattributed
     elif payer.is_service_account:
@@ -136,27 +136,30 @@ def _personal(policy: Policy, payer: Payer, members: list[Entry], now: datetime)
 
 
 def _combined(members: list[Entry], combine: Combine) -> Iterator[Entry]:
-    """One entry for each resource, made of the groups that say something about it: the others have no part in it."""
+    """Yield one entry per resource, combined from the groups that limit this resource; other groups do not count."""
     for name in {name for entry in members for name in entry.hard}:
-        those = [entry for entry in members if name in entry.hard]
-        yield replace(_joint(those), hard={name: _meet([entry.hard[name] for entry in those], combine)})
-    for cap in _caps_named([members]):
+        limiting = [entry for entry in members if name in entry.hard]
+        yield replace(
+            _joined(limiting), hard={name: _combined_amount([entry.hard[name] for entry in limiting], combine)}
+        )
+    for cap in _cap_names([members]):
         for name in {name for entry in members for name in entry.caps.get(cap, {})}:
-            those = [entry for entry in members if name in entry.caps.get(cap, {})]
-            most = _meet([entry.caps[cap][name] for entry in those], Combine.MAX)  # two groups make no object larger
-            yield replace(_joint(those), caps={cap: {name: most}})
+            limiting = [entry for entry in members if name in entry.caps.get(cap, {})]
+            # The largest even for `sum`: a second group never allows a larger single object.
+            most = _combined_amount([entry.caps[cap][name] for entry in limiting], Combine.MAX)
+            yield replace(_joined(limiting), caps={cap: {name: most}})
 
 
-def _joint(entries: list[Entry]) -> Entry:
-    """Several entries under one name, as strict as the strictest of them, still without amounts."""
+def _joined(entries: list[Entry]) -> Entry:
+    """Return an entry without amounts that names all *entries* and has the strictest mode among them."""
     mode = min((entry.mode for entry in entries), key=list(Mode).index)
     places = ", ".join(entry.place for entry in entries if entry.place)
     return Entry("+".join(entry.path for entry in entries), places, mode=mode)
 
 
-def _meet(several: list[Hard], combine: Combine) -> Hard:
-    amounts = [hard for hard in several if not isinstance(hard, Unlimited)]
-    if len(amounts) < len(several):
+def _combined_amount(hards: list[Hard], combine: Combine) -> Hard:
+    amounts = [hard for hard in hards if not isinstance(hard, Unlimited)]
+    if len(amounts) < len(hards):
         return Unlimited.UNLIMITED
     return sum(amounts) if combine is Combine.SUM else max(amounts)
 
@@ -179,11 +182,11 @@ def _shared(
         yield subject.CLUSTER, policy.cluster
 
 
-def _caps_named(layers: Iterable[list[Entry]]) -> list[str]:
+def _cap_names(layers: Iterable[list[Entry]]) -> list[str]:
     return sorted({cap for layer in layers for entry in layer for cap in entry.caps})
 
 
-def _field_by_field(strongest_first: list[Entry], cap: str | None = None) -> list[tuple[str, _Rule]]:
+def _strongest_rules(strongest_first: list[Entry], cap: str | None = None) -> list[tuple[str, _Rule]]:
     rules: dict[str, _Rule] = {}
     for entry in strongest_first:
         hards = entry.hard if cap is None else entry.caps.get(cap, {})

@@ -1,5 +1,5 @@
 """
-How a refusal is told: in ResourceQuota's words first, then what people need to go on. Text only, no verdicts.
+The text of a denial: ResourceQuota's wording first, then what a user needs to proceed. Text only, no decisions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CAPPED = {"perPod": "pod", "perClaim": "claim", "perSession": "session"}
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One limit that failed, for programs: `status.details.causes` of the answer."""
+    """One exceeded limit in machine-readable form: an item of `status.details.causes` in the response."""
 
     reason: str
     message: str
@@ -27,17 +27,17 @@ class Cause:
 
 def sentence(excesses: Sequence[Excess], *, owner: str, found_by: str) -> str:
     """
-    Give the whole refusal in one line: every limit that fails, what would fit, who pays and why.
+    Return the whole denial in one line: every exceeded limit, what would fit, the payer and how it was found.
 
     Tools know the first clause from ResourceQuota: `exceeded quota: NAME, requested: ..., used: ..., limited: ...`.
     """
     clauses = [_clause(entry, listed) for entry, listed in _by_entry(excesses)]
-    parts = [*clauses, f"would fit: {would_fit(excesses)}", *_coming_free(excesses), f"charged to {owner} ({found_by})"]
+    parts = [*clauses, f"would fit: {would_fit(excesses)}", *_freed_soon(excesses), f"charged to {owner} ({found_by})"]
     return "; ".join(parts)
 
 
 def warning(excess: Excess) -> str:
-    """Give a limit that is exceeded but tolerated, short enough for a Warning header (120 characters are advised)."""
+    """Return the text on an exceeded but tolerated limit, for a Warning header (at most 120 characters are advised)."""
     name = excess.rule.resource
     return (
         f"over quota {excess.rule.entry}: {name} requested {show(name, excess.requested)}, "
@@ -46,32 +46,32 @@ def warning(excess: Excess) -> str:
 
 
 def causes(excesses: Iterable[Excess]) -> tuple[Cause, ...]:
-    """Give each failed limit for programs."""
+    """Return each exceeded limit in machine-readable form."""
     return tuple(
         Cause("QuotaExceeded", _clause(excess.rule.entry, [excess]), excess.rule.resource) for excess in excesses
     )
 
 
 def would_fit(excesses: Iterable[Excess]) -> str:
-    """Give the most that the object could ask for of each resource that fails, or say that nothing fits."""
+    """Return the most that the object could request of each exceeded resource, or that nothing fits."""
     fits: dict[str, Amount] = {}
     for excess in excesses:
         name = excess.rule.resource
         if name in _COUNTED_PODS and excess.fits == 0:
-            return _nothing(excess)
+            return _nothing_fits(excess)
         fits[name] = min(fits.get(name, excess.fits), excess.fits)
     return show_list(sorted(fits.items()))
 
 
-def _nothing(excess: Excess) -> str:
+def _nothing_fits(excess: Excess) -> str:
     if not excess.rule.hard:
         return "nothing"
     is_only_reserved = excess.used + excess.requested <= excess.rule.hard
     return "nothing now" if is_only_reserved else "nothing until a pod ends"
 
 
-def _coming_free(excesses: Iterable[Excess]) -> Iterator[str]:
-    """Name what only fails because of requests under way: trying again soon may help, although nothing ends."""
+def _freed_soon(excesses: Iterable[Excess]) -> Iterator[str]:
+    """Yield a note on amounts that fail only because of requests in flight: a retry may succeed before any pod ends."""
     reserved: dict[str, Amount] = {}
     for excess in excesses:
         rule = excess.rule

@@ -1,7 +1,7 @@
 """
-API objects as far as every kind shares them: who sends a request, which object it names, and the metadata we read.
+The parts of API objects that all kinds share: the user of a request, the key of an object, the metadata we read.
 
-Shapes only. What a kind costs is decided in `kinds`; unknown fields are skipped while decoding.
+Types for decoding only: unknown fields are skipped. `kinds` computes what an object costs.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from msgspec import Raw, Struct
 
 
 class Shape(Struct, frozen=True, gc=False, rename="camel"):
-    """A part of an API object; unknown fields are ignored, null and absent are the same."""
+    """A part of an API object. Unknown fields are ignored; null and absent are the same."""
 
 
 NOTHING = Raw()
-"""The raw JSON of a field that is absent."""
+"""The raw JSON of an absent field."""
 
 
 class OwnerReference(Shape, frozen=True, gc=False):
-    """A reference from an object to the one it belongs to."""
+    """A reference from an object to its owner."""
 
     api_version: str = ""
     kind: str = ""
@@ -43,9 +43,9 @@ class Annotations(
     rename={"owner": OWNER_ANNOTATION, "groups": GROUPS_ANNOTATION, "mirror": _MIRROR_ANNOTATION},
 ):
     """
-    The annotations of an object that concern us; the others are not decoded.
+    The annotations that userquota reads; the others are not decoded.
 
-    `owner` and `groups` are the stamp. `mirror` marks what a kubelet shows of a static pod, but anybody can write it.
+    `owner` and `groups` are the stamp. `mirror` marks a kubelet's mirror of a static pod, but any user can write it.
     """
 
     owner: str | None = None
@@ -54,7 +54,7 @@ class Annotations(
 
 
 class ObjectMeta(Shape, frozen=True, gc=False):
-    """`ObjectMeta`, as far as it names an object and says who pays."""
+    """The fields of `ObjectMeta` that identify an object and its payer."""
 
     name: str = ""
     generate_name: str | None = None
@@ -66,12 +66,12 @@ class ObjectMeta(Shape, frozen=True, gc=False):
 
     @property
     def controller(self) -> OwnerReference | None:
-        """The reference to the controller that manages the object, if any."""
+        """The reference to the controller that manages the object, None if there is none."""
         return next((owner for owner in self.owner_references or () if owner.controller), None)
 
 
 class AnyObject(Shape, frozen=True, gc=False):
-    """An object of any kind, read for its metadata only."""
+    """An object of any kind, decoded for its metadata only."""
 
     api_version: str = ""
     kind: str = ""
@@ -79,14 +79,14 @@ class AnyObject(Shape, frozen=True, gc=False):
 
 
 class GroupVersionResource(Shape, frozen=True):
-    """A resource as the API server names it in a review: group, version and plural."""
+    """A resource as a review names it: group, version and plural."""
 
     group: str = ""
     version: str = ""
     resource: str = ""
 
     def __str__(self) -> str:
-        """Return the plural with its group, as in `deployments.apps`."""
+        """Return the plural with its group, e.g. `deployments.apps`."""
         return f"{self.resource}.{self.group}" if self.group else self.resource
 
 
@@ -99,9 +99,9 @@ class UserInfo(Shape, frozen=True):
 
 class ObjectKey(NamedTuple):
     """
-    One name in the API. Only one object at a time can hold it, so all writes pending on it count once, as the largest.
+    One name in the API. Only one object at a time can have it, so all writes pending on it count once, as the largest.
 
-    `resource` is the plural with its group, as in `pods` or `deployments.apps`.
+    `resource` is the plural with its group, e.g. `pods` or `deployments.apps`.
     """
 
     resource: str
@@ -110,7 +110,7 @@ class ObjectKey(NamedTuple):
 
 
 class StoredVersion(NamedTuple):
-    """Which object is stored under a key, and at what resource version."""
+    """The uid of the object stored under a key, and its resource version."""
 
     uid: str
     version: int
@@ -118,7 +118,7 @@ class StoredVersion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PatchOperation:
-    """One step of a JSON patch (RFC 6902) that sets *path* to *value*. The webhook only ever adds."""
+    """One step of a JSON patch (RFC 6902) that sets `path` to `value`. The webhook uses only the operation `add`."""
 
     path: str
     value: str | Mapping[str, str]

@@ -1,7 +1,7 @@
 """
-Kubernetes quantities as exact integers: parse, add, compare and print as the API server does.
+Kubernetes quantities as exact integers: parse, add, compare and print them as the API server does.
 
-No floats and no rounding beyond the API server's own. Which amounts are added up lies in `resources` and `pod`.
+No floats and no rounding beyond the API server's own. `resources` and `kinds` decide which amounts are added.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _FINEST = -9
 _MILLI = NANOS // 1000
 
 _MAX_TEXT = 512
-"""Characters. The longest sensible quantity has about 30; a text of a million digits must not be computed with."""
+"""Characters. The longest sensible quantity has about 30; arithmetic on a million digits must be impossible."""
 
 _MAX_EXPONENT = 400
-"""`1e1000000000` would ask for a number of a billion digits. The API server refuses nothing here; we do, by name."""
+"""`1e1000000000` would need a number of a billion digits. The API server rejects no exponent here; we do, by name."""
 
 _MAX_BINARY = (2**63 - 1) * NANOS
 """The API server caps binary quantities, and only those, at 2^63-1 (`apimachinery/pkg/api/resource/quantity.go`)."""
@@ -34,7 +34,7 @@ _EXPONENT = re.compile(r"[eE]([+-]?[0-9]+)", re.ASCII)
 
 
 class Format(enum.Enum):
-    """How a quantity was written, which decides how it is printed."""
+    """The notation of a quantity, which decides how it is printed."""
 
     DECIMAL_SI = "DecimalSI"
     BINARY_SI = "BinarySI"
@@ -44,17 +44,17 @@ class Format(enum.Enum):
 _DECIMAL_SUFFIXES = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY_SUFFIXES = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _SLOW_SUFFIXES = frozenset({"Pi", "Ei"})
-"""The API server reads no digits as zero where it can tell so quickly: `Ti` is zero, `Pi` is refused."""
+"""Suffixes without a fast path in the API server, so that they need digits: `Ti` is zero, `Pi` is rejected."""
 
 _SI_BY_EXPONENT = {exponent: suffix for suffix, exponent in _DECIMAL_SUFFIXES.items()}
 _BINARY_BY_THOUSANDS = ["", *_BINARY_SUFFIXES]
 
 
 class QuantityError(WebhookError, ValueError):
-    """A text that is no quantity. `text` is what was given, cut to a readable length; `why` says what is wrong."""
+    """A text is not a quantity. `text` is the input, cut to a readable length; `why` is the reason."""
 
     def __init__(self, text: str, why: str) -> None:
-        """Keep what was given and why it is refused."""
+        """Record the input, cut to 40 characters, and the reason."""
         self.text = text if len(text) <= 40 else text[:37] + "..."
         self.why = why
         super().__init__(f"invalid quantity {self.text!r}: {why}")
@@ -62,22 +62,22 @@ class QuantityError(WebhookError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """An exact amount: `nanos` billionths of the resource's unit (cores, bytes, pieces), and how to print it."""
+    """An exact amount: `nanos` billionths of the resource's unit (cores, bytes, pieces), and its print format."""
 
     nanos: int
     format: Format = Format.DECIMAL_SI
 
     def __add__(self, other: Quantity) -> Quantity:
-        """Give the sum. The left operand's format stays unless it is zero, as in `Quantity.Add` of apimachinery."""
+        """Return the sum. The left operand's format is kept unless it is zero, as in `Quantity.Add` of apimachinery."""
         return Quantity(self.nanos + other.nanos, other.format if self.nanos == 0 else self.format)
 
     def __str__(self) -> str:
-        """Give the canonical form: no fraction, the largest suffix that loses nothing."""
+        """Return the canonical form: no fraction, the largest suffix that loses nothing."""
         return canonical(self.nanos, self.format)
 
     def rounded_up(self) -> Quantity:
         """
-        Give the next whole thousandth, away from zero: the API server keeps nothing finer in a resource list.
+        Return the amount rounded to a whole thousandth away from zero, the finest that a resource list keeps.
 
         Source: `SetDefaults_ResourceList` of Kubernetes 1.37.2.
         """
@@ -92,12 +92,12 @@ ONE = Quantity(NANOS)
 @lru_cache(maxsize=8192)
 def parse(text: str) -> Quantity:
     """
-    Give the quantity that the API server reads in *text*.
+    Return the quantity that the API server reads in *text*.
 
-    Finer than a billionth is rounded away from zero. Oddities are the API server's: `.` and `k` are zero,
+    Digits beyond a billionth are rounded away from zero. Oddities are the API server's: `.` and `k` are zero,
     `1e4294967296` is one because the exponent wraps at 32 bits.
 
-    Raises: QuantityError for anything its grammar refuses, and for more than 512 characters or an exponent above 400.
+    Raises: QuantityError for any text its grammar rejects, and for more than 512 characters or an exponent above 400.
     Source: `ParseQuantity` of k8s.io/apimachinery v0.37; the vectors are in tests/quota/test_quantity.py.
     """
     if not text:
@@ -106,7 +106,7 @@ def parse(text: str) -> Quantity:
         raise QuantityError(text, f"it is longer than {_MAX_TEXT} characters")
     match = _GRAMMAR.fullmatch(text)
     if match is None:
-        raise QuantityError(text, _complaint(text))
+        raise QuantityError(text, _likely_mistake(text))
     sign, whole, fraction, suffix = match.groups(default="")
     base, exponent, form = _interpret(text, suffix)
     if not whole and not fraction and (exponent < _FINEST or suffix in _SLOW_SUFFIXES):
@@ -121,9 +121,9 @@ def parse(text: str) -> Quantity:
 
 def canonical(nanos: int, form: Format = Format.DECIMAL_SI) -> str:
     """
-    Print *nanos* as the API server does: `1500m`, `1536Mi`, `10e18`.
+    Return *nanos* as the API server prints them: `1500m`, `1536Mi`, `10e18`.
 
-    A binary format falls back to decimal below 1024 and for fractions. Above exa the decimal suffix stays `E`.
+    The binary format falls back to decimal below 1024 and for fractions. Above exa the decimal suffix stays `E`.
     """
     if nanos == 0:
         return "0"
@@ -153,7 +153,7 @@ def _interpret(text: str, suffix: str) -> tuple[int, int, Format]:
         return 2, _BINARY_SUFFIXES[suffix], Format.BINARY_SI
     match = _EXPONENT.fullmatch(suffix)
     if match is None:
-        raise QuantityError(text, _complaint(text))
+        raise QuantityError(text, _likely_mistake(text))
     exponent = int(match[1])
     if not -(2**63) <= exponent < 2**63:
         raise QuantityError(text, "its exponent is out of range")
@@ -161,7 +161,7 @@ def _interpret(text: str, suffix: str) -> tuple[int, int, Format]:
 
 
 def _nanos(text: str, digits: int, scale: tuple[int, int], places: int) -> int:
-    """Give digits * base^exponent / 10^places in billionths, rounded up."""
+    """Return digits * base^exponent / 10^places in billionths, rounded up."""
     base, exponent = scale
     if digits == 0:
         return 0
@@ -172,13 +172,13 @@ def _nanos(text: str, digits: int, scale: tuple[int, int], places: int) -> int:
         raise QuantityError(text, f"its exponent is above {_MAX_EXPONENT}")
     if shift >= 0:
         return digits * int(10**shift)
-    if -shift > _MAX_TEXT:  # smaller than any billionth, and 10**-shift would be a needlessly long number
+    if -shift > _MAX_TEXT:  # below any billionth; 10**-shift would be a needlessly long number
         return 1
     return -(-digits // int(10**-shift))
 
 
-def _complaint(text: str) -> str:
-    """Name the likeliest slip; the API server's own text only repeats the regular expression."""
+def _likely_mistake(text: str) -> str:
+    """Return the likeliest mistake in *text*; the API server's own message only repeats the regular expression."""
     if text != text.strip():
         return "it has spaces around it"
     stripped = text.lstrip("+-0123456789.")

@@ -1,5 +1,5 @@
 """
-What one request asks for, and what is held for it while it is in flight. The sums of all of it live in `book`.
+The charge of one request, and the reservation held while it is in flight. `usage` keeps the sums.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from webhook.quota.subject import Payer, Subject
 
 LONGEST_REQUEST = 34.0
 """
-Seconds. The API server bounds a write at this (`requestTimeoutUpperBound` of k8s.io/apiserver): what it was told to
-allow cannot be persisted later.
+Seconds. The API server ends every write by then (`requestTimeoutUpperBound` of k8s.io/apiserver): an allowed object
+cannot be persisted later.
 """
 
 SLOP = 6.0
-"""Seconds for an etcd write that is under way when the bound passes, and for our own delay in noticing."""
+"""Seconds for an etcd write that is in progress at LONGEST_REQUEST, and for our own delay in noticing it."""
 
 CREATED = 0
-"""The base of a create: every version the API gives out is above it."""
+"""The base of a create: every resource version of the API is above it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
     """
-    Amounts held for an object that was allowed and has not been seen yet.
+    Amounts held for a write that was allowed but not seen in the watch yet.
 
-    `base` is CREATED, or for an update the resource version it was based on. Amounts are absolute, never a growth.
-    Settled when the object is seen at a version above `base`.
+    `base` is CREATED, or for an update the resource version it was based on. Amounts are those of the whole object,
+    never a difference. The reservation is settled when the object is seen at a version above `base`.
     """
 
     key: ObjectKey
@@ -48,19 +48,19 @@ _Attempt: TypeAlias = tuple[str, int, Payer]
 
 class PendingWrites:
     """
-    Everything that is held on one name.
+    All reservations on one key.
 
-    Creates of one name may come by the thousand, each with a uid of its own and all but one in vain: one more of them
-    must not cost more because of the others. So what each payer's claims ask for at most is kept beside them.
+    Thousands of creates may contend for one name, each with its own uid, and all but one fail. Adding one must stay
+    O(1), so the largest amounts of each payer are cached.
     """
 
-    __slots__ = ("_alike", "_by_attempt", "_most")
+    __slots__ = ("_by_attempt", "_counts", "_largest")
 
     def __init__(self) -> None:
         """Start empty."""
         self._by_attempt: dict[_Attempt, Reservation] = {}
-        self._alike: dict[Payer, Counter[Amounts]] = defaultdict(Counter)
-        self._most: dict[Payer, Amounts] = {}  # worked out anew, when it is asked for, where something was taken away
+        self._counts: dict[Payer, Counter[Amounts]] = defaultdict(Counter)
+        self._largest: dict[Payer, Amounts] = {}  # an absent payer, after a removal, is recomputed on demand
 
     def __iter__(self) -> Iterator[Reservation]:
         return iter(self._by_attempt.values())
@@ -73,38 +73,38 @@ class PendingWrites:
 
     def add(self, reservation: Reservation) -> None:
         """
-        Hold *reservation*; of two with the same uid, base and payer the larger amounts stay.
+        Hold *reservation*. Of two with the same uid, base and payer the larger amounts are kept.
 
-        Two payers on the same base are both held: one is being adopted while another update is under way, and either
-        may be the one that is persisted.
+        Two payers on the same base are both held: an adoption and another update of the object are in flight, and
+        either may be the one that is persisted.
         """
         payer = reservation.payer
         if reservation in self:
-            known = self.remove(reservation)
-            reservation = replace(reservation, amounts=_larger(known.amounts, reservation.amounts))
+            held = self.remove(reservation)
+            reservation = replace(reservation, amounts=_larger(held.amounts, reservation.amounts))
         self._by_attempt[_attempt(reservation)] = reservation
-        alike = self._alike[payer]
-        alike[reservation.amounts] += 1
-        if payer in self._most or len(alike) == 1:
-            self._most[payer] = _larger(self._most.get(payer, ()), reservation.amounts)
+        counts = self._counts[payer]
+        counts[reservation.amounts] += 1
+        if payer in self._largest or len(counts) == 1:
+            self._largest[payer] = _larger(self._largest.get(payer, ()), reservation.amounts)
 
     def remove(self, reservation: Reservation) -> Reservation:
-        """Let go of what is held for the same attempt as *reservation*, and give it. Raises: KeyError."""
+        """Remove and return the reservation with the uid, base and payer of *reservation*. Raises: KeyError."""
         held = self._by_attempt.pop(_attempt(reservation))
-        alike = self._alike[held.payer]
-        alike[held.amounts] -= 1
-        if not alike[held.amounts]:
-            del alike[held.amounts]
-            self._most.pop(held.payer, None)
-        if not alike:
-            del self._alike[held.payer]
+        counts = self._counts[held.payer]
+        counts[held.amounts] -= 1
+        if not counts[held.amounts]:
+            del counts[held.amounts]
+            self._largest.pop(held.payer, None)
+        if not counts:
+            del self._counts[held.payer]
         return held
 
     def most(self) -> dict[Payer, Amounts]:
-        """Give the most that the claims of each payer ask for."""
-        for payer in self._alike.keys() - self._most.keys():
-            self._most[payer] = tuple(sorted(resources.most_amounts(self._alike[payer]).items()))
-        return self._most
+        """Return the largest amounts of each payer's reservations, per resource."""
+        for payer in self._counts.keys() - self._largest.keys():
+            self._largest[payer] = tuple(sorted(resources.most_amounts(self._counts[payer]).items()))
+        return self._largest
 
 
 def _attempt(reservation: Reservation) -> _Attempt:
@@ -117,7 +117,7 @@ def _larger(left: Amounts, right: Amounts) -> Amounts:
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What the object cost before an update, and on whose account."""
+    """What the object cost before an update, its payer, and the charged subjects."""
 
     payer: Payer
     subjects: frozenset[Subject]
@@ -127,9 +127,9 @@ class Prior:
 @dataclass(frozen=True, slots=True)
 class Charge:
     """
-    What a request would cost once it is done.
+    What the object of a request would cost once it is stored.
 
-    `prior` is None for a create. `cap` names the policy field that bounds one object of this kind.
+    `prior` is None for a create. `cap` names the policy field that limits one object of this kind.
     """
 
     key: ObjectKey
@@ -142,18 +142,18 @@ class Charge:
 
     @property
     def grows(self) -> bool:
-        """Say whether anybody would pay more than before; what does not grow always passes."""
+        """Whether the payer changes or any amount grows; a charge that does not grow is always allowed."""
         if self.prior is None or self.prior.payer != self.payer:
             return True
         before = dict(self.prior.amounts)
         return any(amount > before.get(name, 0) for name, amount in self.amounts)
 
     def before(self, name: str, subject: Subject) -> Amount:
-        """Give what the object cost of resource *name* on the account of *subject* before."""
+        """Return what *subject* was charged for resource *name* of the object before the update."""
         if self.prior is None or subject not in self.prior.subjects:
             return 0
-        return next((amount for known, amount in self.prior.amounts if known == name), 0)
+        return next((amount for resource, amount in self.prior.amounts if resource == name), 0)
 
     def reservation(self) -> Reservation:
-        """Give what has to be held if this is allowed."""
+        """Return the reservation to hold if this charge is allowed."""
         return Reservation(self.key, self.uid, self.base, self.payer, self.amounts)

@@ -1,7 +1,7 @@
 """
-What can be counted: resource names, lists of quantities, and exact amounts.
+Resource names, lists of quantities, and exact amounts.
 
-Names are those of Kubernetes' ResourceQuota, plus our own `gpu`. What an object costs: see `pod`.
+Names are those of Kubernetes' ResourceQuota, plus our own `gpu`. `kinds` computes what an object costs.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from webhook.quota import quantity
 from webhook.quota.quantity import Format, Quantity
 
 ResourceList: TypeAlias = Mapping[str, Quantity]
-"""Quantities by resource name. A resource nobody asks for is absent, not zero."""
+"""Quantities by resource name. A resource that is not requested is absent, not zero."""
 
 Amount: TypeAlias = int | Fraction
-"""Billionths of the resource's unit. A Fraction only where `gpu` is made of slices: a seventh has no end."""
+"""Billionths of the resource's unit. A Fraction only for `gpu` made of slices: a seventh has no finite decimal."""
 
 Amounts: TypeAlias = tuple[tuple[str, Amount], ...]
-"""Amounts above zero by resource name, sorted by name: hashable, so that equal ones are kept once."""
+"""Amounts above zero by resource name, sorted by name: hashable, so that equal values are stored once."""
 
 GPU = "gpu"
-"""Our logical resource: whole devices count one each, slices their share."""
+"""Our logical resource: a whole device counts 1, a slice its share of a device."""
 
 _WHOLE_GPUS = frozenset({"nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe"})
 _MIG_SLICE = re.compile(r"requests\.nvidia\.com/mig-([1-7])g\.", re.ASCII)
@@ -36,7 +36,7 @@ SHORT_NAMES: Mapping[str, str] = {
     "storage": "requests.storage",
     "ephemeral-storage": "requests.ephemeral-storage",
 }
-"""What a policy may write for short; `pods`, `gpu` and `sessions` are short already."""
+"""Short names that a policy may use; `pods`, `gpu` and `sessions` are already short."""
 
 _PLAIN_NAMES = frozenset(
     {"pods", "sessions", GPU, "persistentvolumeclaims", "limits.cpu", "limits.memory", "limits.ephemeral-storage"}
@@ -53,16 +53,16 @@ _PATTERNS = tuple(
     )
 )
 COMPUTE = ("cpu", "memory", "ephemeral-storage")
-"""What has a charged limit beside its charged request."""
+"""Resources whose limit is charged in addition to their request."""
 
 OVERCOMMITTABLE = frozenset({"cpu", "memory"})
-"""What a pod may ask for as a whole, hugepages aside, and may use more of than it asked for."""
+"""Resources that a pod-level request may set, besides hugepages, and that a pod may use beyond its request."""
 
 _DEVICE_CLASS = "deviceclass.resource.kubernetes.io/"
 _EXTENDED = re.compile(rf"(?P<domain>{_DOMAIN})/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?", re.ASCII)
 _HUGEPAGES = re.compile(r"hugepages-[0-9]+[KMGTPE]i", re.ASCII)
 _MISSPELT = re.compile(r"^(limits\.|count/)|k8s\.io/", re.ASCII)
-"""Could be an extended resource's name, but was hardly meant as one: a limit on it would silently hold nobody."""
+"""Valid as extended resource names, but almost certainly misspelt: a limit on one would silently bind nothing."""
 
 _LONGEST_DOMAIN = 253 - len("requests.")
 _BYTES = frozenset({"requests.memory", "limits.memory", "requests.storage"})
@@ -70,29 +70,31 @@ _BYTES_ENDINGS = (".ephemeral-storage", ".storageclass.storage.k8s.io/requests.s
 
 
 def canonical_name(written: str) -> str | None:
-    """Give Kubernetes' own name for what a policy wrote (`cpu` is `requests.cpu`), or None if nothing has that name."""
+    """Return ResourceQuota's name for a policy's name (`requests.cpu` for `cpu`), None if there is no such resource."""
     name = SHORT_NAMES.get(written, written)
     if name in _PLAIN_NAMES:
         return name
-    asked = name.removeprefix("requests.")
-    if _HUGEPAGES.fullmatch(asked) or (is_extended(asked) and (asked != name or not _MISSPELT.search(name))):
-        return f"requests.{asked}"
+    unprefixed = name.removeprefix("requests.")
+    if _HUGEPAGES.fullmatch(unprefixed) or (
+        is_extended(unprefixed) and (unprefixed != name or not _MISSPELT.search(name))
+    ):
+        return f"requests.{unprefixed}"
     return name if any(pattern.fullmatch(name) for pattern in _PATTERNS) else None
 
 
 def is_charged(name: str) -> bool:
-    """Say whether a request of a container for resource *name* is charged, as `requests.` and the name."""
+    """Whether a container's request for resource *name* is charged, as `requests.<name>`."""
     return name in COMPUTE or name.startswith("hugepages-") or is_extended(name)
 
 
 def is_pod_level(name: str) -> bool:
-    """Say whether a pod may ask for resource *name* as a whole, which replaces the sum of its containers."""
+    """Whether a pod-level request may set resource *name*, which then replaces the sum of the containers."""
     return name in OVERCOMMITTABLE or name.startswith("hugepages-")
 
 
 def is_extended(name: str) -> bool:
     """
-    Say whether a container's resource *name* is an extended one, or stands for a device class.
+    Whether a container's resource *name* is an extended resource, or stands for a device class.
 
     Source: `IsExtendedResourceName` and `IsDRAExtendedResourceName` of Kubernetes 1.37.2.
     """
@@ -105,18 +107,18 @@ def is_extended(name: str) -> bool:
 
 
 def known_names() -> tuple[str, ...]:
-    """Give the names without parameters, for suggestions to people who misspell one."""
+    """Return the names without parameters, as suggestions for a misspelt name."""
     return tuple(sorted(_PLAIN_NAMES | SHORT_NAMES.keys()))
 
 
 def add_to(total: dict[str, Quantity], more: ResourceList) -> None:
-    """Raise *total* by *more*, per name; the format of *total* wins, as in `addResourceList` of component-helpers."""
+    """Add *more* to *total*, per name. The format of *total* wins, as in `addResourceList` of component-helpers."""
     for name, amount in more.items():
         total[name] = total[name] + amount if name in total else amount
 
 
 def larger(left: ResourceList, right: ResourceList) -> dict[str, Quantity]:
-    """Give the larger quantity per name, as a new list; the left one where they are equal."""
+    """Return a new list with the larger quantity per name; the left one if both are equal."""
     most = dict(left)
     for name, amount in right.items():
         if name not in most or amount.nanos > most[name].nanos:
@@ -125,26 +127,26 @@ def larger(left: ResourceList, right: ResourceList) -> dict[str, Quantity]:
 
 
 def amounts(charged: ResourceList) -> Amounts:
-    """Give what is booked for *charged*: exact numbers without zeros, with the logical resources worked out."""
-    booked: dict[str, Amount] = {name: amount.nanos for name, amount in charged.items() if amount.nanos}
-    gpus = _gpus(booked)
+    """Return the exact amounts of *charged* without zeros, including the logical resource `gpu`."""
+    by_name: dict[str, Amount] = {name: amount.nanos for name, amount in charged.items() if amount.nanos}
+    gpus = _gpus(by_name)
     if gpus:
-        booked[GPU] = gpus
-    return tuple(sorted(booked.items()))
+        by_name[GPU] = gpus
+    return tuple(sorted(by_name.items()))
 
 
-def most_amounts(several: Iterable[Amounts]) -> dict[str, Amount]:
-    """Give the largest amount per name."""
+def most_amounts(alternatives: Iterable[Amounts]) -> dict[str, Amount]:
+    """Return the largest amount per name."""
     most: dict[str, Amount] = {}
-    for booked in several:
-        for name, amount in booked:
+    for each in alternatives:
+        for name, amount in each:
             if amount > most.get(name, 0):
                 most[name] = amount
     return most
 
 
 def show(name: str, amount: Amount) -> str:
-    """Print *amount* of resource *name* for people: `1500m`, `8Gi`. A fraction is rounded up to a billionth."""
+    """Return *amount* of resource *name* as text for users: `1500m`, `8Gi`. A fraction is rounded up to a billionth."""
     whole = amount if isinstance(amount, int) else -((-amount.numerator) // amount.denominator)
     is_bytes = name in _BYTES or name.startswith("requests.hugepages-") or name.endswith(_BYTES_ENDINGS)
     form = Format.BINARY_SI if is_bytes else Format.DECIMAL_SI
@@ -152,13 +154,13 @@ def show(name: str, amount: Amount) -> str:
 
 
 def show_list(listed: Iterable[tuple[str, Amount]]) -> str:
-    """Print amounts in ResourceQuota's way: `limits.cpu=2,requests.cpu=1`."""
+    """Return amounts as text in ResourceQuota's form: `limits.cpu=2,requests.cpu=1`."""
     return ",".join(f"{name}={show(name, amount)}" for name, amount in listed)
 
 
-def _gpus(booked: Mapping[str, Amount]) -> Amount:
+def _gpus(by_name: Mapping[str, Amount]) -> Amount:
     total: Amount = 0
-    for name, amount in booked.items():
+    for name, amount in by_name.items():
         if not name.startswith("requests."):
             continue
         if name.removeprefix("requests.") in _WHOLE_GPUS:

@@ -1,8 +1,8 @@
 """
-The book of usage: what objects that exist cost (`used`) and what is held for those in flight (`reserved`).
+The usage index: what existing objects cost (`used`) and what is held for writes in flight (`reserved`).
 
-A plain data structure: no I/O, no clock, no locks; one thread keeps it. A change costs the same however many objects
-there are, and a decision reads sums. When a reservation may be dropped unseen is told by `reconcile`.
+A plain data structure: no I/O, no clock, no locks; only one thread changes it. The cost of a change does not depend on
+the number of objects, and a decision only reads sums. `ledger` decides when an unseen reservation may be dropped.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import Payer, Subject
 
 Bind = Callable[[Payer, str], tuple[Subject, ...]]
-"""Tells on whose accounts an object of a payer in a namespace is booked."""
+"""Returns the subjects that are charged for an object of a payer in a namespace."""
 
 T = TypeVar("T")
 
 _NOTHING: dict[str, Amount] = {}
 
 _MAX_SHARED = 65536
-"""Distinct amounts and payers kept once; beyond that the table starts anew, which costs memory and nothing else."""
+"""Entries in each table of shared amounts and payers. A fuller table is cleared, which costs only memory."""
 
-_MOST_GONE = 10_000
-"""Uids of objects that went last. Needed for as long as a reservation of theirs may still be read somewhere."""
+_MAX_GONE = 10_000
+"""Uids of the objects removed last. Needed while a reservation of such an object may still be read from a ledger."""
 
-_MIN_ROOM = 4096
-"""Payers in namespaces that are remembered before those who are gone are looked for, which walks through all rows."""
+_MIN_PRUNE_SIZE = 4096
+"""Cached pairs of payer and namespace above which `rebind` prunes unused pairs, which walks through all rows."""
 
 
 class UsageView(Protocol):
-    """What a decision reads of usage: the index of a replica, a snapshot, or either with a change tried on top."""
+    """The usage that a decision reads: the index of a replica, a snapshot, or either with a tentative change on top."""
 
     def used(self, subject: Subject, name: str) -> Amount:
         """Return what existing objects of *subject* cost of resource *name*."""
@@ -50,18 +50,18 @@ class UsageView(Protocol):
         """Return `used + reserved`, in one step."""
 
     def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
-        """Return how much of `used + reserved` is due to *key*: the largest of all writes pending on it."""
+        """Return how much of `used + reserved` is due to *key*: the largest of its object and its pending writes."""
 
     def subjects(self) -> Iterator[Subject]:
         """Return every subject that uses or holds something."""
 
 
 class StaleListError(WebhookError):
-    """A list from the API is older than what the watch has shown already: it must not move the book back."""
+    """A list from the API is older than what the watch has already shown: it must not move the index back."""
 
 
 class Row(Struct, frozen=True, gc=False):
-    """An object as last seen. There are as many as pods: small, and nothing that the garbage collector looks at."""
+    """An object as last seen. There is one per pod, so it is small and not tracked by the garbage collector."""
 
     uid: str
     version: int
@@ -70,15 +70,15 @@ class Row(Struct, frozen=True, gc=False):
 
 
 class UsageIndex:
-    """What every subject uses, kept up to date by sightings of objects and by reservations."""
+    """The usage of every subject, updated by events of objects and by reservations."""
 
     def __init__(self, bind: Bind) -> None:
-        """Start empty. *bind* must give the same answer for the same question until rebound."""
+        """Start empty. *bind* must return the same subjects for the same payer and namespace until it is replaced."""
         self._bind = bind
-        self._bound: dict[str, dict[Payer, tuple[Subject, ...]]] = {}  # by namespace
-        self._bound_room = _MIN_ROOM
+        self._subjects_by_namespace: dict[str, dict[Payer, tuple[Subject, ...]]] = {}
+        self._prune_above = _MIN_PRUNE_SIZE
         self._rows: dict[str, dict[str, Row]] = defaultdict(dict)
-        self._claims: dict[ObjectKey, PendingWrites] = {}
+        self._pending: dict[ObjectKey, PendingWrites] = {}
         self._pending_count = 0
         self._used: dict[Subject, dict[str, Amount]] = {}
         self._reserved: dict[Subject, dict[str, Amount]] = {}
@@ -88,62 +88,62 @@ class UsageIndex:
         self._payers: dict[Payer, Payer] = {}
         self._amounts: dict[Amounts, Amounts] = {}
 
-    # What a decision reads.
+    # Reads of a decision.
 
     def used(self, subject: Subject, name: str) -> Amount:
-        """Give what existing objects of *subject* cost of resource *name*."""
+        """Return what existing objects of *subject* cost of resource *name*."""
         return self._used.get(subject, {}).get(name, 0)
 
     def reserved(self, subject: Subject, name: str) -> Amount:
-        """Give what is held for *subject* beyond `used`."""
+        """Return what is held for *subject* beyond `used`."""
         return self._reserved.get(subject, {}).get(name, 0)
 
     def allocated(self, subject: Subject, name: str) -> Amount:
-        """Give `used + reserved`, in one step: what nearly every decision needs, and nothing else."""
+        """Return `used + reserved` in one step: nearly every decision needs only this sum."""
         return self._used.get(subject, _NOTHING).get(name, 0) + self._reserved.get(subject, _NOTHING).get(name, 0)
 
     def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
-        """Give how much of `used + reserved` is due to *key*: the largest claim on that name."""
-        claims = [
+        """Return how much of `used + reserved` is due to *key*: the largest of its object and its pending writes."""
+        amounts_of_key = [
             dict(amounts).get(name, 0)
-            for payer, amounts in self._claimants(key)
+            for payer, amounts in self._amounts_on(key)
             if subject in self._subjects(payer, key.namespace)
         ]
-        return max(claims, default=0)
+        return max(amounts_of_key, default=0)
 
     def position(self, resource: str) -> int:
-        """Give the highest resource version up to which changes of *resource* are known."""
+        """Return the highest resource version up to which changes of *resource* are known."""
         return self._position[resource]
 
     def row(self, key: ObjectKey) -> Row | None:
-        """Give the object that was last seen under that name."""
+        """Return the object last seen under *key*, None if there is none."""
         return self._rows[key.resource].get(_path(key))
 
     def rows(self, resource: str) -> int:
-        """Give how many objects of *resource* are known."""
+        """Return the number of known objects of *resource*."""
         return len(self._rows[resource])
 
     def snapshot(self, resource: str) -> dict[str, Row]:
-        """Give a copy of all rows of *resource* by `namespace/name`, which another thread may look through."""
+        """Return a copy of all rows of *resource* by `namespace/name`, which another thread may iterate over."""
         return self._rows[resource].copy()
 
     def reservations(self) -> Iterator[Reservation]:
-        """Give everything that is in flight."""
-        for claims in self._claims.values():
-            yield from claims
+        """Return all reservations in flight."""
+        for pending in self._pending.values():
+            yield from pending
 
     @property
     def pending_count(self) -> int:
-        """How many reservations are in flight, in constant time."""
+        """The number of reservations in flight, in constant time."""
         return self._pending_count
 
     def is_gone(self, uid: str) -> bool:
-        """Say whether an object was seen to be gone not long ago; of those that went longer ago nothing is known."""
+        """Whether the object *uid* was removed recently; only the last 10 000 removals are recorded."""
         return uid in self._gone
 
     def pending(self, key: ObjectKey) -> tuple[Reservation, ...]:
         """Return the reservations pending on *key*, the oldest first."""
-        return tuple(self._claims.get(key, ()))
+        return tuple(self._pending.get(key, ()))
 
     def subjects(self) -> Iterator[Subject]:
         """Return every subject that uses or holds something."""
@@ -154,35 +154,35 @@ class UsageIndex:
     def reserve(self, reservation: Reservation) -> None:
         """Hold *reservation*, as `PendingWrites.add` does."""
         key = reservation.key
-        self._book_claims(key, -1)
-        claims = self._claims.setdefault(key, PendingWrites())
-        self._pending_count += reservation not in claims
-        claims.add(reservation)
-        self._book_claims(key, 1)
+        self._count_pending(key, -1)
+        pending = self._pending.setdefault(key, PendingWrites())
+        self._pending_count += reservation not in pending
+        pending.add(reservation)
+        self._count_pending(key, 1)
 
     def drop(self, *reservations: Reservation) -> None:
-        """Let go of *reservations* that are still held. Safe only once they can no longer be persisted unseen."""
+        """Remove those *reservations* that are still held. Safe only once their writes cannot be persisted unseen."""
         by_key: dict[ObjectKey, list[Reservation]] = defaultdict(list)
         for each in reservations:
             by_key[each.key].append(each)
         for key, dropped in by_key.items():
-            claims = self._claims.get(key, PendingWrites())
-            self._book_claims(key, -1)
+            pending = self._pending.get(key, PendingWrites())
+            self._count_pending(key, -1)
             for each in dropped:
-                if each in claims:
-                    claims.remove(each)
+                if each in pending:
+                    pending.remove(each)
                     self._pending_count -= 1
-            self._book_claims(key, 1)
-            if not claims:
-                self._claims.pop(key, None)
+            self._count_pending(key, 1)
+            if not pending:
+                self._pending.pop(key, None)
 
-    # Sightings.
+    # Events.
 
     def observe(self, key: ObjectKey, row: Row) -> tuple[Reservation, ...]:
         """
-        Take in that *row* exists under the name *key*; give the reservations that this settles.
+        Record that *row* exists under *key*; return the reservations that this settles.
 
-        Old news (a version not above what is known) changes nothing, however often and in whatever order it comes.
+        An old event (version not above the known one) changes nothing, however often and in whatever order it arrives.
         """
         path = _path(key)
         listed = self._listed.get(key.resource)
@@ -194,28 +194,31 @@ class UsageIndex:
         known = rows.get(path)
         if known is not None and row.version <= known.version:
             return ()
-        if known is not None and known.amounts == row.amounts and known.payer == row.payer and key not in self._claims:
-            rows[path] = Row(row.uid, row.version, known.payer, known.amounts)  # most events change nothing that counts
+        if known is not None and known.amounts == row.amounts and known.payer == row.payer and key not in self._pending:
+            # Most events change neither amounts nor payer.
+            rows[path] = Row(row.uid, row.version, known.payer, known.amounts)
             return ()
-        shared = Row(row.uid, row.version, _once(self._payers, row.payer), _once(self._amounts, row.amounts))
+        shared = Row(
+            row.uid, row.version, _shared_value(self._payers, row.payer), _shared_value(self._amounts, row.amounts)
+        )
         self._replace(key, shared)
         return self._settle(key, row.uid, row.version)
 
     def set_amounts(self, key: ObjectKey, stored: StoredVersion, amounts: Amounts) -> None:
         """
-        Count *amounts* for an object whose cost changes with time, if it is still shown at this uid and version.
+        Set the *amounts* of an object whose cost changes with time, if its last known version is still *stored*.
 
-        Settles nothing: no event was seen. What is held on *key* counts as far as it is above *amounts*.
+        Settles no reservation, because no event was seen. Reservations on *key* count as far as they exceed *amounts*.
         """
         row = self.row(key)
         if row is not None and (row.uid, row.version) == stored:
-            self._replace(key, Row(row.uid, row.version, row.payer, _once(self._amounts, amounts)))
+            self._replace(key, Row(row.uid, row.version, row.payer, _shared_value(self._amounts, amounts)))
 
     def forget(self, key: ObjectKey, uid: str, version: int) -> tuple[Reservation, ...]:
         """
-        Take in that the object *uid* was gone, or cost nothing, at *version*; give the reservations that this settles.
+        Record that the object *uid* was gone, or cost nothing, at *version*; return the reservations that this settles.
 
-        Old news changes nothing: a session that runs again stays, though an old list still shows it stopped.
+        An old event changes nothing: a restarted session stays counted although an old list still shows it stopped.
         """
         if version <= self._position[key.resource] and key.resource not in self._listed:
             return ()
@@ -224,23 +227,23 @@ class UsageIndex:
             if version < known.version:
                 return ()
             self._replace(key, None)
-        self._note_gone(uid)
+        self._record_gone(uid)
         return self._settle(key, uid, version)
 
     def reached(self, resource: str, version: int) -> None:
-        """Take in that all changes of *resource* up to *version* have been told."""
+        """Record that all events of *resource* up to *version* have been delivered."""
         self._position[resource] = max(version, self._position[resource])
 
     def list_started(self, resource: str) -> None:
-        """Begin to compare with a full list: what is not observed until `list_finished` is gone."""
+        """Begin a full list: `list_finished` removes the objects that are not observed until then."""
         self._listed[resource] = set()
 
     def list_finished(self, resource: str, version: int) -> tuple[Reservation, ...]:
         """
-        Remove what the list did not show; give the reservations that this settles.
+        Remove the objects that the list did not show; return the reservations that this settles.
 
-        Raises: StaleListError if the list is older than what is known. Nothing is removed then, not even what only this
-        list has shown: list again.
+        Raises: StaleListError if the list is older than the known position. No object is removed then,
+        not even one that only this list has shown: the caller must list again.
         """
         listed = self._listed.pop(resource)
         if version < self._position[resource]:
@@ -250,114 +253,117 @@ class UsageIndex:
         for path in [path for path, known in rows.items() if path not in listed and known.version <= version]:
             key, uid = ObjectKey(resource, *path.split("/", 1)), rows[path].uid
             self._replace(key, None)
-            self._note_gone(uid)
+            self._record_gone(uid)
             settled += self._settle(key, uid, version)
         self.reached(resource, version)
         return tuple(settled)
 
     def rebind(self, bind: Bind) -> None:
-        """Use another *bind* from now on. Sums are worked out anew only if somebody's accounts changed."""
-        known, self._bind = self._bound, bind
-        if sum(map(len, known.values())) > self._bound_room:
+        """Replace the binding by *bind*. The sums are recomputed only if the subjects of any payer changed."""
+        known, self._bind = self._subjects_by_namespace, bind
+        if sum(map(len, known.values())) > self._prune_above:
             known = self._pairs_in_use()
-            self._bound_room = max(_MIN_ROOM, 2 * sum(map(len, known.values())))
-        self._bound = {name: self._bound_anew(name, payers) for name, payers in known.items()}
-        if self._bound != known:
+            self._prune_above = max(_MIN_PRUNE_SIZE, 2 * sum(map(len, known.values())))
+        self._subjects_by_namespace = {name: self._bind_all(name, payers) for name, payers in known.items()}
+        if self._subjects_by_namespace != known:
             self._recount()
 
     def rebind_namespace(self, name: str) -> None:
         """
-        Bind anew what is booked in one namespace, whose labels changed, say.
+        Compute the subjects of one namespace again, e.g. after a change of its labels.
 
-        If accounts changed by that, all rows are looked through for those of the namespace: 4 ms for 20 000.
+        If any subjects changed, this walks through all rows to find those of the namespace: 4 ms for 20 000.
         """
-        known = self._bound.get(name, {})
-        bound = self._bound_anew(name, known)
+        known = self._subjects_by_namespace.get(name, {})
+        bound = self._bind_all(name, known)
         if bound == known:
             return
-        rows, claimed = self._rows_in(name), [key for key in self._claims if key.namespace == name]
-        self._book(rows, claimed, -1)
-        self._bound[name] = bound
-        self._book(rows, claimed, 1)
+        rows, pending_keys = self._rows_in(name), [key for key in self._pending if key.namespace == name]
+        self._count(rows, pending_keys, -1)
+        self._subjects_by_namespace[name] = bound
+        self._count(rows, pending_keys, 1)
 
-    # Keeping the sums.
+    # Maintenance of the sums.
 
-    def _note_gone(self, uid: str) -> None:
+    def _record_gone(self, uid: str) -> None:
         self._gone[uid] = None
-        if len(self._gone) > _MOST_GONE:
+        if len(self._gone) > _MAX_GONE:
             del self._gone[next(iter(self._gone))]
 
     def _replace(self, key: ObjectKey, row: Row | None) -> None:
-        self._book_claims(key, -1)
+        self._count_pending(key, -1)
         rows, path = self._rows[key.resource], _path(key)
         known = rows.pop(path, None)
         if known is not None:
-            self._book_row(key, known, -1)
+            self._count_row(key, known, -1)
         if row is not None:
             rows[path] = row
-            self._book_row(key, row, 1)
-        self._book_claims(key, 1)
+            self._count_row(key, row, 1)
+        self._count_pending(key, 1)
 
     def _settle(self, key: ObjectKey, uid: str, version: int) -> tuple[Reservation, ...]:
-        claims = self._claims.get(key)
-        if not claims:
+        pending = self._pending.get(key)
+        if not pending:
             return ()
-        settled = tuple(claim for claim in claims if claim.uid == uid and claim.base < version)
+        settled = tuple(each for each in pending if each.uid == uid and each.base < version)
         self.drop(*settled)
         return settled
 
-    def _book_row(self, key: ObjectKey, row: Row, sign: int) -> None:
+    def _count_row(self, key: ObjectKey, row: Row, sign: int) -> None:
         for subject in self._subjects(row.payer, key.namespace):
             _add(self._used, subject, row.amounts, sign)
 
-    def _book_claims(self, key: ObjectKey, sign: int) -> None:
-        """Book what the claims on *key* hold beyond the object that exists there."""
-        claims = self._claims.get(key)
-        if not claims:
+    def _count_pending(self, key: ObjectKey, sign: int) -> None:
+        """Add (*sign* 1) or subtract (-1) what the writes pending on *key* hold beyond the object that exists there."""
+        pending = self._pending.get(key)
+        if not pending:
             return
         row = self.row(key)
-        most = claims.most()
-        if row is None and len(most) == 1:  # nearly always: one create in flight
-            ((payer, amounts),) = most.items()
+        largest = pending.most()
+        if row is None and len(largest) == 1:  # the usual case: one create in flight
+            ((payer, amounts),) = largest.items()
             for subject in self._subjects(payer, key.namespace):
                 _add(self._reserved, subject, amounts, sign)
             return
         by_subject: dict[Subject, list[Amounts]] = defaultdict(list)
-        for payer, amounts in most.items():
+        for payer, amounts in largest.items():
             for subject in self._subjects(payer, key.namespace):
                 by_subject[subject].append(amounts)
-        of_row = self._subjects(row.payer, key.namespace) if row is not None else ()
-        for subject, several in by_subject.items():
-            seen = dict(row.amounts) if row is not None and subject in of_row else {}
-            beyond = ((name, amount - seen.get(name, 0)) for name, amount in resources.most_amounts(several).items())
+        subjects_of_row = self._subjects(row.payer, key.namespace) if row is not None else ()
+        for subject, amounts_of_subject in by_subject.items():
+            stored = dict(row.amounts) if row is not None and subject in subjects_of_row else {}
+            beyond = (
+                (name, amount - stored.get(name, 0))
+                for name, amount in resources.most_amounts(amounts_of_subject).items()
+            )
             _add(self._reserved, subject, tuple(each for each in beyond if each[1] > 0), sign)
 
-    def _claimants(self, key: ObjectKey) -> Iterator[tuple[Payer, Amounts]]:
+    def _amounts_on(self, key: ObjectKey) -> Iterator[tuple[Payer, Amounts]]:
         row = self.row(key)
         if row is not None:
             yield row.payer, row.amounts
-        if key in self._claims:
-            yield from self._claims[key].most().items()
+        if key in self._pending:
+            yield from self._pending[key].most().items()
 
     def _subjects(self, payer: Payer, namespace: str) -> tuple[Subject, ...]:
-        of_namespace = self._bound.get(namespace)
+        of_namespace = self._subjects_by_namespace.get(namespace)
         if of_namespace is None:
-            of_namespace = self._bound[namespace] = {}
+            of_namespace = self._subjects_by_namespace[namespace] = {}
         bound = of_namespace.get(payer)
         if bound is None:
             bound = of_namespace[payer] = self._bind(payer, namespace)
         return bound
 
-    def _bound_anew(self, namespace: str, payers: Iterable[Payer]) -> dict[Payer, tuple[Subject, ...]]:
+    def _bind_all(self, namespace: str, payers: Iterable[Payer]) -> dict[Payer, tuple[Subject, ...]]:
         return {payer: self._bind(payer, namespace) for payer in payers}
 
     def _pairs_in_use(self) -> dict[str, dict[Payer, tuple[Subject, ...]]]:
-        """Return what is bound for the payers and namespaces of rows and reservations that are known."""
-        booked = {(path.split("/", 1)[0], row.payer) for rows in self._rows.values() for path, row in rows.items()}
-        booked |= {(claim.key.namespace, claim.payer) for claim in self.reservations()}
+        """Return the cached subjects of only those payers and namespaces that have a row or a reservation."""
+        pairs = {(path.split("/", 1)[0], row.payer) for rows in self._rows.values() for path, row in rows.items()}
+        pairs |= {(each.key.namespace, each.payer) for each in self.reservations()}
         in_use: dict[str, dict[Payer, tuple[Subject, ...]]] = defaultdict(dict)
-        for namespace, payer in booked:
-            in_use[namespace][payer] = self._bound[namespace][payer]
+        for namespace, payer in pairs:
+            in_use[namespace][payer] = self._subjects_by_namespace[namespace][payer]
         return dict(in_use)
 
     def _rows_in(self, namespace: str) -> list[tuple[ObjectKey, Row]]:
@@ -369,24 +375,24 @@ class UsageIndex:
             if path.startswith(prefix)
         ]
 
-    def _book(self, rows: Iterable[tuple[ObjectKey, Row]], claimed: Iterable[ObjectKey], sign: int) -> None:
+    def _count(self, rows: Iterable[tuple[ObjectKey, Row]], pending_keys: Iterable[ObjectKey], sign: int) -> None:
         for key, row in rows:
-            self._book_row(key, row, sign)
-        for key in claimed:
-            self._book_claims(key, sign)
+            self._count_row(key, row, sign)
+        for key in pending_keys:
+            self._count_pending(key, sign)
 
     def _recount(self) -> None:
         self._used.clear()
         self._reserved.clear()
         for resource, rows in self._rows.items():
             for path, row in rows.items():
-                self._book_row(ObjectKey(resource, *path.split("/", 1)), row, 1)
-        for key in self._claims:
-            self._book_claims(key, 1)
+                self._count_row(ObjectKey(resource, *path.split("/", 1)), row, 1)
+        for key in self._pending:
+            self._count_pending(key, 1)
 
 
 def _add(sums: dict[Subject, dict[str, Amount]], subject: Subject, amounts: Amounts, sign: int) -> None:
-    """Add *amounts* to a subject's sums; what comes to zero leaves no trace, so that the past costs no memory."""
+    """Add or subtract *amounts* in the sums of *subject*. Zero sums are deleted, so that past usage costs no memory."""
     if not amounts:
         return
     of_subject = sums.get(subject)
@@ -395,7 +401,7 @@ def _add(sums: dict[Subject, dict[str, Amount]], subject: Subject, amounts: Amou
     if sign > 0:
         for name, amount in amounts:
             total = of_subject.get(name)
-            of_subject[name] = total + amount if total else amount  # shares the number while there is but one object
+            of_subject[name] = total + amount if total else amount  # keeps the same int object while there is only one
         return
     for name, amount in amounts:
         total = of_subject[name] - amount
@@ -407,11 +413,11 @@ def _add(sums: dict[Subject, dict[str, Amount]], subject: Subject, amounts: Amou
         del sums[subject]
 
 
-def _once(known: dict[T, T], value: T) -> T:
-    """Give the equal value that is kept already: a hundred thousand pods share a few dozen amounts."""
-    if len(known) > _MAX_SHARED:
-        known.clear()
-    return known.setdefault(value, value)
+def _shared_value(table: dict[T, T], value: T) -> T:
+    """Return the stored value equal to *value*, storing it if new: 100 000 pods share a few dozen amounts."""
+    if len(table) > _MAX_SHARED:
+        table.clear()
+    return table.setdefault(value, value)
 
 
 def _path(key: ObjectKey) -> str:
