@@ -1,7 +1,7 @@
 """
-What the request path needs of the outside, as protocols with one to three methods each, and their errors.
+The protocols through which the request path uses its environment, and their errors.
 
-Who implements them is known to `wiring` alone.
+Only `wiring` knows the implementations.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ __all__ = [
 
 class UnavailableError(WebhookError):
     """
-    We cannot answer now: a watch is not in step, no policy is loaded, the API server does not answer, time is up.
+    No decision is possible now: a watch is behind, no policy is loaded, the API server is down, the deadline passed.
 
-    Never an allow and never a refusal. `reason` is a short word for metrics. Where the trouble is `everywhere` another
-    replica could not answer either, so that the call is tried again where it is; otherwise it is sent to another one.
+    The request is neither allowed nor denied. `reason` is a short word for metrics. `everywhere`: all replicas are
+    affected, so the caller retries here; otherwise the call is sent to another replica.
     """
 
     def __init__(self, reason: str, message: str, *, everywhere: bool = False) -> None:
-        """Keep a word for metrics beside the sentence for people."""
+        """Record the *reason* for metrics and the *message* for users."""
         self.reason = reason
         self.everywhere = everywhere
         super().__init__(message)
 
     def again(self) -> UnavailableError:
-        """Give another one that says the same, for somebody else who waits."""
+        """Return a new error with the same content, to be raised in another waiting call."""
         return UnavailableError(self.reason, str(self), everywhere=self.everywhere)
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Whether something holds; if not, `reason` is one word for metrics and `message` a sentence for people."""
+    """Whether a component is ready; if not, `reason` is one word for metrics and `message` a sentence for users."""
 
     ok: bool
     reason: str = ""
@@ -70,103 +70,104 @@ READY = Condition(ok=True)
 
 class StoreRestoredError(WebhookError):
     """
-    The API went back in time, as after a restore from a backup.
+    The store went back in time, e.g. it was restored from a backup.
 
-    What this process knows is of a history that never was. It has to end: a new one reads everything anew.
+    The state of this process belongs to a discarded history. The process must end; a new one reads everything again.
     """
 
     def __init__(self, evidence: str) -> None:
-        """Say what shows it."""
+        """Record the *evidence* of the restore."""
         super().__init__(f"the API went back in time, as after a restore from a backup: {evidence}")
 
 
 class Clock(Protocol):
-    """Time, in its two senses."""
+    """The wall clock and the monotonic clock."""
 
     def now(self) -> datetime:
-        """Give the wall clock, in UTC: for policies that end at a date."""
+        """Return the wall clock time in UTC, for policy entries that end at a date."""
 
     def monotonic(self) -> float:
-        """Give seconds that never step back: for deadlines and the age of reservations."""
+        """Return seconds that never step back, for deadlines and the age of reservations."""
 
 
 class PolicySource(Protocol):
     """The policy in force."""
 
     def current(self) -> Policy:
-        """Give it. Raises: UnavailableError before the first one is loaded."""
+        """Return the policy in force. Raises: UnavailableError before the first one is loaded."""
 
 
 class Namespaces(Protocol):
-    """The labels of namespaces, which say what tenant they belong to."""
+    """The labels of namespaces, by which they belong to tenants."""
 
     def known(self, name: str) -> Mapping[str, str]:
-        """Return the labels of a namespace as far as they are known now; none for one that is not."""
+        """Return the currently known labels of a namespace; an empty mapping for an unknown one."""
 
     async def labels(self, name: str) -> Mapping[str, str]:
         """Return the labels of a namespace, from the watch or by a live read. Raises: UnavailableError."""
 
 
 class Ancestry(Protocol):
-    """Objects that others belong to."""
+    """Reads the owners of objects."""
 
     async def read(self, kind: AnyKind, namespace: str, name: str) -> ObjectMeta | None:
-        """Give the metadata of an object by a live read, None if there is none. Raises: UnavailableError."""
+        """Return the metadata of an object by a live read, None if it does not exist. Raises: UnavailableError."""
 
 
 class NameHolders(Protocol):
-    """Which object holds a name."""
+    """Finds the object that holds a name."""
 
     async def holder(self, key: ObjectKey) -> StoredVersion | None:
         """
-        Return the object that holds the name *key* now; None if none does, or none that we know of.
+        Return the object that holds the name *key* now; None if no object that we know of does.
 
         Raises: UnavailableError.
         """
 
 
 class QuorumReader(Protocol):
-    """What is really stored, past every cache."""
+    """Reads what is stored now, bypassing every cache."""
 
     async def version_of(self, key: ObjectKey) -> StoredVersion | None:
-        """Give uid and resource version of the object that holds the name, None if none. Raises: UnavailableError."""
+        """Return uid and resource version of the object stored under *key*, None if none. Raises: UnavailableError."""
 
     async def newest_version(self, resource: str) -> int:
         """Return the highest version of any stored object of *resource*, 0 if none. Raises: UnavailableError."""
 
 
 Sleep = Callable[[float], Awaitable[None]]
-"""How background tasks wait; a parameter, so that tests need not."""
+"""Waits some seconds in a background task; a parameter, so that tests need not wait."""
 
 Decide = Callable[[UsageView], Decision]
-"""The pure decision, with everything but the usage filled in. It may be called again, with fresher usage."""
+"""The pure decision with every argument bound except the usage. The ledger may call it again with newer usage."""
 
 
 class LedgerStore(Protocol):
     """
-    Where reading the book, deciding and reserving are one step.
+    Reads usage, decides and reserves in one atomic step.
 
-    Any number of calls may be under way at once; no two of them are ever given the same room.
+    Any number of calls may run concurrently; the same free amount is never reserved by two of them.
     """
 
     async def transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
         """
-        Decide on *charge* and hold what is allowed before anybody else is answered; with *dry_run* hold nothing.
+        Decide on *charge* and reserve what is allowed before any other call is decided; with *dry_run* reserve nothing.
 
-        *deadline* is on the monotonic clock. Raises: UnavailableError if no answer can be given by then.
+        *deadline* is on the monotonic clock. Raises: UnavailableError if no decision is possible by then.
         """
 
     def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:
         """
-        Hear that the watch showed objects above the base of *reservations*, which the book has dropped.
+        Record that the watch showed objects above the base of *reservations*, which the usage index has dropped.
 
-        *seen_at* is the version that was shown, 0 if it showed that they are gone.
+        *seen_at* is the version shown by the watch, 0 if it showed that the objects are gone.
         """
 
     async def maintain(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
         """
-        Do what time brings, every second; give the reservations that were let go because nothing came of them.
+        Run the periodic work, once per second; return the reservations that expired because nothing was stored.
 
-        Those can no longer be persisted, and a quorum read has shown that they were not. Never by age alone: see
-        docs/consistency.md. Raises: UnavailableError if the quorum read fails; all stay held then.
+        Their writes can no longer be persisted, and a quorum read has shown that they were not. A reservation never
+        expires by age alone: see docs/consistency.md. Raises: UnavailableError if the quorum read fails; all
+        reservations stay held then.
         """
