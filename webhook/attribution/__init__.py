@@ -1,1 +1,1 @@
-"""Who pays for an object, and the stamp that keeps the answer on the object."""
+"""Finds the payer of an object, and records it in a stamp on the object."""

@@ -1,7 +1,7 @@
 """
-Who pays for an object: found from the effective user and the chain of owners, never from what the user wrote.
+Find the payer of an object from the effective user and the chain of owners, never from annotations of the user.
 
-The rules are those of docs/attribution.md. How the answer is kept on the object lies in `stamp`.
+docs/attribution.md describes the rules. `stamp` writes the payer on the object.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from webhook.ports import Ancestry, PolicySource
 from webhook.quota.objects import ObjectMeta, OwnerReference, UserInfo
 from webhook.quota.subject import NOBODY, SERVICE_ACCOUNT_PREFIX, Payer
 
-_LONGEST_CHAIN = 8
-"""CronJob, Job, Pod is three. A longer chain than this is a loop or a game."""
+_MAX_CHAIN = 8
+"""Owners read per object. CronJob, Job, Pod is a chain of three; one longer than this is a loop or made on purpose."""
 
-_EVERYBODY = "system:authenticated"
+_AUTHENTICATED = "system:authenticated"
 _KUBE_SYSTEM = f"{SERVICE_ACCOUNT_PREFIX}kube-system:"
 
 KUBE_CONTROLLER_MANAGER = "system:kube-controller-manager"
-"""Makes everything where kube-controller-manager runs without `--use-service-account-credentials`."""
+"""The user of all controllers if kube-controller-manager runs without `--use-service-account-credentials`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attributed:
     """
-    The payer, and in a few words how it was found.
+    The payer, and a short text on how it was found.
 
-    `stamp` is what the object must carry: None for objects that were never stamped and are not stamped in passing.
-    `left_out` counts groups of the payer that the stamp is too small for; the policy names none of them.
+    `stamp` is the stamp that the object must carry: None for an unstamped object, which an update does not stamp.
+    `left_out` counts the payer's groups left out of the stamp for its size; the policy names none of them.
     """
 
     payer: Payer
@@ -42,8 +42,8 @@ class Attributed:
         """
         Whether an object carries the right stamp.
 
-        Where groups were left out, a policy that was in force a moment ago may have named others: then every group that
-        the policy names now has to be there, and none that the payer is not in.
+        If groups were left out, a policy replaced a moment ago may have named other groups. Then the stamp must contain
+        every group that the policy names now, and only groups of the payer.
         """
         if has_stamp(meta, self.stamp):
             return True
@@ -55,23 +55,23 @@ class Attributed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The request would forge or break the attribution. `message` says what and why."""
+    """The request would forge or break the attribution. `message` gives the reason."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Missing:
-    """A reference that leads to no living object."""
+    """A controller reference to an object that does not exist."""
 
     reference: OwnerReference
 
 
 class Attribution:
-    """Finds the payer. Reads owners live, by name and uid: a cached stamp could be that of the owner before."""
+    """Finds the payer. Owners are read live, by name and uid: a cached one could be of an earlier object."""
 
     def __init__(self, ancestry: Ancestry, policies: PolicySource, *, kinds: Registry) -> None:
-        """Read owners of those *kinds* that have makers; *policies* tell which other accounts are trusted."""
+        """Read owners of *kinds* that have makers, from *ancestry*; *policies* name further trusted controllers."""
         self._ancestry = ancestry
         self._policies = policies
         self._kinds = kinds
@@ -79,10 +79,10 @@ class Attribution:
 
     async def of_new(self, user: UserInfo, meta: ObjectMeta, namespace: str) -> Attributed | Refused:
         """
-        Give who pays for an object that *user* creates.
+        Return the payer of an object that *user* creates.
 
-        A person pays for what they create, whatever stamp or reference they sent. A trusted controller creates for the
-        owner of the nearest stamped ancestor. Any other service account pays itself.
+        A person pays for what they create, whatever stamp or reference the object carries. A trusted controller creates
+        for the owner of the nearest stamped ancestor. Any other service account pays itself.
         Raises: UnavailableError if an ancestor cannot be read.
         """
         reference = meta.controller
@@ -94,7 +94,7 @@ class Attribution:
                 return Attributed(found, f"owner of {_named(reference)}", found)
             if not self._is_listed(user):
                 return Attributed(NOBODY, f"{_named(reference)} has no owner", NOBODY)
-        payer = Payer(user.username, tuple(sorted(set(user.groups or ()) - {_EVERYBODY})))
+        payer = Payer(user.username, tuple(sorted(set(user.groups or ()) - {_AUTHENTICATED})))
         stamp = stamp_for(payer, self._policies.current())
         found_by = "service account" if payer.is_service_account else "created it"
         return Attributed(payer, found_by, stamp, len(payer.groups) - len(stamp.groups))
@@ -103,44 +103,46 @@ class Attribution:
         self, user: UserInfo, old: ObjectMeta, meta: ObjectMeta, namespace: str
     ) -> Attributed | Refused:
         """
-        Give who pays for an object that *user* changes from *old* to *meta*.
+        Return the payer of an object that *user* changes from *old* to *meta*.
 
-        The payer stays, but for adoption: a trusted controller that makes the object its own. Nobody else can set a
-        controller reference that leads to another payer. Raises: UnavailableError if an ancestor cannot be read.
+        The payer stays the same, except for adoption: a trusted controller sets a reference to an owner that it
+        acts for. No other user can set a controller reference that leads to another payer.
+
+        Raises: UnavailableError if an ancestor cannot be read.
         """
         stamped = read_stamp(old)
-        was, now = old.controller, meta.controller
-        is_set = now is not None and (was is None or was.uid != now.uid)
-        if now is not None and (is_set or stamped is None):
-            found = await self._nearest_stamp(now, namespace)
+        before, after = old.controller, meta.controller
+        is_changed = after is not None and (before is None or before.uid != after.uid)
+        if after is not None and (is_changed or stamped is None):
+            found = await self._nearest_stamp(after, namespace)
             if isinstance(found, Payer):
-                if self._acts_for(user, now):
-                    return Attributed(found, f"owner of {_named(now)}", found)
-                if is_set and found != stamped:
+                if self._acts_for(user, after):
+                    return Attributed(found, f"owner of {_named(after)}", found)
+                if is_changed and found != stamped:
                     return Refused(
-                        f"{_named(now)} belongs to {found.owner}; only its controller can make this object part of it"
+                        f"{_named(after)} belongs to {found.owner}; only its controller can make this object part of it"
                     )
         if stamped is None:
             return Attributed(NOBODY, "never attributed", None)
         return Attributed(stamped, "stamped when it was created", stamped)
 
     def is_trusted(self, user: UserInfo) -> bool:
-        """Say whether *user* is a controller that writes stamps on behalf of others."""
+        """Whether *user* is a controller that may write stamps on behalf of others."""
         return self._is_listed(user) or user.username in self._controllers
 
     def _is_listed(self, user: UserInfo) -> bool:
         return user.username in self._policies.current().trusted_controllers
 
     def _acts_for(self, user: UserInfo, reference: OwnerReference) -> bool:
-        """Say whether *user* is the controller whose task it is to make things for such an owner."""
+        """Whether *user* is a controller that creates objects for owners of this kind."""
         if user.username == KUBE_CONTROLLER_MANAGER or self._is_listed(user):
             return True
         owner = self._kinds.of_owner(reference.api_version, reference.kind)
         return owner is not None and user.username in {f"{_KUBE_SYSTEM}{maker}" for maker in owner.makers}
 
     async def _nearest_stamp(self, reference: OwnerReference, namespace: str) -> Payer | _Missing | None:
-        """Walk up the controller references; None if the chain ends without a stamp."""
-        for _ in range(_LONGEST_CHAIN):
+        """Return the first stamp up the chain of controller references, None if the chain ends without one."""
+        for _ in range(_MAX_CHAIN):
             kind = self._kinds.of_owner(reference.api_version, reference.kind)
             if kind is None:
                 return None

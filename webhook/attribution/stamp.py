@@ -1,8 +1,8 @@
 """
-The stamp: the owner and the owner's groups in an object's own annotations. Never in a template.
+The stamp: the owner and the owner's groups in an object's own annotations, never in a template.
 
 Deployment, StatefulSet and DaemonSet controllers compare templates; a stamp there would start a rollout.
-Who is to be stamped is found in `attribution`.
+`rules` finds the payer to stamp.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from webhook.quota.policy import Policy
 from webhook.quota.subject import Payer
 
 MAX_GROUPS_TEXT = 4096
-"""Bytes of the groups on one object: about a hundred names."""
+"""Bytes of the groups annotation of one object: about a hundred names."""
 
 _groups_decoder = msgspec.json.Decoder(tuple[str, ...])
 _encoder = msgspec.json.Encoder()
 
 
 def read_stamp(meta: ObjectMeta) -> Payer | None:
-    """Give who pays for the object by its stamp; None if it has none, or one that we cannot have written."""
+    """Return the payer in the object's stamp; None if it has no stamp, or one that the webhook cannot have written."""
     annotations = meta.annotations
     if annotations is None or not annotations.owner or annotations.groups is None:
         return None
@@ -35,7 +35,7 @@ def read_stamp(meta: ObjectMeta) -> Payer | None:
 
 
 def has_stamp(meta: ObjectMeta, payer: Payer | None) -> bool:
-    """Say whether the object carries exactly the stamp of *payer*; for None, whether it carries none."""
+    """Whether the object carries exactly the stamp of *payer*; for None, whether it carries no stamp."""
     annotations = meta.annotations or Annotations()
     if payer is None:
         return annotations.owner is None and annotations.groups is None
@@ -48,7 +48,7 @@ def carries_stamp(meta: ObjectMeta) -> bool:
 
 
 def stamping(meta: ObjectMeta, payer: Payer) -> Iterator[PatchOperation]:
-    """Give the changes that put the stamp of *payer* on the object; none if it is there. Only our keys are touched."""
+    """Yield the changes that stamp the object with *payer*; none if it is already. Only our annotations are touched."""
     if has_stamp(meta, payer):
         return
     stamp = {OWNER_ANNOTATION: payer.owner, GROUPS_ANNOTATION: _groups_text(payer)}
@@ -61,9 +61,9 @@ def stamping(meta: ObjectMeta, payer: Payer) -> Iterator[PatchOperation]:
 
 def stamp_for(payer: Payer, policy: Policy) -> Payer:
     """
-    Return the stamp that an object of *payer* gets: all groups, or of very many those that *policy* names.
+    Return the stamp for an object of *payer*: with all groups, or only those that *policy* names if all are too long.
 
-    The API server refuses an object whose annotations exceed 256 KiB, and every object of a person repeats the stamp.
+    The API server rejects an object whose annotations exceed 256 KiB, and every object of a person repeats the stamp.
     """
     return payer if len(_groups_text(payer)) <= MAX_GROUPS_TEXT else policy.named(payer)
 
