@@ -1,1 +1,1 @@
-"""The request path: from the bytes of one AdmissionReview to the bytes of its answer."""
+"""The request path: from the bytes of one AdmissionReview to the bytes of its response."""

@@ -1,4 +1,4 @@
-"""From a reviewed object to what it would cost: the charge that is decided on. The cost itself is the evaluator's."""
+"""Builds the charge of a reviewed object. The evaluator of its kind computes the cost."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Reviewed(NamedTuple):
 
 def charge_for(request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, now: datetime | None) -> Charge:
     """
-    Return what the object would cost *payer* at *now*; with None, until it is gone.
+    Return the charge of *payer* for the object, counted at *now*; None counts it in full until it is gone.
 
-    Raises: ReviewError if a field is missing that the API server always sends; UncountableError.
+    Raises: ReviewError if a field that the API server always sends is missing; UncountableError.
     """
     kind, new, old = reviewed
     meta = new.metadata
@@ -38,7 +38,7 @@ def charge_for(request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, n
     if not name:
         raise ReviewError("request.name is missing", request.uid)
     key = ObjectKey(kind.resource, request.namespace or meta.namespace, name)
-    if old is None:  # whatever it claims about its deletion: nobody can have deleted it yet
+    if old is None:  # its deletion fields are ignored: it cannot have been deleted yet
         return Charge(key, meta.uid, CREATED, payer, kind.evaluator.usage(new, now=None), cap=kind.cap)
     amounts = kind.evaluator.usage(new, now=now)
     prior = Prior(read_stamp(old.metadata) or NOBODY, frozenset(), kind.evaluator.usage(old, now=now))
@@ -47,16 +47,16 @@ def charge_for(request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, n
 
 def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charge:
     """
-    Return *charge* as it counts under *policy* in a namespace with *labels*.
+    Return *charge* under *policy* in a namespace with *labels*.
 
-    Of the groups only those that the policy names are kept: a reservation must not carry hundreds that bind nothing.
+    Groups that the policy does not name are removed: a reservation must not carry hundreds that bind nothing.
     """
     if charge.prior is None:
         return replace(charge, payer=policy.named(charge.payer))
     before = policy.named(charge.prior.payer)
-    held_by = frozenset(subjects(policy, before, charge.key.namespace, labels))
+    charged_before = frozenset(subjects(policy, before, charge.key.namespace, labels))
     return replace(
-        charge, payer=policy.named(charge.payer), prior=replace(charge.prior, payer=before, subjects=held_by)
+        charge, payer=policy.named(charge.payer), prior=replace(charge.prior, payer=before, subjects=charged_before)
     )
 
 

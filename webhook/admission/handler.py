@@ -1,7 +1,7 @@
 """
 Handles one AdmissionReview: attribution, charge, limits, decision, response.
 
-No JSON, no HTTP and no Kubernetes here; the wire form is `review`'s, the rest lies behind ports.
+No JSON, no HTTP and no Kubernetes here: `review` has the wire format, and everything else is behind ports.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _MAX_SHOWN = 20
 @dataclass(frozen=True, slots=True)
 class AdmissionHandler:
     """
-    Answers reviews. Any number may be under way; nothing is kept between them but what the ports keep.
+    Answers reviews. Any number may run concurrently; the handler itself keeps no state between them.
 
-    `on_delete` is called with key and uid of a charged object whose deletion was asked for. Only a server without a
-    cluster needs it: everywhere else the watch shows what is gone.
+    `on_delete` is called with key and uid of a charged object for each DELETE request. Only a server without a
+    cluster needs it: with a cluster the watch shows deleted objects.
     """
 
     attribution: Attribution
@@ -51,7 +51,7 @@ class AdmissionHandler:
 
     async def mutate(self, request: AdmissionRequest) -> AdmissionResponse:
         """
-        Put the owner's stamp on the object. Reserves nothing, so that it may be called any number of times.
+        Return the response that stamps the object with its payer. Reserves nothing, so repeated calls are harmless.
 
         Raises: ReviewError, UnavailableError.
         """
@@ -73,16 +73,16 @@ class AdmissionHandler:
 
     async def validate(self, request: AdmissionRequest, *, deadline: float) -> AdmissionResponse:
         """
-        Decide, and reserve what is allowed. *deadline* is on the monotonic clock.
+        Return the decision, and reserve what is allowed. *deadline* is on the monotonic clock.
 
-        Raises: ReviewError, UnavailableError; neither is ever turned into a pass.
+        Raises: ReviewError, UnavailableError; neither ever leads to an allowed request.
         """
         kind, effect = self._effect(request)
         if kind is None or effect is Effect.IGNORE:
             self._report_deletion(request, kind)
             return review.allowed(request.uid)
         if effect is Effect.CARRY_NO_STAMP:
-            return _without_stamp(request)
+            return _review_binding(request)
         reviewed = _read(request, kind, kind.shape if effect is Effect.CHARGE else AnyObject)
         if effect.is_stamped and _is_excepted(request, reviewed):
             return review.allowed(request.uid)
@@ -122,7 +122,7 @@ class AdmissionHandler:
         labels = await self.namespaces.labels(request.namespace)
 
         def verdict(view: UsageView) -> Decision:
-            """Resolve the limits when the request's turn has come: one that was lowered meanwhile has to bind."""
+            """Resolve the limits only when the ledger decides: a limit lowered in the meantime must bind."""
             policy, present = self.policies.current(), self.namespaces.known(request.namespace) or labels
             counted = under(policy, charge, labels=present)
             in_force = resolve_limits(
@@ -135,9 +135,9 @@ class AdmissionHandler:
 
     async def _is_taken(self, key: ObjectKey, uid: str) -> bool:
         """
-        Whether another object holds the name now, so that the API server could not store this one.
+        Whether another object holds the name now, so that the API server cannot store this one.
 
-        Answered here, because a reservation for it would outlive the object and take the room of others.
+        Such a create is denied before it reserves: its reservation would hold an amount that others could use.
         """
         holder = await self.names.holder(key)
         return holder is not None and holder.uid != uid
@@ -151,7 +151,7 @@ class AdmissionHandler:
 
 
 def _read(request: AdmissionRequest, kind: AnyKind, shape: type[Any]) -> Reviewed:
-    """Decode the object, and for an update what it replaces: each of them once."""
+    """Decode the object, and for an update the object it replaces, once each."""
     new = request.decode(shape)
     return Reviewed(kind, new, None if request.operation == "CREATE" else request.decode_old(shape))
 
@@ -162,13 +162,13 @@ def _is_excepted(request: AdmissionRequest, reviewed: Reviewed) -> bool:
     return reviewed.kind.evaluator.is_excepted(reviewed.new.metadata, request.user_info)
 
 
-_remembered = lru_cache(maxsize=1024)(resources.show_list)
-"""The pods of one workload cost the same, and printing that takes longer than deciding on it."""
+_show_amounts = lru_cache(maxsize=1024)(resources.show_list)
+"""Cached: the pods of one workload cost the same, and formatting the amounts takes longer than deciding on them."""
 
 
 def _shown(amounts: Amounts) -> str:
-    """Print amounts for people; an object may ask for tens of thousands of resources, of which the first are shown."""
-    shown = _remembered(amounts[:_MAX_SHOWN])
+    """Return amounts as text, at most 20 of them: an object may request tens of thousands of resources."""
+    shown = _show_amounts(amounts[:_MAX_SHOWN])
     return shown if len(amounts) <= _MAX_SHOWN else f"{shown},..."
 
 
@@ -186,8 +186,8 @@ def _answer(
             return review.allowed(request.uid, warnings=warned, audit=audit)
 
 
-def _without_stamp(request: AdmissionRequest) -> AdmissionResponse:
-    """The API server merges a Binding's annotations into the pod, without any update that we would see."""
+def _review_binding(request: AdmissionRequest) -> AdmissionResponse:
+    """Deny a Binding with a stamp: the API server merges its annotations into the pod without an update of the pod."""
     if carries_stamp(request.decode(AnyObject).metadata):
         return review.denied(
             request.uid, "a binding cannot change who pays for a pod: it carries userquota.dev annotations"
@@ -208,10 +208,10 @@ def _refused(request: AdmissionRequest, refused: Refused) -> AdmissionResponse:
     return review.denied(request.uid, refused.message)
 
 
-def _audit(attributed: Attributed, asked: str = "") -> dict[str, str]:
+def _audit(attributed: Attributed, requested: str = "") -> dict[str, str]:
     audit = {"owner": attributed.payer.owner[:_MAX_AUDIT_VALUE], "found-by": attributed.found_by[:_MAX_AUDIT_VALUE]}
     if attributed.left_out:
         audit["groups-not-stamped"] = str(attributed.left_out)
-    if asked:
-        audit["requested"] = asked[:_MAX_AUDIT_VALUE]
+    if requested:
+        audit["requested"] = requested[:_MAX_AUDIT_VALUE]
     return audit

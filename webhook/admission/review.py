@@ -1,7 +1,7 @@
 """
-The wire: AdmissionReview v1 as JSON bytes to a frozen request, and an answer back to bytes.
+The wire format: decodes AdmissionReview v1 from JSON into a frozen request, and encodes the response.
 
-Only fields that we use are decoded. What the answer should be is decided elsewhere.
+Only used fields are decoded. `handler` decides on the response.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ T = TypeVar("T")
 
 
 class ReviewError(WebhookError):
-    """A body that is no AdmissionReview we can read. `uid` is that of the request, empty if not even that is there."""
+    """The body is not a valid AdmissionReview. `uid` is the uid of the request, empty if it could not be read."""
 
     def __init__(self, message: str, uid: str = "") -> None:
-        """Keep the uid, so that a proper denial can be sent if there is one."""
+        """Record the *uid*, so that a denial can be sent if there is one."""
         self.uid = uid
         super().__init__(message)
 
 
 class Wire(Struct, frozen=True, rename="camel"):
-    """A part of the review."""
+    """A part of an AdmissionReview."""
 
 
 class AdmissionRequest(Wire, frozen=True):
@@ -54,11 +54,11 @@ class AdmissionRequest(Wire, frozen=True):
     dry_run: bool | None = None
 
     def decode(self, shape: type[T]) -> T:
-        """Give the object as *shape*. Raises: ReviewError naming the field that does not fit, or that it is missing."""
+        """Return the object as *shape*. Raises: ReviewError naming the field that is missing or does not fit."""
         return self._decode(self.object, shape, "request.object")
 
     def decode_old(self, shape: type[T]) -> T:
-        """Give the object before the change as *shape*. Raises: ReviewError."""
+        """Return the object before the change, decoded as *shape*. Raises: ReviewError."""
         return self._decode(self.old_object, shape, "request.oldObject")
 
     def _decode(self, raw: Raw, shape: type[T], field: str) -> T:
@@ -89,7 +89,7 @@ _uid_decoder = msgspec.json.Decoder(_EnvelopeOfUid)
 
 
 def decode(body: bytes) -> AdmissionRequest:
-    """Give the request in *body*. Raises: ReviewError for anything but an AdmissionReview v1 with a request."""
+    """Return the request in *body*. Raises: ReviewError unless it is an AdmissionReview v1 with a request."""
     try:
         envelope = _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -100,7 +100,7 @@ def decode(body: bytes) -> AdmissionRequest:
     if envelope.request is None or not envelope.request.uid:
         raise ReviewError("request or request.uid is missing")
     request = envelope.request
-    if request.operation not in _OPERATIONS:  # what we do not know must not pass as something that is not ours
+    if request.operation not in _OPERATIONS:  # an unknown operation must not be allowed as one that is not charged
         raise ReviewError(f"request.operation is none of {', '.join(_OPERATIONS)}", request.uid)
     if not request.resource.resource:
         raise ReviewError("request.resource.resource is missing", request.uid)
@@ -134,7 +134,7 @@ class _Status(Wire, frozen=True, omit_defaults=True):
 
 
 class AdmissionResponse(Wire, frozen=True, omit_defaults=True):
-    """An answer. Made by `allowed`, `denied`, `failed` or `patched`, never by hand."""
+    """A response. Built only by the functions `allowed`, `denied`, `already_exists`, `failed` and `patched`."""
 
     uid: str
     allowed: bool
@@ -146,32 +146,32 @@ class AdmissionResponse(Wire, frozen=True, omit_defaults=True):
 
 
 def allowed(uid: str, *, warnings: Iterable[str] = (), audit: Mapping[str, str] | None = None) -> AdmissionResponse:
-    """Let the request pass."""
+    """Return a response that allows the request."""
     return AdmissionResponse(uid, allowed=True, warnings=tuple(warnings), audit_annotations=audit or {})
 
 
 def denied(
     uid: str, message: str, *, causes: Iterable[Cause] = (), audit: Mapping[str, str] | None = None
 ) -> AdmissionResponse:
-    """Refuse the request for good. Not for trouble of our own: a caller does not try again after this."""
-    told = tuple(_Cause(each.reason, each.message, each.field) for each in causes)
-    status = _Status(_FAILURE, 403, "Forbidden", message, details=_Details(told) if told else None)
+    """Return a final denial. Not for internal errors: clients do not retry after this."""
+    listed = tuple(_Cause(each.reason, each.message, each.field) for each in causes)
+    status = _Status(_FAILURE, 403, "Forbidden", message, details=_Details(listed) if listed else None)
     return AdmissionResponse(uid, allowed=False, status=status, audit_annotations=audit or {})
 
 
 def already_exists(uid: str, key: ObjectKey) -> AdmissionResponse:
-    """Answer as the API server does for a name that is taken: clients tell this from a refusal by reason and code."""
+    """Return the API server's response for a taken name; clients recognize it by its reason and code."""
     message = f'{key.resource} "{key.name}" already exists'
     return AdmissionResponse(uid, allowed=False, status=_Status(_FAILURE, 409, "AlreadyExists", message))
 
 
 def failed(uid: str, message: str) -> AdmissionResponse:
-    """Refuse because of a bug of ours: an answer that stays a refusal even where failures are ignored."""
+    """Return a denial because of a bug in the webhook; it denies even with failurePolicy Ignore."""
     return AdmissionResponse(uid, allowed=False, status=_Status(_FAILURE, 500, "InternalError", message))
 
 
 def patched(uid: str, operations: Iterable[PatchOperation]) -> AdmissionResponse:
-    """Let the request pass with changes; without changes it is a plain pass."""
+    """Return a response that allows the request with *operations*, or without a patch if there are none."""
     steps = [{"op": "add", "path": each.path, "value": each.value} for each in operations]
     if not steps:
         return allowed(uid)
@@ -198,14 +198,14 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(response: AdmissionResponse) -> bytes:
-    """Give the answer as the API server reads it."""
+    """Return the AdmissionReview with *response* as JSON."""
     return _encoder.encode(_Answer(response))
 
 
 def error_status(code: int, reason: str, message: str) -> bytes:
     """
-    Return the body of an HTTP error *code*, which says why there is no answer.
+    Return the body of an HTTP error *code* with the reason for the missing response.
 
-    The API server passes on the message of a `Status`; of any other text it only says that the webhook cannot answer.
+    The API server passes on the message of a `Status`; for any other body it reports only that the webhook failed.
     """
     return _encoder.encode(_HttpStatus(code, reason, message))
