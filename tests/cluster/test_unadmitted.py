@@ -80,7 +80,7 @@ def test_pods_made_past_us_are_counted_within_five_seconds_and_told_of(
     assert unregistered.metric("unadmitted_pods_seen_total") == 1
     eventually(lambda: bool(unregistered.messages()), what=unregistered.output)
     assert unregistered.messages() == [
-        f"objects made past userquota, which count all the same: 1 ({namespace}/past-us)"
+        f"objects created without a review by userquota, which count nonetheless: 1 ({namespace}/past-us)"
     ]
     assert f'"object": "{namespace}/past-us", "event": "object was made past the webhook' in unregistered.output()
 

@@ -278,7 +278,7 @@ async def test_a_pod_that_the_watch_lost_is_found_told_and_brought_back(audited:
     assert audited.drift_metrics() == ["1.0", "0.0"]
     await asyncio.to_thread(eventually, lambda: bool(audited.event_messages()))
     what = f"missing (1): {audited.namespace}/lost"
-    told = f"What was counted differed from what is stored, and all pods are listed anew. {what}"
+    told = f"The usage index differed from the stored objects, and all pods are listed again. {what}"
     assert await asyncio.to_thread(audited.event_messages) == [told]
     await audited.audit.once()
     assert audited.drift_metrics() == ["1.0", "0.0"]

@@ -1,5 +1,5 @@
 """
-Builds every adapter once and hands it on: the only package that knows them all. What runs in production is here.
+Builds the application: the only package that imports every adapter and connects them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ __all__ = ["Application", "build"]
 
 async def build(settings: Settings) -> Application:
     """
-    Give the application for *settings*, built and not yet running.
+    Build the application for *settings*, without starting it.
 
-    Raises: WebhookError with what is wrong and what to do.
+    Raises: WebhookError with the cause and what to do.
     """
     return build_standalone(settings) if settings.standalone else await build_in_cluster(settings)

@@ -1,5 +1,5 @@
 """
-One process: the server and everything that goes on beside it, started and stopped in order.
+One process: the server and its background tasks, started and stopped in order.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ class SystemClock:
     """Port `Clock`."""
 
     def now(self) -> datetime:
-        """Give the wall clock."""
+        """Return the wall clock time in UTC."""
         return datetime.fromtimestamp(time.time(), UTC)
 
     def monotonic(self) -> float:
-        """Give seconds since some moment."""
+        """Return seconds since an arbitrary moment; they never step back."""
         return time.monotonic()
 
 
-def expect(holds: bool, reason: str, message: str) -> Condition:  # noqa: FBT001 - a claim and its opposite
-    """Return a condition that *holds*, or does not, for *reason*."""
+def expect(holds: bool, reason: str, message: str) -> Condition:  # noqa: FBT001 - the condition itself
+    """Return READY if *holds*, otherwise a condition that fails with *reason* and *message*."""
     return READY if holds else Condition(ok=False, reason=reason, message=message)
 
 
 Task = Callable[[], Awaitable[object]]
 
 _GC_THRESHOLDS = (50_000, 20, 100)
-"""Young objects between two collections. The index is large and has no cycles; each look through it is a pause."""
+"""Thresholds of `gc.set_threshold`. The index is large and has no cycles; each collection of it pauses all requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """Everything of one process, built and not yet running. *close* lets go of connections."""
+    """All parts of one process, built but not started. `close` closes its connections."""
 
     settings: Settings
     server: HttpServer
@@ -61,9 +61,9 @@ class Application:
 
     async def run(self, stop: asyncio.Event, *, on_listening: Callable[[int], None]) -> None:
         """
-        Listen, work until *stop* is set, drain, end. *on_listening* hears the port.
+        Serve until *stop* is set, then drain and close. *on_listening* is called with the port.
 
-        Raises: OSError if the port is taken; what a background task cannot get over, after which nothing is served.
+        Raises: OSError if the port is taken; an error that a background task could not handle, which stops the server.
         """
         gc.set_threshold(*_GC_THRESHOLDS)
         try:
@@ -85,7 +85,7 @@ async def _run(task: Task) -> None:
 
 
 def answers(handler: AdmissionHandler) -> Mapping[str, Answer]:
-    """Give who answers at which path."""
+    """Return the functions that answer reviews, by URL path."""
 
     async def mutate(request: AdmissionRequest, _: float) -> AdmissionResponse:
         return await handler.mutate(request)
@@ -97,7 +97,7 @@ def answers(handler: AdmissionHandler) -> Mapping[str, Answer]:
 
 
 def callers(settings: Settings, identity: ServingIdentity) -> Callers:
-    """Return the check of callers against the files that the settings name. Raises: CallerFileError."""
+    """Return the check of callers against the files in *settings*. Raises: CallerFileError."""
     files = CallerFiles(
         client_ca=settings.client_ca, tokens=settings.client_token_file, names=frozenset(settings.client_name)
     )
@@ -105,7 +105,7 @@ def callers(settings: Settings, identity: ServingIdentity) -> Callers:
 
 
 def identity_in_files(settings: Settings, clock: SystemClock) -> ServingIdentity | None:
-    """Give the identity in the admin's own files, None if there are none. Raises: CertificateError."""
+    """Return the identity in the certificate files of *settings*, None if none are set. Raises: CertificateError."""
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     called_as = None
@@ -117,7 +117,7 @@ def identity_in_files(settings: Settings, clock: SystemClock) -> ServingIdentity
 
 
 def gauges(index: UsageIndex, policy: CurrentPolicy) -> Callable[[], dict[str, float]]:
-    """Give what is read at each scrape."""
+    """Return a function that computes the gauges at each scrape."""
     return lambda: {
         "pods_known": index.rows(PODS.resource),
         "reservations": index.pending_count,

@@ -1,7 +1,7 @@
 """
-The audit of the book against the API: its parts put together, and what follows where they differ.
+Connects the audit of the usage index to the API, the metrics and the Events, and repairs what differs.
 
-How they are compared is told in `quota.drift`, when in `reconcile`.
+`ledger.usage_audit` compares them and decides when.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from webhook.serving.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-_MOST_NAMED = 10
-"""Objects that are named in one line of the log, or one Event."""
+_MAX_NAMED = 10
+"""Objects named in one log line or Event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
     """
-    Compares *index* with what *lister* and *quorum* find of each charged kind.
+    Compares `index` with the objects that `lister` and `quorum` read of each charged kind.
 
-    *relist* makes the watch of a resource begin with a full list.
+    `relist` restarts the watch of a resource with a full list.
     """
 
     index: UsageIndex
@@ -43,7 +43,7 @@ class Audit:
     sleep: Sleep
 
     async def once(self) -> None:
-        """Compare every charged kind once; report and repair what differs. Raises: UnavailableError."""
+        """Compare every charged kind once; report and repair differences. Raises: UnavailableError."""
         for kind in self.kinds.charged:
             await self._compare(kind.resource)
 
@@ -55,12 +55,14 @@ class Audit:
         for each in found:
             self.metrics.drifted(each.kind)
         what = "; ".join(_described(found, kind) for kind in Kind if any(each.kind is kind for each in found))
-        log.error("the usage index differed from what is stored: all are listed anew", resource=resource, drift=what)
-        message = f"What was counted differed from what is stored, and all {resource} are listed anew. {what}"
+        log.error(
+            "the usage index differs from the stored objects; all are listed again", resource=resource, drift=what
+        )
+        message = f"The usage index differed from the stored objects, and all {resource} are listed again. {what}"
         self.events.publish(ConfigMapEvent(NAME, "", "DriftRepaired", message))
 
     async def run(self) -> None:
-        """Compare every ten minutes or so, forever."""
+        """Compare about every ten minutes, forever."""
         await audit_forever(
             self.once, on_trouble=lambda error: self.metrics.count_error(error.reason), sleep=self.sleep
         )
@@ -68,5 +70,5 @@ class Audit:
 
 def _described(found: tuple[Suspicion, ...], kind: Kind) -> str:
     names = [f"{each.key.namespace}/{each.key.name}" for each in found if each.kind is kind]
-    shown = ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
+    shown = ", ".join(names[:_MAX_NAMED]) + (", ..." if len(names) > _MAX_NAMED else "")
     return f"{kind.value} ({len(names)}): {shown}"

@@ -1,5 +1,5 @@
 """
-The watches of everything that is charged: one for each kind, which keep the usage index in step.
+The watches that keep the usage index up to date, one for each charged kind.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class ChargedObjects:
     """
     A reflector and a sink for each charged kind.
 
-    `connect` has to be called before the tasks run: the ledger needs to know whether these are in step, and they tell
-    the ledger what they saw.
+    `connect` must be called before the tasks run: the ledger is built with `condition`, so its own callbacks can only
+    be set afterwards.
     """
 
     def __init__(  # noqa: PLR0913 - only wiring calls this
@@ -46,9 +46,9 @@ class ChargedObjects:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         """
-        Watch each charged kind of *kinds*, outside *exempt* namespaces, as soon as *may_start* says so.
+        Watch each charged kind of *kinds* outside *exempt* namespaces, as soon as *may_start* returns true.
 
-        Count at the time *now*; None: an object counts until it is gone.
+        Usage is counted at the time *now*; None counts every object in full until it is gone.
         """
         self._may_start = may_start
         self._metrics = metrics
@@ -68,7 +68,7 @@ class ChargedObjects:
                 on_settled=self._settled,
                 on_reached=self._reached,
                 on_uncountable=lambda: metrics.count_error("uncountable"),
-                on_unadmitted=self._note_unadmitted,
+                on_unadmitted=self._record_unadmitted,
             )
             self._sinks.append(sink)
             self._reflectors[kind.resource] = Reflector(
@@ -88,16 +88,16 @@ class ChargedObjects:
         self._on_settled, self._on_reached = on_settled, on_reached
 
     def condition(self) -> Condition:
-        """Return whether the index has been told of all objects of every charged kind."""
+        """Return whether the index knows all objects of every charged kind."""
         missing = [resource for resource, each in self._reflectors.items() if not each.synced]
         return expect(not missing, "not-synced", f"the {' and '.join(missing)} are not all known yet")
 
     def relist(self, resource: str) -> None:
-        """Have the watch of *resource* begin with a full list."""
+        """Restart the watch of *resource* with a full list."""
         self._reflectors[resource].relist()
 
     def relist_all(self) -> None:
-        """Have every watch begin with a full list, also one whose list is under way: what is exempt has changed."""
+        """Restart every watch with a full list, even one that is listing now: the exempt namespaces have changed."""
         for each in self._reflectors.values():
             each.relist(anew=True)
 
@@ -109,16 +109,16 @@ class ChargedObjects:
         assert self._on_reached is not None  # noqa: S101
         self._on_reached()
 
-    def _note_unadmitted(self, key: ObjectKey) -> None:
+    def _record_unadmitted(self, key: ObjectKey) -> None:
         self._metrics.unadmitted_pod_seen()
         self._unadmitted.add(f"{key.namespace}/{key.name}")
 
     def _publish_unadmitted(self, count: int, names: str) -> None:
-        message = f"objects made past userquota, which count all the same: {count} ({names})"
+        message = f"objects created without a review by userquota, which count nonetheless: {count} ({names})"
         self._events.publish(ConfigMapEvent(NAME, "", "UnadmittedUsage", message))
 
     async def _watch(self) -> None:
-        """Begin after the namespaces: accounts worked out before their labels are known are worked out twice."""
+        """Run the watches once the namespaces are known: subjects bound before that would have to be bound again."""
         while not self._may_start():  # noqa: ASYNC110 - at start only
             await asyncio.sleep(0.02)
         async with asyncio.TaskGroup() as group:
@@ -127,9 +127,9 @@ class ChargedObjects:
 
     async def _recount(self) -> None:
         """
-        Count the objects that are being deleted by the present time, each second.
+        Recount the objects under deletion every second, at the current time.
 
-        The wall clock and the policy may change at any time, so that sleeping until the next moment would not do.
+        The wall clock and the policy may change at any time, so sleeping until the next deadline is wrong.
         """
         while True:
             for sink in self._sinks:
@@ -137,7 +137,7 @@ class ChargedObjects:
             await self._sleep(1)
 
     async def _freeze_when_synced(self) -> None:
-        """Have the garbage collector leave the index alone: with 300 000 records its pauses fall from 27 ms to 2."""
+        """Exclude the index from garbage collection: with 300 000 records its pauses fall from 27 ms to 2 ms."""
         while not self.condition().ok:  # noqa: ASYNC110 - at start only
             await asyncio.sleep(0.1)
         gc.collect()

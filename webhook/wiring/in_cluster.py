@@ -1,5 +1,5 @@
 """
-The webhook of a cluster, from inside it or through a kubeconfig.
+Builds the webhook of a cluster, connected from inside it or through a kubeconfig.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ log = structlog.get_logger(__name__)
 
 
 async def build_in_cluster(settings: Settings) -> Application:
-    """Give the application. Raises: KubeconfigError, CertificateError, ApiError, RegistrationError."""
+    """Build the application. Raises: KubeconfigError, CertificateError, ApiError, RegistrationError."""
     clock = SystemClock()
     api = await KubernetesApi.connect(kubeconfig=settings.kubeconfig, context=settings.context)
     try:
@@ -62,26 +62,26 @@ async def build_in_cluster(settings: Settings) -> Application:
         raise
 
 
-_PATIENCE = 90.0
+_API_SERVER_WAIT = 90.0
 """
-Seconds, fewer than the start-up probe allows. An API server that stands still, or starts anew, is mostly back by then;
-to end and be started again would take longer and longer.
+Seconds, fewer than the start-up probe allows. An API server that hangs or restarts is usually back by then; exiting
+instead would add the growing delay between restarts of the container.
 """
 
-_PATIENCE_OF_PEOPLE = 10.0
-"""Seconds, where nobody listens and somebody has named the address: it may be mistyped."""
+_KUBECONFIG_WAIT = 10.0
+"""Seconds, if nothing listens at an address from a kubeconfig: it may be mistyped."""
 
 
 async def _identity_in_secret(api: KubernetesApi, settings: Settings, clock: SystemClock) -> ServingIdentity:
-    """Give the identity that all replicas' authority signs, waiting for an API server that is about to come back."""
+    """Return an identity signed by the authority that all replicas share. Waits for an API server that restarts."""
     names = certificates.serving_names(settings.namespace, advertise_url=settings.advertise_url)
-    begun = clock.monotonic()
+    started = clock.monotonic()
     while True:
         try:
             return await certificates.from_secret(api, namespace=settings.namespace, names=names, clock=clock)
         except (UnreachableError, ServerError) as error:
             may_be_mistyped = settings.kubeconfig is not None and isinstance(error, NoConnectionError)
-            if clock.monotonic() - begun > (_PATIENCE_OF_PEOPLE if may_be_mistyped else _PATIENCE):
+            if clock.monotonic() - started > (_KUBECONFIG_WAIT if may_be_mistyped else _API_SERVER_WAIT):
                 raise
             log.warning("the API server does not answer yet", why=str(error))
             await asyncio.sleep(1)
@@ -94,7 +94,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
 
     def relist() -> None:
-        """List the objects again; they are watched only once the exemptions are known."""
+        """List the objects again. `objects` exists by then: its watches start only once the exemptions are known."""
         objects.relist_all()
 
     exemptions = Exemptions(default_exemptions(manifests), on_change=relist)
@@ -172,9 +172,9 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
 
     async def register() -> None:
         """
-        Read which namespaces are exempt, which the watches of objects wait for, and register after the ledger exists.
+        Read the exempt namespaces, which the watches of objects wait for; register once the ledger exists.
 
-        A missing ledger and an empty caBundle then mean a fresh installation.
+        In this order a missing ledger and an empty caBundle mean a fresh installation.
         """
         await registration.wait_until_read()
         while not ledger.is_known():  # noqa: ASYNC110 - at start only
@@ -209,7 +209,7 @@ def _log_leases(condition: Condition) -> None:
 
 
 class _KnownNames:
-    """Port `NameHolders`: the store is asked only for names under which the usage index shows an object."""
+    """Port `NameHolders`: reads the store only for keys under which the usage index has an object."""
 
     def __init__(self, index: UsageIndex, quorum: QuorumReader) -> None:
         self._index = index
@@ -220,13 +220,13 @@ class _KnownNames:
 
 
 class _Watched:
-    """What is kept in step with the API and what follows from it: the policy, the labels of namespaces, the book."""
+    """The policy and the labels of namespaces, watched in the API, and the usage index bound by them."""
 
     def __init__(self, api: KubernetesApi, settings: Settings, events: EventWriter) -> None:
         self._events = events
         self.labels = NamespaceLabels(api, on_change=self._rebind_namespace)
         self.index = UsageIndex(accounts_under(Policy(), self.labels.known))
-        self.policy = CurrentPolicy(on_change=self._rebind, on_mistakes=self._complain)
+        self.policy = CurrentPolicy(on_change=self._rebind, on_mistakes=self._publish_mistakes)
         self.metrics = Metrics(gauges(self.index, self.policy))
         self._reader = PolicyReader(self.policy)
         self._maps = PolicyConfigMaps(
@@ -247,7 +247,7 @@ class _Watched:
         return expect(self._namespaces.synced, "not-synced", "the namespaces are not all known yet")
 
     def are_accounts_known(self) -> bool:
-        """Say whether it is known on whose accounts pods are booked."""
+        """Whether the policy and all namespaces are known, and so the subjects that objects are charged to."""
         return self._namespaces.synced and self.policy.condition().ok
 
     def _rebind_namespace(self, name: str) -> None:
@@ -264,7 +264,7 @@ class _Watched:
         message = "it is no part of the policy any more: it was deleted, or lost the label userquota.dev/policy=true"
         self._events.publish(ConfigMapEvent(name, uid, "PolicyRemoved", message))
 
-    def _complain(self, mistakes: tuple[str, ...]) -> None:
+    def _publish_mistakes(self, mistakes: tuple[str, ...]) -> None:
         for mistake in mistakes:
             name = mistake.partition("/")[0]
             self._events.publish(ConfigMapEvent(name, self._maps.uid_of(name), "PolicyInvalid", mistake))

@@ -1,7 +1,7 @@
 """
-A look at the shared ledger and at what is really stored, live from the API: what `userquota get --drift` prints.
+Reads the shared ledger and the stored objects live from the API, for `userquota get --drift`.
 
-Nothing is changed, and no replica is asked.
+Read-only, and without a call to any replica.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from webhook.registration import RegistrationError, manifest_files, read_live_ex
 from webhook.settings import Settings
 
 _SETTLED_WITHIN = 5.0
-"""Seconds. A replica writes within one that something was stored; more than this and nobody does."""
+"""Seconds. A working replica settles a stored reservation within one; after this time no replica will."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A reservation of the ledger, and what became of it. `is_late`: it should have been settled by now."""
+    """A reservation of the ledger and its status. `is_late`: it should have been settled by now."""
 
     token: str
     reservation: Reservation
@@ -41,10 +41,10 @@ class Held:
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """
-    What was found. `ledger` is None unless it could be read.
+    The result of an inspection. `ledger` is None if it could not be read.
 
-    `condition` is `ok`, `absent`, `damaged: ...`, `newer format: ...` or `rebuilding`. `unadmitted` are the objects
-    that count and carry no stamp: made past us, or older than the installation.
+    `condition` is `ok`, `absent`, `damaged: ...`, `newer format: ...` or `rebuilding`. `unadmitted` are the
+    counted objects without a stamp: created without a call of the webhook, or older than the installation.
     """
 
     condition: str
@@ -54,31 +54,31 @@ class Inspection:
 
     @property
     def is_in_order(self) -> bool:
-        """Whether nothing is wrong. Pods without a stamp are counted like all others, so that they are no drift."""
+        """Whether the ledger is `ok` and no reservation is late. Unstamped objects are counted, thus no drift."""
         return self.condition == "ok" and not any(each.is_late for each in self.held)
 
 
 async def inspect_ledger(settings: Settings) -> Inspection:
     """
-    Look at the cluster that *settings* name; a second time after five seconds where something ought to be settled soon.
+    Inspect the cluster in *settings*; again after five seconds if a reservation should be settled by then.
 
     Raises: KubeconfigError; UnavailableError if the API cannot be read.
     """
     api = await KubernetesApi.connect(kubeconfig=settings.kubeconfig, context=settings.context)
     try:
         ledger = LedgerConfigMap(api, namespace=settings.namespace)
-        lists = ObjectList(api, kinds=KINDS, exempt=await _exempt(api))
-        first = await _look(ledger, lists, late=frozenset())
+        lists = ObjectList(api, kinds=KINDS, exempt=await _exempt_namespaces(api))
+        first = await _inspect_once(ledger, lists, late=frozenset())
         stored = frozenset(each.token for each in first.held if each.status is ReservationStatus.STORED)
         if not stored:
             return first
         await asyncio.sleep(_SETTLED_WITHIN)
-        return await _look(ledger, lists, late=stored)
+        return await _inspect_once(ledger, lists, late=stored)
     finally:
         await api.close()
 
 
-async def _exempt(api: KubernetesApi) -> frozenset[str]:
+async def _exempt_namespaces(api: KubernetesApi) -> frozenset[str]:
     manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
     try:
         return await read_live_exemptions(api, manifests)
@@ -86,9 +86,9 @@ async def _exempt(api: KubernetesApi) -> frozenset[str]:
         raise UnavailableError("api-server", f"the webhook configurations could not be read: {error}") from error
 
 
-async def _look(stored_in: LedgerConfigMap, lists: ObjectList, *, late: frozenset[str]) -> Inspection:
-    """Look once, at the ledger first: what it holds may be stored and settled before the pods are listed."""
-    condition, ledger = await _read(stored_in)
+async def _inspect_once(config_map: LedgerConfigMap, lists: ObjectList, *, late: frozenset[str]) -> Inspection:
+    """Inspect once, the ledger first: its reservations may be stored and settled before the objects are listed."""
+    condition, ledger = await _read_ledger(config_map)
     stored: dict[ObjectKey, StoredVersion] = {}
     unadmitted: dict[ObjectKey, StoredVersion] = {}
     for kind in KINDS.charged:
@@ -100,8 +100,8 @@ async def _look(stored_in: LedgerConfigMap, lists: ObjectList, *, late: frozense
     return Inspection(condition, ledger, held, unadmitted)
 
 
-async def _read(stored_in: LedgerConfigMap) -> tuple[str, Ledger | None]:
-    stored = await stored_in.read()
+async def _read_ledger(config_map: LedgerConfigMap) -> tuple[str, Ledger | None]:
+    stored = await config_map.read()
     if stored is None:
         return "absent", None
     try:

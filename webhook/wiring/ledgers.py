@@ -1,5 +1,5 @@
 """
-The ledger of a cluster's webhook: shared by all replicas, or in the memory of one.
+Builds the ledger of a cluster's webhook: shared by all replicas, or in the memory of one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from webhook.wiring.application import Task
 
 @dataclass(frozen=True, slots=True)
 class BuiltLedger:
-    """A ledger, and what surrounds it. *is_known* says whether it may be asked; *condition* whether it can decide."""
+    """A ledger with its callbacks and tasks. `is_known`: it has been read once; `condition`: whether it can decide."""
 
     store: LedgerStore
     watch_moved: Callable[[], None]
@@ -40,7 +40,7 @@ class BuiltLedger:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a ledger is built on."""
+    """The dependencies of a ledger."""
 
     api: KubernetesApi
     settings: Settings
@@ -55,7 +55,7 @@ class Surroundings:
 
 
 def build_ledger(given: Surroundings) -> BuiltLedger:
-    """Give the ledger that the settings name."""
+    """Build the ledger that the settings name."""
     if given.settings.ledger is LedgerKind.MEMORY:
         return _in_memory(given)
     return _shared(given)
@@ -63,7 +63,7 @@ def build_ledger(given: Surroundings) -> BuiltLedger:
 
 def _in_memory(given: Surroundings) -> BuiltLedger:
     ledger = MemoryLedger(given.index, monotonic=given.clock.monotonic, api_time=given.api_time, in_step=given.in_step)
-    return BuiltLedger(ledger, watch_moved=_nothing, is_known=lambda: True, condition=lambda: READY)
+    return BuiltLedger(ledger, watch_moved=_ignore_watch, is_known=lambda: True, condition=lambda: READY)
 
 
 def _shared(given: Surroundings) -> BuiltLedger:
@@ -71,7 +71,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
     hold, replica = LONGEST_REQUEST + SLOP, secrets.token_hex(4)
     charged = [kind.resource for kind in given.kinds.charged]
 
-    def tell_lost(why: str) -> None:
+    def report_loss(why: str) -> None:
         given.metrics.ledger_lost()
         given.events.publish(ConfigMapEvent(NAME, "", "LedgerLost", f"the ledger is begun anew: {why}"))
 
@@ -83,9 +83,9 @@ def _shared(given: Surroundings) -> BuiltLedger:
         monotonic=given.clock.monotonic,
         api_time=given.api_time,
         new_epoch=lambda: secrets.token_hex(8),
-        was_anybody_asked=_was_anybody_asked(given.registration),
+        was_anybody_asked=_check_of_earlier_calls(given.registration),
         on_write=given.metrics.ledger_accessed,
-        on_lost=tell_lost,
+        on_lost=report_loss,
     )
     ledger = SharedLedger(
         given.index,
@@ -113,20 +113,20 @@ def _shared(given: Surroundings) -> BuiltLedger:
 
 
 def tokens(replica: str) -> Callable[[], str]:
-    """Give a source of tokens that no other process gives: its random name, and a number."""
+    """Return a source of tokens unique among all processes: the random name *replica* and a number."""
     numbers = itertools.count()
     return lambda: f"{replica}-{next(numbers):x}"
 
 
-def _was_anybody_asked(registration: Registration) -> Callable[[], Awaitable[bool]]:
-    async def ask() -> bool:
+def _check_of_earlier_calls(registration: Registration) -> Callable[[], Awaitable[bool]]:
+    async def may_have_been_called() -> bool:
         try:
             return await registration.may_have_been_called()
         except ApiError as error:
             raise UnavailableError("api-server", f"the webhook configurations cannot be read: {error}") from error
 
-    return ask
+    return may_have_been_called
 
 
-def _nothing() -> None:
-    """The memory ledger waits for no watch."""
+def _ignore_watch() -> None:
+    """Ignore the event: the memory ledger does not wait for a watch."""

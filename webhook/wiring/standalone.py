@@ -1,5 +1,5 @@
 """
-A server without a cluster, for trying things out and for measuring.
+Builds a server without a cluster, for trials and benchmarks.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ from webhook.wiring.application import Application, SystemClock, answers, caller
 
 class StandaloneCluster:
     """
-    Ports `Ancestry`, `Namespaces` and `NameHolders`, with nothing behind them.
+    Ports `Ancestry`, `Namespaces` and `NameHolders` of an empty cluster.
 
-    Namespaces have no labels, nothing has an owner, and no name is taken.
+    Namespaces have no labels, no owner exists, and no name is taken.
     """
 
     async def holder(self, key: ObjectKey) -> StoredVersion | None:  # noqa: ARG002 - nothing is stored
-        """Return None."""
+        """Return None: no name is taken."""
         return None
 
-    def known(self, name: str) -> Mapping[str, str]:  # noqa: ARG002 - all are alike
-        """Give no labels."""
+    def known(self, name: str) -> Mapping[str, str]:  # noqa: ARG002 - no namespace has labels
+        """Return no labels."""
         return {}
 
     async def labels(self, name: str) -> Mapping[str, str]:
-        """Give no labels."""
+        """Return no labels."""
         return self.known(name)
 
     async def read(self, kind: AnyKind, namespace: str, name: str) -> ObjectMeta | None:  # noqa: ARG002
-        """Give nothing: what a controller makes cannot be attributed without a cluster, and is refused."""
+        """Return None: objects of controllers cannot be attributed without a cluster, and are denied."""
         return None
 
 
 class PolicyFileError(WebhookError):
-    """A policy file that cannot be used at start. Every mistake is a line of its own."""
+    """A policy file cannot be used at start. The message has one line per mistake."""
 
 
 def build_standalone(settings: Settings) -> Application:
-    """Give the application. Raises: PolicyFileError, CertificateError."""
+    """Build the application. Raises: PolicyFileError, CertificateError."""
     clock = SystemClock()
     cluster = StandaloneCluster()
     index = UsageIndex(accounts_under(Policy(), cluster.known))
@@ -87,4 +87,4 @@ def _load(policy: CurrentPolicy, settings: Settings) -> None:
 
 
 async def _nothing_to_close() -> None:
-    """A process without a cluster holds no connection."""
+    """Return at once: a process without a cluster has no connections."""
