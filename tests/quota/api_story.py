@@ -1,4 +1,4 @@
-"""What happens in an API, as a story that can be told late, in part, twice or in lists. It keeps no sums."""
+"""The history of an API, to be delivered late, in part, twice or in lists. It keeps no sums."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from webhook.quota.usage import Row
 
 
 class Verb(enum.Enum):
-    """What befalls an object. Pods end; sessions stop and come back."""
+    """A change of an object. Pods end; sessions stop and restart."""
 
     UPDATE = "update"
     BUMP_STATUS = "bump status"
@@ -33,18 +33,18 @@ class Event:
 
 @dataclass
 class Story:
-    """What happened to one resource, how much of it the book was told, and the list under way."""
+    """The events of one resource, how many of them the index has received, and the list in progress."""
 
     events: list[Event] = field(default_factory=list)
-    told: int = 0
+    delivered: int = 0
     listing: list[Event] | None = None
     listed_at: int = 0
 
     def position(self) -> int:
-        return self.events[self.told - 1].row.version if self.told else 0
+        return self.events[self.delivered - 1].row.version if self.delivered else 0
 
     def present(self, upto: int) -> dict[ObjectKey, Event]:
-        """Give what a list would show after the first *upto* events."""
+        """Return what a list shows after the first *upto* events."""
         latest = {event.key: event for event in self.events[:upto]}
         return {key: event for key, event in latest.items() if not event.deleted}
 
@@ -53,7 +53,7 @@ Change = tuple[Verb, Payer, Amounts]
 
 
 class Api:
-    """All that happened. Versions rise over all resources, as in etcd; a uid is never given twice."""
+    """All events. Versions rise over all resources, as in etcd; a uid is never used twice."""
 
     def __init__(self, resources: Iterable[str]) -> None:
         self.stories = {resource: Story() for resource in resources}
@@ -68,7 +68,7 @@ class Api:
         return f"{'/'.join(key)}#{self.made.get(key, 0)}"
 
     def change(self, key: ObjectKey, changes: Iterable[Change]) -> None:
-        """Let a few things happen to a name. Where nobody holds it, that is a create."""
+        """Apply *changes* to the object *key*, created first if it does not exist."""
         for verb, payer, booked in changes:
             holder = self.holder(key)
             if holder is None:

@@ -1,4 +1,4 @@
-"""Objects and reservations of one resource, in few words."""
+"""Objects and reservations of one resource, built with short calls."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def held(
 
 
 def sums(index: UsageIndex, subject: Subject = CLUSTER) -> tuple[Amount, Amount]:
-    """Give used and reserved."""
+    """Return used and reserved."""
     return index.used(subject, "requests.cpu"), index.reserved(subject, "requests.cpu")
 
 

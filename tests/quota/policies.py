@@ -1,4 +1,4 @@
-"""Policies and limits in few words."""
+"""Policies and limits, built with short calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROBOT = Payer("system:serviceaccount:ci:builder")
 
 
 def amounts(written: str) -> dict[str, Hard]:
-    """Read `cpu=4 gpu=unlimited`."""
+    """Parse a text such as `cpu=4 gpu=unlimited`."""
     pairs = [each.split("=") for each in written.split()]
     return {
         SHORT_NAMES.get(name, name): Unlimited.UNLIMITED if text == "unlimited" else parse(text).nanos
@@ -39,8 +39,8 @@ def resolve(policy: Policy, payer: Payer = ALICE, labels: Mapping[str, str] | No
     return resolve_limits(policy, payer, namespace="red", labels=labels or {}, now=NOW)
 
 
-def told(in_force: LimitsInForce) -> list[str]:
-    """Give a line for each: whom, what, how much, and which entry says so."""
+def described(in_force: LimitsInForce) -> list[str]:
+    """Return a line per limit: subject, resource, amount, and the policy entry that sets it."""
     limits = [
         f"{each.subject}: {each.resource}={show(each.resource, each.hard)} {each.entry}" for each in in_force.sums
     ]

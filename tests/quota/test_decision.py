@@ -1,4 +1,4 @@
-"""The verdict, as sentences: what fits, what does not, and what is never even compared."""
+"""Which charges are allowed, which are denied, and which amounts are not compared."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def update(
 
 @dataclass(frozen=True)
 class Case:
-    """A request under limits, beside objects that exist and others in flight; `over` are the subjects that refuse."""
+    """A request under limits, with objects and reservations; `over` are the subjects of the exceeded limits."""
 
     charge: Charge
     rules: Sequence[Limit]
@@ -87,10 +87,10 @@ CASES = {
     "what is in flight counts like what exists": Case(
         create(cpu(1)), [at_most(3)], [elsewhere(2)], [held(1, key=ObjectKey("pods", "red", "third"))], ["user/alice"]
     ),
-    "what another resource is short of is no matter": Case(create(cpu(1)), [at_most(0, of="gpu")]),
-    "0 forbids what is asked for": Case(create((("gpu", 1),)), [at_most(0, of="gpu")], over=["user/alice"]),
-    "0 forbids nothing that is not asked for": Case(create(cpu(1)), [at_most(0, of="gpu"), at_most(1)]),
-    "the objects of others are theirs": Case(create(cpu(1)), [at_most(1)], [elsewhere(9, payer=BOB)]),
+    "an exceeded limit on another resource does not count": Case(create(cpu(1)), [at_most(0, of="gpu")]),
+    "0 forbids a requested resource": Case(create((("gpu", 1),)), [at_most(0, of="gpu")], over=["user/alice"]),
+    "0 does not deny a request without the resource": Case(create(cpu(1)), [at_most(0, of="gpu"), at_most(1)]),
+    "objects of other users are charged to them": Case(create(cpu(1)), [at_most(1)], [elsewhere(9, payer=BOB)]),
     "the pool is full though the user is not": Case(
         create(cpu(1)),
         [at_most(9), at_most(3, group("ml"))],
@@ -102,9 +102,9 @@ CASES = {
         [each_pod(4), at_most(0, of="gpu"), at_most(2), at_most(9, group("ml")), at_most(3, CLUSTER)],
         over=["a pod", "user/alice", "user/alice", "cluster"],
     ),
-    "a pod's cap is about that pod alone": Case(create(cpu(2)), [each_pod(2)], [elsewhere(2)]),
+    "a cap on one pod does not count other pods": Case(create(cpu(2)), [each_pod(2)], [elsewhere(2)]),
     "a pod above its cap is refused though nothing is used": Case(create(cpu(3)), [each_pod(2)], over=["a pod"]),
-    "a cap says nothing about what is not asked for": Case(create(cpu(3)), [each_pod(0, of="gpu")]),
+    "a cap does not bind a resource that is not requested": Case(create(cpu(3)), [each_pod(0, of="gpu")]),
     # Updates.
     "an update is charged what it adds": Case(update(cpu(2), cpu(3)), [at_most(4)], [here(2), elsewhere(1)]),
     "an update that adds too much": Case(
@@ -141,14 +141,14 @@ CASES = {
     "a second create of the same name may not be larger than what is left": Case(
         create(cpu(4), uid="second"), [at_most(3)], in_flight=[held(2, uid="first")], over=["user/alice"]
     ),
-    "a create into the name of an object that goes takes its room": Case(create(cpu(3)), [at_most(3)], [here(2)]),
+    "a create under the name of a deleted object reuses its amounts": Case(create(cpu(3)), [at_most(3)], [here(2)]),
     "another uid may not take a name that holds more than a lowered limit": Case(
         create(cpu(1)), [at_most(2)], [here(3)], over=["user/alice"]
     ),
-    "the same of what is in flight": Case(
+    "another uid may not take a name that has more in flight than a lowered limit": Case(
         create(cpu(1)), [at_most(2)], in_flight=[held(3, uid="first")], over=["user/alice"]
     ),
-    "names are held apart by namespace and resource": Case(
+    "keys differ by namespace and resource": Case(
         create(cpu(2)),
         [at_most(3)],
         [(ObjectKey("pods", "blue", KEY.name), row(3)), (ObjectKey("jobs.batch", *KEY[1:]), row(3))],
@@ -164,10 +164,10 @@ CASES = {
         [here(2), elsewhere(1, payer=BOB)],
         over=["user/bob"],
     ),
-    "an adoption adds nothing to what both are on, even over the limit": Case(
+    "an adoption adds nothing to a subject of both payers, even over the limit": Case(
         update(cpu(2), cpu(2), payer=BOB), [at_most(1, CLUSTER)], [here(2)]
     ),
-    "an adoption that also grows adds to both": Case(
+    "an adoption that also grows adds to a subject of both payers": Case(
         update(cpu(2), cpu(3), payer=BOB), [at_most(9, user("bob")), at_most(2, CLUSTER)], [here(2)], over=["cluster"]
     ),
 }
@@ -178,13 +178,13 @@ def names(excesses: Sequence[Excess]) -> list[str]:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_the_verdict(case: Case) -> None:
+def test_which_limits_deny(case: Case) -> None:
     verdict = case.decide()
     assert names(verdict.excesses if isinstance(verdict, Denied) else ()) == list(case.over)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_the_same_verdict_where_limits_only_warn(case: Case) -> None:
+def test_limits_that_only_warn_tolerate_the_same_excesses(case: Case) -> None:
     rules = [_tolerant(rule) for rule in case.rules]
     verdict = Case(case.charge, rules, case.exists, case.in_flight).decide()
     assert isinstance(verdict, Allowed)
@@ -205,13 +205,13 @@ def test_a_denial_names_only_what_is_enforced() -> None:
     assert [excess.rule for excess in verdict.excesses] == [at_most(1)]
 
 
-def test_what_is_allowed_has_to_be_held_in_full() -> None:
+def test_an_allowed_charge_is_reserved_in_full() -> None:
     assert Case(update(cpu(2), cpu(3)), [], [here(2)]).decide() == Allowed(held(3, base=5))
     assert Case(update(cpu(3), cpu(3), payer=BOB), [], [here(2)]).decide() == Allowed(held(3, base=5, payer=BOB))
 
 
 @pytest.mark.parametrize("booked", [cpu(2), cpu(1), ()], ids=["as before", "shrunk", "down to nothing"])
-def test_what_does_not_grow_is_not_held(booked: Amounts) -> None:
+def test_a_charge_that_does_not_grow_is_not_reserved(booked: Amounts) -> None:
     assert Case(update(cpu(2), booked), [at_most(0)], [here(2)]).decide() == Allowed(None)
 
 
@@ -261,7 +261,7 @@ def test_what_does_not_grow_is_not_held(booked: Amounts) -> None:
         ),
     ],
 )
-def test_a_denial_tells_what_would_fit(case: Case, expected: Excess) -> None:
+def test_a_denial_names_what_would_fit(case: Case, expected: Excess) -> None:
     assert case.decide() == Denied((expected,))
 
 
@@ -270,7 +270,7 @@ def test_what_is_free_is_never_below_zero(used: int, reserved: int, free: int) -
     assert Excess(at_most(6), 9, used, reserved, fits=0).free == free
 
 
-def test_a_decision_leaves_the_book_as_it_is() -> None:
+def test_a_decision_does_not_change_the_index() -> None:
     case = CASES["a second create of the same name coalesces with the first"]
     index = case.index()
     decide(case.charge, case.in_force(), index)

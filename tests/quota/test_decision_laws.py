@@ -1,4 +1,4 @@
-"""What holds for every decision, whatever exists and is in flight. A count from scratch says what is true."""
+"""Laws of every decision, for any objects and reservations. A count from scratch gives the expected result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import CLUSTER, group, user
 from webhook.quota.usage import Row, UsageIndex
 
-slots = st.sampled_from([ObjectKey("pods", "red", "a"), ObjectKey("pods", "red", "b"), ObjectKey("pods", "blue", "a")])
+keys = st.sampled_from([ObjectKey("pods", "red", "a"), ObjectKey("pods", "red", "b"), ObjectKey("pods", "blue", "a")])
 payers = st.sampled_from([ALICE, BOB])
 names = st.sampled_from(["gpu", "pods"])
 uids = st.sampled_from(["u1", "u2"])
@@ -28,7 +28,7 @@ subjects = st.sampled_from([user("alice"), user("bob"), group("ml"), CLUSTER])
 
 @dataclass(frozen=True)
 class World:
-    """What exists and what is in flight."""
+    """Existing objects and reservations in flight."""
 
     rows: dict[ObjectKey, Row]
     in_flight: list[Reservation]
@@ -42,15 +42,15 @@ class World:
         return index
 
     def largest(self, key: ObjectKey, limit: Limit) -> Amount:
-        """Count what is due to one name on the account of *limit*."""
-        claims = [(each.payer, each.amounts) for each in self.in_flight if each.key == key]
+        """Count the largest amount due to *key* for the subject of *limit*."""
+        on_key = [(each.payer, each.amounts) for each in self.in_flight if each.key == key]
         if key in self.rows:
-            claims.append((self.rows[key].payer, self.rows[key].amounts))
-        mine = [dict(booked) for payer, booked in claims if limit.subject in bind(payer, key.namespace)]
+            on_key.append((self.rows[key].payer, self.rows[key].amounts))
+        mine = [dict(booked) for payer, booked in on_key if limit.subject in bind(payer, key.namespace)]
         return max((booked.get(limit.resource, 0) for booked in mine), default=0)
 
     def with_charge(self, charge: Charge, limit: Limit) -> Amount:
-        """Count what would be due to all names if *charge* were held beside the rest."""
+        """Count what would be due to all keys if *charge* were reserved in addition."""
         names = {*self.rows, charge.key, *(each.key for each in self.in_flight)}
         return sum(
             replace(self, in_flight=[*self.in_flight, charge.reservation()]).largest(name, limit) for name in names
@@ -65,11 +65,11 @@ def an_update(charge: Charge, payer_before: tuple[Amounts, bool]) -> Charge:
 
 worlds = st.builds(
     World,
-    st.dictionaries(slots, st.builds(Row, uids, st.just(5), payers, amounts)),
-    st.lists(st.builds(Reservation, slots, uids, st.sampled_from([0, 5]), payers, amounts), max_size=4),
+    st.dictionaries(keys, st.builds(Row, uids, st.just(5), payers, amounts)),
+    st.lists(st.builds(Reservation, keys, uids, st.sampled_from([0, 5]), payers, amounts), max_size=4),
 )
 caps = st.sampled_from(["perPod", "perClaim"])
-creates = st.builds(Charge, slots, uids, st.just(0), payers, amounts, cap=st.none() | caps)
+creates = st.builds(Charge, keys, uids, st.just(0), payers, amounts, cap=st.none() | caps)
 charges = creates | st.builds(an_update, creates, st.tuples(amounts, st.booleans()))
 rules = st.builds(
     LimitsInForce,
@@ -81,7 +81,7 @@ rules = st.builds(
 
 
 def accounts_under(in_force: LimitsInForce, charge: Charge) -> LimitsInForce:
-    """Leave out limits on accounts that the charge is not on: `resolve_limits` never gives any."""
+    """Return only limits on subjects of the charge: `resolve_limits` returns no others."""
     mine = bind(charge.payer, charge.key.namespace)
     return replace(in_force, sums=tuple(limit for limit in in_force.sums if limit.subject in mine))
 
@@ -161,7 +161,9 @@ def asking_for(charge: Charge, fits: dict[str, Amount]) -> Charge:
 
 
 @given(worlds, charges, rules)
-def test_what_is_said_to_fit_is_the_most_that_does(world: World, charge: Charge, every_rule: LimitsInForce) -> None:
+def test_the_amount_said_to_fit_is_the_largest_that_does(
+    world: World, charge: Charge, every_rule: LimitsInForce
+) -> None:
     in_force, index = accounts_under(every_rule, charge), world.index()
     verdict = decide(charge, in_force, index)
     assume(isinstance(verdict, Denied))

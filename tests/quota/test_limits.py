@@ -1,4 +1,4 @@
-"""Which limits bind a payer: what replaces what, what binds beside it, and where each number comes from."""
+"""Which limits bind a payer, which entries override others, and the entry that each limit names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.quota.policies import ALICE, NOW, ROBOT, entry, resolve, told
+from tests.quota.policies import ALICE, NOW, ROBOT, described, entry, resolve
 from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.policy import Combine, Defaults, Group, Mode, Policy, Tenant
 from webhook.quota.subject import NOBODY, Payer
@@ -18,8 +18,8 @@ DEFAULT = Defaults(
     unattributed=entry("defaults.unattributed", "pods=50"),
 )
 PERSONAL = {
-    "nothing is said, nothing binds": (Policy(), ALICE, []),
-    "the default binds whoever has no entry": (
+    "an empty policy sets no limit": (Policy(), ALICE, []),
+    "the default binds a user without an entry": (
         Policy(defaults=DEFAULT),
         ALICE,
         [
@@ -57,12 +57,12 @@ PERSONAL = {
             "pod: requests.cpu=2 defaults.user.perPod",
         ],
     ),
-    "0 forbids, unlimited lifts, absent is not said": (
+    "0 forbids, unlimited lifts, an absent name sets nothing": (
         Policy(users={"alice": entry("users.alice", "gpu=0 cpu=unlimited")}),
         ALICE,
         ["user/alice: gpu=0 users.alice"],
     ),
-    "the entry of another is not hers": (Policy(users={"bob": entry("users.bob", "cpu=1")}), ALICE, []),
+    "another user's entry does not bind her": (Policy(users={"bob": entry("users.bob", "cpu=1")}), ALICE, []),
     "a service account has its own default": (
         Policy(defaults=DEFAULT),
         ROBOT,
@@ -80,12 +80,12 @@ PERSONAL = {
             f"user/{ROBOT.owner}: requests.cpu=1 serviceAccounts.builder",
         ],
     ),
-    "what nobody pays for has limits of its own, whatever users are called": (
+    "objects without a payer have their own default, even if a user has that name": (
         Policy(defaults=DEFAULT, users={NOBODY.owner: entry("users.nobody", "pods=900")}),
         NOBODY,
         [f"user/{NOBODY.owner}: pods=50 defaults.unattributed"],
     ),
-    "what nobody pays for is free where the policy does not mention it": (
+    "objects without a payer are unlimited if the policy has no default for them": (
         Policy(defaults=replace(DEFAULT, unattributed=None)),
         NOBODY,
         [],
@@ -94,8 +94,8 @@ PERSONAL = {
 
 
 @pytest.mark.parametrize(("policy", "payer", "expected"), PERSONAL.values(), ids=PERSONAL)
-def test_what_binds_one_payer(policy: Policy, payer: Payer, expected: list[str]) -> None:
-    assert told(resolve(policy, payer)) == expected
+def test_which_limits_bind_one_payer(policy: Policy, payer: Payer, expected: list[str]) -> None:
+    assert described(resolve(policy, payer)) == expected
 
 
 def tenant(name: str, hard: str, *, each: str | None = None) -> Tenant:
@@ -107,7 +107,7 @@ def pool(name: str, hard: str, *, pod: str = "") -> Group:
     return Group(pool=entry(f"groups.{name}.pool", hard, pod=pod))
 
 
-def test_everything_shared_binds_beside_what_is_personal_in_one_order() -> None:
+def test_shared_limits_follow_personal_ones_in_a_fixed_order() -> None:
     policy = Policy(
         cluster=entry("cluster", "gpu=64", pod="gpu=8"),
         namespaces={"red": entry("namespaces.red", "cpu=9", pod="cpu=4"), "blue": entry("namespaces.blue", "cpu=1")},
@@ -119,7 +119,7 @@ def test_everything_shared_binds_beside_what_is_personal_in_one_order() -> None:
         },
         users={"alice": entry("users.alice", "cpu=5")},
     )
-    assert told(resolve(policy, labels={"team": "research"})) == [
+    assert described(resolve(policy, labels={"team": "research"})) == [
         "user/alice: requests.cpu=5 users.alice",
         "group/ml: gpu=16 groups.ml.pool",
         "group/ml: requests.cpu=7 groups.ml.pool",
@@ -136,28 +136,31 @@ def test_everything_shared_binds_beside_what_is_personal_in_one_order() -> None:
     ]
 
 
-def test_a_pool_binds_whom_the_policy_lists_as_a_member() -> None:
+def test_a_pool_binds_a_member_listed_by_the_policy() -> None:
     group = replace(pool("night", "gpu=1"), members=frozenset({"alice"}))
-    assert told(resolve(Policy(groups={"night": group}), Payer("alice"))) == ["group/night: gpu=1 groups.night.pool"]
+    assert described(resolve(Policy(groups={"night": group}), Payer("alice"))) == [
+        "group/night: gpu=1 groups.night.pool"
+    ]
 
 
 @pytest.mark.parametrize(
     ("until", "expected"),
     [
-        pytest.param(NOW + timedelta(microseconds=1), ["user/alice: gpu=8 users.alice"], id="counts until then"),
-        pytest.param(NOW, ["user/alice: gpu=1 defaults.user"], id="gives way to the default at the very second"),
-        pytest.param(None, ["user/alice: gpu=8 users.alice"], id="counts for good without one"),
+        pytest.param(NOW + timedelta(microseconds=1), ["user/alice: gpu=8 users.alice"], id="in force before its end"),
+        pytest.param(NOW, ["user/alice: gpu=1 defaults.user"], id="replaced by the default at exactly its end"),
+        pytest.param(None, ["user/alice: gpu=8 users.alice"], id="always in force without an end"),
     ],
 )
 def test_an_own_entry_with_an_end(until: datetime | None, expected: list[str]) -> None:
     default = Defaults(user=entry("defaults.user", "gpu=1"))
     assert (
-        told(resolve(Policy(defaults=default, users={"alice": entry("users.alice", "gpu=8", until=until)}))) == expected
+        described(resolve(Policy(defaults=default, users={"alice": entry("users.alice", "gpu=8", until=until)})))
+        == expected
     )
 
 
 @pytest.mark.parametrize("combine", Combine)
-def test_nothing_that_is_over_binds_anybody(combine: Combine) -> None:
+def test_expired_entries_bind_no_payer(combine: Combine) -> None:
     over = entry("over", "gpu=0", pod="gpu=0", until=NOW)
     policy = Policy(
         defaults=Defaults(over, over, over),

@@ -1,4 +1,4 @@
-"""How the caps that several groups put on each member meet, under each value of `combine`."""
+"""How the per-member caps of several groups are combined, for each value of `combine`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.quota.policies import NOW, entry, members, resolve, told
+from tests.quota.policies import NOW, described, entry, members, resolve
 from webhook.quota.limits import Limit
 from webhook.quota.policy import Combine, Defaults, Entry, Group, Mode, Policy
 from webhook.quota.subject import user
@@ -54,7 +54,7 @@ COMBINED = {
             f"pod: requests.cpu=3 {BOTH}.perPod",
         ],
     ),
-    "max: an own entry replaces what the groups give": (
+    "max: an own entry replaces the caps of the groups": (
         Policy(users={"alice": entry("users.alice", "gpu=1")}, groups=GROUPS, combine=Combine.MAX),
         [
             "user/alice: gpu=1 users.alice",
@@ -70,18 +70,18 @@ COMBINED = {
         ),
         [],
     ),
-    "sum: unlimited and something is unlimited, in either order": (
+    "sum: unlimited plus an amount is unlimited, in either order": (
         Policy(
             groups={"ml": members("ml", "gpu=unlimited cpu=1"), "staff": members("staff", "gpu=2 cpu=unlimited")},
             combine=Combine.SUM,
         ),
         [],
     ),
-    "sum: one group forbids, the other gives": (
+    "sum: one group forbids, the other allows": (
         Policy(groups={"ml": members("ml", "gpu=0"), "staff": members("staff", "gpu=3")}, combine=Combine.SUM),
         [f"user/alice: gpu=3 {BOTH}"],
     ),
-    "sum: who is in no group has the default": (
+    "sum: a user in no group has the default": (
         Policy(defaults=LOW, groups={"ops": members("ops", "gpu=9")}, combine=Combine.SUM),
         [
             "user/alice: gpu=1 defaults.user",
@@ -93,14 +93,14 @@ COMBINED = {
 
 
 @pytest.mark.parametrize(("policy", "expected"), COMBINED.values(), ids=COMBINED)
-def test_how_the_caps_of_several_groups_meet(policy: Policy, expected: list[str]) -> None:
-    assert told(resolve(policy)) == expected
+def test_the_combined_caps_of_several_groups(policy: Policy, expected: list[str]) -> None:
+    assert described(resolve(policy)) == expected
 
 
-def test_a_cap_that_is_over_is_not_added_to_those_in_force() -> None:
+def test_an_expired_cap_is_not_added() -> None:
     over = Group(per_member=entry("groups.ml.perMember", "gpu=5", until=NOW))
     policy = Policy(groups={"ml": over, "staff": members("staff", "gpu=2")}, combine=Combine.SUM)
-    assert told(resolve(policy)) == ["user/alice: gpu=2 groups.staff.perMember"]
+    assert described(resolve(policy)) == ["user/alice: gpu=2 groups.staff.perMember"]
 
 
 @pytest.mark.parametrize("combine", [Combine.MAX, Combine.SUM])

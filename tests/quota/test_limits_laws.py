@@ -1,4 +1,4 @@
-"""What holds for the limits of any policy, however it is written."""
+"""Laws of the limits of any policy."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def turned_group(group: Group) -> Group:
 
 
 def turned(policy: Policy) -> Policy:
-    """Give the same policy, written in the opposite order."""
+    """Return the same policy with every mapping in the opposite order."""
     return replace(
         policy,
         users={name: turned_entry(each) for name, each in backwards(policy.users).items()},
@@ -82,9 +82,7 @@ def test_the_order_of_limits_does_not_depend_on_the_order_of_the_policy(policy: 
 
 
 @given(policies, payers, st.sampled_from([{}, {"team": "a"}]))
-def test_every_limit_binds_an_account_that_the_object_is_booked_on(
-    policy: Policy, payer: Payer, labels: dict[str, str]
-) -> None:
+def test_every_limit_binds_a_charged_subject(policy: Policy, payer: Payer, labels: dict[str, str]) -> None:
     accounts = subjects(policy, payer, "red", labels)
     assert {limit.subject for limit in resolve(policy, payer, labels).sums} <= set(accounts)
     assert len(accounts) == len(set(accounts))

@@ -1,4 +1,4 @@
-"""The words of a refusal: exactly these, in ResourceQuota's form, in an order that does not change."""
+"""The exact text of a denial, in ResourceQuota's form and in a fixed order."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ SENTENCES: dict[str, tuple[Sequence[Excess], str]] = {
             "would fit: requests.cpu=2; charged to alice (created it)"
         ),
     ),
-    "no room for one more pod, whatever it asks for": (
+    "no room for one more pod of any size": (
         [CPU, PODS],
         (
             "exceeded quota: users.alice, requested: requests.cpu=2, used: requests.cpu=3, limited: requests.cpu=4, "
@@ -95,11 +95,11 @@ SENTENCES: dict[str, tuple[Sequence[Excess], str]] = {
 
 
 @pytest.mark.parametrize(("excesses", "expected"), SENTENCES.values(), ids=SENTENCES)
-def test_a_refusal_says_exactly(excesses: Sequence[Excess], expected: str) -> None:
+def test_a_denial_has_exactly_this_text(excesses: Sequence[Excess], expected: str) -> None:
     assert message.sentence(excesses, owner="alice", found_by="created it") == expected
 
 
-def test_the_first_clause_is_found_by_what_looks_for_resourcequotas() -> None:
+def test_the_first_clause_matches_a_parser_of_resourcequota_denials() -> None:
     text = message.sentence([CPU, POOL], owner="alice", found_by="created it")
     found = re.match(r"exceeded quota: (\S+), requested: (\S+), used: (\S+), limited: ([^\s,]\S*?),? ", text)
     assert found is not None
@@ -107,7 +107,7 @@ def test_the_first_clause_is_found_by_what_looks_for_resourcequotas() -> None:
 
 
 def test_the_sums_of_a_clause_add_up() -> None:
-    """People check: what is free is limited less used less reserved."""
+    """Users check that free is limited minus used minus reserved."""
     used, reserved, free, hard = (CPU.used, CPU.reserved, CPU.free, CPU.rule.hard)
     assert used + reserved + free == hard
     assert CPU.requested > free
@@ -126,7 +126,9 @@ def test_the_sums_of_a_clause_add_up() -> None:
             "nothing until a pod ends",
             id="the same for the other name of pods",
         ),
-        pytest.param([over("pods", requested="1", hard="0")], "nothing", id="nothing ever where pods are forbidden"),
+        pytest.param(
+            [over("pods", requested="1", hard="0")], "nothing", id="nothing at any time where pods are forbidden"
+        ),
         pytest.param([over("gpu", requested="1", hard="0")], "gpu=0", id="without the resource that is forbidden"),
         pytest.param([], "", id="nothing to say"),
     ],
@@ -167,7 +169,7 @@ def test_programs_get_one_cause_for_each_limit_in_the_same_order() -> None:
     assert message.causes([]) == ()
 
 
-def test_a_share_of_a_device_is_told_rounded_up_to_a_billionth() -> None:
+def test_a_share_of_a_device_is_shown_rounded_up_to_a_billionth() -> None:
     share: Amount = Fraction(3 * 10**9, 7)
     excess = Excess(Limit(HERS, "gpu", 0, "users.alice"), share, 0, 0, 0)
     assert message.warning(excess) == "over quota users.alice: gpu requested 428571429n, free 0 of 0"

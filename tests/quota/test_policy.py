@@ -1,4 +1,4 @@
-"""Who is bound by what, as far as the policy alone says it: groups, tenants, dates, and the accounts objects are on."""
+"""What a policy alone decides: groups, tenants, end dates, and the subjects that an object is charged to."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ROBOT = Payer("system:serviceaccount:ci:builder", ("system:serviceaccounts",))
 @pytest.mark.parametrize(
     ("now", "counts"),
     [
-        pytest.param(END - timedelta(days=400), True, id="counts long before its end"),
-        pytest.param(END - timedelta(microseconds=1), True, id="counts in the last instant"),
-        pytest.param(END, False, id="is over at the very second"),
-        pytest.param(END + timedelta(days=1), False, id="is over afterwards"),
-        pytest.param(END.astimezone(timezone(timedelta(hours=9))), False, id="is over at that second in any zone"),
+        pytest.param(END - timedelta(days=400), True, id="in force long before its end"),
+        pytest.param(END - timedelta(microseconds=1), True, id="in force in the last instant"),
+        pytest.param(END, False, id="over at exactly its end"),
+        pytest.param(END + timedelta(days=1), False, id="over afterwards"),
+        pytest.param(END.astimezone(timezone(timedelta(hours=9))), False, id="over at that second in any time zone"),
     ],
 )
 def test_an_entry_with_an_end(now: datetime, counts: bool) -> None:
@@ -41,7 +41,7 @@ def group(*members: str, pool: bool = False) -> Group:
     [
         pytest.param(ALICE, {"ml": group()}, ("ml",), id="by the groups the object was made with"),
         pytest.param(ALICE, {"night": group("alice")}, ("night",), id="by the policy's own list"),
-        pytest.param(ALICE, {"ml": group("alice", "bob")}, ("ml",), id="once, when both say so"),
+        pytest.param(ALICE, {"ml": group("alice", "bob")}, ("ml",), id="once, if both name it"),
         pytest.param(ALICE, {"ops": group("bob")}, (), id="not by a list with others on it"),
         pytest.param(ALICE, {}, (), id="not where the policy knows no such group"),
         pytest.param(
@@ -50,9 +50,9 @@ def group(*members: str, pool: bool = False) -> Group:
             ("day", "ml", "staff"),
             id="by name, whatever the order of the policy",
         ),
-        pytest.param(Payer("ml"), {"ml": group()}, (), id="not by being called like the group"),
+        pytest.param(Payer("ml"), {"ml": group()}, (), id="not by having the name of the group"),
         pytest.param(
-            NOBODY, {"lost": group(NOBODY.owner)}, ("lost",), id="nobody's objects only where they are listed"
+            NOBODY, {"lost": group(NOBODY.owner)}, ("lost",), id="the owner of objects without a payer only if listed"
         ),
         pytest.param(
             ROBOT, {"system:serviceaccounts": group()}, ("system:serviceaccounts",), id="service accounts too"
@@ -66,19 +66,19 @@ def test_a_payer_is_in_groups(payer: Payer, groups: dict[str, Group], expected: 
 @pytest.mark.parametrize(
     ("labels", "holds"),
     [
-        pytest.param({"team": "research", "stage": "live"}, True, id="with every label it asks for"),
-        pytest.param({"team": "research", "stage": "live", "more": "x"}, True, id="with others beside them"),
+        pytest.param({"team": "research", "stage": "live"}, True, id="with every required label"),
+        pytest.param({"team": "research", "stage": "live", "more": "x"}, True, id="with additional labels"),
         pytest.param({"team": "research"}, False, id="not with only one of two"),
         pytest.param({"team": "research", "stage": "Live"}, False, id="not with another value"),
         pytest.param({"team": "research", "stage": ""}, False, id="not with an empty value"),
         pytest.param({}, False, id="not without labels"),
     ],
 )
-def test_a_tenant_holds_a_namespace(labels: dict[str, str], holds: bool) -> None:
+def test_a_namespace_belongs_to_a_tenant(labels: dict[str, str], holds: bool) -> None:
     assert Tenant((("team", "research"), ("stage", "live")), Entry("tenants.research")).holds(labels) is holds
 
 
-def test_a_tenant_that_asks_for_no_label_holds_every_namespace_as_selectors_do() -> None:
+def test_a_tenant_without_labels_selects_every_namespace() -> None:
     assert Tenant((), Entry("tenants.all")).holds({})
 
 
@@ -95,21 +95,21 @@ def tenant(team: str) -> Tenant:
             Policy(groups={"staff": group(pool=True), "ml": group(pool=True), "ops": group(pool=True)}),
             {},
             ("user/alice", "group/ml", "group/staff", "namespace/red", "cluster"),
-            id="with every pool they are in, by name",
+            id="with every pool of the payer, by name",
         ),
         pytest.param(
             ALICE,
             Policy(groups={"ml": Group(per_member=Entry("groups.ml.perMember"))}),
             {},
             ("user/alice", "namespace/red", "cluster"),
-            id="not on a group that shares nothing",
+            id="not to a group without a pool",
         ),
         pytest.param(
             ALICE,
             Policy(groups={"ml": Group(pool=Entry("groups.ml.pool", until=END - timedelta(days=9999)))}),
             {},
             ("user/alice", "group/ml", "namespace/red", "cluster"),
-            id="also on a pool that is over, since it may be prolonged",
+            id="also to a pool past its end, since it may be prolonged",
         ),
         pytest.param(
             ALICE,
@@ -121,10 +121,16 @@ def tenant(team: str) -> Tenant:
         pytest.param(
             ROBOT, Policy(), {}, (f"user/{ROBOT.owner}", "namespace/red", "cluster"), id="of service accounts"
         ),
-        pytest.param(NOBODY, Policy(), {}, (f"user/{NOBODY.owner}", "namespace/red", "cluster"), id="of nobody"),
+        pytest.param(
+            NOBODY,
+            Policy(),
+            {},
+            (f"user/{NOBODY.owner}", "namespace/red", "cluster"),
+            id="of an object without a payer",
+        ),
     ],
 )
-def test_an_object_is_on_the_accounts(
+def test_an_object_is_charged_to_the_subjects(
     payer: Payer, policy: Policy, labels: dict[str, str], expected: tuple[str, ...]
 ) -> None:
     assert subjects(policy, payer, "red", labels) == expected
@@ -133,16 +139,16 @@ def test_an_object_is_on_the_accounts(
 @pytest.mark.parametrize(
     ("owner", "is_one"),
     [
-        pytest.param("system:serviceaccount:ci:builder", True, id="is one"),
-        pytest.param("serviceaccount:ci:builder", False, id="is none without the prefix"),
-        pytest.param("alice", False, id="a person is none"),
-        pytest.param(NOBODY.owner, False, id="nobody is none"),
+        pytest.param("system:serviceaccount:ci:builder", True, id="a service account"),
+        pytest.param("serviceaccount:ci:builder", False, id="not without the prefix"),
+        pytest.param("alice", False, id="not a person"),
+        pytest.param(NOBODY.owner, False, id="not the owner of objects without a payer"),
     ],
 )
 def test_a_service_account_is_known_by_its_name(owner: str, is_one: bool) -> None:
     assert Payer(owner).is_service_account is is_one
 
 
-def test_two_policies_are_equal_when_they_say_the_same_in_another_order() -> None:
+def test_policies_that_differ_only_in_order_are_equal() -> None:
     assert Policy(groups={"a": group("x"), "b": group("y")}) == Policy(groups={"b": group("y"), "a": group("x")})
     assert Policy(groups={"a": group("x")}) != Policy(groups={"a": group("y")})

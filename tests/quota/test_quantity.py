@@ -1,7 +1,7 @@
 """
 Quantities are read, added, compared and printed as the API server does.
 
-That it does so is checked in test_quantity_equals_kubernetes.py.
+test_quantity_equals_kubernetes.py compares them with Kubernetes itself.
 """
 
 from fractions import Fraction
@@ -21,7 +21,7 @@ def test_reads_and_prints_as_the_api_server_does(text: str, printed: str) -> Non
 
 
 @pytest.mark.parametrize(("text", "why"), (REFUSED | TOO_LARGE).items())
-def test_refuses_and_names_what_is_wrong(text: str, why: str) -> None:
+def test_rejects_a_text_and_names_the_mistake(text: str, why: str) -> None:
     with pytest.raises(QuantityError) as refused:
         quantity.parse(text)
 
@@ -93,7 +93,7 @@ def test_a_text_that_would_take_long_is_refused_before_it_is_read(text: str, why
         quantity.parse(text)
 
     assert refused.value.why == why
-    assert len(str(refused.value)) < 100, "a message that nobody can read"
+    assert len(str(refused.value)) < 100, "the message is too long to read"
 
 
 @pytest.mark.parametrize("text", ["9" * 512, "." + "0" * 510 + "1", "9" * 508 + "e400", "1e-" + "0" * 500 + "9"])
@@ -106,7 +106,7 @@ def test_the_longest_texts_are_read_exactly(text: str) -> None:
 
 FORMATS = st.sampled_from(Format)
 WITHIN_CAP = st.integers(-(2**63 - 1) * NANOS, (2**63 - 1) * NANOS)
-"""Binary texts are capped when they are read, so that larger sums do not survive it."""
+"""Binary texts are capped when parsed, so a larger sum does not survive a round trip."""
 QUANTITIES = st.builds(Quantity, WITHIN_CAP, FORMATS)
 DIGITS = st.text("0123456789", min_size=1, max_size=30)
 DECIMAL_SCALES = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}

@@ -1,8 +1,8 @@
 """
-Thousands of texts mean with us, to the billionth, what Kubernetes reads in them; what it refuses we refuse.
+Thousands of texts are parsed to the same billionth as by Kubernetes, or rejected as by Kubernetes.
 
-Left out on purpose: exponents of three digits and more, which we refuse above 400 and it computes with, whatever the
-size; and the printed form of exact multiples of ``1000E`` in decimal, which it prints without the suffix.
+Left out on purpose: exponents of three digits and more, which we reject above 400 and Kubernetes accepts at any size;
+and the printed form of exact multiples of ``1000E`` in decimal, which Kubernetes prints without the suffix.
 """
 
 import re
@@ -30,7 +30,7 @@ def lists() -> list[list[str]]:
 
 
 def test_the_tables_say_what_kubernetes_does(oracle: Oracle) -> None:
-    texts = [text for text in CANONICAL if not text.endswith("e-2147483648")]  # Kubernetes is busy with it for minutes
+    texts = [text for text in CANONICAL if not text.endswith("e-2147483648")]  # Kubernetes needs minutes for it
     read, refused, *sums = oracle.quantities([texts, list(REFUSED), *([left, right] for left, right, _ in SUMS)])
 
     assert [each and each["canonical"] for each in read["each"]] == [CANONICAL[text] for text in texts]

@@ -1,4 +1,4 @@
-"""Resource names are Kubernetes', and what no pod can ever cost is told from what it can."""
+"""Resource names are those of Kubernetes; names that a pod can be charged for are distinguished from others."""
 
 import pytest
 
@@ -74,7 +74,7 @@ def test_a_name_of_resourcequota_stands_for_itself(name: str) -> None:
 
 
 @pytest.mark.parametrize("written", UNKNOWN)
-def test_what_kubernetes_has_no_name_for_is_unknown(written: str) -> None:
+def test_a_name_unknown_to_kubernetes_is_unknown(written: str) -> None:
     assert resources.canonical_name(written) is None
 
 
@@ -98,7 +98,7 @@ def test_every_name_that_is_suggested_is_known() -> None:
         *("requests.hugepages-2Mi", "requests.deviceclass.resource.kubernetes.io/gpu.example.com", "limits.memory"),
     ],
 )
-def test_pods_cost_it(name: str) -> None:
+def test_a_pod_is_charged_for_it(name: str) -> None:
     assert PODS.evaluator.counts(name)
 
 
@@ -115,7 +115,7 @@ def test_pods_cost_it(name: str) -> None:
         *("gold.storageclass.storage.k8s.io/requests.storage", "gpu.example.com.deviceclass.resource.k8s.io/devices"),
     ],
 )
-def test_no_pod_ever_costs_it(name: str) -> None:
+def test_no_pod_is_charged_for_it(name: str) -> None:
     assert not PODS.evaluator.counts(name)
 
 
@@ -153,5 +153,5 @@ def test_is_no_extended_resource(name: str) -> None:
     ("name", "expected"),
     [("cpu", True), ("memory", True), ("hugepages-2Mi", True), ("ephemeral-storage", False), ("nvidia.com/gpu", False)],
 )
-def test_a_pod_may_ask_as_a_whole_for_cpu_memory_and_hugepages_only(name: str, *, expected: bool) -> None:
+def test_only_cpu_memory_and_hugepages_have_pod_level_requests(name: str, *, expected: bool) -> None:
     assert resources.is_pod_level(name) is expected

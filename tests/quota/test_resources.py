@@ -1,4 +1,4 @@
-"""Lists add up by name, and what is booked is exact."""
+"""Lists add up by name, and charged amounts are exact."""
 
 from fractions import Fraction
 
@@ -11,14 +11,14 @@ from webhook.quota.quantity import NANOS, Quantity
 from webhook.quota.resources import Amounts
 
 
-def test_adding_raises_what_is_there_and_takes_in_what_is_not() -> None:
+def test_adding_raises_known_names_and_adds_new_ones() -> None:
     total = listed(cpu="1", memory="1Gi")
     more = listed(cpu="500m", pods="1")
 
     resources.add_to(total, more)
 
     assert total == listed(cpu="1500m", memory="1Gi", pods="1")
-    assert more == listed(cpu="500m", pods="1"), "the list that was added has changed"
+    assert more == listed(cpu="500m", pods="1"), "the added list was changed"
 
 
 def test_adding_keeps_the_format_of_the_total() -> None:
@@ -44,7 +44,7 @@ def test_of_equal_ones_the_left_is_the_larger() -> None:
     assert str(resources.larger(listed(memory="1073741824"), listed(memory="1024Mi"))["memory"]) == "1073741824"
 
 
-def test_what_is_booked_is_sorted_and_leaves_out_zeros() -> None:
+def test_amounts_are_sorted_and_omit_zeros() -> None:
     assert booked({"requests.memory": "1Ki", "requests.cpu": "1n", "limits.cpu": "0", "pods": "1"}) == (
         ("pods", NANOS),
         ("requests.cpu", 1),
@@ -80,11 +80,11 @@ def test_gpus_are_added_up_over_devices_and_slices(requested: dict[str, int], gp
         *("requests.nvidia.com/mig-1", "requests.nvidia.com/gpu.shared", "nvidia.com/gpu"),
     ],
 )
-def test_what_is_no_gpu_is_not_counted_as_one(name: str) -> None:
+def test_other_devices_are_not_counted_as_gpus(name: str) -> None:
     assert booked({name: "1"}) == ((name, NANOS),)
 
 
-def test_the_most_of_several_has_the_largest_of_each() -> None:
+def test_most_amounts_has_the_largest_of_each_name() -> None:
     several: list[Amounts] = [(("a", 1), ("b", 5)), (("a", Fraction(3, 2)), ("c", 1)), (), (("b", 4),)]
 
     assert resources.most_amounts(several) == {"a": Fraction(3, 2), "b": 5, "c": 1}

@@ -1,4 +1,4 @@
-"""What the book says after each kind of sighting and reservation, one at a time. Sequences: `test_book_machine`."""
+"""The usage index after each kind of event and reservation. Sequences of them: `test_usage_machine`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def index() -> UsageIndex:
 # Used.
 
 
-def test_an_object_is_used_on_every_account_of_its_payer(index: UsageIndex) -> None:
+def test_an_object_counts_for_every_subject_of_its_payer(index: UsageIndex) -> None:
     index.observe(KEY, row(5, 2))
     assert [sums(index, each) for each in bind(ALICE, "red")] == [(2, 0)] * 4
     assert index.row(KEY) == row(5, 2)
@@ -37,7 +37,7 @@ def test_an_update_replaces_what_the_object_cost_before(index: UsageIndex) -> No
     assert totals(index, user("bob")) == {"pods": 1}
 
 
-def test_what_is_given_out_is_a_copy(index: UsageIndex) -> None:
+def test_the_returned_totals_are_a_copy(index: UsageIndex) -> None:
     index.observe(KEY, row(5, 2))
     totals(index, CLUSTER)["requests.cpu"] = 0
     assert sums(index) == (2, 0)
@@ -51,7 +51,7 @@ def test_an_older_or_equal_version_changes_nothing(index: UsageIndex, version: i
 
 
 @pytest.mark.parametrize("version", [7, 8])
-def test_what_was_told_before_the_position_brings_nothing_back(index: UsageIndex, version: int) -> None:
+def test_an_event_at_or_below_the_position_is_ignored(index: UsageIndex, version: int) -> None:
     index.observe(KEY, row(7))
     index.forget(KEY, "u1", 8)
     index.reached("pods", 8)
@@ -60,7 +60,7 @@ def test_what_was_told_before_the_position_brings_nothing_back(index: UsageIndex
     assert (sums(index), index.row(KEY)) == ((0, 0), None)
 
 
-def test_the_positions_of_two_resources_have_nothing_to_do_with_each_other(index: UsageIndex) -> None:
+def test_the_positions_of_two_resources_are_independent(index: UsageIndex) -> None:
     index.reached("jobs.batch", 90)
     index.reached("pods", 9)
     index.reached("pods", 3)
@@ -69,7 +69,7 @@ def test_the_positions_of_two_resources_have_nothing_to_do_with_each_other(index
     assert sums(index) == (1, 0)
 
 
-def test_a_deletion_told_late_leaves_the_object_that_has_the_name_now(index: UsageIndex) -> None:
+def test_a_late_deletion_leaves_the_object_that_has_the_name_now(index: UsageIndex) -> None:
     index.observe(KEY, row(7, 3, uid="u2"))
     index.forget(KEY, "u1", 8)
     assert sums(index) == (3, 0)
@@ -102,8 +102,8 @@ def test_a_reservation_counts_until_the_object_is_seen_and_then_is_used(index: U
 @pytest.mark.parametrize(
     ("seen", "is_settled"),
     [
-        pytest.param(row(8, uid="u1"), False, id="at its base: the update is still under way"),
-        pytest.param(row(9, uid="u1"), True, id="above its base: done, or never to be done"),
+        pytest.param(row(8, uid="u1"), False, id="at its base: the update is still in flight"),
+        pytest.param(row(9, uid="u1"), True, id="above its base: written, or it never will be"),
         pytest.param(row(9, uid="u2"), False, id="as another object of that name"),
     ],
 )
@@ -117,7 +117,7 @@ def test_a_reservation_is_settled_when_its_object_is_seen(index: UsageIndex, see
     ("uid", "version", "is_settled"),
     [
         pytest.param("u1", 9, True, id="when it is gone above the base"),
-        pytest.param("u1", 8, False, id="not when it was gone at the base, which cannot be"),
+        pytest.param("u1", 8, False, id="not when it was gone at the base, which is impossible"),
         pytest.param("u2", 9, False, id="not when another object of that name is gone"),
     ],
 )
@@ -160,7 +160,7 @@ def test_two_creates_of_one_name_hold_as_much_as_the_larger(index: UsageIndex) -
     assert sums(index) == (0, 2)
 
 
-def test_a_create_into_the_name_of_an_object_that_is_about_to_go_counts_beside_nothing(index: UsageIndex) -> None:
+def test_a_create_under_the_name_of_an_object_under_deletion_adds_the_difference(index: UsageIndex) -> None:
     index.observe(KEY, row(5, 2, uid="old"))
     index.reserve(held(3, uid="new"))
     assert sums(index) == (2, 1)
@@ -176,7 +176,7 @@ def test_while_an_object_is_adopted_both_payers_are_charged(index: UsageIndex) -
     assert [sums(index, user("alice")), sums(index, user("bob")), sums(index)] == [(0, 0), (2, 0), (2, 0)]
 
 
-def test_an_adoption_does_not_let_go_of_what_the_old_payer_has_in_flight_on_the_same_base(index: UsageIndex) -> None:
+def test_an_adoption_keeps_the_old_payers_reservation_on_the_same_base(index: UsageIndex) -> None:
     """Either of the two updates may be the one that is persisted."""
     index.observe(KEY, row(5, 1, payer=ALICE))
     index.reserve(held(4, base=5, payer=ALICE))
@@ -187,7 +187,7 @@ def test_an_adoption_does_not_let_go_of_what_the_old_payer_has_in_flight_on_the_
     assert sums(index, user("alice")) == (0, 0)
 
 
-def test_what_is_dropped_twice_or_was_never_held_changes_nothing(index: UsageIndex) -> None:
+def test_dropping_a_reservation_twice_or_an_unknown_one_changes_nothing(index: UsageIndex) -> None:
     index.reserve(held(2))
     for _ in range(2):
         index.drop(held(2))
@@ -195,7 +195,7 @@ def test_what_is_dropped_twice_or_was_never_held_changes_nothing(index: UsageInd
     assert sums(index) == (0, 0)
 
 
-def test_what_is_held_of_a_name_is_asked_per_account(index: UsageIndex) -> None:
+def test_what_a_key_holds_is_read_per_subject(index: UsageIndex) -> None:
     index.observe(KEY, row(5, 2, payer=ALICE))
     index.reserve(held(3, base=5, payer=BOB))
     accounts = [user("alice"), user("bob"), CLUSTER, user("carol")]

@@ -1,4 +1,4 @@
-"""What a full list does to the book, and what a change of everybody's accounts does."""
+"""The usage index after a full list, and after a change of the binding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def index() -> UsageIndex:
     return UsageIndex(bind)
 
 
-def test_a_list_removes_what_it_does_not_show_and_settles_what_was_in_flight_for_it(index: UsageIndex) -> None:
+def test_a_list_removes_missing_objects_and_settles_their_reservations(index: UsageIndex) -> None:
     index.observe(KEY, row(5, 2))
     index.observe(OTHER, row(6, 4, uid="u2"))
     index.reserve(held(3, base=5))
@@ -33,8 +33,8 @@ def test_a_list_of_one_resource_leaves_the_others(index: UsageIndex) -> None:
     assert sums(index) == (2, 0)
 
 
-def test_a_list_brings_back_what_an_older_position_would_hide(index: UsageIndex) -> None:
-    """A list repairs: what was missed, for whatever reason, is told with a version that is long past."""
+def test_a_list_restores_an_object_below_the_position(index: UsageIndex) -> None:
+    """A list repairs: an object that was missed has a version far below the position."""
     index.reached("pods", 9)
     index.list_started("pods")
     index.observe(KEY, row(5, 2))
@@ -42,7 +42,7 @@ def test_a_list_brings_back_what_an_older_position_would_hide(index: UsageIndex)
     assert sums(index) == (2, 0)
 
 
-def test_a_list_that_is_older_than_what_is_known_removes_nothing(index: UsageIndex) -> None:
+def test_a_list_older_than_the_position_removes_nothing(index: UsageIndex) -> None:
     index.observe(KEY, row(9, 2))
     index.reached("pods", 9)
     index.list_started("pods")
@@ -51,7 +51,7 @@ def test_a_list_that_is_older_than_what_is_known_removes_nothing(index: UsageInd
     assert (sums(index), index.position("pods")) == ((2, 0), 9)
 
 
-def test_a_session_that_runs_again_stays_though_an_old_list_shows_it_stopped(index: UsageIndex) -> None:
+def test_a_restarted_session_stays_though_an_old_list_shows_it_stopped(index: UsageIndex) -> None:
     index.observe(KEY, row(5, 2))
     index.reserve(held(3, base=5))
     index.list_started("pods")
@@ -59,7 +59,7 @@ def test_a_session_that_runs_again_stays_though_an_old_list_shows_it_stopped(ind
     assert sums(index) == (2, 1)
 
 
-def test_what_only_an_old_list_has_shown_goes_with_the_next_one(index: UsageIndex) -> None:
+def test_an_object_shown_only_by_a_stale_list_is_removed_by_the_next_one(index: UsageIndex) -> None:
     index.reached("pods", 9)
     index.list_started("pods")
     index.observe(KEY, row(5, 2))
@@ -86,7 +86,7 @@ def test_a_list_leaves_what_is_newer_than_itself(index: UsageIndex) -> None:
     assert sums(index) == (2, 0)
 
 
-# Accounts.
+# Bindings.
 
 
 def test_another_binding_moves_what_is_used_and_reserved(index: UsageIndex) -> None:
@@ -100,23 +100,23 @@ def test_another_binding_moves_what_is_used_and_reserved(index: UsageIndex) -> N
     assert index._used == index._reserved == {}
 
 
-def test_the_same_binding_costs_one_question_for_each_pair_that_is_booked(index: UsageIndex) -> None:
+def test_rebinding_calls_bind_once_for_each_pair_in_use(index: UsageIndex) -> None:
     for number in range(5):
         index.observe(ObjectKey("pods", "red", f"web-{number}"), row(5, uid=f"u{number}"))
     index.reserve(held(payer=BOB, key=ObjectKey("pods", "blue", "web")))
-    asked: list[tuple[Payer, str]] = []
+    calls: list[tuple[Payer, str]] = []
 
-    def listening(payer: Payer, name: str) -> tuple[Subject, ...]:
-        asked.append((payer, name))
+    def recording(payer: Payer, name: str) -> tuple[Subject, ...]:
+        calls.append((payer, name))
         return bind(payer, name)
 
-    index.rebind(listening)
-    assert sorted(asked) == [(ALICE, "red"), (BOB, "blue")]
+    index.rebind(recording)
+    assert sorted(calls) == [(ALICE, "red"), (BOB, "blue")]
     assert sums(index) == (5, 1)
 
 
-def test_who_is_gone_is_forgotten_with_the_next_binding(index: UsageIndex) -> None:
-    """Every build of a CI system has a namespace of its own, and is gone a minute later."""
+def test_rebinding_prunes_pairs_without_objects(index: UsageIndex) -> None:
+    """E.g. a CI system creates a namespace per build and deletes it a minute later."""
     for number in range(4096):
         key = ObjectKey("pods", f"ci-{number}", "web")
         index.observe(key, row(2 * number + 1))
@@ -128,7 +128,7 @@ def test_who_is_gone_is_forgotten_with_the_next_binding(index: UsageIndex) -> No
     assert sums(index) == (1, 1)
 
 
-def test_more_payers_than_are_kept_once_are_counted_all_the_same() -> None:
+def test_more_payers_than_the_shared_table_holds_are_all_counted() -> None:
     index = UsageIndex(lambda *_: (CLUSTER,))
     for number in range(65_540):
         index.observe(ObjectKey("pods", "red", str(number)), row(number + 1, payer=Payer(f"user-{number}")))
@@ -136,29 +136,29 @@ def test_more_payers_than_are_kept_once_are_counted_all_the_same() -> None:
     assert len(index._payers) < 100
 
 
-def test_a_namespace_is_bound_anew_alone(index: UsageIndex) -> None:
+def test_rebinding_one_namespace_leaves_the_others(index: UsageIndex) -> None:
     tenants = {"red": "research", "blue": "research"}
-    asked: list[str] = []
+    bound: list[str] = []
 
     def by_tenant(payer: Payer, name: str) -> tuple[Subject, ...]:
-        asked.append(name)
+        bound.append(name)
         return (user(payer.owner), tenant(tenants[name]))
 
     index.rebind(by_tenant)
     for name in tenants:
         index.observe(ObjectKey("pods", name, "a"), row(5, 2, uid=f"a-{name}"))
         index.reserve(held(3, uid=f"b-{name}", key=ObjectKey("pods", name, "b")))
-    asked.clear()
+    bound.clear()
 
     tenants["red"] = "sales"
     index.rebind_namespace("red")
 
-    assert asked == ["red"]
+    assert bound == ["red"]
     assert [sums(index, tenant(each)) for each in ("research", "sales")] == [(2, 3), (2, 3)]
     assert sums(index, user("alice")) == (4, 6)
 
 
-def test_a_namespace_whose_accounts_did_not_change_is_not_counted_anew(
+def test_a_namespace_whose_subjects_did_not_change_is_not_recounted(
     index: UsageIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index.observe(KEY, row(5, 2))

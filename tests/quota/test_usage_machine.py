@@ -1,7 +1,7 @@
 """
-Any sequence of sightings and reservations leaves the book as a count from scratch would have it.
+Any sequence of events and reservations leaves the usage index equal to a count from scratch.
 
-The count knows the docstrings of `book` and nothing of how it keeps its sums: it walks through everything each time.
+The count follows the docstrings of `usage`, not its implementation: it walks through all objects each time.
 Whether what is allowed can ever exceed a limit is checked in `tests/ledger/test_ledger_machine.py`.
 """
 
@@ -24,7 +24,7 @@ from webhook.quota.subject import CLUSTER, Payer, Subject, group, namespace, ten
 from webhook.quota.usage import Row, StaleListError, UsageIndex
 
 RESOURCES = ("pods", "notebooks.kubeflow.org")
-SLOTS = [
+KEYS = [
     ObjectKey("pods", "red", "a"),
     ObjectKey("pods", "red", "b"),
     ObjectKey("pods", "blue", "a"),
@@ -40,7 +40,7 @@ SUBJECTS = [
     CLUSTER,
 ]
 
-slots = st.sampled_from(SLOTS)
+keys = st.sampled_from(KEYS)
 resources = st.sampled_from(RESOURCES)
 payers = st.sampled_from(PAYERS)
 whole = st.integers(1, 4)
@@ -52,7 +52,7 @@ amounts = st.fixed_dictionaries({}, optional={"gpu": whole | shares, "pods": st.
 
 @dataclass(frozen=True)
 class Binding:
-    """A policy, as far as the book hears of it: which groups have a pool, which namespaces are in a tenant."""
+    """The part of a policy that the index depends on: groups with a pool, and namespaces of a tenant."""
 
     pools: frozenset[str] = frozenset({"ml"})
     research: frozenset[str] = frozenset({"red"})
@@ -65,7 +65,7 @@ class Binding:
 
 @dataclass
 class Changing:
-    """A bind whose answers for a namespace may change, as those that depend on labels do."""
+    """A bind whose subjects of a namespace may change, like those that depend on labels."""
 
     binding: Binding
 
@@ -76,8 +76,8 @@ class Changing:
 bindings = st.builds(Binding, st.frozensets(st.sampled_from(["ml", "staff"])), st.frozensets(st.just("red")))
 
 
-class BookMachine(RuleBasedStateMachine):
-    """The API changes; the book is told, late, twice, in lists; reservations come and go."""
+class UsageIndexMachine(RuleBasedStateMachine):
+    """The API changes; the index receives the events late, twice or in lists; reservations are added and dropped."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,24 +89,24 @@ class BookMachine(RuleBasedStateMachine):
         self.rows: dict[ObjectKey, Row] = {}
         self.reservations: dict[tuple[str, int, Payer], Reservation] = {}
 
-    @rule(key=slots, changes=st.lists(st.tuples(st.sampled_from(Verb), payers, amounts), min_size=1, max_size=4))
+    @rule(key=keys, changes=st.lists(st.tuples(st.sampled_from(Verb), payers, amounts), min_size=1, max_size=4))
     def change(self, key: ObjectKey, changes: list[Change]) -> None:
-        """Let something happen of which the book does not hear yet."""
+        """Change the API without an event to the index yet."""
         self.api.change(key, changes)
 
-    # What the book is told, and what it has to make of it.
+    # Events, and their expected effect.
 
-    def tell(self, event: Event) -> None:
-        """Tell what may be news. After a list was given up, the watch may begin before what the list has shown."""
+    def deliver(self, event: Event) -> None:
+        """Deliver an event, new or not. After an aborted list the watch may begin before the versions of that list."""
         known = self.rows.get(event.key)
         gone_before = known is not None and known.uid != event.row.uid and not event.counts
-        self.hear(event, news=known is None or event.row.version > known.version or gone_before)
+        self.apply_event(event, is_new=known is None or event.row.version > known.version or gone_before)
 
-    def hear(self, event: Event, *, news: bool) -> None:
+    def apply_event(self, event: Event, *, is_new: bool) -> None:
         key, row = event.key, event.row
         settled = self.index.observe(key, row) if event.counts else self.index.forget(key, row.uid, row.version)
         expected = []
-        if news:
+        if is_new:
             expected = self.settle(row.uid, row.version)
             if event.counts:
                 self.rows[key] = row
@@ -122,29 +122,29 @@ class BookMachine(RuleBasedStateMachine):
 
     @rule(resource=resources, count=st.integers(1, 8), data=st.data())
     def watch(self, resource: str, count: int, data: st.DataObject) -> None:
-        """Tell some changes: those of one name in their order, several names in any order."""
+        """Deliver some events: those of one key in their order, different keys in any order."""
         story = self.stories[resource]
         if story.listing is not None:
             return
-        batch = story.events[story.told : story.told + count]
+        batch = story.events[story.delivered : story.delivered + count]
         order = data.draw(st.permutations(range(len(batch))))
-        by_key = {key: iter([event for event in batch if event.key == key]) for key in SLOTS}
+        by_key = {key: iter([event for event in batch if event.key == key]) for key in KEYS}
         for at in order:
-            self.tell(next(by_key[batch[at].key]))
-        story.told += len(batch)
+            self.deliver(next(by_key[batch[at].key]))
+        story.delivered += len(batch)
         self.index.reached(resource, story.position())
 
-    @precondition(lambda self: any(story.told and story.listing is None for story in self.stories.values()))
+    @precondition(lambda self: any(story.delivered and story.listing is None for story in self.stories.values()))
     @rule(resource=resources, data=st.data())
-    def hear_old_news(self, resource: str, data: st.DataObject) -> None:
+    def deliver_old_events(self, resource: str, data: st.DataObject) -> None:
         story = self.stories[resource]
-        if story.told and story.listing is None:
-            self.hear(data.draw(st.sampled_from(story.events[: story.told])), news=False)
+        if story.delivered and story.listing is None:
+            self.apply_event(data.draw(st.sampled_from(story.events[: story.delivered])), is_new=False)
             self.index.reached(resource, data.draw(st.integers(0, story.position())))
 
     @rule(resource=resources, lag=st.integers(0, 4), count=st.integers(0, 4), data=st.data())
     def start_list(self, resource: str, lag: int, count: int, data: st.DataObject) -> None:
-        """Begin a list, fresh or from a cache that lags behind, with its first page; one under way is given up."""
+        """Begin a list, current or from a stale cache, with its first page; a list in progress is aborted."""
         story = self.stories[resource]
         story.listed_at = max(len(story.events) - lag, 0)
         story.listing = data.draw(st.permutations(list(story.present(story.listed_at).values())))
@@ -154,7 +154,7 @@ class BookMachine(RuleBasedStateMachine):
     def list_page(self, story: Story, count: int) -> None:
         for _ in range(count):
             if story.listing:
-                self.tell(story.listing.pop())
+                self.deliver(story.listing.pop())
 
     @precondition(lambda self: any(story.listing is not None for story in self.stories.values()))
     @rule()
@@ -170,7 +170,7 @@ class BookMachine(RuleBasedStateMachine):
                     self.index.list_finished(resource, version)
                 continue
             settled = self.index.list_finished(resource, version)
-            story.told = max(story.told, story.listed_at)
+            story.delivered = max(story.delivered, story.listed_at)
             shown = {key for key, event in story.present(story.listed_at).items() if event.counts}
             old = [key for key, row in self.rows.items() if key.resource == resource and row.version <= version]
             gone = [key for key in old if key not in shown]
@@ -178,26 +178,26 @@ class BookMachine(RuleBasedStateMachine):
             assert in_order(settled) == in_order(expected)
             for key in gone:
                 del self.rows[key]
-            self.nothing_but_the_present(resource)
+            self.check_rows_after_list(resource)
 
-    def nothing_but_the_present(self, resource: str) -> None:
+    def check_rows_after_list(self, resource: str) -> None:
         story = self.stories[resource]
         present = {
             key: (event.row.uid, event.row.version, event.row.payer)
-            for key, event in story.present(story.told).items()
+            for key, event in story.present(story.delivered).items()
             if event.counts
         }
         rows = {
             key: (row.uid, row.version, row.payer)
-            for key in SLOTS
+            for key in KEYS
             if key.resource == resource and (row := self.index.row(key))
         }
         newer = {key: row for key, row in rows.items() if row[1] > story.position()}
         assert rows == present | newer
 
-    @rule(key=slots, booked=amounts, is_current=st.booleans())
+    @rule(key=keys, booked=amounts, is_current=st.booleans())
     def set_amounts(self, key: ObjectKey, booked: Amounts, is_current: bool) -> None:
-        """Time changes what an object costs, without an event; an object that is not shown in this version stays."""
+        """Change an object's amounts without an event; an object of another version stays unchanged."""
         row = self.rows.get(key)
         uid, version = (row.uid, row.version) if row is not None else ("none", 1)
         self.index.set_amounts(key, StoredVersion(uid, version if is_current else version + 1), booked)
@@ -207,9 +207,9 @@ class BookMachine(RuleBasedStateMachine):
 
     # Reservations.
 
-    @rule(key=slots, payer=payers, booked=amounts, data=st.data())
+    @rule(key=keys, payer=payers, booked=amounts, data=st.data())
     def reserve(self, key: ObjectKey, payer: Payer, booked: Amounts, data: st.DataObject) -> None:
-        """Hold something for an object that exists, existed, or never will."""
+        """Reserve for an object that exists, existed, or never will."""
         past = [event.row for event in self.stories[key.resource].events if event.key == key]
         uid = data.draw(st.sampled_from([self.api.next_uid(key), f"lost {key}", *(row.uid for row in past)]))
         base = data.draw(st.sampled_from([0, *(row.version for row in past)]))
@@ -224,7 +224,7 @@ class BookMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.reservations)
     @rule(data=st.data())
     def drop(self, data: st.DataObject) -> None:
-        """Let go of one, twice."""
+        """Drop one reservation, twice."""
         dropped = self.reservations.pop(data.draw(st.sampled_from(list(self.reservations))))
         self.index.drop(dropped)
         self.index.drop(dropped)
@@ -239,30 +239,30 @@ class BookMachine(RuleBasedStateMachine):
 
     @rule(research=st.frozensets(st.sampled_from(["red", "blue"])), data=st.data())
     def relabel(self, research: frozenset[str], data: st.DataObject) -> None:
-        """A namespace comes into the tenant or leaves it, and its name is all that the index is called with."""
+        """Move a namespace into or out of the tenant; the index receives only its name."""
         name = data.draw(st.sampled_from(["red", "blue"]))
         others = self.accounts_under.research - {name}
         self.accounts_under = Binding(self.accounts_under.pools, others | (research & {name}))
         self.bind.binding = self.accounts_under
         self.index.rebind_namespace(name)
 
-    # What holds after every step.
+    # Invariants.
 
-    def claims(self, key: ObjectKey) -> list[tuple[Payer, Amounts]]:
+    def amounts_on(self, key: ObjectKey) -> list[tuple[Payer, Amounts]]:
         row = self.rows.get(key)
         reserved = [(each.payer, each.amounts) for each in self.reservations.values() if each.key == key]
         return reserved if row is None else [(row.payer, row.amounts), *reserved]
 
     def largest(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
-        claimed: list[Amount] = [
+        due: list[Amount] = [
             dict(booked).get(name, 0)
-            for payer, booked in self.claims(key)
+            for payer, booked in self.amounts_on(key)
             if subject in self.accounts_under(payer, key.namespace)
         ]
-        return max(claimed, default=0)
+        return max(due, default=0)
 
     @invariant()
-    def every_sum_is_what_a_count_gives(self) -> None:
+    def every_sum_equals_a_count(self) -> None:
         for subject in SUBJECTS:
             used: dict[str, Amount] = {}
             for key, row in self.rows.items():
@@ -270,14 +270,14 @@ class BookMachine(RuleBasedStateMachine):
                     used[name] = used.get(name, 0) + amount
             assert dict(self.index._used.get(subject, {})) == used
             for name in NAMES:
-                held = [self.largest(key, subject, name) for key in SLOTS]
-                assert [self.index.held(key, subject, name) for key in SLOTS] == held
+                held = [self.largest(key, subject, name) for key in KEYS]
+                assert [self.index.held(key, subject, name) for key in KEYS] == held
                 assert self.index.used(subject, name) == used.get(name, 0)
                 assert self.index.used(subject, name) + self.index.reserved(subject, name) == sum(held)
 
     @invariant()
-    def every_row_and_reservation_is_what_was_told(self) -> None:
-        assert {key: row for key in SLOTS if (row := self.index.row(key))} == self.rows
+    def rows_and_reservations_equal_the_delivered_ones(self) -> None:
+        assert {key: row for key in KEYS if (row := self.index.row(key))} == self.rows
         assert in_order(self.index.reservations()) == in_order(self.reservations.values())
         assert self.index.pending_count == len(self.reservations)
         for resource, story in self.stories.items():
@@ -285,14 +285,14 @@ class BookMachine(RuleBasedStateMachine):
             assert self.index.position(resource) == story.position()
 
     @invariant()
-    def nothing_is_kept_that_is_not_above_zero(self) -> None:
+    def every_stored_sum_is_above_zero(self) -> None:
         for sums in (*self.index._used.values(), *self.index._reserved.values()):
             assert sums
             assert all(amount > 0 for amount in sums.values())
 
     def teardown(self) -> None:
-        """Let all end, tell all: no trace stays. The list heals what a stale one has shown."""
-        for key in filter(self.api.holder, SLOTS):
+        """Delete all objects and list again: nothing is left. This list also repairs the effects of a stale one."""
+        for key in filter(self.api.holder, KEYS):
             self.api.change(key, [(Verb.DELETE, PAYERS[0], ())])
         for resource, story in self.stories.items():
             story.listing, story.listed_at = [], len(story.events)
@@ -306,9 +306,9 @@ class BookMachine(RuleBasedStateMachine):
         super().teardown()
 
 
-def in_order(several: Iterable[Reservation]) -> list[Reservation]:
-    return sorted(several, key=lambda each: (each.key, each.uid, each.base, each.payer))
+def in_order(reservations: Iterable[Reservation]) -> list[Reservation]:
+    return sorted(reservations, key=lambda each: (each.key, each.uid, each.base, each.payer))
 
 
-TestBook = pytest.mark.slow(BookMachine.TestCase)
-TestBook.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, report_multiple_bugs=False)
+TestUsageIndex = pytest.mark.slow(UsageIndexMachine.TestCase)
+TestUsageIndex.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, report_multiple_bugs=False)
