@@ -1,4 +1,4 @@
-"""Ask the handler as an API server does: the mutating call, its patch applied, then the validating call."""
+"""Calls the handler as an API server does: the mutating call, then the validating call with the patch applied."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ Json = dict[str, Any]
 @dataclass(frozen=True)
 class Answer:
     """
-    What the client of the API server gets: `object` is what would be stored, None where nothing is.
+    The result for the client of the API server: `object` is what would be stored, None if nothing is.
 
-    `denied_by` is the call that refused, empty if none did.
+    `denied_by` is the call that denied the request, empty if none did.
     """
 
     allowed: bool
@@ -46,13 +46,13 @@ class Answer:
 
     @property
     def stamp(self) -> dict[str, str]:
-        """Give our own annotations on the object as it would be stored."""
+        """Return our own annotations on the object as it would be stored."""
         noted = ((self.object or {}).get("metadata") or {}).get("annotations") or {}
         return {key: value for key, value in noted.items() if key.startswith("userquota.dev/")}
 
 
 class Webhook:
-    """A whole request path over ports of ours: real policy text, real usage index, real ledger of one replica."""
+    """The whole request path over fake ports: real policy text, real usage index, real ledger of one replica."""
 
     def __init__(self, policy: str = "version: 1\n", *, kinds: Registry = KINDS) -> None:
         self.clock = FakeClock()
@@ -82,7 +82,7 @@ class Webhook:
         return decoded(review.encode(await self.handler.validate(request, deadline=deadline)))
 
     async def ask(self, body: Json) -> Answer:
-        """Give what comes of a review whose object no webhook has seen yet."""
+        """Return the result of a review: the mutating call, its patch, then the validating call."""
         response = await self.mutate(request_of(body))
         if not response["allowed"]:
             return Answer(allowed=False, denied_by="mutate", message=response["status"]["message"], response=response)
@@ -90,10 +90,10 @@ class Webhook:
         if "patch" in response:
             steps = json.loads(base64.b64decode(response["patch"]))
             body["request"]["object"] = jsonpatch.apply_patch(body["request"]["object"], steps)
-        return await self.judge(body)
+        return await self.validate_only(body)
 
-    async def judge(self, body: Json) -> Answer:
-        """Give what comes of the validating call alone."""
+    async def validate_only(self, body: Json) -> Answer:
+        """Return the result of the validating call alone."""
         response = await self.validate(request_of(body))
         if not response["allowed"]:
             message = response["status"]["message"]
@@ -101,7 +101,7 @@ class Webhook:
         return Answer(allowed=True, object=body["request"].get("object"), response=response)
 
     def shows(self, name: str, amounts: dict[str, Amount], *, owner: str = "alice", version: int = 5) -> None:
-        """Have the watch show a pod, or show it again."""
+        """Deliver a pod from the watch, for the first time or again."""
         booked = tuple(sorted(amounts.items()))
         self.index.observe(ObjectKey("pods", "red", name), Row(f"uid-of-{name}", version, Payer(owner), booked))
 
@@ -116,7 +116,7 @@ def decoded(body: bytes) -> Json:
 
 
 def request_of(body: Json) -> AdmissionRequest:
-    """Give the request in *body*, written as Go's encoder does: compact, and nothing escaped that need not be."""
+    """Return the request in *body*, encoded like Go: compact, with only the necessary escapes."""
     return review.decode(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode())
 
 
@@ -132,7 +132,7 @@ def a_review(
     groups: tuple[str, ...] = ("system:authenticated",),
     **request: object,
 ) -> Json:
-    """Give a review; *resource* is the plural with its group and subresource, as in `deployments.apps/status`."""
+    """Return a review; *resource* is the plural with its group and subresource, as in `deployments.apps/status`."""
     plural, _, sub_resource = resource.partition("/")
     name, _, group = plural.partition(".")
     body: Json = {
@@ -151,7 +151,7 @@ def a_review(
 
 
 def pod(name: str = "pod", cpu: str = "1", **metadata: object) -> Json:
-    """Give a pod of one container that asks for *cpu*, as it is stored."""
+    """Return a pod with one container that requests *cpu*, as it is stored."""
     asked = {"requests": {"cpu": cpu}} if cpu else {}
     return {
         "apiVersion": "v1",
@@ -162,7 +162,7 @@ def pod(name: str = "pod", cpu: str = "1", **metadata: object) -> Json:
 
 
 def stamped(document: Json, owner: str = "alice", groups: str = "[]") -> Json:
-    """Give *document* with the stamp of *owner*, beside the annotations that it has."""
+    """Return *document* with the stamp of *owner* added to its annotations."""
     document = copy.deepcopy(document)
     noted = document["metadata"].get("annotations") or {}
     stamp = {"userquota.dev/owner": owner, "userquota.dev/groups": groups}

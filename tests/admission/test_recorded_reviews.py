@@ -1,4 +1,4 @@
-"""Every review that was recorded from a real API server, answered: who pays, what is held, what is said."""
+"""The response to every review recorded from a real API server: payer, reservation, message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOT_BOUND = "a binding cannot change who pays for a pod: it carries userquota.de
 
 @dataclass(frozen=True)
 class Answered:
-    """What comes of a review. `cpu` is what is held for alice then, in cores."""
+    """The expected result of a review. `cpu` is what is then reserved for alice, in cores."""
 
     allowed: bool = True
     found_by: str = ""
@@ -57,7 +57,7 @@ ANSWERS = {
 
 
 def put_owners(webhook: Webhook, body: Json) -> None:
-    """Have every owner that the object names stand in the cluster, with the stamp of alice."""
+    """Put every owner that the object names into the cluster, with the stamp of alice."""
     for each in ((body["request"]["object"] or {}).get("metadata") or {}).get("ownerReferences") or []:
         webhook.owners.put(each["kind"], each["name"], uid=each["uid"], owner="alice", groups=ALICES, namespace="work")
 

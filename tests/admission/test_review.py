@@ -1,5 +1,5 @@
 """
-Bodies of AdmissionReviews, as a real API server sends them and as nobody should, and the exact bytes of answers.
+Bodies of AdmissionReviews, valid ones of a real API server and invalid ones, and the exact bytes of responses.
 
 The files in reviews/ were recorded from Kubernetes 1.37.2; the stamps in them are those that this webhook writes.
 """
@@ -25,8 +25,8 @@ CONTROLLER = "system:serviceaccount:kube-system"
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a recorded review says."""
+class Recorded:
+    """The expected content of a recorded review."""
 
     resource: str
     operation: str
@@ -35,54 +35,56 @@ class Told:
     dry_run: bool = False
 
 
-TOLD = {
-    "deployment-created-by-alice.mutate.json": Told("deployments.apps", "CREATE", "alice"),
-    "deployment-scaled-by-alice.json": Told("deployments.apps", "UPDATE", "alice", "scale"),
-    "job-of-a-cronjob.json": Told("jobs.batch", "CREATE", f"{CONTROLLER}:cronjob-controller"),
-    "mirror-pod-by-a-node.json": Told("pods", "CREATE", "system:node:n1"),
-    "owner-changed-by-alice.json": Told("pods", "UPDATE", "alice"),
-    "owner-changed-by-alice.mutate.json": Told("pods", "UPDATE", "alice"),
-    "pod-adopted-by-a-replicaset.json": Told("pods", "UPDATE", f"{CONTROLLER}:replicaset-controller"),
-    "pod-adopted-by-a-replicaset.mutate.json": Told("pods", "UPDATE", f"{CONTROLLER}:replicaset-controller"),
-    "pod-bound-at-the-older-address.json": Told("bindings", "CREATE", "admin"),
-    "pod-bound.json": Told("pods", "CREATE", "admin", "binding"),
-    "pod-created-by-alice.dry-run.json": Told("pods", "CREATE", "alice", dry_run=True),
-    "pod-created-by-alice.json": Told("pods", "CREATE", "alice"),
-    "pod-created-by-alice.mutate.json": Told("pods", "CREATE", "alice"),
-    "pod-deleted-by-alice.json": Told("pods", "DELETE", "alice"),
-    "pod-evicted.json": Told("pods", "CREATE", "admin", "eviction"),
-    "pod-of-a-job.json": Told("pods", "CREATE", f"{CONTROLLER}:job-controller"),
-    "pod-of-a-replicaset.json": Told("pods", "CREATE", f"{CONTROLLER}:replicaset-controller"),
-    "pod-of-a-replicaset.mutate.json": Told("pods", "CREATE", f"{CONTROLLER}:replicaset-controller"),
-    "pod-of-a-statefulset.json": Told("pods", "CREATE", f"{CONTROLLER}:statefulset-controller"),
-    "pod-orphaned-by-the-garbage-collector.json": Told("pods", "UPDATE", f"{CONTROLLER}:generic-garbage-collector"),
-    "pod-resized-by-alice.json": Told("pods", "UPDATE", "alice", "resize"),
-    "pod-status-by-a-node.json": Told("pods", "UPDATE", "system:node:n1", "status"),
-    "pod-with-a-forged-owner.mutate.json": Told("pods", "CREATE", "alice"),
-    "pod-with-a-generated-name.json": Told("pods", "CREATE", "alice"),
-    "replicaset-of-a-deployment.mutate.json": Told("replicasets.apps", "CREATE", f"{CONTROLLER}:deployment-controller"),
+EXPECTED = {
+    "deployment-created-by-alice.mutate.json": Recorded("deployments.apps", "CREATE", "alice"),
+    "deployment-scaled-by-alice.json": Recorded("deployments.apps", "UPDATE", "alice", "scale"),
+    "job-of-a-cronjob.json": Recorded("jobs.batch", "CREATE", f"{CONTROLLER}:cronjob-controller"),
+    "mirror-pod-by-a-node.json": Recorded("pods", "CREATE", "system:node:n1"),
+    "owner-changed-by-alice.json": Recorded("pods", "UPDATE", "alice"),
+    "owner-changed-by-alice.mutate.json": Recorded("pods", "UPDATE", "alice"),
+    "pod-adopted-by-a-replicaset.json": Recorded("pods", "UPDATE", f"{CONTROLLER}:replicaset-controller"),
+    "pod-adopted-by-a-replicaset.mutate.json": Recorded("pods", "UPDATE", f"{CONTROLLER}:replicaset-controller"),
+    "pod-bound-at-the-older-address.json": Recorded("bindings", "CREATE", "admin"),
+    "pod-bound.json": Recorded("pods", "CREATE", "admin", "binding"),
+    "pod-created-by-alice.dry-run.json": Recorded("pods", "CREATE", "alice", dry_run=True),
+    "pod-created-by-alice.json": Recorded("pods", "CREATE", "alice"),
+    "pod-created-by-alice.mutate.json": Recorded("pods", "CREATE", "alice"),
+    "pod-deleted-by-alice.json": Recorded("pods", "DELETE", "alice"),
+    "pod-evicted.json": Recorded("pods", "CREATE", "admin", "eviction"),
+    "pod-of-a-job.json": Recorded("pods", "CREATE", f"{CONTROLLER}:job-controller"),
+    "pod-of-a-replicaset.json": Recorded("pods", "CREATE", f"{CONTROLLER}:replicaset-controller"),
+    "pod-of-a-replicaset.mutate.json": Recorded("pods", "CREATE", f"{CONTROLLER}:replicaset-controller"),
+    "pod-of-a-statefulset.json": Recorded("pods", "CREATE", f"{CONTROLLER}:statefulset-controller"),
+    "pod-orphaned-by-the-garbage-collector.json": Recorded("pods", "UPDATE", f"{CONTROLLER}:generic-garbage-collector"),
+    "pod-resized-by-alice.json": Recorded("pods", "UPDATE", "alice", "resize"),
+    "pod-status-by-a-node.json": Recorded("pods", "UPDATE", "system:node:n1", "status"),
+    "pod-with-a-forged-owner.mutate.json": Recorded("pods", "CREATE", "alice"),
+    "pod-with-a-generated-name.json": Recorded("pods", "CREATE", "alice"),
+    "replicaset-of-a-deployment.mutate.json": Recorded(
+        "replicasets.apps", "CREATE", f"{CONTROLLER}:deployment-controller"
+    ),
 }
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_what_a_real_api_server_sends_is_read(name: str) -> None:
+def test_a_review_of_a_real_api_server_is_read(name: str) -> None:
     body = (REVIEWS / name).read_bytes()
 
     request = review.decode(body)
 
-    told = Told(
+    read = Recorded(
         str(request.resource),
         request.operation,
         request.user_info.username,
         request.sub_resource,
         dry_run=bool(request.dry_run),
     )
-    assert told == TOLD[name]
+    assert read == EXPECTED[name]
     assert request.uid == json.loads(body)["request"]["uid"]
     assert request.namespace == "work"
 
 
-def test_the_object_keeps_what_says_who_pays_and_how_much() -> None:
+def test_the_decoded_object_keeps_payer_and_amounts() -> None:
     request = review.decode((REVIEWS / "pod-of-a-replicaset.json").read_bytes())
 
     pod = request.decode(Pod)
@@ -108,7 +110,7 @@ def test_a_deletion_has_no_object_and_says_so_when_asked_for_it() -> None:
     assert raised.value.uid == request.uid
 
 
-# What nobody should send.
+# Invalid bodies.
 
 GOOD = {
     "apiVersion": "admission.k8s.io/v1",
@@ -131,12 +133,12 @@ def with_request(**fields: object) -> str:
 
 
 def with_raw(field: str, raw: str) -> str:
-    """Give a review with *raw* as it stands in place of a value."""
+    """Return a review with *raw* inserted verbatim for a value."""
     return with_request(**{field: "RAW"}).replace('"RAW"', raw)
 
 
 BYTE = re.compile(r" \(byte [0-9]+\)$")
-"""Where the decoder stopped. It moves with every field of the review, and nobody acts upon it."""
+"""Where the decoder stopped. It moves with every field of the review, and no client depends on it."""
 
 DEEP = 100_000
 MILLION = 10**6
@@ -203,7 +205,7 @@ UNREADABLE = {
         "u-1",
     ),
     "no resource": (with_request(resource={}), "request.resource.resource is missing", "u-1"),
-    "an operation that nobody knows": (
+    "an unknown operation": (
         with_request(operation="create"),
         "request.operation is none of CREATE, UPDATE, DELETE, CONNECT",
         "u-1",
@@ -223,7 +225,7 @@ UNREADABLE = {
         "the body is no AdmissionReview: Input data was truncated",
         "",
     ),
-    "depth in a field that nobody reads": (
+    "depth in an ignored field": (
         with_raw("options", "[" * DEEP + "]" * DEEP),
         "the body is no AdmissionReview: maximum recursion depth exceeded while deserializing an object",
         "",
@@ -242,7 +244,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize(("body", "message", "uid"), UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_what_is_no_review_is_refused_by_name(body: str, message: str, uid: str) -> None:
+def test_an_invalid_review_is_rejected_with_the_reason(body: str, message: str, uid: str) -> None:
     with pytest.raises(ReviewError) as raised:
         review.decode(body.encode())
 
@@ -272,7 +274,7 @@ def test_of_a_key_given_twice_the_last_one_counts_as_it_does_for_go() -> None:
     assert review.decode(body.encode()).name == "last"
 
 
-def test_fields_that_do_not_concern_us_may_hold_anything() -> None:
+def test_ignored_fields_may_have_any_value() -> None:
     body = with_raw("options", '{"n": ' + "7" * MILLION + ', "s": "\\u0000", "l": [1e400, null]}')
 
     assert review.decode(body.encode()).uid == "u-1"
@@ -305,7 +307,7 @@ OBJECT_MISTAKES = {
 
 
 @pytest.mark.parametrize(("raw", "message"), OBJECT_MISTAKES.values(), ids=OBJECT_MISTAKES.keys())
-def test_an_object_of_another_shape_is_refused_with_the_field(raw: str, message: str) -> None:
+def test_an_object_of_another_shape_is_rejected_with_the_field(raw: str, message: str) -> None:
     request = review.decode((with_raw("object", raw) if raw else text_of()).encode())
 
     with pytest.raises(ReviewError) as raised:
@@ -321,7 +323,7 @@ def test_an_object_with_a_name_that_is_no_utf_8_is_refused() -> None:
         review.decode(body).decode(Pod)
 
 
-# Answers.
+# Responses.
 
 HEAD = '{"response":'
 TAIL = ',"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}'
@@ -329,7 +331,7 @@ STEPS = [PatchOperation("/metadata/annotations", {"a": "b"}), PatchOperation("/m
 
 ANSWERS: dict[str, tuple[AdmissionResponse, str]] = {
     "allowed": (review.allowed("u-1"), '{"uid":"u-1","allowed":true}'),
-    "allowed with all that can be said": (
+    "allowed with every field": (
         review.allowed("u-1", warnings=["w"], audit={"owner": "alice"}),
         '{"uid":"u-1","allowed":true,"warnings":["w"],"auditAnnotations":{"owner":"alice"}}',
     ),

@@ -1,7 +1,7 @@
 """
-No route changes who pays but those of docs/attribution.md: asked as an API server asks, first /mutate, then /validate.
+Only the routes of docs/attribution.md change the payer: called as by an API server, first /mutate, then /validate.
 
-Which requests reach us at all is asked of a real API server in tests/manifests.
+tests/manifests checks with a real API server which requests reach the webhook.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NOT_BOUND = "a binding cannot change who pays for a pod: it carries userquota.de
 
 
 def noted(document: Json, annotations: dict[str, str] | None) -> Json:
-    """Give *document* with exactly these annotations."""
+    """Return *document* with exactly these annotations."""
     return {**document, "metadata": {**document["metadata"], "annotations": annotations}}
 
 
@@ -43,7 +43,7 @@ def changed(
     resource: str = "pods",
     old: dict[str, str] | None = ALICES,
 ) -> Json:
-    """Give an update of an object that carries the stamp *old* to one that carries *annotations*."""
+    """Return an update of an object that carries the stamp *old* to one that carries *annotations*."""
     return a_review(resource, "UPDATE", by, object=noted(pod(), annotations), oldObject=noted(pod(), old), name="pod")
 
 
@@ -53,7 +53,7 @@ def created(document: Json, *, resource: str = "pods", user: str = "alice", grou
 
 @dataclass(frozen=True)
 class Ends:
-    """How a request ends: with this stamp on what is stored, or refused by one of the calls."""
+    """The result of a request: the stamp on the stored object, or the call that denied it."""
 
     stamp: dict[str, str] = field(default_factory=dict)
     denied_by: str = ""
@@ -112,14 +112,14 @@ EDITS = {
     "an unstamped object is given half a stamp": (changed({GROUPS: "[]"}, old=None), Ends({}, "validate", NOT_ADDED)),
     "half a stamp is completed": (changed(BOBS, old={OWNER: "bob"}), Ends({}, "validate", NOT_ADDED)),
     "half a stamp is removed": (changed(None, old={OWNER: "bob"}), UNSTAMPED),
-    # What a kubelet shows of its own pods.
-    "a node shows a mirror pod": (a_review(**NODE, object=noted(pod(), MIRROR)), UNSTAMPED),  # type: ignore[arg-type]
+    # Mirror pods of a kubelet.
+    "a node creates a mirror pod": (a_review(**NODE, object=noted(pod(), MIRROR)), UNSTAMPED),  # type: ignore[arg-type]
     "a person makes a mirror pod": (created(noted(pod(), MIRROR)), ALICE_PAYS),
     "a node makes another pod": (
         a_review(**NODE, object=pod()),  # type: ignore[arg-type]
         Ends({OWNER: "system:node:n1", GROUPS: '["system:nodes"]'}),
     ),
-    # What is not ours.
+    # Objects that are not charged.
     "another kind of object": (created(noted(pod(), BOBS), resource="configmaps"), BOB_PAYS),
     "a pod of another group": (created(noted(pod(), BOBS), resource="pods.example.com"), BOB_PAYS),
 }
@@ -130,7 +130,7 @@ async def test_an_object_ends_with_the_right_stamp_or_is_refused(body: Json, end
     assert ends(await Webhook().ask(body)) == end
 
 
-# Routes on which there is no mutating call.
+# Routes without a mutating call.
 
 SIDE_DOORS = ("status", "ephemeralcontainers", "resize", "scale", "something-new")
 
@@ -143,15 +143,15 @@ async def test_no_subresource_is_a_way_to_another_stamp(resource: str, door: str
 
     for written in (BOBS, {**ALICES, GROUPS: '["ml"]'}, {OWNER: "alice"}, WITHOUT, None):
         for by in ("alice", "admin", RS_CONTROLLER):
-            answer = await webhook.judge(changed(written, resource=route, by=by))
+            answer = await webhook.validate_only(changed(written, resource=route, by=by))
             assert ends(answer) == Ends({}, "validate", CANNOT), (written, by)
-    assert (await webhook.judge(changed({**ALICES, **WITHOUT}, resource=route))).allowed
-    assert ends(await webhook.judge(changed(BOBS, resource=route, old=None))) == Ends({}, "validate", NOT_ADDED)
-    assert (await webhook.judge(changed(None, resource=route, old=None))).allowed
+    assert (await webhook.validate_only(changed({**ALICES, **WITHOUT}, resource=route))).allowed
+    assert ends(await webhook.validate_only(changed(BOBS, resource=route, old=None))) == Ends({}, "validate", NOT_ADDED)
+    assert (await webhook.validate_only(changed(None, resource=route, old=None))).allowed
 
 
 @pytest.mark.parametrize("resource", list(WORKLOADS))
-async def test_no_status_is_a_way_to_somebody_elses_controller(resource: str) -> None:
+async def test_no_status_update_sets_another_users_controller(resource: str) -> None:
     webhook = Webhook()
     of_bob = webhook.owners.put("Deployment", "web", owner="bob")
     body = changed(ALICES, resource=f"{resource}/status")
@@ -159,15 +159,15 @@ async def test_no_status_is_a_way_to_somebody_elses_controller(resource: str) ->
         {"apiVersion": "apps/v1", "kind": "Deployment", "name": of_bob.name, "uid": of_bob.uid, "controller": True}
     ]
 
-    answer = await webhook.judge(body)
+    answer = await webhook.validate_only(body)
 
     assert answer.message == "Deployment web belongs to bob; only its controller can make this object part of it"
 
 
 @pytest.mark.parametrize("name", ["pod-bound", "pod-bound-at-the-older-address"])
 async def test_a_binding_cannot_carry_a_stamp_at_either_address(name: str) -> None:
-    """Its annotations are merged into the pod, without any update that we would see."""
-    assert ends(await Webhook().judge(recorded(name))) == Ends({}, "validate", NOT_BOUND)
+    """The API server merges its annotations into the pod without an update of the pod."""
+    assert ends(await Webhook().validate_only(recorded(name))) == Ends({}, "validate", NOT_BOUND)
 
 
 @pytest.mark.parametrize("name", ["pod-bound", "pod-bound-at-the-older-address"])
@@ -176,7 +176,7 @@ async def test_a_binding_cannot_carry_half_a_stamp(name: str, annotations: dict[
     body = recorded(name)
     body["request"]["object"]["metadata"]["annotations"] = annotations
 
-    assert ends(await Webhook().judge(body)) == Ends({}, "validate", NOT_BOUND)
+    assert ends(await Webhook().validate_only(body)) == Ends({}, "validate", NOT_BOUND)
 
 
 @pytest.mark.parametrize("name", ["pod-bound", "pod-bound-at-the-older-address"])
@@ -185,13 +185,13 @@ async def test_a_binding_without_a_stamp_passes(name: str, annotations: dict[str
     body = recorded(name)
     body["request"]["object"]["metadata"]["annotations"] = annotations
 
-    assert (await Webhook().judge(body)).allowed
+    assert (await Webhook().validate_only(body)).allowed
 
 
 @pytest.mark.parametrize("annotations", [None, BOBS, {OWNER: "alice"}], ids=["none", "another's", "half of hers"])
 async def test_without_the_mutating_call_nothing_is_created(annotations: dict[str, str] | None) -> None:
-    """The mutating configuration was deleted, or another webhook put its own words over ours."""
-    answer = await Webhook().judge(created(noted(pod(), annotations)))
+    """E.g. the mutating configuration was deleted, or another webhook replaced our stamp."""
+    answer = await Webhook().validate_only(created(noted(pod(), annotations)))
 
     assert (answer.denied_by, answer.message) == (
         "validate",
@@ -237,10 +237,10 @@ async def test_a_mirror_pod_of_a_node_is_not_charged() -> None:
 @pytest.mark.parametrize(
     "name", ["pod-evicted", "deployment-scaled-by-alice", "pod-status-by-a-node", "pod-deleted-by-alice"]
 )
-async def test_what_changes_no_stamp_passes_and_holds_nothing(name: str) -> None:
+async def test_a_change_without_a_stamp_is_allowed_and_reserves_nothing(name: str) -> None:
     webhook = Webhook()
 
-    answer = await webhook.judge(recorded(name))
+    answer = await webhook.validate_only(recorded(name))
 
     assert answer.response == {"uid": recorded(name)["request"]["uid"], "allowed": True, **_audit(answer)}
     assert list(webhook.index.reservations()) == []
@@ -300,7 +300,7 @@ async def test_a_real_adoption_moves_the_pod_to_the_adopter() -> None:
 
     assert answer.stamp == {OWNER: "alice", GROUPS: '["ml","people","staff"]'}
     assert [each.payer.owner for each in webhook.index.reservations()] == ["alice"]
-    assert (await webhook.judge(recorded("pod-adopted-by-a-replicaset"))).allowed
+    assert (await webhook.validate_only(recorded("pod-adopted-by-a-replicaset"))).allowed
 
 
 async def test_a_real_orphaning_passes_and_the_payer_stays() -> None:
@@ -313,7 +313,7 @@ async def test_a_real_attempt_to_change_the_owner_is_refused_by_either_call() ->
     webhook = Webhook()
 
     first = await webhook.ask(recorded("owner-changed-by-alice.mutate"))
-    second = await webhook.judge(recorded("owner-changed-by-alice"))
+    second = await webhook.validate_only(recorded("owner-changed-by-alice"))
 
     assert (first.denied_by, first.message) == ("mutate", CANNOT)
     assert (second.denied_by, second.message) == ("validate", CANNOT)

@@ -1,4 +1,4 @@
-"""What a request is charged for a pod whose deletion was requested. It is 12:00:00; the grace period is 30 seconds."""
+"""The charge for a pod under deletion. It is 12:00:00; the grace period is 30 seconds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def resize(to: str, *, deleted_at: str) -> Json:
     return a_review("pods/resize", "UPDATE", "alice", object=new, oldObject=old, name="pod")
 
 
-async def test_a_new_pod_is_charged_in_full_whatever_it_claims_about_its_deletion() -> None:
+async def test_a_new_pod_is_charged_in_full_though_it_has_deletion_fields() -> None:
     """The API server removes both fields from a new object (`BeforeCreate`); nothing depends on it."""
     webhook = Webhook(POLICY)
 
@@ -45,4 +45,4 @@ async def test_a_resize_of_a_pod_that_is_released_grows_nothing(
     webhook = Webhook(policy)
     webhook.shows("pod", {"pods": CORE, CPU: CORE})
 
-    assert (await webhook.judge(resize("2", deleted_at=deleted_at))).allowed is is_allowed
+    assert (await webhook.validate_only(resize("2", deleted_at=deleted_at))).allowed is is_allowed

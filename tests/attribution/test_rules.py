@@ -1,7 +1,7 @@
 """
-Who pays: the rules 1, 2, 3 and 6 of docs/attribution.md, as tables. The owners stand in memory.
+The payer of an object: rules 1, 2, 3 and 6 of docs/attribution.md as tables. The owners are in memory.
 
-What becomes of a stamp that somebody touches is asked in `test_stamp_protection`.
+`test_stamp_protection` tests requests that change a stamp.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def nothing(_: FakeOwners) -> OwnerReference | None:
 
 
 Put = Callable[[FakeOwners], OwnerReference | None]
-"""Puts owners into the cluster; gives the reference that the object carries."""
+"""Puts owners into the cluster and returns the controller reference of the object."""
 
 
 def bobs(kind: str = "ReplicaSet", name: str = "web") -> Put:
@@ -157,7 +157,7 @@ def under_custom(owners: FakeOwners) -> OwnerReference:
 
 @dataclass(frozen=True)
 class New:
-    """An object that *user* creates, for an owner that *put* puts there."""
+    """An object that *user* creates, for an owner that *put* puts into the cluster."""
 
     user: UserInfo
     put: Put
@@ -178,7 +178,7 @@ NEW = {
     "a person without groups pays": New(UserInfo("alice"), nothing, pays(Payer("alice"), CREATED)),
     "a person pays whatever stamp they sent": New(ALICE, nothing, pays(ALICES, CREATED), stamp=FORGED),
     "a person pays whatever owner they named, which is not even read": New(ALICE, bobs(), pays(ALICES, CREATED)),
-    "a person pays for what they make for an owner that is gone": New(ALICE, gone, pays(ALICES, CREATED)),
+    "a person pays for an object of an owner that is gone": New(ALICE, gone, pays(ALICES, CREATED)),
     "a node pays as a person does": New(
         UserInfo("system:node:n1", ("system:nodes",)),
         nothing,
@@ -201,23 +201,21 @@ NEW = {
         ("Job nightly-1", "CronJob nightly"),
     ),
     "the nearest stamp counts": New(RS_CONTROLLER, nearest, pays(BOB, "owner of ReplicaSet web-1"), (WEB_1,)),
-    "a stamp sent by a controller counts for nothing": New(
-        RS_CONTROLLER, mine, pays(ALICES, OF_WEB), (WEB,), stamp=FORGED
-    ),
+    "a stamp sent by a controller is ignored": New(RS_CONTROLLER, mine, pays(ALICES, OF_WEB), (WEB,), stamp=FORGED),
     "an older version of the kind is the same kind": New(RS_CONTROLLER, of_an_older_version, pays(BOB, OF_WEB), (WEB,)),
-    "an owner without a stamp makes it nobody's": New(
+    "an object of an owner without a stamp is unattributed": New(
         RS_CONTROLLER, nobodys, pays(NOBODY, f"ReplicaSet old {NO_OWNER}"), ("ReplicaSet old",)
     ),
-    "what is nobody's stays nobody's": New(
+    "an object of an unattributed owner is unattributed": New(
         RS_CONTROLLER, stamped_nobodys, pays(NOBODY, "owner of ReplicaSet old"), ("ReplicaSet old",)
     ),
-    "a chain that ends at a kind we do not stamp is nobody's": New(
+    "a chain that ends at a kind we do not stamp is unattributed": New(
         RS_CONTROLLER, under_custom, pays(NOBODY, f"ReplicaSet web-1 {NO_OWNER}"), (WEB_1,)
     ),
-    "a loop is nobody's": New(
+    "a loop is unattributed": New(
         RS_CONTROLLER, loop, pays(NOBODY, f"ReplicaSet a {NO_OWNER}"), ("ReplicaSet a", "ReplicaSet b") * 4
     ),
-    "its own parent is nobody's": New(
+    "an object that owns itself is unattributed": New(
         RS_CONTROLLER, own_parent, pays(NOBODY, f"ReplicaSet a {NO_OWNER}"), ("ReplicaSet a",) * 8
     ),
     "an owner that is gone": New(RS_CONTROLLER, gone, GONE, (WEB,)),
@@ -230,13 +228,13 @@ NEW = {
     "a trusted controller of the policy acts for the owner": New(OPERATOR, bobs(), pays(BOB, OF_WEB), (WEB,)),
     "a trusted controller of the policy, for an owner that is gone": New(OPERATOR, gone, GONE, (WEB,)),
     # Rule 6.
-    "a trusted controller of the policy pays for what it makes for an owner without a stamp": New(
+    "a trusted controller of the policy pays for an object of an owner without a stamp": New(
         OPERATOR, nobodys, pays_itself(OPERATOR), ("ReplicaSet old",)
     ),
-    "a trusted controller of the policy pays for what it makes for its own kind": New(
+    "a trusted controller of the policy pays for an object of its own kind": New(
         OPERATOR, custom, pays_itself(OPERATOR)
     ),
-    "a trusted controller of the policy pays for what it makes for nobody": New(
+    "a trusted controller of the policy pays for an object without an owner": New(
         OPERATOR, nothing, pays_itself(OPERATOR)
     ),
     "a service account pays": New(ROBOT, nothing, pays(ROBOTS, ITSELF)),
@@ -245,10 +243,10 @@ NEW = {
     "a controller pays when the reference does not control": New(
         RS_CONTROLLER, not_controlling, pays_itself(RS_CONTROLLER)
     ),
-    "a controller pays for a kind that is called like its own": New(
+    "a controller pays for a kind with the same name in another group": New(
         RS_CONTROLLER, of_another_group, pays_itself(RS_CONTROLLER)
     ),
-    "a controller pays for what it makes for nobody": New(RS_CONTROLLER, nothing, pays_itself(RS_CONTROLLER)),
+    "a controller pays for an object without an owner": New(RS_CONTROLLER, nothing, pays_itself(RS_CONTROLLER)),
     "a controller's namesake in another namespace pays": New(
         UserInfo("system:serviceaccount:mallory:replicaset-controller"),
         bobs(),
@@ -267,7 +265,7 @@ def meta(reference: OwnerReference | None = None, stamp: Annotations | None = No
 
 
 @pytest.mark.parametrize("case", NEW.values(), ids=NEW.keys())
-async def test_who_pays_for_something_new(case: New) -> None:
+async def test_the_payer_of_a_new_object(case: New) -> None:
     owners = FakeOwners()
     found = meta(case.put(owners), case.stamp)
 
@@ -298,7 +296,7 @@ async def test_the_controller_manager_without_accounts_acts_for_every_kind(kind:
 
 @dataclass(frozen=True)
 class Changed:
-    """An object that *user* changes; *was* and *now* give its controller before and after."""
+    """An object that *user* changes; *was* and *now* return its controller before and after."""
 
     user: UserInfo
     was: Put
@@ -312,14 +310,14 @@ ONLY_ITS_CONTROLLER = Refused("ReplicaSet web belongs to bob; only its controlle
 
 CHANGED = {
     "without a controller, the payer stays": Changed(ALICE, nothing, nothing, STAYS),
-    "somebody else's change, the payer stays": Changed(UserInfo("bob"), nothing, nothing, STAYS),
+    "another user's change, the payer stays": Changed(UserInfo("bob"), nothing, nothing, STAYS),
     "a controller's change, the payer stays": Changed(RS_CONTROLLER, mine, mine, STAYS),
-    "a controller whose owner went to somebody else, the payer stays": Changed(RS_CONTROLLER, bobs(), bobs(), STAYS),
+    "a controller whose owner got another payer, the payer stays": Changed(RS_CONTROLLER, bobs(), bobs(), STAYS),
     # Rule 3, adoption.
     "a controller adopts": Changed(RS_CONTROLLER, nothing, bobs(), pays(BOB, OF_WEB)),
     "the controller-manager without accounts adopts": Changed(MANAGER, nothing, bobs(), pays(BOB, OF_WEB)),
     "a trusted controller of the policy adopts": Changed(OPERATOR, nothing, bobs(), pays(BOB, OF_WEB)),
-    "a controller adopts what another owner had": Changed(
+    "a controller adopts an object of another owner": Changed(
         RS_CONTROLLER, bobs("ReplicaSet", "other"), bobs(), pays(BOB, OF_WEB)
     ),
     "a controller adopts by an ancestor's stamp": Changed(
@@ -332,65 +330,63 @@ CHANGED = {
     "a controller of another kind cannot adopt": Changed(
         controller("job-controller"), nothing, bobs(), ONLY_ITS_CONTROLLER
     ),
-    "a controller lets go, the payer stays": Changed(RS_CONTROLLER, bobs(), nothing, STAYS),
-    "the garbage collector lets go, the payer stays": Changed(
+    "a controller orphans it, the payer stays": Changed(RS_CONTROLLER, bobs(), nothing, STAYS),
+    "the garbage collector orphans it, the payer stays": Changed(
         controller("generic-garbage-collector"), bobs(), nothing, STAYS
     ),
     # Rule 3, people.
-    "a person makes it part of somebody else's": Changed(ALICE, nothing, bobs(), ONLY_ITS_CONTROLLER),
-    "a person makes it part of somebody else's further up": Changed(
+    "a person makes it part of another user's object": Changed(ALICE, nothing, bobs(), ONLY_ITS_CONTROLLER),
+    "a person makes it part of an object with another payer further up": Changed(
         ALICE,
         nothing,
         middle_unstamped,
         Refused("ReplicaSet web-1 belongs to bob; only its controller can make this object part of it"),
     ),
-    "a person moves it from an own one to somebody else's": Changed(
+    "a person moves it from an own object to another user's": Changed(
         ALICE,
         mine,
         bobs("ReplicaSet", "his"),
         Refused("ReplicaSet his belongs to bob; only its controller can make this object part of it"),
     ),
     "the other person makes it part of their own": Changed(UserInfo("bob"), nothing, bobs(), ONLY_ITS_CONTROLLER),
-    "a service account makes it part of somebody else's": Changed(ROBOT, nothing, bobs(), ONLY_ITS_CONTROLLER),
-    "a person makes it part of what is nobody's": Changed(
+    "a service account makes it part of another user's object": Changed(ROBOT, nothing, bobs(), ONLY_ITS_CONTROLLER),
+    "a person makes it part of an unattributed object": Changed(
         ALICE,
         nothing,
         stamped_nobodys,
         Refused("ReplicaSet old belongs to system:unattributed; only its controller can make this object part of it"),
     ),
     "a person makes it part of their own": Changed(ALICE, nothing, mine, STAYS),
-    "a person makes it part of something without a stamp, the payer stays": Changed(ALICE, nothing, nobodys, STAYS),
-    "a person makes it part of something that is gone, the payer stays": Changed(ALICE, nothing, gone, STAYS),
+    "a person makes it part of an object without a stamp, the payer stays": Changed(ALICE, nothing, nobodys, STAYS),
+    "a person makes it part of an object that is gone, the payer stays": Changed(ALICE, nothing, gone, STAYS),
     "a person makes it part of a kind that we do not stamp, the payer stays": Changed(ALICE, nothing, custom, STAYS),
     "a person adds a reference that does not control, the payer stays": Changed(ALICE, nothing, not_controlling, STAYS),
     "a person drops a controller, the payer stays": Changed(ALICE, bobs(), nothing, STAYS),
     # Older than the installation.
     "never attributed": Changed(ALICE, nothing, nothing, NEVER, stamp=None),
     "never attributed, changed by a controller": Changed(RS_CONTROLLER, nobodys, nobodys, NEVER, stamp=None),
-    "never attributed, a person changes it and nothing happens to the payer": Changed(
-        ALICE, bobs(), bobs(), NEVER, stamp=None
-    ),
+    "never attributed, a person changes it and the payer stays": Changed(ALICE, bobs(), bobs(), NEVER, stamp=None),
     "never attributed, its controller changes it and finds the owner": Changed(
         RS_CONTROLLER, bobs(), bobs(), pays(BOB, OF_WEB), stamp=None
     ),
     "never attributed, a controller adopts it": Changed(RS_CONTROLLER, nothing, bobs(), pays(BOB, OF_WEB), stamp=None),
-    "never attributed, a person makes it part of somebody else's": Changed(
+    "never attributed, a person makes it part of another user's object": Changed(
         ALICE, nothing, bobs(), ONLY_ITS_CONTROLLER, stamp=None
     ),
     "never attributed, a person drops its controller": Changed(ALICE, bobs(), nothing, NEVER, stamp=None),
-    "half a stamp is none": Changed(ALICE, nothing, nothing, NEVER, stamp=Annotations(owner="bob")),
+    "half a stamp is no stamp": Changed(ALICE, nothing, nothing, NEVER, stamp=Annotations(owner="bob")),
 }
 
 
 @pytest.mark.parametrize("case", CHANGED.values(), ids=CHANGED.keys())
-async def test_who_pays_for_something_changed(case: Changed) -> None:
+async def test_the_payer_of_a_changed_object(case: Changed) -> None:
     owners = FakeOwners()
     old, new = meta(case.was(owners), case.stamp), meta(case.now(owners), case.stamp)
 
     assert await attribution(owners).of_changed(case.user, old, new, "red") == case.answer
 
 
-async def test_what_the_new_object_says_of_its_payer_counts_for_nothing() -> None:
+async def test_the_stamp_on_the_new_object_is_ignored() -> None:
     old, new = meta(stamp=Annotations(owner="alice", groups="[]")), meta(stamp=FORGED)
 
     answer = await attribution(FakeOwners()).of_changed(UserInfo("bob"), old, new, "red")
@@ -398,7 +394,7 @@ async def test_what_the_new_object_says_of_its_payer_counts_for_nothing() -> Non
     assert answer == pays(Payer("alice"), STAMPED)
 
 
-async def test_an_owner_that_cannot_be_read_is_neither_passed_over_nor_refused() -> None:
+async def test_an_unreadable_owner_raises_and_is_neither_skipped_nor_denied() -> None:
     owners = FakeOwners(trouble="connection refused")
     found = meta(gone(owners))
 
@@ -408,7 +404,7 @@ async def test_an_owner_that_cannot_be_read_is_neither_passed_over_nor_refused()
         await attribution(owners).of_changed(ALICE, meta(), found, "red")
 
 
-async def test_before_a_policy_is_loaded_nobody_is_known_to_be_trusted_or_not() -> None:
+async def test_before_a_policy_is_loaded_no_payer_is_found() -> None:
     rules = Attribution(FakeOwners(), FakePolicies(None), kinds=KINDS)
 
     with pytest.raises(UnavailableError):
@@ -431,5 +427,5 @@ async def test_before_a_policy_is_loaded_nobody_is_known_to_be_trusted_or_not() 
     ],
     ids=lambda value: value.username if isinstance(value, UserInfo) else "",
 )
-def test_who_may_write_stamps_for_others(user: UserInfo, trusted: bool) -> None:
+def test_which_users_may_write_stamps_for_others(user: UserInfo, trusted: bool) -> None:
     assert attribution(FakeOwners()).is_trusted(user) is trusted

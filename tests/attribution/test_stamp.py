@@ -1,4 +1,4 @@
-"""The stamp on an object: patches proven by applying them, and what is read from annotations that anybody wrote."""
+"""The stamp on an object: patches are tested by applying them, and annotations of any user are read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def meta_of(document: dict[str, Any]) -> ObjectMeta:
 
 
 def document(given_annotations: dict[str, str] | None, *, absent: bool = False) -> dict[str, Any]:
-    """Give an object as JSON; *absent* annotations and those that are null are the same to Kubernetes."""
+    """Return an object as JSON. To Kubernetes *absent* annotations and null are the same."""
     metadata: dict[str, Any] = {"name": "pod", "labels": {OWNER: "a label is no stamp"}}
     if given_annotations is not None or not absent:
         metadata["annotations"] = given_annotations
@@ -44,7 +44,7 @@ def patch(before: dict[str, Any], payer: Payer) -> list[dict[str, Any]]:
 
 @settings(deadline=None)
 @given(noted, payers, st.booleans())
-def test_the_patch_puts_the_stamp_there_and_changes_nothing_else(
+def test_the_patch_adds_the_stamp_and_changes_nothing_else(
     before: dict[str, str] | None, payer: Payer, absent: bool
 ) -> None:
     old = document(before, absent=absent)
@@ -59,7 +59,7 @@ def test_the_patch_puts_the_stamp_there_and_changes_nothing_else(
 
 @settings(deadline=None)
 @given(noted, payers)
-def test_what_was_stamped_is_read_back_and_not_stamped_again(before: dict[str, str] | None, payer: Payer) -> None:
+def test_a_stamp_is_read_back_and_not_written_again(before: dict[str, str] | None, payer: Payer) -> None:
     old = document(before)
 
     new = jsonpatch.apply_patch(old, patch(old, payer))
@@ -126,7 +126,7 @@ NO_STAMP: dict[str, dict[str, str] | None] = {
 
 
 @pytest.mark.parametrize("written", NO_STAMP.values(), ids=NO_STAMP.keys())
-def test_what_we_cannot_have_written_is_no_stamp(written: dict[str, str] | None) -> None:
+def test_annotations_that_we_cannot_have_written_are_no_stamp(written: dict[str, str] | None) -> None:
     assert read_stamp(meta_of(document(written))) is None
 
 

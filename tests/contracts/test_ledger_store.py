@@ -1,8 +1,8 @@
 """
-What every ledger must do, whatever keeps it: one suite over all of them.
+The contract of every ledger: one suite for all implementations.
 
-A new one adds an entry to LEDGERS and nothing else. The clock and the quorum read are ours to turn; the decision and
-the book are the real ones.
+A new one only adds an entry to LEDGERS. The clock and the quorum read are fakes; the decision and the usage index are
+real.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from webhook.quota.subject import CLUSTER, Payer, Subject, group, user
 from webhook.quota.usage import Row, UsageIndex, UsageView
 
 HOLD = 34.0
-"""Seconds. The API server bounds a write at this: no ledger may let go before."""
+"""Seconds. The API server ends a write by then: no ledger may drop a reservation earlier."""
 
 LONG_ENOUGH = 60.0
-"""Seconds. By then every ledger has to let go of what is not stored."""
+"""Seconds. By then every ledger must drop a reservation whose object is not stored."""
 
 POOL = group("ml")
 
@@ -47,7 +47,7 @@ def accounts(payer: Payer, _: str) -> tuple[Subject, ...]:
 
 @dataclass
 class World:
-    """What surrounds one replica: its watch (the book), what is stored, the time."""
+    """The environment of one replica: its watch (the usage index), the stored objects, the time."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     store: FakeStore = field(default_factory=FakeStore)
@@ -79,7 +79,7 @@ async def shared_ledger(world: World) -> AsyncIterator[LedgerStore]:
 def share(
     stored_in: FakeLedgerObject, world: World, *, replica: str = "a", charged: Sequence[str] = ("pods",)
 ) -> SharedLedger:
-    """Return the ledger of one replica, which charges *charged*; what is stored may be shared with others."""
+    """Return the ledger of one replica, which charges *charged*; its stored object may be shared with others."""
     numbers = itertools.count()
     hold = 40.0
     stored_ledger = StoredLedger(
@@ -112,7 +112,7 @@ LEDGERS: dict[str, Callable[[World], AbstractAsyncContextManager[LedgerStore]]] 
 
 @dataclass
 class Stage:
-    """A ledger in its world, asked for places of which there are `limit` for each person and `pool` for all."""
+    """A ledger in its world: `limit` places for each user and `pool` for all."""
 
     ledger: LedgerStore
     world: World
@@ -130,15 +130,15 @@ class Stage:
         return isinstance(await self.ask(charge), Allowed)
 
     async def would_allow(self, charge: Charge) -> bool:
-        """Ask without taking anything."""
+        """Return whether a dry run is allowed."""
         return isinstance(await self.ask(charge, dry_run=True), Allowed)
 
     def stores(self, charge: Charge, *, version: int) -> None:
-        """Persist what was allowed; the watch has not shown it yet."""
+        """Store the allowed object; the watch has not shown it yet."""
         self.world.store.stored[charge.key] = StoredVersion(charge.uid, version)
 
     def shows(self, charge: Charge, *, version: int) -> None:
-        """Persist what was allowed, and have the watch show it."""
+        """Store the allowed object, and deliver it from the watch."""
         self.stores(charge, version=version)
         settled = self.world.index.observe(charge.key, Row(charge.uid, version, charge.payer, charge.amounts))
         self.ledger.settled(settled, seen_at=version)
@@ -148,7 +148,7 @@ class Stage:
         return await self.ledger.maintain(quorum=self.world.store)
 
     async def let_pass(self, seconds: float) -> list[str]:
-        """Let time pass as the background task sees it, once a second; give the uids of what was let go."""
+        """Advance the time, with maintenance once a second; return the uids of the dropped reservations."""
         gone: list[str] = []
         for _ in range(int(seconds)):
             gone += [each.uid for each in await self.maintain()]
@@ -184,7 +184,7 @@ async def test_of_a_hundred_requests_at_once_for_fifteen_places_exactly_fifteen_
     assert stage.world.index.reserved(user("alice"), "gpu") == 15
 
 
-async def test_requests_of_different_sizes_at_once_never_hold_more_than_there_is(stage: Stage) -> None:
+async def test_concurrent_requests_of_different_sizes_never_exceed_the_limit(stage: Stage) -> None:
     sizes = random.Random(7)  # noqa: S311 - a shuffled table, not a secret
     charges = [create(f"pod-{number}", sizes.randint(1, 4)) for number in range(60)]
 
@@ -195,7 +195,7 @@ async def test_requests_of_different_sizes_at_once_never_hold_more_than_there_is
     assert stage.world.index.reserved(user("alice"), "gpu") == 15  # a pod of one fits until the very end
 
 
-async def test_two_people_at_once_under_a_shared_pool_get_what_the_pool_has_and_nobody_more_than_their_own(
+async def test_two_users_at_once_fill_a_shared_pool_and_neither_exceeds_their_own_limit(
     stage: Stage,
 ) -> None:
     stage.limit, stage.pool = 10, 15
@@ -211,7 +211,7 @@ async def test_two_people_at_once_under_a_shared_pool_get_what_the_pool_has_and_
 
 
 @pytest.mark.parametrize(("taken", "verdict"), [(14, Allowed), (15, Denied)], ids=["there is room", "it is full"])
-async def test_a_dry_run_gets_the_same_verdict_and_holds_nothing(
+async def test_a_dry_run_gets_the_same_decision_and_reserves_nothing(
     stage: Stage, taken: int, verdict: type[Decision]
 ) -> None:
     for number in range(taken):
@@ -221,7 +221,7 @@ async def test_a_dry_run_gets_the_same_verdict_and_holds_nothing(
 
     assert "uid-of-another" not in stage.held()
     assert type(tried) is verdict
-    assert await stage.ask(create("another")) == tried  # the same verdict, word for word
+    assert await stage.ask(create("another")) == tried  # the same decision
 
 
 async def test_a_request_that_comes_twice_is_held_once(stage: Stage) -> None:
@@ -261,7 +261,7 @@ async def test_a_thousand_failing_creates_of_one_name_leave_the_rest_of_the_pool
 
 
 async def test_many_creates_of_one_name_cost_no_more_than_of_as_many_names(stage: Stage) -> None:
-    """Whoever may create pods may do so in a loop, under a name that is taken: others must not wait for that."""
+    """Any user that may create pods may do so in a loop under a taken name: other requests must not become slower."""
     stage.limit = stage.pool = 10**9
 
     async def calls(charges: Iterable[Charge]) -> int:
@@ -321,7 +321,7 @@ async def test_an_object_of_the_same_name_with_another_uid_settles_nothing(stage
     assert stage.world.index.used(user("alice"), "gpu") + stage.world.index.reserved(user("alice"), "gpu") == 3
 
 
-async def test_old_news_does_not_settle_an_update(stage: Stage) -> None:
+async def test_an_old_event_does_not_settle_an_update(stage: Stage) -> None:
     stage.shows(create("pod"), version=5)
     assert await stage.allows(update("pod", 4, base=5))
 
@@ -335,7 +335,7 @@ async def test_old_news_does_not_settle_an_update(stage: Stage) -> None:
 async def test_the_very_version_that_an_update_is_based_on_does_not_settle_it_when_it_is_seen_late(
     stage: Stage,
 ) -> None:
-    """Our watch is behind: the API server knew of version 5 before us."""
+    """Our watch is behind: the API server had version 5 before us."""
     stage.limit = 4
     stage.shows(create("pod"), version=3)
     assert await stage.allows(update("pod", 4, base=5))
@@ -346,8 +346,8 @@ async def test_the_very_version_that_an_update_is_based_on_does_not_settle_it_wh
     assert not await stage.allows(create("another"))
 
 
-async def test_a_status_report_kills_an_update_and_its_repetition_is_held_on_the_new_base(stage: Stage) -> None:
-    """etcd compares the revision: an update based on 5 cannot be written after 6. The API server asks again."""
+async def test_a_status_update_invalidates_an_update_and_its_retry_is_held_on_the_new_base(stage: Stage) -> None:
+    """etcd compares the revision: an update based on 5 cannot be written after 6. The API server calls again."""
     stage.limit = 4
     stage.shows(create("pod"), version=5)
     assert await stage.allows(update("pod", 4, base=5))
@@ -372,7 +372,7 @@ async def test_an_update_is_held_beside_one_on_an_older_base(stage: Stage) -> No
     assert stage.world.index.reserved(user("alice"), "gpu") == 2  # the larger, beyond the one that it uses
 
 
-async def test_what_shrinks_passes_over_the_limit_and_holds_nothing(stage: Stage) -> None:
+async def test_a_shrinking_update_is_allowed_over_the_limit_and_reserves_nothing(stage: Stage) -> None:
     stage.limit = 2
     stage.shows(create("pod", 9), version=5)
 
@@ -390,7 +390,7 @@ async def test_a_denial_holds_nothing(stage: Stage) -> None:
     assert await stage.allows(create("small", 2))
 
 
-async def test_objects_that_appear_without_us_take_places(stage: Stage) -> None:
+async def test_objects_created_without_a_review_count(stage: Stage) -> None:
     stage.shows(create("unasked", 15), version=4)
 
     assert not await stage.allows(create("pod"))
@@ -416,7 +416,7 @@ async def test_a_reservation_outlives_the_longest_request_though_its_object_is_n
     assert not await stage.would_allow(create("another"))
 
 
-async def test_a_reservation_whose_object_is_not_stored_is_let_go_at_last(stage: Stage) -> None:
+async def test_a_reservation_whose_object_is_not_stored_expires(stage: Stage) -> None:
     stage.limit = 1
     assert await stage.allows(create("pod"))
 
@@ -425,7 +425,7 @@ async def test_a_reservation_whose_object_is_not_stored_is_let_go_at_last(stage:
     assert await stage.allows(create("another"))
 
 
-async def test_the_time_in_which_an_api_server_stands_still_does_not_count(stage: Stage) -> None:
+async def test_the_time_in_which_an_api_server_hangs_does_not_count(stage: Stage) -> None:
     stage.limit = 1
     assert await stage.allows(create("pod"))
     assert await stage.let_pass(HOLD) == []
@@ -451,14 +451,14 @@ async def test_a_reservation_whose_object_is_stored_stays_held_until_the_watch_s
     assert not await stage.would_allow(create("another"))
 
 
-async def test_a_reservation_is_let_go_when_another_object_has_the_name(stage: Stage) -> None:
+async def test_a_reservation_expires_if_another_object_has_the_name(stage: Stage) -> None:
     assert await stage.allows(create("pod", uid="mine"))
     stage.stores(create("pod", uid="somebody else's"), version=7)
 
     assert await stage.let_pass(LONG_ENOUGH) == ["mine"]
 
 
-async def test_an_update_that_was_never_written_is_let_go(stage: Stage) -> None:
+async def test_an_update_that_was_never_written_expires(stage: Stage) -> None:
     stage.shows(create("pod"), version=5)
     assert await stage.allows(update("pod", 4, base=5))
 
@@ -479,7 +479,7 @@ async def test_an_update_that_was_written_unseen_stays_held(stage: Stage) -> Non
     assert not await stage.would_allow(create("another"))
 
 
-async def test_while_the_store_cannot_be_read_nothing_is_let_go(stage: Stage) -> None:
+async def test_while_the_store_cannot_be_read_no_reservation_expires(stage: Stage) -> None:
     stage.limit = 2
     assert await stage.allows(create("one"))
     assert await stage.allows(create("two"))
@@ -498,7 +498,7 @@ async def test_while_the_store_cannot_be_read_nothing_is_let_go(stage: Stage) ->
 
 @pytest.mark.parametrize("amount", [2, 4, 5], ids=["smaller", "the same", "larger"])
 async def test_a_second_update_on_the_same_base_is_held_for_its_own_time(stage: Stage, amount: int) -> None:
-    """The first was lost long ago; the second may be written for another 34 seconds."""
+    """The first was lost long ago; the second may still be written for 34 seconds."""
     stage.shows(create("pod"), version=5)
     assert await stage.allows(update("pod", 4, base=5))
     await stage.let_pass(HOLD - 1)
@@ -510,7 +510,7 @@ async def test_a_second_update_on_the_same_base_is_held_for_its_own_time(stage: 
     assert await stage.let_pass(LONG_ENOUGH) == ["uid-of-pod"]
 
 
-async def test_what_is_asked_for_again_while_the_store_is_being_read_stays_held(stage: Stage) -> None:
+async def test_a_request_repeated_during_the_quorum_read_stays_held(stage: Stage) -> None:
     stage.limit = 4
     stage.shows(create("pod"), version=5)
     assert await stage.allows(update("pod", 4, base=5))
@@ -527,7 +527,7 @@ async def test_what_is_asked_for_again_while_the_store_is_being_read_stays_held(
     assert not await stage.would_allow(create("another"))
 
 
-async def test_after_the_deadline_there_is_no_answer_and_nothing_is_held(stage: Stage) -> None:
+async def test_after_the_deadline_the_call_raises_and_reserves_nothing(stage: Stage) -> None:
     with pytest.raises(UnavailableError) as raised:
         await stage.ask(create("pod"), within=0)
 
@@ -535,7 +535,7 @@ async def test_after_the_deadline_there_is_no_answer_and_nothing_is_held(stage: 
     assert stage.held() == []
 
 
-async def test_out_of_step_there_is_no_answer_and_nothing_is_held(stage: Stage) -> None:
+async def test_while_the_watch_is_behind_the_call_raises_and_reserves_nothing(stage: Stage) -> None:
     stage.world.condition = Condition(ok=False, reason="not-synced", message="the pods are not all known yet")
 
     with pytest.raises(UnavailableError, match="the pods are not all known yet"):
