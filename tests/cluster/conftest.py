@@ -1,4 +1,4 @@
-"""One webhook for all tests of this folder, on a cluster that no other folder uses."""
+"""One webhook for all tests of this folder, on a cluster used by no other folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def running(two_servers: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def place(running: RunningWebhook) -> Iterator[str]:
-    """A namespace of its own, emptied afterwards so that nobody's usage reaches the next test."""
+    """A namespace for one test, emptied afterwards so that its usage does not affect the next test."""
     name = f"test-{secrets.token_hex(4)}"
     running.cluster.create_namespace(name)
     yield name
@@ -39,6 +39,6 @@ def place(running: RunningWebhook) -> Iterator[str]:
 
 
 def _no_pods_left(running: RunningWebhook, namespace: str) -> bool:
-    """Delete all at once: one by one, as kubectl does, a thousand pods take a minute."""
+    """Delete all pods in one request: kubectl deletes one by one, a minute for a thousand pods."""
     running.cluster.kubectl("delete", "--raw", f"/api/v1/namespaces/{namespace}/pods?gracePeriodSeconds=0")
     return running.cluster.kubectl("get", "pods", "-n", namespace, "-o", "name").stdout == ""

@@ -1,4 +1,4 @@
-"""Many creates at once, past kubectl: plain POSTs to every API server in turn."""
+"""Many concurrent creates without kubectl: plain POSTs to each API server in turn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def create_pods(
     at_once: int = 100,
     on_refusal: Callable[[str], None] = lambda _: None,
 ) -> Counter[int]:
-    """Create a pod per name; give how often each HTTP status came back."""
+    """Create a pod per name; return the count of each HTTP status."""
     tls = ssl.create_default_context(cafile=str(cluster.access.ca_file))
     headers = {"Authorization": f"Bearer {cluster.access.token(user)}"}
     gate = asyncio.Semaphore(at_once)
@@ -45,5 +45,5 @@ async def create_pods(
 
 
 def one_container(cpu: str = "10m") -> dict[str, object]:
-    """The smallest pod spec that costs something."""
+    """Return the smallest pod spec that is charged."""
     return {"containers": [{"name": "main", "image": "example/x", "resources": {"requests": {"cpu": cpu}}}]}

@@ -1,4 +1,4 @@
-"""A userquota of one's own beside a real control plane: the real console script, as a process."""
+"""A userquota process, started by the real console script, beside a real control plane."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ class RunningWebhook:
             self._process = None
 
     def readiness(self) -> str:
-        """What /readyz says: `ok`, its troubles, or that nobody listens."""
+        """Return the body of /readyz: `ok` or the failed conditions, or that nothing listens."""
         return ask(f"{self.url}/readyz", ca_file=self._ca)
 
     def metrics(self) -> str:
         return ask(f"{self.url}/metrics", ca_file=self._ca)
 
     def wait_until_ready(self, within: float = 20) -> float:
-        """Give how many seconds it took."""
+        """Wait for `ok` from /readyz; return the seconds it took."""
         begun = time.monotonic()
         eventually(
             lambda: self.readiness().strip() == "ok", within=within, what=lambda: f"{self.readiness()}\n{self.output()}"
@@ -70,7 +70,7 @@ class RunningWebhook:
         return self.log.read_text()[-4000:]
 
     def set_policy(self, text: str) -> None:
-        """Write the policy's ConfigMap, and wait until it is in force or refused."""
+        """Write the policy's ConfigMap, and wait until it is in force or rejected."""
         seen = self.log.read_text() if self.log.exists() else ""
         self.apply_policy(text)
         if self._process is not None:
@@ -87,13 +87,13 @@ class RunningWebhook:
 
 
 def serve_argv(kubeconfig: Path, *, listen: str, advertise_url: str, ca_out: Path) -> list[str]:
-    """The command line of one replica; what it lacks are options."""
+    """Return the command line of one replica, to which options can be added."""
     argv = [sys.executable, "-m", "webhook", "serve", "--kubeconfig", str(kubeconfig), "--listen", listen]
     return [*argv, "--advertise-url", advertise_url, "--ca-out", str(ca_out), "--drain", "0"]
 
 
 def ask(url: str, *, ca_file: Path) -> str:
-    """What a replica answers, whatever the status, or that nobody listens."""
+    """Return the body of a replica's response of any status, or that nothing listens."""
     try:
         context = ssl.create_default_context(cafile=str(ca_file))
         with urllib.request.urlopen(url, context=context, timeout=2) as answer:  # noqa: S310 - https, ours
@@ -102,7 +102,7 @@ def ask(url: str, *, ca_file: Path) -> str:
         with error:
             return error.read().decode()
     except OSError as error:
-        return f"nobody listens: {error}"
+        return f"nothing listens: {error}"
 
 
 def install(cluster: ControlPlane) -> None:
@@ -111,13 +111,13 @@ def install(cluster: ControlPlane) -> None:
 
 
 def uninstall(cluster: ControlPlane) -> None:
-    """Let the API servers call nobody any more."""
+    """Delete the webhook configurations, so that the API servers call no webhook."""
     for kind in ("mutatingwebhookconfiguration", "validatingwebhookconfiguration"):
         cluster.kubectl("delete", kind, "userquota", "--ignore-not-found")
 
 
 def apply_policy(cluster: ControlPlane, text: str) -> None:
-    """Write the policy's ConfigMap, and do not wait."""
+    """Write the policy's ConfigMap without waiting."""
     body = "".join(f"    {line}\n" for line in text.splitlines())
     cluster.kubectl(
         "apply",
@@ -129,7 +129,7 @@ def apply_policy(cluster: ControlPlane, text: str) -> None:
 
 
 def eventually(claim: Callable[[], bool], *, within: float = 10, what: Callable[[], str] = str) -> float:
-    """Wait until *claim* holds; give how many seconds it took."""
+    """Wait until *claim* holds; return the seconds it took."""
     begun = time.monotonic()
     while not claim():
         if time.monotonic() - begun > within:
@@ -139,7 +139,7 @@ def eventually(claim: Callable[[], bool], *, within: float = 10, what: Callable[
 
 
 def pod(name: str, *, cpu: str = "100m", memory: str = "64Mi", labels: Sequence[str] = ()) -> str:
-    """A pod's manifest, as JSON-compatible YAML."""
+    """Return a pod's manifest as JSON-compatible YAML."""
     written = ", ".join(label.replace("=", ": ") for label in labels)
     return (
         f"apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{{written}}}}}\n"

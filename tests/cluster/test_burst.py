@@ -1,4 +1,4 @@
-"""Many at once, and a restart in between."""
+"""Concurrent creates, and a restart in between."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """
-What the product is for, with kubectl, as the people of the README.
+The main use cases with kubectl, as the users in the README.
 
-Waits are bounded generously: these tests say that it happens; how soon is a figure for a quiet machine.
+Waits have generous bounds: these tests check that it happens; how soon is measured on a quiet machine.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ groups:
 
 
 def create(running: RunningWebhook, place: str, manifest: str, *options: str, user: str = "alice") -> str:
-    """What kubectl said, fine or not."""
+    """Return the output of kubectl, successful or not."""
     answer = running.cluster.kubectl("create", "-n", place, "-f", "-", *options, user=user, stdin=manifest, check=False)
     return answer.stdout + answer.stderr
 
 
-def test_a_pod_that_fits_is_created_and_one_that_does_not_is_told_why(running: RunningWebhook, place: str) -> None:
+def test_a_pod_that_fits_is_created_and_another_is_denied_with_the_reason(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     assert create(running, place, pod("fits", cpu="600m")) == "pod/fits created\n"
     eventually(lambda: "userquota_reservations 0.0" in running.metrics())
@@ -38,7 +38,7 @@ def test_a_pod_that_fits_is_created_and_one_that_does_not_is_told_why(running: R
     assert create(running, place, pod("smaller", cpu="400m")) == "pod/smaller created\n"
 
 
-def test_dry_run_gives_the_same_verdicts_and_leaves_no_trace(running: RunningWebhook, place: str) -> None:
+def test_dry_run_gives_the_same_decisions_and_reserves_nothing(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     for _ in range(5):
         assert "created (server dry run)" in create(running, place, pod("fits", cpu="1"), "--dry-run=server")
@@ -47,7 +47,7 @@ def test_dry_run_gives_the_same_verdicts_and_leaves_no_trace(running: RunningWeb
     assert create(running, place, pod("fits", cpu="1")) == "pod/fits created\n"
 
 
-def test_of_a_deployment_exactly_those_pods_come_whose_sum_fits(running: RunningWebhook, place: str) -> None:
+def test_a_deployment_gets_exactly_the_pods_whose_sum_fits(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     deployment = f"""\
 apiVersion: apps/v1
@@ -69,7 +69,7 @@ spec:
     assert {each["metadata"]["annotations"]["userquota.dev/owner"] for each in pods} == {"alice"}
 
 
-def test_deletion_gives_the_room_back_soon(running: RunningWebhook, place: str) -> None:
+def test_a_deletion_frees_usage_soon(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     assert create(running, place, pod("first", cpu="1")) == "pod/first created\n"
     assert "exceeded quota" in create(running, place, pod("second", cpu="1"))
@@ -108,7 +108,7 @@ def test_a_broken_edit_changes_nothing_and_is_reported(running: RunningWebhook, 
     assert "userquota_policy_valid 1.0" in running.metrics()
 
 
-def test_warn_and_audit_modes_let_pass(running: RunningWebhook, place: str) -> None:
+def test_warn_and_audit_modes_allow(running: RunningWebhook, place: str) -> None:
     running.set_policy(
         "version: 1\ndefaults: {user: {hard: {pods: 0}, mode: warn}}\ncluster: {hard: {pods: 0}, mode: audit}\n"
     )

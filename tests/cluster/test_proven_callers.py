@@ -1,4 +1,4 @@
-"""A real API server proves by a client certificate, or by a token, that a review comes from it."""
+"""A real API server proves with a client certificate or a token that it sent a review."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LIMITED = "version: 1\ndefaults: {user: {hard: {pods: 1}}}\n"
 
 @dataclass(frozen=True)
 class Proofs:
-    """The files of an API server and of userquota that belong together."""
+    """The matching files of an API server and of userquota."""
 
     folder: Path
     authority: ClientAuthority
@@ -80,10 +80,10 @@ def cluster(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory, proofs
 @pytest.mark.parametrize(
     "proof", [("--client-ca", "client-ca.crt"), ("--client-token-file", "tokens")], ids=["certificate", "token"]
 )
-def test_the_api_server_is_believed_and_a_pod_that_posts_reviews_is_not(
+def test_the_api_server_is_trusted_and_a_pod_that_posts_reviews_is_not(
     cluster: ControlPlane, proofs: Proofs, tmp_path: Path, proof: tuple[str, str]
 ) -> None:
-    """Reviews in alice's name held her quota: anybody in the cluster was the API server."""
+    """Any pod in the cluster could post reviews in alice's name, which reserved her quota."""
     option, file = proof
     webhook = RunningWebhook(cluster, tmp_path)
     webhook.install()
@@ -113,7 +113,7 @@ def test_the_api_server_is_believed_and_a_pod_that_posts_reviews_is_not(
 
 
 def posted(url: str, review: object, *, ca: Path) -> int:
-    """Post a review as a pod would, without a proof; return the status."""
+    """Post a review as a pod would, without a proof; return the HTTP status."""
     body = json.dumps(review).encode()
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/validate", body, headers)  # noqa: S310 - ours

@@ -1,4 +1,4 @@
-"""Creates that cannot be stored hold no room that others need: the name is taken, or another webhook refuses them."""
+"""Creates that cannot be stored keep no reservation: the name is taken, or another webhook denies them."""
 
 from __future__ import annotations
 
@@ -33,13 +33,11 @@ def stateful_set(replicas: int) -> str:
     )
 
 
-def test_a_second_create_of_a_name_takes_no_room_that_its_end_would_leave_taken(
-    running: RunningWebhook, place: str
-) -> None:
+def test_a_second_create_of_a_taken_name_leaves_no_reservation(running: RunningWebhook, place: str) -> None:
     """
-    Confirmed defect W7, input b: a colleague was refused for 40 seconds after the object had gone.
+    Confirmed defect W7, input b: another user was denied for 40 seconds after the object was gone.
 
-    The refusal is the API server's own in reason and code, so that clients that take it for success still do.
+    The response has the API server's own reason and code, so that clients that treat it as success still do.
     """
     running.set_policy(POOL)
     assert create(running, place, pod("h1")) == "pod/h1 created\n"
@@ -54,7 +52,7 @@ def test_a_second_create_of_a_name_takes_no_room_that_its_end_would_leave_taken(
     eventually(lambda: "created" in create(running, place, pod("h3"), user="bob"), within=10)
 
 
-def test_a_stateful_set_makes_its_pods_again_under_their_names(running: RunningWebhook, place: str) -> None:
+def test_a_stateful_set_recreates_its_pods_under_their_names(running: RunningWebhook, place: str) -> None:
     running.set_policy(POOL)
     running.cluster.kubectl("create", "-n", place, "-f", "-", user="alice", stdin=stateful_set(2))
 

@@ -1,4 +1,4 @@
-"""Pods that are made while nobody asks us are counted within seconds, and told of."""
+"""Pods created without a review are counted within seconds and reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.kube.test_object_list import create_pod
 
 @dataclass(frozen=True)
 class Unregistered:
-    """A userquota that watches a cluster whose API server does not call it, as while it is down."""
+    """A userquota that watches a cluster whose API server does not call it, as during an outage."""
 
     cluster: ControlPlane
     folder: Path
@@ -69,7 +69,7 @@ def unregistered(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Unregi
     control_plane.kubectl("delete", "namespace", home, "--wait=false")
 
 
-def test_pods_made_past_us_are_counted_within_five_seconds_and_told_of(
+def test_pods_created_without_a_review_are_counted_and_reported_in_five_seconds(
     unregistered: Unregistered, control_plane: ControlPlane, namespace: str
 ) -> None:
     before = unregistered.metric("unadmitted_pods") or 0

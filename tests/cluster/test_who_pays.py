@@ -1,4 +1,4 @@
-"""Attribution on the real API server: every route by which somebody could make another pay."""
+"""Attribution on a real API server: every route by which a user could charge another user."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_forged_stamp_is_overwritten_on_create(running: RunningWebhook, place:
 
 
 @pytest.mark.parametrize("user", ["alice", "bob", "admin"])
-def test_nobody_changes_a_stamp(running: RunningWebhook, place: str, user: str) -> None:
+def test_no_user_changes_a_stamp(running: RunningWebhook, place: str, user: str) -> None:
     running.set_policy(POLICY)
     run(running, place, "create", "-f", "-", user="alice", stdin=pod("hers"))
     for edit in (f"{OWNER}=bob", f"{OWNER}-", "userquota.dev/groups=[]"):
@@ -95,7 +95,7 @@ def test_every_workload_kind_hands_its_owner_down_to_its_pods(running: RunningWe
     assert {owner for _, owner in owners(running, place)} == {"carol"}
 
 
-def test_an_orphan_is_paid_by_whoever_adopts_it(running: RunningWebhook, place: str) -> None:
+def test_an_orphan_is_charged_to_its_adopter(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     run(running, place, "create", "-f", "-", user="alice", stdin=pod("orphan", labels=["app=adopted"]))
     adopter = (
@@ -107,7 +107,7 @@ def test_an_orphan_is_paid_by_whoever_adopts_it(running: RunningWebhook, place: 
     eventually(lambda: stamped(running, place, "pod", "orphan")[OWNER] == "carol", within=30)
 
 
-def test_a_person_cannot_hand_a_pod_to_somebody_elses_workload(running: RunningWebhook, place: str) -> None:
+def test_a_user_cannot_make_a_pod_part_of_another_users_workload(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     run(running, place, "create", "deployment", "hers", "--image=example/x", "--replicas=0", user="alice")
     run(running, place, "create", "-f", "-", user="bob", stdin=pod("his"))

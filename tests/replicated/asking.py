@@ -1,7 +1,7 @@
 """
-What people and the admin ask the API servers, over plain HTTP, and what came back.
+Requests of users and of the admin to the API servers over plain HTTP, and their responses.
 
-Many requests may be under way at once; nothing is repeated, so that every answer is seen.
+Many requests may run concurrently; none is retried, so that a test sees every response.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from localcluster.controlplane import ControlPlane
 from tests.cluster.creating import one_container
 
 NO_ANSWER = 0
-"""The status of what was cut off: the request may have been carried out."""
+"""The status of an interrupted request, which may have been executed."""
 
 _SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer; the times are on the monotonic clock."""
+    """One response; the times are on the monotonic clock."""
 
     status: int
     text: str
@@ -38,7 +38,7 @@ class Answer:
 
     @property
     def message(self) -> str:
-        """What a refusal says."""
+        """The message of a denial."""
         return str(json.loads(self.text)["message"]) if self.text.startswith("{") else self.text
 
     @property
@@ -53,7 +53,7 @@ class Answer:
 
 
 class Asking:
-    """Connections to every API server of *cluster*. Use it as a context manager."""
+    """Connections to every API server of *cluster*; a context manager."""
 
     def __init__(self, cluster: ControlPlane) -> None:
         self._cluster = cluster
@@ -82,7 +82,7 @@ class Asking:
         server: int = 0,
         content_type: str = "application/json",
     ) -> Answer:
-        """Ask the API server of that number, counted from 1; 0 asks them in turn."""
+        """Send a request to API server number *server*, counted from 1; 0 uses each in turn."""
         assert self._session is not None
         urls = self._cluster.server_urls
         if not server:
@@ -100,7 +100,7 @@ class Asking:
     async def create_pod(
         self, place: str, name: str, *, user: str, dry_run: bool = False, generate: bool = False, server: int = 0
     ) -> Answer:
-        """Create the smallest pod; with *generate* the name is the beginning of one."""
+        """Create the smallest pod; with *generate* the API server completes the name."""
         metadata = {"generateName" if generate else "name": name}
         body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": one_container()}
         path = f"{pods_of(place)}{'?dryRun=All' if dry_run else ''}"
@@ -109,7 +109,7 @@ class Asking:
     async def create_pods(
         self, place: str, names: Iterable[str], *, user: str, dry_run: bool = False, at_once: int = 100
     ) -> list[Answer]:
-        """Create them all, *at_once* under way at any time."""
+        """Create pods of all *names*, *at_once* of them concurrently."""
         gate = asyncio.Semaphore(at_once)
 
         async def create(name: str) -> Answer:
@@ -126,7 +126,7 @@ class Asking:
         assert answer.status == 200, answer.text
 
     async def pods(self, place: str, *, server: int = 0) -> dict[str, str]:
-        """What is stored: uid by name. A list without a resource version goes to etcd's quorum."""
+        """Return uid by name of the stored pods. A list without a resource version is a quorum read of etcd."""
         answer = await self.ask("GET", pods_of(place), server=server)
         assert answer.status == 200, answer.text
         return {each["metadata"]["name"]: each["metadata"]["uid"] for each in json.loads(answer.text)["items"]}

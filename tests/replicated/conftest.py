@@ -1,7 +1,7 @@
 """
-Three replicas behind a balancer, beside two API servers that no other folder uses.
+Three replicas behind a balancer, and two API servers used by no other folder.
 
-Each test has a namespace and people of its own: what a test leaves in flight for 40 seconds concerns nobody else.
+Each test has its own namespace and users: reservations that it leaves for 40 seconds affect no other test.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def cluster(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def own_cluster(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """Two API servers for one test, with nobody's webhook registered."""
+    """Two API servers for one test, without a registered webhook."""
     yield from run_control_plane(binaries, tmp_path_factory, Options(controller_manager=True, servers=2))
 
 
 @pytest.fixture(scope="package")
 def three(cluster: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
-    """Use `replicas`, which finds them in good health."""
+    """The three replicas. Use `replicas`, which waits until they are ready."""
     replicas = Replicas(cluster, tmp_path_factory.mktemp("userquota"), 3)
     replicas.install()
     replicas.apply_policy(UNLIMITED)
@@ -59,7 +59,7 @@ def three(cluster: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def replicas(three: Replicas) -> Replicas:
-    """All three run, are ready, and have nothing to remark, such as a ledger that is being rebuilt."""
+    """The three replicas, all running, ready, and without a warning such as a ledger in reconstruction."""
     for i in range(three.count):
         if not three.is_running(i):
             three.start_one(i)
@@ -69,7 +69,7 @@ def replicas(three: Replicas) -> Replicas:
 
 @pytest.fixture
 def place(cluster: ControlPlane, replicas: Replicas) -> Iterator[str]:
-    """A namespace of its own, emptied afterwards."""
+    """A namespace for one test, emptied afterwards."""
     name = f"test-{secrets.token_hex(4)}"
     cluster.create_namespace(name)
     yield name
@@ -80,7 +80,7 @@ def place(cluster: ControlPlane, replicas: Replicas) -> Iterator[str]:
 
 @pytest.fixture(scope="package")
 def refused(cluster: ControlPlane, three: Replicas) -> Iterator[Unstored]:
-    """What ResourceQuota refused after us, and still is in flight for 40 seconds."""
+    """Creates that ResourceQuota denied after our review; their reservations last 40 seconds."""
     three.wait_until_ready(within=60)
     for name in (closed := "test-closed", opened := "test-opened"):
         cluster.create_namespace(name)
@@ -90,7 +90,7 @@ def refused(cluster: ControlPlane, three: Replicas) -> Iterator[Unstored]:
 
 @pytest.fixture
 def new_person() -> Callable[[], str]:
-    """Gives a user whom no other test knows."""
+    """Returns a user that no other test uses."""
     return lambda: _NOBODY_YET[next(_names)].name
 
 
@@ -106,7 +106,7 @@ async def asking(cluster: ControlPlane) -> AsyncIterator[Asking]:
 
 
 def limited(*people: str, pods: int) -> str:
-    """A policy that gives each of *people* so many pods, and everybody else any number."""
+    """Return a policy with a limit of pods for each of *people*, and none for other users."""
     entries = "".join(f"  {name}: {{hard: {{pods: {pods}}}}}\n" for name in people)
     return f"version: 1\nusers:\n{entries}"
 

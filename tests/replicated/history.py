@@ -1,4 +1,4 @@
-"""Every version of the pods of a namespace, from a watch: how many there ever were, at any revision."""
+"""Every version of the pods of a namespace, from a watch: the number of pods at each revision."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINE = 2**20
 
 
 class History:
-    """Watches the pods of *place* at one API server, from their first on. Use it as a context manager."""
+    """Watches the pods of *place* at one API server from the first one; a context manager."""
 
     def __init__(self, cluster: ControlPlane, place: str, *, server: int = 1) -> None:
         self._url = f"{cluster.server_urls[server - 1]}{pods_of(place)}?watch=1&resourceVersion=0"
@@ -27,9 +27,9 @@ class History:
         self._news = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self.most = 0
-        """The most that there were at any revision."""
+        """The largest number of pods at any revision."""
         self.stored: set[str] = set()
-        """The uids of all that ever existed."""
+        """The uids of all pods that ever existed."""
         self.deleted: set[str] = set()
 
     async def __aenter__(self) -> Self:
@@ -47,7 +47,7 @@ class History:
         await asyncio.gather(self._following, return_exceptions=True)
 
     async def shows(self, uids: set[str], *, within: float = 5) -> bool:
-        """Say whether all of these existed, once the watch had the time to show it."""
+        """Return whether all of these existed, after waiting for the watch to show them."""
         async with asyncio.timeout(within):
             while not uids <= self.stored:
                 self._news.clear()
@@ -66,9 +66,9 @@ class History:
             assert answer.status == 200, await answer.text()
             begun.set()
             async for line in answer.content:
-                self._take_in(json.loads(line))
+                self._record(json.loads(line))
 
-    def _take_in(self, event: dict[str, dict[str, dict[str, str]]]) -> None:
+    def _record(self, event: dict[str, dict[str, dict[str, str]]]) -> None:
         self._news.set()
         uid = event["object"]["metadata"]["uid"]
         if str(event["type"]) == "DELETED":

@@ -1,4 +1,4 @@
-"""The shared ledger as the API shows it, and what others can do to it."""
+"""The shared ledger as stored in the API, and writes of other clients to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATH = f"/api/v1/namespaces/{NAMESPACE}/configmaps/userquota-ledger"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One version of the object."""
+    """One version of the ledger object."""
 
     version: str
     text: str
@@ -26,8 +26,8 @@ class Seen:
     def ledger(self) -> LedgerText:
         return read_ledger(self.text)
 
-    def claims(self, place: str) -> list[Claim]:
-        """What is in flight in a namespace."""
+    def pending(self, place: str) -> list[Claim]:
+        """Return the reservations in a namespace."""
         return [each for each in self.ledger.claims.values() if each.slot.namespace == place]
 
 
@@ -39,7 +39,7 @@ async def seen(asking: Asking, *, server: int = 0) -> Seen:
 
 
 async def replace(asking: Asking, text: str, *, manager: str = "kubectl-replace") -> Seen:
-    """Put another text in its place, whatever there is, as `kubectl replace --field-manager` does."""
+    """Overwrite the ledger with *text* without a precondition, as `kubectl replace --field-manager` does."""
     body = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -52,7 +52,7 @@ async def replace(asking: Asking, text: str, *, manager: str = "kubectl-replace"
 
 
 async def until(asking: Asking, claim: Callable[[Seen], bool], *, within: float, server: int = 0) -> float:
-    """Wait until the ledger is as claimed; give how many seconds it took."""
+    """Wait until *claim* holds for the ledger; return the seconds it took."""
     begun = time.monotonic()
     while not claim(found := await seen(asking, server=server)):
         assert time.monotonic() - begun < within, f"not within {within} s: {found.text[:2000]}"
@@ -61,5 +61,5 @@ async def until(asking: Asking, claim: Callable[[Seen], bool], *, within: float,
 
 
 async def at_rest(asking: Asking, place: str, *, within: float = 5) -> float:
-    """Wait until nothing is in flight in a namespace."""
-    return await until(asking, lambda found: not found.claims(place), within=within)
+    """Wait until no reservation is left in a namespace; return the seconds it took."""
+    return await until(asking, lambda found: not found.pending(place), within=within)

@@ -1,4 +1,4 @@
-"""People who create pods at a limit all the time, and delete some, so that there is always something to win."""
+"""Users that create pods at a limit continuously, and delete some, so that a place becomes free again and again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _AFTER_REFUSAL = 0.02
 
 
 class Load:
-    """Creates in *place* as *user*. With *deletes*, whoever is refused deletes the oldest of his own pods."""
+    """Creates pods in *place* as *user*. With *deletes*, a denied worker deletes the oldest of its own pods."""
 
     def __init__(self, asking: Asking, place: str, user: str, *, deletes: bool = True) -> None:
         self._asking = asking
@@ -27,7 +27,7 @@ class Load:
 
     @asynccontextmanager
     async def running(self, *, workers: int = 12) -> AsyncIterator[None]:
-        """Have it go on while the body runs; every request has its answer afterwards."""
+        """Create pods while the body runs; afterwards every request has its response."""
         tasks = [asyncio.create_task(self._work()) for _ in range(workers)]
         try:
             yield
@@ -37,11 +37,11 @@ class Load:
 
     @property
     def uids(self) -> set[str]:
-        """Of all that were created, as the API server said."""
+        """Return the uids of all created pods, as the API server reported them."""
         return {each.uid for each in self.created if each.status == 201}
 
     def told(self) -> str:
-        """What came back, for a failing test."""
+        """Return the responses, for the message of a failing test."""
         others = {each.message[:300] for each in self.created if each.status not in (201, 403)}
         return f"{statuses(self.created)} {sorted(others)[:10]}"
 

@@ -1,4 +1,4 @@
-"""One loss of the ledger, played once with all that there is to see of it. What has to be true is for the tests."""
+"""One loss of the ledger, run once, with everything that can be observed. The tests check the observations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.replicated.load import Load
 LIMIT = 10
 KEPT = 6
 SOON = 5.0
-"""Seconds; watches tell of it, and each replica looks every second."""
+"""Seconds; watches report it, and each replica checks every second."""
 
 REOPENS_WITHIN = 60.0
 """Seconds: 45 after the last loss, and 15 if the replicas had just started (see `ApiServerLeases`)."""
@@ -29,7 +29,7 @@ _QUOTAS = f"/api/v1/namespaces/{NAMESPACE}/resourcequotas"
 
 @dataclass
 class Lost:
-    """What was seen of one loss."""
+    """The observations of one loss."""
 
     person: str
     before: Seen | None = None
@@ -68,7 +68,7 @@ async def play(lost: Lost, replicas: Replicas, place: str) -> None:
             await asyncio.sleep(1.5)
             lost.told_of_rebuilding = [replicas.readiness(i) for i in range(replicas.count)]
             lost.losses = counted(replicas)
-            await see_who_is_concerned(lost, asking, place)
+            await try_other_requests(lost, asking, place)
             await damage(lost, asking)
         lost.load = load.created
         lost.events = replicas.cluster.kubectl(
@@ -81,7 +81,7 @@ async def play(lost: Lost, replicas: Replicas, place: str) -> None:
 
 
 async def forbid_another_config_map(asking: Asking) -> None:
-    """As an admin may have done long ago: there is room for the ledger as long as it is there."""
+    """Create a ResourceQuota that allows the existing ledger but no further ConfigMap, as an admin may have done."""
     listed = await asking.ask("GET", f"/api/v1/namespaces/{NAMESPACE}/configmaps")
     room = len(json.loads(listed.text)["items"]) - 1
     body = {
@@ -98,7 +98,7 @@ async def forbid_another_config_map(asking: Asking) -> None:
 
 
 async def ledger_again(asking: Asking, claim: Callable[[Seen], bool]) -> Seen:
-    """Wait until there is a ledger that can be read, and as claimed."""
+    """Wait until there is a readable ledger for which *claim* holds."""
     end = time.monotonic() + SOON
     while True:
         answer = await asking.ask("GET", PATH)
@@ -109,7 +109,7 @@ async def ledger_again(asking: Asking, claim: Callable[[Seen], bool]) -> Seen:
         await asyncio.sleep(0.05)
 
 
-async def see_who_is_concerned(lost: Lost, asking: Asking, place: str) -> None:
+async def try_other_requests(lost: Lost, asking: Asking, place: str) -> None:
     config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}}
     template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "main", "image": "example/x"}]}}
     deployment = {
@@ -129,15 +129,15 @@ async def see_who_is_concerned(lost: Lost, asking: Asking, place: str) -> None:
 
 
 async def damage(lost: Lost, asking: Asking) -> None:
-    """Put other texts in its place, and see each begun anew."""
+    """Overwrite the ledger with other texts, and wait until each is begun anew."""
     assert lost.before is not None
     now = await ledger_object.seen(asking)
     texts = {
         "a flipped digit": re.sub(r'"write":\d+', '"write":99', now.text),
         "cut short": now.text[: len(now.text) // 2],
-        "somebody else's text": "kind: Settings\nmode: fast\n",
+        "a foreign text": "kind: Settings\nmode: fast\n",
         "nothing": "",
-        "that of the deleted object": lost.before.text,
+        "the text of the deleted object": lost.before.text,
     }
     for what, text in texts.items():
         begun = time.monotonic()
@@ -148,6 +148,6 @@ async def damage(lost: Lost, asking: Asking) -> None:
 
 
 def counted(replicas: Replicas) -> list[int]:
-    """How many losses each replica has told of."""
+    """Return the number of losses that each replica reports."""
     found = [re.search(r"^userquota_ledgers_lost_total (\S+)$", replicas.metrics(i), re.MULTILINE) for i in range(3)]
     return [int(float(each[1])) if each else -1 for each in found]

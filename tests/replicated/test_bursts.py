@@ -1,4 +1,4 @@
-"""Many at once: three replicas and two API servers together give away what there is, and no more."""
+"""Bursts: three replicas and two API servers together allow exactly what fits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROUNDS = 5
 async def test_of_five_hundred_creates_at_once_for_a_hundred_places_exactly_a_hundred_succeed(
     replicas: Replicas, asking: Asking, place: str, person: str
 ) -> None:
-    """Rows 1 and 2: as many as there are places, numbers in every refusal, no conflict and no error for anybody."""
+    """Rows 1 and 2: as many as there are places, numbers in every denial, no conflict and no error for any user."""
     replicas.set_policy(limited(person, pods=100))
     async with History(replicas.cluster, place) as history:
         answers = await asking.create_pods(place, numbered("burst", 500), user=person, at_once=500)
@@ -27,7 +27,7 @@ async def test_of_five_hundred_creates_at_once_for_a_hundred_places_exactly_a_hu
     refusals = [each.message for each in answers if each.status == 403]
     assert all(f"exceeded quota: users.{person}, requested: pods=1, used: pods=" in each for each in refusals)
     served = [replicas.metrics(i).count('userquota_reviews_total{path="/validate",verdict=') for i in range(3)]
-    assert all(served), "a replica was never asked: this proves nothing about three"
+    assert all(served), "a replica was never called: this proves nothing about three"
 
 
 async def test_of_sixty_creates_at_once_for_one_place_exactly_one_succeeds_each_time(
@@ -44,7 +44,7 @@ async def test_of_sixty_creates_at_once_for_one_place_exactly_one_succeeds_each_
 async def test_two_people_of_a_pool_at_once_exceed_neither_their_own_limits_nor_the_pool(
     replicas: Replicas, asking: Asking, place: str
 ) -> None:
-    """Row 4: user and pool are one decision and one write."""
+    """Row 4: the limits of user and pool are checked in one decision and one write."""
     replicas.set_policy(
         "version: 1\n"
         "users: {alice: {hard: {pods: 30}}, bob: {hard: {pods: 25}}}\n"

@@ -1,4 +1,4 @@
-"""Replicas and API servers that are killed or stand still while everybody creates pods at the limit."""
+"""Replicas and API servers that are killed or stopped while users create pods at the limit."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.replicated.load import Load
 LIMIT = 20
 KILLS = 10
 EVERYBODY_TENDED = 2.5
-"""Seconds: each replica writes once a second what has come and gone. What the ledger still shows then is held."""
+"""Seconds: each replica writes settled reservations once a second. What the ledger still shows then is held."""
 
 
 async def test_however_often_replicas_are_killed_no_more_is_ever_stored_than_the_limit(
     replicas: Replicas, asking: Asking, place: str, person: str
 ) -> None:
-    """Rows 5, 6, 7 and 10: before the swap, after it, after the answer, again and again."""
+    """Rows 5, 6, 7 and 10: killed before the swap, after it and after the response, repeatedly."""
     replicas.set_policy(limited(person, pods=LIMIT))
     load = Load(asking, place, person)
     async with History(replicas.cluster, place) as history:
@@ -40,14 +40,14 @@ async def test_however_often_replicas_are_killed_no_more_is_ever_stored_than_the
     await asking.delete_all_pods(place)
     replicas.wait_until_all_know(pods=0)
     await asyncio.sleep(EVERYBODY_TENDED)
-    free = LIMIT - len((await ledger_object.seen(asking)).claims(place))
+    free = LIMIT - len((await ledger_object.seen(asking)).pending(place))
     assert free > 0
     answers = await asking.create_pods(place, numbered("after", LIMIT + 5), user=person)
     assert statuses(answers) == {201: free, 403: LIMIT + 5 - free}
 
 
 async def kill_in_turn(replicas: Replicas, *, times: int) -> None:
-    """Kill -9 the replicas, one after the other, and start each again at once; a ready one is always left."""
+    """Kill -9 the replicas one after the other and restart each at once; one ready replica is always left."""
     for kill in range(times):
         i = kill % replicas.count
         end = time.monotonic() + 20
@@ -60,22 +60,22 @@ async def kill_in_turn(replicas: Replicas, *, times: int) -> None:
 
 async def until_settled(asking: Asking, place: str) -> None:
     """
-    Wait until nothing that exists is still in flight.
+    Wait until no existing object has a reservation left.
 
-    The rest was never stored, or came and went while nobody watched: that is known only when 34 seconds are over.
+    The others were never stored, or were created and deleted unobserved: that is known only after 34 seconds.
     """
     existing = set((await asking.pods(place)).values())
 
     def none_of_them_is_in_flight(found: Seen) -> bool:
-        return not existing & {each.uid for each in found.claims(place)}
+        return not existing & {each.uid for each in found.pending(place)}
 
     await ledger_object.until(asking, none_of_them_is_in_flight, within=5)
 
 
-async def test_a_replica_that_stands_still_in_a_burst_holds_up_no_other_and_overwrites_nothing_when_it_goes_on(
+async def test_a_replica_stopped_in_a_burst_delays_no_other_and_overwrites_nothing_when_resumed(
     replicas: Replicas, asking: Asking, place: str, person: str
 ) -> None:
-    """Row 11. Whoever is sent to the one that stands still gets no answer in five seconds; all others do."""
+    """Row 11. Requests to the stopped replica get no response in five seconds; all others do."""
     replicas.set_policy(limited(person, pods=LIMIT))
     load = Load(asking, place, person)
     writes: list[tuple[str, int]] = []
@@ -107,10 +107,10 @@ async def which_write(asking: Asking) -> tuple[str, int]:
     return ledger.epoch, ledger.write
 
 
-async def test_an_api_server_that_crashes_in_a_burst_costs_no_place_too_many(
+async def test_a_crash_of_an_api_server_in_a_burst_never_exceeds_the_limit(
     replicas: Replicas, asking: Asking, place: str, person: str
 ) -> None:
-    """Row 15: two of the three replicas lose their API server, and find it again."""
+    """Row 15: two of the three replicas lose their API server and reconnect."""
     replicas.set_policy(limited(person, pods=LIMIT))
     load = Load(asking, place, person)
     server = replicas.cluster.processes["kube-apiserver-1"]
@@ -131,7 +131,7 @@ async def test_an_api_server_that_crashes_in_a_burst_costs_no_place_too_many(
 
 
 async def until_served(asking: Asking, *, server: int, within: float = 30) -> None:
-    """Wait until an API server that was started again is ready."""
+    """Wait until a restarted API server is ready."""
     end = time.monotonic() + within
     while (await asking.ask("GET", "/readyz", server=server)).status != 200:
         assert time.monotonic() < end, f"API server {server} is not ready again"
@@ -139,10 +139,10 @@ async def until_served(asking: Asking, *, server: int, within: float = 30) -> No
 
 
 @pytest.mark.parametrize("name", ["kube-apiserver-2", "etcd"])
-async def test_after_a_pause_of_the_api_stale_news_lets_nobody_in_too_many(
+async def test_after_a_pause_of_the_api_stale_events_never_exceed_the_limit(
     replicas: Replicas, asking: Asking, place: str, person: str, name: str
 ) -> None:
-    """Rows 17 and 19: watches stand still for three seconds and are behind afterwards."""
+    """Rows 17 and 19: watches stop for three seconds and are behind afterwards."""
     replicas.set_policy(limited(person, pods=LIMIT))
     load = Load(asking, place, person)
     async with History(replicas.cluster, place) as history:

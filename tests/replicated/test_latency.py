@@ -1,4 +1,4 @@
-"""How soon room comes back, and how soon what is stored is no longer in flight."""
+"""How soon deleted usage is freed, and how soon the reservation of a stored object is settled."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.replicated.conftest import limited
 
 LIMIT = 30
 SECONDS = 2.0
-"""Design figures, for p99. On a busy machine that is what one of thirty may need longer for."""
+"""Design figures, for p99. On a busy machine one of thirty may need longer."""
 
 
-async def test_room_comes_back_within_two_seconds_of_a_deletion(
+async def test_usage_is_freed_within_two_seconds_of_a_deletion(
     replicas: Replicas, asking: Asking, place: str, person: str
 ) -> None:
     replicas.set_policy(limited(person, pods=LIMIT))

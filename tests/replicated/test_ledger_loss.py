@@ -1,7 +1,7 @@
 """
-The ledger deleted, damaged, or written by somebody else: nothing is allowed that might be too much, and it comes back.
+The ledger is deleted, damaged, or overwritten by another client: no limit is exceeded, and the ledger is begun anew.
 
-One loss is played for all of these tests, because it takes 40 seconds; each tells one thing that has to be true of it.
+All tests share one loss, because it takes 40 seconds; each checks one property of it.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def lost(cluster: ControlPlane, three: Replicas) -> Iterator[Lost]:
 
 
 def test_without_its_ledger_no_pod_is_allowed_and_none_is_refused(lost: Lost) -> None:
-    """Row 28. A refusal says that there is no room, and nobody knows that."""
+    """Row 28. A denial would claim that nothing fits, which no replica knows."""
     after = [each for each in lost.load if each.asked > lost.deleted_at]
     assert set(statuses(after)) == {500}, {each.message for each in after if each.status != 500}
     assert all("failed calling webhook" in each.message for each in after)
 
 
-def test_whoever_cannot_be_answered_is_told_why(lost: Lost) -> None:
-    """The API server passes on what we say, for some of them at least: others had their time run out on the way."""
+def test_an_undecided_request_gets_the_reason(lost: Lost) -> None:
+    """The API server passes on our message for at least some requests: others timed out."""
     turned_away = [each.message for each in lost.load if each.status == 500]
     assert any("the ledger was lost and is being rebuilt" in each for each in turned_away), set(turned_away)
 
@@ -54,7 +54,7 @@ def test_no_replica_breaks_over_it(lost: Lost, three: Replicas) -> None:
     assert ["internal error" in three.log(i) for i in range(three.count)] == [False] * 3
 
 
-def test_before_its_loss_everybody_was_answered(lost: Lost) -> None:
+def test_before_the_loss_every_request_was_decided(lost: Lost) -> None:
     assert set(statuses(each for each in lost.load if each.came < lost.deleted_at)) == {201, 403}
 
 
@@ -71,8 +71,8 @@ def test_a_dry_run_gets_no_verdict_either(lost: Lost) -> None:
     assert lost.dry_run.status == 500
 
 
-def test_a_quota_that_keeps_the_ledger_from_being_made_is_named(lost: Lost) -> None:
-    """Where it could be made no more, the first replica that was asked says why."""
+def test_a_quota_that_prevents_the_ledger_is_named(lost: Lost) -> None:
+    """The first replica that was called reports why the ledger could not be created."""
     assert all(each.startswith("ok\n") for each in lost.told_of_quota), lost.told_of_quota
     assert all(re.search("^ledger: .*exceeded quota: no-more", each, re.MULTILINE) for each in lost.told_of_quota), (
         lost.told_of_quota
@@ -92,7 +92,7 @@ def test_while_it_is_rebuilt_every_replica_says_so_and_stays_in_service(lost: Lo
     assert all(lines[1].startswith("ledger: the ledger was lost and is being rebuilt") for lines in told)
 
 
-def test_the_loss_is_told_in_an_event(lost: Lost) -> None:
+def test_the_loss_is_reported_in_an_event(lost: Lost) -> None:
     assert re.search(r"LedgerLost +userquota-ledger +the ledger is begun anew: it was deleted", lost.events)
 
 
@@ -121,6 +121,6 @@ def test_once_it_is_open_no_replica_says_otherwise(lost: Lost) -> None:
 
 
 def test_afterwards_everything_that_exists_is_counted(lost: Lost) -> None:
-    """One of those that were there before was deleted meanwhile."""
+    """One of the pods that existed before was deleted in the meantime."""
     stored = KEPT + sum(each.status == 201 for each in lost.load) - 1
     assert statuses(lost.afterwards) == {201: LIMIT - stored, 403: stored}

@@ -1,7 +1,7 @@
 """
-Pods whose node is lost: deleted, and never reported as ended, because there is no kubelet that would do it.
+Pods on a lost node: deleted, but never reported as ended, because no kubelet does so.
 
-Row 42, on a real control plane, beside a ResourceQuota of the same namespace.
+Row 42, on a real control plane, compared with a ResourceQuota of the same namespace.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HOLD = "terminating: hold\n"
 
 @pytest.fixture
 async def node(asking: Asking, place: str) -> AsyncIterator[str]:
-    """A Node of the name of the namespace, without a kubelet. Pods of a node without a Node object are collected."""
+    """A Node with the name of the namespace, without a kubelet. Pods of a node without a Node object are collected."""
     body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": place}}
     assert (await asking.ask("POST", "/api/v1/nodes", body=body)).status == 201
     yield place
@@ -58,7 +58,7 @@ async def version_of_lost(asking: Asking, place: str) -> str:
 
 
 async def used_by_resourcequota(asking: Asking, place: str) -> dict[str, str]:
-    """Return what a new ResourceQuota says is used, once its controller has counted."""
+    """Return the usage of a new ResourceQuota, once its controller has counted."""
     path = f"/api/v1/namespaces/{place}/resourcequotas"
     hard = dict.fromkeys(("pods", "count/pods", "requests.cpu"), "1000")
     body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "all"}, "spec": {"hard": hard}}
@@ -97,7 +97,7 @@ async def test_its_replacement_fits_once_the_grace_period_is_over_and_resourcequ
 async def test_a_policy_that_holds_charges_it_until_it_is_gone(
     replicas: Replicas, asking: Asking, place: str, person: str, node: str
 ) -> None:
-    """It is charged again, though released before, as soon as the policy holds; and released once it does not."""
+    """A released pod is charged again as soon as the policy says `hold`, and released once it no longer does."""
     policy = limited(person, pods=1)
     replicas.set_policy(HOLD + policy)
     deleted = await lose(asking, place, node, user=person)
@@ -116,7 +116,7 @@ async def test_a_policy_that_holds_charges_it_until_it_is_gone(
 async def test_a_grace_period_that_overflows_in_go_releases_nothing(
     replicas: Replicas, asking: Asking, place: str, person: str, node: str
 ) -> None:
-    """ResourceQuota releases such a pod at once, so that its owner could run any number of them."""
+    """ResourceQuota releases such a pod at once, so its owner could run any number of them."""
     replicas.set_policy(limited(person, pods=1))
     await lose(asking, place, node, user=person, grace=10**10)
     await asyncio.sleep(2)

@@ -1,4 +1,4 @@
-"""Pods that we allowed and nobody stored, and names that are used again and again."""
+"""Pods that were allowed but never stored, and names that are reused."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tests.replicated.ledger_object import Seen
 from tests.replicated.unstored import Unstored
 
 PER_NAME = 9
-"""Eight creates of a name and payer are kept apart; one reservation stands for all others."""
+"""Eight creates of a name and payer have their own reservations; one reservation stands for all others."""
 
 
-def test_a_loop_of_creates_that_a_resourcequota_refuses_after_us_holds_the_room_of_one(refused: Unstored) -> None:
-    """Row 26: a colleague in the same pool still gets a place."""
+def test_a_loop_of_creates_that_a_resourcequota_denies_holds_the_amounts_of_one(refused: Unstored) -> None:
+    """Row 26: another user in the same pool still gets a place."""
     assert statuses(refused.same_name) == {403: 40}
     assert all("exceeded quota: no-pods" in each.message for each in refused.same_name)
     assert refused.ledger is not None
-    assert 1 <= len([each for each in refused.ledger.claims(refused.closed) if each.slot.name == "again"]) <= PER_NAME
+    assert 1 <= len([each for each in refused.ledger.pending(refused.closed) if each.slot.name == "again"]) <= PER_NAME
     assert statuses(refused.colleagues) == {201: 1, 403: 1}
 
 
-def test_creates_under_many_names_that_nobody_stores_hold_what_their_owner_may_have_and_no_more(
+def test_creates_of_many_names_that_are_never_stored_hold_at_most_their_owners_limit(
     refused: Unstored,
 ) -> None:
     """Row 25."""
@@ -37,7 +37,7 @@ def test_creates_under_many_names_that_nobody_stores_hold_what_their_owner_may_h
 async def test_a_name_that_is_deleted_and_created_again_counts_once_each_time(
     replicas: Replicas, asking: Asking, place: str, person: str
 ) -> None:
-    """Row 23: every pod has a uid of its own, and the end of one is not the end of the next."""
+    """Row 23: every pod has its own uid, and the deletion of one does not affect the next."""
     replicas.set_policy(limited(person, pods=1))
     async with History(replicas.cluster, place) as history:
         for number in range(60):
@@ -55,7 +55,7 @@ async def test_a_name_that_is_deleted_and_created_again_counts_once_each_time(
 async def test_creates_of_one_name_at_once_hold_the_room_of_one(
     replicas: Replicas, asking: Asking, place: str, person: str
 ) -> None:
-    """Row 26: all but one learn that the name is taken, and nothing stays held for them."""
+    """Row 26: all but one are answered that the name is taken, and keep no reservation."""
     replicas.set_policy(limited(person, pods=2))
     answers = await asking.create_pods(place, ["wanted"] * 50, user=person)
     assert statuses(answers) == {201: 1, 409: 49}  # it is the API server that says AlreadyExists
@@ -63,7 +63,7 @@ async def test_creates_of_one_name_at_once_hold_the_room_of_one(
     assert statuses(await asking.create_pods(place, numbered("second", 3), user=person)) == {201: 1, 403: 2}
 
     def few(found: Seen) -> bool:
-        return len([each for each in found.claims(place) if each.slot.name == "wanted"]) <= PER_NAME
+        return len([each for each in found.pending(place) if each.slot.name == "wanted"]) <= PER_NAME
 
     await ledger_object.until(asking, few, within=2)
 

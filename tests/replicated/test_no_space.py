@@ -1,4 +1,4 @@
-"""etcd without space: the alarm that it raises then is raised by hand, everything else is as it is."""
+"""etcd without space: the test raises etcd's own alarm by hand; everything else is real."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LIMIT = 3
 WHY = re.compile(r"the ledger cannot be written: PUT \S+ 500: etcdserver: mvcc: database space exceeded")
 
 
-async def test_without_space_in_etcd_nothing_grows_everybody_is_told_why_and_it_goes_on_by_itself(
+async def test_without_space_in_etcd_nothing_grows_the_reason_is_given_and_it_recovers(
     replicas: Replicas, asking: Asking, place: str, person: str
 ) -> None:
-    """Row 18. Everybody is told why, and not that some time ran out."""
+    """Row 18. Every message gives the reason, not a timeout."""
     replicas.set_policy(limited(person, pods=LIMIT))
     assert statuses(await asking.create_pods(place, numbered("kept", 2), user=person)) == {201: 2}
     await ledger_object.at_rest(asking, place)
@@ -49,7 +49,7 @@ async def test_without_space_in_etcd_nothing_grows_everybody_is_told_why_and_it_
 
 @contextmanager
 def no_space(cluster: ControlPlane) -> Iterator[None]:
-    """Have etcd refuse whatever takes space while the body runs."""
+    """Have etcd reject every write that needs space while the body runs."""
     _alarm(cluster, "ACTIVATE")
     try:
         yield

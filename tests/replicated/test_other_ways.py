@@ -1,4 +1,4 @@
-"""Ways of a pod into the API, through it and out of it, beside the plain create and delete."""
+"""Other ways to create, change and delete a pod than plain create and delete."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def apply(asking: Asking, place: str, name: str, *, user: str) -> Answer:
 async def test_resizes_of_one_pod_at_once_are_charged_as_what_is_stored_in_the_end(
     replicas: Replicas, asking: Asking, place: str, person: str
 ) -> None:
-    """Row 38: whoever loses is judged again on what is stored by then, and nothing is charged twice."""
+    """Row 38: a losing update is decided again on the newly stored version, and nothing is charged twice."""
     replicas.set_policy(f"version: 1\nusers: {{{person}: {{hard: {{cpu: 1}}}}}}\n")
     assert (await asking.create_pod(place, "wanted", user=person)).status == 201
     answers = await asyncio.gather(*(resize(asking, place, milli, user=person) for milli in range(100, 1300, 50)))
@@ -49,7 +49,7 @@ async def test_resizes_of_one_pod_at_once_are_charged_as_what_is_stored_in_the_e
         answers
     )  # 409: five times overtaken, says the API server
     assert all("exceeded quota" in each.message for each in answers if each.status == 403)
-    assert statuses(answers)[403] >= 5  # more than there is, whoever is first
+    assert statuses(answers)[403] >= 5  # over the limit in any order
     stored = await milli_of(asking, place, "wanted")
     assert stored <= 1000
     await ledger_object.at_rest(asking, place)
@@ -72,7 +72,7 @@ async def milli_of(asking: Asking, place: str, name: str) -> int:
     return int(written[:-1]) if written.endswith("m") else 1000 * int(written)
 
 
-async def test_of_pods_that_are_deleted_all_at_once_the_room_comes_back_once(
+async def test_pods_deleted_all_at_once_are_freed_once(
     replicas: Replicas, asking: Asking, place: str, person: str
 ) -> None:
     """Row 41."""
@@ -90,10 +90,10 @@ async def test_of_pods_that_are_deleted_all_at_once_the_room_comes_back_once(
 @pytest.fixture
 async def kept(replicas: Replicas, asking: Asking, place: str, person: str) -> AsyncIterator[str]:
     """
-    The path of a pod that was deleted, and that a finalizer keeps: the only one its owner may have.
+    The path of a deleted pod that a finalizer keeps: the only pod its owner may have.
 
-    It is bound to a node (of which nobody knows), because the controller manager's garbage collector, which comes by
-    every 20 seconds, marks terminating pods without a node as failed (seen on 1.37.2).
+    It is bound to a node that does not exist, because the garbage collector of the controller manager, which runs every
+    20 seconds, marks terminating pods without a node as failed (seen on 1.37.2).
     """
     replicas.set_policy(HOLD + limited(person, pods=1))
     metadata = {"name": "kept", "finalizers": ["example.com/kept"]}
@@ -127,10 +127,10 @@ async def test_a_pod_that_a_finalizer_keeps_is_charged_until_it_is_gone(
     await there_is_room(asking, place, user=person)
 
 
-async def test_a_pod_that_a_finalizer_keeps_is_charged_no_longer_than_it_may_run(
+async def test_a_failed_pod_that_a_finalizer_keeps_is_not_charged(
     asking: Asking, place: str, person: str, kept: str
 ) -> None:
-    """Row 42, where garbage collection marks the pod as failed: what cannot run costs nothing, though it exists."""
+    """Row 42, where garbage collection marks the pod as failed: a pod that cannot run costs nothing."""
     assert (await asking.create_pod(place, "next", user=person)).status == 403
     failed = {"status": {"phase": "Failed"}}
     assert (await asking.ask("PATCH", f"{kept}/status", body=failed, content_type=MERGE)).status == 200
@@ -142,9 +142,9 @@ async def test_a_pod_past_its_grace_period_is_released_without_an_event(
     replicas: Replicas, asking: Asking, place: str, person: str, kept: str
 ) -> None:
     """
-    Row 42, by default, as ResourceQuota does: what is gone with its node must not keep out its replacement.
+    Row 42, by default, as in ResourceQuota: a pod lost with its node must not block its replacement.
 
-    The pod was deleted with a grace period of 0; a change of the policy alone has it counted anew.
+    The pod was deleted with a grace period of 0; a change of the policy alone makes it counted again.
     """
     assert (await asking.create_pod(place, "next", user=person)).status == 403
     replicas.set_policy(limited(person, pods=1))
@@ -154,7 +154,7 @@ async def test_a_pod_past_its_grace_period_is_released_without_an_event(
 
 
 async def there_is_room(asking: Asking, place: str, *, user: str) -> None:
-    """Wait until one more pod fits, and make it."""
+    """Wait until one more pod fits, and create it."""
     begun = time.monotonic()
     while (await asking.create_pod(place, "next", user=user)).status != 201:
         assert time.monotonic() - begun < SOON

@@ -1,4 +1,4 @@
-"""Limits that change while everybody creates pods."""
+"""Limits that change while users create pods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.replicated.load import Load
 IN_FORCE_WITHIN = 2.0
 
 
-async def test_a_limit_that_is_lowered_in_a_burst_lets_nobody_in_any_more_and_evicts_nobody(
+async def test_a_limit_lowered_in_a_burst_allows_no_further_pod_and_evicts_none(
     replicas: Replicas, asking: Asking, place: str, person: str
 ) -> None:
     """Row 35."""

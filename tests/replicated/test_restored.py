@@ -1,4 +1,4 @@
-"""etcd restored from a backup under replicas that have seen what came after it."""
+"""etcd is restored from a backup while replicas have seen later versions."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ LIMIT = 5
 OLD = 4
 PLACE = "test-restored"
 TOLD = "userquota: the API went back in time"
-"""The last words of a process."""
+"""The last log message of a process that ends."""
 
 OPEN_AGAIN = 90.0
-"""Seconds: a replica that is asked before it has looked finds the ledger gone back, and closes it for 40."""
+"""Seconds: a replica called before its own check finds the ledger went back, and closes it for 40."""
 
 EVERYBODY_LOOKED = 12.0
-"""Seconds: see RevisionCheck. Nobody restores a backup in less."""
+"""Seconds: see RevisionCheck. No restore of a backup is faster."""
 
 
-@pytest.mark.parametrize("later", [0, 1], ids=["a ledger that nobody wrote since", "a ledger that went back, too"])
-async def test_after_a_restore_nothing_is_decided_by_a_history_that_never_was(
+@pytest.mark.parametrize("later", [0, 1], ids=["a ledger not written since", "a ledger that went back, too"])
+async def test_after_a_restore_no_decision_uses_the_discarded_history(
     own_cluster: ControlPlane, tmp_path: Path, later: int
 ) -> None:
-    """Row 31. The backup has four pods that were deleted since: who still thinks so would allow five more."""
+    """Row 31. The backup has four pods deleted since: a replica that ignores the restore would allow five more."""
     replicas = Replicas(own_cluster, tmp_path, 3)
     replicas.install()
     replicas.apply_policy(limited("alice", pods=LIMIT))
@@ -73,7 +73,7 @@ async def test_after_a_restore_nothing_is_decided_by_a_history_that_never_was(
 
 
 async def write_much(asking: Asking) -> None:
-    """What a real cluster writes in seconds: more than the API servers do when they start."""
+    """Write as much as a real cluster does in seconds: more than the API servers write at their start."""
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "any-"}}
     for _ in range(100):
         assert (await asking.ask("POST", f"/api/v1/namespaces/{PLACE}/configmaps", body=body)).status == 201
@@ -89,7 +89,7 @@ def has_ended(log: str) -> bool:
 
 @contextmanager
 def down(cluster: ControlPlane) -> Iterator[None]:
-    """Have the whole control plane stand still while the body runs, as the documentation of etcd has it."""
+    """Stop the whole control plane while the body runs, as the documentation of etcd requires."""
     servers = ("kube-apiserver-1", "kube-apiserver-2")
     for name in (*servers, "etcd"):
         cluster.processes[name].kill()
@@ -102,7 +102,7 @@ def down(cluster: ControlPlane) -> Iterator[None]:
 
 @asynccontextmanager
 async def started_again(replicas: Replicas) -> AsyncIterator[None]:
-    """Have replicas that end started again while the body runs, as a kubelet would."""
+    """Restart replicas that exit while the body runs, as a kubelet would."""
 
     async def watch_over() -> None:
         while True:

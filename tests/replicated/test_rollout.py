@@ -1,4 +1,4 @@
-"""A Deployment that replaces its pods one by one, which is how every update of userquota itself goes."""
+"""A Deployment replaces its pods one by one, as in every update of userquota itself."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ LIMIT = 20
 PLACE = "test-rollout"
 
 
-async def test_a_rolling_restart_under_load_fails_nobody(own_cluster: ControlPlane, tmp_path: Path) -> None:
-    """Row 12. Everybody is answered, with a verdict, while each replica in turn drains, ends and starts."""
+async def test_a_rolling_restart_under_load_fails_no_request(own_cluster: ControlPlane, tmp_path: Path) -> None:
+    """Row 12. Every request is decided while each replica in turn drains, exits and starts."""
     replicas = Replicas(own_cluster, tmp_path, 3, options=["--drain", "3"])
     replicas.install()
     replicas.apply_policy(limited("alice", pods=LIMIT))

@@ -1,4 +1,4 @@
-"""API servers that stand still for longer than a reservation is held, with writes in hand that were allowed."""
+"""API servers that hang for longer than a reservation is held, with allowed writes not yet made."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECOND = "kube-apiserver-2"
 ENOUGH, ATTEMPTS = 3, 10
 
 LESS_THAN_HELD, LONGER_THAN_HELD = 30.0, 50.0
-"""Seconds. After 40 a reservation whose object is not stored is let go, where all API servers work."""
+"""Seconds. After 40 a reservation whose object is not stored expires if all API servers work."""
 
 RESTARTS = 30.0, 60.0
 """Seconds after the API server stopped. Each start let reservations age for 20 s once, so that the first was enough."""
@@ -44,18 +44,18 @@ READY_WITHIN = 15.0
 """Seconds after its start. After 20 it names the Lease that is not renewed."""
 
 LET_GO_WITHIN = 60.0
-"""Seconds after it went on: what was left of the 40, and a renewal that shows that it works."""
+"""Seconds after it resumed: the rest of the 40, and a renewal that shows that it works."""
 
 
 class Halt(NamedTuple):
-    """How the second API server is made to stand still, and to go on."""
+    """How the second API server is stopped and resumed."""
 
     stop: Callable[[], None]
     go_on: Callable[[], None]
 
 
 class Stage(NamedTuple):
-    """Replicas beside two API servers, and what can happen to the second one."""
+    """Replicas and two API servers, the second of which can be stopped."""
 
     replicas: Replicas
     halts: dict[str, Halt]
@@ -63,7 +63,7 @@ class Stage(NamedTuple):
 
 @pytest.fixture(scope="module")
 def stage(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Two API servers with host names, and so Leases, of their own, as on two machines."""
+    """Two API servers with different host names, and so Leases, as on two machines."""
     folder = tmp_path_factory.mktemp("standing")
     link = EtcdLink(2, folder)
     options = Options(controller_manager=True, servers=2, own_hosts=True, etcd_ports=link.ports)
@@ -83,29 +83,29 @@ def stage(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Itera
         link.stop()
 
 
-async def test_what_an_api_server_has_in_hand_when_it_stands_still_is_held_until_it_goes_on(stage: Stage) -> None:
+async def test_allowed_writes_of_a_stopped_api_server_are_held_until_it_resumes(stage: Stage) -> None:
     """
-    Row 16, and 19 for longer than anything is held: here its link to etcd hangs, below the process is stopped.
+    Row 16, and 19 for longer than any reservation is held: its link to etcd hangs, or the process is stopped.
 
-    Some of it may be stored when it goes on, although each request has timed out (seen on 1.37.2). No other request may
-    get that room in the meantime.
+    Some writes may be stored after it resumes, although each request has timed out (seen on 1.37.2). No other request
+    may get their amounts in the meantime.
     """
     await hold_until_it_goes_on(stage, stage.halts["its link to etcd"], seconds=LONGER_THAN_HELD)
 
 
-async def test_a_replica_that_is_killed_and_started_twice_meanwhile_lets_nothing_go(stage: Stage) -> None:
+async def test_a_replica_restarted_twice_meanwhile_drops_no_reservation(stage: Stage) -> None:
     """
-    Row 19 with a crash: the Lease of the API server that stands still is all that a new process sees of it.
+    Row 19 with a crash: a new process sees only the Lease of the hanging API server.
 
-    The two other replicas go on for the whole time, so that this shows also what a stopped process leaves held.
+    The two other replicas run the whole time, so this also shows what a stopped process leaves reserved.
     """
     await hold_until_it_goes_on(
         stage, stage.halts["the process"], seconds=LONGER_THAN_TWO_RESTARTS, restart_after=RESTARTS
     )
 
 
-async def test_a_replica_that_starts_beside_an_api_server_that_stands_still_waits_for_it(stage: Stage) -> None:
-    """Row 10: a replica that ends instead is started again after a pause that doubles each time."""
+async def test_a_replica_that_starts_beside_a_stopped_api_server_waits_for_it(stage: Stage) -> None:
+    """Row 10: a replica that exits instead is restarted after a delay that doubles each time."""
     replicas, halt = stage.replicas, stage.halts["the process"]
     replicas.wait_until_ready()
     replicas.kill(1)
@@ -143,30 +143,30 @@ async def hold_until_it_goes_on(
         finally:
             halt.go_on()
         await asyncio.gather(*late)
-        await ledger_object.until(asking, lambda found: not found.claims(PLACE), within=LET_GO_WITHIN)
+        await ledger_object.until(asking, lambda found: not found.pending(PLACE), within=LET_GO_WITHIN)
         await take_what_is_free(asking, until=time.monotonic() + 5)
         in_the_end = await standing(asking)
         await asking.delete_all_pods(PLACE)
     assert before.in_flight
     assert len(before.stored) + len(before.in_flight) == LIMIT
-    assert after == before, "another request got the room of what the API server may still store"
+    assert after == before, "another request got amounts of a write that the API server may still store"
     assert "nothing in flight is let go" in readiness
     assert history.most == LIMIT
-    assert len(in_the_end.stored) == LIMIT, "what was never stored was never let go"
+    assert len(in_the_end.stored) == LIMIT, "a reservation of an object that was never stored did not expire"
 
 
 async def stop_with_writes_in_hand(asking: Asking, halt: Halt) -> list[asyncio.Task[Answer]]:
     """
-    Stop the second API server while it has writes that were allowed and that it has not made.
+    Stop the second API server while it has allowed writes that it has not made.
 
-    It has each for some milliseconds only: several attempts may be needed.
+    It has each only for some milliseconds: several attempts may be needed.
     """
     for attempt in range(ATTEMPTS):
         late = [
             asyncio.create_task(asking.create_pod(PLACE, f"late-{attempt}-{number}", user=PERSON, server=2))
             for number in range(2 * LIMIT)
         ]
-        await ledger_object.until(asking, lambda found: bool(found.claims(PLACE)), within=5, server=1)
+        await ledger_object.until(asking, lambda found: bool(found.pending(PLACE)), within=5, server=1)
         halt.stop()
         await asyncio.sleep(2)
         if len((await standing(asking)).in_flight) >= ENOUGH:
@@ -179,19 +179,19 @@ async def stop_with_writes_in_hand(asking: Asking, halt: Halt) -> list[asyncio.T
 
 
 class Standing(NamedTuple):
-    """The names of what is stored, and the uids of what is in flight."""
+    """The names of the stored pods, and the uids of the pending ones."""
 
     stored: set[str]
     in_flight: set[str]
 
 
 async def standing(asking: Asking) -> Standing:
-    claims = (await ledger_object.seen(asking, server=1)).claims(PLACE)
-    return Standing(set(await asking.pods(PLACE, server=1)), {each.uid for each in claims})
+    pending = (await ledger_object.seen(asking, server=1)).pending(PLACE)
+    return Standing(set(await asking.pods(PLACE, server=1)), {each.uid for each in pending})
 
 
 async def take_what_is_free(asking: Asking, *, until: float) -> None:
-    """Create pods through the first API server until then; some calls reach the replica whose API server is stopped."""
+    """Create pods through the first API server until *until*; some reviews reach the replica of the stopped one."""
     names = itertools.count()
 
     async def create_again_and_again() -> None:

@@ -1,4 +1,4 @@
-"""Pods that came to be without us: the webhook configurations were gone for a while."""
+"""Pods created without a review while the webhook configurations were missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNTED_WITHIN = 5.0
 
 @pytest.fixture
 def configurations(cluster: ControlPlane, replicas: Replicas) -> Iterator[list[str]]:
-    """As they are; put back afterwards whatever happens."""
+    """The current webhook configurations; restored afterwards in any case."""
     found = [cluster.kubectl("get", kind, "userquota", "-o", "json").stdout for kind in KINDS]
     yield found
     put_back(cluster, found)
@@ -31,7 +31,7 @@ def put_back(cluster: ControlPlane, configurations: list[str]) -> None:
         cluster.kubectl("create", "-f", "-", stdin=json.dumps(body), check=False)
 
 
-async def test_pods_made_past_us_count_at_once_and_give_no_credit_when_they_go(
+async def test_pods_created_without_a_review_count_at_once_and_free_only_their_own_usage(
     replicas: Replicas, asking: Asking, place: str, person: str, configurations: list[str]
 ) -> None:
     """Row 27."""
@@ -59,7 +59,7 @@ async def test_pods_made_past_us_count_at_once_and_give_no_credit_when_they_go(
 
 
 def await_absence(cluster: ControlPlane, place: str) -> None:
-    """Wait until every API server has heard that nobody is to be asked: what it creates then bears no stamp."""
+    """Wait until every API server sees that there is no webhook: a pod it then creates has no stamp."""
     _await(cluster, place, is_stamped=False)
 
 

@@ -1,7 +1,7 @@
 """
-What becomes of pods that we allowed and nobody stored.
+Reservations of pods that were allowed but never stored.
 
-The file comes late, so that most of their 40 seconds are over; a loss of the ledger in between would end them early.
+This file runs late, so that most of their 40 seconds are over; a loss of the ledger in between would end them early.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ RECLAIMED_WITHIN = 60.0
 """Seconds: 45 after the end of the requests, and 15 if the replicas had just started (see `ApiServerLeases`)."""
 
 
-async def test_what_nobody_stored_is_let_go_within_60_seconds_and_others_have_its_room(
+async def test_reservations_never_stored_expire_within_60_seconds(
     refused: Unstored, replicas: Replicas, asking: Asking, place: str
 ) -> None:
     """Rows 6, 25 and 26."""
     if (early := refused.begun + NOT_BEFORE - time.monotonic()) > 0:
         await asyncio.sleep(early)
-        assert (await ledger_object.seen(asking)).claims(refused.closed)
+        assert (await ledger_object.seen(asking)).pending(refused.closed)
     left = max(refused.ended + RECLAIMED_WITHIN - time.monotonic(), 0)
-    await ledger_object.until(asking, lambda found: not found.claims(refused.closed), within=left)
+    await ledger_object.until(asking, lambda found: not found.pending(refused.closed), within=left)
     assert sum(expired(replicas, i) for i in range(replicas.count)) > LIMIT
 
     replicas.set_policy(POLICY + "# again\n")

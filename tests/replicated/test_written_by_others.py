@@ -1,7 +1,7 @@
 """
-Texts of the ledger that other programs put there: a newer version of ours, or somebody with a backup.
+Ledger texts written by other clients: a newer version of userquota, or a restored copy.
 
-Its last loss is over 40 seconds later; whoever comes next waits for that.
+The last loss lasts another 40 seconds; the next test waits for its end.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from tests.replicated.ledger_object import Seen
 
 SOON = 5.0
 EVERYBODY_LOOKED = 2.0
-"""Seconds. Each replica looks once a second: by then all of them know."""
+"""Seconds. Each replica checks once a second: by then all of them know."""
 
 
-async def test_a_newer_format_is_left_alone_and_a_copy_is_not_believed_however_often_it_is_put_back(
+async def test_a_newer_format_is_left_alone_and_a_restored_copy_is_always_rejected(
     replicas: Replicas, asking: Asking, place: str, person: str
 ) -> None:
     """
     Rows 75, 29 and 31.
 
-    An older version of us must not forget what a newer one knew. A copy knows nothing of what was allowed since, and
-    its checksum is right.
+    An older version of userquota must not overwrite the ledger of a newer one. A copy lacks what was allowed since,
+    and its checksum is right.
     """
     replicas.set_policy(limited(person, pods=5))
     old = await ledger_object.seen(asking)
@@ -51,7 +51,7 @@ async def test_a_newer_format_is_left_alone_and_a_copy_is_not_believed_however_o
 
 
 async def put_back(asking: Asking, copy: str, *, manager: str) -> Seen:
-    """Put a copy there under a name, which may be ours; give what comes of it, once all replicas know."""
+    """Write a copy under a field manager, which may be ours; return the ledger once all replicas have seen it."""
     await ledger_object.replace(asking, copy, manager=manager)
     await ledger_object.until(asking, lambda found: found.text != copy, within=SOON)
     await asyncio.sleep(EVERYBODY_LOOKED)

@@ -1,4 +1,4 @@
-"""Pods that we allow and ResourceQuota then refuses: what is seen at once. What becomes of them takes 40 seconds."""
+"""Pods that userquota allows and ResourceQuota then denies: what is seen at once. Reservations last 40 seconds."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ POLICY = (
 
 @dataclass
 class Unstored:
-    """What was seen."""
+    """The observations."""
 
     closed: str
-    """A namespace where nobody can have a pod."""
+    """A namespace where ResourceQuota denies every pod."""
     begun: float = 0.0
     ended: float = 0.0
     same_name: list[Answer] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Unstored:
 
 
 async def play(replicas: Replicas, closed: str, opened: str) -> Unstored:
-    """Have a loop of creates under one name and some under others refused after us, and let a colleague create."""
+    """Run creates under one name and some under others that are denied after our review; let another user create."""
     seen = Unstored(closed)
     async with Asking(replicas.cluster) as asking:
         await _close(asking, closed)
@@ -53,7 +53,7 @@ async def play(replicas: Replicas, closed: str, opened: str) -> Unstored:
 
 
 async def _close(asking: Asking, place: str) -> None:
-    """Let nobody have a pod there, by ResourceQuota."""
+    """Forbid pods in a namespace by ResourceQuota."""
     metadata, spec = {"name": "no-pods"}, {"hard": {"pods": "0"}}
     body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": spec}
     path = f"/api/v1/namespaces/{place}/resourcequotas"
