@@ -102,8 +102,8 @@ class Webhook:
 
     def shows(self, name: str, amounts: dict[str, Amount], *, owner: str = "alice", version: int = 5) -> None:
         """Deliver a pod from the watch, for the first time or again."""
-        booked = tuple(sorted(amounts.items()))
-        self.index.observe(ObjectKey("pods", "red", name), Row(f"uid-of-{name}", version, Payer(owner), booked))
+        costs = tuple(sorted(amounts.items()))
+        self.index.observe(ObjectKey("pods", "red", name), Row(f"uid-of-{name}", version, Payer(owner), costs))
 
     def held(self, subject: Subject, resource: str) -> Amount:
         return self.index.used(subject, resource) + self.index.reserved(subject, resource)

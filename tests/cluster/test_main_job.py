@@ -100,8 +100,8 @@ def test_a_broken_edit_changes_nothing_and_is_reported(running: RunningWebhook, 
     running.set_policy(POLICY.replace("cpu: 1,", "cpuu: 9, memry: 1,").replace("pool:", "pol:"))
     assert "exceeded quota: defaults.user" in create(running, place, pod("big", cpu="1200m"))
     eventually(lambda: events(running, NAMESPACE).count("PolicyInvalid") >= 3)
-    told = events(running, NAMESPACE)
-    assert f"{CONFIG_MAP}/policy.yaml:3:27: defaults.user.hard.cpuu: unknown resource, did you mean cpu?" in told
+    listed = events(running, NAMESPACE)
+    assert f"{CONFIG_MAP}/policy.yaml:3:27: defaults.user.hard.cpuu: unknown resource, did you mean cpu?" in listed
     assert "userquota_policy_valid 0.0" in running.metrics()
     assert running.readiness() == "ok\n"
     running.set_policy(POLICY)

@@ -33,8 +33,8 @@ class Unregistered:
         context = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
         context.check_hostname = False  # it is called by the name of a Service
         with urllib.request.urlopen(f"{self.url}/metrics", context=context, timeout=2) as answer:  # noqa: S310 - ours
-            told = answer.read().decode()
-        found = re.search(rf"^userquota_{name} (\S+)$", told, re.MULTILINE)
+            body = answer.read().decode()
+        found = re.search(rf"^userquota_{name} (\S+)$", body, re.MULTILINE)
         return None if found is None else float(found[1])
 
     def is_in_step(self) -> bool:

@@ -315,7 +315,7 @@ async def test_a_create_settles_when_its_object_is_seen(stage: Stage) -> None:
 async def test_an_object_of_the_same_name_with_another_uid_settles_nothing(stage: Stage) -> None:
     assert await stage.allows(create("pod", 3, uid="mine"))
 
-    stage.shows(create("pod", 1, uid="somebody else's"), version=7)
+    stage.shows(create("pod", 1, uid="another uid"), version=7)
 
     assert stage.held() == ["mine"]
     assert stage.world.index.used(user("alice"), "gpu") + stage.world.index.reserved(user("alice"), "gpu") == 3
@@ -453,7 +453,7 @@ async def test_a_reservation_whose_object_is_stored_stays_held_until_the_watch_s
 
 async def test_a_reservation_expires_if_another_object_has_the_name(stage: Stage) -> None:
     assert await stage.allows(create("pod", uid="mine"))
-    stage.stores(create("pod", uid="somebody else's"), version=7)
+    stage.stores(create("pod", uid="another uid"), version=7)
 
     assert await stage.let_pass(LONG_ENOUGH) == ["mine"]
 

@@ -69,20 +69,20 @@ class Api:
 
     def change(self, key: ObjectKey, changes: Iterable[Change]) -> None:
         """Apply *changes* to the object *key*, created first if it does not exist."""
-        for verb, payer, booked in changes:
+        for verb, payer, costs in changes:
             holder = self.holder(key)
             if holder is None:
-                self._happen(key, self.next_uid(key), payer, booked)
+                self._happen(key, self.next_uid(key), payer, costs)
                 self.made[key] = self.made.get(key, 0) + 1
                 continue
             same = (holder.row.payer, holder.row.amounts)
-            now = (payer, booked) if verb is Verb.UPDATE else same
+            now = (payer, costs) if verb is Verb.UPDATE else same
             counts = holder.counts is not (verb is Verb.STOP_OR_START)
             self._happen(key, holder.row.uid, *now, counts=counts, deleted=verb is Verb.DELETE)
 
     def _happen(
-        self, key: ObjectKey, uid: str, payer: Payer, booked: Amounts, *, counts: bool = True, deleted: bool = False
+        self, key: ObjectKey, uid: str, payer: Payer, costs: Amounts, *, counts: bool = True, deleted: bool = False
     ) -> None:
         self.version += 1
-        event = Event(key, Row(uid, self.version, payer, booked), counts and not deleted, deleted)
+        event = Event(key, Row(uid, self.version, payer, costs), counts and not deleted, deleted)
         self.stories[key.resource].events.append(event)

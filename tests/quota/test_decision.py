@@ -30,14 +30,14 @@ def each_pod(hard: Amount, *, of: str = CPU, mode: Mode = Mode.ENFORCE) -> Limit
     return Limit(ONE_OBJECT, of, hard, "a pod's entry", mode=mode, cap="perPod")
 
 
-def create(booked: Amounts, *, uid: str = "new", payer: Payer = ALICE, key: ObjectKey = KEY) -> Charge:
-    return Charge(key, uid, 0, payer, booked, cap="perPod")
+def create(costs: Amounts, *, uid: str = "new", payer: Payer = ALICE, key: ObjectKey = KEY) -> Charge:
+    return Charge(key, uid, 0, payer, costs, cap="perPod")
 
 
 def update(
-    before: Amounts, booked: Amounts, *, payer: Payer = ALICE, old_payer: Payer = ALICE, base: int = 5, uid: str = "u1"
+    before: Amounts, costs: Amounts, *, payer: Payer = ALICE, old_payer: Payer = ALICE, base: int = 5, uid: str = "u1"
 ) -> Charge:
-    return Charge(KEY, uid, base, payer, booked, Prior(old_payer, frozenset(bind(old_payer, "red")), before), "perPod")
+    return Charge(KEY, uid, base, payer, costs, Prior(old_payer, frozenset(bind(old_payer, "red")), before), "perPod")
 
 
 @dataclass(frozen=True)
@@ -210,9 +210,9 @@ def test_an_allowed_charge_is_reserved_in_full() -> None:
     assert Case(update(cpu(3), cpu(3), payer=BOB), [], [here(2)]).decide() == Allowed(held(3, base=5, payer=BOB))
 
 
-@pytest.mark.parametrize("booked", [cpu(2), cpu(1), ()], ids=["as before", "shrunk", "down to nothing"])
-def test_a_charge_that_does_not_grow_is_not_reserved(booked: Amounts) -> None:
-    assert Case(update(cpu(2), booked), [at_most(0)], [here(2)]).decide() == Allowed(None)
+@pytest.mark.parametrize("costs", [cpu(2), cpu(1), ()], ids=["as before", "shrunk", "down to nothing"])
+def test_a_charge_that_does_not_grow_is_not_reserved(costs: Amounts) -> None:
+    assert Case(update(cpu(2), costs), [at_most(0)], [here(2)]).decide() == Allowed(None)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ keys = st.sampled_from([ObjectKey("pods", "red", "a"), ObjectKey("pods", "red", 
 payers = st.sampled_from([ALICE, BOB])
 names = st.sampled_from(["gpu", "pods"])
 uids = st.sampled_from(["u1", "u2"])
-amounts = st.dictionaries(names, st.integers(1, 6)).map(lambda booked: tuple(sorted(booked.items())))
+amounts = st.dictionaries(names, st.integers(1, 6)).map(lambda costs: tuple(sorted(costs.items())))
 modes = st.sampled_from([Mode.ENFORCE, Mode.ENFORCE, Mode.WARN])
 subjects = st.sampled_from([user("alice"), user("bob"), group("ml"), CLUSTER])
 
@@ -46,8 +46,8 @@ class World:
         on_key = [(each.payer, each.amounts) for each in self.in_flight if each.key == key]
         if key in self.rows:
             on_key.append((self.rows[key].payer, self.rows[key].amounts))
-        mine = [dict(booked) for payer, booked in on_key if limit.subject in bind(payer, key.namespace)]
-        return max((booked.get(limit.resource, 0) for booked in mine), default=0)
+        mine = [dict(costs) for payer, costs in on_key if limit.subject in bind(payer, key.namespace)]
+        return max((costs.get(limit.resource, 0) for costs in mine), default=0)
 
     def with_charge(self, charge: Charge, limit: Limit) -> Amount:
         """Count what would be due to all keys if *charge* were reserved in addition."""
@@ -156,8 +156,8 @@ def test_a_repeated_call_gets_the_same_answer_and_holds_nothing_more(
 
 
 def asking_for(charge: Charge, fits: dict[str, Amount]) -> Charge:
-    booked = {name: fits.get(name, amount) for name, amount in charge.amounts}
-    return replace(charge, amounts=tuple((name, amount) for name, amount in booked.items() if amount))
+    costs = {name: fits.get(name, amount) for name, amount in charge.amounts}
+    return replace(charge, amounts=tuple((name, amount) for name, amount in costs.items() if amount))
 
 
 @given(worlds, charges, rules)

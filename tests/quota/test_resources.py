@@ -45,12 +45,12 @@ def test_of_equal_ones_the_left_is_the_larger() -> None:
 
 
 def test_amounts_are_sorted_and_omit_zeros() -> None:
-    assert booked({"requests.memory": "1Ki", "requests.cpu": "1n", "limits.cpu": "0", "pods": "1"}) == (
+    assert charged({"requests.memory": "1Ki", "requests.cpu": "1n", "limits.cpu": "0", "pods": "1"}) == (
         ("pods", NANOS),
         ("requests.cpu", 1),
         ("requests.memory", 1024 * NANOS),
     )
-    assert booked({}) == ()
+    assert charged({}) == ()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_gpus_are_added_up_over_devices_and_slices(requested: dict[str, int], gp
     ],
 )
 def test_other_devices_are_not_counted_as_gpus(name: str) -> None:
-    assert booked({name: "1"}) == ((name, NANOS),)
+    assert charged({name: "1"}) == ((name, NANOS),)
 
 
 def test_most_amounts_has_the_largest_of_each_name() -> None:
@@ -153,5 +153,5 @@ def listed(**texts: str) -> dict[str, Quantity]:
     return {name: quantity.parse(text) for name, text in texts.items()}
 
 
-def booked(texts: dict[str, str]) -> Amounts:
+def charged(texts: dict[str, str]) -> Amounts:
     return resources.amounts(listed(**texts))

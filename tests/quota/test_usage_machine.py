@@ -46,7 +46,7 @@ payers = st.sampled_from(PAYERS)
 whole = st.integers(1, 4)
 shares = st.integers(1, 6).map(lambda slices: Fraction(slices, 7))
 amounts = st.fixed_dictionaries({}, optional={"gpu": whole | shares, "pods": st.just(1), "requests.cpu": whole}).map(
-    lambda booked: tuple(sorted(booked.items()))
+    lambda costs: tuple(sorted(costs.items()))
 )
 
 
@@ -195,27 +195,27 @@ class UsageIndexMachine(RuleBasedStateMachine):
         newer = {key: row for key, row in rows.items() if row[1] > story.position()}
         assert rows == present | newer
 
-    @rule(key=keys, booked=amounts, is_current=st.booleans())
-    def set_amounts(self, key: ObjectKey, booked: Amounts, is_current: bool) -> None:
+    @rule(key=keys, costs=amounts, is_current=st.booleans())
+    def set_amounts(self, key: ObjectKey, costs: Amounts, is_current: bool) -> None:
         """Change an object's amounts without an event; an object of another version stays unchanged."""
         row = self.rows.get(key)
         uid, version = (row.uid, row.version) if row is not None else ("none", 1)
-        self.index.set_amounts(key, StoredVersion(uid, version if is_current else version + 1), booked)
+        self.index.set_amounts(key, StoredVersion(uid, version if is_current else version + 1), costs)
         self.index.set_amounts(key, StoredVersion("another", version), ())
         if row is not None and is_current:
-            self.rows[key] = Row(uid, version, row.payer, booked)
+            self.rows[key] = Row(uid, version, row.payer, costs)
 
     # Reservations.
 
-    @rule(key=keys, payer=payers, booked=amounts, data=st.data())
-    def reserve(self, key: ObjectKey, payer: Payer, booked: Amounts, data: st.DataObject) -> None:
+    @rule(key=keys, payer=payers, costs=amounts, data=st.data())
+    def reserve(self, key: ObjectKey, payer: Payer, costs: Amounts, data: st.DataObject) -> None:
         """Reserve for an object that exists, existed, or never will."""
         past = [event.row for event in self.stories[key.resource].events if event.key == key]
         uid = data.draw(st.sampled_from([self.api.next_uid(key), f"lost {key}", *(row.uid for row in past)]))
         base = data.draw(st.sampled_from([0, *(row.version for row in past)]))
         attempt = uid, base, payer
-        self.index.reserve(Reservation(key, uid, base, payer, booked))
-        both = dict(booked)
+        self.index.reserve(Reservation(key, uid, base, payer, costs))
+        both = dict(costs)
         if attempt in self.reservations:
             for name, amount in self.reservations[attempt].amounts:
                 both[name] = max(amount, both.get(name, 0))
@@ -255,8 +255,8 @@ class UsageIndexMachine(RuleBasedStateMachine):
 
     def largest(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
         due: list[Amount] = [
-            dict(booked).get(name, 0)
-            for payer, booked in self.amounts_on(key)
+            dict(costs).get(name, 0)
+            for payer, costs in self.amounts_on(key)
             if subject in self.accounts_under(payer, key.namespace)
         ]
         return max(due, default=0)

@@ -40,7 +40,7 @@ class Load:
         """Return the uids of all created pods, as the API server reported them."""
         return {each.uid for each in self.created if each.status == 201}
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """Return the responses, for the message of a failing test."""
         others = {each.message[:300] for each in self.created if each.status not in (201, 403)}
         return f"{statuses(self.created)} {sorted(others)[:10]}"

@@ -36,16 +36,16 @@ class Lost:
     losses_before: list[int] = field(default_factory=list)
     load: list[Answer] = field(default_factory=list)
     deleted_at: float = 0.0
-    told_of_quota: list[str] = field(default_factory=list)
+    readiness_under_quota: list[str] = field(default_factory=list)
     begun_anew: Seen | None = None
-    told_of_rebuilding: list[str] = field(default_factory=list)
+    readiness_while_rebuilt: list[str] = field(default_factory=list)
     losses: list[int] = field(default_factory=list)
     events: str = ""
     damages: dict[str, tuple[float, Seen]] = field(default_factory=dict)
     others: dict[str, Answer] = field(default_factory=dict)
     dry_run: Answer | None = None
     opened_after: float = 0.0
-    told_of_opening: list[str] = field(default_factory=list)
+    readiness_when_open: list[str] = field(default_factory=list)
     afterwards: list[Answer] = field(default_factory=list)
 
 
@@ -62,11 +62,11 @@ async def play(lost: Lost, replicas: Replicas, place: str) -> None:
             assert (await asking.ask("DELETE", PATH)).status == 200
             lost.deleted_at = time.monotonic()
             await asyncio.sleep(3)
-            lost.told_of_quota = [replicas.readiness(i) for i in range(replicas.count)]
+            lost.readiness_under_quota = [replicas.readiness(i) for i in range(replicas.count)]
             await asking.ask("DELETE", f"{_QUOTAS}/no-more")
             lost.begun_anew = await ledger_again(asking, lambda _: True)
             await asyncio.sleep(1.5)
-            lost.told_of_rebuilding = [replicas.readiness(i) for i in range(replicas.count)]
+            lost.readiness_while_rebuilt = [replicas.readiness(i) for i in range(replicas.count)]
             lost.losses = counted(replicas)
             await try_other_requests(lost, asking, place)
             await damage(lost, asking)
@@ -76,7 +76,7 @@ async def play(lost: Lost, replicas: Replicas, place: str) -> None:
         ).stdout
         lost.opened_after = await ledger_object.until(asking, lambda found: found.ledger.is_open, within=REOPENS_WITHIN)
         await asyncio.sleep(2)
-        lost.told_of_opening = [replicas.readiness(i) for i in range(replicas.count)]
+        lost.readiness_when_open = [replicas.readiness(i) for i in range(replicas.count)]
         lost.afterwards = await asking.create_pods(place, numbered("afterwards", LIMIT), user=lost.person)
 
 

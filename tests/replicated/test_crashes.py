@@ -32,8 +32,8 @@ async def test_however_often_replicas_are_killed_no_more_is_ever_stored_than_the
             await kill_in_turn(replicas, times=KILLS)
         assert await history.shows(load.uids), "an object that was created is not stored"
     assert history.most == LIMIT
-    assert set(statuses(load.created)) <= {201, 403, 500}, load.told()
-    assert statuses(load.created)[201] > 5 * LIMIT, load.told()
+    assert set(statuses(load.created)) <= {201, 403, 500}, load.summary()
+    assert statuses(load.created)[201] > 5 * LIMIT, load.summary()
 
     await asyncio.to_thread(replicas.wait_until_ready)
     await until_settled(asking, place)
@@ -96,7 +96,7 @@ async def test_a_replica_stopped_in_a_burst_delays_no_other_and_overwrites_nothi
     prompt = [each for each in answers if each.came - each.asked < 3]
     assert len(prompt) > len(answers) / 4, sorted(each.came - each.asked for each in answers)
     assert set(statuses(prompt)) <= {201, 403}
-    assert set(statuses((*answers, *load.created))) <= {201, 403, 500}, load.told()
+    assert set(statuses((*answers, *load.created))) <= {201, 403, 500}, load.summary()
     assert len({epoch for epoch, _ in writes}) == 1
     assert writes == sorted(writes)
     await until_settled(asking, place)
@@ -125,9 +125,9 @@ async def test_a_crash_of_an_api_server_in_a_burst_never_exceeds_the_limit(
             await asyncio.sleep(1)
         assert await history.shows(load.uids)
     assert history.most == LIMIT
-    assert set(statuses(load.created)) <= {201, 403, 500, NO_ANSWER}, load.told()
+    assert set(statuses(load.created)) <= {201, 403, 500, NO_ANSWER}, load.summary()
     after = [each.status for each in load.created if each.asked > load.created[-1].came - 0.8]
-    assert set(after) <= {201, 403}, load.told()
+    assert set(after) <= {201, 403}, load.summary()
 
 
 async def until_served(asking: Asking, *, server: int, within: float = 30) -> None:
@@ -154,5 +154,5 @@ async def test_after_a_pause_of_the_api_stale_events_never_exceed_the_limit(
             await asyncio.sleep(1.5)
         assert await history.shows(load.uids)
     assert history.most == LIMIT
-    assert set(statuses(load.created)) <= {201, 403, 500, 504, NO_ANSWER}, load.told()
+    assert set(statuses(load.created)) <= {201, 403, 500, 504, NO_ANSWER}, load.summary()
     assert 409 not in statuses(load.created)

@@ -73,10 +73,10 @@ def test_a_dry_run_gets_no_verdict_either(lost: Lost) -> None:
 
 def test_a_quota_that_prevents_the_ledger_is_named(lost: Lost) -> None:
     """The first replica that was called reports why the ledger could not be created."""
-    assert all(each.startswith("ok\n") for each in lost.told_of_quota), lost.told_of_quota
-    assert all(re.search("^ledger: .*exceeded quota: no-more", each, re.MULTILINE) for each in lost.told_of_quota), (
-        lost.told_of_quota
-    )
+    assert all(each.startswith("ok\n") for each in lost.readiness_under_quota), lost.readiness_under_quota
+    assert all(
+        re.search("^ledger: .*exceeded quota: no-more", each, re.MULTILINE) for each in lost.readiness_under_quota
+    ), lost.readiness_under_quota
 
 
 def test_it_is_begun_anew_once_the_quota_is_lifted(lost: Lost) -> None:
@@ -87,9 +87,9 @@ def test_it_is_begun_anew_once_the_quota_is_lifted(lost: Lost) -> None:
 
 
 def test_while_it_is_rebuilt_every_replica_says_so_and_stays_in_service(lost: Lost) -> None:
-    told = [each.splitlines() for each in lost.told_of_rebuilding]
-    assert all(lines[0] == "ok" for lines in told), lost.told_of_rebuilding
-    assert all(lines[1].startswith("ledger: the ledger was lost and is being rebuilt") for lines in told)
+    reasons = [each.splitlines() for each in lost.readiness_while_rebuilt]
+    assert all(lines[0] == "ok" for lines in reasons), lost.readiness_while_rebuilt
+    assert all(lines[1].startswith("ledger: the ledger was lost and is being rebuilt") for lines in reasons)
 
 
 def test_the_loss_is_reported_in_an_event(lost: Lost) -> None:
@@ -117,7 +117,7 @@ def test_it_opens_again_when_nothing_can_be_in_flight_any_more(lost: Lost) -> No
 
 
 def test_once_it_is_open_no_replica_says_otherwise(lost: Lost) -> None:
-    assert lost.told_of_opening == ["ok\n"] * 3
+    assert lost.readiness_when_open == ["ok\n"] * 3
 
 
 def test_afterwards_everything_that_exists_is_counted(lost: Lost) -> None:

@@ -32,13 +32,13 @@ async def test_without_space_in_etcd_nothing_grows_the_reason_is_given_and_it_re
     with no_space(replicas.cluster):
         refused = await asking.create_pods(place, numbered("refused", 12), user=person)
         tried = [await asking.create_pod(place, "tried", user=person, dry_run=True) for _ in range(3)]
-        told = [replicas.readiness(i) for i in range(replicas.count)]
+        reasons = [replicas.readiness(i) for i in range(replicas.count)]
         counted = [replicas.metrics(i) for i in range(replicas.count)]
 
     assert set(statuses(refused)) == {500}
     assert all(WHY.search(each.message) for each in refused), refused[0].message
-    assert all(each.startswith("ok\n") for each in told)
-    assert any(WHY.search(each) for each in told), told
+    assert all(each.startswith("ok\n") for each in reasons)
+    assert any(WHY.search(each) for each in reasons), reasons
     assert any('userquota_errors_total{reason="ledger-write"}' in each for each in counted)
     assert {each.status for each in tried} <= {201, 500}
 

@@ -22,7 +22,7 @@ from tests.replicated.load import Load
 LIMIT = 5
 OLD = 4
 PLACE = "test-restored"
-TOLD = "userquota: the API went back in time"
+REASON = "userquota: the API went back in time"
 """The last log message of a process that ends."""
 
 OPEN_AGAIN = 90.0
@@ -68,8 +68,8 @@ async def test_after_a_restore_no_decision_uses_the_discarded_history(
                 await asyncio.to_thread(eventually, lambda: all(map(replicas.is_ready, range(3))), within=OPEN_AGAIN)
                 await asyncio.sleep(3)
     assert history.most == LIMIT
-    assert statuses(load.created)[201] == LIMIT - OLD, load.told()
-    assert statuses(load.created)[403] > 0, load.told()
+    assert statuses(load.created)[201] == LIMIT - OLD, load.summary()
+    assert statuses(load.created)[403] > 0, load.summary()
 
 
 async def write_much(asking: Asking) -> None:
@@ -84,7 +84,7 @@ def logs(replicas: Replicas) -> list[str]:
 
 
 def has_ended(log: str) -> bool:
-    return TOLD in log
+    return REASON in log
 
 
 @contextmanager

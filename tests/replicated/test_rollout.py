@@ -33,5 +33,5 @@ async def test_a_rolling_restart_under_load_fails_no_request(own_cluster: Contro
                     await asyncio.to_thread(replicas.wait_until_ready)
             assert await history.shows(load.uids)
     assert history.most == LIMIT
-    assert set(statuses(load.created)) == {201, 403}, load.told()
-    assert statuses(load.created)[201] > 10 * LIMIT, load.told()
+    assert set(statuses(load.created)) == {201, 403}, load.summary()
+    assert statuses(load.created)[201] > 10 * LIMIT, load.summary()
