@@ -51,8 +51,13 @@ def quantity(text: str) -> int:
 
 
 def cost(pod: PodRevision) -> dict[str, Amount]:
-    """Return the charge of a pod: nothing once it has finished, else the larger of what it requests and holds."""
-    if pod.phase in _TERMINAL:
+    """
+    Return the charge of a pod: nothing once it has finished or is released, else the larger of what it requests and
+    holds.
+
+    Every deletion of this workload is without a grace period: there is no moment of release to wait for.
+    """
+    if pod.phase in _TERMINAL or pod.is_released:
         return {}
     cpu = sum(_of_container(container) for container in pod.containers.values())
     return {"pods": UNIT, "requests.cpu": cpu} if cpu else {"pods": UNIT}

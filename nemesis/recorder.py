@@ -58,6 +58,8 @@ class _Meta(Struct, rename="camel"):
     namespace: str = ""
     uid: str = ""
     annotations: dict[str, str] = field(default_factory=dict)
+    deletion_timestamp: str = ""
+    deletion_grace_period_seconds: int | None = None
 
 
 class _Object(Struct):
@@ -161,6 +163,7 @@ class Recorder:
             tuple(msgspec.json.decode(meta.annotations.get(_GROUPS, "[]"), type=list[str])),
             event.object.status.phase,
             _containers(event.object),
+            is_released=bool(meta.deletion_timestamp) and meta.deletion_grace_period_seconds == 0,
         )
         self._pods.write(told)
         if event.type == DELETED:

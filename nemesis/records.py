@@ -62,6 +62,8 @@ class PodRevision(Struct, frozen=True):
     groups: tuple[str, ...]
     phase: str
     containers: dict[str, Container]
+    is_released: bool = False
+    """Whether it is being deleted without a grace period: ResourceQuota charges it no longer, though it exists."""
 
     @property
     def slot(self) -> Slot:

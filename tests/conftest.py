@@ -3,7 +3,7 @@
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from _pytest.capture import CaptureManager
@@ -12,7 +12,10 @@ from hypothesis import HealthCheck, settings
 from localcluster.binaries import Binaries, find_binaries
 from localcluster.controlplane import ControlPlane
 from localcluster.plan import Options
+from tests.kubeconfigs import connected
 from tests.oracle.program import Oracle, find_oracle
+from tests.proxy import Proxy
+from webhook.kube.api import KubernetesApi
 
 # No deadline: the time of one example depends on what else runs on the machine. In CI the examples are the same in each
 # run, so that a change is not rejected for a failure that it did not cause; elsewhere every run tries other examples.
@@ -70,6 +73,20 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
     control_plane.create_namespace(name)
     yield name
     control_plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+async def api(control_plane: ControlPlane) -> AsyncIterator[KubernetesApi]:
+    """A client of ``control_plane`` with all rights."""
+    async with connected(control_plane.kubeconfig()) as client:
+        yield client
+
+
+@pytest.fixture
+async def proxy(control_plane: ControlPlane) -> AsyncIterator[Proxy]:
+    """A proxy before ``control_plane`` whose connections a test can break."""
+    async with Proxy(control_plane.server_urls[0]) as between:
+        yield between
 
 
 def run_control_plane(

@@ -7,7 +7,6 @@ import base64
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,13 +28,6 @@ class MachineClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
-
-
-@pytest.fixture
-async def api(control_plane: ControlPlane) -> AsyncIterator[KubernetesApi]:
-    api = await KubernetesApi.connect(kubeconfig=control_plane.kubeconfig())
-    yield api
-    await api.close()
 
 
 async def identity_of(api: KubernetesApi, namespace: str) -> SignedIdentity:

@@ -103,8 +103,12 @@ def test_a_broken_edit_changes_nothing_and_is_reported(running: RunningWebhook, 
     listed = events(running, NAMESPACE)
     assert f"{CONFIG_MAP}/policy.yaml:3:27: defaults.user.hard.cpuu: unknown resource, did you mean cpu?" in listed
     assert "userquota_policy_valid 0.0" in running.metrics()
-    assert running.readiness() == "ok\n"
+    ready, reported = running.readiness().split("\n", 1)
+    assert ready == "ok"
+    assert reported.startswith("policy: ")
+    assert "cpuu" in reported
     running.set_policy(POLICY)
+    assert running.readiness() == "ok\n"
     assert "userquota_policy_valid 1.0" in running.metrics()
 
 

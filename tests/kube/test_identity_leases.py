@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -15,13 +14,6 @@ from webhook.ports import UnavailableError
 
 RENEWED_WITHIN = 15.0
 """Seconds: the API server's ten, and then some."""
-
-
-@pytest.fixture
-async def api(control_plane: ControlPlane) -> AsyncIterator[KubernetesApi]:
-    client = await KubernetesApi.connect(kubeconfig=control_plane.kubeconfig())
-    yield client
-    await client.close()
 
 
 async def test_an_api_server_renews_its_lease_and_no_other_lease_is_listed(

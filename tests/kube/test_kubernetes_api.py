@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from localcluster.controlplane import ControlPlane
-from tests.kubeconfigs import kubeconfig, with_user, written
+from tests.kubeconfigs import connected, kubeconfig, with_user, written
 from tests.proxy import Proxy
 from webhook.kube.api import (
     AlreadyExistsError,
@@ -23,27 +23,6 @@ from webhook.kube.api import (
     UnauthorizedError,
     UnreachableError,
 )
-
-
-@asynccontextmanager
-async def connected(path: Path) -> AsyncIterator[KubernetesApi]:
-    api = await KubernetesApi.connect(kubeconfig=path)
-    try:
-        yield api
-    finally:
-        await api.close()
-
-
-@pytest.fixture
-async def api(control_plane: ControlPlane) -> AsyncIterator[KubernetesApi]:
-    async with connected(control_plane.kubeconfig()) as client:
-        yield client
-
-
-@pytest.fixture
-async def proxy(control_plane: ControlPlane) -> AsyncIterator[Proxy]:
-    async with Proxy(control_plane.server_urls[0]) as between:
-        yield between
 
 
 def config_map(name: str, data: Mapping[str, str] | None = None, *, version: str | None = None) -> bytes:

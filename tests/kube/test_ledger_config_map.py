@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +13,7 @@ import pytest
 
 from localcluster.controlplane import ControlPlane
 from tests.fakes import FakeLedgerObject
-from tests.kubeconfigs import kubeconfig, with_user, written
+from tests.kubeconfigs import connected, kubeconfig, with_user, written
 from webhook.kube.api import KubernetesApi
 from webhook.kube.ledger_config_map import NAME, LedgerConfigMap, LedgerWatch, StoredConfigMap
 from webhook.kube.reflector import Reflector
@@ -177,15 +176,6 @@ class ConfigMapPlace:
     async def merge(self, patch: dict[str, Any]) -> None:
         """Edit it, as an admin would."""
         await self.api.patch(self.path, json.dumps(patch).encode(), content_type="application/merge-patch+json")
-
-
-@asynccontextmanager
-async def connected(path: Path) -> AsyncIterator[KubernetesApi]:
-    api = await KubernetesApi.connect(kubeconfig=path)
-    try:
-        yield api
-    finally:
-        await api.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,6 @@ from webhook.kube.api import KubernetesApi
 from webhook.kube.object_list import ObjectList
 from webhook.ports import UnavailableError
 from webhook.quota.objects import ObjectKey
-
-
-@pytest.fixture
-async def api(control_plane: ControlPlane) -> AsyncIterator[KubernetesApi]:
-    client = await KubernetesApi.connect(kubeconfig=control_plane.kubeconfig())
-    yield client
-    await client.close()
 
 
 def create_pod(

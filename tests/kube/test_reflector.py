@@ -14,7 +14,7 @@ import pytest
 from localcluster.binaries import Binaries
 from localcluster.controlplane import ControlPlane
 from localcluster.plan import Options
-from tests.kubeconfigs import with_user
+from tests.kubeconfigs import connected, with_user
 from tests.proxy import Proxy
 from webhook.kube.api import AlreadyExistsError, KubernetesApi, UnauthorizedError
 from webhook.kube.reflector import Cause, Reflector, Undecodable
@@ -142,27 +142,6 @@ async def following(
         await asyncio.gather(synced, return_exceptions=True)
         with suppress(asyncio.CancelledError):
             await task
-
-
-@asynccontextmanager
-async def connected(path: Path) -> AsyncIterator[KubernetesApi]:
-    api = await KubernetesApi.connect(kubeconfig=path)
-    try:
-        yield api
-    finally:
-        await api.close()
-
-
-@pytest.fixture
-async def api(control_plane: ControlPlane) -> AsyncIterator[KubernetesApi]:
-    async with connected(control_plane.kubeconfig()) as client:
-        yield client
-
-
-@pytest.fixture
-async def proxy(control_plane: ControlPlane) -> AsyncIterator[Proxy]:
-    async with Proxy(control_plane.server_urls[0]) as between:
-        yield between
 
 
 @pytest.fixture

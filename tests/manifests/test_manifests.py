@@ -1,8 +1,9 @@
-"""What manifests/ installs, judged by a real API server."""
+"""What manifests/ installs, checked by a real API server."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from datetime import UTC, datetime
@@ -66,10 +67,58 @@ def test_nothing_is_listed_twice_or_missing() -> None:
     assert sorted(documents(MANIFESTS / "kustomization.yaml")[0]["resources"]) == [path.name for path in FILES]
 
 
-def test_the_api_server_takes_all_of_it_without_a_warning(installed: ControlPlane) -> None:
+def test_the_api_server_accepts_all_of_it_without_a_warning(installed: ControlPlane) -> None:
     answer = installed.kubectl("apply", f"--kustomize={MANIFESTS}", "--dry-run=server", "--warnings-as-errors")
     assert len(answer.stdout.splitlines()) == len(FILES)
     assert answer.stderr == ""
+
+
+def overlays() -> list[str]:
+    """The overlays of README.md that are about who may call."""
+    text = (MANIFESTS / "README.md").read_text().partition("## Who may call the webhook")[2]
+    return re.findall(r"```yaml\n# kustomization.yaml\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture
+def restricted(installed: ControlPlane, tmp_path: Path) -> list[dict[str, Any]]:
+    """What the overlays of README.md make of the manifests, one on top of the other."""
+    base = MANIFESTS
+    for number, text in enumerate(overlays()):
+        folder = tmp_path / f"overlay-{number}"
+        folder.mkdir()
+        (folder / "client-ca.crt").write_text("a certificate\n")
+        (folder / "kustomization.yaml").write_text(text.replace("path/to/manifests", os.path.relpath(base, folder)))
+        base = folder
+    rendered = installed.kubectl("kustomize", str(base)).stdout
+    installed.kubectl("apply", "--filename=-", "--dry-run=server", "--warnings-as-errors", stdin=rendered)
+    return list(yaml.safe_load_all(rendered))
+
+
+def test_the_overlays_of_the_readme_let_only_the_api_server_call(restricted: list[dict[str, Any]]) -> None:
+    kinds = {
+        each["kind"]: each for each in restricted if each["metadata"]["name"] in ("userquota", "userquota-client-ca")
+    }
+    pod = kinds["Deployment"]["spec"]["template"]["spec"]
+    [mount] = pod["containers"][0]["volumeMounts"]
+    [volume] = pod["volumes"]
+
+    assert len(overlays()) == 2
+    assert pod["containers"][0]["args"][-2:] == [
+        f"--client-ca={mount['mountPath']}/ca.crt",
+        "--client-name=kube-apiserver",
+    ]
+    assert volume == {"name": mount["name"], "configMap": {"name": "userquota-client-ca"}}
+    assert kinds["ConfigMap"]["data"] == {"ca.crt": "a certificate\n"}
+    [ingress] = kinds["NetworkPolicy"]["spec"]["ingress"]
+    assert [list(each) for each in ingress["from"]] == [["ipBlock"], ["namespaceSelector"]]
+    assert ingress["ports"] == [{"protocol": "TCP", "port": 8443}]
+
+
+def test_only_the_serving_port_is_reachable() -> None:
+    [ingress] = documents(MANIFESTS / "networkpolicy.yaml")[0]["spec"]["ingress"]
+    [port] = documents(MANIFESTS / "deployment.yaml")[0]["spec"]["template"]["spec"]["containers"][0]["ports"]
+
+    assert ingress == {"ports": [{"protocol": "TCP", "port": port["containerPort"]}]}
 
 
 def test_the_pod_is_as_restricted_as_its_namespace_asks(installed: ControlPlane) -> None:
@@ -96,13 +145,13 @@ RIGHTS = [
     pytest.param("delete pods --namespace=default", False, id="it deletes no pod"),
     pytest.param(f"watch configmaps --namespace={NAMESPACE}", True, id="it watches the policies"),
     pytest.param(f"update configmaps --namespace={NAMESPACE}", False, id="it changes no policy"),
-    pytest.param(f"create configmaps --namespace={NAMESPACE}", True, id="it makes the ledger"),
+    pytest.param(f"create configmaps --namespace={NAMESPACE}", True, id="it creates the ledger"),
     pytest.param(f"update configmaps/userquota-ledger --namespace={NAMESPACE}", True, id="it writes the ledger"),
     pytest.param(f"delete configmaps/userquota-ledger --namespace={NAMESPACE}", False, id="it deletes no ledger"),
     pytest.param("update configmaps/userquota-ledger --namespace=default", False, id="it writes no ledger elsewhere"),
     pytest.param("list configmaps --all-namespaces", False, id="it lists no other ConfigMaps"),
     pytest.param(f"get secrets/userquota-ca --namespace={NAMESPACE}", True, id="it reads its authority"),
-    pytest.param(f"create secrets --namespace={NAMESPACE}", True, id="it makes its authority"),
+    pytest.param(f"create secrets --namespace={NAMESPACE}", True, id="it creates its authority"),
     pytest.param(f"update secrets/userquota-ca --namespace={NAMESPACE}", False, id="it never overwrites an authority"),
     pytest.param(f"get secrets/other --namespace={NAMESPACE}", False, id="it reads no other Secret"),
     pytest.param(f"list secrets --namespace={NAMESPACE}", False, id="it lists no Secrets"),
@@ -183,10 +232,10 @@ class TestWebhook:
     def test_it_fails_closed_and_soon(self, webhook: dict[str, Any]) -> None:
         assert (webhook["failurePolicy"], webhook["timeoutSeconds"]) == ("Fail", 5)
 
-    def test_a_dry_run_is_asked_for(self, webhook: dict[str, Any]) -> None:
+    def test_a_dry_run_calls_it(self, webhook: dict[str, Any]) -> None:
         assert webhook["sideEffects"] == "NoneOnDryRun"
 
-    def test_other_versions_of_a_kind_do_not_slip_by(self, webhook: dict[str, Any]) -> None:
+    def test_other_versions_of_a_kind_match_too(self, webhook: dict[str, Any]) -> None:
         assert webhook["matchPolicy"] == "Equivalent"
 
     def test_its_own_namespace_and_the_systems_are_exempt_and_nothing_else(self, webhook: dict[str, Any]) -> None:

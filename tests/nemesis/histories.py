@@ -120,6 +120,16 @@ class History:
         self._add(records.PODS, pod)
         return self.version
 
+    def terminate(self, name: str, *, is_released: bool) -> int:
+        """Mark a pod as being deleted; without a grace period it is released at once."""
+        self._tick()
+        pod = msgspec.structs.replace(
+            self.pods[name], at=self.at, version=self.version, event=MODIFIED, is_released=is_released
+        )
+        self.pods[name] = pod
+        self._add(records.PODS, pod)
+        return self.version
+
     def delete(self, name: str) -> int:
         self._tick()
         gone = msgspec.structs.replace(self.pods.pop(name), at=self.at, version=self.version, event=DELETED)

@@ -54,6 +54,28 @@ def test_a_reservation_too_many_is_found_though_nothing_is_stored(tmp_path: Path
     assert found(history, tmp_path) == [Invariant.NO_OVER_ADMISSION]
 
 
+def test_a_pod_that_is_deleted_without_a_grace_period_makes_room_before_it_is_gone(tmp_path: Path) -> None:
+    history = begun(ONE_POD)
+    history.admit("a", "1")
+    history.terminate("a", is_released=True)
+    history.reserve(Held("t2", "b", "2"))
+    history.delete("a")
+    history.let_go("t2", through=history.store("b", "2"))
+
+    assert found(history, tmp_path) == []
+
+
+def test_a_pod_whose_grace_period_has_not_passed_makes_none(tmp_path: Path) -> None:
+    history = begun(ONE_POD)
+    history.admit("a", "1")
+    history.terminate("a", is_released=False)
+    history.reserve(Held("t2", "b", "2"))
+    history.delete("a")
+    history.let_go("t2", through=history.store("b", "2"))
+
+    assert found(history, tmp_path) == [Invariant.NO_OVER_ADMISSION]
+
+
 def test_several_reservations_of_one_name_count_once(tmp_path: Path) -> None:
     history = begun(ONE_POD)
     history.reserve(*(Held(f"t{number}", "same", str(number)) for number in range(3)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -88,13 +88,6 @@ def cluster(control_plane: ControlPlane) -> Iterator[Cluster]:
             item["rules"] = NOTHING
     yield cluster
     cluster.remove()
-
-
-@pytest.fixture
-async def api(control_plane: ControlPlane) -> AsyncIterator[KubernetesApi]:
-    api = await KubernetesApi.connect(kubeconfig=control_plane.kubeconfig())
-    yield api
-    await api.close()
 
 
 def exempt(cluster: Cluster, *names: str, kinds: tuple[str, ...] = KINDS) -> None:

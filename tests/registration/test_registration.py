@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,6 @@ URL = "https://192.0.2.1:8443/hooks"
 PATH = "/webhooks/0/clientConfig/service/path"
 # It matches no namespace: what a failed test leaves behind must not stop others.
 NOWHERE = {"matchLabels": {"kubernetes.io/metadata.name": "nowhere"}}
-
-
-@pytest.fixture
-async def api(control_plane: ControlPlane) -> AsyncIterator[KubernetesApi]:
-    api = await KubernetesApi.connect(kubeconfig=control_plane.kubeconfig())
-    yield api
-    await api.close()
 
 
 class FakeTrust:

@@ -71,6 +71,9 @@ class ClientAuthority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(self._now - timedelta(days=20))
             .not_valid_after(self._now + timedelta(days=days))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            # As openssl writes it: of two authorities of one name OpenSSL finds the right one by it, and only by it.
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
 
 
