@@ -83,10 +83,10 @@ def cluster(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory, proofs
     [("--client-ca", "client-ca.crt", "alice"), ("--client-token-file", "tokens", "bob")],
     ids=["certificate", "token"],
 )
-def test_the_api_server_is_believed_and_a_pod_that_posts_reviews_is_not(
+def test_the_api_server_is_trusted_and_a_pod_that_posts_reviews_is_not(
     cluster: ControlPlane, proofs: Proofs, tmp_path: Path, proof: tuple[str, str, str]
 ) -> None:
-    """Reviews in alice's name held her quota: anybody in the cluster was the API server."""
+    """Any pod in the cluster could post reviews in alice's name, which reserved her quota."""
     option, file, user = proof
     webhook = RunningWebhook(cluster, tmp_path)
     webhook.install()
