@@ -9,18 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
 
 from webhook.ledger.unstored import UnstoredSeries
 from webhook.ports import Condition, Decide, QuorumReader, UnavailableError
 from webhook.quota.decision import Allowed, Decision
 from webhook.quota.objects import ObjectKey, StoredVersion
-from webhook.quota.reservation import LONGEST_REQUEST, SLOP, Charge, Reservation
-from webhook.quota.subject import Payer
+from webhook.quota.reservation import LONGEST_REQUEST, SLOP, Attempt, Charge, Reservation
 from webhook.quota.usage import Row, UsageIndex
-
-_Attempt: TypeAlias = tuple[ObjectKey, str, int, Payer]
-"""What the index keeps apart: amounts of the same attempt share one reservation, whose time starts again."""
 
 
 class MemoryLedger:
@@ -51,7 +46,7 @@ class MemoryLedger:
         self._api_time = api_time
         self._in_step = in_step
         self._hold = hold
-        self._held_since: dict[_Attempt, float] = {}
+        self._held_since: dict[Attempt, float] = {}
         self._series = UnstoredSeries()
 
     async def transact(
@@ -85,9 +80,9 @@ class MemoryLedger:
         The reservation of a stored object stays until the watch shows the object.
         """
         now = self._api_time()
-        in_flight = {_attempt(each): each for each in self._index.reservations()}
+        in_flight = {each.attempt: each for each in self._index.reservations()}
         self._held_since = {attempt: self._held_since.get(attempt, now) for attempt in in_flight}
-        old: dict[ObjectKey, list[_Attempt]] = defaultdict(list)
+        old: dict[ObjectKey, list[Attempt]] = defaultdict(list)
         for attempt, since in self._held_since.items():
             if now - since >= self._hold:
                 old[attempt[0]].append(attempt)
@@ -105,7 +100,7 @@ class MemoryLedger:
         return tuple(gone)
 
     def _hold_on(self, reservation: Reservation) -> None:
-        attempt = _attempt(reservation)
+        attempt = reservation.attempt
         if attempt not in self._held_since:
             self._series.check(reservation)
             self._series.held(reservation)
@@ -139,7 +134,3 @@ class StandaloneLedger(MemoryLedger):
 
 def _is_stored(reservation: Reservation, found: StoredVersion | None) -> bool:
     return found is not None and found.uid == reservation.uid and found.version > reservation.base
-
-
-def _attempt(reservation: Reservation) -> _Attempt:
-    return reservation.key, reservation.uid, reservation.base, reservation.payer

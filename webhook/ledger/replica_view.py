@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.unstored import UnstoredSeries
 from webhook.quota import resources
-from webhook.quota.objects import ObjectKey, StoredVersion
-from webhook.quota.reservation import CREATED, Reservation
-from webhook.quota.subject import Payer
+from webhook.quota.objects import StoredVersion
+from webhook.quota.reservation import CREATED, Attempt, Reservation
 from webhook.quota.usage import UsageIndex
 
 MOST_PER_NAME = 8
@@ -30,8 +29,6 @@ ANY_UID = ""
 
 _MOST_VANISHED = 256
 """Reservations that another replica took out, kept until the next decision."""
-
-_Attempt: TypeAlias = tuple[ObjectKey, str, int, Payer]
 
 
 class WatchTarget(NamedTuple):
@@ -69,7 +66,7 @@ class ReplicaView:
         self._index = index
         self._new_token = new_token
         self._ledger = Ledger("", is_open=False)
-        self._tokens: dict[_Attempt, str] = {}
+        self._tokens: dict[Attempt, str] = {}
         self._finished: dict[str, int] = {}
         self._tentative: dict[str, _Tentative] = {}
         self._by_owner: Counter[str] = Counter()
@@ -157,7 +154,7 @@ class ReplicaView:
         *seen_at* is 0 if they are gone: a replica that has not seen that counts too much, never too little.
         """
         for reservation in settled:
-            token = self._tokens.pop(_attempt(reservation), None)
+            token = self._tokens.pop(reservation.attempt, None)
             if token is None:
                 continue
             self._count_out(reservation)
@@ -197,7 +194,7 @@ class ReplicaView:
 
         Raises: UnavailableError.
         """
-        if _attempt(reservation) in self._tokens:
+        if reservation.attempt in self._tokens:
             return
         while self._vanished:
             self._series_learns(self._vanished.pop())
@@ -212,7 +209,7 @@ class ReplicaView:
         """
         if self._seen_at(reservation) is not None:
             return
-        token = self._tokens.get(_attempt(reservation))
+        token = self._tokens.get(reservation.attempt)
         if token is not None:
             reservation = _covering(reservation, self._of(token))
             self._put(reservation, instead_of=(token,))
@@ -251,7 +248,7 @@ class ReplicaView:
         if (seen_at := self._seen_at(reservation)) is not None:
             self._finished[token] = seen_at
             return
-        self._tokens[_attempt(reservation)] = token
+        self._tokens[reservation.attempt] = token
         self._count_in(reservation)
         self._index.reserve(reservation)
 
@@ -296,7 +293,7 @@ class ReplicaView:
         return 0 if self._index.position(key.resource) >= base else None
 
     def _release(self, token: str, reservation: Reservation) -> None:
-        attempt = _attempt(reservation)
+        attempt = reservation.attempt
         if self._tokens.get(attempt) == token:
             del self._tokens[attempt]
             self._count_out(reservation)
@@ -311,7 +308,7 @@ class ReplicaView:
             replaces += [token] if tentative is None else tentative.replaces
         token = self._new_token()
         self._tentative[token] = _Tentative(reservation, tuple(replaces))
-        self._tokens[_attempt(reservation)] = token
+        self._tokens[reservation.attempt] = token
         self._count_in(reservation)
         self._index.reserve(reservation)
 
@@ -323,15 +320,11 @@ class ReplicaView:
         merged = [each for each in alike if each.uid == ANY_UID]
         merged += [each for each in alike if each.uid != ANY_UID][: 2 - len(merged)]
         any_of_them = replace(_covering(merged[0], merged[1]), uid=ANY_UID)
-        self._put(any_of_them, instead_of=tuple(self._tokens[_attempt(each)] for each in merged))
+        self._put(any_of_them, instead_of=tuple(self._tokens[each.attempt] for each in merged))
 
     def _of(self, token: str) -> Reservation:
         tentative = self._tentative.get(token)
         return self._ledger.reservations[token] if tentative is None else tentative.reservation
-
-
-def _attempt(reservation: Reservation) -> _Attempt:
-    return reservation.key, reservation.uid, reservation.base, reservation.payer
 
 
 def _is_alike(one: Reservation, other: Reservation) -> bool:

@@ -27,6 +27,10 @@ CREATED = 0
 """The base of a create: every resource version of the API is above it."""
 
 
+Attempt: TypeAlias = tuple[ObjectKey, str, int, Payer]
+"""Key, uid, base and payer: what tells reservations apart. Two of the same attempt are one, with the larger amounts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reservation:
     """
@@ -42,8 +46,10 @@ class Reservation:
     payer: Payer
     amounts: Amounts
 
-
-_Attempt: TypeAlias = tuple[str, int, Payer]
+    @property
+    def attempt(self) -> Attempt:
+        """Return what tells this reservation from others."""
+        return self.key, self.uid, self.base, self.payer
 
 
 class PendingWrites:
@@ -58,7 +64,7 @@ class PendingWrites:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._by_attempt: dict[_Attempt, Reservation] = {}
+        self._by_attempt: dict[Attempt, Reservation] = {}
         self._counts: dict[Payer, Counter[Amounts]] = defaultdict(Counter)
         self._largest: dict[Payer, Amounts] = {}  # an absent payer, after a removal, is recomputed on demand
 
@@ -69,7 +75,7 @@ class PendingWrites:
         return len(self._by_attempt)
 
     def __contains__(self, reservation: Reservation) -> bool:
-        return _attempt(reservation) in self._by_attempt
+        return reservation.attempt in self._by_attempt
 
     def add(self, reservation: Reservation) -> None:
         """
@@ -82,7 +88,7 @@ class PendingWrites:
         if reservation in self:
             held = self.remove(reservation)
             reservation = replace(reservation, amounts=_larger(held.amounts, reservation.amounts))
-        self._by_attempt[_attempt(reservation)] = reservation
+        self._by_attempt[reservation.attempt] = reservation
         counts = self._counts[payer]
         counts[reservation.amounts] += 1
         if payer in self._largest or len(counts) == 1:
@@ -90,7 +96,7 @@ class PendingWrites:
 
     def remove(self, reservation: Reservation) -> Reservation:
         """Remove and return the reservation with the uid, base and payer of *reservation*. Raises: KeyError."""
-        held = self._by_attempt.pop(_attempt(reservation))
+        held = self._by_attempt.pop(reservation.attempt)
         counts = self._counts[held.payer]
         counts[held.amounts] -= 1
         if not counts[held.amounts]:
@@ -105,10 +111,6 @@ class PendingWrites:
         for payer in self._counts.keys() - self._largest.keys():
             self._largest[payer] = tuple(sorted(resources.most_amounts(self._counts[payer]).items()))
         return self._largest
-
-
-def _attempt(reservation: Reservation) -> _Attempt:
-    return reservation.uid, reservation.base, reservation.payer
 
 
 def _larger(left: Amounts, right: Amounts) -> Amounts:
