@@ -20,15 +20,15 @@ import structlog
 
 from benchmarks import reviews
 from benchmarks.contestants import POLICY
-from webhook import reconcile
 from webhook.admission import review
 from webhook.admission.handler import AdmissionHandler
 from webhook.attribution.rules import Attribution
+from webhook.kinds.registry import KINDS
 from webhook.ledger.memory import StandaloneLedger
 from webhook.policy_source import CurrentPolicy, read_files
 from webhook.ports import READY
 from webhook.quota.objects import AnyObject, ObjectKey
-from webhook.quota.policy import Policy
+from webhook.quota.policy import Policy, accounts_under
 from webhook.quota.usage import UsageIndex
 from webhook.wiring.application import SystemClock
 from webhook.wiring.standalone import StandaloneCluster
@@ -49,13 +49,14 @@ class Cluster:
 async def filled(pods: int, templates: list[bytes]) -> Cluster:
     """Return a cluster whose pods were all created by reviews."""
     clock, imagined = SystemClock(), StandaloneCluster()
-    index = UsageIndex(reconcile.accounts_under(Policy(), imagined.known))
+    index = UsageIndex(accounts_under(Policy(), imagined.known))
     policy = CurrentPolicy(
-        on_change=lambda new: index.rebind(reconcile.accounts_under(new, imagined.known)), on_mistakes=lambda _: None
+        on_change=lambda new: index.rebind(accounts_under(new, imagined.known)), on_mistakes=lambda _: None
     )
     policy.take(read_files((POLICY,)))
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
-    cluster = Cluster(pods, AdmissionHandler(Attribution(imagined, policy), policy, imagined, ledger, clock), ledger)
+    attribution = Attribution(imagined, policy, kinds=KINDS)
+    cluster = Cluster(pods, AdmissionHandler(attribution, policy, imagined, ledger, clock, imagined), ledger)
     for number in range(pods):
         await _decide(cluster, [reviews.fill(templates[number % len(templates)], number, name=number, user=number)])
     return cluster
@@ -74,7 +75,7 @@ async def measured(cluster: Cluster, templates: list[bytes], *, turn: int) -> fl
     for body in bodies:
         request = review.decode(body)
         pod = request.decode(AnyObject).metadata
-        cluster.ledger.deleted(ObjectKey("pods", pod.namespace, pod.name), pod.uid)
+        cluster.ledger.on_delete(ObjectKey("pods", pod.namespace, pod.name), pod.uid)
     return took / _AT_ONCE * 1e6
 
 

@@ -19,13 +19,14 @@ from typing import Any, BinaryIO
 
 import webhook.cli  # noqa: F401 - all that a serving process has loaded belongs to its memory
 from benchmarks import machine, reviews
-from webhook import reconcile
 from webhook.kinds.pod_shapes import Pod
+from webhook.kinds.pods import PODS
 from webhook.kube.object_sink import ObjectSink
 from webhook.kube.reflector.events import Added, Decoder, Modified, Undecodable
-from webhook.quota.policy import Policy
+from webhook.quota.policy import Policy, accounts_under
 from webhook.quota.reservation import Reservation
 from webhook.quota.usage import UsageIndex
+from webhook.wiring.application import SystemClock
 
 _EVENTS = 20_000
 _EVENTS_AT_ONCE = 2_000
@@ -58,10 +59,16 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _sink() -> ObjectSink:
-    index = UsageIndex(reconcile.accounts_under(Policy(), lambda _: {}))
+def _sink() -> ObjectSink[Pod]:
+    index = UsageIndex(accounts_under(Policy(), lambda _: {}))
     return ObjectSink(
-        index, exempt=frozenset(), on_settled=_nothing_settled, on_reached=_nothing, on_uncountable=_impossible
+        PODS,
+        index,
+        exempt=frozenset(),
+        now=SystemClock().now,
+        on_settled=_nothing_settled,
+        on_reached=_nothing,
+        on_uncountable=_impossible,
     )
 
 
@@ -77,7 +84,7 @@ def _impossible() -> None:
     raise AssertionError("a generated pod cannot be counted")
 
 
-def _list(decoder: Decoder[Pod], sink: ObjectSink, pods: int) -> float:
+def _list(decoder: Decoder[Pod], sink: ObjectSink[Pod], pods: int) -> float:
     """Read all pages; return the CPU time, reading from the pipe included. No page is kept."""
     begun = time.process_time()
     sink.started()
@@ -94,7 +101,7 @@ def _pages(source: BinaryIO) -> Iterator[bytes]:
         yield source.read(length)
 
 
-def _event_us(decoder: Decoder[Pod], sink: ObjectSink, pods: int, users: int, turn: int) -> float:
+def _event_us(decoder: Decoder[Pod], sink: ObjectSink[Pod], pods: int, users: int, turn: int) -> float:
     """Return the CPU time of one event of the watch, in microseconds: most of them do not change the cost of a pod."""
     stored = reviews.stored_pods()
     took = 0.0
