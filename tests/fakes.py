@@ -177,7 +177,7 @@ API_VERSIONS = {"ReplicationController": "v1", "Job": "batch/v1", "CronJob": "ba
 
 
 def reference(kind: str, name: str, *, uid: str, controller: bool = True, api_version: str = "") -> OwnerReference:
-    """Give a reference to an owner; kinds that are not listed are taken for those of the group apps."""
+    """Return a reference to an owner; kinds that are not listed are taken for those of the group apps."""
     version = api_version or API_VERSIONS.get(kind, "apps/v1")
     return OwnerReference(api_version=version, kind=kind, name=name, uid=uid, controller=controller)
 

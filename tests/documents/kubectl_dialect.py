@@ -43,7 +43,7 @@ def load(text: bytes) -> Any:
 
 
 def dump(value: Any) -> str:
-    """Give compact JSON with sorted keys, numbers as they were written."""
+    """Return compact JSON with sorted keys, numbers as they were written."""
     match value:
         case Number():
             return str(value)

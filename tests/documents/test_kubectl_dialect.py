@@ -22,7 +22,7 @@ def we_read(snippet: str) -> str | None:
 
 
 def as_int64_or_float64(value: Any) -> Any:
-    """Give the numbers as kubectl holds them; we keep every integer that the YAML library gives it, up to 2**64."""
+    """Return the numbers as kubectl holds them; we keep every integer that the YAML library gives it, up to 2**64."""
     match value:
         case dict():
             return {key: as_int64_or_float64(each) for key, each in value.items()}

@@ -148,13 +148,13 @@ async def until(claim: Callable[[], bool]) -> None:
 
 
 def ledger_in(stored_in: FakeLedgerObject) -> Ledger:
-    """Give the ledger that is stored."""
+    """Return the ledger that is stored."""
     assert stored_in.stored is not None
     return read_ledger(stored_in.stored.text, uid=stored_in.stored.uid)
 
 
 def store_holding(*charges: Charge, version: int = 7) -> FakeStore:
-    """Give a store in which the objects of *charges* are."""
+    """Return a store in which the objects of *charges* are."""
     stored: dict[ObjectKey, StoredVersion] = {each.key: StoredVersion(each.uid, version) for each in charges}
     return FakeStore(stored)
 

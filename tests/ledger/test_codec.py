@@ -48,13 +48,13 @@ GOLDEN_BODY = (
 
 
 def sealed(body: str, *, form: str = str(FORMAT)) -> str:
-    """Give *body* as whoever knows of the checksum would write it."""
+    """Return *body* as whoever knows of the checksum would write it."""
     digest = hashlib.sha256(body.encode(errors="surrogatepass")).hexdigest()
     return f"userquota-ledger {form} sha256={digest}\n{body}\n"
 
 
 def edited(change: Callable[[Any], object]) -> str:
-    """Give the sample after an edit that put the checksum right, too."""
+    """Return the sample after an edit that put the checksum right, too."""
     body = json.loads(GOLDEN_BODY)
     change(body)
     return sealed(json.dumps(body, separators=(",", ":"), ensure_ascii=False))
@@ -334,7 +334,7 @@ def test_a_format_of_thousands_of_digits_is_no_crash() -> None:
 
 
 def crowded(count: int, *, owners: int = 50) -> Ledger:
-    """Give a ledger as a busy cluster has it: pods of ReplicaSets, people with three groups, a few sizes of pod."""
+    """Return a ledger as a busy cluster has it: pods of ReplicaSets, people with three groups, a few sizes of pod."""
     sizes: list[Amounts] = [
         (
             ("limits.cpu", n * 10**9),

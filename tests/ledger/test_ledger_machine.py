@@ -248,7 +248,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.write(charge.key, charge.uid, charge.payer, charge.amounts)
 
     def may_persist(self, charge: Charge) -> bool:
-        """Say whether there is a future in which it is stored: a name may still get free, a version never returns."""
+        """Return whether it may yet be stored: a name may still get free, no version returns."""
         now = self.stored().get(charge.key)
         return charge.prior is None or (now is not None and (now.uid, now.version) == (charge.uid, charge.base))
 
@@ -395,7 +395,7 @@ class LedgerMachine(RuleBasedStateMachine):
         return None if found is None else StoredVersion(found.uid, found.version)
 
     def is_alive(self, reservation: Reservation) -> bool:
-        """Say whether its time is not over: who reserved it may still be answered, or what was answered be stored."""
+        """Return whether its time is not over: the client may still get an answer, or what was allowed be stored."""
         under_way = [replica.swap.attempt for replica in self.replicas if replica.swap] + [
             each.attempt for each in self.late
         ]

@@ -23,7 +23,7 @@ PLACES = 100
 
 
 def replicas(count: int, *, pool: int = PLACES, seconds: float = 0.0) -> list[Replica]:
-    """Give replicas on one ledger that takes *seconds* each way; each person may have what the pool has."""
+    """Return replicas on one ledger that takes *seconds* each way; each person may have what the pool has."""
     stored_in = FakeLedgerObject(seconds=seconds)
     return [Replica(stored_in, name, World(RealClock()), limit=pool, pool=pool) for name in "abcdef"[:count]]
 

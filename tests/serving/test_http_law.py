@@ -123,7 +123,7 @@ def quantity(value: object) -> Fraction:
 
 
 def cpu_of(pod: dict[str, Any]) -> Fraction:
-    """Give the least that a pod can cost, however its containers follow one another."""
+    """Return the least that a pod can cost, however its containers follow one another."""
     if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
         return Fraction(0)
     spec = pod.get("spec") or {}
@@ -150,7 +150,7 @@ def stamp_of(document: dict[str, Any]) -> dict[str, str]:
 
 
 def may_be_allowed(body: dict[str, Any]) -> bool:
-    """Say whether any reading of the rules lets this pass."""
+    """Return whether any reading of the rules lets this pass."""
     request = body["request"]
     operation, sub_resource = request["operation"], request.get("subResource") or ""
     plural = ".".join(filter(None, (request["resource"]["resource"], request["resource"].get("group"))))
@@ -188,7 +188,7 @@ def _is_affordable(request: dict[str, Any]) -> bool:
 
 
 def is_lawful(posted: bytes, status: int, answered: bytes) -> bool:
-    """Say whether the answer obeys the law at the top of this file."""
+    """Return whether the answer obeys the law at the top of this file."""
     if status != 200:
         event(f"HTTP {status}")
         return status in (400, 503)
@@ -253,7 +253,7 @@ PLACES = st.sampled_from(
 
 
 def places_in(node: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Give the way to every value inside *node*."""
+    """Return the way to every value inside *node*."""
     children: list[tuple[str | int, object]] = []
     if isinstance(node, dict):
         children = list(node.items())
@@ -265,7 +265,7 @@ def places_in(node: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[
 
 
 def parent_of(document: Any, path: tuple[str | int, ...]) -> Any:
-    """Give what holds the value at the end of *path*; None where the way there was lost to an earlier change."""
+    """Return what holds the value at the end of *path*; None where the way there was lost to an earlier change."""
     for step in path[:-1]:
         if isinstance(document, dict):
             document = document.get(step)

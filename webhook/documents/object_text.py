@@ -106,13 +106,13 @@ class _Unpacking:
         self.mistakes: Final[list[Mistake]] = []
 
     def take(self, document: Document) -> None:
-        """Take in one document; an empty one holds nothing, and one with mistakes only these."""
+        """Collect one document; an empty one holds nothing, and one with mistakes only these."""
         self.mistakes.extend(document.mistakes)
         if document.root is not None and not document.mistakes and not _is_null(document.root):
             self._take(document.root, ())
 
     def _take(self, node: Node, path: _Path, *, implied: _Type | None = None) -> None:
-        """Take in an object or a list; *implied* is what the typed list around it says that it is."""
+        """Collect an object or a list; *implied* is what the typed list around it says that it is."""
         if not isinstance(node, Mapping):
             self._mistake("this is no object", node.position, path)
             return
@@ -160,7 +160,7 @@ class _Unpacking:
         return text
 
     def _text(self, mapping: Mapping, field: str, path: _Path) -> str:
-        """Give a field that holds text, empty if it is not there."""
+        """Return a field that holds text, empty if it is not there."""
         node = _value(mapping, field)
         if node is None or _is_null(node):
             return ""

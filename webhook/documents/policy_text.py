@@ -209,7 +209,7 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
 
 
 def _fields_at(location: Location) -> tuple[str, ...]:
-    """Give the names of the fields that may stand at *location*, by walking the models."""
+    """Return the names of the fields that may stand at *location*, by walking the models."""
     model: object = PolicyPart
     for step in location:
         if isinstance(model, type) and issubclass(model, BaseModel):

@@ -90,7 +90,7 @@ def key_of(value: ScalarValue) -> str | Refused:
 
 
 def number_json(value: float) -> str:
-    """Give a finite number as Go's ``encoding/json`` writes it: integers exactly, ``1000.0`` as ``1000``."""
+    """Return a finite number as Go's ``encoding/json`` writes it: integers exactly, ``1000.0`` as ``1000``."""
     if isinstance(value, int):
         return str(value)
     # Both languages print the fewest digits that name this float; they differ in when they use an exponent.
@@ -149,7 +149,7 @@ def _float(digits: str, text: str) -> float | str:
 
 
 def _float32_text(value: float) -> str:
-    """Give *value* as Go's ``FormatFloat(value, 'g', -1, 32)`` does: the fewest digits that name the 32-bit float."""
+    """Return *value* as Go's ``FormatFloat(value, 'g', -1, 32)`` does: the fewest digits that name the 32-bit float."""
     rounded = _float32(value)
     if math.isnan(rounded):
         return ".nan"
