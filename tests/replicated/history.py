@@ -1,4 +1,4 @@
-"""Every version of the pods of a namespace, from a watch: the number of pods at each revision."""
+"""Every version of the pods of a namespace, from a watch: the number of charged pods at each revision."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 
@@ -27,7 +27,7 @@ class History:
         self._news = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self.most = 0
-        """The largest number of pods at any revision."""
+        """The largest number of pods at any revision, without those that ResourceQuota and userquota have released."""
         self.stored: set[str] = set()
         """The uids of all pods that ever existed."""
         self.deleted: set[str] = set()
@@ -68,13 +68,17 @@ class History:
             async for line in answer.content:
                 self._record(json.loads(line))
 
-    def _record(self, event: dict[str, dict[str, dict[str, str]]]) -> None:
+    def _record(self, event: dict[str, dict[str, dict[str, Any]]]) -> None:
         self._news.set()
-        uid = event["object"]["metadata"]["uid"]
+        meta = event["object"]["metadata"]
+        uid = meta["uid"]
         if str(event["type"]) == "DELETED":
             self._now.discard(uid)
             self.deleted.add(uid)
             return
-        self._now.add(uid)
         self.stored.add(uid)
+        if "deletionTimestamp" in meta and meta["deletionGracePeriodSeconds"] == 0:
+            self._now.discard(uid)  # released: its deletion has begun, without a grace period
+        else:
+            self._now.add(uid)
         self.most = max(self.most, len(self._now))
