@@ -66,14 +66,18 @@ def read_objects(
 
 
 def _read(text: str, *, source: str, limit: int) -> tuple[tuple[Document, ...], _NumberText]:
-    """Read as JSON what begins like it, else as YAML; if it is neither, the reading that came further counts."""
+    """
+    Read as JSON what begins like it, else as YAML; if it is neither, the reading that came further counts.
+
+    A mistake in JSON that is not of syntax, such as a key given twice, is found by YAML too, at its exact place.
+    """
     as_json: tuple[Document, ...] = ()
     if len(text) <= limit and _BEGINS_LIKE_JSON.match(text):
         as_json = tuple(json_text.read_stream(text, source=source))
         if _is_whole(as_json):
             return as_json, _json_number
     as_yaml = tuple(yaml_text.read_stream(text, source=source, limit=limit))
-    if as_json and not _is_whole(as_yaml) and _last_line(as_json) >= _last_line(as_yaml):
+    if as_json and not _is_whole(as_yaml) and _last_place(as_json) >= _last_place(as_yaml):
         return as_json, _json_number
     return as_yaml, _yaml_number
 
@@ -82,8 +86,8 @@ def _is_whole(documents: tuple[Document, ...]) -> bool:
     return all(document.root is not None for document in documents)
 
 
-def _last_line(documents: tuple[Document, ...]) -> int:
-    return documents[-1].mistakes[-1].position.line
+def _last_place(documents: tuple[Document, ...]) -> Position:
+    return documents[-1].mistakes[-1].position
 
 
 @dataclass(frozen=True, slots=True)
