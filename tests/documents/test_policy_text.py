@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from webhook.documents.policy_text import PolicyText, read_policy
-from webhook.quota.policy import Combine, Entry, Hard, Mode, Policy, Unlimited
+from webhook.quota.policy import Combine, Entry, Hard, Mode, Policy, Terminating, Unlimited
 
 CORE = 10**9
 EXAMPLE = """\
@@ -146,6 +146,16 @@ def test_a_generated_config_map_that_is_left_over_is_recognised(first: str, seco
     assert ["disableNameSuffixHash" in str(mistake) for mistake in found.mistakes] == [is_leftover]
 
 
+@pytest.mark.parametrize(
+    ("text", "terminating"),
+    [("version: 1", Terminating.RELEASE), ("version: 1\nterminating: hold", Terminating.HOLD)],
+)
+def test_pods_past_their_grace_period_are_released_unless_a_policy_holds_them(
+    text: str, terminating: Terminating
+) -> None:
+    assert read(text).terminating is terminating
+
+
 # Amounts.
 
 AMOUNTS: dict[str, Hard] = {
@@ -231,7 +241,9 @@ RESOURCES = (
     "cpu, ephemeral-storage, gpu, limits.cpu, limits.ephemeral-storage, limits.memory, memory, persistentvolumeclaims, "
     "pods, requests.cpu, requests.ephemeral-storage, requests.memory, requests.storage, sessions, storage"
 )
-SECTIONS = "version, defaults, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, attribution"
+SECTIONS = (
+    "version, defaults, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, terminating, attribution"
+)
 VERSION = "version: expected version: 1, the only one this release reads"
 ACCOUNT = "expected a service account as <namespace>/<name>"
 ZONE = "the time zone is missing: write Z for UTC, or as in 2027-01-31T00:00:00+01:00"

@@ -151,6 +151,7 @@ async def test_they_are_watched_listed_and_read(
         MORE,
         index,
         exempt=frozenset(),
+        now=lambda: None,
         may_start=lambda: True,
         metrics=metrics,
         events=EventWriter(api, namespace=namespace, clock=FakeClock()),

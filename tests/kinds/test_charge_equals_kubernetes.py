@@ -10,6 +10,7 @@ Left out on purpose:
 """
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -21,16 +22,17 @@ from tests.oracle.building import Example
 from tests.oracle.manifest_examples import MANIFESTS
 from tests.oracle.pod_examples import EXAMPLES
 from tests.oracle.program import Amount, Oracle, PodAnswer
-from tests.oracle.random_pods import RandomPods
+from tests.oracle.random_pods import NOW, RandomPods
 from webhook.kinds import pod_cost
 from webhook.kinds.pod_defaults import with_defaults
 from webhook.kinds.pod_shapes import Pod
+from webhook.kinds.pods import PODS as PODS_KIND
 from webhook.quota.resources import ResourceList
 
 pytestmark = pytest.mark.cluster
 
 SEED = 137
-PODS = 6000
+PODS = int(os.environ.get("USERQUOTA_RANDOM_PODS", "6000"))
 
 
 Charged: TypeAlias = dict[str, tuple[str, int]]
@@ -95,7 +97,9 @@ def test_the_pods_tell_a_right_walk_from_a_wrong_one(pods: list[Compared]) -> No
 
 
 def compared(text: str, answer: PodAnswer) -> Compared:
-    size = pod_cost.size_of(msgspec.json.decode(text, type=Pod))
+    pod = msgspec.json.decode(text, type=Pod)
+    released_at = PODS_KIND.evaluator.released_at(pod)
+    size = pod_cost.size_of(pod, is_released=released_at is not None and released_at < NOW)
     return Compared(
         text,
         sent=ours(pod_cost.charge(size)),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
+from tests.fakes import NOON
 from tests.quota.bookings import totals
 from webhook.kinds.pod_shapes import Pod
 from webhook.kinds.pods import PODS
@@ -39,12 +41,14 @@ class Stage:
     settled: list[tuple[str, int]] = field(default_factory=list)
     news: list[int] = field(default_factory=list)
     unadmitted: list[str] = field(default_factory=list)
+    now: datetime | None = NOON
 
     def __post_init__(self) -> None:
         self.sink = ObjectSink(
             PODS,
             self.index,
             exempt=EXEMPT,
+            now=lambda: self.now,
             on_settled=self._settle,
             on_reached=self._progress,
             on_uncountable=self._note,
@@ -160,6 +164,92 @@ def test_the_deletion_of_an_earlier_pod_of_the_name_frees_nothing(stage: Stage) 
     stage.sink.gone(pod(version=6, metadata={"uid": "an earlier one"}))
 
     assert stage.pods() == CORE
+
+
+# A deletion whose grace period is over (`QuotaV1Pod` of Kubernetes): NOON is 12:00:00.
+
+RELEASED = {"count/pods": CORE}
+CHARGED = {"count/pods": CORE, "pods": CORE, "requests.cpu": CORE}
+
+
+def deleted(*, at: str = "2026-11-01T12:00:00Z", grace: object = 30, version: int = 5) -> Pod:
+    metadata = {"deletionTimestamp": at, "deletionGracePeriodSeconds": grace}
+    return pod(version=version, metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "costs"), [(29, CHARGED), (30, CHARGED), (31, RELEASED)], ids=["before", "at that second", "after"]
+)
+def test_a_pod_is_released_without_an_event_once_its_grace_period_is_over(
+    stage: Stage, seconds: int, costs: dict[str, int]
+) -> None:
+    stage.sink.seen(deleted())
+
+    stage.now = NOON + timedelta(seconds=seconds)
+    stage.sink.release_due()
+
+    assert totals(stage.index, ALICE) == costs
+
+
+@pytest.mark.parametrize(
+    ("metadata", "costs"),
+    [
+        ({"deletionTimestamp": "2026-11-01T11:59:29Z", "deletionGracePeriodSeconds": 30}, RELEASED),
+        ({"deletionTimestamp": "2026-11-01T11:59:59Z", "deletionGracePeriodSeconds": 0}, RELEASED),
+        ({"deletionTimestamp": "2026-11-01T11:59:59Z"}, CHARGED),
+        ({"deletionTimestamp": None, "deletionGracePeriodSeconds": 0}, CHARGED),
+        ({"deletionTimestamp": "2026-11-01T11:59:59Z", "deletionGracePeriodSeconds": 10**15}, CHARGED),
+    ],
+    ids=["over", "none given", "no grace period", "not deleted", "of millennia"],
+)
+def test_a_pod_that_is_seen_late_costs_what_it_costs_by_then(
+    stage: Stage, metadata: dict[str, object], costs: dict[str, int]
+) -> None:
+    stage.sink.seen(pod(metadata=metadata))
+
+    assert totals(stage.index, ALICE) == costs
+
+
+def test_under_hold_a_pod_is_charged_until_it_is_gone(stage: Stage) -> None:
+    stage.now = None
+    stage.sink.seen(deleted(at="2026-11-01T11:00:00Z"))
+    stage.sink.release_due()
+
+    assert totals(stage.index, ALICE) == CHARGED
+
+
+def test_a_later_version_is_released_by_its_own_time(stage: Stage) -> None:
+    stage.sink.seen(deleted())
+    stage.sink.seen(deleted(grace=300, version=6))
+
+    stage.now = NOON + timedelta(seconds=60)
+    stage.sink.release_due()
+    assert totals(stage.index, ALICE) == CHARGED
+
+    stage.now = NOON + timedelta(seconds=301)
+    stage.sink.release_due()
+    assert totals(stage.index, ALICE) == RELEASED
+
+
+def test_another_pod_of_the_name_is_not_released_in_its_place(stage: Stage) -> None:
+    stage.sink.seen(deleted())
+    stage.sink.gone(pod(version=6))
+    stage.sink.seen(pod(version=7, metadata={"uid": "another"}))
+
+    stage.now = NOON + timedelta(seconds=60)
+    stage.sink.release_due()
+
+    assert totals(stage.index, ALICE) == CHARGED
+
+
+@pytest.mark.parametrize("field", ["deletionTimestamp", "deletionGracePeriodSeconds"])
+def test_a_pod_whose_deletion_cannot_be_read_counts_as_one_and_is_reported(stage: Stage, field: str) -> None:
+    metadata = {"deletionTimestamp": "2026-11-01T11:59:59Z", "deletionGracePeriodSeconds": 0, field: "soon"}
+
+    stage.sink.seen(pod(metadata=metadata))
+
+    assert totals(stage.index, ALICE) == {"count/pods": CORE, "pods": CORE}
+    assert stage.uncountable == 1
 
 
 def test_a_resize_is_booked_when_it_is_seen(stage: Stage) -> None:

@@ -209,6 +209,7 @@ class Audited:
             PODS,
             self.index,
             exempt=frozenset(),
+            now=lambda: None,
             on_settled=_hear_of_nothing,
             on_reached=lambda: None,
             on_uncountable=lambda: None,

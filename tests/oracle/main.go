@@ -2,7 +2,7 @@
 //
 // One JSON value per line on standard input, one per line on standard output, in the same order:
 //
-//	oracle pods         a pod -> {"asSent": USAGE, "asStored": USAGE}, USAGE by resource name
+//	oracle pods NOW     a pod -> {"asSent": USAGE, "asStored": USAGE}, USAGE by resource name at the time NOW (RFC 3339)
 //	oracle quantities   a list of texts -> {"each": [AMOUNT or null], "sum": AMOUNT, "roundedUp": [AMOUNT or null]}
 //
 // It is built in the Go module of localcluster, with the versions pinned there.
@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"time"
 
 	inf "gopkg.in/inf.v0"
 	corev1 "k8s.io/api/core/v1"
@@ -23,7 +24,7 @@ import (
 	api "k8s.io/kubernetes/pkg/apis/core"
 	_ "k8s.io/kubernetes/pkg/apis/core/install"
 	"k8s.io/kubernetes/pkg/quota/v1/evaluator/core"
-	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	kjson "sigs.k8s.io/json"
 )
 
@@ -44,16 +45,29 @@ type quantitiesAnswer struct {
 	RoundedUp []*amount `json:"roundedUp"`
 }
 
-var evaluator quota.Evaluator = core.NewPodEvaluator(nil, clock.RealClock{})
+var evaluator quota.Evaluator
+
+// answerOf returns the function that answers one line; nil if the arguments are wrong.
+func answerOf(arguments []string) func([]byte) (any, error) {
+	if len(arguments) == 1 && arguments[0] == "quantities" {
+		return answerQuantities
+	}
+	if len(arguments) != 2 || arguments[0] != "pods" {
+		return nil
+	}
+	now, err := time.Parse(time.RFC3339, arguments[1])
+	if err != nil {
+		return nil
+	}
+	evaluator = core.NewPodEvaluator(nil, clocktesting.NewFakeClock(now))
+	return answerPod
+}
 
 func main() {
-	if len(os.Args) != 2 || (os.Args[1] != "pods" && os.Args[1] != "quantities") {
-		fmt.Fprintln(os.Stderr, "usage: oracle pods|quantities")
+	answer := answerOf(os.Args[1:])
+	if answer == nil {
+		fmt.Fprintln(os.Stderr, "usage: oracle pods NOW | oracle quantities")
 		os.Exit(2)
-	}
-	answer := answerPod
-	if os.Args[1] == "quantities" {
-		answer = answerQuantities
 	}
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 64<<20)

@@ -1,5 +1,5 @@
 """
-The program beside this file, built once per pinned version of Kubernetes: Kubernetes' own code, asked line by line.
+Run the program beside this file: Kubernetes' own evaluator and parser, built once per pinned version.
 
 What to ask, and what the answers should be, is up to the tests.
 """
@@ -8,6 +8,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TypedDict
 
@@ -16,6 +17,7 @@ import msgspec
 from localcluster.binaries import cache_folder, report_to_stderr
 from localcluster.build import GO_MODULE, Target, build_key, go_compiler, this_platform
 from localcluster.locks import locked
+from tests.oracle.random_pods import NOW
 
 SOURCE = Path(__file__).parent / "main.go"
 
@@ -28,7 +30,7 @@ class Amount(TypedDict):
 
 
 class PodAnswer(TypedDict):
-    """What the pod evaluator charges for a pod as it was sent, and as it is once the API server has filled it in."""
+    """What the pod evaluator charges for a pod as sent, and with what the API server fills in."""
 
     asSent: dict[str, Amount]
     asStored: dict[str, Amount]
@@ -43,22 +45,22 @@ class QuantitiesAnswer(TypedDict):
 
 
 class Oracle:
-    """Kubernetes' evaluator and parser; a process per call, nothing is kept between calls."""
+    """Kubernetes' evaluator and parser. Each call starts a process, and keeps nothing for the next one."""
 
     def __init__(self, binary: Path) -> None:
         self._binary = binary
 
-    def charges(self, pods: Iterable[str]) -> list[PodAnswer]:
-        """Give what each of *pods* costs, each a JSON text of one line."""
-        return msgspec.json.decode(self._ask("pods", pods), type=list[PodAnswer])
+    def charges(self, pods: Iterable[str], *, now: datetime = NOW) -> list[PodAnswer]:
+        """Return what each of *pods* costs at *now*, each a JSON text of one line."""
+        return msgspec.json.decode(self._ask(("pods", now.isoformat()), pods), type=list[PodAnswer])
 
     def quantities(self, lists: Iterable[Sequence[str]]) -> list[QuantitiesAnswer]:
-        """Give what the texts of each list are worth."""
-        return msgspec.json.decode(self._ask("quantities", map(json.dumps, lists)), type=list[QuantitiesAnswer])
+        """Return what the texts of each list are worth."""
+        return msgspec.json.decode(self._ask(("quantities",), map(json.dumps, lists)), type=list[QuantitiesAnswer])
 
-    def _ask(self, kind: str, lines: Iterable[str]) -> str:
+    def _ask(self, arguments: Sequence[str], lines: Iterable[str]) -> str:
         answer = subprocess.run(
-            [self._binary, kind], input="\n".join(lines), capture_output=True, text=True, timeout=120, check=False
+            [self._binary, *arguments], input="\n".join(lines), capture_output=True, text=True, timeout=300, check=False
         )
         assert answer.returncode == 0, answer.stderr
         return f"[{','.join(answer.stdout.splitlines())}]"
@@ -66,9 +68,9 @@ class Oracle:
 
 def find_oracle(environ: Mapping[str, str]) -> Path:
     """
-    Give the binary, built if it is missing: seconds where the control plane was built before, else some minutes.
+    Return the binary; build it if it is missing: seconds where the control plane was built before, else some minutes.
 
-    It lies outside any checkout, beside the control plane's, and is kept for good. Raises: GoMissingError, BuildError.
+    It is kept outside any checkout, beside the control plane's binaries. Raises: GoMissingError, BuildError.
     """
     platform = this_platform()
     key = f"{build_key(GO_MODULE, platform)}-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]}"

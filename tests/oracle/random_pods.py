@@ -1,12 +1,14 @@
 """
 Pods of every shape that can cost something, and quantities in every spelling: the same ones for the same seed.
 
-What they cost is not known here; two programs are asked and must agree.
+What they cost is not known here: the tests compare what two programs answer.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 Json: TypeAlias = "str | int | float | list[Json] | dict[str, Json] | None"
@@ -46,6 +48,13 @@ ODD_QUANTITIES: tuple[Json, ...] = (
 )
 """Spellings that a parser gets wrong first. No exact multiple of 1000E: see `canonical` of `webhook.quota.quantity`."""
 
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+"""The moment at which the pods are counted; some are released before it, some after it, some at that very second."""
+
+GRACE_PERIODS = (-1, 0, 1, 2, 30, 3600, 86400 * 365)
+AROUND = (-3600, -31, -2, -1, 0, 1, 2, 31, 3600)
+"""Seconds from the moment at which a pod is released to NOW."""
+
 PHASES = (None, "", "Pending", "Running", "Running", "Unknown", "Succeeded", "Failed")
 CONDITIONS: tuple[tuple[str, str | None], ...] = (
     ("PodResizePending", "Infeasible"),
@@ -63,7 +72,7 @@ class RandomPods:
         self._random = random.Random(seed)  # noqa: S311  nothing secret, and the same every time
 
     def pod(self) -> Json:
-        """Give a pod: mostly small and plain, sometimes with everything at once."""
+        """Return a pod: mostly small and plain, sometimes with everything at once."""
         containers, inits = (self._containers(prefix) for prefix in ("app", "init"))
         names = [str(container["name"]) for container in (*containers, *inits)]
         spec: dict[str, Json] = {"containers": list(containers)}
@@ -73,13 +82,13 @@ class RandomPods:
             spec["overhead"] = self._resource_list(("cpu", "memory", "ephemeral-storage", "nvidia.com/gpu"))
         if self._chance(0.35):
             spec["resources"] = self._requirements(POD_RESOURCES)
-        pod: dict[str, Json] = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
+        pod: dict[str, Json] = {"apiVersion": "v1", "kind": "Pod", "metadata": self._metadata(), "spec": spec}
         if self._chance(0.5):
             pod["status"] = self._status(names)
         return pod
 
     def quantity(self) -> Json:
-        """Give a quantity as it may stand in JSON, never below zero."""
+        """Return a quantity as it may stand in JSON, never below zero."""
         kind = self._random.random()
         if kind < 0.15:
             return self._random.choice(ODD_QUANTITIES)
@@ -97,7 +106,7 @@ class RandomPods:
         return f"{whole}.{fraction}{self._random.choice(suffixes)}"
 
     def text(self) -> str:
-        """Give a text that may be a quantity: a spelling from above, changed here and there, or letters at random."""
+        """Return a text that may be a quantity: a spelling from above, changed here and there, or letters at random."""
         text = str(self.quantity())
         while self._chance(0.5):
             at = self._random.randint(0, len(text))
@@ -117,55 +126,89 @@ class RandomPods:
             container["restartPolicy"] = self._random.choice(["Always", "Always", "Always", "OnFailure", "Never", None])
         return container
 
-    def _requirements(self, names: tuple[str, ...], *, at_least: int = 0) -> Json:
-        """Limits only, requests only, both alike, both unlike, or nothing in its several spellings."""
+    def _requirements(self, names: tuple[str, ...]) -> Json:
+        """Return limits only, requests only, both alike, both unlike, or nothing in its several spellings."""
         kind = self._random.random()
         if kind < 0.25:
-            return {"limits": self._resource_list(names, at_least=at_least)}
+            return {"limits": self._resource_list(names)}
         if kind < 0.5:
-            return {"requests": self._resource_list(names, at_least=at_least)}
+            return {"requests": self._resource_list(names)}
         if kind < 0.6:
-            same = self._resource_list(names, at_least=at_least)
+            same = self._resource_list(names)
             return {"limits": same, "requests": same}
         if kind < 0.95:
-            return {key: self._resource_list(names, at_least=at_least) for key in ("limits", "requests")}
+            return {key: self._resource_list(names) for key in ("limits", "requests")}
         nothing: list[Json] = [None, {}, {"limits": None}, {"requests": None}]
         return self._random.choice(nothing)
 
-    def _resource_list(self, names: tuple[str, ...], *, at_least: int = 0) -> Json:
+    def _resource_list(self, names: tuple[str, ...]) -> Json:
         if self._chance(0.8):
             names = tuple(name for name in names if name in COMMON_RESOURCES)
-        chosen = self._random.sample(names, k=max(at_least, min(len(names), self._random.choice([0, 1, 2, 2, 3, 4]))))
+        chosen = self._random.sample(names, k=min(len(names), self._random.choice([0, 1, 2, 2, 3, 4])))
         return {name: self.quantity() for name in chosen}
+
+    def _metadata(self) -> Json:
+        metadata: dict[str, Json] = {"name": "p"}
+        if self._chance(0.4):
+            grace = self._random.choice(GRACE_PERIODS)
+            marked = NOW - timedelta(seconds=grace) + timedelta(seconds=self._random.choice(AROUND))
+            self._maybe(metadata, "deletionTimestamp", lambda: marked.strftime("%Y-%m-%dT%H:%M:%SZ"))
+            self._maybe(metadata, "deletionGracePeriodSeconds", lambda: grace)
+        return metadata
 
     def _status(self, names: list[str]) -> Json:
         if self._chance(0.05):
             return self._random.choice([None, {}])
         status: dict[str, Json] = {"phase": self._random.choice(PHASES)}
         if self._chance(0.5):
-            kinds = self._random.sample(CONDITIONS, k=self._random.choice([1, 1, 2, 3]))
-            status["conditions"] = [{"type": kind, "reason": reason, "status": "True"} for kind, reason in kinds]
+            self._maybe(status, "conditions", self._conditions)
         for field in ("containerStatuses", "initContainerStatuses"):
-            if self._chance(0.6):
+            if self._chance(0.1):
+                status[field] = self._random.choice([None, []])
+            elif self._chance(0.6):
                 status[field] = [self._container_status(name) for name in self._some_of(names)]
-        if self._chance(0.1):  # read by kubelet and scheduler, not by ResourceQuota
-            status["resources"] = self._requirements(POD_RESOURCES)
-            status["allocatedResources"] = self._resource_list(POD_RESOURCES)
+        if self._chance(0.3):  # read by kubelet and scheduler, not by ResourceQuota
+            self._status_resources(status, POD_RESOURCES)
         return status
 
+    def _conditions(self) -> Json:
+        kinds = self._random.sample(CONDITIONS, k=self._random.choice([0, 1, 1, 2, 3]))
+        return [
+            {"type": kind, "reason": reason, "status": self._random.choice(["True", "False"])} for kind, reason in kinds
+        ]
+
     def _some_of(self, names: list[str]) -> list[str]:
-        """Some names in any order, rarely one of them twice or one that no container has."""
+        """Return some of *names* in any order, rarely one of them twice or one that no container has."""
         some = self._random.sample(names, k=self._random.randint(0, len(names)))
         return [*some, self._random.choice([*names, "gone"])] if self._chance(0.05) else some
 
     def _container_status(self, name: str) -> Json:
-        """No list is empty here: the API server leaves those out, and in memory they would mean something else."""
         status: dict[str, Json] = {"name": name}
-        if self._chance(0.7):
-            status["resources"] = self._requirements(CONTAINER_RESOURCES, at_least=1)
-        if self._chance(0.7):
-            status["allocatedResources"] = self._resource_list(COMMON_RESOURCES, at_least=1)
+        self._status_resources(status, CONTAINER_RESOURCES)
         return status
+
+    def _status_resources(self, status: dict[str, Json], names: tuple[str, ...]) -> None:
+        """Set `resources` and its two lists and `allocatedResources`; each is absent, null, empty or full by itself."""
+
+        def listed() -> Json:
+            return self._resource_list(names)
+
+        def requirements() -> Json:
+            resources: dict[str, Json] = {}
+            for half in ("requests", "limits"):
+                self._maybe(resources, half, listed)
+            return resources
+
+        self._maybe(status, "resources", requirements)
+        self._maybe(status, "allocatedResources", listed)
+
+    def _maybe(self, owner: dict[str, Json], field: str, value: Callable[[], Json]) -> None:
+        """Set *field* of *owner* to *value* mostly; else leave it out, or set it to null."""
+        kind = self._random.random()
+        if kind < 0.7:
+            owner[field] = value()
+        elif kind < 0.8:
+            owner[field] = None
 
     def _chance(self, of_one: float) -> bool:
         return self._random.random() < of_one

@@ -46,6 +46,7 @@ class Watching:
             PODS,
             self.index,
             exempt=self.exemptions,
+            now=lambda: None,
             on_settled=_ignore_settled,
             on_reached=lambda: None,
             on_uncountable=lambda: None,

@@ -24,7 +24,7 @@ class Reviewed(NamedTuple):
     old: Any | None
 
 
-def charge_for(request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, now: datetime) -> Charge:
+def charge_for(request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, now: datetime | None) -> Charge:
     """
     Return what the object would cost *payer*.
 

@@ -113,7 +113,8 @@ class AdmissionHandler:
         self, request: AdmissionRequest, reviewed: Reviewed, attributed: Attributed, *, deadline: float
     ) -> AdmissionResponse:
         try:
-            charge = charge_for(request, reviewed, payer=attributed.payer, now=self.clock.now())
+            now = self.policies.current().counting_time(self.clock.now())
+            charge = charge_for(request, reviewed, payer=attributed.payer, now=now)
         except UncountableError as error:
             return review.denied(request.uid, f"cannot be charged: {error}", audit=_audit(attributed))
         if reviewed.old is None and await self._is_taken(charge.key, charge.uid):

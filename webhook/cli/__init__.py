@@ -13,7 +13,6 @@ from types import FrameType
 
 import click
 
-from localcluster.errors import LocalClusterError
 from webhook import __version__
 from webhook.quota.errors import WebhookError
 
@@ -45,7 +44,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end)
     try:
         group()
-    except (WebhookError, LocalClusterError) as error:
+    except WebhookError as error:
         click.echo(f"userquota: {error}", err=True)
         sys.exit(2)
 

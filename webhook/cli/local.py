@@ -11,14 +11,15 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from localcluster import state
-from localcluster.addresses import HeldPort
-from localcluster.state import LocalCluster
 from webhook.quota.errors import WebhookError
 from webhook.registration import manifest_files
+
+if TYPE_CHECKING:
+    from localcluster.state import LocalCluster
 
 _NAMESPACE = "userquota-system"
 _READY_WITHIN = 30.0
@@ -29,7 +30,24 @@ class LocalError(WebhookError):
     """The local cluster did not start."""
 
 
-@click.group("local")
+class _OfACheckout(click.Group):
+    """Turns the errors of the control plane into ours, among them that the wheel does not contain it."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            from localcluster.errors import LocalClusterError  # noqa: PLC0415 - not in the wheel
+        except ModuleNotFoundError as error:
+            raise LocalError(
+                "`userquota local` runs from a checkout only: "
+                "the package localcluster, which starts the control plane, is not installed"
+            ) from error
+        try:
+            return super().invoke(ctx)
+        except LocalClusterError as error:
+            raise LocalError(str(error)) from error
+
+
+@click.group("local", cls=_OfACheckout)
 def command() -> None:
     """Try userquota on a local control plane, without Docker."""
 
@@ -46,6 +64,8 @@ def up(policy: Path | None) -> None:
 
     The first time builds them from source, which takes about ten minutes on two cores.
     """
+    from localcluster import state  # noqa: PLC0415 - not in the wheel
+
     cluster = state.up(lambda line: click.echo(line, err=True))
     access = cluster.access
     access.kubectl("apply", "-f", str(manifest_files.folder() / "namespace.yaml"))
@@ -67,6 +87,8 @@ def up(policy: Path | None) -> None:
 @command.command("down")
 def down() -> None:
     """Stop the local control plane and the webhook, and delete their data."""
+    from localcluster import state  # noqa: PLC0415 - not in the wheel
+
     click.echo("stopped" if state.down() else "nothing was running")
 
 
@@ -78,6 +100,8 @@ def _apply_policy(cluster: LocalCluster, policy: Path) -> None:
 
 
 def _start_webhook(cluster: LocalCluster) -> None:
+    from localcluster.addresses import HeldPort  # noqa: PLC0415 - not in the wheel
+
     held = HeldPort()
     port = held.number
     held.release()

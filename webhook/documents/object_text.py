@@ -50,7 +50,7 @@ def read_objects(
     text: str, *, source: str, limit: int = DEFAULT_LIMIT
 ) -> tuple[tuple[RawObject, ...], tuple[Mistake, ...]]:
     """
-    Give the objects of a text in order, and every mistake found on the way; *source* is what both call the text.
+    Return the objects of a text in order, and every mistake in it; *source* is what both call the text.
 
     A kind that ends in ``List`` and has ``items`` stands for its items, also inside another; items of a ``ObjectList``
     that do not say what they are, as the API server sends them, are Pods. Empty documents are skipped. An object is
@@ -110,13 +110,13 @@ class _Unpacking:
         self.mistakes: Final[list[Mistake]] = []
 
     def take(self, document: Document) -> None:
-        """Take in one document; an empty one holds nothing, and one with mistakes only these."""
+        """Add the objects of one document; one with mistakes adds only these, and an empty one nothing."""
         self.mistakes.extend(document.mistakes)
         if document.root is not None and not document.mistakes and not _is_null(document.root):
             self._take(document.root, ())
 
     def _take(self, node: Node, path: _Path, *, implied: _Type | None = None) -> None:
-        """Take in an object or a list; *implied* is what the typed list around it says that it is."""
+        """Add an object, or each item of a list; *implied* is the type that the list around it gives to its items."""
         if not isinstance(node, Mapping):
             self._mistake("this is no object", node.position, path)
             return
@@ -164,7 +164,7 @@ class _Unpacking:
         return text
 
     def _text(self, mapping: Mapping, field: str, path: _Path) -> str:
-        """Give a field that holds text, empty if it is not there."""
+        """Return a field that holds text, empty if it is absent."""
         node = _value(mapping, field)
         if node is None or _is_null(node):
             return ""

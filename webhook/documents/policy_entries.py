@@ -15,7 +15,7 @@ from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.policy_schema import EntryPart, GroupPart, PolicyPart, PoolPart, SectionPart, TenantPart
 from webhook.kinds.registry import KINDS
 from webhook.quota import resources
-from webhook.quota.policy import CAPS, Combine, Entry, Group, Hard, Tenant
+from webhook.quota.policy import CAPS, Combine, Entry, Group, Hard, Tenant, Terminating
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
 
 Steps = tuple[str | int, ...]
@@ -28,7 +28,7 @@ class Definition(NamedTuple):
 
     steps: tuple[str, ...]
     position: Position
-    value: Entry | Group | Tenant | Combine
+    value: Entry | Group | Tenant | Combine | Terminating
 
 
 @dataclass(slots=True)
@@ -58,8 +58,9 @@ class DocumentEntries:
 
     def add_fields(self, part: PolicyPart, root: tree.Node) -> None:
         """Add everything but the sections."""
-        if part.combine is not None:
-            self.definitions.append(Definition(("combine",), tree.position_of(root, ("combine",)), part.combine))
+        for name, choice in (("combine", part.combine), ("terminating", part.terminating)):
+            if choice is not None:
+                self.definitions.append(Definition((name,), tree.position_of(root, (name,)), choice))
         if part.attribution is not None:
             self.trusted_controllers.update(map(username, part.attribution.trustedControllers))
         entries: dict[tuple[str, ...], EntryPart | None] = {("cluster",): part.cluster}

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from webhook.documents.mistake import Mistake, field_path
 from webhook.documents.policy_entries import Definition, DocumentEntries, username
-from webhook.quota.policy import Combine, Defaults, Entry, Group, Policy, Tenant
+from webhook.quota.policy import Combine, Defaults, Entry, Group, Policy, Tenant, Terminating
 
 _GENERATED = re.compile(r"(?P<base>.+)-[2456789bcdfghkmt]{10}", re.ASCII)
 """A name with the hash that kustomize adds to a generated ConfigMap: ten characters, none of them misleading."""
@@ -32,6 +32,7 @@ class Merger:
         self._groups: dict[str, Group] = {}
         self._tenants: dict[str, Tenant] = {}
         self._combine: Combine | None = None
+        self._terminating = Terminating.RELEASE
         self._trusted: set[str] = set()
 
     def add(self, document: DocumentEntries) -> Iterator[None]:
@@ -67,6 +68,7 @@ class Merger:
             namespaces=self._entries["namespaces"],
             cluster=self._entries["cluster"].get("cluster"),
             combine=self._combine or Combine.MOST_RESTRICTIVE,
+            terminating=self._terminating,
             trusted_controllers=frozenset(self._trusted),
         )
 
@@ -78,8 +80,10 @@ class Merger:
             self._groups[name] = value
         elif isinstance(value, Tenant):
             self._tenants[name] = value
-        else:
+        elif isinstance(value, Combine):
             self._combine = value
+        else:
+            self._terminating = value
 
 
 def _leftover(first: str, second: str) -> str:

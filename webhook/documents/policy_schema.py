@@ -1,7 +1,7 @@
 """
 The shape of a policy document, as pydantic models: fields, types, units.
 
-Where a mistake stands, and what several documents mean together, is told by `policy_text`.
+The places of mistakes are in `policy_text`, what several documents mean together in `policy_merge`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from webhook.quota import quantity, resources
-from webhook.quota.policy import Combine, Hard, Mode, Unlimited
+from webhook.quota.policy import Combine, Hard, Mode, Terminating, Unlimited
 from webhook.quota.quantity import QuantityError
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -136,7 +136,7 @@ class DefaultsPart(_Part):
 
 
 class AttributionPart(_Part):
-    """Who may act for others."""
+    """Service accounts that may act for others."""
 
     trustedControllers: list[ServiceAccountName] = Field(default_factory=list)  # noqa: N815
 
@@ -153,6 +153,7 @@ class PolicyPart(_Part):
     namespaces: dict[Name, EntryPart] = Field(default_factory=dict)
     cluster: EntryPart | None = None
     combine: Combine | None = None
+    terminating: Terminating | None = None
     attribution: AttributionPart | None = None
 
 

@@ -152,7 +152,7 @@ def _in_order(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
 
 
 def _changed_words(node: tree.Node, source: str, path: Location) -> Iterator[Mistake]:
-    """Find what YAML turns into something else: a user `no` would silently become `false`, an amount `012` ten."""
+    """Yield a mistake for each word that YAML changes: a user `no` would become `false`, an amount `012` ten."""
     if isinstance(node, tree.Mapping):
         for entry in node.fields.values():
             if entry.key != entry.key_text:
@@ -209,7 +209,7 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
 
 
 def _fields_at(location: Location) -> tuple[str, ...]:
-    """Give the names of the fields that may stand at *location*, by walking the models."""
+    """Return the names of the fields that may stand at *location*, by walking the models."""
     model: object = PolicyPart
     for step in location:
         if isinstance(model, type) and issubclass(model, BaseModel):

@@ -56,7 +56,7 @@ class Refused:
 
 def resolve(text: str, *, tag: str | None, is_plain: bool) -> ScalarValue | Refused:
     """
-    Give the value of a scalar: *text* is its content, *is_plain* says that it stood without quotes.
+    Return the value of a scalar: *text* is its content, *is_plain* says that it stood without quotes.
 
     Integers are exact up to 64 bits; a longer one is the nearest float, as it is for kubectl, and a float out of range
     stays text. Infinities and NaN are given as such, though JSON has none.
@@ -70,7 +70,7 @@ def resolve(text: str, *, tag: str | None, is_plain: bool) -> ScalarValue | Refu
 
 def key_of(value: ScalarValue) -> str | Refused:
     """
-    Give the field name that kubectl makes of a key with this value.
+    Return the field name that kubectl makes of a key with this value.
 
     ``yes`` becomes ``true``, ``012`` becomes ``10``, and a float is written with the digits of a 32-bit one.
     """
@@ -90,7 +90,7 @@ def key_of(value: ScalarValue) -> str | Refused:
 
 
 def number_json(value: float) -> str:
-    """Give a finite number as Go's ``encoding/json`` writes it: integers exactly, ``1000.0`` as ``1000``."""
+    """Return a finite number as Go's ``encoding/json`` writes it: integers exactly, ``1000.0`` as ``1000``."""
     if isinstance(value, int):
         return str(value)
     # Both languages print the fewest digits that name this float; they differ in when they use an exponent.
@@ -149,7 +149,7 @@ def _float(digits: str, text: str) -> float | str:
 
 
 def _float32_text(value: float) -> str:
-    """Give *value* as Go's ``FormatFloat(value, 'g', -1, 32)`` does: the fewest digits that name the 32-bit float."""
+    """Return *value* as Go's ``FormatFloat(value, 'g', -1, 32)`` does: the fewest digits that name the 32-bit float."""
     rounded = _float32(value)
     if math.isnan(rounded):
         return ".nan"

@@ -2,13 +2,14 @@
 What a pod costs, exactly as Kubernetes' ResourceQuota counts it.
 
 The walk follows `PodRequests` and `PodLimits` of k8s.io/component-helpers v0.37.2 and the pod evaluator of
-Kubernetes 1.37.2. What the API server fills into a manifest first lies in `pod_defaults`.
+Kubernetes 1.37.2. `pod_defaults` has what the API server fills into a manifest first; `pods` has the time at which
+a pod that is being deleted is released.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, reduce
 from typing import NamedTuple, TypeVar
 
@@ -20,11 +21,8 @@ from webhook.quota import quantity, resources
 from webhook.quota.quantity import Quantity, QuantityError
 from webhook.quota.resources import Amounts, ResourceList
 
-TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
-"""A pod in such a phase runs nothing and never will again: it keeps its place in storage and nothing else."""
-
-_ORDINARY = 4096
-"""Bytes. What is spelled at greater length is not remembered: anybody may send it, and memory would go by it."""
+_LONGEST_REMEMBERED = 4096
+"""Bytes. Longer texts are not cached: anybody may send them, and the cache would grow by their length."""
 
 _Read = TypeVar("_Read")
 _REQUIREMENTS = msgspec.json.Decoder(Resources | None)
@@ -34,22 +32,33 @@ _LIST = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 @dataclass(frozen=True, slots=True)
 class ContainerSize:
     """
-    What one container asks for, has been given and uses.
+    The requests and limits of one container, and what its status says.
 
-    `allocated`, `actual_requests` and `actual_limits` come from the status; empty where it says nothing.
+    `allocated`, `actual_requests` and `actual_limits` come from the status. None: the status does not have the list,
+    and something else counts in its place. An empty list counts, as nothing.
     """
 
     requests: ResourceList
     limits: ResourceList
     is_sidecar: bool = False
-    allocated: ResourceList = field(default_factory=dict)
-    actual_requests: ResourceList = field(default_factory=dict)
-    actual_limits: ResourceList = field(default_factory=dict)
+    allocated: ResourceList | None = None
+    actual_requests: ResourceList | None = None
+    actual_limits: ResourceList | None = None
+
+    @property
+    def has_status(self) -> bool:
+        """Whether the status has any of the lists."""
+        return self.allocated is not None or self.actual_requests is not None or self.actual_limits is not None
 
 
 @dataclass(frozen=True, slots=True)
 class PodSize:
-    """All numbers of a pod, read and checked once. `pod_requests` and `pod_limits` are the pod-level ones."""
+    """
+    All numbers of a pod, read and checked once. `pod_requests` and `pod_limits` are the pod-level ones.
+
+    `is_terminal` also marks a pod that is released because its deletion grace period is over. The pod-level lists of
+    the status are not here: ResourceQuota does not read them (1.37.2).
+    """
 
     containers: tuple[ContainerSize, ...]
     init_containers: tuple[ContainerSize, ...]
@@ -61,14 +70,14 @@ class PodSize:
     has_status: bool = False
 
 
-def amounts_of(pod: Pod) -> Amounts:
+def amounts_of(pod: Pod, *, is_released: bool = False) -> Amounts:
     """
-    Give what is booked for *pod*: the amounts of its `charge`, worked out once for all pods that are spelled alike.
+    Return the amounts of the `charge` of *pod*, computed once for all pods with equal texts.
 
-    Raises: UncountableError, as `size_of`.
+    A pod that *is_released* costs what a terminal one costs. Raises: UncountableError, as `size_of`.
     """
-    text = text_of(pod)
-    return _remembered(text) if text.length <= _ORDINARY else _amounts_of(text)
+    text = text_of(pod, is_released=is_released)
+    return _remembered(text) if text.length <= _LONGEST_REMEMBERED else _amounts_of(text)
 
 
 def _amounts_of(text: PodText) -> Amounts:
@@ -76,15 +85,14 @@ def _amounts_of(text: PodText) -> Amounts:
 
 
 _remembered = lru_cache(maxsize=4096)(_amounts_of)
-"""The pods of one workload are spelled alike, and a cluster has far fewer workloads than pods."""
+"""The pods of one workload have equal texts, and a cluster has far fewer workloads than pods."""
 
 
 def charge(size: PodSize) -> dict[str, Quantity]:
     """
-    Give what a pod of this *size* costs, under ResourceQuota's names.
+    Return what a pod of this *size* costs, under ResourceQuota's names.
 
-    A terminal pod costs its `count/pods` only. A pod that is being deleted costs everything until it is terminal or
-    gone: its containers may still run (ResourceQuota lets go after the grace period; we do not, design.md section 2).
+    A terminal or released pod costs its `count/pods` only.
     Units: cores for `cpu`, bytes for memory and storage, whole counts otherwise.
     """
     charged = {"count/pods": quantity.ONE}
@@ -103,21 +111,24 @@ def charge(size: PodSize) -> dict[str, Quantity]:
 
 def pod_requests(size: PodSize) -> dict[str, Quantity]:
     """
-    Give what the scheduler sets aside for a pod, per resource.
+    Return what the scheduler sets aside for a pod, per resource.
 
     The larger of (sum of running containers) and (largest init step); a pod-level request replaces that for cpu,
-    memory and hugepages; the overhead comes on top. A resource nobody requests is absent, not zero.
-    While a resize is under way the largest of asked, allocated and actual counts; an infeasible one is not counted.
+    memory and hugepages; the overhead comes on top. A resource that no container requests is absent, not zero.
+    While a resize is under way the largest of three sums counts: requested, allocated and actual; where the status of
+    a container lacks a list, the sum takes the allocated amounts, then the requested ones. Requested amounts of an
+    infeasible resize are not counted.
+    Source: `containerAllocatedRequests` and `containerActuatedRequests` of component-helpers.
     """
 
     def asked(container: ContainerSize) -> ResourceList:
         return {} if size.is_infeasible else container.requests
 
     def allocated(container: ContainerSize) -> ResourceList:
-        return container.allocated or asked(container)
+        return asked(container) if container.allocated is None else container.allocated
 
     def actual(container: ContainerSize) -> ResourceList:
-        return container.actual_requests or allocated(container)
+        return allocated(container) if container.actual_requests is None else container.actual_requests
 
     views = (asked, actual, allocated) if size.has_status else (asked,)
     total = reduce(resources.larger, [aggregate(size, view).total for view in views])
@@ -127,13 +138,17 @@ def pod_requests(size: PodSize) -> dict[str, Quantity]:
 
 
 def pod_limits(size: PodSize) -> dict[str, Quantity]:
-    """Give the most a pod may use, by the walk of `pod_requests`; overhead only comes on top of a limit that exists."""
+    """
+    Return the most a pod may use, by the walk of `pod_requests`; the overhead is added only to limits above zero.
+
+    Where the status of a container lacks its limits, the limits of the spec count in their place.
+    """
 
     def asked(container: ContainerSize) -> ResourceList:
         return {} if size.is_infeasible else container.limits
 
     def actual(container: ContainerSize) -> ResourceList:
-        return container.actual_limits or asked(container)
+        return asked(container) if container.actual_limits is None else container.actual_limits
 
     views = (asked, actual) if size.has_status else (asked,)
     total = reduce(resources.larger, [aggregate(size, view).total for view in views])
@@ -148,7 +163,8 @@ class Aggregate(NamedTuple):
     """
     What the containers of a pod need together.
 
-    `peaks` tells for which resources one init step needs more than what runs afterwards, and which: its position.
+    `peaks` has the position of the init step that needs most, for each resource of which it needs more than the
+    containers that run afterwards.
     """
 
     total: dict[str, Quantity]
@@ -157,7 +173,7 @@ class Aggregate(NamedTuple):
 
 def aggregate(size: PodSize, view: Callable[[ContainerSize], ResourceList]) -> Aggregate:
     """
-    Return what *view* of the containers adds up to, by the order in which they run.
+    Return the sum of *view* over the containers, in the order in which they run.
 
     Init containers run one after another, each beside the sidecars started before it; app containers run beside all
     sidecars. The pod needs the peak.
@@ -183,14 +199,14 @@ def aggregate(size: PodSize, view: Callable[[ContainerSize], ResourceList]) -> A
     return Aggregate(resources.larger(total, peak) if peak else total, peaks)
 
 
-def size_of(pod: Pod) -> PodSize:
+def size_of(pod: Pod, *, is_released: bool = False) -> PodSize:
     """
-    Read every number of *pod*.
+    Return every number of *pod*.
 
-    Raises: UncountableError with the field path, e.g. `spec.containers[1].resources.requests.cpu`, for what is no
-    quantity or is negative.
+    Raises: UncountableError with the field path, e.g. `spec.containers[1].resources.requests.cpu`, for a value that is
+    no quantity or is negative.
     """
-    return _size(text_of(pod))
+    return _size(text_of(pod, is_released=is_released))
 
 
 def _size(text: PodText) -> PodSize:
@@ -202,15 +218,12 @@ def _size(text: PodText) -> PodSize:
     return PodSize(
         containers,
         init_containers,
-        requests,
-        limits,
-        overhead=_read_list(text.overhead, "spec.overhead"),
-        is_terminal=text.phase in TERMINAL_PHASES,
+        requests or {},
+        limits or {},
+        overhead=_read_list(text.overhead, "spec.overhead") or {},
+        is_terminal=text.is_terminal,
         is_infeasible=text.is_infeasible,
-        has_status=any(
-            container.allocated or container.actual_requests or container.actual_limits
-            for container in (*containers, *init_containers)
-        ),
+        has_status=any(container.has_status for container in (*containers, *init_containers)),
     )
 
 
@@ -218,17 +231,17 @@ def _container_size(text: ContainerText, path: str) -> ContainerSize:
     requests, limits = _read_requirements(text.asked, f"{path}.resources")
     actual_requests, actual_limits = _read_requirements(text.actual, f"status of {path}: resources")
     allocated = _read_list(text.allocated, f"status of {path}: allocatedResources")
-    return ContainerSize(requests, limits, text.is_sidecar, allocated, actual_requests, actual_limits)
+    return ContainerSize(requests or {}, limits or {}, text.is_sidecar, allocated, actual_requests, actual_limits)
 
 
-def _read_requirements(raw: bytes, path: str) -> tuple[ResourceList, ResourceList]:
+def _read_requirements(raw: bytes, path: str) -> tuple[ResourceList | None, ResourceList | None]:
     read = _decoded(_REQUIREMENTS, raw, path)
     if read is None:
-        return {}, {}
+        return None, None
     return _quantities(read.requests, f"{path}.requests"), _quantities(read.limits, f"{path}.limits")
 
 
-def _read_list(raw: bytes, path: str) -> ResourceList:
+def _read_list(raw: bytes, path: str) -> ResourceList | None:
     return _quantities(_decoded(_LIST, raw, path), path)
 
 
@@ -240,9 +253,12 @@ def _decoded(decoder: msgspec.json.Decoder[_Read], raw: bytes, path: str) -> _Re
         raise UncountableError(path, QuantityError(given, "expected quantities by resource name")) from error
 
 
-def _quantities(listed: dict[str, msgspec.Raw] | None, path: str) -> ResourceList:
+def _quantities(listed: dict[str, msgspec.Raw] | None, path: str) -> ResourceList | None:
+    """Return None for a list that is absent or null: it counts otherwise than an empty one."""
+    if listed is None:
+        return None
     read = {}
-    for name, token in (listed or {}).items():
+    for name, token in listed.items():
         try:
             read[name] = _quantity(bytes(token).decode(errors="replace"))
         except QuantityError as error:
@@ -251,7 +267,7 @@ def _quantities(listed: dict[str, msgspec.Raw] | None, path: str) -> ResourceLis
 
 
 def _quantity(written: str) -> Quantity:
-    """Read one JSON value as `Quantity.UnmarshalJSON` does: a string with spaces trimmed, a bare number, or null."""
+    """Return one JSON value, read as `Quantity.UnmarshalJSON` does: a string with spaces trimmed, a number, or null."""
     if written == "null":
         return quantity.ZERO
     if written[0] == '"':

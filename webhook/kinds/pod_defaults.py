@@ -1,7 +1,7 @@
 """
-What the API server fills into a pod before anything is charged: a manifest costs what the stored pod will cost.
+What the API server fills into a pod before anything is charged, so that a manifest costs what the stored pod will cost.
 
-Pods only; templates are not defaulted this way. What LimitRanges and other webhooks add is not known here.
+Pods only; the API server does not fill in templates this way. What LimitRanges and other webhooks add is not here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from webhook.quota.resources import ResourceList
 
 def with_defaults(size: PodSize) -> PodSize:
     """
-    Give *size* as the API server would store it; doing so twice changes nothing.
+    Return *size* as the API server would store it; a second call changes nothing.
 
     Source: `SetDefaults_Pod`, `SetDefaults_ResourceList` and `DefaultPodLevelResources` of Kubernetes 1.37.2.
     """
@@ -37,19 +37,23 @@ def with_defaults(size: PodSize) -> PodSize:
 
 
 def _container(size: ContainerSize) -> ContainerSize:
-    """A limit is a request too where there is none."""
+    """Return *size* with a request for each limit that has none."""
     return ContainerSize(
         requests=_rounded_up({**size.limits, **size.requests}),
         limits=_rounded_up(size.limits),
         is_sidecar=size.is_sidecar,
-        allocated=_rounded_up(size.allocated),
-        actual_requests=_rounded_up(size.actual_requests),
-        actual_limits=_rounded_up(size.actual_limits),
+        allocated=_status_rounded_up(size.allocated),
+        actual_requests=_status_rounded_up(size.actual_requests),
+        actual_limits=_status_rounded_up(size.actual_limits),
     )
 
 
 def _rounded_up(listed: ResourceList) -> ResourceList:
     return {name: amount.rounded_up() for name, amount in listed.items()}
+
+
+def _status_rounded_up(listed: ResourceList | None) -> ResourceList | None:
+    return None if listed is None else _rounded_up(listed)
 
 
 def _limits(size: PodSize) -> dict[str, Quantity]:
@@ -73,7 +77,7 @@ def _with_pod_requests(size: PodSize) -> ResourceList:
 
 
 def _with_pod_limits(size: PodSize) -> ResourceList:
-    """A pod limit follows from the containers' where every one of them has a limit; it is never below the request."""
+    """Return the pod limits: each follows from the containers' if all have it, and is never below the request."""
     everyone = (*size.containers, *size.init_containers)
     limits = _limits(size)
     missing = {

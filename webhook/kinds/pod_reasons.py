@@ -1,5 +1,5 @@
 """
-Why a pod costs what it costs: which containers and which rule, for people. The amounts themselves come from `pod_cost`.
+Why a pod costs what it costs: which containers and which rule, for people. `pod_cost` has the amounts.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from webhook.quota.resources import ResourceList
 
 def reasons(pod: Pod, size: PodSize, charged: Iterable[str]) -> dict[str, str]:
     """
-    Return for each resource of *charged*, which *size* of *pod* costs, where its amount comes from.
+    Return where the amount of each resource of *charged* comes from; *size* is the size of *pod*.
 
-    While a resize is under way the status has a say as well, and the text says so.
+    While a resize is under way the amount depends on the status too, and the text says so.
     """
     return {name: _reason(pod, size, name) for name in charged}
 
@@ -37,13 +37,13 @@ def _reason(pod: Pod, size: PodSize, name: str) -> str:
 
 
 def _containers(pod: Pod, size: PodSize, part: str, resource: str) -> str:
-    """Name the containers that run together, or the init step that needs more than they do."""
+    """Return the names of the containers that run together, or of the init step that needs more than they do."""
 
     def asked(container: ContainerSize) -> ResourceList:
         return container.requests if part == "requests" else container.limits
 
     def asking(written: Sequence[Container] | None, sizes: Sequence[ContainerSize]) -> list[tuple[str, bool]]:
-        """Return name and whether it is a sidecar, of each that asks for the resource."""
+        """Return each container that requests the resource: its name, and whether it is a sidecar."""
         pairs = zip(written or (), sizes, strict=True)
         return [(each.name, of.is_sidecar) for each, of in pairs if resource in asked(of) and asked(of)[resource].nanos]
 

@@ -1,21 +1,30 @@
 """
-The few fields of a pod that say what it costs and who pays: everything else is skipped while decoding.
+The fields of a pod that decide what it costs and who pays; the decoder skips all others.
 
-Shapes only, as the API sends them. What holds quantities stays raw JSON until `pod` reads it: no number passes a float,
-and what is spelled alike is read once.
+Shapes only, as the API sends them. Fields that hold quantities or times stay raw JSON until `pod_cost` and `pods` read
+them: no number passes a float, and equal texts are read once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, TypeVar
 
+import msgspec
 from msgspec import Raw, Struct
 
+from webhook.kinds.evaluator import UncountableError
 from webhook.quota.objects import NOTHING, ObjectMeta, Shape
+
+T = TypeVar("T")
+
+_TIME = msgspec.json.Decoder(Annotated[datetime, msgspec.Meta(tz=True)] | None)
+_SECONDS = msgspec.json.Decoder(int | None)
 
 
 class Resources(Shape, frozen=True, gc=False):
-    """`ResourceRequirements`, which is what every `resources` holds."""
+    """`ResourceRequirements`: what every `resources` holds. None: the list is absent or null, which is not empty."""
 
     requests: dict[str, Raw] | None = None
     limits: dict[str, Raw] | None = None
@@ -30,7 +39,7 @@ class Container(Shape, frozen=True, gc=False):
 
 
 class PodSpec(Shape, frozen=True, gc=False):
-    """`PodSpec`, as far as it costs."""
+    """The fields of `PodSpec` that cost something."""
 
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
@@ -39,7 +48,7 @@ class PodSpec(Shape, frozen=True, gc=False):
 
 
 class ContainerStatus(Shape, frozen=True, gc=False):
-    """What a node has set aside for a container (`allocated`) and what runs (`resources`)."""
+    """What a node has allocated for a container (`allocated_resources`), and what the container runs with."""
 
     name: str = ""
     allocated_resources: Raw = NOTHING
@@ -54,7 +63,7 @@ class Condition(Shape, frozen=True, gc=False):
 
 
 class PodStatus(Shape, frozen=True, gc=False):
-    """`PodStatus`, as far as it costs."""
+    """The fields of `PodStatus` that change what a pod costs."""
 
     phase: str | None = None
     conditions: list[Condition] | None = None
@@ -63,7 +72,7 @@ class PodStatus(Shape, frozen=True, gc=False):
 
     @property
     def is_infeasible(self) -> bool:
-        """Whether a resize will not be done. The first such condition decides, as in `IsPodResizeInfeasible`."""
+        """Whether the node cannot do a resize. The first such condition decides, as in `IsPodResizeInfeasible`."""
         for condition in self.conditions or ():
             if condition.type == "PodResizePending":
                 return condition.reason == "Infeasible"
@@ -71,21 +80,45 @@ class PodStatus(Shape, frozen=True, gc=False):
 
     @property
     def by_container(self) -> dict[str, ContainerStatus]:
-        """The first status of each name, those of app containers first, as in `findContainerStatus`."""
+        """Return the first status of each name, those of app containers first, as `findContainerStatus` does."""
         listed = (*(self.container_statuses or ()), *(self.init_container_statuses or ()))
         return {each.name: each for each in reversed(listed)}
+
+
+class PodMeta(ObjectMeta, frozen=True, gc=False):
+    """The metadata of a pod. The API server alone sets both fields, when a deletion is requested."""
+
+    deletion_timestamp: Raw = NOTHING
+    deletion_grace_period_seconds: Raw = NOTHING
+
+    @property
+    def is_being_deleted(self) -> bool:
+        """Whether a deletion was requested and is not over."""
+        return bytes(self.deletion_timestamp) not in (b"", b"null")
+
+    def deletion(self) -> tuple[datetime | None, int | None]:
+        """Return when the pod is to be gone by request, and the grace period in seconds. Raises: UncountableError."""
+        return (
+            _decoded(_TIME, self.deletion_timestamp, "metadata.deletionTimestamp"),
+            _decoded(_SECONDS, self.deletion_grace_period_seconds, "metadata.deletionGracePeriodSeconds"),
+        )
 
 
 class Pod(Shape, frozen=True, gc=False):
     """A pod."""
 
-    metadata: ObjectMeta = ObjectMeta()
+    metadata: PodMeta = PodMeta()
     spec: PodSpec = PodSpec()
     status: PodStatus | None = None
 
 
 class ContainerText(Struct, frozen=True, gc=False):
-    """How what a container costs is spelled. Copies: raw JSON would hold on to the whole message it came in."""
+    """
+    The JSON of everything that a container costs.
+
+    Absent, `null` and `{}` are different texts, because they can cost differently. Copies: raw JSON would keep the
+    whole message in memory that it came in.
+    """
 
     is_sidecar: bool
     asked: bytes
@@ -94,29 +127,37 @@ class ContainerText(Struct, frozen=True, gc=False):
 
 
 class PodText(Struct, frozen=True, gc=False):
-    """How all that a pod costs is spelled. Pods of equal text cost the same."""
+    """The JSON of everything that a pod costs. Pods with equal texts cost the same."""
 
     containers: tuple[ContainerText, ...]
     init_containers: tuple[ContainerText, ...]
     resources: bytes
     overhead: bytes
-    phase: str
+    is_terminal: bool
     is_infeasible: bool
 
     @property
     def length(self) -> int:
-        """How many bytes it takes, roughly."""
+        """The number of bytes it takes, roughly."""
         parts = [self.resources, self.overhead]
         for each in (*self.containers, *self.init_containers):
             parts += (each.asked, each.actual, each.allocated)
         return sum(map(len, parts)) + 40 * len(parts)
 
 
+TERMINAL_PHASES = frozenset({"Succeeded", "Failed"})
+"""A pod in such a phase runs nothing and never will again: it costs its place in storage and nothing else."""
+
 _NO_STATUS = ContainerStatus()
 
 
-def text_of(pod: Pod) -> PodText:
-    """Give how what *pod* costs is spelled."""
+def is_terminal(pod: Pod) -> bool:
+    """Whether *pod* is in a terminal phase."""
+    return pod.status is not None and pod.status.phase in TERMINAL_PHASES
+
+
+def text_of(pod: Pod, *, is_released: bool = False) -> PodText:
+    """Return the text that decides what *pod* costs; a pod that *is_released* costs what a terminal one costs."""
     spec, status = pod.spec, pod.status
     statuses = status.by_container if status is not None else {}
     return PodText(
@@ -124,7 +165,7 @@ def text_of(pod: Pod) -> PodText:
         tuple([_container_text(each, statuses) for each in spec.init_containers or ()]),
         bytes(spec.resources),
         bytes(spec.overhead),
-        (status.phase or "") if status is not None else "",
+        is_released or is_terminal(pod),
         status is not None and status.is_infeasible,
     )
 
@@ -137,3 +178,10 @@ def _container_text(container: Container, statuses: Mapping[str, ContainerStatus
         bytes(status.resources),
         bytes(status.allocated_resources),
     )
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], raw: Raw, path: str) -> T | None:
+    try:
+        return decoder.decode(raw) if bytes(raw) else None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UncountableError(path, error) from error

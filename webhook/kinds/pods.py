@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from webhook.kinds import pod_cost, pod_defaults
 from webhook.kinds.evaluator import CostLine, Effect, Kind, Uncharged
 from webhook.kinds.pod_reasons import reasons
-from webhook.kinds.pod_shapes import Pod
+from webhook.kinds.pod_shapes import Pod, is_terminal
 from webhook.quota import resources
 from webhook.quota.objects import AnyObject, ObjectMeta, UserInfo
 from webhook.quota.resources import GPU, Amounts
@@ -29,17 +29,39 @@ class PodEvaluator:
             return Effect.CHARGE if subresource in ("", "resize") else Effect.KEEP_STAMP
         return Effect.CHARGE if operation == "CREATE" and not subresource else Effect.IGNORE
 
-    def usage(self, obj: Pod, *, now: datetime | None) -> Amounts:  # noqa: ARG002
-        """Return the amounts of `pod_cost.charge`, with the logical resources. Raises: UncountableError."""
-        return pod_cost.amounts_of(obj)
+    def usage(self, obj: Pod, *, now: datetime | None) -> Amounts:
+        """
+        Return the amounts of `pod_cost.charge`, with the logical resources.
 
-    def released_at(self, obj: Pod) -> datetime | None:  # noqa: ARG002
-        """Return None: a pod costs what it costs until it is terminal or gone."""
-        return None
+        A pod that is being deleted costs what a terminal one costs once *now* is after `released_at`: when its node
+        died it is never gone, and its owner needs the room for its replacement.
+        Raises: UncountableError. Source: `QuotaV1Pod` of Kubernetes 1.37.2.
+        """
+        if now is None or not obj.metadata.is_being_deleted:
+            return pod_cost.amounts_of(obj)
+        released_at = self.released_at(obj)
+        return pod_cost.amounts_of(obj, is_released=released_at is not None and now > released_at)
+
+    def released_at(self, obj: Pod) -> datetime | None:
+        """
+        Return when the grace period of a deletion ends; None for a pod that is not being deleted, or has no such end.
+
+        By the clock of the API server that marked the pod: replicas whose clocks differ may disagree for so long.
+        Raises: UncountableError.
+        """
+        if not obj.metadata.is_being_deleted:
+            return None
+        marked, grace = obj.metadata.deletion()
+        if marked is None or grace is None:
+            return None
+        try:
+            return marked + timedelta(seconds=grace)
+        except OverflowError:  # a grace period of millennia
+            return None
 
     def has_ended(self, obj: Pod) -> bool:
         """Whether the pod is in a terminal phase."""
-        return obj.status is not None and obj.status.phase in pod_cost.TERMINAL_PHASES
+        return is_terminal(obj)
 
     def counts(self, resource: str) -> bool:
         """Whether pods can cost *resource*."""

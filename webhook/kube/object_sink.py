@@ -4,8 +4,10 @@ Objects of one kind as the API shows them, counted as usage. The stream itself i
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Container
-from typing import Generic, Protocol, TypeVar
+from datetime import datetime, timedelta
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import structlog
 
@@ -78,6 +80,16 @@ class Unadmitted:
             self._listed.discard(uid)
 
 
+class _Release(NamedTuple):
+    """When an object begins to cost less, unless another version of it has come by then."""
+
+    at: datetime
+    key: ObjectKey
+    uid: str
+    version: int
+    amounts: Amounts
+
+
 class ObjectSink(Generic[T]):
     """
     Keeps the usage index in step with the objects of one kind outside the exempt namespaces.
@@ -91,13 +103,14 @@ class ObjectSink(Generic[T]):
         index: UsageIndex,
         *,
         exempt: Container[str],
+        now: Callable[[], datetime | None],
         on_settled: OnSettled,
         on_reached: Callable[[], None],
         on_uncountable: Callable[[], None],
         on_unadmitted: Callable[[ObjectKey], None] = _ignore,
     ) -> None:
         """
-        Leave out objects in *exempt* namespaces.
+        Leave out objects in *exempt* namespaces. Count at the time *now*; with None an object counts until it is gone.
 
         *on_settled* gets the reservations that a shown object has settled; *on_reached* is called after each event,
         *on_uncountable* for an object whose cost cannot be read, *on_unadmitted* for each object without a stamp that
@@ -106,6 +119,8 @@ class ObjectSink(Generic[T]):
         self._kind = kind
         self._index = index
         self._exempt = exempt
+        self._now = now
+        self._releases: list[_Release] = []
         self._on_settled = on_settled
         self._on_reached = on_reached
         self._on_uncountable = on_uncountable
@@ -128,6 +143,7 @@ class ObjectSink(Generic[T]):
         if self._counts(meta):
             stamp, amounts = read_stamp(meta), self._amounts(item)
             self._observe(self._key(meta), Row(meta.uid, int(meta.resource_version), stamp or NOBODY, amounts))
+            self._plan_release(item)
             self._note(meta, is_unadmitted=stamp is None and not self._kind.evaluator.has_ended(item))
 
     def gone(self, item: T) -> None:
@@ -165,6 +181,25 @@ class ObjectSink(Generic[T]):
         self._index.reached(self._kind.resource, resource_version)
         self._on_reached()
 
+    def release_due(self) -> None:
+        """Count less for the objects whose time has come without an event. Call it every second or so."""
+        now = self._now()
+        while now is not None and self._releases and self._releases[0].at < now:
+            each = heapq.heappop(self._releases)
+            self._index.release(each.key, each.uid, each.version, each.amounts)
+
+    def _plan_release(self, item: T) -> None:
+        try:
+            at = self._kind.evaluator.released_at(item)
+            if at is None or self._now() is None:
+                return
+            amounts = self._kind.evaluator.usage(item, now=at + timedelta(seconds=1))
+        except UncountableError:
+            return  # reported when it was counted
+        meta = item.metadata
+        release = _Release(at, self._key(meta), meta.uid, int(meta.resource_version), amounts)
+        heapq.heappush(self._releases, release)
+
     def _counts(self, meta: ObjectMeta) -> bool:
         return meta.namespace not in self._exempt and not self._kind.evaluator.is_excepted(meta, None)
 
@@ -192,7 +227,7 @@ class ObjectSink(Generic[T]):
 
     def _amounts(self, item: T) -> Amounts:
         try:
-            return self._kind.evaluator.usage(item, now=None)
+            return self._kind.evaluator.usage(item, now=self._now())
         except UncountableError as error:
             # The API server checked these numbers, so this is a disagreement between it and us. The object still counts
             # as one; leaving it out would hide it, stopping the watch would blind us for all others.

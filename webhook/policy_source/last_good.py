@@ -1,7 +1,7 @@
 """
 Keeps a copy of the last good policy, so that a replica can start while what is written has mistakes.
 
-Without it, such a replica would have no policy at all, and would refuse everything until somebody mends the text.
+Without it, such a replica would have no policy at all, and would not get ready until the text is mended.
 """
 
 from __future__ import annotations

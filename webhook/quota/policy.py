@@ -35,6 +35,13 @@ class Mode(enum.Enum):
     AUDIT = "audit"
 
 
+class Terminating(enum.Enum):
+    """What a pod costs whose deletion grace period is over: nothing (as ResourceQuota), or all until it is gone."""
+
+    RELEASE = "release"
+    HOLD = "hold"
+
+
 class Combine(enum.Enum):
     """How the `perMember` caps of several groups meet."""
 
@@ -117,6 +124,7 @@ class Policy:
     namespaces: Mapping[str, Entry] = field(default_factory=dict)
     cluster: Entry | None = None
     combine: Combine = Combine.MOST_RESTRICTIVE
+    terminating: Terminating = Terminating.RELEASE
     trusted_controllers: frozenset[str] = frozenset()
     remembered: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Room for what `limits` works out once per policy; nothing in it says more than the policy does."""
@@ -142,6 +150,10 @@ class Policy:
         """Give the groups with an entry that *payer* is in: by the snapshot, or by the policy's own member lists."""
         stamped = {name for name in payer.groups if name in self.groups}
         return tuple(sorted(stamped | self._listed_in.get(payer.owner, frozenset())))
+
+    def counting_time(self, now: datetime) -> datetime | None:
+        """Return the time at which usage is to be counted: *now*, or None where an object counts until it is gone."""
+        return now if self.terminating is Terminating.RELEASE else None
 
     def named(self, payer: Payer) -> Payer:
         """Return *payer* with those groups alone that have an entry here: no other group can bind anything."""

@@ -201,6 +201,12 @@ class UsageIndex:
         self._replace(key, shared)
         return self._settle(key, row.uid, row.version)
 
+    def release(self, key: ObjectKey, uid: str, version: int, amounts: Amounts) -> None:
+        """Count *amounts* for an object that costs less by now, though nothing changed it since *version*."""
+        row = self.row(key)
+        if row is not None and (row.uid, row.version) == (uid, version):
+            self._replace(key, Row(uid, version, row.payer, _once(self._amounts, amounts)))
+
     def forget(self, key: ObjectKey, uid: str, version: int) -> tuple[Reservation, ...]:
         """
         Take in that the object *uid* was gone, or cost nothing, at *version*; give the reservations that this settles.

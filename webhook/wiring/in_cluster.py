@@ -5,6 +5,8 @@ The webhook of a cluster, from inside it or through a kubeconfig.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -133,6 +135,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         KINDS,
         index,
         exempt=exemptions,
+        now=lambda: watched.counting_time(clock.now()),
         may_start=lambda: watched.are_accounts_known() and exemptions.is_known,
         metrics=metrics,
         events=events,
@@ -144,6 +147,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     ledger = build_ledger(
         Surroundings(api, settings, clock, api_servers.time, index, metrics, events, registration, in_step, KINDS)
     )
+    watched.on_recount = objects.relist_all
     objects.connect(on_settled=ledger.store.settled, on_reached=ledger.watch_moved)
     lists = ObjectList(api, kinds=KINDS, exempt=exemptions)
     audit = Audit(index, KINDS, lists, reads, objects.relist, metrics, events, asyncio.sleep)
@@ -231,6 +235,9 @@ class _Watched:
 
     def __init__(self, api: KubernetesApi, settings: Settings, events: EventWriter) -> None:
         self._events = events
+        self._terminating = Policy().terminating
+        self.on_recount: Callable[[], None] = _nothing
+        """Called when what objects cost has changed, and all have to be listed again."""
         self.labels = NamespaceLabels(api, on_change=self._rebind_namespace)
         self.index = UsageIndex(accounts_under(Policy(), self.labels.known))
         self.policy = CurrentPolicy(on_change=self._rebind, on_mistakes=self._complain)
@@ -261,7 +268,14 @@ class _Watched:
     def _rebind_namespace(self, name: str) -> None:
         self.index.rebind_namespace(name)
 
-    def _rebind(self, _: Policy) -> None:
+    def counting_time(self, now: datetime) -> datetime | None:
+        """Return the time at which usage is counted under the policy in force."""
+        return (self.policy.state.policy or Policy()).counting_time(now)
+
+    def _rebind(self, policy: Policy) -> None:
+        if policy.terminating is not self._terminating:
+            self._terminating = policy.terminating
+            self.on_recount()
         self.index.rebind(accounts_under(self.policy.state.policy or Policy(), self.labels.known))
 
     def _publish_removed(self, name: str, uid: str) -> None:
@@ -272,3 +286,7 @@ class _Watched:
         for name, message in mistakes:
             if name:
                 self._events.publish(ConfigMapEvent(name, self._maps.uid_of(name), "PolicyInvalid", message))
+
+
+def _nothing() -> None:
+    """Recount nothing: no object has been counted yet."""
