@@ -1,7 +1,7 @@
 """
-Manifests as kubectl takes them with ``-f`` (YAML, JSON, JSON lines, lists) as one object after the other.
+Manifests as kubectl takes them with ``-f`` (YAML, JSON, JSON lines, lists), one object after the other.
 
-What an object costs, and where the text comes from, is not known here.
+The cost of an object, and the origin of the text, are not known here.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def read_objects(
     """
     Return the objects of a text in order, and every mistake in it; *source* is what both call the text.
 
-    A kind that ends in ``List`` and has ``items`` stands for its items, also inside another; items of a ``ObjectList``
-    that do not say what they are, as the API server sends them, are Pods. Empty documents are skipped. An object is
-    left out if there is a mistake in its document. Never raises, whatever the text.
+    A kind that ends in ``List`` and has ``items`` stands for its items, also inside another; items of a ``PodList``
+    that name no type, as the API server sends them, are Pods. Empty documents are skipped. An object is left out if
+    there is a mistake in its document. Never raises, whatever the text.
 
     *limit* is in characters.
     """
@@ -92,7 +92,7 @@ def _last_place(documents: tuple[Document, ...]) -> Position:
 
 @dataclass(frozen=True, slots=True)
 class _Type:
-    """What an object says it is."""
+    """The type that an object names."""
 
     api_version: str
     kind: str

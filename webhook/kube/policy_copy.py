@@ -15,7 +15,7 @@ from webhook.ports import UnavailableError
 from webhook.quota.objects import Shape
 
 NAME: Final = "userquota-policy-last-good"
-_KEY: Final = "policy.json.gz"
+KEY: Final = "policy.json.gz"
 _LABELS: Final = {"app.kubernetes.io/name": "userquota", "app.kubernetes.io/component": "policy-copy"}
 """Not the label of a policy: the copy must never be read as one of the texts that it is a copy of."""
 
@@ -49,7 +49,7 @@ class PolicyCopyConfigMap:
             return None
         except (ApiError, msgspec.MsgspecError) as error:
             raise UnavailableError("policy-copy", f"ConfigMap {NAME} cannot be read: {error}") from error
-        content = (found.binary_data or {}).get(_KEY, b"")
+        content = (found.binary_data or {}).get(KEY, b"")
         return StoredCopy(content, found.metadata.uid, int(found.metadata.resource_version))
 
     async def write(self, content: bytes, *, after: StoredCopy | None) -> bool:
@@ -74,6 +74,6 @@ class PolicyCopyConfigMap:
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
                 "metadata": {"name": NAME, "namespace": self._namespace, "labels": _LABELS, **metadata},
-                "binaryData": {_KEY: base64.b64encode(content).decode()},
+                "binaryData": {KEY: base64.b64encode(content).decode()},
             }
         )
