@@ -63,6 +63,10 @@ bench: $(VENV)/dev.stamp ## Compare with a controller-runtime webhook; prints on
 bench-contention: $(VENV)/dev.stamp ## Compare many creates at once with ResourceQuota and other webhooks
 	$(BIN)/python -m benchmarks.contention
 
+.PHONY: bench-policy
+bench-policy: $(VENV)/dev.stamp ## Read a policy of 1 MiB: time against PyYAML's loader, and pauses of the event loop
+	$(BIN)/python -m benchmarks.policy_text
+
 .PHONY: bench-restart
 bench-restart: $(VENV)/dev.stamp ## Restart a replica beside 20 000 pods: time to ready, and memory
 	$(BIN)/python -m benchmarks.restart

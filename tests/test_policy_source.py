@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+import gzip
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,13 +12,15 @@ import pytest
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.policy_source import (
     CurrentPolicy,
+    Fault,
     PolicyConfigMap,
     PolicyConfigMapMeta,
     PolicyConfigMaps,
-    PolicyReader,
     PolicyState,
+    Submission,
     read_files,
 )
+from webhook.policy_source.current import NO_POLICY
 from webhook.ports import UnavailableError
 from webhook.quota.policy import Policy
 
@@ -37,14 +39,19 @@ class Stage:
     complaints: list[tuple[str, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.policy = CurrentPolicy(on_change=self.changes.append, on_mistakes=self.complaints.append)
+        self.policy = CurrentPolicy(on_change=self.changes.append, on_mistakes=self._complain)
         self.removed: list[str] = []
+        self.named: list[str] = []
         self.maps = PolicyConfigMaps(
             self._submit, on_removed=lambda name, _: self.removed.append(name), may_be_absent=self.may_be_absent
         )
 
-    def _submit(self, texts: Sequence[PolicyText], *, faults: tuple[str, ...]) -> None:
-        self.policy.accept(texts, read_policy(texts), faults=faults)
+    def _submit(self, new: Submission) -> None:
+        self.policy.accept(new.texts, read_policy(new.texts), faults=new.faults)
+
+    def _complain(self, faults: tuple[Fault, ...]) -> None:
+        self.complaints.append(tuple(each.message for each in faults))
+        self.named += [each.config_map for each in faults]
 
     def takes(self, text: str) -> None:
         self.policy.take([PolicyText("policy/p", text)])
@@ -147,10 +154,10 @@ def test_the_same_mistakes_after_a_good_policy_are_told_again(stage: Stage) -> N
 def test_of_very_many_mistakes_the_first_are_told_and_how_many_more(stage: Stage) -> None:
     stage.takes("version: 1\nusers:\n" + "".join(f"  user-{number}: []\n" for number in range(1000)))
 
-    (told,) = stage.complaints
-    assert len(told) == 51
-    assert told[0] == "policy/p:3:11: users.user-0: expected fields, each with a value"
-    assert told[-1] == "and 950 more mistakes"
+    (reported,) = stage.complaints
+    assert len(reported) == 50
+    assert reported[0] == "policy/p:3:11: users.user-0: expected fields, each with a value"
+    assert stage.policy.state.mistakes == (*reported, "and 950 more mistakes")
 
 
 @pytest.mark.parametrize("text", ["", "# all gone\n", "---\n"], ids=["empty", "a comment", "an empty document"])
@@ -234,6 +241,16 @@ def test_nothing_but_a_policy_lifts_a_limit(stage: Stage, lift: Callable[[Stage]
     assert len(stage.changes) == 1
     stage.sees("one", a="version: 1\n")  # this one does
     assert stage.users() == []
+
+
+def test_that_the_last_config_map_is_deleted_is_a_mistake(stage: Stage) -> None:
+    synced(stage, config_map("one", a=ALICE))
+
+    stage.maps.gone(config_map("one"))
+
+    assert stage.complaints == [(NO_POLICY,)]
+    assert stage.named == [""]
+    assert not stage.policy.text_condition().ok
 
 
 def test_without_any_config_map_there_is_no_policy(stage: Stage) -> None:
@@ -327,22 +344,24 @@ def test_a_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
 # Texts that are not there (confirmed defect W2): each lifted limits without a word.
 
 
-def binary(name: str) -> PolicyConfigMap:
-    return PolicyConfigMap(PolicyConfigMapMeta(name, f"uid-of-{name}", "2"), None, {"p": "/w=="})
+def binary(name: str, content: bytes = b"# \xff") -> PolicyConfigMap:
+    return PolicyConfigMap(PolicyConfigMapMeta(name, f"uid-of-{name}", "2"), None, {"p": content})
 
 
 def emptied(name: str) -> PolicyConfigMap:
     return PolicyConfigMap(PolicyConfigMapMeta(name, f"uid-of-{name}", "2"), None)
 
 
-FAULTS = {
-    "a text in binaryData": (
-        binary,
-        (
-            "two/p: it is in binaryData, because it was no UTF-8 text when the ConfigMap was made: "
-            "save the file as UTF-8 and make the ConfigMap again"
-        ),
+NOT_READ = "two/p: it is in binaryData, where no policy is read: "
+AGAIN = ": save it as UTF-8 and make the ConfigMap again"
+FAULTS: dict[str, tuple[Callable[[str], PolicyConfigMap], str]] = {
+    "a text in Latin-1": (binary, f"{NOT_READ}it is not UTF-8 at byte 2{AGAIN}"),
+    "a text in UTF-16": (
+        lambda name: binary(name, ALICE.encode("utf-16")),
+        f"{NOT_READ}it is UTF-16, not UTF-8{AGAIN}",
     ),
+    "a compressed text": (lambda name: binary(name, gzip.compress(b"")), f"{NOT_READ}it is gzip, not UTF-8{AGAIN}"),
+    "a text in UTF-8 in binaryData": (lambda name: binary(name, BOB.encode()), f"{NOT_READ}move it to data"),
     "no text": (emptied, "two/data: it has no text: delete the ConfigMap, or put the policy back"),
 }
 
@@ -357,6 +376,7 @@ def test_a_config_map_without_a_text_lifts_no_limit_and_is_named(
 
     assert stage.users() == ["alice", "bob"]
     assert stage.complaints == [(fault,)]
+    assert stage.named == ["two"]
     assert not stage.policy.text_condition().ok
     assert fault in stage.policy.text_condition().message
 
@@ -389,36 +409,3 @@ def test_a_config_map_that_loses_its_label_is_reported(stage: Stage) -> None:
 
     assert stage.removed == ["two"]
     assert stage.users() == ["alice"]
-
-
-# Reading while requests are answered.
-
-
-async def test_a_long_policy_is_read_while_other_tasks_run(stage: Stage) -> None:
-    reader = PolicyReader(stage.policy)
-    users = "".join(f"  user-{number}: {{hard: {{cpu: 1}}}}\n" for number in range(2000))
-    reading = asyncio.create_task(reader.run())
-    reader.submit([PolicyText("one/p", f"version: 1\nusers:\n{users}")], faults=())
-
-    turns = 0
-    while not stage.changes:
-        await asyncio.sleep(0)
-        turns += 1
-    reading.cancel()
-
-    assert turns > 100  # in one turn until now
-
-
-async def test_of_texts_that_wait_the_last_ones_are_read(stage: Stage) -> None:
-    reader = PolicyReader(stage.policy)
-    reading = asyncio.create_task(reader.run())
-    reader.submit([PolicyText("one/p", ALICE)], faults=())
-    await asyncio.sleep(0)
-    for text in (BAD, BOB):
-        reader.submit([PolicyText("one/p", text)], faults=())
-    while len(stage.changes) < 2:  # noqa: ASYNC110 - nothing else tells
-        await asyncio.sleep(0)
-    reading.cancel()
-
-    assert [sorted(policy.users) for policy in stage.changes] == [["alice"], ["bob"]]
-    assert stage.complaints == []

@@ -6,9 +6,12 @@ Waits have generous bounds: these tests check that it happens; how soon is measu
 
 from __future__ import annotations
 
+import base64
 import json
 
 from tests.cluster.running import CONFIG_MAP, NAMESPACE, RunningWebhook, eventually, pod
+from webhook.documents.policy_copy import decode_copy
+from webhook.kube.policy_copy import KEY, NAME
 
 POLICY = """\
 version: 1
@@ -105,8 +108,26 @@ def test_a_broken_edit_changes_nothing_and_is_reported(running: RunningWebhook, 
     assert "userquota_policy_valid 0.0" in running.metrics()
     ready, reported = running.readiness().split("\n", 1)
     assert ready == "ok"
-    assert reported.startswith("policy: ")
+    assert reported.startswith("policy: the last good policy is in force; the first mistake in what is written: ")
     assert "cpuu" in reported
+    running.set_policy(POLICY)
+    assert running.readiness() == "ok\n"
+    assert "userquota_policy_valid 1.0" in running.metrics()
+
+
+def test_a_replica_that_starts_beside_a_broken_edit_holds_the_last_good_limits(
+    running: RunningWebhook, place: str
+) -> None:
+    running.set_policy(POLICY)
+    eventually(lambda: POLICY.strip() in copied_policy(running))
+    running.set_policy(POLICY.replace("cpu: 1,", "cpuu: 9,"))
+
+    running.kill()
+    running.start()
+    eventually(lambda: running.readiness().startswith("ok\n"), within=20, what=running.readiness)
+
+    assert "exceeded quota: defaults.user" in create(running, place, pod("big", cpu="1200m"))
+    assert "userquota_policy_valid 0.0" in running.metrics()
     running.set_policy(POLICY)
     assert running.readiness() == "ok\n"
     assert "userquota_policy_valid 1.0" in running.metrics()
@@ -120,6 +141,14 @@ def test_warn_and_audit_modes_allow(running: RunningWebhook, place: str) -> None
     assert said.endswith("pod/warned created\n") or "pod/warned created" in said
     assert "Warning: over quota defaults.user: pods requested 1, free 0 of 0" in said
     assert "cluster" not in said
+
+
+def copied_policy(running: RunningWebhook) -> str:
+    """The text that replicas keep for a restart, empty if there is none."""
+    path = f"jsonpath={{.binaryData.{KEY.replace('.', chr(92) + '.')}}}"
+    answer = running.cluster.kubectl("get", "configmap", NAME, "-n", NAMESPACE, "-o", path, check=False)
+    content = base64.b64decode(answer.stdout)
+    return "".join(each.text for each in decode_copy(content).texts) if content else ""
 
 
 def pod_spec(cpu: str) -> str:

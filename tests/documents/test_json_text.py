@@ -22,14 +22,11 @@ def mistakes_in(text: str) -> list[str]:
     return [str(mistake) for document in read(text) for mistake in document.mistakes]
 
 
-def test_every_node_knows_its_place_and_how_it_was_written() -> None:
-    at = Position
-    items = Sequence(
-        (Scalar(0.1, "0.10", at(2, 11)), Scalar("a\n", "a\n", at(2, 17)), Scalar(True, "true", at(2, 24))),
-        at(2, 10),
-    )
-    root = Mapping({"items": Field("items", at(2, 1), items, "items")}, at(1, 1))
-    assert read('{\n"items": [0.10, "a\\n", true]}') == [Document(root, ())]
+def test_a_tree_keeps_what_was_written_and_stands_where_the_value_begins() -> None:
+    at = Position(2, 1)
+    items = Sequence((Scalar(0.1, "0.10", at), Scalar("a\n", "a\n", at), Scalar(True, "true", at)), at)
+    root = Mapping({"items": Field("items", at, items, "items")}, at)
+    assert read('{}\n{\n"items": [0.10, "a\\n", true]}')[1:] == [Document(root, ())]
 
 
 @pytest.mark.parametrize(
@@ -64,68 +61,41 @@ def test_a_number_keeps_its_digits(number: str) -> None:
     assert document.root.text == number
 
 
-HALF = "half of a surrogate pair is no character"
 REFUSED = {
-    "no value": ('{"a": }', ['o.json:1:7: expected a value, found "}"']),
-    "an end in the middle": ('{"a": [1,', ["o.json:1:10: expected a value, found the end"]),
-    "an end behind an opening bracket": ("[", ["o.json:1:2: expected a value or ], found the end"]),
-    "a comma too many in an object": ('{"a": 1,}', ['o.json:1:9: expected a key in double quotes, found "}"']),
-    "a comma too many in a list": ("[1,]", ['o.json:1:4: expected a value, found "]"']),
-    "a comma too few": (
-        '{"a": 1\n "b": 2}',
-        ['o.json:2:2: expected a comma or the closing bracket, found "\\"b\\": 2}"'],
+    "no value": ('{"a": }', "o.json:1:7: this is no JSON: Expecting value"),
+    "an end in the middle": ('{"a": [1,', "o.json:1:10: this is no JSON: Expecting value"),
+    "a comma too many": ('{"a": 1,}', "o.json:1:9: this is no JSON: Expecting property name enclosed in double quotes"),
+    "a comma too few": ('{"a": 1\n "b": 2}', "o.json:2:2: this is no JSON: Expecting ',' delimiter"),
+    "a key without quotes": (
+        "{a: 1}",
+        "o.json:1:2: this is no JSON: Expecting property name enclosed in double quotes",
     ),
-    "the wrong closing bracket": ('{"a": [1}', ['o.json:1:9: expected a comma or the closing bracket, found "}"']),
-    "no colon": ('{"a" 1}', ['o.json:1:6: expected a colon, found "1}"']),
-    "a key without quotes": ("{a: 1}", ['o.json:1:2: expected a key in double quotes or }, found "a: 1}"']),
-    "a number as a key": ("{1: 2}", ['o.json:1:2: expected a key in double quotes or }, found "1: 2}"']),
-    "a closing bracket too many": ("{}}", ['o.json:1:3: expected a value, found "}"']),
-    "something behind the value": ('{"a": 1} x', ['o.json:1:10: expected a value, found "x"']),
-    "a number that begins with zero": ("[01]", ['o.json:1:3: expected a comma or the closing bracket, found "1]"']),
-    "a number without digits behind the point": (
-        "[1.]",
-        ['o.json:1:3: expected a comma or the closing bracket, found ".]"'],
-    ),
-    "a string that is not closed": ('["a\n"]', ['o.json:1:2: expected a value or ], found "\\"a\\n\\"]"']),
-    "a control character in a string": ('["\x01"]', ['o.json:1:2: expected a value or ], found "\\"\\u0001\\"]"']),
-    "an unknown escape": ('["\\x41"]', ['o.json:1:2: the string "\\\\x41" has an escape that JSON does not know']),
-    "NaN and infinity": (
-        "[NaN, Infinity, -Infinity]",
-        [
-            "o.json:1:2: [0]: NaN is no JSON number",
-            "o.json:1:7: [1]: Infinity is no JSON number",
-            "o.json:1:17: [2]: -Infinity is no JSON number",
-        ],
-    ),
+    "something behind the value": ('{"a": 1} x', "o.json:1:10: this is no JSON: Expecting value"),
+    "a control character in a string": ('["\x01"]', "o.json:1:3: this is no JSON: Invalid control character at"),
+    "an unknown escape": ('["\\x41"]', "o.json:1:3: this is no JSON: Invalid \\escape"),
+    "NaN": ("\n[NaN]", "o.json:2:1: NaN is no JSON number"),
+    "infinity": ("[-Infinity]", "o.json:1:1: -Infinity is no JSON number"),
     "half of a surrogate pair, escaped": (
         '{"a": "\\ud83d"}',
-        [f"o.json:1:7: a: {HALF}"],
+        "o.json:1:1: half of a surrogate pair is no character",
     ),
-    "half of a surrogate pair": ('{"a": "\ud83d"}', [f"o.json:1:7: a: {HALF}"]),
-    "half of a surrogate pair in a key": (
-        '{"\\ud83d": {"b": 1}}',
-        [f"o.json:1:2: {HALF}"],
-    ),
-    "a number of a million digits": (
-        '{"a": ' + "1" * 10**6 + "}",
-        ["o.json:1:7: a: a number of 1000000 characters, at most 400 are read"],
-    ),
-    "a key given twice": (
-        '{"a": {"b": 1,\n"b": 2}}',
-        ['o.json:2:1: a.b: the key "b" is given twice, first at line 1, column 8'],
-    ),
-    "a key given twice, once with an escape": (
-        '{"a": 1, "\\u0061": 2}',
-        ['o.json:1:10: a: the key "a" is given twice, first at line 1, column 2'],
-    ),
-    "too many lists in each other": ("[" * 65 + "]" * 65, ["o.json:1:65: nested deeper than 64 levels"]),
-    "too many objects in each other": ('{"a":' * 65, ["o.json:1:321: nested deeper than 64 levels"]),
+    "half of a surrogate pair in a key": ('{"\ud83d": 1}', "o.json:1:1: half of a surrogate pair is no character"),
+    "a key given twice": ('{}\n{"a": {"b": 1,\n"b": 2}}', 'o.json:2:1: the key "b" is given twice'),
+    "a key given twice, once with an escape": ('{"a": 1, "\\u0061": 2}', 'o.json:1:1: the key "a" is given twice'),
+    "too many lists in each other": ("[" * 65 + "]" * 65, "o.json:1:1: nested deeper than 64 levels"),
+    "too many objects in each other": ('{"a":' * 65 + "1" + "}" * 65, "o.json:1:1: nested deeper than 64 levels"),
+    "far too many lists in each other": ("[" * 100_000, "o.json:1:1: nested deeper than 64 levels"),
 }
 
 
-@pytest.mark.parametrize(("text", "mistakes"), REFUSED.values(), ids=REFUSED)
-def test_tells_every_mistake_with_its_place(text: str, mistakes: list[str]) -> None:
-    assert mistakes_in(text) == mistakes
+@pytest.mark.parametrize(("text", "mistake"), REFUSED.values(), ids=REFUSED)
+def test_the_first_mistake_is_told_with_the_place_of_its_value(text: str, mistake: str) -> None:
+    assert mistakes_in(text) == [mistake]
+
+
+def test_a_number_that_is_too_long_to_convert_is_a_mistake() -> None:
+    [mistake] = mistakes_in("1" * 10**6)
+    assert mistake.startswith("o.json:1:1: ")
 
 
 def test_as_many_levels_as_are_allowed_are_read() -> None:

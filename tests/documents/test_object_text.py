@@ -91,16 +91,28 @@ def test_gives_the_objects_in_order(text: str, bodies: list[object]) -> None:
     assert bodies_of(text) == bodies
 
 
-def test_items_know_their_own_places() -> None:
-    text = '{"apiVersion": "v1", "kind": "PodList", "items": [\n  {"metadata": {"name": "a"}},\n  {}\n]}'
+def test_items_of_a_list_in_yaml_know_their_own_places() -> None:
+    text = "apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a}\n- {}\n"
     objects, _ = read_objects(text, source="o")
-    assert [each.position for each in objects] == [Position(2, 3), Position(3, 3)]
+    assert [each.position for each in objects] == [Position(4, 3), Position(5, 3)]
+
+
+def test_an_object_in_json_stands_where_its_document_begins() -> None:
+    pods = json.dumps(list_of(POD, OTHER_POD), indent=1)
+    objects, _ = read_objects(f"{json.dumps(CLAIM)}\n\n{pods}\n", source="o")
+    assert [each.position for each in objects] == [Position(1, 1), Position(3, 1), Position(3, 1)]
 
 
 @pytest.mark.parametrize("number", ["1e400", "0.10", "123456789012345678901234567890", "-0.0", "1E2", "9" * 400])
 def test_a_number_in_json_keeps_its_digits(number: str) -> None:
     [found], _ = read_objects('{"apiVersion": "v1", "kind": "Odd", "n": ' + number + "}", source="o")
     assert found.body == b'{"apiVersion":"v1","kind":"Odd","n":' + number.encode() + b"}"
+
+
+def test_nan_in_json_is_a_word_as_it_is_in_yaml() -> None:
+    assert bodies_of('{"apiVersion": "v1", "kind": "Odd", "n": NaN}') == [
+        {"apiVersion": "v1", "kind": "Odd", "n": "NaN"}
+    ]
 
 
 def test_the_body_is_utf_8() -> None:
@@ -131,12 +143,12 @@ REFUSED = {
         '{"apiVersion": "v1", "kind": "List", "items": [\n1,\n{"kind": "Pod"},\n{},\n'  # noqa: ISC004
         '{"apiVersion": "v1", "kind": "PodList", "items": [\nnull,\n{"kind": "Pod"}]}]}',
         [
-            "o:2:1: items[0]: this is no object",
-            "o:3:1: items[1].apiVersion: missing",
-            "o:4:1: items[2].apiVersion: missing",
-            "o:4:1: items[2].kind: missing",
-            "o:6:1: items[3].items[0]: this is no object",
-            "o:7:1: items[3].items[1].apiVersion: missing",
+            "o:1:1: items[0]: this is no object",
+            "o:1:1: items[1].apiVersion: missing",
+            "o:1:1: items[2].apiVersion: missing",
+            "o:1:1: items[2].kind: missing",
+            "o:1:1: items[3].items[0]: this is no object",
+            "o:1:1: items[3].items[1].apiVersion: missing",
         ],
     ),
     "mistakes of several sorts, in the order of the text": (
@@ -148,18 +160,21 @@ REFUSED = {
             "o:5:2: did not find expected node content while parsing a flow node",
         ],
     ),
-    "NaN in JSON": ('{"apiVersion": "v1", "kind": "Odd", "n": NaN}', ["o:1:42: n: NaN is no JSON number"]),
     "a key given twice in JSON": (
         '{"apiVersion": "v1", "kind": "Odd", "kind": "Pod"}',
         ['o:1:37: kind: the key "kind" is given twice, first at line 1, column 22'],
     ),
     "JSON with something behind it": (
         json.dumps(POD) + "\n garbage",
-        ['o:2:2: expected a value, found "garbage"'],
+        ["o:2:2: this is no JSON: Expecting value"],
     ),
-    "JSON that is no YAML either, in the words of JSON": (
+    "JSON with a comma too few": (
         '{\n  "a": 1\n  "b": 2\n}',
-        ['o:3:3: expected a comma or the closing bracket, found "\\"b\\": 2\\n}"'],
+        ["o:3:6: did not find expected ',' or '}' while parsing a flow mapping from line 1 on"],
+    ),
+    "a key given twice in the second of JSON lines": (
+        json.dumps(POD) + '\n{"a": 1, "a": 2}',
+        ['o:2:1: the key "a" is given twice'],
     ),
     "YAML in brackets on one line": (
         "{a: 1, b: [}",

@@ -148,6 +148,11 @@ RIGHTS = [
     pytest.param(f"create configmaps --namespace={NAMESPACE}", True, id="it creates the ledger"),
     pytest.param(f"update configmaps/userquota-ledger --namespace={NAMESPACE}", True, id="it writes the ledger"),
     pytest.param(f"delete configmaps/userquota-ledger --namespace={NAMESPACE}", False, id="it deletes no ledger"),
+    pytest.param(
+        f"update configmaps/userquota-policy-last-good --namespace={NAMESPACE}",
+        True,
+        id="it copies the last good policy",
+    ),
     pytest.param("update configmaps/userquota-ledger --namespace=default", False, id="it writes no ledger elsewhere"),
     pytest.param("list configmaps --all-namespaces", False, id="it lists no other ConfigMaps"),
     pytest.param(f"get secrets/userquota-ca --namespace={NAMESPACE}", True, id="it reads its authority"),

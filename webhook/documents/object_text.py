@@ -1,7 +1,7 @@
 """
-Manifests as kubectl takes them with ``-f`` (YAML, JSON, JSON lines, lists) as one object after the other.
+Manifests as kubectl takes them with ``-f`` (YAML, JSON, JSON lines, lists), one object after the other.
 
-What an object costs, and where the text comes from, is not known here.
+The cost of an object, and the origin of the text, are not known here.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def read_objects(
     text: str, *, source: str, limit: int = DEFAULT_LIMIT
 ) -> tuple[tuple[RawObject, ...], tuple[Mistake, ...]]:
     """
-    Give the objects of a text in order, and every mistake found on the way; *source* is what both call the text.
+    Return the objects of a text in order, and every mistake in it; *source* is what both call the text.
 
-    A kind that ends in ``List`` and has ``items`` stands for its items, also inside another; items of a ``ObjectList``
-    that do not say what they are, as the API server sends them, are Pods. Empty documents are skipped. An object is
-    left out if there is a mistake in its document. Never raises, whatever the text.
+    A kind that ends in ``List`` and has ``items`` stands for its items, also inside another; items of a ``PodList``
+    that name no type, as the API server sends them, are Pods. Empty documents are skipped. An object is left out if
+    there is a mistake in its document. Never raises, whatever the text.
 
     *limit* is in characters.
     """
@@ -66,14 +66,18 @@ def read_objects(
 
 
 def _read(text: str, *, source: str, limit: int) -> tuple[tuple[Document, ...], _NumberText]:
-    """Read as JSON what begins like it, else as YAML; if it is neither, the reading that came further counts."""
+    """
+    Read as JSON what begins like it, else as YAML; if it is neither, the reading that came further counts.
+
+    A mistake in JSON that is not of syntax, such as a key given twice, is found by YAML too, at its exact place.
+    """
     as_json: tuple[Document, ...] = ()
     if len(text) <= limit and _BEGINS_LIKE_JSON.match(text):
         as_json = tuple(json_text.read_stream(text, source=source))
         if _is_whole(as_json):
             return as_json, _json_number
     as_yaml = tuple(yaml_text.read_stream(text, source=source, limit=limit))
-    if as_json and not _is_whole(as_yaml) and _last_line(as_json) >= _last_line(as_yaml):
+    if as_json and not _is_whole(as_yaml) and _last_place(as_json) >= _last_place(as_yaml):
         return as_json, _json_number
     return as_yaml, _yaml_number
 
@@ -82,13 +86,13 @@ def _is_whole(documents: tuple[Document, ...]) -> bool:
     return all(document.root is not None for document in documents)
 
 
-def _last_line(documents: tuple[Document, ...]) -> int:
-    return documents[-1].mistakes[-1].position.line
+def _last_place(documents: tuple[Document, ...]) -> Position:
+    return documents[-1].mistakes[-1].position
 
 
 @dataclass(frozen=True, slots=True)
 class _Type:
-    """What an object says it is."""
+    """The type that an object names."""
 
     api_version: str
     kind: str
@@ -106,13 +110,13 @@ class _Unpacking:
         self.mistakes: Final[list[Mistake]] = []
 
     def take(self, document: Document) -> None:
-        """Collect one document; an empty one holds nothing, and one with mistakes only these."""
+        """Add the objects of one document; one with mistakes adds only these, and an empty one nothing."""
         self.mistakes.extend(document.mistakes)
         if document.root is not None and not document.mistakes and not _is_null(document.root):
             self._take(document.root, ())
 
     def _take(self, node: Node, path: _Path, *, implied: _Type | None = None) -> None:
-        """Collect an object or a list; *implied* is what the typed list around it says that it is."""
+        """Add an object, or each item of a list; *implied* is the type that the list around it gives to its items."""
         if not isinstance(node, Mapping):
             self._mistake("this is no object", node.position, path)
             return
@@ -160,7 +164,7 @@ class _Unpacking:
         return text
 
     def _text(self, mapping: Mapping, field: str, path: _Path) -> str:
-        """Return a field that holds text, empty if it is not there."""
+        """Return a field that holds text, empty if it is absent."""
         node = _value(mapping, field)
         if node is None or _is_null(node):
             return ""

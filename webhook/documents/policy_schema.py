@@ -1,7 +1,7 @@
 """
 The shape of a policy document, as pydantic models: fields, types, units.
 
-Where a mistake stands, and what several documents mean together, is told by `policy_text`.
+The places of mistakes are in `policy_text`, what several documents mean together in `policy_merge`.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class DefaultsPart(_Part):
 
 
 class AttributionPart(_Part):
-    """Who may act for others."""
+    """Service accounts that may act for others."""
 
     trustedControllers: list[ServiceAccountName] = Field(default_factory=list)  # noqa: N815
 

@@ -1,7 +1,8 @@
 """
 Policies as admins write them, turned into one `Policy`, with every mistake at its line and column.
 
-The shape of a document lies in `policy_schema`; fetching the texts is an adapter's. See docs/policy.md for the meaning.
+The shape of a document is in `policy_schema`; where the texts come from is in `policy_source`. For the meaning see
+docs/policy.md.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ _WANTED = {
     "string_type": "expected text: write it in quotes",
     "too_short": "expected at least one",
 }
-"""What pydantic says of types is about Python's."""
+"""By pydantic's type of error, whose own messages name Python's types."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyText:
-    """One text to read. `source` is what people know it by: a file, or a ConfigMap and its key."""
+    """One text to read. `source` is its name in messages: a file, or a ConfigMap and its key."""
 
     source: str
     text: str
@@ -50,9 +51,9 @@ class PolicyText:
 @dataclass(frozen=True, slots=True)
 class PolicyReading:
     """
-    What came of reading. `policy` is None as soon as there is one mistake: half a policy is never in force.
+    The result of reading. `policy` is None if there is a mistake: half a policy is never in force.
 
-    `notes` are things that are right but do not count anything yet.
+    `notes` name what is valid and has no effect in this release.
     """
 
     policy: Policy | None
@@ -78,9 +79,9 @@ def read_policy(texts: Iterable[PolicyText]) -> PolicyReading:
 
 def read_in_steps(texts: Iterable[PolicyText]) -> Generator[None, None, PolicyReading]:
     """
-    Yield after each millisecond of work or so, and return what `read_policy` does.
+    Yield after a millisecond of work or less, and return what `read_policy` does.
 
-    A policy of 1 MiB takes a second or two: whoever reads it in an event loop lets other tasks run between two steps.
+    A policy of 1 MiB takes about a second: a process that also answers requests lets them run between two steps.
     """
     mistakes: list[Mistake] = []
     merger = Merger()
@@ -147,12 +148,12 @@ class _DocumentReader:
 
 
 def _in_order(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
-    """As they stand in the texts: an editor jumps from one to the next."""
+    """Return them in the order of the texts: an editor jumps from one to the next."""
     return tuple(sorted(mistakes, key=lambda mistake: (mistake.source, mistake.position)))
 
 
 def _changed_words(node: tree.Node, source: str, path: Location) -> Iterator[Mistake]:
-    """Find what YAML turns into something else: a user `no` would silently become `false`, an amount `012` ten."""
+    """Yield a mistake for each word that YAML changes: a user `no` would become `false`, an amount `012` ten."""
     if isinstance(node, tree.Mapping):
         for entry in node.fields.values():
             if entry.key != entry.key_text:
@@ -168,7 +169,7 @@ def _changed_words(node: tree.Node, source: str, path: Location) -> Iterator[Mis
 
 
 def _plain(node: tree.Node) -> object:
-    """The tree as pydantic wants it, with fractions as they were written."""
+    """Return the tree as plain values for pydantic, with fractions as they were written."""
     if isinstance(node, tree.Mapping):
         return {entry.key: _plain(entry.value) for entry in node.fields.values()}
     if isinstance(node, tree.Sequence):

@@ -66,11 +66,6 @@ class TreeBuilder:
         return len(self._frames) >= MAX_DEPTH
 
     @property
-    def is_in_mapping(self) -> bool:
-        """Whether the innermost open node is a mapping."""
-        return bool(self._frames) and isinstance(self._frames[-1], _OpenMapping)
-
-    @property
     def awaits_key(self) -> bool:
         """Whether the next node is a key of a mapping."""
         if not self._frames:

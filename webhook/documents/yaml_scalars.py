@@ -1,8 +1,8 @@
 """
-What an unquoted word of YAML means, in the dialect of kubectl (sigs.k8s.io/yaml over go-yaml v2).
+The meaning of unquoted words of YAML, in the dialect of kubectl (sigs.k8s.io/yaml over go-yaml v2).
 
-That is YAML 1.1 with differences: ``0o14`` and ``1e3`` are numbers, dates and ``12:30:45`` are text. Where the words
-stand is not known here.
+That is YAML 1.1 with differences: ``0o14`` and ``1e3`` are numbers, dates and ``12:30:45`` are text. Places in the text
+are not known here.
 """
 
 from __future__ import annotations
@@ -43,20 +43,22 @@ _FRACTION: Final = re.compile(r"\.[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+(?:_[0-9]+
 _MAX_INT64: Final = 2**63 - 1
 _MIN_INT64: Final = -(2**63)
 _MAX_UINT64: Final = 2**64 - 1
+# Fewer decimal digits than a 64-bit number may have: nearly all amounts, which need no second look.
+_FEW_DIGITS: Final = 18
 # More decimal digits than any 64-bit number has; Python refuses to convert thousands of them.
 _MAX_DECIMAL_DIGITS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The scalar has no value, and ``reason`` says why."""
+    """The scalar has no value; ``reason`` is for people."""
 
     reason: str
 
 
 def resolve(text: str, *, tag: str | None, is_plain: bool) -> ScalarValue | Refused:
     """
-    Give the value of a scalar: *text* is its content, *is_plain* says that it stood without quotes.
+    Return the value of a scalar: *text* is its content, *is_plain* is whether it had no quotes.
 
     Integers are exact up to 64 bits; a longer one is the nearest float, as it is for kubectl, and a float out of range
     stays text. Infinities and NaN are given as such, though JSON has none.
@@ -70,7 +72,7 @@ def resolve(text: str, *, tag: str | None, is_plain: bool) -> ScalarValue | Refu
 
 def key_of(value: ScalarValue) -> str | Refused:
     """
-    Give the field name that kubectl makes of a key with this value.
+    Return the field name that kubectl makes of a key with this value.
 
     ``yes`` becomes ``true``, ``012`` becomes ``10``, and a float is written with the digits of a 32-bit one.
     """
@@ -118,6 +120,8 @@ def _resolve_plain(text: str) -> ScalarValue:
         return _float(text.replace("_", ""), text) if _FRACTION.fullmatch(text) else text
     if text[0] not in "+-0123456789":
         return text
+    if text.isdigit() and text.isascii() and text[0] != "0" and len(text) < _FEW_DIGITS:
+        return int(text)
     digits = text.replace("_", "")
     integer = _integer(digits)
     if integer is not None:

@@ -21,11 +21,20 @@ from webhook.kube.identity_leases import read_renewals
 from webhook.kube.namespaces import Namespace, NamespaceLabels
 from webhook.kube.object_list import ObjectList
 from webhook.kube.object_reads import ObjectReads
+from webhook.kube.policy_copy import PolicyCopyConfigMap
 from webhook.kube.reflector import Reflector
 from webhook.ledger.apiserver_leases import ApiServerLeases
 from webhook.ledger.expiry import maintain_forever
 from webhook.ledger.store_revision import RevisionCheck
-from webhook.policy_source import POLICY_SELECTOR, CurrentPolicy, PolicyConfigMap, PolicyConfigMaps, PolicyReader
+from webhook.policy_source import (
+    POLICY_SELECTOR,
+    CurrentPolicy,
+    Fault,
+    LastGoodPolicy,
+    PolicyConfigMap,
+    PolicyConfigMaps,
+    PolicyReader,
+)
 from webhook.ports import READY, Condition, QuorumReader, UnavailableError
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.policy import Policy, accounts_under
@@ -228,7 +237,8 @@ class _Watched:
         self.index = UsageIndex(accounts_under(Policy(), self.labels.known))
         self.policy = CurrentPolicy(on_change=self._rebind, on_mistakes=self._publish_mistakes)
         self.metrics = Metrics(gauges(self.index, self.policy))
-        self._reader = PolicyReader(self.policy)
+        last_good = LastGoodPolicy(PolicyCopyConfigMap(api, namespace=settings.namespace))
+        self._reader = PolicyReader(self.policy, last_good)
         self._maps = PolicyConfigMaps(
             self._reader.submit, on_removed=self._publish_removed, may_be_absent=settings.allow_no_policy
         )
@@ -241,7 +251,7 @@ class _Watched:
             resource="configmaps",
         )
         self._namespaces = Reflector(api, "/api/v1/namespaces", Namespace, self.labels, resource="namespaces")
-        self.tasks = (self._policies.run, self._reader.run, self._namespaces.run)
+        self.tasks = (self._policies.run, self._reader.run, last_good.run, self._namespaces.run)
 
     def namespaces_condition(self) -> Condition:
         return expect(self._namespaces.synced, "not-synced", "the namespaces are not all known yet")
@@ -264,7 +274,7 @@ class _Watched:
         message = "it is no part of the policy any more: it was deleted, or lost the label userquota.dev/policy=true"
         self._events.publish(ConfigMapEvent(name, uid, "PolicyRemoved", message))
 
-    def _publish_mistakes(self, mistakes: tuple[str, ...]) -> None:
-        for mistake in mistakes:
-            name = mistake.partition("/")[0]
-            self._events.publish(ConfigMapEvent(name, self._maps.uid_of(name), "PolicyInvalid", mistake))
+    def _publish_mistakes(self, mistakes: tuple[Fault, ...]) -> None:
+        for name, message in mistakes:
+            if name:
+                self._events.publish(ConfigMapEvent(name, self._maps.uid_of(name), "PolicyInvalid", message))

@@ -1,0 +1,133 @@
+"""
+Policies in ConfigMaps of our namespace: the sink of the watch on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from webhook.documents.policy_text import PolicyText
+from webhook.policy_source.current import NO_POLICY, Fault
+from webhook.policy_source.reader import Submission
+from webhook.quota.objects import Shape
+
+log = structlog.get_logger(__name__)
+
+
+class PolicyConfigMapMeta(Shape, frozen=True, gc=False):
+    """The metadata of a policy's ConfigMap."""
+
+    name: str = ""
+    uid: str = ""
+    resource_version: str = ""
+
+
+class PolicyConfigMap(Shape, frozen=True, gc=False):
+    """A ConfigMap; each of its keys is one text. What is not UTF-8 is in `binary_data`, where no policy is read."""
+
+    metadata: PolicyConfigMapMeta = PolicyConfigMapMeta()
+    data: dict[str, str] | None = None
+    binary_data: dict[str, bytes] | None = None
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Why the ConfigMap as a whole cannot be a part of the policy."""
+        name = self.metadata.name
+        binary = [f"{name}/{key}: {_why_binary(content)}" for key, content in sorted((self.binary_data or {}).items())]
+        if not binary and not self.data:
+            return (Fault(name, f"{name}/data: it has no text: delete the ConfigMap, or put the policy back"),)
+        return tuple(Fault(name, each) for each in binary)
+
+
+_ENCODINGS = {b"\x1f\x8b": "gzip", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+"""What editors and pipelines write by accident, by its first bytes."""
+
+
+def _why_binary(content: bytes) -> str:
+    """Return why a policy is not read from binaryData; kubectl puts there what is not UTF-8."""
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        form = _ENCODINGS.get(content[:2])
+        why = f"it is {form}, not UTF-8" if form else f"it is not UTF-8 at byte {error.start}"
+        return f"it is in binaryData, where no policy is read: {why}: save it as UTF-8 and make the ConfigMap again"
+    return "it is in binaryData, where no policy is read: move it to data"
+
+
+class PolicyConfigMaps:
+    """The sink of the watch on policies: gathers the texts and submits them whenever they change."""
+
+    def __init__(
+        self, submit: Callable[[Submission], None], *, on_removed: Callable[[str, str], None], may_be_absent: bool
+    ) -> None:
+        """
+        Submit texts to *submit*; without any ConfigMap nobody is limited if that *may_be_absent*.
+
+        *on_removed* gets name and uid of each ConfigMap that is no part of the policy any more: it was deleted, or lost
+        its label.
+        """
+        self._submit = submit
+        self._on_removed = on_removed
+        self._may_be_absent = may_be_absent
+        self._maps: dict[str, PolicyConfigMap] = {}
+        self._listed: set[str] | None = None
+        self._version = 0
+
+    def started(self) -> None:
+        """Begin a full list."""
+        self._listed = set()
+
+    def seen(self, item: PolicyConfigMap) -> None:
+        """Record a ConfigMap as it is now."""
+        self._maps[item.metadata.name] = item
+        self._note_version(item)
+        if self._listed is None:
+            self._hand_over()
+        else:
+            self._listed.add(item.metadata.name)
+
+    def gone(self, item: PolicyConfigMap) -> None:
+        """Record that a ConfigMap was deleted, or does not carry the label any more."""
+        self._remove(item.metadata.name)
+        self._note_version(item)
+        if self._listed is None:
+            self._hand_over()
+
+    def synced(self, resource_version: int) -> None:
+        """End a full list."""
+        self._version = resource_version
+        for name in self._maps.keys() - (self._listed or set()):
+            self._remove(name)
+        self._listed = None
+        self._hand_over()
+
+    def reached(self, resource_version: int) -> None:
+        """Do nothing: nothing depends on how far this watch is."""
+
+    def uid_of(self, name: str) -> str:
+        """Return the uid of a ConfigMap, for Events about it; empty if it is unknown."""
+        return self._maps[name].metadata.uid if name in self._maps else ""
+
+    def _remove(self, name: str) -> None:
+        removed = self._maps.pop(name, None)
+        if removed is not None:
+            log.warning("a ConfigMap is no part of the policy any more", name=name)
+            self._on_removed(name, removed.metadata.uid)
+
+    def _note_version(self, item: PolicyConfigMap) -> None:
+        # The reflector has checked that it is a number, and ends the watch if versions step back.
+        self._version = max(self._version, int(item.metadata.resource_version))
+
+    def _hand_over(self) -> None:
+        texts = tuple(
+            PolicyText(f"{name}/{key}", text)
+            for name, each in self._maps.items()
+            for key, text in (each.data or {}).items()
+        )
+        faults = tuple(fault for _, each in sorted(self._maps.items()) for fault in each.faults)
+        if not self._maps and not self._may_be_absent:
+            # Deleting the last policy must not lift every limit: the last good one stays, and an error says so.
+            faults = (Fault("", NO_POLICY),)
+        self._submit(Submission(texts, faults, self._version))
