@@ -11,6 +11,9 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
 
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.kinds.evaluator import AnyKind
@@ -18,6 +21,8 @@ from webhook.ledger.ledger_object import LostSwapError, StoredText
 from webhook.ports import UnavailableError
 from webhook.quota.objects import Annotations, ObjectKey, ObjectMeta, OwnerReference, StoredVersion
 from webhook.quota.policy import Policy
+
+T = TypeVar("T")
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -145,6 +150,7 @@ class FakeOwners:
     objects: dict[tuple[str, str, str], ObjectMeta] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     trouble: str = ""
+    templates: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def put(
         self,
@@ -165,6 +171,19 @@ class FakeOwners:
             name=name, namespace=namespace, uid=uid, annotations=annotations, owner_references=references
         )
         return reference(kind, name, uid=uid)
+
+    def put_stateful_set(self, name: str, *templates: str, owner: str | None = "alice") -> None:
+        """Put a StatefulSet there that makes claims from *templates*."""
+        self.put("StatefulSet", name, owner=owner)
+        self.templates[name] = templates
+
+    async def read_whole(self, kind: AnyKind, namespace: str, name: str, shape: type[T]) -> T | None:
+        meta = await self.read(kind, namespace, name)
+        if meta is None:
+            return None
+        templates = [{"metadata": {"name": each}} for each in self.templates.get(name, ())]
+        whole = {"metadata": msgspec.to_builtins(meta), "spec": {"volumeClaimTemplates": templates}}
+        return msgspec.convert(whole, shape)
 
     async def read(self, kind: AnyKind, namespace: str, name: str) -> ObjectMeta | None:
         if self.trouble:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from webhook.kinds.evaluator import AnyKind
 from webhook.quota.decision import Decision
@@ -35,6 +35,9 @@ __all__ = [
     "Sleep",
     "WebhookError",
 ]
+
+
+T = TypeVar("T")
 
 
 class UnavailableError(WebhookError):
@@ -112,6 +115,9 @@ class Ancestry(Protocol):
 
     async def read(self, kind: AnyKind, namespace: str, name: str) -> ObjectMeta | None:
         """Return the metadata of an object by a live read, None if it does not exist. Raises: UnavailableError."""
+
+    async def read_whole(self, kind: AnyKind, namespace: str, name: str, shape: type[T]) -> T | None:
+        """Return the fields of *shape* instead of the metadata. See `read`."""
 
 
 class NameHolders(Protocol):

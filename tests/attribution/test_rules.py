@@ -13,6 +13,7 @@ import pytest
 
 from tests.fakes import FakeOwners, FakePolicies, reference
 from webhook.attribution.rules import Attributed, Attribution, Refused
+from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS
 from webhook.kinds.workloads import WORKLOADS
 from webhook.ports import UnavailableError
@@ -269,7 +270,7 @@ async def test_the_payer_of_a_new_object(case: New) -> None:
     owners = FakeOwners()
     found = meta(case.put(owners), case.stamp)
 
-    assert await attribution(owners).of_new(case.user, found, "red") == case.answer
+    assert await attribution(owners).of_new(case.user, PODS, found, "red") == case.answer
     assert tuple(owners.asked) == case.asked
 
 
@@ -279,7 +280,7 @@ async def test_a_controller_of_kubernetes_acts_for_its_own_kind_only(kind: str, 
     owners = FakeOwners()
     found = meta(bobs(kind, "work")(owners))
 
-    answer = await attribution(owners).of_new(controller(name), found, "red")
+    answer = await attribution(owners).of_new(controller(name), PODS, found, "red")
 
     right = CONTROLLER_OF[kind] == name
     assert answer == (pays(BOB, f"owner of {kind} work") if right else pays_itself(controller(name)))
@@ -289,7 +290,7 @@ async def test_a_controller_of_kubernetes_acts_for_its_own_kind_only(kind: str, 
 async def test_the_controller_manager_without_accounts_acts_for_every_kind(kind: str) -> None:
     owners = FakeOwners()
 
-    answer = await attribution(owners).of_new(MANAGER, meta(bobs(kind, "work")(owners)), "red")
+    answer = await attribution(owners).of_new(MANAGER, PODS, meta(bobs(kind, "work")(owners)), "red")
 
     assert answer == pays(BOB, f"owner of {kind} work")
 
@@ -383,13 +384,13 @@ async def test_the_payer_of_a_changed_object(case: Changed) -> None:
     owners = FakeOwners()
     old, new = meta(case.was(owners), case.stamp), meta(case.now(owners), case.stamp)
 
-    assert await attribution(owners).of_changed(case.user, old, new, "red") == case.answer
+    assert await attribution(owners).of_changed(case.user, PODS, old, new, "red") == case.answer
 
 
 async def test_the_stamp_on_the_new_object_is_ignored() -> None:
     old, new = meta(stamp=Annotations(owner="alice", groups="[]")), meta(stamp=FORGED)
 
-    answer = await attribution(FakeOwners()).of_changed(UserInfo("bob"), old, new, "red")
+    answer = await attribution(FakeOwners()).of_changed(UserInfo("bob"), PODS, old, new, "red")
 
     assert answer == pays(Payer("alice"), STAMPED)
 
@@ -399,16 +400,16 @@ async def test_an_unreadable_owner_raises_and_is_neither_skipped_nor_denied() ->
     found = meta(gone(owners))
 
     with pytest.raises(UnavailableError, match="connection refused"):
-        await attribution(owners).of_new(RS_CONTROLLER, found, "red")
+        await attribution(owners).of_new(RS_CONTROLLER, PODS, found, "red")
     with pytest.raises(UnavailableError, match="connection refused"):
-        await attribution(owners).of_changed(ALICE, meta(), found, "red")
+        await attribution(owners).of_changed(ALICE, PODS, meta(), found, "red")
 
 
 async def test_before_a_policy_is_loaded_no_payer_is_found() -> None:
     rules = Attribution(FakeOwners(), FakePolicies(None), kinds=KINDS)
 
     with pytest.raises(UnavailableError):
-        await rules.of_new(OPERATOR, meta(gone(FakeOwners())), "red")
+        await rules.of_new(OPERATOR, PODS, meta(gone(FakeOwners())), "red")
 
 
 @pytest.mark.parametrize(

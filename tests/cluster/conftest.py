@@ -35,6 +35,8 @@ def place(running: RunningWebhook) -> Iterator[str]:
     kinds = "deployments,replicasets,statefulsets,jobs,replicationcontrollers"
     running.cluster.kubectl("delete", kinds, "--all", "-n", name, "--wait=false")
     eventually(lambda: _no_pods_left(running, name), within=60)
+    running.cluster.kubectl("delete", "--raw", f"/api/v1/namespaces/{name}/persistentvolumeclaims")
+    eventually(lambda: running.cluster.kubectl("get", "pvc", "-n", name, "-o", "name").stdout == "", within=60)
     running.cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 

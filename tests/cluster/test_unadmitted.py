@@ -72,12 +72,12 @@ def unregistered(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Unregi
 def test_pods_created_without_a_review_are_counted_and_reported_in_five_seconds(
     unregistered: Unregistered, control_plane: ControlPlane, namespace: str
 ) -> None:
-    before = unregistered.metric("unadmitted_pods") or 0
+    before = unregistered.metric("unadmitted_objects") or 0
     create_pod(control_plane, namespace, "past-us", {})
     create_pod(control_plane, namespace, "ours", {"userquota.dev/owner": "alice", "userquota.dev/groups": "[]"})
 
-    eventually(lambda: unregistered.metric("unadmitted_pods") == before + 1, within=5, what=unregistered.output)
-    assert unregistered.metric("unadmitted_pods_seen_total") == 1
+    eventually(lambda: unregistered.metric("unadmitted_objects") == before + 1, within=5, what=unregistered.output)
+    assert unregistered.metric("unadmitted_objects_seen_total") == 1
     eventually(lambda: bool(unregistered.messages()), what=unregistered.output)
     assert unregistered.messages() == [
         f"objects created without a review by userquota, which count nonetheless: 1 ({namespace}/past-us)"
@@ -85,4 +85,4 @@ def test_pods_created_without_a_review_are_counted_and_reported_in_five_seconds(
     assert f'"object": "{namespace}/past-us", "event": "object was made past the webhook' in unregistered.output()
 
     control_plane.kubectl("delete", "pod", "past-us", "-n", namespace, "--force", "--grace-period=0")
-    eventually(lambda: unregistered.metric("unadmitted_pods") == before, within=5, what=unregistered.output)
+    eventually(lambda: unregistered.metric("unadmitted_objects") == before, within=5, what=unregistered.output)

@@ -123,8 +123,23 @@ def test_the_sums_of_a_clause_add_up() -> None:
         pytest.param([PODS], "nothing until a pod ends", id="nothing when the pods are all taken"),
         pytest.param(
             [over("count/pods", requested="1", used="9", hard="9")],
-            "nothing until a pod ends",
-            id="the same for the other name of pods",
+            "nothing until a pod is deleted (those that have ended count, too)",
+            id="pods that have ended take room in storage",
+        ),
+        pytest.param(
+            [over("persistentvolumeclaims", requested="1", used="9", hard="9")],
+            "nothing until a claim is deleted",
+            id="claims",
+        ),
+        pytest.param(
+            [over("gold.storageclass.storage.k8s.io/persistentvolumeclaims", requested="1", used="9", hard="9")],
+            "nothing until a claim is deleted",
+            id="claims of one StorageClass",
+        ),
+        pytest.param(
+            [over("count/widgets.example.com", requested="1", used="9", hard="9")],
+            "nothing until one of the widgets.example.com is deleted",
+            id="objects that are counted",
         ),
         pytest.param(
             [over("pods", requested="1", hard="0")], "nothing", id="nothing at any time where pods are forbidden"

@@ -42,7 +42,7 @@ async def test_pods_created_without_a_review_count_at_once_and_free_only_their_o
     unasked = numbered("unasked", 3)
     assert statuses(await asking.create_pods(place, unasked, user=person)) == {201: 3}
     for i in range(replicas.count):
-        eventually(lambda i=i: "userquota_unadmitted_pods 3.0" in replicas.metrics(i), within=COUNTED_WITHIN)  # type: ignore[misc]
+        eventually(lambda i=i: "userquota_unadmitted_objects 3.0" in replicas.metrics(i), within=COUNTED_WITHIN)  # type: ignore[misc]
 
     put_back(replicas.cluster, configurations)
     await_presence(replicas.cluster, place)

@@ -83,15 +83,16 @@ class AdmissionHandler:
             return review.allowed(request.uid)
         if effect is Effect.CARRY_NO_STAMP:
             return _review_binding(request)
-        reviewed = _read(request, kind, kind.shape if effect is Effect.CHARGE else AnyObject)
+        reviewed = _read(request, kind, kind.shape if effect.is_charged else AnyObject)
         if effect.is_stamped and _is_excepted(request, reviewed):
             return review.allowed(request.uid)
         attributed = await self._attribute(request, reviewed)
         if isinstance(attributed, Refused) or not attributed.accepts(reviewed.new.metadata):
             return _refused(request, attributed if isinstance(attributed, Refused) else _forged(attributed))
-        if effect is not Effect.CHARGE:
+        if not effect.is_charged:
             return review.allowed(request.uid, audit=_audit(attributed))
-        return await self._decide(request, reviewed, attributed, deadline=deadline)
+        may_deny = effect is Effect.CHARGE and not self._is_never_denied(request, reviewed)
+        return await self._decide(request, reviewed, attributed, may_deny=may_deny, deadline=deadline)
 
     def _effect(self, request: AdmissionRequest) -> tuple[AnyKind | None, Effect]:
         resource = str(request.resource)
@@ -106,11 +107,14 @@ class AdmissionHandler:
             raise review.ReviewError("request.namespace is missing", request.uid)
         meta = reviewed.new.metadata
         if reviewed.old is None:
-            return await self.attribution.of_new(user, meta, namespace)
-        return await self.attribution.of_changed(user, reviewed.old.metadata, meta, namespace)
+            return await self.attribution.of_new(user, reviewed.kind, meta, namespace)
+        return await self.attribution.of_changed(user, reviewed.kind, reviewed.old.metadata, meta, namespace)
+
+    def _is_never_denied(self, request: AdmissionRequest, reviewed: Reviewed) -> bool:
+        return reviewed.old is not None and self.attribution.is_never_denied(request.user_info, reviewed.kind)
 
     async def _decide(
-        self, request: AdmissionRequest, reviewed: Reviewed, attributed: Attributed, *, deadline: float
+        self, request: AdmissionRequest, reviewed: Reviewed, attributed: Attributed, *, may_deny: bool, deadline: float
     ) -> AdmissionResponse:
         try:
             now = self.policies.current().counting_time(self.clock.now())
@@ -128,7 +132,7 @@ class AdmissionHandler:
             in_force = resolve_limits(
                 policy, counted.payer, namespace=request.namespace, labels=present, now=self.clock.now()
             )
-            return decide(counted, in_force, view)
+            return decide(counted, in_force, view, may_deny=may_deny)
 
         decision = await self.ledger.transact(charge, verdict, dry_run=bool(request.dry_run), deadline=deadline)
         return _answer(request, decision, attributed, _audit(attributed, _shown(charge.amounts)))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from webhook.attribution import claim_templates
 from webhook.attribution.stamp import has_stamp, read_stamp, stamp_for
+from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
 from webhook.ports import Ancestry, PolicySource
 from webhook.quota.objects import ObjectMeta, OwnerReference, UserInfo
@@ -17,6 +19,7 @@ from webhook.quota.subject import NOBODY, SERVICE_ACCOUNT_PREFIX, Payer
 _MAX_CHAIN = 8
 """Owners read per object. CronJob, Job, Pod is a chain of three; one longer than this is a loop or made on purpose."""
 
+_STAYS = "stamped when it was created"
 _AUTHENTICATED = "system:authenticated"
 _KUBE_SYSTEM = f"{SERVICE_ACCOUNT_PREFIX}kube-system:"
 
@@ -77,15 +80,18 @@ class Attribution:
         self._kinds = kinds
         self._controllers = frozenset({KUBE_CONTROLLER_MANAGER, *(f"{_KUBE_SYSTEM}{maker}" for maker in kinds.makers)})
 
-    async def of_new(self, user: UserInfo, meta: ObjectMeta, namespace: str) -> Attributed | Refused:
+    async def of_new(self, user: UserInfo, kind: AnyKind, meta: ObjectMeta, namespace: str) -> Attributed | Refused:
         """
-        Return the payer of an object that *user* creates.
+        Return the payer of an object of *kind* that *user* creates.
 
         A person pays for what they create, whatever stamp or reference the object carries. A trusted controller creates
-        for the owner of the nearest stamped ancestor. Any other service account pays itself.
+        for the owner of the nearest stamped ancestor; a claim without a reference, for the StatefulSet that its name
+        tells. Any other service account pays itself.
         Raises: UnavailableError if an ancestor cannot be read.
         """
         reference = meta.controller
+        if reference is None and kind.is_made_by_name and self._is_controller(user, claim_templates.CONTROLLER):
+            return await self._of_template(meta.name, namespace)
         if reference is not None and self._acts_for(user, reference):
             found = await self._nearest_stamp(reference, namespace)
             if isinstance(found, _Missing):
@@ -100,13 +106,14 @@ class Attribution:
         return Attributed(payer, found_by, stamp, len(payer.groups) - len(stamp.groups))
 
     async def of_changed(
-        self, user: UserInfo, old: ObjectMeta, meta: ObjectMeta, namespace: str
+        self, user: UserInfo, kind: AnyKind, old: ObjectMeta, meta: ObjectMeta, namespace: str
     ) -> Attributed | Refused:
         """
-        Return the payer of an object that *user* changes from *old* to *meta*.
+        Return the payer of an object of *kind* that *user* changes from *old* to *meta*.
 
         The payer stays the same, except for adoption: a trusted controller sets a reference to an owner that it
-        acts for. No other user can set a controller reference that leads to another payer.
+        acts for. No other user can set a controller reference that leads to another payer. Objects of a kind that
+        `keeps_payer` are adopted only while nobody is known to own them.
 
         Raises: UnavailableError if an ancestor cannot be read.
         """
@@ -116,19 +123,39 @@ class Attribution:
         if after is not None and (is_changed or stamped is None):
             found = await self._nearest_stamp(after, namespace)
             if isinstance(found, Payer):
-                if self._acts_for(user, after):
+                if self._acts_for(user, after) and (stamped in (None, NOBODY) or not kind.keeps_payer):
                     return Attributed(found, f"owner of {_named(after)}", found)
+                if self._acts_for(user, after) and stamped is not None:
+                    return Attributed(stamped, _STAYS, stamped)
                 if is_changed and found != stamped:
                     return Refused(
                         f"{_named(after)} belongs to {found.owner}; only its controller can make this object part of it"
                     )
         if stamped is None:
             return Attributed(NOBODY, "never attributed", None)
-        return Attributed(stamped, "stamped when it was created", stamped)
+        return Attributed(stamped, _STAYS, stamped)
 
     def is_trusted(self, user: UserInfo) -> bool:
         """Whether *user* is a controller that may write stamps on behalf of others."""
         return self._is_listed(user) or user.username in self._controllers
+
+    def is_never_denied(self, user: UserInfo, kind: AnyKind) -> bool:
+        """Whether *user* is a controller whose updates to objects of *kind* are charged and never denied."""
+        return any(self._is_controller(user, name) for name in kind.never_denied)
+
+    async def _of_template(self, claim: str, namespace: str) -> Attributed | Refused:
+        found = await claim_templates.stateful_set_of(claim, namespace, ancestry=self._ancestry, kinds=self._kinds)
+        if found is None:
+            return Refused(f"no StatefulSet of namespace {namespace} has a template for claim {claim}")
+        name = f"StatefulSet {found.metadata.name}"
+        stamp = read_stamp(found.metadata)
+        if stamp is None:
+            return Attributed(NOBODY, f"{name} has no owner", NOBODY)
+        return Attributed(stamp, f"owner of {name}", stamp)
+
+    @staticmethod
+    def _is_controller(user: UserInfo, name: str) -> bool:
+        return user.username in (KUBE_CONTROLLER_MANAGER, f"{_KUBE_SYSTEM}{name}")
 
     def _is_listed(self, user: UserInfo) -> bool:
         return user.username in self._policies.current().trusted_controllers

@@ -32,14 +32,17 @@ class Effect(enum.Enum):
     """
     What a request to an object of a kind means for the quota.
 
-    STAMP: the object carries an owner and costs nothing. CHARGE: it carries an owner and costs something. KEEP_STAMP: a
-    request to a subresource could change the owner, and nothing that is charged. CARRY_NO_STAMP: the API server merges
-    the object into another one. ADVISE and REVIEW_POLICY have no kind yet (workloads, policy ConfigMaps).
+    STAMP: the object carries an owner and costs nothing. CHARGE: it carries an owner and costs something. RECORD: a
+    request to a subresource can change what the object costs, and is never denied for it: it reports what is the case
+    already. KEEP_STAMP: a request to a subresource could change the owner, and nothing that is charged.
+    CARRY_NO_STAMP: the API server merges the object into another one. ADVISE and REVIEW_POLICY have no kind yet
+    (workloads, policy ConfigMaps).
     """
 
     IGNORE = "ignore"
     STAMP = "stamp"
     CHARGE = "charge"
+    RECORD = "record"
     KEEP_STAMP = "keep stamp"
     CARRY_NO_STAMP = "carry no stamp"
     ADVISE = "advise"
@@ -49,6 +52,11 @@ class Effect(enum.Enum):
     def is_stamped(self) -> bool:
         """Whether the mutating call writes the owner on the object."""
         return self in (Effect.STAMP, Effect.CHARGE)
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether the request can change what the object costs."""
+        return self in (Effect.CHARGE, Effect.RECORD)
 
 
 class CostLine(NamedTuple):
@@ -148,24 +156,29 @@ class Uncharged(Generic[T_contra]):
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """
-    One kind of object: its row in the registry.
-
-    `resource` is the plural with its group (`deployments.apps`), `shape` the struct with the fields we decode.
-    `makers` are the service accounts of kube-system that make objects for an owner of this kind. `cap` is the field of
-    a policy that bounds one object of it (`perPod`). `operations` and `subresources` (with the operation each takes)
-    are the requests that can change an object's stamp or cost, and so have to be intercepted.
-    """
+    """One kind of object: its row in the registry."""
 
     resource: str
+    """The plural with its group, e.g. `deployments.apps`."""
     api_version: str
     kind: str
     shape: type[T]
+    """The struct with the fields that are decoded."""
     evaluator: Evaluator[T]
     makers: frozenset[str] = field(default=frozenset())
+    """The service accounts of kube-system that make objects for an owner of this kind."""
+    is_made_by_name: bool = False
+    """Whether a controller makes such objects without an owner reference, so that only their name tells for what."""
+    keeps_payer: bool = False
+    """Whether no adoption changes who pays."""
+    never_denied: frozenset[str] = field(default=frozenset())
+    """The service accounts of kube-system whose updates are charged and never denied: they would retry for ever."""
     cap: str | None = None
+    """The field of a policy that bounds one object of this kind, e.g. `perPod`."""
     operations: tuple[str, ...] = ("CREATE", "UPDATE")
+    """The requests that can change an object's stamp or cost, and so have to be intercepted."""
     subresources: tuple[tuple[str, str], ...] = (("status", "UPDATE"),)
+    """Those to subresources, each with its operation."""
 
     @property
     def plural(self) -> str:

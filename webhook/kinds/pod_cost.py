@@ -11,22 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, reduce
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
-from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.pod_shapes import ContainerText, Pod, PodText, Resources, text_of
+from webhook.kinds.resource_lists import decoded, read_list, read_quantities
 from webhook.quota import quantity, resources
-from webhook.quota.quantity import Quantity, QuantityError
+from webhook.quota.quantity import Quantity
 from webhook.quota.resources import Amounts, ResourceList
 
 _LONGEST_REMEMBERED = 4096
 """Bytes. Longer texts are not cached: anybody may send them, and the cache would grow by their length."""
 
-_Read = TypeVar("_Read")
 _REQUIREMENTS = msgspec.json.Decoder(Resources | None)
-_LIST = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +218,7 @@ def _size(text: PodText) -> PodSize:
         init_containers,
         requests or {},
         limits or {},
-        overhead=_read_list(text.overhead, "spec.overhead") or {},
+        overhead=read_list(text.overhead, "spec.overhead") or {},
         is_terminal=text.is_terminal,
         is_infeasible=text.is_infeasible,
         has_status=any(container.has_status for container in (*containers, *init_containers)),
@@ -230,51 +228,12 @@ def _size(text: PodText) -> PodSize:
 def _container_size(text: ContainerText, path: str) -> ContainerSize:
     requests, limits = _read_requirements(text.asked, f"{path}.resources")
     actual_requests, actual_limits = _read_requirements(text.actual, f"status of {path}: resources")
-    allocated = _read_list(text.allocated, f"status of {path}: allocatedResources")
+    allocated = read_list(text.allocated, f"status of {path}: allocatedResources")
     return ContainerSize(requests or {}, limits or {}, text.is_sidecar, allocated, actual_requests, actual_limits)
 
 
 def _read_requirements(raw: bytes, path: str) -> tuple[ResourceList | None, ResourceList | None]:
-    read = _decoded(_REQUIREMENTS, raw, path)
+    read = decoded(_REQUIREMENTS, raw, path)
     if read is None:
         return None, None
-    return _quantities(read.requests, f"{path}.requests"), _quantities(read.limits, f"{path}.limits")
-
-
-def _read_list(raw: bytes, path: str) -> ResourceList | None:
-    return _quantities(_decoded(_LIST, raw, path), path)
-
-
-def _decoded(decoder: msgspec.json.Decoder[_Read], raw: bytes, path: str) -> _Read | None:
-    try:
-        return decoder.decode(raw) if raw else None
-    except (msgspec.ValidationError, UnicodeDecodeError) as error:
-        given = raw.decode(errors="replace")
-        raise UncountableError(path, QuantityError(given, "expected quantities by resource name")) from error
-
-
-def _quantities(listed: dict[str, msgspec.Raw] | None, path: str) -> ResourceList | None:
-    """Return None for a list that is absent or null: it counts otherwise than an empty one."""
-    if listed is None:
-        return None
-    read = {}
-    for name, token in listed.items():
-        try:
-            read[name] = _quantity(bytes(token).decode(errors="replace"))
-        except QuantityError as error:
-            raise UncountableError(f"{path}.{name}", error) from error
-    return read
-
-
-def _quantity(written: str) -> Quantity:
-    """Return one JSON value, read as `Quantity.UnmarshalJSON` does: a string with spaces trimmed, a number, or null."""
-    if written == "null":
-        return quantity.ZERO
-    if written[0] == '"':
-        written = written[1:-1].strip()  # escapes stay as they are, and are refused
-    elif written[0] not in "-0123456789":
-        raise QuantityError(written, "expected a string or a number")
-    read = quantity.parse(written)
-    if read.nanos < 0:
-        raise QuantityError(written, "it must not be negative")
-    return read
+    return read_quantities(read.requests, f"{path}.requests"), read_quantities(read.limits, f"{path}.limits")

@@ -110,6 +110,8 @@ PODS = Kind(
     "Pod",
     Pod,
     PodEvaluator(),
+    # Their claims for generic ephemeral volumes and from claim templates.
+    makers=frozenset({"ephemeral-volume-controller", "resource-claim-controller"}),
     cap="perPod",
     subresources=(("status", "UPDATE"), ("resize", "UPDATE"), ("ephemeralcontainers", "UPDATE"), ("binding", "CREATE")),
 )

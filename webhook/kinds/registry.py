@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind, Effect
 from webhook.kinds.pods import BINDINGS, PODS
 from webhook.kinds.workloads import WORKLOADS
@@ -56,4 +57,4 @@ class Registry:
         return frozenset(each.cap for each in self.charged if each.cap)
 
 
-KINDS = Registry(PODS, BINDINGS, *WORKLOADS)
+KINDS = Registry(PODS, BINDINGS, PERSISTENT_VOLUME_CLAIMS, *WORKLOADS)

@@ -5,13 +5,14 @@ What is read live from the API, past every cache: owners, whether something is r
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
-from webhook.kube.api import METADATA_ONLY, ApiError, KubernetesApi, NotFoundError
+from webhook.kube.api import JSON, METADATA_ONLY, ApiError, KubernetesApi, NotFoundError
 from webhook.kube.object_list import read_page, read_pages
 from webhook.ports import UnavailableError
 from webhook.quota.objects import AnyObject, ObjectKey, ObjectMeta, StoredVersion
@@ -22,7 +23,7 @@ A DNS subdomain, like every name that is read here. Owner references may name an
 Scale of `web`, which has its uid and no stamp, because the API server takes a quoted slash for a slash.
 """
 
-_decoder = msgspec.json.Decoder(AnyObject)
+T = TypeVar("T")
 
 
 class ObjectReads:
@@ -37,7 +38,12 @@ class ObjectReads:
         """Return the metadata of an owner. See `Ancestry.read`."""
         if not _NAME.fullmatch(name):
             return None
-        return await self._meta(kind.path(quote(namespace), name))
+        found = await self._get(kind.path(quote(namespace), name), AnyObject, accept=METADATA_ONLY)
+        return None if found is None else found.metadata
+
+    async def read_whole(self, kind: AnyKind, namespace: str, name: str, shape: type[T]) -> T | None:
+        """Return more than the metadata of an owner. See `Ancestry.read_whole`."""
+        return await self._get(kind.path(quote(namespace), name), shape) if _NAME.fullmatch(name) else None
 
     async def version_of(self, key: ObjectKey) -> StoredVersion | None:
         """Return uid and version of the object that holds *key*. See `QuorumReader.version_of`."""
@@ -66,9 +72,9 @@ class ObjectReads:
             raise UnavailableError("unknown-kind", f"{resource} is no kind of this version")
         return kind
 
-    async def _meta(self, path: str) -> ObjectMeta | None:
+    async def _get(self, path: str, shape: type[T], *, accept: str = JSON) -> T | None:
         try:
-            return _decoder.decode(await self._api.get(path, accept=METADATA_ONLY)).metadata
+            return msgspec.json.decode(await self._api.get(path, accept=accept), type=shape)
         except NotFoundError:
             return None
         except (ApiError, msgspec.MsgspecError) as error:

@@ -41,7 +41,7 @@ class Allowed:
     """
     The charge fits. `reservation` must be held from now on; None if no amount grows.
 
-    `tolerated` are exceeded limits whose mode is only warn or audit.
+    `tolerated` are exceeded limits: their mode is only warn or audit, or the charge must not be denied.
     """
 
     reservation: Reservation | None
@@ -58,9 +58,11 @@ class Denied:
 Decision = Allowed | Denied
 
 
-def decide(charge: Charge, in_force: LimitsInForce, view: UsageView) -> Decision:
+def decide(charge: Charge, in_force: LimitsInForce, view: UsageView, *, may_deny: bool = True) -> Decision:
     """
     Return whether *charge* fits under every limit *in_force*, given the usage in *view*.
+
+    Unless it *may_deny*, the charge is allowed, and every exceeded limit is tolerated.
 
     Only amounts that grow are compared: shrinking and unrelated changes pass even over the limit. What the object's own
     key already holds counts once, so that a repeated call is never charged twice.
@@ -68,7 +70,7 @@ def decide(charge: Charge, in_force: LimitsInForce, view: UsageView) -> Decision
     if not charge.grows:
         return Allowed(None)
     excesses = (*_over_caps(charge, in_force), *_over_sums(charge, in_force, view))
-    if any(excess.rule.mode is Mode.ENFORCE for excess in excesses):
+    if may_deny and any(excess.rule.mode is Mode.ENFORCE for excess in excesses):
         return Denied(tuple(excess for excess in excesses if excess.rule.mode is Mode.ENFORCE))
     return Allowed(charge.reservation(), excesses)
 

@@ -11,7 +11,6 @@ from webhook.quota.decision import Excess
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP
 from webhook.quota.resources import Amount, show, show_list
 
-_COUNTED_PODS = frozenset({"pods", "count/pods"})
 _HELD = LONGEST_REQUEST + SLOP
 _CAPPED = {"perPod": "pod", "perClaim": "claim", "perSession": "session"}
 
@@ -57,7 +56,7 @@ def would_fit(excesses: Iterable[Excess]) -> str:
     fits: dict[str, Amount] = {}
     for excess in excesses:
         name = excess.rule.resource
-        if name in _COUNTED_PODS and excess.fits == 0:
+        if _counts_objects(name) and excess.fits == 0:
             return _nothing_fits(excess)
         fits[name] = min(fits.get(name, excess.fits), excess.fits)
     return show_list(sorted(fits.items()))
@@ -67,7 +66,23 @@ def _nothing_fits(excess: Excess) -> str:
     if not excess.rule.hard:
         return "nothing"
     is_only_reserved = excess.used + excess.requested <= excess.rule.hard
-    return "nothing now" if is_only_reserved else "nothing until a pod ends"
+    return "nothing now" if is_only_reserved else f"nothing until {_end(excess.rule.resource)}"
+
+
+def _counts_objects(name: str) -> bool:
+    """Whether one object costs one of *name*, so that a smaller object would be refused as well."""
+    return name == "pods" or name.startswith("count/") or name.endswith("persistentvolumeclaims")
+
+
+def _end(name: str) -> str:
+    """Return what has to happen before another object fits."""
+    if name == "pods":
+        return "a pod ends"
+    if name == "count/pods":
+        return "a pod is deleted (those that have ended count, too)"
+    if name.endswith("persistentvolumeclaims"):
+        return "a claim is deleted"
+    return f"one of the {name.removeprefix('count/')} is deleted"
 
 
 def _freed_soon(excesses: Iterable[Excess]) -> Iterator[str]:

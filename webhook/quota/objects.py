@@ -34,23 +34,31 @@ class OwnerReference(Shape, frozen=True, gc=False):
 OWNER_ANNOTATION = "userquota.dev/owner"
 GROUPS_ANNOTATION = "userquota.dev/groups"
 _MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+_STORAGE_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 
 
 class Annotations(
     Struct,
     frozen=True,
     gc=False,
-    rename={"owner": OWNER_ANNOTATION, "groups": GROUPS_ANNOTATION, "mirror": _MIRROR_ANNOTATION},
+    rename={
+        "owner": OWNER_ANNOTATION,
+        "groups": GROUPS_ANNOTATION,
+        "mirror": _MIRROR_ANNOTATION,
+        "storage_class": _STORAGE_CLASS_ANNOTATION,
+    },
 ):
     """
     The annotations that userquota reads; the others are not decoded.
 
     `owner` and `groups` are the stamp. `mirror` marks a kubelet's mirror of a static pod, but any user can write it.
+    `storage_class` is how old clients name the StorageClass of a claim.
     """
 
     owner: str | None = None
     groups: str | None = None
     mirror: str | None = None
+    storage_class: str | None = None
 
 
 class ObjectMeta(Shape, frozen=True, gc=False):

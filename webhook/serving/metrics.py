@@ -67,7 +67,7 @@ class Metrics:
             "userquota_ledgers_lost", "Ledgers that were lost and begun anew.", registry=self._registry
         )
         self._unadmitted = Counter(
-            "userquota_unadmitted_pods_seen", "Pods that appeared without a stamp.", registry=self._registry
+            "userquota_unadmitted_objects_seen", "Objects that appeared without a stamp.", registry=self._registry
         )
         self._drift = Counter(
             "userquota_drift",
@@ -105,8 +105,8 @@ class Metrics:
         """Count a ledger that was lost and begun anew."""
         self._ledgers_lost.inc()
 
-    def unadmitted_pod_seen(self) -> None:
-        """Count a pod that appeared without a stamp."""
+    def unadmitted_object_seen(self) -> None:
+        """Count an object that appeared without a stamp."""
         self._unadmitted.inc()
 
     def drifted(self, kind: Kind) -> None:

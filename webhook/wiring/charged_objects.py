@@ -80,7 +80,7 @@ class ChargedObjects:
                 on_restart=lambda cause: metrics.count_error(f"watch-{cause}"),
                 undecodable=sink.undecodable,
             )
-        metrics.add_gauges(lambda: {"unadmitted_pods": sum(sink.unadmitted for sink in self._sinks)})
+        metrics.add_gauges(lambda: {"unadmitted_objects": sum(sink.unadmitted for sink in self._sinks)})
         self.tasks = (self._watch, self._recount, self._freeze_when_synced, self._unadmitted.run)
 
     def connect(self, *, on_settled: OnSettled, on_reached: Callable[[], None]) -> None:
@@ -110,7 +110,7 @@ class ChargedObjects:
         self._on_reached()
 
     def _record_unadmitted(self, key: ObjectKey) -> None:
-        self._metrics.unadmitted_pod_seen()
+        self._metrics.unadmitted_object_seen()
         self._unadmitted.add(f"{key.namespace}/{key.name}")
 
     def _publish_unadmitted(self, count: int, names: str) -> None:

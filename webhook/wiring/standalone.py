@@ -5,6 +5,7 @@ Builds a server without a cluster, for trials and benchmarks.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from webhook import certificates
 from webhook.admission.handler import AdmissionHandler
@@ -22,6 +23,8 @@ from webhook.serving.http_server import Health, HttpServer
 from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
 from webhook.wiring.application import Application, SystemClock, answers, callers, gauges, identity_in_files
+
+T = TypeVar("T")
 
 
 class StandaloneCluster:
@@ -45,6 +48,10 @@ class StandaloneCluster:
 
     async def read(self, kind: AnyKind, namespace: str, name: str) -> ObjectMeta | None:  # noqa: ARG002
         """Return None: objects of controllers cannot be attributed without a cluster, and are denied."""
+        return None
+
+    async def read_whole(self, kind: AnyKind, namespace: str, name: str, shape: type[T]) -> T | None:  # noqa: ARG002
+        """Return None, as `read`."""
         return None
 
 

@@ -1,0 +1,105 @@
+"""Who pays for claims that a StatefulSet's controller makes: the owner of the set that the claim's name tells."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fakes import FakeOwners, FakePolicies
+from webhook.attribution.rules import KUBE_CONTROLLER_MANAGER, Attributed, Attribution, Refused
+from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
+from webhook.kinds.evaluator import AnyKind
+from webhook.kinds.pods import PODS
+from webhook.kinds.registry import KINDS
+from webhook.ports import UnavailableError
+from webhook.quota.objects import Annotations, ObjectMeta, OwnerReference, UserInfo
+from webhook.quota.subject import NOBODY, Payer
+
+CONTROLLER = UserInfo("system:serviceaccount:kube-system:statefulset-controller")
+
+
+def attribution(owners: FakeOwners) -> Attribution:
+    return Attribution(owners, FakePolicies.reading("version: 1\n"), kinds=KINDS)
+
+
+async def payer_of(
+    claim: str, owners: FakeOwners, *, user: UserInfo = CONTROLLER, kind: AnyKind = PERSISTENT_VOLUME_CLAIMS
+) -> Payer | str:
+    answer = await attribution(owners).of_new(user, kind, ObjectMeta(name=claim), "red")
+    return answer.message if isinstance(answer, Refused) else answer.payer
+
+
+@pytest.mark.parametrize("user", [CONTROLLER, UserInfo(KUBE_CONTROLLER_MANAGER)])
+async def test_the_owner_of_the_set_pays(user: UserInfo) -> None:
+    owners = FakeOwners()
+    owners.put_stateful_set("db", "data", owner="bob")
+
+    assert await payer_of("data-db-0", owners, user=user) == Payer("bob")
+
+
+async def test_the_template_decides_between_sets_with_similar_names() -> None:
+    owners = FakeOwners()
+    owners.put_stateful_set("web-db", "logs", owner="mallory")
+    owners.put_stateful_set("db", "data-web", owner="bob")
+
+    assert await payer_of("data-web-db-12", owners) == Payer("bob")
+    assert await payer_of("logs-web-db-0", owners) == Payer("mallory")
+
+
+async def test_a_set_without_an_owner_makes_unattributed_claims() -> None:
+    owners = FakeOwners()
+    owners.put_stateful_set("db", "data", owner=None)
+
+    assert await payer_of("data-db-0", owners) == NOBODY
+
+
+@pytest.mark.parametrize("claim", ["data-db-0", "data-db", "data", "data-db-٣", "0", "-0", "data-db-x0"])
+async def test_a_claim_of_no_set_is_refused(claim: str) -> None:
+    owners = FakeOwners()
+    owners.put_stateful_set("other", "data")
+
+    assert await payer_of(claim, owners) == f"no StatefulSet of namespace red has a template for claim {claim}"
+
+
+async def test_a_name_of_a_thousand_hyphens_costs_few_reads() -> None:
+    owners = FakeOwners()
+
+    await payer_of("a-" * 1000 + "0", owners)
+
+    assert len(owners.asked) == 16
+
+
+async def test_what_the_controller_makes_of_other_kinds_is_not_looked_for_by_name() -> None:
+    assert await payer_of("data-db-0", FakeOwners(), kind=PODS) == Payer(CONTROLLER.username)
+
+
+async def test_a_person_pays_for_a_claim_of_such_a_name() -> None:
+    owners = FakeOwners()
+    owners.put_stateful_set("db", "data", owner="bob")
+
+    assert await payer_of("data-db-0", owners, user=UserInfo("alice")) == Payer("alice")
+
+
+async def test_a_set_that_cannot_be_read_is_no_answer() -> None:
+    with pytest.raises(UnavailableError):
+        await payer_of("data-db-0", FakeOwners(trouble="the API server does not answer"))
+
+
+@pytest.mark.parametrize(
+    ("before", "pays"), [(Payer("alice"), Payer("alice")), (NOBODY, Payer("bob"))], ids=["attributed", "unattributed"]
+)
+async def test_a_set_that_takes_over_a_claim_pays_only_where_nobody_did(before: Payer, pays: Payer) -> None:
+    owners = FakeOwners()
+    controlled_by = owners.put("StatefulSet", "db", owner="bob")
+    old, new = stamped(before), stamped(before, controlled_by)
+
+    answer = await attribution(owners).of_changed(CONTROLLER, PERSISTENT_VOLUME_CLAIMS, old, new, "red")
+
+    assert isinstance(answer, Attributed)
+    assert (answer.payer, answer.stamp) == (pays, pays)
+
+
+def stamped(payer: Payer, reference: OwnerReference | None = None) -> ObjectMeta:
+    annotations = Annotations(owner=payer.owner, groups="[]")
+    return ObjectMeta(
+        name="data-db-0", annotations=annotations, owner_references=None if reference is None else [reference]
+    )
