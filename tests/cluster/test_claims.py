@@ -18,7 +18,7 @@ defaults:
 """
 
 
-def a_claim(name: str, storage: str, *, class_name: str | None = "plain") -> str:
+def a_claim(name: str, storage: str, *, class_name: str | None = "plain", volume: str | None = None) -> str:
     claim: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -27,6 +27,8 @@ def a_claim(name: str, storage: str, *, class_name: str | None = "plain") -> str
     }
     if class_name is not None:
         claim["spec"]["storageClassName"] = class_name
+    if volume is not None:
+        claim["spec"]["volumeName"] = volume
     return json.dumps(claim)
 
 
@@ -78,11 +80,11 @@ def test_the_number_of_claims_is_limited(running: RunningWebhook, place: str) ->
     assert "would fit: nothing until a claim is deleted" in create(running, place, a_claim("d", "1Gi"))
 
 
-# A claim can only grow once it is bound, which needs a volume.
+# Only a bound claim can grow, and the binder binds at once where volume and claim name each other.
 
 
-def bind(running: RunningWebhook, place: str, name: str, storage: str) -> None:
-    """Give the claim a volume, as a provisioner and the binder do."""
+def create_bound(running: RunningWebhook, place: str, name: str, storage: str) -> None:
+    """Create a claim of alice with its volume."""
     volume = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -96,12 +98,9 @@ def bind(running: RunningWebhook, place: str, name: str, storage: str) -> None:
         },
     }
     running.cluster.kubectl("create", "-f", "-", stdin=json.dumps(volume))
-    eventually(
-        lambda: (
-            running.cluster.kubectl("get", "pvc", name, "-n", place, "-o", "jsonpath={.status.phase}").stdout == "Bound"
-        ),
-        within=30,
-    )
+    create(running, place, a_claim(name, storage, volume=f"{place}-{name}"))
+    phase = ("get", "pvc", name, "-n", place, "-o", "jsonpath={.status.phase}")
+    eventually(lambda: running.cluster.kubectl(*phase).stdout == "Bound", within=30)
 
 
 def grown(storage: str) -> str:
@@ -129,13 +128,12 @@ def test_a_claim_grows_up_to_the_limit_in_every_way(
     running: RunningWebhook, place: str, words: tuple[str, ...]
 ) -> None:
     running.set_policy(POLICY)
-    create(running, place, a_claim("a", "2Gi"))
+    create_bound(running, place, "a", "2Gi")
     create(running, place, a_claim("b", "3Gi"))
-    bind(running, place, "a", "2Gi")
 
     def grow(storage: str) -> str:
         filled = [word.replace("{}", storage) for word in words]
-        return run(running, place, *filled, user="alice", stdin=a_claim("a", storage))
+        return run(running, place, *filled, user="alice", stdin=a_claim("a", storage, volume=f"{place}-a"))
 
     assert "exceeded quota: defaults.user, requested: requests.storage=5368709121" in grow("7516192769")
     grow("7Gi")
@@ -144,8 +142,7 @@ def test_a_claim_grows_up_to_the_limit_in_every_way(
 
 def test_an_expansion_that_is_called_off_is_credited_when_it_is_given_back(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
-    create(running, place, a_claim("a", "2Gi"))
-    bind(running, place, "a", "2Gi")
+    create_bound(running, place, "a", "2Gi")
     run(running, place, "patch", "pvc", "a", "-p", grown("9Gi"), user="alice")
 
     def report(**allocated: str | None) -> str:
@@ -162,8 +159,7 @@ def test_an_expansion_that_is_called_off_is_credited_when_it_is_given_back(runni
 
 def test_a_status_above_the_limit_is_counted_and_not_refused(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
-    create(running, place, a_claim("a", "2Gi"))
-    bind(running, place, "a", "2Gi")
+    create_bound(running, place, "a", "2Gi")
 
     patch = json.dumps({"status": {"allocatedResources": {"storage": "20Gi"}}})
     answer = run(running, place, "patch", "pvc", "a", "--subresource=status", "-p", patch, user="admin")
