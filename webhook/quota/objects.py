@@ -34,23 +34,31 @@ class OwnerReference(Shape, frozen=True, gc=False):
 OWNER_ANNOTATION = "userquota.dev/owner"
 GROUPS_ANNOTATION = "userquota.dev/groups"
 _MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+_EXTENDED_CLAIM_ANNOTATION = "resource.kubernetes.io/extended-resource-claim"
 
 
 class Annotations(
     Struct,
     frozen=True,
     gc=False,
-    rename={"owner": OWNER_ANNOTATION, "groups": GROUPS_ANNOTATION, "mirror": _MIRROR_ANNOTATION},
+    rename={
+        "owner": OWNER_ANNOTATION,
+        "groups": GROUPS_ANNOTATION,
+        "mirror": _MIRROR_ANNOTATION,
+        "extended_claim": _EXTENDED_CLAIM_ANNOTATION,
+    },
 ):
     """
     The annotations that userquota reads; the others are not decoded.
 
-    `owner` and `groups` are the stamp. `mirror` marks a kubelet's mirror of a static pod, but any user can write it.
+    `owner` and `groups` are the stamp. `mirror` marks a kubelet's mirror of a static pod, `extended_claim` a claim that
+    the scheduler made for the extended resources of a pod; but any user can write both.
     """
 
     owner: str | None = None
     groups: str | None = None
     mirror: str | None = None
+    extended_claim: str | None = None
 
 
 class ObjectMeta(Shape, frozen=True, gc=False):
