@@ -20,7 +20,7 @@ from webhook.ports import UnavailableError
 from webhook.quota.objects import Annotations, ObjectMeta, OwnerReference, UserInfo
 from webhook.quota.subject import NOBODY, Payer
 
-CONTROLLER_OF = {kind.kind: maker for kind in WORKLOADS for maker in kind.makers}
+CONTROLLER_OF = {kind.kind: maker.rpartition(":")[2] for kind in WORKLOADS for maker in kind.makers}
 
 KUBE_SYSTEM = "system:serviceaccount:kube-system"
 MANAGER = UserInfo("system:kube-controller-manager", ("system:authenticated",))

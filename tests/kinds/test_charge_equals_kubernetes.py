@@ -21,7 +21,7 @@ import pytest
 from tests.oracle.building import Example
 from tests.oracle.manifest_examples import MANIFESTS
 from tests.oracle.pod_examples import EXAMPLES
-from tests.oracle.program import Amount, Oracle, PodAnswer
+from tests.oracle.program import Amount, ChargeAnswer, Oracle
 from tests.oracle.random_pods import NOW, RandomPods
 from webhook.kinds import pod_cost
 from webhook.kinds.pod_defaults import with_defaults
@@ -110,7 +110,7 @@ def test_the_pods_tell_a_right_walk_from_a_wrong_one(pods: list[Compared]) -> No
     }
 
 
-def compared(text: str, answer: PodAnswer) -> Compared:
+def compared(text: str, answer: ChargeAnswer) -> Compared:
     pod = msgspec.json.decode(text, type=Pod)
     released_at = PODS_KIND.evaluator.released_at(pod)
     size = pod_cost.size_of(pod, is_released=released_at is not None and released_at < NOW)
@@ -124,7 +124,7 @@ def compared(text: str, answer: PodAnswer) -> Compared:
     )
 
 
-def asked(oracle: Oracle, examples: dict[str, Example]) -> dict[str, PodAnswer]:
+def asked(oracle: Oracle, examples: dict[str, Example]) -> dict[str, ChargeAnswer]:
     answers = oracle.charges(json.dumps(example.pod, ensure_ascii=False) for example in examples.values())
     return dict(zip(examples, answers, strict=True))
 

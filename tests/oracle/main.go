@@ -1,9 +1,11 @@
-// Command oracle answers as Kubernetes itself does: what a pod is charged, and what a quantity means.
+// Command oracle answers as Kubernetes itself does: what an object is charged, and what a quantity means.
 //
 // One JSON value per line on standard input, one per line on standard output, in the same order:
 //
-//	oracle pods NOW     a pod -> {"asSent": USAGE, "asStored": USAGE}, USAGE by resource name at the time NOW (RFC 3339)
-//	oracle quantities   a list of texts -> {"each": [AMOUNT or null], "sum": AMOUNT, "roundedUp": [AMOUNT or null]}
+//	oracle pods NOW        a pod -> {"asSent": USAGE, "asStored": USAGE}, USAGE by resource name at the time NOW (RFC 3339)
+//	oracle volumeclaims    a PersistentVolumeClaim -> the same
+//	oracle resourceclaims  a ResourceClaim of resource.k8s.io/v1 -> the same, in a cluster without pods and device classes
+//	oracle quantities      a list of texts -> {"each": [AMOUNT or null], "sum": AMOUNT, "roundedUp": [AMOUNT or null]}
 //
 // It is built in the Go module of localcluster, with the versions pinned there.
 package main
@@ -17,12 +19,17 @@ import (
 
 	inf "gopkg.in/inf.v0"
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime"
 	quota "k8s.io/apiserver/pkg/quota/v1"
+	"k8s.io/dynamic-resource-allocation/deviceclass/extendedresourcecache"
+	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	podutil "k8s.io/kubernetes/pkg/api/pod"
 	api "k8s.io/kubernetes/pkg/apis/core"
 	_ "k8s.io/kubernetes/pkg/apis/core/install"
+	_ "k8s.io/kubernetes/pkg/apis/resource/install"
 	"k8s.io/kubernetes/pkg/quota/v1/evaluator/core"
 	clocktesting "k8s.io/utils/clock/testing"
 	kjson "sigs.k8s.io/json"
@@ -34,7 +41,7 @@ type amount struct {
 	Nanos     string `json:"nanos"`
 }
 
-type podAnswer struct {
+type chargeAnswer struct {
 	AsSent   map[corev1.ResourceName]amount `json:"asSent"`
 	AsStored map[corev1.ResourceName]amount `json:"asStored"`
 }
@@ -45,28 +52,41 @@ type quantitiesAnswer struct {
 	RoundedUp []*amount `json:"roundedUp"`
 }
 
-var evaluator quota.Evaluator
+// charged is a kind of object: its evaluator, an empty object to decode into, and what the API server makes of it.
+type charged struct {
+	evaluator quota.Evaluator
+	empty     func() runtime.Object
+	stored    func(runtime.Object) (runtime.Object, error)
+}
 
 // answerOf returns the function that answers one line; nil if the arguments are wrong.
 func answerOf(arguments []string) func([]byte) (any, error) {
-	if len(arguments) == 1 && arguments[0] == "quantities" {
+	switch {
+	case len(arguments) == 1 && arguments[0] == "quantities":
 		return answerQuantities
+	case len(arguments) == 1 && arguments[0] == "volumeclaims":
+		return charged{core.NewPersistentVolumeClaimEvaluator(nil), newVolumeClaim, defaulted}.answer
+	case len(arguments) == 1 && arguments[0] == "resourceclaims":
+		classes := extendedresourcecache.NewExtendedResourceCache(klog.Background())
+		return charged{core.NewResourceClaimEvaluator(nil, classes, nil, nil), newResourceClaim, defaulted}.answer
+	case len(arguments) == 2 && arguments[0] == "pods":
+		now, err := time.Parse(time.RFC3339, arguments[1])
+		if err != nil {
+			return nil
+		}
+		return charged{core.NewPodEvaluator(nil, clocktesting.NewFakeClock(now)), newPod, storedPod}.answer
 	}
-	if len(arguments) != 2 || arguments[0] != "pods" {
-		return nil
-	}
-	now, err := time.Parse(time.RFC3339, arguments[1])
-	if err != nil {
-		return nil
-	}
-	evaluator = core.NewPodEvaluator(nil, clocktesting.NewFakeClock(now))
-	return answerPod
+	return nil
 }
+
+func newPod() runtime.Object           { return &corev1.Pod{} }
+func newVolumeClaim() runtime.Object   { return &corev1.PersistentVolumeClaim{} }
+func newResourceClaim() runtime.Object { return &resourcev1.ResourceClaim{} }
 
 func main() {
 	answer := answerOf(os.Args[1:])
 	if answer == nil {
-		fmt.Fprintln(os.Stderr, "usage: oracle pods NOW | oracle quantities")
+		fmt.Fprintln(os.Stderr, "usage: oracle pods NOW | oracle volumeclaims | oracle resourceclaims | oracle quantities")
 		os.Exit(2)
 	}
 	lines := bufio.NewScanner(os.Stdin)
@@ -93,39 +113,57 @@ func main() {
 	}
 }
 
-func answerPod(line []byte) (any, error) {
-	asSent, err := decoded(line)
+func (kind charged) answer(line []byte) (any, error) {
+	asSent, err := kind.decoded(line)
 	if err != nil {
 		return nil, err
 	}
-	asStored, err := stored(line)
+	again, err := kind.decoded(line)
 	if err != nil {
 		return nil, err
 	}
-	answered := podAnswer{}
-	if answered.AsSent, err = usage(asSent); err != nil {
+	asStored, err := kind.stored(again)
+	if err != nil {
 		return nil, err
 	}
-	if answered.AsStored, err = usage(asStored); err != nil {
+	answered := chargeAnswer{}
+	if answered.AsSent, err = kind.usage(asSent); err != nil {
+		return nil, err
+	}
+	if answered.AsStored, err = kind.usage(asStored); err != nil {
 		return nil, err
 	}
 	return answered, nil
 }
 
-func decoded(line []byte) (*corev1.Pod, error) {
-	pod := &corev1.Pod{}
-	return pod, kjson.UnmarshalCaseSensitivePreserveInts(line, pod)
+func (kind charged) decoded(line []byte) (runtime.Object, error) {
+	object := kind.empty()
+	return object, kjson.UnmarshalCaseSensitivePreserveInts(line, object)
 }
 
-// stored fills in what the API server does when it decodes a pod and when it creates it, but keeps the status.
-//
-// The copy at the end parts numbers that DefaultPodLevelResources lets a request and a limit share in memory: the
-// evaluator would add the overhead to such a number twice. Storage parts them as well.
-func stored(line []byte) (*corev1.Pod, error) {
-	pod, err := decoded(line)
+func (kind charged) usage(object runtime.Object) (map[corev1.ResourceName]amount, error) {
+	usage, err := kind.evaluator.Usage(object)
 	if err != nil {
 		return nil, err
 	}
+	amounts := make(map[corev1.ResourceName]amount, len(usage))
+	for name, quantity := range usage {
+		amounts[name] = amountOf(quantity)
+	}
+	return amounts, nil
+}
+
+// defaulted fills in what the API server does when it decodes an object, but keeps the status.
+func defaulted(object runtime.Object) (runtime.Object, error) {
+	legacyscheme.Scheme.Default(object)
+	return object, nil
+}
+
+// storedPod fills in what the API server does when it decodes a pod and when it creates it, but keeps the status.
+//
+// The copy at the end parts numbers that DefaultPodLevelResources lets a request and a limit share in memory: the
+// evaluator would add the overhead to such a number twice. Storage parts them as well.
+func storedPod(pod runtime.Object) (runtime.Object, error) {
 	legacyscheme.Scheme.Default(pod)
 	internal := &api.Pod{}
 	if err := legacyscheme.Scheme.Convert(pod, internal, nil); err != nil {
@@ -137,18 +175,6 @@ func stored(line []byte) (*corev1.Pod, error) {
 		return nil, err
 	}
 	return external.DeepCopy(), nil
-}
-
-func usage(pod *corev1.Pod) (map[corev1.ResourceName]amount, error) {
-	charged, err := evaluator.Usage(pod)
-	if err != nil {
-		return nil, err
-	}
-	amounts := make(map[corev1.ResourceName]amount, len(charged))
-	for name, quantity := range charged {
-		amounts[name] = amountOf(quantity)
-	}
-	return amounts, nil
 }
 
 func answerQuantities(line []byte) (any, error) {

@@ -1,5 +1,5 @@
 """
-Run the program beside this file: Kubernetes' own evaluator and parser, built once per pinned version.
+Run the program beside this file: Kubernetes' own evaluators and parser, built once per pinned version.
 
 What to ask, and what the answers should be, is up to the tests.
 """
@@ -29,8 +29,8 @@ class Amount(TypedDict):
     nanos: str
 
 
-class PodAnswer(TypedDict):
-    """What the pod evaluator charges for a pod as sent, and with what the API server fills in."""
+class ChargeAnswer(TypedDict):
+    """What an evaluator charges for an object as sent, and with what the API server fills in."""
 
     asSent: dict[str, Amount]
     asStored: dict[str, Amount]
@@ -45,18 +45,34 @@ class QuantitiesAnswer(TypedDict):
 
 
 class Oracle:
-    """Kubernetes' evaluator and parser. Each call starts a process, and keeps nothing for the next one."""
+    """Kubernetes' evaluators and parser. Each call starts a process, and keeps nothing for the next one."""
 
     def __init__(self, binary: Path) -> None:
         self._binary = binary
 
-    def charges(self, pods: Iterable[str], *, now: datetime = NOW) -> list[PodAnswer]:
+    def charges(self, pods: Iterable[str], *, now: datetime = NOW) -> list[ChargeAnswer]:
         """Return what each of *pods* costs at *now*, each a JSON text of one line."""
-        return msgspec.json.decode(self._ask(("pods", now.isoformat()), pods), type=list[PodAnswer])
+        return self._charges(("pods", now.isoformat()), pods)
+
+    def volume_claim_charges(self, claims: Iterable[str]) -> list[ChargeAnswer]:
+        """Return what each PersistentVolumeClaim costs, each a JSON text of one line."""
+        return self._charges(("volumeclaims",), claims)
+
+    def resource_claim_charges(self, claims: Iterable[str]) -> list[ChargeAnswer]:
+        """
+        Return what each ResourceClaim (`resource.k8s.io/v1`) costs, each a JSON text of one line.
+
+        The evaluator knows no pod and no device class: it takes nothing off for what a pod has paid, and adds no name
+        that a device class sets with `extendedResourceName`.
+        """
+        return self._charges(("resourceclaims",), claims)
 
     def quantities(self, lists: Iterable[Sequence[str]]) -> list[QuantitiesAnswer]:
         """Return what the texts of each list are worth."""
         return msgspec.json.decode(self._ask(("quantities",), map(json.dumps, lists)), type=list[QuantitiesAnswer])
+
+    def _charges(self, arguments: Sequence[str], objects: Iterable[str]) -> list[ChargeAnswer]:
+        return msgspec.json.decode(self._ask(arguments, objects), type=list[ChargeAnswer])
 
     def _ask(self, arguments: Sequence[str], lines: Iterable[str]) -> str:
         answer = subprocess.run(

@@ -11,7 +11,7 @@ import pytest
 
 from tests.oracle.program import Amount, Oracle
 from tests.oracle.quantity_texts import CANONICAL, REFUSED, SUMS
-from tests.oracle.random_pods import ODD_QUANTITIES, RandomPods
+from tests.oracle.random_json import ODD_QUANTITIES, RandomJson
 from webhook.quota import quantity
 from webhook.quota.quantity import Format, Quantity, QuantityError
 
@@ -24,7 +24,7 @@ LONG_EXPONENT = re.compile(r"[eE][+-]?[0-9]{3}")
 
 @pytest.fixture(scope="module")
 def lists() -> list[list[str]]:
-    source = RandomPods(SEED)
+    source = RandomJson(SEED)
     odd = [[text.strip()] for text in ODD_QUANTITIES if isinstance(text, str)]
     return odd + [[text for text in (source.text() for _ in range(4)) if is_comparable(text)] for _ in range(LISTS)]
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from webhook.admission.review import AdmissionRequest, ReviewError
 from webhook.attribution.stamp import read_stamp
 from webhook.kinds.evaluator import AnyKind
-from webhook.quota.objects import ObjectKey
+from webhook.quota.objects import ObjectKey, ObjectMeta
 from webhook.quota.policy import Policy, subjects
 from webhook.quota.reservation import CREATED, Charge, Prior
 from webhook.quota.subject import NOBODY, Payer
@@ -22,6 +22,11 @@ class Reviewed(NamedTuple):
     kind: AnyKind
     new: Any
     old: Any | None
+
+    @property
+    def old_metadata(self) -> ObjectMeta | None:
+        """The metadata before an update, None for a create."""
+        return None if self.old is None else self.old.metadata
 
 
 def charge_for(request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, now: datetime | None) -> Charge:

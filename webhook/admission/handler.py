@@ -106,6 +106,9 @@ class AdmissionHandler:
         if not namespace:
             raise review.ReviewError("request.namespace is missing", request.uid)
         meta = reviewed.new.metadata
+        forgery = reviewed.kind.evaluator.forgery(meta, reviewed.old_metadata, user)
+        if forgery is not None:
+            return Refused(forgery)
         if reviewed.old is None:
             return await self.attribution.of_new(user, reviewed.kind, meta, namespace)
         return await self.attribution.of_changed(user, reviewed.kind, reviewed.old.metadata, meta, namespace)

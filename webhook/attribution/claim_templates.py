@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 from webhook.kinds.registry import Registry
 from webhook.ports import Ancestry
+from webhook.quota import subject
 from webhook.quota.objects import ObjectMeta, Shape
 
-CONTROLLER = "statefulset-controller"
+CONTROLLER = subject.controller("statefulset-controller")
 _MOST_READ = 16
 """StatefulSets read for one claim. A name with more hyphens than this was not given by an admin who reads names."""
 

@@ -14,14 +14,13 @@ from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
 from webhook.ports import Ancestry, PolicySource
 from webhook.quota.objects import ObjectMeta, OwnerReference, UserInfo
-from webhook.quota.subject import NOBODY, SERVICE_ACCOUNT_PREFIX, Payer
+from webhook.quota.subject import NOBODY, Payer
 
 _MAX_CHAIN = 8
 """Owners read per object. CronJob, Job, Pod is a chain of three; one longer than this is a loop or made on purpose."""
 
 _STAYS = "stamped when it was created"
 _AUTHENTICATED = "system:authenticated"
-_KUBE_SYSTEM = f"{SERVICE_ACCOUNT_PREFIX}kube-system:"
 
 KUBE_CONTROLLER_MANAGER = "system:kube-controller-manager"
 """The user of all controllers if kube-controller-manager runs without `--use-service-account-credentials`."""
@@ -78,7 +77,7 @@ class Attribution:
         self._ancestry = ancestry
         self._policies = policies
         self._kinds = kinds
-        self._controllers = frozenset({KUBE_CONTROLLER_MANAGER, *(f"{_KUBE_SYSTEM}{maker}" for maker in kinds.makers)})
+        self._controllers = kinds.makers | {KUBE_CONTROLLER_MANAGER}
 
     async def of_new(self, user: UserInfo, kind: AnyKind, meta: ObjectMeta, namespace: str) -> Attributed | Refused:
         """
@@ -90,7 +89,7 @@ class Attribution:
         Raises: UnavailableError if an ancestor cannot be read.
         """
         reference = meta.controller
-        if reference is None and kind.is_made_by_name and self._is_controller(user, claim_templates.CONTROLLER):
+        if reference is None and kind.is_made_by_name and _is_controller(user, claim_templates.CONTROLLER):
             return await self._of_template(meta.name, namespace)
         if reference is not None and self._acts_for(user, reference):
             found = await self._nearest_stamp(reference, namespace)
@@ -141,7 +140,7 @@ class Attribution:
 
     def is_never_denied(self, user: UserInfo, kind: AnyKind) -> bool:
         """Whether *user* is a controller whose updates to objects of *kind* are charged and never denied."""
-        return any(self._is_controller(user, name) for name in kind.never_denied)
+        return any(_is_controller(user, name) for name in kind.never_denied)
 
     async def _of_template(self, claim: str, namespace: str) -> Attributed | Refused:
         found = await claim_templates.stateful_set_of(claim, namespace, ancestry=self._ancestry, kinds=self._kinds)
@@ -153,10 +152,6 @@ class Attribution:
             return Attributed(NOBODY, f"{name} has no owner", NOBODY)
         return Attributed(stamp, f"owner of {name}", stamp)
 
-    @staticmethod
-    def _is_controller(user: UserInfo, name: str) -> bool:
-        return user.username in (KUBE_CONTROLLER_MANAGER, f"{_KUBE_SYSTEM}{name}")
-
     def _is_listed(self, user: UserInfo) -> bool:
         return user.username in self._policies.current().trusted_controllers
 
@@ -165,7 +160,7 @@ class Attribution:
         if user.username == KUBE_CONTROLLER_MANAGER or self._is_listed(user):
             return True
         owner = self._kinds.of_owner(reference.api_version, reference.kind)
-        return owner is not None and user.username in {f"{_KUBE_SYSTEM}{maker}" for maker in owner.makers}
+        return owner is not None and user.username in owner.makers
 
     async def _nearest_stamp(self, reference: OwnerReference, namespace: str) -> Payer | _Missing | None:
         """Return the first stamp up the chain of controller references, None if the chain ends without one."""
@@ -183,6 +178,10 @@ class Attribution:
                 return None
             reference = meta.controller
         return None
+
+
+def _is_controller(user: UserInfo, controller: str) -> bool:
+    return user.username in (KUBE_CONTROLLER_MANAGER, controller)
 
 
 def _named(reference: OwnerReference) -> str:

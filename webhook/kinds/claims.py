@@ -17,6 +17,7 @@ from webhook.quota import quantity
 from webhook.quota.objects import NOTHING, ObjectMeta, Shape
 from webhook.quota.quantity import NANOS, Quantity
 from webhook.quota.resources import Amounts
+from webhook.quota.subject import controller
 
 CLAIMS = "persistentvolumeclaims"
 STORAGE = "requests.storage"
@@ -134,7 +135,7 @@ PERSISTENT_VOLUME_CLAIMS = Kind(
     PersistentVolumeClaim,
     ClaimEvaluator(_COUNT),
     cap="perClaim",
-    never_denied=frozenset({"persistent-volume-binder"}),
+    never_denied=frozenset({controller("persistent-volume-binder")}),
     keeps_payer=True,
     is_made_by_name=True,
 )

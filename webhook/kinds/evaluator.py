@@ -117,6 +117,13 @@ class Evaluator(Protocol[T_contra]):
         *user* sends the request; None for an object that is stored already.
         """
 
+    def forgery(self, meta: ObjectMeta, old: ObjectMeta | None, user: UserInfo) -> str | None:
+        """
+        Return what is wrong if *user* writes on an object what only a component of Kubernetes may; None if nothing is.
+
+        *old* is the metadata before an update.
+        """
+
 
 class Uncharged(Generic[T_contra]):
     """The evaluator of kinds that carry an owner for the objects made for them, and cost nothing themselves."""
@@ -153,6 +160,10 @@ class Uncharged(Generic[T_contra]):
         """Whether this object is neither stamped nor charged: never."""
         return False
 
+    def forgery(self, meta: ObjectMeta, old: ObjectMeta | None, user: UserInfo) -> str | None:  # noqa: ARG002
+        """Return None: no field is reserved."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
@@ -166,13 +177,13 @@ class Kind(Generic[T]):
     """The struct with the fields that are decoded."""
     evaluator: Evaluator[T]
     makers: frozenset[str] = field(default=frozenset())
-    """The service accounts of kube-system that make objects for an owner of this kind."""
+    """The users that make objects for an owner of this kind: components of Kubernetes."""
     is_made_by_name: bool = False
     """Whether a controller makes such objects without an owner reference, so that only their name tells for what."""
     keeps_payer: bool = False
     """Whether no adoption changes who pays."""
     never_denied: frozenset[str] = field(default=frozenset())
-    """The service accounts of kube-system whose updates are charged and never denied: they would retry for ever."""
+    """The users whose updates are charged and never denied: controllers that would retry for ever."""
     cap: str | None = None
     """The field of a policy that bounds one object of this kind, e.g. `perPod`."""
     operations: tuple[str, ...] = ("CREATE", "UPDATE")

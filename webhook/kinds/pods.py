@@ -12,11 +12,12 @@ from webhook.kinds.pod_shapes import Pod, is_terminal
 from webhook.quota import resources
 from webhook.quota.objects import AnyObject, ObjectMeta, UserInfo
 from webhook.quota.resources import GPU, Amounts
+from webhook.quota.subject import KUBE_SCHEDULER, controller
 
 _NODES = "system:nodes"
 
 
-class PodEvaluator:
+class PodEvaluator(Uncharged[Pod]):
     """Charges pods as ResourceQuota does, and `gpu` in addition."""
 
     unreadable: Amounts = resources.amounts(pod_cost.charge(pod_cost.PodSize((), (), {}, {}, {})))
@@ -110,8 +111,10 @@ PODS = Kind(
     "Pod",
     Pod,
     PodEvaluator(),
-    # Their claims for generic ephemeral volumes and from claim templates.
-    makers=frozenset({"ephemeral-volume-controller", "resource-claim-controller"}),
+    # Their claims: for generic ephemeral volumes, from claim templates, and for extended resources.
+    makers=frozenset(
+        {controller("ephemeral-volume-controller"), controller("resource-claim-controller"), KUBE_SCHEDULER}
+    ),
     cap="perPod",
     subresources=(("status", "UPDATE"), ("resize", "UPDATE"), ("ephemeralcontainers", "UPDATE"), ("binding", "CREATE")),
 )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind, Effect
 from webhook.kinds.pods import BINDINGS, PODS
+from webhook.kinds.resource_claims import RESOURCE_CLAIMS
 from webhook.kinds.workloads import WORKLOADS
 
 
@@ -57,4 +58,4 @@ class Registry:
         return frozenset(each.cap for each in self.charged if each.cap)
 
 
-KINDS = Registry(PODS, BINDINGS, PERSISTENT_VOLUME_CLAIMS, *WORKLOADS)
+KINDS = Registry(PODS, BINDINGS, PERSISTENT_VOLUME_CLAIMS, RESOURCE_CLAIMS, *WORKLOADS)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from webhook.kinds.evaluator import Kind, Uncharged
 from webhook.quota.objects import AnyObject
+from webhook.quota.subject import controller
 
 
 def _workload(resource: str, api_version: str, kind: str, maker: str) -> Kind[AnyObject]:
-    return Kind(resource, api_version, kind, AnyObject, Uncharged[AnyObject](), makers=frozenset({maker}))
+    return Kind(resource, api_version, kind, AnyObject, Uncharged[AnyObject](), makers=frozenset({controller(maker)}))
 
 
 WORKLOADS = (

@@ -14,7 +14,7 @@ import msgspec
 
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
-from webhook.kube.api import ApiError, KubernetesApi
+from webhook.kube.api import ApiError, KubernetesApi, NotFoundError
 from webhook.ledger.usage_audit import Listing
 from webhook.ports import UnavailableError
 from webhook.quota.objects import AnyObject, ObjectKey, ObjectMeta, Shape, StoredVersion
@@ -37,6 +37,10 @@ class Page(Shape, frozen=True):
     items: list[AnyObject] | None = None
 
 
+class UnservedError(UnavailableError):
+    """The API has no such kind, so that no object of it exists."""
+
+
 _decoder = msgspec.json.Decoder(Page, strict=False)  # a version is a number in a string
 
 
@@ -44,11 +48,15 @@ async def read_page(api: KubernetesApi, kind: AnyKind, *, limit: int = _PAGE_SIZ
     """
     Return *limit* objects of *kind* in all namespaces, those *after* another page, past every cache.
 
-    Raises: UnavailableError.
+    Raises: UnservedError, UnavailableError.
     """
     query = {"limit": str(limit)} | ({"continue": after} if after else {})
     try:
         return _decoder.decode(await api.get(kind.collection, query=query, accept=_METADATA_LIST))
+    except NotFoundError as error:
+        if not kind.group:  # every API server has the core group: something else has answered
+            raise UnavailableError("api-server", f"{kind.resource} could not be listed: {error}") from error
+        raise UnservedError("unserved", f"the API does not serve {kind.resource} ({kind.api_version})") from error
     except ApiError as error:
         raise UnavailableError("api-server", f"{kind.resource} could not be listed: {error}") from error
     except msgspec.MsgspecError as error:
@@ -57,8 +65,15 @@ async def read_page(api: KubernetesApi, kind: AnyKind, *, limit: int = _PAGE_SIZ
 
 
 async def read_pages(api: KubernetesApi, kind: AnyKind) -> AsyncIterator[Page]:
-    """Return all objects of *kind*. Raises: UnavailableError, also if it takes longer than etcd remembers."""
-    page = await read_page(api, kind)
+    """
+    Return all objects of *kind*, no page for one that the API does not serve.
+
+    Raises: UnavailableError, also if it takes longer than etcd remembers.
+    """
+    try:
+        page = await read_page(api, kind)
+    except UnservedError:
+        return
     yield page
     while page.metadata.next_page:
         page = await read_page(api, kind, after=page.metadata.next_page)

@@ -35,6 +35,7 @@ OWNER_ANNOTATION = "userquota.dev/owner"
 GROUPS_ANNOTATION = "userquota.dev/groups"
 _MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 _STORAGE_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+EXTENDED_CLAIM_ANNOTATION = "resource.kubernetes.io/extended-resource-claim"
 
 
 class Annotations(
@@ -46,19 +47,22 @@ class Annotations(
         "groups": GROUPS_ANNOTATION,
         "mirror": _MIRROR_ANNOTATION,
         "storage_class": _STORAGE_CLASS_ANNOTATION,
+        "extended_claim": EXTENDED_CLAIM_ANNOTATION,
     },
 ):
     """
     The annotations that userquota reads; the others are not decoded.
 
-    `owner` and `groups` are the stamp. `mirror` marks a kubelet's mirror of a static pod, but any user can write it.
-    `storage_class` is how old clients name the StorageClass of a claim.
+    `owner` and `groups` are the stamp. `mirror` marks a kubelet's mirror of a static pod, `extended_claim` a claim that
+    the scheduler made for the extended resources of a pod; but any user can write both. `storage_class` is how old
+    clients name the StorageClass of a claim.
     """
 
     owner: str | None = None
     groups: str | None = None
     mirror: str | None = None
     storage_class: str | None = None
+    extended_claim: str | None = None
 
 
 class ObjectMeta(Shape, frozen=True, gc=False):

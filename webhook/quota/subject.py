@@ -20,6 +20,13 @@ No person has this name: the API server's authenticators reserve `system:` names
 
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 
+KUBE_SCHEDULER = "system:kube-scheduler"
+
+
+def controller(name: str) -> str:
+    """Return the username of a controller of kube-controller-manager that has an account of its own."""
+    return f"{SERVICE_ACCOUNT_PREFIX}kube-system:{name}"
+
 
 class Payer(NamedTuple):
     """The owner that pays for an object, and the groups the owner was in when the object was created, sorted."""

@@ -16,7 +16,7 @@ from webhook.kube.events import ConfigMapEvent, Digest, EventWriter
 from webhook.kube.ledger_config_map import NAME
 from webhook.kube.object_sink import ObjectSink, OnSettled
 from webhook.kube.reflector import Reflector
-from webhook.ports import Condition, Sleep
+from webhook.ports import Condition, Sleep, UnavailableError
 from webhook.quota.objects import ObjectKey
 from webhook.quota.reservation import Reservation
 from webhook.quota.usage import UsageIndex
@@ -88,9 +88,25 @@ class ChargedObjects:
         self._on_settled, self._on_reached = on_settled, on_reached
 
     def condition(self) -> Condition:
-        """Return whether the index knows all objects of every charged kind."""
-        missing = [resource for resource, each in self._reflectors.items() if not each.synced]
+        """Return whether the index knows all objects of every charged kind that the API serves."""
+        missing = [resource for resource, each in self._reflectors.items() if each.served and not each.synced]
         return expect(not missing, "not-synced", f"the {' and '.join(missing)} are not all known yet")
+
+    def served_condition(self) -> Condition:
+        """Return whether the API serves every charged kind; objects of one that it does not serve cannot exist."""
+        unserved = [resource for resource, each in self._reflectors.items() if not each.served]
+        return expect(not unserved, "unserved", f"the API does not serve {' and '.join(unserved)}")
+
+    def require_known(self, resource: str) -> None:
+        """
+        Check that all objects of *resource* are known. To be called before one is created.
+
+        Raises: UnavailableError for a kind that the API serves only since a moment ago; it is listed at once.
+        """
+        reflector = self._reflectors.get(resource)
+        if reflector is not None and not reflector.synced:
+            reflector.relist(anew=True)
+            raise UnavailableError("not-synced", f"the {resource} are not all known yet", everywhere=True)
 
     def relist(self, resource: str) -> None:
         """Restart the watch of *resource* with a full list."""

@@ -5,6 +5,7 @@ Builds the webhook of a cluster, connected from inside it or through a kubeconfi
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
@@ -155,7 +156,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         watched.labels,
         ledger.store,
         clock,
-        _KnownNames(index, reads),
+        _KnownNames(index, reads, objects.require_known),
     )
     health = Health(
         {
@@ -173,6 +174,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "history": revision.condition,
             "api-servers": api_servers.condition,
             "exemptions": exemptions.condition,
+            "kinds": objects.served_condition,
         },
     )
 
@@ -220,11 +222,13 @@ def _log_leases(condition: Condition) -> None:
 class _KnownNames:
     """Port `NameHolders`: reads the store only for keys under which the usage index has an object."""
 
-    def __init__(self, index: UsageIndex, quorum: QuorumReader) -> None:
+    def __init__(self, index: UsageIndex, quorum: QuorumReader, require_known: Callable[[str], None]) -> None:
         self._index = index
         self._quorum = quorum
+        self._require_known = require_known
 
     async def holder(self, key: ObjectKey) -> StoredVersion | None:
+        self._require_known(key.resource)
         return None if self._index.row(key) is None else await self._quorum.version_of(key)
 
 

@@ -20,6 +20,7 @@ from webhook.kube.api import (
     GoneError,
     InvalidError,
     KubernetesApi,
+    NotFoundError,
     SilenceError,
     UnreachableError,
     api_error,
@@ -46,6 +47,7 @@ _PAGE_SIZE: Final = "500"
 _PAGE_SECONDS: Final = 60.0
 _AT_ONCE_SECONDS: Final = 1.0
 _LINES_AT_ONCE: Final = 200  # about 1 ms: then the event loop may serve a request
+_UNSERVED_PAUSE: Final = 5.0
 _SILENCE: Final = 130.0  # a quiet collection sends its first bookmark after 120 s (seen on 1.37.2), then one a minute
 
 
@@ -106,6 +108,7 @@ class Reflector(Generic[T]):
         self._log = log.bind(resource=resource)
         self._last_answer_at = -math.inf
         self._is_synced = False
+        self._is_served = True
         self._version: int | None = None  # None: a full list is needed
         self._lists_by_watch = True
         self._opened = False  # this attempt's watch was accepted
@@ -119,6 +122,11 @@ class Reflector(Generic[T]):
     def synced(self) -> bool:
         """Whether the sink once had a complete list. How fresh it is: see ``last_answer_at``."""
         return self._is_synced
+
+    @property
+    def served(self) -> bool:
+        """Whether the API has the collection, as far as is known: false once it has answered 404 to a list."""
+        return self._is_served
 
     @property
     def last_answer_at(self) -> float:
@@ -253,7 +261,7 @@ class Reflector(Generic[T]):
 
     def _synced_at(self, version: int) -> None:
         self._version = version
-        self._is_synced = True
+        self._is_synced = self._is_served = True
         self._sink.synced(version)
         self._log.info("in step", resource_version=version)
 
@@ -274,6 +282,8 @@ class Reflector(Generic[T]):
 
     def _recover(self, error: ApiError | MalformedError) -> float:
         """Prepare another attempt, and return the seconds to wait before it."""
+        if self._version is None and isinstance(error, NotFoundError):
+            return self._unserved(error)
         if self._version is None and self._lists_by_watch and _is_no_initial_list(error):
             self._lists_by_watch = False
             return 0.0
@@ -291,6 +301,14 @@ class Reflector(Generic[T]):
             write = self._log.warning if retry.cause == "error" else self._log.info
             write("the watch is opened again", cause=retry.cause, pause=round(retry.pause, 3), error=str(error))
         return retry.pause
+
+    def _unserved(self, error: NotFoundError) -> float:
+        """Record that the API has no such collection, and return the seconds until it is looked for again."""
+        if self._is_served:
+            self._log.warning("the API does not serve this", error=str(error))
+            self._on_restart("error")
+        self._is_served = False
+        return _UNSERVED_PAUSE
 
     def _broken(self, message: str) -> UnreachableError:
         return UnreachableError(message, request=f"GET {self._path}")
