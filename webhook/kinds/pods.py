@@ -10,14 +10,15 @@ from webhook.kinds.evaluator import CostLine, Effect, Kind, Uncharged
 from webhook.kinds.pod_reasons import reasons
 from webhook.kinds.pod_shapes import Pod, is_terminal
 from webhook.quota import resources
+from webhook.quota.devices import SHIPPED
 from webhook.quota.objects import AnyObject, ObjectMeta, UserInfo
-from webhook.quota.resources import GPU, Amounts
+from webhook.quota.resources import LOGICAL, Amounts
 
 _NODES = "system:nodes"
 
 
 class PodEvaluator:
-    """Charges pods as ResourceQuota does, and `gpu` in addition."""
+    """Charges pods as ResourceQuota does, and the logical resources in addition."""
 
     unreadable: Amounts = resources.amounts(pod_cost.charge(pod_cost.PodSize((), (), {}, {}, {})))
 
@@ -37,10 +38,10 @@ class PodEvaluator:
         needs the room for a replacement. With None it costs everything until it is terminal or gone.
         Raises: UncountableError. Source: `QuotaV1Pod` of Kubernetes 1.37.2.
         """
-        if now is None or not obj.metadata.is_being_deleted:
-            return pod_cost.amounts_of(obj)
-        released_at = self.released_at(obj)
-        return pod_cost.amounts_of(obj, is_released=released_at is not None and now > released_at)
+        released_at = None if now is None else self.released_at(obj)
+        is_released = now is not None and released_at is not None and now > released_at
+        raw = pod_cost.amounts_of(obj, is_released=is_released)
+        return SHIPPED.derive(raw)  # moved to booking by the caller later
 
     def released_at(self, obj: Pod) -> datetime | None:
         """
@@ -70,7 +71,7 @@ class PodEvaluator:
         """Whether pods can cost *resource*."""
         if resource.startswith("requests."):
             return resources.is_charged(resource.removeprefix("requests."))
-        return resource.startswith("limits.") or resource in {"pods", "count/pods", GPU}
+        return resource.startswith("limits.") or resource in {"pods", "count/pods"} | LOGICAL
 
     def explain(self, obj: Pod) -> Mapping[str, CostLine]:
         """Return what the pod would cost with the API server's defaults. Raises: UncountableError."""
