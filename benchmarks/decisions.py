@@ -51,7 +51,7 @@ async def filled(pods: int, templates: list[bytes]) -> Cluster:
     clock, imagined = SystemClock(), StandaloneCluster()
     index = UsageIndex(accounts_under(Policy(), imagined.known))
     policy = CurrentPolicy(
-        on_change=lambda new: index.rebind(accounts_under(new, imagined.known)), on_mistakes=lambda _: None
+        on_change=lambda new: index.rebind(accounts_under(new, imagined.known), new.devices), on_mistakes=lambda _: None
     )
     policy.take(read_files((POLICY,)))
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)

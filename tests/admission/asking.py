@@ -60,7 +60,8 @@ class Webhook:
         self.policies = FakePolicies.reading(policy)
         self.namespaces = FakeNamespaces()
         assert self.policies.policy is not None
-        self.index = UsageIndex(accounts_under(self.policies.policy, self.namespaces.known))
+        in_force = self.policies.policy
+        self.index = UsageIndex(accounts_under(in_force, self.namespaces.known), in_force.devices)
         self.condition = READY
         self.ledger = MemoryLedger(
             self.index,

@@ -756,3 +756,46 @@ async def test_a_user_in_a_thousand_groups_is_bound_by_those_of_the_policy(webho
     assert (await webhook.ask(create("a", "1", groups=groups))).allowed
     assert (await webhook.ask(create("b", "2", groups=(*groups, "ml")))).allowed
     assert webhook.held(group("ml"), CPU) == 2 * CORE
+
+
+GPUS = "version: 1\ndefaults: {user: {hard: {gpu: 1}}}\n"
+
+
+def a_gpu_pod(name: str, resource: str, number: str = "1") -> Json:
+    document = pod(name)
+    document["spec"]["containers"][0]["resources"] = {"requests": {resource: number}, "limits": {resource: number}}
+    return a_review(object=document)
+
+
+async def test_a_device_without_a_weight_counts_as_a_whole_gpu_with_a_warning() -> None:
+    webhook = Webhook(GPUS)
+
+    first = await webhook.ask(a_gpu_pod("a", "nvidia.com/gpu.shared"))
+    second = await webhook.ask(a_gpu_pod("b", "nvidia.com/gpu.shared"))
+
+    assert first.allowed
+    assert first.response["warnings"] == [
+        "nvidia.com/gpu.shared counts as one whole gpu each: the policy sets no weight for it (resources.gpu)"
+    ]
+    assert not second.allowed
+
+
+async def test_without_a_limit_on_gpus_there_is_no_such_warning() -> None:
+    answer = await Webhook("version: 1\n").ask(a_gpu_pod("a", "nvidia.com/gpu.shared"))
+
+    assert answer.allowed
+    assert "warnings" not in answer.response
+
+
+async def test_a_weight_of_the_policy_is_exact_and_works_at_once() -> None:
+    webhook = Webhook(GPUS + "resources: {gpu: {nvidia.com/gpu.shared: 1/3}}\n")
+
+    answers = [await webhook.ask(a_gpu_pod(name, "nvidia.com/gpu.shared")) for name in "abcd"]
+
+    assert [answer.allowed for answer in answers] == [True, True, True, False]
+    assert answers[3].message.startswith(
+        "exceeded quota: defaults.user, requested: gpu=1/3, used: gpu=0, limited: gpu=1"
+    )
+    assert answers[0].response["auditAnnotations"]["requested"] == (
+        "count/pods=1,gpu=1/3,pods=1,requests.nvidia.com/gpu.shared=1"
+    )

@@ -62,6 +62,21 @@ def test_json_for_programs_has_exactly_this_shape(tmp_path: Path) -> None:
     assert list(items(ended)[0]) == ["apiVersion", "kind", "namespace", "name", "charge"]
 
 
+def test_gpus_are_counted_with_the_weight_in_the_source_text(tmp_path: Path) -> None:
+    asked = 'limits: {cpu: "2", nvidia.com/mig-3g.20gb: 1, google.com/tpu: 4}'
+    text = pod().replace('limits: {cpu: "2"}', asked)
+    devices = {"requests.nvidia.com/mig-3g.20gb": "1", "requests.google.com/tpu": "4"}
+
+    assert items(charge(tmp_path, "-", stdin=text.encode())) == [
+        item(charge={**COST, **devices, "gpu": "3/7", "accelerator": "4"})
+    ]
+    table = charge(tmp_path, "-", output="table", stdin=text.encode()).out.splitlines()
+    told = {line.split()[3]: line.split()[4:] for line in table[1:]}
+    assert told["gpu"] == ["3/7", "requests.nvidia.com/mig-3g.20gb", "x", "3/7"]
+    assert told["accelerator"] == ["4", "requests.google.com/tpu", "x", "1"]
+    assert told["requests.google.com/tpu"] == ["4", "main"]
+
+
 def test_objects_that_cost_nothing_are_listed_with_an_empty_charge(tmp_path: Path) -> None:
     (tmp_path / "web.yaml").write_text(DEPLOYMENT)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import permutations
 
 import pytest
 
 from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.quota.devices import Weight
 from webhook.quota.policy import Combine, Entry
 
 CORE = 10**9
@@ -72,6 +74,10 @@ TWICE = {
     "a namespace": ("namespaces: {red: {}}", "b.yaml:2:19: namespaces.red: already defined at a.yaml:2"),
     "the cluster": ("cluster: {}", "b.yaml:2:10: cluster: already defined at a.yaml:2"),
     "a default": ("defaults: {user: {}}", "b.yaml:2:18: defaults.user: already defined at a.yaml:2"),
+    "a weight": (
+        "resources: {gpu: {nvidia.com/gpu.shared: 1/4}}",
+        "b.yaml:2:42: resources.gpu[nvidia.com/gpu.shared]: already defined at a.yaml:2",
+    ),
     "the way to combine": ("combine: max", "b.yaml:2:10: combine: already defined at a.yaml:2"),
 }
 
@@ -91,6 +97,27 @@ def test_what_is_defined_in_two_texts_is_a_mistake_in_the_second(text: str, told
 )
 def test_an_entry_is_not_put_together_from_two_texts(one: str, other: str) -> None:
     assert [each.partition(": already")[2] for each in mistakes(one, other)] == [" defined at a.yaml:2"]
+
+
+def test_weights_of_several_texts_are_one_table() -> None:
+    texts = [f"version: 1\nresources: {{gpu: {{example.com/{name}: 1/2}}}}\n" for name in "ab"]
+    policy = read_policy([PolicyText(f"{number}.yaml", text) for number, text in enumerate(texts)]).policy
+
+    assert policy is not None
+    assert [policy.devices.weight_of(f"example.com/{name}") for name in "abc"] == [
+        Weight("gpu", Fraction(1, 2)),
+        Weight("gpu", Fraction(1, 2)),
+        None,
+    ]
+
+
+def test_a_device_counts_in_one_logical_resource_only() -> None:
+    assert mistakes("resources: {gpu: {a.b/c: 1}}", "resources: {accelerator: {a.b/c: 1}}") == [
+        (
+            "b.yaml:2:34: resources.accelerator[a.b/c]: already counts in gpu, by a.yaml:2: "
+            "a device counts in one of the two"
+        )
+    ]
 
 
 def test_a_third_definition_names_the_first_too() -> None:

@@ -54,7 +54,12 @@ def resources(count: int) -> str:
     return f"version: 1\ncluster:\n  hard:\n{entries}"
 
 
-@pytest.mark.parametrize("text", [users, groups, members, mistakes, resources], ids=lambda text: text.__name__)
+def weights(count: int) -> str:
+    entries = "".join(f"    example.com/device-{number}-*: 1/{number + 1}\n" for number in range(count))
+    return f"version: 1\nresources:\n  gpu:\n{entries}"
+
+
+@pytest.mark.parametrize("text", [users, groups, members, mistakes, resources, weights], ids=lambda text: text.__name__)
 def test_twice_the_text_takes_twice_the_work(text: Callable[[int], str]) -> None:
     small, large = steps_to_read(text(200)), steps_to_read(text(400))
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.policy import Combine, Entry, Hard, Mode, Policy, Terminating, Unlimited
+from webhook.quota.resources import show
 
 CORE = 10**9
 EXAMPLE = """\
@@ -235,14 +240,197 @@ def test_an_odd_amount_is_a_mistake_at_its_place(
     assert mistakes(f"version: 1\n{entry % written}\n") == [f"policy.yaml:2:{column}: {path}: {message}"]
 
 
+SHARES: dict[str, Hard] = {
+    "1/7": Fraction(CORE, 7),
+    '"1/7"': Fraction(CORE, 7),
+    "2+3/7": Fraction(17 * CORE, 7),
+    "4/2": 2 * CORE,
+    "0/7": 0,
+    "500m": CORE // 2,
+    "0.25": CORE // 4,
+    "3": 3 * CORE,
+    "unlimited": Unlimited.UNLIMITED,
+}
+
+
+@pytest.mark.parametrize(("written", "amount"), SHARES.items(), ids=SHARES.keys())
+@pytest.mark.parametrize("resource", ["gpu", "accelerator"])
+def test_a_limit_on_a_logical_resource_may_be_a_fraction(resource: str, written: str, amount: Hard) -> None:
+    policy = read(f"version: 1\ncluster: {{hard: {{{resource}: {written}}}, perPod: {{{resource}: {written}}}}}")
+
+    assert policy.cluster is not None
+    assert policy.cluster.hard == {resource: amount}
+    assert policy.cluster.caps == {"perPod": {resource: amount}}
+    assert type(policy.cluster.hard[resource]) is type(amount)
+
+
+@given(st.fractions(min_value=0, max_value=10**6, max_denominator=5040), st.sampled_from(["gpu", "accelerator"]))
+def test_a_limit_that_is_shown_is_read_again(number: Fraction, resource: str) -> None:
+    shown = show(resource, number * CORE)
+    policy = read(f"version: 1\ncluster: {{hard: {{{resource}: {shown}}}}}")
+
+    assert policy.cluster is not None
+    assert policy.cluster.hard == {resource: number * CORE}
+
+
+ODD_SHARES = {
+    "gpu: 1/0": "gpu: 1/0 divides by zero",
+    "gpu: 1/3/4": "gpu: 1/3/4 is no exact number such as 1, 1/4 or 0.25",
+    "gpu: -1/7": "gpu: -1/7 is no exact number such as 1, 1/4 or 0.25",
+    "accelerator: 1/2k": "accelerator: 1/2k is no exact number such as 1, 1/4 or 0.25",
+    "gpu: -1": 'gpu: -1 is negative; 0 forbids, "unlimited" lifts a limit',
+    "cpu: 1/7": ("cpu: invalid quantity '1/7': expected a number with a suffix such as m, k, M, G, Ki, Mi, Gi or e3"),
+    "nvidia.com/gpu: 1/7": (
+        "[nvidia.com/gpu]: invalid quantity '1/7': expected a number with a suffix such as m, k, M, G, Ki, Mi, Gi or e3"
+    ),
+}
+
+
+@pytest.mark.parametrize(("written", "message"), ODD_SHARES.items(), ids=ODD_SHARES.keys())
+def test_an_odd_fraction_and_one_of_another_resource_is_a_mistake(written: str, message: str) -> None:
+    column = 18 + written.index(":") + 2
+    dot = "" if message.startswith("[") else "."
+
+    assert mistakes(f"version: 1\ncluster: {{hard: {{{written}}}}}\n") == [
+        f"policy.yaml:2:{column}: cluster.hard{dot}{message}"
+    ]
+
+
+# Weights of devices.
+
+WEIGHTS = """\
+version: 1
+resources:
+  gpu:
+    nvidia.com/gpu.shared: 1/4
+    nvidia.com/mig-*.shared: 1/28
+    deviceclass/gpu.example.com: 1
+    example.com/eighth: 0.125
+    example.com/rack: "72"
+    amd.com/gpu: 0
+  accelerator:
+    example.com/npu: 1
+"""
+
+
+def test_weights_are_read_exactly_and_lie_over_the_shipped_ones() -> None:
+    weights = read(WEIGHTS).devices
+
+    assert {
+        name: weights.weight_of(name)
+        for name in (
+            *("nvidia.com/gpu.shared", "nvidia.com/mig-1g.5gb.shared", "deviceclass/gpu.example.com", "amd.com/gpu"),
+            *("example.com/eighth", "example.com/rack", "example.com/npu", "nvidia.com/gpu", "example.com/other"),
+        )
+    } == {
+        "nvidia.com/gpu.shared": Weight("gpu", Fraction(1, 4)),
+        "nvidia.com/mig-1g.5gb.shared": Weight("gpu", Fraction(1, 28)),
+        "deviceclass/gpu.example.com": Weight("gpu", 1),
+        "amd.com/gpu": Weight("gpu", 0),
+        "example.com/eighth": Weight("gpu", Fraction(1, 8)),
+        "example.com/rack": Weight("gpu", 72),
+        "example.com/npu": Weight("accelerator", 1),
+        "nvidia.com/gpu": Weight("gpu", 1),
+        "example.com/other": None,
+    }
+
+
+@pytest.mark.parametrize("text", ["version: 1", "version: 1\nresources: {}", "version: 1\nresources: {gpu: {}}"])
+def test_without_weights_the_shipped_ones_are_in_force(text: str) -> None:
+    assert read(text).devices is SHIPPED
+
+
+ODD_WEIGHTS = {
+    "1/0": "1/0 divides by zero",
+    "1/3/4": "1/3/4 is no exact number such as 1, 1/4 or 0.25",
+    "-1": "-1 is negative; 0 says that it is no device",
+    "-1/4": "-1/4 is negative; 0 says that it is no device",
+    "-0.5": "-0.5 is negative; 0 says that it is no device",
+    "1001": "1001 is more than 1000, the largest weight",
+    "1000.5": "1000.5 is more than 1000, the largest weight",
+    "2001/2": "2001/2 is more than 1000, the largest weight",
+    "1/1000001": "1/1000001 is finer than a millionth",
+    "1e-3": "1e-3 is no exact number such as 1, 1/4 or 0.25",
+    "1.0e+0": "1.0e+0 is no exact number such as 1, 1/4 or 0.25",
+    ".5": ".5 is no exact number such as 1, 1/4 or 0.25",
+    "500m": "500m is no exact number such as 1, 1/4 or 0.25",
+    "a quarter": "a quarter is no exact number such as 1, 1/4 or 0.25",
+    "012": "YAML reads 012 as 10 here: write 10",
+    "true": "expected a weight such as 1, 1/4 or 0.25",
+    "null": "expected a weight such as 1, 1/4 or 0.25",
+    "[1]": "expected a weight such as 1, 1/4 or 0.25",
+}
+
+
+@pytest.mark.parametrize(("written", "message"), ODD_WEIGHTS.items(), ids=ODD_WEIGHTS.keys())
+def test_an_odd_weight_is_a_mistake_at_its_place(written: str, message: str) -> None:
+    assert mistakes(f"version: 1\nresources:\n  gpu:\n    nvidia.com/gpu: {written}\n") == [
+        f"policy.yaml:4:21: resources.gpu[nvidia.com/gpu]: {message}"
+    ]
+
+
+NO_DEVICE = "expected an extended resource such as example.com/gpu, or a device class as deviceclass/gpu.example.com"
+IN_ONE = "a device counts in one of the two"
+ODD_DEVICES = {
+    "a plain name": ("gpu: {gpu: 1}", f"2:19: resources.gpu.gpu: {NO_DEVICE}"),
+    "a name of Kubernetes": ("gpu: {kubernetes.io/x: 1}", f"2:19: resources.gpu[kubernetes.io/x]: {NO_DEVICE}"),
+    "no name of a class": ("gpu: {deviceclass/A: 1}", f"2:19: resources.gpu[deviceclass/A]: {NO_DEVICE}"),
+    "two stars": ("gpu: {nvidia.com/**: 1}", "2:19: resources.gpu[nvidia.com/**]: only one * may stand in a name"),
+    "a star alone": (
+        'gpu: {"*": 1}',
+        "2:19: resources.gpu[*]: this would be every device there is; write a domain, as in example.com/*",
+    ),
+    "a request": (
+        "gpu: {requests.nvidia.com/gpu: 1}",
+        "2:19: resources.gpu[requests.nvidia.com/gpu]: write nvidia.com/gpu",
+    ),
+    "in both": (
+        "gpu: {a.b/c: 1}, accelerator: {a.b/c: 1}",
+        f"2:51: resources.accelerator[a.b/c]: already counts in gpu, by policy.yaml:2: {IN_ONE}",
+    ),
+    "in both, the other way round": (
+        "accelerator: {a.b/c: 1}, gpu: {a.b/c: 1}",
+        f"2:51: resources.gpu[a.b/c]: already counts in accelerator, by policy.yaml:2: {IN_ONE}",
+    ),
+    "twice": (
+        "gpu: {a.b/c: 1, a.b/c: 2}",
+        '2:29: resources.gpu[a.b/c]: the key "a.b/c" is given twice, first at line 2, column 19',
+    ),
+    "a misspelt resource": ("gpus: {a.b/c: 1}", "2:13: resources.gpus: unknown field, did you mean gpu?"),
+    "another resource": ("cpu: {a.b/c: 1}", "2:13: resources.cpu: unknown field, did you mean gpu?"),
+    "an unknown resource": ("npu2: {a.b/c: 1}", "2:13: resources.npu2: unknown field; known are gpu, accelerator"),
+    "a list": ("gpu: [a.b/c]", "2:18: resources.gpu: expected fields, each with a value"),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), ODD_DEVICES.values(), ids=ODD_DEVICES.keys())
+def test_an_odd_name_of_devices_is_a_mistake_at_its_place(text: str, told: str) -> None:
+    assert mistakes(f"version: 1\nresources: {{{text}}}\n") == [f"policy.yaml:{told}"]
+
+
+def test_a_pattern_that_leaves_shipped_weights_in_force_is_noted() -> None:
+    found = read_policy([PolicyText("p", "version: 1\nresources: {gpu: {volcano.sh/*: 1/2, example.com/*: 1}}\n")])
+
+    assert found.policy is not None
+    assert [str(note) for note in found.notes] == [
+        (
+            "p:2:33: resources.gpu[volcano.sh/*]: the shipped weights of volcano.sh/vgpu-cores, "
+            "volcano.sh/vgpu-memory, volcano.sh/vgpu-memory-percentage and 1 more are more exact and stay; "
+            "weigh those to change them"
+        )
+    ]
+
+
 # Everything else.
 
 RESOURCES = (
-    "cpu, ephemeral-storage, gpu, limits.cpu, limits.ephemeral-storage, limits.memory, memory, persistentvolumeclaims, "
-    "pods, requests.cpu, requests.ephemeral-storage, requests.memory, requests.storage, sessions, storage"
+    "accelerator, cpu, ephemeral-storage, gpu, limits.cpu, limits.ephemeral-storage, limits.memory, memory, "
+    "persistentvolumeclaims, pods, requests.cpu, requests.ephemeral-storage, requests.memory, requests.storage, "
+    "sessions, storage"
 )
 SECTIONS = (
-    "version, defaults, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, terminating, attribution"
+    "version, defaults, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, terminating, "
+    "attribution, resources"
 )
 VERSION = "version: expected version: 1, the only one this release reads"
 ACCOUNT = "expected a service account as <namespace>/<name>"

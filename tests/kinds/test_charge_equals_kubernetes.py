@@ -27,7 +27,7 @@ from webhook.kinds import pod_cost
 from webhook.kinds.pod_defaults import with_defaults
 from webhook.kinds.pod_shapes import Pod
 from webhook.kinds.pods import PODS as PODS_KIND
-from webhook.quota.resources import GPU, Amounts, ResourceList
+from webhook.quota.resources import LOGICAL, Amounts, ResourceList
 
 pytestmark = pytest.mark.cluster
 
@@ -81,7 +81,7 @@ def test_what_is_counted_at_that_moment_is_what_resourcequota_charges(pods: list
     different = [
         (each.text, each.sent_by_kubernetes, each.counted)
         for each in pods
-        if {name: amount for name, amount in each.counted if name != GPU}
+        if {name: amount for name, amount in each.counted if name not in LOGICAL}
         != {name: nanos for name, (_, nanos) in each.sent_by_kubernetes.items() if nanos}
     ]
 

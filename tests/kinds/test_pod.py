@@ -218,11 +218,20 @@ def test_what_is_booked_are_the_amounts_of_the_charge() -> None:
     assert pod_cost.amounts_of(decoded) == resources.amounts(pod_cost.charge(pod_cost.size_of(decoded)))
     assert dict(pod_cost.amounts_of(decoded)) == {
         "count/pods": NANOS,
-        "gpu": 2 * NANOS,
         "pods": NANOS,
         "requests.cpu": 1500 * NANOS // 1000,
         "requests.nvidia.com/gpu": 2 * NANOS,
     }
+
+
+def test_the_usage_of_a_pod_is_raw_and_the_logical_resources_can_be_limited() -> None:
+    decoded = read(a_pod(app("app", {"nvidia.com/gpu": "2", "google.com/tpu": "4"})))
+
+    used = dict(PODS.evaluator.usage(decoded, now=None))
+    assert used["requests.nvidia.com/gpu"] == 2 * NANOS
+    assert not {"gpu", "accelerator"} & used.keys()
+    assert PODS.evaluator.counts("gpu")
+    assert PODS.evaluator.counts("accelerator")
 
 
 def test_what_is_booked_for_pods_that_are_spelled_alike_is_kept_once() -> None:

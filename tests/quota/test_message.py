@@ -184,7 +184,7 @@ def test_programs_get_one_cause_for_each_limit_in_the_same_order() -> None:
     assert message.causes([]) == ()
 
 
-def test_a_share_of_a_device_is_shown_rounded_up_to_a_billionth() -> None:
+def test_a_share_of_a_device_is_shown_as_a_fraction() -> None:
     share: Amount = Fraction(3 * 10**9, 7)
     excess = Excess(Limit(HERS, "gpu", 0, "users.alice"), share, 0, 0, 0)
-    assert message.warning(excess) == "over quota users.alice: gpu requested 428571429n, free 0 of 0"
+    assert message.warning(excess) == "over quota users.alice: gpu requested 3/7, free 0 of 0"

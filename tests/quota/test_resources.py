@@ -53,35 +53,8 @@ def test_amounts_are_sorted_and_omit_zeros() -> None:
     assert charged({}) == ()
 
 
-@pytest.mark.parametrize(
-    ("requested", "gpus"),
-    [
-        pytest.param({"nvidia.com/gpu": 2}, 2, id="whole devices count one each"),
-        pytest.param({"amd.com/gpu": 1, "gpu.intel.com/i915": 1, "gpu.intel.com/xe": 1}, 3, id="of any maker"),
-        pytest.param({"nvidia.com/mig-1g.5gb": 3}, Fraction(3, 7), id="three slices of a seventh"),
-        pytest.param({"nvidia.com/mig-3g.20gb": 1, "nvidia.com/mig-4g.20gb": 1}, 1, id="slices that make a whole"),
-        pytest.param({"nvidia.com/mig-7g.40gb": 2}, 2, id="slices that are a whole each"),
-        pytest.param({"nvidia.com/mig-1g.5gb": 7}, 1, id="seven slices of a seventh"),
-        pytest.param({"nvidia.com/gpu": 1, "nvidia.com/mig-2g.10gb": 1}, Fraction(9, 7), id="a device and a slice"),
-    ],
-)
-def test_gpus_are_added_up_over_devices_and_slices(requested: dict[str, int], gpus: int | Fraction) -> None:
-    charged = {f"requests.{name}": Quantity(count * NANOS) for name, count in requested.items()}
-
-    assert dict(resources.amounts(charged))["gpu"] == gpus * NANOS
-    assert {type(amount) for name, amount in resources.amounts(charged) if name != "gpu"} == {int}
-    assert isinstance(dict(resources.amounts(charged))["gpu"], int) == (gpus == int(gpus))
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("limits.nvidia.com/gpu", "requests.example.com/gpu", "requests.nvidia.com/mig-8g.80gb", "count/nvidia.com"),
-        *("requests.nvidia.com/mig-1", "requests.nvidia.com/gpu.shared", "nvidia.com/gpu"),
-    ],
-)
-def test_other_devices_are_not_counted_as_gpus(name: str) -> None:
-    assert charged({name: "1"}) == ((name, NANOS),)
+def test_raw_amounts_have_no_logical_resource() -> None:
+    assert charged({"requests.nvidia.com/gpu": "1"}) == (("requests.nvidia.com/gpu", NANOS),)
 
 
 def test_most_amounts_has_the_largest_of_each_name() -> None:
@@ -108,7 +81,12 @@ def test_most_amounts_has_the_largest_of_each_name() -> None:
         ("count/csistoragecapacities.storage.k8s.io", 1024 * NANOS, "1024"),
         ("requests.example.com/memory-card", 1024 * NANOS, "1024"),
         ("requests.nvidia.com/gpu", 4 * NANOS, "4"),
-        ("gpu", Fraction(3 * NANOS, 7), "428571429n"),
+        ("gpu", Fraction(NANOS, 7), "1/7"),
+        ("gpu", Fraction(17 * NANOS, 7), "2+3/7"),
+        ("accelerator", NANOS // 2, "1/2"),
+        ("gpu", 2000 * NANOS, "2000"),
+        ("gpu", 0, "0"),
+        ("requests.cpu", Fraction(3, 2), "2n"),
         ("pods", 0, "0"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.quota.bookings import ALICE, BOB, KEY, OTHER, bind, held, row, sums
+from webhook.quota.devices import SHIPPED
 from webhook.quota.objects import ObjectKey
 from webhook.quota.subject import CLUSTER, Payer, Subject, tenant, user
 from webhook.quota.usage import StaleListError, UsageIndex
@@ -93,7 +94,7 @@ def test_another_binding_moves_what_is_used_and_reserved(index: UsageIndex) -> N
     index.observe(KEY, row(5, 2))
     index.reserve(held(3, base=5))
     index.reserve(held(1, uid="u2", key=OTHER))
-    index.rebind(lambda *_: (Subject("tenant/new"),))
+    index.rebind(lambda *_: (Subject("tenant/new"),), SHIPPED)
     assert [sums(index, Subject("tenant/new")), sums(index)] == [(2, 2), (0, 0)]
     index.forget(KEY, "u1", 6)
     index.drop(held(1, uid="u2", key=OTHER))
@@ -110,7 +111,7 @@ def test_rebinding_calls_bind_once_for_each_pair_in_use(index: UsageIndex) -> No
         calls.append((payer, name))
         return bind(payer, name)
 
-    index.rebind(recording)
+    index.rebind(recording, SHIPPED)
     assert sorted(calls) == [(ALICE, "red"), (BOB, "blue")]
     assert sums(index) == (5, 1)
 
@@ -123,7 +124,7 @@ def test_rebinding_prunes_pairs_without_objects(index: UsageIndex) -> None:
         index.forget(key, "u1", 2 * number + 2)
     index.observe(KEY, row(9000))
     index.reserve(held(payer=BOB, key=OTHER))
-    index.rebind(bind)
+    index.rebind(bind, SHIPPED)
     assert {name: set(payers) for name, payers in index._subjects_by_namespace.items()} == {"red": {ALICE, BOB}}
     assert sums(index) == (1, 1)
 
@@ -144,7 +145,7 @@ def test_rebinding_one_namespace_leaves_the_others(index: UsageIndex) -> None:
         bound.append(name)
         return (user(payer.owner), tenant(tenants[name]))
 
-    index.rebind(by_tenant)
+    index.rebind(by_tenant, SHIPPED)
     for name in tenants:
         index.observe(ObjectKey("pods", name, "a"), row(5, 2, uid=f"a-{name}"))
         index.reserve(held(3, uid=f"b-{name}", key=ObjectKey("pods", name, "b")))

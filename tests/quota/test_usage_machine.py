@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.quota.api_story import Api, Change, Event, Story, Verb
+from webhook.quota.devices import SHIPPED
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount, Amounts
@@ -235,7 +236,7 @@ class UsageIndexMachine(RuleBasedStateMachine):
         if is_crowded:
             self.index._prune_above = 0
         self.bind = Changing(accounts_under)
-        self.index.rebind(self.bind)
+        self.index.rebind(self.bind, SHIPPED)
 
     @rule(research=st.frozensets(st.sampled_from(["red", "blue"])), data=st.data())
     def relabel(self, research: frozenset[str], data: st.DataObject) -> None:

@@ -54,15 +54,16 @@ def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charg
     """
     Return *charge* under *policy* in a namespace with *labels*.
 
-    Groups that the policy does not name are removed: a reservation must not carry hundreds that bind nothing.
+    Groups that the policy does not name are removed: a reservation must not carry hundreds that bind nothing. The
+    logical resources are derived with the policy's weights.
     """
+    charge = replace(charge, payer=policy.named(charge.payer), derived=policy.devices.derive(charge.amounts))
     if charge.prior is None:
-        return replace(charge, payer=policy.named(charge.payer))
+        return charge
     before = policy.named(charge.prior.payer)
     charged_before = frozenset(subjects(policy, before, charge.key.namespace, labels))
-    return replace(
-        charge, payer=policy.named(charge.payer), prior=replace(charge.prior, payer=before, subjects=charged_before)
-    )
+    cost_before = policy.devices.derive(charge.prior.amounts)
+    return replace(charge, prior=Prior(before, charged_before, cost_before))
 
 
 def _version(text: str, request: AdmissionRequest) -> int:

@@ -6,10 +6,10 @@ No JSON, no HTTP and no Kubernetes here: `review` has the wire format, and every
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, under
@@ -21,9 +21,10 @@ from webhook.kinds.registry import KINDS, Registry
 from webhook.ports import Clock, LedgerStore, NameHolders, Namespaces, PolicySource
 from webhook.quota import message, resources
 from webhook.quota.decision import Allowed, Decision, Denied, decide
-from webhook.quota.limits import resolve_limits
+from webhook.quota.limits import LimitsInForce, resolve_limits
 from webhook.quota.objects import AnyObject, ObjectKey
-from webhook.quota.policy import Mode
+from webhook.quota.policy import Mode, Policy
+from webhook.quota.reservation import Charge
 from webhook.quota.resources import Amounts
 from webhook.quota.usage import UsageView
 
@@ -128,17 +129,27 @@ class AdmissionHandler:
             return review.already_exists(request.uid, charge.key)
         labels = await self.namespaces.labels(request.namespace)
 
-        def verdict(view: UsageView) -> Decision:
-            """Resolve the limits only when the ledger decides: a limit lowered in the meantime must bind."""
+        def terms() -> _Terms:
             policy, present = self.policies.current(), self.namespaces.known(request.namespace) or labels
             counted = under(policy, charge, labels=present)
             in_force = resolve_limits(
                 policy, counted.payer, namespace=request.namespace, labels=present, now=self.clock.now()
             )
-            return decide(counted, in_force, view, may_deny=may_deny)
+            return _Terms(policy, counted, in_force)
+
+        decided_on: _Terms | None = None
+
+        def verdict(view: UsageView) -> Decision:
+            """Resolve the limits only when the ledger decides: a limit lowered in the meantime must bind."""
+            nonlocal decided_on
+            decided_on = terms()
+            return decide(decided_on.charge, decided_on.in_force, view, may_deny=may_deny)
 
         decision = await self.ledger.transact(charge, verdict, dry_run=bool(request.dry_run), deadline=deadline)
-        return _answer(request, decision, attributed, _audit(attributed, _shown(charge.amounts)))
+        if decided_on is None:  # nothing grows, so that the ledger had no question
+            decided_on = terms()
+        audit = _audit(attributed, _shown(decided_on.charge.compared))
+        return _answer(request, decision, attributed, audit, notes=_assumed_weights(decided_on))
 
     async def _is_taken(self, key: ObjectKey, uid: str) -> bool:
         """
@@ -155,6 +166,14 @@ class AdmissionHandler:
         if kind is not None and kind.is_charged:
             old = request.decode_old(AnyObject).metadata
             self.on_delete(ObjectKey(kind.resource, request.namespace, old.name), old.uid)
+
+
+class _Terms(NamedTuple):
+    """What a charge was decided on: the policy, the charge under it, and the limits that bind it."""
+
+    policy: Policy
+    charge: Charge
+    in_force: LimitsInForce
 
 
 def _read(request: AdmissionRequest, kind: AnyKind, shape: type[Any]) -> Reviewed:
@@ -179,8 +198,23 @@ def _shown(amounts: Amounts) -> str:
     return shown if len(amounts) <= _MAX_SHOWN else f"{shown},..."
 
 
+def _assumed_weights(terms: _Terms) -> Iterable[str]:
+    """Return a warning for each device of a new object that counts as a whole one because nobody has weighed it."""
+    policy, charge, in_force = terms
+    if charge.prior is not None or resources.LOGICAL.isdisjoint(name for name, _ in charge.compared):
+        return ()
+    limited = {limit.resource for limit in (*in_force.sums, *in_force.caps)}
+    assumed = (part for part in policy.devices.parts(charge.amounts) if part.weight.is_assumed)
+    return [message.assumed_weight(part) for part in assumed if part.weight.resource in limited]
+
+
 def _answer(
-    request: AdmissionRequest, decision: Decision, attributed: Attributed, audit: dict[str, str]
+    request: AdmissionRequest,
+    decision: Decision,
+    attributed: Attributed,
+    audit: dict[str, str],
+    *,
+    notes: Iterable[str],
 ) -> AdmissionResponse:
     match decision:
         case Denied(excesses):
@@ -190,7 +224,7 @@ def _answer(
             warned = [message.warning(excess) for excess in tolerated if excess.rule.mode is Mode.WARN]
             if tolerated:
                 audit = {**audit, "tolerated": "; ".join(map(message.warning, tolerated))[:_MAX_AUDIT_VALUE]}
-            return review.allowed(request.uid, warnings=warned, audit=audit)
+            return review.allowed(request.uid, warnings=[*warned, *notes], audit=audit)
 
 
 def _review_binding(request: AdmissionRequest) -> AdmissionResponse:

@@ -14,6 +14,8 @@ from webhook.cli.printing import output_option, show_document, show_table
 from webhook.documents.object_text import RawObject, read_objects
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.registry import KINDS
+from webhook.quota import resources
+from webhook.quota.devices import SHIPPED
 
 _MAX_TEXT = 1 << 30
 """Characters. Files of one's own may be as large as memory allows; thousands of pods in one are usual."""
@@ -36,7 +38,8 @@ def command(names: tuple[str, ...], output: str) -> None:
     Show what each object would cost, as ResourceQuota counts it.
 
     Pods cost; other kinds cost nothing in this release. Defaults of the API server are filled in, those of
-    LimitRanges are not known here. Exit code 2 if anything cannot be read; nothing is printed then.
+    LimitRanges are not known here. gpu and accelerator have the weights of the shipped table, not of a policy.
+    Exit code 2 if anything cannot be read; nothing is printed then.
     """
     charged = _charged(names)
     if output == "table":
@@ -67,8 +70,14 @@ def _charge(each: RawObject) -> ChargedObject:
     if kind is None:
         return ChargedObject(each, {}, {})
     lines = kind.evaluator.explain(msgspec.json.decode(each.body, type=kind.shape))
-    charge = {name: str(line.quantity) for name, line in lines.items()}
-    return ChargedObject(each, charge, {name: line.source for name, line in lines.items()})
+    raw = resources.amounts({name: line.quantity for name, line in lines.items()})
+    charge, reasons = {}, {}
+    for name, amount in SHIPPED.derive(raw):
+        if name in lines:
+            charge[name], reasons[name] = str(lines[name].quantity), lines[name].source
+        else:
+            charge[name], reasons[name] = resources.show(name, amount), SHIPPED.reason(raw, name)
+    return ChargedObject(each, charge, reasons)
 
 
 def _row(each: ChargedObject, name: str, amount: str) -> tuple[str, ...]:

@@ -12,15 +12,25 @@ from typing import NamedTuple
 
 from webhook.documents import tree
 from webhook.documents.mistake import Mistake, Position, field_path
-from webhook.documents.policy_schema import EntryPart, GroupPart, PolicyPart, PoolPart, SectionPart, TenantPart
+from webhook.documents.policy_schema import (
+    EntryPart,
+    GroupPart,
+    LogicalResourcesPart,
+    PolicyPart,
+    PoolPart,
+    SectionPart,
+    TenantPart,
+)
 from webhook.kinds.registry import KINDS
 from webhook.quota import resources
+from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.policy import CAPS, Combine, Entry, Group, Hard, Tenant, Terminating
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
 
 Steps = tuple[str | int, ...]
 
 _DEFAULTS = ("user", "serviceAccount", "unattributed")
+_MOST_NAMED = 3
 
 
 class Definition(NamedTuple):
@@ -28,7 +38,12 @@ class Definition(NamedTuple):
 
     steps: tuple[str, ...]
     position: Position
-    value: Entry | Group | Tenant | Combine | Terminating
+    value: Entry | Group | Tenant | Combine | Terminating | Weight
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Return what may be defined once: a device counts in one logical resource, whichever that is."""
+        return ("resources", self.steps[-1]) if isinstance(self.value, Weight) else self.steps
 
 
 @dataclass(slots=True)
@@ -63,6 +78,8 @@ class DocumentEntries:
                 self.definitions.append(Definition((name,), tree.position_of(root, (name,)), choice))
         if part.attribution is not None:
             self.trusted_controllers.update(map(username, part.attribution.trustedControllers))
+        if part.resources is not None:
+            self._add_weights(part.resources, root)
         entries: dict[tuple[str, ...], EntryPart | None] = {("cluster",): part.cluster}
         if part.defaults is not None:
             entries |= {("defaults", name): getattr(part.defaults, name) for name in _DEFAULTS}
@@ -70,6 +87,19 @@ class DocumentEntries:
             node = _node_at(root, steps)
             if each is not None and node is not None:
                 self.definitions.append(Definition(steps, node.position, self._entry(steps, each, node)))
+
+    def _add_weights(self, part: LogicalResourcesPart, root: tree.Node) -> None:
+        found = []
+        for resource in sorted(resources.LOGICAL):
+            for name, value in getattr(part, resource).items():
+                steps = ("resources", resource, name)
+                found.append(Definition(steps, tree.position_of(root, steps), Weight(resource, value)))
+                if stronger := SHIPPED.stronger_than(name):
+                    named = ", ".join(stronger[:_MOST_NAMED])
+                    named += f" and {len(stronger) - _MOST_NAMED} more" if len(stronger) > _MOST_NAMED else ""
+                    message = f"the shipped weights of {named} are more exact and stay; weigh those to change them"
+                    self.notes.append(self._remark((), steps, root, message))
+        self.definitions += sorted(found, key=lambda each: each.position)  # of two for one name the second is wrong
 
     def _group(self, steps: Steps, part: GroupPart, node: tree.Node) -> Group:
         return Group(

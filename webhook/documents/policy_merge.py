@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from webhook.documents.mistake import Mistake, field_path
 from webhook.documents.policy_entries import Definition, DocumentEntries, username
+from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
 from webhook.quota.policy import Combine, Defaults, Entry, Group, Policy, Tenant, Terminating
 
 _GENERATED = re.compile(r"(?P<base>.+)-[2456789bcdfghkmt]{10}", re.ASCII)
@@ -34,6 +35,7 @@ class Merger:
         self._combine: Combine | None = None
         self._terminating = Terminating.RELEASE
         self._trusted: set[str] = set()
+        self._weights: dict[str, Weight] = {}
 
     def add(self, document: DocumentEntries) -> Iterator[None]:
         """Add what *document* defines, and yield now and then, so that the caller can pause."""
@@ -41,13 +43,11 @@ class Merger:
         self.notes += document.notes
         self._trusted |= document.trusted_controllers
         for count, definition in enumerate(document.definitions, start=1):
-            if definition.steps in self._defined:
-                message = f"already defined at {self._defined[definition.steps]}"
-                message += _leftover(self._defined[definition.steps], document.source)
-                path = field_path(definition.steps)
+            if definition.key in self._defined:
+                path, message = field_path(definition.steps), self._defined_twice(definition, document.source)
                 self.mistakes.append(Mistake(document.source, definition.position, path, message))
             else:
-                self._defined[definition.steps] = f"{document.source}:{definition.position.line}"
+                self._defined[definition.key] = f"{document.source}:{definition.position.line}"
                 self._keep(definition)
             if count % _PER_STEP == 0:
                 yield
@@ -70,7 +70,17 @@ class Merger:
             combine=self._combine or Combine.MOST_RESTRICTIVE,
             terminating=self._terminating,
             trusted_controllers=frozenset(self._trusted),
+            devices=DeviceWeights.over_shipped(self._weights) if self._weights else SHIPPED,
         )
+
+    def _defined_twice(self, definition: Definition, source: str) -> str:
+        """Return what is wrong with the second definition of the same; *source* is its text."""
+        first, value = self._defined[definition.key], definition.value
+        if isinstance(value, Weight):
+            counts_in = self._weights[definition.steps[-1]].resource
+            if counts_in != value.resource:
+                return f"already counts in {counts_in}, by {first}: a device counts in one of the two"
+        return f"already defined at {first}" + _leftover(first, source)
 
     def _keep(self, definition: Definition) -> None:
         section, name, value = definition.steps[0], definition.steps[-1], definition.value
@@ -80,6 +90,8 @@ class Merger:
             self._groups[name] = value
         elif isinstance(value, Tenant):
             self._tenants[name] = value
+        elif isinstance(value, Weight):
+            self._weights[name] = value
         elif isinstance(value, Combine):
             self._combine = value
         else:

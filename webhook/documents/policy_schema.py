@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from fractions import Fraction
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
-from webhook.quota import quantity, resources
+from webhook.quota import devices, quantity, resources, share
 from webhook.quota.policy import Combine, Hard, Mode, Terminating, Unlimited
-from webhook.quota.quantity import QuantityError
+from webhook.quota.quantity import NANOS, QuantityError
+from webhook.quota.resources import Amount
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SERVICE_ACCOUNT = re.compile(rf"{_LABEL}/{_LABEL}(\.{_LABEL})*", re.ASCII)
@@ -26,6 +28,22 @@ class Written(str):
     __slots__ = ()
 
 
+class _Divisible(str):
+    """A text that stands for an amount of a logical resource, which may be a fraction."""
+
+    __slots__ = ()
+
+
+def _mark_divisible(value: Any) -> Any:
+    """Mark the amounts of logical resources, because an amount alone does not tell of what it is."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _Divisible(each) if name in resources.LOGICAL and isinstance(each, str) else each
+        for name, each in value.items()
+    }
+
+
 def _read_hard(value: Any) -> Hard:
     if value == Unlimited.UNLIMITED.value:
         return Unlimited.UNLIMITED
@@ -34,12 +52,35 @@ def _read_hard(value: Any) -> Hard:
             'expected an amount such as 4, 500m or 8Gi, or the word "unlimited"'
         )
     text = str(value)
+    if isinstance(value, _Divisible) and "/" in text:
+        return _whole_if_possible(share.parse(text) * NANOS)
     if not any(digit in text for digit in "0123456789"):  # the API server reads "k" as zero; here it is a slip
         raise ValueError(str(QuantityError(text, "it has no digits")))
     amount = quantity.parse(text)
     if amount.nanos < 0:
         raise ValueError(f'{text} is negative; 0 forbids, "unlimited" lifts a limit')
     return amount.nanos
+
+
+def _read_weight(value: Any) -> Amount:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError("expected a weight such as 1, 1/4 or 0.25")  # noqa: TRY004 - as above
+    text = str(value)
+    if text.startswith("-"):
+        raise ValueError(f"{text} is negative; 0 says that it is no device")
+    weight = share.parse(text)
+    if weight > devices.MOST:
+        raise ValueError(f"{text} is more than {devices.MOST}, the largest weight")
+    return _whole_if_possible(weight)
+
+
+def _whole_if_possible(number: Fraction) -> Amount:
+    return int(number) if number.denominator == 1 else number
+
+
+def _device_name(name: str) -> str:
+    devices.check_name(name)
+    return name
 
 
 def _read_time(value: Any) -> datetime:
@@ -83,7 +124,9 @@ ServiceAccountName = Annotated[str, AfterValidator(_service_account)]
 ResourceName = Annotated[str, AfterValidator(_known_resource)]
 HardAmount = Annotated[Any, BeforeValidator(_read_hard)]
 Moment = Annotated[datetime, BeforeValidator(_read_time)]
-HardList = dict[ResourceName, HardAmount]
+HardList = Annotated[dict[ResourceName, HardAmount], BeforeValidator(_mark_divisible)]
+DeviceName = Annotated[str, AfterValidator(_device_name)]
+DeviceWeight = Annotated[Any, BeforeValidator(_read_weight)]
 
 
 class _Part(BaseModel):
@@ -141,6 +184,13 @@ class AttributionPart(_Part):
     trustedControllers: list[ServiceAccountName] = Field(default_factory=list)  # noqa: N815
 
 
+class LogicalResourcesPart(_Part):
+    """What each device counts, by the logical resource that it counts in."""
+
+    gpu: dict[DeviceName, DeviceWeight] = Field(default_factory=dict)
+    accelerator: dict[DeviceName, DeviceWeight] = Field(default_factory=dict)
+
+
 class PolicyPart(_Part):
     """One document."""
 
@@ -155,6 +205,7 @@ class PolicyPart(_Part):
     combine: Combine | None = None
     terminating: Terminating | None = None
     attribution: AttributionPart | None = None
+    resources: LogicalResourcesPart | None = None
 
 
 SectionPart: TypeAlias = EntryPart | GroupPart

@@ -11,14 +11,14 @@ from webhook.kinds.pod_reasons import reasons
 from webhook.kinds.pod_shapes import Pod, is_terminal
 from webhook.quota import resources
 from webhook.quota.objects import AnyObject, ObjectMeta, UserInfo
-from webhook.quota.resources import GPU, Amounts
+from webhook.quota.resources import LOGICAL, Amounts
 from webhook.quota.subject import KUBE_SCHEDULER, controller
 
 _NODES = "system:nodes"
 
 
 class PodEvaluator(Uncharged[Pod]):
-    """Charges pods as ResourceQuota does, and `gpu` in addition."""
+    """Charges pods as ResourceQuota does."""
 
     unreadable: Amounts = resources.amounts(pod_cost.charge(pod_cost.PodSize((), (), {}, {}, {})))
 
@@ -32,16 +32,15 @@ class PodEvaluator(Uncharged[Pod]):
 
     def usage(self, obj: Pod, *, now: datetime | None) -> Amounts:
         """
-        Return the amounts of `pod_cost.charge`, with the logical resources; `count/pods` alone for a released pod.
+        Return the amounts of `pod_cost.charge`; `count/pods` alone for a released pod.
 
         A pod is released once *now* is after `released_at`: when its node died it may never be gone, and its owner
         needs the room for a replacement. With None it costs everything until it is terminal or gone.
         Raises: UncountableError. Source: `QuotaV1Pod` of Kubernetes 1.37.2.
         """
-        if now is None or not obj.metadata.is_being_deleted:
-            return pod_cost.amounts_of(obj)
-        released_at = self.released_at(obj)
-        return pod_cost.amounts_of(obj, is_released=released_at is not None and now > released_at)
+        released_at = None if now is None else self.released_at(obj)
+        is_released = now is not None and released_at is not None and now > released_at
+        return pod_cost.amounts_of(obj, is_released=is_released)
 
     def released_at(self, obj: Pod) -> datetime | None:
         """
@@ -71,7 +70,7 @@ class PodEvaluator(Uncharged[Pod]):
         """Whether pods can cost *resource*."""
         if resource.startswith("requests."):
             return resources.is_charged(resource.removeprefix("requests."))
-        return resource.startswith("limits.") or resource in {"pods", "count/pods", GPU}
+        return resource.startswith("limits.") or resource in {"pods", "count/pods"} | LOGICAL
 
     def explain(self, obj: Pod) -> Mapping[str, CostLine]:
         """Return what the pod would cost with the API server's defaults. Raises: UncountableError."""

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from webhook.kinds.counted import Counted
 from webhook.kinds.evaluator import CostLine, Kind, UncountableError
-from webhook.quota import quantity
+from webhook.quota import quantity, resources
 from webhook.quota.device_choice import name_of_choice
 from webhook.quota.objects import EXTENDED_CLAIM_ANNOTATION, ObjectMeta, Shape, UserInfo
 from webhook.quota.quantity import NANOS, Quantity
@@ -121,8 +121,13 @@ class ResourceClaimEvaluator(Counted[ResourceClaim]):
         return tuple(sorted((name, number * NANOS) for name, number in numbers.items()))
 
     def counts(self, resource: str) -> bool:
-        """Whether claims can cost *resource*: the count, devices of a class, or a class as an extended resource."""
-        return super().counts(resource) or resource.endswith(_DEVICES) or resource.startswith(_EXTENDED)
+        """Whether claims can cost *resource*: the count, devices of a class under either name, logical resources."""
+        return (
+            super().counts(resource)
+            or resource.endswith(_DEVICES)
+            or resource.startswith(_EXTENDED)
+            or resource in resources.LOGICAL
+        )
 
     def forgery(self, meta: ObjectMeta, old: ObjectMeta | None, user: UserInfo) -> str | None:
         """Return what is wrong if anybody but the scheduler marks a claim as made by it: such a claim costs less."""

@@ -79,7 +79,7 @@ def _over_caps(charge: Charge, in_force: LimitsInForce) -> list[Excess]:
     caps = [cap for cap in in_force.caps if cap.cap == charge.cap]
     if not caps:
         return []
-    requested = dict(charge.amounts)
+    requested = dict(charge.compared)
     before = dict(charge.prior.amounts) if charge.prior else {}
     fitting = [(cap, max(cap.hard, before.get(cap.resource, 0))) for cap in caps]
     return [
@@ -90,7 +90,7 @@ def _over_caps(charge: Charge, in_force: LimitsInForce) -> list[Excess]:
 
 
 def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list[Excess]:
-    requested = dict(charge.amounts)
+    requested = dict(charge.compared)
     over = []
     for limit in in_force.sums:
         amount = requested.get(limit.resource)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_PREFIX = "device/"
+HIDDEN_PREFIX = "device/"
+"""Begins these names. They are left out of what is derived for limits."""
+
 _TIMES = "*"
 _OR = "|"
 
@@ -32,16 +34,16 @@ def name_of_choice(alternatives: Iterable[tuple[str, int]]) -> str:
     if not most:
         raise ValueError("there is nothing to choose from")
     if len(most) == 1 and 1 in most.values():
-        return _PREFIX + next(iter(most))
-    return _PREFIX + _OR.join(f"{name}{_TIMES}{number}" for name, number in sorted(most.items()))
+        return HIDDEN_PREFIX + next(iter(most))
+    return HIDDEN_PREFIX + _OR.join(f"{name}{_TIMES}{number}" for name, number in sorted(most.items()))
 
 
 def alternatives_of(name: str) -> tuple[tuple[str, int], ...] | None:
     """Return the alternatives of which one unit of the amount *name* is one, sorted; None for any other name."""
-    if not name.startswith(_PREFIX):
+    if not name.startswith(HIDDEN_PREFIX):
         return None
     alternatives = []
-    for part in name.removeprefix(_PREFIX).split(_OR):
+    for part in name.removeprefix(HIDDEN_PREFIX).split(_OR):
         device_class, times, number = part.partition(_TIMES)
         alternatives.append((device_class, number if times else "1"))
     try:

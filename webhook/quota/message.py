@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from webhook.quota.decision import Excess
+from webhook.quota.devices import Part
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP
 from webhook.quota.resources import Amount, show, show_list
 
@@ -42,6 +43,12 @@ def warning(excess: Excess) -> str:
         f"over quota {excess.rule.entry}: {name} requested {show(name, excess.requested)}, "
         f"free {show(name, excess.free)} of {show(name, excess.rule.hard)}"
     )
+
+
+def assumed_weight(part: Part) -> str:
+    """Return the warning that a device counts as a whole one because no weight is set for its name."""
+    name, resource = part.name.removeprefix("requests."), part.weight.resource
+    return f"{name} counts as one whole {resource} each: the policy sets no weight for it (resources.{resource})"
 
 
 def causes(excesses: Iterable[Excess]) -> tuple[Cause, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.resources import Amount
 from webhook.quota.subject import CLUSTER, Payer, Subject, group, namespace, tenant, user
 
@@ -113,7 +114,8 @@ class Policy:
     The whole policy, merged from all documents.
 
     `service_accounts` are keyed by full username. `trusted_controllers` are usernames that create objects on behalf of
-    the owner of a parent object, in addition to the controllers of kube-controller-manager.
+    the owner of a parent object, in addition to the controllers of kube-controller-manager. `devices` says what
+    counts as a `gpu` or an `accelerator`.
     """
 
     defaults: Defaults = Defaults()
@@ -126,6 +128,7 @@ class Policy:
     combine: Combine = Combine.MOST_RESTRICTIVE
     terminating: Terminating = Terminating.RELEASE
     trusted_controllers: frozenset[str] = frozenset()
+    devices: DeviceWeights = SHIPPED
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _groups_by_member: Mapping[str, frozenset[str]] = field(init=False, repr=False, compare=False)

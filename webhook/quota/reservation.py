@@ -131,7 +131,8 @@ class Charge:
     """
     What the object of a request would cost once it is stored.
 
-    `prior` is None for a create. `cap` names the policy field that limits one object of this kind.
+    `amounts` are raw; `derived` is what they come to under the policy in force, with the logical resources; None if
+    that is the same. `prior` is None for a create. `cap` names the policy field that limits one object of this kind.
     """
 
     key: ObjectKey
@@ -141,6 +142,12 @@ class Charge:
     amounts: Amounts
     prior: Prior | None = None
     cap: str | None = None
+    derived: Amounts | None = None
+
+    @property
+    def compared(self) -> Amounts:
+        """The amounts that limits are compared with."""
+        return self.amounts if self.derived is None else self.derived
 
     @property
     def grows(self) -> bool:
@@ -148,7 +155,7 @@ class Charge:
         if self.prior is None or self.prior.payer != self.payer:
             return True
         before = dict(self.prior.amounts)
-        return any(amount > before.get(name, 0) for name, amount in self.amounts)
+        return any(amount > before.get(name, 0) for name, amount in self.compared)
 
     def before(self, name: str, subject: Subject) -> Amount:
         """Return what *subject* was charged for resource *name* of the object before the update."""

@@ -1,7 +1,8 @@
 """
 Resource names, lists of quantities, and exact amounts.
 
-Names are those of Kubernetes' ResourceQuota, plus our own `gpu`. `kinds` computes what an object costs.
+Names are those of Kubernetes' ResourceQuota, plus our own `gpu` and `accelerator`. `kinds` computes what an object
+costs, `devices` the two logical resources.
 """
 
 from __future__ import annotations
@@ -11,24 +12,25 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import TypeAlias
 
-from webhook.quota import quantity
-from webhook.quota.quantity import Format, Quantity
+from webhook.quota import quantity, share
+from webhook.quota.quantity import NANOS, Format, Quantity
 
 ResourceList: TypeAlias = Mapping[str, Quantity]
 """Quantities by resource name. A resource that is not requested is absent, not zero."""
 
 Amount: TypeAlias = int | Fraction
-"""Billionths of the resource's unit. A Fraction only for `gpu` made of slices: a seventh has no finite decimal."""
+"""Billionths of the resource's unit. A Fraction only for logical resources: a seventh has no finite decimal."""
 
 Amounts: TypeAlias = tuple[tuple[str, Amount], ...]
 """Amounts above zero by resource name, sorted by name: hashable, so that equal values are stored once."""
 
 GPU = "gpu"
-"""Our logical resource: a whole device counts 1, a slice its share of a device."""
+"""A logical resource: a whole GPU counts 1, a slice its share of one. `devices` derives it."""
 
-_WHOLE_GPUS = frozenset({"nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe"})
-_MIG_SLICE = re.compile(r"requests\.nvidia\.com/mig-([1-7])g\.", re.ASCII)
-_MIG_SLICES_PER_GPU = 7
+ACCELERATOR = "accelerator"
+"""A logical resource: devices that compute and are no GPUs."""
+
+LOGICAL = frozenset({GPU, ACCELERATOR})
 
 SHORT_NAMES: Mapping[str, str] = {
     "cpu": "requests.cpu",
@@ -36,11 +38,11 @@ SHORT_NAMES: Mapping[str, str] = {
     "storage": "requests.storage",
     "ephemeral-storage": "requests.ephemeral-storage",
 }
-"""Short names that a policy may use; `pods`, `gpu` and `sessions` are already short."""
+"""Short names that a policy may use; `pods`, `gpu`, `accelerator` and `sessions` are already short."""
 
-_PLAIN_NAMES = frozenset(
-    {"pods", "sessions", GPU, "persistentvolumeclaims", "limits.cpu", "limits.memory", "limits.ephemeral-storage"}
-    | set(SHORT_NAMES.values())
+_PLAIN_NAMES = LOGICAL.union(
+    {"pods", "sessions", "persistentvolumeclaims", "limits.cpu", "limits.memory", "limits.ephemeral-storage"},
+    SHORT_NAMES.values(),
 )
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DOMAIN = rf"{_LABEL}(\.{_LABEL})*"
@@ -127,12 +129,8 @@ def larger(left: ResourceList, right: ResourceList) -> dict[str, Quantity]:
 
 
 def amounts(charged: ResourceList) -> Amounts:
-    """Return the exact amounts of *charged* without zeros, including the logical resource `gpu`."""
-    by_name: dict[str, Amount] = {name: amount.nanos for name, amount in charged.items() if amount.nanos}
-    gpus = _gpus(by_name)
-    if gpus:
-        by_name[GPU] = gpus
-    return tuple(sorted(by_name.items()))
+    """Return the exact amounts of *charged* without zeros; `devices` adds the logical resources."""
+    return tuple(sorted((name, amount.nanos) for name, amount in charged.items() if amount.nanos))
 
 
 def most_amounts(alternatives: Iterable[Amounts]) -> dict[str, Amount]:
@@ -146,7 +144,13 @@ def most_amounts(alternatives: Iterable[Amounts]) -> dict[str, Amount]:
 
 
 def show(name: str, amount: Amount) -> str:
-    """Return *amount* of resource *name* as text for users: `1500m`, `8Gi`. A fraction is rounded up to a billionth."""
+    """
+    Return *amount* of resource *name* as text for users: `1500m`, `8Gi`; of a logical resource `2+3/7`.
+
+    A policy reads all of them. A fraction of any other resource is rounded up to a billionth.
+    """
+    if name in LOGICAL:
+        return share.show(Fraction(amount) / NANOS)
     whole = amount if isinstance(amount, int) else -((-amount.numerator) // amount.denominator)
     is_bytes = name in _BYTES or name.startswith("requests.hugepages-") or name.endswith(_BYTES_ENDINGS)
     form = Format.BINARY_SI if is_bytes else Format.DECIMAL_SI
@@ -156,15 +160,3 @@ def show(name: str, amount: Amount) -> str:
 def show_list(listed: Iterable[tuple[str, Amount]]) -> str:
     """Return amounts as text in ResourceQuota's form: `limits.cpu=2,requests.cpu=1`."""
     return ",".join(f"{name}={show(name, amount)}" for name, amount in listed)
-
-
-def _gpus(by_name: Mapping[str, Amount]) -> Amount:
-    total: Amount = 0
-    for name, amount in by_name.items():
-        if not name.startswith("requests."):
-            continue
-        if name.removeprefix("requests.") in _WHOLE_GPUS:
-            total += amount
-        elif slices := _MIG_SLICE.match(name):
-            total += amount * Fraction(int(slices[1]), _MIG_SLICES_PER_GPU)
-    return int(total) if total.denominator == 1 else total

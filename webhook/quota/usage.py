@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 
 from webhook.quota import resources
+from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.errors import WebhookError
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import PendingWrites, Reservation
@@ -72,9 +73,14 @@ class Row(Struct, frozen=True, gc=False):
 class UsageIndex:
     """The usage of every subject, updated by events of objects and by reservations."""
 
-    def __init__(self, bind: Bind) -> None:
-        """Start empty. *bind* must return the same subjects for the same payer and namespace until it is replaced."""
+    def __init__(self, bind: Bind, devices: DeviceWeights = SHIPPED) -> None:
+        """
+        Start empty. *bind* must return the same subjects for the same payer and namespace until it is replaced.
+
+        Rows and reservations hold raw amounts. The sums hold what they come to with the weights of *devices*.
+        """
         self._bind = bind
+        self._devices = devices
         self._subjects_by_namespace: dict[str, dict[Payer, tuple[Subject, ...]]] = {}
         self._prune_above = _MIN_PRUNE_SIZE
         self._rows: dict[str, dict[str, Row]] = defaultdict(dict)
@@ -105,7 +111,7 @@ class UsageIndex:
     def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
         """Return how much of `used + reserved` is due to *key*: the largest of its object and its pending writes."""
         amounts_of_key = [
-            dict(amounts).get(name, 0)
+            dict(self._devices.derive(amounts)).get(name, 0)
             for payer, amounts in self._amounts_on(key)
             if subject in self._subjects(payer, key.namespace)
         ]
@@ -258,14 +264,19 @@ class UsageIndex:
         self.reached(resource, version)
         return tuple(settled)
 
-    def rebind(self, bind: Bind) -> None:
-        """Replace the binding by *bind*. The sums are recomputed only if the subjects of any payer changed."""
+    def rebind(self, bind: Bind, devices: DeviceWeights) -> None:
+        """
+        Replace the binding by *bind* and the weights by *devices*.
+
+        The sums are recomputed only if these, or the subjects of any payer, changed.
+        """
         known, self._bind = self._subjects_by_namespace, bind
+        are_weights_new, self._devices = devices != self._devices, devices
         if sum(map(len, known.values())) > self._prune_above:
             known = self._pairs_in_use()
             self._prune_above = max(_MIN_PRUNE_SIZE, 2 * sum(map(len, known.values())))
         self._subjects_by_namespace = {name: self._bind_all(name, payers) for name, payers in known.items()}
-        if self._subjects_by_namespace != known:
+        if are_weights_new or self._subjects_by_namespace != known:
             self._recount()
 
     def rebind_namespace(self, name: str) -> None:
@@ -310,8 +321,9 @@ class UsageIndex:
         return settled
 
     def _count_row(self, key: ObjectKey, row: Row, sign: int) -> None:
+        amounts = self._devices.derive(row.amounts)
         for subject in self._subjects(row.payer, key.namespace):
-            _add(self._used, subject, row.amounts, sign)
+            _add(self._used, subject, amounts, sign)
 
     def _count_pending(self, key: ObjectKey, sign: int) -> None:
         """Add (*sign* 1) or subtract (-1) what the writes pending on *key* hold beyond the object that exists there."""
@@ -321,17 +333,19 @@ class UsageIndex:
         row = self.row(key)
         largest = pending.most()
         if row is None and len(largest) == 1:  # the usual case: one create in flight
-            ((payer, amounts),) = largest.items()
+            ((payer, raw),) = largest.items()
+            amounts = self._devices.derive(raw)
             for subject in self._subjects(payer, key.namespace):
                 _add(self._reserved, subject, amounts, sign)
             return
         by_subject: dict[Subject, list[Amounts]] = defaultdict(list)
-        for payer, amounts in largest.items():
+        for payer, raw in largest.items():
+            amounts = self._devices.derive(raw)
             for subject in self._subjects(payer, key.namespace):
                 by_subject[subject].append(amounts)
         subjects_of_row = self._subjects(row.payer, key.namespace) if row is not None else ()
         for subject, amounts_of_subject in by_subject.items():
-            stored = dict(row.amounts) if row is not None and subject in subjects_of_row else {}
+            stored = dict(self._devices.derive(row.amounts)) if row is not None and subject in subjects_of_row else {}
             beyond = (
                 (name, amount - stored.get(name, 0))
                 for name, amount in resources.most_amounts(amounts_of_subject).items()

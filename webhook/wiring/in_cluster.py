@@ -272,7 +272,7 @@ class _Watched:
         return (self.policy.state.policy or Policy()).counting_time(now)
 
     def _rebind(self, policy: Policy) -> None:
-        self.index.rebind(accounts_under(policy, self.labels.known))
+        self.index.rebind(accounts_under(policy, self.labels.known), policy.devices)
 
     def _publish_removed(self, name: str, uid: str) -> None:
         message = "it is no part of the policy any more: it was deleted, or lost the label userquota.dev/policy=true"

@@ -65,7 +65,7 @@ def build_standalone(settings: Settings) -> Application:
     cluster = StandaloneCluster()
     index = UsageIndex(accounts_under(Policy(), cluster.known))
     policy = CurrentPolicy(
-        on_change=lambda new: index.rebind(accounts_under(new, cluster.known)), on_mistakes=lambda _: None
+        on_change=lambda new: index.rebind(accounts_under(new, cluster.known), new.devices), on_mistakes=lambda _: None
     )
     _load(policy, settings)
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)

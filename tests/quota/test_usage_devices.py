@@ -1,0 +1,77 @@
+"""The usage index holds raw amounts, and sums what they come to with the weights in force."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
+from webhook.quota.objects import ObjectKey
+from webhook.quota.quantity import NANOS
+from webhook.quota.reservation import CREATED, Reservation
+from webhook.quota.resources import GPU, Amounts
+from webhook.quota.subject import Payer, Subject, user
+from webhook.quota.usage import Row, UsageIndex
+
+SHARED: Amounts = (("count/pods", NANOS), ("requests.nvidia.com/gpu.shared", 2 * NANOS))
+QUARTERS = DeviceWeights.over_shipped({"nvidia.com/gpu.shared": Weight(GPU, Fraction(1, 4))})
+KEY, OTHER = ObjectKey("pods", "red", "one"), ObjectKey("pods", "red", "two")
+
+
+def bind(payer: Payer, _: str) -> tuple[Subject, ...]:
+    return (user(payer.owner),)
+
+
+def an_index() -> UsageIndex:
+    index = UsageIndex(bind)
+    index.observe(KEY, Row("u1", 5, Payer("alice"), SHARED))
+    index.reserve(Reservation(OTHER, "u2", CREATED, Payer("alice"), SHARED))
+    return index
+
+
+def test_used_and_reserved_are_counted_with_the_weights() -> None:
+    index = an_index()
+
+    assert (index.used(user("alice"), GPU), index.reserved(user("alice"), GPU)) == (2 * NANOS, 2 * NANOS)
+    assert index.held(OTHER, user("alice"), GPU) == 2 * NANOS
+
+
+def test_new_weights_count_what_exists_and_what_is_in_flight_anew() -> None:
+    index = an_index()
+
+    index.rebind(bind, QUARTERS)
+
+    assert (index.used(user("alice"), GPU), index.reserved(user("alice"), GPU)) == (NANOS // 2, NANOS // 2)
+    index.rebind(bind, SHIPPED)
+    assert index.allocated(user("alice"), GPU) == 4 * NANOS
+
+
+def test_what_is_stored_stays_raw() -> None:
+    index = an_index()
+    row = index.row(KEY)
+
+    assert row is not None
+    assert row.amounts == SHARED
+    assert [each.amounts for each in index.reservations()] == [SHARED]
+
+
+def test_an_object_that_goes_takes_away_what_it_added() -> None:
+    index = an_index()
+    index.rebind(bind, QUARTERS)
+    [pending] = index.reservations()
+
+    index.forget(KEY, "u1", 6)
+    index.drop(pending)
+
+    assert index.allocated(user("alice"), GPU) == 0
+    assert list(index.subjects()) == []
+
+
+def test_a_choice_in_a_claim_counts_as_the_larger() -> None:
+    index = UsageIndex(bind, DeviceWeights.over_shipped({"deviceclass/*": Weight(GPU, 1)}))
+    claim = ObjectKey("resourceclaims.resource.k8s.io", "red", "claim")
+
+    index.reserve(Reservation(claim, "u", CREATED, Payer("alice"), (("device/big*1|small*4", NANOS),)))
+    index.reserve(Reservation(claim, "v", CREATED, Payer("alice"), (("device/small", 2 * NANOS),)))
+
+    assert index.reserved(user("alice"), GPU) == 6 * NANOS, "only one can be stored; the sum of both is the upper bound"
+    assert index.reserved(user("alice"), "device/small") == 0
