@@ -59,7 +59,7 @@ def read_ledger(text: str) -> LedgerText:
         raise UnreadableLedgerError(f"its first line is {head[:120]!r}")
     try:
         said = json.loads(body)
-        payers = [Payer(owner, tuple(groups)) for owner, groups in said["payers"]]
+        payers = [Payer(owner, tuple(groups)) for owner, groups, *_ in said["payers"]]
         amounts = [{name: _amount(number) for name, number in each} for each in said["amounts"]]
         claims = [
             Claim(token, Slot(namespace, name), uid, base, payers[payer], amounts[amount])

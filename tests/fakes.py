@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -21,10 +21,17 @@ from webhook.ledger.ledger_object import LostSwapError, StoredText
 from webhook.ports import UnavailableError
 from webhook.quota.objects import Annotations, ObjectKey, ObjectMeta, OwnerReference, StoredVersion
 from webhook.quota.policy import Policy
+from webhook.quota.subject import Payer, Subject
+from webhook.quota.usage import Bind
 
 T = TypeVar("T")
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+def by_payer(bind: Callable[[Payer, str], tuple[Subject, ...]]) -> Bind:
+    """Return the binding of an index that looks at the payer only, not at scopes."""
+    return lambda account, namespace: bind(account.payer, namespace)
 
 
 @dataclass

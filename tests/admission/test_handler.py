@@ -321,10 +321,16 @@ async def test_a_reservation_names_its_attempt(webhook: Webhook) -> None:
     await webhook.validate_only(resize("2", base="1234567890123"))
 
     cost = (("count/pods", CORE), ("pods", CORE), (CPU, CORE))
+    scopes = ("NotBestEffort", "PriorityClass", "NotTerminating")
     assert list(webhook.index.reservations()) == [
-        Reservation(ObjectKey("pods", "red", "new"), "uid-of-new", CREATED, Payer("alice"), cost),
+        Reservation(ObjectKey("pods", "red", "new"), "uid-of-new", CREATED, Payer("alice"), cost, scopes),
         Reservation(
-            ObjectKey("pods", "red", "pod"), "uid-of-pod", 1234567890123, Payer("alice"), (*cost[:2], (CPU, 2 * CORE))
+            ObjectKey("pods", "red", "pod"),
+            "uid-of-pod",
+            1234567890123,
+            Payer("alice"),
+            (*cost[:2], (CPU, 2 * CORE)),
+            scopes,
         ),
     ]
 

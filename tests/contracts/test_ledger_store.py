@@ -19,7 +19,7 @@ from functools import partial
 import pytest
 
 from tests.calls import counted_calls
-from tests.fakes import FakeClock, FakeLedgerObject, FakeStore
+from tests.fakes import FakeClock, FakeLedgerObject, FakeStore, by_payer
 from webhook.ledger.memory import MemoryLedger
 from webhook.ledger.replica_view import ReplicaView
 from webhook.ledger.shared import SharedLedger
@@ -51,7 +51,7 @@ class World:
 
     clock: FakeClock = field(default_factory=FakeClock)
     store: FakeStore = field(default_factory=FakeStore)
-    index: UsageIndex = field(default_factory=lambda: UsageIndex(accounts))
+    index: UsageIndex = field(default_factory=lambda: UsageIndex(by_payer(accounts)))
     condition: Condition = READY
     anybody_asked: bool = False
     writes: list[str] = field(default_factory=list)

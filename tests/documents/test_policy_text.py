@@ -457,7 +457,7 @@ MISTAKES = {
     ),
     "a cap for one pod in a pool": (
         "version: 1\ngroups: {ml: {pool: {perPod: {cpu: 1}}}}",
-        ["2:22: groups.ml.pool.perPod: unknown field; known are hard, mode, until"],
+        ["2:22: groups.ml.pool.perPod: unknown field; known are hard, mode, until, scoped"],
     ),
     "a misspelt resource": (
         "version: 1\ncluster: {hard: {gpus: 1}}",
@@ -648,3 +648,59 @@ users:
 )
 def test_a_bomb_is_a_mistake(text: str) -> None:
     assert len(mistakes(text)) >= 1
+
+
+def scoped(written: str) -> str:
+    return f"version: 1\nusers:\n  alice:\n    scoped:\n      - {written}\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "mistake"),
+    [
+        ("{hard: {pods: 1}}", "5:9: users.alice.scoped[0]: it selects nothing: write scopes or scopeSelector"),
+        (
+            "{scopes: [BestEfort], hard: {pods: 1}}",
+            "5:19: users.alice.scoped[0].scopes[0]: unknown scope BestEfort, did you mean BestEffort?",
+        ),
+        (
+            "{scopes: [Terminating, NotTerminating]}",
+            "5:9: users.alice.scoped[0]: no object is both Terminating and NotTerminating",
+        ),
+        (
+            "{scopeSelector: {matchExpressions: [{scopeName: PriorityClass, operator: In}]}}",
+            "5:45: users.alice.scoped[0].scopeSelector.matchExpressions[0]: operator In needs values",
+        ),
+        (
+            "{scopeSelector: {matchExpressions: [{scopeName: PriorityClass, operator: Exists, values: [a]}]}}",
+            "5:45: users.alice.scoped[0].scopeSelector.matchExpressions[0]: operator Exists takes no values",
+        ),
+        (
+            "{scopeSelector: {matchExpressions: [{scopeName: Terminating, operator: In, values: [a]}]}}",
+            (
+                "5:45: users.alice.scoped[0].scopeSelector.matchExpressions[0]: "
+                "scope Terminating has no values: its operator has to be Exists"
+            ),
+        ),
+        (
+            "{scopes: [BestEffort]}\n      - {scopes: [BestEffort]}",
+            "6:9: users.alice.scoped[1]: users.alice.scoped[0] selects the same",
+        ),
+        ("{scopes: [BestEffort], hard: {podz: 1}}", "5:39: users.alice.scoped[0].hard.podz: unknown resource"),
+    ],
+)
+def test_a_mistake_in_a_scope_has_its_place(written: str, mistake: str) -> None:
+    reading = read_policy([PolicyText("policy.yaml", scoped(written))])
+
+    assert str(reading.mistakes[0]).startswith(f"policy.yaml:{mistake}")
+
+
+def test_a_limit_that_its_scope_never_selects_is_noted() -> None:
+    reading = read_policy([PolicyText("policy.yaml", scoped("{scopes: [BestEffort], hard: {storage: 1Gi}}"))])
+
+    assert reading.policy is not None
+    assert [str(each) for each in reading.notes] == [
+        (
+            "policy.yaml:5:48: users.alice.scoped[0].hard.storage: "
+            "nothing that costs this is ever in BestEffort; the limit has no effect"
+        )
+    ]

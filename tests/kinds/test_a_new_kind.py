@@ -144,7 +144,7 @@ def ignore(reservations: tuple[Reservation, ...], *, seen_at: int) -> None:
 async def test_they_are_watched_listed_and_read(
     control_plane: ControlPlane, api: KubernetesApi, namespace: str
 ) -> None:
-    index = UsageIndex(lambda payer, place: (user(payer.owner), subject.namespace(place)))
+    index = UsageIndex(lambda account, place: (user(account.payer.owner), subject.namespace(place)))
     metrics = Metrics(dict)
     objects = ChargedObjects(
         api,

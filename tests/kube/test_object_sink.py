@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.fakes import NOON
+from tests.fakes import NOON, by_payer
 from tests.quota.bookings import totals
 from webhook.kinds.pod_shapes import Pod
 from webhook.kinds.pods import PODS
@@ -37,7 +37,7 @@ def accounts(payer: Payer, _: str) -> tuple[Subject, ...]:
 class Stage:
     """A sink with its usage index, and what it reported."""
 
-    index: UsageIndex = field(default_factory=lambda: UsageIndex(accounts))
+    index: UsageIndex = field(default_factory=lambda: UsageIndex(by_payer(accounts)))
     uncountable: int = 0
     settled: list[tuple[str, int]] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)

@@ -12,7 +12,7 @@ import pytest
 
 from localcluster.controlplane import ControlPlane
 from tests.cluster.running import eventually
-from tests.fakes import FakeClock, FakeStore
+from tests.fakes import FakeClock, FakeStore, by_payer
 from tests.kube.test_object_list import create_pod
 from tests.quota.bookings import KEY, OTHER, bind, row
 from webhook.kinds.pod_shapes import Pod
@@ -63,7 +63,7 @@ async def drift_of(index: UsageIndex, lister: FakeLister, store: FakeStore, paus
 @pytest.fixture
 def index() -> UsageIndex:
     """One pod, and a watch that has come to version 9."""
-    made = UsageIndex(bind)
+    made = UsageIndex(by_payer(bind))
     made.observe(KEY, row(5))
     made.reached("pods", 9)
     return made
@@ -111,7 +111,7 @@ async def test_what_the_book_hears_while_an_answer_travels_is_no_drift(index: Us
 
 
 async def test_on_a_quiet_cluster_the_watch_is_waited_for_until_it_tells_of_the_deletion(index: UsageIndex) -> None:
-    late = UsageIndex(bind)
+    late = UsageIndex(by_payer(bind))
     late.observe(KEY, row(5))
     late.reached("pods", 6)
 
@@ -125,7 +125,7 @@ async def test_on_a_quiet_cluster_the_watch_is_waited_for_until_it_tells_of_the_
 
 
 async def test_on_a_quiet_cluster_a_bookmark_proves_that_the_deletion_was_missed(index: UsageIndex) -> None:
-    late = UsageIndex(bind)
+    late = UsageIndex(by_payer(bind))
     late.observe(KEY, row(5))
     late.reached("pods", 6)
     pauses = Pauses({4: lambda: late.reached("pods", 9)})
@@ -135,7 +135,7 @@ async def test_on_a_quiet_cluster_a_bookmark_proves_that_the_deletion_was_missed
 
 
 async def test_a_watch_that_does_not_move_leaves_it_open_and_is_not_waited_for_forever(index: UsageIndex) -> None:
-    late = UsageIndex(bind)
+    late = UsageIndex(by_payer(bind))
     late.observe(KEY, row(5))
     late.reached("pods", 6)
     pauses = Pauses()
@@ -204,7 +204,7 @@ class Audited:
     namespace: str
 
     def __post_init__(self) -> None:
-        self.index = UsageIndex(bind)
+        self.index = UsageIndex(by_payer(bind))
         self.sink = LossySink(
             PODS,
             self.index,

@@ -22,6 +22,7 @@ from webhook.quota.subject import Payer
 
 UID = "6b9c4c56-9a3e-4bd8-8c4b-6a2a3b7f0d11"
 ALICE, BOB = Payer("alice", ("ml", "staff")), Payer("bob")
+SCOPES = ("NotTerminating", "PriorityClass=high")
 SMALL: Amounts = (("pods", 10**9), ("requests.cpu", 5 * 10**8))
 SLICE: Amounts = (("gpu", Fraction(10**9, 7)), ("pods", 10**9))
 
@@ -32,7 +33,7 @@ SAMPLE = Ledger(
     settled_through={"pods": 4711},
     reservations={
         "r1-0": Reservation(ObjectKey("pods", "red", "web"), "uid-1", 0, ALICE, SMALL),
-        "r1-1": Reservation(ObjectKey("pods", "red", "db"), "uid-2", 4700, BOB, SLICE),
+        "r1-1": Reservation(ObjectKey("pods", "red", "db"), "uid-2", 4700, BOB, SLICE, SCOPES),
         "r2-0": Reservation(ObjectKey("pods", "blue", "web"), "", 0, ALICE, SMALL),
     },
     age=60_000,
@@ -40,7 +41,7 @@ SAMPLE = Ledger(
 )
 GOLDEN_BODY = (
     '{"object":"6b9c4c56-9a3e-4bd8-8c4b-6a2a3b7f0d11","epoch":"b7c1","state":"open","write":17,"age":60000,'
-    '"settledThrough":{"pods":4711},"payers":[["alice",["ml","staff"]],["bob",[]]],'
+    '"settledThrough":{"pods":4711},"payers":[["alice",["ml","staff"],[]],["bob",[],["NotTerminating","PriorityClass=high"]]],'
     '"amounts":[[["pods","1000000000"],["requests.cpu","500000000"]],[["gpu","1000000000/7"],["pods","1000000000"]]],'
     '"reservations":[["r1-0","pods","red","web","uid-1",0,0,0,60000],["r1-1","pods","red","db","uid-2",4700,1,1,100],'
     '["r2-0","pods","blue","web","",0,0,0,0]]}'
@@ -76,6 +77,13 @@ def test_a_text_has_two_lines_whatever_people_are_called() -> None:
     assert text.endswith("}\n")
 
 
+def test_a_payer_without_scopes_is_read_as_older_replicas_write_it() -> None:
+    body = GOLDEN_BODY.replace('["alice",["ml","staff"],[]]', '["alice",["ml","staff"]]')
+
+    assert body != GOLDEN_BODY
+    assert read_ledger(sealed(body), uid=UID) == SAMPLE
+
+
 def test_a_ledger_that_is_being_rebuilt_says_so() -> None:
     text = write_ledger(Ledger.rebuilding("b7c1"), uid=UID)
 
@@ -90,7 +98,13 @@ amounts = st.integers(1, 10**60) | st.fractions(min_value=Fraction(1, 10**12), m
 booked = st.dictionaries(names, amounts, max_size=4).map(lambda each: tuple(sorted(each.items())))
 payers = st.builds(Payer, names, st.lists(names, max_size=3).map(lambda each: tuple(sorted(each))))
 reservations = st.builds(
-    Reservation, st.builds(ObjectKey, names, names, names), names, st.integers(0, 2**63 - 1), payers, booked
+    Reservation,
+    st.builds(ObjectKey, names, names, names),
+    names,
+    st.integers(0, 2**63 - 1),
+    payers,
+    booked,
+    st.lists(names, max_size=2).map(tuple),
 )
 ledgers = st.builds(
     Ledger,
@@ -238,7 +252,7 @@ EDITS: dict[str, str] = {
     "settledThrough is a text": edited(lambda body: body.update(settledThrough={"pods": "4711"})),
     "settledThrough is null": edited(lambda body: body.update(settledThrough=None)),
     "a payer without groups": edited(lambda body: body.update(payers=[["alice"], ["bob", []]])),
-    "a payer too much to read": edited(lambda body: body.update(payers=[["alice", [], 1], ["bob", []]])),
+    "a payer too much to read": edited(lambda body: body.update(payers=[["alice", [], [], 1], ["bob", []]])),
     "no payers": edited(lambda body: body.update(payers=[])),
     "no amounts": edited(lambda body: body.update(amounts=[])),
     "an amount that is a number": edited(lambda body: body.update(amounts=[[["pods", 1]], [["pods", 1]]])),

@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from tests.fakes import by_payer
 from webhook.ledger import replica_view
 from webhook.ledger.codec import read_ledger, write_ledger
 from webhook.ledger.protocol import Ledger
@@ -32,7 +33,7 @@ from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.policy import Defaults, Entry, Group, Policy, subjects
 from webhook.quota.reservation import Charge, Prior, Reservation
 from webhook.quota.resources import Amount, Amounts
-from webhook.quota.subject import CLUSTER, Payer, Subject, group, user
+from webhook.quota.subject import CLUSTER, Account, Payer, Subject, group, user
 from webhook.quota.usage import Row, UsageIndex
 
 UID = "uid-of-the-ledger"
@@ -57,7 +58,7 @@ MOST_PER_NAME = 2
 replicas = st.sampled_from(REPLICAS)
 PAYERS = [Payer("alice", ("ml",)), Payer("bob", ("ml",))]
 ADOPTERS = [*PAYERS, Payer("bob")]
-LIMITS = {payer: resolve_limits(POLICY, payer, namespace="red", labels={}, now=NOW) for payer in ADOPTERS}
+LIMITS = {payer: resolve_limits(POLICY, Account(payer), namespace="red", labels={}, now=NOW) for payer in ADOPTERS}
 payers, adopters = st.sampled_from(PAYERS), st.sampled_from(ADOPTERS)
 amounts = st.tuples(st.integers(1, 3), st.integers(0, 1)).map(
     lambda each: (("cpu", each[0]), ("gpu", each[1])) if each[1] else (("cpu", each[0]),)
@@ -65,7 +66,7 @@ amounts = st.tuples(st.integers(1, 3), st.integers(0, 1)).map(
 
 
 def accounts(payer: Payer, namespace: str) -> tuple[Subject, ...]:
-    return subjects(POLICY, payer, namespace, {})
+    return subjects(POLICY, Account(payer), namespace, {})
 
 
 class ExceededError(Exception):
@@ -122,7 +123,7 @@ class Replica:
 
     name: str
     tokens: Iterator[int]
-    index: UsageIndex = field(default_factory=lambda: UsageIndex(accounts))
+    index: UsageIndex = field(default_factory=lambda: UsageIndex(by_payer(accounts)))
     position: int = 0
     copy: int = 0
     swap: Swap | None = None

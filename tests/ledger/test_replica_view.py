@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes import by_payer
 from tests.quota.bookings import ALICE, BOB, KEY, OTHER, bind, cpu, held, row, sums
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.replica_view import ANY_UID, MOST_PER_NAME, ReplicaView
@@ -26,7 +27,7 @@ class Replica:
     """A book and its mirror, and a watch that a test moves."""
 
     name: str = "r"
-    index: UsageIndex = field(default_factory=lambda: UsageIndex(bind))
+    index: UsageIndex = field(default_factory=lambda: UsageIndex(by_payer(bind)))
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     charged: tuple[str, ...] = ("pods",)

@@ -26,7 +26,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.index = UsageIndex(lambda payer, _: (user(payer.owner),))
+        self.index = UsageIndex(lambda account, _: (user(account.payer.owner),))
         self.ledger = StandaloneLedger(
             self.index, monotonic=self.clock.monotonic, api_time=self.clock.api_time, in_step=lambda: READY
         )

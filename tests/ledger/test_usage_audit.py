@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes import by_payer
 from tests.quota.api_story import Api, Event, Verb
 from tests.quota.bookings import ALICE, KEY, OTHER, bind, cpu, row
 from webhook.ledger.usage_audit import Kind, Listing, Look, Suspicion, Verdict, confirm, look, snapshot, suspicions
@@ -18,7 +19,7 @@ Listed = dict[ObjectKey, StoredVersion]
 
 
 def booked(*rows: tuple[ObjectKey, Row], position: int) -> UsageIndex:
-    index = UsageIndex(bind)
+    index = UsageIndex(by_payer(bind))
     for key, each in rows:
         index.observe(key, each)
     index.reached("pods", position)
@@ -113,7 +114,7 @@ class Told:
     """A book, and a watch that tells it what happens: late, and all of it but what it is made to lose."""
 
     api: Api = field(default_factory=lambda: Api(["pods"]))
-    index: UsageIndex = field(default_factory=lambda: UsageIndex(bind))
+    index: UsageIndex = field(default_factory=lambda: UsageIndex(by_payer(bind)))
     told: int = 0
 
     @property

@@ -9,7 +9,7 @@ from webhook.quota.limits import LimitsInForce, resolve_limits
 from webhook.quota.policy import Entry, Group, Hard, Mode, Policy, Unlimited
 from webhook.quota.quantity import parse
 from webhook.quota.resources import SHORT_NAMES, show
-from webhook.quota.subject import Payer
+from webhook.quota.subject import Account, Payer
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 ALICE = Payer("alice", ("ml", "staff"))
@@ -36,7 +36,7 @@ def members(name: str, hard: str = "", *, pod: str = "", mode: Mode = Mode.ENFOR
 
 
 def resolve(policy: Policy, payer: Payer = ALICE, labels: Mapping[str, str] | None = None) -> LimitsInForce:
-    return resolve_limits(policy, payer, namespace="red", labels=labels or {}, now=NOW)
+    return resolve_limits(policy, Account(payer), namespace="red", labels=labels or {}, now=NOW)
 
 
 def described(in_force: LimitsInForce) -> list[str]:

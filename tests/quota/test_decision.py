@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import pytest
 
+from tests.fakes import by_payer
 from tests.quota.bookings import ALICE, BOB, KEY, OTHER, bind, cpu, held, row, sums
 from webhook.quota.decision import Allowed, Decision, Denied, Excess, decide
 from webhook.quota.limits import ONE_OBJECT, Limit, LimitsInForce
@@ -51,7 +52,7 @@ class Case:
     over: Sequence[str] = ()
 
     def index(self) -> UsageIndex:
-        index = UsageIndex(bind)
+        index = UsageIndex(by_payer(bind))
         for key, each in self.exists:
             index.observe(key, each)
         for reservation in self.in_flight:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tests.fakes import by_payer
 from tests.quota.bookings import ALICE, BOB, bind
 from webhook.quota.decision import Allowed, Denied, decide
 from webhook.quota.limits import ONE_OBJECT, Limit, LimitsInForce
@@ -34,7 +35,7 @@ class World:
     in_flight: list[Reservation]
 
     def index(self) -> UsageIndex:
-        index = UsageIndex(bind)
+        index = UsageIndex(by_payer(bind))
         for key, row in self.rows.items():
             index.observe(key, row)
         for reservation in self.in_flight:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from webhook.quota.limits import LimitsInForce, resolve_limits
 from webhook.quota.policy import CAPS, Combine, Defaults, Entry, Group, Mode, Policy, Tenant, Unlimited, subjects
 from webhook.quota.resources import Amount
-from webhook.quota.subject import NOBODY, Payer
+from webhook.quota.subject import NOBODY, Account, Payer
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ policies = st.builds(
 
 
 def resolve(policy: Policy, payer: Payer, labels: Mapping[str, str]) -> LimitsInForce:
-    return resolve_limits(policy, payer, namespace="red", labels=labels, now=NOW)
+    return resolve_limits(policy, Account(payer), namespace="red", labels=labels, now=NOW)
 
 
 def backwards(written: Mapping[str, T]) -> dict[str, T]:
@@ -83,7 +83,7 @@ def test_the_order_of_limits_does_not_depend_on_the_order_of_the_policy(policy: 
 
 @given(policies, payers, st.sampled_from([{}, {"team": "a"}]))
 def test_every_limit_binds_a_charged_subject(policy: Policy, payer: Payer, labels: dict[str, str]) -> None:
-    accounts = subjects(policy, payer, "red", labels)
+    accounts = subjects(policy, Account(payer), "red", labels)
     assert {limit.subject for limit in resolve(policy, payer, labels).sums} <= set(accounts)
     assert len(accounts) == len(set(accounts))
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from webhook.quota.policy import Entry, Group, Policy, Tenant, subjects
-from webhook.quota.subject import NOBODY, Payer
+from webhook.quota.subject import NOBODY, Account, Payer
 
 END = datetime(2027, 1, 31, tzinfo=UTC)
 ALICE = Payer("alice", ("ml", "staff"))
@@ -133,7 +133,7 @@ def tenant(team: str) -> Tenant:
 def test_an_object_is_charged_to_the_subjects(
     payer: Payer, policy: Policy, labels: dict[str, str], expected: tuple[str, ...]
 ) -> None:
-    assert subjects(policy, payer, "red", labels) == expected
+    assert subjects(policy, Account(payer), "red", labels) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import pytest
 
+from tests.fakes import by_payer
 from tests.quota.bookings import ALICE, BOB, KEY, OTHER, bind, held, row, sums, totals
 from webhook.quota.reservation import Reservation
 from webhook.quota.subject import CLUSTER, user
@@ -14,7 +15,7 @@ from webhook.quota.usage import Row, UsageIndex
 
 @pytest.fixture
 def index() -> UsageIndex:
-    return UsageIndex(bind)
+    return UsageIndex(by_payer(bind))
 
 
 # Used.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from tests.fakes import by_payer
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
 from webhook.quota.objects import ObjectKey
 from webhook.quota.quantity import NANOS
@@ -22,7 +23,7 @@ def bind(payer: Payer, _: str) -> tuple[Subject, ...]:
 
 
 def an_index() -> UsageIndex:
-    index = UsageIndex(bind)
+    index = UsageIndex(by_payer(bind))
     index.observe(KEY, Row("u1", 5, Payer("alice"), SHARED))
     index.reserve(Reservation(OTHER, "u2", CREATED, Payer("alice"), SHARED))
     return index
@@ -38,10 +39,10 @@ def test_used_and_reserved_are_counted_with_the_weights() -> None:
 def test_new_weights_count_what_exists_and_what_is_in_flight_anew() -> None:
     index = an_index()
 
-    index.rebind(bind, QUARTERS)
+    index.rebind(by_payer(bind), QUARTERS)
 
     assert (index.used(user("alice"), GPU), index.reserved(user("alice"), GPU)) == (NANOS // 2, NANOS // 2)
-    index.rebind(bind, SHIPPED)
+    index.rebind(by_payer(bind), SHIPPED)
     assert index.allocated(user("alice"), GPU) == 4 * NANOS
 
 
@@ -56,7 +57,7 @@ def test_what_is_stored_stays_raw() -> None:
 
 def test_an_object_that_goes_takes_away_what_it_added() -> None:
     index = an_index()
-    index.rebind(bind, QUARTERS)
+    index.rebind(by_payer(bind), QUARTERS)
     [pending] = index.reservations()
 
     index.forget(KEY, "u1", 6)
@@ -67,11 +68,11 @@ def test_an_object_that_goes_takes_away_what_it_added() -> None:
 
 
 def test_a_choice_in_a_claim_counts_as_the_larger() -> None:
-    index = UsageIndex(bind, DeviceWeights.over_shipped({"deviceclass/*": Weight(GPU, 1)}))
+    index = UsageIndex(by_payer(bind), DeviceWeights.over_shipped({"deviceclass/*": Weight(GPU, 1)}))
     claim = ObjectKey("resourceclaims.resource.k8s.io", "red", "claim")
 
     index.reserve(Reservation(claim, "u", CREATED, Payer("alice"), (("device/big*1|small*4", NANOS),)))
     index.reserve(Reservation(claim, "v", CREATED, Payer("alice"), (("device/small", 2 * NANOS),)))
 
-    assert index.reserved(user("alice"), GPU) == 6 * NANOS, "only one can be stored; the sum of both is the upper bound"
+    assert index.reserved(user("alice"), GPU) == 4 * NANOS, "only one of the two can be stored: the larger counts"
     assert index.reserved(user("alice"), "device/small") == 0

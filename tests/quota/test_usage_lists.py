@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fakes import by_payer
 from tests.quota.bookings import ALICE, BOB, KEY, OTHER, bind, held, row, sums
 from webhook.quota.devices import SHIPPED
 from webhook.quota.objects import ObjectKey
-from webhook.quota.subject import CLUSTER, Payer, Subject, tenant, user
+from webhook.quota.subject import CLUSTER, Account, Payer, Subject, tenant, user
 from webhook.quota.usage import StaleListError, UsageIndex
 
 
 @pytest.fixture
 def index() -> UsageIndex:
-    return UsageIndex(bind)
+    return UsageIndex(by_payer(bind))
 
 
 def test_a_list_removes_missing_objects_and_settles_their_reservations(index: UsageIndex) -> None:
@@ -111,7 +112,7 @@ def test_rebinding_calls_bind_once_for_each_pair_in_use(index: UsageIndex) -> No
         calls.append((payer, name))
         return bind(payer, name)
 
-    index.rebind(recording, SHIPPED)
+    index.rebind(by_payer(recording), SHIPPED)
     assert sorted(calls) == [(ALICE, "red"), (BOB, "blue")]
     assert sums(index) == (5, 1)
 
@@ -124,8 +125,10 @@ def test_rebinding_prunes_pairs_without_objects(index: UsageIndex) -> None:
         index.forget(key, "u1", 2 * number + 2)
     index.observe(KEY, row(9000))
     index.reserve(held(payer=BOB, key=OTHER))
-    index.rebind(bind, SHIPPED)
-    assert {name: set(payers) for name, payers in index._subjects_by_namespace.items()} == {"red": {ALICE, BOB}}
+    index.rebind(by_payer(bind), SHIPPED)
+    assert {name: set(payers) for name, payers in index._subjects_by_namespace.items()} == {
+        "red": {Account(ALICE), Account(BOB)}
+    }
     assert sums(index) == (1, 1)
 
 
@@ -145,7 +148,7 @@ def test_rebinding_one_namespace_leaves_the_others(index: UsageIndex) -> None:
         bound.append(name)
         return (user(payer.owner), tenant(tenants[name]))
 
-    index.rebind(by_tenant, SHIPPED)
+    index.rebind(by_payer(by_tenant), SHIPPED)
     for name in tenants:
         index.observe(ObjectKey("pods", name, "a"), row(5, 2, uid=f"a-{name}"))
         index.reserve(held(3, uid=f"b-{name}", key=ObjectKey("pods", name, "b")))

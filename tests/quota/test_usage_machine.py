@@ -16,6 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tests.fakes import by_payer
 from tests.quota.api_story import Api, Change, Event, Story, Verb
 from webhook.quota.devices import SHIPPED
 from webhook.quota.objects import ObjectKey, StoredVersion
@@ -84,7 +85,7 @@ class UsageIndexMachine(RuleBasedStateMachine):
         super().__init__()
         self.accounts_under = Binding()
         self.bind = Changing(self.accounts_under)
-        self.index = UsageIndex(self.bind)
+        self.index = UsageIndex(by_payer(self.bind))
         self.api = Api(RESOURCES)
         self.stories = self.api.stories
         self.rows: dict[ObjectKey, Row] = {}
@@ -236,7 +237,7 @@ class UsageIndexMachine(RuleBasedStateMachine):
         if is_crowded:
             self.index._prune_above = 0
         self.bind = Changing(accounts_under)
-        self.index.rebind(self.bind, SHIPPED)
+        self.index.rebind(by_payer(self.bind), SHIPPED)
 
     @rule(research=st.frozensets(st.sampled_from(["red", "blue"])), data=st.data())
     def relabel(self, research: frozenset[str], data: st.DataObject) -> None:

@@ -39,7 +39,7 @@ class Watching:
     """A watch of all pods that leaves out what the live configurations exempt."""
 
     def __init__(self, api: KubernetesApi, cluster: Cluster) -> None:
-        self.index = UsageIndex(lambda payer, _: (user(payer.owner),))
+        self.index = UsageIndex(lambda account, _: (user(account.payer.owner),))
         self.unadmitted: list[str] = []
         self.exemptions = Exemptions(frozenset(), on_change=lambda: self.pods.relist(anew=True))
         self.sink: ObjectSink[Pod] = ObjectSink(

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from webhook.admission.review import AdmissionRequest, ReviewError
 from webhook.attribution.stamp import read_stamp
-from webhook.kinds.evaluator import AnyKind
+from webhook.kinds.evaluator import AnyKind, Evaluator
 from webhook.quota.objects import ObjectKey, ObjectMeta
 from webhook.quota.policy import Policy, subjects
 from webhook.quota.reservation import CREATED, Charge, Prior
-from webhook.quota.subject import NOBODY, Payer
+from webhook.quota.subject import NOBODY, Account, Payer
 
 
 class Reviewed(NamedTuple):
@@ -36,6 +36,7 @@ def charge_for(request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, n
     Raises: ReviewError if a field that the API server always sends is missing; UncountableError.
     """
     kind, new, old = reviewed
+    evaluator: Evaluator[Any] = kind.evaluator
     meta = new.metadata
     if not meta.uid:
         raise ReviewError("request.object.metadata.uid is missing", request.uid)
@@ -44,10 +45,12 @@ def charge_for(request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, n
         raise ReviewError("request.name is missing", request.uid)
     key = ObjectKey(kind.resource, request.namespace or meta.namespace, name)
     if old is None:  # its deletion fields are ignored: it cannot have been deleted yet
-        return Charge(key, meta.uid, CREATED, payer, kind.evaluator.usage(new, now=None), cap=kind.cap)
-    amounts = kind.evaluator.usage(new, now=now)
-    prior = Prior(read_stamp(old.metadata) or NOBODY, frozenset(), kind.evaluator.usage(old, now=now))
-    return Charge(key, meta.uid, _version(old.metadata.resource_version, request), payer, amounts, prior, kind.cap)
+        amounts, base, prior = evaluator.usage(new, now=None), CREATED, None
+    else:
+        amounts, base = evaluator.usage(new, now=now), _version(old.metadata.resource_version, request)
+        stamp = read_stamp(old.metadata) or NOBODY
+        prior = Prior(stamp, frozenset(), evaluator.usage(old, now=now), evaluator.scopes(old))
+    return Charge(key, meta.uid, base, payer, amounts, prior, kind.cap, scopes=evaluator.scopes(new))
 
 
 def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charge:
@@ -61,9 +64,10 @@ def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charg
     if charge.prior is None:
         return charge
     before = policy.named(charge.prior.payer)
-    charged_before = frozenset(subjects(policy, before, charge.key.namespace, labels))
+    account = Account(before, charge.prior.scopes)
+    charged_before = frozenset(subjects(policy, account, charge.key.namespace, labels))
     cost_before = policy.devices.derive(charge.prior.amounts)
-    return replace(charge, prior=Prior(before, charged_before, cost_before))
+    return replace(charge, prior=Prior(before, charged_before, cost_before, charge.prior.scopes))
 
 
 def _version(text: str, request: AdmissionRequest) -> int:

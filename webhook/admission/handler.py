@@ -133,7 +133,7 @@ class AdmissionHandler:
             policy, present = self.policies.current(), self.namespaces.known(request.namespace) or labels
             counted = under(policy, charge, labels=present)
             in_force = resolve_limits(
-                policy, counted.payer, namespace=request.namespace, labels=present, now=self.clock.now()
+                policy, counted.account, namespace=request.namespace, labels=present, now=self.clock.now()
             )
             return _Terms(policy, counted, in_force)
 

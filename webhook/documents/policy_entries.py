@@ -6,7 +6,7 @@ The shape of a part is in `policy_schema`; what several documents mean together 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from webhook.documents.policy_schema import (
     LogicalResourcesPart,
     PolicyPart,
     PoolPart,
+    ScopedPart,
     SectionPart,
     TenantPart,
 )
@@ -25,12 +26,16 @@ from webhook.kinds.registry import KINDS
 from webhook.quota import resources
 from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.policy import CAPS, Combine, Entry, Group, Hard, Tenant, Terminating
+from webhook.quota.scopes import Selector
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
 
 Steps = tuple[str | int, ...]
 
 _DEFAULTS = ("user", "serviceAccount", "unattributed")
 _MOST_NAMED = 3
+
+
+_EVERYTHING = Selector(())
 
 
 class Definition(NamedTuple):
@@ -123,10 +128,34 @@ class DocumentEntries:
         return Entry(
             path=field_path(steps),
             place=f"{self.source}:{node.position.line}",
-            hard=self._hards(steps, "hard", part.hard, node),
+            hard=self._hards(steps, ("hard",), part.hard, node),
             caps=self._caps(steps, part, node),
             mode=part.mode,
             until=part.until,
+            scoped=self._scoped(steps, part.scoped, node),
+        )
+
+    def _scoped(self, steps: Steps, parts: Sequence[ScopedPart], around: tree.Node) -> tuple[Entry, ...]:
+        """Return the entries inside an entry; two of them must not select the same."""
+        entries: dict[Selector, Entry] = {}
+        for position, part in enumerate(parts):
+            entry = self._scoped_entry(steps, position, part, around)
+            if part.selector in entries:
+                message = f"{entries[part.selector].path} selects the same"
+                self.mistakes.append(self._remark(steps, ("scoped", position), around, message))
+            entries[part.selector] = entry
+        return tuple(entries.values())
+
+    def _scoped_entry(self, steps: Steps, position: int, part: ScopedPart, around: tree.Node) -> Entry:
+        inside = (*steps, "scoped", position)
+        place = tree.position_of(around, ("scoped", position))
+        return Entry(
+            path=field_path(inside),
+            place=f"{self.source}:{place.line}",
+            hard=self._hards(steps, ("scoped", position, "hard"), part.hard, around, selector=part.selector),
+            mode=part.mode,
+            until=part.until,
+            selector=part.selector,
         )
 
     def _caps(self, steps: Steps, part: PoolPart, node: tree.Node) -> dict[str, Mapping[str, Hard]]:
@@ -134,26 +163,38 @@ class DocumentEntries:
         for name in CAPS:
             written = getattr(part, name, None)
             if written and name in KINDS.caps():
-                caps[name] = self._hards(steps, name, written, node)
+                caps[name] = self._hards(steps, (name,), written, node)
             elif written:
                 message = "no kind of this release has this cap; it has no effect yet"
                 self.notes.append(self._remark(steps, (name,), node, message))
         return caps
 
-    def _hards(self, steps: Steps, name: str, written: Mapping[str, Hard], node: tree.Node) -> dict[str, Hard]:
+    def _hards(
+        self,
+        steps: Steps,
+        inside: Steps,
+        written: Mapping[str, Hard],
+        node: tree.Node,
+        *,
+        selector: Selector = _EVERYTHING,
+    ) -> dict[str, Hard]:
         hards: dict[str, Hard] = {}
+        names = {each.scope for each in selector.requirements}
         for resource, hard in written.items():
             canonical = resources.canonical_name(resource) or resource
             if canonical in hards:
                 message = f"{canonical} is given twice, under its short and its full name"
-                self.mistakes.append(self._remark(steps, (name, resource), node, message))
+                self.mistakes.append(self._remark(steps, (*inside, resource), node, message))
             if not KINDS.counts(canonical):
                 message = "no kind of this release costs this; the limit has no effect yet"
-                self.notes.append(self._remark(steps, (name, resource), node, message))
+                self.notes.append(self._remark(steps, (*inside, resource), node, message))
+            elif not KINDS.counts(canonical, scopes=names):
+                message = f"nothing that costs this is ever in {', '.join(sorted(names))}; the limit has no effect"
+                self.notes.append(self._remark(steps, (*inside, resource), node, message))
             hards[canonical] = hard
         return hards
 
-    def _remark(self, steps: Steps, inside: tuple[str, ...], node: tree.Node, message: str) -> Mistake:
+    def _remark(self, steps: Steps, inside: Steps, node: tree.Node, message: str) -> Mistake:
         return Mistake(self.source, tree.position_of(node, inside), field_path((*steps, *inside)), message)
 
 

@@ -11,12 +11,13 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 
-from webhook.quota import devices, quantity, resources, share
+from webhook.quota import devices, quantity, resources, scopes, share
 from webhook.quota.policy import Combine, Hard, Mode, Terminating, Unlimited
 from webhook.quota.quantity import NANOS, QuantityError
 from webhook.quota.resources import Amount
+from webhook.quota.scopes import Operator, Requirement, Selector
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SERVICE_ACCOUNT = re.compile(rf"{_LABEL}/{_LABEL}(\.{_LABEL})*", re.ASCII)
@@ -107,6 +108,12 @@ def _known_resource(name: str) -> str:
     return name
 
 
+def _scope(name: str) -> str:
+    if name not in scopes.KNOWN:
+        raise ValueError(f"unknown scope {name}")
+    return name
+
+
 def _whole_name(name: str) -> str:
     if not name or name != name.strip():
         raise ValueError("expected a name without spaces around it")
@@ -121,6 +128,7 @@ def _service_account(name: str) -> str:
 
 Name = Annotated[str, AfterValidator(_whole_name)]
 ServiceAccountName = Annotated[str, AfterValidator(_service_account)]
+ScopeName = Annotated[str, AfterValidator(_scope)]
 ResourceName = Annotated[str, AfterValidator(_known_resource)]
 HardAmount = Annotated[Any, BeforeValidator(_read_hard)]
 Moment = Annotated[datetime, BeforeValidator(_read_time)]
@@ -133,12 +141,69 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
-class PoolPart(_Part):
+class RequirementPart(_Part):
+    """One condition of a `scopeSelector`, in the words of ResourceQuota."""
+
+    scopeName: ScopeName  # noqa: N815
+    operator: Operator
+    values: list[Name] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _check_values(self) -> RequirementPart:
+        if self.scopeName in scopes.WITHOUT_VALUES and self.operator is not Operator.EXISTS:
+            raise ValueError(f"scope {self.scopeName} has no values: its operator has to be Exists")
+        if (self.operator in (Operator.IN, Operator.NOT_IN)) != bool(self.values):
+            has = "needs" if not self.values else "takes no"
+            raise ValueError(f"operator {self.operator.value} {has} values")
+        return self
+
+
+class ScopeSelectorPart(_Part):
+    """`scopeSelector` of a ResourceQuota."""
+
+    matchExpressions: list[RequirementPart] = Field(min_length=1)  # noqa: N815
+
+
+class SumPart(_Part):
     """Limits on a sum."""
 
     hard: HardList = Field(default_factory=dict)
     mode: Mode = Mode.ENFORCE
     until: Moment | None = None
+
+
+class ScopedPart(SumPart):
+    """Limits on the sum of those objects that are in all of the scopes."""
+
+    scopes: list[ScopeName] = Field(default_factory=list)
+    scopeSelector: ScopeSelectorPart | None = None  # noqa: N815
+
+    @property
+    def selector(self) -> Selector:
+        """Return what it selects."""
+        listed = [Requirement(name) for name in self.scopes]
+        if self.scopeSelector is not None:
+            listed += [
+                Requirement(each.scopeName, each.operator, tuple(sorted(set(each.values))))
+                for each in self.scopeSelector.matchExpressions
+            ]
+        return Selector.of(listed)
+
+    @model_validator(mode="after")
+    def _check_scopes(self) -> ScopedPart:
+        names = {each.scope for each in self.selector.requirements}
+        if not names:
+            raise ValueError("it selects nothing: write scopes or scopeSelector")
+        for one, other in scopes.OPPOSITES:
+            if {one, other} <= names:
+                raise ValueError(f"no object is both {one} and {other}")
+        return self
+
+
+class PoolPart(SumPart):
+    """Limits on a sum, and on parts of it."""
+
+    scoped: list[ScopedPart] = Field(default_factory=list)
 
 
 class EntryPart(PoolPart):

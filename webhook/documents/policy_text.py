@@ -22,7 +22,7 @@ from webhook.documents.policy_entries import DocumentEntries
 from webhook.documents.policy_merge import Merger
 from webhook.documents.policy_schema import SECTIONS, PolicyPart, Written
 from webhook.documents.tree_builder import SectionField
-from webhook.quota import resources
+from webhook.quota import resources, scopes
 from webhook.quota.policy import Policy
 
 Location = tuple[str | int, ...]
@@ -197,11 +197,17 @@ def _message(kind: str, message: str, location: Location) -> str:
     if kind in _WANTED:
         return _WANTED[kind]
     text = message.removeprefix("Value error, ")
-    if text == "unknown resource":
-        return text + _suggestion(last, resources.known_names())
+    if text.startswith("unknown "):
+        return text + _suggestion(*_unknown(text, last))
     if location == ("version",):
         return "expected version: 1, the only one this release reads"
     return text[:1].lower() + text[1:]
+
+
+def _unknown(text: str, last: str) -> tuple[str, Sequence[str]]:
+    """Return the unknown name and those that are known: a resource is a key, a scope stands in the *text*."""
+    scope = text.removeprefix("unknown scope ")
+    return (last, resources.known_names()) if scope == text else (scope, scopes.KNOWN)
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:

@@ -13,10 +13,11 @@ from msgspec import Raw
 from webhook.kinds.counted import Counted
 from webhook.kinds.evaluator import CostLine, Effect, Kind, UncountableError
 from webhook.kinds.resource_lists import read_list, read_quantities
-from webhook.quota import quantity
+from webhook.quota import quantity, scopes
 from webhook.quota.objects import NOTHING, ObjectMeta, Shape
 from webhook.quota.quantity import NANOS, Quantity
 from webhook.quota.resources import Amounts
+from webhook.quota.scopes import Scopes
 from webhook.quota.subject import controller
 
 CLAIMS = "persistentvolumeclaims"
@@ -37,13 +38,22 @@ class ClaimSpec(Shape, frozen=True, gc=False):
     """The fields of the spec that decide what a claim costs."""
 
     storage_class_name: str | None = None
+    volume_attributes_class_name: str | None = None
     resources: ClaimResources | None = None
+
+
+class ModifyVolumeStatus(Shape, frozen=True, gc=False):
+    """A change of the VolumeAttributesClass that is under way."""
+
+    target_volume_attributes_class_name: str | None = None
 
 
 class ClaimStatus(Shape, frozen=True, gc=False):
     """`allocated_resources`: the size that an expansion has set aside; it stays when the expansion is called off."""
 
     allocated_resources: Raw = NOTHING
+    current_volume_attributes_class_name: str | None = None
+    modify_volume_status: ModifyVolumeStatus | None = None
 
 
 class PersistentVolumeClaim(Shape, frozen=True, gc=False):
@@ -79,6 +89,17 @@ class ClaimEvaluator(Counted[PersistentVolumeClaim]):
     def usage(self, obj: PersistentVolumeClaim, *, now: object) -> Amounts:  # noqa: ARG002 - time changes nothing
         """Return the amounts of the claim. Raises: UncountableError."""
         return tuple(sorted((name, amount.nanos) for name, amount in _charge(obj).items() if amount.nanos))
+
+    def scopes(self, obj: PersistentVolumeClaim) -> Scopes:
+        """Return the VolumeAttributesClasses that the claim asks for, has, or is being changed to: it is in each."""
+        status = obj.status or ClaimStatus()
+        modified = status.modify_volume_status or ModifyVolumeStatus()
+        names = (
+            obj.spec.volume_attributes_class_name,
+            status.current_volume_attributes_class_name,
+            modified.target_volume_attributes_class_name,
+        )
+        return scopes.valued(scopes.VOLUME_CLASS, filter(None, names))
 
     def counts(self, resource: str) -> bool:
         """Whether claims can cost *resource*."""
@@ -135,6 +156,7 @@ PERSISTENT_VOLUME_CLAIMS = Kind(
     PersistentVolumeClaim,
     ClaimEvaluator(_COUNT),
     cap="perClaim",
+    scopes=frozenset({scopes.VOLUME_CLASS}),
     never_denied=frozenset({controller("persistent-volume-binder")}),
     keeps_payer=True,
     is_made_by_name=True,

@@ -16,6 +16,7 @@ from webhook.quota.errors import WebhookError
 from webhook.quota.objects import ObjectMeta, UserInfo
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import Amounts
+from webhook.quota.scopes import Scopes
 
 
 class UncountableError(WebhookError):
@@ -94,6 +95,9 @@ class Evaluator(Protocol[T_contra]):
         Raises: UncountableError.
         """
 
+    def scopes(self, obj: T_contra) -> Scopes:
+        """Return the scopes by which a policy may select *obj*."""
+
     def released_at(self, obj: T_contra) -> datetime | None:
         """
         Return the moment after which *obj* costs less although no event changes it; None if there is none.
@@ -138,6 +142,10 @@ class Uncharged(Generic[T_contra]):
 
     def usage(self, obj: T_contra, *, now: datetime | None) -> Amounts:  # noqa: ARG002 - it costs nothing
         """Return nothing."""
+        return ()
+
+    def scopes(self, obj: T_contra) -> Scopes:  # noqa: ARG002
+        """Return none."""
         return ()
 
     def released_at(self, obj: T_contra) -> datetime | None:  # noqa: ARG002
@@ -186,6 +194,8 @@ class Kind(Generic[T]):
     """The users whose updates are charged and never denied: controllers that would retry for ever."""
     cap: str | None = None
     """The field of a policy that bounds one object of this kind, e.g. `perPod`."""
+    scopes: frozenset[str] = field(default=frozenset())
+    """The names of the scopes that its objects may be in."""
     operations: tuple[str, ...] = ("CREATE", "UPDATE")
     """The requests that can change an object's stamp or cost, and so have to be intercepted."""
     subresources: tuple[tuple[str, str], ...] = (("status", "UPDATE"),)

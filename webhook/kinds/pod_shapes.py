@@ -38,6 +38,49 @@ class Container(Shape, frozen=True, gc=False):
     resources: Raw = NOTHING
 
 
+class AffinityTerm(Shape, frozen=True, gc=False):
+    """`PodAffinityTerm`: it leaves its own namespace if either of these is there."""
+
+    namespaces: list[str] | None = None
+    namespace_selector: dict[str, Raw] | None = None
+
+
+class WeightedTerm(Shape, frozen=True, gc=False):
+    """`WeightedPodAffinityTerm`."""
+
+    pod_affinity_term: AffinityTerm = AffinityTerm()
+
+
+class PodAffinity(Shape, frozen=True, gc=False):
+    """`PodAffinity` or `PodAntiAffinity`."""
+
+    required_during_scheduling_ignored_during_execution: list[AffinityTerm] | None = None
+    preferred_during_scheduling_ignored_during_execution: list[WeightedTerm] | None = None
+
+    @property
+    def terms(self) -> list[AffinityTerm]:
+        """Return the terms, required and preferred ones."""
+        preferred = self.preferred_during_scheduling_ignored_during_execution or ()
+        return [
+            *(self.required_during_scheduling_ignored_during_execution or ()),
+            *(each.pod_affinity_term for each in preferred),
+        ]
+
+
+class Affinity(Shape, frozen=True, gc=False):
+    """The parts of `Affinity` that concern other pods."""
+
+    pod_affinity: PodAffinity | None = None
+    pod_anti_affinity: PodAffinity | None = None
+
+    @property
+    def leaves_namespace(self) -> bool:
+        """Whether any term looks at pods of other namespaces. An empty selector selects all namespaces."""
+        parts = (self.pod_affinity, self.pod_anti_affinity)
+        terms = [term for part in parts if part is not None for term in part.terms]
+        return any(term.namespaces or term.namespace_selector is not None for term in terms)
+
+
 class PodSpec(Shape, frozen=True, gc=False):
     """The fields of `PodSpec` that cost something."""
 
@@ -45,6 +88,9 @@ class PodSpec(Shape, frozen=True, gc=False):
     init_containers: list[Container] | None = None
     overhead: Raw = NOTHING
     resources: Raw = NOTHING
+    active_deadline_seconds: int | None = None
+    priority_class_name: str | None = None
+    affinity: Affinity | None = None
 
 
 class ContainerStatus(Shape, frozen=True, gc=False):
@@ -66,6 +112,7 @@ class PodStatus(Shape, frozen=True, gc=False):
     """The fields of `PodStatus` that change what a pod costs."""
 
     phase: str | None = None
+    qos_class: str | None = None
     conditions: list[Condition] | None = None
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None

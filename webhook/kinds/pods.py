@@ -9,9 +9,10 @@ from webhook.kinds import pod_cost, pod_defaults
 from webhook.kinds.evaluator import CostLine, Effect, Kind, Uncharged
 from webhook.kinds.pod_reasons import reasons
 from webhook.kinds.pod_shapes import Pod, is_terminal
-from webhook.quota import resources
+from webhook.quota import resources, scopes
 from webhook.quota.objects import AnyObject, ObjectMeta, UserInfo
 from webhook.quota.resources import LOGICAL, Amounts
+from webhook.quota.scopes import Scopes
 from webhook.quota.subject import KUBE_SCHEDULER, controller
 
 _NODES = "system:nodes"
@@ -41,6 +42,22 @@ class PodEvaluator(Uncharged[Pod]):
         released_at = None if now is None else self.released_at(obj)
         is_released = now is not None and released_at is not None and now > released_at
         return pod_cost.amounts_of(obj, is_released=is_released)
+
+    def scopes(self, obj: Pod) -> Scopes:
+        """
+        Return the scopes of ResourceQuota that the pod is in. The API server sets the QoS class when a pod is created.
+
+        Source: `podMatchesScopeFunc` of Kubernetes 1.37.2.
+        """
+        spec, deadline = obj.spec, obj.spec.active_deadline_seconds
+        is_best_effort = obj.status is not None and obj.status.qos_class == "BestEffort"
+        leaves = spec.affinity is not None and spec.affinity.leaves_namespace
+        return (
+            scopes.BEST_EFFORT if is_best_effort else scopes.NOT_BEST_EFFORT,
+            *((scopes.CROSS_NAMESPACE,) if leaves else ()),
+            *scopes.valued(scopes.PRIORITY_CLASS, filter(None, (spec.priority_class_name,))),
+            scopes.TERMINATING if deadline is not None and deadline >= 0 else scopes.NOT_TERMINATING,
+        )
 
     def released_at(self, obj: Pod) -> datetime | None:
         """
@@ -115,6 +132,7 @@ PODS = Kind(
         {controller("ephemeral-volume-controller"), controller("resource-claim-controller"), KUBE_SCHEDULER}
     ),
     cap="perPod",
+    scopes=frozenset({*scopes.WITHOUT_VALUES, scopes.PRIORITY_CLASS}),
     subresources=(("status", "UPDATE"), ("resize", "UPDATE"), ("ephemeralcontainers", "UPDATE"), ("binding", "CREATE")),
 )
 BINDINGS = Kind("bindings", "v1", "Binding", AnyObject, _BindingEvaluator(), operations=("CREATE",), subresources=())

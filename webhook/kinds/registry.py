@@ -6,7 +6,7 @@ Watches, ledger, attribution and commands follow the rows; tests compare the man
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind, Effect
@@ -49,9 +49,10 @@ class Registry:
         kind = self._by_resource.get(resource)
         return Effect.IGNORE if kind is None else kind.evaluator.effect(operation, subresource)
 
-    def counts(self, resource: str) -> bool:
-        """Whether any kind can cost *resource*; a limit on anything else has no effect."""
-        return any(each.evaluator.counts(resource) for each in self.charged)
+    def counts(self, resource: str, *, scopes: Iterable[str] = ()) -> bool:
+        """Whether any kind with objects in all *scopes* can cost *resource*; another limit has no effect."""
+        wanted = frozenset(scopes)
+        return any(wanted <= each.scopes and each.evaluator.counts(resource) for each in self.charged)
 
     def caps(self) -> frozenset[str]:
         """Return the caps on one object that apply to any kind, as a policy names them."""

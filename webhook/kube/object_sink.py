@@ -141,7 +141,8 @@ class ObjectSink(Generic[T]):
         if self._counts(meta):
             stamp, cost = read_stamp(meta), self._cost(item)
             key, stored = self._key(meta), StoredVersion(meta.uid, int(meta.resource_version))
-            self._observe(key, Row(*stored, stamp or NOBODY, cost.at(self._now())))
+            row = Row(*stored, stamp or NOBODY, cost.at(self._now()), self._kind.evaluator.scopes(item))
+            self._observe(key, row)
             self._terminating.update(key, stored, cost)
             self._note(meta, is_unadmitted=stamp is None and not self._kind.evaluator.has_ended(item))
 

@@ -2,7 +2,7 @@
 Encodes the ledger as a text and decodes it: a line with the format's version and a checksum, and one line of JSON.
 
 The text is opaque to Kubernetes on purpose: with 500 reservations one swap took 51 ms as structured fields, and 6 ms as
-a text. Payers and amounts are written once each, because pods of one workload share them.
+a text. Accounts and amounts are written once each, because pods of one workload share them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from webhook.quota.errors import WebhookError
 from webhook.quota.objects import ObjectKey
 from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount, Amounts
-from webhook.quota.subject import Payer
+from webhook.quota.subject import Account, Payer
 
 FORMAT = 2
 """
@@ -53,9 +53,17 @@ class _Line(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     name: str
     uid: str
     base: _Count
-    payer: _Count
+    account: _Count
     amounts: _Count
     waited: _Count
+
+
+class _Account(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Without scopes in a ledger of format 1."""
+
+    owner: str
+    groups: list[str]
+    scopes: list[str] = []
 
 
 class _Body(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
@@ -65,7 +73,7 @@ class _Body(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=T
     write: _Count
     age: _Count
     settled_through: dict[str, _Count]
-    payers: list[tuple[str, list[str]]]
+    payers: list[_Account]
     amounts: list[list[tuple[str, _Exact]]]
     reservations: list[_Line]
 
@@ -82,7 +90,7 @@ def write_ledger(ledger: Ledger, *, uid: str) -> str:
 
     The uid is empty if the object does not exist yet. A text in another object is a copy, from a backup for example.
     """
-    payers: dict[Payer, int] = {}
+    accounts: dict[Account, int] = {}
     amounts: dict[Amounts, int] = {}
     lines = [
         _Line(
@@ -90,7 +98,7 @@ def write_ledger(ledger: Ledger, *, uid: str) -> str:
             *each.key,
             each.uid,
             each.base,
-            payers.setdefault(each.payer, len(payers)),
+            accounts.setdefault(each.account, len(accounts)),
             amounts.setdefault(each.amounts, len(amounts)),
             ledger.waited.get(token, 0),
         )
@@ -104,7 +112,7 @@ def write_ledger(ledger: Ledger, *, uid: str) -> str:
             ledger.write,
             ledger.age,
             dict(ledger.settled_through),
-            [(payer.owner, list(payer.groups)) for payer in payers],
+            [_Account(payer.owner, list(payer.groups), list(scopes)) for payer, scopes in accounts],
             [[(name, str(amount)) for name, amount in each] for each in amounts],
             lines,
         )
@@ -148,15 +156,16 @@ def read_ledger(text: str, *, uid: str) -> Ledger:
 
 
 def _reservations(body: _Body) -> Mapping[str, Reservation]:
-    payers = [Payer(owner, tuple(groups)) for owner, groups in body.payers]
+    accounts = [Account(Payer(each.owner, tuple(each.groups)), tuple(each.scopes)) for each in body.payers]
     amounts: list[Amounts] = [tuple((name, _amount(text)) for name, text in each) for each in body.amounts]
     reservations = {
         line.token: Reservation(
             ObjectKey(line.resource, line.namespace, line.name),
             line.uid,
             line.base,
-            payers[line.payer],
+            accounts[line.account].payer,
             amounts[line.amounts],
+            accounts[line.account].scopes,
         )
         for line in body.reservations
     }

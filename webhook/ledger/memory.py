@@ -128,7 +128,9 @@ class StandaloneLedger(MemoryLedger):
     def _hold_on(self, reservation: Reservation) -> None:
         key = reservation.key
         version = max(self._index.position(key.resource), reservation.base) + 1
-        self._index.observe(key, Row(reservation.uid, version, reservation.payer, reservation.amounts))
+        self._index.observe(
+            key, Row(reservation.uid, version, reservation.payer, reservation.amounts, reservation.scopes)
+        )
         self._index.reached(key.resource, version)
 
 

@@ -328,7 +328,7 @@ class ReplicaView:
 
 
 def _is_alike(one: Reservation, other: Reservation) -> bool:
-    return one.base == CREATED and one.payer == other.payer
+    return one.base == CREATED and one.account == other.account
 
 
 def _covering(one: Reservation, other: Reservation) -> Reservation:

@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from webhook.quota import subject
 from webhook.quota.policy import Combine, Entry, Hard, Mode, Policy, Unlimited
 from webhook.quota.resources import Amount
-from webhook.quota.subject import UNATTRIBUTED, Payer, Subject
+from webhook.quota.scopes import Selector
+from webhook.quota.subject import UNATTRIBUTED, Account, Payer, Subject
 
 ONE_OBJECT = Subject("one object")
 """The subject of a cap: it binds each object by itself, whichever owner pays."""
+
+_ANYBODY = Subject("anybody")
+"""Stands for the user in limits that are not yet bound to one."""
 
 _MAX_PATTERNS = 4096
 """Cached patterns: one per combination of groups with entries, and per payer or namespace with an entry of its own."""
@@ -57,23 +62,27 @@ class _Rule:
 
 
 def resolve_limits(
-    policy: Policy, payer: Payer, *, namespace: str, labels: Mapping[str, str], now: datetime
+    policy: Policy, account: Account, *, namespace: str, labels: Mapping[str, str], now: datetime
 ) -> LimitsInForce:
     """
-    Return every limit that binds *payer* in *namespace*, which carries *labels*, at *now*.
+    Return every limit that binds an object of *account* in *namespace*, which carries *labels*, at *now*.
 
     The payer's own entry replaces the default field by field and may raise it. With `most-restrictive` the `perMember`
     cap of each of the payer's groups binds as well. With `combine: max` or `sum` the caps of all these groups become
     one limit, which replaces the default field by field like the payer's own entry. Pool, tenant, namespace and cluster
     limits always bind in addition. Order: user, groups by name, tenants by name, each followed by its limit per
-    namespace, namespace, cluster; resources by name.
+    namespace, namespace, cluster; resources by name. The limits on what a selector selects follow in the same order,
+    and override each other for each selector by itself.
     """
+    payer = account.payer
     groups, tenants = policy.groups_of(payer), policy.tenants_of(labels)
     policy_namespace = namespace if tenants or namespace in policy.namespaces else ""
-    key = (_payer_kind(policy, payer), groups, tenants, policy_namespace, policy.boundary_index(now))
+    selectors = policy.selecting(account.scopes)
+    key = (_payer_kind(policy, payer), groups, tenants, policy_namespace, selectors, policy.boundary_index(now))
     pattern = policy.limits_cache.get(key)
     if not isinstance(pattern, _Pattern):
-        pattern = _build_pattern(policy, payer, groups, _shared(policy, groups, tenants, namespace), now=now)
+        shared = tuple(_shared(policy, groups, tenants, namespace))
+        pattern = _build_pattern(policy, payer, _Around(groups, shared, selectors), now=now)
         if len(policy.limits_cache) >= _MAX_PATTERNS:
             policy.limits_cache.clear()
         policy.limits_cache[key] = pattern
@@ -82,15 +91,23 @@ def resolve_limits(
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """The limits shared by all payers of one kind. Computed once, because only the name of the user differs."""
+    """
+    The limits shared by all payers of one kind. Computed once, because only the name of the user differs.
 
-    personal: tuple[tuple[str, Amount, str, str, Mode], ...]
+    `personal` are the fields of a limit but its subject, and what the subject selects of the user.
+    """
+
+    personal: tuple[tuple[Selector | None, tuple[str, Amount, str, str, Mode]], ...]
     shared: tuple[Limit, ...]
     caps: tuple[Limit, ...]
 
     def bound_to(self, user: Subject) -> LimitsInForce:
         """Return the limits with *user* as the subject of the personal ones."""
-        return LimitsInForce((*[Limit(user, *each) for each in self.personal], *self.shared), self.caps)
+        personal = [
+            Limit(user if selector is None else subject.scoped(user, selector), *each)
+            for selector, each in self.personal
+        ]
+        return LimitsInForce((*personal, *self.shared), self.caps)
 
 
 def _payer_kind(policy: Policy, payer: Payer) -> str:
@@ -100,27 +117,48 @@ def _payer_kind(policy: Policy, payer: Payer) -> str:
     return subject.SERVICE_ACCOUNT_PREFIX if payer.is_service_account else ""
 
 
-def _build_pattern(
-    policy: Policy, payer: Payer, groups: Iterable[str], shared: Iterable[tuple[Subject, Entry]], *, now: datetime
-) -> _Pattern:
-    members = [entry for name in groups if (entry := policy.groups[name].per_member) and entry.in_force(now)]
-    layers = [_personal(policy, payer, members, now)]
+class _Around(NamedTuple):
+    """What decides the limits besides the payer's own entry: groups, shared entries, and what selects the object."""
+
+    groups: tuple[str, ...]
+    shared: tuple[tuple[Subject, Entry], ...]
+    selectors: tuple[Selector, ...]
+
+
+def _build_pattern(policy: Policy, payer: Payer, around: _Around, *, now: datetime) -> _Pattern:
+    members = [entry for name in around.groups if (entry := policy.groups[name].per_member) and entry.in_force(now)]
+    shared_in_force = [(bound, entry) for bound, entry in around.shared if entry.in_force(now)]
+    personal_layers = [_personal(policy, payer, members, now)]
     if policy.combine is Combine.MOST_RESTRICTIVE:
-        layers += [[entry] for entry in members]
-    own = subject.user(payer.owner)
-    personal = [limit for layer in layers for limit in _limits(own, _strongest_rules(layer))]
-    shared_in_force = [(bound, entry) for bound, entry in shared if entry.in_force(now)]
-    layers += [[entry] for _, entry in shared_in_force]
-    return _Pattern(
-        tuple((each.resource, each.hard, each.entry, each.place, each.mode) for each in personal),
-        tuple(limit for bound, entry in shared_in_force for limit in _limits(bound, _strongest_rules([entry]))),
-        tuple(
-            limit
-            for cap in _cap_names(layers)
-            for layer in layers
-            for limit in _limits(ONE_OBJECT, _strongest_rules(layer, cap), cap)
-        ),
+        personal_layers += [[entry] for entry in members]
+    layers = [*personal_layers, *([entry] for _, entry in shared_in_force)]
+    personal: list[tuple[Selector | None, tuple[str, Amount, str, str, Mode]]] = []
+    common: list[Limit] = []
+    for selector in (None, *around.selectors):
+        for layer in personal_layers:
+            rules = _strongest_rules(_selected(layer, selector, now))
+            personal += ((selector, _unbound(each)) for each in _limits(_ANYBODY, rules))
+        for bound, entry in shared_in_force:
+            whom = bound if selector is None else subject.scoped(bound, selector)
+            common += _limits(whom, _strongest_rules(_selected([entry], selector, now)))
+    caps = (
+        limit
+        for cap in _cap_names(layers)
+        for layer in layers
+        for limit in _limits(ONE_OBJECT, _strongest_rules(layer, cap), cap)
     )
+    return _Pattern(tuple(personal), tuple(common), tuple(caps))
+
+
+def _selected(layer: Iterable[Entry], selector: Selector | None, now: datetime) -> list[Entry]:
+    """Return the entries of *layer*, or those inside them for what *selector* selects."""
+    if selector is None:
+        return list(layer)
+    return [each for entry in layer for each in entry.scoped if each.selector == selector and each.in_force(now)]
+
+
+def _unbound(limit: Limit) -> tuple[str, Amount, str, str, Mode]:
+    return limit.resource, limit.hard, limit.entry, limit.place, limit.mode
 
 
 def _personal(policy: Policy, payer: Payer, members: list[Entry], now: datetime) -> list[Entry]:
@@ -131,23 +169,30 @@ def _personal(policy: Policy, payer: Payer, members: list[Entry], now: datetime)
         own, default = policy.service_accounts.get(payer.owner), policy.defaults.service_account
     else:
         own, default = policy.users.get(payer.owner), policy.defaults.user
-    combined = () if policy.combine is Combine.MOST_RESTRICTIVE else _combined(members, policy.combine)
+    combined = () if policy.combine is Combine.MOST_RESTRICTIVE else _combined(members, policy.combine, now)
     return [entry for entry in (own, *combined, default) if entry is not None and entry.in_force(now)]
 
 
-def _combined(members: list[Entry], combine: Combine) -> Iterator[Entry]:
+def _combined(members: list[Entry], combine: Combine, now: datetime) -> Iterator[Entry]:
     """Yield one entry per resource, combined from the groups that limit this resource; other groups do not count."""
-    for name in {name for entry in members for name in entry.hard}:
-        limiting = [entry for entry in members if name in entry.hard]
-        yield replace(
-            _joined(limiting), hard={name: _combined_amount([entry.hard[name] for entry in limiting], combine)}
-        )
+    yield from _combined_hards(members, combine)
+    for selector in sorted({each.selector for entry in members for each in entry.scoped if each.selector}, key=str):
+        scoped = _combined_hards(_selected(members, selector, now), combine)
+        yield Entry("", scoped=tuple(replace(each, selector=selector) for each in scoped))
     for cap in _cap_names([members]):
         for name in {name for entry in members for name in entry.caps.get(cap, {})}:
             limiting = [entry for entry in members if name in entry.caps.get(cap, {})]
             # The largest even for `sum`: a second group never allows a larger single object.
             most = _combined_amount([entry.caps[cap][name] for entry in limiting], Combine.MAX)
             yield replace(_joined(limiting), caps={cap: {name: most}})
+
+
+def _combined_hards(entries: list[Entry], combine: Combine) -> Iterator[Entry]:
+    for name in {name for entry in entries for name in entry.hard}:
+        limiting = [entry for entry in entries if name in entry.hard]
+        yield replace(
+            _joined(limiting), hard={name: _combined_amount([entry.hard[name] for entry in limiting], combine)}
+        )
 
 
 def _joined(entries: list[Entry]) -> Entry:

@@ -12,7 +12,8 @@ from datetime import datetime
 
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.resources import Amount
-from webhook.quota.subject import CLUSTER, Payer, Subject, group, namespace, tenant, user
+from webhook.quota.scopes import Scopes, Selector
+from webhook.quota.subject import CLUSTER, Account, Payer, Subject, group, namespace, scoped, tenant, user
 
 CAPS = ("perPod", "perClaim", "perSession")
 """The caps on one object that a policy may set. Each kind names the cap that binds its objects."""
@@ -58,7 +59,7 @@ class Entry:
 
     `path` is its name in messages (`users.alice`), `place` its source and line (`policy.yaml:7`).
     `hard` binds the sum of what a subject uses; `caps` bind each object by itself, keyed by the cap's name (`perPod`).
-    The entry is in force before `until`.
+    The entry is in force before `until`. `scoped` are entries of their own for the objects that a `selector` selects.
     """
 
     path: str
@@ -67,6 +68,8 @@ class Entry:
     caps: Mapping[str, Mapping[str, Hard]] = field(default_factory=dict)
     mode: Mode = Mode.ENFORCE
     until: datetime | None = None
+    selector: Selector | None = None
+    scoped: tuple[Entry, ...] = ()
 
     def in_force(self, now: datetime) -> bool:
         """Whether the entry is in force at *now*; at exactly `until` it no longer is."""
@@ -131,6 +134,7 @@ class Policy:
     devices: DeviceWeights = SHIPPED
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
+    _selectors: tuple[Selector, ...] = field(init=False, repr=False, compare=False)
     _groups_by_member: Mapping[str, frozenset[str]] = field(init=False, repr=False, compare=False)
     _tenants_by_label: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
     _end_times: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
@@ -150,6 +154,8 @@ class Policy:
             tenants_by_label[first] = (*tenants_by_label.get(first, ()), name)
         object.__setattr__(self, "_tenants_by_label", tenants_by_label)
         object.__setattr__(self, "_end_times", tuple(sorted({each.until for each in self._entries() if each.until})))
+        selectors = {each.selector for each in self._entries() if each.selector}
+        object.__setattr__(self, "_selectors", tuple(sorted(selectors, key=str)))
 
     def groups_of(self, payer: Payer) -> tuple[str, ...]:
         """Return the groups of *payer* with an entry: those in its snapshot, and those whose member lists name it."""
@@ -170,6 +176,10 @@ class Policy:
         candidates = [name for label in (*labels.items(), _NO_LABEL) for name in self._tenants_by_label.get(label, ())]
         return tuple(sorted(name for name in candidates if self.tenants[name].holds(labels)))
 
+    def selecting(self, scopes: Scopes) -> tuple[Selector, ...]:
+        """Return the selectors of this policy that select an object in *scopes*."""
+        return tuple(each for each in self._selectors if each.selects(scopes)) if self._selectors else ()
+
     def boundary_index(self, now: datetime) -> int:
         """Return a number that changes only when an entry reaches its `until`."""
         return bisect_right(self._end_times, now) if self._end_times else 0
@@ -179,27 +189,32 @@ class Policy:
         groups = [entry for each in self.groups.values() for entry in (each.per_member, each.pool)]
         tenants = [entry for each in self.tenants.values() for entry in (each.entry, each.per_namespace)]
         named = (*self.users.values(), *self.service_accounts.values(), *self.namespaces.values())
-        yield from (entry for entry in (*defaults, *groups, *tenants, *named, self.cluster) if entry is not None)
+        for entry in (*defaults, *groups, *tenants, *named, self.cluster):
+            if entry is not None:
+                yield from (entry, *entry.scoped)
 
 
-def subjects(policy: Policy, payer: Payer, namespace_name: str, labels: Mapping[str, str]) -> tuple[Subject, ...]:
+def subjects(policy: Policy, account: Account, namespace_name: str, labels: Mapping[str, str]) -> tuple[Subject, ...]:
     """
-    Return every subject that is charged for an object of *payer* in that namespace.
+    Return every subject that is charged for an object of *account* in that namespace.
 
     A group is charged if it has a pool. The namespace and the cluster are always charged, so that a limit added later
-    sees what is already used.
+    sees what is already used. Each is charged once more for each selector of the policy that selects the object.
     """
+    payer = account.payer
     pools = [group(name) for name in policy.groups_of(payer) if policy.groups[name].pool is not None]
     tenants = [tenant(name) for name in policy.tenants_of(labels)]
-    return (user(payer.owner), *pools, *tenants, namespace(namespace_name), CLUSTER)
+    charged = (user(payer.owner), *pools, *tenants, namespace(namespace_name), CLUSTER)
+    selecting = policy.selecting(account.scopes)
+    return (*charged, *(scoped(each, selector) for selector in selecting for each in charged))
 
 
 def accounts_under(
     policy: Policy, labels_of: Callable[[str], Mapping[str, str]]
-) -> Callable[[Payer, str], tuple[Subject, ...]]:
-    """Return a function from payer and namespace to the charged subjects, using the namespace's current labels."""
+) -> Callable[[Account, str], tuple[Subject, ...]]:
+    """Return a function from account and namespace to the charged subjects, using the namespace's current labels."""
 
-    def accounts_of(payer: Payer, namespace: str) -> tuple[Subject, ...]:
-        return subjects(policy, payer, namespace, labels_of(namespace))
+    def accounts_of(account: Account, namespace: str) -> tuple[Subject, ...]:
+        return subjects(policy, account, namespace, labels_of(namespace))
 
     return accounts_of

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from webhook.quota import resources
+from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.objects import ObjectKey
 from webhook.quota.resources import Amount, Amounts
-from webhook.quota.subject import Payer, Subject
+from webhook.quota.scopes import Scopes
+from webhook.quota.subject import Account, Payer, Subject
 
 LONGEST_REQUEST = 34.0
 """
@@ -27,8 +29,8 @@ CREATED = 0
 """The base of a create: every resource version of the API is above it."""
 
 
-Attempt: TypeAlias = tuple[ObjectKey, str, int, Payer]
-"""Key, uid, base and payer: what tells reservations apart. Two of the same attempt are one, with the larger amounts."""
+Attempt: TypeAlias = tuple[ObjectKey, str, int, Account]
+"""Key, uid, base and account: what tells reservations apart. Two of one attempt are one, with the larger amounts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,17 @@ class Reservation:
     base: int
     payer: Payer
     amounts: Amounts
+    scopes: Scopes = ()
+
+    @property
+    def account(self) -> Account:
+        """Return what it is charged to."""
+        return Account(self.payer, self.scopes)
 
     @property
     def attempt(self) -> Attempt:
         """Return what tells this reservation from others."""
-        return self.key, self.uid, self.base, self.payer
+        return self.key, self.uid, self.base, self.account
 
 
 class PendingWrites:
@@ -57,16 +65,18 @@ class PendingWrites:
     All reservations on one key.
 
     Thousands of creates may contend for one name, each with its own uid, and all but one fail. Adding one must stay
-    O(1), so the largest amounts of each payer are cached.
+    O(1), so the largest amounts of each account are cached. They are derived ones: of two creates with different
+    devices only one can be stored, and the larger of both counts, not their sum.
     """
 
-    __slots__ = ("_by_attempt", "_counts", "_largest")
+    __slots__ = ("_by_attempt", "_counts", "_devices", "_largest")
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, devices: DeviceWeights = SHIPPED) -> None:
+        """Start empty, and count with the weights of *devices*."""
+        self._devices = devices
         self._by_attempt: dict[Attempt, Reservation] = {}
-        self._counts: dict[Payer, Counter[Amounts]] = defaultdict(Counter)
-        self._largest: dict[Payer, Amounts] = {}  # an absent payer, after a removal, is recomputed on demand
+        self._counts: dict[Account, Counter[Amounts]] = defaultdict(Counter)
+        self._largest: dict[Account, Amounts] = {}  # an absent account, after a removal, is recomputed on demand
 
     def __iter__(self) -> Iterator[Reservation]:
         return iter(self._by_attempt.values())
@@ -79,37 +89,44 @@ class PendingWrites:
 
     def add(self, reservation: Reservation) -> None:
         """
-        Hold *reservation*. Of two with the same uid, base and payer the larger amounts are kept.
+        Hold *reservation*. Of two with the same uid, base and account the larger amounts are kept.
 
-        Two payers on the same base are both held: an adoption and another update of the object are in flight, and
+        Two accounts on the same base are both held: an adoption and another update of the object are in flight, and
         either may be the one that is persisted.
         """
-        payer = reservation.payer
+        account = reservation.account
         if reservation in self:
             held = self.remove(reservation)
             reservation = replace(reservation, amounts=_larger(held.amounts, reservation.amounts))
         self._by_attempt[reservation.attempt] = reservation
-        counts = self._counts[payer]
+        counts = self._counts[account]
         counts[reservation.amounts] += 1
-        if payer in self._largest or len(counts) == 1:
-            self._largest[payer] = _larger(self._largest.get(payer, ()), reservation.amounts)
+        if account in self._largest or len(counts) == 1:  # with one value, that is the largest
+            derived = self._devices.derive(reservation.amounts)
+            self._largest[account] = _larger(self._largest.get(account, ()), derived)
 
     def remove(self, reservation: Reservation) -> Reservation:
-        """Remove and return the reservation with the uid, base and payer of *reservation*. Raises: KeyError."""
+        """Remove and return the reservation with the uid, base and account of *reservation*. Raises: KeyError."""
         held = self._by_attempt.pop(reservation.attempt)
-        counts = self._counts[held.payer]
+        counts = self._counts[held.account]
         counts[held.amounts] -= 1
         if not counts[held.amounts]:
             del counts[held.amounts]
-            self._largest.pop(held.payer, None)
+            self._largest.pop(held.account, None)
         if not counts:
-            del self._counts[held.payer]
+            del self._counts[held.account]
         return held
 
-    def most(self) -> dict[Payer, Amounts]:
-        """Return the largest amounts of each payer's reservations, per resource."""
-        for payer in self._counts.keys() - self._largest.keys():
-            self._largest[payer] = tuple(sorted(resources.most_amounts(self._counts[payer]).items()))
+    def weigh(self, devices: DeviceWeights) -> None:
+        """Count with the weights of *devices* from now on."""
+        self._devices = devices
+        self._largest.clear()
+
+    def most(self) -> dict[Account, Amounts]:
+        """Return the largest derived amounts of each account's reservations, per resource."""
+        for account in self._counts.keys() - self._largest.keys():
+            derived = map(self._devices.derive, self._counts[account])
+            self._largest[account] = tuple(sorted(resources.most_amounts(derived).items()))
         return self._largest
 
 
@@ -119,11 +136,12 @@ def _larger(left: Amounts, right: Amounts) -> Amounts:
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What the object cost before an update, its payer, and the charged subjects."""
+    """What the object cost before an update, its payer and scopes, and the charged subjects."""
 
     payer: Payer
     subjects: frozenset[Subject]
     amounts: Amounts
+    scopes: Scopes = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +161,12 @@ class Charge:
     prior: Prior | None = None
     cap: str | None = None
     derived: Amounts | None = None
+    scopes: Scopes = ()
+
+    @property
+    def account(self) -> Account:
+        """Return what it is charged to."""
+        return Account(self.payer, self.scopes)
 
     @property
     def compared(self) -> Amounts:
@@ -151,8 +175,8 @@ class Charge:
 
     @property
     def grows(self) -> bool:
-        """Whether the payer changes or any amount grows; a charge that does not grow is always allowed."""
-        if self.prior is None or self.prior.payer != self.payer:
+        """Whether the account changes or any amount grows; a charge that does not grow is always allowed."""
+        if self.prior is None or self.account != (self.prior.payer, self.prior.scopes):
             return True
         before = dict(self.prior.amounts)
         return any(amount > before.get(name, 0) for name, amount in self.compared)
@@ -165,4 +189,4 @@ class Charge:
 
     def reservation(self) -> Reservation:
         """Return the reservation to hold if this charge is allowed."""
-        return Reservation(self.key, self.uid, self.base, self.payer, self.amounts)
+        return Reservation(self.key, self.uid, self.base, self.payer, self.amounts, self.scopes)

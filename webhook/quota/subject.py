@@ -6,8 +6,13 @@ from __future__ import annotations
 
 from typing import NamedTuple, NewType
 
+from webhook.quota.scopes import Scopes, Selector
+
 Subject = NewType("Subject", str)
-"""`user/<name>`, `group/<name>`, `tenant/<name>`, `namespace/<name>` or `cluster`."""
+"""
+`user/<name>`, `group/<name>`, `tenant/<name>`, `namespace/<name>` or `cluster`; with `[<selector>]` behind it, only
+the objects that the selector selects.
+"""
 
 CLUSTER = Subject("cluster")
 
@@ -41,6 +46,18 @@ class Payer(NamedTuple):
 
 
 NOBODY = Payer(UNATTRIBUTED)
+
+
+class Account(NamedTuple):
+    """What is charged together: the payer of an object, and the scopes that the object is in."""
+
+    payer: Payer
+    scopes: Scopes = ()
+
+
+def scoped(subject: Subject, selector: Selector) -> Subject:
+    """Return the subject of only those objects of *subject* that *selector* selects."""
+    return Subject(f"{subject} [{selector}]")
 
 
 def user(name: str) -> Subject:

@@ -19,23 +19,24 @@ from webhook.quota.errors import WebhookError
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import PendingWrites, Reservation
 from webhook.quota.resources import Amount, Amounts
-from webhook.quota.subject import Payer, Subject
+from webhook.quota.scopes import Scopes
+from webhook.quota.subject import Account, Payer, Subject
 
-Bind = Callable[[Payer, str], tuple[Subject, ...]]
-"""Returns the subjects that are charged for an object of a payer in a namespace."""
+Bind = Callable[[Account, str], tuple[Subject, ...]]
+"""Returns the subjects that are charged for an object of an account in a namespace."""
 
 T = TypeVar("T")
 
 _NOTHING: dict[str, Amount] = {}
 
 _MAX_SHARED = 65536
-"""Entries in each table of shared amounts and payers. A fuller table is cleared, which costs only memory."""
+"""Entries in each table of shared amounts, payers and scopes. A fuller table is cleared, which costs only memory."""
 
 _MAX_GONE = 10_000
 """Uids of the objects removed last. Needed while a reservation of such an object may still be read from a ledger."""
 
 _MIN_PRUNE_SIZE = 4096
-"""Cached pairs of payer and namespace above which `rebind` prunes unused pairs, which walks through all rows."""
+"""Cached pairs of account and namespace above which `rebind` prunes unused pairs, which walks through all rows."""
 
 
 class UsageView(Protocol):
@@ -68,6 +69,12 @@ class Row(Struct, frozen=True, gc=False):
     version: int
     payer: Payer
     amounts: Amounts
+    scopes: Scopes = ()
+
+    @property
+    def account(self) -> Account:
+        """Return what it is charged to."""
+        return Account(self.payer, self.scopes)
 
 
 class UsageIndex:
@@ -75,13 +82,14 @@ class UsageIndex:
 
     def __init__(self, bind: Bind, devices: DeviceWeights = SHIPPED) -> None:
         """
-        Start empty. *bind* must return the same subjects for the same payer and namespace until it is replaced.
+        Start empty. *bind* must return the same subjects for the same account and namespace until it is replaced, or
+        `rebind_namespace` is called.
 
         Rows and reservations hold raw amounts. The sums hold what they come to with the weights of *devices*.
         """
         self._bind = bind
         self._devices = devices
-        self._subjects_by_namespace: dict[str, dict[Payer, tuple[Subject, ...]]] = {}
+        self._subjects_by_namespace: dict[str, dict[Account, tuple[Subject, ...]]] = {}
         self._prune_above = _MIN_PRUNE_SIZE
         self._rows: dict[str, dict[str, Row]] = defaultdict(dict)
         self._pending: dict[ObjectKey, PendingWrites] = {}
@@ -93,6 +101,7 @@ class UsageIndex:
         self._gone: dict[str, None] = {}
         self._payers: dict[Payer, Payer] = {}
         self._amounts: dict[Amounts, Amounts] = {}
+        self._scopes: dict[Scopes, Scopes] = {}
 
     # Reads of a decision.
 
@@ -111,9 +120,9 @@ class UsageIndex:
     def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
         """Return how much of `used + reserved` is due to *key*: the largest of its object and its pending writes."""
         amounts_of_key = [
-            dict(self._devices.derive(amounts)).get(name, 0)
-            for payer, amounts in self._amounts_on(key)
-            if subject in self._subjects(payer, key.namespace)
+            dict(amounts).get(name, 0)
+            for account, amounts in self._amounts_on(key)
+            if subject in self._subjects(account, key.namespace)
         ]
         return max(amounts_of_key, default=0)
 
@@ -161,7 +170,7 @@ class UsageIndex:
         """Hold *reservation*, as `PendingWrites.add` does."""
         key = reservation.key
         self._count_pending(key, -1)
-        pending = self._pending.setdefault(key, PendingWrites())
+        pending = self._pending.setdefault(key, PendingWrites(self._devices))
         self._pending_count += reservation not in pending
         pending.add(reservation)
         self._count_pending(key, 1)
@@ -200,14 +209,10 @@ class UsageIndex:
         known = rows.get(path)
         if known is not None and row.version <= known.version:
             return ()
-        if known is not None and known.amounts == row.amounts and known.payer == row.payer and key not in self._pending:
-            # Most events change neither amounts nor payer.
-            rows[path] = Row(row.uid, row.version, known.payer, known.amounts)
+        if known is not None and _costs_the_same(known, row) and key not in self._pending:  # as with most events
+            rows[path] = Row(row.uid, row.version, known.payer, known.amounts, known.scopes)
             return ()
-        shared = Row(
-            row.uid, row.version, _shared_value(self._payers, row.payer), _shared_value(self._amounts, row.amounts)
-        )
-        self._replace(key, shared)
+        self._replace(key, self._shared(row))
         return self._settle(key, row.uid, row.version)
 
     def set_amounts(self, key: ObjectKey, stored: StoredVersion, amounts: Amounts) -> None:
@@ -218,7 +223,7 @@ class UsageIndex:
         """
         row = self.row(key)
         if row is not None and (row.uid, row.version) == stored:
-            self._replace(key, Row(row.uid, row.version, row.payer, _shared_value(self._amounts, amounts)))
+            self._replace(key, self._shared(Row(row.uid, row.version, row.payer, amounts, row.scopes)))
 
     def forget(self, key: ObjectKey, uid: str, version: int) -> tuple[Reservation, ...]:
         """
@@ -268,14 +273,17 @@ class UsageIndex:
         """
         Replace the binding by *bind* and the weights by *devices*.
 
-        The sums are recomputed only if these, or the subjects of any payer, changed.
+        The sums are recomputed only if these, or the subjects of any account, changed.
         """
         known, self._bind = self._subjects_by_namespace, bind
         are_weights_new, self._devices = devices != self._devices, devices
         if sum(map(len, known.values())) > self._prune_above:
             known = self._pairs_in_use()
             self._prune_above = max(_MIN_PRUNE_SIZE, 2 * sum(map(len, known.values())))
-        self._subjects_by_namespace = {name: self._bind_all(name, payers) for name, payers in known.items()}
+        self._subjects_by_namespace = {name: self._bind_all(name, accounts) for name, accounts in known.items()}
+        if are_weights_new:
+            for pending in self._pending.values():
+                pending.weigh(devices)
         if are_weights_new or self._subjects_by_namespace != known:
             self._recount()
 
@@ -301,6 +309,16 @@ class UsageIndex:
         if len(self._gone) > _MAX_GONE:
             del self._gone[next(iter(self._gone))]
 
+    def _shared(self, row: Row) -> Row:
+        """Return *row* with values that rows share: 100 000 pods have a few dozen amounts."""
+        return Row(
+            row.uid,
+            row.version,
+            _shared_value(self._payers, row.payer),
+            _shared_value(self._amounts, row.amounts),
+            _shared_value(self._scopes, row.scopes),
+        )
+
     def _replace(self, key: ObjectKey, row: Row | None) -> None:
         self._count_pending(key, -1)
         rows, path = self._rows[key.resource], _path(key)
@@ -322,7 +340,7 @@ class UsageIndex:
 
     def _count_row(self, key: ObjectKey, row: Row, sign: int) -> None:
         amounts = self._devices.derive(row.amounts)
-        for subject in self._subjects(row.payer, key.namespace):
+        for subject in self._subjects(row.account, key.namespace):
             _add(self._used, subject, amounts, sign)
 
     def _count_pending(self, key: ObjectKey, sign: int) -> None:
@@ -333,17 +351,15 @@ class UsageIndex:
         row = self.row(key)
         largest = pending.most()
         if row is None and len(largest) == 1:  # the usual case: one create in flight
-            ((payer, raw),) = largest.items()
-            amounts = self._devices.derive(raw)
-            for subject in self._subjects(payer, key.namespace):
+            ((account, amounts),) = largest.items()
+            for subject in self._subjects(account, key.namespace):
                 _add(self._reserved, subject, amounts, sign)
             return
         by_subject: dict[Subject, list[Amounts]] = defaultdict(list)
-        for payer, raw in largest.items():
-            amounts = self._devices.derive(raw)
-            for subject in self._subjects(payer, key.namespace):
+        for account, amounts in largest.items():
+            for subject in self._subjects(account, key.namespace):
                 by_subject[subject].append(amounts)
-        subjects_of_row = self._subjects(row.payer, key.namespace) if row is not None else ()
+        subjects_of_row = self._subjects(row.account, key.namespace) if row is not None else ()
         for subject, amounts_of_subject in by_subject.items():
             stored = dict(self._devices.derive(row.amounts)) if row is not None and subject in subjects_of_row else {}
             beyond = (
@@ -352,32 +368,32 @@ class UsageIndex:
             )
             _add(self._reserved, subject, tuple(each for each in beyond if each[1] > 0), sign)
 
-    def _amounts_on(self, key: ObjectKey) -> Iterator[tuple[Payer, Amounts]]:
+    def _amounts_on(self, key: ObjectKey) -> Iterator[tuple[Account, Amounts]]:
         row = self.row(key)
         if row is not None:
-            yield row.payer, row.amounts
+            yield row.account, self._devices.derive(row.amounts)
         if key in self._pending:
             yield from self._pending[key].most().items()
 
-    def _subjects(self, payer: Payer, namespace: str) -> tuple[Subject, ...]:
+    def _subjects(self, account: Account, namespace: str) -> tuple[Subject, ...]:
         of_namespace = self._subjects_by_namespace.get(namespace)
         if of_namespace is None:
             of_namespace = self._subjects_by_namespace[namespace] = {}
-        bound = of_namespace.get(payer)
+        bound = of_namespace.get(account)
         if bound is None:
-            bound = of_namespace[payer] = self._bind(payer, namespace)
+            bound = of_namespace[account] = self._bind(account, namespace)
         return bound
 
-    def _bind_all(self, namespace: str, payers: Iterable[Payer]) -> dict[Payer, tuple[Subject, ...]]:
-        return {payer: self._bind(payer, namespace) for payer in payers}
+    def _bind_all(self, namespace: str, accounts: Iterable[Account]) -> dict[Account, tuple[Subject, ...]]:
+        return {account: self._bind(account, namespace) for account in accounts}
 
-    def _pairs_in_use(self) -> dict[str, dict[Payer, tuple[Subject, ...]]]:
-        """Return the cached subjects of only those payers and namespaces that have a row or a reservation."""
-        pairs = {(path.split("/", 1)[0], row.payer) for rows in self._rows.values() for path, row in rows.items()}
-        pairs |= {(each.key.namespace, each.payer) for each in self.reservations()}
-        in_use: dict[str, dict[Payer, tuple[Subject, ...]]] = defaultdict(dict)
-        for namespace, payer in pairs:
-            in_use[namespace][payer] = self._subjects_by_namespace[namespace][payer]
+    def _pairs_in_use(self) -> dict[str, dict[Account, tuple[Subject, ...]]]:
+        """Return the cached subjects of only those accounts and namespaces that have a row or a reservation."""
+        pairs = {(path.split("/", 1)[0], row.account) for rows in self._rows.values() for path, row in rows.items()}
+        pairs |= {(each.key.namespace, each.account) for each in self.reservations()}
+        in_use: dict[str, dict[Account, tuple[Subject, ...]]] = defaultdict(dict)
+        for namespace, account in pairs:
+            in_use[namespace][account] = self._subjects_by_namespace[namespace][account]
         return dict(in_use)
 
     def _rows_in(self, namespace: str) -> list[tuple[ObjectKey, Row]]:
@@ -427,8 +443,12 @@ def _add(sums: dict[Subject, dict[str, Amount]], subject: Subject, amounts: Amou
         del sums[subject]
 
 
+def _costs_the_same(one: Row, other: Row) -> bool:
+    return one.amounts == other.amounts and one.payer == other.payer and one.scopes == other.scopes
+
+
 def _shared_value(table: dict[T, T], value: T) -> T:
-    """Return the stored value equal to *value*, storing it if new: 100 000 pods share a few dozen amounts."""
+    """Return the stored value equal to *value*, storing it if new."""
     if len(table) > _MAX_SHARED:
         table.clear()
     return table.setdefault(value, value)
