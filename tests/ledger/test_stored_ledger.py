@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from tests.contracts.test_ledger_store import World
 from tests.fakes import FakeLedgerObject
@@ -161,7 +161,7 @@ async def test_full_is_told_by_bytes_and_not_by_letters(replica: Replica) -> Non
     """An identity provider may call people and their groups anything; the API server counts bytes."""
     payer = Payer("\N{GRINNING FACE}" * (MOST_BYTES // 2))
 
-    error = await fails(lambda: reserve(replica, replace(POD, payer=payer)))
+    error = await fails(lambda: reserve(replica, structs.replace(POD, payer=payer)))
 
     assert error.reason == "ledger-full"
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from tests.fakes import by_payer
 from tests.quota.bookings import ALICE, BOB, bind
@@ -61,7 +62,7 @@ class World:
 def an_update(charge: Charge, payer_before: tuple[Amounts, bool]) -> Charge:
     before, is_adopted = payer_before
     payer = BOB if is_adopted else charge.payer
-    return replace(charge, base=5, prior=Prior(payer, frozenset(bind(payer, charge.key.namespace)), before))
+    return structs.replace(charge, base=5, prior=Prior(payer, frozenset(bind(payer, charge.key.namespace)), before))
 
 
 worlds = st.builds(
@@ -84,7 +85,7 @@ rules = st.builds(
 def accounts_under(in_force: LimitsInForce, charge: Charge) -> LimitsInForce:
     """Return only limits on subjects of the charge: `resolve_limits` returns no others."""
     mine = bind(charge.payer, charge.key.namespace)
-    return replace(in_force, sums=tuple(limit for limit in in_force.sums if limit.subject in mine))
+    return structs.replace(in_force, sums=tuple(limit for limit in in_force.sums if limit.subject in mine))
 
 
 @given(worlds, charges, rules)
@@ -158,7 +159,7 @@ def test_a_repeated_call_gets_the_same_answer_and_holds_nothing_more(
 
 def asking_for(charge: Charge, fits: dict[str, Amount]) -> Charge:
     costs = {name: fits.get(name, amount) for name, amount in charge.amounts}
-    return replace(charge, amounts=tuple((name, amount) for name, amount in costs.items() if amount))
+    return structs.replace(charge, amounts=tuple((name, amount) for name, amount in costs.items() if amount))
 
 
 @given(worlds, charges, rules)

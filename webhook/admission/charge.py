@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -60,14 +59,22 @@ def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charg
     Groups that the policy does not name are removed: a reservation must not carry hundreds that bind nothing. The
     logical resources are derived with the policy's weights.
     """
-    charge = replace(charge, payer=policy.named(charge.payer), derived=policy.devices.derive(charge.amounts))
-    if charge.prior is None:
-        return charge
-    before = policy.named(charge.prior.payer)
-    account = Account(before, charge.prior.scopes)
-    charged_before = frozenset(subjects(policy, account, charge.key.namespace, labels))
-    cost_before = policy.devices.derive(charge.prior.amounts)
-    return replace(charge, prior=Prior(before, charged_before, cost_before, charge.prior.scopes))
+    prior = charge.prior
+    if prior is not None:
+        account = Account(policy.named(prior.payer), prior.scopes)
+        charged_before = frozenset(subjects(policy, account, charge.key.namespace, labels))
+        prior = Prior(account.payer, charged_before, policy.devices.derive(prior.amounts), prior.scopes)
+    return Charge(
+        charge.key,
+        charge.uid,
+        charge.base,
+        policy.named(charge.payer),
+        charge.amounts,
+        prior,
+        charge.cap,
+        policy.devices.derive(charge.amounts),
+        charge.scopes,
+    )
 
 
 def _version(text: str, request: AdmissionRequest) -> int:

@@ -121,7 +121,7 @@ class AdmissionHandler:
         self, request: AdmissionRequest, reviewed: Reviewed, attributed: Attributed, *, may_deny: bool, deadline: float
     ) -> AdmissionResponse:
         try:
-            now = self.policies.current().counting_time(self.clock.now())
+            now = None if reviewed.old is None else self.policies.current().counting_time(self.clock.now())
             charge = charge_for(request, reviewed, payer=attributed.payer, now=now)
         except UncountableError as error:
             return review.denied(request.uid, f"cannot be charged: {error}", audit=_audit(attributed))
@@ -201,7 +201,7 @@ def _shown(amounts: Amounts) -> str:
 def _assumed_weights(terms: _Terms) -> Iterable[str]:
     """Return a warning for each device of a new object that counts as a whole one because nobody has weighed it."""
     policy, charge, in_force = terms
-    if charge.prior is not None or resources.LOGICAL.isdisjoint(name for name, _ in charge.compared):
+    if charge.prior is not None or charge.compared is charge.amounts:  # no device is in it
         return ()
     limited = {limit.resource for limit in (*in_force.sums, *in_force.caps)}
     assumed = (part for part in policy.devices.parts(charge.amounts) if part.weight.is_assumed)

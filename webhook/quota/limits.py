@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from webhook.quota import subject
 from webhook.quota.policy import Combine, Entry, Hard, Mode, Policy, Unlimited
 from webhook.quota.resources import Amount
@@ -27,8 +29,7 @@ _MAX_PATTERNS = 4096
 """Cached patterns: one per combination of groups with entries, and per payer or namespace with an entry of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """
     The most of one resource: for the sum of what `subject` uses, or for one object.
 
@@ -44,8 +45,7 @@ class Limit:
     cap: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LimitsInForce:
+class LimitsInForce(Struct, frozen=True):
     """All limits that bind one request, in the order in which a denial names them: `caps`, then `sums`."""
 
     sums: tuple[Limit, ...] = ()

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from webhook.quota import resources
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.objects import ObjectKey
@@ -87,23 +89,28 @@ class PendingWrites:
     def __contains__(self, reservation: Reservation) -> bool:
         return reservation.attempt in self._by_attempt
 
-    def add(self, reservation: Reservation) -> None:
+    def add(self, reservation: Reservation) -> bool:
         """
-        Hold *reservation*. Of two with the same uid, base and account the larger amounts are kept.
+        Hold *reservation*; return whether none of the same attempt was held before.
+
+        Of two with the same uid, base and account the larger amounts are kept.
 
         Two accounts on the same base are both held: an adoption and another update of the object are in flight, and
         either may be the one that is persisted.
         """
-        account = reservation.account
-        if reservation in self:
-            held = self.remove(reservation)
+        attempt, account = reservation.attempt, reservation.account
+        held = self._by_attempt.get(attempt)
+        if held is not None:
+            self.remove(held)
             reservation = replace(reservation, amounts=_larger(held.amounts, reservation.amounts))
-        self._by_attempt[reservation.attempt] = reservation
+        self._by_attempt[attempt] = reservation
         counts = self._counts[account]
         counts[reservation.amounts] += 1
         if account in self._largest or len(counts) == 1:  # with one value, that is the largest
             derived = self._devices.derive(reservation.amounts)
-            self._largest[account] = _larger(self._largest.get(account, ()), derived)
+            known = self._largest.get(account)
+            self._largest[account] = derived if known is None else _larger(known, derived)
+        return held is None
 
     def remove(self, reservation: Reservation) -> Reservation:
         """Remove and return the reservation with the uid, base and account of *reservation*. Raises: KeyError."""
@@ -134,8 +141,7 @@ def _larger(left: Amounts, right: Amounts) -> Amounts:
     return tuple(sorted(resources.most_amounts((left, right)).items()))
 
 
-@dataclass(frozen=True, slots=True)
-class Prior:
+class Prior(Struct, frozen=True):
     """What the object cost before an update, its payer and scopes, and the charged subjects."""
 
     payer: Payer
@@ -144,8 +150,7 @@ class Prior:
     scopes: Scopes = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Struct, frozen=True):
     """
     What the object of a request would cost once it is stored.
 

@@ -171,8 +171,7 @@ class UsageIndex:
         key = reservation.key
         self._count_pending(key, -1)
         pending = self._pending.setdefault(key, PendingWrites(self._devices))
-        self._pending_count += reservation not in pending
-        pending.add(reservation)
+        self._pending_count += pending.add(reservation)
         self._count_pending(key, 1)
 
     def drop(self, *reservations: Reservation) -> None:

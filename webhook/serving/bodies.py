@@ -95,6 +95,8 @@ class _Body:
         promised = self._request.content_length or 0
         self._check_size(promised)
         self._budget.check(promised)
+        if self._request.content.is_eof():  # as of nearly all bodies: no timer is needed
+            return self._kept(self._request.content.read_nowait())
         try:
             async with asyncio.timeout(self._deadline - time.monotonic()):
                 return await self._received()
@@ -106,11 +108,15 @@ class _Body:
     async def _received(self) -> bytes:
         chunks: list[bytes] = []
         while chunk := await self._request.content.readany():
-            self._check_size(self._size + len(chunk))
-            self._budget.take(len(chunk))
-            self._size += len(chunk)
-            chunks.append(chunk)
+            chunks.append(self._kept(chunk))
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _kept(self, chunk: bytes) -> bytes:
+        """Return *chunk*, which counts from now on."""
+        self._check_size(self._size + len(chunk))
+        self._budget.take(len(chunk))
+        self._size += len(chunk)
+        return chunk
 
     def _check_size(self, size: int) -> None:
         if size > MAX_BODY:
