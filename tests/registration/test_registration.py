@@ -235,6 +235,29 @@ class TestServiceForm:
             "apply the manifests of this version again"
         )
 
+    async def test_one_that_is_deleted_before_it_is_read_back_is_told(
+        self, api: KubernetesApi, cluster: Cluster
+    ) -> None:
+        """It used to end every process that was registering at that moment."""
+        cluster.install()
+        registration = cluster.by_service(api)
+        after_each_write(api, cluster.remove)
+        with pytest.raises(RegistrationError) as refusal:
+            await registration.register()
+        assert str(refusal.value) == (
+            f"MutatingWebhookConfiguration {cluster.name} is not in the cluster: apply the manifests"
+        )
+        assert not registration.registered
+
+    async def test_one_that_is_installed_without_a_webhook_before_it_is_read_back_is_told(
+        self, api: KubernetesApi, cluster: Cluster
+    ) -> None:
+        cluster.install()
+        without = {"op": "replace", "path": "/webhooks/0/name", "value": "another.userquota.dev"}
+        after_each_write(api, lambda: cluster.patch(KINDS[0], [without]))
+        with pytest.raises(RegistrationError, match=r"lacks mutate\.userquota\.dev: apply the manifests"):
+            await cluster.by_service(api).register()
+
     async def test_without_a_bundle_of_ours_that_of_others_stays(self, api: KubernetesApi, cluster: Cluster) -> None:
         cluster.install()
         others = base64.b64encode(OTHERS).decode()
@@ -262,6 +285,18 @@ class TestServiceForm:
             await until_refused(registration)
         assert registration.registered
         await api.close()
+
+
+def after_each_write(api: KubernetesApi, then: Callable[[], None]) -> None:
+    """Have *then* happen in the cluster before what *api* wrote is read back."""
+    patch = api.patch
+
+    async def patch_then(path: str, body: bytes, **options: Any) -> bytes:
+        answer = await patch(path, body, **options)
+        await asyncio.to_thread(then)
+        return answer
+
+    api.patch = patch_then  # type: ignore[method-assign]
 
 
 async def until_refused(registration: Registration) -> None:

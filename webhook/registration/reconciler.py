@@ -154,9 +154,7 @@ class Registration:
         self._publish()
 
     async def _ensure(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, removes: bool) -> None:
-        found = self._found[manifest.kind]
-        if not self._form.installs:
-            _check_installed(manifest, found)
+        self._check_installed(manifest)
         writes = self._needed(manifest, wanted, removes=removes)
         if writes:
             if self._needed(manifest, wanted, removes=False):
@@ -164,10 +162,21 @@ class Registration:
             for write in writes:
                 await self._apply(manifest, write)
             await self._read(manifest)
+            self._check_installed(manifest)  # it may have been deleted since, or installed again
             if left := self._needed(manifest, wanted, removes=removes):
                 names = ", ".join(name for write in left for name in write.webhooks)
                 raise RegistrationError(f"{manifest}: what was written to {names} is gone: see who else writes it")
         self._right[manifest.kind] = wanted
+
+    def _check_installed(self, manifest: WebhookManifest) -> None:
+        """Raises: RegistrationError if what others have to install is not there."""
+        if self._form.installs:
+            return
+        found = self._found[manifest.kind]
+        if found is None:
+            raise RegistrationError(f"{manifest} is not in the cluster: apply the manifests")
+        if missing := ", ".join(sorted(manifest.paths.keys() - found.keys())):
+            raise RegistrationError(f"{manifest} lacks {missing}: apply the manifests of this version again")
 
     def _needed(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, removes: bool) -> tuple[Write, ...]:
         found = self._found[manifest.kind] or {}
@@ -241,10 +250,3 @@ class Registration:
         if reason and reason != self._complaints.get(event):
             log.warning(event, reason=reason)
         self._complaints[event] = reason
-
-
-def _check_installed(manifest: WebhookManifest, found: Mapping[str, LiveWebhook] | None) -> None:
-    if found is None:
-        raise RegistrationError(f"{manifest} is not in the cluster: apply the manifests")
-    if missing := ", ".join(sorted(manifest.paths.keys() - found.keys())):
-        raise RegistrationError(f"{manifest} lacks {missing}: apply the manifests of this version again")
