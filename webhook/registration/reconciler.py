@@ -86,7 +86,11 @@ class Registration:
 
     @property
     def registered(self) -> bool:
-        """Whether all was in place when it was last read. An API server that does not answer changes nothing."""
+        """
+        Whether API servers could call us by what was last read: at our address, trusting a certificate of ours.
+
+        An API server that does not answer changes nothing.
+        """
         return self._registered
 
     async def register(self) -> None:
@@ -146,6 +150,8 @@ class Registration:
         await self._read_all()
         self._tell_trusted()
         wanted = certificates(self._trust.ca_bundle)
+        # What was read may only withdraw it: a write may be refused, and then nothing more is learnt.
+        self._registered = self._registered and self._can_be_called(wanted)
         bundles = (each.ca_bundle for found in self._found.values() for each in (found or {}).values())
         added = self._overlap.observe(bundles, wanted=wanted) if wanted else frozenset()
         for manifest in self._form.manifests:
@@ -177,6 +183,19 @@ class Registration:
             raise RegistrationError(f"{manifest} is not in the cluster: apply the manifests")
         if missing := ", ".join(sorted(manifest.paths.keys() - found.keys())):
             raise RegistrationError(f"{manifest} lacks {missing}: apply the manifests of this version again")
+
+    def _can_be_called(self, wanted: tuple[bytes, ...]) -> bool:
+        """Whether what was read leads API servers to us. One of the *wanted* certificates is enough to be trusted."""
+        for manifest in self._form.manifests:
+            found = self._found[manifest.kind] or {}
+            if manifest.paths.keys() - found.keys():
+                return False
+            held = {name: found[name].ca_bundle for name in manifest.paths}
+            if self._form.writes(manifest, found, held):  # with these bundles only an address can be wrong
+                return False
+            if wanted and any(set(wanted).isdisjoint(certificates(bundle)) for bundle in held.values()):
+                return False
+        return True
 
     def _needed(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, removes: bool) -> tuple[Write, ...]:
         found = self._found[manifest.kind] or {}
