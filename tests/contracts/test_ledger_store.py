@@ -451,6 +451,29 @@ async def test_a_reservation_whose_object_is_stored_stays_held_until_the_watch_s
     assert not await stage.would_allow(create("another"))
 
 
+async def test_a_reservation_ends_if_its_object_is_stored_and_does_not_count(stage: Stage) -> None:
+    """Its namespace became exempt after it was allowed: the watch passes it, and the index never shows it."""
+    stage.limit = 1
+    assert await stage.allows(create("pod"))
+    stage.stores(create("pod"), version=7)
+    stage.world.index.reached("pods", 7)
+
+    assert await stage.let_pass(LONG_ENOUGH) == []  # it came to something
+
+    assert stage.held() == []
+    assert await stage.allows(create("another"))
+
+
+async def test_so_does_an_update_of_an_object_that_counts_no_longer(stage: Stage) -> None:
+    assert await stage.allows(update("pod", 4, base=5))
+    stage.stores(update("pod", 4, base=5), version=6)
+    stage.world.index.reached("pods", 6)
+
+    await stage.let_pass(LONG_ENOUGH)
+
+    assert stage.held() == []
+
+
 async def test_a_reservation_expires_if_another_object_has_the_name(stage: Stage) -> None:
     assert await stage.allows(create("pod", uid="mine"))
     stage.stores(create("pod", uid="another uid"), version=7)

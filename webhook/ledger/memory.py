@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
+from webhook.ledger.stored_object import is_left_out, is_stored
 from webhook.ledger.unstored import UnstoredSeries
 from webhook.ports import Condition, Decide, QuorumReader, UnavailableError
 from webhook.quota.decision import Allowed, Decision
@@ -77,7 +78,7 @@ class MemoryLedger:
         """
         Release what can no longer be persisted and is not stored. See `LedgerStore.maintain`.
 
-        The reservation of a stored object stays until the watch shows the object.
+        The reservation of a stored object stays until the watch shows the object, or has passed it and left it out.
         """
         now = self._api_time()
         in_flight = {each.attempt: each for each in self._index.reservations()}
@@ -91,13 +92,19 @@ class MemoryLedger:
             found = await quorum.version_of(key)
             # What was allowed once more during the read may still be persisted.
             still_old = [each for each in attempts if now - self._held_since.get(each, now) >= self._hold]
-            dead = [in_flight[each] for each in still_old if not _is_stored(in_flight[each], found)]
-            self._index.drop(*dead)
-            gone += dead
-            for each in dead:
-                self._series.released(each)
-                self._series.came_to_nothing(each)
+            gone += self._expire([in_flight[each] for each in still_old], found)
         return tuple(gone)
+
+    def _expire(self, old: list[Reservation], found: StoredVersion | None) -> list[Reservation]:
+        """Release those of *old*, all under one key, that hold nothing any more; return those that came to nothing."""
+        dead = [each for each in old if not is_stored(each, found)]
+        left_out = [each for each in old if found and is_stored(each, found) and is_left_out(each, found, self._index)]
+        self._index.drop(*dead, *left_out)
+        self.settled(left_out, seen_at=0)
+        for each in dead:
+            self._series.released(each)
+            self._series.came_to_nothing(each)
+        return dead
 
     def _hold_on(self, reservation: Reservation) -> None:
         attempt = reservation.attempt
@@ -130,7 +137,3 @@ class StandaloneLedger(MemoryLedger):
         version = max(self._index.position(key.resource), reservation.base) + 1
         self._index.observe(key, Row(reservation.uid, version, reservation.payer, reservation.amounts))
         self._index.reached(key.resource, version)
-
-
-def _is_stored(reservation: Reservation, found: StoredVersion | None) -> bool:
-    return found is not None and found.uid == reservation.uid and found.version > reservation.base
