@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
+from webhook.ledger.lookups import Lookups
 from webhook.ledger.stored_object import is_left_out, is_stored
 from webhook.ledger.unstored import UnstoredSeries
-from webhook.ports import Condition, Decide, QuorumReader, UnavailableError
+from webhook.ports import Condition, Decide, Maintenance, QuorumReader, UnavailableError
 from webhook.quota.decision import Allowed, Decision
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP, Attempt, Charge, Reservation
@@ -74,7 +75,7 @@ class MemoryLedger:
             self._series.released(each)
             self._series.was_stored(each)
 
-    async def maintain(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
+    async def maintain(self, *, quorum: QuorumReader) -> Maintenance:
         """
         Release what can no longer be persisted and is not stored. See `LedgerStore.maintain`.
 
@@ -87,13 +88,14 @@ class MemoryLedger:
         for attempt, since in self._held_since.items():
             if now - since >= self._hold:
                 old[attempt[0]].append(attempt)
-        gone: list[Reservation] = []
+        expired: list[Reservation] = []
+        lookups = Lookups(quorum)
         for key, attempts in old.items():
-            found = await quorum.version_of(key)
-            # What was allowed once more during the read may still be persisted.
-            still_old = [each for each in attempts if now - self._held_since.get(each, now) >= self._hold]
-            gone += self._expire([in_flight[each] for each in still_old], found)
-        return tuple(gone)
+            for found in (await lookups.stored([key])).values():
+                # What was allowed once more during the read may still be persisted.
+                still_old = [each for each in attempts if now - self._held_since.get(each, now) >= self._hold]
+                expired += self._expire([in_flight[each] for each in still_old], found)
+        return Maintenance(tuple(expired), lookups.failures)
 
     def _expire(self, old: list[Reservation], found: StoredVersion | None) -> list[Reservation]:
         """Release those of *old*, all under one key, that hold nothing any more; return those that came to nothing."""
@@ -122,9 +124,9 @@ class StandaloneLedger(MemoryLedger):
     For trying things out. It sees no objects, so that it cannot repair itself.
     """
 
-    async def maintain(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:  # noqa: ARG002 - nothing to look up
-        """Return nothing: nothing is ever in flight."""
-        return ()
+    async def maintain(self, *, quorum: QuorumReader) -> Maintenance:  # noqa: ARG002 - nothing to look up
+        """Do nothing: nothing is ever in flight."""
+        return Maintenance()
 
     def on_delete(self, key: ObjectKey, uid: str) -> None:
         """Release what the object used: its deletion was asked for, and there is no watch to show it."""
