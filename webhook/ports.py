@@ -27,6 +27,7 @@ __all__ = [
     "StoreRestoredError",
     "Decide",
     "LedgerStore",
+    "Maintenance",
     "NameHolders",
     "Namespaces",
     "UnavailableError",
@@ -148,6 +149,19 @@ Decide = Callable[[UsageView], Decision]
 """The pure decision with every argument bound except the usage. The ledger may call it again with newer usage."""
 
 
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """
+    What one run of a ledger's periodic work did.
+
+    `expired` are the reservations of which nothing was stored. `failures` tell what could not be read or written: it
+    stays as it is, and is tried again with the next run.
+    """
+
+    expired: tuple[Reservation, ...] = ()
+    failures: tuple[UnavailableError, ...] = ()
+
+
 class LedgerStore(Protocol):
     """
     Reads usage, decides and reserves in one atomic step.
@@ -169,11 +183,10 @@ class LedgerStore(Protocol):
         *seen_at* is the version shown by the watch, 0 if it showed that the objects are gone.
         """
 
-    async def maintain(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
+    async def maintain(self, *, quorum: QuorumReader) -> Maintenance:
         """
-        Run the periodic work, once per second; return the reservations that expired because nothing was stored.
+        Run the periodic work, once per second; return what it did.
 
-        Their writes can no longer be persisted, and a quorum read has shown that they were not. A reservation never
-        expires by age alone: see docs/consistency.md. Raises: UnavailableError if the quorum read fails; all
-        reservations stay held then.
+        A reservation expires when its write can no longer be persisted, and a quorum read has shown that it was not;
+        never by age alone: see docs/consistency.md. Where that read fails it stays held, and all others go on.
         """

@@ -344,6 +344,35 @@ class TestSuccession:
         await identity.refresh()
         assert identity.ca_bundle == old
 
+    async def test_an_authority_that_has_expired_is_followed_by_another_without_a_restart(
+        self, shared: Shared, identity: SignedIdentity, clock: HandClock
+    ) -> None:
+        clock.instant = authority_end(identity)
+        with pytest.raises(CertificateError, match=r"replace it, see certs/README\.md"):
+            await identity.refresh()
+        _, new = await self.replace(shared, identity, clock)
+        assert identity.ca_bundle == new
+        assert identity.not_after > clock.now()
+
+    async def test_that_no_other_can_be_read_is_the_reason_that_is_given(
+        self, shared: Shared, identity: SignedIdentity, clock: HandClock
+    ) -> None:
+        clock.instant = authority_end(identity)
+        shared.error = WebhookError("the Secret cannot be read")
+        with pytest.raises(WebhookError, match="the Secret cannot be read"):
+            await identity.refresh()
+
+    async def test_one_that_expires_while_its_successor_waits_is_followed_at_once(
+        self, shared: Shared, identity: SignedIdentity, clock: HandClock
+    ) -> None:
+        end = authority_end(identity)
+        clock.instant = end - timedelta(seconds=5)
+        _, new = await self.replace(shared, identity, clock)
+        clock.instant = end
+        await identity.refresh()
+        assert identity.ca_bundle == new
+        assert identity.not_after > clock.now()
+
     async def test_without_an_answer_everything_stays_and_leaves_are_renewed(
         self, shared: Shared, identity: SignedIdentity, clock: HandClock
     ) -> None:

@@ -145,7 +145,11 @@ class Stage:
         self.world.index.reached(charge.key.resource, version)
 
     async def maintain(self) -> tuple[Reservation, ...]:
-        return await self.ledger.maintain(quorum=self.world.store)
+        """Run the periodic work; raise its first failure, or give what expired."""
+        done = await self.ledger.maintain(quorum=self.world.store)
+        for each in done.failures:
+            raise each
+        return done.expired
 
     async def let_pass(self, seconds: float) -> list[str]:
         """Advance the time, with maintenance once a second; return the uids of the dropped reservations."""
@@ -451,6 +455,29 @@ async def test_a_reservation_whose_object_is_stored_stays_held_until_the_watch_s
     assert not await stage.would_allow(create("another"))
 
 
+async def test_a_reservation_ends_if_its_object_is_stored_and_does_not_count(stage: Stage) -> None:
+    """Its namespace became exempt after it was allowed: the watch passes it, and the index never shows it."""
+    stage.limit = 1
+    assert await stage.allows(create("pod"))
+    stage.stores(create("pod"), version=7)
+    stage.world.index.reached("pods", 7)
+
+    assert await stage.let_pass(LONG_ENOUGH) == []  # it came to something
+
+    assert stage.held() == []
+    assert await stage.allows(create("another"))
+
+
+async def test_so_does_an_update_of_an_object_that_counts_no_longer(stage: Stage) -> None:
+    assert await stage.allows(update("pod", 4, base=5))
+    stage.stores(update("pod", 4, base=5), version=6)
+    stage.world.index.reached("pods", 6)
+
+    await stage.let_pass(LONG_ENOUGH)
+
+    assert stage.held() == []
+
+
 async def test_a_reservation_expires_if_another_object_has_the_name(stage: Stage) -> None:
     assert await stage.allows(create("pod", uid="mine"))
     stage.stores(create("pod", uid="another uid"), version=7)
@@ -494,6 +521,33 @@ async def test_while_the_store_cannot_be_read_no_reservation_expires(stage: Stag
     assert not await stage.would_allow(create("another"))
     stage.world.store.trouble = ""
     assert sorted(each.uid for each in await stage.maintain()) == ["uid-of-one", "uid-of-two"]
+
+
+@dataclass
+class Partly(FakeStore):
+    """A store of which the names in `unreadable` cannot be read."""
+
+    unreadable: Sequence[str] = ()
+
+    async def version_of(self, key: ObjectKey) -> StoredVersion | None:
+        if key.name in self.unreadable:
+            raise UnavailableError("api-server", f"{key.name} cannot be read")
+        return await super().version_of(key)
+
+
+async def test_what_cannot_be_read_keeps_nothing_else_from_expiring(stage: Stage) -> None:
+    """So it was where a right was missing for one kind: nothing of any kind expired, so that users were locked out."""
+    stage.limit = 100
+    for number in range(50):
+        assert await stage.allows(create(f"pod-{number}"))
+    await stage.maintain()
+    stage.world.clock.pass_by(LONG_ENOUGH)
+
+    done = await stage.ledger.maintain(quorum=Partly(unreadable=["pod-0", "pod-49"]))
+
+    assert len(done.expired) == 48
+    assert stage.held() == ["uid-of-pod-0", "uid-of-pod-49"]
+    assert [each.reason for each in done.failures] == ["api-server"]  # one for each resource
 
 
 @pytest.mark.parametrize("amount", [2, 4, 5], ids=["smaller", "the same", "larger"])

@@ -111,7 +111,11 @@ class Replica:
         self.stored_ledger.on_event(self.stored_in.stored)
 
     async def maintain(self) -> tuple[Reservation, ...]:
-        return await self.ledger.maintain(quorum=self.world.store)
+        """Run the periodic work; raise its first failure, or give what expired."""
+        done = await self.ledger.maintain(quorum=self.world.store)
+        for each in done.failures:
+            raise each
+        return done.expired
 
     def held(self) -> list[str]:
         return sorted(each.uid for each in self.world.index.reservations())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fakes import FakeLedgerObject
+from tests.fakes import FakeLedgerObject, FakeStore
 from tests.ledger.sharing import HOLD, Replica, create, ledger_in
 from webhook.ledger.codec import FORMAT, read_ledger
+from webhook.ports import UnavailableError
 from webhook.quota.objects import StoredVersion
 from webhook.quota.reservation import Charge
 
@@ -93,3 +94,32 @@ async def test_after_a_loss_a_newer_replica_looks_up_what_an_older_one_could_not
 
     newer.reaches(700, resource=WIDGETS)
     assert await newer.allows(widget("two"))
+
+
+class WithoutWidgets(FakeStore):
+    """The right to list widgets is missing."""
+
+    async def newest_version(self, resource: str) -> int:
+        if resource == WIDGETS:
+            raise UnavailableError("api-server", f"{resource} could not be listed: 403")
+        return await super().newest_version(resource)
+
+
+async def test_a_kind_that_cannot_be_looked_up_after_a_loss_keeps_no_other_from_expiring(
+    older: Replica, newer: Replica
+) -> None:
+    gone = older.stored_in.delete()
+    for each in (older, newer):
+        each.stored_ledger.on_deleted(gone.uid)
+    await older.maintain()
+    older.world.clock.pass_by(HOLD + 1)
+    await older.maintain()
+    assert await older.allows(create("pod"))
+    newer.hears()
+    await newer.ledger.maintain(quorum=WithoutWidgets())
+    newer.world.clock.pass_by(HOLD + 1)
+
+    done = await newer.ledger.maintain(quorum=WithoutWidgets())
+
+    assert [each.uid for each in done.expired] == ["uid-of-pod"]
+    assert [str(each) for each in done.failures] == [f"{WIDGETS} could not be listed: 403"]

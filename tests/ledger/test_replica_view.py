@@ -440,6 +440,27 @@ def test_what_is_stored_stays_held(replica: Replica) -> None:
     assert [token for token, _ in replica.view.live()] == ["r0"]
 
 
+def test_what_is_stored_and_left_out_is_settled_at_its_version(replica: Replica) -> None:
+    """Another replica may count it: it has to have seen it before it decides without the reservation."""
+    replica.holds(held(2))
+    replica.index.reached("pods", 10)
+
+    assert not replica.view.expire("r0", found=StoredVersion("u1", 10))
+
+    assert sums(replica.index) == (0, 0)
+    assert replica.view.in_flight("alice") == 0
+    assert replica.writes() == Ledger("e1", is_open=True, write=9, settled_through={"pods": 10})
+
+
+def test_what_is_stored_under_a_name_that_our_watch_shows_for_another_is_left_out_too(replica: Replica) -> None:
+    replica.holds(held(2))
+    replica.sees(12, 1, uid="another")
+
+    assert not replica.view.expire("r0", found=StoredVersion("u1", 10))
+
+    assert sums(replica.index) == (1, 0)
+
+
 @pytest.mark.parametrize(("version", "went"), [(9, True), (10, False)])
 def test_an_update_is_let_go_only_if_its_object_is_still_at_the_base(
     replica: Replica, version: int, went: bool

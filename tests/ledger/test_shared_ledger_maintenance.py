@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.contracts.test_ledger_store import Partly
 from tests.fakes import FakeClock, FakeLedgerObject, FakeStore
 from tests.ledger.sharing import HOLD, Replica, create, ledger_in, store_holding, until
 from webhook.ledger.ledger_object import StoredText
@@ -267,33 +268,35 @@ async def test_who_lets_go_of_what_stood_for_several_creates_waits_for_the_one_t
     assert not await asking
 
 
-@dataclass
-class Failing(FakeStore):
-    """Fails for one name."""
-
-    unreadable: str = ""
-    asked: list[str] = field(default_factory=list)
-
-    async def version_of(self, key: ObjectKey) -> StoredVersion | None:
-        if key.name == self.unreadable:
-            raise UnavailableError("api-server", "the connection broke")
-        return await super().version_of(key)
-
-
-async def test_what_was_let_go_before_a_read_failed_is_told_once_it_is_over(replica: Replica) -> None:
-    """Nobody counts it any more; the metric of what came to nothing should."""
-    await replica.allows(create("one"))
-    await replica.allows(create("two"))
+async def test_what_expired_is_written_down_though_something_else_could_not_be_read(replica: Replica) -> None:
+    for name in ("one", "two"):
+        await replica.allows(create(name))
     await replica.maintain()
     replica.world.clock.pass_by(HOLD)
-    replica.world.store = Failing(unreadable="two")
-    with pytest.raises(UnavailableError):
-        await replica.maintain()
-    replica.world.store = FakeStore()
 
-    gone = [each.uid for each in await replica.maintain()]
+    await replica.ledger.maintain(quorum=Partly(unreadable=["two"]))
 
-    assert sorted(gone) == ["uid-of-one", "uid-of-two"]
+    assert [each.uid for each in ledger_in(replica.stored_in).reservations.values()] == ["uid-of-two"]
+
+
+async def test_what_expired_is_told_though_it_could_not_be_written_down(replica: Replica) -> None:
+    """Nobody counts it any more; the metric of what came to nothing should."""
+    await replica.allows(create("pod"))
+    await replica.maintain()
+    replica.world.clock.pass_by(HOLD)
+    swap = replica.stored_in.swap
+
+    async def refuse(text: str, *, after: StoredText, writer: str) -> StoredText:
+        raise UnavailableError("ledger-write", "etcd is out of space")
+
+    replica.stored_in.swap = refuse  # type: ignore[method-assign]
+    done = await replica.ledger.maintain(quorum=replica.world.store)
+
+    assert [each.uid for each in done.expired] == ["uid-of-pod"]
+    assert [each.reason for each in done.failures] == ["ledger-write"]
+    replica.stored_in.swap = swap  # type: ignore[method-assign]
+    assert await replica.maintain() == ()
+    assert ledger_in(replica.stored_in).reservations == {}
 
 
 async def test_while_names_are_looked_up_others_are_answered(replica: Replica) -> None:
@@ -315,7 +318,7 @@ async def test_while_names_are_looked_up_others_are_answered(replica: Replica) -
     assert await replica.allows(create("another"))
 
     release.set()
-    assert [each.uid for each in await tending] == ["uid-of-pod"]
+    assert [each.uid for each in (await tending).expired] == ["uid-of-pod"]
 
 
 # A ledger that was lost.

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes import FakeClock, FakeStore
 from webhook.ledger.memory import StandaloneLedger
-from webhook.ports import READY, UnavailableError
+from webhook.ports import READY, Maintenance, UnavailableError
 from webhook.quota.decision import Allowed, decide
 from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.objects import ObjectKey
@@ -58,7 +58,7 @@ async def test_what_was_allowed_counts_as_used_at_once_and_for_ever(stage: Stage
     assert await stage.allows(create("pod", 4))
     stage.clock.pass_by(1_000_000)
 
-    assert await stage.ledger.maintain(quorum=FakeStore()) == ()
+    assert await stage.ledger.maintain(quorum=FakeStore()) == Maintenance()
 
     assert (stage.used(), stage.index.reserved(ACCOUNT, "gpu")) == (4, 0)
     assert not await stage.allows(create("another", 1))

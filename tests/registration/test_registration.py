@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import yaml
 
 from localcluster.controlplane import ControlPlane
 from tests.fakes import FakeClock
+from tests.kubeconfigs import connected
 from webhook.kube.api import ForbiddenError, KubernetesApi
 from webhook.ports import WebhookError
 from webhook.registration import Form, Registration, RegistrationError, ServiceForm, UrlForm, read_manifest
@@ -90,6 +91,21 @@ class Cluster:
     def patch(self, kind: str, patch: list[dict[str, Any]]) -> None:
         self.control_plane.kubectl("patch", kind, self.name, "--type=json", f"--patch={json.dumps(patch)}")
 
+    def grant(self, verbs: str) -> None:
+        """Give dave the right to *verbs* on webhook configurations."""
+        right = [f"--resource={','.join(kind.lower() + 's' for kind in KINDS)}", f"--verb={verbs}"]
+        self.control_plane.kubectl("create", "clusterrole", self.name, *right)
+        role = f"--clusterrole={self.name}"
+        self.control_plane.kubectl("create", "clusterrolebinding", self.name, role, "--user=dave")
+
+    def may(self, verb: str) -> bool:
+        """Whether dave has the right by what the API server knows."""
+        answer = self.control_plane.kubectl("auth", "can-i", verb, KINDS[1].lower() + "s", "--as=dave", check=False)
+        return answer.stdout.strip() == "yes"
+
+    def withdraw(self) -> None:
+        self.control_plane.kubectl("delete", "clusterrolebinding,clusterrole", self.name, "--ignore-not-found")
+
     def by_service(self, api: KubernetesApi, *, check_seconds: float = 30) -> Registration:
         return self._registration(api, ServiceForm(self.manifests), check_seconds=check_seconds)
 
@@ -112,6 +128,14 @@ def cluster(control_plane: ControlPlane) -> Iterator[Cluster]:
     cluster = Cluster(control_plane)
     yield cluster
     cluster.remove()
+    cluster.withdraw()
+
+
+@pytest.fixture
+async def dave(control_plane: ControlPlane) -> AsyncIterator[KubernetesApi]:
+    """A client that has no rights but those that a test grants."""
+    async with connected(control_plane.kubeconfig("dave")) as client:
+        yield client
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -235,6 +259,29 @@ class TestServiceForm:
             "apply the manifests of this version again"
         )
 
+    async def test_one_that_is_deleted_before_it_is_read_back_is_told(
+        self, api: KubernetesApi, cluster: Cluster
+    ) -> None:
+        """It used to end every process that was registering at that moment."""
+        cluster.install()
+        registration = cluster.by_service(api)
+        after_each_write(api, cluster.remove)
+        with pytest.raises(RegistrationError) as refusal:
+            await registration.register()
+        assert str(refusal.value) == (
+            f"MutatingWebhookConfiguration {cluster.name} is not in the cluster: apply the manifests"
+        )
+        assert not registration.registered
+
+    async def test_one_that_is_installed_without_a_webhook_before_it_is_read_back_is_told(
+        self, api: KubernetesApi, cluster: Cluster
+    ) -> None:
+        cluster.install()
+        without = {"op": "replace", "path": "/webhooks/0/name", "value": "another.userquota.dev"}
+        after_each_write(api, lambda: cluster.patch(KINDS[0], [without]))
+        with pytest.raises(RegistrationError, match=r"lacks mutate\.userquota\.dev: apply the manifests"):
+            await cluster.by_service(api).register()
+
     async def test_without_a_bundle_of_ours_that_of_others_stays(self, api: KubernetesApi, cluster: Cluster) -> None:
         cluster.install()
         others = base64.b64encode(OTHERS).decode()
@@ -246,22 +293,58 @@ class TestServiceForm:
         assert cluster.bundles()["mutate.userquota.dev"] == OTHERS
 
     async def test_an_api_server_that_refuses_changes_nothing_about_what_was_seen(
-        self, control_plane: ControlPlane, cluster: Cluster
+        self, cluster: Cluster, dave: KubernetesApi
     ) -> None:
         cluster.install()
-        right = [f"--resource={','.join(kind.lower() + 's' for kind in KINDS)}", "--verb=get,patch"]
-        control_plane.kubectl("create", "clusterrole", cluster.name, *right)
-        control_plane.kubectl(
-            "create", "clusterrolebinding", cluster.name, f"--clusterrole={cluster.name}", "--user=dave"
-        )
-        api = await KubernetesApi.connect(kubeconfig=control_plane.kubeconfig("dave"))
-        registration = cluster.by_service(api)
+        cluster.grant("get,patch")
+        await until(lambda: cluster.may("patch"))
+        registration = cluster.by_service(dave)
         await registration.register()
-        control_plane.kubectl("delete", "clusterrolebinding,clusterrole", cluster.name)
+        cluster.withdraw()
         with pytest.raises(ForbiddenError):
             await until_refused(registration)
         assert registration.registered
-        await api.close()
+
+    async def test_an_emptied_bundle_that_cannot_be_put_back_is_not_registered(
+        self, cluster: Cluster, dave: KubernetesApi
+    ) -> None:
+        await self.lose_the_right_to_write(cluster, registration := cluster.by_service(dave))
+        empty = {"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": ""}
+        cluster.patch(KINDS[1], [empty])
+        with pytest.raises(ForbiddenError):
+            await until_refused(registration)
+        assert not registration.registered
+
+    async def test_a_second_certificate_that_cannot_be_added_changes_nothing(
+        self, cluster: Cluster, dave: KubernetesApi
+    ) -> None:
+        """The first one still signs what is served: to be out of service would make every call fail."""
+        await self.lose_the_right_to_write(cluster, registration := cluster.by_service(dave))
+        cluster.trust.ca_bundle = SECOND + BUNDLE
+        with pytest.raises(ForbiddenError):
+            await until_refused(registration)
+        assert registration.registered
+
+    async def lose_the_right_to_write(self, cluster: Cluster, registration: Registration) -> None:
+        cluster.install()
+        cluster.grant("get,patch")
+        await until(lambda: cluster.may("patch"))
+        await registration.register()
+        cluster.withdraw()
+        cluster.grant("get")
+        await until(lambda: cluster.may("get") and not cluster.may("patch"))
+
+
+def after_each_write(api: KubernetesApi, then: Callable[[], None]) -> None:
+    """Have *then* happen in the cluster before what *api* wrote is read back."""
+    patch = api.patch
+
+    async def patch_then(path: str, body: bytes, **options: Any) -> bytes:
+        answer = await patch(path, body, **options)
+        await asyncio.to_thread(then)
+        return answer
+
+    api.patch = patch_then  # type: ignore[method-assign]
 
 
 async def until_refused(registration: Registration) -> None:

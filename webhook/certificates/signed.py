@@ -41,8 +41,8 @@ class SignedIdentity:
     Serve leaves for *names* (DNS names and IP addresses) signed by *authority*, and replace both in time.
 
     When *agree* returns another authority than the one that signs, both are published. The new one signs once every
-    caBundle has held both for ten seconds, so that no call fails; at once if the old one is not trusted any more. Leaf
-    keys exist in this process only. Belongs to one event loop.
+    caBundle has held both for ten seconds, so that no call fails; at once if the old one is not trusted any more, or
+    has expired. Leaf keys exist in this process only. Belongs to one event loop.
 
     Raises: CertificateError when the authority is at its end.
     """
@@ -90,21 +90,20 @@ class SignedIdentity:
 
     async def refresh(self) -> bool:
         """
-        Serve a new leaf if it is time, and ask which authority all replicas share; whether the leaf was replaced.
+        Ask which authority all replicas share, and serve a new leaf if it is time; whether the leaf was replaced.
 
         It is time after two thirds of a leaf's life, and when the clock stands before its beginning (it was set back).
-        Raises: CertificateError when the authority is at its end, WebhookError when *agree* fails; what is served and
-        published stays.
+        Raises: CertificateError when the authority is at its end, WebhookError when *agree* fails; what is published
+        stays then, and a leaf is renewed all the same.
         """
         async with self._refreshing:
-            is_renewed = self._renew()
-            shared = await self._agree(self._authority)
-            if shared.certificate == self._authority.certificate:
-                self._successor = None
-            elif self._successor is None or shared.certificate != self._successor.certificate:
-                log.warning("the certificate authority was replaced: both are trusted until the new one signs")
-                self._successor, self._trusted_at = shared, None
-        return is_renewed
+            try:
+                self._follow(await self._agree(self._authority))
+            except WebhookError:
+                if not self._is_expired(self._authority):  # why there is no other one is the better reason
+                    self._renew()
+                raise
+            return self._renew()
 
     def trusted(self, bundle: bytes) -> None:
         """
@@ -119,9 +118,7 @@ class SignedIdentity:
         now = self._clock.monotonic()
         self._trusted_at = now if self._trusted_at is None else self._trusted_at
         if now - self._trusted_at >= SETTLE_SECONDS or self._authority.certificate_pem not in bundle:
-            self._serve(self._sign(successor))
-            self._authority, self._successor = successor, None
-            log.info("the new certificate authority signs", not_after=self.not_after.isoformat())
+            self._sign_by(successor)
 
     async def keep_fresh(self) -> None:
         """Refresh forever; run it as a task. An error is logged once, and everything is tried again at each poll."""
@@ -135,6 +132,20 @@ class SignedIdentity:
                 if str(error) != complaint:
                     complaint = str(error)
                     log.warning("certificates not refreshed", reason=complaint, not_after=self.not_after.isoformat())
+
+    def _follow(self, shared: Authority) -> None:
+        if shared.certificate == self._authority.certificate:
+            self._successor = None
+        elif self._is_expired(self._authority):
+            self._sign_by(shared)  # nobody trusts the old one: there is no call that the change could make fail
+        elif self._successor is None or shared.certificate != self._successor.certificate:
+            log.warning("the certificate authority was replaced: both are trusted until the new one signs")
+            self._successor, self._trusted_at = shared, None
+
+    def _sign_by(self, successor: Authority) -> None:
+        self._serve(self._sign(successor))
+        self._authority, self._successor = successor, None
+        log.info("the new certificate authority signs", not_after=self.not_after.isoformat())
 
     def _renew(self) -> bool:
         certificate = self._leaf.certificate
@@ -151,11 +162,14 @@ class SignedIdentity:
         self._leaf = leaf
 
     def _sign(self, authority: Authority) -> KeyPair:
-        now, end = self._clock.now(), authority.certificate.not_valid_after_utc
-        if now >= end:
+        if self._is_expired(authority):
+            end = authority.certificate.not_valid_after_utc
             problem = f"expired at {end.isoformat()}: replace it, see certs/README.md"
             raise CertificateError("the certificate authority", problem)
-        return sign_leaf(authority, self._names, now)
+        return sign_leaf(authority, self._names, self._clock.now())
+
+    def _is_expired(self, authority: Authority) -> bool:
+        return self._clock.now() >= authority.certificate.not_valid_after_utc
 
 
 def self_signed(names: Sequence[str], clock: Clock) -> SignedIdentity:

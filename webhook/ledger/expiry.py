@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NoReturn
 
 from webhook.ports import LedgerStore, QuorumReader, Sleep, UnavailableError
 
@@ -22,18 +23,18 @@ async def maintain_forever(
     on_expired: Callable[[int], None],
     on_error: Callable[[UnavailableError], None],
     sleep: Sleep = asyncio.sleep,
-) -> None:
+) -> NoReturn:
     """
     Run `LedgerStore.maintain` every second until cancelled.
 
-    While the API cannot be read nothing is let go: holding too much refuses a request, holding too little overcommits.
-    *on_expired* is called with the number of reservations that were let go, *on_error* where the API could not be read.
+    What cannot be read is not let go: holding too much refuses a request, holding too little overcommits. *on_expired*
+    is called with the number of reservations that were let go, *on_error* with each failure.
+
+    Raises: StoreRestoredError once the ledger shows that the store went back in time. The process has to end then.
     """
     while True:
-        try:
-            expired = await ledger.maintain(quorum=quorum)
-        except UnavailableError as error:
+        done = await ledger.maintain(quorum=quorum)
+        on_expired(len(done.expired))
+        for error in done.failures:
             on_error(error)
-        else:
-            on_expired(len(expired))
         await sleep(_PERIOD)

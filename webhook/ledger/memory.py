@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
+from webhook.ledger.lookups import Lookups
+from webhook.ledger.stored_object import is_left_out, is_stored
 from webhook.ledger.unstored import UnstoredSeries
-from webhook.ports import Condition, Decide, QuorumReader, UnavailableError
+from webhook.ports import Condition, Decide, Maintenance, QuorumReader, UnavailableError
 from webhook.quota.decision import Allowed, Decision
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP, Attempt, Charge, Reservation
@@ -73,11 +75,11 @@ class MemoryLedger:
             self._series.released(each)
             self._series.was_stored(each)
 
-    async def maintain(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
+    async def maintain(self, *, quorum: QuorumReader) -> Maintenance:
         """
         Release what can no longer be persisted and is not stored. See `LedgerStore.maintain`.
 
-        The reservation of a stored object stays until the watch shows the object.
+        The reservation of a stored object stays until the watch shows the object, or has passed it and left it out.
         """
         now = self._api_time()
         in_flight = {each.attempt: each for each in self._index.reservations()}
@@ -86,18 +88,25 @@ class MemoryLedger:
         for attempt, since in self._held_since.items():
             if now - since >= self._hold:
                 old[attempt[0]].append(attempt)
-        gone: list[Reservation] = []
+        expired: list[Reservation] = []
+        lookups = Lookups(quorum)
         for key, attempts in old.items():
-            found = await quorum.version_of(key)
-            # What was allowed once more during the read may still be persisted.
-            still_old = [each for each in attempts if now - self._held_since.get(each, now) >= self._hold]
-            dead = [in_flight[each] for each in still_old if not _is_stored(in_flight[each], found)]
-            self._index.drop(*dead)
-            gone += dead
-            for each in dead:
-                self._series.released(each)
-                self._series.came_to_nothing(each)
-        return tuple(gone)
+            for found in (await lookups.stored([key])).values():
+                # What was allowed once more during the read may still be persisted.
+                still_old = [each for each in attempts if now - self._held_since.get(each, now) >= self._hold]
+                expired += self._expire([in_flight[each] for each in still_old], found)
+        return Maintenance(tuple(expired), lookups.failures)
+
+    def _expire(self, old: list[Reservation], found: StoredVersion | None) -> list[Reservation]:
+        """Release those of *old*, all under one key, that hold nothing any more; return those that came to nothing."""
+        dead = [each for each in old if not is_stored(each, found)]
+        left_out = [each for each in old if found and is_stored(each, found) and is_left_out(each, found, self._index)]
+        self._index.drop(*dead, *left_out)
+        self.settled(left_out, seen_at=0)
+        for each in dead:
+            self._series.released(each)
+            self._series.came_to_nothing(each)
+        return dead
 
     def _hold_on(self, reservation: Reservation) -> None:
         attempt = reservation.attempt
@@ -115,9 +124,9 @@ class StandaloneLedger(MemoryLedger):
     For trying things out. It sees no objects, so that it cannot repair itself.
     """
 
-    async def maintain(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:  # noqa: ARG002 - nothing to look up
-        """Return nothing: nothing is ever in flight."""
-        return ()
+    async def maintain(self, *, quorum: QuorumReader) -> Maintenance:  # noqa: ARG002 - nothing to look up
+        """Do nothing: nothing is ever in flight."""
+        return Maintenance()
 
     def on_delete(self, key: ObjectKey, uid: str) -> None:
         """Release what the object used: its deletion was asked for, and there is no watch to show it."""
@@ -132,7 +141,3 @@ class StandaloneLedger(MemoryLedger):
             key, Row(reservation.uid, version, reservation.payer, reservation.amounts, reservation.scopes)
         )
         self._index.reached(key.resource, version)
-
-
-def _is_stored(reservation: Reservation, found: StoredVersion | None) -> bool:
-    return found is not None and found.uid == reservation.uid and found.version > reservation.base

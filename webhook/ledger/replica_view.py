@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from webhook.ledger.protocol import Ledger
+from webhook.ledger.stored_object import is_left_out, is_stored
 from webhook.ledger.unstored import UnstoredSeries
 from webhook.quota import resources
 from webhook.quota.objects import StoredVersion
@@ -165,25 +166,28 @@ class ReplicaView:
 
     def expire(self, token: str, *, found: StoredVersion | None) -> bool:
         """
-        Release a reservation whose time is over, unless its object is stored; return whether it was released.
+        Release a reservation whose time is over, unless its object is stored; return whether it came to nothing.
 
         *found* is what a quorum read found under the key after that time. The reservation of a stored object stays
-        until our watch shows the object.
+        until our watch shows the object. One that our watch has passed and left out is settled at its version: another
+        replica may count it, because replicas learn at different times which namespaces are exempt.
         """
         reservation = self._ledger.reservations.get(token)
         if reservation is None or token in self._finished:
             return False
-        resource, seen_at = reservation.key.resource, 0
+        resource = reservation.key.resource
         if found is not None and reservation.uid == ANY_UID:
             # It may be one of those: a replica that decides from now on, this one too, must have seen it.
-            seen_at = found.version
-            self._must_see[resource] = max(seen_at, self._must_see.get(resource, 0))
-        elif found is not None and found.uid == reservation.uid and found.version > reservation.base:
+            self._must_see[resource] = max(found.version, self._must_see.get(resource, 0))
+            self._finish(token, reservation, seen_at=found.version)
+            return True
+        if found is not None and is_stored(reservation, found):
+            if is_left_out(reservation, found, self._index):
+                self._finish(token, reservation, seen_at=found.version)
+                self._series.was_stored(reservation)
             return False
-        self._finished[token] = seen_at
-        self._release(token, reservation)
-        if not seen_at:
-            self._series.came_to_nothing(reservation)
+        self._finish(token, reservation, seen_at=0)
+        self._series.came_to_nothing(reservation)
         return True
 
     # What is decided.
@@ -298,6 +302,10 @@ class ReplicaView:
             del self._tokens[attempt]
             self._count_out(reservation)
             self._index.drop(reservation)
+
+    def _finish(self, token: str, reservation: Reservation, *, seen_at: int) -> None:
+        self._finished[token] = seen_at
+        self._release(token, reservation)
 
     def _put(self, reservation: Reservation, *, instead_of: tuple[str, ...]) -> None:
         """Hold a tentative reservation in the place of others, tentative or of the ledger."""

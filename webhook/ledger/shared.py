@@ -11,8 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from webhook.ledger.lookups import Lookups
 from webhook.ledger.stored_ledger import LedgerFullError, StoredLedger
-from webhook.ports import Condition, Decide, QuorumReader, UnavailableError
+from webhook.ports import Condition, Decide, Maintenance, QuorumReader, UnavailableError
 from webhook.quota.decision import Allowed, Decision
 from webhook.quota.objects import ObjectKey
 from webhook.quota.reservation import Charge, Reservation
@@ -81,7 +82,6 @@ class SharedLedger:
         self._at_work: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._moved = asyncio.Event()
-        self._let_go: list[Reservation] = []
 
     @property
     def is_known(self) -> bool:
@@ -126,24 +126,25 @@ class SharedLedger:
         """Record that the watch of a charged resource has reached another version."""
         self._moved.set()
 
-    async def maintain(self, *, quorum: QuorumReader) -> tuple[Reservation, ...]:
+    async def maintain(self, *, quorum: QuorumReader) -> Maintenance:
         """See `LedgerStore.maintain`. Raises: StoreRestoredError, after which this process has to end."""
-        async with self._turn:
-            self._stored.check_history()
-            await self._stored.catch_up()
-            await self._stored.open_again(lambda: self._newest(quorum))
-        if not self._view.ledger.is_open:
-            return ()
-        for resource in tuple(self._view.unproven()):
-            self._view.prove(resource, await quorum.newest_version(resource))
-            self._moved.set()
-        gone = await self._expire(quorum)
-        async with self._turn:
-            if self._view.is_finishing or not self._stored.is_writable or self._is_age_due():
+        try:
+            async with self._turn:
+                self._stored.check_history()
                 await self._stored.catch_up()
-                await self._stored.wait_for_turn(is_busy=False)
-                await self._stored.swap(self._view.next())
-        return gone
+                await self._stored.open_again(lambda: self._newest(quorum))
+        except UnavailableError as error:
+            return Maintenance(failures=(error,))
+        if not self._view.ledger.is_open:
+            return Maintenance()
+        lookups = Lookups(quorum)
+        await self._prove(lookups)
+        expired = await self._expire(lookups)
+        try:
+            await self._write_down()
+        except UnavailableError as error:
+            return Maintenance(expired, (*lookups.failures, error))
+        return Maintenance(expired, lookups.failures)
 
     # Deciding.
 
@@ -268,22 +269,34 @@ class SharedLedger:
         """Whether to write the ages alone, so that a crash of this replica delays no expiry."""
         return self._stored.is_age_due and any(True for _ in self._view.live())
 
-    async def _expire(self, quorum: QuorumReader) -> tuple[Reservation, ...]:
-        """Release what can no longer be persisted and is not stored."""
+    async def _prove(self, lookups: Lookups) -> None:
+        """Look up, after a loss, what is stored of the resources that the replica which opened the ledger left out."""
+        for resource, newest in (await lookups.newest(tuple(self._view.unproven()))).items():
+            self._view.prove(resource, newest)
+            self._moved.set()
+
+    async def _expire(self, lookups: Lookups) -> tuple[Reservation, ...]:
+        """Release what can no longer be persisted and is not stored; return what came to nothing."""
         waited = self._stored.waited()
         old: dict[ObjectKey, list[tuple[str, Reservation]]] = defaultdict(list)
         for token, reservation in self._view.expirable():
             if waited[token] >= self._hold * 1000:
                 old[reservation.key].append((token, reservation))
-        slots = list(old)
-        for start in range(0, len(slots), _READS_AT_ONCE):
-            several = slots[start : start + _READS_AT_ONCE]
-            found = await asyncio.gather(*map(quorum.version_of, several))
+        keys, expired = list(old), list[Reservation]()
+        for start in range(0, len(keys), _READS_AT_ONCE):
+            found = await lookups.stored(keys[start : start + _READS_AT_ONCE])
             async with self._turn:  # what was requested again during the read has another token
-                for key, what in zip(several, found, strict=True):
-                    self._let_go += [each for token, each in old[key] if self._view.expire(token, found=what)]
-        gone, self._let_go = tuple(self._let_go), []
-        return gone
+                for key, stored in found.items():
+                    expired += [each for token, each in old[key] if self._view.expire(token, found=stored)]
+        return tuple(expired)
+
+    async def _write_down(self) -> None:
+        """Write what is settled or expired, and ages that are due. Raises: UnavailableError."""
+        async with self._turn:
+            if self._view.is_finishing or not self._stored.is_writable or self._is_age_due():
+                await self._stored.catch_up()
+                await self._stored.wait_for_turn(is_busy=False)
+                await self._stored.swap(self._view.next())
 
 
 def _to_hold(waiting: _Waiting, decision: Decision) -> Reservation | None:

@@ -86,7 +86,11 @@ class Registration:
 
     @property
     def registered(self) -> bool:
-        """Whether all was in place when it was last read. An API server that does not answer changes nothing."""
+        """
+        Whether API servers could call us by what was last read: at our address, trusting a certificate of ours.
+
+        An API server that does not answer changes nothing.
+        """
         return self._registered
 
     async def register(self) -> None:
@@ -146,6 +150,8 @@ class Registration:
         await self._read_all()
         self._tell_trusted()
         wanted = certificates(self._trust.ca_bundle)
+        # What was read may only withdraw it: a write may be refused, and then nothing more is learnt.
+        self._registered = self._registered and self._can_be_called(wanted)
         bundles = (each.ca_bundle for found in self._found.values() for each in (found or {}).values())
         added = self._overlap.observe(bundles, wanted=wanted) if wanted else frozenset()
         for manifest in self._form.manifests:
@@ -154,9 +160,7 @@ class Registration:
         self._publish()
 
     async def _ensure(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, removes: bool) -> None:
-        found = self._found[manifest.kind]
-        if not self._form.installs:
-            _check_installed(manifest, found)
+        self._check_installed(manifest)
         writes = self._needed(manifest, wanted, removes=removes)
         if writes:
             if self._needed(manifest, wanted, removes=False):
@@ -164,10 +168,34 @@ class Registration:
             for write in writes:
                 await self._apply(manifest, write)
             await self._read(manifest)
+            self._check_installed(manifest)  # it may have been deleted since, or installed again
             if left := self._needed(manifest, wanted, removes=removes):
                 names = ", ".join(name for write in left for name in write.webhooks)
                 raise RegistrationError(f"{manifest}: what was written to {names} is gone: see who else writes it")
         self._right[manifest.kind] = wanted
+
+    def _check_installed(self, manifest: WebhookManifest) -> None:
+        """Raises: RegistrationError if what others have to install is not there."""
+        if self._form.installs:
+            return
+        found = self._found[manifest.kind]
+        if found is None:
+            raise RegistrationError(f"{manifest} is not in the cluster: apply the manifests")
+        if missing := ", ".join(sorted(manifest.paths.keys() - found.keys())):
+            raise RegistrationError(f"{manifest} lacks {missing}: apply the manifests of this version again")
+
+    def _can_be_called(self, wanted: tuple[bytes, ...]) -> bool:
+        """Whether what was read leads API servers to us. One of the *wanted* certificates is enough to be trusted."""
+        for manifest in self._form.manifests:
+            found = self._found[manifest.kind] or {}
+            if manifest.paths.keys() - found.keys():
+                return False
+            held = {name: found[name].ca_bundle for name in manifest.paths}
+            if self._form.writes(manifest, found, held):  # with these bundles only an address can be wrong
+                return False
+            if wanted and any(set(wanted).isdisjoint(certificates(bundle)) for bundle in held.values()):
+                return False
+        return True
 
     def _needed(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, removes: bool) -> tuple[Write, ...]:
         found = self._found[manifest.kind] or {}
@@ -241,10 +269,3 @@ class Registration:
         if reason and reason != self._complaints.get(event):
             log.warning(event, reason=reason)
         self._complaints[event] = reason
-
-
-def _check_installed(manifest: WebhookManifest, found: Mapping[str, LiveWebhook] | None) -> None:
-    if found is None:
-        raise RegistrationError(f"{manifest} is not in the cluster: apply the manifests")
-    if missing := ", ".join(sorted(manifest.paths.keys() - found.keys())):
-        raise RegistrationError(f"{manifest} lacks {missing}: apply the manifests of this version again")

@@ -1,0 +1,27 @@
+"""
+What a stored object tells about a reservation: whether it is the object that was allowed, and whether it counts.
+
+Looking it up is for the ledgers.
+"""
+
+from __future__ import annotations
+
+from webhook.quota.objects import StoredVersion
+from webhook.quota.reservation import Reservation
+from webhook.quota.usage import UsageIndex
+
+
+def is_stored(reservation: Reservation, found: StoredVersion | None) -> bool:
+    """Whether *found*, stored under its key, is the object that was allowed, written after the base."""
+    return found is not None and found.uid == reservation.uid and found.version > reservation.base
+
+
+def is_left_out(reservation: Reservation, found: StoredVersion, index: UsageIndex) -> bool:
+    """
+    Whether the object of *reservation*, stored as *found*, does not count: our watch has passed it, and left it out.
+
+    So it is where a namespace becomes exempt after its object was allowed. An object that has gone since is no such
+    case: its reservation was settled when the watch showed that.
+    """
+    row = index.row(reservation.key)
+    return index.position(reservation.key.resource) >= found.version and (row is None or row.uid != found.uid)
