@@ -753,7 +753,6 @@ async def test_of_many_resources_the_audit_log_records_the_first(webhook: Webhoo
     shown = answer.response["auditAnnotations"]["requested"].split(",")
     assert shown[:3] == ["count/pods=1", "pods=1", "requests.example.com/r00000=1"]
     assert shown[19:] == ["requests.example.com/r00017=1", "..."]
-    assert webhook.held(user("alice"), "requests.example.com/r29999") == CORE
 
 
 async def test_a_user_in_a_thousand_groups_is_bound_by_those_of_the_policy(webhook: Webhook) -> None:
@@ -805,3 +804,37 @@ async def test_a_weight_of_the_policy_is_exact_and_works_at_once() -> None:
     assert answers[0].response["auditAnnotations"]["requested"] == (
         "count/pods=1,gpu=1/3,pods=1,requests.nvidia.com/gpu.shared=1"
     )
+
+
+def a_pod_of_many_devices(names: list[str]) -> Json:
+    document = pod("many")
+    requests = dict.fromkeys(names, "1")
+    document["spec"]["containers"][0]["resources"] = {"requests": requests, "limits": requests}
+    return a_review(object=document)
+
+
+async def test_resources_that_no_limit_depends_on_are_not_kept_in_the_ledger() -> None:
+    webhook = Webhook("version: 1\ndefaults: {user: {hard: {gpu: 4, example.com/named: 1}}}\n")
+    names = [f"example.com/x{number}" for number in range(2000)]
+
+    answer = await webhook.ask(a_pod_of_many_devices([*names, "nvidia.com/gpu", "example.com/named"]))
+
+    assert answer.allowed
+    [held] = webhook.index.reservations()
+    assert [name for name, _ in held.amounts] == [
+        "count/pods",
+        "pods",
+        "requests.example.com/named",
+        "requests.nvidia.com/gpu",
+    ]
+
+
+async def test_what_would_fill_the_ledger_with_names_is_refused() -> None:
+    webhook = Webhook("version: 1\nresources: {gpu: {example.com/*: 1}}\ncluster: {hard: {gpu: 100000}}\n")
+
+    answer = await webhook.ask(a_pod_of_many_devices([f"example.com/x{number}" for number in range(2000)]))
+
+    assert answer.message == (
+        "cannot be charged: spec: it asks for 2002 different resources, and their names are longer than can be held"
+    )
+    assert list(webhook.index.reservations()) == []

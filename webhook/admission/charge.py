@@ -8,11 +8,17 @@ from typing import Any, NamedTuple
 
 from webhook.admission.review import AdmissionRequest, ReviewError
 from webhook.attribution.stamp import read_stamp
-from webhook.kinds.evaluator import AnyKind, Evaluator
+from webhook.kinds.evaluator import AnyKind, Evaluator, UncountableError
 from webhook.quota.objects import ObjectKey, ObjectMeta
 from webhook.quota.policy import Policy, subjects
 from webhook.quota.reservation import CREATED, Charge, Prior
 from webhook.quota.subject import NOBODY, Account, Payer
+
+_LONGEST_NAMES = 16 * 1024
+"""
+Characters of the names that one reservation holds. The ledger has 1 MiB, and 40 of such requests would fill it; no real
+object comes near.
+"""
 
 
 class Reviewed(NamedTuple):
@@ -56,8 +62,8 @@ def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charg
     """
     Return *charge* under *policy* in a namespace with *labels*.
 
-    Groups that the policy does not name are removed: a reservation must not carry hundreds that bind nothing. The
-    logical resources are derived with the policy's weights.
+    Groups and resources that bind nothing are removed from what is reserved: there can be thousands. The logical
+    resources are derived with the policy's weights.
     """
     prior = charge.prior
     if prior is not None:
@@ -69,12 +75,20 @@ def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charg
         charge.uid,
         charge.base,
         policy.named(charge.payer),
-        charge.amounts,
+        policy.held(charge.amounts),
         prior,
         charge.cap,
         policy.devices.derive(charge.amounts),
         charge.scopes,
     )
+
+
+def check_size(policy: Policy, charge: Charge) -> None:
+    """Check that *charge* can be reserved. Raises: UncountableError for one with too many names to be held."""
+    length = sum([len(name) for name, _ in policy.held(charge.amounts)])
+    if length > _LONGEST_NAMES:
+        message = f"it asks for {len(charge.amounts)} different resources, and their names are longer than can be held"
+        raise UncountableError("spec", ValueError(message))
 
 
 def _version(text: str, request: AdmissionRequest) -> int:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from webhook.admission import review
-from webhook.admission.charge import Reviewed, charge_for, under
+from webhook.admission.charge import Reviewed, charge_for, check_size, under
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.rules import Attributed, Attribution, Refused
 from webhook.attribution.stamp import carries_stamp, has_stamp, stamping
@@ -123,6 +123,8 @@ class AdmissionHandler:
         try:
             now = None if reviewed.old is None else self.policies.current().counting_time(self.clock.now())
             charge = charge_for(request, reviewed, payer=attributed.payer, now=now)
+            if may_deny:
+                check_size(self.policies.current(), charge)
         except UncountableError as error:
             return review.denied(request.uid, f"cannot be charged: {error}", audit=_audit(attributed))
         if reviewed.old is None and await self._is_taken(charge.key, charge.uid):
@@ -201,7 +203,7 @@ def _shown(amounts: Amounts) -> str:
 def _assumed_weights(terms: _Terms) -> Iterable[str]:
     """Return a warning for each device of a new object that counts as a whole one because nobody has weighed it."""
     policy, charge, in_force = terms
-    if charge.prior is not None or charge.compared is charge.amounts:  # no device is in it
+    if charge.prior is not None or resources.LOGICAL.isdisjoint([name for name, _ in charge.compared]):
         return ()
     limited = {limit.resource for limit in (*in_force.sums, *in_force.caps)}
     assumed = (part for part in policy.devices.parts(charge.amounts) if part.weight.is_assumed)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from webhook.quota.devices import SHIPPED, DeviceWeights
-from webhook.quota.resources import Amount
+from webhook.quota.resources import LOGICAL, UNPARAMETERISED, Amount, Amounts
 from webhook.quota.scopes import Scopes, Selector
 from webhook.quota.subject import CLUSTER, Account, Payer, Subject, group, namespace, scoped, tenant, user
 
@@ -134,6 +134,7 @@ class Policy:
     devices: DeviceWeights = SHIPPED
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
+    _limited: frozenset[str] = field(init=False, repr=False, compare=False)
     _selectors: tuple[Selector, ...] = field(init=False, repr=False, compare=False)
     _groups_by_member: Mapping[str, frozenset[str]] = field(init=False, repr=False, compare=False)
     _tenants_by_label: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
@@ -154,6 +155,8 @@ class Policy:
             tenants_by_label[first] = (*tenants_by_label.get(first, ()), name)
         object.__setattr__(self, "_tenants_by_label", tenants_by_label)
         object.__setattr__(self, "_end_times", tuple(sorted({each.until for each in self._entries() if each.until})))
+        hards = [hard for each in self._entries() for hard in (each.hard, *each.caps.values())]
+        object.__setattr__(self, "_limited", frozenset(name for hard in hards for name in hard))
         selectors = {each.selector for each in self._entries() if each.selector}
         object.__setattr__(self, "_selectors", tuple(sorted(selectors, key=str)))
 
@@ -175,6 +178,20 @@ class Policy:
         """Return the tenants that a namespace with these *labels* belongs to."""
         candidates = [name for label in (*labels.items(), _NO_LABEL) for name in self._tenants_by_label.get(label, ())]
         return tuple(sorted(name for name in candidates if self.tenants[name].holds(labels)))
+
+    def held(self, amounts: Amounts) -> Amounts:
+        """
+        Return what a reservation has to hold of the raw *amounts* of an object.
+
+        People may write thousands of names of devices and classes into one object. Of these only those are held that a
+        limit of this policy depends on: the ledger would be full of the others.
+        """
+        if UNPARAMETERISED.issuperset([name for name, _ in amounts]):
+            return amounts
+        weighed = {part.name for part in self.devices.parts(amounts)} if self._limited & LOGICAL else ()
+        return tuple(
+            each for each in amounts if each[0] in UNPARAMETERISED or each[0] in self._limited or each[0] in weighed
+        )
 
     def selecting(self, scopes: Scopes) -> tuple[Selector, ...]:
         """Return the selectors of this policy that select an object in *scopes*."""

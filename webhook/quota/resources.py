@@ -44,6 +44,9 @@ _PLAIN_NAMES = LOGICAL.union(
     {"pods", "sessions", "persistentvolumeclaims", "limits.cpu", "limits.memory", "limits.ephemeral-storage"},
     SHORT_NAMES.values(),
 )
+UNPARAMETERISED = _PLAIN_NAMES | {"count/pods", "count/persistentvolumeclaims", "count/resourceclaims.resource.k8s.io"}
+"""The names that objects cost whatever is written in them: there are few, so that all of them can always be held."""
+
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _PATTERNS = tuple(
