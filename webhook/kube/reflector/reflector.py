@@ -8,7 +8,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Generic, NoReturn, TypeVar
 
 import structlog
@@ -38,6 +38,7 @@ from webhook.kube.reflector.events import (
     list_version,
 )
 from webhook.kube.reflector.recovery import Cause, Recovery
+from webhook.ports import UnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,7 @@ _PAGE_SECONDS: Final = 60.0
 _AT_ONCE_SECONDS: Final = 1.0
 _LINES_AT_ONCE: Final = 200  # about 1 ms: then the event loop may serve a request
 _UNSERVED_PAUSE: Final = 5.0
+_UNSERVED_SECONDS: Final = 60.0
 _SILENCE: Final = 130.0  # a quiet collection sends its first bookmark after 120 s (seen on 1.37.2), then one a minute
 
 
@@ -65,6 +67,11 @@ class Reflector(Generic[T]):
     the initial events (kubernetes/kubernetes#139716) would keep us waiting for ever, so after this time they are listed
     page by page. 100 000 pods take two. A watch is asked to end after *watch_seconds* to twice as many, so that the
     watches of all replicas do not end together.
+
+    A collection under ``/apis/`` may be absent. If the API has answered 404 to every list for *unserved_seconds*, the
+    sink is shown an empty list at *store_version*, the version that the whole store is at. Not before: while a control
+    plane is updated, an API server of the older version answers 404 to what another one serves. Without *store_version*
+    the sink keeps what it has.
 
     *on_restart* is called with the reason for which the watch was opened again, except after its regular end. A quiet
     collection is ``stalled`` now and then: an API server sends a bookmark each minute, but none before its cluster has
@@ -87,6 +94,8 @@ class Reflector(Generic[T]):
         silence: float = _SILENCE,
         initial_events: float = 60,
         watch_seconds: float = 240,
+        unserved_seconds: float = _UNSERVED_SECONDS,
+        store_version: Callable[[], Awaitable[int]] | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         on_restart: Callable[[Cause], None] = _ignore,
@@ -101,6 +110,8 @@ class Reflector(Generic[T]):
         self._silence = silence
         self._initial_events = initial_events
         self._watch_seconds = watch_seconds
+        self._unserved_seconds = unserved_seconds
+        self._store_version = store_version
         self._clock = clock
         self._jitter = jitter
         self._on_restart = on_restart
@@ -108,7 +119,8 @@ class Reflector(Generic[T]):
         self._log = log.bind(resource=resource)
         self._last_answer_at = -math.inf
         self._is_synced = False
-        self._is_served = True
+        self._unserved_since: float | None = None
+        self._is_emptied = False  # the sink was told so since then
         self._version: int | None = None  # None: a full list is needed
         self._lists_by_watch = True
         self._opened = False  # this attempt's watch was accepted
@@ -120,13 +132,17 @@ class Reflector(Generic[T]):
 
     @property
     def synced(self) -> bool:
-        """Whether the sink once had a complete list. How fresh it is: see ``last_answer_at``."""
+        """
+        Whether the sink once had a complete list, and the API has served the collection since.
+
+        How fresh the sink is: see ``last_answer_at``.
+        """
         return self._is_synced
 
     @property
     def served(self) -> bool:
         """Whether the API has the collection, as far as is known: false once it has answered 404 to a list."""
-        return self._is_served
+        return self._unserved_since is None
 
     @property
     def last_answer_at(self) -> float:
@@ -156,7 +172,10 @@ class Reflector(Generic[T]):
             try:
                 await self._follow()
             except (ApiError, MalformedError) as error:
-                await asyncio.sleep(self._recover(error))
+                if self._is_unserved_by(error):
+                    await self._wait_unserved(error)
+                else:
+                    await asyncio.sleep(self._recover(error))
 
     async def _follow(self) -> None:
         if self._is_list_asked:
@@ -261,7 +280,7 @@ class Reflector(Generic[T]):
 
     def _synced_at(self, version: int) -> None:
         self._version = version
-        self._is_synced = self._is_served = True
+        self._is_synced, self._is_emptied, self._unserved_since = True, False, None
         self._sink.synced(version)
         self._log.info("in step", resource_version=version)
 
@@ -282,8 +301,6 @@ class Reflector(Generic[T]):
 
     def _recover(self, error: ApiError | MalformedError) -> float:
         """Prepare another attempt, and return the seconds to wait before it."""
-        if self._version is None and isinstance(error, NotFoundError):
-            return self._unserved(error)
         if self._version is None and self._lists_by_watch and _is_no_initial_list(error):
             self._lists_by_watch = False
             return 0.0
@@ -302,13 +319,39 @@ class Reflector(Generic[T]):
             write("the watch is opened again", cause=retry.cause, pause=round(retry.pause, 3), error=str(error))
         return retry.pause
 
-    def _unserved(self, error: NotFoundError) -> float:
-        """Record that the API has no such collection, and return the seconds until it is looked for again."""
-        if self._is_served:
+    def _is_unserved_by(self, error: ApiError | MalformedError) -> bool:
+        """Whether *error* says that the API has no such collection; of the core group, something else has answered."""
+        return self._version is None and isinstance(error, NotFoundError) and self._path.startswith("/apis/")
+
+    async def _wait_unserved(self, error: ApiError | MalformedError) -> None:
+        """Record that the API has no such collection, and wait until it is time to look for it again."""
+        if self._unserved_since is None:
             self._log.warning("the API does not serve this", error=str(error))
             self._on_restart("error")
-        self._is_served = False
-        return _UNSERVED_PAUSE
+            self._unserved_since = self._clock()
+        self._is_synced = False
+        if not self._is_emptied and self._clock() - self._unserved_since >= self._unserved_seconds:
+            await self._empty()
+        await asyncio.sleep(_UNSERVED_PAUSE)
+
+    async def _empty(self) -> None:
+        """
+        Show the sink that nothing is there any more, if the API still says so.
+
+        The store's version is read first: what the list that follows does not find was not there at that version.
+        """
+        if self._store_version is None:
+            return
+        try:
+            version = await self._store_version()
+            await self._api.get(self._path, query={**self._query, "limit": "1"}, accept=self._list_accept)
+        except NotFoundError:
+            self._sink.started()
+            self._sink.synced(version)
+            self._is_emptied = True
+            self._log.warning("nothing is counted of what the API does not serve any more", resource_version=version)
+        except (ApiError, UnavailableError) as error:
+            self._log.info("it is not known yet that nothing is there any more", error=str(error))
 
     def _broken(self, message: str) -> UnreachableError:
         return UnreachableError(message, request=f"GET {self._path}")
