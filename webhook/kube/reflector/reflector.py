@@ -21,7 +21,6 @@ from webhook.kube.api import (
     InvalidError,
     KubernetesApi,
     NotFoundError,
-    SilenceError,
     UnreachableError,
     api_error,
 )
@@ -50,7 +49,7 @@ _AT_ONCE_SECONDS: Final = 1.0
 _LINES_AT_ONCE: Final = 200  # about 1 ms: then the event loop may serve a request
 _UNSERVED_PAUSE: Final = 5.0
 _UNSERVED_SECONDS: Final = 60.0
-_SILENCE: Final = 130.0  # a quiet collection sends its first bookmark after 120 s (seen on 1.37.2), then one a minute
+_SILENCE_SECONDS: Final = 130.0  # a quiet collection sends its first bookmark after 120 s (seen on 1.37.2), then one a minute
 
 
 def _ignore(_: object) -> None:
@@ -62,9 +61,9 @@ class Reflector(Generic[T]):
     Calls *sink* for everything in the collection at *path*, decoded as *item_type*, for as long as ``run`` runs.
 
     *query* selects (labels, fields); *resource* names the collection in logs; *accept* asks for another form of the
-    objects, such as ``METADATA_ONLY``. After *silence* seconds without a byte the connection is taken for dead.
-    *jitter* returns numbers from 0 to 1. *initial_events* is in seconds: a server that takes the option and never ends
-    the initial events (kubernetes/kubernetes#139716) would keep us waiting for ever, so after this time they are listed
+    objects, such as ``METADATA_ONLY``. After *silence_seconds* without a byte the connection is taken for dead.
+    *jitter* returns numbers from 0 to 1. A server that takes the option and never ends the initial events
+    (kubernetes/kubernetes#139716) would keep us waiting for ever, so after *initial_events_seconds* they are listed
     page by page. 100 000 pods take two. A watch is asked to end after *watch_seconds* to twice as many, so that the
     watches of all replicas do not end together.
 
@@ -91,8 +90,8 @@ class Reflector(Generic[T]):
         resource: str,
         query: Mapping[str, str] | None = None,
         accept: str | None = None,
-        silence: float = _SILENCE,
-        initial_events: float = 60,
+        silence_seconds: float = _SILENCE_SECONDS,
+        initial_events_seconds: float = 60,
         watch_seconds: float = 240,
         unserved_seconds: float = _UNSERVED_SECONDS,
         store_version: Callable[[], Awaitable[int]] | None = None,
@@ -107,8 +106,8 @@ class Reflector(Generic[T]):
         self._sink = sink
         self._query = dict(query or {})
         self._accept = accept or JSON
-        self._silence = silence
-        self._initial_events = initial_events
+        self._silence_seconds = silence_seconds
+        self._initial_events_seconds = initial_events_seconds
         self._watch_seconds = watch_seconds
         self._unserved_seconds = unserved_seconds
         self._store_version = store_version
@@ -187,7 +186,7 @@ class Reflector(Generic[T]):
         elif self._lists_by_watch:
             self._sink.started()
             options = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-            await self._watch(options, within=self._initial_events)
+            await self._watch(options, within=self._initial_events_seconds)
         else:
             await self._list()
 
@@ -195,7 +194,7 @@ class Reflector(Generic[T]):
         seconds = round(self._watch_seconds * (1 + self._jitter()))
         query = {**self._query, **options, "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         opened_at = self._clock()
-        stream = self._api.watch_lines(self._path, query=query, silence=self._silence, accept=self._accept)
+        stream = self._api.watch_lines(self._path, query=query, silence=self._silence_seconds, accept=self._accept)
         async with stream as lines:
             self._opened = True
             self._last_answer_at = self._clock()
@@ -362,5 +361,5 @@ class Reflector(Generic[T]):
 
 
 def _is_no_initial_list(error: ApiError | MalformedError) -> bool:
-    """Whether a server without lists by watch fails like this: it refuses the options, or sends nothing."""
-    return isinstance(error, InvalidError | SilenceError) or (isinstance(error, ApiError) and error.status == 400)
+    """Whether a server without lists by watch fails like this: it refuses the options."""
+    return isinstance(error, InvalidError) or (isinstance(error, ApiError) and error.status == 400)
