@@ -49,7 +49,8 @@ _AT_ONCE_SECONDS: Final = 1.0
 _LINES_AT_ONCE: Final = 200  # about 1 ms: then the event loop may serve a request
 _UNSERVED_PAUSE: Final = 5.0
 _UNSERVED_SECONDS: Final = 60.0
-_SILENCE_SECONDS: Final = 130.0  # a quiet collection sends its first bookmark after 120 s (seen on 1.37.2), then one a minute
+# A quiet collection sends its first bookmark after 120 s (seen on 1.37.2), then one a minute.
+_SILENCE_SECONDS: Final = 130.0
 
 
 def _ignore(_: object) -> None:
@@ -77,7 +78,8 @@ class Reflector(Generic[T]):
     written anything since the last one.
 
     *undecodable* is called instead of the sink for objects that do not fit *item_type*: one unforeseen object must
-    neither end the watch nor cause endless lists, and only the caller can decide what an unknown cost means.
+    neither end the watch nor cause endless lists, and only the caller can decide what an unknown cost means. Without it
+    such objects are logged.
     """
 
     def __init__(  # noqa: PLR0913  one collection needs all of it, and only wiring calls this
@@ -98,7 +100,7 @@ class Reflector(Generic[T]):
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         on_restart: Callable[[Cause], None] = _ignore,
-        undecodable: Callable[[Undecodable], None] = _ignore,
+        undecodable: Callable[[Undecodable], None] | None = None,
     ) -> None:
         self._api = api
         self._path = path
@@ -114,7 +116,7 @@ class Reflector(Generic[T]):
         self._clock = clock
         self._jitter = jitter
         self._on_restart = on_restart
-        self._undecodable = undecodable
+        self._undecodable = undecodable or self._log_undecodable
         self._log = log.bind(resource=resource)
         self._last_answer_at = -math.inf
         self._is_synced = False
@@ -230,7 +232,7 @@ class Reflector(Generic[T]):
                 return True
             self._reached(event.object.metadata.resource_version)
         elif isinstance(event, Undecodable):
-            self._report(event)
+            self._undecodable(event)
             if event.resource_version:
                 self._reached(event.resource_version)
         elif isinstance(event, Failure):
@@ -253,7 +255,7 @@ class Reflector(Generic[T]):
             page = self._decoder.page(body)
             for number, item in enumerate(page.items, start=1):
                 if isinstance(item, Undecodable):
-                    self._report(item)
+                    self._undecodable(item)
                 else:
                     self._sink.seen(item)
                 if number % _LINES_AT_ONCE == 0:
@@ -292,11 +294,10 @@ class Reflector(Generic[T]):
         self._version = version
         self._sink.reached(version)
 
-    def _report(self, misfit: Undecodable) -> None:
+    def _log_undecodable(self, misfit: Undecodable) -> None:
         self._log.error(
             "an object cannot be read", namespace=misfit.namespace, name=misfit.name, problem=misfit.problem
         )
-        self._undecodable(misfit)
 
     def _recover(self, error: ApiError | MalformedError) -> float:
         """Prepare another attempt, and return the seconds to wait before it."""
