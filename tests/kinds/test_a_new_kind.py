@@ -153,6 +153,7 @@ async def test_they_are_watched_listed_and_read(
         exempt=frozenset(),
         now=lambda: None,
         may_start=lambda: True,
+        store_version=ObjectReads(api, MORE).store_version,
         metrics=metrics,
         events=EventWriter(api, namespace=namespace, clock=FakeClock()),
     )

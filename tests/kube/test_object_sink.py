@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
 from tests.fakes import NOON, by_payer
 from tests.quota.bookings import totals
@@ -407,6 +408,7 @@ def test_a_pod_of_a_shape_that_cannot_be_read_counts_as_one_unattributed_pod(sta
 
     stage.sink.undecodable(misfit(version="6", is_gone=True))
     assert totals(stage.index, NONE) == {}
+    assert stage.uncountable == 1
 
 
 def test_an_object_without_a_name_is_only_reported(stage: Stage) -> None:
@@ -417,9 +419,17 @@ def test_an_object_without_a_name_is_only_reported(stage: Stage) -> None:
 
 
 def test_a_pod_that_cannot_be_read_in_an_exempt_namespace_is_left_out(stage: Stage) -> None:
-    stage.sink.undecodable(misfit(namespace="kube-system"))
+    with structlog.testing.capture_logs() as logs:
+        stage.sink.undecodable(misfit(namespace="kube-system"))
 
-    assert stage.index.rows("pods") == 0
+    assert (stage.index.rows("pods"), stage.uncountable, logs) == (0, 0, [])
+
+
+def test_an_unadmitted_pod_whose_deletion_cannot_be_read_counts_as_such_no_longer(stage: Stage) -> None:
+    stage.sink.seen(pod(annotations={}))
+    stage.sink.undecodable(misfit(version="6", is_gone=True))
+
+    assert stage.sink.unadmitted == 0
 
 
 def test_pods_without_a_stamp_are_unadmitted_and_those_after_the_first_list_are_reported(stage: Stage) -> None:

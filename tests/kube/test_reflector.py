@@ -95,7 +95,7 @@ class Following:
         self.restarts: list[Cause] = []
         self._restarted = asyncio.Event()
         self.misfits: list[Undecodable] = []
-        arguments = {"query": OURS, "silence": 60.0, **options}
+        arguments = {"query": OURS, "silence_seconds": 60.0, **options}
         self.reflector = Reflector(
             api,
             path,
@@ -326,7 +326,7 @@ async def test_a_deletion_while_cut_off_is_noticed(
 async def test_a_stalled_watch_is_noticed_and_resumed_without_a_list(
     api: KubernetesApi, proxied: KubernetesApi, proxy: Proxy, path: str
 ) -> None:
-    async with following(proxied, path, silence=2.0) as follower:
+    async with following(proxied, path, silence_seconds=2.0) as follower:
         await api.create(path, config_map("before"))
         await follower.until(lambda: "before" in follower.sink.names)
         proxy.stall()
@@ -358,7 +358,7 @@ async def test_initial_events_that_do_not_end_are_listed_page_by_page(
         await api.create(path, config_map(f"c-{number}", size=20_000))
     proxy.stalls_after = 100_000  # in the middle of the initial events
 
-    async with following(proxied, path, initial_events=1.0) as follower:
+    async with following(proxied, path, initial_events_seconds=1.0) as follower:
         await api.create(path, config_map("after"))
         await follower.until(lambda: "after" in follower.sink.names)
 
@@ -521,7 +521,7 @@ async def test_a_store_that_went_back_in_time_is_listed_again(ours: ControlPlane
     """As after a restore from a backup: a watch from a version that is yet to come would stay silent for ever."""
     async with connected(ours.kubeconfig(server=1)) as api:
         await create_many(api, DEFAULT, [f"lost-{number}" for number in range(500)])
-        async with following(api, EVERYWHERE, silence=3.0) as follower:
+        async with following(api, EVERYWHERE, silence_seconds=3.0) as follower:
             reached = follower.sink.version
             lose_everything(ours)
             async with connected(ours.kubeconfig(server=1)) as anew:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 
 from tests.kube.scripted import server, stream
-from webhook.kube.reflector import Cause, Reflector, ResourceVersionError
+from webhook.kube.reflector import Cause, Reflector, ResourceVersionError, Undecodable
 
 
 class Meta(msgspec.Struct, rename="camel"):
@@ -18,6 +19,10 @@ class Meta(msgspec.Struct, rename="camel"):
 
 class Thing(msgspec.Struct):
     metadata: Meta
+
+
+class Counted(Thing):
+    count: int = 0
 
 
 class Recorder:
@@ -135,3 +140,21 @@ async def test_versions_without_an_order_are_raised(tmp_path: Path) -> None:
         reflector = Reflector(api, "/things", Thing, Recorder(), resource="things")
         with pytest.raises(ResourceVersionError, match="'W/abc' is no integer"):
             await asyncio.wait_for(reflector.run(), 20)
+
+
+@pytest.mark.parametrize("takes", [True, False], ids=["to the caller that takes it", "to the log if none does"])
+async def test_an_object_that_cannot_be_read_is_reported_once(tmp_path: Path, *, takes: bool) -> None:
+    odd = {"metadata": {"name": "odd", "resourceVersion": "6"}, "count": "many"}
+    answers = [LIST, stream(json.dumps({"type": "ADDED", "object": odd}).encode())]
+    misfits: list[Undecodable] = []
+    with structlog.testing.capture_logs() as logs:
+        async with server(answers, tmp_path) as (api, scripted):
+            undecodable = misfits.append if takes else None
+            reflector = Reflector(api, "/things", Counted, Recorder(), resource="things", undecodable=undecodable)
+            run = asyncio.create_task(reflector.run())
+            await asyncio.wait_for(scripted.exhausted.wait(), 20)
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
+
+    assert [each["event"] for each in logs].count("an object cannot be read") == (0 if takes else 1)
+    assert [each.name for each in misfits] == (["odd"] if takes else [])

@@ -15,7 +15,7 @@ from tests.ledger.sharing import HOLD, Replica, create, ledger_in, until, update
 from webhook.ledger.codec import write_ledger
 from webhook.ledger.ledger_object import StoredText
 from webhook.ledger.protocol import Ledger
-from webhook.ledger.shared import MOST_PER_OWNER
+from webhook.ledger.shared import MOST_PER_OWNER, BatchError
 from webhook.ledger.stored_ledger import MOST_BYTES
 from webhook.ports import Condition, UnavailableError
 from webhook.quota.decision import Allowed, Decision, Denied
@@ -244,6 +244,29 @@ async def test_a_decision_that_fails_when_nobody_waits_for_it_any_more_is_no_mat
 
     assert isinstance(await waiting, Allowed)
     assert await replica.allows(create("next"))
+
+
+async def test_each_of_a_batch_that_fails_gets_an_error_of_its_own(replica: Replica) -> None:
+    """One error that several callers raise collects the tracebacks of all of them."""
+
+    async def broken_swap(text: str, *, after: StoredText, writer: str) -> StoredText:
+        raise ZeroDivisionError
+
+    replica.stored_in.swap = broken_swap  # type: ignore[method-assign]
+
+    answers = await asyncio.gather(*map(replica.ask, pods(3)), return_exceptions=True)
+
+    assert [type(each.__cause__) for each in answers if isinstance(each, BatchError)] == [ZeroDivisionError] * 3
+    assert len(set(map(id, answers))) == 3
+
+
+async def test_each_that_a_full_ledger_has_no_room_for_gets_an_error_of_its_own(replica: Replica) -> None:
+    await fill(replica, room=30)
+
+    answers = await asyncio.gather(*map(replica.ask, pods(3)), return_exceptions=True)
+
+    assert [each.reason for each in answers if isinstance(each, UnavailableError)] == ["ledger-full"] * 3
+    assert len(set(map(id, answers))) == 3
 
 
 # A watch that is behind the ledger.

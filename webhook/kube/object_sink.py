@@ -29,7 +29,7 @@ _A_MOMENT = timedelta.resolution
 
 
 class OnSettled(Protocol):
-    """Called with the reservations that a shown object has settled: see `LedgerStore.settled`."""
+    """Called with the reservations that an object has settled, shown or gone: see `LedgerStore.settled`."""
 
     def __call__(self, reservations: tuple[Reservation, ...], *, seen_at: int) -> None:
         """Record them as settled at version *seen_at*, 0 if their object is gone."""
@@ -105,9 +105,10 @@ class ObjectSink(Generic[T]):
         """
         Leave out objects in *exempt* namespaces. Count at the time *now*; None: an object counts until it is gone.
 
-        *on_settled* gets the reservations that a shown object has settled; *on_reached* is called after each event,
-        *on_uncountable* for an object whose cost cannot be read, *on_unadmitted* for each object without a stamp that
-        the first full list did not show.
+        *on_settled* gets the reservations that objects have settled; *on_reached* is called whenever the position of
+        the index has moved: after each event, but during a list only at its end. *on_uncountable* is called for an
+        object whose cost cannot be read, *on_unadmitted* for each object without a stamp that the first full list did
+        not show.
         """
         self._kind = kind
         self._index = index
@@ -154,7 +155,17 @@ class ObjectSink(Generic[T]):
             self._forget(self._key(meta), meta.uid, int(meta.resource_version))
 
     def undecodable(self, item: Undecodable) -> None:
-        """Count an object that does not fit the kind's struct as one, unattributed: it must not be left out."""
+        """
+        Count an object that does not fit the kind's struct as one, unattributed: it must not be left out.
+
+        One without a name cannot be counted, only reported.
+        """
+        if item.namespace in self._exempt:
+            return
+        if item.is_gone and item.name:
+            self._unadmitted.gone(item.uid)
+            self._forget(self._key(item), item.uid, int(item.resource_version))
+            return
         self._on_uncountable()
         log.error(
             "object cannot be read",
@@ -162,12 +173,8 @@ class ObjectSink(Generic[T]):
             object=f"{item.namespace}/{item.name}",
             why=item.problem,
         )
-        if not item.name or item.namespace in self._exempt:
-            return
-        key, version = ObjectKey(self._kind.resource, item.namespace, item.name), int(item.resource_version)
-        if item.is_gone:
-            self._forget(key, item.uid, version)
-        else:
+        if item.name:
+            key, version = self._key(item), int(item.resource_version)
             self._observe(key, Row(item.uid, version, NOBODY, self._kind.evaluator.unreadable))
             self._terminating.prune([key])
 
@@ -190,7 +197,7 @@ class ObjectSink(Generic[T]):
     def _counts(self, meta: ObjectMeta) -> bool:
         return meta.namespace not in self._exempt and not self._kind.evaluator.is_excepted(meta, None)
 
-    def _key(self, meta: ObjectMeta) -> ObjectKey:
+    def _key(self, meta: ObjectMeta | Undecodable) -> ObjectKey:
         return ObjectKey(self._kind.resource, meta.namespace, meta.name)
 
     def _observe(self, key: ObjectKey, row: Row) -> None:

@@ -66,11 +66,11 @@ class SwapFairness:
         now = self._monotonic()
         self._version = stored.version
         self._turn_of_another_ends = now + _TURN_SECONDS if stored.next_writer not in ("", self.replica) else -math.inf
-        if stored.writer and not stored.next_writer:
+        if stored.is_swap:
             self._swaps = {name: each for name, each in self._swaps.items() if now - each.at < _RECENT_SECONDS}
             self._swaps[stored.writer] = _Swap(stored.version, now)
-        if stored.writer == self.replica and not stored.next_writer:
-            self._losses = 0
+            if stored.writer == self.replica:
+                self._losses = 0
 
     def on_contention(self) -> None:
         """Record that several requests wait at once."""
@@ -80,8 +80,8 @@ class SwapFairness:
         """
         Return the seconds for which other replicas should go first.
 
-        Under contention the replica that swapped longest ago goes first. A client that sends one request after another
-        waits for a requested turn only.
+        Under contention a replica is in front of us if it swapped lately, and longer ago than we did. A client that
+        sends one request after another waits for a requested turn only.
         """
         now = self._monotonic()
         ends = self._turn_of_another_ends
@@ -95,7 +95,7 @@ class SwapFairness:
 
     @property
     def has_lost(self) -> bool:
-        """Whether our last swap was lost."""
+        """Whether a swap of ours was lost since the last one that was stored."""
         return self._losses > 0
 
     @property

@@ -31,6 +31,11 @@ class StoredText:
     next_writer: str = ""
     written_by_other: str = ""
 
+    @property
+    def is_swap(self) -> bool:
+        """Whether a replica's swap was the last that happened to it: a request for a turn keeps the writer's name."""
+        return bool(self.writer) and not self.next_writer
+
 
 class LedgerObject(Protocol):
     """

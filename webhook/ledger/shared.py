@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from webhook.ledger.lookups import Lookups
 from webhook.ledger.stored_ledger import LedgerFullError, StoredLedger
-from webhook.ports import Condition, Decide, Maintenance, QuorumReader, UnavailableError
+from webhook.ports import Condition, Decide, Maintenance, QuorumReader, UnavailableError, WebhookError
 from webhook.quota.decision import Allowed, Decision
 from webhook.quota.objects import ObjectKey
 from webhook.quota.reservation import Charge, Reservation
@@ -49,6 +49,21 @@ class _Waiting:
         """Raise *error* where the answer is awaited, if it still is."""
         if not self.answer.done():
             self.answer.set_exception(error)
+
+
+class BatchError(WebhookError):
+    """The batch of a request failed by a defect of ours, which is the cause."""
+
+
+def _fail_all(waiting: Iterable[_Waiting], error: Exception) -> None:
+    """Fail each with an error of its own: one that several raise would collect the tracebacks of all."""
+    for each in waiting:
+        if isinstance(error, UnavailableError):
+            each.fail(error.again())
+            continue
+        failed = BatchError(f"the batch of requests failed: {error!r}")
+        failed.__cause__ = error
+        each.fail(failed)
 
 
 class SharedLedger:
@@ -156,12 +171,8 @@ class SharedLedger:
             try:
                 async with self._turn:
                     await self._decide_as_far_as_there_is_room(batch)
-            except UnavailableError as error:
-                for each in batch:
-                    each.fail(error.again())
             except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the callers that wait
-                for each in batch:
-                    each.fail(error)
+                _fail_all(batch, error)
 
     async def _decide_as_far_as_there_is_room(self, batch: list[_Waiting]) -> None:
         """Answer all of *batch*; requests that the ledger has no room for fail. Raises: UnavailableError."""
@@ -172,8 +183,7 @@ class SharedLedger:
             except LedgerFullError as error:
                 # Writing a text of that size takes some ms, so it is tried with fewer at once, and not one by one.
                 most = int(len(batch) * max(error.share, 0.0) * _CAUTION)
-                for each in batch[most:]:
-                    each.fail(error)
+                _fail_all(batch[most:], error)
                 del batch[most:]
             else:
                 return

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Container
+from collections.abc import Awaitable, Callable, Container
 from datetime import datetime
 from typing import Any
 
@@ -41,6 +41,7 @@ class ChargedObjects:
         exempt: Container[str],
         now: Callable[[], datetime | None],
         may_start: Callable[[], bool],
+        store_version: Callable[[], Awaitable[int]],
         metrics: Metrics,
         events: EventWriter,
         sleep: Sleep = asyncio.sleep,
@@ -48,7 +49,8 @@ class ChargedObjects:
         """
         Watch each charged kind of *kinds* outside *exempt* namespaces, as soon as *may_start* returns true.
 
-        Usage is counted at the time *now*; None counts every object in full until it is gone.
+        Usage is counted at the time *now*; None counts every object in full until it is gone. *store_version* is the
+        version that the store is at, read past every cache.
         """
         self._may_start = may_start
         self._metrics = metrics
@@ -77,6 +79,7 @@ class ChargedObjects:
                 kind.shape,
                 sink,
                 resource=kind.resource,
+                store_version=store_version,
                 on_restart=lambda cause: metrics.count_error(f"watch-{cause}"),
                 undecodable=sink.undecodable,
             )

@@ -137,6 +137,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         exempt=exemptions,
         now=lambda: watched.counting_time(clock.now()),
         may_start=lambda: watched.are_accounts_known() and exemptions.is_known,
+        store_version=reads.store_version,
         metrics=metrics,
         events=events,
     )

@@ -8,7 +8,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Generic, NoReturn, TypeVar
 
 import structlog
@@ -21,7 +21,6 @@ from webhook.kube.api import (
     InvalidError,
     KubernetesApi,
     NotFoundError,
-    SilenceError,
     UnreachableError,
     api_error,
 )
@@ -38,6 +37,7 @@ from webhook.kube.reflector.events import (
     list_version,
 )
 from webhook.kube.reflector.recovery import Cause, Recovery
+from webhook.ports import UnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,9 @@ _PAGE_SECONDS: Final = 60.0
 _AT_ONCE_SECONDS: Final = 1.0
 _LINES_AT_ONCE: Final = 200  # about 1 ms: then the event loop may serve a request
 _UNSERVED_PAUSE: Final = 5.0
-_SILENCE: Final = 130.0  # a quiet collection sends its first bookmark after 120 s (seen on 1.37.2), then one a minute
+_UNSERVED_SECONDS: Final = 60.0
+# A quiet collection sends its first bookmark after 120 s (seen on 1.37.2), then one a minute.
+_SILENCE_SECONDS: Final = 130.0
 
 
 def _ignore(_: object) -> None:
@@ -60,18 +62,24 @@ class Reflector(Generic[T]):
     Calls *sink* for everything in the collection at *path*, decoded as *item_type*, for as long as ``run`` runs.
 
     *query* selects (labels, fields); *resource* names the collection in logs; *accept* asks for another form of the
-    objects, such as ``METADATA_ONLY``. After *silence* seconds without a byte the connection is taken for dead.
-    *jitter* returns numbers from 0 to 1. *initial_events* is in seconds: a server that takes the option and never ends
-    the initial events (kubernetes/kubernetes#139716) would keep us waiting for ever, so after this time they are listed
+    objects, such as ``METADATA_ONLY``. After *silence_seconds* without a byte the connection is taken for dead.
+    *jitter* returns numbers from 0 to 1. A server that takes the option and never ends the initial events
+    (kubernetes/kubernetes#139716) would keep us waiting for ever, so after *initial_events_seconds* they are listed
     page by page. 100 000 pods take two. A watch is asked to end after *watch_seconds* to twice as many, so that the
     watches of all replicas do not end together.
+
+    A collection under ``/apis/`` may be absent. If the API has answered 404 to every list for *unserved_seconds*, the
+    sink is shown an empty list at *store_version*, the version that the whole store is at. Not before: while a control
+    plane is updated, an API server of the older version answers 404 to what another one serves. Without *store_version*
+    the sink keeps what it has.
 
     *on_restart* is called with the reason for which the watch was opened again, except after its regular end. A quiet
     collection is ``stalled`` now and then: an API server sends a bookmark each minute, but none before its cluster has
     written anything since the last one.
 
     *undecodable* is called instead of the sink for objects that do not fit *item_type*: one unforeseen object must
-    neither end the watch nor cause endless lists, and only the caller can decide what an unknown cost means.
+    neither end the watch nor cause endless lists, and only the caller can decide what an unknown cost means. Without it
+    such objects are logged.
     """
 
     def __init__(  # noqa: PLR0913  one collection needs all of it, and only wiring calls this
@@ -84,13 +92,15 @@ class Reflector(Generic[T]):
         resource: str,
         query: Mapping[str, str] | None = None,
         accept: str | None = None,
-        silence: float = _SILENCE,
-        initial_events: float = 60,
+        silence_seconds: float = _SILENCE_SECONDS,
+        initial_events_seconds: float = 60,
         watch_seconds: float = 240,
+        unserved_seconds: float = _UNSERVED_SECONDS,
+        store_version: Callable[[], Awaitable[int]] | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         on_restart: Callable[[Cause], None] = _ignore,
-        undecodable: Callable[[Undecodable], None] = _ignore,
+        undecodable: Callable[[Undecodable], None] | None = None,
     ) -> None:
         self._api = api
         self._path = path
@@ -98,17 +108,20 @@ class Reflector(Generic[T]):
         self._sink = sink
         self._query = dict(query or {})
         self._accept = accept or JSON
-        self._silence = silence
-        self._initial_events = initial_events
+        self._silence_seconds = silence_seconds
+        self._initial_events_seconds = initial_events_seconds
         self._watch_seconds = watch_seconds
+        self._unserved_seconds = unserved_seconds
+        self._store_version = store_version
         self._clock = clock
         self._jitter = jitter
         self._on_restart = on_restart
-        self._undecodable = undecodable
+        self._undecodable = undecodable or self._log_undecodable
         self._log = log.bind(resource=resource)
         self._last_answer_at = -math.inf
         self._is_synced = False
-        self._is_served = True
+        self._unserved_since: float | None = None
+        self._is_emptied = False  # the sink was told so since then
         self._version: int | None = None  # None: a full list is needed
         self._lists_by_watch = True
         self._opened = False  # this attempt's watch was accepted
@@ -120,13 +133,17 @@ class Reflector(Generic[T]):
 
     @property
     def synced(self) -> bool:
-        """Whether the sink once had a complete list. How fresh it is: see ``last_answer_at``."""
+        """
+        Whether the sink once had a complete list, and the API has served the collection since.
+
+        How fresh the sink is: see ``last_answer_at``.
+        """
         return self._is_synced
 
     @property
     def served(self) -> bool:
         """Whether the API has the collection, as far as is known: false once it has answered 404 to a list."""
-        return self._is_served
+        return self._unserved_since is None
 
     @property
     def last_answer_at(self) -> float:
@@ -156,7 +173,10 @@ class Reflector(Generic[T]):
             try:
                 await self._follow()
             except (ApiError, MalformedError) as error:
-                await asyncio.sleep(self._recover(error))
+                if self._is_unserved_by(error):
+                    await self._wait_unserved(error)
+                else:
+                    await asyncio.sleep(self._recover(error))
 
     async def _follow(self) -> None:
         if self._is_list_asked:
@@ -168,7 +188,7 @@ class Reflector(Generic[T]):
         elif self._lists_by_watch:
             self._sink.started()
             options = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-            await self._watch(options, within=self._initial_events)
+            await self._watch(options, within=self._initial_events_seconds)
         else:
             await self._list()
 
@@ -176,7 +196,7 @@ class Reflector(Generic[T]):
         seconds = round(self._watch_seconds * (1 + self._jitter()))
         query = {**self._query, **options, "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         opened_at = self._clock()
-        stream = self._api.watch_lines(self._path, query=query, silence=self._silence, accept=self._accept)
+        stream = self._api.watch_lines(self._path, query=query, silence=self._silence_seconds, accept=self._accept)
         async with stream as lines:
             self._opened = True
             self._last_answer_at = self._clock()
@@ -212,7 +232,7 @@ class Reflector(Generic[T]):
                 return True
             self._reached(event.object.metadata.resource_version)
         elif isinstance(event, Undecodable):
-            self._report(event)
+            self._undecodable(event)
             if event.resource_version:
                 self._reached(event.resource_version)
         elif isinstance(event, Failure):
@@ -235,7 +255,7 @@ class Reflector(Generic[T]):
             page = self._decoder.page(body)
             for number, item in enumerate(page.items, start=1):
                 if isinstance(item, Undecodable):
-                    self._report(item)
+                    self._undecodable(item)
                 else:
                     self._sink.seen(item)
                 if number % _LINES_AT_ONCE == 0:
@@ -261,7 +281,7 @@ class Reflector(Generic[T]):
 
     def _synced_at(self, version: int) -> None:
         self._version = version
-        self._is_synced = self._is_served = True
+        self._is_synced, self._is_emptied, self._unserved_since = True, False, None
         self._sink.synced(version)
         self._log.info("in step", resource_version=version)
 
@@ -274,16 +294,13 @@ class Reflector(Generic[T]):
         self._version = version
         self._sink.reached(version)
 
-    def _report(self, misfit: Undecodable) -> None:
+    def _log_undecodable(self, misfit: Undecodable) -> None:
         self._log.error(
             "an object cannot be read", namespace=misfit.namespace, name=misfit.name, problem=misfit.problem
         )
-        self._undecodable(misfit)
 
     def _recover(self, error: ApiError | MalformedError) -> float:
         """Prepare another attempt, and return the seconds to wait before it."""
-        if self._version is None and isinstance(error, NotFoundError):
-            return self._unserved(error)
         if self._version is None and self._lists_by_watch and _is_no_initial_list(error):
             self._lists_by_watch = False
             return 0.0
@@ -302,13 +319,39 @@ class Reflector(Generic[T]):
             write("the watch is opened again", cause=retry.cause, pause=round(retry.pause, 3), error=str(error))
         return retry.pause
 
-    def _unserved(self, error: NotFoundError) -> float:
-        """Record that the API has no such collection, and return the seconds until it is looked for again."""
-        if self._is_served:
+    def _is_unserved_by(self, error: ApiError | MalformedError) -> bool:
+        """Whether *error* says that the API has no such collection; of the core group, something else has answered."""
+        return self._version is None and isinstance(error, NotFoundError) and self._path.startswith("/apis/")
+
+    async def _wait_unserved(self, error: ApiError | MalformedError) -> None:
+        """Record that the API has no such collection, and wait until it is time to look for it again."""
+        if self._unserved_since is None:
             self._log.warning("the API does not serve this", error=str(error))
             self._on_restart("error")
-        self._is_served = False
-        return _UNSERVED_PAUSE
+            self._unserved_since = self._clock()
+        self._is_synced = False
+        if not self._is_emptied and self._clock() - self._unserved_since >= self._unserved_seconds:
+            await self._empty()
+        await asyncio.sleep(_UNSERVED_PAUSE)
+
+    async def _empty(self) -> None:
+        """
+        Show the sink that nothing is there any more, if the API still says so.
+
+        The store's version is read first: what the list that follows does not find was not there at that version.
+        """
+        if self._store_version is None:
+            return
+        try:
+            version = await self._store_version()
+            await self._api.get(self._path, query={**self._query, "limit": "1"}, accept=self._list_accept)
+        except NotFoundError:
+            self._sink.started()
+            self._sink.synced(version)
+            self._is_emptied = True
+            self._log.warning("nothing is counted of what the API does not serve any more", resource_version=version)
+        except (ApiError, UnavailableError) as error:
+            self._log.info("it is not known yet that nothing is there any more", error=str(error))
 
     def _broken(self, message: str) -> UnreachableError:
         return UnreachableError(message, request=f"GET {self._path}")
@@ -319,5 +362,5 @@ class Reflector(Generic[T]):
 
 
 def _is_no_initial_list(error: ApiError | MalformedError) -> bool:
-    """Whether a server without lists by watch fails like this: it refuses the options, or sends nothing."""
-    return isinstance(error, InvalidError | SilenceError) or (isinstance(error, ApiError) and error.status == 400)
+    """Whether a server without lists by watch fails like this: it refuses the options."""
+    return isinstance(error, InvalidError) or (isinstance(error, ApiError) and error.status == 400)
