@@ -319,7 +319,7 @@ class StoredLedger:
             raise UnavailableError("ledger-format", f"the ledger is of a newer version: {error}") from error
         except LedgerDamagedError as error:
             stored, ledger = await self._begin_instead_of(stored, str(error))
-        self.view.take_in(ledger)
+        self.view.take_in(ledger, waited=self._ages.waited())
         self._accept(stored, ledger)
         if evidence:
             self._restored = StoreRestoredError(evidence)
