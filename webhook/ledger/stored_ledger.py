@@ -12,19 +12,18 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
+from webhook.ledger.beginnings import LedgerBeginnings
 from webhook.ledger.codec import LedgerDamagedError, NewerFormatError, write_ledger
 from webhook.ledger.fairness import SwapFairness
 from webhook.ledger.ledger_object import LedgerObject, LostSwapError, StoredText
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.replica_view import ReplicaView
+from webhook.ledger.text_size import check_size
 from webhook.ledger.validation import LedgerValidator, TokenAges
 from webhook.ledger.watched_text import WatchedText
 from webhook.ports import READY, Condition, StoreRestoredError, UnavailableError
 
 log = structlog.get_logger(__name__)
-
-MOST_BYTES = 900_000
-"""A ConfigMap takes 1 MiB. About 8 000 reservations; more than a few hundred only where no object is seen any more."""
 
 _WATCH_SECONDS = 0.1
 """How long to wait after a lost swap for the watch to show the one that won. A read costs both sides more."""
@@ -34,15 +33,6 @@ _AGE_MS = 2_000
 
 _READ_ATTEMPTS = 5
 """Give up after this many deletions or corruptions of the ledger, each between our write and our read."""
-
-
-class LedgerFullError(UnavailableError):
-    """What is in flight fills the object; nothing was written."""
-
-    def __init__(self, count: int, *, share: float) -> None:
-        """Keep the number of reservations there would be, and the share of the new ones that there is room for."""
-        self.share = share
-        super().__init__("ledger-full", f"{count} reservations are in flight: no room for more", everywhere=True)
 
 
 class StoredLedger:
@@ -82,10 +72,8 @@ class StoredLedger:
         self._restored: StoreRestoredError | None = None
         self._object = stored_in
         self._hold = hold
-        self._new_epoch = new_epoch
-        self._was_anybody_asked = was_anybody_asked
         self._on_access = on_access
-        self._on_lost = on_lost
+        self._beginnings = LedgerBeginnings(stored_in, replica, new_epoch, was_anybody_asked, on_lost)
         self._validator = LedgerValidator()
         self._ages = TokenAges(api_time=api_time)
         self._fairness = SwapFairness(replica, monotonic=monotonic)
@@ -239,7 +227,7 @@ class StoredLedger:
         """Return what is stored, made if there is nothing. Raises: LostSwapError, UnavailableError."""
         self._on_access("claim" if with_turn else "read")
         stored = await (self._object.request_turn(self._fairness.replica) if with_turn else self._object.read())
-        return stored or await self._begin_without_one()
+        return stored or await self._beginnings.without_one(is_known=self.is_known)
 
     # Writing.
 
@@ -255,10 +243,7 @@ class StoredLedger:
         begun = self.order()
         ledger = ledger.aged(self.age, self.waited())
         text = write_ledger(ledger, uid=before.uid)
-        if (size := len(text.encode())) > MOST_BYTES:
-            held = len(before.text.encode())
-            share = (MOST_BYTES - held) / (size - held) if size > held else 0.0
-            raise LedgerFullError(len(ledger.reservations), share=share)
+        check_size(text, before=before.text, count=len(ledger.reservations))
         try:
             stored = await self._object.swap(text, after=before, writer=self._fairness.replica)
         except LostSwapError:
@@ -308,7 +293,7 @@ class StoredLedger:
         except NewerFormatError as error:
             raise UnavailableError("ledger-format", f"the ledger is of a newer version: {error}") from error
         except LedgerDamagedError as error:
-            stored, ledger = await self._begin_instead_of(stored, str(error))
+            stored, ledger = await self._beginnings.instead_of(stored, str(error))
         self.view.take_in(ledger, waited=self._ages.waited())
         self._accept(stored, ledger)
         if evidence:
@@ -319,31 +304,6 @@ class StoredLedger:
         self._ages.accept(stored, ledger)
         self._is_stale = self._watched.has_deleted(stored.uid)
         self._last_read = READY
-
-    async def _begin_without_one(self) -> StoredText:
-        """Create the first ledger, or one that replaces a lost one. Raises: LostSwapError, UnavailableError."""
-        if self.is_known or await self._was_anybody_asked():
-            created = await self._object.create(write_ledger(Ledger.rebuilding(self._new_epoch()), uid=""))
-            self._report_loss("it was deleted")
-            return created
-        first = Ledger.first(self._new_epoch())
-        log.info("the first ledger of this installation", epoch=first.epoch)
-        created = await self._object.create(write_ledger(first, uid=""))
-        return await self._swap_text(first.opened({}), after=created)
-
-    async def _swap_text(self, ledger: Ledger, *, after: StoredText) -> StoredText:
-        text = write_ledger(ledger, uid=after.uid)
-        return await self._object.swap(text, after=after, writer=self._fairness.replica)
-
-    async def _begin_instead_of(self, stored: StoredText, why: str) -> tuple[StoredText, Ledger]:
-        ledger = Ledger.rebuilding(self._new_epoch())
-        written = await self._swap_text(ledger, after=stored)
-        self._report_loss(why)
-        return written, ledger
-
-    def _report_loss(self, why: str) -> None:
-        log.error("a new ledger is begun: nothing is allowed until what was in flight has expired", why=why)
-        self._on_lost(why)
 
 
 def _failing(error: UnavailableError) -> Condition:
