@@ -25,6 +25,7 @@ __all__ = [
     "Clock",
     "Condition",
     "StoreRestoredError",
+    "Trust",
     "Decide",
     "LedgerStore",
     "Maintenance",
@@ -140,6 +141,21 @@ class QuorumReader(Protocol):
 
     async def newest_version(self, resource: str) -> int:
         """Return the highest version of any stored object of *resource*, 0 if none. Raises: UnavailableError."""
+
+
+class Trust(Protocol):
+    """The certificates that the API server has to trust for this replica."""
+
+    @property
+    def ca_bundle(self) -> bytes:
+        """The certificates to trust, PEM, now; empty when the caBundle is not ours to write."""
+        ...
+
+    async def refresh(self) -> None:
+        """Renew or read again what is due. Raises: WebhookError."""
+
+    def trusted(self, bundle: bytes) -> None:
+        """Record the certificates that every caBundle of ours holds now, PEM. Raises: WebhookError."""
 
 
 Sleep = Callable[[float], Awaitable[None]]

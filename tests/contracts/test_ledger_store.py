@@ -91,7 +91,7 @@ def share(
         api_time=world.clock.api_time,
         new_epoch=lambda: f"epoch-{replica}-{next(numbers)}",
         was_anybody_asked=world.was_anybody_asked,
-        on_write=world.writes.append,
+        on_access=world.writes.append,
         on_lost=world.losses.append,
     )
     return SharedLedger(

@@ -18,7 +18,7 @@ from webhook.kube.api import KubernetesApi
 from webhook.kube.ledger_config_map import NAME, LedgerConfigMap, LedgerWatch, StoredConfigMap
 from webhook.kube.reflector import Reflector
 from webhook.ledger.ledger_object import LedgerObject, LostSwapError, StoredText
-from webhook.ledger.stored_ledger import MOST_BYTES
+from webhook.ledger.text_size import MOST_BYTES
 from webhook.ports import UnavailableError
 
 EXACT = 'userquota-ledger 1\n{"a":"b\\\\c","d":[1,"Ä\u2028\N{GRINNING FACE}\\ud83d"]}\t \r\n\n'

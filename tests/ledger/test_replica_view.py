@@ -416,6 +416,13 @@ def test_what_nobody_holds_settles_nothing(replica: Replica) -> None:
     assert replica.view.in_flight("alice") == 0
 
 
+def test_of_an_owner_that_holds_nothing_nothing_is_kept(replica: Replica) -> None:
+    replica.holds(held(2))
+    replica.sees(10, 2)
+
+    assert replica.view._by_owner == {}
+
+
 # Letting go.
 
 

@@ -16,7 +16,7 @@ from webhook.ledger.codec import write_ledger
 from webhook.ledger.ledger_object import StoredText
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.shared import MOST_PER_OWNER, BatchError
-from webhook.ledger.stored_ledger import MOST_BYTES
+from webhook.ledger.text_size import MOST_BYTES
 from webhook.ports import Condition, UnavailableError
 from webhook.quota.decision import Allowed, Decision, Denied
 from webhook.quota.reservation import Charge

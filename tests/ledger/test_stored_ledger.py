@@ -17,7 +17,7 @@ from tests.ledger.sharing import (
     reserve,
 )
 from webhook.ledger.protocol import Ledger
-from webhook.ledger.stored_ledger import MOST_BYTES
+from webhook.ledger.text_size import MOST_BYTES
 from webhook.quota.reservation import Charge
 from webhook.quota.subject import Payer
 

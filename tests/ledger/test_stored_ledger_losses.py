@@ -445,8 +445,13 @@ async def test_a_loss_that_cannot_be_written_down_leaves_nothing_open(replica: R
     assert replica.stored_ledger.condition.message == "403 Forbidden"
 
 
-async def test_a_ledger_that_is_deleted_or_damaged_again_and_again_is_named(stored_in: FakeLedgerObject) -> None:
+@pytest.mark.parametrize("is_known", [True, False], ids=["after it was read", "at the start"])
+async def test_a_ledger_that_is_deleted_or_damaged_again_and_again_is_named(
+    stored_in: FakeLedgerObject, *, is_known: bool
+) -> None:
     replica = Replica(stored_in)
+    if is_known:
+        await replica.stored_ledger.read()
     stored_in.put("damaged")
     travel = stored_in._travel
 
@@ -460,6 +465,7 @@ async def test_a_ledger_that_is_deleted_or_damaged_again_and_again_is_named(stor
 
     assert error.reason == "ledger-read"
     assert "see what else writes it" in str(error)
+    assert replica.stored_ledger.condition.message == str(error)
 
 
 # Opening again.

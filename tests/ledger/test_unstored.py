@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.fakes import FakeLedgerObject
-from tests.ledger.sharing import HOLD, Replica, create
+from tests.ledger.sharing import HOLD, Replica, create, ledger_in
 from tests.quota.bookings import held
 from webhook.ledger.unstored import Series, series_of
 from webhook.ports import UnavailableError
@@ -102,6 +102,23 @@ async def test_what_another_replica_saw_stored_first_is_no_failure(replica: Repl
     await replica.maintain()
     await other.stored_ledger.read()
     other.sees(generated(1), version=20)
+
+    assert [await other.allows(generated(number)) for number in range(2, 5)] == [True] * 3
+
+
+async def test_what_was_stored_and_deleted_at_once_before_our_watch_shows_it_is_no_failure(
+    replica: Replica, other: Replica
+) -> None:
+    """Nothing has a replica wait until it has seen an object that is gone."""
+    late = Replica(replica.stored_in, "late")
+    await late.stored_ledger.read()
+    assert await replica.allows(generated(1))
+    await other.stored_ledger.read()
+    late.sees_go(generated(1), version=21)  # before it reads of the reservation
+    late.hears()
+    await late.maintain()
+    assert ledger_in(late.stored_in).reservations == {}
+    await other.stored_ledger.read()
 
     assert [await other.allows(generated(number)) for number in range(2, 5)] == [True] * 3
 

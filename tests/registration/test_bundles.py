@@ -49,18 +49,18 @@ def test_at_first_certificates_are_only_added(
     overlap: Overlap, bundle: bytes, wanted: tuple[bytes, ...], merged: bytes
 ) -> None:
     overlap.observe([bundle], wanted=wanted)
-    assert overlap.merge(bundle, wanted=wanted, removes=True) == merged
+    assert overlap.merge(bundle, wanted=wanted, may_remove=True) == merged
 
 
 def test_what_is_not_wanted_is_removed_once_the_overlap_is_over(overlap: Overlap, clock: FakeClock) -> None:
     assert overlap.observe([A + B], wanted=(A,)) == {B}
     clock.pass_by(179)
     assert overlap.observe([A + B], wanted=(A,)) == frozenset()
-    assert overlap.merge(A + B, wanted=(A,), removes=True) == A + B
+    assert overlap.merge(A + B, wanted=(A,), may_remove=True) == A + B
     clock.pass_by(1)
     overlap.observe([A + B], wanted=(A,))
-    assert overlap.merge(A + B, wanted=(A,), removes=False) == A + B
-    assert overlap.merge(A + B, wanted=(A,), removes=True) == A
+    assert overlap.merge(A + B, wanted=(A,), may_remove=False) == A + B
+    assert overlap.merge(A + B, wanted=(A,), may_remove=True) == A
 
 
 def test_what_went_and_came_back_has_another_overlap(overlap: Overlap, clock: FakeClock) -> None:
@@ -68,7 +68,7 @@ def test_what_went_and_came_back_has_another_overlap(overlap: Overlap, clock: Fa
     clock.pass_by(200)
     overlap.observe([A], wanted=(A,))
     assert overlap.observe([A + B], wanted=(A,)) == {B}
-    assert overlap.merge(A + B, wanted=(A,), removes=True) == A + B
+    assert overlap.merge(A + B, wanted=(A,), may_remove=True) == A + B
 
 
 @given(st.lists(st.sampled_from([0, 1]), min_size=1, max_size=30))
@@ -79,7 +79,7 @@ def test_two_that_want_different_ones_write_once_each_and_never_again_within_the
     for which in order:
         overlap, wanted = replicas[which]
         overlap.observe([bundle], wanted=wanted)
-        merged = overlap.merge(bundle, wanted=wanted, removes=True)
+        merged = overlap.merge(bundle, wanted=wanted, may_remove=True)
         writes += merged != bundle
         bundle = merged
         clock.pass_by(1)
@@ -95,7 +95,7 @@ def test_a_set_once_agreed_upon_is_reached_in_any_order() -> None:
         bundle, seen = A + B, []
         for which in (*order, *order):
             overlaps[which].observe([bundle], wanted=(B,))
-            bundle = overlaps[which].merge(bundle, wanted=(B,), removes=True)
+            bundle = overlaps[which].merge(bundle, wanted=(B,), may_remove=True)
             seen.append(bundle)
             clock.pass_by(100)
         assert seen[-1] == B

@@ -43,10 +43,9 @@ class FakeTrust:
         self.error: WebhookError | None = None
         self.held: list[bytes] = []
 
-    async def refresh(self) -> bool:
+    async def refresh(self) -> None:
         if self.error is not None:
             raise self.error
-        return False
 
     def trusted(self, bundle: bytes) -> None:
         self.held.append(bundle)

@@ -17,6 +17,7 @@ from webhook.certificates.pairs import CertificateError
 from webhook.certificates.secret import from_secret
 from webhook.certificates.signed import called_as, self_signed, serving_names
 from webhook.certificates.tls import ClientVerifier
+from webhook.ports import Trust
 
 __all__ = [
     "CertificateError",
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 
-class ServingIdentity(Protocol):
+class ServingIdentity(Trust, Protocol):
     """A certificate that is served, what to trust for it, and how it stays valid."""
 
     @property
@@ -44,21 +45,8 @@ class ServingIdentity(Protocol):
         ...
 
     @property
-    def ca_bundle(self) -> bytes:
-        """The certificates to trust, PEM, now; empty when the caBundle is not ours to write."""
-        ...
-
-    @property
     def not_after(self) -> datetime:
         """The end of the certificate that is served now."""
-        ...
-
-    async def refresh(self) -> bool:
-        """Renew or reload what is due; whether another certificate is served now. Raises: WebhookError."""
-        ...
-
-    def trusted(self, bundle: bytes) -> None:
-        """Record the certificates that every caBundle of ours holds now, PEM. Raises: CertificateError."""
         ...
 
     async def keep_fresh(self) -> None:

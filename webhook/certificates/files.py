@@ -87,20 +87,19 @@ class FileIdentity:
         """The end of the certificate that is served now."""
         return self._pair.not_after
 
-    async def refresh(self) -> bool:
+    async def refresh(self) -> None:
         """
-        Serve what is new in the files; whether anything was.
+        Serve what is new in the files.
 
         Raises: CertificateError when what is new cannot be served; the old pair stays.
         """
         found = await asyncio.to_thread(_read, self._files)
         if found == self._contents:
-            return False
+            return
         pair = self._check(found)
         self._live.swap(pair)
         self._pair, self._contents = pair, found
         log.info("serving certificate reloaded", not_after=self.not_after.isoformat())
-        return True
 
     def trusted(self, bundle: bytes) -> None:
         """Do nothing: when to serve another authority's certificate is up to those who write the files."""

@@ -88,9 +88,9 @@ class SignedIdentity:
         """The end of the leaf that is served now."""
         return self._leaf.not_after
 
-    async def refresh(self) -> bool:
+    async def refresh(self) -> None:
         """
-        Ask which authority all replicas share, and serve a new leaf if it is time; whether the leaf was replaced.
+        Ask which authority all replicas share, and serve a new leaf if it is time.
 
         It is time after two thirds of a leaf's life, and when the clock stands before its beginning (it was set back).
         Raises: CertificateError when the authority is at its end, WebhookError when *agree* fails; what is published
@@ -103,7 +103,7 @@ class SignedIdentity:
                 if not self._is_expired(self._authority):  # why there is no other one is the better reason
                     self._renew()
                 raise
-            return self._renew()
+            self._renew()
 
     def trusted(self, bundle: bytes) -> None:
         """
@@ -147,15 +147,14 @@ class SignedIdentity:
         self._authority, self._successor = successor, None
         log.info("the new certificate authority signs", not_after=self.not_after.isoformat())
 
-    def _renew(self) -> bool:
+    def _renew(self) -> None:
         certificate = self._leaf.certificate
         begin = certificate.not_valid_before_utc
         renew_at = begin + (certificate.not_valid_after_utc - begin) * 2 / 3
         if begin <= self._clock.now() < renew_at:
-            return False
+            return
         self._serve(self._sign(self._authority))
         log.info("serving certificate renewed", not_after=self.not_after.isoformat())
-        return True
 
     def _serve(self, leaf: KeyPair) -> None:
         self._live.swap(leaf)

@@ -7,7 +7,7 @@ No I/O and no clock. `stored_ledger` reads and swaps versions of the ledger.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -31,6 +31,12 @@ ANY_UID = ""
 _MOST_VANISHED = 256
 """Reservations that another replica took out, kept until the next decision."""
 
+_LEAST_EXPIRED_MS = 20_000
+"""
+Milliseconds that a reservation has waited, as far as this replica knows, before another one may have expired it. That
+takes 40 seconds, of which a replica that has just started or was cut off may miss a few.
+"""
+
 
 class WatchTarget(NamedTuple):
     """A version that the watch of a resource has to reach; None where it has to be read first, see `prove`."""
@@ -53,6 +59,10 @@ class ReplicaView:
 
     For each reservation the index counts either the ledger's entry or the object itself; otherwise `behind` names the
     watch that a decision has to wait for.
+
+    Each token of the ledger is either counted, and then `_tokens` has it under its attempt, or one that the next swap
+    must leave out, and then `_to_remove` maps it to the version that others must have seen: 0 if there is nothing to
+    see. A tentative reservation is counted in the place of the tokens that it replaces, which are in neither.
     """
 
     def __init__(self, index: UsageIndex, *, charged: Collection[str], new_token: Callable[[], str]) -> None:
@@ -68,7 +78,7 @@ class ReplicaView:
         self._new_token = new_token
         self._ledger = Ledger("", is_open=False)
         self._tokens: dict[Attempt, str] = {}
-        self._finished: dict[str, int] = {}
+        self._to_remove: dict[str, int] = {}
         self._tentative: dict[str, _Tentative] = {}
         self._by_owner: Counter[str] = Counter()
         self._must_see: dict[str, int] = {}
@@ -90,7 +100,7 @@ class ReplicaView:
     @property
     def is_finishing(self) -> bool:
         """Whether the ledger still shows reservations that are settled or dead."""
-        return bool(self._finished)
+        return bool(self._to_remove)
 
     def behind(self) -> WatchTarget | None:
         """Return what a watch of this replica must still reach before it may decide; None if all watches have."""
@@ -119,12 +129,12 @@ class ReplicaView:
 
     def in_flight(self, owner: str) -> int:
         """Return how many reservations an owner has."""
-        return self._by_owner[owner]
+        return self._by_owner.get(owner, 0)
 
     def live(self) -> Iterator[tuple[str, Reservation]]:
         """Return the reservations of the ledger that are neither settled nor expired, with their tokens."""
         held = self._ledger.reservations.items()
-        return ((token, each) for token, each in held if token not in self._finished)
+        return ((token, each) for token, each in held if token not in self._to_remove)
 
     def expirable(self) -> Iterator[tuple[str, Reservation]]:
         """Return those of `live` that this replica can look up."""
@@ -132,19 +142,23 @@ class ReplicaView:
 
     # What is read.
 
-    def take_in(self, ledger: Ledger) -> None:
-        """Replace the version of the ledger; nothing may be tentative."""
+    def take_in(self, ledger: Ledger, *, waited: Mapping[str, int] | None = None) -> None:
+        """
+        Replace the version of the ledger; nothing may be tentative.
+
+        *waited* is for how many milliseconds each token of the version before has waited.
+        """
         if ledger.epoch != self._ledger.epoch:
             self._proven.clear()
         elif ledger.is_open:
-            self._note_vanished(ledger)
+            self._note_vanished(ledger, waited or {})
         known = self._ledger.reservations
         for token in known.keys() - ledger.reservations.keys():
             self._release(token, known[token])
         for token in ledger.reservations.keys() - known.keys():
             self._hold(token, ledger.reservations[token])
         self._ledger = ledger
-        self._finished = {token: seen for token, seen in self._finished.items() if token in ledger.reservations}
+        self._to_remove = {token: seen for token, seen in self._to_remove.items() if token in ledger.reservations}
 
     # What is seen.
 
@@ -160,9 +174,9 @@ class ReplicaView:
                 continue
             self._count_out(reservation)
             self._series.was_stored(reservation)
-            self._finished[token] = seen_at
+            self._to_remove[token] = seen_at
             if token in self._tentative:
-                self._finished.update(dict.fromkeys(self._tentative[token].replaces, seen_at))
+                self._to_remove.update(dict.fromkeys(self._tentative[token].replaces, seen_at))
 
     def expire(self, token: str, *, found: StoredVersion | None) -> bool:
         """
@@ -173,20 +187,20 @@ class ReplicaView:
         replica may count it, because replicas learn at different times which namespaces are exempt.
         """
         reservation = self._ledger.reservations.get(token)
-        if reservation is None or token in self._finished:
+        if reservation is None or token in self._to_remove:
             return False
         resource = reservation.key.resource
         if found is not None and reservation.uid == ANY_UID:
             # It may be one of those: a replica that decides from now on, this one too, must have seen it.
             self._must_see[resource] = max(found.version, self._must_see.get(resource, 0))
-            self._finish(token, reservation, seen_at=found.version)
+            self._remove(token, reservation, seen_at=found.version)
             return True
         if found is not None and is_stored(reservation, found):
             if is_left_out(reservation, found, self._index):
-                self._finish(token, reservation, seen_at=found.version)
+                self._remove(token, reservation, seen_at=found.version)
                 self._series.was_stored(reservation)
             return False
-        self._finish(token, reservation, seen_at=0)
+        self._remove(token, reservation, seen_at=0)
         self._series.came_to_nothing(reservation)
         return True
 
@@ -228,7 +242,7 @@ class ReplicaView:
             self._release(token, tentative.reservation)
         for tentative in self._tentative.values():
             for replaced in tentative.replaces:
-                if replaced in self._ledger.reservations and replaced not in self._finished:
+                if replaced in self._ledger.reservations and replaced not in self._to_remove:
                     self._hold(replaced, self._ledger.reservations[replaced])
         self._tentative.clear()
 
@@ -236,7 +250,7 @@ class ReplicaView:
         """Return the version that a swap writes."""
         replaced = (token for each in self._tentative.values() for token in each.replaces)
         new = {token: each.reservation for token, each in self._tentative.items()}
-        return self._ledger.followed(without=self._finished, replaced=replaced, new=new)
+        return self._ledger.followed(without=self._to_remove, replaced=replaced, new=new)
 
     def written(self, ledger: Ledger) -> None:
         """Record that *ledger*, which `next` returned, is stored: what was tentative is held for good."""
@@ -250,7 +264,7 @@ class ReplicaView:
     def _hold(self, token: str, reservation: Reservation) -> None:
         """Count a reservation of the ledger, unless our watch is ahead of it."""
         if (seen_at := self._seen_at(reservation)) is not None:
-            self._finished[token] = seen_at
+            self._to_remove[token] = seen_at
             return
         self._tokens[reservation.attempt] = token
         self._count_in(reservation)
@@ -261,19 +275,32 @@ class ReplicaView:
         self._series.held(reservation)
 
     def _count_out(self, reservation: Reservation) -> None:
-        self._by_owner[reservation.payer.owner] -= 1
+        owner = reservation.payer.owner
+        self._by_owner[owner] -= 1
+        if not self._by_owner[owner]:
+            del self._by_owner[owner]
         self._series.released(reservation)
 
-    def _note_vanished(self, ledger: Ledger) -> None:
-        """Keep what another replica took out of the ledger, until our watch shows whether it was stored."""
+    def _note_vanished(self, ledger: Ledger, waited: Mapping[str, int]) -> None:
+        """
+        Keep what another replica took out of the ledger, until our watch shows whether it was stored.
+
+        What cannot have expired yet was stored, though our watch may not have shown it: nothing has us wait for an
+        object that was created and deleted at once.
+        """
         known = self._ledger.reservations
-        gone = [known[token] for token in known.keys() - ledger.reservations.keys() - self._finished.keys()]
+        gone = known.keys() - ledger.reservations.keys() - self._to_remove.keys()
         if not gone:
             return
         left = {(each.key, each.uid) for each in ledger.reservations.values()}
-        self._vanished += [
-            each for each in gone if (each.key, each.uid) not in left and (each.key, ANY_UID) not in left
-        ][: _MOST_VANISHED - len(self._vanished)]
+        for token in gone:
+            reservation = known[token]
+            if (reservation.key, reservation.uid) in left or (reservation.key, ANY_UID) in left:
+                continue
+            if waited.get(token, 0) < _LEAST_EXPIRED_MS:
+                self._series.was_stored(reservation)
+            elif len(self._vanished) < _MOST_VANISHED:
+                self._vanished.append(reservation)
 
     def _series_learns(self, reservation: Reservation) -> None:
         row = self._index.row(reservation.key)
@@ -303,8 +330,8 @@ class ReplicaView:
             self._count_out(reservation)
             self._index.drop(reservation)
 
-    def _finish(self, token: str, reservation: Reservation, *, seen_at: int) -> None:
-        self._finished[token] = seen_at
+    def _remove(self, token: str, reservation: Reservation, *, seen_at: int) -> None:
+        self._to_remove[token] = seen_at
         self._release(token, reservation)
 
     def _put(self, reservation: Reservation, *, instead_of: tuple[str, ...]) -> None:
@@ -321,14 +348,17 @@ class ReplicaView:
         self._index.reserve(reservation)
 
     def _coalesce(self, reservation: Reservation) -> None:
-        """Merge the oldest creates of a name into one, once there are many."""
+        """
+        Merge two creates of a name into one, once there are many: the one that stands for others, and the oldest.
+
+        At most one stands for others: a second would be the same attempt.
+        """
         alike = [each for each in self._index.pending(reservation.key) if _is_alike(each, reservation)]
         if len(alike) <= MOST_PER_NAME:
             return
-        merged = [each for each in alike if each.uid == ANY_UID]
-        merged += [each for each in alike if each.uid != ANY_UID][: 2 - len(merged)]
-        any_of_them = replace(_covering(merged[0], merged[1]), uid=ANY_UID)
-        self._put(any_of_them, instead_of=tuple(self._tokens[each.attempt] for each in merged))
+        one, other = sorted(alike, key=lambda each: each.uid != ANY_UID)[:2]  # in their order but for that one
+        any_of_them = replace(_covering(one, other), uid=ANY_UID)
+        self._put(any_of_them, instead_of=(self._tokens[one.attempt], self._tokens[other.attempt]))
 
     def _of(self, token: str) -> Reservation:
         tentative = self._tentative.get(token)

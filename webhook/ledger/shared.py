@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from webhook.ledger.lookups import Lookups
-from webhook.ledger.stored_ledger import LedgerFullError, StoredLedger
+from webhook.ledger.stored_ledger import StoredLedger
+from webhook.ledger.text_size import LedgerFullError
 from webhook.ports import Condition, Decide, Maintenance, QuorumReader, UnavailableError, WebhookError
 from webhook.quota.decision import Allowed, Decision
 from webhook.quota.objects import ObjectKey

@@ -7,24 +7,23 @@ in `validation`.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
+from webhook.ledger.beginnings import LedgerBeginnings
 from webhook.ledger.codec import LedgerDamagedError, NewerFormatError, write_ledger
 from webhook.ledger.fairness import SwapFairness
 from webhook.ledger.ledger_object import LedgerObject, LostSwapError, StoredText
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.replica_view import ReplicaView
+from webhook.ledger.text_size import check_size
 from webhook.ledger.validation import LedgerValidator, TokenAges
+from webhook.ledger.watched_text import WatchedText
 from webhook.ports import READY, Condition, StoreRestoredError, UnavailableError
 
 log = structlog.get_logger(__name__)
-
-MOST_BYTES = 900_000
-"""A ConfigMap takes 1 MiB. About 8 000 reservations; more than a few hundred only where no object is seen any more."""
 
 _WATCH_SECONDS = 0.1
 """How long to wait after a lost swap for the watch to show the one that won. A read costs both sides more."""
@@ -34,15 +33,6 @@ _AGE_MS = 2_000
 
 _READ_ATTEMPTS = 5
 """Give up after this many deletions or corruptions of the ledger, each between our write and our read."""
-
-
-class LedgerFullError(UnavailableError):
-    """What is in flight fills the object; nothing was written."""
-
-    def __init__(self, count: int, *, share: float) -> None:
-        """Keep the number of reservations there would be, and the share of the new ones that there is room for."""
-        self.share = share
-        super().__init__("ledger-full", f"{count} reservations are in flight: no room for more", everywhere=True)
 
 
 class StoredLedger:
@@ -64,7 +54,7 @@ class StoredLedger:
         api_time: Callable[[], float],
         new_epoch: Callable[[], str],
         was_anybody_asked: Callable[[], Awaitable[bool]],
-        on_write: Callable[[str], None],
+        on_access: Callable[[str], None],
         on_lost: Callable[[str], None],
     ) -> None:
         """
@@ -72,25 +62,22 @@ class StoredLedger:
 
         *replica* is a name that no other replica has. For *hold* seconds after a loss something may be persisted that
         was in flight, by *api_time*, which stops while an API server stands still. If no ledger is found at the start,
-        *was_anybody_asked* tells whether one was lost. *on_write* gets `written`, `conflict` or `failed` for each swap,
-        and `claim` and `read` for those; *on_lost* gets the reason for which a new ledger is begun.
+        *was_anybody_asked* tells whether one was lost. *on_access* gets `written`, `conflict` or `failed` for each
+        swap, `read` for each read, and `claim` for a read that requests the next turn, too; *on_lost* gets the reason
+        for which a new ledger is begun.
         """
         self.view = view
-        self._writes = READY
-        self._reads = Condition(ok=False, reason="ledger-read", message="the ledger has not been read yet")
+        self._last_write = READY
+        self._last_read = Condition(ok=False, reason="ledger-read", message="the ledger has not been read yet")
         self._restored: StoreRestoredError | None = None
         self._object = stored_in
         self._hold = hold
-        self._new_epoch = new_epoch
-        self._was_anybody_asked = was_anybody_asked
-        self._on_write = on_write
-        self._on_lost = on_lost
+        self._on_access = on_access
+        self._beginnings = LedgerBeginnings(stored_in, replica, new_epoch, was_anybody_asked, on_lost)
         self._validator = LedgerValidator()
         self._ages = TokenAges(api_time=api_time)
         self._fairness = SwapFairness(replica, monotonic=monotonic)
-        self._watched: StoredText | None = None
-        self._deleted_uid = ""
-        self._watch_event = asyncio.Event()
+        self._watched = WatchedText()
         self._is_stale = True
         self._numbers = itertools.count(1)
         self._confirmed = 0
@@ -102,17 +89,25 @@ class StoredLedger:
         """Whether the ledger can be read and written and is open."""
         if self._restored is not None:
             return Condition(ok=False, reason="history", message=str(self._restored))
-        return self._writes if self._reads.ok else self._reads
+        if not self._last_read.ok:
+            return self._last_read
+        return self._last_write if self.view.ledger.is_open else self._closed
 
     @property
     def is_writable(self) -> bool:
         """Whether the last write succeeded."""
-        return self._writes.ok
+        return self._last_write.ok
 
     @property
     def is_known(self) -> bool:
         """Whether a ledger was ever read."""
         return self._validator.accepted is not None
+
+    @property
+    def _closed(self) -> Condition:
+        """Why nothing is decided by a ledger that is not open."""
+        why = f"the ledger was lost and is being rebuilt; it opens within {self._hold:g} seconds of that"
+        return Condition(ok=False, reason="ledger-rebuilding", message=why)
 
     def order(self) -> int:
         """Return the next order number."""
@@ -139,19 +134,15 @@ class StoredLedger:
 
     def on_event(self, stored: StoredText) -> None:
         """Record what the watch shows. It is read when it is needed."""
-        watched = self._watched
-        if watched is None or watched.uid != stored.uid or stored.version > watched.version:
-            self._watched = stored
+        self._watched.on_event(stored)
         self._fairness.on_stored(stored)
-        self._watch_event.set()
 
     def on_deleted(self, uid: str) -> None:
         """Record that the watch shows the object *uid* deleted."""
-        self._deleted_uid = uid
+        self._watched.on_deleted(uid)
         accepted = self._validator.accepted
         if accepted is not None and accepted.uid == uid:
             self._is_stale = True
-        self._watch_event.set()
 
     # Reading.
 
@@ -161,11 +152,11 @@ class StoredLedger:
 
         Raises: UnavailableError; nothing may be decided then.
         """
-        accepted, watched = self._validator.accepted, self._watched
+        accepted, watched = self._validator.accepted, self._watched.newest
         if self._is_stale:
             await self.read()
-        elif self._has_watched_newer():
-            await self._have(watched, with_turn=False)
+        elif (newer := self._watched.newer_than(accepted)) is not None:
+            await self._have(newer, with_turn=False)
         elif watched is not None and accepted is not None and watched.uid != accepted.uid:
             await self.read()
 
@@ -183,10 +174,9 @@ class StoredLedger:
             await self.read()
         elif self._fairness.should_request_turn:
             await self._have(None, with_turn=True)
-        elif await self._wait_for_watch(_WATCH_SECONDS) and self._has_watched_newer():
-            await self._have(self._watched, with_turn=False)
         else:
-            await self.read()
+            await self._wait_for_watch(_WATCH_SECONDS)
+            await self._have(self._watched.newer_than(self._validator.accepted), with_turn=False)
 
     async def wait_for_turn(self, *, is_busy: bool) -> None:
         """Let other replicas swap first where `SwapFairness` says so. Raises: UnavailableError."""
@@ -205,51 +195,39 @@ class StoredLedger:
         if self._restored is not None:
             raise UnavailableError("history", self.condition.message)
         if not self.view.ledger.is_open:
-            raise UnavailableError("ledger-rebuilding", self.condition.message, everywhere=True)
-
-    def _has_watched_newer(self) -> bool:
-        watched, accepted = self._watched, self._validator.accepted
-        if watched is None or accepted is None:
-            return False
-        return watched.uid == accepted.uid and watched.version > accepted.version
+            raise UnavailableError("ledger-rebuilding", self._closed.message, everywhere=True)
 
     async def _wait_for_watch(self, seconds: float) -> bool:
-        """Wait until the watch has shown something newer, at most *seconds*; return whether it has."""
-        if self._has_watched_newer():
-            return True
-        self._watch_event.clear()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._watch_event.wait()
-        except TimeoutError:
-            return False
-        return True
+        """Wait until the watch shows anything, not at all if that is newer already; return False if time ran out."""
+        return self._watched.newer_than(self._validator.accepted) is not None or await self._watched.wait(seconds)
 
     async def _have(self, watched: StoredText | None, *, with_turn: bool) -> None:
-        """Accept what the watch showed, or what is found now. Raises: UnavailableError."""
+        """Accept what the watch showed, or what is found now if that is None. Raises: UnavailableError."""
+        try:
+            await self._accept_one(watched, with_turn=with_turn)
+        except UnavailableError as error:
+            self._is_stale = True
+            self._last_read = _failing(error)
+            raise
+
+    async def _accept_one(self, watched: StoredText | None, *, with_turn: bool) -> None:
         for _ in range(_READ_ATTEMPTS):
             begun = 0 if watched is not None else self.order()
             try:
-                stored = watched or await self._find(with_turn=with_turn)
-                await self._interpret(stored)
+                await self._interpret(watched or await self._find(with_turn=with_turn))
             except LostSwapError:
                 watched = None
                 continue
-            except UnavailableError as error:
-                self._is_stale = True
-                self._reads = _failing(error)
-                raise
             self._confirmed = max(begun, self._confirmed)
             return
-        self._is_stale = True
         why = "the ledger was deleted or damaged again and again while it was read: see what else writes it"
         raise UnavailableError("ledger-read", why)
 
     async def _find(self, *, with_turn: bool) -> StoredText:
         """Return what is stored, made if there is nothing. Raises: LostSwapError, UnavailableError."""
-        self._on_write("claim" if with_turn else "read")
+        self._on_access("claim" if with_turn else "read")
         stored = await (self._object.request_turn(self._fairness.replica) if with_turn else self._object.read())
-        return stored or await self._begin_without_one()
+        return stored or await self._beginnings.without_one(is_known=self.is_known)
 
     # Writing.
 
@@ -265,25 +243,22 @@ class StoredLedger:
         begun = self.order()
         ledger = ledger.aged(self.age, self.waited())
         text = write_ledger(ledger, uid=before.uid)
-        if (size := len(text.encode())) > MOST_BYTES:
-            held = len(before.text.encode())
-            share = (MOST_BYTES - held) / (size - held) if size > held else 0.0
-            raise LedgerFullError(len(ledger.reservations), share=share)
+        check_size(text, before=before.text, count=len(ledger.reservations))
         try:
             stored = await self._object.swap(text, after=before, writer=self._fairness.replica)
         except LostSwapError:
             self._is_stale = True
             self._fairness.on_loss()
-            self._on_write("conflict")
+            self._on_access("conflict")
             return False
         except UnavailableError as error:
             self._is_stale = True
-            self._on_write("failed")
-            self._writes = _failing(error)
+            self._on_access("failed")
+            self._last_write = _failing(error)
             raise
-        self._on_write("written")
+        self._on_access("written")
         self._fairness.on_stored(stored)
-        self._confirmed, self._writes = begun, READY
+        self._confirmed, self._last_write = begun, READY
         self.view.written(ledger)
         self._accept(stored, ledger)
         return True
@@ -318,8 +293,8 @@ class StoredLedger:
         except NewerFormatError as error:
             raise UnavailableError("ledger-format", f"the ledger is of a newer version: {error}") from error
         except LedgerDamagedError as error:
-            stored, ledger = await self._begin_instead_of(stored, str(error))
-        self.view.take_in(ledger)
+            stored, ledger = await self._beginnings.instead_of(stored, str(error))
+        self.view.take_in(ledger, waited=self._ages.waited())
         self._accept(stored, ledger)
         if evidence:
             self._restored = StoreRestoredError(evidence)
@@ -327,36 +302,8 @@ class StoredLedger:
     def _accept(self, stored: StoredText, ledger: Ledger) -> None:
         self._validator.accept(stored, ledger)
         self._ages.accept(stored, ledger)
-        self._is_stale = stored.uid == self._deleted_uid
-        self._reads = READY
-        if not ledger.is_open:
-            why = f"the ledger was lost and is being rebuilt; it opens within {self._hold:g} seconds of that"
-            self._reads = Condition(ok=False, reason="ledger-rebuilding", message=why)
-
-    async def _begin_without_one(self) -> StoredText:
-        """Create the first ledger, or one that replaces a lost one. Raises: LostSwapError, UnavailableError."""
-        if self.is_known or await self._was_anybody_asked():
-            created = await self._object.create(write_ledger(Ledger.rebuilding(self._new_epoch()), uid=""))
-            self._report_loss("it was deleted")
-            return created
-        first = Ledger.first(self._new_epoch())
-        log.info("the first ledger of this installation", epoch=first.epoch)
-        created = await self._object.create(write_ledger(first, uid=""))
-        return await self._swap_text(first.opened({}), after=created)
-
-    async def _swap_text(self, ledger: Ledger, *, after: StoredText) -> StoredText:
-        text = write_ledger(ledger, uid=after.uid)
-        return await self._object.swap(text, after=after, writer=self._fairness.replica)
-
-    async def _begin_instead_of(self, stored: StoredText, why: str) -> tuple[StoredText, Ledger]:
-        ledger = Ledger.rebuilding(self._new_epoch())
-        written = await self._swap_text(ledger, after=stored)
-        self._report_loss(why)
-        return written, ledger
-
-    def _report_loss(self, why: str) -> None:
-        log.error("a new ledger is begun: nothing is allowed until what was in flight has expired", why=why)
-        self._on_lost(why)
+        self._is_stale = self._watched.has_deleted(stored.uid)
+        self._last_read = READY
 
 
 def _failing(error: UnavailableError) -> Condition:

@@ -24,6 +24,12 @@ def certificates(pem: bytes) -> tuple[bytes, ...]:
     return tuple(dict.fromkeys(b"".join((found, b"\n")) for found in _CERTIFICATE.findall(pem)))
 
 
+def in_all(bundles: Sequence[Sequence[bytes]]) -> tuple[bytes, ...]:
+    """Return the certificates that all of *bundles* hold, in the order of the first; none if there is no bundle."""
+    first, *others = bundles or ((),)
+    return tuple(each for each in first if all(each in other for other in others))
+
+
 class Overlap:
     """
     Remembers since when a caBundle has held certificates that this replica does not want.
@@ -45,15 +51,15 @@ class Overlap:
         self._since = {each: self._since.get(each, now) for each in surplus}
         return new
 
-    def merge(self, bundle: bytes, *, wanted: Sequence[bytes], removes: bool) -> bytes:
+    def merge(self, bundle: bytes, *, wanted: Sequence[bytes], may_remove: bool) -> bytes:
         """
         Return what a caBundle has to be that is now *bundle*; the very same where nothing has to change.
 
-        Whatever is missing of *wanted* is added. What was there for too long beyond it is left out if *removes*.
+        Whatever is missing of *wanted* is added. With *may_remove*, what was there for too long beyond it is left out.
         """
         present = certificates(bundle)
         surplus = [each for each in present if each not in wanted]
-        kept = [each for each in surplus if not (removes and self._is_old(each))]
+        kept = [each for each in surplus if not (may_remove and self._is_old(each))]
         if len(kept) == len(surplus) and set(wanted) <= set(present):
             return bundle
         return b"".join((*wanted, *kept))

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 import structlog
 
 from webhook.kube.api import ApiError, ConflictError, InvalidError, KubernetesApi
-from webhook.ports import WebhookError
+from webhook.ports import Trust, WebhookError
 from webhook.registration import live
-from webhook.registration.bundles import OVERLAP_SECONDS, Overlap, certificates
+from webhook.registration.bundles import OVERLAP_SECONDS, Overlap, certificates, in_all
 from webhook.registration.forms import Form, Write
 from webhook.registration.live import LiveWebhook
 from webhook.registration.manifest import RegistrationError, WebhookManifest
@@ -28,23 +28,6 @@ _APPLY: Final = "application/apply-patch+yaml"
 CHECK_SECONDS: Final = 30.0
 # Until the first success no request is served anyway, and what is missing may be about to be installed.
 RETRY_SECONDS: Final = 2.0
-
-
-class Trust(Protocol):
-    """The certificates that the API server has to trust for this replica."""
-
-    @property
-    def ca_bundle(self) -> bytes:
-        """The certificates to trust, PEM; empty when the caBundle is not ours."""
-        ...
-
-    async def refresh(self) -> bool:
-        """Read again what the certificates depend on; whether anything changed. Raises: WebhookError."""
-        ...
-
-    def trusted(self, bundle: bytes) -> None:
-        """Record what every webhook's caBundle holds at this moment. Raises: WebhookError."""
-        ...
 
 
 def _ignore(_: object) -> None:
@@ -146,30 +129,29 @@ class Registration:
 
     async def _register(self) -> None:
         # What cannot be read anew may have been replaced: then certificates of others are not removed.
-        removes = await self._refresh()
+        may_remove = await self._refresh()
         await self._read_all()
         self._tell_trusted()
         wanted = certificates(self._trust.ca_bundle)
         # What was read may only withdraw it: a write may be refused, and then nothing more is learnt.
         self._registered = self._registered and self._can_be_called(wanted)
-        bundles = (each.ca_bundle for found in self._found.values() for each in (found or {}).values())
-        added = self._overlap.observe(bundles, wanted=wanted) if wanted else frozenset()
+        added = self._overlap.observe(self._bundles(), wanted=wanted) if wanted else frozenset()
         for manifest in self._form.manifests:
             self._note_added(manifest, wanted, added)
-            await self._ensure(manifest, wanted, removes=removes)
+            await self._ensure(manifest, wanted, may_remove=may_remove)
         self._publish()
 
-    async def _ensure(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, removes: bool) -> None:
+    async def _ensure(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, may_remove: bool) -> None:
         self._check_installed(manifest)
-        writes = self._needed(manifest, wanted, removes=removes)
+        writes = self._needed(manifest, wanted, may_remove=may_remove)
         if writes:
-            if self._needed(manifest, wanted, removes=False):
+            if self._needed(manifest, wanted, may_remove=False):
                 self._note_drift(manifest, wanted)
             for write in writes:
                 await self._apply(manifest, write)
             await self._read(manifest)
             self._check_installed(manifest)  # it may have been deleted since, or installed again
-            if left := self._needed(manifest, wanted, removes=removes):
+            if left := self._needed(manifest, wanted, may_remove=may_remove):
                 names = ", ".join(name for write in left for name in write.webhooks)
                 raise RegistrationError(f"{manifest}: what was written to {names} is gone: see who else writes it")
         self._right[manifest.kind] = wanted
@@ -197,10 +179,12 @@ class Registration:
                 return False
         return True
 
-    def _needed(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, removes: bool) -> tuple[Write, ...]:
+    def _needed(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, may_remove: bool) -> tuple[Write, ...]:
         found = self._found[manifest.kind] or {}
         bundles = {
-            name: self._overlap.merge(found[name].ca_bundle if name in found else b"", wanted=wanted, removes=removes)
+            name: self._overlap.merge(
+                found[name].ca_bundle if name in found else b"", wanted=wanted, may_remove=may_remove
+            )
             for name in manifest.paths
             if wanted
         }
@@ -230,6 +214,10 @@ class Registration:
     async def _read(self, manifest: WebhookManifest) -> None:
         self._found[manifest.kind] = await live.read(self._api, manifest)
 
+    def _bundles(self) -> Iterator[bytes]:
+        for found in self._found.values():
+            yield from (each.ca_bundle for each in (found or {}).values())
+
     def _publish(self) -> None:
         self._on_read(live.named(self._form.manifests, self._found))
 
@@ -243,17 +231,18 @@ class Registration:
         return True
 
     def _tell_trusted(self) -> None:
-        webhooks = live.named(self._form.manifests, self._found).values()
-        held = [dict.fromkeys(certificates(each.ca_bundle) if each else ()) for each in webhooks]
-        common = [each for each in held[0] if all(each in others for others in held)] if held else []
+        bundles = [
+            certificates(each.ca_bundle) if each else ()
+            for each in live.named(self._form.manifests, self._found).values()
+        ]
         try:
-            self._trust.trusted(b"".join(common))
+            self._trust.trusted(b"".join(in_all(bundles)))
         except WebhookError as error:
             self._complain("serving certificate not replaced", error)
 
     def _note_added(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], added: frozenset[bytes]) -> None:
         found = (self._found[manifest.kind] or {}).values()
-        if any(each in certificates(webhook.ca_bundle) for each in added for webhook in found):
+        if any(not added.isdisjoint(certificates(each.ca_bundle)) for each in found):
             log.info("the caBundle holds certificates that this replica does not want", configuration=str(manifest))
             self._note_drift(manifest, wanted)
 

@@ -95,7 +95,7 @@ class Metrics:
         self._expired.inc(count)
 
     def ledger_accessed(self, result: str) -> None:
-        """Count an access to the shared ledger: `read`, or a write that was `written`, a `conflict` or `failed`."""
+        """Count an access to the shared ledger: `read`, or a write: `written`, `conflict`, `failed`, or `claim`."""
         if result == "read":
             self._ledger_reads.inc()
         else:

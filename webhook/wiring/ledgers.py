@@ -84,7 +84,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
         api_time=given.api_time,
         new_epoch=lambda: secrets.token_hex(8),
         was_anybody_asked=_check_of_earlier_calls(given.registration),
-        on_write=given.metrics.ledger_accessed,
+        on_access=given.metrics.ledger_accessed,
         on_lost=report_loss,
     )
     ledger = SharedLedger(
