@@ -7,7 +7,7 @@ from __future__ import annotations
 from nemesis.accounting import Key, payer_of
 from nemesis.findings import Findings
 from nemesis.limits_check import LimitHistory
-from nemesis.records import DELETED, PodRevision
+from nemesis.records import DELETED, PODS, PodRevision
 from nemesis.world import Step, World
 
 
@@ -31,7 +31,7 @@ class FreedRoom:
 
     def on_step(self, step: Step) -> None:
         """Record a request that was allowed."""
-        for owner in {claim.payer.owner for claim in step.new if not claim.base}:
+        for owner in {claim.payer.owner for claim in step.new if claim.slot.kind == PODS and not claim.base}:
             if owner in self._freed:
                 self._findings.freed.append(step.at - self._freed.pop(owner))
 

@@ -17,6 +17,7 @@ from nemesis.records import (
     DELETED,
     LEDGER,
     MODIFIED,
+    PODS,
     POLICY,
     Audited,
     Container,
@@ -117,7 +118,7 @@ class History:
         containers = {"main": Container({"cpu": cpu})}
         pod = PodRevision(self.at, self.version, event, NAMESPACE, name, uid, owner, ("people",), phase, containers)
         self.pods[name] = pod
-        self._add(records.PODS, pod)
+        self._add(records.OBJECTS[PODS], pod)
         return self.version
 
     def terminate(self, name: str, *, is_released: bool) -> int:
@@ -127,13 +128,13 @@ class History:
             self.pods[name], at=self.at, version=self.version, event=MODIFIED, is_released=is_released
         )
         self.pods[name] = pod
-        self._add(records.PODS, pod)
+        self._add(records.OBJECTS[PODS], pod)
         return self.version
 
     def delete(self, name: str) -> int:
         self._tick()
         gone = msgspec.structs.replace(self.pods.pop(name), at=self.at, version=self.version, event=DELETED)
-        self._add(records.PODS, gone)
+        self._add(records.OBJECTS[PODS], gone)
         return self.version
 
     def admit(self, name: str, uid: str, *, cpu: str = "10m") -> int:
