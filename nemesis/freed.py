@@ -20,9 +20,9 @@ class FreedRoom:
         self._freed: dict[str, float] = {}
 
     def before_pod(self, world: World, pod: PodRevision) -> None:
-        """Record a deletion, while the pod still counts."""
+        """Record a deletion, or its beginning without a grace period, while the pod still counts."""
         row = world.rows.get(pod.slot)
-        if pod.event != DELETED or row is None or not row.amounts:
+        if not (pod.event == DELETED or pod.is_released) or row is None or not row.amounts:
             return
         key = Key(f"user/{pod.owner}", "pods")
         possible = self._limits.possible(key, since=pod.at, until=pod.version)
