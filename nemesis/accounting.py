@@ -1,30 +1,70 @@
 """
-What a pod costs and which limits bind it, for the pods and policies of this workload only.
+What an object costs and which limits bind it, for the objects and policies of this workload only.
 
-It shares no code with the webhook. It has no init containers, overhead or pod-level requests: the workload has none.
+It shares no code with the webhook: the rules are those of docs/policy.md. Pods have no init containers, overhead or
+pod-level requests, and ResourceClaims no alternatives: the workload makes none.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import NamedTuple
 
 import yaml
 
-from nemesis.ledger_text import Amount, Payer
-from nemesis.records import Container, PodRevision
+from nemesis.ledger_text import Amount, Claim, Payer
+from nemesis.records import CLAIMS, MIB, REPORTED, ClaimRevision, PodRevision, Revision
 
 UNIT = 10**9
 """Amounts are billionths of the unit, as in the text of the ledger."""
 
-_SUFFIXES = {"": UNIT, "m": UNIT // 10**3, "u": UNIT // 10**6, "n": 1, "k": UNIT * 10**3}
-_QUANTITY = re.compile(r"(\d+)(?:\.(\d+))?([munk]?)")
+_SUFFIXES = {
+    "": UNIT,
+    "m": UNIT // 10**3,
+    "u": UNIT // 10**6,
+    "n": 1,
+    "k": UNIT * 10**3,
+    "Ki": UNIT * 2**10,
+    "Mi": UNIT * MIB,
+    "Gi": UNIT * 2**30,
+}
+_QUANTITY = re.compile(r"(\d+)(?:\.(\d+))?([munk]|[KMG]i)?")
+_SHARE = re.compile(r"(?:(\d+)\+)?(\d+)/(\d+)")
 _TERMINAL = ("Succeeded", "Failed")
-_NAMES = {"pods": "pods", "cpu": "requests.cpu"}
-"""The names in a policy, and the resources that they stand for."""
 
-COUNTED = tuple(_NAMES.values())
+STORAGE, GPU = "requests.storage", "gpu"
+CLASSES = ("gold", "plain")
+"""The StorageClasses of this workload."""
+
+DEVICE_CLASSES = ("gpu.nvidia.com", "nic.example.com")
+"""Its DeviceClasses. The first one counts as a GPU, the other one as nothing else."""
+
+_WEIGHTS = {
+    "requests.nvidia.com/gpu": Fraction(1),
+    "requests.nvidia.com/mig-3g.20gb": Fraction(3, 7),
+    "device/gpu.nvidia.com": Fraction(1),
+}
+"""
+What counts as `gpu`, by the names in the ledger: there `device/CLASS` is a device of a ResourceClaim, which
+ResourceQuota's names for the same device do not count again.
+"""
+
+_OF_CLASS = ".storageclass.storage.k8s.io/"
+_DEVICES = ".deviceclass.resource.k8s.io/devices"
+_SHORT = {"cpu": "requests.cpu", "storage": STORAGE}
+
+COUNTED = (
+    "pods",
+    "requests.cpu",
+    GPU,
+    CLAIMS,
+    STORAGE,
+    *(f"{each}{_OF_CLASS}{name}" for each in CLASSES for name in (CLAIMS, STORAGE)),
+    *(f"{each}{_DEVICES}" for each in DEVICE_CLASSES),
+)
+"""The resources that policies of this workload may limit."""
 
 LIMITED_GROUPS = ("ml", "staff")
 """The groups that every policy of this workload names: the only ones that a reservation has to carry."""
@@ -40,37 +80,88 @@ class Key(NamedTuple):
         return f"{self.resource} of {self.subject}"
 
 
-def quantity(text: str) -> int:
-    """Return a quantity in billionths of the unit."""
+def quantity(text: str) -> Amount:
+    """Return a quantity, or a share of devices such as 2+3/7, in billionths of the unit."""
+    if (share := _SHARE.fullmatch(text)) is not None:
+        whole, top, bottom = share.groups()
+        return _plain((int(whole or 0) + Fraction(int(top), int(bottom))) * UNIT)
     found = _QUANTITY.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is no quantity that this workload makes")
     whole, after, suffix = found.groups()
     after = after or ""
-    return int(f"{whole}{after}") * _SUFFIXES[suffix] // int(f"1{'0' * len(after)}")
+    return int(f"{whole}{after}") * _SUFFIXES[suffix or ""] // int(f"1{'0' * len(after)}")
 
 
-def cost(pod: PodRevision) -> dict[str, Amount]:
+def _plain(amount: Amount) -> Amount:
+    return amount.numerator if amount.denominator == 1 else amount
+
+
+def cost(obj: Revision) -> dict[str, Amount]:
     """
-    Return the charge of a pod: nothing once it has finished or is released, else the larger of what it requests and
-    holds.
+    Return the charge of an object in counted resources.
 
-    Every deletion of this workload is without a grace period: there is no moment of release to wait for.
+    Pods: nothing once one has finished or is released, else the larger of what it requests and holds. Every deletion of
+    this workload is without a grace period: there is no moment of release to wait for. Claims cost until they are gone.
     """
+    if isinstance(obj, PodRevision):
+        raw = _of_pod(obj)
+    elif obj.kind == CLAIMS:
+        raw = _of_claim(obj)
+    else:
+        raw = _of_device_claim(obj)
+    return counted(raw)
+
+
+def counted(raw: Mapping[str, Amount]) -> dict[str, Amount]:
+    """Return the resources that limits are compared with, `gpu` among them, of raw amounts as the ledger has them."""
+    gpu = _plain(sum((raw.get(name, 0) * weight for name, weight in _WEIGHTS.items()), Fraction(0)))
+    amounts = {name: amount for name, amount in raw.items() if name in COUNTED}
+    return {**amounts, GPU: gpu} if gpu else amounts
+
+
+def _of_pod(pod: PodRevision) -> dict[str, Amount]:
     if pod.phase in _TERMINAL or pod.is_released:
         return {}
-    cpu = sum(_of_container(container) for container in pod.containers.values())
-    return {"pods": UNIT, "requests.cpu": cpu} if cpu else {"pods": UNIT}
+    total: dict[str, Amount] = {"pods": UNIT}
+    for container in pod.containers.values():
+        several = (container.requests, container.allocated, container.actual)
+        for name in {name for each in several for name in each}:
+            most = max(quantity(each.get(name, "0")) for each in several)
+            if most:
+                total[f"requests.{name}"] = total.get(f"requests.{name}", 0) + most
+    return total
 
 
-def _of_container(container: Container) -> int:
-    several = (container.requests, container.allocated, container.actual)
-    return max(quantity(each.get("cpu", "0")) for each in several)
+def _of_claim(claim: ClaimRevision) -> dict[str, Amount]:
+    """The larger of what it asks for and what its status reports as set aside, in all and for its StorageClass."""
+    storage = max(quantity(claim.storage or "0"), quantity(claim.allocated or "0"))
+    total = {CLAIMS: UNIT, STORAGE: storage}
+    if claim.storage_class:
+        total |= {f"{claim.storage_class}{_OF_CLASS}{name}": amount for name, amount in total.items()}
+    return total
 
 
-def payer_of(pod: PodRevision) -> Payer:
+def _of_device_claim(claim: ClaimRevision) -> dict[str, Amount]:
+    total: dict[str, Amount] = {}
+    for each, number in claim.devices.items():
+        total |= {f"{each}{_DEVICES}": number * UNIT, f"device/{each}": number * UNIT}
+    return total
+
+
+def is_reported(obj: Revision) -> bool:
+    """Whether what counts is what a status reported: that is never refused, and may exceed a limit."""
+    return isinstance(obj, ClaimRevision) and quantity(obj.allocated or "0") > quantity(obj.storage or "0")
+
+
+def is_report(claim: Claim) -> bool:
+    """Whether a reservation is for a status: see `records.REPORTED`."""
+    return claim.slot.kind == CLAIMS and claim.amounts.get(STORAGE, 0) % (MIB * UNIT) == REPORTED * UNIT
+
+
+def payer_of(obj: Revision) -> Payer:
     """Return the payer that the stamp names, with those groups that a limit can bind."""
-    return Payer(pod.owner, tuple(name for name in pod.groups if name in LIMITED_GROUPS))
+    return Payer(obj.owner, tuple(name for name in obj.groups if name in LIMITED_GROUPS))
 
 
 class Limits:
@@ -83,7 +174,7 @@ class Limits:
         self._of_pool = {name: _hard(entry.get("pool", {})) for name, entry in said.get("groups", {}).items()}
         self._of_cluster = _hard(said.get("cluster", {}))
 
-    def hard(self, key: Key) -> int | None:
+    def hard(self, key: Key) -> Amount | None:
         """Return the limit on *key*, None if there is none."""
         kind, _, name = key.subject.partition("/")
         if kind == "user":
@@ -93,12 +184,15 @@ class Limits:
         return self._of_cluster.get(key.resource)
 
 
-def _hard(entry: Mapping[str, Mapping[str, object]]) -> dict[str, int]:
-    return {_NAMES[name]: quantity(str(amount)) for name, amount in entry.get("hard", {}).items()}
+def _hard(entry: Mapping[str, Mapping[str, object]]) -> dict[str, Amount]:
+    hard = {_SHORT.get(name, name): quantity(str(amount)) for name, amount in entry.get("hard", {}).items()}
+    if not hard.keys() <= set(COUNTED):
+        raise ValueError(f"the judge does not count {sorted(hard.keys() - set(COUNTED))}")
+    return hard
 
 
 def subjects(payer: Payer) -> tuple[str, ...]:
-    """Return the subjects that a payer's pods are charged to. Policies here list no members and have no tenants."""
+    """Return the subjects that a payer's objects are charged to. Policies here list no members and have no tenants."""
     return (f"user/{payer.owner}", *(f"group/{name}" for name in payer.groups), "cluster")
 
 
@@ -112,10 +206,10 @@ class Excess(NamedTuple):
     """One limit that a refusal names."""
 
     key: Key
-    requested: int
-    used: int
-    reserved: int
-    limited: int
+    requested: Amount
+    used: Amount
+    reserved: Amount
+    limited: Amount
 
 
 def excesses(message: str) -> list[Excess]:
@@ -136,5 +230,5 @@ def excesses(message: str) -> list[Excess]:
     return found
 
 
-def _amounts(text: str) -> dict[str, int]:
+def _amounts(text: str) -> dict[str, Amount]:
     return {name: quantity(amount) for name, _, amount in (each.partition("=") for each in text.split(","))}

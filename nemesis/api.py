@@ -11,11 +11,17 @@ from typing import Any
 
 import aiohttp
 
-from nemesis.records import FOREIGN, LEDGER, POLICY, SYSTEM_NAMESPACE
+from nemesis.records import CLAIMS, DEVICE_CLAIMS, FOREIGN, LEDGER, PODS, POLICY, SYSTEM_NAMESPACE, Slot
 
 _TIMEOUT = aiohttp.ClientTimeout(total=20)
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 _TEXTS = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps"
+
+
+def collection(kind: str, namespace: str) -> str:
+    """Return the path of the objects of a kind in a namespace."""
+    plural, _, group = kind.partition(".")
+    return f"{f'/apis/{group}' if group else '/api'}/v1/namespaces/{namespace}/{plural}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +43,27 @@ class Api:
         await self.call("DELETE", f"{_TEXTS}/{LEDGER}", expected=(200, 404))
 
     async def mark(self, number: int) -> int:
-        """Write a pod and a ConfigMap of no other use; return the version, which is above all changes up to now."""
-        pod = {"metadata": {"name": f"nemesis-{number}"}, "spec": {"containers": [{"name": "main", "image": "x"}]}}
-        body = {"metadata": {"name": f"nemesis-{number}"}}
-        versions = [
-            (await self.call("POST", path, body=what, expected=(201,)))["metadata"]["resourceVersion"]
-            for path, what in (("/api/v1/namespaces/kube-system/pods", pod), (_TEXTS, body))
-        ]
+        """Write an object of each kind, of no other use; return the version, which is above all changes up to now."""
+        storage = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1"}}}
+        specs = {
+            collection(PODS, "kube-system"): {"containers": [{"name": "main", "image": "x"}]},
+            collection(CLAIMS, "kube-system"): storage,
+            collection(DEVICE_CLAIMS, "kube-system"): {},
+            _TEXTS: None,
+        }
+        versions = []
+        for path, spec in specs.items():
+            body = {"metadata": {"name": f"nemesis-{number}"}, **({} if spec is None else {"spec": spec})}
+            made = await self.call("POST", path, body=body, expected=(201,))
+            versions.append(made["metadata"]["resourceVersion"])
         return min(map(int, versions))
 
-    async def pods(self, namespace: str) -> dict[str, int]:
-        """Return the resource version of each pod, by a consistent list."""
-        listed = await self.call("GET", f"/api/v1/namespaces/{namespace}/pods")
+    async def objects(self, kind: str, namespace: str) -> dict[str, int]:
+        """Return the resource version of each object of a kind, by a consistent list."""
+        listed = await self.call("GET", collection(kind, namespace))
         return {
-            f"{namespace}/{each['metadata']['name']}": int(each["metadata"]["resourceVersion"])
-            for each in listed["items"]
+            str(Slot(namespace, each["metadata"]["name"], kind)): int(each["metadata"]["resourceVersion"])
+            for each in listed["items"] or ()
         }
 
     async def is_ready(self) -> bool:

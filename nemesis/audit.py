@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 
-from nemesis.records import Audited
+from nemesis.records import PODS, Audited
 
 _MARK = "validate.userquota.dev/"
 """The prefix of the audit annotations of our answers, allowed or refused."""
 
 
 def audited(logs: Iterable[tuple[int, Path]]) -> Iterator[Audited]:
-    """Return every write of a pod in the *logs*, each with the number of its API server."""
+    """Return every write of a pod or a claim in the *logs*, each with the number of its API server."""
     for server, path in logs:
         with path.open("rb") as file:
             for line in file:
@@ -43,4 +43,5 @@ def _understood(server: int, line: bytes) -> Audited | None:
         "dryRun=All" in said["requestURI"],
         any(key.startswith(_MARK) for key in said.get("annotations", {})),
         answer.get("message", "") if answer.get("code", 0) >= 500 else "",
+        ".".join(filter(None, (where.get("resource", PODS), where.get("apiGroup", "")))),
     )

@@ -10,12 +10,13 @@ import json
 import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import aiohttp
 
-from nemesis.records import Request, Writer
+from nemesis.api import collection
+from nemesis.records import PODS, Request, Writer
 
 JSON = "application/json"
 MERGE = "application/strategic-merge-patch+json"
@@ -28,7 +29,11 @@ _NAME = re.compile(rb'"metadata":\{"name":"([^"]+)"')
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One request. `path` is below the pods of the namespace; `cpu` is the amount requested, for the record."""
+    """
+    One request. `path` is below the objects of the kind in the namespace; `cpu` and `asked` are for the record.
+
+    `asked` is all that the object would cost.
+    """
 
     verb: str
     user: str
@@ -40,6 +45,8 @@ class Wish:
     content_type: str = JSON
     cpu: str = ""
     is_dry_run: bool = False
+    kind: str = PODS
+    asked: Mapping[str, str] = field(default_factory=dict)
 
 
 class Clients:
@@ -91,7 +98,7 @@ class Clients:
 
     async def _send(self, wish: Wish, server: int) -> tuple[int, bytes]:
         assert self._session is not None
-        url = f"{self._urls[server]}/api/v1/namespaces/{wish.namespace}/pods{wish.path}"
+        url = f"{self._urls[server]}{collection(wish.kind, wish.namespace)}{wish.path}"
         headers = {"Authorization": f"Bearer {self._tokens[wish.user]}", "Content-Type": wish.content_type}
         async with self._session.request(wish.method, url, data=wish.body or None, headers=headers) as answer:
             return answer.status, await answer.read()
@@ -117,6 +124,8 @@ def _recorded(wish: Wish, server: int, times: tuple[float, float], status: int, 
         wish.is_dry_run,
         reason,
         message,
+        wish.kind,
+        dict(wish.asked),
     )
 
 

@@ -1,7 +1,7 @@
 """
 I6: a refusal is right about every limit it names.
 
-A replica may see a deletion a moment late, and may see old pods beside new claims. So a limit counts as full if the
+A replica may see a deletion a moment late, and may see old objects beside new claims. So a limit counts as full if the
 largest amounts that the names had at any time, from some seconds before the request began until it was answered, do not
 leave the room requested. The number of seconds that it took is reported: it is how late room comes back.
 """
@@ -21,7 +21,9 @@ from nemesis.records import Request, Slot
 from nemesis.timeline import Spans
 
 DELAYS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
-"""Seconds by which the pod watch of a replica may be late; the last one is the most that is tolerated."""
+"""Seconds by which the watch of a replica may be late; the last one is the most that is tolerated."""
+
+GROWTHS = ("resize", "grow")
 
 _OURS = "validate.userquota.dev"
 """The API server refuses, too: for a while after a restart it does not know the rights of any user."""
@@ -34,7 +36,7 @@ _REMEMBERED = 240.0
 
 
 class Counted:
-    """The amount of each name under each key over the last minutes, and when the cost of its pod changed."""
+    """The amount of each name under each key over the last minutes, and when the cost of its object changed."""
 
     def __init__(self) -> None:
         self._changed: defaultdict[Slot, deque[float]] = defaultdict(partial(deque, maxlen=100))
@@ -53,7 +55,7 @@ class Counted:
             self._now[key][slot] = (at, now)
 
     def changed(self, at: float, slot: Slot) -> None:
-        """Record that the cost of the pod of that name changed, or that it was deleted."""
+        """Record that the cost of the object of that name changed, or that it was deleted."""
         self._changed[slot].append(at)
 
     def has_changed(self, slot: Slot, begun: float, ended: float) -> bool:
@@ -124,9 +126,9 @@ class DenialsCheck:
             self._findings.delays[delay] += 1
 
     def _with_all_of_what_has_changed(self, request: Request, excess: Excess) -> Excess:
-        """A resize of a pod that has changed meanwhile had an old base: it needs the whole amount, not the growth."""
+        """A growth of what has changed meanwhile had an old base: it needs the whole amount, not the difference."""
         begun = self._troubles.before(request.begun, DELAYS[-1])
-        if request.verb == "resize" and self._counted.has_changed(request.slot, begun, request.ended + _SLACK):
+        if request.verb in GROWTHS and self._counted.has_changed(request.slot, begun, request.ended + _SLACK):
             return excess._replace(requested=max(excess.requested, _asked(request, excess)))
         return excess
 
@@ -139,9 +141,12 @@ class DenialsCheck:
         return None
 
     def _violated(self, request: Request, told: str) -> None:
-        what = f"{request.user} {request.verb} {request.slot} {request.cpu} from {request.begun:.3f} s: {told}"
+        asked = request.cpu or ",".join(f"{name}={amount}" for name, amount in request.asked.items())
+        what = f"{request.user} {request.verb} {request.slot} {asked} from {request.begun:.3f} s: {told}"
         self._findings.violated(Invariant.NO_FALSE_DENIAL, what, at=request.ended, context=request.message)
 
 
-def _asked(request: Request, excess: Excess) -> int:
+def _asked(request: Request, excess: Excess) -> Amount:
+    if request.asked:
+        return quantity(request.asked.get(excess.key.resource, "0"))
     return UNIT if excess.key.resource == "pods" else quantity(request.cpu)

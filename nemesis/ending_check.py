@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 from nemesis import showing
 from nemesis.accounting import excesses
+from nemesis.denials_check import GROWTHS
 from nemesis.findings import Findings, Invariant
-from nemesis.records import DIED, NOT_READY, PROBE, Audited, Fault, Request, Run
+from nemesis.records import DIED, NOT_READY, PROBE, Audited, Fault, Request, Run, Slot
 from nemesis.world import Standing, Step, World
 
 _OURS = ("userquota.dev", "userquota-ledger")
@@ -55,14 +56,14 @@ class EndingCheck:
             self._findings.violated(
                 Invariant.CONVERGENCE, told, at=self._run.ended, context=showing.ledger(world.ledger)
             )
-        replayed = {str(slot): pod.version for slot, pod in world.pods.items()}
+        replayed = {str(slot): pod.version for slot, pod in world.objects.items()}
         if replayed != self._run.final_pods:
             differing = {
                 slot
                 for slot in replayed.keys() | self._run.final_pods
                 if replayed.get(slot) != self._run.final_pods.get(slot)
             }
-            told = f"the replay ends with other pods than a list shows: {sorted(differing)}"
+            told = f"the replay ends with other objects than a list shows: {sorted(differing)}"
             self._findings.violated(Invariant.HISTORY, told, at=self._run.ended)
 
     def judge_probes(self, world: World, requests: Iterable[Request]) -> None:
@@ -88,9 +89,10 @@ class EndingCheck:
             if each.is_decided:
                 self._findings.counts["decisions"] += 1
                 self._findings.counts[f"decisions: {_verdict(each)}"] += 1
+                self._findings.counts[f"decisions on {each.kind}"] += 1
                 self._findings.counts["decisions on dry-runs"] += each.is_dry_run
             elif is_charged and 200 <= each.code < 300:
-                told = f"{each.user} {each.verb} {each.namespace}/{each.name} passed without a decision"
+                told = f"{each.user} {each.verb} {Slot(each.namespace, each.name, each.kind)} passed without a decision"
                 self._findings.violated(Invariant.CLIENTS, told, at=self._run.ended)
 
     def judge_answers(self, requests: Iterable[Request]) -> None:
@@ -100,7 +102,7 @@ class EndingCheck:
             kind = _kind(each)
             if kind is not None:
                 self._findings.counts[f"trouble: {kind}"] += 1
-            if each.reason == "Conflict" and (each.verb in ("create", "resize", "delete") or _is_about_us(each)):
+            if each.reason == "Conflict" and (each.verb in ("create", *GROWTHS, "delete") or _is_about_us(each)):
                 self._findings.counts["conflicts told"] += 1
                 if _is_about_us(each):
                     self._findings.violated(

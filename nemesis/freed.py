@@ -7,7 +7,7 @@ from __future__ import annotations
 from nemesis.accounting import Key, payer_of
 from nemesis.findings import Findings
 from nemesis.limits_check import LimitHistory
-from nemesis.records import DELETED, PodRevision
+from nemesis.records import DELETED, PODS, PodRevision
 from nemesis.world import Step, World
 
 
@@ -20,9 +20,9 @@ class FreedRoom:
         self._freed: dict[str, float] = {}
 
     def before_pod(self, world: World, pod: PodRevision) -> None:
-        """Record a deletion, while the pod still counts."""
+        """Record a deletion, or its beginning without a grace period, while the pod still counts."""
         row = world.rows.get(pod.slot)
-        if pod.event != DELETED or row is None or not row.amounts:
+        if not (pod.event == DELETED or pod.is_released) or row is None or not row.amounts:
             return
         key = Key(f"user/{pod.owner}", "pods")
         possible = self._limits.possible(key, since=pod.at, until=pod.version)
@@ -31,7 +31,7 @@ class FreedRoom:
 
     def on_step(self, step: Step) -> None:
         """Record a request that was allowed."""
-        for owner in {claim.payer.owner for claim in step.new if not claim.base}:
+        for owner in {claim.payer.owner for claim in step.new if claim.slot.kind == PODS and not claim.base}:
             if owner in self._freed:
                 self._findings.freed.append(step.at - self._freed.pop(owner))
 

@@ -17,7 +17,19 @@ from nemesis.ending_check import EndingCheck
 from nemesis.findings import Findings, Invariant
 from nemesis.freed import FreedRoom
 from nemesis.limits_check import LimitHistory, LimitsCheck
-from nemesis.records import PROBE, Audited, Fault, Life, PodRevision, Request, Run, TextRevision
+from nemesis.records import (
+    PODS,
+    PROBE,
+    Audited,
+    ClaimRevision,
+    Fault,
+    Life,
+    PodRevision,
+    Request,
+    Revision,
+    Run,
+    TextRevision,
+)
 from nemesis.reservations_check import ReservationsCheck
 from nemesis.timeline import troubles, workers
 from nemesis.world import World
@@ -86,15 +98,16 @@ class Checks(msgspec.Struct):
     freed: FreedRoom
     counted: Counted
 
-    def on_pod(self, world: World, pod: PodRevision) -> None:
-        self.freed.before_pod(world, pod)
-        before = world.amounts(pod.slot)
-        row = world.take_pod(pod)
-        if world.amounts(pod.slot) != before:
-            self.counted.changed(pod.at, pod.slot)
+    def on_object(self, world: World, obj: Revision) -> None:
+        if isinstance(obj, PodRevision):
+            self.freed.before_pod(world, obj)
+        before = world.amounts(obj.slot)
+        row = world.take_object(obj)
+        if world.amounts(obj.slot) != before:
+            self.counted.changed(obj.at, obj.slot)
         if row is not None:
-            decided = self.reservations.on_grown(world, row, at=pod.at)
-            self.limits.on_grown(world, row, decided, at=pod.at)
+            decided = self.reservations.on_grown(world, row, at=obj.at)
+            self.limits.on_grown(world, row, decided, at=obj.at)
 
     def on_ledger(self, world: World, text: TextRevision) -> None:
         step = world.take_ledger(text)
@@ -112,9 +125,9 @@ def _replay(folder: Path, world: World, checks: Checks, limits: LimitHistory, fi
         last = told.version
         findings.counts["revisions"] += 1
         checks.denials.reached(told.at, told.version)
-        if isinstance(told, PodRevision):
-            findings.counts["revisions of pods"] += 1
-            checks.on_pod(world, told)
+        if not isinstance(told, TextRevision):
+            findings.counts[f"revisions of {told.slot.kind}"] += 1
+            checks.on_object(world, told)
         elif told.name == records.LEDGER:
             findings.counts["revisions of the ledger"] += 1
             checks.on_ledger(world, told)
@@ -123,7 +136,9 @@ def _replay(folder: Path, world: World, checks: Checks, limits: LimitHistory, fi
             limits.take(told)
 
 
-def _revisions(folder: Path) -> Iterator[PodRevision | TextRevision]:
-    pods: Iterator[PodRevision | TextRevision] = records.read(folder / records.PODS, PodRevision)
-    texts: Iterator[PodRevision | TextRevision] = records.read(folder / records.TEXTS, TextRevision)
-    return merge(pods, texts, key=lambda each: each.version)
+def _revisions(folder: Path) -> Iterator[Revision | TextRevision]:
+    several: list[Iterator[Revision | TextRevision]] = [
+        records.read(folder / file, PodRevision if kind == PODS else ClaimRevision)
+        for kind, file in records.OBJECTS.items()
+    ]
+    return merge(*several, records.read(folder / records.TEXTS, TextRevision), key=lambda each: each.version)

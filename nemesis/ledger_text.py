@@ -11,10 +11,9 @@ import json
 from fractions import Fraction
 from typing import NamedTuple
 
-from nemesis.records import Slot
+from nemesis.records import CHARGED, Slot
 
 Amount = int | Fraction
-PODS = "pods"
 
 
 class UnreadableLedgerError(Exception):
@@ -40,14 +39,14 @@ class Claim(NamedTuple):
 
 
 class LedgerText(NamedTuple):
-    """One version of the ledger. `settled_through` is that of pods."""
+    """One version of the ledger. `settled_through` has a version for each kind of which something was settled."""
 
     object_uid: str
     epoch: str
     is_open: bool
     write: int
     age: int
-    settled_through: int
+    settled_through: dict[str, int]
     claims: dict[str, Claim]
 
 
@@ -62,9 +61,9 @@ def read_ledger(text: str) -> LedgerText:
         payers = [Payer(owner, tuple(groups)) for owner, groups, *_ in said["payers"]]
         amounts = [{name: _amount(number) for name, number in each} for each in said["amounts"]]
         claims = [
-            Claim(token, Slot(namespace, name), uid, base, payers[payer], amounts[amount])
+            Claim(token, Slot(namespace, name, resource), uid, base, payers[payer], amounts[amount])
             for token, resource, namespace, name, uid, base, payer, amount, _ in said["reservations"]
-            if resource == PODS
+            if resource in CHARGED
         ]
         return LedgerText(
             said["object"],
@@ -72,7 +71,7 @@ def read_ledger(text: str) -> LedgerText:
             {"open": True, "rebuilding": False}[said["state"]],
             said["write"],
             said["age"],
-            said["settledThrough"].get(PODS, 0),
+            {kind: said["settledThrough"].get(kind, 0) for kind in CHARGED},
             {claim.token: claim for claim in claims},
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:

@@ -7,14 +7,32 @@ from __future__ import annotations
 import json
 import random
 
-from nemesis.accounting import LIMITED_GROUPS
+from nemesis.accounting import DEVICE_CLASSES, LIMITED_GROUPS
 
+_GOLD = "gold.storageclass.storage.k8s.io"
+_GPUS, _CARDS = (f"{each}.deviceclass.resource.k8s.io/devices" for each in DEVICE_CLASSES)
+_NAMES = (
+    "pods",
+    "cpu",
+    "gpu",
+    "persistentvolumeclaims",
+    "storage",
+    f"{_GOLD}/persistentvolumeclaims",
+    f"{_GOLD}/requests.storage",
+    _GPUS,
+    _CARDS,
+)
+_GROUP = (17, 330, 7, 10, 320, 6, 190, 5, 6)
 _USUAL = {
-    "user": {"pods": 10, "cpu": 190},
-    "ml": {"pods": 17, "cpu": 330},
-    "staff": {"pods": 17, "cpu": 330},
-    "cluster": {"pods": 42, "cpu": 820},
+    subject: dict(zip(_NAMES, amounts, strict=True))
+    for subject, amounts in {
+        "user": (10, 190, 4, 6, 180, 4, 110, 3, 4),
+        "ml": _GROUP,
+        "staff": _GROUP,
+        "cluster": (42, 820, 16, 25, 780, 15, 440, 12, 15),
+    }.items()
 }
+_UNITS = {"cpu": "m", "storage": "Mi", f"{_GOLD}/requests.storage": "Mi"}
 _FACTORS = (50, 75, 100, 100, 100, 110)
 """Per cent. Rarely above 100: reservations never stored under a higher limit fill the usual one for 40 s."""
 
@@ -31,7 +49,9 @@ def changed(chance: random.Random) -> str:
 
 def _text(factors: dict[str, dict[str, int]]) -> str:
     hard = {
-        subject: {"pods": usual["pods"] * factors[subject]["pods"] // 100, "cpu": _cpu(subject, factors)}
+        subject: {
+            name: f"{amount * factors[subject][name] // 100}{_UNITS.get(name, '')}" for name, amount in usual.items()
+        }
         for subject, usual in _USUAL.items()
     }
     policy = {
@@ -41,7 +61,3 @@ def _text(factors: dict[str, dict[str, int]]) -> str:
         "cluster": {"hard": hard["cluster"]},
     }
     return json.dumps(policy)  # JSON is YAML, too
-
-
-def _cpu(subject: str, factors: dict[str, dict[str, int]]) -> str:
-    return f"{_USUAL[subject]['cpu'] * factors[subject]['cpu'] // 100}m"

@@ -1,5 +1,5 @@
 """
-Records every revision of the pods and of our ConfigMaps, from a watch that begins at the first revision of etcd.
+Records every revision of the pods, the claims and our ConfigMaps, from watches that begin at etcd's first revision.
 
 Its API server has no watch cache and no faults, and etcd keeps every revision: after a broken connection the watch
 continues where it was, so that nothing is missed. Nothing is judged here.
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -17,13 +19,18 @@ import msgspec
 from msgspec import Struct, field
 
 from nemesis.records import (
+    CLAIMS,
     DELETED,
+    DEVICE_CLAIMS,
     FOREIGN,
+    OBJECTS,
     PODS,
     SYSTEM_NAMESPACE,
     TEXTS,
+    ClaimRevision,
     Container,
     PodRevision,
+    Revision,
     Slot,
     TextRevision,
     Writer,
@@ -43,13 +50,30 @@ class _Container(Struct, rename="camel"):
     allocated_resources: dict[str, str] = field(default_factory=dict)
 
 
-class _Spec(Struct):
+class _Exactly(Struct, rename="camel"):
+    device_class_name: str
+    count: int = 1
+
+
+class _DeviceRequest(Struct):
+    exactly: _Exactly
+
+
+class _Devices(Struct):
+    requests: list[_DeviceRequest] | None = None
+
+
+class _Spec(Struct, rename="camel"):
     containers: list[_Container] = field(default_factory=list)
+    resources: _Resources = field(default_factory=_Resources)
+    storage_class_name: str = ""
+    devices: _Devices = field(default_factory=_Devices)
 
 
 class _Status(Struct, rename="camel"):
     phase: str = ""
     container_statuses: list[_Container] = field(default_factory=list)
+    allocated_resources: dict[str, str] = field(default_factory=dict)
 
 
 class _Meta(Struct, rename="camel"):
@@ -78,7 +102,7 @@ _decoder = msgspec.json.Decoder(_Event)
 
 
 class Recorder:
-    """Writes two files into *folder*; `view` holds the pods that exist now, for the workload to choose from."""
+    """Writes its files into *folder*; `view` holds the objects that exist now, for the workload to choose from."""
 
     def __init__(
         self,
@@ -90,7 +114,7 @@ class Recorder:
         clock: Callable[[], float],
         namespaces: set[str],
     ) -> None:
-        self.view: dict[Slot, PodRevision] = {}
+        self.view: dict[str, dict[Slot, Revision]] = {kind: {} for kind in OBJECTS}
         self.ledgers: list[str] = []
         """Some earlier texts of the ledger, for the fault that restores one."""
         self._url = url
@@ -98,9 +122,9 @@ class Recorder:
         self._tls = tls
         self._clock = clock
         self._namespaces = namespaces
-        self._pods = Writer(folder / PODS)
+        self._objects = {kind: Writer(folder / file) for kind, file in OBJECTS.items()}
         self._texts = Writer(folder / TEXTS)
-        self._reached = {"pods": 1, "configmaps": 1}
+        self._reached = {"configmaps": 1, **dict.fromkeys(OBJECTS, 1)}
         self.reconnected = 0
 
     async def run(self) -> None:
@@ -112,14 +136,21 @@ class Recorder:
                 connector=connector, headers=self._headers, timeout=timeout, read_bufsize=_LARGEST_LINE
             ) as session:
                 await asyncio.gather(
-                    self._follow(session, "pods", "/api/v1/pods", self._on_pod),
+                    self._follow(session, PODS, "/api/v1/pods", self._on_pod),
+                    self._follow(session, CLAIMS, f"/api/v1/{CLAIMS}", partial(self._on_claim, CLAIMS)),
+                    self._follow(
+                        session,
+                        DEVICE_CLAIMS,
+                        "/apis/resource.k8s.io/v1/resourceclaims",
+                        partial(self._on_claim, DEVICE_CLAIMS),
+                    ),
                     self._follow(
                         session, "configmaps", f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps", self._on_text
                     ),
                 )
         finally:
-            self._pods.close()
-            self._texts.close()
+            for writer in (*self._objects.values(), self._texts):
+                writer.close()
 
     async def until(self, version: int) -> None:
         """Return when every change up to *version* is recorded; an object of each kind must be written at that time."""
@@ -128,7 +159,7 @@ class Recorder:
 
     @property
     def revisions(self) -> int:
-        return self._pods.count + self._texts.count
+        return sum(writer.count for writer in (*self._objects.values(), self._texts))
 
     async def _follow(
         self, session: aiohttp.ClientSession, kind: str, path: str, take: Callable[[_Event], None]
@@ -160,16 +191,46 @@ class Recorder:
             meta.name,
             meta.uid,
             meta.annotations.get(_OWNER, ""),
-            tuple(msgspec.json.decode(meta.annotations.get(_GROUPS, "[]"), type=list[str])),
+            _groups(meta),
             event.object.status.phase,
             _containers(event.object),
             is_released=bool(meta.deletion_timestamp) and meta.deletion_grace_period_seconds == 0,
         )
-        self._pods.write(told)
-        if event.type == DELETED:
-            self.view.pop(told.slot, None)
+        self._keep(told)
+
+    def _on_claim(self, kind: str, event: _Event) -> None:
+        meta, spec, status = event.object.metadata, event.object.spec, event.object.status
+        if meta.namespace not in self._namespaces:
+            return
+        devices = Counter[str]()
+        for each in spec.devices.requests or ():
+            devices[each.exactly.device_class_name] += each.exactly.count
+        told = ClaimRevision(
+            self._clock(),
+            int(meta.resource_version),
+            event.type,
+            kind,
+            meta.namespace,
+            meta.name,
+            meta.uid,
+            meta.annotations.get(_OWNER, ""),
+            _groups(meta),
+            status.phase,
+            spec.resources.requests.get("storage", ""),
+            status.allocated_resources.get("storage", ""),
+            spec.storage_class_name,
+            dict(devices),
+            is_terminating=bool(meta.deletion_timestamp),
+        )
+        self._keep(told)
+
+    def _keep(self, told: Revision) -> None:
+        kind = told.slot.kind
+        self._objects[kind].write(told)
+        if told.event == DELETED:
+            self.view[kind].pop(told.slot, None)
         else:
-            self.view[told.slot] = told
+            self.view[kind][told.slot] = told
 
     def _on_text(self, event: _Event) -> None:
         meta, data = event.object.metadata, event.object.data
@@ -192,6 +253,10 @@ class Recorder:
         self.ledgers.append(text)
         if len(self.ledgers) > 400:
             del self.ledgers[:200]
+
+
+def _groups(meta: _Meta) -> tuple[str, ...]:
+    return tuple(msgspec.json.decode(meta.annotations.get(_GROUPS, "[]"), type=list[str]))
 
 
 def _containers(pod: _Object) -> dict[str, Container]:

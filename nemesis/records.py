@@ -20,8 +20,20 @@ POLICY = "userquota-policy"
 FOREIGN = "nemesis/wrote-this"
 """The annotation that marks a ledger with a fault; the next write of a replica removes it."""
 
+PODS, CLAIMS, DEVICE_CLAIMS = "pods", "persistentvolumeclaims", "resourceclaims.resource.k8s.io"
+"""The kinds that are charged, as the ledger names them."""
+
+CHARGED = (PODS, CLAIMS, DEVICE_CLAIMS)
+
 DRY_NAME, DRY_CPU = "dry-", "37m"
 """The prefix of the names that only dry-runs create, and the amount that only dry-runs of a resize request."""
+
+MIB = 2**20
+REPORTED, DRY = 7, 3
+"""
+Bytes beyond whole MiB. Clients ask for whole MiB, a status reports 7 more, a dry-run of a growth asks for 3 more. So
+the amount of a reservation tells what it is for.
+"""
 
 PROBE = "probe"
 """The verb of a dry-run at rest that requests too much: the refusal names the usage that a replica counts."""
@@ -32,13 +44,15 @@ RecordT = TypeVar("RecordT", bound=Struct)
 
 
 class Slot(NamedTuple):
-    """One name of a pod in the API."""
+    """One name in the API."""
 
     namespace: str
     name: str
+    kind: str = PODS
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
+        path = f"{self.namespace}/{self.name}"
+        return path if self.kind == PODS else f"{self.kind.partition('.')[0]} {path}"
 
 
 class Container(Struct, frozen=True, omit_defaults=True):
@@ -70,6 +84,38 @@ class PodRevision(Struct, frozen=True):
         return Slot(self.namespace, self.name)
 
 
+class ClaimRevision(Struct, frozen=True, omit_defaults=True):
+    """
+    One change of a PersistentVolumeClaim or of a ResourceClaim, as etcd has it.
+
+    `storage` is what a PersistentVolumeClaim asks for, `allocated` what its status reports; `devices` are what a
+    ResourceClaim asks for, by device class.
+    """
+
+    at: float
+    version: int
+    event: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    owner: str
+    groups: tuple[str, ...]
+    phase: str = ""
+    storage: str = ""
+    allocated: str = ""
+    storage_class: str = ""
+    devices: dict[str, int] = field(default_factory=dict)
+    is_terminating: bool = False
+
+    @property
+    def slot(self) -> Slot:
+        return Slot(self.namespace, self.name, self.kind)
+
+
+Revision = PodRevision | ClaimRevision
+
+
 class TextRevision(Struct, frozen=True):
     """One change of a ConfigMap in our namespace: the ledger, or the policy."""
 
@@ -86,7 +132,8 @@ class Request(Struct, frozen=True, omit_defaults=True):
     """
     A request of a client, and its answer.
 
-    `status` is 0 if no answer came; `name` is the generated one where the server made it; `cpu` is what was requested.
+    `status` is 0 if no answer came; `name` is the generated one where the server made it. `cpu` is what was requested,
+    and `asked` all that the object would cost, as quantities; recordings of pods only have no `asked`.
     """
 
     verb: str
@@ -101,10 +148,12 @@ class Request(Struct, frozen=True, omit_defaults=True):
     is_dry_run: bool = False
     reason: str = ""
     message: str = ""
+    kind: str = PODS
+    asked: dict[str, str] = field(default_factory=dict)
 
     @property
     def slot(self) -> Slot:
-        return Slot(self.namespace, self.name)
+        return Slot(self.namespace, self.name, self.kind)
 
 
 class Fault(Struct, frozen=True, omit_defaults=True):
@@ -130,7 +179,7 @@ class Life(Struct, frozen=True):
 
 
 class Audited(Struct, frozen=True, omit_defaults=True):
-    """One write of a pod, by the audit log of an API server."""
+    """One write of a pod or a claim, by the audit log of an API server."""
 
     server: int
     verb: str
@@ -142,6 +191,7 @@ class Audited(Struct, frozen=True, omit_defaults=True):
     is_dry_run: bool = False
     is_decided: bool = False
     message: str = ""
+    kind: str = PODS
 
 
 class Run(Struct, frozen=True):
@@ -156,11 +206,18 @@ class Run(Struct, frozen=True):
     ended: float
     last_version: int
     final_pods: dict[str, int]
-    """The consistent list at the end: `namespace/name` to resource version. The replay must end with the same."""
+    """The consistent list of all kinds at the end: name to resource version. The replay must end with the same."""
     etcd_bytes: int = 0
 
 
-PODS, TEXTS = "pods.jsonl.gz", "configmaps.jsonl.gz"
+OBJECTS = {
+    PODS: "pods.jsonl.gz",
+    CLAIMS: "persistentvolumeclaims.jsonl.gz",
+    DEVICE_CLAIMS: "resourceclaims.jsonl.gz",
+}
+"""The files of the revisions, by kind."""
+
+TEXTS = "configmaps.jsonl.gz"
 REQUESTS, AUDITED = "requests.jsonl.gz", "audit.jsonl.gz"
 FAULTS, LIVES, RUN = "faults.jsonl", "lives.jsonl", "run.json"
 

@@ -55,10 +55,12 @@ def _figures(run: Run, findings: Findings) -> list[tuple[str, object]]:
         ("of them allowed, denied", f"{counts['decisions: allowed']}, {counts['decisions: denied']}"),
         ("of them dry-runs", counts["decisions on dry-runs"]),
         ("decisions per second", f"{counts['decisions'] / run.load_seconds:.0f}"),
+        ("of them on pods, claims, ResourceClaims", _per_second(run, findings)),
         ("revisions replayed", counts["revisions"]),
-        ("of pods, of the ledger, of the policy", _of_kinds(findings)),
+        ("of pods, claims, ResourceClaims, ledger, policy", _of_kinds(findings)),
         ("sums compared with limits", counts["sums compared with limits"]),
-        ("pods checked for cover", counts["pods checked for cover"]),
+        ("sums raised by a status only", counts["sums raised by a status"]),
+        ("pods, claims, ResourceClaims checked for cover", _of_each(findings, "{} checked for cover")),
         ("limits named in refusals", counts["limits named in refusals"]),
         ("refusals right about news of up to x s ago", _delays(findings)),
         ("stored to taken out of the ledger", _spread(findings.conversions)),
@@ -75,7 +77,16 @@ def _figures(run: Run, findings: Findings) -> list[tuple[str, object]]:
 
 
 def _of_kinds(findings: Findings) -> str:
-    return ", ".join(str(findings.counts[f"revisions of {kind}"]) for kind in ("pods", "the ledger", "the policy"))
+    others = ", ".join(str(findings.counts[f"revisions of {kind}"]) for kind in ("the ledger", "the policy"))
+    return f"{_of_each(findings, 'revisions of {}')}, {others}"
+
+
+def _of_each(findings: Findings, name: str) -> str:
+    return ", ".join(str(findings.counts[name.format(kind)]) for kind in records.CHARGED)
+
+
+def _per_second(run: Run, findings: Findings) -> str:
+    return ", ".join(f"{findings.counts[f'decisions on {kind}'] / run.load_seconds:.0f}" for kind in records.CHARGED)
 
 
 def _delays(findings: Findings) -> str:

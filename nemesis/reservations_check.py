@@ -1,9 +1,10 @@
 """
 I2, I3, I4 and I7: the life of every reservation, from the write that added it to the one that removed it.
 
-I2: while the ledger is open, every pod that exists is covered by a claim, or got its present cost at a version that the
-ledger's `settledThrough` has reached. I3: a claim whose object was never stored is removed only when the API server can
-no longer store it, and `settledThrough` names no version that no replica could have seen. I4: it is removed in time.
+I2: while the ledger is open, every object that exists is covered by a claim, or got its present cost at a version that
+the ledger's `settledThrough` of its kind has reached. I3: a claim whose object was never stored is removed only when
+the API server can no longer store it, and `settledThrough` names no version that no replica could have seen. I4: it is
+removed in time.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nemesis import showing
-from nemesis.accounting import COUNTED, quantity
+from nemesis.accounting import STORAGE, UNIT, counted, quantity
 from nemesis.findings import Findings, Invariant
 from nemesis.ledger_text import Claim
 from nemesis.limits_check import Decided
-from nemesis.records import DRY_CPU, DRY_NAME, Slot
+from nemesis.records import CHARGED, CLAIMS, DRY, DRY_CPU, DRY_NAME, MIB, PODS, Slot
 from nemesis.timeline import Span, Workers
 from nemesis.world import Row, Standing, Step, Turn, World
 
@@ -31,7 +32,7 @@ class _Entered:
 
 
 class ReservationsCheck:
-    """Follows every claim by its token, and every pod until the ledger need not hold it."""
+    """Follows every claim by its token, and every object until the ledger need not hold it."""
 
     def __init__(self, findings: Findings) -> None:
         self.lost: list[Span] = []
@@ -45,7 +46,7 @@ class ReservationsCheck:
         self._leaks: list[tuple[_Entered, float]] = []
 
     def on_grown(self, world: World, row: Row, *, at: float) -> Decided:
-        """Judge a pod whose cost grew; return when that was decided."""
+        """Judge an object whose cost grew; return when that was decided."""
         self._unsettled[row.slot] = row
         claim = next((each for each in world.claims.get(row.slot, {}).values() if _covers(each, row)), None)
         if claim is not None:
@@ -137,33 +138,49 @@ class ReservationsCheck:
             self._wrong(Invariant.NOTHING_LET_GO, told, step)
 
     def _judge_watermark(self, world: World, step: Step) -> None:
-        if step.before is None or step.after is None or step.after.settled_through == step.before.settled_through:
+        if step.before is None or step.after is None:
             return
-        through = step.after.settled_through
-        if through < step.before.settled_through:
-            self._wrong(Invariant.DOMINANCE, f"settledThrough fell to {through}", step)
-        uids = {claim.uid for claim in step.gone} | {
-            pod.uid for claim in step.gone if not claim.uid and (pod := world.pods.get(claim.slot)) is not None
+        for kind in CHARGED:
+            before, through = step.before.settled_through[kind], step.after.settled_through[kind]
+            if through != before:
+                self._judge_watermark_of(world, step, kind, before, through)
+
+    def _judge_watermark_of(self, world: World, step: Step, kind: str, before: int, through: int) -> None:
+        of_kind = "" if kind == PODS else f" of {kind}"
+        if through < before:
+            self._wrong(Invariant.DOMINANCE, f"settledThrough{of_kind} fell to {through}", step)
+        gone = [claim for claim in step.gone if claim.slot.kind == kind]
+        uids = {claim.uid for claim in gone} | {
+            obj.uid for claim in gone if not claim.uid and (obj := world.objects.get(claim.slot)) is not None
         }
         if not any(version == through for uid in uids for version, _ in world.seen.get(uid, ())):
-            self._wrong(Invariant.NOTHING_LET_GO, f"settledThrough rose to {through}, where nothing was settled", step)
+            told = f"settledThrough{of_kind} rose to {through}, where nothing was settled"
+            self._wrong(Invariant.NOTHING_LET_GO, told, step)
 
     def _judge_dry_run(self, claim: Claim, step: Step) -> None:
-        is_dry_resize = claim.base > 0 and claim.amounts.get("requests.cpu") == quantity(DRY_CPU)
-        if claim.slot.name.startswith(DRY_NAME) or is_dry_resize:
+        if claim.slot.kind == PODS:
+            is_dry_change = claim.amounts.get("requests.cpu") == quantity(DRY_CPU)
+        else:
+            is_dry_change = claim.slot.kind == CLAIMS and claim.amounts.get(STORAGE, 0) % (MIB * UNIT) == DRY * UNIT
+        if claim.slot.name.startswith(DRY_NAME) or (claim.base > 0 and is_dry_change):
             self._wrong(Invariant.DRY_RUN, f"a dry-run is held: {showing.claim(claim)}", step)
 
     # What has to be held.
 
     def _sweep(self, world: World, step: Step) -> None:
-        """Judge every pod above `settledThrough`."""
+        """Judge every object above `settledThrough`."""
         assert world.ledger is not None
         for slot, row in list(self._unsettled.items()):
             now = world.rows.get(slot)
-            if now is None or now.uid != row.uid or not now.amounts or row.grown <= world.ledger.settled_through:
+            if (
+                now is None
+                or now.uid != row.uid
+                or not now.amounts
+                or row.grown <= world.ledger.settled_through[slot.kind]
+            ):
                 del self._unsettled[slot]
                 continue
-            self._findings.counts["pods checked for cover"] += 1
+            self._findings.counts[f"{slot.kind} checked for cover"] += 1
             if not any(_covers(each, row) for each in world.claims.get(slot, {}).values()):
                 self._violated(Invariant.DOMINANCE, world, row, at=step.at, version=step.version)
 
@@ -182,7 +199,8 @@ class ReservationsCheck:
 def _covers(claim: Claim, row: Row) -> bool:
     """Whether *claim* covers the write that raised the cost of *row*."""
     is_that_write = claim.base < row.grown if claim.uid == row.uid else not claim.uid and not row.base
-    enough = all(claim.amounts.get(name, 0) >= row.amounts.get(name, 0) for name in COUNTED)
+    held = counted(claim.amounts)
+    enough = all(held.get(name, 0) >= amount for name, amount in row.amounts.items())
     return is_that_write and enough and claim.payer == row.payer
 
 

@@ -18,7 +18,9 @@ from pathlib import Path
 from localcluster.binaries import find_binaries
 from localcluster.controlplane import ControlPlane
 from localcluster.plan import Options
-from localcluster.users import ADMIN
+from localcluster.users import ADMIN, PEOPLE_GROUP
+from nemesis.accounting import CLASSES
+from nemesis.records import CLAIMS
 from nemesis.workload import NAMESPACES
 from tests.replicas import Replicas
 from tests.running_proxy import RunningProxy
@@ -92,11 +94,45 @@ def running_rig(folder: Path, policy: str, *, replicas: int) -> Iterator[Rig]:
             several.apply_policy(policy)
             for namespace in NAMESPACES:
                 cluster.create_namespace(namespace)
+            cluster.kubectl("apply", "-f", "-", stdin=_needed_by_claims())
             with several:
                 several.wait_until_ready(60)
                 yield Rig(cluster, several, ssl.create_default_context(cafile=str(cluster.access.ca_file)))
         finally:
             cluster.stop_proxies()
+
+
+def _needed_by_claims() -> str:
+    """Return the StorageClasses, without which no claim can grow, and the right of people to make ResourceClaims."""
+    name = "nemesis-resourceclaims"
+    classes = [
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": each},
+            "provisioner": "example.com/none",
+            "allowVolumeExpansion": True,
+            "volumeBindingMode": "WaitForFirstConsumer",
+        }
+        for each in CLASSES
+    ]
+    rules = [{"apiGroups": ["resource.k8s.io"], "resources": ["resourceclaims"], "verbs": ["*"]}]
+    rights = [
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": name},
+            "rules": rules,
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": PEOPLE_GROUP}],
+        },
+    ]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [*classes, *rights]})
 
 
 def _options(folder: Path) -> Options:
@@ -116,10 +152,13 @@ def _options(folder: Path) -> Options:
 
 
 def _audit_policy() -> str:
-    """Log the writes of pods, which are judged, without their bodies."""
-    pods = {"group": "", "resources": ["pods", "pods/resize"]}
+    """Log the writes of what is charged, without their bodies."""
+    charged = [
+        {"group": "", "resources": ["pods", "pods/resize", CLAIMS, f"{CLAIMS}/status"]},
+        {"group": "resource.k8s.io", "resources": ["resourceclaims"]},
+    ]
     rules = [
-        {"level": "Metadata", "verbs": ["create", "update", "patch"], "resources": [pods], "namespaces": NAMESPACES},
+        {"level": "Metadata", "verbs": ["create", "update", "patch"], "resources": charged, "namespaces": NAMESPACES},
         {"level": "None"},
     ]
     policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}

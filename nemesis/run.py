@@ -27,13 +27,13 @@ from nemesis.lives import Lives
 from nemesis.recorder import Recorder
 from nemesis.records import Run, Writer
 from nemesis.rig import CALM, HURT, Rig, running_rig
-from nemesis.workload import NAMESPACES, USERS, Workload, create
+from nemesis.wishes import too_much
+from nemesis.workload import NAMESPACES, USERS, Workload
 
 _LONGEST_REST = 75.0
 """Seconds. Convergence is promised within 50; the judge measures it."""
 
 _PROBES = 6
-_TOO_MUCH = "1k"
 
 Report = Callable[[str], None]
 
@@ -114,28 +114,23 @@ class _Performance:
         api = Api(session, self._rig.url(CALM), self._rig.token())
         seconds = self._plan.minutes * 60
         lives = Lives(self._rig.replicas, clock=self._clock, lives=self._lives, faults=self._faults)
-        await api.mark(0)  # every real cluster has a pod
+        await api.mark(0)  # every real cluster has such objects
         await self._load(session, clients, api, lives, seconds)
         rest_began = self._clock()
         self._report("faults and clients rest")
         await self._rest(rest_began)
         for number in range(_PROBES * len(USERS)):
-            wish = create(
-                USERS[number % len(USERS)],
-                NAMESPACES[0],
-                f"{records.DRY_NAME}probe-{number}",
-                cpu=_TOO_MUCH,
-                is_dry_run=True,
-            )
-            await clients.ask(replace(wish, verb=records.PROBE), number // len(USERS) % len(HURT))
+            for wish in too_much(USERS[number % len(USERS)], NAMESPACES[0], f"{records.DRY_NAME}probe-{number}"):
+                await clients.ask(replace(wish, verb=records.PROBE), number // len(USERS) % len(HURT))
         await self._recorder.until(await api.mark(1))
-        pods: dict[str, int] = {}
-        for namespace in NAMESPACES:
-            pods |= await api.pods(namespace)
+        final: dict[str, int] = {}
+        for kind in records.CHARGED:
+            for namespace in NAMESPACES:
+                final |= await api.objects(kind, namespace)
         last = await api.mark(2)
         await self._recorder.until(last)
         lives.close()
-        self._write_down(seconds, rest_began, last, pods)
+        self._write_down(seconds, rest_began, last, final)
 
     async def _load(
         self, session: aiohttp.ClientSession, clients: Clients, api: Api, lives: Lives, seconds: float
@@ -160,10 +155,11 @@ class _Performance:
     async def _tell(self, clients: Clients, lives: Lives, workload: Workload) -> None:
         while True:
             await asyncio.sleep(10)
+            pods, claims, devices = (len(self._recorder.view[kind]) for kind in records.CHARGED)
             self._report(
                 f"{self._clock():6.0f} s  {clients.asked} requests, {self._recorder.revisions} revisions, "
-                f"{lives.kills} kills, {len(self._recorder.view)} pods, {sum(clients.under_way)} under way, "
-                f"{workload.skipped} skipped"
+                f"{lives.kills} kills, {pods} pods, {claims} claims, {devices} ResourceClaims, "
+                f"{sum(clients.under_way)} under way, {workload.skipped} skipped"
             )
 
     async def _rest(self, began: float) -> None:
@@ -177,7 +173,7 @@ class _Performance:
             if ledger is not None and ledger.is_open and not ledger.claims:
                 return
 
-    def _write_down(self, seconds: float, rest_began: float, last: int, pods: dict[str, int]) -> None:
+    def _write_down(self, seconds: float, rest_began: float, last: int, final: dict[str, int]) -> None:
         run = Run(
             self._plan.seed,
             self._plan.minutes,
@@ -187,7 +183,7 @@ class _Performance:
             rest_began,
             self._clock(),
             last,
-            pods,
+            final,
         )
         (self._out / records.RUN).write_bytes(msgspec.json.encode(run))
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from nemesis.accounting import UNIT, Key
 from nemesis.ledger_text import Amount, Claim, LedgerText
+from nemesis.records import PODS
 from nemesis.world import Row, World
 
 
 def amount(number: Amount) -> str:
     """Return an amount as a quantity of Kubernetes."""
-    return f"{number / UNIT:g}"
+    return f"{float(number / UNIT):.12g}"
 
 
 def claim(each: Claim) -> str:
@@ -21,19 +22,21 @@ def claim(each: Claim) -> str:
 
 def row(each: Row) -> str:
     amounts = ",".join(f"{name}={amount(number)}" for name, number in sorted(each.amounts.items()))
-    return f"pod {each.slot} uid {each.uid} at {each.version}, grown at {each.grown} from {each.base}: {amounts}"
+    kind = "pod " if each.slot.kind == PODS else ""
+    return f"{kind}{each.slot} uid {each.uid} at {each.version}, grown at {each.grown} from {each.base}: {amounts}"
 
 
 def ledger(each: LedgerText | None) -> str:
     if each is None:
         return "no ledger"
     state = "open" if each.is_open else "rebuilding"
-    head = f"ledger {each.epoch} write {each.write} {state}, settled through {each.settled_through}"
+    settled = ", ".join(f"{kind} {version}" for kind, version in each.settled_through.items() if version) or 0
+    head = f"ledger {each.epoch} write {each.write} {state}, settled through {settled}"
     return "\n".join([head, *(f"  {claim(held)}" for held in each.claims.values())])
 
 
 def account(world: World, key: Key) -> str:
     """Return what counts under a key, name by name."""
-    lines = [f"{key}: used {amount(world.used[key])}, with claims {amount(world.counted[key])}"]
-    lines += [f"  {row(each)}" for each in world.rows.values() if each.amounts]
+    lines = [f"{key}: used {amount(world.used[key])}, with claims {amount(world.binding[key])}"]
+    lines += [f"  {row(each)}" for each in world.rows.values() if key.resource in each.amounts]
     return "\n".join([*lines, ledger(world.ledger)])

@@ -1,61 +1,106 @@
 """
-The requests of the users: more than their limits all the time, with deletions that make room.
+The load: the users ask for more than their limits all the time, and delete to make room.
 
-Pods come and go under few names, so that creates meet names that are taken, just freed, or requested by another user.
+Objects come and go under few names, so that creates meet names that are taken, just freed, or requested by others.
+The requests themselves: see `wishes`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections import Counter
 from collections.abc import Mapping
 from itertools import count
 
-from nemesis.clients import MERGE, Clients, Wish
-from nemesis.records import DRY_CPU, DRY_NAME, PodRevision, Request, Slot
+from nemesis import wishes
+from nemesis.accounting import CLASSES, DEVICE_CLASSES, UNIT, quantity
+from nemesis.clients import Clients, Wish
+from nemesis.records import (
+    CLAIMS,
+    DEVICE_CLAIMS,
+    DRY_NAME,
+    MIB,
+    PODS,
+    ClaimRevision,
+    PodRevision,
+    Request,
+    Revision,
+    Slot,
+)
 
 NAMESPACES = ("nemesis-a", "nemesis-b")
 USERS = ("alice", "bob", "carol", "dave", "erin")
-KUBELET = "admin"
-"""Stands for the kubelets, which alone may report what a pod was allocated and that it has finished."""
 
-_NAMES_EACH = 8
+_NAMES_EACH = {PODS: 8, CLAIMS: 5, DEVICE_CLAIMS: 4}
 """Per user and namespace: hardly more than limits allow, so that a name whose create was lost is used again."""
 
-FINISHED = "Succeeded"
 _CPU = ("5m", "10m", "15m", "20m", "25m", "30m", "40m")
+_STORAGE = tuple(size * MIB for size in (10, 15, 20, 25, 30, 40, 60))
 _MOST_UNDER_WAY = 60
 """Per API server: one that is paused, or that calls a paused replica, must not block the requests to the other."""
 
 _CARELESS = 0.2
-"""How often a request changes a pod that another request is changing or deleting."""
+"""How often a request changes an object that another request is changing or deleting."""
 
 _TICK = 0.01
 
+_KINDS = {PODS: 52, CLAIMS: 32, DEVICE_CLAIMS: 16}
+
 # How often each of them happens.
 _SHARES = {
-    "create": 36,
-    "generate": 4,
-    "taken": 2,
-    "shared": 2,
-    "dry_run": 26,
-    "resize": 10,
-    "dry_resize": 10,
-    "delete": 12,
-    "recreate": 5,
-    "label": 4,
-    "run": 4,
-    "finish": 2,
-    "update": 1,
+    PODS: {
+        "create": 36,
+        "generate": 4,
+        "taken": 2,
+        "shared": 2,
+        "dry_run": 26,
+        "resize": 10,
+        "dry_resize": 10,
+        "delete": 12,
+        "recreate": 5,
+        "label": 4,
+        "run": 4,
+        "finish": 2,
+        "update": 1,
+    },
+    CLAIMS: {
+        "create": 32,
+        "generate": 3,
+        "taken": 2,
+        "shared": 2,
+        "dry_run": 18,
+        "grow": 22,
+        "shrink": 8,
+        "dry_grow": 10,
+        "delete": 9,
+        "terminate": 2,
+        "unprotect": 4,
+        "recreate": 4,
+        "label": 3,
+        "bind": 10,
+        "allocate": 5,
+        "deallocate": 6,
+    },
+    DEVICE_CLAIMS: {
+        "create": 36,
+        "generate": 4,
+        "taken": 2,
+        "shared": 2,
+        "dry_run": 26,
+        "delete": 16,
+        "recreate": 6,
+        "label": 4,
+    },
 }
 
 
 class Workload:
-    """Sends *rate* requests a second; *view* holds the pods that exist."""
+    """Sends *rate* requests a second; *view* holds the objects that exist, by kind."""
 
-    def __init__(self, clients: Clients, view: Mapping[Slot, PodRevision], *, seed: str, rate: float) -> None:
+    def __init__(
+        self, clients: Clients, view: Mapping[str, Mapping[Slot, Revision]], *, seed: str, rate: float
+    ) -> None:
         self._clients = clients
         self._view = view
         self._random = random.Random(seed)
@@ -83,124 +128,127 @@ class Workload:
         if self._clients.under_way[server] >= _MOST_UNDER_WAY:
             self.skipped += 1
             return
-        what = self._random.choices(list(_SHARES), list(_SHARES.values()))[0]
-        user = self._random.choice(USERS)
-        wishes = self._wishes(what, user)
-        if wishes:
-            task = asyncio.create_task(self._ask(wishes, server))
+        (kind,) = self._random.choices(list(_KINDS), list(_KINDS.values()))
+        shares = _SHARES[kind]
+        (what,) = self._random.choices(list(shares), list(shares.values()))
+        several = self._wishes(kind, what, self._random.choice(USERS))
+        if several:
+            task = asyncio.create_task(self._ask(several, server))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _ask(self, wishes: list[Wish], server: int) -> list[Request]:
-        slots = [Slot(wish.namespace, wish.name) for wish in wishes if not wish.is_dry_run]
+    async def _ask(self, several: list[Wish], server: int) -> list[Request]:
+        slots = [Slot(wish.namespace, wish.name, wish.kind) for wish in several if not wish.is_dry_run]
         self._asked_for.update(slots)
         try:
-            return [await self._clients.ask(wish, server) for wish in wishes]
+            return [await self._clients.ask(wish, server) for wish in several]
         finally:
             self._asked_for.subtract(slots)
 
-    def _wishes(self, what: str, user: str) -> list[Wish]:
+    def _wishes(self, kind: str, what: str, user: str) -> list[Wish]:
         """Return the requests of one action, in their order."""
-        cpu, namespace = self._random.choice(_CPU), self._random.choice(NAMESPACES)
         if what in ("create", "generate", "shared", "dry_run"):
-            return [self._new(what, user, namespace, cpu)]
+            return [self._new(kind, what, user)]
         if what == "taken":
-            return self._taken(user, cpu)
+            return self._taken(kind, user)
         is_careless = self._random.random() < _CARELESS
         mine = [
-            pod for pod in self._view.values() if pod.owner == user and (is_careless or not self._asked_for[pod.slot])
+            obj
+            for obj in self._view[kind].values()
+            if obj.owner == user and (is_careless or not self._asked_for[obj.slot]) and _is_for(what, obj)
         ]
-        return self._changes(what, self._random.choice(mine), cpu) if mine else []
+        return self._changes(what, self._random.choice(mine)) if mine else []
 
-    def _changes(self, what: str, pod: PodRevision, cpu: str) -> list[Wish]:
-        """Return the requests of one action on a pod that exists."""
-        label = {"metadata": {"labels": {"seen": str(next(self._numbers))}}}
+    def _changes(self, what: str, obj: Revision) -> list[Wish]:
+        """Return the requests of one action on an object that exists."""
+        if what == "label":
+            return [wishes.label(obj, next(self._numbers))]
+        if what in ("delete", "recreate", "terminate"):
+            gone = [wishes.delete(obj)]
+            if obj.slot.kind == CLAIMS and what != "terminate":
+                gone.append(wishes.unprotect(obj))
+            return [*gone, self._create(obj.slot, obj.owner)] if what == "recreate" else gone
+        return self._of_pod(what, obj) if isinstance(obj, PodRevision) else self._of_claim(what, obj)
+
+    def _of_pod(self, what: str, pod: PodRevision) -> list[Wish]:
+        cpu = self._random.choice(_CPU)
         possible = {
-            "resize": [_resize(pod, cpu)],
-            "dry_resize": [_resize(pod, DRY_CPU, is_dry_run=True)],
-            "delete": [_delete(pod)],
-            "recreate": [_delete(pod), create(pod.owner, pod.namespace, pod.name, cpu=cpu)],
-            "label": [_patch("label", pod.owner, pod, "", label)],
-            "update": [self._stale_update(pod)],
-            "finish": [_finish(pod)],
-            "run": [] if pod.phase == FINISHED else [_run(pod)],
+            "resize": [wishes.resize(pod, cpu)],
+            "dry_resize": [wishes.dry_resize(pod)],
+            "update": [wishes.stale_update(pod, next(self._numbers))],
+            "finish": [wishes.finish(pod)],
+            "run": [] if pod.phase == wishes.FINISHED else [wishes.run(pod)],
         }
         return possible[what]
 
-    def _new(self, what: str, user: str, namespace: str, cpu: str) -> Wish:
-        if what == "generate":
-            return create(user, namespace, "", cpu=cpu)
-        if what == "dry_run":
-            return create(user, namespace, f"{DRY_NAME}{next(self._numbers)}", cpu=cpu, is_dry_run=True)
-        if what == "shared":
-            return create(user, namespace, f"shared-{self._random.randrange(3)}", cpu=cpu)
-        slot = self._free_slot(user)
-        return create(user, slot.namespace, slot.name, cpu=cpu)
+    def _of_claim(self, what: str, claim: ClaimRevision) -> list[Wish]:
+        known, size = int(quantity(claim.storage)) // UNIT, self._random.choice(_STORAGE)
+        possible = {
+            "grow": wishes.change_storage("grow", claim, known + size // MIB // 2 * MIB),
+            "shrink": wishes.change_storage("shrink", claim, max(known // MIB // 2, 5) * MIB),
+            "dry_grow": wishes.dry_grow(claim, known + size),
+            "bind": wishes.bind(claim),
+            "allocate": wishes.report_expansion(claim, known + size),
+            "deallocate": wishes.report_expansion(claim, None),
+            "unprotect": wishes.unprotect(claim),
+        }
+        return [possible[what]]
 
-    def _free_slot(self, user: str) -> Slot:
+    def _new(self, kind: str, what: str, user: str) -> Wish:
+        namespace = self._random.choice(NAMESPACES)
+        if what == "generate":
+            return self._create(Slot(namespace, "", kind), user)
+        if what == "dry_run":
+            return wishes.as_dry_run(self._create(Slot(namespace, f"{DRY_NAME}{next(self._numbers)}", kind), user))
+        if what == "shared":
+            return self._create(Slot(namespace, f"shared-{self._random.randrange(3)}", kind), user)
+        return self._create(self._free_slot(kind, user), user)
+
+    def _create(self, slot: Slot, user: str) -> Wish:
+        """Return the request that creates an object of some size."""
+        namespace, name, kind = slot
+        if kind == PODS:
+            cpu, device = self._random.choice(_CPU), self._random.choice((*wishes.GPUS, "", "", ""))
+            return wishes.create_pod(user, namespace, name, cpu=cpu, device=device)
+        if kind == CLAIMS:
+            storage, storage_class = self._random.choice(_STORAGE), self._random.choice(CLASSES)
+            return wishes.create_claim(user, namespace, name, storage=storage, storage_class=storage_class)
+        classes = self._random.choice((DEVICE_CLASSES[:1], DEVICE_CLASSES[1:], DEVICE_CLASSES))
+        devices = {each: self._random.choice((1, 1, 2)) for each in classes}
+        return wishes.create_device_claim(user, namespace, name, devices=devices)
+
+    def _free_slot(self, kind: str, user: str) -> Slot:
         """
         Return a name that is neither taken nor requested, if there is one.
 
         A create that is never stored holds its name and room for 40 s: too many of them would end all progress.
         """
-        slots = [Slot(namespace, f"{user}-{number}") for namespace in NAMESPACES for number in range(_NAMES_EACH)]
+        numbers = range(_NAMES_EACH[kind])
+        slots = [Slot(namespace, f"{user}-{number}", kind) for namespace in NAMESPACES for number in numbers]
         free = [each for each in slots if not self._is_taken(each)]
         return self._random.choice(free or slots)
 
     def _is_taken(self, slot: Slot) -> bool:
-        return slot in self._view or self._asked_for[slot] > 0
+        return slot in self._view[slot.kind] or self._asked_for[slot] > 0
 
-    def _taken(self, user: str, cpu: str) -> list[Wish]:
-        """Create under a name that exists, mostly one of two: what such a create reserves outlasts the pod."""
-        often = [slot for slot in self._view if slot.name in ("shared-0", f"{user}-0")]
-        slots = often if often and self._random.random() < 0.8 else list(self._view)
-        if not slots:
-            return []
-        slot = self._random.choice(slots)
-        return [create(user, slot.namespace, slot.name, cpu=cpu)]
-
-    def _stale_update(self, pod: PodRevision) -> Wish:
-        """Return a patch that succeeds only for the version we know, which may be old by now."""
-        changed = {"metadata": {"resourceVersion": str(pod.version), "labels": {"seen": str(next(self._numbers))}}}
-        return _patch("update", pod.owner, pod, "", changed)
+    def _taken(self, kind: str, user: str) -> list[Wish]:
+        """Create under a name that exists, mostly one of two: what such a create reserves outlasts the object."""
+        often = [slot for slot in self._view[kind] if slot.name in ("shared-0", f"{user}-0")]
+        slots = often if often and self._random.random() < 0.8 else list(self._view[kind])
+        return [self._create(self._random.choice(slots), user)] if slots else []
 
 
-def create(user: str, namespace: str, name: str, *, cpu: str, is_dry_run: bool = False) -> Wish:
-    """Return the request that creates a pod; without a name it gets a generated one."""
-    named = {"name": name} if name else {"generateName": f"{user}-any-"}
-    container = {"name": "main", "image": "example/x", "resources": {"requests": {"cpu": cpu}}}
-    body = json.dumps({"metadata": named, "spec": {"containers": [container]}})
-    path = "?dryRun=All" if is_dry_run else ""
-    return Wish("create", user, namespace, name, "POST", path, body, cpu=cpu, is_dry_run=is_dry_run)
-
-
-def _delete(pod: PodRevision) -> Wish:
-    return Wish("delete", pod.owner, pod.namespace, pod.name, "DELETE", f"/{pod.name}?gracePeriodSeconds=0")
-
-
-def _resize(pod: PodRevision, cpu: str, *, is_dry_run: bool = False) -> Wish:
-    changed = {"spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": cpu}}}]}}
-    path = f"/{pod.name}/resize{'?dryRun=All' if is_dry_run else ''}"
-    body = json.dumps(changed)
-    return Wish(
-        "resize", pod.owner, pod.namespace, pod.name, "PATCH", path, body, MERGE, cpu=cpu, is_dry_run=is_dry_run
-    )
-
-
-def _run(pod: PodRevision) -> Wish:
-    """Report as a kubelet does that the pod has what its spec requests, if it is still the one we know."""
-    given = pod.containers["main"].requests
-    state = {"name": "main", "image": "example/x", "imageID": "", "ready": True, "restartCount": 0}
-    has = {**state, "allocatedResources": given, "resources": {"requests": given}}
-    status = {"phase": "Running", "containerStatuses": [has]}
-    known = {"resourceVersion": str(pod.version)}
-    return _patch("status", KUBELET, pod, "/status", {"metadata": known, "status": status})
-
-
-def _finish(pod: PodRevision) -> Wish:
-    return _patch("status", KUBELET, pod, "/status", {"status": {"phase": "Succeeded"}})
-
-
-def _patch(verb: str, user: str, pod: PodRevision, subresource: str, changed: object) -> Wish:
-    path = f"/{pod.name}{subresource}"
-    return Wish(verb, user, pod.namespace, pod.name, "PATCH", path, json.dumps(changed), MERGE)
+def _is_for(what: str, obj: Revision) -> bool:
+    """Whether an action makes sense for a claim: the API server would refuse it otherwise, or nothing would change."""
+    if not isinstance(obj, ClaimRevision) or obj.slot.kind != CLAIMS:
+        return True
+    match what:
+        case "grow" | "shrink" | "dry_grow" | "allocate":
+            return obj.phase == "Bound"
+        case "deallocate":
+            return bool(obj.allocated)
+        case "bind":
+            return obj.phase != "Bound"
+        case "unprotect":
+            return obj.is_terminating
+    return True

@@ -1,5 +1,5 @@
 """
-The state at one revision: the pods that exist, the reservations in the ledger, and the sums of both.
+The state at one revision: the objects that exist, the reservations in the ledger, and the sums of both.
 
 It only follows the history. The checks judge it.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import NamedTuple
 
-from nemesis.accounting import COUNTED, Key, cost, payer_of, subjects
+from nemesis.accounting import Key, cost, counted, is_report, is_reported, payer_of, subjects
 from nemesis.ledger_text import Amount, Claim, LedgerText, Payer, UnreadableLedgerError, read_ledger
-from nemesis.records import DELETED, PodRevision, Slot, TextRevision
+from nemesis.records import DELETED, Revision, Slot, TextRevision
 
 _LATE = 15.0
 """
@@ -26,9 +27,10 @@ back. A claim that is removed too soon is found whatever the age is; this only g
 @dataclass(frozen=True, slots=True)
 class Row:
     """
-    A pod that exists.
+    An object that exists.
 
     `grown` is the version at which its cost last grew, in the resources `raised`, and `base` the version before that.
+    `is_reported`: a status raised it.
     """
 
     slot: Slot
@@ -39,6 +41,22 @@ class Row:
     grown: int
     base: int
     raised: tuple[str, ...]
+    is_reported: bool = False
+
+
+class Risen(NamedTuple):
+    """
+    What new claims on a name add under a key: claims that may come true.
+
+    `place` is that of the claim among the new ones, which are in the order in which they were decided. `is_reported`:
+    it is for a status, which is never refused.
+    """
+
+    slot: Slot
+    key: Key
+    amount: Amount
+    place: int
+    is_reported: bool
 
 
 class Standing(Enum):
@@ -72,8 +90,7 @@ class Step:
     turn: Turn
     before: LedgerText | None
     after: LedgerText | None
-    risen: tuple[tuple[Slot, Key], ...]
-    """What new claims add to, without updates of pods that are gone or have changed since: they can never be stored."""
+    risen: tuple[Risen, ...]
 
     @property
     def gone(self) -> list[Claim]:
@@ -95,12 +112,14 @@ class World:
     """The state; it takes revisions in the order of their versions."""
 
     on_change: OnChange
-    pods: dict[Slot, PodRevision] = field(default_factory=dict)
+    objects: dict[Slot, Revision] = field(default_factory=dict)
     rows: dict[Slot, Row] = field(default_factory=dict)
     used: defaultdict[Key, Amount] = field(default_factory=lambda: defaultdict(int))
-    """The cost of the pods that exist."""
+    """The cost of the objects that exist."""
     counted: defaultdict[Key, Amount] = field(default_factory=lambda: defaultdict(int))
     """The sum of them and the claims, each name once, with its largest amount."""
+    binding: defaultdict[Key, Amount] = field(default_factory=lambda: defaultdict(int))
+    """The same without claims that can never be stored: what a replica counts at least that has seen everything."""
     claims: defaultdict[Slot, dict[str, Claim]] = field(default_factory=lambda: defaultdict(dict))
     seen: defaultdict[str, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
     """The versions and times of the changes of each uid."""
@@ -109,23 +128,24 @@ class World:
     _epoch_began: float = -math.inf
     """Unknown for the first epoch, which began before the record."""
     _counted_as: dict[Slot, dict[Key, Amount]] = field(default_factory=dict)
+    _bound_as: dict[Slot, dict[Key, Amount]] = field(default_factory=dict)
 
-    def take_pod(self, pod: PodRevision) -> Row | None:
-        """Follow a pod; return its row if its cost grew."""
-        self.seen[pod.uid].append((pod.version, pod.at))
-        known = self.rows.pop(pod.slot, None)
+    def take_object(self, obj: Revision) -> Row | None:
+        """Follow an object; return its row if its cost grew."""
+        self.seen[obj.uid].append((obj.version, obj.at))
+        known = self.rows.pop(obj.slot, None)
         if known is not None:
             self._use(known, -1)
-        if pod.event == DELETED:
-            self.pods.pop(pod.slot, None)
+        if obj.event == DELETED:
+            self.objects.pop(obj.slot, None)
             row = None
         else:
-            before = self.pods.get(pod.slot)
-            self.pods[pod.slot] = pod
-            row = _row(pod, known, before.version if before is not None else 0)
-            self.rows[pod.slot] = row
+            before = self.objects.get(obj.slot)
+            self.objects[obj.slot] = obj
+            row = _row(obj, known, before.version if before is not None else 0)
+            self.rows[obj.slot] = row
             self._use(row, 1)
-        self._recount(pod.slot, pod.at)
+        self._recount(obj.slot, obj.at)
         return row if row is not None and row.grown == row.version else None
 
     def take_ledger(self, text: TextRevision) -> Step:
@@ -142,18 +162,17 @@ class World:
             del self.claims[claim.slot][claim.token]
         for claim in step.new:
             self.claims[claim.slot][claim.token] = claim
-        risen: list[tuple[Slot, Key]] = []
-        may_come_true = {claim.slot for claim in step.new if self._may_come_true(claim)}
+        risen: list[Risen] = []
         for slot in {claim.slot for claim in (*step.gone, *step.new)}:
-            keys = self._recount(slot, text.at)
-            risen += [(slot, key) for key in keys if slot in may_come_true]
+            raised = self._recount(slot, text.at)
+            risen += self._risen(slot, raised, step.new)
             if not self.claims[slot]:
                 del self.claims[slot]
         self.ledger = kept
         return replace(step, risen=tuple(risen))
 
     def amounts(self, slot: Slot) -> Mapping[str, Amount]:
-        """Return the cost of the pod of that name; nothing if there is none."""
+        """Return the cost of the object of that name; nothing if there is none."""
         row = self.rows.get(slot)
         return {} if row is None else row.amounts
 
@@ -163,8 +182,24 @@ class World:
         return row is None or row.uid != uid or not row.amounts
 
     def _may_come_true(self, claim: Claim) -> bool:
+        """Whether the write of a claim may still be stored: an object is created once, and a version replaced once."""
+        if not claim.base:
+            return not claim.uid or claim.uid not in self.seen
         row = self.rows.get(claim.slot)
-        return not claim.base or (row is not None and (row.uid, row.version) == (claim.uid, claim.base))
+        return row is not None and (row.uid, row.version) == (claim.uid, claim.base)
+
+    def _risen(self, slot: Slot, raised: Mapping[Key, Amount], new: list[Claim]) -> list[Risen]:
+        risen = []
+        for key, amount in raised.items():
+            several = [
+                (_of(claim.payer, counted(claim.amounts)).get(key, 0), place)
+                for place, claim in enumerate(new)
+                if claim.slot == slot and self._may_come_true(claim)
+            ]
+            if several:
+                _, place = max(several)
+                risen.append(Risen(slot, key, amount, place, is_report(new[place])))
+        return risen
 
     def _kept(self, turn: Turn, after: LedgerText | None) -> LedgerText | None:
         if turn is Turn.LOST or after is None:
@@ -177,42 +212,65 @@ class World:
         for key, amount in _of(row.payer, row.amounts).items():
             self.used[key] += sign * amount
 
-    def _recount(self, slot: Slot, at: float) -> list[Key]:
-        """Count a name again; return the keys under which its amount grew."""
-        row, now = self.rows.get(slot), dict[Key, Amount]()
-        several = [] if row is None else [(row.payer, row.amounts)]
-        several += [(claim.payer, claim.amounts) for claim in self.claims.get(slot, {}).values()]
-        for payer, amounts in several:
-            for key, amount in _of(payer, amounts).items():
-                now[key] = max(now.get(key, 0), amount)
-        before = self._counted_as.pop(slot, {})
+    def _recount(self, slot: Slot, at: float) -> dict[Key, Amount]:
+        """Count a name again; return by how much its amounts grew that bind."""
+        row, claims = self.rows.get(slot), self.claims.get(slot, {}).values()
+        stored = [] if row is None else [(row.payer, row.amounts)]
+        now = _largest([*stored, *((claim.payer, counted(claim.amounts)) for claim in claims)])
+        possible = (claim for claim in claims if self._may_come_true(claim))
+        binding = _largest([*stored, *((claim.payer, counted(claim.amounts)) for claim in possible)])
+        for key, was, is_now in _changes(self._counted_as.pop(slot, {}), now):
+            self.counted[key] += is_now - was
+            self.on_change(at, slot, key, was, is_now)
+        raised = {}
+        for key, was, is_now in _changes(self._bound_as.pop(slot, {}), binding):
+            self.binding[key] += is_now - was
+            if is_now > was:
+                raised[key] = is_now - was
         if now:
-            self._counted_as[slot] = now
-        risen = []
-        for key in before.keys() | now.keys():
-            was, is_now = before.get(key, 0), now.get(key, 0)
-            if was != is_now:
-                self.counted[key] += is_now - was
-                self.on_change(at, slot, key, was, is_now)
-                if is_now > was:
-                    risen.append(key)
-        return risen
+            self._counted_as[slot], self._bound_as[slot] = now, binding
+        return raised
+
+
+def _largest(several: Iterable[tuple[Payer, Mapping[str, Amount]]]) -> dict[Key, Amount]:
+    most = dict[Key, Amount]()
+    for payer, amounts in several:
+        for key, amount in _of(payer, amounts).items():
+            most[key] = max(most.get(key, 0), amount)
+    return most
+
+
+def _changes(before: Mapping[Key, Amount], now: Mapping[Key, Amount]) -> Iterator[tuple[Key, Amount, Amount]]:
+    for key in before.keys() | now.keys():
+        was, is_now = before.get(key, 0), now.get(key, 0)
+        if was != is_now:
+            yield key, was, is_now
 
 
 def _of(payer: Payer, amounts: Mapping[str, Amount]) -> dict[Key, Amount]:
-    counted = [(name, amount) for name, amount in amounts.items() if name in COUNTED]
-    return {Key(subject, name): amount for name, amount in counted for subject in subjects(payer)}
+    return {Key(subject, name): amount for name, amount in amounts.items() for subject in subjects(payer)}
 
 
-def _row(pod: PodRevision, known: Row | None, version_before: int) -> Row:
-    payer, amounts = payer_of(pod), cost(pod)
-    if known is None or known.uid != pod.uid:
-        known = Row(pod.slot, pod.uid, 0, payer, {}, 0, 0, ())
+def _row(obj: Revision, known: Row | None, version_before: int) -> Row:
+    payer, amounts = payer_of(obj), cost(obj)
+    if known is None or known.uid != obj.uid:
+        known = Row(obj.slot, obj.uid, 0, payer, {}, 0, 0, ())
         version_before = 0
     before = known.amounts if payer == known.payer else {}
     raised = tuple(name for name, amount in amounts.items() if amount > before.get(name, 0))
-    grown, base, raised = (pod.version, version_before, raised) if raised else (known.grown, known.base, known.raised)
-    return Row(pod.slot, pod.uid, pod.version, payer, amounts, grown, base, raised)
+    if not raised:
+        return replace(known, version=obj.version, payer=payer, amounts=amounts)
+    return Row(
+        obj.slot,
+        obj.uid,
+        obj.version,
+        payer,
+        amounts,
+        grown=obj.version,
+        base=version_before,
+        raised=raised,
+        is_reported=bool(version_before) and is_reported(obj),
+    )
 
 
 def _read(text: TextRevision) -> LedgerText | None:

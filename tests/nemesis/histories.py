@@ -11,20 +11,25 @@ from typing import NamedTuple
 import msgspec
 
 from nemesis import records
-from nemesis.accounting import UNIT, quantity
+from nemesis.accounting import quantity
 from nemesis.records import (
     ADDED,
+    CLAIMS,
     DELETED,
+    DEVICE_CLAIMS,
     LEDGER,
     MODIFIED,
+    PODS,
     POLICY,
     Audited,
+    ClaimRevision,
     Container,
     Fault,
     Life,
     PodRevision,
     Request,
     Run,
+    Slot,
     TextRevision,
 )
 
@@ -35,7 +40,7 @@ THREE_PODS = "version: 1\ndefaults: {user: {hard: {pods: 3}}}\n"
 
 
 class Held(NamedTuple):
-    """A reservation as the ledger's text has it."""
+    """A reservation as the ledger's text has it; without `amounts` that of a pod."""
 
     token: str
     name: str
@@ -43,6 +48,29 @@ class Held(NamedTuple):
     base: int = 0
     cpu: str = "10m"
     owner: str = "alice"
+    kind: str = PODS
+    amounts: tuple[tuple[str, str], ...] = ()
+
+    def listed(self) -> list[list[str]]:
+        named = self.amounts or (("pods", "1"), ("requests.cpu", self.cpu))
+        return [[name, str(quantity(amount))] for name, amount in named]
+
+
+def held_claim(token: str, name: str, uid: str, storage: str, *, base: int = 0, storage_class: str = "") -> Held:
+    """A reservation of a PersistentVolumeClaim."""
+    amounts = [("persistentvolumeclaims", "1"), ("requests.storage", storage)]
+    if storage_class:
+        amounts += [(f"{storage_class}.storageclass.storage.k8s.io/{each}", amount) for each, amount in amounts]
+    several = (("count/persistentvolumeclaims", "1"), *amounts)
+    return Held(token, name, uid, base, kind=CLAIMS, amounts=several)
+
+
+def held_devices(token: str, name: str, uid: str, number: int, *, is_hidden_left_out: bool = False) -> Held:
+    """A reservation of a ResourceClaim for GPUs; with the amount that only we derive `gpu` from, or without it."""
+    amounts = [("gpu.nvidia.com.deviceclass.resource.k8s.io/devices", str(number))]
+    if not is_hidden_left_out:
+        amounts.append(("device/gpu.nvidia.com", str(number)))
+    return Held(token, name, uid, kind=DEVICE_CLAIMS, amounts=tuple(amounts))
 
 
 @dataclass
@@ -55,8 +83,11 @@ class History:
     write: int = -1
     age: int = 0
     settled_through: int = 0
+    settled: dict[str, int] = field(default_factory=dict)
+    """The same for the other kinds."""
     held: list[Held] = field(default_factory=list)
     pods: dict[str, PodRevision] = field(default_factory=dict)
+    claims: dict[Slot, ClaimRevision] = field(default_factory=dict)
     records: dict[str, list[msgspec.Struct]] = field(default_factory=dict)
 
     # The policy and the ledger.
@@ -68,10 +99,13 @@ class History:
         self.held += held
         self.swap()
 
-    def let_go(self, *tokens: str, through: int | None = None) -> None:
+    def let_go(self, *tokens: str, through: int | None = None, kind: str = PODS) -> None:
         """Take reservations out; *through* is what was seen of their objects."""
         self.held = [each for each in self.held if each.token not in tokens]
-        self.settled_through = through if through is not None else self.settled_through
+        if kind != PODS and through is not None:
+            self.settled[kind] = through
+        else:
+            self.settled_through = through if through is not None else self.settled_through
         self.swap()
 
     def swap(self, *, is_open: bool = True) -> None:
@@ -80,6 +114,7 @@ class History:
 
     def begin_anew(self, epoch: str, *, is_open: bool = False) -> None:
         self.epoch, self.write, self.age, self.settled_through, self.held = epoch, -1, 0, 0, []
+        self.settled = {}
         self.swap(is_open=is_open)
 
     def lose_ledger(self) -> None:
@@ -97,11 +132,21 @@ class History:
                 "state": "open" if is_open else "rebuilding",
                 "write": self.write,
                 "age": self.age,
-                "settledThrough": {"pods": self.settled_through},
+                "settledThrough": {"pods": self.settled_through, **self.settled},
                 "payers": [[owner, []] for owner in owners],
-                "amounts": [[["pods", str(UNIT)], ["requests.cpu", str(quantity(each.cpu))]] for each in self.held],
+                "amounts": [each.listed() for each in self.held],
                 "reservations": [
-                    [each.token, "pods", NAMESPACE, each.name, each.uid, each.base, owners.index(each.owner), number, 0]
+                    [
+                        each.token,
+                        each.kind,
+                        NAMESPACE,
+                        each.name,
+                        each.uid,
+                        each.base,
+                        owners.index(each.owner),
+                        number,
+                        0,
+                    ]
                     for number, each in enumerate(self.held)
                 ],
             }
@@ -110,14 +155,23 @@ class History:
 
     # Pods.
 
-    def store(self, name: str, uid: str, *, cpu: str = "10m", owner: str = "alice", phase: str = "Pending") -> int:
-        """Store or change a pod; return the version."""
+    def store(
+        self,
+        name: str,
+        uid: str,
+        *,
+        cpu: str = "10m",
+        owner: str = "alice",
+        phase: str = "Pending",
+        device: str = "",
+    ) -> int:
+        """Store or change a pod, which may ask for one device; return the version."""
         event = MODIFIED if name in self.pods else ADDED
         self._tick()
-        containers = {"main": Container({"cpu": cpu})}
+        containers = {"main": Container({"cpu": cpu, **({device: "1"} if device else {})})}
         pod = PodRevision(self.at, self.version, event, NAMESPACE, name, uid, owner, ("people",), phase, containers)
         self.pods[name] = pod
-        self._add(records.PODS, pod)
+        self._add(records.OBJECTS[PODS], pod)
         return self.version
 
     def terminate(self, name: str, *, is_released: bool) -> int:
@@ -127,13 +181,13 @@ class History:
             self.pods[name], at=self.at, version=self.version, event=MODIFIED, is_released=is_released
         )
         self.pods[name] = pod
-        self._add(records.PODS, pod)
+        self._add(records.OBJECTS[PODS], pod)
         return self.version
 
     def delete(self, name: str) -> int:
         self._tick()
         gone = msgspec.structs.replace(self.pods.pop(name), at=self.at, version=self.version, event=DELETED)
-        self._add(records.PODS, gone)
+        self._add(records.OBJECTS[PODS], gone)
         return self.version
 
     def admit(self, name: str, uid: str, *, cpu: str = "10m") -> int:
@@ -143,20 +197,86 @@ class History:
         self.let_go(f"t-{uid}", through=version)
         return version
 
+    # Claims.
+
+    def store_claim(
+        self, name: str, uid: str, storage: str, *, allocated: str = "", storage_class: str = "", owner: str = "alice"
+    ) -> int:
+        """Store or change a PersistentVolumeClaim; return the version."""
+        return self._store(
+            ClaimRevision(
+                0, 0, "", CLAIMS, NAMESPACE, name, uid, owner, ("people",), "Bound", storage, allocated, storage_class
+            )
+        )
+
+    def store_devices(self, name: str, uid: str, number: int) -> int:
+        """Store a ResourceClaim for GPUs; return the version."""
+        devices = {"gpu.nvidia.com": number}
+        return self._store(
+            ClaimRevision(0, 0, "", DEVICE_CLAIMS, NAMESPACE, name, uid, "alice", ("people",), devices=devices)
+        )
+
+    def _store(self, claim: ClaimRevision) -> int:
+        self._tick()
+        event = MODIFIED if claim.slot in self.claims else ADDED
+        claim = msgspec.structs.replace(claim, at=self.at, version=self.version, event=event)
+        self.claims[claim.slot] = claim
+        self._add(records.OBJECTS[claim.kind], claim)
+        return self.version
+
+    def delete_claim(self, name: str, kind: str = CLAIMS) -> int:
+        self._tick()
+        gone = self.claims.pop(Slot(NAMESPACE, name, kind))
+        gone = msgspec.structs.replace(gone, at=self.at, version=self.version, event=DELETED)
+        self._add(records.OBJECTS[kind], gone)
+        return self.version
+
+    def admit_claim(
+        self, name: str, uid: str, storage: str, *, base: int = 0, allocated: str = "", storage_class: str = ""
+    ) -> int:
+        """
+        Reserve, store, see and settle a claim, or a change of it: *base* is the version before. Return the version.
+
+        With *allocated* its status reports that much, which is what is reserved.
+        """
+        token = f"t-{uid}-{base}"
+        self.reserve(held_claim(token, name, uid, allocated or storage, base=base, storage_class=storage_class))
+        version = self.store_claim(name, uid, storage, allocated=allocated, storage_class=storage_class)
+        self.let_go(token, through=version, kind=CLAIMS)
+        return version
+
+    def admit_devices(self, name: str, uid: str, number: int) -> int:
+        """The same for a ResourceClaim."""
+        self.reserve(held_devices(f"t-{uid}", name, uid, number))
+        version = self.store_devices(name, uid, number)
+        self.let_go(f"t-{uid}", through=version, kind=DEVICE_CLAIMS)
+        return version
+
     # What else is recorded.
 
     def request(
-        self, verb: str, name: str, *, status: int, message: str = "", reason: str = "", cpu: str = "10m"
+        self,
+        verb: str,
+        name: str,
+        *,
+        status: int,
+        message: str = "",
+        reason: str = "",
+        cpu: str = "10m",
+        kind: str = PODS,
+        asked: dict[str, str] | None = None,
     ) -> None:
         """A request that took the last tenth of a second."""
         self._tick()
-        asked = Request(
+        asked_for = Request(
             verb, "alice", NAMESPACE, name, self.at - 0.1, self.at, 0, status, cpu, verb == "probe", reason, message
         )
-        self._add(records.REQUESTS, asked)
+        asked_for = msgspec.structs.replace(asked_for, kind=kind, asked=asked or {})
+        self._add(records.REQUESTS, asked_for)
 
-    def audited(self, code: int, *, is_decided: bool) -> None:
-        self._add(records.AUDITED, Audited(1, "create", "alice", NAMESPACE, "x", code, is_decided=is_decided))
+    def audited(self, code: int, *, is_decided: bool, kind: str = PODS) -> None:
+        told = Audited(1, "create", "alice", NAMESPACE, "x", code, is_decided=is_decided, kind=kind)
+        self._add(records.AUDITED, told)
 
     def fault(self, kind: str, target: str, seconds: float) -> None:
         """A fault that has just ended."""
@@ -176,6 +296,7 @@ class History:
                 writer.write(each)
             writer.close()
         final = {f"{NAMESPACE}/{name}": pod.version for name, pod in self.pods.items()}
+        final |= {str(slot): claim.version for slot, claim in self.claims.items()}
         run = Run(1, 1.0, 3, (), 60.0, rest_began if rest_began is not None else self.at, self.at, self.version, final)
         (folder / records.RUN).write_bytes(msgspec.json.encode(run))
         return folder

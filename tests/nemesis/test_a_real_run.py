@@ -19,4 +19,7 @@ def test_three_replicas_that_are_killed_and_stopped_break_no_promise(binaries: B
     assert findings.counts["decisions: allowed"] > 100
     assert findings.counts["decisions: denied"] > 100
     assert findings.counts["pods checked for cover"] > 0
+    assert findings.counts["decisions on persistentvolumeclaims"] > 50
+    assert findings.counts["decisions on resourceclaims.resource.k8s.io"] > 50
+    assert findings.counts["sums raised by a status"] > 0
     assert findings.counts["ledger: the next one"] > 20

@@ -34,8 +34,8 @@ def test_quantities_are_exact(text: str, expected: int) -> None:
 
 
 def test_an_unknown_quantity_is_an_error_and_not_nothing() -> None:
-    with pytest.raises(ValueError, match="1Gi"):
-        quantity("1Gi")
+    with pytest.raises(ValueError, match="1Ti"):
+        quantity("1Ti")
 
 
 def test_a_pod_costs_what_its_containers_ask_for_together() -> None:

@@ -65,6 +65,17 @@ def test_a_pod_that_is_deleted_without_a_grace_period_makes_room_before_it_is_go
     assert found(history, tmp_path) == []
 
 
+def test_how_soon_room_is_used_again_is_measured_from_the_beginning_of_such_a_deletion(tmp_path: Path) -> None:
+    history = begun(ONE_POD)
+    history.admit("a", "1")
+    history.terminate("a", is_released=True)
+    history.reserve(Held("t2", "b", "2"))
+    history.delete("a")
+    history.let_go("t2", through=history.store("b", "2"))
+
+    assert findings(history, tmp_path).freed == pytest.approx([0.1])
+
+
 def test_a_pod_whose_grace_period_has_not_passed_makes_none(tmp_path: Path) -> None:
     history = begun(ONE_POD)
     history.admit("a", "1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nemesis.ledger_text import Claim, LedgerText, Payer, UnreadableLedgerError, read_ledger
-from nemesis.records import Slot
+from nemesis.records import CLAIMS, DEVICE_CLAIMS, Slot
 from tests.nemesis.histories import Held, History
 from webhook.ledger import protocol
 from webhook.ledger.codec import write_ledger
@@ -30,7 +30,7 @@ def test_what_the_product_writes_is_read() -> None:
         True,
         3,
         60,
-        42,
+        {"pods": 42, CLAIMS: 0, DEVICE_CLAIMS: 0},
         {"t1": Claim("t1", Slot("a", "x"), "uid-1", 7, Payer("alice", ("ml",)), {"pods": 10**9, "requests.cpu": 5})},
     )
 
