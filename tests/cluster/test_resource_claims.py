@@ -201,6 +201,31 @@ def test_only_the_scheduler_marks_a_claim_as_made_for_a_pods_extended_resources(
     person.delete("pod", "mine", "--force", "--grace-period=0")
 
 
+async def test_a_claim_that_the_scheduler_makes_for_a_pod_costs_no_device_twice(
+    running: RunningWebhook, person: Person
+) -> None:
+    """The pod has paid for the devices that it names as an extended resource. Its owner pays for the claim's count."""
+    running.set_policy(POLICY)
+    devices = f"deviceclass.resource.kubernetes.io/{BIG}"
+    container = {"name": "main", "image": "example/x", "resources": {"limits": {devices: "3"}}}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "mine"}, "spec": {"containers": [container]}}
+    assert " created\n" in person.create(json.dumps(manifest))
+    uid = get(running, person.place, "pod", "mine")["metadata"]["uid"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "name": "mine", "uid": uid, "controller": True}
+
+    made = claim("made", exactly(BIG, 3), ownerReferences=[pod], annotations={EXTENDED: "true"})
+    said = run(running, person.place, "create", "-f", "-", "--as=system:kube-scheduler", user="admin", stdin=made)
+
+    assert " created\n" in said, said
+    assert stamped(running, person.place, "resourceclaim", "made")[OWNER] == person.name
+    assert "requested: gpu=2, used: gpu=3" in create(person, "own", exactly(BIG, 2))
+    assert " created\n" in create(person, "own", exactly(BIG))
+    names = [f"{BIG}.deviceclass.resource.k8s.io/devices", f"requests.{devices}"]
+    async with Asking(running.cluster) as asking:
+        [used] = await agreed(running, asking, person.place, [{"hard": dict.fromkeys(names, "99")}])
+    assert used == dict.fromkeys(names, "4")
+
+
 @pytest.mark.parametrize("subresource", [(), ("--subresource=status",)], ids=["the claim", "its status"])
 def test_nobody_changes_the_stamp_of_a_claim(
     running: RunningWebhook, person: Person, subresource: tuple[str, ...]
