@@ -86,6 +86,11 @@ def permissions() -> str:
                 "verbs": _WRITE,
             },
             {"apiGroups": ["batch"], "resources": ["jobs", "cronjobs"], "verbs": _WRITE},
+            {
+                "apiGroups": ["resource.k8s.io"],
+                "resources": ["resourceclaims", "resourceclaimtemplates"],
+                "verbs": _WRITE,
+            },
             {"apiGroups": [""], "resources": ["pods/log", "pods/status"], "verbs": ["get"]},
             {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list"]},
         ],

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Iterator
 
 import pytest
 
 from localcluster.controlplane import ControlPlane
+from tests.cluster.people import Person
 from tests.cluster.running import RunningWebhook, eventually
 
 UNLIMITED = "version: 1\n"
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +31,24 @@ def running(two_servers: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def place(running: RunningWebhook) -> Iterator[str]:
     """A namespace for one test, emptied afterwards so that its usage does not affect the next test."""
+    yield from emptied(running)
+
+
+@pytest.fixture(scope="module")
+def common_place(running: RunningWebhook) -> Iterator[str]:
+    """A namespace for all tests of a module, each of which leaves nothing there that affects the next one."""
+    yield from emptied(running)
+
+
+@pytest.fixture
+def person(running: RunningWebhook, common_place: str) -> Iterator[Person]:
+    """Somebody whom no other test knows, in the namespace of all tests of the module, which is emptied afterwards."""
+    person = Person(running, common_place, f"person-{next(_numbers)}")
+    yield person
+    person.leave()
+
+
+def emptied(running: RunningWebhook) -> Iterator[str]:
     name = f"test-{secrets.token_hex(4)}"
     running.cluster.create_namespace(name)
     yield name

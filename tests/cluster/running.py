@@ -70,14 +70,14 @@ class RunningWebhook:
         return self.log.read_text()[-4000:]
 
     def set_policy(self, text: str) -> None:
-        """Write the policy's ConfigMap, and wait until it is in force or rejected."""
+        """Write the policy's ConfigMap, and wait until it is in force or rejected; at once if it is the same."""
         seen = self.log.read_text() if self.log.exists() else ""
-        self.apply_policy(text)
-        if self._process is not None:
+        is_changed = self.apply_policy(text)
+        if self._process is not None and is_changed:
             eventually(lambda: "policy" in self.log.read_text()[len(seen) :], what=self.output)
 
-    def apply_policy(self, text: str) -> None:
-        apply_policy(self.cluster, text)
+    def apply_policy(self, text: str) -> bool:
+        return apply_policy(self.cluster, text)
 
     def install(self) -> None:
         install(self.cluster)
@@ -116,16 +116,17 @@ def uninstall(cluster: ControlPlane) -> None:
         cluster.kubectl("delete", kind, "userquota", "--ignore-not-found")
 
 
-def apply_policy(cluster: ControlPlane, text: str) -> None:
-    """Write the policy's ConfigMap without waiting."""
+def apply_policy(cluster: ControlPlane, text: str) -> bool:
+    """Write the policy's ConfigMap without waiting; return whether that changed it."""
     body = "".join(f"    {line}\n" for line in text.splitlines())
-    cluster.kubectl(
+    answer = cluster.kubectl(
         "apply",
         "-f",
         "-",
         stdin=f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {CONFIG_MAP}\n  namespace: {NAMESPACE}\n"
         f'  labels: {{userquota.dev/policy: "true"}}\ndata:\n  policy.yaml: |\n{body}',
     )
+    return "unchanged" not in answer.stdout
 
 
 def eventually(claim: Callable[[], bool], *, within: float = 10, what: Callable[[], str] = str) -> float:

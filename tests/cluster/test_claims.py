@@ -59,23 +59,23 @@ def _plain_class(running: RunningWebhook) -> None:
 def test_claims_are_charged_to_their_maker_up_to_the_limit(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
 
-    assert "created" in create(running, place, a_claim("a", "9Gi"))
+    assert " created\n" in create(running, place, a_claim("a", "9Gi"))
     assert "exceeded quota: defaults.user, requested: requests.storage=1073741825" in create(
         running, place, a_claim("b", "1073741825")
     )
-    assert "created" in create(running, place, a_claim("b", "1Gi"))
+    assert " created\n" in create(running, place, a_claim("b", "1Gi"))
     assert "exceeded quota" in create(running, place, a_claim("c", "1"))
-    assert "created" in create(running, place, a_claim("c", "10Gi"), user="bob")
+    assert " created\n" in create(running, place, a_claim("c", "10Gi"), user="bob")
     assert stamped(running, place, "pvc", "a")[OWNER] == "alice"
 
     run(running, place, "delete", "pvc", "b", user="alice")
-    eventually(lambda: "created" in create(running, place, a_claim("d", "1Gi")), within=20)
+    eventually(lambda: " created\n" in create(running, place, a_claim("d", "1Gi")), within=20)
 
 
 def test_the_number_of_claims_is_limited(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     for name in ("a", "b", "c"):
-        assert "created" in create(running, place, a_claim(name, "1Gi"))
+        assert " created\n" in create(running, place, a_claim(name, "1Gi"))
 
     assert "would fit: nothing until a claim is deleted" in create(running, place, a_claim("d", "1Gi"))
 
@@ -154,7 +154,7 @@ def test_an_expansion_that_is_called_off_is_credited_when_it_is_given_back(runni
     assert "used: requests.storage=9Gi" in create(running, place, a_claim("b", "2Gi"))
 
     assert "patched" in report(storage="3Gi")
-    eventually(lambda: "created" in create(running, place, a_claim("b", "7Gi")), within=20)
+    eventually(lambda: " created\n" in create(running, place, a_claim("b", "7Gi")), within=20)
 
 
 def test_a_status_above_the_limit_is_counted_and_not_refused(running: RunningWebhook, place: str) -> None:
@@ -177,7 +177,7 @@ def test_a_default_class_that_comes_later_moves_the_charge(running: RunningWebho
         eventually(lambda: class_of(running, place, "a") == "late", within=60)
         refused = create(running, place, a_claim("b", "1", class_name="late"))
         assert "used: late.storageclass.storage.k8s.io/requests.storage=2Gi" in refused
-        assert "created" in create(running, place, a_claim("c", "1"))
+        assert " created\n" in create(running, place, a_claim("c", "1"))
     finally:
         running.cluster.kubectl("delete", "storageclass", "late")
 
@@ -205,7 +205,7 @@ def test_the_owner_of_a_stateful_set_pays_for_its_claims(running: RunningWebhook
         },
     }
 
-    assert "created" in run(running, place, "create", "-f", "-", user="carol", stdin=json.dumps(document))
+    assert " created\n" in run(running, place, "create", "-f", "-", user="carol", stdin=json.dumps(document))
 
     eventually(lambda: stamped(running, place, "pvc", "data-db-0").get(OWNER) == "carol", within=30)
     eventually(lambda: "exceeded quota: defaults.user, requested: requests.storage=6Gi" in events(running, place))
@@ -224,7 +224,7 @@ def test_the_owner_of_a_pod_pays_for_its_ephemeral_volumes(running: RunningWebho
         "spec": {"containers": [{"name": "main", "image": "example/x"}], "volumes": [volume]},
     }
 
-    assert "created" in run(running, place, "create", "-f", "-", user="carol", stdin=json.dumps(document))
+    assert " created\n" in run(running, place, "create", "-f", "-", user="carol", stdin=json.dumps(document))
 
     eventually(lambda: stamped(running, place, "pvc", "worker-scratch").get(OWNER) == "carol", within=30)
     assert "used: requests.storage=4Gi" in create(running, place, a_claim("more", "7Gi"), user="carol")

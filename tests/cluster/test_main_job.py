@@ -77,7 +77,7 @@ def test_a_deletion_frees_usage_soon(running: RunningWebhook, place: str) -> Non
     assert create(running, place, pod("first", cpu="1")) == "pod/first created\n"
     assert "exceeded quota" in create(running, place, pod("second", cpu="1"))
     running.cluster.kubectl("delete", "pod", "first", "-n", place, "--wait=true", user="alice")
-    eventually(lambda: "created" in create(running, place, pod("second", cpu="1")), within=20)
+    eventually(lambda: " created\n" in create(running, place, pod("second", cpu="1")), within=20)
 
 
 def test_two_people_of_a_group_fill_its_pool_together(running: RunningWebhook, place: str) -> None:
@@ -95,7 +95,7 @@ def test_a_raised_limit_works_soon(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     assert "exceeded quota" in create(running, place, pod("big", cpu="1200m"))
     running.apply_policy(POLICY.replace("cpu: 1,", "cpu: 2,"))
-    eventually(lambda: "created" in create(running, place, pod("big", cpu="1200m")), within=20)
+    eventually(lambda: " created\n" in create(running, place, pod("big", cpu="1200m")), within=20)
 
 
 def test_a_broken_edit_changes_nothing_and_is_reported(running: RunningWebhook, place: str) -> None:

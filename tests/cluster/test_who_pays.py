@@ -90,7 +90,7 @@ def test_every_workload_kind_hands_its_owner_down_to_its_pods(running: RunningWe
     for kind, spec in workloads.items():
         version, _, name = kind.partition(" ")
         manifest = f"apiVersion: {version}\nkind: {name}\nmetadata: {{name: w-{name.lower()}}}\nspec: {{{spec}}}\n"
-        assert "created" in run(running, place, "create", "-f", "-", user="carol", stdin=manifest)
+        assert " created\n" in run(running, place, "create", "-f", "-", user="carol", stdin=manifest)
     eventually(lambda: len(owners(running, place)) == len(workloads), within=30)
     assert {owner for _, owner in owners(running, place)} == {"carol"}
 

@@ -28,6 +28,44 @@ _SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """Objects of one kind, all of the same *spec*. *group* is the beginning of the path, up to the version."""
+
+    group: str
+    resource: str
+    kind: str
+    spec: Mapping[str, object]
+
+    def path(self, place: str) -> str:
+        return f"/{self.group}/namespaces/{place}/{self.resource}"
+
+    @property
+    def api_version(self) -> str:
+        return self.group.partition("/")[2]
+
+
+PODS = Made("api/v1", "pods", "Pod", one_container())
+"""The smallest ones."""
+
+CLAIMS = Made(
+    "api/v1",
+    "persistentvolumeclaims",
+    "PersistentVolumeClaim",
+    {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "",
+        "resources": {"requests": {"storage": "1Gi"}},
+    },
+)
+RESOURCE_CLAIMS = Made(
+    "apis/resource.k8s.io/v1",
+    "resourceclaims",
+    "ResourceClaim",
+    {"devices": {"requests": [{"name": "one", "exactly": {"deviceClassName": "gpu.nvidia.com"}}]}},
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One response; the times are on the monotonic clock."""
 
@@ -78,7 +116,7 @@ class Asking:
         path: str,
         *,
         user: str = "admin",
-        body: Mapping[str, object] | None = None,
+        body: object = None,
         server: int = 0,
         content_type: str = "application/json",
     ) -> Answer:
@@ -97,26 +135,46 @@ class Asking:
         except (aiohttp.ClientError, TimeoutError) as error:
             return Answer(NO_ANSWER, str(error), asked, time.monotonic())
 
+    async def create(
+        self,
+        place: str,
+        name: str,
+        *,
+        user: str,
+        of: Made,
+        dry_run: bool = False,
+        generate: bool = False,
+        server: int = 0,
+    ) -> Answer:
+        """Create an object; with *generate* the API server completes the name."""
+        metadata = {"generateName" if generate else "name": name}
+        body = {"apiVersion": of.api_version, "kind": of.kind, "metadata": metadata, "spec": of.spec}
+        path = f"{of.path(place)}{'?dryRun=All' if dry_run else ''}"
+        return await self.ask("POST", path, user=user, body=body, server=server)
+
+    async def create_all(
+        self, place: str, names: Iterable[str], *, user: str, of: Made, dry_run: bool = False, at_once: int = 100
+    ) -> list[Answer]:
+        """Create objects of all *names*, *at_once* of them concurrently."""
+        gate = asyncio.Semaphore(at_once)
+
+        async def create(name: str) -> Answer:
+            async with gate:
+                return await self.create(place, name, user=user, of=of, dry_run=dry_run)
+
+        return await asyncio.gather(*map(create, names))
+
     async def create_pod(
         self, place: str, name: str, *, user: str, dry_run: bool = False, generate: bool = False, server: int = 0
     ) -> Answer:
         """Create the smallest pod; with *generate* the API server completes the name."""
-        metadata = {"generateName" if generate else "name": name}
-        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": one_container()}
-        path = f"{pods_of(place)}{'?dryRun=All' if dry_run else ''}"
-        return await self.ask("POST", path, user=user, body=body, server=server)
+        return await self.create(place, name, user=user, of=PODS, dry_run=dry_run, generate=generate, server=server)
 
     async def create_pods(
         self, place: str, names: Iterable[str], *, user: str, dry_run: bool = False, at_once: int = 100
     ) -> list[Answer]:
         """Create pods of all *names*, *at_once* of them concurrently."""
-        gate = asyncio.Semaphore(at_once)
-
-        async def create(name: str) -> Answer:
-            async with gate:
-                return await self.create_pod(place, name, user=user, dry_run=dry_run)
-
-        return await asyncio.gather(*map(create, names))
+        return await self.create_all(place, names, user=user, of=PODS, dry_run=dry_run, at_once=at_once)
 
     async def delete_pod(self, place: str, name: str, *, user: str = "admin", server: int = 0) -> Answer:
         return await self.ask("DELETE", f"{pods_of(place)}/{name}", user=user, server=server)
@@ -133,7 +191,7 @@ class Asking:
 
 
 def pods_of(place: str) -> str:
-    return f"/api/v1/namespaces/{place}/pods"
+    return PODS.path(place)
 
 
 def statuses(answers: Iterable[Answer]) -> Counter[int]:

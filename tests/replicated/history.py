@@ -1,4 +1,4 @@
-"""Every version of the pods of a namespace, from a watch: the number of charged pods at each revision."""
+"""Every version of the objects of a namespace, from a watch: the number of charged ones at each revision."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Any, Self
 import aiohttp
 
 from localcluster.controlplane import ControlPlane
-from tests.replicated.asking import pods_of
+from tests.replicated.asking import PODS, Made
 
 _LINE = 2**20
 
 
 class History:
-    """Watches the pods of *place* at one API server from the first one; a context manager."""
+    """Watches the objects of *place* at one API server from the first one; a context manager."""
 
-    def __init__(self, cluster: ControlPlane, place: str, *, server: int = 1) -> None:
-        self._url = f"{cluster.server_urls[server - 1]}{pods_of(place)}?watch=1&resourceVersion=0"
+    def __init__(self, cluster: ControlPlane, place: str, *, of: Made = PODS, server: int = 1) -> None:
+        self._url = f"{cluster.server_urls[server - 1]}{of.path(place)}?watch=1&resourceVersion=0"
         self._headers = {"Authorization": f"Bearer {cluster.access.token('admin')}"}
         self._tls = ssl.create_default_context(cafile=str(cluster.access.ca_file))
         self._now: set[str] = set()
         self._news = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self.most = 0
-        """The largest number of pods at any revision, without those that ResourceQuota and userquota have released."""
+        """The largest number at any revision, without those that ResourceQuota and userquota have released."""
         self.stored: set[str] = set()
-        """The uids of all pods that ever existed."""
+        """The uids of all that ever existed."""
         self.deleted: set[str] = set()
 
     async def __aenter__(self) -> Self:

@@ -5,27 +5,39 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 from tests.replicas import Replicas
 from tests.replicated import ledger_object
-from tests.replicated.asking import Asking, numbered, statuses
+from tests.replicated.asking import CLAIMS, PODS, RESOURCE_CLAIMS, Asking, Made, numbered, statuses
 from tests.replicated.conftest import limited
 from tests.replicated.history import History
 
 ROUNDS = 5
 
 
+BURSTS = {
+    "pods": (PODS, "pods"),
+    "claims": (CLAIMS, "persistentvolumeclaims"),
+    "resource claims": (RESOURCE_CLAIMS, "gpu"),
+}
+
+
+@pytest.mark.parametrize("burst", BURSTS.values(), ids=BURSTS.keys())
 async def test_of_five_hundred_creates_at_once_for_a_hundred_places_exactly_a_hundred_succeed(
-    replicas: Replicas, asking: Asking, place: str, person: str
+    replicas: Replicas, asking: Asking, place: str, person: str, burst: tuple[Made, str]
 ) -> None:
     """Rows 1 and 2: as many as there are places, numbers in every denial, no conflict and no error for any user."""
-    replicas.set_policy(limited(person, pods=100))
-    async with History(replicas.cluster, place) as history:
-        answers = await asking.create_pods(place, numbered("burst", 500), user=person, at_once=500)
+    of, resource = burst
+    replicas.set_policy(f"version: 1\nusers: {{{person}: {{hard: {{{resource}: 100}}}}}}\n")
+    async with History(replicas.cluster, place, of=of) as history:
+        answers = await asking.create_all(place, numbered("burst", 500), user=person, of=of, at_once=500)
         assert statuses(answers) == {201: 100, 403: 400}
         assert await history.shows({each.uid for each in answers if each.status == 201})
     assert history.most == 100
     refusals = [each.message for each in answers if each.status == 403]
-    assert all(f"exceeded quota: users.{person}, requested: pods=1, used: pods=" in each for each in refusals)
+    clause = f"exceeded quota: users.{person}, requested: {resource}=1, used: {resource}="
+    assert all(clause in each for each in refusals)
     served = [replicas.metrics(i).count('userquota_reviews_total{path="/validate",verdict=') for i in range(3)]
     assert all(served), "a replica was never called: this proves nothing about three"
 
