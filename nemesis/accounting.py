@@ -55,16 +55,19 @@ _OF_CLASS = ".storageclass.storage.k8s.io/"
 _DEVICES = ".deviceclass.resource.k8s.io/devices"
 _SHORT = {"cpu": "requests.cpu", "storage": STORAGE}
 
+LIMITED_CLASSES = ("gold",)
+"""The StorageClasses that every policy of this workload names."""
+
 COUNTED = (
     "pods",
     "requests.cpu",
     GPU,
     CLAIMS,
     STORAGE,
-    *(f"{each}{_OF_CLASS}{name}" for each in CLASSES for name in (CLAIMS, STORAGE)),
+    *(f"{each}{_OF_CLASS}{name}" for each in LIMITED_CLASSES for name in (CLAIMS, STORAGE)),
     *(f"{each}{_DEVICES}" for each in DEVICE_CLASSES),
 )
-"""The resources that policies of this workload may limit."""
+"""The resources that policies of this workload may limit; of the others a reservation need not hold any."""
 
 LIMITED_GROUPS = ("ml", "staff")
 """The groups that every policy of this workload names: the only ones that a reservation has to carry."""
@@ -139,6 +142,7 @@ def _of_claim(claim: ClaimRevision) -> dict[str, Amount]:
     total = {CLAIMS: UNIT, STORAGE: storage}
     if claim.storage_class:
         total |= {f"{claim.storage_class}{_OF_CLASS}{name}": amount for name, amount in total.items()}
+        total = {name: amount for name, amount in total.items() if name in COUNTED}
     return total
 
 
