@@ -22,13 +22,13 @@ MISTAKES = (
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "good.yaml").write_text(GOOD)
     (tmp_path / "bad.yaml").write_text(BAD)
-    (tmp_path / "early.yaml").write_text("version: 1\ncluster: {hard: {storage: 1Gi}}\n")
+    (tmp_path / "early.yaml").write_text("version: 1\ncluster: {hard: {sessions: 1}}\n")
     (tmp_path / "empty.yaml").write_text("# version: 1\n")
     (tmp_path / "none").mkdir()
     return tmp_path
 
 
-NOTE = "note: early.yaml:2:27: cluster.hard.storage: no kind of this release costs this; the limit has no effect yet\n"
+NOTE = "note: early.yaml:2:28: cluster.hard.sessions: no kind of this release costs this; the limit has no effect yet\n"
 CASES = {
     "a good one": (["good.yaml"], Ended(0, "valid\n", "")),
     "a bad one": (["bad.yaml"], Ended(1, MISTAKES, "2 mistakes\n")),
