@@ -13,7 +13,7 @@ from webhook.quota.objects import ObjectMeta, Shape
 
 CONTROLLER = subject.controller("statefulset-controller")
 _MOST_READ = 16
-"""StatefulSets read for one claim. A name with more hyphens than this was not given by an admin who reads names."""
+"""StatefulSets read for one claim: a name of many hyphens can be read in as many ways, and each costs a request."""
 
 
 class _Template(Shape, frozen=True):

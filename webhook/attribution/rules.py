@@ -95,10 +95,8 @@ class Attribution:
             found = await self._nearest_stamp(reference, namespace)
             if isinstance(found, _Missing):
                 return Refused(f"{_named(found.reference)}, which this was made for, does not exist")
-            if found is not None:
-                return Attributed(found, f"owner of {_named(reference)}", found)
-            if not self._is_listed(user):
-                return Attributed(NOBODY, f"{_named(reference)} has no owner", NOBODY)
+            if found is not None or not self._is_listed(user):
+                return _made_for(_named(reference), found)
         payer = Payer(user.username, tuple(sorted(set(user.groups or ()) - {_AUTHENTICATED})))
         stamp = stamp_for(payer, self._policies.current())
         found_by = "service account" if payer.is_service_account else "created it"
@@ -122,10 +120,10 @@ class Attribution:
         if after is not None and (is_changed or stamped is None):
             found = await self._nearest_stamp(after, namespace)
             if isinstance(found, Payer):
-                if self._acts_for(user, after) and (stamped in (None, NOBODY) or not kind.keeps_payer):
-                    return Attributed(found, f"owner of {_named(after)}", found)
-                if self._acts_for(user, after) and stamped is not None:
-                    return Attributed(stamped, _STAYS, stamped)
+                if self._acts_for(user, after):
+                    if kind.keeps_payer and stamped is not None and stamped != NOBODY:
+                        return Attributed(stamped, _STAYS, stamped)
+                    return _made_for(_named(after), found)
                 if is_changed and found != stamped:
                     return Refused(
                         f"{_named(after)} belongs to {found.owner}; only its controller can make this object part of it"
@@ -146,11 +144,7 @@ class Attribution:
         found = await claim_templates.stateful_set_of(claim, namespace, ancestry=self._ancestry, kinds=self._kinds)
         if found is None:
             return Refused(f"no StatefulSet of namespace {namespace} has a template for claim {claim}")
-        name = f"StatefulSet {found.metadata.name}"
-        stamp = read_stamp(found.metadata)
-        if stamp is None:
-            return Attributed(NOBODY, f"{name} has no owner", NOBODY)
-        return Attributed(stamp, f"owner of {name}", stamp)
+        return _made_for(f"StatefulSet {found.metadata.name}", read_stamp(found.metadata))
 
     def _is_listed(self, user: UserInfo) -> bool:
         return user.username in self._policies.current().trusted_controllers
@@ -178,6 +172,13 @@ class Attribution:
                 return None
             reference = meta.controller
         return None
+
+
+def _made_for(name: str, owner: Payer | None) -> Attributed:
+    """Return that the *owner* of the object *name* pays for what is made for it; nobody, if it has none."""
+    if owner is None:
+        return Attributed(NOBODY, f"{name} has no owner", NOBODY)
+    return Attributed(owner, f"owner of {name}", owner)
 
 
 def _is_controller(user: UserInfo, controller: str) -> bool:
