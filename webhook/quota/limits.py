@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from webhook.quota import subject
 from webhook.quota.policy import Combine, Entry, Hard, Mode, Policy, Unlimited
@@ -94,18 +94,18 @@ class _Pattern:
     """
     The limits shared by all payers of one kind. Computed once, because only the name of the user differs.
 
-    `personal` are the fields of a limit but its subject, and what the subject selects of the user.
+    `personal` are limits of nobody yet, each with what it selects of the user's objects.
     """
 
-    personal: tuple[tuple[Selector | None, tuple[str, Amount, str, str, Mode]], ...]
+    personal: tuple[tuple[Selector | None, Limit], ...]
     shared: tuple[Limit, ...]
     caps: tuple[Limit, ...]
 
     def bound_to(self, user: Subject) -> LimitsInForce:
         """Return the limits with *user* as the subject of the personal ones."""
         personal = [
-            Limit(user if selector is None else subject.scoped(user, selector), *each)
-            for selector, each in self.personal
+            structs.replace(limit, subject=user if selector is None else subject.scoped(user, selector))
+            for selector, limit in self.personal
         ]
         return LimitsInForce((*personal, *self.shared), self.caps)
 
@@ -132,12 +132,12 @@ def _build_pattern(policy: Policy, payer: Payer, around: _Around, *, now: dateti
     if policy.combine is Combine.MOST_RESTRICTIVE:
         personal_layers += [[entry] for entry in members]
     layers = [*personal_layers, *([entry] for _, entry in shared_in_force)]
-    personal: list[tuple[Selector | None, tuple[str, Amount, str, str, Mode]]] = []
+    personal: list[tuple[Selector | None, Limit]] = []
     common: list[Limit] = []
     for selector in (None, *around.selectors):
         for layer in personal_layers:
             rules = _strongest_rules(_selected(layer, selector, now))
-            personal += ((selector, _unbound(each)) for each in _limits(_ANYBODY, rules))
+            personal += ((selector, limit) for limit in _limits(_ANYBODY, rules))
         for bound, entry in shared_in_force:
             whom = bound if selector is None else subject.scoped(bound, selector)
             common += _limits(whom, _strongest_rules(_selected([entry], selector, now)))
@@ -155,10 +155,6 @@ def _selected(layer: Iterable[Entry], selector: Selector | None, now: datetime) 
     if selector is None:
         return list(layer)
     return [each for entry in layer for each in entry.scoped if each.selector == selector and each.in_force(now)]
-
-
-def _unbound(limit: Limit) -> tuple[str, Amount, str, str, Mode]:
-    return limit.resource, limit.hard, limit.entry, limit.place, limit.mode
 
 
 def _personal(policy: Policy, payer: Payer, members: list[Entry], now: datetime) -> list[Entry]:
