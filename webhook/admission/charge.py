@@ -12,6 +12,7 @@ from webhook.kinds.evaluator import AnyKind, Evaluator, UncountableError
 from webhook.quota.objects import ObjectKey, ObjectMeta
 from webhook.quota.policy import Policy, subjects
 from webhook.quota.reservation import CREATED, Charge, Prior
+from webhook.quota.resources import Amounts
 from webhook.quota.subject import NOBODY, Account, Payer
 
 _LONGEST_NAMES = 16 * 1024
@@ -85,10 +86,13 @@ def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charg
 
 def check_size(policy: Policy, charge: Charge) -> None:
     """Check that *charge* can be reserved. Raises: UncountableError for one with too many names to be held."""
-    length = sum([len(name) for name, _ in policy.held(charge.amounts)])
-    if length > _LONGEST_NAMES:
+    if _length(charge.amounts) > _LONGEST_NAMES and _length(policy.held(charge.amounts)) > _LONGEST_NAMES:
         message = f"it asks for {len(charge.amounts)} different resources, and their names are longer than can be held"
         raise UncountableError("spec", ValueError(message))
+
+
+def _length(amounts: Amounts) -> int:
+    return sum([len(name) for name, _ in amounts])
 
 
 def _version(text: str, request: AdmissionRequest) -> int:
