@@ -129,8 +129,12 @@ class Evaluator(Protocol[T_contra]):
         """
 
 
-class Uncharged(Generic[T_contra]):
-    """The evaluator of kinds that carry an owner for the objects made for them, and cost nothing themselves."""
+class Stamped(Generic[T_contra]):
+    """
+    The evaluator of kinds that carry an owner for the objects made for them, and cost nothing themselves.
+
+    Evaluators of kinds that cost something start from it.
+    """
 
     unreadable: Amounts = ()
 

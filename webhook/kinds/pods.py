@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from webhook.kinds import pod_cost, pod_defaults
-from webhook.kinds.evaluator import CostLine, Effect, Kind, Uncharged
+from webhook.kinds.evaluator import CostLine, Effect, Kind, Stamped
 from webhook.kinds.pod_reasons import reasons
 from webhook.kinds.pod_shapes import Pod, is_terminal
 from webhook.quota import resources, scopes
@@ -18,7 +18,7 @@ from webhook.quota.subject import KUBE_SCHEDULER, controller
 _NODES = "system:nodes"
 
 
-class PodEvaluator(Uncharged[Pod]):
+class PodEvaluator(Stamped[Pod]):
     """Charges pods as ResourceQuota does."""
 
     unreadable: Amounts = resources.amounts(pod_cost.charge(pod_cost.PodSize((), (), {}, {}, {})))
@@ -109,7 +109,7 @@ class PodEvaluator(Uncharged[Pod]):
         return annotations.owner is None if user is None else _NODES in (user.groups or ())
 
 
-class _BindingEvaluator(Uncharged[AnyObject]):
+class _BindingEvaluator(Stamped[AnyObject]):
     """The evaluator of `bindings`, the old path of `pods/binding`. The API server merges its annotations into a pod."""
 
     def effect(self, operation: str, subresource: str) -> Effect:  # noqa: ARG002 - it has no subresource

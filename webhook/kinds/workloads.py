@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from webhook.kinds.evaluator import Kind, Uncharged
+from webhook.kinds.evaluator import Kind, Stamped
 from webhook.quota.objects import AnyObject
 from webhook.quota.subject import controller
 
 
 def _workload(resource: str, api_version: str, kind: str, maker: str) -> Kind[AnyObject]:
-    return Kind(resource, api_version, kind, AnyObject, Uncharged[AnyObject](), makers=frozenset({controller(maker)}))
+    return Kind(resource, api_version, kind, AnyObject, Stamped[AnyObject](), makers=frozenset({controller(maker)}))
 
 
 WORKLOADS = (
