@@ -98,7 +98,7 @@ class ChargedObjects:
     def served_condition(self) -> Condition:
         """Return whether the API serves every charged kind; objects of one that it does not serve cannot exist."""
         unserved = [resource for resource, each in self._reflectors.items() if not each.served]
-        return expect(not unserved, "unserved", f"the API does not serve {' and '.join(unserved)}")
+        return expect(not unserved, "unserved", f"the API does not serve {' and '.join(unserved)}: none is counted")
 
     def require_known(self, resource: str) -> None:
         """
