@@ -20,7 +20,7 @@ from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
 from webhook.kinds.registry import KINDS, Registry
 from webhook.ports import Clock, LedgerStore, NameHolders, Namespaces, PolicySource
 from webhook.quota import message, resources
-from webhook.quota.decision import Allowed, Decision, Denied, decide
+from webhook.quota.decision import Allowed, Decision, Denied, Lack, decide, lacks, must_declare
 from webhook.quota.limits import LimitsInForce, resolve_limits
 from webhook.quota.objects import AnyObject, ObjectKey
 from webhook.quota.policy import Mode, Policy
@@ -143,7 +143,13 @@ class AdmissionHandler:
             """Resolve the limits only when the ledger decides: a limit lowered in the meantime must bind."""
             nonlocal decided_on
             decided_on = terms()
-            return decide(decided_on.charge, decided_on.in_force, view, may_deny=may_deny)
+            return decide(
+                decided_on.charge,
+                decided_on.in_force,
+                view,
+                may_deny=may_deny,
+                lacks=_lacks(reviewed, decided_on) if reviewed.old is None else (),
+            )
 
         decision = await self.ledger.transact(charge, verdict, dry_run=bool(request.dry_run), deadline=deadline)
         if decided_on is None:  # nothing grows, so that the ledger had no question
@@ -198,6 +204,12 @@ def _shown(amounts: Amounts) -> str:
     return shown if len(amounts) <= _MAX_SHOWN else f"{shown},..."
 
 
+def _lacks(reviewed: Reviewed, terms: _Terms) -> tuple[Lack, ...]:
+    """Return the limits on what a new object has to declare and does not; most policies require nothing."""
+    required = must_declare(terms.policy, terms.in_force, cap=terms.charge.cap)
+    return lacks(required, reviewed.kind.evaluator.undeclared(reviewed.new)) if required else ()
+
+
 def _assumed_weights(terms: _Terms) -> Iterable[str]:
     """Return a warning for each device of a new object that counts as a whole one because nobody has weighed it."""
     policy, charge, in_force = terms
@@ -217,13 +229,16 @@ def _answer(
     notes: Iterable[str],
 ) -> AdmissionResponse:
     match decision:
-        case Denied(excesses):
-            text = message.sentence(excesses, owner=attributed.payer.owner, found_by=attributed.found_by)
-            return review.denied(request.uid, text, causes=message.causes(excesses), audit=audit)
-        case Allowed(_, tolerated):
-            warned = [message.warning(excess) for excess in tolerated if excess.rule.mode is Mode.WARN]
-            if tolerated:
-                audit = {**audit, "tolerated": "; ".join(map(message.warning, tolerated))[:_MAX_AUDIT_VALUE]}
+        case Denied(excesses, lacking):
+            payer = attributed.payer
+            text = message.sentence(excesses, lacking, owner=payer.owner, found_by=attributed.found_by)
+            return review.denied(request.uid, text, causes=message.causes(excesses, lacking), audit=audit)
+        case Allowed(_, tolerated, lacking):
+            told = [(each.rule.mode, message.lack_warning(each)) for each in lacking]
+            told += [(each.rule.mode, message.warning(each)) for each in tolerated]
+            warned = [text for mode, text in told if mode is Mode.WARN]
+            if told:
+                audit = {**audit, "tolerated": "; ".join(text for _, text in told)[:_MAX_AUDIT_VALUE]}
             return review.allowed(request.uid, warnings=[*warned, *notes], audit=audit)
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from webhook.quota.errors import WebhookError
+from webhook.quota.missing import Undeclared
 from webhook.quota.objects import ObjectMeta, UserInfo
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import Amounts
@@ -114,6 +115,13 @@ class Evaluator(Protocol[T_contra]):
     def explain(self, obj: T_contra) -> Mapping[str, CostLine]:
         """Return what *obj*, a manifest, would cost once it is stored, by resource. Raises: UncountableError."""
 
+    def undeclared(self, obj: T_contra) -> Undeclared:
+        """
+        Return which containers of *obj* do not declare a request or a limit, of those that can be `missing`.
+
+        Raises: UncountableError.
+        """
+
     def is_excepted(self, meta: ObjectMeta, user: UserInfo | None) -> bool:
         """
         Whether this object is neither stamped nor charged, although its kind is.
@@ -162,6 +170,10 @@ class Uncharged(Generic[T_contra]):
 
     def explain(self, obj: T_contra) -> Mapping[str, CostLine]:  # noqa: ARG002
         """Return nothing."""
+        return {}
+
+    def undeclared(self, obj: T_contra) -> Undeclared:  # noqa: ARG002
+        """Return nothing: it has no containers."""
         return {}
 
     def is_excepted(self, meta: ObjectMeta, user: UserInfo | None) -> bool:  # noqa: ARG002

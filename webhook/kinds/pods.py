@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from webhook.kinds import pod_cost, pod_defaults
+from webhook.kinds import pod_cost, pod_defaults, pod_missing
 from webhook.kinds.evaluator import CostLine, Effect, Kind, Uncharged
 from webhook.kinds.pod_reasons import reasons
 from webhook.kinds.pod_shapes import Pod, is_terminal
 from webhook.quota import resources, scopes
+from webhook.quota.missing import Undeclared
 from webhook.quota.objects import AnyObject, ObjectMeta, UserInfo
 from webhook.quota.resources import LOGICAL, Amounts
 from webhook.quota.scopes import Scopes
@@ -95,6 +96,10 @@ class PodEvaluator(Uncharged[Pod]):
         charged = {name: amount for name, amount in pod_cost.charge(size).items() if amount.nanos}
         sources = reasons(obj, size, charged)
         return {name: CostLine(amount, sources[name]) for name, amount in charged.items()}
+
+    def undeclared(self, obj: Pod) -> Undeclared:
+        """Return what the containers of the pod do not declare. Raises: UncountableError."""
+        return pod_missing.undeclared(obj)
 
     def is_excepted(self, meta: ObjectMeta, user: UserInfo | None) -> bool:
         """

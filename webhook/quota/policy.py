@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from webhook.quota.devices import SHIPPED, DeviceWeights
+from webhook.quota.missing import OnMissing
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Scopes, Selector
 from webhook.quota.subject import CLUSTER, Account, Payer, Subject, group, namespace, scoped, tenant, user
@@ -118,7 +119,8 @@ class Policy:
 
     `service_accounts` are keyed by full username. `trusted_controllers` are usernames that create objects on behalf of
     the owner of a parent object, in addition to the controllers of kube-controller-manager. `devices` says what
-    counts as a `gpu` or an `accelerator`.
+    counts as a `gpu` or an `accelerator`. `missing` says what happens with a pod that does not declare a resource, by
+    ResourceQuota's name of the resource.
     """
 
     defaults: Defaults = Defaults()
@@ -132,6 +134,7 @@ class Policy:
     terminating: Terminating = Terminating.RELEASE
     trusted_controllers: frozenset[str] = frozenset()
     devices: DeviceWeights = SHIPPED
+    missing: Mapping[str, OnMissing] = field(default_factory=dict)
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _selectors: tuple[Selector, ...] = field(init=False, repr=False, compare=False)
