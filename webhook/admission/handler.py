@@ -6,24 +6,27 @@ No JSON, no HTTP and no Kubernetes here: `review` has the wire format, and every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, under
+from webhook.admission.patch import filling_in
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.rules import Attributed, Attribution, Refused
 from webhook.attribution.stamp import carries_stamp, has_stamp, stamping
 from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
 from webhook.kinds.registry import KINDS, Registry
-from webhook.ports import Clock, LedgerStore, NameHolders, Namespaces, PolicySource
+from webhook.ports import Clock, LedgerStore, LimitRanges, NameHolders, Namespaces, PolicySource
 from webhook.quota import message, resources
 from webhook.quota.decision import Allowed, Decision, Denied, Lack, decide, lacks, must_declare
 from webhook.quota.limits import LimitsInForce, resolve_limits
+from webhook.quota.missing import NO_FILLING, Filling
 from webhook.quota.objects import AnyObject, ObjectKey
 from webhook.quota.policy import Mode, Policy
+from webhook.quota.quantity import Quantity
 from webhook.quota.reservation import Charge
 from webhook.quota.resources import Amounts
 from webhook.quota.usage import UsageView
@@ -47,30 +50,34 @@ class AdmissionHandler:
     ledger: LedgerStore
     clock: Clock
     names: NameHolders
+    limit_ranges: LimitRanges
     kinds: Registry = field(default=KINDS)
     on_delete: Callable[[ObjectKey, str], None] | None = None
 
     async def mutate(self, request: AdmissionRequest) -> AdmissionResponse:
         """
-        Return the response that stamps the object with its payer. Reserves nothing, so repeated calls are harmless.
+        Return the response that stamps the object with its payer, and fills in what a new one does not declare.
 
-        Raises: ReviewError, UnavailableError.
+        Reserves nothing, so repeated calls are harmless. Raises: ReviewError, UnavailableError.
         """
         kind, effect = self._effect(request)
         if kind is None or not effect.is_stamped:
             return review.allowed(request.uid)
-        reviewed = _read(request, kind, AnyObject)
+        is_new_cost = effect.is_charged and request.operation == "CREATE"
+        defaults = self.policies.current().missing_defaults if is_new_cost else {}
+        reviewed = _read(request, kind, kind.shape if defaults else AnyObject)
         if _is_excepted(request, reviewed):
             return review.allowed(request.uid)
         attributed = await self._attribute(request, reviewed)
         if isinstance(attributed, Refused):
             return _refused(request, attributed)
-        meta, is_update = reviewed.new.metadata, reviewed.old is not None
-        if attributed.stamp is None or has_stamp(meta, attributed.stamp):
-            return review.allowed(request.uid)
-        if is_update and carries_stamp(meta) and not self.attribution.is_trusted(request.user_info):
+        meta, is_update, stamp = reviewed.new.metadata, reviewed.old is not None, attributed.stamp
+        is_changed = stamp is not None and not has_stamp(meta, stamp)
+        if is_changed and is_update and carries_stamp(meta) and not self.attribution.is_trusted(request.user_info):
             return _refused(request, _forged(attributed))
-        return review.patched(request.uid, stamping(meta, attributed.stamp))
+        filling = await self._filling(request.namespace, reviewed, defaults) if defaults else NO_FILLING
+        operations = () if stamp is None else stamping(meta, stamp)
+        return review.patched(request.uid, (*operations, *filling_in(filling)), warnings=filling.left_out)
 
     async def validate(self, request: AdmissionRequest, *, deadline: float) -> AdmissionResponse:
         """
@@ -113,6 +120,16 @@ class AdmissionHandler:
         if reviewed.old is None:
             return await self.attribution.of_new(user, reviewed.kind, meta, namespace)
         return await self.attribution.of_changed(user, reviewed.kind, reviewed.old.metadata, meta, namespace)
+
+    async def _filling(self, namespace: str, reviewed: Reviewed, defaults: Mapping[str, Quantity]) -> Filling:
+        """Return what is filled into a new object. LimitRanges are read only if anything is."""
+        fill = reviewed.kind.evaluator.fill
+        try:
+            if not fill(reviewed.new, defaults, {}).parts:
+                return NO_FILLING
+            return fill(reviewed.new, defaults, await self.limit_ranges.bounds(namespace))
+        except UncountableError:  # the validating call says why such an object cannot be charged
+            return NO_FILLING
 
     def _is_never_denied(self, request: AdmissionRequest, reviewed: Reviewed) -> bool:
         return reviewed.old is not None and self.attribution.is_never_denied(request.user_info, reviewed.kind)

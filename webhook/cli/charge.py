@@ -38,7 +38,8 @@ def command(names: tuple[str, ...], output: str) -> None:
     Show what each object would cost, as ResourceQuota counts it.
 
     Pods cost; other kinds cost nothing in this release. Defaults of the API server are filled in, those of
-    LimitRanges are not known here. gpu and accelerator have the weights of the shipped table, not of a policy.
+    LimitRanges and those that a policy has for missing requests are not known here. gpu and accelerator have the
+    weights of the shipped table, not of a policy.
     Exit code 2 if anything cannot be read; nothing is printed then.
     """
     charged = _charged(names)

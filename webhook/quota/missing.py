@@ -10,10 +10,10 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from webhook.quota.quantity import Quantity
-from webhook.quota.resources import COMPUTE, Amount
+from webhook.quota.resources import COMPUTE
 
 NAMES: Mapping[str, str] = {
     **{name: f"requests.{name}" for name in COMPUTE},
@@ -40,11 +40,44 @@ Undeclared: TypeAlias = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a container may declare of one resource. `ratio` bounds the limit by the request; None: nothing does."""
+    """
+    What a container may declare of one resource; None: anything. `ratio` is the most that limit / request may be.
 
-    least: Amount | None = None
-    most: Amount | None = None
+    Source: LimitRange items of type Container.
+    """
+
+    least: int | None = None
+    most: int | None = None
     ratio: Fraction | None = None
+
+    def within(self, nanos: int) -> int:
+        """Return the amount that is nearest to *nanos*, in billionths. Of bounds that contradict, the most counts."""
+        raised = nanos if self.least is None else max(nanos, self.least)
+        return raised if self.most is None else min(raised, self.most)
 
 
 NO_BOUNDS = Bounds()
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """
+    What is filled into the `resources` of one container: amounts by list (`requests`, `limits`) and name (`cpu`).
+
+    `path` is the JSON pointer of `resources`. `existing` has those of `resources`, `requests` and `limits` that the
+    object has already.
+    """
+
+    path: str
+    amounts: Mapping[str, Mapping[str, Quantity]]
+    existing: frozenset[str]
+
+
+class Filling(NamedTuple):
+    """What is filled into an object, and a sentence for each default that had to be left out."""
+
+    parts: tuple[Filled, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+NO_FILLING = Filling()

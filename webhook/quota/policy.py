@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from webhook.quota.devices import SHIPPED, DeviceWeights
-from webhook.quota.missing import OnMissing
+from webhook.quota.missing import Missing, OnMissing
+from webhook.quota.quantity import Quantity
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Scopes, Selector
 from webhook.quota.subject import CLUSTER, Account, Payer, Subject, group, namespace, scoped, tenant, user
@@ -182,6 +183,11 @@ class Policy:
     def selecting(self, scopes: Scopes) -> tuple[Selector, ...]:
         """Return the selectors of this policy that select an object in *scopes*."""
         return tuple(each for each in self._selectors if each.selects(scopes)) if self._selectors else ()
+
+    @property
+    def missing_defaults(self) -> Mapping[str, Quantity]:
+        """What is filled in for containers that do not declare it, by ResourceQuota's name of the resource."""
+        return {name: rule for name, rule in self.missing.items() if not isinstance(rule, Missing)}
 
     def boundary_index(self, now: datetime) -> int:
         """Return a number that changes only when an entry reaches its `until`."""
