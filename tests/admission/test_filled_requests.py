@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonpatch
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.admission.asking import Json, Webhook, a_review, pod, recorded, request_of, stamped
@@ -195,10 +195,15 @@ BOUNDED: dict[str, tuple[Json, Bounds, Json]] = {
         Bounds(ratio=Fraction(2)),
         {"requests": {"memory": "256Mi"}, "limits": {"memory": "512Mi"}},
     ),
-    "a ratio that does not divide": (
+    "a ratio that does not divide, which raises to a whole byte": (
         {},
-        Bounds(ratio=Fraction(3)),
-        {"requests": {"memory": "256Mi"}, "limits": {"memory": "512Mi"}},
+        Bounds(ratio=Fraction(3, 2)),
+        {"requests": {"memory": "357913942"}, "limits": {"memory": "512Mi"}},
+    ),
+    "a ratio that does not divide, which lowers to a whole byte": (
+        {"requests": {"memory": "5"}},
+        Bounds(ratio=Fraction(3, 2)),
+        {"requests": {"memory": "5"}, "limits": {"memory": "7"}},
     ),
 }
 
@@ -306,6 +311,11 @@ def test_a_second_patch_changes_nothing(spec: Json, defaults: dict[str, Quantity
 
 
 @given(_pods, _defaults, _bounds)
+@example(
+    {"containers": [{"name": "a", "resources": {"limits": {"memory": "1m"}}}]},
+    {"requests.memory": quantity.ONE},
+    {"memory": Bounds(ratio=Fraction(1))},
+)
 def test_no_default_makes_a_request_larger_than_its_limit(
     spec: Json, defaults: dict[str, Quantity], bounds: dict[str, Bounds]
 ) -> None:
