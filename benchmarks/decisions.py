@@ -56,7 +56,8 @@ async def filled(pods: int, templates: list[bytes]) -> Cluster:
     policy.take(read_files((POLICY,)))
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
     attribution = Attribution(imagined, policy, kinds=KINDS)
-    cluster = Cluster(pods, AdmissionHandler(attribution, policy, imagined, ledger, clock, imagined), ledger)
+    handler = AdmissionHandler(attribution, policy, imagined, ledger, clock, imagined, imagined)
+    cluster = Cluster(pods, handler, ledger)
     for number in range(pods):
         await _decide(cluster, [reviews.fill(templates[number % len(templates)], number, name=number, user=number)])
     return cluster

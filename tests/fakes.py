@@ -19,6 +19,7 @@ from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.kinds.evaluator import AnyKind
 from webhook.ledger.ledger_object import LostSwapError, StoredText
 from webhook.ports import UnavailableError
+from webhook.quota.missing import Bounds
 from webhook.quota.objects import Annotations, ObjectKey, ObjectMeta, OwnerReference, StoredVersion
 from webhook.quota.policy import Policy
 from webhook.quota.subject import Payer, Subject
@@ -237,6 +238,21 @@ class FakeNamespaces:
 
     def known(self, name: str) -> Mapping[str, str]:
         return self.labels_by_name.get(name, {})
+
+
+@dataclass
+class FakeLimitRanges:
+    """Port `LimitRanges`: the bounds that a test gave, the same in every namespace; `reads` counts the calls."""
+
+    known: Mapping[str, Bounds] = field(default_factory=dict)
+    trouble: str = ""
+    reads: int = 0
+
+    async def bounds(self, namespace: str) -> Mapping[str, Bounds]:  # noqa: ARG002
+        self.reads += 1
+        if self.trouble:
+            raise UnavailableError("limit-ranges", self.trouble)
+        return self.known
 
 
 @dataclass

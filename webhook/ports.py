@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from webhook.kinds.evaluator import AnyKind
 from webhook.quota.decision import Decision
 from webhook.quota.errors import WebhookError
+from webhook.quota.missing import Bounds
 from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion
 from webhook.quota.policy import Policy
 from webhook.quota.reservation import Charge, Reservation
@@ -28,6 +29,7 @@ __all__ = [
     "Trust",
     "Decide",
     "LedgerStore",
+    "LimitRanges",
     "Maintenance",
     "NameHolders",
     "Namespaces",
@@ -110,6 +112,13 @@ class Namespaces(Protocol):
 
     async def labels(self, name: str) -> Mapping[str, str]:
         """Return the labels of a namespace, from the watch or by a live read. Raises: UnavailableError."""
+
+
+class LimitRanges(Protocol):
+    """The bounds that LimitRanges set for containers."""
+
+    async def bounds(self, namespace: str) -> Mapping[str, Bounds]:
+        """Return the bounds in *namespace*, by the name that a container writes. Raises: UnavailableError."""
 
 
 class Ancestry(Protocol):

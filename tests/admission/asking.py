@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonpatch
 
-from tests.fakes import FakeClock, FakeNames, FakeNamespaces, FakeOwners, FakePolicies
+from tests.fakes import FakeClock, FakeLimitRanges, FakeNames, FakeNamespaces, FakeOwners, FakePolicies
 from webhook.admission import review
 from webhook.admission.handler import AdmissionHandler
 from webhook.admission.review import AdmissionRequest
@@ -71,8 +71,9 @@ class Webhook:
         )
         rules = Attribution(self.owners, self.policies, kinds=kinds)
         self.names = FakeNames()
+        self.limit_ranges = FakeLimitRanges()
         self.handler = AdmissionHandler(
-            rules, self.policies, self.namespaces, self.ledger, self.clock, self.names, kinds
+            rules, self.policies, self.namespaces, self.ledger, self.clock, self.names, self.limit_ranges, kinds
         )
 
     async def mutate(self, request: AdmissionRequest) -> Json:

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.quota import quantity
 from webhook.quota.devices import SHIPPED, Weight
+from webhook.quota.missing import Missing
 from webhook.quota.policy import Combine, Entry, Hard, Mode, Policy, Terminating, Unlimited
 from webhook.quota.resources import show
 
@@ -421,6 +423,83 @@ def test_a_pattern_that_leaves_shipped_weights_in_force_is_noted() -> None:
     ]
 
 
+# What is missing.
+
+WORDS = "expected require, ignore, or a default as in {default: 256Mi}"
+
+
+def test_what_happens_with_a_pod_that_does_not_declare_a_resource() -> None:
+    policy = read(
+        "version: 1\n"
+        "missing: {cpu: require, memory: {default: 256Mi}, ephemeral-storage: ignore, limits.cpu: {default: 1.5}}\n"
+        '---\nversion: 1\nmissing: {limits.memory: require, limits.ephemeral-storage: {default: "1e9"}}\n',
+    )
+
+    assert policy.missing == {
+        "requests.cpu": Missing.REQUIRE,
+        "requests.memory": quantity.parse("256Mi"),
+        "requests.ephemeral-storage": Missing.IGNORE,
+        "limits.cpu": quantity.parse("1500m"),
+        "limits.memory": Missing.REQUIRE,
+        "limits.ephemeral-storage": quantity.parse("1e9"),
+    }
+
+
+def test_a_default_is_rounded_up_as_the_api_server_does() -> None:
+    assert read("version: 1\nmissing: {cpu: {default: 1n}}\n").missing == {"requests.cpu": quantity.parse("1m")}
+
+
+ODD_MISSING = {
+    "a default of 0": (
+        "cpu: {default: 0}",
+        "26: missing.cpu.default: a default of 0 declares nothing: write ignore, or require",
+    ),
+    "a default below 0": ("limits.cpu: {default: -1}", "33: missing[limits.cpu].default: -1 is negative"),
+    "a part of a byte": (
+        "memory: {default: 500m}",
+        "29: missing.memory.default: 500m is no whole number of bytes: write it as in 256Mi",
+    ),
+    "a default that is no quantity": (
+        "cpu: {default: unlimited}",
+        "26: missing.cpu.default: invalid quantity 'unlimited': it has no digits",
+    ),
+    "a default that is a list": (
+        "cpu: {default: [1]}",
+        "26: missing.cpu.default: expected an amount such as 100m or 256Mi",
+    ),
+    "a misspelt word": ("cpu: requires", "16: missing.cpu: unknown word requires, did you mean require?"),
+    "an unknown word": ("cpu: deny", "16: missing.cpu: unknown word deny; known are require, ignore"),
+    "a number": ("cpu: 5", f"16: missing.cpu: {WORDS}"),
+    "a fraction": ("cpu: 1.5", f"16: missing.cpu: {WORDS}"),
+    "no value": ("cpu: ", f"16: missing.cpu: {WORDS}"),
+    "no default": ("cpu: {}", "16: missing.cpu.default: this field is required"),
+    "another field": ("cpu: {default: 1, max: 2}", "29: missing.cpu.max: unknown field; known are default"),
+    "the long name of a request": ("requests.cpu: require", "11: missing[requests.cpu]: write cpu"),
+    "a misspelt name": (
+        "limit.cpu: require",
+        "11: missing[limit.cpu]: unknown request or limit, did you mean limits.cpu?",
+    ),
+    "a name that no container may lack": (
+        "pods: require",
+        (
+            "11: missing.pods: unknown request or limit; known are cpu, memory, ephemeral-storage, limits.cpu, "
+            "limits.memory, limits.ephemeral-storage"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), ODD_MISSING.values(), ids=ODD_MISSING.keys())
+def test_an_odd_rule_for_what_is_missing_is_a_mistake_at_its_place(text: str, told: str) -> None:
+    assert mistakes(f"version: 1\nmissing: {{{text}}}\n") == [f"policy.yaml:2:{told}"]
+
+
+def test_a_rule_for_what_is_missing_is_defined_once() -> None:
+    texts = [PolicyText(name, "version: 1\nmissing: {cpu: require}\n") for name in "ab"]
+
+    assert [str(each) for each in read_policy(texts).mistakes] == ["b:2:16: missing.cpu: already defined at a:2"]
+
+
 # Everything else.
 
 RESOURCES = (
@@ -430,7 +509,7 @@ RESOURCES = (
 )
 SECTIONS = (
     "version, defaults, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, terminating, "
-    "attribution, resources"
+    "missing, attribution, resources"
 )
 VERSION = "version: expected version: 1, the only one this release reads"
 ACCOUNT = "expected a service account as <namespace>/<name>"

@@ -139,6 +139,8 @@ RIGHTS = [
     pytest.param("get replicationcontrollers --namespace=default", True, id="it reads a ReplicationController"),
     pytest.param("list leases.coordination.k8s.io --namespace=kube-system", True, id="it sees API servers' Leases"),
     pytest.param("update leases.coordination.k8s.io --namespace=kube-system", False, id="it writes no Lease"),
+    pytest.param("list limitranges --namespace=default", True, id="it reads LimitRanges"),
+    pytest.param("update limitranges --namespace=default", False, id="it writes no LimitRange"),
     pytest.param("list deployments.apps --namespace=default", False, id="it lists no workloads"),
     pytest.param("create pods --namespace=default", False, id="it creates no pod"),
     pytest.param("patch pods --namespace=default", False, id="it changes no pod"),

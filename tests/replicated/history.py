@@ -72,13 +72,13 @@ class History:
                     async for line in answer.content:
                         self._record(json.loads(line))
 
-    def _record(self, event: dict[str, dict[str, dict[str, Any]]]) -> None:
+    def _record(self, event: dict[str, Any]) -> None:
         self._news.set()
         assert event["type"] != "ERROR", event
         meta = event["object"]["metadata"]
         self._version = meta["resourceVersion"]
         uid = meta["uid"]
-        if str(event["type"]) == "DELETED":
+        if event["type"] == "DELETED":
             self._now.discard(uid)
             self.deleted.add(uid)
             return

@@ -6,24 +6,27 @@ No JSON, no HTTP and no Kubernetes here: `review` has the wire format, and every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, check_size, under
+from webhook.admission.patch import filling_in
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.rules import Attributed, Attribution, Refused
 from webhook.attribution.stamp import carries_stamp, has_stamp, stamping
 from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
 from webhook.kinds.registry import KINDS, Registry
-from webhook.ports import Clock, LedgerStore, NameHolders, Namespaces, PolicySource
+from webhook.ports import Clock, LedgerStore, LimitRanges, NameHolders, Namespaces, PolicySource
 from webhook.quota import message, resources
-from webhook.quota.decision import Allowed, Decision, Denied, decide
+from webhook.quota.decision import Allowed, Decision, Denied, Lack, decide, lacks, must_declare
 from webhook.quota.limits import LimitsInForce, resolve_limits
+from webhook.quota.missing import NO_FILLING, Filling
 from webhook.quota.objects import AnyObject, ObjectKey
 from webhook.quota.policy import Mode, Policy
+from webhook.quota.quantity import Quantity
 from webhook.quota.reservation import Charge
 from webhook.quota.resources import Amounts
 from webhook.quota.usage import UsageView
@@ -47,30 +50,34 @@ class AdmissionHandler:
     ledger: LedgerStore
     clock: Clock
     names: NameHolders
+    limit_ranges: LimitRanges
     kinds: Registry = field(default=KINDS)
     on_delete: Callable[[ObjectKey, str], None] | None = None
 
     async def mutate(self, request: AdmissionRequest) -> AdmissionResponse:
         """
-        Return the response that stamps the object with its payer. Reserves nothing, so repeated calls are harmless.
+        Return the response that stamps the object with its payer, and fills in what a new one does not declare.
 
-        Raises: ReviewError, UnavailableError.
+        Reserves nothing, so repeated calls are harmless. Raises: ReviewError, UnavailableError.
         """
         kind, effect = self._effect(request)
         if kind is None or not effect.is_stamped:
             return review.allowed(request.uid)
-        reviewed = _read(request, kind, AnyObject)
+        is_new_cost = effect.is_charged and request.operation == "CREATE"
+        defaults = self.policies.current().missing_defaults if is_new_cost else {}
+        reviewed = _read(request, kind, kind.shape if defaults else AnyObject)
         if _is_excepted(request, reviewed):
             return review.allowed(request.uid)
         attributed = await self._attribute(request, reviewed)
         if isinstance(attributed, Refused):
             return _refused(request, attributed)
-        meta, is_update = reviewed.new.metadata, reviewed.old is not None
-        if attributed.stamp is None or has_stamp(meta, attributed.stamp):
-            return review.allowed(request.uid)
-        if is_update and carries_stamp(meta) and not self.attribution.is_trusted(request.user_info):
+        meta, is_update, stamp = reviewed.new.metadata, reviewed.old is not None, attributed.stamp
+        is_changed = stamp is not None and not has_stamp(meta, stamp)
+        if is_changed and is_update and carries_stamp(meta) and not self.attribution.is_trusted(request.user_info):
             return _refused(request, _forged(attributed))
-        return review.patched(request.uid, stamping(meta, attributed.stamp))
+        filling = await self._filling(request.namespace, reviewed, defaults) if defaults else NO_FILLING
+        operations = () if stamp is None else stamping(meta, stamp)
+        return review.patched(request.uid, (*operations, *filling_in(filling)), warnings=filling.left_out)
 
     async def validate(self, request: AdmissionRequest, *, deadline: float) -> AdmissionResponse:
         """
@@ -114,6 +121,16 @@ class AdmissionHandler:
             return await self.attribution.of_new(user, reviewed.kind, meta, namespace)
         return await self.attribution.of_changed(user, reviewed.kind, reviewed.old.metadata, meta, namespace)
 
+    async def _filling(self, namespace: str, reviewed: Reviewed, defaults: Mapping[str, Quantity]) -> Filling:
+        """Return what is filled into a new object. LimitRanges are read only if anything is."""
+        fill = reviewed.kind.evaluator.fill
+        try:
+            if not fill(reviewed.new, defaults, {}).parts:
+                return NO_FILLING
+            return fill(reviewed.new, defaults, await self.limit_ranges.bounds(namespace))
+        except UncountableError:  # the validating call says why such an object cannot be charged
+            return NO_FILLING
+
     def _is_never_denied(self, request: AdmissionRequest, reviewed: Reviewed) -> bool:
         return reviewed.old is not None and self.attribution.is_never_denied(request.user_info, reviewed.kind)
 
@@ -145,7 +162,13 @@ class AdmissionHandler:
             """Resolve the limits only when the ledger decides: a limit lowered in the meantime must bind."""
             nonlocal decided_on
             decided_on = terms()
-            return decide(decided_on.charge, decided_on.in_force, view, may_deny=may_deny)
+            return decide(
+                decided_on.charge,
+                decided_on.in_force,
+                view,
+                may_deny=may_deny,
+                lacks=_lacks(reviewed, decided_on) if reviewed.old is None else (),
+            )
 
         decision = await self.ledger.transact(charge, verdict, dry_run=bool(request.dry_run), deadline=deadline)
         if decided_on is None:  # nothing grows, so that the ledger had no question
@@ -200,6 +223,12 @@ def _shown(amounts: Amounts) -> str:
     return shown if len(amounts) <= _MAX_SHOWN else f"{shown},..."
 
 
+def _lacks(reviewed: Reviewed, terms: _Terms) -> tuple[Lack, ...]:
+    """Return the limits on what a new object has to declare and does not; most policies require nothing."""
+    required = must_declare(terms.policy, terms.in_force, cap=terms.charge.cap)
+    return lacks(required, reviewed.kind.evaluator.undeclared(reviewed.new)) if required else ()
+
+
 def _assumed_weights(terms: _Terms) -> Iterable[str]:
     """Return a warning for each device of a new object that counts as a whole one because nobody has weighed it."""
     policy, charge, in_force = terms
@@ -219,13 +248,16 @@ def _answer(
     notes: Iterable[str],
 ) -> AdmissionResponse:
     match decision:
-        case Denied(excesses):
-            text = message.sentence(excesses, owner=attributed.payer.owner, found_by=attributed.found_by)
-            return review.denied(request.uid, text, causes=message.causes(excesses), audit=audit)
-        case Allowed(_, tolerated):
-            warned = [message.warning(excess) for excess in tolerated if excess.rule.mode is Mode.WARN]
-            if tolerated:
-                audit = {**audit, "tolerated": "; ".join(map(message.warning, tolerated))[:_MAX_AUDIT_VALUE]}
+        case Denied(excesses, lacking):
+            payer = attributed.payer
+            text = message.sentence(excesses, lacking, owner=payer.owner, found_by=attributed.found_by)
+            return review.denied(request.uid, text, causes=message.causes(excesses, lacking), audit=audit)
+        case Allowed(_, tolerated, lacking):
+            told = [(each.rule.mode, message.lack_warning(each)) for each in lacking]
+            told += [(each.rule.mode, message.warning(each)) for each in tolerated]
+            warned = [text for mode, text in told if mode is Mode.WARN]
+            if told:
+                audit = {**audit, "tolerated": "; ".join(text for _, text in told)[:_MAX_AUDIT_VALUE]}
             return review.allowed(request.uid, warnings=[*warned, *notes], audit=audit)
 
 

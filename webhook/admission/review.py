@@ -170,13 +170,13 @@ def failed(uid: str, message: str) -> AdmissionResponse:
     return AdmissionResponse(uid, allowed=False, status=_Status(_FAILURE, 500, "InternalError", message))
 
 
-def patched(uid: str, operations: Iterable[PatchOperation]) -> AdmissionResponse:
+def patched(uid: str, operations: Iterable[PatchOperation], *, warnings: Iterable[str] = ()) -> AdmissionResponse:
     """Return a response that allows the request with *operations*, or without a patch if there are none."""
     steps = [{"op": "add", "path": each.path, "value": each.value} for each in operations]
     if not steps:
-        return allowed(uid)
+        return allowed(uid, warnings=warnings)
     patch = base64.b64encode(msgspec.json.encode(steps)).decode("ascii")
-    return AdmissionResponse(uid, allowed=True, patch=patch, patch_type="JSONPatch")
+    return AdmissionResponse(uid, allowed=True, patch=patch, patch_type="JSONPatch", warnings=tuple(warnings))
 
 
 class _HttpStatus(Wire, frozen=True):

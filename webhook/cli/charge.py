@@ -37,8 +37,9 @@ def command(names: tuple[str, ...], output: str) -> None:
     """
     Show what each object would cost, as ResourceQuota counts it.
 
-    Pods and claims for storage and devices cost. Defaults of the API server are filled in, those of
-    LimitRanges are not known here. gpu and accelerator have the weights of the shipped table, not of a policy.
+    Pods and claims for storage and devices cost. Defaults of the API server are filled in, those of LimitRanges and
+    those that a policy has for missing requests are not known here. gpu and accelerator have the weights of the shipped
+    table, not of a policy.
     Exit code 2 if anything cannot be read; nothing is printed then.
     """
     charged = _charged(names)

@@ -16,6 +16,7 @@ from webhook.documents.policy_schema import (
     EntryPart,
     GroupPart,
     LogicalResourcesPart,
+    MissingPart,
     PolicyPart,
     PoolPart,
     ScopedPart,
@@ -25,7 +26,9 @@ from webhook.documents.policy_schema import (
 from webhook.kinds.registry import KINDS
 from webhook.quota import resources
 from webhook.quota.devices import SHIPPED, Weight
+from webhook.quota.missing import Missing, OnMissing
 from webhook.quota.policy import CAPS, Combine, Entry, Group, Hard, Tenant, Terminating
+from webhook.quota.quantity import NANOS, Quantity
 from webhook.quota.scopes import Selector
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
 
@@ -43,7 +46,7 @@ class Definition(NamedTuple):
 
     steps: tuple[str, ...]
     position: Position
-    value: Entry | Group | Tenant | Combine | Terminating | Weight
+    value: Entry | Group | Tenant | Combine | Terminating | Weight | OnMissing
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -81,6 +84,7 @@ class DocumentEntries:
         for name, choice in (("combine", part.combine), ("terminating", part.terminating)):
             if choice is not None:
                 self.definitions.append(Definition((name,), tree.position_of(root, (name,)), choice))
+        self._add_missing(part, root)
         if part.attribution is not None:
             self.trusted_controllers.update(map(username, part.attribution.trustedControllers))
         if part.resources is not None:
@@ -92,6 +96,16 @@ class DocumentEntries:
             node = _node_at(root, steps)
             if each is not None and node is not None:
                 self.definitions.append(Definition(steps, node.position, self._entry(steps, each, node)))
+
+    def _add_missing(self, part: PolicyPart, root: tree.Node) -> None:
+        rules: Mapping[str, MissingPart | Missing] = part.missing
+        for name, rule in rules.items():
+            value = rule.default if isinstance(rule, MissingPart) else rule
+            steps = ("missing", name)
+            self.definitions.append(Definition(steps, tree.position_of(root, steps), value))
+            if isinstance(value, Quantity) and not name.endswith("cpu") and value.nanos % NANOS:
+                message = f"{value} is no whole number of bytes: write it as in 256Mi"
+                self.mistakes.append(self._remark((), (*steps, "default"), root, message))
 
     def _add_weights(self, part: LogicalResourcesPart, root: tree.Node) -> None:
         found = []

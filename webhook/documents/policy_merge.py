@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from webhook.documents.mistake import Mistake, field_path
 from webhook.documents.policy_entries import Definition, DocumentEntries, username
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
+from webhook.quota.missing import NAMES, Missing, OnMissing
 from webhook.quota.policy import Combine, Defaults, Entry, Group, Policy, Tenant, Terminating
+from webhook.quota.quantity import Quantity
 
 _GENERATED = re.compile(r"(?P<base>.+)-[2456789bcdfghkmt]{10}", re.ASCII)
 """A name with the hash that kustomize adds to a generated ConfigMap: ten characters, none of them misleading."""
@@ -36,6 +38,7 @@ class Merger:
         self._terminating = Terminating.RELEASE
         self._trusted: set[str] = set()
         self._weights: dict[str, Weight] = {}
+        self._missing: dict[str, OnMissing] = {}
 
     def add(self, document: DocumentEntries) -> Iterator[None]:
         """Add what *document* defines, and yield now and then, so that the caller can pause."""
@@ -71,6 +74,7 @@ class Merger:
             terminating=self._terminating,
             trusted_controllers=frozenset(self._trusted),
             devices=DeviceWeights.over_shipped(self._weights) if self._weights else SHIPPED,
+            missing=self._missing,
         )
 
     def _defined_twice(self, definition: Definition, source: str) -> str:
@@ -92,6 +96,8 @@ class Merger:
             self._tenants[name] = value
         elif isinstance(value, Weight):
             self._weights[name] = value
+        elif isinstance(value, Missing | Quantity):
+            self._missing[NAMES[name]] = value
         elif isinstance(value, Combine):
             self._combine = value
         else:

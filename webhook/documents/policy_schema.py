@@ -11,11 +11,22 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
-from webhook.quota import devices, quantity, resources, scopes, share
+from webhook.quota import devices, missing, quantity, resources, scopes, share
+from webhook.quota.missing import Missing
 from webhook.quota.policy import Combine, Hard, Mode, Terminating, Unlimited
-from webhook.quota.quantity import NANOS, QuantityError
+from webhook.quota.quantity import NANOS, Quantity, QuantityError
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Operator, Requirement, Selector
 
@@ -55,12 +66,47 @@ def _read_hard(value: Any) -> Hard:
     text = str(value)
     if isinstance(value, _Divisible) and "/" in text:
         return _whole_if_possible(share.parse(text) * NANOS)
-    if not any(digit in text for digit in "0123456789"):  # the API server reads "k" as zero; here it is a slip
-        raise ValueError(str(QuantityError(text, "it has no digits")))
-    amount = quantity.parse(text)
+    amount = _read_quantity(text)
     if amount.nanos < 0:
         raise ValueError(f'{text} is negative; 0 forbids, "unlimited" lifts a limit')
     return amount.nanos
+
+
+def _read_quantity(text: str) -> Quantity:
+    if not any(digit in text for digit in "0123456789"):  # the API server reads "k" as zero; here it is a slip
+        raise ValueError(str(QuantityError(text, "it has no digits")))
+    return quantity.parse(text)
+
+
+def _read_default(value: Any) -> Quantity:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError("expected an amount such as 100m or 256Mi")  # noqa: TRY004 - as above
+    amount = _read_quantity(str(value))
+    if amount.nanos < 0:
+        raise ValueError(f"{value} is negative")
+    if amount.nanos == 0:
+        raise ValueError("a default of 0 declares nothing: write ignore, or require")
+    return amount.rounded_up()
+
+
+def _read_missing(value: Any, read_part: ValidatorFunctionWrapHandler) -> Any:
+    """Return a word as what it stands for, and anything else as fields with a default."""
+    if isinstance(value, str) and not isinstance(value, Written):
+        if value not in {word.value for word in Missing}:
+            raise ValueError(f"unknown word {value}")
+        return Missing(value)
+    if not isinstance(value, dict):
+        raise ValueError("expected require, ignore, or a default as in {default: 256Mi}")  # noqa: TRY004 - as above
+    return read_part(value)
+
+
+def _missing_name(name: str) -> str:
+    for short, full in missing.NAMES.items():
+        if name == full != short:
+            raise ValueError(f"write {short}")
+    if name not in missing.NAMES:
+        raise ValueError("unknown request or limit")
+    return name
 
 
 def _read_weight(value: Any) -> Amount:
@@ -256,6 +302,17 @@ class LogicalResourcesPart(_Part):
     accelerator: dict[DeviceName, DeviceWeight] = Field(default_factory=dict)
 
 
+class MissingPart(_Part):
+    """What is filled in for a container that does not declare a resource."""
+
+    default: Annotated[Any, BeforeValidator(_read_default)]
+
+
+MissingName = Annotated[str, AfterValidator(_missing_name)]
+MissingRule = Annotated[MissingPart, WrapValidator(_read_missing)]
+"""A `MissingPart`, or a `Missing` for a word."""
+
+
 class PolicyPart(_Part):
     """One document."""
 
@@ -269,6 +326,7 @@ class PolicyPart(_Part):
     cluster: EntryPart | None = None
     combine: Combine | None = None
     terminating: Terminating | None = None
+    missing: dict[MissingName, MissingRule] = Field(default_factory=dict)
     attribution: AttributionPart | None = None
     resources: LogicalResourcesPart | None = None
 

@@ -23,6 +23,7 @@ from webhook.documents.policy_merge import Merger
 from webhook.documents.policy_schema import SECTIONS, PolicyPart, Written
 from webhook.documents.tree_builder import SectionField
 from webhook.quota import resources, scopes
+from webhook.quota.missing import NAMES, Missing
 from webhook.quota.policy import Policy
 
 Location = tuple[str | int, ...]
@@ -205,9 +206,14 @@ def _message(kind: str, message: str, location: Location) -> str:
 
 
 def _unknown(text: str, last: str) -> tuple[str, Sequence[str]]:
-    """Return the unknown name and those that are known: a resource is a key, a scope stands in the *text*."""
-    scope = text.removeprefix("unknown scope ")
-    return (last, resources.known_names()) if scope == text else (scope, scopes.KNOWN)
+    """Return the unknown name and those that are known: a resource is a key, a scope or a word stands in the *text*."""
+    if text == "unknown request or limit":
+        return last, tuple(NAMES)
+    for kind, known in (("scope", scopes.KNOWN), ("word", tuple(each.value for each in Missing))):
+        name = text.removeprefix(f"unknown {kind} ")
+        if name != text:
+            return name, known
+    return last, resources.known_names()
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:
@@ -224,6 +230,8 @@ def _fields_at(location: Location) -> tuple[str, ...]:
             model = known.annotation if known else None
         elif typing.get_origin(model) in (dict, list):
             model = typing.get_args(model)[-1]
+        if typing.get_origin(model) is typing.Annotated:
+            model = typing.get_args(model)[0]
         if isinstance(model, types.UnionType) or typing.get_origin(model) is typing.Union:
             model = next(choice for choice in typing.get_args(model) if choice is not type(None))
     return tuple(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else ()

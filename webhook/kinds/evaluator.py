@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from webhook.quota.errors import WebhookError
+from webhook.quota.missing import NO_FILLING, Bounds, Filling, Undeclared
 from webhook.quota.objects import ObjectMeta, UserInfo
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import Amounts
@@ -114,6 +115,20 @@ class Evaluator(Protocol[T_contra]):
     def explain(self, obj: T_contra) -> Mapping[str, CostLine]:
         """Return what *obj*, a manifest, would cost once it is stored, by resource. Raises: UncountableError."""
 
+    def undeclared(self, obj: T_contra) -> Undeclared:
+        """
+        Return which containers of *obj* do not declare a request or a limit, of those that can be `missing`.
+
+        Raises: UncountableError.
+        """
+
+    def fill(self, obj: T_contra, defaults: Mapping[str, Quantity], bounds: Mapping[str, Bounds]) -> Filling:
+        """
+        Return which of the *defaults* are to be filled into *obj*, a new one that is not stored yet.
+
+        *bounds* are by the name that a container writes (`cpu`). Raises: UncountableError.
+        """
+
     def is_excepted(self, meta: ObjectMeta, user: UserInfo | None) -> bool:
         """
         Whether this object is neither stamped nor charged, although its kind is.
@@ -167,6 +182,19 @@ class Stamped(Generic[T_contra]):
     def explain(self, obj: T_contra) -> Mapping[str, CostLine]:  # noqa: ARG002
         """Return nothing."""
         return {}
+
+    def undeclared(self, obj: T_contra) -> Undeclared:  # noqa: ARG002
+        """Return nothing: it has no containers."""
+        return {}
+
+    def fill(
+        self,
+        obj: T_contra,  # noqa: ARG002
+        defaults: Mapping[str, Quantity],  # noqa: ARG002
+        bounds: Mapping[str, Bounds],  # noqa: ARG002
+    ) -> Filling:
+        """Return nothing: it has no containers."""
+        return NO_FILLING
 
     def is_excepted(self, meta: ObjectMeta, user: UserInfo | None) -> bool:  # noqa: ARG002
         """Whether this object is neither stamped nor charged: never."""

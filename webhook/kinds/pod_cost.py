@@ -24,7 +24,7 @@ from webhook.quota.resources import Amounts, ResourceList
 _LONGEST_REMEMBERED = 4096
 """Bytes. Longer texts are not cached: anybody may send them, and the cache would grow by their length."""
 
-_REQUIREMENTS = msgspec.json.Decoder(Resources | None)
+REQUIREMENTS = msgspec.json.Decoder(Resources | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ def _container_size(text: ContainerText, path: str) -> ContainerSize:
 
 
 def _read_requirements(raw: bytes, path: str) -> tuple[ResourceList | None, ResourceList | None]:
-    read = decoded(_REQUIREMENTS, raw, path)
+    read = decoded(REQUIREMENTS, raw, path)
     if read is None:
         return None, None
     return read_quantities(read.requests, f"{path}.requests"), read_quantities(read.limits, f"{path}.limits")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from webhook.kinds import pod_cost, pod_defaults
+from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_missing
 from webhook.kinds.evaluator import CostLine, Effect, Kind, Stamped
 from webhook.kinds.pod_reasons import reasons
 from webhook.kinds.pod_shapes import Pod, is_terminal
 from webhook.quota import resources, scopes
+from webhook.quota.missing import Bounds, Filling, Undeclared
 from webhook.quota.objects import AnyObject, ObjectMeta, UserInfo
+from webhook.quota.quantity import Quantity
 from webhook.quota.resources import LOGICAL, Amounts
 from webhook.quota.scopes import Scopes
 from webhook.quota.subject import KUBE_SCHEDULER, controller
@@ -95,6 +97,14 @@ class PodEvaluator(Stamped[Pod]):
         charged = {name: amount for name, amount in pod_cost.charge(size).items() if amount.nanos}
         sources = reasons(obj, size, charged)
         return {name: CostLine(amount, sources[name]) for name, amount in charged.items()}
+
+    def undeclared(self, obj: Pod) -> Undeclared:
+        """Return what the containers of the pod do not declare. Raises: UncountableError."""
+        return pod_missing.undeclared(obj)
+
+    def fill(self, obj: Pod, defaults: Mapping[str, Quantity], bounds: Mapping[str, Bounds]) -> Filling:
+        """Return what is filled into its containers and init containers. Raises: UncountableError."""
+        return pod_filling.fill(obj, defaults, bounds)
 
     def is_excepted(self, meta: ObjectMeta, user: UserInfo | None) -> bool:
         """

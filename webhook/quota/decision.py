@@ -6,10 +6,12 @@ Decide whether a charge fits under every limit that binds it: one pure function 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from webhook.quota.limits import Limit, LimitsInForce
-from webhook.quota.policy import Mode
+from webhook.quota.missing import DECLARABLE, Missing, Undeclared
+from webhook.quota.policy import Mode, Policy
 from webhook.quota.reservation import Charge, Reservation
 from webhook.quota.resources import Amount
 from webhook.quota.usage import UsageView
@@ -37,30 +39,73 @@ class Excess:
 
 
 @dataclass(frozen=True, slots=True)
+class Lack:
+    """One limit on a resource that `containers` have to declare and do not."""
+
+    rule: Limit
+    containers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Allowed:
     """
     The charge fits. `reservation` must be held from now on; None if no amount grows.
 
-    `tolerated` are exceeded limits: their mode is only warn or audit, or the charge must not be denied.
+    `tolerated` are exceeded limits: their mode is only warn or audit, or the charge must not be denied. So are the
+    limits of `tolerated_lacks`.
     """
 
     reservation: Reservation | None
     tolerated: tuple[Excess, ...] = ()
+    tolerated_lacks: tuple[Lack, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """The charge does not fit. `excesses` are all exceeded limits, in the order of the policy."""
+    """
+    The charge does not fit. `excesses` are all exceeded limits, in the order of the policy.
+
+    `lacks` are the limits on a resource that is not declared, in the same order.
+    """
 
     excesses: tuple[Excess, ...]
+    lacks: tuple[Lack, ...] = ()
 
 
 Decision = Allowed | Denied
 
 
-def decide(charge: Charge, in_force: LimitsInForce, view: UsageView, *, may_deny: bool = True) -> Decision:
+def must_declare(policy: Policy, in_force: LimitsInForce, *, cap: str | None) -> tuple[Limit, ...]:
     """
-    Return whether *charge* fits under every limit *in_force*, given the usage in *view*.
+    Return the limits *in_force* on a resource that a new object with this *cap* has to declare, in their order.
+
+    A limit of 0 requires the resource without a word of the policy, because an object that declares nothing would use
+    it all the same; unless the policy says to ignore it.
+    """
+    binding = (*(each for each in in_force.caps if each.cap == cap), *in_force.sums)
+    return tuple(each for each in binding if each.resource in DECLARABLE and _is_required(policy, each))
+
+
+def _is_required(policy: Policy, limit: Limit) -> bool:
+    rule = policy.missing.get(limit.resource)
+    return rule is Missing.REQUIRE or (limit.hard == 0 and rule is not Missing.IGNORE)
+
+
+def lacks(required: Iterable[Limit], undeclared: Undeclared) -> tuple[Lack, ...]:
+    """Return those of the *required* limits whose resource is *undeclared*, with the containers."""
+    return tuple(Lack(each, undeclared[each.resource]) for each in required if undeclared.get(each.resource))
+
+
+def decide(
+    charge: Charge,
+    in_force: LimitsInForce,
+    view: UsageView,
+    *,
+    may_deny: bool = True,
+    lacks: tuple[Lack, ...] = (),
+) -> Decision:
+    """
+    Return whether *charge* fits under every limit *in_force*, given the usage in *view*, and *lacks* nothing.
 
     Unless it *may_deny*, the charge is allowed, and every exceeded limit is tolerated.
 
@@ -70,9 +115,13 @@ def decide(charge: Charge, in_force: LimitsInForce, view: UsageView, *, may_deny
     if not charge.grows:
         return Allowed(None)
     excesses = (*_over_caps(charge, in_force), *_over_sums(charge, in_force, view))
-    if may_deny and any(excess.rule.mode is Mode.ENFORCE for excess in excesses):
-        return Denied(tuple(excess for excess in excesses if excess.rule.mode is Mode.ENFORCE))
-    return Allowed(charge.reservation(), excesses)
+    broken = [each.rule for each in excesses] + [each.rule for each in lacks]
+    if may_deny and any(rule.mode is Mode.ENFORCE for rule in broken):
+        return Denied(
+            tuple(excess for excess in excesses if excess.rule.mode is Mode.ENFORCE),
+            tuple(lack for lack in lacks if lack.rule.mode is Mode.ENFORCE),
+        )
+    return Allowed(charge.reservation(), excesses, lacks)
 
 
 def _over_caps(charge: Charge, in_force: LimitsInForce) -> list[Excess]:

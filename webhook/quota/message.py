@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from webhook.quota.decision import Excess
+from webhook.quota.decision import Excess, Lack
 from webhook.quota.devices import Part
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP
 from webhook.quota.resources import Amount, show, show_list
 
 _HELD = LONGEST_REQUEST + SLOP
+_Broken = TypeVar("_Broken", Excess, Lack)
 _CAPPED = {"perPod": "pod", "perClaim": "claim", "perSession": "session"}
 
 
@@ -25,15 +27,20 @@ class Cause:
     field: str
 
 
-def sentence(excesses: Sequence[Excess], *, owner: str, found_by: str) -> str:
+def sentence(excesses: Sequence[Excess], lacks: Sequence[Lack] = (), *, owner: str, found_by: str) -> str:
     """
     Return the whole denial in one line: every exceeded limit, what would fit, the payer and how it was found.
 
-    Tools know the first clause from ResourceQuota: `exceeded quota: NAME, requested: ..., used: ..., limited: ...`.
+    Tools know the first clause from ResourceQuota: `exceeded quota: NAME, requested: ..., used: ..., limited: ...`, or
+    `failed quota: NAME: must specify RESOURCE for: CONTAINER,...; RESOURCE for: ...`.
     """
-    clauses = [_clause(entry, listed) for entry, listed in _by_entry(excesses)]
-    parts = [*clauses, f"would fit: {would_fit(excesses)}", *_freed_soon(excesses), f"charged to {owner} ({found_by})"]
-    return "; ".join(parts)
+    clauses = [_lacking(entry, listed) for entry, listed in _by_entry(lacks)]
+    clauses += [_clause(entry, listed) for entry, listed in _by_entry(excesses)]
+    if not lacks or excesses:
+        clauses.append(f"would fit: {would_fit(excesses)}")
+    if lacks:
+        clauses.append(_declaring(lacks))
+    return "; ".join([*clauses, *_freed_soon(excesses), f"charged to {owner} ({found_by})"])
 
 
 def warning(excess: Excess) -> str:
@@ -45,16 +52,22 @@ def warning(excess: Excess) -> str:
     )
 
 
+def lack_warning(lack: Lack) -> str:
+    """Return the text on a resource that is not declared, which is tolerated, for a Warning header."""
+    return f"over quota {lack.rule.entry}: must specify {lack.rule.resource} for: {','.join(lack.containers)}"
+
+
 def assumed_weight(part: Part) -> str:
     """Return the warning that a device counts as a whole one because no weight is set for its name."""
     name, resource = part.name.removeprefix("requests."), part.weight.resource
     return f"{name} counts as one whole {resource} each: the policy sets no weight for it (resources.{resource})"
 
 
-def causes(excesses: Iterable[Excess]) -> tuple[Cause, ...]:
-    """Return each exceeded limit in machine-readable form."""
-    return tuple(
-        Cause("QuotaExceeded", _clause(excess.rule.entry, [excess]), excess.rule.resource) for excess in excesses
+def causes(excesses: Iterable[Excess], lacks: Iterable[Lack] = ()) -> tuple[Cause, ...]:
+    """Return each exceeded limit, and each on a resource that is not declared, in machine-readable form."""
+    return (
+        *(Cause("FieldValueRequired", _lacking(each.rule.entry, [each]), each.rule.resource) for each in lacks),
+        *(Cause("QuotaExceeded", _clause(each.rule.entry, [each]), each.rule.resource) for each in excesses),
     )
 
 
@@ -104,11 +117,27 @@ def _freed_soon(excesses: Iterable[Excess]) -> Iterator[str]:
         yield f"{listed} reserved for requests under way, free again in about {_HELD:g} s if they fail"
 
 
-def _by_entry(excesses: Iterable[Excess]) -> list[tuple[str, list[Excess]]]:
-    listed: dict[str, list[Excess]] = {}
-    for excess in excesses:
-        listed.setdefault(excess.rule.entry, []).append(excess)
+def _by_entry(broken: Iterable[_Broken]) -> list[tuple[str, list[_Broken]]]:
+    listed: dict[str, list[_Broken]] = {}
+    for each in broken:
+        listed.setdefault(each.rule.entry, []).append(each)
     return list(listed.items())
+
+
+def _lacking(entry: str, lacks: list[Lack]) -> str:
+    """Return the clause in ResourceQuota's words, which names resources and containers in the order of the alphabet."""
+    ordered = sorted(lacks, key=lambda each: each.rule.resource)
+    lacking = "; ".join(f"{each.rule.resource} for: {','.join(each.containers)}" for each in ordered)
+    limited = show_list((each.rule.resource, each.rule.hard) for each in ordered)
+    return f"failed quota: {entry}: must specify {lacking}; limited: {limited}"
+
+
+def _declaring(lacks: Iterable[Lack]) -> str:
+    """Return what to do about a lack. No amount fits under a limit of 0."""
+    forbidden = sorted({each.rule.resource for each in lacks if each.rule.hard == 0})
+    if forbidden:
+        return f"no pod may use {','.join(forbidden)}"
+    return "each of these containers has to declare an amount above 0"
 
 
 def _clause(entry: str, excesses: list[Excess]) -> str:

@@ -133,4 +133,4 @@ class PatchOperation:
     """One step of a JSON patch (RFC 6902) that sets `path` to `value`. The webhook uses only the operation `add`."""
 
     path: str
-    value: str | Mapping[str, str]
+    value: str | Mapping[str, str] | Mapping[str, Mapping[str, str]]

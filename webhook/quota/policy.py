@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from webhook.quota.devices import SHIPPED, DeviceWeights
+from webhook.quota.missing import Missing, OnMissing
+from webhook.quota.quantity import Quantity
 from webhook.quota.resources import LOGICAL, UNPARAMETERISED, Amount, Amounts
 from webhook.quota.scopes import Scopes, Selector
 from webhook.quota.subject import CLUSTER, Account, Payer, Subject, group, namespace, scoped, tenant, user
@@ -118,7 +120,8 @@ class Policy:
 
     `service_accounts` are keyed by full username. `trusted_controllers` are usernames that create objects on behalf of
     the owner of a parent object, in addition to the controllers of kube-controller-manager. `devices` says what
-    counts as a `gpu` or an `accelerator`.
+    counts as a `gpu` or an `accelerator`. `missing` says what happens with a pod that does not declare a resource, by
+    ResourceQuota's name of the resource.
     """
 
     defaults: Defaults = Defaults()
@@ -132,6 +135,7 @@ class Policy:
     terminating: Terminating = Terminating.RELEASE
     trusted_controllers: frozenset[str] = frozenset()
     devices: DeviceWeights = SHIPPED
+    missing: Mapping[str, OnMissing] = field(default_factory=dict)
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _limited: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -196,6 +200,11 @@ class Policy:
     def selecting(self, scopes: Scopes) -> tuple[Selector, ...]:
         """Return the selectors of this policy that select an object in *scopes*."""
         return tuple(each for each in self._selectors if each.selects(scopes)) if self._selectors else ()
+
+    @property
+    def missing_defaults(self) -> Mapping[str, Quantity]:
+        """What is filled in for containers that do not declare it, by ResourceQuota's name of the resource."""
+        return {name: rule for name, rule in self.missing.items() if not isinstance(rule, Missing)}
 
     def boundary_index(self, now: datetime) -> int:
         """Return a number that changes only when an entry reaches its `until`."""

@@ -19,6 +19,7 @@ from webhook.kinds.registry import KINDS
 from webhook.kube.api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
 from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.kube.identity_leases import read_renewals
+from webhook.kube.limit_ranges import LimitRangeReads
 from webhook.kube.namespaces import Namespace, NamespaceLabels
 from webhook.kube.object_list import ObjectList
 from webhook.kube.object_reads import ObjectReads
@@ -158,6 +159,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         ledger.store,
         clock,
         _KnownNames(index, reads, objects.require_known),
+        LimitRangeReads(api, monotonic=clock.monotonic),
     )
     health = Health(
         {

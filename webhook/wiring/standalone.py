@@ -16,6 +16,7 @@ from webhook.ledger.memory import StandaloneLedger
 from webhook.policy_source import CurrentPolicy, read_files
 from webhook.ports import READY
 from webhook.quota.errors import WebhookError
+from webhook.quota.missing import Bounds
 from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion
 from webhook.quota.policy import Policy, accounts_under
 from webhook.quota.usage import UsageIndex
@@ -29,14 +30,18 @@ T = TypeVar("T")
 
 class StandaloneCluster:
     """
-    Ports `Ancestry`, `Namespaces` and `NameHolders` of an empty cluster.
+    Ports `Ancestry`, `Namespaces`, `NameHolders` and `LimitRanges` of an empty cluster.
 
-    Namespaces have no labels, no owner exists, and no name is taken.
+    Namespaces have no labels and no LimitRange, no owner exists, and no name is taken.
     """
 
     async def holder(self, key: ObjectKey) -> StoredVersion | None:  # noqa: ARG002 - nothing is stored
         """Return None: no name is taken."""
         return None
+
+    async def bounds(self, namespace: str) -> Mapping[str, Bounds]:  # noqa: ARG002
+        """Return no bounds."""
+        return {}
 
     def known(self, name: str) -> Mapping[str, str]:  # noqa: ARG002 - no namespace has labels
         """Return no labels."""
@@ -70,7 +75,14 @@ def build_standalone(settings: Settings) -> Application:
     _load(policy, settings)
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
     handler = AdmissionHandler(
-        Attribution(cluster, policy, kinds=KINDS), policy, cluster, ledger, clock, cluster, on_delete=ledger.on_delete
+        Attribution(cluster, policy, kinds=KINDS),
+        policy,
+        cluster,
+        ledger,
+        clock,
+        cluster,
+        cluster,
+        on_delete=ledger.on_delete,
     )
     health = Health({"policy": policy.condition})
     identity = identity_in_files(settings, clock) or certificates.self_signed(("localhost", "127.0.0.1", "::1"), clock)
