@@ -41,7 +41,11 @@ def selecting(scope: str, operator: str = "Exists", *values: str, **hard: str) -
 
 
 def policy_with(quotas: Mapping[str, Sequence[Quota]]) -> str:
-    """Return a policy with the quotas of each namespace; at most one of each has no scopes."""
+    """
+    Return a policy with the quotas of each namespace; at most one of each has no scopes.
+
+    What is limited has to be declared, as under a ResourceQuota.
+    """
     entries: dict[str, Any] = {}
     for namespace, listed in quotas.items():
         entry = entries[namespace] = {"hard": {}, "scoped": []}
@@ -50,7 +54,8 @@ def policy_with(quotas: Mapping[str, Sequence[Quota]]) -> str:
                 entry["scoped"].append(each)
             else:
                 entry["hard"] = each["hard"]
-    return json.dumps({"version": 1, "namespaces": entries}) + "\n"
+    required = dict.fromkeys(("cpu", "memory", "limits.cpu", "limits.memory"), "require")
+    return json.dumps({"version": 1, "missing": required, "namespaces": entries}) + "\n"
 
 
 def closed(quotas: Mapping[str, Sequence[Quota]]) -> dict[str, list[Quota]]:

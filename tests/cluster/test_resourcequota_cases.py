@@ -52,8 +52,6 @@ class Step:
     used: Sequence[Used] = ()
     is_refused: bool = False
     quotas: Sequence[Quota] | None = None
-    difference: str = ""
-    """Why userquota allows what ResourceQuota refuses."""
     delay: str = ""
     """Why ResourceQuota does not count it before its next full recount, which is every five minutes."""
 
@@ -416,14 +414,8 @@ CASES = {
     "a limited resource that a pod does not request": Case(
         [{"hard": {"cpu": "1"}}],
         [
-            Step(
-                "POST",
-                PODS,
-                pod("bare"),
-                [{"cpu": "0"}],
-                is_refused=True,
-                difference="userquota counts what is requested; that it has to be requested is for a LimitRange to say",
-            )
+            refused(PODS, pod("bare"), {"cpu": "0"}),
+            create(PODS, pod("declares", {"cpu": "1"}), {"cpu": "1"}),
         ],
     ),
     "shrinking and unrelated changes above the limit": Case(
@@ -576,14 +568,15 @@ def outcomes(running: RunningWebhook) -> dict[str, list[Outcome]]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_case_of_resource_quota_comes_out_the_same(outcomes: dict[str, list[Outcome]], name: str) -> None:
-    """What is refused, and what is used after each step, of both; or a difference that is explained in the table."""
+    """What is refused and how, and what is used after each step, of both."""
     for step, outcome in zip(CASES[name].steps, outcomes[name], strict=True):
         seen = f"{step.method} {step.path}: {outcome}"
         assert (outcome.theirs[0] >= 400) is step.is_refused, seen
-        assert (outcome.ours[0] >= 400) is (step.is_refused and not step.difference), seen
+        assert outcome.ours[0] == outcome.theirs[0], seen
         if step.is_refused and outcome.theirs[0] == 403:
-            assert "exceeded quota: " in outcome.theirs[1] or step.difference, seen
-        assert (outcome.ours[0] == outcome.theirs[0]) is (not step.difference), seen
+            for words in ("exceeded quota: ", "must specify"):
+                assert (words in outcome.ours[1]) is (words in outcome.theirs[1]), seen
+            assert ("exceeded quota: " in outcome.ours[1]) is not ("must specify" in outcome.ours[1]), seen
         assert outcome.agrees is (not step.delay), seen
         for expected, used in zip(step.used, outcome.used_by_us, strict=False):
             assert nanos(expected).items() <= nanos(used).items(), seen
