@@ -61,6 +61,8 @@ class Webhook:
         self.namespaces = FakeNamespaces()
         assert self.policies.policy is not None
         in_force = self.policies.policy
+        kinds = Registry(*kinds)
+        kinds.count(in_force.counted)
         self.index = UsageIndex(accounts_under(in_force, self.namespaces.known), in_force.devices)
         self.condition = READY
         self.ledger = MemoryLedger(

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Self
 
 import pytest
 
@@ -26,6 +28,7 @@ from webhook.kube.object_list import ObjectList
 from webhook.kube.object_reads import ObjectReads
 from webhook.ledger.codec import read_ledger, write_ledger
 from webhook.ledger.protocol import Ledger
+from webhook.ports import UnavailableError
 from webhook.quota import subject
 from webhook.quota.objects import ObjectKey
 from webhook.quota.quantity import NANOS
@@ -141,39 +144,133 @@ def ignore(reservations: tuple[Reservation, ...], *, seen_at: int) -> None:
     """Do nothing: no reservation is made here."""
 
 
+@dataclass
+class Watched:
+    """The objects of a registry, watched on a real API server."""
+
+    api: KubernetesApi
+    kinds: Registry
+    namespace: str
+
+    def __post_init__(self) -> None:
+        self.index = UsageIndex(lambda account, place: (user(account.payer.owner), subject.namespace(place)))
+        self.objects = ChargedObjects(
+            self.api,
+            self.kinds,
+            self.index,
+            exempt=frozenset(),
+            now=lambda: None,
+            may_start=lambda: True,
+            store_version=ObjectReads(self.api, self.kinds).store_version,
+            metrics=Metrics(dict),
+            events=EventWriter(self.api, namespace=self.namespace, clock=FakeClock()),
+        )
+        self.objects.connect(on_settled=ignore, on_reached=lambda: None)
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(task()) for task in self.objects.tasks]
+        await until(lambda: self.objects.condition().ok)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def count(self, resource: str) -> None:
+        """Limit the number of these objects, as a policy does."""
+        for kind in self.kinds.count([resource]):
+            self.objects.add(kind)
+
+
 async def test_they_are_watched_listed_and_read(
     control_plane: ControlPlane, api: KubernetesApi, namespace: str
 ) -> None:
-    index = UsageIndex(lambda account, place: (user(account.payer.owner), subject.namespace(place)))
-    metrics = Metrics(dict)
-    objects = ChargedObjects(
-        api,
-        MORE,
-        index,
-        exempt=frozenset(),
-        now=lambda: None,
-        may_start=lambda: True,
-        store_version=ObjectReads(api, MORE).store_version,
-        metrics=metrics,
-        events=EventWriter(api, namespace=namespace, clock=FakeClock()),
-    )
-    objects.connect(on_settled=ignore, on_reached=lambda: None)
-    tasks = [asyncio.create_task(task()) for task in objects.tasks]
-    await until(lambda: objects.condition().ok)
+    async with Watched(api, MORE, namespace) as watched:
+        index = watched.index
+        stamped = {"annotations": {"userquota.dev/owner": "alice", "userquota.dev/groups": "[]"}}
+        for document in (a_custom_object("Widget"), a_custom_object("Gadget", seats=3)):
+            document["metadata"] = {"name": "one", **stamped}
+            control_plane.kubectl("create", "--filename=-", f"--namespace={namespace}", stdin=json.dumps(document))
 
-    stamped = {"annotations": {"userquota.dev/owner": "alice", "userquota.dev/groups": "[]"}}
-    for document in (a_custom_object("Widget"), a_custom_object("Gadget", seats=3)):
-        document["metadata"] = {"name": "one", **stamped}
-        control_plane.kubectl("create", "--filename=-", f"--namespace={namespace}", stdin=json.dumps(document))
+        await until(lambda: index.used(user("alice"), "requests.cpu") == 3 * NANOS)
+        await until(lambda: index.used(user("alice"), "count/widgets.example.com") == NANOS)
+        listing = await ObjectList(api, kinds=MORE, exempt=()).listing("gadgets.example.com")
+        key = ObjectKey("gadgets.example.com", namespace, "one")
+        assert listing.stored[key] == await ObjectReads(api, MORE).version_of(key)
+        row = index.row(key)
+        assert row is not None
+        assert row.payer == Payer("alice")
 
-    await until(lambda: index.used(user("alice"), "requests.cpu") == 3 * NANOS)
-    await until(lambda: index.used(user("alice"), "count/widgets.example.com") == NANOS)
-    listing = await ObjectList(api, kinds=MORE, exempt=()).listing("gadgets.example.com")
-    key = ObjectKey("gadgets.example.com", namespace, "one")
-    assert listing.stored[key] == await ObjectReads(api, MORE).version_of(key)
-    row = index.row(key)
-    assert row is not None
-    assert row.payer == Payer("alice")
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+
+async def test_a_kind_that_a_policy_limits_later_is_counted_once_all_its_objects_are_known(
+    control_plane: ControlPlane, api: KubernetesApi, namespace: str
+) -> None:
+    control_plane.kubectl("create", "deployment", "web", "--image=example/x", "--replicas=0", f"-n={namespace}")
+    async with Watched(api, Registry(*KINDS), namespace) as watched:
+        objects = watched.objects
+        objects.require_known("deployments.apps")  # costs nothing yet
+
+        watched.count("deployments.apps")
+
+        with pytest.raises(UnavailableError, match=r"the deployments\.apps are not all known yet"):
+            objects.require_known("deployments.apps")
+        assert "none can be created until they are" in objects.added_condition().message
+        assert objects.condition().ok, "a new limit must stop nothing else"
+        assert "deployments.apps" not in objects.resources, "a decision would wait for its watch"
+        await until(lambda: objects.added_condition().ok)
+        objects.require_known("deployments.apps")
+        assert objects.resources.count("deployments.apps") == 1
+        row = watched.index.row(ObjectKey("deployments.apps", namespace, "web"))
+        assert row is not None
+        assert row.amounts == (("count/deployments.apps", NANOS),)
+
+
+# By number, where a policy says so.
+
+COUNTS = "version: 1\ndefaults: {user: {hard: {count/deployments.apps: 1}}}\n"
+
+
+def a_deployment(name: str, **spec: Any) -> Json:
+    metadata = {"name": name, "namespace": "red", "uid": f"uid-of-{name}", "resourceVersion": "5"}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+async def test_a_workload_costs_its_number_where_a_policy_limits_it() -> None:
+    limited, free = Webhook(COUNTS), Webhook("version: 1\ndefaults: {user: {hard: {pods: 1}}}\n")
+
+    for webhook in (limited, free):
+        assert (await webhook.ask(a_review("deployments.apps", object=a_deployment("first")))).allowed
+    refused = await limited.ask(a_review("deployments.apps", object=a_deployment("second")))
+    allowed = await free.ask(a_review("deployments.apps", object=a_deployment("second")))
+
+    assert allowed.allowed
+    assert refused.message.startswith("exceeded quota: defaults.user, requested: count/deployments.apps=1")
+    assert limited.held(user("alice"), "count/deployments.apps") == NANOS
+    assert not free.held(user("alice"), "count/deployments.apps")
+
+
+async def test_a_workload_is_changed_and_scaled_at_its_limit() -> None:
+    webhook = Webhook(COUNTS)
+    first = await webhook.ask(a_review("deployments.apps", object=a_deployment("first", replicas=1)))
+    assert first.object is not None
+    scaled = {**first.object, "spec": {"replicas": 9}}
+
+    for sub in ("", "/scale", "/status"):
+        review = a_review(f"deployments.apps{sub}", operation="UPDATE", object=scaled, oldObject=first.object)
+        assert (await webhook.ask(review)).allowed, sub
+    assert webhook.held(user("alice"), "count/deployments.apps") == NANOS
+
+
+def test_only_kinds_that_cost_nothing_otherwise_become_countable() -> None:
+    kinds = Registry(*KINDS)
+
+    new = kinds.count(["deployments.apps", "pods", "widgets.example.com"])
+
+    assert [each.resource for each in new] == ["deployments.apps"]
+    assert kinds.count(["deployments.apps"]) == (), "it is charged already"
+    assert kinds.of_object("apps/v1", "Deployment") is kinds.of_resource("deployments.apps") is new[0]
+    assert KINDS.of_resource("deployments.apps") is not new[0], "other registries stay as they are"
+    assert kinds.counts("count/deployments.apps")
+    assert KINDS.counts("count/deployments.apps")
+    assert not KINDS.counts("count/bindings")

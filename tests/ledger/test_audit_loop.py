@@ -219,7 +219,7 @@ class Audited:
         self.events = EventWriter(self.api, namespace=self.namespace, clock=FakeClock())
         self.audit = Audit(
             self.index,
-            KINDS,
+            [each.resource for each in KINDS.charged],
             ObjectList(self.api, kinds=KINDS, exempt=()),
             ObjectReads(self.api, KINDS),
             lambda _: self.reflector.relist(),

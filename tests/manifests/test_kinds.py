@@ -66,6 +66,6 @@ def test_what_is_charged_may_be_watched_and_owners_may_be_read(kind: AnyKind) ->
         if kind.group in rule["apiGroups"] and kind.plural in rule["resources"]
         for verb in rule["verbs"]
     }
-    wanted = {"get", "list", "watch"} if kind.is_charged else {"get"} if kind.makers else set()
+    wanted = {"get", "list", "watch"} if kind.is_charged or kind.is_countable else set()
 
     assert verbs == wanted

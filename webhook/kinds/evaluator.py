@@ -253,6 +253,16 @@ class Kind(Generic[T]):
         """Whether an object of this kind can cost anything."""
         return self.evaluator.effect("CREATE", "") is Effect.CHARGE
 
+    @property
+    def count(self) -> str:
+        """Return the resource by which the number of its objects is limited: `count/deployments.apps`."""
+        return f"count/{self.resource}"
+
+    @property
+    def is_countable(self) -> bool:
+        """Whether its objects cost nothing and can be charged by number: they are stamped."""
+        return self.evaluator.effect("CREATE", "") is Effect.STAMP
+
     def path(self, namespace: str, name: str) -> str:
         """Return the path of one object; both names must be safe in a URL."""
         return f"{self._root}/namespaces/{namespace}/{self.plural}/{name}"

@@ -6,9 +6,12 @@ Watches, ledger, attribution and commands follow the rows; tests compare the man
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
+from webhook.kinds.counted import Counted
 from webhook.kinds.evaluator import AnyKind, Effect
 from webhook.kinds.pods import BINDINGS, PODS
 from webhook.kinds.resource_claims import RESOURCE_CLAIMS
@@ -16,16 +19,37 @@ from webhook.kinds.workloads import WORKLOADS
 
 
 class Registry:
-    """Kinds by resource and by group and kind, as reviews, owner references and manifests name them."""
+    """
+    Kinds by resource and by group and kind, as reviews, owner references and manifests name them.
+
+    Those that cost nothing are charged by number from the moment a policy limits it: see `count`.
+    """
 
     def __init__(self, *kinds: AnyKind) -> None:
         """Keep *kinds*; no two may have the same resource."""
-        self._by_resource: Mapping[str, AnyKind] = {each.resource: each for each in kinds}
+        self._by_resource: dict[str, AnyKind] = {each.resource: each for each in kinds}
         if len(self._by_resource) < len(kinds):
             raise ValueError("a resource has two kinds")
         self._by_kind = {(each.group, each.kind): each for each in kinds}
         self.charged = tuple(each for each in kinds if each.is_charged)
+        """Those that are charged under every policy."""
         self.makers = frozenset(maker for each in kinds for maker in each.makers)
+
+    def count(self, resources: Iterable[str]) -> tuple[AnyKind, ...]:
+        """
+        Charge the kinds of *resources* by number, as long as this registry lives; return those that were not before.
+
+        A kind that no policy limits any more stays charged: that costs memory, and nobody is refused for it.
+        """
+        found = (self._by_resource.get(resource) for resource in sorted(resources))
+        new = tuple(
+            replace(kind, evaluator=Counted[Any](kind.count))
+            for kind in found
+            if kind is not None and kind.is_countable
+        )
+        for kind in new:
+            self._by_resource[kind.resource] = self._by_kind[kind.group, kind.kind] = kind
+        return new
 
     def __iter__(self) -> Iterator[AnyKind]:
         return iter(self._by_resource.values())
@@ -52,7 +76,11 @@ class Registry:
     def counts(self, resource: str, *, scopes: Iterable[str] = ()) -> bool:
         """Whether any kind with objects in all *scopes* can cost *resource*; another limit has no effect."""
         wanted = frozenset(scopes)
-        return any(wanted <= each.scopes and each.evaluator.counts(resource) for each in self.charged)
+        return any(
+            wanted <= each.scopes
+            and (each.evaluator.counts(resource) or (each.is_countable and each.count == resource))
+            for each in self
+        )
 
     def caps(self) -> frozenset[str]:
         """Return the caps on one object that apply to any kind, as a policy names them."""

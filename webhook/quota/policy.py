@@ -183,6 +183,11 @@ class Policy:
         candidates = [name for label in (*labels.items(), _NO_LABEL) for name in self._tenants_by_label.get(label, ())]
         return tuple(sorted(name for name in candidates if self.tenants[name].holds(labels)))
 
+    @property
+    def counted(self) -> frozenset[str]:
+        """The resources whose number of objects this policy limits: `deployments.apps` for `count/deployments.apps`."""
+        return frozenset(name.removeprefix("count/") for name in self._limited if name.startswith("count/"))
+
     def held(self, amounts: Amounts) -> Amounts:
         """
         Return what a reservation has to hold of the raw *amounts* of an object.

@@ -6,12 +6,11 @@ Connects the audit of the usage index to the API, the metrics and the Events, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import structlog
 
-from webhook.kinds.registry import Registry
 from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.kube.ledger_config_map import NAME
 from webhook.ledger.usage_audit import Kind, Lister, Suspicion, audit_forever, find_drift
@@ -28,13 +27,13 @@ _MAX_NAMED = 10
 @dataclass(frozen=True, slots=True)
 class Audit:
     """
-    Compares `index` with the objects that `lister` and `quorum` read of each charged kind.
+    Compares `index` with the objects that `lister` and `quorum` read of each of the `resources` in it.
 
     `relist` restarts the watch of a resource with a full list.
     """
 
     index: UsageIndex
-    kinds: Registry
+    resources: Collection[str]
     lister: Lister
     quorum: QuorumReader
     relist: Callable[[str], None]
@@ -43,9 +42,9 @@ class Audit:
     sleep: Sleep
 
     async def once(self) -> None:
-        """Compare every charged kind once; report and repair differences. Raises: UnavailableError."""
-        for kind in self.kinds.charged:
-            await self._compare(kind.resource)
+        """Compare every resource once; report and repair differences. Raises: UnavailableError."""
+        for resource in tuple(self.resources):
+            await self._compare(resource)
 
     async def _compare(self, resource: str) -> None:
         found = await find_drift(self.index, resource, lister=self.lister, quorum=self.quorum, sleep=self.sleep)

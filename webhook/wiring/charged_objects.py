@@ -8,16 +8,18 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Container
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
-from webhook.kube.api import KubernetesApi
+from webhook.kube.api import METADATA_ONLY, KubernetesApi
 from webhook.kube.events import ConfigMapEvent, Digest, EventWriter
 from webhook.kube.ledger_config_map import NAME
 from webhook.kube.object_sink import ObjectSink, OnSettled
 from webhook.kube.reflector import Reflector
 from webhook.ports import Condition, Sleep, UnavailableError
-from webhook.quota.objects import ObjectKey
+from webhook.quota.objects import AnyObject, ObjectKey
 from webhook.quota.reservation import Reservation
 from webhook.quota.usage import UsageIndex
 from webhook.serving.metrics import Metrics
@@ -61,28 +63,39 @@ class ChargedObjects:
         self._unadmitted = Digest(self._publish_unadmitted)
         self._reflectors: dict[str, Reflector[Any]] = {}
         self._sinks: list[ObjectSink[Any]] = []
-        for kind in kinds.charged:
+        self._added: list[str] = []
+        self._group: asyncio.TaskGroup | None = None
+        self.resources = [kind.resource for kind in kinds.charged]
+        """Those that the index knows or has to know before anything is decided; one that is added once it is known."""
+
+        def build(kind: AnyKind) -> Reflector[Any]:
             sink: ObjectSink[Any] = ObjectSink(
                 kind,
                 index,
                 exempt=exempt,
                 now=now,
                 on_settled=self._settled,
-                on_reached=self._reached,
+                on_reached=partial(self._reached, kind.resource),
                 on_uncountable=lambda: metrics.count_error("uncountable"),
                 on_unadmitted=self._record_unadmitted,
             )
             self._sinks.append(sink)
-            self._reflectors[kind.resource] = Reflector(
+            reflector = self._reflectors[kind.resource] = Reflector(
                 api,
                 kind.collection,
                 kind.shape,
                 sink,
                 resource=kind.resource,
+                accept=METADATA_ONLY if kind.shape is AnyObject else None,
                 store_version=store_version,
                 on_restart=lambda cause: metrics.count_error(f"watch-{cause}"),
                 undecodable=sink.undecodable,
             )
+            return reflector
+
+        self._build = build
+        for kind in kinds.charged:
+            build(kind)
         metrics.add_gauges(lambda: {"unadmitted_objects": sum(sink.unadmitted for sink in self._sinks)})
         self.tasks = (self._watch, self._recount, self._freeze_when_synced, self._unadmitted.run)
 
@@ -90,10 +103,31 @@ class ChargedObjects:
         """Pass settled reservations to *on_settled*; call *on_reached* after each event."""
         self._on_settled, self._on_reached = on_settled, on_reached
 
+    def add(self, kind: AnyKind) -> None:
+        """
+        Watch *kind*, too, from now on.
+
+        Until its objects are known, creates of this kind have to wait, and nothing else: a new limit must not stop all
+        others.
+        """
+        reflector = self._build(kind)
+        self._added.append(kind.resource)
+        if self._group is not None:
+            self._group.create_task(reflector.run())
+
     def condition(self) -> Condition:
-        """Return whether the index knows all objects of every charged kind that the API serves."""
-        missing = [resource for resource, each in self._reflectors.items() if each.served and not each.synced]
+        """Return whether the index knows all objects of every kind that is always charged and that the API serves."""
+        missing = [each for each in self._unknown() if each not in self._added]
         return expect(not missing, "not-synced", f"the {' and '.join(missing)} are not all known yet")
+
+    def added_condition(self) -> Condition:
+        """Return whether the index knows all objects of the kinds that a policy limits by number."""
+        missing = [each for each in self._unknown() if each in self._added]
+        why = f"the {' and '.join(missing)} are not all known yet, and none can be created until they are"
+        return expect(not missing, "not-synced", why)
+
+    def _unknown(self) -> list[str]:
+        return [resource for resource, each in self._reflectors.items() if each.served and not each.synced]
 
     def served_condition(self) -> Condition:
         """Return whether the API serves every charged kind; objects of one that it does not serve cannot exist."""
@@ -104,11 +138,10 @@ class ChargedObjects:
         """
         Check that all objects of *resource* are known. To be called before one is created.
 
-        Raises: UnavailableError for a kind that the API serves only since a moment ago; it is listed at once.
+        Raises: UnavailableError for a kind that is charged, or that the API serves, only since a moment ago.
         """
         reflector = self._reflectors.get(resource)
         if reflector is not None and not reflector.synced:
-            reflector.relist(anew=True)
             raise UnavailableError("not-synced", f"the {resource} are not all known yet", everywhere=True)
 
     def relist(self, resource: str) -> None:
@@ -124,8 +157,10 @@ class ChargedObjects:
         assert self._on_settled is not None  # noqa: S101 - see `connect`
         self._on_settled(reservations, seen_at=seen_at)
 
-    def _reached(self) -> None:
+    def _reached(self, resource: str) -> None:
         assert self._on_reached is not None  # noqa: S101
+        if resource not in self.resources:  # only now: a decision waits for the watches of all of them
+            self.resources.append(resource)
         self._on_reached()
 
     def _record_unadmitted(self, key: ObjectKey) -> None:
@@ -140,9 +175,9 @@ class ChargedObjects:
         """Run the watches once the namespaces are known: subjects bound before that would have to be bound again."""
         while not self._may_start():  # noqa: ASYNC110 - at start only
             await asyncio.sleep(0.02)
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as self._group:
             for each in self._reflectors.values():
-                group.create_task(each.run())
+                self._group.create_task(each.run())
 
     async def _recount(self) -> None:
         """

@@ -15,7 +15,7 @@ from webhook import certificates
 from webhook.admission.handler import AdmissionHandler
 from webhook.attribution.rules import Attribution
 from webhook.certificates import ServingIdentity
-from webhook.kinds.registry import KINDS
+from webhook.kinds.registry import KINDS, Registry
 from webhook.kube.api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
 from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.kube.identity_leases import read_renewals
@@ -100,7 +100,14 @@ async def _identity_in_secret(api: KubernetesApi, settings: Settings, clock: Sys
 
 def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identity: ServingIdentity) -> Application:
     events = EventWriter(api, namespace=settings.namespace, clock=clock)
-    watched = _Watched(api, settings, events)
+    kinds = Registry(*KINDS)
+
+    def charge_by_number(policy: Policy) -> None:
+        """Watch what the policy limits by number. `objects` exists by then: no policy is read before the tasks run."""
+        for kind in kinds.count(policy.counted):
+            objects.add(kind)
+
+    watched = _Watched(api, settings, events, on_policy=charge_by_number)
     index, metrics = watched.index, watched.metrics
     manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
 
@@ -121,10 +128,10 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     def count(error: UnavailableError) -> None:
         metrics.count_error(error.reason)
 
-    reads = ObjectReads(api, KINDS)
+    reads = ObjectReads(api, kinds)
     revision = RevisionCheck(
         reads.store_version,
-        seen=lambda: max(index.position(kind.resource) for kind in KINDS.charged),
+        seen=lambda: max(index.position(kind.resource) for kind in kinds.charged),
         monotonic=clock.monotonic,
         on_error=count,
     )
@@ -133,7 +140,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     )
     objects = ChargedObjects(
         api,
-        KINDS,
+        kinds,
         index,
         exempt=exemptions,
         now=lambda: watched.counting_time(clock.now()),
@@ -147,19 +154,31 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         return revision.condition() if (known := objects.condition()).ok else known
 
     ledger = build_ledger(
-        Surroundings(api, settings, clock, api_servers.time, index, metrics, events, registration, in_step, KINDS)
+        Surroundings(
+            api,
+            settings,
+            clock,
+            api_servers.time,
+            index,
+            metrics,
+            events,
+            registration,
+            in_step,
+            objects.resources,
+        )
     )
     objects.connect(on_settled=ledger.store.settled, on_reached=ledger.watch_moved)
-    lists = ObjectList(api, kinds=KINDS, exempt=exemptions)
-    audit = Audit(index, KINDS, lists, reads, objects.relist, metrics, events, asyncio.sleep)
+    lists = ObjectList(api, kinds=kinds, exempt=exemptions)
+    audit = Audit(index, objects.resources, lists, reads, objects.relist, metrics, events, asyncio.sleep)
     handler = AdmissionHandler(
-        Attribution(reads, watched.policy, kinds=KINDS),
+        Attribution(reads, watched.policy, kinds=kinds),
         watched.policy,
         watched.labels,
         ledger.store,
         clock,
         _KnownNames(index, reads, objects.require_known),
         LimitRangeReads(api, monotonic=clock.monotonic),
+        kinds,
     )
     health = Health(
         {
@@ -178,6 +197,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "api-servers": api_servers.condition,
             "exemptions": exemptions.condition,
             "kinds": objects.served_condition,
+            "counts": objects.added_condition,
         },
     )
 
@@ -238,8 +258,11 @@ class _KnownNames:
 class _Watched:
     """The policy and the labels of namespaces, watched in the API, and the usage index bound by them."""
 
-    def __init__(self, api: KubernetesApi, settings: Settings, events: EventWriter) -> None:
+    def __init__(
+        self, api: KubernetesApi, settings: Settings, events: EventWriter, *, on_policy: Callable[[Policy], None]
+    ) -> None:
         self._events = events
+        self._on_policy = on_policy
         self.labels = NamespaceLabels(api, on_change=self._rebind_namespace)
         self.index = UsageIndex(accounts_under(Policy(), self.labels.known))
         self.policy = CurrentPolicy(on_change=self._rebind, on_mistakes=self._publish_mistakes)
@@ -276,6 +299,7 @@ class _Watched:
 
     def _rebind(self, policy: Policy) -> None:
         self.index.rebind(accounts_under(policy, self.labels.known), policy.devices)
+        self._on_policy(policy)
 
     def _publish_removed(self, name: str, uid: str) -> None:
         message = "it is no part of the policy any more: it was deleted, or lost the label userquota.dev/policy=true"

@@ -91,7 +91,8 @@ async def _inspect_once(config_map: LedgerConfigMap, lists: ObjectList, *, late:
     condition, ledger = await _read_ledger(config_map)
     stored: dict[ObjectKey, StoredVersion] = {}
     unadmitted: dict[ObjectKey, StoredVersion] = {}
-    for kind in KINDS.charged:
+    counted = {each.key.resource for each in ledger.reservations.values()} if ledger is not None else set()
+    for kind in (each for each in KINDS if each.is_charged or each.resource in counted):
         listed = await lists.read(kind)
         stored |= listed.by_key()
         unstamped = tuple(each for each in listed.objects if read_stamp(each) is None)

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from webhook.kinds.registry import Registry
 from webhook.kube.api import ApiError, KubernetesApi
 from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.kube.ledger_config_map import NAME, LedgerConfigMap, LedgerWatch, StoredConfigMap
@@ -51,7 +50,7 @@ class Surroundings:
     events: EventWriter
     registration: Registration
     in_step: Callable[[], Condition]
-    kinds: Registry
+    resources: Sequence[str]
 
 
 def build_ledger(given: Surroundings) -> BuiltLedger:
@@ -69,7 +68,7 @@ def _in_memory(given: Surroundings) -> BuiltLedger:
 def _shared(given: Surroundings) -> BuiltLedger:
     namespace = given.settings.namespace
     hold, replica = LONGEST_REQUEST + SLOP, secrets.token_hex(4)
-    charged = [kind.resource for kind in given.kinds.charged]
+    charged = given.resources
 
     def report_loss(why: str) -> None:
         given.metrics.ledger_lost()

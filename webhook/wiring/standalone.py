@@ -11,7 +11,7 @@ from webhook import certificates
 from webhook.admission.handler import AdmissionHandler
 from webhook.attribution.rules import Attribution
 from webhook.kinds.evaluator import AnyKind
-from webhook.kinds.registry import KINDS
+from webhook.kinds.registry import KINDS, Registry
 from webhook.ledger.memory import StandaloneLedger
 from webhook.policy_source import CurrentPolicy, read_files
 from webhook.ports import READY
@@ -69,19 +69,24 @@ def build_standalone(settings: Settings) -> Application:
     clock = SystemClock()
     cluster = StandaloneCluster()
     index = UsageIndex(accounts_under(Policy(), cluster.known))
-    policy = CurrentPolicy(
-        on_change=lambda new: index.rebind(accounts_under(new, cluster.known), new.devices), on_mistakes=lambda _: None
-    )
+    kinds = Registry(*KINDS)
+
+    def take(new: Policy) -> None:
+        index.rebind(accounts_under(new, cluster.known), new.devices)
+        kinds.count(new.counted)
+
+    policy = CurrentPolicy(on_change=take, on_mistakes=lambda _: None)
     _load(policy, settings)
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
     handler = AdmissionHandler(
-        Attribution(cluster, policy, kinds=KINDS),
+        Attribution(cluster, policy, kinds=kinds),
         policy,
         cluster,
         ledger,
         clock,
         cluster,
         cluster,
+        kinds,
         on_delete=ledger.on_delete,
     )
     health = Health({"policy": policy.condition})
