@@ -48,8 +48,12 @@ class Registry:
             if kind is not None and kind.is_countable
         )
         for kind in new:
-            self._by_resource[kind.resource] = self._by_kind[kind.group, kind.kind] = kind
+            self.add(kind)
         return new
+
+    def add(self, kind: AnyKind) -> None:
+        """Register *kind*, which has no row, as long as this registry lives."""
+        self._by_resource[kind.resource] = self._by_kind[kind.group, kind.kind] = kind
 
     def __iter__(self) -> Iterator[AnyKind]:
         return iter(self._by_resource.values())
@@ -74,13 +78,15 @@ class Registry:
         return Effect.IGNORE if kind is None else kind.evaluator.effect(operation, subresource)
 
     def counts(self, resource: str, *, scopes: Iterable[str] = ()) -> bool:
-        """Whether any kind with objects in all *scopes* can cost *resource*; another limit has no effect."""
+        """
+        Whether any kind with objects in all *scopes* can cost *resource*; another limit has no effect.
+
+        Every kind can be limited by number. Whether the API serves it, and in namespaces, is not known here.
+        """
         wanted = frozenset(scopes)
-        return any(
-            wanted <= each.scopes
-            and (each.evaluator.counts(resource) or (each.is_countable and each.count == resource))
-            for each in self
-        )
+        if not wanted and resource.startswith("count/"):
+            return True
+        return any(wanted <= each.scopes and each.evaluator.counts(resource) for each in self)
 
     def caps(self) -> frozenset[str]:
         """Return the caps on one object that apply to any kind, as a policy names them."""
