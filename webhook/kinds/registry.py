@@ -6,12 +6,12 @@ Watches, ledger, attribution and commands follow the rows; tests compare the man
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
-from webhook.kinds.counted import Counted
+from webhook.kinds.counted import Counted, counted
 from webhook.kinds.evaluator import AnyKind, Effect
 from webhook.kinds.pods import BINDINGS, PODS
 from webhook.kinds.resource_claims import RESOURCE_CLAIMS
@@ -35,24 +35,23 @@ class Registry:
         """Those that are charged under every policy."""
         self.makers = frozenset(maker for each in kinds for maker in each.makers)
 
-    def count(self, resources: Iterable[str]) -> tuple[AnyKind, ...]:
+    def count(self, resources: Collection[str]) -> tuple[AnyKind, ...]:
         """
-        Charge the kinds of *resources* by number, as long as this registry lives; return those that were not before.
+        Charge the kinds of *resources* by number, as long as this registry lives; return those that were free before.
 
-        A kind that no policy limits any more stays charged: that costs memory, and nobody is refused for it.
+        Those without a row can be judged from now on, but not read before `add` says what they are. A kind that no
+        policy limits any more stays charged: that costs memory, and nobody is refused for it.
         """
-        found = (self._by_resource.get(resource) for resource in sorted(resources))
-        new = tuple(
-            replace(kind, evaluator=Counted[Any](kind.count))
-            for kind in found
-            if kind is not None and kind.is_countable
-        )
+        for resource in resources:
+            self._by_resource.setdefault(resource, counted(resource, "", ""))
+        found = (self._by_resource[resource] for resource in sorted(resources))
+        new = tuple(replace(kind, evaluator=Counted[Any](kind.count)) for kind in found if kind.is_countable)
         for kind in new:
             self.add(kind)
         return new
 
     def add(self, kind: AnyKind) -> None:
-        """Register *kind*, which has no row, as long as this registry lives."""
+        """Register *kind*, which has no row or another one, as long as this registry lives."""
         self._by_resource[kind.resource] = self._by_kind[kind.group, kind.kind] = kind
 
     def __iter__(self) -> Iterator[AnyKind]:

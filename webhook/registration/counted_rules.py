@@ -70,9 +70,9 @@ class CountedRules:
         counted, now = self._counted(), self._monotonic()
         present = frozenset(each for webhook in self.present(found) for each in _intercepted(webhook))
         surplus = present - counted.required - counted.kept
-        self._surplus_since = {each: self._surplus_since.get(each, now) for each in surplus}
-        young = frozenset(each for each, since in self._surplus_since.items() if now - since < self._seconds)
-        return counted.required | (present & counted.kept) | young
+        since = {each: self._surplus_since.get(each, now) for each in surplus}
+        self._surplus_since = {each: begun for each, begun in since.items() if now - begun < self._seconds}
+        return counted.required | (present & counted.kept) | self._surplus_since.keys()
 
     def write(
         self, manifest: WebhookManifest, found: Mapping[str, LiveWebhook], resources: Collection[str]

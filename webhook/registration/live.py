@@ -44,7 +44,7 @@ class LiveWebhook:
     path: str = ""
     ca_bundle: bytes = b""
     namespace_selector: Selector = Selector()  # noqa: RUF009 - frozen
-    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 class _Service(msgspec.Struct):

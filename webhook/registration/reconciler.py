@@ -137,7 +137,8 @@ class Registration:
                 self._complain("webhook configuration not registered", error)
                 pause = min(RETRY_SECONDS, self._check_seconds)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
 
     async def _register(self) -> None:
         # What cannot be read anew may have been replaced: then certificates of others are not removed.

@@ -136,12 +136,12 @@ class ChargedObjects:
 
     def require_known(self, resource: str) -> None:
         """
-        Check that all objects of *resource* are known. To be called before one is created.
+        Check that all objects of *resource*, which is charged, are known. To be called before one is created.
 
         Raises: UnavailableError for a kind that is charged, or that the API serves, only since a moment ago.
         """
         reflector = self._reflectors.get(resource)
-        if reflector is not None and not reflector.synced:
+        if reflector is None or not reflector.synced:
             raise UnavailableError("not-synced", f"the {resource} are not all known yet", everywhere=True)
 
     def relist(self, resource: str) -> None:

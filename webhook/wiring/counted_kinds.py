@@ -87,7 +87,8 @@ class CountedKinds:
                 self._on_known()
             is_pending = bool((now.kept - now.required) & self._found)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), _SOON_SECONDS if is_pending else _LOOK_SECONDS)
+                async with asyncio.timeout(_SOON_SECONDS if is_pending else _LOOK_SECONDS):
+                    await self._changed.wait()
 
     async def _find(self, resource: str) -> None:
         try:

@@ -10,7 +10,6 @@ from typing import TypeVar
 from webhook import certificates
 from webhook.admission.handler import AdmissionHandler
 from webhook.attribution.rules import Attribution
-from webhook.kinds.counted import counted
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import KINDS, Registry
 from webhook.ledger.memory import StandaloneLedger
@@ -75,9 +74,6 @@ def build_standalone(settings: Settings) -> Application:
     def take(new: Policy) -> None:
         index.rebind(accounts_under(new, cluster.known), new.devices)
         kinds.count(new.counted)
-        for resource in new.counted:
-            if kinds.of_resource(resource) is None:
-                kinds.add(counted(resource, "v1", resource.partition(".")[0]))  # nothing here reads or watches it
 
     policy = CurrentPolicy(on_change=take, on_mistakes=lambda _: None)
     _load(policy, settings)
