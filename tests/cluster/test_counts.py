@@ -10,9 +10,7 @@ LIMITED = (
     "version: 1\n"
     "defaults: {user: {hard: {count/deployments.apps: 2, count/replicasets.apps: 2, count/cronjobs.batch: 0}}}\n"
 )
-REFUSED = (
-    "exceeded quota: defaults.user, requested: count/deployments.apps=1, used: count/deployments.apps=2"
-)
+REFUSED = "exceeded quota: defaults.user, requested: count/deployments.apps=1, used: count/deployments.apps=2"
 
 
 def create(running: RunningWebhook, place: str, name: str, *, user: str = "alice") -> str:
