@@ -178,6 +178,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "api-servers": api_servers.condition,
             "exemptions": exemptions.condition,
             "kinds": objects.served_condition,
+            "uncounted": objects.uncounted_condition,
         },
     )
 
