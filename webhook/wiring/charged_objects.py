@@ -134,6 +134,16 @@ class ChargedObjects:
         unserved = [resource for resource, each in self._reflectors.items() if not each.served]
         return expect(not unserved, "unserved", f"the API does not serve {' and '.join(unserved)}: none is counted")
 
+    def uncounted_condition(self) -> Condition:
+        """Return whether everything that stored objects ask for is counted."""
+        found = {sink.resource: sink.uncounted for sink in self._sinks if sink.uncounted}
+        told = [
+            f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} requested by {resource} and counted by nothing: "
+            "neither ResourceQuota nor a policy can limit that"
+            for resource, names in found.items()
+        ]
+        return expect(not told, "uncounted", "; ".join(told))
+
     def require_known(self, resource: str) -> None:
         """
         Check that all objects of *resource* are known. To be called before one is created.

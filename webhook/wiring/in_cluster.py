@@ -198,6 +198,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "exemptions": exemptions.condition,
             "kinds": objects.served_condition,
             "counts": objects.added_condition,
+            "uncounted": objects.uncounted_condition,
         },
     )
 
