@@ -1,5 +1,6 @@
 """
-`python -m benchmarks`: measures everything and prints one table. Takes about four minutes once the peers are built.
+`python -m benchmarks`: measures everything and prints one table. Takes about five minutes once the peers
+are built.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ from benchmarks import build, certificate, contestants, inprocess, machine, revi
 
 RESULTS = Path(__file__).parent / "results"
 
+_OF_EACH_KIND = 10_000
+_TURNS = 21
+_USERS = 10_000
+_MEMORY_WITH = {"pods": (100_000, 0, 0), "all": (100_000, 50_000, 10_000)}
+"""Pods, PersistentVolumeClaims and ResourceClaims."""
+
 
 def main() -> None:
     asked = _arguments()
@@ -23,7 +30,7 @@ def main() -> None:
         print(table.render(json.loads(asked.show.read_text())))
         return
     plan = wire.Plan(asked.rounds, asked.seconds, ("m", "s", "l") if asked.long else ("m",))
-    raw = _measure(plan, is_long=asked.long)
+    raw = _measure_kinds(asked.rounds) if asked.kinds else _measure(plan, is_long=asked.long)
     now = dt.datetime.now(dt.UTC)  # noqa: TID251 - names a file
     file = RESULTS / f"{now:%Y%m%dT%H%M%SZ}.json"
     file.write_text(json.dumps(raw, indent=1) + "\n")
@@ -38,6 +45,7 @@ def _arguments() -> argparse.Namespace:
         "--seconds", type=float, default=2.5, help="of one load on one contestant (default: %(default)s)"
     )
     parser.add_argument("--long", action="store_true", help="all body sizes, and 500 000 pods")
+    parser.add_argument("--kinds", action="store_true", help="measure only how the kinds compare with pods")
     parser.add_argument("--show", type=Path, metavar="JSON", help="print the table of an earlier run")
     return parser.parse_args()
 
@@ -64,7 +72,25 @@ def _measure(plan: wire.Plan, *, is_long: bool) -> dict[str, Any]:
     }
     _report("decisions with few and with many pods")
     raw["decisions"] = inprocess.decisions((100, 100_000, *((500_000,) if is_long else ())))
-    return raw
+    return raw | {"kinds": _kinds(plan.rounds)}
+
+
+def _measure_kinds(rounds: int) -> dict[str, Any]:
+    return {"versions": machine.versions({}), "machine": machine.description(), "kinds": _kinds(rounds)}
+
+
+def _kinds(rounds: int) -> dict[str, Any]:
+    """Return the time of decisions on each kind, and the memory with pods alone and with all kinds in each round."""
+    _report("decisions on each kind")
+    cpu = machine.cpus().server
+    noise = [machine.noise(cpu, seconds=0.5)]
+    raw = inprocess.kinds(_OF_EACH_KIND, _TURNS)
+    noise.append(machine.noise(cpu, seconds=0.5))
+    _report("memory with each kind")
+    memory = [
+        {name: inprocess.memory(objects, _USERS) for name, objects in _MEMORY_WITH.items()} for _ in range(rounds)
+    ]
+    return raw | {"noise": noise, "memory": memory}
 
 
 def _report(line: str) -> None:

@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -23,7 +24,7 @@ from benchmarks.contestants import POLICY
 from webhook.admission import review
 from webhook.admission.handler import AdmissionHandler
 from webhook.attribution.rules import Attribution
-from webhook.kinds.registry import KINDS
+from webhook.kinds.registry import KINDS, Registry
 from webhook.ledger.memory import StandaloneLedger
 from webhook.policy_source import CurrentPolicy, read_files
 from webhook.ports import READY
@@ -39,35 +40,40 @@ _TURNS = 7
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A request path with *pods* pods of as many users behind it."""
+    """A request path with *objects* objects of each kind behind it, each of another user."""
 
-    pods: int
+    objects: int
     handler: AdmissionHandler
     ledger: StandaloneLedger
 
 
-async def filled(pods: int, templates: list[bytes]) -> Cluster:
-    """Return a cluster whose pods were all created by reviews."""
+async def filled(objects: int, *several: list[bytes], policy: Path = POLICY, kinds: Registry = KINDS) -> Cluster:
+    """Return a cluster whose objects were all created by reviews; each of *several* has the templates of a kind."""
+    cluster = _empty(objects, policy, kinds)
+    for templates in several:
+        for number in range(objects):
+            await _decide(cluster, [reviews.fill(templates[number % len(templates)], number, name=number, user=number)])
+    return cluster
+
+
+def _empty(objects: int, file: Path, kinds: Registry) -> Cluster:
     clock, imagined = SystemClock(), StandaloneCluster()
     index = UsageIndex(accounts_under(Policy(), imagined.known))
     policy = CurrentPolicy(
         on_change=lambda new: index.rebind(accounts_under(new, imagined.known), new.devices), on_mistakes=lambda _: None
     )
-    policy.take(read_files((POLICY,)))
+    policy.take(read_files((file,)))
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
-    attribution = Attribution(imagined, policy, kinds=KINDS)
-    handler = AdmissionHandler(attribution, policy, imagined, ledger, clock, imagined, imagined)
-    cluster = Cluster(pods, handler, ledger)
-    for number in range(pods):
-        await _decide(cluster, [reviews.fill(templates[number % len(templates)], number, name=number, user=number)])
-    return cluster
+    attribution = Attribution(imagined, policy, kinds=kinds)
+    handler = AdmissionHandler(attribution, policy, imagined, ledger, clock, imagined, imagined, kinds)
+    return Cluster(objects, handler, ledger)
 
 
 async def measured(cluster: Cluster, templates: list[bytes], *, turn: int) -> float:
     """Return the CPU time of one decision, in microseconds. What was created is deleted again, outside the time."""
-    first = cluster.pods + turn * _AT_ONCE
+    first = cluster.objects + turn * _AT_ONCE
     bodies = [
-        reviews.fill(templates[number % len(templates)], number, name=number, user=number * 7919 % cluster.pods)
+        reviews.fill(templates[number % len(templates)], number, name=number, user=number * 7919 % cluster.objects)
         for number in range(first, first + _AT_ONCE)
     ]
     begun = time.thread_time()
@@ -75,9 +81,16 @@ async def measured(cluster: Cluster, templates: list[bytes], *, turn: int) -> fl
     took = time.thread_time() - begun
     for body in bodies:
         request = review.decode(body)
-        pod = request.decode(AnyObject).metadata
-        cluster.ledger.on_delete(ObjectKey("pods", pod.namespace, pod.name), pod.uid)
+        meta = request.decode(AnyObject).metadata
+        cluster.ledger.on_delete(ObjectKey(str(request.resource), meta.namespace, meta.name), meta.uid)
     return took / _AT_ONCE * 1e6
+
+
+def calm_collector() -> None:
+    """Set the garbage collector as a replica does, once all is there."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 async def _decide(cluster: Cluster, bodies: Sequence[bytes]) -> None:
@@ -90,13 +103,11 @@ async def _decide(cluster: Cluster, bodies: Sequence[bytes]) -> None:
 async def _compare(sizes: Sequence[int]) -> dict[str, list[float]]:
     small, medium = reviews.templates("s", stamped=True), reviews.templates("m", stamped=True)
     clusters = [await filled(pods, small) for pods in sizes]
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    calm_collector()
     times: dict[str, list[float]] = {str(pods): [] for pods in sizes}
     for turn in range(_TURNS):
         for cluster in clusters:
-            times[str(cluster.pods)].append(await measured(cluster, medium, turn=turn))
+            times[str(cluster.objects)].append(await measured(cluster, medium, turn=turn))
     return times
 
 

@@ -59,17 +59,41 @@ class Row:
 
 
 def rows(raw: Raw) -> list[Row]:
-    """Return the whole table."""
+    """Return the whole table, or the part of it that was measured."""
+    return [*(_of_pods(raw) if "wire" in raw else ()), *(_of_kinds(raw["kinds"]) if "kinds" in raw else ())]
+
+
+def _of_pods(raw: Raw) -> Iterator[Row]:
     wire = raw["wire"]["runs"]
-    return [
-        *_cost(wire),
-        *_throughput(wire),
-        *_latency(wire),
-        *_memory(raw),
-        *_start(raw),
-        *_watch(raw),
-        *_scaling(raw),
-    ]
+    yield from _cost(wire)
+    yield from _throughput(wire)
+    yield from _latency(wire)
+    yield from _memory(raw)
+    yield from _start(raw)
+    yield from _watch(raw)
+    yield from _scaling(raw)
+
+
+def _of_kinds(raw: Raw) -> Iterator[Row]:
+    """The kinds against the pod, and the memory of all against that of the pods alone."""
+    (of_pods, pod), *others = raw["decision_us"].items()
+    for what, times in others:
+        yield Row("kinds", f"decision: {what}", _figure(times, "us"), of_pods, _figure(pod, "us"), 1.3)
+    memory = {name: [each[name] for each in raw["memory"]] for name in ("pods", "all")}
+    alone, all_told = (_told(memory[name][0]["objects"]) for name in ("pods", "all"))
+    whole = {name: _figure((each["rss_mb"] for each in several), "MB") for name, several in memory.items()}
+    yield Row("kinds", f"memory: {all_told}", whole["all"], alone, whole["pods"], 1.5)
+    grown = {
+        name: _figure((each["rss_mb"] - each["rss_before_mb"] for each in several), "MB")
+        for name, several in memory.items()
+    }
+    yield Row("kinds", "memory above an empty one: the same", grown["all"], alone, grown["pods"], None)
+
+
+def _told(objects: Sequence[int]) -> str:
+    names = ("pods", "claims", "ResourceClaims")
+    numbers = (f"{count:_} {name}".replace("_", " ") for count, name in zip(objects, names, strict=True) if count)
+    return ", ".join(numbers)
 
 
 def _cost(runs: Runs) -> Iterator[Row]:

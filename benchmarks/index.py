@@ -2,7 +2,8 @@
 The index of one replica, built as at its start: list pages are read, decoded, priced and counted.
 
 Runs as a program of its own, so that nothing but the index is in its memory: it reads pages from its standard input,
-each after its length, and prints one JSON object. The network, TLS and the API server are not part of it.
+each after its length, a length of 0 after each list, and prints one JSON object. The network, TLS and the API server
+are not part of it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from typing import Any, BinaryIO
 
 import webhook.cli  # noqa: F401 - all that a serving process has loaded belongs to its memory
 from benchmarks import machine, reviews
+from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
+from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.pod_shapes import Pod
 from webhook.kinds.pods import PODS
+from webhook.kinds.resource_claims import RESOURCE_CLAIMS
 from webhook.kube.object_sink import ObjectSink
 from webhook.kube.reflector.events import Added, Decoder, Modified, Undecodable
 from webhook.quota.policy import Policy, accounts_under
@@ -32,37 +36,46 @@ _EVENTS = 20_000
 _EVENTS_AT_ONCE = 2_000
 
 
+KINDS: tuple[AnyKind, ...] = (PODS, PERSISTENT_VOLUME_CLAIMS, RESOURCE_CLAIMS)
+"""In the order in which their lists are read."""
+
+
 def main() -> None:
     asked = _arguments()
-    decoder, sink = Decoder(Pod), _sink()
+    index = UsageIndex(accounts_under(Policy(), lambda _: {}))
+    lists = [(Decoder(kind.shape), _sink(kind, index)) for kind in KINDS]
     gc.collect()
     before, _ = machine.memory(os.getpid())
     if asked.trace:
         tracemalloc.start()
-    list_cpu = _list(decoder, sink, asked.pods)
+    begun = time.process_time()
+    for decoder, sink in lists:
+        _list(decoder, sink)
+    list_cpu = time.process_time() - begun
     gc.collect()
     now, peak = machine.memory(os.getpid())
-    result: dict[str, Any] = {"pods": asked.pods, "users": asked.users, "list_cpu_s": list_cpu}
+    result: dict[str, Any] = {"objects": [index.rows(kind.resource) for kind in KINDS], "list_cpu_s": list_cpu}
     result |= {"rss_before_mb": before, "rss_mb": now, "rss_peak_mb": peak}
     if asked.trace:
         result["traced_bytes"] = tracemalloc.get_traced_memory()[0]
-    else:
-        result["event_us"] = [_event_us(decoder, sink, asked.pods, asked.users, turn) for turn in range(5)]
+    if asked.events:
+        pods, users = index.rows(PODS.resource), asked.events
+        result["event_us"] = [_event_us(*lists[0], pods, users, turn) for turn in range(5)]
     print(json.dumps(result))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pods", type=int, required=True)
-    parser.add_argument("--users", type=int, required=True)
+    parser.add_argument(
+        "--events", type=int, default=0, metavar="USERS", help="measure events of pods of so many users"
+    )
     parser.add_argument("--trace", action="store_true", help="count bytes instead of time, which slows all down")
     return parser.parse_args()
 
 
-def _sink() -> ObjectSink[Pod]:
-    index = UsageIndex(accounts_under(Policy(), lambda _: {}))
+def _sink(kind: AnyKind, index: UsageIndex) -> ObjectSink[Any]:
     return ObjectSink(
-        PODS,
+        kind,
         index,
         exempt=frozenset(),
         now=SystemClock().now,
@@ -81,19 +94,20 @@ def _nothing_settled(reservations: tuple[Reservation, ...], *, seen_at: int) -> 
 
 
 def _impossible() -> None:
-    raise AssertionError("a generated pod cannot be counted")
+    raise AssertionError("a generated object cannot be counted")
 
 
-def _list(decoder: Decoder[Pod], sink: ObjectSink[Pod], pods: int) -> float:
-    """Read all pages; return the CPU time, reading from the pipe included. No page is kept."""
-    begun = time.process_time()
+def _list(decoder: Decoder[Any], sink: ObjectSink[Any]) -> None:
+    """Read all pages of one list. No page is kept."""
     sink.started()
+    version = 0
     for body in _pages(sys.stdin.buffer):
-        for item in decoder.page(body).items:
+        page = decoder.page(body)
+        version = page.resource_version
+        for item in page.items:
             assert not isinstance(item, Undecodable)
             sink.seen(item)
-    sink.synced(10**9 + pods)
-    return time.process_time() - begun
+    sink.synced(version)
 
 
 def _pages(source: BinaryIO) -> Iterator[bytes]:

@@ -46,29 +46,40 @@ def variants(size: Size, *, stamped: bool, stored: bool = False) -> list[dict[st
     return [_pod(size, cpu, memory, stamped, stored) for cpu, memory in product(_CPUS, _MEMORIES)]
 
 
-def _pod(size: Size, cpu: str, memory: str, stamped: bool, stored: bool) -> dict[str, Any]:  # noqa: FBT001
-    metadata: dict[str, Any] = {
-        "name": f"work-{NAME}",
+def metadata(name: str, uid: str, spec: Mapping[str, Any], *, stamped: bool) -> dict[str, Any]:
+    """Return the metadata of an object with this *spec*; its name and uid begin with *name* and *uid*."""
+    known: dict[str, Any] = {
+        "name": f"{name}-{NAME}",
         "namespace": NAMESPACE,
-        "uid": f"0b5c9f4e-1d7a-4c3e-8a21-00{REQUEST}",
+        "uid": f"{uid}-1d7a-4c3e-8a21-00{REQUEST}",
         "creationTimestamp": "2026-11-02T09:15:27Z",
         "labels": {"app": "notebook", "run": f"run-{REQUEST}"},
         "annotations": {"example.com/started-from": "portal", "example.com/ticket": f"REQ-{REQUEST}"},
     }
     if stamped:
-        metadata["annotations"] |= {
+        known["annotations"] |= {
             "userquota.dev/owner": OWNER,
             "userquota.dev/groups": msgspec.json.encode(GROUPS).decode(),
         }
+    managed = {"f:metadata": _fields(_of_user(known)), "f:spec": _fields(spec)}
+    known["managedFields"] = [_manager("kubectl-create", managed)]
+    return known
+
+
+def store(document: dict[str, Any], status: Mapping[str, Any], *, manager: str) -> None:
+    """Make *document* one that is stored, with a version, and a *status* that *manager* writes."""
+    document["status"] = status
+    document["metadata"]["resourceVersion"] = VERSION
+    document["metadata"]["managedFields"].append(_manager(manager, {"f:status": _fields(status)}))
+
+
+def _pod(size: Size, cpu: str, memory: str, stamped: bool, stored: bool) -> dict[str, Any]:  # noqa: FBT001
     spec = _spec(size, cpu, memory)
-    managed = {"f:metadata": _fields(_of_user(metadata)), "f:spec": _fields(spec)}
-    metadata["managedFields"] = [_manager("kubectl-create", managed)]
-    pod: dict[str, Any] = {"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": spec, "status": {}}
+    known = metadata("work", "0b5c9f4e", spec, stamped=stamped)
+    pod: dict[str, Any] = {"kind": "Pod", "apiVersion": "v1", "metadata": known, "spec": spec, "status": {}}
     if stored:
-        metadata["resourceVersion"] = VERSION
         spec["nodeName"] = "node-0042"
-        pod["status"] = _status(spec)
-        metadata["managedFields"].append(_manager("kubelet", {"f:status": _fields(pod["status"])}))
+        store(pod, _status(spec), manager="kubelet")
     return pod
 
 

@@ -1,16 +1,20 @@
 """
-AdmissionReviews, list pages and watch events made of the templates in `pods`, each for another pod and user.
+AdmissionReviews, list pages and watch events made of the templates in `pods` and `claims`, each for another object and
+user.
 
 The load client fills the same marks in by the same rule (peer/load/template.go).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from benchmarks import pods
+from webhook.kinds.evaluator import AnyKind
+from webhook.kinds.pods import PODS
 
 USERS = 10_000
 NAMES = 50_000
@@ -28,12 +32,22 @@ def templates(size: str, *, stamped: bool) -> list[bytes]:
 
     *stamped* reviews are those of the validating call, after the mutating one.
     """
-    return [msgspec.json.encode(_review(pod)) for pod in pods.variants(pods.SIZES[size], stamped=stamped)]
+    return creates(PODS, pods.variants(pods.SIZES[size], stamped=stamped))
+
+
+def creates(kind: AnyKind, objects: Iterable[dict[str, Any]]) -> list[bytes]:
+    """Return the reviews of creates of these *objects* of a kind."""
+    return encoded(_review(kind, each) for each in objects)
 
 
 def stored_pods() -> list[bytes]:
     """Return running pods as lists and watches show them; about 6 kB."""
-    return [msgspec.json.encode(pod) for pod in pods.variants(pods.Size(1, 4, 2), stamped=True, stored=True)]
+    return encoded(pods.variants(pods.Size(1, 4, 2), stamped=True, stored=True))
+
+
+def encoded(objects: Iterable[dict[str, Any]]) -> list[bytes]:
+    """Return each of *objects* as JSON."""
+    return [msgspec.json.encode(each) for each in objects]
 
 
 def render(several: list[bytes], request: int, *, names: int = NAMES, users: int = USERS) -> bytes:
@@ -55,11 +69,12 @@ def fill(template: bytes, request: int, *, name: int, user: int, version: int = 
     return template
 
 
-def page(stored: list[bytes], numbers: range, *, users: int, version: int) -> bytes:
-    """Return one page of a list, with pods *numbers*."""
+def page(stored: list[bytes], numbers: range, *, users: int, version: int, kind: AnyKind = PODS) -> bytes:
+    """Return one page of a list of a kind, with objects *numbers*."""
     items = b",".join(fill(stored[each % len(stored)], each, name=each, user=each % users) for each in numbers)
-    head = b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"%d"},"items":[' % (_FIRST + version)
-    return head + items + b"]}\n"
+    head = {"kind": f"{kind.kind}List", "apiVersion": kind.api_version}
+    opened = msgspec.json.encode(head | {"metadata": {"resourceVersion": str(_FIRST + version)}})[:-1]
+    return opened + b',"items":[' + items + b"]}\n"
 
 
 def event(stored: list[bytes], number: int, *, users: int, version: int) -> bytes:
@@ -68,17 +83,18 @@ def event(stored: list[bytes], number: int, *, users: int, version: int) -> byte
     return b'{"type":"MODIFIED","object":%b}' % changed
 
 
-def _review(pod: dict[str, Any]) -> dict[str, Any]:
-    kind = {"group": "", "version": "v1", "kind": "Pod"}
-    resource = {"group": "", "version": "v1", "resource": "pods"}
+def _review(row: AnyKind, document: dict[str, Any]) -> dict[str, Any]:
+    version = row.api_version.rpartition("/")[2]
+    kind = {"group": row.group, "version": version, "kind": row.kind}
+    resource = {"group": row.group, "version": version, "resource": row.plural}
     request = {
         "uid": f"7d3e2a10-44f1-4b0c-9c55-00{pods.REQUEST}",
         "kind": kind,
         "resource": resource,
         "requestKind": kind,
         "requestResource": resource,
-        "name": pod["metadata"]["name"],
-        "namespace": pod["metadata"]["namespace"],
+        "name": document["metadata"]["name"],
+        "namespace": document["metadata"]["namespace"],
         "operation": "CREATE",
         "userInfo": {
             "username": pods.OWNER,
@@ -86,7 +102,7 @@ def _review(pod: dict[str, Any]) -> dict[str, Any]:
             "groups": [*pods.GROUPS, "system:authenticated"],
             "extra": {"example.com/session": [f"session-{pods.USER}"]},
         },
-        "object": pod,
+        "object": document,
         "oldObject": None,
         "dryRun": False,
         "options": {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1", "fieldManager": "kubectl-create"},

@@ -64,15 +64,36 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 
 def _notes(raw: Mapping[str, Any]) -> Iterator[str]:
+    if "wire" in raw:
+        yield from _notes_on_the_wire(raw)
+    if "kinds" in raw:
+        yield from _notes_on_kinds(raw["kinds"])
+    yield quietness([noise for part in ("wire", "kinds") for noise in raw.get(part, {}).get("noise", ())])
+    yield from origin(raw)
+
+
+def _notes_on_the_wire(raw: Mapping[str, Any]) -> Iterator[str]:
     plan = raw["plan"]
     yield (
         f"Medians of {plan['rounds']} rounds of {plan['seconds']:g} s (lowest to highest); all taking turns; "
         f"{plan['connections']} connections kept alive, TLS 1.3; CPU is user and system time of the server per review."
     )
-    yield "Bodies: " + ", ".join(f"{size} {length / 1000:.1f} kB" for size, length in raw["body_bytes"].items()) + "."
-    yield quietness(raw["wire"]["noise"])
+    yield f"Bodies: {_sizes(raw['body_bytes'])}."
     yield _busyness(raw["wire"]["runs"])
-    yield from origin(raw)
+
+
+def _notes_on_kinds(raw: Mapping[str, Any]) -> Iterator[str]:
+    turns = max(map(len, raw["decision_us"].values()))
+    yield (
+        f"Kinds: medians of {turns} turns, one kind after the other, beside {raw['objects']:_} of each; ".replace(
+            "_", " "
+        )
+        + f"memory: of {len(raw['memory'])} processes each. Bodies: {_sizes(raw['body_bytes'])}."
+    )
+
+
+def _sizes(bodies: Mapping[str, int]) -> str:
+    return "; ".join(f"{what} {length / 1000:.1f} kB" for what, length in bodies.items())
 
 
 def origin(raw: Mapping[str, Any]) -> Iterator[str]:

@@ -19,8 +19,8 @@ RECORDED: dict[str, Any] = json.loads((Path(__file__).parent / "recorded.json").
 def test_every_target_that_is_measured_has_its_row() -> None:
     rows = figures.rows(RECORDED)
 
-    assert {row.id for row in rows} == {"P1", "P2", "P3", "P4", "P6", "P7", "P8", "P9"}
-    assert {row.id for row in rows if row.target is None} <= {"P3", "P4", "P6"}
+    assert {row.id for row in rows} == {"P1", "P2", "P3", "P4", "P6", "P7", "P8", "P9", "kinds"}
+    assert {row.id for row in rows if row.target is None} <= {"P3", "P4", "P6", "kinds"}
 
 
 def test_a_row_is_the_median_of_its_rounds_with_the_spread() -> None:
@@ -71,6 +71,25 @@ def test_the_noise_is_told_beside_the_table(longest: float, said: str) -> None:
         noise["longest_ms"] = longest
 
     assert said in table.render(raw)
+
+
+def test_the_kinds_are_compared_with_pods_in_the_same_run() -> None:
+    rows = [row for row in figures.rows(RECORDED) if row.id == "kinds"]
+
+    assert [row.target for row in rows] == [1.3, 1.3, 1.3, 1.3, 1.5, None]
+    assert {(row.against, row.other) for row in rows[:4]} == {("pods", rows[0].other)}
+    assert rows[4].what == "memory: 100 000 pods, 50 000 claims, 10 000 ResourceClaims"
+    assert rows[4].against == "100 000 pods"
+
+
+def test_a_run_of_the_kinds_alone_is_a_table_too() -> None:
+    raw = {name: RECORDED[name] for name in ("versions", "machine", "kinds")}
+
+    told = table.render(raw)
+
+    assert [row.id for row in figures.rows(raw)] == ["kinds"] * 6
+    assert "Noise floor: " in told
+    assert "beside 10 000 of each" in told
 
 
 def test_versions_and_bodies_are_told_beside_the_table() -> None:

@@ -77,6 +77,20 @@ def test_gpus_are_counted_with_the_weight_in_the_source_text(tmp_path: Path) -> 
     assert told["requests.google.com/tpu"] == ["4", "main"]
 
 
+def test_what_a_pod_asks_for_and_nothing_counts_is_told(tmp_path: Path) -> None:
+    names = "kubernetes.io/batch-memory: 1Gi, kubernetes.io/batch-cpu: 500"
+    text = pod().replace('limits: {cpu: "2"}', f'limits: {{cpu: "2", {names}}}')
+
+    assert items(charge(tmp_path, "-", stdin=text.encode())) == [
+        item(uncounted=["kubernetes.io/batch-cpu", "kubernetes.io/batch-memory"])
+    ]
+    lines = [line.split() for line in charge(tmp_path, "-", output="table", stdin=text.encode()).out.splitlines()]
+    assert [line[3:] for line in lines[-2:]] == [
+        ["kubernetes.io/batch-cpu", "0", "counted", "by", "nothing"],
+        ["kubernetes.io/batch-memory", "0", "counted", "by", "nothing"],
+    ]
+
+
 def test_objects_that_cost_nothing_are_listed_with_an_empty_charge(tmp_path: Path) -> None:
     (tmp_path / "web.yaml").write_text(DEPLOYMENT)
 

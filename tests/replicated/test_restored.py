@@ -10,14 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from localcluster.binaries import Binaries
 from localcluster.controlplane import ControlPlane
+from localcluster.plan import Options
 from tests.cluster.running import eventually
+from tests.conftest import run_control_plane
 from tests.replicas import Replicas
 from tests.replicated import ledger_object
 from tests.replicated.asking import Asking, numbered, statuses
 from tests.replicated.conftest import limited
 from tests.replicated.history import History
 from tests.replicated.load import Load
+from tests.replicated.side_by_side import side_by_side
 
 LIMIT = 5
 OLD = 4
@@ -32,11 +36,33 @@ EVERYBODY_LOOKED = 12.0
 """Seconds: see RevisionCheck. No restore of a backup is faster."""
 
 
-@pytest.mark.parametrize("later", [0, 1], ids=["a ledger not written since", "a ledger that went back, too"])
+@pytest.fixture
+def own_clusters(
+    binaries: Binaries, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[ControlPlane, ControlPlane]]:
+    options = Options(controller_manager=True, servers=2)
+    run = contextmanager(run_control_plane)
+    with run(binaries, tmp_path_factory, options) as first, run(binaries, tmp_path_factory, options) as second:
+        yield first, second
+
+
 async def test_after_a_restore_no_decision_uses_the_discarded_history(
-    own_cluster: ControlPlane, tmp_path: Path, later: int
+    own_clusters: tuple[ControlPlane, ControlPlane], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Row 31. The backup has four pods deleted since: a replica that ignores the restore would allow five more."""
+    """
+    Row 31. The backup has four pods deleted since: a replica that ignores the restore would allow five more.
+
+    In one cluster the ledger was not written since, in the other one it goes back, too.
+    """
+    first, second = own_clusters
+    await side_by_side(
+        restore(first, tmp_path_factory.mktemp("not-written"), later=0),
+        restore(second, tmp_path_factory.mktemp("went-back"), later=1),
+    )
+
+
+async def restore(own_cluster: ControlPlane, tmp_path: Path, *, later: int) -> None:
+    """Restore a backup taken before *later* pods were created."""
     replicas = Replicas(own_cluster, tmp_path, 3)
     replicas.install()
     replicas.apply_policy(limited("alice", pods=LIMIT))

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from tests.replicated import ledger_object
 from tests.replicated.asking import Answer, Asking
 from tests.replicated.conftest import limited
 from tests.replicated.history import History
+from tests.replicated.side_by_side import side_by_side
 
 PLACE, PERSON, LIMIT = "standing", "alice", 20
 SECOND = "kube-apiserver-2"
@@ -62,7 +64,14 @@ class Stage(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def stage(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stages(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, Stage]]:
+    """Two of them: most of what is told here is waiting, so that it is told on both at once."""
+    with built(binaries, tmp_path_factory) as first, built(binaries, tmp_path_factory) as second:
+        yield first, second
+
+
+@contextmanager
+def built(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Two API servers with different host names, and so Leases, as on two machines."""
     folder = tmp_path_factory.mktemp("standing")
     link = EtcdLink(2, folder)
@@ -83,29 +92,27 @@ def stage(binaries: Binaries, tmp_path_factory: pytest.TempPathFactory) -> Itera
         link.stop()
 
 
-async def test_allowed_writes_of_a_stopped_api_server_are_held_until_it_resumes(stage: Stage) -> None:
+async def test_allowed_writes_of_a_stopped_api_server_are_held_until_it_resumes(stages: tuple[Stage, Stage]) -> None:
     """
     Row 16, and 19 for longer than any reservation is held: its link to etcd hangs, or the process is stopped.
 
     Some writes may be stored after it resumes, although each request has timed out (seen on 1.37.2). No other request
-    may get their amounts in the meantime.
+    may get their amounts in the meantime. While the process is stopped, a replica is restarted twice: a new process
+    sees only the Lease of the hanging API server. The two others run the whole time, so that this also shows what a
+    stopped process leaves reserved.
     """
-    await hold_until_it_goes_on(stage, stage.halts["its link to etcd"], seconds=LONGER_THAN_HELD)
-
-
-async def test_a_replica_restarted_twice_meanwhile_drops_no_reservation(stage: Stage) -> None:
-    """
-    Row 19 with a crash: a new process sees only the Lease of the hanging API server.
-
-    The two other replicas run the whole time, so this also shows what a stopped process leaves reserved.
-    """
-    await hold_until_it_goes_on(
-        stage, stage.halts["the process"], seconds=LONGER_THAN_TWO_RESTARTS, restart_after=RESTARTS
+    first, second = stages
+    await side_by_side(
+        hold_until_it_goes_on(first, first.halts["its link to etcd"], seconds=LONGER_THAN_HELD),
+        hold_until_it_goes_on(
+            second, second.halts["the process"], seconds=LONGER_THAN_TWO_RESTARTS, restart_after=RESTARTS
+        ),
     )
 
 
-async def test_a_replica_that_starts_beside_a_stopped_api_server_waits_for_it(stage: Stage) -> None:
+async def test_a_replica_that_starts_beside_a_stopped_api_server_waits_for_it(stages: tuple[Stage, Stage]) -> None:
     """Row 10: a replica that exits instead is restarted after a delay that doubles each time."""
+    stage, _ = stages
     replicas, halt = stage.replicas, stage.halts["the process"]
     replicas.wait_until_ready()
     replicas.kill(1)

@@ -23,11 +23,16 @@ _MAX_TEXT = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class ChargedObject:
-    """An object, what it costs (canonical quantities by resource name, without zeros), and where each comes from."""
+    """
+    An object, what it costs (canonical quantities by resource name, without zeros), and where each comes from.
+
+    `uncounted` are the resources that it asks for and that nothing counts.
+    """
 
     read: RawObject
     charge: dict[str, str]
     reasons: dict[str, str]
+    uncounted: tuple[str, ...] = ()
 
 
 @click.command("charge")
@@ -39,12 +44,12 @@ def command(names: tuple[str, ...], output: str) -> None:
 
     Pods and claims for storage and devices cost. Defaults of the API server are filled in, those of LimitRanges and
     those that a policy has for missing requests are not known here. gpu and accelerator have the weights of the shipped
-    table, not of a policy.
+    table, not of a policy. What a pod asks for and nothing counts is shown with 0.
     Exit code 2 if anything cannot be read; nothing is printed then.
     """
     charged = _charged(names)
     if output == "table":
-        rows = [_row(each, name, amount) for each in charged for name, amount in sorted(each.charge.items())]
+        rows = [row for each in charged for row in _rows(each)]
         show_table(("NAMESPACE", "KIND", "NAME", "RESOURCE", "AMOUNT", "FROM"), rows)
     else:
         show_document({"items": [_item(each) for each in charged]}, output)
@@ -70,7 +75,8 @@ def _charge(each: RawObject) -> ChargedObject:
     kind = KINDS.of_object(each.api_version, each.kind)
     if kind is None:
         return ChargedObject(each, {}, {})
-    lines = kind.evaluator.explain(msgspec.json.decode(each.body, type=kind.shape))
+    decoded = msgspec.json.decode(each.body, type=kind.shape)
+    lines = kind.evaluator.explain(decoded)
     raw = resources.amounts({name: line.quantity for name, line in lines.items()})
     charge, reasons = {}, {}
     for name, amount in SHIPPED.derive(raw):
@@ -78,18 +84,21 @@ def _charge(each: RawObject) -> ChargedObject:
             charge[name], reasons[name] = str(lines[name].quantity), lines[name].source
         else:
             charge[name], reasons[name] = resources.show(name, amount), SHIPPED.reason(raw, name)
-    return ChargedObject(each, charge, reasons)
+    return ChargedObject(each, charge, reasons, tuple(sorted(kind.evaluator.uncounted(decoded))))
 
 
-def _row(each: ChargedObject, name: str, amount: str) -> tuple[str, ...]:
-    return each.read.namespace, each.read.kind, each.read.name, name, amount, each.reasons[name]
+def _rows(each: ChargedObject) -> list[tuple[str, ...]]:
+    told = [(name, amount, each.reasons[name]) for name, amount in sorted(each.charge.items())]
+    told += [(name, "0", "counted by nothing") for name in each.uncounted]
+    return [(each.read.namespace, each.read.kind, each.read.name, *line) for line in told]
 
 
 def _item(each: ChargedObject) -> dict[str, object]:
-    return {
+    item: dict[str, object] = {
         "apiVersion": each.read.api_version,
         "kind": each.read.kind,
         "namespace": each.read.namespace,
         "name": each.read.name,
         "charge": each.charge,
     }
+    return {**item, "uncounted": list(each.uncounted)} if each.uncounted else item

@@ -115,6 +115,9 @@ class Evaluator(Protocol[T_contra]):
     def explain(self, obj: T_contra) -> Mapping[str, CostLine]:
         """Return what *obj*, a manifest, would cost once it is stored, by resource. Raises: UncountableError."""
 
+    def uncounted(self, obj: T_contra) -> frozenset[str]:
+        """Return the resources that *obj* asks for and that nothing counts; what cannot be read is left out."""
+
     def undeclared(self, obj: T_contra) -> Undeclared:
         """
         Return which containers of *obj* do not declare a request or a limit, of those that can be `missing`.
@@ -182,6 +185,10 @@ class Stamped(Generic[T_contra]):
     def explain(self, obj: T_contra) -> Mapping[str, CostLine]:  # noqa: ARG002
         """Return nothing."""
         return {}
+
+    def uncounted(self, obj: T_contra) -> frozenset[str]:  # noqa: ARG002
+        """Return nothing."""
+        return frozenset()
 
     def undeclared(self, obj: T_contra) -> Undeclared:  # noqa: ARG002
         """Return nothing: it has no containers."""

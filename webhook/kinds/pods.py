@@ -9,6 +9,7 @@ from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_missing
 from webhook.kinds.evaluator import CostLine, Effect, Kind, Stamped
 from webhook.kinds.pod_reasons import reasons
 from webhook.kinds.pod_shapes import Pod, is_terminal
+from webhook.kinds.pod_uncounted import uncounted
 from webhook.quota import resources, scopes
 from webhook.quota.missing import Bounds, Filling, Undeclared
 from webhook.quota.objects import AnyObject, ObjectMeta, UserInfo
@@ -97,6 +98,10 @@ class PodEvaluator(Stamped[Pod]):
         charged = {name: amount for name, amount in pod_cost.charge(size).items() if amount.nanos}
         sources = reasons(obj, size, charged)
         return {name: CostLine(amount, sources[name]) for name, amount in charged.items()}
+
+    def uncounted(self, obj: Pod) -> frozenset[str]:
+        """Return the resources that the pod asks for and that no row counts."""
+        return uncounted(obj)
 
     def undeclared(self, obj: Pod) -> Undeclared:
         """Return what the containers of the pod do not declare. Raises: UncountableError."""

@@ -1,12 +1,13 @@
 """
 Count the objects of one kind as usage, as the API shows them.
 
-The reflector reads the stream, the usage index keeps the sums, `terminating` what changes without an event.
+The reflector reads the stream, the usage index keeps the sums, `terminating` what changes without an event,
+`uncounted` what no sum has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
@@ -16,6 +17,7 @@ from webhook.attribution.stamp import read_stamp
 from webhook.kinds.evaluator import Charged, Kind, UncountableError
 from webhook.kube.reflector import Undecodable
 from webhook.kube.terminating import Cost, Terminating
+from webhook.kube.uncounted import Uncounted
 from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion
 from webhook.quota.reservation import Reservation
 from webhook.quota.subject import NOBODY
@@ -115,11 +117,17 @@ class ObjectSink(Generic[T]):
         self._exempt = exempt
         self._now = now
         self._terminating = Terminating(index)
+        self._uncounted = Uncounted(index)
         self._on_settled = on_settled
         self._on_reached = on_reached
         self._on_uncountable = on_uncountable
         self._on_unadmitted = on_unadmitted
         self._unadmitted = Unadmitted()
+
+    @property
+    def resource(self) -> str:
+        """Return the resource whose objects are counted."""
+        return self._kind.resource
 
     @property
     def unadmitted(self) -> int:
@@ -130,6 +138,11 @@ class ObjectSink(Generic[T]):
     def terminating(self) -> int:
         """Return how many objects are being deleted and cost less after a moment."""
         return len(self._terminating)
+
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """Return the resources that stored objects ask for and that nothing counts, sorted; some if there are many."""
+        return self._uncounted.names()
 
     def started(self) -> None:
         """Begin a full list."""
@@ -145,6 +158,7 @@ class ObjectSink(Generic[T]):
             row = Row(*stored, stamp or NOBODY, cost.at(self._now()), self._kind.evaluator.scopes(item))
             self._observe(key, row)
             self._terminating.update(key, stored, cost)
+            self._uncounted.update(key, stored, self._kind.evaluator.uncounted(item))
             self._note(meta, is_unadmitted=stamp is None and not self._kind.evaluator.has_ended(item))
 
     def gone(self, item: T) -> None:
@@ -176,13 +190,13 @@ class ObjectSink(Generic[T]):
         if item.name:
             key, version = self._key(item), int(item.resource_version)
             self._observe(key, Row(item.uid, version, NOBODY, self._kind.evaluator.unreadable))
-            self._terminating.prune([key])
+            self._prune([key])
 
     def synced(self, resource_version: int) -> None:
         """End a full list. Raises: StaleListError if it is older than what was seen."""
         self._unadmitted.list_finished()
         self._settle(self._index.list_finished(self._kind.resource, resource_version), seen_at=0)
-        self._terminating.prune()
+        self._prune()
         self._on_reached()
 
     def reached(self, resource_version: int) -> None:
@@ -205,7 +219,11 @@ class ObjectSink(Generic[T]):
 
     def _forget(self, key: ObjectKey, uid: str, version: int) -> None:
         self._settle(self._index.forget(key, uid, version), seen_at=0)
-        self._terminating.prune([key])
+        self._prune([key])
+
+    def _prune(self, keys: Iterable[ObjectKey] | None = None) -> None:
+        self._terminating.prune(keys)
+        self._uncounted.prune(keys)
 
     def _settle(self, settled: tuple[Reservation, ...], *, seen_at: int) -> None:
         if settled:

@@ -26,6 +26,9 @@ _LOOK_SECONDS = 30.0
 _SOON_SECONDS = 0.2
 """Between two looks whether all objects of a kind are known."""
 
+_UNKNOWN = "not all objects are known yet, and none can be created until they are"
+_UNKNOWN_AND_FREE = "not all objects are known; the limit has no effect until userquota can list and watch them"
+
 
 class CountedKinds:
     """
@@ -46,7 +49,8 @@ class CountedKinds:
         on_known: Callable[[], None],
     ) -> None:
         self._kinds = kinds
-        self._with_row = frozenset(each.resource for each in kinds if each.is_charged or each.is_countable)
+        self._charged = frozenset(each.resource for each in kinds.charged)
+        self._with_row = frozenset(each.resource for each in kinds if each.is_countable)
         self._found: set[str] = set()
         self._discover = discover
         self._watch = watch
@@ -60,26 +64,30 @@ class CountedKinds:
         """Charge what *policy* limits by number: at once what has a row, the others once they are found."""
         for kind in self._kinds.count(policy.counted):
             self._watch(kind)
-        self._limited = policy.counted - self._with_row
+        self._limited = policy.counted - self._charged
         self._remarks = {each: why for each, why in self._remarks.items() if each in self._limited}
         self._changed.set()
 
     def resources(self) -> CountedResources:
         """Return what has to be intercepted although no manifest names it."""
-        known = frozenset(each for each in self._limited if self._is_known(each))
-        return CountedResources(required=known, kept=self._limited)
+        limited = self._limited - self._with_row
+        return CountedResources(required=frozenset(filter(self._is_known, limited)), kept=limited)
 
     def condition(self) -> Condition:
-        """Return whether every limit on a number can be enforced; otherwise which ones cannot, and why."""
-        remarks = [f"count/{each}: {why}" for each, why in sorted(self._remarks.items())]
-        return expect(not remarks, "uncounted", f"{'; '.join(remarks)}; such a limit has no effect")
+        """Return whether every limit on a number is enforced; otherwise which ones are not, and why."""
+        remarks = {each: f"{why}; the limit has no effect" for each, why in self._remarks.items()}
+        for each in self._limited - self._remarks.keys():
+            if not self._is_known(each):
+                remarks[each] = _UNKNOWN if each in self._with_row else _UNKNOWN_AND_FREE
+        listed = "; ".join(f"count/{each}: {why}" for each, why in sorted(remarks.items()))
+        return expect(not remarks, "counts", listed)
 
     async def run(self) -> None:
         """Look for the kinds of each new policy, and again for those that were not found."""
         told = CountedResources()
         while True:
             self._changed.clear()
-            for resource in sorted(self._limited):
+            for resource in sorted(self._limited - self._with_row):
                 if resource not in self._found:
                     await self._find(resource)
             if (now := self.resources()) != told:

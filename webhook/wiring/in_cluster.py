@@ -110,7 +110,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         objects.add(kind)
 
     def is_known(resource: str) -> bool:
-        return resource in objects.resources
+        return objects.is_known(resource)
 
     def intercept() -> None:
         registration.look_soon()
@@ -213,7 +213,8 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "api-servers": api_servers.condition,
             "exemptions": exemptions.condition,
             "kinds": objects.served_condition,
-            "counts": lambda: known if not (known := objects.added_condition()).ok else counted.condition(),
+            "counts": counted.condition,
+            "uncounted": objects.uncounted_condition,
         },
     )
 
