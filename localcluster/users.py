@@ -68,6 +68,7 @@ def permissions() -> str:
                     "replicationcontrollers/scale",
                     "persistentvolumeclaims",
                     "configmaps",
+                    "services",
                     "events",
                 ],
                 "verbs": _WRITE,

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
+import pytest
+
 from tests.cluster.running import RunningWebhook, eventually
 from tests.cluster.test_who_pays import OWNER, run, stamped
+from tests.kinds.test_a_new_kind import definition
 
 FREE = "version: 1\ndefaults: {user: {hard: {pods: 10}}}\n"
 LIMITED = (
@@ -70,3 +76,74 @@ def test_zero_forbids_a_kind(running: RunningWebhook, place: str) -> None:
     refused = run(running, place, *words, user="alice")
     assert "exceeded quota: defaults.user, requested: count/cronjobs.batch=1, used: count/cronjobs.batch=0" in refused
     assert "would fit: nothing; charged to alice" in refused
+
+
+# Kinds that only a policy names.
+
+ANY_KIND = "version: 1\ndefaults: {user: {hard: {count/services: 1, count/widgets.example.com: 1}}}\n"
+UNSERVED = "version: 1\ndefaults: {user: {hard: {count/gizmos.example.com: 1, count/nodes: 1, count/deployments: 1}}}\n"
+WIDGETS = json.dumps(definition("Widget"))
+COUNTED = ("counts.mutate.userquota.dev", "counts.validate.userquota.dev")
+
+
+def rules(running: RunningWebhook) -> list[set[str]]:
+    """Return what the webhooks for counted kinds intercept, in both configurations."""
+    found = []
+    for kind, name in zip(("mutating", "validating"), COUNTED, strict=True):
+        answer = running.cluster.kubectl("get", f"{kind}webhookconfiguration", "userquota", "-o", "json")
+        listed = [each for each in json.loads(answer.stdout)["webhooks"] if each["name"] == name]
+        found.append({resource for each in listed for rule in each["rules"] for resource in rule["resources"]})
+    return found
+
+
+@pytest.fixture
+def widgets(running: RunningWebhook) -> Iterator[None]:
+    running.cluster.kubectl("apply", "-f", "-", stdin=WIDGETS)
+    running.cluster.kubectl("wait", "--for=condition=Established", "crd/widgets.example.com")
+    running.cluster.kubectl("create", "clusterrole", "widgets", "--resource=widgets.example.com", "--verb=create,get")
+    running.cluster.kubectl("create", "clusterrolebinding", "widgets", "--clusterrole=widgets", "--group=people")
+    yield
+    running.cluster.kubectl("delete", "crd/widgets.example.com", "clusterrole/widgets", "clusterrolebinding/widgets")
+
+
+def create_service(running: RunningWebhook, place: str, name: str, *options: str, user: str = "alice") -> str:
+    return run(running, place, "create", "service", "clusterip", name, "--tcp=80", *options, user=user)
+
+
+@pytest.mark.usefixtures("widgets")
+def test_any_kind_in_namespaces_is_counted_once_a_policy_limits_it(running: RunningWebhook, place: str) -> None:
+    running.set_policy(FREE)
+    assert " created\n" in create_service(running, place, "older", user="bob")
+    running.set_policy(ANY_KIND)
+    eventually(lambda: {"services", "widgets"} <= rules(running)[1], within=20, what=running.output)
+    assert rules(running) == [{"services", "widgets"}, {"services", "services/status", "widgets", "widgets/status"}]
+
+    assert "created (server dry run)" in create_service(running, place, "tried", "--dry-run=server")
+    assert " created\n" in create_service(running, place, "first")
+    assert stamped(running, place, "service", "first")[OWNER] == "alice"
+    refused = create_service(running, place, "second")
+    assert "exceeded quota: defaults.user, requested: count/services=1, used: count/services=1" in refused
+    assert "would fit: nothing until one of the services is deleted" in refused
+    said = run(running, place, "annotate", "--overwrite", "service", "first", f"{OWNER}=bob", user="alice")
+    assert "the userquota.dev annotations say who pays and cannot be changed: alice pays" in said
+    assert "annotated" in run(running, place, "annotate", "service", "first", "note=mine", user="alice")
+
+    widget = '{"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "%s"}, "spec": {}}'
+    assert " created\n" in run(running, place, "create", "-f", "-", user="alice", stdin=widget % "one")
+    refused = run(running, place, "create", "-f", "-", user="alice", stdin=widget % "two")
+    assert "requested: count/widgets.example.com=1" in refused
+
+    run(running, place, "delete", "service", "first", user="alice")
+    eventually(lambda: " created\n" in create_service(running, place, "second"), within=20)
+
+
+def test_a_limit_on_what_cannot_be_counted_is_reported_and_stops_nothing(running: RunningWebhook, place: str) -> None:
+    running.set_policy(UNSERVED)
+
+    eventually(lambda: "count/nodes: its objects are in no namespace" in running.readiness(), within=20)
+
+    said = running.readiness()
+    assert said.startswith("ok\n")
+    assert "count/gizmos.example.com: the API serves no such kind" in said
+    assert "count/deployments: the API serves no such kind" in said
+    assert " created\n" in create_service(running, place, "free")

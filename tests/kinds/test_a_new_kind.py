@@ -21,6 +21,7 @@ from tests.fakes import FakeClock
 from tests.kinds.gadgets import GADGETS
 from tests.ledger.test_audit_loop import until
 from webhook.kinds.counted import counted
+from webhook.kinds.evaluator import Effect
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kube.api import KubernetesApi
 from webhook.kube.events import EventWriter
@@ -96,8 +97,6 @@ async def test_what_is_in_flight_is_written_down_and_read_again() -> None:
 
 def test_a_kind_that_is_not_in_the_registry_is_none_of_ours() -> None:
     assert KINDS.of_resource("widgets.example.com") is None
-    assert not KINDS.counts("count/widgets.example.com")
-    assert MORE.counts("count/widgets.example.com")
     assert MORE.of_object("example.com/v2", "Gadget") is GADGETS
 
 
@@ -209,16 +208,15 @@ async def test_a_kind_that_a_policy_limits_later_is_counted_once_all_its_objects
     control_plane.kubectl("create", "deployment", "web", "--image=example/x", "--replicas=0", f"-n={namespace}")
     async with Watched(api, Registry(*KINDS), namespace) as watched:
         objects = watched.objects
-        objects.require_known("deployments.apps")  # costs nothing yet
-
         watched.count("deployments.apps")
 
         with pytest.raises(UnavailableError, match=r"the deployments\.apps are not all known yet"):
             objects.require_known("deployments.apps")
-        assert "none can be created until they are" in objects.added_condition().message
+        with pytest.raises(UnavailableError, match="not all known"):
+            objects.require_known("widgets.example.com")  # not even found yet
         assert objects.condition().ok, "a new limit must stop nothing else"
         assert "deployments.apps" not in objects.resources, "a decision would wait for its watch"
-        await until(lambda: objects.added_condition().ok)
+        await until(lambda: "deployments.apps" in objects.resources)
         objects.require_known("deployments.apps")
         assert objects.resources.count("deployments.apps") == 1
         row = watched.index.row(ObjectKey("deployments.apps", namespace, "web"))
@@ -271,6 +269,20 @@ def test_only_kinds_that_cost_nothing_otherwise_become_countable() -> None:
     assert kinds.count(["deployments.apps"]) == (), "it is charged already"
     assert kinds.of_object("apps/v1", "Deployment") is kinds.of_resource("deployments.apps") is new[0]
     assert KINDS.of_resource("deployments.apps") is not new[0], "other registries stay as they are"
-    assert kinds.counts("count/deployments.apps")
-    assert KINDS.counts("count/deployments.apps")
-    assert not KINDS.counts("count/bindings")
+
+
+def test_a_kind_without_a_row_is_judged_before_it_is_known_what_it_is() -> None:
+    kinds = Registry(*KINDS)
+
+    kinds.count(["widgets.example.com"])
+
+    assert kinds.effect("widgets.example.com", "CREATE", "") is Effect.CHARGE
+    assert kinds.of_object("example.com/v1", "Widget") is None
+    kinds.add(found := counted("widgets.example.com", "example.com/v1", "Widget"))
+    assert kinds.of_object("example.com/v1", "Widget") is kinds.of_resource("widgets.example.com") is found
+
+
+@pytest.mark.parametrize("resource", ["deployments.apps", "widgets.example.com", "pods"])
+def test_any_number_may_be_limited_but_not_in_scopes_that_its_objects_are_never_in(resource: str) -> None:
+    assert KINDS.counts(f"count/{resource}")
+    assert KINDS.counts(f"count/{resource}", scopes=["BestEffort"]) is (resource == "pods")

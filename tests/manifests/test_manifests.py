@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.cluster.running import eventually
 from webhook.certificates import from_secret, serving_names
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.kube.api import KubernetesApi
@@ -141,7 +142,9 @@ RIGHTS = [
     pytest.param("update leases.coordination.k8s.io --namespace=kube-system", False, id="it writes no Lease"),
     pytest.param("list limitranges --namespace=default", True, id="it reads LimitRanges"),
     pytest.param("update limitranges --namespace=default", False, id="it writes no LimitRange"),
-    pytest.param("list deployments.apps --namespace=default", False, id="it lists no workloads"),
+    pytest.param("watch deployments.apps --namespace=default", True, id="it counts workloads"),
+    pytest.param("update deployments.apps --namespace=default", False, id="it changes no workload"),
+    pytest.param("list services --namespace=default", False, id="it lists nothing else"),
     pytest.param("create pods --namespace=default", False, id="it creates no pod"),
     pytest.param("patch pods --namespace=default", False, id="it changes no pod"),
     pytest.param("delete pods --namespace=default", False, id="it deletes no pod"),
@@ -180,6 +183,22 @@ def test_the_service_account_may_do_what_it_needs_and_no_more(
 ) -> None:
     answer = installed.kubectl("auth", "can-i", *question.split(), f"--as={ACCOUNT}", check=False)
     assert answer.stdout.strip() == ("yes" if allowed else "no")
+
+
+def test_a_cluster_role_with_the_label_lets_it_count_another_kind(installed: ControlPlane) -> None:
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "userquota-counted-services", "labels": {"userquota.dev/counted": "true"}},
+        "rules": [{"apiGroups": [""], "resources": ["services"], "verbs": ["get", "list", "watch"]}],
+    }
+    question = ("auth", "can-i", "watch", "services", "--all-namespaces", f"--as={ACCOUNT}")
+
+    installed.kubectl("apply", "-f", "-", stdin=json.dumps(role))
+
+    eventually(lambda: installed.kubectl(*question, check=False).stdout.strip() == "yes", within=30)
+    installed.kubectl("delete", "clusterrole", "userquota-counted-services")
+    eventually(lambda: installed.kubectl(*question, check=False).stdout.strip() == "no", within=30)
 
 
 async def test_its_rights_are_enough_for_certificates_and_registration(installed: ControlPlane, tmp_path: Path) -> None:

@@ -19,7 +19,15 @@ from tests.fakes import FakeClock
 from tests.kubeconfigs import connected
 from webhook.kube.api import ForbiddenError, KubernetesApi
 from webhook.ports import WebhookError
-from webhook.registration import Form, Registration, RegistrationError, ServiceForm, UrlForm, read_manifest
+from webhook.registration import (
+    CountedResources,
+    Form,
+    Registration,
+    RegistrationError,
+    ServiceForm,
+    UrlForm,
+    read_manifest,
+)
 from webhook.registration.bundles import OVERLAP_SECONDS
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
@@ -60,6 +68,7 @@ class Cluster:
         self.trust = FakeTrust()
         self.clock = FakeClock()
         self.drifted: list[str] = []
+        self.counted = CountedResources()
         self.bodies = [self._body(kind) for kind in KINDS]
         self.manifests = [read_manifest(body) for body in self.bodies]
 
@@ -117,6 +126,7 @@ class Cluster:
             form,
             self.trust,
             on_drift=self.drifted.append,
+            counted=lambda: self.counted,
             monotonic=self.clock.monotonic,
             check_seconds=check_seconds,
         )
@@ -141,6 +151,82 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not await asyncio.to_thread(holds):  # noqa: ASYNC110 - seen in the API server, which tells no event
             await asyncio.sleep(0.05)
+
+
+class TestCountedKinds:
+    """What only a policy names is intercepted by webhooks of their own, beside those that others install."""
+
+    NAMES = ("counts.mutate.userquota.dev", "counts.validate.userquota.dev")
+
+    def rules(self, cluster: Cluster) -> list[list[str]]:
+        webhooks = [item for kind in KINDS for item in cluster.live(kind)["webhooks"] if item["name"] in self.NAMES]
+        return [[each for rule in item["rules"] for each in rule["resources"]] for item in webhooks]
+
+    @pytest.mark.parametrize("options", [(), ("--server-side", "--force-conflicts")], ids=["client", "server"])
+    async def test_they_are_called_like_the_others_and_outlive_an_apply(
+        self, api: KubernetesApi, cluster: Cluster, options: tuple[str, ...]
+    ) -> None:
+        cluster.install(*options)
+        registration = cluster.by_service(api)
+        await registration.register()
+        assert self.rules(cluster) == []
+
+        cluster.counted = CountedResources(required=frozenset({"services", "widgets.example.com"}))
+        await registration.register()
+        cluster.install(*options)
+        await registration.register()
+
+        assert self.rules(cluster) == [
+            ["services", "widgets"],
+            ["services", "services/status", "widgets", "widgets/status"],
+        ]
+        assert cluster.bundles() == dict.fromkeys([*WEBHOOKS, *self.NAMES], BUNDLE)
+        validating = {item["name"]: item for item in cluster.live(KINDS[1])["webhooks"]}
+        first, counts = validating["validate.userquota.dev"], validating[self.NAMES[1]]
+        assert counts["clientConfig"] == first["clientConfig"]
+        assert counts["namespaceSelector"] == first["namespaceSelector"] == NOWHERE
+        assert cluster.drifted == []
+
+    async def test_they_follow_another_authority_and_go_when_nothing_is_counted(
+        self, api: KubernetesApi, cluster: Cluster
+    ) -> None:
+        cluster.install()
+        registration = cluster.by_service(api)
+        cluster.counted = CountedResources(required=frozenset({"services"}))
+        await registration.register()
+
+        cluster.trust.ca_bundle = SECOND
+        cluster.counted = CountedResources()
+        await registration.register()
+        assert cluster.bundles() == dict.fromkeys([*WEBHOOKS, *self.NAMES], SECOND + BUNDLE)
+
+        cluster.clock.pass_by(OVERLAP_SECONDS)
+        await registration.register()
+        assert cluster.bundles() == dict.fromkeys(WEBHOOKS, SECOND)
+
+    async def test_they_are_written_soon_after_they_are_known(self, api: KubernetesApi, cluster: Cluster) -> None:
+        cluster.install()
+        registration = cluster.by_service(api)
+        task = asyncio.create_task(registration.keep_registered())
+        await until(lambda: registration.registered)
+
+        cluster.counted = CountedResources(required=frozenset({"services"}))
+        registration.look_soon()
+
+        await until(lambda: len(self.rules(cluster)) == 2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def test_a_whole_configuration_of_ours_keeps_them(self, api: KubernetesApi, cluster: Cluster) -> None:
+        cluster.counted = CountedResources(required=frozenset({"services"}))
+        await cluster.by_url(api).register()
+        assert len(self.rules(cluster)) == 2
+
+        await cluster.by_url(api, "https://192.0.2.2").register()
+
+        urls = [item["clientConfig"]["url"] for kind in KINDS for item in cluster.live(kind)["webhooks"]]
+        assert len(urls) == 5
+        assert all(url.startswith("https://192.0.2.2/") for url in urls)
 
 
 class TestServiceForm:

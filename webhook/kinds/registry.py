@@ -6,12 +6,12 @@ Watches, ledger, attribution and commands follow the rows; tests compare the man
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
-from webhook.kinds.counted import Counted
+from webhook.kinds.counted import Counted, counted
 from webhook.kinds.evaluator import AnyKind, Effect
 from webhook.kinds.pods import BINDINGS, PODS
 from webhook.kinds.resource_claims import RESOURCE_CLAIMS
@@ -35,21 +35,24 @@ class Registry:
         """Those that are charged under every policy."""
         self.makers = frozenset(maker for each in kinds for maker in each.makers)
 
-    def count(self, resources: Iterable[str]) -> tuple[AnyKind, ...]:
+    def count(self, resources: Collection[str]) -> tuple[AnyKind, ...]:
         """
-        Charge the kinds of *resources* by number, as long as this registry lives; return those that were not before.
+        Charge the kinds of *resources* by number, as long as this registry lives; return those that were free before.
 
-        A kind that no policy limits any more stays charged: that costs memory, and nobody is refused for it.
+        Those without a row can be judged from now on, but not read before `add` says what they are. A kind that no
+        policy limits any more stays charged: that costs memory, and nobody is refused for it.
         """
-        found = (self._by_resource.get(resource) for resource in sorted(resources))
-        new = tuple(
-            replace(kind, evaluator=Counted[Any](kind.count))
-            for kind in found
-            if kind is not None and kind.is_countable
-        )
+        for resource in resources:
+            self._by_resource.setdefault(resource, counted(resource, "", ""))
+        found = (self._by_resource[resource] for resource in sorted(resources))
+        new = tuple(replace(kind, evaluator=Counted[Any](kind.count)) for kind in found if kind.is_countable)
         for kind in new:
-            self._by_resource[kind.resource] = self._by_kind[kind.group, kind.kind] = kind
+            self.add(kind)
         return new
+
+    def add(self, kind: AnyKind) -> None:
+        """Register *kind*, which has no row or another one, as long as this registry lives."""
+        self._by_resource[kind.resource] = self._by_kind[kind.group, kind.kind] = kind
 
     def __iter__(self) -> Iterator[AnyKind]:
         return iter(self._by_resource.values())
@@ -74,13 +77,15 @@ class Registry:
         return Effect.IGNORE if kind is None else kind.evaluator.effect(operation, subresource)
 
     def counts(self, resource: str, *, scopes: Iterable[str] = ()) -> bool:
-        """Whether any kind with objects in all *scopes* can cost *resource*; another limit has no effect."""
+        """
+        Whether any kind with objects in all *scopes* can cost *resource*; another limit has no effect.
+
+        Every kind can be limited by number. Whether the API serves it, and in namespaces, is not known here.
+        """
         wanted = frozenset(scopes)
-        return any(
-            wanted <= each.scopes
-            and (each.evaluator.counts(resource) or (each.is_countable and each.count == resource))
-            for each in self
-        )
+        if not wanted and resource.startswith("count/"):
+            return True
+        return any(wanted <= each.scopes and each.evaluator.counts(resource) for each in self)
 
     def caps(self) -> frozenset[str]:
         """Return the caps on one object that apply to any kind, as a policy names them."""

@@ -7,7 +7,8 @@ What they ought to be is for ``forms``; nothing is written here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -35,7 +36,7 @@ class LiveWebhook:
     """
     One webhook of a stored configuration; *url*, *path* and *ca_bundle* are empty where they are absent.
 
-    Without a *path* the API server calls the Service at ``/``.
+    Without a *path* the API server calls the Service at ``/``. *body* is all of it, with the API server's defaults.
     """
 
     name: str
@@ -43,6 +44,7 @@ class LiveWebhook:
     path: str = ""
     ca_bundle: bytes = b""
     namespace_selector: Selector = Selector()  # noqa: RUF009 - frozen
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 class _Service(msgspec.Struct):
@@ -62,7 +64,7 @@ class _Webhook(msgspec.Struct, rename="camel"):
 
 
 class _Configuration(msgspec.Struct):
-    webhooks: list[_Webhook] | None = None
+    webhooks: list[dict[str, Any]] | None = None
 
 
 def parse(answer: bytes, *, source: str) -> Mapping[str, LiveWebhook]:
@@ -72,10 +74,11 @@ def parse(answer: bytes, *, source: str) -> Mapping[str, LiveWebhook]:
     Raises: RegistrationError when the API server's *answer* has another shape; *source* names the object.
     """
     try:
-        read = msgspec.json.decode(answer, type=_Configuration)
+        bodies = msgspec.json.decode(answer, type=_Configuration).webhooks or ()
+        webhooks = [_webhook(msgspec.convert(body, _Webhook), body) for body in bodies]
     except (ValueError, RecursionError) as error:  # msgspec's errors, and those of bytes that are no UTF-8
         raise RegistrationError(f"{source}: the API server's answer cannot be read: {error}") from error
-    return {item.name: _webhook(item) for item in read.webhooks or ()}
+    return {each.name: each for each in webhooks}
 
 
 async def read(api: KubernetesApi, manifest: WebhookManifest) -> Mapping[str, LiveWebhook] | None:
@@ -93,7 +96,7 @@ def named(
     return {name: (found.get(manifest.kind) or {}).get(name) for manifest in manifests for name in manifest.paths}
 
 
-def _webhook(item: _Webhook) -> LiveWebhook:
+def _webhook(item: _Webhook, body: Mapping[str, Any]) -> LiveWebhook:
     config = item.client_config or _ClientConfig()
     return LiveWebhook(
         item.name,
@@ -101,4 +104,5 @@ def _webhook(item: _Webhook) -> LiveWebhook:
         path=(config.service and config.service.path) or "",
         ca_bundle=config.ca_bundle or b"",
         namespace_selector=item.namespace_selector or Selector(),
+        body=body,
     )

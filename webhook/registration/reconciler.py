@@ -7,6 +7,7 @@ What that is comes from a form; nothing else of a configuration is compared or r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
@@ -17,6 +18,7 @@ from webhook.kube.api import ApiError, ConflictError, InvalidError, KubernetesAp
 from webhook.ports import Trust, WebhookError
 from webhook.registration import live
 from webhook.registration.bundles import OVERLAP_SECONDS, Overlap, certificates, in_all
+from webhook.registration.counted_rules import CountedResources, CountedRules
 from webhook.registration.forms import Form, Write
 from webhook.registration.live import LiveWebhook
 from webhook.registration.manifest import RegistrationError, WebhookManifest
@@ -40,7 +42,8 @@ class Registration:
 
     *on_drift* is called with the kind of a configuration that had been right and is not any more, *on_read* with our
     webhooks by name as they were read, None for one that is missing. Any number of replicas may do this at once; also
-    such as want different caBundles for a while, see ``Overlap``. Belongs to one event loop.
+    such as want different caBundles for a while, see ``Overlap``. What *counted* wants to be intercepted as well is
+    written in a webhook of its own beside each configuration's first, see ``CountedRules``. Belongs to one event loop.
     """
 
     def __init__(  # noqa: PLR0913 - only wiring calls this
@@ -51,6 +54,7 @@ class Registration:
         *,
         on_drift: Callable[[str], None],
         on_read: Callable[[Mapping[str, LiveWebhook | None]], None] = _ignore,
+        counted: Callable[[], CountedResources] = CountedResources,
         monotonic: Callable[[], float] = time.monotonic,
         check_seconds: float = CHECK_SECONDS,
         overlap_seconds: float = OVERLAP_SECONDS,
@@ -62,6 +66,8 @@ class Registration:
         self._on_read = on_read
         self._check_seconds = check_seconds
         self._overlap = Overlap(monotonic, seconds=overlap_seconds)
+        self._counted_rules = CountedRules(form.manifests, counted, monotonic, seconds=overlap_seconds)
+        self._woken = asyncio.Event()
         self._found: dict[str, Mapping[str, LiveWebhook] | None] = {}
         self._right: dict[str, tuple[bytes, ...]] = {}  # by kind: the certificates with which all was right
         self._registered = False
@@ -115,9 +121,14 @@ class Registration:
             else:
                 return
 
+    def look_soon(self) -> None:
+        """Look again at once: what is counted has changed."""
+        self._woken.set()
+
     async def keep_registered(self) -> None:
         """Look forever and put right; run it as a task. Errors are logged once and retried."""
         while True:
+            self._woken.clear()
             try:
                 await self.register()
                 self._complain("webhook configuration not registered", None)
@@ -125,7 +136,9 @@ class Registration:
             except (ApiError, RegistrationError) as error:
                 self._complain("webhook configuration not registered", error)
                 pause = min(RETRY_SECONDS, self._check_seconds)
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
 
     async def _register(self) -> None:
         # What cannot be read anew may have been replaced: then certificates of others are not removed.
@@ -139,6 +152,7 @@ class Registration:
         for manifest in self._form.manifests:
             self._note_added(manifest, wanted, added)
             await self._ensure(manifest, wanted, may_remove=may_remove)
+        await self._ensure_counted()
         self._publish()
 
     async def _ensure(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, may_remove: bool) -> None:
@@ -155,6 +169,16 @@ class Registration:
                 names = ", ".join(name for write in left for name in write.webhooks)
                 raise RegistrationError(f"{manifest}: what was written to {names} is gone: see who else writes it")
         self._right[manifest.kind] = wanted
+
+    async def _ensure_counted(self) -> None:
+        """Write what else has to be intercepted, after all other webhooks are right: these are copied."""
+        found = {manifest.kind: self._found[manifest.kind] or {} for manifest in self._form.manifests}
+        resources = self._counted_rules.wanted(found)
+        for manifest in self._form.manifests:
+            write = self._counted_rules.write(manifest, found[manifest.kind], resources)
+            if write is not None:
+                await self._apply(manifest, write)
+                await self._read(manifest)
 
     def _check_installed(self, manifest: WebhookManifest) -> None:
         """Raises: RegistrationError if what others have to install is not there."""
@@ -231,10 +255,8 @@ class Registration:
         return True
 
     def _tell_trusted(self) -> None:
-        bundles = [
-            certificates(each.ca_bundle) if each else ()
-            for each in live.named(self._form.manifests, self._found).values()
-        ]
+        webhooks = [*live.named(self._form.manifests, self._found).values(), *self._counted_rules.present(self._found)]
+        bundles = [certificates(each.ca_bundle) if each else () for each in webhooks]
         try:
             self._trust.trusted(b"".join(in_all(bundles)))
         except WebhookError as error:

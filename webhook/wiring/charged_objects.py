@@ -63,10 +63,11 @@ class ChargedObjects:
         self._unadmitted = Digest(self._publish_unadmitted)
         self._reflectors: dict[str, Reflector[Any]] = {}
         self._sinks: list[ObjectSink[Any]] = []
-        self._added: list[str] = []
         self._group: asyncio.TaskGroup | None = None
+        self._always = frozenset(kind.resource for kind in kinds.charged)
+        """Those that are charged under every policy: nothing is decided before they are known."""
         self.resources = [kind.resource for kind in kinds.charged]
-        """Those that the index knows or has to know before anything is decided; one that is added once it is known."""
+        """Those whose watches a decision waits for: these, and each other one from the moment it is known."""
 
         def build(kind: AnyKind) -> Reflector[Any]:
             sink: ObjectSink[Any] = ObjectSink(
@@ -111,27 +112,21 @@ class ChargedObjects:
         others.
         """
         reflector = self._build(kind)
-        self._added.append(kind.resource)
         if self._group is not None:
             self._group.create_task(reflector.run())
 
     def condition(self) -> Condition:
         """Return whether the index knows all objects of every kind that is always charged and that the API serves."""
-        missing = [each for each in self._unknown() if each not in self._added]
+        missing = [
+            resource
+            for resource, each in self._reflectors.items()
+            if each.served and not each.synced and resource in self._always
+        ]
         return expect(not missing, "not-synced", f"the {' and '.join(missing)} are not all known yet")
 
-    def added_condition(self) -> Condition:
-        """Return whether the index knows all objects of the kinds that a policy limits by number."""
-        missing = [each for each in self._unknown() if each in self._added]
-        why = f"the {' and '.join(missing)} are not all known yet, and none can be created until they are"
-        return expect(not missing, "not-synced", why)
-
-    def _unknown(self) -> list[str]:
-        return [resource for resource, each in self._reflectors.items() if each.served and not each.synced]
-
     def served_condition(self) -> Condition:
-        """Return whether the API serves every charged kind; objects of one that it does not serve cannot exist."""
-        unserved = [resource for resource, each in self._reflectors.items() if not each.served]
+        """Return whether the API serves every kind that is always charged; objects of another one cannot exist."""
+        unserved = [each for each in self.resources if each in self._always and not self._reflectors[each].served]
         return expect(not unserved, "unserved", f"the API does not serve {' and '.join(unserved)}: none is counted")
 
     def uncounted_condition(self) -> Condition:
@@ -144,14 +139,17 @@ class ChargedObjects:
         ]
         return expect(not told, "uncounted", "; ".join(told))
 
+    def is_known(self, resource: str) -> bool:
+        """Return whether the API serves *resource*, and all its objects are known."""
+        return resource in self._reflectors and self._reflectors[resource].synced
+
     def require_known(self, resource: str) -> None:
         """
-        Check that all objects of *resource* are known. To be called before one is created.
+        Check that all objects of *resource*, which is charged, are known. To be called before one is created.
 
         Raises: UnavailableError for a kind that is charged, or that the API serves, only since a moment ago.
         """
-        reflector = self._reflectors.get(resource)
-        if reflector is not None and not reflector.synced:
+        if not self.is_known(resource):
             raise UnavailableError("not-synced", f"the {resource} are not all known yet", everywhere=True)
 
     def relist(self, resource: str) -> None:

@@ -15,8 +15,10 @@ from webhook import certificates
 from webhook.admission.handler import AdmissionHandler
 from webhook.attribution.rules import Attribution
 from webhook.certificates import ServingIdentity
+from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kube.api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
+from webhook.kube.discovery import discover
 from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.kube.identity_leases import read_renewals
 from webhook.kube.limit_ranges import LimitRangeReads
@@ -56,6 +58,7 @@ from webhook.settings import Settings
 from webhook.wiring.application import Application, SystemClock, answers, callers, expect, gauges, identity_in_files
 from webhook.wiring.audit import Audit
 from webhook.wiring.charged_objects import ChargedObjects
+from webhook.wiring.counted_kinds import CountedKinds
 from webhook.wiring.ledgers import Surroundings, build_ledger
 
 log = structlog.get_logger(__name__)
@@ -102,12 +105,24 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     events = EventWriter(api, namespace=settings.namespace, clock=clock)
     kinds = Registry(*KINDS)
 
-    def charge_by_number(policy: Policy) -> None:
-        """Watch what the policy limits by number. `objects` exists by then: no policy is read before the tasks run."""
-        for kind in kinds.count(policy.counted):
-            objects.add(kind)
+    # `objects` and `registration` exist before these are called: no policy is read before the tasks run.
+    def watch(kind: AnyKind) -> None:
+        objects.add(kind)
 
-    watched = _Watched(api, settings, events, on_policy=charge_by_number)
+    def is_known(resource: str) -> bool:
+        return objects.is_known(resource)
+
+    def intercept() -> None:
+        registration.look_soon()
+
+    counted = CountedKinds(
+        kinds,
+        discover=partial(discover, api),
+        watch=watch,
+        is_known=is_known,
+        on_known=intercept,
+    )
+    watched = _Watched(api, settings, events, on_policy=counted.limit)
     index, metrics = watched.index, watched.metrics
     manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
 
@@ -122,6 +137,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         identity,
         on_drift=lambda _: metrics.count_error("registration-drift"),
         on_read=exemptions.update,
+        counted=counted.resources,
         monotonic=clock.monotonic,
     )
 
@@ -197,7 +213,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "api-servers": api_servers.condition,
             "exemptions": exemptions.condition,
             "kinds": objects.served_condition,
-            "counts": objects.added_condition,
+            "counts": counted.condition,
             "uncounted": objects.uncounted_condition,
         },
     )
@@ -224,6 +240,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         tasks=(
             *watched.tasks,
             *objects.tasks,
+            counted.run,
             *ledger.tasks,
             maintain,
             revision.run,

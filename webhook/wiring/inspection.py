@@ -7,12 +7,15 @@ Read-only, and without a call to any replica.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from webhook.attribution.stamp import read_stamp
+from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import KINDS
 from webhook.kube.api import ApiError, KubernetesApi
+from webhook.kube.discovery import UncountedError, discover
 from webhook.kube.ledger_config_map import LedgerConfigMap
 from webhook.kube.object_list import ObjectList
 from webhook.ledger.codec import LedgerDamagedError, NewerFormatError, read_ledger
@@ -68,12 +71,13 @@ async def inspect_ledger(settings: Settings) -> Inspection:
     try:
         ledger = LedgerConfigMap(api, namespace=settings.namespace)
         lists = ObjectList(api, kinds=KINDS, exempt=await _exempt_namespaces(api))
-        first = await _inspect_once(ledger, lists, late=frozenset())
+        kind_of = partial(_kind, api)
+        first = await _inspect_once(ledger, lists, kind_of, late=frozenset())
         stored = frozenset(each.token for each in first.held if each.status is ReservationStatus.STORED)
         if not stored:
             return first
         await asyncio.sleep(_SETTLED_WITHIN)
-        return await _inspect_once(ledger, lists, late=stored)
+        return await _inspect_once(ledger, lists, kind_of, late=stored)
     finally:
         await api.close()
 
@@ -86,13 +90,28 @@ async def _exempt_namespaces(api: KubernetesApi) -> frozenset[str]:
         raise UnavailableError("api-server", f"the webhook configurations could not be read: {error}") from error
 
 
-async def _inspect_once(config_map: LedgerConfigMap, lists: ObjectList, *, late: frozenset[str]) -> Inspection:
+async def _kind(api: KubernetesApi, resource: str) -> AnyKind | None:
+    """Return the kind of *resource*, which the ledger names; None if the API does not serve it any more."""
+    try:
+        return KINDS.of_resource(resource) or await discover(api, resource)
+    except UncountedError:
+        return None
+
+
+async def _inspect_once(
+    config_map: LedgerConfigMap,
+    lists: ObjectList,
+    kind_of: Callable[[str], Awaitable[AnyKind | None]],
+    *,
+    late: frozenset[str],
+) -> Inspection:
     """Inspect once, the ledger first: its reservations may be stored and settled before the objects are listed."""
     condition, ledger = await _read_ledger(config_map)
     stored: dict[ObjectKey, StoredVersion] = {}
     unadmitted: dict[ObjectKey, StoredVersion] = {}
-    counted = {each.key.resource for each in ledger.reservations.values()} if ledger is not None else set()
-    for kind in (each for each in KINDS if each.is_charged or each.resource in counted):
+    resources = {kind.resource for kind in KINDS.charged}
+    resources |= {each.key.resource for each in ledger.reservations.values()} if ledger is not None else set()
+    for kind in [kind for resource in sorted(resources) if (kind := await kind_of(resource)) is not None]:
         listed = await lists.read(kind)
         stored |= listed.by_key()
         unstamped = tuple(each for each in listed.objects if read_stamp(each) is None)

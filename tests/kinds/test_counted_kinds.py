@@ -1,0 +1,136 @@
+"""The kinds of each new policy: found, watched and intercepted in this order, or told with the reason."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.fakes import FakePolicies
+from tests.ledger.test_audit_loop import until
+from webhook.kinds.counted import counted
+from webhook.kinds.evaluator import AnyKind, Effect
+from webhook.kinds.registry import KINDS, Registry
+from webhook.kube.discovery import UncountedError
+from webhook.ports import UnavailableError
+from webhook.registration import CountedResources
+from webhook.wiring.counted_kinds import CountedKinds
+
+SERVICES = counted("services", "v1", "Service")
+
+
+class Cluster:
+    """What the API serves, what is watched, and whose objects are all known."""
+
+    def __init__(self) -> None:
+        self.served: dict[str, AnyKind] = {}
+        self.error: Exception = UncountedError("the API serves no such kind")
+        self.watched: list[str] = []
+        self.known: set[str] = set()
+        self.told = 0
+        self.kinds = Registry(*KINDS)
+        self.counted = CountedKinds(
+            self.kinds,
+            discover=self.discover,
+            watch=lambda kind: self.watched.append(kind.resource),
+            is_known=lambda resource: resource in self.known,
+            on_known=self.hear,
+        )
+
+    async def discover(self, resource: str) -> AnyKind:
+        if resource not in self.served:
+            raise self.error
+        return self.served[resource]
+
+    def hear(self) -> None:
+        self.told += 1
+
+    def limit(self, *resources: str) -> None:
+        hard = ", ".join(f"count/{each}: 1" for each in resources)
+        self.counted.limit(FakePolicies.reading(f"version: 1\ncluster: {{hard: {{{hard}}}}}\n").current())
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    cluster = Cluster()
+    task = asyncio.create_task(cluster.counted.run())
+    yield cluster
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_kind_is_intercepted_only_once_all_its_objects_are_known(cluster: Cluster) -> None:
+    cluster.served["services"] = SERVICES
+
+    cluster.limit("services")
+
+    assert cluster.kinds.effect("services", "CREATE", "") is Effect.CHARGE, "others may have registered it already"
+    await until(lambda: cluster.watched == ["services"])
+    assert cluster.kinds.of_resource("services") is SERVICES
+    assert cluster.counted.resources() == CountedResources(kept=frozenset({"services"}))
+    assert cluster.counted.condition().message == (
+        "count/services: not all objects are known; the limit has no effect until userquota can list and watch them"
+    )
+    told = cluster.told
+
+    cluster.known.add("services")
+
+    await until(lambda: cluster.told > told)
+    assert cluster.counted.resources().required == {"services"}
+    assert cluster.counted.condition().ok
+
+
+async def test_what_has_a_row_is_watched_at_once_and_is_none_of_the_rules(cluster: Cluster) -> None:
+    cluster.limit("deployments.apps", "pods")
+
+    assert cluster.watched == ["deployments.apps"]
+    assert cluster.counted.resources() == CountedResources()
+    assert cluster.counted.condition().message == (
+        "count/deployments.apps: not all objects are known yet, and none can be created until they are"
+    )
+    cluster.known.add("deployments.apps")
+    assert cluster.counted.condition().ok
+
+
+async def test_what_cannot_be_counted_is_told_until_no_policy_limits_it(cluster: Cluster) -> None:
+    cluster.limit("gizmos.example.com", "bindings")
+
+    await until(lambda: cluster.counted.condition().message.count("no such kind") == 2)
+
+    assert cluster.counted.condition().message == (
+        "count/bindings: the API serves no such kind; the limit has no effect; "
+        "count/gizmos.example.com: the API serves no such kind; the limit has no effect"
+    )
+    cluster.limit("bindings")
+    assert "gizmos" not in cluster.counted.condition().message
+    cluster.limit("pods")
+    assert cluster.counted.condition().ok
+
+
+@pytest.mark.parametrize("error", [UncountedError("no such kind"), UnavailableError("api-server", "no answer")])
+async def test_a_kind_is_looked_for_again(cluster: Cluster, error: Exception) -> None:
+    cluster.error = error
+    cluster.limit("services")
+    await until(lambda: str(error) in cluster.counted.condition().message)
+    cluster.served["services"] = SERVICES
+
+    cluster.limit("services")  # as after half a minute
+
+    await until(lambda: cluster.watched == ["services"])
+    assert str(error) not in cluster.counted.condition().message
+
+
+async def test_a_limit_that_is_gone_asks_for_no_rule_and_comes_back_without_another_watch(cluster: Cluster) -> None:
+    cluster.served["services"] = SERVICES
+    cluster.known.add("services")
+    cluster.limit("services")
+    await until(lambda: cluster.watched == ["services"])
+
+    cluster.limit("pods")
+    assert cluster.counted.resources() == CountedResources()
+    cluster.limit("services")
+
+    assert cluster.counted.resources().required == {"services"}
+    await asyncio.sleep(0.05)
+    assert cluster.watched == ["services"]

@@ -1,0 +1,134 @@
+"""
+The webhooks for kinds that only a policy names: a copy of each configuration's first webhook with rules of its own.
+
+The rest is copied from what the API server has, so that address, certificates, exempt namespaces and failure policy
+are those that the administrator has chosen. Pure: what has to be written and as whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from webhook.registration.forms import Write
+from webhook.registration.live import LiveWebhook
+from webhook.registration.manifest import API_VERSION, WebhookManifest
+
+COUNTED_MANAGER: Final = "userquota-counts"
+"""A field manager of its own: applying the manifests again, with any tool, then neither removes these webhooks."""
+
+_CONDITION: Final = "update-touches-who-pays"
+"""The match condition of the mutating webhook that holds for objects whose cost no update changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountedResources:
+    """
+    Which resources have to be intercepted beyond those of the manifests, each a plural with its group.
+
+    `required`: all their objects are known, so that one more can be judged. `kept`: a policy limits them, but they are
+    not known to this replica yet, while others may have written their rules.
+    """
+
+    required: frozenset[str] = frozenset()
+    kept: frozenset[str] = frozenset()
+
+
+class CountedRules:
+    """
+    What the webhooks of counted kinds have to be.
+
+    What is not wanted any more is removed after *seconds*, not at once: replicas learn of a policy one after the other,
+    and would undo each other's writes. Until then it is only called for nothing.
+    """
+
+    def __init__(
+        self,
+        manifests: Sequence[WebhookManifest],
+        counted: Callable[[], CountedResources],
+        monotonic: Callable[[], float],
+        *,
+        seconds: float,
+    ) -> None:
+        self._counted = counted
+        self._monotonic = monotonic
+        self._seconds = seconds
+        self._surplus_since: dict[str, float] = {}
+        self._conditions = [
+            condition
+            for manifest in manifests
+            for item in manifest.body["webhooks"]
+            for condition in item.get("matchConditions", ())
+            if condition["name"] == _CONDITION
+        ]
+
+    def wanted(self, found: Mapping[str, Mapping[str, LiveWebhook]]) -> frozenset[str]:
+        """Return the resources that both configurations have to intercept; *found* is by kind and name."""
+        counted, now = self._counted(), self._monotonic()
+        present = frozenset(each for webhook in self.present(found) for each in _intercepted(webhook))
+        surplus = present - counted.required - counted.kept
+        since = {each: self._surplus_since.get(each, now) for each in surplus}
+        self._surplus_since = {each: begun for each, begun in since.items() if now - begun < self._seconds}
+        return counted.required | (present & counted.kept) | self._surplus_since.keys()
+
+    def write(
+        self, manifest: WebhookManifest, found: Mapping[str, LiveWebhook], resources: Collection[str]
+    ) -> Write | None:
+        """Return what has to be written so that *resources* are intercepted, None if it is so already."""
+        first, name = next(iter(manifest.paths)), _name(manifest.kind)
+        body = self._body(name, found[first], resources) if resources else None
+        present = found.get(name)
+        if body == (present.body if present else None):
+            return None
+        configuration = {
+            "apiVersion": API_VERSION,
+            "kind": manifest.kind,
+            "metadata": {"name": manifest.name},
+            "webhooks": [body] if body else [],
+        }
+        return Write((name,), msgspec.json.encode(configuration), COUNTED_MANAGER, force=True)
+
+    def present(self, found: Mapping[str, Mapping[str, LiveWebhook] | None]) -> Iterator[LiveWebhook]:
+        """Return those of our webhooks for counted kinds that are in the cluster."""
+        for kind, webhooks in found.items():
+            if webhooks and _name(kind) in webhooks:
+                yield webhooks[_name(kind)]
+
+    def _body(self, name: str, first: LiveWebhook, resources: Iterable[str]) -> Mapping[str, Any]:
+        # The status of a built-in kind takes changes to the stamp. It has no cost, so nothing else of it matters.
+        subresources = ("", "/status") if name == _VALIDATING else ("",)
+        return {
+            **first.body,
+            "name": name,
+            "rules": [_rule(each, subresources) for each in sorted(resources)],
+            "matchConditions": self._conditions[:1],
+        }
+
+
+_VALIDATING: Final = "counts.validate.userquota.dev"
+
+
+def _name(kind: str) -> str:
+    return "counts.mutate.userquota.dev" if kind.startswith("Mutating") else _VALIDATING
+
+
+def _rule(resource: str, subresources: Iterable[str]) -> Mapping[str, object]:
+    plural, _, group = resource.partition(".")
+    return {
+        "operations": ["CREATE", "UPDATE"],
+        "apiGroups": [group],
+        "apiVersions": ["*"],
+        "resources": [f"{plural}{each}" for each in subresources],
+        "scope": "Namespaced",
+    }
+
+
+def _intercepted(webhook: LiveWebhook) -> Iterator[str]:
+    for rule in webhook.body.get("rules") or ():
+        for group in rule.get("apiGroups") or ():
+            for resource in rule.get("resources") or ():
+                if "/" not in resource:
+                    yield f"{resource}.{group}" if group else resource

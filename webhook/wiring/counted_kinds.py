@@ -1,0 +1,115 @@
+"""
+The kinds that a policy limits by number, found and watched while the process runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from webhook.kinds.evaluator import AnyKind
+from webhook.kinds.registry import Registry
+from webhook.kube.discovery import UncountedError
+from webhook.ports import Condition, UnavailableError
+from webhook.quota.policy import Policy
+from webhook.registration import CountedResources
+from webhook.wiring.application import expect
+
+log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 30.0
+"""After which a kind is looked for again that the API did not serve: a definition may be installed after the policy."""
+
+_SOON_SECONDS = 0.2
+"""Between two looks whether all objects of a kind are known."""
+
+_UNKNOWN = "not all objects are known yet, and none can be created until they are"
+_UNKNOWN_AND_FREE = "not all objects are known; the limit has no effect until userquota can list and watch them"
+
+
+class CountedKinds:
+    """
+    Adds the kinds that a policy limits by number to *kinds*, and passes each to *watch*.
+
+    Those with a row of their own are intercepted in any case, and are charged at once. Others are looked up in the API
+    with *discover*; only once *is_known* says that all objects of one are known, `resources` asks for it to be
+    intercepted, and *on_known* is called. Belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        kinds: Registry,
+        *,
+        discover: Callable[[str], Awaitable[AnyKind]],
+        watch: Callable[[AnyKind], None],
+        is_known: Callable[[str], bool],
+        on_known: Callable[[], None],
+    ) -> None:
+        self._kinds = kinds
+        self._charged = frozenset(each.resource for each in kinds.charged)
+        self._with_row = frozenset(each.resource for each in kinds if each.is_countable)
+        self._found: set[str] = set()
+        self._discover = discover
+        self._watch = watch
+        self._is_known = is_known
+        self._on_known = on_known
+        self._limited: frozenset[str] = frozenset()
+        self._remarks: dict[str, str] = {}
+        self._changed = asyncio.Event()
+
+    def limit(self, policy: Policy) -> None:
+        """Charge what *policy* limits by number: at once what has a row, the others once they are found."""
+        for kind in self._kinds.count(policy.counted):
+            self._watch(kind)
+        self._limited = policy.counted - self._charged
+        self._remarks = {each: why for each, why in self._remarks.items() if each in self._limited}
+        self._changed.set()
+
+    def resources(self) -> CountedResources:
+        """Return what has to be intercepted although no manifest names it."""
+        limited = self._limited - self._with_row
+        return CountedResources(required=frozenset(filter(self._is_known, limited)), kept=limited)
+
+    def condition(self) -> Condition:
+        """Return whether every limit on a number is enforced; otherwise which ones are not, and why."""
+        remarks = {each: f"{why}; the limit has no effect" for each, why in self._remarks.items()}
+        for each in self._limited - self._remarks.keys():
+            if not self._is_known(each):
+                remarks[each] = _UNKNOWN if each in self._with_row else _UNKNOWN_AND_FREE
+        listed = "; ".join(f"count/{each}: {why}" for each, why in sorted(remarks.items()))
+        return expect(not remarks, "counts", listed)
+
+    async def run(self) -> None:
+        """Look for the kinds of each new policy, and again for those that were not found."""
+        told = CountedResources()
+        while True:
+            self._changed.clear()
+            for resource in sorted(self._limited - self._with_row):
+                if resource not in self._found:
+                    await self._find(resource)
+            if (now := self.resources()) != told:
+                told = now
+                self._on_known()
+            is_pending = bool((now.kept - now.required) & self._found)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SOON_SECONDS if is_pending else _LOOK_SECONDS):
+                    await self._changed.wait()
+
+    async def _find(self, resource: str) -> None:
+        try:
+            kind = await self._discover(resource)
+        except (UncountedError, UnavailableError) as error:
+            self._remark(resource, str(error))
+        else:
+            self._remarks.pop(resource, None)
+            self._found.add(resource)
+            self._kinds.add(kind)
+            self._watch(kind)
+
+    def _remark(self, resource: str, why: str) -> None:
+        if self._remarks.get(resource) != why and resource in self._limited:
+            self._remarks[resource] = why
+            log.warning("a limit on a number cannot be enforced", resource=resource, reason=why)
