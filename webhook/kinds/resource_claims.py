@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from webhook.kinds.counted import Counted
@@ -28,6 +29,9 @@ _EXTENDED = "requests.deviceclass.resource.kubernetes.io/"
 _ALL = 32
 """`AllocationResultsMaxSize` of Kubernetes 1.37.2: no claim can be given more devices."""
 
+_LONGEST_REMEMBERED = 1024
+"""Characters of the names in a claim whose cost is remembered, for each of 4096 claims."""
+
 _CLASS = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", re.ASCII)
 
 
@@ -45,13 +49,13 @@ class DeviceRequest(Shape, frozen=True, gc=False):
 
     name: str | None = None
     exactly: DevicesShape | None = None
-    first_available: list[DevicesShape] | None = None
+    first_available: tuple[DevicesShape, ...] | None = None
 
 
 class DeviceClaim(Shape, frozen=True, gc=False):
     """The devices that a claim requests; it gets those of all requests."""
 
-    requests: list[DeviceRequest] | None = None
+    requests: tuple[DeviceRequest, ...] | None = None
 
 
 class ResourceClaimSpec(Shape, frozen=True, gc=False):
@@ -67,7 +71,7 @@ class ResourceClaim(Shape, frozen=True, gc=False):
     spec: ResourceClaimSpec | None = None
 
     @property
-    def requests(self) -> Sequence[DeviceRequest]:
+    def requests(self) -> tuple[DeviceRequest, ...]:
         """Return the requests; an absent or empty part of the spec has none."""
         devices = self.spec.devices if self.spec is not None else None
         return (devices.requests or ()) if devices is not None else ()
@@ -112,13 +116,9 @@ class ResourceClaimEvaluator(Counted[ResourceClaim]):
 
         Raises: UncountableError with the path of a field, e.g. `spec.devices.requests[0].exactly.count`.
         """
-        requests = _read(obj)
-        numbers = Counter({_COUNT: 1})
-        for device_class, number in _by_class(requests).items():
-            numbers.update(dict.fromkeys(_names(obj, device_class), number))
-        if not is_scheduler_made(obj.metadata):
-            numbers.update(_hidden(requests))
-        return tuple(sorted((name, number * NANOS) for name, number in numbers.items()))
+        requests, is_made = obj.requests, is_scheduler_made(obj.metadata)
+        is_short = _length(requests) <= _LONGEST_REMEMBERED
+        return _remembered(requests, is_made) if is_short else _amounts(requests, is_made)
 
     def counts(self, resource: str) -> bool:
         """Whether claims can cost *resource*: the count, devices of a class under either name, logical resources."""
@@ -138,19 +138,44 @@ class ResourceClaimEvaluator(Counted[ResourceClaim]):
 
     def explain(self, obj: ResourceClaim) -> Mapping[str, CostLine]:
         """Return the count and the devices with the API server's defaults. Raises: UncountableError."""
-        requests = _read(obj)
+        requests, is_made = _read(obj.requests), is_scheduler_made(obj.metadata)
         lines = {_COUNT: CostLine(quantity.ONE, "one object")}
         for device_class, number in _by_class(requests).items():
             source = " + ".join(each[device_class].source for each in requests if device_class in each)
             line = CostLine(Quantity(number * NANOS), source)
-            lines.update(dict.fromkeys(_names(obj, device_class), line))
+            lines.update(dict.fromkeys(_names(device_class, is_made=is_made), line))
         return lines
 
 
-def _names(claim: ResourceClaim, device_class: str) -> tuple[str, ...]:
+def _amounts(written: tuple[DeviceRequest, ...], is_made: bool) -> Amounts:  # noqa: FBT001 - a key of the cache
+    """Return what a claim costs; *is_made*: by the scheduler, so that its pod has paid for some of it."""
+    requests = _read(written)
+    numbers = Counter({_COUNT: 1})
+    for device_class, number in _by_class(requests).items():
+        numbers.update(dict.fromkeys(_names(device_class, is_made=is_made), number))
+    if not is_made:
+        numbers.update(_hidden(requests))
+    return tuple(sorted((name, number * NANOS) for name, number in numbers.items()))
+
+
+_remembered = lru_cache(maxsize=4096)(_amounts)
+
+
+def _length(requests: tuple[DeviceRequest, ...]) -> int:
+    """Return the characters of all names, and one for each request and alternative."""
+    length = 0
+    for request in requests:
+        length += 1 + len(request.name or "")
+        for each in request.first_available or (request.exactly,):
+            if each is not None:
+                length += 1 + len(each.name or "") + len(each.device_class_name or "") + len(each.allocation_mode or "")
+    return length
+
+
+def _names(device_class: str, *, is_made: bool) -> tuple[str, ...]:
     """Return the names under which ResourceQuota charges devices of a class; the second one is the pod's to pay."""
     devices = f"{device_class}{_DEVICES}"
-    return (devices,) if is_scheduler_made(claim.metadata) else (devices, f"{_EXTENDED}{device_class}")
+    return (devices,) if is_made else (devices, f"{_EXTENDED}{device_class}")
 
 
 def _by_class(requests: Iterable[Alternatives]) -> Counter[str]:
@@ -178,11 +203,9 @@ def _hidden(requests: Iterable[Alternatives]) -> Counter[str]:
     return total
 
 
-def _read(claim: ResourceClaim) -> list[Alternatives]:
+def _read(requests: tuple[DeviceRequest, ...]) -> list[Alternatives]:
     """Return what each request may be given, as the API server stores it."""
-    return [
-        _alternatives(request, f"spec.devices.requests[{position}]") for position, request in enumerate(claim.requests)
-    ]
+    return [_alternatives(request, f"spec.devices.requests[{position}]") for position, request in enumerate(requests)]
 
 
 def _alternatives(request: DeviceRequest, path: str) -> Alternatives:

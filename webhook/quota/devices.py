@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from webhook.quota import resources, share
 from webhook.quota.device_choice import HIDDEN_PREFIX, alternatives_of
 from webhook.quota.errors import WebhookError
 from webhook.quota.resources import ACCELERATOR, GPU, Amount, Amounts
+
+T = TypeVar("T")
 
 CLASS_PREFIX = "deviceclass/"
 """Stands before the name of a DeviceClass where it is weighed: `deviceclass/gpu.nvidia.com`."""
@@ -103,6 +105,7 @@ class DeviceWeights:
     _class_patterns: _Patterns = field(init=False, repr=False, compare=False)
     _cached_weight: Callable[[str], Weight | None] = field(init=False, repr=False, compare=False)
     _cached_sums: dict[Amounts, Amounts] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _cached_parts: dict[Amounts, tuple[Part, ...]] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Build the index of exact names and the caches."""
@@ -130,13 +133,7 @@ class DeviceWeights:
         counted twice.
         """
         derived = self._cached_sums.get(amounts)
-        if derived is None:
-            derived = self._derive(amounts)
-            if sum([len(name) for name, _ in amounts]) <= _LONGEST_CACHED:
-                if len(self._cached_sums) >= _CACHED:
-                    self._cached_sums.clear()
-                self._cached_sums[amounts] = derived
-        return derived
+        return _cached(self._cached_sums, amounts, self._derive) if derived is None else derived
 
     def parts(self, amounts: Amounts) -> tuple[Part, ...]:
         """
@@ -146,6 +143,10 @@ class DeviceWeights:
         ResourceQuota counts for a claim (`requests.…`, `….deviceclass.resource.k8s.io/devices`) names the same devices
         once more, and counts nothing here.
         """
+        parts = self._cached_parts.get(amounts)
+        return _cached(self._cached_parts, amounts, self._parts) if parts is None else parts
+
+    def _parts(self, amounts: Amounts) -> tuple[Part, ...]:
         if any(name == _CLAIMS or name.startswith(HIDDEN_PREFIX) for name, _ in amounts):
             return tuple(
                 part
@@ -215,6 +216,16 @@ class DeviceWeights:
             return found
         patterns = self._class_patterns if name.startswith(CLASS_PREFIX) else self._patterns
         return next((weight for around, weight in patterns if _fits(around, name)), None)
+
+
+def _cached(cache: dict[Amounts, T], amounts: Amounts, compute: Callable[[Amounts], T]) -> T:
+    """Return what *compute* makes of *amounts*, and keep it in *cache* unless the names are long."""
+    computed = compute(amounts)
+    if sum([len(name) for name, _ in amounts]) <= _LONGEST_CACHED:
+        if len(cache) >= _CACHED:
+            cache.clear()
+        cache[amounts] = computed
+    return computed
 
 
 def _around(pattern: str) -> tuple[str, str]:
