@@ -54,7 +54,12 @@ class ChargedObjects:
         Usage is counted at the time *now*; None counts every object in full until it is gone. *store_version* is the
         version that the store is at, read past every cache.
         """
+        self._api = api
+        self._index = index
+        self._exempt = exempt
+        self._now = now
         self._may_start = may_start
+        self._store_version = store_version
         self._metrics = metrics
         self._events = events
         self._sleep = sleep
@@ -68,35 +73,8 @@ class ChargedObjects:
         """Those that are charged under every policy: nothing is decided before they are known."""
         self.resources = [kind.resource for kind in kinds.charged]
         """Those whose watches a decision waits for: these, and each other one from the moment it is known."""
-
-        def build(kind: AnyKind) -> Reflector[Any]:
-            sink: ObjectSink[Any] = ObjectSink(
-                kind,
-                index,
-                exempt=exempt,
-                now=now,
-                on_settled=self._settled,
-                on_reached=partial(self._reached, kind.resource),
-                on_uncountable=lambda: metrics.count_error("uncountable"),
-                on_unadmitted=self._record_unadmitted,
-            )
-            self._sinks.append(sink)
-            reflector = self._reflectors[kind.resource] = Reflector(
-                api,
-                kind.collection,
-                kind.shape,
-                sink,
-                resource=kind.resource,
-                accept=METADATA_ONLY if kind.shape is AnyObject else None,
-                store_version=store_version,
-                on_restart=lambda cause: metrics.count_error(f"watch-{cause}"),
-                undecodable=sink.undecodable,
-            )
-            return reflector
-
-        self._build = build
         for kind in kinds.charged:
-            build(kind)
+            self._build(kind)
         metrics.add_gauges(lambda: {"unadmitted_objects": sum(sink.unadmitted for sink in self._sinks)})
         self.tasks = (self._watch, self._recount, self._freeze_when_synced, self._unadmitted.run)
 
@@ -114,6 +92,31 @@ class ChargedObjects:
         reflector = self._build(kind)
         if self._group is not None:
             self._group.create_task(reflector.run())
+
+    def _build(self, kind: AnyKind) -> Reflector[Any]:
+        sink: ObjectSink[Any] = ObjectSink(
+            kind,
+            self._index,
+            exempt=self._exempt,
+            now=self._now,
+            on_settled=self._settled,
+            on_reached=partial(self._reached, kind.resource),
+            on_uncountable=lambda: self._metrics.count_error("uncountable"),
+            on_unadmitted=self._record_unadmitted,
+        )
+        self._sinks.append(sink)
+        reflector = self._reflectors[kind.resource] = Reflector(
+            self._api,
+            kind.collection,
+            kind.shape,
+            sink,
+            resource=kind.resource,
+            accept=METADATA_ONLY if kind.shape is AnyObject else None,
+            store_version=self._store_version,
+            on_restart=lambda cause: self._metrics.count_error(f"watch-{cause}"),
+            undecodable=sink.undecodable,
+        )
+        return reflector
 
     def condition(self) -> Condition:
         """Return whether the index knows all objects of every kind that is always charged and that the API serves."""
