@@ -257,9 +257,15 @@ class FakeLimitRanges:
 
 @dataclass
 class FakeNames:
-    """Port `NameHolders`: the objects that a test says hold names."""
+    """Port `NameHolders`: the objects that a test says hold names, and resources that are not all known."""
 
     holders: dict[ObjectKey, StoredVersion] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
 
     async def holder(self, key: ObjectKey) -> StoredVersion | None:
+        self.require_known(key.resource)
         return self.holders.get(key)
+
+    def require_known(self, resource: str) -> None:
+        if resource in self.unknown:
+            raise UnavailableError("not-synced", f"the {resource} are not all known yet")

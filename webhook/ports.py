@@ -132,14 +132,17 @@ class Ancestry(Protocol):
 
 
 class NameHolders(Protocol):
-    """Finds the object that holds a name."""
+    """Finds the object that holds a name, among objects that have to be known."""
 
     async def holder(self, key: ObjectKey) -> StoredVersion | None:
         """
         Return the object that holds the name *key* now; None if no object that we know of does.
 
-        Raises: UnavailableError.
+        Raises: UnavailableError, also as `require_known`.
         """
+
+    def require_known(self, resource: str) -> None:
+        """Check that all objects of *resource*, which is charged, are known. Raises: UnavailableError."""
 
 
 class QuorumReader(Protocol):

@@ -8,6 +8,7 @@ Two are made up here: `widgets`, which are charged by number, and `gadgets`, whi
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any, Self
 import pytest
 
 from localcluster.controlplane import ControlPlane
-from tests.admission.asking import Json, Webhook, a_review
+from tests.admission.asking import Json, Webhook, a_review, request_of, stamped
 from tests.fakes import FakeClock
 from tests.kinds.gadgets import GADGETS
 from tests.ledger.test_audit_loop import until
@@ -258,6 +259,37 @@ async def test_a_workload_is_changed_and_scaled_at_its_limit() -> None:
         review = a_review(f"deployments.apps{sub}", operation="UPDATE", object=scaled, oldObject=first.object)
         assert (await webhook.ask(review)).allowed, sub
     assert webhook.held(user("alice"), "count/deployments.apps") == NANOS
+
+
+async def test_without_a_policy_nothing_is_said_of_a_kind_that_only_a_policy_names() -> None:
+    webhook = Webhook("version: 1\ncluster: {hard: {count/widgets.example.com: 0}}\n")
+    started = Webhook()  # while other replicas have asked for such reviews
+    started.policies.policy = None
+
+    assert not (await webhook.ask(creation("Widget"))).allowed
+    for call in (started.mutate, started.validate):
+        with pytest.raises(UnavailableError, match="no policy is loaded yet"):
+            await call(request_of(creation("Widget")))
+
+
+async def test_nobody_is_charged_for_more_of_a_kind_before_all_its_objects_are_known() -> None:
+    webhook = Webhook("version: 1\ndefaults: {user: {hard: {count/replicasets.apps: 1}}}\n")
+    webhook.names.unknown.add("replicasets.apps")
+    metadata = {"name": "orphan", "namespace": "red", "uid": "uid-of-orphan", "resourceVersion": "5"}
+    old = stamped({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata})
+    made_for = webhook.owners.put("Deployment", "web", owner="bob")
+    adopted, labelled = copy.deepcopy(old), copy.deepcopy(old)
+    adopted["metadata"]["ownerReferences"] = [
+        {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": made_for.uid, "controller": True}
+    ]
+    labelled["metadata"]["labels"] = {"a": "b"}
+    by = "system:serviceaccount:kube-system:deployment-controller"
+
+    with pytest.raises(UnavailableError, match="not all known yet"):
+        await webhook.ask(a_review("replicasets.apps", object=old))
+    with pytest.raises(UnavailableError, match="not all known yet"):
+        await webhook.ask(a_review("replicasets.apps", "UPDATE", by, object=adopted, oldObject=old))
+    assert (await webhook.ask(a_review("replicasets.apps", "UPDATE", by, object=labelled, oldObject=old))).allowed
 
 
 def test_only_kinds_that_cost_nothing_otherwise_become_countable() -> None:

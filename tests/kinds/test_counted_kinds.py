@@ -70,15 +70,24 @@ async def test_a_kind_is_intercepted_only_once_all_its_objects_are_known(cluster
     assert cluster.kinds.of_resource("services") is SERVICES
     assert cluster.counted.resources() == CountedResources(kept=frozenset({"services"}))
     assert cluster.counted.condition().message == (
-        "count/services: not all objects are known; the limit has no effect until userquota can list and watch them"
+        "count/services: not all objects are known yet: userquota has to list and watch them, "
+        "and allows no other before"
     )
     told = cluster.told
 
     cluster.known.add("services")
 
     await until(lambda: cluster.told > told)
-    assert cluster.counted.resources().required == {"services"}
+    assert cluster.counted.resources() == CountedResources(frozenset({"services"}), frozenset({"services"}))
     assert cluster.counted.condition().ok
+
+
+async def test_before_a_policy_is_known_nothing_is_said_of_what_has_to_be_intercepted(cluster: Cluster) -> None:
+    assert cluster.counted.resources() is None
+
+    cluster.limit("pods")
+
+    assert cluster.counted.resources() == CountedResources()
 
 
 async def test_what_has_a_row_is_watched_at_once_and_is_none_of_the_rules(cluster: Cluster) -> None:
@@ -87,7 +96,8 @@ async def test_what_has_a_row_is_watched_at_once_and_is_none_of_the_rules(cluste
     assert cluster.watched == ["deployments.apps"]
     assert cluster.counted.resources() == CountedResources()
     assert cluster.counted.condition().message == (
-        "count/deployments.apps: not all objects are known yet, and none can be created until they are"
+        "count/deployments.apps: not all objects are known yet: userquota has to list and watch them, "
+        "and allows no other before"
     )
     cluster.known.add("deployments.apps")
     assert cluster.counted.condition().ok
@@ -131,6 +141,6 @@ async def test_a_limit_that_is_gone_asks_for_no_rule_and_comes_back_without_anot
     assert cluster.counted.resources() == CountedResources()
     cluster.limit("services")
 
-    assert cluster.counted.resources().required == {"services"}
+    assert cluster.counted.resources() == CountedResources(frozenset({"services"}), frozenset({"services"}))
     await asyncio.sleep(0.05)
     assert cluster.watched == ["services"]

@@ -24,7 +24,7 @@ class Cluster:
     """Both configurations as the API server has them; `write` stores what is to be written."""
 
     def __init__(self) -> None:
-        self.counted = CountedResources()
+        self.counted: CountedResources | None = CountedResources()
         self.clock = FakeClock()
         self.rules = self.another_replica()
         self.stored: dict[str, dict[str, Any]] = {each.kind: dict(each.body) for each in (MUTATING, VALIDATING)}
@@ -121,6 +121,19 @@ def test_a_rule_of_others_stays_while_a_policy_limits_it(cluster: Cluster) -> No
     for _ in range(3):
         cluster.clock.pass_by(OVERLAP_SECONDS)
         assert cluster.write(cluster.rules) == []
+
+
+def test_without_a_policy_no_rule_is_removed(cluster: Cluster) -> None:
+    """A mistake at a start of all replicas: nobody knows what is limited, and a limit must not be lifted by that."""
+    cluster.counted = CountedResources(required=frozenset({SERVICES}))
+    cluster.write()
+
+    cluster.counted = None
+
+    for _ in range(3):
+        cluster.clock.pass_by(OVERLAP_SECONDS)
+        assert cluster.write() == []
+    assert cluster.intercepted() == ["services", "services/status"]
 
 
 def test_a_rule_that_no_policy_wants_is_removed_later(cluster: Cluster) -> None:

@@ -103,6 +103,12 @@ class AdmissionHandler:
         return await self._decide(request, reviewed, attributed, may_deny=may_deny, deadline=deadline)
 
     def _effect(self, request: AdmissionRequest) -> tuple[AnyKind | None, Effect]:
+        """
+        Return the kind and what the request means.
+
+        Raises: UnavailableError while there is no policy, which alone may name a kind that has no row.
+        """
+        self.policies.current()
         resource = str(request.resource)
         effect = self.kinds.effect(resource, request.operation, request.sub_resource or "")
         return self.kinds.of_resource(resource), effect
@@ -162,6 +168,8 @@ class AdmissionHandler:
             """Resolve the limits only when the ledger decides: a limit lowered in the meantime must bind."""
             nonlocal decided_on
             decided_on = terms()
+            if may_deny and decided_on.charge.grows:
+                self.names.require_known(charge.key.resource)
             return decide(
                 decided_on.charge,
                 decided_on.in_force,

@@ -42,13 +42,14 @@ class CountedRules:
     What the webhooks of counted kinds have to be.
 
     What is not wanted any more is removed after *seconds*, not at once: replicas learn of a policy one after the other,
-    and would undo each other's writes. Until then it is only called for nothing.
+    and would undo each other's writes. Until then it is only called for nothing. While *counted* returns None, nobody
+    knows what is limited, and all stays as it is.
     """
 
     def __init__(
         self,
         manifests: Sequence[WebhookManifest],
-        counted: Callable[[], CountedResources],
+        counted: Callable[[], CountedResources | None],
         monotonic: Callable[[], float],
         *,
         seconds: float,
@@ -69,6 +70,8 @@ class CountedRules:
         """Return the resources that both configurations have to intercept; *found* is by kind and name."""
         counted, now = self._counted(), self._monotonic()
         present = frozenset(each for webhook in self.present(found) for each in _intercepted(webhook))
+        if counted is None:
+            return present
         surplus = present - counted.required - counted.kept
         since = {each: self._surplus_since.get(each, now) for each in surplus}
         self._surplus_since = {each: begun for each, begun in since.items() if now - begun < self._seconds}

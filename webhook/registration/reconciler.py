@@ -54,7 +54,7 @@ class Registration:
         *,
         on_drift: Callable[[str], None],
         on_read: Callable[[Mapping[str, LiveWebhook | None]], None] = _ignore,
-        counted: Callable[[], CountedResources] = CountedResources,
+        counted: Callable[[], CountedResources | None] = CountedResources,
         monotonic: Callable[[], float] = time.monotonic,
         check_seconds: float = CHECK_SECONDS,
         overlap_seconds: float = OVERLAP_SECONDS,

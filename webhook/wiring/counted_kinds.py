@@ -26,8 +26,7 @@ _LOOK_SECONDS = 30.0
 _SOON_SECONDS = 0.2
 """Between two looks whether all objects of a kind are known."""
 
-_UNKNOWN = "not all objects are known yet, and none can be created until they are"
-_UNKNOWN_AND_FREE = "not all objects are known; the limit has no effect until userquota can list and watch them"
+_UNKNOWN = "not all objects are known yet: userquota has to list and watch them, and allows no other before"
 
 
 class CountedKinds:
@@ -57,6 +56,7 @@ class CountedKinds:
         self._is_known = is_known
         self._on_known = on_known
         self._limited: frozenset[str] = frozenset()
+        self._has_policy = False
         self._remarks: dict[str, str] = {}
         self._changed = asyncio.Event()
 
@@ -64,27 +64,27 @@ class CountedKinds:
         """Charge what *policy* limits by number: at once what has a row, the others once they are found."""
         for kind in self._kinds.count(policy.counted):
             self._watch(kind)
-        self._limited = policy.counted - self._charged
+        self._limited, self._has_policy = policy.counted - self._charged, True
         self._remarks = {each: why for each, why in self._remarks.items() if each in self._limited}
         self._changed.set()
 
-    def resources(self) -> CountedResources:
-        """Return what has to be intercepted although no manifest names it."""
+    def resources(self) -> CountedResources | None:
+        """Return what has to be intercepted although no manifest names it; None before the first policy."""
+        if not self._has_policy:
+            return None
         limited = self._limited - self._with_row
         return CountedResources(required=frozenset(filter(self._is_known, limited)), kept=limited)
 
     def condition(self) -> Condition:
         """Return whether every limit on a number is enforced; otherwise which ones are not, and why."""
-        remarks = {each: f"{why}; the limit has no effect" for each, why in self._remarks.items()}
-        for each in self._limited - self._remarks.keys():
-            if not self._is_known(each):
-                remarks[each] = _UNKNOWN if each in self._with_row else _UNKNOWN_AND_FREE
+        unknown = (each for each in self._limited if not self._is_known(each))
+        remarks = dict.fromkeys(unknown, _UNKNOWN) | self._remarks
         listed = "; ".join(f"count/{each}: {why}" for each, why in sorted(remarks.items()))
         return expect(not remarks, "counts", listed)
 
     async def run(self) -> None:
         """Look for the kinds of each new policy, and again for those that were not found."""
-        told = CountedResources()
+        told: CountedResources | None = None
         while True:
             self._changed.clear()
             for resource in sorted(self._limited - self._with_row):
@@ -93,7 +93,7 @@ class CountedKinds:
             if (now := self.resources()) != told:
                 told = now
                 self._on_known()
-            is_pending = bool((now.kept - now.required) & self._found)
+            is_pending = now is not None and bool((now.kept - now.required) & self._found)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SOON_SECONDS if is_pending else _LOOK_SECONDS):
                     await self._changed.wait()
@@ -101,8 +101,10 @@ class CountedKinds:
     async def _find(self, resource: str) -> None:
         try:
             kind = await self._discover(resource)
-        except (UncountedError, UnavailableError) as error:
-            self._remark(resource, str(error))
+        except UncountedError as error:
+            self._remark(resource, f"{error}; the limit has no effect")
+        except UnavailableError as error:
+            self._remark(resource, f"{_UNKNOWN}: {error}")
         else:
             self._remarks.pop(resource, None)
             self._found.add(resource)

@@ -266,10 +266,10 @@ class _KnownNames:
     def __init__(self, index: UsageIndex, quorum: QuorumReader, require_known: Callable[[str], None]) -> None:
         self._index = index
         self._quorum = quorum
-        self._require_known = require_known
+        self.require_known = require_known
 
     async def holder(self, key: ObjectKey) -> StoredVersion | None:
-        self._require_known(key.resource)
+        self.require_known(key.resource)
         return None if self._index.row(key) is None else await self._quorum.version_of(key)
 
 

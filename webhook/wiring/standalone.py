@@ -39,6 +39,9 @@ class StandaloneCluster:
         """Return None: no name is taken."""
         return None
 
+    def require_known(self, resource: str) -> None:
+        """Do nothing: what exists was created here."""
+
     async def bounds(self, namespace: str) -> Mapping[str, Bounds]:  # noqa: ARG002
         """Return no bounds."""
         return {}
