@@ -12,7 +12,7 @@ from tests.ledger.test_audit_loop import until
 from webhook.kinds.counted import counted
 from webhook.kinds.evaluator import AnyKind, Effect
 from webhook.kinds.registry import KINDS, Registry
-from webhook.kube.discovery import UncountedError
+from webhook.kube.discovery import UnsuitableKindError
 from webhook.ports import UnavailableError
 from webhook.registration import CountedResources
 from webhook.wiring.counted_kinds import CountedKinds
@@ -25,7 +25,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self.served: dict[str, AnyKind] = {}
-        self.error: Exception = UncountedError("the API serves no such kind")
+        self.error: Exception = UnsuitableKindError("the API serves no such kind")
         self.watched: list[str] = []
         self.known: set[str] = set()
         self.told = 0
@@ -118,7 +118,7 @@ async def test_what_cannot_be_counted_is_told_until_no_policy_limits_it(cluster:
     assert cluster.counted.condition().ok
 
 
-@pytest.mark.parametrize("error", [UncountedError("no such kind"), UnavailableError("api-server", "no answer")])
+@pytest.mark.parametrize("error", [UnsuitableKindError("no such kind"), UnavailableError("api-server", "no answer")])
 async def test_a_kind_is_looked_for_again(cluster: Cluster, error: Exception) -> None:
     cluster.error = error
     cluster.limit("services")

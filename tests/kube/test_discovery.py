@@ -10,7 +10,7 @@ import pytest
 from localcluster.controlplane import ControlPlane
 from tests.kinds.test_a_new_kind import definition
 from webhook.kube.api import KubernetesApi
-from webhook.kube.discovery import UncountedError, discover
+from webhook.kube.discovery import UnsuitableKindError, discover
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("resource", REFUSED)
 async def test_what_cannot_be_counted_is_refused_with_the_reason(api: KubernetesApi, resource: str) -> None:
-    with pytest.raises(UncountedError) as caught:
+    with pytest.raises(UnsuitableKindError) as caught:
         await discover(api, resource)
 
     assert str(caught.value) == REFUSED[resource]

@@ -22,7 +22,7 @@ T = TypeVar("T")
 _NEEDED_VERBS = frozenset({"create", "list", "watch"})
 
 
-class UncountedError(WebhookError):
+class UnsuitableKindError(WebhookError):
     """Objects of this kind cannot be counted: it is not served, or in no namespace, or cannot be watched."""
 
 
@@ -59,7 +59,7 @@ async def discover(api: KubernetesApi, resource: str) -> AnyKind:
     Return the kind of *resource*, a plural with its group as a policy may write it, as one that is charged by number.
 
     It has the first version that serves the kind, the preferred one before others: what is counted are metadata, which
-    are the same in all. Raises: UncountedError, UnavailableError.
+    are the same in all. Raises: UnsuitableKindError, UnavailableError.
     """
     plural, _, group = resource.partition(".")
     for version in await _versions(api, group):
@@ -69,14 +69,14 @@ async def discover(api: KubernetesApi, resource: str) -> AnyKind:
             if each.name == plural:
                 _check(each)
                 return counted(resource, version, each.kind)
-    raise UncountedError("the API serves no such kind")
+    raise UnsuitableKindError("the API serves no such kind")
 
 
 def _check(found: ApiResource) -> None:
     if not found.namespaced:
-        raise UncountedError("its objects are in no namespace")
+        raise UnsuitableKindError("its objects are in no namespace")
     if lacking := sorted(_NEEDED_VERBS - set(found.verbs or ())):
-        raise UncountedError(f"the API does not serve {', '.join(lacking)} of it")
+        raise UnsuitableKindError(f"the API does not serve {', '.join(lacking)} of it")
 
 
 async def _versions(api: KubernetesApi, group: str) -> list[str]:

@@ -12,7 +12,7 @@ import structlog
 
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
-from webhook.kube.discovery import UncountedError
+from webhook.kube.discovery import UnsuitableKindError
 from webhook.ports import Condition, UnavailableError
 from webhook.quota.policy import Policy
 from webhook.registration import CountedResources
@@ -101,7 +101,7 @@ class CountedKinds:
     async def _find(self, resource: str) -> None:
         try:
             kind = await self._discover(resource)
-        except UncountedError as error:
+        except UnsuitableKindError as error:
             self._remark(resource, f"{error}; the limit has no effect")
         except UnavailableError as error:
             self._remark(resource, f"{_UNKNOWN}: {error}")

@@ -15,7 +15,7 @@ from webhook.attribution.stamp import read_stamp
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import KINDS
 from webhook.kube.api import ApiError, KubernetesApi
-from webhook.kube.discovery import UncountedError, discover
+from webhook.kube.discovery import UnsuitableKindError, discover
 from webhook.kube.ledger_config_map import LedgerConfigMap
 from webhook.kube.object_list import ObjectList
 from webhook.ledger.codec import LedgerDamagedError, NewerFormatError, read_ledger
@@ -94,7 +94,7 @@ async def _kind(api: KubernetesApi, resource: str) -> AnyKind | None:
     """Return the kind of *resource*, which the ledger names; None if the API does not serve it any more."""
     try:
         return KINDS.of_resource(resource) or await discover(api, resource)
-    except UncountedError:
+    except UnsuitableKindError:
         return None
 
 
