@@ -106,12 +106,13 @@ class AdmissionHandler:
         """
         Return the kind and what the request means.
 
-        Raises: UnavailableError while there is no policy, which alone may name a kind that has no row.
+        Raises: UnavailableError for a kind without a row while there is no policy, which alone may name it.
         """
-        self.policies.current()
         resource = str(request.resource)
-        effect = self.kinds.effect(resource, request.operation, request.sub_resource or "")
-        return self.kinds.of_resource(resource), effect
+        kind = self.kinds.of_resource(resource)
+        if kind is None:
+            self.policies.current()
+        return kind, self.kinds.effect(resource, request.operation, request.sub_resource or "")
 
     async def _attribute(self, request: AdmissionRequest, reviewed: Reviewed) -> Attributed | Refused:
         user, namespace = request.user_info, request.namespace
