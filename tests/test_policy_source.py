@@ -409,3 +409,17 @@ def test_a_config_map_that_loses_its_label_is_reported(stage: Stage) -> None:
 
     assert stage.removed == ["two"]
     assert stage.users() == ["alice"]
+
+
+def test_devices_keep_their_second_names_under_each_policy_that_follows() -> None:
+    stage, names = Stage(), {"requests.a.example.com/x": "requests.b.example.com/x"}
+    stage.policy.name_devices(names)
+    assert stage.changes == []
+
+    for text in (ALICE, BOB):
+        stage.policy.take([PolicyText("p", text)])
+        assert stage.policy.current().devices.second_names == names
+    stage.policy.name_devices({})
+
+    assert [dict(each.devices.second_names) for each in stage.changes] == [names, names, {}]
+    assert "bob" in stage.policy.current().users

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -238,3 +239,44 @@ def test_nobody_changes_the_stamp_of_a_claim(
 
     assert "cannot be changed" in answer or (subresource and "patched (no change)" in answer), answer
     assert stamped(running, person.place, "resourceclaim", "kept")[OWNER] == person.name
+
+
+@pytest.fixture
+def named_class(running: RunningWebhook, person: Person) -> Iterator[str]:
+    """A DeviceClass whose devices are `example.com/NAME`, NAME being what is returned."""
+    name = f"{person.place}-card"
+    spec = {"extendedResourceName": f"example.com/{name}"}
+    made = {"apiVersion": "resource.k8s.io/v1", "kind": "DeviceClass", "metadata": {"name": name}, "spec": spec}
+    running.cluster.kubectl("create", "-f", "-", stdin=json.dumps(made))
+    yield name
+    running.cluster.kubectl("delete", "deviceclass", name)
+
+
+async def test_a_limit_on_an_extended_resource_binds_in_whichever_way_its_devices_are_asked_for(
+    running: RunningWebhook, person: Person, named_class: str
+) -> None:
+    extended, implicit = f"example.com/{named_class}", f"deviceclass.resource.kubernetes.io/{named_class}"
+    running.set_policy(f"version: 1\nnamespaces: {{{person.place}: {{hard: {{requests.{extended}: 4}}}}}}\n")
+
+    def pod(name: str, resource: str, count: int) -> str:
+        resources = {"limits": {resource: str(count)}}
+        spec = {"containers": [{"name": "main", "image": "example/x", "resources": resources}]}
+        meta = {"name": name}
+        return person.create(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}))
+
+    eventually(lambda: f"requested: requests.{extended}=5" in create(person, "above", exactly(named_class, 5)))
+    assert " created\n" in create(person, "claim", exactly(named_class, 2))
+    assert " created\n" in pod("by-name", extended, 1)
+    assert " created\n" in pod("by-class", implicit, 1)
+    for refused in (
+        create(person, "more", exactly(named_class)),
+        pod("more-by-name", extended, 1),
+        pod("more-by-class", implicit, 1),
+    ):
+        assert f"requested: requests.{extended}=1, used: requests.{extended}=" in refused
+
+    async with Asking(running.cluster) as asking:
+        person.delete("pod", "by-class", "--force", "--grace-period=0")
+        quota = {"hard": {f"requests.{extended}": "9"}}
+        [used] = await agreed(running, asking, person.place, [quota])
+    assert used == {f"requests.{extended}": "3"}

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from webhook.quota.policy import Entry, Group, Policy, Tenant, subjects
+from webhook.quota.policy import Defaults, Entry, Group, Policy, Tenant, subjects
+from webhook.quota.resources import Amounts
 from webhook.quota.subject import NOBODY, Account, Payer
 
 END = datetime(2027, 1, 31, tzinfo=UTC)
@@ -152,3 +153,18 @@ def test_a_service_account_is_known_by_its_name(owner: str, is_one: bool) -> Non
 def test_policies_that_differ_only_in_order_are_equal() -> None:
     assert Policy(groups={"a": group("x"), "b": group("y")}) == Policy(groups={"b": group("y"), "a": group("x")})
     assert Policy(groups={"a": group("x")}) != Policy(groups={"a": group("y")})
+
+
+CLASS, RESOURCE = "requests.deviceclass.resource.kubernetes.io/big", "requests.example.com/gpu"
+
+
+@pytest.mark.parametrize("limited", [CLASS, RESOURCE])
+def test_a_reservation_holds_devices_that_are_limited_under_either_name(limited: str) -> None:
+    policy = Policy(defaults=Defaults(user=Entry("defaults.user", hard={limited: 1})))
+    amounts: Amounts = ((CLASS, 1), ("requests.example.com/other", 1))
+
+    named = policy.with_second_names({CLASS: RESOURCE, RESOURCE: CLASS})
+
+    assert policy.held(amounts) == (amounts[:1] if limited == CLASS else ())
+    assert named.held(amounts) == amounts[:1]
+    assert named.with_second_names({}) == policy

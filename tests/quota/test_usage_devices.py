@@ -76,3 +76,34 @@ def test_a_choice_in_a_claim_counts_as_the_larger() -> None:
 
     assert index.reserved(user("alice"), GPU) == 4 * NANOS, "only one of the two can be stored: the larger counts"
     assert index.reserved(user("alice"), "device/small") == 0
+
+
+CLASS, RESOURCE = "requests.deviceclass.resource.kubernetes.io/big", "requests.example.com/gpu"
+NAMED = SHIPPED.with_second_names({CLASS: RESOURCE, RESOURCE: CLASS})
+
+
+def test_devices_of_a_class_cost_its_extended_resource_from_the_moment_the_class_names_it() -> None:
+    index = UsageIndex(by_payer(bind))
+    claim: Amounts = ((CLASS, 2 * NANOS), ("count/resourceclaims.resource.k8s.io", NANOS), ("device/big", 2 * NANOS))
+    index.observe(KEY, Row("u1", 5, Payer("alice"), claim))
+    index.observe(OTHER, Row("u2", 6, Payer("alice"), ((RESOURCE, 3 * NANOS),)))
+    assert index.used(user("alice"), RESOURCE) == 3 * NANOS
+
+    index.rebind(by_payer(bind), NAMED)
+    assert (index.used(user("alice"), RESOURCE), index.used(user("alice"), CLASS)) == (5 * NANOS, 5 * NANOS)
+
+    index.rebind(by_payer(bind), SHIPPED)
+    assert (index.used(user("alice"), RESOURCE), index.used(user("alice"), CLASS)) == (3 * NANOS, 2 * NANOS)
+
+
+def test_a_pod_that_asks_by_both_names_costs_the_sum_under_each() -> None:
+    pod: Amounts = ((CLASS, 2 * NANOS), (RESOURCE, NANOS))
+
+    assert NAMED.derive(pod) == ((CLASS, 3 * NANOS), (RESOURCE, 3 * NANOS))
+
+
+def test_classes_that_name_one_extended_resource_add_up() -> None:
+    other = CLASS.replace("/big", "/small")
+    weights = SHIPPED.with_second_names({CLASS: RESOURCE, other: RESOURCE, RESOURCE: CLASS})
+
+    assert dict(weights.derive(((CLASS, 2 * NANOS), (other, 5 * NANOS))))[RESOURCE] == 7 * NANOS

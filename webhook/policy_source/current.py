@@ -7,8 +7,8 @@ How a policy is written and what is wrong with it: see `documents.policy_text`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import structlog
@@ -52,6 +52,14 @@ class CurrentPolicy:
         self._on_change = on_change
         self._on_mistakes = on_mistakes
         self.state = PolicyState()
+        self._second_names: Mapping[str, str] = {}
+
+    def name_devices(self, second_names: Mapping[str, str]) -> None:
+        """Charge devices under their *second_names* as well, in the policy in force and in each that follows."""
+        self._second_names = second_names
+        if self.state.policy is not None:
+            self.state = replace(self.state, policy=self.state.policy.with_second_names(second_names))
+            self._on_change(self.current())
 
     def current(self) -> Policy:
         """Return the policy in force. Raises: UnavailableError before the first good one."""
@@ -109,9 +117,11 @@ class CurrentPolicy:
         self, policy: Policy, texts: Sequence[PolicyText], reading: PolicyReading, *, mistakes: tuple[str, ...]
     ) -> bool:
         digest = _digest(texts)
-        before, self.state = self.state, PolicyState(policy, digest, mistakes)
-        if digest == before.digest:
+        if digest == self.state.digest:
+            self.state = replace(self.state, mistakes=mistakes)
             return False
+        policy = policy.with_second_names(self._second_names)
+        self.state = PolicyState(policy, digest, mistakes)
         for note in reading.notes:
             log.warning("policy note", note=str(note))
         self._on_change(policy)

@@ -29,6 +29,9 @@ MOST = 1000
 _CLAIMS = "count/resourceclaims.resource.k8s.io"
 _REQUESTS = "requests."
 _IMPLICIT_CLASS = "deviceclass.resource.kubernetes.io/"
+IMPLICIT_CLASS = _REQUESTS + _IMPLICIT_CLASS
+"""Begins the name under which ResourceQuota charges devices of a class that were asked for as an extended resource."""
+
 _CLASS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
 
 _CACHED = 4096
@@ -100,6 +103,8 @@ class DeviceWeights:
     """
 
     rows: tuple[tuple[str, Weight], ...]
+    second_names: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """For names of raw amounts the name under which they are charged as well: DeviceClasses with an extended name."""
     _exact: Mapping[str, Weight] = field(init=False, repr=False, compare=False)
     _patterns: _Patterns = field(init=False, repr=False, compare=False)
     _class_patterns: _Patterns = field(init=False, repr=False, compare=False)
@@ -121,6 +126,10 @@ class DeviceWeights:
         """Return the shipped weights with *rows* over them; their names must be such as `check_name` accepts."""
         return DeviceWeights(_in_order(rows, {**SHIPPED_ROWS, **rows}))
 
+    def with_second_names(self, names: Mapping[str, str]) -> DeviceWeights:
+        """Return these weights where the DeviceClasses set *names*."""
+        return self if names == self.second_names else DeviceWeights(self.rows, names)
+
     def weight_of(self, name: str) -> Weight | None:
         """Return the weight of a raw resource (`nvidia.com/gpu`) or of `deviceclass/NAME`; None: it is not counted."""
         return self._cached_weight(name) if len(name) <= _LONGEST_CACHED else self._find(name)
@@ -129,8 +138,8 @@ class DeviceWeights:
         """
         Return *amounts*, the raw ones of one object, with `gpu` and `accelerator` where they are not zero.
 
-        Exact and sorted. A logical amount that is there already stays if it is the larger one, so that nothing is
-        counted twice.
+        Devices that a DeviceClass gives a second name have both. Exact and sorted. A logical amount that is there
+        already stays if it is the larger one, so that nothing is counted twice.
         """
         derived = self._cached_sums.get(amounts)
         return _cached(self._cached_sums, amounts, self._derive) if derived is None else derived
@@ -185,11 +194,14 @@ class DeviceWeights:
     def _derive(self, amounts: Amounts) -> Amounts:
         derived = {name: amount for name, amount in amounts if not name.startswith(HIDDEN_PREFIX)}
         sums: dict[str, Amount] = {}
+        named_twice = [(self.second_names[name], amount) for name, amount in amounts if name in self.second_names]
+        for name, amount in named_twice:
+            derived[name] = derived.get(name, 0) + amount
         for part in self.parts(amounts):
             sums[part.weight.resource] = _plain(sums.get(part.weight.resource, 0) + part.amount)
         for resource, amount in sums.items():
             derived[resource] = max(amount, derived.get(resource, 0))
-        return tuple(sorted(derived.items())) if sums or len(derived) < len(amounts) else amounts
+        return tuple(sorted(derived.items())) if sums or named_twice or len(derived) < len(amounts) else amounts
 
     def _of_request(self, name: str) -> Weight | None:
         """Return the weight of `requests.NAME`; a request may name a DeviceClass instead of an extended resource."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import enum
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -198,9 +199,21 @@ class Policy:
         if UNPARAMETERISED.issuperset([name for name, _ in amounts]):
             return amounts
         weighed = {part.name for part in self.devices.parts(amounts)} if self._limited & LOGICAL else ()
+        second_names = self.devices.second_names
         return tuple(
-            each for each in amounts if each[0] in UNPARAMETERISED or each[0] in self._limited or each[0] in weighed
+            (name, amount)
+            for name, amount in amounts
+            if name in UNPARAMETERISED
+            or name in self._limited
+            or name in weighed
+            or second_names.get(name) in self._limited
         )
+
+    def with_second_names(self, names: Mapping[str, str]) -> Policy:
+        """Return this policy where the DeviceClasses set *names*; it shares what is computed once."""
+        named = copy(self)
+        object.__setattr__(named, "devices", self.devices.with_second_names(names))
+        return named
 
     def selecting(self, scopes: Scopes) -> tuple[Selector, ...]:
         """Return the selectors of this policy that select an object in *scopes*."""

@@ -5,7 +5,7 @@ Builds the webhook of a cluster, connected from inside it or through a kubeconfi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 
@@ -18,6 +18,7 @@ from webhook.certificates import ServingIdentity
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kube.api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
+from webhook.kube.device_classes import DeviceClass, ExtendedNames
 from webhook.kube.discovery import discover
 from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.kube.identity_leases import read_renewals
@@ -122,7 +123,8 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         is_known=is_known,
         on_known=intercept,
     )
-    watched = _Watched(api, settings, events, on_policy=counted.limit)
+    reads = ObjectReads(api, kinds)
+    watched = _Watched(api, settings, events, on_policy=counted.limit, store_version=reads.store_version)
     index, metrics = watched.index, watched.metrics
     manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
 
@@ -144,7 +146,6 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     def count(error: UnavailableError) -> None:
         metrics.count_error(error.reason)
 
-    reads = ObjectReads(api, kinds)
     revision = RevisionCheck(
         reads.store_version,
         seen=lambda: max(index.position(kind.resource) for kind in kinds.charged),
@@ -200,6 +201,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         {
             "policy": watched.policy.condition,
             "namespaces": watched.namespaces_condition,
+            "device-classes": watched.device_classes_condition,
             "objects": objects.condition,
             "ledger": lambda: READY if ledger.is_known() else ledger.condition(),
             "registration": lambda: expect(
@@ -274,10 +276,16 @@ class _KnownNames:
 
 
 class _Watched:
-    """The policy and the labels of namespaces, watched in the API, and the usage index bound by them."""
+    """The policy, the labels of namespaces and the DeviceClasses, watched in the API; the usage index bound by them."""
 
     def __init__(
-        self, api: KubernetesApi, settings: Settings, events: EventWriter, *, on_policy: Callable[[Policy], None]
+        self,
+        api: KubernetesApi,
+        settings: Settings,
+        events: EventWriter,
+        *,
+        on_policy: Callable[[Policy], None],
+        store_version: Callable[[], Awaitable[int]],
     ) -> None:
         self._events = events
         self._on_policy = on_policy
@@ -299,14 +307,36 @@ class _Watched:
             resource="configmaps",
         )
         self._namespaces = Reflector(api, "/api/v1/namespaces", Namespace, self.labels, resource="namespaces")
-        self.tasks = (self._policies.run, self._reader.run, last_good.run, self._namespaces.run)
+        self._device_classes = Reflector(
+            api,
+            "/apis/resource.k8s.io/v1/deviceclasses",
+            DeviceClass,
+            ExtendedNames(on_change=self.policy.name_devices),
+            resource="deviceclasses",
+            store_version=store_version,
+        )
+        self.tasks = (
+            self._policies.run,
+            self._reader.run,
+            last_good.run,
+            self._namespaces.run,
+            self._device_classes.run,
+        )
 
     def namespaces_condition(self) -> Condition:
         return expect(self._namespaces.synced, "not-synced", "the namespaces are not all known yet")
 
+    def device_classes_condition(self) -> Condition:
+        """Return whether the DeviceClasses are known, or not served: a class may give its devices a second name."""
+        known = self._device_classes.synced or not self._device_classes.served
+        return expect(known, "not-synced", "the DeviceClasses are not all known yet")
+
     def are_accounts_known(self) -> bool:
-        """Whether the policy and all namespaces are known, and so the subjects that objects are charged to."""
-        return self._namespaces.synced and self.policy.condition().ok
+        """
+        Whether the policy, all namespaces and DeviceClasses are known, and so whom objects are charged to and for what.
+        """
+        known = self._namespaces.synced and self.device_classes_condition().ok
+        return known and self.policy.condition().ok
 
     def _rebind_namespace(self, name: str) -> None:
         self.index.rebind_namespace(name)
