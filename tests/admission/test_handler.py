@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.admission.asking import Json, Webhook, a_review, pod, request_of, stamped
+from tests.admission.asking import Answer, Json, Webhook, a_review, pod, request_of, stamped
 from tests.fakes import FakePolicies
 from webhook.admission import review
 from webhook.admission.handler import AdmissionHandler
@@ -20,6 +20,7 @@ from webhook.ledger.memory import StandaloneLedger
 from webhook.ports import READY, Condition, Decide, UnavailableError
 from webhook.quota.decision import Decision
 from webhook.quota.objects import ObjectKey, StoredVersion
+from webhook.quota.quantity import NANOS
 from webhook.quota.reservation import CREATED, Charge, Reservation
 from webhook.quota.subject import CLUSTER, Payer, group, tenant, user
 
@@ -771,6 +772,67 @@ def a_gpu_pod(name: str, resource: str, number: str = "1") -> Json:
     document = pod(name)
     document["spec"]["containers"][0]["resources"] = {"requests": {resource: number}, "limits": {resource: number}}
     return a_review(object=document)
+
+
+def a_sharing_pod(name: str, **annotations: str) -> Json:
+    noted = {key.replace("_", "-"): value for key, value in annotations.items()}
+    return pod(name, cpu="", annotations=noted)
+
+
+async def test_parts_of_gpus_that_annotations_ask_for_are_limited_and_the_denial_names_them() -> None:
+    webhook = Webhook(GPUS)
+
+    async def ask(name: str, **annotations: str) -> Answer:
+        return await webhook.ask(a_review(object=a_sharing_pod(name, **annotations)))
+
+    first = await ask("a", gpu_fraction="0.45", gpu_fraction_num_devices="2")
+    second = await ask("b", gpu_fraction="0.2")
+    third = await ask("c", gpu_memory="1000")
+    fourth = await ask("d", gpu_fraction="0.1")
+
+    assert [each.allowed for each in (first, second, third, fourth)] == [True, False, False, True]
+    assert first.response["auditAnnotations"]["requested"] == "count/pods=1,gpu=9/10,pods=1"
+    assert second.message == (
+        "exceeded quota: defaults.user, requested: gpu=1/5, used: gpu=0, limited: gpu=1, reserved: gpu=9/10, "
+        "free: gpu=1/10 for user/alice; would fit: gpu=1/10; gpu comes from annotation gpu-fraction x 1; "
+        "gpu=9/10 reserved for requests under way, free again in about 40 s if they fail; charged to alice (created it)"
+    )
+    assert "; gpu comes from annotation gpu-memory x 1; " in third.message
+    assert webhook.held(user("alice"), "gpu") == NANOS
+
+
+async def test_a_limit_of_no_gpu_refuses_what_annotations_ask_for_unless_they_mean_something_else() -> None:
+    body = a_review(object=a_sharing_pod("a", gpu_fraction="nonsense"))
+    policy = "version: 1\ndefaults: {user: {hard: {gpu: 0}}}\n"
+
+    refused = await Webhook(policy).ask(body)
+    allowed = await Webhook(policy + "resources: {gpu: {annotation/gpu-fraction: 0}}\n").ask(body)
+
+    assert "requested: gpu=1, used: gpu=0, limited: gpu=0" in refused.message
+    assert allowed.allowed
+
+
+@pytest.mark.parametrize(
+    ("after", "is_allowed"),
+    [
+        ({"gpu_fraction": "1"}, True),
+        ({"gpu_fraction": "0.25"}, True),
+        ({}, True),
+        ({"gpu_fraction": "0.5", "gpu_fraction_num_devices": "3"}, False),
+        ({"gpu_memory": "1", "gpu_fraction_num_devices": "2"}, False),
+        ({"gpu_fraction": "1.000000001"}, False),
+    ],
+)
+async def test_an_update_of_these_annotations_has_to_fit(after: dict[str, str], is_allowed: bool) -> None:
+    webhook = Webhook(GPUS)
+    before = stamped(a_sharing_pod("a", gpu_fraction="0.5"))
+    webhook.shows("a", {"annotation/gpu-fraction": NANOS // 2, "count/pods": NANOS, "pods": NANOS})
+
+    changed = a_review(operation="UPDATE", object=stamped(a_sharing_pod("a", **after)), oldObject=before)
+    answer = await webhook.ask(changed)
+
+    assert answer.allowed is is_allowed
+    assert ("gpu comes from annotation" in answer.message) is not is_allowed
 
 
 async def test_a_device_without_a_weight_counts_as_a_whole_gpu_with_a_warning() -> None:

@@ -77,6 +77,17 @@ def test_gpus_are_counted_with_the_weight_in_the_source_text(tmp_path: Path) -> 
     assert told["requests.google.com/tpu"] == ["4", "main"]
 
 
+def test_parts_of_gpus_that_annotations_ask_for_are_shown_as_gpu(tmp_path: Path) -> None:
+    noted = 'name: a, annotations: {gpu-fraction: "0.25", gpu-fraction-num-devices: "2"}'
+    (tmp_path / "pod.yaml").write_text(POD.replace("name: NAME", noted))
+
+    assert items(charge(tmp_path, "pod.yaml")) == [item(charge={**COST, "gpu": "1/2"})]
+    table = charge(tmp_path, "pod.yaml", output="table").out
+    assert [line.split()[4:] for line in table.splitlines() if " gpu " in line] == [
+        ["1/2", "annotation", "gpu-fraction", "x", "1"]
+    ]
+
+
 def test_what_a_pod_asks_for_and_nothing_counts_is_told(tmp_path: Path) -> None:
     names = "kubernetes.io/batch-memory: 1Gi, kubernetes.io/batch-cpu: 500"
     text = pod().replace('limits: {cpu: "2"}', f'limits: {{cpu: "2", {names}}}')

@@ -342,6 +342,17 @@ def test_without_weights_the_shipped_ones_are_in_force(text: str) -> None:
     assert read(text).devices is SHIPPED
 
 
+def test_what_annotations_ask_for_can_be_weighed_and_not_limited() -> None:
+    weights = read(
+        "version: 1\nresources:\n  gpu: {annotation/gpu-fraction: 0}\n  accelerator: {annotation/gpu-memory: 1/2}\n"
+    ).devices
+
+    assert weights.weight_of("annotation/gpu-fraction") == Weight("gpu", 0)
+    assert weights.weight_of("annotation/gpu-memory") == Weight("accelerator", Fraction(1, 2))
+    [told] = mistakes("version: 1\ncluster: {hard: {annotation/gpu-fraction: 1}}\n")
+    assert told.startswith("policy.yaml:2:18: cluster.hard[annotation/gpu-fraction]: unknown resource; known are ")
+
+
 ODD_WEIGHTS = {
     "1/0": "1/0 divides by zero",
     "1/3/4": "1/3/4 is no exact number such as 1, 1/4 or 0.25",
@@ -401,6 +412,13 @@ ODD_DEVICES = {
     "a misspelt resource": ("gpus: {a.b/c: 1}", "2:13: resources.gpus: unknown field, did you mean gpu?"),
     "another resource": ("cpu: {a.b/c: 1}", "2:13: resources.cpu: unknown field, did you mean gpu?"),
     "an unknown resource": ("npu2: {a.b/c: 1}", "2:13: resources.npu2: unknown field; known are gpu, accelerator"),
+    "an annotation that nothing counts": (
+        "gpu: {annotation/x: 1}",
+        (
+            "2:19: resources.gpu[annotation/x]: of annotations only these are counted: "
+            "annotation/gpu-fraction, annotation/gpu-memory"
+        ),
+    ),
     "a list": ("gpu: [a.b/c]", "2:18: resources.gpu: expected fields, each with a value"),
 }
 

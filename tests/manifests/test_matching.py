@@ -265,6 +265,11 @@ ON_A_POD = {
     "a label is changed": Case(lambda s, p: s.patch(p, LABEL)),
     "another annotation is changed": Case(lambda s, p: s.patch(p, NOTE)),
     "the image is changed": Case(lambda s, p: s.patch(p, NEW_IMAGE)),
+    "a part of a GPU is asked for": Case(lambda s, p: s.patch(p, sharing("gpu-fraction")), {VALIDATE}),
+    "a part of a GPU is asked for by its size": Case(lambda s, p: s.patch(p, sharing("gpu-memory")), {VALIDATE}),
+    "the number of shared GPUs is changed": Case(
+        lambda s, p: s.patch(p, sharing("gpu-fraction-num-devices")), {VALIDATE}
+    ),
     "the owner is written": Case(lambda s, p: s.patch(p, STAMP), BOTH),
     "an empty owner is written": Case(lambda s, p: s.patch(p, EMPTY_STAMP), BOTH),
     "the groups are written": Case(lambda s, p: s.patch(p, GROUPS), BOTH),
@@ -302,6 +307,10 @@ ON_A_POD = {
     ),
     "it is deleted": Case(lambda s, p: s.kubectl("delete", "pod", p, *FORCED, user="alice")),
 }
+
+
+def sharing(annotation: str) -> dict[str, Any]:
+    return {"metadata": {"annotations": {annotation: "1"}}}
 
 
 def owned_by(stage: Stage) -> dict[str, Any]:

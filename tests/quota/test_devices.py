@@ -244,6 +244,51 @@ def test_a_resource_that_looks_like_a_class_is_none() -> None:
     assert logical(request({IMPLICIT + "a.b": 2, IMPLICIT + "c": 1}), weighed({"deviceclass/*": 1})) == {GPU: 3}
 
 
+# Annotations.
+
+FRACTION, MEMORY = ("annotation/gpu-fraction", NANOS // 2), ("annotation/gpu-memory", 2 * NANOS)
+CHARGED = (("count/pods", NANOS), ("pods", NANOS))
+
+
+@pytest.mark.parametrize(
+    ("amounts", "rows", "gpus"),
+    [
+        ((FRACTION,), {}, Fraction(1, 2)),
+        ((MEMORY,), {}, 2),
+        ((FRACTION,), {"annotation/gpu-fraction": Fraction(1, 3)}, Fraction(1, 6)),
+        ((FRACTION,), {"annotation/gpu-fraction": 0}, 0),
+        ((MEMORY,), {"annotation/gpu-memory": Fraction(1, 4)}, Fraction(1, 2)),
+        # Of both the larger one counts, by the weights in force.
+        ((FRACTION, MEMORY), {}, 2),
+        ((FRACTION, MEMORY), {"annotation/gpu-memory": 0}, Fraction(1, 2)),
+        ((FRACTION, MEMORY), {"annotation/gpu-fraction": 0}, 2),
+        ((FRACTION, MEMORY), {"annotation/gpu-fraction": 8}, 4),
+        ((FRACTION, MEMORY), {"annotation/gpu-fraction": 0, "annotation/gpu-memory": 0}, 0),
+        # Devices that containers request are others.
+        ((FRACTION, *request({"nvidia.com/mig-3g.20gb": 1})), {}, Fraction(13, 14)),
+        # A pattern never stands for an annotation.
+        ((FRACTION,), {"*/gpu-fraction": 0}, Fraction(1, 2)),
+    ],
+)
+def test_what_an_annotation_asks_for_is_weighed(amounts: Amounts, rows: dict[str, Amount], gpus: Amount) -> None:
+    assert logical((*amounts, *CHARGED), weighed(rows)) == ({GPU: gpus} if gpus else {})
+
+
+def test_two_annotations_in_two_logical_resources_count_in_both() -> None:
+    weights = weighed({"annotation/gpu-memory": 3}, ACCELERATOR)
+
+    assert logical((FRACTION, MEMORY), weights) == {GPU: Fraction(1, 2), ACCELERATOR: 6}
+
+
+def test_what_is_derived_does_not_show_the_annotations() -> None:
+    assert SHIPPED.derive((FRACTION, *CHARGED)) == (CHARGED[0], (GPU, NANOS // 2), CHARGED[1])
+    assert weighed({"annotation/gpu-fraction": 0}).derive((FRACTION, *CHARGED)) == CHARGED
+
+
+def test_a_resource_that_looks_like_an_annotation_is_none() -> None:
+    assert logical(request({"annotation/gpu-fraction": 1, "annotation/gpu-memory": 1})) == {}
+
+
 # The order in which weights are tried.
 
 
@@ -289,7 +334,7 @@ def test_a_pattern_is_told_which_shipped_weights_it_does_not_change() -> None:
         for memory in (12, 48)
         for ending in ("", "-me", ".gfx", ".me", ".me.all")
     )
-    for pattern in ("nvidia.com/gpu", "example.com/*", "nvidia.com/mig-*.shared"):
+    for pattern in ("nvidia.com/gpu", "example.com/*", "nvidia.com/mig-*.shared", "*/gpu-memory"):
         assert SHIPPED.stronger_than(pattern) == ()
 
 
@@ -317,6 +362,11 @@ BAD_NAMES = {
     **dict.fromkeys(["a.b/?", "a.b/x\n", "deviceclass/a/b", "a.b/" + "x" * 64], NO_NAME),
     **dict.fromkeys(["a.b/**", "a.b/*x*", "*/*"], "only one * may stand in a name"),
     **dict.fromkeys(["*", "**"], "this would be every device there is; write a domain, as in example.com/*"),
+    **dict.fromkeys(
+        ["annotation/gpu", "annotation/gpu-*", "annotation/*", "annotation/", "annotation/gpu-fraction-num-devices"],
+        "of annotations only these are counted: annotation/gpu-fraction, annotation/gpu-memory",
+    ),
+    "requests.annotation/gpu-memory": "write annotation/gpu-memory",
     "requests.nvidia.com/gpu": "write nvidia.com/gpu",
     "requests.nvidia.com/*": "write nvidia.com/*",
     f"{IMPLICIT}gpu.example.com": "write deviceclass/gpu.example.com",
@@ -342,6 +392,9 @@ def test_a_name_that_can_fit_no_device_is_refused(name: str, why: str) -> None:
         "deviceclass/x",
         "deviceclass/*.a.b",
         "deviceclass/*",
+        "annotation/gpu-fraction",
+        "annotation/gpu-memory",
+        "annotation*/x",
     ],
 )
 def test_a_name_that_can_fit_is_taken(name: str) -> None:
@@ -362,6 +415,17 @@ def test_a_sum_is_explained_by_the_weights_in_it() -> None:
     )
     assert SHIPPED.reason(amounts, ACCELERATOR) == "requests.google.com/tpu x 1"
     assert SHIPPED.reason((CLAIM, ("device/gpu.amd.com", NANOS)), GPU) == "gpu.amd.com x 1"
+    assert SHIPPED.reason((FRACTION, *request({"nvidia.com/gpu": 1})), GPU) == (
+        "annotation gpu-fraction x 1 + requests.nvidia.com/gpu x 1"
+    )
+    assert SHIPPED.reason((FRACTION, MEMORY), GPU) == "annotation gpu-memory x 1"
+
+
+def test_whether_an_annotation_asks_for_it_is_told() -> None:
+    assert SHIPPED.is_annotated((FRACTION, *CHARGED), GPU)
+    assert not SHIPPED.is_annotated((FRACTION, *CHARGED), ACCELERATOR)
+    assert not SHIPPED.is_annotated(request({"nvidia.com/gpu": 1}), GPU)
+    assert not weighed({"annotation/gpu-fraction": 0}).is_annotated((FRACTION,), GPU)
 
 
 # Laws.

@@ -45,6 +45,15 @@ POOL = over("requests.cpu", requested="2", used="16", hard="16", fits="0", entry
 PODS = over("pods", requested="1", used="20", hard="20", entry="defaults.user")
 CAP = over_cap("requests.cpu", requested="2001m", hard="2")
 
+
+def test_a_source_that_is_hard_to_see_is_told_before_the_payer() -> None:
+    told = message.sentence([CPU], owner="alice", found_by="created it", sources={"requests.cpu": "elsewhere"})
+
+    assert told.endswith(
+        "would fit: requests.cpu=500m; requests.cpu comes from elsewhere; charged to alice (created it)"
+    )
+
+
 SENTENCES: dict[str, tuple[Sequence[Excess], str]] = {
     "one limit": (
         [CPU],

@@ -59,6 +59,7 @@ UNKNOWN = [
         "nvidia.com/",
         "/gpu",
         "a/b/c",
+        "annotation/gpu-fraction",
     ),
     *("Nvidia.com/gpu", "nvidia.com/gpu ", "nvidia.com/-gpu", "storageclass.storage.k8s.io/requests.storage", "cpu\n"),
     *("gold.storageclass.storage.k8s.io/request.storage", "requests.kubernetes.io/native", "requests.requests.x/y"),

@@ -67,6 +67,22 @@ def test_an_object_that_goes_takes_away_what_it_added() -> None:
     assert list(index.subjects()) == []
 
 
+def test_parts_of_gpus_that_annotations_ask_for_count_until_the_pod_is_gone() -> None:
+    index = UsageIndex(by_payer(bind))
+    both: Amounts = (("annotation/gpu-fraction", NANOS // 2), ("annotation/gpu-memory", NANOS), ("pods", NANOS))
+
+    index.reserve(Reservation(KEY, "u1", CREATED, Payer("alice"), both))
+    assert index.reserved(user("alice"), GPU) == NANOS
+    index.observe(KEY, Row("u1", 5, Payer("alice"), both[::2]))
+    assert index.used(user("alice"), GPU) == NANOS // 2
+    index.rebind(by_payer(bind), DeviceWeights.over_shipped({"annotation/gpu-fraction": Weight(GPU, 0)}))
+    assert index.allocated(user("alice"), GPU) == 0
+    index.rebind(by_payer(bind), SHIPPED)
+    index.forget(KEY, "u1", 6)
+
+    assert list(index.subjects()) == []
+
+
 def test_a_choice_in_a_claim_counts_as_the_larger() -> None:
     index = UsageIndex(by_payer(bind), DeviceWeights.over_shipped({"deviceclass/*": Weight(GPU, 1)}))
     claim = ObjectKey("resourceclaims.resource.k8s.io", "red", "claim")

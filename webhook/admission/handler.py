@@ -21,7 +21,7 @@ from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
 from webhook.kinds.registry import KINDS, Registry
 from webhook.ports import Clock, LedgerStore, LimitRanges, NameHolders, Namespaces, PolicySource
 from webhook.quota import message, resources
-from webhook.quota.decision import Allowed, Decision, Denied, Lack, decide, lacks, must_declare
+from webhook.quota.decision import Allowed, Decision, Denied, Excess, Lack, decide, lacks, must_declare
 from webhook.quota.limits import LimitsInForce, resolve_limits
 from webhook.quota.missing import NO_FILLING, Filling
 from webhook.quota.objects import AnyObject, ObjectKey
@@ -183,7 +183,7 @@ class AdmissionHandler:
         if decided_on is None:  # nothing grows, so that the ledger had no question
             decided_on = terms()
         audit = _audit(attributed, _shown(decided_on.charge.compared))
-        return _answer(request, decision, attributed, audit, notes=_assumed_weights(decided_on))
+        return _answer(request, decision, attributed, audit, terms=decided_on)
 
     async def _is_taken(self, key: ObjectKey, uid: str) -> bool:
         """
@@ -248,18 +248,26 @@ def _assumed_weights(terms: _Terms) -> Iterable[str]:
     return [message.assumed_weight(part) for part in assumed if part.weight.resource in limited]
 
 
+def _sources(terms: _Terms, excesses: Iterable[Excess]) -> dict[str, str]:
+    """Return where exceeded logical resources come from, of those for which an annotation asks."""
+    weights, amounts = terms.policy.devices, terms.charge.amounts
+    exceeded = {each.rule.resource for each in excesses} & resources.LOGICAL
+    return {name: weights.reason(amounts, name) for name in exceeded if weights.is_annotated(amounts, name)}
+
+
 def _answer(
     request: AdmissionRequest,
     decision: Decision,
     attributed: Attributed,
     audit: dict[str, str],
     *,
-    notes: Iterable[str],
+    terms: _Terms,
 ) -> AdmissionResponse:
     match decision:
         case Denied(excesses, lacking):
             payer = attributed.payer
-            text = message.sentence(excesses, lacking, owner=payer.owner, found_by=attributed.found_by)
+            sources = _sources(terms, excesses)
+            text = message.sentence(excesses, lacking, owner=payer.owner, found_by=attributed.found_by, sources=sources)
             return review.denied(request.uid, text, causes=message.causes(excesses, lacking), audit=audit)
         case Allowed(_, tolerated, lacking):
             told = [(each.rule.mode, message.lack_warning(each)) for each in lacking]
@@ -267,7 +275,7 @@ def _answer(
             warned = [text for mode, text in told if mode is Mode.WARN]
             if told:
                 audit = {**audit, "tolerated": "; ".join(text for _, text in told)[:_MAX_AUDIT_VALUE]}
-            return review.allowed(request.uid, warnings=[*warned, *notes], audit=audit)
+            return review.allowed(request.uid, warnings=[*warned, *_assumed_weights(terms)], audit=audit)
 
 
 def _review_binding(request: AdmissionRequest) -> AdmissionResponse:

@@ -1,5 +1,5 @@
 """
-What a pod costs, exactly as Kubernetes' ResourceQuota counts it.
+What a pod costs, exactly as Kubernetes' ResourceQuota counts it, and the parts of GPUs that it cannot count.
 
 The walk follows `PodRequests` and `PodLimits` of k8s.io/component-helpers v0.37.2 and the pod evaluator of
 Kubernetes 1.37.2. `pod_defaults` has what the API server fills into a manifest first; `pods` has the time at which
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from webhook.kinds import pod_shared_gpu
 from webhook.kinds.pod_shapes import ContainerText, Pod, PodText, Resources, text_of
 from webhook.kinds.resource_lists import decoded, read_list, read_quantities
 from webhook.quota import quantity, resources
@@ -70,16 +71,20 @@ class PodSize:
 
 def amounts_of(pod: Pod, *, is_released: bool = False) -> Amounts:
     """
-    Return the amounts of the `charge` of *pod*, computed once for all pods with equal texts.
+    Return the amounts of the `charge` of *pod*, and of the parts of GPUs that it asks for by annotations.
 
-    A pod that *is_released* costs what a terminal one costs. Raises: UncountableError, as `size_of`.
+    Computed once for all pods with equal texts. A pod that *is_released* costs what a terminal one costs: no GPU.
+    Raises: UncountableError, as `size_of`.
     """
     text = text_of(pod, is_released=is_released)
     return _remembered(text) if text.length <= _LONGEST_REMEMBERED else _amounts_of(text)
 
 
 def _amounts_of(text: PodText) -> Amounts:
-    return resources.amounts(charge(_size(text)))
+    charged = resources.amounts(charge(_size(text)))
+    if text.shared_gpu is None or text.is_terminal:
+        return charged
+    return tuple(sorted((*charged, *pod_shared_gpu.amounts(text.shared_gpu))))
 
 
 _remembered = lru_cache(maxsize=4096)(_amounts_of)

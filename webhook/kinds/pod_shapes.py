@@ -173,8 +173,16 @@ class ContainerText(Struct, frozen=True, gc=False):
     allocated: bytes
 
 
+class SharedGpuText(Struct, frozen=True, gc=False):
+    """The annotations by which a pod asks for parts of GPUs; at least one of the first two is there."""
+
+    fraction: str | None
+    memory: str | None
+    devices: str | None
+
+
 class PodText(Struct, frozen=True, gc=False):
-    """The JSON of everything that a pod costs. Pods with equal texts cost the same."""
+    """The text of everything that a pod costs, all but annotations as JSON. Pods with equal texts cost the same."""
 
     containers: tuple[ContainerText, ...]
     init_containers: tuple[ContainerText, ...]
@@ -182,13 +190,17 @@ class PodText(Struct, frozen=True, gc=False):
     overhead: bytes
     is_terminal: bool
     is_infeasible: bool
+    shared_gpu: SharedGpuText | None
 
     @property
     def length(self) -> int:
         """The number of bytes it takes, roughly."""
-        parts = [self.resources, self.overhead]
+        parts: list[bytes | str] = [self.resources, self.overhead]
         for each in (*self.containers, *self.init_containers):
             parts += (each.asked, each.actual, each.allocated)
+        if self.shared_gpu is not None:
+            shared = (self.shared_gpu.fraction, self.shared_gpu.memory, self.shared_gpu.devices)
+            parts += [each for each in shared if each is not None]
         return sum(map(len, parts)) + 40 * len(parts)
 
 
@@ -203,6 +215,14 @@ def is_terminal(pod: Pod) -> bool:
     return pod.status is not None and pod.status.phase in TERMINAL_PHASES
 
 
+def shared_gpu_of(pod: Pod) -> SharedGpuText | None:
+    """Return the annotations by which *pod* asks for parts of GPUs, None if it asks for none."""
+    annotations = pod.metadata.annotations
+    if annotations is None or (annotations.gpu_fraction is None and annotations.gpu_memory is None):
+        return None
+    return SharedGpuText(annotations.gpu_fraction, annotations.gpu_memory, annotations.gpu_devices)
+
+
 def text_of(pod: Pod, *, is_released: bool = False) -> PodText:
     """Return the text that decides what *pod* costs; a pod that *is_released* costs what a terminal one costs."""
     spec, status = pod.spec, pod.status
@@ -214,6 +234,7 @@ def text_of(pod: Pod, *, is_released: bool = False) -> PodText:
         bytes(spec.overhead),
         is_released or is_terminal(pod),
         status is not None and status.is_infeasible,
+        shared_gpu_of(pod),
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_missing
+from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_missing, pod_shared_gpu
 from webhook.kinds.evaluator import CostLine, Effect, Kind, Stamped
 from webhook.kinds.pod_reasons import reasons
-from webhook.kinds.pod_shapes import Pod, is_terminal
+from webhook.kinds.pod_shapes import Pod, is_terminal, shared_gpu_of
 from webhook.kinds.pod_uncounted import uncounted
 from webhook.quota import resources, scopes
 from webhook.quota.missing import Bounds, Filling, Undeclared
@@ -22,7 +22,7 @@ _NODES = "system:nodes"
 
 
 class PodEvaluator(Stamped[Pod]):
-    """Charges pods as ResourceQuota does."""
+    """Charges pods as ResourceQuota does, and what they ask for by annotations, from which `gpu` is computed."""
 
     unreadable: Amounts = resources.amounts(pod_cost.charge(pod_cost.PodSize((), (), {}, {}, {})))
 
@@ -36,7 +36,7 @@ class PodEvaluator(Stamped[Pod]):
 
     def usage(self, obj: Pod, *, now: datetime | None) -> Amounts:
         """
-        Return the amounts of `pod_cost.charge`; `count/pods` alone for a released pod.
+        Return the amounts of `pod_cost.amounts_of`; `count/pods` alone for a released pod.
 
         A pod is released once *now* is after `released_at`: when its node died it may never be gone, and its owner
         needs the room for a replacement. With None it costs everything until it is terminal or gone.
@@ -93,11 +93,20 @@ class PodEvaluator(Stamped[Pod]):
         return resource.startswith("limits.") or resource in {"pods", "count/pods"} | LOGICAL
 
     def explain(self, obj: Pod) -> Mapping[str, CostLine]:
-        """Return what the pod would cost with the API server's defaults. Raises: UncountableError."""
+        """
+        Return what the pod would cost with the API server's defaults, what annotations ask for among it.
+
+        Raises: UncountableError.
+        """
         size = pod_defaults.with_defaults(pod_cost.size_of(obj))
         charged = {name: amount for name, amount in pod_cost.charge(size).items() if amount.nanos}
         sources = reasons(obj, size, charged)
-        return {name: CostLine(amount, sources[name]) for name, amount in charged.items()}
+        lines = {name: CostLine(amount, sources[name]) for name, amount in charged.items()}
+        shared_gpu = shared_gpu_of(obj)
+        if shared_gpu is not None and not is_terminal(obj):
+            asked = pod_shared_gpu.amounts(shared_gpu)
+            lines.update({name: CostLine(Quantity(amount), "an annotation") for name, amount in asked})
+        return lines
 
     def uncounted(self, obj: Pod) -> frozenset[str]:
         """Return the resources that the pod asks for and that no row counts."""

@@ -16,12 +16,23 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from webhook.quota import resources, share
 from webhook.quota.device_choice import HIDDEN_PREFIX, alternatives_of
 from webhook.quota.errors import WebhookError
+from webhook.quota.objects import GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION
 from webhook.quota.resources import ACCELERATOR, GPU, Amount, Amounts
 
 T = TypeVar("T")
 
 CLASS_PREFIX = "deviceclass/"
 """Stands before the name of a DeviceClass where it is weighed: `deviceclass/gpu.nvidia.com`."""
+
+_ANNOTATION_PREFIX = "annotation/"
+FRACTION = _ANNOTATION_PREFIX + GPU_FRACTION_ANNOTATION
+MEMORY = _ANNOTATION_PREFIX + GPU_MEMORY_ANNOTATION
+ANNOTATIONS = (FRACTION, MEMORY)
+"""
+The names of what a pod asks for by an annotation. They are weighed like names of devices, and no policy can limit them.
+
+They are two ways to ask for the same devices: of a pod that has both the larger one counts.
+"""
 
 MOST = 1000
 """The largest weight: that of a resource whose unit is a rack of devices, and far from a slip of a few digits."""
@@ -32,6 +43,8 @@ _IMPLICIT_CLASS = "deviceclass.resource.kubernetes.io/"
 IMPLICIT_CLASS = _REQUESTS + _IMPLICIT_CLASS
 """Begins the name under which ResourceQuota charges devices of a class that were asked for as an extended resource."""
 
+_HIDDEN = (HIDDEN_PREFIX, _ANNOTATION_PREFIX)
+_NO_RESOURCES = (CLASS_PREFIX, _ANNOTATION_PREFIX)
 _CLASS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
 
 _CACHED = 4096
@@ -71,7 +84,8 @@ def check_name(written: str) -> None:
     """
     Check a name that is weighed: an extended resource, `deviceclass/NAME`, or either with one `*` for any text.
 
-    A `*` stands for any text without a slash, also for none. Raises: DeviceNameError.
+    A `*` stands for any text without a slash, also for none. Of annotations only the names in ANNOTATIONS are weighed.
+    Raises: DeviceNameError.
     """
     if written and not written.strip("*"):
         raise DeviceNameError("this would be every device there is; write a domain, as in example.com/*")
@@ -82,6 +96,10 @@ def check_name(written: str) -> None:
         bare = written.removeprefix(_REQUESTS)
         right = CLASS_PREFIX + bare.removeprefix(_IMPLICIT_CLASS) if bare.startswith(_IMPLICIT_CLASS) else bare
         raise DeviceNameError(f"write {right}")
+    if example.startswith(_ANNOTATION_PREFIX):
+        if written in ANNOTATIONS:
+            return
+        raise DeviceNameError(f"of annotations only these are counted: {', '.join(ANNOTATIONS)}")
     if example.startswith(CLASS_PREFIX):
         is_name = _CLASS_NAME.fullmatch(example.removeprefix(CLASS_PREFIX)) is not None
     else:
@@ -164,20 +182,31 @@ class DeviceWeights:
                 for part in self._chosen(name, amount)
             )
         found = ((name, amount, self._of_request(name)) for name, amount in amounts if name.startswith(_REQUESTS))
-        return tuple(
-            Part(name, _plain(amount * weight.value), weight)
-            for name, amount, weight in found
-            if weight is not None and weight.value and amount
+        return (
+            *self._annotated(amounts),
+            *(
+                Part(name, _plain(amount * weight.value), weight)
+                for name, amount, weight in found
+                if weight is not None and weight.value and amount
+            ),
         )
 
     def reason(self, amounts: Amounts, resource: str) -> str:
-        """Return where the logical *resource* of *amounts* comes from: `requests.nvidia.com/mig-3g.20gb x 3/7`."""
+        """
+        Return where the logical *resource* of *amounts* comes from: `requests.nvidia.com/mig-3g.20gb x 3/7`.
+
+        What an annotation asks for is shown as `annotation gpu-fraction x 1`.
+        """
         return " + ".join(
-            f"{part.name.removeprefix(HIDDEN_PREFIX)} x {share.show(part.weight.value)}"
+            f"{_shown(part.name)} x {share.show(part.weight.value)}"
             + (" (no weight is set)" if part.weight.is_assumed else "")
             for part in self.parts(amounts)
             if part.weight.resource == resource
         )
+
+    def is_annotated(self, amounts: Amounts, resource: str) -> bool:
+        """Whether an annotation asks for any of the logical *resource* of *amounts*."""
+        return any(part.name in ANNOTATIONS and part.weight.resource == resource for part in self.parts(amounts))
 
     def unweighted(self, amounts: Amounts) -> tuple[str, ...]:
         """Return the raw names in *amounts* that count as one device each because no weight is set for them."""
@@ -188,11 +217,15 @@ class DeviceWeights:
         if "*" not in pattern:
             return ()
         key = _rank(pattern, is_policy=True)
-        included = [name for name, weight in self.rows if not weight.is_assumed and _fits(_around(pattern), name)]
+        included = [
+            name
+            for name, weight in self.rows
+            if not weight.is_assumed and name not in ANNOTATIONS and _fits(_around(pattern), name)
+        ]
         return tuple(sorted(name for name in included if _rank(name, is_policy=False) < key))
 
     def _derive(self, amounts: Amounts) -> Amounts:
-        derived = {name: amount for name, amount in amounts if not name.startswith(HIDDEN_PREFIX)}
+        derived = {name: amount for name, amount in amounts if not name.startswith(_HIDDEN)}
         sums: dict[str, Amount] = {}
         named_twice = [(self.second_names[name], amount) for name, amount in amounts if name in self.second_names]
         for name, amount in named_twice:
@@ -208,9 +241,21 @@ class DeviceWeights:
         requested = name.removeprefix(_REQUESTS)
         if requested.startswith(_IMPLICIT_CLASS):
             return self.weight_of(CLASS_PREFIX + requested.removeprefix(_IMPLICIT_CLASS))
-        if "/" not in requested or requested.startswith(CLASS_PREFIX):  # cpu, or a resource that looks like a class
+        if "/" not in requested or requested.startswith(_NO_RESOURCES):  # cpu, or what looks like a class and is none
             return None
         return self.weight_of(requested)
+
+    def _annotated(self, amounts: Amounts) -> Iterable[Part]:
+        """Return the most that any annotation asks for, for each logical resource."""
+        most: dict[str, Part] = {}
+        for name, amount in amounts:
+            weight = self.weight_of(name) if name in ANNOTATIONS else None
+            if weight is None or not weight.value:
+                continue
+            part = Part(name, _plain(amount * weight.value), weight)
+            if weight.resource not in most or part.amount > most[weight.resource].amount:
+                most[weight.resource] = part
+        return most.values()
 
     def _chosen(self, name: str, amount: Amount) -> Iterator[Part]:
         """Yield the most that *amount* choices of the hidden *name* can come to, for each logical resource."""
@@ -238,6 +283,13 @@ def _cached(cache: dict[Amounts, T], amounts: Amounts, compute: Callable[[Amount
             cache.clear()
         cache[amounts] = computed
     return computed
+
+
+def _shown(name: str) -> str:
+    """Return the *name* of a raw amount for people."""
+    if name in ANNOTATIONS:
+        return f"annotation {name.removeprefix(_ANNOTATION_PREFIX)}"
+    return name.removeprefix(HIDDEN_PREFIX)
 
 
 def _around(pattern: str) -> tuple[str, str]:
@@ -329,6 +381,8 @@ SHIPPED_ROWS: Mapping[str, Weight] = {
     **_each(GPU, 1, "deviceclass/gpu.amd.com", "deviceclass/gpu.intel.com"),
     **_each(GPU, 0, "deviceclass/compute-domain-*.nvidia.com"),
     **_each(ACCELERATOR, 1, "deviceclass/neuron.aws.com"),
+    # What KAI Scheduler reads from annotations: devices, or parts of them. The size of a part in MiB says no share.
+    **_each(GPU, 1, *ANNOTATIONS),
     # Any other name of these vendors: shares (`nvidia.com/gpu.shared`), vGPUs (`nvidia.com/GRID_T4-2Q`), partitions
     # (`amd.com/cpx_nps4`). How many make a device is a matter of the node, so that each counts as a whole one.
     **_assumed(GPU, "nvidia.com", "amd.com", "gpu.intel.com", "metax-tech.com", "mthreads.com", "birentech.com"),
@@ -340,7 +394,8 @@ The weights without a policy.
 
 Sources: NVIDIA's MIG user guide (supported profiles) and k8s-device-plugin (their resource names), the documents of
 the device plugins of AMD, Intel, AWS, Google, Habana and Qualcomm and of AMD's and NVIDIA's network operators, HAMi's
-and Volcano's defaults for what they share, and the DeviceClasses of the DRA drivers. docs/policy.md explains them.
+and Volcano's defaults for what they share, KAI Scheduler's documents of GPU sharing, and the DeviceClasses of the DRA
+drivers. docs/policy.md explains them.
 """
 
 SHIPPED = DeviceWeights(_in_order((), SHIPPED_ROWS))

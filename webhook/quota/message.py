@@ -4,7 +4,7 @@ The text of a denial: ResourceQuota's wording first, then what a user needs to p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from webhook.quota.resources import Amount, show, show_list
 
 _HELD = LONGEST_REQUEST + SLOP
 _Broken = TypeVar("_Broken", Excess, Lack)
+_NO_SOURCES: Mapping[str, str] = {}
 _CAPPED = {"perPod": "pod", "perClaim": "claim", "perSession": "session"}
 
 
@@ -27,10 +28,18 @@ class Cause:
     field: str
 
 
-def sentence(excesses: Sequence[Excess], lacks: Sequence[Lack] = (), *, owner: str, found_by: str) -> str:
+def sentence(
+    excesses: Sequence[Excess],
+    lacks: Sequence[Lack] = (),
+    *,
+    owner: str,
+    found_by: str,
+    sources: Mapping[str, str] = _NO_SOURCES,
+) -> str:
     """
     Return the whole denial in one line: every exceeded limit, what would fit, the payer and how it was found.
 
+    *sources* says where the amount of an exceeded resource comes from if that is hard to see in the object.
     Tools know the first clause from ResourceQuota: `exceeded quota: NAME, requested: ..., used: ..., limited: ...`, or
     `failed quota: NAME: must specify RESOURCE for: CONTAINER,...; RESOURCE for: ...`.
     """
@@ -40,6 +49,7 @@ def sentence(excesses: Sequence[Excess], lacks: Sequence[Lack] = (), *, owner: s
         clauses.append(f"would fit: {would_fit(excesses)}")
     if lacks:
         clauses.append(_declaring(lacks))
+    clauses += [f"{name} comes from {source}" for name, source in sorted(sources.items())]
     return "; ".join([*clauses, *_freed_soon(excesses), f"charged to {owner} ({found_by})"])
 
 

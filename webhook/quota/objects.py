@@ -36,6 +36,9 @@ GROUPS_ANNOTATION = "userquota.dev/groups"
 _MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 _STORAGE_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 EXTENDED_CLAIM_ANNOTATION = "resource.kubernetes.io/extended-resource-claim"
+GPU_FRACTION_ANNOTATION = "gpu-fraction"
+GPU_MEMORY_ANNOTATION = "gpu-memory"
+_GPU_DEVICES_ANNOTATION = "gpu-fraction-num-devices"
 
 
 class Annotations(
@@ -48,6 +51,9 @@ class Annotations(
         "mirror": _MIRROR_ANNOTATION,
         "storage_class": _STORAGE_CLASS_ANNOTATION,
         "extended_claim": EXTENDED_CLAIM_ANNOTATION,
+        "gpu_fraction": GPU_FRACTION_ANNOTATION,
+        "gpu_memory": GPU_MEMORY_ANNOTATION,
+        "gpu_devices": _GPU_DEVICES_ANNOTATION,
     },
 ):
     """
@@ -55,7 +61,7 @@ class Annotations(
 
     `owner` and `groups` are the stamp. `mirror` marks a kubelet's mirror of a static pod, `extended_claim` a claim that
     the scheduler made for the extended resources of a pod; but any user can write both. `storage_class` is how old
-    clients name the StorageClass of a claim.
+    clients name the StorageClass of a claim. The last three are how a pod asks KAI Scheduler for parts of GPUs.
     """
 
     owner: str | None = None
@@ -63,6 +69,9 @@ class Annotations(
     mirror: str | None = None
     storage_class: str | None = None
     extended_claim: str | None = None
+    gpu_fraction: str | None = None
+    gpu_memory: str | None = None
+    gpu_devices: str | None = None
 
 
 class ObjectMeta(Shape, frozen=True, gc=False):

@@ -66,8 +66,12 @@ OVERCOMMITTABLE = frozenset({"cpu", "memory"})
 _DEVICE_CLASS = "deviceclass.resource.kubernetes.io/"
 _EXTENDED = re.compile(rf"(?P<domain>{_DOMAIN})/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?", re.ASCII)
 _HUGEPAGES = re.compile(r"hugepages-[0-9]+[KMGTPE]i", re.ASCII)
-_MISSPELT = re.compile(r"^(limits\.|count/)|k8s\.io/", re.ASCII)
-"""Valid as extended resource names, but almost certainly misspelt: a limit on one would silently bind nothing."""
+_MISSPELT = re.compile(r"^(limits\.|count/|annotation/)|k8s\.io/", re.ASCII)
+"""
+Valid as extended resource names, but almost certainly misspelt: a limit on one would silently bind nothing.
+
+What an annotation asks for can be weighed (`devices`) and not be limited: it counts in `gpu`.
+"""
 
 _LONGEST_DOMAIN = 253 - len("requests.")
 _BYTES = frozenset({"requests.memory", "limits.memory", "requests.storage"})
