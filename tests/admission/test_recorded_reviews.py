@@ -29,13 +29,13 @@ class Answered:
 MADE, STAMPED = "created it", "stamped when it was created"
 ANSWERS = {
     "deployment-created-by-alice.mutate": Answered(patches=True),
-    "deployment-scaled-by-alice": Answered(found_by="never attributed"),
+    "deployment-scaled-by-alice": Answered(),
     "job-of-a-cronjob": Answered(found_by="owner of CronJob cron"),
     "mirror-pod-by-a-node": Answered(),
     "owner-changed-by-alice": Answered(allowed=False, message=CANNOT),
-    "owner-changed-by-alice.mutate": Answered(allowed=False, message=CANNOT),
-    "pod-adopted-by-a-replicaset": Answered(found_by="owner of ReplicaSet ad", cpu=1),
-    "pod-adopted-by-a-replicaset.mutate": Answered(patches=True),
+    "owner-changed-by-alice.mutate": Answered(patches=True),
+    "pod-adopted-by-a-replicaset": Answered(allowed=False, message=CANNOT.replace("alice", "bob")),
+    "pod-adopted-by-a-replicaset.mutate": Answered(),
     "pod-bound": Answered(allowed=False, message=NOT_BOUND),
     "pod-bound-at-the-older-address": Answered(allowed=False, message=NOT_BOUND),
     "pod-created-by-alice": Answered(found_by=MADE, cpu=1),

@@ -15,6 +15,7 @@ import pytest
 from tests.admission.asking import Answer, Json, Webhook, a_review, pod, recorded, request_of
 from tests.fakes import API_VERSIONS
 from webhook.kinds import workloads
+from webhook.kinds.evaluator import AnyKind
 from webhook.quota.subject import user
 
 WORKLOADS = {kind.resource: kind for kind in workloads.WORKLOADS}
@@ -79,18 +80,18 @@ EDITS = {
     ),
     # The plain update.
     "nothing of ours is changed": (changed({**ALICES, **WITHOUT}), ALICE_PAYS),
-    "the owner is edited": (changed(BOBS), Ends({}, "mutate", CANNOT)),
-    "the owner is edited by the one named": (changed(BOBS, by="bob"), Ends({}, "mutate", CANNOT)),
-    "the owner is edited by an admin": (changed(BOBS, by="admin"), Ends({}, "mutate", CANNOT)),
+    "the owner is edited": (changed(BOBS), ALICE_PAYS),
+    "the owner is edited by the one named": (changed(BOBS, by="bob"), ALICE_PAYS),
+    "the owner is edited by an admin": (changed(BOBS, by="admin"), ALICE_PAYS),
     "the owner is edited by a service account of kube-system": (
         changed(BOBS, by="system:serviceaccount:kube-system:default"),
-        Ends({}, "mutate", CANNOT),
+        ALICE_PAYS,
     ),
-    "the owner is emptied": (changed({**ALICES, OWNER: ""}), Ends({}, "mutate", CANNOT)),
-    "the groups are edited": (changed({**ALICES, GROUPS: '["ml"]'}), Ends({}, "mutate", CANNOT)),
-    "the groups are spelled otherwise": (changed({**ALICES, GROUPS: "[ ]"}), Ends({}, "mutate", CANNOT)),
-    "the owner alone is removed": (changed({GROUPS: "[]"}), Ends({}, "mutate", CANNOT)),
-    "the groups alone are removed": (changed({OWNER: "alice"}), Ends({}, "mutate", CANNOT)),
+    "the owner is emptied": (changed({**ALICES, OWNER: ""}), ALICE_PAYS),
+    "the groups are edited": (changed({**ALICES, GROUPS: '["ml"]'}), ALICE_PAYS),
+    "the groups are spelled otherwise": (changed({**ALICES, GROUPS: "[ ]"}), ALICE_PAYS),
+    "the owner alone is removed": (changed({GROUPS: "[]"}), ALICE_PAYS),
+    "the groups alone are removed": (changed({OWNER: "alice"}), ALICE_PAYS),
     "the stamp is removed, and comes back": (changed(WITHOUT), ALICE_PAYS),
     "all annotations are removed, and the stamp comes back": (changed(None), ALICE_PAYS),
     "a controller edits the owner, and it comes back": (changed(BOBS, by=RS_CONTROLLER), ALICE_PAYS),
@@ -104,13 +105,14 @@ EDITS = {
     ),
     # Objects older than the installation.
     "an unstamped object is changed": (changed(WITHOUT, old=None), UNSTAMPED),
-    "an unstamped object is given an owner": (changed(ALICES, old=None), Ends({}, "validate", NOT_ADDED)),
+    "an unstamped object is given another owner": (changed(BOBS, old=None), UNSTAMPED),
+    "an unstamped object is given the name of who changes it": (changed({OWNER: "alice"}, old=None), ALICE_PAYS),
     "an unstamped object is given an owner by a controller": (
         changed(ALICES, old=None, by=RS_CONTROLLER),
-        Ends({}, "validate", NOT_ADDED),
+        UNSTAMPED,
     ),
-    "an unstamped object is given half a stamp": (changed({GROUPS: "[]"}, old=None), Ends({}, "validate", NOT_ADDED)),
-    "half a stamp is completed": (changed(BOBS, old={OWNER: "bob"}), Ends({}, "validate", NOT_ADDED)),
+    "an unstamped object is given half a stamp": (changed({GROUPS: "[]"}, old=None), UNSTAMPED),
+    "half a stamp is completed": (changed(BOBS, old={OWNER: "bob"}), UNSTAMPED),
     "half a stamp is removed": (changed(None, old={OWNER: "bob"}), UNSTAMPED),
     # Mirror pods of a kubelet.
     "a node creates a mirror pod": (a_review(**NODE, object=noted(pod(), MIRROR)), UNSTAMPED),  # type: ignore[arg-type]
@@ -126,13 +128,13 @@ EDITS = {
 
 
 @pytest.mark.parametrize(("body", "end"), EDITS.values(), ids=EDITS.keys())
-async def test_an_object_ends_with_the_right_stamp_or_is_refused(body: Json, end: Ends) -> None:
+async def test_an_object_ends_with_the_right_stamp(body: Json, end: Ends) -> None:
     assert ends(await Webhook().ask(body)) == end
 
 
 # Routes without a mutating call.
 
-SIDE_DOORS = ("status", "ephemeralcontainers", "resize", "scale", "something-new")
+SIDE_DOORS = ("status", "ephemeralcontainers", "resize", "something-new")
 
 
 @pytest.mark.parametrize("door", SIDE_DOORS)
@@ -154,7 +156,7 @@ async def test_no_subresource_is_a_way_to_another_stamp(resource: str, door: str
 async def test_no_status_update_sets_another_users_controller(resource: str) -> None:
     webhook = Webhook()
     of_bob = webhook.owners.put("Deployment", "web", owner="bob")
-    body = changed(ALICES, resource=f"{resource}/status")
+    body = changed(None, resource=f"{resource}/status", old=None)
     body["request"]["object"]["metadata"]["ownerReferences"] = [
         {"apiVersion": "apps/v1", "kind": "Deployment", "name": of_bob.name, "uid": of_bob.uid, "controller": True}
     ]
@@ -283,24 +285,16 @@ async def test_a_stamp_of_alice_is_hers_in_a_real_review_of_a_pod_of_her_replica
     ]
 
 
-async def test_a_real_adoption_moves_the_pod_to_the_adopter() -> None:
+async def test_a_real_adoption_leaves_the_pod_with_who_made_it() -> None:
     webhook = Webhook()
-    before = recorded("pod-adopted-by-a-replicaset.mutate")
-    adopter = before["request"]["object"]["metadata"]["ownerReferences"][0]
-    webhook.owners.put(
-        "ReplicaSet",
-        adopter["name"],
-        uid=adopter["uid"],
-        owner="alice",
-        groups='["ml","people","staff"]',
-        namespace="work",
-    )
+    body = recorded("pod-adopted-by-a-replicaset.mutate")
+    adopter = body["request"]["object"]["metadata"]["ownerReferences"][0]
+    webhook.owners.put("ReplicaSet", adopter["name"], uid=adopter["uid"], owner="alice", namespace="work")
 
-    answer = await webhook.ask(before)
+    answer = await webhook.ask(body)
 
-    assert answer.stamp == {OWNER: "alice", GROUPS: '["ml","people","staff"]'}
-    assert [each.payer.owner for each in webhook.index.reservations()] == ["alice"]
-    assert (await webhook.validate_only(recorded("pod-adopted-by-a-replicaset"))).allowed
+    assert answer.stamp == {OWNER: "bob", GROUPS: '["ml","people"]'}
+    assert list(webhook.index.reservations()) == []
 
 
 async def test_a_real_orphaning_passes_and_the_payer_stays() -> None:
@@ -309,11 +303,132 @@ async def test_a_real_orphaning_passes_and_the_payer_stays() -> None:
     assert answer.stamp == {OWNER: "alice", GROUPS: '["ml","people","staff"]'}
 
 
-async def test_a_real_attempt_to_change_the_owner_is_refused_by_either_call() -> None:
+async def test_a_real_attempt_to_change_the_owner_is_put_right_or_refused() -> None:
     webhook = Webhook()
 
     first = await webhook.ask(recorded("owner-changed-by-alice.mutate"))
     second = await webhook.validate_only(recorded("owner-changed-by-alice"))
 
-    assert (first.denied_by, first.message) == ("mutate", CANNOT)
+    assert first.stamp[OWNER] == "alice"
     assert (second.denied_by, second.message) == ("validate", CANNOT)
+
+
+LEFT = "the userquota.dev annotations were left as they are: alice pays"
+
+
+@pytest.mark.parametrize(
+    ("body", "warnings"),
+    [
+        (changed(BOBS), [LEFT]),
+        (changed({**ALICES, GROUPS: '["ml"]'}), [LEFT]),
+        (changed({OWNER: "alice"}), [LEFT]),
+        (changed(BOBS, by=RS_CONTROLLER), [LEFT]),
+        (changed(BOBS, old=None), [LEFT.replace("alice", "system:unattributed")]),
+        (changed({OWNER: "alice"}, old=None), ["alice pays from now on (took it over)"]),
+        (changed(WITHOUT), []),
+        (changed(WITHOUT, old=None), []),
+        (created(noted(pod(), BOBS)), []),
+    ],
+    ids=["owner", "groups", "half", "by a controller", "added", "taken over", "dropped", "nobody's", "created"],
+)
+async def test_people_are_told_what_their_edit_does_to_who_pays(body: Json, warnings: list[str]) -> None:
+    assert (await Webhook().mutate(request_of(body))).get("warnings", []) == warnings
+
+
+@pytest.mark.parametrize("kind", WORKLOADS.values(), ids=WORKLOADS.keys())
+async def test_who_makes_an_unattributed_workload_ask_for_more_pays_for_it(kind: AnyKind) -> None:
+    def asking(replicas: int, cpu: str, image: str = "x") -> Json:
+        containers = [{"name": "main", "image": image, "resources": {"requests": {"cpu": cpu}}}]
+        spec: Json = {"template": {"spec": {"containers": containers}}}
+        if kind.kind in ("Job", "CronJob"):
+            spec["parallelism"] = replicas
+        elif kind.kind != "DaemonSet":
+            spec["replicas"] = replicas
+        spec = {"jobTemplate": {"spec": spec}} if kind.kind == "CronJob" else spec
+        return {"metadata": {"name": "work", "namespace": "red", "resourceVersion": "5"}, "spec": spec}
+
+    async def stamp_after(new: Json, by: str = "alice") -> dict[str, str]:
+        body = a_review(kind.resource, "UPDATE", by, object=new, oldObject=asking(2, "1"), name="work")
+        return ends(await Webhook().ask(body)).stamp
+
+    assert await stamp_after(asking(2, "2")) == ALICES
+    assert await stamp_after(asking(2, "no quantity")) == ALICES
+    assert await stamp_after(asking(3, "1")) == ({} if kind.kind == "DaemonSet" else ALICES)
+    for smaller in (asking(2, "1", "another"), asking(1, "1"), asking(0, "1"), asking(2, "500m")):
+        assert await stamp_after(smaller) == {}
+    suspended = asking(2, "1")
+    suspended["spec"]["suspend"] = True
+    assert await stamp_after(suspended) == {}
+    assert await stamp_after(asking(9, "9"), by=RS_CONTROLLER) == {}
+
+
+async def test_a_workload_that_is_no_longer_suspended_asks_for_more() -> None:
+    template = {"spec": {"containers": [{"name": "main"}]}}
+    old, new = (
+        {"metadata": {"name": "work", "namespace": "red"}, "spec": {"suspend": suspend, "template": template}}
+        for suspend in (True, False)
+    )
+
+    answer = await Webhook().ask(a_review("jobs.batch", "UPDATE", "alice", object=new, oldObject=old, name="work"))
+
+    assert answer.stamp == ALICES
+
+
+def scale(new: int | None, old: int | None, *, by: str = "alice", resource: str = "deployments.apps") -> Json:
+    def to(replicas: int | None) -> Json:
+        return {"metadata": {"name": "work"}, "spec": {} if replicas is None else {"replicas": replicas}}
+
+    return a_review(f"{resource}/scale", "UPDATE", by, object=to(new), oldObject=to(old), name="work")
+
+
+@pytest.mark.parametrize(
+    "resource", [name for name, kind in WORKLOADS.items() if ("scale", "UPDATE") in kind.subresources]
+)
+async def test_nobody_scales_up_what_nobody_owns(resource: str) -> None:
+    webhook = Webhook()
+    webhook.owners.put(WORKLOADS[resource].kind, "work")
+    plural = resource.partition(".")[0]
+
+    refused = await webhook.validate_only(scale(3, 2, resource=resource))
+
+    assert refused.message == (
+        f"nobody is known to own {plural} work, so that nobody would pay for more; take it over first: "
+        f"kubectl annotate {plural} work --overwrite userquota.dev/owner=alice"
+    )
+    assert (await webhook.validate_only(scale(1, None, resource=resource))).denied_by == "validate"
+    for body in (scale(2, 2, resource=resource), scale(None, 2, resource=resource), scale(1, 2, resource=resource)):
+        assert (await webhook.validate_only(body)).allowed
+    webhook.owners.put(WORKLOADS[resource].kind, "work", owner="bob")
+    assert (await webhook.validate_only(scale(3, 2, resource=resource))).allowed
+
+
+STATUS_RUNS, STATUS_ENDED = {"phase": "Running"}, {"phase": "Succeeded"}
+
+
+@pytest.mark.parametrize(
+    ("by", "old", "new", "allowed"),
+    [
+        ("alice", STATUS_RUNS, STATUS_ENDED, False),
+        ("system:serviceaccount:ci:runner", STATUS_RUNS, STATUS_ENDED, False),
+        ("alice", STATUS_RUNS, {**STATUS_RUNS, "conditions": [{"type": "Mine"}]}, True),
+        ("alice", STATUS_ENDED, STATUS_RUNS, True),
+        ("system:node:n1", STATUS_RUNS, STATUS_ENDED, True),
+        ("system:serviceaccount:kube-system:pod-garbage-collector", STATUS_RUNS, STATUS_ENDED, True),
+    ],
+    ids=["a person", "an account", "a condition", "more", "a node", "a component"],
+)
+async def test_a_status_frees_nothing_unless_a_component_reports_it(
+    by: str, old: Json, new: Json, *, allowed: bool
+) -> None:
+    before, after = ({**noted(pod(), ALICES), "status": status} for status in (old, new))
+
+    answer = await Webhook().validate_only(
+        a_review("pods/status", "UPDATE", by, object=after, oldObject=before, name="pod")
+    )
+
+    assert answer.allowed is allowed
+    if not allowed:
+        assert (
+            answer.message
+            == "only the node, components of Kubernetes and trusted controllers may report that a pod uses less"
+        )

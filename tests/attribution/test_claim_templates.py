@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fakes import FakeOwners, FakePolicies
-from webhook.attribution.rules import KUBE_CONTROLLER_MANAGER, Attributed, Attribution, Refused
+from webhook.attribution.rules import KUBE_CONTROLLER_MANAGER, Attributed, Attribution, Change, Refused
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.pods import PODS
@@ -92,7 +92,7 @@ async def test_a_set_that_takes_over_a_claim_pays_only_where_nobody_did(before: 
     controlled_by = owners.put("StatefulSet", "db", owner="bob")
     old, new = stamped(before), stamped(before, controlled_by)
 
-    answer = await attribution(owners).of_changed(CONTROLLER, PERSISTENT_VOLUME_CLAIMS, old, new, "red")
+    answer = await attribution(owners).of_changed(CONTROLLER, PERSISTENT_VOLUME_CLAIMS, Change(old, new), "red")
 
     assert isinstance(answer, Attributed)
     assert (answer.payer, answer.stamp) == (pays, pays)

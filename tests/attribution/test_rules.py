@@ -7,12 +7,15 @@ The payer of an object: rules 1, 2, 3 and 6 of docs/attribution.md as tables. Th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import pytest
+from msgspec import structs
 
 from tests.fakes import FakeOwners, FakePolicies, reference
-from webhook.attribution.rules import Attributed, Attribution, Refused
+from webhook.attribution.rules import Attributed, Attribution, Change, Refused
+from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
+from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS
 from webhook.kinds.workloads import WORKLOADS
@@ -20,6 +23,7 @@ from webhook.ports import UnavailableError
 from webhook.quota.objects import Annotations, ObjectMeta, OwnerReference, UserInfo
 from webhook.quota.subject import NOBODY, Payer
 
+[DEPLOYMENTS] = [each for each in WORKLOADS if each.kind == "Deployment"]
 CONTROLLER_OF = {kind.kind: maker.rpartition(":")[2] for kind in WORKLOADS for maker in kind.makers}
 
 KUBE_SYSTEM = "system:serviceaccount:kube-system"
@@ -75,6 +79,15 @@ def mine(owners: FakeOwners) -> OwnerReference:
 def middle_unstamped(owners: FakeOwners) -> OwnerReference:
     above = owners.put("Deployment", "web", owner="bob")
     return owners.put("ReplicaSet", "web-1", controller=above)
+
+
+def middle_nobodys(owners: FakeOwners) -> OwnerReference:
+    above = owners.put("Deployment", "web", owner="bob")
+    return owners.put("ReplicaSet", "web-1", owner=NOBODY.owner, controller=above)
+
+
+def mine_too(owners: FakeOwners) -> OwnerReference:
+    return owners.put("ReplicaSet", "hers", owner="alice")
 
 
 def three_up(owners: FakeOwners) -> OwnerReference:
@@ -208,7 +221,10 @@ NEW = {
         RS_CONTROLLER, nobodys, pays(NOBODY, f"ReplicaSet old {NO_OWNER}"), ("ReplicaSet old",)
     ),
     "an object of an unattributed owner is unattributed": New(
-        RS_CONTROLLER, stamped_nobodys, pays(NOBODY, "owner of ReplicaSet old"), ("ReplicaSet old",)
+        RS_CONTROLLER, stamped_nobodys, pays(NOBODY, f"ReplicaSet old {NO_OWNER}"), ("ReplicaSet old",)
+    ),
+    "an unattributed owner in the middle is passed over": New(
+        RS_CONTROLLER, middle_nobodys, pays(BOB, "owner of ReplicaSet web-1"), (WEB_1, "Deployment web")
     ),
     "a chain that ends at a kind we do not stamp is unattributed": New(
         RS_CONTROLLER, under_custom, pays(NOBODY, f"ReplicaSet web-1 {NO_OWNER}"), (WEB_1,)
@@ -295,104 +311,208 @@ async def test_the_controller_manager_without_accounts_acts_for_every_kind(kind:
     assert answer == pays(BOB, f"owner of {kind} work")
 
 
+STAYS = pays(ALICES, STAMPED)
+HERS = Annotations(owner="alice", groups='["ml","staff"]')
+
+OWNED: dict[str, tuple[UserInfo, Put, Put]] = {
+    "without a controller": (ALICE, nothing, nothing),
+    "another user's change": (UserInfo("bob"), nothing, nothing),
+    "a controller's change": (RS_CONTROLLER, mine, mine),
+    "a controller whose owner got another payer": (RS_CONTROLLER, bobs(), bobs()),
+    "a controller adopts": (RS_CONTROLLER, nothing, bobs()),
+    "the controller-manager without accounts adopts": (MANAGER, nothing, bobs()),
+    "a trusted controller of the policy adopts": (OPERATOR, nothing, bobs()),
+    "a controller adopts an object of another owner": (RS_CONTROLLER, bobs("ReplicaSet", "other"), bobs()),
+    "a controller adopts for an unattributed owner": (RS_CONTROLLER, nothing, stamped_nobodys),
+    "a controller adopts for an owner without a stamp": (RS_CONTROLLER, nothing, nobodys),
+    "a controller adopts for an owner that is gone": (RS_CONTROLLER, nothing, gone),
+    "a controller of another kind sets a reference": (controller("job-controller"), nothing, bobs()),
+    "a controller releases it": (RS_CONTROLLER, bobs(), nothing),
+    "the garbage collector orphans it": (controller("generic-garbage-collector"), bobs(), nothing),
+    "a person makes it part of another user's object": (ALICE, nothing, bobs()),
+    "the other person makes it part of their own": (UserInfo("bob"), nothing, bobs()),
+    "a person moves it to another user's object": (ALICE, mine, bobs("ReplicaSet", "his")),
+    "a service account makes it part of another user's object": (ROBOT, nothing, bobs()),
+    "a person makes it part of an unattributed object": (ALICE, nothing, stamped_nobodys),
+    "a person makes it part of a kind that we do not stamp": (ALICE, nothing, custom),
+    "a person drops its controller": (ALICE, bobs(), nothing),
+}
+
+
+@pytest.mark.parametrize("kind", [PODS, DEPLOYMENTS], ids=lambda kind: kind.kind)
+@pytest.mark.parametrize(("user", "was", "now"), OWNED.values(), ids=OWNED.keys())
+async def test_the_owner_of_an_object_pays_until_it_is_gone(user: UserInfo, was: Put, now: Put, kind: AnyKind) -> None:
+    owners = FakeOwners()
+    change = Change(meta(was(owners), HERS), meta(now(owners), FORGED), grows=lambda: True)
+
+    assert await attribution(owners).of_changed(user, kind, change, "red") == STAYS
+    assert owners.asked == []
+
+
 @dataclass(frozen=True)
 class Changed:
-    """An object that *user* changes; *was* and *now* return its controller before and after."""
+    """An unattributed object that *user* changes; *was* and *now* return its controller before and after."""
 
     user: UserInfo
     was: Put
     now: Put
     answer: Attributed | Refused
-    stamp: Annotations | None = field(default=Annotations(owner="alice", groups='["ml","staff"]'))
+    grows: bool = False
+    kind: AnyKind = DEPLOYMENTS
+    written: Annotations | None = None
+    subresource: str = ""
 
 
-STAYS = pays(ALICES, STAMPED)
+NAMESAKE = UserInfo("system:serviceaccount:red:mine", ("system:serviceaccounts",))
+MASTER = UserInfo("admin", ("system:masters",))
+TOOK = "took it over"
 ONLY_ITS_CONTROLLER = Refused("ReplicaSet web belongs to bob; only its controller can make this object part of it")
 
-CHANGED = {
-    "without a controller, the payer stays": Changed(ALICE, nothing, nothing, STAYS),
-    "another user's change, the payer stays": Changed(UserInfo("bob"), nothing, nothing, STAYS),
-    "a controller's change, the payer stays": Changed(RS_CONTROLLER, mine, mine, STAYS),
-    "a controller whose owner got another payer, the payer stays": Changed(RS_CONTROLLER, bobs(), bobs(), STAYS),
-    # Rule 3, adoption.
-    "a controller adopts": Changed(RS_CONTROLLER, nothing, bobs(), pays(BOB, OF_WEB)),
-    "the controller-manager without accounts adopts": Changed(MANAGER, nothing, bobs(), pays(BOB, OF_WEB)),
-    "a trusted controller of the policy adopts": Changed(OPERATOR, nothing, bobs(), pays(BOB, OF_WEB)),
-    "a controller adopts an object of another owner": Changed(
-        RS_CONTROLLER, bobs("ReplicaSet", "other"), bobs(), pays(BOB, OF_WEB)
+
+def unowned(plural: str) -> Refused:
+    return Refused(
+        f"nobody is known to own {plural} work, so that nobody would pay for more; take it over first: "
+        f"kubectl annotate {plural} work --overwrite userquota.dev/owner=alice"
+    )
+
+
+UNATTRIBUTED = {
+    "a person changes it": Changed(ALICE, nothing, nothing, NEVER),
+    "a controller changes it": Changed(RS_CONTROLLER, nobodys, nobodys, NEVER),
+    # Adoption.
+    "a controller adopts it": Changed(RS_CONTROLLER, nothing, bobs(), pays(BOB, OF_WEB), kind=PODS),
+    "a controller adopts it by an ancestor's stamp": Changed(
+        RS_CONTROLLER, nothing, middle_unstamped, pays(BOB, "owner of ReplicaSet web-1"), kind=PODS
     ),
-    "a controller adopts by an ancestor's stamp": Changed(
-        RS_CONTROLLER, nothing, middle_unstamped, pays(BOB, "owner of ReplicaSet web-1")
+    "a controller adopts it for an unattributed owner": Changed(
+        RS_CONTROLLER, nothing, stamped_nobodys, NEVER, kind=PODS
     ),
-    "a controller adopts for an owner without a stamp, the payer stays": Changed(
-        RS_CONTROLLER, nothing, nobodys, STAYS
+    "a controller adopts it for an owner that is gone": Changed(RS_CONTROLLER, nothing, gone, NEVER, kind=PODS),
+    "a controller of another kind cannot adopt it": Changed(
+        controller("job-controller"), nothing, bobs(), ONLY_ITS_CONTROLLER, kind=PODS
     ),
-    "a controller adopts for an owner that is gone, the payer stays": Changed(RS_CONTROLLER, nothing, gone, STAYS),
-    "a controller of another kind cannot adopt": Changed(
-        controller("job-controller"), nothing, bobs(), ONLY_ITS_CONTROLLER
+    "a controller finds the owner of a workload when it changes it": Changed(
+        RS_CONTROLLER, bobs(), bobs(), pays(BOB, OF_WEB)
     ),
-    "a controller orphans it, the payer stays": Changed(RS_CONTROLLER, bobs(), nothing, STAYS),
-    "the garbage collector orphans it, the payer stays": Changed(
-        controller("generic-garbage-collector"), bobs(), nothing, STAYS
-    ),
-    # Rule 3, people.
+    "a controller that changes a pod does not charge it": Changed(RS_CONTROLLER, bobs(), bobs(), NEVER, kind=PODS),
+    # People and owner references.
     "a person makes it part of another user's object": Changed(ALICE, nothing, bobs(), ONLY_ITS_CONTROLLER),
+    "the other person makes it part of their own": Changed(UserInfo("bob"), nothing, bobs(), ONLY_ITS_CONTROLLER),
     "a person makes it part of an object with another payer further up": Changed(
         ALICE,
         nothing,
         middle_unstamped,
         Refused("ReplicaSet web-1 belongs to bob; only its controller can make this object part of it"),
     ),
-    "a person moves it from an own object to another user's": Changed(
-        ALICE,
-        mine,
-        bobs("ReplicaSet", "his"),
-        Refused("ReplicaSet his belongs to bob; only its controller can make this object part of it"),
+    "a person makes it part of an unattributed object": Changed(ALICE, nothing, stamped_nobodys, NEVER),
+    "a person makes it part of a kind that we do not stamp": Changed(ALICE, nothing, custom, NEVER),
+    "a person adds a reference that does not control": Changed(ALICE, nothing, not_controlling, NEVER),
+    "a workload keeps the owner of the controller that a person drops": Changed(
+        ALICE, bobs(), nothing, pays(BOB, OF_WEB)
     ),
-    "the other person makes it part of their own": Changed(UserInfo("bob"), nothing, bobs(), ONLY_ITS_CONTROLLER),
-    "a service account makes it part of another user's object": Changed(ROBOT, nothing, bobs(), ONLY_ITS_CONTROLLER),
-    "a person makes it part of an unattributed object": Changed(
-        ALICE,
-        nothing,
-        stamped_nobodys,
-        Refused("ReplicaSet old belongs to system:unattributed; only its controller can make this object part of it"),
+    "a workload keeps it when the garbage collector drops it": Changed(
+        controller("generic-garbage-collector"), bobs(), nothing, pays(BOB, OF_WEB)
     ),
-    "a person makes it part of their own": Changed(ALICE, nothing, mine, STAYS),
-    "a person makes it part of an object without a stamp, the payer stays": Changed(ALICE, nothing, nobodys, STAYS),
-    "a person makes it part of an object that is gone, the payer stays": Changed(ALICE, nothing, gone, STAYS),
-    "a person makes it part of a kind that we do not stamp, the payer stays": Changed(ALICE, nothing, custom, STAYS),
-    "a person adds a reference that does not control, the payer stays": Changed(ALICE, nothing, not_controlling, STAYS),
-    "a person drops a controller, the payer stays": Changed(ALICE, bobs(), nothing, STAYS),
-    # Older than the installation.
-    "never attributed": Changed(ALICE, nothing, nothing, NEVER, stamp=None),
-    "never attributed, changed by a controller": Changed(RS_CONTROLLER, nobodys, nobodys, NEVER, stamp=None),
-    "never attributed, a person changes it and the payer stays": Changed(ALICE, bobs(), bobs(), NEVER, stamp=None),
-    "never attributed, its controller changes it and finds the owner": Changed(
-        RS_CONTROLLER, bobs(), bobs(), pays(BOB, OF_WEB), stamp=None
+    "a workload keeps it when a person moves it": Changed(ALICE, bobs(), mine_too, pays(BOB, OF_WEB)),
+    "a pod whose controller is dropped has never been paid for": Changed(ALICE, bobs(), nothing, NEVER, kind=PODS),
+    # Taking over.
+    "a person makes it grow": Changed(ALICE, nothing, nothing, pays(ALICES, TOOK), grows=True),
+    "a person makes a claim grow": Changed(
+        ALICE, nothing, nothing, pays(ALICES, TOOK), grows=True, kind=PERSISTENT_VOLUME_CLAIMS
     ),
-    "never attributed, a controller adopts it": Changed(RS_CONTROLLER, nothing, bobs(), pays(BOB, OF_WEB), stamp=None),
-    "never attributed, a person makes it part of another user's object": Changed(
-        ALICE, nothing, bobs(), ONLY_ITS_CONTROLLER, stamp=None
+    "a person makes grow what an owner above pays": Changed(ALICE, bobs(), bobs(), NEVER, grows=True),
+    "a person makes a claim grow that is part of another user's object": Changed(
+        ALICE, bobs(), bobs(), pays(ALICES, TOOK), grows=True, kind=PERSISTENT_VOLUME_CLAIMS
     ),
-    "never attributed, a person drops its controller": Changed(ALICE, bobs(), nothing, NEVER, stamp=None),
-    "half a stamp is no stamp": Changed(ALICE, nothing, nothing, NEVER, stamp=Annotations(owner="bob")),
+    "an account of the namespace makes it grow": Changed(
+        NAMESAKE, nothing, nothing, pays(Payer(NAMESAKE.username, ("system:serviceaccounts",)), TOOK), grows=True
+    ),
+    "an account of another namespace makes it grow": Changed(ROBOT, nothing, nothing, NEVER, grows=True),
+    "a controller makes it grow": Changed(RS_CONTROLLER, nothing, nothing, NEVER, grows=True),
+    "a component of Kubernetes makes it grow": Changed(
+        UserInfo("system:kube-scheduler"), nothing, nothing, NEVER, grows=True
+    ),
+    "a trusted controller of the policy makes it grow": Changed(OPERATOR, nothing, nothing, NEVER, grows=True),
+    "an administrator makes it grow": Changed(MASTER, nothing, nothing, NEVER, grows=True),
+    "a person writes their own name": Changed(
+        ALICE, nothing, nothing, pays(ALICES, TOOK), written=Annotations(owner="alice")
+    ),
+    "an administrator writes their own name": Changed(
+        MASTER, nothing, nothing, pays(Payer("admin", ("system:masters",)), TOOK), written=Annotations(owner="admin")
+    ),
+    "a person writes another name": Changed(ALICE, nothing, nothing, NEVER, written=FORGED),
+    "a person writes their own name through a subresource": Changed(
+        ALICE, nothing, nothing, NEVER, written=Annotations(owner="alice"), subresource="status"
+    ),
+    "a person makes a pod grow through a subresource": Changed(
+        ALICE, nothing, nothing, unowned("pods"), grows=True, kind=PODS, subresource="resize"
+    ),
 }
 
 
-@pytest.mark.parametrize("case", CHANGED.values(), ids=CHANGED.keys())
-async def test_the_payer_of_a_changed_object(case: Changed) -> None:
+@pytest.mark.parametrize("stamp", [None, Annotations(owner=NOBODY.owner, groups="[]")], ids=["unstamped", "nobody's"])
+@pytest.mark.parametrize("case", UNATTRIBUTED.values(), ids=UNATTRIBUTED.keys())
+async def test_the_payer_of_an_unattributed_object(case: Changed, stamp: Annotations | None) -> None:
     owners = FakeOwners()
-    old, new = meta(case.was(owners), case.stamp), meta(case.now(owners), case.stamp)
+    old = structs.replace(meta(case.was(owners), stamp), name="work")
+    new = structs.replace(meta(case.now(owners), case.written or stamp), name="work")
+    change = Change(old, new, case.subresource, lambda: case.grows)
 
-    assert await attribution(owners).of_changed(case.user, PODS, old, new, "red") == case.answer
+    answer = await attribution(owners).of_changed(case.user, case.kind, change, "red")
+
+    expected = case.answer if case.answer != NEVER or stamp is None else replace(NEVER, stamp=NOBODY)
+    assert answer == expected
 
 
-async def test_the_stamp_on_the_new_object_is_ignored() -> None:
-    old, new = meta(stamp=Annotations(owner="alice", groups="[]")), meta(stamp=FORGED)
+async def test_half_a_stamp_is_no_stamp() -> None:
+    half = meta(stamp=Annotations(owner="bob"))
 
-    answer = await attribution(FakeOwners()).of_changed(UserInfo("bob"), PODS, old, new, "red")
+    assert await attribution(FakeOwners()).of_changed(ALICE, PODS, Change(half, half), "red") == NEVER
 
-    assert answer == pays(Payer("alice"), STAMPED)
+
+SCALED: dict[str, tuple[UserInfo, Callable[[FakeOwners], object], Refused | None]] = {
+    "nobody's": (ALICE, lambda owners: owners.put("Deployment", "work"), unowned("deployments")),
+    "one stamped as nobody's": (
+        ALICE,
+        lambda owners: owners.put("Deployment", "work", owner=NOBODY.owner),
+        unowned("deployments"),
+    ),
+    "nobody's, by an administrator": (MASTER, lambda owners: owners.put("Deployment", "work"), None),
+    "nobody's, by a robot": (ROBOT, lambda owners: owners.put("Deployment", "work"), None),
+    "another person's": (ALICE, lambda owners: owners.put("Deployment", "work", owner="bob"), None),
+    "one of another person's controller": (
+        ALICE,
+        lambda owners: owners.put("Deployment", "work", controller=bobs()(owners)),
+        None,
+    ),
+    "one that is not there": (ALICE, nothing, None),
+}
+
+
+@pytest.mark.parametrize(("user", "put", "answer"), SCALED.values(), ids=SCALED.keys())
+async def test_who_may_scale(user: UserInfo, put: Callable[[FakeOwners], object], answer: Refused | None) -> None:
+    owners = FakeOwners()
+    put(owners)
+
+    assert await attribution(owners).refuse_scale(user, DEPLOYMENTS, "work", "red") == answer
+
+
+@pytest.mark.parametrize(
+    ("user", "believed"),
+    [
+        (UserInfo("system:node:n1", ("system:nodes",)), True),
+        (UserInfo("system:kube-scheduler"), True),
+        (controller("pod-garbage-collector"), True),
+        (MASTER, True),
+        (OPERATOR, True),
+        (ALICE, False),
+        (ROBOT, False),
+        (UserInfo("system:serviceaccount:kube-system-2:x"), False),
+    ],
+    ids=lambda value: value.username if isinstance(value, UserInfo) else "",
+)
+def test_whose_reports_that_a_pod_uses_less_are_believed(user: UserInfo, believed: bool) -> None:
+    assert attribution(FakeOwners()).may_report(user) is believed
 
 
 async def test_an_unreadable_owner_raises_and_is_neither_skipped_nor_denied() -> None:
@@ -402,7 +522,7 @@ async def test_an_unreadable_owner_raises_and_is_neither_skipped_nor_denied() ->
     with pytest.raises(UnavailableError, match="connection refused"):
         await attribution(owners).of_new(RS_CONTROLLER, PODS, found, "red")
     with pytest.raises(UnavailableError, match="connection refused"):
-        await attribution(owners).of_changed(ALICE, PODS, meta(), found, "red")
+        await attribution(owners).of_changed(ALICE, PODS, Change(meta(), found), "red")
 
 
 async def test_before_a_policy_is_loaded_no_payer_is_found() -> None:

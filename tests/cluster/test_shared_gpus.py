@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.cluster.people import Person
-from tests.cluster.running import RunningWebhook
+from tests.cluster.running import RunningWebhook, eventually
 
 POLICY = "version: 1\ndefaults: {user: {hard: {gpu: 1}}}\n"
 
@@ -36,9 +36,9 @@ def test_parts_of_gpus_fill_the_limit_and_no_annotation_goes_beyond_it(running: 
         return person.run("annotate", "--overwrite", "pod", "second", *written)
 
     assert clause.format("1/4") in annotate("gpu-fraction-num-devices=3")
-    assert clause.format("1/2") in annotate("gpu-memory=2000", "gpu-fraction-num-devices=1")
-    assert " annotated\n" in annotate("gpu-fraction-num-devices=1")
-    assert clause.format("1/2") in annotate("gpu-fraction=0.75")
+    assert clause.format("1+1/2") in annotate("gpu-memory=2000")
+    for less in ("gpu-fraction-num-devices=1", "gpu-fraction=0.1", "gpu-fraction-"):
+        assert "the part of a GPU that a pod asks for by annotations cannot be made smaller" in annotate(less)
     person.delete("pod", "first", "--now")
-    assert " annotated\n" in annotate("gpu-fraction=0.75")
+    eventually(lambda: " annotated\n" in annotate("gpu-fraction-num-devices=3"))
     assert " created\n" in person.create(a_pod("fourth", gpu_fraction="0.25"))

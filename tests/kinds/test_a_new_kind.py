@@ -276,7 +276,7 @@ async def test_nobody_is_charged_for_more_of_a_kind_before_all_its_objects_are_k
     webhook = Webhook("version: 1\ndefaults: {user: {hard: {count/replicasets.apps: 1}}}\n")
     webhook.names.unknown.add("replicasets.apps")
     metadata = {"name": "orphan", "namespace": "red", "uid": "uid-of-orphan", "resourceVersion": "5"}
-    old = stamped({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata})
+    old = stamped({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata}, "system:unattributed")
     made_for = webhook.owners.put("Deployment", "web", owner="bob")
     adopted, labelled = copy.deepcopy(old), copy.deepcopy(old)
     adopted["metadata"]["ownerReferences"] = [

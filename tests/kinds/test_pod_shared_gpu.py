@@ -20,6 +20,7 @@ from webhook.kinds.pod_shapes import Pod
 from webhook.kinds.pods import PODS
 from webhook.quota import resources
 from webhook.quota.devices import FRACTION, MEMORY
+from webhook.quota.objects import ObjectMeta, UserInfo
 from webhook.quota.quantity import NANOS
 from webhook.quota.resources import Amounts
 
@@ -197,3 +198,27 @@ def test_any_text_counts_as_something(fraction: str, memory: str | None, devices
 
     assert all(number > 0 for number in cost.values())
     assert len(cost) == 1 + (memory is not None)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_less"),
+    [
+        ({"gpu-fraction": "0.5"}, {"gpu-fraction": "0.5"}, False),
+        ({"gpu-fraction": "0.5"}, {"gpu-fraction": "0.75"}, False),
+        ({"gpu-fraction": "0.5"}, {"gpu-fraction": "0.49"}, True),
+        ({"gpu-fraction": "0.5"}, {}, True),
+        ({"gpu-fraction": "0.5"}, {"gpu-memory": "2000"}, True),
+        ({"gpu-fraction": "0.5", "gpu-fraction-num-devices": "2"}, {"gpu-fraction": "0.5"}, True),
+        ({"gpu-memory": "2000"}, {"gpu-memory": "1"}, False),
+        ({}, {"gpu-fraction": "0.5"}, False),
+        ({}, {}, False),
+    ],
+)
+def test_what_annotations_ask_for_cannot_be_made_smaller(
+    before: dict[str, str], after: dict[str, str], *, is_less: bool
+) -> None:
+    old, new = (msgspec.convert({"annotations": each}, ObjectMeta) for each in (before, after))
+    user = UserInfo("alice")
+
+    assert (PODS.evaluator.forgery(new, old, user) is not None) is is_less
+    assert PODS.evaluator.forgery(new, None, user) is None

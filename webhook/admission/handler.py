@@ -6,16 +6,16 @@ No JSON, no HTTP and no Kubernetes here: `review` has the wire format, and every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, check_size, under
 from webhook.admission.patch import filling_in
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
-from webhook.attribution.rules import Attributed, Attribution, Refused
+from webhook.attribution.rules import Attributed, Attribution, Change, Refused
 from webhook.attribution.stamp import carries_stamp, has_stamp, stamping
 from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
 from webhook.kinds.registry import KINDS, Registry
@@ -24,7 +24,7 @@ from webhook.quota import message, resources
 from webhook.quota.decision import Allowed, Decision, Denied, Excess, Lack, decide, lacks, must_declare
 from webhook.quota.limits import LimitsInForce, resolve_limits
 from webhook.quota.missing import NO_FILLING, Filling
-from webhook.quota.objects import AnyObject, ObjectKey
+from webhook.quota.objects import AnyObject, ObjectKey, Scale
 from webhook.quota.policy import Mode, Policy
 from webhook.quota.quantity import Quantity
 from webhook.quota.reservation import Charge
@@ -33,6 +33,7 @@ from webhook.quota.usage import UsageView
 
 _MAX_AUDIT_VALUE = 1024
 _MAX_SHOWN = 20
+_REPORTED_LESS = "only the node, components of Kubernetes and trusted controllers may report that a pod uses less"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,11 @@ class AdmissionHandler:
         attributed = await self._attribute(request, reviewed)
         if isinstance(attributed, Refused):
             return _refused(request, attributed)
-        meta, is_update, stamp = reviewed.new.metadata, reviewed.old is not None, attributed.stamp
-        is_changed = stamp is not None and not has_stamp(meta, stamp)
-        if is_changed and is_update and carries_stamp(meta) and not self.attribution.is_trusted(request.user_info):
-            return _refused(request, _forged(attributed))
+        meta = reviewed.new.metadata
         filling = await self._filling(request.namespace, reviewed, defaults) if defaults else NO_FILLING
-        operations = () if stamp is None else stamping(meta, stamp)
-        return review.patched(request.uid, (*operations, *filling_in(filling)), warnings=filling.left_out)
+        operations = (*stamping(meta, attributed.stamp), *filling_in(filling))
+        warnings = (*_told(reviewed, attributed), *filling.left_out)
+        return review.patched(request.uid, operations, warnings=warnings)
 
     async def validate(self, request: AdmissionRequest, *, deadline: float) -> AdmissionResponse:
         """
@@ -89,8 +88,8 @@ class AdmissionHandler:
         if kind is None or effect is Effect.IGNORE:
             self._report_deletion(request, kind)
             return review.allowed(request.uid)
-        if effect is Effect.CARRY_NO_STAMP:
-            return _review_binding(request)
+        if effect in (Effect.CARRY_NO_STAMP, Effect.SCALE):
+            return await self._review_other(request, kind, effect)
         reviewed = _read(request, kind, kind.shape if effect.is_charged else AnyObject)
         if effect.is_stamped and _is_excepted(request, reviewed):
             return review.allowed(request.uid)
@@ -124,9 +123,23 @@ class AdmissionHandler:
         forgery = reviewed.kind.evaluator.forgery(meta, reviewed.old_metadata, user)
         if forgery is not None:
             return Refused(forgery)
+        effect = reviewed.kind.evaluator.effect(request.operation, request.sub_resource or "")
+        if effect is Effect.KEEP_STAMP and not self.attribution.may_report(user) and _frees(request, reviewed.kind):
+            return Refused(_REPORTED_LESS)
         if reviewed.old is None:
             return await self.attribution.of_new(user, reviewed.kind, meta, namespace)
-        return await self.attribution.of_changed(user, reviewed.kind, reviewed.old.metadata, meta, namespace)
+        change = Change(reviewed.old.metadata, meta, request.sub_resource or "", lambda: _grows(request, reviewed.kind))
+        return await self.attribution.of_changed(user, reviewed.kind, change, namespace)
+
+    async def _review_other(self, request: AdmissionRequest, kind: AnyKind, effect: Effect) -> AdmissionResponse:
+        """Answer a review whose object is not of *kind*, but a Binding or a Scale of such an object."""
+        if effect is Effect.CARRY_NO_STAMP:
+            return _review_binding(request)
+        new, old = request.decode(Scale), request.decode_old(Scale)
+        if new.spec.replicas <= old.spec.replicas:
+            return review.allowed(request.uid)
+        refused = await self.attribution.refuse_scale(request.user_info, kind, request.name, request.namespace)
+        return review.allowed(request.uid) if refused is None else _refused(request, refused)
 
     async def _filling(self, namespace: str, reviewed: Reviewed, defaults: Mapping[str, Quantity]) -> Filling:
         """Return what is filled into a new object. LimitRanges are read only if anything is."""
@@ -214,6 +227,36 @@ def _read(request: AdmissionRequest, kind: AnyKind, shape: type[Any]) -> Reviewe
     """Decode the object, and for an update the object it replaces, once each."""
     new = request.decode(shape)
     return Reviewed(kind, new, None if request.operation == "CREATE" else request.decode_old(shape))
+
+
+def _grows(request: AdmissionRequest, kind: AnyKind) -> bool:
+    """Whether the object asks for more of anything than before: for its pods, if it is a workload."""
+    shape, cost = kind.demand or (kind.shape, partial(kind.evaluator.usage, now=None))
+    try:
+        before = dict(cost(request.decode_old(shape)))
+        return any(amount > before.get(name, 0) for name, amount in cost(request.decode(shape)))
+    except UncountableError:
+        return True
+
+
+def _frees(request: AdmissionRequest, kind: AnyKind) -> bool:
+    """Whether the object costs less of anything than before."""
+    usage = kind.evaluator.usage
+    try:
+        after = dict(usage(request.decode(kind.shape), now=None))
+        return any(after.get(name, 0) < amount for name, amount in usage(request.decode_old(kind.shape), now=None))
+    except UncountableError:
+        return True
+
+
+def _told(reviewed: Reviewed, attributed: Attributed) -> Iterator[str]:
+    """Yield what the person is told if an update does not do what it says, or more: it is about who pays."""
+    if reviewed.old is None or has_stamp(reviewed.old.metadata, attributed.stamp):
+        written = reviewed.new.metadata
+        if reviewed.old is not None and carries_stamp(written) and not has_stamp(written, attributed.stamp):
+            yield f"the userquota.dev annotations were left as they are: {attributed.payer.owner} pays"
+    else:
+        yield f"{attributed.payer.owner} pays from now on ({attributed.found_by})"
 
 
 def _is_excepted(request: AdmissionRequest, reviewed: Reviewed) -> bool:

@@ -172,7 +172,12 @@ def failed(uid: str, message: str) -> AdmissionResponse:
 
 def patched(uid: str, operations: Iterable[PatchOperation], *, warnings: Iterable[str] = ()) -> AdmissionResponse:
     """Return a response that allows the request with *operations*, or without a patch if there are none."""
-    steps = [{"op": "add", "path": each.path, "value": each.value} for each in operations]
+    steps = [
+        {"op": "remove", "path": each.path}
+        if each.value is None
+        else {"op": "add", "path": each.path, "value": each.value}
+        for each in operations
+    ]
     if not steps:
         return allowed(uid, warnings=warnings)
     patch = base64.b64encode(msgspec.json.encode(steps)).decode("ascii")

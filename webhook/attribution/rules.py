@@ -6,6 +6,7 @@ docs/attribution.md describes the rules. `stamp` writes the payer on the object.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from webhook.attribution import claim_templates
@@ -13,14 +14,19 @@ from webhook.attribution.stamp import has_stamp, read_stamp, stamp_for
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
 from webhook.ports import Ancestry, PolicySource
-from webhook.quota.objects import ObjectMeta, OwnerReference, UserInfo
-from webhook.quota.subject import NOBODY, Payer
+from webhook.quota.objects import OWNER_ANNOTATION, ObjectMeta, OwnerReference, UserInfo
+from webhook.quota.subject import NOBODY, SERVICE_ACCOUNT_PREFIX, Payer
 
 _MAX_CHAIN = 8
 """Owners read per object. CronJob, Job, Pod is a chain of three; one longer than this is a loop or made on purpose."""
 
 _STAYS = "stamped when it was created"
+_TAKEN_OVER = "took it over"
 _AUTHENTICATED = "system:authenticated"
+_MASTERS = "system:masters"
+_NODE_PREFIX = "system:node:"
+_COMPONENT_PREFIX = "system:kube-"
+_KUBE_SYSTEM_PREFIX = f"{SERVICE_ACCOUNT_PREFIX}kube-system:"
 
 KUBE_CONTROLLER_MANAGER = "system:kube-controller-manager"
 """The user of all controllers if kube-controller-manager runs without `--use-service-account-credentials`."""
@@ -69,6 +75,20 @@ class _Missing:
     reference: OwnerReference
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    An object before and after a request, with the *subresource* that the request is for, if any.
+
+    *grows* returns whether the object asks for more than before. It is called only where that decides.
+    """
+
+    old: ObjectMeta
+    new: ObjectMeta
+    subresource: str = ""
+    grows: Callable[[], bool] = lambda: False
+
+
 class Attribution:
     """Finds the payer. Owners are read live, by name and uid: a cached one could be of an earlier object."""
 
@@ -97,40 +117,66 @@ class Attribution:
                 return Refused(f"{_named(found.reference)}, which this was made for, does not exist")
             if found is not None or not self._is_listed(user):
                 return _made_for(_named(reference), found)
-        payer = Payer(user.username, tuple(sorted(set(user.groups or ()) - {_AUTHENTICATED})))
-        stamp = stamp_for(payer, self._policies.current())
-        found_by = "service account" if payer.is_service_account else "created it"
-        return Attributed(payer, found_by, stamp, len(payer.groups) - len(stamp.groups))
+        is_account = user.username.startswith(SERVICE_ACCOUNT_PREFIX)
+        return self._own(user, "service account" if is_account else "created it")
 
-    async def of_changed(
-        self, user: UserInfo, kind: AnyKind, old: ObjectMeta, meta: ObjectMeta, namespace: str
-    ) -> Attributed | Refused:
+    async def of_changed(self, user: UserInfo, kind: AnyKind, change: Change, namespace: str) -> Attributed | Refused:
         """
-        Return the payer of an object of *kind* that *user* changes from *old* to *meta*.
+        Return the payer of an object of *kind* that *user* changes.
 
-        The payer stays the same, except for adoption: a trusted controller sets a reference to an owner that it
-        acts for. No other user can set a controller reference that leads to another payer. Objects of a kind that
-        `keeps_payer` are adopted only while nobody is known to own them.
-
+        Who made an object pays until it is gone: no adoption, no release and no stamp in the request changes that. One
+        without a known owner gets one when a trusted controller adopts it for an owner, or when a person takes it over:
+        by their own name in the owner annotation, or by a change with which it grows.
         Raises: UnavailableError if an ancestor cannot be read.
         """
+        old, meta = change.old, change.new
         stamped = read_stamp(old)
+        if stamped is not None and stamped != NOBODY:
+            return Attributed(stamped, _STAYS, stamped)
         before, after = old.controller, meta.controller
-        is_changed = after is not None and (before is None or before.uid != after.uid)
-        if after is not None and (is_changed or stamped is None):
-            found = await self._nearest_stamp(after, namespace)
-            if isinstance(found, Payer):
-                if self._acts_for(user, after):
-                    if kind.keeps_payer and stamped is not None and stamped != NOBODY:
-                        return Attributed(stamped, _STAYS, stamped)
-                    return _made_for(_named(after), found)
-                if is_changed and found != stamped:
-                    return Refused(
-                        f"{_named(after)} belongs to {found.owner}; only its controller can make this object part of it"
-                    )
-        if stamped is None:
-            return Attributed(NOBODY, "never attributed", None)
-        return Attributed(stamped, _STAYS, stamped)
+        if _uid(before) != _uid(after) or kind.demand is not None:
+            moved = await self._of_moved(user, kind, before, after, namespace)
+            if moved is not None:
+                return moved
+        if _names(meta, user) and not change.subresource:
+            return self._own(user, _TAKEN_OVER)
+        is_raised = self._is_person(user, namespace) and change.grows()
+        if is_raised and not await self._is_paid_above(kind, after, namespace):
+            return _unowned(kind, old.name, user) if change.subresource else self._own(user, _TAKEN_OVER)
+        return Attributed(NOBODY, "never attributed", stamped)
+
+    async def refuse_scale(self, user: UserInfo, kind: AnyKind, name: str, namespace: str) -> Refused | None:
+        """
+        Return why *user* may not give an object of *kind* more replicas through its scale; None if they may.
+
+        That says nothing of who pays, and cannot stamp the object: a person has to take over first what nobody owns.
+        Raises: UnavailableError.
+        """
+        if not self._is_person(user, namespace):
+            return None
+        meta = await self._ancestry.read(kind, namespace, name)
+        if meta is None or _known(read_stamp(meta)) or await self._is_paid_above(kind, meta.controller, namespace):
+            return None
+        return _unowned(kind, name, user)
+
+    def may_report(self, user: UserInfo) -> bool:
+        """Whether *user* is one of those whose reports on the status of a pod are believed, if it says it uses less."""
+        if user.username.startswith((_NODE_PREFIX, _COMPONENT_PREFIX, _KUBE_SYSTEM_PREFIX)):
+            return True
+        return _MASTERS in (user.groups or ()) or self.is_trusted(user)
+
+    def _is_person(self, user: UserInfo, namespace: str) -> bool:
+        """
+        Whether *user* acts for themselves in *namespace*: a person, or an account that people make there.
+
+        Components of Kubernetes, trusted controllers and robots with an account of another namespace do not, nor do
+        members of `system:masters`, who mend what others own.
+        """
+        if user.username.startswith(f"{SERVICE_ACCOUNT_PREFIX}{namespace}:"):
+            return not self.is_trusted(user)
+        if user.username.startswith("system:") or _MASTERS in (user.groups or ()):
+            return False
+        return not self.is_trusted(user)
 
     def is_trusted(self, user: UserInfo) -> bool:
         """Whether *user* is a controller that may write stamps on behalf of others."""
@@ -140,11 +186,54 @@ class Attribution:
         """Whether *user* is a controller whose updates to objects of *kind* are charged and never denied."""
         return any(_is_controller(user, name) for name in kind.never_denied)
 
+    async def _of_moved(
+        self,
+        user: UserInfo,
+        kind: AnyKind,
+        before: OwnerReference | None,
+        after: OwnerReference | None,
+        namespace: str,
+    ) -> Attributed | Refused | None:
+        """
+        Return the payer of an object without one whose controller is *after*, and was *before*; None: still nobody.
+
+        What it makes is paid by the owner of its controller. So that a change of the reference ends that for nobody, a
+        workload is stamped with this owner then; and by a controller that writes the owner of a Deployment, which
+        somebody has taken over, on its ReplicaSets.
+        """
+        is_moved = _uid(before) != _uid(after)
+        if before is not None and is_moved and kind.demand is not None:
+            found = await self._nearest_stamp(before, namespace)
+            if isinstance(found, Payer):
+                return _made_for(_named(before), found)
+        if after is None:
+            return None
+        acts = self._acts_for(user, after)
+        if not acts and not is_moved:
+            return None
+        found = await self._nearest_stamp(after, namespace)
+        if not isinstance(found, Payer):
+            return None
+        if acts:
+            return _made_for(_named(after), found)
+        return Refused(f"{_named(after)} belongs to {found.owner}; only its controller can make this object part of it")
+
+    async def _is_paid_above(self, kind: AnyKind, above: OwnerReference | None, namespace: str) -> bool:
+        """Whether what a workload makes is paid by the owner of its controller. Other objects pay for themselves."""
+        if kind.demand is None or above is None:
+            return False
+        return isinstance(await self._nearest_stamp(above, namespace), Payer)
+
+    def _own(self, user: UserInfo, found_by: str) -> Attributed:
+        payer = Payer(user.username, tuple(sorted(set(user.groups or ()) - {_AUTHENTICATED})))
+        stamp = stamp_for(payer, self._policies.current())
+        return Attributed(payer, found_by, stamp, len(payer.groups) - len(stamp.groups))
+
     async def _of_template(self, claim: str, namespace: str) -> Attributed | Refused:
         found = await claim_templates.stateful_set_of(claim, namespace, ancestry=self._ancestry, kinds=self._kinds)
         if found is None:
             return Refused(f"no StatefulSet of namespace {namespace} has a template for claim {claim}")
-        return _made_for(f"StatefulSet {found.metadata.name}", read_stamp(found.metadata))
+        return _made_for(f"StatefulSet {found.metadata.name}", _known(read_stamp(found.metadata)))
 
     def _is_listed(self, user: UserInfo) -> bool:
         return user.username in self._policies.current().trusted_controllers
@@ -157,7 +246,11 @@ class Attribution:
         return owner is not None and user.username in owner.makers
 
     async def _nearest_stamp(self, reference: OwnerReference, namespace: str) -> Payer | _Missing | None:
-        """Return the first stamp up the chain of controller references, None if the chain ends without one."""
+        """
+        Return the first known owner up the chain of controller references, None if the chain ends without one.
+
+        An unattributed object is passed by: what is above it may have been taken over since.
+        """
         for _ in range(_MAX_CHAIN):
             kind = self._kinds.of_owner(reference.api_version, reference.kind)
             if kind is None:
@@ -165,7 +258,7 @@ class Attribution:
             meta = await self._ancestry.read(kind, namespace, reference.name)
             if meta is None or meta.uid != reference.uid:
                 return _Missing(reference)
-            stamp = read_stamp(meta)
+            stamp = _known(read_stamp(meta))
             if stamp is not None:
                 return stamp
             if meta.controller is None:
@@ -179,6 +272,28 @@ def _made_for(name: str, owner: Payer | None) -> Attributed:
     if owner is None:
         return Attributed(NOBODY, f"{name} has no owner", NOBODY)
     return Attributed(owner, f"owner of {name}", owner)
+
+
+def _unowned(kind: AnyKind, name: str, user: UserInfo) -> Refused:
+    """Return that *user* has to take the object over before it may grow, with the command for it."""
+    return Refused(
+        f"nobody is known to own {kind.plural} {name}, so that nobody would pay for more; take it over first: "
+        f"kubectl annotate {kind.plural} {name} --overwrite {OWNER_ANNOTATION}={user.username}"
+    )
+
+
+def _known(stamp: Payer | None) -> Payer | None:
+    """Return the payer of a stamp; None for no stamp, and for that of an unattributed object."""
+    return None if stamp == NOBODY else stamp
+
+
+def _names(meta: ObjectMeta, user: UserInfo) -> bool:
+    """Whether the owner annotation is the name of *user*."""
+    return meta.annotations is not None and meta.annotations.owner == user.username
+
+
+def _uid(reference: OwnerReference | None) -> str | None:
+    return None if reference is None else reference.uid
 
 
 def _is_controller(user: UserInfo, controller: str) -> bool:

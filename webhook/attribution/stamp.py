@@ -47,16 +47,23 @@ def carries_stamp(meta: ObjectMeta) -> bool:
     return not has_stamp(meta, None)
 
 
-def stamping(meta: ObjectMeta, payer: Payer) -> Iterator[PatchOperation]:
-    """Yield the changes that stamp the object with *payer*; none if it is already. Only our annotations are touched."""
+def stamping(meta: ObjectMeta, payer: Payer | None) -> Iterator[PatchOperation]:
+    """
+    Yield the changes that stamp the object with *payer*, or take its stamp away for None. Only our annotations change.
+    """
     if has_stamp(meta, payer):
+        return
+    if payer is None:
+        written = meta.annotations or Annotations()
+        present = ((OWNER_ANNOTATION, written.owner), (GROUPS_ANNOTATION, written.groups))
+        yield from (PatchOperation(_path(key)) for key, value in present if value is not None)
         return
     stamp = {OWNER_ANNOTATION: payer.owner, GROUPS_ANNOTATION: _groups_text(payer)}
     if meta.annotations is None:
         yield PatchOperation("/metadata/annotations", stamp)
         return
     for key, value in stamp.items():
-        yield PatchOperation(f"/metadata/annotations/{key.replace('/', '~1')}", value)
+        yield PatchOperation(_path(key), value)
 
 
 def stamp_for(payer: Payer, policy: Policy) -> Payer:
@@ -66,6 +73,10 @@ def stamp_for(payer: Payer, policy: Policy) -> Payer:
     The API server rejects an object whose annotations exceed 256 KiB, and every object of a person repeats the stamp.
     """
     return payer if len(_groups_text(payer)) <= MAX_GROUPS_TEXT else policy.named(payer)
+
+
+def _path(key: str) -> str:
+    return f"/metadata/annotations/{key.replace('/', '~1')}"
 
 
 def _groups_text(payer: Payer) -> str:

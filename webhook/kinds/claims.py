@@ -158,6 +158,5 @@ PERSISTENT_VOLUME_CLAIMS = Kind(
     cap="perClaim",
     scopes=frozenset({scopes.VOLUME_CLASS}),
     never_denied=frozenset({controller("persistent-volume-binder")}),
-    keeps_payer=True,
     is_made_by_name=True,
 )

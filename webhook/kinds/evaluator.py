@@ -7,7 +7,7 @@ The protocol follows Kubernetes' own quota evaluators (`quota/v1/interfaces.go`)
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -37,7 +37,8 @@ class Effect(enum.Enum):
     STAMP: the object carries an owner and costs nothing. CHARGE: it carries an owner and costs something. RECORD: a
     request to a subresource can change what the object costs, and is never denied for it: it reports what is the case
     already. KEEP_STAMP: a request to a subresource could change the owner, and nothing that is charged.
-    CARRY_NO_STAMP: the API server merges the object into another one. ADVISE and REVIEW_POLICY have no kind yet
+    CARRY_NO_STAMP: the API server merges the object into another one. SCALE: the object is a Scale, whose number of
+    replicas the API server writes into the object that it belongs to. ADVISE and REVIEW_POLICY have no kind yet
     (workloads, policy ConfigMaps).
     """
 
@@ -47,6 +48,7 @@ class Effect(enum.Enum):
     RECORD = "record"
     KEEP_STAMP = "keep stamp"
     CARRY_NO_STAMP = "carry no stamp"
+    SCALE = "scale"
     ADVISE = "advise"
     REVIEW_POLICY = "review policy"
 
@@ -157,9 +159,9 @@ class Stamped(Generic[T_contra]):
     unreadable: Amounts = ()
 
     def effect(self, operation: str, subresource: str) -> Effect:
-        """Return STAMP for the object itself, and KEEP_STAMP for a subresource that can change its metadata."""
+        """Return STAMP for the object, SCALE for its scale, KEEP_STAMP for what else can change its metadata."""
         if operation == "UPDATE" and subresource:
-            return Effect.KEEP_STAMP
+            return Effect.SCALE if subresource == "scale" else Effect.KEEP_STAMP
         return Effect.STAMP if operation in ("CREATE", "UPDATE") and not subresource else Effect.IGNORE
 
     def usage(self, obj: T_contra, *, now: datetime | None) -> Amounts:  # noqa: ARG002 - it costs nothing
@@ -212,6 +214,13 @@ class Stamped(Generic[T_contra]):
         return None
 
 
+class Demand(NamedTuple):
+    """The struct to decode a workload with, and the function that returns what it asks for. May be UncountableError."""
+
+    shape: type[Any]
+    of: Callable[[Any], Amounts]
+
+
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
     """One kind of object: its row in the registry."""
@@ -227,12 +236,12 @@ class Kind(Generic[T]):
     """The users that make objects for an owner of this kind: components of Kubernetes."""
     is_made_by_name: bool = False
     """Whether a controller makes such objects without an owner reference, so that only their name tells for what."""
-    keeps_payer: bool = False
-    """Whether no adoption changes who pays."""
     never_denied: frozenset[str] = field(default=frozenset())
     """The users whose updates are charged and never denied: controllers that would retry for ever."""
     cap: str | None = None
     """The field of a policy that bounds one object of this kind, e.g. `perPod`."""
+    demand: Demand | None = None
+    """What an object asks controllers for, if they make pods for it."""
     scopes: frozenset[str] = field(default=frozenset())
     """The names of the scopes that its objects may be in."""
     operations: tuple[str, ...] = ("CREATE", "UPDATE")

@@ -215,9 +215,9 @@ def is_terminal(pod: Pod) -> bool:
     return pod.status is not None and pod.status.phase in TERMINAL_PHASES
 
 
-def shared_gpu_of(pod: Pod) -> SharedGpuText | None:
-    """Return the annotations by which *pod* asks for parts of GPUs, None if it asks for none."""
-    annotations = pod.metadata.annotations
+def shared_gpu_of(meta: ObjectMeta) -> SharedGpuText | None:
+    """Return the annotations by which a pod asks for parts of GPUs, None if it asks for none."""
+    annotations = meta.annotations
     if annotations is None or (annotations.gpu_fraction is None and annotations.gpu_memory is None):
         return None
     return SharedGpuText(annotations.gpu_fraction, annotations.gpu_memory, annotations.gpu_devices)
@@ -234,7 +234,7 @@ def text_of(pod: Pod, *, is_released: bool = False) -> PodText:
         bytes(spec.overhead),
         is_released or is_terminal(pod),
         status is not None and status.is_infeasible,
-        shared_gpu_of(pod),
+        shared_gpu_of(pod.metadata),
     )
 
 

@@ -102,7 +102,7 @@ class PodEvaluator(Stamped[Pod]):
         charged = {name: amount for name, amount in pod_cost.charge(size).items() if amount.nanos}
         sources = reasons(obj, size, charged)
         lines = {name: CostLine(amount, sources[name]) for name, amount in charged.items()}
-        shared_gpu = shared_gpu_of(obj)
+        shared_gpu = shared_gpu_of(obj.metadata)
         if shared_gpu is not None and not is_terminal(obj):
             asked = pod_shared_gpu.amounts(shared_gpu)
             lines.update({name: CostLine(Quantity(amount), "an annotation") for name, amount in asked})
@@ -119,6 +119,13 @@ class PodEvaluator(Stamped[Pod]):
     def fill(self, obj: Pod, defaults: Mapping[str, Quantity], bounds: Mapping[str, Bounds]) -> Filling:
         """Return what is filled into its containers and init containers. Raises: UncountableError."""
         return pod_filling.fill(obj, defaults, bounds)
+
+    def forgery(self, meta: ObjectMeta, old: ObjectMeta | None, user: UserInfo) -> str | None:  # noqa: ARG002
+        """Return what is wrong if annotations ask for less of a GPU than before: a pod that runs keeps what it has."""
+        before, after = (shared_gpu_of(each) if each is not None else None for each in (old, meta))
+        asked = dict(pod_shared_gpu.amounts(after)) if after is not None else {}
+        is_less = before is not None and any(asked.get(name, 0) < most for name, most in pod_shared_gpu.amounts(before))
+        return "the part of a GPU that a pod asks for by annotations cannot be made smaller" if is_less else None
 
     def is_excepted(self, meta: ObjectMeta, user: UserInfo | None) -> bool:
         """

@@ -256,5 +256,4 @@ RESOURCE_CLAIMS = Kind(
     ResourceClaim,
     ResourceClaimEvaluator(_COUNT),
     cap="perClaim",
-    keeps_payer=True,
 )

@@ -99,6 +99,18 @@ class AnyObject(Shape, frozen=True, gc=False):
     metadata: ObjectMeta = ObjectMeta()
 
 
+class ScaleSpec(Shape, frozen=True, gc=False):
+    """The number of replicas that is asked for."""
+
+    replicas: int = 0
+
+
+class Scale(Shape, frozen=True, gc=False):
+    """A Scale (`autoscaling/v1`): the subresource by which replicas are set."""
+
+    spec: ScaleSpec = ScaleSpec()
+
+
 class GroupVersionResource(Shape, frozen=True):
     """A resource as a review names it: group, version and plural."""
 
@@ -139,7 +151,7 @@ class StoredVersion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PatchOperation:
-    """One step of a JSON patch (RFC 6902) that sets `path` to `value`. The webhook uses only the operation `add`."""
+    """One step of a JSON patch (RFC 6902): `add` sets `path` to `value`; without a value, `remove` takes it away."""
 
     path: str
-    value: str | Mapping[str, str] | Mapping[str, Mapping[str, str]]
+    value: str | Mapping[str, str] | Mapping[str, Mapping[str, str]] | None = None
