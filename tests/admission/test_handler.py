@@ -151,7 +151,7 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         (
             "exceeded quota: defaults.serviceAccount, requested: requests.cpu=2, used: requests.cpu=0, "
             "limited: requests.cpu=1, reserved: requests.cpu=0, free: requests.cpu=1 "
-            "for user/system:serviceaccount:ci:runner; would fit: requests.cpu=1; "
+            "for serviceaccounts/ci; would fit: requests.cpu=1; "
             "charged to system:serviceaccount:ci:runner (service account)"
         ),
     ),

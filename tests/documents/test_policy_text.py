@@ -13,7 +13,7 @@ from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.quota import quantity
 from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.missing import Missing
-from webhook.quota.policy import Combine, Entry, Hard, Mode, Policy, Terminating, Unlimited
+from webhook.quota.policy import AccountLimits, Combine, Entry, Hard, Mode, Policy, Terminating, Unlimited
 from webhook.quota.resources import show
 
 CORE = 10**9
@@ -161,6 +161,20 @@ def test_pods_past_their_grace_period_are_released_unless_a_policy_holds_them(
     text: str, terminating: Terminating
 ) -> None:
     assert read(text).terminating is terminating
+
+
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [
+        ("version: 1", AccountLimits.PER_NAMESPACE),
+        ("version: 1\nserviceAccountLimits: perNamespace", AccountLimits.PER_NAMESPACE),
+        ("version: 1\nserviceAccountLimits: perAccount", AccountLimits.PER_ACCOUNT),
+    ],
+)
+def test_the_service_accounts_of_a_namespace_share_an_allowance_unless_a_policy_gives_each_its_own(
+    text: str, limits: AccountLimits
+) -> None:
+    assert read(text).account_limits is limits
 
 
 # Amounts.
@@ -527,7 +541,7 @@ RESOURCES = (
 )
 SECTIONS = (
     "version, defaults, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, terminating, "
-    "missing, attribution, resources"
+    "serviceAccountLimits, missing, attribution, resources"
 )
 VERSION = "version: expected version: 1, the only one this release reads"
 ACCOUNT = "expected a service account as <namespace>/<name>"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.quota.policies import ALICE, NOW, ROBOT, described, entry, resolve
 from webhook.quota.limits import Limit, LimitsInForce
-from webhook.quota.policy import Combine, Defaults, Group, Mode, Policy, Tenant
+from webhook.quota.policy import AccountLimits, Combine, Defaults, Group, Mode, Policy, Tenant
 from webhook.quota.subject import NOBODY, Payer
 
 DEFAULT = Defaults(
@@ -65,6 +65,11 @@ PERSONAL = {
     "another user's entry does not bind her": (Policy(users={"bob": entry("users.bob", "cpu=1")}), ALICE, []),
     "a service account has its own default": (
         Policy(defaults=DEFAULT),
+        ROBOT,
+        ["serviceaccounts/ci: pods=20 defaults.serviceAccount"],
+    ),
+    "each service account has the default if the policy says so": (
+        Policy(defaults=DEFAULT, account_limits=AccountLimits.PER_ACCOUNT),
         ROBOT,
         [f"user/{ROBOT.owner}: pods=20 defaults.serviceAccount"],
     ),

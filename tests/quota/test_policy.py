@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from webhook.quota.policy import Defaults, Entry, Group, Policy, Tenant, subjects
+from webhook.quota.policy import AccountLimits, Defaults, Entry, Group, Policy, Tenant, subjects
 from webhook.quota.resources import Amounts
 from webhook.quota.subject import NOBODY, Account, Payer
 
@@ -119,8 +119,20 @@ def tenant(team: str) -> Tenant:
             ("user/alice", "tenant/one", "tenant/two", "namespace/red", "cluster"),
             id="with every tenant the namespace is in, by name",
         ),
+        pytest.param(ROBOT, Policy(), {}, ("serviceaccounts/ci", "namespace/red", "cluster"), id="of service accounts"),
         pytest.param(
-            ROBOT, Policy(), {}, (f"user/{ROBOT.owner}", "namespace/red", "cluster"), id="of service accounts"
+            ROBOT,
+            Policy(account_limits=AccountLimits.PER_ACCOUNT),
+            {},
+            (f"user/{ROBOT.owner}", "namespace/red", "cluster"),
+            id="of a service account by itself",
+        ),
+        pytest.param(
+            ROBOT,
+            Policy(service_accounts={ROBOT.owner: Entry("serviceAccounts.ci/builder")}),
+            {},
+            (f"user/{ROBOT.owner}", "namespace/red", "cluster"),
+            id="of a service account that the policy names",
         ),
         pytest.param(
             NOBODY,

@@ -27,7 +27,7 @@ from webhook.kinds.registry import KINDS
 from webhook.quota import resources
 from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.missing import Missing, OnMissing
-from webhook.quota.policy import CAPS, Combine, Entry, Group, Hard, Tenant, Terminating
+from webhook.quota.policy import CAPS, AccountLimits, Combine, Entry, Group, Hard, Tenant, Terminating
 from webhook.quota.quantity import NANOS, Quantity
 from webhook.quota.scopes import Selector
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
@@ -46,7 +46,7 @@ class Definition(NamedTuple):
 
     steps: tuple[str, ...]
     position: Position
-    value: Entry | Group | Tenant | Combine | Terminating | Weight | OnMissing
+    value: Entry | Group | Tenant | Combine | Terminating | AccountLimits | Weight | OnMissing
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -81,7 +81,12 @@ class DocumentEntries:
 
     def add_fields(self, part: PolicyPart, root: tree.Node) -> None:
         """Add everything but the sections."""
-        for name, choice in (("combine", part.combine), ("terminating", part.terminating)):
+        choices = (
+            ("combine", part.combine),
+            ("terminating", part.terminating),
+            ("serviceAccountLimits", part.serviceAccountLimits),
+        )
+        for name, choice in choices:
             if choice is not None:
                 self.definitions.append(Definition((name,), tree.position_of(root, (name,)), choice))
         self._add_missing(part, root)

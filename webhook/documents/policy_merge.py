@@ -14,7 +14,7 @@ from webhook.documents.mistake import Mistake, field_path
 from webhook.documents.policy_entries import Definition, DocumentEntries, username
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
 from webhook.quota.missing import NAMES, Missing, OnMissing
-from webhook.quota.policy import Combine, Defaults, Entry, Group, Policy, Tenant, Terminating
+from webhook.quota.policy import AccountLimits, Combine, Defaults, Entry, Group, Policy, Tenant, Terminating
 from webhook.quota.quantity import Quantity
 
 _GENERATED = re.compile(r"(?P<base>.+)-[2456789bcdfghkmt]{10}", re.ASCII)
@@ -36,6 +36,7 @@ class Merger:
         self._tenants: dict[str, Tenant] = {}
         self._combine: Combine | None = None
         self._terminating = Terminating.RELEASE
+        self._account_limits = AccountLimits.PER_NAMESPACE
         self._trusted: set[str] = set()
         self._weights: dict[str, Weight] = {}
         self._missing: dict[str, OnMissing] = {}
@@ -72,6 +73,7 @@ class Merger:
             cluster=self._entries["cluster"].get("cluster"),
             combine=self._combine or Combine.MOST_RESTRICTIVE,
             terminating=self._terminating,
+            account_limits=self._account_limits,
             trusted_controllers=frozenset(self._trusted),
             devices=DeviceWeights.over_shipped(self._weights) if self._weights else SHIPPED,
             missing=self._missing,
@@ -100,6 +102,8 @@ class Merger:
             self._missing[NAMES[name]] = value
         elif isinstance(value, Combine):
             self._combine = value
+        elif isinstance(value, AccountLimits):
+            self._account_limits = value
         else:
             self._terminating = value
 

@@ -25,7 +25,7 @@ from pydantic import (
 
 from webhook.quota import devices, missing, quantity, resources, scopes, share
 from webhook.quota.missing import Missing
-from webhook.quota.policy import Combine, Hard, Mode, Terminating, Unlimited
+from webhook.quota.policy import AccountLimits, Combine, Hard, Mode, Terminating, Unlimited
 from webhook.quota.quantity import NANOS, Quantity, QuantityError
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Operator, Requirement, Selector
@@ -326,6 +326,7 @@ class PolicyPart(_Part):
     cluster: EntryPart | None = None
     combine: Combine | None = None
     terminating: Terminating | None = None
+    serviceAccountLimits: AccountLimits | None = None  # noqa: N815
     missing: dict[MissingName, MissingRule] = Field(default_factory=dict)
     attribution: AttributionPart | None = None
     resources: LogicalResourcesPart | None = None

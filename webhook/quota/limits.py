@@ -86,7 +86,7 @@ def resolve_limits(
         if len(policy.limits_cache) >= _MAX_PATTERNS:
             policy.limits_cache.clear()
         policy.limits_cache[key] = pattern
-    return pattern.bound_to(subject.user(payer.owner))
+    return pattern.bound_to(policy.holder_of(payer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,10 @@ class _Pattern:
     shared: tuple[Limit, ...]
     caps: tuple[Limit, ...]
 
-    def bound_to(self, user: Subject) -> LimitsInForce:
-        """Return the limits with *user* as the subject of the personal ones."""
+    def bound_to(self, holder: Subject) -> LimitsInForce:
+        """Return the limits with *holder* as the subject of the personal ones."""
         personal = [
-            structs.replace(limit, subject=user if selector is None else subject.scoped(user, selector))
+            structs.replace(limit, subject=holder if selector is None else subject.scoped(holder, selector))
             for selector, limit in self.personal
         ]
         return LimitsInForce((*personal, *self.shared), self.caps)

@@ -16,7 +16,18 @@ from webhook.quota.missing import Missing, OnMissing
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import LOGICAL, UNPARAMETERISED, Amount, Amounts
 from webhook.quota.scopes import Scopes, Selector
-from webhook.quota.subject import CLUSTER, Account, Payer, Subject, group, namespace, scoped, tenant, user
+from webhook.quota.subject import (
+    CLUSTER,
+    Account,
+    Payer,
+    Subject,
+    group,
+    namespace,
+    scoped,
+    service_accounts_with,
+    tenant,
+    user,
+)
 
 CAPS = ("perPod", "perClaim", "perSession")
 """The caps on one object that a policy may set. Each kind names the cap that binds its objects."""
@@ -45,6 +56,17 @@ class Terminating(enum.Enum):
 
     RELEASE = "release"
     HOLD = "hold"
+
+
+class AccountLimits(enum.Enum):
+    """
+    What `defaults.serviceAccount` binds: all service accounts of a namespace together, or each account.
+
+    Who may edit a namespace makes accounts at will, and each would have an allowance of its own.
+    """
+
+    PER_NAMESPACE = "perNamespace"
+    PER_ACCOUNT = "perAccount"
 
 
 class Combine(enum.Enum):
@@ -134,6 +156,7 @@ class Policy:
     cluster: Entry | None = None
     combine: Combine = Combine.MOST_RESTRICTIVE
     terminating: Terminating = Terminating.RELEASE
+    account_limits: AccountLimits = AccountLimits.PER_NAMESPACE
     trusted_controllers: frozenset[str] = frozenset()
     devices: DeviceWeights = SHIPPED
     missing: Mapping[str, OnMissing] = field(default_factory=dict)
@@ -169,6 +192,15 @@ class Policy:
         """Return the groups of *payer* with an entry: those in its snapshot, and those whose member lists name it."""
         stamped = {name for name in payer.groups if name in self.groups}
         return tuple(sorted(stamped | self._groups_by_member.get(payer.owner, frozenset())))
+
+    def holder_of(self, payer: Payer) -> Subject:
+        """
+        Return the subject that the personal limits of *payer* bind.
+
+        All service accounts of a namespace that the policy does not name are one, unless it says `perAccount`.
+        """
+        is_shared = self.account_limits is AccountLimits.PER_NAMESPACE and payer.owner not in self.service_accounts
+        return service_accounts_with(payer.owner) if is_shared and payer.is_service_account else user(payer.owner)
 
     def counting_time(self, now: datetime) -> datetime | None:
         """Return the time at which usage is counted: *now*, or None if every object counts until it is gone."""
@@ -248,7 +280,7 @@ def subjects(policy: Policy, account: Account, namespace_name: str, labels: Mapp
     payer = account.payer
     pools = [group(name) for name in policy.groups_of(payer) if policy.groups[name].pool is not None]
     tenants = [tenant(name) for name in policy.tenants_of(labels)]
-    charged = (user(payer.owner), *pools, *tenants, namespace(namespace_name), CLUSTER)
+    charged = (policy.holder_of(payer), *pools, *tenants, namespace(namespace_name), CLUSTER)
     selecting = policy.selecting(account.scopes)
     return (*charged, *(scoped(each, selector) for selector in selecting for each in charged))
 

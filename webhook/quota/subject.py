@@ -10,8 +10,8 @@ from webhook.quota.scopes import Scopes, Selector
 
 Subject = NewType("Subject", str)
 """
-`user/<name>`, `group/<name>`, `tenant/<name>`, `namespace/<name>` or `cluster`; with `[<selector>]` behind it, only
-the objects that the selector selects.
+`user/<name>`, `serviceaccounts/<namespace>`, `group/<name>`, `tenant/<name>`, `namespace/<name>` or `cluster`; with
+`[<selector>]` behind it, only the objects that the selector selects.
 """
 
 CLUSTER = Subject("cluster")
@@ -63,6 +63,11 @@ def scoped(subject: Subject, selector: Selector) -> Subject:
 def user(name: str) -> Subject:
     """Return the subject of one owner, person or service account."""
     return Subject(f"user/{name}")
+
+
+def service_accounts_with(owner: str) -> Subject:
+    """Return the subject of all service accounts, taken together, of the namespace of the account *owner*."""
+    return Subject(f"serviceaccounts/{owner.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(':')[0]}")
 
 
 def group(name: str) -> Subject:
