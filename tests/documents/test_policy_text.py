@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.quota import quantity
 from webhook.quota.devices import SHIPPED, Weight
+from webhook.quota.exemption import ExemptBy, Exemption, Exemptions
 from webhook.quota.missing import Missing
 from webhook.quota.policy import AccountLimits, Combine, Entry, Hard, Mode, Policy, Terminating, Unlimited
 from webhook.quota.resources import show
@@ -541,12 +542,58 @@ RESOURCES = (
 )
 SECTIONS = (
     "version, defaults, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, terminating, "
-    "serviceAccountLimits, missing, attribution, resources"
+    "serviceAccountLimits, exempt, missing, attribution, resources"
 )
 VERSION = "version: expected version: 1, the only one this release reads"
 ACCOUNT = "expected a service account as <namespace>/<name>"
 ZONE = "the time zone is missing: write Z for UTC, or as in 2027-01-31T00:00:00+01:00"
 TIME = "expected a time, as in 2027-01-31T00:00:00Z"
+ONE_OF = "expected one of user, serviceAccount, group, namespace, priorityClass"
+
+
+@pytest.mark.parametrize(
+    ("written", "mistake"),
+    [
+        ("{user: alice}", "2:10: exempt[0].reason: this field is required"),
+        ("{reason: x}", f"2:10: exempt[0]: {ONE_OF}"),
+        ("{user: alice, group: ml, reason: x}", f"2:10: exempt[0]: {ONE_OF}"),
+        ('{user: alice, reason: ""}', "2:32: exempt[0].reason: expected a name without spaces around it"),
+        ("{serviceAccount: alice, reason: x}", f"2:27: exempt[0].serviceAccount: {ACCOUNT}"),
+        (
+            '{user: "system:serviceaccount:a:b", reason: x}',
+            "2:10: exempt[0]: write a service account as serviceAccount: <namespace>/<name>",
+        ),
+        ("{user: alice, reason: x, until: soon}", f"2:42: exempt[0].until: {TIME}"),
+    ],
+)
+def test_a_mistake_in_an_exemption_is_told_with_its_place(written: str, mistake: str) -> None:
+    assert mistakes(f"version: 1\nexempt: [{written}]\n") == [f"policy.yaml:{mistake}"]
+
+
+def test_exemptions_of_all_documents_are_read() -> None:
+    first = """version: 1
+exempt:
+  - {group: "system:masters", reason: administrators}
+  - {serviceAccount: net/operator, reason: the network, until: 2027-01-31T00:00:00Z}
+"""
+    second = "version: 1\nexempt: [{priorityClass: critical, reason: each node}, {namespace: mon, reason: x}]\n"
+    found = read_policy([PolicyText("a", first), PolicyText("b", second)])
+
+    assert found.policy is not None
+    assert found.policy.exemptions == Exemptions(
+        [
+            Exemption(ExemptBy.GROUP, "system:masters", "administrators"),
+            Exemption(
+                ExemptBy.SERVICE_ACCOUNT,
+                "system:serviceaccount:net:operator",
+                "the network",
+                datetime(2027, 1, 31, tzinfo=UTC),
+            ),
+            Exemption(ExemptBy.PRIORITY_CLASS, "critical", "each node"),
+            Exemption(ExemptBy.NAMESPACE, "mon", "x"),
+        ]
+    )
+
 
 MISTAKES = {
     "no version": ("users: {}", ["1:1: version: this field is required"]),

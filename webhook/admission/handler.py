@@ -22,6 +22,7 @@ from webhook.kinds.registry import KINDS, Registry
 from webhook.ports import Clock, LedgerStore, LimitRanges, NameHolders, Namespaces, PolicySource
 from webhook.quota import message, resources
 from webhook.quota.decision import Allowed, Decision, Denied, Excess, Lack, decide, lacks, must_declare
+from webhook.quota.exemption import Exemption
 from webhook.quota.limits import LimitsInForce, resolve_limits
 from webhook.quota.missing import NO_FILLING, Filling
 from webhook.quota.objects import AnyObject, ObjectKey, Scale
@@ -174,7 +175,8 @@ class AdmissionHandler:
             in_force = resolve_limits(
                 policy, counted.account, namespace=request.namespace, labels=present, now=self.clock.now()
             )
-            return _Terms(policy, counted, in_force)
+            exemption = policy.exemptions.of(counted.account, request.namespace, self.clock.now())
+            return _Terms(policy, counted, in_force, exemption)
 
         decided_on: _Terms | None = None
 
@@ -188,14 +190,14 @@ class AdmissionHandler:
                 decided_on.charge,
                 decided_on.in_force,
                 view,
-                may_deny=may_deny,
+                may_deny=may_deny and decided_on.exemption is None,
                 lacks=_lacks(reviewed, decided_on) if reviewed.old is None else (),
             )
 
         decision = await self.ledger.transact(charge, verdict, dry_run=bool(request.dry_run), deadline=deadline)
         if decided_on is None:  # nothing grows, so that the ledger had no question
             decided_on = terms()
-        audit = _audit(attributed, _shown(decided_on.charge.compared))
+        audit = _audit(attributed, _shown(decided_on.charge.compared), decided_on.exemption)
         return _answer(request, decision, attributed, audit, terms=decided_on)
 
     async def _is_taken(self, key: ObjectKey, uid: str) -> bool:
@@ -216,11 +218,12 @@ class AdmissionHandler:
 
 
 class _Terms(NamedTuple):
-    """What a charge was decided on: the policy, the charge under it, and the limits that bind it."""
+    """What a charge was decided on: the policy, the charge under it, the limits that bind it, and what exempts it."""
 
     policy: Policy
     charge: Charge
     in_force: LimitsInForce
+    exemption: Exemption | None
 
 
 def _read(request: AdmissionRequest, kind: AnyKind, shape: type[Any]) -> Reviewed:
@@ -283,7 +286,7 @@ def _lacks(reviewed: Reviewed, terms: _Terms) -> tuple[Lack, ...]:
 
 def _assumed_weights(terms: _Terms) -> Iterable[str]:
     """Return a warning for each device of a new object that counts as a whole one because nobody has weighed it."""
-    policy, charge, in_force = terms
+    policy, charge, in_force, _ = terms
     if charge.prior is not None or resources.LOGICAL.isdisjoint([name for name, _ in charge.compared]):
         return ()
     limited = {limit.resource for limit in (*in_force.sums, *in_force.caps)}
@@ -343,10 +346,12 @@ def _refused(request: AdmissionRequest, refused: Refused) -> AdmissionResponse:
     return review.denied(request.uid, refused.message)
 
 
-def _audit(attributed: Attributed, requested: str = "") -> dict[str, str]:
+def _audit(attributed: Attributed, requested: str = "", exemption: Exemption | None = None) -> dict[str, str]:
     audit = {"owner": attributed.payer.owner[:_MAX_AUDIT_VALUE], "found-by": attributed.found_by[:_MAX_AUDIT_VALUE]}
     if attributed.left_out:
         audit["groups-not-stamped"] = str(attributed.left_out)
     if requested:
         audit["requested"] = requested[:_MAX_AUDIT_VALUE]
+    if exemption is not None:
+        audit["exempt"] = str(exemption)[:_MAX_AUDIT_VALUE]
     return audit

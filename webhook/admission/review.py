@@ -144,6 +144,13 @@ class AdmissionResponse(Wire, frozen=True, omit_defaults=True):
     warnings: tuple[str, ...] = ()
     audit_annotations: Mapping[str, str] = {}
 
+    @property
+    def verdict(self) -> str:
+        """Return it in one word, for metrics; `exempted`: limits were exceeded that do not bind the object."""
+        if not self.allowed:
+            return "denied"
+        return "exempted" if {"exempt", "tolerated"} <= self.audit_annotations.keys() else "allowed"
+
 
 def allowed(uid: str, *, warnings: Iterable[str] = (), audit: Mapping[str, str] | None = None) -> AdmissionResponse:
     """Return a response that allows the request."""

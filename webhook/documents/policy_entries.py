@@ -14,6 +14,7 @@ from webhook.documents import tree
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.policy_schema import (
     EntryPart,
+    ExemptPart,
     GroupPart,
     LogicalResourcesPart,
     MissingPart,
@@ -26,6 +27,7 @@ from webhook.documents.policy_schema import (
 from webhook.kinds.registry import KINDS
 from webhook.quota import resources
 from webhook.quota.devices import SHIPPED, Weight
+from webhook.quota.exemption import ExemptBy, Exemption
 from webhook.quota.missing import Missing, OnMissing
 from webhook.quota.policy import CAPS, AccountLimits, Combine, Entry, Group, Hard, Tenant, Terminating
 from webhook.quota.quantity import NANOS, Quantity
@@ -61,6 +63,7 @@ class DocumentEntries:
     source: str
     definitions: list[Definition] = field(default_factory=list)
     trusted_controllers: set[str] = field(default_factory=set)
+    exemptions: list[Exemption] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
     notes: list[Mistake] = field(default_factory=list)
 
@@ -92,6 +95,7 @@ class DocumentEntries:
         self._add_missing(part, root)
         if part.attribution is not None:
             self.trusted_controllers.update(map(username, part.attribution.trustedControllers))
+        self.exemptions += map(_exemption, part.exempt)
         if part.resources is not None:
             self._add_weights(part.resources, root)
         entries: dict[tuple[str, ...], EntryPart | None] = {("cluster",): part.cluster}
@@ -215,6 +219,11 @@ class DocumentEntries:
 
     def _remark(self, steps: Steps, inside: Steps, node: tree.Node, message: str) -> Mistake:
         return Mistake(self.source, tree.position_of(node, inside), field_path((*steps, *inside)), message)
+
+
+def _exemption(part: ExemptPart) -> Exemption:
+    [(by, name)] = part.named
+    return Exemption(by, username(name) if by is ExemptBy.SERVICE_ACCOUNT else name, part.reason, part.until)
 
 
 def username(service_account: str) -> str:

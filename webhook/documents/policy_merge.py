@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from webhook.documents.mistake import Mistake, field_path
 from webhook.documents.policy_entries import Definition, DocumentEntries, username
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
+from webhook.quota.exemption import Exemption, Exemptions
 from webhook.quota.missing import NAMES, Missing, OnMissing
 from webhook.quota.policy import AccountLimits, Combine, Defaults, Entry, Group, Policy, Tenant, Terminating
 from webhook.quota.quantity import Quantity
@@ -38,6 +39,7 @@ class Merger:
         self._terminating = Terminating.RELEASE
         self._account_limits = AccountLimits.PER_NAMESPACE
         self._trusted: set[str] = set()
+        self._exemptions: list[Exemption] = []
         self._weights: dict[str, Weight] = {}
         self._missing: dict[str, OnMissing] = {}
 
@@ -46,6 +48,7 @@ class Merger:
         self.mistakes += document.mistakes
         self.notes += document.notes
         self._trusted |= document.trusted_controllers
+        self._exemptions += document.exemptions
         for count, definition in enumerate(document.definitions, start=1):
             if definition.key in self._defined:
                 path, message = field_path(definition.steps), self._defined_twice(definition, document.source)
@@ -77,6 +80,7 @@ class Merger:
             trusted_controllers=frozenset(self._trusted),
             devices=DeviceWeights.over_shipped(self._weights) if self._weights else SHIPPED,
             missing=self._missing,
+            exemptions=Exemptions(self._exemptions),
         )
 
     def _defined_twice(self, definition: Definition, source: str) -> str:

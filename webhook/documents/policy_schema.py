@@ -24,11 +24,13 @@ from pydantic import (
 )
 
 from webhook.quota import devices, missing, quantity, resources, scopes, share
+from webhook.quota.exemption import ExemptBy
 from webhook.quota.missing import Missing
 from webhook.quota.policy import AccountLimits, Combine, Hard, Mode, Terminating, Unlimited
 from webhook.quota.quantity import NANOS, Quantity, QuantityError
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Operator, Requirement, Selector
+from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SERVICE_ACCOUNT = re.compile(rf"{_LABEL}/{_LABEL}(\.{_LABEL})*", re.ASCII)
@@ -295,6 +297,32 @@ class AttributionPart(_Part):
     trustedControllers: list[ServiceAccountName] = Field(default_factory=list)  # noqa: N815
 
 
+class ExemptPart(_Part):
+    """One exemption: whom or what it names, why, and until when."""
+
+    user: Name | None = None
+    serviceAccount: ServiceAccountName | None = None  # noqa: N815
+    group: Name | None = None
+    namespace: Name | None = None
+    priorityClass: Name | None = None  # noqa: N815
+    reason: Name
+    until: Moment | None = None
+
+    @property
+    def named(self) -> list[tuple[ExemptBy, str]]:
+        """Return what it names."""
+        found = ((by, getattr(self, by.value)) for by in ExemptBy)
+        return [(by, name) for by, name in found if name is not None]
+
+    @model_validator(mode="after")
+    def _check_named(self) -> ExemptPart:
+        if len(self.named) != 1:
+            raise ValueError(f"expected one of {', '.join(by.value for by in ExemptBy)}")
+        if self.user is not None and self.user.startswith(SERVICE_ACCOUNT_PREFIX):
+            raise ValueError("write a service account as serviceAccount: <namespace>/<name>")
+        return self
+
+
 class LogicalResourcesPart(_Part):
     """What each device counts, by the logical resource that it counts in."""
 
@@ -327,6 +355,7 @@ class PolicyPart(_Part):
     combine: Combine | None = None
     terminating: Terminating | None = None
     serviceAccountLimits: AccountLimits | None = None  # noqa: N815
+    exempt: list[ExemptPart] = Field(default_factory=list)
     missing: dict[MissingName, MissingRule] = Field(default_factory=dict)
     attribution: AttributionPart | None = None
     resources: LogicalResourcesPart | None = None

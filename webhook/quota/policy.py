@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from webhook.quota.devices import SHIPPED, DeviceWeights
+from webhook.quota.exemption import NO_EXEMPTIONS, Exemptions
 from webhook.quota.missing import Missing, OnMissing
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import LOGICAL, UNPARAMETERISED, Amount, Amounts
@@ -160,6 +161,7 @@ class Policy:
     trusted_controllers: frozenset[str] = frozenset()
     devices: DeviceWeights = SHIPPED
     missing: Mapping[str, OnMissing] = field(default_factory=dict)
+    exemptions: Exemptions = NO_EXEMPTIONS
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _limited: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -207,8 +209,8 @@ class Policy:
         return now if self.terminating is Terminating.RELEASE else None
 
     def named(self, payer: Payer) -> Payer:
-        """Return *payer* with only those groups that have an entry in this policy: no other group can bind anything."""
-        groups = tuple(name for name in payer.groups if name in self.groups)
+        """Return *payer* with only those groups that this policy names: no other group can bind or exempt anything."""
+        groups = tuple(name for name in payer.groups if name in self.groups or name in self.exemptions.groups)
         return payer if len(groups) == len(payer.groups) else Payer(payer.owner, groups)
 
     def tenants_of(self, labels: Mapping[str, str]) -> tuple[str, ...]:

@@ -100,6 +100,12 @@ class Selector:
         return ", ".join(map(str, self.requirements))
 
 
+def values_of(scope: str, scopes: Scopes) -> tuple[str, ...]:
+    """Return the values that an object in *scopes* has of *scope*."""
+    prefix = f"{scope}="
+    return tuple(each.removeprefix(prefix) for each in scopes if each.startswith(prefix))
+
+
 def valued(scope: str, names: Iterable[str]) -> tuple[str, ...]:
     """Return the scopes of an object with these *names* as values of *scope*; with none, the scope without a value."""
     return tuple(f"{scope}={name}" for name in sorted(set(names))) or (scope,)

@@ -122,7 +122,7 @@ class Replies:
             return Reply(200, review.encode(review.failed(uid, "internal error of userquota, see its log"))), "failed"
         if not answered.allowed and answered.status is not None:
             log.info("denied", uid=uid, reason=answered.status.message)
-        return Reply(200, review.encode(answered)), "allowed" if answered.allowed else "denied"
+        return Reply(200, review.encode(answered)), answered.verdict
 
     def _has_time_for_a_retry(self, uid: str, deadline: float) -> bool:
         """
