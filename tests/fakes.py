@@ -229,12 +229,16 @@ class FakePolicies:
 
 @dataclass
 class FakeNamespaces:
-    """Port `Namespaces`: the labels that a test gave; every namespace exists."""
+    """Port `Namespaces`: the labels and annotations that a test gave; every namespace exists."""
 
     labels_by_name: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    annotations_by_name: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     async def labels(self, name: str) -> Mapping[str, str]:
         return self.known(name)
+
+    async def annotations(self, name: str) -> Mapping[str, str]:
+        return self.annotations_by_name.get(name, {})
 
     def known(self, name: str) -> Mapping[str, str]:
         return self.labels_by_name.get(name, {})

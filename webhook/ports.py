@@ -105,13 +105,16 @@ class PolicySource(Protocol):
 
 
 class Namespaces(Protocol):
-    """The labels of namespaces, by which they belong to tenants."""
+    """The labels of namespaces, by which they belong to tenants, and annotations that may say who owns them."""
 
     def known(self, name: str) -> Mapping[str, str]:
         """Return the currently known labels of a namespace; an empty mapping for an unknown one."""
 
     async def labels(self, name: str) -> Mapping[str, str]:
         """Return the labels of a namespace, from the watch or by a live read. Raises: UnavailableError."""
+
+    async def annotations(self, name: str) -> Mapping[str, str]:
+        """Return the annotations of a namespace that are short enough for names. Raises: UnavailableError."""
 
 
 class LimitRanges(Protocol):

@@ -71,7 +71,7 @@ class Webhook:
             api_time=self.clock.api_time,
             in_step=lambda: self.condition,
         )
-        rules = Attribution(self.owners, self.policies, kinds=kinds)
+        rules = Attribution(self.owners, self.namespaces, self.policies, kinds=kinds)
         self.names = FakeNames()
         self.limit_ranges = FakeLimitRanges()
         self.handler = AdmissionHandler(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import pytest
 from msgspec import structs
 
-from tests.fakes import FakeOwners, FakePolicies, reference
+from tests.fakes import FakeNamespaces, FakeOwners, FakePolicies, reference
 from webhook.attribution.rules import Attributed, Attribution, Change, Refused
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind
@@ -274,7 +274,7 @@ NEW = {
 
 
 def attribution(owners: FakeOwners, policy: str = POLICY) -> Attribution:
-    return Attribution(owners, FakePolicies.reading(policy), kinds=KINDS)
+    return Attribution(owners, FakeNamespaces(), FakePolicies.reading(policy), kinds=KINDS)
 
 
 def meta(reference: OwnerReference | None = None, stamp: Annotations | None = None) -> ObjectMeta:
@@ -526,7 +526,7 @@ async def test_an_unreadable_owner_raises_and_is_neither_skipped_nor_denied() ->
 
 
 async def test_before_a_policy_is_loaded_no_payer_is_found() -> None:
-    rules = Attribution(FakeOwners(), FakePolicies(None), kinds=KINDS)
+    rules = Attribution(FakeOwners(), FakeNamespaces(), FakePolicies(None), kinds=KINDS)
 
     with pytest.raises(UnavailableError):
         await rules.of_new(OPERATOR, PODS, meta(gone(FakeOwners())), "red")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.quota import quantity
+from webhook.quota.delegation import Decoding, Delegate, Mark, Place
 from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.exemption import ExemptBy, Exemption, Exemptions
 from webhook.quota.missing import Missing
@@ -568,6 +569,86 @@ ONE_OF = "expected one of user, serviceAccount, group, namespace, priorityClass"
 )
 def test_a_mistake_in_an_exemption_is_told_with_its_place(written: str, mistake: str) -> None:
     assert mistakes(f"version: 1\nexempt: [{written}]\n") == [f"policy.yaml:{mistake}"]
+
+
+DELEGATES = """
+version: 1
+attribution:
+  delegates:
+    - serviceAccount: jhub/hub
+      owner:
+        - preset: jupyterhub
+        - {label: user, pattern: "u-*", decode: [escaped, lower], prefix: "oidc:"}
+      kinds: [pods]
+      never: [admin]
+  namespaceOwners: [{namespaceAnnotation: owner}, {namespaceName: "home-*"}]
+"""
+
+
+def test_delegates_and_owners_of_namespaces_are_read() -> None:
+    hub = "system:serviceaccount:jhub:hub"
+
+    policy = read(DELEGATES)
+
+    marks = (
+        Mark(Place.ANNOTATION, "hub.jupyter.org/username"),
+        Mark(Place.LABEL, "user", "u-*", (Decoding.ESCAPED, Decoding.LOWER), "oidc:"),
+    )
+    assert policy.delegates == {hub: Delegate(hub, marks, frozenset({"pods"}), frozenset({"admin"}))}
+    assert policy.namespace_owners == (
+        Mark(Place.NAMESPACE_ANNOTATION, "owner"),
+        Mark(Place.NAMESPACE_NAME, pattern="home-*"),
+    )
+
+
+PLACES = "expected one of annotation, label, namespaceAnnotation, namespaceLabel, namespaceName, preset"
+
+
+@pytest.mark.parametrize(
+    ("written", "mistake"),
+    [
+        ("delegates: [{user: a}]", "2:27: attribution.delegates[0].owner: this field is required"),
+        ("delegates: [{user: a, owner: []}]", "2:44: attribution.delegates[0].owner: expected at least one"),
+        (
+            "delegates: [{owner: [{label: x}]}]",
+            "2:27: attribution.delegates[0]: expected one of user, serviceAccount",
+        ),
+        ("delegates: [{user: a, owner: [{}]}]", f"2:45: attribution.delegates[0].owner[0]: {PLACES}"),
+        (
+            "delegates: [{user: a, owner: [{label: x, annotation: other}]}]",
+            f"2:45: attribution.delegates[0].owner[0]: {PLACES}",
+        ),
+        (
+            "delegates: [{user: a, owner: [{label: x, pattern: abc}]}]",
+            ("2:65: attribution.delegates[0].owner[0].pattern: expected a text with one *, which stands for the name"),
+        ),
+        (
+            "delegates: [{user: a, owner: [{preset: jupiterhub}]}]",
+            "2:54: attribution.delegates[0].owner[0].preset: unknown preset jupiterhub, did you mean jupyterhub?",
+        ),
+        (
+            "delegates: [{user: a, kinds: [pod], owner: [{label: x}]}]",
+            "2:45: attribution.delegates[0].kinds[0]: unknown kind pod, did you mean pods?",
+        ),
+        (
+            "namespaceOwners: [{annotation: owner}]",
+            "2:14: attribution: namespaceOwners: only a namespace can say who owns it, not an object in it",
+        ),
+    ],
+)
+def test_a_mistake_in_who_may_act_for_others_is_told_with_its_place(written: str, mistake: str) -> None:
+    assert mistakes(f"version: 1\nattribution: {{{written}}}\n") == [f"policy.yaml:{mistake}"]
+
+
+def test_a_delegate_and_the_owners_of_namespaces_are_given_once() -> None:
+    text = "version: 1\nattribution: {delegates: [{user: a, owner: [{label: x}]}], namespaceOwners: [{preset: che}]}\n"
+
+    found = read_policy([PolicyText("p", text), PolicyText("q", text)])
+
+    assert [str(each) for each in found.mistakes] == [
+        "q:2:27: attribution.delegates.a: already defined at p:2",
+        "q:2:77: attribution.namespaceOwners: already defined at p:2",
+    ]
 
 
 def test_exemptions_of_all_documents_are_read() -> None:

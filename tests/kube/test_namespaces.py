@@ -314,3 +314,22 @@ async def test_a_deletion_before_the_read_is_not_remembered(late: LateStage) -> 
     late.arrive()
 
     assert await late.labels() == "sales"
+
+
+async def test_annotations_are_known_as_labels_are_except_those_too_long_for_a_name(live: Stage) -> None:
+    noted = {"owner": "alice", "edge": "x" * 253, "whole manifest": "x" * 254}
+    watched = Namespace(LabelledMeta("noted", "5", None, noted))
+
+    live.namespaces.seen(watched)
+
+    assert await live.namespaces.annotations("noted") == {"owner": "alice", "edge": "x" * 253}
+    assert "kubernetes.io/metadata.name" not in await live.namespaces.annotations("kube-system")
+    with pytest.raises(UnavailableError, match="namespace nowhere is not there"):
+        await live.namespaces.annotations("nowhere")
+
+
+def test_a_change_of_annotations_binds_nobody_anew(stage: Stage) -> None:
+    for version, owner in ((5, "alice"), (6, "bob")):
+        stage.namespaces.seen(Namespace(LabelledMeta("noted", str(version), RESEARCH, {"owner": owner})))
+
+    assert stage.changes == ["noted"]

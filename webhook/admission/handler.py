@@ -15,7 +15,7 @@ from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, check_size, under
 from webhook.admission.patch import filling_in
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
-from webhook.attribution.rules import Attributed, Attribution, Change, Refused
+from webhook.attribution.rules import Attributed, Attribution, Change, Refused, Written
 from webhook.attribution.stamp import carries_stamp, has_stamp, stamping
 from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
 from webhook.kinds.registry import KINDS, Registry
@@ -25,7 +25,7 @@ from webhook.quota.decision import Allowed, Decision, Denied, Excess, Lack, deci
 from webhook.quota.exemption import Exemption
 from webhook.quota.limits import LimitsInForce, resolve_limits
 from webhook.quota.missing import NO_FILLING, Filling
-from webhook.quota.objects import AnyObject, ObjectKey, Scale
+from webhook.quota.objects import AnyObject, ObjectKey, Scale, Shape
 from webhook.quota.policy import Mode, Policy
 from webhook.quota.quantity import Quantity
 from webhook.quota.reservation import Charge
@@ -128,7 +128,9 @@ class AdmissionHandler:
         if effect is Effect.KEEP_STAMP and not self.attribution.may_report(user) and _frees(request, reviewed.kind):
             return Refused(_REPORTED_LESS)
         if reviewed.old is None:
-            return await self.attribution.of_new(user, reviewed.kind, meta, namespace)
+            return await self.attribution.of_new(
+                user, reviewed.kind, meta, namespace, written=lambda: request.decode(_Marked).metadata
+            )
         change = Change(reviewed.old.metadata, meta, request.sub_resource or "", lambda: _grows(request, reviewed.kind))
         return await self.attribution.of_changed(user, reviewed.kind, change, namespace)
 
@@ -215,6 +217,10 @@ class AdmissionHandler:
         if kind is not None and kind.is_charged:
             old = request.decode_old(AnyObject).metadata
             self.on_delete(ObjectKey(kind.resource, request.namespace, old.name), old.uid)
+
+
+class _Marked(Shape, frozen=True):
+    metadata: Written = Written()
 
 
 class _Terms(NamedTuple):

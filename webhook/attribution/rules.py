@@ -13,8 +13,9 @@ from webhook.attribution import claim_templates
 from webhook.attribution.stamp import has_stamp, read_stamp, stamp_for
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
-from webhook.ports import Ancestry, PolicySource
-from webhook.quota.objects import OWNER_ANNOTATION, ObjectMeta, OwnerReference, UserInfo
+from webhook.ports import Ancestry, Namespaces, PolicySource
+from webhook.quota.delegation import Texts, first_named, is_person
+from webhook.quota.objects import OWNER_ANNOTATION, ObjectMeta, OwnerReference, Shape, UserInfo
 from webhook.quota.subject import NOBODY, SERVICE_ACCOUNT_PREFIX, Payer
 
 _MAX_CHAIN = 8
@@ -89,25 +90,62 @@ class Change:
     grows: Callable[[], bool] = lambda: False
 
 
+class Written(Shape, frozen=True):
+    """All labels and annotations of an object: a delegate may name who pays in any of them."""
+
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
 class Attribution:
     """Finds the payer. Owners are read live, by name and uid: a cached one could be of an earlier object."""
 
-    def __init__(self, ancestry: Ancestry, policies: PolicySource, *, kinds: Registry) -> None:
-        """Read owners of *kinds* that have makers, from *ancestry*; *policies* name further trusted controllers."""
+    def __init__(self, ancestry: Ancestry, namespaces: Namespaces, policies: PolicySource, *, kinds: Registry) -> None:
+        """
+        Read owners of *kinds* that have makers, from *ancestry*, and the marks of *namespaces*.
+
+        *policies* name further trusted controllers, delegates and marks.
+        """
         self._ancestry = ancestry
+        self._namespaces = namespaces
         self._policies = policies
         self._kinds = kinds
         self._controllers = kinds.makers | {KUBE_CONTROLLER_MANAGER}
 
-    async def of_new(self, user: UserInfo, kind: AnyKind, meta: ObjectMeta, namespace: str) -> Attributed | Refused:
+    async def of_new(
+        self,
+        user: UserInfo,
+        kind: AnyKind,
+        meta: ObjectMeta,
+        namespace: str,
+        *,
+        written: Callable[[], Written] = Written,
+    ) -> Attributed | Refused:
         """
         Return the payer of an object of *kind* that *user* creates.
 
-        A person pays for what they create, whatever stamp or reference the object carries. A trusted controller creates
-        for the owner of the nearest stamped ancestor; a claim without a reference, for the StatefulSet that its name
-        tells. Any other service account pays itself.
-        Raises: UnavailableError if an ancestor cannot be read.
+        A trusted controller creates for the owner of the nearest stamped ancestor; a claim without a reference, for the
+        StatefulSet that its name tells. A delegate creates for whom it names; *written* returns what the object
+        carries, and is called for a delegate only. Any other person pays for what they create, whatever stamp or
+        reference the object carries. What a service account creates, or a controller for an object without an owner, is
+        paid by the owner of the namespace if it has a mark.
+        Raises: UnavailableError if an ancestor or the namespace cannot be read.
         """
+        found = await self._of_maker(user, kind, meta, namespace)
+        if found is None:
+            found = await self._of_delegate(user, kind, namespace, written)
+        if isinstance(found, Attributed) and found.payer == NOBODY:
+            return await self._of_namespace(namespace) or found
+        if found is not None:
+            return found
+        is_account = user.username.startswith(SERVICE_ACCOUNT_PREFIX)
+        owner = await self._of_namespace(namespace) if is_account else None
+        return owner or self._own(user, "service account" if is_account else "created it")
+
+    async def _of_maker(
+        self, user: UserInfo, kind: AnyKind, meta: ObjectMeta, namespace: str
+    ) -> Attributed | Refused | None:
+        """Return the owner of the object that a trusted controller makes this one for; None for any other user."""
         reference = meta.controller
         if reference is None and kind.is_made_by_name and _is_controller(user, claim_templates.CONTROLLER):
             return await self._of_template(meta.name, namespace)
@@ -117,8 +155,38 @@ class Attribution:
                 return Refused(f"{_named(found.reference)}, which this was made for, does not exist")
             if found is not None or not self._is_listed(user):
                 return _made_for(_named(reference), found)
-        is_account = user.username.startswith(SERVICE_ACCOUNT_PREFIX)
-        return self._own(user, "service account" if is_account else "created it")
+        return None
+
+    async def _of_delegate(
+        self, user: UserInfo, kind: AnyKind, namespace: str, written: Callable[[], Written]
+    ) -> Attributed | Refused | None:
+        delegate = self._policies.current().delegates.get(user.username)
+        if delegate is None or not delegate.acts_on(kind.resource):
+            return None
+        named = first_named(delegate.marks, await self._texts(namespace, written()))
+        if named is None:
+            return None
+        if not delegate.may_name(named.name):
+            return Refused(f"{user.username} must not name {named.name!r} as who pays ({named.mark})")
+        payer = Payer(named.name)
+        return Attributed(payer, f"named by {user.username} in {named.mark}", payer)
+
+    async def _of_namespace(self, namespace: str) -> Attributed | None:
+        """Return the owner that the namespace is marked with, a person; None if there is no such mark."""
+        marks = self._policies.current().namespace_owners
+        if not marks:
+            return None
+        texts = await self._texts(namespace, Written())
+        named = first_named(marks, texts, skip=lambda name: not is_person(name))
+        if named is None:
+            return None
+        payer = Payer(named.name)
+        return Attributed(payer, f"owner of namespace {namespace} by {named.mark}", payer)
+
+    async def _texts(self, namespace: str, written: Written) -> Texts:
+        labels = await self._namespaces.labels(namespace)
+        annotations = await self._namespaces.annotations(namespace)
+        return Texts(namespace, labels, annotations, written.labels or {}, written.annotations or {})
 
     async def of_changed(self, user: UserInfo, kind: AnyKind, change: Change, namespace: str) -> Attributed | Refused:
         """

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from webhook.documents import tree
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.policy_schema import (
+    AttributionPart,
     EntryPart,
     ExemptPart,
     GroupPart,
@@ -26,6 +27,7 @@ from webhook.documents.policy_schema import (
 )
 from webhook.kinds.registry import KINDS
 from webhook.quota import resources
+from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.exemption import ExemptBy, Exemption
 from webhook.quota.missing import Missing, OnMissing
@@ -43,12 +45,23 @@ _MOST_NAMED = 3
 _EVERYTHING = Selector(())
 
 
+@dataclass(frozen=True, slots=True)
+class NamespaceOwners:
+    """The marks of namespaces, in the order in which they are tried: only one document may give them."""
+
+    marks: tuple[Mark, ...]
+
+
+_Limiting: TypeAlias = Entry | Group | Tenant
+_Choice: TypeAlias = Combine | Terminating | AccountLimits
+
+
 class Definition(NamedTuple):
     """What a document defines at *steps*; no other document may define the same."""
 
     steps: tuple[str, ...]
     position: Position
-    value: Entry | Group | Tenant | Combine | Terminating | AccountLimits | Weight | OnMissing
+    value: _Limiting | _Choice | Delegate | NamespaceOwners | Weight | OnMissing
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -94,7 +107,7 @@ class DocumentEntries:
                 self.definitions.append(Definition((name,), tree.position_of(root, (name,)), choice))
         self._add_missing(part, root)
         if part.attribution is not None:
-            self.trusted_controllers.update(map(username, part.attribution.trustedControllers))
+            self._add_attribution(part.attribution, root)
         self.exemptions += map(_exemption, part.exempt)
         if part.resources is not None:
             self._add_weights(part.resources, root)
@@ -105,6 +118,19 @@ class DocumentEntries:
             node = _node_at(root, steps)
             if each is not None and node is not None:
                 self.definitions.append(Definition(steps, node.position, self._entry(steps, each, node)))
+
+    def _add_attribution(self, part: AttributionPart, root: tree.Node) -> None:
+        self.trusted_controllers.update(map(username, part.trustedControllers))
+        for index, each in enumerate(part.delegates):
+            position = tree.position_of(root, ("attribution", "delegates", index))
+            name = each.user or username(each.serviceAccount or "")
+            marks = tuple(mark for place in each.owner for mark in place.marks)
+            delegate = Delegate(name, marks, frozenset(each.kinds), frozenset(each.never))
+            self.definitions.append(Definition(("attribution", "delegates", name), position, delegate))
+        if part.namespaceOwners:
+            steps = ("attribution", "namespaceOwners")
+            owners = NamespaceOwners(tuple(mark for each in part.namespaceOwners for mark in each.marks))
+            self.definitions.append(Definition(steps, tree.position_of(root, steps), owners))
 
     def _add_missing(self, part: PolicyPart, root: tree.Node) -> None:
         rules: Mapping[str, MissingPart | Missing] = part.missing

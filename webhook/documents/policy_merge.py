@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from webhook.documents.mistake import Mistake, field_path
-from webhook.documents.policy_entries import Definition, DocumentEntries, username
+from webhook.documents.policy_entries import Definition, DocumentEntries, NamespaceOwners, username
+from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
 from webhook.quota.exemption import Exemption, Exemptions
 from webhook.quota.missing import NAMES, Missing, OnMissing
@@ -40,6 +41,8 @@ class Merger:
         self._account_limits = AccountLimits.PER_NAMESPACE
         self._trusted: set[str] = set()
         self._exemptions: list[Exemption] = []
+        self._delegates: dict[str, Delegate] = {}
+        self._namespace_owners: tuple[Mark, ...] = ()
         self._weights: dict[str, Weight] = {}
         self._missing: dict[str, OnMissing] = {}
 
@@ -81,6 +84,8 @@ class Merger:
             devices=DeviceWeights.over_shipped(self._weights) if self._weights else SHIPPED,
             missing=self._missing,
             exemptions=Exemptions(self._exemptions),
+            delegates=self._delegates,
+            namespace_owners=self._namespace_owners,
         )
 
     def _defined_twice(self, definition: Definition, source: str) -> str:
@@ -104,6 +109,10 @@ class Merger:
             self._weights[name] = value
         elif isinstance(value, Missing | Quantity):
             self._missing[NAMES[name]] = value
+        elif isinstance(value, Delegate):
+            self._delegates[name] = value
+        elif isinstance(value, NamespaceOwners):
+            self._namespace_owners = value.marks
         elif isinstance(value, Combine):
             self._combine = value
         elif isinstance(value, AccountLimits):

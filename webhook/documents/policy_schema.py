@@ -23,7 +23,9 @@ from pydantic import (
     model_validator,
 )
 
+from webhook.kinds.registry import KINDS
 from webhook.quota import devices, missing, quantity, resources, scopes, share
+from webhook.quota.delegation import PRESETS, Decoding, Mark, Place
 from webhook.quota.exemption import ExemptBy
 from webhook.quota.missing import Missing
 from webhook.quota.policy import AccountLimits, Combine, Hard, Mode, Terminating, Unlimited
@@ -168,6 +170,24 @@ def _whole_name(name: str) -> str:
     return name
 
 
+def _pattern(text: str) -> str:
+    if text.count("*") != 1:
+        raise ValueError("expected a text with one *, which stands for the name")
+    return text
+
+
+def _preset(name: str) -> str:
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name}")
+    return name
+
+
+def _kind(name: str) -> str:
+    if KINDS.of_resource(name) is None:
+        raise ValueError(f"unknown kind {name}")
+    return name
+
+
 def _service_account(name: str) -> str:
     if not _SERVICE_ACCOUNT.fullmatch(name):
         raise ValueError("expected a service account as <namespace>/<name>")
@@ -183,6 +203,11 @@ Moment = Annotated[datetime, BeforeValidator(_read_time)]
 HardList = Annotated[dict[ResourceName, HardAmount], BeforeValidator(_mark_divisible)]
 DeviceName = Annotated[str, AfterValidator(_device_name)]
 DeviceWeight = Annotated[Any, BeforeValidator(_read_weight)]
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Preset = Annotated[str, AfterValidator(_preset)]
+KindName = Annotated[str, AfterValidator(_kind)]
 
 
 class _Part(BaseModel):
@@ -291,10 +316,68 @@ class DefaultsPart(_Part):
     unattributed: EntryPart | None = None
 
 
+class MarkPart(_Part):
+    """Where the name of a payer is written: in one of five places, or those of a platform."""
+
+    annotation: Name | None = None
+    label: Name | None = None
+    namespaceAnnotation: Name | None = None  # noqa: N815
+    namespaceLabel: Name | None = None  # noqa: N815
+    namespaceName: Pattern | None = None  # noqa: N815
+    preset: Preset | None = None
+    pattern: Pattern = "*"
+    decode: list[Decoding] = Field(default_factory=list)
+    prefix: str = ""
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """Return the marks; the one of a platform may be several, tried in their order."""
+        decode = tuple(self.decode)
+        if self.preset is not None:
+            return tuple(Mark(each.place, each.key, self.pattern, decode, self.prefix) for each in PRESETS[self.preset])
+        if self.namespaceName is not None:
+            return (Mark(Place.NAMESPACE_NAME, "", self.namespaceName, decode, self.prefix),)
+        keys = ((place, getattr(self, place.value)) for place in Place)
+        return tuple(Mark(place, key, self.pattern, decode, self.prefix) for place, key in keys if key is not None)
+
+    @model_validator(mode="after")
+    def _check_place(self) -> MarkPart:
+        places = [place.value for place in Place]
+        given = [name for name in (*places, "preset") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"expected one of {', '.join(places)}, preset")
+        return self
+
+
+class DelegatePart(_Part):
+    """A user or service account that says for whom it creates objects."""
+
+    user: Name | None = None
+    serviceAccount: ServiceAccountName | None = None  # noqa: N815
+    owner: list[MarkPart] = Field(min_length=1)
+    kinds: list[KindName] = Field(default_factory=list)
+    never: list[Name] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _check_user(self) -> DelegatePart:
+        if (self.user is None) == (self.serviceAccount is None):
+            raise ValueError("expected one of user, serviceAccount")
+        return self
+
+
 class AttributionPart(_Part):
-    """Service accounts that may act for others."""
+    """Who may act for others, and who pays for what nobody else does."""
 
     trustedControllers: list[ServiceAccountName] = Field(default_factory=list)  # noqa: N815
+    delegates: list[DelegatePart] = Field(default_factory=list)
+    namespaceOwners: list[MarkPart] = Field(default_factory=list)  # noqa: N815
+
+    @model_validator(mode="after")
+    def _check_places(self) -> AttributionPart:
+        for each in self.namespaceOwners:
+            if not all(mark.place.is_of_namespace for mark in each.marks):
+                raise ValueError("namespaceOwners: only a namespace can say who owns it, not an object in it")
+        return self
 
 
 class ExemptPart(_Part):

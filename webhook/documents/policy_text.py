@@ -22,7 +22,9 @@ from webhook.documents.policy_entries import DocumentEntries
 from webhook.documents.policy_merge import Merger
 from webhook.documents.policy_schema import SECTIONS, PolicyPart, Written
 from webhook.documents.tree_builder import SectionField
+from webhook.kinds.registry import KINDS
 from webhook.quota import resources, scopes
+from webhook.quota.delegation import PRESETS
 from webhook.quota.missing import NAMES, Missing
 from webhook.quota.policy import Policy
 
@@ -209,7 +211,13 @@ def _unknown(text: str, last: str) -> tuple[str, Sequence[str]]:
     """Return the unknown name and those that are known: a resource is a key, a scope or a word stands in the *text*."""
     if text == "unknown request or limit":
         return last, tuple(NAMES)
-    for kind, known in (("scope", scopes.KNOWN), ("word", tuple(each.value for each in Missing))):
+    known_names = {
+        "scope": scopes.KNOWN,
+        "word": tuple(each.value for each in Missing),
+        "preset": tuple(PRESETS),
+        "kind": tuple(sorted(each.resource for each in KINDS)),
+    }
+    for kind, known in known_names.items():
         name = text.removeprefix(f"unknown {kind} ")
         if name != text:
             return name, known

@@ -14,6 +14,9 @@ from webhook.kube.api import ApiError, KubernetesApi, NotFoundError
 from webhook.ports import UnavailableError
 from webhook.quota.objects import Shape
 
+_LONGEST_NAME = 253
+"""Characters. Longer annotations cannot be names and are not kept: tools write whole manifests into some."""
+
 
 class LabelledMeta(Shape, frozen=True, gc=False):
     """The metadata of a namespace."""
@@ -21,6 +24,7 @@ class LabelledMeta(Shape, frozen=True, gc=False):
     name: str = ""
     resource_version: str = ""
     labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
 
 
 class Namespace(Shape, frozen=True, gc=False):
@@ -36,6 +40,7 @@ _decoder = msgspec.json.Decoder(Namespace)
 class _Known:
     version: int
     labels: Mapping[str, str]
+    annotations: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -68,9 +73,16 @@ class NamespaceLabels:
 
     async def labels(self, name: str) -> Mapping[str, str]:
         """Return the labels of a namespace, by a live read if it is not known yet. See `Namespaces.labels`."""
+        return (await self._current(name)).labels
+
+    async def annotations(self, name: str) -> Mapping[str, str]:
+        """Return the annotations of a namespace that may hold a name. See `Namespaces.annotations`."""
+        return (await self._current(name)).annotations
+
+    async def _current(self, name: str) -> _Known:
         known = self._known.get(name)
         if known is not None:
-            return known.labels
+            return known
         reads = self._reads.setdefault(name, _Reads())
         reads.under_way += 1
         try:
@@ -84,7 +96,7 @@ class NamespaceLabels:
         known = self._known.get(name)
         if known is None:
             raise UnavailableError("namespace", f"namespace {name} is not there: it went while it was read")
-        return known.labels
+        return known
 
     def started(self) -> None:
         """Begin a full list."""
@@ -141,5 +153,7 @@ class NamespaceLabels:
 
 
 def _known(item: Namespace) -> _Known:
-    """Return version and labels. Raises: ValueError if the version is no number."""
-    return _Known(int(item.metadata.resource_version), item.metadata.labels or {})
+    """Return version, labels and short annotations. Raises: ValueError if the version is no number."""
+    meta = item.metadata
+    annotations = {key: value for key, value in (meta.annotations or {}).items() if len(value) <= _LONGEST_NAME}
+    return _Known(int(meta.resource_version), meta.labels or {}, annotations)

@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.exemption import NO_EXEMPTIONS, Exemptions
 from webhook.quota.missing import Missing, OnMissing
@@ -143,9 +144,10 @@ class Policy:
     The whole policy, merged from all documents.
 
     `service_accounts` are keyed by full username. `trusted_controllers` are usernames that create objects on behalf of
-    the owner of a parent object, in addition to the controllers of kube-controller-manager. `devices` says what
-    counts as a `gpu` or an `accelerator`. `missing` says what happens with a pod that does not declare a resource, by
-    ResourceQuota's name of the resource.
+    the owner of a parent object, in addition to the controllers of kube-controller-manager. `delegates`, by username,
+    say themselves for whom they act; `namespace_owners` are where a namespace says who pays for what its service
+    accounts create. `devices` says what counts as a `gpu` or an `accelerator`. `missing` says what happens with a pod
+    that does not declare a resource, by ResourceQuota's name of the resource.
     """
 
     defaults: Defaults = Defaults()
@@ -162,6 +164,8 @@ class Policy:
     devices: DeviceWeights = SHIPPED
     missing: Mapping[str, OnMissing] = field(default_factory=dict)
     exemptions: Exemptions = NO_EXEMPTIONS
+    delegates: Mapping[str, Delegate] = field(default_factory=dict)
+    namespace_owners: tuple[Mark, ...] = ()
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _limited: frozenset[str] = field(init=False, repr=False, compare=False)

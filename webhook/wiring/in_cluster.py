@@ -188,7 +188,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     lists = ObjectList(api, kinds=kinds, exempt=exemptions)
     audit = Audit(index, objects.resources, lists, reads, objects.relist, metrics, events, asyncio.sleep)
     handler = AdmissionHandler(
-        Attribution(reads, watched.policy, kinds=kinds),
+        Attribution(reads, watched.labels, watched.policy, kinds=kinds),
         watched.policy,
         watched.labels,
         ledger.store,

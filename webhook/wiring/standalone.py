@@ -54,6 +54,10 @@ class StandaloneCluster:
         """Return no labels."""
         return self.known(name)
 
+    async def annotations(self, name: str) -> Mapping[str, str]:  # noqa: ARG002
+        """Return no annotations."""
+        return {}
+
     async def read(self, kind: AnyKind, namespace: str, name: str) -> ObjectMeta | None:  # noqa: ARG002
         """Return None: objects of controllers cannot be attributed without a cluster, and are denied."""
         return None
@@ -82,7 +86,7 @@ def build_standalone(settings: Settings) -> Application:
     _load(policy, settings)
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
     handler = AdmissionHandler(
-        Attribution(cluster, policy, kinds=kinds),
+        Attribution(cluster, cluster, policy, kinds=kinds),
         policy,
         cluster,
         ledger,
