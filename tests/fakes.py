@@ -20,7 +20,7 @@ from webhook.kinds.evaluator import AnyKind
 from webhook.ledger.ledger_object import LostSwapError, StoredText
 from webhook.ports import UnavailableError
 from webhook.quota.missing import Bounds
-from webhook.quota.objects import Annotations, ObjectKey, ObjectMeta, OwnerReference, StoredVersion
+from webhook.quota.objects import Annotations, ObjectKey, ObjectMeta, OwnerReference, StoredVersion, UserInfo
 from webhook.quota.policy import Policy
 from webhook.quota.subject import Payer, Subject
 from webhook.quota.usage import Bind
@@ -242,6 +242,19 @@ class FakeNamespaces:
 
     def known(self, name: str) -> Mapping[str, str]:
         return self.labels_by_name.get(name, {})
+
+
+@dataclass
+class FakeRights:
+    """Port `HandoverRights`: the users who may hand over, each with the namespaces; `trouble` makes every call fail."""
+
+    by_user: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    trouble: str = ""
+
+    async def may_hand_over(self, user: UserInfo, namespace: str, owner: str) -> bool:  # noqa: ARG002
+        if self.trouble:
+            raise UnavailableError("api-server", self.trouble)
+        return namespace in self.by_user.get(user.username, ())
 
 
 @dataclass

@@ -15,7 +15,7 @@ from webhook.kinds.evaluator import AnyKind
 from webhook.quota.decision import Decision
 from webhook.quota.errors import WebhookError
 from webhook.quota.missing import Bounds
-from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion
+from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion, UserInfo
 from webhook.quota.policy import Policy
 from webhook.quota.reservation import Charge, Reservation
 from webhook.quota.usage import UsageView
@@ -28,6 +28,7 @@ __all__ = [
     "StoreRestoredError",
     "Trust",
     "Decide",
+    "HandoverRights",
     "LedgerStore",
     "LimitRanges",
     "Maintenance",
@@ -115,6 +116,13 @@ class Namespaces(Protocol):
 
     async def annotations(self, name: str) -> Mapping[str, str]:
         """Return the annotations of a namespace that are short enough for names. Raises: UnavailableError."""
+
+
+class HandoverRights(Protocol):
+    """Who may say that another owner pays for an object that exists."""
+
+    async def may_hand_over(self, user: UserInfo, namespace: str, owner: str) -> bool:
+        """Return whether *user* may make *owner* pay for objects of *namespace*. Raises: UnavailableError."""
 
 
 class LimitRanges(Protocol):

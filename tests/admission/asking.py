@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonpatch
 
-from tests.fakes import FakeClock, FakeLimitRanges, FakeNames, FakeNamespaces, FakeOwners, FakePolicies
+from tests.fakes import FakeClock, FakeLimitRanges, FakeNames, FakeNamespaces, FakeOwners, FakePolicies, FakeRights
 from webhook.admission import review
 from webhook.admission.handler import AdmissionHandler
 from webhook.admission.review import AdmissionRequest
@@ -57,6 +57,7 @@ class Webhook:
     def __init__(self, policy: str = "version: 1\n", *, kinds: Registry = KINDS) -> None:
         self.clock = FakeClock()
         self.owners = FakeOwners()
+        self.rights = FakeRights()
         self.policies = FakePolicies.reading(policy)
         self.namespaces = FakeNamespaces()
         assert self.policies.policy is not None
@@ -71,7 +72,7 @@ class Webhook:
             api_time=self.clock.api_time,
             in_step=lambda: self.condition,
         )
-        rules = Attribution(self.owners, self.namespaces, self.policies, kinds=kinds)
+        rules = Attribution(self.owners, self.namespaces, self.policies, rights=self.rights, kinds=kinds)
         self.names = FakeNames()
         self.limit_ranges = FakeLimitRanges()
         self.handler = AdmissionHandler(

@@ -617,7 +617,7 @@ async def test_only_the_deletion_of_a_charged_pod_releases_usage_without_a_clust
     ledger = StandaloneLedger(
         webhook.index, monotonic=webhook.clock.monotonic, api_time=webhook.clock.api_time, in_step=lambda: READY
     )
-    rules = Attribution(webhook.owners, webhook.namespaces, webhook.policies, kinds=KINDS)
+    rules = Attribution(webhook.owners, webhook.namespaces, webhook.policies, rights=webhook.rights, kinds=KINDS)
     handler = AdmissionHandler(
         rules,
         webhook.policies,

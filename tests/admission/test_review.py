@@ -226,7 +226,7 @@ UNREADABLE = {
         "",
     ),
     "depth in an ignored field": (
-        with_raw("options", "[" * DEEP + "]" * DEEP),
+        with_raw("requestKind", "[" * DEEP + "]" * DEEP),
         "the body is no AdmissionReview: maximum recursion depth exceeded while deserializing an object",
         "",
     ),

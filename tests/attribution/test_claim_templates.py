@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fakes import FakeNamespaces, FakeOwners, FakePolicies
+from tests.fakes import FakeNamespaces, FakeOwners, FakePolicies, FakeRights
 from webhook.attribution.rules import KUBE_CONTROLLER_MANAGER, Attributed, Attribution, Change, Refused
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind
@@ -18,7 +18,7 @@ CONTROLLER = UserInfo("system:serviceaccount:kube-system:statefulset-controller"
 
 
 def attribution(owners: FakeOwners) -> Attribution:
-    return Attribution(owners, FakeNamespaces(), FakePolicies.reading("version: 1\n"), kinds=KINDS)
+    return Attribution(owners, FakeNamespaces(), FakePolicies.reading("version: 1\n"), rights=FakeRights(), kinds=KINDS)
 
 
 async def payer_of(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.fakes import FakeNamespaces, FakeOwners, FakePolicies
+from tests.fakes import FakeNamespaces, FakeOwners, FakePolicies, FakeRights
 from webhook.attribution.rules import Attributed, Attribution, Refused, Written
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind
@@ -115,7 +115,7 @@ CASES = {
 
 def attribution(case: New, owners: FakeOwners) -> Attribution:
     namespaces = FakeNamespaces({case.namespace: case.labels}, {case.namespace: case.annotations})
-    return Attribution(owners, namespaces, FakePolicies.reading(POLICY), kinds=KINDS)
+    return Attribution(owners, namespaces, FakePolicies.reading(POLICY), rights=FakeRights(), kinds=KINDS)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import pytest
 from msgspec import structs
 
-from tests.fakes import FakeNamespaces, FakeOwners, FakePolicies, reference
-from webhook.attribution.rules import Attributed, Attribution, Change, Refused
+from tests.fakes import FakeNamespaces, FakeOwners, FakePolicies, FakeRights, reference
+from webhook.attribution.rules import HANDOVER_MANAGER, Attributed, Attribution, Change, Refused
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.pods import PODS
@@ -274,7 +274,9 @@ NEW = {
 
 
 def attribution(owners: FakeOwners, policy: str = POLICY) -> Attribution:
-    return Attribution(owners, FakeNamespaces(), FakePolicies.reading(policy), kinds=KINDS)
+    return Attribution(
+        owners, FakeNamespaces(), FakePolicies.reading(policy), rights=FakeRights({"admin": ("red",)}), kinds=KINDS
+    )
 
 
 def meta(reference: OwnerReference | None = None, stamp: Annotations | None = None) -> ObjectMeta:
@@ -456,7 +458,7 @@ async def test_the_payer_of_an_unattributed_object(case: Changed, stamp: Annotat
     owners = FakeOwners()
     old = structs.replace(meta(case.was(owners), stamp), name="work")
     new = structs.replace(meta(case.now(owners), case.written or stamp), name="work")
-    change = Change(old, new, case.subresource, lambda: case.grows)
+    change = Change(old, new, case.subresource, grows=lambda: case.grows)
 
     answer = await attribution(owners).of_changed(case.user, case.kind, change, "red")
 
@@ -526,7 +528,7 @@ async def test_an_unreadable_owner_raises_and_is_neither_skipped_nor_denied() ->
 
 
 async def test_before_a_policy_is_loaded_no_payer_is_found() -> None:
-    rules = Attribution(FakeOwners(), FakeNamespaces(), FakePolicies(None), kinds=KINDS)
+    rules = Attribution(FakeOwners(), FakeNamespaces(), FakePolicies(None), rights=FakeRights(), kinds=KINDS)
 
     with pytest.raises(UnavailableError):
         await rules.of_new(OPERATOR, PODS, meta(gone(FakeOwners())), "red")
@@ -550,3 +552,67 @@ async def test_before_a_policy_is_loaded_no_payer_is_found() -> None:
 )
 def test_which_users_may_write_stamps_for_others(user: UserInfo, trusted: bool) -> None:
     assert attribution(FakeOwners()).is_trusted(user) is trusted
+
+
+ADMIN = UserInfo("admin", ("system:masters",))
+HANDED = "handed over by admin"
+MAY_NOT = "may not hand objects over to bob: that takes the verb adopt on owners.userquota.dev"
+
+HANDED_OVER: dict[str, tuple[UserInfo, Annotations | None, Annotations | None, Attributed | Refused]] = {
+    "to another person": (ADMIN, HERS, Annotations(owner="bob", groups='["ml","staff"]'), pays(BOB, HANDED)),
+    "with groups": (
+        ADMIN,
+        HERS,
+        Annotations(owner="bob", groups='["ml"]'),
+        pays(Payer("bob", ("ml",)), HANDED),
+    ),
+    "with groups that cannot be read": (ADMIN, HERS, Annotations(owner="bob", groups="ml"), pays(BOB, HANDED)),
+    "of an object without an owner": (ADMIN, None, Annotations(owner="bob"), pays(BOB, HANDED)),
+    "to an account": (
+        ADMIN,
+        HERS,
+        Annotations(owner=ROBOT.username),
+        pays(Payer(ROBOT.username), HANDED),
+    ),
+    "to nobody": (ADMIN, HERS, None, Refused("nothing can be handed over to '': name a person or a service account")),
+    "to what cannot own": (
+        ADMIN,
+        HERS,
+        Annotations(owner=NOBODY.owner),
+        Refused("nothing can be handed over to 'system:unattributed': name a person or a service account"),
+    ),
+    "by the owner, who has no right": (ALICE, HERS, Annotations(owner="bob"), Refused(f"alice {MAY_NOT}")),
+    "by the new owner, who has no right": (
+        UserInfo("bob"),
+        HERS,
+        Annotations(owner="bob"),
+        Refused(f"bob {MAY_NOT}"),
+    ),
+    "not at all, because the owner stays": (ADMIN, HERS, Annotations(owner="alice"), STAYS),
+}
+
+
+@pytest.mark.parametrize("kind", [PODS, DEPLOYMENTS], ids=lambda kind: kind.kind)
+@pytest.mark.parametrize(("user", "old", "new", "answer"), HANDED_OVER.values(), ids=HANDED_OVER.keys())
+async def test_handing_an_object_over(
+    user: UserInfo, old: Annotations | None, new: Annotations | None, answer: Attributed | Refused, kind: AnyKind
+) -> None:
+    change = Change(meta(stamp=old), meta(stamp=new), field_manager=HANDOVER_MANAGER)
+
+    assert await attribution(FakeOwners()).of_changed(user, kind, change, "red") == answer
+
+
+@pytest.mark.parametrize(("manager", "subresource"), [("kubectl-annotate", ""), ("", ""), (HANDOVER_MANAGER, "status")])
+async def test_without_saying_so_nobody_hands_an_object_over(manager: str, subresource: str) -> None:
+    change = Change(meta(stamp=HERS), meta(stamp=FORGED), subresource, manager)
+
+    assert await attribution(FakeOwners()).of_changed(ADMIN, PODS, change, "red") == STAYS
+
+
+async def test_whether_a_right_exists_must_be_known() -> None:
+    rights = FakeRights(trouble="the API server does not answer")
+    rules = Attribution(FakeOwners(), FakeNamespaces(), FakePolicies.reading(POLICY), rights=rights, kinds=KINDS)
+    change = Change(meta(stamp=HERS), meta(stamp=FORGED), field_manager=HANDOVER_MANAGER)
+
+    with pytest.raises(UnavailableError):
+        await rules.of_changed(ADMIN, PODS, change, "red")

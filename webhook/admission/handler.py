@@ -131,7 +131,13 @@ class AdmissionHandler:
             return await self.attribution.of_new(
                 user, reviewed.kind, meta, namespace, written=lambda: request.decode(_Marked).metadata
             )
-        change = Change(reviewed.old.metadata, meta, request.sub_resource or "", lambda: _grows(request, reviewed.kind))
+        change = Change(
+            reviewed.old.metadata,
+            meta,
+            request.sub_resource or "",
+            request.field_manager,
+            lambda: _grows(request, reviewed.kind),
+        )
         return await self.attribution.of_changed(user, reviewed.kind, change, namespace)
 
     async def _review_other(self, request: AdmissionRequest, kind: AnyKind, effect: Effect) -> AdmissionResponse:

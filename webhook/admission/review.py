@@ -39,6 +39,12 @@ class Wire(Struct, frozen=True, rename="camel"):
     """A part of an AdmissionReview."""
 
 
+class RequestOptions(Wire, frozen=True):
+    """The parts of CreateOptions, UpdateOptions and PatchOptions that are read."""
+
+    field_manager: str = ""
+
+
 class AdmissionRequest(Wire, frozen=True):
     """One request of the API server. `object` and `old_object` stay undecoded until their kind is known."""
 
@@ -52,6 +58,12 @@ class AdmissionRequest(Wire, frozen=True):
     object: Raw = Raw()
     old_object: Raw = Raw()
     dry_run: bool | None = None
+    options: RequestOptions | None = None
+
+    @property
+    def field_manager(self) -> str:
+        """The name under which the client manages fields; empty for none."""
+        return "" if self.options is None else self.options.field_manager
 
     def decode(self, shape: type[T]) -> T:
         """Return the object as *shape*. Raises: ReviewError naming the field that is missing or does not fit."""

@@ -13,7 +13,7 @@ from webhook.attribution import claim_templates
 from webhook.attribution.stamp import has_stamp, read_stamp, stamp_for
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
-from webhook.ports import Ancestry, Namespaces, PolicySource
+from webhook.ports import Ancestry, HandoverRights, Namespaces, PolicySource
 from webhook.quota.delegation import Texts, first_named, is_person
 from webhook.quota.objects import OWNER_ANNOTATION, ObjectMeta, OwnerReference, Shape, UserInfo
 from webhook.quota.subject import NOBODY, SERVICE_ACCOUNT_PREFIX, Payer
@@ -23,6 +23,12 @@ _MAX_CHAIN = 8
 
 _STAYS = "stamped when it was created"
 _TAKEN_OVER = "took it over"
+HANDOVER_MANAGER = "userquota-adopt"
+"""
+The field manager of a request that means to change who pays. Of an exported manifest or a rollback, which bring another
+owner's name as well, no client says so.
+"""
+
 _AUTHENTICATED = "system:authenticated"
 _MASTERS = "system:masters"
 _NODE_PREFIX = "system:node:"
@@ -79,7 +85,7 @@ class _Missing:
 @dataclass(frozen=True, slots=True)
 class Change:
     """
-    An object before and after a request, with the *subresource* that the request is for, if any.
+    An object before and after a request, the *subresource* that it is for, if any, and the client's *field_manager*.
 
     *grows* returns whether the object asks for more than before. It is called only where that decides.
     """
@@ -87,6 +93,7 @@ class Change:
     old: ObjectMeta
     new: ObjectMeta
     subresource: str = ""
+    field_manager: str = ""
     grows: Callable[[], bool] = lambda: False
 
 
@@ -100,12 +107,21 @@ class Written(Shape, frozen=True):
 class Attribution:
     """Finds the payer. Owners are read live, by name and uid: a cached one could be of an earlier object."""
 
-    def __init__(self, ancestry: Ancestry, namespaces: Namespaces, policies: PolicySource, *, kinds: Registry) -> None:
+    def __init__(
+        self,
+        ancestry: Ancestry,
+        namespaces: Namespaces,
+        policies: PolicySource,
+        *,
+        rights: HandoverRights,
+        kinds: Registry,
+    ) -> None:
         """
         Read owners of *kinds* that have makers, from *ancestry*, and the marks of *namespaces*.
 
-        *policies* name further trusted controllers, delegates and marks.
+        *policies* name further trusted controllers, delegates and marks; *rights* say who may hand objects over.
         """
+        self._rights = rights
         self._ancestry = ancestry
         self._namespaces = namespaces
         self._policies = policies
@@ -194,11 +210,14 @@ class Attribution:
 
         Who made an object pays until it is gone: no adoption, no release and no stamp in the request changes that. One
         without a known owner gets one when a trusted controller adopts it for an owner, or when a person takes it over:
-        by their own name in the owner annotation, or by a change with which it grows.
+        by their own name in the owner annotation, or by a change with which it grows. Whoever has the right may hand
+        any object over, by another owner's name and a field manager that nothing else uses.
         Raises: UnavailableError if an ancestor cannot be read.
         """
         old, meta = change.old, change.new
         stamped = read_stamp(old)
+        if change.field_manager == HANDOVER_MANAGER and not change.subresource and _owner(meta) != _owner(old):
+            return await self._handed_over(user, change, namespace)
         if stamped is not None and stamped != NOBODY:
             return Attributed(stamped, _STAYS, stamped)
         before, after = old.controller, meta.controller
@@ -286,6 +305,19 @@ class Attribution:
             return _made_for(_named(after), found)
         return Refused(f"{_named(after)} belongs to {found.owner}; only its controller can make this object part of it")
 
+    async def _handed_over(self, user: UserInfo, change: Change, namespace: str) -> Attributed | Refused:
+        """Return the owner whom *user* names, with the groups that *user* gives, if any, and if they have the right."""
+        owner = _owner(change.new)
+        if not (is_person(owner) or (owner.isprintable() and owner.startswith(SERVICE_ACCOUNT_PREFIX))):
+            return Refused(f"nothing can be handed over to {owner!r}: name a person or a service account")
+        if not await self._rights.may_hand_over(user, namespace, owner):
+            needed = "that takes the verb adopt on owners.userquota.dev"
+            return Refused(f"{user.username} may not hand objects over to {owner}: {needed}")
+        written, before = read_stamp(change.new), read_stamp(change.old)
+        is_given = written is not None and (before is None or written.groups != before.groups)
+        payer = Payer(owner, written.groups if written is not None and is_given else ())
+        return Attributed(payer, f"handed over by {user.username}", stamp_for(payer, self._policies.current()))
+
     async def _is_paid_above(self, kind: AnyKind, above: OwnerReference | None, namespace: str) -> bool:
         """Whether what a workload makes is paid by the owner of its controller. Other objects pay for themselves."""
         if kind.demand is None or above is None:
@@ -357,7 +389,12 @@ def _known(stamp: Payer | None) -> Payer | None:
 
 def _names(meta: ObjectMeta, user: UserInfo) -> bool:
     """Whether the owner annotation is the name of *user*."""
-    return meta.annotations is not None and meta.annotations.owner == user.username
+    return _owner(meta) == user.username
+
+
+def _owner(meta: ObjectMeta) -> str:
+    """Return the owner annotation, empty if there is none."""
+    return (meta.annotations.owner or "") if meta.annotations is not None else ""
 
 
 def _uid(reference: OwnerReference | None) -> str | None:

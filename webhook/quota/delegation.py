@@ -133,7 +133,7 @@ def first_named(marks: Iterable[Mark], texts: Texts, *, skip: Callable[[str], bo
 
 def is_person(name: str) -> bool:
     """Whether *name* can be that of a person: one line of printable characters that is no name of the system."""
-    return name.isprintable() and not name.startswith("system:")
+    return bool(name) and name.isprintable() and not name.startswith("system:")
 
 
 def _unescape(text: str) -> str:

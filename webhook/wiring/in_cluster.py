@@ -21,6 +21,7 @@ from webhook.kube.api import KubernetesApi, NoConnectionError, ServerError, Unre
 from webhook.kube.device_classes import DeviceClass, ExtendedNames
 from webhook.kube.discovery import discover
 from webhook.kube.events import ConfigMapEvent, EventWriter
+from webhook.kube.handover_rights import HandoverRights
 from webhook.kube.identity_leases import read_renewals
 from webhook.kube.limit_ranges import LimitRangeReads
 from webhook.kube.namespaces import Namespace, NamespaceLabels
@@ -188,7 +189,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     lists = ObjectList(api, kinds=kinds, exempt=exemptions)
     audit = Audit(index, objects.resources, lists, reads, objects.relist, metrics, events, asyncio.sleep)
     handler = AdmissionHandler(
-        Attribution(reads, watched.labels, watched.policy, kinds=kinds),
+        Attribution(reads, watched.labels, watched.policy, rights=HandoverRights(api), kinds=kinds),
         watched.policy,
         watched.labels,
         ledger.store,

@@ -17,7 +17,7 @@ from webhook.policy_source import CurrentPolicy, read_files
 from webhook.ports import READY
 from webhook.quota.errors import WebhookError
 from webhook.quota.missing import Bounds
-from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion
+from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion, UserInfo
 from webhook.quota.policy import Policy, accounts_under
 from webhook.quota.usage import UsageIndex
 from webhook.serving.http_server import Health, HttpServer
@@ -30,9 +30,9 @@ T = TypeVar("T")
 
 class StandaloneCluster:
     """
-    Ports `Ancestry`, `Namespaces`, `NameHolders` and `LimitRanges` of an empty cluster.
+    Ports `Ancestry`, `Namespaces`, `NameHolders`, `LimitRanges` and `HandoverRights` of an empty cluster.
 
-    Namespaces have no labels and no LimitRange, no owner exists, and no name is taken.
+    Namespaces have no labels and no LimitRange, no owner exists, no name is taken, and nobody has a right.
     """
 
     async def holder(self, key: ObjectKey) -> StoredVersion | None:  # noqa: ARG002 - nothing is stored
@@ -45,6 +45,10 @@ class StandaloneCluster:
     async def bounds(self, namespace: str) -> Mapping[str, Bounds]:  # noqa: ARG002
         """Return no bounds."""
         return {}
+
+    async def may_hand_over(self, user: UserInfo, namespace: str, owner: str) -> bool:  # noqa: ARG002
+        """Return false."""
+        return False
 
     def known(self, name: str) -> Mapping[str, str]:  # noqa: ARG002 - no namespace has labels
         """Return no labels."""
@@ -86,7 +90,7 @@ def build_standalone(settings: Settings) -> Application:
     _load(policy, settings)
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
     handler = AdmissionHandler(
-        Attribution(cluster, cluster, policy, kinds=kinds),
+        Attribution(cluster, cluster, policy, rights=cluster, kinds=kinds),
         policy,
         cluster,
         ledger,
