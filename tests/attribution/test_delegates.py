@@ -13,7 +13,7 @@ from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS
 from webhook.kinds.workloads import WORKLOADS
-from webhook.quota.objects import ObjectMeta, UserInfo
+from webhook.quota.objects import ObjectMeta, UserExtra, UserInfo
 from webhook.quota.subject import NOBODY, Payer
 
 HUB = "system:serviceaccount:jhub:hub"
@@ -150,3 +150,39 @@ async def test_what_is_made_for_an_object_with_an_owner_is_paid_by_that_one() ->
     answer = await attribution(case, owners).of_new(UserInfo(RS_CONTROLLER), PODS, made_for, "red")
 
     assert answer == pays("alice", "owner of ReplicaSet web")
+
+
+SPARK = "system:serviceaccount:red:spark"
+OF_DRIVER = "owner of Pod driver, which acts"
+
+
+def token_of(pod: str, uid: str, account: str = SPARK) -> UserInfo:
+    return UserInfo(account, extra=UserExtra((pod,), (uid,)))
+
+
+TOKENS: dict[str, tuple[UserInfo, dict[str, str], Attributed]] = {
+    "of a pod with an owner": (token_of("driver", "uid-of-driver"), {}, pays("alice", OF_DRIVER, "ml")),
+    "in a namespace with an owner": (token_of("driver", "uid-of-driver"), REQUESTER, pays("alice", OF_DRIVER, "ml")),
+    "of a pod that was made again": (token_of("driver", "another"), {}, pays(SPARK, "service account")),
+    "of a pod that is gone": (token_of("gone", "uid-of-gone"), {}, pays(SPARK, "service account")),
+    "of a pod without an owner": (token_of("old", "uid-of-old"), {}, pays(SPARK, "service account")),
+    "of a pod without an owner, in a namespace with one": (token_of("old", "uid-of-old"), REQUESTER, OF_BOB),
+    "of no pod": (UserInfo(SPARK, extra=UserExtra()), {}, pays(SPARK, "service account")),
+    "of an account of another namespace": (
+        token_of("driver", "uid-of-driver", ROBOT),
+        {},
+        pays(ROBOT, "service account"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("user", "annotations", "answer"), TOKENS.values(), ids=TOKENS.keys())
+async def test_what_a_pod_creates_in_its_namespace_is_paid_by_its_owner(
+    user: UserInfo, annotations: dict[str, str], answer: Attributed
+) -> None:
+    owners = FakeOwners()
+    owners.put("Pod", "driver", owner="alice", groups='["ml"]')
+    owners.put("Pod", "old", owner=NOBODY.owner)
+    case = New(user.username, answer, annotations=annotations)
+
+    assert await attribution(case, owners).of_new(user, PODS, ObjectMeta(), "red") == answer

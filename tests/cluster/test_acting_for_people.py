@@ -101,3 +101,19 @@ def test_the_owner_of_a_namespace_pays_for_what_accounts_create_there(
     said = [create(running, place, hub, pod(f"more{number}")) for number in range(3)]
     assert "charged to bob (owner of namespace" in said[-1]
     running.cluster.kubectl("annotate", "namespace", place, "owner-")
+
+
+def test_the_executors_of_a_driver_are_paid_by_its_owner(running: RunningWebhook, place: str, hub: str) -> None:
+    """The driver acts with the token of a service account that the API server has issued for its pod."""
+    driver = pod("driver").replace("spec: {", "spec: {serviceAccountName: hub, ")
+    running.cluster.kubectl("create", "serviceaccount", "hub", "-n", place)
+    assert " created\n" in run(running, place, "create", "-f", "-", user="alice", stdin=driver)
+    bound = ("--bound-object-kind=Pod", "--bound-object-name=driver")
+    token = running.cluster.kubectl("create", "token", "hub", "-n", place, *bound).stdout.strip()
+
+    def executor(name: str) -> str:
+        return run(running, place, "create", "-f", "-", f"--token={token}", user="alice", stdin=pod(name))
+
+    assert " created\n" in executor("first")
+    assert stamped(running, place, "pod", "first") == stamped(running, place, "pod", "driver")
+    assert "charged to alice (owner of Pod driver, which acts)" in executor("second")

@@ -142,7 +142,8 @@ class Attribution:
 
         A trusted controller creates for the owner of the nearest stamped ancestor; a claim without a reference, for the
         StatefulSet that its name tells. A delegate creates for whom it names; *written* returns what the object
-        carries, and is called for a delegate only. Any other person pays for what they create, whatever stamp or
+        carries, and is called for a delegate only. A service account that acts in its own namespace with the token of a
+        pod creates for the owner of that pod. Any other person pays for what they create, whatever stamp or
         reference the object carries. What a service account creates, or a controller for an object without an owner, is
         paid by the owner of the namespace if it has a mark.
         Raises: UnavailableError if an ancestor or the namespace cannot be read.
@@ -155,7 +156,7 @@ class Attribution:
         if found is not None:
             return found
         is_account = user.username.startswith(SERVICE_ACCOUNT_PREFIX)
-        owner = await self._of_namespace(namespace) if is_account else None
+        owner = await self._of_token(user, namespace) or await self._of_namespace(namespace) if is_account else None
         return owner or self._own(user, "service account" if is_account else "created it")
 
     async def _of_maker(
@@ -186,6 +187,21 @@ class Attribution:
             return Refused(f"{user.username} must not name {named.name!r} as who pays ({named.mark})")
         payer = Payer(named.name)
         return Attributed(payer, f"named by {user.username} in {named.mark}", payer)
+
+    async def _of_token(self, user: UserInfo, namespace: str) -> Attributed | None:
+        """
+        Return the known owner of the pod whose token *user* shows; None if there is none, or in another namespace.
+
+        A pod of an operator acts in other namespaces, and not for whoever has installed it.
+        """
+        extra = user.extra
+        kind = self._kinds.of_resource("pods")
+        is_here = user.username.startswith(f"{SERVICE_ACCOUNT_PREFIX}{namespace}:")
+        if kind is None or extra is None or not is_here or not (extra.pod_name and extra.pod_uid):
+            return None
+        pod = await self._ancestry.read(kind, namespace, extra.pod_name[0])
+        stamp = _known(read_stamp(pod)) if pod is not None and pod.uid == extra.pod_uid[0] else None
+        return None if stamp is None else Attributed(stamp, f"owner of Pod {extra.pod_name[0]}, which acts", stamp)
 
     async def _of_namespace(self, namespace: str) -> Attributed | None:
         """Return the owner that the namespace is marked with, a person; None if there is no such mark."""

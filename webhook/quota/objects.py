@@ -123,11 +123,26 @@ class GroupVersionResource(Shape, frozen=True):
         return f"{self.resource}.{self.group}" if self.group else self.resource
 
 
+class UserExtra(
+    Struct,
+    frozen=True,
+    rename={
+        "pod_name": "authentication.kubernetes.io/pod-name",
+        "pod_uid": "authentication.kubernetes.io/pod-uid",
+    },
+):
+    """What the API server knows of a service account's token: the pod that it was issued for."""
+
+    pod_name: tuple[str, ...] = ()
+    pod_uid: tuple[str, ...] = ()
+
+
 class UserInfo(Shape, frozen=True):
     """The effective user of a request, after impersonation."""
 
     username: str = ""
     groups: tuple[str, ...] | None = None
+    extra: UserExtra | None = None
 
 
 class ObjectKey(NamedTuple):
