@@ -13,7 +13,7 @@ from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS
 from webhook.kinds.workloads import WORKLOADS
-from webhook.quota.objects import ObjectMeta, UserExtra, UserInfo
+from webhook.quota.objects import Annotations, ObjectMeta, UserExtra, UserInfo
 from webhook.quota.subject import NOBODY, Payer
 
 HUB = "system:serviceaccount:jhub:hub"
@@ -29,6 +29,7 @@ attribution:
       never: [admin]
     - user: portal
       owner: [{namespaceLabel: person}]
+  restorers: [velero/server]
   namespaceOwners: [{preset: openshift}, {namespaceName: home-*}]
 """
 USERNAME = "hub.jupyter.org/username"
@@ -186,3 +187,26 @@ async def test_what_a_pod_creates_in_its_namespace_is_paid_by_its_owner(
     case = New(user.username, answer, annotations=annotations)
 
     assert await attribution(case, owners).of_new(user, PODS, ObjectMeta(), "red") == answer
+
+
+VELERO = "system:serviceaccount:velero:server"
+
+
+@pytest.mark.parametrize(
+    ("user", "stamp", "answer"),
+    [
+        (VELERO, Annotations(owner="alice", groups='["ml"]'), pays("alice", f"restored by {VELERO}", "ml")),
+        (VELERO, Annotations(owner=NOBODY.owner, groups="[]"), pays(NOBODY.owner, f"restored by {VELERO}")),
+        (VELERO, Annotations(owner="alice"), pays(VELERO, "service account")),
+        (VELERO, None, pays(VELERO, "service account")),
+        (ROBOT, Annotations(owner="alice", groups='["ml"]'), pays(ROBOT, "service account")),
+        ("alice", Annotations(owner="bob", groups="[]"), pays("alice", "created it")),
+    ],
+    ids=["with a stamp", "of nobody", "with half a stamp", "without one", "another account", "a person"],
+)
+async def test_what_is_restored_keeps_its_stamp(user: str, stamp: Annotations | None, answer: Attributed) -> None:
+    case = New(user, answer)
+
+    found = await attribution(case, FakeOwners()).of_new(UserInfo(user), PODS, ObjectMeta(annotations=stamp), "red")
+
+    assert found == answer

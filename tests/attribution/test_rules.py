@@ -341,7 +341,7 @@ OWNED: dict[str, tuple[UserInfo, Put, Put]] = {
 }
 
 
-@pytest.mark.parametrize("kind", [PODS, DEPLOYMENTS], ids=lambda kind: kind.kind)
+@pytest.mark.parametrize("kind", [PODS, PERSISTENT_VOLUME_CLAIMS], ids=lambda kind: kind.kind)
 @pytest.mark.parametrize(("user", "was", "now"), OWNED.values(), ids=OWNED.keys())
 async def test_the_owner_of_an_object_pays_until_it_is_gone(user: UserInfo, was: Put, now: Put, kind: AnyKind) -> None:
     owners = FakeOwners()
@@ -349,6 +349,51 @@ async def test_the_owner_of_an_object_pays_until_it_is_gone(user: UserInfo, was:
 
     assert await attribution(owners).of_changed(user, kind, change, "red") == STAYS
     assert owners.asked == []
+
+
+@pytest.mark.parametrize(
+    ("user", "kind", "subresource", "groups"),
+    [
+        (UserInfo("alice", ("ops", "system:authenticated")), DEPLOYMENTS, "", ("ops",)),
+        (UserInfo("alice"), DEPLOYMENTS, "", ()),
+        (UserInfo("alice", ("ops",)), DEPLOYMENTS, "status", ("ml", "staff")),
+        (UserInfo("alice", ("ops",)), PODS, "", ("ml", "staff")),
+        (UserInfo("bob", ("ops",)), DEPLOYMENTS, "", ("ml", "staff")),
+    ],
+    ids=["other groups", "none", "through a subresource", "a pod", "somebody else"],
+)
+async def test_the_owners_own_change_of_a_workload_brings_their_groups_of_today(
+    user: UserInfo, kind: AnyKind, subresource: str, groups: tuple[str, ...]
+) -> None:
+    change = Change(meta(stamp=HERS), meta(stamp=HERS), subresource)
+
+    answer = await attribution(FakeOwners()).of_changed(user, kind, change, "red")
+
+    assert answer == pays(Payer("alice", groups), STAMPED)
+
+
+@pytest.mark.parametrize(
+    ("user", "owner", "groups"),
+    [
+        (controller("deployment-controller"), "alice", ("ops",)),
+        (controller("deployment-controller"), "bob", ("ml", "staff")),
+        (controller("job-controller"), "alice", ("ml", "staff")),
+        (ROBOT, "alice", ("ml", "staff")),
+    ],
+    ids=["its controller", "for another owner", "another controller", "a robot"],
+)
+async def test_the_controller_of_a_workload_brings_the_groups_of_the_same_owner_from_above(
+    user: UserInfo, owner: str, groups: tuple[str, ...]
+) -> None:
+    owners = FakeOwners()
+    above = owners.put("Deployment", "web", owner=owner, groups='["ops"]')
+    of_web = structs.replace(meta(stamp=HERS), owner_references=[above])
+    [replica_sets] = [each for each in WORKLOADS if each.kind == "ReplicaSet"]
+
+    answer = await attribution(owners).of_changed(user, replica_sets, Change(of_web, of_web), "red")
+
+    assert isinstance(answer, Attributed)
+    assert answer.payer == Payer("alice", groups)
 
 
 @dataclass(frozen=True)

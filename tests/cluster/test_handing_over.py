@@ -84,3 +84,30 @@ def test_what_a_workload_makes_afterwards_is_paid_by_its_new_owner(running: Runn
         return sorted(running.cluster.kubectl("get", "pods", "-n", place, "-o", f"jsonpath={path}").stdout.split())
 
     eventually(lambda: owners() == ["alice", "carol", "carol"], within=30)
+
+
+def test_who_leaves_a_group_leaves_it_with_the_next_change_of_a_workload(running: RunningWebhook, place: str) -> None:
+    running.set_policy(f"{POLICY}groups: {{ml: {{pool: {{hard: {{pods: 1}}}}}}}}\n")
+
+    def as_dora(*words: str, groups: tuple[str, ...] = ("people",)) -> str:
+        impersonated = ("--as=dora", *(f"--as-group={group}" for group in groups))
+        return run(running, place, *words, *impersonated, user="admin")
+
+    def groups_of(kind: str) -> set[str]:
+        path = "{.items[*].metadata.annotations.userquota\\.dev/groups}"
+        return set(running.cluster.kubectl("get", kind, "-n", place, "-o", f"jsonpath={path}").stdout.split())
+
+    def pods() -> int:
+        return len(running.cluster.kubectl("get", "pods", "-n", place, "-o", "name").stdout.split())
+
+    as_dora("create", "deployment", "web", "--image=example/x", "--replicas=2", groups=("people", "ml"))
+    eventually(lambda: pods() == 1, within=30)
+    assert groups_of("deployments") == {'["ml","people"]'}
+
+    assert "Warning" not in as_dora("annotate", "deployment", "web", "note=mine")
+    said = as_dora("patch", "deployment", "web", "-p", '{"spec": {"replicas": 3}}')
+    assert "dora pays with the groups of today from now on" in said
+    assert groups_of("deployments") == {'["people"]'}
+    eventually(lambda: groups_of("replicasets") == {'["people"]'}, within=30)
+    eventually(lambda: pods() == 3, within=60)
+    assert groups_of("pods") == {'["ml","people"]', '["people"]'}

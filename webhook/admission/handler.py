@@ -16,7 +16,7 @@ from webhook.admission.charge import Reviewed, charge_for, check_size, under
 from webhook.admission.patch import filling_in
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.rules import Attributed, Attribution, Change, Refused, Written
-from webhook.attribution.stamp import carries_stamp, has_stamp, stamping
+from webhook.attribution.stamp import carries_stamp, has_stamp, read_stamp, stamping
 from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
 from webhook.kinds.registry import KINDS, Registry
 from webhook.ports import Clock, LedgerStore, LimitRanges, NameHolders, Namespaces, PolicySource
@@ -30,6 +30,7 @@ from webhook.quota.policy import Mode, Policy
 from webhook.quota.quantity import Quantity
 from webhook.quota.reservation import Charge
 from webhook.quota.resources import Amounts
+from webhook.quota.subject import NOBODY
 from webhook.quota.usage import UsageView
 
 _MAX_AUDIT_VALUE = 1024
@@ -270,8 +271,10 @@ def _told(reviewed: Reviewed, attributed: Attributed) -> Iterator[str]:
         written = reviewed.new.metadata
         if reviewed.old is not None and carries_stamp(written) and not has_stamp(written, attributed.stamp):
             yield f"the userquota.dev annotations were left as they are: {attributed.payer.owner} pays"
+    elif (owner := attributed.payer.owner) == (read_stamp(reviewed.old.metadata) or NOBODY).owner:
+        yield f"{owner} pays with the groups of today from now on"
     else:
-        yield f"{attributed.payer.owner} pays from now on ({attributed.found_by})"
+        yield f"{owner} pays from now on ({attributed.found_by})"
 
 
 def _is_excepted(request: AdmissionRequest, reviewed: Reviewed) -> bool:

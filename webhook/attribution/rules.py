@@ -140,14 +140,17 @@ class Attribution:
         """
         Return the payer of an object of *kind* that *user* creates.
 
-        A trusted controller creates for the owner of the nearest stamped ancestor; a claim without a reference, for the
-        StatefulSet that its name tells. A delegate creates for whom it names; *written* returns what the object
-        carries, and is called for a delegate only. A service account that acts in its own namespace with the token of a
-        pod creates for the owner of that pod. Any other person pays for what they create, whatever stamp or
-        reference the object carries. What a service account creates, or a controller for an object without an owner, is
-        paid by the owner of the namespace if it has a mark.
+        The first that applies: a restorer creates for whom the stamp of the object names; a trusted controller for the
+        owner of the nearest stamped ancestor, or of the StatefulSet that the name of a claim tells; a delegate for whom
+        it names (*written* returns what the object carries, and is called for a delegate only); a service account that
+        acts in its own namespace with the token of a pod for the owner of that pod. What other service accounts create,
+        and controllers for an object without an owner, is paid by the owner of the namespace if it has a mark. Any
+        other user pays for what they create, whatever stamp or reference the object carries.
         Raises: UnavailableError if an ancestor or the namespace cannot be read.
         """
+        restored = read_stamp(meta)
+        if restored is not None and user.username in self._policies.current().restorers:
+            return Attributed(restored, f"restored by {user.username}", restored)
         found = await self._of_maker(user, kind, meta, namespace)
         if found is None:
             found = await self._of_delegate(user, kind, namespace, written)
@@ -235,7 +238,7 @@ class Attribution:
         if change.field_manager == HANDOVER_MANAGER and not change.subresource and _owner(meta) != _owner(old):
             return await self._handed_over(user, change, namespace)
         if stamped is not None and stamped != NOBODY:
-            return Attributed(stamped, _STAYS, stamped)
+            return await self._of_owned(user, kind, change, namespace, stamped)
         before, after = old.controller, meta.controller
         if _uid(before) != _uid(after) or kind.demand is not None:
             moved = await self._of_moved(user, kind, before, after, namespace)
@@ -247,6 +250,25 @@ class Attribution:
         if is_raised and not await self._is_paid_above(kind, after, namespace):
             return _unowned(kind, old.name, user) if change.subresource else self._own(user, _TAKEN_OVER)
         return Attributed(NOBODY, "never attributed", stamped)
+
+    async def _of_owned(
+        self, user: UserInfo, kind: AnyKind, change: Change, namespace: str, stamped: Payer
+    ) -> Attributed:
+        """
+        Return the owner of an object that is *stamped*: the same, maybe with other groups.
+
+        The owner's own change of a workload brings their groups of today for what it makes from then on, and its
+        controller brings them to the workloads below.
+        """
+        if kind.demand is not None and not change.subresource:
+            if stamped.owner == user.username:
+                return self._own(user, _STAYS)
+            above = change.new.controller
+            if above is not None and self._acts_for(user, above):
+                found = await self._nearest_stamp(above, namespace)
+                if isinstance(found, Payer) and found.owner == stamped.owner:
+                    return _made_for(_named(above), found)
+        return Attributed(stamped, _STAYS, stamped)
 
     async def refuse_scale(self, user: UserInfo, kind: AnyKind, name: str, namespace: str) -> Refused | None:
         """

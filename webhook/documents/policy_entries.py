@@ -76,6 +76,7 @@ class DocumentEntries:
     source: str
     definitions: list[Definition] = field(default_factory=list)
     trusted_controllers: set[str] = field(default_factory=set)
+    restorers: set[str] = field(default_factory=set)
     exemptions: list[Exemption] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
     notes: list[Mistake] = field(default_factory=list)
@@ -121,6 +122,7 @@ class DocumentEntries:
 
     def _add_attribution(self, part: AttributionPart, root: tree.Node) -> None:
         self.trusted_controllers.update(map(username, part.trustedControllers))
+        self.restorers.update(map(username, part.restorers))
         for index, each in enumerate(part.delegates):
             position = tree.position_of(root, ("attribution", "delegates", index))
             name = each.user or username(each.serviceAccount or "")

@@ -40,6 +40,7 @@ class Merger:
         self._terminating = Terminating.RELEASE
         self._account_limits = AccountLimits.PER_NAMESPACE
         self._trusted: set[str] = set()
+        self._restorers: set[str] = set()
         self._exemptions: list[Exemption] = []
         self._delegates: dict[str, Delegate] = {}
         self._namespace_owners: tuple[Mark, ...] = ()
@@ -51,6 +52,7 @@ class Merger:
         self.mistakes += document.mistakes
         self.notes += document.notes
         self._trusted |= document.trusted_controllers
+        self._restorers |= document.restorers
         self._exemptions += document.exemptions
         for count, definition in enumerate(document.definitions, start=1):
             if definition.key in self._defined:
@@ -81,6 +83,7 @@ class Merger:
             terminating=self._terminating,
             account_limits=self._account_limits,
             trusted_controllers=frozenset(self._trusted),
+            restorers=frozenset(self._restorers),
             devices=DeviceWeights.over_shipped(self._weights) if self._weights else SHIPPED,
             missing=self._missing,
             exemptions=Exemptions(self._exemptions),

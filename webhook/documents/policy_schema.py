@@ -369,6 +369,7 @@ class AttributionPart(_Part):
     """Who may act for others, and who pays for what nobody else does."""
 
     trustedControllers: list[ServiceAccountName] = Field(default_factory=list)  # noqa: N815
+    restorers: list[ServiceAccountName] = Field(default_factory=list)
     delegates: list[DelegatePart] = Field(default_factory=list)
     namespaceOwners: list[MarkPart] = Field(default_factory=list)  # noqa: N815
 

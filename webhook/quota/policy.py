@@ -144,10 +144,11 @@ class Policy:
     The whole policy, merged from all documents.
 
     `service_accounts` are keyed by full username. `trusted_controllers` are usernames that create objects on behalf of
-    the owner of a parent object, in addition to the controllers of kube-controller-manager. `delegates`, by username,
-    say themselves for whom they act; `namespace_owners` are where a namespace says who pays for what its service
-    accounts create. `devices` says what counts as a `gpu` or an `accelerator`. `missing` says what happens with a pod
-    that does not declare a resource, by ResourceQuota's name of the resource.
+    the owner of a parent object, in addition to the controllers of kube-controller-manager; `restorers` create objects
+    with the stamps that these had before; `delegates`, by username, say themselves for whom they act, and
+    `namespace_owners` are where a namespace says who pays for what its service accounts create. `devices` says what
+    counts as a `gpu` or an `accelerator`. `missing` says what happens with a pod that does not declare a resource, by
+    ResourceQuota's name of the resource.
     """
 
     defaults: Defaults = Defaults()
@@ -164,6 +165,7 @@ class Policy:
     devices: DeviceWeights = SHIPPED
     missing: Mapping[str, OnMissing] = field(default_factory=dict)
     exemptions: Exemptions = NO_EXEMPTIONS
+    restorers: frozenset[str] = frozenset()
     delegates: Mapping[str, Delegate] = field(default_factory=dict)
     namespace_owners: tuple[Mark, ...] = ()
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
