@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.fakes import FakeNamespaces, FakeOwners, FakePolicies, FakeRights
-from webhook.attribution.rules import KUBE_CONTROLLER_MANAGER, Attributed, Attribution, Change, Refused
+from webhook.attribution.answers import Attributed, Refused
+from webhook.attribution.changes import Change
+from webhook.attribution.identities import KUBE_CONTROLLER_MANAGER
+from webhook.attribution.rules import Attribution
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.pods import PODS
@@ -24,7 +27,7 @@ def attribution(owners: FakeOwners) -> Attribution:
 async def payer_of(
     claim: str, owners: FakeOwners, *, user: UserInfo = CONTROLLER, kind: AnyKind = PERSISTENT_VOLUME_CLAIMS
 ) -> Payer | str:
-    answer = await attribution(owners).of_new(user, kind, ObjectMeta(name=claim), "red")
+    answer = await attribution(owners).creations.of_new(user, kind, ObjectMeta(name=claim), "red")
     return answer.message if isinstance(answer, Refused) else answer.payer
 
 
@@ -92,7 +95,7 @@ async def test_a_set_that_takes_over_a_claim_pays_only_where_nobody_did(before: 
     controlled_by = owners.put("StatefulSet", "db", owner="bob")
     old, new = stamped(before), stamped(before, controlled_by)
 
-    answer = await attribution(owners).of_changed(CONTROLLER, PERSISTENT_VOLUME_CLAIMS, Change(old, new), "red")
+    answer = await attribution(owners).changes.of_changed(CONTROLLER, PERSISTENT_VOLUME_CLAIMS, Change(old, new), "red")
 
     assert isinstance(answer, Attributed)
     assert (answer.payer, answer.stamp) == (pays, pays)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.fakes import FakeNamespaces, FakeOwners, FakePolicies, FakeRights
-from webhook.attribution.rules import Attributed, Attribution, Refused, Written
+from webhook.attribution.answers import Attributed, Refused
+from webhook.attribution.creations import Written
+from webhook.attribution.rules import Attribution
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.pods import PODS
@@ -121,7 +123,7 @@ def attribution(case: New, owners: FakeOwners) -> Attribution:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 async def test_who_pays_for_what_is_created_for_somebody(case: New) -> None:
-    answer = await attribution(case, FakeOwners()).of_new(
+    answer = await attribution(case, FakeOwners()).creations.of_new(
         UserInfo(case.user), case.kind, ObjectMeta(), case.namespace, written=lambda: case.written
     )
 
@@ -140,7 +142,7 @@ async def test_what_is_made_for_an_object_without_an_owner_is_paid_by_the_owner_
     made_for = ObjectMeta(owner_references=[owners.put("ReplicaSet", "old")])
     case = New(RS_CONTROLLER, answer, annotations=annotations)
 
-    assert await attribution(case, owners).of_new(UserInfo(RS_CONTROLLER), PODS, made_for, "red") == answer
+    assert await attribution(case, owners).creations.of_new(UserInfo(RS_CONTROLLER), PODS, made_for, "red") == answer
 
 
 async def test_what_is_made_for_an_object_with_an_owner_is_paid_by_that_one() -> None:
@@ -148,7 +150,7 @@ async def test_what_is_made_for_an_object_with_an_owner_is_paid_by_that_one() ->
     made_for = ObjectMeta(owner_references=[owners.put("ReplicaSet", "web", owner="alice")])
     case = New(RS_CONTROLLER, OF_BOB, annotations=REQUESTER)
 
-    answer = await attribution(case, owners).of_new(UserInfo(RS_CONTROLLER), PODS, made_for, "red")
+    answer = await attribution(case, owners).creations.of_new(UserInfo(RS_CONTROLLER), PODS, made_for, "red")
 
     assert answer == pays("alice", "owner of ReplicaSet web")
 
@@ -186,7 +188,7 @@ async def test_what_a_pod_creates_in_its_namespace_is_paid_by_its_owner(
     owners.put("Pod", "old", owner=NOBODY.owner)
     case = New(user.username, answer, annotations=annotations)
 
-    assert await attribution(case, owners).of_new(user, PODS, ObjectMeta(), "red") == answer
+    assert await attribution(case, owners).creations.of_new(user, PODS, ObjectMeta(), "red") == answer
 
 
 VELERO = "system:serviceaccount:velero:server"
@@ -207,6 +209,8 @@ VELERO = "system:serviceaccount:velero:server"
 async def test_what_is_restored_keeps_its_stamp(user: str, stamp: Annotations | None, answer: Attributed) -> None:
     case = New(user, answer)
 
-    found = await attribution(case, FakeOwners()).of_new(UserInfo(user), PODS, ObjectMeta(annotations=stamp), "red")
+    found = await attribution(case, FakeOwners()).creations.of_new(
+        UserInfo(user), PODS, ObjectMeta(annotations=stamp), "red"
+    )
 
     assert found == answer

@@ -13,7 +13,9 @@ import pytest
 from msgspec import structs
 
 from tests.fakes import FakeNamespaces, FakeOwners, FakePolicies, FakeRights, reference
-from webhook.attribution.rules import HANDOVER_MANAGER, Attributed, Attribution, Change, Refused
+from webhook.attribution.answers import Attributed, Refused
+from webhook.attribution.changes import HANDOVER_MANAGER, Change
+from webhook.attribution.rules import Attribution
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.pods import PODS
@@ -288,7 +290,7 @@ async def test_the_payer_of_a_new_object(case: New) -> None:
     owners = FakeOwners()
     found = meta(case.put(owners), case.stamp)
 
-    assert await attribution(owners).of_new(case.user, PODS, found, "red") == case.answer
+    assert await attribution(owners).creations.of_new(case.user, PODS, found, "red") == case.answer
     assert tuple(owners.asked) == case.asked
 
 
@@ -298,7 +300,7 @@ async def test_a_controller_of_kubernetes_acts_for_its_own_kind_only(kind: str, 
     owners = FakeOwners()
     found = meta(bobs(kind, "work")(owners))
 
-    answer = await attribution(owners).of_new(controller(name), PODS, found, "red")
+    answer = await attribution(owners).creations.of_new(controller(name), PODS, found, "red")
 
     right = CONTROLLER_OF[kind] == name
     assert answer == (pays(BOB, f"owner of {kind} work") if right else pays_itself(controller(name)))
@@ -308,7 +310,7 @@ async def test_a_controller_of_kubernetes_acts_for_its_own_kind_only(kind: str, 
 async def test_the_controller_manager_without_accounts_acts_for_every_kind(kind: str) -> None:
     owners = FakeOwners()
 
-    answer = await attribution(owners).of_new(MANAGER, PODS, meta(bobs(kind, "work")(owners)), "red")
+    answer = await attribution(owners).creations.of_new(MANAGER, PODS, meta(bobs(kind, "work")(owners)), "red")
 
     assert answer == pays(BOB, f"owner of {kind} work")
 
@@ -347,7 +349,7 @@ async def test_the_owner_of_an_object_pays_until_it_is_gone(user: UserInfo, was:
     owners = FakeOwners()
     change = Change(meta(was(owners), HERS), meta(now(owners), FORGED), grows=lambda: True)
 
-    assert await attribution(owners).of_changed(user, kind, change, "red") == STAYS
+    assert await attribution(owners).changes.of_changed(user, kind, change, "red") == STAYS
     assert owners.asked == []
 
 
@@ -367,7 +369,7 @@ async def test_the_owners_own_change_of_a_workload_brings_their_groups_of_today(
 ) -> None:
     change = Change(meta(stamp=HERS), meta(stamp=HERS), subresource)
 
-    answer = await attribution(FakeOwners()).of_changed(user, kind, change, "red")
+    answer = await attribution(FakeOwners()).changes.of_changed(user, kind, change, "red")
 
     assert answer == pays(Payer("alice", groups), STAMPED)
 
@@ -390,7 +392,7 @@ async def test_the_controller_of_a_workload_brings_the_groups_of_the_same_owner_
     of_web = structs.replace(meta(stamp=HERS), owner_references=[above])
     [replica_sets] = [each for each in WORKLOADS if each.kind == "ReplicaSet"]
 
-    answer = await attribution(owners).of_changed(user, replica_sets, Change(of_web, of_web), "red")
+    answer = await attribution(owners).changes.of_changed(user, replica_sets, Change(of_web, of_web), "red")
 
     assert isinstance(answer, Attributed)
     assert answer.payer == Payer("alice", groups)
@@ -505,7 +507,7 @@ async def test_the_payer_of_an_unattributed_object(case: Changed, stamp: Annotat
     new = structs.replace(meta(case.now(owners), case.written or stamp), name="work")
     change = Change(old, new, case.subresource, grows=lambda: case.grows)
 
-    answer = await attribution(owners).of_changed(case.user, case.kind, change, "red")
+    answer = await attribution(owners).changes.of_changed(case.user, case.kind, change, "red")
 
     expected = case.answer if case.answer != NEVER or stamp is None else replace(NEVER, stamp=NOBODY)
     assert answer == expected
@@ -514,7 +516,7 @@ async def test_the_payer_of_an_unattributed_object(case: Changed, stamp: Annotat
 async def test_half_a_stamp_is_no_stamp() -> None:
     half = meta(stamp=Annotations(owner="bob"))
 
-    assert await attribution(FakeOwners()).of_changed(ALICE, PODS, Change(half, half), "red") == NEVER
+    assert await attribution(FakeOwners()).changes.of_changed(ALICE, PODS, Change(half, half), "red") == NEVER
 
 
 SCALED: dict[str, tuple[UserInfo, Callable[[FakeOwners], object], Refused | None]] = {
@@ -541,7 +543,7 @@ async def test_who_may_scale(user: UserInfo, put: Callable[[FakeOwners], object]
     owners = FakeOwners()
     put(owners)
 
-    assert await attribution(owners).refuse_scale(user, DEPLOYMENTS, "work", "red") == answer
+    assert await attribution(owners).changes.refuse_scale(user, DEPLOYMENTS, "work", "red") == answer
 
 
 @pytest.mark.parametrize(
@@ -559,7 +561,7 @@ async def test_who_may_scale(user: UserInfo, put: Callable[[FakeOwners], object]
     ids=lambda value: value.username if isinstance(value, UserInfo) else "",
 )
 def test_whose_reports_that_a_pod_uses_less_are_believed(user: UserInfo, believed: bool) -> None:
-    assert attribution(FakeOwners()).may_report(user) is believed
+    assert attribution(FakeOwners()).users.may_report(user) is believed
 
 
 async def test_an_unreadable_owner_raises_and_is_neither_skipped_nor_denied() -> None:
@@ -567,16 +569,16 @@ async def test_an_unreadable_owner_raises_and_is_neither_skipped_nor_denied() ->
     found = meta(gone(owners))
 
     with pytest.raises(UnavailableError, match="connection refused"):
-        await attribution(owners).of_new(RS_CONTROLLER, PODS, found, "red")
+        await attribution(owners).creations.of_new(RS_CONTROLLER, PODS, found, "red")
     with pytest.raises(UnavailableError, match="connection refused"):
-        await attribution(owners).of_changed(ALICE, PODS, Change(meta(), found), "red")
+        await attribution(owners).changes.of_changed(ALICE, PODS, Change(meta(), found), "red")
 
 
 async def test_before_a_policy_is_loaded_no_payer_is_found() -> None:
     rules = Attribution(FakeOwners(), FakeNamespaces(), FakePolicies(None), rights=FakeRights(), kinds=KINDS)
 
     with pytest.raises(UnavailableError):
-        await rules.of_new(OPERATOR, PODS, meta(gone(FakeOwners())), "red")
+        await rules.creations.of_new(OPERATOR, PODS, meta(gone(FakeOwners())), "red")
 
 
 @pytest.mark.parametrize(
@@ -596,7 +598,7 @@ async def test_before_a_policy_is_loaded_no_payer_is_found() -> None:
     ids=lambda value: value.username if isinstance(value, UserInfo) else "",
 )
 def test_which_users_may_write_stamps_for_others(user: UserInfo, trusted: bool) -> None:
-    assert attribution(FakeOwners()).is_trusted(user) is trusted
+    assert attribution(FakeOwners()).users.is_trusted(user) is trusted
 
 
 ADMIN = UserInfo("admin", ("system:masters",))
@@ -644,14 +646,14 @@ async def test_handing_an_object_over(
 ) -> None:
     change = Change(meta(stamp=old), meta(stamp=new), field_manager=HANDOVER_MANAGER)
 
-    assert await attribution(FakeOwners()).of_changed(user, kind, change, "red") == answer
+    assert await attribution(FakeOwners()).changes.of_changed(user, kind, change, "red") == answer
 
 
 @pytest.mark.parametrize(("manager", "subresource"), [("kubectl-annotate", ""), ("", ""), (HANDOVER_MANAGER, "status")])
 async def test_without_saying_so_nobody_hands_an_object_over(manager: str, subresource: str) -> None:
     change = Change(meta(stamp=HERS), meta(stamp=FORGED), subresource, manager)
 
-    assert await attribution(FakeOwners()).of_changed(ADMIN, PODS, change, "red") == STAYS
+    assert await attribution(FakeOwners()).changes.of_changed(ADMIN, PODS, change, "red") == STAYS
 
 
 async def test_whether_a_right_exists_must_be_known() -> None:
@@ -660,4 +662,4 @@ async def test_whether_a_right_exists_must_be_known() -> None:
     change = Change(meta(stamp=HERS), meta(stamp=FORGED), field_manager=HANDOVER_MANAGER)
 
     with pytest.raises(UnavailableError):
-        await rules.of_changed(ADMIN, PODS, change, "red")
+        await rules.changes.of_changed(ADMIN, PODS, change, "red")

@@ -15,7 +15,10 @@ from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, check_size, under
 from webhook.admission.patch import filling_in
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
-from webhook.attribution.rules import Attributed, Attribution, Change, Refused, Written
+from webhook.attribution.answers import Attributed, Refused
+from webhook.attribution.changes import Change
+from webhook.attribution.creations import Written
+from webhook.attribution.rules import Attribution
 from webhook.attribution.stamp import carries_stamp, has_stamp, read_stamp, stamping
 from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
 from webhook.kinds.registry import KINDS, Registry
@@ -126,10 +129,11 @@ class AdmissionHandler:
         if forgery is not None:
             return Refused(forgery)
         effect = reviewed.kind.evaluator.effect(request.operation, request.sub_resource or "")
-        if effect is Effect.KEEP_STAMP and not self.attribution.may_report(user) and _frees(request, reviewed.kind):
+        is_report = effect is Effect.KEEP_STAMP and not self.attribution.users.may_report(user)
+        if is_report and _frees(request, reviewed.kind):
             return Refused(_REPORTED_LESS)
         if reviewed.old is None:
-            return await self.attribution.of_new(
+            return await self.attribution.creations.of_new(
                 user, reviewed.kind, meta, namespace, written=lambda: request.decode(_Marked).metadata
             )
         change = Change(
@@ -139,7 +143,7 @@ class AdmissionHandler:
             request.field_manager,
             lambda: _grows(request, reviewed.kind),
         )
-        return await self.attribution.of_changed(user, reviewed.kind, change, namespace)
+        return await self.attribution.changes.of_changed(user, reviewed.kind, change, namespace)
 
     async def _review_other(self, request: AdmissionRequest, kind: AnyKind, effect: Effect) -> AdmissionResponse:
         """Answer a review whose object is not of *kind*, but a Binding or a Scale of such an object."""
@@ -148,7 +152,7 @@ class AdmissionHandler:
         new, old = request.decode(Scale), request.decode_old(Scale)
         if new.spec.replicas <= old.spec.replicas:
             return review.allowed(request.uid)
-        refused = await self.attribution.refuse_scale(request.user_info, kind, request.name, request.namespace)
+        refused = await self.attribution.changes.refuse_scale(request.user_info, kind, request.name, request.namespace)
         return review.allowed(request.uid) if refused is None else _refused(request, refused)
 
     async def _filling(self, namespace: str, reviewed: Reviewed, defaults: Mapping[str, Quantity]) -> Filling:
@@ -162,7 +166,7 @@ class AdmissionHandler:
             return NO_FILLING
 
     def _is_never_denied(self, request: AdmissionRequest, reviewed: Reviewed) -> bool:
-        return reviewed.old is not None and self.attribution.is_never_denied(request.user_info, reviewed.kind)
+        return reviewed.old is not None and self.attribution.users.is_never_denied(request.user_info, reviewed.kind)
 
     async def _decide(
         self, request: AdmissionRequest, reviewed: Reviewed, attributed: Attributed, *, may_deny: bool, deadline: float

@@ -1,0 +1,199 @@
+"""
+Who pays for an object that is changed, and what a change of nobody's object means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from webhook.attribution.answers import Attributed, Refused, made_for
+from webhook.attribution.identities import Identities
+from webhook.attribution.lineage import Lineage, known_owner, named
+from webhook.attribution.stamp import read_stamp, stamp_for
+from webhook.kinds.evaluator import AnyKind
+from webhook.ports import Ancestry, HandoverRights, PolicySource
+from webhook.quota.delegation import is_person
+from webhook.quota.objects import OWNER_ANNOTATION, ObjectMeta, OwnerReference, UserInfo
+from webhook.quota.subject import NOBODY, SERVICE_ACCOUNT_PREFIX, Payer
+
+_STAYS = "stamped when it was created"
+_TAKEN_OVER = "took it over"
+
+HANDOVER_MANAGER = "userquota-adopt"
+"""
+The field manager of a request that means to change who pays. Of an exported manifest or a rollback, which bring another
+owner's name as well, no client says so.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    An object before and after a request, the *subresource* that it is for, if any, and the client's *field_manager*.
+
+    *grows* returns whether the object asks for more than before. It is called only where that decides.
+    """
+
+    old: ObjectMeta
+    new: ObjectMeta
+    subresource: str = ""
+    field_manager: str = ""
+    grows: Callable[[], bool] = lambda: False
+
+
+class Changes:
+    """Finds the payer of objects that exist."""
+
+    def __init__(
+        self,
+        ancestry: Ancestry,
+        policies: PolicySource,
+        *,
+        identities: Identities,
+        lineage: Lineage,
+        rights: HandoverRights,
+    ) -> None:
+        """Read what is scaled from *ancestry*; *rights* say who may hand objects over."""
+        self._ancestry = ancestry
+        self._policies = policies
+        self._identities = identities
+        self._lineage = lineage
+        self._rights = rights
+
+    async def of_changed(self, user: UserInfo, kind: AnyKind, change: Change, namespace: str) -> Attributed | Refused:
+        """
+        Return the payer of an object of *kind* that *user* changes.
+
+        Who made an object pays until it is gone: no adoption, no release and no stamp in the request changes that. One
+        without a known owner gets one when a trusted controller adopts it for an owner, or when a person takes it over:
+        by their own name in the owner annotation, or by a change with which it grows. Whoever has the right may hand
+        any object over, by another owner's name and a field manager that nothing else uses.
+        Raises: UnavailableError if an ancestor cannot be read.
+        """
+        stamped = read_stamp(change.old)
+        is_other = _owner(change.new) != _owner(change.old)
+        if is_other and change.field_manager == HANDOVER_MANAGER and not change.subresource:
+            return await self._handed_over(user, change, namespace)
+        if stamped is not None and stamped != NOBODY:
+            return await self._of_owned(user, kind, change, namespace, stamped)
+        return await self._of_unattributed(user, kind, change, namespace)
+
+    async def _of_unattributed(
+        self, user: UserInfo, kind: AnyKind, change: Change, namespace: str
+    ) -> Attributed | Refused:
+        """Return the first known owner of an object without one, if the change brings one; else still nobody."""
+        old, meta = change.old, change.new
+        before, after = old.controller, meta.controller
+        if _uid(before) != _uid(after) or kind.demand is not None:
+            moved = await self._of_moved(user, kind, before, after, namespace)
+            if moved is not None:
+                return moved
+        if _names(meta, user) and not change.subresource:
+            return self._identities.as_payer(user, _TAKEN_OVER)
+        is_raised = self._identities.is_person(user, namespace) and change.grows()
+        if is_raised and not await self._lineage.is_paid_above(kind, after, namespace):
+            if change.subresource:
+                return _unowned(kind, old.name, user)
+            return self._identities.as_payer(user, _TAKEN_OVER)
+        return Attributed(NOBODY, "never attributed", read_stamp(old))
+
+    async def _of_owned(
+        self, user: UserInfo, kind: AnyKind, change: Change, namespace: str, stamped: Payer
+    ) -> Attributed:
+        """
+        Return the owner of an object that is *stamped*: the same, maybe with other groups.
+
+        The owner's own change of a workload brings their groups of today for what it makes from then on, and its
+        controller brings them to the workloads below.
+        """
+        if kind.demand is not None and not change.subresource:
+            if stamped.owner == user.username:
+                return self._identities.as_payer(user, _STAYS)
+            above = change.new.controller
+            if above is not None and self._identities.acts_for(user, above):
+                found = await self._lineage.owner_above(above, namespace)
+                if isinstance(found, Payer) and found.owner == stamped.owner:
+                    return made_for(named(above), found)
+        return Attributed(stamped, _STAYS, stamped)
+
+    async def _of_moved(
+        self,
+        user: UserInfo,
+        kind: AnyKind,
+        before: OwnerReference | None,
+        after: OwnerReference | None,
+        namespace: str,
+    ) -> Attributed | Refused | None:
+        """
+        Return the payer of an object without one whose controller is *after*, and was *before*; None: still nobody.
+
+        What it makes is paid by the owner of its controller. So that a change of the reference ends that for nobody, a
+        workload is stamped with this owner then; and by a controller that writes the owner of a Deployment, which
+        somebody has taken over, on its ReplicaSets.
+        """
+        is_moved = _uid(before) != _uid(after)
+        if before is not None and is_moved and kind.demand is not None:
+            found = await self._lineage.owner_above(before, namespace)
+            if isinstance(found, Payer):
+                return made_for(named(before), found)
+        if after is None:
+            return None
+        acts = self._identities.acts_for(user, after)
+        if not acts and not is_moved:
+            return None
+        found = await self._lineage.owner_above(after, namespace)
+        if not isinstance(found, Payer):
+            return None
+        if acts:
+            return made_for(named(after), found)
+        return Refused(f"{named(after)} belongs to {found.owner}; only its controller can make this object part of it")
+
+    async def _handed_over(self, user: UserInfo, change: Change, namespace: str) -> Attributed | Refused:
+        """Return the owner whom *user* names, with the groups that *user* gives, if any, and if they have the right."""
+        owner = _owner(change.new)
+        if not (is_person(owner) or (owner.isprintable() and owner.startswith(SERVICE_ACCOUNT_PREFIX))):
+            return Refused(f"nothing can be handed over to {owner!r}: name a person or a service account")
+        if not await self._rights.may_hand_over(user, namespace, owner):
+            needed = "that takes the verb adopt on owners.userquota.dev"
+            return Refused(f"{user.username} may not hand objects over to {owner}: {needed}")
+        written, before = read_stamp(change.new), read_stamp(change.old)
+        is_given = written is not None and (before is None or written.groups != before.groups)
+        payer = Payer(owner, written.groups if written is not None and is_given else ())
+        return Attributed(payer, f"handed over by {user.username}", stamp_for(payer, self._policies.current()))
+
+    async def refuse_scale(self, user: UserInfo, kind: AnyKind, name: str, namespace: str) -> Refused | None:
+        """
+        Return why *user* may not give an object of *kind* more replicas through its scale; None if they may.
+
+        That says nothing of who pays, and cannot stamp the object: a person has to take over first what nobody owns.
+        Raises: UnavailableError.
+        """
+        if not self._identities.is_person(user, namespace):
+            return None
+        meta = await self._ancestry.read(kind, namespace, name)
+        if meta is None or known_owner(meta) or await self._lineage.is_paid_above(kind, meta.controller, namespace):
+            return None
+        return _unowned(kind, name, user)
+
+
+def _unowned(kind: AnyKind, name: str, user: UserInfo) -> Refused:
+    """Return that *user* has to take the object over before it may grow, with the command for it."""
+    return Refused(
+        f"nobody is known to own {kind.plural} {name}, so that nobody would pay for more; take it over first: "
+        f"kubectl annotate {kind.plural} {name} --overwrite {OWNER_ANNOTATION}={user.username}"
+    )
+
+
+def _names(meta: ObjectMeta, user: UserInfo) -> bool:
+    """Whether the owner annotation is the name of *user*."""
+    return _owner(meta) == user.username
+
+
+def _owner(meta: ObjectMeta) -> str:
+    """Return the owner annotation, empty if there is none."""
+    return (meta.annotations.owner or "") if meta.annotations is not None else ""
+
+
+def _uid(reference: OwnerReference | None) -> str | None:
+    return None if reference is None else reference.uid
