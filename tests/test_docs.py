@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from webhook.documents.policy_text import PolicyText, read_policy
+
 ROOT = Path(__file__).parent.parent
 TESTS = ROOT / "tests"
 DOCUMENTS = sorted(
@@ -103,8 +105,17 @@ def test_every_relative_link_leads_to_a_file(document: str) -> None:
     assert [target for target in targets if not ((ROOT / document).parent / target).exists()] == []
 
 
+def test_every_policy_of_the_installation_guide_is_valid() -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/install.md").read_text(), re.DOTALL | re.MULTILINE)
+    readings = [read_policy([PolicyText(f"block {number}", text)]) for number, text in enumerate(blocks, 1)]
+    assert [(each.mistakes, each.notes) for each in readings] == [((), ())] * len(blocks)
+    assert len(blocks) >= 6
+
+
 def test_the_main_documents_are_checked() -> None:
-    assert {"README.md", "docs/failures.md", "docs/consistency.md", "docs/architecture.md"} <= set(DOCUMENTS)
+    assert {"README.md", "docs/failures.md", "docs/consistency.md", "docs/architecture.md", "docs/install.md"} <= set(
+        DOCUMENTS
+    )
     assert sum("::test_" in text for text in code("docs/failures.md")) > 50
 
 

@@ -12,9 +12,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 BREACHES = (
-    ("webhook/quota/limits.py", "time", "quota and kinds are pure"),
-    ("webhook/quota/usage.py", "asyncio", "quota and kinds are pure"),
-    ("webhook/kinds/pod_cost.py", "logging", "quota and kinds are pure"),
+    ("webhook/quota/limits.py", "time", "quota, kinds and preflight are pure"),
+    ("webhook/quota/usage.py", "asyncio", "quota, kinds and preflight are pure"),
+    ("webhook/kinds/pod_cost.py", "logging", "quota, kinds and preflight are pure"),
+    ("webhook/preflight/census.py", "asyncio", "quota, kinds and preflight are pure"),
     ("webhook/quota/quantity.py", "webhook.quota.policy", "quota"),
     ("webhook/kinds/registry.py", "webhook.ports", "A request goes down, imports do too"),
     ("webhook/admission/handler.py", "webhook.serving.metrics", "A request goes down, imports do too"),
@@ -22,10 +23,13 @@ BREACHES = (
     ("webhook/kube/events.py", "webhook.settings", "A request goes down, imports do too"),
     ("webhook/ledger/codec.py", "webhook.ledger.shared", "ledger"),
     ("webhook/attribution/stamp.py", "webhook.attribution.rules", "attribution"),
+    ("webhook/preflight/traces.py", "webhook.preflight.report", "preflight"),
+    ("webhook/preflight/report.py", "webhook.kube.object_list", "A request goes down, imports do too"),
     ("webhook/admission/review.py", "webhook.admission.handler", "admission"),
     ("webhook/documents/tree.py", "webhook.documents.policy_text", "documents"),
     ("webhook/kube/namespaces.py", "webhook.kube.object_sink", "kube"),
     ("webhook/admission/charge.py", "aiohttp", "Only the outer rooms meet the network"),
+    ("webhook/kube/access.py", "kubernetes", "One module knows the Kubernetes client"),
     ("webhook/kube/identity_leases.py", "kubernetes", "One module knows the Kubernetes client"),
     ("localcluster/state.py", "webhook.quota.policy", "The local control plane knows nothing of the webhook"),
 )

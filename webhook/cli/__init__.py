@@ -16,19 +16,19 @@ import click
 from webhook import __version__
 from webhook.quota.errors import WebhookError
 
-_COMMANDS = {"charge": "charge", "get": "get", "local": "local", "policy": "policy", "serve": "serve"}
+_COMMANDS = ("charge", "get", "local", "policy", "preflight", "serve")
 
 
 class _LazyGroup(click.Group):
     """Imports a command when it is used: `charge` must not wait for the Kubernetes client."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return sorted(_COMMANDS)
+        return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"webhook.cli.{_COMMANDS[cmd_name]}").command
+        command: click.Command = import_module(f"webhook.cli.{cmd_name}").command
         return command
 
 

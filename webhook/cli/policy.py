@@ -4,12 +4,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from webhook.cli.inputs import read_inputs
-from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.cli.checked_policy import checked_policy
 
 
 @click.group("policy")
@@ -25,13 +22,5 @@ def validate(paths: tuple[str, ...]) -> None:
 
     Exit code 1 if there is a mistake, 2 if a file cannot be read.
     """
-    reading = read_policy(PolicyText(given.source, given.text) for given in read_inputs(paths))
-    for note in reading.notes:
-        click.echo(f"note: {note}", err=True)
-    for mistake in reading.mistakes:
-        click.echo(str(mistake))
-    if reading.mistakes:
-        count = len(reading.mistakes)
-        click.echo(f"{count} mistake{'s' if count > 1 else ''}", err=True)
-        sys.exit(1)
+    checked_policy(paths, exit_code=1)
     click.echo("valid")

@@ -1,5 +1,5 @@
 """
-Lists of objects' metadata, page by page, live from the API. What the objects are made of is not sent.
+Lists of objects, page by page, live from the API: of their metadata, or as the API sends them.
 
 Keeping in step with them is the task of `object_sink`.
 """
@@ -7,20 +7,25 @@ Keeping in step with them is the task of `object_sink`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
 
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
-from webhook.kube.api import ApiError, KubernetesApi, NotFoundError
+from webhook.kube.api import JSON, ApiError, KubernetesApi, NotFoundError
 from webhook.ledger.usage_audit import Listing
 from webhook.ports import UnavailableError
 from webhook.quota.objects import AnyObject, ObjectKey, ObjectMeta, Shape, StoredVersion
 
-_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""What to accept for a list of objects without spec and status."""
+
 _PAGE_SIZE = 500
+_PATIENCE = 60.0
+"""Seconds for a page of whole objects, which may have ten megabytes: nobody waits for the answer but the caller."""
 
 
 class PageMeta(Shape, frozen=True):
@@ -37,11 +42,19 @@ class Page(Shape, frozen=True):
     items: list[AnyObject] | None = None
 
 
+class RawPage(Shape, frozen=True):
+    """Some objects as they were sent: JSON that lies in the memory of the whole page."""
+
+    metadata: PageMeta
+    items: list[msgspec.Raw] | None = None
+
+
 class UnservedError(UnavailableError):
     """The API has no such kind, so that no object of it exists."""
 
 
 _decoder = msgspec.json.Decoder(Page, strict=False)  # a version is a number in a string
+_raw_decoder = msgspec.json.Decoder(RawPage, strict=False)
 
 
 async def read_page(api: KubernetesApi, kind: AnyKind, *, limit: int = _PAGE_SIZE, after: str = "") -> Page:
@@ -51,17 +64,8 @@ async def read_page(api: KubernetesApi, kind: AnyKind, *, limit: int = _PAGE_SIZ
     Raises: UnservedError, UnavailableError.
     """
     query = {"limit": str(limit)} | ({"continue": after} if after else {})
-    try:
-        return _decoder.decode(await api.get(kind.collection, query=query, accept=_METADATA_LIST))
-    except NotFoundError as error:
-        if not kind.group:  # every API server has the core group: something else has answered
-            raise UnavailableError("api-server", f"{kind.resource} could not be listed: {error}") from error
-        raise UnservedError("unserved", f"the API does not serve {kind.resource} ({kind.api_version})") from error
-    except ApiError as error:
-        raise UnavailableError("api-server", f"{kind.resource} could not be listed: {error}") from error
-    except msgspec.MsgspecError as error:
-        why = f"{kind.resource} could not be listed: the answer is no list: {error}"
-        raise UnavailableError("api-server", why) from error
+    with _translated(kind.collection, kind.resource):
+        return _decoder.decode(await api.get(kind.collection, query=query, accept=METADATA_LIST))
 
 
 async def read_pages(api: KubernetesApi, kind: AnyKind) -> AsyncIterator[Page]:
@@ -78,6 +82,42 @@ async def read_pages(api: KubernetesApi, kind: AnyKind) -> AsyncIterator[Page]:
     while page.metadata.next_page:
         page = await read_page(api, kind, after=page.metadata.next_page)
         yield page
+
+
+async def read_raw_pages(
+    api: KubernetesApi, collection: str, *, resource: str, accept: str = JSON
+) -> AsyncIterator[list[msgspec.Raw]]:
+    """
+    Return all objects of *collection*, a path, at one version; *resource* is its name in errors.
+
+    Raises: UnservedError; UnavailableError, also if it takes longer than etcd remembers.
+    """
+    after = ""
+    while True:
+        query = {"limit": str(_PAGE_SIZE)} | ({"continue": after} if after else {})
+        with _translated(collection, resource):
+            page = _raw_decoder.decode(await api.get(collection, query=query, accept=accept, timeout=_PATIENCE))
+        yield page.items or []
+        after = page.metadata.next_page
+        if not after:
+            return
+
+
+@contextmanager
+def _translated(collection: str, resource: str) -> Iterator[None]:
+    """Raise UnservedError or UnavailableError for what the read of a page raises."""
+    try:
+        yield
+    except NotFoundError as error:
+        if not collection.startswith("/apis/"):  # every API server has the core group: something else has answered
+            raise UnavailableError("api-server", f"{resource} could not be listed: {error}") from error
+        version = collection.removeprefix("/apis/").rpartition("/")[0]
+        raise UnservedError("unserved", f"the API does not serve {resource} ({version})") from error
+    except ApiError as error:
+        raise UnavailableError("api-server", f"{resource} could not be listed: {error}") from error
+    except msgspec.MsgspecError as error:
+        why = f"{resource} could not be listed: the answer is no list: {error}"
+        raise UnavailableError("api-server", why) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,36 @@
+"""What a person may do, as a real API server says, and what is no answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from localcluster.controlplane import ControlPlane
+from tests.kube.scripted import server, stream
+from tests.kubeconfigs import connected
+from webhook.kube.access import Right, may
+from webhook.ports import UnavailableError
+
+RIGHTS = {
+    Right("list", "pods"): True,
+    Right("list", "deployments.apps"): True,
+    Right("delete", "pods"): True,
+    Right("list", "deviceclasses.resource.k8s.io"): False,
+    Right("list", "deployments"): False,
+    Right("list", "leases.coordination.k8s.io", "kube-system"): False,
+}
+
+
+async def test_a_person_may_what_the_roles_say(control_plane: ControlPlane) -> None:
+    async with connected(control_plane.kubeconfig("alice")) as alice:
+        assert {right: await may(alice, right) for right in RIGHTS} == RIGHTS
+    async with connected(control_plane.kubeconfig()) as admin:
+        assert [right for right in RIGHTS if not await may(admin, right)] == []
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[]"])
+async def test_an_answer_without_a_status_is_no_answer(answer: bytes, tmp_path: Path) -> None:
+    async with server([stream(answer)], tmp_path) as (api, _):
+        with pytest.raises(UnavailableError, match="whether we may list pods in the whole cluster could not be asked"):
+            await may(api, Right("list", "pods"))

@@ -1,0 +1,116 @@
+"""What a look at a cluster says of answers that a working API server seldom gives."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.kube.scripted import server, stream
+from tests.preflight.clusters import NOW, policy, used
+from webhook.kinds.pods import PODS
+from webhook.kinds.resource_claims import RESOURCE_CLAIMS
+from webhook.preflight.census import Census
+from webhook.preflight.report import Gap, Unreadable, report_on
+from webhook.wiring.preflight import _Look
+
+REFUSAL = b'\r\nConnection: close\r\nContent-Length: 18\r\n\r\n{"kind": "Status"}'
+NOT_FOUND, GONE, FORBIDDEN = (b"HTTP/1.1 " + status + REFUSAL for status in (b"404 Not Found", b"410 Gone", b"403 No"))
+
+
+def answer(body: bytes) -> bytes:
+    """Return the answer after which the server closes the connection: a client sends no POST again by itself."""
+    return stream(body).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+
+
+ALLOWED = answer(b'{"status":{"allowed":true}}')
+
+
+def page(*items: Any, following: str = "") -> bytes:
+    return answer(json.dumps({"metadata": {"resourceVersion": "9", "continue": following}, "items": items}).encode())
+
+
+def pod(name: str, spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "red", "uid": name, "resourceVersion": "5"}, "spec": spec}
+
+
+def census() -> Census:
+    return Census(policy(""), labels={}, exempt=frozenset(), now=NOW)
+
+
+async def test_pods_that_do_not_fit_are_counted_as_one_and_named(tmp_path: Path) -> None:
+    much = {"containers": [{"name": "c", "resources": {"requests": {"cpu": "much"}}}]}
+    counted = census()
+    first = page(pod("good", {"containers": [{"name": "c"}]}), pod("amount", much), following="more")
+    second = page(pod("shape", {"containers": 7}), {"metadata": 8})
+    async with server([ALLOWED, first, second], tmp_path) as (api, scripted):
+        look = _Look(api)
+        await look.count(PODS, counted)
+
+    assert [request.split()[1] for request in scripted.requests[1:]] == [
+        "/api/v1/pods?limit=500",
+        "/api/v1/pods?limit=500&continue=more",
+    ]
+    assert [each.what for each in look.unreadable] == ["pods red/amount", "pods red/shape", "pods"]
+    report = report_on(counted, server="", exempt=(), gaps=look.gaps, unreadable=look.unreadable)
+    assert used(report, "cluster") == {"count/pods": "3", "pods": "3"}
+    assert not report.is_complete
+
+
+async def test_a_list_that_breaks_off_is_told(tmp_path: Path) -> None:
+    async with server([ALLOWED, page(following="more"), GONE], tmp_path) as (api, _):
+        look = _Look(api)
+        await look.count(PODS, census())
+    [told] = look.unreadable
+    assert (told.what, told.why.startswith("pods could not be listed: ")) == ("pods", True)
+
+
+async def test_a_question_for_a_right_that_is_refused_is_told(tmp_path: Path) -> None:
+    async with server([FORBIDDEN], tmp_path) as (api, _):
+        look = _Look(api)
+        await look.count(PODS, census())
+    [told] = look.unreadable
+    assert told.why.startswith("whether we may list pods in the whole cluster could not be asked: ")
+
+
+async def test_an_api_without_device_claims_lacks_them_once(tmp_path: Path) -> None:
+    async with server([ALLOWED, NOT_FOUND, ALLOWED, NOT_FOUND], tmp_path) as (api, _):
+        look = _Look(api)
+        assert await look.second_names() == {}
+        await look.count(RESOURCE_CLAIMS, census())
+    assert look.gaps == [Gap("resource.k8s.io/v1", "the API does not serve it: no ResourceClaim is counted")]
+    assert look.unreadable == []
+
+
+async def test_a_404_of_the_core_group_says_nothing_about_what_exists(tmp_path: Path) -> None:
+    async with server([ALLOWED, NOT_FOUND], tmp_path) as (api, _):
+        look = _Look(api)
+        await look.count(PODS, census())
+    assert [each.what for each in look.unreadable] == ["pods"]
+
+
+async def test_an_old_server_is_fatal_and_no_lease_is_not(tmp_path: Path) -> None:
+    old = answer(b'{"major":"1","minor":"29","gitVersion":"v1.29.4"}')
+    async with server([old, ALLOWED, answer(b'{"items":[]}')], tmp_path) as (api, _):
+        look = _Look(api)
+        assert await look.version() == "v1.29.4"
+        await look.find_leases()
+    assert [(each.what, each.is_fatal) for each in look.gaps] == [
+        ("Kubernetes v1.29.4", True),
+        ("identity Leases in kube-system", False),
+    ]
+
+
+async def test_a_version_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    async with server([FORBIDDEN], tmp_path) as (api, _):
+        look = _Look(api)
+        assert await look.version() == ""
+    assert [each.what for each in look.unreadable] == ["version"]
+
+
+async def test_what_may_not_be_listed_is_not_asked_for(tmp_path: Path) -> None:
+    async with server([answer(b'{"status":{"allowed":false}}')], tmp_path) as (api, scripted):
+        look = _Look(api)
+        await look.count(PODS, census())
+    assert len(scripted.requests) == 1
+    assert look.unreadable == [Unreadable("pods", "you may not list pods in the whole cluster")]

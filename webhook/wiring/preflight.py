@@ -1,0 +1,208 @@
+"""
+Reads a cluster for `userquota preflight`: page by page, with the rights of the caller, and without a change.
+
+What cannot be read is kept with its reason, and everything else is read nonetheless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
+from webhook.kinds.evaluator import AnyKind, UncountableError
+from webhook.kinds.registry import KINDS, Registry
+from webhook.kube.access import Right, may
+from webhook.kube.api import JSON, ApiError, KubernetesApi
+from webhook.kube.device_classes import DeviceClass, second_names
+from webhook.kube.discovery import UnsuitableKindError, discover
+from webhook.kube.identity_leases import read_renewals
+from webhook.kube.namespaces import Namespace
+from webhook.kube.object_list import METADATA_LIST, UnservedError, read_raw_pages
+from webhook.kube.server_version import UnreachedError, read_version
+from webhook.ports import UnavailableError
+from webhook.preflight.census import Census
+from webhook.preflight.report import NEEDED_VERSION, Gap, Report, Unreadable, report_on
+from webhook.preflight.traces import Trace, shape_of
+from webhook.quota.objects import AnyObject
+from webhook.quota.policy import Policy
+from webhook.registration import (
+    RegistrationError,
+    default_exemptions,
+    manifest_files,
+    read_live_exemptions,
+    read_manifest,
+)
+from webhook.settings import Settings
+
+T = TypeVar("T")
+
+_CORE = "/api/v1"
+_DEVICES_VERSION = "resource.k8s.io/v1"
+_LEASES = Right("list", "leases.coordination.k8s.io", "kube-system")
+_MISFITS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for an object that does not fit a struct, or is nested too deeply."""
+
+_trace_decoder = msgspec.json.Decoder(Trace)
+
+
+async def look_before(settings: Settings, policy: Policy, *, also_exempt: Iterable[str], now: datetime) -> Report:
+    """
+    Return the report on the cluster in *settings* under *policy* at *now*.
+
+    Left out are the namespaces that the live webhook configurations exempt, before they are there those of the
+    manifests, and *also_exempt*.
+
+    Raises: KubeconfigError; UnreachedError if no API server answers.
+    """
+    api = await KubernetesApi.connect(kubeconfig=settings.kubeconfig, context=settings.context)
+    try:
+        look = _Look(api)
+        server = await look.version()
+        await look.find_leases()
+        exempt = await look.exempt_namespaces() | frozenset(also_exempt)
+        labels = await look.namespaces()
+        policy = policy.with_second_names(await look.second_names())
+        census = Census(policy, labels=labels, exempt=exempt, now=now)
+        for kind in await look.kinds(policy):
+            await look.count(kind, census)
+        return report_on(census, server=server, exempt=exempt, gaps=look.gaps, unreadable=look.unreadable)
+    finally:
+        await api.close()
+
+
+class _Look:
+    """One look at a cluster. `gaps` are what it lacks, `unreadable` is what could not be read."""
+
+    def __init__(self, api: KubernetesApi) -> None:
+        self._api = api
+        self.gaps: list[Gap] = []
+        self.unreadable: list[Unreadable] = []
+
+    async def version(self) -> str:
+        """Return the server's version, empty if it cannot be read. Raises: UnreachedError."""
+        try:
+            found = await read_version(self._api)
+        except UnreachedError:
+            raise
+        except UnavailableError as error:
+            self._unread("version", error)
+            return ""
+        if found[:2] < NEEDED_VERSION:
+            needed = ".".join(map(str, NEEDED_VERSION))
+            why = f"userquota needs {needed} or newer: from then on matchConditions of webhooks are stable"
+            self._lack(f"Kubernetes {found.text}", why, is_fatal=True)
+        return found.text
+
+    async def find_leases(self) -> None:
+        """Look for the identity Leases of the API servers."""
+        try:
+            if not await self._may(_LEASES):
+                return
+            renewals = await read_renewals(self._api)
+        except UnavailableError as error:
+            self._unread(_LEASES.resource, error)
+            return
+        if not renewals:
+            why = "no API server renews one: what a server that stands still may still store is not held"
+            self._lack("identity Leases in kube-system", why)
+
+    async def exempt_namespaces(self) -> frozenset[str]:
+        """Return the namespaces that the webhook configurations exempt."""
+        manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
+        try:
+            return await read_live_exemptions(self._api, manifests)
+        except (ApiError, RegistrationError) as error:
+            self._unread("webhook configurations", error)
+            return default_exemptions(manifests)
+
+    async def namespaces(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the labels of all namespaces."""
+        items = self._decoded("namespaces", f"{_CORE}/namespaces", Namespace)
+        return {each.metadata.name: each.metadata.labels or {} async for each in items}
+
+    async def second_names(self) -> Mapping[str, str]:
+        """Return the second names of devices, see `device_classes.second_names`."""
+        path = f"/apis/{_DEVICES_VERSION}/deviceclasses"
+        return second_names([each async for each in self._decoded("deviceclasses.resource.k8s.io", path, DeviceClass)])
+
+    async def kinds(self, policy: Policy) -> list[AnyKind]:
+        """Return the kinds to read: those that cost something under *policy*, and those that pods are made for."""
+        registry = Registry(*KINDS)
+        known = {each.resource for each in registry if each.is_charged or each.is_countable}
+        registry.count(policy.counted & known)
+        found = [each for each in registry if each.is_charged or each.makers]
+        for resource in sorted(policy.counted - known):
+            try:
+                found.append(await discover(self._api, resource))
+            except UnsuitableKindError as error:
+                self._lack(f"count/{resource}", f"{error}: the limit has no effect")
+            except UnavailableError as error:
+                self._unread(resource, error)
+        return found
+
+    async def count(self, kind: AnyKind, census: Census) -> None:
+        """Take all objects of *kind* into *census*; one that cannot be read is counted as one, and told."""
+        shape = shape_of(kind)
+        decoder = msgspec.json.Decoder(shape)
+        accept = METADATA_LIST if shape is AnyObject else JSON
+        async for raw in self._items(kind.resource, kind.collection, accept):
+            trace = self._trace(kind, raw)
+            if trace is None:
+                continue
+            meta = trace.metadata
+            try:
+                census.take(kind, decoder.decode(raw), meta)
+            except UncountableError as error:
+                self._unread(f"{kind.resource} {meta.namespace}/{meta.name}", error)
+            except _MISFITS as error:
+                self._unread(f"{kind.resource} {meta.namespace}/{meta.name}", error)
+                census.take_unreadable(kind, meta)
+
+    def _trace(self, kind: AnyKind, raw: msgspec.Raw) -> Trace | None:
+        try:
+            return _trace_decoder.decode(raw)
+        except _MISFITS as error:
+            self._unread(kind.resource, f"the metadata of an object do not fit: {error}")
+            return None
+
+    async def _decoded(self, resource: str, collection: str, shape: type[T]) -> AsyncIterator[T]:
+        decoder = msgspec.json.Decoder(shape)
+        async for raw in self._items(resource, collection, JSON):
+            try:
+                yield decoder.decode(raw)
+            except _MISFITS as error:
+                self._unread(resource, f"an object does not fit: {error}")
+
+    async def _items(self, resource: str, collection: str, accept: str) -> AsyncIterator[msgspec.Raw]:
+        """Return the objects of *collection*, as far as they can be read; one lies in the memory of its page."""
+        try:
+            if not await self._may(Right("list", resource)):
+                return
+            async for page in read_raw_pages(self._api, collection, resource=resource, accept=accept):
+                for raw in page:
+                    yield raw
+        except UnservedError as error:
+            if collection.startswith(f"/apis/{_DEVICES_VERSION}/"):
+                self._lack(_DEVICES_VERSION, "the API does not serve it: no ResourceClaim is counted")
+            else:
+                self._lack(resource, f"{error}: none is counted")
+        except UnavailableError as error:
+            self._unread(resource, error)
+
+    async def _may(self, right: Right) -> bool:
+        """Whether we have *right*; if not, that is told. Raises: UnavailableError."""
+        is_allowed = await may(self._api, right)
+        if not is_allowed:
+            self._unread(right.resource, f"you may not {right}")
+        return is_allowed
+
+    def _lack(self, what: str, consequence: str, *, is_fatal: bool = False) -> None:
+        gap = Gap(what, consequence, is_fatal)
+        if gap not in self.gaps:
+            self.gaps.append(gap)
+
+    def _unread(self, what: str, why: object) -> None:
+        self.unreadable.append(Unreadable(what, str(why)))
