@@ -571,6 +571,20 @@ def test_a_mistake_in_an_exemption_is_told_with_its_place(written: str, mistake:
     assert mistakes(f"version: 1\nexempt: [{written}]\n") == [f"policy.yaml:{mistake}"]
 
 
+def test_names_that_differ_by_case_only_are_noted() -> None:
+    first = "version: 1\nusers: {alice@example.com: {}, bob: {}}\ngroups: {ML: {}}\n"
+    second = "version: 1\nusers: {Alice@example.com: {}}\ngroups: {ml: {}}\nnamespaces: {BOB: {}}\n"
+
+    found = read_policy([PolicyText("p", first), PolicyText("q", second)])
+
+    assert found.mistakes == ()
+    why = "by small and capital letters only: these are two"
+    assert [str(each) for each in found.notes] == [
+        f"q:2:28: users[Alice@example.com]: differs from alice@example.com at p:2 {why}",
+        f"q:3:14: groups.ml: differs from ML at p:3 {why}",
+    ]
+
+
 DELEGATES = """
 version: 1
 attribution:

@@ -33,6 +33,7 @@ class Merger:
         self.mistakes: list[Mistake] = []
         self.notes: list[Mistake] = []
         self._defined: dict[tuple[str, ...], str] = {}
+        self._spellings: dict[tuple[str, str], str] = {}
         self._entries: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
         self._groups: dict[str, Group] = {}
         self._tenants: dict[str, Tenant] = {}
@@ -59,6 +60,7 @@ class Merger:
                 path, message = field_path(definition.steps), self._defined_twice(definition, document.source)
                 self.mistakes.append(Mistake(document.source, definition.position, path, message))
             else:
+                self._note_spelling(definition, document.source)
                 self._defined[definition.key] = f"{document.source}:{definition.position.line}"
                 self._keep(definition)
             if count % _PER_STEP == 0:
@@ -90,6 +92,17 @@ class Merger:
             delegates=self._delegates,
             namespace_owners=self._namespace_owners,
         )
+
+    def _note_spelling(self, definition: Definition, source: str) -> None:
+        """Note a person or group whose name differs from another one by case only: to Kubernetes these are two."""
+        section, name = definition.steps[0], definition.steps[-1]
+        if section not in ("users", "groups"):
+            return
+        other = self._spellings.setdefault((section, name.casefold()), name)
+        if other != name:
+            place = self._defined[section, other]
+            message = f"differs from {other} at {place} by small and capital letters only: these are two"
+            self.notes.append(Mistake(source, definition.position, field_path(definition.steps), message))
 
     def _defined_twice(self, definition: Definition, source: str) -> str:
         """Return what is wrong with the second definition of the same; *source* is its text."""
