@@ -125,7 +125,8 @@ def test_any_kind_in_namespaces_is_counted_once_a_policy_limits_it(running: Runn
     assert "exceeded quota: defaults.user, requested: count/services=1, used: count/services=1" in refused
     assert "would fit: nothing until one of the services is deleted" in refused
     said = run(running, place, "annotate", "--overwrite", "service", "first", f"{OWNER}=bob", user="alice")
-    assert "the userquota.dev annotations say who pays and cannot be changed: alice pays" in said
+    assert "the userquota.dev annotations were left as they are: alice pays" in said
+    assert stamped(running, place, "service", "first")[OWNER] == "alice"
     assert "annotated" in run(running, place, "annotate", "service", "first", "note=mine", user="alice")
 
     widget = '{"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "%s"}, "spec": {}}'

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 MUTATE, VALIDATE, STAMPS = "mutate.userquota.dev", "validate.userquota.dev", "stamps.userquota.dev"
+SCALE = "scale.userquota.dev"
 BOTH = {MUTATE, VALIDATE}
 NODE = "system:node:n1"
+SCALED = ("deployments.apps", "replicasets.apps", "statefulsets.apps", "replicationcontrollers")
 
 
 class MachineClock:
@@ -215,6 +217,7 @@ EMPTY_STAMP = {"metadata": {"annotations": {"userquota.dev/owner": ""}}}
 NO_STAMP = {"metadata": {"annotations": {"userquota.dev/owner": None}}}
 NOTE = {"metadata": {"annotations": {"example.com/note": "x"}}}
 LABEL = {"metadata": {"labels": {"colour": "red"}}}
+RELEASED: dict[str, Any] = {"metadata": {"ownerReferences": None}}
 BIGGER = {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "2"}}}]}}
 NEW_IMAGE = {"spec": {"containers": [{"name": "c", "image": "y", "resources": {"requests": {"cpu": "1"}}}]}}
 PROBE = ("run", "probe", "--image=x", "--dry-run=server", "--annotations=userquota.dev/owner=probe")
@@ -329,10 +332,7 @@ DOORS = [
     *(pytest.param(f"{resource}/work", "status", True, True, id=f"{resource}/status: both") for resource in WORKLOADS),
     pytest.param("", "status", True, False, id="pods/status: the annotations"),
     pytest.param("", "resize", False, False, id="pods/resize: neither"),
-    *(
-        pytest.param(f"{resource}/work", "scale", False, False, id=f"{resource}/scale: neither")
-        for resource in ("deployments.apps", "replicasets.apps", "statefulsets.apps", "replicationcontrollers")
-    ),
+    *(pytest.param(f"{resource}/work", "scale", False, False, id=f"{resource}/scale: neither") for resource in SCALED),
 ]
 
 
@@ -398,7 +398,6 @@ ON_A_WORKLOAD: dict[str, Case] = {
     "a label is changed": Case(lambda s, w: s.patch(w, LABEL, user="admin")),
     "the owner is written": Case(lambda s, w: s.patch(w, STAMP, user="admin"), BOTH),
     "the groups are written": Case(lambda s, w: s.patch(w, GROUPS, user="admin"), BOTH),
-    "an owner reference is added": Case(lambda s, w: s.patch(w, owned_by(s), user="admin"), BOTH),
     "a status is reported": Case(lambda s, w: s.patch(w, {**LABEL, "status": {}}, user="admin", sub="status")),
     "the owner is written through the status": Case(
         lambda s, w: s.patch(
@@ -412,9 +411,6 @@ ON_A_WORKLOAD: dict[str, Case] = {
         ),
         {STAMPS},
     ),
-    "the owner reference is dropped through the status": Case(
-        lambda s, w: s.patch(w, {"metadata": {"ownerReferences": None}}, user="admin", sub="status"), {STAMPS}
-    ),
 }
 
 
@@ -427,11 +423,131 @@ def test_of_what_happens_to_a_workload_we_hear_what_matters(stage: Stage, resour
     assert heard == {what: set(case.called) for what, case in ON_A_WORKLOAD.items()}
 
 
-@pytest.mark.parametrize(
-    "resource", ["deployments.apps", "replicasets.apps", "statefulsets.apps", "replicationcontrollers"]
-)
-def test_scaling_is_not_heard_of(stage: Stage, resource: str) -> None:
-    assert stage.called(lambda s: s.kubectl("scale", f"{resource}/work", "--replicas=0"), user="admin") == set()
+NEVER_STAMPED = {"metadata": {"annotations": {"userquota.dev/owner": None, "userquota.dev/groups": None}}}
+UNATTRIBUTED = {
+    "metadata": {"annotations": {"userquota.dev/owner": "system:unattributed", "userquota.dev/groups": "[]"}}
+}
+OWNED = {"metadata": {"annotations": {"userquota.dev/owner": "carol", "userquota.dev/groups": "[]"}}}
+STAMPED_BEFORE: dict[str, dict[str, Any]] = {
+    "never stamped": NEVER_STAMPED,
+    "unattributed": UNATTRIBUTED,
+    "owned": OWNED,
+}
+each_state = pytest.mark.parametrize("state", STAMPED_BEFORE)
+
+ASKERS = {
+    "alice": True,
+    "system:serviceaccount:matching:robot": True,
+    "system:serviceaccount:elsewhere:robot": False,
+    "admin": False,
+}
+"""Who asks for more, and whether they are a person or an account that people make in the namespace."""
+
+FIELDS: dict[str, tuple[str, object]] = {
+    **dict.fromkeys(WORKLOADS, ("minReadySeconds", 0)),
+    "jobs.batch": ("parallelism", 1),
+    "cronjobs.batch": ("schedule", "0 0 1 1 *"),
+}
+"""A field of each workload's specification, and the value that it has."""
+
+
+def other_than(value: object) -> object:
+    return value + 1 if isinstance(value, int) else "1 1 1 1 *"
+
+
+@pytest.fixture
+def robots(stage: Stage) -> Iterator[None]:
+    """Let service accounts do what people may do."""
+    name = f"--clusterrole=userquota-test-edit --group=system:serviceaccounts --namespace={stage.namespace}".split()
+    stage.kubectl("create", "rolebinding", "robots", *name)
+    yield
+    stage.kubectl("delete", "rolebinding", "robots")
+
+
+@pytest.mark.usefixtures("robots")
+@each_state
+@pytest.mark.parametrize("resource", WORKLOADS)
+def test_of_what_a_person_changes_we_hear_where_nobody_is_known_to_own_it(
+    stage: Stage, resource: str, state: str
+) -> None:
+    target, (field_name, value) = f"{resource}/work", FIELDS[resource]
+    stage.patch(target, STAMPED_BEFORE[state], user="admin")
+    heard = {}
+    for asker in ASKERS:
+        change = {"spec": {field_name: other_than(value)}}
+        heard[asker] = stage.called(lambda s: s.patch(target, change, user=asker), user=asker)  # noqa: B023 - at once
+        stage.patch(target, {"spec": {field_name: value}}, user="admin")
+    stage.patch(target, NEVER_STAMPED, user="admin")
+    assert heard == {
+        asker: {MUTATE} if is_person and state != "owned" else set() for asker, is_person in ASKERS.items()
+    }
+
+
+@each_state
+@pytest.mark.parametrize("target", ["pod", *WORKLOADS])
+def test_of_owner_references_we_hear_where_nobody_is_known_to_own_the_object(
+    stage: Stage, subject: str, target: str, state: str
+) -> None:
+    target = f"pod/{subject}" if target == "pod" else f"{target}/work"
+    stage.patch(target, STAMPED_BEFORE[state], user="admin")
+
+    adopted = stage.called(lambda s: s.patch(target, owned_by(s), user="admin"), user="admin")
+    released = stage.called(lambda s: s.patch(target, RELEASED, user="admin"), user="admin")
+    stage.patch(target, owned_by(stage), user="admin")
+    through_status = stage.called(lambda s: s.patch(target, RELEASED, user="admin", sub="status"), user="admin")
+
+    stage.patch(target, {"metadata": {**NEVER_STAMPED["metadata"], **RELEASED["metadata"]}}, user="admin")
+    assert adopted == released == (set() if state == "owned" else BOTH)
+    is_dropped = target.startswith("pod/")  # the API server puts the references of pods back
+    assert through_status == (set() if state == "owned" or is_dropped else {STAMPS})
+
+
+@pytest.mark.usefixtures("robots")
+@pytest.mark.parametrize("resource", SCALED)
+def test_of_scaling_up_by_people_we_hear_and_of_no_other_scaling(stage: Stage, resource: str) -> None:
+    """The object is a Scale, which does not tell whether the workload has an owner."""
+
+    def scaled(replicas: int, asker: str) -> set[str]:
+        words = ("scale", f"{resource}/work", f"--replicas={replicas}")
+        return stage.called(lambda s: s.kubectl(*words, user=asker), user=asker)
+
+    up, down = {}, {}
+    for asker in ASKERS:
+        up[asker] = scaled(1, asker)
+        down[asker] = scaled(0, asker)
+    assert up == {asker: {SCALE} if is_person else set() for asker, is_person in ASKERS.items()}
+    assert not any(down.values())
+
+
+@pytest.fixture
+def reporting(stage: Stage) -> Iterator[None]:
+    """Let everybody write the status of pods, as a badly written role does."""
+    stage.kubectl("create", "role", "reporting", "--verb=get,patch,update", "--resource=pods/status")
+    stage.kubectl("create", "rolebinding", "reporting", "--role=reporting", "--group=system:authenticated")
+    yield
+    stage.kubectl("delete", "rolebinding/reporting", "role/reporting")
+
+
+REPORTERS = {
+    "alice": {STAMPS},
+    "system:serviceaccount:matching:robot": {STAMPS},
+    "system:serviceaccount:kube-system:pod-garbage-collector": set(),
+    "system:kube-scheduler": set(),
+    "admin": set(),
+}
+
+
+@pytest.mark.usefixtures("robots", "reporting")
+@pytest.mark.parametrize("reporter", REPORTERS)
+def test_of_a_status_we_hear_if_no_component_reports_it(stage: Stage, subject: str, reporter: str) -> None:
+    report = {"status": {"conditions": [{"type": "example.com/seen", "status": "True"}]}}
+    heard = stage.called(lambda s: s.patch(subject, report, user=reporter, sub="status"), user=reporter)
+    assert heard == REPORTERS[reporter]
+
+
+@pytest.mark.usefixtures("reporting")
+def test_of_a_status_that_stays_we_do_not_hear(stage: Stage, subject: str) -> None:
+    assert stage.called(lambda s: s.patch(subject, LABEL, sub="status"), user="alice") == set()
 
 
 def test_a_dry_run_is_heard_of_as_one(stage: Stage) -> None:
