@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -46,6 +46,12 @@ def person(running: RunningWebhook, common_place: str) -> Iterator[Person]:
     person = Person(running, common_place, f"person-{next(_numbers)}")
     yield person
     person.leave()
+
+
+@pytest.fixture
+def named(running: RunningWebhook, place: str) -> Callable[[str], Person]:
+    """Return people whom no other test knows, in the namespace of the test, by their first names."""
+    return lambda name: Person(running, place, f"{name}-{next(_numbers)}")
 
 
 def emptied(running: RunningWebhook) -> Iterator[str]:
