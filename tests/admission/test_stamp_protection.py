@@ -323,7 +323,7 @@ LEFT = "the userquota.dev annotations were left as they are: alice pays"
         (changed({**ALICES, GROUPS: '["ml"]'}), [LEFT]),
         (changed({OWNER: "alice"}), [LEFT]),
         (changed(BOBS, by=RS_CONTROLLER), [LEFT]),
-        (changed(BOBS, old=None), [LEFT.replace("alice", "system:unattributed")]),
+        (changed(BOBS, old=None), [LEFT.replace("alice pays", "nobody is known to own this object")]),
         (changed({OWNER: "alice"}, old=None), ["alice pays from now on (took it over)"]),
         (changed(WITHOUT), []),
         (changed(WITHOUT, old=None), []),

@@ -378,24 +378,26 @@ async def test_the_owners_own_change_of_a_workload_brings_their_groups_of_today(
     ("user", "owner", "groups"),
     [
         (controller("deployment-controller"), "alice", ("ops",)),
-        (controller("deployment-controller"), "bob", ("ml", "staff")),
-        (controller("job-controller"), "alice", ("ml", "staff")),
-        (ROBOT, "alice", ("ml", "staff")),
+        (controller("deployment-controller"), "bob", ("ops",)),
+        (controller("deployment-controller"), NOBODY.owner, ("ml", "staff")),
+        (controller("job-controller"), "bob", ("ml", "staff")),
+        (ROBOT, "bob", ("ml", "staff")),
+        (ALICE, "bob", ("ml", "staff")),
     ],
-    ids=["its controller", "for another owner", "another controller", "a robot"],
+    ids=["its controller", "for another owner", "for nobody", "another controller", "a robot", "a person"],
 )
-async def test_the_controller_of_a_workload_brings_the_groups_of_the_same_owner_from_above(
+async def test_a_workload_follows_the_owner_of_its_controller(
     user: UserInfo, owner: str, groups: tuple[str, ...]
 ) -> None:
     owners = FakeOwners()
-    above = owners.put("Deployment", "web", owner=owner, groups='["ops"]')
+    above = owners.put("Deployment", "web", owner=owner, groups="[]" if owner == NOBODY.owner else '["ops"]')
     of_web = structs.replace(meta(stamp=HERS), owner_references=[above])
     [replica_sets] = [each for each in WORKLOADS if each.kind == "ReplicaSet"]
 
     answer = await attribution(owners).changes.of_changed(user, replica_sets, Change(of_web, of_web), "red")
 
     assert isinstance(answer, Attributed)
-    assert answer.payer == Payer("alice", groups)
+    assert answer.payer == Payer(owner if groups == ("ops",) else "alice", groups)
 
 
 @dataclass(frozen=True)

@@ -259,8 +259,7 @@ class TestWebhook:
         assert (webhook["failurePolicy"], webhook["timeoutSeconds"]) == ("Fail", 5)
 
     def test_a_dry_run_calls_it(self, webhook: dict[str, Any]) -> None:
-        """The one for scales reserves nothing, dry run or not."""
-        assert webhook["sideEffects"] == ("None" if webhook["name"].startswith("scale.") else "NoneOnDryRun")
+        assert webhook["sideEffects"] == "NoneOnDryRun"
 
     def test_other_versions_of_a_kind_match_too(self, webhook: dict[str, Any]) -> None:
         assert webhook["matchPolicy"] == "Equivalent"

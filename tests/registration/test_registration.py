@@ -32,7 +32,7 @@ from webhook.registration.bundles import OVERLAP_SECONDS
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
-WEBHOOKS = ["mutate.userquota.dev", "validate.userquota.dev", "stamps.userquota.dev"]
+WEBHOOKS = ["mutate.userquota.dev", "validate.userquota.dev", "stamps.userquota.dev", "scale.userquota.dev"]
 BUNDLE, SECOND, OTHERS = (
     b"-----BEGIN CERTIFICATE-----\n" + name + b"\n-----END CERTIFICATE-----\n"
     for name in (b"Rmlyc3Q=", b"U2Vj", b"T3Ro")
@@ -225,7 +225,7 @@ class TestCountedKinds:
         await cluster.by_url(api, "https://192.0.2.2").register()
 
         urls = [item["clientConfig"]["url"] for kind in KINDS for item in cluster.live(kind)["webhooks"]]
-        assert len(urls) == 5
+        assert len(urls) == 6
         assert all(url.startswith("https://192.0.2.2/") for url in urls)
 
 
@@ -240,6 +240,7 @@ class TestServiceForm:
         assert registration.registered
         assert cluster.bundles() == dict.fromkeys(WEBHOOKS, BUNDLE)
         assert [item["clientConfig"]["service"]["path"] for item in cluster.live(KINDS[1])["webhooks"]] == [
+            "/validate",
             "/validate",
             "/validate",
         ]
@@ -462,7 +463,7 @@ class TestPath:
         await registration.register()
         cluster.install(*options)
         await registration.register()
-        assert cluster.paths(KINDS[1]) == ["/validate", "/validate"]
+        assert cluster.paths(KINDS[1]) == ["/validate"] * 3
         assert cluster.bundles() == dict.fromkeys(WEBHOOKS, BUNDLE)
         assert cluster.drifted == []
 
@@ -482,7 +483,7 @@ class TestPath:
             "set /validate, or apply the manifests of this version again"
         )
         assert not registration.registered
-        assert cluster.paths(KINDS[1]) == ["/elsewhere", "/validate"]
+        assert cluster.paths(KINDS[1]) == ["/elsewhere", "/validate", "/validate"]
         assert cluster.drifted == [KINDS[1]]
 
     async def test_a_url_in_the_place_of_the_service_is_reported(self, api: KubernetesApi, cluster: Cluster) -> None:

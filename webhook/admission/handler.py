@@ -271,11 +271,17 @@ def _frees(request: AdmissionRequest, kind: AnyKind) -> bool:
 
 def _told(reviewed: Reviewed, attributed: Attributed) -> Iterator[str]:
     """Yield what the person is told if an update does not do what it says, or more: it is about who pays."""
-    if reviewed.old is None or has_stamp(reviewed.old.metadata, attributed.stamp):
-        written = reviewed.new.metadata
-        if reviewed.old is not None and carries_stamp(written) and not has_stamp(written, attributed.stamp):
-            yield f"the userquota.dev annotations were left as they are: {attributed.payer.owner} pays"
-    elif (owner := attributed.payer.owner) == (read_stamp(reviewed.old.metadata) or NOBODY).owner:
+    if reviewed.old is None:
+        return
+    written, owner = reviewed.new.metadata, attributed.payer.owner
+    is_put_right = carries_stamp(written) and not has_stamp(written, attributed.stamp)
+    if attributed.payer == NOBODY:
+        if is_put_right:
+            yield "the userquota.dev annotations were left as they are: nobody is known to own this object"
+    elif has_stamp(reviewed.old.metadata, attributed.stamp):
+        if is_put_right:
+            yield f"the userquota.dev annotations were left as they are: {owner} pays"
+    elif owner == (read_stamp(reviewed.old.metadata) or NOBODY).owner:
         yield f"{owner} pays with the groups of today from now on"
     else:
         yield f"{owner} pays from now on ({attributed.found_by})"

@@ -102,10 +102,11 @@ class Changes:
         self, user: UserInfo, kind: AnyKind, change: Change, namespace: str, stamped: Payer
     ) -> Attributed:
         """
-        Return the owner of an object that is *stamped*: the same, maybe with other groups.
+        Return the owner of an object that is *stamped*: the same, except of a workload.
 
-        The owner's own change of a workload brings their groups of today for what it makes from then on, and its
-        controller brings them to the workloads below.
+        A workload costs nothing itself; its owner pays for what it makes from now on. Its own owner's change brings
+        their groups of today. A workload with a controller makes what the controller's object asks for: one that is
+        adopted follows the owner of that object, or who adopts a ReplicaSet could scale it on another's account.
         """
         if kind.demand is not None and not change.subresource:
             if stamped.owner == user.username:
@@ -113,7 +114,7 @@ class Changes:
             above = change.new.controller
             if above is not None and self._identities.acts_for(user, above):
                 found = await self._lineage.owner_above(above, namespace)
-                if isinstance(found, Payer) and found.owner == stamped.owner:
+                if isinstance(found, Payer):
                     return made_for(named(above), found)
         return Attributed(stamped, _STAYS, stamped)
 
