@@ -310,3 +310,20 @@ def test_pods_are_orphaned_while_userquota_is_down(
     assert "scaled" in alice.run("scale", "replicaset", name, "--replicas=3")
     eventually(lambda: pod_owners(running, place) == [alice.name] * 2, within=30)
     assert "used: pods=2" in alice.create(pod("too-many"))
+
+
+def test_who_adopts_anothers_replica_set_pays_for_what_it_makes(
+    running: RunningWebhook, place: str, named: Named
+) -> None:
+    running.set_policy(POLICY.replace("pods: 2", "pods: 5"))
+    alice, bob = named("alice"), named("bob")
+    alice.create(json.dumps(deployment("web")))
+    eventually(lambda: pod_owners(running, place) == [alice.name], within=30)
+    alice.delete("deployment", "web", "--cascade=orphan")
+
+    assert " created\n" in bob.create(json.dumps(deployment("web", replicas=3)))
+
+    eventually(lambda: pod_owners(running, place) == [alice.name, bob.name, bob.name], within=30)
+    [replica_set] = listed(running, place, "replicasets")
+    assert owner_of(running, place, "replicaset", replica_set["metadata"]["name"]) == bob.name
+    set_images(bob, "example/two")
