@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.running import RunningWebhook, eventually
+from tests.cluster.test_main_job import events
 from tests.cluster.test_who_pays import OWNER, run, stamped
 from tests.kinds.test_a_new_kind import definition
 
@@ -141,10 +142,13 @@ def test_any_kind_in_namespaces_is_counted_once_a_policy_limits_it(running: Runn
 def test_a_limit_on_what_cannot_be_counted_is_reported_and_stops_nothing(running: RunningWebhook, place: str) -> None:
     running.set_policy(UNSERVED)
 
-    eventually(lambda: "count/nodes: its objects are in no namespace" in running.readiness(), within=20)
+    place_of = "(defaults.user at userquota-policy/policy.yaml:2)"
+    eventually(lambda: f"count/nodes {place_of}: its objects are in no namespace" in running.readiness(), within=20)
 
     said = running.readiness()
     assert said.startswith("ok\n")
-    assert "count/gizmos.example.com: the API serves no such kind" in said
-    assert "count/deployments: the API serves no such kind" in said
+    assert f"count/gizmos.example.com {place_of}: the API serves no such kind" in said
+    assert f"count/deployments {place_of}: the API serves no such kind" in said
+    told = "userquota-policy/policy.yaml:2: defaults.user.hard[count/deployments]: the API serves no such kind"
+    eventually(lambda: told in events(running, "userquota-system"), within=20)
     assert " created\n" in create_service(running, place, "free")

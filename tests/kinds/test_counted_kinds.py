@@ -29,6 +29,7 @@ class Cluster:
         self.watched: list[str] = []
         self.known: set[str] = set()
         self.told = 0
+        self.unsuitable: list[tuple[str, str]] = []
         self.kinds = Registry(*KINDS)
         self.counted = CountedKinds(
             self.kinds,
@@ -37,6 +38,7 @@ class Cluster:
             is_known=lambda resource: resource in self.known,
             on_known=self.hear,
         )
+        self.counted.report_to(lambda entry, why: self.unsuitable.append((entry.path, why)))
 
     async def discover(self, resource: str) -> AnyKind:
         if resource not in self.served:
@@ -70,8 +72,8 @@ async def test_a_kind_is_intercepted_only_once_all_its_objects_are_known(cluster
     assert cluster.kinds.of_resource("services") is SERVICES
     assert cluster.counted.resources() == CountedResources(kept=frozenset({"services"}))
     assert cluster.counted.condition().message == (
-        "count/services: not all objects are known yet: userquota has to list and watch them, "
-        "and allows no other before"
+        "count/services (cluster at policy.yaml:2): not all objects are known yet: "
+        "userquota has to list and watch them, and allows no other before"
     )
     told = cluster.told
 
@@ -96,8 +98,8 @@ async def test_what_has_a_row_is_watched_at_once_and_is_none_of_the_rules(cluste
     assert cluster.watched == ["deployments.apps"]
     assert cluster.counted.resources() == CountedResources()
     assert cluster.counted.condition().message == (
-        "count/deployments.apps: not all objects are known yet: userquota has to list and watch them, "
-        "and allows no other before"
+        "count/deployments.apps (cluster at policy.yaml:2): not all objects are known yet: "
+        "userquota has to list and watch them, and allows no other before"
     )
     cluster.known.add("deployments.apps")
     assert cluster.counted.condition().ok
@@ -109,9 +111,13 @@ async def test_what_cannot_be_counted_is_told_until_no_policy_limits_it(cluster:
     await until(lambda: cluster.counted.condition().message.count("no such kind") == 2)
 
     assert cluster.counted.condition().message == (
-        "count/bindings: the API serves no such kind; the limit has no effect; "
-        "count/gizmos.example.com: the API serves no such kind; the limit has no effect"
+        "count/bindings (cluster at policy.yaml:2): the API serves no such kind; the limit has no effect; "
+        "count/gizmos.example.com (cluster at policy.yaml:2): the API serves no such kind; the limit has no effect"
     )
+    assert sorted(cluster.unsuitable) == [
+        ("cluster", f"cluster.hard[count/{each}]: the API serves no such kind; the limit has no effect")
+        for each in ("bindings", "gizmos.example.com")
+    ]
     cluster.limit("bindings")
     assert "gizmos" not in cluster.counted.condition().message
     cluster.limit("pods")

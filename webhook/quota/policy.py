@@ -229,6 +229,10 @@ class Policy:
         """The resources whose number of objects this policy limits: `deployments.apps` for `count/deployments.apps`."""
         return frozenset(name.removeprefix("count/") for name in self._limited if name.startswith("count/"))
 
+    def limiting(self, resource: str) -> Iterator[Entry]:
+        """Yield the entries that limit *resource*, by its canonical name."""
+        yield from (each for each in self._entries() if resource in each.hard)
+
     def held(self, amounts: Amounts) -> Amounts:
         """
         Return what a reservation has to hold of the raw *amounts* of an object.

@@ -14,7 +14,7 @@ from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
 from webhook.kube.discovery import UnsuitableKindError
 from webhook.ports import Condition, UnavailableError
-from webhook.quota.policy import Policy
+from webhook.quota.policy import Entry, Policy
 from webhook.registration import CountedResources
 from webhook.wiring.application import expect
 
@@ -26,7 +26,13 @@ _LOOK_SECONDS = 30.0
 _SOON_SECONDS = 0.2
 """Between two looks whether all objects of a kind are known."""
 
+_MOST_PLACES = 3
+
 _UNKNOWN = "not all objects are known yet: userquota has to list and watch them, and allows no other before"
+
+
+def _ignore(entry: Entry, why: str) -> None:
+    """Do nothing: nobody has asked for reports."""
 
 
 class CountedKinds:
@@ -55,22 +61,27 @@ class CountedKinds:
         self._watch = watch
         self._is_known = is_known
         self._on_known = on_known
+        self._on_unsuitable: Callable[[Entry, str], None] = _ignore
         self._limited: frozenset[str] = frozenset()
-        self._has_policy = False
+        self._policy: Policy | None = None
         self._remarks: dict[str, str] = {}
         self._changed = asyncio.Event()
+
+    def report_to(self, on_unsuitable: Callable[[Entry, str], None]) -> None:
+        """Call *on_unsuitable* with each entry whose limit can have no effect, and why."""
+        self._on_unsuitable = on_unsuitable
 
     def limit(self, policy: Policy) -> None:
         """Charge what *policy* limits by number: at once what has a row, the others once they are found."""
         for kind in self._kinds.count(policy.counted):
             self._watch(kind)
-        self._limited, self._has_policy = policy.counted - self._charged, True
+        self._limited, self._policy = policy.counted - self._charged, policy
         self._remarks = {each: why for each, why in self._remarks.items() if each in self._limited}
         self._changed.set()
 
     def resources(self) -> CountedResources | None:
         """Return what has to be intercepted although no manifest names it; None before the first policy."""
-        if not self._has_policy:
+        if self._policy is None:
             return None
         limited = self._limited - self._with_row
         return CountedResources(required=frozenset(filter(self._is_known, limited)), kept=limited)
@@ -79,8 +90,16 @@ class CountedKinds:
         """Return whether every limit on a number is enforced; otherwise which ones are not, and why."""
         unknown = (each for each in self._limited if not self._is_known(each))
         remarks = dict.fromkeys(unknown, _UNKNOWN) | self._remarks
-        listed = "; ".join(f"count/{each}: {why}" for each, why in sorted(remarks.items()))
+        listed = "; ".join(f"count/{each}{self._places(each)}: {why}" for each, why in sorted(remarks.items()))
         return expect(not remarks, "counts", listed)
+
+    def _entries(self, resource: str) -> list[Entry]:
+        return [] if self._policy is None else list(self._policy.limiting(f"count/{resource}"))
+
+    def _places(self, resource: str) -> str:
+        """Return where the number of *resource* is limited, for people: ` (cluster at policy/p.yaml:3)`."""
+        named = [f"{each.path} at {each.place}" for each in self._entries(resource)[:_MOST_PLACES]]
+        return f" ({', '.join(named)})" if named else ""
 
     async def run(self) -> None:
         """Look for the kinds of each new policy, and again for those that were not found."""
@@ -102,7 +121,9 @@ class CountedKinds:
         try:
             kind = await self._discover(resource)
         except UnsuitableKindError as error:
-            self._remark(resource, f"{error}; the limit has no effect")
+            if self._remark(resource, f"{error}; the limit has no effect"):
+                for entry in self._entries(resource):
+                    self._on_unsuitable(entry, f"{entry.path}.hard[count/{resource}]: {self._remarks[resource]}")
         except UnavailableError as error:
             self._remark(resource, f"{_UNKNOWN}: {error}")
         else:
@@ -111,7 +132,10 @@ class CountedKinds:
             self._kinds.add(kind)
             self._watch(kind)
 
-    def _remark(self, resource: str, why: str) -> None:
-        if self._remarks.get(resource) != why and resource in self._limited:
-            self._remarks[resource] = why
-            log.warning("a limit on a number cannot be enforced", resource=resource, reason=why)
+    def _remark(self, resource: str, why: str) -> bool:
+        """Record why a limit is not enforced; return whether that is new."""
+        if self._remarks.get(resource) == why or resource not in self._limited:
+            return False
+        self._remarks[resource] = why
+        log.warning("a limit on a number cannot be enforced", resource=resource, reason=why)
+        return True

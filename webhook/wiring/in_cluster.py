@@ -43,7 +43,7 @@ from webhook.policy_source import (
 )
 from webhook.ports import READY, Condition, QuorumReader, UnavailableError
 from webhook.quota.objects import ObjectKey, StoredVersion
-from webhook.quota.policy import Policy, accounts_under
+from webhook.quota.policy import Entry, Policy, accounts_under
 from webhook.quota.usage import UsageIndex
 from webhook.registration import (
     Exemptions,
@@ -126,6 +126,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     )
     reads = ObjectReads(api, kinds)
     watched = _Watched(api, settings, events, on_policy=counted.limit, store_version=reads.store_version)
+    counted.report_to(watched.publish_without_effect)
     index, metrics = watched.index, watched.metrics
     manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
 
@@ -353,6 +354,12 @@ class _Watched:
     def _publish_removed(self, name: str, uid: str) -> None:
         message = "it is no part of the policy any more: it was deleted, or lost the label userquota.dev/policy=true"
         self._events.publish(ConfigMapEvent(name, uid, "PolicyRemoved", message))
+
+    def publish_without_effect(self, entry: Entry, why: str) -> None:
+        """Publish an Event on the ConfigMap with *entry*, of which a limit has no effect."""
+        name = entry.place.partition("/")[0]
+        event = ConfigMapEvent(name, self._maps.uid_of(name), "LimitWithoutEffect", f"{entry.place}: {why}")
+        self._events.publish(event)
 
     def _publish_mistakes(self, mistakes: tuple[Fault, ...]) -> None:
         for name, message in mistakes:
