@@ -14,7 +14,7 @@ from msgspec import structs
 
 from tests.fakes import FakeNamespaces, FakeOwners, FakePolicies, FakeRights, reference
 from webhook.attribution.answers import Attributed, Refused
-from webhook.attribution.changes import HANDOVER_MANAGER, Change
+from webhook.attribution.changes import HANDOVER_MANAGER, HANDOVER_WITH_GROUPS, Change
 from webhook.attribution.rules import Attribution
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind
@@ -607,46 +607,71 @@ ADMIN = UserInfo("admin", ("system:masters",))
 HANDED = "handed over by admin"
 MAY_NOT = "may not hand objects over to bob: that takes the verb adopt on owners.userquota.dev"
 
-HANDED_OVER: dict[str, tuple[UserInfo, Annotations | None, Annotations | None, Attributed | Refused]] = {
-    "to another person": (ADMIN, HERS, Annotations(owner="bob", groups='["ml","staff"]'), pays(BOB, HANDED)),
+WITH_GROUPS = HANDOVER_WITH_GROUPS
+HANDED_OVER: dict[str, tuple[UserInfo, Annotations | None, Annotations | None, str, Attributed | Refused]] = {
+    "to another person": (ADMIN, HERS, Annotations(owner="bob", groups='["ml","staff"]'), "", pays(BOB, HANDED)),
     "with groups": (
         ADMIN,
         HERS,
-        Annotations(owner="bob", groups='["ml"]'),
-        pays(Payer("bob", ("ml",)), HANDED),
+        Annotations(owner="bob", groups='["ml","staff"]'),
+        WITH_GROUPS,
+        pays(Payer("bob", ("ml", "staff")), HANDED),
     ),
-    "with groups that cannot be read": (ADMIN, HERS, Annotations(owner="bob", groups="ml"), pays(BOB, HANDED)),
-    "of an object without an owner": (ADMIN, None, Annotations(owner="bob"), pays(BOB, HANDED)),
+    "with groups that cannot be read": (
+        ADMIN,
+        HERS,
+        Annotations(owner="bob", groups="ml"),
+        WITH_GROUPS,
+        pays(BOB, HANDED),
+    ),
+    "of an object without an owner": (ADMIN, None, Annotations(owner="bob"), "", pays(BOB, HANDED)),
     "to an account": (
         ADMIN,
         HERS,
         Annotations(owner=ROBOT.username),
+        "",
         pays(Payer(ROBOT.username), HANDED),
     ),
-    "to nobody": (ADMIN, HERS, None, Refused("nothing can be handed over to '': name a person or a service account")),
+    "to nobody": (
+        ADMIN,
+        HERS,
+        Annotations(owner=NOBODY.owner, groups='["ml","staff"]'),
+        WITH_GROUPS,
+        pays(NOBODY, HANDED),
+    ),
+    "without a name": (
+        ADMIN,
+        HERS,
+        None,
+        "",
+        Refused("nothing can be handed over to '': name a person or a service account"),
+    ),
     "to what cannot own": (
         ADMIN,
         HERS,
-        Annotations(owner=NOBODY.owner),
-        Refused("nothing can be handed over to 'system:unattributed': name a person or a service account"),
+        Annotations(owner="system:masters"),
+        "",
+        Refused("nothing can be handed over to 'system:masters': name a person or a service account"),
     ),
-    "by the owner, who has no right": (ALICE, HERS, Annotations(owner="bob"), Refused(f"alice {MAY_NOT}")),
+    "by the owner, who has no right": (ALICE, HERS, Annotations(owner="bob"), "", Refused(f"alice {MAY_NOT}")),
     "by the new owner, who has no right": (
         UserInfo("bob"),
         HERS,
         Annotations(owner="bob"),
+        "",
         Refused(f"bob {MAY_NOT}"),
     ),
-    "not at all, because the owner stays": (ADMIN, HERS, Annotations(owner="alice"), STAYS),
+    "not at all, because the owner stays": (ADMIN, HERS, Annotations(owner="alice"), "", STAYS),
 }
 
 
 @pytest.mark.parametrize("kind", [PODS, DEPLOYMENTS], ids=lambda kind: kind.kind)
-@pytest.mark.parametrize(("user", "old", "new", "answer"), HANDED_OVER.values(), ids=HANDED_OVER.keys())
+@pytest.mark.parametrize("case", HANDED_OVER.values(), ids=HANDED_OVER.keys())
 async def test_handing_an_object_over(
-    user: UserInfo, old: Annotations | None, new: Annotations | None, answer: Attributed | Refused, kind: AnyKind
+    case: tuple[UserInfo, Annotations | None, Annotations | None, str, Attributed | Refused], kind: AnyKind
 ) -> None:
-    change = Change(meta(stamp=old), meta(stamp=new), field_manager=HANDOVER_MANAGER)
+    user, old, new, manager, answer = case
+    change = Change(meta(stamp=old), meta(stamp=new), field_manager=manager or HANDOVER_MANAGER)
 
     assert await attribution(FakeOwners()).changes.of_changed(user, kind, change, "red") == answer
 

@@ -74,9 +74,10 @@ def test_what_a_workload_makes_afterwards_is_paid_by_its_new_owner(running: Runn
     run(running, place, "create", "deployment", "web", "--image=example/x", "--replicas=1", user="alice")
     eventually(lambda: " 1 " in run(running, place, "get", "deployment", "web", user="admin"), within=30)
 
-    for what in ("deployment/web", "replicaset"):
-        options = ("--all",) if what == "replicaset" else ()
-        assert "carol pays from now on" in hand_over(running, place, "carol", BY_HAND, *options, what=what)
+    assert "carol pays from now on" in hand_over(running, place, "carol", BY_HAND, what="deployment/web")
+    path = "{.items[*].metadata.annotations.userquota\\.dev/owner}"
+    read = ("get", "replicasets", "-n", place, "-o", f"jsonpath={path}")
+    eventually(lambda: running.cluster.kubectl(*read).stdout == "carol", within=30)
     run(running, place, "scale", "deployment", "web", "--replicas=3", user="carol")
 
     def owners() -> list[str]:

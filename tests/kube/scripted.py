@@ -1,6 +1,7 @@
 """A server on loopback whose answers are written byte by byte, as no API server that works would send them."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,7 +26,10 @@ class Answers:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
-        self.requests.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0].decode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+        await reader.readexactly(int(length[1]) if length else 0)
+        self.requests.append(head.split(b"\r\n")[0].decode())
         if len(self.requests) > len(self._answers):
             self.exhausted.set()
             return

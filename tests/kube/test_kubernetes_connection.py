@@ -122,6 +122,17 @@ async def test_another_context_can_be_named(tmp_path: Path) -> None:
     assert connection.authorization == "Bearer other"
 
 
+@pytest.mark.parametrize(("written_there", "namespace"), [({}, "default"), ({"namespace": "red"}, "red")])
+async def test_the_namespace_is_that_of_the_context(
+    written_there: dict[str, str], namespace: str, tmp_path: Path
+) -> None:
+    document = kubeconfig()
+    document["contexts"][0]["context"] |= written_there
+
+    async with closing(await KubernetesApi.connect(kubeconfig=written(document, tmp_path))) as api:
+        assert api.namespace == namespace
+
+
 async def test_a_kubeconfig_is_never_written_to(tmp_path: Path) -> None:
     path = written(kubeconfig(), tmp_path)
     path.chmod(stat.S_IRUSR)
@@ -233,6 +244,11 @@ async def test_in_a_cluster_the_mounted_token_is_used(control_plane: ControlPlan
 
     async with closing(await pod.connect()) as api:
         assert json.loads(await api.get("/api/v1/namespaces/default"))["kind"] == "Namespace"
+        assert api.namespace == "default"
+
+    (pod.folder / "namespace").write_text("red\n")
+    async with closing(await pod.connect()) as api:
+        assert api.namespace == "red"
 
 
 async def test_in_a_cluster_a_replaced_token_is_read_again_when_the_old_one_is_refused(

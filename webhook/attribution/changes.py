@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from webhook.attribution.answers import Attributed, Refused, made_for
 from webhook.attribution.identities import Identities
 from webhook.attribution.lineage import Lineage, known_owner, named
-from webhook.attribution.stamp import read_stamp, stamp_for
+from webhook.attribution.stamp import read_stamp, stamp_for, written_owner
 from webhook.kinds.evaluator import AnyKind
 from webhook.ports import Ancestry, HandoverRights, PolicySource
 from webhook.quota.delegation import is_person
 from webhook.quota.objects import OWNER_ANNOTATION, ObjectMeta, OwnerReference, UserInfo
-from webhook.quota.subject import NOBODY, SERVICE_ACCOUNT_PREFIX, Payer
+from webhook.quota.subject import NOBODY, SERVICE_ACCOUNT_PREFIX, UNATTRIBUTED, Payer
 
 _STAYS = "stamped when it was created"
 _TAKEN_OVER = "took it over"
@@ -25,6 +25,9 @@ HANDOVER_MANAGER = "userquota-adopt"
 The field manager of a request that means to change who pays. Of an exported manifest or a rollback, which bring another
 owner's name as well, no client says so.
 """
+
+HANDOVER_WITH_GROUPS = f"{HANDOVER_MANAGER}-groups"
+"""The same, where the groups in the request are those of the new owner; else they may be left from the old one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,9 @@ class Changes:
         Raises: UnavailableError if an ancestor cannot be read.
         """
         stamped = read_stamp(change.old)
-        is_other = _owner(change.new) != _owner(change.old)
-        if is_other and change.field_manager == HANDOVER_MANAGER and not change.subresource:
+        is_other = written_owner(change.new) != written_owner(change.old)
+        is_meant = change.field_manager in (HANDOVER_MANAGER, HANDOVER_WITH_GROUPS)
+        if is_other and is_meant and not change.subresource:
             return await self._handed_over(user, change, namespace)
         if stamped is not None and stamped != NOBODY:
             return await self._of_owned(user, kind, change, namespace, stamped)
@@ -151,16 +155,16 @@ class Changes:
         return Refused(f"{named(after)} belongs to {found.owner}; only its controller can make this object part of it")
 
     async def _handed_over(self, user: UserInfo, change: Change, namespace: str) -> Attributed | Refused:
-        """Return the owner whom *user* names, with the groups that *user* gives, if any, and if they have the right."""
-        owner = _owner(change.new)
-        if not (is_person(owner) or (owner.isprintable() and owner.startswith(SERVICE_ACCOUNT_PREFIX))):
+        """Return the owner whom *user* names, or nobody, if *user* has the right; with the groups that *user* gives."""
+        owner = written_owner(change.new)
+        is_account = owner.isprintable() and owner.startswith(SERVICE_ACCOUNT_PREFIX)
+        if not (is_person(owner) or is_account or owner == UNATTRIBUTED):
             return Refused(f"nothing can be handed over to {owner!r}: name a person or a service account")
         if not await self._rights.may_hand_over(user, namespace, owner):
             needed = "that takes the verb adopt on owners.userquota.dev"
             return Refused(f"{user.username} may not hand objects over to {owner}: {needed}")
-        written, before = read_stamp(change.new), read_stamp(change.old)
-        is_given = written is not None and (before is None or written.groups != before.groups)
-        payer = Payer(owner, written.groups if written is not None and is_given else ())
+        written = read_stamp(change.new) if change.field_manager == HANDOVER_WITH_GROUPS else None
+        payer = Payer(owner, written.groups if written is not None and owner != UNATTRIBUTED else ())
         return Attributed(payer, f"handed over by {user.username}", stamp_for(payer, self._policies.current()))
 
     async def refuse_scale(self, user: UserInfo, kind: AnyKind, name: str, namespace: str) -> Refused | None:
@@ -188,12 +192,7 @@ def _unowned(kind: AnyKind, name: str, user: UserInfo) -> Refused:
 
 def _names(meta: ObjectMeta, user: UserInfo) -> bool:
     """Whether the owner annotation is the name of *user*."""
-    return _owner(meta) == user.username
-
-
-def _owner(meta: ObjectMeta) -> str:
-    """Return the owner annotation, empty if there is none."""
-    return (meta.annotations.owner or "") if meta.annotations is not None else ""
+    return written_owner(meta) == user.username
 
 
 def _uid(reference: OwnerReference | None) -> str | None:

@@ -34,6 +34,12 @@ class StatefulSet(Shape, frozen=True):
         """Whether it makes claims of the template *name*."""
         return any(each.metadata.name == name for each in self.spec.volume_claim_templates or ())
 
+    def makes(self, claim: str) -> bool:
+        """Whether it makes claims of the name *claim*. Another StatefulSet may do so, too."""
+        return any(
+            name == self.metadata.name and self.has_template(template) for template, name in _possible_makers(claim)
+        )
+
 
 async def stateful_set_of(claim: str, namespace: str, *, ancestry: Ancestry, kinds: Registry) -> StatefulSet | None:
     """

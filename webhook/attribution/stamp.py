@@ -39,7 +39,12 @@ def has_stamp(meta: ObjectMeta, payer: Payer | None) -> bool:
     annotations = meta.annotations or Annotations()
     if payer is None:
         return annotations.owner is None and annotations.groups is None
-    return annotations.owner == payer.owner and annotations.groups == _groups_text(payer)
+    return annotations.owner == payer.owner and annotations.groups == groups_text(payer)
+
+
+def written_owner(meta: ObjectMeta) -> str:
+    """Return the owner annotation, empty if there is none."""
+    return (meta.annotations.owner or "") if meta.annotations is not None else ""
 
 
 def carries_stamp(meta: ObjectMeta) -> bool:
@@ -58,7 +63,7 @@ def stamping(meta: ObjectMeta, payer: Payer | None) -> Iterator[PatchOperation]:
         present = ((OWNER_ANNOTATION, written.owner), (GROUPS_ANNOTATION, written.groups))
         yield from (PatchOperation(_path(key)) for key, value in present if value is not None)
         return
-    stamp = {OWNER_ANNOTATION: payer.owner, GROUPS_ANNOTATION: _groups_text(payer)}
+    stamp = {OWNER_ANNOTATION: payer.owner, GROUPS_ANNOTATION: groups_text(payer)}
     if meta.annotations is None:
         yield PatchOperation("/metadata/annotations", stamp)
         return
@@ -72,12 +77,13 @@ def stamp_for(payer: Payer, policy: Policy) -> Payer:
 
     The API server rejects an object whose annotations exceed 256 KiB, and every object of a person repeats the stamp.
     """
-    return payer if len(_groups_text(payer)) <= MAX_GROUPS_TEXT else policy.named(payer)
+    return payer if len(groups_text(payer)) <= MAX_GROUPS_TEXT else policy.named(payer)
 
 
 def _path(key: str) -> str:
     return f"/metadata/annotations/{key.replace('/', '~1')}"
 
 
-def _groups_text(payer: Payer) -> str:
+def groups_text(payer: Payer) -> str:
+    """Return the text of the groups annotation."""
     return _encoder.encode(payer.groups).decode()

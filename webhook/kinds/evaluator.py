@@ -275,13 +275,22 @@ class Kind(Generic[T]):
         return f"count/{self.resource}"
 
     @property
+    def is_stamped(self) -> bool:
+        """Whether an object of this kind carries its owner."""
+        return self.evaluator.effect("CREATE", "").is_stamped
+
+    @property
     def is_countable(self) -> bool:
         """Whether its objects cost nothing and can be charged by number: they are stamped."""
         return self.evaluator.effect("CREATE", "") is Effect.STAMP
 
+    def collection_in(self, namespace: str) -> str:
+        """Return the path of all objects of the kind in *namespace*, which must be safe in a URL."""
+        return f"{self._root}/namespaces/{namespace}/{self.plural}"
+
     def path(self, namespace: str, name: str) -> str:
         """Return the path of one object; both names must be safe in a URL."""
-        return f"{self._root}/namespaces/{namespace}/{self.plural}/{name}"
+        return f"{self.collection_in(namespace)}/{name}"
 
     @property
     def _root(self) -> str:

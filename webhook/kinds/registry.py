@@ -66,6 +66,18 @@ class Registry:
         group = api_version.partition("/")[0] if "/" in api_version else ""
         return self._by_kind.get((group, kind))
 
+    def of_name(self, name: str) -> AnyKind | None:
+        """
+        Return the kind that people mean by *name*: its plural, its singular or its kind, with or without its group.
+
+        Only kinds that carry an owner have such names, which differ; None for any other name.
+        """
+        wanted, _, group = name.lower().partition(".")
+        for each in self:
+            if each.is_stamped and wanted in (each.plural, each.kind.lower()) and group in ("", each.group):
+                return each
+        return None
+
     def of_owner(self, api_version: str, kind: str) -> AnyKind | None:
         """Return the kind that an owner reference names, if controllers make objects for such owners."""
         found = self.of_object(api_version, kind)

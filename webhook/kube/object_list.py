@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import msgspec
 
@@ -57,30 +58,33 @@ _decoder = msgspec.json.Decoder(Page, strict=False)  # a version is a number in 
 _raw_decoder = msgspec.json.Decoder(RawPage, strict=False)
 
 
-async def read_page(api: KubernetesApi, kind: AnyKind, *, limit: int = _PAGE_SIZE, after: str = "") -> Page:
+async def read_page(
+    api: KubernetesApi, kind: AnyKind, *, namespace: str = "", limit: int = _PAGE_SIZE, after: str = ""
+) -> Page:
     """
-    Return *limit* objects of *kind* in all namespaces, those *after* another page, past every cache.
+    Return *limit* objects of *kind* in *namespace*, by default in all, those *after* another page, past every cache.
 
     Raises: UnservedError, UnavailableError.
     """
     query = {"limit": str(limit)} | ({"continue": after} if after else {})
+    path = kind.collection_in(quote(namespace, safe="")) if namespace else kind.collection
     with _translated(kind.collection, kind.resource):
-        return _decoder.decode(await api.get(kind.collection, query=query, accept=METADATA_LIST))
+        return _decoder.decode(await api.get(path, query=query, accept=METADATA_LIST))
 
 
-async def read_pages(api: KubernetesApi, kind: AnyKind) -> AsyncIterator[Page]:
+async def read_pages(api: KubernetesApi, kind: AnyKind, *, namespace: str = "") -> AsyncIterator[Page]:
     """
-    Return all objects of *kind*, no page for one that the API does not serve.
+    Return all objects of *kind* in *namespace*, by default in all; no page for a kind that the API does not serve.
 
     Raises: UnavailableError, also if it takes longer than etcd remembers.
     """
     try:
-        page = await read_page(api, kind)
+        page = await read_page(api, kind, namespace=namespace)
     except UnservedError:
         return
     yield page
     while page.metadata.next_page:
-        page = await read_page(api, kind, after=page.metadata.next_page)
+        page = await read_page(api, kind, namespace=namespace, after=page.metadata.next_page)
         yield page
 
 

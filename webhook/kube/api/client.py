@@ -99,6 +99,11 @@ class KubernetesApi:
         )
         return cls(Credentials(connection, load), session=session)
 
+    @property
+    def namespace(self) -> str:
+        """Return the namespace of the kubeconfig's context, or of our own pod; ``default`` if none is named."""
+        return self._credentials.namespace
+
     async def get(
         self, path: str, *, query: Mapping[str, str] = _NOTHING, accept: str = JSON, timeout: float = 10
     ) -> bytes:

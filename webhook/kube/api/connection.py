@@ -40,7 +40,7 @@ class Connection:
 
     ``authorization`` is the header's value, None where a client certificate (in ``tls``) is used. ``tls_source``
     differs where authority, client certificate or key do. All of it is good for ``seconds`` from now on, infinity if
-    only a refusal ends it.
+    only a refusal ends it. ``namespace`` is where one works who names none.
     """
 
     host: str
@@ -50,6 +50,7 @@ class Connection:
     proxy: str | None
     authorization: str | None
     seconds: float
+    namespace: str = "default"
 
 
 class Credentials:
@@ -65,6 +66,11 @@ class Credentials:
         self._connection = connection
         self._loaded_at = time.monotonic()
         self._due_at = self._loaded_at + connection.seconds
+
+    @property
+    def namespace(self) -> str:
+        """Return where one works who names no namespace. Like the address it never changes."""
+        return self._connection.namespace
 
     async def current(self) -> Connection:
         """Return the connection to use now: the same object for as long as nothing has changed."""
@@ -126,7 +132,12 @@ def in_cluster(environ: Mapping[str, str], service_account: Path) -> Connection:
     except (ConfigException, OSError) as error:
         reason = str(error).rstrip(".")
         raise KubeconfigError(f"not in a cluster ({reason}): name a kubeconfig with --kubeconfig") from error
-    return _connection(configuration, seconds=_FILE_SECONDS, source="the service account")
+    connection = _connection(configuration, seconds=_FILE_SECONDS, source="the service account")
+    try:
+        own = (service_account / "namespace").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):  # only who names no namespace needs it
+        return connection
+    return replace(connection, namespace=own or connection.namespace)
 
 
 async def from_kubeconfig(path: Path, context: str | None) -> Connection:
@@ -161,7 +172,8 @@ async def from_kubeconfig(path: Path, context: str | None) -> Connection:
     if "exec" in user and not (configuration.api_key or configuration.cert_file):
         # The library logs the plugin's error and goes on without credentials.
         raise KubeconfigError(f"{source}: the credential plugin {user['exec'].get('command')!r} gave no credentials")
-    return _connection(configuration, seconds=_life(loader, user, _cluster(document, name)), source=source)
+    connection = _connection(configuration, seconds=_life(loader, user, _cluster(document, name)), source=source)
+    return replace(connection, namespace=_of_context(document, "namespace", name) or connection.namespace)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str]:
@@ -192,8 +204,12 @@ def _cluster(document: dict[str, Any], context: str) -> dict[str, Any]:
 
 def _named(document: dict[str, Any], what: str, context: str) -> dict[str, Any]:
     """Return the user or the cluster that *context* names, empty if there is none."""
-    name = next(entry["context"].get(what) for entry in document["contexts"] if entry["name"] == context)
+    name = _of_context(document, what, context)
     return next((entry[what] or {} for entry in document.get(f"{what}s") or () if entry["name"] == name), {})
+
+
+def _of_context(document: dict[str, Any], what: str, context: str) -> Any:
+    return next(entry["context"].get(what) for entry in document["contexts"] if entry["name"] == context)
 
 
 def _life(loader: "KubeConfigLoader", user: dict[str, Any], cluster: dict[str, Any]) -> float:

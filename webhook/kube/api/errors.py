@@ -22,14 +22,15 @@ class ApiError(WebhookError):
     """
     The API server refused a request, or was not reached (``status`` 0).
 
-    ``reason`` and ``message`` are those of the answered ``Status``, the message cut at 256 characters; ``request`` is
-    method and path; ``retry_after`` is in seconds, None where the server named none.
+    ``reason`` and ``message`` are those of the answered ``Status``, the message cut at 256 characters, and ``whole`` is
+    all of it; ``request`` is method and path; ``retry_after`` is in seconds, None where the server named none.
     """
 
     def __init__(
         self, message: str, *, request: str, status: int = 0, reason: str = "", retry_after: int | None = None
     ) -> None:
         self.message = message[:_MESSAGE_LIMIT]
+        self.whole = message
         self.request = request
         self.status = status
         self.reason = reason
