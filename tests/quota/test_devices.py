@@ -485,3 +485,16 @@ def test_what_is_long_is_not_kept() -> None:
     assert SHIPPED.derive(long) == SHIPPED.derive(long)
     assert SHIPPED.derive(long) is not SHIPPED.derive(long)
     assert SHIPPED.weight_of("nvidia.com/" + "x" * 5000) == Weight(GPU, 1, is_assumed=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "weight", "amount"),
+    [("nvidia.com/gpumem", Fraction(1, 40960), 10240), ("nvidia.com/gpumem-percentage", Fraction(1, 100), 25)],
+)
+def test_the_memory_of_shared_devices_may_be_weighed_instead_of_their_number(
+    name: str, weight: Fraction, amount: int
+) -> None:
+    weights = DeviceWeights.over_shipped({"nvidia.com/gpu": Weight(GPU, 0), name: Weight(GPU, weight)})
+    pod: Amounts = (("requests.nvidia.com/gpu", NANOS), (f"requests.{name}", amount * NANOS))
+
+    assert dict(weights.derive(pod))[GPU] == Fraction(NANOS, 4)
