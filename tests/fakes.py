@@ -158,7 +158,7 @@ class FakeOwners:
     objects: dict[tuple[str, str, str], ObjectMeta] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     trouble: str = ""
-    templates: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    specs: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def put(
         self,
@@ -180,18 +180,29 @@ class FakeOwners:
         )
         return reference(kind, name, uid=uid)
 
-    def put_stateful_set(self, name: str, *templates: str, owner: str | None = "alice") -> None:
+    def put_stateful_set(
+        self,
+        name: str,
+        *templates: str,
+        owner: str | None = "alice",
+        replicas: int | None = None,
+        start: int = 0,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
         """Put a StatefulSet there that makes claims from *templates*."""
         self.put("StatefulSet", name, owner=owner)
-        self.templates[name] = templates
+        self.specs[name] = {
+            "volumeClaimTemplates": [{"metadata": {"name": each}} for each in templates],
+            "replicas": replicas,
+            "ordinals": {"start": start} if start else None,
+            "selector": {"matchLabels": dict(labels or {})},
+        }
 
     async def read_whole(self, kind: AnyKind, namespace: str, name: str, shape: type[T]) -> T | None:
         meta = await self.read(kind, namespace, name)
         if meta is None:
             return None
-        templates = [{"metadata": {"name": each}} for each in self.templates.get(name, ())]
-        whole = {"metadata": msgspec.to_builtins(meta), "spec": {"volumeClaimTemplates": templates}}
-        return msgspec.convert(whole, shape)
+        return msgspec.convert({"metadata": msgspec.to_builtins(meta), "spec": self.specs.get(name, {})}, shape)
 
     async def read(self, kind: AnyKind, namespace: str, name: str) -> ObjectMeta | None:
         if self.trouble:

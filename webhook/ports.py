@@ -122,7 +122,11 @@ class HandoverRights(Protocol):
     """Who may say that another owner pays for an object that exists."""
 
     async def may_hand_over(self, user: UserInfo, namespace: str, owner: str) -> bool:
-        """Return whether *user* may make *owner* pay for objects of *namespace*. Raises: UnavailableError."""
+        """
+        Return whether *user* may make *owner*, or with an empty name anybody, pay for objects of *namespace*.
+
+        Raises: UnavailableError.
+        """
 
 
 class LimitRanges(Protocol):

@@ -45,7 +45,7 @@ async def test_a_limit_binds_only_what_its_scope_selects() -> None:
     assert first.allowed
     assert second.message.startswith(
         "exceeded quota: defaults.user.scoped[0], requested: pods=1, used: pods=0, limited: pods=1, reserved: pods=1, "
-        "free: pods=0 for user/alice [BestEffort]"
+        "free: pods=0 for [BestEffort] user/alice"
     )
     assert plain.allowed
 
@@ -56,7 +56,7 @@ async def test_a_priority_class_has_its_own_sum() -> None:
     answers = [await webhook.ask(urgent(name, cpu)) for name, cpu in (("a", "1500m"), ("b", "1"))]
 
     assert [answer.allowed for answer in answers] == [True, False]
-    assert "requests.cpu=500m for user/alice [PriorityClass In (high)]" in answers[1].message
+    assert "requests.cpu=500m for [PriorityClass In (high)] user/alice" in answers[1].message
 
 
 async def test_an_update_into_a_scope_has_to_fit_there() -> None:
@@ -118,4 +118,4 @@ async def test_groups_tenants_and_the_cluster_may_be_scoped() -> None:
     assert (await webhook.ask(asked(best_effort("a")))).allowed
     assert "groups.ml.perMember.scoped[0]" in (await webhook.ask(asked(best_effort("b")))).message
     assert (await webhook.ask(asked(a_review(object=pod("c"))))).allowed
-    assert "group/ml [NotBestEffort]" in (await webhook.ask(asked(a_review(object=pod("d"))))).message
+    assert "[NotBestEffort] group/ml" in (await webhook.ask(asked(a_review(object=pod("d"))))).message

@@ -362,6 +362,36 @@ async def test_who_makes_an_unattributed_workload_ask_for_more_pays_for_it(kind:
     assert await stamp_after(asking(9, "9"), by=RS_CONTROLLER) == {}
 
 
+VOLUME = {"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {"resources": {"requests": {"storage": "5Gi"}}}}}}
+OTHER_VOLUME = {"name": "v", "emptyDir": {"sizeLimit": "5Gi"}}
+DEVICES = {"name": "g", "resourceClaimTemplateName": "gpu"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_more"),
+    [
+        ({}, {"volumes": [VOLUME]}, True),
+        ({"volumes": [VOLUME]}, {"volumes": [VOLUME]}, False),
+        ({"volumes": [VOLUME]}, {}, False),
+        ({}, {"volumes": [OTHER_VOLUME]}, False),
+        ({}, {"resourceClaims": [DEVICES]}, True),
+        ({"resourceClaims": [DEVICES]}, {"resourceClaims": [{**DEVICES, "resourceClaimTemplateName": "8"}]}, True),
+        ({"resourceClaims": [DEVICES]}, {"resourceClaims": None}, False),
+    ],
+    ids=["a claim", "the same", "none", "no claim", "devices", "other devices", "no devices"],
+)
+async def test_claims_that_are_made_for_pods_are_asked_for(old: Json, new: Json, *, is_more: bool) -> None:
+    def deployment(more: Json) -> Json:
+        template = {"spec": {"containers": [{"name": "main"}], **more}}
+        return {"metadata": {"name": "work", "namespace": "red"}, "spec": {"replicas": 1, "template": template}}
+
+    body = a_review(
+        "deployments.apps", "UPDATE", "alice", object=deployment(new), oldObject=deployment(old), name="work"
+    )
+
+    assert (await Webhook().ask(body)).stamp == (ALICES if is_more else {})
+
+
 async def test_a_workload_that_is_no_longer_suspended_asks_for_more() -> None:
     template = {"spec": {"containers": [{"name": "main"}]}}
     old, new = (

@@ -7,6 +7,7 @@ import pytest
 from tests.fakes import FakeNamespaces, FakeOwners, FakePolicies, FakeRights
 from webhook.attribution.answers import Attributed, Refused
 from webhook.attribution.changes import Change
+from webhook.attribution.creations import Written
 from webhook.attribution.identities import KUBE_CONTROLLER_MANAGER
 from webhook.attribution.rules import Attribution
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
@@ -68,7 +69,7 @@ async def test_a_name_of_a_thousand_hyphens_costs_few_reads() -> None:
 
     await payer_of("a-" * 1000 + "0", owners)
 
-    assert len(owners.asked) == 16
+    assert len(owners.asked) == 32
 
 
 async def test_what_the_controller_makes_of_other_kinds_is_not_looked_for_by_name() -> None:
@@ -87,10 +88,8 @@ async def test_a_set_that_cannot_be_read_is_no_answer() -> None:
         await payer_of("data-db-0", FakeOwners(trouble="the API server does not answer"))
 
 
-@pytest.mark.parametrize(
-    ("before", "pays"), [(Payer("alice"), Payer("alice")), (NOBODY, Payer("bob"))], ids=["attributed", "unattributed"]
-)
-async def test_a_set_that_takes_over_a_claim_pays_only_where_nobody_did(before: Payer, pays: Payer) -> None:
+@pytest.mark.parametrize("before", [Payer("alice"), NOBODY], ids=["attributed", "unattributed"])
+async def test_a_set_that_takes_over_a_claim_does_not_pay_for_it(before: Payer) -> None:
     owners = FakeOwners()
     controlled_by = owners.put("StatefulSet", "db", owner="bob")
     old, new = stamped(before), stamped(before, controlled_by)
@@ -98,7 +97,54 @@ async def test_a_set_that_takes_over_a_claim_pays_only_where_nobody_did(before: 
     answer = await attribution(owners).changes.of_changed(CONTROLLER, PERSISTENT_VOLUME_CLAIMS, Change(old, new), "red")
 
     assert isinstance(answer, Attributed)
-    assert (answer.payer, answer.stamp) == (pays, pays)
+    assert (answer.payer, answer.stamp) == (before, before)
+
+
+HERS, HIS = {"app": "hers"}, {"app": "his"}
+
+
+@pytest.mark.parametrize(
+    ("claim", "labels", "pays"),
+    [
+        ("data-my-db-0", HIS, "bob"),
+        ("data-my-db-0", HERS, "alice"),
+        ("data-my-db-0", {}, "bob"),
+        ("data-my-db-1", HIS, "alice"),
+        ("data-my-db-3", HERS, "alice"),
+        ("data-my-db-4", HIS, "bob"),
+        ("data-my-db-99999999999999999999", HIS, "nobody"),
+    ],
+    ids=["his number and labels", "hers, too", "of both", "her number", "her last", "of neither", "of no set at all"],
+)
+async def test_of_two_sets_the_one_pays_that_has_the_pod_and_whose_labels_the_claim_carries(
+    claim: str, labels: dict[str, str], pays: str
+) -> None:
+    """One has the template `data` and the name `my-db`, the other `data-my` and `db`."""
+    owners = FakeOwners()
+    owners.put_stateful_set("my-db", "data", owner="bob", replicas=1, labels=HIS)
+    owners.put_stateful_set("db", "data-my", owner="alice", replicas=4, labels=HERS)
+
+    answer = await attribution(owners).creations.of_new(
+        CONTROLLER, PERSISTENT_VOLUME_CLAIMS, ObjectMeta(name=claim), "red", written=lambda: Written(labels=labels)
+    )
+
+    assert (answer.payer.owner if isinstance(answer, Attributed) else "nobody") == pays
+
+
+async def test_a_set_whose_numbers_start_higher_pays_for_those() -> None:
+    owners = FakeOwners()
+    owners.put_stateful_set("my-db", "data", owner="bob", replicas=1, start=5)
+    owners.put_stateful_set("db", "data-my", owner="alice", replicas=5)
+
+    assert await payer_of("data-my-db-5", owners) == Payer("bob")
+    assert await payer_of("data-my-db-0", owners) == Payer("alice")
+
+
+async def test_a_template_of_as_many_parts_as_a_name_can_have_is_found() -> None:
+    owners, template = FakeOwners(), "-".join("a" * 32)
+    owners.put_stateful_set("db", template, owner="bob")
+
+    assert await payer_of(f"{template}-db-0", owners) == Payer("bob")
 
 
 def stamped(payer: Payer, reference: OwnerReference | None = None) -> ObjectMeta:

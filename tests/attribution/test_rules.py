@@ -431,17 +431,18 @@ UNATTRIBUTED = {
     "a person changes it": Changed(ALICE, nothing, nothing, NEVER),
     "a controller changes it": Changed(RS_CONTROLLER, nobodys, nobodys, NEVER),
     # Adoption.
-    "a controller adopts it": Changed(RS_CONTROLLER, nothing, bobs(), pays(BOB, OF_WEB), kind=PODS),
+    "a controller adopts it": Changed(RS_CONTROLLER, nothing, bobs(), pays(BOB, OF_WEB)),
     "a controller adopts it by an ancestor's stamp": Changed(
-        RS_CONTROLLER, nothing, middle_unstamped, pays(BOB, "owner of ReplicaSet web-1"), kind=PODS
+        RS_CONTROLLER, nothing, middle_unstamped, pays(BOB, "owner of ReplicaSet web-1")
     ),
-    "a controller adopts it for an unattributed owner": Changed(
-        RS_CONTROLLER, nothing, stamped_nobodys, NEVER, kind=PODS
-    ),
-    "a controller adopts it for an owner that is gone": Changed(RS_CONTROLLER, nothing, gone, NEVER, kind=PODS),
+    "a controller adopts it for an unattributed owner": Changed(RS_CONTROLLER, nothing, stamped_nobodys, NEVER),
+    "a controller adopts it for an owner that is gone": Changed(RS_CONTROLLER, nothing, gone, NEVER),
     "a controller of another kind cannot adopt it": Changed(
-        controller("job-controller"), nothing, bobs(), ONLY_ITS_CONTROLLER, kind=PODS
+        controller("job-controller"), nothing, bobs(), ONLY_ITS_CONTROLLER
     ),
+    "a controller adopts a pod": Changed(RS_CONTROLLER, nothing, bobs(), NEVER, kind=PODS),
+    "a controller adopts a claim": Changed(RS_CONTROLLER, nothing, bobs(), NEVER, kind=PERSISTENT_VOLUME_CLAIMS),
+    "a person makes a pod part of another user's object": Changed(ALICE, nothing, bobs(), NEVER, kind=PODS),
     "a controller finds the owner of a workload when it changes it": Changed(
         RS_CONTROLLER, bobs(), bobs(), pays(BOB, OF_WEB)
     ),
@@ -573,7 +574,7 @@ async def test_an_unreadable_owner_raises_and_is_neither_skipped_nor_denied() ->
     with pytest.raises(UnavailableError, match="connection refused"):
         await attribution(owners).creations.of_new(RS_CONTROLLER, PODS, found, "red")
     with pytest.raises(UnavailableError, match="connection refused"):
-        await attribution(owners).changes.of_changed(ALICE, PODS, Change(meta(), found), "red")
+        await attribution(owners).changes.of_changed(ALICE, DEPLOYMENTS, Change(meta(), found), "red")
 
 
 async def test_before_a_policy_is_loaded_no_payer_is_found() -> None:

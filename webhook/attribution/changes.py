@@ -68,10 +68,11 @@ class Changes:
         """
         Return the payer of an object of *kind* that *user* changes.
 
-        Who made an object pays until it is gone: no adoption, no release and no stamp in the request changes that. One
-        without a known owner gets one when a trusted controller adopts it for an owner, or when a person takes it over:
-        by their own name in the owner annotation, or by a change with which it grows. Whoever has the right may hand
-        any object over, by another owner's name and a field manager that nothing else uses.
+        Who made an object pays until it is gone: no adoption, no release and no stamp in the request changes that, but
+        a workload, which costs nothing, follows the owner of its controller. An object without a known owner gets one
+        when a person takes it over: by their own name in the owner annotation, or by a change with which it grows.
+        Whoever has the right may hand any object over, by another owner's name and a field manager that nothing else
+        uses.
         Raises: UnavailableError if an ancestor cannot be read.
         """
         stamped = read_stamp(change.old)
@@ -89,8 +90,8 @@ class Changes:
         """Return the first known owner of an object without one, if the change brings one; else still nobody."""
         old, meta = change.old, change.new
         before, after = old.controller, meta.controller
-        if _uid(before) != _uid(after) or kind.demand is not None:
-            moved = await self._of_moved(user, kind, before, after, namespace)
+        if kind.demand is not None:
+            moved = await self._of_moved(user, before, after, namespace)
             if moved is not None:
                 return moved
         if _names(meta, user) and not change.subresource:
@@ -123,22 +124,18 @@ class Changes:
         return Attributed(stamped, _STAYS, stamped)
 
     async def _of_moved(
-        self,
-        user: UserInfo,
-        kind: AnyKind,
-        before: OwnerReference | None,
-        after: OwnerReference | None,
-        namespace: str,
+        self, user: UserInfo, before: OwnerReference | None, after: OwnerReference | None, namespace: str
     ) -> Attributed | Refused | None:
         """
-        Return the payer of an object without one whose controller is *after*, and was *before*; None: still nobody.
+        Return the payer of a workload without one whose controller is *after*, and was *before*; None: still nobody.
 
-        What it makes is paid by the owner of its controller. So that a change of the reference ends that for nobody, a
-        workload is stamped with this owner then; and by a controller that writes the owner of a Deployment, which
-        somebody has taken over, on its ReplicaSets.
+        What it makes is paid by the owner of its controller. So that a change of the reference ends that for nobody, it
+        is stamped with this owner then; and by a controller that adopts it, or writes the owner of a Deployment, which
+        somebody has taken over, on its ReplicaSets. Pods and claims are not asked for here: what was made for nobody
+        is paid by nobody, and whoever could label a pod would make its adopter pay.
         """
         is_moved = _uid(before) != _uid(after)
-        if before is not None and is_moved and kind.demand is not None:
+        if before is not None and is_moved:
             found = await self._lineage.owner_above(before, namespace)
             if isinstance(found, Payer):
                 return made_for(named(before), found)
@@ -160,10 +157,11 @@ class Changes:
         is_account = owner.isprintable() and owner.startswith(SERVICE_ACCOUNT_PREFIX)
         if not (is_person(owner) or is_account or owner == UNATTRIBUTED):
             return Refused(f"nothing can be handed over to {owner!r}: name a person or a service account")
-        if not await self._rights.may_hand_over(user, namespace, owner):
+        gives_groups = change.field_manager == HANDOVER_WITH_GROUPS  # any groups, also those of an exemption
+        if not await self._rights.may_hand_over(user, namespace, "" if gives_groups else owner):
             needed = "that takes the verb adopt on owners.userquota.dev"
             return Refused(f"{user.username} may not hand objects over to {owner}: {needed}")
-        written = read_stamp(change.new) if change.field_manager == HANDOVER_WITH_GROUPS else None
+        written = read_stamp(change.new) if gives_groups else None
         payer = Payer(owner, written.groups if written is not None and owner != UNATTRIBUTED else ())
         return Attributed(payer, f"handed over by {user.username}", stamp_for(payer, self._policies.current()))
 

@@ -4,7 +4,7 @@ Find the StatefulSet that a claim was made for. Its controller sets no owner ref
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from webhook.kinds.registry import Registry
 from webhook.ports import Ancestry
@@ -12,16 +12,34 @@ from webhook.quota import subject
 from webhook.quota.objects import ObjectMeta, Shape
 
 CONTROLLER = subject.controller("statefulset-controller")
-_MOST_READ = 16
-"""StatefulSets read for one claim: a name of many hyphens can be read in as many ways, and each costs a request."""
+_MOST_READ = 32
+"""
+StatefulSets read for one claim: a name of many hyphens can be read in as many ways, and each costs a request. The name
+of a template has at most 63 characters, thus 32 parts.
+"""
+
+
+_LONGEST_ORDINAL = 20
+"""Digits. No StatefulSet has so many pods."""
 
 
 class _Template(Shape, frozen=True):
     metadata: ObjectMeta = ObjectMeta()
 
 
+class _Ordinals(Shape, frozen=True):
+    start: int = 0
+
+
+class _Selector(Shape, frozen=True):
+    match_labels: dict[str, str] | None = None
+
+
 class _Spec(Shape, frozen=True):
     volume_claim_templates: list[_Template] | None = None
+    replicas: int | None = None
+    ordinals: _Ordinals | None = None
+    selector: _Selector = _Selector()
 
 
 class StatefulSet(Shape, frozen=True):
@@ -34,6 +52,15 @@ class StatefulSet(Shape, frozen=True):
         """Whether it makes claims of the template *name*."""
         return any(each.metadata.name == name for each in self.spec.volume_claim_templates or ())
 
+    def has_ordinal(self, number: int) -> bool:
+        """Whether it has a pod of this *number*, as it is asked for now; while it is scaled down it may still."""
+        start = self.spec.ordinals.start if self.spec.ordinals is not None else 0
+        return start <= number < start + (1 if self.spec.replicas is None else self.spec.replicas)
+
+    def marks(self, labels: Mapping[str, str]) -> bool:
+        """Whether *labels* have those of its selector, which its controller writes on each claim."""
+        return (self.spec.selector.match_labels or {}).items() <= labels.items()
+
     def makes(self, claim: str) -> bool:
         """Whether it makes claims of the name *claim*. Another StatefulSet may do so, too."""
         return any(
@@ -41,27 +68,35 @@ class StatefulSet(Shape, frozen=True):
         )
 
 
-async def stateful_set_of(claim: str, namespace: str, *, ancestry: Ancestry, kinds: Registry) -> StatefulSet | None:
+async def stateful_set_of(
+    claim: str, labels: Mapping[str, str], namespace: str, *, ancestry: Ancestry, kinds: Registry
+) -> StatefulSet | None:
     """
-    Return the StatefulSet that makes a claim of this name, None if there is none.
+    Return the StatefulSet that makes a claim of this name with these *labels*, None if there is none.
 
-    Two with such names can both make it; they then share the claim, and the one with the longer name is returned.
+    Two with such names can both have the template. The one that has a pod of the claim's number, and whose labels the
+    claim carries, is returned; of several such, which share the claim, the one with the longer name.
     Raises: UnavailableError.
     """
     kind = kinds.of_object("apps/v1", "StatefulSet")
     if kind is None:
         return None
+    makers = []
     for template, name in _possible_makers(claim):
         found = await ancestry.read_whole(kind, namespace, name, StatefulSet)
         if found is not None and found.has_template(template):
-            return found
-    return None
+            makers.append(found)
+    if len(makers) > 1:
+        number = int(claim.rpartition("-")[2])
+        makers = [each for each in makers if each.has_ordinal(number)] or makers
+        makers = [each for each in makers if each.marks(labels)] or makers
+    return makers[0] if makers else None
 
 
 def _possible_makers(claim: str) -> Iterator[tuple[str, str]]:
     """Yield template and StatefulSet for each way to read a claim's name as `<template>-<set>-<ordinal>`."""
     pair, _, ordinal = claim.rpartition("-")
-    if not (ordinal.isascii() and ordinal.isdecimal()):
+    if not (ordinal.isascii() and ordinal.isdecimal() and len(ordinal) < _LONGEST_ORDINAL):
         return
     parts = pair.split("-")
     for length in range(1, min(len(parts), _MOST_READ + 1)):

@@ -4,7 +4,7 @@ Who pays for an object that is created, by the rules of docs/attribution.md in t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from webhook.attribution import claim_templates
 from webhook.attribution.answers import Attributed, Refused, made_for
@@ -61,16 +61,16 @@ class Creations:
 
         The first that applies: a restorer creates for whom the stamp of the object names; a trusted controller for the
         owner of the nearest stamped ancestor, or of the StatefulSet that the name of a claim tells; a delegate for whom
-        it names (*written* returns what the object carries, and is called for a delegate only); a service account that
-        acts in its own namespace with the token of a pod for the owner of that pod. What other service accounts create,
-        and controllers for an object without an owner, is paid by the owner of the namespace if it has a mark. Any
-        other user pays for what they create, whatever stamp or reference the object carries.
+        it names; a service account that acts in its own namespace with the token of a pod for the owner of that pod.
+        What other service accounts create, and controllers for an object without an owner, is paid by the owner of the
+        namespace if it has a mark. Any other user pays for what they create, whatever stamp or reference it carries.
+        *written* returns what the object carries, and is called only where that decides.
         Raises: UnavailableError if an ancestor or the namespace cannot be read.
         """
         restored = read_stamp(meta)
         if restored is not None and user.username in self._policies.current().restorers:
             return Attributed(restored, f"restored by {user.username}", restored)
-        found = await self._of_maker(user, kind, meta, namespace)
+        found = await self._of_maker(user, kind, meta, namespace, written)
         if found is None:
             found = await self._of_delegate(user, kind, namespace, written)
         if isinstance(found, Attributed) and found.payer == NOBODY:
@@ -82,12 +82,12 @@ class Creations:
         return owner or self._identities.as_payer(user, "service account" if is_account else "created it")
 
     async def _of_maker(
-        self, user: UserInfo, kind: AnyKind, meta: ObjectMeta, namespace: str
+        self, user: UserInfo, kind: AnyKind, meta: ObjectMeta, namespace: str, written: Callable[[], Written]
     ) -> Attributed | Refused | None:
         """Return the owner of the object that a trusted controller makes this one for; None for any other user."""
         reference = meta.controller
         if reference is None and kind.is_made_by_name and is_controller(user, claim_templates.CONTROLLER):
-            return await self._of_template(meta.name, namespace)
+            return await self._of_template(meta.name, written().labels or {}, namespace)
         if reference is not None and self._identities.acts_for(user, reference):
             found = await self._lineage.owner_above(reference, namespace)
             if isinstance(found, Missing):
@@ -96,8 +96,10 @@ class Creations:
                 return made_for(named(reference), found)
         return None
 
-    async def _of_template(self, claim: str, namespace: str) -> Attributed | Refused:
-        found = await claim_templates.stateful_set_of(claim, namespace, ancestry=self._ancestry, kinds=self._kinds)
+    async def _of_template(self, claim: str, labels: Mapping[str, str], namespace: str) -> Attributed | Refused:
+        found = await claim_templates.stateful_set_of(
+            claim, labels, namespace, ancestry=self._ancestry, kinds=self._kinds
+        )
         if found is None:
             return Refused(f"no StatefulSet of namespace {namespace} has a template for claim {claim}")
         return made_for(f"StatefulSet {found.metadata.name}", known_owner(found.metadata))

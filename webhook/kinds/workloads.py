@@ -6,18 +6,43 @@ What a workload asks for is computed only where nobody is known to own it: whoev
 
 from __future__ import annotations
 
+from collections import Counter
+
+from msgspec import Raw
+
 from webhook.kinds import pod_cost
 from webhook.kinds.evaluator import Demand, Kind, Stamped
 from webhook.kinds.pod_shapes import Pod, PodSpec
-from webhook.quota.objects import AnyObject, Shape
+from webhook.quota.objects import NOTHING, AnyObject, Shape
 from webhook.quota.resources import Amounts
 from webhook.quota.subject import controller
+
+_ABSENT = (bytes(NOTHING), b"null")
+
+
+class EphemeralVolume(Shape, frozen=True):
+    """A volume for which a claim is made with each pod; other volumes have no such field."""
+
+    ephemeral: Raw = NOTHING
+
+
+class TemplateSpec(PodSpec, frozen=True, gc=False):
+    """A pod's spec with what others make for the pod: claims for storage and devices."""
+
+    volumes: list[EphemeralVolume] | None = None
+    resource_claims: list[Raw] | None = None
+
+    @property
+    def made_beside(self) -> Counter[str]:
+        """Return the texts by which claims are asked for. Another text counts as more: nobody compares the two."""
+        texts = [bytes(each.ephemeral) for each in self.volumes or () if bytes(each.ephemeral) not in _ABSENT]
+        return Counter(text.decode() for text in (*texts, *map(bytes, self.resource_claims or ())))
 
 
 class PodTemplate(Shape, frozen=True):
     """`PodTemplateSpec`, without its metadata."""
 
-    spec: PodSpec = PodSpec()
+    spec: TemplateSpec = TemplateSpec()
 
 
 class WorkloadSpec(Shape, frozen=True):
@@ -49,7 +74,7 @@ class Workload(Shape, frozen=True):
 def demand_of(workload: Workload) -> Amounts:
     """
     Return what the pods of *workload* cost if it makes all that it may make at a time; for a DaemonSet, those of one
-    node. Nothing while it is suspended.
+    node. Nothing while it is suspended. Claims that are made for the pods count by their text, one each.
 
     Raises: UncountableError.
     """
@@ -64,7 +89,7 @@ def _demand_of(spec: WorkloadSpec) -> Amounts:
     if spec.template is None:
         return ()
     pods = next((number for number in (spec.replicas, spec.parallelism) if number is not None), 1)
-    each = pod_cost.amounts_of(Pod(spec=spec.template.spec), is_released=False)
+    each = (*pod_cost.amounts_of(Pod(spec=spec.template.spec)), *spec.template.spec.made_beside.items())
     return tuple((name, amount * pods) for name, amount in each if pods)
 
 

@@ -11,7 +11,7 @@ from webhook.quota.scopes import Scopes, Selector
 Subject = NewType("Subject", str)
 """
 `user/<name>`, `serviceaccounts/<namespace>`, `group/<name>`, `tenant/<name>`, `namespace/<name>` or `cluster`; with
-`[<selector>]` behind it, only the objects that the selector selects.
+`[<selector>]` before it, which no name can imitate, only the objects that the selector selects.
 """
 
 CLUSTER = Subject("cluster")
@@ -57,7 +57,7 @@ class Account(NamedTuple):
 
 def scoped(subject: Subject, selector: Selector) -> Subject:
     """Return the subject of only those objects of *subject* that *selector* selects."""
-    return Subject(f"{subject} [{selector}]")
+    return Subject(f"[{selector}] {subject}")
 
 
 def user(name: str) -> Subject:
