@@ -1,0 +1,91 @@
+"""What a hostile person tries with fields, names and references that are valid and that nobody writes by mistake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.cluster.people import Person
+from tests.cluster.running import RunningWebhook, pod
+from tests.cluster.test_who_pays import OWNER, stamped
+from tests.cluster.workloads import deployment, read
+
+POLICY = "version: 1\ndefaults: {user: {hard: {pods: 1}}}\n"
+Named = Callable[[str], Person]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"status": {"phase": "Succeeded"}},
+        {"metadata": {"deletionTimestamp": "2020-01-01T00:00:00Z", "deletionGracePeriodSeconds": 0}},
+        {"metadata": {"creationTimestamp": "2020-01-01T00:00:00Z", "uid": "made-up"}},
+        {"metadata": {"annotations": {OWNER: "bob", "userquota.dev/groups": "[1,"}, "labels": None}},
+    ],
+    ids=["ended", "deleted", "older", "of another"],
+)
+def test_what_a_new_pod_says_of_itself_makes_it_no_cheaper(
+    running: RunningWebhook, place: str, named: Named, told: dict[str, Any]
+) -> None:
+    running.set_policy(POLICY)
+    alice = named("alice")
+    body = pod_body("first")
+    for field, values in told.items():
+        body[field] = {**body.get(field, {}), **values}
+
+    assert alice.run("create", "--validate=false", "-f", "-", stdin=json.dumps(body)) == "pod/first created\n"
+    assert stamped(running, place, "pod", "first")[OWNER] == alice.name
+    assert "requested: pods=1, used: pods=1, limited: pods=1" in alice.create(pod("second"))
+
+
+@pytest.mark.parametrize("name", ["öä ü", "a" * 4000, "x\u202ey", "somebody/else", "a,b"])
+def test_a_strange_login_is_charged_as_any_other(running: RunningWebhook, place: str, named: Named, name: str) -> None:
+    running.set_policy(POLICY)
+    who = Person(running, place, f"{named('x').name} {name}")
+
+    assert who.create(pod("first")) == "pod/first created\n"
+    assert stamped(running, place, "pod", "first")[OWNER] == who.name
+    assert "used: pods=1, limited: pods=1" in who.create(pod("second"))
+
+
+@pytest.mark.parametrize("name", ["../../x?y=%2e#ü", "n" * 3000, "A B"])
+def test_a_reference_to_a_name_that_is_no_name_fails_no_call(
+    running: RunningWebhook, place: str, named: Named, name: str
+) -> None:
+    """The API server takes any text for the name of an owner, which we would read by its path."""
+    alice = named("alice")
+    assert " created\n" in alice.create(json.dumps(deployment("web", replicas=0)))
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": "x", "controller": True}
+    body = {**deployment("made"), "kind": "ReplicaSet"}
+    body["metadata"]["ownerReferences"] = [reference]
+    body["spec"]["replicas"] = 0
+
+    said = alice.run("patch", "deployment", "web", "-p", json.dumps({"metadata": {"ownerReferences": [reference]}}))
+
+    assert said == "deployment.apps/web patched\n"
+    assert alice.create(json.dumps(body)) == "replicaset.apps/made created\n"
+
+
+def test_a_controller_that_a_person_writes_makes_nobody_else_pay(
+    running: RunningWebhook, place: str, named: Named
+) -> None:
+    alice, bob = named("alice"), named("bob")
+    assert " created\n" in bob.create(json.dumps(deployment("web", replicas=0)))
+    uid = read(running, place, "deployment", "web")["metadata"]["uid"]
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": uid, "controller": True}
+    body = pod_body("hers")
+    body["metadata"]["ownerReferences"] = [reference]
+
+    assert alice.create(json.dumps(body)) == "pod/hers created\n"
+    assert stamped(running, place, "pod", "hers")[OWNER] == alice.name
+    twice = {**body, "metadata": {"name": "twice", "ownerReferences": [reference, {**reference, "uid": "other"}]}}
+    assert "Only one reference can have Controller set to true" in alice.create(json.dumps(twice))
+
+
+def pod_body(name: str) -> dict[str, Any]:
+    """Return a pod without requests."""
+    spec = {"containers": [{"name": "main", "image": "example/x"}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
