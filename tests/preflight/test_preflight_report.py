@@ -49,7 +49,7 @@ OVER = {
     ),
     "a scope": (
         "cluster: {scoped: [{scopes: [NotBestEffort], hard: {pods: 1}}]}",
-        ["cluster.scoped[0] cluster [NotBestEffort] pods 3>1 +2 enforce"],
+        ["cluster.scoped[0] [NotBestEffort] cluster pods 3>1 +2 enforce"],
     ),
     "nothing at exactly the limit": ("cluster: {hard: {pods: 3}}", []),
     "what is only recorded, after what is enforced": (
