@@ -423,7 +423,7 @@ async def test_nobody_scales_up_what_nobody_owns(resource: str) -> None:
 
     assert refused.message == (
         f"nobody is known to own {plural} work, so that nobody would pay for more; take it over first: "
-        f"kubectl annotate {plural} work --overwrite userquota.dev/owner=alice"
+        f"kubectl annotate {plural} work -n red --overwrite userquota.dev/owner=alice"
     )
     assert (await webhook.validate_only(scale(1, None, resource=resource))).denied_by == "validate"
     for body in (scale(2, 2, resource=resource), scale(None, 2, resource=resource), scale(1, 2, resource=resource)):

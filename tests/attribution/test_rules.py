@@ -423,7 +423,7 @@ ONLY_ITS_CONTROLLER = Refused("ReplicaSet web belongs to bob; only its controlle
 def unowned(plural: str) -> Refused:
     return Refused(
         f"nobody is known to own {plural} work, so that nobody would pay for more; take it over first: "
-        f"kubectl annotate {plural} work --overwrite userquota.dev/owner=alice"
+        f"kubectl annotate {plural} work -n red --overwrite userquota.dev/owner=alice"
     )
 
 
@@ -520,6 +520,16 @@ async def test_half_a_stamp_is_no_stamp() -> None:
     half = meta(stamp=Annotations(owner="bob"))
 
     assert await attribution(FakeOwners()).changes.of_changed(ALICE, PODS, Change(half, half), "red") == NEVER
+
+
+async def test_the_command_that_takes_over_can_be_pasted_whatever_the_name() -> None:
+    owners = FakeOwners()
+    owners.put("Deployment", "work")
+
+    refused = await attribution(owners).changes.refuse_scale(UserInfo("Jane $Doe"), DEPLOYMENTS, "work", "red")
+
+    assert refused is not None
+    assert refused.message.endswith(" work -n red --overwrite 'userquota.dev/owner=Jane $Doe'")
 
 
 SCALED: dict[str, tuple[UserInfo, Callable[[FakeOwners], object], Refused | None]] = {

@@ -9,8 +9,9 @@ import pytest
 from localcluster.controlplane import ControlPlane
 from tests.kube.scripted import server, stream
 from tests.kubeconfigs import connected
-from webhook.kube.access import Right, may
+from webhook.kube.access import HandoverRights, Right, may
 from webhook.ports import UnavailableError
+from webhook.quota.objects import UserInfo
 
 RIGHTS = {
     Right("list", "pods"): True,
@@ -34,3 +35,17 @@ async def test_an_answer_without_a_status_is_no_answer(answer: bytes, tmp_path: 
     async with server([stream(answer)], tmp_path) as (api, _):
         with pytest.raises(UnavailableError, match="whether we may list pods in the whole cluster could not be asked"):
             await may(api, Right("list", "pods"))
+
+
+async def test_who_may_hand_over_is_what_the_roles_say(control_plane: ControlPlane) -> None:
+    async with connected(control_plane.kubeconfig()) as api:
+        rights = HandoverRights(api)
+        assert await rights.may_hand_over(UserInfo("root", ("system:masters",)), "default", "bob")
+        assert not await rights.may_hand_over(UserInfo("root"), "default", "bob")
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"status": {"allowed": "yes"}}'])
+async def test_without_an_answer_nobody_hands_over(answer: bytes, tmp_path: Path) -> None:
+    async with server([stream(answer)], tmp_path) as (api, _):
+        with pytest.raises(UnavailableError, match="whether alice may hand over could not be asked"):
+            await HandoverRights(api).may_hand_over(UserInfo("alice"), "red", "bob")

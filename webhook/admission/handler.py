@@ -74,7 +74,7 @@ class AdmissionHandler:
         reviewed = _read(request, kind, kind.shape if defaults else AnyObject)
         if _is_excepted(request, reviewed):
             return review.allowed(request.uid)
-        attributed = await self._attribute(request, reviewed)
+        attributed = await self._attribute(request, reviewed, effect)
         if isinstance(attributed, Refused):
             return _refused(request, attributed)
         meta = reviewed.new.metadata
@@ -98,7 +98,7 @@ class AdmissionHandler:
         reviewed = _read(request, kind, kind.shape if effect.is_charged else AnyObject)
         if effect.is_stamped and _is_excepted(request, reviewed):
             return review.allowed(request.uid)
-        attributed = await self._attribute(request, reviewed)
+        attributed = await self._attribute(request, reviewed, effect)
         if isinstance(attributed, Refused) or not attributed.accepts(reviewed.new.metadata):
             return _refused(request, attributed if isinstance(attributed, Refused) else _forged(attributed))
         if not effect.is_charged:
@@ -118,7 +118,7 @@ class AdmissionHandler:
             self.policies.current()
         return kind, self.kinds.effect(resource, request.operation, request.sub_resource or "")
 
-    async def _attribute(self, request: AdmissionRequest, reviewed: Reviewed) -> Attributed | Refused:
+    async def _attribute(self, request: AdmissionRequest, reviewed: Reviewed, effect: Effect) -> Attributed | Refused:
         user, namespace = request.user_info, request.namespace
         if not user.username:
             raise review.ReviewError("request.userInfo.username is missing", request.uid)
@@ -128,7 +128,6 @@ class AdmissionHandler:
         forgery = reviewed.kind.evaluator.forgery(meta, reviewed.old_metadata, user)
         if forgery is not None:
             return Refused(forgery)
-        effect = reviewed.kind.evaluator.effect(request.operation, request.sub_resource or "")
         is_report = effect is Effect.KEEP_STAMP and not self.attribution.users.may_report(user)
         if is_report and _frees(request, reviewed.kind):
             return Refused(_REPORTED_LESS)

@@ -4,6 +4,7 @@ Who pays for an object that is changed, and what a change of nobody's object mea
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -99,7 +100,7 @@ class Changes:
         is_raised = self._identities.is_person(user, namespace) and change.grows()
         if is_raised and not await self._lineage.is_paid_above(kind, after, namespace):
             if change.subresource:
-                return _unowned(kind, old.name, user)
+                return _unowned(kind, namespace, old.name, user)
             return self._identities.as_payer(user, _TAKEN_OVER)
         return Attributed(NOBODY, "never attributed", read_stamp(old))
 
@@ -177,14 +178,15 @@ class Changes:
         meta = await self._ancestry.read(kind, namespace, name)
         if meta is None or known_owner(meta) or await self._lineage.is_paid_above(kind, meta.controller, namespace):
             return None
-        return _unowned(kind, name, user)
+        return _unowned(kind, namespace, name, user)
 
 
-def _unowned(kind: AnyKind, name: str, user: UserInfo) -> Refused:
+def _unowned(kind: AnyKind, namespace: str, name: str, user: UserInfo) -> Refused:
     """Return that *user* has to take the object over before it may grow, with the command for it."""
+    owner = shlex.quote(f"{OWNER_ANNOTATION}={user.username}")
     return Refused(
         f"nobody is known to own {kind.plural} {name}, so that nobody would pay for more; take it over first: "
-        f"kubectl annotate {kind.plural} {name} --overwrite {OWNER_ANNOTATION}={user.username}"
+        f"kubectl annotate {kind.plural} {name} -n {namespace} --overwrite {owner}"
     )
 
 

@@ -1,19 +1,19 @@
 """
-What the caller of the API may do, asked of the API server itself. Nothing is stored by such a question.
+Who may do what, asked of the API server itself, which asks all its authorizers. Nothing is stored by such a question.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from webhook.kube.api import ApiError, KubernetesApi
 from webhook.ports import UnavailableError
-from webhook.quota.objects import Shape
+from webhook.quota.objects import Shape, UserInfo
 
 _API_VERSION = "authorization.k8s.io/v1"
-_PATH = f"/apis/{_API_VERSION}/selfsubjectaccessreviews"
 
 
 class Right(NamedTuple):
@@ -41,16 +41,39 @@ _decoder = msgspec.json.Decoder(_Answer)
 
 async def may(api: KubernetesApi, right: Right) -> bool:
     """Whether we have *right*, by a SelfSubjectAccessReview. Raises: UnavailableError."""
+    spec = {"resourceAttributes": _attributes(right)}
+    return await _allowed(api, "SelfSubjectAccessReview", spec, failure=f"whether we may {right} could not be asked")
+
+
+class HandoverRights:
+    """
+    Port `HandoverRights`: the verb `adopt` on `owners.userquota.dev`, by a SubjectAccessReview.
+
+    Each question is asked anew: it is rare, and a right that was taken away must not be used.
+    """
+
+    def __init__(self, api: KubernetesApi) -> None:
+        """Ask *api*."""
+        self._api = api
+
+    async def may_hand_over(self, user: UserInfo, namespace: str, owner: str) -> bool:
+        """Return whether *user* may make *owner* pay for objects of *namespace*. See the port."""
+        asked = {**_attributes(Right("adopt", "owners.userquota.dev", namespace)), "name": owner}
+        spec = {"user": user.username, "groups": user.groups or (), "resourceAttributes": asked}
+        failure = f"whether {user.username} may hand over could not be asked"
+        return await _allowed(self._api, "SubjectAccessReview", spec, failure=failure)
+
+
+def _attributes(right: Right) -> dict[str, str]:
     plural, _, group = right.resource.partition(".")
-    asked = {"verb": right.verb, "group": group, "resource": plural, "namespace": right.namespace}
-    body = {
-        "apiVersion": _API_VERSION,
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": asked},
-    }
-    failure = f"whether we may {right} could not be asked"
+    return {"verb": right.verb, "group": group, "resource": plural, "namespace": right.namespace}
+
+
+async def _allowed(api: KubernetesApi, kind: str, spec: Mapping[str, object], *, failure: str) -> bool:
+    """Return the answer to a review of *kind*. Raises: UnavailableError, which begins with *failure*."""
+    body = msgspec.json.encode({"apiVersion": _API_VERSION, "kind": kind, "spec": spec})
     try:
-        answer = _decoder.decode(await api.create(_PATH, msgspec.json.encode(body)))
+        answer = _decoder.decode(await api.create(f"/apis/{_API_VERSION}/{kind.lower()}s", body))
     except (ApiError, msgspec.MsgspecError) as error:
         raise UnavailableError("api-server", f"{failure}: {error}") from error
     if answer.status is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from webhook.documents import tree, yaml_text
 from webhook.documents.tree import JsonValue
+from webhook.registration.manifest import WebhookManifest, read_manifest
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _FOLDERS = (_PACKAGE / "manifests", _PACKAGE.parent / "manifests")  # installed from a wheel; run from a checkout
@@ -22,6 +23,11 @@ def webhook_configurations() -> list[dict[str, JsonValue]]:
     """Return both webhook configurations, parsed."""
     names = ("mutatingwebhookconfiguration.yaml", "validatingwebhookconfiguration.yaml")
     return [_parsed(folder() / name) for name in names]
+
+
+def webhook_manifests() -> list[WebhookManifest]:
+    """Return both webhook configurations, read and checked. Raises: RegistrationError."""
+    return [read_manifest(body) for body in webhook_configurations()]
 
 
 def _parsed(path: Path) -> dict[str, JsonValue]:

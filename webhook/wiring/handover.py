@@ -27,7 +27,6 @@ from webhook.registration import (
     default_exemptions,
     manifest_files,
     read_live_exemptions,
-    read_manifest,
 )
 
 _LOOKS = 3
@@ -289,7 +288,7 @@ class _Look:
 
 async def _exempt_namespaces(api: KubernetesApi) -> frozenset[str]:
     """Return the namespaces without owners: those of the manifests, if one may not read the live configurations."""
-    manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
+    manifests = manifest_files.webhook_manifests()
     try:
         return await read_live_exemptions(api, manifests)
     except ForbiddenError:

@@ -17,11 +17,11 @@ from webhook.attribution.rules import Attribution
 from webhook.certificates import ServingIdentity
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import KINDS, Registry
+from webhook.kube.access import HandoverRights
 from webhook.kube.api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
 from webhook.kube.device_classes import DeviceClass, ExtendedNames
 from webhook.kube.discovery import discover
 from webhook.kube.events import ConfigMapEvent, EventWriter
-from webhook.kube.handover_rights import HandoverRights
 from webhook.kube.identity_leases import read_renewals
 from webhook.kube.limit_ranges import LimitRangeReads
 from webhook.kube.namespaces import Namespace, NamespaceLabels
@@ -52,7 +52,6 @@ from webhook.registration import (
     UrlForm,
     default_exemptions,
     manifest_files,
-    read_manifest,
 )
 from webhook.serving.http_server import Health, HttpServer
 from webhook.serving.metrics import Metrics
@@ -128,7 +127,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     watched = _Watched(api, settings, events, on_policy=counted.limit, store_version=reads.store_version)
     counted.report_to(watched.publish_without_effect)
     index, metrics = watched.index, watched.metrics
-    manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
+    manifests = manifest_files.webhook_manifests()
 
     def relist() -> None:
         """List the objects again. `objects` exists by then: its watches start only once the exemptions are known."""

@@ -24,7 +24,7 @@ from webhook.ledger.reservation_status import ReservationStatus, status_of
 from webhook.ports import UnavailableError
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import Reservation
-from webhook.registration import RegistrationError, manifest_files, read_live_exemptions, read_manifest
+from webhook.registration import RegistrationError, manifest_files, read_live_exemptions
 from webhook.settings import Settings
 
 _SETTLED_WITHIN = 5.0
@@ -83,7 +83,7 @@ async def inspect_ledger(settings: Settings) -> Inspection:
 
 
 async def _exempt_namespaces(api: KubernetesApi) -> frozenset[str]:
-    manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
+    manifests = manifest_files.webhook_manifests()
     try:
         return await read_live_exemptions(api, manifests)
     except (ApiError, RegistrationError) as error:

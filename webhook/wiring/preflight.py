@@ -33,7 +33,6 @@ from webhook.registration import (
     default_exemptions,
     manifest_files,
     read_live_exemptions,
-    read_manifest,
 )
 from webhook.settings import Settings
 
@@ -111,7 +110,7 @@ class _Look:
 
     async def exempt_namespaces(self) -> frozenset[str]:
         """Return the namespaces that the webhook configurations exempt."""
-        manifests = [read_manifest(body) for body in manifest_files.webhook_configurations()]
+        manifests = manifest_files.webhook_manifests()
         try:
             return await read_live_exemptions(self._api, manifests)
         except (ApiError, RegistrationError) as error:
