@@ -6,38 +6,31 @@ No JSON, no HTTP and no Kubernetes here: `review` has the wire format, and every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, check_size, under
+from webhook.admission.outcome import Terms, answer, audit_of, forged, payer_notes, refusal, shown
 from webhook.admission.patch import filling_in
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.answers import Attributed, Refused
 from webhook.attribution.changes import Change
 from webhook.attribution.creations import Written
 from webhook.attribution.rules import Attribution
-from webhook.attribution.stamp import carries_stamp, has_stamp, read_stamp, stamping
+from webhook.attribution.stamp import carries_stamp, stamping
 from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
 from webhook.kinds.registry import KINDS, Registry
 from webhook.ports import Clock, LedgerStore, LimitRanges, NameHolders, Namespaces, PolicySource
-from webhook.quota import message, resources
-from webhook.quota.decision import Allowed, Decision, Denied, Excess, Lack, decide, lacks, must_declare
-from webhook.quota.exemption import Exemption
-from webhook.quota.limits import LimitsInForce, resolve_limits
+from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare
+from webhook.quota.limits import resolve_limits
 from webhook.quota.missing import NO_FILLING, Filling
 from webhook.quota.objects import AnyObject, ObjectKey, Scale, Shape
-from webhook.quota.policy import Mode, Policy
 from webhook.quota.quantity import Quantity
-from webhook.quota.reservation import Charge
-from webhook.quota.resources import Amounts
-from webhook.quota.subject import NOBODY
 from webhook.quota.usage import UsageView
 
-_MAX_AUDIT_VALUE = 1024
-_MAX_SHOWN = 20
 _REPORTED_LESS = "only the node, components of Kubernetes and trusted controllers may report that a pod uses less"
 
 
@@ -76,11 +69,11 @@ class AdmissionHandler:
             return review.allowed(request.uid)
         attributed = await self._attribute(request, reviewed, effect)
         if isinstance(attributed, Refused):
-            return _refused(request, attributed)
+            return refusal(request, attributed)
         meta = reviewed.new.metadata
         filling = await self._filling(request.namespace, reviewed, defaults) if defaults else NO_FILLING
         operations = (*stamping(meta, attributed.stamp), *filling_in(filling))
-        warnings = (*_told(reviewed, attributed), *filling.left_out)
+        warnings = (*payer_notes(reviewed, attributed), *filling.left_out)
         return review.patched(request.uid, operations, warnings=warnings)
 
     async def validate(self, request: AdmissionRequest, *, deadline: float) -> AdmissionResponse:
@@ -100,9 +93,9 @@ class AdmissionHandler:
             return review.allowed(request.uid)
         attributed = await self._attribute(request, reviewed, effect)
         if isinstance(attributed, Refused) or not attributed.accepts(reviewed.new.metadata):
-            return _refused(request, attributed if isinstance(attributed, Refused) else _forged(attributed))
+            return refusal(request, attributed if isinstance(attributed, Refused) else forged(attributed))
         if not effect.is_charged:
-            return review.allowed(request.uid, audit=_audit(attributed))
+            return review.allowed(request.uid, audit=audit_of(attributed))
         may_deny = effect is Effect.CHARGE and not self._is_never_denied(request, reviewed)
         return await self._decide(request, reviewed, attributed, may_deny=may_deny, deadline=deadline)
 
@@ -152,7 +145,7 @@ class AdmissionHandler:
         if new.spec.replicas <= old.spec.replicas:
             return review.allowed(request.uid)
         refused = await self.attribution.changes.refuse_scale(request.user_info, kind, request.name, request.namespace)
-        return review.allowed(request.uid) if refused is None else _refused(request, refused)
+        return review.allowed(request.uid) if refused is None else refusal(request, refused)
 
     async def _filling(self, namespace: str, reviewed: Reviewed, defaults: Mapping[str, Quantity]) -> Filling:
         """Return what is filled into a new object. LimitRanges are read only if anything is."""
@@ -176,21 +169,21 @@ class AdmissionHandler:
             if may_deny:
                 check_size(self.policies.current(), charge)
         except UncountableError as error:
-            return review.denied(request.uid, f"cannot be charged: {error}", audit=_audit(attributed))
+            return review.denied(request.uid, f"cannot be charged: {error}", audit=audit_of(attributed))
         if reviewed.old is None and await self._is_taken(charge.key, charge.uid):
             return review.already_exists(request.uid, charge.key)
         labels = await self.namespaces.labels(request.namespace)
 
-        def terms() -> _Terms:
+        def terms() -> Terms:
             policy, present = self.policies.current(), self.namespaces.known(request.namespace) or labels
             counted = under(policy, charge, labels=present)
             in_force = resolve_limits(
                 policy, counted.account, namespace=request.namespace, labels=present, now=self.clock.now()
             )
             exemption = policy.exemptions.of(counted.account, request.namespace, self.clock.now())
-            return _Terms(policy, counted, in_force, exemption)
+            return Terms(policy, counted, in_force, exemption)
 
-        decided_on: _Terms | None = None
+        decided_on: Terms | None = None
 
         def verdict(view: UsageView) -> Decision:
             """Resolve the limits only when the ledger decides: a limit lowered in the meantime must bind."""
@@ -209,8 +202,8 @@ class AdmissionHandler:
         decision = await self.ledger.transact(charge, verdict, dry_run=bool(request.dry_run), deadline=deadline)
         if decided_on is None:  # nothing grows, so that the ledger had no question
             decided_on = terms()
-        audit = _audit(attributed, _shown(decided_on.charge.compared), decided_on.exemption)
-        return _answer(request, decision, attributed, audit, terms=decided_on)
+        audit = audit_of(attributed, shown(decided_on.charge.compared), decided_on.exemption)
+        return answer(request, decision, attributed, audit, terms=decided_on)
 
     async def _is_taken(self, key: ObjectKey, uid: str) -> bool:
         """
@@ -231,15 +224,6 @@ class AdmissionHandler:
 
 class _Marked(Shape, frozen=True):
     metadata: Written = Written()
-
-
-class _Terms(NamedTuple):
-    """What a charge was decided on: the policy, the charge under it, the limits that bind it, and what exempts it."""
-
-    policy: Policy
-    charge: Charge
-    in_force: LimitsInForce
-    exemption: Exemption | None
 
 
 def _read(request: AdmissionRequest, kind: AnyKind, shape: type[Any]) -> Reviewed:
@@ -268,84 +252,16 @@ def _frees(request: AdmissionRequest, kind: AnyKind) -> bool:
         return True
 
 
-def _told(reviewed: Reviewed, attributed: Attributed) -> Iterator[str]:
-    """Yield what the person is told if an update does not do what it says, or more: it is about who pays."""
-    if reviewed.old is None:
-        return
-    written, owner = reviewed.new.metadata, attributed.payer.owner
-    is_put_right = carries_stamp(written) and not has_stamp(written, attributed.stamp)
-    if attributed.payer == NOBODY:
-        if is_put_right:
-            yield "the userquota.dev annotations were left as they are: nobody is known to own this object"
-    elif has_stamp(reviewed.old.metadata, attributed.stamp):
-        if is_put_right:
-            yield f"the userquota.dev annotations were left as they are: {owner} pays"
-    elif owner == (read_stamp(reviewed.old.metadata) or NOBODY).owner:
-        yield f"{owner} pays with the groups of today from now on"
-    else:
-        yield f"{owner} pays from now on ({attributed.found_by})"
-
-
 def _is_excepted(request: AdmissionRequest, reviewed: Reviewed) -> bool:
     if request.sub_resource:
         return False
     return reviewed.kind.evaluator.is_excepted(reviewed.new.metadata, request.user_info)
 
 
-_show_amounts = lru_cache(maxsize=1024)(resources.show_list)
-"""Cached: the pods of one workload cost the same, and formatting the amounts takes longer than deciding on them."""
-
-
-def _shown(amounts: Amounts) -> str:
-    """Return amounts as text, at most 20 of them: an object may request tens of thousands of resources."""
-    shown = _show_amounts(amounts[:_MAX_SHOWN])
-    return shown if len(amounts) <= _MAX_SHOWN else f"{shown},..."
-
-
-def _lacks(reviewed: Reviewed, terms: _Terms) -> tuple[Lack, ...]:
+def _lacks(reviewed: Reviewed, terms: Terms) -> tuple[Lack, ...]:
     """Return the limits on what a new object has to declare and does not; most policies require nothing."""
     required = must_declare(terms.policy, terms.in_force, cap=terms.charge.cap)
     return lacks(required, reviewed.kind.evaluator.undeclared(reviewed.new)) if required else ()
-
-
-def _assumed_weights(terms: _Terms) -> Iterable[str]:
-    """Return a warning for each device of a new object that counts as a whole one because nobody has weighed it."""
-    policy, charge, in_force, _ = terms
-    if charge.prior is not None or resources.LOGICAL.isdisjoint([name for name, _ in charge.compared]):
-        return ()
-    limited = {limit.resource for limit in (*in_force.sums, *in_force.caps)}
-    assumed = (part for part in policy.devices.parts(charge.amounts) if part.weight.is_assumed)
-    return [message.assumed_weight(part) for part in assumed if part.weight.resource in limited]
-
-
-def _sources(terms: _Terms, excesses: Iterable[Excess]) -> dict[str, str]:
-    """Return where exceeded logical resources come from, of those for which an annotation asks."""
-    weights, amounts = terms.policy.devices, terms.charge.amounts
-    exceeded = {each.rule.resource for each in excesses} & resources.LOGICAL
-    return {name: weights.reason(amounts, name) for name in exceeded if weights.is_annotated(amounts, name)}
-
-
-def _answer(
-    request: AdmissionRequest,
-    decision: Decision,
-    attributed: Attributed,
-    audit: dict[str, str],
-    *,
-    terms: _Terms,
-) -> AdmissionResponse:
-    match decision:
-        case Denied(excesses, lacking):
-            payer = attributed.payer
-            sources = _sources(terms, excesses)
-            text = message.sentence(excesses, lacking, owner=payer.owner, found_by=attributed.found_by, sources=sources)
-            return review.denied(request.uid, text, causes=message.causes(excesses, lacking), audit=audit)
-        case Allowed(_, tolerated, lacking):
-            told = [(each.rule.mode, message.lack_warning(each)) for each in lacking]
-            told += [(each.rule.mode, message.warning(each)) for each in tolerated]
-            warned = [text for mode, text in told if mode is Mode.WARN]
-            if told:
-                audit = {**audit, "tolerated": "; ".join(text for _, text in told)[:_MAX_AUDIT_VALUE]}
-            return review.allowed(request.uid, warnings=[*warned, *_assumed_weights(terms)], audit=audit)
 
 
 def _review_binding(request: AdmissionRequest) -> AdmissionResponse:
@@ -355,27 +271,3 @@ def _review_binding(request: AdmissionRequest) -> AdmissionResponse:
             request.uid, "a binding cannot change who pays for a pod: it carries userquota.dev annotations"
         )
     return review.allowed(request.uid)
-
-
-def _forged(attributed: Attributed) -> Refused:
-    if attributed.stamp is None:
-        return Refused("userquota.dev annotations cannot be added to an object that was never attributed")
-    return Refused(
-        f"the userquota.dev annotations say who pays and cannot be changed: "
-        f"{attributed.payer.owner} pays ({attributed.found_by})"
-    )
-
-
-def _refused(request: AdmissionRequest, refused: Refused) -> AdmissionResponse:
-    return review.denied(request.uid, refused.message)
-
-
-def _audit(attributed: Attributed, requested: str = "", exemption: Exemption | None = None) -> dict[str, str]:
-    audit = {"owner": attributed.payer.owner[:_MAX_AUDIT_VALUE], "found-by": attributed.found_by[:_MAX_AUDIT_VALUE]}
-    if attributed.left_out:
-        audit["groups-not-stamped"] = str(attributed.left_out)
-    if requested:
-        audit["requested"] = requested[:_MAX_AUDIT_VALUE]
-    if exemption is not None:
-        audit["exempt"] = str(exemption)[:_MAX_AUDIT_VALUE]
-    return audit

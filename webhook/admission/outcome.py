@@ -1,0 +1,133 @@
+"""
+What the outcome of a review says to the client: the answer, its warnings, and the annotations of the audit log.
+
+`quota.message` has the text of a denial for lack of room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from webhook.admission import review
+from webhook.admission.charge import Reviewed
+from webhook.admission.review import AdmissionRequest, AdmissionResponse
+from webhook.attribution.answers import Attributed, Refused
+from webhook.attribution.stamp import carries_stamp, has_stamp, read_stamp
+from webhook.quota import message, resources
+from webhook.quota.decision import Allowed, Decision, Denied, Excess
+from webhook.quota.exemption import Exemption
+from webhook.quota.limits import LimitsInForce
+from webhook.quota.policy import Mode, Policy
+from webhook.quota.reservation import Charge
+from webhook.quota.resources import Amounts
+from webhook.quota.subject import NOBODY
+
+_MAX_AUDIT_VALUE = 1024
+_MAX_SHOWN = 20
+
+
+class Terms(NamedTuple):
+    """What a charge was decided on: the policy, the charge under it, the limits that bind it, and what exempts it."""
+
+    policy: Policy
+    charge: Charge
+    in_force: LimitsInForce
+    exemption: Exemption | None
+
+
+def answer(
+    request: AdmissionRequest,
+    decision: Decision,
+    attributed: Attributed,
+    audit: dict[str, str],
+    *,
+    terms: Terms,
+) -> AdmissionResponse:
+    """Return the response to a *decision* on *terms*; warnings of what is tolerated go to whoever asked."""
+    match decision:
+        case Denied(excesses, lacking):
+            payer = attributed.payer
+            sources = _sources(terms, excesses)
+            text = message.sentence(excesses, lacking, owner=payer.owner, found_by=attributed.found_by, sources=sources)
+            return review.denied(request.uid, text, causes=message.causes(excesses, lacking), audit=audit)
+        case Allowed(_, tolerated, lacking):
+            told = [(each.rule.mode, message.lack_warning(each)) for each in lacking]
+            told += [(each.rule.mode, message.warning(each)) for each in tolerated]
+            warned = [text for mode, text in told if mode is Mode.WARN]
+            if told:
+                audit = {**audit, "tolerated": "; ".join(text for _, text in told)[:_MAX_AUDIT_VALUE]}
+            return review.allowed(request.uid, warnings=[*warned, *_assumed_weights(terms)], audit=audit)
+
+
+def payer_notes(reviewed: Reviewed, attributed: Attributed) -> Iterator[str]:
+    """Yield what the person is told if an update does not do what it says, or more: it is about who pays."""
+    if reviewed.old is None:
+        return
+    written, owner = reviewed.new.metadata, attributed.payer.owner
+    is_put_right = carries_stamp(written) and not has_stamp(written, attributed.stamp)
+    if attributed.payer == NOBODY:
+        if is_put_right:
+            yield "the userquota.dev annotations were left as they are: nobody is known to own this object"
+    elif has_stamp(reviewed.old.metadata, attributed.stamp):
+        if is_put_right:
+            yield f"the userquota.dev annotations were left as they are: {owner} pays"
+    elif owner == (read_stamp(reviewed.old.metadata) or NOBODY).owner:
+        yield f"{owner} pays with the groups of today from now on"
+    else:
+        yield f"{owner} pays from now on ({attributed.found_by})"
+
+
+def forged(attributed: Attributed) -> Refused:
+    """Return that the object does not carry the stamp that it must: nobody but us may write it."""
+    if attributed.stamp is None:
+        return Refused("userquota.dev annotations cannot be added to an object that was never attributed")
+    return Refused(
+        f"the userquota.dev annotations say who pays and cannot be changed: "
+        f"{attributed.payer.owner} pays ({attributed.found_by})"
+    )
+
+
+def refusal(request: AdmissionRequest, refused: Refused) -> AdmissionResponse:
+    """Return the denial of a request that attribution has refused."""
+    return review.denied(request.uid, refused.message)
+
+
+def audit_of(attributed: Attributed, requested: str = "", exemption: Exemption | None = None) -> dict[str, str]:
+    """Return the annotations for the audit log: who pays and why, what was requested, and what exempts it."""
+    audit = {"owner": attributed.payer.owner[:_MAX_AUDIT_VALUE], "found-by": attributed.found_by[:_MAX_AUDIT_VALUE]}
+    if attributed.left_out:
+        audit["groups-not-stamped"] = str(attributed.left_out)
+    if requested:
+        audit["requested"] = requested[:_MAX_AUDIT_VALUE]
+    if exemption is not None:
+        audit["exempt"] = str(exemption)[:_MAX_AUDIT_VALUE]
+    return audit
+
+
+_show_amounts = lru_cache(maxsize=1024)(resources.show_list)
+"""Cached: the pods of one workload cost the same, and formatting the amounts takes longer than deciding on them."""
+
+
+def shown(amounts: Amounts) -> str:
+    """Return amounts as text, at most 20 of them: an object may request tens of thousands of resources."""
+    shown = _show_amounts(amounts[:_MAX_SHOWN])
+    return shown if len(amounts) <= _MAX_SHOWN else f"{shown},..."
+
+
+def _assumed_weights(terms: Terms) -> Iterable[str]:
+    """Return a warning for each device of a new object that counts as a whole one because nobody has weighed it."""
+    policy, charge, in_force, _ = terms
+    if charge.prior is not None or resources.LOGICAL.isdisjoint([name for name, _ in charge.compared]):
+        return ()
+    limited = {limit.resource for limit in (*in_force.sums, *in_force.caps)}
+    assumed = (part for part in policy.devices.parts(charge.amounts) if part.weight.is_assumed)
+    return [message.assumed_weight(part) for part in assumed if part.weight.resource in limited]
+
+
+def _sources(terms: Terms, excesses: Iterable[Excess]) -> dict[str, str]:
+    """Return where exceeded logical resources come from, of those for which an annotation asks."""
+    weights, amounts = terms.policy.devices, terms.charge.amounts
+    exceeded = {each.rule.resource for each in excesses} & resources.LOGICAL
+    return {name: weights.reason(amounts, name) for name in exceeded if weights.is_annotated(amounts, name)}
