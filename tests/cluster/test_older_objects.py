@@ -75,7 +75,7 @@ def test_scaling_up_is_refused_with_the_command_that_makes_it_possible(
     eventually(lambda: len(pod_owners(running, place)) == 1, within=30)
 
     command = command_in(refused)
-    assert command == ["annotate", "deployments", "web", "--overwrite", f"{OWNER}={alice.name}"]
+    assert command == ["annotate", "deployments", "web", "-n", place, "--overwrite", f"{OWNER}={alice.name}"]
     said = alice.run(*command)
     assert taken_over(alice) in said
     assert "annotated" in said
