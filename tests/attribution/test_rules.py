@@ -400,6 +400,127 @@ async def test_a_workload_follows_the_owner_of_its_controller(
     assert answer.payer == Payer(owner if groups == ("ops",) else "alice", groups)
 
 
+[REPLICA_SETS] = [each for each in WORKLOADS if each.kind == "ReplicaSet"]
+DEPLOYMENT_CONTROLLER = controller("deployment-controller")
+KEPT = '["alice",["ml","staff"]]'
+BOBS_BY_ADOPTION = Annotations(owner="bob", groups="[]", maker=KEPT)
+OF_DEPLOYMENT = "owner of Deployment web"
+RELEASED = "made it, and its controller has released it"
+
+
+def deployment_of(owner: str, name: str = "web") -> Put:
+    return lambda owners: owners.put("Deployment", name, owner=owner)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A ReplicaSet that *user* changes; *was* and *now* return its controller before and after."""
+
+    user: UserInfo
+    before: Annotations
+    was: Put
+    now: Put
+    answer: Attributed
+    subresource: str = ""
+
+
+ADOPTED = replace(pays(BOB, OF_DEPLOYMENT), maker=ALICES)
+FOLLOWED = {
+    "adopted, its maker is kept": Followed(DEPLOYMENT_CONTROLLER, HERS, nothing, deployment_of("bob"), ADOPTED),
+    "adopted with a reference that its maker wrote": Followed(
+        DEPLOYMENT_CONTROLLER, HERS, deployment_of("bob"), deployment_of("bob"), ADOPTED
+    ),
+    "adopted by its maker's own": Followed(
+        DEPLOYMENT_CONTROLLER, HERS, nothing, deployment_of("alice"), pays(Payer("alice"), OF_DEPLOYMENT)
+    ),
+    "changed while it is adopted": Followed(
+        DEPLOYMENT_CONTROLLER, BOBS_BY_ADOPTION, deployment_of("bob"), deployment_of("bob"), ADOPTED
+    ),
+    "adopted by a second one: the first maker is kept": Followed(
+        DEPLOYMENT_CONTROLLER,
+        BOBS_BY_ADOPTION,
+        deployment_of("bob"),
+        deployment_of("carol", "other"),
+        replace(pays(Payer("carol"), "owner of Deployment other"), maker=ALICES),
+    ),
+    "the adopter's own change": Followed(
+        UserInfo("bob", ("ops",)),
+        BOBS_BY_ADOPTION,
+        deployment_of("bob"),
+        deployment_of("bob"),
+        replace(pays(Payer("bob", ("ops",)), STAMPED), maker=ALICES),
+    ),
+    "the maker's change": Followed(
+        ALICE,
+        BOBS_BY_ADOPTION,
+        deployment_of("bob"),
+        deployment_of("bob"),
+        replace(pays(BOB, STAMPED), maker=ALICES),
+    ),
+    "released by the controller": Followed(
+        DEPLOYMENT_CONTROLLER, BOBS_BY_ADOPTION, deployment_of("bob"), nothing, pays(ALICES, RELEASED)
+    ),
+    "orphaned": Followed(
+        controller("generic-garbage-collector"),
+        BOBS_BY_ADOPTION,
+        deployment_of("bob"),
+        nothing,
+        pays(ALICES, RELEASED),
+    ),
+    "taken away by its maker": Followed(ALICE, BOBS_BY_ADOPTION, deployment_of("bob"), nothing, pays(ALICES, RELEASED)),
+    "taken away by the adopter": Followed(
+        UserInfo("bob"), BOBS_BY_ADOPTION, deployment_of("bob"), nothing, pays(ALICES, RELEASED)
+    ),
+    "given to another by its maker": Followed(
+        ALICE, BOBS_BY_ADOPTION, deployment_of("bob"), deployment_of("carol", "other"), pays(ALICES, RELEASED)
+    ),
+    "taken away through its status, which cannot write a stamp": Followed(
+        ALICE, BOBS_BY_ADOPTION, deployment_of("bob"), nothing, pays(ALICES, RELEASED), subresource="status"
+    ),
+    "its status is reported": Followed(
+        DEPLOYMENT_CONTROLLER,
+        BOBS_BY_ADOPTION,
+        deployment_of("bob"),
+        deployment_of("bob"),
+        replace(pays(BOB, STAMPED), maker=ALICES),
+        subresource="status",
+    ),
+    "released without a maker: it stays": Followed(
+        DEPLOYMENT_CONTROLLER,
+        Annotations(owner="bob", groups="[]"),
+        deployment_of("bob"),
+        nothing,
+        pays(BOB, STAMPED),
+    ),
+    "a maker that we cannot have written": Followed(
+        DEPLOYMENT_CONTROLLER,
+        Annotations(owner="bob", groups="[]", maker="alice"),
+        deployment_of("bob"),
+        nothing,
+        pays(BOB, STAMPED),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOLLOWED.values(), ids=FOLLOWED.keys())
+async def test_a_released_workload_goes_back_to_its_maker(case: Followed) -> None:
+    owners = FakeOwners()
+    change = Change(meta(case.was(owners), case.before), meta(case.now(owners), case.before), case.subresource)
+
+    assert await attribution(owners).changes.of_changed(case.user, REPLICA_SETS, change, "red") == case.answer
+
+
+async def test_a_hand_over_forgets_the_maker() -> None:
+    carols = Annotations(owner="carol", groups="[]", maker=KEPT)
+    change = Change(meta(stamp=BOBS_BY_ADOPTION), meta(stamp=carols), field_manager=HANDOVER_MANAGER)
+    admin = UserInfo("admin")
+
+    answer = await attribution(FakeOwners()).changes.of_changed(admin, REPLICA_SETS, change, "red")
+
+    assert isinstance(answer, Attributed)
+    assert (answer.payer, answer.maker) == (Payer("carol"), None)
+
+
 @dataclass(frozen=True)
 class Changed:
     """An unattributed object that *user* changes; *was* and *now* return its controller before and after."""

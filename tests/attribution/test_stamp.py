@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webhook.attribution.stamp import has_stamp, read_stamp, stamping
+from webhook.attribution.stamp import has_stamp, read_maker, read_stamp, stamping
 from webhook.quota.objects import AnyObject, ObjectMeta
 from webhook.quota.subject import Payer
 
-OWNER, GROUPS = "userquota.dev/owner", "userquota.dev/groups"
+OWNER, GROUPS, MAKER = "userquota.dev/owner", "userquota.dev/groups", "userquota.dev/maker"
 ALICE = Payer("alice", ("ml", "staff"))
 ALICES = {OWNER: "alice", GROUPS: '["ml","staff"]'}
 
@@ -37,9 +37,13 @@ def document(given_annotations: dict[str, str] | None, *, absent: bool = False) 
     return {"metadata": metadata, "spec": {"template": {"metadata": {"annotations": {"kept": "as it is"}}}}}
 
 
-def patch(before: dict[str, Any], payer: Payer) -> list[dict[str, Any]]:
-    steps = stamping(meta_of(before), payer)
-    return [{"op": "add", "path": step.path, "value": step.value} for step in steps]
+def patch(before: dict[str, Any], payer: Payer | None, maker: Payer | None = None) -> list[dict[str, Any]]:
+    return [
+        {"op": "remove", "path": step.path}
+        if step.value is None
+        else {"op": "add", "path": step.path, "value": step.value}
+        for step in stamping(meta_of(before), payer, maker)
+    ]
 
 
 @settings(deadline=None)
@@ -106,6 +110,32 @@ EXACT: dict[str, tuple[dict[str, str] | None, list[dict[str, Any]]]] = {
 @pytest.mark.parametrize(("before", "steps"), EXACT.values(), ids=EXACT.keys())
 def test_the_patch_is_exactly_this(before: dict[str, str] | None, steps: list[dict[str, Any]]) -> None:
     assert patch(document(before, absent=True), ALICE) == steps
+
+
+ADOPTED = {OWNER: "bob", GROUPS: "[]", MAKER: '["alice",["ml","staff"]]'}
+
+
+@pytest.mark.parametrize("before", [None, {}, ALICES, ADOPTED, {MAKER: "x"}], ids=str)
+def test_the_maker_is_part_of_the_stamp(before: dict[str, str] | None) -> None:
+    written = jsonpatch.apply_patch(document(before), patch(document(before), Payer("bob"), ALICE))
+
+    assert written["metadata"]["annotations"] == ADOPTED
+    assert has_stamp(meta_of(written), Payer("bob"), ALICE)
+    assert not has_stamp(meta_of(written), Payer("bob"))
+    assert read_maker(meta_of(written)) == ALICE
+
+
+@pytest.mark.parametrize(
+    "text", ["", "alice", "[]", '["alice"]extra', '["alice",["ml"],1]', '{"owner":"a"}', "[" * 9999]
+)
+def test_a_maker_that_we_cannot_have_written_is_none(text: str) -> None:
+    assert read_maker(meta_of(document({**ALICES, MAKER: text}))) is None
+
+
+def test_a_maker_is_taken_out_with_the_stamp_and_without_it() -> None:
+    taken_out = [{"op": "remove", "path": "/metadata/annotations/userquota.dev~1maker"}]
+    assert patch(document({MAKER: "x"}), None) == taken_out
+    assert patch(document({**ALICES, MAKER: "x"}), ALICE) == taken_out
 
 
 NO_STAMP: dict[str, dict[str, str] | None] = {

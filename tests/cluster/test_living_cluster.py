@@ -318,6 +318,32 @@ def told(running: RunningWebhook, place: str) -> str:
     return running.cluster.kubectl("get", kinds, "-n", place, "-o", "wide", check=False).stdout
 
 
+def test_a_replica_set_that_is_released_is_its_makers_again(running: RunningWebhook, place: str, named: Named) -> None:
+    """Else whoever has a ReplicaSet adopted and takes it back could scale it on the adopter's account."""
+    running.set_policy(POLICY.replace("pods: 2", "pods: 3"))
+    vic, mal = named("vic"), named("mal")
+    vic.create(json.dumps(deployment("v")))
+    eventually(lambda: pod_owners(running, place) == [vic.name], within=30)
+    bait = {**deployment("v"), "kind": "ReplicaSet"}
+    bait["metadata"] = {"name": "bait", "labels": {"app": "v"}}
+    bait["spec"]["replicas"] = 0
+    assert " created\n" in mal.create(json.dumps(bait))
+    eventually(lambda: pod_owners(running, place) == [vic.name, vic.name], within=30)  # it rolls out to the bait
+    assert owner_of(running, place, "replicaset", "bait") == vic.name
+    assert stamped(running, place, "replicaset", "bait")["userquota.dev/maker"] == f'["{mal.name}",["people"]]'
+
+    answer = mal.run("annotate", "--overwrite", "replicaset", "bait", "userquota.dev/maker-", f"{OWNER}={mal.name}")
+    assert left(vic) in answer
+    assert "labeled" in mal.run("label", "--overwrite", "replicaset", "bait", "app=mine")
+    eventually(lambda: "ownerReferences" not in read(running, place, "replicaset", "bait")["metadata"], within=30)
+    assert stamped(running, place, "replicaset", "bait").keys() == {OWNER, "userquota.dev/groups"}
+    assert "scaled" in mal.run("scale", "replicaset", "bait", "--replicas=9")
+
+    payers = sorted([*2 * [vic.name], *3 * [mal.name]])
+    eventually(lambda: sorted(pod_owners(running, place)) == payers, within=30, what=lambda: told(running, place))
+    assert " created\n" in vic.create(pod("second"))
+
+
 def test_who_adopts_anothers_replica_set_pays_for_what_it_makes(
     running: RunningWebhook, place: str, named: Named
 ) -> None:

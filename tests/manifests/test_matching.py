@@ -213,6 +213,8 @@ WORKLOADS = {
 }
 STAMP = {"metadata": {"annotations": {"userquota.dev/owner": "mallory"}}}
 GROUPS = {"metadata": {"annotations": {"userquota.dev/groups": "[]"}}}
+MAKER = {"metadata": {"annotations": {"userquota.dev/maker": '["mallory",[]]'}}}
+STAMP_KEYS = ("owner", "groups", "maker")
 EMPTY_STAMP = {"metadata": {"annotations": {"userquota.dev/owner": ""}}}
 NO_STAMP = {"metadata": {"annotations": {"userquota.dev/owner": None}}}
 NOTE = {"metadata": {"annotations": {"example.com/note": "x"}}}
@@ -302,6 +304,11 @@ ON_A_POD = {
     ),
     "it is bound with groups": Case(
         lambda s, p: s.bind(p, annotations={"userquota.dev/groups": ""}, through=f"pods/{p}/binding"),
+        {STAMPS},
+        user="admin",
+    ),
+    "it is bound with a maker": Case(
+        lambda s, p: s.bind(p, annotations={"userquota.dev/maker": ""}, through=f"pods/{p}/binding"),
         {STAMPS},
         user="admin",
     ),
@@ -398,6 +405,7 @@ ON_A_WORKLOAD: dict[str, Case] = {
     "a label is changed": Case(lambda s, w: s.patch(w, LABEL, user="admin")),
     "the owner is written": Case(lambda s, w: s.patch(w, STAMP, user="admin"), BOTH),
     "the groups are written": Case(lambda s, w: s.patch(w, GROUPS, user="admin"), BOTH),
+    "the maker is written": Case(lambda s, w: s.patch(w, MAKER, user="admin"), BOTH),
     "a status is reported": Case(lambda s, w: s.patch(w, {**LABEL, "status": {}}, user="admin", sub="status")),
     "the owner is written through the status": Case(
         lambda s, w: s.patch(
@@ -423,15 +431,17 @@ def test_of_what_happens_to_a_workload_we_hear_what_matters(stage: Stage, resour
     assert heard == {what: set(case.called) for what, case in ON_A_WORKLOAD.items()}
 
 
-NEVER_STAMPED = {"metadata": {"annotations": {"userquota.dev/owner": None, "userquota.dev/groups": None}}}
+NEVER_STAMPED = {"metadata": {"annotations": dict.fromkeys(f"userquota.dev/{key}" for key in STAMP_KEYS)}}
 UNATTRIBUTED = {
     "metadata": {"annotations": {"userquota.dev/owner": "system:unattributed", "userquota.dev/groups": "[]"}}
 }
 OWNED = {"metadata": {"annotations": {"userquota.dev/owner": "carol", "userquota.dev/groups": "[]"}}}
+ADOPTED = {"metadata": {"annotations": {**OWNED["metadata"]["annotations"], "userquota.dev/maker": '["alice",[]]'}}}
 STAMPED_BEFORE: dict[str, dict[str, Any]] = {
     "never stamped": NEVER_STAMPED,
     "unattributed": UNATTRIBUTED,
     "owned": OWNED,
+    "owned by adoption": ADOPTED,
 }
 each_state = pytest.mark.parametrize("state", STAMPED_BEFORE)
 
@@ -479,7 +489,7 @@ def test_of_what_a_person_changes_we_hear_where_nobody_is_known_to_own_it(
         stage.patch(target, {"spec": {field_name: value}}, user="admin")
     stage.patch(target, NEVER_STAMPED, user="admin")
     assert heard == {
-        asker: {MUTATE} if is_person and state != "owned" else set() for asker, is_person in ASKERS.items()
+        asker: {MUTATE} if is_person and not state.startswith("owned") else set() for asker, is_person in ASKERS.items()
     }
 
 

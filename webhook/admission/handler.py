@@ -72,7 +72,7 @@ class AdmissionHandler:
             return refusal(request, attributed)
         meta = reviewed.new.metadata
         filling = await self._filling(request.namespace, reviewed, defaults) if defaults else NO_FILLING
-        operations = (*stamping(meta, attributed.stamp), *filling_in(filling))
+        operations = (*stamping(meta, attributed.stamp, attributed.maker), *filling_in(filling))
         warnings = (*payer_notes(reviewed, attributed), *filling.left_out)
         return review.patched(request.uid, operations, warnings=warnings)
 

@@ -66,11 +66,11 @@ def payer_notes(reviewed: Reviewed, attributed: Attributed) -> Iterator[str]:
     if reviewed.old is None:
         return
     written, owner = reviewed.new.metadata, attributed.payer.owner
-    is_put_right = carries_stamp(written) and not has_stamp(written, attributed.stamp)
+    is_put_right = carries_stamp(written) and not has_stamp(written, attributed.stamp, attributed.maker)
     if attributed.payer == NOBODY:
         if is_put_right:
             yield "the userquota.dev annotations were left as they are: nobody is known to own this object"
-    elif has_stamp(reviewed.old.metadata, attributed.stamp):
+    elif has_stamp(reviewed.old.metadata, attributed.stamp, attributed.maker):
         if is_put_right:
             yield f"the userquota.dev annotations were left as they are: {owner} pays"
     elif owner == (read_stamp(reviewed.old.metadata) or NOBODY).owner:

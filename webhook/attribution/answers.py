@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from webhook.attribution.stamp import has_stamp, read_stamp
+from webhook.attribution.stamp import has_stamp, read_maker, read_stamp
 from webhook.quota.objects import ObjectMeta
 from webhook.quota.subject import NOBODY, Payer
 
@@ -17,6 +17,7 @@ class Attributed:
     The payer, and a short text on how it was found.
 
     `stamp` is the stamp that the object must carry: None for an unstamped object, which an update does not stamp.
+    `maker` is who pays again when a workload that follows the owner of its controller is released by it.
     `left_out` counts the payer's groups left out of the stamp for its size; the policy names none of them.
     """
 
@@ -24,6 +25,7 @@ class Attributed:
     found_by: str
     stamp: Payer | None
     left_out: int = 0
+    maker: Payer | None = None
 
     def accepts(self, meta: ObjectMeta) -> bool:
         """
@@ -32,10 +34,12 @@ class Attributed:
         If groups were left out, a policy replaced a moment ago may have named other groups. Then the stamp must contain
         every group that the policy names now, and only groups of the payer.
         """
-        if has_stamp(meta, self.stamp):
+        if has_stamp(meta, self.stamp, self.maker):
             return True
         carried = read_stamp(meta)
         if not self.left_out or self.stamp is None or carried is None or carried.owner != self.payer.owner:
+            return False
+        if read_maker(meta) != self.maker:
             return False
         return set(self.stamp.groups) <= set(carried.groups) <= set(self.payer.groups)
 

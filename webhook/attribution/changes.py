@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from webhook.attribution.answers import Attributed, Refused, made_for
 from webhook.attribution.identities import Identities
 from webhook.attribution.lineage import Lineage, known_owner, named
-from webhook.attribution.stamp import read_stamp, stamp_for, written_owner
+from webhook.attribution.stamp import read_maker, read_stamp, stamp_for, written_owner
 from webhook.kinds.evaluator import AnyKind
 from webhook.ports import Ancestry, HandoverRights, PolicySource
 from webhook.quota.delegation import is_person
@@ -20,6 +20,7 @@ from webhook.quota.subject import NOBODY, SERVICE_ACCOUNT_PREFIX, UNATTRIBUTED, 
 
 _STAYS = "stamped when it was created"
 _TAKEN_OVER = "took it over"
+_RELEASED = "made it, and its controller has released it"
 
 HANDOVER_MANAGER = "userquota-adopt"
 """
@@ -70,10 +71,10 @@ class Changes:
         Return the payer of an object of *kind* that *user* changes.
 
         Who made an object pays until it is gone: no adoption, no release and no stamp in the request changes that, but
-        a workload, which costs nothing, follows the owner of its controller. An object without a known owner gets one
-        when a person takes it over: by their own name in the owner annotation, or by a change with which it grows.
-        Whoever has the right may hand any object over, by another owner's name and a field manager that nothing else
-        uses.
+        a workload, which costs nothing, follows the owner of its controller as long as it has that controller. An
+        object without a known owner gets one when a person takes it over: by their own name in the owner annotation, or
+        by a change with which it grows. Whoever has the right may hand any object over, by another owner's name and a
+        field manager that nothing else uses.
         Raises: UnavailableError if an ancestor cannot be read.
         """
         stamped = read_stamp(change.old)
@@ -112,17 +113,29 @@ class Changes:
 
         A workload costs nothing itself; its owner pays for what it makes from now on. Its own owner's change brings
         their groups of today. A workload with a controller makes what the controller's object asks for: one that is
-        adopted follows the owner of that object, or who adopts a ReplicaSet could scale it on another's account.
+        adopted follows the owner of that object, or who adopts a ReplicaSet could scale it on another's account. Its
+        maker is kept, and pays again once it has another controller or none, or who made it could take it back, and
+        scale it on the account of the adopter.
         """
-        if kind.demand is not None and not change.subresource:
-            if stamped.owner == user.username:
-                return self._identities.as_payer(user, _STAYS)
-            above = change.new.controller
-            if above is not None and self._identities.acts_for(user, above):
-                found = await self._lineage.owner_above(above, namespace)
-                if isinstance(found, Payer):
-                    return made_for(named(above), found)
-        return Attributed(stamped, _STAYS, stamped)
+        maker = read_maker(change.old) if kind.demand is not None else None
+        before, above = change.old.controller, change.new.controller
+        followed = await self._followed(user, kind, change, namespace)
+        if followed is not None:
+            former = stamped if maker is None else maker
+            return replace(followed, maker=None if former.owner == followed.payer.owner else former)
+        if maker is not None and _uid(before) != _uid(above):
+            return Attributed(maker, _RELEASED, maker)
+        if kind.demand is not None and not change.subresource and stamped.owner == user.username:
+            return replace(self._identities.as_payer(user, _STAYS), maker=maker)
+        return Attributed(stamped, _STAYS, stamped, maker=maker)
+
+    async def _followed(self, user: UserInfo, kind: AnyKind, change: Change, namespace: str) -> Attributed | None:
+        """Return the owner of the controller of a workload, if this controller changes it; None if there is none."""
+        above = change.new.controller
+        if kind.demand is None or change.subresource or above is None or not self._identities.acts_for(user, above):
+            return None
+        found = await self._lineage.owner_above(above, namespace)
+        return made_for(named(above), found) if isinstance(found, Payer) else None
 
     async def _of_moved(
         self, user: UserInfo, before: OwnerReference | None, after: OwnerReference | None, namespace: str

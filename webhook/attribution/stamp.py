@@ -1,6 +1,8 @@
 """
 The stamp: the owner and the owner's groups in an object's own annotations, never in a template.
 
+A workload that was made by one person and follows the owner of its controller carries its maker as well.
+
 Deployment, StatefulSet and DaemonSet controllers compare templates; a stamp there would start a rollout.
 `rules` finds the payer to stamp.
 """
@@ -11,14 +13,24 @@ from collections.abc import Iterator
 
 import msgspec
 
-from webhook.quota.objects import GROUPS_ANNOTATION, OWNER_ANNOTATION, Annotations, ObjectMeta, PatchOperation
+from webhook.quota.objects import (
+    GROUPS_ANNOTATION,
+    MAKER_ANNOTATION,
+    OWNER_ANNOTATION,
+    Annotations,
+    ObjectMeta,
+    PatchOperation,
+)
 from webhook.quota.policy import Policy
 from webhook.quota.subject import Payer
 
 MAX_GROUPS_TEXT = 4096
 """Bytes of the groups annotation of one object: about a hundred names."""
 
+_KEYS = (OWNER_ANNOTATION, GROUPS_ANNOTATION, MAKER_ANNOTATION)
+
 _groups_decoder = msgspec.json.Decoder(tuple[str, ...])
+_maker_decoder = msgspec.json.Decoder(Payer)
 _encoder = msgspec.json.Encoder()
 
 
@@ -34,12 +46,21 @@ def read_stamp(meta: ObjectMeta) -> Payer | None:
     return Payer(annotations.owner, groups)
 
 
-def has_stamp(meta: ObjectMeta, payer: Payer | None) -> bool:
-    """Whether the object carries exactly the stamp of *payer*; for None, whether it carries no stamp."""
+def read_maker(meta: ObjectMeta) -> Payer | None:
+    """Return who pays again for an adopted workload once it is released; None if nobody is kept for that."""
+    text = meta.annotations.maker if meta.annotations is not None else None
+    if text is None:
+        return None
+    try:
+        return _maker_decoder.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def has_stamp(meta: ObjectMeta, payer: Payer | None, maker: Payer | None = None) -> bool:
+    """Whether the object carries exactly the stamp of *payer*, with its *maker*; for None, whether it carries none."""
     annotations = meta.annotations or Annotations()
-    if payer is None:
-        return annotations.owner is None and annotations.groups is None
-    return annotations.owner == payer.owner and annotations.groups == groups_text(payer)
+    return (annotations.owner, annotations.groups, annotations.maker) == _texts(payer, maker)
 
 
 def written_owner(meta: ObjectMeta) -> str:
@@ -52,23 +73,23 @@ def carries_stamp(meta: ObjectMeta) -> bool:
     return not has_stamp(meta, None)
 
 
-def stamping(meta: ObjectMeta, payer: Payer | None) -> Iterator[PatchOperation]:
+def stamping(meta: ObjectMeta, payer: Payer | None, maker: Payer | None = None) -> Iterator[PatchOperation]:
     """
-    Yield the changes that stamp the object with *payer*, or take its stamp away for None. Only our annotations change.
+    Yield the changes that stamp the object with *payer* and *maker*, or take the stamp away for no payer.
+
+    Only our annotations change.
     """
-    if has_stamp(meta, payer):
+    if has_stamp(meta, payer, maker):
         return
-    if payer is None:
-        written = meta.annotations or Annotations()
-        present = ((OWNER_ANNOTATION, written.owner), (GROUPS_ANNOTATION, written.groups))
-        yield from (PatchOperation(_path(key)) for key, value in present if value is not None)
-        return
-    stamp = {OWNER_ANNOTATION: payer.owner, GROUPS_ANNOTATION: groups_text(payer)}
+    written = meta.annotations or Annotations()
+    present = (written.owner, written.groups, written.maker)
+    stamp = dict(zip(_KEYS, _texts(payer, maker), strict=True))
     if meta.annotations is None:
-        yield PatchOperation("/metadata/annotations", stamp)
+        yield PatchOperation("/metadata/annotations", {key: text for key, text in stamp.items() if text is not None})
         return
-    for key, value in stamp.items():
-        yield PatchOperation(_path(key), value)
+    for (key, text), was in zip(stamp.items(), present, strict=True):
+        if text != was:
+            yield PatchOperation(_path(key), text)
 
 
 def stamp_for(payer: Payer, policy: Policy) -> Payer:
@@ -82,6 +103,12 @@ def stamp_for(payer: Payer, policy: Policy) -> Payer:
 
 def _path(key: str) -> str:
     return f"/metadata/annotations/{key.replace('/', '~1')}"
+
+
+def _texts(payer: Payer | None, maker: Payer | None) -> tuple[str | None, str | None, str | None]:
+    if payer is None:
+        return None, None, None
+    return payer.owner, groups_text(payer), None if maker is None else _encoder.encode(maker).decode()
 
 
 def groups_text(payer: Payer) -> str:

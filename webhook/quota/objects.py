@@ -33,6 +33,7 @@ class OwnerReference(Shape, frozen=True, gc=False):
 
 OWNER_ANNOTATION = "userquota.dev/owner"
 GROUPS_ANNOTATION = "userquota.dev/groups"
+MAKER_ANNOTATION = "userquota.dev/maker"
 _MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 _STORAGE_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 EXTENDED_CLAIM_ANNOTATION = "resource.kubernetes.io/extended-resource-claim"
@@ -48,6 +49,7 @@ class Annotations(
     rename={
         "owner": OWNER_ANNOTATION,
         "groups": GROUPS_ANNOTATION,
+        "maker": MAKER_ANNOTATION,
         "mirror": _MIRROR_ANNOTATION,
         "storage_class": _STORAGE_CLASS_ANNOTATION,
         "extended_claim": EXTENDED_CLAIM_ANNOTATION,
@@ -59,13 +61,14 @@ class Annotations(
     """
     The annotations that userquota reads; the others are not decoded.
 
-    `owner` and `groups` are the stamp. `mirror` marks a kubelet's mirror of a static pod, `extended_claim` a claim that
-    the scheduler made for the extended resources of a pod; but any user can write both. `storage_class` is how old
-    clients name the StorageClass of a claim. The last three are how a pod asks KAI Scheduler for parts of GPUs.
+    `owner`, `groups` and `maker` are the stamp. `mirror` marks a kubelet's mirror of a static pod, `extended_claim` a
+    claim that the scheduler made for the extended resources of a pod; but any user can write both. `storage_class` is
+    how old clients name the StorageClass of a claim. The last three are how a pod asks KAI Scheduler for parts of GPUs.
     """
 
     owner: str | None = None
     groups: str | None = None
+    maker: str | None = None
     mirror: str | None = None
     storage_class: str | None = None
     extended_claim: str | None = None
