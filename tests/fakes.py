@@ -202,7 +202,8 @@ class FakeOwners:
         meta = await self.read(kind, namespace, name)
         if meta is None:
             return None
-        return msgspec.convert({"metadata": msgspec.to_builtins(meta), "spec": self.specs.get(name, {})}, shape)
+        document = msgspec.json.encode({"metadata": meta, "spec": self.specs.get(name, {})})
+        return msgspec.json.decode(document, type=shape)
 
     async def read(self, kind: AnyKind, namespace: str, name: str) -> ObjectMeta | None:
         if self.trouble:
@@ -281,6 +282,18 @@ class FakeLimitRanges:
         if self.trouble:
             raise UnavailableError("limit-ranges", self.trouble)
         return self.known
+
+
+@dataclass
+class FakePods:
+    """Port `PodsOfWorkloads`: every workload has the pods that a test gave; `asked` has namespace, uid and selector."""
+
+    found: list[str] = field(default_factory=list)
+    asked: list[tuple[str, str, object]] = field(default_factory=list)
+
+    async def names(self, namespace: str, uid: str, selector: msgspec.Raw) -> tuple[str, ...]:
+        self.asked.append((namespace, uid, msgspec.json.decode(selector)))
+        return tuple(self.found)
 
 
 @dataclass

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from msgspec import Raw
+
 from webhook.kinds.evaluator import AnyKind
 from webhook.quota.decision import Decision
 from webhook.quota.errors import WebhookError
@@ -35,6 +37,7 @@ __all__ = [
     "NameHolders",
     "Namespaces",
     "UnavailableError",
+    "PodsOfWorkloads",
     "PolicySource",
     "QuorumReader",
     "Sleep",
@@ -144,6 +147,17 @@ class Ancestry(Protocol):
 
     async def read_whole(self, kind: AnyKind, namespace: str, name: str, shape: type[T]) -> T | None:
         """Return the fields of *shape* instead of the metadata. See `read`."""
+
+
+class PodsOfWorkloads(Protocol):
+    """Finds the pods that a workload has."""
+
+    async def names(self, namespace: str, uid: str, selector: Raw) -> tuple[str, ...]:
+        """
+        Return the names of the pods of the workload with this *uid*, those of its ReplicaSets included.
+
+        *selector* is that of its spec, as JSON. Raises: UnavailableError.
+        """
 
 
 class NameHolders(Protocol):

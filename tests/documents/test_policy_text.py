@@ -710,7 +710,7 @@ MISTAKES = {
     ),
     "a cap for one pod in a pool": (
         "version: 1\ngroups: {ml: {pool: {perPod: {cpu: 1}}}}",
-        ["2:22: groups.ml.pool.perPod: unknown field; known are hard, mode, until, scoped"],
+        ["2:22: groups.ml.pool.perPod: unknown field; known are hard, mode, workloads, until, scoped"],
     ),
     "a misspelt resource": (
         "version: 1\ncluster: {hard: {gpus: 1}}",

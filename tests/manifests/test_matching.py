@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 MUTATE, VALIDATE, STAMPS = "mutate.userquota.dev", "validate.userquota.dev", "stamps.userquota.dev"
-SCALE = "scale.userquota.dev"
+SCALE, ADVISE = "scale.userquota.dev", "advise.userquota.dev"
 BOTH = {MUTATE, VALIDATE}
 NODE = "system:node:n1"
 SCALED = ("deployments.apps", "replicasets.apps", "statefulsets.apps", "replicationcontrollers")
@@ -171,10 +171,20 @@ class Stage:
         self.control_plane.kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(binding))
 
     def called(self, act: Callable[[Stage], object], *, user: str) -> set[str]:
-        """Return the webhooks that were called for what *user* does in *act*; calls of controllers are left out."""
+        """
+        Return the webhooks that were called for what *user* does in *act*, all but the one that only advises.
+
+        Calls of controllers are left out.
+        """
         self.recorder.calls.clear()
         act(self)
-        return {call.webhook for call in self.recorder.calls if call.user == user}
+        return {call.webhook for call in self.recorder.calls if call.user == user} - {ADVISE}
+
+    def is_advised(self, act: Callable[[Stage], object], *, user: str) -> bool:
+        """Whether the webhook that advises was called for what *user* does in *act*."""
+        self.recorder.calls.clear()
+        act(self)
+        return any(call.user == user and call.webhook == ADVISE for call in self.recorder.calls)
 
 
 def pod(name: str, **metadata: object) -> dict[str, Any]:
@@ -588,7 +598,7 @@ def test_what_controllers_make_is_heard_of_and_what_they_report_is_not(stage: St
     stage.kubectl("wait", "--for=jsonpath={.status.replicas}=2", "deployment/chain", "--timeout=30s")
     stage.kubectl("delete", "deployment", "chain", "--cascade=foreground")
     heard = {(call.user.rpartition(":")[2], call.resource, call.webhook) for call in stage.recorder.calls}
-    assert heard == {
+    assert heard - {("alice", "deployments", ADVISE)} == {
         (user, resource, webhook)
         for webhook in BOTH
         for user, resource in [
@@ -603,3 +613,42 @@ def test_no_condition_ever_failed(stage: Stage) -> None:
     metrics = stage.control_plane.kubectl("get", "--raw=/metrics").stdout
     assert "apiserver_admission_match_condition_exclusions_total" in metrics
     assert "apiserver_admission_match_condition_evaluation_errors_total{" not in metrics
+
+
+@pytest.mark.parametrize("resource", WORKLOADS)
+def test_of_what_a_workload_asks_for_the_one_that_advises_hears(stage: Stage, resource: str) -> None:
+    document = {**WORKLOADS[resource], "metadata": {"name": "advised"}}
+    target, (field_name, value) = f"{resource}/advised", FIELDS[resource]
+    heard = {
+        "it is created": lambda s: s.create(document),
+        "its spec is changed": lambda s: s.patch(target, {"spec": {field_name: other_than(value)}}, user="admin"),
+        "a label is changed": lambda s: s.patch(target, LABEL, user="admin"),
+        "its status is reported": lambda s: s.patch(target, {**LABEL, "status": {}}, user="admin", sub="status"),
+        "it is deleted": lambda s: s.kubectl("delete", target, "--wait=false"),
+    }
+    users = {"it is created": "alice"}
+    found = {what: stage.is_advised(act, user=users.get(what, "admin")) for what, act in heard.items()}
+    assert found == {what: what in ("it is created", "its spec is changed") for what in heard}
+
+
+@pytest.mark.parametrize(
+    ("user", "is_heard"),
+    [
+        ("alice", True),
+        ("system:serviceaccount:elsewhere:robot", True),
+        ("system:serviceaccount:kube-system:horizontal-pod-autoscaler", True),
+        ("system:serviceaccount:kube-system:deployment-controller", False),
+        ("system:kube-controller-manager", False),
+        ("system:node:n1", False),
+    ],
+)
+def test_the_one_that_advises_hears_of_scaling_by_anybody_but_controllers(
+    stage: Stage, user: str, *, is_heard: bool
+) -> None:
+    stage.kubectl("create", "rolebinding", "scalers", "--clusterrole=edit", f"--user={user}")
+    words = ("scale", "deployments.apps/work")
+    try:
+        assert stage.is_advised(lambda s: s.kubectl(*words, "--replicas=1", user=user), user=user) is is_heard
+    finally:
+        stage.kubectl(*words, "--replicas=0")
+        stage.kubectl("delete", "rolebinding", "scalers")

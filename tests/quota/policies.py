@@ -28,7 +28,7 @@ def amounts(written: str) -> dict[str, Hard]:
 def entry(
     path: str, hard: str = "", *, pod: str = "", mode: Mode = Mode.ENFORCE, until: datetime | None = None
 ) -> Entry:
-    return Entry(path, f"{path} stands here", amounts(hard), {"perPod": amounts(pod)} if pod else {}, mode, until)
+    return Entry(path, f"{path} stands here", amounts(hard), {"perPod": amounts(pod)} if pod else {}, mode, until=until)
 
 
 def members(name: str, hard: str = "", *, pod: str = "", mode: Mode = Mode.ENFORCE) -> Group:

@@ -182,6 +182,7 @@ class DocumentEntries:
             hard=self._hards(steps, ("hard",), part.hard, node),
             caps=self._caps(steps, part, node),
             mode=part.mode,
+            workloads=part.workloads,
             until=part.until,
             scoped=self._scoped(steps, part.scoped, node),
         )
@@ -205,6 +206,7 @@ class DocumentEntries:
             place=f"{self.source}:{place.line}",
             hard=self._hards(steps, ("scoped", position, "hard"), part.hard, around, selector=part.selector),
             mode=part.mode,
+            workloads=part.workloads,
             until=part.until,
             selector=part.selector,
         )

@@ -28,7 +28,7 @@ from webhook.quota import devices, missing, quantity, resources, scopes, share
 from webhook.quota.delegation import PRESETS, Decoding, Mark, Place
 from webhook.quota.exemption import ExemptBy
 from webhook.quota.missing import Missing
-from webhook.quota.policy import AccountLimits, Combine, Hard, Mode, Terminating, Unlimited
+from webhook.quota.policy import AccountLimits, Combine, Hard, Mode, OnWorkload, Terminating, Unlimited
 from webhook.quota.quantity import NANOS, Quantity, QuantityError
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Operator, Requirement, Selector
@@ -147,6 +147,11 @@ def _read_time(value: Any) -> datetime:
     return moment
 
 
+def _read_on_workload(value: Any) -> Any:
+    """YAML takes an unquoted `off` for false."""
+    return OnWorkload.OFF if value is False else value
+
+
 def _read_version(value: Any) -> Any:
     """Python takes `true` for 1."""
     return None if isinstance(value, bool) else value
@@ -242,6 +247,7 @@ class SumPart(_Part):
 
     hard: HardList = Field(default_factory=dict)
     mode: Mode = Mode.ENFORCE
+    workloads: Annotated[OnWorkload, BeforeValidator(_read_on_workload)] = OnWorkload.WARN
     until: Moment | None = None
 
 

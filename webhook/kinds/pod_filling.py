@@ -8,7 +8,7 @@ defaults of LimitRanges. What a policy wants filled in is in `missing`, whether 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from webhook.kinds import pod_cost
@@ -22,6 +22,23 @@ from webhook.quota.resources import COMPUTE
 _MILLI = NANOS // 1000
 
 
+def filled(size: PodSize, defaults: Mapping[str, Quantity], bounds: Mapping[str, Bounds]) -> PodSize:
+    """Return a pod of this *size* with what `fill` adds to its containers."""
+    names = _names(size)
+
+    def complete(declared: ContainerSize) -> ContainerSize:
+        added = {name: _added_to(declared, name, defaults, bounds) for name in names}
+        requests = {name: each.request for name, each in added.items() if each.request is not None}
+        limits = {name: each.limit for name, each in added.items() if each.limit is not None}
+        return replace(declared, requests={**declared.requests, **requests}, limits={**declared.limits, **limits})
+
+    return replace(
+        size,
+        containers=tuple(map(complete, size.containers)),
+        init_containers=tuple(map(complete, size.init_containers)),
+    )
+
+
 def fill(pod: Pod, defaults: Mapping[str, Quantity], bounds: Mapping[str, Bounds]) -> Filling:
     """
     Return what *defaults* add to the containers and init containers of *pod*, within the *bounds* of LimitRanges.
@@ -30,19 +47,17 @@ def fill(pod: Pod, defaults: Mapping[str, Quantity], bounds: Mapping[str, Bounds
     containers share that, and may not exceed it. Raises: UncountableError.
     """
     size = pod_cost.size_of(pod)
-    names = [name for name in COMPUTE if name not in size.pod_requests and name not in size.pod_limits]
+    names = _names(size)
     parts, left_out = [], []
     for path, container, declared in _containers(pod, size):
         amounts: dict[str, dict[str, Quantity]] = {}
         for name in names:
-            given = _Given(declared.requests.get(name), declared.limits.get(name))
-            wanted = _Given(defaults.get(f"requests.{name}"), defaults.get(f"limits.{name}"))
-            added = _added(given, wanted, bounds.get(name, NO_BOUNDS), step=_MILLI if name == "cpu" else NANOS)
+            added = _added_to(declared, name, defaults, bounds)
             if added.request is not None:
                 amounts.setdefault("requests", {})[name] = added.request
             if added.limit is not None:
                 amounts.setdefault("limits", {})[name] = added.limit
-            elif wanted.limit is not None and given.limit is None:
+            elif f"limits.{name}" in defaults and name not in declared.limits:
                 left_out.append(
                     f"container {container.name}: the default for limits.{name} is left out, because a LimitRange "
                     f"bounds the limit by the request, and that is 0"
@@ -58,6 +73,20 @@ class _Given:
 
     request: Quantity | None
     limit: Quantity | None
+
+
+def _names(size: PodSize) -> list[str]:
+    """Return the resources that are filled in: those that the pod does not have for all its containers."""
+    return [name for name in COMPUTE if name not in size.pod_requests and name not in size.pod_limits]
+
+
+def _added_to(
+    declared: ContainerSize, name: str, defaults: Mapping[str, Quantity], bounds: Mapping[str, Bounds]
+) -> _Given:
+    """Return the request and the limit of the resource *name* that are added to what a container has *declared*."""
+    given = _Given(declared.requests.get(name), declared.limits.get(name))
+    wanted = _Given(defaults.get(f"requests.{name}"), defaults.get(f"limits.{name}"))
+    return _added(given, wanted, bounds.get(name, NO_BOUNDS), step=_MILLI if name == "cpu" else NANOS)
 
 
 def _containers(pod: Pod, size: PodSize) -> Iterator[tuple[str, Container, ContainerSize]]:

@@ -1,7 +1,8 @@
 """
 The workload kinds of Kubernetes: stamped, because controllers make pods for them, and free of charge themselves.
 
-What a workload asks for is computed only where nobody is known to own it: whoever makes it ask for more takes it over.
+What a workload asks for is computed where nobody is known to own it, because whoever makes it ask for more takes it
+over, and to tell whether its pods will fit (`workload_copies`).
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections import Counter
 from msgspec import Raw
 
 from webhook.kinds import pod_cost
+from webhook.kinds.claims import PersistentVolumeClaim
 from webhook.kinds.evaluator import Demand, Kind, Stamped
-from webhook.kinds.pod_shapes import Pod, PodSpec
-from webhook.quota.objects import NOTHING, AnyObject, Shape
+from webhook.kinds.pod_shapes import Pod, PodMeta, PodSpec
+from webhook.quota.objects import NOTHING, AnyObject, ObjectMeta, Shape
 from webhook.quota.resources import Amounts
 from webhook.quota.subject import controller
 
@@ -23,6 +25,7 @@ _ABSENT = (bytes(NOTHING), b"null")
 class EphemeralVolume(Shape, frozen=True):
     """A volume for which a claim is made with each pod; other volumes have no such field."""
 
+    name: str = ""
     ephemeral: Raw = NOTHING
 
 
@@ -40,23 +43,56 @@ class TemplateSpec(PodSpec, frozen=True, gc=False):
 
 
 class PodTemplate(Shape, frozen=True):
-    """`PodTemplateSpec`, without its metadata."""
+    """`PodTemplateSpec`."""
 
+    metadata: PodMeta = PodMeta()
     spec: TemplateSpec = TemplateSpec()
+
+    @property
+    def pod(self) -> Pod:
+        """Return a pod that is made from it, before anything is filled in."""
+        return Pod(self.metadata, self.spec)
+
+
+class Ordinals(Shape, frozen=True):
+    """`StatefulSetOrdinals`."""
+
+    start: int = 0
+
+
+class RollingUpdate(Shape, frozen=True):
+    """`RollingUpdateDeployment`: a number, or a percentage of the replicas as text."""
+
+    max_surge: int | str | None = None
+    max_unavailable: int | str | None = None
+
+
+class Strategy(Shape, frozen=True):
+    """`DeploymentStrategy`."""
+
+    type: str = "RollingUpdate"
+    rolling_update: RollingUpdate | None = None
 
 
 class WorkloadSpec(Shape, frozen=True):
     """
     What decides how many pods a workload makes, and what each costs.
 
-    The kinds have different fields of these; those that a kind does not have are absent from its objects.
+    The kinds have different fields of these; those that a kind does not have are absent from its objects. `selector` is
+    a `LabelSelector`, or of a ReplicationController a map of labels.
     """
 
     replicas: int | None = None
     parallelism: int | None = None
+    completions: int | None = None
     suspend: bool | None = None
+    paused: bool | None = None
+    selector: Raw = NOTHING
     template: PodTemplate | None = None
     job_template: JobTemplate | None = None
+    volume_claim_templates: list[PersistentVolumeClaim] | None = None
+    ordinals: Ordinals | None = None
+    strategy: Strategy | None = None
 
 
 class JobTemplate(Shape, frozen=True):
@@ -68,6 +104,7 @@ class JobTemplate(Shape, frozen=True):
 class Workload(Shape, frozen=True):
     """A workload of any kind."""
 
+    metadata: ObjectMeta = ObjectMeta()
     spec: WorkloadSpec = WorkloadSpec()
 
 
@@ -89,7 +126,7 @@ def _demand_of(spec: WorkloadSpec) -> Amounts:
     if spec.template is None:
         return ()
     pods = next((number for number in (spec.replicas, spec.parallelism) if number is not None), 1)
-    each = (*pod_cost.amounts_of(Pod(spec=spec.template.spec)), *spec.template.spec.made_beside.items())
+    each = (*pod_cost.amounts_of(spec.template.pod), *spec.template.spec.made_beside.items())
     return tuple((name, amount * pods) for name, amount in each if pods)
 
 

@@ -40,6 +40,8 @@ class LimitRangeItem(Shape, frozen=True):
     min: Raw = NOTHING
     max: Raw = NOTHING
     max_limit_request_ratio: Raw = NOTHING
+    default: Raw = NOTHING
+    default_request: Raw = NOTHING
 
 
 class LimitRangeSpec(Shape, frozen=True):
@@ -105,7 +107,11 @@ class LimitRangeReads:
 
 
 def bounds_of(listed: LimitRangeList) -> Mapping[str, Bounds]:
-    """Return the tightest bounds of all items for containers, by resource. Raises: UncountableError."""
+    """
+    Return the tightest bounds of all items for containers, and the first defaults, by resource.
+
+    Raises: UncountableError.
+    """
     found: dict[str, Bounds] = {}
     for item in (item for each in listed.items or () for item in each.spec.limits or ()):
         if item.type != "Container":
@@ -119,4 +125,10 @@ def bounds_of(listed: LimitRangeList) -> Mapping[str, Bounds]:
         for name, written in (read_list(bytes(item.max_limit_request_ratio), "maxLimitRequestRatio") or {}).items():
             known, ratio = found.get(name, NO_BOUNDS), Fraction(written.nanos, NANOS)
             found[name] = replace(known, ratio=ratio if known.ratio is None else min(ratio, known.ratio))
+        for name, given in (read_list(bytes(item.default_request), "defaultRequest") or {}).items():
+            known = found.get(name, NO_BOUNDS)
+            found[name] = replace(known, request=known.request or given)
+        for name, given in (read_list(bytes(item.default), "default") or {}).items():
+            known = found.get(name, NO_BOUNDS)
+            found[name] = replace(known, limit=known.limit or given)
     return found

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from msgspec import Struct, structs
 
 from webhook.quota import subject
-from webhook.quota.policy import Combine, Entry, Hard, Mode, Policy, Unlimited
+from webhook.quota.policy import Combine, Entry, Hard, Mode, OnWorkload, Policy, Unlimited
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Selector
 from webhook.quota.subject import UNATTRIBUTED, Account, Payer, Subject
@@ -43,6 +43,7 @@ class Limit(Struct, frozen=True):
     place: str = ""
     mode: Mode = Mode.ENFORCE
     cap: str | None = None
+    workloads: OnWorkload = OnWorkload.WARN
 
 
 class LimitsInForce(Struct, frozen=True):
@@ -192,10 +193,11 @@ def _combined_hards(entries: list[Entry], combine: Combine) -> Iterator[Entry]:
 
 
 def _joined(entries: list[Entry]) -> Entry:
-    """Return an entry without amounts that names all *entries* and has the strictest mode among them."""
+    """Return an entry without amounts that names all *entries* and is as strict as the strictest among them."""
     mode = min((entry.mode for entry in entries), key=list(Mode).index)
+    workloads = min((entry.workloads for entry in entries), key=list(OnWorkload).index)
     places = ", ".join(entry.place for entry in entries if entry.place)
-    return Entry("+".join(entry.path for entry in entries), places, mode=mode)
+    return Entry("+".join(entry.path for entry in entries), places, mode=mode, workloads=workloads)
 
 
 def _combined_amount(hards: list[Hard], combine: Combine) -> Hard:
@@ -239,4 +241,5 @@ def _strongest_rules(strongest_first: list[Entry], cap: str | None = None) -> li
 def _limits(bound: Subject, rules: list[tuple[str, _Rule]], cap: str | None = None) -> Iterator[Limit]:
     for name, rule in rules:
         if not isinstance(rule.hard, Unlimited):
-            yield Limit(bound, name, rule.hard, rule.path, rule.entry.place, rule.entry.mode, cap)
+            entry = rule.entry
+            yield Limit(bound, name, rule.hard, rule.path, entry.place, entry.mode, cap, entry.workloads)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from webhook.quota.decision import Excess, Lack
 from webhook.quota.devices import Part
+from webhook.quota.fitting import Fitting
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP
 from webhook.quota.resources import Amount, show, show_list
 
@@ -65,6 +66,37 @@ def warning(excess: Excess) -> str:
 def lack_warning(lack: Lack) -> str:
     """Return the text on a resource that is not declared, which is tolerated, for a Warning header."""
     return f"over quota {lack.rule.entry}: must specify {lack.rule.resource} for: {','.join(lack.containers)}"
+
+
+def workload_sentence(fitting: Fitting, excesses: Sequence[Excess], *, noun: str, owner: str) -> str:
+    """
+    Return the refusal of a workload in one line, with the words of `sentence`; *noun* is what its copies are called.
+    """
+    clauses = [_clause(entry, listed) for entry, listed in _by_entry(excesses)]
+    clauses.append(f"would fit: {_how_many(fitting, noun)}")
+    return "; ".join([*clauses, *_freed_soon(excesses), f"charged to {owner}"])
+
+
+def workload_warning(fitting: Fitting, excess: Excess, *, noun: str) -> str:
+    """Return the text on a limit that not all copies of a workload fit under, for a Warning header."""
+    name, rule = excess.rule.resource, excess.rule
+    if rule.cap is not None:
+        capped = f"limited {show(name, rule.hard)} for one {_CAPPED[rule.cap]}"
+        return f"over quota {rule.entry}: no {noun} fits: {name} requested {show(name, excess.requested)}, {capped}"
+    return f"{_how_many(fitting, noun)} fit now: {warning(excess)}"
+
+
+def surge_warning(excess: Excess) -> str:
+    """Return the text on a rolling update that makes a pod before it takes one away, and has no room for it."""
+    name, rule = excess.rule.resource, excess.rule
+    return (
+        f"the rolling update needs 1 more pod than is free: {rule.entry}: {name} free {show(name, excess.free)} of "
+        f"{show(name, rule.hard)}; maxSurge: 0 with maxUnavailable: 1 would do"
+    )
+
+
+def _how_many(fitting: Fitting, noun: str) -> str:
+    return f"{fitting.fits} of {fitting.number} {noun}"
 
 
 def assumed_weight(part: Part) -> str:

@@ -43,12 +43,15 @@ class Bounds:
     """
     What a container may declare of one resource; None: anything. `ratio` is the most that limit / request may be.
 
+    `request` and `limit` are what LimitRanger fills in where a container declares none.
     Source: LimitRange items of type Container.
     """
 
     least: int | None = None
     most: int | None = None
     ratio: Fraction | None = None
+    request: Quantity | None = None
+    limit: Quantity | None = None
 
     def within(self, nanos: int) -> int:
         """Return the amount that is nearest to *nanos*, in billionths. Of bounds that contradict, the most counts."""

@@ -53,6 +53,14 @@ class Mode(enum.Enum):
     AUDIT = "audit"
 
 
+class OnWorkload(enum.Enum):
+    """What happens with a workload whose pods do not all fit under a limit: it is refused, or whoever asked is told."""
+
+    DENY = "deny"
+    WARN = "warn"
+    OFF = "off"
+
+
 class Terminating(enum.Enum):
     """The cost of a pod past its deletion grace period: none (as in ResourceQuota), or in full until it is gone."""
 
@@ -86,7 +94,8 @@ class Entry:
 
     `path` is its name in messages (`users.alice`), `place` its source and line (`policy.yaml:7`).
     `hard` binds the sum of what a subject uses; `caps` bind each object by itself, keyed by the cap's name (`perPod`).
-    The entry is in force before `until`. `scoped` are entries of their own for the objects that a `selector` selects.
+    `workloads` says what happens with a workload whose pods would exceed it. The entry is in force before `until`.
+    `scoped` are entries of their own for the objects that a `selector` selects.
     """
 
     path: str
@@ -94,6 +103,7 @@ class Entry:
     hard: Mapping[str, Hard] = field(default_factory=dict)
     caps: Mapping[str, Mapping[str, Hard]] = field(default_factory=dict)
     mode: Mode = Mode.ENFORCE
+    workloads: OnWorkload = OnWorkload.WARN
     until: datetime | None = None
     selector: Selector | None = None
     scoped: tuple[Entry, ...] = ()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from webhook import certificates
+from webhook.admission.advice import WorkloadAdvice
 from webhook.admission.handler import AdmissionHandler
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.certificates import ServingIdentity
@@ -84,7 +85,7 @@ async def _run(task: Task) -> None:
     await task()
 
 
-def answers(handler: AdmissionHandler) -> Mapping[str, Answer]:
+def answers(handler: AdmissionHandler, advice: WorkloadAdvice) -> Mapping[str, Answer]:
     """Return the functions that answer reviews, by URL path."""
 
     async def mutate(request: AdmissionRequest, _: float) -> AdmissionResponse:
@@ -93,7 +94,10 @@ def answers(handler: AdmissionHandler) -> Mapping[str, Answer]:
     async def validate(request: AdmissionRequest, deadline: float) -> AdmissionResponse:
         return await handler.validate(request, deadline=deadline)
 
-    return {"/mutate": mutate, "/validate": validate}
+    async def advise(request: AdmissionRequest, deadline: float) -> AdmissionResponse:
+        return await advice.advise(request, deadline=deadline)
+
+    return {"/mutate": mutate, "/validate": validate, "/advise": advise}
 
 
 def callers(settings: Settings, identity: ServingIdentity) -> Callers:

@@ -12,6 +12,7 @@ from functools import partial
 import structlog
 
 from webhook import certificates
+from webhook.admission.advice import WorkloadAdvice
 from webhook.admission.handler import AdmissionHandler
 from webhook.attribution.rules import Attribution
 from webhook.certificates import ServingIdentity
@@ -29,6 +30,7 @@ from webhook.kube.object_list import ObjectList
 from webhook.kube.object_reads import ObjectReads
 from webhook.kube.policy_copy import PolicyCopyConfigMap
 from webhook.kube.reflector import Reflector
+from webhook.kube.workload_pods import WorkloadPods
 from webhook.ledger.apiserver_leases import ApiServerLeases
 from webhook.ledger.expiry import maintain_forever
 from webhook.ledger.store_revision import RevisionCheck
@@ -188,14 +190,22 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     objects.connect(on_settled=ledger.store.settled, on_reached=ledger.watch_moved)
     lists = ObjectList(api, kinds=kinds, exempt=exemptions)
     audit = Audit(index, objects.resources, lists, reads, objects.relist, metrics, events, asyncio.sleep)
+    attribution = Attribution(reads, watched.labels, watched.policy, rights=HandoverRights(api), kinds=kinds)
+    names = _KnownNames(index, reads, objects.require_known)
+    limit_ranges = LimitRangeReads(api, monotonic=clock.monotonic)
     handler = AdmissionHandler(
-        Attribution(reads, watched.labels, watched.policy, rights=HandoverRights(api), kinds=kinds),
+        attribution, watched.policy, watched.labels, ledger.store, clock, names, limit_ranges, kinds
+    )
+    advice = WorkloadAdvice(
+        attribution.users,
+        reads,
+        WorkloadPods(api, reads, kinds),
         watched.policy,
         watched.labels,
         ledger.store,
         clock,
-        _KnownNames(index, reads, objects.require_known),
-        LimitRangeReads(api, monotonic=clock.monotonic),
+        names,
+        limit_ranges,
         kinds,
     )
     health = Health(
@@ -237,7 +247,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
 
     return Application(
         settings,
-        HttpServer(answers(handler), health, metrics, callers(settings, identity)),
+        HttpServer(answers(handler, advice), health, metrics, callers(settings, identity)),
         identity,
         watched.policy,
         tasks=(

@@ -7,7 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+from msgspec import Raw
+
 from webhook import certificates
+from webhook.admission.advice import WorkloadAdvice
 from webhook.admission.handler import AdmissionHandler
 from webhook.attribution.rules import Attribution
 from webhook.kinds.evaluator import AnyKind
@@ -30,7 +33,8 @@ T = TypeVar("T")
 
 class StandaloneCluster:
     """
-    Ports `Ancestry`, `Namespaces`, `NameHolders`, `LimitRanges` and `HandoverRights` of an empty cluster.
+    Ports `Ancestry`, `Namespaces`, `NameHolders`, `LimitRanges`, `PodsOfWorkloads` and `HandoverRights` of an empty
+    cluster.
 
     Namespaces have no labels and no LimitRange, no owner exists, no name is taken, and nobody has a right.
     """
@@ -38,6 +42,10 @@ class StandaloneCluster:
     async def holder(self, key: ObjectKey) -> StoredVersion | None:  # noqa: ARG002 - nothing is stored
         """Return None: no name is taken."""
         return None
+
+    async def names(self, namespace: str, uid: str, selector: Raw) -> tuple[str, ...]:  # noqa: ARG002
+        """Return none: controllers make nothing here."""
+        return ()
 
     def require_known(self, resource: str) -> None:
         """Do nothing: what exists was created here."""
@@ -89,8 +97,12 @@ def build_standalone(settings: Settings) -> Application:
     policy = CurrentPolicy(on_change=take, on_mistakes=lambda _: None)
     _load(policy, settings)
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
+    attribution = Attribution(cluster, cluster, policy, rights=cluster, kinds=kinds)
+    advice = WorkloadAdvice(
+        attribution.users, cluster, cluster, policy, cluster, ledger, clock, cluster, cluster, kinds
+    )
     handler = AdmissionHandler(
-        Attribution(cluster, cluster, policy, rights=cluster, kinds=kinds),
+        attribution,
         policy,
         cluster,
         ledger,
@@ -104,7 +116,7 @@ def build_standalone(settings: Settings) -> Application:
     identity = identity_in_files(settings, clock) or certificates.self_signed(("localhost", "127.0.0.1", "::1"), clock)
     return Application(
         settings,
-        HttpServer(answers(handler), health, Metrics(gauges(index, policy)), callers(settings, identity)),
+        HttpServer(answers(handler, advice), health, Metrics(gauges(index, policy)), callers(settings, identity)),
         identity,
         policy,
         tasks=(),

@@ -1,0 +1,329 @@
+"""The early verdict on a workload, over fake ports: who is judged, by which limits, and what is told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.admission.asking import Json, Webhook, a_review, decoded, request_of, stamped
+from tests.fakes import FakePods
+from webhook.admission import review
+from webhook.admission.advice import WorkloadAdvice
+from webhook.kinds.workloads import Workload
+from webhook.ports import Condition
+from webhook.quota.missing import Bounds
+from webhook.quota.quantity import parse
+from webhook.quota.resources import Amount
+
+CONTROLLER = "system:serviceaccount:kube-system:deployment-controller"
+AUTOSCALER = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
+WARN = "version: 1\ndefaults: {user: {hard: {pods: 3}}}\n"
+DENY = "version: 1\ndefaults: {user: {hard: {pods: 3}, workloads: deny}}\n"
+ONE: dict[str, Amount] = {"pods": 10**9, "count/pods": 10**9}
+
+
+def deployment(replicas: int = 1, *, cpu: str = "", image: str = "x", owner: str = "alice", **spec: object) -> Json:
+    container = {"name": "main", "image": image, "resources": {"requests": {"cpu": cpu}} if cpu else {}}
+    return stamped(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": "red", "uid": "uid-of-web", "resourceVersion": "5"},
+            "spec": {
+                "replicas": replicas,
+                "selector": {"matchLabels": {"app": "web"}},
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
+                "template": {"spec": {"containers": [container]}},
+                **spec,
+            },
+        },
+        owner,
+    )
+
+
+def scale(replicas: int) -> Json:
+    return {
+        "apiVersion": "autoscaling/v1",
+        "kind": "Scale",
+        "metadata": {"name": "web"},
+        "spec": {"replicas": replicas},
+    }
+
+
+@dataclass
+class Advised:
+    """A webhook, and what it says of workloads."""
+
+    policy: str = WARN
+    pods: FakePods = field(default_factory=FakePods)
+
+    def __post_init__(self) -> None:
+        self.webhook = webhook = Webhook(self.policy)
+        self.advice = WorkloadAdvice(
+            webhook.handler.attribution.users,
+            webhook.owners,
+            self.pods,
+            webhook.policies,
+            webhook.namespaces,
+            webhook.ledger,
+            webhook.clock,
+            webhook.names,
+            webhook.limit_ranges,
+        )
+
+    def has(self, *names: str, owner: str = "alice") -> None:
+        """Have these pods in the cluster, as the workload's own."""
+        self.pods.found += names
+        for name in names:
+            self.webhook.shows(name, ONE, owner=owner)
+
+    async def ask(self, operation: str, new: Json, old: Json | None = None, **request: Any) -> Json:
+        body = a_review(
+            request.pop("resource", "deployments.apps"), operation, object=new, oldObject=old, name="web", **request
+        )
+        deadline = self.webhook.clock.monotonic() + 2
+        return decoded(review.encode(await self.advice.advise(request_of(body), deadline=deadline)))
+
+    async def create(self, new: Json, **request: Any) -> Json:
+        return await self.ask("CREATE", new, **request)
+
+    async def update(self, new: Json, old: Json, **request: Any) -> Json:
+        return await self.ask("UPDATE", new, old, **request)
+
+
+FITS_3 = "3 of 9 replicas fit now: over quota defaults.user: pods requested 9, free 3 of 3"
+SURGE = (
+    "the rolling update needs 1 more pod than is free: defaults.user: pods free 0 of 3; "
+    "maxSurge: 0 with maxUnavailable: 1 would do"
+)
+
+
+async def test_a_new_workload_that_does_not_fit_is_told_how_much_does() -> None:
+    assert await Advised().create(deployment(9)) == {"uid": "call-1", "allowed": True, "warnings": [FITS_3]}
+
+
+async def test_nothing_is_said_of_one_that_fits() -> None:
+    assert await Advised().create(deployment(3)) == {"uid": "call-1", "allowed": True}
+
+
+async def test_nothing_is_held_for_it() -> None:
+    advised = Advised()
+    await advised.create(deployment(3))
+    assert list(advised.webhook.index.reservations()) == []
+    assert await advised.create(deployment(3)) == {"uid": "call-1", "allowed": True}
+
+
+async def test_the_policy_may_refuse_it() -> None:
+    answer = await Advised(DENY).create(deployment(9))
+
+    assert not answer["allowed"]
+    assert answer["status"]["code"] == 403
+    assert answer["status"]["message"] == (
+        "exceeded quota: defaults.user, requested: pods=9, used: pods=0, limited: pods=3, reserved: pods=0, "
+        "free: pods=3 for user/alice; would fit: 3 of 9 replicas; charged to alice"
+    )
+    [cause] = answer["status"]["details"]["causes"]
+    assert (cause["reason"], cause["field"]) == ("QuotaExceeded", "pods")
+
+
+MODES = {
+    "not told of": ("{hard: {pods: 3}, workloads: off}", ""),
+    "in audit": ("{hard: {pods: 3}, mode: audit, workloads: deny}", ""),
+    "to be warned of": ("{hard: {pods: 3}, mode: warn, workloads: deny}", "warned"),
+    "by default": ("{hard: {pods: 3}}", "warned"),
+    "strict": ("{hard: {pods: 3}, workloads: deny}", "denied"),
+    "strict, of one pod": ("{hard: {pods: 30}, perPod: {cpu: 1}, workloads: deny}", "denied"),
+    "no more in force": ("{hard: {pods: 3}, workloads: deny, until: 2026-01-01T00:00:00Z}", ""),
+}
+
+
+@pytest.mark.parametrize(("entry", "verdict"), MODES.values(), ids=MODES.keys())
+async def test_what_a_limit_does(entry: str, verdict: str) -> None:
+    answer = await Advised(f"version: 1\ndefaults: {{user: {entry}}}\n").create(deployment(9, cpu="2"))
+    assert ("denied" if not answer["allowed"] else "warned" if "warnings" in answer else "") == verdict
+
+
+async def test_of_two_limits_the_one_that_denies_is_named_and_the_other_is_not() -> None:
+    policy = "version: 1\ndefaults: {user: {hard: {pods: 3}, workloads: deny}}\ncluster: {hard: {pods: 1}}\n"
+    answer = await Advised(policy).create(deployment(9))
+    assert "defaults.user" in answer["status"]["message"]
+    assert "cluster" not in answer["status"]["message"]
+    assert "would fit: 1 of 9 replicas" in answer["status"]["message"]
+
+
+async def test_who_is_exempt_is_told_nothing() -> None:
+    policy = f"{DENY}exempt: [{{user: alice, reason: on call}}]\n"
+    assert await Advised(policy).create(deployment(9)) == {"uid": "call-1", "allowed": True}
+
+
+@pytest.mark.parametrize(
+    ("user", "is_judged"),
+    [("bob", True), (AUTOSCALER, True), (CONTROLLER, False), ("system:kube-controller-manager", False)],
+)
+async def test_whose_change_is_judged_for_the_owner(user: str, *, is_judged: bool) -> None:
+    answer = await Advised().update(deployment(9), deployment(1), user=user)
+    assert ("warnings" in answer) is is_judged
+    assert "defaults.user" in str(answer) or not is_judged
+
+
+UPDATES: dict[str, tuple[Json, Json, list[str]]] = {
+    "scaled beyond": (deployment(9), deployment(2), [FITS_3.replace("9, free 3", "7, free 1")]),
+    "scaled to the limit": (deployment(3), deployment(2), []),
+    "scaled down": (deployment(5), deployment(9), []),
+    "scaled to nothing": (deployment(0), deployment(9), []),
+    "another label": (deployment(9), deployment(9), []),
+    "another image, with room": (deployment(2, image="y"), deployment(2), []),
+    "another image of too many": (deployment(9, image="y"), deployment(9), []),
+    "more, and another image": (deployment(9, image="y"), deployment(2), [FITS_3.replace("9, free 3", "7, free 1")]),
+}
+
+
+@pytest.mark.parametrize(("new", "old", "told"), UPDATES.values(), ids=UPDATES.keys())
+async def test_an_edit_is_judged_if_it_asks_for_more(new: Json, old: Json, told: list[str]) -> None:
+    advised = Advised()
+    advised.has("web-1", "web-2")
+    assert (await advised.update(new, old)).get("warnings", []) == told
+
+
+async def test_a_rolling_update_without_room_for_one_more_is_told() -> None:
+    advised = Advised(DENY)
+    advised.has("web-1", "web-2", "web-3")
+    answer = await advised.update(deployment(3, image="y"), deployment(3))
+    assert answer == {"uid": "call-1", "allowed": True, "warnings": [SURGE]}
+
+
+async def test_a_rollout_that_takes_one_away_first_is_not() -> None:
+    advised = Advised()
+    advised.has("web-1", "web-2", "web-3")
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    new, old = (deployment(3, image=image, strategy=strategy) for image in "xy")
+    assert "warnings" not in await advised.update(new, old)
+
+
+async def test_a_scale_is_judged_by_the_workload_that_it_belongs_to() -> None:
+    advised = Advised()
+    advised.has("web-1", "web-2")
+    advised.webhook.owners.put("Deployment", "web", owner="alice")
+    advised.webhook.owners.specs["web"] = deployment(2)["spec"]
+
+    answer = await advised.update(scale(9), scale(2), resource="deployments.apps/scale", user="bob")
+
+    assert answer["warnings"] == [FITS_3.replace("9, free 3", "7, free 1")]
+    assert advised.pods.asked == [("red", "uid-of-web", {"matchLabels": {"app": "web"}})]
+
+
+async def test_the_scale_of_what_is_gone_is_left_to_the_api_server() -> None:
+    answer = await Advised().update(scale(9), scale(2), resource="deployments.apps/scale")
+    assert answer == {"uid": "call-1", "allowed": True}
+
+
+async def test_nobodys_workload_is_judged_by_the_limits_of_nobody() -> None:
+    policy = "version: 1\ndefaults: {user: {hard: {pods: 0}}, unattributed: {hard: {pods: 2}}}\n"
+    old, new = deployment(1), deployment(9)
+    for each in (old, new):
+        del each["metadata"]["annotations"]
+    answer = await Advised(policy).update(new, old)
+    assert answer["warnings"] == [
+        "2 of 9 replicas fit now: over quota defaults.unattributed: pods requested 9, free 2 of 2"
+    ]
+
+
+async def test_a_cron_job_is_told_what_can_never_fit_and_not_what_does_not_fit_now() -> None:
+    advised = Advised(DENY)
+    advised.has("other-1", "other-2", "other-3")
+    template = {"spec": {"containers": [{"name": "c"}]}}
+
+    async def created(parallelism: int) -> Json:
+        spec = {"jobTemplate": {"spec": {"parallelism": parallelism, "template": template}}}
+        return await advised.create(
+            stamped({"metadata": {"name": "web", "uid": "u"}, "spec": spec}), resource="cronjobs.batch"
+        )
+
+    assert await created(3) == {"uid": "call-1", "allowed": True}
+    answer = await created(4)
+    assert "would fit: 3 of 4 parallel pods" in answer["status"]["message"]
+
+
+async def test_a_daemon_set_is_judged_by_the_pods_that_it_has() -> None:
+    advised = Advised("version: 1\ndefaults: {user: {hard: {pods: 3, cpu: 2}}}\n")
+    advised.has("web-a", "web-b", "web-c")
+    new, old = (deployment(cpu=cpu) for cpu in ("1", "500m"))
+    for each in (new, old):
+        del each["spec"]["replicas"]
+    answer = await advised.update(new, old, resource="daemonsets.apps")
+    assert answer["warnings"] == [
+        "2 of 3 pods fit now: over quota defaults.user: requests.cpu requested 3, free 2 of 2"
+    ]
+
+
+async def test_claims_of_templates_count_and_those_that_exist_are_used_again() -> None:
+    policy = "version: 1\ndefaults: {user: {hard: {storage: 3Gi}}}\n"
+    claim = {"metadata": {"name": "data"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}
+    answer = await Advised(policy).create(deployment(5, volumeClaimTemplates=[claim]), resource="statefulsets.apps")
+    assert answer["warnings"] == [
+        "3 of 5 replicas fit now: over quota defaults.user: requests.storage requested 5Gi, free 3Gi of 3Gi"
+    ]
+
+
+async def test_what_a_limit_range_and_the_policy_fill_in_counts() -> None:
+    advised = Advised(
+        "version: 1\ndefaults: {user: {hard: {cpu: 2, memory: 1Gi}}}\nmissing: {memory: {default: 512Mi}}\n"
+    )
+    advised.webhook.limit_ranges.known = {"cpu": Bounds(request=parse("500m"), limit=parse("1"))}
+    answer = await advised.create(deployment(9))
+    assert answer["warnings"] == [
+        "2 of 9 replicas fit now: over quota defaults.user: requests.memory requested 4608Mi, free 1Gi of 1Gi"
+    ]
+
+
+UNKNOWN = "whether its pods fit cannot be told: "
+
+
+async def test_what_cannot_be_told_is_said_and_refuses_nothing() -> None:
+    advised = Advised(DENY)
+    advised.webhook.limit_ranges.trouble = "the API server is down"
+    answer = await advised.create(deployment(9))
+    assert answer == {"uid": "call-1", "allowed": True, "warnings": [f"{UNKNOWN}the API server is down"]}
+
+
+async def test_while_the_pods_are_not_known_that_is_said() -> None:
+    advised = Advised(DENY)
+    advised.webhook.names.unknown = {"pods"}
+    answer = await advised.create(deployment(9))
+    assert answer["warnings"] == [f"{UNKNOWN}the pods are not all known yet"]
+
+
+async def test_while_the_watch_is_behind_that_is_said() -> None:
+    advised = Advised(DENY)
+    advised.webhook.condition = Condition(ok=False, reason="watch-behind", message="our watch is behind")
+    answer = await advised.create(deployment(9))
+    assert answer["warnings"] == [f"{UNKNOWN}our watch is behind"]
+
+
+async def test_an_amount_that_cannot_be_read_is_named() -> None:
+    answer = await Advised(DENY).create(deployment(9, cpu="much"))
+    assert answer["allowed"]
+    assert answer["warnings"][0].startswith(f"{UNKNOWN}spec.containers[0].resources.requests.cpu: ")
+
+
+@pytest.mark.parametrize(
+    ("resource", "operation"),
+    [
+        ("deployments.apps", "DELETE"),
+        ("deployments.apps/status", "UPDATE"),
+        ("pods", "CREATE"),
+        ("widgets.example.com", "CREATE"),
+    ],
+)
+async def test_nothing_is_said_of_anything_else(resource: str, operation: str) -> None:
+    answer = await Advised(DENY).ask(operation, deployment(9), deployment(1), resource=resource)
+    assert answer == {"uid": "call-1", "allowed": True}
+
+
+def test_the_shape_reads_what_the_fakes_hold() -> None:
+    read = msgspec.json.decode(json.dumps(deployment(2)), type=Workload)
+    assert read.spec.replicas == 2

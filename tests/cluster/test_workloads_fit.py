@@ -1,0 +1,244 @@
+"""Whoever makes, edits or scales a workload is told at once how many of its pods fit; or is refused, by the policy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.cluster.people import Person
+from tests.cluster.running import RunningWebhook, eventually
+from tests.cluster.test_who_pays import run
+from tests.cluster.workloads import deployment, listed, pod_owners
+
+Named = Callable[[str], Person]
+WARN = "version: 1\ndefaults: {user: {hard: {pods: 3, cpu: 400m, storage: 2Gi}}}\n"
+DENY = "version: 1\ndefaults: {user: {hard: {pods: 3, cpu: 400m, storage: 2Gi}, workloads: deny}}\n"
+LABELS = {"app": "w"}
+SELECTED: dict[str, Any] = {"selector": {"matchLabels": LABELS}, "template": deployment("w")["spec"]["template"]}
+JOB = {
+    "parallelism": 5,
+    "completions": 9,
+    "template": {"spec": {**SELECTED["template"]["spec"], "restartPolicy": "Never"}},
+}
+CLAIM = {
+    "metadata": {"name": "data"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+}
+
+
+def workload(kind: str, version: str, spec: dict[str, Any], name: str = "w") -> str:
+    return json.dumps({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec})
+
+
+def count(running: RunningWebhook, place: str) -> int:
+    return len(listed(running, place, "pods"))
+
+
+@dataclass(frozen=True)
+class Made:
+    """A workload, what its author is told, and how many pods there are in the end."""
+
+    kind: str
+    version: str
+    spec: dict[str, Any] = field(default_factory=dict)
+    told: str = ""
+    pods: int = 0
+
+
+NEW = {
+    "a Deployment": Made("Deployment", "apps/v1", {**SELECTED, "replicas": 20}, "3 of 20 replicas fit now", 3),
+    "a ReplicaSet": Made("ReplicaSet", "apps/v1", {**SELECTED, "replicas": 4}, "3 of 4 replicas fit now", 3),
+    "a ReplicationController": Made(
+        "ReplicationController",
+        "v1",
+        {"selector": LABELS, "template": SELECTED["template"], "replicas": 4},
+        "3 of 4 replicas fit now",
+        3,
+    ),
+    "a StatefulSet": Made(
+        "StatefulSet",
+        "apps/v1",
+        {**SELECTED, "replicas": 5, "serviceName": "w", "podManagementPolicy": "Parallel"},
+        "3 of 5 replicas fit now",
+        3,
+    ),
+    "a StatefulSet with claims": Made(
+        "StatefulSet",
+        "apps/v1",
+        {
+            **SELECTED,
+            "replicas": 3,
+            "serviceName": "w",
+            "podManagementPolicy": "Parallel",
+            "volumeClaimTemplates": [CLAIM],
+        },
+        "2 of 3 replicas fit now: over quota defaults.user: requests.storage requested 3Gi, free 2Gi of 2Gi",
+        2,
+    ),
+    "a Job": Made("Job", "batch/v1", JOB, "3 of 5 parallel pods fit now", 3),
+    "a suspended Job": Made("Job", "batch/v1", {**JOB, "suspend": True}),
+    "a CronJob": Made(
+        "CronJob",
+        "batch/v1",
+        {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": JOB}},
+        "3 of 5 parallel pods fit now",
+    ),
+    "a Deployment that fits": Made("Deployment", "apps/v1", {**SELECTED, "replicas": 3}, "", 3),
+}
+
+
+@pytest.mark.parametrize("case", NEW.values(), ids=NEW.keys())
+def test_the_author_is_told_what_then_comes_true(running: RunningWebhook, place: str, named: Named, case: Made) -> None:
+    running.set_policy(WARN)
+    alice = named("alice")
+
+    told = alice.create(workload(case.kind, case.version, case.spec))
+
+    assert " created\n" in told
+    assert f"Warning: {case.told}" in told if case.told else "Warning" not in told
+    eventually(lambda: count(running, place) == case.pods, within=30)
+
+
+@pytest.mark.parametrize("case", NEW.values(), ids=NEW.keys())
+def test_where_the_policy_denies_nothing_is_made_that_does_not_fit(
+    running: RunningWebhook, place: str, named: Named, case: Made
+) -> None:
+    running.set_policy(DENY)
+    alice = named("alice")
+
+    told = alice.create(workload(case.kind, case.version, case.spec))
+
+    if not case.told:
+        assert " created\n" in told
+        return
+    assert "exceeded quota: defaults.user, requested:" in told
+    assert f"would fit: {case.told.partition(' fit')[0]}; charged to {alice.name}" in told
+    assert "NotFound" in alice.run("get", case.kind, "w")
+    assert count(running, place) == 0
+
+
+def test_every_way_to_scale_has_the_same_verdict(running: RunningWebhook, place: str, named: Named) -> None:
+    running.set_policy(WARN)
+    alice = named("alice")
+    alice.create(json.dumps(deployment("w", replicas=2)))
+    eventually(lambda: count(running, place) == 2, within=30)
+    nine = json.dumps({"spec": {"replicas": 9}})
+    ways: dict[str, Callable[[], str]] = {
+        "scale": lambda: alice.run("scale", "deployment", "w", "--replicas=9"),
+        "patch": lambda: alice.run("patch", "deployment", "w", "-p", nine),
+        "patch of the scale": lambda: alice.run("patch", "deployment", "w", "--subresource=scale", "-p", nine),
+        "apply": lambda: alice.run(
+            "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(deployment("w", replicas=9))
+        ),
+    }
+
+    told = {}
+    for way, act in ways.items():
+        told[way] = act()
+        assert "scaled" in alice.run("scale", "deployment", "w", "--replicas=2")
+        eventually(lambda: count(running, place) == 2, within=30)
+
+    said = "3 of 9 replicas fit now: over quota defaults.user: pods requested 7, free 1 of 3"
+    assert {way: said in text for way, text in told.items()} == dict.fromkeys(ways, True)
+
+
+def test_at_a_full_limit_edits_work_and_tell_what_they_lack(running: RunningWebhook, place: str, named: Named) -> None:
+    running.set_policy(WARN)
+    alice = named("alice")
+    alice.create(json.dumps(deployment("web", replicas=3)))
+    eventually(lambda: count(running, place) == 3, within=30)
+    surge = "the rolling update needs 1 more pod than is free: defaults.user: pods free 0 of 3; maxSurge: 0 with"
+
+    assert "Warning" not in alice.run("label", "deployment", "web", "colour=red")
+    assert surge in alice.run("rollout", "restart", "deployment/web")
+    assert surge in alice.run("set", "image", "deployment/web", "main=example/two")
+    assert "1 of 3 replicas fit now: over quota defaults.user: requests.cpu requested 600m" in alice.run(
+        "set", "resources", "deployment/web", "--requests=cpu=300m"
+    )
+    assert "rolled back" in alice.run("rollout", "undo", "deployment/web")
+    assert "Warning" not in alice.run("scale", "deployment", "web", "--replicas=1")
+    eventually(lambda: count(running, place) == 1, within=30)
+
+
+def test_what_shrinks_or_rolls_back_is_never_denied(running: RunningWebhook, place: str, named: Named) -> None:
+    running.set_policy(WARN)
+    alice = named("alice")
+    alice.create(json.dumps(deployment("web", replicas=20)))
+    eventually(lambda: count(running, place) == 3, within=30)
+    running.set_policy(DENY)
+
+    assert "exceeded quota" in alice.run("scale", "deployment", "web", "--replicas=21")
+    assert "image updated" in alice.run("set", "image", "deployment/web", "main=example/two")
+    assert "rolled back" in alice.run("rollout", "undo", "deployment/web")
+    assert "scaled" in alice.run("scale", "deployment", "web", "--replicas=4")
+    assert "exceeded quota" in alice.run("scale", "deployment", "web", "--replicas=5")
+    assert "scaled" in alice.run("scale", "deployment", "web", "--replicas=3")
+
+
+def test_an_autoscaler_is_judged_for_the_owner(running: RunningWebhook, place: str, named: Named) -> None:
+    running.set_policy(DENY)
+    alice = named("alice")
+    alice.create(json.dumps(deployment("web", replicas=2)))
+    eventually(lambda: count(running, place) == 2, within=30)
+
+    def events() -> str:
+        return alice.run("get", "events", "--field-selector=involvedObject.kind=HorizontalPodAutoscaler", "-o", "yaml")
+
+    assert "autoscaled" in run(running, place, "autoscale", "deployment", "web", "--min=8", "--max=9", user="admin")
+
+    said = f"would fit: 3 of 8 replicas; charged to {alice.name}"
+    eventually(
+        lambda: said in " ".join(events().split()), within=40, what=lambda: alice.run("get", "hpa", "-o", "yaml")
+    )
+    assert count(running, place) == 2
+
+
+def test_what_limit_ranges_fill_in_counts(running: RunningWebhook, place: str, named: Named) -> None:
+    limits = [{"type": "Container", "default": {"cpu": "1"}, "defaultRequest": {"cpu": "150m"}}]
+    running.cluster.kubectl(
+        "create", "-n", place, "-f", "-", stdin=workload("LimitRange", "v1", {"limits": limits}, name="defaults")
+    )
+    running.set_policy(WARN)
+    alice = named("alice")
+    small = deployment("web", replicas=3)
+    del small["spec"]["template"]["spec"]["containers"][0]["resources"]
+
+    told = alice.create(json.dumps(small))
+
+    assert "2 of 3 replicas fit now: over quota defaults.user: requests.cpu requested 450m, free 400m of 400m" in told
+    eventually(lambda: count(running, place) == 2, within=30)
+
+
+def test_who_took_over_pays_for_what_is_new(running: RunningWebhook, place: str, named: Named) -> None:
+    """The pods of another owner stay theirs, so that they need no room of the one who scales."""
+    running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 2}, workloads: deny}}\n")
+    alice, bob = named("alice"), named("bob")
+    alice.create(json.dumps(deployment("web", replicas=2)))
+    eventually(lambda: pod_owners(running, place) == [alice.name] * 2, within=30)
+    owner = f"userquota.dev/owner={bob.name}"
+    adopt = ("annotate", "deployment", "web", "--overwrite", owner, "--field-manager=userquota-adopt")
+    running.cluster.kubectl(*adopt, "-n", place)
+
+    assert f"would fit: 4 of 5 replicas; charged to {bob.name}" in bob.run("scale", "deployment/web", "--replicas=5")
+    assert "scaled" in bob.run("scale", "deployment/web", "--replicas=4")
+    eventually(lambda: sorted(pod_owners(running, place)) == [alice.name] * 2 + [bob.name] * 2, within=30)
+
+
+def test_while_no_replica_answers_workloads_are_scaled_without_a_verdict(
+    running: RunningWebhook, place: str, named: Named
+) -> None:
+    running.set_policy(DENY)
+    alice = named("alice")
+    alice.create(json.dumps(deployment("web", replicas=1)))
+    eventually(lambda: count(running, place) == 1, within=30)
+    running.kill()
+    try:
+        assert "scaled" in run(running, place, "scale", "deployment/web", "--replicas=9", user="admin")
+    finally:
+        running.start()
+        running.wait_until_ready()
+    eventually(lambda: count(running, place) == 3, within=60)

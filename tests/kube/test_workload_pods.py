@@ -1,0 +1,122 @@
+"""Which pods a real API server has of a workload: by any selector, and only those that are really its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from webhook.kinds.registry import KINDS
+from webhook.kube.api import KubernetesApi
+from webhook.kube.object_reads import ObjectReads
+from webhook.kube.workload_pods import WorkloadPods
+from webhook.ports import UnavailableError
+
+if TYPE_CHECKING:
+    from localcluster.controlplane import ControlPlane
+
+PLACE = "pods-of-workloads"
+CONTAINERS = [{"name": "c", "image": "x"}]
+
+
+@pytest.fixture(scope="module")
+def cluster(control_plane: ControlPlane) -> Iterator[ControlPlane]:
+    control_plane.create_namespace(PLACE)
+    yield control_plane
+    control_plane.kubectl("delete", "namespace", PLACE, "--wait=false")
+
+
+@pytest.fixture
+async def api(cluster: ControlPlane) -> AsyncIterator[KubernetesApi]:
+    api = await KubernetesApi.connect(kubeconfig=cluster.kubeconfig())
+    yield api
+    await api.close()
+
+
+def create(cluster: ControlPlane, body: dict[str, Any]) -> str:
+    """Return the uid of a new object."""
+    answer = cluster.kubectl("create", "-f", "-", "-n", PLACE, "-o", "json", stdin=json.dumps(body))
+    return str(json.loads(answer.stdout)["metadata"]["uid"])
+
+
+def listed(cluster: ControlPlane, kind: str, selector: str) -> list[dict[str, Any]]:
+    answer = cluster.kubectl("get", kind, "-n", PLACE, "-l", selector, "-o", "json")
+    items: list[dict[str, Any]] = json.loads(answer.stdout)["items"]
+    return items
+
+
+def reference(kind: str, name: str, uid: str, version: str = "apps/v1") -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "name": name, "uid": uid, "controller": True}
+
+
+def pod(name: str, labels: dict[str, str], *owners: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name, "labels": labels, "ownerReferences": list(owners)}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": CONTAINERS}}
+
+
+SELECTORS: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "labels": ({"matchLabels": {"app": "s", "tier": "one"}}, {"one"}),
+    "in": ({"matchExpressions": [{"key": "tier", "operator": "In", "values": ["one", "two"]}]}, {"one", "two"}),
+    "not in": (
+        {"matchLabels": {"app": "s"}, "matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["one"]}]},
+        {"two", "none"},
+    ),
+    "exists": ({"matchExpressions": [{"key": "tier", "operator": "Exists"}]}, {"one", "two"}),
+    "does not exist": (
+        {"matchLabels": {"app": "s"}, "matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]},
+        {"none"},
+    ),
+    "a map, as of a ReplicationController": ({"app": "s", "tier": "two"}, {"two"}),
+    "nothing": ({}, set()),
+    "what is no selector": ({"matchLabels": 7}, set()),
+}
+
+
+async def test_any_selector(cluster: ControlPlane, api: KubernetesApi) -> None:
+    uid = create(cluster, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "maker"}})
+    owner = reference("ConfigMap", "maker", uid, "v1")
+    for name, labels in {"one": {"tier": "one"}, "two": {"tier": "two"}, "none": {}}.items():
+        create(cluster, pod(name, {"app": "s", **labels}, owner))
+    pods = WorkloadPods(api, ObjectReads(api, KINDS), KINDS)
+
+    found = {
+        what: set(await pods.names(PLACE, uid, msgspec.Raw(json.dumps(selector).encode())))
+        for what, (selector, _) in SELECTORS.items()
+    }
+
+    assert found == {what: names for what, (_, names) in SELECTORS.items()}
+
+
+async def test_only_its_own(cluster: ControlPlane, api: KubernetesApi) -> None:
+    """A Deployment's pods are those of its ReplicaSets; others have the same labels and belong to somebody else."""
+    labels = {"app": "own"}
+    cluster.kubectl("create", "deployment", "own", "--image=x", "-n", PLACE)
+    cluster.kubectl("wait", "--for=jsonpath={.status.replicas}=1", "deployment/own", "--timeout=30s", "-n", PLACE)
+    [replica_set] = listed(cluster, "replicasets", "app=own")
+    [deployment] = replica_set["metadata"]["ownerReferences"]
+    other = create(cluster, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}})
+    former = "00000000-0000-0000-0000-000000000000"
+    create(cluster, pod("bare", labels))
+    create(cluster, pod("of-another", labels, reference("ConfigMap", "other", other, "v1")))
+    create(cluster, pod("of-a-former", labels, reference("ReplicaSet", replica_set["metadata"]["name"], former)))
+    selector = msgspec.Raw(json.dumps({"matchLabels": labels}).encode())
+    pods = WorkloadPods(api, ObjectReads(api, KINDS), KINDS)
+
+    [name] = await pods.names(PLACE, deployment["uid"], selector)
+
+    assert name.startswith(f"{replica_set['metadata']['name']}-")
+    assert await pods.names(PLACE, replica_set["metadata"]["uid"], selector) == (name,)
+    assert await pods.names(PLACE, other, selector) == ("of-another",)
+    assert await pods.names(PLACE, "somebody's", selector) == ()
+
+
+async def test_an_api_server_that_does_not_answer_is_no_empty_answer(cluster: ControlPlane) -> None:
+    api = await KubernetesApi.connect(kubeconfig=cluster.kubeconfig())
+    await api.close()
+    with pytest.raises(UnavailableError, match="the pods of the workload could not be listed"):
+        await WorkloadPods(api, ObjectReads(api, KINDS), KINDS).names(
+            PLACE, "uid", msgspec.Raw(b'{"matchLabels":{"app":"own"}}')
+        )

@@ -1,0 +1,236 @@
+"""
+The early verdict on a workload: whoever creates or scales it is told at once how many of its pods fit.
+
+Nothing is charged and nothing is held: each pod is decided on when it is made (`handler`), whatever was said here. So
+what cannot be told is said, and refuses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from msgspec import structs
+
+from webhook.admission import review
+from webhook.admission.review import AdmissionRequest, AdmissionResponse
+from webhook.attribution.identities import Identities
+from webhook.attribution.lineage import known_owner
+from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
+from webhook.kinds.evaluator import AnyKind, UncountableError
+from webhook.kinds.pod_template import future_pod
+from webhook.kinds.pods import PODS
+from webhook.kinds.registry import KINDS, Registry
+from webhook.kinds.workload_copies import Made, RolledOut, made_by, needs_surge
+from webhook.kinds.workloads import Workload, demand_of
+from webhook.ports import (
+    Ancestry,
+    Clock,
+    LedgerStore,
+    LimitRanges,
+    NameHolders,
+    Namespaces,
+    PodsOfWorkloads,
+    PolicySource,
+    UnavailableError,
+)
+from webhook.quota import message
+from webhook.quota.decision import Allowed, Decision, Denied, Excess
+from webhook.quota.fitting import UNUSED, Copies, Fitting, Part, fit
+from webhook.quota.limits import Limit, LimitsInForce, resolve_limits
+from webhook.quota.objects import ObjectKey, Scale
+from webhook.quota.policy import Mode, OnWorkload
+from webhook.quota.reservation import CREATED, Charge
+from webhook.quota.resources import Amounts
+from webhook.quota.scopes import Scopes
+from webhook.quota.subject import NOBODY, Account, Payer
+from webhook.quota.usage import UsageView
+
+_NOUNS = {"Job": "parallel pods", "CronJob": "parallel pods", "DaemonSet": "pods"}
+
+
+class _Asked(NamedTuple):
+    """A workload as it would be stored, and as it is; None for a new one. `is_new_template` is what a rollout needs."""
+
+    kind: AnyKind
+    name: str
+    new: Workload
+    old: Workload | None
+    is_new_template: bool
+
+    @property
+    def grows(self) -> bool:
+        """Whether it asks for more of anything than before. Raises: UncountableError."""
+        if self.old is None:
+            return True
+        before = dict(demand_of(self.old))
+        return any(amount > before.get(name, 0) for name, amount in demand_of(self.new))
+
+
+class _Object(NamedTuple):
+    """What one copy has one of: its cost, its scopes, the cap that binds it."""
+
+    amounts: Amounts
+    scopes: Scopes
+    cap: str | None
+
+
+@dataclass(slots=True)
+class _Judgement:
+    """
+    Fits the copies of a workload, with the limits of the moment in which the ledger decides.
+
+    `parts` returns what each copy has one of. `surge` are the limits under which one more pod has no room.
+    """
+
+    parts: Callable[[], list[Part]]
+    number: int
+    existing: Collection[ObjectKey]
+    grows: bool
+    is_new_template: bool
+    is_surging: bool
+    is_later: bool
+    fitting: Fitting = field(default_factory=lambda: Fitting(0, 0))
+    surge: tuple[Excess, ...] = ()
+
+    def decide(self, view: UsageView) -> Decision:
+        """Return the decision; nothing is ever reserved. Raises: UnavailableError."""
+        parts = self.parts()
+        self.fitting, self.surge = Fitting(self.number, self.number), ()
+        if self.grows:
+            copies = Copies(self.number, parts, self.existing, are_replaced=self.is_new_template)
+            self.fitting = fit(copies, UNUSED if self.is_later else view)
+        if self.is_surging and not self.fitting.excesses:
+            self.surge = fit(Copies(1, parts), view).excesses
+        denying = tuple(each for each in self.fitting.excesses if _denies(each.rule))
+        return Denied(denying) if denying else Allowed(None, self.fitting.excesses)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadAdvice:
+    """Answers reviews of workloads and their scales. Any number may run concurrently."""
+
+    users: Identities
+    ancestry: Ancestry
+    pods: PodsOfWorkloads
+    policies: PolicySource
+    namespaces: Namespaces
+    ledger: LedgerStore
+    clock: Clock
+    names: NameHolders
+    limit_ranges: LimitRanges
+    kinds: Registry = field(default=KINDS)
+
+    async def advise(self, request: AdmissionRequest, *, deadline: float) -> AdmissionResponse:
+        """
+        Return whether all pods of the workload fit: a warning, or where the policy says so a refusal, if they do not.
+
+        What trusted controllers write is not judged: they do what an object asks for that was. *deadline* is on the
+        monotonic clock. Raises: ReviewError.
+        """
+        if self.users.is_trusted(request.user_info):
+            return review.allowed(request.uid)
+        try:
+            asked = await self._read(request)
+            return review.allowed(request.uid) if asked is None else await self._judge(request, asked, deadline)
+        except (UncountableError, UnavailableError) as error:
+            return review.allowed(request.uid, warnings=(f"whether its pods fit cannot be told: {error}",))
+
+    async def _read(self, request: AdmissionRequest) -> _Asked | None:
+        """Return the workload; None for what is none, or is gone."""
+        kind = self.kinds.of_resource(str(request.resource))
+        if kind is None or kind.demand is None or request.operation not in ("CREATE", "UPDATE"):
+            return None
+        if request.sub_resource == "scale":
+            stored = await self.ancestry.read_whole(kind, request.namespace, request.name, Workload)
+            if stored is None:
+                return None
+            spec = structs.replace(stored.spec, replicas=request.decode(Scale).spec.replicas)
+            return _Asked(kind, request.name, structs.replace(stored, spec=spec), stored, is_new_template=False)
+        if request.sub_resource:
+            return None
+        new = request.decode(Workload)
+        if request.operation == "CREATE":
+            return _Asked(kind, new.metadata.name, new, None, is_new_template=False)
+        is_new_template = request.decode(RolledOut).template != request.decode_old(RolledOut).template
+        return _Asked(kind, request.name, new, request.decode_old(Workload), is_new_template)
+
+    async def _judge(self, request: AdmissionRequest, asked: _Asked, deadline: float) -> AdmissionResponse:
+        made = made_by(asked.new)
+        grows, is_surging = asked.grows, asked.is_new_template and needs_surge(asked.new)
+        if made is None or not (grows or is_surging):
+            return review.allowed(request.uid)
+        policy, namespace = self.policies.current(), request.namespace
+        labels = await self.namespaces.labels(namespace)
+        bounds, pods = await asyncio.gather(self.limit_ranges.bounds(namespace), self._pods_of(namespace, asked, made))
+        payer = known_owner(asked.new.metadata) or NOBODY
+        objects = tuple(_objects(made, future_pod(made.pod, bounds, policy.missing_defaults)))
+
+        def parts() -> list[Part]:
+            self.names.require_known(PODS.resource)
+            return list(self._parts(objects, payer, namespace, self.namespaces.known(namespace) or labels))
+
+        judgement = _Judgement(
+            parts,
+            max(len(pods), 1) if made.number is None else made.number,
+            tuple(made.objects(namespace, asked.name, pods)),
+            grows=grows,
+            is_new_template=asked.is_new_template,
+            is_surging=is_surging,
+            is_later=made.is_later,
+        )
+        key = ObjectKey(asked.kind.resource, namespace, asked.name)
+        charge = Charge(key, asked.new.metadata.uid or request.uid, CREATED, payer, ())
+        decision = await self.ledger.transact(charge, judgement.decide, dry_run=True, deadline=deadline)
+        return _answer(request, decision, judgement, noun=_NOUNS.get(asked.kind.kind, "replicas"), owner=payer.owner)
+
+    def _parts(
+        self, objects: Iterable[_Object], payer: Payer, namespace: str, labels: Mapping[str, str]
+    ) -> Iterator[Part]:
+        """Yield what one copy has one of, with the limits in force; nothing that is exempt."""
+        policy, now = self.policies.current(), self.clock.now()
+        for each in objects:
+            account = Account(policy.named(payer), each.scopes)
+            if policy.exemptions.of(account, namespace, now) is None:
+                in_force = resolve_limits(policy, account, namespace=namespace, labels=labels, now=now)
+                yield Part(policy.devices.derive(each.amounts), each.cap, _judged(in_force))
+
+    async def _pods_of(self, namespace: str, asked: _Asked, made: Made) -> tuple[str, ...]:
+        """Return the names of the pods that a workload has. One that runs later has those of its Jobs, which end."""
+        if asked.old is None or made.is_later:
+            return ()
+        return await self.pods.names(namespace, asked.old.metadata.uid, asked.old.spec.selector)
+
+
+def _answer(
+    request: AdmissionRequest, decision: Decision, judged: _Judgement, *, noun: str, owner: str
+) -> AdmissionResponse:
+    if isinstance(decision, Denied):
+        text = message.workload_sentence(judged.fitting, decision.excesses, noun=noun, owner=owner)
+        return review.denied(request.uid, text, causes=message.causes(decision.excesses))
+    binding = judged.fitting.binding
+    told = [message.workload_warning(judged.fitting, binding, noun=noun)] if binding is not None else []
+    told += [message.surge_warning(each) for each in judged.surge[:1]]
+    return review.allowed(request.uid, warnings=told)
+
+
+def _objects(made: Made, pod: tuple[Amounts, Scopes]) -> Iterator[_Object]:
+    yield _Object(*pod, PODS.cap)
+    evaluator = PERSISTENT_VOLUME_CLAIMS.evaluator
+    for claim in made.claims:
+        yield _Object(evaluator.usage(claim, now=None), evaluator.scopes(claim), PERSISTENT_VOLUME_CLAIMS.cap)
+
+
+def _judged(in_force: LimitsInForce) -> LimitsInForce:
+    """Return the limits by which a workload is judged: not those that nobody is told of."""
+    return LimitsInForce(tuple(_told(in_force.sums)), tuple(_told(in_force.caps)))
+
+
+def _told(limits: Iterable[Limit]) -> Iterator[Limit]:
+    return (each for each in limits if each.workloads is not OnWorkload.OFF and each.mode is not Mode.AUDIT)
+
+
+def _denies(limit: Limit) -> bool:
+    return limit.workloads is OnWorkload.DENY and limit.mode is Mode.ENFORCE

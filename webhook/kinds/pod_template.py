@@ -1,0 +1,64 @@
+"""
+What the pods of a template will cost once they are stored: the template itself is never filled in, its pods are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_shared_gpu
+from webhook.kinds.pod_cost import ContainerSize, PodSize
+from webhook.kinds.pod_shapes import Pod, PodStatus, shared_gpu_of
+from webhook.kinds.pods import PODS
+from webhook.quota import resources
+from webhook.quota.missing import Bounds
+from webhook.quota.quantity import Quantity
+from webhook.quota.resources import OVERCOMMITTABLE, Amounts
+from webhook.quota.scopes import Scopes
+
+
+class FuturePod(NamedTuple):
+    """What a pod will cost, and the scopes that it will be in."""
+
+    amounts: Amounts
+    scopes: Scopes
+
+
+def future_pod(pod: Pod, bounds: Mapping[str, Bounds], defaults: Mapping[str, Quantity]) -> FuturePod:
+    """
+    Return what *pod*, as a template has it, costs once it is stored.
+
+    Filled in, in the order of a request: the API server's defaults, those of LimitRanges with *bounds*, the *defaults*
+    of the policy, and the API server's once more. Not known are the overhead of a RuntimeClass and what other webhooks
+    add. Raises: UncountableError.
+    """
+    size = _limit_ranged(pod_defaults.with_defaults(pod_cost.size_of(pod)), bounds)
+    size = pod_defaults.with_defaults(pod_filling.filled(size, defaults, bounds))
+    shared_gpu = shared_gpu_of(pod.metadata)
+    shared = pod_shared_gpu.amounts(shared_gpu) if shared_gpu is not None else ()
+    amounts = tuple(sorted((*resources.amounts(pod_cost.charge(size)), *shared)))
+    qos_class = "BestEffort" if _is_best_effort(size) else "Burstable"  # the third class is in the same scope
+    return FuturePod(amounts, PODS.evaluator.scopes(Pod(pod.metadata, pod.spec, PodStatus(qos_class=qos_class))))
+
+
+def _limit_ranged(size: PodSize, bounds: Mapping[str, Bounds]) -> PodSize:
+    """Return *size* with what LimitRanger fills in. Source: `mergePodResourceRequirements` of Kubernetes 1.37.2."""
+    requests = {name: each.request for name, each in bounds.items() if each.request is not None}
+    limits = {name: each.limit for name, each in bounds.items() if each.limit is not None}
+
+    def complete(declared: ContainerSize) -> ContainerSize:
+        return replace(declared, requests={**requests, **declared.requests}, limits={**limits, **declared.limits})
+
+    return replace(
+        size,
+        containers=tuple(map(complete, size.containers)),
+        init_containers=tuple(map(complete, size.init_containers)),
+    )
+
+
+def _is_best_effort(size: PodSize) -> bool:
+    lists = [size.pod_requests, size.pod_limits]
+    lists += [listed for each in (*size.containers, *size.init_containers) for listed in (each.requests, each.limits)]
+    return not any(amount.nanos for listed in lists for name, amount in listed.items() if name in OVERCOMMITTABLE)

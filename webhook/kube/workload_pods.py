@@ -1,0 +1,110 @@
+"""
+The pods of a workload, found by its selector and confirmed by the UIDs in controller references.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Raw
+
+from webhook.kinds.pods import PODS
+from webhook.kinds.registry import Registry
+from webhook.kube.api import ApiError, KubernetesApi
+from webhook.kube.object_list import METADATA_LIST, Page
+from webhook.ports import Ancestry, UnavailableError
+from webhook.quota.objects import ObjectMeta, OwnerReference, Shape
+
+_TIMEOUT = 2.0
+"""Seconds: whoever edits a workload waits for the answer, and goes on without it."""
+
+_MOST_MAKERS = 32
+"""Controllers between a workload and its pods that are read: a Deployment has pods of a few ReplicaSets at a time."""
+
+
+class LabelRequirement(Shape, frozen=True):
+    """`LabelSelectorRequirement`."""
+
+    key: str = ""
+    operator: str = ""
+    values: list[str] | None = None
+
+    def __str__(self) -> str:
+        """Return it as a query writes it."""
+        match self.operator:
+            case "Exists":
+                return self.key
+            case "DoesNotExist":
+                return f"!{self.key}"
+            case _:
+                return f"{self.key} {self.operator.lower()} ({','.join(self.values or ())})"
+
+
+class LabelSelector(Shape, frozen=True):
+    """`LabelSelector`."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[LabelRequirement] | None = None
+
+
+_decoder = msgspec.json.Decoder(Page, strict=False)  # a version is a number in a string
+_selector_decoder = msgspec.json.Decoder(LabelSelector)
+_labels_decoder = msgspec.json.Decoder(dict[str, str])
+
+
+class WorkloadPods:
+    """Port `PodsOfWorkloads`. Reads the API server's cache: the answer may be older than a moment."""
+
+    def __init__(self, api: KubernetesApi, ancestry: Ancestry, kinds: Registry) -> None:
+        """List pods through *api*; the controllers in between are of *kinds*, and read from *ancestry*."""
+        self._api = api
+        self._ancestry = ancestry
+        self._kinds = kinds
+
+    async def names(self, namespace: str, uid: str, selector: Raw) -> tuple[str, ...]:
+        """Return the names of the pods of the workload with this *uid*. See `PodsOfWorkloads.names`."""
+        query = _query(selector)
+        if not query:  # it selects nothing, or every pod there is
+            return ()
+        found = await self._list(namespace, query)
+        makers = {each.controller for each in found if each.controller is not None}
+        others = [each for each in makers if each.uid != uid][:_MOST_MAKERS]
+        is_its = await asyncio.gather(*(self._is_made_for(each, namespace, uid) for each in others))
+        own = {uid, *(each.uid for each, is_one in zip(others, is_its, strict=True) if is_one)}
+        return tuple(each.name for each in found if each.controller is not None and each.controller.uid in own)
+
+    async def _list(self, namespace: str, query: str) -> list[ObjectMeta]:
+        path = PODS.collection_in(quote(namespace, safe=""))
+        asked = {"labelSelector": query, "resourceVersion": "0"}
+        try:
+            body = await self._api.get(path, query=asked, accept=METADATA_LIST, timeout=_TIMEOUT)
+            return [each.metadata for each in _decoder.decode(body).items or ()]
+        except (ApiError, msgspec.MsgspecError) as error:
+            why = f"the pods of the workload could not be listed: {error}"
+            raise UnavailableError("api-server", why) from error
+
+    async def _is_made_for(self, reference: OwnerReference, namespace: str, uid: str) -> bool:
+        kind = self._kinds.of_owner(reference.api_version, reference.kind)
+        meta = await self._ancestry.read(kind, namespace, reference.name) if kind is not None else None
+        above = meta.controller if meta is not None and meta.uid == reference.uid else None
+        return above is not None and above.uid == uid
+
+
+def _query(selector: Raw) -> str:
+    """Return a selector as the text of a query; empty for none, or for one that cannot be read."""
+    try:
+        read = _selector_decoder.decode(selector)
+        labels = read.match_labels or {}
+        if not labels and not read.match_expressions:
+            labels = _labels_decoder.decode(selector)
+    except (msgspec.MsgspecError, UnicodeError):
+        return ""
+    return ",".join(_terms(labels, read))
+
+
+def _terms(labels: dict[str, str], selector: LabelSelector) -> Iterator[str]:
+    yield from (f"{key}={value}" for key, value in sorted(labels.items()))
+    yield from map(str, selector.match_expressions or ())
