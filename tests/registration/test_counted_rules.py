@@ -170,3 +170,18 @@ def test_a_rule_that_comes_back_is_given_its_time_anew(cluster: Cluster) -> None
 
     assert cluster.write() == []
     assert cluster.intercepted() == ["services", "services/status"]
+
+
+def test_of_sessions_updates_are_heard_that_change_more_than_the_status(cluster: Cluster) -> None:
+    cluster.counted = CountedResources(required=frozenset({WIDGETS, SERVICES}), sessions=frozenset({WIDGETS, "gone.x"}))
+
+    cluster.write()
+
+    validating, mutating = cluster.entry(VALIDATING), cluster.entry(MUTATING)
+    assert validating is not None
+    assert mutating is not None
+    [heard], [stamped] = validating["matchConditions"], mutating["matchConditions"]
+    assert heard["name"] == stamped["name"]
+    assert heard["expression"].startswith(f"({stamped['expression']}) || (")
+    assert "in ['widgets.example.com'] &&" in heard["expression"]
+    assert cluster.write() == []

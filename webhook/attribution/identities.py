@@ -29,7 +29,6 @@ class Identities:
         """Know the controllers that make objects for owners of *kinds*; *policies* name further ones."""
         self._policies = policies
         self._kinds = kinds
-        self._controllers = kinds.makers | {KUBE_CONTROLLER_MANAGER}
 
     def is_listed(self, user: UserInfo) -> bool:
         """Whether *user* is a trusted controller of the policy."""
@@ -37,7 +36,7 @@ class Identities:
 
     def is_trusted(self, user: UserInfo) -> bool:
         """Whether *user* is a controller that may write stamps on behalf of others."""
-        return self.is_listed(user) or user.username in self._controllers
+        return self.is_listed(user) or user.username in self._kinds.makers or user.username == KUBE_CONTROLLER_MANAGER
 
     def acts_for(self, user: UserInfo, reference: OwnerReference) -> bool:
         """Whether *user* is a controller that creates objects for owners of this kind."""

@@ -53,6 +53,7 @@ class Registry:
     def add(self, kind: AnyKind) -> None:
         """Register *kind*, which has no row or another one, as long as this registry lives."""
         self._by_resource[kind.resource] = self._by_kind[kind.group, kind.kind] = kind
+        self.makers |= kind.makers
 
     def __iter__(self) -> Iterator[AnyKind]:
         return iter(self._by_resource.values())

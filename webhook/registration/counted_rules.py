@@ -23,6 +23,11 @@ COUNTED_MANAGER: Final = "userquota-counts"
 _CONDITION: Final = "update-touches-who-pays"
 """The match condition of the mutating webhook that holds for objects whose cost no update changes."""
 
+_SAYS_SOMETHING_ELSE: Final = " || ".join(
+    f"object.?{field} != oldObject.?{field}" for field in ("spec", "metadata.?labels", "metadata.?annotations")
+)
+"""What of a session decides whether it runs, and how large it is; not its status, which changes all the time."""
+
 
 @dataclass(frozen=True, slots=True)
 class CountedResources:
@@ -30,11 +35,13 @@ class CountedResources:
     Which resources have to be intercepted beyond those of the manifests, each a plural with its group.
 
     `required`: all their objects are known, so that one more can be judged. `kept`: a policy limits them, but they are
-    not known to this replica yet, while others may have written their rules.
+    not known to this replica yet, while others may have written their rules. `sessions`: those whose objects change
+    what they cost by an update.
     """
 
     required: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
+    sessions: frozenset[str] = frozenset()
 
 
 class CountedRules:
@@ -82,7 +89,9 @@ class CountedRules:
     ) -> Write | None:
         """Return what has to be written so that *resources* are intercepted, None if it is so already."""
         first, name = next(iter(manifest.paths)), _name(manifest.kind)
-        body = self._body(name, found[first], resources) if resources else None
+        counted = self._counted()
+        sessions = sorted((counted.sessions if counted is not None else frozenset()) & frozenset(resources))
+        body = self._body(name, found[first], resources, sessions) if resources else None
         present = found.get(name)
         if body == (present.body if present else None):
             return None
@@ -100,14 +109,19 @@ class CountedRules:
             if webhooks and _name(kind) in webhooks:
                 yield webhooks[_name(kind)]
 
-    def _body(self, name: str, first: LiveWebhook, resources: Iterable[str]) -> Mapping[str, Any]:
+    def _body(
+        self, name: str, first: LiveWebhook, resources: Iterable[str], sessions: Sequence[str]
+    ) -> Mapping[str, Any]:
         # The status of a built-in kind takes changes to the stamp. It has no cost, so nothing else of it matters.
         subresources = ("", "/status") if name == _VALIDATING else ("",)
+        conditions = self._conditions[:1]
+        if sessions and name == _VALIDATING:
+            conditions = [{**each, "expression": _or_changed(each["expression"], sessions)} for each in conditions]
         return {
             **first.body,
             "name": name,
             "rules": [_rule(each, subresources) for each in sorted(resources)],
-            "matchConditions": self._conditions[:1],
+            "matchConditions": conditions,
         }
 
 
@@ -116,6 +130,13 @@ _VALIDATING: Final = "counts.validate.userquota.dev"
 
 def _name(kind: str) -> str:
     return "counts.mutate.userquota.dev" if kind.startswith("Mutating") else _VALIDATING
+
+
+def _or_changed(expression: str, sessions: Sequence[str]) -> str:
+    """Return a condition that also holds for updates of *sessions* that change more than their status."""
+    listed = ", ".join(f"'{each}'" for each in sessions)
+    is_session = f"request.resource.resource + '.' + request.resource.group in [{listed}]"
+    return f"({expression}) || ({is_session} && ({_SAYS_SOMETHING_ELSE}))"
 
 
 def _rule(resource: str, subresources: Iterable[str]) -> Mapping[str, object]:
