@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import Ended
+from webhook.documents import preset_files
 
 pytestmark = pytest.mark.slow
 
@@ -51,6 +53,13 @@ def userquota(wheel: Path, *arguments: str) -> Ended:
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def test_the_shipped_presets_are_in_it(wheel: Path) -> None:
+    ended = userquota(wheel, "preset", "list", "-o", "json")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert [each["name"] for each in json.loads(ended.out)["items"]] == list(preset_files.names())
 
 
 @pytest.mark.parametrize("command", [(), ("serve",), ("charge",), ("get",), ("policy",)])

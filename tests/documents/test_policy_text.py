@@ -543,7 +543,7 @@ RESOURCES = (
 )
 SECTIONS = (
     "version, defaults, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, terminating, "
-    "serviceAccountLimits, exempt, missing, attribution, resources"
+    "serviceAccountLimits, exempt, missing, attribution, resources, sessions"
 )
 VERSION = "version: expected version: 1, the only one this release reads"
 ACCOUNT = "expected a service account as <namespace>/<name>"

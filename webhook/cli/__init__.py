@@ -16,7 +16,7 @@ import click
 from webhook import __version__
 from webhook.quota.errors import WebhookError
 
-_COMMANDS = {each: each for each in ("adopt", "charge", "get", "local", "policy", "preflight", "serve")}
+_COMMANDS = {each: each for each in ("adopt", "charge", "get", "local", "policy", "preflight", "preset", "serve")}
 
 
 class _LazyGroup(click.Group):

@@ -23,6 +23,7 @@ from webhook.documents.policy_schema import (
     PoolPart,
     ScopedPart,
     SectionPart,
+    SessionsPart,
     TenantPart,
 )
 from webhook.kinds.registry import KINDS
@@ -32,6 +33,7 @@ from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.exemption import ExemptBy, Exemption
 from webhook.quota.missing import Missing, OnMissing
 from webhook.quota.policy import CAPS, AccountLimits, Combine, Entry, Group, Hard, Tenant, Terminating
+from webhook.quota.presets import Preset
 from webhook.quota.quantity import NANOS, Quantity
 from webhook.quota.scopes import Selector
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
@@ -61,7 +63,7 @@ class Definition(NamedTuple):
 
     steps: tuple[str, ...]
     position: Position
-    value: _Limiting | _Choice | Delegate | NamespaceOwners | Weight | OnMissing
+    value: _Limiting | _Choice | Delegate | NamespaceOwners | Weight | OnMissing | Preset
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -112,6 +114,8 @@ class DocumentEntries:
         self.exemptions += map(_exemption, part.exempt)
         if part.resources is not None:
             self._add_weights(part.resources, root)
+        if part.sessions is not None:
+            self._add_presets(part.sessions, root)
         entries: dict[tuple[str, ...], EntryPart | None] = {("cluster",): part.cluster}
         if part.defaults is not None:
             entries |= {("defaults", name): getattr(part.defaults, name) for name in _DEFAULTS}
@@ -133,6 +137,13 @@ class DocumentEntries:
             steps = ("attribution", "namespaceOwners")
             owners = NamespaceOwners(tuple(mark for each in part.namespaceOwners for mark in each.marks))
             self.definitions.append(Definition(steps, tree.position_of(root, steps), owners))
+
+    def _add_presets(self, part: SessionsPart, root: tree.Node) -> None:
+        for index, each in enumerate(part.presets):
+            position = tree.position_of(root, ("sessions", "presets", index))
+            self.definitions.append(Definition(("sessions", "presets", each.name), position, each.preset))
+            message = "nothing counts sessions in this release; the preset has no effect yet"
+            self.notes.append(self._remark((), ("sessions", "presets", index), root, message))
 
     def _add_missing(self, part: PolicyPart, root: tree.Node) -> None:
         rules: Mapping[str, MissingPart | Missing] = part.missing

@@ -17,6 +17,7 @@ from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
 from webhook.quota.exemption import Exemption, Exemptions
 from webhook.quota.missing import NAMES, Missing, OnMissing
 from webhook.quota.policy import AccountLimits, Combine, Defaults, Entry, Group, Policy, Tenant, Terminating
+from webhook.quota.presets import Preset
 from webhook.quota.quantity import Quantity
 
 _GENERATED = re.compile(r"(?P<base>.+)-[2456789bcdfghkmt]{10}", re.ASCII)
@@ -47,6 +48,7 @@ class Merger:
         self._namespace_owners: tuple[Mark, ...] = ()
         self._weights: dict[str, Weight] = {}
         self._missing: dict[str, OnMissing] = {}
+        self._presets: list[Preset] = []
 
     def add(self, document: DocumentEntries) -> Iterator[None]:
         """Add what *document* defines, and yield now and then, so that the caller can pause."""
@@ -91,6 +93,7 @@ class Merger:
             exemptions=Exemptions(self._exemptions),
             delegates=self._delegates,
             namespace_owners=self._namespace_owners,
+            presets=tuple(self._presets),
         )
 
     def _note_spelling(self, definition: Definition, source: str) -> None:
@@ -125,16 +128,23 @@ class Merger:
             self._weights[name] = value
         elif isinstance(value, Missing | Quantity):
             self._missing[NAMES[name]] = value
-        elif isinstance(value, Delegate):
-            self._delegates[name] = value
-        elif isinstance(value, NamespaceOwners):
-            self._namespace_owners = value.marks
+        elif isinstance(value, Delegate | NamespaceOwners | Preset):
+            self._keep_marks(name, value)
         elif isinstance(value, Combine):
             self._combine = value
         elif isinstance(value, AccountLimits):
             self._account_limits = value
         else:
             self._terminating = value
+
+    def _keep_marks(self, name: str, value: Delegate | NamespaceOwners | Preset) -> None:
+        """Keep what says where names are written."""
+        if isinstance(value, Delegate):
+            self._delegates[name] = value
+        elif isinstance(value, NamespaceOwners):
+            self._namespace_owners = value.marks
+        else:
+            self._presets.append(value)
 
 
 def _leftover(first: str, second: str) -> str:

@@ -6,16 +6,13 @@ The places of mistakes are in `policy_text`, what several documents mean togethe
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from fractions import Fraction
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidatorFunctionWrapHandler,
@@ -23,9 +20,10 @@ from pydantic import (
     model_validator,
 )
 
+from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
+from webhook.documents.preset_schema import PresetPart, read_preset
 from webhook.kinds.registry import KINDS
 from webhook.quota import devices, missing, quantity, resources, scopes, share
-from webhook.quota.delegation import PRESETS, Decoding, Mark, Place
 from webhook.quota.exemption import ExemptBy
 from webhook.quota.missing import Missing
 from webhook.quota.policy import AccountLimits, Combine, Hard, Mode, OnWorkload, Terminating, Unlimited
@@ -33,15 +31,6 @@ from webhook.quota.quantity import NANOS, Quantity, QuantityError
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Operator, Requirement, Selector
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
-
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_SERVICE_ACCOUNT = re.compile(rf"{_LABEL}/{_LABEL}(\.{_LABEL})*", re.ASCII)
-
-
-class Written(str):
-    """A number as it was written, so that `0.1` never becomes a float on its way to an amount."""
-
-    __slots__ = ()
 
 
 class _Divisible(str):
@@ -169,38 +158,12 @@ def _scope(name: str) -> str:
     return name
 
 
-def _whole_name(name: str) -> str:
-    if not name or name != name.strip():
-        raise ValueError("expected a name without spaces around it")
-    return name
-
-
-def _pattern(text: str) -> str:
-    if text.count("*") != 1:
-        raise ValueError("expected a text with one *, which stands for the name")
-    return text
-
-
-def _preset(name: str) -> str:
-    if name not in PRESETS:
-        raise ValueError(f"unknown preset {name}")
-    return name
-
-
 def _kind(name: str) -> str:
     if KINDS.of_resource(name) is None:
         raise ValueError(f"unknown kind {name}")
     return name
 
 
-def _service_account(name: str) -> str:
-    if not _SERVICE_ACCOUNT.fullmatch(name):
-        raise ValueError("expected a service account as <namespace>/<name>")
-    return name
-
-
-Name = Annotated[str, AfterValidator(_whole_name)]
-ServiceAccountName = Annotated[str, AfterValidator(_service_account)]
 ScopeName = Annotated[str, AfterValidator(_scope)]
 ResourceName = Annotated[str, AfterValidator(_known_resource)]
 HardAmount = Annotated[Any, BeforeValidator(_read_hard)]
@@ -210,16 +173,10 @@ DeviceName = Annotated[str, AfterValidator(_device_name)]
 DeviceWeight = Annotated[Any, BeforeValidator(_read_weight)]
 
 
-Pattern = Annotated[str, AfterValidator(_pattern)]
-Preset = Annotated[str, AfterValidator(_preset)]
 KindName = Annotated[str, AfterValidator(_kind)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-class RequirementPart(_Part):
+class RequirementPart(Part):
     """One condition of a `scopeSelector`, in the words of ResourceQuota."""
 
     scopeName: ScopeName  # noqa: N815
@@ -236,13 +193,13 @@ class RequirementPart(_Part):
         return self
 
 
-class ScopeSelectorPart(_Part):
+class ScopeSelectorPart(Part):
     """`scopeSelector` of a ResourceQuota."""
 
     matchExpressions: list[RequirementPart] = Field(min_length=1)  # noqa: N815
 
 
-class SumPart(_Part):
+class SumPart(Part):
     """Limits on a sum."""
 
     hard: HardList = Field(default_factory=dict)
@@ -293,7 +250,7 @@ class EntryPart(PoolPart):
     perClaim: HardList = Field(default_factory=dict)  # noqa: N815
 
 
-class GroupPart(_Part):
+class GroupPart(Part):
     """A group."""
 
     perMember: EntryPart | None = None  # noqa: N815
@@ -301,7 +258,7 @@ class GroupPart(_Part):
     members: list[Name] = Field(default_factory=list)
 
 
-class NamespaceSelectorPart(_Part):
+class NamespaceSelectorPart(Part):
     """Which namespaces belong to a tenant. Empty would mean all of them, which is what `cluster` is for."""
 
     matchLabels: dict[str, str] = Field(min_length=1)  # noqa: N815
@@ -314,7 +271,7 @@ class TenantPart(EntryPart):
     perNamespace: EntryPart | None = None  # noqa: N815
 
 
-class DefaultsPart(_Part):
+class DefaultsPart(Part):
     """What binds owners without an entry of their own."""
 
     user: EntryPart | None = None
@@ -322,40 +279,7 @@ class DefaultsPart(_Part):
     unattributed: EntryPart | None = None
 
 
-class MarkPart(_Part):
-    """Where the name of a payer is written: in one of five places, or those of a platform."""
-
-    annotation: Name | None = None
-    label: Name | None = None
-    namespaceAnnotation: Name | None = None  # noqa: N815
-    namespaceLabel: Name | None = None  # noqa: N815
-    namespaceName: Pattern | None = None  # noqa: N815
-    preset: Preset | None = None
-    pattern: Pattern = "*"
-    decode: list[Decoding] = Field(default_factory=list)
-    prefix: str = ""
-
-    @property
-    def marks(self) -> tuple[Mark, ...]:
-        """Return the marks; the one of a platform may be several, tried in their order."""
-        decode = tuple(self.decode)
-        if self.preset is not None:
-            return tuple(Mark(each.place, each.key, self.pattern, decode, self.prefix) for each in PRESETS[self.preset])
-        if self.namespaceName is not None:
-            return (Mark(Place.NAMESPACE_NAME, "", self.namespaceName, decode, self.prefix),)
-        keys = ((place, getattr(self, place.value)) for place in Place)
-        return tuple(Mark(place, key, self.pattern, decode, self.prefix) for place, key in keys if key is not None)
-
-    @model_validator(mode="after")
-    def _check_place(self) -> MarkPart:
-        places = [place.value for place in Place]
-        given = [name for name in (*places, "preset") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"expected one of {', '.join(places)}, preset")
-        return self
-
-
-class DelegatePart(_Part):
+class DelegatePart(Part):
     """A user or service account that says for whom it creates objects."""
 
     user: Name | None = None
@@ -371,7 +295,7 @@ class DelegatePart(_Part):
         return self
 
 
-class AttributionPart(_Part):
+class AttributionPart(Part):
     """Who may act for others, and who pays for what nobody else does."""
 
     trustedControllers: list[ServiceAccountName] = Field(default_factory=list)  # noqa: N815
@@ -387,7 +311,7 @@ class AttributionPart(_Part):
         return self
 
 
-class ExemptPart(_Part):
+class ExemptPart(Part):
     """One exemption: whom or what it names, why, and until when."""
 
     user: Name | None = None
@@ -413,14 +337,20 @@ class ExemptPart(_Part):
         return self
 
 
-class LogicalResourcesPart(_Part):
+class SessionsPart(Part):
+    """What counts as sessions."""
+
+    presets: list[Annotated[PresetPart, WrapValidator(read_preset)]] = Field(default_factory=list)
+
+
+class LogicalResourcesPart(Part):
     """What each device counts, by the logical resource that it counts in."""
 
     gpu: dict[DeviceName, DeviceWeight] = Field(default_factory=dict)
     accelerator: dict[DeviceName, DeviceWeight] = Field(default_factory=dict)
 
 
-class MissingPart(_Part):
+class MissingPart(Part):
     """What is filled in for a container that does not declare a resource."""
 
     default: Annotated[Any, BeforeValidator(_read_default)]
@@ -431,7 +361,7 @@ MissingRule = Annotated[MissingPart, WrapValidator(_read_missing)]
 """A `MissingPart`, or a `Missing` for a word."""
 
 
-class PolicyPart(_Part):
+class PolicyPart(Part):
     """One document."""
 
     version: Annotated[Literal[1], BeforeValidator(_read_version)]
@@ -449,6 +379,7 @@ class PolicyPart(_Part):
     missing: dict[MissingName, MissingRule] = Field(default_factory=dict)
     attribution: AttributionPart | None = None
     resources: LogicalResourcesPart | None = None
+    sessions: SessionsPart | None = None
 
 
 SectionPart: TypeAlias = EntryPart | GroupPart

@@ -16,11 +16,12 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from webhook.documents import tree, yaml_text
+from webhook.documents import preset_files, tree, yaml_text
+from webhook.documents.mark_schema import Written
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.policy_entries import DocumentEntries
 from webhook.documents.policy_merge import Merger
-from webhook.documents.policy_schema import SECTIONS, PolicyPart, Written
+from webhook.documents.policy_schema import SECTIONS, PolicyPart
 from webhook.documents.tree_builder import SectionField
 from webhook.kinds.registry import KINDS
 from webhook.quota import resources, scopes
@@ -215,6 +216,7 @@ def _unknown(text: str, last: str) -> tuple[str, Sequence[str]]:
         "scope": scopes.KNOWN,
         "word": tuple(each.value for each in Missing),
         "preset": tuple(PRESETS),
+        "session preset": preset_files.names(),
         "kind": tuple(sorted(each.resource for each in KINDS)),
     }
     for kind, known in known_names.items():

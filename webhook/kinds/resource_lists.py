@@ -41,14 +41,18 @@ def read_quantities(listed: Mapping[str, msgspec.Raw] | None, path: str) -> Reso
     read = {}
     for name, token in listed.items():
         try:
-            read[name] = _quantity(bytes(token).decode(errors="replace"))
+            read[name] = read_quantity(bytes(token).decode(errors="replace"))
         except QuantityError as error:
             raise UncountableError(f"{path}.{name}", error) from error
     return read
 
 
-def _quantity(written: str) -> Quantity:
-    """Return one JSON value, read as `Quantity.UnmarshalJSON` does: a string with spaces trimmed, a number, or null."""
+def read_quantity(written: str) -> Quantity:
+    """
+    Return one JSON value, read as `Quantity.UnmarshalJSON` does: a string with spaces trimmed, a number, or null.
+
+    Raises: QuantityError.
+    """
     if written == "null":
         return quantity.ZERO
     if written[0] == '"':

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 _ESCAPED = re.compile(r"-([0-9a-f]{2})", re.ASCII)
-_LONGEST = 253
+LONGEST = 253
 """Characters of a name that is read from a mark."""
 
 
@@ -85,15 +85,20 @@ class Mark:
                 written = texts.namespace_labels.get(self.key)
             case Place.NAMESPACE_NAME:
                 written = texts.namespace
-        before, _, after = self.pattern.partition("*")
-        if not written or len(written) > _LONGEST or len(written) <= len(before) + len(after):
-            return None
-        if not (written.startswith(before) and written.endswith(after)):
-            return None
-        name = written[len(before) : len(written) - len(after)]
-        for each in self.decode:
-            name = _DECODERS[each](name)
-        return self.prefix + name if name else None
+        return name_in(written, self.pattern, self.decode, self.prefix) if written else None
+
+
+def name_in(written: str, pattern: str, decode: Iterable[Decoding], prefix: str) -> str | None:
+    """Return the name in *written*, as a `Mark` says; None if there is none. Takes time in proportion to the length."""
+    before, _, after = pattern.partition("*")
+    if len(written) > LONGEST or len(written) <= len(before) + len(after):
+        return None
+    if not (written.startswith(before) and written.endswith(after)):
+        return None
+    name = written[len(before) : len(written) - len(after)]
+    for each in decode:
+        name = _DECODERS[each](name)
+    return prefix + name if name else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.exemption import NO_EXEMPTIONS, Exemptions
 from webhook.quota.missing import Missing, OnMissing
+from webhook.quota.presets import Preset
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import LOGICAL, UNPARAMETERISED, Amount, Amounts
 from webhook.quota.scopes import Scopes, Selector
@@ -158,7 +159,7 @@ class Policy:
     with the stamps that these had before; `delegates`, by username, say themselves for whom they act, and
     `namespace_owners` are where a namespace says who pays for what its service accounts create. `devices` says what
     counts as a `gpu` or an `accelerator`. `missing` says what happens with a pod that does not declare a resource, by
-    ResourceQuota's name of the resource.
+    ResourceQuota's name of the resource. `presets` say which objects are sessions.
     """
 
     defaults: Defaults = Defaults()
@@ -178,6 +179,7 @@ class Policy:
     restorers: frozenset[str] = frozenset()
     delegates: Mapping[str, Delegate] = field(default_factory=dict)
     namespace_owners: tuple[Mark, ...] = ()
+    presets: tuple[Preset, ...] = ()
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _limited: frozenset[str] = field(init=False, repr=False, compare=False)

@@ -1,0 +1,90 @@
+"""
+The shapes that several parts of a policy share: names, and the marks that say whose an object is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from webhook.quota.delegation import PRESETS, Decoding, Mark, Place
+
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SERVICE_ACCOUNT = re.compile(rf"{_LABEL}/{_LABEL}(\.{_LABEL})*", re.ASCII)
+
+
+class Written(str):
+    """A number as it was written, so that `0.1` never becomes a float on its way to an amount."""
+
+    __slots__ = ()
+
+
+def _whole_name(name: str) -> str:
+    if not name or name != name.strip():
+        raise ValueError("expected a name without spaces around it")
+    return name
+
+
+def _pattern(text: str) -> str:
+    if text.count("*") != 1:
+        raise ValueError("expected a text with one *, which stands for the name")
+    return text
+
+
+def _preset(name: str) -> str:
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name}")
+    return name
+
+
+def _service_account(name: str) -> str:
+    if not _SERVICE_ACCOUNT.fullmatch(name):
+        raise ValueError("expected a service account as <namespace>/<name>")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_whole_name)]
+ServiceAccountName = Annotated[str, AfterValidator(_service_account)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Preset = Annotated[str, AfterValidator(_preset)]
+
+
+class Part(BaseModel):
+    """A mapping: an unknown field is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class MarkPart(Part):
+    """Where the name of a payer is written: in one of five places, or those of a platform."""
+
+    annotation: Name | None = None
+    label: Name | None = None
+    namespaceAnnotation: Name | None = None  # noqa: N815
+    namespaceLabel: Name | None = None  # noqa: N815
+    namespaceName: Pattern | None = None  # noqa: N815
+    preset: Preset | None = None
+    pattern: Pattern = "*"
+    decode: list[Decoding] = Field(default_factory=list)
+    prefix: str = ""
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """Return the marks; the one of a platform may be several, tried in their order."""
+        decode = tuple(self.decode)
+        if self.preset is not None:
+            return tuple(Mark(each.place, each.key, self.pattern, decode, self.prefix) for each in PRESETS[self.preset])
+        if self.namespaceName is not None:
+            return (Mark(Place.NAMESPACE_NAME, "", self.namespaceName, decode, self.prefix),)
+        keys = ((place, getattr(self, place.value)) for place in Place)
+        return tuple(Mark(place, key, self.pattern, decode, self.prefix) for place, key in keys if key is not None)
+
+    @model_validator(mode="after")
+    def _check_place(self) -> MarkPart:
+        places = [place.value for place in Place]
+        given = [name for name in (*places, "preset") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"expected one of {', '.join(places)}, preset")
+        return self

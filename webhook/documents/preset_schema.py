@@ -1,0 +1,356 @@
+"""
+The shape of a session preset, as pydantic models, and the shipped presets. docs/sessions.md has the meaning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+
+from webhook.documents import preset_files
+from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
+from webhook.kinds.registry import KINDS
+from webhook.kinds.sessions import SessionReader
+from webhook.quota import expressions, field_paths, resources
+from webhook.quota.delegation import Decoding, Mark, Place
+from webhook.quota.expressions import Expression
+from webhook.quota.field_paths import Path
+from webhook.quota.presets import (
+    Condition,
+    Conditions,
+    Constant,
+    Container,
+    FieldMark,
+    NamedResources,
+    Operator,
+    PodLabel,
+    PodValue,
+    Preset,
+    Requester,
+    ResourceField,
+    ResourceSource,
+    UserMark,
+)
+from webhook.quota.presets import Part as PartOfSession
+from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
+
+_DNS = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", re.ASCII)
+_KIND = re.compile(r"[A-Z][A-Za-z0-9]*", re.ASCII)
+_VERSION = re.compile(r"v[0-9]+((alpha|beta)[0-9]+)?", re.ASCII)
+
+
+_NAMED = "named"
+
+
+def _read_path(value: Any) -> Path:
+    if not isinstance(value, str) or isinstance(value, Written):
+        raise ValueError("expected a path such as spec.user")  # noqa: TRY004 - pydantic gives no place to a TypeError
+    return field_paths.parse(value)
+
+
+def _read_expression(value: Any) -> Expression:
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or isinstance(value, Written):
+        raise ValueError("expected an expression such as spec.replicas ?? 1")  # noqa: TRY004 - as above
+    return expressions.parse(str(value))
+
+
+def _read_constant(value: Any) -> Constant:
+    if isinstance(value, Written) or not isinstance(value, (str, int)):
+        raise ValueError("expected a text, a whole number, true or false")  # noqa: TRY004 - as above
+    return value
+
+
+def _read_source(value: Any, read_fields: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(value, dict) and _NAMED in value:
+        if len(value) > 1:
+            raise ValueError(f"{_NAMED} stands alone: write the amounts as a further source")
+        return NamedResources(_read_path(value[_NAMED]))
+    return _read_path(value) if isinstance(value, str) else read_fields(value)
+
+
+def _requested(name: str) -> str:
+    if not resources.is_charged(name):
+        raise ValueError(f"{name} is no resource of a container, such as cpu, memory or nvidia.com/gpu")
+    return name
+
+
+def _matching(form: re.Pattern[str], wanted: str) -> AfterValidator:
+    def check(name: str) -> str:
+        if not form.fullmatch(name):
+            raise ValueError(f"expected {wanted}")
+        return name
+
+    return AfterValidator(check)
+
+
+PathText = Annotated[Any, BeforeValidator(_read_path)]
+ExpressionText = Annotated[Any, BeforeValidator(_read_expression)]
+ConstantValue = Annotated[Any, BeforeValidator(_read_constant)]
+RequestedName = Annotated[str, AfterValidator(_requested)]
+Source = Annotated[dict[RequestedName, ExpressionText], WrapValidator(_read_source)]
+"""A path for a text, names of resources for `named`, an expression for each name otherwise."""
+DnsName = Annotated[str, _matching(_DNS, "small letters, digits, - and .")]
+KindName = Annotated[str, _matching(_KIND, "a kind such as Notebook")]
+VersionName = Annotated[str, _matching(_VERSION, "a version such as v1 or v1beta1, without its group")]
+
+
+class ConditionPart(Part):
+    """A comparison of a field."""
+
+    field: PathText
+    operator: Operator
+    values: list[ConstantValue] = Field(default_factory=list)
+
+    @property
+    def condition(self) -> Condition:
+        """Return its value."""
+        return Condition(self.field, self.operator, tuple(self.values))
+
+    @model_validator(mode="after")
+    def _check_values(self) -> ConditionPart:
+        if (self.operator in (Operator.IN, Operator.NOT_IN)) != bool(self.values):
+            has = "needs" if not self.values else "takes no"
+            raise ValueError(f"operator {self.operator.value} {has} values")
+        return self
+
+
+class AllPart(Part):
+    """Comparisons that all have to hold."""
+
+    all: list[ConditionPart] = Field(min_length=1)
+
+
+def _read_alternative(value: Any) -> Any:
+    """Return one comparison as a list of one."""
+    return value if isinstance(value, dict) and "all" in value else {"all": [value]}
+
+
+Alternative = Annotated[AllPart, BeforeValidator(_read_alternative)]
+
+
+class UserMarkPart(MarkPart):
+    """Where a name is written: a field of the object, or one of the places of a delegate's mark."""
+
+    field: PathText | None = None
+    requester: Literal[True] | None = None
+
+    @property
+    def user_marks(self) -> tuple[UserMark, ...]:
+        """Return the marks."""
+        if self.requester:
+            return (Requester.REQUESTER,)
+        return self.named_marks
+
+    @property
+    def named_marks(self) -> tuple[FieldMark | Mark, ...]:
+        """Return the marks that say a name."""
+        if self.field is not None:
+            decode: tuple[Decoding, ...] = tuple(self.decode)
+            return (FieldMark(self.field, self.pattern, decode, self.prefix),)
+        return self.marks
+
+    @model_validator(mode="after")
+    def _check_place(self) -> UserMarkPart:
+        places = ["field", *(place.value for place in Place), "preset", "requester"]
+        if sum(getattr(self, name) is not None for name in places) != 1:
+            raise ValueError(f"expected one of {', '.join(places)}")
+        return self
+
+
+class ContainerPart(Part):
+    """A container that the platform puts into a pod."""
+
+    each: PathText | None = None
+    when: list[ConditionPart] = Field(default_factory=list)
+    requests: list[Source] = Field(default_factory=list)
+    limits: list[Source] = Field(default_factory=list)
+
+    @property
+    def container(self) -> Container:
+        """Return its value."""
+        requests, limits = (tuple(map(_source, each)) for each in (self.requests, self.limits))
+        return Container(self.each, _conditions(self.when), requests, limits)
+
+
+class PartPart(Part):
+    """Some of the pods of a session. `requests` and `limits` are those of one container."""
+
+    name: Name
+    each: PathText | None = None
+    when: list[ConditionPart] = Field(default_factory=list)
+    podTemplate: PathText | None = None  # noqa: N815 - the names are those of the file
+    requests: list[Source] = Field(default_factory=list)
+    limits: list[Source] = Field(default_factory=list)
+    containers: list[ContainerPart] = Field(default_factory=list)
+    initContainers: list[ContainerPart] = Field(default_factory=list)  # noqa: N815
+    times: ExpressionText | None = None
+    upTo: ExpressionText | None = None  # noqa: N815
+
+    @property
+    def part(self) -> PartOfSession:
+        """Return its value."""
+        containers = [each.container for each in self.containers]
+        if self.requests or self.limits:
+            requests, limits = (tuple(map(_source, each)) for each in (self.requests, self.limits))
+            containers.insert(0, Container(None, (), requests, limits))
+        return PartOfSession(
+            self.name,
+            self.each,
+            _conditions(self.when),
+            self.podTemplate,
+            tuple(containers),
+            tuple(each.container for each in self.initContainers),
+            self.times,
+            self.upTo,
+        )
+
+    @model_validator(mode="after")
+    def _check_size(self) -> PartPart:
+        if self.podTemplate is not None and (self.requests or self.limits):
+            raise ValueError("expected podTemplate, or requests and limits")
+        if self.podTemplate is not None and self.podTemplate.is_repeated:
+            raise ValueError("podTemplate is one template: write the list in each")
+        return self
+
+
+class PodsPart(Part):
+    """How the pods of a session are known."""
+
+    label: Name
+    value: Name
+    also: dict[Name, str] = Field(default_factory=dict)
+
+    @property
+    def pod_label(self) -> PodLabel:
+        """Return its value."""
+        return PodLabel(self.label, _pod_value(self.value), tuple(sorted(self.also.items())))
+
+    @model_validator(mode="after")
+    def _check_value(self) -> PodsPart:
+        _pod_value(self.value)
+        return self
+
+
+class PresetPart(Part):
+    """One preset."""
+
+    name: DnsName
+    group: Annotated[str, AfterValidator(lambda name: name)]
+    kind: KindName
+    plural: DnsName
+    versions: list[VersionName] = Field(min_length=1)
+    checked: str = ""
+    match: list[ConditionPart] = Field(default_factory=list)
+    user: list[UserMarkPart] = Field(min_length=1)
+    project: list[UserMarkPart] = Field(default_factory=list)
+    groups: PathText | None = None
+    resources: list[PartPart]
+    stopped: list[Alternative] = Field(default_factory=list)
+    ended: list[Alternative] = Field(default_factory=list)
+    elsewhere: list[ConditionPart] = Field(default_factory=list)
+    pods: list[PodsPart] = Field(default_factory=list)
+    controllers: list[ServiceAccountName] = Field(default_factory=list)
+    scale: bool = False
+    duration: PathText | None = None
+    idle: PathText | None = None
+    category: list[UserMarkPart] = Field(default_factory=list)
+
+    @property
+    def preset(self) -> Preset:
+        """Return its value."""
+        return Preset(
+            self.name,
+            self.group,
+            self.kind,
+            self.plural,
+            tuple(self.versions),
+            tuple(mark for each in self.user for mark in each.user_marks),
+            tuple(each.part for each in self.resources),
+            match=_conditions(self.match),
+            project=tuple(mark for each in self.project for mark in each.named_marks),
+            groups=self.groups,
+            stopped=tuple(_conditions(each.all) for each in self.stopped),
+            ended=tuple(_conditions(each.all) for each in self.ended),
+            elsewhere=_conditions(self.elsewhere),
+            pods=tuple(each.pod_label for each in self.pods),
+            controllers=tuple(SERVICE_ACCOUNT_PREFIX + each.replace("/", ":") for each in self.controllers),
+            scales=self.scale,
+            duration=self.duration,
+            idle=self.idle,
+            category=tuple(mark for each in self.category for mark in each.named_marks),
+            checked=self.checked,
+        )
+
+    @model_validator(mode="after")
+    def _check(self) -> PresetPart:
+        requester = [index for index, each in enumerate(self.user) if each.requester]
+        if requester and requester != [len(self.user) - 1]:
+            raise ValueError("requester is the last of user: whoever creates the object always has a name")
+        if any(each.requester for each in (*self.project, *self.category)):
+            raise ValueError("requester is a mark of user only")
+        preset = self.preset
+        if KINDS.of_resource(preset.resource) is not None and not preset.match:
+            raise ValueError(f"not all {preset.resource} are sessions: write match")
+        is_pod = preset.resource == "pods"
+        if is_pod == bool(preset.pods):
+            raise ValueError("a pod is its own pod: leave out pods" if is_pod else "pods: say how its pods are known")
+        SessionReader(preset)
+        return self
+
+
+def _conditions(parts: Iterable[ConditionPart]) -> Conditions:
+    return tuple(each.condition for each in parts)
+
+
+def _source(value: Any) -> ResourceSource:
+    if isinstance(value, Path | NamedResources):
+        return value
+    return tuple(ResourceField(name, amount) for name, amount in value.items())
+
+
+def _pod_value(written: str) -> PodValue | Path:
+    words = {each.value for each in PodValue}
+    return PodValue(written) if written in words else field_paths.parse(written)
+
+
+_BASE = "preset"
+
+
+def read_preset(value: Any, read_part: ValidatorFunctionWrapHandler) -> Any:
+    """
+    Return an item of `sessions.presets`: the name of a shipped preset, a shipped one with fields of its own, or an own.
+    """
+    if isinstance(value, str) and not isinstance(value, Written):
+        return read_part(shipped_definition(value))
+    if isinstance(value, dict) and _BASE in value:
+        base = shipped_definition(value[_BASE])
+        return read_part({**base, **{name: each for name, each in value.items() if name != _BASE}})
+    return read_part(value)
+
+
+def shipped_definition(name: Any) -> dict[str, Any]:
+    """Return what the file of a shipped preset says; one may begin with another. Raises: ValueError."""
+    if not isinstance(name, str):
+        raise ValueError("expected the name of a shipped preset")  # noqa: TRY004 - as above
+    if name not in preset_files.names():
+        raise ValueError(f"unknown session preset {name}")
+    own = dict(preset_files.definition(name))
+    base = own.pop(_BASE, None)
+    return {**preset_files.definition(base), **own} if isinstance(base, str) else own
+
+
+@lru_cache(maxsize=64)
+def shipped(name: str) -> Preset:
+    """Return the shipped preset *name*. Raises: ValueError if there is none."""
+    return PresetPart.model_validate(shipped_definition(name)).preset

@@ -1,0 +1,221 @@
+"""
+How large a session is: the parts that a preset names, each as often as the object says, exact.
+
+A pod template costs what its pods will cost, with the defaults of the API server; LimitRanges are not known here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import ceil
+
+from webhook.kinds import pod_cost, pod_defaults, pod_shared_gpu, session_fields
+from webhook.kinds.evaluator import UncountableError
+from webhook.kinds.pod_cost import ContainerSize, PodSize
+from webhook.kinds.pod_shapes import Pod, SharedGpuText
+from webhook.kinds.resource_lists import read_quantities
+from webhook.kinds.session_fields import FieldError, Found, Scope, holds
+from webhook.quota import resources
+from webhook.quota.expressions import Expression
+from webhook.quota.field_paths import Each, Name, Path, Step
+from webhook.quota.objects import GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION
+from webhook.quota.presets import NO_BOUND, Container, NamedResources, Part, ResourceSource
+from webhook.quota.quantity import NANOS, Quantity
+from webhook.quota.resources import Amounts
+
+_GPU_DEVICES_ANNOTATION = "gpu-fraction-num-devices"
+_GPU_ANNOTATIONS = (GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION, _GPU_DEVICES_ANNOTATION)
+_NO_POD = PodSize((), (), {}, {}, {})
+
+Steps = tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PartSize:
+    """
+    One part of a session: its name and place, what one of its pods costs, and how many there are.
+
+    `most` is how many there may be; None: as many as somebody asks for.
+    """
+
+    name: str
+    where: str
+    each: Amounts
+    count: int
+    most: int | None
+
+
+def value_steps(part: Part) -> Iterator[Steps]:
+    """Yield the steps from the object to every value that *part* reads."""
+    start: Steps = () if part.each is None else part.each.steps
+    yield start
+    expressions = [each for each in (part.times, part.up_to) if each is not None]
+    paths = [condition.field for condition in part.when] + [path for each in expressions for path in each.paths]
+    yield from (_from(start, path) for path in paths)
+    for container in (*part.containers, *part.init_containers):
+        yield from _container_steps(container, start)
+    if part.template is not None:
+        annotations = (*_from(start, part.template), Name("metadata"), Name("annotations"))
+        yield from ((*annotations, Name(key)) for key in _GPU_ANNOTATIONS)
+
+
+def pod_spec_steps(part: Part) -> Iterator[Steps]:
+    """Yield the steps from the object to the spec of the pods of *part*, if it has a template."""
+    if part.template is not None:
+        yield (*_from(() if part.each is None else part.each.steps, part.template), Name("spec"))
+
+
+def _from(start: Steps, path: Path) -> Steps:
+    return path.steps if path.is_from_root else (*start, *path.steps)
+
+
+def _container_steps(container: Container, start: Steps) -> Iterator[Steps]:
+    if container.each is not None:
+        start = _from(start, container.each)
+        yield start
+    yield from (_from(start, condition.field) for condition in container.when)
+    for source in (*container.requests, *container.limits):
+        if isinstance(source, Path):
+            yield (*_from(start, source), Each())
+        elif isinstance(source, NamedResources):
+            yield _from(start, source.path)
+        else:
+            yield from (_from(start, path) for field in source for path in field.amount.paths)
+
+
+def sizes(parts: Iterable[Part], root: Scope) -> Iterator[PartSize]:
+    """Yield the size of each part, for each item of a list that it goes through. Raises: UncountableError."""
+    for part in parts:
+        for scope in _scopes(part, root):
+            count = _count(part, scope)
+            yield PartSize(part.name, scope.where, _cost(part, scope), count, _most(part, scope, count))
+
+
+def _scopes(part: Part | Container, scope: Scope) -> Iterator[Scope]:
+    """Yield where *part* is: *scope* or the items of its list, if its conditions hold there."""
+    for each in (scope,) if part.each is None else scope.scopes(part.each):
+        if all(holds(condition, each) for condition in part.when):
+            yield each
+
+
+def total(counted: Iterable[tuple[PartSize, int]]) -> Amounts:
+    """Return the sum over parts, each with how many of it there are."""
+    amounts: Counter[str] = Counter()
+    for part, number in counted:
+        for name, amount in part.each:
+            amounts[name] += int(amount) * number
+    return tuple(sorted((name, amount) for name, amount in amounts.items() if amount))
+
+
+def _count(part: Part, scope: Scope) -> int:
+    if part.times is None:
+        return 1
+    value = part.times.value(lambda path: session_fields.count(scope, path))
+    if value is None:
+        absent = FieldError("absent, and the preset gives no default for it")
+        raise UncountableError(_place(scope, part.times), absent)
+    if value.denominator != 1:
+        raise UncountableError(_place(scope, part.times), FieldError(f"{value} is no whole number"))
+    return int(value)
+
+
+def _most(part: Part, scope: Scope, count: int) -> int | None:
+    """Return how many there may be, at least as many as there are."""
+    if part.up_to is None:
+        return count
+    is_open = False
+
+    def lookup(path: Path) -> Fraction | None:
+        nonlocal is_open
+        value = session_fields.count(scope, path)
+        is_open = is_open or (value is not None and value >= NO_BOUND)
+        return value
+
+    value = part.up_to.value(lookup)
+    return None if value is None or is_open else max(count, ceil(value))
+
+
+def _cost(part: Part, scope: Scope) -> Amounts:
+    size, shared = _NO_POD, None
+    if part.template is not None:
+        size, shared = _template_size(part.template, scope), _shared_gpu(part.template, scope)
+    size = replace(
+        size,
+        containers=(*size.containers, *_containers(part.containers, scope)),
+        init_containers=(*size.init_containers, *_containers(part.init_containers, scope)),
+    )
+    charged = resources.amounts(pod_cost.charge(pod_defaults.with_defaults(size)))
+    return tuple(sorted((*charged, *pod_shared_gpu.amounts(shared)))) if shared is not None else charged
+
+
+def _containers(containers: Iterable[Container], scope: Scope) -> Iterator[ContainerSize]:
+    for container in containers:
+        for each in _scopes(container, scope):
+            yield ContainerSize(_listed(container.requests, each), _listed(container.limits, each))
+
+
+def _template_size(template: Path, scope: Scope) -> PodSize:
+    for where, spec in scope.pod_spec(template):
+        if spec is not None:
+            try:
+                return pod_cost.size_of(Pod(spec=spec))
+            except UncountableError as error:
+                raise UncountableError(f"{where}{error.path.removeprefix('spec')}", error.cause) from error
+    raise UncountableError(_place(scope, template), FieldError("there is no template of a pod, an object with spec"))
+
+
+def _shared_gpu(template: Path, scope: Scope) -> SharedGpuText | None:
+    texts: dict[str, str] = {}
+    for metadata in scope.scopes(template):
+        for key in _GPU_ANNOTATIONS:
+            path = Path(key, (Name("metadata"), Name("annotations"), Name(key)))
+            texts.update((key, session_fields.text(found)) for found in metadata.find(path))
+    fraction, memory, devices = (texts.get(key) for key in _GPU_ANNOTATIONS)
+    return None if fraction is None and memory is None else SharedGpuText(fraction, memory, devices)
+
+
+def _listed(sources: Iterable[ResourceSource], scope: Scope) -> Mapping[str, Quantity]:
+    """Return the amounts by resource name; the first of *sources* that has a name counts."""
+    listed: dict[str, Quantity] = {}
+    for source in sources:
+        found: dict[str, Quantity] = {}
+        if isinstance(source, Path):
+            found = _map(source, scope)
+        elif isinstance(source, NamedResources):
+            names = Counter(_resource_name(each) for each in scope.find(source.path))
+            found = {name: Quantity(number * NANOS) for name, number in names.items()}
+        else:
+            for field in source:
+                value = field.amount.value(lambda path: session_fields.amount(scope, path))
+                if value is not None:
+                    found[field.name] = Quantity(ceil(value * NANOS))
+        listed = {**found, **listed}
+    return listed
+
+
+def _resource_name(found: Found) -> str:
+    name = session_fields.text(found)
+    if not resources.is_charged(name):
+        raise UncountableError(found.where, FieldError(f"{name!r} is no resource of a container"))
+    return name
+
+
+def _map(source: Path, scope: Scope) -> dict[str, Quantity]:
+    """Return the quantities of a map by resource name."""
+    found: dict[str, Quantity] = {}
+    for mapped in scope.scopes(source):
+        if isinstance(mapped.value, dict):
+            for name, raw in mapped.value.items():
+                if bytes(raw) == b"null":
+                    raise UncountableError(f"{mapped.where}.{name}", FieldError("expected a quantity, not null"))
+            found.update(read_quantities(mapped.value, mapped.where) or {})
+        else:
+            raise UncountableError(mapped.where, FieldError("expected quantities by resource name"))
+    return found
+
+
+def _place(scope: Scope, inside: Path | Expression) -> str:
+    return f"{scope.where}.{inside}" if scope.where else str(inside)

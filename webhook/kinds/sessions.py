@@ -1,0 +1,232 @@
+"""
+Sessions: what one object of a platform says by the preset of its kind. Pure; the object is decoded once.
+
+`session_fields` decodes, `session_size` adds up. Who may name a user, and what is charged, is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from webhook.kinds import session_size
+from webhook.kinds.evaluator import UncountableError
+from webhook.kinds.session_fields import FieldError, FieldTree, Scope, holds, scalar, text
+from webhook.kinds.session_size import PartSize
+from webhook.quota import delegation
+from webhook.quota.delegation import Mark, Place
+from webhook.quota.field_paths import Name, Path, Step
+from webhook.quota.presets import Conditions, FieldMark, PodValue, Preset, Requester
+from webhook.quota.resources import Amounts
+
+_SYSTEM = "system:"
+_OBJECT_MAPS = {Place.ANNOTATION: "annotations", Place.LABEL: "labels"}
+_API_VERSION, _KIND = (Path(each, (Name(each),)) for each in ("apiVersion", "kind"))
+_NAME, _UID, _NAMESPACE = (
+    Path(f"metadata.{each}", (Name("metadata"), Name(each))) for each in ("name", "uid", "namespace")
+)
+_POD_VALUES = {PodValue.NAME: _NAME, PodValue.UID: _UID}
+_ALWAYS = (_API_VERSION, _KIND, _NAME, _UID, _NAMESPACE)
+
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class State(enum.Enum):
+    """Whether a session has pods: it runs, it can be started again, or it is over."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    ENDED = "ended"
+
+
+class NamespaceTexts(NamedTuple):
+    """What the namespace of an object carries."""
+
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+
+
+class Said(NamedTuple):
+    """A text, and what said it: a mark, or a field."""
+
+    text: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReading:
+    """
+    What an object says.
+
+    `user` is None where whoever creates the object is its user. `amounts` are those of all its pods at the current
+    size, whether it runs or not, `pods` their number, `most` the amounts at the upper bound, None if there is none.
+    `state_by` is the condition that made the state, empty if none holds. `elsewhere` are the conditions by which
+    another object decides on the size, so that `amounts` are not all of it. `pod_labels` are alternatives: a pod
+    with all labels of one is a pod of the session. There are none for sessions that are pods, and while the
+    object has no uid or status yet that they need.
+    """
+
+    user: Said | None
+    project: Said | None
+    groups: tuple[str, ...]
+    state: State
+    state_by: str
+    parts: tuple[PartSize, ...]
+    amounts: Amounts
+    pods: int
+    most: Amounts | None
+    elsewhere: tuple[str, ...]
+    pod_labels: tuple[Labels, ...]
+    duration: str | int | None = None
+    idle: str | int | None = None
+    category: Said | None = None
+
+
+class SessionReader:
+    """Reads objects by one preset. Build it once for a preset; any number of threads may call it."""
+
+    def __init__(self, preset: Preset) -> None:
+        """Build the decoder. Raises: FieldError if a path lies inside a pod template."""
+        self.preset = preset
+        values: list[tuple[Step, ...]] = [path.steps for path in (*_ALWAYS, *preset.paths())]
+        marks = (*preset.user, *preset.project, *preset.category)
+        values += [_mark_steps(mark) for mark in marks if isinstance(mark, Mark) and mark.place in _OBJECT_MAPS]
+        values += [steps for part in preset.parts for steps in session_size.value_steps(part)]
+        specs = [steps for part in preset.parts for steps in session_size.pod_spec_steps(part)]
+        inside = next((value for value in values for spec in specs if value[: len(spec)] == spec), None)
+        if inside is not None:
+            raise FieldError(
+                f"{'.'.join(getattr(each, 'name', '') or '[*]' for each in inside)} is inside a pod template"
+            )
+        self._tree = FieldTree(values, specs)
+
+    def read(self, body: bytes, namespace: NamespaceTexts = NamespaceTexts()) -> SessionReading | None:  # noqa: B008 - immutable
+        """
+        Return what the object in *body* (JSON) says; None if it is no session by the `match` of the preset.
+
+        Raises: UncountableError with the field that cannot be read.
+        """
+        root = self._tree.decode(body)
+        self._check_type(root)
+        if not _all_hold(self.preset.match, root):
+            return None
+        return self._reading(root, namespace)
+
+    def _reading(self, root: Scope, namespace: NamespaceTexts) -> SessionReading:
+        preset = self.preset
+        state, state_by = self._state(root)
+        parts = tuple(session_size.sizes(preset.parts, root))
+        is_open = any(part.most is None for part in parts)
+        return SessionReading(
+            user=self._user(root, namespace),
+            project=_first(preset.project, root, namespace),
+            groups=tuple(map(text, root.find(preset.groups))) if preset.groups is not None else (),
+            state=state,
+            state_by=state_by,
+            parts=parts,
+            amounts=session_size.total((part, part.count) for part in parts),
+            pods=sum(part.count for part in parts),
+            most=None if is_open else session_size.total((part, part.most or 0) for part in parts),
+            elsewhere=tuple(str(each) for each in preset.elsewhere if holds(each, root)),
+            pod_labels=self._pod_labels(root),
+            duration=_plain(preset.duration, root),
+            idle=_plain(preset.idle, root),
+            category=_first(preset.category, root, namespace),
+        )
+
+    def _check_type(self, root: Scope) -> None:
+        preset = self.preset
+        api_version, kind = _text_at(_API_VERSION, root), _text_at(_KIND, root)
+        if not kind or not api_version:
+            raise UncountableError("apiVersion" if kind else "kind", FieldError("absent"))
+        if kind != preset.kind or api_version.rpartition("/")[0] != preset.group:
+            why = f"{kind} of {api_version} is no {preset.kind} of {preset.group or 'the core group'}"
+            raise UncountableError("kind", FieldError(why))
+        if api_version not in preset.api_versions:
+            why = f"preset {preset.name} does not know {api_version}, only {', '.join(preset.api_versions)}"
+            raise UncountableError("apiVersion", FieldError(why))
+
+    def _state(self, root: Scope) -> tuple[State, str]:
+        for state, alternatives in ((State.ENDED, self.preset.ended), (State.STOPPED, self.preset.stopped)):
+            for conditions in alternatives:
+                if _all_hold(conditions, root):
+                    return state, " and ".join(map(str, conditions))
+        return State.RUNNING, ""
+
+    def _user(self, root: Scope, namespace: NamespaceTexts) -> Said | None:
+        said = _first([mark for mark in self.preset.user if not isinstance(mark, Requester)], root, namespace)
+        if said is None and Requester.REQUESTER not in self.preset.user:
+            tried = ", ".join(map(str, self.preset.user))
+            raise UncountableError(
+                _named(self.preset.user[0]), FieldError(f"nothing says whose session it is; tried {tried}")
+            )
+        return said
+
+    def _pod_labels(self, root: Scope) -> tuple[Labels, ...]:
+        found = []
+        for known in self.preset.pods:
+            path = known.value if isinstance(known.value, Path) else _POD_VALUES[known.value]
+            value = _text_at(path, root)
+            if value:
+                found.append(((known.key, value), *known.also))
+        return tuple(found)
+
+
+def _mark_steps(mark: Mark) -> tuple[Step, ...]:
+    return (Name("metadata"), Name(_OBJECT_MAPS[mark.place]), Name(mark.key))
+
+
+def _named(mark: FieldMark | Mark | Requester) -> str:
+    return str(mark.field) if isinstance(mark, FieldMark) else str(mark)
+
+
+def _first(marks: Iterable[FieldMark | Mark], root: Scope, namespace: NamespaceTexts) -> Said | None:
+    """
+    Return the first name that *marks* say; a name of the system is skipped. Raises: UncountableError.
+
+    A name that is too long or unprintable ends the search: a later mark would say somebody else.
+    """
+    for mark in marks:
+        for where, written in _written(mark, root, namespace):
+            if len(written) > delegation.LONGEST:
+                raise UncountableError(where, FieldError(f"the name is longer than {delegation.LONGEST} characters"))
+            name = delegation.name_in(written, mark.pattern, mark.decode, mark.prefix)
+            if name is not None and not name.isprintable():
+                raise UncountableError(where, FieldError("the name has control characters"))
+            if name is not None and not name.startswith(_SYSTEM):
+                return Said(name, str(mark))
+    return None
+
+
+def _written(mark: FieldMark | Mark, root: Scope, namespace: NamespaceTexts) -> Iterator[tuple[str, str]]:
+    """Yield what is written where *mark* looks, each with its place."""
+    if isinstance(mark, FieldMark) or mark.place in _OBJECT_MAPS:
+        path = mark.field if isinstance(mark, FieldMark) else Path(mark.key, _mark_steps(mark))
+        yield from ((found.where, text(found)) for found in root.find(path) if not found.is_null)
+        return
+    match mark.place:
+        case Place.NAMESPACE_ANNOTATION:
+            written = namespace.annotations.get(mark.key, "")
+        case Place.NAMESPACE_LABEL:
+            written = namespace.labels.get(mark.key, "")
+        case _:
+            written = _text_at(_NAMESPACE, root)
+    if written:
+        yield str(mark), written
+
+
+def _all_hold(conditions: Conditions, root: Scope) -> bool:
+    return all(holds(condition, root) for condition in conditions)
+
+
+def _text_at(path: Path, root: Scope) -> str:
+    """Return the text at *path*, empty if it is absent. Raises: UncountableError."""
+    return next((text(found) for found in root.find(path) if not found.is_null), "")
+
+
+def _plain(path: Path | None, root: Scope) -> str | int | None:
+    """Return a text or whole number as it is written."""
+    return next((scalar(found.raw) for found in root.find(path)), None) if path is not None else None
