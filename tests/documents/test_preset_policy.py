@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from webhook.documents.policy_text import PolicyText, read_policy
-from webhook.documents.preset_schema import shipped
+from webhook.documents.shipped_presets import shipped
 from webhook.quota.policy import Policy
 from webhook.quota.presets import Preset
 
@@ -164,6 +164,16 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "          requests: [{cpu: spec.cpu}]",
         "          podTemplate: spec.template\n          times: spec.template.spec.count",
         "4:7: sessions.presets[0]: spec.template.spec.count is inside a pod template",
+    ),
+    "a key of a map inside the pod templates of all": (
+        "          requests: [{cpu: spec.cpu}]",
+        "          each: spec.r[*]\n          podTemplate: template\n          times: $.spec.r.a.template.spec.x",
+        "4:7: sessions.presets[0]: a path lies inside a pod template",
+    ),
+    "a group that is none": (
+        "group: example.com",
+        "group: Example",
+        "5:14: sessions.presets[0].group: expected",
     ),
     "an operator without values": (
         "      pods",

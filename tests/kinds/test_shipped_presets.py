@@ -11,7 +11,7 @@ import pytest
 
 from webhook.documents import preset_files
 from webhook.documents.object_text import read_objects
-from webhook.documents.preset_schema import shipped
+from webhook.documents.shipped_presets import shipped
 from webhook.kinds.sessions import NamespaceTexts, SessionReader, SessionReading
 from webhook.quota import resources
 from webhook.quota.field_paths import Path as FieldPath

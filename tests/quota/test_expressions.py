@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.quota import expressions
+from webhook.quota.expressions import Number
 from webhook.quota.field_paths import Path, PathError
 
 VALUES = {"a": 2, "b": 3, "big": 2**31 - 1, "zero": 0}
 
 
-def value(text: str) -> Fraction | None:
+def value(text: str) -> Number | None:
     def lookup(path: Path) -> Fraction | None:
         number = VALUES.get(str(path))
         return None if number is None else Fraction(number)

@@ -16,7 +16,7 @@ from webhook.cli.inputs import InputError, read_inputs
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.documents import preset_files
 from webhook.documents.object_text import RawObject, read_objects
-from webhook.documents.preset_schema import shipped, shipped_definition
+from webhook.documents.shipped_presets import shipped, shipped_definition
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.session_size import PartSize
 from webhook.kinds.sessions import NamespaceTexts, Said, SessionReader, SessionReading

@@ -21,7 +21,8 @@ from pydantic import (
 )
 
 from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
-from webhook.documents.preset_schema import PresetPart, read_preset
+from webhook.documents.preset_schema import PresetPart
+from webhook.documents.shipped_presets import read_preset
 from webhook.kinds.registry import KINDS
 from webhook.quota import devices, missing, quantity, resources, scopes, share
 from webhook.quota.exemption import ExemptBy

@@ -1,12 +1,11 @@
 """
-The shape of a session preset, as pydantic models, and the shipped presets. docs/sessions.md has the meaning.
+The shape of a session preset, as pydantic models. docs/sessions.md has the meaning, `shipped_presets` those that exist.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,7 +17,6 @@ from pydantic import (
     model_validator,
 )
 
-from webhook.documents import preset_files
 from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
 from webhook.kinds.registry import KINDS
 from webhook.kinds.sessions import SessionReader
@@ -46,6 +44,7 @@ from webhook.quota.presets import Part as PartOfSession
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
 
 _DNS = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", re.ASCII)
+_GROUP = re.compile(rf"({_DNS.pattern})?", re.ASCII)
 _KIND = re.compile(r"[A-Z][A-Za-z0-9]*", re.ASCII)
 _VERSION = re.compile(r"v[0-9]+((alpha|beta)[0-9]+)?", re.ASCII)
 
@@ -246,7 +245,7 @@ class PresetPart(Part):
     """One preset."""
 
     name: DnsName
-    group: Annotated[str, AfterValidator(lambda name: name)]
+    group: Annotated[str, _matching(_GROUP, 'an API group, or "" for the core group')]
     kind: KindName
     plural: DnsName
     versions: list[VersionName] = Field(min_length=1)
@@ -261,7 +260,7 @@ class PresetPart(Part):
     elsewhere: list[ConditionPart] = Field(default_factory=list)
     pods: list[PodsPart] = Field(default_factory=list)
     controllers: list[ServiceAccountName] = Field(default_factory=list)
-    scale: bool = False
+    scale: PathText | None = None
     duration: PathText | None = None
     idle: PathText | None = None
     category: list[UserMarkPart] = Field(default_factory=list)
@@ -285,7 +284,7 @@ class PresetPart(Part):
             elsewhere=_conditions(self.elsewhere),
             pods=tuple(each.pod_label for each in self.pods),
             controllers=tuple(SERVICE_ACCOUNT_PREFIX + each.replace("/", ":") for each in self.controllers),
-            scales=self.scale,
+            scale=self.scale,
             duration=self.duration,
             idle=self.idle,
             category=tuple(mark for each in self.category for mark in each.named_marks),
@@ -322,35 +321,3 @@ def _source(value: Any) -> ResourceSource:
 def _pod_value(written: str) -> PodValue | Path:
     words = {each.value for each in PodValue}
     return PodValue(written) if written in words else field_paths.parse(written)
-
-
-_BASE = "preset"
-
-
-def read_preset(value: Any, read_part: ValidatorFunctionWrapHandler) -> Any:
-    """
-    Return an item of `sessions.presets`: the name of a shipped preset, a shipped one with fields of its own, or an own.
-    """
-    if isinstance(value, str) and not isinstance(value, Written):
-        return read_part(shipped_definition(value))
-    if isinstance(value, dict) and _BASE in value:
-        base = shipped_definition(value[_BASE])
-        return read_part({**base, **{name: each for name, each in value.items() if name != _BASE}})
-    return read_part(value)
-
-
-def shipped_definition(name: Any) -> dict[str, Any]:
-    """Return what the file of a shipped preset says; one may begin with another. Raises: ValueError."""
-    if not isinstance(name, str):
-        raise ValueError("expected the name of a shipped preset")  # noqa: TRY004 - as above
-    if name not in preset_files.names():
-        raise ValueError(f"unknown session preset {name}")
-    own = dict(preset_files.definition(name))
-    base = own.pop(_BASE, None)
-    return {**preset_files.definition(base), **own} if isinstance(base, str) else own
-
-
-@lru_cache(maxsize=64)
-def shipped(name: str) -> Preset:
-    """Return the shipped preset *name*. Raises: ValueError if there is none."""
-    return PresetPart.model_validate(shipped_definition(name)).preset

@@ -7,33 +7,25 @@ passes a float.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from webhook.kinds.evaluator import UncountableError
+from webhook.kinds.field_values import FieldError, Found, quantity, scalar, whole
 from webhook.kinds.pod_shapes import PodSpec
-from webhook.kinds.resource_lists import read_quantity
+from webhook.quota.expressions import Number
 from webhook.quota.field_paths import Each, Name, Path, Step
 from webhook.quota.objects import NOTHING
 from webhook.quota.presets import Condition, Operator
-from webhook.quota.quantity import NANOS, QuantityError
 
 _MOST_VISITED = 10_000
 """Values that are looked at in one object. A pod template counts as one."""
 
-_MOST_DIGITS = 19
-"""Digits of a whole number: those of an `int64`."""
-
-_LONGEST_TEXT = 1024
-"""Bytes of a text that is compared with those of a preset, which are shorter."""
-
-
-class FieldError(ValueError):
-    """What is wrong with the value of a field."""
+Steps = tuple[Step, ...]
+_NOTHING: Mapping[Steps, bytes] = {}
 
 
 class _Node:
@@ -73,6 +65,8 @@ class _Node:
     def finish(self) -> Any:
         """Return the type to decode this place with; a map that is also read key by key has one type of values."""
         if self.is_pod:
+            if self.children or self.items is not None:
+                raise FieldError("a path lies inside a pod template")
             return PodSpec | None
         if self.items is not None:
             for child in self.children.values():
@@ -91,29 +85,18 @@ class _Node:
         return msgspec.defstruct("Fields", fields, rename=rename, frozen=True, gc=False) | None
 
 
-class Found(NamedTuple):
-    """A value that is there: its place, as in `spec.groups[2].replicas`, and its JSON; empty for an object or list."""
+class _Object:
+    """What is known of the object beside its fields: how many values were looked at, and those that are replaced."""
 
-    where: str
-    raw: bytes
+    __slots__ = ("replaced", "visits")
 
-    @property
-    def is_null(self) -> bool:
-        """Whether it is null."""
-        return self.raw == b"null"
+    def __init__(self, replaced: Mapping[Steps, bytes]) -> None:
+        self.replaced = replaced
+        self.visits = 0
 
-
-class _Visits:
-    """How many values of one object were looked at."""
-
-    __slots__ = ("count",)
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def add(self, where: str) -> None:
-        self.count += 1
-        if self.count > _MOST_VISITED:
+    def visit(self, where: str) -> None:
+        self.visits += 1
+        if self.visits > _MOST_VISITED:
             raise UncountableError(where, FieldError(f"the object has more than {_MOST_VISITED} values to look at"))
 
 
@@ -123,7 +106,7 @@ class Scope(NamedTuple):
     node: _Node
     value: Any
     where: str
-    visits: _Visits
+    object: _Object
     root: Scope | None = None
 
     def scopes(self, path: Path) -> Iterator[Scope]:
@@ -131,19 +114,27 @@ class Scope(NamedTuple):
         start = self.root if path.is_from_root and self.root is not None else self
         return start.after(path.steps)
 
-    def after(self, steps: Sequence[Step]) -> Iterator[Scope]:
+    def after(self, steps: Steps) -> Iterator[Scope]:
         """Yield what *steps* lead to from here. Raises: UncountableError."""
-        if not steps:
-            yield self
-            return
-        for scope in self._step(steps[0]):
-            yield from scope.after(steps[1:])
+        scope: Scope | None = self
+        for index, step in enumerate(steps):
+            if scope is None:
+                return
+            if isinstance(step, Each):
+                for item in scope._items(step):  # noqa: SLF001 - its own
+                    yield from item.after(steps[index + 1 :])
+                return
+            scope = scope._named(step.name)  # noqa: SLF001
+        if scope is not None:
+            yield scope
 
     def find(self, path: Path) -> Iterator[Found]:
         """Yield the values at *path*; null is one. Raises: UncountableError."""
+        if self.object.replaced and path.steps in self.object.replaced and (self.root is None or path.is_from_root):
+            yield Found(str(path), self.object.replaced[path.steps])
+            return
         for scope in self.scopes(path):
-            raw = bytes(scope.value) if isinstance(scope.value, Raw) else b""
-            yield Found(scope.where, raw)
+            yield Found(scope.where, bytes(scope.value) if isinstance(scope.value, Raw) else b"")
 
     def pod_spec(self, path: Path) -> Iterator[tuple[str, PodSpec | None]]:
         """Yield the pod specs under the templates at *path*, each with its place. Raises: UncountableError."""
@@ -151,42 +142,43 @@ class Scope(NamedTuple):
             for scope in template.after((Name("spec"),)):
                 yield scope.where, scope.value
 
-    def _step(self, step: Step) -> Iterator[Scope]:
-        """Yield the values one step further; nothing for what is absent, and for a list, map or object with null."""
+    def _named(self, name: str) -> Scope | None:
+        """Return the field or key *name*; None if it is absent, and for null where an object or list belongs."""
         node, value = self.node, self.value
         if value is None:
-            return
-        if isinstance(step, Name):
-            if node.items is None:
-                child, inner = node.children[step.name], getattr(value, node.attributes[step.name])
-            else:
-                child, inner = node.items, value.get(step.name) if isinstance(value, dict) else None
-            if inner is not None and (not isinstance(inner, Raw) or bytes(inner)):
-                yield self._inside(child, inner, _joined(self.where, step.name))
-            return
+            return None
         if node.items is None:
+            child, inner = node.children[name], getattr(value, node.attributes[name])
+        else:
+            child, inner = node.items, value.get(name) if isinstance(value, dict) else None
+        if inner is None or (isinstance(inner, Raw) and not bytes(inner)):
+            return None
+        return self._inside(child, inner, _joined(self.where, name))
+
+    def _items(self, step: Each) -> Iterator[Scope]:
+        """Yield the items of a list, or the values of a map."""
+        node, value = self.node, self.value
+        if value is None or node.items is None:
             return
-        listed = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in listed:
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             where = f"{self.where}[{key}]" if isinstance(key, int) else _joined(self.where, key)
             scope = self._inside(node.items, item, where)
-            if not step.key or scope.has_text(step.key, step.value):
+            if not step.key or scope._has_text(step.key, step.value):  # noqa: SLF001
                 yield scope
 
     def _inside(self, node: _Node, value: Any, where: str) -> Scope:
-        self.visits.add(where)
-        return Scope(node, value, where, self.visits, self.root or self)
+        self.object.visit(where)
+        return Scope(node, value, where, self.object, self.root or self)
 
-    def has_text(self, key: str, value: str) -> bool:
-        """Whether field *key* holds the text *value*."""
-        found = next(iter(self.after((Name(key),))), None)
+    def _has_text(self, key: str, value: str) -> bool:
+        found = self._named(key)
         return found is not None and isinstance(found.value, Raw) and scalar(bytes(found.value)) == value
 
 
 class FieldTree:
     """The fields that are decoded of one kind of object. Build one for each preset, and keep it."""
 
-    def __init__(self, values: Iterable[Sequence[Step]], pod_specs: Iterable[Sequence[Step]]) -> None:
+    def __init__(self, values: Iterable[Steps], pod_specs: Iterable[Steps]) -> None:
         """Take the steps of all values, and those of the specs of pods; none may lie inside the latter."""
         self._root = _Node()
         for steps in values:
@@ -195,8 +187,12 @@ class FieldTree:
             self._root.at(steps).is_pod = True
         self._decoder = msgspec.json.Decoder(self._root.finish())
 
-    def decode(self, body: bytes) -> Scope:
-        """Return the object in *body*. Raises: UncountableError for one whose fields have other types."""
+    def decode(self, body: bytes, replaced: Mapping[Steps, bytes] = _NOTHING) -> Scope:
+        """
+        Return the object in *body*, with the values that are *replaced*, by their steps, as JSON.
+
+        Raises: UncountableError for one whose fields have other types.
+        """
         try:
             decoded = self._decoder.decode(body)
         except RecursionError as error:
@@ -209,28 +205,17 @@ class FieldTree:
             raise UncountableError(where, FieldError(_lowered(message))) from error
         if decoded is None:
             raise UncountableError("the object", FieldError("it is null"))
-        return Scope(self._root, decoded, "", _Visits())
+        return Scope(self._root, decoded, "", _Object(replaced))
 
 
 def _joined(where: str, name: str) -> str:
-    if not name.replace("-", "").replace("_", "").isalnum():
-        return f'{where}["{name}"]'
-    return f"{where}.{name}" if where else name
+    if name.isidentifier() or name.replace("-", "").isalnum():
+        return f"{where}.{name}" if where else name
+    return f'{where}["{name}"]'
 
 
 def _lowered(message: str) -> str:
     return message[:1].lower() + message[1:]
-
-
-def scalar(raw: bytes) -> str | int | bool | None:
-    """Return a text, whole number or truth value; None for anything else, and for what no preset compares with."""
-    if not raw or raw[:1] in b"{[" or len(raw) > _LONGEST_TEXT:
-        return None
-    try:
-        read = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    return read if isinstance(read, (str, int)) else None
 
 
 def holds(condition: Condition, scope: Scope) -> bool:
@@ -245,63 +230,15 @@ def holds(condition: Condition, scope: Scope) -> bool:
     return is_among is (condition.operator is Operator.IN)
 
 
-def text(found: Found) -> str:
-    """Return a text. Raises: UncountableError."""
-    if not found.raw.startswith(b'"'):
-        raise UncountableError(found.where, FieldError(f"expected text, not {_kind_of(found.raw)}"))
-    try:
-        read: str = msgspec.json.decode(found.raw, type=str)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UncountableError(found.where, FieldError("the text is no UTF-8")) from error
-    return read
-
-
-def count(scope: Scope, path: Path) -> Fraction | None:
+def count(scope: Scope, path: Path) -> Number | None:
     """Return the sum of the whole numbers at *path*, None if there is none. Raises: UncountableError."""
-    return _sum(whole(each) for each in scope.find(path))
+    return _sum([whole(each) for each in scope.find(path)])
 
 
-def amount(scope: Scope, path: Path) -> Fraction | None:
+def amount(scope: Scope, path: Path) -> Number | None:
     """Return the sum of the quantities at *path* in units, None if there is none. Raises: UncountableError."""
-    return _sum(quantity(each) for each in scope.find(path))
+    return _sum([quantity(each) for each in scope.find(path)])
 
 
-def whole(found: Found) -> Fraction:
-    """Return a whole number that is not negative. Raises: UncountableError."""
-    raw = found.raw
-    if not raw.isdigit():
-        negative = raw[:1] == b"-" and raw[1:].isdigit()
-        why = f"{raw.decode()} is negative" if negative else f"expected a whole number, not {_kind_of(raw)}"
-        raise UncountableError(found.where, FieldError(why))
-    if len(raw) > _MOST_DIGITS:
-        raise UncountableError(found.where, FieldError(f"the number has more than {_MOST_DIGITS} digits"))
-    return Fraction(int(raw))
-
-
-def quantity(found: Found) -> Fraction:
-    """Return a quantity in units, as the API server reads it; null is none. Raises: UncountableError."""
-    if not found.raw or found.raw[:1] not in b'"-0123456789':
-        raise UncountableError(found.where, FieldError(f"expected a quantity, not {_kind_of(found.raw)}"))
-    try:
-        return Fraction(read_quantity(found.raw.decode(errors="replace")).nanos, NANOS)
-    except QuantityError as error:
-        raise UncountableError(found.where, error) from error
-
-
-def _sum(values: Iterable[Fraction]) -> Fraction | None:
-    listed = list(values)
-    return sum(listed, Fraction(0)) if listed else None
-
-
-def _kind_of(raw: bytes) -> str:
-    """Return what the JSON *raw* is, in words."""
-    first = raw[:1]
-    if first == b'"':
-        return "a text"
-    if raw in (b"true", b"false"):
-        return f"the truth value {raw.decode()}"
-    if raw == b"null":
-        return "null"
-    if first in (b"", b"{", b"["):
-        return "an object or a list"
-    return f"the number {raw[:40].decode()}"
+def _sum(values: Sequence[Number]) -> Number | None:
+    return sum(values) if values else None

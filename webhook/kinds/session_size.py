@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from math import ceil
 
-from webhook.kinds import pod_cost, pod_defaults, pod_shared_gpu, session_fields
+from webhook.kinds import field_values, pod_cost, pod_defaults, pod_shared_gpu, session_fields
 from webhook.kinds.evaluator import UncountableError
+from webhook.kinds.field_values import FieldError, Found
 from webhook.kinds.pod_cost import ContainerSize, PodSize
 from webhook.kinds.pod_shapes import Pod, SharedGpuText
 from webhook.kinds.resource_lists import read_quantities
-from webhook.kinds.session_fields import FieldError, Found, Scope, holds
+from webhook.kinds.session_fields import Scope, Steps, holds
 from webhook.quota import resources
-from webhook.quota.expressions import Expression
-from webhook.quota.field_paths import Each, Name, Path, Step
+from webhook.quota.expressions import Expression, Number
+from webhook.quota.field_paths import Each, Name, Path
 from webhook.quota.objects import GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION
 from webhook.quota.presets import NO_BOUND, Container, NamedResources, Part, ResourceSource
 from webhook.quota.quantity import NANOS, Quantity
@@ -28,9 +28,9 @@ from webhook.quota.resources import Amounts
 
 _GPU_DEVICES_ANNOTATION = "gpu-fraction-num-devices"
 _GPU_ANNOTATIONS = (GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION, _GPU_DEVICES_ANNOTATION)
+_GPU_PATHS = {key: Path(key, (Name(key),)) for key in _GPU_ANNOTATIONS}
+_ANNOTATIONS = (Name("metadata"), Name("annotations"))
 _NO_POD = PodSize((), (), {}, {}, {})
-
-Steps = tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _most(part: Part, scope: Scope, count: int) -> int | None:
         return count
     is_open = False
 
-    def lookup(path: Path) -> Fraction | None:
+    def lookup(path: Path) -> Number | None:
         nonlocal is_open
         value = session_fields.count(scope, path)
         is_open = is_open or (value is not None and value >= NO_BOUND)
@@ -169,10 +169,10 @@ def _template_size(template: Path, scope: Scope) -> PodSize:
 
 def _shared_gpu(template: Path, scope: Scope) -> SharedGpuText | None:
     texts: dict[str, str] = {}
-    for metadata in scope.scopes(template):
-        for key in _GPU_ANNOTATIONS:
-            path = Path(key, (Name("metadata"), Name("annotations"), Name(key)))
-            texts.update((key, session_fields.text(found)) for found in metadata.find(path))
+    for place in scope.scopes(template):
+        for written in place.after(_ANNOTATIONS):
+            for key, path in _GPU_PATHS.items():
+                texts.update((key, field_values.text(found)) for found in written.find(path))
     fraction, memory, devices = (texts.get(key) for key in _GPU_ANNOTATIONS)
     return None if fraction is None and memory is None else SharedGpuText(fraction, memory, devices)
 
@@ -197,7 +197,7 @@ def _listed(sources: Iterable[ResourceSource], scope: Scope) -> Mapping[str, Qua
 
 
 def _resource_name(found: Found) -> str:
-    name = session_fields.text(found)
+    name = field_values.text(found)
     if not resources.is_charged(name):
         raise UncountableError(found.where, FieldError(f"{name!r} is no resource of a container"))
     return name

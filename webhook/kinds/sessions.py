@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from webhook.kinds import session_size
 from webhook.kinds.evaluator import UncountableError
-from webhook.kinds.session_fields import FieldError, FieldTree, Scope, holds, scalar, text
+from webhook.kinds.field_values import FieldError, scalar, text
+from webhook.kinds.session_fields import FieldTree, Scope, holds
 from webhook.kinds.session_size import PartSize
 from webhook.quota import delegation
 from webhook.quota.delegation import Mark, Place
@@ -47,6 +48,9 @@ class NamespaceTexts(NamedTuple):
 
     labels: Mapping[str, str] = {}
     annotations: Mapping[str, str] = {}
+
+
+_NO_TEXTS = NamespaceTexts()
 
 
 class Said(NamedTuple):
@@ -103,13 +107,19 @@ class SessionReader:
             )
         self._tree = FieldTree(values, specs)
 
-    def read(self, body: bytes, namespace: NamespaceTexts = NamespaceTexts()) -> SessionReading | None:  # noqa: B008 - immutable
+    def read(
+        self, body: bytes, namespace: NamespaceTexts = _NO_TEXTS, *, replicas: int | None = None
+    ) -> SessionReading | None:
         """
         Return what the object in *body* (JSON) says; None if it is no session by the `match` of the preset.
 
+        *replicas* are those that a request to its scale subresource sets, in place of those in the object.
+
         Raises: UncountableError with the field that cannot be read.
         """
-        root = self._tree.decode(body)
+        scale = self.preset.scale
+        replaced = {scale.steps: str(replicas).encode()} if scale is not None and replicas is not None else {}
+        root = self._tree.decode(body, replaced)
         self._check_type(root)
         if not _all_hold(self.preset.match, root):
             return None

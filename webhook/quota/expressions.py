@@ -31,6 +31,10 @@ _LITERAL = re.compile(r"[0-9][0-9A-Za-z.]*+", re.ASCII)
 _CALL = re.compile(r"(min|max)\s*\(", re.ASCII)
 
 
+Number: TypeAlias = int | Fraction
+"""An exact number."""
+
+
 class Join(enum.Enum):
     """How the parts of an expression become one value."""
 
@@ -45,7 +49,7 @@ class Join(enum.Enum):
 class Literal:
     """A number in the text, in units."""
 
-    value: Fraction
+    value: Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Joined:
 
 Term: TypeAlias = Literal | Path | Joined
 
-Lookup: TypeAlias = Callable[[Path], Fraction | None]
+Lookup: TypeAlias = Callable[[Path], Number | None]
 """Returns the sum of the values at a path, None if there is none."""
 
 
@@ -78,7 +82,7 @@ class Expression:
         """Return the paths in it."""
         return tuple(_paths(self.term))
 
-    def value(self, lookup: Lookup) -> Fraction | None:
+    def value(self, lookup: Lookup) -> Number | None:
         """Return the value, exact; None if the fields that it needs are absent."""
         return _value(self.term, lookup)
 
@@ -142,7 +146,7 @@ class _Scanner:
             except QuantityError as error:
                 raise PathError(self.text, self.position, error.why) from error
             self.position = found.end()
-            return Literal(value)
+            return Literal(value.numerator if value.denominator == 1 else value)
         if self.text.startswith("-", self.position):
             raise PathError(self.text, self.position, "nothing is subtracted, and no number is negative:")
         path, self.position = field_paths.scan(self.text, self.position)
@@ -170,7 +174,7 @@ def _paths(term: Term) -> Iterator[Path]:
             yield from _paths(part)
 
 
-def _value(term: Term, lookup: Lookup) -> Fraction | None:
+def _value(term: Term, lookup: Lookup) -> Number | None:
     if isinstance(term, Literal):
         return term.value
     if isinstance(term, Path):
@@ -184,8 +188,8 @@ def _value(term: Term, lookup: Lookup) -> Fraction | None:
     return _JOINED[term.join](given)
 
 
-_JOINED: Mapping[Join, Callable[[list[Fraction]], Fraction]] = {
-    Join.SUM: lambda values: sum(values, Fraction(0)),
+_JOINED: Mapping[Join, Callable[[list[Number]], Number]] = {
+    Join.SUM: sum,
     Join.PRODUCT: lambda values: reduce(mul, values),
     Join.LEAST: min,
     Join.MOST: max,

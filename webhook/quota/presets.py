@@ -165,7 +165,8 @@ class Preset:
     `user`, `project` and `category` are marks, tried in their order. `stopped` and `ended` are alternatives: a session
     that is stopped can be started again, one that has ended cannot. `elsewhere` are conditions under any of which
     another object decides on the size too. `pods` are alternatives, none for sessions that are pods themselves.
-    `controllers` are the usernames that make objects for its sessions. `scales`: the kind has a scale subresource.
+    `controllers` are the usernames that make objects for its sessions. `scale` is the field that the
+    scale subresource sets, None if the kind has none.
     `checked` says with which release the fields were compared.
     """
 
@@ -184,7 +185,7 @@ class Preset:
     elsewhere: Conditions = ()
     pods: tuple[PodLabel, ...] = ()
     controllers: tuple[str, ...] = ()
-    scales: bool = False
+    scale: Path | None = None
     duration: Path | None = None
     idle: Path | None = None
     category: tuple[FieldMark | Mark, ...] = ()
@@ -207,5 +208,5 @@ class Preset:
                 yield mark.field
         alternatives = (self.match, self.elsewhere, *self.stopped, *self.ended)
         yield from (condition.field for conditions in alternatives for condition in conditions)
-        values = (self.groups, self.duration, self.idle, *(each.value for each in self.pods))
+        values = (self.groups, self.duration, self.idle, self.scale, *(each.value for each in self.pods))
         yield from (path for path in values if isinstance(path, Path))
