@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from webhook.documents.preset_schema import PresetPart
 from webhook.kinds.evaluator import UncountableError
+from webhook.kinds.session_size import Filled
 from webhook.kinds.sessions import NamespaceTexts, SessionReader, SessionReading
+from webhook.quota.missing import Bounds
+from webhook.quota.quantity import parse
 
 DEFINITION: dict[str, Any] = {
     "name": "desk",
@@ -269,6 +272,15 @@ def test_whoever_creates_it_is_the_user_only_where_the_preset_says_so() -> None:
     assert read(desk({}), by=reader(user=[{"field": "spec.user"}, {"requester": True}])).user is None
 
 
+def test_the_size_of_an_object_with_a_stamp_does_not_depend_on_its_marks() -> None:
+    body = json.dumps(desk({"user": "a" * 1024, "cpu": 1})).encode()
+
+    reading = READER.read(body, is_attributed=True)
+
+    assert reading is not None
+    assert (reading.user, amounts(reading)["requests.cpu"]) == (None, 10**9)
+
+
 def test_truth_values_and_texts_differ() -> None:
     assert read(desk({"user": "ada", "paused": True})).state.value == "stopped"
     assert read(desk({"user": "ada", "paused": "true"})).state.value == "running"
@@ -382,6 +394,21 @@ def test_replicas_of_a_scale_stand_for_those_in_the_object() -> None:
     assert [pods(replicas) for replicas in (None, 0, 5, 2**31 - 1)] == [4, 1, 16, 1 + 3 * (2**31 - 1)]
     with pytest.raises(UncountableError, match=r"spec.factor: -2147483648 is negative"):
         pods(-(2**31))
+
+
+def test_what_is_filled_into_pods_counts_for_a_session() -> None:
+    filled = Filled(
+        {"cpu": Bounds(request=parse("200m"), limit=parse("1"))}, {"requests.ephemeral-storage": parse("1Gi")}
+    )
+    body = json.dumps(desk({"user": "ada", "helpers": [{**HELPER, "replicas": 2}]})).encode()
+
+    reading = READER.read(body, filled=filled)
+
+    # The desk declares memory only; each helper requests 100m itself.
+    assert reading is not None
+    assert amounts(reading)["requests.cpu"] == (200 + 2 * 100) * 10**6
+    assert amounts(reading)["limits.cpu"] == 3 * 10**9
+    assert amounts(reading)["requests.ephemeral-storage"] == 3 * 2**30 * 10**9
 
 
 # Every value that JSON has, at every place that the preset names, and some that it does not.

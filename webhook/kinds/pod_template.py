@@ -34,13 +34,18 @@ def future_pod(pod: Pod, bounds: Mapping[str, Bounds], defaults: Mapping[str, Qu
     of the policy, and the API server's once more. Not known are the overhead of a RuntimeClass and what other webhooks
     add. Raises: UncountableError.
     """
-    size = _limit_ranged(pod_defaults.with_defaults(pod_cost.size_of(pod)), bounds)
-    size = pod_defaults.with_defaults(pod_filling.filled(size, defaults, bounds))
+    size = stored_size(pod_cost.size_of(pod), bounds, defaults)
     shared_gpu = shared_gpu_of(pod.metadata)
     shared = pod_shared_gpu.amounts(shared_gpu) if shared_gpu is not None else ()
     amounts = tuple(sorted((*resources.amounts(pod_cost.charge(size)), *shared)))
     qos_class = "BestEffort" if _is_best_effort(size) else "Burstable"  # the third class is in the same scope
     return FuturePod(amounts, PODS.evaluator.scopes(Pod(pod.metadata, pod.spec, PodStatus(qos_class=qos_class))))
+
+
+def stored_size(size: PodSize, bounds: Mapping[str, Bounds], defaults: Mapping[str, Quantity]) -> PodSize:
+    """Return a pod of this *size* with all that is filled in, as for `future_pod`."""
+    size = _limit_ranged(pod_defaults.with_defaults(size), bounds)
+    return pod_defaults.with_defaults(pod_filling.filled(size, defaults, bounds))
 
 
 def _limit_ranged(size: PodSize, bounds: Mapping[str, Bounds]) -> PodSize:

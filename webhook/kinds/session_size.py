@@ -1,7 +1,7 @@
 """
 How large a session is: the parts that a preset names, each as often as the object says, exact.
 
-A pod template costs what its pods will cost, with the defaults of the API server; LimitRanges are not known here.
+A pod template costs what its pods will cost once they are stored, see `pod_template`.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import NamedTuple
 
-from webhook.kinds import field_values, pod_cost, pod_defaults, pod_shared_gpu, session_fields
+from webhook.kinds import field_values, pod_cost, pod_shared_gpu, session_fields
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.field_values import FieldError, Found
 from webhook.kinds.pod_cost import ContainerSize, PodSize
 from webhook.kinds.pod_shapes import Pod, SharedGpuText
+from webhook.kinds.pod_template import stored_size
 from webhook.kinds.resource_lists import read_quantities
 from webhook.kinds.session_fields import Scope, Steps, holds
 from webhook.quota import resources
 from webhook.quota.expressions import Expression, Number
 from webhook.quota.field_paths import Each, Name, Path
+from webhook.quota.missing import Bounds
 from webhook.quota.objects import GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION
 from webhook.quota.presets import NO_BOUND, Container, NamedResources, Part, ResourceSource
 from webhook.quota.quantity import NANOS, Quantity
@@ -86,12 +89,22 @@ def _container_steps(container: Container, start: Steps) -> Iterator[Steps]:
             yield from (_from(start, path) for field in source for path in field.amount.paths)
 
 
-def sizes(parts: Iterable[Part], root: Scope) -> Iterator[PartSize]:
+class Filled(NamedTuple):
+    """What is filled into the pods of a session: by LimitRanges with *bounds*, and the *defaults* of the policy."""
+
+    bounds: Mapping[str, Bounds] = {}
+    defaults: Mapping[str, Quantity] = {}
+
+
+NOT_FILLED = Filled()
+
+
+def sizes(parts: Iterable[Part], root: Scope, filled: Filled = NOT_FILLED) -> Iterator[PartSize]:
     """Yield the size of each part, for each item of a list that it goes through. Raises: UncountableError."""
     for part in parts:
         for scope in _scopes(part, root):
             count = _count(part, scope)
-            yield PartSize(part.name, scope.where, _cost(part, scope), count, _most(part, scope, count))
+            yield PartSize(part.name, scope.where, _cost(part, scope, filled), count, _most(part, scope, count))
 
 
 def _scopes(part: Part | Container, scope: Scope) -> Iterator[Scope]:
@@ -138,7 +151,7 @@ def _most(part: Part, scope: Scope, count: int) -> int | None:
     return None if value is None or is_open else max(count, ceil(value))
 
 
-def _cost(part: Part, scope: Scope) -> Amounts:
+def _cost(part: Part, scope: Scope, filled: Filled) -> Amounts:
     size, shared = _NO_POD, None
     if part.template is not None:
         size, shared = _template_size(part.template, scope), _shared_gpu(part.template, scope)
@@ -147,7 +160,7 @@ def _cost(part: Part, scope: Scope) -> Amounts:
         containers=(*size.containers, *_containers(part.containers, scope)),
         init_containers=(*size.init_containers, *_containers(part.init_containers, scope)),
     )
-    charged = resources.amounts(pod_cost.charge(pod_defaults.with_defaults(size)))
+    charged = resources.amounts(pod_cost.charge(stored_size(size, filled.bounds, filled.defaults)))
     return tuple(sorted((*charged, *pod_shared_gpu.amounts(shared)))) if shared is not None else charged
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from webhook.kinds import session_size
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.field_values import FieldError, scalar, text
 from webhook.kinds.session_fields import FieldTree, Scope, holds
-from webhook.kinds.session_size import PartSize
+from webhook.kinds.session_size import NOT_FILLED, Filled, PartSize
 from webhook.quota import delegation
 from webhook.quota.delegation import Mark, Place
 from webhook.quota.field_paths import Name, Path, Step
@@ -65,12 +65,12 @@ class SessionReading:
     """
     What an object says.
 
-    `user` is None where whoever creates the object is its user. `amounts` are those of all its pods at the current
-    size, whether it runs or not, `pods` their number, `most` the amounts at the upper bound, None if there is none.
-    `state_by` is the condition that made the state, empty if none holds. `elsewhere` are the conditions by which
-    another object decides on the size, so that `amounts` are not all of it. `pod_labels` are alternatives: a pod
-    with all labels of one is a pod of the session. There are none for sessions that are pods, and while the
-    object has no uid or status yet that they need.
+    `user` is None where whoever creates the object is its user, and where it was not read. `amounts` are those of all
+    its pods at the current size, whether it runs or not, `pods` their number, `most` the amounts at the upper bound,
+    None if there is none. `state_by` is the condition that made the state, empty if none holds. `elsewhere` are the
+    conditions by which another object decides on the size, so that `amounts` are not all of it. `pod_labels` are
+    alternatives: a pod with all labels of one is a pod of the session. There are none for sessions that are pods, and
+    while the object has no uid or status yet that they need.
     """
 
     user: Said | None
@@ -108,13 +108,20 @@ class SessionReader:
         self._tree = FieldTree(values, specs)
 
     def read(
-        self, body: bytes, namespace: NamespaceTexts = _NO_TEXTS, *, replicas: int | None = None
+        self,
+        body: bytes,
+        namespace: NamespaceTexts = _NO_TEXTS,
+        *,
+        replicas: int | None = None,
+        filled: Filled = NOT_FILLED,
+        is_attributed: bool = False,
     ) -> SessionReading | None:
         """
         Return what the object in *body* (JSON) says; None if it is no session by the `match` of the preset.
 
         *replicas* are those that a request to its scale subresource sets, in place of those in the object.
-
+        *filled* is filled into its pods. Of an object that *is_attributed* already, by a stamp, the user is not read:
+        a mark that somebody spoilt must not change what it costs.
         Raises: UncountableError with the field that cannot be read.
         """
         scale = self.preset.scale
@@ -123,15 +130,16 @@ class SessionReader:
         self._check_type(root)
         if not _all_hold(self.preset.match, root):
             return None
-        return self._reading(root, namespace)
+        reading = self._reading(root, namespace, filled)
+        return reading if is_attributed else replace(reading, user=self._user(root, namespace))
 
-    def _reading(self, root: Scope, namespace: NamespaceTexts) -> SessionReading:
+    def _reading(self, root: Scope, namespace: NamespaceTexts, filled: Filled) -> SessionReading:
         preset = self.preset
         state, state_by = self._state(root)
-        parts = tuple(session_size.sizes(preset.parts, root))
+        parts = tuple(session_size.sizes(preset.parts, root, filled))
         is_open = any(part.most is None for part in parts)
         return SessionReading(
-            user=self._user(root, namespace),
+            user=None,
             project=_first(preset.project, root, namespace),
             groups=tuple(map(text, root.find(preset.groups))) if preset.groups is not None else (),
             state=state,
