@@ -63,6 +63,14 @@ def test_an_own_preset_is_read() -> None:
     assert (preset.name, preset.resource, preset.api_versions) == ("desk", "desks.example.com", ("example.com/v1",))
 
 
+def test_a_note_says_that_nothing_counts_sessions_yet() -> None:
+    reading = read_policy([PolicyText("policy.yaml", "version: 1\nsessions: {presets: [dask]}")])
+
+    assert [str(each) for each in reading.notes] == [
+        "policy.yaml:2:22: sessions.presets[0]: nothing counts sessions in this release; the preset has no effect yet"
+    ]
+
+
 def test_presets_of_several_documents_are_one_list() -> None:
     both = policy("version: 1\nsessions: {presets: [dask]}", "version: 1\nsessions: {presets: [coder]}").presets
 
