@@ -55,9 +55,20 @@ def named(running: RunningWebhook, place: str) -> Callable[[str], Person]:
 
 
 def emptied(running: RunningWebhook) -> Iterator[str]:
+    name = new_place(running)
+    yield name
+    empty(running, name)
+
+
+def new_place(running: RunningWebhook) -> str:
+    """Create a namespace; return its name."""
     name = f"test-{secrets.token_hex(4)}"
     running.cluster.create_namespace(name)
-    yield name
+    return name
+
+
+def empty(running: RunningWebhook, name: str) -> None:
+    """Delete a namespace and, at once, what is charged in it; nobody has a limit any more."""
     running.set_policy(UNLIMITED + f"# after {name}\n")
     kinds = "deployments,replicasets,statefulsets,jobs,replicationcontrollers"
     running.cluster.kubectl("delete", kinds, "--all", "-n", name, "--wait=false")

@@ -1,18 +1,24 @@
-"""Objects older than the installation, which nobody is known to own: who makes one grow pays for it from then on."""
+"""
+Objects older than the installation, which nobody is known to own: who makes one grow pays for it from then on.
+
+All tests share one installation, because it takes seconds: the objects of each, in its namespace, are made before it.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import pytest
 
-from tests.cluster.older import before_the_installation
+from tests.cluster.conftest import empty, new_place
+from tests.cluster.older import Make, before_the_installation, claims, pods, suspended_job, web
 from tests.cluster.people import Person
 from tests.cluster.running import RunningWebhook, eventually, pod
-from tests.cluster.test_claims import a_claim, create_bound, grown, storage_class
+from tests.cluster.test_claims import a_claim, grown
 from tests.cluster.test_main_job import events
 from tests.cluster.test_pod_resize import resize
 from tests.cluster.test_who_pays import OWNER, run, stamped
@@ -29,20 +35,38 @@ from tests.cluster.workloads import (
 NOBODY = "system:unattributed"
 POLICY = "version: 1\ndefaults: {user: {hard: {pods: 3, cpu: 1, storage: 10Gi}}}\n"
 Named = Callable[[str], Person]
+Test = TypeVar("Test", bound=Callable[..., None])
+
+_OLDER: dict[str, Make] = {}
+
+
+def older(make: Make) -> Callable[[Test], Test]:
+    """Have *make* called before the installation, with the namespace of the test."""
+
+    def note(test: Test) -> Test:
+        _OLDER[test.__name__] = make
+        return test
+
+    return note
+
+
+@pytest.fixture(scope="module")
+def places(running: RunningWebhook) -> dict[str, str]:
+    """The namespace of each test, by the name of the test."""
+    places = {test: new_place(running) for test in _OLDER}
+    with before_the_installation(running):
+        for test, make in _OLDER.items():
+            make(running, places[test])
+    return places
 
 
 @pytest.fixture
-def older(running: RunningWebhook, place: str) -> Callable[..., None]:
-    """Return what makes the Deployment `web` older than the installation, with its pods."""
-
-    def make(replicas: int = 1) -> None:
-        with before_the_installation(running):
-            manifest = json.dumps(deployment("web", replicas=replicas))
-            running.cluster.kubectl("apply", "-n", place, "-f", "-", stdin=manifest)
-            eventually(lambda: len(listed(running, place, "pods")) == replicas, within=30)
-        running.set_policy(POLICY)
-
-    return make
+def place(running: RunningWebhook, places: dict[str, str], request: pytest.FixtureRequest) -> Iterator[str]:
+    """The namespace of the test, under POLICY; emptied afterwards."""
+    name = places[request.function.__name__]
+    running.set_policy(POLICY)
+    yield name
+    empty(running, name)
 
 
 def taken_over(by: Person) -> str:
@@ -61,10 +85,10 @@ def is_owned_by(owner: Person) -> bool:
     return stamped(owner.running, owner.place, "deployment", "web").get(OWNER) == owner.name
 
 
+@older(web(replicas=2))
 def test_scaling_up_is_refused_with_the_command_that_makes_it_possible(
-    running: RunningWebhook, place: str, named: Named, older: Callable[..., None]
+    running: RunningWebhook, place: str, named: Named
 ) -> None:
-    older(replicas=2)
     alice = named("alice")
 
     refused = alice.run("scale", "deployment", "web", "--replicas=3")
@@ -87,11 +111,9 @@ def test_scaling_up_is_refused_with_the_command_that_makes_it_possible(
     assert "used: pods=3" in alice.create(pod("one-more"))
 
 
-def test_scaling_by_those_who_mend_what_others_own_passes(
-    running: RunningWebhook, place: str, named: Named, older: Callable[..., None]
-) -> None:
+@older(web(replicas=1))
+def test_scaling_by_those_who_mend_what_others_own_passes(running: RunningWebhook, place: str, named: Named) -> None:
     """Members of system:masters, controllers such as autoscalers, and robots with an account of another namespace."""
-    older()
     autoscaler = Person(running, place, "system:serviceaccount:kube-system:horizontal-pod-autoscaler")
     operator = Person(running, place, "system:serviceaccount:operators:robot")
     robot = Person(running, place, f"system:serviceaccount:{place}:robot")
@@ -109,10 +131,10 @@ def test_scaling_by_those_who_mend_what_others_own_passes(
     eventually(lambda: sorted(pod_owners(running, place)) == ["", *[NOBODY] * 4], within=30)
 
 
+@older(web(replicas=1))
 def test_an_apply_with_more_replicas_takes_over_and_other_edits_do_not(
-    running: RunningWebhook, place: str, named: Named, older: Callable[..., None]
+    running: RunningWebhook, place: str, named: Named
 ) -> None:
-    older()
     alice, bob = named("alice"), named("bob")
 
     assert alice.run("set", "image", "deployment/web", "main=example/y") == "deployment.apps/web image updated\n"
@@ -134,10 +156,10 @@ def test_an_apply_with_more_replicas_takes_over_and_other_edits_do_not(
     eventually(lambda: pod_owners(running, place).count(alice.name) == 2, within=30)
 
 
+@older(web(replicas=0))
 def test_another_name_written_on_what_nobody_owns_does_not_stay(
-    running: RunningWebhook, place: str, named: Named, older: Callable[..., None]
+    running: RunningWebhook, place: str, named: Named
 ) -> None:
-    older(replicas=0)
     alice, bob = named("alice"), named("bob")
     words = ("annotate", "--overwrite", "deployment", "web")
 
@@ -153,11 +175,11 @@ def test_another_name_written_on_what_nobody_owns_does_not_stay(
     assert is_owned_by(alice)
 
 
+@older(web(replicas=1))
 def test_rollbacks_pass_and_leave_it_without_an_owner_until_somebody_takes_it_over(
-    running: RunningWebhook, place: str, named: Named, older: Callable[..., None]
+    running: RunningWebhook, place: str, named: Named
 ) -> None:
     """A rollback takes the annotations of the old ReplicaSet over, and so its stamp, if it is not older, too."""
-    older()
     alice, bob = named("alice"), named("bob")
     set_images(alice, "example/two", "example/three")
     undo = ("rollout", "undo", "deployment/web")
@@ -179,11 +201,11 @@ def test_rollbacks_pass_and_leave_it_without_an_owner_until_somebody_takes_it_ov
     assert is_owned_by(alice)
 
 
+@older(web(replicas=1))
 def test_a_rollback_after_a_take_over_is_finished_by_the_controller(
-    running: RunningWebhook, place: str, named: Named, older: Callable[..., None]
+    running: RunningWebhook, place: str, named: Named
 ) -> None:
     """It copies the Deployment's stamp to the ReplicaSet, and goes on only when that has it."""
-    older()
     alice = named("alice")
     set_images(alice, "example/two", "example/three")
     assert taken_over(alice) in alice.run("annotate", "deployment", "web", f"{OWNER}={alice.name}")
@@ -199,10 +221,8 @@ def test_a_rollback_after_a_take_over_is_finished_by_the_controller(
     assert stamped(running, place, "replicaset", current["metadata"]["name"])[OWNER] == alice.name
 
 
-def test_a_rollback_by_the_old_annotation_does_not_wedge_it(
-    running: RunningWebhook, place: str, named: Named, older: Callable[..., None]
-) -> None:
-    older()
+@older(web(replicas=1))
+def test_a_rollback_by_the_old_annotation_does_not_wedge_it(running: RunningWebhook, place: str, named: Named) -> None:
     alice = named("alice")
     set_images(alice, "example/two", "example/three")
 
@@ -214,12 +234,9 @@ def test_a_rollback_by_the_old_annotation_does_not_wedge_it(
     eventually(lambda: pod_owners(running, place) == [NOBODY] * 3, within=30)  # one more while it is rolled out
 
 
+@older(pods)
 def test_a_pod_grows_after_somebody_has_taken_it_over(running: RunningWebhook, place: str, named: Named) -> None:
-    running.set_policy(POLICY)
     alice, bob = named("alice"), named("bob")
-    with before_the_installation(running):
-        for name, cpu in (("small", "400m"), ("large", "900m")):
-            running.cluster.kubectl("create", "-n", place, "-f", "-", stdin=pod(name, cpu=cpu))
 
     refused = resize(alice, "small", "600m")
     assert "nobody is known to own pods small, so that nobody would pay for more" in refused
@@ -245,13 +262,9 @@ def test_a_pod_grows_after_somebody_has_taken_it_over(running: RunningWebhook, p
     assert stamped(running, place, "pod", "large") == {}
 
 
+@older(claims)
 def test_who_lets_a_claim_grow_pays_for_all_of_it(running: RunningWebhook, place: str, named: Named) -> None:
-    running.set_policy(POLICY)
     alice = named("alice")
-    storage_class(running, "plain")
-    with before_the_installation(running):
-        create_bound(running, place, "data", "6Gi")
-        create_bound(running, place, "huge", "20Gi")
 
     said = alice.run("patch", "pvc", "data", "-p", grown("7Gi"))
     assert taken_over(alice) in said
@@ -262,14 +275,9 @@ def test_who_lets_a_claim_grow_pays_for_all_of_it(running: RunningWebhook, place
     assert stamped(running, place, "pvc", "huge") == {}
 
 
+@older(suspended_job)
 def test_who_starts_a_suspended_job_pays_for_it(running: RunningWebhook, place: str, named: Named) -> None:
-    running.set_policy(POLICY)
     alice, bob = named("alice"), named("bob")
-    template = deployment("work")["spec"]["template"]["spec"] | {"restartPolicy": "Never"}
-    spec = {"suspend": True, "parallelism": 2, "completions": 2, "template": {"spec": template}}
-    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "work"}, "spec": spec}
-    with before_the_installation(running):
-        running.cluster.kubectl("create", "-n", place, "-f", "-", stdin=json.dumps(job))
 
     assert bob.run("patch", "job", "work", "-p", '{"spec": {"parallelism": 1}}') == "job.batch/work patched\n"
     said = alice.run("patch", "job", "work", "-p", '{"spec": {"suspend": false}}')
