@@ -122,11 +122,15 @@ SCALES = {
 @example(Quantity(1024 * NANOS, Format.BINARY_SI))
 @example(Quantity(-1024 * NANOS - 1, Format.BINARY_SI))
 @example(Quantity(10**40, Format.DECIMAL_SI))
+@example(Quantity(25_000 * NANOS, Format.BINARY_SI))
 def test_what_is_printed_reads_as_the_same_amount(amount: Quantity) -> None:
     printed = str(amount)
+    read = quantity.parse(printed)
 
-    assert quantity.parse(printed).nanos == amount.nanos
-    assert str(quantity.parse(printed)) == printed
+    assert read.nanos == amount.nanos
+    # A binary amount without a suffix is read as a decimal one, as in Kubernetes: 25000 is printed as 25k then.
+    if amount.format is not Format.BINARY_SI or read.format is Format.BINARY_SI:
+        assert str(read) == printed
 
 
 @given(st.sampled_from(["", "+", "-"]), DIGITS, DIGITS, st.sampled_from(sorted(SCALES)))
