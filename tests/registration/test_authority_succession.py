@@ -19,7 +19,7 @@ import pytest
 
 from localcluster.controlplane import ControlPlane
 from tests.certificates.test_certificates import shake_hands, trusting
-from tests.registration.test_registration import KINDS, WEBHOOKS, Cluster
+from tests.registration.test_registration import WEBHOOKS, Cluster
 from webhook.certificates import from_secret
 from webhook.certificates.authority import create_authority
 from webhook.certificates.signed import SignedIdentity
@@ -90,7 +90,7 @@ class Installation:
                 shake_hands(replica.identity.context, trusting(bundle), name=self.name)
 
     def generations(self) -> list[int]:
-        return [self.cluster.live(kind)["metadata"]["generation"] for kind in KINDS]
+        return [each["metadata"]["generation"] for each in self.cluster.both()]
 
     def delete_secret(self) -> None:
         self._control_plane.kubectl("delete", "secret", "userquota-ca", "-n", self.namespace)

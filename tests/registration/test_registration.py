@@ -89,8 +89,13 @@ class Cluster:
         found: dict[str, Any] = json.loads(answer.stdout)
         return found
 
+    def both(self) -> list[dict[str, Any]]:
+        answer = self.control_plane.kubectl("get", ",".join(KINDS), self.name, "--output=json")
+        found: list[dict[str, Any]] = json.loads(answer.stdout)["items"]
+        return found
+
     def bundles(self) -> dict[str, bytes]:
-        webhooks = [item for kind in KINDS for item in self.live(kind)["webhooks"]]
+        webhooks = [item for each in self.both() for item in each["webhooks"]]
         return {item["name"]: base64.b64decode(item["clientConfig"].get("caBundle", "")) for item in webhooks}
 
     def paths(self, kind: str) -> list[str]:
