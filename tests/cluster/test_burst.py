@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from tests.cluster.creating import create_pods, one_container
-from tests.cluster.running import RunningWebhook, eventually
+from tests.cluster.running import RunningWebhook
+from tests.replicated import ledger_object
+from tests.replicated.asking import Asking
 
 
 async def test_five_hundred_creates_through_two_servers_fill_a_hundred_places_exactly(
@@ -33,8 +35,8 @@ async def test_usage_is_rebuilt_from_the_api_after_a_crash(running: RunningWebho
     running.wait_until_ready(within=60)
     statuses = await create_pods(running.cluster, place, ["one-more"], user="erin", spec=one_container())
     assert statuses == {403: 1}
-    # What earlier tests asked for in vain is held for up to 45 s.
-    eventually(lambda: "userquota_reservations 0.0" in running.metrics(), within=60)
+    async with Asking(running.cluster) as asking:
+        await ledger_object.at_rest(asking, place, within=10)
 
 
 async def test_while_the_webhook_is_down_nothing_charged_is_created(running: RunningWebhook, place: str) -> None:
