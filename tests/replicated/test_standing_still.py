@@ -28,13 +28,16 @@ PLACE, PERSON, LIMIT = "standing", "alice", 20
 SECOND = "kube-apiserver-2"
 ENOUGH, ATTEMPTS = 3, 10
 
-LESS_THAN_HELD, LONGER_THAN_HELD = 30.0, 50.0
+LESS_THAN_HELD, LONGER_THAN_HELD = 15.0, 50.0
 """Seconds. After 40 a reservation whose object is not stored expires if all API servers work."""
 
-RESTARTS = 30.0, 60.0
-"""Seconds after the API server stopped. Each start let reservations age for 20 s once, so that the first was enough."""
+RESTARTS = 20.0, 50.0
+"""
+Seconds after the API server stopped. Each start let reservations age for 20 s once, so that the second was enough
+even for what had not aged before.
+"""
 
-LONGER_THAN_TWO_RESTARTS = 100.0
+LONGER_THAN_TWO_RESTARTS = 80.0
 
 RENEWALS_ARE_SEEN = 16.0
 """Seconds: each API server renews its Lease every ten, and a replica looks every five."""
