@@ -32,7 +32,16 @@ run: $(VENV)/run.stamp ## Serve standalone with the example policy
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run all tests, against a real control plane that is built the first time
-	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going cluster-tests other-tests
+
+# These two run side by side, since both leave a core idle for most of their time.
+.PHONY: cluster-tests
+cluster-tests: $(VENV)/dev.stamp ## Run the tests that share control planes, and those in Go
+	$(BIN)/python -m pytest -m "(cluster or go) and not own_clusters"
+
+.PHONY: other-tests
+other-tests: $(VENV)/dev.stamp ## Run all other tests; their output appears when they have ended
+	@output=$$($(BIN)/python -m pytest -m "not (cluster or go) or own_clusters" 2>&1); code=$$?; echo "$$output"; exit $$code
 
 .PHONY: quick
 quick: $(VENV)/dev.stamp ## Run the tests that need no cluster, no Go and no patience: less than a minute

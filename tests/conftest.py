@@ -33,6 +33,7 @@ settings.load_profile("userquota")
 MARKS = {
     "cluster": frozenset({"binaries", "control_plane", "two_servers"}),
     "go": frozenset({"oracle"}),
+    "own_clusters": frozenset({"own_clusters", "stages"}),
 }
 """The marks that a test gets for the fixtures it uses, directly or through another fixture."""
 
