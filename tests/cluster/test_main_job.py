@@ -63,7 +63,9 @@ spec:
     metadata: {{labels: {{app: web}}}}
     {pod_spec("300m")}
 """
-    assert create(running, place, deployment) == "deployment.apps/web created\n"
+    told = create(running, place, deployment)
+    assert "deployment.apps/web created\n" in told
+    assert "Warning: 3 of 5 replicas fit now: over quota defaults.user: requests.cpu requested 1500m" in told
     eventually(lambda: "exceeded quota: defaults.user" in events(running, place))
     assert len(running.cluster.kubectl("get", "pods", "-n", place, "-o", "name").stdout.splitlines()) == 3
     template = running.cluster.kubectl("get", "deploy", "web", "-n", place, "-o", "jsonpath={.spec.template}").stdout
