@@ -392,6 +392,31 @@ async def test_claims_that_are_made_for_pods_are_asked_for(old: Json, new: Json,
     assert (await Webhook().ask(body)).stamp == (ALICES if is_more else {})
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "annotations", "is_more"),
+    [
+        ({"requests": {"cpu": "1"}, "limits": {"cpu": "9"}}, {"limits": {"cpu": "9"}}, {}, True),
+        ({"requests": {"cpu": "9"}, "limits": {"cpu": "9"}}, {"limits": {"cpu": "9"}}, {}, False),
+        ({}, {"limits": {"nvidia.com/gpu": "1"}}, {}, True),
+        ({}, {}, {"gpu-fraction": "0.5"}, True),
+        ({}, {}, {"note": "0.5"}, False),
+    ],
+    ids=["a request less", "the same request", "a device by its limit", "a part of a GPU", "a note"],
+)
+async def test_what_the_api_server_fills_in_and_annotations_of_the_template_are_asked_for(
+    old: Json, new: Json, annotations: Json, *, is_more: bool
+) -> None:
+    def deployment(resources: Json, annotations: Json) -> Json:
+        containers = [{"name": "main", "resources": resources}]
+        template = {"metadata": {"annotations": annotations}, "spec": {"containers": containers}}
+        return {"metadata": {"name": "work", "namespace": "red"}, "spec": {"replicas": 1, "template": template}}
+
+    before, after = deployment(old, {}), deployment(new, annotations)
+    body = a_review("deployments.apps", "UPDATE", "alice", object=after, oldObject=before, name="work")
+
+    assert (await Webhook().ask(body)).stamp == (ALICES if is_more else {})
+
+
 async def test_a_workload_that_is_no_longer_suspended_asks_for_more() -> None:
     template = {"spec": {"containers": [{"name": "main"}]}}
     old, new = (

@@ -11,10 +11,10 @@ from collections import Counter
 
 from msgspec import Raw
 
-from webhook.kinds import pod_cost
 from webhook.kinds.claims import PersistentVolumeClaim
 from webhook.kinds.evaluator import Demand, Kind, Stamped
 from webhook.kinds.pod_shapes import Pod, PodMeta, PodSpec
+from webhook.kinds.pod_template import future_pod
 from webhook.quota.objects import NOTHING, AnyObject, ObjectMeta, Shape
 from webhook.quota.resources import Amounts
 from webhook.quota.subject import controller
@@ -126,7 +126,8 @@ def _demand_of(spec: WorkloadSpec) -> Amounts:
     if spec.template is None:
         return ()
     pods = next((number for number in (spec.replicas, spec.parallelism) if number is not None), 1)
-    each = (*pod_cost.amounts_of(spec.template.pod), *spec.template.spec.made_beside.items())
+    amounts = future_pod(spec.template.pod, {}, {}).amounts  # a request that is taken out beside a limit may be more
+    each = (*amounts, *spec.template.spec.made_beside.items())
     return tuple((name, amount * pods) for name, amount in each if pods)
 
 
