@@ -1,0 +1,175 @@
+"""
+Cases that people who enforce quotas have reported, tried on a real API server with small inputs.
+
+docs/evasions.md lists them with those that other tests show.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.cluster.people import Person
+from tests.cluster.running import NAMESPACE, RunningWebhook, eventually, pod
+from tests.cluster.test_main_job import events
+from tests.cluster.test_who_pays import run, stamped
+from tests.cluster.workloads import deployment, listed, pod_owners, read
+
+Named = Callable[[str], Person]
+
+
+@pytest.fixture
+def somebody(running: RunningWebhook, common_place: str, request: pytest.FixtureRequest) -> Named:
+    """Return people whom no other test knows, in a namespace for tests that make no workloads."""
+    return lambda name: Person(running, common_place, f"{name}-of-{request.node.originalname[5:]}")
+
+
+@pytest.fixture
+def second(running: RunningWebhook) -> Iterator[Callable[[dict[str, object]], None]]:
+    """Return what writes the data of another policy ConfigMap beside the first one; it is deleted afterwards."""
+
+    def write(data: dict[str, object]) -> None:
+        metadata = {"name": "second-7h2k8m9b2c", "labels": {"userquota.dev/policy": "true"}}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, **data}
+        running.cluster.kubectl("apply", "--server-side", "-n", NAMESPACE, "-f", "-", stdin=json.dumps(body))
+
+    yield write
+    names = ("second-7h2k8m9b2c", "second-99d4fbt6mh")
+    running.cluster.kubectl("delete", "configmap", *names, "-n", NAMESPACE, "--ignore-not-found")
+
+
+def test_a_policy_that_went_to_binary_data_lifts_no_limit(
+    running: RunningWebhook, somebody: Named, second: Callable[[dict[str, object]], None]
+) -> None:
+    """So kubectl writes a file that is not UTF-8: one letter of a comment is enough."""
+    mallory = somebody("mallory")
+    text = f"version: 1 # f\xfcr alle\nusers: {{{mallory.name}: {{hard: {{pods: 0}}}}}}\n"
+    running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 5}}}\n")
+    second({"data": {"p.yaml": text}})
+    eventually(lambda: "limited: pods=0" in mallory.create(pod("x")))
+
+    second({"binaryData": {"p.yaml": base64.b64encode(text.encode("latin-1")).decode()}})
+
+    eventually(lambda: "binaryData" in events(running, NAMESPACE))
+    assert "limited: pods=0" in mallory.create(pod("x"))
+    assert "userquota_policy_valid 0.0" in running.metrics()
+
+
+def test_the_generated_policy_of_before_is_named(
+    running: RunningWebhook, second: Callable[[dict[str, object]], None]
+) -> None:
+    text = "version: 1\nusers: {somebody: {hard: {pods: 3}}}\n"
+    second({"data": {"p.yaml": text}})
+    metadata = {"name": "second-99d4fbt6mh", "labels": {"userquota.dev/policy": "true"}}
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"p.yaml": text.replace("3", "4")}}
+    running.cluster.kubectl("create", "-n", NAMESPACE, "-f", "-", stdin=json.dumps(body))
+    eventually(lambda: "one of the two is left over from before" in events(running, NAMESPACE))
+
+
+def test_leaving_a_group_lifts_only_what_lists_no_members(running: RunningWebhook, somebody: Named) -> None:
+    alice, bob = somebody("alice"), somebody("bob")
+    running.set_policy(
+        "version: 1\ndefaults: {user: {hard: {cpu: 4}}}\ngroups:\n"
+        "  ml: {perMember: {hard: {cpu: 1}}}\n"
+        f"  listed: {{members: [{bob.name}], perMember: {{hard: {{cpu: 1}}}}}}\n"
+    )
+    words = ("create", "-f", "-")
+    assert "groups.ml.perMember" in alice.run(*words, "--as-group=ml", stdin=pod("large", cpu="3"))
+    assert " created\n" in alice.create(pod("large", cpu="3"))
+    assert "groups.listed.perMember" in bob.create(pod("x", cpu="3"))
+
+
+def test_who_is_in_thousands_of_groups_works_as_others_do(
+    running: RunningWebhook, common_place: str, somebody: Named
+) -> None:
+    """All their names would not fit into the annotations of a pod."""
+    alice = somebody("alice")
+    running.set_policy("version: 1\ngroups: {team-1500: {perMember: {hard: {cpu: 1}}}}\n")
+    groups = [f"--as-group=team-{number}" for number in range(3000)]
+
+    assert "groups.team-1500.perMember" in alice.run("create", "-f", "-", *groups, stdin=pod("x", cpu="3"))
+    assert " created\n" in alice.run("create", "-f", "-", *groups, stdin=pod("small", cpu="1"))
+    assert stamped(running, common_place, "pod", "small")["userquota.dev/groups"] == '["team-1500"]'
+
+
+ACCELERATORS = {
+    "nvidia.com/gpu",
+    "nvidia.com/gpu.shared",
+    "nvidia.com/mig-3g.40gb.me",
+    "nvidia.com/mig-1c.3g.40gb",
+    "nvidia.com/GRID_T4-2Q",
+    "amd.com/cpx_nps4",
+    "volcano.sh/vgpu-number",
+    "huawei.com/Ascend910",
+    "google.com/tpu",
+}
+
+
+def test_no_accelerator_passes_a_limit_of_zero_by_its_name(running: RunningWebhook, somebody: Named) -> None:
+    running.set_policy("version: 1\ndefaults: {user: {hard: {gpu: 0, accelerator: 0}}}\n")
+    pods = []
+    for number, name in enumerate(sorted(ACCELERATORS)):
+        container = {"name": "main", "image": "example/x", "resources": {"limits": {name: "1"}}}
+        metadata, spec = {"name": f"p{number}"}, {"containers": [container]}
+        pods.append({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    said = somebody("alice").create(json.dumps({"apiVersion": "v1", "kind": "List", "items": pods}))
+    assert said.count("exceeded quota: defaults.user, requested: ") == len(pods), said
+
+
+@pytest.fixture
+def nodes(running: RunningWebhook, place: str) -> Iterator[list[str]]:
+    names = [f"{place}-{number}" for number in range(3)]
+    bodies = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}} for name in names]
+    items = json.dumps({"apiVersion": "v1", "kind": "List", "items": bodies})
+    running.cluster.kubectl("create", "-f", "-", stdin=items)
+    yield names
+    running.cluster.kubectl("delete", "daemonsets", "--all", "-n", place)
+    running.cluster.kubectl("delete", "nodes", *names)
+
+
+def test_an_operator_that_is_exempt_runs_on_every_node_and_so_do_administrators(
+    running: RunningWebhook, place: str, nodes: list[str]
+) -> None:
+    exempt = f"[{{serviceAccount: {place}/operator, reason: x}}, {{group: 'system:masters', reason: x}}]"
+    one = "hard: {pods: 1}"
+    running.set_policy(f"version: 1\ndefaults: {{user: {{{one}}}, serviceAccount: {{{one}}}}}\nexempt: {exempt}\n")
+    for namespace, name in ((place, "operator"), (f"{place}-x", "other")):
+        body = deployment(name)
+        body["kind"] = "DaemonSet"
+        del body["spec"]["replicas"]
+        account = Person(running, place, f"system:serviceaccount:{namespace}:{name}")
+        assert " created\n" in account.create(json.dumps(body))
+    by_admin = json.dumps(deployment("by-admin", replicas=3))
+    assert " created\n" in run(running, place, "create", "-f", "-", user="admin", stdin=by_admin)
+
+    def counts() -> dict[str, int]:
+        found = [name.rpartition(":")[2] for name in pod_owners(running, place)]
+        return {name: found.count(name) for name in set(found)}
+
+    expected = {"operator": len(nodes), "admin": 3, "other": 1}
+    eventually(lambda: counts() == expected, within=30, what=lambda: str(counts()))
+
+
+def test_a_rollout_at_a_full_limit_stays_below_it_and_goes_on_once_it_is_raised(
+    running: RunningWebhook, place: str, named: Named
+) -> None:
+    alice = named("alice")
+    running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 2}}}\n")
+    body = deployment("web", replicas=2)
+    body["spec"]["strategy"] = {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    assert " created\n" in alice.create(json.dumps(body))
+    eventually(lambda: len(pod_owners(running, place)) == 2, within=20)
+
+    assert "image updated" in alice.run("set", "image", "deployment/web", "main=example/two")
+
+    def told() -> str:
+        status = read(running, place, "deployment", "web")["status"]
+        return next((each["message"] for each in status["conditions"] if each["type"] == "ReplicaFailure"), "")
+
+    eventually(lambda: "exceeded quota: defaults.user, requested: pods=1, used: pods=2" in told(), within=20)
+    assert len(listed(running, place, "pods")) == 2
+    running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 3}}}\n")
+    eventually(lambda: len(pod_owners(running, place)) == 3, within=60)
