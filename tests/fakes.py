@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -293,6 +293,10 @@ class FakePods:
 
     async def names(self, namespace: str, uid: str, selector: msgspec.Raw) -> tuple[str, ...]:
         self.asked.append((namespace, uid, msgspec.json.decode(selector)))
+        return tuple(self.found)
+
+    async def labelled(self, namespace: str, labels: Iterable[Sequence[tuple[str, str]]]) -> tuple[str, ...]:
+        self.asked.append((namespace, "", [dict(each) for each in labels]))
         return tuple(self.found)
 
 

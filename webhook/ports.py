@@ -6,7 +6,7 @@ Only `wiring` knows the implementations.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -158,6 +158,9 @@ class PodsOfWorkloads(Protocol):
 
         *selector* is that of its spec, as JSON. Raises: UnavailableError.
         """
+
+    async def labelled(self, namespace: str, labels: Iterable[Sequence[tuple[str, str]]]) -> tuple[str, ...]:
+        """Return the names of the pods that have all labels of one of the alternatives. Raises: UnavailableError."""
 
 
 class NameHolders(Protocol):

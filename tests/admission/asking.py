@@ -11,7 +11,16 @@ from typing import Any
 
 import jsonpatch
 
-from tests.fakes import FakeClock, FakeLimitRanges, FakeNames, FakeNamespaces, FakeOwners, FakePolicies, FakeRights
+from tests.fakes import (
+    FakeClock,
+    FakeLimitRanges,
+    FakeNames,
+    FakeNamespaces,
+    FakeOwners,
+    FakePods,
+    FakePolicies,
+    FakeRights,
+)
 from webhook.admission import review
 from webhook.admission.handler import AdmissionHandler
 from webhook.admission.review import AdmissionRequest
@@ -75,8 +84,17 @@ class Webhook:
         rules = Attribution(self.owners, self.namespaces, self.policies, rights=self.rights, kinds=kinds)
         self.names = FakeNames()
         self.limit_ranges = FakeLimitRanges()
+        self.pods = FakePods()
         self.handler = AdmissionHandler(
-            rules, self.policies, self.namespaces, self.ledger, self.clock, self.names, self.limit_ranges, kinds
+            rules,
+            self.policies,
+            self.namespaces,
+            self.ledger,
+            self.clock,
+            self.names,
+            self.limit_ranges,
+            self.pods,
+            kinds,
         )
 
     async def mutate(self, request: AdmissionRequest) -> Json:

@@ -615,14 +615,16 @@ def test_delegates_and_owners_of_namespaces_are_read() -> None:
     )
 
 
+NO_NAME = "expected owner, where the name is written, or sessions: true for those of the presets"
 PLACES = "expected one of annotation, label, namespaceAnnotation, namespaceLabel, namespaceName, preset"
 
 
 @pytest.mark.parametrize(
     ("written", "mistake"),
     [
-        ("delegates: [{user: a}]", "2:27: attribution.delegates[0].owner: this field is required"),
-        ("delegates: [{user: a, owner: []}]", "2:44: attribution.delegates[0].owner: expected at least one"),
+        ("delegates: [{user: a}]", f"2:27: attribution.delegates[0]: {NO_NAME}"),
+        ("delegates: [{user: a, owner: []}]", f"2:27: attribution.delegates[0]: {NO_NAME}"),
+        ("delegates: [{user: a, sessions: false}]", f"2:27: attribution.delegates[0]: {NO_NAME}"),
         (
             "delegates: [{owner: [{label: x}]}]",
             "2:27: attribution.delegates[0]: expected one of user, serviceAccount",
@@ -879,7 +881,7 @@ def test_an_end_is_a_moment_with_its_zone(written: str, moment: datetime) -> Non
     assert policy.users["alice"].until == moment
 
 
-def test_what_does_not_count_yet_is_noted_and_is_no_mistake() -> None:
+def test_limits_of_sessions_are_noted_while_nothing_is_one() -> None:
     text = """\
 version: 1
 users:
@@ -889,9 +891,11 @@ users:
 
     assert found.policy is not None
     assert [str(note) for note in found.notes] == [
-        "policy.yaml:3:28: users.alice.hard.sessions: no kind of this release costs this; the limit has no effect yet",
-        "policy.yaml:3:66: users.alice.perSession: no kind of this release has this cap; it has no effect yet",
+        f"policy.yaml:3:28: users.alice.hard.sessions: {NO_PRESET}",
+        f"policy.yaml:3:66: users.alice.perSession: {NO_PRESET}",
     ]
+    with_preset = PolicyText("sessions.yaml", "version: 1\nsessions: {presets: [dask]}\n")
+    assert read_policy([PolicyText("policy.yaml", text), with_preset]).notes == ()
 
 
 @pytest.mark.parametrize(
@@ -901,6 +905,9 @@ users:
 )
 def test_a_bomb_is_a_mistake(text: str) -> None:
     assert len(mistakes(text)) >= 1
+
+
+NO_PRESET = "nothing is a session without sessions.presets; the limit has no effect"
 
 
 def scoped(written: str) -> str:

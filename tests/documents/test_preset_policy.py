@@ -6,7 +6,7 @@ import pytest
 
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.documents.shipped_presets import shipped
-from webhook.quota.policy import Policy
+from webhook.quota.policy import Policy, SessionCount
 from webhook.quota.presets import Preset
 
 
@@ -63,11 +63,23 @@ def test_an_own_preset_is_read() -> None:
     assert (preset.name, preset.resource, preset.api_versions) == ("desk", "desks.example.com", ("example.com/v1",))
 
 
-def test_a_note_says_that_nothing_counts_sessions_yet() -> None:
-    reading = read_policy([PolicyText("policy.yaml", "version: 1\nsessions: {presets: [dask]}")])
+def test_a_note_names_presets_of_kinds_that_are_not_counted_as_sessions_yet() -> None:
+    text = "version: 1\nsessions: {presets: [dask, jupyterhub, coder], count: running}"
+    reading = read_policy([PolicyText("policy.yaml", text)])
 
+    why = "are not counted as sessions in this release; it has no effect yet"
     assert [str(each) for each in reading.notes] == [
-        "policy.yaml:2:22: sessions.presets[0]: nothing counts sessions in this release; the preset has no effect yet"
+        f"policy.yaml:2:28: sessions.presets[1]: pods {why}",
+        f"policy.yaml:2:40: sessions.presets[2]: deployments.apps {why}",
+    ]
+    assert reading.policy is not None
+    assert reading.policy.session_count is SessionCount.RUNNING
+
+
+def test_off_is_no_way_to_count() -> None:
+    reading = read_policy([PolicyText("policy.yaml", "version: 1\nsessions: {count: none}")])
+    assert [str(each) for each in reading.mistakes] == [
+        "policy.yaml:2:19: sessions.count: input should be 'all' or 'running'"
     ]
 
 

@@ -12,8 +12,10 @@ from tests.ledger.test_audit_loop import until
 from webhook.kinds.counted import counted
 from webhook.kinds.evaluator import AnyKind, Effect
 from webhook.kinds.registry import KINDS, Registry
+from webhook.kinds.session_kind import SessionEvaluator
 from webhook.kube.discovery import UnsuitableKindError
 from webhook.ports import UnavailableError
+from webhook.quota.objects import OwnerReference
 from webhook.registration import CountedResources
 from webhook.wiring.counted_kinds import CountedKinds
 
@@ -31,14 +33,19 @@ class Cluster:
         self.told = 0
         self.unsuitable: list[tuple[str, str]] = []
         self.kinds = Registry(*KINDS)
-        self.counted = CountedKinds(
-            self.kinds,
-            discover=self.discover,
-            watch=lambda kind: self.watched.append(kind.resource),
-            is_known=lambda resource: resource in self.known,
-            on_known=self.hear,
-        )
+        self.recounted: list[str] = []
+        self.counted = CountedKinds(self.kinds, discover=self.discover)
+        self.counted.connect(self, on_known=self.hear)
         self.counted.report_to(lambda entry, why: self.unsuitable.append((entry.path, why)))
+
+    def add(self, kind: AnyKind) -> None:
+        self.watched.append(kind.resource)
+
+    def is_known(self, resource: str) -> bool:
+        return resource in self.known
+
+    def recount(self, resource: str) -> None:
+        self.recounted.append(resource)
 
     async def discover(self, resource: str) -> AnyKind:
         if resource not in self.served:
@@ -51,6 +58,13 @@ class Cluster:
     def limit(self, *resources: str) -> None:
         hard = ", ".join(f"count/{each}: 1" for each in resources)
         self.counted.limit(FakePolicies.reading(f"version: 1\ncluster: {{hard: {{{hard}}}}}\n").current())
+
+    def read(self, sessions: str) -> None:
+        self.counted.limit(FakePolicies.reading(f"version: 1\nsessions: {sessions}\n").current())
+
+
+NOTEBOOKS = counted("notebooks.kubeflow.org", "kubeflow.org/v1", "Notebook")
+RAY = counted("rayclusters.ray.io", "ray.io/v1", "RayCluster")
 
 
 @pytest.fixture
@@ -150,3 +164,69 @@ async def test_a_limit_that_is_gone_asks_for_no_rule_and_comes_back_without_anot
     assert cluster.counted.resources() == CountedResources(frozenset({"services"}), frozenset({"services"}))
     await asyncio.sleep(0.05)
     assert cluster.watched == ["services"]
+
+
+def evaluator_of(cluster: Cluster, resource: str) -> SessionEvaluator:
+    kind = cluster.kinds.of_resource(resource)
+    assert kind is not None
+    assert isinstance(kind.evaluator, SessionEvaluator)
+    return kind.evaluator
+
+
+async def test_what_a_preset_reads_is_a_session_with_makers(cluster: Cluster) -> None:
+    cluster.served[NOTEBOOKS.resource] = NOTEBOOKS
+
+    cluster.read("{presets: [kubeflow-notebook]}")
+
+    await until(lambda: cluster.watched == [NOTEBOOKS.resource])
+    kind = cluster.kinds.of_resource(NOTEBOOKS.resource)
+    assert kind is not None
+    assert kind.cap == "perSession"
+    assert kind.makers == {"system:serviceaccount:kubeflow:notebook-controller-service-account"} <= cluster.kinds.makers
+    reference = OwnerReference("kubeflow.org/v1", "Notebook", "n", "u", controller=True)
+    assert cluster.kinds.is_session(reference)
+    cluster.known.add(NOTEBOOKS.resource)
+    assert cluster.counted.resources() == CountedResources(
+        frozenset({NOTEBOOKS.resource}), frozenset({NOTEBOOKS.resource}), frozenset({NOTEBOOKS.resource})
+    )
+
+
+async def test_sessions_are_counted_anew_when_they_are_read_otherwise(cluster: Cluster) -> None:
+    cluster.served[NOTEBOOKS.resource] = NOTEBOOKS
+    cluster.read("{presets: [kubeflow-notebook]}")
+    await until(lambda: cluster.watched == [NOTEBOOKS.resource])
+    first = evaluator_of(cluster, NOTEBOOKS.resource)
+    generations = [first.generation]
+
+    for sessions in (
+        "{presets: [kubeflow-notebook]}",
+        "{presets: [kubeflow-notebook], count: running}",
+        "{presets: [{preset: kubeflow-notebook, controllers: [other/account]}], count: running}",
+        "{presets: []}",
+    ):
+        cluster.read(sessions)
+        generations.append(first.generation)
+
+    assert generations == [1, 1, 2, 3, 4]
+    assert cluster.recounted == [NOTEBOOKS.resource] * 3
+    assert evaluator_of(cluster, NOTEBOOKS.resource) is first
+    kind = cluster.kinds.of_resource(NOTEBOOKS.resource)
+    assert kind is not None
+    assert kind.makers == frozenset()
+
+
+async def test_a_session_waits_until_those_of_all_kinds_are_known(cluster: Cluster) -> None:
+    cluster.served[NOTEBOOKS.resource] = NOTEBOOKS
+    cluster.error = UnavailableError("api-server", "it does not answer")
+    cluster.read("{presets: [kubeflow-notebook, raycluster]}")
+    await until(lambda: cluster.watched == [NOTEBOOKS.resource])
+
+    with pytest.raises(UnavailableError, match=r"the notebooks\.kubeflow\.org are not all known yet"):
+        cluster.counted.require_sessions()
+    cluster.known.add(NOTEBOOKS.resource)
+    with pytest.raises(UnavailableError, match=r"the rayclusters\.ray\.io are not all known yet"):
+        cluster.counted.require_sessions()
+    cluster.error = UnsuitableKindError("the API serves no such kind")
+    cluster.read("{presets: [kubeflow-notebook, raycluster], count: running}")
+    await asyncio.sleep(0.05)
+    cluster.counted.require_sessions()

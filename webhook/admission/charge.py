@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from webhook.admission.review import AdmissionRequest, ReviewError
 from webhook.attribution.stamp import read_stamp
-from webhook.kinds.evaluator import AnyKind, Evaluator, UncountableError
+from webhook.kinds.evaluator import AnyKind, Evaluator, Size, UncountableError
 from webhook.quota.objects import ObjectKey, ObjectMeta
 from webhook.quota.policy import Policy, subjects
-from webhook.quota.reservation import CREATED, Charge, Prior
+from webhook.quota.reservation import CREATED, Charge, Pods, Prior
 from webhook.quota.resources import Amounts
 from webhook.quota.subject import NOBODY, Account, Payer
 
@@ -55,8 +55,14 @@ def charge_for(request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, n
     else:
         amounts, base = evaluator.usage(new, now=now), _version(old.metadata.resource_version, request)
         stamp = read_stamp(old.metadata) or NOBODY
-        prior = Prior(stamp, frozenset(), evaluator.usage(old, now=now), evaluator.scopes(old))
-    return Charge(key, meta.uid, base, payer, amounts, prior, kind.cap, scopes=evaluator.scopes(new))
+        cost, before = evaluator.usage(old, now=now), _pods(evaluator.size(old))
+        prior = Prior(stamp, frozenset(), cost, evaluator.scopes(old), before)
+    pods = _pods(evaluator.size(new))
+    return Charge(key, meta.uid, base, payer, amounts, prior, kind.cap, scopes=evaluator.scopes(new), pods=pods)
+
+
+def _pods(size: Size | None) -> Pods | None:
+    return None if size is None else Pods(size.amounts, size.amounts if size.is_running else ())
 
 
 def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charge:
@@ -70,7 +76,13 @@ def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charg
     if prior is not None:
         account = Account(policy.named(prior.payer), prior.scopes)
         charged_before = frozenset(subjects(policy, account, charge.key.namespace, labels))
-        prior = Prior(account.payer, charged_before, policy.devices.derive(prior.amounts), prior.scopes)
+        prior = Prior(
+            account.payer,
+            charged_before,
+            policy.devices.derive(prior.amounts),
+            prior.scopes,
+            _derived(policy, prior.pods),
+        )
     return Charge(
         charge.key,
         charge.uid,
@@ -81,7 +93,12 @@ def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charg
         charge.cap,
         policy.devices.derive(charge.amounts),
         charge.scopes,
+        _derived(policy, charge.pods),
     )
+
+
+def _derived(policy: Policy, pods: Pods | None) -> Pods | None:
+    return None if pods is None else Pods(policy.devices.derive(pods.size), policy.devices.derive(pods.needed))
 
 
 def check_size(policy: Policy, charge: Charge) -> None:

@@ -22,9 +22,11 @@ from webhook.attribution.creations import Written
 from webhook.attribution.rules import Attribution
 from webhook.attribution.stamp import carries_stamp, stamping
 from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
+from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS, Registry
-from webhook.ports import Clock, LedgerStore, LimitRanges, NameHolders, Namespaces, PolicySource
+from webhook.ports import Clock, LedgerStore, LimitRanges, NameHolders, Namespaces, PodsOfWorkloads, PolicySource
 from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare
+from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
 from webhook.quota.limits import resolve_limits
 from webhook.quota.missing import NO_FILLING, Filling
 from webhook.quota.objects import AnyObject, ObjectKey, Scale, Shape
@@ -50,6 +52,7 @@ class AdmissionHandler:
     clock: Clock
     names: NameHolders
     limit_ranges: LimitRanges
+    pods: PodsOfWorkloads
     kinds: Registry = field(default=KINDS)
     on_delete: Callable[[ObjectKey, str], None] | None = None
 
@@ -126,7 +129,12 @@ class AdmissionHandler:
             return Refused(_REPORTED_LESS)
         if reviewed.old is None:
             return await self.attribution.creations.of_new(
-                user, reviewed.kind, meta, namespace, written=lambda: request.decode(_Marked).metadata
+                user,
+                reviewed.kind,
+                meta,
+                namespace,
+                written=lambda: request.decode(_Marked).metadata,
+                says=lambda texts: reviewed.kind.evaluator.user_of(request.decode(reviewed.kind.shape), texts),
             )
         change = Change(
             reviewed.old.metadata,
@@ -173,6 +181,7 @@ class AdmissionHandler:
         if reviewed.old is None and await self._is_taken(charge.key, charge.uid):
             return review.already_exists(request.uid, charge.key)
         labels = await self.namespaces.labels(request.namespace)
+        existing = await self._pods_of(request.namespace, reviewed) if charge.needs_more else ()
 
         def terms() -> Terms:
             policy, present = self.policies.current(), self.namespaces.known(request.namespace) or labels
@@ -191,13 +200,17 @@ class AdmissionHandler:
             decided_on = terms()
             if may_deny and decided_on.charge.grows:
                 self.names.require_known(charge.key.resource)
-            return decide(
+            may_refuse = may_deny and decided_on.exemption is None
+            decision = decide(
                 decided_on.charge,
                 decided_on.in_force,
                 view,
-                may_deny=may_deny and decided_on.exemption is None,
+                may_deny=may_refuse,
                 lacks=_lacks(reviewed, decided_on) if reviewed.old is None else (),
             )
+            if not decided_on.charge.needs_more:
+                return decision
+            return with_fitting(decision, _fitting(decided_on, existing, view), may_deny=may_refuse)
 
         decision = await self.ledger.transact(charge, verdict, dry_run=bool(request.dry_run), deadline=deadline)
         if decided_on is None:  # nothing grows, so that the ledger had no question
@@ -213,6 +226,15 @@ class AdmissionHandler:
         """
         holder = await self.names.holder(key)
         return holder is not None and holder.uid != uid
+
+    async def _pods_of(self, namespace: str, reviewed: Reviewed) -> tuple[ObjectKey, ...]:
+        """Return the keys of the pods that were made for the object before an update."""
+        size = reviewed.kind.evaluator.size(reviewed.old) if reviewed.old is not None else None
+        if size is None:
+            return ()
+        self.names.require_known(PODS.resource)
+        names = await self.pods.labelled(namespace, size.pod_labels)
+        return tuple(ObjectKey(PODS.resource, namespace, name) for name in names)
 
     def _report_deletion(self, request: AdmissionRequest, kind: AnyKind | None) -> None:
         if self.on_delete is None or request.operation != "DELETE" or request.sub_resource or request.dry_run:
@@ -256,6 +278,13 @@ def _is_excepted(request: AdmissionRequest, reviewed: Reviewed) -> bool:
     if request.sub_resource:
         return False
     return reviewed.kind.evaluator.is_excepted(reviewed.new.metadata, request.user_info)
+
+
+def _fitting(terms: Terms, existing: tuple[ObjectKey, ...], view: UsageView) -> Fitting:
+    """Return whether the pods fit that are made for the object; the *existing* ones are replaced by them."""
+    pods = terms.charge.pods
+    part = Part(pods.needed if pods is not None else (), None, terms.in_force)
+    return fit(Copies(1, [part], existing, are_replaced=True), view)
 
 
 def _lacks(reviewed: Reviewed, terms: Terms) -> tuple[Lack, ...]:

@@ -47,7 +47,7 @@ class Creations:
         self._lineage = lineage
         self._kinds = kinds
 
-    async def of_new(
+    async def of_new(  # noqa: PLR0913 - only the handler calls this
         self,
         user: UserInfo,
         kind: AnyKind,
@@ -55,6 +55,7 @@ class Creations:
         namespace: str,
         *,
         written: Callable[[], Written] = Written,
+        says: Callable[[Texts], tuple[str, str] | None] = lambda _: None,
     ) -> Attributed | Refused:
         """
         Return the payer of an object of *kind* that *user* creates.
@@ -64,7 +65,8 @@ class Creations:
         it names; a service account that acts in its own namespace with the token of a pod for the owner of that pod.
         What other service accounts create, and controllers for an object without an owner, is paid by the owner of the
         namespace if it has a mark. Any other user pays for what they create, whatever stamp or reference it carries.
-        *written* returns what the object carries, and is called only where that decides.
+        *written* returns what the object carries, and *says* whose it is by the preset of its kind; both are called
+        only where that decides.
         Raises: UnavailableError if an ancestor or the namespace cannot be read.
         """
         restored = read_stamp(meta)
@@ -72,7 +74,7 @@ class Creations:
             return Attributed(restored, f"restored by {user.username}", restored)
         found = await self._of_maker(user, kind, meta, namespace, written)
         if found is None:
-            found = await self._of_delegate(user, kind, namespace, written)
+            found = await self._of_delegate(user, kind, namespace, written, says)
         if isinstance(found, Attributed) and found.payer == NOBODY:
             return await self._of_namespace(namespace) or found
         if found is not None:
@@ -105,18 +107,25 @@ class Creations:
         return made_for(f"StatefulSet {found.metadata.name}", known_owner(found.metadata))
 
     async def _of_delegate(
-        self, user: UserInfo, kind: AnyKind, namespace: str, written: Callable[[], Written]
+        self,
+        user: UserInfo,
+        kind: AnyKind,
+        namespace: str,
+        written: Callable[[], Written],
+        says: Callable[[Texts], tuple[str, str] | None],
     ) -> Attributed | Refused | None:
         delegate = self._policies.current().delegates.get(user.username)
         if delegate is None or not delegate.acts_on(kind.resource):
             return None
-        found = first_named(delegate.marks, await self._texts(namespace, written()))
+        texts = await self._texts(namespace, written())
+        found = first_named(delegate.marks, texts) or (says(texts) if delegate.names_sessions else None)
         if found is None:
             return None
-        if not delegate.may_name(found.name):
-            return Refused(f"{user.username} must not name {found.name!r} as who pays ({found.mark})")
-        payer = Payer(found.name)
-        return Attributed(payer, f"named by {user.username} in {found.mark}", payer)
+        name, mark = found
+        if not delegate.may_name(name):
+            return Refused(f"{user.username} must not name {name!r} as who pays ({mark})")
+        payer = Payer(name)
+        return Attributed(payer, f"named by {user.username} in {mark}", payer)
 
     async def _of_token(self, user: UserInfo, namespace: str) -> Attributed | None:
         """

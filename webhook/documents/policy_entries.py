@@ -32,7 +32,7 @@ from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.exemption import ExemptBy, Exemption
 from webhook.quota.missing import Missing, OnMissing
-from webhook.quota.policy import CAPS, AccountLimits, Combine, Entry, Group, Hard, Tenant, Terminating
+from webhook.quota.policy import CAPS, AccountLimits, Combine, Entry, Group, Hard, SessionCount, Tenant, Terminating
 from webhook.quota.presets import Preset
 from webhook.quota.quantity import NANOS, Quantity
 from webhook.quota.scopes import Selector
@@ -43,6 +43,8 @@ Steps = tuple[str | int, ...]
 _DEFAULTS = ("user", "serviceAccount", "unattributed")
 _MOST_NAMED = 3
 
+
+_NO_PRESET = "nothing is a session without sessions.presets; the limit has no effect"
 
 _EVERYTHING = Selector(())
 
@@ -55,7 +57,7 @@ class NamespaceOwners:
 
 
 _Limiting: TypeAlias = Entry | Group | Tenant
-_Choice: TypeAlias = Combine | Terminating | AccountLimits
+_Choice: TypeAlias = Combine | Terminating | AccountLimits | SessionCount
 
 
 class Definition(NamedTuple):
@@ -82,6 +84,8 @@ class DocumentEntries:
     exemptions: list[Exemption] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
     notes: list[Mistake] = field(default_factory=list)
+    of_sessions: list[Mistake] = field(default_factory=list)
+    """Notes on limits that only sessions cost, for a policy without a preset."""
 
     def add_named(self, section: str, name: str, part: SectionPart, node: tree.Node) -> None:
         """Add the entry *name* of a section; *node* is what it was read from."""
@@ -131,7 +135,7 @@ class DocumentEntries:
             position = tree.position_of(root, ("attribution", "delegates", index))
             name = each.user or username(each.serviceAccount or "")
             marks = tuple(mark for place in each.owner for mark in place.marks)
-            delegate = Delegate(name, marks, frozenset(each.kinds), frozenset(each.never))
+            delegate = Delegate(name, marks, frozenset(each.kinds), frozenset(each.never), each.sessions)
             self.definitions.append(Definition(("attribution", "delegates", name), position, delegate))
         if part.namespaceOwners:
             steps = ("attribution", "namespaceOwners")
@@ -142,8 +146,12 @@ class DocumentEntries:
         for index, each in enumerate(part.presets):
             position = tree.position_of(root, ("sessions", "presets", index))
             self.definitions.append(Definition(("sessions", "presets", each.name), position, each.preset))
-            message = "nothing counts sessions in this release; the preset has no effect yet"
-            self.notes.append(self._remark((), ("sessions", "presets", index), root, message))
+            if KINDS.of_resource(each.preset.resource) is not None:
+                message = f"{each.preset.resource} are not counted as sessions in this release; it has no effect yet"
+                self.notes.append(self._remark((), ("sessions", "presets", index), root, message))
+        if part.count is not None:
+            steps = ("sessions", "count")
+            self.definitions.append(Definition(steps, tree.position_of(root, steps), part.count))
 
     def _add_missing(self, part: PolicyPart, root: tree.Node) -> None:
         rules: Mapping[str, MissingPart | Missing] = part.missing
@@ -226,11 +234,10 @@ class DocumentEntries:
         caps: dict[str, Mapping[str, Hard]] = {}
         for name in CAPS:
             written = getattr(part, name, None)
-            if written and name in KINDS.caps():
+            if written:
                 caps[name] = self._hards(steps, (name,), written, node)
-            elif written:
-                message = "no kind of this release has this cap; it has no effect yet"
-                self.notes.append(self._remark(steps, (name,), node, message))
+            if written and name not in KINDS.caps():
+                self.of_sessions.append(self._remark(steps, (name,), node, _NO_PRESET))
         return caps
 
     def _hards(
@@ -249,7 +256,9 @@ class DocumentEntries:
             if canonical in hards:
                 message = f"{canonical} is given twice, under its short and its full name"
                 self.mistakes.append(self._remark(steps, (*inside, resource), node, message))
-            if not KINDS.counts(canonical):
+            if canonical == "sessions":
+                self.of_sessions.append(self._remark(steps, (*inside, resource), node, _NO_PRESET))
+            elif not KINDS.counts(canonical):
                 message = "no kind of this release costs this; the limit has no effect yet"
                 self.notes.append(self._remark(steps, (*inside, resource), node, message))
             elif not KINDS.counts(canonical, scopes=names):

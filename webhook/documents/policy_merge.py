@@ -16,7 +16,17 @@ from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
 from webhook.quota.exemption import Exemption, Exemptions
 from webhook.quota.missing import NAMES, Missing, OnMissing
-from webhook.quota.policy import AccountLimits, Combine, Defaults, Entry, Group, Policy, Tenant, Terminating
+from webhook.quota.policy import (
+    AccountLimits,
+    Combine,
+    Defaults,
+    Entry,
+    Group,
+    Policy,
+    SessionCount,
+    Tenant,
+    Terminating,
+)
 from webhook.quota.presets import Preset
 from webhook.quota.quantity import Quantity
 
@@ -49,11 +59,14 @@ class Merger:
         self._weights: dict[str, Weight] = {}
         self._missing: dict[str, OnMissing] = {}
         self._presets: list[Preset] = []
+        self._session_count = SessionCount.ALL
+        self._of_sessions: list[Mistake] = []
 
     def add(self, document: DocumentEntries) -> Iterator[None]:
         """Add what *document* defines, and yield now and then, so that the caller can pause."""
         self.mistakes += document.mistakes
         self.notes += document.notes
+        self._of_sessions += document.of_sessions
         self._trusted |= document.trusted_controllers
         self._restorers |= document.restorers
         self._exemptions += document.exemptions
@@ -67,6 +80,10 @@ class Merger:
                 self._keep(definition)
             if count % _PER_STEP == 0:
                 yield
+
+    def all_notes(self) -> list[Mistake]:
+        """Return all notes, those on limits that all documents together leave without effect among them."""
+        return [*self.notes, *(() if self._presets else self._of_sessions)]
 
     def policy(self) -> Policy:
         """Return what all documents mean together; not to be used if there are mistakes."""
@@ -94,6 +111,7 @@ class Merger:
             delegates=self._delegates,
             namespace_owners=self._namespace_owners,
             presets=tuple(self._presets),
+            session_count=self._session_count,
         )
 
     def _note_spelling(self, definition: Definition, source: str) -> None:
@@ -132,6 +150,8 @@ class Merger:
             self._keep_marks(name, value)
         elif isinstance(value, Combine):
             self._combine = value
+        elif isinstance(value, SessionCount):
+            self._session_count = value
         elif isinstance(value, AccountLimits):
             self._account_limits = value
         else:

@@ -27,7 +27,7 @@ from webhook.kinds.registry import KINDS
 from webhook.quota import devices, missing, quantity, resources, scopes, share
 from webhook.quota.exemption import ExemptBy
 from webhook.quota.missing import Missing
-from webhook.quota.policy import AccountLimits, Combine, Hard, Mode, OnWorkload, Terminating, Unlimited
+from webhook.quota.policy import AccountLimits, Combine, Hard, Mode, OnWorkload, SessionCount, Terminating, Unlimited
 from webhook.quota.quantity import NANOS, Quantity, QuantityError
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Operator, Requirement, Selector
@@ -285,7 +285,8 @@ class DelegatePart(Part):
 
     user: Name | None = None
     serviceAccount: ServiceAccountName | None = None  # noqa: N815
-    owner: list[MarkPart] = Field(min_length=1)
+    owner: list[MarkPart] = Field(default_factory=list)
+    sessions: bool = False
     kinds: list[KindName] = Field(default_factory=list)
     never: list[Name] = Field(default_factory=list)
 
@@ -293,6 +294,8 @@ class DelegatePart(Part):
     def _check_user(self) -> DelegatePart:
         if (self.user is None) == (self.serviceAccount is None):
             raise ValueError("expected one of user, serviceAccount")
+        if not (self.owner or self.sessions):
+            raise ValueError("expected owner, where the name is written, or sessions: true for those of the presets")
         return self
 
 
@@ -342,6 +345,7 @@ class SessionsPart(Part):
     """What counts as sessions."""
 
     presets: list[Annotated[PresetPart, WrapValidator(read_preset)]] = Field(default_factory=list)
+    count: SessionCount | None = None
 
 
 class LogicalResourcesPart(Part):

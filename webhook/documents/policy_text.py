@@ -106,7 +106,7 @@ def read_in_steps(texts: Iterable[PolicyText]) -> Generator[None, None, PolicyRe
         if is_empty:
             mistakes.append(Mistake(text.source, Position(1, 1), "", _NOTHING_SAID))
     mistakes += merger.mistakes
-    return PolicyReading(None if mistakes else merger.policy(), _in_order(mistakes), _in_order(merger.notes))
+    return PolicyReading(None if mistakes else merger.policy(), _in_order(mistakes), _in_order(merger.all_notes()))
 
 
 class _DocumentReader:

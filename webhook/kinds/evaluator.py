@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from webhook.quota.delegation import Texts
 from webhook.quota.errors import WebhookError
 from webhook.quota.missing import NO_FILLING, Bounds, Filling, Undeclared
 from webhook.quota.objects import ObjectMeta, UserInfo
@@ -70,6 +71,19 @@ class CostLine(NamedTuple):
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """
+    The pods that are made for an object: what all of them cost, and whether they are made now.
+
+    A pod of it has all labels of one of `pod_labels`.
+    """
+
+    amounts: Amounts
+    is_running: bool
+    pod_labels: tuple[tuple[tuple[str, str], ...], ...] = ()
+
+
 class Charged(Protocol):
     """What the struct of every kind has."""
 
@@ -88,6 +102,10 @@ class Evaluator(Protocol[T_contra]):
     unreadable: Amounts
     """The cost of an object whose fields cannot be read: it must count as something."""
 
+    @property
+    def generation(self) -> int:
+        """A number that changes when objects cost something else than before, so that all have to be counted anew."""
+
     def effect(self, operation: str, subresource: str) -> Effect:
         """Return what a request means; *operation* is CREATE, UPDATE, DELETE or CONNECT."""
 
@@ -100,6 +118,20 @@ class Evaluator(Protocol[T_contra]):
 
     def scopes(self, obj: T_contra) -> Scopes:
         """Return the scopes by which a policy may select *obj*."""
+
+    def size(self, obj: T_contra) -> Size | None:
+        """
+        Return what the pods cost that others make for *obj*; None for kinds whose caps bind an object's own cost.
+
+        Raises: UncountableError.
+        """
+
+    def user_of(self, obj: T_contra, texts: Texts) -> tuple[str, str] | None:
+        """
+        Return whose *obj* is by what a platform has written on it, and where that stands; None if it says nothing.
+
+        *texts* are those of its namespace. Only of a delegate is that believed. Raises: UncountableError.
+        """
 
     def released_at(self, obj: T_contra) -> datetime | None:
         """
@@ -157,6 +189,7 @@ class Stamped(Generic[T_contra]):
     """
 
     unreadable: Amounts = ()
+    generation: int = 0
 
     def effect(self, operation: str, subresource: str) -> Effect:
         """Return STAMP for the object, SCALE for its scale, KEEP_STAMP for what else can change its metadata."""
@@ -171,6 +204,14 @@ class Stamped(Generic[T_contra]):
     def scopes(self, obj: T_contra) -> Scopes:  # noqa: ARG002
         """Return none."""
         return ()
+
+    def size(self, obj: T_contra) -> Size | None:  # noqa: ARG002
+        """Return None: whatever is made for it has no bound of its own."""
+        return None
+
+    def user_of(self, obj: T_contra, texts: Texts) -> tuple[str, str] | None:  # noqa: ARG002
+        """Return None: no platform makes such objects for people."""
+        return None
 
     def released_at(self, obj: T_contra) -> datetime | None:  # noqa: ARG002
         """Return None: it costs nothing."""

@@ -123,6 +123,12 @@ class ObjectSink(Generic[T]):
         self._on_uncountable = on_uncountable
         self._on_unadmitted = on_unadmitted
         self._unadmitted = Unadmitted()
+        self._listing_generation = self._listed_generation = -1
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether every object was counted by what the evaluator says now, and not by what it said before a list."""
+        return self._listed_generation == self._kind.evaluator.generation
 
     @property
     def resource(self) -> str:
@@ -147,6 +153,7 @@ class ObjectSink(Generic[T]):
     def started(self) -> None:
         """Begin a full list."""
         self._unadmitted.list_started()
+        self._listing_generation = self._kind.evaluator.generation
         self._index.list_started(self._kind.resource)
 
     def seen(self, item: T) -> None:
@@ -157,6 +164,8 @@ class ObjectSink(Generic[T]):
             key, stored = self._key(meta), StoredVersion(meta.uid, int(meta.resource_version))
             row = Row(*stored, stamp or NOBODY, cost.at(self._now()), self._kind.evaluator.scopes(item))
             self._observe(key, row)
+            if not self.is_counted:  # the same version may cost something else than when it was seen
+                self._index.set_amounts(key, stored, row.amounts)
             self._terminating.update(key, stored, cost)
             self._uncounted.update(key, stored, self._kind.evaluator.uncounted(item))
             self._note(meta, is_unadmitted=stamp is None and not self._kind.evaluator.has_ended(item))
@@ -195,6 +204,7 @@ class ObjectSink(Generic[T]):
     def synced(self, resource_version: int) -> None:
         """End a full list. Raises: StaleListError if it is older than what was seen."""
         self._unadmitted.list_finished()
+        self._listed_generation = self._listing_generation
         self._settle(self._index.list_finished(self._kind.resource, resource_version), seen_at=0)
         self._prune()
         self._on_reached()

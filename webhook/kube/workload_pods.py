@@ -5,7 +5,7 @@ The pods of a workload, found by its selector and confirmed by the UIDs in contr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote
 
 import msgspec
@@ -75,6 +75,12 @@ class WorkloadPods:
         is_its = await asyncio.gather(*(self._is_made_for(each, namespace, uid) for each in others))
         own = {uid, *(each.uid for each, is_one in zip(others, is_its, strict=True) if is_one)}
         return tuple(each.name for each in found if each.controller is not None and each.controller.uid in own)
+
+    async def labelled(self, namespace: str, labels: Iterable[Sequence[tuple[str, str]]]) -> tuple[str, ...]:
+        """Return the names of the pods with these labels. See `PodsOfWorkloads.labelled`."""
+        queries = {",".join(f"{key}={value}" for key, value in each) for each in labels}
+        found = await asyncio.gather(*(self._list(namespace, query) for query in queries if query))
+        return tuple({each.name for metas in found for each in metas})
 
     async def _list(self, namespace: str, query: str) -> list[ObjectMeta]:
         path = PODS.collection_in(quote(namespace, safe=""))

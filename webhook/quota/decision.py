@@ -128,8 +128,7 @@ def _over_caps(charge: Charge, in_force: LimitsInForce) -> list[Excess]:
     caps = [cap for cap in in_force.caps if cap.cap == charge.cap]
     if not caps:
         return []
-    requested = dict(charge.compared)
-    before = dict(charge.prior.amounts) if charge.prior else {}
+    requested, before = dict(charge.capped), dict(charge.capped_before)
     fitting = [(cap, max(cap.hard, before.get(cap.resource, 0))) for cap in caps]
     return [
         Excess(cap, requested[cap.resource], 0, 0, fits)

@@ -106,13 +106,15 @@ class Delegate:
     """
     A user who may say for whom they act when they create objects of `kinds`, of any kind if there are none.
 
-    The first of `marks` that says a name counts. `never` are names that must not be said.
+    The first of `marks` that says a name counts; where none does, and they `names_sessions`, what the preset of the
+    object's kind finds. `never` are names that must not be said.
     """
 
     username: str
     marks: tuple[Mark, ...]
     kinds: frozenset[str] = frozenset()
     never: frozenset[str] = frozenset()
+    names_sessions: bool = False
 
     def acts_on(self, resource: str) -> bool:
         """Whether it may say whom an object of *resource* is for."""

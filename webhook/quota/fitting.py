@@ -7,12 +7,13 @@ How many copies of something fit under the limits that bind them: the early verd
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from webhook.quota.decision import Excess
+from webhook.quota.decision import Decision, Denied, Excess
 from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.objects import ObjectKey
+from webhook.quota.policy import Mode
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import CLUSTER, Subject
 from webhook.quota.usage import UsageView
@@ -102,6 +103,18 @@ def fit(copies: Copies, view: UsageView) -> Fitting:
         return Fitting(copies.number, copies.number)
     fits, binding = min(found, key=lambda each: each[0])
     return Fitting(copies.number, fits, tuple(excess for _, excess in found), binding)
+
+
+def with_fitting(decision: Decision, fitting: Fitting, *, may_deny: bool) -> Decision:
+    """Return *decision* on an object whose pods have to fit as well: denied for all that is exceeded."""
+    if not fitting.excesses:
+        return decision
+    enforced = tuple(each for each in fitting.excesses if each.rule.mode is Mode.ENFORCE)
+    if isinstance(decision, Denied):
+        return replace(decision, excesses=(*decision.excesses, *enforced))
+    if may_deny and enforced:
+        return Denied(enforced)
+    return replace(decision, tolerated=(*decision.tolerated, *fitting.excesses))
 
 
 def _over_caps(parts: Sequence[Part]) -> list[tuple[Limit, Amount]]:

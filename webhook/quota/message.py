@@ -133,13 +133,15 @@ def _nothing_fits(excess: Excess) -> str:
 
 def _counts_objects(name: str) -> bool:
     """Whether one object costs one of *name*, so that a smaller object would be refused as well."""
-    return name == "pods" or name.startswith("count/") or name.endswith("persistentvolumeclaims")
+    return name in ("pods", "sessions") or name.startswith("count/") or name.endswith("persistentvolumeclaims")
 
 
 def _end(name: str) -> str:
     """Return what has to happen before another object fits."""
     if name == "pods":
         return "a pod ends"
+    if name == "sessions":
+        return "a session ends"
     if name == "count/pods":
         return "a pod is deleted (those that have ended count, too)"
     if name.endswith("persistentvolumeclaims"):

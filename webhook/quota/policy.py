@@ -80,6 +80,13 @@ class AccountLimits(enum.Enum):
     PER_ACCOUNT = "perAccount"
 
 
+class SessionCount(enum.Enum):
+    """Which sessions have a place in `sessions`: all that are there, or those that run."""
+
+    ALL = "all"
+    RUNNING = "running"
+
+
 class Combine(enum.Enum):
     """How the `perMember` caps of several groups are combined."""
 
@@ -180,6 +187,7 @@ class Policy:
     delegates: Mapping[str, Delegate] = field(default_factory=dict)
     namespace_owners: tuple[Mark, ...] = ()
     presets: tuple[Preset, ...] = ()
+    session_count: SessionCount = SessionCount.ALL
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _limited: frozenset[str] = field(init=False, repr=False, compare=False)

@@ -141,13 +141,25 @@ def _larger(left: Amounts, right: Amounts) -> Amounts:
     return tuple(sorted(resources.most_amounts((left, right)).items()))
 
 
+class Pods(Struct, frozen=True):
+    """
+    What the pods cost that others make for an object: `size` in all, by which caps bind; `needed` those made now.
+
+    Nothing of it is charged to the object: pods pay for themselves.
+    """
+
+    size: Amounts
+    needed: Amounts
+
+
 class Prior(Struct, frozen=True):
-    """What the object cost before an update, its payer and scopes, and the charged subjects."""
+    """What the object cost before an update, its payer and scopes, the charged subjects, and its pods."""
 
     payer: Payer
     subjects: frozenset[Subject]
     amounts: Amounts
     scopes: Scopes = ()
+    pods: Pods | None = None
 
 
 class Charge(Struct, frozen=True):
@@ -156,6 +168,7 @@ class Charge(Struct, frozen=True):
 
     `amounts` are raw; `derived` is what they come to under the policy in force, with the logical resources; None if
     that is the same. `prior` is None for a create. `cap` names the policy field that limits one object of this kind.
+    `pods` are those that are made for it, derived; None for kinds whose caps bind what they cost themselves.
     """
 
     key: ObjectKey
@@ -167,11 +180,32 @@ class Charge(Struct, frozen=True):
     cap: str | None = None
     derived: Amounts | None = None
     scopes: Scopes = ()
+    pods: Pods | None = None
 
     @property
     def account(self) -> Account:
         """Return what it is charged to."""
         return Account(self.payer, self.scopes)
+
+    @property
+    def capped(self) -> Amounts:
+        """The amounts that caps are compared with."""
+        return self.compared if self.pods is None else self.pods.size
+
+    @property
+    def capped_before(self) -> Amounts:
+        """The amounts that caps were compared with before an update."""
+        if self.prior is None:
+            return ()
+        return self.prior.amounts if self.prior.pods is None else self.prior.pods.size
+
+    @property
+    def needs_more(self) -> bool:
+        """Whether more pods are made for it than before, or larger ones."""
+        if self.pods is None:
+            return False
+        before = dict(self.prior.pods.needed) if self.prior is not None and self.prior.pods is not None else {}
+        return any(amount > before.get(name, 0) for name, amount in self.pods.needed)
 
     @property
     def compared(self) -> Amounts:
@@ -184,7 +218,10 @@ class Charge(Struct, frozen=True):
         if self.prior is None or self.account != (self.prior.payer, self.prior.scopes):
             return True
         before = dict(self.prior.amounts)
-        return any(amount > before.get(name, 0) for name, amount in self.compared)
+        if any(amount > before.get(name, 0) for name, amount in self.compared):
+            return True
+        capped = dict(self.capped_before)
+        return self.needs_more or any(amount > capped.get(name, 0) for name, amount in self.capped)
 
     def before(self, name: str, subject: Subject) -> Amount:
         """Return what *subject* was charged for resource *name* of the object before the update."""

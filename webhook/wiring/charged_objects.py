@@ -67,7 +67,7 @@ class ChargedObjects:
         self._on_reached: Callable[[], None] | None = None
         self._unadmitted = Digest(self._publish_unadmitted)
         self._reflectors: dict[str, Reflector[Any]] = {}
-        self._sinks: list[ObjectSink[Any]] = []
+        self._sinks: dict[str, ObjectSink[Any]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._always = frozenset(kind.resource for kind in kinds.charged)
         """Those that are charged under every policy: nothing is decided before they are known."""
@@ -75,7 +75,7 @@ class ChargedObjects:
         """Those whose watches a decision waits for: these, and each other one from the moment it is known."""
         for kind in kinds.charged:
             self._build(kind)
-        metrics.add_gauges(lambda: {"unadmitted_objects": sum(sink.unadmitted for sink in self._sinks)})
+        metrics.add_gauges(lambda: {"unadmitted_objects": sum(sink.unadmitted for sink in self._sinks.values())})
         self.tasks = (self._watch, self._recount, self._freeze_when_synced, self._unadmitted.run)
 
     def connect(self, *, on_settled: OnSettled, on_reached: Callable[[], None]) -> None:
@@ -104,7 +104,7 @@ class ChargedObjects:
             on_uncountable=lambda: self._metrics.count_error("uncountable"),
             on_unadmitted=self._record_unadmitted,
         )
-        self._sinks.append(sink)
+        self._sinks[kind.resource] = sink
         reflector = self._reflectors[kind.resource] = Reflector(
             self._api,
             kind.collection,
@@ -134,7 +134,7 @@ class ChargedObjects:
 
     def uncounted_condition(self) -> Condition:
         """Return whether everything that stored objects ask for is counted."""
-        found = {sink.resource: sink.uncounted for sink in self._sinks if sink.uncounted}
+        found = {sink.resource: sink.uncounted for sink in self._sinks.values() if sink.uncounted}
         told = [
             f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} requested by {resource} and counted by nothing: "
             "neither ResourceQuota nor a policy can limit that"
@@ -143,8 +143,9 @@ class ChargedObjects:
         return expect(not told, "uncounted", "; ".join(told))
 
     def is_known(self, resource: str) -> bool:
-        """Return whether the API serves *resource*, and all its objects are known."""
-        return resource in self._reflectors and self._reflectors[resource].synced
+        """Return whether the API serves *resource*, and all its objects are known, counted as they are counted now."""
+        is_synced = resource in self._reflectors and self._reflectors[resource].synced
+        return is_synced and self._sinks[resource].is_counted
 
     def require_known(self, resource: str) -> None:
         """
@@ -158,6 +159,10 @@ class ChargedObjects:
     def relist(self, resource: str) -> None:
         """Restart the watch of *resource* with a full list."""
         self._reflectors[resource].relist()
+
+    def recount(self, resource: str) -> None:
+        """List the objects of *resource* again, even if they are listed now: they cost something else than before."""
+        self._reflectors[resource].relist(anew=True)
 
     def relist_all(self) -> None:
         """Restart every watch with a full list, even one that is listing now: the exempt namespaces have changed."""
@@ -197,7 +202,7 @@ class ChargedObjects:
         The wall clock and the policy may change at any time, so sleeping until the next deadline is wrong.
         """
         while True:
-            for sink in self._sinks:
+            for sink in self._sinks.values():
                 sink.recount()
             await self._sleep(1)
 

@@ -1,5 +1,5 @@
 """
-The kinds that a policy limits by number, found and watched while the process runs.
+The kinds that only a policy names, found and watched while the process runs: limited by number, or read as sessions.
 """
 
 from __future__ import annotations
@@ -7,14 +7,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import structlog
 
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
+from webhook.kinds.session_kind import SessionEvaluator, session_kind
 from webhook.kube.discovery import UnsuitableKindError
 from webhook.ports import Condition, UnavailableError
-from webhook.quota.policy import Entry, Policy
+from webhook.quota.policy import Entry, Policy, SessionCount
+from webhook.quota.presets import Preset
 from webhook.registration import CountedResources
 from webhook.wiring.application import expect
 
@@ -35,37 +38,50 @@ def _ignore(entry: Entry, why: str) -> None:
     """Do nothing: nobody has asked for reports."""
 
 
+class Watches(Protocol):
+    """The watches of charged kinds."""
+
+    def add(self, kind: AnyKind) -> None:
+        """Watch *kind*, too, from now on."""
+
+    def is_known(self, resource: str) -> bool:
+        """Return whether all objects of *resource* are known, counted as they are counted now."""
+
+    def recount(self, resource: str) -> None:
+        """Count the objects of *resource* anew."""
+
+
 class CountedKinds:
     """
-    Adds the kinds that a policy limits by number to *kinds*, and passes each to *watch*.
+    Adds the kinds that a policy limits by number, or reads as sessions, to *kinds*, and watches each.
 
     Those with a row of their own are intercepted in any case, and are charged at once. Others are looked up in the API
-    with *discover*; only once *is_known* says that all objects of one are known, `resources` asks for it to be
-    intercepted, and *on_known* is called. Belongs to one event loop.
+    with *discover*; only once all objects of one are known, `resources` asks for it to be intercepted. Belongs to one
+    event loop. `connect` must be called before the first policy.
     """
 
-    def __init__(
-        self,
-        kinds: Registry,
-        *,
-        discover: Callable[[str], Awaitable[AnyKind]],
-        watch: Callable[[AnyKind], None],
-        is_known: Callable[[str], bool],
-        on_known: Callable[[], None],
-    ) -> None:
+    def __init__(self, kinds: Registry, *, discover: Callable[[str], Awaitable[AnyKind]]) -> None:
         self._kinds = kinds
         self._charged = frozenset(each.resource for each in kinds.charged)
         self._with_row = frozenset(each.resource for each in kinds if each.is_countable)
         self._found: set[str] = set()
+        self._unserved: set[str] = set()
+        self._presets: dict[str, Preset] = {}
+        self._evaluators: dict[str, SessionEvaluator] = {}
+        self._frees_stopped = False
         self._discover = discover
-        self._watch = watch
-        self._is_known = is_known
-        self._on_known = on_known
+        self._watches: Watches
+        self._on_known: Callable[[], None]
         self._on_unsuitable: Callable[[Entry, str], None] = _ignore
         self._limited: frozenset[str] = frozenset()
         self._policy: Policy | None = None
         self._remarks: dict[str, str] = {}
         self._changed = asyncio.Event()
+
+    def connect(self, watches: Watches, *, on_known: Callable[[], None]) -> None:
+        """Watch kinds by *watches*, and call *on_known* when other ones have to be intercepted than before."""
+        self._watches = watches
+        self._on_known = on_known
 
     def report_to(self, on_unsuitable: Callable[[Entry, str], None]) -> None:
         """Call *on_unsuitable* with each entry whose limit can have no effect, and why."""
@@ -74,8 +90,9 @@ class CountedKinds:
     def limit(self, policy: Policy) -> None:
         """Charge what *policy* limits by number: at once what has a row, the others once they are found."""
         for kind in self._kinds.count(policy.counted):
-            self._watch(kind)
-        self._limited, self._policy = policy.counted - self._charged, policy
+            self._watches.add(kind)
+        self._read_sessions(policy)
+        self._limited, self._policy = (policy.counted | self._presets.keys()) - self._charged, policy
         self._remarks = {each: why for each, why in self._remarks.items() if each in self._limited}
         self._changed.set()
 
@@ -84,14 +101,41 @@ class CountedKinds:
         if self._policy is None:
             return None
         limited = self._limited - self._with_row
-        return CountedResources(required=frozenset(filter(self._is_known, limited)), kept=limited)
+        required = frozenset(filter(self._watches.is_known, limited))
+        return CountedResources(required, kept=limited, sessions=frozenset(self._presets))
+
+    def require_sessions(self) -> None:
+        """
+        Check that all sessions are known, of whatever kind: their places are counted together.
+
+        Raises: UnavailableError while a kind of a preset was not looked up or listed yet; one that the API does not
+        serve has no objects.
+        """
+        waiting = (each for each in self._presets if not (self._watches.is_known(each) or each in self._unserved))
+        if (resource := next(waiting, None)) is not None:
+            raise UnavailableError("not-synced", f"the {resource} are not all known yet", everywhere=True)
 
     def condition(self) -> Condition:
         """Return whether every limit on a number is enforced; otherwise which ones are not, and why."""
-        unknown = (each for each in self._limited if not self._is_known(each))
+        unknown = (each for each in self._limited if not self._watches.is_known(each))
         remarks = dict.fromkeys(unknown, _UNKNOWN) | self._remarks
         listed = "; ".join(f"count/{each}{self._places(each)}: {why}" for each, why in sorted(remarks.items()))
         return expect(not remarks, "counts", listed)
+
+    def _read_sessions(self, policy: Policy) -> None:
+        """Read objects by the presets of *policy* from now on; what was counted by others is counted anew."""
+        self._presets = {each.resource: each for each in policy.presets if each.resource not in self._with_row}
+        self._frees_stopped = policy.session_count is SessionCount.RUNNING
+        for resource, evaluator in self._evaluators.items():
+            preset = self._presets.get(resource)
+            if evaluator.read_by(preset, frees_stopped=self._frees_stopped):
+                self._add_session(resource, evaluator, preset)
+                self._watches.recount(resource)
+
+    def _add_session(self, resource: str, evaluator: SessionEvaluator, preset: Preset | None) -> None:
+        kind = self._kinds.of_resource(resource)
+        if kind is not None:
+            self._kinds.add(session_kind(kind, evaluator, preset.controllers if preset is not None else ()))
 
     def _entries(self, resource: str) -> list[Entry]:
         return [] if self._policy is None else list(self._policy.limiting(f"count/{resource}"))
@@ -121,6 +165,7 @@ class CountedKinds:
         try:
             kind = await self._discover(resource)
         except UnsuitableKindError as error:
+            self._unserved.add(resource)
             if self._remark(resource, f"{error}; the limit has no effect"):
                 for entry in self._entries(resource):
                     self._on_unsuitable(entry, f"{entry.path}.hard[count/{resource}]: {self._remarks[resource]}")
@@ -128,9 +173,15 @@ class CountedKinds:
             self._remark(resource, f"{_UNKNOWN}: {error}")
         else:
             self._remarks.pop(resource, None)
+            self._unserved.discard(resource)
             self._found.add(resource)
+            if (preset := self._presets.get(resource)) is not None:
+                evaluator = self._evaluators[resource] = SessionEvaluator(
+                    kind.count, preset, frees_stopped=self._frees_stopped, is_session=self._kinds.is_session
+                )
+                kind = session_kind(kind, evaluator, preset.controllers)
             self._kinds.add(kind)
-            self._watch(kind)
+            self._watches.add(kind)
 
     def _remark(self, resource: str, why: str) -> bool:
         """Record why a limit is not enforced; return whether that is new."""

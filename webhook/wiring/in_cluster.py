@@ -16,7 +16,6 @@ from webhook.admission.advice import WorkloadAdvice
 from webhook.admission.handler import AdmissionHandler
 from webhook.attribution.rules import Attribution
 from webhook.certificates import ServingIdentity
-from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kube.access import HandoverRights
 from webhook.kube.api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
@@ -108,23 +107,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     events = EventWriter(api, namespace=settings.namespace, clock=clock)
     kinds = Registry(*KINDS)
 
-    # `objects` and `registration` exist before these are called: no policy is read before the tasks run.
-    def watch(kind: AnyKind) -> None:
-        objects.add(kind)
-
-    def is_known(resource: str) -> bool:
-        return objects.is_known(resource)
-
-    def intercept() -> None:
-        registration.look_soon()
-
-    counted = CountedKinds(
-        kinds,
-        discover=partial(discover, api),
-        watch=watch,
-        is_known=is_known,
-        on_known=intercept,
-    )
+    counted = CountedKinds(kinds, discover=partial(discover, api))
     reads = ObjectReads(api, kinds)
     watched = _Watched(api, settings, events, on_policy=counted.limit, store_version=reads.store_version)
     counted.report_to(watched.publish_without_effect)
@@ -170,6 +153,8 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         events=events,
     )
 
+    counted.connect(objects, on_known=registration.look_soon)
+
     def in_step() -> Condition:
         return revision.condition() if (known := objects.condition()).ok else known
 
@@ -191,15 +176,23 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     lists = ObjectList(api, kinds=kinds, exempt=exemptions)
     audit = Audit(index, objects.resources, lists, reads, objects.relist, metrics, events, asyncio.sleep)
     attribution = Attribution(reads, watched.labels, watched.policy, rights=HandoverRights(api), kinds=kinds)
-    names = _KnownNames(index, reads, objects.require_known)
+
+    def require_known(resource: str) -> None:
+        """Check that all that counts together with *resource* is known. Raises: UnavailableError."""
+        objects.require_known(resource)
+        if kinds.is_session_kind(resource):
+            counted.require_sessions()
+
+    names = _KnownNames(index, reads, require_known)
     limit_ranges = LimitRangeReads(api, monotonic=clock.monotonic)
+    pods = WorkloadPods(api, reads, kinds)
     handler = AdmissionHandler(
-        attribution, watched.policy, watched.labels, ledger.store, clock, names, limit_ranges, kinds
+        attribution, watched.policy, watched.labels, ledger.store, clock, names, limit_ranges, pods, kinds
     )
     advice = WorkloadAdvice(
         attribution.users,
         reads,
-        WorkloadPods(api, reads, kinds),
+        pods,
         watched.policy,
         watched.labels,
         ledger.store,

@@ -4,7 +4,7 @@ Builds a server without a cluster, for trials and benchmarks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Raw
@@ -45,6 +45,10 @@ class StandaloneCluster:
 
     async def names(self, namespace: str, uid: str, selector: Raw) -> tuple[str, ...]:  # noqa: ARG002
         """Return none: controllers make nothing here."""
+        return ()
+
+    async def labelled(self, namespace: str, labels: Iterable[Sequence[tuple[str, str]]]) -> tuple[str, ...]:  # noqa: ARG002
+        """Return none, as `names`."""
         return ()
 
     def require_known(self, resource: str) -> None:
@@ -107,6 +111,7 @@ def build_standalone(settings: Settings) -> Application:
         cluster,
         ledger,
         clock,
+        cluster,
         cluster,
         cluster,
         kinds,

@@ -1,0 +1,201 @@
+"""Sessions of platforms: counted, capped, started and stopped under quota."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.cluster.people import Person
+from tests.cluster.platforms import NOTEBOOKS, RAY, STREAMSPACE, installed, makes_pods, set_policy
+from tests.cluster.running import RunningWebhook, eventually
+from tests.cluster.test_who_pays import OWNER, run, stamped
+from tests.cluster.workloads import listed, pod_owners
+
+Named = Callable[[str], Person]
+POLICY = (
+    "version: 1\n"
+    "sessions: {presets: PRESETS, count: running}\n"
+    "defaults: {user: {hard: {sessions: 2, cpu: 3}, perSession: {cpu: 2}}}\n"
+)
+HUB = "system:serviceaccount:streamspace:api"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def platforms(running: RunningWebhook) -> Iterator[None]:
+    with installed(running, NOTEBOOKS, STREAMSPACE, RAY, others=[HUB]):
+        yield
+
+
+def pod_spec(cpu: str) -> dict[str, Any]:
+    return {"containers": [{"name": "main", "image": "x", "resources": {"requests": {"cpu": cpu}}}]}
+
+
+def notebook(name: str, cpu: str, **metadata: object) -> str:
+    return NOTEBOOKS.object(name, {"template": {"spec": pod_spec(cpu)}}, **metadata)
+
+
+def patch(person: Person, what: str, name: str, spec: dict[str, Any]) -> str:
+    return person.run("patch", what, name, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+
+def has_pods(running: RunningWebhook, place: str, owner: Person, number: int) -> None:
+    """Wait until the pods are there, and known to the replica."""
+    eventually(lambda: pod_owners(running, place) == [owner.name] * number, within=30)
+
+
+def test_a_notebook_is_judged_when_it_is_made_started_and_resized(
+    running: RunningWebhook, place: str, named: Named
+) -> None:
+    set_policy(running, POLICY, NOTEBOOKS)
+    alice = named("alice")
+    charged = f"charged to {alice.name}"
+
+    refused = alice.create(notebook("big", "2500m"))
+    assert (
+        "exceeded quota: defaults.user.perSession, requested: requests.cpu=2500m, limited: requests.cpu=2 for"
+        in refused
+    )
+    assert f"one session; would fit: requests.cpu=2; {charged} (created it)" in refused
+    assert " created\n" in alice.create(notebook("one", "1"))
+    labels = {"notebook-name": "one"}
+    assert " created\n" in makes_pods(running, place, NOTEBOOKS, "one", template=pod_spec("1"), labels=labels)
+    has_pods(running, place, alice, 1)
+    assert stamped(running, place, "statefulset", "one")[OWNER] == alice.name
+
+    assert " created\n" in alice.create(notebook("two", "2"))
+    refused = alice.create(notebook("three", "1"))
+    assert "requested: sessions=1, used: sessions=2, limited: sessions=2" in refused
+    assert "would fit: nothing until a session ends" in refused
+    assert "annotated" in alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped=now")
+    assert " created\n" in alice.create(notebook("three", "1"))
+    refused = alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped-")
+    assert "requested: sessions=1, used: sessions=2, limited: sessions=2" in refused
+    assert "deleted" in alice.run("delete", "notebook", "three")
+    eventually(lambda: "annotated" in alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped-"), within=10)
+
+    assert "patched" in patch(alice, "notebook", "one", {"template": {"spec": pod_spec("2")}})
+    refused = patch(alice, "notebook", "one", {"template": {"spec": pod_spec("2500m")}})
+    assert "limited: requests.cpu=2 for one session" in refused
+    assert "labeled" in alice.run("label", "notebook", "one", "colour=red")
+
+
+def test_a_start_is_refused_while_its_pods_have_no_room(running: RunningWebhook, place: str, named: Named) -> None:
+    set_policy(running, POLICY, NOTEBOOKS)
+    alice = named("alice")
+    assert " created\n" in alice.create(notebook("one", "2"))
+    labels = {"notebook-name": "one"}
+    makes_pods(running, place, NOTEBOOKS, "one", template=pod_spec("2"), labels=labels)
+    has_pods(running, place, alice, 1)
+
+    refused = alice.create(notebook("two", "1500m"))
+    assert "exceeded quota: defaults.user, requested: requests.cpu=1500m, used: requests.cpu=2" in refused
+    assert "would fit: requests.cpu=1; " in refused
+    stopped = {"annotations": {"kubeflow-resource-stopped": "now"}}
+    assert " created\n" in alice.create(notebook("two", "1500m", **stopped))
+    refused = alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped-")
+    assert "requested: requests.cpu=1500m, used: requests.cpu=2" in refused
+    alice.run("delete", "statefulset", "one")
+    eventually(lambda: listed(running, place, "pods") == [], within=30)
+    eventually(lambda: "annotated" in alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped-"), within=10)
+
+
+def test_a_platform_makes_sessions_for_people(running: RunningWebhook, place: str, named: Named) -> None:
+    policy = POLICY + "attribution: {delegates: [{serviceAccount: streamspace/api, sessions: true, never: [root]}]}\n"
+    set_policy(running, policy, STREAMSPACE)
+    alice = named("alice")
+
+    def starts(name: str, user: str, **spec: object) -> str:
+        resources = {"requests": {"cpu": "1"}, "limits": {"cpu": "2"}}
+        body = STREAMSPACE.object(name, {"user": user, "state": "running", "resources": resources, **spec})
+        return run(running, place, "create", "-f", "-", f"--as={HUB}", user="admin", stdin=body)
+
+    assert " created\n" in starts("one", alice.name)
+    assert stamped(running, place, "sessions.stream.space", "one")[OWNER] == alice.name
+    labels = {"app": "streamspace-session", "session": "one"}
+    assert " created\n" in makes_pods(running, place, STREAMSPACE, "one", template=pod_spec("1"), labels=labels)
+    has_pods(running, place, alice, 1)
+    assert " created\n" in starts("two", alice.name)
+    refused = starts("three", alice.name)
+    assert "requested: sessions=1, used: sessions=2, limited: sessions=2" in refused
+    assert f"charged to {alice.name} (named by {HUB} in field spec.user)" in refused
+    assert "must not name 'root' as who pays" in starts("three", "root")
+    assert "system:" not in starts("four", f"{alice.name}-other")
+
+    state = {"state": "hibernated"}
+    assert "patched" in patch(alice, "sessions.stream.space", "two", state)
+    assert " created\n" in starts("three", alice.name)
+    refused = patch(alice, "sessions.stream.space", "two", {"state": "running"})
+    assert "requested: sessions=1, used: sessions=2" in refused
+    assert "deleted" in alice.run("delete", "sessions.stream.space", "two")
+
+
+def test_a_person_names_nobody_else(running: RunningWebhook, place: str, named: Named) -> None:
+    set_policy(running, POLICY, STREAMSPACE)
+    alice, bob = named("alice"), named("bob")
+
+    assert " created\n" in alice.create(STREAMSPACE.object("one", {"user": bob.name, "state": "running"}))
+
+    assert stamped(running, place, "sessions.stream.space", "one")[OWNER] == alice.name
+
+
+def ray_cluster(workers: int, **group: object) -> dict[str, Any]:
+    workers_of = {"groupName": "w", "replicas": workers, "minReplicas": 0, "maxReplicas": 10}
+    return {
+        "headGroupSpec": {"template": {"spec": pod_spec("500m")}},
+        "workerGroupSpecs": [{**workers_of, "template": {"spec": pod_spec("500m")}, **group}],
+    }
+
+
+def test_a_ray_cluster_grows_as_far_as_its_workers_fit(running: RunningWebhook, place: str, named: Named) -> None:
+    operated = "[{preset: raycluster, controllers: [ray/kuberay-operator]}]"
+    set_policy(running, POLICY.replace(", perSession: {cpu: 2}", "").replace("PRESETS", operated), RAY)
+    alice = named("alice")
+    assert " created\n" in alice.create(RAY.object("ray", ray_cluster(4)))
+    labels = {"ray.io/cluster": "ray"}
+    makes_pods(running, place, RAY, "ray", template=pod_spec("500m"), labels=labels, replicas=5)
+    has_pods(running, place, alice, 5)
+
+    assert "patched" in patch(alice, "raycluster", "ray", ray_cluster(5))
+    refused = patch(alice, "raycluster", "ray", ray_cluster(6))
+    assert "requested: requests.cpu=1, used: requests.cpu=2500m, limited: requests.cpu=3" in refused
+    assert "would fit: requests.cpu=3" in refused
+    assert "patched" in patch(alice, "raycluster", "ray", ray_cluster(2))
+
+
+BAD = {
+    "a negative number": (ray_cluster(1, numOfHosts=-1), "spec.workerGroupSpecs[0].numOfHosts: -1 is negative"),
+    "a text": (ray_cluster(1, numOfHosts="two"), "spec.workerGroupSpecs[0].numOfHosts"),
+    "an amount that is none": (
+        {**ray_cluster(1), "headGroupSpec": {"template": {"spec": pod_spec("much")}}},
+        "spec.headGroupSpec.template.spec",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "named_field"), BAD.values(), ids=BAD.keys())
+def test_what_cannot_be_counted_is_refused_with_the_field(
+    running: RunningWebhook, place: str, named: Named, spec: dict[str, Any], named_field: str
+) -> None:
+    set_policy(running, POLICY, RAY)
+    refused = named("alice").create(RAY.object("bad", spec))
+    assert "denied the request: cannot be charged: " in refused
+    assert named_field in refused
+
+
+def test_another_policy_reads_them_otherwise_and_without_a_preset_they_are_free(
+    running: RunningWebhook, place: str, named: Named
+) -> None:
+    set_policy(running, POLICY, NOTEBOOKS)
+    alice = named("alice")
+    stopped = {"annotations": {"kubeflow-resource-stopped": "now"}}
+    for name in ("one", "two", "three"):
+        assert " created\n" in alice.create(notebook(name, "1", **stopped))
+
+    set_policy(running, POLICY.replace("count: running", "count: all"), NOTEBOOKS)
+    assert "used: sessions=3, limited: sessions=2" in alice.create(notebook("four", "1"))
+
+    running.set_policy("version: 1\ndefaults: {user: {hard: {sessions: 2, cpu: 3}}}\n")
+    assert " created\n" in alice.create(notebook("four", "9"))

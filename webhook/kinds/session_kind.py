@@ -1,0 +1,135 @@
+"""
+Sessions as kinds: the row and the evaluator of a kind whose objects a preset reads as sessions.
+
+A session costs its place in `sessions`; its pods carry the compute, so that nothing counts twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from webhook.kinds.counted import Counted
+from webhook.kinds.evaluator import AnyKind, CostLine, Kind, Size
+from webhook.kinds.sessions import NamespaceTexts, SessionReader, SessionReading, State
+from webhook.quota import quantity
+from webhook.quota.delegation import Texts
+from webhook.quota.objects import NOTHING, ObjectMeta, OwnerReference
+from webhook.quota.presets import Preset
+from webhook.quota.resources import Amounts
+
+SESSIONS = "sessions"
+CAP = "perSession"
+
+_meta_decoder = msgspec.json.Decoder(ObjectMeta)
+
+
+class SessionObject(Struct, frozen=True, rename="camel"):
+    """An object of any kind: raw, because a preset says at run time which fields matter."""
+
+    api_version: str = ""
+    kind: str = ""
+    raw_metadata: Raw = field(name="metadata", default=Raw(b"{}"))
+    spec: Raw = NOTHING
+    status: Raw = NOTHING
+
+    def __post_init__(self) -> None:
+        """Check the metadata, so that whoever decodes an object learns that they cannot be read."""
+        _meta_decoder.decode(self.raw_metadata)
+
+    @property
+    def metadata(self) -> ObjectMeta:
+        """Name, uid, version, owner references and the stamp."""
+        return _meta_decoder.decode(self.raw_metadata)
+
+    @property
+    def body(self) -> bytes:
+        """Return the object as JSON."""
+        fields = {"metadata": self.raw_metadata, "spec": self.spec, "status": self.status}
+        texts = [f'"apiVersion":{_text(self.api_version)},"kind":{_text(self.kind)}'.encode()]
+        texts += [f'"{name}":'.encode() + bytes(raw) for name, raw in fields.items() if bytes(raw)]
+        return b"{" + b",".join(texts) + b"}"
+
+
+def _text(value: str) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+class SessionEvaluator(Counted[SessionObject]):
+    """
+    Charges a session its place, and says how large it is.
+
+    A session that another one makes is part of that one: a RayCluster of a RayJob has no place of its own.
+    """
+
+    def __init__(
+        self, resource: str, preset: Preset, *, frees_stopped: bool, is_session: Callable[[OwnerReference], bool]
+    ) -> None:
+        """
+        Count *resource*, e.g. `count/notebooks.kubeflow.org`, and what *preset* reads as a session.
+
+        *frees_stopped*: one that is stopped gives its place back. *is_session* tells whether a controller is one.
+        """
+        super().__init__(resource)
+        self._is_session = is_session
+        self._reader: SessionReader | None = None
+        self._frees_stopped = False
+        self.unreadable: Amounts = ((resource, quantity.NANOS), (SESSIONS, quantity.NANOS))
+        self.read_by(preset, frees_stopped=frees_stopped)
+
+    def read_by(self, preset: Preset | None, *, frees_stopped: bool) -> bool:
+        """Read objects by *preset* from now on, None: as no sessions; return whether that is another way."""
+        before = None if self._reader is None else self._reader.preset
+        if before == preset and self._frees_stopped == frees_stopped:
+            return False
+        self._reader = None if preset is None else SessionReader(preset)
+        self._frees_stopped = frees_stopped
+        self.generation += 1
+        return True
+
+    def usage(self, obj: SessionObject, *, now: datetime | None) -> Amounts:  # noqa: ARG002 - time changes nothing
+        """Return its number, and its place in `sessions` if it has one. Raises: UncountableError."""
+        number = (self.unreadable[0],)
+        reading = self._read(obj)
+        if reading is None or reading.state is State.ENDED:
+            return number
+        if self._frees_stopped and reading.state is State.STOPPED:
+            return number
+        return self.unreadable
+
+    def size(self, obj: SessionObject) -> Size | None:
+        """Return what its pods cost, also while it is stopped; None if it is no session. Raises: UncountableError."""
+        reading = self._read(obj)
+        if reading is None:
+            return None
+        return Size(reading.amounts, reading.state is State.RUNNING, reading.pod_labels)
+
+    def user_of(self, obj: SessionObject, texts: Texts) -> tuple[str, str] | None:
+        """Return the user whom the marks of the preset name, and the mark. Raises: UncountableError."""
+        namespace = NamespaceTexts(texts.namespace_labels, texts.namespace_annotations)
+        reading = self._reader.read(obj.body, namespace) if self._reader is not None else None
+        return None if reading is None or reading.user is None else (reading.user.text, reading.user.by)
+
+    def counts(self, resource: str) -> bool:
+        """Whether *resource* is the count of this kind, or of sessions."""
+        return resource == SESSIONS or super().counts(resource)
+
+    def explain(self, obj: SessionObject) -> Mapping[str, CostLine]:
+        """Return one object, and one session if it is one. Raises: UncountableError."""
+        return {name: CostLine(quantity.ONE, "one object") for name, _ in self.usage(obj, now=None)}
+
+    def _read(self, obj: SessionObject) -> SessionReading | None:
+        above = obj.metadata.controller
+        if self._reader is None or (above is not None and self._is_session(above)):
+            return None
+        return self._reader.read(obj.body, is_attributed=True)
+
+
+def session_kind(kind: AnyKind, evaluator: SessionEvaluator, makers: Iterable[str]) -> Kind[Any]:
+    """Return *kind*, as the API serves it, as one of sessions; *makers* are the controllers of its platform."""
+    return replace(kind, shape=SessionObject, evaluator=evaluator, makers=frozenset(makers), cap=CAP)
