@@ -29,7 +29,7 @@ def preset(text: str = "kubeflow-notebook") -> Preset:
 
 
 def evaluator(*, frees_stopped: bool = False, is_session: bool = False) -> SessionEvaluator:
-    return SessionEvaluator(ONE[0], preset(), frees_stopped=frees_stopped, is_session=lambda _: is_session)
+    return SessionEvaluator(ONE[0], [preset()], frees_stopped=frees_stopped, is_session=lambda _: is_session)
 
 
 def notebook(cpu: object = "1", **metadata: object) -> SessionObject:
@@ -73,10 +73,19 @@ def test_its_size_is_that_of_its_pods(annotations: dict[str, str]) -> None:
 
 def test_without_a_preset_it_is_an_object_like_any_other() -> None:
     plain = evaluator()
-    assert plain.read_by(None, frees_stopped=False)
+    assert plain.read_by((), frees_stopped=False)
     assert plain.usage(notebook(), now=None) == (ONE,)
     assert plain.size(notebook()) is None
     assert plain.user_of(notebook(), Texts("red", {}, {}, {}, {})) is None
+
+
+def test_of_several_presets_the_first_that_matches_reads_it() -> None:
+    when, pods = "{field: spec.colour, operator: In, values: [red]}", "{label: red, value: name}"
+    red = f"{{preset: kubeflow-notebook, name: red, match: [{when}], pods: [{pods}]}}"
+    both = SessionEvaluator(ONE[0], [preset(red), preset()], frees_stopped=False, is_session=lambda _: False)
+    size = both.size(notebook())
+    assert size is not None
+    assert size.pod_labels == ((("notebook-name", "n"),),)
 
 
 def test_whose_it_is_by_the_marks_of_the_preset() -> None:

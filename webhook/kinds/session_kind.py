@@ -6,7 +6,7 @@ A session costs its place in `sessions`; its pods carry the compute, so that not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -68,26 +68,30 @@ class SessionEvaluator(Counted[SessionObject]):
     """
 
     def __init__(
-        self, resource: str, preset: Preset, *, frees_stopped: bool, is_session: Callable[[OwnerReference], bool]
+        self,
+        resource: str,
+        presets: Sequence[Preset],
+        *,
+        frees_stopped: bool,
+        is_session: Callable[[OwnerReference], bool],
     ) -> None:
         """
-        Count *resource*, e.g. `count/notebooks.kubeflow.org`, and what *preset* reads as a session.
+        Count *resource*, e.g. `count/notebooks.kubeflow.org`, and what the first of *presets* that matches reads.
 
         *frees_stopped*: one that is stopped gives its place back. *is_session* tells whether a controller is one.
         """
         super().__init__(resource)
         self._is_session = is_session
-        self._reader: SessionReader | None = None
+        self._readers: tuple[SessionReader, ...] = ()
         self._frees_stopped = False
         self.unreadable: Amounts = ((resource, quantity.NANOS), (SESSIONS, quantity.NANOS))
-        self.read_by(preset, frees_stopped=frees_stopped)
+        self.read_by(presets, frees_stopped=frees_stopped)
 
-    def read_by(self, preset: Preset | None, *, frees_stopped: bool) -> bool:
-        """Read objects by *preset* from now on, None: as no sessions; return whether that is another way."""
-        before = None if self._reader is None else self._reader.preset
-        if before == preset and self._frees_stopped == frees_stopped:
+    def read_by(self, presets: Sequence[Preset], *, frees_stopped: bool) -> bool:
+        """Read objects by *presets* from now on, as no sessions without any; return whether that is another way."""
+        if [each.preset for each in self._readers] == list(presets) and self._frees_stopped == frees_stopped:
             return False
-        self._reader = None if preset is None else SessionReader(preset)
+        self._readers = tuple(map(SessionReader, presets))
         self._frees_stopped = frees_stopped
         self.generation += 1
         return True
@@ -112,7 +116,7 @@ class SessionEvaluator(Counted[SessionObject]):
     def user_of(self, obj: SessionObject, texts: Texts) -> tuple[str, str] | None:
         """Return the user whom the marks of the preset name, and the mark. Raises: UncountableError."""
         namespace = NamespaceTexts(texts.namespace_labels, texts.namespace_annotations)
-        reading = self._reader.read(obj.body, namespace) if self._reader is not None else None
+        reading = next(self._readings(obj, namespace), None)
         return None if reading is None or reading.user is None else (reading.user.text, reading.user.by)
 
     def counts(self, resource: str) -> bool:
@@ -125,9 +129,17 @@ class SessionEvaluator(Counted[SessionObject]):
 
     def _read(self, obj: SessionObject) -> SessionReading | None:
         above = obj.metadata.controller
-        if self._reader is None or (above is not None and self._is_session(above)):
+        if above is not None and self._is_session(above):
             return None
-        return self._reader.read(obj.body, is_attributed=True)
+        return next(self._readings(obj), None)
+
+    def _readings(self, obj: SessionObject, namespace: NamespaceTexts | None = None) -> Iterator[SessionReading]:
+        """Yield what the presets say whose `match` holds; whose it is only with the texts of a *namespace*."""
+        texts = namespace or NamespaceTexts()
+        for reader in self._readers:
+            reading = reader.read(obj.body, texts, is_attributed=namespace is None)
+            if reading is not None:
+                yield reading
 
 
 def session_kind(kind: AnyKind, evaluator: SessionEvaluator, makers: Iterable[str]) -> Kind[Any]:

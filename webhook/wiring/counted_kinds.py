@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 import structlog
@@ -38,6 +38,10 @@ def _ignore(entry: Entry, why: str) -> None:
     """Do nothing: nobody has asked for reports."""
 
 
+def _makers(presets: Iterable[Preset]) -> frozenset[str]:
+    return frozenset(maker for each in presets for maker in each.controllers)
+
+
 class Watches(Protocol):
     """The watches of charged kinds."""
 
@@ -66,7 +70,7 @@ class CountedKinds:
         self._with_row = frozenset(each.resource for each in kinds if each.is_countable)
         self._found: set[str] = set()
         self._unserved: set[str] = set()
-        self._presets: dict[str, Preset] = {}
+        self._presets: dict[str, tuple[Preset, ...]] = {}
         self._evaluators: dict[str, SessionEvaluator] = {}
         self._frees_stopped = False
         self._discover = discover
@@ -124,18 +128,21 @@ class CountedKinds:
 
     def _read_sessions(self, policy: Policy) -> None:
         """Read objects by the presets of *policy* from now on; what was counted by others is counted anew."""
-        self._presets = {each.resource: each for each in policy.presets if each.resource not in self._with_row}
+        presets: dict[str, tuple[Preset, ...]] = {}
+        for each in policy.presets:
+            if each.resource not in self._with_row:
+                presets[each.resource] = (*presets.get(each.resource, ()), each)
+        self._presets = presets
         self._frees_stopped = policy.session_count is SessionCount.RUNNING
         for resource, evaluator in self._evaluators.items():
-            preset = self._presets.get(resource)
-            if evaluator.read_by(preset, frees_stopped=self._frees_stopped):
-                self._add_session(resource, evaluator, preset)
+            if evaluator.read_by(presets.get(resource, ()), frees_stopped=self._frees_stopped):
+                self._add_session(resource, evaluator)
                 self._watches.recount(resource)
 
-    def _add_session(self, resource: str, evaluator: SessionEvaluator, preset: Preset | None) -> None:
+    def _add_session(self, resource: str, evaluator: SessionEvaluator) -> None:
         kind = self._kinds.of_resource(resource)
         if kind is not None:
-            self._kinds.add(session_kind(kind, evaluator, preset.controllers if preset is not None else ()))
+            self._kinds.add(session_kind(kind, evaluator, _makers(self._presets.get(resource, ()))))
 
     def _entries(self, resource: str) -> list[Entry]:
         return [] if self._policy is None else list(self._policy.limiting(f"count/{resource}"))
@@ -175,11 +182,11 @@ class CountedKinds:
             self._remarks.pop(resource, None)
             self._unserved.discard(resource)
             self._found.add(resource)
-            if (preset := self._presets.get(resource)) is not None:
+            if (presets := self._presets.get(resource)) is not None:
                 evaluator = self._evaluators[resource] = SessionEvaluator(
-                    kind.count, preset, frees_stopped=self._frees_stopped, is_session=self._kinds.is_session
+                    kind.count, presets, frees_stopped=self._frees_stopped, is_session=self._kinds.is_session
                 )
-                kind = session_kind(kind, evaluator, preset.controllers)
+                kind = session_kind(kind, evaluator, _makers(presets))
             self._kinds.add(kind)
             self._watches.add(kind)
 
