@@ -170,6 +170,7 @@ class FakeOwners:
         groups: str | None = "[]",
         controller: OwnerReference | None = None,
         namespace: str = "red",
+        api_version: str = "",
     ) -> OwnerReference:
         """Put an object there, stamped if there is an *owner*; give the controller reference that leads to it."""
         uid = uid or f"uid-of-{name}"
@@ -178,7 +179,7 @@ class FakeOwners:
         self.objects[kind, namespace, name] = ObjectMeta(
             name=name, namespace=namespace, uid=uid, annotations=annotations, owner_references=references
         )
-        return reference(kind, name, uid=uid)
+        return reference(kind, name, uid=uid, api_version=api_version)
 
     def put_stateful_set(
         self,
@@ -188,11 +189,16 @@ class FakeOwners:
         replicas: int | None = None,
         start: int = 0,
         labels: Mapping[str, str] | None = None,
+        template_labels: Mapping[str, str] | None = None,
+        storage: str = "",
     ) -> None:
         """Put a StatefulSet there that makes claims from *templates*."""
         self.put("StatefulSet", name, owner=owner)
+        spec = {"resources": {"requests": {"storage": storage}}} if storage else {}
         self.specs[name] = {
-            "volumeClaimTemplates": [{"metadata": {"name": each}} for each in templates],
+            "volumeClaimTemplates": [
+                {"metadata": {"name": each, "labels": dict(template_labels or {})}, "spec": spec} for each in templates
+            ],
             "replicas": replicas,
             "ordinals": {"start": start} if start else None,
             "selector": {"matchLabels": dict(labels or {})},

@@ -25,14 +25,24 @@ def attribution(owners: FakeOwners) -> Attribution:
     return Attribution(owners, FakeNamespaces(), FakePolicies.reading("version: 1\n"), rights=FakeRights(), kinds=KINDS)
 
 
+MANAGER = UserInfo(KUBE_CONTROLLER_MANAGER)
+
+
 async def payer_of(
-    claim: str, owners: FakeOwners, *, user: UserInfo = CONTROLLER, kind: AnyKind = PERSISTENT_VOLUME_CLAIMS
+    claim: str,
+    owners: FakeOwners,
+    *,
+    user: UserInfo = CONTROLLER,
+    kind: AnyKind = PERSISTENT_VOLUME_CLAIMS,
+    written: Written | None = None,
+    reference: OwnerReference | None = None,
 ) -> Payer | str:
-    answer = await attribution(owners).creations.of_new(user, kind, ObjectMeta(name=claim), "red")
+    meta = ObjectMeta(name=claim, owner_references=None if reference is None else [reference])
+    answer = await attribution(owners).creations.of_new(user, kind, meta, "red", written=lambda: written or Written())
     return answer.message if isinstance(answer, Refused) else answer.payer
 
 
-@pytest.mark.parametrize("user", [CONTROLLER, UserInfo(KUBE_CONTROLLER_MANAGER)])
+@pytest.mark.parametrize("user", [CONTROLLER, MANAGER])
 async def test_the_owner_of_the_set_pays(user: UserInfo) -> None:
     owners = FakeOwners()
     owners.put_stateful_set("db", "data", owner="bob")
@@ -129,6 +139,45 @@ async def test_of_two_sets_the_one_pays_that_has_the_pod_and_whose_labels_the_cl
     )
 
     assert (answer.payer.owner if isinstance(answer, Attributed) else "nobody") == pays
+
+
+async def test_labels_that_a_template_brings_do_not_make_a_colleague_pay() -> None:
+    """Its claims carry the labels of his selector, and those of hers besides."""
+    owners = FakeOwners()
+    owners.put_stateful_set("my-db", "data", owner="bob", replicas=2, labels=HIS)
+    owners.put_stateful_set("db", "data-my", owner="alice", replicas=2, labels={"role": "hers"}, template_labels=HIS)
+
+    found = await payer_of("data-my-db-1", owners, written=Written(labels={"role": "hers", **HIS}))
+
+    assert found == Payer("alice")
+
+
+@pytest.mark.parametrize(("storage", "pays"), [('"1Gi"', "bob"), ('"5Gi"', "alice"), ('"9Gi"', "bob")])
+async def test_of_two_sets_with_equal_labels_the_size_tells(storage: str, pays: str) -> None:
+    owners = FakeOwners()
+    owners.put_stateful_set("my-db", "data", owner="bob", replicas=1, labels=HIS, storage="1Gi")
+    owners.put_stateful_set("db", "data-my", owner="alice", replicas=1, labels=HIS, storage="5Gi")
+
+    assert await payer_of("data-my-db-0", owners, written=Written(labels=HIS, storage=storage)) == Payer(pays)
+
+
+@pytest.mark.parametrize("user", [CONTROLLER, MANAGER], ids=["an account of its own", "the common one"])
+async def test_a_reference_on_a_claim_of_a_set_is_not_believed(user: UserInfo) -> None:
+    """The controller copies what a person has written into a claim template."""
+    owners = FakeOwners()
+    owners.put_stateful_set("hers", "data", owner="alice")
+    his = owners.put("StatefulSet", "his", owner="bob")
+
+    assert await payer_of("data-hers-0", owners, user=user, reference=his) == Payer("alice")
+
+
+async def test_the_common_account_makes_claims_of_pods_as_well() -> None:
+    owners = FakeOwners()
+    pod = owners.put("Pod", "web-0", owner="bob", api_version="v1")
+
+    assert await payer_of("web-0-scratch", owners, user=MANAGER, reference=pod) == Payer("bob")
+    refused = await payer_of("web-0-scratch", owners, reference=pod)
+    assert refused == "no StatefulSet of namespace red has a template for claim web-0-scratch"
 
 
 async def test_a_set_whose_numbers_start_higher_pays_for_those() -> None:

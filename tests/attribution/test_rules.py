@@ -637,6 +637,49 @@ async def test_the_payer_of_an_unattributed_object(case: Changed, stamp: Annotat
     assert answer == expected
 
 
+ADMINISTRATORS = Annotations(owner="admin", groups='["system:masters"]')
+
+
+@pytest.mark.parametrize(
+    ("user", "grows", "subresource", "owner"),
+    [
+        (ALICE, True, "", "alice"),
+        (ALICE, False, "", "admin"),
+        (ALICE, True, "resize", None),
+        (UserInfo("admin", ("system:masters",)), True, "", "admin"),
+        (ROBOT, True, "", "admin"),
+        (RS_CONTROLLER, True, "", "admin"),
+    ],
+    ids=["a person raises it", "or only changes it", "or resizes it", "an administrator", "a robot", "a controller"],
+)
+@pytest.mark.parametrize("kind", [PODS, DEPLOYMENTS], ids=lambda kind: kind.kind)
+async def test_who_raises_what_an_administrator_made_pays_for_it(
+    user: UserInfo, kind: AnyKind, *, grows: bool, subresource: str, owner: str | None
+) -> None:
+    """Administrators are exempt: a colleague's growth would be bound by no limit."""
+    same = meta(stamp=ADMINISTRATORS)
+    change = Change(same, same, subresource, grows=lambda: grows)
+
+    answer = await attribution(FakeOwners()).changes.of_changed(user, kind, change, "red")
+
+    if owner is None:
+        assert isinstance(answer, Refused)
+        assert answer.message.startswith(f"an administrator owns {kind.plural} ")
+        assert "so that it is bound by no limit; take it over first: kubectl annotate" in answer.message
+    else:
+        assert isinstance(answer, Attributed)
+        assert answer.payer.owner == owner
+
+
+async def test_an_administrators_object_is_taken_over_by_ones_own_name() -> None:
+    hers = Annotations(owner="alice", groups='["system:masters"]')
+    change = Change(meta(stamp=ADMINISTRATORS), meta(stamp=hers))
+
+    answer = await attribution(FakeOwners()).changes.of_changed(ALICE, DEPLOYMENTS, change, "red")
+
+    assert answer == pays(ALICES, "took it over")
+
+
 async def test_half_a_stamp_is_no_stamp() -> None:
     half = meta(stamp=Annotations(owner="bob"))
 

@@ -119,7 +119,6 @@ def test_no_template_names_who_pays(running: RunningWebhook, here: str, named: N
     eventually(lambda: made() == dict.fromkeys(kinds, alice.name), within=20, what=lambda: str(made()))
 
 
-@pytest.mark.xfail(strict=True, reason="the reference in a claim template is believed: see docs/evasions.md")
 @pytest.mark.parametrize("kind", ["StatefulSet", "Pod"])
 def test_no_reference_in_a_claim_template_leads_to_another_payer(
     running: RunningWebhook, here: str, named: Named, kind: str
@@ -141,7 +140,6 @@ def test_no_reference_in_a_claim_template_leads_to_another_payer(
     }
 
 
-@pytest.mark.xfail(strict=True, reason="of two sets with such names the longer name pays: see docs/evasions.md")
 def test_a_set_pays_for_claims_of_its_own_size_though_a_colleagues_will_have_such_names(
     running: RunningWebhook, here: str, named: Named
 ) -> None:
@@ -164,7 +162,6 @@ def test_a_set_pays_for_claims_of_its_own_size_though_a_colleagues_will_have_suc
     assert sorted(claims()) == [alice.name, bob.name]
 
 
-@pytest.mark.xfail(strict=True, reason="the exemption of whoever made it binds nobody: see docs/evasions.md")
 def test_who_raises_what_an_administrator_made_is_bound_by_a_limit(
     running: RunningWebhook, here: str, named: Named
 ) -> None:
@@ -194,7 +191,6 @@ def test_a_gpu_written_on_a_colleagues_pod_is_bound_by_the_colleagues_limit(name
     assert f"for user/{bob.name}" in alice.run("annotate", "pod", "spared", "gpu-fraction=1")
 
 
-@pytest.mark.xfail(strict=True, reason="bound by no limit for people: see docs/evasions.md")
 def test_a_login_like_the_name_for_nobody_is_bound_as_a_person(running: RunningWebhook, here: str) -> None:
     nobody = Person(running, here, "system:unattributed")
     said = nobody.run("create", "--dry-run=server", "-f", "-", stdin=pod("x", cpu="3"))

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from msgspec import structs
+
 from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, check_size, under
 from webhook.admission.outcome import Terms, answer, audit_of, forged, payer_notes, refusal, shown
@@ -18,6 +20,7 @@ from webhook.admission.patch import filling_in
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.answers import Attributed, Refused
 from webhook.attribution.changes import Change
+from webhook.attribution.claim_templates import ClaimSpec
 from webhook.attribution.creations import Written
 from webhook.attribution.rules import Attribution
 from webhook.attribution.stamp import carries_stamp, stamping
@@ -31,6 +34,7 @@ from webhook.quota.limits import resolve_limits
 from webhook.quota.missing import NO_FILLING, Filling
 from webhook.quota.objects import AnyObject, ObjectKey, Scale, Shape
 from webhook.quota.quantity import Quantity
+from webhook.quota.subject import UNATTRIBUTED
 from webhook.quota.usage import UsageView
 
 _REPORTED_LESS = "only the node, components of Kubernetes and trusted controllers may report that a pod uses less"
@@ -118,6 +122,8 @@ class AdmissionHandler:
         user, namespace = request.user_info, request.namespace
         if not user.username:
             raise review.ReviewError("request.userInfo.username is missing", request.uid)
+        if user.username == UNATTRIBUTED:
+            return Refused(f"{UNATTRIBUTED} stands for nobody, and is no name of a person")
         if not namespace:
             raise review.ReviewError("request.namespace is missing", request.uid)
         meta = reviewed.new.metadata
@@ -133,7 +139,7 @@ class AdmissionHandler:
                 reviewed.kind,
                 meta,
                 namespace,
-                written=lambda: request.decode(_Marked).metadata,
+                written=lambda: request.decode(_Marked).written,
                 says=lambda texts: reviewed.kind.evaluator.user_of(request.decode(reviewed.kind.shape), texts),
             )
         change = Change(
@@ -246,6 +252,11 @@ class AdmissionHandler:
 
 class _Marked(Shape, frozen=True):
     metadata: Written = Written()
+    spec: ClaimSpec = ClaimSpec()
+
+    @property
+    def written(self) -> Written:
+        return structs.replace(self.metadata, storage=self.spec.storage)
 
 
 def _read(request: AdmissionRequest, kind: AnyKind, shape: type[Any]) -> Reviewed:

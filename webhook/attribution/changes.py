@@ -82,28 +82,43 @@ class Changes:
         is_meant = change.field_manager in (HANDOVER_MANAGER, HANDOVER_WITH_GROUPS)
         if is_other and is_meant and not change.subresource:
             return await self._handed_over(user, change, namespace)
-        if stamped is not None and stamped != NOBODY:
-            return await self._of_owned(user, kind, change, namespace, stamped)
-        return await self._of_unattributed(user, kind, change, namespace)
+        if stamped is None or stamped == NOBODY:
+            return await self._of_unattributed(user, kind, change, namespace)
+        if self._identities.is_administrators(stamped):
+            taken_over = await self._taken_over(user, kind, change, namespace)
+            if taken_over is not None:
+                return taken_over
+        return await self._of_owned(user, kind, change, namespace, stamped)
 
     async def _of_unattributed(
         self, user: UserInfo, kind: AnyKind, change: Change, namespace: str
     ) -> Attributed | Refused:
         """Return the first known owner of an object without one, if the change brings one; else still nobody."""
         old, meta = change.old, change.new
-        before, after = old.controller, meta.controller
         if kind.demand is not None:
-            moved = await self._of_moved(user, before, after, namespace)
+            moved = await self._of_moved(user, old.controller, meta.controller, namespace)
             if moved is not None:
                 return moved
-        if _names(meta, user) and not change.subresource:
+        taken_over = await self._taken_over(user, kind, change, namespace)
+        return taken_over or Attributed(NOBODY, "never attributed", read_stamp(old))
+
+    async def _taken_over(
+        self, user: UserInfo, kind: AnyKind, change: Change, namespace: str
+    ) -> Attributed | Refused | None:
+        """
+        Return *user* as the payer of an object that no limit of a person binds, if they take it over; None if not.
+
+        That is one without an owner, or of an administrator: whoever raises it pays for it.
+        """
+        if _names(change.new, user) and not change.subresource:
             return self._identities.as_payer(user, _TAKEN_OVER)
-        is_raised = self._identities.is_person(user, namespace) and change.grows()
-        if is_raised and not await self._lineage.is_paid_above(kind, after, namespace):
-            if change.subresource:
-                return _unowned(kind, namespace, old.name, user)
-            return self._identities.as_payer(user, _TAKEN_OVER)
-        return Attributed(NOBODY, "never attributed", read_stamp(old))
+        if not (self._identities.is_person(user, namespace) and change.grows()):
+            return None
+        if await self._lineage.is_paid_above(kind, change.new.controller, namespace):
+            return None
+        if change.subresource:
+            return _unowned(kind, namespace, change.old.name, user, read_stamp(change.old))
+        return self._identities.as_payer(user, _TAKEN_OVER)
 
     async def _of_owned(
         self, user: UserInfo, kind: AnyKind, change: Change, namespace: str, stamped: Payer
@@ -189,17 +204,23 @@ class Changes:
         if not self._identities.is_person(user, namespace):
             return None
         meta = await self._ancestry.read(kind, namespace, name)
-        if meta is None or known_owner(meta) or await self._lineage.is_paid_above(kind, meta.controller, namespace):
+        owner = None if meta is None else known_owner(meta)
+        if meta is None or (owner is not None and not self._identities.is_administrators(owner)):
             return None
-        return _unowned(kind, namespace, name, user)
+        if await self._lineage.is_paid_above(kind, meta.controller, namespace):
+            return None
+        return _unowned(kind, namespace, name, user, owner)
 
 
-def _unowned(kind: AnyKind, namespace: str, name: str, user: UserInfo) -> Refused:
+def _unowned(kind: AnyKind, namespace: str, name: str, user: UserInfo, owner: Payer | None) -> Refused:
     """Return that *user* has to take the object over before it may grow, with the command for it."""
-    owner = shlex.quote(f"{OWNER_ANNOTATION}={user.username}")
+    command = shlex.quote(f"{OWNER_ANNOTATION}={user.username}")
+    is_known = owner is not None and owner != NOBODY
+    whose = "an administrator owns" if is_known else "nobody is known to own"
+    why = "is bound by no limit" if is_known else "nobody would pay for more"
     return Refused(
-        f"nobody is known to own {kind.plural} {name}, so that nobody would pay for more; take it over first: "
-        f"kubectl annotate {kind.plural} {name} -n {namespace} --overwrite {owner}"
+        f"{whose} {kind.plural} {name}, so that {'it ' if is_known else ''}{why}; take it over first: "
+        f"kubectl annotate {kind.plural} {name} -n {namespace} --overwrite {command}"
     )
 
 

@@ -5,11 +5,14 @@ Find the StatefulSet that a claim was made for. Its controller sets no owner ref
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from msgspec import Raw
 
 from webhook.kinds.registry import Registry
 from webhook.ports import Ancestry
 from webhook.quota import subject
-from webhook.quota.objects import ObjectMeta, Shape
+from webhook.quota.objects import NOTHING, ObjectMeta, Shape
 
 CONTROLLER = subject.controller("statefulset-controller")
 _MOST_READ = 32
@@ -23,8 +26,39 @@ _LONGEST_ORDINAL = 20
 """Digits. No StatefulSet has so many pods."""
 
 
-class _Template(Shape, frozen=True):
-    metadata: ObjectMeta = ObjectMeta()
+class MadeClaim(NamedTuple):
+    """A claim that the controller of StatefulSets makes: its name, its labels, its storage as written in JSON."""
+
+    name: str
+    labels: Mapping[str, str] = {}
+    storage: str = ""
+
+
+class _LabelledMeta(Shape, frozen=True):
+    name: str = ""
+    labels: dict[str, str] | None = None
+
+
+class _Resources(Shape, frozen=True):
+    requests: dict[str, Raw] | None = None
+
+
+class ClaimSpec(Shape, frozen=True):
+    """What a claim asks for."""
+
+    resources: _Resources = _Resources()
+
+    @property
+    def storage(self) -> str:
+        """Return the storage that it asks for, as it is written in JSON; empty if it asks for none."""
+        return bytes((self.resources.requests or {}).get("storage", NOTHING)).decode()
+
+
+class ClaimTemplate(Shape, frozen=True):
+    """What of a claim template tells its claims from those of others."""
+
+    metadata: _LabelledMeta = _LabelledMeta()
+    spec: ClaimSpec = ClaimSpec()
 
 
 class _Ordinals(Shape, frozen=True):
@@ -36,7 +70,7 @@ class _Selector(Shape, frozen=True):
 
 
 class _Spec(Shape, frozen=True):
-    volume_claim_templates: list[_Template] | None = None
+    volume_claim_templates: list[ClaimTemplate] | None = None
     replicas: int | None = None
     ordinals: _Ordinals | None = None
     selector: _Selector = _Selector()
@@ -57,9 +91,9 @@ class StatefulSet(Shape, frozen=True):
         start = self.spec.ordinals.start if self.spec.ordinals is not None else 0
         return start <= number < start + (1 if self.spec.replicas is None else self.spec.replicas)
 
-    def marks(self, labels: Mapping[str, str]) -> bool:
-        """Whether *labels* have those of its selector, which its controller writes on each claim."""
-        return (self.spec.selector.match_labels or {}).items() <= labels.items()
+    def labels_of(self, template: ClaimTemplate) -> Mapping[str, str]:
+        """Return the labels of a claim of *template*: those of the selector in the place of the template's own."""
+        return {**(template.metadata.labels or {}), **(self.spec.selector.match_labels or {})}
 
     def makes(self, claim: str) -> bool:
         """Whether it makes claims of the name *claim*. Another StatefulSet may do so, too."""
@@ -69,28 +103,29 @@ class StatefulSet(Shape, frozen=True):
 
 
 async def stateful_set_of(
-    claim: str, labels: Mapping[str, str], namespace: str, *, ancestry: Ancestry, kinds: Registry
+    claim: MadeClaim, namespace: str, *, ancestry: Ancestry, kinds: Registry
 ) -> StatefulSet | None:
     """
-    Return the StatefulSet that makes a claim of this name with these *labels*, None if there is none.
+    Return the StatefulSet that makes *claim*, None if there is none.
 
-    Two with such names can both have the template. The one that has a pod of the claim's number, and whose labels the
-    claim carries, is returned; of several such, which share the claim, the one with the longer name.
+    Two with such names can both have the template. The one that has a pod of the claim's number, and would write
+    exactly its labels and its size, is returned; of several such, which share the claim, the one with the longer name.
     Raises: UnavailableError.
     """
     kind = kinds.of_object("apps/v1", "StatefulSet")
     if kind is None:
         return None
     makers = []
-    for template, name in _possible_makers(claim):
+    for template, name in _possible_makers(claim.name):
         found = await ancestry.read_whole(kind, namespace, name, StatefulSet)
-        if found is not None and found.has_template(template):
-            makers.append(found)
+        listed = () if found is None else (found.spec.volume_claim_templates or ())
+        makers += [(found, each) for each in listed if found is not None and each.metadata.name == template]
     if len(makers) > 1:
-        number = int(claim.rpartition("-")[2])
-        makers = [each for each in makers if each.has_ordinal(number)] or makers
-        makers = [each for each in makers if each.marks(labels)] or makers
-    return makers[0] if makers else None
+        number = int(claim.name.rpartition("-")[2])
+        makers = [each for each in makers if each[0].has_ordinal(number)] or makers
+        makers = [(one, each) for one, each in makers if one.labels_of(each) == claim.labels] or makers
+        makers = [(one, each) for one, each in makers if each.spec.storage == claim.storage] or makers
+    return makers[0][0] if makers else None
 
 
 def _possible_makers(claim: str) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ Who pays for an object that is created, by the rules of docs/attribution.md in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from webhook.attribution import claim_templates
 from webhook.attribution.answers import Attributed, Refused, made_for
@@ -20,10 +20,15 @@ from webhook.quota.subject import NOBODY, SERVICE_ACCOUNT_PREFIX, Payer
 
 
 class Written(Shape, frozen=True):
-    """All labels and annotations of an object: a delegate may name who pays in any of them."""
+    """
+    All labels and annotations of an object: a delegate may name who pays in any of them.
+
+    `storage` is what a claim asks for, as it is written in JSON.
+    """
 
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
+    storage: str = ""
 
 
 class Creations:
@@ -88,8 +93,12 @@ class Creations:
     ) -> Attributed | Refused | None:
         """Return the owner of the object that a trusted controller makes this one for; None for any other user."""
         reference = meta.controller
-        if reference is None and kind.is_made_by_name and is_controller(user, claim_templates.CONTROLLER):
-            return await self._of_template(meta.name, written().labels or {}, namespace)
+        if kind.is_made_by_name and is_controller(user, claim_templates.CONTROLLER):
+            made = await self._of_template(meta.name, written(), namespace)
+            if made is not None:
+                return made
+            if reference is None or user.username == claim_templates.CONTROLLER:
+                return Refused(f"no StatefulSet of namespace {namespace} has a template for claim {meta.name}")
         if reference is not None and self._identities.acts_for(user, reference):
             found = await self._lineage.owner_above(reference, namespace)
             if isinstance(found, Missing):
@@ -98,12 +107,16 @@ class Creations:
                 return made_for(named(reference), found)
         return None
 
-    async def _of_template(self, claim: str, labels: Mapping[str, str], namespace: str) -> Attributed | Refused:
-        found = await claim_templates.stateful_set_of(
-            claim, labels, namespace, ancestry=self._ancestry, kinds=self._kinds
-        )
+    async def _of_template(self, claim: str, written: Written, namespace: str) -> Attributed | None:
+        """
+        Return the owner of the StatefulSet whose template the claim has the name of, None if there is no such one.
+
+        A reference on the claim tells nothing: the controller copies those that a person has written into the template.
+        """
+        made = claim_templates.MadeClaim(claim, written.labels or {}, written.storage)
+        found = await claim_templates.stateful_set_of(made, namespace, ancestry=self._ancestry, kinds=self._kinds)
         if found is None:
-            return Refused(f"no StatefulSet of namespace {namespace} has a template for claim {claim}")
+            return None
         return made_for(f"StatefulSet {found.metadata.name}", known_owner(found.metadata))
 
     async def _of_delegate(

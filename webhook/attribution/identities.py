@@ -58,6 +58,10 @@ class Identities:
             return False
         return not self.is_trusted(user)
 
+    def is_administrators(self, payer: Payer) -> bool:
+        """Whether *payer* is a member of `system:masters`, whom the shipped policy exempts from all limits."""
+        return _MASTERS in payer.groups
+
     def may_report(self, user: UserInfo) -> bool:
         """Whether *user* is one of those whose reports on the status of a pod are believed, if it says it uses less."""
         if user.username.startswith((_NODE_PREFIX, _COMPONENT_PREFIX, _KUBE_SYSTEM_PREFIX)):
