@@ -91,6 +91,10 @@ SEED ?= 1
 nemesis: $(VENV)/dev.stamp ## Break everything for MINUTES=n, then judge every etcd revision: SEED=s
 	$(BIN)/python -m nemesis --minutes $(MINUTES) --seed $(SEED)
 
+.PHONY: rehearsal
+rehearsal: $(VENV)/dev.stamp ## Install under load in a cluster with 300 workloads, and hand 200 objects over: minutes
+	$(BIN)/python -m rehearsal
+
 LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
 
 .PHONY: lock

@@ -52,6 +52,11 @@ def failure(status: int, message: str = "why", reason: str = "") -> bytes:
     return answer(status, {"kind": "Status", "message": message, "reason": reason, "code": status})
 
 
+def answer_with(version: int) -> bytes:
+    """Return the answer to a read of the object at *version*, which still is alice's."""
+    return answer(200, web(version=version))
+
+
 MOVED = answer(200, web("bob"))
 NOT_READY = failure(500, 'failed calling webhook "mutate.userquota.dev": 503')
 CONFLICT = failure(409, "the object has been modified", "Conflict")
@@ -137,6 +142,24 @@ async def test_a_webhook_that_stays_away_is_no_answer_after_some_seconds(tmp_pat
 
         assert len(scripted.requests) == 6
     assert 10 < pauses.seconds < 30
+
+
+async def test_an_object_that_changes_all_the_time_is_changed_without_long_pauses(tmp_path: Path) -> None:
+    changed = [answer for version in range(2, 14) for answer in (CONFLICT, answer_with(version))]
+    pauses = Pauses()
+    async with server([*changed, MOVED], tmp_path) as (api, scripted):
+        found = await OwnerChanges(api, sleep=pauses).change(PODS, meta_of(web()), BOB, expected="alice")
+
+        assert found.answer is Answer.DONE
+        assert scripted.requests == [*([PATCH, GET] * 12), PATCH]
+    assert pauses.seconds < 1
+
+
+async def test_an_object_that_changes_without_end_is_no_answer(tmp_path: Path) -> None:
+    changed = [answer for version in range(2, 60) for answer in (CONFLICT, answer_with(version))]
+    async with server(changed, tmp_path) as (api, _):
+        with pytest.raises(UnavailableError, match=r"^pods web: the object has been modified"):
+            await OwnerChanges(api, sleep=Pauses()).change(PODS, meta_of(web()), BOB, expected="alice")
 
 
 @pytest.mark.parametrize("answered", [failure(401), answer(200, [])], ids=["a token that is refused", "no object"])

@@ -34,6 +34,8 @@ _SECONDS = 40.0
 """Above the 34 s after which the API server gives a write up, webhooks included."""
 _PAUSES = (0.2, 1.0, 2.0, 4.0, 8.0)
 """Seconds between tries: a replica that starts is ready within some."""
+_CONFLICT_PAUSES = (0.05,) * 40
+"""The same after conflicts. Controllers write many times a second to a workload whose pods come and go."""
 _PASSING = (ServerError, TooManyRequestsError, UnreachableError)
 """The API server, or the webhook, is not ready: nobody has decided."""
 _DENIED = "denied the request: "
@@ -87,11 +89,12 @@ class OwnerChanges:
 
         The patch names the version that was read, so that no other object of that name is changed. After a conflict the
         object is read again. An answer that was lost is no doubt: the next try finds what became of it.
-        Raises: UnavailableError if there is no answer for some seconds; whether the object has changed is not known.
+        Raises: UnavailableError if there is no answer for some seconds, or the object changes without end; whether its
+        owner has changed is not known.
         """
         path = kind.path(quote(meta.namespace, safe=""), quote(meta.name, safe=""))
         current: ObjectMeta | None = meta
-        pauses = iter(_PAUSES)
+        pauses, conflict_pauses = iter(_PAUSES), iter(_CONFLICT_PAUSES)
         while True:
             try:
                 if current is None:
@@ -101,10 +104,11 @@ class OwnerChanges:
                         return found
                 return _done(await self._patched(path, current, to, dry_run=dry_run), to)
             except (ConflictError, *_PASSING) as error:
-                pause = next(pauses, None)
+                is_conflict = isinstance(error, ConflictError)
+                pause = next(conflict_pauses if is_conflict else pauses, None)
                 if pause is None:
                     raise UnavailableError("api-server", f"{kind.resource} {meta.name}: {error.whole}") from error
-                current = None if isinstance(error, ConflictError) else current
+                current = None if is_conflict else current
             except (ApiError, msgspec.MsgspecError) as error:
                 return _ended(error)
             await self._sleep(pause)
