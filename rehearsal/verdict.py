@@ -89,7 +89,7 @@ class _Known:
         """Count a failed write in *verdict* by its reason; it is a violation if there is none."""
         if self._named & write.exceeded and step in (ENFORCE, AFTER):
             verdict.refused.update(str(key) for key in self._named & write.exceeded)
-        elif "take it over first" in write.message and write.verb != "create" and _is_listed(write, self._ownerless):
+        elif step in (ENFORCE, AFTER) and self._asks_to_take_over(write):
             verdict.asked_to_take_over[step] += 1
         elif _is_for_deleted(write, self._deleted):
             verdict.for_deleted[step] += 1
@@ -99,6 +99,10 @@ class _Known:
             verdict.late.append(f"{step}: {write}")
         else:
             verdict.violations.append(f"{step}: {write}")
+
+    def _asks_to_take_over(self, write: Write) -> bool:
+        """Whether it was refused because nobody owns the workload, and preflight had listed it."""
+        return "take it over first" in write.message and write.verb != "create" and _is_listed(write, self._ownerless)
 
 
 def _is_listed(write: Write, ownerless: set[tuple[str, str]]) -> bool:

@@ -440,7 +440,7 @@ def scale(new: int | None, old: int | None, *, by: str = "alice", resource: str 
     "resource", [name for name, kind in WORKLOADS.items() if ("scale", "UPDATE") in kind.subresources]
 )
 async def test_nobody_scales_up_what_nobody_owns(resource: str) -> None:
-    webhook = Webhook()
+    webhook = Webhook("version: 1\ndefaults: {user: {hard: {pods: 9}}}\n")
     webhook.owners.put(WORKLOADS[resource].kind, "work")
     plural = resource.partition(".")[0]
 
@@ -455,6 +455,17 @@ async def test_nobody_scales_up_what_nobody_owns(resource: str) -> None:
         assert (await webhook.validate_only(body)).allowed
     webhook.owners.put(WORKLOADS[resource].kind, "work", owner="bob")
     assert (await webhook.validate_only(scale(3, 2, resource=resource))).allowed
+
+
+@pytest.mark.parametrize(
+    "policy",
+    ["", "defaults: {user: {hard: {pods: 9}, mode: audit}}", "cluster: {hard: {pods: 9}, mode: warn}", "cluster: {}"],
+    ids=["no limit", "audit", "warn", "an entry without limits"],
+)
+async def test_while_no_limit_is_enforced_everything_may_be_scaled(policy: str) -> None:
+    webhook = Webhook(f"version: 1\n{policy}\n")
+    webhook.owners.put("Deployment", "work")
+    assert (await webhook.validate_only(scale(3, 2))).allowed
 
 
 STATUS_RUNS, STATUS_ENDED = {"phase": "Running"}, {"phase": "Succeeded"}

@@ -35,7 +35,7 @@ ALICES = Payer("alice", ("ml", "staff"))
 ROBOT = UserInfo("system:serviceaccount:ci:runner", ("system:serviceaccounts", "system:serviceaccounts:ci"))
 ROBOTS = Payer("system:serviceaccount:ci:runner", ("system:serviceaccounts", "system:serviceaccounts:ci"))
 OPERATOR = UserInfo("system:serviceaccount:hub:operator")
-POLICY = "version: 1\nattribution: {trustedControllers: [hub/operator]}\n"
+POLICY = "version: 1\ndefaults: {user: {hard: {pods: 9}}}\nattribution: {trustedControllers: [hub/operator]}\n"
 BOB = Payer("bob")
 
 CREATED = "created it"

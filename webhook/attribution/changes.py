@@ -116,6 +116,8 @@ class Changes:
             return None
         if await self._lineage.is_paid_above(kind, change.new.controller, namespace):
             return None
+        if change.subresource and not self._policies.current().enforces:
+            return None
         if change.subresource:
             return _unowned(kind, namespace, change.old.name, user, read_stamp(change.old))
         return self._identities.as_payer(user, _TAKEN_OVER)
@@ -198,7 +200,8 @@ class Changes:
         """
         Return why *user* may not give an object of *kind* more replicas through its scale; None if they may.
 
-        That says nothing of who pays, and cannot stamp the object: a person has to take over first what nobody owns.
+        That says nothing of who pays, and cannot stamp the object: a person has to take over first what nobody owns,
+        unless no entry of the policy refuses anything yet.
         Raises: UnavailableError.
         """
         if not self._identities.is_person(user, namespace):
@@ -206,6 +209,8 @@ class Changes:
         meta = await self._ancestry.read(kind, namespace, name)
         owner = None if meta is None else known_owner(meta)
         if meta is None or (owner is not None and not self._identities.is_administrators(owner)):
+            return None
+        if not self._policies.current().enforces:
             return None
         if await self._lineage.is_paid_above(kind, meta.controller, namespace):
             return None

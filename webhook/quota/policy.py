@@ -195,6 +195,7 @@ class Policy:
     _groups_by_member: Mapping[str, frozenset[str]] = field(init=False, repr=False, compare=False)
     _tenants_by_label: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
     _end_times: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
+    _enforces: bool = field(init=False, repr=False, compare=False, default=False)
 
     def __post_init__(self) -> None:
         """Build the reverse indexes, so that a request does not walk through every group and tenant of the policy."""
@@ -213,6 +214,8 @@ class Policy:
         object.__setattr__(self, "_end_times", tuple(sorted({each.until for each in self._entries() if each.until})))
         hards = [hard for each in self._entries() for hard in (each.hard, *each.caps.values())]
         object.__setattr__(self, "_limited", frozenset(name for hard in hards for name in hard))
+        enforces = any(each.mode is Mode.ENFORCE and (each.hard or each.caps) for each in self._entries())
+        object.__setattr__(self, "_enforces", enforces)
         selectors = {each.selector for each in self._entries() if each.selector}
         object.__setattr__(self, "_selectors", tuple(sorted(selectors, key=str)))
 
@@ -248,6 +251,11 @@ class Policy:
     def counted(self) -> frozenset[str]:
         """The resources whose number of objects this policy limits: `deployments.apps` for `count/deployments.apps`."""
         return frozenset(name.removeprefix("count/") for name in self._limited if name.startswith("count/"))
+
+    @property
+    def enforces(self) -> bool:
+        """Whether any entry refuses what exceeds it. While none does, the policy is on trial, and refuses nothing."""
+        return self._enforces
 
     def limiting(self, resource: str) -> Iterator[Entry]:
         """Yield the entries that limit *resource*, by its canonical name."""
