@@ -16,13 +16,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
 from benchmarks import reviews
 from benchmarks.contestants import POLICY
 from webhook.admission import review
+from webhook.admission.advice import WorkloadAdvice
 from webhook.admission.handler import AdmissionHandler
+from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.rules import Attribution
 from webhook.kinds.registry import KINDS, Registry
 from webhook.ledger.memory import StandaloneLedger
@@ -44,6 +47,7 @@ class Cluster:
 
     objects: int
     handler: AdmissionHandler
+    advice: WorkloadAdvice
     ledger: StandaloneLedger
 
 
@@ -66,18 +70,32 @@ def _empty(objects: int, file: Path, kinds: Registry) -> Cluster:
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
     attribution = Attribution(imagined, imagined, policy, rights=imagined, kinds=kinds)
     handler = AdmissionHandler(attribution, policy, imagined, ledger, clock, imagined, imagined, imagined, kinds)
-    return Cluster(objects, handler, ledger)
+    advice = WorkloadAdvice(
+        attribution.users, imagined, imagined, policy, imagined, ledger, clock, imagined, imagined, kinds
+    )
+    return Cluster(objects, handler, advice, ledger)
 
 
-async def measured(cluster: Cluster, templates: list[bytes], *, turn: int) -> float:
-    """Return the CPU time of one decision, in microseconds. What was created is deleted again, outside the time."""
+class Ask(Protocol):
+    """Answers a request."""
+
+    async def __call__(self, request: AdmissionRequest, *, deadline: float) -> AdmissionResponse:
+        """Return the answer before *deadline*, on the monotonic clock."""
+
+
+async def measured(cluster: Cluster, templates: list[bytes], *, turn: int, ask: Ask | None = None) -> float:
+    """
+    Return the CPU time of one decision, in microseconds. What was created is deleted again, outside the time.
+
+    *ask* answers the reviews, by default the handler.
+    """
     first = cluster.objects + turn * _AT_ONCE
     bodies = [
         reviews.fill(templates[number % len(templates)], number, name=number, user=number * 7919 % cluster.objects)
         for number in range(first, first + _AT_ONCE)
     ]
     begun = time.thread_time()
-    await _decide(cluster, bodies)
+    await _decide(cluster, bodies, ask)
     took = time.thread_time() - begun
     for body in bodies:
         request = review.decode(body)
@@ -93,9 +111,10 @@ def calm_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-async def _decide(cluster: Cluster, bodies: Sequence[bytes]) -> None:
+async def _decide(cluster: Cluster, bodies: Sequence[bytes], ask: Ask | None = None) -> None:
+    ask = ask or cluster.handler.validate
     for body in bodies:
-        answer = await cluster.handler.validate(review.decode(body), deadline=time.monotonic() + 10)
+        answer = await ask(review.decode(body), deadline=time.monotonic() + 10)
         assert answer.allowed, review.encode(answer)
         review.encode(answer)
 

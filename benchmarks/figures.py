@@ -78,7 +78,8 @@ def _of_kinds(raw: Raw) -> Iterator[Row]:
     """The kinds against the pod, and the memory of all against that of the pods alone."""
     (of_pods, pod), *others = raw["decision_us"].items()
     for what, times in others:
-        yield Row("kinds", f"decision: {what}", _figure(times, "us"), of_pods, _figure(pod, "us"), 1.3)
+        target = 1.5 if what.startswith(("a session", "early verdict")) else 1.3
+        yield Row("kinds", f"decision: {what}", _figure(times, "us"), of_pods, _figure(pod, "us"), target)
     memory = {name: [each[name] for each in raw["memory"]] for name in ("pods", "all")}
     alone, all_told = (_told(memory[name][0]["objects"]) for name in ("pods", "all"))
     whole = {name: _figure((each["rss_mb"] for each in several), "MB") for name, several in memory.items()}

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from benchmarks import claims, decisions, reviews
+from benchmarks import claims, decisions, reviews, sessions
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.pods import PODS
 from webhook.kinds.resource_claims import RESOURCE_CLAIMS
@@ -30,6 +30,7 @@ def creates() -> dict[str, list[bytes]]:
         f"{RESOURCE_CLAIMS.resource}, one request": claims.DEVICES,
         f"{RESOURCE_CLAIMS.resource}, two requests, one a choice": claims.CHOICES,
         "a kind that is charged by number": claims.WIDGETS,
+        "a session with such a pod": sessions.NOTEBOOKS,
     }
     return {
         PODS.resource: reviews.templates("m", stamped=True),
@@ -37,15 +38,23 @@ def creates() -> dict[str, list[bytes]]:
     }
 
 
+def judged() -> dict[str, list[bytes]]:
+    """Return the stamped reviews of creates that are judged and not charged."""
+    sort = sessions.DEPLOYMENTS
+    return {"early verdict on a workload of such pods": reviews.creates(sort.kind, sort.variants())}
+
+
 async def _compare(objects: int, turns: int) -> dict[str, Any]:
-    several = creates()
-    cluster = await decisions.filled(objects, *several.values(), policy=POLICY, kinds=claims.WITH_WIDGETS)
+    several, advised = creates(), judged()
+    cluster = await decisions.filled(objects, *several.values(), policy=POLICY, kinds=sessions.WITH_NOTEBOOKS)
     decisions.calm_collector()
-    times: dict[str, list[float]] = {what: [] for what in several}
+    times: dict[str, list[float]] = {what: [] for what in (*several, *advised)}
     for turn in range(turns):
         for what, templates in several.items():
             times[what].append(await decisions.measured(cluster, templates, turn=turn))
-    sizes = {what: len(templates[0]) for what, templates in several.items()}
+        for what, templates in advised.items():
+            times[what].append(await decisions.measured(cluster, templates, turn=turn, ask=cluster.advice.advise))
+    sizes = {what: len(templates[0]) for what, templates in (several | advised).items()}
     return {"objects": objects, "body_bytes": sizes, "decision_us": times}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import claims, kinds, reviews
+from benchmarks import claims, kinds, reviews, sessions
 from tests.admission.asking import Webhook
 from webhook.admission import review
 from webhook.kube.reflector.events import Decoder, Undecodable
@@ -17,11 +17,12 @@ BINDING = {
     "resourceclaims.resource.k8s.io, one request": ("gpu: 1000", "gpu: 0"),
     "resourceclaims.resource.k8s.io, two requests, one a choice": ("gpu: 1000", "gpu: 0"),
     "a kind that is charged by number": ("count/widgets.example.com: 100", "count/widgets.example.com: 0"),
+    "a session with such a pod": ("perSession: {cpu: 64", "perSession: {cpu: 0"),
 }
 
 
 def webhook(policy: str) -> Webhook:
-    return Webhook(policy, kinds=claims.WITH_WIDGETS)
+    return Webhook(policy, kinds=sessions.WITH_NOTEBOOKS)
 
 
 @pytest.mark.parametrize("what", CREATES)

@@ -22,7 +22,7 @@ from webhook.quota import quantity, resources
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import Amounts, ResourceList
 
-_LONGEST_REMEMBERED = 4096
+LONGEST_REMEMBERED = 4096
 """Bytes. Longer texts are not cached: anybody may send them, and the cache would grow by their length."""
 
 REQUIREMENTS = msgspec.json.Decoder(Resources | None)
@@ -77,11 +77,11 @@ def amounts_of(pod: Pod, *, is_released: bool = False) -> Amounts:
     Raises: UncountableError, as `size_of`.
     """
     text = text_of(pod, is_released=is_released)
-    return _remembered(text) if text.length <= _LONGEST_REMEMBERED else _amounts_of(text)
+    return _remembered(text) if text.length <= LONGEST_REMEMBERED else _amounts_of(text)
 
 
 def _amounts_of(text: PodText) -> Amounts:
-    charged = resources.amounts(charge(_size(text)))
+    charged = resources.amounts(charge(read_size(text)))
     if text.shared_gpu is None or text.is_terminal:
         return charged
     return tuple(sorted((*charged, *pod_shared_gpu.amounts(text.shared_gpu))))
@@ -209,10 +209,11 @@ def size_of(pod: Pod, *, is_released: bool = False) -> PodSize:
     Raises: UncountableError with the field path, e.g. `spec.containers[1].resources.requests.cpu`, for a value that is
     no quantity or is negative.
     """
-    return _size(text_of(pod, is_released=is_released))
+    return read_size(text_of(pod, is_released=is_released))
 
 
-def _size(text: PodText) -> PodSize:
+def read_size(text: PodText) -> PodSize:
+    """Return every number in the *text* of a pod. See `size_of`."""
     containers, init_containers = (
         tuple(_container_size(each, f"{path}[{position}]") for position, each in enumerate(listed))
         for path, listed in (("spec.containers", text.containers), ("spec.initContainers", text.init_containers))

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_shared_gpu
 from webhook.kinds.pod_cost import ContainerSize, PodSize
-from webhook.kinds.pod_shapes import Pod, PodStatus, shared_gpu_of
+from webhook.kinds.pod_shapes import Pod, PodStatus, PodText, text_of
 from webhook.kinds.pods import PODS
 from webhook.quota import resources
 from webhook.quota.missing import Bounds
@@ -34,12 +35,24 @@ def future_pod(pod: Pod, bounds: Mapping[str, Bounds], defaults: Mapping[str, Qu
     of the policy, and the API server's once more. Not known are the overhead of a RuntimeClass and what other webhooks
     add. Raises: UncountableError.
     """
-    size = stored_size(pod_cost.size_of(pod), bounds, defaults)
-    shared_gpu = shared_gpu_of(pod.metadata)
-    shared = pod_shared_gpu.amounts(shared_gpu) if shared_gpu is not None else ()
-    amounts = tuple(sorted((*resources.amounts(pod_cost.charge(size)), *shared)))
-    qos_class = "BestEffort" if _is_best_effort(size) else "Burstable"  # the third class is in the same scope
+    text = text_of(pod)
+    is_plain = not (bounds or defaults) and text.length <= pod_cost.LONGEST_REMEMBERED
+    amounts, qos_class = _remembered(text) if is_plain else _cost(text, bounds, defaults)
     return FuturePod(amounts, PODS.evaluator.scopes(Pod(pod.metadata, pod.spec, PodStatus(qos_class=qos_class))))
+
+
+def _cost(text: PodText, bounds: Mapping[str, Bounds], defaults: Mapping[str, Quantity]) -> tuple[Amounts, str]:
+    """Return what a pod with this *text* costs, and its QoS class; two of the three are in the same scope."""
+    size = stored_size(pod_cost.read_size(text), bounds, defaults)
+    shared = pod_shared_gpu.amounts(text.shared_gpu) if text.shared_gpu is not None else ()
+    amounts = tuple(sorted((*resources.amounts(pod_cost.charge(size)), *shared)))
+    return amounts, "BestEffort" if _is_best_effort(size) else "Burstable"
+
+
+@lru_cache(maxsize=4096)
+def _remembered(text: PodText) -> tuple[Amounts, str]:
+    """Return the `_cost` where nothing is filled in but by the API server; once for all templates with equal texts."""
+    return _cost(text, {}, {})
 
 
 def stored_size(size: PodSize, bounds: Mapping[str, Bounds], defaults: Mapping[str, Quantity]) -> PodSize:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import Raw, Struct, field, structs
 
 from webhook.kinds.counted import Counted
 from webhook.kinds.evaluator import AnyKind, CostLine, Kind, Size
@@ -37,15 +37,12 @@ class SessionObject(Struct, frozen=True, rename="camel"):
     raw_metadata: Raw = field(name="metadata", default=Raw(b"{}"))
     spec: Raw = NOTHING
     status: Raw = NOTHING
+    metadata: ObjectMeta = field(name="(of raw_metadata)", default=ObjectMeta())
+    """Name, uid, version, owner references and the stamp."""
 
     def __post_init__(self) -> None:
-        """Check the metadata, so that whoever decodes an object learns that they cannot be read."""
-        _meta_decoder.decode(self.raw_metadata)
-
-    @property
-    def metadata(self) -> ObjectMeta:
-        """Name, uid, version, owner references and the stamp."""
-        return _meta_decoder.decode(self.raw_metadata)
+        """Decode the metadata, whatever the JSON has under the name that stands in for them."""
+        structs.force_setattr(self, "metadata", _meta_decoder.decode(self.raw_metadata))
 
     @property
     def body(self) -> bytes:
@@ -83,6 +80,7 @@ class SessionEvaluator(Counted[SessionObject]):
         super().__init__(resource)
         self._is_session = is_session
         self._readers: tuple[SessionReader, ...] = ()
+        self._last: tuple[SessionObject, SessionReading | None] | None = None
         self._frees_stopped = False
         self.unreadable: Amounts = ((resource, quantity.NANOS), (SESSIONS, quantity.NANOS))
         self.read_by(presets, frees_stopped=frees_stopped)
@@ -92,6 +90,7 @@ class SessionEvaluator(Counted[SessionObject]):
         if [each.preset for each in self._readers] == list(presets) and self._frees_stopped == frees_stopped:
             return False
         self._readers = tuple(map(SessionReader, presets))
+        self._last = None
         self._frees_stopped = frees_stopped
         self.generation += 1
         return True
@@ -128,10 +127,13 @@ class SessionEvaluator(Counted[SessionObject]):
         return {name: CostLine(quantity.ONE, "one object") for name, _ in self.usage(obj, now=None)}
 
     def _read(self, obj: SessionObject) -> SessionReading | None:
-        above = obj.metadata.controller
-        if above is not None and self._is_session(above):
-            return None
-        return next(self._readings(obj), None)
+        """Return what the presets say; read once for the questions that follow one another on one object."""
+        last = self._last
+        if last is None or last[0] is not obj:
+            above = obj.metadata.controller
+            is_part = above is not None and self._is_session(above)
+            last = self._last = obj, None if is_part else next(self._readings(obj), None)
+        return last[1]
 
     def _readings(self, obj: SessionObject, namespace: NamespaceTexts | None = None) -> Iterator[SessionReading]:
         """Yield what the presets say whose `match` holds; whose it is only with the texts of a *namespace*."""

@@ -7,17 +7,17 @@ A pod template costs what its pods will cost once they are stored, see `pod_temp
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from webhook.kinds import field_values, pod_cost, pod_shared_gpu, session_fields
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.field_values import FieldError, Found
 from webhook.kinds.pod_cost import ContainerSize, PodSize
 from webhook.kinds.pod_shapes import Pod, SharedGpuText
-from webhook.kinds.pod_template import stored_size
+from webhook.kinds.pod_template import future_pod, stored_size
 from webhook.kinds.resource_lists import read_quantities
 from webhook.kinds.session_fields import Scope, Steps, holds
 from webhook.quota import resources
@@ -28,6 +28,8 @@ from webhook.quota.objects import GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION
 from webhook.quota.presets import NO_BOUND, Container, NamedResources, Part, ResourceSource
 from webhook.quota.quantity import NANOS, Quantity
 from webhook.quota.resources import Amounts
+
+T = TypeVar("T")
 
 _GPU_DEVICES_ANNOTATION = "gpu-fraction-num-devices"
 _GPU_ANNOTATIONS = (GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION, _GPU_DEVICES_ANNOTATION)
@@ -154,13 +156,20 @@ def _most(part: Part, scope: Scope, count: int) -> int | None:
 def _cost(part: Part, scope: Scope, filled: Filled) -> Amounts:
     size, shared = _NO_POD, None
     if part.template is not None:
-        size, shared = _template_size(part.template, scope), _shared_gpu(part.template, scope)
+        shared = _shared_gpu(part.template, scope)
+        if not (part.containers or part.init_containers):
+            return _with_shared(_template_cost(part.template, scope, filled), shared)
+        size = _template_size(part.template, scope)
     size = replace(
         size,
         containers=(*size.containers, *_containers(part.containers, scope)),
         init_containers=(*size.init_containers, *_containers(part.init_containers, scope)),
     )
     charged = resources.amounts(pod_cost.charge(stored_size(size, filled.bounds, filled.defaults)))
+    return _with_shared(charged, shared)
+
+
+def _with_shared(charged: Amounts, shared: SharedGpuText | None) -> Amounts:
     return tuple(sorted((*charged, *pod_shared_gpu.amounts(shared)))) if shared is not None else charged
 
 
@@ -170,11 +179,20 @@ def _containers(containers: Iterable[Container], scope: Scope) -> Iterator[Conta
             yield ContainerSize(_listed(container.requests, each), _listed(container.limits, each))
 
 
+def _template_cost(template: Path, scope: Scope, filled: Filled) -> Amounts:
+    return _of_template(template, scope, lambda pod: future_pod(pod, filled.bounds, filled.defaults).amounts)
+
+
 def _template_size(template: Path, scope: Scope) -> PodSize:
+    return _of_template(template, scope, pod_cost.size_of)
+
+
+def _of_template(template: Path, scope: Scope, read: Callable[[Pod], T]) -> T:
+    """Return what *read* returns for a pod of the template. Raises: UncountableError with its place in the object."""
     for where, spec in scope.pod_spec(template):
         if spec is not None:
             try:
-                return pod_cost.size_of(Pod(spec=spec))
+                return read(Pod(spec=spec))
             except UncountableError as error:
                 raise UncountableError(f"{where}{error.path.removeprefix('spec')}", error.cause) from error
     raise UncountableError(_place(scope, template), FieldError("there is no template of a pod, an object with spec"))
