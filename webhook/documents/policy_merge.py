@@ -11,10 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from webhook.documents.mistake import Mistake, field_path
-from webhook.documents.policy_entries import Definition, DocumentEntries, NamespaceOwners, username
+from webhook.documents.policy_entries import Choice, Definition, DocumentEntries, NamespaceOwners, username
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
 from webhook.quota.exemption import Exemption, Exemptions
+from webhook.quota.membership import GroupObjects
 from webhook.quota.missing import NAMES, Missing, OnMissing
 from webhook.quota.policy import (
     AccountLimits,
@@ -56,6 +57,7 @@ class Merger:
         self._exemptions: list[Exemption] = []
         self._delegates: dict[str, Delegate] = {}
         self._namespace_owners: tuple[Mark, ...] = ()
+        self._group_objects: GroupObjects | None = None
         self._weights: dict[str, Weight] = {}
         self._missing: dict[str, OnMissing] = {}
         self._presets: list[Preset] = []
@@ -112,6 +114,7 @@ class Merger:
             namespace_owners=self._namespace_owners,
             presets=tuple(self._presets),
             session_count=self._session_count,
+            group_objects=self._group_objects,
         )
 
     def _note_spelling(self, definition: Definition, source: str) -> None:
@@ -148,12 +151,18 @@ class Merger:
             self._missing[NAMES[name]] = value
         elif isinstance(value, Delegate | NamespaceOwners | Preset):
             self._keep_marks(name, value)
-        elif isinstance(value, Combine):
+        else:
+            self._choose(value)
+
+    def _choose(self, value: Choice) -> None:
+        if isinstance(value, Combine):
             self._combine = value
         elif isinstance(value, SessionCount):
             self._session_count = value
         elif isinstance(value, AccountLimits):
             self._account_limits = value
+        elif isinstance(value, GroupObjects):
+            self._group_objects = value
         else:
             self._terminating = value
 
