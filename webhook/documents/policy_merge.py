@@ -10,7 +10,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from webhook.documents.mistake import Mistake, field_path
+from webhook.documents.group_notes import group_notes
+from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.policy_entries import Choice, Definition, DocumentEntries, NamespaceOwners, username
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
@@ -48,6 +49,7 @@ class Merger:
         self._spellings: dict[tuple[str, str], str] = {}
         self._entries: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
         self._groups: dict[str, Group] = {}
+        self._places_of_groups: dict[str, tuple[str, Position]] = {}
         self._tenants: dict[str, Tenant] = {}
         self._combine: Combine | None = None
         self._terminating = Terminating.RELEASE
@@ -79,6 +81,8 @@ class Merger:
             else:
                 self._note_spelling(definition, document.source)
                 self._defined[definition.key] = f"{document.source}:{definition.position.line}"
+                if isinstance(definition.value, Group):
+                    self._places_of_groups[definition.steps[-1]] = document.source, definition.position
                 self._keep(definition)
             if count % _PER_STEP == 0:
                 yield
@@ -88,7 +92,14 @@ class Merger:
         return [*self.notes, *(() if self._presets else self._of_sessions)]
 
     def policy(self) -> Policy:
-        """Return what all documents mean together; not to be used if there are mistakes."""
+        """Return what all documents mean together, and note what only that shows. Not to be used after a mistake."""
+        policy = self._merged()
+        for name, message in group_notes(policy):
+            source, position = self._places_of_groups[name]
+            self.notes.append(Mistake(source, position, field_path(("groups", name)), message))
+        return policy
+
+    def _merged(self) -> Policy:
         defaults = self._entries["defaults"]
         return Policy(
             defaults=Defaults(
