@@ -23,6 +23,7 @@ from webhook.policy_source import (
 from webhook.policy_source.current import NO_POLICY
 from webhook.ports import UnavailableError
 from webhook.quota.policy import Policy
+from webhook.quota.subject import Payer
 
 ALICE = "version: 1\nusers: {alice: {hard: {cpu: 1}}}\n"
 BOB = "version: 1\nusers: {bob: {hard: {cpu: 2}}}\n"
@@ -423,3 +424,17 @@ def test_devices_keep_their_second_names_under_each_policy_that_follows() -> Non
 
     assert [dict(each.devices.second_names) for each in stage.changes] == [names, names, {}]
     assert "bob" in stage.policy.current().users
+
+
+def test_members_of_groups_stay_under_each_policy_that_follows() -> None:
+    stage, groups = Stage(), {"bob": frozenset({"ml"})}
+    asking = "version: 1\ngroups: {ml: {}}\nattribution: {groupObjects: openshift}\n"
+    stage.policy.report_groups(groups)
+
+    for text in (asking, asking + "cluster: {hard: {pods: 1}}\n"):
+        stage.policy.take([PolicyText("p", text)])
+        assert stage.policy.current().groups_of(Payer("bob")) == ("ml",)
+    stage.policy.report_groups({})
+
+    assert stage.policy.current().groups_of(Payer("bob")) == ()
+    assert len(stage.changes) == 2

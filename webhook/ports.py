@@ -174,7 +174,11 @@ class NameHolders(Protocol):
         """
 
     def require_known(self, resource: str) -> None:
-        """Check that all objects of *resource*, which is charged, are known. Raises: UnavailableError."""
+        """
+        Check that all objects of *resource*, which is charged, are known, and who is in which group.
+
+        Raises: UnavailableError.
+        """
 
 
 class QuorumReader(Protocol):

@@ -708,7 +708,7 @@ MISTAKES = {
     ),
     "a field of another section": (
         "version: 1\ngroups: {ml: {hard: {cpu: 1}}}",
-        ["2:15: groups.ml.hard: unknown field; known are perMember, pool, members"],
+        ["2:15: groups.ml.hard: unknown field; known are perMember, pool, members, membership"],
     ),
     "a cap for one pod in a pool": (
         "version: 1\ngroups: {ml: {pool: {perPod: {cpu: 1}}}}",

@@ -185,6 +185,32 @@ def test_the_service_account_may_do_what_it_needs_and_no_more(
     assert answer.stdout.strip() == ("yes" if allowed else "no")
 
 
+@pytest.mark.parametrize(
+    ("verb", "resource", "allowed"),
+    [
+        ("list", "groups", True),
+        ("watch", "groups", True),
+        ("get", "groups", False),
+        ("update", "groups", False),
+        ("list", "users", False),
+    ],
+)
+def test_it_lists_who_is_in_which_group_of_openshift(
+    installed: ControlPlane, verb: str, resource: str, *, allowed: bool
+) -> None:
+    """The cluster of this test does not serve the kind, so that `kubectl auth can-i` does not know its group."""
+    asked = {"group": "user.openshift.io", "resource": resource, "verb": verb}
+    question = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": ACCOUNT, "resourceAttributes": asked},
+    }
+
+    answer = installed.kubectl("create", "--filename=-", "--output=json", stdin=json.dumps(question))
+
+    assert json.loads(answer.stdout)["status"]["allowed"] is allowed
+
+
 def test_a_cluster_role_with_the_label_lets_it_count_another_kind(installed: ControlPlane) -> None:
     role = {
         "apiVersion": "rbac.authorization.k8s.io/v1",

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.kube.scripted import server, stream
 from tests.preflight.clusters import NOW, policy, used
+from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.kinds.pods import PODS
 from webhook.kinds.resource_claims import RESOURCE_CLAIMS
 from webhook.preflight.census import Census
@@ -80,6 +81,24 @@ async def test_an_api_without_device_claims_lacks_them_once(tmp_path: Path) -> N
         await look.count(RESOURCE_CLAIMS, census())
     assert look.gaps == [Gap("resource.k8s.io/v1", "the API does not serve it: no ResourceClaim is counted")]
     assert look.unreadable == []
+
+
+ASKING = read_policy([PolicyText("p", "version: 1\nattribution: {groupObjects: openshift}\n")]).policy
+
+
+async def test_groups_are_read_if_the_policy_takes_members_from_them(tmp_path: Path) -> None:
+    assert ASKING is not None
+    groups = page({"metadata": {"name": "ml"}, "users": ["alice", None]}, {"metadata": {"name": "old"}, "users": None})
+    async with server([ALLOWED, groups, ALLOWED, NOT_FOUND], tmp_path) as (api, scripted):
+        look = _Look(api)
+        assert await look.groups(policy("")) == {}
+        assert scripted.requests == []
+        assert await look.groups(ASKING) == {"alice": {"ml"}}
+        assert (look.gaps, look.unreadable) == ([], [])
+        assert await look.groups(ASKING) == {}
+    [gap] = look.gaps
+    assert gap.what == "groups.user.openshift.io"
+    assert gap.consequence.endswith(": they list nobody")
 
 
 async def test_a_404_of_the_core_group_says_nothing_about_what_exists(tmp_path: Path) -> None:

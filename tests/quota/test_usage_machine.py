@@ -8,7 +8,7 @@ Whether what is allowed can ever exceed a limit is checked in `tests/ledger/test
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import pytest
@@ -36,7 +36,7 @@ PAYERS = [Payer("alice"), Payer("alice", ("ml",)), Payer("bob", ("ml", "staff"))
 NAMES = ("gpu", "pods", "requests.cpu")
 SUBJECTS = [
     *(user(name) for name in ("alice", "bob")),
-    *(group(name) for name in ("ml", "staff")),
+    *(group(name) for name in ("ml", "staff", "today")),
     *(namespace(name) for name in ("red", "blue")),
     tenant("research"),
     CLUSTER,
@@ -54,13 +54,15 @@ amounts = st.fixed_dictionaries({}, optional={"gpu": whole | shares, "pods": st.
 
 @dataclass(frozen=True)
 class Binding:
-    """The part of a policy that the index depends on: groups with a pool, and namespaces of a tenant."""
+    """The part of a policy that the index depends on: groups with a pool, namespaces of a tenant, today's members."""
 
     pools: frozenset[str] = frozenset({"ml"})
     research: frozenset[str] = frozenset({"red"})
+    today: frozenset[str] = frozenset()
 
     def __call__(self, payer: Payer, name: str) -> tuple[Subject, ...]:
         pools = [group(each) for each in payer.groups if each in self.pools]
+        pools += [group("today")] if payer.owner in self.today else []
         tenants = [tenant("research")] if name in self.research else []
         return (user(payer.owner), *pools, *tenants, namespace(name), CLUSTER)
 
@@ -75,7 +77,12 @@ class Changing:
         return self.binding(payer, name)
 
 
-bindings = st.builds(Binding, st.frozensets(st.sampled_from(["ml", "staff"])), st.frozensets(st.just("red")))
+bindings = st.builds(
+    Binding,
+    st.frozensets(st.sampled_from(["ml", "staff"])),
+    st.frozensets(st.just("red")),
+    st.frozensets(st.sampled_from(["alice", "bob"])),
+)
 
 
 class UsageIndexMachine(RuleBasedStateMachine):
@@ -244,9 +251,17 @@ class UsageIndexMachine(RuleBasedStateMachine):
         """Move a namespace into or out of the tenant; the index receives only its name."""
         name = data.draw(st.sampled_from(["red", "blue"]))
         others = self.accounts_under.research - {name}
-        self.accounts_under = Binding(self.accounts_under.pools, others | (research & {name}))
+        self.accounts_under = replace(self.accounts_under, research=others | (research & {name}))
         self.bind.binding = self.accounts_under
         self.index.rebind_namespace(name)
+
+    @rule(today=st.frozensets(st.sampled_from(["alice", "bob"])))
+    def join_and_leave(self, today: frozenset[str]) -> None:
+        """Change who is in a group today; the index receives only the names of those whose membership changed."""
+        changed = self.accounts_under.today ^ today
+        self.accounts_under = replace(self.accounts_under, today=today)
+        self.bind = Changing(self.accounts_under)
+        self.index.rebind_owners(by_payer(self.bind), changed)
 
     # Invariants.
 

@@ -31,6 +31,7 @@ from webhook.quota import resources
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.exemption import ExemptBy, Exemption
+from webhook.quota.membership import GroupObjects
 from webhook.quota.missing import Missing, OnMissing
 from webhook.quota.policy import CAPS, AccountLimits, Combine, Entry, Group, Hard, SessionCount, Tenant, Terminating
 from webhook.quota.presets import Preset
@@ -57,7 +58,7 @@ class NamespaceOwners:
 
 
 _Limiting: TypeAlias = Entry | Group | Tenant
-_Choice: TypeAlias = Combine | Terminating | AccountLimits | SessionCount
+Choice: TypeAlias = Combine | Terminating | AccountLimits | SessionCount | GroupObjects
 
 
 class Definition(NamedTuple):
@@ -65,7 +66,7 @@ class Definition(NamedTuple):
 
     steps: tuple[str, ...]
     position: Position
-    value: _Limiting | _Choice | Delegate | NamespaceOwners | Weight | OnMissing | Preset
+    value: _Limiting | Choice | Delegate | NamespaceOwners | Weight | OnMissing | Preset
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -141,6 +142,9 @@ class DocumentEntries:
             steps = ("attribution", "namespaceOwners")
             owners = NamespaceOwners(tuple(mark for each in part.namespaceOwners for mark in each.marks))
             self.definitions.append(Definition(steps, tree.position_of(root, steps), owners))
+        if part.groupObjects is not None:
+            steps = ("attribution", "groupObjects")
+            self.definitions.append(Definition(steps, tree.position_of(root, steps), part.groupObjects))
 
     def _add_presets(self, part: SessionsPart, root: tree.Node) -> None:
         for index, each in enumerate(part.presets):
@@ -181,6 +185,7 @@ class DocumentEntries:
             per_member=self._inner((*steps, "perMember"), part.perMember, node),
             pool=self._inner((*steps, "pool"), part.pool, node),
             members=frozenset(part.members),
+            membership=part.membership,
         )
 
     def _tenant(self, steps: Steps, part: TenantPart, node: tree.Node) -> Tenant:

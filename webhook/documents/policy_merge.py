@@ -10,11 +10,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from webhook.documents.mistake import Mistake, field_path
-from webhook.documents.policy_entries import Definition, DocumentEntries, NamespaceOwners, username
+from webhook.documents.group_notes import group_notes
+from webhook.documents.mistake import Mistake, Position, field_path
+from webhook.documents.policy_entries import Choice, Definition, DocumentEntries, NamespaceOwners, username
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
 from webhook.quota.exemption import Exemption, Exemptions
+from webhook.quota.membership import GroupObjects
 from webhook.quota.missing import NAMES, Missing, OnMissing
 from webhook.quota.policy import (
     AccountLimits,
@@ -47,6 +49,7 @@ class Merger:
         self._spellings: dict[tuple[str, str], str] = {}
         self._entries: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
         self._groups: dict[str, Group] = {}
+        self._places_of_groups: dict[str, tuple[str, Position]] = {}
         self._tenants: dict[str, Tenant] = {}
         self._combine: Combine | None = None
         self._terminating = Terminating.RELEASE
@@ -56,6 +59,7 @@ class Merger:
         self._exemptions: list[Exemption] = []
         self._delegates: dict[str, Delegate] = {}
         self._namespace_owners: tuple[Mark, ...] = ()
+        self._group_objects: GroupObjects | None = None
         self._weights: dict[str, Weight] = {}
         self._missing: dict[str, OnMissing] = {}
         self._presets: list[Preset] = []
@@ -77,6 +81,8 @@ class Merger:
             else:
                 self._note_spelling(definition, document.source)
                 self._defined[definition.key] = f"{document.source}:{definition.position.line}"
+                if isinstance(definition.value, Group):
+                    self._places_of_groups[definition.steps[-1]] = document.source, definition.position
                 self._keep(definition)
             if count % _PER_STEP == 0:
                 yield
@@ -86,7 +92,14 @@ class Merger:
         return [*self.notes, *(() if self._presets else self._of_sessions)]
 
     def policy(self) -> Policy:
-        """Return what all documents mean together; not to be used if there are mistakes."""
+        """Return what all documents mean together, and note what only that shows. Not to be used after a mistake."""
+        policy = self._merged()
+        for name, message in group_notes(policy):
+            source, position = self._places_of_groups[name]
+            self.notes.append(Mistake(source, position, field_path(("groups", name)), message))
+        return policy
+
+    def _merged(self) -> Policy:
         defaults = self._entries["defaults"]
         return Policy(
             defaults=Defaults(
@@ -112,6 +125,7 @@ class Merger:
             namespace_owners=self._namespace_owners,
             presets=tuple(self._presets),
             session_count=self._session_count,
+            group_objects=self._group_objects,
         )
 
     def _note_spelling(self, definition: Definition, source: str) -> None:
@@ -148,12 +162,18 @@ class Merger:
             self._missing[NAMES[name]] = value
         elif isinstance(value, Delegate | NamespaceOwners | Preset):
             self._keep_marks(name, value)
-        elif isinstance(value, Combine):
+        else:
+            self._choose(value)
+
+    def _choose(self, value: Choice) -> None:
+        if isinstance(value, Combine):
             self._combine = value
         elif isinstance(value, SessionCount):
             self._session_count = value
         elif isinstance(value, AccountLimits):
             self._account_limits = value
+        elif isinstance(value, GroupObjects):
+            self._group_objects = value
         else:
             self._terminating = value
 

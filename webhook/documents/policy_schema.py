@@ -26,6 +26,7 @@ from webhook.documents.shipped_presets import read_preset
 from webhook.kinds.registry import KINDS
 from webhook.quota import devices, missing, quantity, resources, scopes, share
 from webhook.quota.exemption import ExemptBy
+from webhook.quota.membership import GroupObjects, Membership
 from webhook.quota.missing import Missing
 from webhook.quota.policy import AccountLimits, Combine, Hard, Mode, OnWorkload, SessionCount, Terminating, Unlimited
 from webhook.quota.quantity import NANOS, Quantity, QuantityError
@@ -257,6 +258,7 @@ class GroupPart(Part):
     perMember: EntryPart | None = None  # noqa: N815
     pool: PoolPart | None = None
     members: list[Name] = Field(default_factory=list)
+    membership: Membership = Membership.CREATION
 
 
 class NamespaceSelectorPart(Part):
@@ -306,6 +308,7 @@ class AttributionPart(Part):
     restorers: list[ServiceAccountName] = Field(default_factory=list)
     delegates: list[DelegatePart] = Field(default_factory=list)
     namespaceOwners: list[MarkPart] = Field(default_factory=list)  # noqa: N815
+    groupObjects: GroupObjects | None = None  # noqa: N815
 
     @model_validator(mode="after")
     def _check_places(self) -> AttributionPart:

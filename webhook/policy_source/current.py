@@ -15,6 +15,7 @@ import structlog
 
 from webhook.documents.policy_text import PolicyReading, PolicyText, read_policy
 from webhook.ports import READY, Condition, UnavailableError
+from webhook.quota.membership import GroupsByMember
 from webhook.quota.policy import Policy
 
 log = structlog.get_logger(__name__)
@@ -53,6 +54,7 @@ class CurrentPolicy:
         self._on_mistakes = on_mistakes
         self.state = PolicyState()
         self._second_names: Mapping[str, str] = {}
+        self._groups: GroupsByMember = {}
 
     def name_devices(self, second_names: Mapping[str, str]) -> None:
         """Charge devices under their *second_names* as well, in the policy in force and in each that follows."""
@@ -60,6 +62,16 @@ class CurrentPolicy:
         if self.state.policy is not None:
             self.state = replace(self.state, policy=self.state.policy.with_second_names(second_names))
             self._on_change(self.current())
+
+    def report_groups(self, groups: GroupsByMember) -> None:
+        """
+        Take members of *groups* from objects of the cluster, in the policy in force and in each that follows.
+
+        Does not call *on_change*: who reports knows whom that concerns.
+        """
+        self._groups = groups
+        if self.state.policy is not None:
+            self.state = replace(self.state, policy=self.state.policy.with_group_objects(groups))
 
     def current(self) -> Policy:
         """Return the policy in force. Raises: UnavailableError before the first good one."""
@@ -120,7 +132,7 @@ class CurrentPolicy:
         if digest == self.state.digest:
             self.state = replace(self.state, mistakes=mistakes)
             return False
-        policy = policy.with_second_names(self._second_names)
+        policy = policy.with_second_names(self._second_names).with_group_objects(self._groups)
         self.state = PolicyState(policy, digest, mistakes)
         for note in reading.notes:
             log.warning("policy note", note=str(note))

@@ -14,6 +14,7 @@ from datetime import datetime
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.exemption import NO_EXEMPTIONS, Exemptions
+from webhook.quota.membership import GroupObjects, GroupsByMember, Membership, groups_by_member
 from webhook.quota.missing import Missing, OnMissing
 from webhook.quota.presets import Preset
 from webhook.quota.quantity import Quantity
@@ -123,11 +124,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group: a cap for each member, a shared pool, and members in addition to those the API server reports."""
+    """
+    A group: a cap for each member, a shared pool, and members in addition to those the API server reports.
+
+    With `membership` LIVE what the API server reports, and so what a stamp says, puts nobody into the group.
+    """
 
     per_member: Entry | None = None
     pool: Entry | None = None
     members: frozenset[str] = frozenset()
+    membership: Membership = Membership.CREATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +172,8 @@ class Policy:
     with the stamps that these had before; `delegates`, by username, say themselves for whom they act, and
     `namespace_owners` are where a namespace says who pays for what its service accounts create. `devices` says what
     counts as a `gpu` or an `accelerator`. `missing` says what happens with a pod that does not declare a resource, by
-    ResourceQuota's name of the resource. `presets` say which objects are sessions.
+    ResourceQuota's name of the resource. `presets` say which objects are sessions. `group_objects` are objects of the
+    cluster that list members as well.
     """
 
     defaults: Defaults = Defaults()
@@ -188,24 +195,21 @@ class Policy:
     namespace_owners: tuple[Mark, ...] = ()
     presets: tuple[Preset, ...] = ()
     session_count: SessionCount = SessionCount.ALL
+    group_objects: GroupObjects | None = None
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _limited: frozenset[str] = field(init=False, repr=False, compare=False)
     _selectors: tuple[Selector, ...] = field(init=False, repr=False, compare=False)
-    _groups_by_member: Mapping[str, frozenset[str]] = field(init=False, repr=False, compare=False)
+    _groups_by_member: GroupsByMember = field(init=False, repr=False, compare=False)
+    _groups_in_objects: GroupsByMember = field(init=False, repr=False, compare=False, default_factory=dict)
     _tenants_by_label: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
     _end_times: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
     _enforces: bool = field(init=False, repr=False, compare=False, default=False)
 
     def __post_init__(self) -> None:
         """Build the reverse indexes, so that a request does not walk through every group and tenant of the policy."""
-        groups_by_member: dict[str, set[str]] = {}
-        for name, each in self.groups.items():
-            for member in each.members:
-                groups_by_member.setdefault(member, set()).add(name)
-        object.__setattr__(
-            self, "_groups_by_member", {member: frozenset(names) for member, names in groups_by_member.items()}
-        )
+        listed = groups_by_member({name: each.members for name, each in self.groups.items()})
+        object.__setattr__(self, "_groups_by_member", listed)
         tenants_by_label: dict[tuple[str, str], tuple[str, ...]] = {}
         for name, selected in self.tenants.items():
             first = selected.match_labels[0] if selected.match_labels else _NO_LABEL
@@ -220,9 +224,15 @@ class Policy:
         object.__setattr__(self, "_selectors", tuple(sorted(selectors, key=str)))
 
     def groups_of(self, payer: Payer) -> tuple[str, ...]:
-        """Return the groups of *payer* with an entry: those in its snapshot, and those whose member lists name it."""
-        stamped = {name for name in payer.groups if name in self.groups}
-        return tuple(sorted(stamped | self._groups_by_member.get(payer.owner, frozenset())))
+        """
+        Return the groups of *payer* with an entry: those whose member lists name it, and those in its snapshot that do
+        not follow the lists alone.
+        """
+        entries, owner = self.groups, payer.owner
+        names = {name for name in payer.groups if name in entries and entries[name].membership is Membership.CREATION}
+        names |= self._groups_by_member.get(owner, frozenset())
+        names.update(name for name in self._groups_in_objects.get(owner, ()) if name in entries)
+        return tuple(sorted(names))
 
     def holder_of(self, payer: Payer) -> Subject:
         """
@@ -286,6 +296,14 @@ class Policy:
         named = copy(self)
         object.__setattr__(named, "devices", self.devices.with_second_names(names))
         return named
+
+    def with_group_objects(self, groups: GroupsByMember) -> Policy:
+        """Return this policy with the members of *groups* that objects of the cluster list, if it asks for those."""
+        if self.group_objects is None:
+            return self
+        reported = copy(self)
+        object.__setattr__(reported, "_groups_in_objects", groups)
+        return reported
 
     def selecting(self, scopes: Scopes) -> tuple[Selector, ...]:
         """Return the selectors of this policy that select an object in *scopes*."""

@@ -8,7 +8,7 @@ the number of objects, and a decision only reads sums. `ledger` decides when an 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
@@ -299,6 +299,33 @@ class UsageIndex:
         rows, pending_keys = self._rows_in(name), [key for key in self._pending if key.namespace == name]
         self._count(rows, pending_keys, -1)
         self._subjects_by_namespace[name] = bound
+        self._count(rows, pending_keys, 1)
+
+    def rebind_owners(self, bind: Bind, owners: Container[str]) -> None:
+        """
+        Replace the binding by *bind*, which differs for objects of *owners* only, e.g. after one joined a group.
+
+        If any subjects changed, this walks through all rows to find those of *owners*: 2 ms for 20 000.
+        """
+        self._bind = bind
+        changed: dict[str, dict[Account, tuple[Subject, ...]]] = defaultdict(dict)
+        for name, accounts in self._subjects_by_namespace.items():
+            for account, known in accounts.items():
+                if account.payer.owner in owners and (bound := bind(account, name)) != known:
+                    changed[name][account] = bound
+        if not changed:
+            return
+        rows = [
+            (key, row)
+            for resource, known_rows in self._rows.items()
+            for path, row in known_rows.items()
+            if row.payer.owner in owners
+            and row.account in changed.get((key := ObjectKey(resource, *path.split("/", 1))).namespace, ())
+        ]
+        pending_keys = [key for key in self._pending if key.namespace in changed]
+        self._count(rows, pending_keys, -1)
+        for name, bound_anew in changed.items():
+            self._subjects_by_namespace[name].update(bound_anew)
         self._count(rows, pending_keys, 1)
 
     # Maintenance of the sums.

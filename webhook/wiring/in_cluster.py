@@ -43,6 +43,7 @@ from webhook.policy_source import (
     PolicyReader,
 )
 from webhook.ports import READY, Condition, QuorumReader, UnavailableError
+from webhook.quota.membership import GroupsByMember
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.policy import Entry, Policy, accounts_under
 from webhook.quota.usage import UsageIndex
@@ -62,6 +63,7 @@ from webhook.wiring.audit import Audit
 from webhook.wiring.charged_objects import ChargedObjects
 from webhook.wiring.counted_kinds import CountedKinds
 from webhook.wiring.ledgers import Surroundings, build_ledger
+from webhook.wiring.watched_groups import WatchedGroups
 
 log = structlog.get_logger(__name__)
 
@@ -179,6 +181,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
 
     def require_known(resource: str) -> None:
         """Check that all that counts together with *resource* is known. Raises: UnavailableError."""
+        watched.groups.require_known()
         objects.require_known(resource)
         if kinds.is_session_kind(resource):
             counted.require_sessions()
@@ -220,6 +223,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "exemptions": exemptions.condition,
             "kinds": objects.served_condition,
             "counts": counted.condition,
+            "groups": watched.groups.condition,
             "uncounted": objects.uncounted_condition,
         },
     )
@@ -280,7 +284,7 @@ class _KnownNames:
 
 
 class _Watched:
-    """The policy, the labels of namespaces and the DeviceClasses, watched in the API; the usage index bound by them."""
+    """The policy, the labels of namespaces, DeviceClasses and Groups, watched; the usage index bound by them."""
 
     def __init__(
         self,
@@ -319,12 +323,14 @@ class _Watched:
             resource="deviceclasses",
             store_version=store_version,
         )
+        self.groups = WatchedGroups(api, on_change=self._rebind_owners, store_version=store_version)
         self.tasks = (
             self._policies.run,
             self._reader.run,
             last_good.run,
             self._namespaces.run,
             self._device_classes.run,
+            self.groups.run,
         )
 
     def namespaces_condition(self) -> Condition:
@@ -345,12 +351,19 @@ class _Watched:
     def _rebind_namespace(self, name: str) -> None:
         self.index.rebind_namespace(name)
 
+    def _rebind_owners(self, groups: GroupsByMember, owners: frozenset[str]) -> None:
+        self.policy.report_groups(groups)
+        policy = self.policy.state.policy
+        if policy is not None and policy.group_objects is not None:
+            self.index.rebind_owners(accounts_under(policy, self.labels.known), owners)
+
     def counting_time(self, now: datetime) -> datetime | None:
         """Return the time at which usage is counted under the policy in force."""
         return (self.policy.state.policy or Policy()).counting_time(now)
 
     def _rebind(self, policy: Policy) -> None:
         self.index.rebind(accounts_under(policy, self.labels.known), policy.devices)
+        self.groups.follow(policy)
         self._on_policy(policy)
 
     def _publish_removed(self, name: str, uid: str) -> None:

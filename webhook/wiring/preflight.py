@@ -18,6 +18,7 @@ from webhook.kube.access import Right, may
 from webhook.kube.api import JSON, ApiError, KubernetesApi
 from webhook.kube.device_classes import DeviceClass, second_names
 from webhook.kube.discovery import UnsuitableKindError, discover
+from webhook.kube.group_objects import COLLECTION, RESOURCE, GroupObject
 from webhook.kube.identity_leases import read_renewals
 from webhook.kube.namespaces import Namespace
 from webhook.kube.object_list import METADATA_LIST, UnservedError, read_raw_pages
@@ -26,6 +27,7 @@ from webhook.ports import UnavailableError
 from webhook.preflight.census import Census
 from webhook.preflight.report import NEEDED_VERSION, Gap, Report, Unreadable, report_on
 from webhook.preflight.traces import Trace, shape_of
+from webhook.quota.membership import GroupsByMember, groups_by_member
 from webhook.quota.objects import AnyObject
 from webhook.quota.policy import Policy
 from webhook.registration import (
@@ -63,7 +65,7 @@ async def look_before(settings: Settings, policy: Policy, *, also_exempt: Iterab
         await look.find_leases()
         exempt = await look.exempt_namespaces() | frozenset(also_exempt)
         labels = await look.namespaces()
-        policy = policy.with_second_names(await look.second_names())
+        policy = policy.with_second_names(await look.second_names()).with_group_objects(await look.groups(policy))
         census = Census(policy, labels=labels, exempt=exempt, now=now)
         for kind in await look.kinds(policy):
             await look.count(kind, census)
@@ -127,6 +129,13 @@ class _Look:
         path = f"/apis/{_DEVICES_VERSION}/deviceclasses"
         return second_names([each async for each in self._decoded("deviceclasses.resource.k8s.io", path, DeviceClass)])
 
+    async def groups(self, policy: Policy) -> GroupsByMember:
+        """Return the groups of everybody whom Groups list, if *policy* takes members from those."""
+        if policy.group_objects is None:
+            return {}
+        items = self._decoded(RESOURCE, COLLECTION, GroupObject)
+        return groups_by_member({each.metadata.name: each.members async for each in items})
+
     async def kinds(self, policy: Policy) -> list[AnyKind]:
         """Return the kinds to read: those that cost something under *policy*, and those that pods are made for."""
         registry = Registry(*KINDS)
@@ -187,7 +196,8 @@ class _Look:
             if collection.startswith(f"/apis/{_DEVICES_VERSION}/"):
                 self._lack(_DEVICES_VERSION, "the API does not serve it: no ResourceClaim is counted")
             else:
-                self._lack(resource, f"{error}: none is counted")
+                consequence = "they list nobody" if resource == RESOURCE else "none is counted"
+                self._lack(resource, f"{error}: {consequence}")
         except UnavailableError as error:
             self._unread(resource, error)
 
