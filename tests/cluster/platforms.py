@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from localcluster.controlplane import ControlPlane
 from tests.cluster.running import RunningWebhook, eventually
 from tests.cluster.test_who_pays import run
 
@@ -77,9 +78,9 @@ RAY = Platform("raycluster", "ray.io", "v1", "RayCluster", "rayclusters", "syste
 
 
 @contextmanager
-def installed(running: RunningWebhook, *platforms: Platform, others: Iterable[str] = ()) -> Iterator[None]:
+def installed(cluster: ControlPlane, *platforms: Platform, others: Iterable[str] = ()) -> Iterator[None]:
     """Serve the kinds, let people, the platforms' accounts and *others* use them, and take them out again."""
-    kubectl = running.cluster.kubectl
+    kubectl = cluster.kubectl
     for each in platforms:
         kubectl("apply", "-f", "-", stdin=json.dumps(each.definition()))
         kubectl("wait", "--for=condition=Established", f"crd/{each.resource}")
@@ -93,8 +94,8 @@ def installed(running: RunningWebhook, *platforms: Platform, others: Iterable[st
     kubectl("delete", *names, *(f"crd/{each.resource}" for each in platforms))
 
 
-def are_intercepted(running: RunningWebhook, *platforms: Platform) -> bool:
-    answer = running.cluster.kubectl("get", "validatingwebhookconfiguration", "userquota", "-o", "json")
+def are_intercepted(cluster: ControlPlane, *platforms: Platform) -> bool:
+    answer = cluster.kubectl("get", "validatingwebhookconfiguration", "userquota", "-o", "json")
     webhooks = json.loads(answer.stdout)["webhooks"]
     found = {plural for each in webhooks for rule in each["rules"] for plural in rule["resources"]}
     return {each.plural for each in platforms} <= found
@@ -104,7 +105,7 @@ def set_policy(running: RunningWebhook, text: str, *platforms: Platform) -> None
     """Put a policy in force, and wait until the sessions of *platforms* are known and intercepted."""
     presets = ", ".join(each.preset for each in platforms)
     running.set_policy(text.replace("PRESETS", f"[{presets}]"))
-    eventually(lambda: are_intercepted(running, *platforms), within=40, what=running.output)
+    eventually(lambda: are_intercepted(running.cluster, *platforms), within=40, what=running.output)
 
 
 def makes_pods(

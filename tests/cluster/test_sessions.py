@@ -25,7 +25,7 @@ HUB = "system:serviceaccount:streamspace:api"
 
 @pytest.fixture(scope="module", autouse=True)
 def platforms(running: RunningWebhook) -> Iterator[None]:
-    with installed(running, NOTEBOOKS, STREAMSPACE, RAY, others=[HUB]):
+    with installed(running.cluster, NOTEBOOKS, STREAMSPACE, RAY, others=[HUB]):
         yield
 
 
