@@ -253,3 +253,30 @@ def test_whatever_refers_to_whatever_each_object_is_planned_once(objects: dict[s
         planned = names(plan.moves) + names(plan.left)
         assert first in names(plan.moves)
         assert len(planned) == len(set(planned))
+
+
+def test_what_nobody_owns_is_found_with_the_highest_that_nobody_owns() -> None:
+    family = Family(
+        [
+            listed("deployments", "old", None),
+            listed("replicasets", "old-1", None, above="old"),
+            listed("pods", "old-1-a", NOBODY.owner, above="old-1"),
+            listed("pods", "taken", "alice", above="old-1"),
+            listed("deployments", "hers"),
+            listed("replicasets", "hers-1", None, above="hers"),
+            listed("pods", "hers-1-a", NOBODY.owner, above="hers-1"),
+            listed("pods", "bare", None),
+            listed("pods", "of-what-is-gone", None, above="nothing"),
+        ]
+    )
+
+    found = {each.meta.name: top.meta.name for each, top in family.unowned()}
+
+    assert found == {
+        "old": "old",
+        "old-1": "old",
+        "old-1-a": "old",
+        "hers-1-a": "hers-1-a",
+        "bare": "bare",
+        "of-what-is-gone": "of-what-is-gone",
+    }

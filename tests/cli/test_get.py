@@ -30,10 +30,11 @@ ALICE = Payer("alice", ("ml",))
 COST = (("gpu", 2 * 10**9), ("requests.memory", 2**30 * 10**9))
 
 
-def test_without_drift_it_says_what_there_is(tmp_path: Path) -> None:
-    ended = userquota("get", folder=tmp_path)
+@pytest.mark.parametrize("options", [(), ("--drift", "--unattributed")], ids=["neither", "both"])
+def test_it_says_what_there_is(tmp_path: Path, options: tuple[str, ...]) -> None:
+    ended = userquota("get", *options, folder=tmp_path)
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.endswith("Error: this release has --drift only: give that\n")
+    assert ended.err.endswith("Error: give one of --drift and --unattributed\n")
 
 
 def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
@@ -197,3 +198,27 @@ def test_people_get_tables_and_yaml(installed: Installed) -> None:
     assert lines[8][4] == "any"
     assert ["pods", installed.work, "past-us"] in lines
     assert yaml.safe_load(document.out)["ledger"]["condition"] == "ok"
+
+
+def test_what_nobody_owns_is_listed_with_what_it_was_made_for(installed: Installed) -> None:
+    kubectl = installed.cluster.kubectl
+    kubectl("create", "deployment", "older", "--image=x", "-n", installed.work)
+    kubectl("wait", "--for=jsonpath={.status.replicas}=1", "deployment/older", "--timeout=30s", "-n", installed.work)
+    create_pod(installed.cluster, installed.work, "owned", STAMP)
+    create_pod(installed.cluster, installed.work, "bare", {})
+    config = ("--kubeconfig", installed.cluster.kubeconfig(), "--namespace", installed.home)
+
+    table = userquota("get", "--unattributed", *config, folder=installed.folder)
+    listed = userquota("get", "--unattributed", "-o", "json", *config, folder=installed.folder)
+
+    assert (table.code, table.err) == (0, "")
+    assert table.out.startswith("RESOURCE ")
+    here = [each for each in json.loads(listed.out) if each["namespace"] == installed.work]
+    found = [(each["resource"], each["name"].rpartition("-")[0] or each["name"], each["madeFor"]) for each in here]
+    replica_set = next(each["name"] for each in here if each["resource"] == "replicasets.apps")
+    assert found == [
+        ("deployments.apps", "older", ""),
+        ("pods", "bare", ""),
+        ("pods", replica_set, "Deployment older"),
+        ("replicasets.apps", "older", "Deployment older"),
+    ]

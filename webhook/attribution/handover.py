@@ -56,6 +56,17 @@ class Family:
         """Return the object with this name, None if there is none."""
         return next((each for each in self._by_uid.values() if each.key == key), None)
 
+    def unowned(self) -> Iterator[tuple[Owned, Owned]]:
+        """Yield each object that nobody is known to own, with the highest one above it that has no owner either."""
+        for each in self._by_uid.values():
+            if each.payer == NOBODY:
+                top = each
+                for above in self._above(each):
+                    if above.payer != NOBODY:
+                        break
+                    top = above
+                yield each, top
+
     def plan_below(self, top: Owned, *, former: str, to: str, sets: Iterable[StatefulSet] = ()) -> Plan:
         """
         Return what moves with *top* from the owner *former* to *to*: what was made for it, of the same owner or nobody.

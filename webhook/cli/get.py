@@ -1,11 +1,12 @@
 """
-`userquota get --drift`: what the shared ledger holds, and which of it is stored.
+`userquota get`: what the shared ledger holds, and which of it is stored; and what nobody is known to own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -14,25 +15,32 @@ from webhook.cli.cluster import context_option, kubeconfig_option, namespace_opt
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.quota import resources
 from webhook.settings import Settings
-from webhook.wiring.inspection import Held, Inspection, inspect_ledger
+from webhook.wiring.inspection import Held, Inspection, Unattributed, inspect_ledger, list_unattributed
 
 
 @click.command("get", context_settings={"auto_envvar_prefix": "USERQUOTA"})
 @click.option("--drift", is_flag=True, help="Compare the shared ledger with what is stored.")
+@click.option("--unattributed", is_flag=True, help="List what nobody is known to own.")
 @kubeconfig_option
 @context_option
 @namespace_option
 @output_option
-def command(*, drift: bool, kubeconfig: Path | None, context: str | None, namespace: str, output: str) -> None:
+def command(  # noqa: PLR0913 - one parameter for each option
+    *, drift: bool, unattributed: bool, kubeconfig: Path | None, context: str | None, namespace: str, output: str
+) -> None:
     """
-    Show the ledger's condition, what is in flight, and pods that userquota was not asked about.
+    Show the ledger's condition, what is in flight, and pods that userquota was not asked about (--drift); or the
+    objects that nobody is known to own, with the workload on top that each was made for (--unattributed).
 
-    Exit code 1 if something is wrong: the ledger is absent, damaged or being rebuilt, or a reservation whose object is
-    stored is not settled within five seconds. Pods without a stamp are listed and are not wrong.
+    With --drift exit code 1 if something is wrong: the ledger is absent, damaged or being rebuilt, or a reservation
+    whose object is stored is not settled within five seconds. Pods without a stamp are listed and are not wrong.
     """
-    if not drift:
-        raise click.UsageError("this release has --drift only: give that")
+    if drift == unattributed:
+        raise click.UsageError("give one of --drift and --unattributed")
     settings = Settings(kubeconfig=kubeconfig, context=context, namespace=namespace)
+    if unattributed:
+        _show_unattributed(asyncio.run(list_unattributed(settings)), output)
+        return
     found = asyncio.run(inspect_ledger(settings))
     if output == "table":
         _show_tables(found)
@@ -40,6 +48,14 @@ def command(*, drift: bool, kubeconfig: Path | None, context: str | None, namesp
         show_document(_document(found), output)
     if not found.is_in_order:
         sys.exit(1)
+
+
+def _show_unattributed(listed: Sequence[Unattributed], output: str) -> None:
+    if output == "table":
+        heads = ("RESOURCE", "NAMESPACE", "NAME", "MADE FOR")
+        show_table(heads, [(*each.key, each.made_for or "-") for each in listed])
+    else:
+        show_document([{**each.key._asdict(), "madeFor": each.made_for} for each in listed], output)
 
 
 def _show_tables(found: Inspection) -> None:

@@ -10,7 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
+from webhook.attribution.handover import Family
 from webhook.attribution.stamp import read_stamp
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import KINDS
@@ -80,6 +82,33 @@ async def inspect_ledger(settings: Settings) -> Inspection:
         return await _inspect_once(ledger, lists, kind_of, late=stored)
     finally:
         await api.close()
+
+
+class Unattributed(NamedTuple):
+    """An object that nobody is known to own, and the workload on top that it was made for, if it is another one."""
+
+    key: ObjectKey
+    made_for: str
+
+
+async def list_unattributed(settings: Settings) -> tuple[Unattributed, ...]:
+    """
+    Return the objects that nobody is known to own, of all kinds that carry an owner, sorted.
+
+    They are older than the installation, or were made by a controller for such an object, or past the webhook.
+    Raises: KubeconfigError; UnavailableError if the API cannot be read.
+    """
+    api = await KubernetesApi.connect(kubeconfig=settings.kubeconfig, context=settings.context)
+    try:
+        lists = ObjectList(api, kinds=KINDS, exempt=await _exempt_namespaces(api))
+        found = [(kind, meta) for kind in KINDS if kind.is_stamped for meta in (await lists.read(kind)).objects]
+    finally:
+        await api.close()
+    listed = (
+        Unattributed(each.key, "" if top is each else f"{top.kind.kind} {top.meta.name}")
+        for each, top in Family(found).unowned()
+    )
+    return tuple(sorted(listed))
 
 
 async def _exempt_namespaces(api: KubernetesApi) -> frozenset[str]:
