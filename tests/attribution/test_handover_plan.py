@@ -15,6 +15,7 @@ from webhook.attribution.handover import Family, Owned, Plan
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import KINDS
 from webhook.quota.objects import Annotations, ObjectKey, ObjectMeta, OwnerReference
+from webhook.quota.subject import NOBODY
 
 Listed = tuple[AnyKind, ObjectMeta]
 
