@@ -300,6 +300,8 @@ def _fitting(terms: Terms, existing: tuple[ObjectKey, ...], view: UsageView) -> 
 
 def _lacks(reviewed: Reviewed, terms: Terms) -> tuple[Lack, ...]:
     """Return the limits on what a new object has to declare and does not; most policies require nothing."""
+    if not terms.policy.may_require:
+        return ()
     required = must_declare(terms.policy, terms.in_force, cap=terms.charge.cap)
     return lacks(required, reviewed.kind.evaluator.undeclared(reviewed.new)) if required else ()
 

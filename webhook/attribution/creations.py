@@ -74,8 +74,8 @@ class Creations:
         only where that decides.
         Raises: UnavailableError if an ancestor or the namespace cannot be read.
         """
-        restored = read_stamp(meta)
-        if restored is not None and user.username in self._policies.current().restorers:
+        is_restorer = user.username in self._policies.current().restorers
+        if is_restorer and (restored := read_stamp(meta)) is not None:
             return Attributed(restored, f"restored by {user.username}", restored)
         found = await self._of_maker(user, kind, meta, namespace, written)
         if found is None:

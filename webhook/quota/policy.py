@@ -15,7 +15,7 @@ from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.exemption import NO_EXEMPTIONS, Exemptions
 from webhook.quota.membership import GroupObjects, GroupsByMember, Membership, groups_by_member
-from webhook.quota.missing import Missing, OnMissing
+from webhook.quota.missing import DECLARABLE, Missing, OnMissing
 from webhook.quota.presets import Preset
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import LOGICAL, UNPARAMETERISED, Amount, Amounts
@@ -204,6 +204,7 @@ class Policy:
     _groups_in_objects: GroupsByMember = field(init=False, repr=False, compare=False, default_factory=dict)
     _tenants_by_label: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
     _end_times: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
+    _may_require: bool = field(init=False, repr=False, compare=False, default=False)
     _enforces: bool = field(init=False, repr=False, compare=False, default=False)
 
     def __post_init__(self) -> None:
@@ -220,6 +221,8 @@ class Policy:
         object.__setattr__(self, "_limited", frozenset(name for hard in hards for name in hard))
         enforces = any(each.mode is Mode.ENFORCE and (each.hard or each.caps) for each in self._entries())
         object.__setattr__(self, "_enforces", enforces)
+        forbids = any(hard.get(name) == 0 for hard in hards for name in DECLARABLE)
+        object.__setattr__(self, "_may_require", forbids or Missing.REQUIRE in self.missing.values())
         selectors = {each.selector for each in self._entries() if each.selector}
         object.__setattr__(self, "_selectors", tuple(sorted(selectors, key=str)))
 
@@ -266,6 +269,11 @@ class Policy:
     def enforces(self) -> bool:
         """Whether any entry refuses what exceeds it. While none does, the policy is on trial, and refuses nothing."""
         return self._enforces
+
+    @property
+    def may_require(self) -> bool:
+        """Whether any pod may have to declare a resource: because of `missing`, or because a limit of 0 forbids it."""
+        return self._may_require
 
     def limiting(self, resource: str) -> Iterator[Entry]:
         """Yield the entries that limit *resource*, by its canonical name."""
