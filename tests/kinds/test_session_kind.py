@@ -54,6 +54,21 @@ def test_a_stopped_one_gives_its_place_back_if_the_policy_says_so() -> None:
     assert frees.usage(notebook(annotations=STOPPED), now=None) == (ONE,)
 
 
+@pytest.mark.parametrize("frees_stopped", [False, True])
+def test_one_that_has_ended_has_no_place(*, frees_stopped: bool) -> None:
+    ended = SessionEvaluator(
+        "count/sessions.stream.space", [preset("streamspace")], frees_stopped=frees_stopped, is_session=lambda _: False
+    )
+
+    def places(state: str) -> int:
+        spec = {"user": "ada", "state": state, "resources": {"cpu": "1"}}
+        document = {"apiVersion": "stream.space/v1alpha1", "kind": "Session", "metadata": {"name": "s"}, "spec": spec}
+        read = msgspec.json.decode(json.dumps(document), type=SessionObject)
+        return int(dict(ended.usage(read, now=None)).get("sessions", 0)) // NANOS
+
+    assert [places(state) for state in ("running", "hibernated", "terminated")] == [1, 0 if frees_stopped else 1, 0]
+
+
 def test_one_that_another_session_makes_is_part_of_that_one() -> None:
     owner = {"apiVersion": "x/v1", "kind": "X", "name": "x", "uid": "x", "controller": True}
     inner = notebook(ownerReferences=[owner])
