@@ -28,7 +28,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-NOTE = "note: early.yaml:2:28: cluster.hard.sessions: no kind of this release costs this; the limit has no effect yet\n"
+NO_PRESET = "nothing is a session without sessions.presets; the limit has no effect"
+NOTE = f"note: early.yaml:2:28: cluster.hard.sessions: {NO_PRESET}\n"
 CASES = {
     "a good one": (["good.yaml"], Ended(0, "valid\n", "")),
     "a bad one": (["bad.yaml"], Ended(1, MISTAKES, "2 mistakes\n")),
