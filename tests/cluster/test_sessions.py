@@ -141,6 +141,27 @@ def test_a_person_names_nobody_else(running: RunningWebhook, place: str, named: 
     assert stamped(running, place, "sessions.stream.space", "one")[OWNER] == alice.name
 
 
+def test_nobody_makes_a_session_part_of_another_one_to_save_its_place(
+    running: RunningWebhook, place: str, named: Named
+) -> None:
+    set_policy(running, POLICY, NOTEBOOKS)
+    alice = named("alice")
+    assert " created\n" in alice.create(notebook("one", "1"))
+    assert " created\n" in alice.create(notebook("two", "1"))
+    found = json.loads(running.cluster.kubectl("get", "notebook", "one", "-n", place, "-o", "json").stdout)
+    owner = {"apiVersion": "kubeflow.org/v1", "kind": "Notebook", "name": "one", "uid": found["metadata"]["uid"]}
+    reference = [{**owner, "controller": True}]
+    refusal = "only the controller of its platform can make a session part of another one"
+
+    assert refusal in alice.create(notebook("three", "1", ownerReferences=reference))
+    body = json.dumps({"metadata": {"ownerReferences": reference}})
+    assert refusal in alice.run("patch", "notebook", "two", "--type=merge", "-p", body)
+    words = ("create", "-f", "-", f"--as={NOTEBOOKS.controller}")
+    part = notebook("part", "1", ownerReferences=reference)
+    assert " created\n" in run(running, place, *words, user="admin", stdin=part)
+    assert stamped(running, place, "notebook", "part")[OWNER] == alice.name
+
+
 def ray_cluster(workers: int, **group: object) -> dict[str, Any]:
     workers_of = {"groupName": "w", "replicas": workers, "minReplicas": 0, "maxReplicas": 10}
     return {

@@ -215,6 +215,38 @@ async def test_sessions_are_counted_anew_when_they_are_read_otherwise(cluster: C
     assert kind.makers == frozenset()
 
 
+async def test_what_was_limited_by_number_becomes_a_session_when_a_preset_reads_it(cluster: Cluster) -> None:
+    cluster.served[NOTEBOOKS.resource] = NOTEBOOKS
+    cluster.known.add(NOTEBOOKS.resource)
+    cluster.limit(NOTEBOOKS.resource)
+    await until(lambda: cluster.watched == [NOTEBOOKS.resource])
+
+    cluster.read("{presets: [kubeflow-notebook]}")
+
+    with pytest.raises(UnavailableError, match=r"the notebooks\.kubeflow\.org are not all known yet"):
+        cluster.counted.require_sessions()
+    await until(lambda: cluster.watched == [NOTEBOOKS.resource] * 2)
+    assert evaluator_of(cluster, NOTEBOOKS.resource).reads_sessions
+    cluster.counted.require_sessions()
+
+
+async def test_another_set_of_kinds_counts_all_sessions_anew(cluster: Cluster) -> None:
+    """One may be part of another: a RayCluster of a RayJob, as long as a RayJob is a session."""
+    cluster.served |= {NOTEBOOKS.resource: NOTEBOOKS, RAY.resource: RAY}
+    cluster.read("{presets: [kubeflow-notebook]}")
+    await until(lambda: cluster.watched == [NOTEBOOKS.resource])
+    first = evaluator_of(cluster, NOTEBOOKS.resource).generation
+
+    cluster.read("{presets: [kubeflow-notebook, raycluster]}")
+    await until(lambda: cluster.watched == [NOTEBOOKS.resource, RAY.resource])
+    assert evaluator_of(cluster, NOTEBOOKS.resource).generation == first + 2  # by the policy, and once it was found
+    cluster.read("{presets: [kubeflow-notebook]}")
+
+    assert evaluator_of(cluster, NOTEBOOKS.resource).generation == first + 3
+    reference = OwnerReference("ray.io/v1", "RayCluster", "n", "u", controller=True)
+    assert not cluster.kinds.is_session(reference)
+
+
 async def test_a_session_waits_until_those_of_all_kinds_are_known(cluster: Cluster) -> None:
     cluster.served[NOTEBOOKS.resource] = NOTEBOOKS
     cluster.error = UnavailableError("api-server", "it does not answer")

@@ -24,9 +24,10 @@ from webhook.attribution.claim_templates import ClaimSpec
 from webhook.attribution.creations import Written
 from webhook.attribution.rules import Attribution
 from webhook.attribution.stamp import carries_stamp, stamping
-from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
+from webhook.kinds.evaluator import AnyKind, Effect, Evaluator, UncountableError
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS, Registry
+from webhook.kinds.session_kind import CAP
 from webhook.ports import Clock, LedgerStore, LimitRanges, NameHolders, Namespaces, PodsOfWorkloads, PolicySource
 from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare
 from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
@@ -34,6 +35,7 @@ from webhook.quota.limits import resolve_limits
 from webhook.quota.missing import NO_FILLING, Filling
 from webhook.quota.objects import AnyObject, ObjectKey, Scale, Shape
 from webhook.quota.quantity import Quantity
+from webhook.quota.resources import Amounts
 from webhook.quota.subject import UNATTRIBUTED
 from webhook.quota.usage import UsageView
 
@@ -127,6 +129,8 @@ class AdmissionHandler:
         if not namespace:
             raise review.ReviewError("request.namespace is missing", request.uid)
         meta = reviewed.new.metadata
+        if self._joins_session(request, reviewed):
+            return Refused("only the controller of its platform can make a session part of another one")
         forgery = reviewed.kind.evaluator.forgery(meta, reviewed.old_metadata, user)
         if forgery is not None:
             return Refused(forgery)
@@ -150,6 +154,14 @@ class AdmissionHandler:
             lambda: _grows(request, reviewed.kind),
         )
         return await self.attribution.changes.of_changed(user, reviewed.kind, change, namespace)
+
+    def _joins_session(self, request: AdmissionRequest, reviewed: Reviewed) -> bool:
+        """Whether a person makes a session part of another one, by its controller: such a part has no place."""
+        above, before = reviewed.new.metadata.controller, reviewed.old_metadata
+        if above is None or not (reviewed.kind.cap == CAP and self.kinds.is_session(above)):
+            return False
+        is_new = before is None or before.controller != above
+        return is_new and self.attribution.users.is_person(request.user_info, request.namespace)
 
     async def _review_other(self, request: AdmissionRequest, kind: AnyKind, effect: Effect) -> AdmissionResponse:
         """Answer a review whose object is not of *kind*, but a Binding or a Scale of such an object."""
@@ -183,6 +195,8 @@ class AdmissionHandler:
             if may_deny:
                 check_size(self.policies.current(), charge)
         except UncountableError as error:
+            if _was_uncountable(reviewed):  # it counts as one that cannot be read, before and after
+                return review.allowed(request.uid, audit=audit_of(attributed))
             return review.denied(request.uid, f"cannot be charged: {error}", audit=audit_of(attributed))
         if reviewed.old is None and await self._is_taken(charge.key, charge.uid):
             return review.already_exists(request.uid, charge.key)
@@ -266,13 +280,23 @@ def _read(request: AdmissionRequest, kind: AnyKind, shape: type[Any]) -> Reviewe
 
 
 def _grows(request: AdmissionRequest, kind: AnyKind) -> bool:
-    """Whether the object asks for more of anything than before: for its pods, if it is a workload."""
-    shape, cost = kind.demand or (kind.shape, partial(kind.evaluator.usage, now=None))
+    """Whether the object asks for more of anything than before: for its pods, if it is a workload or a session."""
+    shape, cost = kind.demand or (kind.shape, partial(_cost, kind.evaluator))
     try:
         before = dict(cost(request.decode_old(shape)))
         return any(amount > before.get(name, 0) for name, amount in cost(request.decode(shape)))
     except UncountableError:
         return True
+
+
+def _cost(evaluator: Evaluator[Any], obj: Any) -> Amounts:
+    """Return what an object costs, and what its pods cost that others make now; without fail, as it is counted."""
+    try:
+        size = evaluator.size(obj)
+        needed = size.amounts if size is not None and size.is_running else ()
+        return (*evaluator.usage(obj, now=None), *((f"of its pods: {name}", amount) for name, amount in needed))
+    except UncountableError:
+        return evaluator.unreadable
 
 
 def _frees(request: AdmissionRequest, kind: AnyKind) -> bool:
@@ -283,6 +307,19 @@ def _frees(request: AdmissionRequest, kind: AnyKind) -> bool:
         return any(after.get(name, 0) < amount for name, amount in usage(request.decode_old(kind.shape), now=None))
     except UncountableError:
         return True
+
+
+def _was_uncountable(reviewed: Reviewed) -> bool:
+    """
+    Whether a session could not be counted before an update either: it has one place, and its pods pay for themselves.
+    """
+    if reviewed.old is None or reviewed.kind.cap != CAP:
+        return False
+    try:
+        reviewed.kind.evaluator.usage(reviewed.old, now=None)
+    except UncountableError:
+        return True
+    return False
 
 
 def _is_excepted(request: AdmissionRequest, reviewed: Reviewed) -> bool:

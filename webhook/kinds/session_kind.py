@@ -90,10 +90,19 @@ class SessionEvaluator(Counted[SessionObject]):
         if [each.preset for each in self._readers] == list(presets) and self._frees_stopped == frees_stopped:
             return False
         self._readers = tuple(map(SessionReader, presets))
-        self._last = None
         self._frees_stopped = frees_stopped
-        self.generation += 1
+        self.count_anew()
         return True
+
+    @property
+    def reads_sessions(self) -> bool:
+        """Whether there is any preset to read objects by."""
+        return bool(self._readers)
+
+    def count_anew(self) -> None:
+        """Have all objects counted anew: what is a session beside them has changed, and they may be part of one."""
+        self._last = None
+        self.generation += 1
 
     def usage(self, obj: SessionObject, *, now: datetime | None) -> Amounts:  # noqa: ARG002 - time changes nothing
         """Return its number, and its place in `sessions` if it has one. Raises: UncountableError."""
@@ -145,5 +154,10 @@ class SessionEvaluator(Counted[SessionObject]):
 
 
 def session_kind(kind: AnyKind, evaluator: SessionEvaluator, makers: Iterable[str]) -> Kind[Any]:
-    """Return *kind*, as the API serves it, as one of sessions; *makers* are the controllers of its platform."""
-    return replace(kind, shape=SessionObject, evaluator=evaluator, makers=frozenset(makers), cap=CAP)
+    """
+    Return *kind*, as the API serves it, with *evaluator*; *makers* are the controllers of its platform.
+
+    It is one of sessions, with a cap, while the evaluator has presets.
+    """
+    cap = CAP if evaluator.reads_sessions else None
+    return replace(kind, shape=SessionObject, evaluator=evaluator, makers=frozenset(makers), cap=cap)

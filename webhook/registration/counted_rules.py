@@ -24,9 +24,10 @@ _CONDITION: Final = "update-touches-who-pays"
 """The match condition of the mutating webhook that holds for objects whose cost no update changes."""
 
 _SAYS_SOMETHING_ELSE: Final = " || ".join(
-    f"object.?{field} != oldObject.?{field}" for field in ("spec", "metadata.?labels", "metadata.?annotations")
+    f"object.?{field} != oldObject.?{field}"
+    for field in ("spec", "metadata.?labels", "metadata.?annotations", "metadata.?ownerReferences")
 )
-"""What of a session decides whether it runs, and how large it is; not its status, which changes all the time."""
+"""What of a session decides whether it runs, how large it is, and whose; not its status, which changes all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class CountedRules:
         # The status of a built-in kind takes changes to the stamp. It has no cost, so nothing else of it matters.
         subresources = ("", "/status") if name == _VALIDATING else ("",)
         conditions = self._conditions[:1]
-        if sessions and name == _VALIDATING:
+        if sessions:
             conditions = [{**each, "expression": _or_changed(each["expression"], sessions)} for each in conditions]
         return {
             **first.body,

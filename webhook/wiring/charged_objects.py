@@ -69,6 +69,7 @@ class ChargedObjects:
         self._reflectors: dict[str, Reflector[Any]] = {}
         self._sinks: dict[str, ObjectSink[Any]] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._running: dict[str, asyncio.Task[Any]] = {}
         self._always = frozenset(kind.resource for kind in kinds.charged)
         """Those that are charged under every policy: nothing is decided before they are known."""
         self.resources = [kind.resource for kind in kinds.charged]
@@ -87,11 +88,14 @@ class ChargedObjects:
         Watch *kind*, too, from now on.
 
         Until its objects are known, creates of this kind have to wait, and nothing else: a new limit must not stop all
-        others.
+        others. A watch of the same kind, which reads less of its objects, ends.
         """
+        former = self._running.pop(kind.resource, None)
+        if former is not None:
+            former.cancel()
         reflector = self._build(kind)
         if self._group is not None:
-            self._group.create_task(reflector.run())
+            self._running[kind.resource] = self._group.create_task(reflector.run())
 
     def _build(self, kind: AnyKind) -> Reflector[Any]:
         sink: ObjectSink[Any] = ObjectSink(
@@ -192,8 +196,8 @@ class ChargedObjects:
         while not self._may_start():  # noqa: ASYNC110 - at start only
             await asyncio.sleep(0.02)
         async with asyncio.TaskGroup() as self._group:
-            for each in self._reflectors.values():
-                self._group.create_task(each.run())
+            for resource, each in self._reflectors.items():
+                self._running[resource] = self._group.create_task(each.run())
 
     async def _recount(self) -> None:
         """

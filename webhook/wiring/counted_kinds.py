@@ -115,9 +115,12 @@ class CountedKinds:
         Raises: UnavailableError while a kind of a preset was not looked up or listed yet; one that the API does not
         serve has no objects.
         """
-        waiting = (each for each in self._presets if not (self._watches.is_known(each) or each in self._unserved))
+        waiting = (each for each in self._presets if not (self._knows_sessions(each) or each in self._unserved))
         if (resource := next(waiting, None)) is not None:
             raise UnavailableError("not-synced", f"the {resource} are not all known yet", everywhere=True)
+
+    def _knows_sessions(self, resource: str) -> bool:
+        return resource in self._evaluators and self._watches.is_known(resource)
 
     def condition(self) -> Condition:
         """Return whether every limit on a number is enforced; otherwise which ones are not, and why."""
@@ -132,12 +135,21 @@ class CountedKinds:
         for each in policy.presets:
             if each.resource not in self._with_row:
                 presets[each.resource] = (*presets.get(each.resource, ()), each)
+        is_other = presets.keys() != self._presets.keys()
         self._presets = presets
+        self._found -= presets.keys() - self._evaluators.keys()  # watched for its number only: to be found as sessions
         self._frees_stopped = policy.session_count is SessionCount.RUNNING
         for resource, evaluator in self._evaluators.items():
             if evaluator.read_by(presets.get(resource, ()), frees_stopped=self._frees_stopped):
                 self._add_session(resource, evaluator)
                 self._watches.recount(resource)
+            elif is_other:
+                self._count_anew(resource, evaluator)
+
+    def _count_anew(self, resource: str, evaluator: SessionEvaluator) -> None:
+        """Count the sessions of a kind anew: which of them are part of others depends on the kinds of these."""
+        evaluator.count_anew()
+        self._watches.recount(resource)
 
     def _add_session(self, resource: str, evaluator: SessionEvaluator) -> None:
         kind = self._kinds.of_resource(resource)
@@ -183,6 +195,8 @@ class CountedKinds:
             self._unserved.discard(resource)
             self._found.add(resource)
             if (presets := self._presets.get(resource)) is not None:
+                for other, counted in self._evaluators.items():
+                    self._count_anew(other, counted)
                 evaluator = self._evaluators[resource] = SessionEvaluator(
                     kind.count, presets, frees_stopped=self._frees_stopped, is_session=self._kinds.is_session
                 )
