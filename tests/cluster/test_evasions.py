@@ -666,7 +666,9 @@ def test_every_subresource_that_can_be_written_is_known(running: RunningWebhook)
     configuration = json.loads(
         running.cluster.kubectl("get", "validatingwebhookconfiguration", "userquota", "-o", "json").stdout
     )
-    rules = [rule for webhook in configuration["webhooks"] for rule in webhook["rules"]]
+    # Without those for custom kinds, which an earlier test may have limited: they need not be served any more.
+    webhooks = [each for each in configuration["webhooks"] if not each["name"].startswith("counts.")]
+    rules = [rule for webhook in webhooks for rule in webhook["rules"]]
     known = {(group, name) for rule in rules for group in rule["apiGroups"] for name in rule["resources"]}
     served = set()
     for group in sorted({group for group, _ in known}):

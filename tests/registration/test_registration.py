@@ -32,7 +32,13 @@ from webhook.registration.bundles import OVERLAP_SECONDS
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
-WEBHOOKS = ["mutate.userquota.dev", "validate.userquota.dev", "stamps.userquota.dev", "scale.userquota.dev"]
+WEBHOOKS = [
+    "mutate.userquota.dev",
+    "validate.userquota.dev",
+    "stamps.userquota.dev",
+    "scale.userquota.dev",
+    "advise.userquota.dev",
+]
 BUNDLE, SECOND, OTHERS = (
     b"-----BEGIN CERTIFICATE-----\n" + name + b"\n-----END CERTIFICATE-----\n"
     for name in (b"Rmlyc3Q=", b"U2Vj", b"T3Ro")
@@ -230,7 +236,7 @@ class TestCountedKinds:
         await cluster.by_url(api, "https://192.0.2.2").register()
 
         urls = [item["clientConfig"]["url"] for kind in KINDS for item in cluster.live(kind)["webhooks"]]
-        assert len(urls) == 6
+        assert len(urls) == len(WEBHOOKS) + len(self.NAMES)
         assert all(url.startswith("https://192.0.2.2/") for url in urls)
 
 
@@ -248,6 +254,7 @@ class TestServiceForm:
             "/validate",
             "/validate",
             "/validate",
+            "/advise",
         ]
         assert cluster.drifted == []
 
@@ -468,7 +475,7 @@ class TestPath:
         await registration.register()
         cluster.install(*options)
         await registration.register()
-        assert cluster.paths(KINDS[1]) == ["/validate"] * 3
+        assert cluster.paths(KINDS[1]) == [*["/validate"] * 3, "/advise"]
         assert cluster.bundles() == dict.fromkeys(WEBHOOKS, BUNDLE)
         assert cluster.drifted == []
 
@@ -488,7 +495,7 @@ class TestPath:
             "set /validate, or apply the manifests of this version again"
         )
         assert not registration.registered
-        assert cluster.paths(KINDS[1]) == ["/elsewhere", "/validate", "/validate"]
+        assert cluster.paths(KINDS[1]) == ["/elsewhere", "/validate", "/validate", "/advise"]
         assert cluster.drifted == [KINDS[1]]
 
     async def test_a_url_in_the_place_of_the_service_is_reported(self, api: KubernetesApi, cluster: Cluster) -> None:
@@ -550,7 +557,7 @@ class TestUrlForm:
             for written, wanted in zip(cluster.live(kind)["webhooks"], body["webhooks"], strict=True):
                 path = wanted["clientConfig"]["service"]["path"]
                 assert written["clientConfig"] == {"url": f"{URL}{path}", "caBundle": bundle}
-                assert written["failurePolicy"] == "Fail"
+                assert written["failurePolicy"] == ("Ignore" if written["name"] == "advise.userquota.dev" else "Fail")
                 assert written["matchConditions"] == wanted["matchConditions"]
         assert cluster.drifted == []
 
