@@ -24,7 +24,7 @@ from webhook.quota.presets import Preset
 from webhook.quota.resources import Amounts
 
 SESSIONS = "sessions"
-CAP = "perSession"
+PER_SESSION = "perSession"
 
 _meta_decoder = msgspec.json.Decoder(ObjectMeta)
 
@@ -146,4 +146,4 @@ class SessionEvaluator(Counted[SessionObject]):
 
 def session_kind(kind: AnyKind, evaluator: SessionEvaluator, makers: Iterable[str]) -> Kind[Any]:
     """Return *kind*, as the API serves it, as one of sessions; *makers* are the controllers of its platform."""
-    return replace(kind, shape=SessionObject, evaluator=evaluator, makers=frozenset(makers), cap=CAP)
+    return replace(kind, shape=SessionObject, evaluator=evaluator, makers=frozenset(makers), cap=PER_SESSION)
