@@ -150,7 +150,7 @@ class Ancestry(Protocol):
 
 
 class PodsOfWorkloads(Protocol):
-    """Finds the pods that a workload has."""
+    """Finds the pods that a workload or a session has."""
 
     async def names(self, namespace: str, uid: str, selector: Raw) -> tuple[str, ...]:
         """

@@ -27,7 +27,7 @@ from webhook.attribution.stamp import carries_stamp, stamping
 from webhook.kinds.evaluator import AnyKind, Effect, Evaluator, UncountableError
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS, Registry
-from webhook.kinds.session_kind import CAP
+from webhook.kinds.session_kind import PER_SESSION
 from webhook.ports import Clock, LedgerStore, LimitRanges, NameHolders, Namespaces, PodsOfWorkloads, PolicySource
 from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare
 from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
@@ -158,7 +158,7 @@ class AdmissionHandler:
     def _joins_session(self, request: AdmissionRequest, reviewed: Reviewed) -> bool:
         """Whether a person makes a session part of another one, by its controller: such a part has no place."""
         above, before = reviewed.new.metadata.controller, reviewed.old_metadata
-        if above is None or not (reviewed.kind.cap == CAP and self.kinds.is_session(above)):
+        if above is None or not (reviewed.kind.cap == PER_SESSION and self.kinds.is_session(above)):
             return False
         is_new = before is None or before.controller != above
         return is_new and self.attribution.users.is_person(request.user_info, request.namespace)
@@ -313,7 +313,7 @@ def _was_uncountable(reviewed: Reviewed) -> bool:
     """
     Whether a session could not be counted before an update either: it has one place, and its pods pay for themselves.
     """
-    if reviewed.old is None or reviewed.kind.cap != CAP:
+    if reviewed.old is None or reviewed.kind.cap != PER_SESSION:
         return False
     try:
         reviewed.kind.evaluator.usage(reviewed.old, now=None)

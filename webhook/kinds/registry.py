@@ -15,7 +15,7 @@ from webhook.kinds.counted import Counted, counted
 from webhook.kinds.evaluator import AnyKind, Effect
 from webhook.kinds.pods import BINDINGS, PODS
 from webhook.kinds.resource_claims import RESOURCE_CLAIMS
-from webhook.kinds.session_kind import CAP
+from webhook.kinds.session_kind import PER_SESSION
 from webhook.kinds.workloads import WORKLOADS
 from webhook.quota.objects import OwnerReference
 
@@ -59,13 +59,11 @@ class Registry:
 
     def is_session_kind(self, resource: str) -> bool:
         """Whether objects of *resource* are read as sessions."""
-        found = self.of_resource(resource)
-        return found is not None and found.cap == CAP
+        return _is_of_sessions(self.of_resource(resource))
 
     def is_session(self, reference: OwnerReference) -> bool:
         """Whether an owner reference names a kind whose objects are read as sessions."""
-        found = self.of_object(reference.api_version, reference.kind)
-        return found is not None and found.cap == CAP
+        return _is_of_sessions(self.of_object(reference.api_version, reference.kind))
 
     def __iter__(self) -> Iterator[AnyKind]:
         return iter(self._by_resource.values())
@@ -115,6 +113,10 @@ class Registry:
     def caps(self) -> frozenset[str]:
         """Return the caps on one object that apply to any kind, as a policy names them."""
         return frozenset(each.cap for each in self.charged if each.cap)
+
+
+def _is_of_sessions(kind: AnyKind | None) -> bool:
+    return kind is not None and kind.cap == PER_SESSION
 
 
 KINDS = Registry(PODS, BINDINGS, PERSISTENT_VOLUME_CLAIMS, RESOURCE_CLAIMS, *WORKLOADS)

@@ -24,7 +24,7 @@ from webhook.quota.presets import Preset
 from webhook.quota.resources import Amounts
 
 SESSIONS = "sessions"
-CAP = "perSession"
+PER_SESSION = "perSession"
 
 _meta_decoder = msgspec.json.Decoder(ObjectMeta)
 
@@ -159,5 +159,5 @@ def session_kind(kind: AnyKind, evaluator: SessionEvaluator, makers: Iterable[st
 
     It is one of sessions, with a cap, while the evaluator has presets.
     """
-    cap = CAP if evaluator.reads_sessions else None
+    cap = PER_SESSION if evaluator.reads_sessions else None
     return replace(kind, shape=SessionObject, evaluator=evaluator, makers=frozenset(makers), cap=cap)

@@ -24,15 +24,14 @@ from webhook.quota import resources
 from webhook.quota.expressions import Expression, Number
 from webhook.quota.field_paths import Each, Name, Path
 from webhook.quota.missing import Bounds
-from webhook.quota.objects import GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION
+from webhook.quota.objects import GPU_DEVICES_ANNOTATION, GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION
 from webhook.quota.presets import NO_BOUND, Container, NamedResources, Part, ResourceSource
 from webhook.quota.quantity import NANOS, Quantity
 from webhook.quota.resources import Amounts
 
 T = TypeVar("T")
 
-_GPU_DEVICES_ANNOTATION = "gpu-fraction-num-devices"
-_GPU_ANNOTATIONS = (GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION, _GPU_DEVICES_ANNOTATION)
+_GPU_ANNOTATIONS = (GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION, GPU_DEVICES_ANNOTATION)
 _GPU_PATHS = {key: Path(key, (Name(key),)) for key in _GPU_ANNOTATIONS}
 _ANNOTATIONS = (Name("metadata"), Name("annotations"))
 _NO_POD = PodSize((), (), {}, {}, {})

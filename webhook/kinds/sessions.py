@@ -31,7 +31,6 @@ _NAME, _UID, _NAMESPACE = (
 _POD_VALUES = {PodValue.NAME: _NAME, PodValue.UID: _UID}
 _ALWAYS = (_API_VERSION, _KIND, _NAME, _UID, _NAMESPACE)
 
-
 Labels = tuple[tuple[str, str], ...]
 
 

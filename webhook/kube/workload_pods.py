@@ -1,5 +1,6 @@
 """
-The pods of a workload, found by its selector and confirmed by the UIDs in controller references.
+The pods of a workload, found by its selector and confirmed by the UIDs in controller references; those of a session, by
+labels alone.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ _STORAGE_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 EXTENDED_CLAIM_ANNOTATION = "resource.kubernetes.io/extended-resource-claim"
 GPU_FRACTION_ANNOTATION = "gpu-fraction"
 GPU_MEMORY_ANNOTATION = "gpu-memory"
-_GPU_DEVICES_ANNOTATION = "gpu-fraction-num-devices"
+GPU_DEVICES_ANNOTATION = "gpu-fraction-num-devices"
 
 
 class Annotations(
@@ -55,7 +55,7 @@ class Annotations(
         "extended_claim": EXTENDED_CLAIM_ANNOTATION,
         "gpu_fraction": GPU_FRACTION_ANNOTATION,
         "gpu_memory": GPU_MEMORY_ANNOTATION,
-        "gpu_devices": _GPU_DEVICES_ANNOTATION,
+        "gpu_devices": GPU_DEVICES_ANNOTATION,
     },
 ):
     """
