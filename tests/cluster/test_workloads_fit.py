@@ -227,7 +227,7 @@ def test_who_took_over_pays_for_what_is_new(running: RunningWebhook, place: str,
     eventually(lambda: sorted(pod_owners(running, place)) == [alice.name] * 2 + [bob.name] * 2, within=30)
 
 
-def test_while_no_replica_answers_workloads_are_scaled_without_a_verdict(
+def test_while_no_replica_answers_an_administrator_scales_without_a_verdict(
     running: RunningWebhook, place: str, named: Named
 ) -> None:
     running.set_policy(DENY)

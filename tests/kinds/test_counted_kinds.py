@@ -191,6 +191,14 @@ async def test_what_a_preset_reads_is_a_session_with_makers(cluster: Cluster) ->
     )
 
 
+async def test_a_preset_of_a_kind_that_is_not_served_is_told_as_such(cluster: Cluster) -> None:
+    cluster.read("{presets: [kubeflow-notebook]}")
+    message = (
+        "sessions.presets kubeflow-notebook (notebooks.kubeflow.org): the API serves no such kind; that has no effect"
+    )
+    await until(lambda: cluster.counted.condition().message == message)
+
+
 async def test_sessions_are_counted_anew_when_they_are_read_otherwise(cluster: Cluster) -> None:
     cluster.served[NOTEBOOKS.resource] = NOTEBOOKS
     cluster.read("{presets: [kubeflow-notebook]}")

@@ -11,7 +11,7 @@ import pytest
 
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.workload_copies import RolledOut, made_by, needs_surge
-from webhook.kinds.workloads import Workload
+from webhook.kinds.workloads import Workload, demand_of
 from webhook.quota.objects import ObjectKey
 
 TEMPLATE = {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}}
@@ -133,3 +133,8 @@ def test_any_change_of_the_template_is_rolled_out() -> None:
         for each in images
     ]
     assert texts[0] == texts[2] != texts[1]
+
+
+def test_a_job_asks_for_no_more_pods_than_completions() -> None:
+    few, many = ({"parallelism": parallelism, "completions": 2, "template": TEMPLATE} for parallelism in (2, 9))
+    assert demand_of(workload(few)) == demand_of(workload(many)) != ()

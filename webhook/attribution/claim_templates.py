@@ -21,7 +21,6 @@ StatefulSets read for one claim: a name of many hyphens can be read in as many w
 of a template has at most 63 characters, thus 32 parts.
 """
 
-
 _LONGEST_ORDINAL = 20
 """Digits. No StatefulSet has so many pods."""
 

@@ -13,7 +13,7 @@ from msgspec import Raw
 from webhook.kinds.claims import CLAIMS, PersistentVolumeClaim
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.pod_shapes import Pod
-from webhook.kinds.workloads import PodTemplate, Strategy, Workload, WorkloadSpec
+from webhook.kinds.workloads import PodTemplate, Strategy, Workload, number_of
 from webhook.quota.objects import NOTHING, ObjectKey, Shape
 
 _MOST_ORDINALS = 1000
@@ -73,18 +73,12 @@ def made_by(workload: Workload) -> Made | None:
         spec, is_later = spec.job_template.spec, True
     if spec.template is None or spec.suspend:
         return None
-    number = _number(spec)
+    number = number_of(spec)
     if number is not None and number <= 0:
         return None
     templates = tuple(Claim(each.metadata.name, each) for each in spec.volume_claim_templates or ())
     start = spec.ordinals.start if spec.ordinals is not None else 0
     return Made(number, spec.template.pod, tuple(_ephemeral(spec.template)), templates, start, is_later)
-
-
-def _number(spec: WorkloadSpec) -> int | None:
-    if spec.parallelism is not None and spec.completions is not None:
-        return min(spec.parallelism, spec.completions)
-    return spec.replicas if spec.parallelism is None else spec.parallelism
 
 
 class _ClaimTemplate(Shape, frozen=True):

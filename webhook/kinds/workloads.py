@@ -118,6 +118,13 @@ def demand_of(workload: Workload) -> Amounts:
     return _demand_of(workload.spec)
 
 
+def number_of(spec: WorkloadSpec) -> int | None:
+    """Return how many pods a workload makes at a time; None for one on each node."""
+    if spec.parallelism is not None and spec.completions is not None:
+        return min(spec.parallelism, spec.completions)
+    return spec.replicas if spec.parallelism is None else spec.parallelism
+
+
 def _demand_of(spec: WorkloadSpec) -> Amounts:
     if spec.suspend:
         return ()
@@ -125,7 +132,8 @@ def _demand_of(spec: WorkloadSpec) -> Amounts:
         return _demand_of(spec.job_template.spec)
     if spec.template is None:
         return ()
-    pods = next((number for number in (spec.replicas, spec.parallelism) if number is not None), 1)
+    number = number_of(spec)
+    pods = 1 if number is None else number
     amounts = future_pod(spec.template.pod, {}, {}).amounts  # a request that is taken out beside a limit may be more
     each = (*amounts, *spec.template.spec.made_beside.items())
     return tuple((name, amount * pods) for name, amount in each if pods)

@@ -126,7 +126,7 @@ class CountedKinds:
         """Return whether every limit on a number is enforced; otherwise which ones are not, and why."""
         unknown = (each for each in self._limited if not self._watches.is_known(each))
         remarks = dict.fromkeys(unknown, _UNKNOWN) | self._remarks
-        listed = "; ".join(f"count/{each}{self._places(each)}: {why}" for each, why in sorted(remarks.items()))
+        listed = "; ".join(f"{self._named(each)}: {why}" for each, why in sorted(remarks.items()))
         return expect(not remarks, "counts", listed)
 
     def _read_sessions(self, policy: Policy) -> None:
@@ -159,10 +159,12 @@ class CountedKinds:
     def _entries(self, resource: str) -> list[Entry]:
         return [] if self._policy is None else list(self._policy.limiting(f"count/{resource}"))
 
-    def _places(self, resource: str) -> str:
-        """Return where the number of *resource* is limited, for people: ` (cluster at policy/p.yaml:3)`."""
+    def _named(self, resource: str) -> str:
+        """Return what of the policy is about *resource*, for people: `count/x.y (cluster at policy/p.yaml:3)`."""
         named = [f"{each.path} at {each.place}" for each in self._entries(resource)[:_MOST_PLACES]]
-        return f" ({', '.join(named)})" if named else ""
+        if not named and resource in self._presets:
+            return f"sessions.presets {', '.join(each.name for each in self._presets[resource])} ({resource})"
+        return f"count/{resource}" + (f" ({', '.join(named)})" if named else "")
 
     async def run(self) -> None:
         """Look for the kinds of each new policy, and again for those that were not found."""
@@ -185,7 +187,7 @@ class CountedKinds:
             kind = await self._discover(resource)
         except UnsuitableKindError as error:
             self._unserved.add(resource)
-            if self._remark(resource, f"{error}; the limit has no effect"):
+            if self._remark(resource, f"{error}; {'that' if resource in self._presets else 'the limit'} has no effect"):
                 for entry in self._entries(resource):
                     self._on_unsuitable(entry, f"{entry.path}.hard[count/{resource}]: {self._remarks[resource]}")
         except UnavailableError as error:
@@ -209,5 +211,5 @@ class CountedKinds:
         if self._remarks.get(resource) == why or resource not in self._limited:
             return False
         self._remarks[resource] = why
-        log.warning("a limit on a number cannot be enforced", resource=resource, reason=why)
+        log.warning("what the policy says of a kind cannot be enforced", resource=resource, reason=why)
         return True
