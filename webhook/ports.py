@@ -154,7 +154,8 @@ class PodsOfWorkloads(Protocol):
 
     async def names(self, namespace: str, uid: str, selector: Raw) -> tuple[str, ...]:
         """
-        Return the names of the pods of the workload with this *uid*, those of its ReplicaSets included.
+        Return the names of the pods of the workload with this *uid*, those of its ReplicaSets included. With an empty
+        *uid* those that a new workload adopts: without a controller, or of ReplicaSets without one.
 
         *selector* is that of its spec, as JSON. Raises: UnavailableError.
         """

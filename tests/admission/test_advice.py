@@ -189,6 +189,25 @@ async def test_an_edit_is_judged_if_it_asks_for_more(new: Json, old: Json, told:
     assert (await advised.update(new, old)).get("warnings", []) == told
 
 
+async def test_a_new_workload_is_judged_beside_the_pods_that_it_adopts() -> None:
+    """Those that a deletion has orphaned: `kubectl delete --cascade=orphan`, and the same manifest again."""
+    advised = Advised(DENY)
+    advised.has("web-1", "web-2", "web-3")
+    assert await advised.create(deployment(3)) == {"uid": "call-1", "allowed": True}
+    assert advised.pods.asked == [("red", "", {"matchLabels": {"app": "web"}})]
+    assert "would fit: 3 of 4 replicas" in (await advised.create(deployment(4)))["status"]["message"]
+
+
+async def test_only_what_grows_is_judged() -> None:
+    """It was over the limit of pods before, and asks for fewer of them and for cpu besides."""
+    advised = Advised("version: 1\ndefaults: {user: {hard: {pods: 3, cpu: 4}, workloads: deny}}\n")
+    advised.has("web-1", "web-2", "web-3")
+    assert (await advised.update(deployment(10, cpu="100m"), deployment(20)))["allowed"]
+    answer = await advised.update(deployment(10, cpu="1"), deployment(20))
+    assert "requested: requests.cpu=10, used: requests.cpu=0, limited: requests.cpu=4" in answer["status"]["message"]
+    assert "pods" not in answer["status"]["message"].partition("would fit")[0]
+
+
 async def test_a_rolling_update_without_room_for_one_more_is_told() -> None:
     advised = Advised(DENY)
     advised.has("web-1", "web-2", "web-3")

@@ -178,6 +178,22 @@ def test_what_shrinks_or_rolls_back_is_never_denied(running: RunningWebhook, pla
     assert "scaled" in alice.run("scale", "deployment", "web", "--replicas=3")
 
 
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_what_was_orphaned_is_made_again(running: RunningWebhook, place: str, named: Named, kind: str) -> None:
+    running.set_policy(DENY)
+    alice = named("alice")
+    spec = {**SELECTED, "replicas": 3}
+    if kind == "StatefulSet":
+        spec |= {"serviceName": "w", "podManagementPolicy": "Parallel"}
+    body = workload(kind, "apps/v1", spec)
+    assert " created\n" in alice.create(body)
+    eventually(lambda: count(running, place) == 3, within=30)
+
+    assert "deleted" in alice.run("delete", kind, "w", "--cascade=orphan")
+    assert " created\n" in alice.create(body)
+    eventually(lambda: pod_owners(running, place) == [alice.name] * 3, within=30)
+
+
 def test_an_autoscaler_is_judged_for_the_owner(running: RunningWebhook, place: str, named: Named) -> None:
     running.set_policy(DENY)
     alice = named("alice")

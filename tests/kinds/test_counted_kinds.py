@@ -34,6 +34,7 @@ class Cluster:
         self.unsuitable: list[tuple[str, str]] = []
         self.kinds = Registry(*KINDS)
         self.recounted: list[str] = []
+        self.gone: set[str] = set()
         self.counted = CountedKinds(self.kinds, discover=self.discover)
         self.counted.connect(self, on_known=self.hear)
         self.counted.report_to(lambda entry, why: self.unsuitable.append((entry.path, why)))
@@ -43,6 +44,9 @@ class Cluster:
 
     def is_known(self, resource: str) -> bool:
         return resource in self.known
+
+    def is_gone(self, resource: str) -> bool:
+        return resource in self.gone
 
     def recount(self, resource: str) -> None:
         self.recounted.append(resource)
@@ -235,6 +239,20 @@ async def test_what_was_limited_by_number_becomes_a_session_when_a_preset_reads_
         cluster.counted.require_sessions()
     await until(lambda: cluster.watched == [NOTEBOOKS.resource] * 2)
     assert evaluator_of(cluster, NOTEBOOKS.resource).reads_sessions
+    cluster.counted.require_sessions()
+
+
+async def test_a_definition_that_is_deleted_stops_no_other_sessions(cluster: Cluster) -> None:
+    cluster.served |= {NOTEBOOKS.resource: NOTEBOOKS, RAY.resource: RAY}
+    cluster.known |= {NOTEBOOKS.resource, RAY.resource}
+    cluster.read("{presets: [kubeflow-notebook, raycluster]}")
+    await until(lambda: len(cluster.watched) == 2)
+    cluster.counted.require_sessions()
+
+    cluster.known.remove(RAY.resource)
+    with pytest.raises(UnavailableError, match=r"the rayclusters\.ray\.io are not all known yet"):
+        cluster.counted.require_sessions()
+    cluster.gone.add(RAY.resource)
     cluster.counted.require_sessions()
 
 

@@ -40,10 +40,11 @@ from webhook.quota import message
 from webhook.quota.decision import Allowed, Decision, Denied, Excess
 from webhook.quota.fitting import UNUSED, Copies, Fitting, Part, fit
 from webhook.quota.limits import Limit, LimitsInForce, resolve_limits
+from webhook.quota.missing import Bounds
 from webhook.quota.objects import ObjectKey, Scale
-from webhook.quota.policy import Mode, OnWorkload
+from webhook.quota.policy import Mode, OnWorkload, Policy
 from webhook.quota.reservation import CREATED, Charge
-from webhook.quota.resources import Amounts
+from webhook.quota.resources import Amount, Amounts
 from webhook.quota.scopes import Scopes
 from webhook.quota.subject import NOBODY, Account, Payer
 from webhook.quota.usage import UsageView
@@ -82,10 +83,12 @@ class _Judgement:
     """
     Fits the copies of a workload, with the limits of the moment in which the ledger decides.
 
-    `parts` returns what each copy has one of. `surge` are the limits under which one more pod has no room.
+    `grown` are the resources of which all copies together ask for more than before: no other limit counts. `parts`
+    returns what each copy has one of. `surge` are the limits under which one more pod has no room.
     """
 
     parts: Callable[[], list[Part]]
+    grown: frozenset[str]
     number: int
     existing: Collection[ObjectKey]
     grows: bool
@@ -100,7 +103,8 @@ class _Judgement:
         parts = self.parts()
         self.fitting, self.surge = Fitting(self.number, self.number), ()
         if self.grows:
-            copies = Copies(self.number, parts, self.existing, are_replaced=self.is_new_template)
+            growing = [each.only(self.grown) for each in parts]
+            copies = Copies(self.number, growing, self.existing, are_replaced=self.is_new_template)
             self.fitting = fit(copies, UNUSED if self.is_later else view)
         if self.is_surging and not self.fitting.excesses:
             self.surge = fit(Copies(1, parts), view).excesses
@@ -172,8 +176,12 @@ class WorkloadAdvice:
             self.names.require_known(PODS.resource)
             return list(self._parts(objects, payer, namespace, self.namespaces.known(namespace) or labels))
 
+        former = None if asked.old is None else made_by(asked.old)
+        before = {} if former is None else _totals(former, bounds, policy)
+        after = _totals(made, bounds, policy)
         judgement = _Judgement(
             parts,
+            frozenset(name for name, amount in after.items() if amount > before.get(name, 0)),
             max(len(pods), 1) if made.number is None else made.number,
             tuple(made.objects(namespace, asked.name, pods)),
             grows=grows,
@@ -198,10 +206,15 @@ class WorkloadAdvice:
                 yield Part(policy.devices.derive(each.amounts), each.cap, _judged(in_force))
 
     async def _pods_of(self, namespace: str, asked: _Asked, made: Made) -> tuple[str, ...]:
-        """Return the names of the pods that a workload has. One that runs later has those of its Jobs, which end."""
-        if asked.old is None or made.is_later:
+        """
+        Return the names of the pods that a workload has, or a new one adopts.
+
+        One that runs later has those of its Jobs, which end. A new Job has no selector, and adopts nothing.
+        """
+        if made.is_later:
             return ()
-        return await self.pods.names(namespace, asked.old.metadata.uid, asked.old.spec.selector)
+        uid = "" if asked.old is None else asked.old.metadata.uid
+        return await self.pods.names(namespace, uid, asked.new.spec.selector)
 
 
 def _answer(
@@ -221,6 +234,16 @@ def _objects(made: Made, pod: tuple[Amounts, Scopes]) -> Iterator[_Object]:
     evaluator = PERSISTENT_VOLUME_CLAIMS.evaluator
     for claim in made.claims:
         yield _Object(evaluator.usage(claim, now=None), evaluator.scopes(claim), PERSISTENT_VOLUME_CLAIMS.cap)
+
+
+def _totals(made: Made, bounds: Mapping[str, Bounds], policy: Policy) -> dict[str, Amount]:
+    """Return what all copies ask for together, by derived resource; of a DaemonSet, those on one node."""
+    number = 1 if made.number is None else made.number
+    totals: dict[str, Amount] = {}
+    for each in _objects(made, future_pod(made.pod, bounds, policy.missing_defaults)):
+        for name, amount in policy.devices.derive(each.amounts):
+            totals[name] = totals.get(name, 0) + amount * number
+    return totals
 
 
 def _judged(in_force: LimitsInForce) -> LimitsInForce:

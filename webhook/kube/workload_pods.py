@@ -6,6 +6,7 @@ labels alone.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote
 
@@ -51,6 +52,9 @@ class LabelSelector(Shape, frozen=True):
     match_expressions: list[LabelRequirement] | None = None
 
 
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
+"""What no pod can have as a label says nothing of any, and is not asked for: names may be longer."""
+
 _decoder = msgspec.json.Decoder(Page, strict=False)  # a version is a number in a string
 _selector_decoder = msgspec.json.Decoder(LabelSelector)
 _labels_decoder = msgspec.json.Decoder(dict[str, str])
@@ -66,7 +70,7 @@ class WorkloadPods:
         self._kinds = kinds
 
     async def names(self, namespace: str, uid: str, selector: Raw) -> tuple[str, ...]:
-        """Return the names of the pods of the workload with this *uid*. See `PodsOfWorkloads.names`."""
+        """Return the pods of a workload, or those that a new one adopts. See `PodsOfWorkloads.names`."""
         query = _query(selector)
         if not query:  # it selects nothing, or every pod there is
             return ()
@@ -75,11 +79,12 @@ class WorkloadPods:
         others = [each for each in makers if each.uid != uid][:_MOST_MAKERS]
         is_its = await asyncio.gather(*(self._is_made_for(each, namespace, uid) for each in others))
         own = {uid, *(each.uid for each, is_one in zip(others, is_its, strict=True) if is_one)}
-        return tuple(each.name for each in found if each.controller is not None and each.controller.uid in own)
+        return tuple(each.name for each in found if _uid(each.controller) in own)
 
     async def labelled(self, namespace: str, labels: Iterable[Sequence[tuple[str, str]]]) -> tuple[str, ...]:
         """Return the names of the pods with these labels. See `PodsOfWorkloads.labelled`."""
-        queries = {",".join(f"{key}={value}" for key, value in each) for each in labels}
+        possible = [each for each in labels if all(_LABEL_VALUE.fullmatch(value) for _, value in each)]
+        queries = {",".join(f"{key}={value}" for key, value in each) for each in possible}
         found = await asyncio.gather(*(self._list(namespace, query) for query in queries if query))
         return tuple({each.name for metas in found for each in metas})
 
@@ -96,8 +101,11 @@ class WorkloadPods:
     async def _is_made_for(self, reference: OwnerReference, namespace: str, uid: str) -> bool:
         kind = self._kinds.of_owner(reference.api_version, reference.kind)
         meta = await self._ancestry.read(kind, namespace, reference.name) if kind is not None else None
-        above = meta.controller if meta is not None and meta.uid == reference.uid else None
-        return above is not None and above.uid == uid
+        return meta is not None and meta.uid == reference.uid and _uid(meta.controller) == uid
+
+
+def _uid(reference: OwnerReference | None) -> str:
+    return "" if reference is None else reference.uid
 
 
 def _query(selector: Raw) -> str:

@@ -26,6 +26,10 @@ class Part(NamedTuple):
     cap: str | None
     in_force: LimitsInForce
 
+    def only(self, names: Collection[str]) -> Part:
+        """Return it with the amounts of the resources *names* alone."""
+        return self._replace(amounts=tuple(each for each in self.amounts if each[0] in names))
+
 
 @dataclass(frozen=True, slots=True)
 class Copies:

@@ -151,6 +151,10 @@ class ChargedObjects:
         is_synced = resource in self._reflectors and self._reflectors[resource].synced
         return is_synced and self._sinks[resource].is_counted
 
+    def is_gone(self, resource: str) -> bool:
+        """Return whether the API serves *resource* no more, and none of its objects is counted any more."""
+        return resource in self._reflectors and self._reflectors[resource].is_gone
+
     def require_known(self, resource: str) -> None:
         """
         Check that all objects of *resource*, which is charged, are known. To be called before one is created.

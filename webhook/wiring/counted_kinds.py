@@ -51,6 +51,9 @@ class Watches(Protocol):
     def is_known(self, resource: str) -> bool:
         """Return whether all objects of *resource* are known, counted as they are counted now."""
 
+    def is_gone(self, resource: str) -> bool:
+        """Return whether the API serves *resource* no more, and none of its objects is counted any more."""
+
     def recount(self, resource: str) -> None:
         """Count the objects of *resource* anew."""
 
@@ -120,7 +123,10 @@ class CountedKinds:
             raise UnavailableError("not-synced", f"the {resource} are not all known yet", everywhere=True)
 
     def _knows_sessions(self, resource: str) -> bool:
-        return resource in self._evaluators and self._watches.is_known(resource)
+        """Whether all sessions of *resource* are known, or that there are none because its definition was deleted."""
+        if resource not in self._evaluators:
+            return False
+        return self._watches.is_known(resource) or self._watches.is_gone(resource)
 
     def condition(self) -> Condition:
         """Return whether every limit on a number is enforced; otherwise which ones are not, and why."""

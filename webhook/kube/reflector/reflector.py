@@ -146,6 +146,11 @@ class Reflector(Generic[T]):
         return self._unserved_since is None
 
     @property
+    def is_gone(self) -> bool:
+        """Whether the API has not had the collection for so long that the sink was told that nothing is there."""
+        return self._is_emptied and not self.served
+
+    @property
     def last_answer_at(self) -> float:
         """When the server last sent anything, on the clock given; minus infinity before the first time."""
         return self._last_answer_at
