@@ -113,7 +113,8 @@ async def test_only_its_own(cluster: ControlPlane, api: KubernetesApi) -> None:
     assert await pods.names(PLACE, "somebody's", selector) == ()
     assert await pods.names(PLACE, "", selector) == ("bare",), "a new one adopts what has no controller"
     labels_of = [(("app", "own"),), (("app", "no label value: too many characters in it, and a comma"),)]
-    assert set(await pods.labelled(PLACE, labels_of)) == {name, "bare", "of-another", "of-a-former"}
+    found = set(await pods.labelled(PLACE, labels_of))
+    assert found - {"of-a-former"} == {name, "bare", "of-another"}  # that one is garbage, and may be gone
 
 
 async def test_an_api_server_that_does_not_answer_is_no_empty_answer(cluster: ControlPlane) -> None:
