@@ -59,6 +59,23 @@ async def test_and_has_to_have_the_room() -> None:
     assert "requested: requests.cpu=3" in answer.message
 
 
+async def test_a_version_that_no_preset_knows_is_no_way_past_the_limits() -> None:
+    """The API server serves an object in every version of its kind, so that what is stored and what is asked match."""
+    other = {"apiVersion": "kubeflow.org/v9"}
+    old, larger = (stamped({**notebook(cpu), **other}) for cpu in ("1", "99"))
+    stopped, started = (stamped({**notebook(annotations=each), **other}) for each in (STOPPED, {}))
+    for before, after in ((old, larger), (stopped, started)):
+        answer = await webhook().ask(changed(before, after))
+        assert answer.message.startswith("cannot be charged: apiVersion: ")
+
+
+async def test_one_that_cannot_be_read_is_judged_when_it_is_mended() -> None:
+    bad, large = stamped(notebook("much")), stamped(notebook("3"))
+    assert "requested: requests.cpu=3" in (await webhook().ask(changed(bad, large))).message
+    other_mistake = stamped(notebook("more"))
+    assert (await webhook().ask(changed(bad, other_mistake))).message.startswith("cannot be charged: spec.")
+
+
 async def test_one_that_cannot_be_read_can_be_changed_and_mended_and_not_made() -> None:
     bad = stamped(notebook("much"))
     assert (await webhook().ask(changed(bad, stamped(notebook("much", labels={"colour": "red"}))))).allowed

@@ -55,8 +55,8 @@ def charge_for(request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, n
     else:
         amounts, base = evaluator.usage(new, now=now), _version(old.metadata.resource_version, request)
         stamp = read_stamp(old.metadata) or NOBODY
-        cost, before = evaluator.usage(old, now=now), _pods(evaluator.size(old))
-        prior = Prior(stamp, frozenset(), cost, evaluator.scopes(old), before)
+        cost, before = evaluator.before(old, now=now)
+        prior = Prior(stamp, frozenset(), cost, evaluator.scopes(old), _pods(before))
     pods = _pods(evaluator.size(new))
     return Charge(key, meta.uid, base, payer, amounts, prior, kind.cap, scopes=evaluator.scopes(new), pods=pods)
 

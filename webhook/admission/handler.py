@@ -189,13 +189,14 @@ class AdmissionHandler:
     async def _decide(
         self, request: AdmissionRequest, reviewed: Reviewed, attributed: Attributed, *, may_deny: bool, deadline: float
     ) -> AdmissionResponse:
+        evaluator = reviewed.kind.evaluator
         try:
             now = None if reviewed.old is None else self.policies.current().counting_time(self.clock.now())
             charge = charge_for(request, reviewed, payer=attributed.payer, now=now)
             if may_deny:
                 check_size(self.policies.current(), charge)
         except UncountableError as error:
-            if _was_uncountable(reviewed):  # it counts as one that cannot be read, before and after
+            if reviewed.old is not None and evaluator.may_stay(reviewed.new, reviewed.old, error):
                 return review.allowed(request.uid, audit=audit_of(attributed))
             return review.denied(request.uid, f"cannot be charged: {error}", audit=audit_of(attributed))
         if reviewed.old is None and await self._is_taken(charge.key, charge.uid):
@@ -249,7 +250,7 @@ class AdmissionHandler:
 
     async def _pods_of(self, namespace: str, reviewed: Reviewed) -> tuple[ObjectKey, ...]:
         """Return the keys of the pods that were made for the object before an update."""
-        size = reviewed.kind.evaluator.size(reviewed.old) if reviewed.old is not None else None
+        _, size = (None, None) if reviewed.old is None else reviewed.kind.evaluator.before(reviewed.old, now=None)
         if size is None:
             return ()
         self.names.require_known(PODS.resource)
@@ -290,13 +291,10 @@ def _grows(request: AdmissionRequest, kind: AnyKind) -> bool:
 
 
 def _cost(evaluator: Evaluator[Any], obj: Any) -> Amounts:
-    """Return what an object costs, and what its pods cost that others make now; without fail, as it is counted."""
-    try:
-        size = evaluator.size(obj)
-        needed = size.amounts if size is not None and size.is_running else ()
-        return (*evaluator.usage(obj, now=None), *((f"of its pods: {name}", amount) for name, amount in needed))
-    except UncountableError:
-        return evaluator.unreadable
+    """Return what an object costs, and what its pods cost that others make now. Raises: UncountableError."""
+    usage, size = evaluator.before(obj, now=None)
+    needed = size.amounts if size is not None and size.is_running else ()
+    return (*usage, *((f"of its pods: {name}", amount) for name, amount in needed))
 
 
 def _frees(request: AdmissionRequest, kind: AnyKind) -> bool:
@@ -307,19 +305,6 @@ def _frees(request: AdmissionRequest, kind: AnyKind) -> bool:
         return any(after.get(name, 0) < amount for name, amount in usage(request.decode_old(kind.shape), now=None))
     except UncountableError:
         return True
-
-
-def _was_uncountable(reviewed: Reviewed) -> bool:
-    """
-    Whether a session could not be counted before an update either: it has one place, and its pods pay for themselves.
-    """
-    if reviewed.old is None or reviewed.kind.cap != PER_SESSION:
-        return False
-    try:
-        reviewed.kind.evaluator.usage(reviewed.old, now=None)
-    except UncountableError:
-        return True
-    return False
 
 
 def _is_excepted(request: AdmissionRequest, reviewed: Reviewed) -> bool:

@@ -126,6 +126,16 @@ class Evaluator(Protocol[T_contra]):
         Raises: UncountableError.
         """
 
+    def may_stay(self, obj: T_contra, old: T_contra, error: UncountableError) -> bool:
+        """
+        Whether an update may leave *obj* as unreadable as *old* was stored, of which *error* says why.
+
+        True only if nothing that decides its cost is changed, and an object may be stored before anybody reads it.
+        """
+
+    def before(self, obj: T_contra, *, now: datetime | None) -> tuple[Amounts, Size | None]:
+        """Return `usage` and `size` of an object that an update replaces. Raises: UncountableError."""
+
     def user_of(self, obj: T_contra, texts: Texts) -> tuple[str, str] | None:
         """
         Return whose *obj* is by what a platform has written on it, and where that stands; None if it says nothing.
@@ -208,6 +218,14 @@ class Stamped(Generic[T_contra]):
     def size(self, obj: T_contra) -> Size | None:  # noqa: ARG002
         """Return None: whatever is made for it has no bound of its own."""
         return None
+
+    def may_stay(self, obj: T_contra, old: T_contra, error: UncountableError) -> bool:  # noqa: ARG002
+        """Whether an unreadable object may be changed: no, it was read when it was created."""
+        return False
+
+    def before(self, obj: T_contra, *, now: datetime | None) -> tuple[Amounts, Size | None]:
+        """Return what the object costs, and its pods. Raises: UncountableError."""
+        return self.usage(obj, now=now), self.size(obj)
 
     def user_of(self, obj: T_contra, texts: Texts) -> tuple[str, str] | None:  # noqa: ARG002
         """Return None: no platform makes such objects for people."""

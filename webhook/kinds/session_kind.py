@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Raw, Struct, field, structs
 
 from webhook.kinds.counted import Counted
-from webhook.kinds.evaluator import AnyKind, CostLine, Kind, Size
-from webhook.kinds.sessions import NamespaceTexts, SessionReader, SessionReading, State
+from webhook.kinds.evaluator import AnyKind, CostLine, Kind, Size, UncountableError
+from webhook.kinds.sessions import API_VERSION, KIND, NamespaceTexts, SessionReader, SessionReading, State
 from webhook.quota import quantity
 from webhook.quota.delegation import Texts
 from webhook.quota.objects import NOTHING, ObjectMeta, OwnerReference
@@ -120,6 +120,28 @@ class SessionEvaluator(Counted[SessionObject]):
         if reading is None:
             return None
         return Size(reading.amounts, reading.state is State.RUNNING, reading.pod_labels)
+
+    def may_stay(self, obj: SessionObject, old: SessionObject, error: UncountableError) -> bool:
+        """
+        Whether only the metadata of a session change that was unreadable before: it may be older than its preset.
+
+        Not in a version that no preset knows: the API server serves each object in all versions of its kind, so that
+        one which is well readable would be changed unseen.
+        """
+        return (
+            error.path not in (API_VERSION, KIND) and bytes(obj.spec) == bytes(old.spec) and not self._is_readable(old)
+        )
+
+    def before(self, obj: SessionObject, *, now: datetime | None) -> tuple[Amounts, Size | None]:
+        """Return what a session costs, and its pods; one that cannot be read has a place, and no known pods."""
+        return super().before(obj, now=now) if self._is_readable(obj) else (self.unreadable, None)
+
+    def _is_readable(self, obj: SessionObject) -> bool:
+        try:
+            self._read(obj)
+        except UncountableError:
+            return False
+        return True
 
     def user_of(self, obj: SessionObject, texts: Texts) -> tuple[str, str] | None:
         """Return the user whom the marks of the preset name, and the mark. Raises: UncountableError."""

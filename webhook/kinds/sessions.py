@@ -24,7 +24,10 @@ from webhook.quota.resources import Amounts
 
 _SYSTEM = "system:"
 _OBJECT_MAPS = {Place.ANNOTATION: "annotations", Place.LABEL: "labels"}
-_API_VERSION, _KIND = (Path(each, (Name(each),)) for each in ("apiVersion", "kind"))
+API_VERSION, KIND = "apiVersion", "kind"
+"""The paths of the errors on objects of another kind or version than a preset is for."""
+
+_API_VERSION, _KIND = (Path(each, (Name(each),)) for each in (API_VERSION, KIND))
 _NAME, _UID, _NAMESPACE = (
     Path(f"metadata.{each}", (Name("metadata"), Name(each))) for each in ("name", "uid", "namespace")
 )
@@ -158,13 +161,13 @@ class SessionReader:
         preset = self.preset
         api_version, kind = _text_at(_API_VERSION, root), _text_at(_KIND, root)
         if not kind or not api_version:
-            raise UncountableError("apiVersion" if kind else "kind", FieldError("absent"))
+            raise UncountableError(API_VERSION if kind else KIND, FieldError("absent"))
         if kind != preset.kind or api_version.rpartition("/")[0] != preset.group:
             why = f"{kind} of {api_version} is no {preset.kind} of {preset.group or 'the core group'}"
-            raise UncountableError("kind", FieldError(why))
+            raise UncountableError(KIND, FieldError(why))
         if api_version not in preset.api_versions:
             why = f"preset {preset.name} does not know {api_version}, only {', '.join(preset.api_versions)}"
-            raise UncountableError("apiVersion", FieldError(why))
+            raise UncountableError(API_VERSION, FieldError(why))
 
     def _state(self, root: Scope) -> tuple[State, str]:
         for state, alternatives in ((State.ENDED, self.preset.ended), (State.STOPPED, self.preset.stopped)):
