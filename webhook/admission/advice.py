@@ -44,7 +44,7 @@ from webhook.quota.missing import Bounds
 from webhook.quota.objects import ObjectKey, Scale
 from webhook.quota.policy import Mode, OnWorkload, Policy
 from webhook.quota.reservation import CREATED, Charge
-from webhook.quota.resources import Amount, Amounts
+from webhook.quota.resources import Amount, Amounts, grown
 from webhook.quota.scopes import Scopes
 from webhook.quota.subject import NOBODY, Account, Payer
 from webhook.quota.usage import UsageView
@@ -66,8 +66,7 @@ class _Asked(NamedTuple):
         """Whether it asks for more of anything than before. Raises: UncountableError."""
         if self.old is None:
             return True
-        before = dict(demand_of(self.old))
-        return any(amount > before.get(name, 0) for name, amount in demand_of(self.new))
+        return bool(grown(demand_of(self.new), demand_of(self.old)))
 
 
 class _Object(NamedTuple):
@@ -91,7 +90,6 @@ class _Judgement:
     grown: frozenset[str]
     number: int
     existing: Collection[ObjectKey]
-    grows: bool
     is_new_template: bool
     is_surging: bool
     is_later: bool
@@ -102,7 +100,7 @@ class _Judgement:
         """Return the decision; nothing is ever reserved. Raises: UnavailableError."""
         parts = self.parts()
         self.fitting, self.surge = Fitting(self.number, self.number), ()
-        if self.grows:
+        if self.grown:
             growing = [each.only(self.grown) for each in parts]
             copies = Copies(self.number, growing, self.existing, are_replaced=self.is_new_template)
             self.fitting = fit(copies, UNUSED if self.is_later else view)
@@ -170,21 +168,19 @@ class WorkloadAdvice:
         labels = await self.namespaces.labels(namespace)
         bounds, pods = await asyncio.gather(self.limit_ranges.bounds(namespace), self._pods_of(namespace, asked, made))
         payer = known_owner(asked.new.metadata) or NOBODY
-        objects = tuple(_objects(made, future_pod(made.pod, bounds, policy.missing_defaults)))
+        objects = _objects(made, bounds, policy)
 
         def parts() -> list[Part]:
             self.names.require_known(PODS.resource)
             return list(self._parts(objects, payer, namespace, self.namespaces.known(namespace) or labels))
 
-        former = None if asked.old is None else made_by(asked.old)
-        before = {} if former is None else _totals(former, bounds, policy)
-        after = _totals(made, bounds, policy)
+        former = made_by(asked.old) if asked.old is not None and grows else None
+        before = {} if former is None else _totals(former, _objects(former, bounds, policy), policy)
         judgement = _Judgement(
             parts,
-            frozenset(name for name, amount in after.items() if amount > before.get(name, 0)),
+            grown(_totals(made, objects, policy).items(), before.items()) if grows else frozenset(),
             max(len(pods), 1) if made.number is None else made.number,
             tuple(made.objects(namespace, asked.name, pods)),
-            grows=grows,
             is_new_template=asked.is_new_template,
             is_surging=is_surging,
             is_later=made.is_later,
@@ -229,18 +225,19 @@ def _answer(
     return review.allowed(request.uid, warnings=told)
 
 
-def _objects(made: Made, pod: tuple[Amounts, Scopes]) -> Iterator[_Object]:
-    yield _Object(*pod, PODS.cap)
-    evaluator = PERSISTENT_VOLUME_CLAIMS.evaluator
-    for claim in made.claims:
-        yield _Object(evaluator.usage(claim, now=None), evaluator.scopes(claim), PERSISTENT_VOLUME_CLAIMS.cap)
+def _objects(made: Made, bounds: Mapping[str, Bounds], policy: Policy) -> tuple[_Object, ...]:
+    """Return what each copy has one of. Raises: UncountableError."""
+    evaluator, cap = PERSISTENT_VOLUME_CLAIMS.evaluator, PERSISTENT_VOLUME_CLAIMS.cap
+    pod = _Object(*future_pod(made.pod, bounds, policy.missing_defaults), PODS.cap)
+    claims = (_Object(evaluator.usage(each, now=None), evaluator.scopes(each), cap) for each in made.claims)
+    return (pod, *claims)
 
 
-def _totals(made: Made, bounds: Mapping[str, Bounds], policy: Policy) -> dict[str, Amount]:
+def _totals(made: Made, objects: Iterable[_Object], policy: Policy) -> dict[str, Amount]:
     """Return what all copies ask for together, by derived resource; of a DaemonSet, those on one node."""
     number = 1 if made.number is None else made.number
     totals: dict[str, Amount] = {}
-    for each in _objects(made, future_pod(made.pod, bounds, policy.missing_defaults)):
+    for each in objects:
         for name, amount in policy.devices.derive(each.amounts):
             totals[name] = totals.get(name, 0) + amount * number
     return totals

@@ -35,7 +35,7 @@ from webhook.quota.limits import resolve_limits
 from webhook.quota.missing import NO_FILLING, Filling
 from webhook.quota.objects import AnyObject, ObjectKey, Scale, Shape
 from webhook.quota.quantity import Quantity
-from webhook.quota.resources import Amounts
+from webhook.quota.resources import Amounts, grown
 from webhook.quota.subject import UNATTRIBUTED
 from webhook.quota.usage import UsageView
 
@@ -284,8 +284,7 @@ def _grows(request: AdmissionRequest, kind: AnyKind) -> bool:
     """Whether the object asks for more of anything than before: for its pods, if it is a workload or a session."""
     shape, cost = kind.demand or (kind.shape, partial(_cost, kind.evaluator))
     try:
-        before = dict(cost(request.decode_old(shape)))
-        return any(amount > before.get(name, 0) for name, amount in cost(request.decode(shape)))
+        return bool(grown(cost(request.decode(shape)), cost(request.decode_old(shape))))
     except UncountableError:
         return True
 
@@ -301,8 +300,8 @@ def _frees(request: AdmissionRequest, kind: AnyKind) -> bool:
     """Whether the object costs less of anything than before."""
     usage = kind.evaluator.usage
     try:
-        after = dict(usage(request.decode(kind.shape), now=None))
-        return any(after.get(name, 0) < amount for name, amount in usage(request.decode_old(kind.shape), now=None))
+        was, will_be = (usage(each, now=None) for each in (request.decode_old(kind.shape), request.decode(kind.shape)))
+        return bool(grown(was, will_be))
     except UncountableError:
         return True
 

@@ -204,8 +204,8 @@ class Charge(Struct, frozen=True):
         """Whether more pods are made for it than before, or larger ones."""
         if self.pods is None:
             return False
-        before = dict(self.prior.pods.needed) if self.prior is not None and self.prior.pods is not None else {}
-        return any(amount > before.get(name, 0) for name, amount in self.pods.needed)
+        before = self.prior.pods.needed if self.prior is not None and self.prior.pods is not None else ()
+        return bool(resources.grown(self.pods.needed, before))
 
     @property
     def compared(self) -> Amounts:
@@ -217,11 +217,9 @@ class Charge(Struct, frozen=True):
         """Whether the account changes or any amount grows; a charge that does not grow is always allowed."""
         if self.prior is None or self.account != (self.prior.payer, self.prior.scopes):
             return True
-        before = dict(self.prior.amounts)
-        if any(amount > before.get(name, 0) for name, amount in self.compared):
+        if resources.grown(self.compared, self.prior.amounts):
             return True
-        capped = dict(self.capped_before)
-        return self.needs_more or any(amount > capped.get(name, 0) for name, amount in self.capped)
+        return self.needs_more or bool(resources.grown(self.capped, self.capped_before))
 
     def before(self, name: str, subject: Subject) -> Amount:
         """Return what *subject* was charged for resource *name* of the object before the update."""

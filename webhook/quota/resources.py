@@ -140,6 +140,12 @@ def amounts(charged: ResourceList) -> Amounts:
     return tuple(sorted((name, amount.nanos) for name, amount in charged.items() if amount.nanos))
 
 
+def grown(after: Iterable[tuple[str, Amount]], before: Iterable[tuple[str, Amount]]) -> frozenset[str]:
+    """Return the names of which *after* has more than *before*."""
+    known = dict(before)
+    return frozenset([name for name, amount in after if amount > known.get(name, 0)])
+
+
 def most_amounts(alternatives: Iterable[Amounts]) -> dict[str, Amount]:
     """Return the largest amount per name."""
     most: dict[str, Amount] = {}
