@@ -103,7 +103,7 @@ class _Performance:
             async with (
                 aiohttp.ClientSession(connector=connector) as session,
                 clients,
-                _beside(self._recorder.run()) as recording,
+                beside(self._recorder.run()) as recording,
             ):
                 await _unless_it_fails(recording, self._scenes(session, clients))
         finally:
@@ -147,8 +147,8 @@ class _Performance:
             seed=self._plan.seed,
             without=self._plan.without,
         )
-        async with _beside(self._tell(clients, lives, workload)), _beside(lives.watch()):
-            async with _beside(faults.run()) as hurting:
+        async with beside(self._tell(clients, lives, workload)), beside(lives.watch()):
+            async with beside(faults.run()) as hurting:
                 await _unless_it_fails(hurting, workload.run(seconds))
             await faults.mend()
 
@@ -189,7 +189,7 @@ class _Performance:
 
 
 @asynccontextmanager
-async def _beside(work: Coroutine[object, object, None]) -> AsyncIterator[asyncio.Task[None]]:
+async def beside(work: Coroutine[object, object, None]) -> AsyncIterator[asyncio.Task[None]]:
     """Run *work* in the background, and cancel it at the end."""
     task = asyncio.create_task(work)
     try:

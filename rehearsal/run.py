@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from nemesis.recorder import Recorder
+from nemesis.run import beside
 from rehearsal import audit, handing_over, installing, verdict
 from rehearsal.client import Client
 from rehearsal.handing_over import HandedOver
@@ -107,9 +106,9 @@ class _Rehearsal:
             clock=lambda: time.monotonic() - begun,
             namespaces=namespaces,
         )
-        async with self._site.client() as client, _beside(recorder.run()) as recording:
+        async with self._site.client() as client, beside(recorder.run()) as recording:
             await asyncio.gather(*(_namespace(client, each) for each in namespaces))
-            async with _beside(kubelets(client, recorder.view)) as reporting:
+            async with beside(kubelets(client, recorder.view)) as reporting:
                 await self._scenes(client, recorder)
                 for task in (recording, reporting):
                     if task.done():
@@ -133,15 +132,3 @@ async def _namespace(client: Client, name: str) -> None:
     async with asyncio.timeout(30):
         while not (await client.ask("GET", f"/api/v1/namespaces/{name}/serviceaccounts/default")).is_done:
             await asyncio.sleep(0.1)
-
-
-@asynccontextmanager
-async def _beside(work: Coroutine[object, object, None]) -> AsyncIterator[asyncio.Task[None]]:
-    """Run *work* in the background, and cancel it at the end."""
-    task = asyncio.create_task(work)
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
