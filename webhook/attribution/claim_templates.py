@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec import Raw
 
 from webhook.kinds.registry import Registry
+from webhook.kinds.workloads import Ordinals
 from webhook.ports import Ancestry
 from webhook.quota import subject
 from webhook.quota.objects import NOTHING, ObjectMeta, Shape
@@ -60,10 +61,6 @@ class ClaimTemplate(Shape, frozen=True):
     spec: ClaimSpec = ClaimSpec()
 
 
-class _Ordinals(Shape, frozen=True):
-    start: int = 0
-
-
 class _Selector(Shape, frozen=True):
     match_labels: dict[str, str] | None = None
 
@@ -71,7 +68,7 @@ class _Selector(Shape, frozen=True):
 class _Spec(Shape, frozen=True):
     volume_claim_templates: list[ClaimTemplate] | None = None
     replicas: int | None = None
-    ordinals: _Ordinals | None = None
+    ordinals: Ordinals | None = None
     selector: _Selector = _Selector()
 
 

@@ -61,8 +61,8 @@ from webhook.settings import Settings
 from webhook.wiring.application import Application, SystemClock, answers, callers, expect, gauges, identity_in_files
 from webhook.wiring.audit import Audit
 from webhook.wiring.charged_objects import ChargedObjects
-from webhook.wiring.counted_kinds import CountedKinds
 from webhook.wiring.ledgers import Surroundings, build_ledger
+from webhook.wiring.policy_kinds import PolicyKinds
 from webhook.wiring.watched_groups import WatchedGroups
 
 log = structlog.get_logger(__name__)
@@ -109,10 +109,10 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     events = EventWriter(api, namespace=settings.namespace, clock=clock)
     kinds = Registry(*KINDS)
 
-    counted = CountedKinds(kinds, discover=partial(discover, api))
+    policy_kinds = PolicyKinds(kinds, discover=partial(discover, api))
     reads = ObjectReads(api, kinds)
-    watched = _Watched(api, settings, events, on_policy=counted.limit, store_version=reads.store_version)
-    counted.report_to(watched.publish_without_effect)
+    watched = _Watched(api, settings, events, on_policy=policy_kinds.limit, store_version=reads.store_version)
+    policy_kinds.report_to(watched.publish_without_effect)
     index, metrics = watched.index, watched.metrics
     manifests = manifest_files.webhook_manifests()
 
@@ -127,7 +127,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         identity,
         on_drift=lambda _: metrics.count_error("registration-drift"),
         on_read=exemptions.update,
-        counted=counted.resources,
+        counted=policy_kinds.resources,
         monotonic=clock.monotonic,
     )
 
@@ -155,7 +155,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         events=events,
     )
 
-    counted.connect(objects, on_known=registration.look_soon)
+    policy_kinds.connect(objects, on_known=registration.look_soon)
 
     def in_step() -> Condition:
         return revision.condition() if (known := objects.condition()).ok else known
@@ -184,7 +184,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         watched.groups.require_known()
         objects.require_known(resource)
         if kinds.is_session_kind(resource):
-            counted.require_sessions()
+            policy_kinds.require_sessions()
 
     names = _KnownNames(index, reads, require_known)
     limit_ranges = LimitRangeReads(api, monotonic=clock.monotonic)
@@ -222,7 +222,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "api-servers": api_servers.condition,
             "exemptions": exemptions.condition,
             "kinds": objects.served_condition,
-            "counts": counted.condition,
+            "counts": policy_kinds.condition,
             "groups": watched.groups.condition,
             "uncounted": objects.uncounted_condition,
         },
@@ -250,7 +250,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         tasks=(
             *watched.tasks,
             *objects.tasks,
-            counted.run,
+            policy_kinds.run,
             *ledger.tasks,
             maintain,
             revision.run,

@@ -58,7 +58,7 @@ class Watches(Protocol):
         """Count the objects of *resource* anew."""
 
 
-class CountedKinds:
+class PolicyKinds:
     """
     Adds the kinds that a policy limits by number, or reads as sessions, to *kinds*, and watches each.
 

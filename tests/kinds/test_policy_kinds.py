@@ -17,7 +17,7 @@ from webhook.kube.discovery import UnsuitableKindError
 from webhook.ports import UnavailableError
 from webhook.quota.objects import OwnerReference
 from webhook.registration import CountedResources
-from webhook.wiring.counted_kinds import CountedKinds
+from webhook.wiring.policy_kinds import PolicyKinds
 
 SERVICES = counted("services", "v1", "Service")
 
@@ -35,7 +35,7 @@ class Cluster:
         self.kinds = Registry(*KINDS)
         self.recounted: list[str] = []
         self.gone: set[str] = set()
-        self.counted = CountedKinds(self.kinds, discover=self.discover)
+        self.counted = PolicyKinds(self.kinds, discover=self.discover)
         self.counted.connect(self, on_known=self.hear)
         self.counted.report_to(lambda entry, why: self.unsuitable.append((entry.path, why)))
 
