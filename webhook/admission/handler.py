@@ -8,23 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
-
-from msgspec import structs
 
 from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, check_size, under
 from webhook.admission.outcome import Terms, answer, audit_of, forged, payer_notes, refusal, shown
 from webhook.admission.patch import filling_in
+from webhook.admission.reading import Marked, frees, grows, is_excepted, read
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.answers import Attributed, Refused
 from webhook.attribution.changes import Change
-from webhook.attribution.claim_templates import ClaimSpec
-from webhook.attribution.creations import Written
 from webhook.attribution.rules import Attribution
 from webhook.attribution.stamp import carries_stamp, stamping
-from webhook.kinds.evaluator import AnyKind, Effect, Evaluator, UncountableError
+from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kinds.session_kind import PER_SESSION
@@ -33,9 +28,8 @@ from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare
 from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
 from webhook.quota.limits import resolve_limits
 from webhook.quota.missing import NO_FILLING, Filling
-from webhook.quota.objects import AnyObject, ObjectKey, Scale, Shape
+from webhook.quota.objects import AnyObject, ObjectKey, Scale
 from webhook.quota.quantity import Quantity
-from webhook.quota.resources import Amounts, grown
 from webhook.quota.subject import UNATTRIBUTED
 from webhook.quota.usage import UsageView
 
@@ -73,8 +67,8 @@ class AdmissionHandler:
             return review.allowed(request.uid)
         is_new_cost = effect.is_charged and request.operation == "CREATE"
         defaults = self.policies.current().missing_defaults if is_new_cost else {}
-        reviewed = _read(request, kind, kind.shape if defaults else AnyObject)
-        if _is_excepted(request, reviewed):
+        reviewed = read(request, kind, kind.shape if defaults else AnyObject)
+        if is_excepted(request, reviewed):
             return review.allowed(request.uid)
         attributed = await self._attribute(request, reviewed, effect)
         if isinstance(attributed, Refused):
@@ -97,8 +91,8 @@ class AdmissionHandler:
             return review.allowed(request.uid)
         if effect in (Effect.CARRY_NO_STAMP, Effect.SCALE):
             return await self._review_other(request, kind, effect)
-        reviewed = _read(request, kind, kind.shape if effect.is_charged else AnyObject)
-        if effect.is_stamped and _is_excepted(request, reviewed):
+        reviewed = read(request, kind, kind.shape if effect.is_charged else AnyObject)
+        if effect.is_stamped and is_excepted(request, reviewed):
             return review.allowed(request.uid)
         attributed = await self._attribute(request, reviewed, effect)
         if isinstance(attributed, Refused) or not attributed.accepts(reviewed.new.metadata):
@@ -135,7 +129,7 @@ class AdmissionHandler:
         if forgery is not None:
             return Refused(forgery)
         is_report = effect is Effect.KEEP_STAMP and not self.attribution.users.may_report(user)
-        if is_report and _frees(request, reviewed.kind):
+        if is_report and frees(request, reviewed.kind):
             return Refused(_REPORTED_LESS)
         if reviewed.old is None:
             return await self.attribution.creations.of_new(
@@ -143,7 +137,7 @@ class AdmissionHandler:
                 reviewed.kind,
                 meta,
                 namespace,
-                written=lambda: request.decode(_Marked).written,
+                written=lambda: request.decode(Marked).written,
                 says=lambda texts: reviewed.kind.evaluator.user_of(request.decode(reviewed.kind.shape), texts),
             )
         change = Change(
@@ -151,7 +145,7 @@ class AdmissionHandler:
             meta,
             request.sub_resource or "",
             request.field_manager,
-            lambda: _grows(request, reviewed.kind),
+            lambda: grows(request, reviewed.kind),
         )
         return await self.attribution.changes.of_changed(user, reviewed.kind, change, namespace)
 
@@ -263,53 +257,6 @@ class AdmissionHandler:
         if kind is not None and kind.is_charged:
             old = request.decode_old(AnyObject).metadata
             self.on_delete(ObjectKey(kind.resource, request.namespace, old.name), old.uid)
-
-
-class _Marked(Shape, frozen=True):
-    metadata: Written = Written()
-    spec: ClaimSpec = ClaimSpec()
-
-    @property
-    def written(self) -> Written:
-        return structs.replace(self.metadata, storage=self.spec.storage)
-
-
-def _read(request: AdmissionRequest, kind: AnyKind, shape: type[Any]) -> Reviewed:
-    """Decode the object, and for an update the object it replaces, once each."""
-    new = request.decode(shape)
-    return Reviewed(kind, new, None if request.operation == "CREATE" else request.decode_old(shape))
-
-
-def _grows(request: AdmissionRequest, kind: AnyKind) -> bool:
-    """Whether the object asks for more of anything than before: for its pods, if it is a workload or a session."""
-    shape, cost = kind.demand or (kind.shape, partial(_cost, kind.evaluator))
-    try:
-        return bool(grown(cost(request.decode(shape)), cost(request.decode_old(shape))))
-    except UncountableError:
-        return True
-
-
-def _cost(evaluator: Evaluator[Any], obj: Any) -> Amounts:
-    """Return what an object costs, and what its pods cost that others make now. Raises: UncountableError."""
-    usage, size = evaluator.before(obj, now=None)
-    needed = size.amounts if size is not None and size.is_running else ()
-    return (*usage, *((f"of its pods: {name}", amount) for name, amount in needed))
-
-
-def _frees(request: AdmissionRequest, kind: AnyKind) -> bool:
-    """Whether the object costs less of anything than before."""
-    usage = kind.evaluator.usage
-    try:
-        was, will_be = (usage(each, now=None) for each in (request.decode_old(kind.shape), request.decode(kind.shape)))
-        return bool(grown(was, will_be))
-    except UncountableError:
-        return True
-
-
-def _is_excepted(request: AdmissionRequest, reviewed: Reviewed) -> bool:
-    if request.sub_resource:
-        return False
-    return reviewed.kind.evaluator.is_excepted(reviewed.new.metadata, request.user_info)
 
 
 def _fitting(terms: Terms, existing: tuple[ObjectKey, ...], view: UsageView) -> Fitting:
