@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -307,6 +307,15 @@ async def test_what_cannot_be_told_is_said_and_refuses_nothing() -> None:
     advised.webhook.limit_ranges.trouble = "the API server is down"
     answer = await advised.create(deployment(9))
     assert answer == {"uid": "call-1", "allowed": True, "warnings": [f"{UNKNOWN}the API server is down"]}
+
+
+async def test_and_is_reported_with_its_reason() -> None:
+    advised = Advised(DENY)
+    told: list[str] = []
+    advised.advice = replace(advised.advice, on_untold=lambda error: told.append(error.reason))
+    advised.webhook.limit_ranges.trouble = "the API server is down"
+    await advised.create(deployment(9))
+    assert told == ["limit-ranges"]
 
 
 async def test_while_the_pods_are_not_known_that_is_said() -> None:

@@ -67,7 +67,7 @@ class Stage:
         )
         self.metrics = Metrics(self._gauges)
         self.callers = Callers(self.files, self.identity.clients, poll_seconds=0.05)
-        answers = {"/validate": self._answer, "/mutate": allow}
+        answers = {"/validate": self._answer, "/mutate": allow, "/advise": self._answer}
         self.server = HttpServer(answers, self.health, self.metrics, self.callers)
 
     def _gauges(self) -> dict[str, float]:

@@ -7,6 +7,7 @@ That no spoiled review is ever allowed is in `test_http_law`, bodies are in `tes
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 import struct
 
@@ -240,6 +241,21 @@ async def test_a_defect_refuses_and_shows_nothing_of_itself(stage: Stage, bug: E
             "message": "internal error of userquota, see its log",
         },
     }
+    assert await stage.errors("internal") == 1
+
+
+@pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS.keys())
+async def test_a_defect_where_advice_is_asked_for_fails_the_call_and_refuses_nothing(
+    stage: Stage, bug: Exception
+) -> None:
+    async def fail(_: AdmissionRequest, __: float) -> AdmissionResponse:
+        raise bug
+
+    stage.answer = fail
+    reply = await stage.post(path="/advise")
+
+    assert reply.status == 500
+    assert json.loads(reply.body)["message"] == "internal error of userquota, see its log"
     assert await stage.errors("internal") == 1
 
 

@@ -112,7 +112,11 @@ class _Judgement:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadAdvice:
-    """Answers reviews of workloads and their scales. Any number may run concurrently."""
+    """
+    Answers reviews of workloads and their scales. Any number may run concurrently.
+
+    `on_untold` is called with the reason for which there was no verdict, which goes to whoever asked, too.
+    """
 
     users: Identities
     ancestry: Ancestry
@@ -124,6 +128,7 @@ class WorkloadAdvice:
     names: NameHolders
     limit_ranges: LimitRanges
     kinds: Registry = field(default=KINDS)
+    on_untold: Callable[[UnavailableError], None] = lambda _: None
 
     async def advise(self, request: AdmissionRequest, *, deadline: float) -> AdmissionResponse:
         """
@@ -138,6 +143,8 @@ class WorkloadAdvice:
             asked = await self._read(request)
             return review.allowed(request.uid) if asked is None else await self._judge(request, asked, deadline)
         except (UncountableError, UnavailableError) as error:
+            if isinstance(error, UnavailableError):
+                self.on_untold(error)
             return review.allowed(request.uid, warnings=(f"whether its pods fit cannot be told: {error}",))
 
     async def _read(self, request: AdmissionRequest) -> _Asked | None:

@@ -29,8 +29,16 @@ _RETRY_DELAY = 1.0
 _RETRY_NEEDS = 1.5
 """Seconds: the delay before another try, and half a second for its answer."""
 
+ADVICE = "/advise"
+"""
+The path of reviews whose answer binds nobody: each pod is decided on later. A defect of ours must not refuse them; the
+configuration lets the request go on where the call fails.
+"""
+
 _MAX_REMEMBERED = 10_000
 """Calls whose first deadline is remembered. Those that were repeated elsewhere, or not at all, stay in there."""
+
+_INTERNAL_ERROR = "internal error of userquota, see its log"
 
 Answer = Callable[[AdmissionRequest, float], Awaitable[AdmissionResponse]]
 """Answers a request before a deadline on the monotonic clock. Raises: ReviewError, UnavailableError."""
@@ -90,12 +98,12 @@ class Replies:
     async def to(self, path: str, body: bytes, *, deadline: float) -> Reply:
         """Return the reply to *body*, posted to *path*, by *deadline* on the monotonic clock. Never raises."""
         begun = time.perf_counter()
-        reply, verdict = await self._answer(body, self._answers[path], deadline)
+        reply, verdict = await self._answer(path, body, deadline)
         self._meter.answered(path, verdict, time.perf_counter() - begun)
         return reply
 
-    async def _answer(self, body: bytes, answer: Answer, deadline: float) -> tuple[Reply, str]:
-        uid = ""
+    async def _answer(self, path: str, body: bytes, deadline: float) -> tuple[Reply, str]:
+        uid, answer = "", self._answers[path]
         try:
             request = review.decode(body)
             uid = request.uid
@@ -119,7 +127,9 @@ class Replies:
             # A defect of ours. It refuses instead of failing the call, so that failurePolicy: Ignore does not allow.
             self._meter.count_error("internal")
             log.exception("internal error", uid=uid)
-            return Reply(200, review.encode(review.failed(uid, "internal error of userquota, see its log"))), "failed"
+            if path == ADVICE:
+                return error_reply(500, "InternalError", _INTERNAL_ERROR), "failed"
+            return Reply(200, review.encode(review.failed(uid, _INTERNAL_ERROR))), "failed"
         if not answered.allowed and answered.status is not None:
             log.info("denied", uid=uid, reason=answered.status.message)
         return Reply(200, review.encode(answered)), answered.verdict

@@ -22,7 +22,7 @@ from webhook.ports import READY, Condition
 from webhook.quota.usage import UsageIndex
 from webhook.serving.callers import CallerFiles, Callers
 from webhook.serving.http_server import HttpServer
-from webhook.serving.replies import Answer
+from webhook.serving.replies import ADVICE, Answer
 from webhook.settings import Settings
 
 
@@ -97,7 +97,7 @@ def answers(handler: AdmissionHandler, advice: WorkloadAdvice) -> Mapping[str, A
     async def advise(request: AdmissionRequest, deadline: float) -> AdmissionResponse:
         return await advice.advise(request, deadline=deadline)
 
-    return {"/mutate": mutate, "/validate": validate, "/advise": advise}
+    return {"/mutate": mutate, "/validate": validate, ADVICE: advise}
 
 
 def callers(settings: Settings, identity: ServingIdentity) -> Callers:

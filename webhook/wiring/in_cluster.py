@@ -134,6 +134,10 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     def count(error: UnavailableError) -> None:
         metrics.count_error(error.reason)
 
+    def untold(error: UnavailableError) -> None:
+        count(error)
+        log.warning("no early verdict on a workload", reason=str(error))
+
     revision = RevisionCheck(
         reads.store_version,
         seen=lambda: max(index.position(kind.resource) for kind in kinds.charged),
@@ -203,6 +207,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         names,
         limit_ranges,
         kinds,
+        on_untold=untold,
     )
     health = Health(
         {
