@@ -44,7 +44,7 @@ other-tests: $(VENV)/dev.stamp ## Run all other tests; their output appears when
 	@output=$$($(BIN)/python -m pytest -m "not (cluster or go) or own_clusters" 2>&1); code=$$?; echo "$$output"; exit $$code
 
 .PHONY: quick
-quick: $(VENV)/dev.stamp ## Run the tests that need no cluster, no Go and no patience: less than a minute
+quick: $(VENV)/dev.stamp ## Run the tests that need no cluster, no Go and no patience: about a minute
 	$(BIN)/python -m pytest -q -m "not cluster and not go and not slow" --hypothesis-profile quick
 
 .PHONY: check

@@ -82,7 +82,7 @@ def workload_warning(fitting: Fitting, excess: Excess, *, noun: str) -> str:
     name, rule = excess.rule.resource, excess.rule
     if rule.cap is not None:
         capped = f"limited {show(name, rule.hard)} for one {_CAPPED[rule.cap]}"
-        return f"over quota {rule.entry}: no {noun} fits: {name} requested {show(name, excess.requested)}, {capped}"
+        return f"over quota {rule.entry}: no {noun} fit: {name} requested {show(name, excess.requested)}, {capped}"
     return f"{_how_many(fitting, noun)} fit now: {warning(excess)}"
 
 
