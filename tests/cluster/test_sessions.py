@@ -65,17 +65,18 @@ def test_a_notebook_is_judged_when_it_is_made_started_and_resized(
     has_pods(running, place, alice, 1)
     assert stamped(running, place, "statefulset", "one")[OWNER] == alice.name
 
-    assert " created\n" in alice.create(notebook("two", "2"))
-    refused = alice.create(notebook("three", "1"))
+    assert " created\n" in alice.create(notebook("two", "1500m"))
+    refused = alice.create(notebook("three", "500m"))
     assert "requested: sessions=1, used: sessions=2, limited: sessions=2" in refused
     assert "would fit: nothing until a session ends" in refused
     assert "annotated" in alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped=now")
-    assert " created\n" in alice.create(notebook("three", "1"))
+    assert " created\n" in alice.create(notebook("three", "500m"))
     refused = alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped-")
     assert "requested: sessions=1, used: sessions=2, limited: sessions=2" in refused
     assert "deleted" in alice.run("delete", "notebook", "three")
     eventually(lambda: "annotated" in alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped-"), within=10)
 
+    assert "annotated" in alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped=now")
     assert "patched" in patch(alice, "notebook", "one", {"template": {"spec": pod_spec("2")}})
     refused = patch(alice, "notebook", "one", {"template": {"spec": pod_spec("2500m")}})
     assert "limited: requests.cpu=2 for one session" in refused
@@ -97,6 +98,7 @@ def test_a_start_is_refused_while_its_pods_have_no_room(running: RunningWebhook,
     assert " created\n" in alice.create(notebook("two", "1500m", **stopped))
     refused = alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped-")
     assert "requested: requests.cpu=1500m, used: requests.cpu=2" in refused
+    alice.run("annotate", "notebook", "one", "kubeflow-resource-stopped=now")
     alice.run("delete", "statefulset", "one")
     eventually(lambda: listed(running, place, "pods") == [], within=30)
     eventually(lambda: "annotated" in alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped-"), within=10)
@@ -181,7 +183,7 @@ def test_a_ray_cluster_grows_as_far_as_its_workers_fit(running: RunningWebhook, 
 
     assert "patched" in patch(alice, "raycluster", "ray", ray_cluster(5))
     refused = patch(alice, "raycluster", "ray", ray_cluster(6))
-    assert "requested: requests.cpu=1, used: requests.cpu=2500m, limited: requests.cpu=3" in refused
+    assert "requested: requests.cpu=500m, used: requests.cpu=2500m, limited: requests.cpu=3" in refused
     assert "would fit: requests.cpu=3" in refused
     assert "patched" in patch(alice, "raycluster", "ray", ray_cluster(2))
 

@@ -160,6 +160,7 @@ class Watched:
             self.index,
             exempt=frozenset(),
             now=lambda: None,
+            sessions_of=lambda _: (),
             may_start=lambda: True,
             store_version=ObjectReads(self.api, self.kinds).store_version,
             metrics=Metrics(dict),

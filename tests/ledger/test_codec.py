@@ -6,6 +6,7 @@ import hashlib
 import json
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from webhook.ledger.codec import FORMAT, LedgerDamagedError, NewerFormatError, read_ledger, write_ledger
 from webhook.ledger.protocol import Ledger
+from webhook.quota.expected import Expected
 from webhook.quota.objects import ObjectKey
 from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amounts
@@ -48,7 +50,7 @@ GOLDEN_BODY = (
 )
 
 
-def sealed(body: str, *, form: str = str(FORMAT)) -> str:
+def sealed(body: str, *, form: str = "2") -> str:
     """Return *body* as whoever knows of the checksum would write it."""
     digest = hashlib.sha256(body.encode(errors="surrogatepass")).hexdigest()
     return f"userquota-ledger {form} sha256={digest}\n{body}\n"
@@ -66,6 +68,35 @@ def edited(change: Callable[[Any], object]) -> str:
 
 def test_the_text_is_this_to_the_letter() -> None:
     assert write_ledger(SAMPLE, uid=UID) == sealed(GOLDEN_BODY)
+
+
+NOTEBOOK_PODS = (("notebook-name", "jo"),)
+STARTING = replace(
+    SAMPLE,
+    reservations={
+        "r1-0": Reservation(
+            ObjectKey("notebooks.kubeflow.org", "red", "jo"),
+            "uid-1",
+            0,
+            ALICE,
+            (("sessions", 10**9),),
+            expected=Expected(SMALL, (NOTEBOOK_PODS, (("app", "jo"), ("part", "main")))),
+        ),
+        "r1-1": Reservation(ObjectKey("pods", "red", "jo-0"), "uid-2", 0, ALICE, SMALL, part_of=(NOTEBOOK_PODS,)),
+        "r2-0": SAMPLE.reservations["r2-0"],
+    },
+)
+
+
+def test_a_ledger_with_sessions_has_a_format_of_its_own() -> None:
+    text = write_ledger(STARTING, uid=UID)
+
+    assert text.startswith(f"userquota-ledger {FORMAT} ")
+    assert json.loads(text.splitlines()[1])["sessions"] == {
+        "r1-0": [[[["notebook-name", "jo"]], [["app", "jo"], ["part", "main"]]], 1],
+        "r1-1": [[[["notebook-name", "jo"]]], None],
+    }
+    assert read_ledger(text, uid=UID) == STARTING
 
 
 def test_a_text_has_two_lines_whatever_people_are_called() -> None:
@@ -106,13 +137,20 @@ reservations = st.builds(
     booked,
     st.lists(names, max_size=2).map(tuple),
 )
+labels = st.lists(st.lists(st.tuples(names, names), max_size=2).map(tuple), min_size=1, max_size=2).map(tuple)
+sessions = st.builds(
+    lambda reservation, expected: replace(reservation, expected=expected),
+    reservations,
+    st.builds(Expected, booked, labels | st.just(())),
+)
+pods = st.builds(lambda reservation, part_of: replace(reservation, part_of=part_of), reservations, labels)
 ledgers = st.builds(
     Ledger,
     names,
     is_open=st.booleans(),
     write=st.integers(0, 2**63 - 1),
     settled_through=st.dictionaries(names, st.integers(0, 2**63 - 1), max_size=3),
-    reservations=st.dictionaries(names, reservations, max_size=6),
+    reservations=st.dictionaries(names, reservations | sessions | pods, max_size=6),
     age=st.integers(0, 2**63 - 1),
 ).flatmap(
     lambda ledger: st.integers(0, 2**63 - 1).map(lambda ms: ledger.aged(0, dict.fromkeys(ledger.reservations, ms)))
@@ -261,6 +299,12 @@ EDITS: dict[str, str] = {
     "a short line": with_line("t", "pods", "red", "web", "u", 0, 0, 0),
     "a base that is a text": with_line("t", "pods", "red", "web", "u", "0", 0, 0, 5),
     "a base with a fraction": with_line("t", "pods", "red", "web", "u", 0.5, 0, 0, 5),
+    "sessions that are null": edited(lambda body: body.update(sessions=None)),
+    "a session of no reservation": edited(lambda body: body.update(sessions={"r9": [[[["a", "b"]]], 0]})),
+    "a session with the amounts after the last": edited(lambda body: body.update(sessions={"r1-0": [[], 2]})),
+    "a session with negative amounts": edited(lambda body: body.update(sessions={"r1-0": [[], -1]})),
+    "a label without a value": edited(lambda body: body.update(sessions={"r1-0": [[[["a"]]], 0]})),
+    "a pod of nothing": edited(lambda body: body.update(sessions={"r1-0": [[], None]})),
     "a name that is null": with_line("t", "pods", "red", None, "u", 0, 0, 0, 5),
 }
 
@@ -332,7 +376,7 @@ def test_a_later_text_without_a_uid_is_damage() -> None:
 # What comes after us.
 
 
-@pytest.mark.parametrize("form", ["3", "10", "4294967296"])
+@pytest.mark.parametrize("form", ["4", "10", "4294967296"])
 def test_a_newer_format_is_told_apart_from_damage_whatever_its_body_is(form: str) -> None:
     for text in (sealed(GOLDEN_BODY, form=form), f"userquota-ledger {form} sha256=\nof a kind we do not know"):
         with pytest.raises(NewerFormatError, match=form):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from tests.fakes import FakeLedgerObject, FakeStore
 from tests.ledger.sharing import HOLD, Replica, create, ledger_in
 from webhook.ledger.codec import FORMAT, read_ledger
 from webhook.ports import UnavailableError
+from webhook.quota.expected import Expected
 from webhook.quota.objects import StoredVersion
-from webhook.quota.reservation import Charge
+from webhook.quota.reservation import Charge, Pods
 
 WIDGETS = "widgets.example.com"
 
@@ -36,11 +38,28 @@ async def newer(older: Replica) -> Replica:
 def test_a_text_of_format_1_is_read(older: Replica) -> None:
     assert older.stored_in.stored is not None
     text = older.stored_in.stored.text
-    assert FORMAT == 2
 
     former = text.replace("userquota-ledger 2 ", "userquota-ledger 1 ", 1)
 
     assert read_ledger(former, uid=older.stored_in.stored.uid) == ledger_in(older.stored_in)
+
+
+async def test_only_a_ledger_with_sessions_has_the_newest_format(older: Replica, newer: Replica) -> None:
+    """Replicas of the version before go on beside ours until a session starts."""
+    assert await newer.allows(create("pod"))
+    assert ledger_format(newer) < FORMAT
+
+    expecting = Expected((("gpu", 1),))
+    session = structs.replace(widget(), expected=expecting, pods=Pods(expecting.amounts, expecting.amounts))
+    assert await newer.allows(session)
+    assert ledger_format(newer) == FORMAT
+    await older.stored_ledger.read()
+    assert [each.expected for each in older.stored_ledger.view.ledger.reservations.values()] == [None, expecting]
+
+
+def ledger_format(replica: Replica) -> int:
+    assert replica.stored_in.stored is not None
+    return int(replica.stored_in.stored.text.split()[1])
 
 
 async def test_an_older_replica_counts_what_it_does_not_charge(older: Replica, newer: Replica) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from webhook.quota.expected import Expected
 from webhook.quota.objects import ObjectKey
+from webhook.quota.presets import Labels
 from webhook.quota.resources import Amounts
 from webhook.quota.subject import Payer
 from webhook.quota.usage import Row
@@ -50,12 +52,19 @@ class Story:
 
 
 Change = tuple[Verb, Payer, Amounts]
+Sessions = Callable[[ObjectKey, Amounts], tuple[Expected | None, tuple[Labels, ...]]]
+"""Returns what an object of these amounts expects, and of what it may be a part."""
+
+
+def no_sessions(_key: ObjectKey, _amounts: Amounts) -> tuple[None, tuple[()]]:
+    return None, ()
 
 
 class Api:
     """All events. Versions rise over all resources, as in etcd; a uid is never used twice."""
 
-    def __init__(self, resources: Iterable[str]) -> None:
+    def __init__(self, resources: Iterable[str], sessions: Sessions = no_sessions) -> None:
+        self.sessions = sessions
         self.stories = {resource: Story() for resource in resources}
         self.version = 0
         self.made: dict[ObjectKey, int] = {}
@@ -84,5 +93,6 @@ class Api:
         self, key: ObjectKey, uid: str, payer: Payer, costs: Amounts, *, counts: bool = True, deleted: bool = False
     ) -> None:
         self.version += 1
-        event = Event(key, Row(uid, self.version, payer, costs), counts and not deleted, deleted)
+        row = Row(uid, self.version, payer, costs, (), *self.sessions(key, costs))
+        event = Event(key, row, counts and not deleted, deleted)
         self.stories[key.resource].events.append(event)

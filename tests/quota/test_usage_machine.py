@@ -15,11 +15,14 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec import structs
 
 from tests.fakes import by_payer
 from tests.quota.api_story import Api, Change, Event, Story, Verb
 from webhook.quota.devices import SHIPPED
+from webhook.quota.expected import Expected, PodSet
 from webhook.quota.objects import ObjectKey, StoredVersion
+from webhook.quota.presets import Labels
 from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import CLUSTER, Payer, Subject, group, namespace, tenant, user
@@ -31,7 +34,13 @@ KEYS = [
     ObjectKey("pods", "red", "b"),
     ObjectKey("pods", "blue", "a"),
     ObjectKey(RESOURCES[1], "red", "a"),
+    ObjectKey(RESOURCES[1], "red", "b"),
 ]
+LABELS = {
+    "a": (("notebook-name", "a"),),
+    "b": (("notebook-name", "b"),),
+}
+"""The pod `a` is one of the notebook `a`, the pod `b` of both."""
 PAYERS = [Payer("alice"), Payer("alice", ("ml",)), Payer("bob", ("ml", "staff"))]
 NAMES = ("gpu", "pods", "requests.cpu")
 SUBJECTS = [
@@ -85,6 +94,14 @@ bindings = st.builds(
 )
 
 
+def sessions(key: ObjectKey, costs: Amounts) -> tuple[Expected | None, tuple[Labels, ...]]:
+    """Notebooks that cost a `pods` wait for pods of twice their cost; what has the name of one is a pod of it."""
+    if key.resource == RESOURCES[0]:
+        return None, (LABELS["a"],) if key.name == "a" else tuple(LABELS.values())
+    twice = tuple((name, 2 * amount) for name, amount in costs)
+    return (Expected(twice, (LABELS[key.name],)) if "pods" in dict(costs) else None), ()
+
+
 class UsageIndexMachine(RuleBasedStateMachine):
     """The API changes; the index receives the events late, twice or in lists; reservations are added and dropped."""
 
@@ -93,7 +110,7 @@ class UsageIndexMachine(RuleBasedStateMachine):
         self.accounts_under = Binding()
         self.bind = Changing(self.accounts_under)
         self.index = UsageIndex(by_payer(self.bind))
-        self.api = Api(RESOURCES)
+        self.api = Api(RESOURCES, sessions)
         self.stories = self.api.stories
         self.rows: dict[ObjectKey, Row] = {}
         self.reservations: dict[tuple[str, int, Payer], Reservation] = {}
@@ -212,7 +229,7 @@ class UsageIndexMachine(RuleBasedStateMachine):
         self.index.set_amounts(key, StoredVersion(uid, version if is_current else version + 1), costs)
         self.index.set_amounts(key, StoredVersion("another", version), ())
         if row is not None and is_current:
-            self.rows[key] = Row(uid, version, row.payer, costs)
+            self.rows[key] = structs.replace(row, amounts=costs)
 
     # Reservations.
 
@@ -223,12 +240,22 @@ class UsageIndexMachine(RuleBasedStateMachine):
         uid = data.draw(st.sampled_from([self.api.next_uid(key), f"lost {key}", *(row.uid for row in past)]))
         base = data.draw(st.sampled_from([0, *(row.version for row in past)]))
         attempt = uid, base, payer
-        self.index.reserve(Reservation(key, uid, base, payer, costs))
-        both = dict(costs)
-        if attempt in self.reservations:
-            for name, amount in self.reservations[attempt].amounts:
-                both[name] = max(amount, both.get(name, 0))
-        self.reservations[attempt] = Reservation(key, uid, base, payer, tuple(sorted(both.items())))
+        reservation = Reservation(key, uid, base, payer, costs, (), *sessions(key, costs))
+        self.index.reserve(reservation)
+        known = self.reservations.get(attempt)
+        if known is not None:
+            waits = [each.expected for each in (reservation, known) if each.expected is not None]
+            most = Expected(largest_of(*(each.amounts for each in waits)), waits[0].labels) if waits else None
+            reservation = replace(reservation, amounts=largest_of(costs, known.amounts), expected=most)
+        self.reservations[attempt] = reservation
+
+    @rule(key=keys, is_current=st.booleans())
+    def stop_expecting(self, key: ObjectKey, is_current: bool) -> None:
+        """Pods have not come in time."""
+        row = self.rows.get(key)
+        self.index.stop_expecting(key, "another" if row is None or not is_current else row.uid)
+        if row is not None and is_current:
+            self.rows[key] = structs.replace(row, expected=None)
 
     @precondition(lambda self: self.reservations)
     @rule(data=st.data())
@@ -270,6 +297,31 @@ class UsageIndexMachine(RuleBasedStateMachine):
         reserved = [(each.payer, each.amounts) for each in self.reservations.values() if each.key == key]
         return reserved if row is None else [(row.payer, row.amounts), *reserved]
 
+    def records(self, key: ObjectKey) -> list[Row | Reservation]:
+        row = self.rows.get(key)
+        reserved = [each for each in self.reservations.values() if each.key == key]
+        return [*reserved, *([] if row is None else [row])]
+
+    def made(self, pod: ObjectKey, owner: str, labels: Iterable[Labels], name: str) -> Amount:
+        """Return what *pod* takes of the room of a session whose pods have one of *labels*."""
+        of_session = [each for each in self.records(pod) if each.payer.owner == owner]
+        costs = [dict(each.amounts).get(name, 0) for each in of_session if not set(labels).isdisjoint(each.part_of)]
+        return max(costs, default=0)
+
+    def waits_for(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
+        """Return what is held of *subject* for pods of the session *key*."""
+        left: list[Amount] = [0]
+        for each in self.records(key):
+            if each.expected is not None and subject in self.accounts_under(each.payer, key.namespace):
+                pods = [other for other in KEYS if other.namespace == key.namespace]
+                taken = sum(self.made(pod, each.payer.owner, each.expected.labels, name) for pod in pods)
+                left.append(dict(each.expected.amounts).get(name, 0) - taken)
+        return max(left)
+
+    def expects(self, key: ObjectKey, owner: str, label: Labels) -> bool:
+        waiting = (each for each in self.records(key) if each.expected and each.payer.owner == owner)
+        return any(label in each.expected.labels for each in waiting if each.expected)
+
     def largest(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
         due: list[Amount] = [
             dict(costs).get(name, 0)
@@ -287,7 +339,11 @@ class UsageIndexMachine(RuleBasedStateMachine):
                     used[name] = used.get(name, 0) + amount
             assert dict(self.index._used.get(subject, {})) == used
             for name in NAMES:
-                held = [self.largest(key, subject, name) for key in KEYS]
+                held = [self.largest(key, subject, name) + self.waits_for(key, subject, name) for key in KEYS]
+                for label in LABELS.values():
+                    waiting = [key for key in KEYS if self.expects(key, "alice", label)]
+                    room = sum(self.waits_for(key, subject, name) for key in waiting)
+                    assert self.index.expected([PodSet("red", "alice", label)], subject, name) == room
                 assert [self.index.held(key, subject, name) for key in KEYS] == held
                 assert self.index.used(subject, name) == used.get(name, 0)
                 assert self.index.used(subject, name) + self.index.reserved(subject, name) == sum(held)
@@ -320,7 +376,17 @@ class UsageIndexMachine(RuleBasedStateMachine):
         kept = (self.index._used, self.index._reserved, self.index._pending, self.index._listed)
         assert not any(kept)
         assert not any(self.index._rows.values())
+        waiting = self.index._expected
+        assert not any((waiting._made, waiting._sets_of_pod, waiting._claims, waiting._waiting, waiting._due))
         super().teardown()
+
+
+def largest_of(*listed: Amounts) -> Amounts:
+    most: dict[str, Amount] = {}
+    for amounts_of_one in listed:
+        for name, amount in amounts_of_one:
+            most[name] = max(amount, most.get(name, 0))
+    return tuple(sorted(most.items()))
 
 
 def in_order(reservations: Iterable[Reservation]) -> list[Reservation]:

@@ -119,6 +119,7 @@ class Asking:
         body: object = None,
         server: int = 0,
         content_type: str = "application/json",
+        acting_as: str = "",
     ) -> Answer:
         """Send a request to API server number *server*, counted from 1; 0 uses each in turn."""
         assert self._session is not None
@@ -127,6 +128,8 @@ class Asking:
             self._turn = server = self._turn % len(urls) + 1
         url = urls[server - 1]
         headers = {"Authorization": f"Bearer {self._cluster.access.token(user)}", "Content-Type": content_type}
+        if acting_as:
+            headers["Impersonate-User"] = acting_as
         asked = time.monotonic()
         try:
             async with self._session.request(method, f"{url}{path}", json=body, headers=headers) as answer:

@@ -38,6 +38,7 @@ from webhook.ports import (
 )
 from webhook.quota import message
 from webhook.quota.decision import Allowed, Decision, Denied, Excess
+from webhook.quota.expected import PodSet
 from webhook.quota.fitting import UNUSED, Copies, Fitting, Part, fit
 from webhook.quota.limits import Limit, LimitsInForce, resolve_limits
 from webhook.quota.missing import Bounds
@@ -93,6 +94,7 @@ class _Judgement:
     is_new_template: bool
     is_surging: bool
     is_later: bool
+    pod_sets: Collection[PodSet]
     fitting: Fitting = field(default_factory=lambda: Fitting(0, 0))
     surge: tuple[Excess, ...] = ()
 
@@ -102,10 +104,10 @@ class _Judgement:
         self.fitting, self.surge = Fitting(self.number, self.number), ()
         if self.grown:
             growing = [each.only(self.grown) for each in parts]
-            copies = Copies(self.number, growing, self.existing, are_replaced=self.is_new_template)
+            copies = Copies(self.number, growing, self.existing, self.is_new_template, self.pod_sets)
             self.fitting = fit(copies, UNUSED if self.is_later else view)
         if self.is_surging and not self.fitting.excesses:
-            self.surge = fit(Copies(1, parts), view).excesses
+            self.surge = fit(Copies(1, parts, pod_sets=self.pod_sets), view).excesses
         denying = tuple(each for each in self.fitting.excesses if _denies(each.rule))
         return Denied(denying) if denying else Allowed(None, self.fitting.excesses)
 
@@ -191,6 +193,9 @@ class WorkloadAdvice:
             is_new_template=asked.is_new_template,
             is_surging=is_surging,
             is_later=made.is_later,
+            pod_sets=[
+                PodSet(namespace, payer.owner, labels) for labels in policy.sessions_of(made.pod.metadata.labelled())
+            ],
         )
         key = ObjectKey(asked.kind.resource, namespace, asked.name)
         charge = Charge(key, asked.new.metadata.uid or request.uid, CREATED, payer, ())

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from webhook.admission.review import AdmissionRequest, ReviewError
 from webhook.attribution.stamp import read_stamp
 from webhook.kinds.evaluator import AnyKind, Evaluator, Size, UncountableError
+from webhook.quota.expected import Expected
 from webhook.quota.objects import ObjectKey, ObjectMeta
 from webhook.quota.policy import Policy, subjects
 from webhook.quota.reservation import CREATED, Charge, Pods, Prior
@@ -35,9 +36,13 @@ class Reviewed(NamedTuple):
         return None if self.old is None else self.old.metadata
 
 
-def charge_for(request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, now: datetime | None) -> Charge:
+def charge_for(
+    request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, policy: Policy, now: datetime | None
+) -> Charge:
     """
     Return the charge of *payer* for the object, counted at *now*; None counts it in full until it is gone.
+
+    The presets of *policy* say of which session it is a pod.
 
     Raises: ReviewError if a field that the API server always sends is missing; UncountableError.
     """
@@ -57,8 +62,20 @@ def charge_for(request: AdmissionRequest, reviewed: Reviewed, *, payer: Payer, n
         stamp = read_stamp(old.metadata) or NOBODY
         cost, before = evaluator.before(old, now=now)
         prior = Prior(stamp, frozenset(), cost, evaluator.scopes(old), _pods(before))
-    pods = _pods(evaluator.size(new))
-    return Charge(key, meta.uid, base, payer, amounts, prior, kind.cap, scopes=evaluator.scopes(new), pods=pods)
+    size = evaluator.size(new)
+    return Charge(
+        key,
+        meta.uid,
+        base,
+        payer,
+        amounts,
+        prior,
+        kind.cap,
+        scopes=evaluator.scopes(new),
+        pods=_pods(size),
+        expected=None if size is None else Expected(size.amounts, size.pod_labels),
+        part_of=policy.sessions_of(evaluator.labels(new)),
+    )
 
 
 def _pods(size: Size | None) -> Pods | None:
@@ -94,6 +111,8 @@ def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charg
         policy.devices.derive(charge.amounts),
         charge.scopes,
         _derived(policy, charge.pods),
+        None if charge.expected is None else Expected(policy.held(charge.expected.amounts), charge.expected.labels),
+        charge.part_of,
     )
 
 

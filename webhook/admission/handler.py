@@ -186,7 +186,7 @@ class AdmissionHandler:
         evaluator = reviewed.kind.evaluator
         try:
             now = None if reviewed.old is None else self.policies.current().counting_time(self.clock.now())
-            charge = charge_for(request, reviewed, payer=attributed.payer, now=now)
+            charge = charge_for(request, reviewed, payer=attributed.payer, policy=self.policies.current(), now=now)
             if may_deny:
                 check_size(self.policies.current(), charge)
         except UncountableError as error:
@@ -263,7 +263,7 @@ def _fitting(terms: Terms, existing: tuple[ObjectKey, ...], view: UsageView) -> 
     """Return whether the pods fit that are made for the object; the *existing* ones are replaced by them."""
     pods = terms.charge.pods
     part = Part(pods.needed if pods is not None else (), None, terms.in_force)
-    return fit(Copies(1, [part], existing, are_replaced=True), view)
+    return fit(Copies(1, [part], (terms.charge.key, *existing), are_replaced=True), view)
 
 
 def _lacks(reviewed: Reviewed, terms: Terms) -> tuple[Lack, ...]:

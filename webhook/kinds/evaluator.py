@@ -143,6 +143,9 @@ class Evaluator(Protocol[T_contra]):
         *texts* are those of its namespace. Only of a delegate is that believed. Raises: UncountableError.
         """
 
+    def labels(self, obj: T_contra) -> Mapping[str, str]:
+        """Return the labels by which *obj* may be known as a pod of a session; none for kinds other than pods."""
+
     def released_at(self, obj: T_contra) -> datetime | None:
         """
         Return the moment after which *obj* costs less although no event changes it; None if there is none.
@@ -230,6 +233,10 @@ class Stamped(Generic[T_contra]):
     def user_of(self, obj: T_contra, texts: Texts) -> tuple[str, str] | None:  # noqa: ARG002
         """Return None: no platform makes such objects for people."""
         return None
+
+    def labels(self, obj: T_contra) -> Mapping[str, str]:  # noqa: ARG002
+        """Return none: it is no pod."""
+        return {}
 
     def released_at(self, obj: T_contra) -> datetime | None:  # noqa: ARG002
         """Return None: it costs nothing."""

@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 _TIME = msgspec.json.Decoder(Annotated[datetime, msgspec.Meta(tz=True)] | None)
 _SECONDS = msgspec.json.Decoder(int | None)
+_LABELS = msgspec.json.Decoder(dict[str, str])
 
 
 class Resources(Shape, frozen=True, gc=False):
@@ -133,8 +134,9 @@ class PodStatus(Shape, frozen=True, gc=False):
 
 
 class PodMeta(ObjectMeta, frozen=True, gc=False):
-    """The metadata of a pod. The API server alone sets both fields, when a deletion is requested."""
+    """The metadata of a pod. The API server alone sets the last two fields, when a deletion is requested."""
 
+    labels: Raw = NOTHING
     deletion_timestamp: Raw = NOTHING
     deletion_grace_period_seconds: Raw = NOTHING
 
@@ -142,6 +144,13 @@ class PodMeta(ObjectMeta, frozen=True, gc=False):
     def is_being_deleted(self) -> bool:
         """Whether a deletion was requested and is not over."""
         return bytes(self.deletion_timestamp) not in (b"", b"null")
+
+    def labelled(self) -> Mapping[str, str]:
+        """Return the labels; none if they are no texts, which no API server stores."""
+        try:
+            return _LABELS.decode(self.labels) if bytes(self.labels) else {}
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return {}
 
     def deletion(self) -> tuple[datetime | None, int | None]:
         """Return the deletion timestamp and the grace period in seconds, None if absent. Raises: UncountableError."""

@@ -62,6 +62,10 @@ class PodEvaluator(Stamped[Pod]):
             scopes.TERMINATING if deadline is not None and deadline >= 0 else scopes.NOT_TERMINATING,
         )
 
+    def labels(self, obj: Pod) -> Mapping[str, str]:
+        """Return the labels of the pod."""
+        return obj.metadata.labelled()
+
     def released_at(self, obj: Pod) -> datetime | None:
         """
         Return when the grace period of a deletion ends, by the clock of the API server that accepted the deletion.

@@ -19,7 +19,7 @@ from webhook.kinds.session_size import NOT_FILLED, Filled, PartSize
 from webhook.quota import delegation
 from webhook.quota.delegation import Mark, Place
 from webhook.quota.field_paths import Name, Path, Step
-from webhook.quota.presets import Conditions, FieldMark, PodValue, Preset, Requester
+from webhook.quota.presets import Conditions, FieldMark, Labels, PodValue, Preset, Requester
 from webhook.quota.resources import Amounts
 
 _SYSTEM = "system:"
@@ -33,8 +33,6 @@ _NAME, _UID, _NAMESPACE = (
 )
 _POD_VALUES = {PodValue.NAME: _NAME, PodValue.UID: _UID}
 _ALWAYS = (_API_VERSION, _KIND, _NAME, _UID, _NAMESPACE)
-
-Labels = tuple[tuple[str, str], ...]
 
 
 class State(enum.Enum):
@@ -191,7 +189,7 @@ class SessionReader:
             path = known.value if isinstance(known.value, Path) else _POD_VALUES[known.value]
             value = _text_at(path, root)
             if value:
-                found.append(((known.key, value), *known.also))
+                found.append(known.of_session(value))
         return tuple(found)
 
 

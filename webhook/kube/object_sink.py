@@ -7,18 +7,21 @@ The reflector reads the stream, the usage index keeps the sums, `terminating` wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+import time
+from collections.abc import Callable, Container, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from webhook.attribution.stamp import read_stamp
-from webhook.kinds.evaluator import Charged, Kind, UncountableError
+from webhook.kinds.evaluator import Charged, Kind, Size, UncountableError
 from webhook.kube.reflector import Undecodable
+from webhook.kube.starting import Starting
 from webhook.kube.terminating import Cost, Terminating
 from webhook.kube.uncounted import Uncounted
 from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion
+from webhook.quota.presets import Labels
 from webhook.quota.reservation import Reservation
 from webhook.quota.subject import NOBODY
 from webhook.quota.usage import Row, UsageIndex
@@ -39,6 +42,11 @@ class OnSettled(Protocol):
 
 def _ignore(_: object) -> None:
     """Do nothing: the caller has given no callback."""
+
+
+def _of_none(_: Mapping[str, str]) -> tuple[Labels, ...]:
+    """Return nothing: there are no presets, and so no pods of sessions."""
+    return ()
 
 
 class Unadmitted:
@@ -103,6 +111,8 @@ class ObjectSink(Generic[T]):
         on_reached: Callable[[], None],
         on_uncountable: Callable[[], None],
         on_unadmitted: Callable[[ObjectKey], None] = _ignore,
+        sessions_of: Callable[[Mapping[str, str]], tuple[Labels, ...]] = _of_none,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         Leave out objects in *exempt* namespaces. Count at the time *now*; None: an object counts until it is gone.
@@ -111,12 +121,18 @@ class ObjectSink(Generic[T]):
         the index has moved: after each event, but during a list only at its end. *on_uncountable* is called for an
         object whose cost cannot be read, *on_unadmitted* for each object without a stamp that the first full list did
         not show.
+
+        *sessions_of* returns those labels of a pod by which it may be one of a session. Room for the pods of a session
+        is held for some time by the *monotonic* clock.
         """
         self._kind = kind
         self._index = index
         self._exempt = exempt
         self._now = now
         self._terminating = Terminating(index)
+        self._starting = Starting(index, monotonic)
+        self._sessions_of = sessions_of
+        self._is_listing = False
         self._uncounted = Uncounted(index)
         self._on_settled = on_settled
         self._on_reached = on_reached
@@ -154,6 +170,7 @@ class ObjectSink(Generic[T]):
         """Begin a full list."""
         self._unadmitted.list_started()
         self._listing_generation = self._kind.evaluator.generation
+        self._is_listing = True
         self._index.list_started(self._kind.resource)
 
     def seen(self, item: T) -> None:
@@ -162,7 +179,14 @@ class ObjectSink(Generic[T]):
         if self._counts(meta):
             stamp, cost = read_stamp(meta), self._cost(item)
             key, stored = self._key(meta), StoredVersion(meta.uid, int(meta.resource_version))
-            row = Row(*stored, stamp or NOBODY, cost.at(self._now()), self._kind.evaluator.scopes(item))
+            row = Row(
+                *stored,
+                stamp or NOBODY,
+                cost.at(self._now()),
+                self._kind.evaluator.scopes(item),
+                self._starting.expected(key, meta.uid, self._size(item), is_listed=self._is_listing),
+                self._sessions_of(self._kind.evaluator.labels(item)),
+            )
             self._observe(key, row)
             if not self.is_counted:  # the same version may cost something else than when it was seen
                 self._index.set_amounts(key, stored, row.amounts)
@@ -175,6 +199,7 @@ class ObjectSink(Generic[T]):
         meta = item.metadata
         if self._counts(meta):
             self._unadmitted.gone(meta.uid)
+            self._starting.forget(self._key(meta))
             self._forget(self._key(meta), meta.uid, int(meta.resource_version))
 
     def undecodable(self, item: Undecodable) -> None:
@@ -205,8 +230,10 @@ class ObjectSink(Generic[T]):
         """End a full list. Raises: StaleListError if it is older than what was seen."""
         self._unadmitted.list_finished()
         self._listed_generation = self._listing_generation
+        self._is_listing = False
         self._settle(self._index.list_finished(self._kind.resource, resource_version), seen_at=0)
         self._prune()
+        self._starting.prune()
         self._on_reached()
 
     def reached(self, resource_version: int) -> None:
@@ -215,8 +242,13 @@ class ObjectSink(Generic[T]):
         self._on_reached()
 
     def recount(self) -> None:
-        """Count the objects that are being deleted by the present time. To be called every second or so."""
+        """
+        Count the objects that are being deleted by the present time, and hold no room for pods that have not come.
+
+        To be called every second or so.
+        """
         self._terminating.recount(self._now())
+        self._starting.let_go()
 
     def _counts(self, meta: ObjectMeta) -> bool:
         return meta.namespace not in self._exempt and not self._kind.evaluator.is_excepted(meta, None)
@@ -247,6 +279,13 @@ class ObjectSink(Generic[T]):
                 object=f"{meta.namespace}/{meta.name}",
             )
             self._on_unadmitted(self._key(meta))
+
+    def _size(self, item: T) -> Size | None:
+        """Return the pods of a session; None for one that cannot be read, of which `_cost` tells."""
+        try:
+            return self._kind.evaluator.size(item)
+        except UncountableError:
+            return None
 
     def _cost(self, item: T) -> Cost:
         evaluator = self._kind.evaluator

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Annotated
 
@@ -17,17 +17,21 @@ import msgspec
 
 from webhook.ledger.protocol import Ledger
 from webhook.quota.errors import WebhookError
+from webhook.quota.expected import Expected
 from webhook.quota.objects import ObjectKey
+from webhook.quota.presets import Labels
 from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import Account, Payer
 
-FORMAT = 2
+FORMAT = 3
 """
 Raised when an older replica would misread what a newer one writes. A new kind is no reason: since format 2 a replica
-leaves alone what it does not charge (`ReplicaView`); one of format 1 would wait for a watch that it does not have. The
-bodies of both are alike, and both are read.
+leaves alone what it does not charge (`ReplicaView`); one of format 1 would wait for a watch that it does not have.
+Format 3 has sessions; a ledger without any is written in format 2, which older replicas read. All three are read.
 """
+
+_WITHOUT_SESSIONS = 2
 
 _NAME = "userquota-ledger"
 _HEAD = re.compile(rf"{_NAME} (?P<format>[1-9][0-9]{{0,17}}) (?P<sum>sha\S*)", re.ASCII)
@@ -66,7 +70,17 @@ class _Account(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
     scopes: list[str] = []
 
 
-class _Body(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
+class _Pods(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """
+    Labels of pods, one list for each of their sets. With amounts it is a session that expects such pods, without it is
+    a pod.
+    """
+
+    labels: list[list[tuple[str, str]]]
+    amounts: _Count | None = None
+
+
+class _Body(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     object: str
     epoch: str
     state: str
@@ -76,6 +90,8 @@ class _Body(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=T
     payers: list[_Account]
     amounts: list[list[tuple[str, _Exact]]]
     reservations: list[_Line]
+    sessions: dict[str, _Pods] = {}
+    """By token, in format 3."""
 
 
 _encoder = msgspec.json.Encoder()
@@ -104,6 +120,11 @@ def write_ledger(ledger: Ledger, *, uid: str) -> str:
         )
         for token, each in ledger.reservations.items()
     ]
+    sessions = {
+        token: each
+        for token, reservation in ledger.reservations.items()
+        if (each := _session_of(reservation, amounts)) is not None
+    }
     body = _encoder.encode(
         _Body(
             uid,
@@ -115,9 +136,19 @@ def write_ledger(ledger: Ledger, *, uid: str) -> str:
             [_Account(payer.owner, list(payer.groups), list(scopes)) for payer, scopes in accounts],
             [[(name, str(amount)) for name, amount in each] for each in amounts],
             lines,
+            sessions,
         )
     )
-    return f"{_NAME} {FORMAT} sha256={hashlib.sha256(body).hexdigest()}\n{body.decode()}\n"
+    form = FORMAT if sessions else _WITHOUT_SESSIONS
+    return f"{_NAME} {form} sha256={hashlib.sha256(body).hexdigest()}\n{body.decode()}\n"
+
+
+def _session_of(reservation: Reservation, amounts: dict[Amounts, int]) -> _Pods | None:
+    """Return what *reservation* says of a session, with its amounts among *amounts*; None if it says nothing."""
+    if (expected := reservation.expected) is not None:
+        number = amounts.setdefault(expected.amounts, len(amounts))
+        return _Pods([list(labels) for labels in expected.labels], number)
+    return _Pods([list(labels) for labels in reservation.part_of]) if reservation.part_of else None
 
 
 def read_ledger(text: str, *, uid: str) -> Ledger:
@@ -166,12 +197,25 @@ def _reservations(body: _Body) -> Mapping[str, Reservation]:
             accounts[line.account].payer,
             amounts[line.amounts],
             accounts[line.account].scopes,
+            *_session_fields(body.sessions.get(line.token), amounts),
         )
         for line in body.reservations
     }
     if len(reservations) < len(body.reservations):
         raise ValueError("a token is given twice")
+    if not body.sessions.keys() <= reservations.keys():
+        raise ValueError("a session is of no reservation")
     return reservations
+
+
+def _session_fields(pods: _Pods | None, amounts: Sequence[Amounts]) -> tuple[Expected | None, tuple[Labels, ...]]:
+    """Return `expected` and `part_of` of a reservation."""
+    if pods is None:
+        return None, ()
+    if pods.amounts is None and not pods.labels:
+        raise ValueError("a pod of a session has no labels")
+    labels = tuple(tuple(each) for each in pods.labels)
+    return (None, labels) if pods.amounts is None else (Expected(amounts[pods.amounts], labels), ())
 
 
 def _amount(text: str) -> Amount:

@@ -14,9 +14,8 @@ from typing import NamedTuple
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.stored_object import is_left_out, is_stored
 from webhook.ledger.unstored import UnstoredSeries
-from webhook.quota import resources
 from webhook.quota.objects import StoredVersion
-from webhook.quota.reservation import CREATED, Attempt, Reservation
+from webhook.quota.reservation import CREATED, Attempt, Reservation, covering
 from webhook.quota.usage import UsageIndex
 
 MOST_PER_NAME = 8
@@ -229,7 +228,7 @@ class ReplicaView:
             return
         token = self._tokens.get(reservation.attempt)
         if token is not None:
-            reservation = _covering(reservation, self._of(token))
+            reservation = covering(reservation, self._of(token))
             self._put(reservation, instead_of=(token,))
             return
         self._put(reservation, instead_of=())
@@ -357,7 +356,7 @@ class ReplicaView:
         if len(alike) <= MOST_PER_NAME:
             return
         one, other = sorted(alike, key=lambda each: each.uid != ANY_UID)[:2]  # in their order but for that one
-        any_of_them = replace(_covering(one, other), uid=ANY_UID)
+        any_of_them = replace(covering(one, other), uid=ANY_UID)
         self._put(any_of_them, instead_of=(self._tokens[one.attempt], self._tokens[other.attempt]))
 
     def _of(self, token: str) -> Reservation:
@@ -367,9 +366,3 @@ class ReplicaView:
 
 def _is_alike(one: Reservation, other: Reservation) -> bool:
     return one.base == CREATED and one.account == other.account
-
-
-def _covering(one: Reservation, other: Reservation) -> Reservation:
-    """Return *one* with the larger amounts of both."""
-    most = resources.most_amounts((one.amounts, other.amounts))
-    return replace(one, amounts=tuple(sorted(most.items())))

@@ -153,6 +153,9 @@ def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list
         reserved = view.reserved(limit.subject, limit.resource)
         held = view.held(charge.key, limit.subject, limit.resource)
         room = limit.hard - (used + reserved - held)
+        if held <= room and charge.part_of:
+            # What is held for the pods of its session is held for this one.
+            room += view.expected(charge.pod_sets, limit.subject, limit.resource)
         if max(held, amount) > room:
             fits = max(before, room) if held <= room else before
             # An update based on an old version adds more than its own growth: the stored object has shrunk since.

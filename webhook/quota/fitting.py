@@ -6,11 +6,12 @@ How many copies of something fit under the limits that bind them: the early verd
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from webhook.quota.decision import Decision, Denied, Excess
+from webhook.quota.expected import PodSet
 from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Mode
@@ -37,13 +38,15 @@ class Copies:
     *number* copies of *parts*, of which the objects of *existing* are there already.
 
     `are_replaced`: the existing ones are to be replaced by new ones, whoever pays for them now. Otherwise those that
-    somebody else pays for stay, and need no room of the payer.
+    somebody else pays for stay, and need no room of the payer. The room that a session holds for pods of `pod_sets` is
+    theirs.
     """
 
     number: int
     parts: Sequence[Part]
     existing: Collection[ObjectKey] = ()
     are_replaced: bool = False
+    pod_sets: Collection[PodSet] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,10 @@ class _Unused:
         """Return 0."""
         return 0
 
+    def expected(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:  # noqa: ARG002
+        """Return 0."""
+        return 0
+
     def subjects(self) -> Iterator[Subject]:
         """Return none."""
         return iter(())
@@ -95,6 +102,7 @@ def fit(copies: Copies, view: UsageView) -> Fitting:
     found = [(0, Excess(cap, amount, 0, 0, cap.hard)) for cap, amount in _over_caps(copies.parts)]
     for limit, (each, objects) in _needs(copies.parts).items():
         own = sum(view.held(key, limit.subject, limit.resource) for key in copies.existing)
+        own += view.expected(copies.pod_sets, limit.subject, limit.resource)
         number = max(copies.number - _of_others(copies, limit, view) // objects, 0)
         if number * each <= own:
             continue

@@ -16,7 +16,7 @@ from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.exemption import NO_EXEMPTIONS, Exemptions
 from webhook.quota.membership import GroupObjects, GroupsByMember, Membership, groups_by_member
 from webhook.quota.missing import DECLARABLE, Missing, OnMissing
-from webhook.quota.presets import Preset
+from webhook.quota.presets import Labels, Preset
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import LOGICAL, UNPARAMETERISED, Amount, Amounts
 from webhook.quota.scopes import Scopes, Selector
@@ -245,6 +245,13 @@ class Policy:
         """
         is_shared = self.account_limits is AccountLimits.PER_NAMESPACE and payer.owner not in self.service_accounts
         return service_accounts_with(payer.owner) if is_shared and payer.is_service_account else user(payer.owner)
+
+    def sessions_of(self, labels: Mapping[str, str]) -> tuple[Labels, ...]:
+        """Return those of the *labels* of a pod by which presets know the pods of a session, once for each preset."""
+        if not self.presets:
+            return ()
+        known = (label.on_pod(labels) for preset in self.presets for label in preset.pods)
+        return tuple(dict.fromkeys(filter(None, known)))
 
     def counting_time(self, now: datetime) -> datetime | None:
         """Return the time at which usage is counted: *now*, or None if every object counts until it is gone."""

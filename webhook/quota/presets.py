@@ -7,7 +7,7 @@ Presets: how objects of some kind are read as sessions. Data only; `kinds.sessio
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from webhook.quota.delegation import Decoding, Mark
@@ -136,6 +136,10 @@ class Part:
     up_to: Expression | None = None
 
 
+Labels = tuple[tuple[str, str], ...]
+"""Labels of pods, in the order in which a preset names them."""
+
+
 class PodValue(enum.Enum):
     """What the label of a session's pods has as its value."""
 
@@ -154,6 +158,15 @@ class PodLabel:
     key: str
     value: PodValue | Path
     also: tuple[tuple[str, str], ...] = ()
+
+    def of_session(self, value: str) -> Labels:
+        """Return the labels that the pods of the session with this *value* have."""
+        return ((self.key, value), *self.also)
+
+    def on_pod(self, labels: Mapping[str, str]) -> Labels | None:
+        """Return those of the *labels* of a pod by which it is known as one of some session; None if it is not."""
+        value = labels.get(self.key)
+        return self.of_session(value) if value and all(labels.get(key) == text for key, text in self.also) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from msgspec import Struct
 
 from webhook.quota import resources
 from webhook.quota.devices import SHIPPED, DeviceWeights
+from webhook.quota.expected import Expected, PodSet
 from webhook.quota.objects import ObjectKey
+from webhook.quota.presets import Labels
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.scopes import Scopes
 from webhook.quota.subject import Account, Payer, Subject
@@ -42,6 +44,9 @@ class Reservation:
 
     `base` is CREATED, or for an update the resource version it was based on. Amounts are those of the whole object,
     never a difference. The reservation is settled when the object is seen at a version above `base`.
+
+    `expected` are the pods of a session that starts by this write. `part_of` are the labels by which a pod may be one
+    of a session: of each preset that knows it.
     """
 
     key: ObjectKey
@@ -50,6 +55,8 @@ class Reservation:
     payer: Payer
     amounts: Amounts
     scopes: Scopes = ()
+    expected: Expected | None = None
+    part_of: tuple[Labels, ...] = ()
 
     @property
     def account(self) -> Account:
@@ -102,7 +109,7 @@ class PendingWrites:
         held = self._by_attempt.get(attempt)
         if held is not None:
             self.remove(held)
-            reservation = replace(reservation, amounts=_larger(held.amounts, reservation.amounts))
+            reservation = covering(reservation, held)
         self._by_attempt[attempt] = reservation
         counts = self._counts[account]
         counts[reservation.amounts] += 1
@@ -137,6 +144,14 @@ class PendingWrites:
         return self._largest
 
 
+def covering(one: Reservation, other: Reservation) -> Reservation:
+    """Return *one* with the larger amounts of both, and with the pods that either waits for."""
+    expected = one.expected or other.expected
+    if one.expected is not None and other.expected is not None:
+        expected = Expected(_larger(one.expected.amounts, other.expected.amounts), one.expected.labels)
+    return replace(one, amounts=_larger(one.amounts, other.amounts), expected=expected)
+
+
 def _larger(left: Amounts, right: Amounts) -> Amounts:
     return tuple(sorted(resources.most_amounts((left, right)).items()))
 
@@ -168,7 +183,8 @@ class Charge(Struct, frozen=True):
 
     `amounts` are raw; `derived` is what they come to under the policy in force, with the logical resources; None if
     that is the same. `prior` is None for a create. `cap` names the policy field that limits one object of this kind.
-    `pods` are those that are made for it, derived; None for kinds whose caps bind what they cost themselves.
+    `pods` are those that are made for it, derived; None for kinds whose caps bind what they cost themselves. They are
+    `expected`, raw, from now on if more of them are made than before. `part_of`: see `Reservation`.
     """
 
     key: ObjectKey
@@ -181,11 +197,18 @@ class Charge(Struct, frozen=True):
     derived: Amounts | None = None
     scopes: Scopes = ()
     pods: Pods | None = None
+    expected: Expected | None = None
+    part_of: tuple[Labels, ...] = ()
 
     @property
     def account(self) -> Account:
         """Return what it is charged to."""
         return Account(self.payer, self.scopes)
+
+    @property
+    def pod_sets(self) -> Iterator[PodSet]:
+        """The sets of which the object is a pod."""
+        return (PodSet(self.key.namespace, self.payer.owner, labels) for labels in self.part_of)
 
     @property
     def capped(self) -> Amounts:
@@ -229,4 +252,5 @@ class Charge(Struct, frozen=True):
 
     def reservation(self) -> Reservation:
         """Return the reservation to hold if this charge is allowed."""
-        return Reservation(self.key, self.uid, self.base, self.payer, self.amounts, self.scopes)
+        expected = self.expected if self.needs_more else None
+        return Reservation(self.key, self.uid, self.base, self.payer, self.amounts, self.scopes, expected, self.part_of)

@@ -11,12 +11,14 @@ from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Protocol, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from webhook.quota import resources
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.errors import WebhookError
+from webhook.quota.expected import Expected, ExpectedPods, PodSet
 from webhook.quota.objects import ObjectKey, StoredVersion
+from webhook.quota.presets import Labels
 from webhook.quota.reservation import PendingWrites, Reservation
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.scopes import Scopes
@@ -52,7 +54,13 @@ class UsageView(Protocol):
         """Return `used + reserved`, in one step."""
 
     def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
-        """Return how much of `used + reserved` is due to *key*: the largest of its object and its pending writes."""
+        """
+        Return how much of `used + reserved` is due to *key*: the largest of its object and its pending writes, and what
+        is held for its pods.
+        """
+
+    def expected(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:
+        """Return how much of `reserved` is held for pods of these sets, which takes its place when they come."""
 
     def subjects(self) -> Iterator[Subject]:
         """Return every subject that uses or holds something."""
@@ -70,6 +78,8 @@ class Row(Struct, frozen=True, gc=False):
     payer: Payer
     amounts: Amounts
     scopes: Scopes = ()
+    expected: Expected | None = None
+    part_of: tuple[Labels, ...] = ()
 
     @property
     def account(self) -> Account:
@@ -102,6 +112,7 @@ class UsageIndex:
         self._payers: dict[Payer, Payer] = {}
         self._amounts: dict[Amounts, Amounts] = {}
         self._scopes: dict[Scopes, Scopes] = {}
+        self._expected = ExpectedPods()
 
     # Reads of a decision.
 
@@ -118,13 +129,17 @@ class UsageIndex:
         return self._used.get(subject, _NOTHING).get(name, 0) + self._reserved.get(subject, _NOTHING).get(name, 0)
 
     def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
-        """Return how much of `used + reserved` is due to *key*: the largest of its object and its pending writes."""
+        """Return how much of `used + reserved` is due to *key*. See `UsageView`."""
         amounts_of_key = [
             dict(amounts).get(name, 0)
             for account, amounts in self._amounts_on(key)
             if subject in self._subjects(account, key.namespace)
         ]
-        return max(amounts_of_key, default=0)
+        return max(amounts_of_key, default=0) + self._expected.due(key, subject, name)
+
+    def expected(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:
+        """Return how much of `reserved` is held for pods of these sets. See `UsageView`."""
+        return self._expected.due_to(pod_sets, subject, name)
 
     def position(self, resource: str) -> int:
         """Return the highest resource version up to which changes of *resource* are known."""
@@ -173,6 +188,8 @@ class UsageIndex:
         pending = self._pending.setdefault(key, PendingWrites(self._devices))
         self._pending_count += pending.add(reservation)
         self._count_pending(key, 1)
+        if _is_of_session(reservation):
+            self._follow(key)
 
     def drop(self, *reservations: Reservation) -> None:
         """Remove those *reservations* that are still held. Safe only once their writes cannot be persisted unseen."""
@@ -189,6 +206,8 @@ class UsageIndex:
             self._count_pending(key, 1)
             if not pending:
                 self._pending.pop(key, None)
+            if any(map(_is_of_session, dropped)):
+                self._follow(key)
 
     # Events.
 
@@ -209,7 +228,7 @@ class UsageIndex:
         if known is not None and row.version <= known.version:
             return ()
         if known is not None and _costs_the_same(known, row) and key not in self._pending:  # as with most events
-            rows[path] = Row(row.uid, row.version, known.payer, known.amounts, known.scopes)
+            rows[path] = structs.replace(known, uid=row.uid, version=row.version)
             return ()
         self._replace(key, self._shared(row))
         return self._settle(key, row.uid, row.version)
@@ -222,7 +241,13 @@ class UsageIndex:
         """
         row = self.row(key)
         if row is not None and (row.uid, row.version) == stored:
-            self._replace(key, self._shared(Row(row.uid, row.version, row.payer, amounts, row.scopes)))
+            self._replace(key, structs.replace(row, amounts=_shared_value(self._amounts, amounts)))
+
+    def stop_expecting(self, key: ObjectKey, uid: str) -> None:
+        """Hold no room any more for the pods of the session *uid*, except for writes in flight."""
+        row = self.row(key)
+        if row is not None and row.uid == uid and row.expected is not None:
+            self._replace(key, structs.replace(row, expected=None))
 
     def forget(self, key: ObjectKey, uid: str, version: int) -> tuple[Reservation, ...]:
         """
@@ -300,6 +325,7 @@ class UsageIndex:
         self._count(rows, pending_keys, -1)
         self._subjects_by_namespace[name] = bound
         self._count(rows, pending_keys, 1)
+        self._follow_all()
 
     def rebind_owners(self, bind: Bind, owners: Container[str]) -> None:
         """
@@ -327,6 +353,7 @@ class UsageIndex:
         for name, bound_anew in changed.items():
             self._subjects_by_namespace[name].update(bound_anew)
         self._count(rows, pending_keys, 1)
+        self._follow_all()
 
     # Maintenance of the sums.
 
@@ -343,6 +370,8 @@ class UsageIndex:
             _shared_value(self._payers, row.payer),
             _shared_value(self._amounts, row.amounts),
             _shared_value(self._scopes, row.scopes),
+            row.expected,
+            row.part_of,
         )
 
     def _replace(self, key: ObjectKey, row: Row | None) -> None:
@@ -355,6 +384,8 @@ class UsageIndex:
             rows[path] = row
             self._count_row(key, row, 1)
         self._count_pending(key, 1)
+        if (known is not None and _is_of_session(known)) or (row is not None and _is_of_session(row)):
+            self._follow(key)
 
     def _settle(self, key: ObjectKey, uid: str, version: int) -> tuple[Reservation, ...]:
         pending = self._pending.get(key)
@@ -440,11 +471,29 @@ class UsageIndex:
     def _recount(self) -> None:
         self._used.clear()
         self._reserved.clear()
+        self._expected.forget_due()
         for resource, rows in self._rows.items():
             for path, row in rows.items():
                 self._count_row(ObjectKey(resource, *path.split("/", 1)), row, 1)
         for key in self._pending:
             self._count_pending(key, 1)
+        self._follow_all()
+
+    # The pods that sessions wait for.
+
+    def _follow(self, key: ObjectKey) -> None:
+        """Hold what sessions wait for, after a change of *key*: a session, or a pod that may be one of a session."""
+        row = self.row(key)
+        records = (*self._pending.get(key, ()), *([] if row is None else [row]))
+        for before, due in self._expected.follow(key, records, subjects=self._subjects, derive=self._devices.derive):
+            for sign, by_subject in ((-1, before), (1, due)):
+                for subject, amounts in by_subject.items():
+                    _add(self._reserved, subject, amounts, sign)
+
+    def _follow_all(self) -> None:
+        """Compute anew what is held for pods: subjects or weights have changed."""
+        for key in self._expected.known():
+            self._follow(key)
 
 
 def _add(sums: dict[Subject, dict[str, Amount]], subject: Subject, amounts: Amounts, sign: int) -> None:
@@ -470,7 +519,17 @@ def _add(sums: dict[Subject, dict[str, Amount]], subject: Subject, amounts: Amou
 
 
 def _costs_the_same(one: Row, other: Row) -> bool:
-    return one.amounts == other.amounts and one.payer == other.payer and one.scopes == other.scopes
+    return (
+        one.amounts == other.amounts
+        and one.payer == other.payer
+        and one.scopes == other.scopes
+        and one.expected == other.expected
+        and one.part_of == other.part_of
+    )
+
+
+def _is_of_session(record: Row | Reservation) -> bool:
+    return record.expected is not None or bool(record.part_of)
 
 
 def _shared_value(table: dict[T, T], value: T) -> T:

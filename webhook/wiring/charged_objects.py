@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Container, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from webhook.kube.object_sink import ObjectSink, OnSettled
 from webhook.kube.reflector import Reflector
 from webhook.ports import Condition, Sleep, UnavailableError
 from webhook.quota.objects import AnyObject, ObjectKey
+from webhook.quota.presets import Labels
 from webhook.quota.reservation import Reservation
 from webhook.quota.usage import UsageIndex
 from webhook.serving.metrics import Metrics
@@ -42,6 +43,7 @@ class ChargedObjects:
         *,
         exempt: Container[str],
         now: Callable[[], datetime | None],
+        sessions_of: Callable[[Mapping[str, str]], tuple[Labels, ...]],
         may_start: Callable[[], bool],
         store_version: Callable[[], Awaitable[int]],
         metrics: Metrics,
@@ -51,13 +53,15 @@ class ChargedObjects:
         """
         Watch each charged kind of *kinds* outside *exempt* namespaces, as soon as *may_start* returns true.
 
-        Usage is counted at the time *now*; None counts every object in full until it is gone. *store_version* is the
-        version that the store is at, read past every cache.
+        Usage is counted at the time *now*; None counts every object in full until it is gone. *sessions_of* returns
+        those labels of a pod by which it may be one of a session. *store_version* is the version that the store is at,
+        read past every cache.
         """
         self._api = api
         self._index = index
         self._exempt = exempt
         self._now = now
+        self._sessions_of = sessions_of
         self._may_start = may_start
         self._store_version = store_version
         self._metrics = metrics
@@ -103,6 +107,7 @@ class ChargedObjects:
             self._index,
             exempt=self._exempt,
             now=self._now,
+            sessions_of=self._sessions_of,
             on_settled=self._settled,
             on_reached=partial(self._reached, kind.resource),
             on_uncountable=lambda: self._metrics.count_error("uncountable"),

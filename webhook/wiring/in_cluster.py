@@ -5,7 +5,7 @@ Builds the webhook of a cluster, connected from inside it or through a kubeconfi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
 
@@ -46,6 +46,7 @@ from webhook.ports import READY, Condition, QuorumReader, UnavailableError
 from webhook.quota.membership import GroupsByMember
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.policy import Entry, Policy, accounts_under
+from webhook.quota.presets import Labels
 from webhook.quota.usage import UsageIndex
 from webhook.registration import (
     Exemptions,
@@ -153,6 +154,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         index,
         exempt=exemptions,
         now=lambda: watched.counting_time(clock.now()),
+        sessions_of=watched.sessions_of,
         may_start=lambda: watched.are_accounts_known() and exemptions.is_known,
         store_version=reads.store_version,
         metrics=metrics,
@@ -365,6 +367,10 @@ class _Watched:
     def counting_time(self, now: datetime) -> datetime | None:
         """Return the time at which usage is counted under the policy in force."""
         return (self.policy.state.policy or Policy()).counting_time(now)
+
+    def sessions_of(self, labels: Mapping[str, str]) -> tuple[Labels, ...]:
+        """Return by which *labels* the presets in force know a pod as one of a session."""
+        return (self.policy.state.policy or Policy()).sessions_of(labels)
 
     def _rebind(self, policy: Policy) -> None:
         self.index.rebind(accounts_under(policy, self.labels.known), policy.devices)
