@@ -69,7 +69,9 @@ def _empty(objects: int, file: Path, kinds: Registry) -> Cluster:
     policy.take(read_files((file,)))
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
     attribution = Attribution(imagined, imagined, policy, rights=imagined, kinds=kinds)
-    handler = AdmissionHandler(attribution, policy, imagined, ledger, clock, imagined, imagined, imagined, kinds)
+    handler = AdmissionHandler(
+        attribution, policy, imagined, ledger, clock, imagined, imagined, imagined, imagined, kinds
+    )
     advice = WorkloadAdvice(
         attribution.users, imagined, imagined, policy, imagined, ledger, clock, imagined, imagined, kinds
     )

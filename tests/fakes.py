@@ -208,7 +208,8 @@ class FakeOwners:
         meta = await self.read(kind, namespace, name)
         if meta is None:
             return None
-        document = msgspec.json.encode({"metadata": meta, "spec": self.specs.get(name, {})})
+        parts = {"metadata": meta, "spec": self.specs.get(name, {})}
+        document = msgspec.json.encode({"apiVersion": kind.api_version, "kind": kind.kind, **parts})
         return msgspec.json.decode(document, type=shape)
 
     async def read(self, kind: AnyKind, namespace: str, name: str) -> ObjectMeta | None:

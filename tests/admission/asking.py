@@ -94,6 +94,7 @@ class Webhook:
             self.names,
             self.limit_ranges,
             self.pods,
+            self.owners,
             kinds,
         )
 

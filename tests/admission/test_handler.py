@@ -619,6 +619,7 @@ async def test_only_the_deletion_of_a_charged_pod_releases_usage_without_a_clust
         webhook.names,
         webhook.limit_ranges,
         webhook.pods,
+        webhook.owners,
         on_delete=ledger.on_delete,
     )
     request = request_of(a_review("pods", "CREATE", object=stamped(pod(cpu="2"))))

@@ -8,6 +8,14 @@ import pytest
 
 from benchmarks.sessions import WITH_NOTEBOOKS
 from tests.admission.asking import Json, Webhook, a_review, stamped
+from webhook.documents.shipped_presets import shipped
+from webhook.kinds.counted import counted
+from webhook.kinds.registry import KINDS, Registry
+from webhook.kinds.session_kind import SessionEvaluator, session_kind
+from webhook.ports import UnavailableError
+from webhook.quota.missing import Bounds
+from webhook.quota.objects import Annotations, ObjectMeta
+from webhook.quota.quantity import parse
 
 POLICY = """\
 version: 1
@@ -83,3 +91,76 @@ async def test_one_that_cannot_be_read_can_be_changed_and_mended_and_not_made() 
     assert not (await webhook().ask(changed(stamped(notebook("1")), bad))).allowed
     made = await webhook().ask(a_review("notebooks.kubeflow.org", object=notebook("much"), name="n"))
     assert made.message.startswith("cannot be charged: spec.template.spec.containers[0].resources.requests.cpu")
+
+
+# What its pods get when they are made.
+
+
+def undeclared(**labels: str) -> Json:
+    return {**notebook(labels=labels), "spec": {"template": {"spec": {"containers": [{"name": "n"}]}}}}
+
+
+async def test_the_defaults_that_its_pods_get_are_a_part_of_its_size() -> None:
+    asked = webhook()
+    asked.limit_ranges.known = {"cpu": Bounds(request=parse("3"))}
+    refused = await asked.ask(a_review("notebooks.kubeflow.org", object=undeclared(), name="n"))
+    assert "requested: requests.cpu=3, used: requests.cpu=0, limited: requests.cpu=2" in refused.message
+
+    assert (await asked.ask(changed(stamped(undeclared()), stamped(undeclared(colour="red"))))).allowed
+
+
+async def test_what_the_policy_fills_in_counts_as_well() -> None:
+    policy = POLICY + "missing: {cpu: {default: 3}}\n"
+    refused = await Webhook(policy, kinds=WITH_NOTEBOOKS).ask(
+        a_review("notebooks.kubeflow.org", object=undeclared(), name="n")
+    )
+    assert "requested: requests.cpu=3" in refused.message
+
+
+async def test_without_an_answer_about_defaults_nothing_is_started() -> None:
+    asked = webhook()
+    asked.limit_ranges.trouble = "the API server is down"
+    with pytest.raises(UnavailableError, match="the API server is down"):
+        await asked.ask(a_review("notebooks.kubeflow.org", object=undeclared(), name="n"))
+
+
+# Its scale subresource.
+
+DASK = shipped("dask")
+PLAIN = counted(DASK.resource, "kubernetes.dask.org/v1", "DaskCluster")
+COUNTER = SessionEvaluator(PLAIN.count, [DASK], frees_stopped=False, is_session=lambda _: False)
+WITH_DASK = Registry(*KINDS, session_kind(PLAIN, COUNTER, DASK.controllers))
+
+
+def dask(*, owner: str | None = "alice") -> Webhook:
+    asked = Webhook(POLICY.replace("kubeflow-notebook", "dask"), kinds=WITH_DASK)
+    annotations = None if owner is None else Annotations(owner=owner, groups="[]")
+    asked.owners.objects["DaskCluster", "red", "d"] = ObjectMeta(
+        name="d", namespace="red", uid="u", resource_version="5", annotations=annotations
+    )
+    worker = {"containers": [{"name": "w", "resources": {"requests": {"cpu": "500m"}}}]}
+    asked.owners.specs["d"] = {"scheduler": {"spec": {}}, "worker": {"replicas": 2, "spec": worker}}
+    return asked
+
+
+def scaling(before: int, after: int) -> Json:
+    old, new = ({"metadata": {"name": "d"}, "spec": {"replicas": each}} for each in (before, after))
+    return a_review(DASK.resource, "UPDATE", object=new, oldObject=old, name="d", subResource="scale")
+
+
+@pytest.mark.parametrize(("replicas", "is_allowed"), [(1, True), (4, True), (5, False), (2**31 - 1, False)])
+async def test_more_replicas_have_to_fit(replicas: int, is_allowed: bool) -> None:
+    answer = await dask().validate_only(scaling(2, replicas))
+    assert answer.allowed is is_allowed
+    if not is_allowed:
+        assert "would fit: requests.cpu=2" in answer.message
+
+
+async def test_nobody_scales_what_nobody_owns() -> None:
+    assert "take it over first" in (await dask(owner=None).validate_only(scaling(2, 3))).message
+
+
+async def test_what_is_gone_is_scaled_by_nobody() -> None:
+    asked = dask()
+    asked.owners.objects.clear()
+    assert (await asked.validate_only(scaling(2, 9))).allowed

@@ -25,6 +25,8 @@ class Platform:
     kind: str
     plural: str
     controller: str
+    scale: str = ""
+    """The field that the scale subresource sets."""
 
     @property
     def resource(self) -> str:
@@ -34,11 +36,14 @@ class Platform:
         """Return a definition in the shape of the platform's own, without its schema."""
         anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         schema = {"type": "object", "properties": {"spec": anything, "status": anything}}
+        subresources: Json = {"status": {}}
+        if self.scale:
+            subresources["scale"] = {"specReplicasPath": self.scale, "statusReplicasPath": ".status.replicas"}
         version = {
             "name": self.version,
             "served": True,
             "storage": True,
-            "subresources": {"status": {}},
+            "subresources": subresources,
             "schema": {"openAPIV3Schema": schema},
         }
         return {
@@ -75,6 +80,15 @@ STREAMSPACE = Platform(
     "system:serviceaccount:streamspace:streamspace-controller",
 )
 RAY = Platform("raycluster", "ray.io", "v1", "RayCluster", "rayclusters", "system:serviceaccount:ray:kuberay-operator")
+DASK = Platform(
+    "dask",
+    "kubernetes.dask.org",
+    "v1",
+    "DaskCluster",
+    "daskclusters",
+    "system:serviceaccount:dask:dask-operator",
+    scale=".spec.worker.replicas",
+)
 
 
 @contextmanager
@@ -84,7 +98,8 @@ def installed(cluster: ControlPlane, *platforms: Platform, others: Iterable[str]
     for each in platforms:
         kubectl("apply", "-f", "-", stdin=json.dumps(each.definition()))
         kubectl("wait", "--for=condition=Established", f"crd/{each.resource}")
-    resources = ",".join(each.resource for each in platforms)
+    scaled = (f"{each.resource}/scale" for each in platforms if each.scale)
+    resources = ",".join([*(each.resource for each in platforms), *scaled])
     kubectl("create", "clusterrole", "platforms", f"--resource={resources}", "--verb=*")
     kubectl("create", "clusterrolebinding", "platforms", "--clusterrole=platforms", "--group=people")
     accounts = [f"--user={each}" for each in (*(each.controller for each in platforms), *others)]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.people import Person
-from tests.cluster.platforms import NOTEBOOKS, RAY, STREAMSPACE, installed, makes_pods, set_policy
+from tests.cluster.platforms import DASK, NOTEBOOKS, RAY, STREAMSPACE, installed, makes_pods, set_policy
 from tests.cluster.running import RunningWebhook, eventually
 from tests.cluster.test_who_pays import OWNER, run, stamped
 from tests.cluster.workloads import listed, pod_owners
@@ -25,7 +25,7 @@ HUB = "system:serviceaccount:streamspace:api"
 
 @pytest.fixture(scope="module", autouse=True)
 def platforms(running: RunningWebhook) -> Iterator[None]:
-    with installed(running.cluster, NOTEBOOKS, STREAMSPACE, RAY, others=[HUB]):
+    with installed(running.cluster, NOTEBOOKS, STREAMSPACE, RAY, DASK, others=[HUB]):
         yield
 
 
@@ -186,6 +186,27 @@ def test_a_ray_cluster_grows_as_far_as_its_workers_fit(running: RunningWebhook, 
     assert "requested: requests.cpu=500m, used: requests.cpu=2500m, limited: requests.cpu=3" in refused
     assert "would fit: requests.cpu=3" in refused
     assert "patched" in patch(alice, "raycluster", "ray", ray_cluster(2))
+
+
+def test_a_cluster_of_workers_is_scaled_as_far_as_they_fit(running: RunningWebhook, place: str, named: Named) -> None:
+    set_policy(running, POLICY.replace(", perSession: {cpu: 2}", ", perSession: {cpu: 2500m}"), DASK)
+    alice, bob = named("alice"), named("bob")
+    parts = {"scheduler": {"spec": pod_spec("500m")}, "worker": {"replicas": 2, "spec": pod_spec("500m")}}
+    assert " created\n" in alice.create(DASK.object("dask", parts))
+
+    def scale(person: Person, workers: int) -> str:
+        return person.run("scale", "daskcluster", "dask", f"--replicas={workers}")
+
+    assert "scaled" in scale(alice, 4)
+    for person in (alice, bob):  # an autoscaler is no owner either
+        refused = scale(person, 5)
+        assert "exceeded quota: defaults.user.perSession, requested: requests.cpu=3, limited" in refused
+        assert f"charged to {alice.name} (stamped when it was created)" in refused
+    assert "scaled" in scale(bob, 1)
+    assert " created\n" in alice.create(DASK.object("other", parts))
+    refused = scale(alice, 3)
+    assert "exceeded quota: defaults.user, requested: requests.cpu=1, used: requests.cpu=0, limited" in refused
+    assert "would fit: requests.cpu=1500m" in refused
 
 
 BAD = {

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.documents.preset_schema import PresetPart
-from webhook.kinds.evaluator import UncountableError
-from webhook.kinds.session_size import Filled
+from webhook.kinds.evaluator import PodDefaults, UncountableError
 from webhook.kinds.sessions import NamespaceTexts, SessionReader, SessionReading
 from webhook.quota.missing import Bounds
 from webhook.quota.quantity import parse
@@ -397,12 +396,12 @@ def test_replicas_of_a_scale_stand_for_those_in_the_object() -> None:
 
 
 def test_what_is_filled_into_pods_counts_for_a_session() -> None:
-    filled = Filled(
+    filled = PodDefaults(
         {"cpu": Bounds(request=parse("200m"), limit=parse("1"))}, {"requests.ephemeral-storage": parse("1Gi")}
     )
     body = json.dumps(desk({"user": "ada", "helpers": [{**HELPER, "replicas": 2}]})).encode()
 
-    reading = READER.read(body, filled=filled)
+    reading = READER.read(body, defaults=filled)
 
     # The desk declares memory only; each helper requests 100m itself.
     assert reading is not None

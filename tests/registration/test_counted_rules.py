@@ -98,6 +98,16 @@ def test_what_is_known_is_intercepted_like_what_the_first_webhook_intercepts(clu
     assert cluster.write() == []
 
 
+def test_the_scale_of_sessions_is_intercepted_where_it_sets_their_size(cluster: Cluster) -> None:
+    both = frozenset({SERVICES, WIDGETS})
+    cluster.counted = CountedResources(required=both, sessions=both, scaled=frozenset({WIDGETS}))
+    cluster.write()
+    assert cluster.intercepted() == ["services", "services/status", "widgets", "widgets/status", "widgets/scale"]
+    mutating = cluster.entry(MUTATING)
+    assert mutating is not None
+    assert [each["resources"] for each in mutating["rules"]] == [["services"], ["widgets"]]
+
+
 def test_a_change_of_the_first_webhook_is_copied(cluster: Cluster) -> None:
     cluster.counted = CountedResources(required=frozenset({SERVICES}))
     cluster.write()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from webhook.admission.review import AdmissionRequest, ReviewError
 from webhook.attribution.stamp import read_stamp
-from webhook.kinds.evaluator import AnyKind, Evaluator, Size, UncountableError
+from webhook.kinds.evaluator import NO_DEFAULTS, AnyKind, Evaluator, PodDefaults, Size, UncountableError
 from webhook.quota.expected import Expected
 from webhook.quota.objects import ObjectKey, ObjectMeta
 from webhook.quota.policy import Policy, subjects
@@ -24,11 +24,16 @@ object comes near.
 
 
 class Reviewed(NamedTuple):
-    """The objects of one review, each decoded once. `old` is what `new` replaces, None for a create."""
+    """
+    The objects of one review, each decoded once. `old` is what `new` replaces, None for a create.
+
+    `defaults` are what the pods of a session get when they are made.
+    """
 
     kind: AnyKind
     new: Any
     old: Any | None
+    defaults: PodDefaults = NO_DEFAULTS
 
     @property
     def old_metadata(self) -> ObjectMeta | None:
@@ -46,7 +51,7 @@ def charge_for(
 
     Raises: ReviewError if a field that the API server always sends is missing; UncountableError.
     """
-    kind, new, old = reviewed
+    kind, new, old, defaults = reviewed
     evaluator: Evaluator[Any] = kind.evaluator
     meta = new.metadata
     if not meta.uid:
@@ -60,9 +65,9 @@ def charge_for(
     else:
         amounts, base = evaluator.usage(new, now=now), _version(old.metadata.resource_version, request)
         stamp = read_stamp(old.metadata) or NOBODY
-        cost, before = evaluator.before(old, now=now)
+        cost, before = evaluator.before(old, now=now, defaults=defaults)
         prior = Prior(stamp, frozenset(), cost, evaluator.scopes(old), _pods(before))
-    size = evaluator.size(new)
+    size = evaluator.size(new, defaults)
     return Charge(
         key,
         meta.uid,

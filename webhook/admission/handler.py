@@ -19,11 +19,20 @@ from webhook.attribution.answers import Attributed, Refused
 from webhook.attribution.changes import Change
 from webhook.attribution.rules import Attribution
 from webhook.attribution.stamp import carries_stamp, stamping
-from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
+from webhook.kinds.evaluator import NO_DEFAULTS, AnyKind, Effect, PodDefaults, UncountableError
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS, Registry
-from webhook.kinds.session_kind import PER_SESSION
-from webhook.ports import Clock, LedgerStore, LimitRanges, NameHolders, Namespaces, PodsOfWorkloads, PolicySource
+from webhook.kinds.session_kind import PER_SESSION, SessionObject, scaled
+from webhook.ports import (
+    Ancestry,
+    Clock,
+    LedgerStore,
+    LimitRanges,
+    NameHolders,
+    Namespaces,
+    PodsOfWorkloads,
+    PolicySource,
+)
 from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare
 from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
 from webhook.quota.limits import resolve_limits
@@ -53,6 +62,7 @@ class AdmissionHandler:
     names: NameHolders
     limit_ranges: LimitRanges
     pods: PodsOfWorkloads
+    ancestry: Ancestry
     kinds: Registry = field(default=KINDS)
     on_delete: Callable[[ObjectKey, str], None] | None = None
 
@@ -90,7 +100,7 @@ class AdmissionHandler:
             self._report_deletion(request, kind)
             return review.allowed(request.uid)
         if effect in (Effect.CARRY_NO_STAMP, Effect.SCALE):
-            return await self._review_other(request, kind, effect)
+            return await self._review_other(request, kind, effect, deadline)
         reviewed = read(request, kind, kind.shape if effect.is_charged else AnyObject)
         if effect.is_stamped and is_excepted(request, reviewed):
             return review.allowed(request.uid)
@@ -157,15 +167,34 @@ class AdmissionHandler:
         is_new = before is None or before.controller != above
         return is_new and self.attribution.users.is_person(request.user_info, request.namespace)
 
-    async def _review_other(self, request: AdmissionRequest, kind: AnyKind, effect: Effect) -> AdmissionResponse:
-        """Answer a review whose object is not of *kind*, but a Binding or a Scale of such an object."""
+    async def _review_other(
+        self, request: AdmissionRequest, kind: AnyKind, effect: Effect, deadline: float
+    ) -> AdmissionResponse:
+        """
+        Answer a review whose object is not of *kind*, but a Binding or a Scale of such an object.
+
+        All pods of a session have to fit after it is scaled.
+        """
         if effect is Effect.CARRY_NO_STAMP:
             return _review_binding(request)
         new, old = request.decode(Scale), request.decode_old(Scale)
         if new.spec.replicas <= old.spec.replicas:
             return review.allowed(request.uid)
-        refused = await self.attribution.changes.refuse_scale(request.user_info, kind, request.name, request.namespace)
-        return review.allowed(request.uid) if refused is None else refusal(request, refused)
+        user, changes = request.user_info, self.attribution.changes
+        if kind.cap != PER_SESSION:
+            refused = await changes.refuse_scale(user, kind, request.name, request.namespace)
+            return review.allowed(request.uid) if refused is None else refusal(request, refused)
+        stored = await self.ancestry.read_whole(kind, request.namespace, request.name, SessionObject)
+        if stored is None:
+            return review.allowed(request.uid)  # the API server finds none either
+        meta = stored.metadata
+        change = Change(meta, meta, request.sub_resource or "", request.field_manager, lambda: True)
+        attributed = await changes.of_changed(user, kind, change, request.namespace)
+        if isinstance(attributed, Refused):
+            return refusal(request, attributed)
+        reviewed = Reviewed(kind, scaled(stored, new.spec.replicas), stored)
+        may_deny = not self._is_never_denied(request, reviewed)
+        return await self._decide(request, reviewed, attributed, may_deny=may_deny, deadline=deadline)
 
     async def _filling(self, namespace: str, reviewed: Reviewed, defaults: Mapping[str, Quantity]) -> Filling:
         """Return what is filled into a new object. LimitRanges are read only if anything is."""
@@ -177,6 +206,12 @@ class AdmissionHandler:
         except UncountableError:  # the validating call says why such an object cannot be charged
             return NO_FILLING
 
+    async def _pod_defaults(self, namespace: str, kind: AnyKind) -> PodDefaults:
+        """Return what the pods of a session get when they are made. Raises: UnavailableError."""
+        if kind.cap != PER_SESSION:
+            return NO_DEFAULTS
+        return PodDefaults(await self.limit_ranges.bounds(namespace), self.policies.current().missing_defaults)
+
     def _is_never_denied(self, request: AdmissionRequest, reviewed: Reviewed) -> bool:
         return reviewed.old is not None and self.attribution.users.is_never_denied(request.user_info, reviewed.kind)
 
@@ -184,11 +219,13 @@ class AdmissionHandler:
         self, request: AdmissionRequest, reviewed: Reviewed, attributed: Attributed, *, may_deny: bool, deadline: float
     ) -> AdmissionResponse:
         evaluator = reviewed.kind.evaluator
+        reviewed = reviewed._replace(defaults=await self._pod_defaults(request.namespace, reviewed.kind))
         try:
             now = None if reviewed.old is None else self.policies.current().counting_time(self.clock.now())
-            charge = charge_for(request, reviewed, payer=attributed.payer, policy=self.policies.current(), now=now)
+            policy = self.policies.current()
+            charge = charge_for(request, reviewed, payer=attributed.payer, policy=policy, now=now)
             if may_deny:
-                check_size(self.policies.current(), charge)
+                check_size(policy, charge)
         except UncountableError as error:
             if reviewed.old is not None and evaluator.may_stay(reviewed.new, reviewed.old, error):
                 return review.allowed(request.uid, audit=audit_of(attributed))

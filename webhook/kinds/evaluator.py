@@ -84,6 +84,16 @@ class Size:
     pod_labels: tuple[tuple[tuple[str, str], ...], ...] = ()
 
 
+class PodDefaults(NamedTuple):
+    """What is filled into pods when they are made: with *bounds* by LimitRanges, what is *missing* by the policy."""
+
+    bounds: Mapping[str, Bounds] = {}
+    missing: Mapping[str, Quantity] = {}
+
+
+NO_DEFAULTS = PodDefaults()
+
+
 class Charged(Protocol):
     """What the struct of every kind has."""
 
@@ -119,9 +129,10 @@ class Evaluator(Protocol[T_contra]):
     def scopes(self, obj: T_contra) -> Scopes:
         """Return the scopes by which a policy may select *obj*."""
 
-    def size(self, obj: T_contra) -> Size | None:
+    def size(self, obj: T_contra, defaults: PodDefaults = NO_DEFAULTS) -> Size | None:
         """
-        Return what the pods cost that others make for *obj*; None for kinds whose caps bind an object's own cost.
+        Return what the pods cost that others make for *obj*, with the *defaults* that they get; None for kinds whose
+        caps bind an object's own cost.
 
         Raises: UncountableError.
         """
@@ -133,7 +144,9 @@ class Evaluator(Protocol[T_contra]):
         True only if nothing that decides its cost is changed, and an object may be stored before anybody reads it.
         """
 
-    def before(self, obj: T_contra, *, now: datetime | None) -> tuple[Amounts, Size | None]:
+    def before(
+        self, obj: T_contra, *, now: datetime | None, defaults: PodDefaults = NO_DEFAULTS
+    ) -> tuple[Amounts, Size | None]:
         """Return `usage` and `size` of an object that an update replaces. Raises: UncountableError."""
 
     def user_of(self, obj: T_contra, texts: Texts) -> tuple[str, str] | None:
@@ -218,7 +231,7 @@ class Stamped(Generic[T_contra]):
         """Return none."""
         return ()
 
-    def size(self, obj: T_contra) -> Size | None:  # noqa: ARG002
+    def size(self, obj: T_contra, defaults: PodDefaults = NO_DEFAULTS) -> Size | None:  # noqa: ARG002
         """Return None: whatever is made for it has no bound of its own."""
         return None
 
@@ -226,9 +239,11 @@ class Stamped(Generic[T_contra]):
         """Whether an unreadable object may be changed: no, it was read when it was created."""
         return False
 
-    def before(self, obj: T_contra, *, now: datetime | None) -> tuple[Amounts, Size | None]:
+    def before(
+        self, obj: T_contra, *, now: datetime | None, defaults: PodDefaults = NO_DEFAULTS
+    ) -> tuple[Amounts, Size | None]:
         """Return what the object costs, and its pods. Raises: UncountableError."""
-        return self.usage(obj, now=now), self.size(obj)
+        return self.usage(obj, now=now), self.size(obj, defaults)
 
     def user_of(self, obj: T_contra, texts: Texts) -> tuple[str, str] | None:  # noqa: ARG002
         """Return None: no platform makes such objects for people."""

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct, field, structs
 
 from webhook.kinds.counted import Counted
-from webhook.kinds.evaluator import AnyKind, CostLine, Kind, Size, UncountableError
+from webhook.kinds.evaluator import NO_DEFAULTS, AnyKind, CostLine, Kind, PodDefaults, Size, UncountableError
 from webhook.kinds.sessions import API_VERSION, KIND, NamespaceTexts, SessionReader, SessionReading, State
 from webhook.quota import quantity
 from webhook.quota.delegation import Texts
@@ -53,6 +53,17 @@ class SessionObject(Struct, frozen=True, rename="camel"):
         return b"{" + b",".join(texts) + b"}"
 
 
+class ScaledSession(SessionObject, frozen=True):
+    """A session as a write to its scale subresource makes it. Never decoded."""
+
+    replicas: int = 0
+
+
+def scaled(session: SessionObject, replicas: int) -> ScaledSession:
+    """Return *session* with as many *replicas*, in the field of its preset that the scale subresource sets."""
+    return ScaledSession(**structs.asdict(session), replicas=replicas)
+
+
 def _text(value: str) -> str:
     return msgspec.json.encode(value).decode()
 
@@ -80,7 +91,7 @@ class SessionEvaluator(Counted[SessionObject]):
         super().__init__(resource)
         self._is_session = is_session
         self._readers: tuple[SessionReader, ...] = ()
-        self._last: tuple[SessionObject, SessionReading | None] | None = None
+        self._last: tuple[SessionObject, PodDefaults, SessionReading | None] | None = None
         self._frees_stopped = False
         self.unreadable: Amounts = ((resource, quantity.NANOS), (SESSIONS, quantity.NANOS))
         self.read_by(presets, frees_stopped=frees_stopped)
@@ -114,9 +125,9 @@ class SessionEvaluator(Counted[SessionObject]):
             return number
         return self.unreadable
 
-    def size(self, obj: SessionObject) -> Size | None:
+    def size(self, obj: SessionObject, defaults: PodDefaults = NO_DEFAULTS) -> Size | None:
         """Return what its pods cost, also while it is stopped; None if it is no session. Raises: UncountableError."""
-        reading = self._read(obj)
+        reading = self._read(obj, defaults)
         if reading is None:
             return None
         return Size(reading.amounts, reading.state is State.RUNNING, reading.pod_labels)
@@ -132,9 +143,11 @@ class SessionEvaluator(Counted[SessionObject]):
             error.path not in (API_VERSION, KIND) and bytes(obj.spec) == bytes(old.spec) and not self._is_readable(old)
         )
 
-    def before(self, obj: SessionObject, *, now: datetime | None) -> tuple[Amounts, Size | None]:
+    def before(
+        self, obj: SessionObject, *, now: datetime | None, defaults: PodDefaults = NO_DEFAULTS
+    ) -> tuple[Amounts, Size | None]:
         """Return what a session costs, and its pods; one that cannot be read has a place, and no known pods."""
-        return super().before(obj, now=now) if self._is_readable(obj) else (self.unreadable, None)
+        return super().before(obj, now=now, defaults=defaults) if self._is_readable(obj) else (self.unreadable, None)
 
     def _is_readable(self, obj: SessionObject) -> bool:
         try:
@@ -157,20 +170,30 @@ class SessionEvaluator(Counted[SessionObject]):
         """Return one object, and one session if it is one. Raises: UncountableError."""
         return {name: CostLine(quantity.ONE, "one object") for name, _ in self.usage(obj, now=None)}
 
-    def _read(self, obj: SessionObject) -> SessionReading | None:
-        """Return what the presets say; read once for the questions that follow one another on one object."""
+    def _read(self, obj: SessionObject, defaults: PodDefaults | None = None) -> SessionReading | None:
+        """
+        Return what the presets say; read once for the questions that follow one another on one object.
+
+        Without *defaults* the size does not matter.
+        """
         last = self._last
-        if last is None or last[0] is not obj:
+        if last is None or last[0] is not obj or defaults not in (None, last[1]):
             above = obj.metadata.controller
             is_part = above is not None and self._is_session(above)
-            last = self._last = obj, None if is_part else next(self._readings(obj), None)
-        return last[1]
+            filled = NO_DEFAULTS if defaults is None else defaults
+            last = self._last = obj, filled, None if is_part else next(self._readings(obj, defaults=filled), None)
+        return last[2]
 
-    def _readings(self, obj: SessionObject, namespace: NamespaceTexts | None = None) -> Iterator[SessionReading]:
+    def _readings(
+        self, obj: SessionObject, namespace: NamespaceTexts | None = None, *, defaults: PodDefaults = NO_DEFAULTS
+    ) -> Iterator[SessionReading]:
         """Yield what the presets say whose `match` holds; whose it is only with the texts of a *namespace*."""
         texts = namespace or NamespaceTexts()
+        replicas = obj.replicas if isinstance(obj, ScaledSession) else None
         for reader in self._readers:
-            reading = reader.read(obj.body, texts, is_attributed=namespace is None)
+            reading = reader.read(
+                obj.body, texts, replicas=replicas, defaults=defaults, is_attributed=namespace is None
+            )
             if reading is not None:
                 yield reading
 

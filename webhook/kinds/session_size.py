@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from webhook.kinds import field_values, pod_cost, pod_shared_gpu, session_fields
-from webhook.kinds.evaluator import UncountableError
+from webhook.kinds.evaluator import NO_DEFAULTS, PodDefaults, UncountableError
 from webhook.kinds.field_values import FieldError, Found
 from webhook.kinds.pod_cost import ContainerSize, PodSize
 from webhook.kinds.pod_shapes import Pod, SharedGpuText
@@ -23,7 +23,6 @@ from webhook.kinds.session_fields import Scope, Steps, holds
 from webhook.quota import resources
 from webhook.quota.expressions import Expression, Number
 from webhook.quota.field_paths import Each, Name, Path
-from webhook.quota.missing import Bounds
 from webhook.quota.objects import GPU_DEVICES_ANNOTATION, GPU_FRACTION_ANNOTATION, GPU_MEMORY_ANNOTATION
 from webhook.quota.presets import NO_BOUND, Container, NamedResources, Part, ResourceSource
 from webhook.quota.quantity import NANOS, Quantity
@@ -90,22 +89,12 @@ def _container_steps(container: Container, start: Steps) -> Iterator[Steps]:
             yield from (_from(start, path) for field in source for path in field.amount.paths)
 
 
-class Filled(NamedTuple):
-    """What is filled into the pods of a session: by LimitRanges with *bounds*, and the *defaults* of the policy."""
-
-    bounds: Mapping[str, Bounds] = {}
-    defaults: Mapping[str, Quantity] = {}
-
-
-NOT_FILLED = Filled()
-
-
-def sizes(parts: Iterable[Part], root: Scope, filled: Filled = NOT_FILLED) -> Iterator[PartSize]:
+def sizes(parts: Iterable[Part], root: Scope, defaults: PodDefaults = NO_DEFAULTS) -> Iterator[PartSize]:
     """Yield the size of each part, for each item of a list that it goes through. Raises: UncountableError."""
     for part in parts:
         for scope in _scopes(part, root):
             count = _count(part, scope)
-            yield PartSize(part.name, scope.where, _cost(part, scope, filled), count, _most(part, scope, count))
+            yield PartSize(part.name, scope.where, _cost(part, scope, defaults), count, _most(part, scope, count))
 
 
 def _scopes(part: Part | Container, scope: Scope) -> Iterator[Scope]:
@@ -152,19 +141,19 @@ def _most(part: Part, scope: Scope, count: int) -> int | None:
     return None if value is None or is_open else max(count, ceil(value))
 
 
-def _cost(part: Part, scope: Scope, filled: Filled) -> Amounts:
+def _cost(part: Part, scope: Scope, defaults: PodDefaults) -> Amounts:
     size, shared = _NO_POD, None
     if part.template is not None:
         shared = _shared_gpu(part.template, scope)
         if not (part.containers or part.init_containers):
-            return _with_shared(_template_cost(part.template, scope, filled), shared)
+            return _with_shared(_template_cost(part.template, scope, defaults), shared)
         size = _template_size(part.template, scope)
     size = replace(
         size,
         containers=(*size.containers, *_containers(part.containers, scope)),
         init_containers=(*size.init_containers, *_containers(part.init_containers, scope)),
     )
-    charged = resources.amounts(pod_cost.charge(stored_size(size, filled.bounds, filled.defaults)))
+    charged = resources.amounts(pod_cost.charge(stored_size(size, defaults.bounds, defaults.missing)))
     return _with_shared(charged, shared)
 
 
@@ -178,8 +167,8 @@ def _containers(containers: Iterable[Container], scope: Scope) -> Iterator[Conta
             yield ContainerSize(_listed(container.requests, each), _listed(container.limits, each))
 
 
-def _template_cost(template: Path, scope: Scope, filled: Filled) -> Amounts:
-    return _of_template(template, scope, lambda pod: future_pod(pod, filled.bounds, filled.defaults).amounts)
+def _template_cost(template: Path, scope: Scope, defaults: PodDefaults) -> Amounts:
+    return _of_template(template, scope, lambda pod: future_pod(pod, defaults.bounds, defaults.missing).amounts)
 
 
 def _template_size(template: Path, scope: Scope) -> PodSize:

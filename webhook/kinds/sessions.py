@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from webhook.kinds import session_size
-from webhook.kinds.evaluator import UncountableError
+from webhook.kinds.evaluator import NO_DEFAULTS, PodDefaults, UncountableError
 from webhook.kinds.field_values import FieldError, scalar, text
 from webhook.kinds.session_fields import FieldTree, Scope, holds
-from webhook.kinds.session_size import NOT_FILLED, Filled, PartSize
+from webhook.kinds.session_size import PartSize
 from webhook.quota import delegation
 from webhook.quota.delegation import Mark, Place
 from webhook.quota.field_paths import Name, Path, Step
@@ -113,15 +113,15 @@ class SessionReader:
         namespace: NamespaceTexts = _NO_TEXTS,
         *,
         replicas: int | None = None,
-        filled: Filled = NOT_FILLED,
+        defaults: PodDefaults = NO_DEFAULTS,
         is_attributed: bool = False,
     ) -> SessionReading | None:
         """
         Return what the object in *body* (JSON) says; None if it is no session by the `match` of the preset.
 
         *replicas* are those that a request to its scale subresource sets, in place of those in the object.
-        *filled* is filled into its pods. Of an object that *is_attributed* already, by a stamp, the user is not read:
-        a mark that somebody spoilt must not change what it costs.
+        *defaults* are filled into its pods. Of an object that *is_attributed* already, by a stamp, the user is not
+        read: a mark that somebody spoilt must not change what it costs.
         Raises: UncountableError with the field that cannot be read.
         """
         scale = self.preset.scale
@@ -130,13 +130,13 @@ class SessionReader:
         self._check_type(root)
         if not _all_hold(self.preset.match, root):
             return None
-        reading = self._reading(root, namespace, filled)
+        reading = self._reading(root, namespace, defaults)
         return reading if is_attributed else replace(reading, user=self._user(root, namespace))
 
-    def _reading(self, root: Scope, namespace: NamespaceTexts, filled: Filled) -> SessionReading:
+    def _reading(self, root: Scope, namespace: NamespaceTexts, defaults: PodDefaults) -> SessionReading:
         preset = self.preset
         state, state_by = self._state(root)
-        parts = tuple(session_size.sizes(preset.parts, root, filled))
+        parts = tuple(session_size.sizes(preset.parts, root, defaults))
         is_open = any(part.most is None for part in parts)
         return SessionReading(
             user=None,

@@ -37,12 +37,13 @@ class CountedResources:
 
     `required`: all their objects are known, so that one more can be judged. `kept`: a policy limits them, but they are
     not known to this replica yet, while others may have written their rules. `sessions`: those whose objects change
-    what they cost by an update.
+    what they cost by an update; `scaled` are those of them whose scale subresource does so, too.
     """
 
     required: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
     sessions: frozenset[str] = frozenset()
+    scaled: frozenset[str] = frozenset()
 
 
 class CountedRules:
@@ -91,8 +92,7 @@ class CountedRules:
         """Return what has to be written so that *resources* are intercepted, None if it is so already."""
         first, name = next(iter(manifest.paths)), _name(manifest.kind)
         counted = self._counted()
-        sessions = sorted((counted.sessions if counted is not None else frozenset()) & frozenset(resources))
-        body = self._body(name, found[first], resources, sessions) if resources else None
+        body = self._body(name, found[first], resources, counted or CountedResources()) if resources else None
         present = found.get(name)
         if body == (present.body if present else None):
             return None
@@ -111,17 +111,20 @@ class CountedRules:
                 yield webhooks[_name(kind)]
 
     def _body(
-        self, name: str, first: LiveWebhook, resources: Iterable[str], sessions: Sequence[str]
+        self, name: str, first: LiveWebhook, resources: Collection[str], counted: CountedResources
     ) -> Mapping[str, Any]:
         # The status of a built-in kind takes changes to the stamp. It has no cost, so nothing else of it matters.
         subresources = ("", "/status") if name == _VALIDATING else ("",)
+        scaled = counted.scaled if name == _VALIDATING else frozenset()
         conditions = self._conditions[:1]
-        if sessions:
+        if sessions := sorted(counted.sessions.intersection(resources)):
             conditions = [{**each, "expression": _or_changed(each["expression"], sessions)} for each in conditions]
         return {
             **first.body,
             "name": name,
-            "rules": [_rule(each, subresources) for each in sorted(resources)],
+            "rules": [
+                _rule(each, (*subresources, "/scale") if each in scaled else subresources) for each in sorted(resources)
+            ],
             "matchConditions": conditions,
         }
 

@@ -196,7 +196,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     limit_ranges = LimitRangeReads(api, monotonic=clock.monotonic)
     pods = WorkloadPods(api, reads, kinds)
     handler = AdmissionHandler(
-        attribution, watched.policy, watched.labels, ledger.store, clock, names, limit_ranges, pods, kinds
+        attribution, watched.policy, watched.labels, ledger.store, clock, names, limit_ranges, pods, reads, kinds
     )
     advice = WorkloadAdvice(
         attribution.users,

@@ -109,7 +109,8 @@ class PolicyKinds:
             return None
         limited = self._limited - self._with_row
         required = frozenset(filter(self._watches.is_known, limited))
-        return CountedResources(required, kept=limited, sessions=frozenset(self._presets))
+        scaled = (name for name, presets in self._presets.items() if any(each.scale for each in presets))
+        return CountedResources(required, kept=limited, sessions=frozenset(self._presets), scaled=frozenset(scaled))
 
     def require_sessions(self) -> None:
         """

@@ -114,6 +114,7 @@ def build_standalone(settings: Settings) -> Application:
         cluster,
         cluster,
         cluster,
+        cluster,
         kinds,
         on_delete=ledger.on_delete,
     )
