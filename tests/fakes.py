@@ -318,6 +318,6 @@ class FakeNames:
         self.require_known(key.resource)
         return self.holders.get(key)
 
-    def require_known(self, resource: str) -> None:
+    def require_known(self, resource: str, *, is_session: bool = False) -> None:  # noqa: ARG002
         if resource in self.unknown:
             raise UnavailableError("not-synced", f"the {resource} are not all known yet")

@@ -174,9 +174,11 @@ class NameHolders(Protocol):
         Raises: UnavailableError, also as `require_known`.
         """
 
-    def require_known(self, resource: str) -> None:
+    def require_known(self, resource: str, *, is_session: bool = False) -> None:
         """
         Check that all objects of *resource*, which is charged, are known, and who is in which group.
+
+        For a session all sessions of every kind have to be known: their places are counted together.
 
         Raises: UnavailableError.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from benchmarks.sessions import WITH_NOTEBOOKS
 from tests.admission.asking import Json, Webhook, a_review, stamped
 from webhook.documents.shipped_presets import shipped
 from webhook.kinds.counted import counted
+from webhook.kinds.pods import PODS, PodEvaluator
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kinds.session_kind import SessionEvaluator, session_kind
 from webhook.ports import UnavailableError
@@ -164,3 +166,43 @@ async def test_what_is_gone_is_scaled_by_nobody() -> None:
     asked = dask()
     asked.owners.objects.clear()
     assert (await asked.validate_only(scaling(2, 9))).allowed
+
+
+# Pods that are sessions.
+
+HUB_POLICY = """\
+version: 1
+sessions: {presets: [jupyterhub]}
+defaults: {user: {hard: {sessions: 1}, perSession: {cpu: 2}, perPod: {memory: 4Gi}}}
+"""
+SERVER = {"component": "singleuser-server"}
+
+
+def hub_webhook() -> Webhook:
+    pods = PodEvaluator()
+    pods.read_by([shipped("jupyterhub")])
+    kinds = (replace(each, evaluator=pods) if each is PODS else each for each in KINDS)
+    return Webhook(HUB_POLICY, kinds=Registry(*kinds))
+
+
+def server(name: str, *, cpu: str = "1", memory: str = "1Gi", labels: dict[str, str] | None = None) -> Json:
+    requests = {"cpu": cpu, "memory": memory}
+    metadata = {"name": name, "namespace": "red", "uid": name, "labels": SERVER if labels is None else labels}
+    return {"metadata": metadata, "spec": {"containers": [{"name": "c", "resources": {"requests": requests}}]}}
+
+
+@pytest.mark.parametrize(
+    ("made", "refusal"),
+    [
+        (server("b"), "requested: sessions=1, used: sessions=0, limited: sessions=1"),
+        (server("b", cpu="3"), "limited: requests.cpu=2 for one session"),
+        (server("b", memory="5Gi"), "limited: requests.memory=4Gi for one pod"),
+        (server("b", cpu="3", labels={}), ""),
+    ],
+)
+async def test_a_pod_that_is_a_session_has_a_place_and_both_caps(made: Json, refusal: str) -> None:
+    asked = hub_webhook()
+    assert (await asked.ask(a_review("pods", object=server("a"), name="a"))).allowed
+    answer = await asked.ask(a_review("pods", object=made, name="b"))
+    assert answer.allowed is (not refusal)
+    assert refusal in answer.message

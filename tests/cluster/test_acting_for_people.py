@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -34,8 +34,10 @@ def create(running: RunningWebhook, place: str, by: str, manifest: str) -> str:
     return run(running, place, "create", "-f", "-", f"--as={by}", user="admin", stdin=manifest)
 
 
-def notebook(name: str, student: str, cpu: str = "1") -> str:
-    return pod(name, cpu=cpu).replace("metadata: {", f"metadata: {{annotations: {{{USERNAME}: {student}}}, ")
+def notebook(name: str, student: str, cpu: str = "1", *, labels: Sequence[str] = ()) -> str:
+    return pod(name, cpu=cpu, labels=labels).replace(
+        "metadata: {", f"metadata: {{annotations: {{{USERNAME}: {student}}}, "
+    )
 
 
 def test_each_student_of_a_hub_pays_for_their_own_notebooks(running: RunningWebhook, place: str, hub: str) -> None:
@@ -50,6 +52,24 @@ def test_each_student_of_a_hub_pays_for_their_own_notebooks(running: RunningWebh
         running, place, hub, notebook("third", "s1")
     )
     assert "must not name 'admin' as who pays" in create(running, place, hub, notebook("x", "admin"))
+
+
+def test_the_servers_of_a_hub_are_sessions(running: RunningWebhook, place: str, hub: str) -> None:
+    entry = "{hard: {pods: 9, sessions: 1}, perSession: {cpu: 2}}"
+    policy = POLICY.format(place=place).replace("{hard: {pods: 2, cpu: 4}}", entry)
+    running.set_policy(f"{policy}sessions: {{presets: [jupyterhub]}}\n")
+
+    def server(name: str, cpu: str = "1") -> str:
+        return create(running, place, hub, notebook(name, "s7", cpu, labels=["component=singleuser-server"]))
+
+    eventually(lambda: "requests.cpu=2 for one session" in server("large", "3"), within=20)
+    assert " created\n" in server("first")
+    refused = server("second")
+    assert "requested: sessions=1, used: sessions=1, limited: sessions=1" in refused
+    assert "would fit: nothing until a session ends; charged to s7" in refused
+    assert " created\n" in create(running, place, hub, notebook("helper", "s7"))
+    run(running, place, "delete", "pod", "first", "--grace-period=0", "--force", user="admin")
+    eventually(lambda: " created\n" in server("second"), within=10)
 
 
 def test_the_deployment_that_a_hub_makes_hands_its_owner_down(running: RunningWebhook, place: str, hub: str) -> None:

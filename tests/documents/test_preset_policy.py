@@ -63,15 +63,12 @@ def test_an_own_preset_is_read() -> None:
     assert (preset.name, preset.resource, preset.api_versions) == ("desk", "desks.example.com", ("example.com/v1",))
 
 
-def test_a_note_names_presets_of_kinds_that_are_not_counted_as_sessions_yet() -> None:
+def test_a_note_names_presets_of_workloads_which_are_not_counted_as_sessions() -> None:
     text = "version: 1\nsessions: {presets: [dask, jupyterhub, coder], count: running}"
     reading = read_policy([PolicyText("policy.yaml", text)])
 
-    why = "are not counted as sessions in this release; it has no effect yet"
-    assert [str(each) for each in reading.notes] == [
-        f"policy.yaml:2:28: sessions.presets[1]: pods {why}",
-        f"policy.yaml:2:40: sessions.presets[2]: deployments.apps {why}",
-    ]
+    why = "are not counted as sessions: it has no effect; their pods can be"
+    assert [str(each) for each in reading.notes] == [f"policy.yaml:2:40: sessions.presets[2]: deployments.apps {why}"]
     assert reading.policy is not None
     assert reading.policy.session_count is SessionCount.RUNNING
 

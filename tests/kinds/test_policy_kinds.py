@@ -11,6 +11,7 @@ from tests.fakes import FakePolicies
 from tests.ledger.test_audit_loop import until
 from webhook.kinds.counted import counted
 from webhook.kinds.evaluator import AnyKind, Effect
+from webhook.kinds.pods import PodEvaluator
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kinds.session_kind import SessionEvaluator
 from webhook.kube.discovery import UnsuitableKindError
@@ -33,9 +34,10 @@ class Cluster:
         self.told = 0
         self.unsuitable: list[tuple[str, str]] = []
         self.kinds = Registry(*KINDS)
+        self.pods = PodEvaluator()
         self.recounted: list[str] = []
         self.gone: set[str] = set()
-        self.counted = PolicyKinds(self.kinds, discover=self.discover)
+        self.counted = PolicyKinds(self.kinds, self.pods, discover=self.discover)
         self.counted.connect(self, on_known=self.hear)
         self.counted.report_to(lambda entry, why: self.unsuitable.append((entry.path, why)))
 
@@ -193,6 +195,18 @@ async def test_what_a_preset_reads_is_a_session_with_makers(cluster: Cluster) ->
     assert cluster.counted.resources() == CountedResources(
         frozenset({NOTEBOOKS.resource}), frozenset({NOTEBOOKS.resource}), frozenset({NOTEBOOKS.resource})
     )
+
+
+async def test_pods_that_are_sessions_are_counted_anew_when_that_changes(cluster: Cluster) -> None:
+    cluster.read("{presets: [jupyterhub]}")
+    assert cluster.recounted == ["pods"]
+    assert [each.name for each in cluster.pods.presets] == ["jupyterhub"]
+    cluster.counted.require_sessions()
+
+    cluster.read("{presets: [jupyterhub], count: running}")
+    assert cluster.recounted == ["pods"]
+    cluster.read("{presets: []}")
+    assert cluster.recounted == ["pods", "pods"]
 
 
 async def test_a_preset_of_a_kind_that_is_not_served_is_told_as_such(cluster: Cluster) -> None:

@@ -22,7 +22,7 @@ from webhook.attribution.stamp import carries_stamp, stamping
 from webhook.kinds.evaluator import NO_DEFAULTS, AnyKind, Effect, PodDefaults, UncountableError
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS, Registry
-from webhook.kinds.session_kind import PER_SESSION, SessionObject, scaled
+from webhook.kinds.session_kind import SessionObject, scaled
 from webhook.ports import (
     Ancestry,
     Clock,
@@ -38,6 +38,7 @@ from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
 from webhook.quota.limits import resolve_limits
 from webhook.quota.missing import NO_FILLING, Filling
 from webhook.quota.objects import AnyObject, ObjectKey, Scale
+from webhook.quota.presets import PER_SESSION
 from webhook.quota.quantity import Quantity
 from webhook.quota.subject import UNATTRIBUTED
 from webhook.quota.usage import UsageView
@@ -251,7 +252,7 @@ class AdmissionHandler:
             nonlocal decided_on
             decided_on = terms()
             if may_deny and decided_on.charge.grows:
-                self.names.require_known(charge.key.resource)
+                self.names.require_known(charge.key.resource, is_session=charge.is_session)
             may_refuse = may_deny and decided_on.exemption is None
             decision = decide(
                 decided_on.charge,
@@ -307,7 +308,7 @@ def _lacks(reviewed: Reviewed, terms: Terms) -> tuple[Lack, ...]:
     """Return the limits on what a new object has to declare and does not; most policies require nothing."""
     if not terms.policy.may_require:
         return ()
-    required = must_declare(terms.policy, terms.in_force, cap=terms.charge.cap)
+    required = must_declare(terms.policy, terms.in_force, caps=terms.charge.caps)
     return lacks(required, reviewed.kind.evaluator.undeclared(reviewed.new)) if required else ()
 
 

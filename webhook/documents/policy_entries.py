@@ -26,6 +26,7 @@ from webhook.documents.policy_schema import (
     SessionsPart,
     TenantPart,
 )
+from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS
 from webhook.quota import resources
 from webhook.quota.delegation import Delegate, Mark
@@ -150,8 +151,8 @@ class DocumentEntries:
         for index, each in enumerate(part.presets):
             position = tree.position_of(root, ("sessions", "presets", index))
             self.definitions.append(Definition(("sessions", "presets", each.name), position, each.preset))
-            if KINDS.of_resource(each.preset.resource) is not None:
-                message = f"{each.preset.resource} are not counted as sessions in this release; it has no effect yet"
+            if KINDS.of_resource(each.preset.resource) not in (None, PODS):
+                message = f"{each.preset.resource} are not counted as sessions: it has no effect; their pods can be"
                 self.notes.append(self._remark((), ("sessions", "presets", index), root, message))
         if part.count is not None:
             steps = ("sessions", "count")

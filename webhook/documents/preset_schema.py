@@ -19,6 +19,7 @@ from pydantic import (
 
 from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
 from webhook.kinds.registry import KINDS
+from webhook.kinds.session_pods import check_match
 from webhook.kinds.sessions import SessionReader
 from webhook.quota import expressions, field_paths, resources
 from webhook.quota.delegation import Decoding, Mark, Place
@@ -304,6 +305,8 @@ class PresetPart(Part):
         is_pod = preset.resource == "pods"
         if is_pod == bool(preset.pods):
             raise ValueError("a pod is its own pod: leave out pods" if is_pod else "pods: say how its pods are known")
+        if is_pod:
+            check_match(preset)
         SessionReader(preset)
         return self
 

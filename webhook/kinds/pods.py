@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_missing, pod_shared_gpu
@@ -10,9 +10,11 @@ from webhook.kinds.evaluator import CostLine, Effect, Kind, Stamped
 from webhook.kinds.pod_reasons import reasons
 from webhook.kinds.pod_shapes import Pod, is_terminal, shared_gpu_of
 from webhook.kinds.pod_uncounted import uncounted
-from webhook.quota import resources, scopes
+from webhook.kinds.session_pods import SessionPods
+from webhook.quota import quantity, resources, scopes
 from webhook.quota.missing import Bounds, Filling, Undeclared
 from webhook.quota.objects import AnyObject, ObjectMeta, UserInfo
+from webhook.quota.presets import SESSIONS, Preset
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import LOGICAL, Amounts
 from webhook.quota.scopes import Scopes
@@ -26,6 +28,24 @@ class PodEvaluator(Stamped[Pod]):
 
     unreadable: Amounts = resources.amounts(pod_cost.charge(pod_cost.PodSize((), (), {}, {}, {})))
 
+    def __init__(self) -> None:
+        """Charge pods, and none of them as a session."""
+        self._sessions = SessionPods(())
+
+    @property
+    def presets(self) -> tuple[Preset, ...]:
+        """Return those by which pods are charged as sessions."""
+        return self._sessions.presets
+
+    def read_by(self, presets: Iterable[Preset]) -> bool:
+        """Charge as sessions what *presets* of pods match from now on; return whether these are others than before."""
+        sessions = SessionPods(presets)
+        if self.presets == sessions.presets:
+            return False
+        self._sessions = sessions
+        self.generation += 1
+        return True
+
     def effect(self, operation: str, subresource: str) -> Effect:
         """Return CHARGE for the pod and its resize; other subresources can only change its metadata."""
         if subresource == "binding":
@@ -36,7 +56,8 @@ class PodEvaluator(Stamped[Pod]):
 
     def usage(self, obj: Pod, *, now: datetime | None) -> Amounts:
         """
-        Return the amounts of `pod_cost.amounts_of`; `count/pods` alone for a released pod.
+        Return the amounts of `pod_cost.amounts_of`, and a place in `sessions` for one that is a session; `count/pods`
+        alone for a released pod.
 
         A pod is released once *now* is after `released_at`: when its node died it may never be gone, and its owner
         needs the room for a replacement. With None it costs everything until it is terminal or gone.
@@ -44,7 +65,10 @@ class PodEvaluator(Stamped[Pod]):
         """
         released_at = None if now is None else self.released_at(obj)
         is_released = now is not None and released_at is not None and now > released_at
-        return pod_cost.amounts_of(obj, is_released=is_released)
+        amounts = pod_cost.amounts_of(obj, is_released=is_released)
+        if is_released or obj.metadata not in self._sessions or self.has_ended(obj):
+            return amounts
+        return tuple(sorted((*amounts, (SESSIONS, quantity.NANOS))))
 
     def scopes(self, obj: Pod) -> Scopes:
         """
@@ -94,6 +118,8 @@ class PodEvaluator(Stamped[Pod]):
         """Whether pods can cost *resource*."""
         if resource.startswith("requests."):
             return resources.is_charged(resource.removeprefix("requests."))
+        if resource == SESSIONS:
+            return bool(self.presets)
         return resource.startswith("limits.") or resource in {"pods", "count/pods"} | LOGICAL
 
     def explain(self, obj: Pod) -> Mapping[str, CostLine]:

@@ -15,9 +15,9 @@ from webhook.kinds.counted import Counted, counted
 from webhook.kinds.evaluator import AnyKind, Effect
 from webhook.kinds.pods import BINDINGS, PODS
 from webhook.kinds.resource_claims import RESOURCE_CLAIMS
-from webhook.kinds.session_kind import PER_SESSION
 from webhook.kinds.workloads import WORKLOADS
 from webhook.quota.objects import OwnerReference
+from webhook.quota.presets import PER_SESSION
 
 
 class Registry:
@@ -56,10 +56,6 @@ class Registry:
         """Register *kind*, which has no row or another one, as long as this registry lives."""
         self._by_resource[kind.resource] = self._by_kind[kind.group, kind.kind] = kind
         self.makers |= kind.makers
-
-    def is_session_kind(self, resource: str) -> bool:
-        """Whether objects of *resource* are read as sessions."""
-        return _is_of_sessions(self.of_resource(resource))
 
     def is_session(self, reference: OwnerReference) -> bool:
         """Whether an owner reference names a kind whose objects are read as sessions."""

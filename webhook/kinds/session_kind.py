@@ -20,11 +20,8 @@ from webhook.kinds.sessions import API_VERSION, KIND, NamespaceTexts, SessionRea
 from webhook.quota import quantity
 from webhook.quota.delegation import Texts
 from webhook.quota.objects import NOTHING, ObjectMeta, OwnerReference
-from webhook.quota.presets import Preset
+from webhook.quota.presets import PER_SESSION, SESSIONS, Preset
 from webhook.quota.resources import Amounts
-
-SESSIONS = "sessions"
-PER_SESSION = "perSession"
 
 _meta_decoder = msgspec.json.Decoder(ObjectMeta)
 

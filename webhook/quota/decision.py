@@ -6,7 +6,7 @@ Decide whether a charge fits under every limit that binds it: one pure function 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from webhook.quota.limits import Limit, LimitsInForce
@@ -75,14 +75,14 @@ class Denied:
 Decision = Allowed | Denied
 
 
-def must_declare(policy: Policy, in_force: LimitsInForce, *, cap: str | None) -> tuple[Limit, ...]:
+def must_declare(policy: Policy, in_force: LimitsInForce, *, caps: Collection[str | None]) -> tuple[Limit, ...]:
     """
-    Return the limits *in_force* on a resource that a new object with this *cap* has to declare, in their order.
+    Return the limits *in_force* on a resource that a new object with these *caps* has to declare, in their order.
 
     A limit of 0 requires the resource without a word of the policy, because an object that declares nothing would use
     it all the same; unless the policy says to ignore it.
     """
-    binding = (*(each for each in in_force.caps if each.cap == cap), *in_force.sums)
+    binding = (*(each for each in in_force.caps if each.cap in caps), *in_force.sums)
     return tuple(each for each in binding if each.resource in DECLARABLE and _is_required(policy, each))
 
 
@@ -125,7 +125,7 @@ def decide(
 
 
 def _over_caps(charge: Charge, in_force: LimitsInForce) -> list[Excess]:
-    caps = [cap for cap in in_force.caps if cap.cap == charge.cap]
+    caps = [cap for cap in in_force.caps if cap.cap in charge.caps]
     if not caps:
         return []
     requested, before = dict(charge.capped), dict(charge.capped_before)

@@ -14,6 +14,11 @@ from webhook.quota.delegation import Decoding, Mark
 from webhook.quota.expressions import Expression
 from webhook.quota.field_paths import Path
 
+SESSIONS = "sessions"
+"""The resource that a session costs one of."""
+PER_SESSION = "perSession"
+"""The field of a policy that bounds one session."""
+
 NO_BOUND = 2**31 - 1
 """An upper bound of this many replicas or more is none: CRDs write the largest `int32` for it."""
 

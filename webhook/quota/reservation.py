@@ -15,7 +15,7 @@ from webhook.quota import resources
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.expected import Expected, PodSet
 from webhook.quota.objects import ObjectKey
-from webhook.quota.presets import Labels
+from webhook.quota.presets import PER_SESSION, SESSIONS, Labels
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.scopes import Scopes
 from webhook.quota.subject import Account, Payer, Subject
@@ -204,6 +204,16 @@ class Charge(Struct, frozen=True):
     def account(self) -> Account:
         """Return what it is charged to."""
         return Account(self.payer, self.scopes)
+
+    @property
+    def is_session(self) -> bool:
+        """Whether it costs a place in `sessions`."""
+        return any(name == SESSIONS for name, _ in self.compared)
+
+    @property
+    def caps(self) -> tuple[str | None, ...]:
+        """The policy fields that limit this object: a pod that is a session is bounded as both."""
+        return (self.cap, PER_SESSION) if self.is_session else (self.cap,)
 
     @property
     def pod_sets(self) -> Iterator[PodSet]:

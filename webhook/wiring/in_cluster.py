@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import Protocol
 
 import structlog
 
@@ -16,6 +18,7 @@ from webhook.admission.advice import WorkloadAdvice
 from webhook.admission.handler import AdmissionHandler
 from webhook.attribution.rules import Attribution
 from webhook.certificates import ServingIdentity
+from webhook.kinds.pods import PODS, PodEvaluator
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kube.access import HandoverRights
 from webhook.kube.api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
@@ -108,9 +111,10 @@ async def _identity_in_secret(api: KubernetesApi, settings: Settings, clock: Sys
 
 def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identity: ServingIdentity) -> Application:
     events = EventWriter(api, namespace=settings.namespace, clock=clock)
-    kinds = Registry(*KINDS)
+    pods = PodEvaluator()  # of its own: a policy may say which pods are sessions
+    kinds = Registry(*(replace(each, evaluator=pods) if each is PODS else each for each in KINDS))
 
-    policy_kinds = PolicyKinds(kinds, discover=partial(discover, api))
+    policy_kinds = PolicyKinds(kinds, pods, discover=partial(discover, api))
     reads = ObjectReads(api, kinds)
     watched = _Watched(api, settings, events, on_policy=policy_kinds.limit, store_version=reads.store_version)
     policy_kinds.report_to(watched.publish_without_effect)
@@ -185,23 +189,32 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     audit = Audit(index, objects.resources, lists, reads, objects.relist, metrics, events, asyncio.sleep)
     attribution = Attribution(reads, watched.labels, watched.policy, rights=HandoverRights(api), kinds=kinds)
 
-    def require_known(resource: str) -> None:
+    def require_known(resource: str, *, is_session: bool = False) -> None:
         """Check that all that counts together with *resource* is known. Raises: UnavailableError."""
         watched.groups.require_known()
         objects.require_known(resource)
-        if kinds.is_session_kind(resource):
+        if is_session:
             policy_kinds.require_sessions()
 
     names = _KnownNames(index, reads, require_known)
     limit_ranges = LimitRangeReads(api, monotonic=clock.monotonic)
-    pods = WorkloadPods(api, reads, kinds)
+    workload_pods = WorkloadPods(api, reads, kinds)
     handler = AdmissionHandler(
-        attribution, watched.policy, watched.labels, ledger.store, clock, names, limit_ranges, pods, reads, kinds
+        attribution,
+        watched.policy,
+        watched.labels,
+        ledger.store,
+        clock,
+        names,
+        limit_ranges,
+        workload_pods,
+        reads,
+        kinds,
     )
     advice = WorkloadAdvice(
         attribution.users,
         reads,
-        pods,
+        workload_pods,
         watched.policy,
         watched.labels,
         ledger.store,
@@ -277,10 +290,17 @@ def _log_leases(condition: Condition) -> None:
         log.info("all API servers renew their Leases again")
 
 
+class RequireKnown(Protocol):
+    """Checks what has to be known before an object is created: see `NameHolders.require_known`."""
+
+    def __call__(self, resource: str, *, is_session: bool = False) -> None:
+        """Raises: UnavailableError."""
+
+
 class _KnownNames:
     """Port `NameHolders`: reads the store only for keys under which the usage index has an object."""
 
-    def __init__(self, index: UsageIndex, quorum: QuorumReader, require_known: Callable[[str], None]) -> None:
+    def __init__(self, index: UsageIndex, quorum: QuorumReader, require_known: RequireKnown) -> None:
         self._index = index
         self._quorum = quorum
         self.require_known = require_known

@@ -12,6 +12,7 @@ from typing import Protocol
 import structlog
 
 from webhook.kinds.evaluator import AnyKind
+from webhook.kinds.pods import PODS, PodEvaluator
 from webhook.kinds.registry import Registry
 from webhook.kinds.session_kind import SessionEvaluator, session_kind
 from webhook.kube.discovery import UnsuitableKindError
@@ -64,11 +65,12 @@ class PolicyKinds:
 
     Those with a row of their own are intercepted in any case, and are charged at once. Others are looked up in the API
     with *discover*; only once all objects of one are known, `resources` asks for it to be intercepted. Belongs to one
-    event loop. `connect` must be called before the first policy.
+    event loop. Which pods are sessions themselves is told to *pods*. `connect` must be called before the first policy.
     """
 
-    def __init__(self, kinds: Registry, *, discover: Callable[[str], Awaitable[AnyKind]]) -> None:
+    def __init__(self, kinds: Registry, pods: PodEvaluator, *, discover: Callable[[str], Awaitable[AnyKind]]) -> None:
         self._kinds = kinds
+        self._pods = pods
         self._charged = frozenset(each.resource for each in kinds.charged)
         self._with_row = frozenset(each.resource for each in kinds if each.is_countable)
         self._found: set[str] = set()
@@ -139,8 +141,10 @@ class PolicyKinds:
     def _read_sessions(self, policy: Policy) -> None:
         """Read objects by the presets of *policy* from now on; what was counted by others is counted anew."""
         presets: dict[str, tuple[Preset, ...]] = {}
+        if self._pods.read_by(each for each in policy.presets if each.resource == PODS.resource):
+            self._watches.recount(PODS.resource)
         for each in policy.presets:
-            if each.resource not in self._with_row:
+            if each.resource not in self._with_row | self._charged:
                 presets[each.resource] = (*presets.get(each.resource, ()), each)
         is_other = presets.keys() != self._presets.keys()
         self._presets = presets

@@ -51,7 +51,7 @@ class StandaloneCluster:
         """Return none, as `names`."""
         return ()
 
-    def require_known(self, resource: str) -> None:
+    def require_known(self, resource: str, *, is_session: bool = False) -> None:
         """Do nothing: what exists was created here."""
 
     async def bounds(self, namespace: str) -> Mapping[str, Bounds]:  # noqa: ARG002
