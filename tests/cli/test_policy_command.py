@@ -23,6 +23,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "good.yaml").write_text(GOOD)
     (tmp_path / "bad.yaml").write_text(BAD)
     (tmp_path / "early.yaml").write_text("version: 1\ncluster: {hard: {sessions: 1}}\n")
+    (tmp_path / "ended.yaml").write_text(GOOD.replace("}}}", "}, until: 2020-01-01T00:00:00Z}}"))
     (tmp_path / "empty.yaml").write_text("# version: 1\n")
     (tmp_path / "none").mkdir()
     return tmp_path
@@ -38,6 +39,16 @@ CASES = {
         Ended(1, MISTAKES, f"{NOTE}2 mistakes\n"),
     ),
     "one that does not count yet": (["early.yaml"], Ended(0, "valid\n", NOTE)),
+    "one that does not count yet, strictly": (["--strict", "early.yaml"], Ended(1, "", f"{NOTE}1 note\n")),
+    "a good one, strictly": (["--strict", "good.yaml"], Ended(0, "valid\n", "")),
+    "one of which a part has ended": (
+        ["ended.yaml"],
+        Ended(
+            0,
+            "valid\n",
+            "note: ended.yaml:2:40: users.alice.until: ended at 2020-01-01T00:00:00Z: it binds nobody any more\n",
+        ),
+    ),
     "the same one twice": (
         ["good.yaml", "good.yaml"],
         Ended(1, "good.yaml:2:16: users.alice: already defined at good.yaml:2\n", "1 mistake\n"),

@@ -16,11 +16,12 @@ def command() -> None:
 
 @command.command("validate")
 @click.argument("paths", nargs=-1, required=True)
-def validate(paths: tuple[str, ...]) -> None:
+@click.option("--strict", is_flag=True, help="Take notes for mistakes: exit with 1 if there is one.")
+def validate(paths: tuple[str, ...], *, strict: bool) -> None:
     """
     Check policy files as one policy: every mistake with file, line and column.
 
-    Exit code 1 if there is a mistake, 2 if a file cannot be read.
+    What is valid and surely not meant is noted. Exit code 1 if there is a mistake, 2 if a file cannot be read.
     """
-    checked_policy(paths, exit_code=1)
+    checked_policy(paths, exit_code=1, is_strict=strict)
     click.echo("valid")

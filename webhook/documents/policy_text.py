@@ -17,6 +17,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from webhook.documents import preset_files, tree, yaml_text
+from webhook.documents.limit_notes import DeviceLimit, Ending
 from webhook.documents.mark_schema import Written
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.policy_entries import DocumentEntries
@@ -57,12 +58,15 @@ class PolicyReading:
     """
     The result of reading. `policy` is None if there is a mistake: half a policy is never in force.
 
-    `notes` name what is valid and has no effect in this release.
+    `notes` name what is valid and surely not meant, as far as the texts alone tell. What only a clock or a cluster can
+    tell is in `endings`, and in `devices`, the limits on devices that are not well known: see `policy_notes`.
     """
 
     policy: Policy | None
     mistakes: tuple[Mistake, ...] = ()
     notes: tuple[Mistake, ...] = ()
+    endings: tuple[Ending, ...] = ()
+    devices: tuple[DeviceLimit, ...] = ()
 
 
 def read_policy(texts: Iterable[PolicyText]) -> PolicyReading:
@@ -106,7 +110,9 @@ def read_in_steps(texts: Iterable[PolicyText]) -> Generator[None, None, PolicyRe
         if is_empty:
             mistakes.append(Mistake(text.source, Position(1, 1), "", _NOTHING_SAID))
     mistakes += merger.mistakes
-    return PolicyReading(None if mistakes else merger.policy(), _in_order(mistakes), _in_order(merger.all_notes()))
+    policy = None if mistakes else merger.policy()
+    notes = in_order(merger.all_notes())
+    return PolicyReading(policy, in_order(mistakes), notes, tuple(merger.endings), tuple(merger.devices))
 
 
 class _DocumentReader:
@@ -151,7 +157,7 @@ class _DocumentReader:
             return None
 
 
-def _in_order(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
+def in_order(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
     """Return them in the order of the texts: an editor jumps from one to the next."""
     return tuple(sorted(mistakes, key=lambda mistake: (mistake.source, mistake.position)))
 
@@ -195,7 +201,7 @@ def _mistakes(error: ValidationError, root: tree.Node, around: Location, source:
 def _message(kind: str, message: str, location: Location) -> str:
     last = str(location[-1]) if location else ""
     if kind == "extra_forbidden":
-        return "unknown field" + _suggestion(last, _fields_at(location[:-1]))
+        return "unknown field" + _right_field(last, _fields_at(location[:-1]))
     if kind == "missing":
         return "this field is required"
     if kind in _WANTED:
@@ -223,7 +229,16 @@ def _unknown(text: str, last: str) -> tuple[str, Sequence[str]]:
         name = text.removeprefix(f"unknown {kind} ")
         if name != text:
             return name, known
+    for meant in (last.lower(), last.removeprefix("requests.").removeprefix("limits.")):
+        if resources.canonical_name(meant) is not None:
+            return meant, (meant,)
     return last, resources.known_names()
+
+
+def _right_field(name: str, fields: Sequence[str]) -> str:
+    if "hard" in fields and resources.canonical_name(name) is not None:
+        return f"; a limit belongs under hard, as in hard: {{{name}: ...}}"
+    return _suggestion(name, fields)
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:
