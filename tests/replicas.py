@@ -18,7 +18,7 @@ from localcluster.addresses import LOOPBACK
 from localcluster.controlplane import ControlPlane
 from localcluster.processes import ChildProcess
 from tests.balancer.running import RunningBalancer, lasting_port
-from tests.cluster.running import apply_policy, ask, eventually, install, serve_argv, uninstall
+from tests.cluster.running import apply_policy, ask, eventually, install, is_ok, serve_argv, uninstall
 
 
 class Replicas:
@@ -107,7 +107,7 @@ class Replicas:
         return file.read_text() if file.exists() else ""
 
     def is_ready(self, i: int) -> bool:
-        return self.readiness(i).strip() == "ok"
+        return is_ok(self.readiness(i))
 
     def wait_until_ready(self, within: float = 30) -> float:
         """Wait until each replica that runs and is not paused is ready; return the seconds that it took."""

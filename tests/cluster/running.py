@@ -19,6 +19,11 @@ NAMESPACE = "userquota-system"
 CONFIG_MAP = "userquota-policy"
 
 
+def is_ok(readiness: str) -> bool:
+    """Whether a text of /readyz says `ok` and nothing else, but for notes on the policy."""
+    return [line for line in readiness.splitlines() if not line.startswith("policy-notes: ")] == ["ok"]
+
+
 class RunningWebhook:
     """`userquota serve` in URL mode, registered with the API servers of *cluster*."""
 
@@ -61,9 +66,7 @@ class RunningWebhook:
     def wait_until_ready(self, within: float = 20) -> float:
         """Wait for `ok` from /readyz; return the seconds it took."""
         begun = time.monotonic()
-        eventually(
-            lambda: self.readiness().strip() == "ok", within=within, what=lambda: f"{self.readiness()}\n{self.output()}"
-        )
+        eventually(lambda: is_ok(self.readiness()), within=within, what=lambda: f"{self.readiness()}\n{self.output()}")
         return time.monotonic() - begun
 
     def output(self) -> str:

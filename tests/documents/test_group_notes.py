@@ -31,7 +31,7 @@ def lifted(names: str) -> list[str]:
         pytest.param(
             "{perMember: {hard: {pods: 1}}, pool: {hard: {cpu: 1}}}", lifted("pods, requests.cpu"), id="cap and pool"
         ),
-        pytest.param("{perMember: {hard: {cpu: unlimited}}}", [], id="more than the default"),
+        pytest.param("{perMember: {hard: {cpu: 9}}}", [], id="more than the default"),
         pytest.param("{perMember: {hard: {cpu: 1}, mode: warn}}", [], id="a cap that refuses nothing"),
         pytest.param(
             "{pool: {scoped: [{scopes: [BestEffort], hard: {pods: 5}}]}}", lifted("pods"), id="a part of the objects"

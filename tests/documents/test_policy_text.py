@@ -720,7 +720,31 @@ MISTAKES = {
     ),
     "a resource in capitals": (
         "version: 1\ncluster: {hard: {CPU: 1}}",
-        [f"2:18: cluster.hard.CPU: unknown resource; known are {RESOURCES}"],
+        ["2:18: cluster.hard.CPU: unknown resource, did you mean cpu?"],
+    ),
+    "a number of objects in capitals": (
+        "version: 1\ncluster: {hard: {count/Pods: 1}}",
+        ["2:18: cluster.hard[count/Pods]: unknown resource, did you mean count/pods?"],
+    ),
+    "our own resource as a request": (
+        "version: 1\ncluster: {hard: {requests.gpu: 1}}",
+        ["2:18: cluster.hard[requests.gpu]: unknown resource, did you mean gpu?"],
+    ),
+    "a limit on devices, of which there are only requests": (
+        "version: 1\ncluster: {hard: {limits.amd.com/gpu: 1}}",
+        ["2:18: cluster.hard[limits.amd.com/gpu]: unknown resource, did you mean amd.com/gpu?"],
+    ),
+    "a resource that is like none": (
+        "version: 1\ncluster: {hard: {volume: 1}}",
+        [f"2:18: cluster.hard.volume: unknown resource; known are {RESOURCES}"],
+    ),
+    "a limit beside hard": (
+        "version: 1\nusers: {alice: {gpu: 1}}",
+        ["2:17: users.alice.gpu: unknown field; a limit belongs under hard, as in hard: {gpu: ...}"],
+    ),
+    "a section in the singular": (
+        "version: 1\nresource: {gpu: {a.b/c: 1}}",
+        ["2:1: resource: unknown field, did you mean resources?"],
     ),
     "a mode that nobody knows": (
         "version: 1\nusers: {alice: {mode: warning}}",
@@ -885,7 +909,7 @@ def test_limits_of_sessions_are_noted_while_nothing_is_one() -> None:
     text = """\
 version: 1
 users:
-  alice: {hard: {sessions: 2, cpu: 1, storage: 1Gi}, perSession: {cpu: 1}, perClaim: {storage: 1}, perPod: {cpu: 1}}
+  alice: {hard: {sessions: 2, cpu: 1, storage: 1Gi}, perSession: {cpu: 1}, perClaim: {storage: 1Gi}, perPod: {cpu: 1}}
 """
     found = read_policy([PolicyText("policy.yaml", text)])
 

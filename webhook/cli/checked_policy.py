@@ -1,32 +1,74 @@
 """
-Policies in files that a command needs: every mistake is printed, and ends it.
+Policies in files that a command needs, as they are or as ConfigMaps: every mistake is printed, and ends it.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import NoReturn
 
 import click
 
-from webhook.cli.inputs import read_inputs
-from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.cli.inputs import InputError, read_inputs
+from webhook.documents.mistake import Mistake
+from webhook.documents.policy_manifests import LABEL, read_manifests
+from webhook.documents.policy_notes import Known, policy_notes
+from webhook.documents.policy_text import PolicyText, in_order, read_policy
 from webhook.quota.policy import Policy
 
+_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
-def checked_policy(names: Iterable[str], *, exit_code: int) -> Policy:
-    """
-    Return what files, folders and `-` say as one policy; print notes to standard error.
 
-    With a mistake, print every one with file, line and column, and end with *exit_code*. Raises: InputError.
+def checked_policy(
+    names: Iterable[str], *, exit_code: int, named: Iterable[str] = (), is_strict: bool = False
+) -> Policy:
     """
-    reading = read_policy(PolicyText(given.source, given.text) for given in read_inputs(names))
-    for note in reading.notes:
+    Return what files, folders with all below them, and `-` say as one policy.
+
+    A file holds the text of a policy, or Kubernetes objects: of these the ConfigMaps with the label are policies, and
+    those *named*. Notes and what is passed over are printed to standard error. With a mistake, print every one with
+    file, line and column, and end with *exit_code*; if *is_strict*, with a note, too. Raises: InputError.
+    """
+    texts, found = _read(names, frozenset(named))
+    reading = read_policy(texts)
+    notes = policy_notes(reading, Known(datetime.fromtimestamp(time.time(), UTC)))
+    for note in notes:
         click.echo(f"note: {note}", err=True)
-    for mistake in reading.mistakes:
+    mistakes = in_order((*found, *reading.mistakes))
+    for mistake in mistakes:
         click.echo(str(mistake))
-    if reading.policy is None:
-        count = len(reading.mistakes)
-        click.echo(f"{count} mistake{'s' if count > 1 else ''}", err=True)
-        sys.exit(exit_code)
+    if reading.policy is None or mistakes:
+        _end(len(mistakes), "mistake", exit_code)
+    if notes and is_strict:
+        _end(len(notes), "note", exit_code)
     return reading.policy
+
+
+def _read(names: Iterable[str], named: frozenset[str]) -> tuple[list[PolicyText], list[Mistake]]:
+    """Return the policies in what *names* name, and the mistakes in manifests. Raises: InputError."""
+    texts: list[PolicyText] = []
+    mistakes: list[Mistake] = []
+    seen: set[str] = set()
+    for given in read_inputs(names, suffixes=_SUFFIXES, is_deep=True):
+        manifests = read_manifests(given.text, source=given.source, named=named)
+        if manifests is None:
+            texts.append(PolicyText(given.source, given.text))
+            continue
+        texts += manifests.texts
+        mistakes += manifests.mistakes
+        seen |= manifests.names
+        for each in manifests.passed_over:
+            click.echo(f"passed over: {each}", err=True)
+    if missing := sorted(named - seen):
+        raise InputError(f"no ConfigMap {missing[0]} in what was given")
+    if not texts and not mistakes:
+        raise InputError(f'no policy in what was given: label its ConfigMap {LABEL}: "true", or name it: --config-map')
+    return texts, mistakes
+
+
+def _end(count: int, what: str, exit_code: int) -> NoReturn:
+    click.echo(f"{count} {what}{'s' if count > 1 else ''}", err=True)
+    sys.exit(exit_code)

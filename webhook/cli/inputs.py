@@ -5,13 +5,14 @@ Files, folders and standard input, as they are named on the command line.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from webhook.quota.errors import WebhookError
 
 _SUFFIXES = frozenset({".yaml", ".yml", ".json", ".jsonl"})
+"""Of files with manifests, as kubectl takes them."""
 
 STANDARD_INPUT = "-"
 
@@ -27,18 +28,20 @@ class Input(NamedTuple):
     text: str
 
 
-def read_inputs(names: Iterable[str]) -> Iterator[Input]:
+def read_inputs(
+    names: Iterable[str], *, suffixes: Collection[str] = _SUFFIXES, is_deep: bool = False
+) -> Iterator[Input]:
     """
-    Return the texts in the order of *names*; a folder stands for the manifests in it, sorted by name.
+    Return the texts in the order of *names*; a folder stands for the files with *suffixes* in it, sorted by name.
 
-    Raises: InputError.
+    If it *is_deep*, also for those in the folders below, but for hidden ones. Raises: InputError.
     """
     for name in names:
         if name == STANDARD_INPUT:
             yield Input("stdin", _decoded("stdin", sys.stdin.buffer.read()))
             continue
         path = Path(name)
-        for file in _files(path):
+        for file in _files(path, suffixes, is_deep=is_deep):
             try:
                 content = file.read_bytes()
             except OSError as error:
@@ -46,13 +49,24 @@ def read_inputs(names: Iterable[str]) -> Iterator[Input]:
             yield Input(str(file), _decoded(str(file), content))
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, suffixes: Collection[str], *, is_deep: bool) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(each for each in path.iterdir() if each.suffix in _SUFFIXES)
+    files = (each for each in path.rglob("*") if not each.is_dir()) if is_deep else path.iterdir()
+    found = sorted(each for each in files if each.suffix in suffixes and not _is_hidden(each.relative_to(path)))
     if not found:
-        raise InputError(f"{path}: no .yaml, .yml, .json or .jsonl file in it")
+        raise InputError(f"{path}: no {_listed(suffixes)} file in it")
     return found
+
+
+def _is_hidden(below: Path) -> bool:
+    """Whether a file is in a hidden folder, as those of git are, and those behind the links of a mounted ConfigMap."""
+    return any(part.startswith(".") for part in below.parent.parts)
+
+
+def _listed(suffixes: Collection[str]) -> str:
+    *most, last = sorted(suffixes, key=[".yaml", ".yml", ".json", ".jsonl"].index)
+    return f"{', '.join(most)} or {last}"
 
 
 def _decoded(source: str, content: bytes) -> str:

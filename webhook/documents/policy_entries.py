@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
 from webhook.documents import tree
+from webhook.documents.device_notes import is_familiar, misspelt
+from webhook.documents.limit_notes import DeviceLimit, Ending, WrittenLimit, limit_note
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.policy_schema import (
     AttributionPart,
@@ -34,7 +37,18 @@ from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.exemption import ExemptBy, Exemption
 from webhook.quota.membership import GroupObjects
 from webhook.quota.missing import Missing, OnMissing
-from webhook.quota.policy import CAPS, AccountLimits, Combine, Entry, Group, Hard, SessionCount, Tenant, Terminating
+from webhook.quota.policy import (
+    CAPS,
+    AccountLimits,
+    Combine,
+    Entry,
+    Group,
+    Hard,
+    SessionCount,
+    Tenant,
+    Terminating,
+    Unlimited,
+)
 from webhook.quota.presets import Preset
 from webhook.quota.quantity import NANOS, Quantity
 from webhook.quota.scopes import Selector
@@ -47,6 +61,12 @@ _MOST_NAMED = 3
 
 
 _NO_PRESET = "nothing is a session without sessions.presets; the limit has no effect"
+
+_LIFTS_NOTHING = (
+    "unlimited lifts nothing here: with combine most-restrictive a cap only lowers; combine: max would lift"
+)
+
+_BINDS_NOBODY = "it binds nobody any more"
 
 _EVERYTHING = Selector(())
 
@@ -83,11 +103,16 @@ class DocumentEntries:
     definitions: list[Definition] = field(default_factory=list)
     trusted_controllers: set[str] = field(default_factory=set)
     restorers: set[str] = field(default_factory=set)
-    exemptions: list[Exemption] = field(default_factory=list)
+    exemptions: list[tuple[Exemption, Mistake]] = field(default_factory=list)
+    """Each with the place of a note on it."""
     mistakes: list[Mistake] = field(default_factory=list)
     notes: list[Mistake] = field(default_factory=list)
     of_sessions: list[Mistake] = field(default_factory=list)
     """Notes on limits that only sessions cost, for a policy without a preset."""
+    of_caps: list[Mistake] = field(default_factory=list)
+    """Notes on `unlimited` in caps of groups, for a policy that says `most-restrictive`."""
+    devices: list[DeviceLimit] = field(default_factory=list)
+    endings: list[Ending] = field(default_factory=list)
 
     def add_named(self, section: str, name: str, part: SectionPart, node: tree.Node) -> None:
         """Add the entry *name* of a section; *node* is what it was read from."""
@@ -117,7 +142,10 @@ class DocumentEntries:
         self._add_missing(part, root)
         if part.attribution is not None:
             self._add_attribution(part.attribution, root)
-        self.exemptions += map(_exemption, part.exempt)
+        for index, exempt in enumerate(part.exempt):
+            place = ("exempt", index)
+            self.exemptions.append((_exemption(exempt), self._remark((), place, root, "")))
+            self._add_ending((), place, exempt.until, root, "it exempts nothing any more")
         if part.resources is not None:
             self._add_weights(part.resources, root)
         if part.sessions is not None:
@@ -174,6 +202,9 @@ class DocumentEntries:
             for name, value in getattr(part, resource).items():
                 steps = ("resources", resource, name)
                 found.append(Definition(steps, tree.position_of(root, steps), Weight(resource, value)))
+                if meant := misspelt(name):
+                    message = f"no known device, did you mean {meant}?"
+                    self.notes.append(self._remark((), steps, root, message, at_key=True))
                 if stronger := SHIPPED.stronger_than(name):
                     named = ", ".join(stronger[:_MOST_NAMED])
                     named += f" and {len(stronger) - _MOST_NAMED} more" if len(stronger) > _MOST_NAMED else ""
@@ -201,6 +232,7 @@ class DocumentEntries:
         return self._entry(steps, part, node) if part is not None and node is not None else None
 
     def _entry(self, steps: Steps, part: PoolPart, node: tree.Node) -> Entry:
+        self._add_ending(steps, (), part.until, node, _BINDS_NOBODY)
         return Entry(
             path=field_path(steps),
             place=f"{self.source}:{node.position.line}",
@@ -224,12 +256,13 @@ class DocumentEntries:
         return tuple(entries.values())
 
     def _scoped_entry(self, steps: Steps, position: int, part: ScopedPart, around: tree.Node) -> Entry:
-        inside = (*steps, "scoped", position)
-        place = tree.position_of(around, ("scoped", position))
+        inside = ("scoped", position)
+        place = tree.position_of(around, inside)
+        self._add_ending(steps, inside, part.until, around, _BINDS_NOBODY)
         return Entry(
-            path=field_path(inside),
+            path=field_path((*steps, *inside)),
             place=f"{self.source}:{place.line}",
-            hard=self._hards(steps, ("scoped", position, "hard"), part.hard, around, selector=part.selector),
+            hard=self._hards(steps, (*inside, "hard"), part.hard, around, selector=part.selector),
             mode=part.mode,
             workloads=part.workloads,
             until=part.until,
@@ -256,25 +289,36 @@ class DocumentEntries:
         selector: Selector = _EVERYTHING,
     ) -> dict[str, Hard]:
         hards: dict[str, Hard] = {}
-        names = {each.scope for each in selector.requirements}
+        scopes = frozenset(each.scope for each in selector.requirements)
+        cap = inside[-1] if inside[-1] in CAPS else None
         for resource, hard in written.items():
             canonical = resources.canonical_name(resource) or resource
+            place = (*inside, resource)
             if canonical in hards:
                 message = f"{canonical} is given twice, under its short and its full name"
-                self.mistakes.append(self._remark(steps, (*inside, resource), node, message))
+                self.mistakes.append(self._remark(steps, place, node, message))
             if canonical == "sessions":
-                self.of_sessions.append(self._remark(steps, (*inside, resource), node, _NO_PRESET))
-            elif not KINDS.counts(canonical):
-                message = "no kind of this release costs this; the limit has no effect yet"
-                self.notes.append(self._remark(steps, (*inside, resource), node, message))
-            elif not KINDS.counts(canonical, scopes=names):
-                message = f"nothing that costs this is ever in {', '.join(sorted(names))}; the limit has no effect"
-                self.notes.append(self._remark(steps, (*inside, resource), node, message))
+                self.of_sessions.append(self._remark(steps, place, node, _NO_PRESET))
+            value = _node_at(node, place)
+            text = value.text if isinstance(value, tree.Scalar) else ""
+            if note := limit_note(WrittenLimit(canonical, hard, text, scopes, cap)):
+                self.notes.append(self._remark(steps, place, node, note))
+            device = canonical.removeprefix("requests.")
+            if resources.is_extended(device) and not is_familiar(device):
+                self.devices.append(DeviceLimit(device, self._remark(steps, place, node, "", at_key=True)))
+            if hard is Unlimited.UNLIMITED and steps[0] == "groups" and steps[2:] == ("perMember",):
+                self.of_caps.append(self._remark(steps, place, node, _LIFTS_NOTHING))
             hards[canonical] = hard
         return hards
 
-    def _remark(self, steps: Steps, inside: Steps, node: tree.Node, message: str) -> Mistake:
-        return Mistake(self.source, tree.position_of(node, inside), field_path((*steps, *inside)), message)
+    def _add_ending(self, steps: Steps, inside: Steps, until: datetime | None, node: tree.Node, effect: str) -> None:
+        if until is not None:
+            ended = f"ended at {until.isoformat().replace('+00:00', 'Z')}: {effect}"
+            self.endings.append(Ending(until, self._remark(steps, (*inside, "until"), node, ended)))
+
+    def _remark(self, steps: Steps, inside: Steps, node: tree.Node, message: str, *, at_key: bool = False) -> Mistake:
+        position = tree.position_of(node, inside, at_key=at_key)
+        return Mistake(self.source, position, field_path((*steps, *inside)), message)
 
 
 def _exemption(part: ExemptPart) -> Exemption:
@@ -287,10 +331,13 @@ def username(service_account: str) -> str:
     return SERVICE_ACCOUNT_PREFIX + service_account.replace("/", ":")
 
 
-def _node_at(root: tree.Node, steps: tuple[str | int, ...]) -> tree.Node | None:
+def _node_at(root: tree.Node, steps: Steps) -> tree.Node | None:
     node: tree.Node = root
     for step in steps:
-        if not isinstance(node, tree.Mapping) or step not in node.fields:
+        if isinstance(node, tree.Mapping) and step in node.fields:
+            node = node.fields[str(step)].value
+        elif isinstance(node, tree.Sequence) and isinstance(step, int):
+            node = node.items[step]
+        else:
             return None
-        node = node.fields[str(step)].value
     return node

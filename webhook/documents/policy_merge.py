@@ -9,8 +9,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
 
+from webhook.documents.device_notes import misspelt, weighed_names
+from webhook.documents.exempt_notes import endless_notes, exempt_notes
 from webhook.documents.group_notes import group_notes
+from webhook.documents.limit_notes import DeviceLimit, Ending
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.policy_entries import Choice, Definition, DocumentEntries, NamespaceOwners, username
 from webhook.quota.delegation import Delegate, Mark
@@ -39,24 +44,35 @@ _PER_STEP = 500
 """Definitions between two pauses: together they take about a millisecond."""
 
 
+class _Place(NamedTuple):
+    """A text, and where in it something is defined."""
+
+    source: str
+    position: Position
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.position.line}"
+
+
 class Merger:
     """One policy in the making, and what is wrong with it or has no effect."""
 
     def __init__(self) -> None:
         self.mistakes: list[Mistake] = []
         self.notes: list[Mistake] = []
-        self._defined: dict[tuple[str, ...], str] = {}
+        self.endings: list[Ending] = []
+        self.devices: list[DeviceLimit] = []
+        self._defined: dict[tuple[str, ...], _Place] = {}
         self._spellings: dict[tuple[str, str], str] = {}
         self._entries: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
         self._groups: dict[str, Group] = {}
-        self._places_of_groups: dict[str, tuple[str, Position]] = {}
         self._tenants: dict[str, Tenant] = {}
         self._combine: Combine | None = None
         self._terminating = Terminating.RELEASE
         self._account_limits = AccountLimits.PER_NAMESPACE
         self._trusted: set[str] = set()
         self._restorers: set[str] = set()
-        self._exemptions: list[Exemption] = []
+        self._exemptions: list[tuple[Exemption, Mistake]] = []
         self._delegates: dict[str, Delegate] = {}
         self._namespace_owners: tuple[Mark, ...] = ()
         self._group_objects: GroupObjects | None = None
@@ -65,12 +81,16 @@ class Merger:
         self._presets: list[Preset] = []
         self._session_count = SessionCount.ALL
         self._of_sessions: list[Mistake] = []
+        self._of_caps: list[Mistake] = []
 
     def add(self, document: DocumentEntries) -> Iterator[None]:
         """Add what *document* defines, and yield now and then, so that the caller can pause."""
         self.mistakes += document.mistakes
         self.notes += document.notes
         self._of_sessions += document.of_sessions
+        self._of_caps += document.of_caps
+        self.endings += document.endings
+        self.devices += document.devices
         self._trusted |= document.trusted_controllers
         self._restorers |= document.restorers
         self._exemptions += document.exemptions
@@ -80,23 +100,27 @@ class Merger:
                 self.mistakes.append(Mistake(document.source, definition.position, path, message))
             else:
                 self._note_spelling(definition, document.source)
-                self._defined[definition.key] = f"{document.source}:{definition.position.line}"
-                if isinstance(definition.value, Group):
-                    self._places_of_groups[definition.steps[-1]] = document.source, definition.position
+                self._defined[definition.key] = _Place(document.source, definition.position)
                 self._keep(definition)
             if count % _PER_STEP == 0:
                 yield
 
     def all_notes(self) -> list[Mistake]:
         """Return all notes, those on limits that all documents together leave without effect among them."""
-        return [*self.notes, *(() if self._presets else self._of_sessions)]
+        of_caps = self._of_caps if self._combine in (None, Combine.MOST_RESTRICTIVE) else ()
+        return [*self.notes, *(() if self._presets else self._of_sessions), *of_caps]
 
     def policy(self) -> Policy:
         """Return what all documents mean together, and note what only that shows. Not to be used after a mistake."""
         policy = self._merged()
-        for name, message in group_notes(policy):
-            source, position = self._places_of_groups[name]
-            self.notes.append(Mistake(source, position, field_path(("groups", name)), message))
+        of_groups = ((("groups", name), message) for name, message in group_notes(policy))
+        for steps, message in (*of_groups, *exempt_notes(policy)):
+            self.notes.append(Mistake(*self._defined[steps], field_path(steps), message))
+        self.notes += (replace(place, message=message) for place, message in endless_notes(self._exemptions))
+        weighed = weighed_names(policy.devices)
+        for device in self.devices:
+            if meant := misspelt(device.name) or weighed.meant_by(device.name):
+                self.notes.append(device.meant(meant))
         return policy
 
     def _merged(self) -> Policy:
@@ -120,7 +144,7 @@ class Merger:
             restorers=frozenset(self._restorers),
             devices=DeviceWeights.over_shipped(self._weights) if self._weights else SHIPPED,
             missing=self._missing,
-            exemptions=Exemptions(self._exemptions),
+            exemptions=Exemptions(each for each, _ in self._exemptions),
             delegates=self._delegates,
             namespace_owners=self._namespace_owners,
             presets=tuple(self._presets),
@@ -146,7 +170,7 @@ class Merger:
             counts_in = self._weights[definition.steps[-1]].resource
             if counts_in != value.resource:
                 return f"already counts in {counts_in}, by {first}: a device counts in one of the two"
-        return f"already defined at {first}" + _leftover(first, source)
+        return f"already defined at {first}" + _leftover(first.source, source)
 
     def _keep(self, definition: Definition) -> None:
         section, name, value = definition.steps[0], definition.steps[-1], definition.value

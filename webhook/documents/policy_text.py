@@ -12,11 +12,13 @@ import types
 import typing
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from webhook.documents import preset_files, tree, yaml_text
+from webhook.documents.limit_notes import DeviceLimit, Ending
 from webhook.documents.mark_schema import Written
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.policy_entries import DocumentEntries
@@ -34,6 +36,9 @@ T = TypeVar("T")
 
 _NOTHING_SAID = "no policy in it; one that limits nobody says version: 1"
 
+_MOST_COMPARED = 20
+"""Fields of a document that may be misspelt ones of a policy. One that is no policy may have thousands."""
+
 _WANTED = {
     "model_type": "expected fields, each with a value",
     "dict_type": "expected fields, each with a value",
@@ -44,12 +49,20 @@ _WANTED = {
 """By pydantic's type of error, whose own messages name Python's types."""
 
 
+_FIRST = Position(1, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyText:
-    """One text to read. `source` is its name in messages: a file, or a ConfigMap and its key."""
+    """
+    One text to read. `source` is its name in messages: a file, or a ConfigMap and its key.
+
+    `begin` is where something is told that has no other place.
+    """
 
     source: str
     text: str
+    begin: Position = _FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +70,15 @@ class PolicyReading:
     """
     The result of reading. `policy` is None if there is a mistake: half a policy is never in force.
 
-    `notes` name what is valid and has no effect in this release.
+    `notes` name what is valid and surely not meant, as far as the texts alone tell. What only a clock or a cluster can
+    tell is in `endings`, and in `devices`, the limits on devices that are not well known: see `policy_notes`.
     """
 
     policy: Policy | None
     mistakes: tuple[Mistake, ...] = ()
     notes: tuple[Mistake, ...] = ()
+    endings: tuple[Ending, ...] = ()
+    devices: tuple[DeviceLimit, ...] = ()
 
 
 def read_policy(texts: Iterable[PolicyText]) -> PolicyReading:
@@ -88,6 +104,7 @@ def read_in_steps(texts: Iterable[PolicyText]) -> Generator[None, None, PolicyRe
     A policy of 1 MiB takes about a second: a process that also answers requests lets them run between two steps.
     """
     mistakes: list[Mistake] = []
+    templates: dict[str, Position] = {}
     merger = Merger()
     for text in sorted(texts, key=lambda text: text.source):
         is_empty = True
@@ -104,9 +121,13 @@ def read_in_steps(texts: Iterable[PolicyText]) -> Generator[None, None, PolicyRe
                 yield from reader.take(step)
             yield
         if is_empty:
-            mistakes.append(Mistake(text.source, Position(1, 1), "", _NOTHING_SAID))
+            mistakes.append(Mistake(text.source, text.begin, "", _NOTHING_SAID))
+        templates |= _template(text)
     mistakes += merger.mistakes
-    return PolicyReading(None if mistakes else merger.policy(), _in_order(mistakes), _in_order(merger.all_notes()))
+    mistakes = _with_templates(mistakes, templates)
+    policy = None if mistakes else merger.policy()
+    notes = in_order(merger.all_notes())
+    return PolicyReading(policy, in_order(mistakes), notes, tuple(merger.endings), tuple(merger.devices))
 
 
 class _DocumentReader:
@@ -130,6 +151,8 @@ class _DocumentReader:
             self.entries = DocumentEntries(self.entries.source)
         elif isinstance(document.root, tree.Scalar) and document.root.value is None:
             self.is_empty = not document.mistakes
+        elif why := _why_no_policy(document.root):
+            self.entries.mistakes.append(Mistake(self.entries.source, document.root.position, "", why))
         else:
             part = yield from self._valid(document.root, (), PolicyPart.model_validate)
             if part is not None:
@@ -151,7 +174,32 @@ class _DocumentReader:
             return None
 
 
-def _in_order(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
+def _why_no_policy(root: tree.Node) -> str:
+    """Return why a document is something else than a policy; empty if it may be one, with or without mistakes."""
+    fields = root.fields.keys() if isinstance(root, tree.Mapping) else frozenset[str]()
+    known = PolicyPart.model_fields
+    if {"apiVersion", "kind"} <= fields and "version" not in fields:
+        return "this is a Kubernetes object, not the text of a policy"
+    if not fields or fields & known.keys():
+        return ""
+    if any(difflib.get_close_matches(each, known, n=1) for each in islice(fields, _MOST_COMPARED)):
+        return ""
+    return "this is no policy: it has none of its fields, and no version: 1"
+
+
+def _template(text: PolicyText) -> dict[str, Position]:
+    place = yaml_text.template_in(text.text)
+    return {} if place is None else {text.source: place}
+
+
+def _with_templates(mistakes: list[Mistake], templates: dict[str, Position]) -> list[Mistake]:
+    """Return *mistakes*, but one for each text that is no valid policy because it is a template."""
+    found = {each.source for each in mistakes} & templates.keys()
+    others = [each for each in mistakes if each.source not in found]
+    return [*others, *(Mistake(source, templates[source], "", yaml_text.NOT_RENDERED) for source in found)]
+
+
+def in_order(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
     """Return them in the order of the texts: an editor jumps from one to the next."""
     return tuple(sorted(mistakes, key=lambda mistake: (mistake.source, mistake.position)))
 
@@ -195,7 +243,7 @@ def _mistakes(error: ValidationError, root: tree.Node, around: Location, source:
 def _message(kind: str, message: str, location: Location) -> str:
     last = str(location[-1]) if location else ""
     if kind == "extra_forbidden":
-        return "unknown field" + _suggestion(last, _fields_at(location[:-1]))
+        return "unknown field" + _right_field(last, _fields_at(location[:-1]))
     if kind == "missing":
         return "this field is required"
     if kind in _WANTED:
@@ -223,7 +271,16 @@ def _unknown(text: str, last: str) -> tuple[str, Sequence[str]]:
         name = text.removeprefix(f"unknown {kind} ")
         if name != text:
             return name, known
+    for meant in (last.lower(), last.removeprefix("requests.").removeprefix("limits.")):
+        if resources.canonical_name(meant) is not None:
+            return meant, (meant,)
     return last, resources.known_names()
+
+
+def _right_field(name: str, fields: Sequence[str]) -> str:
+    if "hard" in fields and resources.canonical_name(name) is not None:
+        return f"; a limit belongs under hard, as in hard: {{{name}: ...}}"
+    return _suggestion(name, fields)
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:

@@ -35,6 +35,9 @@ _TAG: Final = "tag:yaml.org,2002:"
 _MAPPING_TAGS: Final = (f"{_TAG}map", "!")
 _SEQUENCE_TAGS: Final = (f"{_TAG}seq", "!")
 _MERGE: Final = "<<"
+_TEMPLATE: Final = re.compile(r"^[^#\n]*?(\{\{|\{%)", re.MULTILINE)
+
+NOT_RENDERED: Final = "this is a template: render it first, as with helm template"
 
 
 def read_documents(
@@ -95,6 +98,12 @@ def read_in_steps(
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         # Only the loader without libyaml: numbers in directives and escapes that Python cannot convert.
         yield builder.break_off(f"this is no YAML: {' '.join(str(error).split())}", Position(1, 1))
+
+
+def template_in(text: str) -> Position | None:
+    """Return where a text that is no YAML has a mark of a template outside of comments; None if it has none."""
+    found = _TEMPLATE.search(text)
+    return None if found is None else Lines(text).position(found.start(1))
 
 
 def _unreadable(text: str, limit: int) -> tuple[str, Position] | None:

@@ -95,16 +95,19 @@ class Registry:
         kind = self._by_resource.get(resource)
         return Effect.IGNORE if kind is None else kind.evaluator.effect(operation, subresource)
 
-    def counts(self, resource: str, *, scopes: Iterable[str] = ()) -> bool:
+    def counts(self, resource: str, *, scopes: Iterable[str] = (), cap: str | None = None) -> bool:
         """
         Whether any kind with objects in all *scopes* can cost *resource*; another limit has no effect.
 
-        Every kind can be limited by number. Whether the API serves it, and in namespaces, is not known here.
+        With *cap*, only kinds that it binds. Every kind can be limited by number. Whether the API serves it, and in
+        namespaces, is not known here.
         """
         wanted = frozenset(scopes)
-        if not wanted and resource.startswith("count/"):
+        if not wanted and cap is None and resource.startswith("count/"):
             return True
-        return any(wanted <= each.scopes and each.evaluator.counts(resource) for each in self)
+        return any(
+            wanted <= each.scopes and cap in (None, each.cap) and each.evaluator.counts(resource) for each in self
+        )
 
     def caps(self) -> frozenset[str]:
         """Return the caps on one object that apply to any kind, as a policy names them."""

@@ -5,6 +5,7 @@ from webhook.policy_source.current import POLICY_SELECTOR, CurrentPolicy, Fault,
 from webhook.policy_source.files import read_files
 from webhook.policy_source.last_good import LastGoodPolicy
 from webhook.policy_source.reader import PolicyReader, Submission
+from webhook.policy_source.remarks import PolicyRemarks
 
 __all__ = [
     "POLICY_SELECTOR",
@@ -15,6 +16,7 @@ __all__ = [
     "PolicyConfigMapMeta",
     "PolicyConfigMaps",
     "PolicyReader",
+    "PolicyRemarks",
     "PolicyState",
     "Submission",
     "read_files",

@@ -29,11 +29,16 @@ NO_POLICY = f"no policy: make a ConfigMap with the label {POLICY_SELECTOR}, or s
 
 @dataclass(frozen=True, slots=True)
 class PolicyState:
-    """What is in force, and the mistakes that keep a newer text from it."""
+    """
+    What is in force, and the mistakes that keep a newer text from it.
+
+    `reading` is what the policy was read as, for the notes on it.
+    """
 
     policy: Policy | None = None
     digest: str = ""
     mistakes: tuple[str, ...] = ()
+    reading: PolicyReading | None = None
 
 
 class Fault(NamedTuple):
@@ -133,7 +138,7 @@ class CurrentPolicy:
             self.state = replace(self.state, mistakes=mistakes)
             return False
         policy = policy.with_second_names(self._second_names).with_group_objects(self._groups)
-        self.state = PolicyState(policy, digest, mistakes)
+        self.state = PolicyState(policy, digest, mistakes, reading)
         for note in reading.notes:
             log.warning("policy note", note=str(note))
         self._on_change(policy)
@@ -146,7 +151,7 @@ class CurrentPolicy:
             mistakes = (*mistakes, f"and {len(faults) - _MOST_REPORTED} more mistakes")
         if mistakes == self.state.mistakes:
             return
-        self.state = PolicyState(self.state.policy, self.state.digest, mistakes)
+        self.state = replace(self.state, mistakes=mistakes)
         for mistake in mistakes:
             log.error("policy mistake, the last good policy stays in force", mistake=mistake)
         self._on_mistakes(reported)

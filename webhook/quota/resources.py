@@ -73,6 +73,9 @@ Valid as extended resource names, but almost certainly misspelt: a limit on one 
 What an annotation asks for can be weighed (`devices`) and not be limited: it counts in `gpu`.
 """
 
+HUGEPAGES = "requests.hugepages-"
+"""Begins the canonical names of hugepages; the size of a page follows."""
+
 _LONGEST_DOMAIN = 253 - len("requests.")
 _BYTES = frozenset({"requests.memory", "limits.memory", "requests.storage"})
 _BYTES_ENDINGS = (".ephemeral-storage", ".storageclass.storage.k8s.io/requests.storage")
@@ -113,6 +116,11 @@ def is_extended(name: str) -> bool:
         return False
     match = _EXTENDED.fullmatch(name)
     return match is not None and len(match["domain"]) <= _LONGEST_DOMAIN
+
+
+def is_in_bytes(name: str) -> bool:
+    """Whether amounts of *name*, a canonical one, are bytes."""
+    return name in _BYTES or name.startswith(HUGEPAGES) or name.endswith(_BYTES_ENDINGS)
 
 
 def known_names() -> tuple[str, ...]:
@@ -165,8 +173,7 @@ def show(name: str, amount: Amount) -> str:
     if name in LOGICAL:
         return share.show(Fraction(amount) / NANOS)
     whole = amount if isinstance(amount, int) else -((-amount.numerator) // amount.denominator)
-    is_bytes = name in _BYTES or name.startswith("requests.hugepages-") or name.endswith(_BYTES_ENDINGS)
-    form = Format.BINARY_SI if is_bytes else Format.DECIMAL_SI
+    form = Format.BINARY_SI if is_in_bytes(name) else Format.DECIMAL_SI
     return quantity.canonical(whole, form)
 
 

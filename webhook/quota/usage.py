@@ -128,6 +128,10 @@ class UsageIndex:
         """Return `used + reserved` in one step: nearly every decision needs only this sum."""
         return self._used.get(subject, _NOTHING).get(name, 0) + self._reserved.get(subject, _NOTHING).get(name, 0)
 
+    def names_used(self, subject: Subject) -> Iterator[str]:
+        """Yield the resources that existing objects of *subject* cost. People may invent thousands of them."""
+        yield from self._used.get(subject, _NOTHING)
+
     def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
         """Return how much of `used + reserved` is due to *key*. See `UsageView`."""
         amounts_of_key = [

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 
 from webhook import certificates
 from webhook.admission.advice import WorkloadAdvice
@@ -17,8 +18,10 @@ from webhook.admission.handler import AdmissionHandler
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.certificates import ServingIdentity
 from webhook.kinds.pods import PODS
-from webhook.policy_source import CurrentPolicy
-from webhook.ports import READY, Condition
+from webhook.policy_source import CurrentPolicy, PolicyRemarks
+from webhook.ports import READY, Clock, Condition
+from webhook.quota import resources
+from webhook.quota.subject import CLUSTER
 from webhook.quota.usage import UsageIndex
 from webhook.serving.callers import CallerFiles, Callers
 from webhook.serving.http_server import HttpServer
@@ -118,6 +121,20 @@ def identity_in_files(settings: Settings, clock: SystemClock) -> ServingIdentity
     return certificates.from_files(
         settings.tls_cert, settings.tls_key, clock=clock, ca=settings.tls_ca, called_as=called_as
     )
+
+
+_MOST_DEVICES = 500
+"""Names of devices in use that the notes on a policy look at. Anybody may invent as many as fit into their pods."""
+
+
+def policy_remarks(policy: CurrentPolicy, clock: Clock, index: UsageIndex) -> PolicyRemarks:
+    """Return the notes on *policy*, with what the objects in *index* ask for."""
+
+    def devices() -> frozenset[str]:
+        unprefixed = (name.removeprefix("requests.") for name in index.names_used(CLUSTER))
+        return frozenset(islice(filter(resources.is_extended, unprefixed), _MOST_DEVICES))
+
+    return PolicyRemarks(policy, clock, devices=devices)
 
 
 def gauges(index: UsageIndex, policy: CurrentPolicy) -> Callable[[], dict[str, float]]:

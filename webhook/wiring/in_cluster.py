@@ -62,7 +62,16 @@ from webhook.registration import (
 from webhook.serving.http_server import Health, HttpServer
 from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
-from webhook.wiring.application import Application, SystemClock, answers, callers, expect, gauges, identity_in_files
+from webhook.wiring.application import (
+    Application,
+    SystemClock,
+    answers,
+    callers,
+    expect,
+    gauges,
+    identity_in_files,
+    policy_remarks,
+)
 from webhook.wiring.audit import Audit
 from webhook.wiring.charged_objects import ChargedObjects
 from webhook.wiring.ledgers import Surroundings, build_ledger
@@ -237,6 +246,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         },
         warnings={
             "policy": watched.policy.text_condition,
+            "policy-notes": policy_remarks(watched.policy, clock, index).condition,
             "ledger": ledger.condition,
             "history": revision.condition,
             "api-servers": api_servers.condition,

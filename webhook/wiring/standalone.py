@@ -26,7 +26,15 @@ from webhook.quota.usage import UsageIndex
 from webhook.serving.http_server import Health, HttpServer
 from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
-from webhook.wiring.application import Application, SystemClock, answers, callers, gauges, identity_in_files
+from webhook.wiring.application import (
+    Application,
+    SystemClock,
+    answers,
+    callers,
+    gauges,
+    identity_in_files,
+    policy_remarks,
+)
 
 T = TypeVar("T")
 
@@ -118,7 +126,8 @@ def build_standalone(settings: Settings) -> Application:
         kinds,
         on_delete=ledger.on_delete,
     )
-    health = Health({"policy": policy.condition})
+    remarks = policy_remarks(policy, clock, index)
+    health = Health({"policy": policy.condition}, warnings={"policy-notes": remarks.condition})
     identity = identity_in_files(settings, clock) or certificates.self_signed(("localhost", "127.0.0.1", "::1"), clock)
     return Application(
         settings,

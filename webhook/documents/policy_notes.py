@@ -1,0 +1,48 @@
+"""
+Everything that an admin should know of a valid policy, each note at its place: the one source for all who tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from webhook.documents.device_notes import DeviceNames
+from webhook.documents.mistake import Mistake
+from webhook.documents.policy_text import PolicyReading, in_order
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """
+    What is known beside the texts: the time, and the devices that objects of the cluster ask for.
+
+    None of them is known where the policy is only read.
+    """
+
+    now: datetime | None = None
+    devices: frozenset[str] = frozenset()
+
+
+def policy_notes(reading: PolicyReading, known: Known) -> tuple[Mistake, ...]:
+    """Return the notes on *reading*, in the order of the texts: those of the texts, and those that *known* adds."""
+    return in_order((*reading.notes, *_ended(reading, known), *_like_those_in_use(reading, known)))
+
+
+def _ended(reading: PolicyReading, known: Known) -> Iterator[Mistake]:
+    if known.now is not None:
+        yield from (each.note for each in reading.endings if each.until <= known.now)
+
+
+def _like_those_in_use(reading: PolicyReading, known: Known) -> Iterator[Mistake]:
+    """Yield notes on devices that nobody asks for, and whose name is a slip of one that somebody does."""
+    unused = [each for each in reading.devices if each.name not in known.devices]
+    if not unused or not known.devices:
+        return
+    noted = {(each.source, each.position) for each in reading.notes}
+    in_use = DeviceNames(known.devices)
+    for each in unused:
+        meant = in_use.meant_by(each.name)
+        if meant is not None and (each.place.source, each.place.position) not in noted:
+            yield each.meant(meant)
