@@ -161,7 +161,11 @@ class PodsOfWorkloads(Protocol):
         """
 
     async def labelled(self, namespace: str, labels: Iterable[Sequence[tuple[str, str]]]) -> tuple[str, ...]:
-        """Return the names of the pods that have all labels of one of the alternatives. Raises: UnavailableError."""
+        """
+        Return the names of the pods that have all labels of one of the alternatives, and have not ended.
+
+        Raises: UnavailableError.
+        """
 
 
 class NameHolders(Protocol):

@@ -168,6 +168,54 @@ async def test_what_is_gone_is_scaled_by_nobody() -> None:
     assert (await asked.validate_only(scaling(2, 9))).allowed
 
 
+# What its status says.
+
+JOBS = shipped("trainjob")
+A_JOB = counted(JOBS.resource, "trainer.kubeflow.org/v1alpha1", "TrainJob")
+JOB_COUNTER = SessionEvaluator(A_JOB.count, [JOBS], frees_stopped=False, is_session=lambda _: False)
+WITH_JOBS = Registry(*KINDS, session_kind(A_JOB, JOB_COUNTER, JOBS.controllers))
+
+
+def job(*conditions: str) -> Json:
+    trainer = {"numNodes": 1, "resourcesPerNode": {"requests": {"cpu": "1"}}}
+    return stamped(
+        {
+            "apiVersion": "trainer.kubeflow.org/v1alpha1",
+            "kind": "TrainJob",
+            "metadata": {"name": "j", "namespace": "red", "uid": "u", "resourceVersion": "5"},
+            "spec": {"runtimeRef": {"name": "r"}, "trainer": trainer},
+            "status": {"conditions": [{"type": each, "status": "True"} for each in conditions]},
+        }
+    )
+
+
+@pytest.mark.parametrize("subresource", ["", "status"])
+@pytest.mark.parametrize(
+    ("pods", "user", "now", "is_refused"),
+    [
+        (["p"], {"username": "alice"}, ["Complete"], True),
+        ([], {"username": "alice"}, ["Complete"], False),
+        (["p"], {"username": "alice"}, ["Suspended"], False),
+        (["p"], {"username": JOBS.controllers[0]}, ["Complete"], False),
+        (["p"], {"username": "root", "groups": ["system:masters"]}, ["Complete"], False),
+    ],
+    ids=["it has pods", "it has none", "nothing ends", "the platform", "an administrator"],
+)
+async def test_who_may_say_that_a_session_has_ended(
+    subresource: str, pods: list[str], user: Json, now: list[str], is_refused: bool
+) -> None:
+    asked = Webhook(POLICY.replace("kubeflow-notebook", "trainjob"), kinds=WITH_JOBS)
+    asked.pods.found = pods
+    body = a_review(JOBS.resource, "UPDATE", object=job(*now), oldObject=job(), name="j", userInfo=user)
+    body["request"]["subResource"] = subresource
+    answer = await asked.validate_only(body)
+    assert answer.allowed is not is_refused
+    if is_refused:
+        assert (
+            answer.message == "it has pods that run: only its platform may report that a session has stopped or ended"
+        )
+
+
 # Pods that are sessions.
 
 HUB_POLICY = """\

@@ -89,6 +89,14 @@ DASK = Platform(
     "system:serviceaccount:dask:dask-operator",
     scale=".spec.worker.replicas",
 )
+TRAINJOBS = Platform(
+    "trainjob",
+    "trainer.kubeflow.org",
+    "v1alpha1",
+    "TrainJob",
+    "trainjobs",
+    "system:serviceaccount:kubeflow-system:kubeflow-trainer-controller-manager",
+)
 
 
 @contextmanager
@@ -99,7 +107,8 @@ def installed(cluster: ControlPlane, *platforms: Platform, others: Iterable[str]
         kubectl("apply", "-f", "-", stdin=json.dumps(each.definition()))
         kubectl("wait", "--for=condition=Established", f"crd/{each.resource}")
     scaled = (f"{each.resource}/scale" for each in platforms if each.scale)
-    resources = ",".join([*(each.resource for each in platforms), *scaled])
+    statuses = (f"{each.resource}/status" for each in platforms)
+    resources = ",".join([*(each.resource for each in platforms), *statuses, *scaled])
     kubectl("create", "clusterrole", "platforms", f"--resource={resources}", "--verb=*")
     kubectl("create", "clusterrolebinding", "platforms", "--clusterrole=platforms", "--group=people")
     accounts = [f"--user={each}" for each in (*(each.controller for each in platforms), *others)]

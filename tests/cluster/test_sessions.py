@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.people import Person
-from tests.cluster.platforms import DASK, NOTEBOOKS, RAY, STREAMSPACE, installed, makes_pods, set_policy
+from tests.cluster.platforms import DASK, NOTEBOOKS, RAY, STREAMSPACE, TRAINJOBS, installed, makes_pods, set_policy
 from tests.cluster.running import RunningWebhook, eventually
 from tests.cluster.test_who_pays import OWNER, run, stamped
 from tests.cluster.workloads import listed, pod_owners
@@ -25,7 +25,7 @@ HUB = "system:serviceaccount:streamspace:api"
 
 @pytest.fixture(scope="module", autouse=True)
 def platforms(running: RunningWebhook) -> Iterator[None]:
-    with installed(running.cluster, NOTEBOOKS, STREAMSPACE, RAY, DASK, others=[HUB]):
+    with installed(running.cluster, NOTEBOOKS, STREAMSPACE, RAY, DASK, TRAINJOBS, others=[HUB]):
         yield
 
 
@@ -207,6 +207,25 @@ def test_a_cluster_of_workers_is_scaled_as_far_as_they_fit(running: RunningWebho
     refused = scale(alice, 3)
     assert "exceeded quota: defaults.user, requested: requests.cpu=1, used: requests.cpu=0, limited" in refused
     assert "would fit: requests.cpu=1500m" in refused
+
+
+def test_a_person_cannot_say_that_a_session_with_pods_has_ended(
+    running: RunningWebhook, place: str, named: Named
+) -> None:
+    set_policy(running, POLICY.replace("sessions: 2", "sessions: 1"), TRAINJOBS)
+    alice = named("alice")
+    spec = {"runtimeRef": {"name": "r"}, "trainer": {"numNodes": 1, "resourcesPerNode": {"requests": {"cpu": "1"}}}}
+    assert " created\n" in alice.create(TRAINJOBS.object("one", spec))
+    labels = {"jobset.sigs.k8s.io/jobset-name": "one"}
+    makes_pods(running, place, TRAINJOBS, "one", template=pod_spec("1"), labels=labels)
+    has_pods(running, place, alice, 1)
+
+    body = json.dumps({"status": {"conditions": [{"type": "Complete", "status": "True"}]}})
+    words = ("patch", "trainjob", "one", "--type=merge", "--subresource=status", "-p", body)
+    assert "it has pods that run: only its platform may report that a session has stopped or ended" in alice.run(*words)
+    assert "used: sessions=1, limited: sessions=1" in alice.create(TRAINJOBS.object("two", spec))
+    assert "patched" in run(running, place, *words, f"--as={TRAINJOBS.controller}", user="admin")
+    eventually(lambda: " created\n" in alice.create(TRAINJOBS.object("two", spec)), within=10)
 
 
 BAD = {

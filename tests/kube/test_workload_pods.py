@@ -124,3 +124,13 @@ async def test_an_api_server_that_does_not_answer_is_no_empty_answer(cluster: Co
         await WorkloadPods(api, ObjectReads(api, KINDS), KINDS).names(
             PLACE, "uid", msgspec.Raw(b'{"matchLabels":{"app":"own"}}')
         )
+
+
+async def test_the_pods_of_a_session_that_have_not_ended(cluster: ControlPlane, api: KubernetesApi) -> None:
+    for name in ("runs", "ended"):
+        create(cluster, pod(name, {"notebook-name": "n"}))
+    ended = json.dumps({"status": {"phase": "Succeeded"}})
+    cluster.kubectl("patch", "pod", "ended", "-n", PLACE, "--subresource=status", "--type=merge", "-p", ended)
+    pods = WorkloadPods(api, ObjectReads(api, KINDS), KINDS)
+
+    assert await pods.labelled(PLACE, [[("notebook-name", "n")], [("notebook-name", "other")]]) == ("runs",)

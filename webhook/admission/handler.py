@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, check_size, under
 from webhook.admission.outcome import Terms, answer, audit_of, forged, payer_notes, refusal, shown
 from webhook.admission.patch import filling_in
-from webhook.admission.reading import Marked, frees, grows, is_excepted, read
+from webhook.admission.reading import Marked, frees, grows, is_excepted, read, reports_end
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.answers import Attributed, Refused
 from webhook.attribution.changes import Change
@@ -44,6 +45,7 @@ from webhook.quota.subject import UNATTRIBUTED
 from webhook.quota.usage import UsageView
 
 _REPORTED_LESS = "only the node, components of Kubernetes and trusted controllers may report that a pod uses less"
+_REPORTED_END = "it has pods that run: only its platform may report that a session has stopped or ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,8 @@ class AdmissionHandler:
         forgery = reviewed.kind.evaluator.forgery(meta, reviewed.old_metadata, user)
         if forgery is not None:
             return Refused(forgery)
-        is_report = effect is Effect.KEEP_STAMP and not self.attribution.users.may_report(user)
-        if is_report and frees(request, reviewed.kind):
-            return Refused(_REPORTED_LESS)
+        if (untrue := await self._untrue_report(request, reviewed, effect)) is not None:
+            return Refused(untrue)
         if reviewed.old is None:
             return await self.attribution.creations.of_new(
                 user,
@@ -159,6 +160,17 @@ class AdmissionHandler:
             lambda: grows(request, reviewed.kind),
         )
         return await self.attribution.changes.of_changed(user, reviewed.kind, change, namespace)
+
+    async def _untrue_report(self, request: AdmissionRequest, reviewed: Reviewed, effect: Effect) -> str | None:
+        """Return why a report is not believed by which an object costs less; None if it is, or if it is none."""
+        users, kind = self.attribution.users, reviewed.kind
+        if reviewed.old is None or users.may_report(request.user_info):
+            return None
+        if kind.cap != PER_SESSION:
+            return _REPORTED_LESS if effect is Effect.KEEP_STAMP and frees(request, kind) else None
+        if not (users.is_person(request.user_info, request.namespace) and reports_end(request, kind)):
+            return None
+        return _REPORTED_END if await self._pods_of(kind, request.namespace, request.decode_old(kind.shape)) else None
 
     def _joins_session(self, request: AdmissionRequest, reviewed: Reviewed) -> bool:
         """Whether a person makes a session part of another one, by its controller: such a part has no place."""
@@ -234,7 +246,7 @@ class AdmissionHandler:
         if reviewed.old is None and await self._is_taken(charge.key, charge.uid):
             return review.already_exists(request.uid, charge.key)
         labels = await self.namespaces.labels(request.namespace)
-        existing = await self._pods_of(request.namespace, reviewed) if charge.needs_more else ()
+        existing = await self._pods_of(reviewed.kind, request.namespace, reviewed.old) if charge.needs_more else ()
 
         def terms() -> Terms:
             policy, present = self.policies.current(), self.namespaces.known(request.namespace) or labels
@@ -280,9 +292,9 @@ class AdmissionHandler:
         holder = await self.names.holder(key)
         return holder is not None and holder.uid != uid
 
-    async def _pods_of(self, namespace: str, reviewed: Reviewed) -> tuple[ObjectKey, ...]:
-        """Return the keys of the pods that were made for the object before an update."""
-        _, size = (None, None) if reviewed.old is None else reviewed.kind.evaluator.before(reviewed.old, now=None)
+    async def _pods_of(self, kind: AnyKind, namespace: str, stored: Any | None) -> tuple[ObjectKey, ...]:
+        """Return the keys of the pods that run for the session *stored*, None for one that is new."""
+        _, size = (None, None) if stored is None else kind.evaluator.before(stored, now=None)
         if size is None:
             return ()
         self.names.require_known(PODS.resource)

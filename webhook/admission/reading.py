@@ -55,6 +55,16 @@ def frees(request: AdmissionRequest, kind: AnyKind) -> bool:
         return True
 
 
+def reports_end(request: AdmissionRequest, kind: AnyKind) -> bool:
+    """Whether the status of a session says that it costs less than before: that it has stopped or ended."""
+    new, old = request.decode(kind.shape), request.decode_old(kind.shape)
+    usage = kind.evaluator.usage
+    try:
+        return bool(grown(usage(old, now=None), usage(structs.replace(old, status=new.status), now=None)))
+    except UncountableError:
+        return False  # it costs what it did
+
+
 def is_excepted(request: AdmissionRequest, reviewed: Reviewed) -> bool:
     """Whether the object is neither stamped nor charged. See `Evaluator.is_excepted`."""
     if request.sub_resource:

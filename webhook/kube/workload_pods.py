@@ -57,6 +57,7 @@ _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.A
 
 _decoder = msgspec.json.Decoder(Page, strict=False)  # a version is a number in a string
 _selector_decoder = msgspec.json.Decoder(LabelSelector)
+_RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 _labels_decoder = msgspec.json.Decoder(dict[str, str])
 
 
@@ -82,15 +83,17 @@ class WorkloadPods:
         return tuple(each.name for each in found if _uid(each.controller) in own)
 
     async def labelled(self, namespace: str, labels: Iterable[Sequence[tuple[str, str]]]) -> tuple[str, ...]:
-        """Return the names of the pods with these labels. See `PodsOfWorkloads.labelled`."""
+        """Return the names of the pods with these labels that have not ended. See `PodsOfWorkloads.labelled`."""
         possible = [each for each in labels if all(_LABEL_VALUE.fullmatch(value) for _, value in each)]
         queries = {",".join(f"{key}={value}" for key, value in each) for each in possible}
-        found = await asyncio.gather(*(self._list(namespace, query) for query in queries if query))
+        found = await asyncio.gather(*(self._list(namespace, query, fields=_RUNNING) for query in queries if query))
         return tuple({each.name for metas in found for each in metas})
 
-    async def _list(self, namespace: str, query: str) -> list[ObjectMeta]:
+    async def _list(self, namespace: str, query: str, *, fields: str = "") -> list[ObjectMeta]:
         path = PODS.collection_in(quote(namespace, safe=""))
         asked = {"labelSelector": query, "resourceVersion": "0"}
+        if fields:
+            asked["fieldSelector"] = fields
         try:
             body = await self._api.get(path, query=asked, accept=METADATA_LIST, timeout=_TIMEOUT)
             return [each.metadata for each in _decoder.decode(body).items or ()]

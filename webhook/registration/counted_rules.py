@@ -29,6 +29,9 @@ _SAYS_SOMETHING_ELSE: Final = " || ".join(
 )
 """What of a session decides whether it runs, how large it is, and whose; not its status, which changes all the time."""
 
+_A_PERSON_REPORTS: Final = "!request.userInfo.username.startsWith('system:') && object.?status != oldObject.?status"
+"""What a platform reports, as its account, needs no call. A person might say that a session which runs has ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class CountedResources:
@@ -137,10 +140,10 @@ def _name(kind: str) -> str:
 
 
 def _or_changed(expression: str, sessions: Sequence[str]) -> str:
-    """Return a condition that also holds for updates of *sessions* that change more than their status."""
+    """Return a condition that also holds for updates of *sessions*, not for what a platform reports of their status."""
     listed = ", ".join(f"'{each}'" for each in sessions)
     is_session = f"request.resource.resource + '.' + request.resource.group in [{listed}]"
-    return f"({expression}) || ({is_session} && ({_SAYS_SOMETHING_ELSE}))"
+    return f"({expression}) || ({is_session} && ({_SAYS_SOMETHING_ELSE} || {_A_PERSON_REPORTS}))"
 
 
 def _rule(resource: str, subresources: Iterable[str]) -> Mapping[str, object]:
