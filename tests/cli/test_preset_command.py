@@ -49,6 +49,37 @@ def test_the_shipped_presets_are_listed(tmp_path: Path) -> None:
     assert [line.split()[0] for line in ended.out.splitlines()] == ["NAME", *preset_files.names()]
 
 
+def test_each_preset_has_a_role_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("version: 1\nsessions: {presets: [raycluster, jupyterhub]}\n")
+    shown = userquota("preset", "roles", "kubeflow-notebook", "-p", "policy.yaml", folder=tmp_path)
+
+    assert shown.code == 0
+    roles = list(yaml.safe_load_all(shown.out))
+    [aggregated] = yaml.safe_load(Path("manifests/clusterrole-counted.yaml").read_text())["aggregationRule"][
+        "clusterRoleSelectors"
+    ]
+    assert all(each["metadata"]["labels"] == aggregated["matchLabels"] for each in roles)
+    assert [(each["metadata"]["name"], each["rules"]) for each in roles] == [
+        (
+            f"userquota-sessions-{name}",
+            [{"apiGroups": [group], "resources": [plural], "verbs": ["get", "list", "watch"]}],
+        )
+        for name, group, plural in [
+            ("kubeflow-notebook", "kubeflow.org", "notebooks"),
+            ("raycluster", "ray.io", "rayclusters"),
+        ]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"), [((), "name a preset, or a policy that does"), (("nobook",), "no preset nobook; known are ")]
+)
+def test_a_role_of_nothing_is_wrong_use(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+    ended = userquota("preset", "roles", *arguments, folder=tmp_path)
+    assert ended.code == 2
+    assert told in ended.err
+
+
 def test_a_preset_is_shown_as_a_policy_takes_it(tmp_path: Path) -> None:
     shown = userquota("preset", "show", "dask", folder=tmp_path)
     definition = yaml.safe_load(shown.out)

@@ -18,11 +18,15 @@ from webhook.documents import preset_files
 from webhook.documents.object_text import RawObject, read_objects
 from webhook.documents.shipped_presets import shipped, shipped_definition
 from webhook.kinds.evaluator import UncountableError
+from webhook.kinds.registry import KINDS
 from webhook.kinds.session_size import PartSize
 from webhook.kinds.sessions import NamespaceTexts, Said, SessionReader, SessionReading
 from webhook.quota import resources
 from webhook.quota.presets import Preset
 from webhook.quota.resources import Amounts
+
+COUNTED_LABEL = "userquota.dev/counted"
+"""Adds the rules of a ClusterRole to those of the ClusterRole `userquota-counted`: see `manifests/`."""
 
 _MAX_TEXT = 1 << 30
 """Characters, as for `charge`."""
@@ -69,6 +73,37 @@ def show_preset(name: str, output: str) -> None:
         click.echo(preset_files.text(name), nl=False)
     else:
         show_document(shipped_definition(name), output)
+
+
+@command.command("roles")
+@click.argument("names", nargs=-1)
+@click.option("-p", "--policy", "policies", multiple=True, help="Policy file: for each preset that it names.")
+def show_roles(names: tuple[str, ...], policies: tuple[str, ...]) -> None:
+    """
+    Print a ClusterRole for each shipped preset of NAMES, and for each of a policy.
+
+    Each gives userquota the right to read the objects of that preset, and nothing else, by its label: it needs no
+    binding. Apply it before the policy. Exit code 1 if the policy is invalid, 2 if there is no such preset.
+    """
+    if unknown := [each for each in names if each not in preset_files.names()]:
+        raise InputError(f"no preset {unknown[0]}; known are {', '.join(preset_files.names())}")
+    presets = [*map(shipped, names), *(checked_policy(policies, exit_code=1).presets if policies else ())]
+    if not presets:
+        raise click.UsageError("name a preset, or a policy that does")
+    for each in presets:
+        if KINDS.of_resource(each.resource) is None:  # what has a row is read in any case
+            click.echo("---")
+            show_document(_role(each), "yaml")
+
+
+def _role(preset: Preset) -> Mapping[str, object]:
+    rule = {"apiGroups": [preset.group], "resources": [preset.plural], "verbs": ["get", "list", "watch"]}
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": f"userquota-sessions-{preset.name}", "labels": {COUNTED_LABEL: "true"}},
+        "rules": [rule],
+    }
 
 
 @command.command("test")
