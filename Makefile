@@ -32,16 +32,23 @@ run: $(VENV)/run.stamp ## Serve standalone with the example policy
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run all tests, against a real control plane that is built the first time
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going cluster-tests other-tests
+	@$(MAKE) --no-print-directory --jobs=3 --keep-going cluster-tests replicated-tests other-tests
 
-# These two run side by side, since both leave a core idle for most of their time.
+# These three run side by side, since each leaves a core idle for most of its time. The output of the last two appears
+# when they have ended.
 .PHONY: cluster-tests
-cluster-tests: $(VENV)/dev.stamp ## Run the tests that share control planes, and those in Go
-	$(BIN)/python -m pytest -m "(cluster or go) and not own_clusters"
+cluster-tests: $(VENV)/dev.stamp ## Run the tests that share a control plane, and those in Go
+	$(BIN)/python -m pytest -m "(cluster or go) and not own_clusters" --ignore=tests/replicated
+
+.PHONY: replicated-tests
+replicated-tests: $(VENV)/dev.stamp ## Run the tests of several replicas
+	$(call shown_at_the_end,tests/replicated -m "not own_clusters")
 
 .PHONY: other-tests
-other-tests: $(VENV)/dev.stamp ## Run all other tests; their output appears when they have ended
-	@output=$$($(BIN)/python -m pytest -m "not (cluster or go) or own_clusters" 2>&1); code=$$?; echo "$$output"; exit $$code
+other-tests: $(VENV)/dev.stamp ## Run all other tests
+	$(call shown_at_the_end,-m "not (cluster or go) or own_clusters")
+
+shown_at_the_end = @output=$$($(BIN)/python -m pytest $(1) 2>&1); code=$$?; echo "$$output"; exit $$code
 
 .PHONY: quick
 quick: $(VENV)/dev.stamp ## Run the tests that need no cluster, no Go and no patience: about a minute
