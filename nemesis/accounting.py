@@ -201,7 +201,8 @@ def subjects(payer: Payer) -> tuple[str, ...]:
 
 
 _CLAUSE = re.compile(
-    r"exceeded quota: (?P<entry>\S+), requested: (?P<requested>\S+), used: (?P<used>\S+), limited: (?P<limited>\S+), "
+    r"(?:exceeded|larger than|also over) quota: (?P<entry>\S+), "
+    r"requested: (?P<requested>\S+), used: (?P<used>\S+), limited: (?P<limited>\S+), "
     r"reserved: (?P<reserved>\S+), free: (?P<free>\S+) for (?P<subject>[^\s;]+)"
 )
 

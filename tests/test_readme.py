@@ -79,11 +79,13 @@ def test_make_run_answers_the_three_reviews_of_the_examples(served: str) -> None
     reviews = [json.loads(line)["response"] for line in answer.stdout.splitlines() if line.startswith("{")]
     assert [review["allowed"] for review in reviews] == [True, False, True]
     assert reviews[1]["status"]["message"] == (
-        "exceeded quota: defaults.user.perPod, requested: requests.cpu=3,requests.memory=6Gi, "
-        "limited: requests.cpu=2,requests.memory=4Gi for one pod; "
-        "exceeded quota: defaults.user, requested: requests.cpu=3,requests.memory=6Gi, "
-        "used: requests.cpu=2,requests.memory=4Gi, limited: requests.cpu=4,requests.memory=8Gi, "
-        "reserved: requests.cpu=0,requests.memory=0, free: requests.cpu=2,requests.memory=4Gi for user/alice; "
+        "larger than quota: defaults.user.perPod, requested: requests.cpu=3, limited: requests.cpu=2 for one pod; "
+        "larger than quota: defaults.user.perPod, requested: requests.memory=6Gi, limited: requests.memory=4Gi for one "
+        "pod; also over quota: defaults.user, requested: requests.cpu=3, used: requests.cpu=2, "
+        "limited: requests.cpu=4, "
+        "reserved: requests.cpu=0, free: requests.cpu=2 for user/alice; "
+        "also over quota: defaults.user, requested: requests.memory=6Gi, used: requests.memory=4Gi, "
+        "limited: requests.memory=8Gi, reserved: requests.memory=0, free: requests.memory=4Gi for user/alice; "
         "would fit: requests.cpu=2,requests.memory=4Gi; charged to alice (created it)"
     )
 

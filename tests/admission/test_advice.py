@@ -123,11 +123,11 @@ async def test_the_policy_may_refuse_it() -> None:
     assert not answer["allowed"]
     assert answer["status"]["code"] == 403
     assert answer["status"]["message"] == (
-        "exceeded quota: defaults.user, requested: pods=9, used: pods=0, limited: pods=3, reserved: pods=0, "
+        "larger than quota: defaults.user, requested: pods=9, used: pods=0, limited: pods=3, reserved: pods=0, "
         "free: pods=3 for user/alice; would fit: 3 of 9 replicas; charged to alice"
     )
     [cause] = answer["status"]["details"]["causes"]
-    assert (cause["reason"], cause["field"]) == ("QuotaExceeded", "pods")
+    assert (cause["reason"], cause["field"]) == ("NeverFits", "pods")
 
 
 MODES = {

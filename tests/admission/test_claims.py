@@ -73,7 +73,7 @@ async def test_one_claim_may_not_be_larger_than_the_cap() -> None:
     answer = await Storage(POLICY).create(a_claim("9Gi"))
 
     assert answer.message.startswith(
-        "exceeded quota: defaults.user.perClaim, requested: requests.storage=9Gi, limited: requests.storage=8Gi "
+        "larger than quota: defaults.user.perClaim, requested: requests.storage=9Gi, limited: requests.storage=8Gi "
         "for one claim; would fit: requests.storage=8Gi"
     )
 

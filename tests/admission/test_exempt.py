@@ -38,7 +38,7 @@ async def test_a_limit_refuses_nothing_of_an_exempt_group() -> None:
     assert "over quota defaults.user.perPod" in audit["tolerated"]
     assert "warnings" not in passed.response
     assert webhook.held(CLUSTER, "requests.cpu") == 3 * CORE
-    assert "exceeded quota: cluster, requested: requests.cpu=3, used: requests.cpu=0" in refused.message
+    assert "larger than quota: cluster, requested: requests.cpu=3, used: requests.cpu=0" in refused.message
 
 
 async def test_what_an_exemption_requires_to_declare_may_be_missing() -> None:

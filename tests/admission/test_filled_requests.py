@@ -115,7 +115,7 @@ async def test_a_pod_that_uses_another_resource_at_pod_level_is_filled_in() -> N
 async def test_a_default_has_to_fit_as_any_other_number() -> None:
     answer = await Webhook(MEMORY + "cluster: {hard: {memory: 300Mi}}\n").ask(a_review(object=a_pod({}, {})))
 
-    assert answer.message.startswith("exceeded quota: cluster, requested: requests.memory=512Mi")
+    assert answer.message.startswith("larger than quota: cluster, requested: requests.memory=512Mi")
 
 
 async def test_what_is_filled_in_is_not_missing() -> None:

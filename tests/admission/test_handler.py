@@ -127,29 +127,32 @@ async def test_a_denial_names_every_limit_in_the_order_of_the_policy(webhook: We
     answer = await webhook.ask(create(cpu="3", groups=("ml",)))
 
     assert answer.message == (
-        "exceeded quota: defaults.user.perPod, requested: requests.cpu=3, limited: requests.cpu=2 for one pod; "
-        "exceeded quota: defaults.user, requested: pods=1,requests.cpu=3, used: pods=3,requests.cpu=3, "
-        "limited: pods=3,requests.cpu=4, reserved: pods=0,requests.cpu=0, free: pods=0,requests.cpu=1 for user/alice; "
-        "exceeded quota: groups.ml.pool, requested: requests.cpu=3, used: requests.cpu=3, limited: requests.cpu=5, "
+        "larger than quota: defaults.user.perPod, requested: requests.cpu=3, limited: requests.cpu=2 for one pod; "
+        "also over quota: defaults.user, requested: pods=1, used: pods=3, limited: pods=3, "
+        "reserved: pods=0, free: pods=0 for user/alice; "
+        "also over quota: defaults.user, requested: requests.cpu=3, used: requests.cpu=3, limited: requests.cpu=4, "
+        "reserved: requests.cpu=0, free: requests.cpu=1 for user/alice; "
+        "also over quota: groups.ml.pool, requested: requests.cpu=3, used: requests.cpu=3, limited: requests.cpu=5, "
         "reserved: requests.cpu=0, free: requests.cpu=2 for group/ml; "
         "would fit: nothing until a pod ends; charged to alice (created it)"
     )
     causes = answer.response["status"]["details"]["causes"]
     assert [cause["field"] for cause in causes] == [CPU, "pods", CPU, CPU]
+    assert [cause["reason"] for cause in causes] == ["NeverFits", "QuotaExceeded", "QuotaExceeded", "QuotaExceeded"]
 
 
 REFUSALS: dict[str, tuple[Json, str]] = {
     "a cap for one pod": (
         create(cpu="2001m"),
         (
-            "exceeded quota: defaults.user.perPod, requested: requests.cpu=2001m, limited: requests.cpu=2 for one pod; "
-            "would fit: requests.cpu=2; charged to alice (created it)"
+            "larger than quota: defaults.user.perPod, requested: requests.cpu=2001m, limited: requests.cpu=2 for one "
+            "pod; would fit: requests.cpu=2; charged to alice (created it)"
         ),
     ),
     "a service account": (
         create(cpu="2", by="system:serviceaccount:ci:runner"),
         (
-            "exceeded quota: defaults.serviceAccount, requested: requests.cpu=2, used: requests.cpu=0, "
+            "larger than quota: defaults.serviceAccount, requested: requests.cpu=2, used: requests.cpu=0, "
             "limited: requests.cpu=1, reserved: requests.cpu=0, free: requests.cpu=1 "
             "for serviceaccounts/ci; would fit: requests.cpu=1; "
             "charged to system:serviceaccount:ci:runner (service account)"
@@ -157,9 +160,9 @@ REFUSALS: dict[str, tuple[Json, str]] = {
     ),
     "a pod that requests an absurd amount": (
         create(cpu="9e300", by="ulysses", groups=("ml",)),
-        "exceeded quota: groups.ml.pool, requested: requests.cpu=9e300, used: requests.cpu=0, limited: requests.cpu=5, "
-        "reserved: requests.cpu=0, free: requests.cpu=5 for group/ml; would fit: requests.cpu=5; "
-        "charged to ulysses (created it)".replace("9e300", "9" + "0" * 282 + "E"),
+        "larger than quota: groups.ml.pool, requested: requests.cpu=9e300, used: requests.cpu=0, "
+        "limited: requests.cpu=5, reserved: requests.cpu=0, free: requests.cpu=5 for group/ml; "
+        "would fit: requests.cpu=5; charged to ulysses (created it)".replace("9e300", "9" + "0" * 282 + "E"),
     ),
 }
 
@@ -183,7 +186,7 @@ async def test_an_object_without_an_owner_is_bound_by_the_unattributed_limits(we
     answer = await webhook.ask(body)
 
     assert answer.message == (
-        "exceeded quota: defaults.unattributed, requested: requests.cpu=1, used: requests.cpu=0, "
+        "larger than quota: defaults.unattributed, requested: requests.cpu=1, used: requests.cpu=0, "
         "limited: requests.cpu=500m, reserved: requests.cpu=0, free: requests.cpu=500m for user/system:unattributed; "
         "would fit: requests.cpu=500m; charged to system:unattributed (ReplicaSet old has no owner)"
     )
@@ -239,7 +242,7 @@ async def test_a_limit_that_only_warns_does_not_soften_one_that_enforces(webhook
 
     assert not answer.allowed
     assert "users.wanda" not in answer.message
-    assert answer.message.startswith("exceeded quota: defaults.user.perPod, ")
+    assert answer.message.startswith("larger than quota: defaults.user.perPod, ")
     assert "groups.ml.pool" in answer.message
 
 
@@ -353,7 +356,7 @@ async def test_a_growth_over_the_cap_for_one_pod_is_refused(webhook: Webhook) ->
     webhook.shows("pod", {"pods": CORE, CPU: CORE})
 
     assert (await webhook.validate_only(resize("2500m"))).message == (
-        "exceeded quota: defaults.user.perPod, requested: requests.cpu=2500m, limited: requests.cpu=2 for one pod; "
+        "larger than quota: defaults.user.perPod, requested: requests.cpu=2500m, limited: requests.cpu=2 for one pod; "
         "would fit: requests.cpu=2; charged to alice (stamped when it was created)"
     )
 
@@ -373,7 +376,7 @@ async def test_a_change_that_shrinks_and_grows_is_decided_by_what_grows(webhook:
     body["request"]["object"]["spec"]["containers"][0]["resources"]["requests"]["memory"] = "65Gi"
 
     assert (await webhook.validate_only(body)).message == (
-        "exceeded quota: cluster, requested: requests.memory=65Gi, used: requests.memory=0, "
+        "larger than quota: cluster, requested: requests.memory=65Gi, used: requests.memory=0, "
         "limited: requests.memory=64Gi, reserved: requests.memory=0, free: requests.memory=64Gi for cluster; "
         "would fit: requests.memory=64Gi; charged to alice (stamped when it was created)"
     )

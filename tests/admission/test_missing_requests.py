@@ -70,7 +70,7 @@ async def test_what_is_required_and_what_is_exceeded_are_told_together() -> None
 
     assert answer.message == (
         "failed quota: defaults.user: must specify limits.memory for: a; limited: limits.memory=4Gi; "
-        "exceeded quota: defaults.user, requested: requests.cpu=5, used: requests.cpu=0, limited: requests.cpu=4, "
+        "larger than quota: defaults.user, requested: requests.cpu=5, used: requests.cpu=0, limited: requests.cpu=4, "
         "reserved: requests.cpu=0, free: requests.cpu=4 for user/alice; would fit: requests.cpu=4; "
         "each of these containers has to declare an amount above 0; charged to alice (created it)"
     )

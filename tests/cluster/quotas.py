@@ -27,7 +27,8 @@ Used: TypeAlias = dict[str, str]
 
 _EVERYTHING = "1000000Gi"
 _CLAUSE = re.compile(
-    r"exceeded quota: (?P<entry>\S+), requested: \S+, used: (?P<used>\S+), limited: (?P<limited>\S+), "
+    r"(?:exceeded|larger than|also over) quota: (?P<entry>\S+), "
+    r"requested: \S+, used: (?P<used>\S+), limited: (?P<limited>\S+), "
     r"reserved: (?P<reserved>\S+), free: "
 )
 _OF_CLAIMS = ("storage.k8s.io/", "persistentvolumeclaims", "requests.storage")

@@ -75,7 +75,9 @@ def test_zero_forbids_a_kind(running: RunningWebhook, place: str) -> None:
     eventually(lambda: "not all known yet" not in run(running, place, *words, user="alice"), within=20)
 
     refused = run(running, place, *words, user="alice")
-    assert "exceeded quota: defaults.user, requested: count/cronjobs.batch=1, used: count/cronjobs.batch=0" in refused
+    assert (
+        "larger than quota: defaults.user, requested: count/cronjobs.batch=1, used: count/cronjobs.batch=0" in refused
+    )
     assert "would fit: nothing; charged to alice" in refused
 
 

@@ -45,7 +45,7 @@ def test_dry_run_gives_the_same_decisions_and_reserves_nothing(running: RunningW
     running.set_policy(POLICY)
     for _ in range(5):
         assert "created (server dry run)" in create(running, place, pod("fits", cpu="1"), "--dry-run=server")
-    assert "exceeded quota: defaults.user" in create(running, place, pod("big", cpu="1001m"), "--dry-run=server")
+    assert "larger than quota: defaults.user" in create(running, place, pod("big", cpu="1001m"), "--dry-run=server")
     assert "userquota_reservations 0.0" in running.metrics()
     assert create(running, place, pod("fits", cpu="1")) == "pod/fits created\n"
 
@@ -95,7 +95,7 @@ def test_two_people_of_a_group_fill_its_pool_together(running: RunningWebhook, p
 
 def test_a_raised_limit_works_soon(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
-    assert "exceeded quota" in create(running, place, pod("big", cpu="1200m"))
+    assert "larger than quota" in create(running, place, pod("big", cpu="1200m"))
     running.apply_policy(POLICY.replace("cpu: 1,", "cpu: 2,"))
     eventually(lambda: " created\n" in create(running, place, pod("big", cpu="1200m")), within=20)
 
@@ -103,7 +103,7 @@ def test_a_raised_limit_works_soon(running: RunningWebhook, place: str) -> None:
 def test_a_broken_edit_changes_nothing_and_is_reported(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     running.set_policy(POLICY.replace("cpu: 1,", "cpuu: 9, memry: 1,").replace("pool:", "pol:"))
-    assert "exceeded quota: defaults.user" in create(running, place, pod("big", cpu="1200m"))
+    assert "larger than quota: defaults.user" in create(running, place, pod("big", cpu="1200m"))
     eventually(lambda: events(running, NAMESPACE).count("PolicyInvalid") >= 3)
     listed = events(running, NAMESPACE)
     assert f"{CONFIG_MAP}/policy.yaml:3:27: defaults.user.hard.cpuu: unknown resource, did you mean cpu?" in listed
@@ -128,7 +128,7 @@ def test_a_replica_that_starts_beside_a_broken_edit_holds_the_last_good_limits(
     running.start()
     eventually(lambda: running.readiness().startswith("ok\n"), within=20, what=running.readiness)
 
-    assert "exceeded quota: defaults.user" in create(running, place, pod("big", cpu="1200m"))
+    assert "larger than quota: defaults.user" in create(running, place, pod("big", cpu="1200m"))
     assert "userquota_policy_valid 0.0" in running.metrics()
     running.set_policy(POLICY)
     assert running.readiness() == "ok\n"

@@ -271,7 +271,7 @@ def test_who_lets_a_claim_grow_pays_for_all_of_it(running: RunningWebhook, place
     assert "patched" in said
     assert stamped(running, place, "pvc", "data")[OWNER] == alice.name
     assert "requested: requests.storage=4Gi, used: requests.storage=7Gi" in alice.create(a_claim("more", "4Gi"))
-    assert "exceeded quota" in alice.run("patch", "pvc", "huge", "-p", grown("21Gi"))
+    assert "larger than quota" in alice.run("patch", "pvc", "huge", "-p", grown("21Gi"))
     assert stamped(running, place, "pvc", "huge") == {}
 
 

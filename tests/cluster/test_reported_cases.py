@@ -116,7 +116,7 @@ def test_no_accelerator_passes_a_limit_of_zero_by_its_name(running: RunningWebho
         metadata, spec = {"name": f"p{number}"}, {"containers": [container]}
         pods.append({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
     said = somebody("alice").create(json.dumps({"apiVersion": "v1", "kind": "List", "items": pods}))
-    assert said.count("exceeded quota: defaults.user, requested: ") == len(pods), said
+    assert said.count("larger than quota: defaults.user, requested: ") == len(pods), said
 
 
 @pytest.fixture

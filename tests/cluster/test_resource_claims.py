@@ -53,7 +53,7 @@ def test_a_claim_is_charged_to_its_maker_up_to_the_limit_in_every_way(
     def make(name: str, count: int) -> str:
         return person.run(*words, stdin=claim(name, exactly(BIG, count)))
 
-    assert "exceeded quota: defaults.user, requested: gpu=5, used: gpu=0, limited: gpu=4" in make("above", 5)
+    assert "larger than quota: defaults.user, requested: gpu=5, used: gpu=0, limited: gpu=4" in make("above", 5)
     assert "/below " in make("below", 3)
     assert "requested: gpu=2, used: gpu=" in make("above", 2)
     assert "/at " in make("at", 1)

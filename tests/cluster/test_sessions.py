@@ -55,7 +55,7 @@ def test_a_notebook_is_judged_when_it_is_made_started_and_resized(
 
     refused = alice.create(notebook("big", "2500m"))
     assert (
-        "exceeded quota: defaults.user.perSession, requested: requests.cpu=2500m, limited: requests.cpu=2 for"
+        "larger than quota: defaults.user.perSession, requested: requests.cpu=2500m, limited: requests.cpu=2 for"
         in refused
     )
     assert f"one session; would fit: requests.cpu=2; {charged} (created it)" in refused

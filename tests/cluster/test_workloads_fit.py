@@ -115,7 +115,7 @@ def test_where_the_policy_denies_nothing_is_made_that_does_not_fit(
     if not case.told:
         assert " created\n" in told
         return
-    assert "exceeded quota: defaults.user, requested:" in told
+    assert " quota: defaults.user, requested:" in told
     assert f"would fit: {case.told.partition(' fit')[0]}; charged to {alice.name}" in told
     assert "NotFound" in alice.run("get", case.kind, "w")
     assert count(running, place) == 0
@@ -170,11 +170,11 @@ def test_what_shrinks_or_rolls_back_is_never_denied(running: RunningWebhook, pla
     eventually(lambda: count(running, place) == 3, within=30)
     running.set_policy(DENY)
 
-    assert "exceeded quota" in alice.run("scale", "deployment", "web", "--replicas=21")
+    assert "larger than quota" in alice.run("scale", "deployment", "web", "--replicas=21")
     assert "image updated" in alice.run("set", "image", "deployment/web", "main=example/two")
     assert "rolled back" in alice.run("rollout", "undo", "deployment/web")
     assert "scaled" in alice.run("scale", "deployment", "web", "--replicas=4")
-    assert "exceeded quota" in alice.run("scale", "deployment", "web", "--replicas=5")
+    assert "larger than quota" in alice.run("scale", "deployment", "web", "--replicas=5")
     assert "scaled" in alice.run("scale", "deployment", "web", "--replicas=3")
 
 

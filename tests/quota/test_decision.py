@@ -231,12 +231,12 @@ def test_a_charge_that_does_not_grow_is_not_reserved(costs: Amounts) -> None:
         ),
         pytest.param(
             Case(update(cpu(2), cpu(9)), [at_most(6)], [here(2), elsewhere(1)]),
-            Excess(at_most(6), requested=7, used=3, reserved=0, fits=5),
+            Excess(at_most(6), requested=7, used=3, reserved=0, fits=5, had=2),
             id="the whole object, not what it may add",
         ),
         pytest.param(
             Case(update(cpu(3), cpu(4)), [at_most(2)], [here(3)]),
-            Excess(at_most(2), requested=1, used=3, reserved=0, fits=3),
+            Excess(at_most(2), requested=1, used=3, reserved=0, fits=3, had=3),
             id="what it has, where the limit was lowered: staying is no growth",
         ),
         pytest.param(
@@ -251,7 +251,7 @@ def test_a_charge_that_does_not_grow_is_not_reserved(costs: Amounts) -> None:
         ),
         pytest.param(
             Case(update(cpu(3), cpu(4), base=4), [at_most(4)], [here(1), elsewhere(1)]),
-            Excess(at_most(4), requested=3, used=2, reserved=0, fits=3),
+            Excess(at_most(4), requested=3, used=2, reserved=0, fits=3, had=1),
             id="what an update on an old version would really add: the object has shrunk since",
         ),
         pytest.param(Case(create(cpu(5)), [each_pod(3)]), Excess(each_pod(3), 5, 0, 0, fits=3), id="a pod's cap"),
@@ -269,6 +269,23 @@ def test_a_denial_names_what_would_fit(case: Case, expected: Excess) -> None:
 @pytest.mark.parametrize(("used", "reserved", "free"), [(1, 2, 3), (3, 3, 0), (6, 2, 0), (0, 0, 6)])
 def test_what_is_free_is_never_below_zero(used: int, reserved: int, free: int) -> None:
     assert Excess(at_most(6), 9, used, reserved, fits=0).free == free
+
+
+@pytest.mark.parametrize(
+    ("case", "never"),
+    [
+        pytest.param(Case(create(cpu(6)), [at_most(6)], [elsewhere(1)]), False, id="as large as the limit"),
+        pytest.param(Case(create(cpu(7)), [at_most(6)], [elsewhere(1)]), True, id="larger than the limit"),
+        pytest.param(Case(update(cpu(2), cpu(6)), [at_most(6)], [here(2), elsewhere(1)]), False, id="grown to it"),
+        pytest.param(Case(update(cpu(2), cpu(7)), [at_most(6)], [here(2)]), True, id="grown beyond it by less"),
+        pytest.param(Case(create(cpu(5)), [each_pod(3)]), True, id="above a pod's cap"),
+        pytest.param(Case(create(cpu(1)), [at_most(0)]), True, id="what is forbidden"),
+    ],
+)
+def test_what_alone_is_larger_than_a_limit_never_fits(case: Case, *, never: bool) -> None:
+    verdict = case.decide()
+    assert isinstance(verdict, Denied)
+    assert [each.never_fits for each in verdict.excesses] == [never]
 
 
 def test_a_decision_does_not_change_the_index() -> None:

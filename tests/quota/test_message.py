@@ -9,7 +9,7 @@ from fractions import Fraction
 import pytest
 
 from webhook.quota import message
-from webhook.quota.decision import Excess
+from webhook.quota.decision import Excess, Lack
 from webhook.quota.limits import ONE_OBJECT, Limit
 from webhook.quota.message import Cause
 from webhook.quota.quantity import parse
@@ -41,6 +41,7 @@ def over_cap(resource: str, *, requested: str, hard: str, entry: str = "defaults
 
 CPU = over("requests.cpu", requested="2", used="3", reserved="500m", hard="4", fits="500m")
 MEMORY = over("requests.memory", requested="2Gi", used="7Gi", hard="8Gi", fits="1Gi")
+LARGE = over("requests.memory", requested="9Gi", used="1Gi", hard="8Gi", fits="7Gi")
 POOL = over("requests.cpu", requested="2", used="16", hard="16", fits="0", entry="groups.ml.pool", subject=group("ml"))
 PODS = over("pods", requested="1", used="20", hard="20", entry="defaults.user")
 CAP = over_cap("requests.cpu", requested="2001m", hard="2")
@@ -63,31 +64,41 @@ SENTENCES: dict[str, tuple[Sequence[Excess], str]] = {
             "would fit: requests.cpu=500m; charged to alice (created it)"
         ),
     ),
-    "two resources of one entry are one clause": (
+    "two resources of one entry are two clauses: the first has all four numbers early": (
         [CPU, MEMORY],
         (
-            "exceeded quota: users.alice, requested: requests.cpu=2,requests.memory=2Gi, "
-            "used: requests.cpu=3,requests.memory=7Gi, limited: requests.cpu=4,requests.memory=8Gi, "
-            "reserved: requests.cpu=500m,requests.memory=0, free: requests.cpu=500m,requests.memory=1Gi for user/alice; "  # noqa: E501 - one line, as people see it
+            "exceeded quota: users.alice, requested: requests.cpu=2, used: requests.cpu=3, limited: requests.cpu=4, "
+            "reserved: requests.cpu=500m, free: requests.cpu=500m for user/alice; "
+            "exceeded quota: users.alice, requested: requests.memory=2Gi, used: requests.memory=7Gi, "
+            "limited: requests.memory=8Gi, reserved: requests.memory=0, free: requests.memory=1Gi for user/alice; "
             "would fit: requests.cpu=500m,requests.memory=1Gi; charged to alice (created it)"
         ),
     ),
-    "two entries are two clauses, and the tighter one says what would fit": (
-        [CPU, POOL, MEMORY],
+    "two entries, and the tighter one says what would fit": (
+        [CPU, POOL],
         (
-            "exceeded quota: users.alice, requested: requests.cpu=2,requests.memory=2Gi, "
-            "used: requests.cpu=3,requests.memory=7Gi, limited: requests.cpu=4,requests.memory=8Gi, "
-            "reserved: requests.cpu=500m,requests.memory=0, free: requests.cpu=500m,requests.memory=1Gi for user/alice; "  # noqa: E501
-            "exceeded quota: groups.ml.pool, requested: requests.cpu=2, used: requests.cpu=16, limited: requests.cpu=16, "  # noqa: E501
-            "reserved: requests.cpu=0, free: requests.cpu=0 for group/ml; "
-            "would fit: requests.cpu=0,requests.memory=1Gi; charged to alice (created it)"
+            "exceeded quota: users.alice, requested: requests.cpu=2, used: requests.cpu=3, limited: requests.cpu=4, "
+            "reserved: requests.cpu=500m, free: requests.cpu=500m for user/alice; "
+            "exceeded quota: groups.ml.pool, requested: requests.cpu=2, used: requests.cpu=16, "
+            "limited: requests.cpu=16, reserved: requests.cpu=0, free: requests.cpu=0 for group/ml; "
+            "would fit: requests.cpu=0; charged to alice (created it)"
         ),
     ),
     "a pod above its cap": (
         [CAP],
         (
-            "exceeded quota: defaults.user.perPod, requested: requests.cpu=2001m, limited: requests.cpu=2 for one pod; "
-            "would fit: requests.cpu=2; charged to alice (created it)"
+            "larger than quota: defaults.user.perPod, requested: requests.cpu=2001m, limited: requests.cpu=2 "
+            "for one pod; would fit: requests.cpu=2; charged to alice (created it)"
+        ),
+    ),
+    "what waiting does not help comes first, and nothing else says that it would": (
+        [CPU, LARGE],
+        (
+            "larger than quota: users.alice, requested: requests.memory=9Gi, used: requests.memory=1Gi, "
+            "limited: requests.memory=8Gi, reserved: requests.memory=0, free: requests.memory=7Gi for user/alice; "
+            "also over quota: users.alice, requested: requests.cpu=2, used: requests.cpu=3, limited: requests.cpu=4, "
+            "reserved: requests.cpu=500m, free: requests.cpu=500m for user/alice; "
+            "would fit: requests.cpu=500m,requests.memory=7Gi; charged to alice (created it)"
         ),
     ),
     "no room for one more pod of any size": (
@@ -176,13 +187,8 @@ def test_a_warning_says_exactly_and_is_short(excess: Excess, expected: str) -> N
     assert len(expected) <= 120
 
 
-def test_programs_get_one_cause_for_each_limit_in_the_same_order() -> None:
-    assert message.causes([CAP, CPU]) == (
-        Cause(
-            "QuotaExceeded",
-            "exceeded quota: defaults.user.perPod, requested: requests.cpu=2001m, limited: requests.cpu=2 for one pod",
-            "requests.cpu",
-        ),
+def test_programs_get_one_cause_for_each_limit_with_its_clause() -> None:
+    assert message.causes([CPU]) == (
         Cause(
             "QuotaExceeded",
             "exceeded quota: users.alice, requested: requests.cpu=2, used: requests.cpu=3, limited: requests.cpu=4, "
@@ -190,7 +196,49 @@ def test_programs_get_one_cause_for_each_limit_in_the_same_order() -> None:
             "requests.cpu",
         ),
     )
+    assert message.causes([CPU, CAP]) == (
+        Cause(
+            "NeverFits",
+            "larger than quota: defaults.user.perPod, requested: requests.cpu=2001m, limited: requests.cpu=2 "
+            "for one pod",
+            "requests.cpu",
+        ),
+        Cause(
+            "QuotaExceeded",
+            "also over quota: users.alice, requested: requests.cpu=2, used: requests.cpu=3, limited: requests.cpu=4, "
+            "reserved: requests.cpu=500m, free: requests.cpu=500m for user/alice",
+            "requests.cpu",
+        ),
+    )
     assert message.causes([]) == ()
+
+
+def waits(text: str) -> bool:
+    """Return whether Argo Workflows, Tekton and Airflow ask again later after a 403 with this text."""
+    return "exceeded quota" in text
+
+
+LACK = Lack(Limit(HERS, "requests.cpu", parse("4").nanos, "users.alice"), ("main",))
+
+
+@pytest.mark.parametrize(
+    ("excesses", "lacking", "expected"),
+    [
+        pytest.param([CPU, POOL, PODS], [], True, id="everything fits once others end"),
+        pytest.param([CPU, CAP], [], False, id="one pod may not be that large"),
+        pytest.param([LARGE, CPU], [], False, id="the limit is not that large"),
+        pytest.param([CPU], [LACK], False, id="what is missing does not come by itself"),
+        pytest.param([over("gpu", requested="1", hard="0")], [], False, id="it is forbidden"),
+    ],
+)
+def test_programs_wait_if_and_only_if_that_helps(
+    excesses: Sequence[Excess], lacking: Sequence[Lack], *, expected: bool
+) -> None:
+    """Some programs look at the whole body of the answer, so that the causes count as well as the text."""
+    assert waits(message.sentence(excesses, lacking, owner="alice", found_by="created it")) is expected
+    causes = message.causes(excesses, lacking)
+    assert any(waits(each.message) for each in causes) is expected
+    assert all(each.reason == "QuotaExceeded" for each in causes) is expected
 
 
 def test_a_share_of_a_device_is_shown_as_a_fraction() -> None:

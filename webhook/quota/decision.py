@@ -22,8 +22,9 @@ class Excess:
     """
     One limit that a request exceeds.
 
-    `requested` is what the request adds to what its object holds. `fits` is the most that this object could request
-    instead, 0 if nothing; what the object has already always fits. For a cap on one object `used` and `reserved` are 0.
+    `requested` is what the request adds to what its object holds, which is `had`. `fits` is the most that this object
+    could request instead, 0 if nothing; what the object has already always fits. For a cap on one object `used`,
+    `reserved` and `had` are 0.
     """
 
     rule: Limit
@@ -31,6 +32,12 @@ class Excess:
     used: Amount
     reserved: Amount
     fits: Amount
+    had: Amount = 0
+
+    @property
+    def never_fits(self) -> bool:
+        """Whether the object alone is larger than the limit: no other object that goes makes room for it."""
+        return self.requested + self.had > self.rule.hard
 
     @property
     def free(self) -> Amount:
@@ -159,5 +166,6 @@ def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list
         if max(held, amount) > room:
             fits = max(before, room) if held <= room else before
             # An update based on an old version adds more than its own growth: the stored object has shrunk since.
-            over.append(Excess(limit, amount - min(before, held), used, reserved, fits))
+            had = min(before, held)
+            over.append(Excess(limit, amount - had, used, reserved, fits, had))
     return over

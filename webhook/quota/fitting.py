@@ -110,7 +110,7 @@ def fit(copies: Copies, view: UsageView) -> Fitting:
         room = max(limit.hard - used - reserved + own, 0)
         if number * each > room:
             fits = copies.number - number + int(room // each)
-            found.append((fits, Excess(limit, number * each - own, used, reserved, room)))
+            found.append((fits, Excess(limit, number * each - own, used, reserved, room, own)))
     if not found:
         return Fitting(copies.number, copies.number)
     fits, binding = min(found, key=lambda each: each[0])

@@ -1,12 +1,14 @@
 """
 The text of a denial: ResourceQuota's wording first, then what a user needs to proceed. Text only, no decisions.
+
+Programs read it, too: Argo Workflows, Tekton, Airflow and others ask again later if a 403 contains `exceeded quota`. So
+these words stand in a denial if waiting can help, and nowhere else. docs/messages.md explains each form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from webhook.quota.decision import Excess, Lack
 from webhook.quota.devices import Part
@@ -15,7 +17,6 @@ from webhook.quota.reservation import LONGEST_REQUEST, SLOP
 from webhook.quota.resources import Amount, show, show_list
 
 _HELD = LONGEST_REQUEST + SLOP
-_Broken = TypeVar("_Broken", Excess, Lack)
 _NO_SOURCES: Mapping[str, str] = {}
 _CAPPED = {"perPod": "pod", "perClaim": "claim", "perSession": "session"}
 
@@ -42,10 +43,11 @@ def sentence(
 
     *sources* says where the amount of an exceeded resource comes from if that is hard to see in the object.
     Tools know the first clause from ResourceQuota: `exceeded quota: NAME, requested: ..., used: ..., limited: ...`, or
-    `failed quota: NAME: must specify RESOURCE for: CONTAINER,...; RESOURCE for: ...`.
+    `failed quota: NAME: must specify RESOURCE for: CONTAINER,...; RESOURCE for: ...`. What can never fit begins with
+    `larger than quota`.
     """
     clauses = [_lacking(entry, listed) for entry, listed in _by_entry(lacks)]
-    clauses += [_clause(entry, listed) for entry, listed in _by_entry(excesses)]
+    clauses += [clause for _, clause in _clauses(excesses, lacks)]
     if not lacks or excesses:
         clauses.append(f"would fit: {would_fit(excesses)}")
     if lacks:
@@ -72,7 +74,7 @@ def workload_sentence(fitting: Fitting, excesses: Sequence[Excess], *, noun: str
     """
     Return the refusal of a workload in one line, with the words of `sentence`; *noun* is what its copies are called.
     """
-    clauses = [_clause(entry, listed) for entry, listed in _by_entry(excesses)]
+    clauses = [clause for _, clause in _clauses(excesses)]
     clauses.append(f"would fit: {_how_many(fitting, noun)}")
     return "; ".join([*clauses, *_freed_soon(excesses), f"charged to {owner}"])
 
@@ -106,10 +108,18 @@ def assumed_weight(part: Part) -> str:
 
 
 def causes(excesses: Iterable[Excess], lacks: Iterable[Lack] = ()) -> tuple[Cause, ...]:
-    """Return each exceeded limit, and each on a resource that is not declared, in machine-readable form."""
+    """
+    Return each exceeded limit, and each on a resource that is not declared, in machine-readable form.
+
+    Waiting helps if the reason of every cause is `QuotaExceeded`.
+    """
+    lacking = tuple(lacks)
     return (
-        *(Cause("FieldValueRequired", _lacking(each.rule.entry, [each]), each.rule.resource) for each in lacks),
-        *(Cause("QuotaExceeded", _clause(each.rule.entry, [each]), each.rule.resource) for each in excesses),
+        *(Cause("FieldValueRequired", _lacking(each.rule.entry, [each]), each.rule.resource) for each in lacking),
+        *(
+            Cause("NeverFits" if each.never_fits else "QuotaExceeded", clause, each.rule.resource)
+            for each, clause in _clauses(excesses, lacking)
+        ),
     )
 
 
@@ -161,9 +171,9 @@ def _freed_soon(excesses: Iterable[Excess]) -> Iterator[str]:
         yield f"{listed} reserved for requests under way, free again in about {_HELD:g} s if they fail"
 
 
-def _by_entry(broken: Iterable[_Broken]) -> list[tuple[str, list[_Broken]]]:
-    listed: dict[str, list[_Broken]] = {}
-    for each in broken:
+def _by_entry(lacks: Iterable[Lack]) -> list[tuple[str, list[Lack]]]:
+    listed: dict[str, list[Lack]] = {}
+    for each in lacks:
         listed.setdefault(each.rule.entry, []).append(each)
     return list(listed.items())
 
@@ -184,16 +194,25 @@ def _declaring(lacks: Iterable[Lack]) -> str:
     return "each of these containers has to declare an amount above 0"
 
 
-def _clause(entry: str, excesses: list[Excess]) -> str:
-    requested = show_list((each.rule.resource, each.requested) for each in excesses)
-    limited = show_list((each.rule.resource, each.rule.hard) for each in excesses)
-    bound = excesses[0].rule
-    if bound.cap is not None:
-        return f"exceeded quota: {entry}, requested: {requested}, limited: {limited} for one {_CAPPED[bound.cap]}"
-    used = show_list((each.rule.resource, each.used) for each in excesses)
-    reserved = show_list((each.rule.resource, each.reserved) for each in excesses)
-    free = show_list((each.rule.resource, each.free) for each in excesses)
+def _clauses(excesses: Iterable[Excess], lacks: Collection[Lack] = ()) -> Iterator[tuple[Excess, str]]:
+    """
+    Yield each excess with its clause, those that never fit first.
+
+    Where any of them, or a lack, is there, waiting for the others is of no use: no clause has the words for it then.
+    """
+    ordered = sorted(excesses, key=lambda each: not each.never_fits)
+    waiting = "also over quota" if lacks or any(each.never_fits for each in ordered) else "exceeded quota"
+    for each in ordered:
+        yield each, _clause(each, "larger than quota" if each.never_fits else waiting)
+
+
+def _clause(excess: Excess, words: str) -> str:
+    rule, name = excess.rule, excess.rule.resource
+    asked = f"{words}: {rule.entry}, requested: {name}={show(name, excess.requested)}"
+    limited = f"limited: {name}={show(name, rule.hard)}"
+    if rule.cap is not None:
+        return f"{asked}, {limited} for one {_CAPPED[rule.cap]}"
     return (
-        f"exceeded quota: {entry}, requested: {requested}, used: {used}, limited: {limited}, "
-        f"reserved: {reserved}, free: {free} for {bound.subject}"
+        f"{asked}, used: {name}={show(name, excess.used)}, {limited}, "
+        f"reserved: {name}={show(name, excess.reserved)}, free: {name}={show(name, excess.free)} for {rule.subject}"
     )
