@@ -160,9 +160,11 @@ REFUSALS: dict[str, tuple[Json, str]] = {
     ),
     "a pod that requests an absurd amount": (
         create(cpu="9e300", by="ulysses", groups=("ml",)),
-        "larger than quota: groups.ml.pool, requested: requests.cpu=9e300, used: requests.cpu=0, "
-        "limited: requests.cpu=5, reserved: requests.cpu=0, free: requests.cpu=5 for group/ml; "
-        "would fit: requests.cpu=5; charged to ulysses (created it)".replace("9e300", "9" + "0" * 282 + "E"),
+        (
+            "larger than quota: groups.ml.pool, requested: requests.cpu=9e300, used: requests.cpu=0, "
+            "limited: requests.cpu=5, reserved: requests.cpu=0, free: requests.cpu=5 for group/ml; "
+            "would fit: requests.cpu=5; charged to ulysses (created it)"
+        ),
     ),
 }
 

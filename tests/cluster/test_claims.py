@@ -60,7 +60,7 @@ def test_claims_are_charged_to_their_maker_up_to_the_limit(running: RunningWebho
     running.set_policy(POLICY)
 
     assert " created\n" in create(running, place, a_claim("a", "9Gi"))
-    assert "exceeded quota: defaults.user, requested: requests.storage=1073741825" in create(
+    assert "exceeded quota: defaults.user, requested: requests.storage=1025Mi" in create(
         running, place, a_claim("b", "1073741825")
     )
     assert " created\n" in create(running, place, a_claim("b", "1Gi"))
@@ -135,7 +135,7 @@ def test_a_claim_grows_up_to_the_limit_in_every_way(
         filled = [word.replace("{}", storage) for word in words]
         return run(running, place, *filled, user="alice", stdin=a_claim("a", storage, volume=f"{place}-a"))
 
-    assert "exceeded quota: defaults.user, requested: requests.storage=5368709121" in grow("7516192769")
+    assert "exceeded quota: defaults.user, requested: requests.storage=5121Mi" in grow("7516192769")
     grow("7Gi")
     assert "free: requests.storage=0" in create(running, place, a_claim("c", "1"))
 

@@ -14,7 +14,8 @@ from webhook.quota.decision import Excess, Lack
 from webhook.quota.devices import Part
 from webhook.quota.fitting import Fitting
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP
-from webhook.quota.resources import Amount, show, show_list
+from webhook.quota.resources import Amount
+from webhook.quota.rounding import at_least, at_least_list, at_most
 
 _HELD = LONGEST_REQUEST + SLOP
 _NO_SOURCES: Mapping[str, str] = {}
@@ -60,8 +61,8 @@ def warning(excess: Excess) -> str:
     """Return the text on an exceeded but tolerated limit, for a Warning header (at most 120 characters are advised)."""
     name = excess.rule.resource
     return (
-        f"over quota {excess.rule.entry}: {name} requested {show(name, excess.requested)}, "
-        f"free {show(name, excess.free)} of {show(name, excess.rule.hard)}"
+        f"over quota {excess.rule.entry}: {name} requested {at_least(name, excess.requested)}, "
+        f"free {at_most(name, excess.free)} of {at_most(name, excess.rule.hard)}"
     )
 
 
@@ -83,8 +84,8 @@ def workload_warning(fitting: Fitting, excess: Excess, *, noun: str) -> str:
     """Return the text on a limit that not all copies of a workload fit under, for a Warning header."""
     name, rule = excess.rule.resource, excess.rule
     if rule.cap is not None:
-        capped = f"limited {show(name, rule.hard)} for one {_CAPPED[rule.cap]}"
-        return f"over quota {rule.entry}: no {noun} fit: {name} requested {show(name, excess.requested)}, {capped}"
+        capped = f"limited {at_most(name, rule.hard)} for one {_CAPPED[rule.cap]}"
+        return f"over quota {rule.entry}: no {noun} fit: {name} requested {at_least(name, excess.requested)}, {capped}"
     return f"{_how_many(fitting, noun)} fit now: {warning(excess)}"
 
 
@@ -92,8 +93,8 @@ def surge_warning(excess: Excess) -> str:
     """Return the text on a rolling update that makes a pod before it takes one away, and has no room for it."""
     name, rule = excess.rule.resource, excess.rule
     return (
-        f"the rolling update needs 1 more pod than is free: {rule.entry}: {name} free {show(name, excess.free)} of "
-        f"{show(name, rule.hard)}; maxSurge: 0 with maxUnavailable: 1 would do"
+        f"the rolling update needs 1 more pod than is free: {rule.entry}: {name} free {at_most(name, excess.free)} of "
+        f"{at_most(name, rule.hard)}; maxSurge: 0 with maxUnavailable: 1 would do"
     )
 
 
@@ -131,7 +132,7 @@ def would_fit(excesses: Iterable[Excess]) -> str:
         if _counts_objects(name) and excess.fits == 0:
             return _nothing_fits(excess)
         fits[name] = min(fits.get(name, excess.fits), excess.fits)
-    return show_list(sorted(fits.items()))
+    return ",".join(f"{name}={at_most(name, amount)}" for name, amount in sorted(fits.items()))
 
 
 def _nothing_fits(excess: Excess) -> str:
@@ -167,7 +168,7 @@ def _freed_soon(excesses: Iterable[Excess]) -> Iterator[str]:
         if excess.reserved and excess.used + excess.requested <= rule.hard:
             reserved[rule.resource] = max(reserved.get(rule.resource, 0), excess.reserved)
     if reserved:
-        listed = show_list(sorted(reserved.items()))
+        listed = at_least_list(sorted(reserved.items()))
         yield f"{listed} reserved for requests under way, free again in about {_HELD:g} s if they fail"
 
 
@@ -182,7 +183,7 @@ def _lacking(entry: str, lacks: list[Lack]) -> str:
     """Return the clause in ResourceQuota's words, which names resources and containers in the order of the alphabet."""
     ordered = sorted(lacks, key=lambda each: each.rule.resource)
     lacking = "; ".join(f"{each.rule.resource} for: {','.join(each.containers)}" for each in ordered)
-    limited = show_list((each.rule.resource, each.rule.hard) for each in ordered)
+    limited = ",".join(f"{each.rule.resource}={at_most(each.rule.resource, each.rule.hard)}" for each in ordered)
     return f"failed quota: {entry}: must specify {lacking}; limited: {limited}"
 
 
@@ -208,11 +209,10 @@ def _clauses(excesses: Iterable[Excess], lacks: Collection[Lack] = ()) -> Iterat
 
 def _clause(excess: Excess, words: str) -> str:
     rule, name = excess.rule, excess.rule.resource
-    asked = f"{words}: {rule.entry}, requested: {name}={show(name, excess.requested)}"
-    limited = f"limited: {name}={show(name, rule.hard)}"
+    asked = f"{words}: {rule.entry}, requested: {name}={at_least(name, excess.requested)}"
+    limited = f"limited: {name}={at_most(name, rule.hard)}"
     if rule.cap is not None:
         return f"{asked}, {limited} for one {_CAPPED[rule.cap]}"
-    return (
-        f"{asked}, used: {name}={show(name, excess.used)}, {limited}, "
-        f"reserved: {name}={show(name, excess.reserved)}, free: {name}={show(name, excess.free)} for {rule.subject}"
-    )
+    used, reserved = at_least(name, excess.used), at_least(name, excess.reserved)
+    free = f"free: {name}={at_most(name, excess.free)} for {rule.subject}"
+    return f"{asked}, used: {name}={used}, {limited}, reserved: {name}={reserved}, {free}"
