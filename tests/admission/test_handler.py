@@ -146,7 +146,7 @@ REFUSALS: dict[str, tuple[Json, str]] = {
         create(cpu="2001m"),
         (
             "larger than quota: defaults.user.perPod, requested: requests.cpu=2001m, limited: requests.cpu=2 for one "
-            "pod; would fit: requests.cpu=2; charged to alice (created it)"
+            "pod; would fit: requests.cpu=2000m; charged to alice (created it)"
         ),
     ),
     "a service account": (
@@ -349,8 +349,8 @@ async def test_a_growth_over_the_limit_is_refused_with_what_it_adds(webhook: Web
 
     assert answer.message == (
         "exceeded quota: defaults.user, requested: requests.cpu=1, used: requests.cpu=3500m, limited: requests.cpu=4, "
-        "reserved: requests.cpu=0, free: requests.cpu=500m for user/alice; would fit: requests.cpu=1500m; "
-        "charged to alice (stamped when it was created)"
+        "reserved: requests.cpu=0, free: requests.cpu=500m for user/alice; "
+        "would fit: requests.cpu=1500m in all (now requests.cpu=1); charged to alice (stamped when it was created)"
     )
 
 

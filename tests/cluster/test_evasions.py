@@ -403,7 +403,9 @@ def test_what_others_put_into_a_pod_is_paid_and_names_no_payer(
         return len(json.loads(said.stdout)["spec"]["containers"]) > 1
 
     eventually(lambda: all(injected(each + 1) for each in range(len(running.cluster.server_urls))), within=20)
-    assert "requested: requests.cpu=2100m, used: requests.cpu=0" in alice.create(large)
+    refused = alice.create(large)
+    assert "requested: requests.cpu=2100m, used: requests.cpu=0" in refused
+    assert "would fit: requests.cpu=1900m; proxy, added to what was sent, asks for requests.cpu=100m more; " in refused
     assert " created\n" in alice.create(pod("injected", cpu="1900m", labels=["inject=cpu"]))
     assert " created\n" in alice.create(pod("renamed", labels=["inject=owner"]).replace("100m", "0"))
     assert stamped(running, here, "pod", "renamed")[OWNER] == alice.name

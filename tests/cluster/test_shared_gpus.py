@@ -36,7 +36,7 @@ def test_parts_of_gpus_fill_the_limit_and_no_annotation_goes_beyond_it(running: 
         return person.run("annotate", "--overwrite", "pod", "second", *written)
 
     assert clause.format("1/4") in annotate("gpu-fraction-num-devices=3")
-    assert clause.format("1+1/2") in annotate("gpu-memory=2000")
+    assert "larger than quota: defaults.user, requested: gpu=1+1/2, used: gpu=" in annotate("gpu-memory=2000")
     for less in ("gpu-fraction-num-devices=1", "gpu-fraction=0.1", "gpu-fraction-"):
         assert "the part of a GPU that a pod asks for by annotations cannot be made smaller" in annotate(less)
     person.delete("pod", "first", "--now")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
 from webhook.quota import message
 from webhook.quota.decision import Excess, Lack
 from webhook.quota.limits import ONE_OBJECT, Limit
-from webhook.quota.message import Cause
+from webhook.quota.message import Added, Cause, Context
 from webhook.quota.quantity import parse
 from webhook.quota.resources import Amount
 from webhook.quota.subject import Subject, group, user
@@ -39,6 +41,13 @@ def over_cap(resource: str, *, requested: str, hard: str, entry: str = "defaults
     return Excess(Limit(ONE_OBJECT, resource, most, entry, cap="perPod"), parse(requested).nanos, 0, 0, most)
 
 
+HER_CONTEXT = Context("alice", "created it")
+
+
+def sentence(excesses: Sequence[Excess], lacks: Sequence[Lack] = (), **context: Any) -> str:
+    return message.sentence(excesses, lacks, HER_CONTEXT._replace(**context))
+
+
 CPU = over("requests.cpu", requested="2", used="3", reserved="500m", hard="4", fits="500m")
 MEMORY = over("requests.memory", requested="2Gi", used="7Gi", hard="8Gi", fits="1Gi")
 LARGE = over("requests.memory", requested="9Gi", used="1Gi", hard="8Gi", fits="7Gi")
@@ -48,7 +57,7 @@ CAP = over_cap("requests.cpu", requested="2001m", hard="2")
 
 
 def test_a_source_that_is_hard_to_see_is_told_before_the_payer() -> None:
-    told = message.sentence([CPU], owner="alice", found_by="created it", sources={"requests.cpu": "elsewhere"})
+    told = sentence([CPU], sources={"requests.cpu": "elsewhere"})
 
     assert told.endswith(
         "would fit: requests.cpu=500m; requests.cpu comes from elsewhere; charged to alice (created it)"
@@ -116,11 +125,11 @@ SENTENCES: dict[str, tuple[Sequence[Excess], str]] = {
 
 @pytest.mark.parametrize(("excesses", "expected"), SENTENCES.values(), ids=SENTENCES)
 def test_a_denial_has_exactly_this_text(excesses: Sequence[Excess], expected: str) -> None:
-    assert message.sentence(excesses, owner="alice", found_by="created it") == expected
+    assert sentence(excesses) == expected
 
 
 def test_the_first_clause_matches_a_parser_of_resourcequota_denials() -> None:
-    text = message.sentence([CPU, POOL], owner="alice", found_by="created it")
+    text = sentence([CPU, POOL])
     found = re.match(r"exceeded quota: (\S+), requested: (\S+), used: (\S+), limited: ([^\s,]\S*?),? ", text)
     assert found is not None
     assert found.groups() == ("users.alice", "requests.cpu=2", "requests.cpu=3", "requests.cpu=4")
@@ -169,7 +178,28 @@ def test_the_sums_of_a_clause_add_up() -> None:
     ],
 )
 def test_what_would_fit(excesses: Sequence[Excess], expected: str) -> None:
-    assert message.would_fit(excesses) == expected
+    assert message.would_fit(excesses, HER_CONTEXT) == expected
+
+
+def test_what_would_fit_is_told_in_the_unit_that_the_client_wrote() -> None:
+    context = HER_CONTEXT._replace(units={"requests.memory": "Mi"})
+    assert message.would_fit([MEMORY], context) == "requests.memory=1024Mi"
+
+
+def test_what_others_have_added_is_told_and_no_room_for_the_client() -> None:
+    added = Added(("istio-proxy", "logger"), {"requests.cpu": parse("150m").nanos, "requests.memory": 0, "pods": 0})
+    assert sentence([CPU, MEMORY], added=added).endswith(
+        "would fit: requests.cpu=350m,requests.memory=1Gi; "
+        "istio-proxy,logger, added to what was sent, asks for requests.cpu=150m more; charged to alice (created it)"
+    )
+    more_than_fits = Added(("istio-proxy",), {"requests.cpu": parse("1").nanos})
+    assert "would fit: requests.cpu=0; " in sentence([CPU], added=more_than_fits)
+    assert "istio" not in sentence([MEMORY], added=more_than_fits)
+
+
+def test_what_would_fit_of_an_object_that_exists_is_told_in_all() -> None:
+    resized = replace(CPU, requested=parse("2").nanos, fits=parse("3500m").nanos, had=parse("3").nanos)
+    assert message.would_fit([resized], HER_CONTEXT) == "requests.cpu=3500m in all (now requests.cpu=3)"
 
 
 @pytest.mark.parametrize(
@@ -235,7 +265,7 @@ def test_programs_wait_if_and_only_if_that_helps(
     excesses: Sequence[Excess], lacking: Sequence[Lack], *, expected: bool
 ) -> None:
     """Some programs look at the whole body of the answer, so that the causes count as well as the text."""
-    assert waits(message.sentence(excesses, lacking, owner="alice", found_by="created it")) is expected
+    assert waits(sentence(excesses, lacking)) is expected
     causes = message.causes(excesses, lacking)
     assert any(waits(each.message) for each in causes) is expected
     assert all(each.reason == "QuotaExceeded" for each in causes) is expected

@@ -12,7 +12,7 @@ from typing import Any
 
 from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, check_size, under
-from webhook.admission.outcome import Terms, answer, audit_of, forged, payer_notes, refusal, shown
+from webhook.admission.outcome import Terms, answer, audit_of, forged, payer_notes, refusal
 from webhook.admission.patch import filling_in
 from webhook.admission.reading import Marked, frees, grows, is_excepted, read, reports_end
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
@@ -280,8 +280,7 @@ class AdmissionHandler:
         decision = await self.ledger.transact(charge, verdict, dry_run=bool(request.dry_run), deadline=deadline)
         if decided_on is None:  # nothing grows, so that the ledger had no question
             decided_on = terms()
-        audit = audit_of(attributed, shown(decided_on.charge.compared), decided_on.exemption)
-        return answer(request, decision, attributed, audit, terms=decided_on)
+        return answer(request, decision, attributed, reviewed=reviewed, terms=decided_on)
 
     async def _is_taken(self, key: ObjectKey, uid: str) -> bool:
         """

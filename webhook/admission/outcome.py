@@ -15,6 +15,7 @@ from webhook.admission.charge import Reviewed
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.answers import Attributed, Refused
 from webhook.attribution.stamp import carries_stamp, has_stamp, read_stamp
+from webhook.kinds.evaluator import Authored
 from webhook.quota import message, resources
 from webhook.quota.decision import Allowed, Decision, Denied, Excess
 from webhook.quota.exemption import Exemption
@@ -41,16 +42,23 @@ def answer(
     request: AdmissionRequest,
     decision: Decision,
     attributed: Attributed,
-    audit: dict[str, str],
     *,
+    reviewed: Reviewed,
     terms: Terms,
 ) -> AdmissionResponse:
     """Return the response to a *decision* on *terms*; warnings of what is tolerated go to whoever asked."""
+    audit = audit_of(attributed, shown(terms.charge.compared), terms.exemption)
     match decision:
         case Denied(excesses, lacking):
-            payer = attributed.payer
-            sources = _sources(terms, excesses)
-            text = message.sentence(excesses, lacking, owner=payer.owner, found_by=attributed.found_by, sources=sources)
+            authored = _authored(request, reviewed)
+            context = message.Context(
+                attributed.payer.owner,
+                attributed.found_by,
+                _sources(terms, excesses),
+                authored.units,
+                _added(authored, terms),
+            )
+            text = message.sentence(excesses, lacking, context)
             return review.denied(request.uid, text, causes=message.causes(excesses, lacking), audit=audit)
         case Allowed(_, tolerated, lacking):
             told = [(each.rule.mode, message.lack_warning(each)) for each in lacking]
@@ -124,6 +132,22 @@ def _assumed_weights(terms: Terms) -> Iterable[str]:
     limited = {limit.resource for limit in (*in_force.sums, *in_force.caps)}
     assumed = (part for part in policy.devices.parts(charge.amounts) if part.weight.is_assumed)
     return [message.assumed_weight(part) for part in assumed if part.weight.resource in limited]
+
+
+def _authored(request: AdmissionRequest, reviewed: Reviewed) -> Authored:
+    """Return what the client has written of a new object. What an update changes of an older one is not known."""
+    if reviewed.old is not None:
+        return Authored()
+    return reviewed.kind.evaluator.authored(reviewed.new, bytes(request.object))
+
+
+def _added(authored: Authored, terms: Terms) -> message.Added:
+    """Return what the containers ask for that others have added."""
+    if not authored.others:
+        return message.NOTHING_ADDED
+    own = dict(terms.policy.devices.derive(authored.own))
+    added = {name: amount - own.get(name, 0) for name, amount in terms.charge.compared}
+    return message.Added(authored.others, added)
 
 
 def _sources(terms: Terms, excesses: Iterable[Excess]) -> dict[str, str]:

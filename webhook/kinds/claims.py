@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from msgspec import Raw
 
 from webhook.kinds.counted import Counted
-from webhook.kinds.evaluator import CostLine, Effect, Kind, UncountableError
-from webhook.kinds.resource_lists import read_list, read_quantities
+from webhook.kinds.evaluator import Authored, CostLine, Effect, Kind, UncountableError
+from webhook.kinds.resource_lists import read_list, read_quantities, unit_of
 from webhook.quota import quantity, scopes
 from webhook.quota.objects import NOTHING, ObjectMeta, Shape
 from webhook.quota.quantity import NANOS, Quantity
@@ -111,6 +111,12 @@ class ClaimEvaluator(Counted[PersistentVolumeClaim]):
         if not charged.get(STORAGE, quantity.ZERO).nanos:
             raise UncountableError(f"{_REQUESTED}.storage", ValueError("a claim has to request storage"))
         return {name: CostLine(amount, _source(obj, name)) for name, amount in charged.items()}
+
+    def authored(self, obj: PersistentVolumeClaim, raw: bytes) -> Authored:  # noqa: ARG002 - nothing is added to claims
+        """Return the unit in which it asks for storage. Raises: UncountableError."""
+        asked = obj.spec.resources
+        unit = unit_of(bytes((asked.requests or {}).get("storage", NOTHING))) if asked is not None else ""
+        return Authored({name: unit for name in _charge(obj) if name.endswith(STORAGE)})
 
 
 def _charge(claim: PersistentVolumeClaim) -> dict[str, Quantity]:

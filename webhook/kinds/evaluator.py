@@ -71,6 +71,19 @@ class CostLine(NamedTuple):
     source: str
 
 
+class Authored(NamedTuple):
+    """
+    What the client itself has written of a new object, as far as that is known.
+
+    `units` are the suffixes of its amounts (`Gi`), by resource. `others` are the names of containers that were added on
+    the way to us; without them the object would cost its `own` amounts.
+    """
+
+    units: Mapping[str, str] = {}
+    others: tuple[str, ...] = ()
+    own: Amounts = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Size:
     """
@@ -175,6 +188,9 @@ class Evaluator(Protocol[T_contra]):
     def explain(self, obj: T_contra) -> Mapping[str, CostLine]:
         """Return what *obj*, a manifest, would cost once it is stored, by resource. Raises: UncountableError."""
 
+    def authored(self, obj: T_contra, raw: bytes) -> Authored:
+        """Return what the client has written of *obj*, a new one whose JSON is *raw*. Raises: UncountableError."""
+
     def uncounted(self, obj: T_contra) -> frozenset[str]:
         """Return the resources that *obj* asks for and that nothing counts; what cannot be read is left out."""
 
@@ -268,6 +284,10 @@ class Stamped(Generic[T_contra]):
     def explain(self, obj: T_contra) -> Mapping[str, CostLine]:  # noqa: ARG002
         """Return nothing."""
         return {}
+
+    def authored(self, obj: T_contra, raw: bytes) -> Authored:  # noqa: ARG002
+        """Return nothing: its amounts are whole numbers."""
+        return Authored()
 
     def uncounted(self, obj: T_contra) -> frozenset[str]:  # noqa: ARG002
         """Return nothing."""

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_missing, pod_shared_gpu
-from webhook.kinds.evaluator import CostLine, Effect, Kind, Stamped
+from webhook.kinds.evaluator import Authored, CostLine, Effect, Kind, Stamped
+from webhook.kinds.pod_authored import authored
 from webhook.kinds.pod_reasons import reasons
 from webhook.kinds.pod_shapes import Pod, is_terminal, shared_gpu_of
 from webhook.kinds.pod_uncounted import uncounted
@@ -137,6 +138,10 @@ class PodEvaluator(Stamped[Pod]):
             asked = pod_shared_gpu.amounts(shared_gpu)
             lines.update({name: CostLine(Quantity(amount), "an annotation") for name, amount in asked})
         return lines
+
+    def authored(self, obj: Pod, raw: bytes) -> Authored:
+        """Return the units of its requests and limits, and the containers that were added. Raises: UncountableError."""
+        return authored(obj, raw)
 
     def uncounted(self, obj: Pod) -> frozenset[str]:
         """Return the resources that the pod asks for and that no row counts."""

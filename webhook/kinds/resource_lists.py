@@ -6,6 +6,7 @@ The API server reads quantities more freely than a policy may write them; here t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from webhook.quota.quantity import Quantity, QuantityError
 from webhook.quota.resources import ResourceList
 
 _Read = TypeVar("_Read")
+_UNIT = re.compile(r"[0-9]([KMGTPE]i|[mkMGTPE])\"?$", re.ASCII)
 _LIST = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 
 
@@ -63,3 +65,9 @@ def read_quantity(written: str) -> Quantity:
     if read.nanos < 0:
         raise QuantityError(written, "it must not be negative")
     return read
+
+
+def unit_of(written: bytes) -> str:
+    """Return the suffix of a quantity as JSON, `Gi` for `"2Gi"`; empty if it has none that people would ask for."""
+    found = _UNIT.search(written.decode(errors="replace"))
+    return found[1] if found else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from webhook.quota.decision import Excess, Lack
 from webhook.quota.devices import Part
@@ -18,7 +19,7 @@ from webhook.quota.resources import Amount
 from webhook.quota.rounding import at_least, at_least_list, at_most
 
 _HELD = LONGEST_REQUEST + SLOP
-_NO_SOURCES: Mapping[str, str] = {}
+_MOST_NAMED = 3
 _CAPPED = {"perPod": "pod", "perClaim": "claim", "perSession": "session"}
 
 
@@ -31,18 +32,35 @@ class Cause:
     field: str
 
 
-def sentence(
-    excesses: Sequence[Excess],
-    lacks: Sequence[Lack] = (),
-    *,
-    owner: str,
-    found_by: str,
-    sources: Mapping[str, str] = _NO_SOURCES,
-) -> str:
+class Added(NamedTuple):
+    """The containers that others have added to an object on the way to us, and what they ask for."""
+
+    containers: tuple[str, ...]
+    amounts: Mapping[str, Amount]
+
+
+NOTHING_ADDED = Added((), {})
+
+
+class Context(NamedTuple):
+    """
+    What a denial tells beside the limits: the payer and how it was found, and of the object what helps to change it.
+
+    `sources` says where the amount of a resource comes from if that is hard to see in the object. `units` are the
+    suffixes in which the client wrote its amounts, and `added` is what others have put into the object since.
+    """
+
+    owner: str
+    found_by: str
+    sources: Mapping[str, str] = {}
+    units: Mapping[str, str] = {}
+    added: Added = NOTHING_ADDED
+
+
+def sentence(excesses: Sequence[Excess], lacks: Sequence[Lack], context: Context) -> str:
     """
     Return the whole denial in one line: every exceeded limit, what would fit, the payer and how it was found.
 
-    *sources* says where the amount of an exceeded resource comes from if that is hard to see in the object.
     Tools know the first clause from ResourceQuota: `exceeded quota: NAME, requested: ..., used: ..., limited: ...`, or
     `failed quota: NAME: must specify RESOURCE for: CONTAINER,...; RESOURCE for: ...`. What can never fit begins with
     `larger than quota`.
@@ -50,11 +68,12 @@ def sentence(
     clauses = [_lacking(entry, listed) for entry, listed in _by_entry(lacks)]
     clauses += [clause for _, clause in _clauses(excesses, lacks)]
     if not lacks or excesses:
-        clauses.append(f"would fit: {would_fit(excesses)}")
+        clauses.append(f"would fit: {would_fit(excesses, context)}")
+    clauses += _told_of(context.added, excesses)
     if lacks:
         clauses.append(_declaring(lacks))
-    clauses += [f"{name} comes from {source}" for name, source in sorted(sources.items())]
-    return "; ".join([*clauses, *_freed_soon(excesses), f"charged to {owner} ({found_by})"])
+    clauses += [f"{name} comes from {source}" for name, source in sorted(context.sources.items())]
+    return "; ".join([*clauses, *_freed_soon(excesses), f"charged to {context.owner} ({context.found_by})"])
 
 
 def warning(excess: Excess) -> str:
@@ -124,15 +143,33 @@ def causes(excesses: Iterable[Excess], lacks: Iterable[Lack] = ()) -> tuple[Caus
     )
 
 
-def would_fit(excesses: Iterable[Excess]) -> str:
-    """Return the most that the object could request of each exceeded resource, or that nothing fits."""
+def would_fit(excesses: Iterable[Excess], context: Context) -> str:
+    """
+    Return the most that the client could request of each exceeded resource, or that nothing fits.
+
+    Of an object that exists that is what it may have in all, beside what it has now.
+    """
     fits: dict[str, Amount] = {}
+    had: dict[str, Amount] = {}
     for excess in excesses:
         name = excess.rule.resource
         if _counts_objects(name) and excess.fits == 0:
             return _nothing_fits(excess)
         fits[name] = min(fits.get(name, excess.fits), excess.fits)
-    return ",".join(f"{name}={at_most(name, amount)}" for name, amount in sorted(fits.items()))
+        if excess.had:
+            had[name] = max(had.get(name, 0), excess.had)
+    of_client = {name: max(amount - context.added.amounts.get(name, 0), 0) for name, amount in fits.items()}
+    told = ",".join(f"{name}={at_most(name, of_client[name], context.units.get(name, ''))}" for name in sorted(fits))
+    return f"{told} in all (now {at_least_list(sorted(had.items()))})" if had else told
+
+
+def _told_of(added: Added, excesses: Iterable[Excess]) -> Iterator[str]:
+    """Yield what others have added of what is exceeded: the client has not asked for it, and cannot leave it out."""
+    exceeded = {each.rule.resource for each in excesses}
+    amounts = sorted((name, amount) for name, amount in added.amounts.items() if name in exceeded and amount > 0)
+    if amounts:
+        names = ",".join(added.containers[:_MOST_NAMED]) + (",..." if len(added.containers) > _MOST_NAMED else "")
+        yield f"{names}, added to what was sent, asks for {at_least_list(amounts)} more"
 
 
 def _nothing_fits(excess: Excess) -> str:
