@@ -208,6 +208,16 @@ async def test_a_user_without_an_entry_or_default_is_bound_by_shared_limits() ->
     )
 
 
+@pytest.mark.parametrize("combine", ["most-restrictive", "max"])
+async def test_a_refusal_ends_with_what_the_admins_say(combine: str) -> None:
+    limited = "hard: {cpu: 1}, message: ask in the channel, link: https://wiki.test/quota"
+    webhook = Webhook(f"version: 1\ncombine: {combine}\ngroups: {{ml: {{perMember: {{{limited}}}}}}}\n")
+
+    answer = await webhook.ask(create(cpu="2", groups=("ml",)))
+
+    assert answer.message.endswith("; ask in the channel, see https://wiki.test/quota; charged to alice (created it)")
+
+
 # Modes.
 
 

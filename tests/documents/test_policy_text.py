@@ -314,6 +314,54 @@ def test_an_odd_fraction_and_one_of_another_resource_is_a_mistake(written: str, 
     ]
 
 
+# What the admins say.
+
+
+def test_an_entry_says_whom_to_ask_and_what_is_inside_it_says_the_same() -> None:
+    scoped = "scoped: [{scopes: [BestEffort], hard: {pods: 1}}, {scopes: [Terminating], link: 'https://b.test'}]"
+    policy = read(
+        "version: 1\n"
+        "defaults:\n"
+        f"  user: {{hard: {{cpu: 1}}, message: 'ask in #gpu: daily', link: 'https://wiki.test/q?a=1#top', {scoped}}}\n"
+        "cluster: {hard: {cpu: 9}, message: ask me}\n"
+    )
+
+    entry = policy.defaults.user
+    assert entry is not None
+    assert policy.cluster is not None
+    assert entry.hint == "ask in #gpu: daily, see https://wiki.test/q?a=1#top"
+    assert [each.hint for each in entry.scoped] == [entry.hint, "see https://b.test"]
+    assert policy.cluster.hint == "ask me"
+
+
+ODD_HINTS = {
+    "message: ''": "message: it says nothing",
+    "message: ' '": "message: it says nothing",
+    f"message: {'x' * 201}": "message: it has 201 characters, at most 200 are told",
+    'message: "two\\nlines"': "message: expected one line without control characters",
+    'message: "\\e[31mred"': "message: expected one line without control characters",
+    'message: "turned\\u202eround"': "message: expected one line without control characters",
+    "message: you have Exceeded Quota": (
+        "message: programs take the words exceeded quota as a reason to wait and ask again: use others"
+    ),
+    "message: 7": "message: expected text: write it in quotes",
+    "link: wiki.test/quota": "link: expected a link that begins with https:// or http://",
+    "link: 'ftp://wiki.test/quota'": "link: expected a link that begins with https:// or http://",
+    "link: 'javascript:alert(1)'": "link: expected a link that begins with https:// or http://",
+    "link: 'https://'": "link: expected a link that begins with https:// or http://",
+    "link: 'https://[wiki'": "link: expected a link that begins with https:// or http://",
+    "link: 'https://wiki.test/a b'": "link: expected a link that begins with https:// or http://",
+    f"link: 'https://wiki.test/{'x' * 200}'": "link: it has 218 characters, at most 200 are told",
+}
+
+
+@pytest.mark.parametrize(("written", "message"), ODD_HINTS.items(), ids=ODD_HINTS.keys())
+def test_an_odd_hint_is_a_mistake(written: str, message: str) -> None:
+    column = 11 + written.index(":") + 2
+
+    assert mistakes(f"version: 1\ncluster: {{{written}}}\n") == [f"policy.yaml:2:{column}: cluster.{message}"]
+
+
 # Weights of devices.
 
 WEIGHTS = """\
@@ -712,7 +760,7 @@ MISTAKES = {
     ),
     "a cap for one pod in a pool": (
         "version: 1\ngroups: {ml: {pool: {perPod: {cpu: 1}}}}",
-        ["2:22: groups.ml.pool.perPod: unknown field; known are hard, mode, workloads, until, scoped"],
+        ["2:22: groups.ml.pool.perPod: unknown field; known are hard, mode, workloads, until, message, link, scoped"],
     ),
     "a misspelt resource": (
         "version: 1\ncluster: {hard: {gpus: 1}}",

@@ -9,9 +9,11 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from webhook.quota import message
 from webhook.quota.decision import Excess, Lack
+from webhook.quota.fitting import Fitting
 from webhook.quota.limits import ONE_OBJECT, Limit
 from webhook.quota.message import Added, Cause, Context
 from webhook.quota.quantity import parse
@@ -195,6 +197,18 @@ def test_what_others_have_added_is_told_and_no_room_for_the_client() -> None:
     more_than_fits = Added(("istio-proxy",), {"requests.cpu": parse("1").nanos})
     assert "would fit: requests.cpu=0; " in sentence([CPU], added=more_than_fits)
     assert "istio" not in sentence([MEMORY], added=more_than_fits)
+
+
+def test_each_sentence_of_the_admins_is_told_once_before_the_payer() -> None:
+    cpu, memory, pool = (
+        replace(each, rule=structs.replace(each.rule, hint=hint))
+        for each, hint in ((CPU, "ask in #quota"), (MEMORY, "ask in #quota"), (POOL, "see https://wiki.test/ml"))
+    )
+    told = "; ask in #quota; see https://wiki.test/ml; charged to alice"
+    assert sentence([cpu, memory, pool]).endswith(f"{told} (created it)")
+    assert sentence([pool], [Lack(cpu.rule, ("main",))]).endswith(f"{told} (created it)")
+    fitting = Fitting(5, 3, (cpu, pool), cpu)
+    assert message.workload_sentence(fitting, [cpu, pool], noun="replicas", owner="alice").endswith(told)
 
 
 def test_what_would_fit_of_an_object_that_exists_is_told_in_all() -> None:

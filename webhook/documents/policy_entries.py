@@ -6,8 +6,8 @@ The shape of a part is in `policy_schema`; what several documents mean together 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
@@ -241,14 +241,16 @@ class DocumentEntries:
             mode=part.mode,
             workloads=part.workloads,
             until=part.until,
-            scoped=self._scoped(steps, part.scoped, node),
+            hint=part.hint,
+            scoped=self._scoped(steps, part, node),
         )
 
-    def _scoped(self, steps: Steps, parts: Sequence[ScopedPart], around: tree.Node) -> tuple[Entry, ...]:
-        """Return the entries inside an entry; two of them must not select the same."""
+    def _scoped(self, steps: Steps, whole: PoolPart, around: tree.Node) -> tuple[Entry, ...]:
+        """Return the entries inside an entry, whose hint they have; two of them must not select the same."""
         entries: dict[Selector, Entry] = {}
-        for position, part in enumerate(parts):
+        for position, part in enumerate(whole.scoped):
             entry = self._scoped_entry(steps, position, part, around)
+            entry = replace(entry, hint=entry.hint or whole.hint)
             if part.selector in entries:
                 message = f"{entries[part.selector].path} selects the same"
                 self.mistakes.append(self._remark(steps, ("scoped", position), around, message))
@@ -266,6 +268,7 @@ class DocumentEntries:
             mode=part.mode,
             workloads=part.workloads,
             until=part.until,
+            hint=part.hint,
             selector=part.selector,
         )
 

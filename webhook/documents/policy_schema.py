@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from webhook.documents.hint_schema import Link, Sentence, hint_of
 from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
 from webhook.documents.preset_schema import PresetPart
 from webhook.documents.shipped_presets import read_preset
@@ -208,6 +209,13 @@ class SumPart(Part):
     mode: Mode = Mode.ENFORCE
     workloads: Annotated[OnWorkload, BeforeValidator(_read_on_workload)] = OnWorkload.WARN
     until: Moment | None = None
+    message: Sentence | None = None
+    link: Link | None = None
+
+    @property
+    def hint(self) -> str:
+        """Return what the admins say to whoever exceeds it."""
+        return hint_of(self.message, self.link)
 
 
 class ScopedPart(SumPart):

@@ -44,6 +44,7 @@ class Limit(Struct, frozen=True):
     mode: Mode = Mode.ENFORCE
     cap: str | None = None
     workloads: OnWorkload = OnWorkload.WARN
+    hint: str = ""
 
 
 class LimitsInForce(Struct, frozen=True):
@@ -197,7 +198,8 @@ def _joined(entries: list[Entry]) -> Entry:
     mode = min((entry.mode for entry in entries), key=list(Mode).index)
     workloads = min((entry.workloads for entry in entries), key=list(OnWorkload).index)
     places = ", ".join(entry.place for entry in entries if entry.place)
-    return Entry("+".join(entry.path for entry in entries), places, mode=mode, workloads=workloads)
+    hint = next((entry.hint for entry in entries if entry.hint), "")
+    return Entry("+".join(entry.path for entry in entries), places, mode=mode, workloads=workloads, hint=hint)
 
 
 def _combined_amount(hards: list[Hard], combine: Combine) -> Hard:
@@ -242,4 +244,4 @@ def _limits(bound: Subject, rules: list[tuple[str, _Rule]], cap: str | None = No
     for name, rule in rules:
         if not isinstance(rule.hard, Unlimited):
             entry = rule.entry
-            yield Limit(bound, name, rule.hard, rule.path, entry.place, entry.mode, cap, entry.workloads)
+            yield Limit(bound, name, rule.hard, rule.path, entry.place, entry.mode, cap, entry.workloads, entry.hint)

@@ -73,7 +73,8 @@ def sentence(excesses: Sequence[Excess], lacks: Sequence[Lack], context: Context
     if lacks:
         clauses.append(_declaring(lacks))
     clauses += [f"{name} comes from {source}" for name, source in sorted(context.sources.items())]
-    return "; ".join([*clauses, *_freed_soon(excesses), f"charged to {context.owner} ({context.found_by})"])
+    hints = _hints([*lacks, *excesses])
+    return "; ".join([*clauses, *_freed_soon(excesses), *hints, f"charged to {context.owner} ({context.found_by})"])
 
 
 def warning(excess: Excess) -> str:
@@ -96,7 +97,7 @@ def workload_sentence(fitting: Fitting, excesses: Sequence[Excess], *, noun: str
     """
     clauses = [clause for _, clause in _clauses(excesses)]
     clauses.append(f"would fit: {_how_many(fitting, noun)}")
-    return "; ".join([*clauses, *_freed_soon(excesses), f"charged to {owner}"])
+    return "; ".join([*clauses, *_freed_soon(excesses), *_hints(excesses), f"charged to {owner}"])
 
 
 def workload_warning(fitting: Fitting, excess: Excess, *, noun: str) -> str:
@@ -207,6 +208,11 @@ def _freed_soon(excesses: Iterable[Excess]) -> Iterator[str]:
     if reserved:
         listed = at_least_list(sorted(reserved.items()))
         yield f"{listed} reserved for requests under way, free again in about {_HELD:g} s if they fail"
+
+
+def _hints(broken: Iterable[Excess | Lack]) -> list[str]:
+    """Return what the admins say to whoever exceeds these limits, each sentence once."""
+    return list(dict.fromkeys(each.rule.hint for each in broken if each.rule.hint))[:_MOST_NAMED]
 
 
 def _by_entry(lacks: Iterable[Lack]) -> list[tuple[str, list[Lack]]]:

@@ -104,6 +104,7 @@ class Entry:
     `path` is its name in messages (`users.alice`), `place` its source and line (`policy.yaml:7`).
     `hard` binds the sum of what a subject uses; `caps` bind each object by itself, keyed by the cap's name (`perPod`).
     `workloads` says what happens with a workload whose pods would exceed it. The entry is in force before `until`.
+    `hint` is what the admins say to whoever exceeds it.
     `scoped` are entries of their own for the objects that a `selector` selects.
     """
 
@@ -114,6 +115,7 @@ class Entry:
     mode: Mode = Mode.ENFORCE
     workloads: OnWorkload = OnWorkload.WARN
     until: datetime | None = None
+    hint: str = ""
     selector: Selector | None = None
     scoped: tuple[Entry, ...] = ()
 

@@ -1,0 +1,50 @@
+"""
+What the admins say to whoever exceeds a limit: a sentence and a link in an entry of a policy.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
+
+_LONGEST = 200
+_WAIT = "exceeded quota"
+
+
+def _sentence(text: str) -> str:
+    if not text.strip():
+        raise ValueError("it says nothing")
+    _check_length(text)
+    if not text.isprintable():
+        raise ValueError("expected one line without control characters")
+    if _WAIT in text.casefold():
+        raise ValueError(f"programs take the words {_WAIT} as a reason to wait and ask again: use others")
+    return text
+
+
+def _link(text: str) -> str:
+    _check_length(text)
+    try:
+        parts = urlsplit(text)
+        is_link = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        is_link = False
+    if not (is_link and text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError("expected a link that begins with https:// or http://")
+    return text
+
+
+def _check_length(text: str) -> None:
+    if len(text) > _LONGEST:
+        raise ValueError(f"it has {len(text)} characters, at most {_LONGEST} are told")
+
+
+Sentence = Annotated[str, AfterValidator(_sentence)]
+Link = Annotated[str, AfterValidator(_link)]
+
+
+def hint_of(message: str | None, link: str | None) -> str:
+    """Return both as one text, empty if there is neither."""
+    return ", ".join(filter(None, (message, f"see {link}" if link else "")))
