@@ -218,6 +218,26 @@ async def test_a_refusal_ends_with_what_the_admins_say(combine: str) -> None:
     assert answer.message.endswith("; ask in the channel, see https://wiki.test/quota; charged to alice (created it)")
 
 
+@pytest.mark.parametrize(
+    ("ended", "told"),
+    [
+        (0, "nothing until a pod is deleted (those that have ended count, too); "),
+        (1, "nothing until a pod is deleted: delete finished pods (1 of 2 no longer run); "),
+        (2, "nothing until a pod is deleted: delete finished pods (2 of 2 no longer run); "),
+    ],
+)
+async def test_finished_pods_are_told_where_stored_pods_are_limited(ended: int, told: str) -> None:
+    webhook = Webhook("version: 1\ndefaults: {user: {hard: {count/pods: 2}}}\n")
+    for number in range(2):
+        runs = {"pods": CORE, CPU: CORE} if number >= ended else {}
+        webhook.shows(f"pod-{number}", {"count/pods": CORE, **runs})
+        webhook.shows(f"his-{number}", {"count/pods": CORE}, owner="bob")
+
+    answer = await webhook.ask(create())
+
+    assert f"would fit: {told}" in answer.message
+
+
 # Modes.
 
 

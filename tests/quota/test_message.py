@@ -16,7 +16,7 @@ from webhook.quota.decision import Excess, Lack
 from webhook.quota.fitting import Fitting
 from webhook.quota.limits import ONE_OBJECT, Limit
 from webhook.quota.message import Added, Cause, Context
-from webhook.quota.quantity import parse
+from webhook.quota.quantity import NANOS, parse
 from webhook.quota.resources import Amount
 from webhook.quota.subject import Subject, group, user
 
@@ -156,6 +156,16 @@ def test_the_sums_of_a_clause_add_up() -> None:
             [over("count/pods", requested="1", used="9", hard="9")],
             "nothing until a pod is deleted (those that have ended count, too)",
             id="pods that have ended take room in storage",
+        ),
+        pytest.param(
+            [replace(over("count/pods", requested="1", used="9", hard="9"), ended=9 * NANOS)],
+            "nothing until a pod is deleted: delete finished pods (9 of 9 no longer run)",
+            id="only finished pods take it",
+        ),
+        pytest.param(
+            [PODS, replace(over("count/pods", requested="1", used="25", hard="25"), ended=5 * NANOS)],
+            "nothing until a pod is deleted: delete finished pods (5 of 25 no longer run)",
+            id="a deletion makes room under both limits",
         ),
         pytest.param(
             [over("persistentvolumeclaims", requested="1", used="9", hard="9")],

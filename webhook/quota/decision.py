@@ -13,7 +13,7 @@ from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.missing import DECLARABLE, Missing, Undeclared
 from webhook.quota.policy import Mode, Policy
 from webhook.quota.reservation import Charge, Reservation
-from webhook.quota.resources import Amount
+from webhook.quota.resources import PODS, PODS_STORED, Amount
 from webhook.quota.usage import UsageView
 
 
@@ -23,8 +23,9 @@ class Excess:
     One limit that a request exceeds.
 
     `requested` is what the request adds to what its object holds, which is `had`. `fits` is the most that this object
-    could request instead, 0 if nothing; what the object has already always fits. For a cap on one object `used`,
-    `reserved` and `had` are 0.
+    could request instead, 0 if nothing; what the object has already always fits. Of a limit on stored pods, `ended` is
+    how much of `used` is due to those that do not run any more. For a cap on one object it is 0, as are `used`,
+    `reserved` and `had`.
     """
 
     rule: Limit
@@ -33,6 +34,7 @@ class Excess:
     reserved: Amount
     fits: Amount
     had: Amount = 0
+    ended: Amount = 0
 
     @property
     def never_fits(self) -> bool:
@@ -167,5 +169,16 @@ def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list
             fits = max(before, room) if held <= room else before
             # An update based on an old version adds more than its own growth: the stored object has shrunk since.
             had = min(before, held)
-            over.append(Excess(limit, amount - had, used, reserved, fits, had))
+            over.append(Excess(limit, amount - had, used, reserved, fits, had, ended(limit, view)))
     return over
+
+
+def ended(limit: Limit, view: UsageView) -> Amount:
+    """
+    Return how many of the pods that *limit* counts, if it counts stored ones, do not run any more.
+
+    Those cost nothing else: they have finished, or the grace period of their deletion is over.
+    """
+    if limit.resource != PODS_STORED:
+        return 0
+    return max(view.used(limit.subject, PODS_STORED) - view.used(limit.subject, PODS), 0)

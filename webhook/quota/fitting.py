@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from webhook.quota.decision import Decision, Denied, Excess
+from webhook.quota.decision import Decision, Denied, Excess, ended
 from webhook.quota.expected import PodSet
 from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.objects import ObjectKey
@@ -110,7 +110,7 @@ def fit(copies: Copies, view: UsageView) -> Fitting:
         room = max(limit.hard - used - reserved + own, 0)
         if number * each > room:
             fits = copies.number - number + int(room // each)
-            found.append((fits, Excess(limit, number * each - own, used, reserved, room, own)))
+            found.append((fits, Excess(limit, number * each - own, used, reserved, room, own, ended(limit, view))))
     if not found:
         return Fitting(copies.number, copies.number)
     fits, binding = min(found, key=lambda each: each[0])

@@ -15,7 +15,7 @@ from webhook.quota.decision import Excess, Lack
 from webhook.quota.devices import Part
 from webhook.quota.fitting import Fitting
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP
-from webhook.quota.resources import Amount
+from webhook.quota.resources import PODS, PODS_STORED, Amount
 from webhook.quota.rounding import at_least, at_least_list, at_most
 
 _HELD = LONGEST_REQUEST + SLOP
@@ -150,12 +150,14 @@ def would_fit(excesses: Iterable[Excess], context: Context) -> str:
 
     Of an object that exists that is what it may have in all, beside what it has now.
     """
+    listed = tuple(excesses)
+    full = [each for each in listed if _counts_objects(each.rule.resource) and each.fits == 0]
+    if full:  # a pod that is deleted makes room under every limit, one that ends does not
+        return _nothing_fits(next((each for each in full if each.rule.resource == PODS_STORED), full[0]))
     fits: dict[str, Amount] = {}
     had: dict[str, Amount] = {}
-    for excess in excesses:
+    for excess in listed:
         name = excess.rule.resource
-        if _counts_objects(name) and excess.fits == 0:
-            return _nothing_fits(excess)
         fits[name] = min(fits.get(name, excess.fits), excess.fits)
         if excess.had:
             had[name] = max(had.get(name, 0), excess.had)
@@ -177,21 +179,25 @@ def _nothing_fits(excess: Excess) -> str:
     if not excess.rule.hard:
         return "nothing"
     is_only_reserved = excess.used + excess.requested <= excess.rule.hard
-    return "nothing now" if is_only_reserved else f"nothing until {_end(excess.rule.resource)}"
+    return "nothing now" if is_only_reserved else f"nothing until {_end(excess)}"
 
 
 def _counts_objects(name: str) -> bool:
     """Whether one object costs one of *name*, so that a smaller object would be refused as well."""
-    return name in ("pods", "sessions") or name.startswith("count/") or name.endswith("persistentvolumeclaims")
+    return name in (PODS, "sessions") or name.startswith("count/") or name.endswith("persistentvolumeclaims")
 
 
-def _end(name: str) -> str:
+def _end(excess: Excess) -> str:
     """Return what has to happen before another object fits."""
-    if name == "pods":
+    name = excess.rule.resource
+    if name == PODS:
         return "a pod ends"
     if name == "sessions":
         return "a session ends"
-    if name == "count/pods":
+    if name == PODS_STORED and excess.ended:
+        number, used = at_most(name, excess.ended), at_least(name, excess.used)
+        return f"a pod is deleted: delete finished pods ({number} of {used} no longer run)"
+    if name == PODS_STORED:
         return "a pod is deleted (those that have ended count, too)"
     if name.endswith("persistentvolumeclaims"):
         return "a claim is deleted"

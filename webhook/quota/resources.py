@@ -24,6 +24,10 @@ Amount: TypeAlias = int | Fraction
 Amounts: TypeAlias = tuple[tuple[str, Amount], ...]
 """Amounts above zero by resource name, sorted by name: hashable, so that equal values are stored once."""
 
+PODS = "pods"
+PODS_STORED = "count/pods"
+"""Every pod costs one of these until it is deleted, and one of `pods` until it has ended."""
+
 GPU = "gpu"
 """A logical resource: a whole GPU counts 1, a slice its share of one. `devices` derives it."""
 
