@@ -15,7 +15,7 @@ from webhook.quota.delegation import Decoding, Delegate, Mark, Place
 from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.exemption import ExemptBy, Exemption, Exemptions
 from webhook.quota.missing import Missing
-from webhook.quota.policy import AccountLimits, Combine, Entry, Hard, Mode, Policy, Terminating, Unlimited
+from webhook.quota.policy import AccountLimits, Combine, Entry, Hard, Mode, Policy, Terminating, Unlimited, WarnAt
 from webhook.quota.resources import show
 
 CORE = 10**9
@@ -362,6 +362,23 @@ def test_an_odd_hint_is_a_mistake(written: str, message: str) -> None:
     assert mistakes(f"version: 1\ncluster: {{{written}}}\n") == [f"policy.yaml:2:{column}: cluster.{message}"]
 
 
+@pytest.mark.parametrize(
+    ("written", "percent"), [("80%", 80), ("1%", 1), ("100%", 100), ("off", None), ("'off'", None), ("no", None)]
+)
+def test_people_are_warned_from_a_share_of_a_limit_on(written: str, percent: int | None) -> None:
+    assert read(f"version: 1\nwarnAt: {written}\n").warn_at == WarnAt(percent)
+
+
+def test_nobody_is_warned_before_the_policy_says_so() -> None:
+    assert read("version: 1\n").warn_at == WarnAt(None)
+
+
+@pytest.mark.parametrize("written", ["80", "0%", "101%", "080%", "0.8", "80 %", "-80%", "on", "[80%]", "\u0668%"])
+def test_anything_else_is_no_share_of_a_limit(written: str) -> None:
+    told = "expected a share of a limit from 1% to 100%, as in 80%, or off"
+    assert mistakes(f"version: 1\nwarnAt: {written}\n") == [f"policy.yaml:2:9: warnAt: {told}"]
+
+
 # Weights of devices.
 
 WEIGHTS = """\
@@ -591,7 +608,7 @@ RESOURCES = (
 )
 SECTIONS = (
     "version, defaults, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, terminating, "
-    "serviceAccountLimits, exempt, missing, attribution, resources, sessions"
+    "serviceAccountLimits, warnAt, exempt, missing, attribution, resources, sessions"
 )
 VERSION = "version: expected version: 1, the only one this release reads"
 ACCOUNT = "expected a service account as <namespace>/<name>"

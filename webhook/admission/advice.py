@@ -200,7 +200,11 @@ class WorkloadAdvice:
         key = ObjectKey(asked.kind.resource, namespace, asked.name)
         charge = Charge(key, asked.new.metadata.uid or request.uid, CREATED, payer, ())
         decision = await self.ledger.transact(charge, judgement.decide, dry_run=True, deadline=deadline)
-        return _answer(request, decision, judgement, noun=_NOUNS.get(asked.kind.kind, "replicas"), owner=payer.owner)
+        answer = _answer(request, decision, judgement, noun=_NOUNS.get(asked.kind.kind, "replicas"), owner=payer.owner)
+        is_nobodys_scale = payer == NOBODY and request.sub_resource == "scale"  # of an edit the mutating call tells
+        if is_nobodys_scale and answer.allowed and self.users.is_told(request.user_info):
+            return structs.replace(answer, warnings=(*answer.warnings, message.nobody_warning(asked.kind.kind)))
+        return answer
 
     def _parts(
         self, objects: Iterable[_Object], payer: Payer, namespace: str, labels: Mapping[str, str]

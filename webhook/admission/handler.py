@@ -34,14 +34,15 @@ from webhook.ports import (
     PodsOfWorkloads,
     PolicySource,
 )
-from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare
+from webhook.quota import message
+from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare, with_fullest
 from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
 from webhook.quota.limits import resolve_limits
 from webhook.quota.missing import NO_FILLING, Filling
 from webhook.quota.objects import AnyObject, ObjectKey, Scale
 from webhook.quota.presets import PER_SESSION
 from webhook.quota.quantity import Quantity
-from webhook.quota.subject import UNATTRIBUTED
+from webhook.quota.subject import NOBODY, UNATTRIBUTED
 from webhook.quota.usage import UsageView
 
 _REPORTED_LESS = "only the node, components of Kubernetes and trusted controllers may report that a pod uses less"
@@ -89,7 +90,10 @@ class AdmissionHandler:
         meta = reviewed.new.metadata
         filling = await self._filling(request.namespace, reviewed, defaults) if defaults else NO_FILLING
         operations = (*stamping(meta, attributed.stamp, attributed.maker), *filling_in(filling))
-        warnings = (*payer_notes(reviewed, attributed), *filling.left_out)
+        warnings = [*payer_notes(reviewed, attributed), *filling.left_out]
+        is_told = reviewed.old is not None and self.attribution.users.is_told(request.user_info)
+        if is_told and attributed.payer == NOBODY and grows(request, kind):
+            warnings.append(message.nobody_warning(kind.kind))
         return review.patched(request.uid, operations, warnings=warnings)
 
     async def validate(self, request: AdmissionRequest, *, deadline: float) -> AdmissionResponse:
@@ -258,6 +262,7 @@ class AdmissionHandler:
             return Terms(policy, counted, in_force, exemption)
 
         decided_on: Terms | None = None
+        is_told = reviewed.old is None and self.attribution.users.is_told(request.user_info)
 
         def verdict(view: UsageView) -> Decision:
             """Resolve the limits only when the ledger decides: a limit lowered in the meantime must bind."""
@@ -273,6 +278,8 @@ class AdmissionHandler:
                 may_deny=may_refuse,
                 lacks=_lacks(reviewed, decided_on) if reviewed.old is None else (),
             )
+            percent = decided_on.policy.warn_at.percent if is_told and may_refuse else None
+            decision = with_fullest(decision, decided_on.charge, decided_on.in_force, view, percent=percent)
             if not decided_on.charge.needs_more:
                 return decision
             return with_fitting(decision, _fitting(decided_on, existing, view), may_deny=may_refuse)

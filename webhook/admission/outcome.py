@@ -60,12 +60,13 @@ def answer(
             )
             text = message.sentence(excesses, lacking, context)
             return review.denied(request.uid, text, causes=message.causes(excesses, lacking), audit=audit)
-        case Allowed(_, tolerated, lacking):
+        case Allowed(_, tolerated, lacking, fullest):
             told = [(each.rule.mode, message.lack_warning(each)) for each in lacking]
             told += [(each.rule.mode, message.warning(each)) for each in tolerated]
             warned = [text for mode, text in told if mode is Mode.WARN]
             if told:
                 audit = {**audit, "tolerated": "; ".join(text for _, text in told)[:_MAX_AUDIT_VALUE]}
+            warned += [message.filled_warning(fullest)] if fullest is not None else []
             return review.allowed(request.uid, warnings=[*warned, *_assumed_weights(terms)], audit=audit)
 
 

@@ -1,15 +1,19 @@
 """
-What the admins say to whoever exceeds a limit: a sentence and a link in an entry of a policy.
+What people are told: a sentence and a link of the admins beside a refusal, and when they are warned before one.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
+from webhook.quota.policy import WarnAt
+
 _LONGEST = 200
+_PERCENT = re.compile(r"([1-9][0-9]?|100)%", re.ASCII)
 _WAIT = "exceeded quota"
 
 
@@ -48,3 +52,13 @@ Link = Annotated[str, AfterValidator(_link)]
 def hint_of(message: str | None, link: str | None) -> str:
     """Return both as one text, empty if there is neither."""
     return ", ".join(filter(None, (message, f"see {link}" if link else "")))
+
+
+def read_warn_at(value: Any) -> WarnAt:
+    """Return the share of a limit in percent, or never for `off`, which YAML takes for false without quotes."""
+    if value is False or value == "off":
+        return WarnAt()
+    found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("expected a share of a limit from 1% to 100%, as in 80%, or off")
+    return WarnAt(int(found[1]))

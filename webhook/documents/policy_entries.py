@@ -48,6 +48,7 @@ from webhook.quota.policy import (
     Tenant,
     Terminating,
     Unlimited,
+    WarnAt,
 )
 from webhook.quota.presets import Preset
 from webhook.quota.quantity import NANOS, Quantity
@@ -79,7 +80,7 @@ class NamespaceOwners:
 
 
 _Limiting: TypeAlias = Entry | Group | Tenant
-Choice: TypeAlias = Combine | Terminating | AccountLimits | SessionCount | GroupObjects
+Choice: TypeAlias = Combine | Terminating | AccountLimits | SessionCount | GroupObjects | WarnAt
 
 
 class Definition(NamedTuple):
@@ -135,6 +136,7 @@ class DocumentEntries:
             ("combine", part.combine),
             ("terminating", part.terminating),
             ("serviceAccountLimits", part.serviceAccountLimits),
+            ("warnAt", part.warnAt),
         )
         for name, choice in choices:
             if choice is not None:

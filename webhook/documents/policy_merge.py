@@ -33,6 +33,7 @@ from webhook.quota.policy import (
     SessionCount,
     Tenant,
     Terminating,
+    WarnAt,
 )
 from webhook.quota.presets import Preset
 from webhook.quota.quantity import Quantity
@@ -80,6 +81,7 @@ class Merger:
         self._missing: dict[str, OnMissing] = {}
         self._presets: list[Preset] = []
         self._session_count = SessionCount.ALL
+        self._warn_at = WarnAt()
         self._of_sessions: list[Mistake] = []
         self._of_caps: list[Mistake] = []
 
@@ -149,6 +151,7 @@ class Merger:
             namespace_owners=self._namespace_owners,
             presets=tuple(self._presets),
             session_count=self._session_count,
+            warn_at=self._warn_at,
             group_objects=self._group_objects,
         )
 
@@ -194,6 +197,8 @@ class Merger:
             self._combine = value
         elif isinstance(value, SessionCount):
             self._session_count = value
+        elif isinstance(value, WarnAt):
+            self._warn_at = value
         elif isinstance(value, AccountLimits):
             self._account_limits = value
         elif isinstance(value, GroupObjects):

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from webhook.documents.hint_schema import Link, Sentence, hint_of
+from webhook.documents.hint_schema import Link, Sentence, hint_of, read_warn_at
 from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
 from webhook.documents.preset_schema import PresetPart
 from webhook.documents.shipped_presets import read_preset
@@ -391,6 +391,7 @@ class PolicyPart(Part):
     combine: Combine | None = None
     terminating: Terminating | None = None
     serviceAccountLimits: AccountLimits | None = None  # noqa: N815
+    warnAt: Annotated[Any, BeforeValidator(read_warn_at)] = None  # noqa: N815
     exempt: list[ExemptPart] = Field(default_factory=list)
     missing: dict[MissingName, MissingRule] = Field(default_factory=dict)
     attribution: AttributionPart | None = None

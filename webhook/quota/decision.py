@@ -7,7 +7,9 @@ Decide whether a charge fits under every limit that binds it: one pure function 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import NamedTuple
 
 from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.missing import DECLARABLE, Missing, Undeclared
@@ -55,18 +57,26 @@ class Lack:
     containers: tuple[str, ...]
 
 
+class Filled(NamedTuple):
+    """A limit that is nearly full, and how much of it is taken, what is allowed now among it."""
+
+    rule: Limit
+    taken: Amount
+
+
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """
     The charge fits. `reservation` must be held from now on; None if no amount grows.
 
     `tolerated` are exceeded limits: their mode is only warn or audit, or the charge must not be denied. So are the
-    limits of `tolerated_lacks`.
+    limits of `tolerated_lacks`. `fullest` is the limit of which the largest share is taken, if somebody is to know.
     """
 
     reservation: Reservation | None
     tolerated: tuple[Excess, ...] = ()
     tolerated_lacks: tuple[Lack, ...] = ()
+    fullest: Filled | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +141,30 @@ def decide(
             tuple(lack for lack in lacks if lack.rule.mode is Mode.ENFORCE),
         )
     return Allowed(charge.reservation(), excesses, lacks)
+
+
+def with_fullest(
+    decision: Decision, charge: Charge, in_force: LimitsInForce, view: UsageView, *, percent: int | None
+) -> Decision:
+    """
+    Return *decision* with the fullest limit on what a new object costs, if *percent* of it are taken or more.
+
+    With None nobody is to know.
+    """
+    if percent is None or isinstance(decision, Denied):
+        return decision
+    amounts = dict(charge.compared)
+    filled = []
+    for limit in in_force.sums:
+        amount = amounts.get(limit.resource)
+        if amount is None or limit.mode is Mode.AUDIT:
+            continue
+        held = view.held(charge.key, limit.subject, limit.resource)
+        taken = view.allocated(limit.subject, limit.resource) - held + max(held, amount)
+        if taken <= limit.hard and taken * 100 >= limit.hard * percent:
+            filled.append(Filled(limit, taken))
+    fullest = max(filled, key=lambda each: Fraction(each.taken) / Fraction(each.rule.hard), default=None)
+    return replace(decision, fullest=fullest)
 
 
 def _over_caps(charge: Charge, in_force: LimitsInForce) -> list[Excess]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from webhook.quota.decision import Excess, Lack
+from webhook.quota.decision import Excess, Filled, Lack
 from webhook.quota.devices import Part
 from webhook.quota.fitting import Fitting
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP
@@ -89,6 +89,21 @@ def warning(excess: Excess) -> str:
 def lack_warning(lack: Lack) -> str:
     """Return the text on a resource that is not declared, which is tolerated, for a Warning header."""
     return f"over quota {lack.rule.entry}: must specify {lack.rule.resource} for: {','.join(lack.containers)}"
+
+
+def filled_warning(filled: Filled) -> str:
+    """Return the text on a limit that is nearly full, for a Warning header."""
+    name, rule = filled.rule.resource, filled.rule
+    percent = filled.taken * 100 // rule.hard
+    return (
+        f"nearly full: {rule.entry}: {name} {at_least(name, filled.taken)} of {at_most(name, rule.hard)} ({percent}%) "
+        f"taken for {rule.subject}"
+    )
+
+
+def nobody_warning(kind: str) -> str:
+    """Return the text on an object of *kind* that grows while nobody is known to own it, for a Warning header."""
+    return f"nobody is known to own this {kind}, so no limit of a person binds it: userquota adopt gives it an owner"
 
 
 def workload_sentence(fitting: Fitting, excesses: Sequence[Excess], *, noun: str, owner: str) -> str:

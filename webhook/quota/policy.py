@@ -88,6 +88,13 @@ class SessionCount(enum.Enum):
     RUNNING = "running"
 
 
+@dataclass(frozen=True, slots=True)
+class WarnAt:
+    """How full a limit has to be for people to be warned when they create something: in percent; None: never."""
+
+    percent: int | None = None
+
+
 class Combine(enum.Enum):
     """How the `perMember` caps of several groups are combined."""
 
@@ -198,6 +205,7 @@ class Policy:
     presets: tuple[Preset, ...] = ()
     session_count: SessionCount = SessionCount.ALL
     group_objects: GroupObjects | None = None
+    warn_at: WarnAt = WarnAt()
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _limited: frozenset[str] = field(init=False, repr=False, compare=False)
