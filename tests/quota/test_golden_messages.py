@@ -1,0 +1,152 @@
+"""
+The whole text of every form of message about a quota, in `messages.yaml`: a change of words is seen there.
+
+docs/messages.md explains each form.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+import yaml
+
+from webhook.quota import message, share
+from webhook.quota.decision import Excess, Filled, Lack
+from webhook.quota.devices import Part, Weight
+from webhook.quota.fitting import Fitting
+from webhook.quota.limits import ONE_OBJECT, Limit
+from webhook.quota.message import Added, Context
+from webhook.quota.quantity import NANOS, parse
+from webhook.quota.resources import LOGICAL, Amount
+from webhook.quota.subject import Subject
+
+Json: TypeAlias = dict[str, Any]
+
+ROOT = Path(__file__).parent.parent.parent
+CASES: list[Json] = yaml.safe_load((Path(__file__).parent / "messages.yaml").read_text())
+
+
+def amount(resource: str, text: str) -> Amount:
+    return Fraction(share.parse(text)) * NANOS if resource in LOGICAL else parse(text).nanos
+
+
+def limit(resource: str, hard: Amount, asked: Json, cap: str | None = None) -> Limit:
+    bound = ONE_OBJECT if cap else Subject(asked.get("subject", "user/alice"))
+    return Limit(bound, resource, hard, asked.get("entry", "users.alice"), cap=cap, hint=asked.get("hint", ""))
+
+
+def excess(written: str | Json) -> Excess:
+    asked = {"text": written} if isinstance(written, str) else written
+    resource, _, rest = asked["text"].partition(" ")
+    fields = dict(each.split(" ") for each in rest.split(", "))
+    cap = fields.pop("cap", None)
+    amounts = {name: amount(resource, text) for name, text in fields.items()}
+    rule = limit(resource, amounts["limited"], asked, cap)
+    used, reserved, fits, had, ended = (amounts.get(name, 0) for name in ("used", "reserved", "fits", "had", "ended"))
+    return Excess(rule, amounts["requested"], used, reserved, fits, had, ended)
+
+
+def lack(written: str) -> Lack:
+    resource, _, hard, _, containers = written.split(" ")
+    return Lack(limit(resource, parse(hard).nanos, {}), tuple(containers.split(",")))
+
+
+def context(written: Json) -> Context:
+    containers, amounts = written.get("added", ((), {}))
+    added = Added(tuple(containers), {name: amount(name, text) for name, text in amounts.items()})
+    return Context("alice", "created it", written.get("sources", {}), written.get("units", {}), added)
+
+
+def text_of(case: Json) -> str:
+    excesses, lacks = list(map(excess, case.get("excesses", ()))), list(map(lack, case.get("lacks", ())))
+    fitting = Fitting(*reversed(case.get("fits", (0, 0))))
+    made: dict[str, Callable[[], str]] = {
+        "sentence": lambda: message.sentence(excesses, lacks, context(case.get("context", {}))),
+        "workload_sentence": lambda: message.workload_sentence(fitting, excesses, noun="replicas", owner="alice"),
+        "workload_warning": lambda: message.workload_warning(fitting, excesses[0], noun="replicas"),
+        "warning": lambda: message.warning(excesses[0]),
+        "lack_warning": lambda: message.lack_warning(lacks[0]),
+        "surge_warning": lambda: message.surge_warning(excesses[0]),
+        "filled_warning": lambda: message.filled_warning(Filled(excesses[0].rule, excesses[0].requested)),
+        "nobody_warning": lambda: message.nobody_warning("Deployment"),
+        "assumed_weight": lambda: message.assumed_weight(
+            Part("requests.example.com/gpu", NANOS, Weight("gpu", 1, is_assumed=True))
+        ),
+    }
+    return made[case["of"]]()
+
+
+def ids(case: Json) -> str:
+    name: str = case["case"]
+    return name
+
+
+@pytest.mark.parametrize("case", CASES, ids=ids)
+def test_a_message_has_exactly_this_text(case: Json) -> None:
+    assert text_of(case) == case["says"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=ids)
+def test_a_message_is_one_line_and_tells_the_numbers_first(case: Json) -> None:
+    """Terminals and Events cut what is long."""
+    text = text_of(case)
+    assert text.isprintable()
+    if case["of"].endswith("sentence") and case.get("excesses") and not case.get("lacks"):
+        first, cap = text[:120], " for one " in text.partition(";")[0]
+        assert all(f"{word}: " in first for word in ("requested", *(() if cap else ("used",)), "limited")), first
+    if case["of"].endswith(("warning", "weight")):
+        assert len(text) <= 150
+
+
+def literals() -> Iterator[str]:
+    """Yield the words of `webhook.quota.message`, without docstrings and names of fields."""
+    tree = ast.parse((ROOT / "webhook/quota/message.py").read_text())
+    for function in (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)):
+        docstring = ast.get_docstring(function, clean=False)
+        for node in ast.walk(function):
+            value = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(value, str) and value != docstring and " " in value.strip():
+                yield value
+
+
+@pytest.mark.parametrize("words", sorted(set(literals())))
+def test_all_words_are_in_some_message_of_the_table(words: str) -> None:
+    assert any(words in case["says"] for case in CASES)
+
+
+DOCUMENT = (ROOT / "docs/messages.md").read_text()
+FORMS = re.findall(
+    r"^\| `([^`]+)`", DOCUMENT.partition("\n## Forms")[2].partition("\n## Other refusals")[0], re.MULTILINE
+)
+
+
+def pattern(form: str) -> str:
+    """Return the regular expression of a form, where a word in capitals stands for anything."""
+    return ".+".join(re.escape(each) for each in re.split(r"[A-Z]{2,}|\.\.\.", form))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_form_of_the_document_is_in_some_message(form: str) -> None:
+    assert any(re.search(pattern(form), case["says"]) for case in CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=ids)
+def test_each_part_of_a_message_is_explained(case: Json) -> None:
+    for part in re.split(r"; (?!\S+ for: |limited: |maxSurge: )", case["says"]):
+        assert any(re.search(pattern(form), part) for form in FORMS), part
+
+
+OTHER = re.findall(r"^\| `([^`]+)`", DOCUMENT.partition("\n## Other refusals")[2], re.MULTILINE)
+SOURCES = "\n".join(path.read_text() for path in sorted((ROOT / "webhook").rglob("*.py")))
+
+
+@pytest.mark.parametrize("form", OTHER)
+def test_each_other_refusal_of_the_document_is_in_the_code(form: str) -> None:
+    words = max(re.split(r"[A-Z]{2,}|\.\.\.", form), key=len).strip()
+    assert words in SOURCES
