@@ -54,6 +54,17 @@ def test_which_pods_have_a_place_in_sessions(found: Pod, is_session: bool) -> No
     assert tuple(each for each in counted.usage(found, now=None) if each != A_SESSION) == plain
 
 
+def test_a_place_in_sessions_is_the_client_s_own_whatever_others_add_to_the_pod() -> None:
+    fields: dict[str, object] = {"f:spec": {"f:containers": {'k:{"name":"main"}': {}}}}
+    known = {"name": "p", "labels": SERVER, "managedFields": [{"manager": "hub", "fieldsV1": fields}]}
+    raw = json.dumps({"metadata": known, "spec": {"containers": [{"name": "main"}, {"name": "proxy"}]}}).encode()
+
+    found = evaluator("jupyterhub").authored(msgspec.json.decode(raw, type=Pod), raw)
+
+    assert found.others == ("proxy",)
+    assert A_SESSION in found.own
+
+
 def test_sessions_are_a_resource_of_pods_while_a_preset_says_so() -> None:
     counted = evaluator("jupyterhub")
     assert counted.counts("sessions")

@@ -7,7 +7,7 @@ an admission policy adds afterwards is not noted. A client may send a note of it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 from msgspec import Raw, Struct, structs
@@ -17,7 +17,7 @@ from webhook.kinds.evaluator import Authored
 from webhook.kinds.pod_shapes import Container, Pod
 from webhook.kinds.resource_lists import unit_of
 from webhook.quota.objects import Shape
-from webhook.quota.resources import COMPUTE, is_charged
+from webhook.quota.resources import COMPUTE, Amounts, is_charged
 
 
 class _SpecFields(Struct, frozen=True, rename={"containers": "f:containers", "init_containers": "f:initContainers"}):
@@ -47,8 +47,12 @@ class _Name(Shape, frozen=True):
     name: str
 
 
-def authored(pod: Pod, raw: bytes) -> Authored:
-    """Return what the client has written of the new *pod*, whose JSON is *raw*. Raises: UncountableError."""
+def authored(pod: Pod, raw: bytes, *, cost: Callable[[Pod], Amounts]) -> Authored:
+    """
+    Return what the client has written of the new *pod*, whose JSON is *raw*; *cost* returns what a pod costs.
+
+    Raises: UncountableError.
+    """
     sent = frozenset(_sent_containers(raw))
     containers = (*(pod.spec.containers or ()), *(pod.spec.init_containers or ()))
     others = tuple(each.name for each in containers if sent and each.name not in sent)
@@ -59,7 +63,7 @@ def authored(pod: Pod, raw: bytes) -> Authored:
         for listed in (pod.spec.containers, pod.spec.init_containers)
     ]
     spec = structs.replace(pod.spec, containers=of_client[0], init_containers=of_client[1])
-    own = pod_cost.amounts_of(structs.replace(pod, spec=spec))
+    own = cost(structs.replace(pod, spec=spec))
     return Authored(dict(_units([*of_client[0], *of_client[1]])), others, own)
 
 

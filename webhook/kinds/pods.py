@@ -141,7 +141,7 @@ class PodEvaluator(Stamped[Pod]):
 
     def authored(self, obj: Pod, raw: bytes) -> Authored:
         """Return the units of its requests and limits, and the containers that were added. Raises: UncountableError."""
-        return authored(obj, raw)
+        return authored(obj, raw, cost=lambda pod: self.usage(pod, now=None))
 
     def uncounted(self, obj: Pod) -> frozenset[str]:
         """Return the resources that the pod asks for and that no row counts."""
