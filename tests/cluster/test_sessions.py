@@ -200,7 +200,7 @@ def test_a_cluster_of_workers_is_scaled_as_far_as_they_fit(running: RunningWebho
     assert "scaled" in scale(alice, 4)
     for person in (alice, bob):  # an autoscaler is no owner either
         refused = scale(person, 5)
-        assert "exceeded quota: defaults.user.perSession, requested: requests.cpu=3, limited" in refused
+        assert "larger than quota: defaults.user.perSession, requested: requests.cpu=3, limited" in refused
         assert f"charged to {alice.name} (stamped when it was created)" in refused
     assert "scaled" in scale(bob, 1)
     assert " created\n" in alice.create(DASK.object("other", parts))
