@@ -7,8 +7,8 @@ import pytest
 from tests.fakes import FakeClock, by_payer
 from tests.quota.bookings import ALICE, bind, cpu, sums
 from webhook.kinds.evaluator import Size
-from webhook.kube.starting import HOLD_SECONDS, Starting
-from webhook.quota.expected import Expected
+from webhook.kube.starting import Starting
+from webhook.quota.expected import HOLD_SECONDS, Expected
 from webhook.quota.objects import ObjectKey
 from webhook.quota.usage import Row, UsageIndex
 

@@ -147,6 +147,14 @@ def test_at_a_full_limit_the_pods_of_the_session_fit_and_no_others(index: UsageI
     assert [each.fits for each in refused.excesses] == [4]
 
 
+def test_a_refusal_tells_how_much_is_held_for_pods_of_sessions(index: UsageIndex) -> None:
+    index.observe(NOTEBOOK, started(5, 2))
+    index.reserve(structs.replace(pod("a", 1), part_of=()).reservation())
+    refused = decide(structs.replace(pod("x", 2), part_of=()), limits(4), index)
+    assert isinstance(refused, Denied)
+    assert [(each.reserved, each.awaited) for each in refused.excesses] == [(3, 2)]
+
+
 def test_two_pods_do_not_take_one_room(index: UsageIndex) -> None:
     index.observe(NOTEBOOK, started(5, 4))
     index.reserve(pod("a", 3).reservation())

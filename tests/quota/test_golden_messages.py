@@ -48,8 +48,8 @@ def excess(written: str | Json) -> Excess:
     cap = fields.pop("cap", None)
     amounts = {name: amount(resource, text) for name, text in fields.items()}
     rule = limit(resource, amounts["limited"], asked, cap)
-    used, reserved, fits, had, ended = (amounts.get(name, 0) for name in ("used", "reserved", "fits", "had", "ended"))
-    return Excess(rule, amounts["requested"], used, reserved, fits, had, ended)
+    others = ("used", "reserved", "fits", "had", "ended", "awaited")
+    return Excess(rule, amounts["requested"], *(amounts.get(name, 0) for name in others))
 
 
 def lack(written: str) -> Lack:

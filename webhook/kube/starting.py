@@ -10,16 +10,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from webhook.kinds.evaluator import Size
-from webhook.quota.expected import Expected
+from webhook.quota.expected import HOLD_SECONDS, Expected
 from webhook.quota.objects import ObjectKey
 from webhook.quota.resources import Amounts, grown
 from webhook.quota.usage import UsageIndex
-
-HOLD_SECONDS = 60.0
-"""
-For how long the room of pods is held that do not come. Controllers make pods within a second or a few; some make claims
-and services first.
-"""
 
 
 class _Started(NamedTuple):

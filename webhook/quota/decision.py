@@ -26,8 +26,8 @@ class Excess:
 
     `requested` is what the request adds to what its object holds, which is `had`. `fits` is the most that this object
     could request instead, 0 if nothing; what the object has already always fits. Of a limit on stored pods, `ended` is
-    how much of `used` is due to those that do not run any more. For a cap on one object it is 0, as are `used`,
-    `reserved` and `had`.
+    how much of `used` is due to those that do not run any more. `awaited` is how much of `reserved` is held for pods of
+    sessions that have not come. For a cap on one object both are 0, as are `used`, `reserved` and `had`.
     """
 
     rule: Limit
@@ -37,6 +37,7 @@ class Excess:
     fits: Amount
     had: Amount = 0
     ended: Amount = 0
+    awaited: Amount = 0
 
     @property
     def never_fits(self) -> bool:
@@ -203,7 +204,8 @@ def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list
             fits = max(before, room) if held <= room else before
             # An update based on an old version adds more than its own growth: the stored object has shrunk since.
             had = min(before, held)
-            over.append(Excess(limit, amount - had, used, reserved, fits, had, ended(limit, view)))
+            awaited = view.awaited(limit.subject, limit.resource)
+            over.append(Excess(limit, amount - had, used, reserved, fits, had, ended(limit, view), awaited))
     return over
 
 

@@ -19,6 +19,12 @@ from webhook.quota.presets import Labels
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import Account, Payer, Subject
 
+HOLD_SECONDS = 60.0
+"""
+For how long the room of pods is held that do not come. Controllers make pods within a second or a few; some make claims
+and services first.
+"""
+
 
 class Expected(Struct, frozen=True):
     """
@@ -176,6 +182,10 @@ class ExpectedPods:
         """Return how much of resource *name* is held of *subject* for the pods of the session *key*."""
         of_session = self._due.get(key)
         return 0 if of_session is None else dict(of_session.get(subject, ())).get(name, 0)
+
+    def due_in_all(self, subject: Subject, name: str) -> Amount:
+        """Return how much of resource *name* is held of *subject* for pods of any session."""
+        return sum(self.due(session, subject, name) for session in self._due)
 
     def due_to(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:
         """Return how much a pod in *pod_sets* may take of what is held of *subject*."""

@@ -74,6 +74,7 @@ class _Unused:
 
     reserved = used
     allocated = used
+    awaited = used
 
     def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:  # noqa: ARG002
         """Return 0."""
@@ -110,7 +111,9 @@ def fit(copies: Copies, view: UsageView) -> Fitting:
         room = max(limit.hard - used - reserved + own, 0)
         if number * each > room:
             fits = copies.number - number + int(room // each)
-            found.append((fits, Excess(limit, number * each - own, used, reserved, room, own, ended(limit, view))))
+            awaited = view.awaited(limit.subject, limit.resource)
+            excess = Excess(limit, number * each - own, used, reserved, room, own, ended(limit, view), awaited)
+            found.append((fits, excess))
     if not found:
         return Fitting(copies.number, copies.number)
     fits, binding = min(found, key=lambda each: each[0])

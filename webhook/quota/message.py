@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from webhook.quota.decision import Excess, Filled, Lack
 from webhook.quota.devices import Part
+from webhook.quota.expected import HOLD_SECONDS
 from webhook.quota.fitting import Fitting
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP
 from webhook.quota.resources import PODS, PODS_STORED, Amount
@@ -220,15 +221,22 @@ def _end(excess: Excess) -> str:
 
 
 def _freed_soon(excesses: Iterable[Excess]) -> Iterator[str]:
-    """Yield a note on amounts that fail only because of requests in flight: a retry may succeed before any pod ends."""
-    reserved: dict[str, Amount] = {}
+    """Yield a note on amounts that fail only because of what is reserved: a retry may succeed before any pod ends."""
+    under_way: dict[str, Amount] = {}
+    awaited: dict[str, Amount] = {}
     for excess in excesses:
-        rule = excess.rule
-        if excess.reserved and excess.used + excess.requested <= rule.hard:
-            reserved[rule.resource] = max(reserved.get(rule.resource, 0), excess.reserved)
-    if reserved:
-        listed = at_least_list(sorted(reserved.items()))
+        name = excess.rule.resource
+        if excess.used + excess.requested <= excess.rule.hard:
+            under_way[name] = max(under_way.get(name, 0), excess.reserved - excess.awaited)
+            awaited[name] = max(awaited.get(name, 0), excess.awaited)
+    if listed := at_least_list(sorted(_above_zero(under_way))):
         yield f"{listed} reserved for requests under way, free again in about {_HELD:g} s if they fail"
+    if listed := at_least_list(sorted(_above_zero(awaited))):
+        yield f"{listed} held for pods of sessions, free again in about {HOLD_SECONDS:g} s if they do not come"
+
+
+def _above_zero(amounts: Mapping[str, Amount]) -> Iterator[tuple[str, Amount]]:
+    return (each for each in amounts.items() if each[1] > 0)
 
 
 def _hints(broken: Iterable[Excess | Lack]) -> list[str]:

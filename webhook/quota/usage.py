@@ -62,6 +62,9 @@ class UsageView(Protocol):
     def expected(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:
         """Return how much of `reserved` is held for pods of these sets, which takes its place when they come."""
 
+    def awaited(self, subject: Subject, name: str) -> Amount:
+        """Return how much of `reserved` is held for pods of sessions that have not come."""
+
     def subjects(self) -> Iterator[Subject]:
         """Return every subject that uses or holds something."""
 
@@ -144,6 +147,10 @@ class UsageIndex:
     def expected(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:
         """Return how much of `reserved` is held for pods of these sets. See `UsageView`."""
         return self._expected.due_to(pod_sets, subject, name)
+
+    def awaited(self, subject: Subject, name: str) -> Amount:
+        """Return how much of `reserved` is held for pods of sessions. Not for every decision: it asks each of them."""
+        return self._expected.due_in_all(subject, name)
 
     def position(self, resource: str) -> int:
         """Return the highest resource version up to which changes of *resource* are known."""
