@@ -65,6 +65,15 @@ def read_objects(
     return tuple(unpacking.objects), tuple(unpacking.mistakes)
 
 
+def read_objects_inside(
+    node: Node, *, source: str, path: tuple[str | int, ...]
+) -> tuple[tuple[RawObject, ...], tuple[Mistake, ...]]:
+    """Return the objects that *node* stands for, which is at *path* of a YAML document. See ``read_objects``."""
+    unpacking = _Unpacking(source, _yaml_number)
+    unpacking.take_at(node, path)
+    return tuple(unpacking.objects), tuple(unpacking.mistakes)
+
+
 def _read(text: str, *, source: str, limit: int) -> tuple[tuple[Document, ...], _NumberText]:
     """
     Read as JSON what begins like it, else as YAML; if it is neither, the reading that came further counts.
@@ -113,9 +122,9 @@ class _Unpacking:
         """Add the objects of one document; one with mistakes adds only these, and an empty one nothing."""
         self.mistakes.extend(document.mistakes)
         if document.root is not None and not document.mistakes and not _is_null(document.root):
-            self._take(document.root, ())
+            self.take_at(document.root, ())
 
-    def _take(self, node: Node, path: _Path, *, implied: _Type | None = None) -> None:
+    def take_at(self, node: Node, path: _Path, *, implied: _Type | None = None) -> None:
         """Add an object, or each item of a list; *implied* is the type that the list around it gives to its items."""
         if not isinstance(node, Mapping):
             self._mistake("this is no object", node.position, path)
@@ -138,7 +147,7 @@ class _Unpacking:
         kind = found.kind.removesuffix("List")
         implied = _Type(found.api_version, kind) if kind else None
         for index, item in enumerate(items.items):
-            self._take(item, (*path, "items", index), implied=implied)
+            self.take_at(item, (*path, "items", index), implied=implied)
 
     def _add(self, mapping: Mapping, path: _Path, found: _Type) -> None:
         before = len(self.mistakes)

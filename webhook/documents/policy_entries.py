@@ -156,7 +156,7 @@ class DocumentEntries:
         if part.defaults is not None:
             entries |= {("defaults", name): getattr(part.defaults, name) for name in _DEFAULTS}
         for steps, each in entries.items():
-            node = _node_at(root, steps)
+            node = tree.node_at(root, steps)
             if each is not None and node is not None:
                 self.definitions.append(Definition(steps, node.position, self._entry(steps, each, node)))
 
@@ -230,7 +230,7 @@ class DocumentEntries:
         )
 
     def _inner(self, steps: Steps, part: PoolPart | None, around: tree.Node) -> Entry | None:
-        node = _node_at(around, steps[-1:])
+        node = tree.node_at(around, steps[-1:])
         return self._entry(steps, part, node) if part is not None and node is not None else None
 
     def _entry(self, steps: Steps, part: PoolPart, node: tree.Node) -> Entry:
@@ -304,7 +304,7 @@ class DocumentEntries:
                 self.mistakes.append(self._remark(steps, place, node, message))
             if canonical == "sessions":
                 self.of_sessions.append(self._remark(steps, place, node, _NO_PRESET))
-            value = _node_at(node, place)
+            value = tree.node_at(node, place)
             text = value.text if isinstance(value, tree.Scalar) else ""
             if note := limit_note(WrittenLimit(canonical, hard, text, scopes, cap)):
                 self.notes.append(self._remark(steps, place, node, note))
@@ -334,15 +334,3 @@ def _exemption(part: ExemptPart) -> Exemption:
 def username(service_account: str) -> str:
     """Return the username of a service account that is given as NAMESPACE/NAME."""
     return SERVICE_ACCOUNT_PREFIX + service_account.replace("/", ":")
-
-
-def _node_at(root: tree.Node, steps: Steps) -> tree.Node | None:
-    node: tree.Node = root
-    for step in steps:
-        if isinstance(node, tree.Mapping) and step in node.fields:
-            node = node.fields[str(step)].value
-        elif isinstance(node, tree.Sequence) and isinstance(step, int):
-            node = node.items[step]
-        else:
-            return None
-    return node

@@ -8,46 +8,31 @@ docs/policy.md.
 from __future__ import annotations
 
 import difflib
-import types
-import typing
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from msgspec import structs
+from pydantic import ValidationError
 
-from webhook.documents import preset_files, tree, yaml_text
+from webhook.documents import tree, yaml_text
 from webhook.documents.limit_notes import DeviceLimit, Ending
-from webhook.documents.mark_schema import Written
-from webhook.documents.mistake import Mistake, Position, field_path
+from webhook.documents.mistake import Mistake, Position
+from webhook.documents.model_mistakes import Location, changed_words, mistakes_of, plain_values
 from webhook.documents.policy_entries import DocumentEntries
 from webhook.documents.policy_merge import Merger
 from webhook.documents.policy_schema import SECTIONS, PolicyPart
 from webhook.documents.tree_builder import SectionField
-from webhook.kinds.registry import KINDS
-from webhook.quota import resources, scopes
-from webhook.quota.delegation import PRESETS
-from webhook.quota.missing import NAMES, Missing
 from webhook.quota.policy import Policy
 
-Location = tuple[str | int, ...]
 T = TypeVar("T")
 
 _NOTHING_SAID = "no policy in it; one that limits nobody says version: 1"
 
 _MOST_COMPARED = 20
 """Fields of a document that may be misspelt ones of a policy. One that is no policy may have thousands."""
-
-_WANTED = {
-    "model_type": "expected fields, each with a value",
-    "dict_type": "expected fields, each with a value",
-    "list_type": "expected a list",
-    "string_type": "expected text: write it in quotes",
-    "too_short": "expected at least one",
-}
-"""By pydantic's type of error, whose own messages name Python's types."""
-
 
 _FIRST = Position(1, 1)
 
@@ -97,6 +82,23 @@ def read_policy(texts: Iterable[PolicyText]) -> PolicyReading:
             return reading
 
 
+def read_policy_inside(root: tree.Node, *, source: str) -> PolicyReading:
+    """Return what *root* says as a policy, a part of a document that is read already; *source* is its text."""
+    reader, merger = _DocumentReader(source), Merger()
+    if isinstance(root, tree.Mapping):
+        sections = {name: field for name, field in root.fields.items() if name in SECTIONS}
+        listed = [(name, each.value) for name, each in sections.items() if isinstance(each.value, tree.Mapping)]
+        inside = [SectionField(name, field) for name, value in listed for field in value.fields.values()]
+        deque(reader.take(inside), maxlen=0)
+        nothing = {name: tree.Mapping({}, value.position) for name, value in listed}
+        emptied = {name: structs.replace(sections[name], value=value) for name, value in nothing.items()}
+        root = tree.Mapping({**root.fields, **emptied}, root.position)
+    deque(reader.finish(tree.Document(root, ())), maxlen=0)
+    deque(merger.add(reader.entries), maxlen=0)
+    mistakes = merger.mistakes or ([Mistake(source, root.position, "", _NOTHING_SAID)] if reader.is_empty else [])
+    return _reading(merger, mistakes)
+
+
 def read_in_steps(texts: Iterable[PolicyText]) -> Generator[None, None, PolicyReading]:
     """
     Yield after a millisecond of work or less, and return what `read_policy` does.
@@ -125,6 +127,10 @@ def read_in_steps(texts: Iterable[PolicyText]) -> Generator[None, None, PolicyRe
         templates |= _template(text)
     mistakes += merger.mistakes
     mistakes = _with_templates(mistakes, templates)
+    return _reading(merger, mistakes)
+
+
+def _reading(merger: Merger, mistakes: list[Mistake]) -> PolicyReading:
     policy = None if mistakes else merger.policy()
     notes = in_order(merger.all_notes())
     return PolicyReading(policy, in_order(mistakes), notes, tuple(merger.endings), tuple(merger.devices))
@@ -164,11 +170,11 @@ class _DocumentReader:
     ) -> Generator[None, None, T | None]:
         """Return what *validate* makes of the tree, None if there are mistakes; *around* is the path of *root*."""
         mistakes = self.entries.mistakes
-        mistakes += _changed_words(root, self.entries.source, around)
+        mistakes += changed_words(root, self.entries.source, around)
         try:
-            return validate(_plain(root))
+            return validate(plain_values(root))
         except ValidationError as error:
-            for mistake in _mistakes(error, root, around, self.entries.source):
+            for mistake in mistakes_of(error, root, self.entries.source, PolicyPart, around=around):
                 mistakes.append(mistake)
                 yield
             return None
@@ -202,103 +208,3 @@ def _with_templates(mistakes: list[Mistake], templates: dict[str, Position]) -> 
 def in_order(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
     """Return them in the order of the texts: an editor jumps from one to the next."""
     return tuple(sorted(mistakes, key=lambda mistake: (mistake.source, mistake.position)))
-
-
-def _changed_words(node: tree.Node, source: str, path: Location) -> Iterator[Mistake]:
-    """Yield a mistake for each word that YAML changes: a user `no` would become `false`, an amount `012` ten."""
-    if isinstance(node, tree.Mapping):
-        for entry in node.fields.values():
-            if entry.key != entry.key_text:
-                message = f"YAML reads {entry.key_text} as {entry.key} here: write it in quotes"
-                yield Mistake(source, entry.key_position, field_path(path), message)
-            yield from _changed_words(entry.value, source, (*path, entry.key))
-    elif isinstance(node, tree.Sequence):
-        for index, item in enumerate(node.items):
-            yield from _changed_words(item, source, (*path, index))
-    elif type(node.value) is int and node.text != str(node.value):
-        message = f"YAML reads {node.text} as {node.value} here: write {node.value}"
-        yield Mistake(source, node.position, field_path(path), message)
-
-
-def _plain(node: tree.Node) -> object:
-    """Return the tree as plain values for pydantic, with fractions as they were written."""
-    if isinstance(node, tree.Mapping):
-        return {entry.key: _plain(entry.value) for entry in node.fields.values()}
-    if isinstance(node, tree.Sequence):
-        return [_plain(item) for item in node.items]
-    return Written(node.text) if isinstance(node.value, float) else node.value
-
-
-def _mistakes(error: ValidationError, root: tree.Node, around: Location, source: str) -> Iterator[Mistake]:
-    for each in error.errors(include_url=False, include_context=False, include_input=False):
-        steps: Location = each["loc"]
-        is_key = bool(steps) and steps[-1] == "[key]"
-        if is_key:
-            steps = steps[:-1]
-        position = tree.position_of(root, steps, at_key=is_key or each["type"] == "extra_forbidden")
-        location = (*around, *steps)
-        yield Mistake(source, position, field_path(location), _message(each["type"], each["msg"], location))
-
-
-def _message(kind: str, message: str, location: Location) -> str:
-    last = str(location[-1]) if location else ""
-    if kind == "extra_forbidden":
-        return "unknown field" + _right_field(last, _fields_at(location[:-1]))
-    if kind == "missing":
-        return "this field is required"
-    if kind in _WANTED:
-        return _WANTED[kind]
-    text = message.removeprefix("Value error, ")
-    if text.startswith("unknown "):
-        return text + _suggestion(*_unknown(text, last))
-    if location == ("version",):
-        return "expected version: 1, the only one this release reads"
-    return text[:1].lower() + text[1:]
-
-
-def _unknown(text: str, last: str) -> tuple[str, Sequence[str]]:
-    """Return the unknown name and those that are known: a resource is a key, a scope or a word stands in the *text*."""
-    if text == "unknown request or limit":
-        return last, tuple(NAMES)
-    known_names = {
-        "scope": scopes.KNOWN,
-        "word": tuple(each.value for each in Missing),
-        "preset": tuple(PRESETS),
-        "session preset": preset_files.names(),
-        "kind": tuple(sorted(each.resource for each in KINDS)),
-    }
-    for kind, known in known_names.items():
-        name = text.removeprefix(f"unknown {kind} ")
-        if name != text:
-            return name, known
-    for meant in (last.lower(), last.removeprefix("requests.").removeprefix("limits.")):
-        if resources.canonical_name(meant) is not None:
-            return meant, (meant,)
-    return last, resources.known_names()
-
-
-def _right_field(name: str, fields: Sequence[str]) -> str:
-    if "hard" in fields and resources.canonical_name(name) is not None:
-        return f"; a limit belongs under hard, as in hard: {{{name}: ...}}"
-    return _suggestion(name, fields)
-
-
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f", did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
-
-
-def _fields_at(location: Location) -> tuple[str, ...]:
-    """Return the names of the fields that may stand at *location*, by walking the models."""
-    model: object = PolicyPart
-    for step in location:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            known = model.model_fields.get(str(step))
-            model = known.annotation if known else None
-        elif typing.get_origin(model) in (dict, list):
-            model = typing.get_args(model)[-1]
-        if typing.get_origin(model) is typing.Annotated:
-            model = typing.get_args(model)[0]
-        if isinstance(model, types.UnionType) or typing.get_origin(model) is typing.Union:
-            model = next(choice for choice in typing.get_args(model) if choice is not type(None))
-    return tuple(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else ()

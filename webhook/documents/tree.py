@@ -88,6 +88,19 @@ def plain(node: Node) -> JsonValue:
             return {field.key: plain(field.value) for field in node.fields.values()}
 
 
+def node_at(root: Node, steps: Iterable[str | int]) -> Node | None:
+    """Return the value at *steps*, None if it is absent."""
+    node: Node | None = root
+    for step in steps:
+        if isinstance(node, Mapping) and isinstance(step, str) and step in node.fields:
+            node = node.fields[step].value
+        elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
+            node = node.items[step]
+        else:
+            return None
+    return node
+
+
 def position_of(root: Node, steps: Iterable[str | int], *, at_key: bool = False) -> Position:
     """Return where the value at *steps* is, or with *at_key* its key; the nearest node around it if it is absent."""
     node, position = root, root.position
