@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NoReturn
 
@@ -16,7 +17,7 @@ from webhook.cli.inputs import InputError, read_inputs
 from webhook.documents.mistake import Mistake
 from webhook.documents.policy_manifests import LABEL, read_manifests
 from webhook.documents.policy_notes import Known, policy_notes
-from webhook.documents.policy_text import PolicyText, in_order, read_policy
+from webhook.documents.policy_text import PolicyReading, PolicyText, in_order, read_policy
 from webhook.quota.policy import Policy
 
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
@@ -32,19 +33,30 @@ def checked_policy(
     those *named*. Notes and what is passed over are printed to standard error. With a mistake, print every one with
     file, line and column, and end with *exit_code*; if *is_strict*, with a note, too. Raises: InputError.
     """
+    reading = policy_reading(names, named=named)
+    notes = show_notes(reading)
+    for mistake in reading.mistakes:
+        click.echo(str(mistake))
+    if reading.policy is None:
+        _end(len(reading.mistakes), "mistake", exit_code)
+    if notes and is_strict:
+        _end(notes, "note", exit_code)
+    return reading.policy
+
+
+def policy_reading(names: Iterable[str], *, named: Iterable[str] = ()) -> PolicyReading:
+    """Return what *names* say as one policy, with the mistakes in manifests. See `checked_policy`."""
     texts, found = _read(names, frozenset(named))
     reading = read_policy(texts)
+    return replace(reading, policy=None, mistakes=in_order((*found, *reading.mistakes))) if found else reading
+
+
+def show_notes(reading: PolicyReading) -> int:
+    """Print the notes on a policy to standard error, and return how many there are."""
     notes = policy_notes(reading, Known(datetime.fromtimestamp(time.time(), UTC)))
     for note in notes:
         click.echo(f"note: {note}", err=True)
-    mistakes = in_order((*found, *reading.mistakes))
-    for mistake in mistakes:
-        click.echo(str(mistake))
-    if reading.policy is None or mistakes:
-        _end(len(mistakes), "mistake", exit_code)
-    if notes and is_strict:
-        _end(len(notes), "note", exit_code)
-    return reading.policy
+    return len(notes)
 
 
 def _read(names: Iterable[str], named: frozenset[str]) -> tuple[list[PolicyText], list[Mistake]]:

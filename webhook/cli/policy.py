@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import click
 
+from webhook.cli import policy_test
 from webhook.cli.checked_policy import checked_policy
 
 
@@ -29,3 +30,6 @@ def validate(paths: tuple[str, ...], *, strict: bool, config_map: tuple[str, ...
     """
     checked_policy(paths, exit_code=1, named=config_map, is_strict=strict)
     click.echo("valid")
+
+
+command.add_command(policy_test.command)

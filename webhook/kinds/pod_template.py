@@ -42,11 +42,11 @@ def future_pod(pod: Pod, bounds: Mapping[str, Bounds], defaults: Mapping[str, Qu
 
 
 def _cost(text: PodText, bounds: Mapping[str, Bounds], defaults: Mapping[str, Quantity]) -> tuple[Amounts, str]:
-    """Return what a pod with this *text* costs, and its QoS class; two of the three are in the same scope."""
+    """Return what a pod with this *text* costs, and its QoS class."""
     size = stored_size(pod_cost.read_size(text), bounds, defaults)
     shared = pod_shared_gpu.amounts(text.shared_gpu) if text.shared_gpu is not None else ()
     amounts = tuple(sorted((*resources.amounts(pod_cost.charge(size)), *shared)))
-    return amounts, "BestEffort" if _is_best_effort(size) else "Burstable"
+    return amounts, qos_class(size)
 
 
 @lru_cache(maxsize=4096)
@@ -74,6 +74,11 @@ def _limit_ranged(size: PodSize, bounds: Mapping[str, Bounds]) -> PodSize:
         containers=tuple(map(complete, size.containers)),
         init_containers=tuple(map(complete, size.init_containers)),
     )
+
+
+def qos_class(size: PodSize) -> str:
+    """Return the QoS class of a pod of this *size*, with `Burstable` for `Guaranteed`: no scope tells them apart."""
+    return "BestEffort" if _is_best_effort(size) else "Burstable"
 
 
 def _is_best_effort(size: PodSize) -> bool:

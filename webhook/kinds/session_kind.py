@@ -195,6 +195,11 @@ class SessionEvaluator(Counted[SessionObject]):
                 yield reading
 
 
+def makers_of(presets: Iterable[Preset]) -> frozenset[str]:
+    """Return the controllers of the platforms of *presets*."""
+    return frozenset(maker for each in presets for maker in each.controllers)
+
+
 def session_kind(kind: AnyKind, evaluator: SessionEvaluator, makers: Iterable[str]) -> Kind[Any]:
     """
     Return *kind*, as the API serves it, with *evaluator*; *makers* are the controllers of its platform.

@@ -288,6 +288,11 @@ class Policy:
         return self._enforces
 
     @property
+    def changes_with_time(self) -> bool:
+        """Whether any entry or exemption ends at a time of its own."""
+        return bool(self._end_times) or any(each.until is not None for each in self.exemptions.rows)
+
+    @property
     def may_require(self) -> bool:
         """Whether any pod may have to declare a resource: because of `missing`, or because a limit of 0 forbids it."""
         return self._may_require

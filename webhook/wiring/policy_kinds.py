@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
@@ -14,7 +14,7 @@ import structlog
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.pods import PODS, PodEvaluator
 from webhook.kinds.registry import Registry
-from webhook.kinds.session_kind import SessionEvaluator, session_kind
+from webhook.kinds.session_kind import SessionEvaluator, makers_of, session_kind
 from webhook.kube.discovery import UnsuitableKindError
 from webhook.ports import Condition, UnavailableError
 from webhook.quota.policy import Entry, Policy, SessionCount
@@ -37,10 +37,6 @@ _UNKNOWN = "not all objects are known yet: userquota has to list and watch them,
 
 def _ignore(entry: Entry, why: str) -> None:
     """Do nothing: nobody has asked for reports."""
-
-
-def _makers(presets: Iterable[Preset]) -> frozenset[str]:
-    return frozenset(maker for each in presets for maker in each.controllers)
 
 
 class Watches(Protocol):
@@ -165,7 +161,7 @@ class PolicyKinds:
     def _add_session(self, resource: str, evaluator: SessionEvaluator) -> None:
         kind = self._kinds.of_resource(resource)
         if kind is not None:
-            self._kinds.add(session_kind(kind, evaluator, _makers(self._presets.get(resource, ()))))
+            self._kinds.add(session_kind(kind, evaluator, makers_of(self._presets.get(resource, ()))))
 
     def _entries(self, resource: str) -> list[Entry]:
         return [] if self._policy is None else list(self._policy.limiting(f"count/{resource}"))
@@ -213,7 +209,7 @@ class PolicyKinds:
                 evaluator = self._evaluators[resource] = SessionEvaluator(
                     kind.count, presets, frees_stopped=self._frees_stopped, is_session=self._kinds.is_session
                 )
-                kind = session_kind(kind, evaluator, _makers(presets))
+                kind = session_kind(kind, evaluator, makers_of(presets))
             self._kinds.add(kind)
             self._watches.add(kind)
 

@@ -4,7 +4,7 @@ Builds a server without a cluster, for trials and benchmarks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Raw
@@ -17,7 +17,7 @@ from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import KINDS, Registry
 from webhook.ledger.memory import StandaloneLedger
 from webhook.policy_source import CurrentPolicy, read_files
-from webhook.ports import READY
+from webhook.ports import READY, Clock, LedgerStore, PolicySource
 from webhook.quota.errors import WebhookError
 from webhook.quota.missing import Bounds
 from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion, UserInfo
@@ -91,6 +91,26 @@ class StandaloneCluster:
         return None
 
 
+def reviewers(  # noqa: PLR0913 - one for each port that is not the cluster's
+    cluster: StandaloneCluster,
+    policy: PolicySource,
+    ledger: LedgerStore,
+    clock: Clock,
+    kinds: Registry,
+    *,
+    on_delete: Callable[[ObjectKey, str], None] | None = None,
+) -> tuple[AdmissionHandler, WorkloadAdvice]:
+    """Return what answers reviews, with every port that asks a cluster on *cluster*."""
+    attribution = Attribution(cluster, cluster, policy, rights=cluster, kinds=kinds)
+    handler = AdmissionHandler(
+        attribution, policy, cluster, ledger, clock, cluster, cluster, cluster, cluster, kinds, on_delete=on_delete
+    )
+    advice = WorkloadAdvice(
+        attribution.users, cluster, cluster, policy, cluster, ledger, clock, cluster, cluster, kinds
+    )
+    return handler, advice
+
+
 class PolicyFileError(WebhookError):
     """A policy file cannot be used at start. The message has one line per mistake."""
 
@@ -109,23 +129,7 @@ def build_standalone(settings: Settings) -> Application:
     policy = CurrentPolicy(on_change=take, on_mistakes=lambda _: None)
     _load(policy, settings)
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
-    attribution = Attribution(cluster, cluster, policy, rights=cluster, kinds=kinds)
-    advice = WorkloadAdvice(
-        attribution.users, cluster, cluster, policy, cluster, ledger, clock, cluster, cluster, kinds
-    )
-    handler = AdmissionHandler(
-        attribution,
-        policy,
-        cluster,
-        ledger,
-        clock,
-        cluster,
-        cluster,
-        cluster,
-        cluster,
-        kinds,
-        on_delete=ledger.on_delete,
-    )
+    handler, advice = reviewers(cluster, policy, ledger, clock, kinds, on_delete=ledger.on_delete)
     remarks = policy_remarks(policy, clock, index)
     health = Health({"policy": policy.condition}, warnings={"policy-notes": remarks.condition})
     identity = identity_in_files(settings, clock) or certificates.self_signed(("localhost", "127.0.0.1", "::1"), clock)
