@@ -1,0 +1,171 @@
+"""
+What an edit of the policy does to those who use something: whom it puts over a limit, and who loses one.
+
+Both policies are compared over the same usage, by the limits in force for each account in each namespace: so it does
+not matter which part of the policy an edit changes. A new limit, a lower one, a smaller group, another weight of a
+device and a lost entry are all the same question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from typing import NamedTuple
+
+from webhook.quota import subject
+from webhook.quota.exemption import Exemption
+from webhook.quota.lifted import Lifted, lifted_entries, new_exemptions
+from webhook.quota.limits import Limit, resolve_limits
+from webhook.quota.objects import ObjectKey
+from webhook.quota.policy import Mode, Policy, accounts_under
+from webhook.quota.resources import Amount
+from webhook.quota.subject import Account, Subject
+from webhook.quota.usage import Holdings, UsageIndex
+
+_PER_STEP = 50
+"""Rows or accounts between two pauses: together they take about a millisecond."""
+
+LabelsOf = Callable[[str], Mapping[str, str]]
+"""Returns the labels of a namespace."""
+
+_Sum = tuple[Subject, str]
+"""What a limit binds: a subject and a resource."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overrun:
+    """A limit that an edit leaves below what is allocated, further than before."""
+
+    limit: Limit
+    allocated: Amount
+
+    @property
+    def over(self) -> Amount:
+        """Return how much more is allocated than the limit allows."""
+        return self.allocated - self.limit.hard
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """
+    What an edit does: the limits that it puts below what is allocated, those exceeded by the largest part first; the
+    limits that end; what is exempt from now on; and what could not be compared, in words.
+    """
+
+    overruns: tuple[Overrun, ...] = ()
+    lifted: tuple[Lifted, ...] = ()
+    exempted: tuple[Exemption, ...] = ()
+    uncompared: tuple[str, ...] = ()
+
+
+class Known(NamedTuple):
+    """What an edit is compared over: what exists and is in flight, and the namespaces' labels; at the time `now`."""
+
+    holdings: Holdings
+    labels_of: LabelsOf
+    now: datetime
+    is_counted: Callable[[str], bool]
+    """Whether all objects of a resource are counted already."""
+
+
+def effect_of(before: Policy, after: Policy, known: Known) -> Generator[None, None, Effect]:
+    """
+    Yield after a millisecond of work or less, and return what it does that *after* takes the place of *before*.
+
+    Only limits that are enforced count. One that was exceeded before counts only if it is exceeded by more after.
+    """
+    was = yield from _Standing.under(before, known)
+    will = yield from _Standing.under(after, known)
+    overruns = [
+        Overrun(limit, allocated)
+        for key, limit in will.limits.items()
+        if (allocated := will.index.allocated(*key)) - limit.hard > was.excess(key)
+    ]
+    by_entry = yield from lifted_entries(before, after, known.now)
+    told = {(each.entry, each.resource) for each in by_entry}
+    of_users = (
+        Lifted(str(limit.subject), limit.resource, limit.hard, limit.entry)
+        for key, limit in was.limits.items()
+        if key not in will.limits and not any((part, limit.resource) in told for part in limit.entry.split("+"))
+    )
+    return Effect(
+        tuple(sorted(overruns, key=_order)),
+        (*by_entry, *sorted(of_users)),
+        new_exemptions(before, after),
+        tuple(_uncompared(before, after, known.is_counted)),
+    )
+
+
+class _Standing:
+    """Usage and the strictest enforced limits under one policy, for every subject that uses or holds something."""
+
+    def __init__(self, policy: Policy, labels_of: LabelsOf) -> None:
+        self.index = UsageIndex(accounts_under(policy, labels_of), policy.devices)
+        self.limits: dict[_Sum, Limit] = {}
+
+    @classmethod
+    def under(cls, policy: Policy, known: Known) -> Generator[None, None, _Standing]:
+        standing = cls(policy, known.labels_of)
+        accounts: dict[tuple[Account, str], None] = {}
+        for count, (key, account) in enumerate(standing._filled(known.holdings), start=1):
+            accounts[account, key.namespace] = None
+            if count % _PER_STEP == 0:
+                yield
+        for count, (account, namespace) in enumerate(accounts, start=1):
+            standing._add(policy, account, namespace, known)
+            if count % _PER_STEP == 0:
+                yield
+        return standing
+
+    def excess(self, key: _Sum) -> Amount:
+        """Return by how much the limit of *key* is exceeded, 0 if it is not or if there is none."""
+        limit = self.limits.get(key)
+        return 0 if limit is None else max(self.index.allocated(*key) - limit.hard, 0)
+
+    def _filled(self, holdings: Holdings) -> Iterator[tuple[ObjectKey, Account]]:
+        """Count everything into the index, and yield what each object and reservation is charged to."""
+        for resource, rows in holdings.rows.items():
+            self.index.list_started(resource)
+            for path, row in rows.items():
+                key = ObjectKey(resource, *path.split("/", 1))
+                self.index.observe(key, row)
+                yield key, row.account
+        for each in holdings.reservations:
+            self.index.reserve(each)
+            yield each.key, each.account
+
+    def _add(self, policy: Policy, account: Account, namespace: str, known: Known) -> None:
+        """Keep the limits that bind objects of *account*; of an exempt one only those that it shares with others."""
+        labels, now = known.labels_of(namespace), known.now
+        own: frozenset[Subject] = frozenset()
+        if policy.exemptions.of(account, namespace, now) is not None:
+            holder = policy.holder_of(account.payer)
+            own = frozenset({holder, *(subject.scoped(holder, each) for each in policy.selecting(account.scopes))})
+        for limit in resolve_limits(policy, account, namespace=namespace, labels=labels, now=now).sums:
+            if limit.mode is not Mode.ENFORCE or limit.subject in own:
+                continue
+            key = (limit.subject, limit.resource)
+            if key not in self.limits or limit.hard < self.limits[key].hard:
+                self.limits[key] = limit
+
+
+def _order(each: Overrun) -> tuple[object, ...]:
+    """Order by the part of the limit that is exceeded; a limit of 0 first."""
+    limit = each.limit
+    part = Fraction(each.over) / Fraction(limit.hard) if limit.hard else Fraction(0)
+    return (limit.hard != 0, -part, -each.over, limit.subject, limit.resource)
+
+
+def _uncompared(before: Policy, after: Policy, is_counted: Callable[[str], bool]) -> Iterator[str]:
+    """Yield what is counted in another way, or at all, only once *after* is in force."""
+    for resource in sorted(after.counted):
+        if not is_counted(resource):
+            yield f"count/{resource}"
+    if (before.presets, before.session_count) != (after.presets, after.session_count):
+        yield "sessions"
+    if before.terminating != after.terminating:
+        yield "pods that are being deleted"
+    if after.group_objects is not None and before.group_objects is None:
+        yield "the members that Group objects list"

@@ -1,0 +1,129 @@
+"""
+What one policy limits and another one does not, by their entries: whether anybody uses anything does not matter.
+
+`edits` compares the limits of those who use something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from webhook.quota.exemption import Exemption
+from webhook.quota.policy import Entry, Hard, Mode, Policy, Unlimited
+from webhook.quota.resources import Amount
+
+_PER_STEP = 500
+"""Entries between two pauses: together they take about a millisecond."""
+
+_Key = tuple[str, str, str]
+"""Selector, cap and resource; the first two are empty for a limit on the sum of everything."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lifted:
+    """
+    A limit in force that refuses nothing any more.
+
+    `whom` is a subject, or an entry of the policy and so all that it bound. `entry` set the limit, with its `cap` if
+    it bound one object.
+    """
+
+    whom: str
+    resource: str
+    hard: Amount
+    entry: str
+
+
+class _Slot(NamedTuple):
+    """The entries that override each other for one name, the strongest first, and what its name falls back to."""
+
+    entries: tuple[Entry | None, ...]
+    default: str = ""
+
+
+def lifted_entries(before: Policy, after: Policy, now: datetime) -> Generator[None, None, tuple[Lifted, ...]]:
+    """
+    Yield now and then, and return the limits that *before* enforces at *now* and *after* does not, by their entries.
+
+    A person whose entry goes has no limit lifted that the default still sets. Where a default loses a limit, that is
+    told once, and not of everybody it bound.
+    """
+    found: list[Lifted] = []
+    ended: dict[str, frozenset[_Key]] = {}
+    slots_after = dict(_slots(after, before))
+    for count, (name, slot) in enumerate(_slots(before, after), start=1):
+        were, are = _enforced(slot, now), _enforced(slots_after.get(name, _Slot(())), now)
+        keys = frozenset(were.keys() - are.keys())
+        ended[name] = keys
+        for key in keys:
+            hard, path = were[key]
+            if path.partition(".scoped")[0] == slot.default and key in ended.get(slot.default, ()):
+                continue
+            selector, cap, resource = key
+            whom = f"[{selector}] {name}" if selector else name
+            found.append(Lifted(whom, resource, hard, f"{path}.{cap}" if cap else path))
+        if count % _PER_STEP == 0:
+            yield
+    return tuple(sorted(found))
+
+
+def new_exemptions(before: Policy, after: Policy) -> tuple[Exemption, ...]:
+    """Return what *after* exempts from its limits and *before* does not."""
+    known = {(each.by, each.name, each.until) for each in before.exemptions.rows}
+    return tuple(each for each in after.exemptions.rows if (each.by, each.name, each.until) not in known)
+
+
+def _slots(policy: Policy, other: Policy) -> Iterator[tuple[str, _Slot]]:
+    """Yield all slots of *policy* by their paths: the defaults first, and everybody whom *other* names as well."""
+    defaults = policy.defaults
+    yield "defaults.user", _Slot((defaults.user,))
+    yield "defaults.serviceAccount", _Slot((defaults.service_account,))
+    yield "defaults.unattributed", _Slot((defaults.unattributed,))
+    yield from _named("users", policy.users, other.users, defaults.user)
+    yield from _named("serviceAccounts", policy.service_accounts, other.service_accounts, defaults.service_account)
+    for name, group in policy.groups.items():
+        yield f"groups.{name}.perMember", _Slot((group.per_member,))
+        yield f"groups.{name}.pool", _Slot((group.pool,))
+    for name, tenant in policy.tenants.items():
+        yield f"tenants.{name}", _Slot((tenant.entry,))
+        yield f"tenants.{name}.perNamespace", _Slot((tenant.per_namespace,))
+    for name, entry in policy.namespaces.items():
+        yield f"namespaces.{name}", _Slot((entry,))
+    yield "cluster", _Slot((policy.cluster,))
+
+
+def _named(
+    section: str, entries: Mapping[str, Entry], others: Collection[str], default: Entry | None
+) -> Iterator[tuple[str, _Slot]]:
+    path = "" if default is None else default.path
+    for name in (*entries, *(each for each in others if each not in entries)):
+        yield f"{section}.{name}", _Slot((entries.get(name), default), path)
+
+
+def _enforced(slot: _Slot, now: datetime) -> dict[_Key, tuple[Amount, str]]:
+    """Return the limits that refuse what exceeds them, each with the path of the entry that sets it."""
+    strongest: dict[_Key, tuple[Hard, Entry]] = {}
+    for entry in slot.entries:
+        if entry is not None and entry.in_force(now):
+            for key, hard, setting in _set_by(entry, now):
+                strongest.setdefault(key, (hard, setting))
+    return {
+        key: (hard, entry.path)
+        for key, (hard, entry) in strongest.items()
+        if not isinstance(hard, Unlimited) and entry.mode is Mode.ENFORCE
+    }
+
+
+def _set_by(entry: Entry, now: datetime) -> Iterator[tuple[_Key, Hard, Entry]]:
+    for name, hard in entry.hard.items():
+        yield ("", "", name), hard, entry
+    for cap, hards in entry.caps.items():
+        for name, hard in hards.items():
+            yield ("", cap, name), hard, entry
+    for each in entry.scoped:
+        if each.in_force(now):
+            for name, hard in each.hard.items():
+                yield (str(each.selector), "", name), hard, each
