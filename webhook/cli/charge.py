@@ -9,16 +9,13 @@ from dataclasses import dataclass
 import click
 import msgspec
 
-from webhook.cli.inputs import InputError, read_inputs
+from webhook.cli.inputs import MOST_TEXT, InputError, read_inputs
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.documents.object_text import RawObject, read_objects
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.registry import KINDS
 from webhook.quota import resources
 from webhook.quota.devices import SHIPPED
-
-_MAX_TEXT = 1 << 30
-"""Characters. Files of one's own may be as large as memory allows; thousands of pods in one are usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ def _charged(names: tuple[str, ...]) -> list[ChargedObject]:
     charged: list[ChargedObject] = []
     mistakes: list[str] = []
     for given in read_inputs(names):
-        objects, unreadable = read_objects(given.text, source=given.source, limit=_MAX_TEXT)
+        objects, unreadable = read_objects(given.text, source=given.source, limit=MOST_TEXT)
         mistakes += map(str, unreadable)
         for each in objects:
             try:

@@ -9,12 +9,16 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from webhook.documents.object_text import RawObject, read_objects
 from webhook.quota.errors import WebhookError
 
 _SUFFIXES = frozenset({".yaml", ".yml", ".json", ".jsonl"})
 """Of files with manifests, as kubectl takes them."""
 
 STANDARD_INPUT = "-"
+
+MOST_TEXT = 1 << 30
+"""Characters. Files of one's own may be as large as memory allows; thousands of pods in one are usual."""
 
 
 class InputError(WebhookError):
@@ -47,6 +51,19 @@ def read_inputs(
             except OSError as error:
                 raise InputError(f"{file}: {error.strerror}") from error
             yield Input(str(file), _decoded(str(file), content))
+
+
+def read_input_objects(names: Iterable[str]) -> list[RawObject]:
+    """Return the objects of all files. Raises: InputError with every mistake, one a line."""
+    objects: list[RawObject] = []
+    mistakes: list[str] = []
+    for given in read_inputs(names):
+        found, unreadable = read_objects(given.text, source=given.source, limit=MOST_TEXT)
+        objects += found
+        mistakes += map(str, unreadable)
+    if mistakes:
+        raise InputError("\n".join(mistakes))
+    return objects
 
 
 def _files(path: Path, suffixes: Collection[str], *, is_deep: bool) -> list[Path]:

@@ -12,10 +12,10 @@ import click
 import msgspec
 
 from webhook.cli.checked_policy import checked_policy
-from webhook.cli.inputs import InputError, read_inputs
+from webhook.cli.inputs import InputError, read_input_objects
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.documents import preset_files
-from webhook.documents.object_text import RawObject, read_objects
+from webhook.documents.object_text import RawObject
 from webhook.documents.shipped_presets import shipped, shipped_definition
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.registry import KINDS
@@ -27,9 +27,6 @@ from webhook.quota.resources import Amounts
 
 COUNTED_LABEL = "userquota.dev/counted"
 """Adds the rules of a ClusterRole to those of the ClusterRole `userquota-counted`: see `manifests/`."""
-
-_MAX_TEXT = 1 << 30
-"""Characters, as for `charge`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +115,7 @@ def test_preset(names: tuple[str, ...], policies: tuple[str, ...], output: str) 
     read or the policy is invalid, 2 if a file cannot be read.
     """
     presets = checked_policy(policies, exit_code=1).presets if policies else tuple(map(shipped, preset_files.names()))
-    objects = _objects(names)
+    objects = read_input_objects(names)
     tested, mistakes = _test(objects, [SessionReader(each) for each in presets], _namespaces(objects))
     if output == "table":
         show_table(
@@ -130,19 +127,6 @@ def test_preset(names: tuple[str, ...], policies: tuple[str, ...], output: str) 
         click.echo(mistake, err=True)
     if mistakes:
         raise SystemExit(1)
-
-
-def _objects(names: Iterable[str]) -> list[RawObject]:
-    """Return the objects of all files. Raises: InputError."""
-    objects: list[RawObject] = []
-    mistakes: list[str] = []
-    for given in read_inputs(names):
-        found, unreadable = read_objects(given.text, source=given.source, limit=_MAX_TEXT)
-        objects += found
-        mistakes += map(str, unreadable)
-    if mistakes:
-        raise InputError("\n".join(mistakes))
-    return objects
 
 
 class _Metadata(msgspec.Struct, frozen=True):

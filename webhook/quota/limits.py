@@ -76,10 +76,26 @@ def resolve_limits(
     namespace, namespace, cluster; resources by name. The limits on what a selector selects follow in the same order,
     and override each other for each selector by itself.
     """
-    payer = account.payer
+    return _limits_of(policy, account.payer, policy.selecting(account.scopes), namespace, labels, now)
+
+
+def limits_of_any(
+    policy: Policy, payer: Payer, *, namespace: str, labels: Mapping[str, str], now: datetime
+) -> LimitsInForce:
+    """Return every limit that binds some object of *payer*, whatever scopes it is in. See `resolve_limits`."""
+    return _limits_of(policy, payer, policy.selectors, namespace, labels, now)
+
+
+def _limits_of(  # noqa: PLR0913, PLR0917 - what decides the limits
+    policy: Policy,
+    payer: Payer,
+    selectors: tuple[Selector, ...],
+    namespace: str,
+    labels: Mapping[str, str],
+    now: datetime,
+) -> LimitsInForce:
     groups, tenants = policy.groups_of(payer), policy.tenants_of(labels)
     policy_namespace = namespace if tenants or namespace in policy.namespaces else ""
-    selectors = policy.selecting(account.scopes)
     key = (_payer_kind(policy, payer), groups, tenants, policy_namespace, selectors, policy.boundary_index(now))
     pattern = policy.limits_cache.get(key)
     if not isinstance(pattern, _Pattern):

@@ -226,14 +226,14 @@ class Policy:
             first = selected.match_labels[0] if selected.match_labels else _NO_LABEL
             tenants_by_label[first] = (*tenants_by_label.get(first, ()), name)
         object.__setattr__(self, "_tenants_by_label", tenants_by_label)
-        object.__setattr__(self, "_end_times", tuple(sorted({each.until for each in self._entries() if each.until})))
-        hards = [hard for each in self._entries() for hard in (each.hard, *each.caps.values())]
+        object.__setattr__(self, "_end_times", tuple(sorted({each.until for each in self.entries() if each.until})))
+        hards = [hard for each in self.entries() for hard in (each.hard, *each.caps.values())]
         object.__setattr__(self, "_limited", frozenset(name for hard in hards for name in hard))
-        enforces = any(each.mode is Mode.ENFORCE and (each.hard or each.caps) for each in self._entries())
+        enforces = any(each.mode is Mode.ENFORCE and (each.hard or each.caps) for each in self.entries())
         object.__setattr__(self, "_enforces", enforces)
         forbids = any(hard.get(name) == 0 for hard in hards for name in DECLARABLE)
         object.__setattr__(self, "_may_require", forbids or Missing.REQUIRE in self.missing.values())
-        selectors = {each.selector for each in self._entries() if each.selector}
+        selectors = {each.selector for each in self.entries() if each.selector}
         object.__setattr__(self, "_selectors", tuple(sorted(selectors, key=str)))
 
     def groups_of(self, payer: Payer) -> tuple[str, ...]:
@@ -299,7 +299,7 @@ class Policy:
 
     def limiting(self, resource: str) -> Iterator[Entry]:
         """Yield the entries that limit *resource*, by its canonical name."""
-        yield from (each for each in self._entries() if resource in each.hard)
+        yield from (each for each in self.entries() if resource in each.hard)
 
     def held(self, amounts: Amounts) -> Amounts:
         """
@@ -335,6 +335,11 @@ class Policy:
         object.__setattr__(reported, "_groups_in_objects", groups)
         return reported
 
+    @property
+    def selectors(self) -> tuple[Selector, ...]:
+        """Return everything by which an entry selects objects."""
+        return self._selectors
+
     def selecting(self, scopes: Scopes) -> tuple[Selector, ...]:
         """Return the selectors of this policy that select an object in *scopes*."""
         return tuple(each for each in self._selectors if each.selects(scopes)) if self._selectors else ()
@@ -348,7 +353,8 @@ class Policy:
         """Return a number that changes only when an entry reaches its `until`."""
         return bisect_right(self._end_times, now) if self._end_times else 0
 
-    def _entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Entry]:
+        """Yield all entries, each with those inside it."""
         defaults = (self.defaults.user, self.defaults.service_account, self.defaults.unattributed)
         groups = [entry for each in self.groups.values() for entry in (each.per_member, each.pool)]
         tenants = [entry for each in self.tenants.values() for entry in (each.entry, each.per_namespace)]

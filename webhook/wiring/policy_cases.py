@@ -7,7 +7,7 @@ Nothing is decided here. What a case gives is put into the usage index, what it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,23 +21,19 @@ from webhook.documents.case_schema import Verdict
 from webhook.documents.case_text import Case, Create, Given, Outcome, ScaleTo, Update
 from webhook.documents.object_text import RawObject
 from webhook.kinds.as_stored import as_stored
-from webhook.kinds.counted import counted
 from webhook.kinds.evaluator import AnyKind
-from webhook.kinds.pods import PODS, PodEvaluator
-from webhook.kinds.registry import KINDS, Registry
-from webhook.kinds.session_kind import SessionEvaluator, makers_of, session_kind
 from webhook.ledger.memory import MemoryLedger
 from webhook.ports import READY, Clock, Decide
 from webhook.quota.decision import Allowed, Decision, Denied
 from webhook.quota.errors import WebhookError
 from webhook.quota.limits import Limit
 from webhook.quota.objects import AnyObject, GroupVersionResource
-from webhook.quota.policy import Mode, Policy, SessionCount
-from webhook.quota.presets import Preset
+from webhook.quota.policy import Mode, Policy
 from webhook.quota.reservation import Charge
 from webhook.quota.subject import Payer
 from webhook.quota.usage import UsageIndex
 from webhook.registration import default_exemptions, manifest_files
+from webhook.wiring.file_kinds import kind_in_file, kinds_under
 from webhook.wiring.simulated_cluster import CaseError, Json, SimulatedCluster
 from webhook.wiring.standalone import reviewers
 
@@ -107,7 +103,7 @@ class _Run:
         self._case = case
         self._policy = policy
         self._exempt = exempt
-        self._kinds = _kinds_under(policy)
+        self._kinds = kinds_under(policy)
         standing = _Standing(case.at or _ANY_TIME, policy)
         self._cluster = SimulatedCluster(policy, case.namespaces)
         self._ledger = _Recorder(self._cluster.index, standing)
@@ -214,16 +210,10 @@ class _Run:
 
     def _kind(self, written: RawObject) -> AnyKind:
         """Return the kind of an object. Raises: CaseError for one that the webhook is never asked about."""
-        kind = self._kinds.of_object(written.api_version, written.kind)
-        if kind is not None and kind.is_stamped:
-            return kind
-        group = written.api_version.rpartition("/")[0]
-        resource = _plural(written.kind) + (f".{group}" if group else "")
-        if kind is not None or resource not in self._policy.counted:
+        kind = kind_in_file(written, self._kinds, self._policy)
+        if kind is None or not kind.is_stamped:
             raise CaseError(f"{written.kind} of {written.api_version} is neither charged nor limited by this policy")
-        found = counted(resource, written.api_version, written.kind)
-        self._kinds.add(found)
-        return found
+        return kind
 
     def _namespace(self, written: RawObject) -> str:
         """Return the namespace of an object of the request."""
@@ -250,33 +240,6 @@ class _Run:
             self._unnamed += 1
             metadata["name"] = f"{written.name or written.kind.lower()}-{self._unnamed}"
         return {**document, "metadata": {**metadata, "namespace": namespace, "uid": uid}}
-
-
-def _kinds_under(policy: Policy) -> Registry:
-    """Return the kinds that *policy* makes of those with a row, and of those that its presets name."""
-    kinds, pods = Registry(*KINDS), PodEvaluator()
-    pods.read_by(each for each in policy.presets if each.resource == PODS.resource)
-    kinds.add(replace(PODS, evaluator=pods))
-    kinds.count(policy.counted)
-    presets: dict[str, list[Preset]] = {}
-    for each in policy.presets:
-        if KINDS.of_resource(each.resource) is None:
-            presets.setdefault(each.resource, []).append(each)
-    frees_stopped = policy.session_count is SessionCount.RUNNING
-    for resource, listed in presets.items():
-        first = listed[0]
-        kind = counted(resource, f"{first.group}/{first.versions[0]}" if first.group else first.versions[0], first.kind)
-        evaluator = SessionEvaluator(kind.count, listed, frees_stopped=frees_stopped, is_session=kinds.is_session)
-        kinds.add(session_kind(kind, evaluator, makers_of(listed)))
-    return kinds
-
-
-def _plural(kind: str) -> str:
-    """Return the plural of a kind that has no row, as kubectl guesses it without an API server."""
-    lower = kind.lower()
-    if lower.endswith("s"):
-        return f"{lower}es"
-    return f"{lower.removesuffix('y')}ies" if lower.endswith("y") else f"{lower}s"
 
 
 def _outcome(responses: Sequence[AdmissionResponse], decisions: Sequence[Decision]) -> Outcome:

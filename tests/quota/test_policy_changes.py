@@ -1,0 +1,144 @@
+"""Every difference between two policies is told, and none that is one of places only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+
+import pytest
+
+from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.quota.policy import Policy
+from webhook.quota.policy_changes import Difference, PolicyChanges, changes_between
+
+
+def policy(text: str, source: str = "p.yaml") -> Policy:
+    found = read_policy([PolicyText(source, f"version: 1\n{text}")])
+    assert found.policy is not None, found.mistakes
+    return found.policy
+
+
+def told(before: str, after: str) -> PolicyChanges:
+    return changes_between(policy(before, "old.yaml"), policy(after, "new.yaml"))
+
+
+def lines(differences: Iterable[Difference]) -> list[str]:
+    return [f"{each.what}: {each.before} -> {each.after}" for each in differences]
+
+
+def test_places_alone_are_no_difference() -> None:
+    text = "users: {alice: {hard: {cpu: 1}}}\nexempt: [{user: eve, reason: x}]\n"
+    assert told(text, f"# moved\n\n{text}") == PolicyChanges()
+
+
+def test_an_entry_that_is_added_removed_or_changed_is_told_with_its_places() -> None:
+    before = "users:\n  alice: {hard: {cpu: 1}}\n  bob: {hard: {cpu: 1}}\n"
+    after = "users:\n  carol: {mode: warn, hard: {cpu: unlimited}, perPod: {memory: 1Gi}}\n\n  bob: {hard: {pods: 2}}\n"
+    found = [(each.change, each.entry, each.before, each.after) for each in told(before, after).entries]
+    assert found == [
+        ("removed", "users.alice", "old.yaml:3", ""),
+        ("changed", "users.bob", "old.yaml:4", "new.yaml:5"),
+        ("added", "users.carol", "", "new.yaml:3"),
+    ]
+    alice, bob, carol = (lines(each.differences) for each in told(before, after).entries)
+    assert alice == ["hard.requests.cpu: 1 -> None"]
+    assert bob == ["hard.pods: None -> 2", "hard.requests.cpu: 1 -> None"]
+    assert carol == [
+        "hard.requests.cpu: None -> unlimited",
+        "mode: enforce -> warn",
+        "perPod.requests.memory: None -> 1Gi",
+    ]
+
+
+def test_an_entry_that_says_nothing_is_told_too() -> None:
+    (found,) = told("", "users: {alice: {}}").entries
+    assert (found.change, found.entry, found.differences) == ("added", "users.alice", ())
+
+
+def test_entries_inside_others_are_known_by_what_they_select() -> None:
+    one, other = "{scopes: [BestEffort], hard: {pods: 1}}", "{scopes: [NotBestEffort], hard: {pods: 2}}"
+    around = "cluster: {{scoped: [{}]}}\n"
+    assert told(around.format(f"{one}, {other}"), around.format(f"{other}, {one}")) == PolicyChanges()
+    (found,) = told(around.format(f"{one}, {other}"), around.format(f"{other}, {one.replace('1', '3')}")).entries
+    assert (found.entry, lines(found.differences)) == ("cluster.scoped[BestEffort]", ["hard.pods: 1 -> 3"])
+
+
+SETTINGS = {
+    "combine: max": "combine: most-restrictive -> max",
+    "terminating: hold": "terminating: release -> hold",
+    "serviceAccountLimits: perAccount": "serviceAccountLimits: perNamespace -> perAccount",
+    "missing: {cpu: {default: 100m}}": "missing[requests.cpu]: None -> 100m",
+    "missing: {cpu: require}": "missing[requests.cpu]: None -> require",
+    "resources: {gpu: {example.com/gpu: 1/4}}": "resources.gpu[example.com/gpu]: None -> 1/4",
+    "exempt: [{group: a, reason: b}]": "exempt[group a]: None -> b",
+    "exempt: [{group: a, reason: b, until: 2027-01-31T00:00:00Z}]": (
+        "exempt[group a]: None -> b, until 2027-01-31T00:00:00+00:00"
+    ),
+    "attribution: {trustedControllers: [a/b]}": (
+        "attribution.trustedControllers[system:serviceaccount:a:b]: None -> listed"
+    ),
+    "attribution: {restorers: [a/b]}": "attribution.restorers[system:serviceaccount:a:b]: None -> listed",
+    "attribution: {delegates: [{user: hub, owner: [{label: x}]}]}": "attribution.delegates[hub]: None -> ",
+    "attribution: {namespaceOwners: [{namespaceLabel: x}]}": "attribution.namespaceOwners: None -> ",
+    "attribution: {groupObjects: openshift}": "attribution.groupObjects: None -> openshift",
+    "sessions: {presets: [raycluster]}": "sessions.presets[raycluster]: None -> ",
+    "sessions: {count: running}": "sessions.count: all -> running",
+}
+
+
+@pytest.mark.parametrize(("text", "difference"), SETTINGS.items())
+def test_a_setting_is_told(text: str, difference: str) -> None:
+    found = told("", text)
+    assert (found.entries, lines(found.settings)) == ((), [difference])
+
+
+def test_what_groups_and_tenants_say_beside_their_entries_is_told() -> None:
+    group = "groups: {{ml: {{pool: {{hard: {{cpu: 1}}}}, membership: {}, members: [{}]}}}}\n"
+    found = told(group.format("creation", "a, b"), group.format("live", "b, c"))
+    assert found.entries == ()
+    assert lines(found.settings) == [
+        "groups.ml.members[a]: listed -> None",
+        "groups.ml.members[c]: None -> listed",
+        "groups.ml.membership: creation -> live",
+    ]
+    tenant = "tenants: {{t: {{namespaces: {{matchLabels: {{team: {}}}}}, hard: {{cpu: 1}}}}}}\n"
+    assert lines(told(tenant.format("a"), tenant.format("b")).settings) == ["tenants.t.namespaces: team=a -> team=b"]
+
+
+def test_a_second_exemption_of_the_same_is_told() -> None:
+    one, two = "{user: a, reason: b, until: 2027-01-31T00:00:00Z}", "{user: a, reason: c}"
+    (found,) = told(f"exempt: [{one}]", f"exempt: [{one}, {two}]").settings
+    assert found.after == "b, until 2027-01-31T00:00:00+00:00; c"
+
+
+FIELDS = {
+    "defaults": "defaults: {user: {hard: {cpu: 1}}}",
+    "users": "users: {a: {hard: {cpu: 1}}}",
+    "service_accounts": "serviceAccounts: {a/b: {hard: {cpu: 1}}}",
+    "groups": "groups: {a: {perMember: {hard: {cpu: 1}}}}",
+    "tenants": "tenants: {a: {namespaces: {matchLabels: {b: c}}}}",
+    "namespaces": "namespaces: {a: {hard: {cpu: 1}}}",
+    "cluster": "cluster: {hard: {cpu: 1}}",
+    "combine": "combine: sum",
+    "terminating": "terminating: hold",
+    "account_limits": "serviceAccountLimits: perAccount",
+    "trusted_controllers": "attribution: {trustedControllers: [a/b]}",
+    "devices": "resources: {gpu: {example.com/gpu: 1/4}}",
+    "missing": "missing: {cpu: require}",
+    "exemptions": "exempt: [{group: a, reason: b}]",
+    "restorers": "attribution: {restorers: [a/b]}",
+    "delegates": "attribution: {delegates: [{user: hub, owner: [{label: x}]}]}",
+    "namespace_owners": "attribution: {namespaceOwners: [{namespaceLabel: x}]}",
+    "presets": "sessions: {presets: [raycluster]}",
+    "session_count": "sessions: {count: running}",
+    "group_objects": "attribution: {groupObjects: openshift}",
+}
+
+
+def test_no_field_of_a_policy_is_left_out() -> None:
+    compared = [each.name for each in fields(Policy) if each.compare]
+    assert sorted(FIELDS) == sorted(compared)
+    silent = [name for name, text in FIELDS.items() if told("", text) == PolicyChanges()]
+    assert silent == []
+    unlike = [name for name, text in FIELDS.items() if getattr(policy(text), name) == getattr(policy(""), name)]
+    assert unlike == []

@@ -1,0 +1,166 @@
+"""
+Where two policies differ: the entries that were added, removed or changed, and everything else that a policy says.
+
+What that means for those who are bound is in `effective` and `edits`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from webhook.quota.devices import Weight
+from webhook.quota.policy import Entry, Group, Hard, Policy, Tenant, Unlimited
+from webhook.quota.quantity import Quantity
+from webhook.quota.resources import show
+
+_TOLD_APART = frozenset(
+    {"defaults", "users", "service_accounts", "groups", "tenants", "namespaces", "cluster"}
+    | {"devices", "exemptions", "presets"}
+)
+"""The fields of a policy that hold entries, or are told in a form of their own."""
+
+_LISTED = "listed"
+_NO_ENTRY = Entry("")
+
+_NAMES = {
+    "account_limits": "serviceAccountLimits",
+    "trusted_controllers": "attribution.trustedControllers",
+    "restorers": "attribution.restorers",
+    "delegates": "attribution.delegates",
+    "namespace_owners": "attribution.namespaceOwners",
+    "session_count": "sessions.count",
+    "group_objects": "attribution.groupObjects",
+}
+"""What the fields of a policy are called in its text, where that is another name."""
+
+_UNSAID = frozenset({"path", "place", "selector", "scoped", "hard", "caps"})
+"""The fields of an entry that say which one it is, or are told in another form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that an entry or a setting says; None: it says nothing of it. A text may be empty if it has no form."""
+
+    what: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryChange:
+    """An entry that is in one policy only, or says something else; `before` and `after` are where it is written."""
+
+    entry: str
+    before: str
+    after: str
+    differences: tuple[Difference, ...]
+
+    @property
+    def change(self) -> str:
+        """Return what happened to it, in one word."""
+        return "changed" if self.before and self.after else "added" if self.after else "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChanges:
+    """All differences: entries by their names, and the other fields."""
+
+    entries: tuple[EntryChange, ...] = ()
+    settings: tuple[Difference, ...] = ()
+
+
+def changes_between(before: Policy, after: Policy) -> PolicyChanges:
+    """Return every difference between two policies but the places where they are written."""
+    were, are = _by_name(before), _by_name(after)
+    entries = []
+    for name in sorted(were.keys() | are.keys()):
+        was, new = were.get(name), are.get(name)
+        differences = _differences(_said(was or _NO_ENTRY), _said(new or _NO_ENTRY))
+        if differences or was is None or new is None:
+            places = ["" if each is None else each.place for each in (was, new)]
+            entries.append(EntryChange(name, places[0], places[1], differences))
+    return PolicyChanges(tuple(entries), _differences(dict(_settings(before)), dict(_settings(after))))
+
+
+def _differences(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[Difference, ...]:
+    return tuple(
+        Difference(what, _told(what, before), _told(what, after))
+        for what in sorted(before.keys() | after.keys())
+        if before.get(what) != after.get(what)
+    )
+
+
+def _told(what: str, said: Mapping[str, object]) -> str | None:
+    return _text(said[what]) if what in said else None
+
+
+def _text(value: object) -> str:
+    match value:
+        case enum.Enum():
+            return str(value.value)
+        case datetime():
+            return value.isoformat()
+        case str() | Quantity():
+            return str(value)
+        case Weight():
+            return str(value.value)
+        case _:
+            return ""
+
+
+def _by_name(policy: Policy) -> dict[str, Entry]:
+    """Return all entries; those inside others by what they select, because their order does not matter."""
+    return {_name(each): each for each in policy.entries()}
+
+
+def _name(entry: Entry) -> str:
+    around, separator, _ = entry.path.rpartition(".scoped[")
+    return f"{around}{separator}{entry.selector}]" if entry.selector is not None else entry.path
+
+
+def _said(entry: Entry) -> dict[str, object]:
+    """Return what an entry says, amounts as text."""
+    said: dict[str, object] = {f"hard.{name}": _amount(name, hard) for name, hard in entry.hard.items()}
+    for cap, hards in entry.caps.items():
+        said |= {f"{cap}.{name}": _amount(name, hard) for name, hard in hards.items()}
+    others = {each.name: getattr(entry, each.name) for each in fields(entry) if each.name not in _UNSAID}
+    return said | {name: value for name, value in others.items() if value not in (None, "")}
+
+
+def _amount(name: str, hard: Hard) -> str:
+    return hard.value if isinstance(hard, Unlimited) else show(name, hard)
+
+
+def _settings(policy: Policy) -> Iterator[tuple[str, object]]:
+    """Yield what a policy says beside its entries, one name or member at a time."""
+    for name, group in policy.groups.items():
+        yield from ((f"groups.{name}.members[{member}]", _LISTED) for member in group.members)
+        yield from _others(f"groups.{name}", group, {"per_member", "pool", "members"})
+    for name, tenant in policy.tenants.items():
+        yield f"tenants.{name}.namespaces", ",".join(f"{key}={text}" for key, text in tenant.match_labels)
+        yield from _others(f"tenants.{name}", tenant, {"entry", "per_namespace", "match_labels"})
+    yield from ((f"resources.{weight.resource}[{name}]", weight) for name, weight in policy.devices.rows)
+    exempt: defaultdict[str, list[str]] = defaultdict(list)
+    for row in policy.exemptions.rows:
+        until = "" if row.until is None else f", until {row.until.isoformat()}"
+        exempt[f"exempt[{row.by.value} {row.name}]"].append(row.reason + until)
+    yield from ((what, "; ".join(reasons)) for what, reasons in exempt.items())
+    yield from ((f"sessions.presets[{each.name}]", each) for each in policy.presets)
+    for each in fields(policy):
+        value, name = getattr(policy, each.name), _NAMES.get(each.name, each.name)
+        if not each.compare or each.name in _TOLD_APART or value in (None, ()):
+            continue
+        if isinstance(value, Mapping):
+            yield from ((f"{name}[{key}]", item) for key, item in value.items())
+        elif isinstance(value, frozenset):
+            yield from ((f"{name}[{item}]", _LISTED) for item in value)
+        else:
+            yield name, value
+
+
+def _others(path: str, said: Group | Tenant, told: Collection[str]) -> Iterator[tuple[str, object]]:
+    return ((f"{path}.{each.name}", getattr(said, each.name)) for each in fields(said) if each.name not in told)

@@ -1,0 +1,57 @@
+"""
+The kinds of objects in files, where no API server says what it serves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from webhook.documents.object_text import RawObject
+from webhook.kinds.counted import counted
+from webhook.kinds.evaluator import AnyKind
+from webhook.kinds.pods import PODS, PodEvaluator
+from webhook.kinds.registry import KINDS, Registry
+from webhook.kinds.session_kind import SessionEvaluator, makers_of, session_kind
+from webhook.quota.policy import Policy, SessionCount
+from webhook.quota.presets import Preset
+
+
+def kinds_under(policy: Policy) -> Registry:
+    """Return the kinds that *policy* makes of those with a row, and of those that its presets name."""
+    kinds, pods = Registry(*KINDS), PodEvaluator()
+    pods.read_by(each for each in policy.presets if each.resource == PODS.resource)
+    kinds.add(replace(PODS, evaluator=pods))
+    kinds.count(policy.counted)
+    presets: dict[str, list[Preset]] = {}
+    for each in policy.presets:
+        if KINDS.of_resource(each.resource) is None:
+            presets.setdefault(each.resource, []).append(each)
+    frees_stopped = policy.session_count is SessionCount.RUNNING
+    for resource, listed in presets.items():
+        first = listed[0]
+        kind = counted(resource, f"{first.group}/{first.versions[0]}" if first.group else first.versions[0], first.kind)
+        evaluator = SessionEvaluator(kind.count, listed, frees_stopped=frees_stopped, is_session=kinds.is_session)
+        kinds.add(session_kind(kind, evaluator, makers_of(listed)))
+    return kinds
+
+
+def kind_in_file(written: RawObject, kinds: Registry, policy: Policy) -> AnyKind | None:
+    """Return the kind of an object; None for one without a row of which *policy* does not limit the number."""
+    kind = kinds.of_object(written.api_version, written.kind)
+    if kind is not None:
+        return kind
+    group = written.api_version.rpartition("/")[0]
+    resource = _plural(written.kind) + (f".{group}" if group else "")
+    if resource not in policy.counted:
+        return None
+    found = counted(resource, written.api_version, written.kind)
+    kinds.add(found)
+    return found
+
+
+def _plural(kind: str) -> str:
+    """Return the plural of a kind that has no row, as kubectl guesses it without an API server."""
+    lower = kind.lower()
+    if lower.endswith("s"):
+        return f"{lower}es"
+    return f"{lower.removesuffix('y')}ies" if lower.endswith("y") else f"{lower}s"
