@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import click
 
-from webhook.cli import policy_diff, policy_test
+from webhook.cli import policy_diff, policy_schema, policy_test
 from webhook.cli.checked_policy import checked_policy
 
 
@@ -33,4 +33,5 @@ def validate(paths: tuple[str, ...], *, strict: bool, config_map: tuple[str, ...
 
 
 command.add_command(policy_diff.command)
+command.add_command(policy_schema.command)
 command.add_command(policy_test.command)

@@ -8,7 +8,7 @@ import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 from webhook.quota.policy import WarnAt
 
@@ -62,3 +62,7 @@ def read_warn_at(value: Any) -> WarnAt:
     if found is None:
         raise ValueError("expected a share of a limit from 1% to 100%, as in 80%, or off")
     return WarnAt(int(found[1]))
+
+
+WARN_AT = WithJsonSchema({"anyOf": [{"const": False}, {"type": "string", "pattern": f"^({_PERCENT.pattern}|off)$"}]})
+"""What `read_warn_at` takes, as JSON Schema."""

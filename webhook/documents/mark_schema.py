@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from webhook.documents import json_forms
 from webhook.quota.delegation import PRESETS, Decoding, Mark, Place
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -45,10 +46,10 @@ def _service_account(name: str) -> str:
     return name
 
 
-Name = Annotated[str, AfterValidator(_whole_name)]
-ServiceAccountName = Annotated[str, AfterValidator(_service_account)]
-Pattern = Annotated[str, AfterValidator(_pattern)]
-Preset = Annotated[str, AfterValidator(_preset)]
+Name = Annotated[str, AfterValidator(_whole_name), json_forms.NAME]
+ServiceAccountName = Annotated[str, AfterValidator(_service_account), json_forms.whole(_SERVICE_ACCOUNT)]
+Pattern = Annotated[str, AfterValidator(_pattern), json_forms.text(r"^[^*]*\*[^*]*$")]
+Preset = Annotated[str, AfterValidator(_preset), json_forms.words(sorted(PRESETS))]
 
 
 class Part(BaseModel):

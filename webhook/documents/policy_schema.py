@@ -16,14 +16,15 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     WrapValidator,
     model_validator,
 )
 
-from webhook.documents.hint_schema import Link, Sentence, hint_of, read_warn_at
+from webhook.documents import json_forms
+from webhook.documents.hint_schema import WARN_AT, Link, Sentence, hint_of, read_warn_at
 from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
-from webhook.documents.preset_schema import PresetPart
-from webhook.documents.shipped_presets import read_preset
+from webhook.documents.shipped_presets import PresetItem
 from webhook.kinds.registry import KINDS
 from webhook.quota import devices, missing, quantity, resources, scopes, share
 from webhook.quota.exemption import ExemptBy
@@ -96,10 +97,13 @@ def _read_missing(value: Any, read_part: ValidatorFunctionWrapHandler) -> Any:
     return read_part(value)
 
 
+_FULL_NAMES = {full: short for short, full in missing.NAMES.items() if full != short}
+_MISSING_NAMES = sorted(missing.NAMES.keys() - _FULL_NAMES.keys())
+
+
 def _missing_name(name: str) -> str:
-    for short, full in missing.NAMES.items():
-        if name == full != short:
-            raise ValueError(f"write {short}")
+    if name in _FULL_NAMES:
+        raise ValueError(f"write {_FULL_NAMES[name]}")
     if name not in missing.NAMES:
         raise ValueError("unknown request or limit")
     return name
@@ -167,16 +171,22 @@ def _kind(name: str) -> str:
     return name
 
 
-ScopeName = Annotated[str, AfterValidator(_scope)]
+ScopeName = Annotated[str, AfterValidator(_scope), json_forms.words(sorted(scopes.KNOWN))]
 ResourceName = Annotated[str, AfterValidator(_known_resource)]
-HardAmount = Annotated[Any, BeforeValidator(_read_hard)]
-Moment = Annotated[datetime, BeforeValidator(_read_time)]
-HardList = Annotated[dict[ResourceName, HardAmount], BeforeValidator(_mark_divisible)]
+HardAmount = Annotated[Any, BeforeValidator(_read_hard), WithJsonSchema(json_forms.HARD_AMOUNT)]
+Moment = Annotated[datetime, BeforeValidator(_read_time), WithJsonSchema(json_forms.TIME)]
+HardList = Annotated[
+    dict[ResourceName, HardAmount], BeforeValidator(_mark_divisible), WithJsonSchema(json_forms.HARD_LIST)
+]
 DeviceName = Annotated[str, AfterValidator(_device_name)]
-DeviceWeight = Annotated[Any, BeforeValidator(_read_weight)]
+DeviceWeight = Annotated[Any, BeforeValidator(_read_weight), WithJsonSchema(json_forms.WEIGHT)]
 
-
-KindName = Annotated[str, AfterValidator(_kind)]
+KindName = Annotated[str, AfterValidator(_kind), json_forms.words(sorted(each.resource for each in KINDS))]
+OnWorkloadWord = Annotated[
+    OnWorkload,
+    BeforeValidator(_read_on_workload),
+    json_forms.words([*(each.value for each in OnWorkload), False]),
+]
 
 
 class RequirementPart(Part):
@@ -207,7 +217,7 @@ class SumPart(Part):
 
     hard: HardList = Field(default_factory=dict)
     mode: Mode = Mode.ENFORCE
-    workloads: Annotated[OnWorkload, BeforeValidator(_read_on_workload)] = OnWorkload.WARN
+    workloads: OnWorkloadWord = OnWorkload.WARN
     until: Moment | None = None
     message: Sentence | None = None
     link: Link | None = None
@@ -355,7 +365,7 @@ class ExemptPart(Part):
 class SessionsPart(Part):
     """What counts as sessions."""
 
-    presets: list[Annotated[PresetPart, WrapValidator(read_preset)]] = Field(default_factory=list)
+    presets: list[PresetItem] = Field(default_factory=list)
     count: SessionCount | None = None
 
 
@@ -369,11 +379,11 @@ class LogicalResourcesPart(Part):
 class MissingPart(Part):
     """What is filled in for a container that does not declare a resource."""
 
-    default: Annotated[Any, BeforeValidator(_read_default)]
+    default: Annotated[Any, BeforeValidator(_read_default), WithJsonSchema(json_forms.DEFAULT_AMOUNT)]
 
 
-MissingName = Annotated[str, AfterValidator(_missing_name)]
-MissingRule = Annotated[MissingPart, WrapValidator(_read_missing)]
+MissingName = Annotated[str, AfterValidator(_missing_name), json_forms.words(_MISSING_NAMES)]
+MissingRule = Annotated[MissingPart, WrapValidator(_read_missing, json_schema_input_type=Missing | MissingPart)]
 """A `MissingPart`, or a `Missing` for a word."""
 
 
@@ -391,7 +401,7 @@ class PolicyPart(Part):
     combine: Combine | None = None
     terminating: Terminating | None = None
     serviceAccountLimits: AccountLimits | None = None  # noqa: N815
-    warnAt: Annotated[Any, BeforeValidator(read_warn_at)] = None  # noqa: N815
+    warnAt: Annotated[Any, BeforeValidator(read_warn_at), WARN_AT] = None  # noqa: N815
     exempt: list[ExemptPart] = Field(default_factory=list)
     missing: dict[MissingName, MissingRule] = Field(default_factory=dict)
     attribution: AttributionPart | None = None

@@ -13,10 +13,12 @@ from pydantic import (
     BeforeValidator,
     Field,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     WrapValidator,
     model_validator,
 )
 
+from webhook.documents import json_forms
 from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
 from webhook.kinds.registry import KINDS
 from webhook.kinds.session_pods import check_match
@@ -94,15 +96,17 @@ def _matching(form: re.Pattern[str], wanted: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-PathText = Annotated[Any, BeforeValidator(_read_path)]
-ExpressionText = Annotated[Any, BeforeValidator(_read_expression)]
-ConstantValue = Annotated[Any, BeforeValidator(_read_constant)]
+PathText = Annotated[Any, BeforeValidator(_read_path), WithJsonSchema(json_forms.PATH)]
+ExpressionText = Annotated[Any, BeforeValidator(_read_expression), WithJsonSchema(json_forms.EXPRESSION)]
+ConstantValue = Annotated[Any, BeforeValidator(_read_constant), WithJsonSchema(json_forms.CONSTANT)]
 RequestedName = Annotated[str, AfterValidator(_requested)]
-Source = Annotated[dict[RequestedName, ExpressionText], WrapValidator(_read_source)]
+Source = Annotated[dict[RequestedName, ExpressionText], WrapValidator(_read_source), WithJsonSchema(json_forms.SOURCE)]
 """A path for a text, names of resources for `named`, an expression for each name otherwise."""
-DnsName = Annotated[str, _matching(_DNS, "small letters, digits, - and .")]
-KindName = Annotated[str, _matching(_KIND, "a kind such as Notebook")]
-VersionName = Annotated[str, _matching(_VERSION, "a version such as v1 or v1beta1, without its group")]
+DnsName = Annotated[str, _matching(_DNS, "small letters, digits, - and ."), json_forms.whole(_DNS)]
+KindName = Annotated[str, _matching(_KIND, "a kind such as Notebook"), json_forms.whole(_KIND)]
+VersionName = Annotated[
+    str, _matching(_VERSION, "a version such as v1 or v1beta1, without its group"), json_forms.whole(_VERSION)
+]
 
 
 class ConditionPart(Part):
@@ -136,7 +140,7 @@ def _read_alternative(value: Any) -> Any:
     return value if isinstance(value, dict) and "all" in value else {"all": [value]}
 
 
-Alternative = Annotated[AllPart, BeforeValidator(_read_alternative)]
+Alternative = Annotated[AllPart, BeforeValidator(_read_alternative, json_schema_input_type=AllPart | ConditionPart)]
 
 
 class UserMarkPart(MarkPart):

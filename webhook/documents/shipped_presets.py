@@ -5,11 +5,11 @@ The shipped presets, and items of a policy's list that name or change one.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidatorFunctionWrapHandler
+from pydantic import BaseModel, ValidatorFunctionWrapHandler, WrapValidator
 
-from webhook.documents import preset_files
+from webhook.documents import json_forms, preset_files
 from webhook.documents.mark_schema import Written
 from webhook.documents.preset_schema import PresetPart
 from webhook.quota.presets import Preset
@@ -27,6 +27,22 @@ def read_preset(value: Any, read_part: ValidatorFunctionWrapHandler) -> Any:
         base = shipped_definition(value[_BASE])
         return read_part({**base, **{name: each for name, each in value.items() if name != _BASE}})
     return read_part(value)
+
+
+class _Inherited(BaseModel):
+    """A shipped preset with fields of its own, as far as an editor has to know it."""
+
+    preset: Annotated[str, json_forms.words(preset_files.names())]
+
+
+PresetItem = Annotated[
+    PresetPart,
+    WrapValidator(
+        read_preset,
+        json_schema_input_type=Annotated[str, json_forms.words(preset_files.names())] | _Inherited | PresetPart,
+    ),
+]
+"""An item of `sessions.presets`."""
 
 
 def shipped_definition(name: Any) -> dict[str, Any]:

@@ -1,0 +1,70 @@
+"""
+What the readers of a policy take, as JSON Schema: pydantic knows only what they make of it.
+
+A form refuses nothing that its reader takes. `policy_json_schema` puts them together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from pydantic import WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
+
+from webhook.quota import resources
+
+_QUANTITY = r"[+-]?(?=\.?[0-9])[0-9]*\.?[0-9]*([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?"
+_SHARE = r"([0-9]+\+)?[0-9]+/[0-9]+"
+_PARAMETERISED = r"[./]|^hugepages-"
+"""What every name of a resource has that is not in the list of names."""
+
+
+def words(listed: Iterable[str | bool]) -> WithJsonSchema:
+    """Return the form of one of some words."""
+    return WithJsonSchema({"enum": list(listed)})
+
+
+def text(pattern: str) -> WithJsonSchema:
+    """Return the form of a text that has *pattern* in it."""
+    return WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+def whole(form: re.Pattern[str]) -> WithJsonSchema:
+    """Return the form of a text that is *form* from its beginning to its end."""
+    return text(f"^({form.pattern})$")
+
+
+def _amount(pattern: str) -> JsonSchemaValue:
+    return {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^({pattern})$"}]}
+
+
+HARD_AMOUNT = _amount(f"unlimited|{_QUANTITY}")
+LOGICAL_AMOUNT = _amount(f"unlimited|{_SHARE}|{_QUANTITY}")
+
+
+def _hard_list() -> JsonSchemaValue:
+    names = resources.known_names()
+    amounts: Mapping[bool, JsonSchemaValue] = {True: LOGICAL_AMOUNT, False: HARD_AMOUNT}
+    return {
+        "type": "object",
+        "description": "Amounts by resource: 0 forbids, absent inherits, unlimited lifts what would be inherited.",
+        "properties": {name: amounts[name in resources.LOGICAL] for name in names},
+        "propertyNames": {"anyOf": [{"enum": list(names)}, {"pattern": _PARAMETERISED}]},
+        "additionalProperties": HARD_AMOUNT,
+    }
+
+
+HARD_LIST = _hard_list()
+DEFAULT_AMOUNT = _amount(_QUANTITY)
+WEIGHT = _amount(rf"{_SHARE}|[0-9]+(\.[0-9]+)?")
+TIME: JsonSchemaValue = {
+    "type": "string",
+    "description": "A time with its zone, as in 2027-01-31T00:00:00Z.",
+    "pattern": r"([Zz]|[+-][0-9:.]+)$",
+}
+NAME = text(r"^\S([\s\S]*\S)?$")
+PATH: JsonSchemaValue = {"type": "string"}
+CONSTANT: JsonSchemaValue = {"type": ["string", "integer", "boolean"]}
+EXPRESSION: JsonSchemaValue = {"type": ["string", "integer"]}
+SOURCE: JsonSchemaValue = {"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": EXPRESSION}]}
