@@ -105,6 +105,10 @@ def test_what_groups_and_tenants_say_beside_their_entries_is_told() -> None:
     assert lines(told(tenant.format("a"), tenant.format("b")).settings) == ["tenants.t.namespaces: team=a -> team=b"]
 
 
+def test_a_share_at_which_people_are_warned_is_told_as_it_is_written() -> None:
+    assert lines(told("warnAt: 80%", "").settings) == ["warnAt: 80% -> off"]
+
+
 def test_a_second_exemption_of_the_same_is_told() -> None:
     one, two = "{user: a, reason: b, until: 2027-01-31T00:00:00Z}", "{user: a, reason: c}"
     (found,) = told(f"exempt: [{one}]", f"exempt: [{one}, {two}]").settings
@@ -132,6 +136,7 @@ FIELDS = {
     "presets": "sessions: {presets: [raycluster]}",
     "session_count": "sessions: {count: running}",
     "group_objects": "attribution: {groupObjects: openshift}",
+    "warn_at": "warnAt: 80%",
 }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 
 from webhook.quota.devices import Weight
-from webhook.quota.policy import Entry, Group, Hard, Policy, Tenant, Unlimited
+from webhook.quota.policy import Entry, Group, Hard, Policy, Tenant, Unlimited, WarnAt
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import show
 
@@ -34,6 +34,7 @@ _NAMES = {
     "namespace_owners": "attribution.namespaceOwners",
     "session_count": "sessions.count",
     "group_objects": "attribution.groupObjects",
+    "warn_at": "warnAt",
 }
 """What the fields of a policy are called in its text, where that is another name."""
 
@@ -108,6 +109,8 @@ def _text(value: object) -> str:
             return str(value)
         case Weight():
             return str(value.value)
+        case WarnAt(percent):
+            return "off" if percent is None else f"{percent}%"
         case _:
             return ""
 
