@@ -13,6 +13,8 @@ import pytest
 
 from localcluster.controlplane import ControlPlane
 from tests.cluster.people import Person
+from tests.cluster.platforms import HUB, installed
+from tests.cluster.preset_walks import PLATFORMS, WALKS
 from tests.cluster.running import RunningWebhook
 from tests.replicated.asking import Asking
 
@@ -37,6 +39,13 @@ def running(two_servers: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
     yield webhook
     webhook.stop()
     webhook.uninstall()
+
+
+@pytest.fixture(scope="session")
+def platforms(running: RunningWebhook) -> Iterator[None]:
+    """All platforms of the shipped presets, as long as any test uses them: a kind that comes back is found slowly."""
+    with installed(running.cluster, *PLATFORMS, others=[HUB, *(each.username for each in WALKS)]):
+        yield
 
 
 @pytest.fixture
@@ -81,10 +90,10 @@ def new_place(running: RunningWebhook) -> str:
 def empty(running: RunningWebhook, name: str) -> None:
     """Delete a namespace and, at once, what is charged in it; nobody has a limit any more."""
     running.set_policy(UNLIMITED + f"# after {name}\n")
-    asyncio.run(_empty(running.cluster, name))
+    asyncio.run(delete_place(running.cluster, name))
 
 
-async def _empty(cluster: ControlPlane, name: str) -> None:
+async def delete_place(cluster: ControlPlane, name: str) -> None:
     """Delete all objects of a kind in one request: kubectl deletes one by one, a minute for a thousand pods."""
     in_background = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
     at_once = {**in_background, "gracePeriodSeconds": 0}

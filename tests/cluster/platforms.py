@@ -6,7 +6,11 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from localcluster.controlplane import ControlPlane
 from tests.cluster.running import RunningWebhook, eventually
@@ -14,115 +18,88 @@ from tests.cluster.test_who_pays import run
 
 Json = dict[str, Any]
 
+DEFINITIONS = Path(__file__).parents[1] / "kinds" / "presets" / "definitions"
+"""Made by us in the shape of each platform's own, with the fields that its preset reads; others are kept unseen."""
+
 
 @dataclass(frozen=True)
 class Platform:
-    """A kind of sessions, and the account of the controller that makes their pods."""
+    """A kind of sessions as the platform defines it, and the account of the controller that makes their pods."""
 
     preset: str
-    group: str
-    version: str
-    kind: str
-    plural: str
     controller: str
-    scale: str = ""
-    """The field that the scale subresource sets."""
+
+    @cached_property
+    def definition(self) -> Json:
+        """Return the CustomResourceDefinition that `definitions` has in the shape of the platform's own."""
+        definition: Json = yaml.safe_load((DEFINITIONS / f"{self.preset}.yaml").read_text())
+        return definition
+
+    @property
+    def group(self) -> str:
+        return str(self.definition["spec"]["group"])
+
+    @property
+    def version(self) -> str:
+        """The version that is stored."""
+        return next(str(each["name"]) for each in self.definition["spec"]["versions"] if each["storage"])
+
+    @property
+    def kind(self) -> str:
+        return str(self.definition["spec"]["names"]["kind"])
+
+    @property
+    def plural(self) -> str:
+        return str(self.definition["spec"]["names"]["plural"])
 
     @property
     def resource(self) -> str:
         return f"{self.plural}.{self.group}"
-
-    def definition(self) -> Json:
-        """Return a definition in the shape of the platform's own, without its schema."""
-        anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-        schema = {"type": "object", "properties": {"spec": anything, "status": anything}}
-        subresources: Json = {"status": {}}
-        if self.scale:
-            subresources["scale"] = {"specReplicasPath": self.scale, "statusReplicasPath": ".status.replicas"}
-        version = {
-            "name": self.version,
-            "served": True,
-            "storage": True,
-            "subresources": subresources,
-            "schema": {"openAPIV3Schema": schema},
-        }
-        return {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": self.resource},
-            "spec": {
-                "group": self.group,
-                "names": {"kind": self.kind, "plural": self.plural},
-                "scope": "Namespaced",
-                "versions": [version],
-            },
-        }
 
     def object(self, name: str, spec: Json, **metadata: object) -> str:
         document = {"apiVersion": f"{self.group}/{self.version}", "kind": self.kind}
         return json.dumps({**document, "metadata": {"name": name, **metadata}, "spec": spec})
 
 
-NOTEBOOKS = Platform(
-    "kubeflow-notebook",
-    "kubeflow.org",
-    "v1",
-    "Notebook",
-    "notebooks",
-    "system:serviceaccount:kubeflow:notebook-controller-service-account",
-)
-STREAMSPACE = Platform(
-    "streamspace",
-    "stream.space",
-    "v1alpha1",
-    "Session",
-    "sessions",
-    "system:serviceaccount:streamspace:streamspace-controller",
-)
-RAY = Platform("raycluster", "ray.io", "v1", "RayCluster", "rayclusters", "system:serviceaccount:ray:kuberay-operator")
-DASK = Platform(
-    "dask",
-    "kubernetes.dask.org",
-    "v1",
-    "DaskCluster",
-    "daskclusters",
-    "system:serviceaccount:dask:dask-operator",
-    scale=".spec.worker.replicas",
-)
-TRAINJOBS = Platform(
-    "trainjob",
-    "trainer.kubeflow.org",
-    "v1alpha1",
-    "TrainJob",
-    "trainjobs",
-    "system:serviceaccount:kubeflow-system:kubeflow-trainer-controller-manager",
-)
+NOTEBOOKS = Platform("kubeflow-notebook", "system:serviceaccount:kubeflow:notebook-controller-service-account")
+STREAMSPACE = Platform("streamspace", "system:serviceaccount:streamspace:streamspace-controller")
+HUB = "system:serviceaccount:streamspace:api"
+"""The account by which StreamSpace makes sessions for people."""
+
+RAY = Platform("raycluster", "system:serviceaccount:ray:kuberay-operator")
+DASK = Platform("dask", "system:serviceaccount:dask:dask-operator")
+TRAINJOBS = Platform("trainjob", "system:serviceaccount:kubeflow-system:kubeflow-trainer-controller-manager")
 
 
 @contextmanager
 def installed(cluster: ControlPlane, *platforms: Platform, others: Iterable[str] = ()) -> Iterator[None]:
     """Serve the kinds, let people, the platforms' accounts and *others* use them, and take them out again."""
     kubectl = cluster.kubectl
-    for each in platforms:
-        kubectl("apply", "-f", "-", stdin=json.dumps(each.definition()))
-        kubectl("wait", "--for=condition=Established", f"crd/{each.resource}")
-    scaled = (f"{each.resource}/scale" for each in platforms if each.scale)
-    statuses = (f"{each.resource}/status" for each in platforms)
-    resources = ",".join([*(each.resource for each in platforms), *statuses, *scaled])
+    definitions = [each.definition for each in platforms]
+    kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": definitions}))
+    eventually(lambda: are_served(cluster, *platforms))
+    resources = ",".join(f"{each.resource}{part}" for each in platforms for part in ("", "/status", "/scale"))
     kubectl("create", "clusterrole", "platforms", f"--resource={resources}", "--verb=*")
     kubectl("create", "clusterrolebinding", "platforms", "--clusterrole=platforms", "--group=people")
-    accounts = [f"--user={each}" for each in (*(each.controller for each in platforms), *others)]
+    accounts = [f"--user={each}" for each in sorted({*(each.controller for each in platforms), *others})]
     kubectl("create", "clusterrolebinding", "platforms-admin", "--clusterrole=cluster-admin", *accounts)
     yield
     names = ("clusterrole/platforms", "clusterrolebinding/platforms", "clusterrolebinding/platforms-admin")
     kubectl("delete", *names, *(f"crd/{each.resource}" for each in platforms))
 
 
+def are_served(cluster: ControlPlane, *platforms: Platform) -> bool:
+    """Whether every API server serves the kinds of all *platforms*."""
+    resources = ",".join(each.resource for each in platforms)
+    servers = range(1, len(cluster.server_urls) + 1)
+    return all(cluster.kubectl("get", resources, "-A", check=False, server=each).returncode == 0 for each in servers)
+
+
 def are_intercepted(cluster: ControlPlane, *platforms: Platform) -> bool:
     answer = cluster.kubectl("get", "validatingwebhookconfiguration", "userquota", "-o", "json")
-    webhooks = json.loads(answer.stdout)["webhooks"]
-    found = {plural for each in webhooks for rule in each["rules"] for plural in rule["resources"]}
-    return {each.plural for each in platforms} <= found
+    rules = [rule for each in json.loads(answer.stdout)["webhooks"] for rule in each["rules"]]
+    found = {f"{plural}.{group}" for rule in rules for plural in rule["resources"] for group in rule["apiGroups"]}
+    return {each.resource for each in platforms} <= found
 
 
 def set_policy(running: RunningWebhook, text: str, *platforms: Platform) -> None:

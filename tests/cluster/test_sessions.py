@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.cluster.people import Person
-from tests.cluster.platforms import DASK, NOTEBOOKS, RAY, STREAMSPACE, TRAINJOBS, installed, makes_pods, set_policy
+from tests.cluster.platforms import DASK, HUB, NOTEBOOKS, RAY, STREAMSPACE, TRAINJOBS, makes_pods, set_policy
 from tests.cluster.running import RunningWebhook, eventually
 from tests.cluster.test_who_pays import OWNER, run, stamped
 from tests.cluster.workloads import listed, pod_owners
@@ -20,13 +20,7 @@ POLICY = (
     "sessions: {presets: PRESETS, count: running}\n"
     "defaults: {user: {hard: {sessions: 2, cpu: 3}, perSession: {cpu: 2}}}\n"
 )
-HUB = "system:serviceaccount:streamspace:api"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def platforms(running: RunningWebhook) -> Iterator[None]:
-    with installed(running.cluster, NOTEBOOKS, STREAMSPACE, RAY, DASK, TRAINJOBS, others=[HUB]):
-        yield
+pytestmark = pytest.mark.usefixtures("platforms")
 
 
 def pod_spec(cpu: str) -> dict[str, Any]:

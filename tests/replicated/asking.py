@@ -120,16 +120,21 @@ class Asking:
         server: int = 0,
         content_type: str = "application/json",
         acting_as: str = "",
+        in_groups: Iterable[str] = (),
     ) -> Answer:
-        """Send a request to API server number *server*, counted from 1; 0 uses each in turn."""
+        """
+        Send a request to API server number *server*, counted from 1; 0 uses each in turn.
+
+        *acting_as* is the user whom *user* acts as, *in_groups* the groups of that one.
+        """
         assert self._session is not None
         urls = self._cluster.server_urls
         if not server:
             self._turn = server = self._turn % len(urls) + 1
         url = urls[server - 1]
-        headers = {"Authorization": f"Bearer {self._cluster.access.token(user)}", "Content-Type": content_type}
-        if acting_as:
-            headers["Impersonate-User"] = acting_as
+        headers = [("Authorization", f"Bearer {self._cluster.access.token(user)}"), ("Content-Type", content_type)]
+        headers += [("Impersonate-User", acting_as)] if acting_as else []
+        headers += [("Impersonate-Group", each) for each in in_groups]
         asked = time.monotonic()
         try:
             async with self._session.request(method, f"{url}{path}", json=body, headers=headers) as answer:
