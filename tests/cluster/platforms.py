@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,6 +118,7 @@ def makes_pods(
     template: Json,
     labels: Json,
     replicas: int = 1,
+    claims: Sequence[Json] = (),
 ) -> str:
     """Do what a platform's controller does for a session: make a StatefulSet that belongs to it."""
     found = json.loads(running.cluster.kubectl("get", platform.resource, session, "-n", place, "-o", "json").stdout)
@@ -134,6 +135,7 @@ def makes_pods(
         "serviceName": session,
         "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": template},
+        "volumeClaimTemplates": [*claims],
     }
     document = {"apiVersion": "apps/v1", "kind": "StatefulSet", "spec": spec}
     document["metadata"] = {"name": session, "ownerReferences": [owner]}

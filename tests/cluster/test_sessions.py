@@ -11,6 +11,7 @@ import pytest
 from tests.cluster.people import Person
 from tests.cluster.platforms import DASK, HUB, NOTEBOOKS, RAY, STREAMSPACE, TRAINJOBS, makes_pods, set_policy
 from tests.cluster.running import RunningWebhook, eventually
+from tests.cluster.test_claims import a_claim
 from tests.cluster.test_who_pays import OWNER, run, stamped
 from tests.cluster.workloads import listed, pod_owners
 
@@ -96,6 +97,33 @@ def test_a_start_is_refused_while_its_pods_have_no_room(running: RunningWebhook,
     alice.run("delete", "statefulset", "one")
     eventually(lambda: listed(running, place, "pods") == [], within=30)
     eventually(lambda: "annotated" in alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped-"), within=10)
+
+
+def test_a_stopped_session_keeps_its_claims_and_gives_back_the_rest(
+    running: RunningWebhook, place: str, named: Named
+) -> None:
+    set_policy(running, POLICY.replace("{sessions: 2, cpu: 3}", "{sessions: 1, cpu: 1, storage: 1Gi}"), NOTEBOOKS)
+    alice = named("alice")
+    assert " created\n" in alice.create(notebook("one", "1"))
+    labels = {"notebook-name": "one"}
+    claims = [json.loads(a_claim("home", "1Gi"))]
+    makes_pods(running, place, NOTEBOOKS, "one", template=pod_spec("1"), labels=labels, claims=claims)
+    has_pods(running, place, alice, 1)
+    assert stamped(running, place, "pvc", "home-one-0")[OWNER] == alice.name
+    refused = alice.create(notebook("two", "1"))
+    assert "requested: sessions=1, used: sessions=1, limited: sessions=1" in refused
+    assert "requested: requests.cpu=1, used: requests.cpu=1, limited: requests.cpu=1" in refused
+
+    assert "annotated" in alice.run("annotate", "notebook", "one", "kubeflow-resource-stopped=now")
+    scaled = ("scale", "statefulset", "one", "--replicas=0", f"--as={NOTEBOOKS.controller}")
+    assert "scaled" in run(running, place, *scaled, user="admin")
+    eventually(lambda: " created\n" in alice.create(notebook("two", "1")), within=30)
+    refused = alice.create(a_claim("other", "1"))
+    assert "requested: requests.storage=1, used: requests.storage=1Gi, limited: requests.storage=1Gi" in refused
+    alice.delete("notebook", "one")
+    assert "used: requests.storage=1Gi" in alice.create(a_claim("other", "1"))
+    alice.delete("pvc", "home-one-0")
+    eventually(lambda: " created\n" in alice.create(a_claim("other", "1Gi")), within=30)
 
 
 def test_a_platform_makes_sessions_for_people(running: RunningWebhook, place: str, named: Named) -> None:
@@ -224,7 +252,7 @@ def test_a_person_cannot_say_that_a_session_with_pods_has_ended(
 
 BAD = {
     "a negative number": (ray_cluster(1, numOfHosts=-1), "spec.workerGroupSpecs[0].numOfHosts: -1 is negative"),
-    "a text": (ray_cluster(1, numOfHosts="two"), "spec.workerGroupSpecs[0].numOfHosts"),
+    "no pod": ({**ray_cluster(1), "headGroupSpec": {"template": {}}}, "spec.headGroupSpec.template: there is no"),
     "an amount that is none": (
         {**ray_cluster(1), "headGroupSpec": {"template": {"spec": pod_spec("much")}}},
         "spec.headGroupSpec.template.spec",
