@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.preset_walks import WALKS
+from tests.cluster.session_walks import table
+from webhook.documents import preset_files
 from webhook.documents.policy_text import PolicyText, read_policy
 
 ROOT = Path(__file__).parent.parent
@@ -128,6 +131,14 @@ def test_every_feature_of_streamspace_has_a_test_or_a_reason() -> None:
     assert len(shown) == len(rows)
     told = ("not built: ", "not in admission: ")
     assert [number for number, text in shown.items() if "::test_" not in text and not text.startswith(told)] == []
+
+
+def test_the_table_of_presets_under_their_limits_is_what_the_test_of_them_does() -> None:
+    wanted = table(WALKS)
+    lines = (ROOT / "docs/sessions.md").read_text().splitlines()
+    begin = lines.index(wanted[0])
+    assert lines[begin : lines.index("", begin)] == wanted
+    assert {each.preset for each in WALKS} == set(preset_files.names())
 
 
 def test_the_main_documents_are_checked() -> None:
