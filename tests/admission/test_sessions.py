@@ -254,3 +254,36 @@ async def test_a_pod_that_is_a_session_has_a_place_and_both_caps(made: Json, ref
     answer = await asked.ask(a_review("pods", object=made, name="b"))
     assert answer.allowed is (not refusal)
     assert refusal in answer.message
+
+
+# By an account that names the person.
+
+DELEGATED = POLICY + "attribution: {delegates: [{serviceAccount: portal/api, sessions: true}]}\n"
+PORTAL = {"username": "system:serviceaccount:portal:api"}
+
+
+def desktop(**spec: object) -> Json:
+    metadata = {"name": "n", "namespace": "red", "uid": "u"}
+    return {"apiVersion": "stream.space/v1alpha1", "kind": "Session", "metadata": metadata, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({}, "spec.user: nothing says whose session it is; tried field spec.user"),
+        ({"user": "system:admin"}, "spec.user: nothing says whose session it is; tried field spec.user"),
+        ({"user": "a" * 254}, "spec.user: the name is longer than 253 characters"),
+        ({"user": "alice", "resources": {"requests": {"cpu": "much"}}}, "spec.resources.requests"),
+    ],
+    ids=["nobody", "the system", "too long", "an amount"],
+)
+async def test_what_a_platform_makes_and_nobody_can_read_is_refused_with_the_field(spec: Json, field: str) -> None:
+    preset = shipped("streamspace")
+    row = counted(preset.resource, "stream.space/v1alpha1", "Session")
+    evaluator = SessionEvaluator(row.count, [preset], frees_stopped=False, is_session=lambda _: False)
+    webhook = Webhook(DELEGATED, kinds=Registry(*WITH_NOTEBOOKS, session_kind(row, evaluator, ())))
+
+    answer = await webhook.ask(a_review(preset.resource, object=desktop(**spec), name="n", userInfo=PORTAL))
+
+    assert answer.denied_by == "mutate"
+    assert answer.message.startswith(f"cannot be charged: {field}")

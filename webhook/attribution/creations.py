@@ -11,7 +11,7 @@ from webhook.attribution.answers import Attributed, Refused, made_for
 from webhook.attribution.identities import Identities, is_controller
 from webhook.attribution.lineage import Lineage, Missing, known_owner, named
 from webhook.attribution.stamp import read_stamp
-from webhook.kinds.evaluator import AnyKind
+from webhook.kinds.evaluator import AnyKind, UncountableError
 from webhook.kinds.registry import Registry
 from webhook.ports import Ancestry, Namespaces, PolicySource
 from webhook.quota.delegation import Texts, first_named, is_person
@@ -71,7 +71,7 @@ class Creations:
         What other service accounts create, and controllers for an object without an owner, is paid by the owner of the
         namespace if it has a mark. Any other user pays for what they create, whatever stamp or reference it carries.
         *written* returns what the object carries, and *says* whose it is by the preset of its kind; both are called
-        only where that decides.
+        only where that decides. What cannot be read by the preset is refused.
         Raises: UnavailableError if an ancestor or the namespace cannot be read.
         """
         is_restorer = user.username in self._policies.current().restorers
@@ -131,7 +131,12 @@ class Creations:
         if delegate is None or not delegate.acts_on(kind.resource):
             return None
         texts = await self._texts(namespace, written())
-        found = first_named(delegate.marks, texts) or (says(texts) if delegate.names_sessions else None)
+        found: tuple[str, object] | None = first_named(delegate.marks, texts)
+        if found is None and delegate.names_sessions:
+            try:
+                found = says(texts)
+            except UncountableError as error:
+                return Refused(f"cannot be charged: {error}")
         if found is None:
             return None
         name, mark = found
