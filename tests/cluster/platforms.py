@@ -68,6 +68,7 @@ HUB = "system:serviceaccount:streamspace:api"
 
 RAY = Platform("raycluster", "system:serviceaccount:ray:kuberay-operator")
 DASK = Platform("dask", "system:serviceaccount:dask:dask-operator")
+WORKFLOWS = Platform("argo-workflow", "system:serviceaccount:argo:argo")
 TRAINJOBS = Platform("trainjob", "system:serviceaccount:kubeflow-system:kubeflow-trainer-controller-manager")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.people import Person
-from tests.cluster.platforms import DASK, HUB, NOTEBOOKS, RAY, STREAMSPACE, TRAINJOBS, makes_pods, set_policy
+from tests.cluster.platforms import DASK, HUB, NOTEBOOKS, RAY, STREAMSPACE, TRAINJOBS, WORKFLOWS, makes_pods, set_policy
 from tests.cluster.running import RunningWebhook, eventually
 from tests.cluster.test_claims import a_claim
 from tests.cluster.test_who_pays import OWNER, run, stamped
@@ -248,6 +248,22 @@ def test_a_person_cannot_say_that_a_session_with_pods_has_ended(
     assert "used: sessions=1, limited: sessions=1" in alice.create(TRAINJOBS.object("two", spec))
     assert "patched" in run(running, place, *words, f"--as={TRAINJOBS.controller}", user="admin")
     eventually(lambda: " created\n" in alice.create(TRAINJOBS.object("two", spec)), within=10)
+
+
+def test_a_status_that_a_person_takes_back_is_a_start(running: RunningWebhook, place: str, named: Named) -> None:
+    """The kind has no status subresource, so that whoever makes an object writes its status, too."""
+    set_policy(running, POLICY, WORKFLOWS)
+    alice = named("alice")
+    for name in ("one", "two", "three"):
+        ended = json.loads(WORKFLOWS.object(name, {"entrypoint": "main"})) | {"status": {"phase": "Succeeded"}}
+        assert " created\n" in alice.create(json.dumps(ended))
+
+    def runs(name: str) -> str:
+        return alice.run("patch", "workflow", name, "--type=merge", "-p", '{"status": {"phase": "Running"}}')
+
+    assert "patched" in runs("one")
+    assert "patched" in runs("two")
+    assert "requested: sessions=1, used: sessions=" in runs("three")
 
 
 BAD = {
