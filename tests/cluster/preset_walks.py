@@ -6,6 +6,8 @@ from typing import Any
 
 from tests.cluster.platforms import Platform
 from tests.cluster.session_walks import NAME, Change, Json, Resize, Walk
+from webhook.documents.shipped_presets import shipped
+from webhook.kinds.registry import KINDS
 
 MARK = "example.com/user"
 """The annotation by which accounts name a person where the preset knows no mark."""
@@ -25,9 +27,10 @@ def _labelled(key: str) -> Json:
 
 _BY_MARK: Json = {"mark": f"annotation {MARK}", "says": _annotated(MARK), "marks": [{"annotation": MARK}]}
 _SUSPENDED: Json = {"spec": {"suspend": True}}
+_SUCCEEDED: Json = {"status": {"phase": "Succeeded"}}
 _RESUMED: Json = {"spec": {"suspend": None}}
 _RAY = "ray/kuberay-operator"
-_NO_SESSION = "no session, its pods count"
+_NO_STOP = "a pod, which cannot be stopped"
 
 
 def _cpu(path: str, cap: str, amounts: tuple[str, str, str], above: str) -> Resize:
@@ -90,7 +93,7 @@ WALKS = (
         says=_labelled("workflows.argoproj.io/creator-preferred-username"),
         stop=_SUSPENDED,
         start=_RESUMED,
-        end={"status": {"phase": "Succeeded"}},
+        end=_SUCCEEDED,
         lacks="no size before its pods come",
     ),
     Walk(
@@ -102,7 +105,7 @@ WALKS = (
         resize=_cpu("/spec/template/spec/containers/0/resources/requests/cpu", "1", ("1", "1001m", "100m"), "1001m"),
         stop={"spec": {"replicas": 0}},
         start={"spec": {"replicas": 1}},
-        lacks=_NO_SESSION,
+        lacks="no session: its pods count, and can be sessions by `coder-pod`",
     ),
     Walk(
         "coder-pod",
@@ -110,7 +113,11 @@ WALKS = (
         "label com.coder.user.username",
         says=_labelled("com.coder.user.username"),
         marks=[{"preset": "coder"}],
-        lacks=_NO_SESSION,
+        resize=_cpu("/spec/containers/0/resources/requests/cpu", "1", ("1", "1001m", "100m"), "1001m"),
+        resize_at="/resize",
+        end=_SUCCEEDED,
+        end_at="/status",
+        lacks=_NO_STOP,
     ),
     Walk(
         "dask",
@@ -136,7 +143,11 @@ WALKS = (
         "annotation hub.jupyter.org/username",
         says=_annotated("hub.jupyter.org/username"),
         marks=[{"preset": "jupyterhub"}],
-        lacks=_NO_SESSION,
+        resize=_cpu("/spec/containers/0/resources/requests/cpu", "3", ("3", "3001m", "100m"), "3001m"),
+        resize_at="/resize",
+        end=_SUCCEEDED,
+        end_at="/status",
+        lacks=_NO_STOP,
     ),
     Walk(
         "kubeflow-notebook",
@@ -238,5 +249,6 @@ WALKS = (
     ),
 )
 
-PLATFORMS = tuple({each.preset: Platform(each.preset, each.username) for each in WALKS if each.is_of_sessions}.values())
+_CUSTOM = [each for each in WALKS if KINDS.of_resource(shipped(each.preset).resource) is None]
+PLATFORMS = tuple({each.preset: Platform(each.preset, each.username) for each in _CUSTOM}.values())
 """Those whose sessions are objects of their own."""

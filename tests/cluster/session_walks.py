@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from webhook.documents.shipped_presets import shipped
+from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS
 
 Json: TypeAlias = dict[str, Any]
@@ -54,7 +55,8 @@ class Walk:
 
     `account` makes sessions for people as a delegate of the policy. It names them by what it `says` on the object, or
     by what the `namespace` is annotated with, and a refusal tells that as `mark`; `marks` are those that the policy has
-    for it beside the preset. `lacks` says why the walk has fewer steps than others.
+    for it beside the preset. `resize_at` and `end_at` are subresources. `lacks` says why the walk has fewer steps than
+    others.
     """
 
     preset: str
@@ -67,6 +69,7 @@ class Walk:
     stop: Change | None = None
     start: Change | None = None
     end: Change | None = None
+    resize_at: str = ""
     end_at: str = ""
     example: str = "running"
     lacks: str = ""
@@ -82,8 +85,8 @@ class Walk:
 
     @property
     def is_of_sessions(self) -> bool:
-        """Whether its objects are counted as sessions: not those of Kubernetes' own kinds."""
-        return KINDS.of_resource(shipped(self.preset).resource) is None
+        """Whether its objects are counted as sessions: not those of Kubernetes' own kinds, except pods."""
+        return KINDS.of_resource(shipped(self.preset).resource) in (None, PODS)
 
     def api_version(self, session: str) -> str:
         """Return the version with its group, in which a session is asked for."""
@@ -139,9 +142,9 @@ def _steps(walk: Walk) -> Iterator[Step]:
     yield Step("at the limit", "POST", "two", 2)
     yield Step("above it", "POST", "three", 2, limit=SESSIONS)
     if walk.resize is not None:
-        yield Step("fills the cap", "PATCH", "one", 2, walk.resize.fills)
-        yield Step("above the cap", "PATCH", "one", 2, walk.resize.exceeds, PER_SESSION)
-        yield Step("smaller", "PATCH", "one", 2, walk.resize.shrinks)
+        yield Step("fills the cap", "PATCH", "one", 2, walk.resize.fills, "", walk.resize_at)
+        yield Step("above the cap", "PATCH", "one", 2, walk.resize.exceeds, PER_SESSION, walk.resize_at)
+        yield Step("smaller", "PATCH", "one", 2, walk.resize.shrinks, "", walk.resize_at)
     if walk.stop is not None:
         yield Step("stop", "PATCH", "two", 1, walk.stop)
         yield Step("another one", "POST", "four", 2)
@@ -150,7 +153,7 @@ def _steps(walk: Walk) -> Iterator[Step]:
     if walk.stop is not None:
         yield Step("start", "PATCH", "two", 2, walk.start)
     if walk.end is not None:
-        yield Step("end", "PATCH", "two", 1, walk.end, subresource=walk.end_at)
+        yield Step("end", "PATCH", "two", 1 if walk.stop is not None else 0, walk.end, "", walk.end_at)
 
 
 def table(walks: Iterable[Walk]) -> list[str]:

@@ -61,14 +61,16 @@ class Life:
         """Send the request of a step."""
         path = self.walk.collection(self.place, step.name)
         path = path if step.method == "POST" else f"{path}/{step.name}{step.subresource}"
-        is_person = self.by == PERSON and step.column != "end"  # only the account may say how it went
+        who, groups = (self.person, ["people"]) if self.by == PERSON else (self.walk.username, [])
+        if step.column == "end":  # by the admin: not everybody may say how it went
+            who, groups = "", []
         return await self.asking.ask(
             step.method,
             path,
             body=self.session(step.name) if step.method == "POST" else step.change,
             content_type=content_type(step.change),
-            acting_as=self.person if is_person else self.walk.username,
-            in_groups=["people"] if is_person else [],
+            acting_as=who,
+            in_groups=groups,
         )
 
     async def charged(self, *, server: int = 0) -> tuple[int, int] | None:
