@@ -66,11 +66,10 @@ class SessionReading:
     What an object says.
 
     `user` is None where whoever creates the object is its user, and where it was not read. `amounts` are those of all
-    its pods at the current size, whether it runs or not, `pods` their number, `most` the amounts at the upper bound,
-    None if there is none. `state_by` is the condition that made the state, empty if none holds. `elsewhere` are the
-    conditions by which another object decides on the size, so that `amounts` are not all of it. `pod_labels` are
-    alternatives: a pod with all labels of one is a pod of the session. There are none for sessions that are pods, and
-    while the object has no uid or status yet that they need.
+    its pods at the current size, whether it runs or not, `pods` their number. `state_by` is the condition that made the
+    state, empty if none holds. `elsewhere` are the conditions by which another object decides on the size, so that
+    `amounts` are not all of it. `pod_labels` are alternatives: a pod with all labels of one is a pod of the session.
+    There are none for sessions that are pods, and while the object has no uid or status yet that they need.
     """
 
     user: Said | None
@@ -81,12 +80,18 @@ class SessionReading:
     parts: tuple[PartSize, ...]
     amounts: Amounts
     pods: int
-    most: Amounts | None
     elsewhere: tuple[str, ...]
     pod_labels: tuple[Labels, ...]
     duration: str | int | None = None
     idle: str | int | None = None
     category: Said | None = None
+
+    @property
+    def most(self) -> Amounts | None:
+        """The amounts of all its pods at its upper bound, None if there is none."""
+        if any(part.most is None for part in self.parts):
+            return None
+        return session_size.total((part, part.most or 0) for part in self.parts)
 
 
 class SessionReader:
@@ -137,7 +142,6 @@ class SessionReader:
         preset = self.preset
         state, state_by = self._state(root)
         parts = tuple(session_size.sizes(preset.parts, root, defaults))
-        is_open = any(part.most is None for part in parts)
         return SessionReading(
             user=None,
             project=_first(preset.project, root, namespace),
@@ -147,7 +151,6 @@ class SessionReader:
             parts=parts,
             amounts=session_size.total((part, part.count) for part in parts),
             pods=sum(part.count for part in parts),
-            most=None if is_open else session_size.total((part, part.most or 0) for part in parts),
             elsewhere=tuple(str(each) for each in preset.elsewhere if holds(each, root)),
             pod_labels=self._pod_labels(root),
             duration=_plain(preset.duration, root),

@@ -169,7 +169,10 @@ def with_fullest(
 
 
 def _over_caps(charge: Charge, in_force: LimitsInForce) -> list[Excess]:
-    caps = [cap for cap in in_force.caps if cap.cap in charge.caps]
+    if not in_force.caps:
+        return []
+    binding = charge.caps
+    caps = [cap for cap in in_force.caps if cap.cap in binding]
     if not caps:
         return []
     requested, before = dict(charge.capped), dict(charge.capped_before)

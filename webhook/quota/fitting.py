@@ -101,7 +101,9 @@ def fit(copies: Copies, view: UsageView) -> Fitting:
     by them, even if it was lowered.
     """
     found = [(0, Excess(cap, amount, 0, 0, cap.hard)) for cap, amount in _over_caps(copies.parts)]
-    for limit, (each, objects) in _needs(copies.parts).items():
+    for limit, (each, objects) in _needs(copies.parts):
+        if view.allocated(limit.subject, limit.resource) + copies.number * each <= limit.hard:
+            continue  # beside all that is taken, whoever has it
         own = sum(view.held(key, limit.subject, limit.resource) for key in copies.existing)
         own += view.expected(copies.pod_sets, limit.subject, limit.resource)
         number = max(copies.number - _of_others(copies, limit, view) // objects, 0)
@@ -148,7 +150,12 @@ class _Need(NamedTuple):
     objects: int
 
 
-def _needs(parts: Sequence[Part]) -> dict[Limit, _Need]:
+def _needs(parts: Sequence[Part]) -> Iterable[tuple[Limit, _Need]]:
+    """Return each limit with what one copy needs under it."""
+    if len(parts) == 1:  # mostly; hashing a limit takes longer than comparing it
+        amounts = dict(parts[0].amounts)
+        sums = parts[0].in_force.sums
+        return [(limit, _Need(amount, 1)) for limit in sums if (amount := amounts.get(limit.resource, 0))]
     needs: dict[Limit, _Need] = {}
     for part in parts:
         amounts = dict(part.amounts)
@@ -156,7 +163,7 @@ def _needs(parts: Sequence[Part]) -> dict[Limit, _Need]:
             if amount := amounts.get(limit.resource, 0):
                 known = needs.get(limit, _Need(0, 0))
                 needs[limit] = _Need(known.amount + amount, known.objects + 1)
-    return needs
+    return needs.items()
 
 
 def _of_others(copies: Copies, limit: Limit, view: UsageView) -> int:
