@@ -5,6 +5,7 @@ The calls that a run itself makes, as the admin, through the API server without 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,10 @@ class Api:
     token: str
 
     async def set_policy(self, text: str) -> None:
-        await self._patch(POLICY, {"data": {"policy.yaml": text}})
+        """Replace the policy, with another reason for each text: people are over the limits that are lowered."""
+        reason = hashlib.sha256(text.encode()).hexdigest()
+        annotations = {"annotations": {"userquota.dev/force": reason}}
+        await self._patch(POLICY, {"metadata": annotations, "data": {"policy.yaml": text}})
 
     async def set_ledger(self, text: str) -> None:
         """Replace the text of the ledger, with a mark by which the judge recognises that."""

@@ -23,7 +23,7 @@ from webhook.quota.missing import Bounds
 from webhook.quota.objects import Annotations, ObjectKey, ObjectMeta, OwnerReference, StoredVersion, UserInfo
 from webhook.quota.policy import Policy
 from webhook.quota.subject import Payer, Subject
-from webhook.quota.usage import Bind
+from webhook.quota.usage import Bind, Holdings, UsageIndex
 
 T = TypeVar("T")
 
@@ -321,3 +321,20 @@ class FakeNames:
     def require_known(self, resource: str, *, is_session: bool = False) -> None:  # noqa: ARG002
         if resource in self.unknown:
             raise UnavailableError("not-synced", f"the {resource} are not all known yet")
+
+
+@dataclass
+class FakeUsage:
+    """Port `KnownUsage`: what an index holds; `trouble` makes it unknown, `counted` are resources known beside pods."""
+
+    index: UsageIndex
+    trouble: str = ""
+    counted: set[str] = field(default_factory=lambda: {"pods"})
+
+    def holdings(self) -> Holdings:
+        if self.trouble:
+            raise UnavailableError("not-synced", self.trouble)
+        return self.index.holdings()
+
+    def is_counted(self, resource: str) -> bool:
+        return resource in self.counted

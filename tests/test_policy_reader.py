@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from webhook.documents.policy_config_map import Fault
 from webhook.documents.policy_copy import StoredCopy, decode_copy, encode_copy
 from webhook.documents.policy_text import PolicyText
-from webhook.policy_source import CurrentPolicy, Fault, LastGoodPolicy, PolicyReader, Submission
+from webhook.policy_source import CurrentPolicy, LastGoodPolicy, PolicyReader, Submission
 from webhook.policy_source.current import NO_POLICY
 from webhook.ports import UnavailableError
 from webhook.quota.policy import Policy

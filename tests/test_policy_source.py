@@ -9,17 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from webhook.documents.policy_config_map import Fault, PolicyConfigMap, PolicyConfigMapMeta
 from webhook.documents.policy_text import PolicyText, read_policy
-from webhook.policy_source import (
-    CurrentPolicy,
-    Fault,
-    PolicyConfigMap,
-    PolicyConfigMapMeta,
-    PolicyConfigMaps,
-    PolicyState,
-    Submission,
-    read_files,
-)
+from webhook.policy_source import CurrentPolicy, PolicyConfigMaps, PolicyState, Submission, read_files
 from webhook.policy_source.current import NO_POLICY
 from webhook.ports import UnavailableError
 from webhook.quota.policy import Policy

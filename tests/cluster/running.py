@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import subprocess
 import sys
@@ -120,14 +121,20 @@ def uninstall(cluster: ControlPlane) -> None:
 
 
 def apply_policy(cluster: ControlPlane, text: str) -> bool:
-    """Write the policy's ConfigMap without waiting; return whether that changed it."""
+    """
+    Write the policy's ConfigMap without waiting; return whether that changed it.
+
+    It is forced, with another reason for each text: tests put people over their limits.
+    """
     body = "".join(f"    {line}\n" for line in text.splitlines())
+    reason = f"a test: {hashlib.sha256(text.encode()).hexdigest()}"
     answer = cluster.kubectl(
         "apply",
         "-f",
         "-",
         stdin=f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {CONFIG_MAP}\n  namespace: {NAMESPACE}\n"
-        f'  labels: {{userquota.dev/policy: "true"}}\ndata:\n  policy.yaml: |\n{body}',
+        f'  labels: {{userquota.dev/policy: "true"}}\n  annotations: {{userquota.dev/force: "{reason}"}}\n'
+        f"data:\n  policy.yaml: |\n{body}",
     )
     return "unchanged" not in answer.stdout
 

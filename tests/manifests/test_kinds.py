@@ -19,10 +19,11 @@ def document(name: str) -> Any:
 
 
 def intercepted(name: str) -> set[tuple[str, str]]:
-    """Return resource with its group and subresource, and operation, of every rule."""
+    """Return resource with its group and subresource, and operation, of every rule on what may be charged or owned."""
     return {
         (f"{plural}.{group}{slash}{sub}" if group else f"{plural}{slash}{sub}", operation)
         for webhook in document(name)["webhooks"]
+        if webhook["name"] != "policies.userquota.dev"
         for rule in webhook["rules"]
         for group in rule["apiGroups"]
         for plural, slash, sub in (each.partition("/") for each in rule["resources"])

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 MUTATE, VALIDATE, STAMPS = "mutate.userquota.dev", "validate.userquota.dev", "stamps.userquota.dev"
-SCALE, ADVISE = "scale.userquota.dev", "advise.userquota.dev"
+SCALE, ADVISE, POLICIES = "scale.userquota.dev", "advise.userquota.dev", "policies.userquota.dev"
+OURS = "userquota-system"
 BOTH = {MUTATE, VALIDATE}
 NODE = "system:node:n1"
 SCALED = ("deployments.apps", "replicasets.apps", "statefulsets.apps", "replicationcontrollers")
@@ -652,3 +653,54 @@ def test_the_one_that_advises_hears_of_scaling_by_anybody_but_controllers(
     finally:
         stage.kubectl(*words, "--replicas=0")
         stage.kubectl("delete", "rolebinding", "scalers")
+
+
+@pytest.fixture(scope="module")
+def ours(stage: Stage) -> Iterator[Stage]:
+    """The namespace of the policy, with a policy, which has the label, and a ledger, which has none."""
+    stage.control_plane.create_namespace(OURS)
+    for name, labels in (("kept", {"userquota.dev/policy": "true"}), ("ledger", {"app": "x"})):
+        stage.create(config_map(name, labels), namespace=OURS)
+    yield stage
+    stage.control_plane.kubectl("delete", "namespace", OURS, "--wait=false")
+
+
+def config_map(name: str, labels: dict[str, str]) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}}
+
+
+def in_ours(*words: str) -> Callable[[Stage], object]:
+    return lambda stage: stage.kubectl(*words, f"--namespace={OURS}")
+
+
+POLICY_EDITS: dict[str, tuple[Callable[[Stage], object], bool]] = {
+    "a new policy": (
+        lambda s: s.create(config_map("new", {"userquota.dev/policy": "true"}), user="admin", namespace=OURS),
+        True,
+    ),
+    "another label": (
+        lambda s: s.create(config_map("no", {"userquota.dev/policy": "no"}), user="admin", namespace=OURS),
+        False,
+    ),
+    "a policy elsewhere": (
+        lambda s: s.create(config_map("far", {"userquota.dev/policy": "true"}), user="admin"),
+        False,
+    ),
+    "an edit": (in_ours("patch", "configmap/kept", '--patch={"data":{"a":"b"}}'), True),
+    "an edit of the ledger": (in_ours("patch", "configmap/ledger", '--patch={"data":{"a":"b"}}'), False),
+    "the label comes": (in_ours("label", "configmap/ledger", "userquota.dev/policy=true"), True),
+    "the label goes": (in_ours("label", "configmap/ledger", "userquota.dev/policy-"), True),
+    "the policy goes": (in_ours("delete", "configmap/kept"), True),
+    "the ledger goes": (in_ours("delete", "configmap/ledger"), False),
+}
+
+
+def test_of_config_maps_only_edits_of_the_policy_reach_us(ours: Stage) -> None:
+    found = {what: ours.called(act, user="admin") for what, (act, _) in POLICY_EDITS.items()}
+    assert found == {what: {POLICIES} if is_heard else set() for what, (_, is_heard) in POLICY_EDITS.items()}
+
+
+def test_whoever_deletes_the_whole_namespace_is_not_asked_about_its_policy(ours: Stage) -> None:
+    ours.recorder.calls.clear()
+    ours.control_plane.kubectl("delete", "namespace", OURS, "--wait=true")
+    assert [call for call in ours.recorder.calls if call.webhook == POLICIES] == []

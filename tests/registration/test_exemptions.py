@@ -98,6 +98,14 @@ def test_where_nothing_is_installed_the_default_holds_and_is_known(watched: Watc
     assert (watched.exemptions.current(), watched.changes) == (FLOOR, [])
 
 
+def test_the_webhook_for_the_policy_exempts_nothing_and_is_not_needed_to_know_what_is(watched: Watched) -> None:
+    """It hears of our own namespace alone, which all others leave out."""
+    policies = webhook("policies.userquota.dev", Requirement(NAME, "In", ["userquota-system"]))
+    for found in (policies, None):
+        watched.exemptions.update({"a": webhook("a", not_in(*FLOOR)), "policies.userquota.dev": found})
+    assert (watched.changes, watched.exemptions.condition().ok) == ([], True)
+
+
 def test_the_same_set_again_is_no_change(watched: Watched) -> None:
     watched.exemptions.update({"a": webhook("a", not_in(*FLOOR))})
     assert watched.changes == []

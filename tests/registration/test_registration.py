@@ -38,7 +38,9 @@ WEBHOOKS = [
     "stamps.userquota.dev",
     "scale.userquota.dev",
     "advise.userquota.dev",
+    "policies.userquota.dev",
 ]
+OPEN = {"advise.userquota.dev", "policies.userquota.dev"}
 BUNDLE, SECOND, OTHERS = (
     b"-----BEGIN CERTIFICATE-----\n" + name + b"\n-----END CERTIFICATE-----\n"
     for name in (b"Rmlyc3Q=", b"U2Vj", b"T3Ro")
@@ -255,6 +257,7 @@ class TestServiceForm:
             "/validate",
             "/validate",
             "/advise",
+            "/policy",
         ]
         assert cluster.drifted == []
 
@@ -475,7 +478,7 @@ class TestPath:
         await registration.register()
         cluster.install(*options)
         await registration.register()
-        assert cluster.paths(KINDS[1]) == [*["/validate"] * 3, "/advise"]
+        assert cluster.paths(KINDS[1]) == [*["/validate"] * 3, "/advise", "/policy"]
         assert cluster.bundles() == dict.fromkeys(WEBHOOKS, BUNDLE)
         assert cluster.drifted == []
 
@@ -495,7 +498,7 @@ class TestPath:
             "set /validate, or apply the manifests of this version again"
         )
         assert not registration.registered
-        assert cluster.paths(KINDS[1]) == ["/elsewhere", "/validate", "/validate", "/advise"]
+        assert cluster.paths(KINDS[1]) == ["/elsewhere", "/validate", "/validate", "/advise", "/policy"]
         assert cluster.drifted == [KINDS[1]]
 
     async def test_a_url_in_the_place_of_the_service_is_reported(self, api: KubernetesApi, cluster: Cluster) -> None:
@@ -557,7 +560,7 @@ class TestUrlForm:
             for written, wanted in zip(cluster.live(kind)["webhooks"], body["webhooks"], strict=True):
                 path = wanted["clientConfig"]["service"]["path"]
                 assert written["clientConfig"] == {"url": f"{URL}{path}", "caBundle": bundle}
-                assert written["failurePolicy"] == ("Ignore" if written["name"] == "advise.userquota.dev" else "Fail")
+                assert written["failurePolicy"] == ("Ignore" if written["name"] in OPEN else "Fail")
                 assert written["matchConditions"] == wanted["matchConditions"]
         assert cluster.drifted == []
 

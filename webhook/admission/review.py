@@ -146,7 +146,7 @@ class _Status(Wire, frozen=True, omit_defaults=True):
 
 
 class AdmissionResponse(Wire, frozen=True, omit_defaults=True):
-    """A response. Built only by the functions `allowed`, `denied`, `already_exists`, `failed` and `patched`."""
+    """A response. Built only by the functions below."""
 
     uid: str
     allowed: bool
@@ -182,6 +182,11 @@ def already_exists(uid: str, key: ObjectKey) -> AdmissionResponse:
     """Return the API server's response for a taken name; clients recognize it by its reason and code."""
     message = f'{key.resource} "{key.name}" already exists'
     return AdmissionResponse(uid, allowed=False, status=_Status(_FAILURE, 409, "AlreadyExists", message))
+
+
+def not_now(uid: str, message: str) -> AdmissionResponse:
+    """Return a denial that a later try may not get, for webhooks whose failed calls the API server ignores."""
+    return AdmissionResponse(uid, allowed=False, status=_Status(_FAILURE, 503, "ServiceUnavailable", message))
 
 
 def failed(uid: str, message: str) -> AdmissionResponse:

@@ -8,52 +8,12 @@ from collections.abc import Callable
 
 import structlog
 
-from webhook.documents.policy_text import PolicyText
-from webhook.policy_source.current import NO_POLICY, Fault
+from webhook.documents.policy_config_map import Fault, PolicyConfigMap
+from webhook.policy_source.current import NO_POLICY
 from webhook.policy_source.reader import Submission
-from webhook.quota.objects import Shape
+from webhook.ports import UnavailableError
 
 log = structlog.get_logger(__name__)
-
-
-class PolicyConfigMapMeta(Shape, frozen=True, gc=False):
-    """The metadata of a policy's ConfigMap."""
-
-    name: str = ""
-    uid: str = ""
-    resource_version: str = ""
-
-
-class PolicyConfigMap(Shape, frozen=True, gc=False):
-    """A ConfigMap; each of its keys is one text. What is not UTF-8 is in `binary_data`, where no policy is read."""
-
-    metadata: PolicyConfigMapMeta = PolicyConfigMapMeta()
-    data: dict[str, str] | None = None
-    binary_data: dict[str, bytes] | None = None
-
-    @property
-    def faults(self) -> tuple[Fault, ...]:
-        """Why the ConfigMap as a whole cannot be a part of the policy."""
-        name = self.metadata.name
-        binary = [f"{name}/{key}: {_why_binary(content)}" for key, content in sorted((self.binary_data or {}).items())]
-        if not binary and not self.data:
-            return (Fault(name, f"{name}/data: it has no text: delete the ConfigMap, or put the policy back"),)
-        return tuple(Fault(name, each) for each in binary)
-
-
-_ENCODINGS = {b"\x1f\x8b": "gzip", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
-"""What editors and pipelines write by accident, by its first bytes."""
-
-
-def _why_binary(content: bytes) -> str:
-    """Return why a policy is not read from binaryData; kubectl puts there what is not UTF-8."""
-    try:
-        content.decode()
-    except UnicodeDecodeError as error:
-        form = _ENCODINGS.get(content[:2])
-        why = f"it is {form}, not UTF-8" if form else f"it is not UTF-8 at byte {error.start}"
-        return f"it is in binaryData, where no policy is read: {why}: save it as UTF-8 and make the ConfigMap again"
-    return "it is in binaryData, where no policy is read: move it to data"
 
 
 class PolicyConfigMaps:
@@ -68,11 +28,12 @@ class PolicyConfigMaps:
         *on_removed* gets name and uid of each ConfigMap that is no part of the policy any more: it was deleted, or lost
         its label.
         """
+        self.may_be_absent = may_be_absent
         self._submit = submit
         self._on_removed = on_removed
-        self._may_be_absent = may_be_absent
         self._maps: dict[str, PolicyConfigMap] = {}
         self._listed: set[str] | None = None
+        self._is_known = False
         self._version = 0
 
     def started(self) -> None:
@@ -101,6 +62,7 @@ class PolicyConfigMaps:
         for name in self._maps.keys() - (self._listed or set()):
             self._remove(name)
         self._listed = None
+        self._is_known = True
         self._hand_over()
 
     def reached(self, resource_version: int) -> None:
@@ -109,6 +71,12 @@ class PolicyConfigMaps:
     def uid_of(self, name: str) -> str:
         """Return the uid of a ConfigMap, for Events about it; empty if it is unknown."""
         return self._maps[name].metadata.uid if name in self._maps else ""
+
+    def others(self, name: str) -> tuple[PolicyConfigMap, ...]:
+        """Return all ConfigMaps of the policy but *name*. Raises: UnavailableError before the first full list."""
+        if not self._is_known:
+            raise UnavailableError("not-synced", "the ConfigMaps of the policy are not all known yet")
+        return tuple(each for each in self._maps.values() if each.metadata.name != name)
 
     def _remove(self, name: str) -> None:
         removed = self._maps.pop(name, None)
@@ -121,13 +89,9 @@ class PolicyConfigMaps:
         self._version = max(self._version, int(item.metadata.resource_version))
 
     def _hand_over(self) -> None:
-        texts = tuple(
-            PolicyText(f"{name}/{key}", text)
-            for name, each in self._maps.items()
-            for key, text in (each.data or {}).items()
-        )
+        texts = tuple(text for each in self._maps.values() for text in each.texts())
         faults = tuple(fault for _, each in sorted(self._maps.items()) for fault in each.faults)
-        if not self._maps and not self._may_be_absent:
+        if not self._maps and not self.may_be_absent:
             # Deleting the last policy must not lift every limit: the last good one stays, and an error says so.
             faults = (Fault("", NO_POLICY),)
         self._submit(Submission(texts, faults, self._version))

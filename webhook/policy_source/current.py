@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import structlog
 
+from webhook.documents.policy_config_map import POLICY_LABEL, Fault
 from webhook.documents.policy_text import PolicyReading, PolicyText, read_policy
 from webhook.ports import READY, Condition, UnavailableError
 from webhook.quota.membership import GroupsByMember
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 _MOST_REPORTED = 50
 """Mistakes reported at once. A text of nothing but mistakes has a hundred thousand."""
 
-POLICY_SELECTOR = "userquota.dev/policy=true"
+POLICY_SELECTOR = f"{POLICY_LABEL}=true"
 NO_POLICY = f"no policy: make a ConfigMap with the label {POLICY_SELECTOR}, or start with --allow-no-policy"
 
 
@@ -39,13 +39,6 @@ class PolicyState:
     digest: str = ""
     mistakes: tuple[str, ...] = ()
     reading: PolicyReading | None = None
-
-
-class Fault(NamedTuple):
-    """Why what is written cannot be put in force. *config_map* is the one that has to be edited, empty if none can."""
-
-    config_map: str
-    message: str
 
 
 class CurrentPolicy:
@@ -83,6 +76,24 @@ class CurrentPolicy:
         if self.state.policy is None:
             raise UnavailableError("policy", self.condition().message)
         return self.state.policy
+
+    def in_force(self) -> Policy | None:
+        """
+        Return the policy in force, None if what is written has mistakes and no good one was ever seen.
+
+        Raises: UnavailableError before what is written was read.
+        """
+        if self.state.policy is None and not self.state.mistakes:
+            raise UnavailableError("policy", "the policy is not read yet")
+        return self.state.policy
+
+    def made_of(self, texts: Iterable[PolicyText]) -> Policy | None:
+        """Return the policy in force if it was made of *texts*, None otherwise."""
+        return self.state.policy if self.state.digest == _digest(texts) else None
+
+    def completed(self, policy: Policy) -> Policy:
+        """Return *policy* as it would be in force: with the names of devices, and members, that the cluster sets."""
+        return policy.with_second_names(self._second_names).with_group_objects(self._groups)
 
     def condition(self) -> Condition:
         """Return whether a policy is in force; otherwise what is missing or wrong."""
@@ -137,7 +148,7 @@ class CurrentPolicy:
         if digest == self.state.digest:
             self.state = replace(self.state, mistakes=mistakes)
             return False
-        policy = policy.with_second_names(self._second_names).with_group_objects(self._groups)
+        policy = self.completed(policy)
         self.state = PolicyState(policy, digest, mistakes, reading)
         for note in reading.notes:
             log.warning("policy note", note=str(note))

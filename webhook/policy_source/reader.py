@@ -5,28 +5,19 @@ Reads policies while requests are answered, in the order in which they were writ
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 import structlog
 
-from webhook.documents.policy_text import PolicyReading, PolicyText, read_in_steps
-from webhook.policy_source.current import CurrentPolicy, Fault
+from webhook.documents.policy_config_map import Fault
+from webhook.documents.policy_text import PolicyText, read_in_steps
+from webhook.documents.step_by_step import in_thread
+from webhook.policy_source.current import CurrentPolicy
 from webhook.policy_source.last_good import LastGoodPolicy
 from webhook.ports import UnavailableError
 
 log = structlog.get_logger(__name__)
-
-_WORK = 0.001
-_PAUSE = 0.0002
-"""
-Seconds of work and of rest, in turns. With both, a policy of 21 000 users that is read in a thread makes the event loop
-wait for 13 ms at most, and 1 200 exchanges a second go on beside it; 70 ms and 160 without the rest, because the thread
-then keeps the interpreter's lock for 5 ms whenever the loop waits for the network. In steps of 1 ms in the loop itself:
-20 ms and 590, and more for texts of a hundred thousand mistakes.
-"""
 
 _BETWEEN_ATTEMPTS = 5.0
 """Seconds until the copy of the last good policy is read again."""
@@ -74,7 +65,7 @@ class PolicyReader:
             if self._waiting is None:
                 continue
             submission, self._waiting = self._waiting, None
-            reading = await asyncio.to_thread(_read_with_pauses, submission.texts)
+            reading = await in_thread(read_in_steps(submission.texts))
             if self._current.accept(submission.texts, reading, faults=submission.faults):
                 self._last_good.keep(submission.texts, version=submission.version)
             else:
@@ -90,7 +81,7 @@ class PolicyReader:
                 await self._wait_for_submission(_BETWEEN_ATTEMPTS)
                 continue
             if texts is not None:
-                self._current.restore(texts, await asyncio.to_thread(_read_with_pauses, texts))
+                self._current.restore(texts, await in_thread(read_in_steps(texts)))
             return
 
     async def _wait_for_submission(self, seconds: float) -> None:
@@ -99,17 +90,3 @@ class PolicyReader:
                 await self._submitted.wait()
         except TimeoutError:
             pass
-
-
-def _read_with_pauses(texts: Sequence[PolicyText]) -> PolicyReading:
-    steps = read_in_steps(texts)
-    until = time.monotonic() + _WORK
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            reading: PolicyReading = end.value
-            return reading
-        if time.monotonic() >= until:
-            time.sleep(_PAUSE)
-            until = time.monotonic() + _WORK

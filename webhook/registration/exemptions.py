@@ -16,7 +16,7 @@ from webhook.kube.api import KubernetesApi
 from webhook.ports import READY, Condition
 from webhook.registration import live
 from webhook.registration.live import LiveWebhook, Selector
-from webhook.registration.manifest import WebhookManifest
+from webhook.registration.manifest import POLICY_WEBHOOK, WebhookManifest
 
 log = structlog.get_logger(__name__)
 
@@ -29,9 +29,9 @@ class Exemptions:
     The exempt namespaces as they were last read; a namespace is ``in`` it, too.
 
     A namespace counts as exempt only if ``kubernetes.io/metadata.name NotIn [...]`` names it in every one of our
-    webhooks. What else a selector leaves out is remarked upon, and its pods count: nothing is left uncounted on the
-    word of an expression that is not understood. Before any configuration is installed, *default* holds. *on_change*
-    is called after the set has changed. Belongs to one event loop.
+    webhooks but that for the policy. What else a selector leaves out is remarked upon, and its pods count: nothing is
+    left uncounted on the word of an expression that is not understood. Before any configuration is installed,
+    *default* holds. *on_change* is called after the set has changed. Belongs to one event loop.
     """
 
     def __init__(self, default: frozenset[str], *, on_change: Callable[[], None]) -> None:
@@ -59,8 +59,9 @@ class Exemptions:
     def update(self, webhooks: Mapping[str, LiveWebhook | None]) -> None:
         """Record our webhooks as they were read. Where one is missing, as in an emergency, the last set holds."""
         self._is_known = True
-        present = [each for each in webhooks.values() if each is not None]
-        if not present or len(present) < len(webhooks):
+        charging = [each for name, each in webhooks.items() if name != POLICY_WEBHOOK]
+        present = [each for each in charging if each is not None]
+        if not present or len(present) < len(charging):
             return
         exempt, remarks = read_exempt(present)
         if remarks != self._remarks:
@@ -100,7 +101,8 @@ async def read_live_exemptions(api: KubernetesApi, manifests: Sequence[WebhookMa
 def default_exemptions(manifests: Sequence[WebhookManifest]) -> frozenset[str]:
     """Return the namespaces that *manifests* exempt."""
     found = {each.kind: live.parse(msgspec.json.encode(each.body), source=str(each)) for each in manifests}
-    return read_exempt([each for each in live.named(manifests, found).values() if each is not None])[0]
+    named = live.named(manifests, found)
+    return read_exempt([each for name, each in named.items() if each is not None and name != POLICY_WEBHOOK])[0]
 
 
 def _named(selector: Selector) -> frozenset[str]:

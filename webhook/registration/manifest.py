@@ -15,6 +15,9 @@ import msgspec
 from webhook.ports import WebhookError
 
 API_VERSION: Final = "admissionregistration.k8s.io/v1"
+POLICY_WEBHOOK: Final = "policies.userquota.dev"
+"""The one that hears of the policy alone, in our own namespace; all others exempt that."""
+
 _RESOURCES: Final = {
     "MutatingWebhookConfiguration": "mutatingwebhookconfigurations",
     "ValidatingWebhookConfiguration": "validatingwebhookconfigurations",

@@ -15,6 +15,7 @@ from itertools import islice
 from webhook import certificates
 from webhook.admission.advice import WorkloadAdvice
 from webhook.admission.handler import AdmissionHandler
+from webhook.admission.policy_edits import PolicyEdits
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.certificates import ServingIdentity
 from webhook.kinds.pods import PODS
@@ -88,8 +89,10 @@ async def _run(task: Task) -> None:
     await task()
 
 
-def answers(handler: AdmissionHandler, advice: WorkloadAdvice) -> Mapping[str, Answer]:
-    """Return the functions that answer reviews, by URL path."""
+def answers(
+    handler: AdmissionHandler, advice: WorkloadAdvice, edits: PolicyEdits | None = None
+) -> Mapping[str, Answer]:
+    """Return the functions that answer reviews, by URL path; without a cluster there are no *edits* to judge."""
 
     async def mutate(request: AdmissionRequest, _: float) -> AdmissionResponse:
         return await handler.mutate(request)
@@ -100,7 +103,14 @@ def answers(handler: AdmissionHandler, advice: WorkloadAdvice) -> Mapping[str, A
     async def advise(request: AdmissionRequest, deadline: float) -> AdmissionResponse:
         return await advice.advise(request, deadline=deadline)
 
-    return {"/mutate": mutate, "/validate": validate, ADVICE: advise}
+    found = {"/mutate": mutate, "/validate": validate, ADVICE: advise}
+    if edits is None:
+        return found
+
+    async def judge(request: AdmissionRequest, deadline: float) -> AdmissionResponse:
+        return await edits.judge(request, deadline=deadline)
+
+    return {**found, "/policy": judge}
 
 
 def callers(settings: Settings, identity: ServingIdentity) -> Callers:

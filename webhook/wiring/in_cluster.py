@@ -16,8 +16,10 @@ import structlog
 from webhook import certificates
 from webhook.admission.advice import WorkloadAdvice
 from webhook.admission.handler import AdmissionHandler
+from webhook.admission.policy_edits import PolicyEdits
 from webhook.attribution.rules import Attribution
 from webhook.certificates import ServingIdentity
+from webhook.documents.policy_config_map import Fault, PolicyConfigMap
 from webhook.kinds.pods import PODS, PodEvaluator
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kube.access import HandoverRights
@@ -39,9 +41,7 @@ from webhook.ledger.store_revision import RevisionCheck
 from webhook.policy_source import (
     POLICY_SELECTOR,
     CurrentPolicy,
-    Fault,
     LastGoodPolicy,
-    PolicyConfigMap,
     PolicyConfigMaps,
     PolicyReader,
 )
@@ -75,6 +75,7 @@ from webhook.wiring.application import (
 from webhook.wiring.audit import Audit
 from webhook.wiring.charged_objects import ChargedObjects
 from webhook.wiring.ledgers import Surroundings, build_ledger
+from webhook.wiring.policy_edits import IndexedUsage, publish_forced
 from webhook.wiring.policy_kinds import PolicyKinds
 from webhook.wiring.watched_groups import WatchedGroups
 
@@ -233,6 +234,15 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         kinds,
         on_untold=untold,
     )
+    edits = PolicyEdits(
+        settings.namespace,
+        watched.maps,
+        watched.policy,
+        watched.labels,
+        IndexedUsage(index, watched.groups, (in_step, ledger.condition), policy_kinds.is_counted),
+        clock,
+        on_forced=partial(publish_forced, events),
+    )
     health = Health(
         {
             "policy": watched.policy.condition,
@@ -274,7 +284,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
 
     return Application(
         settings,
-        HttpServer(answers(handler, advice), health, metrics, callers(settings, identity)),
+        HttpServer(answers(handler, advice, edits), health, metrics, callers(settings, identity)),
         identity,
         watched.policy,
         tasks=(
@@ -340,14 +350,14 @@ class _Watched:
         self.metrics = Metrics(gauges(self.index, self.policy))
         last_good = LastGoodPolicy(PolicyCopyConfigMap(api, namespace=settings.namespace))
         self._reader = PolicyReader(self.policy, last_good)
-        self._maps = PolicyConfigMaps(
+        self.maps = PolicyConfigMaps(
             self._reader.submit, on_removed=self._publish_removed, may_be_absent=settings.allow_no_policy
         )
         self._policies = Reflector(
             api,
             f"/api/v1/namespaces/{settings.namespace}/configmaps",
             PolicyConfigMap,
-            self._maps,
+            self.maps,
             query={"labelSelector": POLICY_SELECTOR},
             resource="configmaps",
         )
@@ -414,10 +424,10 @@ class _Watched:
     def publish_without_effect(self, entry: Entry, why: str) -> None:
         """Publish an Event on the ConfigMap with *entry*, of which a limit has no effect."""
         name = entry.place.partition("/")[0]
-        event = ConfigMapEvent(name, self._maps.uid_of(name), "LimitWithoutEffect", f"{entry.place}: {why}")
+        event = ConfigMapEvent(name, self.maps.uid_of(name), "LimitWithoutEffect", f"{entry.place}: {why}")
         self._events.publish(event)
 
     def _publish_mistakes(self, mistakes: tuple[Fault, ...]) -> None:
         for name, message in mistakes:
             if name:
-                self._events.publish(ConfigMapEvent(name, self._maps.uid_of(name), "PolicyInvalid", message))
+                self._events.publish(ConfigMapEvent(name, self.maps.uid_of(name), "PolicyInvalid", message))

@@ -110,6 +110,10 @@ class PolicyKinds:
         scaled = (name for name, presets in self._presets.items() if any(each.scale for each in presets))
         return CountedResources(required, kept=limited, sessions=frozenset(self._presets), scaled=frozenset(scaled))
 
+    def is_counted(self, resource: str) -> bool:
+        """Return whether all objects of *resource* are counted, or there can be none: the API does not serve it."""
+        return self._watches.is_known(resource) or resource in self._unserved
+
     def require_sessions(self) -> None:
         """
         Check that all sessions are known, of whatever kind: their places are counted together.

@@ -1,0 +1,411 @@
+"""Edits of the policy's ConfigMaps, over fake ports: what is refused, what is told, and what is forced."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.admission.asking import Json, a_review, decoded, request_of
+from tests.fakes import FakeClock, FakeNamespaces, FakeUsage
+from webhook.admission import review
+from webhook.admission.policy_edits import PolicyEdits
+from webhook.documents.policy_config_map import PolicyConfigMap
+from webhook.documents.policy_text import read_policy
+from webhook.policy_source import CurrentPolicy, PolicyConfigMaps, Submission
+from webhook.quota.objects import ObjectKey
+from webhook.quota.policy import Policy, accounts_under
+from webhook.quota.resources import Amount
+from webhook.quota.subject import Payer
+from webhook.quota.usage import Row, UsageIndex
+
+NAMESPACE = "userquota-system"
+ALLOWED = {"uid": "call-1", "allowed": True}
+CPU = 10**9
+FOUR = "version: 1\ndefaults: {user: {hard: {cpu: 4}}}\n"
+TWO = FOUR.replace("4", "2")
+BAD = "version: 1\nusers: {bob: {hard: {cpu: 1K}}}\n"
+BOB = "version: 1\nusers: {bob: {hard: {pods: 9}}}\n"
+FORCE = {"userquota.dev/force": "the budget was cut"}
+MISTAKE = "p/policy.yaml:2:27: users.bob.hard.cpu: invalid quantity '1K': unknown suffix 'K', did you mean k or Ki?"
+ALICE_OVER = "user/alice: requests.cpu 3 used or reserved, 2 by defaults.user at p/policy.yaml:2, 1 too much"
+WHAT_FOLLOWS = "what runs there stays, and nothing more is admitted until it fits"
+HOW = "To do it all the same, say why in the annotation userquota.dev/force in the same edit"
+LAST = (
+    "it is the last ConfigMap with the label userquota.dev/policy=true, and without it the policy in force would stay: "
+    "to limit nobody, have it say no more than version: 1"
+)
+
+
+def config_map(text: str | None = FOUR, name: str = "p", *, label: str = "true", **fields: Any) -> Json:
+    metadata: Json = {"name": name, "namespace": NAMESPACE, "uid": f"uid-of-{name}", "resourceVersion": "5"}
+    metadata["labels"] = {"userquota.dev/policy": label, "app": "x"} if label else None
+    metadata["annotations"] = fields.pop("annotations", None)
+    data = {} if text is None else {"data": {"policy.yaml": text}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, **data, **fields}
+
+
+@dataclass
+class Stage:
+    """The policy as it is stored and in force, what is used, and what is said of edits."""
+
+    may_be_absent: bool = False
+    forced: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.clock = FakeClock()
+        self.namespaces = FakeNamespaces()
+        self.policy = CurrentPolicy(on_change=self._rebind, on_mistakes=lambda _: None)
+        self.maps = PolicyConfigMaps(self._submit, on_removed=lambda *_: None, may_be_absent=self.may_be_absent)
+        self.index = UsageIndex(accounts_under(Policy(), self.namespaces.known))
+        self.usage = FakeUsage(self.index)
+        self.edits = PolicyEdits(
+            NAMESPACE,
+            self.maps,
+            self.policy,
+            self.namespaces,
+            self.usage,
+            self.clock,
+            on_forced=lambda *told: self.forced.append(told),
+        )
+
+    def _rebind(self, policy: Policy) -> None:
+        self.index.rebind(accounts_under(policy, self.namespaces.known), policy.devices)
+
+    def _submit(self, new: Submission) -> None:
+        self.policy.accept(new.texts, read_policy(new.texts), faults=new.faults)
+
+    def stores(self, *bodies: Json) -> Stage:
+        """Tell of a full list."""
+        self.maps.started()
+        for each in bodies:
+            self.maps.seen(msgspec.convert(each, PolicyConfigMap, strict=False))
+        self.maps.synced(7)
+        return self
+
+    def uses(self, **cpus: int) -> Stage:
+        for name, cpu in cpus.items():
+            amounts: tuple[tuple[str, Amount], ...] = (("requests.cpu", cpu * CPU),)
+            self.index.observe(ObjectKey("pods", "red", name), Row(f"uid-of-{name}", 5, Payer(name), amounts))
+        return self
+
+    async def ask(self, operation: str, new: Json | None, old: Json | None = None, **request: Any) -> Json:
+        request = {"namespace": NAMESPACE, "user": "root", **request}
+        body = a_review("configmaps", operation, object=new, oldObject=old, name="p", **request)
+        deadline = self.clock.monotonic() + 5
+        return decoded(review.encode(await self.edits.judge(request_of(body), deadline=deadline)))
+
+    async def update(self, new: Json, old: Json | None = None, **request: Any) -> Json:
+        return await self.ask("UPDATE", new, old or config_map(), **request)
+
+    async def refusal(self, operation: str, new: Json | None, old: Json | None = None, **request: Any) -> str:
+        """Return why an edit is refused, which is told as a denial that is final."""
+        answer = await self.ask(operation, new, old, **request)
+        assert (answer["allowed"], answer["status"]["code"]) == (False, 403)
+        message: str = answer["status"]["message"]
+        return message
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """One ConfigMap that gives everybody four CPUs, of which alice uses three."""
+    return Stage().stores(config_map()).uses(alice=3)
+
+
+# Mistakes.
+
+
+async def test_a_good_edit_is_accepted_without_a_word(stage: Stage) -> None:
+    assert await stage.update(config_map(FOUR.replace("4", "3"))) == ALLOWED
+    assert await stage.ask("CREATE", config_map(BOB, "second")) == ALLOWED
+
+
+async def test_every_mistake_is_told_with_its_place_and_in_a_form_for_programs(stage: Stage) -> None:
+    answer = await stage.update(config_map(BAD + "user: {}\n"))
+
+    assert answer["status"]["message"] == (
+        f"the policy would have 2 mistakes:\n{MISTAKE}\np/policy.yaml:3:1: user: unknown field, did you mean users?"
+    )
+    assert [(each["field"], each["reason"]) for each in answer["status"]["details"]["causes"]] == [
+        ("data[policy.yaml]", "FieldValueInvalid")
+    ] * 2
+    assert answer["auditAnnotations"]["refused"].startswith("the policy would have 2 mistakes:?p/policy.yaml:2:27")
+
+
+async def test_of_many_mistakes_the_first_ten_are_told(stage: Stage) -> None:
+    many = "version: 1\nusers:\n" + "".join(f"  user-{number}: []\n" for number in range(1000))
+    lines = (await stage.refusal("UPDATE", config_map(many), config_map())).splitlines()
+    assert (len(lines), lines[0], lines[-1]) == (12, "the policy would have 1000 mistakes:", "and 990 more")
+
+
+async def test_what_two_config_maps_define_is_a_mistake_of_the_second(stage: Stage) -> None:
+    said = await stage.refusal("CREATE", config_map("version: 1\ndefaults: {user: {hard: {pods: 4}}}\n", "second"))
+    assert said.startswith(
+        "the policy would have a mistake:\nsecond/policy.yaml:2:18: defaults.user: already defined at p/"
+    )
+
+
+BINARY = (
+    "p/policy.yaml: it is in binaryData, where no policy is read: it is not UTF-8 at byte 14: save it as UTF-8 and "
+    "make the ConfigMap again"
+)
+TEXTLESS = {
+    "emptied": (config_map(None), "p/data: it has no text: delete the ConfigMap, or put the policy back"),
+    "a comment": (
+        config_map("# all gone\n"),
+        "p/policy.yaml:1:1: no policy in it; one that limits nobody says version: 1",
+    ),
+    "in binaryData": (
+        config_map(None, binaryData={"policy.yaml": base64.b64encode(b"version: 1 # f\xfcr\n").decode()}),
+        BINARY,
+    ),
+}
+
+
+@pytest.mark.parametrize(("new", "why"), TEXTLESS.values(), ids=TEXTLESS)
+async def test_a_config_map_without_a_policy_is_refused(stage: Stage, new: Json, why: str) -> None:
+    assert await stage.refusal("UPDATE", new, config_map()) == f"the policy would have a mistake:\n{why}"
+    assert await stage.refusal("UPDATE", {**new, "metadata": {**new["metadata"], "annotations": FORCE}}, config_map())
+
+
+# What is stored has mistakes already: it got in while no replica answered.
+
+
+async def test_an_edit_beside_mistakes_is_accepted_and_told_that_it_is_not_in_force() -> None:
+    stage = Stage().stores(config_map(), config_map(BAD, "q"))
+
+    answer = await stage.update(config_map(TWO))
+
+    told = "stored, and not in force because of a mistake that was there before; "
+    told += "what is used is compared once none is left"
+    assert answer["warnings"] == [told, MISTAKE.replace("p/", "q/", 1)]
+    assert MISTAKE in await stage.refusal("UPDATE", config_map(BAD), config_map())
+
+
+async def test_the_edit_that_mends_is_compared_with_what_is_in_force() -> None:
+    stage = Stage().stores(config_map()).uses(alice=3)
+    stage.stores(config_map(TWO), config_map(BAD, "q"))
+
+    said = await stage.refusal("UPDATE", config_map(BOB, "q"), config_map(BAD, "q"))
+
+    assert said.startswith(f"a limit would be below what is used: {ALICE_OVER}")
+
+
+async def test_mistakes_may_be_mended_one_by_one_and_move_to_other_lines() -> None:
+    two = BAD + "user: {}\n"
+    stage = Stage().stores(config_map(two))
+    assert len((await stage.update(config_map("# first\n" + BAD), config_map(two)))["warnings"]) == 2
+    worse = await stage.refusal("UPDATE", config_map(two + "users2: {}\n"), config_map(two))
+    assert worse.splitlines()[1:] == ["p/policy.yaml:4:1: users2: unknown field, did you mean users?"]
+
+
+async def test_a_mistake_is_mended_where_no_policy_was_ever_in_force() -> None:
+    stage = Stage().stores(config_map(BAD)).uses(alice=3)
+    told = "no policy was in force, and so nothing is counted yet: userquota preflight tells who is over a limit"
+    assert (await stage.update(config_map(TWO), config_map(BAD)))["warnings"] == [told]
+
+
+# The end of a ConfigMap.
+
+
+@pytest.mark.parametrize("new", [None, config_map(label=""), config_map(label="false")], ids=["gone", "none", "false"])
+async def test_the_last_one_stays(stage: Stage, new: Json | None) -> None:
+    operation = "DELETE" if new is None else "UPDATE"
+    assert await stage.refusal(operation, new, config_map()) == LAST
+    stage.stores(config_map(), config_map(BOB, "q"))
+    assert (await stage.ask(operation, new, config_map()))["warnings"] == [
+        "lifted: defaults.user limits requests.cpu=4 no more, and nothing in its place does"
+    ]
+
+
+async def test_where_no_policy_is_needed_the_last_one_may_go() -> None:
+    stage = Stage(may_be_absent=True).stores(config_map()).uses(alice=3)
+    assert (await stage.ask("DELETE", None, config_map()))["allowed"]
+
+
+async def test_an_entry_that_goes_with_its_config_map_is_an_edit_as_any_other(stage: Stage) -> None:
+    own = config_map("version: 1\nusers: {alice: {hard: {cpu: 8}}}\n", "own")
+    stage.stores(config_map(TWO), own)
+
+    said = await stage.refusal("DELETE", None, own)
+
+    assert said == (
+        f"a limit would be below what is used: {ALICE_OVER}. With it {WHAT_FOLLOWS}. To do it all the same, first edit "
+        "it to say no more than version: 1, with the reason in the annotation userquota.dev/force"
+    )
+
+
+async def test_what_is_no_policy_is_not_looked_at(stage: Stage) -> None:
+    ledger = config_map("anything", "userquota-ledger", label="")
+    assert await stage.ask("CREATE", ledger) == ALLOWED
+    assert await stage.update(config_map(BAD), namespace="red") == ALLOWED
+
+
+async def test_an_edit_of_the_metadata_is_none_of_the_policy() -> None:
+    stage = Stage().stores(config_map(BAD))
+    stage.usage.trouble = "nothing is known"
+    assert await stage.update(config_map(BAD, annotations={"x": "y"}), config_map(BAD)) == ALLOWED
+
+
+async def test_a_label_that_is_added_makes_it_a_policy(stage: Stage) -> None:
+    assert MISTAKE.replace("p/", "q/", 1) in await stage.refusal(
+        "UPDATE", config_map(BAD, "q"), config_map(BAD, "q", label="")
+    )
+
+
+# Limits below what is used.
+
+
+async def test_a_limit_below_what_is_used_is_refused_and_told_how_to_force_it(stage: Stage) -> None:
+    said = await stage.refusal("UPDATE", config_map(TWO), config_map())
+    assert said == f"a limit would be below what is used: {ALICE_OVER}. With it {WHAT_FOLLOWS}. {HOW}"
+    assert stage.forced == []
+
+
+async def test_of_many_the_furthest_are_told() -> None:
+    stage = Stage().stores(config_map("version: 1\n")).uses(**{f"u{number:02}": number + 1 for number in range(40)})
+
+    said = await stage.refusal("UPDATE", config_map(TWO), config_map("version: 1\n"))
+    assert said.startswith("38 limits would be below what is used: user/u39: requests.cpu 40 used or reserved, 2 by")
+    assert said.count("too much") == 10
+    assert "; and 28 more. With it" in said
+
+    warnings = (await stage.update(config_map(TWO, annotations=FORCE), config_map("version: 1\n")))["warnings"]
+    assert warnings[0] == f"38 below what is used: {WHAT_FOLLOWS}"
+    assert (len(warnings), warnings[-1]) == (8, "and 32 more")
+
+
+async def test_a_forced_edit_is_accepted_told_and_recorded(stage: Stage) -> None:
+    answer = await stage.update(config_map(TWO, annotations=FORCE))
+
+    assert answer == {
+        **ALLOWED,
+        "warnings": [f"1 below what is used: {WHAT_FOLLOWS}", f"over a limit: {ALICE_OVER}"],
+        "auditAnnotations": {"forced": "the budget was cut", "over": ALICE_OVER},
+    }
+    told = f"root forced an edit of the policy (the budget was cut): {ALICE_OVER}"
+    assert stage.forced == [("p", "uid-of-p", told)]
+
+
+async def test_a_dry_run_has_the_same_answer_and_is_not_recorded(stage: Stage) -> None:
+    new = config_map(TWO, annotations=FORCE)
+    assert await stage.update(new, dryRun=True) == await stage.update(new)
+    assert await stage.update(config_map(TWO), dryRun=True) == await stage.update(config_map(TWO))
+    assert len(stage.forced) == 1
+
+
+async def test_a_reason_counts_for_one_edit(stage: Stage) -> None:
+    """GitOps keeps it for ever: the next edit needs another one."""
+    said = await stage.refusal("UPDATE", config_map(TWO, annotations=FORCE), config_map(annotations=FORCE))
+    assert said.endswith(
+        "The annotation userquota.dev/force was there before this edit: to do it all the same, give another reason"
+    )
+    other = {"userquota.dev/force": "the budget was cut again"}
+    assert (await stage.update(config_map(TWO, annotations=other), config_map(annotations=FORCE)))["allowed"]
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "a\nb", "x" * 201], ids=["empty", "blank", "two lines", "too long"])
+async def test_a_reason_is_one_line(stage: Stage, reason: str) -> None:
+    annotations = {"userquota.dev/force": reason}
+    assert await stage.refusal("UPDATE", config_map(TWO, annotations=annotations), config_map()) == (
+        "metadata.annotations[userquota.dev/force]: expected a reason of 1 to 200 characters on one line"
+    )
+
+
+async def test_a_reason_that_is_not_needed_is_not_recorded(stage: Stage) -> None:
+    assert await stage.update(config_map(FOUR.replace("4", "3"), annotations=FORCE)) == ALLOWED
+    assert stage.forced == []
+
+
+async def test_a_reason_forces_no_mistake(stage: Stage) -> None:
+    assert MISTAKE in await stage.refusal("UPDATE", config_map(BAD, annotations=FORCE), config_map())
+
+
+async def test_an_edit_is_compared_with_the_one_that_the_watch_has_not_shown_yet(stage: Stage) -> None:
+    """alice was put over her limit by the edit before."""
+    assert await stage.update(config_map(TWO + "users: {bob: {hard: {pods: 1}}}\n"), config_map(TWO)) == ALLOWED
+
+
+async def test_warnings_are_short_and_on_one_line(stage: Stage) -> None:
+    name = "ü" * 300
+    old = config_map(f'version: 1\nusers: {{"{name}": {{hard: {{cpu: 1}}}}, "x\\ny": {{hard: {{cpu: 1}}}}}}\n')
+    stage.stores(old)
+
+    warnings = (await stage.update(config_map("version: 1\n"), old))["warnings"]
+
+    assert len(warnings) == 2
+    assert all(len(each.encode()) <= 256 and each.isprintable() for each in warnings)
+
+
+async def test_what_is_not_compared_is_told(stage: Stage) -> None:
+    answer = await stage.update(config_map(FOUR + "cluster: {hard: {count/services: 1}}\n"))
+    told = "not compared with what exists, as it is counted only under this policy: count/services"
+    assert answer == {**ALLOWED, "warnings": [told]}
+
+
+# What is not known is a denial: the API server takes an error of the call for an allow.
+
+
+async def test_where_usage_is_not_known_an_edit_waits_or_is_forced(stage: Stage) -> None:
+    stage.usage.trouble = "the pods are not all known yet"
+
+    answer = await stage.update(config_map(FOUR.replace("4", "3")))
+    assert (answer["status"]["code"], answer["status"]["reason"]) == (503, "ServiceUnavailable")
+    assert answer["status"]["message"] == (
+        f"who is over a limit cannot be told yet: the pods are not all known yet: try again. {HOW}"
+    )
+    assert MISTAKE in await stage.refusal("UPDATE", config_map(BAD), config_map())
+
+    answer = await stage.update(config_map(TWO, annotations=FORCE))
+    assert answer["warnings"] == ["forced, and who is over a limit is not known: the pods are not all known yet"]
+    ((_, _, told),) = stage.forced
+    assert told.endswith("(the budget was cut): what is used was not known: the pods are not all known yet")
+
+
+async def test_where_the_policy_is_not_known_an_edit_waits() -> None:
+    answer = await Stage().update(config_map(TWO, annotations=FORCE))
+    assert (answer["allowed"], answer["status"]["code"]) == (False, 503)
+    assert answer["status"]["message"] == (
+        "the edit of the policy cannot be judged yet: the ConfigMaps of the policy are not all known yet: try again"
+    )
+
+
+async def test_the_first_policy_of_a_cluster_is_read_and_not_compared() -> None:
+    stage = Stage().stores()
+    stage.usage.trouble = "nothing is counted without a policy"
+    assert (await stage.ask("CREATE", config_map()))["allowed"]
+    assert MISTAKE in await stage.refusal("CREATE", config_map(BAD))
+
+
+async def test_out_of_time_is_a_denial(stage: Stage) -> None:
+    many = "version: 1\nusers:\n" + "".join(f"  user-{number}: {{hard: {{cpu: 1}}}}\n" for number in range(2000))
+    body = a_review("configmaps", "UPDATE", object=config_map(many), oldObject=config_map(), namespace=NAMESPACE)
+
+    answer = await stage.edits.judge(request_of(body), deadline=stage.clock.monotonic() + 0.01)
+
+    assert not answer.allowed
+    assert answer.status is not None
+    assert (answer.status.code, answer.status.message) == (
+        503,
+        "the edit of the policy could not be judged in time: try again",
+    )
+
+
+async def test_what_cannot_be_read_is_a_denial(stage: Stage) -> None:
+    answer = await stage.update({**config_map(), "data": 1})
+    assert (answer["allowed"], answer["status"]["code"]) == (False, 500)
+
+
+async def test_edits_are_judged_one_at_a_time_while_others_are_answered(stage: Stage) -> None:
+    many = "version: 1\nusers:\n" + "".join(f"  user-{number}: {{hard: {{cpu: 1}}}}\n" for number in range(1000))
+    asked = [asyncio.create_task(stage.update(config_map(many))) for _ in range(3)]
+    turns = 0
+    while not all(each.done() for each in asked):
+        await asyncio.sleep(0)
+        turns += 1
+    assert [(await each)["allowed"] for each in asked] == [True] * 3
+    assert turns > 100

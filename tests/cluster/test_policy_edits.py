@@ -1,0 +1,89 @@
+"""Edits of the policy on a real API server, as an admin makes them with kubectl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.cluster.people import Person
+from tests.cluster.running import CONFIG_MAP, NAMESPACE, RunningWebhook, eventually, pod
+from tests.cluster.test_main_job import events
+
+FREE = "version: 1\ndefaults: {user: {hard: {pods: 50}}}\n"
+DENIED = 'admission webhook "policies.userquota.dev" denied the request: '
+OWN = "own"
+LABEL = "userquota.dev/policy"
+
+
+@pytest.fixture
+def alice(running: RunningWebhook, named: Callable[[str], Person]) -> Iterator[Person]:
+    """Who has two pods, which her own ConfigMap, beside that for all, allows."""
+    alice = named("alice")
+    running.set_policy(FREE)
+    assert edit(running, limiting(alice, pods=3)) == f"configmap/{OWN} created\n"
+    for name in ("one", "two"):
+        eventually(lambda name=name: "created" in alice.create(pod(name)))  # type: ignore[misc]
+    yield alice
+    remove(running)
+
+
+def limiting(person: Person, *, pods: object, reason: str = "") -> str:
+    text = f"version: 1\nusers:\n  {person.name}: {{hard: {{pods: {pods}}}}}\n"
+    annotations = {"annotations": {"userquota.dev/force": reason}} if reason else {}
+    metadata = {"name": OWN, "namespace": NAMESPACE, "labels": {LABEL: "true"}, **annotations}
+    return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"p.yaml": text}})
+
+
+def edit(running: RunningWebhook, body: str, *options: str) -> str:
+    return kubectl(running, "apply", "-f", "-", *options, stdin=body)
+
+
+def kubectl(running: RunningWebhook, *words: str, stdin: str | None = None) -> str:
+    """Return what kubectl prints as admin, successful or not."""
+    answer = running.cluster.kubectl(*words, "-n", NAMESPACE, stdin=stdin, check=False)
+    return answer.stderr + answer.stdout
+
+
+def remove(running: RunningWebhook) -> None:
+    words = json.dumps({"metadata": {"labels": {LABEL: None}, "annotations": {"userquota.dev/force": "the end"}}})
+    kubectl(running, "patch", "configmap", OWN, "--type=merge", "--patch", words)
+    kubectl(running, "delete", "configmap", OWN)
+
+
+def test_edits_are_judged_before_they_are_stored(running: RunningWebhook, alice: Person) -> None:
+    for options in ((), ("--dry-run=server",), ("--server-side",)):
+        said = edit(running, limiting(alice, pods="3x"), *options)
+        assert f"{DENIED}the policy would have a mistake:\n{OWN}/p.yaml:3:" in said, said
+        assert "hard.pods: invalid quantity '3x'" in said
+
+    below = f"user/{alice.name}: pods 2 used or reserved, 1 by users.{alice.name} at {OWN}/p.yaml:3, 1 too much"
+    for options in ((), ("--dry-run=server",), ("--server-side",)):
+        said = edit(running, limiting(alice, pods=1), *options)
+        assert f"{DENIED}a limit would be below what is used: {below}" in said, said
+    stored = kubectl(running, "get", "configmap", OWN, "-o", "jsonpath={.data}")
+    assert "{pods: 3}" in stored
+
+    preview = edit(running, limiting(alice, pods=1, reason="the budget was cut"), "--dry-run=server")
+    assert f"Warning: over a limit: {below}\n" in preview
+    assert preview.endswith(f"configmap/{OWN} configured (server dry run)\n")
+    forced = edit(running, limiting(alice, pods=1, reason="the budget was cut"), "--server-side", "--force-conflicts")
+    assert forced == preview.replace("configured (server dry run)", "serverside-applied")
+    eventually(lambda: "limited: pods=1" in alice.create(pod("three")))
+    eventually(lambda: "PolicyForced" in events(running, NAMESPACE))
+    assert f"admin forced an edit of the policy (the budget was cut): {below}" in events(running, NAMESPACE)
+
+
+def test_a_lost_label_is_an_edit_and_the_last_policy_stays(running: RunningWebhook, alice: Person) -> None:
+    running.set_policy(FREE.replace("50", "1"))
+
+    below = f"user/{alice.name}: pods 2 used or reserved, 1 by defaults.user at {CONFIG_MAP}/policy.yaml:2, 1 too much"
+    for words in (("label", "configmap", OWN, f"{LABEL}-"), ("delete", "configmap", OWN)):
+        assert f"{DENIED}a limit would be below what is used: {below}" in kubectl(running, *words)
+    assert "and nothing in its place does" not in kubectl(running, "annotate", "configmap", OWN, "a=b")
+
+    running.set_policy(FREE)
+    assert kubectl(running, "delete", "configmap", OWN) == f'configmap "{OWN}" deleted from {NAMESPACE} namespace\n'
+    for words in (("label", "configmap", CONFIG_MAP, f"{LABEL}-"), ("delete", "configmap", CONFIG_MAP)):
+        assert f"{DENIED}it is the last ConfigMap with the label {LABEL}=true" in kubectl(running, *words)

@@ -1,0 +1,260 @@
+"""
+Judges edits of the policy: mistakes, limits below what is used, and limits that are lifted.
+
+The API server lets an edit pass while no replica answers, so that an outage locks no admin out. So whatever keeps an
+edit from being judged here is a denial, and no error of the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from webhook.admission import review
+from webhook.admission.review import AdmissionRequest, AdmissionResponse, ReviewError
+from webhook.documents.policy_config_map import FORCE_ANNOTATION, POLICY_LABEL, PolicyConfigMap
+from webhook.documents.policy_draft import Complaint, brought, read_draft
+from webhook.documents.policy_text import PolicyText
+from webhook.documents.step_by_step import in_thread
+from webhook.ports import Clock, Namespaces, UnavailableError
+from webhook.quota import edit_message
+from webhook.quota.edits import Effect, Known, effect_of
+from webhook.quota.message import Cause
+from webhook.quota.policy import Policy
+from webhook.quota.usage import Holdings
+
+_MOST_TOLD = 10
+"""Mistakes in one refusal."""
+
+_LONGEST_MISTAKE = 400
+_LONGEST_REASON = 200
+_LONGEST_AUDIT = 1024
+
+_LAST = (
+    f"it is the last ConfigMap with the label {POLICY_LABEL}=true, and without it the policy in force would stay: to "
+    "limit nobody, have it say no more than version: 1"
+)
+_HOW = f"To do it all the same, say why in the annotation {FORCE_ANNOTATION} in the same edit"
+_HOW_ANEW = f"The annotation {FORCE_ANNOTATION} was there before this edit: to do it all the same, give another reason"
+_HOW_DELETED = (
+    f"To do it all the same, first edit it to say no more than version: 1, with the reason in the annotation "
+    f"{FORCE_ANNOTATION}"
+)
+
+
+class PolicyMaps(Protocol):
+    """The ConfigMaps of the policy, as the watch shows them."""
+
+    may_be_absent: bool
+
+    def others(self, name: str) -> Sequence[PolicyConfigMap]:
+        """Return all of them but *name*. Raises: UnavailableError while they are not all known."""
+
+
+class PolicyInForce(Protocol):
+    """The policy in force, and what would be in force with other texts."""
+
+    def in_force(self) -> Policy | None:
+        """Return it, None if what is written never was without mistakes. Raises: UnavailableError if none was read."""
+
+    def made_of(self, texts: Iterable[PolicyText]) -> Policy | None:
+        """Return it if it was made of *texts*."""
+
+    def completed(self, policy: Policy) -> Policy:
+        """Return *policy* with what the cluster adds to it."""
+
+
+class KnownUsage(Protocol):
+    """All that is used and reserved."""
+
+    def holdings(self) -> Holdings:
+        """Return it. Raises: UnavailableError while not all of it is known."""
+
+    def is_counted(self, resource: str) -> bool:
+        """Return whether all objects of *resource* are counted."""
+
+
+class _Edit(NamedTuple):
+    """A ConfigMap before and after; None where it is no part of the policy. `force` is the reason that it brings."""
+
+    name: str
+    uid: str
+    old: PolicyConfigMap | None
+    new: PolicyConfigMap | None
+    force: str | None
+    is_forced_before: bool
+
+    @property
+    def how(self) -> str:
+        """Return what to do to have it accepted although limits are below what is used."""
+        if self.new is None:
+            return _HOW_DELETED
+        return _HOW_ANEW if self.is_forced_before else _HOW
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What an edit does: the mistakes that it brings, those that stay without it, and whom it concerns."""
+
+    brought: tuple[Complaint, ...] = ()
+    remaining: tuple[Complaint, ...] = ()
+    effect: Effect = field(default_factory=Effect)
+
+
+def _ignore(name: str, uid: str, message: str) -> None:
+    """Do nothing: nobody has asked for reports."""
+
+
+@dataclass(slots=True)
+class PolicyEdits:
+    """
+    Answers reviews of the policy's ConfigMaps in *namespace*, one at a time: a large one takes seconds in a thread.
+
+    `on_forced` is called with name and uid of a ConfigMap, and a message, for each edit that was accepted only because
+    of its reason.
+    """
+
+    namespace: str
+    maps: PolicyMaps
+    policies: PolicyInForce
+    namespaces: Namespaces
+    usage: KnownUsage
+    clock: Clock
+    on_forced: Callable[[str, str, str], None] = _ignore
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    async def judge(self, request: AdmissionRequest, *, deadline: float) -> AdmissionResponse:
+        """Return whether the edit may be stored. *deadline* is on the monotonic clock. Never raises for want of one."""
+        if (request.namespace, str(request.resource)) != (self.namespace, "configmaps") or request.sub_resource:
+            return review.allowed(request.uid)
+        try:
+            edit = _read(request)
+            if edit is None:
+                return review.allowed(request.uid)
+            async with asyncio.timeout(deadline - self.clock.monotonic()), self._turn:
+                return await self._judge(request, edit, deadline)
+        except ReviewError as error:
+            return review.failed(request.uid, str(error))
+        except TimeoutError:
+            return review.not_now(request.uid, "the edit of the policy could not be judged in time: try again")
+        except UnavailableError as error:
+            return review.not_now(request.uid, f"the edit of the policy cannot be judged yet: {error}: try again")
+
+    async def _judge(self, request: AdmissionRequest, edit: _Edit, deadline: float) -> AdmissionResponse:
+        others = self.maps.others(edit.name)
+        if edit.new is None and not others and not self.maps.may_be_absent:
+            return _refused(request, _LAST)
+        if edit.force is not None and not _is_reason(edit.force):
+            why = f"expected a reason of 1 to {_LONGEST_REASON} characters on one line"
+            return _refused(request, f"metadata.annotations[{FORCE_ANNOTATION}]: {why}")
+        in_force = self.policies.in_force()
+        known: Known | UnavailableError = self._known()
+        steps = self._verdict(edit, others, in_force, None if isinstance(known, UnavailableError) else known)
+        verdict = await in_thread(steps, within=deadline - self.clock.monotonic())
+        if verdict.brought:
+            return _mistaken(request, verdict.brought)
+        if verdict.remaining:
+            return review.allowed(request.uid, warnings=_remaining(verdict.remaining))
+        if in_force is None:
+            told = (
+                "no policy was in force, and so nothing is counted yet: userquota preflight tells who is over a limit"
+            )
+            return review.allowed(request.uid, warnings=[told])
+        return self._weighed(request, edit, verdict.effect, known if isinstance(known, UnavailableError) else None)
+
+    def _known(self) -> Known | UnavailableError:
+        try:
+            return Known(self.usage.holdings(), self.namespaces.known, self.clock.now(), self.usage.is_counted)
+        except UnavailableError as error:
+            return error
+
+    def _verdict(
+        self, edit: _Edit, others: Sequence[PolicyConfigMap], in_force: Policy | None, known: Known | None
+    ) -> Generator[None, None, _Verdict]:
+        """Judge in steps: mistakes in any case, and what is used if that is known."""
+        stored = [*others, edit.old] if edit.old is not None else others
+        after = yield from read_draft([*others, edit.new] if edit.new is not None else others)
+        if after.policy is None:
+            before = yield from read_draft(stored)
+            return _Verdict(brought(after.complaints, before.complaints), after.complaints)
+        if in_force is None or known is None:
+            return _Verdict()
+        former = self.policies.made_of(text for each in stored for text in each.texts())
+        if former is None:
+            # The watch has not shown the last edit yet, or it has mistakes: then the last good one is replaced.
+            before = yield from read_draft(stored)
+            former = in_force if before.policy is None else self.policies.completed(before.policy)
+        effect = yield from effect_of(former, self.policies.completed(after.policy), known)
+        return _Verdict(effect=effect)
+
+    def _weighed(
+        self, request: AdmissionRequest, edit: _Edit, effect: Effect, unknown: UnavailableError | None
+    ) -> AdmissionResponse:
+        """Return the answer to an edit without mistakes; *unknown* is why nothing could be compared."""
+        needs_force = bool(effect.overruns) or unknown is not None
+        if needs_force and edit.force is None:
+            if unknown is not None:
+                why = f"who is over a limit cannot be told yet: {unknown}: try again"
+                return review.not_now(request.uid, f"{why}. {edit.how}")
+            return _refused(request, f"{edit_message.refusal(effect.overruns)}. {edit.how}")
+        told = edit_message.warnings(effect)
+        if unknown is not None:
+            text = f"forced, and who is over a limit is not known: {unknown}"
+            told.append(edit_message.shortened(text, edit_message.LONGEST_WARNING))
+        if not needs_force or edit.force is None:
+            return review.allowed(request.uid, warnings=told)
+        what = edit_message.summary(effect.overruns) if unknown is None else f"what is used was not known: {unknown}"
+        if not request.dry_run:
+            actor, reason = request.user_info.username, edit.force.strip()
+            text = f"{actor} forced an edit of the policy ({reason}): {what}"
+            self.on_forced(edit.name, edit.uid, edit_message.shortened(text, _LONGEST_AUDIT))
+        audit = {"forced": edit.force.strip(), "over": edit_message.shortened(what, _LONGEST_AUDIT)}
+        return review.allowed(request.uid, warnings=told, audit=audit)
+
+
+def _read(request: AdmissionRequest) -> _Edit | None:
+    """Return the edit; None if it changes nothing of the policy. Raises: ReviewError."""
+    old = None if request.operation == "CREATE" else request.decode_old(PolicyConfigMap)
+    new = None if request.operation == "DELETE" else request.decode(PolicyConfigMap)
+    was, will = (each if each is not None and each.is_labelled else None for each in (old, new))
+    if was is None and will is None:
+        return None
+    if was is not None and will is not None and (was.data, was.binary_data) == (will.data, will.binary_data):
+        return None
+    known_force = None if old is None else old.force
+    force = None if new is None or new.force == known_force else new.force
+    metadata = (new or old or PolicyConfigMap()).metadata
+    return _Edit(metadata.name, metadata.uid, was, will, force, is_forced_before=known_force is not None)
+
+
+def _is_reason(text: str) -> bool:
+    return 0 < len(text.strip()) <= _LONGEST_REASON and text.strip().isprintable()
+
+
+def _refused(request: AdmissionRequest, message: str, *, causes: Iterable[Cause] = ()) -> AdmissionResponse:
+    audit = {"refused": edit_message.shortened(message, _LONGEST_AUDIT)}
+    return review.denied(request.uid, message, causes=causes, audit=audit)
+
+
+def _mistaken(request: AdmissionRequest, complaints: Sequence[Complaint]) -> AdmissionResponse:
+    """Return the refusal of mistakes, each on a line of its own: editors jump to such places."""
+    count = len(complaints)
+    lines = [edit_message.shortened(each.message, _LONGEST_MISTAKE) for each in complaints[:_MOST_TOLD]]
+    causes = [Cause("FieldValueInvalid", line, each.field) for line, each in zip(lines, complaints, strict=False)]
+    if count > _MOST_TOLD:
+        lines.append(f"and {count - _MOST_TOLD} more")
+    title = "the policy would have a mistake:" if count == 1 else f"the policy would have {count} mistakes:"
+    return _refused(request, "\n".join([title, *lines]), causes=causes)
+
+
+def _remaining(complaints: Sequence[Complaint]) -> Iterable[str]:
+    """Yield that an edit is not in force: it is weighed together with the one that mends the rest."""
+    count = len(complaints)
+    what = "a mistake that was there" if count == 1 else f"{count} mistakes that were there"
+    told = [f"stored, and not in force because of {what} before; what is used is compared once none is left"]
+    told += [each.message for each in complaints[:_MOST_TOLD]]
+    if count > _MOST_TOLD:
+        told.append(f"and {count - _MOST_TOLD} more")
+    return [edit_message.shortened(each, edit_message.LONGEST_WARNING) for each in told]

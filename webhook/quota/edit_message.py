@@ -1,0 +1,81 @@
+"""
+The texts on what an edit of the policy does: a refusal, warnings, and a line for Events. Text only, no decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from webhook.quota.edits import Effect, Overrun
+from webhook.quota.lifted import Lifted
+from webhook.quota.resources import show
+
+T = TypeVar("T")
+
+LONGEST_WARNING = 256
+"""Bytes of one warning that every client shows; the API server passes on 4096 of all together."""
+
+_MOST_OVERRUNS = 6
+_MOST_LIFTED = 4
+_MOST_REFUSED = 10
+
+_WHAT_FOLLOWS = "what runs there stays, and nothing more is admitted until it fits"
+
+
+def refusal(overruns: Sequence[Overrun]) -> str:
+    """Return why an edit is refused, in one line: the limits that it would leave below what is allocated."""
+    count = len(overruns)
+    what = "a limit would be" if count == 1 else f"{count} limits would be"
+    listed = "; ".join([*map(_overrun, overruns[:_MOST_REFUSED]), *_more(count, _MOST_REFUSED)])
+    return f"{what} below what is used: {listed}. With it {_WHAT_FOLLOWS}"
+
+
+def warnings(effect: Effect) -> list[str]:
+    """Return what an accepted edit does, the most important first, for Warning headers; at most 14 of 256 bytes."""
+    told = _first(effect.overruns, _MOST_OVERRUNS, lambda each: f"over a limit: {_overrun(each)}")
+    if effect.overruns:
+        told.insert(0, f"{len(effect.overruns)} below what is used: {_WHAT_FOLLOWS}")
+    told += _first(effect.lifted, _MOST_LIFTED, _lifted)
+    if effect.exempted:
+        told.append(f"no limit refuses from now on: {', '.join(str(each) for each in effect.exempted)}")
+    if effect.uncompared:
+        names = ", ".join(effect.uncompared)
+        told.append(f"not compared with what exists, as it is counted only under this policy: {names}")
+    return [shortened(each, LONGEST_WARNING) for each in told]
+
+
+def summary(overruns: Sequence[Overrun]) -> str:
+    """Return the first limits that an edit leaves below what is allocated, for an Event or the audit log."""
+    return "; ".join([*map(_overrun, overruns[:_MOST_OVERRUNS]), *_more(len(overruns), _MOST_OVERRUNS)])
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return *text* on one line, cut to *longest* bytes of UTF-8."""
+    line = "".join(each if each.isprintable() else "?" for each in text)
+    if len(line.encode()) <= longest:
+        return line
+    return line.encode()[: longest - 3].decode(errors="ignore") + "..."
+
+
+def _first(items: Sequence[T], most: int, text: Callable[[T], str]) -> list[str]:
+    return [*map(text, items[:most]), *_more(len(items), most)]
+
+
+def _more(count: int, most: int) -> Iterator[str]:
+    if count > most:
+        yield f"and {count - most} more"
+
+
+def _overrun(each: Overrun) -> str:
+    limit = each.limit
+    name, entry = limit.resource, f"{limit.entry} at {limit.place}" if limit.place else limit.entry
+    allocated, hard, over = (show(name, amount) for amount in (each.allocated, limit.hard, each.over))
+    return f"{limit.subject}: {name} {allocated} used or reserved, {hard} by {entry}, {over} too much"
+
+
+def _lifted(each: Lifted) -> str:
+    amount = f"{each.resource}={show(each.resource, each.hard)}"
+    if each.entry == each.whom or each.entry.startswith(f"{each.whom}."):
+        return f"lifted: {each.entry} limits {amount} no more, and nothing in its place does"
+    return f"lifted: {each.whom} had {amount} by {each.entry}, and has no limit of it any more"
