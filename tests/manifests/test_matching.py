@@ -662,7 +662,7 @@ def ours(stage: Stage) -> Iterator[Stage]:
     for name, labels in (("kept", {"userquota.dev/policy": "true"}), ("ledger", {"app": "x"})):
         stage.create(config_map(name, labels), namespace=OURS)
     yield stage
-    stage.control_plane.kubectl("delete", "namespace", OURS, "--wait=false")
+    stage.control_plane.kubectl("delete", "namespace", OURS, "--wait=true", "--ignore-not-found")
 
 
 def config_map(name: str, labels: dict[str, str]) -> dict[str, Any]:
