@@ -18,7 +18,16 @@ from localcluster.addresses import LOOPBACK
 from localcluster.controlplane import ControlPlane
 from localcluster.processes import ChildProcess
 from tests.balancer.running import RunningBalancer, lasting_port
-from tests.cluster.running import apply_policy, ask, eventually, install, is_ok, serve_argv, uninstall
+from tests.cluster.running import (
+    apply_policy,
+    ask,
+    eventually,
+    has_told_of_policy,
+    install,
+    is_ok,
+    serve_argv,
+    uninstall,
+)
 
 
 class Replicas:
@@ -174,7 +183,7 @@ class Replicas:
         return line in self.metrics(i)
 
     def _has_told_of_policy(self, i: int, *, since: int) -> bool:
-        return "policy" in self.log(i)[since:]
+        return has_told_of_policy(self.log(i)[since:])
 
     def _told(self, i: int) -> str:
         return f"userquota-{i}: {self.readiness(i)}\n{self.log(i)[-4000:]}"

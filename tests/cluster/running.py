@@ -78,7 +78,7 @@ class RunningWebhook:
         seen = self.log.read_text() if self.log.exists() else ""
         is_changed = self.apply_policy(text)
         if self._process is not None and is_changed:
-            eventually(lambda: "policy" in self.log.read_text()[len(seen) :], what=self.output)
+            eventually(lambda: has_told_of_policy(self.log.read_text()[len(seen) :]), what=self.output)
 
     def apply_policy(self, text: str) -> bool:
         return apply_policy(self.cluster, text)
@@ -137,6 +137,11 @@ def apply_policy(cluster: ControlPlane, text: str) -> bool:
         f"data:\n  policy.yaml: |\n{body}",
     )
     return "unchanged" not in answer.stdout
+
+
+def has_told_of_policy(log: str) -> bool:
+    """Whether a replica has told that a policy is in force, or rejected; that it was forced is told before."""
+    return "policy in force" in log or "policy mistake" in log
 
 
 def eventually(claim: Callable[[], bool], *, within: float = 10, what: Callable[[], str] = str) -> float:
