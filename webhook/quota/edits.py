@@ -27,6 +27,8 @@ from webhook.quota.usage import Holdings, UsageIndex
 _PER_STEP = 50
 """Rows or accounts between two pauses: together they take about a millisecond."""
 
+_LIMITS_PER_STEP = 500
+
 LabelsOf = Callable[[str], Mapping[str, str]]
 """Returns the labels of a namespace."""
 
@@ -78,24 +80,32 @@ def effect_of(before: Policy, after: Policy, known: Known) -> Generator[None, No
     """
     was = yield from _Standing.under(before, known)
     will = yield from _Standing.under(after, known)
-    overruns = [
-        Overrun(limit, allocated)
-        for key, limit in will.limits.items()
-        if (allocated := will.index.allocated(*key)) - limit.hard > was.excess(key)
-    ]
+    overruns = yield from _overruns(was, will)
     by_entry = yield from lifted_entries(before, after, known.now)
     told = {(each.entry, each.resource) for each in by_entry}
-    of_users = (
-        Lifted(str(limit.subject), limit.resource, limit.hard, limit.entry)
-        for key, limit in was.limits.items()
-        if key not in will.limits and not any((part, limit.resource) in told for part in limit.entry.split("+"))
-    )
+    of_users: list[Lifted] = []
+    for count, (key, limit) in enumerate(was.limits.items(), start=1):
+        if key not in will.limits and not any((part, limit.resource) in told for part in limit.entry.split("+")):
+            of_users.append(Lifted(str(limit.subject), limit.resource, limit.hard, limit.entry))
+        if count % _LIMITS_PER_STEP == 0:
+            yield
     return Effect(
         tuple(sorted(overruns, key=_order)),
         (*by_entry, *sorted(of_users)),
         new_exemptions(before, after),
         tuple(_uncompared(before, after, known.is_counted)),
     )
+
+
+def _overruns(was: _Standing, will: _Standing) -> Generator[None, None, list[Overrun]]:
+    found = []
+    for count, (key, limit) in enumerate(will.limits.items(), start=1):
+        allocated = will.index.allocated(*key)
+        if allocated - limit.hard > was.excess(key):
+            found.append(Overrun(limit, allocated))
+        if count % _LIMITS_PER_STEP == 0:
+            yield
+    return found
 
 
 class _Standing:

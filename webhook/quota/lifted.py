@@ -53,7 +53,11 @@ def lifted_entries(before: Policy, after: Policy, now: datetime) -> Generator[No
     """
     found: list[Lifted] = []
     ended: dict[str, frozenset[_Key]] = {}
-    slots_after = dict(_slots(after, before))
+    slots_after: dict[str, _Slot] = {}
+    for count, (name, slot) in enumerate(_slots(after, before), start=1):
+        slots_after[name] = slot
+        if count % _PER_STEP == 0:
+            yield
     for count, (name, slot) in enumerate(_slots(before, after), start=1):
         were, are = _enforced(slot, now), _enforced(slots_after.get(name, _Slot(())), now)
         keys = frozenset(were.keys() - are.keys())
