@@ -34,7 +34,7 @@ async def test_a_newer_format_is_left_alone_and_a_restored_copy_is_always_reject
     await ledger_object.at_rest(asking, place)
     present = await ledger_object.seen(asking)
 
-    newer = await ledger_object.replace(asking, present.text.replace("userquota-ledger 2 ", "userquota-ledger 3 ", 1))
+    newer = await ledger_object.replace(asking, present.text.replace("userquota-ledger 2 ", "userquota-ledger 4 ", 1))
     answers = await asking.create_pods(place, numbered("refused", 6), user=person)
     await asyncio.sleep(EVERYBODY_LOOKED)
     reasons = [replicas.readiness(i) for i in range(replicas.count)]
@@ -44,7 +44,7 @@ async def test_a_newer_format_is_left_alone_and_a_restored_copy_is_always_reject
     begun_anew += [await put_back(asking, old.text, manager="userquota") for _ in range(2)]
 
     assert set(statuses(answers)) == {500}, {each.message for each in answers}
-    assert all("ledger: the ledger is of a newer version: it has format 3" in each for each in reasons), reasons
+    assert all("ledger: the ledger is of a newer version: it has format 4" in each for each in reasons), reasons
     assert left_alone.text == newer.text
     assert [each.ledger.is_open for each in begun_anew] == [True, False, False, False]
     assert len({each.ledger.epoch for each in begun_anew}) == 4
