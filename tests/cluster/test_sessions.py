@@ -300,3 +300,17 @@ def test_another_policy_reads_them_otherwise_and_without_a_preset_they_are_free(
 
     running.set_policy("version: 1\ndefaults: {user: {hard: {sessions: 2, cpu: 3}}}\n")
     assert " created\n" in alice.create(notebook("four", "9"))
+
+
+def test_a_session_asks_for_no_longer_than_it_may_run(running: RunningWebhook, place: str, named: Named) -> None:
+    set_policy(running, POLICY.replace("{cpu: 2}", "{duration: 8h, idle: 30m}"), STREAMSPACE)
+    alice, times = named("alice"), {"maxSessionDuration": "8h", "idleTimeout": "1800s"}
+
+    def starts(**spec: object) -> str:
+        return alice.create(STREAMSPACE.object("desk", {"user": alice.name, "state": "running", **spec}))
+
+    assert "must specify duration for: spec.maxSessionDuration; idle for: spec.idleTimeout;" in starts()
+    assert "requested: duration=8h30m, limited: duration=8h" in starts(**{**times, "maxSessionDuration": "510m"})
+    assert " created\n" in starts(**times)
+    assert "requested: idle=31m" in patch(alice, "sessions.stream.space", "desk", {"idleTimeout": "31m"})
+    assert "patched" in patch(alice, "sessions.stream.space", "desk", {"idleTimeout": "10m"})

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import pytest
 import yaml
 
-from webhook.quota import message, share
+from webhook.quota import durations, message, share
 from webhook.quota.decision import Excess, Filled, Lack
 from webhook.quota.devices import Part, Weight
 from webhook.quota.fitting import Fitting
@@ -33,6 +33,8 @@ CASES: list[Json] = yaml.safe_load((Path(__file__).parent / "messages.yaml").rea
 
 
 def amount(resource: str, text: str) -> Amount:
+    if resource in durations.TIMES:
+        return durations.parse(text)
     return Fraction(share.parse(text)) * NANOS if resource in LOGICAL else parse(text).nanos
 
 
@@ -54,7 +56,7 @@ def excess(written: str | Json) -> Excess:
 
 def lack(written: str) -> Lack:
     resource, _, hard, _, containers = written.split(" ")
-    return Lack(limit(resource, parse(hard).nanos, {}), tuple(containers.split(",")))
+    return Lack(limit(resource, amount(resource, hard), {}), tuple(containers.split(",")))
 
 
 def context(written: Json) -> Context:

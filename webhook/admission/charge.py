@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from msgspec import structs
+
 from webhook.admission.review import AdmissionRequest, ReviewError
 from webhook.attribution.stamp import read_stamp
 from webhook.kinds.evaluator import NO_DEFAULTS, AnyKind, Evaluator, PodDefaults, Size, UncountableError
@@ -84,7 +86,7 @@ def charge_for(
 
 
 def _pods(size: Size | None) -> Pods | None:
-    return None if size is None else Pods(size.amounts, size.amounts if size.is_running else ())
+    return None if size is None else Pods(size.amounts, size.amounts if size.is_running else (), size.times)
 
 
 def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charge:
@@ -122,7 +124,9 @@ def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charg
 
 
 def _derived(policy: Policy, pods: Pods | None) -> Pods | None:
-    return None if pods is None else Pods(policy.devices.derive(pods.size), policy.devices.derive(pods.needed))
+    if pods is None:
+        return None
+    return structs.replace(pods, size=policy.devices.derive(pods.size), needed=policy.devices.derive(pods.needed))
 
 
 def check_size(policy: Policy, charge: Charge) -> None:

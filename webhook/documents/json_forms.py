@@ -13,6 +13,7 @@ from pydantic import WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 
 from webhook.quota import resources
+from webhook.quota.durations import TIMES
 
 _QUANTITY = r"[+-]?(?=\.?[0-9])[0-9]*\.?[0-9]*([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?"
 _SHARE = r"([0-9]+\+)?[0-9]+/[0-9]+"
@@ -56,6 +57,21 @@ def _hard_list() -> JsonSchemaValue:
 
 
 HARD_LIST = _hard_list()
+TIME_LIMIT: JsonSchemaValue = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1},
+        {"type": "string", "pattern": "^(unlimited|([0-9.]+(h|ms|m|s|us|\u00b5s|\u03bcs|ns))+)$"},
+    ]
+}
+
+
+def _session_list() -> JsonSchemaValue:
+    times = dict.fromkeys(sorted(TIMES), TIME_LIMIT)
+    names = {"anyOf": [{"enum": sorted(TIMES)}, *HARD_LIST["propertyNames"]["anyOf"]]}
+    return {**HARD_LIST, "properties": {**HARD_LIST["properties"], **times}, "propertyNames": names}
+
+
+SESSION_LIST = _session_list()
 DEFAULT_AMOUNT = _amount(_QUANTITY)
 WEIGHT = _amount(rf"{_SHARE}|[0-9]+(\.[0-9]+)?")
 TIME: JsonSchemaValue = {

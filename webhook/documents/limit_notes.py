@@ -14,6 +14,7 @@ from webhook.documents.mistake import Mistake
 from webhook.kinds.registry import KINDS
 from webhook.quota import quantity, resources
 from webhook.quota.devices import SHIPPED
+from webhook.quota.durations import TIMES
 from webhook.quota.policy import CAPS, Hard, Unlimited
 from webhook.quota.quantity import NANOS, Format
 from webhook.quota.resources import Amount
@@ -96,6 +97,8 @@ class DeviceLimit(NamedTuple):
 
 def limit_note(limit: WrittenLimit) -> str | None:
     """Return what is surely wrong with *limit*, None if nothing is known to be."""
+    if limit.resource in TIMES:  # depends on the presets of all texts
+        return None
     return _without_effect(limit) or _number_of(limit.resource) or _odd_amount(limit)
 
 

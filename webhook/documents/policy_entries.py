@@ -34,6 +34,7 @@ from webhook.kinds.registry import KINDS
 from webhook.quota import resources
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, Weight
+from webhook.quota.durations import TIMES
 from webhook.quota.exemption import ExemptBy, Exemption
 from webhook.quota.membership import GroupObjects
 from webhook.quota.missing import Missing, OnMissing
@@ -110,6 +111,8 @@ class DocumentEntries:
     notes: list[Mistake] = field(default_factory=list)
     of_sessions: list[Mistake] = field(default_factory=list)
     """Notes on limits that only sessions cost, for a policy without a preset."""
+    of_times: list[tuple[str, Mistake]] = field(default_factory=list)
+    """Caps on times, each with the place of a note on presets that do not have it."""
     of_caps: list[Mistake] = field(default_factory=list)
     """Notes on `unlimited` in caps of groups, for a policy that says `most-restrictive`."""
     devices: list[DeviceLimit] = field(default_factory=list)
@@ -304,6 +307,8 @@ class DocumentEntries:
                 self.mistakes.append(self._remark(steps, place, node, message))
             if canonical == "sessions":
                 self.of_sessions.append(self._remark(steps, place, node, _NO_PRESET))
+            if canonical in TIMES:
+                self.of_times.append((canonical, self._remark(steps, place, node, "")))
             value = tree.node_at(node, place)
             text = value.text if isinstance(value, tree.Scalar) else ""
             if note := limit_note(WrittenLimit(canonical, hard, text, scopes, cap)):

@@ -17,7 +17,7 @@ _DRAFT = "http://json-schema.org/draft-07/schema#"
 """The one that all editors know."""
 
 _DEFINITIONS = "#/definitions/"
-_HARD_LIST = "HardList"
+_LISTS = {"HardList": json_forms.HARD_LIST, "SessionList": json_forms.SESSION_LIST}
 _LEFT_OUT = frozenset({"title", "default"})
 """Names of Python's classes, and what follows from leaving a field out: editors would write that into the document."""
 
@@ -43,7 +43,7 @@ def policy_json_schema() -> dict[str, Any]:
     definitions = made.pop("$defs")
     schema: dict[str, Any] = _tidied(made)
     named = {_short(name): _tidied(each) for name, each in definitions.items()}
-    schema["definitions"] = dict(sorted({**named, _HARD_LIST: json_forms.HARD_LIST}.items()))
+    schema["definitions"] = dict(sorted({**named, **_LISTS}.items()))
     return {"$schema": _DRAFT, "title": "userquota policy", **schema}
 
 
@@ -56,8 +56,9 @@ def _tidied(node: Any, *, is_named: bool = False) -> Any:
     if is_named:
         return {name: _tidied(each) for name, each in node.items()}
     tidied = {name: _tidied(each, is_named=name in _NAMED) for name, each in node.items() if name not in _LEFT_OUT}
-    if tidied == json_forms.HARD_LIST:
-        return {"$ref": _DEFINITIONS + _HARD_LIST}
+    for name, form in _LISTS.items():
+        if tidied == form:
+            return {"$ref": _DEFINITIONS + name}
     if "$ref" in tidied:
         tidied["$ref"] = _DEFINITIONS + _short(tidied["$ref"].removeprefix(_DEFINITIONS))
     if "description" in tidied:

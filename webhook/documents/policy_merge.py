@@ -18,6 +18,7 @@ from webhook.documents.group_notes import group_notes
 from webhook.documents.limit_notes import DeviceLimit, Ending
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.policy_entries import Choice, Definition, DocumentEntries, NamespaceOwners, username
+from webhook.documents.preset_notes import time_notes
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
 from webhook.quota.exemption import Exemption, Exemptions
@@ -83,6 +84,7 @@ class Merger:
         self._session_count = SessionCount.ALL
         self._warn_at = WarnAt()
         self._of_sessions: list[Mistake] = []
+        self._of_times: dict[str, Mistake] = {}
         self._of_caps: list[Mistake] = []
 
     def add(self, document: DocumentEntries) -> Iterator[None]:
@@ -90,6 +92,7 @@ class Merger:
         self.mistakes += document.mistakes
         self.notes += document.notes
         self._of_sessions += document.of_sessions
+        self._of_times = dict(document.of_times[::-1]) | self._of_times
         self._of_caps += document.of_caps
         self.endings += document.endings
         self.devices += document.devices
@@ -119,6 +122,7 @@ class Merger:
         for steps, message in (*of_groups, *exempt_notes(policy)):
             self.notes.append(Mistake(*self._defined[steps], field_path(steps), message))
         self.notes += (replace(place, message=message) for place, message in endless_notes(self._exemptions))
+        self.notes += (replace(place, message=message) for place, message in time_notes(policy, self._of_times))
         weighed = weighed_names(policy.devices)
         for device in self.devices:
             if meant := misspelt(device.name) or weighed.meant_by(device.name):

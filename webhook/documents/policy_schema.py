@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from fractions import Fraction
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -26,7 +26,7 @@ from webhook.documents.hint_schema import WARN_AT, Link, Sentence, hint_of, read
 from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
 from webhook.documents.shipped_presets import PresetItem
 from webhook.kinds.registry import KINDS
-from webhook.quota import devices, missing, quantity, resources, scopes, share
+from webhook.quota import devices, durations, missing, quantity, resources, scopes, share
 from webhook.quota.exemption import ExemptBy
 from webhook.quota.membership import GroupObjects, Membership
 from webhook.quota.missing import Missing
@@ -53,11 +53,39 @@ def _mark_divisible(value: Any) -> Any:
     }
 
 
+class _Time(NamedTuple):
+    """What is written for a time."""
+
+    written: Any
+
+
+def _mark_times(value: Any) -> Any:
+    """Mark the amounts of times, which are durations, and no quantities."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _Time(each) if name in durations.TIMES else each for name, each in value.items()}
+
+
+def _read_time_limit(written: Any) -> Hard:
+    if written == Unlimited.UNLIMITED.value:
+        return Unlimited.UNLIMITED
+    if isinstance(written, bool) or not isinstance(written, (str, int)):
+        raise ValueError(  # noqa: TRY004 - pydantic reports a ValueError with its place, a TypeError not at all
+            'expected a duration such as 8h or 30m, whole seconds, or the word "unlimited"'
+        )
+    nanos = durations.parse(written)
+    if not nanos:
+        raise ValueError("a session cannot last for 0: write sessions: 0 to forbid them")
+    return nanos
+
+
 def _read_hard(value: Any) -> Hard:
+    if isinstance(value, _Time):
+        return _read_time_limit(value.written)
     if value == Unlimited.UNLIMITED.value:
         return Unlimited.UNLIMITED
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise ValueError(  # noqa: TRY004 - pydantic reports a ValueError with its place, a TypeError not at all
+        raise ValueError(  # noqa: TRY004 - as above
             'expected an amount such as 4, 500m or 8Gi, or the word "unlimited"'
         )
     text = str(value)
@@ -154,9 +182,15 @@ def _read_version(value: Any) -> Any:
 
 
 def _known_resource(name: str) -> str:
+    if name in durations.TIMES:
+        raise ValueError("only perSession bounds it")
     if resources.canonical_name(name) is None:
         raise ValueError("unknown resource")
     return name
+
+
+def _of_session(name: str) -> str:
+    return name if name in durations.TIMES else _known_resource(name)
 
 
 def _scope(name: str) -> str:
@@ -177,6 +211,12 @@ HardAmount = Annotated[Any, BeforeValidator(_read_hard), WithJsonSchema(json_for
 Moment = Annotated[datetime, BeforeValidator(_read_time), WithJsonSchema(json_forms.TIME)]
 HardList = Annotated[
     dict[ResourceName, HardAmount], BeforeValidator(_mark_divisible), WithJsonSchema(json_forms.HARD_LIST)
+]
+SessionHardList = Annotated[
+    dict[Annotated[str, AfterValidator(_of_session)], HardAmount],
+    BeforeValidator(_mark_times),
+    BeforeValidator(_mark_divisible),
+    WithJsonSchema(json_forms.SESSION_LIST),
 ]
 DeviceName = Annotated[str, AfterValidator(_device_name)]
 DeviceWeight = Annotated[Any, BeforeValidator(_read_weight), WithJsonSchema(json_forms.WEIGHT)]
@@ -266,7 +306,7 @@ class EntryPart(PoolPart):
     """Limits on a sum and on single objects."""
 
     perPod: HardList = Field(default_factory=dict)  # noqa: N815 - the names are those of the file
-    perSession: HardList = Field(default_factory=dict)  # noqa: N815
+    perSession: SessionHardList = Field(default_factory=dict)  # noqa: N815
     perClaim: HardList = Field(default_factory=dict)  # noqa: N815
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from webhook.quota.delegation import Texts
+from webhook.quota.durations import NO_TIMES, Times
 from webhook.quota.errors import WebhookError
 from webhook.quota.missing import NO_FILLING, Bounds, Filling, Undeclared
 from webhook.quota.objects import ObjectMeta, UserInfo
@@ -89,12 +90,13 @@ class Size:
     """
     The pods that are made for an object: what all of them cost, and whether they are made now.
 
-    A pod of it has all labels of one of `pod_labels`.
+    A pod of it has all labels of one of `pod_labels`. `times` are how long they may run.
     """
 
     amounts: Amounts
     is_running: bool
     pod_labels: tuple[tuple[tuple[str, str], ...], ...] = ()
+    times: Times = NO_TIMES
 
 
 class PodDefaults(NamedTuple):

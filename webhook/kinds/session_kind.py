@@ -127,7 +127,7 @@ class SessionEvaluator(Counted[SessionObject]):
         reading = self._read(obj, defaults)
         if reading is None:
             return None
-        return Size(reading.amounts, reading.state is State.RUNNING, reading.pod_labels)
+        return Size(reading.amounts, reading.state is State.RUNNING, reading.pod_labels, reading.times)
 
     def may_stay(self, obj: SessionObject, old: SessionObject, error: UncountableError) -> bool:
         """

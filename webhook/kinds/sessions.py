@@ -16,8 +16,10 @@ from webhook.kinds.evaluator import NO_DEFAULTS, PodDefaults, UncountableError
 from webhook.kinds.field_values import FieldError, scalar, text
 from webhook.kinds.session_fields import FieldTree, Scope, holds
 from webhook.kinds.session_size import PartSize
+from webhook.kinds.session_times import times
 from webhook.quota import delegation
 from webhook.quota.delegation import Mark, Place
+from webhook.quota.durations import NO_TIMES, Times
 from webhook.quota.field_paths import Name, Path, Step
 from webhook.quota.presets import Conditions, FieldMark, Labels, PodValue, Preset, Requester
 from webhook.quota.resources import Amounts
@@ -85,6 +87,7 @@ class SessionReading:
     duration: str | int | None = None
     idle: str | int | None = None
     category: Said | None = None
+    times: Times = NO_TIMES
 
     @property
     def most(self) -> Amounts | None:
@@ -156,6 +159,7 @@ class SessionReader:
             duration=_plain(preset.duration, root),
             idle=_plain(preset.idle, root),
             category=_first(preset.category, root, namespace),
+            times=times(preset, root),
         )
 
     def _check_type(self, root: Scope) -> None:

@@ -6,7 +6,7 @@ Decide whether a charge fits under every limit that binds it: one pure function 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
@@ -52,7 +52,7 @@ class Excess:
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """One limit on a resource that `containers` have to declare and do not."""
+    """One limit on a resource that `containers` have to declare and do not; of a time, that fields have to set."""
 
     rule: Limit
     containers: tuple[str, ...]
@@ -132,7 +132,8 @@ def decide(
     Only amounts that grow are compared: shrinking and unrelated changes pass even over the limit. What the object's own
     key already holds counts once, so that a repeated call is never charged twice.
     """
-    if not charge.grows:
+    lacks = (*lacks, *_left_open(charge, in_force))
+    if not (charge.grows or lacks):
         return Allowed(None)
     excesses = (*_over_caps(charge, in_force), *_over_sums(charge, in_force, view))
     broken = [each.rule for each in excesses] + [each.rule for each in lacks]
@@ -141,7 +142,7 @@ def decide(
             tuple(excess for excess in excesses if excess.rule.mode is Mode.ENFORCE),
             tuple(lack for lack in lacks if lack.rule.mode is Mode.ENFORCE),
         )
-    return Allowed(charge.reservation(), excesses, lacks)
+    return Allowed(charge.reservation() if charge.grows else None, excesses, lacks)
 
 
 def with_fullest(
@@ -182,6 +183,14 @@ def _over_caps(charge: Charge, in_force: LimitsInForce) -> list[Excess]:
         for cap, fits in fitting
         if requested.get(cap.resource, 0) > fits
     ]
+
+
+def _left_open(charge: Charge, in_force: LimitsInForce) -> Iterator[Lack]:
+    """Yield the caps on a time that the session leaves open: without it a default of its platform would hold."""
+    left_open = charge.left_open
+    for cap in in_force.caps if left_open else ():
+        if cap.cap in charge.caps and cap.resource in left_open:
+            yield Lack(cap, (left_open[cap.resource],))
 
 
 def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list[Excess]:

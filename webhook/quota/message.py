@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from webhook.quota.decision import Excess, Filled, Lack
 from webhook.quota.devices import Part
+from webhook.quota.durations import TIMES
 from webhook.quota.expected import HOLD_SECONDS
 from webhook.quota.fitting import Fitting
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP
@@ -261,6 +262,9 @@ def _lacking(entry: str, lacks: list[Lack]) -> str:
 
 def _declaring(lacks: Iterable[Lack]) -> str:
     """Return what to do about a lack. No amount fits under a limit of 0."""
+    names = {each.rule.resource for each in lacks}
+    if names <= TIMES:
+        return f"without {' and '.join(sorted(names))} a default of the platform would hold, which is not known"
     forbidden = sorted({each.rule.resource for each in lacks if each.rule.hard == 0})
     if forbidden:
         return f"no pod may use {','.join(forbidden)}"

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from webhook.quota.delegation import Decoding, Mark
+from webhook.quota.durations import DURATION, IDLE
 from webhook.quota.expressions import Expression
 from webhook.quota.field_paths import Path
 
@@ -208,6 +209,12 @@ class Preset:
     idle: Path | None = None
     category: tuple[FieldMark | Mark, ...] = ()
     checked: str = ""
+
+    @property
+    def times(self) -> Mapping[str, Path]:
+        """Return the fields of what a session sets of `duration` and `idle`; of a pod none are read."""
+        found = {DURATION: self.duration, IDLE: self.idle}
+        return {} if self.resource == "pods" else {name: path for name, path in found.items() if path is not None}
 
     @property
     def resource(self) -> str:

@@ -5,7 +5,7 @@ The charge of one request, and the reservation held while it is in flight. `usag
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from webhook.quota import resources
 from webhook.quota.devices import SHIPPED, DeviceWeights
+from webhook.quota.durations import NO_TIMES, Times
 from webhook.quota.expected import Expected, PodSet
 from webhook.quota.objects import ObjectKey
 from webhook.quota.presets import PER_SESSION, SESSIONS, Labels
@@ -160,11 +161,17 @@ class Pods(Struct, frozen=True):
     """
     What the pods cost that others make for an object: `size` in all, by which caps bind; `needed` those made now.
 
-    Nothing of it is charged to the object: pods pay for themselves.
+    Caps bind its `times` as well. Nothing of it is charged to the object: pods pay for themselves.
     """
 
     size: Amounts
     needed: Amounts
+    times: Times = NO_TIMES
+
+    @property
+    def capped(self) -> Amounts:
+        """The amounts that caps are compared with."""
+        return (*self.size, *self.times.asked)
 
 
 class Prior(Struct, frozen=True):
@@ -223,14 +230,22 @@ class Charge(Struct, frozen=True):
     @property
     def capped(self) -> Amounts:
         """The amounts that caps are compared with."""
-        return self.compared if self.pods is None else self.pods.size
+        return self.compared if self.pods is None else self.pods.capped
 
     @property
     def capped_before(self) -> Amounts:
         """The amounts that caps were compared with before an update."""
         if self.prior is None:
             return ()
-        return self.prior.amounts if self.prior.pods is None else self.prior.pods.size
+        return self.prior.amounts if self.prior.pods is None else self.prior.pods.capped
+
+    @property
+    def left_open(self) -> Mapping[str, str]:
+        """The times that it does not set, each with its field; after an update those that it did set before."""
+        if self.pods is None:
+            return {}
+        before = self.prior.pods.times if self.prior is not None and self.prior.pods is not None else NO_TIMES
+        return {name: where for name, where in self.pods.times.open if name not in dict(before.open)}
 
     @property
     def needs_more(self) -> bool:

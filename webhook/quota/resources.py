@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import TypeAlias
 
-from webhook.quota import quantity, share
+from webhook.quota import durations, quantity, share
+from webhook.quota.durations import TIMES
 from webhook.quota.quantity import NANOS, Format, Quantity
 
 ResourceList: TypeAlias = Mapping[str, Quantity]
@@ -170,13 +171,15 @@ def most_amounts(alternatives: Iterable[Amounts]) -> dict[str, Amount]:
 
 def show(name: str, amount: Amount) -> str:
     """
-    Return *amount* of resource *name* as text for users: `1500m`, `8Gi`; of a logical resource `2+3/7`.
+    Return *amount* of resource *name* as text for users: `1500m`, `8Gi`; of a logical resource `2+3/7`, of a time `8h`.
 
     A policy reads all of them. A fraction of any other resource is rounded up to a billionth.
     """
     if name in LOGICAL:
         return share.show(Fraction(amount) / NANOS)
     whole = amount if isinstance(amount, int) else -((-amount.numerator) // amount.denominator)
+    if name in TIMES:
+        return durations.show(whole)
     form = Format.BINARY_SI if is_in_bytes(name) else Format.DECIMAL_SI
     return quantity.canonical(whole, form)
 

@@ -2,7 +2,7 @@
 Amounts as people read them: exact where that is short, else rounded so that what is said of them stays true.
 
 `resources.show` has the exact text. What is asked for and what is taken is rounded up, what is left and what would fit
-is rounded down: whoever adds up never finds room that is not there.
+is rounded down: whoever adds up never finds room that is not there. Times are always exact.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 
-from webhook.quota import quantity, resources, share
+from webhook.quota import durations, quantity, resources, share
 from webhook.quota.quantity import NANOS, Format
 from webhook.quota.resources import LOGICAL, Amount
 
@@ -44,6 +44,8 @@ def at_least_list(listed: Iterable[tuple[str, Amount]]) -> str:
 
 
 def _text(name: str, amount: Amount, *, is_up: bool) -> str:
+    if name in durations.TIMES:
+        return durations.show(int(amount))
     if name in LOGICAL and amount < _MOST * NANOS:
         return _share(Fraction(amount) / NANOS, is_up=is_up)
     form = Format.BINARY_SI if resources.is_in_bytes(name) else Format.DECIMAL_SI

@@ -1,0 +1,91 @@
+"""Bounds of sessions in a policy: what they mean, every mistake at its place, and where they have no effect."""
+
+from __future__ import annotations
+
+import pytest
+
+from webhook.documents.policy_text import PolicyReading, PolicyText, read_policy
+from webhook.quota.policy import Hard, Unlimited
+
+MINUTE = 60 * 10**9
+
+
+def read(*lines: str) -> PolicyReading:
+    return read_policy([PolicyText("p", "\n".join(("version: 1", *lines)) + "\n")])
+
+
+def mistakes(*lines: str) -> list[str]:
+    return [str(each) for each in read(*lines).mistakes]
+
+
+def notes(*lines: str) -> list[str]:
+    reading = read(*lines)
+    assert reading.policy is not None, reading.mistakes
+    return [str(each) for each in reading.notes]
+
+
+WRITTEN: dict[str, Hard] = {
+    "8h": 480 * MINUTE,
+    "1h30m": 90 * MINUTE,
+    "'1.5h'": 90 * MINUTE,
+    "3600": 60 * MINUTE,
+    "unlimited": Unlimited.UNLIMITED,
+}
+
+
+@pytest.mark.parametrize(("written", "hard"), WRITTEN.items())
+@pytest.mark.parametrize("name", ["duration", "idle"])
+def test_a_time_is_a_duration_or_whole_seconds(name: str, written: str, hard: Hard) -> None:
+    reading = read(f"defaults: {{user: {{perSession: {{{name}: {written}, cpu: 2}}}}}}")
+    assert reading.policy is not None
+    assert reading.policy.defaults.user is not None
+    assert reading.policy.defaults.user.caps["perSession"][name] == hard
+
+
+ODD = {
+    "8": "",
+    "8x": "p:2:42: defaults.user.perSession.duration: '8x' is no duration: expected one such as 8h or 1h30m",
+    "'8'": "p:2:42: defaults.user.perSession.duration: '8' is no duration: expected one such as 8h or 1h30m",
+    "-1": "p:2:42: defaults.user.perSession.duration: '-1' is no duration: it is negative",
+    "1.5": "p:2:42: defaults.user.perSession.duration: '1.5' is no duration: expected one such as 8h or 1h30m",
+    "0": ("p:2:42: defaults.user.perSession.duration: a session cannot last for 0: write sessions: 0 to forbid them"),
+    "[8h]": (
+        "p:2:42: defaults.user.perSession.duration: expected a duration such as 8h or 30m, whole seconds, or the word "
+        '"unlimited"'
+    ),
+}
+
+
+@pytest.mark.parametrize(("written", "told"), ODD.items())
+def test_what_is_no_time_is_a_mistake_at_its_place(written: str, told: str) -> None:
+    assert mistakes(f"defaults: {{user: {{perSession: {{duration: {written}}}}}}}") == ([told] if told else [])
+
+
+@pytest.mark.parametrize("within", ["hard", "perPod", "perClaim"])
+def test_a_time_bounds_sessions_only(within: str) -> None:
+    told = mistakes(f"cluster: {{{within}: {{idle: 30m}}}}")
+    assert told
+    assert f"cluster.{within}.idle: only perSession bounds it" in told[0]
+
+
+def test_a_preset_without_the_field_is_noted_once() -> None:
+    told = notes(
+        "sessions: {presets: [kubeflow-notebook, streamspace, dask, jupyterhub]}",
+        "cluster: {perSession: {idle: 30m, duration: 8h}}",
+        "namespaces: {red: {perSession: {idle: 10m}}}",
+    )
+    why = "the preset names no field that is read for it"
+    assert sorted(told) == [
+        f"p:3:45: cluster.perSession.duration: no effect on sessions of kubeflow-notebook, dask, jupyterhub: {why}",
+        f"p:4:39: namespaces.red.perSession.idle: no effect on sessions of kubeflow-notebook, jupyterhub: {why}",
+    ]
+
+
+def test_a_preset_with_the_field_is_not_noted() -> None:
+    assert notes("sessions: {presets: [streamspace]}", "cluster: {perSession: {idle: 30m, duration: 8h}}") == []
+
+
+def test_without_a_preset_the_cap_is_noted_and_not_its_times() -> None:
+    assert notes("cluster: {perSession: {idle: 30m}}") == [
+        "p:2:23: cluster.perSession: nothing is a session without sessions.presets; the limit has no effect"
+    ]
