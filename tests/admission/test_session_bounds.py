@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.admission.asking import Answer, Json, Webhook, a_review, stamped
+from tests.admission.asking import Answer, Json, Webhook, a_review, pod, stamped
 from webhook.documents.shipped_presets import shipped
 from webhook.kinds.counted import counted
+from webhook.kinds.pods import PODS, PodEvaluator
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kinds.session_kind import SessionEvaluator, session_kind
 
@@ -116,3 +118,135 @@ async def test_the_shortest_of_several_caps_binds() -> None:
     refused = await ask(policy, create(session(maxSessionDuration="90m")))
     assert "limited: duration=1h for one session; would fit: duration=1h" in refused.message
     assert "defaults.user" not in refused.message
+
+
+# Minimums.
+
+LEAST = """\
+defaults:
+  user:
+    minPerPod: {cpu: 100m, memory: 128Mi, gpu: 1}
+    minPerSession: {cpu: 1}
+"""
+
+
+def asking(cpu: str = "100m", memory: str = "128Mi", gpu: str = "1") -> Json:
+    amounts = {"cpu": cpu, "memory": memory, "nvidia.com/gpu": gpu}
+    made = pod(cpu="")
+    made["spec"]["containers"][0]["resources"] = {"requests": {name: text for name, text in amounts.items() if text}}
+    return made
+
+
+EDGES = {
+    "each minimum, exactly": (asking(), []),
+    "more": (asking("64", "512Gi", "8"), []),
+    "a billionth of a core less": (asking(cpu="99999999n"), ["requests.cpu"]),
+    "a byte less": (asking(memory=str(128 * 2**20 - 1)), ["requests.memory"]),
+    "none of one": (asking(gpu=""), ["gpu"]),
+    "a written 0": (asking(cpu="0"), ["requests.cpu"]),
+    "nothing at all": (asking("", "", ""), ["gpu", "requests.cpu", "requests.memory"]),
+}
+
+
+@pytest.mark.parametrize(("made", "short"), EDGES.values(), ids=EDGES)
+async def test_a_pod_asks_for_each_minimum_or_is_refused(made: Json, short: list[str]) -> None:
+    answer = await ask(LEAST, a_review("pods", object=made, name="pod"))
+    assert answer.allowed is not bool(short)
+    if short:
+        assert sorted(reasons(answer)) == [("BelowMinimum", name) for name in short]
+
+
+async def test_a_small_session_is_refused_before_the_quota_is_full() -> None:
+    refused = await ask(LEAST, create(session("999m")))
+    assert refused.message == (
+        "below minimum: defaults.user.minPerSession, requested: requests.cpu=999m, minimum: requests.cpu=1 for one "
+        "session; charged to alice (created it)"
+    )
+    assert (await ask(LEAST, create(session("1")))).allowed
+
+
+async def test_a_session_of_which_another_object_decides_the_size_is_not_called_small() -> None:
+    assert (await ask(LEAST, create(session("")))).allowed
+
+
+MINIMUM_UPDATES = {
+    "one that is too small may stay": (session("500m"), session("500m", idleTimeout="1h"), ""),
+    "and become larger": (session("500m"), session("600m"), ""),
+    "but not smaller": (session("500m"), session("400m"), "requested: requests.cpu=400m, minimum: requests.cpu=1"),
+    "a large one becomes smaller": (session("4"), session("1"), ""),
+    "but not too small": (session("4"), session("900m"), "requested: requests.cpu=900m"),
+    "a size that is written later is judged": (session(""), session("400m"), "requested: requests.cpu=400m"),
+    "a small one may be stopped": (session("500m"), session("500m", state="hibernated"), ""),
+    "and started": (session("500m", state="hibernated"), session("500m"), ""),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "refusal"), MINIMUM_UPDATES.values(), ids=MINIMUM_UPDATES)
+async def test_an_older_session_is_refused_only_for_becoming_smaller(old: Json, new: Json, refusal: str) -> None:
+    answer = await ask(LEAST, update(old, new))
+    assert answer.allowed is not bool(refusal)
+    assert refusal in answer.message
+
+
+def resize(to: str, *, allocated: str = "") -> Json:
+    old, new = stamped(asking("1")), stamped(asking(to))
+    if allocated:
+        held = {"cpu": allocated, "memory": "128Mi"}
+        for each in (old, new):
+            each["status"] = {"containerStatuses": [{"name": "main", "allocatedResources": held}]}
+    return a_review("pods/resize", "UPDATE", object=new, oldObject=old, name="pod")
+
+
+@pytest.mark.parametrize(("to", "is_allowed"), [("100m", True), ("99m", False)])
+@pytest.mark.parametrize("allocated", ["", "1"], ids=["not started", "running"])
+async def test_a_pod_is_not_made_smaller_than_the_minimum(to: str, allocated: str, *, is_allowed: bool) -> None:
+    answer = await ask(LEAST, resize(to, allocated=allocated))
+    assert answer.allowed is is_allowed
+    assert "limited" not in answer.message
+
+
+async def test_the_largest_of_several_minimums_binds() -> None:
+    policy = "defaults: {user: {minPerSession: {cpu: 1}}}\nnamespaces: {red: {minPerSession: {cpu: 2}}}\n"
+    refused = await ask(policy, create(session("1500m")))
+    assert refused.message.startswith("below minimum: namespaces.red.minPerSession, ")
+    assert "defaults.user" not in refused.message
+
+
+async def test_an_own_minimum_of_0_lifts_the_default() -> None:
+    assert (await ask(LEAST + "users: {alice: {minPerSession: {cpu: 0}}}\n", create(session("1m")))).allowed
+
+
+async def test_a_minimum_that_only_warns_says_so() -> None:
+    answer = await ask("defaults: {user: {mode: warn, minPerSession: {cpu: 1}}}\n", create(session("500m")))
+    assert answer.allowed
+    assert answer.response["warnings"] == [
+        "below minimum defaults.user.minPerSession: requests.cpu requested 500m, minimum 1 for one session"
+    ]
+
+
+async def test_a_part_of_another_session_has_no_minimum() -> None:
+    part = SessionEvaluator(PLAIN.count, [STREAMSPACE], frees_stopped=False, is_session=lambda _: True)
+    kinds = Registry(*KINDS, session_kind(PLAIN, part, STREAMSPACE.controllers))
+    made = session("1m")
+    above = {"apiVersion": "stream.space/v1alpha1", "kind": "Session", "name": "all", "uid": "a", "controller": True}
+    made["metadata"]["ownerReferences"] = [above]
+    asked = Webhook(PRESETS + LEAST, kinds=kinds)
+    reference = asked.owners.put("Session", "all", uid="a", owner="alice", api_version="stream.space/v1alpha1")
+    assert reference.uid == "a"
+    body = a_review(STREAMSPACE.resource, user=STREAMSPACE.controllers[0], object=made, name="s")
+    answer = await asked.ask(body)
+    assert answer.allowed, answer.message
+
+
+async def test_a_pod_that_is_a_session_has_both_minimums() -> None:
+    pods = PodEvaluator()
+    pods.read_by([shipped("jupyterhub")])
+    kinds = Registry(*(replace(each, evaluator=pods) if each is PODS else each for each in KINDS))
+    policy = "version: 1\nsessions: {presets: [jupyterhub]}\n" + LEAST
+    made = asking(cpu="500m", memory="1Mi")
+    made["metadata"]["labels"] = {"component": "singleuser-server"}
+    refused = await Webhook(policy, kinds=kinds).ask(a_review("pods", object=made, name="pod"))
+    assert [each.partition(",")[0] for each in refused.message.split("; ")[:-1]] == [
+        "below minimum: defaults.user.minPerPod",
+        "below minimum: defaults.user.minPerSession",
+    ]

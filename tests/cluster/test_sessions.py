@@ -32,6 +32,10 @@ def notebook(name: str, cpu: str, **metadata: object) -> str:
     return NOTEBOOKS.object(name, {"template": {"spec": pod_spec(cpu)}}, **metadata)
 
 
+def a_pod(name: str, cpu: str) -> str:
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod_spec(cpu)})
+
+
 def patch(person: Person, what: str, name: str, spec: dict[str, Any]) -> str:
     return person.run("patch", what, name, "--type=merge", "-p", json.dumps({"spec": spec}))
 
@@ -303,7 +307,8 @@ def test_another_policy_reads_them_otherwise_and_without_a_preset_they_are_free(
 
 
 def test_a_session_asks_for_no_longer_than_it_may_run(running: RunningWebhook, place: str, named: Named) -> None:
-    set_policy(running, POLICY.replace("{cpu: 2}", "{duration: 8h, idle: 30m}"), STREAMSPACE)
+    bounds = "{duration: 8h, idle: 30m}, minPerSession: {cpu: 500m}, minPerPod: {cpu: 100m}"
+    set_policy(running, POLICY.replace("{cpu: 2}", bounds), STREAMSPACE)
     alice, times = named("alice"), {"maxSessionDuration": "8h", "idleTimeout": "1800s"}
 
     def starts(**spec: object) -> str:
@@ -311,6 +316,9 @@ def test_a_session_asks_for_no_longer_than_it_may_run(running: RunningWebhook, p
 
     assert "must specify duration for: spec.maxSessionDuration; idle for: spec.idleTimeout;" in starts()
     assert "requested: duration=8h30m, limited: duration=8h" in starts(**{**times, "maxSessionDuration": "510m"})
-    assert " created\n" in starts(**times)
+    small = starts(**times, resources={"requests": {"cpu": "499m"}})
+    assert "denied the request: below minimum: defaults.user.minPerSession, requested: requests.cpu=499m" in small
+    assert "minimum: requests.cpu=100m for one pod; charged" in alice.create(a_pod("small", "99m"))
+    assert " created\n" in starts(**times, resources={"requests": {"cpu": "500m"}})
     assert "requested: idle=31m" in patch(alice, "sessions.stream.space", "desk", {"idleTimeout": "31m"})
     assert "patched" in patch(alice, "sessions.stream.space", "desk", {"idleTimeout": "10m"})

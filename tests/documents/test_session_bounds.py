@@ -89,3 +89,45 @@ def test_without_a_preset_the_cap_is_noted_and_not_its_times() -> None:
     assert notes("cluster: {perSession: {idle: 30m}}") == [
         "p:2:23: cluster.perSession: nothing is a session without sessions.presets; the limit has no effect"
     ]
+
+
+def test_a_minimum_is_an_amount() -> None:
+    reading = read("cluster: {minPerPod: {cpu: 100m, gpu: 1/2}, minPerSession: {memory: 1Gi}}")
+    assert reading.policy is not None
+    assert reading.policy.cluster is not None
+    assert reading.policy.cluster.caps == {
+        "minPerPod": {"requests.cpu": 10**8, "gpu": 10**9 // 2},
+        "minPerSession": {"requests.memory": 2**30 * 10**9},
+    }
+    assert reading.policy.sets_minimums
+
+
+ODD_MINIMUMS = {
+    "{cpu: unlimited}": "cluster.minPerPod.cpu: 0 lifts a minimum",
+    "{duration: 1h}": "cluster.minPerPod.duration: only perSession bounds it",
+    "{cpu: -1}": 'cluster.minPerPod.cpu: -1 is negative; 0 forbids, "unlimited" lifts a limit',
+}
+
+
+@pytest.mark.parametrize(("written", "told"), ODD_MINIMUMS.items())
+def test_what_is_no_minimum_is_a_mistake(written: str, told: str) -> None:
+    assert told in mistakes(f"cluster: {{minPerPod: {written}}}")[0]
+
+
+def test_a_minimum_of_what_a_pod_never_costs_is_noted() -> None:
+    why = "nothing that perPod binds costs this; the limit has no effect, did you mean perClaim?"
+    assert notes("cluster: {minPerPod: {storage: 1Gi}}") == [f"p:2:32: cluster.minPerPod.storage: {why}"]
+
+
+def test_a_minimum_of_sessions_without_a_preset_is_noted() -> None:
+    assert notes("cluster: {minPerSession: {cpu: 1}}") == [
+        "p:2:26: cluster.minPerSession: nothing is a session without sessions.presets; the limit has no effect"
+    ]
+
+
+@pytest.mark.parametrize(("of_group", "is_noted"), [("2", True), ("1", False), ("500m", False)])
+def test_a_login_without_the_group_lifts_its_larger_minimum(of_group: str, *, is_noted: bool) -> None:
+    told = notes(
+        "defaults: {user: {minPerPod: {cpu: 1}}}", f"groups: {{ml: {{perMember: {{minPerPod: {{cpu: {of_group}}}}}}}}}"
+    )
+    assert bool(told) is is_noted

@@ -64,5 +64,5 @@ def test_only_the_fields_of_the_preset_count() -> None:
     )
     notebook = SessionReader(shipped("kubeflow-notebook"))
     assert times(notebook, {"template": {"spec": {"containers": []}}}) == NO_TIMES
-    cluster = {"rayClusterSpec": {"headGroupSpec": {"template": {"spec": {"containers": []}}}}}
+    cluster: dict[str, Any] = {"rayClusterSpec": {"headGroupSpec": {"template": {"spec": {"containers": []}}}}}
     assert times(RAYJOB, {**cluster, "activeDeadlineSeconds": 60}).asked == (("duration", 60 * 10**9),)

@@ -9,6 +9,7 @@ import pytest
 
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.quota.effective import changed_limits
+from webhook.quota.lifted import lifted_entries
 from webhook.quota.policy import Policy
 from webhook.quota.resources import show
 from webhook.quota.subject import NOBODY, Payer
@@ -164,3 +165,24 @@ def test_who_is_exempt_has_no_limits_of_their_own(whom: str) -> None:
     if whom.startswith("group"):
         expected["any other member of ml requests.cpu"] = "3 -> none"
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told", "is_stricter"),
+    [
+        ("cpu: 1", "cpu: 2", "1 -> 2", True),
+        ("cpu: 2", "cpu: 1", "2 -> 1", False),
+        ("cpu: 1", "cpu: 0", "1 -> none", False),
+        ("", "cpu: 1", "none -> 1", True),
+    ],
+)
+def test_a_larger_minimum_is_stricter(before: str, after: str, told: str, *, is_stricter: bool) -> None:
+    texts = [f"defaults: {{user: {{minPerPod: {{{each}}}}}}}\n" for each in (before, after)]
+    assert changed(*texts) == {"any other user requests.cpu minPerPod": told}
+    [change] = changed_limits(policy(texts[0]), policy(texts[1]), NOW, labels_of=lambda _: {})
+    assert change.is_stricter is is_stricter
+    was, is_now = map(policy, texts)
+    steps = lifted_entries(was, is_now, NOW)
+    with pytest.raises(StopIteration) as ended:
+        next(steps)
+    assert bool(ended.value.value) is told.endswith("none")

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from webhook.quota import durations, message, share
-from webhook.quota.decision import Excess, Filled, Lack
+from webhook.quota.decision import Excess, Filled, Lack, Shortfall
 from webhook.quota.devices import Part, Weight
 from webhook.quota.fitting import Fitting
 from webhook.quota.limits import ONE_OBJECT, Limit
@@ -59,6 +59,11 @@ def lack(written: str) -> Lack:
     return Lack(limit(resource, amount(resource, hard), {}), tuple(containers.split(",")))
 
 
+def shortfall(written: Json) -> Shortfall:
+    short = excess({**written, "text": f"{written['text']}, fits 0"})
+    return Shortfall(short.rule, short.requested)
+
+
 def context(written: Json) -> Context:
     containers, amounts = written.get("added", ((), {}))
     added = Added(tuple(containers), {name: amount(name, text) for name, text in amounts.items()})
@@ -67,12 +72,14 @@ def context(written: Json) -> Context:
 
 def text_of(case: Json) -> str:
     excesses, lacks = list(map(excess, case.get("excesses", ()))), list(map(lack, case.get("lacks", ())))
+    short = list(map(shortfall, case.get("shortfalls", ())))
     fitting = Fitting(*reversed(case.get("fits", (0, 0))))
     made: dict[str, Callable[[], str]] = {
-        "sentence": lambda: message.sentence(excesses, lacks, context(case.get("context", {}))),
+        "sentence": lambda: message.sentence(excesses, lacks, context(case.get("context", {})), shortfalls=short),
         "workload_sentence": lambda: message.workload_sentence(fitting, excesses, noun="replicas", owner="alice"),
         "workload_warning": lambda: message.workload_warning(fitting, excesses[0], noun="replicas"),
         "warning": lambda: message.warning(excesses[0]),
+        "minimum_warning": lambda: message.minimum_warning(short[0]),
         "lack_warning": lambda: message.lack_warning(lacks[0]),
         "surge_warning": lambda: message.surge_warning(excesses[0]),
         "filled_warning": lambda: message.filled_warning(Filled(excesses[0].rule, excesses[0].requested)),
@@ -99,7 +106,7 @@ def test_a_message_is_one_line_and_tells_the_numbers_first(case: Json) -> None:
     """Terminals and Events cut what is long."""
     text = text_of(case)
     assert text.isprintable()
-    if case["of"].endswith("sentence") and case.get("excesses") and not case.get("lacks"):
+    if case["of"].endswith("sentence") and case.get("excesses") and not (case.get("lacks") or case.get("shortfalls")):
         first, cap = text[:120], " for one " in text.partition(";")[0]
         assert all(f"{word}: " in first for word in ("requested", *(() if cap else ("used",)), "limited")), first
     if case["of"].endswith(("warning", "weight")):

@@ -119,3 +119,18 @@ def test_a_combined_cap_is_as_strict_as_the_strictest_group_that_limits_that_res
 def test_a_combined_cap_of_entries_without_a_place_has_none() -> None:
     policy = Policy(groups={"ml": Group(Entry("a", hard={"gpu": 1})), "staff": Group(Entry("b", hard={"gpu": 2}))})
     assert resolve(replace(policy, combine=Combine.MAX)).sums == (Limit(user("alice"), "gpu", 2, "a+b"),)
+
+
+MINIMUMS = {
+    name: Group(per_member=Entry(f"groups.{name}", caps={"minPerPod": {"requests.cpu": least}}))
+    for name, least in (("ml", 2), ("staff", 3))
+}
+
+
+@pytest.mark.parametrize(
+    ("combine", "least"),
+    [(Combine.MOST_RESTRICTIVE, [2, 3]), (Combine.MAX, [2]), (Combine.SUM, [2])],
+)
+def test_of_minimums_the_smallest_is_left_where_groups_give_more(combine: Combine, least: list[int]) -> None:
+    in_force = resolve(Policy(groups=MINIMUMS, combine=combine))
+    assert [each.hard for each in in_force.caps] == least

@@ -68,7 +68,8 @@ def charge_for(
         amounts, base = evaluator.usage(new, now=now), _version(old.metadata.resource_version, request)
         stamp = read_stamp(old.metadata) or NOBODY
         cost, before = evaluator.before(old, now=now, defaults=defaults)
-        prior = Prior(stamp, frozenset(), cost, evaluator.scopes(old), _pods(before))
+        by_spec = evaluator.asked(old) if policy.sets_minimums else None
+        prior = Prior(stamp, frozenset(), cost, evaluator.scopes(old), _pods(before), by_spec)
     size = evaluator.size(new, defaults)
     return Charge(
         key,
@@ -82,11 +83,14 @@ def charge_for(
         pods=_pods(size),
         expected=None if size is None else Expected(size.amounts, size.pod_labels),
         part_of=policy.sessions_of(evaluator.labels(new)),
+        by_spec=None if old is None or not policy.sets_minimums else evaluator.asked(new),
     )
 
 
 def _pods(size: Size | None) -> Pods | None:
-    return None if size is None else Pods(size.amounts, size.amounts if size.is_running else (), size.times)
+    if size is None:
+        return None
+    return Pods(size.amounts, size.amounts if size.is_running else (), size.times, size.is_partial)
 
 
 def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charge:
@@ -106,6 +110,7 @@ def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charg
             policy.devices.derive(prior.amounts),
             prior.scopes,
             _derived(policy, prior.pods),
+            None if prior.by_spec is None else policy.devices.derive(prior.by_spec),
         )
     return Charge(
         charge.key,
@@ -120,6 +125,7 @@ def under(policy: Policy, charge: Charge, *, labels: Mapping[str, str]) -> Charg
         _derived(policy, charge.pods),
         None if charge.expected is None else Expected(policy.held(charge.expected.amounts), charge.expected.labels),
         charge.part_of,
+        None if charge.by_spec is None else policy.devices.derive(charge.by_spec),
     )
 
 

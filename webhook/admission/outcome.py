@@ -49,7 +49,7 @@ def answer(
     """Return the response to a *decision* on *terms*; warnings of what is tolerated go to whoever asked."""
     audit = audit_of(attributed, shown(terms.charge.compared), terms.exemption)
     match decision:
-        case Denied(excesses, lacking):
+        case Denied(excesses, lacking, shortfalls):
             authored = _authored(request, reviewed)
             context = message.Context(
                 attributed.payer.owner,
@@ -58,10 +58,12 @@ def answer(
                 authored.units,
                 _added(authored, terms),
             )
-            text = message.sentence(excesses, lacking, context)
-            return review.denied(request.uid, text, causes=message.causes(excesses, lacking), audit=audit)
-        case Allowed(_, tolerated, lacking, fullest):
+            text = message.sentence(excesses, lacking, context, shortfalls=shortfalls)
+            causes = message.causes(excesses, lacking, shortfalls)
+            return review.denied(request.uid, text, causes=causes, audit=audit)
+        case Allowed(_, tolerated, lacking, fullest, shortfalls):
             told = [(each.rule.mode, message.lack_warning(each)) for each in lacking]
+            told += [(each.rule.mode, message.minimum_warning(each)) for each in shortfalls]
             told += [(each.rule.mode, message.warning(each)) for each in tolerated]
             warned = [text for mode, text in told if mode is Mode.WARN]
             if told:

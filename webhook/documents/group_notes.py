@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from webhook.quota.membership import Membership
-from webhook.quota.policy import Entry, Group, Hard, Mode, Policy, Unlimited
+from webhook.quota.policy import MINIMUMS, Entry, Group, Hard, Mode, Policy, Unlimited
 from webhook.quota.scopes import Selector
 
 _EVERYTHING = Selector(())
@@ -42,7 +42,12 @@ def _stricter(group: Group, most: Mapping[_Limited, Hard]) -> set[str]:
 
 
 def _is_less(hard: Hard, limited: _Limited, most: Mapping[_Limited, Hard]) -> bool:
-    """Whether *hard* is less than *most* of the same, and less than *most* of all that it is a part of."""
+    """
+    Whether *hard* is less than *most* of the same, and less than *most* of all that it is a part of; a minimum, larger.
+    """
+    if limited[1] in MINIMUMS.values():
+        least = most.get(limited, 0)
+        return not (isinstance(hard, Unlimited) or isinstance(least, Unlimited)) and hard > least
     bounds = (most.get(each, Unlimited.UNLIMITED) for each in (limited, (_EVERYTHING, *limited[1:])))
     return not isinstance(hard, Unlimited) and all(isinstance(each, Unlimited) or hard < each for each in bounds)
 

@@ -40,6 +40,7 @@ from webhook.quota.membership import GroupObjects
 from webhook.quota.missing import Missing, OnMissing
 from webhook.quota.policy import (
     CAPS,
+    MINIMUMS,
     AccountLimits,
     Combine,
     Entry,
@@ -67,6 +68,8 @@ _NO_PRESET = "nothing is a session without sessions.presets; the limit has no ef
 _LIFTS_NOTHING = (
     "unlimited lifts nothing here: with combine most-restrictive a cap only lowers; combine: max would lift"
 )
+
+_CAP_OF = {minimum: cap for cap, minimum in MINIMUMS.items()}
 
 _BINDS_NOBODY = "it binds nobody any more"
 
@@ -279,11 +282,11 @@ class DocumentEntries:
 
     def _caps(self, steps: Steps, part: PoolPart, node: tree.Node) -> dict[str, Mapping[str, Hard]]:
         caps: dict[str, Mapping[str, Hard]] = {}
-        for name in CAPS:
+        for name in (*CAPS, *MINIMUMS.values()):
             written = getattr(part, name, None)
             if written:
                 caps[name] = self._hards(steps, (name,), written, node)
-            if written and name not in KINDS.caps():
+            if written and _CAP_OF.get(name, name) not in KINDS.caps():
                 self.of_sessions.append(self._remark(steps, (name,), node, _NO_PRESET))
         return caps
 
@@ -298,7 +301,8 @@ class DocumentEntries:
     ) -> dict[str, Hard]:
         hards: dict[str, Hard] = {}
         scopes = frozenset(each.scope for each in selector.requirements)
-        cap = inside[-1] if inside[-1] in CAPS else None
+        within = str(inside[-1])
+        cap = _CAP_OF.get(within, within if within in CAPS else None)
         for resource, hard in written.items():
             canonical = resources.canonical_name(resource) or resource
             place = (*inside, resource)

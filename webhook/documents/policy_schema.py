@@ -97,6 +97,12 @@ def _read_hard(value: Any) -> Hard:
     return amount.nanos
 
 
+def _read_minimum(value: Any) -> Hard:
+    if value == Unlimited.UNLIMITED.value:
+        raise ValueError("0 lifts a minimum")
+    return _read_hard(value)
+
+
 def _read_quantity(text: str) -> Quantity:
     if not any(digit in text for digit in "0123456789"):  # the API server reads "k" as zero; here it is a slip
         raise ValueError(str(QuantityError(text, "it has no digits")))
@@ -218,6 +224,11 @@ SessionHardList = Annotated[
     BeforeValidator(_mark_divisible),
     WithJsonSchema(json_forms.SESSION_LIST),
 ]
+MinimumList = Annotated[
+    dict[ResourceName, Annotated[Any, BeforeValidator(_read_minimum)]],
+    BeforeValidator(_mark_divisible),
+    WithJsonSchema(json_forms.HARD_LIST),
+]
 DeviceName = Annotated[str, AfterValidator(_device_name)]
 DeviceWeight = Annotated[Any, BeforeValidator(_read_weight), WithJsonSchema(json_forms.WEIGHT)]
 
@@ -306,6 +317,8 @@ class EntryPart(PoolPart):
     """Limits on a sum and on single objects."""
 
     perPod: HardList = Field(default_factory=dict)  # noqa: N815 - the names are those of the file
+    minPerPod: MinimumList = Field(default_factory=dict)  # noqa: N815
+    minPerSession: MinimumList = Field(default_factory=dict)  # noqa: N815
     perSession: SessionHardList = Field(default_factory=dict)  # noqa: N815
     perClaim: HardList = Field(default_factory=dict)  # noqa: N815
 

@@ -90,13 +90,15 @@ class Size:
     """
     The pods that are made for an object: what all of them cost, and whether they are made now.
 
-    A pod of it has all labels of one of `pod_labels`. `times` are how long they may run.
+    A pod of it has all labels of one of `pod_labels`. `times` are how long they may run. It `is_partial` if another
+    object decides on the size, too, or if there is no pod.
     """
 
     amounts: Amounts
     is_running: bool
     pod_labels: tuple[tuple[tuple[str, str], ...], ...] = ()
     times: Times = NO_TIMES
+    is_partial: bool = False
 
 
 class PodDefaults(NamedTuple):
@@ -137,6 +139,13 @@ class Evaluator(Protocol[T_contra]):
     def usage(self, obj: T_contra, *, now: datetime | None) -> Amounts:
         """
         Return what *obj* costs at *now*; with None, what it costs before `released_at`.
+
+        Raises: UncountableError.
+        """
+
+    def asked(self, obj: T_contra) -> Amounts | None:
+        """
+        Return what *obj* asks for by its spec, whatever it still holds by its status; None if it costs just that.
 
         Raises: UncountableError.
         """
@@ -244,6 +253,10 @@ class Stamped(Generic[T_contra]):
     def usage(self, obj: T_contra, *, now: datetime | None) -> Amounts:  # noqa: ARG002 - it costs nothing
         """Return nothing."""
         return ()
+
+    def asked(self, obj: T_contra) -> Amounts | None:  # noqa: ARG002
+        """Return None: nothing else than the spec counts."""
+        return None
 
     def scopes(self, obj: T_contra) -> Scopes:  # noqa: ARG002
         """Return none."""

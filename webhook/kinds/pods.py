@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
+from msgspec import structs
+
 from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_missing, pod_shared_gpu
 from webhook.kinds.evaluator import Authored, CostLine, Effect, Kind, Stamped
 from webhook.kinds.pod_authored import authored
@@ -70,6 +72,10 @@ class PodEvaluator(Stamped[Pod]):
         if is_released or obj.metadata not in self._sessions or self.has_ended(obj):
             return amounts
         return tuple(sorted((*amounts, (SESSIONS, quantity.NANOS))))
+
+    def asked(self, obj: Pod) -> Amounts:
+        """Return what it would cost if nothing were allocated yet: a resize asks for less before less is held."""
+        return self.usage(structs.replace(obj, status=None), now=None)
 
     def scopes(self, obj: Pod) -> Scopes:
         """

@@ -127,7 +127,8 @@ class SessionEvaluator(Counted[SessionObject]):
         reading = self._read(obj, defaults)
         if reading is None:
             return None
-        return Size(reading.amounts, reading.state is State.RUNNING, reading.pod_labels, reading.times)
+        is_partial = bool(reading.elsewhere) or not reading.pods
+        return Size(reading.amounts, reading.state is State.RUNNING, reading.pod_labels, reading.times, is_partial)
 
     def may_stay(self, obj: SessionObject, old: SessionObject, error: UncountableError) -> bool:
         """

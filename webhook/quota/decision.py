@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.missing import DECLARABLE, Missing, Undeclared
-from webhook.quota.policy import Mode, Policy
+from webhook.quota.policy import MINIMUMS, Mode, Policy
+from webhook.quota.presets import PER_SESSION
 from webhook.quota.reservation import Charge, Reservation
 from webhook.quota.resources import PODS, PODS_STORED, Amount
 from webhook.quota.usage import UsageView
@@ -58,6 +59,13 @@ class Lack:
     containers: tuple[str, ...]
 
 
+class Shortfall(NamedTuple):
+    """One minimum that an object asks for less than."""
+
+    rule: Limit
+    requested: Amount
+
+
 class Filled(NamedTuple):
     """A limit that is nearly full, and how much of it is taken, what is allowed now among it."""
 
@@ -71,13 +79,15 @@ class Allowed:
     The charge fits. `reservation` must be held from now on; None if no amount grows.
 
     `tolerated` are exceeded limits: their mode is only warn or audit, or the charge must not be denied. So are the
-    limits of `tolerated_lacks`. `fullest` is the limit of which the largest share is taken, if somebody is to know.
+    limits of `tolerated_lacks` and `tolerated_shortfalls`. `fullest` is the limit of which the largest share is taken,
+    if somebody is to know.
     """
 
     reservation: Reservation | None
     tolerated: tuple[Excess, ...] = ()
     tolerated_lacks: tuple[Lack, ...] = ()
     fullest: Filled | None = None
+    tolerated_shortfalls: tuple[Shortfall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +95,13 @@ class Denied:
     """
     The charge does not fit. `excesses` are all exceeded limits, in the order of the policy.
 
-    `lacks` are the limits on a resource that is not declared, in the same order.
+    `lacks` are the limits on a resource that is not declared, and `shortfalls` the minimums that the object is below,
+    in the same order.
     """
 
     excesses: tuple[Excess, ...]
     lacks: tuple[Lack, ...] = ()
+    shortfalls: tuple[Shortfall, ...] = ()
 
 
 Decision = Allowed | Denied
@@ -125,24 +137,30 @@ def decide(
     lacks: tuple[Lack, ...] = (),
 ) -> Decision:
     """
-    Return whether *charge* fits under every limit *in_force*, given the usage in *view*, and *lacks* nothing.
+    Return whether *charge* fits under every limit *in_force*, given the usage in *view*, and *lacks* nothing; nor is it
+    below a minimum.
 
     Unless it *may_deny*, the charge is allowed, and every exceeded limit is tolerated.
 
-    Only amounts that grow are compared: shrinking and unrelated changes pass even over the limit. What the object's own
-    key already holds counts once, so that a repeated call is never charged twice.
+    Only amounts that grow are compared: shrinking and unrelated changes pass even over the limit; with minimums, only
+    those that shrink. What the object's own key already holds counts once, so that a repeated call is never charged
+    twice.
     """
     lacks = (*lacks, *_left_open(charge, in_force))
-    if not (charge.grows or lacks):
+    shortfalls = _below_minimums(charge, in_force)
+    if not (charge.grows or lacks or shortfalls):
         return Allowed(None)
     excesses = (*_over_caps(charge, in_force), *_over_sums(charge, in_force, view))
-    broken = [each.rule for each in excesses] + [each.rule for each in lacks]
+    broken = [excess.rule for excess in excesses]
+    broken += [lack.rule for lack in lacks] + [shortfall.rule for shortfall in shortfalls]
     if may_deny and any(rule.mode is Mode.ENFORCE for rule in broken):
         return Denied(
             tuple(excess for excess in excesses if excess.rule.mode is Mode.ENFORCE),
             tuple(lack for lack in lacks if lack.rule.mode is Mode.ENFORCE),
+            tuple(each for each in shortfalls if each.rule.mode is Mode.ENFORCE),
         )
-    return Allowed(charge.reservation() if charge.grows else None, excesses, lacks)
+    reservation = charge.reservation() if charge.grows else None
+    return Allowed(reservation, excesses, lacks, tolerated_shortfalls=shortfalls)
 
 
 def with_fullest(
@@ -183,6 +201,29 @@ def _over_caps(charge: Charge, in_force: LimitsInForce) -> list[Excess]:
         for cap, fits in fitting
         if requested.get(cap.resource, 0) > fits
     ]
+
+
+def _below_minimums(charge: Charge, in_force: LimitsInForce) -> tuple[Shortfall, ...]:
+    """Return the minimums that a new object is below, or one that asks for even less than before."""
+    names = _minimums_of(charge)
+    rules = [cap for cap in in_force.caps if cap.cap in names]
+    if not rules:
+        return ()
+    asked, before = dict(charge.asked), None if charge.asked_before is None else dict(charge.asked_before)
+    found = ((rule, asked.get(rule.resource, 0)) for rule in rules)
+    return tuple(
+        Shortfall(rule, amount)
+        for rule, amount in found
+        if amount < (rule.hard if before is None else min(rule.hard, before.get(rule.resource, 0)))
+    )
+
+
+def _minimums_of(charge: Charge) -> tuple[str, ...]:
+    """Return those that bind the object: of a session none whose size is not all read."""
+    if charge.pods is not None:
+        return () if charge.pods.is_partial else (MINIMUMS[PER_SESSION],)
+    caps = (cap for cap in charge.caps if cap != PER_SESSION or charge.is_session)
+    return tuple(MINIMUMS[cap] for cap in caps if cap in MINIMUMS)
 
 
 def _left_open(charge: Charge, in_force: LimitsInForce) -> Iterator[Lack]:

@@ -51,14 +51,16 @@ class LimitChange:
 
 
 class _Allowed(NamedTuple):
-    """What may be used: amounts compare, and each is less than no limit."""
+    """What may be used: amounts compare, and each is less than no limit. Of a minimum the negative one."""
 
     is_unlimited: bool
     amount: Amount
 
 
 def _allowed(limit: Limit | None) -> _Allowed:
-    return _Allowed(limit is None, 0 if limit is None else limit.hard)
+    if limit is None:
+        return _Allowed(is_unlimited=True, amount=0)
+    return _Allowed(is_unlimited=False, amount=-limit.hard if limit.is_minimum else limit.hard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def _limits(policy: Policy, probes: Iterable[_Probe], now: datetime) -> dict[Bou
     found: dict[Bound, Limit] = {}
     for probe in probes:
         for bound, limit in _of_probe(policy, probe, now):
-            if bound not in found or limit.hard < found[bound].hard:
+            if bound not in found or _allowed(limit) < _allowed(found[bound]):
                 found[bound] = limit
     return found
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from webhook.quota.exemption import Exemption
-from webhook.quota.policy import Entry, Hard, Mode, Policy, Unlimited
+from webhook.quota.policy import MINIMUMS, Entry, Hard, Mode, Policy, Unlimited
 from webhook.quota.resources import Amount
 
 _PER_STEP = 500
@@ -117,7 +117,7 @@ def _enforced(slot: _Slot, now: datetime) -> dict[_Key, tuple[Amount, str]]:
     return {
         key: (hard, entry.path)
         for key, (hard, entry) in strongest.items()
-        if not isinstance(hard, Unlimited) and entry.mode is Mode.ENFORCE
+        if not isinstance(hard, Unlimited) and entry.mode is Mode.ENFORCE and (hard or key[1] not in MINIMUMS.values())
     }
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from msgspec import Struct, structs
 
 from webhook.quota import subject
-from webhook.quota.policy import Combine, Entry, Hard, Mode, OnWorkload, Policy, Unlimited
+from webhook.quota.policy import MINIMUMS, Combine, Entry, Hard, Mode, OnWorkload, Policy, Unlimited
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Selector
 from webhook.quota.subject import UNATTRIBUTED, Account, Payer, Subject
@@ -33,7 +33,8 @@ class Limit(Struct, frozen=True):
     """
     The most of one resource: for the sum of what `subject` uses, or for one object.
 
-    `cap` names the cap on one object (`perPod`); None if the limit binds the sum.
+    `cap` names the cap on one object (`perPod`); None if the limit binds the sum. Of a minimum (`minPerPod`) `hard` is
+    the least.
     """
 
     subject: Subject
@@ -45,6 +46,11 @@ class Limit(Struct, frozen=True):
     cap: str | None = None
     workloads: OnWorkload = OnWorkload.WARN
     hint: str = ""
+
+    @property
+    def is_minimum(self) -> bool:
+        """Whether `hard` is the least, and not the most."""
+        return self.cap in MINIMUMS.values()
 
 
 class LimitsInForce(Struct, frozen=True):
@@ -196,9 +202,18 @@ def _combined(members: list[Entry], combine: Combine, now: datetime) -> Iterator
     for cap in _cap_names([members]):
         for name in {name for entry in members for name in entry.caps.get(cap, {})}:
             limiting = [entry for entry in members if name in entry.caps.get(cap, {})]
-            # The largest even for `sum`: a second group never allows a larger single object.
-            most = _combined_amount([entry.caps[cap][name] for entry in limiting], Combine.MAX)
-            yield replace(_joined(limiting), caps={cap: {name: most}})
+            yield replace(_joined(limiting), caps={cap: {name: _combined_cap(cap, name, limiting)}})
+
+
+def _combined_cap(cap: str, name: str, limiting: list[Entry]) -> Hard:
+    """
+    Return the cap that allows most: the largest even for `sum`, because a second group never allows a larger single
+    object, and the smallest minimum.
+    """
+    hards = [entry.caps[cap][name] for entry in limiting]
+    if cap in MINIMUMS.values():
+        return min(hard for hard in hards if not isinstance(hard, Unlimited))
+    return _combined_amount(hards, Combine.MAX)
 
 
 def _combined_hards(entries: list[Entry], combine: Combine) -> Iterator[Entry]:
@@ -258,6 +273,6 @@ def _strongest_rules(strongest_first: list[Entry], cap: str | None = None) -> li
 
 def _limits(bound: Subject, rules: list[tuple[str, _Rule]], cap: str | None = None) -> Iterator[Limit]:
     for name, rule in rules:
-        if not isinstance(rule.hard, Unlimited):
+        if not isinstance(rule.hard, Unlimited) and (rule.hard or cap not in MINIMUMS.values()):
             entry = rule.entry
             yield Limit(bound, name, rule.hard, rule.path, entry.place, entry.mode, cap, entry.workloads, entry.hint)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from webhook.quota.decision import Excess, Filled, Lack
+from webhook.quota.decision import Excess, Filled, Lack, Shortfall
 from webhook.quota.devices import Part
 from webhook.quota.durations import TIMES
 from webhook.quota.expected import HOLD_SECONDS
@@ -22,7 +22,13 @@ from webhook.quota.rounding import at_least, at_least_list, at_most
 
 _HELD = LONGEST_REQUEST + SLOP
 _MOST_NAMED = 3
-_CAPPED = {"perPod": "pod", "perClaim": "claim", "perSession": "session"}
+_CAPPED = {
+    "perPod": "pod",
+    "perClaim": "claim",
+    "perSession": "session",
+    "minPerPod": "pod",
+    "minPerSession": "session",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +65,26 @@ class Context(NamedTuple):
     added: Added = NOTHING_ADDED
 
 
-def sentence(excesses: Sequence[Excess], lacks: Sequence[Lack], context: Context) -> str:
+def sentence(
+    excesses: Sequence[Excess], lacks: Sequence[Lack], context: Context, *, shortfalls: Sequence[Shortfall] = ()
+) -> str:
     """
     Return the whole denial in one line: every exceeded limit, what would fit, the payer and how it was found.
 
     Tools know the first clause from ResourceQuota: `exceeded quota: NAME, requested: ..., used: ..., limited: ...`, or
     `failed quota: NAME: must specify RESOURCE for: CONTAINER,...; RESOURCE for: ...`. What can never fit begins with
-    `larger than quota`.
+    `larger than quota`, what is too small with `below minimum`.
     """
     clauses = [_lacking(entry, listed) for entry, listed in _by_entry(lacks)]
-    clauses += [clause for _, clause in _clauses(excesses, lacks)]
-    if not lacks or excesses:
+    clauses += map(_below, shortfalls)
+    clauses += [clause for _, clause in _clauses(excesses, (*lacks, *shortfalls))]
+    if excesses or not (lacks or shortfalls):
         clauses.append(f"would fit: {would_fit(excesses, context)}")
     clauses += _told_of(context.added, excesses)
     if lacks:
         clauses.append(_declaring(lacks))
     clauses += [f"{name} comes from {source}" for name, source in sorted(context.sources.items())]
-    hints = _hints([*lacks, *excesses])
+    hints = _hints([*lacks, *shortfalls, *excesses])
     return "; ".join([*clauses, *_freed_soon(excesses), *hints, f"charged to {context.owner} ({context.found_by})"])
 
 
@@ -91,6 +100,13 @@ def warning(excess: Excess) -> str:
 def lack_warning(lack: Lack) -> str:
     """Return the text on a resource that is not declared, which is tolerated, for a Warning header."""
     return f"over quota {lack.rule.entry}: must specify {lack.rule.resource} for: {','.join(lack.containers)}"
+
+
+def minimum_warning(shortfall: Shortfall) -> str:
+    """Return the text on a minimum that is tolerated, for a Warning header."""
+    name, rule = shortfall.rule.resource, shortfall.rule
+    least = f"minimum {at_least(name, rule.hard)} for one {_CAPPED[rule.cap or '']}"
+    return f"below minimum {rule.entry}: {name} requested {at_most(name, shortfall.requested)}, {least}"
 
 
 def filled_warning(filled: Filled) -> str:
@@ -145,18 +161,21 @@ def assumed_weight(part: Part) -> str:
     return f"{name} counts as one whole {resource} each: the policy sets no weight for it (resources.{resource})"
 
 
-def causes(excesses: Iterable[Excess], lacks: Iterable[Lack] = ()) -> tuple[Cause, ...]:
+def causes(
+    excesses: Iterable[Excess], lacks: Iterable[Lack] = (), shortfalls: Iterable[Shortfall] = ()
+) -> tuple[Cause, ...]:
     """
-    Return each exceeded limit, and each on a resource that is not declared, in machine-readable form.
+    Return each exceeded limit, each on a resource that is not declared, and each minimum, in machine-readable form.
 
     Waiting helps if the reason of every cause is `QuotaExceeded`.
     """
-    lacking = tuple(lacks)
+    lacking, short = tuple(lacks), tuple(shortfalls)
     return (
         *(Cause("FieldValueRequired", _lacking(each.rule.entry, [each]), each.rule.resource) for each in lacking),
+        *(Cause("BelowMinimum", _below(each), each.rule.resource) for each in short),
         *(
             Cause("NeverFits" if each.never_fits else "QuotaExceeded", clause, each.rule.resource)
-            for each, clause in _clauses(excesses, lacking)
+            for each, clause in _clauses(excesses, (*lacking, *short))
         ),
     )
 
@@ -240,7 +259,7 @@ def _above_zero(amounts: Mapping[str, Amount]) -> Iterator[tuple[str, Amount]]:
     return (each for each in amounts.items() if each[1] > 0)
 
 
-def _hints(broken: Iterable[Excess | Lack]) -> list[str]:
+def _hints(broken: Iterable[Excess | Lack | Shortfall]) -> list[str]:
     """Return what the admins say to whoever exceeds these limits, each sentence once."""
     return list(dict.fromkeys(each.rule.hint for each in broken if each.rule.hint))[:_MOST_NAMED]
 
@@ -271,14 +290,21 @@ def _declaring(lacks: Iterable[Lack]) -> str:
     return "each of these containers has to declare an amount above 0"
 
 
-def _clauses(excesses: Iterable[Excess], lacks: Collection[Lack] = ()) -> Iterator[tuple[Excess, str]]:
+def _below(shortfall: Shortfall) -> str:
+    rule, name = shortfall.rule, shortfall.rule.resource
+    asked, least = at_most(name, shortfall.requested), at_least(name, rule.hard)
+    kind = _CAPPED[rule.cap or ""]
+    return f"below minimum: {rule.entry}, requested: {name}={asked}, minimum: {name}={least} for one {kind}"
+
+
+def _clauses(excesses: Iterable[Excess], others: Collection[Lack | Shortfall] = ()) -> Iterator[tuple[Excess, str]]:
     """
     Yield each excess with its clause, those that never fit first.
 
-    Where any of them, or a lack, is there, waiting for the others is of no use: no clause has the words for it then.
+    Where any of them, or one of the *others*, is there, waiting is of no use: no clause has the words for it then.
     """
     ordered = sorted(excesses, key=lambda each: not each.never_fits)
-    waiting = "also over quota" if lacks or any(each.never_fits for each in ordered) else "exceeded quota"
+    waiting = "also over quota" if others or any(each.never_fits for each in ordered) else "exceeded quota"
     for each in ordered:
         yield each, _clause(each, "larger than quota" if each.never_fits else waiting)
 

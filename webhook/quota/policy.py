@@ -36,6 +36,9 @@ from webhook.quota.subject import (
 CAPS = ("perPod", "perClaim", "perSession")
 """The caps on one object that a policy may set. Each kind names the cap that binds its objects."""
 
+MINIMUMS = {"perPod": "minPerPod", "perSession": "minPerSession"}
+"""The least that one object has to ask for, by the cap that binds the same objects. 0 lifts one."""
+
 
 class Unlimited(enum.Enum):
     """The word `unlimited`: a separate type, so that no number can be mistaken for it."""
@@ -109,7 +112,8 @@ class Entry:
     One part of the policy that sets limits.
 
     `path` is its name in messages (`users.alice`), `place` its source and line (`policy.yaml:7`).
-    `hard` binds the sum of what a subject uses; `caps` bind each object by itself, keyed by the cap's name (`perPod`).
+    `hard` binds the sum of what a subject uses; `caps` bind each object by itself, keyed by the cap's name (`perPod`),
+    and so do minimums (`minPerPod`) among them.
     `workloads` says what happens with a workload whose pods would exceed it. The entry is in force before `until`.
     `hint` is what the admins say to whoever exceeds it.
     `scoped` are entries of their own for the objects that a `selector` selects.
@@ -216,6 +220,7 @@ class Policy:
     _end_times: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
     _may_require: bool = field(init=False, repr=False, compare=False, default=False)
     _enforces: bool = field(init=False, repr=False, compare=False, default=False)
+    _sets_minimums: bool = field(init=False, repr=False, compare=False, default=False)
 
     def __post_init__(self) -> None:
         """Build the reverse indexes, so that a request does not walk through every group and tenant of the policy."""
@@ -231,6 +236,8 @@ class Policy:
         object.__setattr__(self, "_limited", frozenset(name for hard in hards for name in hard))
         enforces = any(each.mode is Mode.ENFORCE and (each.hard or each.caps) for each in self.entries())
         object.__setattr__(self, "_enforces", enforces)
+        minimums = any(name in each.caps for each in self.entries() for name in MINIMUMS.values())
+        object.__setattr__(self, "_sets_minimums", minimums)
         forbids = any(hard.get(name) == 0 for hard in hards for name in DECLARABLE)
         object.__setattr__(self, "_may_require", forbids or Missing.REQUIRE in self.missing.values())
         selectors = {each.selector for each in self.entries() if each.selector}
@@ -291,6 +298,11 @@ class Policy:
     def changes_with_time(self) -> bool:
         """Whether any entry or exemption ends at a time of its own."""
         return bool(self._end_times) or any(each.until is not None for each in self.exemptions.rows)
+
+    @property
+    def sets_minimums(self) -> bool:
+        """Whether any entry says how much an object has to ask for at least."""
+        return self._sets_minimums
 
     @property
     def may_require(self) -> bool:

@@ -161,12 +161,14 @@ class Pods(Struct, frozen=True):
     """
     What the pods cost that others make for an object: `size` in all, by which caps bind; `needed` those made now.
 
-    Caps bind its `times` as well. Nothing of it is charged to the object: pods pay for themselves.
+    Caps bind its `times` as well. It `is_partial` if another object decides on the size, too, or if there is no pod.
+    Nothing of it is charged to the object: pods pay for themselves.
     """
 
     size: Amounts
     needed: Amounts
     times: Times = NO_TIMES
+    is_partial: bool = False
 
     @property
     def capped(self) -> Amounts:
@@ -182,6 +184,7 @@ class Prior(Struct, frozen=True):
     amounts: Amounts
     scopes: Scopes = ()
     pods: Pods | None = None
+    by_spec: Amounts | None = None
 
 
 class Charge(Struct, frozen=True):
@@ -191,7 +194,8 @@ class Charge(Struct, frozen=True):
     `amounts` are raw; `derived` is what they come to under the policy in force, with the logical resources; None if
     that is the same. `prior` is None for a create. `cap` names the policy field that limits one object of this kind.
     `pods` are those that are made for it, derived; None for kinds whose caps bind what they cost themselves. They are
-    `expected`, raw, from now on if more of them are made than before. `part_of`: see `Reservation`.
+    `expected`, raw, from now on if more of them are made than before. `part_of`: see `Reservation`. `by_spec` is what
+    an object asks for by its spec alone, derived; None if that is what it costs, and where no minimum needs it.
     """
 
     key: ObjectKey
@@ -206,6 +210,7 @@ class Charge(Struct, frozen=True):
     pods: Pods | None = None
     expected: Expected | None = None
     part_of: tuple[Labels, ...] = ()
+    by_spec: Amounts | None = None
 
     @property
     def account(self) -> Account:
@@ -238,6 +243,20 @@ class Charge(Struct, frozen=True):
         if self.prior is None:
             return ()
         return self.prior.amounts if self.prior.pods is None else self.prior.pods.capped
+
+    @property
+    def asked(self) -> Amounts:
+        """The amounts that minimums are compared with: what is asked for, whatever is still held."""
+        return self.capped if self.by_spec is None else self.by_spec
+
+    @property
+    def asked_before(self) -> Amounts | None:
+        """Those before an update; None for what is judged as a new object."""
+        if self.prior is None:
+            return None
+        if self.pods is not None and (self.prior.pods is None or self.prior.pods.is_partial):
+            return None
+        return self.capped_before if self.prior.by_spec is None else self.prior.by_spec
 
     @property
     def left_open(self) -> Mapping[str, str]:
