@@ -116,6 +116,10 @@ class Webhook:
             body["request"]["object"] = jsonpatch.apply_patch(body["request"]["object"], steps)
         return await self.validate_only(body)
 
+    async def mutate_only(self, body: Json) -> Json:
+        """Return the response of the mutating call alone."""
+        return await self.mutate(request_of(body))
+
     async def validate_only(self, body: Json) -> Answer:
         """Return the result of the validating call alone."""
         response = await self.validate(request_of(body))

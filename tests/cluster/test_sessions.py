@@ -322,3 +322,18 @@ def test_a_session_asks_for_no_longer_than_it_may_run(running: RunningWebhook, p
     assert " created\n" in starts(**times, resources={"requests": {"cpu": "500m"}})
     assert "requested: idle=31m" in patch(alice, "sessions.stream.space", "desk", {"idleTimeout": "31m"})
     assert "patched" in patch(alice, "sessions.stream.space", "desk", {"idleTimeout": "10m"})
+
+
+def test_pods_get_what_the_category_of_their_session_says(running: RunningWebhook, place: str, named: Named) -> None:
+    by = "[{preset: kubeflow-notebook, category: [{annotation: example.com/class}]}], categories: {small: {cpu: 500m}}"
+    set_policy(running, POLICY.replace("PRESETS", by) + "missing: {memory: {default: 64Mi}}\n", NOTEBOOKS)
+    alice = named("alice")
+    template = {"containers": [{"name": "main", "image": "x"}]}
+    asked = NOTEBOOKS.object("one", {"template": {"spec": template}}, annotations={"example.com/class": "Small"})
+    assert " created\n" in alice.create(asked)
+    assert " created\n" in makes_pods(
+        running, place, NOTEBOOKS, "one", template=template, labels={"notebook-name": "one"}
+    )
+    has_pods(running, place, alice, 1)
+    [pod] = json.loads(running.cluster.kubectl("get", "pods", "-n", place, "-o", "json").stdout)["items"]
+    assert pod["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "500m", "memory": "64Mi"}

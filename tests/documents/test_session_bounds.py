@@ -131,3 +131,46 @@ def test_a_login_without_the_group_lifts_its_larger_minimum(of_group: str, *, is
         "defaults: {user: {minPerPod: {cpu: 1}}}", f"groups: {{ml: {{perMember: {{minPerPod: {{cpu: {of_group}}}}}}}}}"
     )
     assert bool(told) is is_noted
+
+
+def test_categories_are_read_by_small_letters_and_full_names() -> None:
+    reading = read("sessions: {categories: {GPU-Large: {cpu: 8, limits.memory: 32Gi}, default: {}}}")
+    assert reading.policy is not None
+    large, default = (reading.policy.categories[name] for name in ("gpu-large", "default"))
+    assert {name: str(amount) for name, amount in large.items()} == {"requests.cpu": "8", "limits.memory": "32Gi"}
+    assert default == {}
+
+
+ODD_CATEGORIES = {
+    "{a: {gpu: 1}}": "p:2:29: sessions.categories.a.gpu: unknown request or limit, did you mean cpu?",
+    "{a: {requests.cpu: 1}}": "p:2:29: sessions.categories.a[requests.cpu]: write cpu",
+    "{a: {cpu: 0}}": "p:2:34: sessions.categories.a.cpu: a default of 0 declares nothing: leave it out",
+    "{a: {cpu: 0m}}": "p:2:34: sessions.categories.a.cpu: a default of 0 declares nothing: leave it out",
+    "{a: {cpu: -1}}": "p:2:34: sessions.categories.a.cpu: -1 is negative",
+    "{a: {cpu: false}}": "p:2:34: sessions.categories.a.cpu: expected an amount such as 100m or 256Mi",
+    "{a: {memory: 1m}}": "p:2:37: sessions.categories.a.memory: 1m is no whole number of bytes: write it as in 256Mi",
+    "{a: {cpu: 1}, A: {cpu: 2}}": "p:2:38: sessions.categories.A: already defined at p:2",
+}
+
+
+@pytest.mark.parametrize(("written", "told"), ODD_CATEGORIES.items())
+def test_a_mistake_in_a_category_is_told_at_its_place(written: str, told: str) -> None:
+    assert mistakes(f"sessions: {{categories: {written}}}") == [told]
+
+
+NOTES = {
+    "{categories: {a: {cpu: 1}}}": ["nothing is a session without sessions.presets; no category has an effect"],
+    "{presets: [streamspace], categories: {a: {cpu: 1}}}": [
+        "no effect on sessions of streamspace: the preset names no category, and none is called default"
+    ],
+    "{presets: [streamspace], categories: {Default: {cpu: 1}}}": [],
+    "{presets: [{preset: streamspace, category: [{field: spec.template}]}], categories: {a: {cpu: 1}}}": [],
+    "{presets: [rayservice], categories: {default: {cpu: 1}}}": [
+        "no effect on sessions of rayservice: their pods do not carry the name of their session"
+    ],
+}
+
+
+@pytest.mark.parametrize(("sessions", "told"), NOTES.items())
+def test_a_category_without_effect_is_noted(sessions: str, told: list[str]) -> None:
+    assert [each.partition(": sessions.categories: ")[2] for each in notes(f"sessions: {sessions}")] == told

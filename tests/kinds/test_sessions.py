@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from webhook.documents.preset_schema import PresetPart
 from webhook.kinds.evaluator import PodDefaults, UncountableError
-from webhook.kinds.sessions import NamespaceTexts, SessionReader, SessionReading
+from webhook.kinds.session_marks import NamespaceTexts
+from webhook.kinds.sessions import SessionReader, SessionReading
 from webhook.quota.missing import Bounds
 from webhook.quota.quantity import parse
 

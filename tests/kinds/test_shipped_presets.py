@@ -12,7 +12,8 @@ import pytest
 from webhook.documents import preset_files
 from webhook.documents.object_text import read_objects
 from webhook.documents.shipped_presets import shipped
-from webhook.kinds.sessions import NamespaceTexts, SessionReader, SessionReading
+from webhook.kinds.session_marks import NamespaceTexts
+from webhook.kinds.sessions import SessionReader, SessionReading
 from webhook.quota import resources
 from webhook.quota.field_paths import Path as FieldPath
 

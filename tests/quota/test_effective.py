@@ -177,11 +177,11 @@ def test_who_is_exempt_has_no_limits_of_their_own(whom: str) -> None:
     ],
 )
 def test_a_larger_minimum_is_stricter(before: str, after: str, told: str, *, is_stricter: bool) -> None:
-    texts = [f"defaults: {{user: {{minPerPod: {{{each}}}}}}}\n" for each in (before, after)]
-    assert changed(*texts) == {"any other user requests.cpu minPerPod": told}
-    [change] = changed_limits(policy(texts[0]), policy(texts[1]), NOW, labels_of=lambda _: {})
+    old, new = (f"defaults: {{user: {{minPerPod: {{{each}}}}}}}\n" for each in (before, after))
+    assert changed(old, new) == {"any other user requests.cpu minPerPod": told}
+    [change] = changed_limits(policy(old), policy(new), NOW, labels_of=lambda _: {})
     assert change.is_stricter is is_stricter
-    was, is_now = map(policy, texts)
+    was, is_now = policy(old), policy(new)
     steps = lifted_entries(was, is_now, NOW)
     with pytest.raises(StopIteration) as ended:
         next(steps)

@@ -83,6 +83,9 @@ SETTINGS = {
     "attribution: {groupObjects: openshift}": "attribution.groupObjects: None -> openshift",
     "sessions: {presets: [raycluster]}": "sessions.presets[raycluster]: None -> ",
     "sessions: {count: running}": "sessions.count: all -> running",
+    "sessions: {categories: {Large: {memory: 1Gi, cpu: 8}}}": (
+        "sessions.categories[large]: None -> requests.cpu=8,requests.memory=1Gi"
+    ),
 }
 
 
@@ -135,6 +138,7 @@ FIELDS = {
     "namespace_owners": "attribution: {namespaceOwners: [{namespaceLabel: x}]}",
     "presets": "sessions: {presets: [raycluster]}",
     "session_count": "sessions: {count: running}",
+    "categories": "sessions: {categories: {large: {cpu: 8}}}",
     "group_objects": "attribution: {groupObjects: openshift}",
     "warn_at": "warnAt: 80%",
 }

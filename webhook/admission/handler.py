@@ -6,12 +6,13 @@ No JSON, no HTTP and no Kubernetes here: `review` has the wire format, and every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, check_size, under
+from webhook.admission.filling import PodFilling
 from webhook.admission.outcome import Terms, answer, audit_of, forged, payer_notes, refusal
 from webhook.admission.patch import filling_in
 from webhook.admission.reading import Marked, frees, grows, is_excepted, read, reports_end
@@ -20,7 +21,7 @@ from webhook.attribution.answers import Attributed, Refused
 from webhook.attribution.changes import Change
 from webhook.attribution.rules import Attribution
 from webhook.attribution.stamp import carries_stamp, stamping
-from webhook.kinds.evaluator import NO_DEFAULTS, AnyKind, Effect, PodDefaults, UncountableError
+from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kinds.session_kind import SessionObject, scaled
@@ -38,10 +39,9 @@ from webhook.quota import message
 from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare, with_fullest
 from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
 from webhook.quota.limits import resolve_limits
-from webhook.quota.missing import NO_FILLING, Filling
+from webhook.quota.missing import NO_FILLING
 from webhook.quota.objects import AnyObject, ObjectKey, Scale
 from webhook.quota.presets import PER_SESSION
-from webhook.quota.quantity import Quantity
 from webhook.quota.subject import NOBODY, UNATTRIBUTED
 from webhook.quota.usage import UsageView
 
@@ -80,15 +80,15 @@ class AdmissionHandler:
         if kind is None or not effect.is_stamped:
             return review.allowed(request.uid)
         is_new_cost = effect.is_charged and request.operation == "CREATE"
-        defaults = self.policies.current().missing_defaults if is_new_cost else {}
-        reviewed = read(request, kind, kind.shape if defaults else AnyObject)
+        may_fill = is_new_cost and self.policies.current().fills
+        reviewed = read(request, kind, kind.shape if may_fill else AnyObject)
         if is_excepted(request, reviewed):
             return review.allowed(request.uid)
         attributed = await self._attribute(request, reviewed, effect)
         if isinstance(attributed, Refused):
             return refusal(request, attributed)
         meta = reviewed.new.metadata
-        filling = await self._filling(request.namespace, reviewed, defaults) if defaults else NO_FILLING
+        filling = await self._filling.of_new(request, reviewed, self.policies.current()) if may_fill else NO_FILLING
         operations = (*stamping(meta, attributed.stamp, attributed.maker), *filling_in(filling))
         warnings = [*payer_notes(reviewed, attributed), *filling.left_out]
         is_told = reviewed.old is not None and self.attribution.users.is_told(request.user_info)
@@ -213,21 +213,9 @@ class AdmissionHandler:
         may_deny = not self._is_never_denied(request, reviewed)
         return await self._decide(request, reviewed, attributed, may_deny=may_deny, deadline=deadline)
 
-    async def _filling(self, namespace: str, reviewed: Reviewed, defaults: Mapping[str, Quantity]) -> Filling:
-        """Return what is filled into a new object. LimitRanges are read only if anything is."""
-        fill = reviewed.kind.evaluator.fill
-        try:
-            if not fill(reviewed.new, defaults, {}).parts:
-                return NO_FILLING
-            return fill(reviewed.new, defaults, await self.limit_ranges.bounds(namespace))
-        except UncountableError:  # the validating call says why such an object cannot be charged
-            return NO_FILLING
-
-    async def _pod_defaults(self, namespace: str, kind: AnyKind) -> PodDefaults:
-        """Return what the pods of a session get when they are made. Raises: UnavailableError."""
-        if kind.cap != PER_SESSION:
-            return NO_DEFAULTS
-        return PodDefaults(await self.limit_ranges.bounds(namespace), self.policies.current().missing_defaults)
+    @property
+    def _filling(self) -> PodFilling:
+        return PodFilling(self.limit_ranges, self.ancestry, self.kinds)
 
     def _is_never_denied(self, request: AdmissionRequest, reviewed: Reviewed) -> bool:
         return reviewed.old is not None and self.attribution.users.is_never_denied(request.user_info, reviewed.kind)
@@ -236,7 +224,8 @@ class AdmissionHandler:
         self, request: AdmissionRequest, reviewed: Reviewed, attributed: Attributed, *, may_deny: bool, deadline: float
     ) -> AdmissionResponse:
         evaluator = reviewed.kind.evaluator
-        reviewed = reviewed._replace(defaults=await self._pod_defaults(request.namespace, reviewed.kind))
+        defaults = await self._filling.of_session(request.namespace, reviewed.kind, self.policies.current())
+        reviewed = reviewed._replace(defaults=defaults)
         try:
             now = None if reviewed.old is None else self.policies.current().counting_time(self.clock.now())
             policy = self.policies.current()

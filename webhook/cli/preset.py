@@ -19,8 +19,9 @@ from webhook.documents.object_text import RawObject
 from webhook.documents.shipped_presets import shipped, shipped_definition
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.registry import KINDS
+from webhook.kinds.session_marks import NamespaceTexts, Said
 from webhook.kinds.session_size import PartSize
-from webhook.kinds.sessions import NamespaceTexts, Said, SessionReader, SessionReading
+from webhook.kinds.sessions import SessionReader, SessionReading
 from webhook.quota import resources
 from webhook.quota.presets import Preset
 from webhook.quota.resources import Amounts

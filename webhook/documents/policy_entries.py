@@ -37,7 +37,7 @@ from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.durations import TIMES
 from webhook.quota.exemption import ExemptBy, Exemption
 from webhook.quota.membership import GroupObjects
-from webhook.quota.missing import Missing, OnMissing
+from webhook.quota.missing import NAMES, Category, Missing, OnMissing
 from webhook.quota.policy import (
     CAPS,
     MINIMUMS,
@@ -92,11 +92,16 @@ class Definition(NamedTuple):
 
     steps: tuple[str, ...]
     position: Position
-    value: _Limiting | Choice | Delegate | NamespaceOwners | Weight | OnMissing | Preset
+    value: _Limiting | Choice | Delegate | NamespaceOwners | Weight | OnMissing | Preset | Category
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Return what may be defined once: a device counts in one logical resource, whichever that is."""
+        """
+        Return what may be defined once: a device counts in one logical resource, whichever that is, and categories are
+        the same in small and capital letters.
+        """
+        if isinstance(self.value, Category):
+            return (*self.steps[:-1], self.steps[-1].casefold())
         return ("resources", self.steps[-1]) if isinstance(self.value, Weight) else self.steps
 
 
@@ -193,6 +198,12 @@ class DocumentEntries:
         if part.count is not None:
             steps = ("sessions", "count")
             self.definitions.append(Definition(steps, tree.position_of(root, steps), part.count))
+        for name, amounts in part.categories.items():
+            place = ("sessions", "categories", name)
+            category = Category({NAMES[resource]: amount for resource, amount in amounts.items()})
+            self.definitions.append(Definition(place, tree.position_of(root, place, at_key=True), category))
+            for resource, amount in amounts.items():
+                self._check_bytes((*place, resource), resource, amount, root)
 
     def _add_missing(self, part: PolicyPart, root: tree.Node) -> None:
         rules: Mapping[str, MissingPart | Missing] = part.missing
@@ -200,9 +211,13 @@ class DocumentEntries:
             value = rule.default if isinstance(rule, MissingPart) else rule
             steps = ("missing", name)
             self.definitions.append(Definition(steps, tree.position_of(root, steps), value))
-            if isinstance(value, Quantity) and not name.endswith("cpu") and value.nanos % NANOS:
-                message = f"{value} is no whole number of bytes: write it as in 256Mi"
-                self.mistakes.append(self._remark((), (*steps, "default"), root, message))
+            if isinstance(value, Quantity):
+                self._check_bytes((*steps, "default"), name, value, root)
+
+    def _check_bytes(self, place: Steps, name: str, amount: Quantity, root: tree.Node) -> None:
+        if not name.endswith("cpu") and amount.nanos % NANOS:
+            message = f"{amount} is no whole number of bytes: write it as in 256Mi"
+            self.mistakes.append(self._remark((), place, root, message))
 
     def _add_weights(self, part: LogicalResourcesPart, root: tree.Node) -> None:
         found = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,12 +18,12 @@ from webhook.documents.group_notes import group_notes
 from webhook.documents.limit_notes import DeviceLimit, Ending
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.policy_entries import Choice, Definition, DocumentEntries, NamespaceOwners, username
-from webhook.documents.preset_notes import time_notes
+from webhook.documents.preset_notes import category_notes, time_notes
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
 from webhook.quota.exemption import Exemption, Exemptions
 from webhook.quota.membership import GroupObjects
-from webhook.quota.missing import NAMES, Missing, OnMissing
+from webhook.quota.missing import NAMES, Category, Missing, OnMissing
 from webhook.quota.policy import (
     AccountLimits,
     Combine,
@@ -41,6 +41,8 @@ from webhook.quota.quantity import Quantity
 
 _GENERATED = re.compile(r"(?P<base>.+)-[2456789bcdfghkmt]{10}", re.ASCII)
 """A name with the hash that kustomize adds to a generated ConfigMap: ten characters, none of them misleading."""
+
+_CATEGORIES = ("sessions", "categories")
 
 _PER_STEP = 500
 """Definitions between two pauses: together they take about a millisecond."""
@@ -82,6 +84,7 @@ class Merger:
         self._missing: dict[str, OnMissing] = {}
         self._presets: list[Preset] = []
         self._session_count = SessionCount.ALL
+        self._categories: dict[str, Mapping[str, Quantity]] = {}
         self._warn_at = WarnAt()
         self._of_sessions: list[Mistake] = []
         self._of_times: dict[str, Mistake] = {}
@@ -123,6 +126,9 @@ class Merger:
             self.notes.append(Mistake(*self._defined[steps], field_path(steps), message))
         self.notes += (replace(place, message=message) for place, message in endless_notes(self._exemptions))
         self.notes += (replace(place, message=message) for place, message in time_notes(policy, self._of_times))
+        categories = next((place for key, place in self._defined.items() if key[:2] == _CATEGORIES), None)
+        if categories is not None:
+            self.notes += (Mistake(*categories, field_path(_CATEGORIES), why) for why in category_notes(policy))
         weighed = weighed_names(policy.devices)
         for device in self.devices:
             if meant := misspelt(device.name) or weighed.meant_by(device.name):
@@ -155,6 +161,7 @@ class Merger:
             namespace_owners=self._namespace_owners,
             presets=tuple(self._presets),
             session_count=self._session_count,
+            categories=self._categories,
             warn_at=self._warn_at,
             group_objects=self._group_objects,
         )
@@ -191,6 +198,8 @@ class Merger:
             self._weights[name] = value
         elif isinstance(value, Missing | Quantity):
             self._missing[NAMES[name]] = value
+        elif isinstance(value, Category):
+            self._categories[name.casefold()] = value.amounts
         elif isinstance(value, Delegate | NamespaceOwners | Preset):
             self._keep_marks(name, value)
         else:

@@ -109,15 +109,19 @@ def _read_quantity(text: str) -> Quantity:
     return quantity.parse(text)
 
 
-def _read_default(value: Any) -> Quantity:
+def _read_default(value: Any, *, instead: str = "write ignore, or require") -> Quantity:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError("expected an amount such as 100m or 256Mi")  # noqa: TRY004 - as above
     amount = _read_quantity(str(value))
     if amount.nanos < 0:
         raise ValueError(f"{value} is negative")
     if amount.nanos == 0:
-        raise ValueError("a default of 0 declares nothing: write ignore, or require")
+        raise ValueError(f"a default of 0 declares nothing: {instead}")
     return amount.rounded_up()
+
+
+def _read_of_category(value: Any) -> Quantity:
+    return _read_default(value, instead="leave it out")
 
 
 def _read_missing(value: Any, read_part: ValidatorFunctionWrapHandler) -> Any:
@@ -415,11 +419,16 @@ class ExemptPart(Part):
         return self
 
 
+MissingName = Annotated[str, AfterValidator(_missing_name), json_forms.words(_MISSING_NAMES)]
+CategoryAmount = Annotated[Any, BeforeValidator(_read_of_category), WithJsonSchema(json_forms.DEFAULT_AMOUNT)]
+
+
 class SessionsPart(Part):
     """What counts as sessions."""
 
     presets: list[PresetItem] = Field(default_factory=list)
     count: SessionCount | None = None
+    categories: dict[Name, dict[MissingName, CategoryAmount]] = Field(default_factory=dict)
 
 
 class LogicalResourcesPart(Part):
@@ -435,7 +444,6 @@ class MissingPart(Part):
     default: Annotated[Any, BeforeValidator(_read_default), WithJsonSchema(json_forms.DEFAULT_AMOUNT)]
 
 
-MissingName = Annotated[str, AfterValidator(_missing_name), json_forms.words(_MISSING_NAMES)]
 MissingRule = Annotated[MissingPart, WrapValidator(_read_missing, json_schema_input_type=Missing | MissingPart)]
 """A `MissingPart`, or a `Missing` for a word."""
 

@@ -15,7 +15,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from webhook.quota.delegation import Texts
 from webhook.quota.durations import NO_TIMES, Times
 from webhook.quota.errors import WebhookError
-from webhook.quota.missing import NO_FILLING, Bounds, Filling, Undeclared
+from webhook.quota.missing import NO_CATEGORIES, NO_FILLING, Bounds, Categories, Filling, Undeclared, of_category
 from webhook.quota.objects import ObjectMeta, UserInfo
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import Amounts
@@ -102,10 +102,18 @@ class Size:
 
 
 class PodDefaults(NamedTuple):
-    """What is filled into pods when they are made: with *bounds* by LimitRanges, what is *missing* by the policy."""
+    """
+    What is filled into pods when they are made: with *bounds* by LimitRanges, what is *missing* by the policy, and for
+    pods of sessions by their category before that.
+    """
 
     bounds: Mapping[str, Bounds] = {}
     missing: Mapping[str, Quantity] = {}
+    categories: Categories = NO_CATEGORIES
+
+    def of_category(self, name: str | None) -> PodDefaults:
+        """Return what is filled into the pods of a session of this category; with None nothing by any category."""
+        return self if name is None else PodDefaults(self.bounds, of_category(self.categories, name, self.missing))
 
 
 NO_DEFAULTS = PodDefaults()
@@ -219,6 +227,14 @@ class Evaluator(Protocol[T_contra]):
         *bounds* are by the name that a container writes (`cpu`). Raises: UncountableError.
         """
 
+    def filled_by(self, obj: T_contra, body: bytes) -> str | None:
+        """
+        Return the category by which the pods of *obj*, whose JSON is *body*, are filled, empty for a session without
+        one; None if it is no session, or its pods are not known.
+
+        Raises: UncountableError.
+        """
+
     def is_excepted(self, meta: ObjectMeta, user: UserInfo | None) -> bool:
         """
         Whether this object is neither stamped nor charged, although its kind is.
@@ -320,6 +336,10 @@ class Stamped(Generic[T_contra]):
     ) -> Filling:
         """Return nothing: it has no containers."""
         return NO_FILLING
+
+    def filled_by(self, obj: T_contra, body: bytes) -> str | None:  # noqa: ARG002
+        """Return None: it is no session."""
+        return None
 
     def is_excepted(self, meta: ObjectMeta, user: UserInfo | None) -> bool:  # noqa: ARG002
         """Whether this object is neither stamped nor charged: never."""

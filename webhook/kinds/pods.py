@@ -161,6 +161,10 @@ class PodEvaluator(Stamped[Pod]):
         """Return what is filled into its containers and init containers. Raises: UncountableError."""
         return pod_filling.fill(obj, defaults, bounds)
 
+    def filled_by(self, obj: Pod, body: bytes) -> str | None:
+        """Return the category of a pod that is a session itself. Raises: UncountableError."""
+        return self._sessions.category(obj.metadata, body)
+
     def forgery(self, meta: ObjectMeta, old: ObjectMeta | None, user: UserInfo) -> str | None:  # noqa: ARG002
         """Return what is wrong if annotations ask for less of a GPU than before: a pod that runs keeps what it has."""
         before, after = (shared_gpu_of(each) if each is not None else None for each in (old, meta))

@@ -16,7 +16,8 @@ from msgspec import Raw, Struct, field, structs
 
 from webhook.kinds.counted import Counted
 from webhook.kinds.evaluator import NO_DEFAULTS, AnyKind, CostLine, Kind, PodDefaults, Size, UncountableError
-from webhook.kinds.sessions import API_VERSION, KIND, NamespaceTexts, SessionReader, SessionReading, State
+from webhook.kinds.session_marks import NamespaceTexts
+from webhook.kinds.sessions import API_VERSION, KIND, SessionReader, SessionReading, State
 from webhook.quota import quantity
 from webhook.quota.delegation import Texts
 from webhook.quota.objects import NOTHING, ObjectMeta, OwnerReference
@@ -159,6 +160,11 @@ class SessionEvaluator(Counted[SessionObject]):
         namespace = NamespaceTexts(texts.namespace_labels, texts.namespace_annotations)
         reading = next(self._readings(obj, namespace), None)
         return None if reading is None or reading.user is None else (reading.user.text, reading.user.by)
+
+    def filled_by(self, obj: SessionObject, body: bytes) -> str | None:  # noqa: ARG002 - it keeps its own
+        """Return the category of a session whose pods are known by its name. Raises: UncountableError."""
+        reading = self._read(obj)
+        return None if reading is None else reading.filled_by
 
     def counts(self, resource: str) -> bool:
         """Whether *resource* is the count of this kind, or of sessions."""

@@ -13,6 +13,7 @@ import msgspec
 from webhook.kinds.field_values import FieldError
 from webhook.kinds.pod_shapes import PodMeta
 from webhook.kinds.session_fields import FieldTree, holds
+from webhook.kinds.session_marks import NamespaceTexts, first, steps_of
 from webhook.quota.field_paths import Name, Path
 from webhook.quota.presets import Preset
 
@@ -30,19 +31,36 @@ class SessionPods:
         self._matches = [
             (each.match, FieldTree([condition.field.steps for condition in each.match], [])) for each in self.presets
         ]
+        self._categories = [FieldTree(list(steps_of(each.category)), []) for each in self.presets]
 
     def __contains__(self, meta: PodMeta) -> bool:
+        return self._index(meta) is not None
+
+    def category(self, meta: PodMeta, body: bytes) -> str | None:
+        """
+        Return the category of a session, whose JSON is *body*, empty if it has none; None for a pod that is no session.
+
+        Raises: UncountableError.
+        """
+        index = self._index(meta)
+        if index is None:
+            return None
+        said = first(self.presets[index].category, self._categories[index].decode(body), NamespaceTexts())
+        return "" if said is None else said.text
+
+    def _index(self, meta: PodMeta) -> int | None:
+        """Return which preset matches first."""
         if not self._matches:
-            return False
+            return None
         body = b'{"metadata":{"labels":%b,"ownerReferences":%b}}' % (
             bytes(meta.labels) or b"{}",
             msgspec.json.encode(meta.owner_references or []),
         )
-        for match, tree in self._matches:
+        for index, (match, tree) in enumerate(self._matches):
             root = tree.decode(body, {})
             if all(holds(condition, root) for condition in match):
-                return True
-        return False
+                return index
+        return None
 
 
 def check_match(preset: Preset) -> None:

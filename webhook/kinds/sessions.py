@@ -7,25 +7,21 @@ Sessions: what one object of a platform says by the preset of its kind. Pure; th
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from webhook.kinds import session_size
 from webhook.kinds.evaluator import NO_DEFAULTS, PodDefaults, UncountableError
 from webhook.kinds.field_values import FieldError, scalar, text
 from webhook.kinds.session_fields import FieldTree, Scope, holds
+from webhook.kinds.session_marks import NamespaceTexts, Said, first, steps_of, text_at
 from webhook.kinds.session_size import PartSize
 from webhook.kinds.session_times import times
-from webhook.quota import delegation
-from webhook.quota.delegation import Mark, Place
+from webhook.quota.delegation import Mark
 from webhook.quota.durations import NO_TIMES, Times
 from webhook.quota.field_paths import Name, Path, Step
 from webhook.quota.presets import Conditions, FieldMark, Labels, PodValue, Preset, Requester
 from webhook.quota.resources import Amounts
 
-_SYSTEM = "system:"
-_OBJECT_MAPS = {Place.ANNOTATION: "annotations", Place.LABEL: "labels"}
 API_VERSION, KIND = "apiVersion", "kind"
 """The paths of the errors on objects of another kind or version than a preset is for."""
 
@@ -45,21 +41,7 @@ class State(enum.Enum):
     ENDED = "ended"
 
 
-class NamespaceTexts(NamedTuple):
-    """What the namespace of an object carries."""
-
-    labels: Mapping[str, str] = {}
-    annotations: Mapping[str, str] = {}
-
-
 _NO_TEXTS = NamespaceTexts()
-
-
-class Said(NamedTuple):
-    """A text, and what said it: a mark, or a field."""
-
-    text: str
-    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +54,8 @@ class SessionReading:
     state, empty if none holds. `elsewhere` are the conditions by which another object decides on the size, so that
     `amounts` are not all of it. `pod_labels` are alternatives: a pod with all labels of one is a pod of the session.
     There are none for sessions that are pods, and while the object has no uid or status yet that they need.
+    `filled_by` is the category by which its pods are filled, empty if it has none; None if its pods are not known by
+    its name, so that nobody can tell when they are made.
     """
 
     user: Said | None
@@ -88,6 +72,7 @@ class SessionReading:
     idle: str | int | None = None
     category: Said | None = None
     times: Times = NO_TIMES
+    filled_by: str | None = None
 
     @property
     def most(self) -> Amounts | None:
@@ -105,7 +90,7 @@ class SessionReader:
         self.preset = preset
         values: list[tuple[Step, ...]] = [path.steps for path in (*_ALWAYS, *preset.paths())]
         marks = (*preset.user, *preset.project, *preset.category)
-        values += [_mark_steps(mark) for mark in marks if isinstance(mark, Mark) and mark.place in _OBJECT_MAPS]
+        values += steps_of(marks)
         values += [steps for part in preset.parts for steps in session_size.value_steps(part)]
         specs = [steps for part in preset.parts for steps in session_size.pod_spec_steps(part)]
         inside = next((value for value in values for spec in specs if value[: len(spec)] == spec), None)
@@ -144,10 +129,12 @@ class SessionReader:
     def _reading(self, root: Scope, namespace: NamespaceTexts, defaults: PodDefaults) -> SessionReading:
         preset = self.preset
         state, state_by = self._state(root)
-        parts = tuple(session_size.sizes(preset.parts, root, defaults))
+        category = first(preset.category, root, namespace)
+        filled_by = None if not preset.names_pods else category.text if category is not None else ""
+        parts = tuple(session_size.sizes(preset.parts, root, defaults.of_category(filled_by)))
         return SessionReading(
             user=None,
-            project=_first(preset.project, root, namespace),
+            project=first(preset.project, root, namespace),
             groups=tuple(map(text, root.find(preset.groups))) if preset.groups is not None else (),
             state=state,
             state_by=state_by,
@@ -158,13 +145,14 @@ class SessionReader:
             pod_labels=self._pod_labels(root),
             duration=_plain(preset.duration, root),
             idle=_plain(preset.idle, root),
-            category=_first(preset.category, root, namespace),
+            category=category,
             times=times(preset, root),
+            filled_by=filled_by,
         )
 
     def _check_type(self, root: Scope) -> None:
         preset = self.preset
-        api_version, kind = _text_at(_API_VERSION, root), _text_at(_KIND, root)
+        api_version, kind = text_at(_API_VERSION, root), text_at(_KIND, root)
         if not kind or not api_version:
             raise UncountableError(API_VERSION if kind else KIND, FieldError("absent"))
         if kind != preset.kind or api_version.rpartition("/")[0] != preset.group:
@@ -182,7 +170,7 @@ class SessionReader:
         return State.RUNNING, ""
 
     def _user(self, root: Scope, namespace: NamespaceTexts) -> Said | None:
-        said = _first([mark for mark in self.preset.user if not isinstance(mark, Requester)], root, namespace)
+        said = first([mark for mark in self.preset.user if not isinstance(mark, Requester)], root, namespace)
         if said is None and Requester.REQUESTER not in self.preset.user:
             tried = ", ".join(map(str, self.preset.user))
             raise UncountableError(
@@ -194,62 +182,18 @@ class SessionReader:
         found = []
         for known in self.preset.pods:
             path = known.value if isinstance(known.value, Path) else _POD_VALUES[known.value]
-            value = _text_at(path, root)
+            value = text_at(path, root)
             if value:
                 found.append(known.of_session(value))
         return tuple(found)
-
-
-def _mark_steps(mark: Mark) -> tuple[Step, ...]:
-    return (Name("metadata"), Name(_OBJECT_MAPS[mark.place]), Name(mark.key))
 
 
 def _named(mark: FieldMark | Mark | Requester) -> str:
     return str(mark.field) if isinstance(mark, FieldMark) else str(mark)
 
 
-def _first(marks: Iterable[FieldMark | Mark], root: Scope, namespace: NamespaceTexts) -> Said | None:
-    """
-    Return the first name that *marks* say; a name of the system is skipped. Raises: UncountableError.
-
-    A name that is too long or unprintable ends the search: a later mark would say somebody else.
-    """
-    for mark in marks:
-        for where, written in _written(mark, root, namespace):
-            if len(written) > delegation.LONGEST:
-                raise UncountableError(where, FieldError(f"the name is longer than {delegation.LONGEST} characters"))
-            name = delegation.name_in(written, mark.pattern, mark.decode, mark.prefix)
-            if name is not None and not name.isprintable():
-                raise UncountableError(where, FieldError("the name has control characters"))
-            if name is not None and not name.startswith(_SYSTEM):
-                return Said(name, str(mark))
-    return None
-
-
-def _written(mark: FieldMark | Mark, root: Scope, namespace: NamespaceTexts) -> Iterator[tuple[str, str]]:
-    """Yield what is written where *mark* looks, each with its place."""
-    if isinstance(mark, FieldMark) or mark.place in _OBJECT_MAPS:
-        path = mark.field if isinstance(mark, FieldMark) else Path(mark.key, _mark_steps(mark))
-        yield from ((found.where, text(found)) for found in root.find(path) if not found.is_null)
-        return
-    match mark.place:
-        case Place.NAMESPACE_ANNOTATION:
-            written = namespace.annotations.get(mark.key, "")
-        case Place.NAMESPACE_LABEL:
-            written = namespace.labels.get(mark.key, "")
-        case _:
-            written = _text_at(_NAMESPACE, root)
-    if written:
-        yield str(mark), written
-
-
 def _all_hold(conditions: Conditions, root: Scope) -> bool:
     return all(holds(condition, root) for condition in conditions)
-
-
-def _text_at(path: Path, root: Scope) -> str:
-    """Return the text at *path*, empty if it is absent. Raises: UncountableError."""
-    return next((text(found) for found in root.find(path) if not found.is_null), "")
 
 
 def _plain(path: Path | None, root: Scope) -> str | int | None:

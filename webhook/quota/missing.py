@@ -34,6 +34,37 @@ class Missing(enum.Enum):
 OnMissing: TypeAlias = Missing | Quantity
 """A quantity is filled in when the pod is created."""
 
+DEFAULT_CATEGORY = "default"
+"""The category of sessions that have none, or one that the policy does not know."""
+
+Categories: TypeAlias = Mapping[str, Mapping[str, Quantity]]
+"""What is filled in for each category of sessions, by its name in small letters and ResourceQuota's name."""
+
+NO_CATEGORIES: Categories = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """What a policy fills in for one category of sessions, by ResourceQuota's name of the resource."""
+
+    amounts: Mapping[str, Quantity]
+
+
+def of_category(categories: Categories, name: str, missing: Mapping[str, Quantity]) -> Mapping[str, Quantity]:
+    """
+    Return what is filled into the pods of a session of category *name*, empty for none, before what is *missing*.
+
+    A limit that is only *missing* gives way to a larger request of the category.
+    """
+    of_it = categories.get(name.casefold(), categories.get(DEFAULT_CATEGORY, {}))
+    merged = {**missing, **of_it}
+    for resource in COMPUTE:
+        request, limit = of_it.get(f"requests.{resource}"), merged.get(f"limits.{resource}")
+        if request is not None and limit is not None and f"limits.{resource}" not in of_it:
+            merged[f"limits.{resource}"] = max(limit, request, key=lambda each: each.nanos)
+    return merged
+
+
 Undeclared: TypeAlias = Mapping[str, tuple[str, ...]]
 """The names of the containers that do not declare a resource, by ResourceQuota's name of the resource."""
 

@@ -15,7 +15,7 @@ from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.exemption import NO_EXEMPTIONS, Exemptions
 from webhook.quota.membership import GroupObjects, GroupsByMember, Membership, groups_by_member
-from webhook.quota.missing import DECLARABLE, Missing, OnMissing
+from webhook.quota.missing import DECLARABLE, Categories, Missing, OnMissing
 from webhook.quota.presets import Labels, Preset
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import LOGICAL, UNPARAMETERISED, Amount, Amounts
@@ -185,7 +185,8 @@ class Policy:
     with the stamps that these had before; `delegates`, by username, say themselves for whom they act, and
     `namespace_owners` are where a namespace says who pays for what its service accounts create. `devices` says what
     counts as a `gpu` or an `accelerator`. `missing` says what happens with a pod that does not declare a resource, by
-    ResourceQuota's name of the resource. `presets` say which objects are sessions. `group_objects` are objects of the
+    ResourceQuota's name of the resource. `presets` say which objects are sessions, and `categories` what their pods
+    get, before that. `group_objects` are objects of the
     cluster that list members as well.
     """
 
@@ -208,6 +209,7 @@ class Policy:
     namespace_owners: tuple[Mark, ...] = ()
     presets: tuple[Preset, ...] = ()
     session_count: SessionCount = SessionCount.ALL
+    categories: Categories = field(default_factory=dict)
     group_objects: GroupObjects | None = None
     warn_at: WarnAt = WarnAt()
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
@@ -360,6 +362,18 @@ class Policy:
     def missing_defaults(self) -> Mapping[str, Quantity]:
         """What is filled in for containers that do not declare it, by ResourceQuota's name of the resource."""
         return {name: rule for name, rule in self.missing.items() if not isinstance(rule, Missing)}
+
+    @property
+    def most_defaults(self) -> Mapping[str, Quantity]:
+        """All that may be filled in, for whatever category: whether anything is, and not how much."""
+        return {
+            name: amount for each in (*self.categories.values(), self.missing_defaults) for name, amount in each.items()
+        }
+
+    @property
+    def fills(self) -> bool:
+        """Whether anything is filled into new pods."""
+        return bool(self.most_defaults)
 
     def boundary_index(self, now: datetime) -> int:
         """Return a number that changes only when an entry reaches its `until`."""

@@ -19,7 +19,7 @@ from webhook.quota.resources import show
 
 _TOLD_APART = frozenset(
     {"defaults", "users", "service_accounts", "groups", "tenants", "namespaces", "cluster"}
-    | {"devices", "exemptions", "presets"}
+    | {"devices", "exemptions", "presets", "categories"}
 )
 """The fields of a policy that hold entries, or are told in a form of their own."""
 
@@ -153,6 +153,8 @@ def _settings(policy: Policy) -> Iterator[tuple[str, object]]:
         exempt[f"exempt[{row.by.value} {row.name}]"].append(row.reason + until)
     yield from ((what, "; ".join(reasons)) for what, reasons in exempt.items())
     yield from ((f"sessions.presets[{each.name}]", each) for each in policy.presets)
+    for name, filled in policy.categories.items():
+        yield f"sessions.categories[{name}]", ",".join(f"{resource}={filled[resource]}" for resource in sorted(filled))
     for each in fields(policy):
         value, name = getattr(policy, each.name), _NAMES.get(each.name, each.name)
         if not each.compare or each.name in _TOLD_APART or value in (None, ()):

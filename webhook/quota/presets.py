@@ -217,6 +217,16 @@ class Preset:
         return {} if self.resource == "pods" else {name: path for name, path in found.items() if path is not None}
 
     @property
+    def names_pods(self) -> bool:
+        """Whether the labels of a pod tell the name of its session, or the pod is one."""
+        return all(each.value is PodValue.NAME for each in self.pods)
+
+    def session_of(self, labels: Mapping[str, str]) -> str | None:
+        """Return the name of the session whose pod has these *labels*; None if they tell none."""
+        known = (each for each in self.pods if each.value is PodValue.NAME and each.on_pod(labels))
+        return next((labels[each.key] for each in known), None) if self.names_pods else None
+
+    @property
     def resource(self) -> str:
         """Return the plural with its group: `notebooks.kubeflow.org`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural

@@ -92,7 +92,7 @@ class SimulatedCluster(StandaloneCluster):
             amounts, scopes = evaluator.usage(obj, now=None), evaluator.scopes(obj)
             part_of = self._policy.sessions_of(evaluator.labels(obj))
             self.index.observe(key, Row(meta.uid, version, payer, amounts, scopes, part_of=part_of))
-            size = evaluator.size(obj, PodDefaults({}, self._policy.missing_defaults))
+            size = evaluator.size(obj, PodDefaults({}, self._policy.missing_defaults, self._policy.categories))
             if size is not None and size.is_running:
                 self._put_pods_of_session(key, size, payer)
         if kind.demand is not None:
