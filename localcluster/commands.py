@@ -13,7 +13,7 @@ from pathlib import Path
 from localcluster.addresses import LOOPBACK
 from localcluster.binaries import Binaries
 from localcluster.errors import LocalClusterError
-from localcluster.pki import Pki
+from localcluster.pki import FRONT_PROXY, Pki
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,13 @@ def apiserver_argv(site: Site, *, port: int, etcd_port: int, service_accounts: b
         "--service-cluster-ip-range=10.0.0.0/24",
         "--endpoint-reconciler-type=none",  # the Service kubernetes cannot point to loopback
         "--allow-privileged",
+        f"--requestheader-client-ca-file={pki.front_proxy_ca_file}",
+        f"--requestheader-allowed-names={FRONT_PROXY}",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={pki.front_proxy_certificate_file}",
+        f"--proxy-client-key-file={pki.front_proxy_key_file}",
     ]
     return argv if service_accounts else [*argv, "--disable-admission-plugins=ServiceAccount"]
 

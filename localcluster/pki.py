@@ -12,16 +12,25 @@ from pathlib import Path
 import trustme
 
 _NAME = "userquota local control plane"
+FRONT_PROXY = "front-proxy-client"
+"""The common name by which an API server proves that it passes a request on, as kubeadm has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pki:
-    """The PEM files of one control plane. etcd, the API servers and etcd's clients share one certificate."""
+    """
+    The PEM files of one control plane. etcd, the API servers and etcd's clients share one certificate.
+
+    With that of the front proxy, of an authority of its own, API servers prove that they pass a request on.
+    """
 
     ca_file: Path
     certificate_file: Path
     key_file: Path
     service_account_key_file: Path
+    front_proxy_ca_file: Path
+    front_proxy_certificate_file: Path
+    front_proxy_key_file: Path
 
 
 def create_pki(folder: Path) -> Pki:
@@ -37,6 +46,9 @@ def create_pki(folder: Path) -> Pki:
         certificate_file=folder / "server.crt",
         key_file=folder / "server.key",
         service_account_key_file=folder / "service-account.key",
+        front_proxy_ca_file=folder / "front-proxy-ca.crt",
+        front_proxy_certificate_file=folder / "front-proxy.crt",
+        front_proxy_key_file=folder / "front-proxy.key",
     )
     authority = trustme.CA(organization_name=_NAME)
     # For servers and clients: etcd demands a certificate of its clients, and the API servers present this one.
@@ -46,6 +58,11 @@ def create_pki(folder: Path) -> Pki:
     pki.certificate_file.write_bytes(server.cert_chain_pems[0].bytes())
     write_private(pki.key_file, server.private_key_pem.bytes())
     write_private(pki.service_account_key_file, tokens.private_key_pem.bytes())
+    front_proxy_authority = trustme.CA(organization_name=f"{_NAME}: front proxy")
+    front_proxy = front_proxy_authority.issue_cert(common_name=FRONT_PROXY, organization_name=_NAME)
+    pki.front_proxy_ca_file.write_bytes(front_proxy_authority.cert_pem.bytes())
+    pki.front_proxy_certificate_file.write_bytes(front_proxy.cert_chain_pems[0].bytes())
+    write_private(pki.front_proxy_key_file, front_proxy.private_key_pem.bytes())
     return pki
 
 

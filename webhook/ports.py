@@ -7,7 +7,7 @@ Only `wiring` knows the implementations.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -25,8 +25,11 @@ from webhook.quota.usage import UsageView
 __all__ = [
     "Ancestry",
     "READY",
+    "Caller",
+    "CallerRights",
     "Clock",
     "Condition",
+    "FrontProxyTrust",
     "StoreRestoredError",
     "Trust",
     "Decide",
@@ -129,6 +132,44 @@ class HandoverRights(Protocol):
         Return whether *user* may make *owner*, or with an empty name anybody, pay for objects of *namespace*.
 
         Raises: UnavailableError.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class FrontProxyTrust:
+    """
+    How an API server proves that it passes a request on, and where it says for whom.
+
+    It shows a certificate of `client_ca`, PEM, whose common name is one of `names`; without any, every name will do.
+    The other fields are names of headers, `extra` the beginnings of such.
+    """
+
+    client_ca: bytes
+    names: frozenset[str]
+    user: tuple[str, ...]
+    groups: tuple[str, ...]
+    extra: tuple[str, ...] = ()
+    uid: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The user of a request that an API server passes on, after impersonation."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class CallerRights(Protocol):
+    """What callers may do."""
+
+    async def may(self, caller: Caller, verb: str, resource: str, *, namespace: str = "", name: str = "") -> bool:
+        """
+        Return whether *caller* may do *verb* to *resource*, its plural with its group. Raises: UnavailableError.
+
+        Without a *namespace* in the whole cluster, without a *name* to all objects.
         """
 
 

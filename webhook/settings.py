@@ -30,7 +30,7 @@ class Settings:
 
     `kubeconfig` None means in cluster. `advertise_url` registers the webhooks with that URL instead of the Service.
     `client_ca`, `client_name` and `client_token_file` say how the API server proves that it is the caller. `drain` is
-    in seconds: how long to go on answering after a signal to stop.
+    in seconds: how long to go on answering after a signal to stop. `view_host` None serves no view of the quotas.
     """
 
     kubeconfig: Path | None = None
@@ -38,6 +38,8 @@ class Settings:
     namespace: str = "userquota-system"
     host: str = "0.0.0.0"
     port: int = 8443
+    view_host: str | None = None
+    view_port: int = 8444
     ledger: LedgerKind = LedgerKind.KUBERNETES
     standalone: bool = False
     policy: tuple[Path, ...] = ()
@@ -57,6 +59,8 @@ class Settings:
             raise SettingsError("--standalone needs --policy FILE (or --allow-no-policy, which limits nobody)")
         if self.policy and not self.standalone:
             raise SettingsError("--policy is for --standalone; in a cluster the policy is a ConfigMap")
+        if self.standalone and self.view_host is not None:
+            raise SettingsError("--view-listen is for a cluster: its API servers say who asks")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise SettingsError("--tls-cert and --tls-key belong together: give both or neither")
         if self.tls_ca is not None and self.tls_cert is None:

@@ -31,17 +31,19 @@ class RunningWebhook:
     def __init__(self, cluster: ControlPlane, folder: Path) -> None:
         self.cluster = cluster
         self.log = folder / "userquota.log"
-        self._ca = folder / "ca.crt"
+        self.ca = folder / "ca.crt"
         held = HeldPort()
         self.url = f"https://127.0.0.1:{held.number}"
         self._listen = f"127.0.0.1:{held.number}"
         held.release()
+        held = HeldPort()
+        self.view_port = held.number
+        held.release()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:
-        argv = serve_argv(
-            self.cluster.kubeconfig("admin"), listen=self._listen, advertise_url=self.url, ca_out=self._ca
-        )
+        argv = serve_argv(self.cluster.kubeconfig("admin"), listen=self._listen, advertise_url=self.url, ca_out=self.ca)
+        argv += ["--view-listen", f"127.0.0.1:{self.view_port}"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen([*argv, *options], stdout=log, stderr=subprocess.STDOUT)
 
@@ -59,10 +61,10 @@ class RunningWebhook:
 
     def readiness(self) -> str:
         """Return the body of /readyz: `ok` or the failed conditions, or that nothing listens."""
-        return ask(f"{self.url}/readyz", ca_file=self._ca)
+        return ask(f"{self.url}/readyz", ca_file=self.ca)
 
     def metrics(self) -> str:
-        return ask(f"{self.url}/metrics", ca_file=self._ca)
+        return ask(f"{self.url}/metrics", ca_file=self.ca)
 
     def wait_until_ready(self, within: float = 20) -> float:
         """Wait for `ok` from /readyz; return the seconds it took."""

@@ -63,9 +63,19 @@ def test_tokens_are_signed_with_a_key_of_their_own(pki: Pki) -> None:
         assert x509.load_pem_x509_certificate(path.read_bytes()).public_key() != key.public_key()
 
 
+def test_the_front_proxy_has_an_authority_of_its_own(pki: Pki) -> None:
+    """Where it was that of users, each of them could name anybody in a header."""
+    proxy = x509.load_pem_x509_certificate(pki.front_proxy_certificate_file.read_bytes())
+    proxy.verify_directly_issued_by(x509.load_pem_x509_certificate(pki.front_proxy_ca_file.read_bytes()))
+
+    with pytest.raises(ValueError, match="does not match certificate issuer"):
+        proxy.verify_directly_issued_by(x509.load_pem_x509_certificate(pki.ca_file.read_bytes()))
+
+
 def test_nobody_else_can_read_a_key(pki: Pki) -> None:
     assert pki.key_file.stat().st_mode & 0o777 == 0o600
     assert pki.service_account_key_file.stat().st_mode & 0o777 == 0o600
+    assert pki.front_proxy_key_file.stat().st_mode & 0o777 == 0o600
     assert pki.key_file.parent.stat().st_mode & 0o777 == 0o700
 
 

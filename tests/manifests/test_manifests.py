@@ -48,9 +48,11 @@ def webhooks() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def installed(control_plane: ControlPlane) -> Iterator[ControlPlane]:
-    """Everything is installed but the two webhook configurations, which no process would answer here."""
+    """Everything is installed but the webhook configurations and the APIService, which no process would answer here."""
     rendered = yaml.safe_load_all(control_plane.kubectl("kustomize", str(MANIFESTS)).stdout)
-    wanted = [document for document in rendered if not document["kind"].endswith("WebhookConfiguration")]
+    wanted = [
+        document for document in rendered if not document["kind"].endswith(("WebhookConfiguration", "APIService"))
+    ]
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": wanted})
     control_plane.kubectl("apply", "--filename=-", stdin=listed)
     yield control_plane
@@ -112,14 +114,14 @@ def test_the_overlays_of_the_readme_let_only_the_api_server_call(restricted: lis
     assert kinds["ConfigMap"]["data"] == {"ca.crt": "a certificate\n"}
     [ingress] = kinds["NetworkPolicy"]["spec"]["ingress"]
     assert [list(each) for each in ingress["from"]] == [["ipBlock"], ["namespaceSelector"]]
-    assert ingress["ports"] == [{"protocol": "TCP", "port": 8443}]
+    assert ingress["ports"] == [{"protocol": "TCP", "port": 8443}, {"protocol": "TCP", "port": 8444}]
 
 
-def test_only_the_serving_port_is_reachable() -> None:
+def test_only_the_serving_ports_are_reachable() -> None:
     [ingress] = documents(MANIFESTS / "networkpolicy.yaml")[0]["spec"]["ingress"]
-    [port] = documents(MANIFESTS / "deployment.yaml")[0]["spec"]["template"]["spec"]["containers"][0]["ports"]
+    ports = documents(MANIFESTS / "deployment.yaml")[0]["spec"]["template"]["spec"]["containers"][0]["ports"]
 
-    assert ingress == {"ports": [{"protocol": "TCP", "port": port["containerPort"]}]}
+    assert ingress == {"ports": [{"protocol": "TCP", "port": port["containerPort"]} for port in ports]}
 
 
 def test_the_pod_is_as_restricted_as_its_namespace_asks(installed: ControlPlane) -> None:
@@ -174,6 +176,14 @@ RIGHTS = [
     pytest.param("delete validatingwebhookconfigurations/userquota", False, id="it does not switch itself off"),
     pytest.param("create validatingwebhookconfigurations", False, id="it makes no webhook"),
     pytest.param("impersonate users", False, id="it impersonates no user"),
+    pytest.param(
+        "watch configmaps/extension-apiserver-authentication --namespace=kube-system",
+        True,
+        id="it sees how API servers prove themselves",
+    ),
+    pytest.param("get configmaps/coredns --namespace=kube-system", False, id="it reads nothing else there"),
+    pytest.param("patch apiservices/v1alpha1.view.userquota.dev", True, id="it writes its caBundle for the view"),
+    pytest.param("patch apiservices/v1.apps", False, id="it changes no other API"),
 ]
 
 
@@ -317,4 +327,40 @@ def test_the_service_leads_to_the_container() -> None:
     pod = documents(MANIFESTS / "deployment.yaml")[0]["spec"]["template"]
     assert service["selector"].items() <= pod["metadata"]["labels"].items()
     ports = pod["spec"]["containers"][0]["ports"]
-    assert [(item["port"], item["targetPort"]) for item in service["ports"]] == [(443, ports[0]["name"])]
+    wanted = [(443, ports[0]["name"]), (8444, ports[1]["name"])]
+    assert [(item["port"], item["targetPort"]) for item in service["ports"]] == wanted
+    container = pod["spec"]["containers"][0]
+    assert f"--view-listen=0.0.0.0:{ports[1]['containerPort']}" in container["args"]
+    view = documents(MANIFESTS / "apiservice.yaml")[0]["spec"]
+    assert view["service"] == {"name": "userquota", "namespace": NAMESPACE, "port": 8444}
+    assert "caBundle" not in view
+
+
+@pytest.mark.parametrize(
+    ("question", "allowed"),
+    [
+        ("create selfquotas.view.userquota.dev", True),
+        ("list quotas.view.userquota.dev", False),
+        ("get quotas.view.userquota.dev", False),
+        ("list holders.view.userquota.dev", False),
+    ],
+)
+def test_everybody_may_see_their_own_quotas_and_nobody_elses(
+    installed: ControlPlane, question: str, *, allowed: bool
+) -> None:
+    """The API server of this test does not serve the group, so that it is asked by a review."""
+    verb, _, resource = question.partition(" ")
+    plural, _, group = resource.partition(".")
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": "somebody",
+            "groups": ["system:authenticated"],
+            "resourceAttributes": {"verb": verb, "group": group, "resource": plural},
+        },
+    }
+
+    answer = installed.kubectl("create", "--filename=-", "--output=json", stdin=json.dumps(review))
+
+    assert json.loads(answer.stdout)["status"]["allowed"] is allowed

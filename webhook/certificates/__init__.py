@@ -16,12 +16,13 @@ from webhook.certificates.files import from_files
 from webhook.certificates.pairs import CertificateError
 from webhook.certificates.secret import from_secret
 from webhook.certificates.signed import called_as, self_signed, serving_names
-from webhook.certificates.tls import ClientVerifier
+from webhook.certificates.tls import ClientVerifier, LiveContext
 from webhook.ports import Trust
 
 __all__ = [
     "CertificateError",
     "ClientVerifier",
+    "LiveContext",
     "ServingIdentity",
     "called_as",
     "from_files",
@@ -42,6 +43,10 @@ class ServingIdentity(Trust, Protocol):
     @property
     def clients(self) -> ClientVerifier:
         """How the certificates of clients are verified."""
+        ...
+
+    def for_another_port(self) -> LiveContext:
+        """Return a context for another port: the same certificate, other clients."""
         ...
 
     @property

@@ -77,6 +77,10 @@ class FileIdentity:
         """How the certificates of clients are verified."""
         return self._live
 
+    def for_another_port(self) -> LiveContext:
+        """Return a context for another port: the same certificate, other clients."""
+        return self._live.sibling()
+
     @property
     def ca_bundle(self) -> bytes:
         """The certificates to trust, PEM; empty when no file of them was given."""

@@ -77,6 +77,10 @@ class SignedIdentity:
         """How the certificates of clients are verified."""
         return self._live
 
+    def for_another_port(self) -> LiveContext:
+        """Return a context for another port: the same certificate, other clients."""
+        return self._live.sibling()
+
     @property
     def ca_bundle(self) -> bytes:
         """The certificates to trust, PEM, as they go into ``clientConfig.caBundle`` or to ``curl --cacert``."""

@@ -43,6 +43,7 @@ class LiveContext:
         self._client_ca = ""
         self._current = _context_of(pair, self._client_ca)
         self._verifying: WeakSet[ssl.SSLContext] = WeakSet()
+        self._siblings: list[LiveContext] = []
         self.context = _bare_context()
         self.context.sni_callback = self._choose
 
@@ -55,6 +56,14 @@ class LiveContext:
         context = _context_of(pair, self._client_ca)
         self._pair = pair
         self._use(context)
+        for each in self._siblings:
+            each.swap(pair)
+
+    def sibling(self) -> LiveContext:
+        """Return the context of another port: it serves the same pair, now and later, and trusts clients of its own."""
+        made = LiveContext(self._pair)
+        self._siblings.append(made)
+        return made
 
     def trust_clients(self, client_ca: bytes) -> None:
         """

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import ssl
 import sys
@@ -102,16 +103,31 @@ def _apply_policy(cluster: LocalCluster, policy: Path) -> None:
 def _start_webhook(cluster: LocalCluster) -> None:
     from localcluster.addresses import HeldPort  # noqa: PLC0415 - not in the wheel
 
-    held = HeldPort()
-    port = held.number
-    held.release()
+    ports = HeldPort(), HeldPort()
+    port, view_port = (each.number for each in ports)
+    for each in ports:
+        each.release()
+    _install_view(cluster, view_port)
     url = f"https://127.0.0.1:{port}"
     ca = cluster.data_dir / "userquota-ca.crt"
     options = {"--kubeconfig": str(cluster.access.kubeconfig("admin")), "--advertise-url": url, "--ca-out": str(ca)}
     argv = [sys.executable, "-m", "webhook", "serve", "--listen", f"127.0.0.1:{port}", "--drain", "1"]
+    argv += ["--view-listen", f"127.0.0.1:{view_port}"]
     cluster.start_process("userquota", [*argv, *(word for option in options.items() for word in option)])
     _wait_until_ready(f"{url}/readyz", ca, log=cluster.data_dir / "logs" / "userquota.log")
     click.echo(f"# userquota answers on {url}", err=True)
+
+
+def _install_view(cluster: LocalCluster, port: int) -> None:
+    """Have the API server ask *port* for the view of quotas: before the webhook starts, which writes the caBundle."""
+    items = manifest_files.view()
+    api_service = next(each["spec"] for each in items if each["kind"] == "APIService")
+    service = api_service["service"]
+    service["port"] = port
+    name = {"name": service["name"], "namespace": service["namespace"]}
+    spec = {"type": "ExternalName", "externalName": "localhost"}
+    items.append({"apiVersion": "v1", "kind": "Service", "metadata": name, "spec": spec})
+    cluster.access.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
 
 
 def _wait_until_ready(url: str, ca: Path, *, log: Path) -> None:

@@ -40,6 +40,11 @@ _LEDGERS = {
 @namespace_option
 @click.option("--listen", default="0.0.0.0:8443", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.option(
+    "--view-listen",
+    metavar="HOST:PORT",
+    help="Where to serve the API group view.userquota.dev, by which people see their quotas. Default: nowhere.",
+)
+@click.option(
     "--ledger",
     type=click.Choice([kind.value for kind in LedgerKind]),
     default=LedgerKind.KUBERNETES.value,
@@ -75,17 +80,23 @@ _LEDGERS = {
 )
 @click.option("--drain", default=10.0, show_default=True, help="Seconds to go on answering after a signal to stop.")
 @click.option("--log-level", type=click.Choice(sorted(_LEVELS)), default="info", show_default=True)
-def command(listen: str, ledger: str, log_level: str, ca_out: Path | None, **options: object) -> None:
+def command(
+    listen: str, view_listen: str | None, ledger: str, log_level: str, ca_out: Path | None, **options: object
+) -> None:
     """Answer admission reviews."""
     _configure_logging(_LEVELS[log_level])
-    host, port = _address(listen)
+    host, port = _address("--listen", listen)
+    if view_listen is not None:
+        options["view_host"], options["view_port"] = _address("--view-listen", view_listen)
     settings = Settings(host=host, port=port, ledger=LedgerKind(ledger), **options)  # type: ignore[arg-type]
     try:
         _run(_serve(settings, ca_out))
     except* WebhookError as group:
         raise ServeError(_first(group)) from group
     except* OSError as group:
-        raise ServeError(f"cannot listen on {listen}: {_first(group)}; choose another with --listen") from group
+        both = " and ".join(filter(None, (listen, view_listen)))
+        options_given = "--listen or --view-listen" if view_listen else "--listen"
+        raise ServeError(f"cannot listen on {both}: {_first(group)}; choose another with {options_given}") from group
 
 
 async def _serve(settings: Settings, ca_out: Path | None) -> None:
@@ -151,10 +162,10 @@ def _described(policy: Policy) -> str:
     return ", ".join(named) or "empty, nobody is limited"
 
 
-def _address(listen: str) -> tuple[str, int]:
+def _address(option: str, listen: str) -> tuple[str, int]:
     host, colon, port = listen.rpartition(":")
     if not colon or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
-        raise ServeError(f"--listen {listen}: expected HOST:PORT, as in 0.0.0.0:8443")
+        raise ServeError(f"{option} {listen}: expected HOST:PORT, as in 0.0.0.0:8443")
     return host.strip("[]") or "0.0.0.0", int(port)
 
 

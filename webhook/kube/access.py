@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from webhook.kube.api import ApiError, KubernetesApi
-from webhook.ports import UnavailableError
+from webhook.ports import Caller, UnavailableError
 from webhook.quota.objects import Shape, UserInfo
 
 _API_VERSION = "authorization.k8s.io/v1"
@@ -61,6 +61,27 @@ class HandoverRights:
         asked = {**_attributes(Right("adopt", "owners.userquota.dev", namespace)), "name": owner}
         spec = {"user": user.username, "groups": user.groups or (), "resourceAttributes": asked}
         failure = f"whether {user.username} may hand over could not be asked"
+        return await _allowed(self._api, "SubjectAccessReview", spec, failure=failure)
+
+
+class CallersRights:
+    """Port `CallerRights`, by a SubjectAccessReview for each question, with all that is known of the user."""
+
+    def __init__(self, api: KubernetesApi) -> None:
+        """Ask *api*."""
+        self._api = api
+
+    async def may(self, caller: Caller, verb: str, resource: str, *, namespace: str = "", name: str = "") -> bool:
+        """Return whether *caller* may do *verb* to *resource*. See the port."""
+        right = Right(verb, resource, namespace)
+        spec = {
+            "user": caller.name,
+            "groups": caller.groups,
+            "uid": caller.uid,
+            "extra": caller.extra,
+            "resourceAttributes": {**_attributes(right), "name": name},
+        }
+        failure = f"whether you may {right} could not be asked"
         return await _allowed(self._api, "SubjectAccessReview", spec, failure=failure)
 
 

@@ -71,6 +71,10 @@ class NamespaceLabels:
         known = self._known.get(name)
         return {} if known is None else known.labels
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the namespaces that are known."""
+        return tuple(self._known)
+
     async def labels(self, name: str) -> Mapping[str, str]:
         """Return the labels of a namespace, by a live read if it is not known yet. See `Namespaces.labels`."""
         return (await self._current(name)).labels

@@ -186,6 +186,7 @@ class ObjectSink(Generic[T]):
                 self._kind.evaluator.scopes(item),
                 self._starting.expected(key, meta.uid, self._size(item), is_listed=self._is_listing),
                 self._sessions_of(self._kind.evaluator.labels(item)),
+                _seconds(meta.creation_timestamp),
             )
             self._observe(key, row)
             if not self.is_counted:  # the same version may cost something else than when it was seen
@@ -302,3 +303,11 @@ class ObjectSink(Generic[T]):
                 "object cannot be counted", object="/".join(self._key(item.metadata)), why=str(error)
             )
             return Cost(evaluator.unreadable)
+
+
+def _seconds(timestamp: str | None) -> int:
+    """Return an API server's *timestamp* in seconds since 1970, 0 for anything else."""
+    try:
+        return int(datetime.fromisoformat(timestamp).timestamp()) if timestamp and timestamp.endswith("Z") else 0
+    except ValueError:
+        return 0

@@ -113,6 +113,13 @@ def _limits_of(  # noqa: PLR0913, PLR0917 - what decides the limits
     return pattern.bound_to(policy.holder_of(payer))
 
 
+def shared_limits(policy: Policy, bound: Subject, entry: Entry, *, now: datetime) -> tuple[Limit, ...]:
+    """Return the limits that *entry* sets at *now* for the sum of what *bound* uses, and of what a selector selects."""
+    if not entry.in_force(now):
+        return ()
+    return tuple(_shared_limits(bound, entry, (None, *policy.selectors), now))
+
+
 @dataclass(frozen=True, slots=True)
 class _Pattern:
     """
@@ -163,8 +170,7 @@ def _build_pattern(policy: Policy, payer: Payer, around: _Around, *, now: dateti
             rules = _strongest_rules(_selected(layer, selector, now))
             personal += ((selector, limit) for limit in _limits(_ANYBODY, rules))
         for bound, entry in shared_in_force:
-            whom = bound if selector is None else subject.scoped(bound, selector)
-            common += _limits(whom, _strongest_rules(_selected([entry], selector, now)))
+            common += _shared_limits(bound, entry, (selector,), now)
     caps = (
         limit
         for cap in _cap_names(layers)
@@ -172,6 +178,14 @@ def _build_pattern(policy: Policy, payer: Payer, around: _Around, *, now: dateti
         for limit in _limits(ONE_OBJECT, _strongest_rules(layer, cap), cap)
     )
     return _Pattern(tuple(personal), tuple(common), tuple(caps))
+
+
+def _shared_limits(
+    bound: Subject, entry: Entry, selectors: Iterable[Selector | None], now: datetime
+) -> Iterator[Limit]:
+    for selector in selectors:
+        whom = bound if selector is None else subject.scoped(bound, selector)
+        yield from _limits(whom, _strongest_rules(_selected([entry], selector, now)))
 
 
 def _selected(layer: Iterable[Entry], selector: Selector | None, now: datetime) -> list[Entry]:

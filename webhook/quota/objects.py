@@ -85,6 +85,7 @@ class ObjectMeta(Shape, frozen=True, gc=False):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+    creation_timestamp: str | None = None
     annotations: Annotations | None = None
     owner_references: list[OwnerReference] | None = None
 

@@ -74,7 +74,11 @@ class StaleListError(WebhookError):
 
 
 class Row(Struct, frozen=True, gc=False):
-    """An object as last seen. There is one per pod, so it is small and not tracked by the garbage collector."""
+    """
+    An object as last seen. There is one per pod, so it is small and not tracked by the garbage collector.
+
+    `created` is when, in seconds since 1970; 0 if that is not known.
+    """
 
     uid: str
     version: int
@@ -83,6 +87,7 @@ class Row(Struct, frozen=True, gc=False):
     scopes: Scopes = ()
     expected: Expected | None = None
     part_of: tuple[Labels, ...] = ()
+    created: int = 0
 
     @property
     def account(self) -> Account:
@@ -141,6 +146,14 @@ class UsageIndex:
     def names_used(self, subject: Subject) -> Iterator[str]:
         """Yield the resources that existing objects of *subject* cost. People may invent thousands of them."""
         yield from self._used.get(subject, _NOTHING)
+
+    def names(self, subject: Subject) -> frozenset[str]:
+        """Return the resources of which *subject* uses or holds something."""
+        return frozenset(self._used.get(subject, _NOTHING)) | frozenset(self._reserved.get(subject, _NOTHING))
+
+    def subjects_of(self, account: Account, namespace: str) -> tuple[Subject, ...]:
+        """Return the subjects that are charged for objects of *account* in *namespace*."""
+        return self._subjects(account, namespace)
 
     def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
         """Return how much of `used + reserved` is due to *key*. See `UsageView`."""
@@ -395,6 +408,7 @@ class UsageIndex:
             _shared_value(self._scopes, row.scopes),
             row.expected,
             row.part_of,
+            row.created,
         )
 
     def _replace(self, key: ObjectKey, row: Row | None) -> None:

@@ -4,6 +4,7 @@ Our webhook configurations in the API server: where it calls us, what it trusts,
 Which requests they match is written in ``manifests/`` and nowhere here; certificates are made elsewhere too.
 """
 
+from webhook.registration.api_service import ApiServiceBundle
 from webhook.registration.counted_rules import CountedResources
 from webhook.registration.exemptions import Exemptions, default_exemptions, read_live_exemptions
 from webhook.registration.forms import Form, ServiceForm, UrlForm
@@ -11,6 +12,7 @@ from webhook.registration.manifest import RegistrationError, WebhookManifest, re
 from webhook.registration.reconciler import Registration
 
 __all__ = [
+    "ApiServiceBundle",
     "CountedResources",
     "Exemptions",
     "Form",

@@ -5,6 +5,7 @@ The manifests this version was made with, read from where it is installed or fro
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from webhook.documents import tree, yaml_text
 from webhook.documents.tree import JsonValue
@@ -17,6 +18,12 @@ _FOLDERS = (_PACKAGE / "manifests", _PACKAGE.parent / "manifests")  # installed 
 def folder() -> Path:
     """Return the folder of the manifests, a kustomize base."""
     return next(each for each in _FOLDERS if (each / "kustomization.yaml").is_file())
+
+
+def view() -> list[dict[str, Any]]:
+    """Return the objects of the API group by which people see their quotas, parsed: who may ask it, and where it is."""
+    names = ("clusterrole-view-own", "clusterrolebinding-view-own", "clusterrole-view-all", "apiservice")
+    return [_parsed(folder() / f"{name}.yaml") for name in names]
 
 
 def webhook_configurations() -> list[dict[str, JsonValue]]:

@@ -17,6 +17,7 @@ import structlog
 from webhook.kube.api import ApiError, ConflictError, InvalidError, KubernetesApi
 from webhook.ports import Trust, WebhookError
 from webhook.registration import live
+from webhook.registration.api_service import ApiServiceBundle
 from webhook.registration.bundles import OVERLAP_SECONDS, Overlap, certificates, in_all
 from webhook.registration.counted_rules import CountedResources, CountedRules
 from webhook.registration.forms import Form, Write
@@ -43,7 +44,8 @@ class Registration:
     *on_drift* is called with the kind of a configuration that had been right and is not any more, *on_read* with our
     webhooks by name as they were read, None for one that is missing. Any number of replicas may do this at once; also
     such as want different caBundles for a while, see ``Overlap``. What *counted* wants to be intercepted as well is
-    written in a webhook of its own beside each configuration's first, see ``CountedRules``. Belongs to one event loop.
+    written in a webhook of its own beside each configuration's first, see ``CountedRules``. The caBundle of *view* is
+    kept as well, where it is installed. Belongs to one event loop.
     """
 
     def __init__(  # noqa: PLR0913 - only wiring calls this
@@ -56,6 +58,7 @@ class Registration:
         on_read: Callable[[Mapping[str, LiveWebhook | None]], None] = _ignore,
         counted: Callable[[], CountedResources | None] = CountedResources,
         monotonic: Callable[[], float] = time.monotonic,
+        view: ApiServiceBundle | None = None,
         check_seconds: float = CHECK_SECONDS,
         overlap_seconds: float = OVERLAP_SECONDS,
     ) -> None:
@@ -67,6 +70,7 @@ class Registration:
         self._check_seconds = check_seconds
         self._overlap = Overlap(monotonic, seconds=overlap_seconds)
         self._counted_rules = CountedRules(form.manifests, counted, monotonic, seconds=overlap_seconds)
+        self._view = view
         self._woken = asyncio.Event()
         self._found: dict[str, Mapping[str, LiveWebhook] | None] = {}
         self._right: dict[str, tuple[bytes, ...]] = {}  # by kind: the certificates with which all was right
@@ -154,6 +158,7 @@ class Registration:
             await self._ensure(manifest, wanted, may_remove=may_remove)
         await self._ensure_counted()
         self._publish()
+        await self._ensure_view(wanted, may_remove=may_remove)
 
     async def _ensure(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, may_remove: bool) -> None:
         self._check_installed(manifest)
@@ -179,6 +184,17 @@ class Registration:
             if write is not None:
                 await self._apply(manifest, write)
                 await self._read(manifest)
+
+    async def _ensure_view(self, wanted: tuple[bytes, ...], *, may_remove: bool) -> None:
+        """Have the API servers trust us where people look. No request depends on it: an error is only logged."""
+        if self._view is None or not wanted:
+            return
+        try:
+            await self._view.ensure(wanted, may_remove=may_remove)
+        except (ApiError, RegistrationError) as error:
+            self._complain("APIService not put right", error)
+        else:
+            self._complain("APIService not put right", None)
 
     def _check_installed(self, manifest: WebhookManifest) -> None:
         """Raises: RegistrationError if what others have to install is not there."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Protocol
 
 from webhook import certificates
 from webhook.admission.advice import WorkloadAdvice
@@ -49,6 +50,17 @@ def expect(holds: bool, reason: str, message: str) -> Condition:  # noqa: FBT001
 
 Task = Callable[[], Awaitable[object]]
 
+
+class View(Protocol):
+    """A second port, on which people see their quotas."""
+
+    async def start(self) -> None:
+        """Listen. Raises: OSError if the port is taken."""
+
+    async def close(self) -> None:
+        """Answer what is being answered, and stop."""
+
+
 _GC_THRESHOLDS = (50_000, 20, 100)
 """Thresholds of `gc.set_threshold`. The index is large and has no cycles; each collection of it pauses all requests."""
 
@@ -63,6 +75,7 @@ class Application:
     policy: CurrentPolicy
     tasks: tuple[Task, ...]
     close: Callable[[], Awaitable[None]]
+    view: View | None = None
 
     async def run(self, stop: asyncio.Event, *, on_listening: Callable[[int], None]) -> None:
         """
@@ -73,12 +86,16 @@ class Application:
         gc.set_threshold(*_GC_THRESHOLDS)
         try:
             port = await self.server.start(self.settings.host, self.settings.port, self.identity.context)
+            if self.view is not None:
+                await self.view.start()
             on_listening(port)
             tasks = (*self.tasks, self.identity.keep_fresh, self.server.keep_fresh)
             async with asyncio.TaskGroup() as group:
                 running = [group.create_task(_run(task)) for task in tasks]
                 await stop.wait()
                 await self.server.drain(self.settings.drain)
+                if self.view is not None:
+                    await self.view.close()
                 for task in running:
                     task.cancel()
         finally:

@@ -52,6 +52,7 @@ from webhook.quota.policy import Entry, Policy, accounts_under
 from webhook.quota.presets import Labels
 from webhook.quota.usage import UsageIndex
 from webhook.registration import (
+    ApiServiceBundle,
     Exemptions,
     Registration,
     ServiceForm,
@@ -77,6 +78,7 @@ from webhook.wiring.charged_objects import ChargedObjects
 from webhook.wiring.ledgers import Surroundings, build_ledger
 from webhook.wiring.policy_edits import IndexedUsage, publish_forced
 from webhook.wiring.policy_kinds import PolicyKinds
+from webhook.wiring.view import Views, build_view
 from webhook.wiring.watched_groups import WatchedGroups
 
 log = structlog.get_logger(__name__)
@@ -144,6 +146,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         on_read=exemptions.update,
         counted=policy_kinds.resources,
         monotonic=clock.monotonic,
+        view=ApiServiceBundle(api, monotonic=clock.monotonic) if settings.view_host is not None else None,
     )
 
     def count(error: UnavailableError) -> None:
@@ -195,8 +198,16 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         )
     )
     objects.connect(on_settled=ledger.store.settled, on_reached=ledger.watch_moved)
-    lists = ObjectList(api, kinds=kinds, exempt=exemptions)
-    audit = Audit(index, objects.resources, lists, reads, objects.relist, metrics, events, asyncio.sleep)
+    audit = Audit(
+        index,
+        objects.resources,
+        ObjectList(api, kinds=kinds, exempt=exemptions),
+        reads,
+        objects.relist,
+        metrics,
+        events,
+        asyncio.sleep,
+    )
     attribution = Attribution(reads, watched.labels, watched.policy, rights=HandoverRights(api), kinds=kinds)
 
     def require_known(resource: str, *, is_session: bool = False) -> None:
@@ -265,7 +276,21 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "counts": policy_kinds.condition,
             "groups": watched.groups.condition,
             "uncounted": objects.uncounted_condition,
+            "view": lambda: view.condition() if view else READY,
         },
+    )
+    view = build_view(
+        api,
+        settings,
+        identity,
+        Views(
+            watched.policy,
+            index,
+            watched.labels,
+            clock=clock,
+            conditions=(*health.checks.values(), watched.groups.condition),
+            resources=lambda: objects.resources,
+        ),
     )
 
     async def maintain() -> None:
@@ -298,8 +323,10 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             audit.run,
             events.run,
             register,
+            *(view.tasks if view else ()),
         ),
         close=api.close,
+        view=view,
     )
 
 

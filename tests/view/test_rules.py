@@ -1,0 +1,67 @@
+"""Which rule made a number."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.view.scenes import NOW, policy
+from webhook.quota.limits import limits_of_any
+from webhook.quota.subject import Payer
+from webhook.view.rules import Rules
+
+ALICE = Payer("alice", ("a+b", "ml"))
+END = datetime(2027, 1, 31, tzinfo=UTC)
+CAPS = "groups: {ml: {perMember: {hard: {cpu: 3}}}, a+b: {perMember: {hard: {cpu: 5}, until: 2027-01-31T00:00:00Z}}}"
+
+TABLE = {
+    "a default": ("defaults: {user: {hard: {cpu: 4}}}", [("default", None)]),
+    "an own entry": ("users: {alice: {hard: {cpu: 4}}}", [("own entry", None)]),
+    "an own entry that ends, in the place of a default": (
+        "defaults: {user: {hard: {cpu: 1}}}\nusers: {alice: {hard: {cpu: 4}, until: 2027-01-31T00:00:00Z}}",
+        [("own entry, in the place of defaults.user", END)],
+    ),
+    "the most restrictive": (
+        CAPS,
+        [
+            ("cap for each member; not the lowest of 2", END),
+            ("cap for each member; the lowest of 2, the most restrictive binds", None),
+        ],
+    ),
+    "the sum, until the first ends": (
+        f"combine: sum\n{CAPS}",
+        [("the sum of the perMember caps of groups (combine: sum)", END)],
+    ),
+    "the largest": (f"combine: max\n{CAPS}", [("the largest of the perMember caps of groups (combine: max)", END)]),
+    "a pool": ("groups: {ml: {pool: {hard: {cpu: 4}}}}", [("pool shared by all members", None)]),
+    "a tenant and its namespaces": (
+        "tenants: {t: {namespaces: {matchLabels: {team: t}}, hard: {cpu: 4}, perNamespace: {hard: {cpu: 2}}}}",
+        [("tenant", None), ("for each namespace of the tenant", None)],
+    ),
+    "a namespace": ("namespaces: {red: {hard: {cpu: 4}}}", [("namespace", None)]),
+    "the cluster": ("cluster: {hard: {cpu: 4}}", [("whole cluster", None)]),
+    "for a selection": (
+        "users: {alice: {scoped: [{scopes: [BestEffort], hard: {pods: 4}}]}}",
+        [("own entry", None)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "rules"), TABLE.values(), ids=TABLE.keys())
+def test_a_number_names_its_rule(text: str, rules: list[tuple[str, datetime | None]]) -> None:
+    made = policy(text)
+    limits = limits_of_any(made, ALICE, namespace="red", labels={"team": "t"}, now=NOW).sums
+    found = [Rules(made).of(limit, [each for each in limits if each.subject == limit.subject]) for limit in limits]
+
+    assert [(each.text, each.until) for each in found] == rules
+
+
+def test_a_cap_names_its_rule() -> None:
+    made = policy(
+        "defaults: {user: {perPod: {cpu: 1}}}\nusers: {alice: {perPod: {cpu: 2}, until: 2027-01-31T00:00:00Z}}"
+    )
+    [cap] = limits_of_any(made, ALICE, namespace="", labels={}, now=NOW).caps
+
+    assert Rules(made).of(cap, [cap]).text == "own entry, in the place of defaults.user"
+    assert Rules(made).of(cap, [cap]).until == END

@@ -1,0 +1,81 @@
+"""The objects of the API group: their texts, and the names of subjects."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.view.scenes import NOW, cost, put, scene
+from webhook.quota.subject import Payer, Subject
+from webhook.view import wire
+from webhook.view.holders import Largest, by_resource
+from webhook.view.standings import own_quota
+
+NAMES = {
+    "user/alice": "user:alice",
+    "group/ml": "group:ml",
+    "cluster": "cluster",
+    "serviceaccounts/red": "serviceaccounts:red",
+    "user/system:node:n1": "user:system:node:n1",
+    "user/https://issuer.example#a b": "user:https:~2F~2Fissuer.example~23a~20b",
+    "user/~x%2F": "user:~7Ex~252F",
+    "user/jürgen@example.com": "user:j~C3~BCrgen@example.com",
+}
+
+
+@pytest.mark.parametrize(("subject", "name"), NAMES.items())
+def test_a_name_in_the_api_stands_for_one_subject(subject: str, name: str) -> None:
+    assert wire.name_of(Subject(subject)) == name
+    assert wire.subject_named(name) == subject
+    assert re.fullmatch(r"[-A-Za-z0-9._:@~]+", name)
+
+
+def test_a_self_quota_is_told_in_canonical_quantities() -> None:
+    alice = Payer("alice", ("ml",))
+    made = scene(
+        "defaults: {user: {hard: {cpu: 1500m, gpu: 2}, perPod: {memory: 4Gi}}}\n"
+        "resources: {gpu: {nvidia.com/gpu.shared: 1/7}}\n"
+        "users: {alice: {hard: {gpu: 1}, mode: warn, until: 2027-01-31T00:00:00Z}}"
+    )
+    taken = put(made, "a", alice, cost(1, **{"requests.nvidia.com/gpu.shared": 3}), created=1_764_374_400)
+    largest = Largest(made, by_resource("gpu"), limit=10)
+    largest.take(*taken)
+    told = wire.self_quota("alice", "", own_quota(made, alice), largest.result(), None)
+
+    assert told["kind"] == "SelfQuota"
+    status = told["status"]
+    assert isinstance(status, dict)
+    assert "exempt" not in status
+    assert status["user"] == "alice"
+    assert status["limits"][0] == {
+        "subject": "user/alice",
+        "resource": "gpu",
+        "hard": "1",
+        "used": "3/7",
+        "reserved": "0",
+        "free": "4/7",
+        "over": "0",
+        "mode": "warn",
+        "entry": "users.alice",
+        "place": "userquota-policy/policy.yaml:4",
+        "rule": "own entry, in the place of defaults.user",
+        "until": "2027-01-31T00:00:00Z",
+    }
+    assert [each["hard"] for each in status["limits"] if each["resource"] == "requests.cpu"] == ["1500m"]
+    assert [(each["cap"], each["hard"]) for each in status["caps"]] == [("perPod", "4Gi")]
+    [holder] = status["holders"]
+    assert (holder["created"], holder["amounts"]["gpu"]) == ("2025-11-29T00:00:00Z", "3/7")
+    assert NOW.year == 2026
+
+
+def test_an_object_with_very_many_resources_is_cut_short() -> None:
+    made = scene()
+    amounts = tuple(sorted((f"requests.example.com/d{number}", 10**9) for number in range(1000)))
+    largest = Largest(made, by_resource(amounts[0][0]), limit=1)
+    largest.take(*put(made, "a", Payer("alice"), amounts))
+
+    [found] = largest.result()
+    status = wire.holder(found)["status"]
+    assert isinstance(status, dict)
+    assert len(status["amounts"]) == 50

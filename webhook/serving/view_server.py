@@ -1,0 +1,211 @@
+"""
+The server of the API group `view.userquota.dev`, on a port of its own: who may see what, in HTTP.
+
+API servers pass requests on to it, see `front_proxy`. What is seen is made by `ViewSource`.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from webhook.ports import Caller, CallerRights, UnavailableError
+from webhook.quota.objects import Shape
+from webhook.quota.resources import canonical_name
+from webhook.quota.subject import Subject
+from webhook.serving.callers import Proof
+from webhook.serving.front_proxy import FrontProxy
+from webhook.serving.replies import error_reply
+from webhook.view import wire
+
+log = structlog.get_logger(__name__)
+
+_BASE: Final = f"/apis/{wire.API_VERSION}"
+_MAX_BODY: Final = 64 * 1024
+_MOST_HOLDERS: Final = 500
+_HOLDERS: Final = 50
+_SHUTDOWN_SECONDS: Final = 5.0
+
+
+class ViewSource(Protocol):
+    """Makes what is seen. Each raises UnavailableError while something is not known."""
+
+    async def own(self, caller: Caller, namespace: str) -> wire.Json:
+        """Return the SelfQuota of *caller*, with the limits of *namespace* if one is given."""
+        ...
+
+    async def all(self) -> list[wire.Json]:
+        """Return the Quotas of all subjects."""
+        ...
+
+    async def one(self, whom: Subject) -> wire.Json | None:
+        """Return the Quota of *whom*; None for a subject that uses nothing and has no entry."""
+        ...
+
+    async def holders(self, resource: str, whom: Subject | None, limit: int) -> list[wire.Json]:
+        """Return the Holders of most of *resource*, of all or of one subject."""
+        ...
+
+
+class _Spec(Shape, frozen=True):
+    namespace: str = ""
+
+
+class _SelfQuota(Shape, frozen=True):
+    spec: _Spec | None = None
+
+
+_decoder = msgspec.json.Decoder(_SelfQuota)
+
+
+class ViewServer:
+    """Serves until it is closed."""
+
+    def __init__(self, source: ViewSource, front_proxy: FrontProxy, rights: CallerRights) -> None:
+        """Show what *source* makes to callers whom *front_proxy* believes, as far as they have *rights*."""
+        self._source = source
+        self._front_proxy = front_proxy
+        self._rights = rights
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
+        """Listen; return the port. Raises: OSError if it is taken."""
+        app = web.Application(client_max_size=_MAX_BODY, middlewares=[self._guard])
+        app.router.add_get("/apis", _static(wire.group_list()))
+        app.router.add_get(f"/apis/{wire.GROUP}", _static(wire.group()))
+        app.router.add_get(_BASE, _static(wire.resource_list()))
+        app.router.add_get("/openapi/v2", _static(wire.openapi_v2()))
+        app.router.add_get("/openapi/v3", _static(wire.openapi_v3()))
+        app.router.add_post(f"{_BASE}/selfquotas", self._create_self_quota)
+        app.router.add_get(f"{_BASE}/quotas", self._list_quotas)
+        app.router.add_get(f"{_BASE}/quotas/{{name}}", self._get_quota)
+        app.router.add_get(f"{_BASE}/holders", self._list_holders)
+        self._runner = web.AppRunner(
+            app, access_log=None, keepalive_timeout=120, shutdown_timeout=_SHUTDOWN_SECONDS, auto_decompress=False
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
+        return int(self._runner.addresses[0][1])
+
+    async def close(self) -> None:
+        """Answer what is being answered, and stop."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer callers who prove themselves, nobody else, and turn errors into answers that say nothing of others."""
+        response: web.StreamResponse
+        if not self._front_proxy.is_known:
+            response = _error(503, "ServiceUnavailable", "it is not known yet how an API server proves itself")
+        else:
+            found = self._front_proxy.caller(request.get_extra_info("ssl_object"), request.headers.items())
+            if found is Proof.OUTDATED:
+                response = _error(503, "ServiceUnavailable", "the trusted certificates have changed, connect again")
+                response.force_close()
+            elif isinstance(found, Proof):
+                response = _error(401, "Unauthorized", "ask the API server: it says who you are, see docs/view.md")
+            else:
+                response = await self._answer(found, request, handler)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    async def _answer(self, caller: Caller, request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[_CALLER] = caller
+        try:
+            return await handler(request)
+        except UnavailableError as error:
+            log.warning("nothing to see yet", reason=str(error))
+            return _error(503, "ServiceUnavailable", str(error))
+        except web.HTTPException as error:
+            return _error(error.status, _REASONS.get(error.status, "BadRequest"), error.reason)
+
+    async def _create_self_quota(self, request: web.Request) -> web.Response:
+        """Answer what binds the caller: the API server has decided that everybody may ask."""
+        caller = request[_CALLER]
+        try:
+            asked = _decoder.decode(await request.read())
+        except msgspec.MsgspecError as error:
+            return _error(400, "BadRequest", f"no SelfQuota: {error}")
+        namespace = asked.spec.namespace if asked.spec else ""
+        # Whether it is there or not: who may make nothing in a namespace is not told anything of it.
+        if namespace and not await self._rights.may(caller, "create", "pods", namespace=namespace):
+            return _error(
+                403, "Forbidden", f"you may not create pods in namespace {namespace}: its limits do not bind you"
+            )
+        return _json(await self._source.own(caller, namespace), status=201)
+
+    async def _list_quotas(self, request: web.Request) -> web.Response:
+        whom = _selected(request)
+        if (refusal := await self._refusal(request[_CALLER], "list", "quotas")) is not None:
+            return refusal
+        if whom is None:
+            return _json(wire.listed("Quota", await self._source.all()))
+        found = await self._source.one(whom)
+        return _json(wire.listed("Quota", [] if found is None else [found]))
+
+    async def _get_quota(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if (refusal := await self._refusal(request[_CALLER], "get", "quotas", name=name)) is not None:
+            return refusal
+        found = await self._source.one(wire.subject_named(name))
+        if found is None:
+            return _error(404, "NotFound", f"{wire.subject_named(name)} uses nothing and has no entry in the policy")
+        return _json(found)
+
+    async def _list_holders(self, request: web.Request) -> web.Response:
+        whom, written = _selected(request), request.query.get("sortBy", "requests.cpu")
+        resource, limit = canonical_name(written), request.query.get("limit", str(_HOLDERS))
+        if resource is None:
+            return _error(400, "BadRequest", f"sortBy: there is no resource {written}")
+        if not (limit.isascii() and limit.isdecimal()) or not 0 < int(limit) <= _MOST_HOLDERS:
+            return _error(400, "BadRequest", f"limit: expected a number from 1 to {_MOST_HOLDERS}")
+        if (refusal := await self._refusal(request[_CALLER], "list", "holders")) is not None:
+            return refusal
+        return _json(wire.listed("Holder", await self._source.holders(resource, whom, int(limit))))
+
+    async def _refusal(self, caller: Caller, verb: str, resource: str, *, name: str = "") -> web.Response | None:
+        """Return the refusal of a caller without the right, None for one who has it."""
+        if await self._rights.may(caller, verb, f"{resource}.{wire.GROUP}", name=name):
+            return None
+        return _error(403, "Forbidden", f"you may not {verb} {resource}.{wire.GROUP}, see manifests/README.md")
+
+
+_CALLER: Final = web.RequestKey("caller", Caller)
+_REASONS: Final = {404: "NotFound", 405: "MethodNotAllowed", 413: "RequestEntityTooLarge"}
+_SELECTABLE: Final = "spec.subject="
+
+
+def _selected(request: web.Request) -> Subject | None:
+    """Return the subject that the field selector of *request* names, None without a selector."""
+    written = request.query.get("fieldSelector", "")
+    if not written:
+        return None
+    if not written.startswith(_SELECTABLE):
+        raise web.HTTPBadRequest(reason="fieldSelector: expected spec.subject=SUBJECT")
+    return Subject(written.removeprefix(_SELECTABLE).removeprefix("="))
+
+
+def _static(document: wire.Json) -> Handler:
+    body = msgspec.json.encode(document)
+
+    async def handle(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=body, content_type="application/json")
+
+    return handle
+
+
+def _json(document: Mapping[str, object], *, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(document), content_type="application/json")
+
+
+def _error(status: int, reason: str, message: str) -> web.Response:
+    body = error_reply(status, reason, message).body
+    headers = {"Retry-After": "1"} if status == 503 else None
+    return web.Response(status=status, body=body, headers=headers, content_type="application/json")

@@ -1,0 +1,209 @@
+"""
+How a subject stands to its limits: one row for each limit, with what is used, held and free of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from webhook.quota import subject
+from webhook.quota.limits import Limit, LimitsInForce, limits_of_any, resolve_limits, shared_limits
+from webhook.quota.policy import Policy
+from webhook.quota.resources import Amount
+from webhook.quota.subject import Account, Payer, Subject
+from webhook.quota.usage import UsageIndex
+from webhook.view.rules import Rule, Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """
+    What *subject* uses of *resource*, in billionths of its unit, and the limit on that.
+
+    `limit` None: it is used and nothing limits it. `subject` has a selector before it where only what that selects
+    counts.
+    """
+
+    subject: Subject
+    resource: str
+    used: Amount
+    reserved: Amount
+    limit: Limit | None = None
+    rule: Rule | None = None
+
+    @property
+    def free(self) -> Amount:
+        """Return how much more may be asked for; 0 without a limit says nothing."""
+        return max(self.limit.hard - self.used - self.reserved, 0) if self.limit else 0
+
+    @property
+    def over(self) -> Amount:
+        """Return how much more is used and held than the limit allows."""
+        return max(self.used + self.reserved - self.limit.hard, 0) if self.limit else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """A limit on each object by itself."""
+
+    limit: Limit
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """All that binds one subject, or one caller: standings by subject and resource, and caps on one object."""
+
+    standings: tuple[Standing, ...]
+    caps: tuple[Cap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a view is made of. *labels* returns the labels of a namespace, none for one that is not known."""
+
+    policy: Policy
+    usage: UsageIndex
+    labels: Callable[[str], Mapping[str, str]]
+    now: datetime
+
+
+def own_quota(scene: Scene, payer: Payer, namespace: str = "") -> Quota:
+    """
+    Return what binds an object that *payer* would make now, in *namespace* if one is given.
+
+    Of what is shared only sums are told, as in a refusal.
+    """
+    limits = _limits_of(scene, payer, namespace)
+    holder = scene.policy.holder_of(payer)
+    return _quota(scene, Rules(scene.policy), limits.sums, limits.caps, whole=(holder,))
+
+
+class Everybody:
+    """
+    The quotas of all subjects that use something or have an entry in the policy.
+
+    `note` must be called with the account and namespace of each object and each reservation: the limits on a person
+    depend on the groups that these were made with. The work is in small steps, so that reviews are answered between.
+    """
+
+    def __init__(self, scene: Scene, namespaces: Iterable[str]) -> None:
+        """Begin with what the policy names; *namespaces* are those that exist."""
+        self._scene = scene
+        self._rules = Rules(scene.policy)
+        self._sums: dict[Subject, dict[Limit, None]] = {}
+        self._caps: dict[Subject, dict[Limit, None]] = {}
+        self._noted: set[tuple[Account, str]] = set()
+        self._add_entries(namespaces)
+
+    def note(self, account: Account, namespace: str) -> None:
+        """Take in the limits that bind objects of *account* in *namespace*."""
+        if (account, namespace) in self._noted:
+            return
+        self._noted.add((account, namespace))
+        scene = self._scene
+        labels = scene.labels(namespace)
+        self._add(
+            account.payer, resolve_limits(scene.policy, account, namespace=namespace, labels=labels, now=scene.now)
+        )
+
+    def expect(self, payer: Payer) -> None:
+        """Take in the limits of *payer*, even if it uses nothing."""
+        self._add(payer, _limits_of(self._scene, payer))
+
+    def subjects(self) -> list[Subject]:
+        """Return the subjects, sorted."""
+        using = {each for each in self._scene.usage.subjects() if not each.startswith("[")}
+        return sorted(using | self._sums.keys())
+
+    def quota(self, whom: Subject) -> Quota:
+        """Return the quota of *whom*, with what is used and not limited."""
+        caps = self._caps.get(whom, {})
+        return _quota(self._scene, self._rules, self._sums.get(whom, {}), caps, whole=(whom,))
+
+    def _add(self, payer: Payer, limits: LimitsInForce) -> None:
+        for limit in limits.sums:
+            self._sums.setdefault(unscoped(limit.subject), {})[limit] = None
+        caps = self._caps.setdefault(self._scene.policy.holder_of(payer), {})
+        for limit in limits.caps:
+            caps[limit] = None
+
+    def _add_entries(self, namespaces: Iterable[str]) -> None:
+        policy, now = self._scene.policy, self._scene.now
+        for owner in (*policy.users, *policy.service_accounts):
+            self.expect(Payer(owner))
+        shared = [(subject.group(name), each.pool) for name, each in policy.groups.items() if each.pool]
+        shared += [(subject.tenant(name), each.entry) for name, each in policy.tenants.items()]
+        shared += [(subject.namespace(name), entry) for name, entry in policy.namespaces.items()]
+        if policy.cluster is not None:
+            shared.append((subject.CLUSTER, policy.cluster))
+        for name in namespaces:
+            tenants = (policy.tenants[tenant] for tenant in policy.tenants_of(self._scene.labels(name)))
+            shared += [(subject.namespace(name), each.per_namespace) for each in tenants if each.per_namespace]
+        for bound, entry in shared:
+            for limit in shared_limits(policy, bound, entry, now=now):
+                self._sums.setdefault(bound, {})[limit] = None
+
+
+def unscoped(whom: Subject) -> Subject:
+    """Return *whom* without the selector before it."""
+    return Subject(whom.partition("] ")[2]) if whom.startswith("[") else whom
+
+
+def selector_of(whom: Subject) -> str:
+    """Return the selector before *whom*, empty if all its objects count."""
+    return whom.partition("] ")[0].removeprefix("[") if whom.startswith("[") else ""
+
+
+def _limits_of(scene: Scene, payer: Payer, namespace: str = "") -> LimitsInForce:
+    """Return the limits that may bind an object of *payer*; without a *namespace* those that bind it in every one."""
+    labels = scene.labels(namespace) if namespace else {}
+    found = limits_of_any(scene.policy, payer, namespace=namespace, labels=labels, now=scene.now)
+    nowhere = subject.namespace("")
+    return LimitsInForce(tuple(each for each in found.sums if unscoped(each.subject) != nowhere), found.caps)
+
+
+def _quota(
+    scene: Scene, rules: Rules, sums: Iterable[Limit], caps: Iterable[Limit], *, whole: tuple[Subject, ...]
+) -> Quota:
+    """Return the rows for the limits *sums* and *caps*, and for all else that the subjects in *whole* use."""
+    sums, caps = tuple(sums), tuple(caps)
+    by_subject: dict[Subject, list[Limit]] = {}
+    for limit in sums:
+        by_subject.setdefault(limit.subject, []).append(limit)
+    rows = [
+        _standing(scene.usage, limit.subject, limit.resource, limit, rules.of(limit, by_subject[limit.subject]))
+        for limit in sums
+    ]
+    limited = {(limit.subject, limit.resource) for limit in sums}
+    rows += [
+        _standing(scene.usage, whom, name)
+        for whom in whole
+        for name in scene.usage.names(whom)
+        if (whom, name) not in limited
+    ]
+    return Quota(tuple(sorted(rows, key=_order)), tuple(Cap(limit, rules.of(limit, caps)) for limit in _sorted(caps)))
+
+
+def _standing(
+    usage: UsageIndex, whom: Subject, name: str, limit: Limit | None = None, rule: Rule | None = None
+) -> Standing:
+    return Standing(whom, name, usage.used(whom, name), usage.reserved(whom, name), limit, rule)
+
+
+_KINDS = ("user/", "serviceaccounts/", "group/", "tenant/", "namespace/", "cluster")
+
+
+def _order(each: Standing) -> tuple[object, ...]:
+    """Order as a refusal does: the user, groups, tenants, namespaces, the cluster; by resource, the lowest first."""
+    whom = unscoped(each.subject)
+    kind = next((number for number, prefix in enumerate(_KINDS) if whom.startswith(prefix)), len(_KINDS))
+    limit = each.limit
+    last = (0, limit.hard, limit.entry) if limit else (1, 0, "")
+    return (kind, whom, selector_of(each.subject), each.resource, *last)
+
+
+def _sorted(caps: Iterable[Limit]) -> Iterator[Limit]:
+    yield from sorted(caps, key=lambda each: (each.cap, each.resource, each.hard, each.entry))

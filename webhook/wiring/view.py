@@ -1,0 +1,170 @@
+"""
+What people see of the quotas, made of this replica's usage index, and the port at which they see it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from webhook.certificates import ServingIdentity
+from webhook.kube.access import CallersRights
+from webhook.kube.api import KubernetesApi
+from webhook.kube.front_proxy import COLLECTION, NAME, FrontProxyConfigMap, PublishedTrust
+from webhook.kube.namespaces import NamespaceLabels
+from webhook.kube.reflector import Reflector
+from webhook.policy_source import CurrentPolicy
+from webhook.ports import Caller, Clock, Condition, UnavailableError
+from webhook.quota.objects import ObjectKey
+from webhook.quota.subject import Account, Payer, Subject
+from webhook.quota.usage import Row, UsageIndex
+from webhook.serving.front_proxy import FrontProxy
+from webhook.serving.view_server import ViewServer
+from webhook.settings import Settings
+from webhook.view import wire
+from webhook.view.holders import Largest, by_part_of, by_resource
+from webhook.view.standings import Everybody, Scene, own_quota
+from webhook.wiring.application import Task, expect
+
+_AT_ONCE: Final = 2
+"""Views that are made at the same time: anybody may ask, and reviews come first."""
+
+_ROWS_A_STEP: Final = 500
+_SUBJECTS_A_STEP: Final = 20
+"""Work between two steps of the event loop, less than a millisecond."""
+
+_OWN_HOLDERS: Final = 10
+
+
+class Views:
+    """Port `ViewSource` of the server: made of the usage index, in small steps. Belongs to one event loop."""
+
+    def __init__(  # noqa: PLR0913 - only wiring calls this
+        self,
+        policy: CurrentPolicy,
+        index: UsageIndex,
+        labels: NamespaceLabels,
+        *,
+        clock: Clock,
+        conditions: Sequence[Callable[[], Condition]],
+        resources: Callable[[], Sequence[str]],
+    ) -> None:
+        """Answer only while all *conditions* hold; *resources* returns the plurals of all that is counted."""
+        self._policy = policy
+        self._index = index
+        self._labels = labels
+        self._clock = clock
+        self._conditions = conditions
+        self._resources = resources
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def own(self, caller: Caller, namespace: str) -> wire.Json:
+        """Return the SelfQuota of *caller*. See `ViewSource`."""
+        async with self._turns:
+            scene = self._scene()
+            payer = Payer(caller.name, tuple(sorted(set(caller.groups))))
+            quota = own_quota(scene, payer, namespace)
+            exemption = scene.policy.exemptions.of(Account(payer), namespace, scene.now)
+            weigh = by_part_of(quota, scene.policy.holder_of(payer))
+            largest = Largest(scene, weigh, limit=_OWN_HOLDERS, owner=caller.name)
+            await self._walk(largest.take)
+            return wire.self_quota(caller.name, namespace, quota, largest.result(), exemption)
+
+    async def all(self) -> list[wire.Json]:
+        """Return all Quotas. See `ViewSource`."""
+        async with self._turns:
+            everybody = await self._everybody()
+            found: list[wire.Json] = []
+            for number, whom in enumerate(everybody.subjects(), start=1):
+                found.append(wire.quota_of(whom, everybody.quota(whom)))
+                if not number % _SUBJECTS_A_STEP:
+                    await asyncio.sleep(0)
+            return found
+
+    async def one(self, whom: Subject) -> wire.Json | None:
+        """Return the Quota of *whom*. See `ViewSource`."""
+        async with self._turns:
+            everybody = await self._everybody()
+            kind, _, name = whom.partition("/")
+            if kind == "user" and name:
+                everybody.expect(Payer(name))
+            return wire.quota_of(whom, everybody.quota(whom)) if whom in everybody.subjects() else None
+
+    async def holders(self, resource: str, whom: Subject | None, limit: int) -> list[wire.Json]:
+        """Return the Holders of most of *resource*. See `ViewSource`."""
+        async with self._turns:
+            largest = Largest(self._scene(), by_resource(resource), limit=limit, whom=whom)
+            await self._walk(largest.take)
+            return [wire.holder(each) for each in largest.result()]
+
+    def _scene(self) -> Scene:
+        """Return what is known now. Raises: UnavailableError while something is not."""
+        policy = self._policy.state.policy
+        if policy is None:  # why not may quote what is written of others
+            raise UnavailableError("policy", "no policy is in force yet")
+        for condition in self._conditions:
+            found = condition()
+            if not found.ok:
+                raise UnavailableError(found.reason, found.message)
+        return Scene(policy, self._index, self._labels.known, self._clock.now())
+
+    async def _everybody(self) -> Everybody:
+        everybody = Everybody(self._scene(), self._labels.names())
+        await self._walk(lambda key, row: everybody.note(row.account, key.namespace))
+        for each in tuple(self._index.reservations()):
+            everybody.note(each.account, each.key.namespace)
+        return everybody
+
+    async def _walk(self, take: Callable[[ObjectKey, Row], None]) -> None:
+        """Call *take* with each object that is counted; the loop goes on in between."""
+        for resource in tuple(self._resources()):
+            for number, (path, row) in enumerate(self._index.snapshot(resource).items(), start=1):
+                take(ObjectKey(resource, *path.split("/", 1)), row)
+                if not number % _ROWS_A_STEP:
+                    await asyncio.sleep(0)
+
+
+@dataclass(frozen=True, slots=True)
+class ViewPort:
+    """The server of the view, where it listens, and whom it believes."""
+
+    server: ViewServer
+    front_proxy: FrontProxy
+    host: str
+    port: int
+    tls: ssl.SSLContext
+    tasks: tuple[Task, ...]
+
+    async def start(self) -> None:
+        """Listen. Raises: OSError if the port is taken."""
+        await self.server.start(self.host, self.port, self.tls)
+
+    async def close(self) -> None:
+        """Answer what is being answered, and stop."""
+        await self.server.close()
+
+    def condition(self) -> Condition:
+        """Return whether API servers can pass requests on."""
+        why = "nobody can see quotas: it is not known how an API server proves itself, see docs/view.md"
+        return expect(self.front_proxy.is_known, "front-proxy", why)
+
+
+def build_view(api: KubernetesApi, settings: Settings, identity: ServingIdentity, views: Views) -> ViewPort | None:
+    """Return the port of the view, None if *settings* name none."""
+    if settings.view_host is None:
+        return None
+    context = identity.for_another_port()
+    front_proxy = FrontProxy(context)
+    watch = Reflector(
+        api,
+        COLLECTION,
+        FrontProxyConfigMap,
+        PublishedTrust(front_proxy.trust),
+        query={"fieldSelector": f"metadata.name={NAME}"},
+        resource="front-proxy",
+    )
+    server = ViewServer(views, front_proxy, CallersRights(api))
+    return ViewPort(server, front_proxy, settings.view_host, settings.view_port, context.context, (watch.run,))
