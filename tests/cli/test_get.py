@@ -30,13 +30,6 @@ ALICE = Payer("alice", ("ml",))
 COST = (("gpu", 2 * 10**9), ("requests.memory", 2**30 * 10**9))
 
 
-@pytest.mark.parametrize("options", [(), ("--drift", "--unattributed")], ids=["neither", "both"])
-def test_it_says_what_there_is(tmp_path: Path, options: tuple[str, ...]) -> None:
-    ended = userquota("get", *options, folder=tmp_path)
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err.endswith("Error: give one of --drift and --unattributed\n")
-
-
 def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
     ended = userquota("get", "--drift", "--kubeconfig", written(kubeconfig(), tmp_path), folder=tmp_path)
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)

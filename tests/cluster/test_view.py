@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 import ssl
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cli.running import USERQUOTA, Ended, in_process
 from tests.cluster.conftest import emptied
 from tests.cluster.running import NAMESPACE, RunningWebhook, eventually, pod
 from webhook.registration import manifest_files
@@ -107,6 +112,106 @@ def test_only_those_with_the_right_see_others(running: RunningWebhook, place: st
         refused = kubectl("get", "--raw", f"{BASE}/{path}", user="alice", check=False)
         assert (refused.returncode, refused.stdout) == (1, "")
         assert "Forbidden" in refused.stderr
+
+
+# The command line.
+
+
+def get(running: RunningWebhook, *words: str, user: str = "alice") -> Ended:
+    return in_process(*words, "--kubeconfig", str(running.cluster.kubeconfig(user)))
+
+
+def rows(ended: Ended) -> list[list[str]]:
+    assert (ended.code, ended.err) == (0, ""), ended
+    return [line.split() for line in ended.out.splitlines()]
+
+
+def test_get_shows_ones_own_limits(running: RunningWebhook, place: str) -> None:
+    found = rows(get(running, "get"))
+
+    assert found[0] == ["SUBJECT", "RESOURCE", "USED", "RESERVED", "HARD", "FREE", "OVER"]
+    assert ["user/alice", "requests.cpu", "1500m", "0", "4", "2500m", "0"] in found
+    assert ["group/ml", "requests.cpu", "3500m", "0", "16", "12500m", "0"] in found
+    assert [line[:3] for line in found[-1:]] == [["pods", place, "of-alice"]]
+    assert rows(get(running, "get", "-n", place, "-o", "name"))[-1] == ["tenant/research"]
+
+
+def test_get_shows_others_to_those_with_the_right(running: RunningWebhook, place: str) -> None:
+    refused = get(running, "get", "user/bob")
+    assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+    assert refused.err.startswith("userquota: quotas.view.userquota.dev ")
+
+    bob = ["user/bob", "requests.cpu", "2", "0", "4", "2", "0"]
+    assert bob in rows(get(running, "get", "user/bob", user="admin"))
+    assert bob in rows(get(running, "get", "-A", user="admin"))
+    assert bob in rows(get(running, "get", "--as", "bob", "--as-group", "people", user="admin"))
+    nobody = get(running, "get", "group/none", user="admin")
+    assert nobody == Ended(2, "", "userquota: group/none uses nothing and has no entry in the policy\n")
+
+
+def test_get_prints_the_object_of_the_api(running: RunningWebhook, place: str) -> None:
+    listed = json.loads(get(running, "get", "-A", "-o", "json", user="admin").out)
+
+    assert (listed["kind"], listed["apiVersion"]) == ("QuotaList", "view.userquota.dev/v1alpha1")
+
+
+def test_kubectl_finds_the_plugin_on_the_path(running: RunningWebhook, place: str) -> None:
+    environ = os.environ | {
+        "PATH": f"{USERQUOTA.parent}{os.pathsep}{os.environ['PATH']}",
+        "KUBECONFIG": str(running.cluster.kubeconfig("alice")),
+    }
+    done = subprocess.run(
+        [running.cluster.access.kubectl_binary, "userquota", "get", "-o", "name"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.split() == ["user/alice", "group/ml"]
+
+
+def test_get_with_w_prints_again_when_something_changes(running: RunningWebhook, place: str) -> None:
+    argv = [str(USERQUOTA), "get", "-w", "--kubeconfig", str(running.cluster.kubeconfig("alice"))]
+    with (running.log.parent / "watched").open("w+b") as out:
+        watching = subprocess.Popen(argv, stdout=out)
+        eventually(lambda: "requests.cpu" in Path(out.name).read_text())
+        kubectl = running.cluster.kubectl
+        kubectl("create", "-n", place, "-f", "-", user="alice", stdin=pod("another", cpu="1"))
+        eventually(lambda: "2500m" in Path(out.name).read_text().partition("\n\nSUBJECT")[2])
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(timeout=10) == 0
+    kubectl("delete", "pod", "-n", place, "another", "--force", "--grace-period=0", user="alice")
+
+
+def test_top_shows_who_holds_most(running: RunningWebhook, place: str) -> None:
+    objects = rows(get(running, "top", "-n", place, user="admin"))
+    people = rows(get(running, "top", "--by", "user", "--sort", "cpu", "--limit", "2", user="admin"))
+    spaces = rows(get(running, "top", "--by", "namespace", "--sort", "pods", user="admin"))
+    refused = [get(running, "top", *words) for words in ((), ("--by", "user"))]
+
+    assert objects[0] == ["OWNER", "RESOURCE", "NAMESPACE", "NAME", "AGE", "REQUESTS.CPU"]
+    assert [[*line[:4], line[-1]] for line in objects[1:]] == [
+        ["bob", "pods", place, "of-bob", "2"],
+        ["alice", "pods", place, "of-alice", "1500m"],
+    ]
+    assert [line[:3] for line in people[1:]] == [
+        ["user/bob", "requests.cpu", "2"],
+        ["user/alice", "requests.cpu", "1500m"],
+    ]
+    assert [f"namespace/{place}", "pods", "2", "0", "-", "-", "-"] in spaces
+    assert [(each.code, each.out) for each in refused] == [(2, ""), (2, "")]
+
+
+def test_explain_names_the_entry_and_its_line(running: RunningWebhook, place: str) -> None:
+    own, group = rows(get(running, "explain")), rows(get(running, "explain", "group/ml", user="admin"))
+
+    default = "user/alice requests.cpu 4 default defaults.user userquota-policy/policy.yaml:2 -"
+    pool = "group/ml requests.cpu 16 pool shared by all members groups.ml.pool userquota-policy/policy.yaml:4 -"
+    assert default.split() in own
+    assert pool.split() in own
+    assert group[1:] == [pool.split()]
+    assert get(running, "explain", "user/bob").code == 2
 
 
 def test_headers_that_no_api_server_has_sent_are_not_believed(running: RunningWebhook, place: str) -> None:

@@ -16,7 +16,21 @@ import click
 from webhook import __version__
 from webhook.quota.errors import WebhookError
 
-_COMMANDS = {each: each for each in ("adopt", "charge", "get", "local", "policy", "preflight", "preset", "serve")}
+_COMMANDS = {
+    each: each
+    for each in (
+        "adopt",
+        "charge",
+        "explain",
+        "get",
+        "local",
+        "policy",
+        "preflight",
+        "preset",
+        "serve",
+        "top",
+    )
+}
 
 
 class _LazyGroup(click.Group):

@@ -4,9 +4,14 @@ The options by which commands name a cluster: the same words and the same defaul
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import NamedTuple
 
 import click
+
+from webhook.kube.api import ActingAs
 
 kubeconfig_option = click.option(
     "--kubeconfig",
@@ -16,6 +21,43 @@ kubeconfig_option = click.option(
 )
 
 context_option = click.option("--context", help="The context of the kubeconfig. Default: its current one.")
+
+
+class Asking(NamedTuple):
+    """Which cluster is asked, and for whom: None for the user of the kubeconfig."""
+
+    kubeconfig: Path | None
+    context: str | None
+    acting_as: ActingAs | None
+
+
+def asking_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of kubectl that say which cluster is asked, and for whom; *function* gets them as `asking`."""
+
+    @kubeconfig_option
+    @context_option
+    @click.option("--as", "user", metavar="USER", help="Ask as this user. It takes the right to impersonate.")
+    @click.option("--as-group", "groups", multiple=True, metavar="GROUP", help="And in this group. Repeatable.")
+    @wraps(function)
+    def asks(
+        kubeconfig: Path | None, context: str | None, user: str | None, groups: tuple[str, ...], **others: object
+    ) -> None:
+        function(asking=Asking(kubeconfig, context, _acting_as(user, groups)), **others)
+
+    return asks
+
+
+def _acting_as(user: str | None, groups: tuple[str, ...]) -> ActingAs | None:
+    """Return whom to ask as. Raises: UsageError."""
+    if user is None:
+        if groups:
+            raise click.UsageError("--as-group goes with --as")
+        return None
+    for option, value in (("--as", user), *(("--as-group", group) for group in groups)):
+        if not value or not value.isprintable():
+            raise click.UsageError(f"{option}: expected a name")
+    return ActingAs(user, groups)
+
 
 namespace_option = click.option(
     "--namespace", default="userquota-system", show_default=True, help="Where userquota is installed."

@@ -1,118 +1,110 @@
 """
-`userquota get`: what the shared ledger holds, and which of it is stored; and what nobody is known to own.
+`userquota get`: the limits of whoever asks, of one subject, or of all. For what it reads of the cluster itself see
+`inspection`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+import os
+from collections.abc import Awaitable, Callable
 
 import click
 
-from webhook.cli.cluster import context_option, kubeconfig_option, namespace_option
-from webhook.cli.printing import output_option, show_document, show_table
-from webhook.quota import resources
+from webhook.cli.cluster import Asking, asking_options
+from webhook.cli.printing import output_in, show_document
+from webhook.cli.quota_tables import show_quotas
+from webhook.cli.view_client import Document, ViewClient, connected, statuses
 from webhook.settings import Settings
-from webhook.wiring.inspection import Held, Inspection, Unattributed, inspect_ledger, list_unattributed
+
+_POLL_SECONDS = 2.0
+_HOME = "userquota-system"
 
 
 @click.command("get", context_settings={"auto_envvar_prefix": "USERQUOTA"})
+@click.argument("subject", required=False)
 @click.option("--drift", is_flag=True, help="Compare the shared ledger with what is stored.")
 @click.option("--unattributed", is_flag=True, help="List what nobody is known to own.")
-@kubeconfig_option
-@context_option
-@namespace_option
-@output_option
-def command(  # noqa: PLR0913 - one parameter for each option
-    *, drift: bool, unattributed: bool, kubeconfig: Path | None, context: str | None, namespace: str, output: str
+@click.option(
+    "-n",
+    "--namespace",
+    allow_from_autoenv=False,
+    help="Also what binds in this namespace. With --drift: where userquota is installed.",
+)
+@click.option("-A", "--all", "everybody", is_flag=True, help="All subjects. It takes the right to see others.")
+@click.option("-w", "--watch", is_flag=True, help="Print the tables again when they change, until you stop it.")
+@asking_options
+@output_in("table", "wide", "json", "yaml", "name")
+def command(  # noqa: PLR0913 - what goes with what; one parameter for each option
+    *,
+    subject: str | None,
+    drift: bool,
+    unattributed: bool,
+    namespace: str | None,
+    everybody: bool,
+    watch: bool,
+    asking: Asking,
+    output: str,
 ) -> None:
     """
-    Show the ledger's condition, what is in flight, and pods that userquota was not asked about (--drift); or the
-    objects that nobody is known to own, with the workload on top that each was made for (--unattributed).
+    Show your limits, what is used, held and free of each, and your largest objects.
 
-    With --drift exit code 1 if something is wrong: the ledger is absent, damaged or being rebuilt, or a reservation
-    whose object is stored is not settled within five seconds. Pods without a stamp are listed and are not wrong.
+    SUBJECT is user/NAME, group/NAME, tenant/NAME, namespace/NAME, serviceaccounts/NAMESPACE or cluster; to see those of
+    others takes the ClusterRole userquota-view-all.
+
+    With --drift show the ledger's condition, what is in flight, and pods that userquota was not asked about; with
+    --unattributed the objects that nobody is known to own, with the workload on top that each was made for. These two
+    read the cluster themselves. With --drift exit code 1 if something is wrong: the ledger is absent, damaged or being
+    rebuilt, or a reservation whose object is stored is not settled within five seconds. Pods without a stamp are listed
+    and are not wrong.
     """
-    if drift == unattributed:
-        raise click.UsageError("give one of --drift and --unattributed")
-    settings = Settings(kubeconfig=kubeconfig, context=context, namespace=namespace)
-    if unattributed:
-        _show_unattributed(asyncio.run(list_unattributed(settings)), output)
+    if drift or unattributed:
+        if subject or everybody or watch or asking.acting_as or output in ("wide", "name"):
+            raise click.UsageError("--drift and --unattributed go without SUBJECT, -A, -w, --as and -o wide or name")
+        if drift and unattributed:
+            raise click.UsageError("give one of --drift and --unattributed")
+        home = namespace or os.environ.get("USERQUOTA_NAMESPACE") or _HOME
+        settings = Settings(kubeconfig=asking.kubeconfig, context=asking.context, namespace=home)
+        from webhook.cli.inspection import inspect  # noqa: PLC0415 - takes longer to import than the rest together
+
+        inspect(settings, unattributed=unattributed, output=output)
         return
-    found = asyncio.run(inspect_ledger(settings))
-    if output == "table":
-        _show_tables(found)
-    else:
-        show_document(_document(found), output)
-    if not found.is_in_order:
-        sys.exit(1)
+    if (subject is not None) + everybody + (namespace is not None) > 1:
+        raise click.UsageError("give one of SUBJECT, -A and -n")
+    if watch and output not in ("table", "wide"):
+        raise click.UsageError("-w prints tables: leave -o out, or give -o wide")
 
+    async def read(client: ViewClient) -> Document:
+        if subject is not None:
+            return await client.one(subject)
+        return await (client.all() if everybody else client.own(namespace or ""))
 
-def _show_unattributed(listed: Sequence[Unattributed], output: str) -> None:
-    if output == "table":
-        heads = ("RESOURCE", "NAMESPACE", "NAME", "MADE FOR")
-        show_table(heads, [(*each.key, each.made_for or "-") for each in listed])
-    else:
-        show_document([{**each.key._asdict(), "madeFor": each.made_for} for each in listed], output)
-
-
-def _show_tables(found: Inspection) -> None:
-    ledger = found.ledger
-    facts = [("LEDGER", found.condition)]
-    if ledger is not None:
-        settled = ", ".join(f"{name} {version}" for name, version in sorted(ledger.settled_through.items()))
-        facts += [
-            ("WRITE", str(ledger.write)),
-            ("SETTLED THROUGH", settled or "nothing yet"),
-            ("RESERVATIONS", str(len(found.held))),
-        ]
-    facts.append(("WITHOUT A STAMP", str(len(found.unadmitted))))
-    show_table(facts[0], facts[1:])
-    if found.held:
+    try:
+        asyncio.run(_print(asking, read, output, watch=watch))
+    except KeyboardInterrupt:  # the way to end -w
         click.echo()
-        heads = ("OWNER", "RESOURCE", "NAMESPACE", "NAME", "UID", "BASE", "AMOUNTS", "STATE")
-        show_table(heads, [_row(each) for each in found.held])
-    if found.unadmitted:
-        click.echo()
-        show_table(("RESOURCE", "NAMESPACE", "NAME WITHOUT A STAMP"), sorted(found.unadmitted))
 
 
-def _row(held: Held) -> tuple[str, ...]:
-    each = held.reservation
-    amounts = resources.show_list(each.amounts)
-    return (each.payer.owner, *each.key, each.uid or "any", str(each.base), amounts, _state(held))
+async def _print(
+    asking: Asking, read: Callable[[ViewClient], Awaitable[Document]], output: str, *, watch: bool
+) -> None:
+    """Print what *read* returns; with *watch* for ever, each time that it differs."""
+    async with connected(*asking) as client:
+        last = await read(client)
+        _show(last, output)
+        while watch:
+            await asyncio.sleep(_POLL_SECONDS)
+            if (new := await read(client)) != last:
+                last = new
+                click.echo()
+                _show(last, output)
 
 
-def _state(held: Held) -> str:
-    return f"{held.status.value}, not settled for 5 s" if held.is_late else held.status.value
-
-
-def _document(found: Inspection) -> dict[str, object]:
-    ledger = found.ledger
-    document: dict[str, object] = {"ledger": {"condition": found.condition}}
-    if ledger is not None:
-        document["ledger"] = {
-            "condition": found.condition,
-            "write": ledger.write,
-            "settledThrough": dict(ledger.settled_through),
-        }
-    document["reservations"] = [_item(each) for each in found.held]
-    document["withoutStamp"] = [{**key._asdict(), "uid": each.uid} for key, each in sorted(found.unadmitted.items())]
-    return document
-
-
-def _item(held: Held) -> dict[str, object]:
-    each = held.reservation
-    return {
-        "owner": each.payer.owner,
-        "resource": each.key.resource,
-        "namespace": each.key.namespace,
-        "name": each.key.name,
-        "uid": each.uid,
-        "base": each.base,
-        "amounts": {name: resources.show(name, amount) for name, amount in each.amounts},
-        "state": held.status.value,
-        "late": held.is_late,
-    }
+def _show(document: Document, output: str) -> None:
+    if output in ("json", "yaml"):
+        show_document(document, output)
+    elif output == "name":
+        for whom in dict.fromkeys(each.subject for status in statuses(document) for each in status.limits):
+            click.echo(whom)
+    else:
+        show_quotas(statuses(document), wide=output == "wide")

@@ -18,7 +18,12 @@ F = TypeVar("F", bound=Callable[..., object])
 
 def output_option(function: F) -> F:
     """Add the option -o to a command."""
-    return click.option("-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True)(function)
+    return output_in(*FORMATS)(function)
+
+
+def output_in(*formats: str) -> Callable[[F], F]:
+    """Return what adds the option -o, with a choice of *formats*, to a command."""
+    return click.option("-o", "--output", type=click.Choice(formats), default="table", show_default=True)
 
 
 def show_document(document: object, output: str) -> None:
@@ -27,6 +32,14 @@ def show_document(document: object, output: str) -> None:
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def age(seconds: int) -> str:
+    """Return a time that has passed as kubectl shows it: `45s`, `12m`, `7h`, `3d`."""
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= 2 * length:
+            return f"{seconds // length}{unit}"
+    return f"{max(seconds, 0)}s"
 
 
 def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -5,7 +5,7 @@ The only package that imports ``kubernetes``, and of that only what reads kubeco
 collection see ``webhook.kube.reflector``.
 """
 
-from webhook.kube.api.client import JSON, METADATA_ONLY, KubernetesApi
+from webhook.kube.api.client import JSON, METADATA_ONLY, ActingAs, KubernetesApi
 from webhook.kube.api.errors import (
     AlreadyExistsError,
     ApiError,
@@ -27,6 +27,7 @@ from webhook.kube.api.errors import (
 __all__ = [
     "JSON",
     "METADATA_ONLY",
+    "ActingAs",
     "AlreadyExistsError",
     "ApiError",
     "ConflictError",

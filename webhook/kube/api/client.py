@@ -13,7 +13,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 from urllib.parse import urlencode
 
 import aiohttp
@@ -53,6 +53,18 @@ class _Request:
         return f"{self.method} {self.path}"
 
 
+class ActingAs(NamedTuple):
+    """Whom requests are made for, by impersonation: the user of the credentials needs the right to."""
+
+    user: str
+    groups: tuple[str, ...] = ()
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """The headers that say so."""
+        return [("Impersonate-User", self.user), *(("Impersonate-Group", group) for group in self.groups)]
+
+
 class KubernetesApi:
     """
     One API server, or a balancer in front of several, as one identity.
@@ -66,11 +78,12 @@ class KubernetesApi:
         self._session = session
 
     @classmethod
-    async def connect(
+    async def connect(  # noqa: PLR0913 - all but the first have a default
         cls,
         *,
         kubeconfig: Path | None,
         context: str | None = None,
+        acting_as: ActingAs | None = None,
         user_agent: str = f"userquota/{__version__}",
         environ: Mapping[str, str] = os.environ,
         service_account: Path = _SERVICE_ACCOUNT,
@@ -78,7 +91,8 @@ class KubernetesApi:
         """
         Return a client of the cluster that *kubeconfig* names, None for the cluster we run in. Nothing is sent yet.
 
-        A pod finds its cluster in *environ*, and its token and the cluster's authorities in *service_account*.
+        Every request is made for *acting_as*, if given. A pod finds its cluster in *environ*, and its token and the
+        cluster's authorities in *service_account*.
 
         Raises: KubeconfigError.
         """
@@ -93,7 +107,11 @@ class KubernetesApi:
             connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             # Unpacking a page costs more than decoding it.
-            headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
+            headers=[
+                ("User-Agent", user_agent),
+                ("Accept-Encoding", "identity"),
+                *(acting_as.headers if acting_as else ()),
+            ],
             read_bufsize=_READ_BUFFER,
             timeout=_NO_TOTAL,
         )

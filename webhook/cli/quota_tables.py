@@ -1,0 +1,133 @@
+"""
+Quotas as tables, for `userquota get`, `top` and `explain`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import click
+
+from webhook.cli.printing import age, show_table
+from webhook.cli.view_client import Cap, Holding, Limit, Status
+
+
+def show_quotas(found: Sequence[Status], *, wide: bool) -> None:
+    """Print the limits, then the caps on one object, then the largest objects, each with its heads if there are any."""
+    tables = [
+        _limits([each for status in found for each in status.limits], wide=wide),
+        _caps(dict.fromkeys(each for status in found for each in status.caps), wide=wide),
+        _holders([each for status in found for each in status.holders]),
+    ]
+    shown = [table for table in tables if len(table) > 1]
+    for number, (heads, *rows) in enumerate(shown):
+        if number:
+            click.echo()
+        show_table(heads, rows)
+    if not shown:
+        click.echo("No limits found.", err=True)
+    for exempt in filter(None, (status.exempt for status in found)):
+        click.echo(f"\nexempt, no limit refuses: {exempt}")
+
+
+def show_rules(found: Sequence[Status]) -> None:
+    """Print each number with the rule that makes it."""
+    heads = ("SUBJECT", "RESOURCE", "HARD", "RULE", "ENTRY", "PLACE", "UNTIL")
+    rows = [
+        (_whom(each), each.resource, each.hard or "-", each.rule, each.entry, each.place or "-", each.until or "-")
+        for status in found
+        for each in status.limits
+        if each.hard is not None
+    ]
+    rows += [
+        (f"each ({each.cap})", each.resource, each.hard, each.rule, each.entry, each.place or "-", each.until or "-")
+        for each in dict.fromkeys(each for status in found for each in status.caps)
+    ]
+    if rows:
+        show_table(heads, rows)
+    else:
+        click.echo("No limits found.", err=True)
+
+
+def show_holders(found: Iterable[Holding], resource: str, *, wide: bool) -> None:
+    """Print objects with what they hold of *resource*, or with *wide* of all."""
+    show_table(
+        ("OWNER", "RESOURCE", "NAMESPACE", "NAME", "AGE", "AMOUNTS" if wide else resource.upper()),
+        [
+            (
+                each.owner,
+                each.resource,
+                each.namespace,
+                each.name,
+                _age(each),
+                _amounts(each) if wide else _of(each, resource),
+            )
+            for each in found
+        ],
+    )
+
+
+def _limits(rows: Sequence[Limit], *, wide: bool) -> list[tuple[str, ...]]:
+    heads = (
+        "SUBJECT",
+        "RESOURCE",
+        "USED",
+        "RESERVED",
+        "HARD",
+        "FREE",
+        "OVER",
+        *(("MODE", "ENTRY", "PLACE") if wide else ()),
+    )
+    return [
+        heads,
+        *(
+            (
+                _whom(each),
+                each.resource,
+                each.used,
+                each.reserved,
+                *(value if value is not None else "-" for value in (each.hard, each.free, each.over)),
+                *((each.mode or "-", each.entry or "-", each.place or "-") if wide else ()),
+            )
+            for each in rows
+            # Objects by number are told where a policy limits them: each is counted in another row, too.
+            if wide or each.hard is not None or not each.resource.startswith("count/")
+        ),
+    ]
+
+
+def _caps(rows: Iterable[Cap], *, wide: bool) -> list[tuple[str, ...]]:
+    return [
+        ("CAP", "RESOURCE", "HARD", *(("MODE", "ENTRY", "PLACE") if wide else ())),
+        *(
+            (each.cap, each.resource, each.hard, *((each.mode, each.entry, each.place or "-") if wide else ()))
+            for each in rows
+        ),
+    ]
+
+
+def _holders(rows: Sequence[Holding]) -> list[tuple[str, ...]]:
+    return [
+        ("HELD BY", "NAMESPACE", "NAME", "AGE", "AMOUNTS"),
+        *((each.resource, each.namespace, each.name, _age(each), _amounts(each)) for each in rows),
+    ]
+
+
+def _whom(each: Limit) -> str:
+    return f"{each.subject} [{each.scopes}]" if each.scopes else each.subject
+
+
+def _of(each: Holding, resource: str) -> str:
+    return each.amounts.get(resource, "0")
+
+
+def _amounts(each: Holding) -> str:
+    return ",".join(f"{name}={amount}" for name, amount in each.amounts.items() if not name.startswith("count/"))
+
+
+def _age(each: Holding) -> str:
+    if each.created is None:
+        return "-"
+    return age(int(time.time() - datetime.fromisoformat(each.created).timestamp()))

@@ -1,0 +1,116 @@
+"""
+`userquota top`: who holds most of a resource.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from fractions import Fraction
+
+import click
+
+from webhook.cli.cluster import Asking, asking_options
+from webhook.cli.printing import output_in, show_document, show_table
+from webhook.cli.quota_tables import show_holders
+from webhook.cli.view_client import Document, Limit, Status, connected, holdings, statuses
+from webhook.quota import quantity, resources
+from webhook.quota.resources import canonical_name
+
+_SUBJECTS = {"user": ("user/", "serviceaccounts/"), "group": ("group/",), "namespace": ("namespace/",)}
+
+
+@click.command("top", context_settings={"auto_envvar_prefix": "USERQUOTA"})
+@click.argument("subject", required=False)
+@click.option("--sort", "written", default="cpu", show_default=True, metavar="RESOURCE", help="As a policy names it.")
+@click.option(
+    "--by", type=click.Choice(["object", *_SUBJECTS]), default="object", show_default=True, help="What to list."
+)
+@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many to list.")
+@click.option("-n", "--namespace", allow_from_autoenv=False, help="Only objects in this namespace.")
+@asking_options
+@output_in("table", "wide", "json", "yaml")
+def command(  # noqa: PLR0913 - one parameter for each option
+    *,
+    subject: str | None,
+    written: str,
+    by: str,
+    limit: int,
+    namespace: str | None,
+    asking: Asking,
+    output: str,
+) -> None:
+    """
+    Show who holds most of a resource: objects, with --by users, groups with a pool, or namespaces.
+
+    SUBJECT, as for `userquota get`, limits the objects to those that are charged to it. It takes the right to see
+    others: the ClusterRole userquota-view-all.
+    """
+    resource = canonical_name(written)
+    if resource is None:
+        raise click.UsageError(f"--sort: there is no resource {written}")
+    if (subject is not None) + (namespace is not None) > 1:
+        raise click.UsageError("give one of SUBJECT and -n")
+    if by != "object" and (subject or namespace):
+        raise click.UsageError("SUBJECT and -n go with --by object")
+    whom = f"namespace/{namespace}" if namespace else subject
+    if by == "object":
+        document = asyncio.run(_objects(asking, resource, limit, whom))
+        if output in ("json", "yaml"):
+            show_document(document, output)
+        else:
+            show_holders(holdings(document), resource, wide=output == "wide")
+        return
+    rows = ranked(statuses(asyncio.run(_all(asking))), resource, _SUBJECTS[by])[:limit]
+    if output in ("json", "yaml"):
+        listed = [{key: value for key, value in _item(each).items() if value is not None} for each in rows]
+        show_document({"items": listed}, output)
+    else:
+        heads = ("SUBJECT", "RESOURCE", "USED", "RESERVED", "HARD", "FREE", "OVER")
+        show_table(heads, [tuple(value or "-" for value in _item(each).values()) for each in rows])
+
+
+def ranked(found: Iterable[Status], resource: str, prefixes: tuple[str, ...]) -> list[Limit]:
+    """
+    Return what subjects with one of *prefixes* hold of *resource*, those first that hold most.
+
+    Of several limits on one subject the lowest is told: it comes first in the answer.
+    """
+    rows: dict[str, Limit] = {}
+    for status in found:
+        for each in status.limits:
+            if each.resource == resource and each.subject.startswith(prefixes) and not each.scopes:
+                rows.setdefault(each.subject, each)
+    held = {each.subject: _number(resource, each.used) + _number(resource, each.reserved) for each in rows.values()}
+    return sorted(
+        (each for each in rows.values() if held[each.subject]), key=lambda each: (-held[each.subject], each.subject)
+    )
+
+
+def _number(resource: str, text: str) -> int | Fraction:
+    """Return an amount from its text, in any unit that is the same for all amounts of *resource*."""
+    if resource in resources.LOGICAL:
+        return sum((Fraction(part) for part in text.split("+")), Fraction(0))
+    return quantity.parse(text).nanos
+
+
+def _item(each: Limit) -> dict[str, str | None]:
+    return {
+        "subject": each.subject,
+        "resource": each.resource,
+        "used": each.used,
+        "reserved": each.reserved,
+        "hard": each.hard,
+        "free": each.free,
+        "over": each.over,
+    }
+
+
+async def _objects(asking: Asking, resource: str, limit: int, whom: str | None) -> Document:
+    async with connected(*asking) as client:
+        return await client.holders(sort=resource, limit=limit, whom=whom)
+
+
+async def _all(asking: Asking) -> Document:
+    async with connected(*asking) as client:
+        return await client.all()

@@ -1,0 +1,163 @@
+"""
+Asks the API group `view.userquota.dev`, for `userquota get`, `top` and `explain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from webhook.kube.api import ActingAs, ApiError, ForbiddenError, KubernetesApi, NotFoundError, ServerError
+from webhook.ports import WebhookError
+from webhook.quota.subject import Subject
+from webhook.view import wire
+
+_BASE = f"/apis/{wire.API_VERSION}"
+
+
+class ViewError(WebhookError):
+    """The API server did not answer what was asked. One line that says why, and what to do."""
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """A row of `limits`; `hard` and what depends on it are None where nothing limits what is used."""
+
+    subject: str
+    resource: str
+    used: str
+    reserved: str
+    hard: str | None = None
+    free: str | None = None
+    over: str | None = None
+    scopes: str = ""
+    mode: str = ""
+    entry: str = ""
+    place: str = ""
+    rule: str = ""
+    until: str = ""
+
+
+class Cap(msgspec.Struct, frozen=True):
+    """A row of `caps`."""
+
+    cap: str
+    resource: str
+    hard: str
+    mode: str = ""
+    entry: str = ""
+    place: str = ""
+    rule: str = ""
+    until: str = ""
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """A row of `holders`, or the status of a Holder."""
+
+    resource: str
+    namespace: str
+    name: str
+    created: str | None = None
+    amounts: dict[str, str] = {}
+    owner: str = ""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The status of a SelfQuota or a Quota."""
+
+    limits: tuple[Limit, ...] = ()
+    caps: tuple[Cap, ...] = ()
+    holders: tuple[Holding, ...] = ()
+    user: str = ""
+    exempt: str = ""
+
+
+Document = Mapping[str, Any]
+"""An object as it was answered, for -o json and yaml."""
+
+
+def statuses(document: Document) -> tuple[Status, ...]:
+    """Return the status of an object, or those of a list of objects. Raises: ViewError if it is none of ours."""
+    items = document.get("items", [document])
+    return tuple(_read(each, Status) for each in items)
+
+
+def holdings(document: Document) -> tuple[Holding, ...]:
+    """Return the statuses of a HolderList. Raises: ViewError."""
+    return tuple(_read(each, Holding) for each in document.get("items", ()))
+
+
+class ViewClient:
+    """Asks one API server."""
+
+    def __init__(self, api: KubernetesApi) -> None:
+        """Ask *api*."""
+        self._api = api
+
+    async def own(self, namespace: str) -> Document:
+        """Return the SelfQuota of whoever asks. Raises: ViewError, as all."""
+        spec = {"namespace": namespace} if namespace else {}
+        asked = {"apiVersion": wire.API_VERSION, "kind": "SelfQuota", "spec": spec}
+        return await self._answer("POST", "selfquotas", body=msgspec.json.encode(asked))
+
+    async def all(self) -> Document:
+        """Return the QuotaList of all subjects."""
+        return await self._answer("GET", "quotas")
+
+    async def one(self, whom: str) -> Document:
+        """Return the Quota of a subject, such as `user/alice`."""
+        return await self._answer("GET", f"quotas/{quote(wire.name_of(Subject(whom)), safe=':@')}")
+
+    async def holders(self, *, sort: str, limit: int, whom: str | None) -> Document:
+        """Return the HolderList of those who hold most of *sort*."""
+        query = {"sortBy": sort, "limit": str(limit)}
+        if whom is not None:
+            query["fieldSelector"] = f"spec.subject={whom}"
+        return await self._answer("GET", "holders", query=query)
+
+    async def _answer(
+        self, method: str, path: str, *, body: bytes = b"", query: Mapping[str, str] | None = None
+    ) -> Document:
+        try:
+            if method == "POST":
+                answer = await self._api.create(f"{_BASE}/{path}", body)
+            else:
+                answer = await self._api.get(f"{_BASE}/{path}", query=query or {})
+            return msgspec.json.decode(answer, type=dict[str, Any])
+        except NotFoundError as error:
+            if error.reason:
+                raise ViewError(error.message) from error
+            raise ViewError(
+                f"the API server does not serve {wire.GROUP}: apply manifests/apiservice.yaml, see docs/view.md"
+            ) from error
+        except ForbiddenError as error:
+            raise ViewError(error.message) from error
+        except ServerError as error:
+            raise ViewError(f"userquota does not answer: {error.message}") from error
+        except ApiError as error:
+            raise ViewError(str(error)) from error
+        except msgspec.MsgspecError as error:
+            raise ViewError(f"{path}: the answer is no JSON object: {error}") from error
+
+
+@asynccontextmanager
+async def connected(
+    kubeconfig: Path | None, context: str | None, acting_as: ActingAs | None
+) -> AsyncIterator[ViewClient]:
+    """Connect to a cluster. Raises: KubeconfigError."""
+    api = await KubernetesApi.connect(kubeconfig=kubeconfig, context=context, acting_as=acting_as)
+    try:
+        yield ViewClient(api)
+    finally:
+        await api.close()
+
+
+def _read(item: Document, shape: type[Any]) -> Any:
+    try:
+        return msgspec.convert(item.get("status", {}), shape)
+    except msgspec.ValidationError as error:
+        raise ViewError(f"the answer does not fit this version of userquota: {error}") from error
