@@ -26,6 +26,7 @@ RUN_HERE = {
     ".venv/bin/userquota local up --policy examples/policy.yaml",
     "kubectl --kubeconfig $ALICE apply -f examples/pod.yaml",
     "kubectl --kubeconfig $ALICE create deployment web --image=example/web --replicas=5 --dry-run=server",
+    ".venv/bin/userquota get --kubeconfig $ALICE",
 }
 RUN_ELSEWHERE = {
     "make test": "is what runs this",
@@ -111,6 +112,7 @@ def test_local_up_gives_a_cluster_to_try_things_on(binaries: Binaries, tmp_path:
         assert run(*as_alice, "apply", "-f", "examples/pod.yaml") == "pod/notebook created\n"
         dry = ("create", "deployment", "web", "--image=example/web", "--replicas=5", "--dry-run=server")
         assert run(*as_alice, *dry) == "deployment.apps/web created (server dry run)\n"
+        assert " notebook " in run(USERQUOTA, "get", "--kubeconfig", alice)
     finally:
         assert run(USERQUOTA, "local", "down") == "stopped\n"
 

@@ -18,6 +18,7 @@ import click
 
 from webhook.quota.errors import WebhookError
 from webhook.registration import manifest_files
+from webhook.registration.api_service import NAME as VIEW
 
 if TYPE_CHECKING:
     from localcluster.state import LocalCluster
@@ -115,6 +116,8 @@ def _start_webhook(cluster: LocalCluster) -> None:
     argv += ["--view-listen", f"127.0.0.1:{view_port}"]
     cluster.start_process("userquota", [*argv, *(word for option in options.items() for word in option)])
     _wait_until_ready(f"{url}/readyz", ca, log=cluster.data_dir / "logs" / "userquota.log")
+    # It writes the caBundle before it is ready; API servers look at an APIService soon after it has changed.
+    cluster.access.kubectl("wait", "--for=condition=Available", f"apiservice/{VIEW}", "--timeout=30s")
     click.echo(f"# userquota answers on {url}", err=True)
 
 

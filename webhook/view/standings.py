@@ -160,9 +160,7 @@ def selector_of(whom: Subject) -> str:
 def _limits_of(scene: Scene, payer: Payer, namespace: str = "") -> LimitsInForce:
     """Return the limits that may bind an object of *payer*; without a *namespace* those that bind it in every one."""
     labels = scene.labels(namespace) if namespace else {}
-    found = limits_of_any(scene.policy, payer, namespace=namespace, labels=labels, now=scene.now)
-    nowhere = subject.namespace("")
-    return LimitsInForce(tuple(each for each in found.sums if unscoped(each.subject) != nowhere), found.caps)
+    return limits_of_any(scene.policy, payer, namespace=namespace, labels=labels, now=scene.now)
 
 
 def _quota(

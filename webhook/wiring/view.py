@@ -6,15 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from webhook.certificates import ServingIdentity
 from webhook.kube.access import CallersRights
 from webhook.kube.api import KubernetesApi
 from webhook.kube.front_proxy import COLLECTION, NAME, FrontProxyConfigMap, PublishedTrust
-from webhook.kube.namespaces import NamespaceLabels
 from webhook.kube.reflector import Reflector
 from webhook.policy_source import CurrentPolicy
 from webhook.ports import Caller, Clock, Condition, UnavailableError
@@ -39,6 +38,18 @@ _SUBJECTS_A_STEP: Final = 20
 _OWN_HOLDERS: Final = 10
 
 
+class KnownNamespaces(Protocol):
+    """The namespaces that are known, and their labels."""
+
+    def known(self, name: str) -> Mapping[str, str]:
+        """Return the labels of a namespace, none for one that is not known."""
+        ...
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all."""
+        ...
+
+
 class Views:
     """Port `ViewSource` of the server: made of the usage index, in small steps. Belongs to one event loop."""
 
@@ -46,7 +57,7 @@ class Views:
         self,
         policy: CurrentPolicy,
         index: UsageIndex,
-        labels: NamespaceLabels,
+        labels: KnownNamespaces,
         *,
         clock: Clock,
         conditions: Sequence[Callable[[], Condition]],

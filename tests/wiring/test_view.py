@@ -1,0 +1,126 @@
+"""What this replica shows of its usage index, and when it shows nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.view.scenes import LABELS, NOW, cost, put, scene
+from webhook.documents.policy_text import PolicyText
+from webhook.policy_source import CurrentPolicy
+from webhook.ports import READY, Caller, Condition, UnavailableError
+from webhook.quota.policy import accounts_under
+from webhook.quota.subject import Payer, Subject
+from webhook.wiring.view import Views
+
+ALICE = Caller("alice", ("system:authenticated", "ml"))
+POLICY = "defaults: {user: {hard: {cpu: 4}}}\ngroups: {ml: {pool: {hard: {cpu: 9}}}}\n"
+
+
+class Labels:
+    """The labels of two namespaces."""
+
+    def known(self, name: str) -> Mapping[str, str]:
+        return LABELS.get(name, {})
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(LABELS)
+
+
+class Clock:
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+class Stage:
+    """Views of a replica; a test says what it knows."""
+
+    def __init__(self, text: str = POLICY) -> None:
+        self.scene = scene()
+        index, labels = self.scene.usage, Labels()
+        self.policy = CurrentPolicy(
+            on_change=lambda new: index.rebind(accounts_under(new, labels.known), new.devices),
+            on_mistakes=lambda _: None,
+        )
+        self.policy.take([PolicyText("userquota-policy/policy.yaml", f"version: 1\n{text}")])
+        self.condition = READY
+        self.views = Views(
+            self.policy,
+            index,
+            labels,
+            clock=Clock(),
+            conditions=[lambda: READY, lambda: self.condition],
+            resources=lambda: ["persistentvolumeclaims", "pods"],
+        )
+
+    async def one(self, whom: str) -> Any:
+        return await self.views.one(Subject(whom))
+
+
+def cpu(document: Any) -> list[tuple[str, str, str]]:
+    rows = [each for each in document["status"]["limits"] if each["resource"] == "requests.cpu"]
+    return [(each["subject"], each.get("hard", "-"), each["used"]) for each in rows]
+
+
+async def test_people_and_administrators_see_the_numbers_of_decisions() -> None:
+    stage = Stage()
+    put(stage.scene, "a", Payer("alice", ("ml",)), cost(1))
+    put(stage.scene, "b", Payer("bob", ("ml",)), cost(2))
+
+    own = await stage.views.own(ALICE, "")
+    listed = await stage.views.all()
+    holders = await stage.views.holders("requests.cpu", Subject("group/ml"), 1)
+
+    assert cpu(own) == [("user/alice", "4", "1"), ("group/ml", "9", "3")]
+    assert [row for each in listed for row in cpu(each)][1:3] == [("group/ml", "9", "3"), ("namespace/red", "-", "3")]
+    assert [each["metadata"]["name"] for each in holders] == ["b"]  # type: ignore[index]
+
+
+async def test_a_person_who_uses_nothing_has_the_default_and_a_stranger_is_no_subject() -> None:
+    stage = Stage()
+
+    assert cpu(await stage.one("user/new")) == [("user/new", "4", "0")]
+    assert [await stage.one(whom) for whom in ("group/none", "namespace/none", "user/", "whatever", "")] == [None] * 5
+
+
+async def test_while_something_is_not_known_there_is_nothing_to_see() -> None:
+    stage = Stage()
+    stage.condition = Condition(ok=False, reason="not-synced", message="the pods are not all known yet")
+
+    for ask in (
+        stage.views.own(ALICE, ""),
+        stage.views.all(),
+        stage.one("cluster"),
+        stage.views.holders("gpu", None, 1),
+    ):
+        with pytest.raises(UnavailableError, match=r"^the pods are not all known yet$"):
+            await ask
+
+
+async def test_mistakes_in_what_is_written_of_others_are_told_to_nobody() -> None:
+    stage = Stage("users: {bob: {hrad: {cpu: 1}}}")
+    assert "bob" in stage.policy.condition().message
+
+    with pytest.raises(UnavailableError, match=r"^no policy is in force yet$"):
+        await stage.views.own(ALICE, "")
+
+
+async def test_reviews_are_answered_while_a_view_is_made() -> None:
+    stage = Stage()
+    for number in range(2_000):
+        put(stage.scene, f"p-{number}", Payer(f"user-{number % 100}"))
+    view = asyncio.ensure_future(stage.views.all())
+    steps = 0
+    while not view.done():
+        await asyncio.sleep(0)
+        steps += 1
+
+    assert len(view.result()) > 100
+    assert steps > 8
