@@ -31,9 +31,9 @@ from webhook.wiring.application import Task, expect
 _AT_ONCE: Final = 2
 """Views that are made at the same time: anybody may ask, and reviews come first."""
 
-_ROWS_A_STEP: Final = 500
-_SUBJECTS_A_STEP: Final = 20
-"""Work between two steps of the event loop, less than a millisecond."""
+_ROWS_A_STEP: Final = 200
+_SUBJECTS_A_STEP: Final = 10
+"""Work between two steps of the event loop, about a millisecond."""
 
 _OWN_HOLDERS: Final = 10
 
