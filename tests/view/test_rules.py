@@ -8,6 +8,7 @@ import pytest
 
 from tests.view.scenes import NOW, policy
 from webhook.quota.limits import limits_of_any
+from webhook.quota.resources import show
 from webhook.quota.subject import Payer
 from webhook.view.rules import Rules
 
@@ -55,6 +56,44 @@ def test_a_number_names_its_rule(text: str, rules: list[tuple[str, datetime | No
     found = [Rules(made).of(limit, [each for each in limits if each.subject == limit.subject]) for limit in limits]
 
     assert [(each.text, each.until) for each in found] == rules
+
+
+OF_OBJECTS = {
+    "the lowest cap": (
+        "{ml: {perMember: {perPod: {cpu: 3}}}, x: {perMember: {perPod: {cpu: 5}}}}",
+        "most-restrictive",
+        [
+            ("3", "cap for each member; the lowest of 2, the most restrictive binds"),
+            ("5", "cap for each member; not the lowest of 2"),
+        ],
+    ),
+    "the highest minimum": (
+        "{ml: {perMember: {minPerPod: {cpu: 3}}}, x: {perMember: {minPerPod: {cpu: 5}}}}",
+        "most-restrictive",
+        [
+            ("3", "cap for each member; not the highest of 2"),
+            ("5", "cap for each member; the highest of 2, the most restrictive binds"),
+        ],
+    ),
+    "no sum of caps": (
+        "{ml: {perMember: {perPod: {cpu: 3}}}, x: {perMember: {perPod: {cpu: 5}}}}",
+        "sum",
+        [("5", "the largest of the perMember caps of groups (combine: sum)")],
+    ),
+    "nor of minima": (
+        "{ml: {perMember: {minPerPod: {cpu: 3}}}, x: {perMember: {minPerPod: {cpu: 5}}}}",
+        "sum",
+        [("3", "the smallest of the perMember caps of groups (combine: sum)")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("groups", "combine", "rules"), OF_OBJECTS.values(), ids=OF_OBJECTS.keys())
+def test_what_one_object_may_ask_for_names_its_rule(groups: str, combine: str, rules: list[tuple[str, str]]) -> None:
+    made = policy(f"combine: {combine}\ngroups: {groups}")
+    caps = limits_of_any(made, Payer("alice", ("ml", "x")), namespace="", labels={}, now=NOW).caps
+
+    assert [(show(each.resource, each.hard), Rules(made).of(each, caps).text) for each in caps] == rules
 
 
 def test_a_cap_names_its_rule() -> None:

@@ -37,23 +37,27 @@ class Rules:
         """
         Return the rule that makes *limit*; *others* bind the same subject.
 
-        Of several limits on one resource the lowest counts, and each says whether it is that one.
+        Of several limits on one resource the lowest counts, of several minima the highest, and each says whether it is
+        that one.
         """
         path = limit.entry if limit.cap is None else limit.entry.removesuffix(f".{limit.cap}")
         entry = self._entries.get(path)
         joined = [] if entry else [each for key, each in self._members.items() if f"+{key}+" in f"+{path}+"]
         ends = [each.until for each in ([entry] if entry else joined) if each.until is not None]
-        kind = self._combined() if joined else self._kind(path, limit)
+        kind = self._combined(limit) if joined else self._kind(path, limit)
         rivals = [each for each in others if (each.resource, each.cap) == (limit.resource, limit.cap)]
         if len(rivals) > 1:
-            lowest = min(each.hard for each in rivals)
-            kind += f"; {'the lowest' if limit.hard == lowest else 'not the lowest'} of {len(rivals)}"
-            kind += ", the most restrictive binds" if limit.hard == lowest else ""
+            pick, word = (max, "highest") if limit.is_minimum else (min, "lowest")
+            if limit.hard == pick(each.hard for each in rivals):
+                kind += f"; the {word} of {len(rivals)}, the most restrictive binds"
+            else:
+                kind += f"; not the {word} of {len(rivals)}"
         return Rule(kind, min(ends, default=None))
 
-    def _combined(self) -> str:
-        words = {Combine.MAX: "the largest", Combine.SUM: "the sum", Combine.MOST_RESTRICTIVE: "the lowest"}
-        return f"{words[self._policy.combine]} of the perMember caps of groups (combine: {self._policy.combine.value})"
+    def _combined(self, limit: Limit) -> str:
+        how = "sum" if self._policy.combine is Combine.SUM and limit.cap is None else "largest"
+        what = "smallest" if limit.is_minimum else how
+        return f"the {what} of the perMember caps of groups (combine: {self._policy.combine.value})"
 
     def _kind(self, path: str, limit: Limit) -> str:
         first = path.replace("[", ".").partition(".")[0]
