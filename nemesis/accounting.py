@@ -15,7 +15,7 @@ from typing import NamedTuple
 import yaml
 
 from nemesis.ledger_text import Amount, Claim, Payer
-from nemesis.records import CLAIMS, MIB, REPORTED, ClaimRevision, PodRevision, Revision
+from nemesis.records import CLAIMS, MIB, REPORTED, ClaimRevision, PodRevision, Revision, SessionRevision
 
 UNIT = 10**9
 """Amounts are billionths of the unit, as in the text of the ledger."""
@@ -34,7 +34,7 @@ _QUANTITY = re.compile(r"(\d+)(?:\.(\d+))?([munk]|[KMG]i)?")
 _SHARE = re.compile(r"(?:(\d+)\+)?(\d+)/(\d+)")
 _TERMINAL = ("Succeeded", "Failed")
 
-STORAGE, GPU = "requests.storage", "gpu"
+STORAGE, GPU, SESSION = "requests.storage", "gpu", "sessions"
 CLASSES = ("gold", "plain")
 """The StorageClasses of this workload."""
 
@@ -62,6 +62,7 @@ COUNTED = (
     "pods",
     "requests.cpu",
     GPU,
+    SESSION,
     CLAIMS,
     STORAGE,
     *(f"{each}{_OF_CLASS}{name}" for each in LIMITED_CLASSES for name in (CLAIMS, STORAGE)),
@@ -106,9 +107,12 @@ def cost(obj: Revision) -> dict[str, Amount]:
 
     Pods: nothing once one has finished or is released, else the larger of what it requests and holds. Every deletion of
     this workload is without a grace period: there is no moment of release to wait for. Claims cost until they are gone.
+    A session has a place while it runs; what its pod costs is the pod's.
     """
     if isinstance(obj, PodRevision):
         raw = _of_pod(obj)
+    elif isinstance(obj, SessionRevision):
+        raw = {SESSION: UNIT} if obj.is_running else {}
     elif obj.kind == CLAIMS:
         raw = _of_claim(obj)
     else:
@@ -134,6 +138,11 @@ def _of_pod(pod: PodRevision) -> dict[str, Amount]:
             if most:
                 total[f"requests.{name}"] = total.get(f"requests.{name}", 0) + most
     return total
+
+
+def needs(session: SessionRevision) -> dict[str, Amount]:
+    """Return what the pod of a session costs, which is to come while the session runs."""
+    return {"pods": UNIT, "requests.cpu": quantity(session.cpu)} if session.is_running else {}
 
 
 def _of_claim(claim: ClaimRevision) -> dict[str, Amount]:

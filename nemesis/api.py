@@ -19,10 +19,11 @@ _MERGE = {"Content-Type": "application/merge-patch+json"}
 _TEXTS = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps"
 
 
-def collection(kind: str, namespace: str) -> str:
-    """Return the path of the objects of a kind in a namespace."""
+def collection(kind: str, namespace: str = "") -> str:
+    """Return the path of the objects of a kind in a namespace, or of all."""
     plural, _, group = kind.partition(".")
-    return f"{f'/apis/{group}' if group else '/api'}/v1/namespaces/{namespace}/{plural}"
+    inside = f"namespaces/{namespace}/" if namespace else ""
+    return f"{f'/apis/{group}' if group else '/api'}/v1/{inside}{plural}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ import msgspec
 from nemesis.records import PODS, Audited
 
 _MARK = "validate.userquota.dev/"
-"""The prefix of the audit annotations of our answers, allowed or refused."""
+"""A part of the names of the audit annotations of our answers, allowed or refused."""
 
 
 def audited(logs: Iterable[tuple[int, Path]]) -> Iterator[Audited]:
-    """Return every write of a pod or a claim in the *logs*, each with the number of its API server."""
+    """Return every write of what is charged in the *logs*, each with the number of its API server."""
     for server, path in logs:
         with path.open("rb") as file:
             for line in file:
@@ -41,7 +41,7 @@ def _understood(server: int, line: bytes) -> Audited | None:
         answer.get("code", 0),
         where.get("subresource", ""),
         "dryRun=All" in said["requestURI"],
-        any(key.startswith(_MARK) for key in said.get("annotations", {})),
+        any(_MARK in key for key in said.get("annotations", {})),
         answer.get("message", "") if answer.get("code", 0) >= 500 else "",
         ".".join(filter(None, (where.get("resource", PODS), where.get("apiGroup", "")))),
     )

@@ -10,7 +10,9 @@ from nemesis import showing
 from nemesis.accounting import excesses
 from nemesis.denials_check import GROWTHS
 from nemesis.findings import Findings, Invariant
+from nemesis.holds import Holds
 from nemesis.records import DIED, NOT_READY, PROBE, Audited, Fault, Request, Run, Slot
+from nemesis.timeline import LATEST
 from nemesis.world import Standing, Step, World
 
 _OURS = ("userquota.dev", "userquota-ledger")
@@ -66,8 +68,8 @@ class EndingCheck:
             told = f"the replay ends with other objects than a list shows: {sorted(differing)}"
             self._findings.violated(Invariant.HISTORY, told, at=self._run.ended)
 
-    def judge_probes(self, world: World, requests: Iterable[Request]) -> None:
-        """Judge the usage that replicas reported at rest."""
+    def judge_probes(self, world: World, holds: Holds, requests: Iterable[Request]) -> None:
+        """Judge the usage that replicas reported at rest: nothing is reserved but what is held for pods of sessions."""
         for request in requests:
             if request.verb != PROBE:
                 continue
@@ -77,9 +79,11 @@ class EndingCheck:
                 self._findings.violated(Invariant.CONVERGENCE, told, at=request.ended)
             for excess in named:
                 self._findings.counts["sums compared at rest"] += 1
-                if (excess.used, excess.reserved) != (world.used[excess.key], 0):
+                held = holds.most(excess.key, request.begun - LATEST, request.ended)
+                if excess.used != world.used[excess.key] or not 0 <= excess.reserved <= held:
                     said = f"{showing.amount(excess.used)} used, {showing.amount(excess.reserved)} reserved"
                     told = f"{excess.key}: {said} by a replica, {showing.amount(world.used[excess.key])} by the API"
+                    told += f", and {showing.amount(held)} held for pods of sessions at most" if held else ""
                     self._findings.violated(Invariant.CONVERGENCE, told, at=request.ended)
 
     def judge_audit(self, audited: Iterable[Audited]) -> None:

@@ -12,16 +12,16 @@ from typing import NamedTuple
 import msgspec
 
 from nemesis import records
-from nemesis.denials_check import Counted, DenialsCheck
+from nemesis.counted import Counted
+from nemesis.denials_check import DenialsCheck
 from nemesis.ending_check import EndingCheck
 from nemesis.findings import Findings, Invariant
 from nemesis.freed import FreedRoom
+from nemesis.holds import Holds
 from nemesis.limits_check import LimitHistory, LimitsCheck
 from nemesis.records import (
-    PODS,
     PROBE,
     Audited,
-    ClaimRevision,
     Fault,
     Life,
     PodRevision,
@@ -31,6 +31,7 @@ from nemesis.records import (
     TextRevision,
 )
 from nemesis.reservations_check import ReservationsCheck
+from nemesis.started_pods import StartedPods
 from nemesis.timeline import troubles, workers
 from nemesis.world import World
 
@@ -58,8 +59,9 @@ def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B
     run, findings = read_run(folder), Findings()
     faults = list(records.read(folder / records.FAULTS, Fault))
     requests = list(records.read(folder / records.REQUESTS, Request))
+    lives = list(records.read(folder / records.LIVES, Life))
     spans = troubles(faults)
-    limits, counted = LimitHistory(spans), Counted()
+    limits, counted, holds = LimitHistory(spans), Counted(), Holds(spans)
     world = World(counted.change)
     ending = EndingCheck(findings, run)
     checks = Checks(
@@ -69,19 +71,29 @@ def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B
             findings,
             (each for each in requests if each.verb != PROBE),
             counted=counted,
+            holds=holds,
             limits=limits,
             troubles=spans,
         ),
         ending,
         FreedRoom(findings, limits),
+        StartedPods(
+            findings,
+            (each for each in requests if each.session),
+            limits=limits,
+            holds=holds,
+            lives=lives,
+            troubles=spans,
+        ),
         counted,
+        holds,
     )
     _replay(folder, world, checks, limits, findings)
-    checks.denials.reached(float("inf"), run.last_version + 1)
-    working = workers(records.read(folder / records.LIVES, Life), faults, checks.reservations.lost)
+    checks.reached(world, float("inf"), run.last_version + 1)
+    working = workers(lives, faults, checks.reservations.lost)
     checks.reservations.finish(working, at=run.ended, in_time=patience.reclaim)
     ending.finish(world, within=patience.convergence)
-    ending.judge_probes(world, requests)
+    ending.judge_probes(world, holds, requests)
     ending.judge_answers(requests)
     ending.judge_audit(records.read(folder / records.AUDITED, Audited))
     ending.judge_faults(faults)
@@ -96,13 +108,21 @@ class Checks(msgspec.Struct):
     denials: DenialsCheck
     ending: EndingCheck
     freed: FreedRoom
+    started: StartedPods
     counted: Counted
+    holds: Holds
+
+    def reached(self, world: World, at: float, version: int) -> None:
+        self.holds.reached(world, at)
+        self.denials.reached(at, version)
+        self.started.reached(at, version)
 
     def on_object(self, world: World, obj: Revision) -> None:
         if isinstance(obj, PodRevision):
             self.freed.before_pod(world, obj)
         before = world.amounts(obj.slot)
         row = world.take_object(obj)
+        self.holds.on_object(world, obj)
         if world.amounts(obj.slot) != before:
             self.counted.changed(obj.at, obj.slot)
         if row is not None:
@@ -111,6 +131,7 @@ class Checks(msgspec.Struct):
 
     def on_ledger(self, world: World, text: TextRevision) -> None:
         step = world.take_ledger(text)
+        self.holds.on_step(world, step)
         self.reservations.on_step(world, step)
         self.limits.on_step(world, step)
         self.ending.on_step(world, step)
@@ -124,7 +145,7 @@ def _replay(folder: Path, world: World, checks: Checks, limits: LimitHistory, fi
             findings.violated(Invariant.HISTORY, f"version {told.version} after {last}", at=told.at)
         last = told.version
         findings.counts["revisions"] += 1
-        checks.denials.reached(told.at, told.version)
+        checks.reached(world, told.at, told.version)
         if not isinstance(told, TextRevision):
             findings.counts[f"revisions of {told.slot.kind}"] += 1
             checks.on_object(world, told)
@@ -137,8 +158,5 @@ def _replay(folder: Path, world: World, checks: Checks, limits: LimitHistory, fi
 
 
 def _revisions(folder: Path) -> Iterator[Revision | TextRevision]:
-    several: list[Iterator[Revision | TextRevision]] = [
-        records.read(folder / file, PodRevision if kind == PODS else ClaimRevision)
-        for kind, file in records.OBJECTS.items()
-    ]
+    several: Iterator[Iterator[Revision | TextRevision]] = records.objects(folder)
     return merge(*several, records.read(folder / records.TEXTS, TextRevision), key=lambda each: each.version)

@@ -11,9 +11,14 @@ import json
 from fractions import Fraction
 from typing import NamedTuple
 
-from nemesis.records import CHARGED, Slot
+from nemesis.records import CHARGED, SESSION_LABEL, Slot
 
 Amount = int | Fraction
+
+Labels = list[tuple[str, str]]
+
+_FORMATS = (2, 3)
+"""Format 3 has `sessions`, by token: the sessions that start, and the pods of sessions."""
 
 
 class UnreadableLedgerError(Exception):
@@ -28,7 +33,12 @@ class Payer(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A reservation: the amounts held for a write that was allowed. An empty `uid` stands for several creates."""
+    """
+    A reservation: the amounts held for a write that was allowed. An empty `uid` stands for several creates.
+
+    `expected` is what the pods of a session cost that starts or grows by the write. `sessions` are the names of those
+    of which the object is a pod.
+    """
 
     token: str
     slot: Slot
@@ -36,6 +46,8 @@ class Claim(NamedTuple):
     base: int
     payer: Payer
     amounts: dict[str, Amount]
+    expected: dict[str, Amount] | None = None
+    sessions: tuple[str, ...] = ()
 
 
 class LedgerText(NamedTuple):
@@ -54,14 +66,22 @@ def read_ledger(text: str) -> LedgerText:
     """Return the content of the text. Raises: UnreadableLedgerError."""
     head, _, rest = text.partition("\n")
     body = rest.removesuffix("\n")
-    if head != f"userquota-ledger 2 sha256={hashlib.sha256(body.encode()).hexdigest()}":
+    if head not in (f"userquota-ledger {form} sha256={hashlib.sha256(body.encode()).hexdigest()}" for form in _FORMATS):
         raise UnreadableLedgerError(f"its first line is {head[:120]!r}")
     try:
         said = json.loads(body)
         payers = [Payer(owner, tuple(groups)) for owner, groups, *_ in said["payers"]]
         amounts = [{name: _amount(number) for name, number in each} for each in said["amounts"]]
         claims = [
-            Claim(token, Slot(namespace, name, resource), uid, base, payers[payer], amounts[amount])
+            Claim(
+                token,
+                Slot(namespace, name, resource),
+                uid,
+                base,
+                payers[payer],
+                amounts[amount],
+                *_of_session(said.get("sessions", {}).get(token), amounts),
+            )
             for token, resource, namespace, name, uid, base, payer, amount, _ in said["reservations"]
             if resource in CHARGED
         ]
@@ -76,6 +96,18 @@ def read_ledger(text: str) -> LedgerText:
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise UnreadableLedgerError(f"it does not say {error}") from error
+
+
+def _of_session(
+    told: tuple[list[Labels], int | None] | None, amounts: list[dict[str, Amount]]
+) -> tuple[dict[str, Amount] | None, tuple[str, ...]]:
+    """Return `expected` and `sessions` of a claim: with a number of amounts it is a session, without it is a pod."""
+    if told is None:
+        return None, ()
+    several, number = told
+    if number is not None:
+        return amounts[number], ()
+    return None, tuple(value for labels in several for label, value in labels if label == SESSION_LABEL)
 
 
 def _amount(number: str) -> Amount:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -18,19 +18,21 @@ import aiohttp
 import msgspec
 from msgspec import Struct, field
 
+from nemesis import records
+from nemesis.api import collection
 from nemesis.records import (
-    CLAIMS,
     DELETED,
-    DEVICE_CLAIMS,
     FOREIGN,
     OBJECTS,
-    PODS,
+    SESSION_LABEL,
+    STOPPED,
     SYSTEM_NAMESPACE,
     TEXTS,
     ClaimRevision,
     Container,
     PodRevision,
     Revision,
+    SessionRevision,
     Slot,
     TextRevision,
     Writer,
@@ -63,11 +65,16 @@ class _Devices(Struct):
     requests: list[_DeviceRequest] | None = None
 
 
+class _Template(Struct):
+    spec: _Spec
+
+
 class _Spec(Struct, rename="camel"):
     containers: list[_Container] = field(default_factory=list)
     resources: _Resources = field(default_factory=_Resources)
     storage_class_name: str = ""
     devices: _Devices = field(default_factory=_Devices)
+    template: _Template | None = None
 
 
 class _Status(Struct, rename="camel"):
@@ -81,6 +88,7 @@ class _Meta(Struct, rename="camel"):
     name: str = ""
     namespace: str = ""
     uid: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     deletion_timestamp: str = ""
     deletion_grace_period_seconds: int | None = None
@@ -102,7 +110,11 @@ _decoder = msgspec.json.Decoder(_Event)
 
 
 class Recorder:
-    """Writes its files into *folder*; `view` holds the objects that exist now, for the workload to choose from."""
+    """
+    Writes its files into *folder*, of *kinds* and the texts.
+
+    `view` holds the objects that exist now, for the workload to choose from.
+    """
 
     def __init__(
         self,
@@ -113,8 +125,9 @@ class Recorder:
         tls: ssl.SSLContext,
         clock: Callable[[], float],
         namespaces: set[str],
+        kinds: Iterable[str],
     ) -> None:
-        self.view: dict[str, dict[Slot, Revision]] = {kind: {} for kind in OBJECTS}
+        self.view: dict[str, dict[Slot, Revision]] = {kind: {} for kind in kinds}
         self.ledgers: list[str] = []
         """Some earlier texts of the ledger, for the fault that restores one."""
         self._url = url
@@ -122,9 +135,9 @@ class Recorder:
         self._tls = tls
         self._clock = clock
         self._namespaces = namespaces
-        self._objects = {kind: Writer(folder / file) for kind, file in OBJECTS.items()}
+        self._objects = {kind: Writer(folder / OBJECTS[kind]) for kind in self.view}
         self._texts = Writer(folder / TEXTS)
-        self._reached = {"configmaps": 1, **dict.fromkeys(OBJECTS, 1)}
+        self._reached = {"configmaps": 1, **dict.fromkeys(self.view, 1)}
         self.reconnected = 0
 
     async def run(self) -> None:
@@ -136,17 +149,8 @@ class Recorder:
                 connector=connector, headers=self._headers, timeout=timeout, read_bufsize=_LARGEST_LINE
             ) as session:
                 await asyncio.gather(
-                    self._follow(session, PODS, "/api/v1/pods", self._on_pod),
-                    self._follow(session, CLAIMS, f"/api/v1/{CLAIMS}", partial(self._on_claim, CLAIMS)),
-                    self._follow(
-                        session,
-                        DEVICE_CLAIMS,
-                        "/apis/resource.k8s.io/v1/resourceclaims",
-                        partial(self._on_claim, DEVICE_CLAIMS),
-                    ),
-                    self._follow(
-                        session, "configmaps", f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps", self._on_text
-                    ),
+                    *(self._follow(session, kind, collection(kind), self._taking(kind)) for kind in self.view),
+                    self._follow(session, "configmaps", collection("configmaps", SYSTEM_NAMESPACE), self._on_text),
                 )
         finally:
             for writer in (*self._objects.values(), self._texts):
@@ -179,6 +183,14 @@ class Recorder:
                 self.reconnected += 1
                 await asyncio.sleep(0.2)
 
+    def _taking(self, kind: str) -> Callable[[_Event], None]:
+        match kind:
+            case records.PODS:
+                return self._on_pod
+            case records.SESSIONS:
+                return self._on_session
+        return partial(self._on_claim, kind)
+
     def _on_pod(self, event: _Event) -> None:
         meta = event.object.metadata
         if meta.namespace not in self._namespaces:
@@ -195,6 +207,7 @@ class Recorder:
             event.object.status.phase,
             _containers(event.object),
             is_released=bool(meta.deletion_timestamp) and meta.deletion_grace_period_seconds == 0,
+            session=meta.labels.get(SESSION_LABEL, ""),
         )
         self._keep(told)
 
@@ -221,6 +234,25 @@ class Recorder:
             spec.storage_class_name,
             dict(devices),
             is_terminating=bool(meta.deletion_timestamp),
+        )
+        self._keep(told)
+
+    def _on_session(self, event: _Event) -> None:
+        meta, template = event.object.metadata, event.object.spec.template
+        if meta.namespace not in self._namespaces or template is None:
+            return
+        (container,) = template.spec.containers
+        told = SessionRevision(
+            self._clock(),
+            int(meta.resource_version),
+            event.type,
+            meta.namespace,
+            meta.name,
+            meta.uid,
+            meta.annotations.get(_OWNER, ""),
+            _groups(meta),
+            container.resources.requests["cpu"],
+            is_running=STOPPED not in meta.annotations,
         )
         self._keep(told)
 

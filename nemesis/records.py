@@ -21,12 +21,19 @@ FOREIGN = "nemesis/wrote-this"
 """The annotation that marks a ledger with a fault; the next write of a replica removes it."""
 
 PODS, CLAIMS, DEVICE_CLAIMS = "pods", "persistentvolumeclaims", "resourceclaims.resource.k8s.io"
+SESSIONS = "notebooks.kubeflow.org"
 """The kinds that are charged, as the ledger names them."""
 
-CHARGED = (PODS, CLAIMS, DEVICE_CLAIMS)
+CHARGED = (PODS, CLAIMS, DEVICE_CLAIMS, SESSIONS)
+
+SESSION_LABEL = "notebook-name"
+"""The label of a pod of a session; its value is the name of the session, which has one pod at most."""
 
 DRY_NAME, DRY_CPU = "dry-", "37m"
 """The prefix of the names that only dry-runs create, and the amount that only dry-runs of a resize request."""
+
+STOPPED = "kubeflow-resource-stopped"
+"""The annotation that stops a session."""
 
 MIB = 2**20
 REPORTED, DRY = 7, 3
@@ -78,6 +85,8 @@ class PodRevision(Struct, frozen=True):
     containers: dict[str, Container]
     is_released: bool = False
     """Whether it is being deleted without a grace period: ResourceQuota charges it no longer, though it exists."""
+    session: str = ""
+    """The name of the session whose pod it is, by its label."""
 
     @property
     def slot(self) -> Slot:
@@ -113,7 +122,26 @@ class ClaimRevision(Struct, frozen=True, omit_defaults=True):
         return Slot(self.namespace, self.name, self.kind)
 
 
-Revision = PodRevision | ClaimRevision
+class SessionRevision(Struct, frozen=True):
+    """One change of a session, as etcd has it. `cpu` is what its pod asks for, also while it is stopped."""
+
+    at: float
+    version: int
+    event: str
+    namespace: str
+    name: str
+    uid: str
+    owner: str
+    groups: tuple[str, ...]
+    cpu: str
+    is_running: bool
+
+    @property
+    def slot(self) -> Slot:
+        return Slot(self.namespace, self.name, SESSIONS)
+
+
+Revision = PodRevision | ClaimRevision | SessionRevision
 
 
 class TextRevision(Struct, frozen=True):
@@ -150,6 +178,8 @@ class Request(Struct, frozen=True, omit_defaults=True):
     message: str = ""
     kind: str = PODS
     asked: dict[str, str] = field(default_factory=dict)
+    session: str = ""
+    """The session whose pod the platform's controller creates."""
 
     @property
     def slot(self) -> Slot:
@@ -214,6 +244,7 @@ OBJECTS = {
     PODS: "pods.jsonl.gz",
     CLAIMS: "persistentvolumeclaims.jsonl.gz",
     DEVICE_CLAIMS: "resourceclaims.jsonl.gz",
+    SESSIONS: "sessions.jsonl.gz",
 }
 """The files of the revisions, by kind."""
 
@@ -247,3 +278,10 @@ def read(path: Path, kind: type[RecordT]) -> Iterator[RecordT]:
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         for line in file:
             yield decoder.decode(line)
+
+
+def objects(folder: Path) -> Iterator[Iterator[Revision]]:
+    """Return the revisions of each kind, in the order of writing."""
+    shapes: dict[str, type[Revision]] = {PODS: PodRevision, SESSIONS: SessionRevision}
+    for kind, file in OBJECTS.items():
+        yield read(folder / file, shapes.get(kind, ClaimRevision))

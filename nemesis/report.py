@@ -9,12 +9,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nemesis import records
+from nemesis.denials_check import HELD
 from nemesis.findings import Findings, Invariant, Violation
 from nemesis.judge import read_run
 from nemesis.records import Fault, Run
+from nemesis.started_pods import BEGUN_ANEW, BROKEN, LOWERED, MADE, REFUSED
 
 LEAST_PER_SECOND = 100.0
 _MOST_SHOWN = 20
+_KINDS = "pods, claims, ResourceClaims, sessions"
 
 
 def is_void(run: Run, findings: Findings) -> bool:
@@ -55,14 +58,17 @@ def _figures(run: Run, findings: Findings) -> list[tuple[str, object]]:
         ("of them allowed, denied", f"{counts['decisions: allowed']}, {counts['decisions: denied']}"),
         ("of them dry-runs", counts["decisions on dry-runs"]),
         ("decisions per second", f"{counts['decisions'] / run.load_seconds:.0f}"),
-        ("of them on pods, claims, ResourceClaims", _per_second(run, findings)),
+        (f"of them on {_KINDS}", _per_second(run, findings)),
         ("revisions replayed", counts["revisions"]),
-        ("of pods, claims, ResourceClaims, ledger, policy", _of_kinds(findings)),
+        (f"of {_KINDS}, ledger, policy", _of_kinds(findings)),
         ("sums compared with limits", counts["sums compared with limits"]),
         ("sums raised by a status only", counts["sums raised by a status"]),
-        ("pods, claims, ResourceClaims checked for cover", _of_each(findings, "{} checked for cover")),
+        (f"{_KINDS} checked for cover", _of_each(findings, "{} checked for cover")),
         ("limits named in refusals", counts["limits named in refusals"]),
         ("refusals right about news of up to x s ago", _delays(findings)),
+        ("of these limits full only with what is held for pods of sessions", counts[HELD]),
+        (MADE, counts[MADE]),
+        *((name, counts[name]) for name in (LOWERED, BEGUN_ANEW, BROKEN, REFUSED)),
         ("stored to taken out of the ledger", _spread(findings.conversions)),
         ("the same of what was gone by then", _spread(findings.short_lived)),
         ("reservations that nothing came of lasted", _spread(findings.reclaims)),

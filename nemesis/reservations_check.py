@@ -16,7 +16,7 @@ from nemesis.accounting import STORAGE, UNIT, counted, quantity
 from nemesis.findings import Findings, Invariant
 from nemesis.ledger_text import Claim
 from nemesis.limits_check import Decided
-from nemesis.records import CHARGED, CLAIMS, DRY, DRY_CPU, DRY_NAME, MIB, PODS, Slot
+from nemesis.records import CHARGED, CLAIMS, DRY, DRY_CPU, DRY_NAME, MIB, PODS, SESSIONS, Slot
 from nemesis.timeline import Span, Workers
 from nemesis.world import Row, Standing, Step, Turn, World
 
@@ -158,7 +158,9 @@ class ReservationsCheck:
             self._wrong(Invariant.NOTHING_LET_GO, told, step)
 
     def _judge_dry_run(self, claim: Claim, step: Step) -> None:
-        if claim.slot.kind == PODS:
+        if claim.slot.kind == SESSIONS:
+            is_dry_change = claim.expected is not None and claim.expected.get("requests.cpu") == quantity(DRY_CPU)
+        elif claim.slot.kind == PODS:
             is_dry_change = claim.amounts.get("requests.cpu") == quantity(DRY_CPU)
         else:
             is_dry_change = claim.slot.kind == CLAIMS and claim.amounts.get(STORAGE, 0) % (MIB * UNIT) == DRY * UNIT

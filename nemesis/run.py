@@ -35,6 +35,8 @@ _LONGEST_REST = 75.0
 
 _PROBES = 6
 
+_KINDS = (records.PODS, records.CLAIMS, records.DEVICE_CLAIMS)
+
 Report = Callable[[str], None]
 
 
@@ -87,7 +89,13 @@ class _Performance:
         self._requests = Writer(out / records.REQUESTS)
         self._lives = Writer(out / records.LIVES)
         self._recorder = Recorder(
-            rig.url(CALM), out, token=rig.token(), tls=rig.tls, clock=self._clock, namespaces=set(NAMESPACES)
+            rig.url(CALM),
+            out,
+            token=rig.token(),
+            tls=rig.tls,
+            clock=self._clock,
+            namespaces=set(NAMESPACES),
+            kinds=_KINDS,
         )
 
     def _clock(self) -> float:
@@ -124,7 +132,7 @@ class _Performance:
                 await clients.ask(replace(wish, verb=records.PROBE), number // len(USERS) % len(HURT))
         await self._recorder.until(await api.mark(1))
         final: dict[str, int] = {}
-        for kind in records.CHARGED:
+        for kind in _KINDS:
             for namespace in NAMESPACES:
                 final |= await api.objects(kind, namespace)
         last = await api.mark(2)
@@ -155,10 +163,12 @@ class _Performance:
     async def _tell(self, clients: Clients, lives: Lives, workload: Workload) -> None:
         while True:
             await asyncio.sleep(10)
-            pods, claims, devices = (len(self._recorder.view[kind]) for kind in records.CHARGED)
+            exist = ", ".join(
+                f"{len(objects)} {kind.partition('.')[0]}" for kind, objects in self._recorder.view.items()
+            )
             self._report(
                 f"{self._clock():6.0f} s  {clients.asked} requests, {self._recorder.revisions} revisions, "
-                f"{lives.kills} kills, {pods} pods, {claims} claims, {devices} ResourceClaims, "
+                f"{lives.kills} kills, {exist}, "
                 f"{sum(clients.under_way)} under way, {workload.skipped} skipped"
             )
 

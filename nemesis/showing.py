@@ -17,7 +17,11 @@ def amount(number: Amount) -> str:
 
 def claim(each: Claim) -> str:
     amounts = ",".join(f"{name}={amount(number)}" for name, number in sorted(each.amounts.items()))
-    return f"{each.token} {each.slot} uid {each.uid or 'any'} above {each.base}: {amounts} for {each.payer.owner}"
+    told = f"{each.token} {each.slot} uid {each.uid or 'any'} above {each.base}: {amounts} for {each.payer.owner}"
+    if each.expected is not None:
+        expected = ",".join(f"{name}={amount(number)}" for name, number in sorted(each.expected.items()))
+        told += f", expects pods of {expected}"
+    return f"{told}, of {', '.join(each.sessions)}" if each.sessions else told
 
 
 def row(each: Row) -> str:

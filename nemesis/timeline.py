@@ -14,6 +14,9 @@ from nemesis.records import Fault, Life
 _AFTERMATH = 3.0
 """Seconds until watches that were cut or stalled have caught up."""
 
+LATEST = 5.0
+"""Seconds by which the watch of a replica may be late at most, outside of faults."""
+
 _LONG = 10.0
 _UNTIL_RENEWED = 16.0
 """
@@ -53,6 +56,16 @@ class Spans:
             seconds -= outside
             at = span.begun
         return at - seconds
+
+    def after(self, at: float, seconds: float) -> float:
+        """Return the time until which since *at* there are *seconds* outside of the spans."""
+        for span in self._spans[max(bisect_right(self._begins, at) - 1, 0) :]:
+            outside = max(span.begun - at, 0.0)
+            if outside >= seconds:
+                break
+            seconds -= outside
+            at = max(span.ended, at)
+        return at + seconds
 
     def within(self, begun: float, ended: float) -> float:
         """Return the seconds of a time that lie in the spans."""

@@ -168,7 +168,9 @@ class Workload:
             if obj.slot.kind == CLAIMS and what != "terminate":
                 gone.append(wishes.unprotect(obj))
             return [*gone, self._create(obj.slot, obj.owner)] if what == "recreate" else gone
-        return self._of_pod(what, obj) if isinstance(obj, PodRevision) else self._of_claim(what, obj)
+        if isinstance(obj, PodRevision):
+            return self._of_pod(what, obj)
+        return self._of_claim(what, obj) if isinstance(obj, ClaimRevision) else []
 
     def _of_pod(self, what: str, pod: PodRevision) -> list[Wish]:
         cpu = self._random.choice(_CPU)

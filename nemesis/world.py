@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from nemesis.accounting import Key, cost, counted, is_report, is_reported, payer_of, subjects
 from nemesis.ledger_text import Amount, Claim, LedgerText, Payer, UnreadableLedgerError, read_ledger
-from nemesis.records import DELETED, Revision, Slot, TextRevision
+from nemesis.records import DELETED, SESSIONS, Revision, Slot, TextRevision
 
 _LATE = 15.0
 """
@@ -177,9 +177,9 @@ class World:
         return {} if row is None else row.amounts
 
     def is_free(self, slot: Slot, uid: str) -> bool:
-        """Whether that object is gone, or costs nothing."""
+        """Whether that object is gone, or costs nothing any more. A session that is stopped may be started again."""
         row = self.rows.get(slot)
-        return row is None or row.uid != uid or not row.amounts
+        return row is None or row.uid != uid or not (row.amounts or slot.kind == SESSIONS)
 
     def _may_come_true(self, claim: Claim) -> bool:
         """Whether the write of a claim may still be stored: an object is created once, and a version replaced once."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from nemesis import records
 from nemesis.accounting import Key, cost
 from nemesis.ledger_text import Amount
-from nemesis.records import DELETED, PODS, ClaimRevision, PodRevision, Revision, Slot
+from nemesis.records import DELETED, Revision, Slot
 from rehearsal.policy import NOBODY, Policy
 
 
@@ -30,11 +30,7 @@ class Judged:
 
 def revisions(folder: Path) -> Iterator[Revision]:
     """Yield every recorded revision, in the order of etcd."""
-    several: list[Iterator[Revision]] = [
-        records.read(folder / file, PodRevision if kind == PODS else ClaimRevision)
-        for kind, file in records.OBJECTS.items()
-    ]
-    yield from merge(*several, key=lambda each: each.version)
+    yield from merge(*records.objects(folder), key=lambda each: each.version)
 
 
 def judge(folder: Path, policy: Policy, *, begin: int, end: int) -> Judged:

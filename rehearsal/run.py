@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nemesis.recorder import Recorder
+from nemesis.records import CLAIMS, DEVICE_CLAIMS, PODS
 from nemesis.run import beside
 from rehearsal import audit, handing_over, installing, verdict
 from rehearsal.client import Client
@@ -105,6 +106,7 @@ class _Rehearsal:
             tls=self._site.tls,
             clock=lambda: time.monotonic() - begun,
             namespaces=namespaces,
+            kinds=(PODS, CLAIMS, DEVICE_CLAIMS),
         )
         async with self._site.client() as client, beside(recorder.run()) as recording:
             await asyncio.gather(*(_namespace(client, each) for each in namespaces))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,8 @@ from nemesis.records import (
     MODIFIED,
     PODS,
     POLICY,
+    SESSION_LABEL,
+    SESSIONS,
     Audited,
     ClaimRevision,
     Container,
@@ -29,6 +32,7 @@ from nemesis.records import (
     PodRevision,
     Request,
     Run,
+    SessionRevision,
     Slot,
     TextRevision,
 )
@@ -50,10 +54,22 @@ class Held(NamedTuple):
     owner: str = "alice"
     kind: str = PODS
     amounts: tuple[tuple[str, str], ...] = ()
+    session: str = ""
+    expected: tuple[tuple[str, str], ...] = ()
 
     def listed(self) -> list[list[str]]:
-        named = self.amounts or (("pods", "1"), ("requests.cpu", self.cpu))
-        return [[name, str(quantity(amount))] for name, amount in named]
+        return listed(self.amounts or (("pods", "1"), ("requests.cpu", self.cpu)))
+
+
+def listed(amounts: Iterable[tuple[str, str]]) -> list[list[str]]:
+    return [[name, str(quantity(amount))] for name, amount in amounts]
+
+
+def held_session(token: str, name: str, uid: str, *, base: int = 0, cpu: str = "10m", owner: str = "alice") -> Held:
+    """A reservation of a session that starts or grows, with the room of its pod."""
+    amounts = ((f"count/{SESSIONS}", "1"), ("sessions", "1"))
+    expected = (("pods", "1"), ("requests.cpu", cpu))
+    return Held(token, name, uid, base, owner=owner, kind=SESSIONS, amounts=amounts, session=name, expected=expected)
 
 
 def held_claim(token: str, name: str, uid: str, storage: str, *, base: int = 0, storage_class: str = "") -> Held:
@@ -88,6 +104,7 @@ class History:
     held: list[Held] = field(default_factory=list)
     pods: dict[str, PodRevision] = field(default_factory=dict)
     claims: dict[Slot, ClaimRevision] = field(default_factory=dict)
+    sessions: dict[Slot, SessionRevision] = field(default_factory=dict)
     records: dict[str, list[msgspec.Struct]] = field(default_factory=dict)
 
     # The policy and the ledger.
@@ -125,6 +142,13 @@ class History:
 
     def ledger_text(self, *, is_open: bool = True) -> str:
         owners = sorted({each.owner for each in self.held})
+        amounts = [each.listed() for each in self.held]
+        sessions = {
+            each.token: [[[[SESSION_LABEL, each.session]]], len(self.held) + number if each.expected else None]
+            for number, each in enumerate(self.held)
+            if each.session
+        }
+        amounts += [listed(each.expected) for each in self.held] if sessions else []
         body = json.dumps(
             {
                 "object": "ledger-uid",
@@ -134,7 +158,7 @@ class History:
                 "age": self.age,
                 "settledThrough": {"pods": self.settled_through, **self.settled},
                 "payers": [[owner, []] for owner in owners],
-                "amounts": [each.listed() for each in self.held],
+                "amounts": amounts,
                 "reservations": [
                     [
                         each.token,
@@ -149,9 +173,10 @@ class History:
                     ]
                     for number, each in enumerate(self.held)
                 ],
+                **({"sessions": sessions} if sessions else {}),
             }
         )
-        return f"userquota-ledger 2 sha256={hashlib.sha256(body.encode()).hexdigest()}\n{body}\n"
+        return f"userquota-ledger {3 if sessions else 2} sha256={hashlib.sha256(body.encode()).hexdigest()}\n{body}\n"
 
     # Pods.
 
@@ -164,12 +189,25 @@ class History:
         owner: str = "alice",
         phase: str = "Pending",
         device: str = "",
+        session: str = "",
     ) -> int:
         """Store or change a pod, which may ask for one device; return the version."""
         event = MODIFIED if name in self.pods else ADDED
         self._tick()
         containers = {"main": Container({"cpu": cpu, **({device: "1"} if device else {})})}
-        pod = PodRevision(self.at, self.version, event, NAMESPACE, name, uid, owner, ("people",), phase, containers)
+        pod = PodRevision(
+            self.at,
+            self.version,
+            event,
+            NAMESPACE,
+            name,
+            uid,
+            owner,
+            ("people",),
+            phase,
+            containers,
+            session=session,
+        )
         self.pods[name] = pod
         self._add(records.OBJECTS[PODS], pod)
         return self.version
@@ -252,6 +290,44 @@ class History:
         self.let_go(f"t-{uid}", through=version, kind=DEVICE_CLAIMS)
         return version
 
+    # Sessions.
+
+    def store_session(
+        self, name: str, uid: str, *, cpu: str = "10m", owner: str = "alice", is_running: bool = True
+    ) -> int:
+        """Store or change a session; return the version."""
+        self._tick()
+        slot = Slot(NAMESPACE, name, SESSIONS)
+        event = MODIFIED if slot in self.sessions else ADDED
+        session = SessionRevision(
+            self.at, self.version, event, NAMESPACE, name, uid, owner, ("people",), cpu, is_running
+        )
+        self.sessions[slot] = session
+        self._add(records.OBJECTS[SESSIONS], session)
+        return self.version
+
+    def delete_session(self, name: str) -> None:
+        self._tick()
+        gone = self.sessions.pop(Slot(NAMESPACE, name, SESSIONS))
+        gone = msgspec.structs.replace(gone, at=self.at, version=self.version, event=DELETED)
+        self._add(records.OBJECTS[SESSIONS], gone)
+
+    def admit_session(self, name: str, uid: str, *, base: int = 0, cpu: str = "10m", owner: str = "alice") -> int:
+        """Reserve, store, see and settle a start or growth: *base* is the version before. Return the version."""
+        token = f"t-{uid}-{base}"
+        self.reserve(held_session(token, name, uid, base=base, cpu=cpu, owner=owner))
+        version = self.store_session(name, uid, cpu=cpu, owner=owner)
+        self.let_go(token, through=version, kind=SESSIONS)
+        return version
+
+    def admit_its_pod(self, session: str, uid: str, *, cpu: str = "10m", owner: str = "alice") -> int:
+        """Reserve, store, see and settle the pod of a session. Return the version."""
+        name = f"{session}-0"
+        self.reserve(Held(f"t-{uid}", name, uid, cpu=cpu, owner=owner, session=session))
+        version = self.store(name, uid, cpu=cpu, owner=owner, session=session)
+        self.let_go(f"t-{uid}", through=version)
+        return version
+
     # What else is recorded.
 
     def request(
@@ -265,13 +341,15 @@ class History:
         cpu: str = "10m",
         kind: str = PODS,
         asked: dict[str, str] | None = None,
+        session: str = "",
+        seconds: float = 0.1,
     ) -> None:
-        """A request that took the last tenth of a second."""
+        """A request that took the last *seconds*."""
         self._tick()
         asked_for = Request(
-            verb, "alice", NAMESPACE, name, self.at - 0.1, self.at, 0, status, cpu, verb == "probe", reason, message
+            verb, "alice", NAMESPACE, name, self.at - seconds, self.at, 0, status, cpu, verb == "probe", reason, message
         )
-        asked_for = msgspec.structs.replace(asked_for, kind=kind, asked=asked or {})
+        asked_for = msgspec.structs.replace(asked_for, kind=kind, asked=asked or {}, session=session)
         self._add(records.REQUESTS, asked_for)
 
     def audited(self, code: int, *, is_decided: bool, kind: str = PODS) -> None:
@@ -296,7 +374,8 @@ class History:
                 writer.write(each)
             writer.close()
         final = {f"{NAMESPACE}/{name}": pod.version for name, pod in self.pods.items()}
-        final |= {str(slot): claim.version for slot, claim in self.claims.items()}
+        others: dict[Slot, ClaimRevision | SessionRevision] = {**self.claims, **self.sessions}
+        final |= {str(slot): each.version for slot, each in others.items()}
         run = Run(1, 1.0, 3, (), 60.0, rest_began if rest_began is not None else self.at, self.at, self.version, final)
         (folder / records.RUN).write_bytes(msgspec.json.encode(run))
         return folder
@@ -322,11 +401,13 @@ def begun(policy: str = TWO_PODS) -> History:
     return history
 
 
-def refusal(*, used: int, reserved: int = 0, limited: int = 2, requested: int = 1, subject: str = "user/alice") -> str:
-    """Return the refusal of another pod."""
+def refusal(
+    *, used: int, reserved: int = 0, limited: int = 2, requested: int = 1, subject: str = "user/alice", of: str = "pods"
+) -> str:
+    """Return the refusal of another pod, or of something else that needs *of*."""
     return (
         'admission webhook "validate.userquota.dev" denied the request: exceeded quota: defaults.user, '
-        f"requested: pods={requested}, used: pods={used}, limited: pods={limited}, reserved: pods={reserved}, "
-        f"free: pods={max(limited - used - reserved, 0)} for {subject}; would fit: nothing until a pod ends; "
+        f"requested: {of}={requested}, used: {of}={used}, limited: {of}={limited}, reserved: {of}={reserved}, "
+        f"free: {of}={max(limited - used - reserved, 0)} for {subject}; would fit: nothing until a pod ends; "
         "charged to alice (created it)"
     )

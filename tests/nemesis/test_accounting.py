@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import pytest
 
-from nemesis.accounting import UNIT, Excess, Key, Limits, cost, excesses, payer_of, quantity, subjects
+from nemesis.accounting import UNIT, Excess, Key, Limits, cost, excesses, needs, payer_of, quantity, subjects
 from nemesis.ledger_text import Payer
-from nemesis.records import Container, PodRevision
+from nemesis.records import Container, PodRevision, SessionRevision
 from tests.nemesis.histories import refusal
 
 POLICY = """
@@ -54,6 +54,16 @@ def test_a_container_costs_the_largest_of_what_it_asks_for_and_has() -> None:
     shrunk = Container({"cpu": "10m"}, allocated={"cpu": "30m"}, actual={"cpu": "20m"})
 
     assert cost(pod(shrunk))["requests.cpu"] == quantity("30m")
+
+
+def session(*, is_running: bool) -> SessionRevision:
+    return SessionRevision(0.0, 1, "ADDED", "n", "desk", "u", "alice", (), "10m", is_running)
+
+
+def test_a_session_costs_its_place_while_it_runs_and_nothing_of_what_its_pod_needs() -> None:
+    assert cost(session(is_running=True)) == {"sessions": UNIT}
+    assert needs(session(is_running=True)) == {"pods": UNIT, "requests.cpu": UNIT // 100}
+    assert cost(session(is_running=False)) == needs(session(is_running=False)) == {}
 
 
 def test_a_payers_pods_count_for_the_user_the_groups_and_the_cluster() -> None:

@@ -56,3 +56,13 @@ def test_after_an_api_server_stood_still_for_long_nothing_need_be_let_go_before_
 
     assert work_beside(5) == 100 - 5 - 3
     assert work_beside(50) == 100 - 50 - 16
+
+
+def test_the_way_forward_leaves_out_what_overlaps_with_faults() -> None:
+    faults = Spans([Span(10.0, 20.0), Span(22.0, 30.0)])
+
+    assert faults.after(0.0, 5.0) == 5.0
+    assert faults.after(8.0, 3.0) == 21.0
+    assert faults.after(8.0, 5.0) == 31.0
+    assert faults.after(15.0, 1.0) == 21.0
+    assert faults.after(40.0, 5.0) == 45.0
