@@ -7,6 +7,7 @@ pod-level requests, and ResourceClaims no alternatives: the workload makes none.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from fractions import Fraction
@@ -224,6 +225,16 @@ class Excess(NamedTuple):
     used: Amount
     reserved: Amount
     limited: Amount
+
+
+def as_told(amount: Amount, resource: str) -> Amount:
+    """Return what refusals say of what is used: of more than six digits only the first, rounded up."""
+    step, base = (UNIT, 2**10) if resource.endswith(STORAGE) else (UNIT // 1000, 1000)
+    if resource == GPU:
+        return amount
+    while amount >= step * 10**6:
+        step *= base
+    return math.ceil(Fraction(amount, step)) * step
 
 
 def excesses(message: str) -> list[Excess]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nemesis import showing
-from nemesis.accounting import excesses
+from nemesis.accounting import as_told, excesses
 from nemesis.denials_check import GROWTHS
 from nemesis.findings import Findings, Invariant
 from nemesis.holds import Holds
@@ -80,9 +80,10 @@ class EndingCheck:
             for excess in named:
                 self._findings.counts["sums compared at rest"] += 1
                 held = holds.most(excess.key, request.begun - LATEST, request.ended)
-                if excess.used != world.used[excess.key] or not 0 <= excess.reserved <= held:
+                used = as_told(world.used[excess.key], excess.key.resource)
+                if excess.used != used or not 0 <= excess.reserved <= as_told(held, excess.key.resource):
                     said = f"{showing.amount(excess.used)} used, {showing.amount(excess.reserved)} reserved"
-                    told = f"{excess.key}: {said} by a replica, {showing.amount(world.used[excess.key])} by the API"
+                    told = f"{excess.key}: {said} by a replica, {showing.amount(used)} by the API"
                     told += f", and {showing.amount(held)} held for pods of sessions at most" if held else ""
                     self._findings.violated(Invariant.CONVERGENCE, told, at=request.ended)
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from nemesis.accounting import UNIT, Excess, Key, Limits, cost, excesses, needs, payer_of, quantity, subjects
+from nemesis.accounting import UNIT, Excess, Key, Limits, as_told, cost, excesses, needs, payer_of, quantity, subjects
 from nemesis.ledger_text import Payer
 from nemesis.records import Container, PodRevision, SessionRevision
 from tests.nemesis.histories import refusal
@@ -84,6 +84,22 @@ def test_a_payers_pods_count_for_the_user_the_groups_and_the_cluster() -> None:
 )
 def test_limits_are_those_of_the_policy(subject: str, resource: str, expected: int | None) -> None:
     assert Limits(POLICY).hard(Key(subject, resource)) == expected
+
+
+@pytest.mark.parametrize(
+    ("amount", "resource", "told"),
+    [
+        ("220m", "requests.cpu", "220m"),
+        ("999999m", "requests.cpu", "999999m"),
+        ("1000001m", "requests.cpu", "1001"),
+        ("999999", "requests.storage", "999999"),
+        ("85983239", "gold.storageclass.storage.k8s.io/requests.storage", "83969Ki"),
+        ("1048576001", "requests.storage", "1001Mi"),
+        ("2+3/7", "gpu", "2+3/7"),
+    ],
+)
+def test_what_refusals_say_is_used_has_six_digits_and_is_rounded_up(amount: str, resource: str, told: str) -> None:
+    assert as_told(quantity(amount), resource) == quantity(told)
 
 
 def test_a_refusal_tells_every_limit_it_names() -> None:
