@@ -12,7 +12,18 @@ from typing import Any
 
 import aiohttp
 
-from nemesis.records import CLAIMS, DEVICE_CLAIMS, FOREIGN, LEDGER, PODS, POLICY, SYSTEM_NAMESPACE, Slot
+from nemesis.records import (
+    CLAIMS,
+    DEVICE_CLAIMS,
+    FOREIGN,
+    LEDGER,
+    PODS,
+    POLICY,
+    SESSION_TYPE,
+    SESSIONS,
+    SYSTEM_NAMESPACE,
+    Slot,
+)
 
 _TIMEOUT = aiohttp.ClientTimeout(total=20)
 _MERGE = {"Content-Type": "application/merge-patch+json"}
@@ -54,11 +65,13 @@ class Api:
             collection(PODS, "kube-system"): {"containers": [{"name": "main", "image": "x"}]},
             collection(CLAIMS, "kube-system"): storage,
             collection(DEVICE_CLAIMS, "kube-system"): {},
+            collection(SESSIONS, "kube-system"): {},
             _TEXTS: None,
         }
         versions = []
         for path, spec in specs.items():
-            body = {"metadata": {"name": f"nemesis-{number}"}, **({} if spec is None else {"spec": spec})}
+            typed = SESSION_TYPE if path == collection(SESSIONS, "kube-system") else {}
+            body = {**typed, "metadata": {"name": f"nemesis-{number}"}, **({} if spec is None else {"spec": spec})}
             made = await self.call("POST", path, body=body, expected=(201,))
             versions.append(made["metadata"]["resourceVersion"])
         return min(map(int, versions))

@@ -20,6 +20,8 @@ from nemesis.records import PODS, Request, Writer
 
 JSON = "application/json"
 MERGE = "application/strategic-merge-patch+json"
+PLAIN_MERGE = "application/merge-patch+json"
+"""For kinds of a CustomResourceDefinition, of which the API server does not know how to merge lists."""
 
 _SECONDS = 15.0
 """The API server waits 5 s for a webhook, twice at most; a longer wait changes nothing."""
@@ -32,7 +34,8 @@ class Wish:
     """
     One request. `path` is below the objects of the kind in the namespace; `cpu` and `asked` are for the record.
 
-    `asked` is all that the object would cost.
+    `asked` is all that the object would cost. `acts_as` is who the user impersonates, `session` that of which it makes
+    the pod.
     """
 
     verb: str
@@ -47,6 +50,8 @@ class Wish:
     is_dry_run: bool = False
     kind: str = PODS
     asked: Mapping[str, str] = field(default_factory=dict)
+    acts_as: str = ""
+    session: str = ""
 
 
 class Clients:
@@ -100,6 +105,8 @@ class Clients:
         assert self._session is not None
         url = f"{self._urls[server]}{collection(wish.kind, wish.namespace)}{wish.path}"
         headers = {"Authorization": f"Bearer {self._tokens[wish.user]}", "Content-Type": wish.content_type}
+        if wish.acts_as:
+            headers["Impersonate-User"] = wish.acts_as
         async with self._session.request(wish.method, url, data=wish.body or None, headers=headers) as answer:
             return answer.status, await answer.read()
 
@@ -126,6 +133,7 @@ def _recorded(wish: Wish, server: int, times: tuple[float, float], status: int, 
         message,
         wish.kind,
         dict(wish.asked),
+        wish.session,
     )
 
 

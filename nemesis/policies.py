@@ -12,6 +12,7 @@ from nemesis.accounting import DEVICE_CLASSES, LIMITED_GROUPS
 _GOLD = "gold.storageclass.storage.k8s.io"
 _GPUS, _CARDS = (f"{each}.deviceclass.resource.k8s.io/devices" for each in DEVICE_CLASSES)
 _NAMES = (
+    "sessions",
     "pods",
     "cpu",
     "gpu",
@@ -22,14 +23,14 @@ _NAMES = (
     _GPUS,
     _CARDS,
 )
-_GROUP = (17, 330, 7, 10, 320, 6, 190, 5, 6)
+_GROUP = (5, 20, 380, 7, 10, 320, 6, 190, 5, 6)
 _USUAL = {
     subject: dict(zip(_NAMES, amounts, strict=True))
     for subject, amounts in {
-        "user": (10, 190, 4, 6, 180, 4, 110, 3, 4),
+        "user": (3, 12, 220, 4, 6, 180, 4, 110, 3, 4),
         "ml": _GROUP,
         "staff": _GROUP,
-        "cluster": (42, 820, 16, 25, 780, 15, 440, 12, 15),
+        "cluster": (11, 50, 940, 16, 25, 780, 15, 440, 12, 15),
     }.items()
 }
 _UNITS = {"cpu": "m", "storage": "Mi", f"{_GOLD}/requests.storage": "Mi"}
@@ -56,6 +57,7 @@ def _text(factors: dict[str, dict[str, int]]) -> str:
     }
     policy = {
         "version": 1,
+        "sessions": {"presets": ["kubeflow-notebook"], "count": "running"},
         "defaults": {"user": {"hard": hard["user"]}},
         "groups": {name: {"pool": {"hard": hard[name]}} for name in LIMITED_GROUPS},
         "cluster": {"hard": hard["cluster"]},

@@ -24,6 +24,8 @@ PODS, CLAIMS, DEVICE_CLAIMS = "pods", "persistentvolumeclaims", "resourceclaims.
 SESSIONS = "notebooks.kubeflow.org"
 """The kinds that are charged, as the ledger names them."""
 
+SESSION_TYPE = {"apiVersion": "kubeflow.org/v1", "kind": "Notebook"}
+
 CHARGED = (PODS, CLAIMS, DEVICE_CLAIMS, SESSIONS)
 
 SESSION_LABEL = "notebook-name"

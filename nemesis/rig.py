@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from localcluster.binaries import find_binaries
@@ -20,8 +21,10 @@ from localcluster.controlplane import ControlPlane
 from localcluster.plan import Options
 from localcluster.users import ADMIN, PEOPLE_GROUP
 from nemesis.accounting import CLASSES
-from nemesis.records import CLAIMS
-from nemesis.workload import NAMESPACES
+from nemesis.records import CLAIMS, SESSION_TYPE, SESSIONS
+from nemesis.wishes import CONTROLLER, too_much
+from nemesis.workload import NAMESPACES, USERS
+from tests.cluster.running import eventually
 from tests.replicas import Replicas
 from tests.running_proxy import RunningProxy
 
@@ -94,17 +97,31 @@ def running_rig(folder: Path, policy: str, *, replicas: int) -> Iterator[Rig]:
             several.apply_policy(policy)
             for namespace in NAMESPACES:
                 cluster.create_namespace(namespace)
-            cluster.kubectl("apply", "-f", "-", stdin=_needed_by_claims())
+            cluster.kubectl("apply", "-f", "-", stdin=_needed())
+            cluster.kubectl("wait", "--for=condition=Established", f"crd/{SESSIONS}")
             with several:
                 several.wait_until_ready(60)
+                for server in HURT:
+                    eventually(partial(_are_sessions_limited, cluster, server), within=60)
                 yield Rig(cluster, several, ssl.create_default_context(cafile=str(cluster.access.ca_file)))
         finally:
             cluster.stop_proxies()
 
 
-def _needed_by_claims() -> str:
-    """Return the StorageClasses, without which no claim can grow, and the right of people to make ResourceClaims."""
-    name = "nemesis-resourceclaims"
+def _are_sessions_limited(cluster: ControlPlane, server: int) -> bool:
+    """Whether an API server asks about sessions: their webhook is registered once the replicas have found the kind."""
+    *_, session = too_much(USERS[0], NAMESPACES[0], "limited")
+    words = ("create", "--dry-run=server", "-n", session.namespace, "-f", "-")
+    told = cluster.kubectl(*words, user=session.user, stdin=session.body, server=server, check=False)
+    return "exceeded quota" in told.stderr or "larger than quota" in told.stderr
+
+
+def _needed() -> str:
+    """
+    Return the StorageClasses, without which no claim can grow, the kind of sessions, and rights: that of people to make
+    ResourceClaims and sessions, and those of the account that makes the pods of sessions.
+    """
+    name, controller = "nemesis-people", "nemesis-controller"
     classes = [
         {
             "apiVersion": "storage.k8s.io/v1",
@@ -116,7 +133,11 @@ def _needed_by_claims() -> str:
         }
         for each in CLASSES
     ]
-    rules = [{"apiGroups": ["resource.k8s.io"], "resources": ["resourceclaims"], "verbs": ["*"]}]
+    group, plural = SESSIONS.partition(".")[2], SESSIONS.partition(".")[0]
+    rules = [
+        {"apiGroups": ["resource.k8s.io"], "resources": ["resourceclaims"], "verbs": ["*"]},
+        {"apiGroups": [group], "resources": [plural], "verbs": ["*"]},
+    ]
     rights = [
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -131,8 +152,37 @@ def _needed_by_claims() -> str:
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": PEOPLE_GROUP}],
         },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": controller},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": CONTROLLER}],
+        },
     ]
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [*classes, *rights]})
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [_definition(group, plural), *classes, *rights]})
+
+
+def _definition(group: str, plural: str) -> dict[str, object]:
+    """Return the CustomResourceDefinition of sessions, in the shape of Kubeflow's without its schema."""
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {
+        "name": SESSION_TYPE["apiVersion"].partition("/")[2],
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": anything, "status": anything}}},
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": SESSIONS},
+        "spec": {
+            "group": group,
+            "names": {"kind": SESSION_TYPE["kind"], "plural": plural},
+            "scope": "Namespaced",
+            "versions": [version],
+        },
+    }
 
 
 def _options(folder: Path) -> Options:
@@ -156,6 +206,7 @@ def _audit_policy() -> str:
     charged = [
         {"group": "", "resources": ["pods", "pods/resize", CLAIMS, f"{CLAIMS}/status"]},
         {"group": "resource.k8s.io", "resources": ["resourceclaims"]},
+        {"group": "kubeflow.org", "resources": ["notebooks"]},
     ]
     rules = [
         {"level": "Metadata", "verbs": ["create", "update", "patch"], "resources": charged, "namespaces": NAMESPACES},

@@ -24,6 +24,7 @@ from nemesis.clients import Clients
 from nemesis.faults import Faults
 from nemesis.ledger_text import UnreadableLedgerError, read_ledger
 from nemesis.lives import Lives
+from nemesis.platform import Platform
 from nemesis.recorder import Recorder
 from nemesis.records import Run, Writer
 from nemesis.rig import CALM, HURT, Rig, running_rig
@@ -34,9 +35,6 @@ _LONGEST_REST = 75.0
 """Seconds. Convergence is promised within 50; the judge measures it."""
 
 _PROBES = 6
-
-_KINDS = (records.PODS, records.CLAIMS, records.DEVICE_CLAIMS)
-
 Report = Callable[[str], None]
 
 
@@ -95,7 +93,7 @@ class _Performance:
             tls=rig.tls,
             clock=self._clock,
             namespaces=set(NAMESPACES),
-            kinds=_KINDS,
+            kinds=records.CHARGED,
         )
 
     def _clock(self) -> float:
@@ -132,7 +130,7 @@ class _Performance:
                 await clients.ask(replace(wish, verb=records.PROBE), number // len(USERS) % len(HURT))
         await self._recorder.until(await api.mark(1))
         final: dict[str, int] = {}
-        for kind in _KINDS:
+        for kind in records.CHARGED:
             for namespace in NAMESPACES:
                 final |= await api.objects(kind, namespace)
         last = await api.mark(2)
@@ -155,9 +153,11 @@ class _Performance:
             seed=self._plan.seed,
             without=self._plan.without,
         )
+        platform = Platform(clients, self._recorder.view, seed=f"{self._plan.seed} platform")
         async with beside(self._tell(clients, lives, workload)), beside(lives.watch()):
-            async with beside(faults.run()) as hurting:
+            async with beside(faults.run()) as hurting, beside(platform.run(seconds)) as making:
                 await _unless_it_fails(hurting, workload.run(seconds))
+                await making
             await faults.mend()
 
     async def _tell(self, clients: Clients, lives: Lives, workload: Workload) -> None:

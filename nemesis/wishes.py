@@ -1,7 +1,7 @@
 """
-The requests of the workload, one function each: for pods, PersistentVolumeClaims and ResourceClaims.
+The requests of the workload, one function each: for pods, PersistentVolumeClaims, ResourceClaims and sessions.
 
-Which of them are sent, and when: see `workload`.
+Which of them are sent, and when: see `workload`, and `platform` for the pods of sessions.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nemesis.accounting import CLASSES, DEVICE_CLASSES, GPU, STORAGE
-from nemesis.clients import MERGE, Wish
+from nemesis.accounting import CLASSES, DEVICE_CLASSES, GPU, SESSION, STORAGE
+from nemesis.clients import MERGE, PLAIN_MERGE, Wish
 from nemesis.records import (
     CLAIMS,
     DEVICE_CLAIMS,
@@ -20,13 +20,21 @@ from nemesis.records import (
     MIB,
     PODS,
     REPORTED,
+    SESSION_LABEL,
+    SESSION_TYPE,
+    SESSIONS,
+    STOPPED,
     ClaimRevision,
     PodRevision,
     Revision,
+    SessionRevision,
 )
 
 ADMIN = "admin"
 """Stands for the kubelets and controllers, which alone may report what an object was allocated, or that it is over."""
+
+CONTROLLER = "system:serviceaccount:kubeflow:notebook-controller-service-account"
+"""The account of the platform that makes the pods of sessions, as the preset has it."""
 
 FINISHED = "Succeeded"
 GPUS: Mapping[str, str] = {"nvidia.com/gpu": "1", "nvidia.com/mig-3g.20gb": "3/7"}
@@ -40,11 +48,15 @@ def create_pod(user: str, namespace: str, name: str, *, cpu: str, device: str = 
     """Return the request that creates a pod; without a name it gets a generated one."""
     devices = {device: str(number)} if device else {}
     resources = {"requests": {"cpu": cpu, **devices}, "limits": devices}
-    spec = {"containers": [{"name": "main", "image": "example/x", "resources": resources}]}
+    spec = _pod_spec(resources)
     asked = {"pods": "1", "requests.cpu": cpu}
     if device:
         asked[GPU] = str(number) if GPUS[device] == "1" else GPUS[device]
     return replace(_create(PODS, user, namespace, name, spec=spec, asked=asked), cpu=cpu)
+
+
+def _pod_spec(resources: Mapping[str, object]) -> dict[str, object]:
+    return {"containers": [{"name": "main", "image": "example/x", "resources": resources}]}
 
 
 def resize(pod: PodRevision, cpu: str) -> Wish:
@@ -127,6 +139,59 @@ def create_device_claim(user: str, namespace: str, name: str, *, devices: Mappin
     return _create(DEVICE_CLAIMS, user, namespace, name, spec={"devices": {"requests": requests}}, asked=asked)
 
 
+# Sessions. The platform's controller makes the pods.
+
+
+def create_session(user: str, namespace: str, name: str, *, cpu: str, is_stopped: bool = False) -> Wish:
+    """Return the request that creates a session whose pod asks for *cpu*."""
+    wish = _create(SESSIONS, user, namespace, name, spec=_session_spec(cpu), asked=_session_needs(cpu))
+    if is_stopped:
+        body = json.loads(wish.body)
+        body["metadata"]["annotations"] = {STOPPED: "yes"}
+        return replace(wish, body=json.dumps(body), asked={SESSION: "0"})
+    return wish
+
+
+def start(session: SessionRevision) -> Wish:
+    changed = {"metadata": {"annotations": {STOPPED: None}}}
+    return replace(_patch("start", session.owner, session, "", changed), asked=_session_needs(session.cpu))
+
+
+def stop(session: SessionRevision) -> Wish:
+    changed = {"metadata": {"annotations": {STOPPED: "yes"}}}
+    return _patch("stop", session.owner, session, "", changed)
+
+
+def change_session(session: SessionRevision, cpu: str) -> Wish:
+    wish = _patch("change", session.owner, session, "", {"spec": _session_spec(cpu)})
+    return replace(wish, asked=_session_needs(cpu))
+
+
+def dry_change_session(session: SessionRevision) -> Wish:
+    return as_dry_run(change_session(session, DRY_CPU))
+
+
+def make_pod(session: SessionRevision) -> Wish:
+    """Return the request by which the platform's controller creates the pod of a session."""
+    wish = create_pod(ADMIN, session.namespace, f"{session.name}-0", cpu=session.cpu)
+    owner = {**SESSION_TYPE, "name": session.name, "uid": session.uid, "controller": True}
+    body = json.loads(wish.body)
+    body["metadata"] |= {"labels": {SESSION_LABEL: session.name}, "ownerReferences": [owner]}
+    return replace(wish, body=json.dumps(body), acts_as=CONTROLLER, session=session.name)
+
+
+def unmake_pod(pod: PodRevision) -> Wish:
+    return replace(delete(pod), user=ADMIN, acts_as=CONTROLLER)
+
+
+def _session_spec(cpu: str) -> dict[str, object]:
+    return {"template": {"spec": _pod_spec({"requests": {"cpu": cpu}})}}
+
+
+def _session_needs(cpu: str) -> dict[str, str]:
+    return {SESSION: "1", "pods": "1", "requests.cpu": cpu}
+
+
 # All kinds.
 
 
@@ -156,6 +221,7 @@ def too_much(user: str, namespace: str, name: str) -> list[Wish]:
         create_pod(user, namespace, name, cpu="1k", device="nvidia.com/gpu", number=1000),
         create_claim(user, namespace, name, storage=2**10 * MIB, storage_class=CLASSES[0]),
         create_device_claim(user, namespace, name, devices=dict.fromkeys(DEVICE_CLASSES, 32)),
+        create_session(user, namespace, name, cpu="1k"),
     )
     return [as_dry_run(each) for each in several]
 
@@ -164,11 +230,13 @@ def _create(
     kind: str, user: str, namespace: str, name: str, *, spec: Mapping[str, object], asked: Mapping[str, str]
 ) -> Wish:
     named = {"name": name} if name else {"generateName": f"{user}-any-"}
-    body = json.dumps({"metadata": named, "spec": spec})
+    typed = SESSION_TYPE if kind == SESSIONS else {}
+    body = json.dumps({**typed, "metadata": named, "spec": spec})
     return Wish("create", user, namespace, name, "POST", "", body, kind=kind, asked=asked)
 
 
 def _patch(verb: str, user: str, obj: Revision, subresource: str, changed: object) -> Wish:
     slot = obj.slot
     path = f"/{slot.name}{subresource}"
-    return Wish(verb, user, slot.namespace, slot.name, "PATCH", path, json.dumps(changed), MERGE, kind=slot.kind)
+    merge = PLAIN_MERGE if slot.kind == SESSIONS else MERGE
+    return Wish(verb, user, slot.namespace, slot.name, "PATCH", path, json.dumps(changed), merge, kind=slot.kind)

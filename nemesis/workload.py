@@ -22,17 +22,19 @@ from nemesis.records import (
     DRY_NAME,
     MIB,
     PODS,
+    SESSIONS,
     ClaimRevision,
     PodRevision,
     Request,
     Revision,
+    SessionRevision,
     Slot,
 )
 
 NAMESPACES = ("nemesis-a", "nemesis-b")
 USERS = ("alice", "bob", "carol", "dave", "erin")
 
-_NAMES_EACH = {PODS: 8, CLAIMS: 5, DEVICE_CLAIMS: 4}
+_NAMES_EACH = {PODS: 8, CLAIMS: 5, DEVICE_CLAIMS: 4, SESSIONS: 3}
 """Per user and namespace: hardly more than limits allow, so that a name whose create was lost is used again."""
 
 _CPU = ("5m", "10m", "15m", "20m", "25m", "30m", "40m")
@@ -45,7 +47,7 @@ _CARELESS = 0.2
 
 _TICK = 0.01
 
-_KINDS = {PODS: 52, CLAIMS: 32, DEVICE_CLAIMS: 16}
+_KINDS = {PODS: 46, CLAIMS: 26, DEVICE_CLAIMS: 13, SESSIONS: 15}
 
 # How often each of them happens.
 _SHARES = {
@@ -90,6 +92,21 @@ _SHARES = {
         "dry_run": 26,
         "delete": 16,
         "recreate": 6,
+        "label": 4,
+    },
+    SESSIONS: {
+        "create": 24,
+        "create_stopped": 6,
+        "generate": 3,
+        "taken": 2,
+        "shared": 2,
+        "dry_run": 14,
+        "start": 24,
+        "stop": 8,
+        "change": 14,
+        "dry_change": 8,
+        "delete": 8,
+        "recreate": 4,
         "label": 4,
     },
 }
@@ -147,7 +164,7 @@ class Workload:
 
     def _wishes(self, kind: str, what: str, user: str) -> list[Wish]:
         """Return the requests of one action, in their order."""
-        if what in ("create", "generate", "shared", "dry_run"):
+        if what in ("create", "create_stopped", "generate", "shared", "dry_run"):
             return [self._new(kind, what, user)]
         if what == "taken":
             return self._taken(kind, user)
@@ -170,7 +187,7 @@ class Workload:
             return [*gone, self._create(obj.slot, obj.owner)] if what == "recreate" else gone
         if isinstance(obj, PodRevision):
             return self._of_pod(what, obj)
-        return self._of_claim(what, obj) if isinstance(obj, ClaimRevision) else []
+        return self._of_session(what, obj) if isinstance(obj, SessionRevision) else self._of_claim(what, obj)
 
     def _of_pod(self, what: str, pod: PodRevision) -> list[Wish]:
         cpu = self._random.choice(_CPU)
@@ -196,6 +213,15 @@ class Workload:
         }
         return [possible[what]]
 
+    def _of_session(self, what: str, session: SessionRevision) -> list[Wish]:
+        possible = {
+            "start": wishes.start(session),
+            "stop": wishes.stop(session),
+            "change": wishes.change_session(session, self._random.choice(_CPU)),
+            "dry_change": wishes.dry_change_session(session),
+        }
+        return [possible[what]]
+
     def _new(self, kind: str, what: str, user: str) -> Wish:
         namespace = self._random.choice(NAMESPACES)
         if what == "generate":
@@ -204,7 +230,11 @@ class Workload:
             return wishes.as_dry_run(self._create(Slot(namespace, f"{DRY_NAME}{next(self._numbers)}", kind), user))
         if what == "shared":
             return self._create(Slot(namespace, f"shared-{self._random.randrange(3)}", kind), user)
-        return self._create(self._free_slot(kind, user), user)
+        slot = self._free_slot(kind, user)
+        if what == "create_stopped":
+            cpu = self._random.choice(_CPU)
+            return wishes.create_session(user, slot.namespace, slot.name, cpu=cpu, is_stopped=True)
+        return self._create(slot, user)
 
     def _create(self, slot: Slot, user: str) -> Wish:
         """Return the request that creates an object of some size."""
@@ -212,6 +242,8 @@ class Workload:
         if kind == PODS:
             cpu, device = self._random.choice(_CPU), self._random.choice((*wishes.GPUS, "", "", ""))
             return wishes.create_pod(user, namespace, name, cpu=cpu, device=device)
+        if kind == SESSIONS:
+            return wishes.create_session(user, namespace, name, cpu=self._random.choice(_CPU))
         if kind == CLAIMS:
             storage, storage_class = self._random.choice(_STORAGE), self._random.choice(CLASSES)
             return wishes.create_claim(user, namespace, name, storage=storage, storage_class=storage_class)
@@ -241,16 +273,26 @@ class Workload:
 
 
 def _is_for(what: str, obj: Revision) -> bool:
-    """Whether an action makes sense for a claim: the API server would refuse it otherwise, or nothing would change."""
-    if not isinstance(obj, ClaimRevision) or obj.slot.kind != CLAIMS:
-        return True
+    """
+    Whether an action makes sense: the API server would refuse it otherwise, or nothing would change.
+
+    People leave the pods of sessions alone.
+    """
+    if isinstance(obj, PodRevision):
+        return not obj.session
+    if isinstance(obj, SessionRevision):
+        return {"start": not obj.is_running, "stop": obj.is_running}.get(what, True)
+    return obj.kind != CLAIMS or _is_for_claim(what, obj)
+
+
+def _is_for_claim(what: str, claim: ClaimRevision) -> bool:
     match what:
         case "grow" | "shrink" | "dry_grow" | "allocate":
-            return obj.phase == "Bound"
+            return claim.phase == "Bound"
         case "deallocate":
-            return bool(obj.allocated)
+            return bool(claim.allocated)
         case "bind":
-            return obj.phase != "Bound"
+            return claim.phase != "Bound"
         case "unprotect":
-            return obj.is_terminating
+            return claim.is_terminating
     return True

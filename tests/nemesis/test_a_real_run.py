@@ -7,6 +7,7 @@ from pathlib import Path
 from localcluster.binaries import Binaries
 from nemesis import report, run
 from nemesis.judge import Patience, judge
+from nemesis.started_pods import MADE
 
 
 def test_three_replicas_that_are_killed_and_stopped_break_no_promise(binaries: Binaries, tmp_path: Path) -> None:
@@ -21,5 +22,7 @@ def test_three_replicas_that_are_killed_and_stopped_break_no_promise(binaries: B
     assert findings.counts["pods checked for cover"] > 0
     assert findings.counts["decisions on persistentvolumeclaims"] > 50
     assert findings.counts["decisions on resourceclaims.resource.k8s.io"] > 50
+    assert findings.counts["decisions on notebooks.kubeflow.org"] > 50
+    assert findings.counts[MADE] > 0
     assert findings.counts["sums raised by a status"] > 0
     assert findings.counts["ledger: the next one"] > 20
