@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.sessions import WITH_NOTEBOOKS
-from tests.admission.asking import Json, Webhook, a_review, stamped
+from tests.admission.asking import Json, Webhook, a_review, request_of, stamped
 from webhook.documents.shipped_presets import shipped
 from webhook.kinds.counted import counted
 from webhook.kinds.pods import PODS, PodEvaluator
@@ -287,3 +287,43 @@ async def test_what_a_platform_makes_and_nobody_can_read_is_refused_with_the_fie
 
     assert answer.denied_by == "mutate"
     assert answer.message.startswith(f"cannot be charged: {field}")
+
+
+def one_that_just_started() -> Webhook:
+    """Return a replica that has the policy, and has not looked up yet what its sessions are."""
+    webhook = Webhook(POLICY)
+    webhook.handler.kinds.awaited = {"notebooks.kubeflow.org": ("kubeflow.org", "Notebook")}
+    return webhook
+
+
+POD_OF_NOTEBOOK = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {
+        "name": "n-0",
+        "namespace": "red",
+        "uid": "u",
+        "ownerReferences": [
+            {"apiVersion": "kubeflow.org/v1", "kind": "Notebook", "name": "n", "uid": "u1", "controller": True}
+        ],
+    },
+    "spec": {"containers": [{"name": "n"}]},
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        a_review("notebooks.kubeflow.org", "CREATE", object=notebook(), name="n"),
+        changed(notebook(annotations=STOPPED), notebook()),
+        a_review("pods", "CREATE", object=POD_OF_NOTEBOOK, name="n-0"),
+    ],
+    ids=["a session", "its start", "its pod"],
+)
+async def test_while_it_is_not_known_what_sessions_are_none_passes(body: Json) -> None:
+    request = request_of(body)
+
+    with pytest.raises(UnavailableError, match="not all known yet"):
+        await one_that_just_started().mutate(request)
+    with pytest.raises(UnavailableError, match="not all known yet"):
+        await one_that_just_started().validate(request)

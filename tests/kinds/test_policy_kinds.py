@@ -197,6 +197,21 @@ async def test_what_a_preset_reads_is_a_session_with_makers(cluster: Cluster) ->
     )
 
 
+async def test_sessions_are_awaited_until_they_are_looked_up(cluster: Cluster) -> None:
+    cluster.error = UnavailableError("unreachable", "no answer")
+
+    cluster.read("{presets: [kubeflow-notebook, raycluster]}")
+
+    assert set(cluster.kinds.awaited) == {"notebooks.kubeflow.org", "rayclusters.ray.io"}
+    notebook = OwnerReference(api_version="kubeflow.org/v1beta1", kind="Notebook", name="n", uid="u")
+    assert cluster.kinds.awaits(notebook)
+    cluster.served["notebooks.kubeflow.org"] = NOTEBOOKS
+    cluster.error = UnsuitableKindError("the API serves no such kind")
+    cluster.read("{presets: [kubeflow-notebook, raycluster]}")
+    await until(lambda: not cluster.kinds.awaited)
+    assert not cluster.kinds.awaits(notebook)
+
+
 async def test_pods_that_are_sessions_are_counted_anew_when_that_changes(cluster: Cluster) -> None:
     cluster.read("{presets: [jupyterhub]}")
     assert cluster.recounted == ["pods"]

@@ -34,6 +34,7 @@ from webhook.ports import (
     Namespaces,
     PodsOfWorkloads,
     PolicySource,
+    UnavailableError,
 )
 from webhook.quota import message
 from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare, with_fullest
@@ -123,9 +124,12 @@ class AdmissionHandler:
         """
         Return the kind and what the request means.
 
-        Raises: UnavailableError for a kind without a row while there is no policy, which alone may name it.
+        Raises: UnavailableError for a kind without a row while there is no policy, which alone may name it, and for
+        sessions that were not looked up yet: others have them intercepted already.
         """
         resource = str(request.resource)
+        if resource in self.kinds.awaited:
+            raise _unknown(resource)
         kind = self.kinds.of_resource(resource)
         if kind is None:
             self.policies.current()
@@ -140,6 +144,8 @@ class AdmissionHandler:
         if not namespace:
             raise review.ReviewError("request.namespace is missing", request.uid)
         meta = reviewed.new.metadata
+        if reviewed.old is None and meta.controller is not None and self.kinds.awaits(meta.controller):
+            raise _unknown(f"objects of kind {meta.controller.kind}")
         if self._joins_session(request, reviewed):
             return Refused("only the controller of its platform can make a session part of another one")
         forgery = reviewed.kind.evaluator.forgery(meta, reviewed.old_metadata, user)
@@ -317,6 +323,10 @@ def _lacks(reviewed: Reviewed, terms: Terms) -> tuple[Lack, ...]:
         return ()
     required = must_declare(terms.policy, terms.in_force, caps=terms.charge.caps)
     return lacks(required, reviewed.kind.evaluator.undeclared(reviewed.new)) if required else ()
+
+
+def _unknown(what: str) -> UnavailableError:
+    return UnavailableError("not-synced", f"the {what} are not all known yet")
 
 
 def _review_binding(request: AdmissionRequest) -> AdmissionResponse:

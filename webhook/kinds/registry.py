@@ -6,7 +6,7 @@ Watches, ledger, attribution and commands follow the rows; tests compare the man
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +36,8 @@ class Registry:
         self.charged = tuple(each for each in kinds if each.is_charged)
         """Those that are charged under every policy."""
         self.makers = frozenset(maker for each in kinds for maker in each.makers)
+        self.awaited: Mapping[str, tuple[str, str]] = {}
+        """Kinds that a policy reads as sessions and that were not looked up yet: group and kind by resource."""
 
     def count(self, resources: Collection[str]) -> tuple[AnyKind, ...]:
         """
@@ -60,6 +62,10 @@ class Registry:
     def is_session(self, reference: OwnerReference) -> bool:
         """Whether an owner reference names a kind whose objects are read as sessions."""
         return _is_of_sessions(self.of_object(reference.api_version, reference.kind))
+
+    def awaits(self, reference: OwnerReference) -> bool:
+        """Whether an owner reference names a kind that was not looked up yet: whose objects those are is unknown."""
+        return (reference.api_version.rpartition("/")[0], reference.kind) in self.awaited.values()
 
     def __iter__(self) -> Iterator[AnyKind]:
         return iter(self._by_resource.values())

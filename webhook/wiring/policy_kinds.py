@@ -99,7 +99,16 @@ class PolicyKinds:
         self._read_sessions(policy)
         self._limited, self._policy = (policy.counted | self._presets.keys()) - self._charged, policy
         self._remarks = {each: why for each, why in self._remarks.items() if each in self._limited}
+        self._await_sessions()
         self._changed.set()
+
+    def _await_sessions(self) -> None:
+        """Have nothing decided on kinds of sessions before they are looked up; other replicas may know them already."""
+        self._kinds.awaited = {
+            resource: (presets[0].group, presets[0].kind)
+            for resource, presets in self._presets.items()
+            if resource not in self._evaluators.keys() | self._unserved
+        }
 
     def resources(self) -> CountedResources | None:
         """Return what has to be intercepted although no manifest names it; None before the first policy."""
@@ -198,6 +207,7 @@ class PolicyKinds:
             kind = await self._discover(resource)
         except UnsuitableKindError as error:
             self._unserved.add(resource)
+            self._await_sessions()
             if self._remark(resource, f"{error}; {'that' if resource in self._presets else 'the limit'} has no effect"):
                 for entry in self._entries(resource):
                     self._on_unsuitable(entry, f"{entry.path}.hard[count/{resource}]: {self._remarks[resource]}")
@@ -215,6 +225,7 @@ class PolicyKinds:
                 )
                 kind = session_kind(kind, evaluator, makers_of(presets))
             self._kinds.add(kind)
+            self._await_sessions()
             self._watches.add(kind)
 
     def _remark(self, resource: str, why: str) -> bool:
