@@ -59,6 +59,8 @@ class Faults:
         self._losses = 0
         self._next_kill = 0.0
         self._paused: set[str] = set()
+        self._starting: set[str] = set()
+        """API servers that were killed. One is not paused before it answers: replicas give up where nothing listens."""
 
     async def run(self) -> None:
         """Run every track until cancelled."""
@@ -158,11 +160,13 @@ class Faults:
             return
         process = self._rig.cluster.processes[name]
         begun = self._clock()
+        self._starting.add(name)
         process.kill()
         await asyncio.sleep(chance.choice((0.0, 0.0, 3.0)))
         process.start()
         while not await self._servers[number - 1].is_ready():
             await asyncio.sleep(0.3)
+        self._starting.discard(name)
         self._journal.write(Fault("kill API server", name, begun, self._clock()))
 
     async def _pause_server(self, chance: random.Random) -> None:
@@ -218,7 +222,7 @@ class Faults:
 
     async def _pause(self, name: str, seconds: float) -> None:
         """Send SIGSTOP, and SIGCONT after *seconds* unless it was continued before."""
-        if name in self._paused:
+        if name in self._paused | self._starting:
             return
         kind = (
             "pause replica" if name.startswith("userquota-") else f"pause {name.removesuffix('-1').removesuffix('-2')}"
