@@ -21,7 +21,9 @@ from nemesis.records import DELETED, SESSIONS, PodRevision, Revision, SessionRev
 from nemesis.timeline import LATEST, Spans
 from nemesis.world import Step, World
 
-_HELD = 60.0
+HELD = 60.0
+"""Seconds for which a replica holds the room of pods that do not come."""
+
 _RELEASED_BY = 2.0
 """Seconds: every replica looks once a second which holds are over."""
 
@@ -103,7 +105,7 @@ class Holds:
         if known is not None and all(amount <= before.get(name, 0) for name, amount in needs(session).items()):
             self._running[session.slot] = _Running(known.start._replace(session=session), known.until)
             return
-        until = self._troubles.after(session.at, LATEST) + _HELD + _RELEASED_BY
+        until = self._troubles.after(session.at, LATEST) + HELD + _RELEASED_BY
         decided = [at for slot, at in self._decided.values() if slot == session.slot]
         self._running[session.slot] = _Running(Start(session, session.at, min(decided, default=None)), until)
         heapq.heappush(self._ends, (until, session.slot))

@@ -13,7 +13,7 @@ from nemesis.denials_check import HELD
 from nemesis.findings import Findings, Invariant, Violation
 from nemesis.judge import read_run
 from nemesis.records import Fault, Run
-from nemesis.started_pods import BEGUN_ANEW, BROKEN, LOWERED, MADE, REFUSED
+from nemesis.started_pods import BEGUN_ANEW, BEGUN_BEFORE, BROKEN, LOWERED, MADE, REFUSED
 
 LEAST_PER_SECOND = 100.0
 _MOST_SHOWN = 20
@@ -68,7 +68,7 @@ def _figures(run: Run, findings: Findings) -> list[tuple[str, object]]:
         ("refusals right about news of up to x s ago", _delays(findings)),
         ("of these limits full only with what is held for pods of sessions", counts[HELD]),
         (MADE, counts[MADE]),
-        *((name, counts[name]) for name in (LOWERED, BEGUN_ANEW, BROKEN, REFUSED)),
+        *((name, counts[name]) for name in (LOWERED, BEGUN_ANEW, BROKEN, BEGUN_BEFORE, REFUSED)),
         ("stored to taken out of the ledger", _spread(findings.conversions)),
         ("the same of what was gone by then", _spread(findings.short_lived)),
         ("reservations that nothing came of lasted", _spread(findings.reclaims)),

@@ -2,7 +2,8 @@
 A figure, not a check: whether the pods of sessions that were allowed to start get the room that is held for them.
 
 A pod that the platform's controller asks for within half a minute should not be refused for a quota, unless a limit was
-lowered since, or the replica did not see the start: it began later, or its watches had been broken.
+lowered since, or a replica did not see the start: it began later, or its watches had been broken. One that began before
+may have given away what others hold for earlier sessions, so that all holds together are above the limit.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from nemesis.accounting import Excess, excesses, quantity
 from nemesis.findings import Findings
-from nemesis.holds import Holds, Start
+from nemesis.holds import HELD, Holds, Start
 from nemesis.limits_check import LimitHistory
 from nemesis.records import SESSIONS, Life, Request, Slot
 from nemesis.timeline import Spans
@@ -25,6 +26,7 @@ _AHEAD = 2.0
 MADE = "pods of sessions made in time"
 LOWERED = "of them refused: a limit was lowered since the start"
 BEGUN_ANEW = "of them refused: a replica began since the start"
+BEGUN_BEFORE = "of them refused: a replica began in the minute before the start"
 BROKEN = "of them refused: a watch was broken since the start"
 REFUSED = "of them refused: none of these"
 
@@ -84,7 +86,10 @@ class StartedPods:
             return LOWERED
         if any(start.at < life.begun <= request.ended + _AHEAD for life in self._lives):
             return BEGUN_ANEW
-        return BROKEN if self._troubles.within(start.at, request.ended) > 0 else REFUSED
+        if self._troubles.within(start.at, request.ended) > 0:
+            return BROKEN
+        has_begun = any(start.at - HELD < life.begun <= start.at for life in self._lives)
+        return BEGUN_BEFORE if has_begun else REFUSED
 
     def _was_lowered(self, excess: Excess, start: Start, version: int) -> bool:
         since = start.at if start.decided is None else start.decided

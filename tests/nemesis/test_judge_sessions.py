@@ -328,6 +328,7 @@ def told(history: History, folder: Path) -> dict[str, int]:
         started_pods.LOWERED,
         started_pods.BEGUN_ANEW,
         started_pods.BROKEN,
+        started_pods.BEGUN_BEFORE,
         started_pods.REFUSED,
     )
     return {name: counts[name] for name in names if counts[name]}
@@ -369,6 +370,18 @@ def test_one_that_a_new_replica_could_not_know_is_told_apart(tmp_path: Path) -> 
     makes(history, refused=True)
 
     assert told(history, tmp_path) == {started_pods.MADE: 1, started_pods.BEGUN_ANEW: 1}
+
+
+def test_one_whose_room_a_replica_without_the_holds_before_it_gave_away_is_told_apart(tmp_path: Path) -> None:
+    history = begun(TWO_PODS)
+    history.admit_session("other", "1")
+    history.life("userquota-1", history.at + 1, history.at + 100)
+    history.wait(2)
+    history.admit_session("desk", "2")
+    history.admit("mine", "3")
+    history.request("create", "desk-0", status=403, message=refusal(used=1, reserved=2), session="desk")
+
+    assert told(history, tmp_path) == {started_pods.MADE: 1, started_pods.BEGUN_BEFORE: 1}
 
 
 def test_one_behind_a_broken_watch_is_told_apart(tmp_path: Path) -> None:
