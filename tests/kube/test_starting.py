@@ -14,6 +14,7 @@ from webhook.quota.usage import Row, UsageIndex
 
 KEY = ObjectKey("notebooks.kubeflow.org", "red", "jo")
 LABELS = (("notebook-name", "jo"),)
+TODAY = 1_800_000_000.0
 
 
 class Watched:
@@ -22,12 +23,15 @@ class Watched:
     def __init__(self) -> None:
         self.index = UsageIndex(by_payer(bind))
         self.clock = FakeClock()
-        self.starting = Starting(self.index, self.clock.monotonic)
+        self.starting = Starting(self.index, self.clock.monotonic, wall_clock=lambda: TODAY + self.clock.monotonic())
         self.version = 0
 
-    def sees(self, cpus: int, *, is_running: bool = True, uid: str = "n", is_listed: bool = False) -> Expected | None:
+    def sees(
+        self, cpus: int, *, is_running: bool = True, uid: str = "n", is_listed: bool = False, age: int = 3600
+    ) -> Expected | None:
         size = Size(cpu(cpus), is_running, (LABELS,))
-        expected = self.starting.expected(KEY, uid, size, is_listed=is_listed)
+        created = int(TODAY + self.clock.monotonic()) - age
+        expected = self.starting.expected(KEY, uid, size, is_listed=is_listed, created=created)
         self.version += 1
         self.index.observe(KEY, Row(uid, self.version, ALICE, (("sessions", 1),), expected=expected))
         return expected
@@ -82,7 +86,19 @@ def test_another_one_of_the_same_name_waits_for_its_own(watched: Watched) -> Non
     assert watched.sees(4, uid="another") is not None
 
 
-def test_what_a_list_shows_has_not_just_started(watched: Watched) -> None:
+def test_what_a_list_shows_has_started_when_it_was_created(watched: Watched) -> None:
+    """A replica that restarts goes on holding the room of what started a moment before."""
+    assert watched.sees(4, is_listed=True, age=20) is not None
+    assert watched.after(HOLD_SECONDS - 21) == 4
+    assert watched.after(1) == 0
+
+
+def test_a_clock_that_is_behind_holds_no_longer_than_a_minute(watched: Watched) -> None:
+    assert watched.sees(4, is_listed=True, age=-3600) is not None
+    assert watched.after(HOLD_SECONDS) == 0
+
+
+def test_an_old_session_that_a_list_shows_has_not_just_started(watched: Watched) -> None:
     assert watched.sees(4, is_listed=True) is None
     assert watched.sees(4) is None
     assert watched.sees(5) is not None

@@ -179,14 +179,16 @@ class ObjectSink(Generic[T]):
         if self._counts(meta):
             stamp, cost = read_stamp(meta), self._cost(item)
             key, stored = self._key(meta), StoredVersion(meta.uid, int(meta.resource_version))
+            created = _seconds(meta.creation_timestamp)
+            size, is_listed = self._size(item), self._is_listing
             row = Row(
                 *stored,
                 stamp or NOBODY,
                 cost.at(self._now()),
                 self._kind.evaluator.scopes(item),
-                self._starting.expected(key, meta.uid, self._size(item), is_listed=self._is_listing),
+                self._starting.expected(key, meta.uid, size, is_listed=is_listed, created=created),
                 self._sessions_of(self._kind.evaluator.labels(item)),
-                _seconds(meta.creation_timestamp),
+                created,
             )
             self._observe(key, row)
             if not self.is_counted:  # the same version may cost something else than when it was seen

@@ -6,6 +6,7 @@ What their pods cost is the evaluator's, the room is held by the usage index; wh
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,20 +29,29 @@ class Starting:
     """
     Keeps for each session that runs until when its pods are expected.
 
-    The time is counted from the moment at which this replica saw the session start, or grow. What a list shows is no
-    start: nobody knows for how long it has run. Replicas may differ by that; each of them counts the room that it holds
-    itself, so that none of them allows more than fits.
+    The time is counted from the moment at which this replica saw the session start, or grow. What a list shows has
+    started when it was created: nobody knows whether it was stopped since. Replicas may differ by that; each of them
+    counts the room that it holds itself, so that none of them allows more than fits.
     """
 
-    def __init__(self, index: UsageIndex, monotonic: Callable[[], float]) -> None:
-        """Change the rows of *index*."""
+    def __init__(
+        self, index: UsageIndex, monotonic: Callable[[], float], *, wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        """Change the rows of *index*. Ages are by *wall_clock*, in seconds since 1970."""
         self._index = index
         self._monotonic = monotonic
+        self._wall_clock = wall_clock
         self._running: dict[ObjectKey, _Started] = {}
         self._until: dict[ObjectKey, float] = {}
 
-    def expected(self, key: ObjectKey, uid: str, size: Size | None, *, is_listed: bool) -> Expected | None:
-        """Return the pods that are expected for the session *uid*, as it is now; None for all other objects."""
+    def expected(
+        self, key: ObjectKey, uid: str, size: Size | None, *, is_listed: bool, created: int = 0
+    ) -> Expected | None:
+        """
+        Return the pods that are expected for the session *uid*, as it is now; None for all other objects.
+
+        *created* is when, in seconds since 1970, 0 if that is not known.
+        """
         known = self._running.get(key)
         if size is None or not size.is_running:
             if known is not None:
@@ -49,7 +59,8 @@ class Starting:
             return None
         now = self._monotonic()
         if known is None or known.uid != uid or grown(size.amounts, known.amounts):
-            until = now if is_listed else now + HOLD_SECONDS
+            age = self._wall_clock() - created if is_listed else 0
+            until = now + HOLD_SECONDS - max(age, 0)
         else:
             until = known.until
         self._running[key] = _Started(uid, size.amounts, until)
