@@ -31,6 +31,7 @@ __all__ = [
     "Condition",
     "FrontProxyTrust",
     "StoreRestoredError",
+    "Transactions",
     "Trust",
     "Decide",
     "HandoverRights",
@@ -274,7 +275,7 @@ class Maintenance:
     failures: tuple[UnavailableError, ...] = ()
 
 
-class LedgerStore(Protocol):
+class Transactions(Protocol):
     """
     Reads usage, decides and reserves in one atomic step.
 
@@ -287,6 +288,10 @@ class LedgerStore(Protocol):
 
         *deadline* is on the monotonic clock. Raises: UnavailableError if no decision is possible by then.
         """
+
+
+class LedgerStore(Transactions, Protocol):
+    """What a replica does with its ledger: transactions, and what keeps it true."""
 
     def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:
         """

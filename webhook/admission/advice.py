@@ -18,7 +18,7 @@ from webhook.admission import review
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.identities import Identities
 from webhook.attribution.lineage import known_owner
-from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
+from webhook.kinds.claims import CLAIMS, PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind, UncountableError
 from webhook.kinds.pod_template import future_pod
 from webhook.kinds.pods import PODS
@@ -28,26 +28,27 @@ from webhook.kinds.workloads import Workload, demand_of
 from webhook.ports import (
     Ancestry,
     Clock,
-    LedgerStore,
     LimitRanges,
     NameHolders,
     Namespaces,
     PodsOfWorkloads,
     PolicySource,
+    Transactions,
     UnavailableError,
 )
 from webhook.quota import message
 from webhook.quota.decision import Allowed, Decision, Denied, Excess
 from webhook.quota.expected import PodSet
-from webhook.quota.fitting import UNUSED, Copies, Fitting, Part, fit
-from webhook.quota.limits import Limit, LimitsInForce, resolve_limits
+from webhook.quota.fitting import UNUSED, Copies, Fitting, Part, Room, fit, rooms
+from webhook.quota.limits import Limit, resolve_limits
 from webhook.quota.missing import Bounds
 from webhook.quota.objects import ObjectKey, Scale
 from webhook.quota.policy import Mode, OnWorkload, Policy
-from webhook.quota.reservation import CREATED, Charge
+from webhook.quota.presets import Labels
+from webhook.quota.reservation import CREATED, Charge, Reservation
 from webhook.quota.resources import Amount, Amounts, grown
 from webhook.quota.scopes import Scopes
-from webhook.quota.subject import NOBODY, Account, Payer
+from webhook.quota.subject import CLUSTER, NOBODY, Account, Payer
 from webhook.quota.usage import UsageView
 
 _NOUNS = {"Job": "parallel pods", "CronJob": "parallel pods", "DaemonSet": "pods"}
@@ -70,23 +71,30 @@ class _Asked(NamedTuple):
         return bool(grown(demand_of(self.new), demand_of(self.old)))
 
 
-class _Object(NamedTuple):
-    """What one copy has one of: its cost, its scopes, the cap that binds it."""
+class MadeObject(NamedTuple):
+    """What one copy has one of: its cost, its scopes, the cap that binds it, and of which sessions it may be a pod."""
 
+    resource: str
     amounts: Amounts
     scopes: Scopes
     cap: str | None
+    part_of: tuple[Labels, ...] = ()
 
 
 @dataclass(slots=True)
-class _Judgement:
+class Judgement:
     """
     Fits the copies of a workload, with the limits of the moment in which the ledger decides.
 
     `grown` are the resources of which all copies together ask for more than before: no other limit counts. `parts`
-    returns what each copy has one of. `surge` are the limits under which one more pod has no room.
+    returns what each copy has one of, with all limits in force; `objects` are the same without. `surge` are the limits
+    under which one more pod has no room. `surges_later`: it is new, and a rolling update of it will need one.
     """
 
+    key: ObjectKey
+    payer: Payer
+    noun: str
+    objects: Collection[MadeObject]
     parts: Callable[[], list[Part]]
     grown: frozenset[str]
     number: int
@@ -94,22 +102,58 @@ class _Judgement:
     is_new_template: bool
     is_surging: bool
     is_later: bool
+    surges_later: bool
     pod_sets: Collection[PodSet]
     fitting: Fitting = field(default_factory=lambda: Fitting(0, 0))
     surge: tuple[Excess, ...] = ()
 
     def decide(self, view: UsageView) -> Decision:
         """Return the decision; nothing is ever reserved. Raises: UnavailableError."""
-        parts = self.parts()
-        self.fitting, self.surge = Fitting(self.number, self.number), ()
-        if self.grown:
-            growing = [each.only(self.grown) for each in parts]
-            copies = Copies(self.number, growing, self.existing, self.is_new_template, self.pod_sets)
-            self.fitting = fit(copies, UNUSED if self.is_later else view)
+        self.fitting, self.surge = self._fit(_is_told, view), ()
         if self.is_surging and not self.fitting.excesses:
-            self.surge = fit(Copies(1, parts, pod_sets=self.pod_sets), view).excesses
+            self.surge = self.surge_beside(view)
         denying = tuple(each for each in self.fitting.excesses if _denies(each.rule))
         return Denied(denying) if denying else Allowed(None, self.fitting.excesses)
+
+    def surge_beside(self, view: UsageView) -> tuple[Excess, ...]:
+        """Return the limits under which one more pod has no room. Raises: UnavailableError."""
+        parts = [each.under(_is_told) for each in self.parts()]
+        return fit(Copies(1, parts, pod_sets=self.pod_sets), view).excesses
+
+    def made(self, view: UsageView) -> Fitting:
+        """Return how many copies will be made: also limits refuse them of which nobody is told with the workload."""
+        return self._fit(_is_enforced, view)
+
+    def rooms(self, view: UsageView) -> Iterator[Room]:
+        """Return what each limit leaves for the copies. Raises: UnavailableError."""
+        return rooms(self._copies(self.parts()), UNUSED if self.is_later else view)
+
+    def stored(self, number: int, view: UsageView) -> Iterator[Reservation]:
+        """
+        Yield what is held once *number* copies exist: on the names of those that do now, and in one for the others.
+
+        Nothing for what is made by a schedule.
+        """
+        for position, each in enumerate(() if self.is_later else self.objects):
+            present = [
+                key for key in self.existing if key.resource == each.resource and view.held(key, CLUSTER, each.resource)
+            ]
+            for key in present:
+                yield Reservation(key, "", CREATED, self.payer, each.amounts, each.scopes, part_of=each.part_of)
+            if (new := number - len(present)) > 0:
+                key = ObjectKey(each.resource, self.key.namespace, f"made for {self.key}: {position}")
+                amounts = tuple((name, amount * new) for name, amount in each.amounts)
+                yield Reservation(key, "", CREATED, self.payer, amounts, each.scopes, part_of=each.part_of)
+
+    def _fit(self, counts: Callable[[Limit], bool], view: UsageView) -> Fitting:
+        """Return how many copies fit under the limits that *counts* is true for."""
+        parts = [each.under(counts).only(self.grown) for each in self.parts()]
+        if not self.grown:
+            return Fitting(self.number, self.number)
+        return fit(self._copies(parts), UNUSED if self.is_later else view)
+
+    def _copies(self, parts: list[Part]) -> Copies:
+        return Copies(self.number, parts, self.existing, self.is_new_template, self.pod_sets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +161,8 @@ class WorkloadAdvice:
     """
     Answers reviews of workloads and their scales. Any number may run concurrently.
 
-    `on_untold` is called with the reason for which there was no verdict, which goes to whoever asked, too.
+    `on_untold` is called with the reason for which there was no verdict, which goes to whoever asked, too. `on_judged`
+    is called with what the ledger is about to decide.
     """
 
     users: Identities
@@ -125,12 +170,13 @@ class WorkloadAdvice:
     pods: PodsOfWorkloads
     policies: PolicySource
     namespaces: Namespaces
-    ledger: LedgerStore
+    ledger: Transactions
     clock: Clock
     names: NameHolders
     limit_ranges: LimitRanges
     kinds: Registry = field(default=KINDS)
     on_untold: Callable[[UnavailableError], None] = lambda _: None
+    on_judged: Callable[[Judgement], None] = lambda _: None
 
     async def advise(self, request: AdmissionRequest, *, deadline: float) -> AdmissionResponse:
         """
@@ -176,7 +222,7 @@ class WorkloadAdvice:
         policy, namespace = self.policies.current(), request.namespace
         labels = await self.namespaces.labels(namespace)
         bounds, pods = await asyncio.gather(self.limit_ranges.bounds(namespace), self._pods_of(namespace, asked, made))
-        payer = known_owner(asked.new.metadata) or NOBODY
+        payer = policy.named(known_owner(asked.new.metadata) or NOBODY)
         objects = _objects(made, bounds, policy)
 
         def parts() -> list[Part]:
@@ -185,7 +231,11 @@ class WorkloadAdvice:
 
         former = made_by(asked.old) if asked.old is not None and grows else None
         before = {} if former is None else _totals(former, _objects(former, bounds, policy), policy)
-        judgement = _Judgement(
+        judgement = Judgement(
+            ObjectKey(asked.kind.resource, namespace, asked.name),
+            payer,
+            _NOUNS.get(asked.kind.kind, "replicas"),
+            objects,
             parts,
             grown(_totals(made, objects, policy).items(), before.items()) if grows else frozenset(),
             max(len(pods), 1) if made.number is None else made.number,
@@ -193,21 +243,20 @@ class WorkloadAdvice:
             is_new_template=asked.is_new_template,
             is_surging=is_surging,
             is_later=made.is_later,
-            pod_sets=[
-                PodSet(namespace, payer.owner, labels) for labels in policy.sessions_of(made.pod.metadata.labelled())
-            ],
+            surges_later=asked.old is None and needs_surge(asked.new),
+            pod_sets=[PodSet(namespace, payer.owner, labels) for each in objects for labels in each.part_of],
         )
-        key = ObjectKey(asked.kind.resource, namespace, asked.name)
-        charge = Charge(key, asked.new.metadata.uid or request.uid, CREATED, payer, ())
+        self.on_judged(judgement)
+        charge = Charge(judgement.key, asked.new.metadata.uid or request.uid, CREATED, payer, ())
         decision = await self.ledger.transact(charge, judgement.decide, dry_run=True, deadline=deadline)
-        answer = _answer(request, decision, judgement, noun=_NOUNS.get(asked.kind.kind, "replicas"), owner=payer.owner)
+        answer = _answer(request, decision, judgement)
         is_nobodys_scale = payer == NOBODY and request.sub_resource == "scale"  # of an edit the mutating call tells
         if is_nobodys_scale and answer.allowed and self.users.is_told(request.user_info):
             return structs.replace(answer, warnings=(*answer.warnings, message.nobody_warning(asked.kind.kind)))
         return answer
 
     def _parts(
-        self, objects: Iterable[_Object], payer: Payer, namespace: str, labels: Mapping[str, str]
+        self, objects: Iterable[MadeObject], payer: Payer, namespace: str, labels: Mapping[str, str]
     ) -> Iterator[Part]:
         """Yield what one copy has one of, with the limits in force; nothing that is exempt."""
         policy, now = self.policies.current(), self.clock.now()
@@ -215,7 +264,7 @@ class WorkloadAdvice:
             account = Account(policy.named(payer), each.scopes)
             if policy.exemptions.of(account, namespace, now) is None:
                 in_force = resolve_limits(policy, account, namespace=namespace, labels=labels, now=now)
-                yield Part(policy.devices.derive(each.amounts), each.cap, _judged(in_force))
+                yield Part(policy.devices.derive(each.amounts), each.cap, in_force)
 
     async def _pods_of(self, namespace: str, asked: _Asked, made: Made) -> tuple[str, ...]:
         """
@@ -229,11 +278,10 @@ class WorkloadAdvice:
         return await self.pods.names(namespace, uid, asked.new.spec.selector)
 
 
-def _answer(
-    request: AdmissionRequest, decision: Decision, judged: _Judgement, *, noun: str, owner: str
-) -> AdmissionResponse:
+def _answer(request: AdmissionRequest, decision: Decision, judged: Judgement) -> AdmissionResponse:
+    noun = judged.noun
     if isinstance(decision, Denied):
-        text = message.workload_sentence(judged.fitting, decision.excesses, noun=noun, owner=owner)
+        text = message.workload_sentence(judged.fitting, decision.excesses, noun=noun, owner=judged.payer.owner)
         return review.denied(request.uid, text, causes=message.causes(decision.excesses))
     binding = judged.fitting.binding
     told = [message.workload_warning(judged.fitting, binding, noun=noun)] if binding is not None else []
@@ -241,15 +289,17 @@ def _answer(
     return review.allowed(request.uid, warnings=told)
 
 
-def _objects(made: Made, bounds: Mapping[str, Bounds], policy: Policy) -> tuple[_Object, ...]:
+def _objects(made: Made, bounds: Mapping[str, Bounds], policy: Policy) -> tuple[MadeObject, ...]:
     """Return what each copy has one of. Raises: UncountableError."""
     evaluator, cap = PERSISTENT_VOLUME_CLAIMS.evaluator, PERSISTENT_VOLUME_CLAIMS.cap
-    pod = _Object(*future_pod(made.pod, bounds, policy.missing_defaults), PODS.cap)
-    claims = (_Object(evaluator.usage(each, now=None), evaluator.scopes(each), cap) for each in made.claims)
+    amounts, scopes = future_pod(made.pod, bounds, policy.missing_defaults)
+    part_of = policy.sessions_of(made.pod.metadata.labelled())
+    pod = MadeObject(PODS.resource, amounts, scopes, PODS.cap, part_of)
+    claims = (MadeObject(CLAIMS, evaluator.usage(each, now=None), evaluator.scopes(each), cap) for each in made.claims)
     return (pod, *claims)
 
 
-def _totals(made: Made, objects: Iterable[_Object], policy: Policy) -> dict[str, Amount]:
+def _totals(made: Made, objects: Iterable[MadeObject], policy: Policy) -> dict[str, Amount]:
     """Return what all copies ask for together, by derived resource; of a DaemonSet, those on one node."""
     number = 1 if made.number is None else made.number
     totals: dict[str, Amount] = {}
@@ -259,13 +309,13 @@ def _totals(made: Made, objects: Iterable[_Object], policy: Policy) -> dict[str,
     return totals
 
 
-def _judged(in_force: LimitsInForce) -> LimitsInForce:
-    """Return the limits by which a workload is judged: not those that nobody is told of."""
-    return LimitsInForce(tuple(_told(in_force.sums)), tuple(_told(in_force.caps)))
+def _is_told(limit: Limit) -> bool:
+    """Whether a workload is judged by a limit: not by one that nobody is told of."""
+    return limit.workloads is not OnWorkload.OFF and limit.mode is not Mode.AUDIT
 
 
-def _told(limits: Iterable[Limit]) -> Iterator[Limit]:
-    return (each for each in limits if each.workloads is not OnWorkload.OFF and each.mode is not Mode.AUDIT)
+def _is_enforced(limit: Limit) -> bool:
+    return limit.mode is Mode.ENFORCE
 
 
 def _denies(limit: Limit) -> bool:

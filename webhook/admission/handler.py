@@ -28,12 +28,12 @@ from webhook.kinds.session_kind import SessionObject, scaled
 from webhook.ports import (
     Ancestry,
     Clock,
-    LedgerStore,
     LimitRanges,
     NameHolders,
     Namespaces,
     PodsOfWorkloads,
     PolicySource,
+    Transactions,
     UnavailableError,
 )
 from webhook.quota import message
@@ -56,13 +56,14 @@ class AdmissionHandler:
     Answers reviews. Any number may run concurrently; the handler itself keeps no state between them.
 
     `on_delete` is called with key and uid of a charged object for each DELETE request. Only a server without a
-    cluster needs it: with a cluster the watch shows deleted objects.
+    cluster needs it: with a cluster the watch shows deleted objects. `on_terms` is called with what a charge is decided
+    on, each time that it is.
     """
 
     attribution: Attribution
     policies: PolicySource
     namespaces: Namespaces
-    ledger: LedgerStore
+    ledger: Transactions
     clock: Clock
     names: NameHolders
     limit_ranges: LimitRanges
@@ -70,6 +71,7 @@ class AdmissionHandler:
     ancestry: Ancestry
     kinds: Registry = field(default=KINDS)
     on_delete: Callable[[ObjectKey, str], None] | None = None
+    on_terms: Callable[[Terms], None] = lambda _: None
 
     async def mutate(self, request: AdmissionRequest) -> AdmissionResponse:
         """
@@ -263,6 +265,7 @@ class AdmissionHandler:
             """Resolve the limits only when the ledger decides: a limit lowered in the meantime must bind."""
             nonlocal decided_on
             decided_on = terms()
+            self.on_terms(decided_on)
             if may_deny and decided_on.charge.grows:
                 self.names.require_known(charge.key.resource, is_session=charge.is_session)
             may_refuse = may_deny and decided_on.exemption is None

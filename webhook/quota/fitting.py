@@ -6,7 +6,7 @@ How many copies of something fit under the limits that bind them: the early verd
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -30,6 +30,11 @@ class Part(NamedTuple):
     def only(self, names: Collection[str]) -> Part:
         """Return it with the amounts of the resources *names* alone."""
         return self._replace(amounts=tuple(each for each in self.amounts if each[0] in names))
+
+    def under(self, counts: Callable[[Limit], bool]) -> Part:
+        """Return it under the limits alone that *counts* is true for."""
+        sums, caps = (tuple(filter(counts, each)) for each in (self.in_force.sums, self.in_force.caps))
+        return self._replace(in_force=LimitsInForce(sums, caps))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,72 @@ UNUSED: UsageView = _Unused()
 """For what is made at another time, when other things are used: it shows what can never fit."""
 
 
+class Room(NamedTuple):
+    """
+    What one limit leaves for copies of something.
+
+    One copy needs `each`, and `number` of them are to be paid by whom the limit bounds; `others` exist and are paid by
+    somebody else. `own` is what the existing ones hold. For a cap the amounts are those of one object.
+    """
+
+    limit: Limit
+    each: Amount
+    number: int
+    others: int
+    own: Amount
+    used: Amount
+    reserved: Amount
+
+    @property
+    def requested(self) -> Amount:
+        """What the copies need beyond what the existing ones hold; below 0 if they hold more."""
+        return self.number * self.each - self.own
+
+    @property
+    def most(self) -> Amount:
+        """The most that all copies could have, those that exist included."""
+        return max(self.limit.hard - self.used - self.reserved + self.own, 0)
+
+    @property
+    def free(self) -> Amount:
+        """The amount left under the limit, 0 if the limit is already exceeded."""
+        return max(self.limit.hard - self.used - self.reserved, 0)
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether the copies need more than there is, and more than the existing ones hold."""
+        return self.requested > 0 and self.number * self.each > self.most
+
+    @property
+    def copies(self) -> int | None:
+        """How many copies the limit has room for; None for a cap under which each of them fits."""
+        if self.limit.cap is not None:
+            return 0 if self.is_exceeded else None
+        return self.others + int(self.most // self.each)
+
+
+def rooms(copies: Copies, view: UsageView) -> Iterator[Room]:
+    """Yield what each limit on *copies* leaves for them beside what *view* shows: caps first."""
+    yield from _caps(copies.parts)
+    yield from (_room(copies, limit, need, view) for limit, need in _needs(copies.parts))
+
+
+def _caps(parts: Sequence[Part]) -> Iterator[Room]:
+    for part in parts:
+        amounts = dict(part.amounts)
+        for cap in part.in_force.caps:
+            if cap.cap == part.cap and (amount := amounts.get(cap.resource, 0)):
+                yield Room(cap, amount, 1, 0, 0, 0, 0)
+
+
+def _room(copies: Copies, limit: Limit, need: _Need, view: UsageView) -> Room:
+    own = sum(view.held(key, limit.subject, limit.resource) for key in copies.existing)
+    own += view.expected(copies.pod_sets, limit.subject, limit.resource)
+    number = max(copies.number - _of_others(copies, limit, view) // need.objects, 0)
+    used, reserved = view.used(limit.subject, limit.resource), view.reserved(limit.subject, limit.resource)
+    return Room(limit, need.amount, number, copies.number - number, own, used, reserved)
+
+
 def fit(copies: Copies, view: UsageView) -> Fitting:
     """
     Return how many *copies* fit beside what *view* shows.
@@ -100,26 +171,25 @@ def fit(copies: Copies, view: UsageView) -> Fitting:
     Only what grows is compared: where the existing objects hold as much as all copies need, the limit is not exceeded
     by them, even if it was lowered.
     """
-    found = [(0, Excess(cap, amount, 0, 0, cap.hard)) for cap, amount in _over_caps(copies.parts)]
-    for limit, (each, objects) in _needs(copies.parts):
-        if view.allocated(limit.subject, limit.resource) + copies.number * each <= limit.hard:
+    found = [(each.copies or 0, _excess(each, view)) for each in _caps(copies.parts) if each.is_exceeded]
+    for limit, need in _needs(copies.parts):
+        if view.allocated(limit.subject, limit.resource) + copies.number * need.amount <= limit.hard:
             continue  # beside all that is taken, whoever has it
-        own = sum(view.held(key, limit.subject, limit.resource) for key in copies.existing)
-        own += view.expected(copies.pod_sets, limit.subject, limit.resource)
-        number = max(copies.number - _of_others(copies, limit, view) // objects, 0)
-        if number * each <= own:
-            continue
-        used, reserved = view.used(limit.subject, limit.resource), view.reserved(limit.subject, limit.resource)
-        room = max(limit.hard - used - reserved + own, 0)
-        if number * each > room:
-            fits = copies.number - number + int(room // each)
-            awaited = view.awaited(limit.subject, limit.resource)
-            excess = Excess(limit, number * each - own, used, reserved, room, own, ended(limit, view), awaited)
-            found.append((fits, excess))
+        room = _room(copies, limit, need, view)
+        if room.is_exceeded:
+            found.append((room.copies or 0, _excess(room, view)))
     if not found:
         return Fitting(copies.number, copies.number)
     fits, binding = min(found, key=lambda each: each[0])
     return Fitting(copies.number, fits, tuple(excess for _, excess in found), binding)
+
+
+def _excess(room: Room, view: UsageView) -> Excess:
+    limit = room.limit
+    if limit.cap is not None:
+        return Excess(limit, room.each, 0, 0, limit.hard)
+    awaited = view.awaited(limit.subject, limit.resource)
+    return Excess(limit, room.requested, room.used, room.reserved, room.most, room.own, ended(limit, view), awaited)
 
 
 def with_fitting(decision: Decision, fitting: Fitting, *, may_deny: bool) -> Decision:
@@ -132,15 +202,6 @@ def with_fitting(decision: Decision, fitting: Fitting, *, may_deny: bool) -> Dec
     if may_deny and enforced:
         return Denied(enforced)
     return replace(decision, tolerated=(*decision.tolerated, *fitting.excesses))
-
-
-def _over_caps(parts: Sequence[Part]) -> list[tuple[Limit, Amount]]:
-    found = []
-    for part in parts:
-        amounts = dict(part.amounts)
-        caps = (cap for cap in part.in_force.caps if cap.cap == part.cap)
-        found += [(cap, amounts[cap.resource]) for cap in caps if amounts.get(cap.resource, 0) > cap.hard]
-    return found
 
 
 class _Need(NamedTuple):

@@ -172,6 +172,10 @@ class UsageIndex:
         """Return how much of `reserved` is held for pods of sessions. Not for every decision: it asks each of them."""
         return self._expected.due_in_all(subject, name)
 
+    def reserved_sums(self) -> dict[Subject, dict[str, Amount]]:
+        """Return a copy of `reserved` for all subjects and resources."""
+        return {subject: dict(amounts) for subject, amounts in self._reserved.items()}
+
     def position(self, resource: str) -> int:
         """Return the highest resource version up to which changes of *resource* are known."""
         return self._position[resource]

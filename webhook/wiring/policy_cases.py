@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from webhook.admission.patch import applied, steps_of
+from webhook.admission.patch import applied
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
+from webhook.admission.together import mutate
 from webhook.attribution.stamp import carries_stamp, stamping
 from webhook.documents.case_schema import Verdict
 from webhook.documents.case_text import Case, Create, Given, Outcome, ScaleTo, Update
@@ -171,11 +172,10 @@ class _Run:
     ) -> list[AdmissionResponse]:
         """Return the answers to the mutating call, and to those that follow with the object as it is then."""
         operation = "CREATE" if old is None else "UPDATE"
-        mutated = await self._handler.mutate(self._request(kind, written, document, old, operation=operation))
+        asked = self._request(kind, written, document, old, operation=operation)
+        mutated, request = await mutate(self._handler, asked)
         if not mutated.allowed:
             return [mutated]
-        document = as_stored(kind, applied(document, steps_of(mutated)))
-        request = self._request(kind, written, document, old, operation=operation)
         validated = await self._handler.validate(request, deadline=_DEADLINE)
         return [mutated, validated, *([await self._advised(request)] if kind.demand is not None else [])]
 

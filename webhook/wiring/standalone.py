@@ -17,7 +17,7 @@ from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import KINDS, Registry
 from webhook.ledger.memory import StandaloneLedger
 from webhook.policy_source import CurrentPolicy, read_files
-from webhook.ports import READY, Clock, LedgerStore, PolicySource
+from webhook.ports import READY, Clock, PolicySource, Transactions
 from webhook.quota.errors import WebhookError
 from webhook.quota.missing import Bounds
 from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion, UserInfo
@@ -94,7 +94,7 @@ class StandaloneCluster:
 def reviewers(  # noqa: PLR0913 - one for each port that is not the cluster's
     cluster: StandaloneCluster,
     policy: PolicySource,
-    ledger: LedgerStore,
+    ledger: Transactions,
     clock: Clock,
     kinds: Registry,
     *,

@@ -1,0 +1,332 @@
+"""
+Decides several requests, each as if those before it were stored: whether all of it fits together.
+
+Every answer is that of the handler and of the advice on workloads. They ask a ledger that only takes their questions;
+once all are asked, the real ledger decides them in one step of its own, in which what is allowed is held for those
+behind it, and released again. Nothing is awaited in that step, so that no other request ever sees what is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+from msgspec import Raw, structs
+
+from webhook.admission.advice import Judgement, WorkloadAdvice
+from webhook.admission.handler import AdmissionHandler
+from webhook.admission.outcome import Terms
+from webhook.admission.patch import applied, steps_of
+from webhook.admission.review import AdmissionRequest, AdmissionResponse
+from webhook.admission.verdicts import Left, Together, Verdict, Workload
+from webhook.kinds.as_stored import as_stored
+from webhook.ports import Decide
+from webhook.quota import message
+from webhook.quota.decision import Allowed, Decision, Denied
+from webhook.quota.fitting import Copies, Fitting, Part, Room, rooms
+from webhook.quota.limits import LimitsInForce
+from webhook.quota.reservation import Charge, Reservation
+from webhook.quota.resources import Amount
+from webhook.quota.subject import CLUSTER, Subject
+from webhook.quota.usage import UsageIndex, UsageView
+
+_TENTATIVE = "would be stored"
+"""The uid of what is held: no object has it, so that no reservation of a real request is ever taken for one of ours."""
+
+
+@dataclass(slots=True)
+class _Question:
+    """Port `Transactions` for one call: takes the question, and has the call wait for the answer."""
+
+    asked: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    answer: asyncio.Future[Decision] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    charge: Charge | None = None
+    decide: Decide | None = None
+
+    async def transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:  # noqa: ARG002
+        """Return what the real ledger has decided. Its deadline is that of all questions."""
+        self.charge, self.decide = charge, decide
+        self.asked.set_result(None)
+        return await self.answer
+
+
+class _Call:
+    """One call of an API server for a request, under way."""
+
+    def __init__(self, ask: Callable[[_Question], Coroutine[Any, Any, AdmissionResponse]]) -> None:
+        self.question = _Question()
+        self.task = asyncio.create_task(ask(self.question))
+        self.decision: Decision | None = None
+
+    async def until_asked(self) -> None:
+        """Wait until it has asked the ledger, or ended without. Raises: what the call has raised."""
+        await asyncio.wait((self.task, self.question.asked), return_when=asyncio.FIRST_COMPLETED)
+        if self.task.done():
+            self.task.result()
+
+    def decide(self, view: UsageView) -> None:
+        if self.question.decide is not None:
+            self.decision = self.question.decide(view)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it is denied, now that everything is decided."""
+        return isinstance(self.decision, Denied) or (self.task.done() and not self.task.result().allowed)
+
+
+async def decide_together(
+    handler: AdmissionHandler,
+    advice: WorkloadAdvice,
+    requests: Sequence[AdmissionRequest],
+    *,
+    index: UsageIndex,
+    deadline: float,
+) -> Together:
+    """
+    Return the verdict on each of *requests*, decided on what those before it leave. Nothing is held afterwards.
+
+    The requests are as a mutating call has them, with a uid for each new object, and a kind that is stamped. *index* is
+    the one that the ledger of *handler* decides on. *deadline* is on the monotonic clock.
+
+    Raises: ReviewError, UnavailableError; then there is no verdict on any of them.
+    """
+    asked: list[_Request] = []
+    try:
+        for each in requests:
+            mutated, request = await mutate(handler, each)
+            asked.append(_Request(handler, advice, request, mutated, deadline))
+        for one in asked:
+            for call in one.calls:
+                await call.until_asked()
+        step = _Step(asked, index)
+        if (charge := step.charge) is not None:
+            await handler.ledger.transact(charge, step.decide, dry_run=True, deadline=deadline)
+        return Together(tuple([await one.verdict() for one in asked]), step.left)
+    finally:
+        tasks = [call.task for one in asked for call in one.calls]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def mutate(handler: AdmissionHandler, request: AdmissionRequest) -> tuple[AdmissionResponse, AdmissionRequest]:
+    """
+    Return the response of the mutating call, and the request of the calls that follow, with the object as it is then.
+
+    Raises: ReviewError, UnavailableError, UncountableError.
+    """
+    mutated = await handler.mutate(request)
+    kind = handler.kinds.of_resource(str(request.resource))
+    if not mutated.allowed or kind is None:
+        return mutated, request
+    document = as_stored(kind, applied(msgspec.json.decode(request.object), steps_of(mutated)))
+    return mutated, structs.replace(request, object=Raw(msgspec.json.encode(document)))
+
+
+class _Request:
+    """One request and its validating calls, which are both made at once."""
+
+    def __init__(
+        self,
+        handler: AdmissionHandler,
+        advice: WorkloadAdvice,
+        request: AdmissionRequest,
+        mutated: AdmissionResponse,
+        deadline: float,
+    ) -> None:
+        self._mutated = mutated
+        self._terms: Terms | None = None
+        self._judgement: Judgement | None = None
+        self._rooms: tuple[Room, ...] = ()
+        self._adds: Mapping[str, Amount] = {}
+        self._made: Fitting | None = None
+        self._notes: tuple[str, ...] = ()
+        self._advised: _Call | None = None
+        self.calls: tuple[_Call, ...] = ()
+        if not mutated.allowed:
+            return
+
+        async def validate(question: _Question) -> AdmissionResponse:
+            asking = replace(handler, ledger=question, on_terms=self._take_terms)
+            return await asking.validate(request, deadline=deadline)
+
+        async def advise(question: _Question) -> AdmissionResponse:
+            asking = replace(advice, ledger=question, on_judged=self._take_judgement)
+            return await asking.advise(request, deadline=deadline)
+
+        kind = handler.kinds.of_resource(str(request.resource))
+        self.calls = (_Call(validate),)
+        if kind is not None and kind.demand is not None:
+            self._advised = _Call(advise)
+            self.calls = (*self.calls, self._advised)
+
+    @property
+    def _is_untold(self) -> bool:
+        """Whether the advice has said, without a question, why it cannot tell what fits."""
+        if self._advised is None or self._advised.question.charge is not None:
+            return False
+        return bool(self._advised.task.result().warnings)
+
+    def _take_terms(self, terms: Terms) -> None:
+        self._terms = terms
+
+    def _take_judgement(self, judgement: Judgement) -> None:
+        self._judgement = judgement
+
+    def decide(self, view: UsageView) -> None:
+        """Decide what was asked, and note what each limit leaves."""
+        for call in self.calls:
+            call.decide(view)
+        self._made, self._notes = None, ()
+        charged, copied = self._terms, self._judgement
+        added = _Sums()
+        found: list[Room] = []
+        if charged is not None:
+            found += _rooms_of(charged, view)
+            added.add(charged.charge.compared, less=_before(charged.charge))
+            if charged.charge.pods is not None:
+                prior = charged.charge.prior
+                needed = prior.pods.needed if prior is not None and prior.pods is not None else ()
+                added.add(charged.charge.pods.needed, less=dict(needed))
+        if copied is not None:
+            found += copied.rooms(view)
+            self._made = copied.made(view)
+            if not copied.is_later:
+                for part in copied.parts():
+                    held = {
+                        name: sum(view.held(key, CLUSTER, name) for key in copied.existing) for name, _ in part.amounts
+                    }
+                    added.add(((name, amount * copied.number) for name, amount in part.amounts), less=held)
+        self._rooms, self._adds = tuple(found), added.amounts
+
+    def stored(self, view: UsageView) -> Iterator[Reservation]:
+        """Yield what is held if it is stored; nothing if it is refused."""
+        if any(call.is_refused for call in self.calls) or not self._mutated.allowed:
+            return
+        for call in self.calls:
+            if isinstance(call.decision, Allowed) and call.decision.reservation is not None:
+                yield call.decision.reservation
+        if self._judgement is not None and self._made is not None:
+            yield from self._judgement.stored(self._made.fits, view)
+
+    def look_ahead(self, view: UsageView) -> None:
+        """Note, once it is stored, whether a rolling update of it would have room."""
+        copied = self._judgement
+        if copied is not None and copied.surges_later and self._made is not None and not self._made.excesses:
+            self._notes = tuple(message.surge_warning(each) for each in copied.surge_beside(view)[:1])
+
+    @property
+    def rooms(self) -> tuple[Room, ...]:
+        return self._rooms
+
+    async def verdict(self) -> Verdict:
+        """Return what all calls have answered, now that the ledger has decided. Raises: what a call has raised."""
+        for call in self.calls:
+            if call.decision is not None:
+                call.question.answer.set_result(call.decision)
+        responses = (self._mutated, *[await call.task for call in self.calls])
+        refusals = [each.status.message for each in responses if not each.allowed and each.status is not None]
+        copied, made = self._judgement, self._made
+        workload = None if copied is None or made is None else Workload(copied.noun, made, copied.is_later)
+        if self._is_untold:
+            refusals += responses[-1].warnings
+        elif copied is not None and made is not None and made.excesses and responses[-1].allowed:
+            owner = copied.payer.owner
+            refusals.append(message.workload_sentence(made, made.excesses, noun=copied.noun, owner=owner))
+        adds = tuple(sorted((name, amount) for name, amount in self._adds.items() if amount))
+        notes = dict.fromkeys((*(text for each in responses for text in each.warnings), *self._notes))
+        return Verdict(self._rooms, adds, workload, tuple(refusals), tuple(notes))
+
+
+class _Step:
+    """The one step in which all questions are decided. The ledger may take it again with newer usage."""
+
+    def __init__(self, asked: Sequence[_Request], index: UsageIndex) -> None:
+        self._asked = asked
+        self._index = index
+        self.left: tuple[Left, ...] = ()
+
+    @property
+    def charge(self) -> Charge | None:
+        """One of the charges that were asked about: one that grows, if any does, for which the ledger is up to date."""
+        asked = [call.question.charge for each in self._asked for call in each.calls]
+        known = [each for each in asked if each is not None]
+        return next((each for each in known if each.grows), known[0] if known else None)
+
+    def decide(self, _: UsageView) -> Decision:
+        """
+        Decide every request on what those before it leave. Nothing is held when this returns, or raises.
+
+        No `await`, and nothing that calls others back, may stand in here.
+        """
+        held: list[Reservation] = []
+        view = _AsStored(self._index)
+        try:
+            for each in self._asked:
+                each.decide(view)
+                for reservation in tuple(each.stored(view)):
+                    tentative = replace(reservation, uid=_TENTATIVE)
+                    held.append(tentative)
+                    self._index.reserve(tentative)
+                each.look_ahead(view)
+            self.left = tuple(_left(self._asked, view))
+        finally:
+            self._index.drop(*held)
+        return Allowed(None)
+
+
+class _AsStored:
+    """A `UsageView` of an index to which what is held from now on is as if it were used, and not in flight."""
+
+    def __init__(self, index: UsageIndex) -> None:
+        self._index = index
+        self._in_flight = index.reserved_sums()
+        self.allocated = index.allocated
+        self.held = index.held
+        self.expected = index.expected
+        self.awaited = index.awaited
+        self.subjects = index.subjects
+
+    def used(self, subject: Subject, name: str) -> Amount:
+        """Return what is used, with what would be stored."""
+        return self._index.allocated(subject, name) - self.reserved(subject, name)
+
+    def reserved(self, subject: Subject, name: str) -> Amount:
+        """Return what is held for requests under way."""
+        return self._in_flight.get(subject, {}).get(name, 0)
+
+
+class _Sums:
+    """Amounts by resource."""
+
+    def __init__(self) -> None:
+        self.amounts: dict[str, Amount] = {}
+
+    def add(self, amounts: Iterable[tuple[str, Amount]], *, less: Mapping[str, Amount]) -> None:
+        """Add by how much each of *amounts* is more than *less*."""
+        for name, amount in amounts:
+            self.amounts[name] = self.amounts.get(name, 0) + max(amount - less.get(name, 0), 0)
+
+
+def _rooms_of(terms: Terms, view: UsageView) -> Iterator[Room]:
+    """Return what each limit leaves for an object, and for the pods that are made for it; nothing if it is exempt."""
+    charge, in_force = terms.charge, terms.in_force
+    if terms.exemption is not None:
+        return iter(())
+    parts = [Part(charge.compared, None, in_force)]
+    if charge.pods is not None:
+        parts.append(Part(charge.pods.needed, None, in_force))
+    parts += [Part(charge.capped, cap, LimitsInForce((), in_force.caps)) for cap in charge.caps if cap is not None]
+    return rooms(Copies(1, parts, (charge.key,), are_replaced=True, pod_sets=tuple(charge.pod_sets)), view)
+
+
+def _before(charge: Charge) -> Mapping[str, Amount]:
+    return {} if charge.prior is None else dict(charge.prior.amounts)
+
+
+def _left(asked: Iterable[_Request], view: UsageView) -> Iterator[Left]:
+    limits = dict.fromkeys(room.limit for each in asked for room in each.rooms if room.limit.cap is None)
+    return (Left(each, view.allocated(each.subject, each.resource)) for each in limits)
