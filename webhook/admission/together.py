@@ -231,13 +231,18 @@ class _Request:
         refusals = [each.status.message for each in responses if not each.allowed and each.status is not None]
         copied, made = self._judgement, self._made
         workload = None if copied is None or made is None else Workload(copied.noun, made, copied.is_later)
-        if self._is_untold:
-            refusals += responses[-1].warnings
-        elif copied is not None and made is not None and made.excesses and responses[-1].allowed:
+        last = responses[-1]
+        if copied is not None and made is not None and made.excesses and last.allowed:
             owner = copied.payer.owner
             refusals.append(message.workload_sentence(made, made.excesses, noun=copied.noun, owner=owner))
+        elif copied is not None and copied.surge:
+            refusals.append(message.surge_warning(copied.surge[0]))  # it would not go on by itself
+        elif self._is_untold:
+            refusals += last.warnings
+        is_told = bool(refusals) and last.allowed  # the warnings of the advice say the same
+        told = [text for each in (responses[:-1] if is_told else responses) for text in each.warnings]
         adds = tuple(sorted((name, amount) for name, amount in self._adds.items() if amount))
-        notes = dict.fromkeys((*(text for each in responses for text in each.warnings), *self._notes))
+        notes = dict.fromkeys((*told, *self._notes))
         return Verdict(self._rooms, adds, workload, tuple(refusals), tuple(notes))
 
 

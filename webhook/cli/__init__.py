@@ -21,6 +21,7 @@ _COMMANDS = {
     for each in (
         "adopt",
         "charge",
+        "check",
         "explain",
         "get",
         "local",

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from webhook.documents.object_text import RawObject, read_objects
 from webhook.quota.errors import WebhookError
 
-_SUFFIXES = frozenset({".yaml", ".yml", ".json", ".jsonl"})
+MANIFEST_SUFFIXES = frozenset({".yaml", ".yml", ".json", ".jsonl"})
 """Of files with manifests, as kubectl takes them."""
 
 STANDARD_INPUT = "-"
@@ -33,7 +33,7 @@ class Input(NamedTuple):
 
 
 def read_inputs(
-    names: Iterable[str], *, suffixes: Collection[str] = _SUFFIXES, is_deep: bool = False
+    names: Iterable[str], *, suffixes: Collection[str] = MANIFEST_SUFFIXES, is_deep: bool = False
 ) -> Iterator[Input]:
     """
     Return the texts in the order of *names*; a folder stands for the files with *suffixes* in it, sorted by name.

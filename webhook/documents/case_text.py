@@ -25,10 +25,7 @@ from webhook.quota import resources
 from webhook.quota.errors import WebhookError
 from webhook.quota.objects import UserInfo
 from webhook.quota.resources import Amounts
-from webhook.quota.subject import NOBODY, SERVICE_ACCOUNT_PREFIX, Payer
-
-_ACCOUNTS = "system:serviceaccounts"
-_AUTHENTICATED = "system:authenticated"
+from webhook.quota.subject import AUTHENTICATED, NOBODY, Payer, groups_of
 
 ReadText = Callable[[str], tuple[str, str]]
 """Returns what to call the file that a test names, and its text. Raises: WebhookError."""
@@ -306,12 +303,12 @@ def _payer(part: UserPart) -> Payer:
         return Payer(f"(a member of {part.group})", (part.group,))
     if isinstance(part, OwnerPart) and part.unattributed:
         return NOBODY
-    return Payer(_name(part), tuple(sorted(set(_groups(part)) - {_AUTHENTICATED})))
+    return Payer(_name(part), tuple(sorted(set(_groups(part)) - {AUTHENTICATED})))
 
 
 def _user_info(part: UserPart) -> UserInfo:
     """Return the user with the groups that the API server adds."""
-    return UserInfo(_name(part), (*_groups(part), _AUTHENTICATED))
+    return UserInfo(_name(part), (*_groups(part), AUTHENTICATED))
 
 
 def _name(part: UserPart) -> str:
@@ -319,8 +316,4 @@ def _name(part: UserPart) -> str:
 
 
 def _groups(part: UserPart) -> tuple[str, ...]:
-    name = _name(part)
-    if not name.startswith(SERVICE_ACCOUNT_PREFIX):
-        return tuple(part.groups)
-    namespace = name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")[0]
-    return tuple(dict.fromkeys((*part.groups, _ACCOUNTS, f"{_ACCOUNTS}:{namespace}")))
+    return groups_of(_name(part), part.groups)

@@ -15,7 +15,8 @@ from webhook.quota.decision import Excess, Filled, Lack, Shortfall
 from webhook.quota.devices import Part
 from webhook.quota.durations import TIMES
 from webhook.quota.expected import HOLD_SECONDS
-from webhook.quota.fitting import Fitting
+from webhook.quota.fitting import Fitting, Room
+from webhook.quota.policy import Mode
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP
 from webhook.quota.resources import PODS, PODS_STORED, Amount
 from webhook.quota.rounding import at_least, at_least_list, at_most
@@ -187,7 +188,7 @@ def would_fit(excesses: Iterable[Excess], context: Context) -> str:
     Of an object that exists that is what it may have in all, beside what it has now.
     """
     listed = tuple(excesses)
-    full = [each for each in listed if _counts_objects(each.rule.resource) and each.fits == 0]
+    full = [each for each in listed if counts_objects(each.rule.resource) and each.fits == 0]
     if full:  # a pod that is deleted makes room under every limit, one that ends does not
         return _nothing_fits(next((each for each in full if each.rule.resource == PODS_STORED), full[0]))
     fits: dict[str, Amount] = {}
@@ -200,6 +201,26 @@ def would_fit(excesses: Iterable[Excess], context: Context) -> str:
     of_client = {name: max(amount - context.added.amounts.get(name, 0), 0) for name, amount in fits.items()}
     told = ",".join(f"{name}={at_most(name, of_client[name], context.units.get(name, ''))}" for name in sorted(fits))
     return f"{told} in all (now {at_least_list(sorted(had.items()))})" if had else told
+
+
+def largest(rooms: Iterable[Room], noun: str | None) -> str:
+    """
+    Return the most that an object could ask for under all limits, or how many copies fit that are called *noun*.
+
+    Limits that do not refuse do not count. Empty if none is left.
+    """
+    binding = [each for each in rooms if each.limit.mode is Mode.ENFORCE]
+    if noun is not None:
+        bounds = [each.copies for each in binding if each.copies is not None]
+        return f"{min(bounds)} {noun}" if bounds else ""
+    if any(counts_objects(each.limit.resource) and each.most < each.each for each in binding):
+        return "nothing"
+    fits: dict[str, Amount] = {}
+    for each in binding:
+        name = each.limit.resource
+        if not counts_objects(name):
+            fits[name] = min(fits.get(name, each.most), each.most)
+    return ",".join(f"{name}={at_most(name, amount)}" for name, amount in sorted(fits.items()))
 
 
 def _told_of(added: Added, excesses: Iterable[Excess]) -> Iterator[str]:
@@ -218,7 +239,7 @@ def _nothing_fits(excess: Excess) -> str:
     return "nothing now" if is_only_reserved else f"nothing until {_end(excess)}"
 
 
-def _counts_objects(name: str) -> bool:
+def counts_objects(name: str) -> bool:
     """Whether one object costs one of *name*, so that a smaller object would be refused as well."""
     return name in (PODS, "sessions") or name.startswith("count/") or name.endswith("persistentvolumeclaims")
 

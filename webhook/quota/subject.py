@@ -4,6 +4,7 @@ Payers, and the subjects that limits bind. `attribution.rules` finds the payer o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple, NewType
 
 from webhook.quota.scopes import Scopes, Selector
@@ -25,12 +26,23 @@ No person has this name: the API server's authenticators reserve `system:` names
 
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 
+AUTHENTICATED = "system:authenticated"
+_ACCOUNTS = "system:serviceaccounts"
+
 KUBE_SCHEDULER = "system:kube-scheduler"
 
 
 def controller(name: str) -> str:
     """Return the username of a controller of kube-controller-manager that has an account of its own."""
     return f"{SERVICE_ACCOUNT_PREFIX}kube-system:{name}"
+
+
+def groups_of(name: str, groups: Iterable[str]) -> tuple[str, ...]:
+    """Return *groups* with those that the API server gives to a service account *name*."""
+    if not name.startswith(SERVICE_ACCOUNT_PREFIX):
+        return tuple(groups)
+    namespace = name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")[0]
+    return tuple(dict.fromkeys((*groups, _ACCOUNTS, f"{_ACCOUNTS}:{namespace}")))
 
 
 class Payer(NamedTuple):

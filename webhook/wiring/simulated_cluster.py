@@ -1,5 +1,6 @@
 """
-A cluster in memory for the tests of a policy: the objects that exist, in the usage index and behind the ports.
+A cluster in memory, for tests of a policy and the check of manifests: the objects that exist, in the usage index and
+behind the ports.
 """
 
 from __future__ import annotations
@@ -98,6 +99,20 @@ class SimulatedCluster(StandaloneCluster):
         if kind.demand is not None:
             self._put_pods(key, msgspec.json.decode(body, type=Workload), payer)
         return stored
+
+    def put_saved(self, key: ObjectKey, body: bytes, row: Row | None, makers: Iterable[str]) -> None:
+        """
+        Put an object there as it was saved from a cluster, counted as *row* says.
+
+        If it is a pod, *makers* are the uids of its controller, of the controller of that, and so on.
+        """
+        self._objects[key] = body
+        self._labels[key] = msgspec.json.decode(body, type=_Labelled).metadata.labels or {}
+        if row is not None:
+            self.index.observe(key, row)
+        if key.resource == PODS.resource:
+            for uid in makers:
+                self._pods_by_uid[uid] = (*self._pods_by_uid.get(uid, ()), key.name)
 
     def put_amounts(self, namespace: str, payer: Payer, amounts: Amounts) -> None:
         """Have *payer* use *amounts* in *namespace*, without an object."""

@@ -1,0 +1,133 @@
+"""`userquota check`: 0 if all fits, 1 if something does not, 2 for what cannot be read; and what it prints."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.running import Ended, userquota
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent.parent
+DOCUMENT = (ROOT / "docs/check.md").read_text()
+
+POLICY = "version: 1\ndefaults: {user: {hard: {pods: 2}}}\n"
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: NAME}\n"
+TEMPLATE = POD + "spec: {{ toYaml .Values.spec }}\n"
+QUOTED = (
+    "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {replicas: '{{ .Values.n }}', template: {}}\n"
+)
+NOT_RENDERED = "(a template that is not rendered? give what helm template or kustomize build prints)"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    for name, documents in {"one": "a", "two": "ab", "three": "abc"}.items():
+        (tmp_path / f"{name}.yaml").write_text("---\n".join(POD.replace("NAME", each) for each in documents))
+    return tmp_path
+
+
+def check(*arguments: str, folder: Path, stdin: bytes = b"", user: str = "alice") -> Ended:
+    return userquota("check", *arguments, "--policy", "policy.yaml", "--as", user, folder=folder, stdin=stdin)
+
+
+def test_the_example_of_the_document_says_what_stands_there() -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)
+    command, said = re.findall(r"```console\n\$ (.*?)\n(.*?)```", DOCUMENT, re.DOTALL)[0]
+    ended = userquota(*command.split()[1:], folder=ROOT)
+    assert (ended.code, ended.out, ended.err) == (1, said, "")
+    assert (ROOT / "examples/app.yaml").read_text() == example
+
+
+@pytest.mark.parametrize(("file", "code"), [("one.yaml", 0), ("two.yaml", 0), ("three.yaml", 1)])
+def test_the_exit_code_says_whether_all_fits(folder: Path, file: str, code: int) -> None:
+    ended = check("-f", file, folder=folder)
+    assert (ended.code, ended.err) == (code, "")
+
+
+def test_a_document_for_programs(folder: Path) -> None:
+    document: dict[str, Any] = json.loads(check("-f", "three.yaml", "-o", "json", folder=folder).out)
+    assert (document["fits"], document["adds"]) == (False, {"count/pods": "3", "pods": "3"})
+    assert [each["verdict"] for each in document["items"]] == ["fits", "fits", "does not fit"]
+    assert [each["free"] for each in document["limits"]] == ["0"]
+    third = document["items"][2]
+    assert (third["place"], third["wouldFit"]) == ("three.yaml:9", "nothing")
+    [limit] = third["limits"]
+    assert (limit["entry"], limit["used"], limit["hard"], limit["tightest"]) == ("defaults.user", "2", "2", True)
+    assert "place" in limit
+    assert check("-f", "three.yaml", "-o", "yaml", folder=folder).out.startswith("fits: false\n")
+
+
+def test_usage_that_was_saved(folder: Path) -> None:
+    stamp = {"userquota.dev/owner": "alice", "userquota.dev/groups": "[]"}
+    meta = {"name": "old", "namespace": "red", "uid": "u", "resourceVersion": "4", "annotations": stamp}
+    (folder / "usage.json").write_text(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": meta}))
+    assert check("-f", "two.yaml", "--usage", "usage.json", folder=folder).code == 1
+    assert check("-f", "two.yaml", "--usage", "usage.json", folder=folder, user="bob").code == 0
+
+
+def test_a_folder_with_files_that_are_no_manifests(folder: Path) -> None:
+    chart = folder / "chart"
+    (chart / "below").mkdir(parents=True)
+    (chart / "values.yaml").write_text("replicas: 1\n")
+    (chart / "Chart.yaml").write_text("apiVersion: v2\nname: chart\n")
+    (chart / "README.md").write_text("Read me.\n")
+    (chart / "pod.yaml").write_text(POD.replace("NAME", "a"))
+    (chart / "below/pods.yaml").write_text((folder / "three.yaml").read_text().replace("name: a", "name: d"))
+
+    flat, deep = check("-f", "chart", folder=folder), check("-f", "chart", "-R", folder=folder)
+
+    assert (flat.code, deep.code) == (0, 1)
+    assert flat.err == deep.err
+    assert flat.err == (
+        "passed over: chart/README.md: no manifest\n"
+        "passed over: chart/Chart.yaml: no manifest: nothing in it has a kind\n"
+        "passed over: chart/values.yaml: no manifest: nothing in it has a kind\n"
+    )
+    assert check("-f", "chart/values.yaml", folder=folder).code == 2
+
+
+BAD: dict[str, tuple[str, str]] = {
+    "a template": (TEMPLATE, f"stdin:4:8: spec: a key must be text, not a mapping {NOT_RENDERED}"),
+    "a template in quotes": (
+        QUOTED,
+        f"stdin:1: Deployment d: Expected `int | null`, got `str` - at `$.spec.replicas` {NOT_RENDERED}",
+    ),
+    "no YAML": ("a: [", "stdin:1:5: "),
+    "no object": ("- 1", "stdin:1:1: this is no object"),
+    "no kind": ("apiVersion: v1\nmetadata: {name: a}\n", "stdin:1:1: kind: missing"),
+    "a kustomization": (
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n",
+        "stdin:1:1: no object of a cluster: give what kustomize build prints instead",
+    ),
+    "an object twice": (POD + "---\n" + POD, "stdin:5:1: Pod NAME is given twice, first at stdin:1"),
+    "an amount": (POD + "spec: {containers: [{name: c, resources: {limits: {cpu: x}}}]}\n", "stdin:1: Pod NAME: "),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), BAD.values(), ids=BAD.keys())
+def test_what_cannot_be_read_is_told_with_its_place(folder: Path, text: str, said: str) -> None:
+    ended = check("-f", "-", folder=folder, stdin=text.encode())
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"userquota: {said}")
+
+
+def test_the_rest_is_judged_on_demand(folder: Path) -> None:
+    text = QUOTED + "---\n- 1\n---\n" + POD
+    ended = check("-f", "-", "--continue", folder=folder, stdin=text.encode())
+    assert ended.code == 2
+    assert ended.err.startswith("stdin:6:1: this is no object\nstdin:1: Deployment d: ")
+    assert ended.out.endswith("\nfits: 1, cannot be read: 1\n")
+
+
+def test_a_policy_with_a_mistake(folder: Path) -> None:
+    (folder / "policy.yaml").write_text("version: 2\n")
+    ended = check("-f", "one.yaml", folder=folder)
+    assert ended.code == 2
+    assert ended.out.startswith("policy.yaml:1:10: version: ")

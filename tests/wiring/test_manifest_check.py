@@ -1,0 +1,191 @@
+"""Manifests are judged by the code of the webhook, beside what was saved from a cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.admission.asking import stamped
+from webhook.documents.object_text import RawObject, read_objects
+from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.quota.objects import UserInfo
+from webhook.quota.resources import show_list
+from webhook.wiring.manifest_check import Author, Check, check
+
+Json = dict[str, Any]
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+NO_MORE = "it makes no pods now, and needs no more than it has"
+POLICY = "version: 1\ndefaults: {user: {hard: {pods: 4, cpu: 4}}}\n"
+
+
+def raw(documents: Sequence[Json]) -> list[RawObject]:
+    objects, mistakes = read_objects("\n".join(map(json.dumps, documents)), source="all.json")
+    assert mistakes == ()
+    return list(objects)
+
+
+async def checked(policy: str, *documents: Json, saved: Sequence[Json] = (), namespace: str = "red") -> Check:
+    reading = read_policy([PolicyText("policy.yaml", policy)])
+    assert reading.policy is not None, reading.mistakes
+    author = Author(UserInfo("alice", ("ml",)), namespace)
+    return await check(raw(documents), author, reading.policy, raw(saved), NOW)
+
+
+def verdicts(came: Check) -> list[str]:
+    return [
+        each.unreadable or each.free if each.verdict is None else "fits" if each.verdict.fits else "does not fit"
+        for each in came.objects
+    ]
+
+
+def template(cpu: str = "1") -> Json:
+    return {
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": cpu}}}]},
+    }
+
+
+def pod(name: str, cpu: str = "1", **metadata: Any) -> Json:
+    meta = {"name": name, "namespace": "red", **metadata}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template(cpu)["spec"]}
+
+
+def deployment(replicas: int | None, cpu: str = "1", **metadata: Any) -> Json:
+    spec = {"replicas": replicas, "template": template(cpu), "selector": {"matchLabels": {"app": "web"}}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "red", **metadata},
+        "spec": {name: value for name, value in spec.items() if value is not None},
+    }
+
+
+def owned(by: str, uid: str) -> list[Json]:
+    return [{"apiVersion": "apps/v1", "kind": by, "name": uid, "uid": uid, "controller": True}]
+
+
+def saved_web(replicas: int) -> list[Json]:
+    """Return a Deployment of alice as it was saved, with its ReplicaSet and its pods."""
+    template_stored = template()
+    template_stored["spec"]["containers"][0]["imagePullPolicy"] = "Always"
+    web = deployment(replicas, uid="uid-web", resourceVersion="7")
+    web["spec"]["template"] = template_stored
+    web["spec"]["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    made = {"namespace": "red", "name": "web-1", "uid": "uid-rs", "ownerReferences": owned("Deployment", "uid-web")}
+    replica_set = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": made, "spec": {}}
+    pods = [
+        pod(f"web-{n}", uid=f"uid-{n}", resourceVersion="9", ownerReferences=owned("ReplicaSet", "uid-rs"))
+        for n in range(replicas)
+    ]
+    return [stamped(each) if each["kind"] != "ReplicaSet" else each for each in (web, replica_set, *pods)]
+
+
+async def test_what_was_saved_is_used() -> None:
+    came = await checked(POLICY, pod("new", "2"), pod("newer", "1"), saved=saved_web(2))
+    assert verdicts(came) == ["fits", "does not fit"]
+
+
+UPDATES: dict[str, tuple[Json, str, str]] = {
+    "as it is": (deployment(3), NO_MORE, ""),
+    "one more": (deployment(4), "fits", "count/pods=1,pods=1,requests.cpu=1"),
+    "two more": (deployment(5), "does not fit", "count/pods=2,pods=2,requests.cpu=2"),
+    "as many larger ones": (deployment(3, cpu="2"), "does not fit", "requests.cpu=3"),
+    "it says no number": (deployment(None), NO_MORE, ""),
+    "fewer": (deployment(1), NO_MORE, ""),
+}
+
+
+@pytest.mark.parametrize(("new", "expected", "adds"), UPDATES.values(), ids=UPDATES.keys())
+async def test_what_exists_is_replaced_and_counts_once(new: Json, expected: str, adds: str) -> None:
+    came = await checked(POLICY, new, saved=saved_web(3))
+    [verdict] = [each.verdict for each in came.objects]
+    assert verdicts(came) == [expected]
+    assert (show_list(verdict.adds) if verdict is not None else "") == adds
+    assert came.notes == ()
+
+
+async def test_a_rollout_without_room_for_one_more_pod_does_not_fit() -> None:
+    new = deployment(4)
+    new["spec"]["template"]["spec"]["containers"][0]["image"] = "example/new"
+    assert verdicts(await checked(POLICY, new, saved=saved_web(4))) == ["does not fit"]
+    assert verdicts(await checked(POLICY.replace("4", "5"), new, saved=saved_web(4))) == ["fits"]
+
+
+async def test_replica_sets_that_were_not_saved_are_told_of() -> None:
+    saved = [each for each in saved_web(1) if each["kind"] != "ReplicaSet"]
+    assert [note[:15] for note in (await checked(POLICY, deployment(1), saved=saved)).notes] == ["ReplicaSets wer"]
+
+
+async def test_a_claim_that_grows() -> None:
+    def claim(size: str, **metadata: Any) -> Json:
+        meta = {"name": "data", "namespace": "red", **metadata}
+        spec = {"resources": {"requests": {"storage": size}}}
+        return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}
+
+    policy = "version: 1\ndefaults: {user: {hard: {storage: 10Gi}}}\n"
+    saved = [stamped(claim("8Gi", uid="u", resourceVersion="3"))]
+    assert verdicts(await checked(policy, claim("10Gi"), saved=saved)) == ["fits"]
+    assert verdicts(await checked(policy, claim("11Gi"), saved=saved)) == ["does not fit"]
+
+
+async def test_namespaces_of_the_manifests_belong_to_tenants() -> None:
+    policy = "version: 1\ntenants: {t: {namespaces: {matchLabels: {team: t}}, hard: {pods: 0}}}\n"
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "red", "labels": {"team": "t"}}}
+    came = await checked(policy, pod("p"), namespace)
+    assert verdicts(came) == ["does not fit", "the policy does not count namespaces"]
+    assert (came.notes, (await checked(policy, pod("p"))).notes) == (
+        (),
+        ("namespace red is not known: it is taken for one without labels",),
+    )
+
+
+FREE: dict[str, tuple[Json, str]] = {
+    "a kind of Kubernetes": ({"apiVersion": "v1", "kind": "ConfigMap"}, "the policy does not count configmaps"),
+    "a kind that nobody knows": (
+        {"apiVersion": "example.com/v1", "kind": "Widget"},
+        "unknown kind: the policy does not count widgets.example.com, and pods that are made for it are not judged",
+    ),
+    "an exempt namespace": (
+        pod("p", namespace="kube-system"),
+        "userquota is not asked in namespace kube-system",
+    ),
+    "no pods": (deployment(0), NO_MORE),
+}
+
+
+@pytest.mark.parametrize(("document", "why"), FREE.values(), ids=FREE.keys())
+async def test_why_an_object_costs_nothing(document: Json, why: str) -> None:
+    document = {"metadata": {"name": "x"}, **document}
+    assert verdicts(await checked(POLICY, document)) == [why]
+
+
+async def test_a_kind_that_the_policy_counts() -> None:
+    policy = "version: 1\ndefaults: {user: {hard: {count/widgets.example.com: 1}}}\n"
+    widgets = [{"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"generateName": "w-"}}] * 2
+    assert verdicts(await checked(policy, *widgets)) == ["fits", "does not fit"]
+
+
+async def test_an_object_that_cannot_be_read_has_no_verdict_and_the_others_have() -> None:
+    broken = deployment(1)
+    broken["spec"]["replicas"] = "two"
+    came = await checked(POLICY, broken, pod("p"))
+    assert verdicts(came) == ["Expected `int | null`, got `str` - at `$.spec.replicas`", "fits"]
+
+
+async def test_what_is_left_open_is_told() -> None:
+    daemon_set = {**deployment(None), "kind": "DaemonSet"}
+    cron = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "c"},
+        "spec": {"jobTemplate": {"spec": {"template": template()}}},
+    }
+    came = await checked(POLICY, daemon_set, cron)
+    assert [each.notes for each in came.objects] == [
+        ("it makes a pod on each node: 1 judged",),
+        ("its pods are made by a schedule: only what can never fit is told",),
+    ]
