@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.running import Ended, userquota
+from webhook.cli.manifests import read_manifests
 
 pytestmark = pytest.mark.slow
 
@@ -94,35 +95,38 @@ def test_a_folder_with_files_that_are_no_manifests(folder: Path) -> None:
 
 
 BAD: dict[str, tuple[str, str]] = {
-    "a template": (TEMPLATE, f"stdin:4:8: spec: a key must be text, not a mapping {NOT_RENDERED}"),
-    "a template in quotes": (
-        QUOTED,
-        f"stdin:1: Deployment d: Expected `int | null`, got `str` - at `$.spec.replicas` {NOT_RENDERED}",
-    ),
-    "no YAML": ("a: [", "stdin:1:5: "),
-    "no object": ("- 1", "stdin:1:1: this is no object"),
-    "no kind": ("apiVersion: v1\nmetadata: {name: a}\n", "stdin:1:1: kind: missing"),
+    "a template": (TEMPLATE, f"x.yaml:4:8: spec: a key must be text, not a mapping {NOT_RENDERED}"),
+    "no YAML": ("a: [", "x.yaml:1:5: "),
+    "no object": ("- 1", "x.yaml:1:1: this is no object"),
+    "no kind": ("apiVersion: v1\nmetadata: {name: a}\n", "x.yaml:1:1: kind: missing"),
     "a kustomization": (
         "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n",
-        "stdin:1:1: no object of a cluster: give what kustomize build prints instead",
+        "x.yaml:1:1: no object of a cluster: give what kustomize build prints instead",
     ),
-    "an object twice": (POD + "---\n" + POD, "stdin:5:1: Pod NAME is given twice, first at stdin:1"),
-    "an amount": (POD + "spec: {containers: [{name: c, resources: {limits: {cpu: x}}}]}\n", "stdin:1: Pod NAME: "),
+    "an object twice": (POD + "---\n" + POD, "x.yaml:5:1: Pod NAME is given twice, first at x.yaml:1"),
 }
 
 
 @pytest.mark.parametrize(("text", "said"), BAD.values(), ids=BAD.keys())
-def test_what_cannot_be_read_is_told_with_its_place(folder: Path, text: str, said: str) -> None:
-    ended = check("-f", "-", folder=folder, stdin=text.encode())
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith(f"userquota: {said}")
+def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    (mistake, *_) = read_manifests([str(tmp_path / "x.yaml")], is_deep=False).mistakes
+    assert mistake.startswith(f"{tmp_path}/{said}")
+
+
+def test_nothing_is_judged_if_something_cannot_be_read(folder: Path) -> None:
+    ended = check("-f", "-", "-f", "one.yaml", folder=folder, stdin=b"- 1")
+    assert (ended.code, ended.out, ended.err) == (2, "", "userquota: stdin:1:1: this is no object\n")
 
 
 def test_the_rest_is_judged_on_demand(folder: Path) -> None:
     text = QUOTED + "---\n- 1\n---\n" + POD
     ended = check("-f", "-", "--continue", folder=folder, stdin=text.encode())
     assert ended.code == 2
-    assert ended.err.startswith("stdin:6:1: this is no object\nstdin:1: Deployment d: ")
+    assert ended.err == (
+        "stdin:6:1: this is no object\n"
+        f"stdin:1: Deployment d: Expected `int | null`, got `str` - at `$.spec.replicas` {NOT_RENDERED}\n"
+    )
     assert ended.out.endswith("\nfits: 1, cannot be read: 1\n")
 
 
