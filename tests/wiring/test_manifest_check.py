@@ -12,6 +12,7 @@ import pytest
 from tests.admission.asking import stamped
 from webhook.documents.object_text import RawObject, read_objects
 from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.quota.errors import WebhookError
 from webhook.quota.objects import UserInfo
 from webhook.quota.resources import show_list
 from webhook.wiring.manifest_check import Author, Check, check
@@ -20,6 +21,12 @@ Json = dict[str, Any]
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 NO_MORE = "it makes no pods now, and needs no more than it has"
 POLICY = "version: 1\ndefaults: {user: {hard: {pods: 4, cpu: 4}}}\n"
+
+
+UNUSABLE: list[tuple[Json, str]] = [
+    ({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}, "Pod p has no uid or resourceVersion: "),
+    ({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": {"a": 1}}}, "Namespace n: Expected"),
+]
 
 
 def raw(documents: Sequence[Json]) -> list[RawObject]:
@@ -75,7 +82,13 @@ def saved_web(replicas: int) -> list[Json]:
     web = deployment(replicas, uid="uid-web", resourceVersion="7")
     web["spec"]["template"] = template_stored
     web["spec"]["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
-    made = {"namespace": "red", "name": "web-1", "uid": "uid-rs", "ownerReferences": owned("Deployment", "uid-web")}
+    made = {
+        "namespace": "red",
+        "name": "web-1",
+        "uid": "uid-rs",
+        "resourceVersion": "8",
+        "ownerReferences": owned("Deployment", "uid-web"),
+    }
     replica_set = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": made, "spec": {}}
     pods = [
         pod(f"web-{n}", uid=f"uid-{n}", resourceVersion="9", ownerReferences=owned("ReplicaSet", "uid-rs"))
@@ -174,6 +187,48 @@ async def test_an_object_that_cannot_be_read_has_no_verdict_and_the_others_have(
     broken["spec"]["replicas"] = "two"
     came = await checked(POLICY, broken, pod("p"))
     assert verdicts(came) == ["Expected `int | null`, got `str` - at `$.spec.replicas`", "fits"]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"labels": {"a": 1}}, {"annotations": ["a"]}, {"ownerReferences": 1}, {"name": "p", "labels": 7}],
+)
+async def test_metadata_that_cannot_be_read(metadata: Json) -> None:
+    broken = {**pod("p"), "metadata": {"name": "p", **metadata}}
+    [said] = verdicts(await checked(POLICY, broken))
+    assert "$.metadata" in said
+
+
+@pytest.mark.parametrize(("saved", "said"), UNUSABLE)
+async def test_what_was_saved_by_hand_or_cannot_be_read_has_a_place(saved: Json, said: str) -> None:
+    with pytest.raises(WebhookError) as raised:
+        await checked(POLICY, pod("p"), saved=[saved])
+    assert str(raised.value).startswith(f"all.json:1: {said}")
+
+
+SESSIONS = """\
+version: 1
+sessions: {presets: [kubeflow-notebook]}
+defaults: {user: {hard: {sessions: 3, cpu: 4}, perSession: {cpu: 3}}}
+"""
+
+
+def notebook(name: str, cpu: str) -> Json:
+    spec = {"template": {"spec": template(cpu)["spec"]}}
+    return {"apiVersion": "kubeflow.org/v1", "kind": "Notebook", "metadata": {"name": name}, "spec": spec}
+
+
+async def test_the_pods_of_a_session_are_held_for() -> None:
+    came = await checked(SESSIONS, notebook("a", "3"), notebook("b", "2"), pod("p", "1"))
+    assert verdicts(came) == ["fits", "does not fit", "fits"]
+    first = came.objects[0].verdict
+    assert first is not None
+    assert dict(first.adds)["requests.cpu"] == 3 * 10**9
+    assert [(each.limit.entry, each.limit.resource) for each in first.rooms] == [
+        ("defaults.user.perSession", "requests.cpu"),
+        ("defaults.user", "sessions"),
+        ("defaults.user", "requests.cpu"),
+    ]
 
 
 async def test_what_is_left_open_is_told() -> None:

@@ -324,7 +324,11 @@ def _rooms_of(terms: Terms, view: UsageView) -> Iterator[Room]:
     parts = [Part(charge.compared, None, in_force)]
     if charge.pods is not None:
         parts.append(Part(charge.pods.needed, None, in_force))
-    parts += [Part(charge.capped, cap, LimitsInForce((), in_force.caps)) for cap in charge.caps if cap is not None]
+    parts += [
+        Part(charge.capped, cap, LimitsInForce((), in_force.caps))
+        for cap in dict.fromkeys(charge.caps)
+        if cap is not None
+    ]
     return rooms(Copies(1, parts, (charge.key,), are_replaced=True, pod_sets=tuple(charge.pod_sets)), view)
 
 

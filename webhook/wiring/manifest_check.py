@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw
 
+from webhook.admission.reading import Marked
 from webhook.admission.review import AdmissionRequest
 from webhook.admission.together import decide_together
 from webhook.admission.verdicts import Left, Verdict
@@ -22,6 +23,7 @@ from webhook.kinds.evaluator import AnyKind, UncountableError
 from webhook.kinds.workloads import Workload
 from webhook.ledger.memory import MemoryLedger
 from webhook.ports import READY
+from webhook.quota.errors import WebhookError
 from webhook.quota.objects import AnyObject, GroupVersionResource, ObjectKey, UserInfo
 from webhook.quota.policy import Policy
 from webhook.quota.usage import Row
@@ -41,6 +43,10 @@ _MOST_MAKERS = 3
 """Controllers above a pod that are followed: of a CronJob there are a Job and the CronJob."""
 
 _OF_KUBERNETES = ("", "apps", "autoscaling", "batch", "policy")
+
+
+class ManifestError(WebhookError):
+    """An object on which the others depend cannot be read. The message names its place."""
 
 
 class Checked(NamedTuple):
@@ -77,7 +83,7 @@ async def check(
     """
     Return whether *objects* fit under *policy* at *now*, one after another, beside those *saved* from a cluster.
 
-    An object that was saved is replaced, every other one is created. Raises: SavedUsageError.
+    An object that was saved is replaced, every other one is created. Raises: ManifestError, SavedUsageError.
     """
     return await _Run(tuple(objects), author, policy, saved, now).outcome()
 
@@ -150,6 +156,8 @@ class _Run:
             if kind is None:
                 continue
             meta = msgspec.json.decode(each.body, type=AnyObject).metadata
+            if not (meta.uid and meta.resource_version.isdecimal()):
+                raise ManifestError(f"{_place(each)} has no uid or resourceVersion: save it with kubectl get -o json")
             self._found[ObjectKey(kind.resource, each.namespace, each.name)] = _Found(kind, each.body, meta)
             if meta.controller is not None:
                 controllers[meta.uid] = meta.controller.uid
@@ -198,7 +206,8 @@ class _Run:
             document = _merged(stored, {**document, "metadata": metadata})
         document = as_stored(kind, document)
         body = msgspec.json.encode(document)
-        msgspec.json.decode(body, type=kind.shape if kind.demand is None else Workload)
+        for shape in (Marked, kind.shape if kind.demand is None else Workload):
+            msgspec.json.decode(body, type=shape)
         return AdmissionRequest(
             f"check {position}",
             GroupVersionResource(kind.group, written.api_version.rpartition("/")[2], kind.plural),
@@ -248,8 +257,15 @@ def _namespaces(objects: Iterable[RawObject]) -> Iterator[tuple[str, NamespaceFa
     """Yield the namespaces among *objects*, with what they carry."""
     for each in objects:
         if (each.api_version, each.kind) == ("v1", "Namespace"):
-            meta = msgspec.json.decode(each.body, type=_Namespace).metadata
+            try:
+                meta = msgspec.json.decode(each.body, type=_Namespace).metadata
+            except msgspec.MsgspecError as error:
+                raise ManifestError(f"{_place(each)}: {error}") from error
             yield each.name, NamespaceFacts(meta.labels or {}, meta.annotations or {})
+
+
+def _place(each: RawObject) -> str:
+    return f"{each.source}:{each.position.line}: {each.kind} {each.name}"
 
 
 def _above(uid: str, controllers: Mapping[str, str]) -> Iterator[str]:
@@ -275,6 +291,7 @@ def _merged(stored: Any, written: Any) -> Any:
     if isinstance(stored, list) and isinstance(written, list):
         by_name = {each["name"]: each for each in stored if isinstance(each, dict) and "name" in each}
         return [
-            _merged(by_name.get(each.get("name"), {}), each) if isinstance(each, dict) else each for each in written
+            _merged(by_name.get(str(each.get("name")), {}), each) if isinstance(each, dict) else each
+            for each in written
         ]
     return written
