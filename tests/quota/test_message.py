@@ -13,9 +13,10 @@ from msgspec import structs
 
 from webhook.quota import message
 from webhook.quota.decision import Excess, Lack
-from webhook.quota.fitting import Fitting
+from webhook.quota.fitting import Fitting, Room
 from webhook.quota.limits import ONE_OBJECT, Limit
 from webhook.quota.message import Added, Cause, Context
+from webhook.quota.policy import Mode
 from webhook.quota.quantity import NANOS, parse
 from webhook.quota.resources import Amount
 from webhook.quota.subject import Subject, group, user
@@ -94,6 +95,38 @@ def test_the_sums_of_a_clause_add_up() -> None:
 )
 def test_what_would_fit(excesses: Sequence[Excess], expected: str) -> None:
     assert message.would_fit(excesses, HER_CONTEXT) == expected
+
+
+def room(resource: str, each: str, hard: str, *, number: int = 1, own: str = "0", **limit: Any) -> Room:
+    amounts = (parse(text).nanos for text in (each, hard, own))
+    of_one, most, owned = amounts
+    return Room(Limit(HERS, resource, most, "users.alice", **limit), of_one, number, 0, owned, 0, 0)
+
+
+LARGEST: dict[str, tuple[list[Room], str | None, str]] = {
+    "no limit": ([], None, ""),
+    "the least of a resource": (
+        [room("requests.cpu", "1", "4"), room("requests.cpu", "1", "3")],
+        None,
+        "requests.cpu=3",
+    ),
+    "with what it has": ([room("requests.cpu", "1", "4", own="1")], None, "requests.cpu=5"),
+    "not under one that only warns": (
+        [room("requests.cpu", "1", "4"), room("requests.cpu", "1", "3", mode=Mode.WARN)],
+        None,
+        "requests.cpu=4",
+    ),
+    "no place": ([room("pods", "1", "0"), room("requests.cpu", "1", "3")], None, "nothing"),
+    "a place is no amount": ([room("pods", "1", "9"), room("requests.cpu", "1", "3")], None, "requests.cpu=3"),
+    "copies": ([room("pods", "1", "9"), room("requests.cpu", "2", "7")], "replicas", "3 replicas"),
+    "a cap under which each copy fits": ([room("requests.cpu", "2", "7", cap="perPod")], "replicas", ""),
+    "a cap under which none does": ([room("requests.cpu", "2", "1", cap="perPod")], "replicas", "0 replicas"),
+}
+
+
+@pytest.mark.parametrize(("rooms", "noun", "expected"), LARGEST.values(), ids=LARGEST.keys())
+def test_the_largest_that_fits(rooms: list[Room], noun: str | None, expected: str) -> None:
+    assert message.largest(rooms, noun) == expected
 
 
 def test_what_would_fit_is_told_in_the_unit_that_the_client_wrote() -> None:

@@ -128,6 +128,26 @@ async def test_a_rollout_without_room_for_one_more_pod_does_not_fit() -> None:
     assert verdicts(await checked(POLICY.replace("4", "5"), new, saved=saved_web(4))) == ["fits"]
 
 
+LACKING = {
+    "nothing declared": (
+        "missing: {memory: require}\ndefaults: {user: {hard: {memory: 4Gi, pods: 4}}}\n",
+        "must specify",
+    ),
+    "below a minimum": ("defaults: {user: {hard: {pods: 4}, minPerPod: {cpu: 2}}}\n", "below minimum: "),
+}
+
+
+@pytest.mark.parametrize(("policy", "said"), LACKING.values(), ids=LACKING.keys())
+async def test_a_workload_whose_pods_are_refused_for_more_than_room(policy: str, said: str) -> None:
+    came = await checked(f"version: 1\n{policy}", deployment(4), pod("p", cpu="2"))
+    [verdict, _] = [each.verdict for each in came.objects]
+    assert verdict is not None
+    [refusal] = verdict.refusals
+    assert refusal.startswith("each of its pods: ")
+    assert said in refusal
+    assert [each.taken for each in came.left if each.limit.resource == "pods"] == [10**9 if "minimum" in said else 0]
+
+
 async def test_replica_sets_that_were_not_saved_are_told_of() -> None:
     saved = [each for each in saved_web(1) if each["kind"] != "ReplicaSet"]
     assert [note[:15] for note in (await checked(POLICY, deployment(1), saved=saved)).notes] == ["ReplicaSets wer"]

@@ -9,21 +9,16 @@ behind it, and released again. Nothing is awaited in that step, so that no other
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
-
-import msgspec
-from msgspec import Raw, structs
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from webhook.admission.advice import Judgement, WorkloadAdvice
+from webhook.admission.calls import Call, Question
 from webhook.admission.handler import AdmissionHandler
 from webhook.admission.outcome import Terms
-from webhook.admission.patch import applied, steps_of
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
+from webhook.admission.submission import Submission, submit
 from webhook.admission.verdicts import Left, Together, Verdict, Workload
-from webhook.kinds.as_stored import as_stored
-from webhook.ports import Decide
 from webhook.quota import message
 from webhook.quota.decision import Allowed, Decision, Denied
 from webhook.quota.fitting import Copies, Fitting, Part, Room, rooms
@@ -35,46 +30,6 @@ from webhook.quota.usage import UsageIndex, UsageView
 
 _TENTATIVE = "would be stored"
 """The uid of what is held: no object has it, so that no reservation of a real request is ever taken for one of ours."""
-
-
-@dataclass(slots=True)
-class _Question:
-    """Port `Transactions` for one call: takes the question, and has the call wait for the answer."""
-
-    asked: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    answer: asyncio.Future[Decision] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    charge: Charge | None = None
-    decide: Decide | None = None
-
-    async def transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:  # noqa: ARG002
-        """Return what the real ledger has decided. Its deadline is that of all questions."""
-        self.charge, self.decide = charge, decide
-        self.asked.set_result(None)
-        return await self.answer
-
-
-class _Call:
-    """One call of an API server for a request, under way."""
-
-    def __init__(self, ask: Callable[[_Question], Coroutine[Any, Any, AdmissionResponse]]) -> None:
-        self.question = _Question()
-        self.task = asyncio.create_task(ask(self.question))
-        self.decision: Decision | None = None
-
-    async def until_asked(self) -> None:
-        """Wait until it has asked the ledger, or ended without. Raises: what the call has raised."""
-        await asyncio.wait((self.task, self.question.asked), return_when=asyncio.FIRST_COMPLETED)
-        if self.task.done():
-            self.task.result()
-
-    def decide(self, view: UsageView) -> None:
-        if self.question.decide is not None:
-            self.decision = self.question.decide(view)
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether it is denied, now that everything is decided."""
-        return isinstance(self.decision, Denied) or (self.task.done() and not self.task.result().allowed)
 
 
 async def decide_together(
@@ -93,37 +48,21 @@ async def decide_together(
 
     Raises: ReviewError, UnavailableError; then there is no verdict on any of them.
     """
-    asked: list[_Request] = []
+    submissions = [await submit(handler, each) for each in requests]
+    asked = [_Request(handler, advice, each, deadline) for each in submissions]
     try:
-        for each in requests:
-            mutated, request = await mutate(handler, each)
-            asked.append(_Request(handler, advice, request, mutated, deadline))
         for one in asked:
-            for call in one.calls:
+            for call in one.under_way:
                 await call.until_asked()
         step = _Step(asked, index)
         if (charge := step.charge) is not None:
             await handler.ledger.transact(charge, step.decide, dry_run=True, deadline=deadline)
         return Together(tuple([await one.verdict() for one in asked]), step.left)
     finally:
-        tasks = [call.task for one in asked for call in one.calls]
+        tasks = [call.task for one in asked for call in one.under_way]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def mutate(handler: AdmissionHandler, request: AdmissionRequest) -> tuple[AdmissionResponse, AdmissionRequest]:
-    """
-    Return the response of the mutating call, and the request of the calls that follow, with the object as it is then.
-
-    Raises: ReviewError, UnavailableError, UncountableError.
-    """
-    mutated = await handler.mutate(request)
-    kind = handler.kinds.of_resource(str(request.resource))
-    if not mutated.allowed or kind is None:
-        return mutated, request
-    document = as_stored(kind, applied(msgspec.json.decode(request.object), steps_of(mutated)))
-    return mutated, structs.replace(request, object=Raw(msgspec.json.encode(document)))
 
 
 class _Request:
@@ -133,35 +72,47 @@ class _Request:
         self,
         handler: AdmissionHandler,
         advice: WorkloadAdvice,
-        request: AdmissionRequest,
-        mutated: AdmissionResponse,
+        submission: Submission,
         deadline: float,
     ) -> None:
-        self._mutated = mutated
+        self._mutated, request, is_workload, pod = submission
         self._terms: Terms | None = None
         self._judgement: Judgement | None = None
         self._rooms: tuple[Room, ...] = ()
         self._adds: Mapping[str, Amount] = {}
         self._made: Fitting | None = None
         self._notes: tuple[str, ...] = ()
-        self._advised: _Call | None = None
-        self.calls: tuple[_Call, ...] = ()
-        if not mutated.allowed:
+        self._advised: Call | None = None
+        self.calls: tuple[Call, ...] = ()
+        self._pod: Call | None = None
+        self._lacking: Denied | None = None
+        if not self._mutated.allowed:
             return
 
-        async def validate(question: _Question) -> AdmissionResponse:
+        async def validate(question: Question) -> AdmissionResponse:
             asking = replace(handler, ledger=question, on_terms=self._take_terms)
             return await asking.validate(request, deadline=deadline)
 
-        async def advise(question: _Question) -> AdmissionResponse:
+        async def advise(question: Question) -> AdmissionResponse:
             asking = replace(advice, ledger=question, on_judged=self._take_judgement)
             return await asking.advise(request, deadline=deadline)
 
-        kind = handler.kinds.of_resource(str(request.resource))
-        self.calls = (_Call(validate),)
-        if kind is not None and kind.demand is not None:
-            self._advised = _Call(advise)
+        self.calls = (Call(validate),)
+        if is_workload:
+            self._advised = Call(advise)
             self.calls = (*self.calls, self._advised)
+        if pod is not None:
+            made = pod
+
+            async def validate_pod(question: Question) -> AdmissionResponse:
+                return await replace(handler, ledger=question).validate(made, deadline=deadline)
+
+            self._pod = Call(validate_pod)
+
+    @property
+    def under_way(self) -> tuple[Call, ...]:
+        """All calls, and that for a pod of the workload, which tells what none of its pods may be."""
+        return self.calls if self._pod is None else (*self.calls, self._pod)
 
     @property
     def _is_untold(self) -> bool:
@@ -194,6 +145,9 @@ class _Request:
         if copied is not None:
             found += copied.rooms(view)
             self._made = copied.made(view)
+            self._lacking = self._lacking_in_pods(view)
+            if self._lacking is not None:
+                self._made = replace(self._made, fits=0)
             if not copied.is_later:
                 for part in copied.parts():
                     held = {
@@ -201,6 +155,16 @@ class _Request:
                     }
                     added.add(((name, amount * copied.number) for name, amount in part.amounts), less=held)
         self._rooms, self._adds = tuple(found), added.amounts
+
+    def _lacking_in_pods(self, view: UsageView) -> Denied | None:
+        """Return for what every pod is refused beside room: what it does not declare, and minimums that it is below."""
+        if self._pod is None:
+            return None
+        self._pod.decide(view)
+        match self._pod.decision:
+            case Denied(_, lacks, shortfalls) if lacks or shortfalls:
+                return Denied((), lacks, shortfalls)
+        return None
 
     def stored(self, view: UsageView) -> Iterator[Reservation]:
         """Yield what is held if it is stored; nothing if it is refused."""
@@ -215,7 +179,12 @@ class _Request:
     def look_ahead(self, view: UsageView) -> None:
         """Note, once it is stored, whether a rolling update of it would have room."""
         copied = self._judgement
-        if copied is not None and copied.surges_later and self._made is not None and not self._made.excesses:
+        if (
+            copied is not None
+            and copied.surges_later
+            and self._made is not None
+            and self._made.fits == self._made.number
+        ):
             self._notes = tuple(message.surge_warning(each) for each in copied.surge_beside(view)[:1])
 
     @property
@@ -232,6 +201,10 @@ class _Request:
         copied, made = self._judgement, self._made
         workload = None if copied is None or made is None else Workload(copied.noun, made, copied.is_later)
         last = responses[-1]
+        if self._pod is not None and self._lacking is not None:
+            self._pod.question.answer.set_result(self._lacking)
+            refused = (await self._pod.task).status
+            refusals += [] if refused is None else [f"each of its pods: {refused.message}"]
         if copied is not None and made is not None and made.excesses and last.allowed:
             owner = copied.payer.owner
             refusals.append(message.workload_sentence(made, made.excesses, noun=copied.noun, owner=owner))

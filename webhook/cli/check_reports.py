@@ -82,6 +82,8 @@ def _largest(each: Checked) -> str:
     if each.verdict is None:
         return ""
     workload = each.verdict.workload
+    if workload is not None and workload.made.fits == 0:
+        return f"0 {workload.noun}"
     return message.largest(each.verdict.rooms, None if workload is None else workload.noun) or "no limit refuses it"
 
 

@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from webhook.admission.patch import applied
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
-from webhook.admission.together import mutate
+from webhook.admission.submission import mutate
 from webhook.attribution.stamp import carries_stamp, stamping
 from webhook.documents.case_schema import Verdict
 from webhook.documents.case_text import Case, Create, Given, Outcome, ScaleTo, Update
