@@ -130,6 +130,12 @@ def test_the_rest_is_judged_on_demand(folder: Path) -> None:
     assert ended.out.endswith("\nfits: 1, cannot be read: 1\n")
 
 
+def test_nothing_to_judge_is_no_yes(folder: Path) -> None:
+    ended = check("-f", "-", folder=folder, stdin=b"# rendered to nothing\n---\n")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == "userquota: no object that can be read in what was given\n"
+
+
 def test_a_policy_with_a_mistake(folder: Path) -> None:
     (folder / "policy.yaml").write_text("version: 2\n")
     ended = check("-f", "one.yaml", folder=folder)

@@ -63,6 +63,8 @@ def command(  # noqa: PLR0913, PLR0917 - click's options
     for each in manifests.passed_over:
         click.echo(f"passed over: {each}", err=True)
     _end_if_unreadable(manifests.mistakes, goes_on=goes_on)
+    if not manifests.objects:
+        raise InputError("no object that can be read in what was given")
     saved = read_input_objects(usage)
     from webhook.wiring.manifest_check import Author, check  # noqa: PLC0415 - it takes long to import
 

@@ -5,7 +5,6 @@ Whether manifests would fit, without a cluster: the code that answers reviews, o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -30,7 +29,7 @@ from webhook.quota.usage import Row
 from webhook.registration import default_exemptions, manifest_files
 from webhook.wiring.file_kinds import kind_in_file, kinds_under, resource_in_file
 from webhook.wiring.saved_usage import usage_of
-from webhook.wiring.simulated_cluster import SimulatedCluster
+from webhook.wiring.simulated_cluster import SimulatedCluster, Standing
 from webhook.wiring.standalone import reviewers
 
 Json = dict[str, Any]
@@ -88,23 +87,6 @@ async def check(
     return await _Run(tuple(objects), author, policy, saved, now).outcome()
 
 
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """Ports `Clock` and `PolicySource`: one moment, one policy."""
-
-    moment: datetime
-    policy: Policy
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    def current(self) -> Policy:
-        return self.policy
-
-
 class _Found(NamedTuple):
     kind: AnyKind
     body: bytes
@@ -129,7 +111,7 @@ class _Run:
         self._exempt = default_exemptions(manifest_files.webhook_manifests())
         self._namespaces = dict(_namespaces((*saved, *objects)))
         self._cluster = SimulatedCluster(policy, self._namespaces)
-        self._standing = _Standing(now, policy)
+        self._standing = Standing(now, policy)
         self._found: dict[ObjectKey, _Found] = {}
         self._notes: dict[str, None] = {}
         self._fill(saved, now)

@@ -7,7 +7,6 @@ Nothing is decided here. What a case gives is put into the usage index, what it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,7 +34,7 @@ from webhook.quota.subject import Payer
 from webhook.quota.usage import UsageIndex
 from webhook.registration import default_exemptions, manifest_files
 from webhook.wiring.file_kinds import kind_in_file, kinds_under
-from webhook.wiring.simulated_cluster import CaseError, Json, SimulatedCluster
+from webhook.wiring.simulated_cluster import CaseError, Json, SimulatedCluster, Standing
 from webhook.wiring.standalone import reviewers
 
 _UID = "uid of the case"
@@ -64,23 +63,6 @@ async def run_cases(cases: Iterable[Case], policy: Policy) -> list[Outcome]:
     return outcomes
 
 
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """Ports `Clock` and `PolicySource`: one moment, one policy."""
-
-    moment: datetime
-    policy: Policy
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    def current(self) -> Policy:
-        return self.policy
-
-
 class _Recorder(MemoryLedger):
     """Keeps what was decided: an answer has the text, and not the limits."""
 
@@ -105,7 +87,7 @@ class _Run:
         self._policy = policy
         self._exempt = exempt
         self._kinds = kinds_under(policy)
-        standing = _Standing(case.at or _ANY_TIME, policy)
+        standing = Standing(case.at or _ANY_TIME, policy)
         self._cluster = SimulatedCluster(policy, case.namespaces)
         self._ledger = _Recorder(self._cluster.index, standing)
         self._handler, self._advice = reviewers(self._cluster, standing, self._ledger, standing, self._kinds)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -43,6 +45,26 @@ _NO_FACTS = NamespaceFacts({}, {})
 
 class CaseError(WebhookError):
     """A case cannot be run. The message says what is missing or contradicts itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Ports `Clock` and `PolicySource`: one moment, one policy."""
+
+    moment: datetime
+    policy: Policy
+
+    def now(self) -> datetime:
+        """Return the moment."""
+        return self.moment
+
+    def monotonic(self) -> float:
+        """Return 0: no time passes."""
+        return 0.0
+
+    def current(self) -> Policy:
+        """Return the policy."""
+        return self.policy
 
 
 class _Labels(Struct, frozen=True):
