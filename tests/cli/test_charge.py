@@ -232,7 +232,10 @@ def test_all_mistakes_of_all_files_are_told(tmp_path: Path) -> None:
     ended = charge(tmp_path, "a.yaml", "b.yaml")
 
     assert (ended.code, ended.out) == (2, "")
-    assert [line.partition(": Pod")[0] for line in ended.err.splitlines()] == ["userquota: a.yaml:1", "b.yaml:1"]
+    assert [line.partition(": Pod")[0] for line in ended.err.splitlines()] == [
+        "userquota: a.yaml:1",
+        "userquota: b.yaml:1",
+    ]
 
 
 UNREADABLE = {
@@ -258,4 +261,4 @@ def test_wrong_use_is_told_with_how_to_use_it(tmp_path: Path, arguments: tuple[s
     ended = userquota("charge", *arguments, folder=tmp_path)
 
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith("Usage: userquota charge [OPTIONS]\n")
+    assert ended.err.startswith("Usage: userquota charge [OPTIONS]")

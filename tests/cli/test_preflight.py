@@ -225,13 +225,13 @@ def test_what_may_not_be_read_is_named_and_the_rest_is_shown(bare: ControlPlane,
     assert found["overLimits"][0]["subject"] == "namespace/red"
 
 
-def test_mistakes_of_the_policy_are_printed_before_anything_is_read(tmp_path: Path) -> None:
+def test_mistakes_of_the_policy_are_told_before_anything_is_read(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("version: 1\nusers: {alice: {hard: {cpu: 1K}}}\n")
     validated = userquota("policy", "validate", "bad.yaml", folder=tmp_path)
     ended = userquota(
         "preflight", "-f", "bad.yaml", "--kubeconfig", written(kubeconfig(), tmp_path), "-o", "json", folder=tmp_path
     )
-    assert ended == Ended(2, validated.out, validated.err)
+    assert ended == Ended(2, "", f"userquota: {validated.out}")
     assert validated.code == 1
 
 

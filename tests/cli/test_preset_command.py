@@ -139,7 +139,7 @@ def test_a_session_that_cannot_be_read_is_told_and_the_others_are_shown(tmp_path
     assert ended.code == 1
     assert [each["name"] for each in items(ended)] == ["b"]
     assert ended.err.startswith(
-        "objects.yaml:5: Notebook nb: preset kubeflow-notebook: "
+        "userquota: objects.yaml:5: Notebook nb: preset kubeflow-notebook: "
         "spec.template.spec.containers[0].resources.requests.cpu: invalid quantity"
     )
 
@@ -159,8 +159,8 @@ def test_an_invalid_policy_is_told_with_its_place(tmp_path: Path) -> None:
 
     ended = tried(tmp_path, NOTEBOOK, "-p", "policy.yaml")
 
-    assert ended.code == 1
-    assert "policy.yaml:6:7: sessions.presets[0].usr: unknown field" in ended.out
+    assert (ended.code, ended.out) == (2, "")
+    assert "userquota: policy.yaml:6:7: sessions.presets[0].usr: unknown field" in ended.err
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:

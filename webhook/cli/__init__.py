@@ -1,11 +1,14 @@
 """
 The command line: parsing and printing only. Each command has a module of its own.
 
-Exit codes: 0 fine, 1 the answer is no (an invalid policy), 2 wrong use or unreadable input, 143 ended by SIGTERM.
+Exit codes: 0 fine, 1 the answer is no (an invalid policy), 2 wrong use or unreadable input, 128 and the number of a
+signal that ended it: 130 by Ctrl-C, 141 if nobody reads what it prints, 143 by SIGTERM.
 """
 
 from __future__ import annotations
 
+import difflib
+import os
 import signal
 import sys
 from importlib import import_module
@@ -37,6 +40,14 @@ _COMMANDS = {
 class _LazyGroup(click.Group):
     """Imports a command when it is used: `charge` must not wait for the Kubernetes client."""
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. A pipe that nobody reads is no "no", which is what click would exit with."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _discard_output()
+            ctx.exit(128 + signal.SIGPIPE)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
 
@@ -54,14 +65,57 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run the command line. An error with a name is one line and exit code 2, never a traceback."""
+    """Run the command line. An error with a name is told with one prefix and exit code 2, never a traceback."""
     # The first process of a container does not end by a signal that it has no handler for.
     signal.signal(signal.SIGTERM, _end)
     try:
-        group()
-    except WebhookError as error:
-        click.echo(f"userquota: {error}", err=True)
+        # Click returns the code of an option that ends it, such as --help.
+        sys.exit(group.main(prog_name="userquota", standalone_mode=False) or 0)
+    except click.Abort:
+        sys.exit(128 + signal.SIGINT)
+    except click.UsageError as error:
+        _tell_usage(error)
         sys.exit(2)
+    except (click.ClickException, WebhookError) as error:
+        _tell(error.format_message() if isinstance(error, click.ClickException) else str(error))
+        sys.exit(2)
+
+
+def _tell(message: str) -> None:
+    """Print an error, which may have several lines."""
+    for line in message.splitlines():
+        click.echo(f"userquota: {line}", err=True)
+
+
+def _tell_usage(error: click.UsageError) -> None:
+    """Print how a command is used, and what is wrong."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    if error.ctx is not None:
+        click.echo(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n", err=True)
+    _tell(_wrong_use(error))
+
+
+def _wrong_use(error: click.UsageError) -> str:
+    match error:
+        case click.exceptions.NoSuchCommand(ctx=click.Context(command=click.Group() as commands) as context):
+            known = commands.list_commands(context)
+            close = difflib.get_close_matches(error.command_name, known, n=1)
+            hint = f", did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
+            return f"no such command '{error.command_name}'{hint}"
+        case click.exceptions.NoSuchOption():
+            hint = f", did you mean {error.possibilities[0]}?" if error.possibilities else ""
+            return f"no such option '{error.option_name}'{hint}"
+    message = error.format_message().removesuffix(".")
+    return message[:1].lower() + message[1:]
+
+
+def _discard_output() -> None:
+    """Let what is still buffered go nowhere: at the end of the process it would be one more broken pipe."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 def _end(number: int, _: FrameType | None) -> None:

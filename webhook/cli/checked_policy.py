@@ -1,5 +1,5 @@
 """
-Policies in files that a command needs, as they are or as ConfigMaps: every mistake is printed, and ends it.
+Policies in files that a command needs, as they are or as ConfigMaps: every mistake is told, and ends it.
 """
 
 from __future__ import annotations
@@ -30,17 +30,21 @@ def checked_policy(
     Return what files, folders with all below them, and `-` say as one policy.
 
     A file holds the text of a policy, or Kubernetes objects: of these the ConfigMaps with the label are policies, and
-    those *named*. Notes and what is passed over are printed to standard error. With a mistake, print every one with
-    file, line and column, and end with *exit_code*; if *is_strict*, with a note, too. Raises: InputError.
+    those *named*. Notes and what is passed over are printed to standard error. A mistake ends the command with
+    *exit_code*; if *is_strict*, a note, too. With 1 the mistakes are its answer, and are printed with file, line and
+    column. With 2 they are what keeps it from an answer. Raises: InputError, which then names every mistake.
     """
     reading = policy_reading(names, named=named)
     notes = show_notes(reading)
-    for mistake in reading.mistakes:
-        click.echo(str(mistake))
     if reading.policy is None:
-        _end(len(reading.mistakes), "mistake", exit_code)
+        lines = [str(each) for each in reading.mistakes]
+        if exit_code == 2:
+            raise InputError("\n".join(lines))
+        for line in lines:
+            click.echo(line)
+        _end(len(lines), "mistake")
     if notes and is_strict:
-        _end(notes, "note", exit_code)
+        _end(notes, "note")
     return reading.policy
 
 
@@ -81,6 +85,6 @@ def _read(names: Iterable[str], named: frozenset[str]) -> tuple[list[PolicyText]
     return texts, mistakes
 
 
-def _end(count: int, what: str, exit_code: int) -> NoReturn:
+def _end(count: int, what: str) -> NoReturn:
     click.echo(f"{count} {what}{'s' if count > 1 else ''}", err=True)
-    sys.exit(exit_code)
+    sys.exit(1)

@@ -81,11 +81,11 @@ def show_roles(names: tuple[str, ...], policies: tuple[str, ...]) -> None:
     Print a ClusterRole for each shipped preset of NAMES, and for each of a policy.
 
     Each gives userquota the right to read the objects of that preset, and nothing else, by its label: it needs no
-    binding. Apply it before the policy. Exit code 1 if the policy is invalid, 2 if there is no such preset.
+    binding. Apply it before the policy. Exit code 2 if the policy is invalid, or if there is no such preset.
     """
     if unknown := [each for each in names if each not in preset_files.names()]:
         raise InputError(f"no preset {unknown[0]}; known are {', '.join(preset_files.names())}")
-    presets = [*map(shipped, names), *(checked_policy(policies, exit_code=1).presets if policies else ())]
+    presets = [*map(shipped, names), *(checked_policy(policies, exit_code=2).presets if policies else ())]
     if not presets:
         raise click.UsageError("name a preset, or a policy that does")
     for each in presets:
@@ -113,9 +113,9 @@ def test_preset(names: tuple[str, ...], policies: tuple[str, ...], output: str) 
     Show what presets read from objects: user, state, size, and what said it.
 
     Marks of a namespace are read from the Namespace, if it is among the objects. Exit code 1 if a session cannot be
-    read or the policy is invalid, 2 if a file cannot be read.
+    read, 2 if a file cannot be read or the policy is invalid.
     """
-    presets = checked_policy(policies, exit_code=1).presets if policies else tuple(map(shipped, preset_files.names()))
+    presets = checked_policy(policies, exit_code=2).presets if policies else tuple(map(shipped, preset_files.names()))
     objects = read_input_objects(names)
     tested, mistakes = _test(objects, [SessionReader(each) for each in presets], _namespaces(objects))
     if output == "table":
@@ -125,7 +125,7 @@ def test_preset(names: tuple[str, ...], policies: tuple[str, ...], output: str) 
     else:
         show_document({"items": [_item(each) for each in tested]}, output)
     for mistake in mistakes:
-        click.echo(mistake, err=True)
+        click.echo(f"userquota: {mistake}", err=True)
     if mistakes:
         raise SystemExit(1)
 

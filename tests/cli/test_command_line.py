@@ -1,0 +1,122 @@
+"""What all commands have in common: help, wrong use, completion, pipes that nobody reads, and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import USERQUOTA, userquota
+from webhook import cli
+
+DOCUMENT = (Path(__file__).parents[2] / "docs/command-line.md").read_text()
+
+
+def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Run a command in this process: the code that it ends with, and what it says."""
+    monkeypatch.setattr("sys.argv", ["userquota", *words])
+    former = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    said = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, said.out, said.err
+
+
+def test_every_command_has_help_by_both_names(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = called(monkeypatch, capsys, "-h")
+    commands = re.findall(r"^  ([a-z]+) ", out.partition("Commands:\n")[2], re.MULTILINE)
+    assert code == 0
+    assert {"charge", "policy", "serve"} <= set(commands)
+    for command in [(), *((each,) for each in commands), ("policy", "validate"), ("preset", "test"), ("local", "up")]:
+        short = called(monkeypatch, capsys, *command, "-h")
+        assert short == called(monkeypatch, capsys, *command, "--help")
+        assert (short[0], short[1].startswith("Usage: userquota"), short[2]) == (0, True, "")
+
+
+WRONG = {
+    "a command with a letter too few": (["polcy"], "no such command 'polcy', did you mean policy?"),
+    "a command of a command": (["policy", "validat"], "no such command 'validat', did you mean validate?"),
+    "a command like none": (["policy", "x"], "no such command 'x'; known are diff, schema, test, validate"),
+    "an option with a letter too few": (["charge", "--filenme", "x"], "no such option '--filenme', did you mean --fil"),
+    "an option like none": (["-V"], "no such option '-V'"),
+    "a value that is none": (["charge", "-o", "xml"], "invalid value for '-o' / '--output': 'xml' is not one of"),
+    "an argument that is missing": (["policy", "validate"], "missing argument 'PATHS...'"),
+}
+
+
+@pytest.mark.parametrize(("words", "why"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_use_is_told_with_what_was_meant(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], why: str
+) -> None:
+    code, out, err = called(monkeypatch, capsys, *words)
+
+    assert (code, out) == (2, "")
+    assert err.startswith("Usage: userquota")
+    assert err.splitlines()[-1].startswith(f"userquota: {why}")
+
+
+def test_every_line_of_an_error_has_the_same_prefix(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("version: 1\nuser: {}\ncombine: least\n")
+
+    code, out, err = called(monkeypatch, capsys, "preflight", "-f", str(policy))
+
+    assert (code, out) == (2, "")
+    assert [line.partition("policy.yaml:")[0] for line in err.splitlines()] == [f"userquota: {tmp_path}/"] * 2
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_document_complete_commands(tmp_path: Path) -> None:
+    sources = dict(re.findall(r"_USERQUOTA_COMPLETE=((\w+)_source) userquota", DOCUMENT))
+    environ = os.environ | {"PATH": f"{USERQUOTA.parent}:{os.environ['PATH']}"}
+    for source, shell in sources.items():
+        made = subprocess.run(
+            ["userquota"], env=environ | {"_USERQUOTA_COMPLETE": source}, capture_output=True, text=True, check=True
+        )
+        assert f"_USERQUOTA_COMPLETE={shell}_complete" in made.stdout
+    words = {"COMP_WORDS": "userquota policy va", "COMP_CWORD": "2", "_USERQUOTA_COMPLETE": "bash_complete"}
+    done = subprocess.run(["userquota"], env=environ | words, capture_output=True, text=True, check=True)
+
+    assert sorted(sources.values()) == ["bash", "fish", "zsh"]
+    assert done.stdout == "plain,validate\n"
+
+
+@pytest.mark.slow
+def test_a_pipe_that_nobody_reads_ends_it_quietly(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([USERQUOTA, "preset", "list"], stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process = subprocess.Popen([USERQUOTA, "charge", "-f", pipe], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with pipe.open("w"):  # opens as soon as the command reads
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+
+    assert (process.returncode, out, err.strip()) == (130, b"", b"")
+
+
+@pytest.mark.slow
+def test_nothing_is_coloured(tmp_path: Path) -> None:
+    ended = userquota("polcy", folder=tmp_path)
+
+    assert "\x1b" not in ended.out + ended.err
