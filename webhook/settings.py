@@ -56,7 +56,7 @@ class Settings:
     def __post_init__(self) -> None:
         """Raises: SettingsError."""
         if self.standalone and not self.policy and not self.allow_no_policy:
-            raise SettingsError("--standalone needs --policy FILE (or --allow-no-policy, which limits nobody)")
+            raise SettingsError("--standalone needs --policy PATH (or --allow-no-policy, which limits nobody)")
         if self.policy and not self.standalone:
             raise SettingsError("--policy is for --standalone; in a cluster the policy is a ConfigMap")
         if self.standalone and self.view_host is not None:

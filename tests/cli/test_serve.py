@@ -47,7 +47,7 @@ LISTEN = "expected HOST:PORT, as in 0.0.0.0:8443"
 OBSTACLES = {
     "standalone without a policy": (
         ["--standalone"],
-        "--standalone needs --policy FILE (or --allow-no-policy, which limits nobody)",
+        "--standalone needs --policy PATH (or --allow-no-policy, which limits nobody)",
     ),
     "a policy file beside a cluster": (
         ["--policy", "policy.yaml"],
@@ -116,7 +116,10 @@ OBSTACLES = {
     "a URL whose port is too high": (["--advertise-url", "https://h:65536"], f"--advertise-url https://h:65536: {URL}"),
     "no cluster": (
         [],
-        "not in a cluster (Service host/port is not set): name a kubeconfig with --kubeconfig",
+        (
+            "not in a cluster (Service host/port is not set): name a kubeconfig with --kubeconfig, "
+            "or serve without a cluster: --standalone --policy PATH"
+        ),
     ),
     "a kubeconfig that is not there": (
         ["--kubeconfig", "nowhere"],
@@ -151,11 +154,12 @@ def test_what_keeps_it_from_serving_is_one_line(folder: Path, options: list[str]
 def test_every_mistake_of_a_policy_is_a_line(folder: Path) -> None:
     ended = userquota("serve", "--standalone", "--policy", "bad.yaml", folder=folder)
 
-    assert (ended.code, ended.err) == (
+    assert (ended.code, ended.out, ended.err) == (
         2,
+        "",
         (
             "userquota: bad.yaml:2:1: user: unknown field, did you mean users?\n"
-            "bad.yaml:3:10: combine: input should be 'most-restrictive', 'max' or 'sum'\n"
+            "userquota: bad.yaml:3:10: combine: input should be 'most-restrictive', 'max' or 'sum'\n"
         ),
     )
 

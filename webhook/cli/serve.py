@@ -16,6 +16,7 @@ import structlog
 
 from webhook import __version__, wiring
 from webhook.cli.cluster import context_option, kubeconfig_option, namespace_option
+from webhook.kube.api import NotInClusterError
 from webhook.policy_source import POLICY_SELECTOR
 from webhook.quota.errors import WebhookError
 from webhook.quota.policy import Policy
@@ -91,6 +92,8 @@ def command(
     settings = Settings(host=host, port=port, ledger=LedgerKind(ledger), **options)  # type: ignore[arg-type]
     try:
         _run(_serve(settings, ca_out))
+    except* NotInClusterError as group:
+        raise ServeError(f"{_first(group)}, or serve without a cluster: --standalone --policy PATH") from group
     except* WebhookError as group:
         raise ServeError(_first(group)) from group
     except* OSError as group:

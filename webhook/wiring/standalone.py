@@ -13,6 +13,7 @@ from webhook import certificates
 from webhook.admission.advice import WorkloadAdvice
 from webhook.admission.handler import AdmissionHandler
 from webhook.attribution.rules import Attribution
+from webhook.documents.policy_text import read_policy
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import KINDS, Registry
 from webhook.ledger.memory import StandaloneLedger
@@ -144,12 +145,15 @@ def build_standalone(settings: Settings) -> Application:
 
 
 def _load(policy: CurrentPolicy, settings: Settings) -> None:
+    """Put the policy in force. Raises: PolicyFileError, which tells its mistakes: they are not logged as well."""
     try:
-        reading = policy.take(read_files(settings.policy))
+        texts = read_files(settings.policy)
     except OSError as error:
         raise PolicyFileError(f"the policy cannot be read: {error.filename}: {error.strerror}") from error
+    reading = read_policy(texts)
     if reading.mistakes:
         raise PolicyFileError("\n".join(map(str, reading.mistakes)))
+    policy.accept(texts, reading)
 
 
 async def _nothing_to_close() -> None:

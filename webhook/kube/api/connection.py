@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 import yaml
 
-from webhook.kube.api.errors import KubeconfigError
+from webhook.kube.api.errors import KubeconfigError, NotInClusterError
 
 if TYPE_CHECKING:
     from kubernetes.aio.client import Configuration
@@ -114,7 +114,7 @@ def in_cluster(environ: Mapping[str, str], service_account: Path) -> Connection:
     """
     Return the connection of a pod, from its *environ* and the folder of its *service_account*.
 
-    Raises: KubeconfigError outside a cluster.
+    Raises: NotInClusterError outside a cluster, KubeconfigError.
     """
     from kubernetes.aio.client import Configuration  # noqa: PLC0415  half a second that most commands need not pay
     from kubernetes.aio.config import ConfigException  # noqa: PLC0415
@@ -131,7 +131,7 @@ def in_cluster(environ: Mapping[str, str], service_account: Path) -> Connection:
         loader.load_and_set(configuration)  # type: ignore[no-untyped-call]
     except (ConfigException, OSError) as error:
         reason = str(error).rstrip(".")
-        raise KubeconfigError(f"not in a cluster ({reason}): name a kubeconfig with --kubeconfig") from error
+        raise NotInClusterError(f"not in a cluster ({reason}): name a kubeconfig with --kubeconfig") from error
     connection = _connection(configuration, seconds=_FILE_SECONDS, source="the service account")
     try:
         own = (service_account / "namespace").read_text(encoding="utf-8").strip()

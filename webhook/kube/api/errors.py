@@ -18,6 +18,10 @@ class KubeconfigError(WebhookError):
     """The API server's address or our credentials cannot be read; one line that says why and what to do."""
 
 
+class NotInClusterError(KubeconfigError):
+    """This is no pod, and no kubeconfig was named."""
+
+
 class ApiError(WebhookError):
     """
     The API server refused a request, or was not reached (``status`` 0).
