@@ -44,7 +44,7 @@ def charge(folder: Path, *names: str, output: str = "json", stdin: bytes = b"") 
 def items(ended: Ended) -> list[dict[str, Any]]:
     assert (ended.code, ended.err) == (0, "")
     document = json.loads(ended.out)
-    assert list(document) == ["items"]
+    assert list(document) == ["items", "totals"]
     found: list[dict[str, Any]] = document["items"]
     return found
 
@@ -71,7 +71,8 @@ def test_gpus_are_counted_with_the_weight_in_the_source_text(tmp_path: Path) -> 
         item(charge={**COST, **devices, "gpu": "3/7", "accelerator": "4"})
     ]
     table = charge(tmp_path, "-", output="table", stdin=text.encode()).out.splitlines()
-    told = {line.split()[3]: line.split()[4:] for line in table[1:]}
+    told = {line.split()[3]: line.split()[4:] for line in table[1 : table.index("")]}
+    assert table[-7].split() == ["gpu", "3/7", "requests.nvidia.com/mig-3g.20gb", "x", "3/7"]
     assert told["gpu"] == ["3/7", "requests.nvidia.com/mig-3g.20gb", "x", "3/7"]
     assert told["accelerator"] == ["4", "requests.google.com/tpu", "x", "1"]
     assert told["requests.google.com/tpu"] == ["4", "main"]
@@ -83,7 +84,7 @@ def test_parts_of_gpus_that_annotations_ask_for_are_shown_as_gpu(tmp_path: Path)
 
     assert items(charge(tmp_path, "pod.yaml")) == [item(charge={**COST, "gpu": "1/2"})]
     table = charge(tmp_path, "pod.yaml", output="table").out
-    assert [line.split()[4:] for line in table.splitlines() if " gpu " in line] == [
+    assert [line.split()[4:] for line in table.splitlines() if " Pod " in line and " gpu " in line] == [
         ["1/2", "annotation", "gpu-fraction", "x", "1"]
     ]
 
@@ -96,18 +97,48 @@ def test_what_a_pod_asks_for_and_nothing_counts_is_told(tmp_path: Path) -> None:
         item(uncounted=["kubernetes.io/batch-cpu", "kubernetes.io/batch-memory"])
     ]
     lines = [line.split() for line in charge(tmp_path, "-", output="table", stdin=text.encode()).out.splitlines()]
-    assert [line[3:] for line in lines[-2:]] == [
+    assert [line[3:] for line in lines[lines.index([]) - 2 : lines.index([])]] == [
         ["kubernetes.io/batch-cpu", "0", "counted", "by", "nothing"],
         ["kubernetes.io/batch-memory", "0", "counted", "by", "nothing"],
     ]
 
 
-def test_objects_that_cost_nothing_are_listed_with_an_empty_charge(tmp_path: Path) -> None:
+def test_objects_that_cost_nothing_are_listed_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "web.yaml").write_text(DEPLOYMENT)
 
     assert items(charge(tmp_path, "web.yaml")) == [
-        {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "", "name": "web", "charge": {}}
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "namespace": "",
+            "name": "web",
+            "charge": {},
+            "nothing": "it has no template of pods",
+        }
     ]
+
+
+def test_files_may_be_named_with_and_without_the_option(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.yaml").write_text(pod(name))
+    ended = userquota("charge", "b.yaml", "-f", "a.yaml", "c.yaml", "-o", "json", folder=tmp_path)
+
+    assert named(ended) == ["a", "b", "c"]
+    assert json.loads(ended.out)["totals"] == {
+        "count/pods": "3",
+        "limits.cpu": "6",
+        "pods": "3",
+        "requests.cpu": "4500m",
+        "requests.memory": "3Gi",
+    }
+
+
+def test_the_presets_and_the_weights_of_a_policy_stand_for_those_shipped(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("version: 1\nresources: {gpu: {example.com/card: 2}}\n")
+    (tmp_path / "pod.yaml").write_text(pod().replace('{cpu: "2"}', '{cpu: "2", example.com/card: 2}'))
+    ended = userquota("charge", "pod.yaml", "-p", "policy.yaml", "-o", "json", folder=tmp_path)
+
+    assert json.loads(ended.out)["totals"]["gpu"] == "4"
 
 
 def test_a_pod_that_asks_for_nothing_costs_its_place(tmp_path: Path) -> None:
@@ -180,14 +211,16 @@ def test_a_generated_name_stands_for_the_name(tmp_path: Path) -> None:
 def test_yaml_for_people_says_the_same(tmp_path: Path) -> None:
     ended = charge(tmp_path, "-", output="yaml", stdin=pod().encode())
 
-    assert yaml.safe_load(ended.out) == {"items": [item()]}
+    assert yaml.safe_load(ended.out) == {"items": [item()], "totals": COST}
 
 
 def test_the_table_has_a_line_per_amount(tmp_path: Path) -> None:
     lines = [line.split() for line in charge(tmp_path, "-", output="table", stdin=pod().encode()).out.splitlines()]
 
     assert lines[0][:5] == ["NAMESPACE", "KIND", "NAME", "RESOURCE", "AMOUNT"]
-    assert [line[:5] for line in lines[1:]] == [["red", "Pod", "a", name, COST[name]] for name in sorted(COST)]
+    middle = lines.index([])
+    assert [line[:5] for line in lines[1:middle]] == [["red", "Pod", "a", name, COST[name]] for name in sorted(COST)]
+    assert lines[middle + 1 :] == [["RESOURCE", "TOTAL", "FROM"], *([name, COST[name]] for name in sorted(COST))]
 
 
 BROKEN = {
@@ -256,7 +289,7 @@ def test_what_cannot_be_read_ends_it_with_one_line(tmp_path: Path, name: str, wh
     assert charge(tmp_path, "good.yaml", name) == Ended(2, "", f"userquota: {why}\n")
 
 
-@pytest.mark.parametrize("arguments", [(), ("-o", "json"), ("-f", "-", "-o", "xml"), ("pod.yaml",)], ids=str)
+@pytest.mark.parametrize("arguments", [(), ("-o", "json"), ("-f", "-", "-o", "xml")], ids=str)
 def test_wrong_use_is_told_with_how_to_use_it(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     ended = userquota("charge", *arguments, folder=tmp_path)
 

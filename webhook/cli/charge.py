@@ -4,98 +4,83 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import click
-import msgspec
 
-from webhook.cli.inputs import MOST_TEXT, InputError, read_inputs
+from webhook.cli.checked_policy import checked_policy
+from webhook.cli.inputs import InputError, read_input_objects
 from webhook.cli.printing import output_option, show_document, show_table
-from webhook.documents.object_text import RawObject, read_objects
-from webhook.kinds.evaluator import UncountableError
-from webhook.kinds.registry import KINDS
-from webhook.quota import resources
-from webhook.quota.devices import SHIPPED
-
-
-@dataclass(frozen=True, slots=True)
-class ChargedObject:
-    """
-    An object, what it costs (canonical quantities by resource name, without zeros), and where each comes from.
-
-    `uncounted` are the resources that it asks for and that nothing counts.
-    """
-
-    read: RawObject
-    charge: dict[str, str]
-    reasons: dict[str, str]
-    uncounted: tuple[str, ...] = ()
+from webhook.documents import preset_files
+from webhook.documents.shipped_presets import shipped
+from webhook.quota.policy import Policy
+from webhook.quota.resources import LOGICAL
+from webhook.wiring.manifest_costs import Line, ObjectCost, costs_of, total
 
 
 @click.command("charge")
-@click.option("-f", "--filename", "names", multiple=True, required=True, help="File, folder or - for standard input.")
+@click.argument("files", metavar="[FILE]...", nargs=-1)
+@click.option("-f", "--filename", "names", multiple=True, help="File, folder or - for standard input.")
+@click.option(
+    "-p", "--policy", "policies", multiple=True, help="Policy file; its presets and weights instead of those shipped."
+)
 @output_option
-def command(names: tuple[str, ...], output: str) -> None:
+def command(files: tuple[str, ...], names: tuple[str, ...], policies: tuple[str, ...], output: str) -> None:
     """
-    Show what each object would cost, as ResourceQuota counts it.
+    Show what the objects in files would cost, as ResourceQuota counts it, and their sum.
 
-    Pods and claims for storage and devices cost. Defaults of the API server are filled in, those of LimitRanges and
-    those that a policy has for missing requests are not known here. gpu and accelerator have the weights of the shipped
-    table, not of a policy. What a pod asks for and nothing counts is shown with 0.
+    Workloads are shown with the pods that they make, and with the claims of these; sessions with their pods. A
+    DaemonSet has a pod on each node, of which one is shown. Defaults of the API server are filled in, those of
+    LimitRanges and those that a policy has for missing requests are not known here, nor is what a ResourceClaimTemplate
+    makes. Of gpu and accelerator the weight is shown by which each device counts. What a pod asks for and nothing
+    counts is shown with 0, and of an object that costs nothing why.
+
     Exit code 2 if anything cannot be read; nothing is printed then.
     """
-    charged = _charged(names)
-    if output == "table":
-        rows = [row for each in charged for row in _rows(each)]
-        show_table(("NAMESPACE", "KIND", "NAME", "RESOURCE", "AMOUNT", "FROM"), rows)
-    else:
-        show_document({"items": [_item(each) for each in charged]}, output)
-
-
-def _charged(names: tuple[str, ...]) -> list[ChargedObject]:
-    charged: list[ChargedObject] = []
-    mistakes: list[str] = []
-    for given in read_inputs(names):
-        objects, unreadable = read_objects(given.text, source=given.source, limit=MOST_TEXT)
-        mistakes += map(str, unreadable)
-        for each in objects:
-            try:
-                charged.append(_charge(each))
-            except (UncountableError, msgspec.MsgspecError) as error:
-                mistakes.append(f"{each.source}:{each.position.line}: {each.kind} {each.name}: {error}")
+    if not (files or names):
+        raise click.UsageError("name a file, or a folder, or - for standard input")
+    policy = checked_policy(policies, exit_code=2) if policies else _shipped()
+    costs, mistakes = costs_of(read_input_objects((*names, *files)), policy)
     if mistakes:
         raise InputError("\n".join(mistakes))
-    return charged
+    summed = total(costs)
+    if output == "table":
+        show_table(
+            ("NAMESPACE", "KIND", "NAME", "RESOURCE", "AMOUNT", "FROM"), [row for each in costs for row in _rows(each)]
+        )
+        if summed:
+            click.echo()
+            show_table(("RESOURCE", "TOTAL", "FROM"), [(each.resource, each.shown, _how(each)) for each in summed])
+    else:
+        totals = {each.resource: each.shown for each in summed}
+        show_document({"items": [_item(each) for each in costs], "totals": totals}, output)
 
 
-def _charge(each: RawObject) -> ChargedObject:
-    kind = KINDS.of_object(each.api_version, each.kind)
-    if kind is None:
-        return ChargedObject(each, {}, {})
-    decoded = msgspec.json.decode(each.body, type=kind.shape)
-    lines = kind.evaluator.explain(decoded)
-    raw = resources.amounts({name: line.quantity for name, line in lines.items()})
-    charge, reasons = {}, {}
-    for name, amount in SHIPPED.derive(raw):
-        if name in lines:
-            charge[name], reasons[name] = str(lines[name].quantity), lines[name].source
-        else:
-            charge[name], reasons[name] = resources.show(name, amount), SHIPPED.reason(raw, name)
-    return ChargedObject(each, charge, reasons, tuple(sorted(kind.evaluator.uncounted(decoded))))
+def _shipped() -> Policy:
+    return Policy(presets=tuple(map(shipped, preset_files.names())))
 
 
-def _rows(each: ChargedObject) -> list[tuple[str, ...]]:
-    told = [(name, amount, each.reasons[name]) for name, amount in sorted(each.charge.items())]
+def _rows(each: ObjectCost) -> list[tuple[str, ...]]:
+    told = [(line.resource, line.shown, line.source) for line in each.lines]
     told += [(name, "0", "counted by nothing") for name in each.uncounted]
+    if each.nothing:
+        told.append(("-", "0", each.nothing))
     return [(each.read.namespace, each.read.kind, each.read.name, *line) for line in told]
 
 
-def _item(each: ChargedObject) -> dict[str, object]:
+def _how(line: Line) -> str:
+    """Return how a logical resource comes about; of others that stands with each object."""
+    return line.source if line.resource in LOGICAL else ""
+
+
+def _item(each: ObjectCost) -> dict[str, object]:
     item: dict[str, object] = {
         "apiVersion": each.read.api_version,
         "kind": each.read.kind,
         "namespace": each.read.namespace,
         "name": each.read.name,
-        "charge": each.charge,
+        "charge": {line.resource: line.shown for line in each.lines},
     }
-    return {**item, "uncounted": list(each.uncounted)} if each.uncounted else item
+    if each.uncounted:
+        item["uncounted"] = list(each.uncounted)
+    if each.nothing:
+        item["nothing"] = each.nothing
+    return item
