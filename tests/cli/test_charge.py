@@ -198,8 +198,8 @@ def test_every_form_that_kubectl_takes_is_taken(tmp_path: Path, text: str) -> No
     assert items(charge(tmp_path, "-", stdin=text.encode())) == [item("a"), item("b")]
 
 
-def test_nothing_in_nothing_out(tmp_path: Path) -> None:
-    assert items(charge(tmp_path, "-", stdin=b"# nothing\n")) == []
+def test_an_empty_list_is_no_mistake(tmp_path: Path) -> None:
+    assert items(charge(tmp_path, "-", stdin=b"apiVersion: v1\nkind: List\nitems: []\n")) == []
 
 
 def test_a_generated_name_stands_for_the_name(tmp_path: Path) -> None:
@@ -237,10 +237,18 @@ BROKEN = {
     ),
     "containers that are none": (
         "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: main}\n",
-        "stdin:1: Pod a: Expected `array | null`, got `str` - at `$.spec.containers`",
+        "stdin:1: Pod a: spec.containers: expected a list, got text",
     ),
     "an object without a kind": ("apiVersion: v1\n", "stdin:1:1: kind: missing"),
     "a text": ("hello", "stdin:1:1: this is no object"),
+    "a template": (
+        "kind: Pod\nmetadata:\n  {{- if .x }}\n  name: a\n",
+        "stdin:3:3: this is a template: render it first, as with helm template",
+    ),
+    "a template of a name": (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: {{ .x }}}\n",
+        "stdin:3:18: this is a template: render it first, as with helm template",
+    ),
     "a tab": ("kind: Pod\n\tapiVersion: v1\n", "stdin:2:1: a tab cannot stand here: indent with spaces"),
     "a key given twice": (
         '{"apiVersion": "v1", "kind": "Pod", "kind": "Pod"}',
@@ -273,6 +281,8 @@ def test_all_mistakes_of_all_files_are_told(tmp_path: Path) -> None:
 
 UNREADABLE = {
     "a file that is not there": ("none.yaml", "none.yaml: No such file or directory"),
+    "a file without objects": ("nothing.yaml", "nothing.yaml: no Kubernetes object in it"),
+    "a file of 50 MB": ("large.yaml", "large.yaml: larger than 32 MiB, which is the most that is read: split it"),
     "a folder without manifests": ("empty", "empty: no .yaml, .yml, .json or .jsonl file in it"),
     "a file that is no text": ("bytes.yaml", "bytes.yaml: not UTF-8 at byte 2"),
     "a folder named like a file": ("nested", "nested/folder.yaml: Is a directory"),
@@ -284,9 +294,11 @@ def test_what_cannot_be_read_ends_it_with_one_line(tmp_path: Path, name: str, wh
     (tmp_path / "empty").mkdir()
     (tmp_path / "nested" / "folder.yaml").mkdir(parents=True)
     (tmp_path / "bytes.yaml").write_bytes(b"a:\xff")
-    (tmp_path / "good.yaml").write_text(pod())
+    (tmp_path / "nothing.yaml").write_text("---\n# nothing\n---\n")
+    with (tmp_path / "large.yaml").open("wb") as large:
+        large.truncate(50_000_000)
 
-    assert charge(tmp_path, "good.yaml", name) == Ended(2, "", f"userquota: {why}\n")
+    assert charge(tmp_path, name) == Ended(2, "", f"userquota: {why}\n")
 
 
 @pytest.mark.parametrize("arguments", [(), ("-o", "json"), ("-f", "-", "-o", "xml")], ids=str)

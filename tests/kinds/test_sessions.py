@@ -103,7 +103,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         desk({"user": "ada", "extra": ["cpu"]}),
         "spec.extra: expected quantities by resource name",
     ),
-    "a map that is a text": (desk({"user": "ada", "extra": "cpu"}), "spec.extra: expected `object | array | null`"),
+    "a map that is a text": (
+        desk({"user": "ada", "extra": "cpu"}),
+        "spec.extra: expected fields, each with a value or a list, got text",
+    ),
     "a negative multiplier": (
         desk({"user": "ada", "helpers": [{**HELPER, "replicas": -1}]}),
         "spec.helpers[0].replicas: -1 is negative",
@@ -147,11 +150,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "containers that are a text": (
         desk({"user": "ada", "helpers": [{"template": {"spec": {"containers": "x"}}}]}),
-        "spec.helpers[0].template.spec.containers: expected `array | null`, got `str`",
+        "spec.helpers[0].template.spec.containers: expected a list, got text",
     ),
     "helpers that are a number": (
         desk({"user": "ada", "helpers": 3}),
-        "spec.helpers: expected `object | array | null`, got `int`",
+        "spec.helpers: expected fields, each with a value or a list, got a whole number",
     ),
     "another version": (
         {**desk(), "apiVersion": "example.com/v2"},
@@ -164,7 +167,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         desk({"user": "ada", "groups": ["a", 2]}),
         "spec.groups[1]: expected text, not the number 2",
     ),
-    "a spec that is a list": ({**desk(), "spec": []}, "spec: expected `object | null`, got `array`"),
+    "a spec that is a list": ({**desk(), "spec": []}, "spec: expected fields, each with a value, got a list"),
 }
 
 
@@ -183,7 +186,7 @@ def test_a_bad_object_is_told_by_its_field(name: str) -> None:
     [
         (b"", "the object: input data was truncated"),
         (b"null", "the object: it is null"),
-        (b"[]", "the object: expected `object | null`, got `array`"),
+        (b"[]", "the object: expected fields, each with a value, got a list"),
         (b'{"\xff": 1}', "kind: absent"),
         (b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "the object: it is nested too deeply"),
     ],

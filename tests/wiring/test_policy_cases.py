@@ -324,7 +324,11 @@ NOT_RUN: dict[str, tuple[str, Json, str]] = {
         "group mi: the policy has no such group",
     ),
     "an amount that is none": (POLICY, {"when": pod(cpu="1K")}, "spec.containers[0].resources.limits.cpu"),
-    "a pod that is a list": (POLICY, {"when": {**pod(), "spec": []}}, "Expected `object`, got `array`"),
+    "a pod that is a list": (
+        POLICY,
+        {"when": {**pod(), "spec": []}},
+        "spec: expected fields, each with a value, got a list",
+    ),
 }
 
 

@@ -71,8 +71,11 @@ def test_a_namespace_that_is_exempt_is_left_out() -> None:
     ("item", "why"),
     [
         (pod("a", cpu="1K"), r"saved.json:1: Pod red/a: spec.containers\[0\].resources.requests.cpu: "),
-        ({**pod("a"), "spec": []}, "saved.json:1: Pod red/a: Expected `object`, got `array`"),
-        ({**RED, "metadata": {"name": "red", "labels": []}}, "saved.json:1: Namespace red: Expected `object | null`"),
+        ({**pod("a"), "spec": []}, "saved.json:1: Pod red/a: spec: expected fields, each with a value, got a list"),
+        (
+            {**RED, "metadata": {"name": "red", "labels": []}},
+            "saved.json:1: Namespace red: metadata.labels: expected fields, each with a value, got a list",
+        ),
     ],
 )
 def test_what_cannot_be_counted_is_an_error(item: Json, why: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import click
 
 from webhook.cli.checked_policy import checked_policy
-from webhook.cli.inputs import InputError, read_input_objects
+from webhook.cli.inputs import MOST_WRITTEN, InputError, read_input_objects
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.documents import preset_files
 from webhook.documents.shipped_presets import shipped
@@ -38,7 +38,7 @@ def command(files: tuple[str, ...], names: tuple[str, ...], policies: tuple[str,
     if not (files or names):
         raise click.UsageError("name a file, or a folder, or - for standard input")
     policy = checked_policy(policies, exit_code=2) if policies else _shipped()
-    costs, mistakes = costs_of(read_input_objects((*names, *files)), policy)
+    costs, mistakes = costs_of(read_input_objects((*names, *files), most=MOST_WRITTEN), policy)
     if mistakes:
         raise InputError("\n".join(mistakes))
     summed = total(costs)

@@ -4,6 +4,7 @@ Files, folders and standard input, as they are named on the command line.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -17,8 +18,14 @@ MANIFEST_SUFFIXES = frozenset({".yaml", ".yml", ".json", ".jsonl"})
 
 STANDARD_INPUT = "-"
 
+_SAYS_SOMETHING = re.compile(r"^(?!---\s*$|\.\.\.\s*$|\s*#)[ \t]*\S", re.MULTILINE)
+"""What is not a comment, nor a mark between two documents."""
+
 MOST_TEXT = 1 << 30
-"""Characters. Files of one's own may be as large as memory allows; thousands of pods in one are usual."""
+"""Bytes of what kubectl has saved of a whole cluster: it may be as large as memory allows."""
+
+MOST_WRITTEN = 32 << 20
+"""Bytes of what people write: in YAML they take a minute to read, and a gigabyte of memory."""
 
 
 class InputError(WebhookError):
@@ -33,36 +40,54 @@ class Input(NamedTuple):
 
 
 def read_inputs(
-    names: Iterable[str], *, suffixes: Collection[str] = MANIFEST_SUFFIXES, is_deep: bool = False
+    names: Iterable[str],
+    *,
+    suffixes: Collection[str] = MANIFEST_SUFFIXES,
+    is_deep: bool = False,
+    most: int = MOST_WRITTEN,
 ) -> Iterator[Input]:
     """
     Return the texts in the order of *names*; a folder stands for the files with *suffixes* in it, sorted by name.
 
-    If it *is_deep*, also for those in the folders below, but for hidden ones. Raises: InputError.
+    If it *is_deep*, also for those in the folders below, but for hidden ones. A text may have as many bytes as *most*.
+    Raises: InputError.
     """
     for name in names:
         if name == STANDARD_INPUT:
-            yield Input("stdin", _decoded("stdin", sys.stdin.buffer.read()))
+            yield Input("stdin", _decoded("stdin", sys.stdin.buffer.read(most + 1), most))
             continue
         path = Path(name)
         for file in _files(path, suffixes, is_deep=is_deep):
             try:
-                content = file.read_bytes()
+                with file.open("rb") as opened:
+                    content = opened.read(most + 1)
             except OSError as error:
                 raise InputError(f"{file}: {error.strerror}") from error
-            yield Input(str(file), _decoded(str(file), content))
+            yield Input(str(file), _decoded(str(file), content, most))
 
 
-def read_input_objects(names: Iterable[str]) -> list[RawObject]:
-    """Return the objects of all files. Raises: InputError with every mistake, one a line."""
+def read_input_objects(names: Iterable[str], *, most: int = MOST_TEXT) -> list[RawObject]:
+    """
+    Return the objects of all files, each of as many bytes as *most*.
+
+    Raises: InputError with every mistake, one a line; also if the files have nothing in them at all.
+    """
     objects: list[RawObject] = []
     mistakes: list[str] = []
-    for given in read_inputs(names):
+    is_empty = True
+    empty: list[str] = []
+    for given in read_inputs(names, most=most):
+        if not _SAYS_SOMETHING.search(given.text):
+            empty.append(given.source)
+            continue
+        is_empty = False
         found, unreadable = read_objects(given.text, source=given.source, limit=MOST_TEXT)
         objects += found
         mistakes += map(str, unreadable)
     if mistakes:
         raise InputError("\n".join(mistakes))
+    if is_empty:
+        raise InputError("\n".join(f"{source}: no Kubernetes object in it" for source in empty))
     return objects
 
 
@@ -86,7 +111,9 @@ def _listed(suffixes: Collection[str]) -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def _decoded(source: str, content: bytes) -> str:
+def _decoded(source: str, content: bytes, most: int) -> str:
+    if len(content) > most:
+        raise InputError(f"{source}: larger than {most >> 20} MiB, which is the most that is read: split it")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

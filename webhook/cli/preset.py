@@ -12,12 +12,13 @@ import click
 import msgspec
 
 from webhook.cli.checked_policy import checked_policy
-from webhook.cli.inputs import InputError, read_input_objects
+from webhook.cli.inputs import MOST_WRITTEN, InputError, read_input_objects
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.documents import preset_files
 from webhook.documents.object_text import RawObject
 from webhook.documents.shipped_presets import shipped, shipped_definition
 from webhook.kinds.evaluator import UncountableError
+from webhook.kinds.misfits import misfit_text
 from webhook.kinds.registry import KINDS
 from webhook.kinds.session_marks import NamespaceTexts, Said
 from webhook.kinds.session_size import PartSize
@@ -116,7 +117,7 @@ def test_preset(names: tuple[str, ...], policies: tuple[str, ...], output: str) 
     read, 2 if a file cannot be read or the policy is invalid.
     """
     presets = checked_policy(policies, exit_code=2).presets if policies else tuple(map(shipped, preset_files.names()))
-    objects = read_input_objects(names)
+    objects = read_input_objects(names, most=MOST_WRITTEN)
     tested, mistakes = _test(objects, [SessionReader(each) for each in presets], _namespaces(objects))
     if output == "table":
         show_table(
@@ -147,7 +148,9 @@ def _namespaces(objects: Iterable[RawObject]) -> Mapping[str, NamespaceTexts]:
             try:
                 metadata = msgspec.json.decode(each.body, type=_Namespace).metadata
             except msgspec.ValidationError as error:
-                raise InputError(f"{each.source}:{each.position.line}: Namespace {each.name}: {error}") from error
+                raise InputError(
+                    f"{each.source}:{each.position.line}: Namespace {each.name}: {misfit_text(error)}"
+                ) from error
             found[each.name] = NamespaceTexts(metadata.labels or {}, metadata.annotations or {})
     return found
 

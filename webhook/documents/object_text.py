@@ -54,7 +54,7 @@ def read_objects(
 
     A kind that ends in ``List`` and has ``items`` stands for its items, also inside another; items of a ``PodList``
     that name no type, as the API server sends them, are Pods. Empty documents are skipped. An object is left out if
-    there is a mistake in its document. Never raises, whatever the text.
+    there is a mistake in its document. Of a template only that it is one is told. Never raises, whatever the text.
 
     *limit* is in characters.
     """
@@ -62,6 +62,8 @@ def read_objects(
     unpacking = _Unpacking(source, number_text)
     for document in documents:
         unpacking.take(document)
+    if unpacking.mistakes and (place := yaml_text.template_in(text)) and place <= unpacking.mistakes[0].position:
+        return tuple(unpacking.objects), (Mistake(source, place, "", yaml_text.NOT_RENDERED),)
     return tuple(unpacking.objects), tuple(unpacking.mistakes)
 
 

@@ -35,7 +35,8 @@ _TAG: Final = "tag:yaml.org,2002:"
 _MAPPING_TAGS: Final = (f"{_TAG}map", "!")
 _SEQUENCE_TAGS: Final = (f"{_TAG}seq", "!")
 _MERGE: Final = "<<"
-_TEMPLATE: Final = re.compile(r"^[^#\n]*?(\{\{|\{%)", re.MULTILINE)
+# In quotes such a mark is text, which other programs fill in: Argo Workflows, for one.
+_TEMPLATE: Final = re.compile(r"^[^#\n\"']*?(\{\{|\{%)", re.MULTILINE)
 
 NOT_RENDERED: Final = "this is a template: render it first, as with helm template"
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from webhook.kinds.misfits import misfit_text
 from webhook.quota.delegation import Texts
 from webhook.quota.durations import NO_TIMES, Times
 from webhook.quota.errors import WebhookError
@@ -29,7 +30,7 @@ class UncountableError(WebhookError):
         """Keep the path of the field and the error it causes."""
         self.path = path
         self.cause = cause
-        super().__init__(f"{path}: {cause}")
+        super().__init__(f"{path}: {misfit_text(cause)}")
 
 
 class Effect(enum.Enum):

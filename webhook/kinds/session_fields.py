@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.field_values import FieldError, Found, quantity, scalar, whole
+from webhook.kinds.misfits import misfit
 from webhook.kinds.pod_shapes import PodSpec
 from webhook.quota.expressions import Number
 from webhook.quota.field_paths import Each, Name, Path, Step
@@ -200,9 +201,8 @@ class FieldTree:
         except UnicodeDecodeError as error:
             raise UncountableError("the object", FieldError("it is no UTF-8")) from error
         except msgspec.MsgspecError as error:
-            message, _, place = str(error).partition(" - at `$")
-            where = place.rstrip("`").lstrip(".") or "the object"
-            raise UncountableError(where, FieldError(_lowered(message))) from error
+            where, message = misfit(error)
+            raise UncountableError(where or "the object", FieldError(message)) from error
         if decoded is None:
             raise UncountableError("the object", FieldError("it is null"))
         return Scope(self._root, decoded, "", _Object(replaced))
@@ -212,10 +212,6 @@ def _joined(where: str, name: str) -> str:
     if name.isidentifier() or name.replace("-", "").isalnum():
         return f"{where}.{name}" if where else name
     return f'{where}["{name}"]'
-
-
-def _lowered(message: str) -> str:
-    return message[:1].lower() + message[1:]
 
 
 def holds(condition: Condition, scope: Scope) -> bool:

@@ -15,6 +15,7 @@ from webhook.documents.object_text import RawObject
 from webhook.kinds.as_stored import as_stored
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind, CostLine, UncountableError
+from webhook.kinds.misfits import misfit_text
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kinds.workload_copies import Claim, Made, made_by
@@ -84,7 +85,7 @@ def costs_of(objects: Sequence[RawObject], policy: Policy) -> tuple[list[ObjectC
         try:
             costs.append(_cost(each, kinds, policy, made))
         except (ManifestError, UncountableError, msgspec.MsgspecError) as error:
-            mistakes.append(f"{each.source}:{each.position.line}: {each.kind} {each.name}: {error}")
+            mistakes.append(f"{each.source}:{each.position.line}: {each.kind} {each.name}: {misfit_text(error)}")
     return costs, mistakes
 
 

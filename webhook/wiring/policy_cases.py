@@ -22,6 +22,7 @@ from webhook.documents.case_text import Case, Create, Given, Outcome, ScaleTo, U
 from webhook.documents.object_text import RawObject
 from webhook.kinds.as_stored import as_stored
 from webhook.kinds.evaluator import AnyKind
+from webhook.kinds.misfits import misfit_text
 from webhook.ledger.memory import MemoryLedger
 from webhook.ports import READY, Clock, Decide
 from webhook.quota.decision import Allowed, Decision, Denied
@@ -59,7 +60,7 @@ async def run_cases(cases: Iterable[Case], policy: Policy) -> list[Outcome]:
         try:
             outcomes.append(await _Run(case, policy, exempt).outcome())
         except (WebhookError, msgspec.MsgspecError) as error:
-            outcomes.append(Outcome(None, trouble=str(error)))
+            outcomes.append(Outcome(None, trouble=misfit_text(error)))
     return outcomes
 
 

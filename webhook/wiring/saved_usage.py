@@ -12,6 +12,7 @@ import msgspec
 
 from webhook.documents.object_text import RawObject
 from webhook.kinds.evaluator import UncountableError
+from webhook.kinds.misfits import misfit_text
 from webhook.preflight.census import Census
 from webhook.preflight.traces import Trace, shape_of
 from webhook.quota.errors import WebhookError
@@ -73,7 +74,7 @@ def usage_of(objects: Iterable[RawObject], policy: Policy, now: datetime) -> Sav
             census.take(kind, msgspec.json.decode(each.body, type=shape_of(kind)), meta)
         except (UncountableError, msgspec.MsgspecError) as error:
             place = f"{each.source}:{each.position.line}"
-            raise SavedUsageError(f"{place}: {each.kind} {each.namespace}/{each.name}: {error}") from error
+            raise SavedUsageError(f"{place}: {each.kind} {each.namespace}/{each.name}: {misfit_text(error)}") from error
     used = {each.key.namespace for each in census.objects()}
     return SavedUsage(census.index.holdings(), labels, frozenset(resources), tuple(sorted(used - labels.keys())))
 
@@ -83,4 +84,4 @@ def _labels_of(written: RawObject) -> Mapping[str, str]:
         return msgspec.json.decode(written.body, type=_Namespace).metadata.labels or {}
     except msgspec.MsgspecError as error:
         place = f"{written.source}:{written.position.line}"
-        raise SavedUsageError(f"{place}: Namespace {written.name}: {error}") from error
+        raise SavedUsageError(f"{place}: Namespace {written.name}: {misfit_text(error)}") from error
