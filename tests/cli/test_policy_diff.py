@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.admission.asking import Json, pod, stamped
 from tests.cli.running import userquota
@@ -91,6 +92,8 @@ def test_the_document_has_all_of_it(folder: Path) -> None:
     ended = userquota("policy", "diff", "old.yaml", "new.yaml", "--usage", "usage.json", "-o", "json", folder=folder)
     document = json.loads(ended.out)
     assert (ended.code, document["different"]) == (1, True)
+    same = userquota("policy", "diff", "old.yaml", "new.yaml", "--usage", "usage.json", "-o", "yaml", folder=folder)
+    assert (same.code, yaml.safe_load(same.out)) == (1, document)
     assert document["limits"][1] == {
         "whom": "user/alice",
         "cap": None,

@@ -88,6 +88,8 @@ def test_a_preset_is_shown_as_a_policy_takes_it(tmp_path: Path) -> None:
 
     assert (shown.code, definition["name"]) == (0, "dask")
     assert json.loads(userquota("preset", "show", "dask", "-o", "json", folder=tmp_path).out) == definition
+    table = userquota("preset", "show", "dask", "-o", "table", folder=tmp_path).out.splitlines()
+    assert [line.split()[0] for line in table] == ["FIELD", *definition]
     assert userquota("policy", "validate", "policy.yaml", folder=tmp_path).out == "valid\n"
 
 

@@ -14,7 +14,7 @@ import click
 
 from webhook.cli.checked_policy import checked_policy
 from webhook.cli.inputs import read_input_objects
-from webhook.cli.printing import show_document, show_table
+from webhook.cli.printing import output_option, show_document, show_table
 from webhook.quota.edits import Effect, Known, Overrun, effect_of
 from webhook.quota.effective import LimitChange, changed_limits
 from webhook.quota.limits import Limit
@@ -48,7 +48,7 @@ class Compared:
     metavar="FILE",
     help="Objects of the cluster, saved with kubectl get -A -o json: who would be over a limit. Repeatable.",
 )
-@click.option("-o", "--output", type=click.Choice(("table", "json")), default="table", show_default=True)
+@output_option
 def command(old: str, new: str, usage: tuple[str, ...], output: str) -> None:
     """
     Compare two policies, each a file or a folder: whose limits fall and rise, and which entries say something else.

@@ -63,15 +63,23 @@ def list_presets(output: str) -> None:
 
 @command.command("show")
 @click.argument("name")
-@click.option("-o", "--output", type=click.Choice(("yaml", "json")), default="yaml", show_default=True)
+@click.option("-o", "--output", type=click.Choice(("yaml", "json", "table")), default="yaml", show_default=True)
 def show_preset(name: str, output: str) -> None:
     """Print the shipped preset NAME, as it may be written in a policy. Exit code 2 if there is none."""
     if name not in preset_files.names():
         raise InputError(f"no preset {name}; known are {', '.join(preset_files.names())}")
     if output == "yaml":
         click.echo(preset_files.text(name), nl=False)
+    elif output == "table":
+        show_table(
+            ("FIELD", "VALUE"), [(field, _on_one_line(said)) for field, said in shipped_definition(name).items()]
+        )
     else:
         show_document(shipped_definition(name), output)
+
+
+def _on_one_line(said: object) -> str:
+    return said if isinstance(said, str) else msgspec.json.encode(said).decode()
 
 
 @command.command("roles")
