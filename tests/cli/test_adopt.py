@@ -46,7 +46,7 @@ def test_a_wrong_use_is_told(words: list[str], message: str, tmp_path: Path) -> 
     ended = userquota("adopt", *words, "--to", "bob", folder=tmp_path)
 
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.endswith(f"Error: {message}\n")
+    assert ended.err.endswith(f"userquota: {message}\n")
 
 
 @pytest.mark.slow
