@@ -95,7 +95,7 @@ def test_a_folder_with_files_that_are_no_manifests(folder: Path) -> None:
 
 
 BAD: dict[str, tuple[str, str]] = {
-    "a template": (TEMPLATE, f"x.yaml:4:8: spec: a key must be text, not a mapping {NOT_RENDERED}"),
+    "a template": (TEMPLATE, "x.yaml:4:7: this is a template: render it first, as with helm template"),
     "no YAML": ("a: [", "x.yaml:1:5: "),
     "no object": ("- 1", "x.yaml:1:1: this is no object"),
     "no kind": ("apiVersion: v1\nmetadata: {name: a}\n", "x.yaml:1:1: kind: missing"),
@@ -140,4 +140,4 @@ def test_a_policy_with_a_mistake(folder: Path) -> None:
     (folder / "policy.yaml").write_text("version: 2\n")
     ended = check("-f", "one.yaml", folder=folder)
     assert ended.code == 2
-    assert ended.out.startswith("policy.yaml:1:10: version: ")
+    assert ended.err.startswith("userquota: policy.yaml:1:10: version: ")

@@ -86,7 +86,7 @@ def read_input_objects(names: Iterable[str], *, most: int = MOST_TEXT) -> list[R
         mistakes += map(str, unreadable)
     if mistakes:
         raise InputError("\n".join(mistakes))
-    if is_empty:
+    if empty and is_empty:
         raise InputError("\n".join(f"{source}: no Kubernetes object in it" for source in empty))
     return objects
 

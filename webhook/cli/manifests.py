@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
 
 from webhook.cli.inputs import MANIFEST_SUFFIXES, MOST_TEXT, STANDARD_INPUT, Input, read_inputs
@@ -48,8 +47,7 @@ def _read(given: Input, found: Manifests, *, may_be_none: bool) -> None:
     if may_be_none and not objects and mistakes and _is_no_manifest(mistakes):
         found.passed_over.append(f"{given.source}: no manifest: nothing in it has a kind")
         return
-    lines = given.text.splitlines()
-    found.mistakes += (_told(each, lines) for each in mistakes)
+    found.mistakes += map(str, mistakes)
     for each in objects:
         if not each.api_version.startswith(_KUSTOMIZE):
             found.objects.append(each)
@@ -65,12 +63,6 @@ def _is_no_manifest(mistakes: Sequence[Mistake]) -> bool:
     found = Counter((each.path, each.message) for each in mistakes)
     without_kind, without_version = found.pop(_WITHOUT_KIND, 0), found.pop(_WITHOUT_VERSION, 0)
     return without_kind >= without_version and not found.keys() - {("", "this is no object")}
-
-
-def _told(mistake: Mistake, lines: list[str]) -> str:
-    """Return a mistake in a line. A template is often valid until some line behind its first mark."""
-    of_document = takewhile(lambda line: not line.startswith("---"), reversed(lines[: mistake.position.line]))
-    return f"{mistake} ({_NOT_RENDERED})" if any(_OPENING in each for each in of_document) else str(mistake)
 
 
 def hint(body: bytes) -> str:
