@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from webhook.documents.policy_schema import PoolPart
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.quota import quantity
 from webhook.quota.delegation import Decoding, Delegate, Mark, Place
@@ -607,7 +608,7 @@ RESOURCES = (
     "sessions, storage"
 )
 SECTIONS = (
-    "version, defaults, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, terminating, "
+    "version, tiers, defaults, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, terminating, "
     "serviceAccountLimits, warnAt, exempt, missing, attribution, resources, sessions"
 )
 VERSION = "version: expected version: 1, the only one this release reads"
@@ -777,7 +778,7 @@ MISTAKES = {
     ),
     "a cap for one pod in a pool": (
         "version: 1\ngroups: {ml: {pool: {perPod: {cpu: 1}}}}",
-        ["2:22: groups.ml.pool.perPod: unknown field; known are hard, mode, workloads, until, message, link, scoped"],
+        [f"2:22: groups.ml.pool.perPod: unknown field; known are {', '.join(PoolPart.model_fields)}"],
     ),
     "a misspelt resource": (
         "version: 1\ncluster: {hard: {gpus: 1}}",

@@ -339,6 +339,24 @@ LIFTED = {
         "defaults: {user: {}}",
         ["[BestEffort] defaults.user pods 1 by defaults.user.scoped[0]"],
     ),
+    "a limit of a tier, of whom it bound": (
+        "tiers: {pro: {hard: {cpu: 4}, perPod: {cpu: 2}}}\nusers: {alice: {tier: pro}}\n",
+        "tiers: {pro: {}}\nusers: {alice: {tier: pro}}\n",
+        [
+            "users.alice requests.cpu 2 by users.alice (tiers.pro).perPod",
+            "users.alice requests.cpu 4 by users.alice (tiers.pro)",
+        ],
+    ),
+    "a limit of the tier of a default, once": (
+        "tiers: {pro: {hard: {cpu: 4}}}\ndefaults: {user: {tier: pro}}\nusers: {alice: {hard: {pods: 1}}}\n",
+        "tiers: {pro: {}}\ndefaults: {user: {tier: pro}}\nusers: {alice: {hard: {pods: 1}}}\n",
+        ["defaults.user requests.cpu 4 by defaults.user (tiers.pro)"],
+    ),
+    "no limit that the tier sets instead": (
+        "tiers: {pro: {hard: {cpu: 4}}}\nusers: {alice: {tier: pro, hard: {cpu: 2}}}\n",
+        "tiers: {pro: {hard: {cpu: 4}}}\nusers: {alice: {tier: pro}}\n",
+        [],
+    ),
 }
 
 

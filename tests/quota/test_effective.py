@@ -186,3 +186,21 @@ def test_a_larger_minimum_is_stricter(before: str, after: str, told: str, *, is_
     with pytest.raises(StopIteration) as ended:
         next(steps)
     assert bool(ended.value.value) is told.endswith("none")
+
+
+TIER = "tiers: {{pro: {{hard: {{cpu: {0}}}, perPod: {{cpu: {0}}}}}}}\n"
+TENANT = "tenants: {t: {namespaces: {matchLabels: {team: t}}, tier: pro}}\n"
+
+
+@pytest.mark.parametrize(
+    ("bound", "whom"),
+    [
+        ("users: {alice: {tier: pro}}", "user/alice"),
+        ("cluster: {tier: pro}", "cluster"),
+        (TENANT, "tenant/t"),
+        ("namespaces: {red: {tier: pro}}", "namespace/red"),
+    ],
+)
+def test_a_lower_tier_reaches_all_that_have_it(bound: str, whom: str) -> None:
+    found = changed(TIER.format(8) + bound, TIER.format(6) + bound)
+    assert found == {f"{whom} {CPU}": "8 -> 6", f"{whom} {CPU} perPod": "8 -> 6"}

@@ -112,6 +112,12 @@ def test_a_share_at_which_people_are_warned_is_told_as_it_is_written() -> None:
     assert lines(told("warnAt: 80%", "").settings) == ["warnAt: 80% -> off"]
 
 
+def test_another_tier_is_told_once_and_not_of_everybody_who_has_it() -> None:
+    text = "tiers: {{pro: {{hard: {{cpu: {}}}}}, std: {{}}}}\nusers: {{alice: {{tier: {}}}, bob: {{tier: pro}}}}\n"
+    found = {each.entry: lines(each.differences) for each in told(text.format(1, "std"), text.format(2, "pro")).entries}
+    assert found == {"tiers.pro": ["hard.requests.cpu: 1 -> 2"], "users.alice": ["tier: std -> pro"]}
+
+
 def test_a_second_exemption_of_the_same_is_told() -> None:
     one, two = "{user: a, reason: b, until: 2027-01-31T00:00:00Z}", "{user: a, reason: c}"
     (found,) = told(f"exempt: [{one}]", f"exempt: [{one}, {two}]").settings
@@ -141,6 +147,7 @@ FIELDS = {
     "categories": "sessions: {categories: {large: {cpu: 8}}}",
     "group_objects": "attribution: {groupObjects: openshift}",
     "warn_at": "warnAt: 80%",
+    "tiers": "tiers: {pro: {hard: {cpu: 1}}}",
 }
 
 

@@ -252,6 +252,14 @@ async def test_an_entry_ends_at_its_time(at: str, verdict: Verdict) -> None:
     assert (await outcome(policy, when=pod(cpu="5"), at=at)).verdict is verdict
 
 
+async def test_a_refusal_names_the_tier_of_an_entry() -> None:
+    policy = POLICY + "tiers: {pro: {hard: {cpu: 2}, perPod: {cpu: 9}}}\nusers: {alice: {tier: pro}}\n"
+    assert (await outcome(policy, when=pod(cpu="2"))).verdict is Verdict.ALLOW
+    came = await outcome(policy, when=pod(cpu="2"), given=[{"user": "alice", "uses": {"cpu": 1}}])
+    assert came.limits == ("users.alice (tiers.pro)",)
+    assert "exceeded quota: users.alice (tiers.pro), requested: requests.cpu=2" in came.texts[0]
+
+
 async def test_what_is_exempt_is_allowed() -> None:
     policy = POLICY + "exempt: [{group: admins, reason: they mend}]\n"
     came = await outcome(policy, when=pod(cpu="9"), **{"as": {"user": "eve", "groups": ["admins"]}})

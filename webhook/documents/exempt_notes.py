@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from webhook.documents.mistake import Mistake
 from webhook.quota.exemption import ExemptBy, Exemption
 from webhook.quota.membership import Membership
-from webhook.quota.policy import Entry, Group, Mode, Policy
+from webhook.quota.policy import Entry, Group, Policy
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
 
 
@@ -23,7 +23,7 @@ def exempt_notes(policy: Policy) -> Iterator[tuple[tuple[str, str], str]]:
         if each.until is not None:
             continue
         section, name, entries = _named(policy, each)
-        if any(_refuses(entry) for entry in entries if entry is not None):
+        if any(policy.refuses(entry) for entry in entries if entry is not None):
             yield (section, name), f"{each.by.value} {name} is exempt ({each.reason}): this refuses nothing"
 
 
@@ -49,10 +49,6 @@ def _named(policy: Policy, exemption: Exemption) -> tuple[str, str, tuple[Entry 
 def _binds_others(policy: Policy, group: Group) -> bool:
     """Whether *group* binds people who are not exempt with it: those who are listed and do not log in with it."""
     return bool(group.members) or group.membership is Membership.LIVE or policy.group_objects is not None
-
-
-def _refuses(entry: Entry) -> bool:
-    return any(each.mode is Mode.ENFORCE and (each.hard or each.caps) for each in (entry, *entry.scoped))
 
 
 def endless_notes(exemptions: Iterable[tuple[Exemption, Mistake]]) -> Iterator[tuple[Mistake, str]]:

@@ -24,20 +24,20 @@ def group_notes(policy: Policy) -> Iterator[tuple[str, str]]:
     """Yield the names of groups of *policy*, each with what is to be known of it."""
     if policy.group_objects is not None:
         return
-    most = _limits(policy.defaults.user)
+    most = _limits(policy, policy.defaults.user)
     for name, group in policy.groups.items():
         if group.members:
             continue
         if group.membership is Membership.LIVE:
             yield name, _BINDS_NOBODY
-        elif not name.startswith(_OF_KUBERNETES) and (stricter := sorted(_stricter(group, most))):
+        elif not name.startswith(_OF_KUBERNETES) and (stricter := sorted(_stricter(policy, group, most))):
             named = ", ".join(stricter)
             yield name, f"a login without this group lifts its limits on {named}; it binds those in members in any case"
 
 
-def _stricter(group: Group, most: Mapping[_Limited, Hard]) -> set[str]:
+def _stricter(policy: Policy, group: Group, most: Mapping[_Limited, Hard]) -> set[str]:
     """Return the resources of which members may have less than *most*, what anybody may have by default."""
-    limits = [each for entry in (group.per_member, group.pool) for each in _limits(entry).items()]
+    limits = [each for entry in (group.per_member, group.pool) for each in _limits(policy, entry).items()]
     return {limited[-1] for limited, hard in limits if _is_less(hard, limited, most)}
 
 
@@ -52,10 +52,11 @@ def _is_less(hard: Hard, limited: _Limited, most: Mapping[_Limited, Hard]) -> bo
     return not isinstance(hard, Unlimited) and all(isinstance(each, Unlimited) or hard < each for each in bounds)
 
 
-def _limits(entry: Entry | None) -> dict[_Limited, Hard]:
+def _limits(policy: Policy, entry: Entry | None) -> dict[_Limited, Hard]:
     """Return the limits of *entry* that refuse something."""
     found: dict[_Limited, Hard] = {}
-    for each in () if entry is None else (entry, *entry.scoped):
+    parts = () if entry is None else policy.parts_of(entry, None)
+    for each in (each for part in parts for each in (part, *part.scoped)):
         if each.mode is Mode.ENFORCE:
             selector = each.selector or _EVERYTHING
             found |= {(selector, "", name): hard for name, hard in each.hard.items()}

@@ -81,7 +81,7 @@ def _message(kind: str, message: str, location: Location, model: type[BaseModel]
         return _WANTED[kind]
     text = message.removeprefix("Value error, ")
     if text.startswith("unknown "):
-        return text + _suggestion(*_unknown(text, last))
+        return text + suggestion(*_unknown(text, last))
     if location == ("version",):
         return "expected version: 1, the only one this release reads"
     return text[:1].lower() + text[1:]
@@ -111,10 +111,11 @@ def _unknown(text: str, last: str) -> tuple[str, Sequence[str]]:
 def _right_field(name: str, fields: Sequence[str]) -> str:
     if "hard" in fields and resources.canonical_name(name) is not None:
         return f"; a limit belongs under hard, as in hard: {{{name}: ...}}"
-    return _suggestion(name, fields)
+    return suggestion(name, fields)
 
 
-def _suggestion(name: str, known: Sequence[str]) -> str:
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """Return what may be meant by an unknown *name*, in words that follow it."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f", did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
 

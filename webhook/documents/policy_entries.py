@@ -28,7 +28,9 @@ from webhook.documents.policy_schema import (
     SectionPart,
     SessionsPart,
     TenantPart,
+    TierPart,
 )
+from webhook.documents.policy_tiers import TierUse
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS
 from webhook.quota import resources
@@ -125,6 +127,9 @@ class DocumentEntries:
     """Notes on `unlimited` in caps of groups, for a policy that says `most-restrictive`."""
     devices: list[DeviceLimit] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
+    tier_uses: list[TierUse] = field(default_factory=list)
+    is_partly_read: bool = False
+    """Whether the document may define what could not be read."""
 
     def add_named(self, section: str, name: str, part: SectionPart, node: tree.Node) -> None:
         """Add the entry *name* of a section; *node* is what it was read from."""
@@ -134,6 +139,8 @@ class DocumentEntries:
             value = self._group(steps, part, node)
         elif isinstance(part, TenantPart):
             value = self._tenant(steps, part, node)
+        elif isinstance(part, TierPart):
+            value = self._tier(steps, part, node)
         else:
             value = self._entry(steps, part, node)
         if section == "users" and name.startswith(SERVICE_ACCOUNT_PREFIX):
@@ -250,12 +257,24 @@ class DocumentEntries:
             per_namespace=self._inner((*steps, "perNamespace"), part.perNamespace, node),
         )
 
+    def _tier(self, steps: Steps, part: TierPart, node: tree.Node) -> Entry:
+        return Entry(
+            path=field_path(steps),
+            place=f"{self.source}:{node.position.line}",
+            hard=self._hards(steps, ("hard",), part.hard, node),
+            caps=self._caps(steps, part, node),
+            scoped=self._scoped(steps, part, node),
+        )
+
     def _inner(self, steps: Steps, part: PoolPart | None, around: tree.Node) -> Entry | None:
         node = tree.node_at(around, steps[-1:])
         return self._entry(steps, part, node) if part is not None and node is not None else None
 
     def _entry(self, steps: Steps, part: PoolPart, node: tree.Node) -> Entry:
         self._add_ending(steps, (), part.until, node, _BINDS_NOBODY)
+        if part.tier is not None:
+            is_capped = isinstance(part, EntryPart)
+            self.tier_uses.append(TierUse(part.tier, self._remark(steps, ("tier",), node, ""), is_capped))
         return Entry(
             path=field_path(steps),
             place=f"{self.source}:{node.position.line}",
@@ -265,15 +284,15 @@ class DocumentEntries:
             workloads=part.workloads,
             until=part.until,
             hint=part.hint,
-            scoped=self._scoped(steps, part, node),
+            tier=part.tier or "",
+            scoped=tuple(replace(each, hint=each.hint or part.hint) for each in self._scoped(steps, part, node)),
         )
 
-    def _scoped(self, steps: Steps, whole: PoolPart, around: tree.Node) -> tuple[Entry, ...]:
-        """Return the entries inside an entry, whose hint they have; two of them must not select the same."""
+    def _scoped(self, steps: Steps, whole: PoolPart | TierPart, around: tree.Node) -> tuple[Entry, ...]:
+        """Return the entries inside an entry; two of them must not select the same."""
         entries: dict[Selector, Entry] = {}
         for position, part in enumerate(whole.scoped):
             entry = self._scoped_entry(steps, position, part, around)
-            entry = replace(entry, hint=entry.hint or whole.hint)
             if part.selector in entries:
                 message = f"{entries[part.selector].path} selects the same"
                 self.mistakes.append(self._remark(steps, ("scoped", position), around, message))
@@ -295,7 +314,7 @@ class DocumentEntries:
             selector=part.selector,
         )
 
-    def _caps(self, steps: Steps, part: PoolPart, node: tree.Node) -> dict[str, Mapping[str, Hard]]:
+    def _caps(self, steps: Steps, part: PoolPart | TierPart, node: tree.Node) -> dict[str, Mapping[str, Hard]]:
         caps: dict[str, Mapping[str, Hard]] = {}
         for name in (*CAPS, *MINIMUMS.values()):
             written = getattr(part, name, None)

@@ -18,6 +18,7 @@ from webhook.documents.group_notes import group_notes
 from webhook.documents.limit_notes import DeviceLimit, Ending
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.policy_entries import Choice, Definition, DocumentEntries, NamespaceOwners, username
+from webhook.documents.policy_tiers import TIERS, TierUse, unused_tiers
 from webhook.documents.preset_notes import category_notes, time_notes
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
@@ -89,6 +90,8 @@ class Merger:
         self._of_sessions: list[Mistake] = []
         self._of_times: dict[str, Mistake] = {}
         self._of_caps: list[Mistake] = []
+        self._tier_uses: list[TierUse] = []
+        self._is_partly_read = False
 
     def add(self, document: DocumentEntries) -> Iterator[None]:
         """Add what *document* defines, and yield now and then, so that the caller can pause."""
@@ -99,6 +102,8 @@ class Merger:
         self._of_caps += document.of_caps
         self.endings += document.endings
         self.devices += document.devices
+        self._tier_uses += document.tier_uses
+        self._is_partly_read = self._is_partly_read or document.is_partly_read
         self._trusted |= document.trusted_controllers
         self._restorers |= document.restorers
         self._exemptions += document.exemptions
@@ -113,6 +118,14 @@ class Merger:
             if count % _PER_STEP == 0:
                 yield
 
+    def finish(self) -> Iterator[None]:
+        """Check, after the last document, what refers to others, and yield now and then."""
+        tiers = self._entries[TIERS]
+        for count, use in enumerate(self._tier_uses, start=1):
+            self.mistakes += use.mistakes(tiers, are_all_known=not self._is_partly_read)
+            if count % _PER_STEP == 0:
+                yield
+
     def all_notes(self) -> list[Mistake]:
         """Return all notes, those on limits that all documents together leave without effect among them."""
         of_caps = self._of_caps if self._combine in (None, Combine.MOST_RESTRICTIVE) else ()
@@ -122,7 +135,7 @@ class Merger:
         """Return what all documents mean together, and note what only that shows. Not to be used after a mistake."""
         policy = self._merged()
         of_groups = ((("groups", name), message) for name, message in group_notes(policy))
-        for steps, message in (*of_groups, *exempt_notes(policy)):
+        for steps, message in (*of_groups, *exempt_notes(policy), *unused_tiers(policy.tiers, self._tier_uses)):
             self.notes.append(Mistake(*self._defined[steps], field_path(steps), message))
         self.notes += (replace(place, message=message) for place, message in endless_notes(self._exemptions))
         self.notes += (replace(place, message=message) for place, message in time_notes(policy, self._of_times))
@@ -163,6 +176,7 @@ class Merger:
             session_count=self._session_count,
             categories=self._categories,
             warn_at=self._warn_at,
+            tiers=self._entries[TIERS],
             group_objects=self._group_objects,
         )
 

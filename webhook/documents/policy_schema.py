@@ -314,17 +314,29 @@ class ScopedPart(SumPart):
 class PoolPart(SumPart):
     """Limits on a sum, and on parts of it."""
 
+    tier: Name | None = None
     scoped: list[ScopedPart] = Field(default_factory=list)
 
 
-class EntryPart(PoolPart):
-    """Limits on a sum and on single objects."""
+class CapsPart(Part):
+    """Limits on single objects."""
 
     perPod: HardList = Field(default_factory=dict)  # noqa: N815 - the names are those of the file
     minPerPod: MinimumList = Field(default_factory=dict)  # noqa: N815
     minPerSession: MinimumList = Field(default_factory=dict)  # noqa: N815
     perSession: SessionHardList = Field(default_factory=dict)  # noqa: N815
     perClaim: HardList = Field(default_factory=dict)  # noqa: N815
+
+
+class EntryPart(PoolPart, CapsPart):
+    """Limits on a sum and on single objects."""
+
+
+class TierPart(CapsPart):
+    """Amounts that entries refer to by a name; all else is said by the entry."""
+
+    hard: HardList = Field(default_factory=dict)
+    scoped: list[ScopedPart] = Field(default_factory=list)
 
 
 class GroupPart(Part):
@@ -452,6 +464,7 @@ class PolicyPart(Part):
     """One document."""
 
     version: Annotated[Literal[1], BeforeValidator(_read_version)]
+    tiers: dict[Name, TierPart] = Field(default_factory=dict)
     defaults: DefaultsPart | None = None
     users: dict[Name, EntryPart] = Field(default_factory=dict)
     serviceAccounts: dict[ServiceAccountName, EntryPart] = Field(default_factory=dict)  # noqa: N815
@@ -470,10 +483,10 @@ class PolicyPart(Part):
     sessions: SessionsPart | None = None
 
 
-SectionPart: TypeAlias = EntryPart | GroupPart
+SectionPart: TypeAlias = EntryPart | GroupPart | TierPart
 
 SECTIONS: dict[str, TypeAdapter[Any]] = {
     name: TypeAdapter[Any](PolicyPart.model_fields[name].annotation or dict)
-    for name in ("users", "serviceAccounts", "groups", "tenants", "namespaces")
+    for name in ("tiers", "users", "serviceAccounts", "groups", "tenants", "namespaces")
 }
 """The fields of a document that may hold thousands of entries: they are checked one entry at a time."""

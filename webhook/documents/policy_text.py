@@ -24,6 +24,7 @@ from webhook.documents.model_mistakes import Location, changed_words, mistakes_o
 from webhook.documents.policy_entries import DocumentEntries
 from webhook.documents.policy_merge import Merger
 from webhook.documents.policy_schema import SECTIONS, PolicyPart
+from webhook.documents.policy_tiers import TIERS
 from webhook.documents.tree_builder import SectionField
 from webhook.quota.policy import Policy
 
@@ -95,6 +96,7 @@ def read_policy_inside(root: tree.Node, *, source: str) -> PolicyReading:
         root = tree.Mapping({**root.fields, **emptied}, root.position)
     deque(reader.finish(tree.Document(root, ())), maxlen=0)
     deque(merger.add(reader.entries), maxlen=0)
+    deque(merger.finish(), maxlen=0)
     mistakes = merger.mistakes or ([Mistake(source, root.position, "", _NOTHING_SAID)] if reader.is_empty else [])
     return _reading(merger, mistakes)
 
@@ -125,6 +127,7 @@ def read_in_steps(texts: Iterable[PolicyText]) -> Generator[None, None, PolicyRe
         if is_empty:
             mistakes.append(Mistake(text.source, text.begin, "", _NOTHING_SAID))
         templates |= _template(text)
+    yield from merger.finish()
     mistakes += merger.mistakes
     mistakes = _with_templates(mistakes, templates)
     return _reading(merger, mistakes)
@@ -150,6 +153,8 @@ class _DocumentReader:
             part = yield from self._valid(root, (section,), SECTIONS[section].validate_python)
             if part is not None:
                 self.entries.add_named(section, field.key, part[field.key], field.value)
+            elif section == TIERS:
+                self.entries.is_partly_read = True
 
     def finish(self, document: tree.Document) -> Iterator[None]:
         """Check the rest; of a document that is broken, only what the parser says of it is kept."""
@@ -164,6 +169,7 @@ class _DocumentReader:
             if part is not None:
                 self.entries.add_fields(part, document.root)
         self.entries.mistakes += document.mistakes
+        self.entries.is_partly_read = self.entries.is_partly_read or bool(document.mistakes)
 
     def _valid(
         self, root: tree.Node, around: Location, validate: Callable[[object], T]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from webhook.quota import subject
 from webhook.quota.limits import Limit, limits_of_any
-from webhook.quota.policy import Mode, Policy
+from webhook.quota.policy import Entry, Mode, Policy
 from webhook.quota.resources import Amount
 from webhook.quota.subject import NOBODY, SERVICE_ACCOUNT_PREFIX, Account, Payer
 
@@ -164,7 +164,12 @@ def _of_probe(policy: Policy, probe: _Probe, now: datetime) -> Iterator[tuple[Bo
 
 def _place_of(policy: Policy, entry: str, namespace: str) -> str:
     """Return what the caps of an *entry* bind objects in: the cluster, a tenant, or the *namespace*."""
-    if policy.cluster is not None and policy.cluster.path == entry:
+    if policy.cluster is not None and _sets(policy, policy.cluster, entry):
         return str(subject.CLUSTER)
-    tenants = (str(subject.tenant(name)) for name, each in policy.tenants.items() if each.entry.path == entry)
+    tenants = (str(subject.tenant(name)) for name, each in policy.tenants.items() if _sets(policy, each.entry, entry))
     return next(tenants, str(subject.namespace(namespace)))
+
+
+def _sets(policy: Policy, entry: Entry, path: str) -> bool:
+    """Whether what is called *path* is a part of *entry*."""
+    return any(part.path == path for part in policy.parts_of(entry, None))

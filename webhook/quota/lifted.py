@@ -59,12 +59,12 @@ def lifted_entries(before: Policy, after: Policy, now: datetime) -> Generator[No
         if count % _PER_STEP == 0:
             yield
     for count, (name, slot) in enumerate(_slots(before, after), start=1):
-        were, are = _enforced(slot, now), _enforced(slots_after.get(name, _Slot(())), now)
+        were, are = _enforced(before, slot, now), _enforced(after, slots_after.get(name, _Slot(())), now)
         keys = frozenset(were.keys() - are.keys())
         ended[name] = keys
         for key in keys:
-            hard, path = were[key]
-            if path.partition(".scoped")[0] == slot.default and key in ended.get(slot.default, ()):
+            hard, path, within = were[key]
+            if within == slot.default and key in ended.get(slot.default, ()):
                 continue
             selector, cap, resource = key
             whom = f"[{selector}] {name}" if selector else name
@@ -107,16 +107,17 @@ def _named(
         yield f"{section}.{name}", _Slot((entries.get(name), default), path)
 
 
-def _enforced(slot: _Slot, now: datetime) -> dict[_Key, tuple[Amount, str]]:
-    """Return the limits that refuse what exceeds them, each with the path of the entry that sets it."""
-    strongest: dict[_Key, tuple[Hard, Entry]] = {}
+def _enforced(policy: Policy, slot: _Slot, now: datetime) -> dict[_Key, tuple[Amount, str, str]]:
+    """Return the limits that refuse what exceeds them, each with the path of what sets it, and of the whole entry."""
+    strongest: dict[_Key, tuple[Hard, Entry, str]] = {}
     for entry in slot.entries:
         if entry is not None and entry.in_force(now):
-            for key, hard, setting in _set_by(entry, now):
-                strongest.setdefault(key, (hard, setting))
+            for part in policy.parts_of(entry, now):
+                for key, hard, setting in _set_by(part, now):
+                    strongest.setdefault(key, (hard, setting, entry.path))
     return {
-        key: (hard, entry.path)
-        for key, (hard, entry) in strongest.items()
+        key: (hard, entry.path, within)
+        for key, (hard, entry, within) in strongest.items()
         if not isinstance(hard, Unlimited) and entry.mode is Mode.ENFORCE and (hard or key[1] not in MINIMUMS.values())
     }
 

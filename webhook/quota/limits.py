@@ -6,7 +6,7 @@ Resolve which limits are in force for one payer in one namespace, each with the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
@@ -75,6 +75,7 @@ def resolve_limits(
     """
     Return every limit that binds an object of *account* in *namespace*, which carries *labels*, at *now*.
 
+    Each entry has the amounts of its tier besides, for what it does not limit itself.
     The payer's own entry replaces the default field by field and may raise it. With `most-restrictive` the `perMember`
     cap of each of the payer's groups binds as well. With `combine: max` or `sum` the caps of all these groups become
     one limit, which replaces the default field by field like the payer's own entry. Pool, tenant, namespace and cluster
@@ -117,7 +118,7 @@ def shared_limits(policy: Policy, bound: Subject, entry: Entry, *, now: datetime
     """Return the limits that *entry* sets at *now* for the sum of what *bound* uses, and of what a selector selects."""
     if not entry.in_force(now):
         return ()
-    return tuple(_shared_limits(bound, entry, (None, *policy.selectors), now))
+    return tuple(_shared_limits(bound, policy.parts_of(entry, now), (None, *policy.selectors), now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,19 +159,20 @@ class _Around(NamedTuple):
 
 def _build_pattern(policy: Policy, payer: Payer, around: _Around, *, now: datetime) -> _Pattern:
     members = [entry for name in around.groups if (entry := policy.groups[name].per_member) and entry.in_force(now)]
-    shared_in_force = [(bound, entry) for bound, entry in around.shared if entry.in_force(now)]
+    shared = [(bound, entry) for bound, entry in around.shared if entry.in_force(now)]
+    shared_layers = [(bound, list(policy.parts_of(entry, now))) for bound, entry in shared]
     personal_layers = [_personal(policy, payer, members, now)]
     if policy.combine is Combine.MOST_RESTRICTIVE:
-        personal_layers += [[entry] for entry in members]
-    layers = [*personal_layers, *([entry] for _, entry in shared_in_force)]
+        personal_layers += [list(policy.parts_of(entry, now)) for entry in members]
+    layers = [*personal_layers, *(layer for _, layer in shared_layers)]
     personal: list[tuple[Selector | None, Limit]] = []
     common: list[Limit] = []
     for selector in (None, *around.selectors):
         for layer in personal_layers:
             rules = _strongest_rules(_selected(layer, selector, now))
             personal += ((selector, limit) for limit in _limits(_ANYBODY, rules))
-        for bound, entry in shared_in_force:
-            common += _shared_limits(bound, entry, (selector,), now)
+        for bound, layer in shared_layers:
+            common += _shared_limits(bound, layer, (selector,), now)
     caps = (
         limit
         for cap in _cap_names(layers)
@@ -181,11 +183,11 @@ def _build_pattern(policy: Policy, payer: Payer, around: _Around, *, now: dateti
 
 
 def _shared_limits(
-    bound: Subject, entry: Entry, selectors: Iterable[Selector | None], now: datetime
+    bound: Subject, layer: Sequence[Entry], selectors: Iterable[Selector | None], now: datetime
 ) -> Iterator[Limit]:
     for selector in selectors:
         whom = bound if selector is None else subject.scoped(bound, selector)
-        yield from _limits(whom, _strongest_rules(_selected([entry], selector, now)))
+        yield from _limits(whom, _strongest_rules(_selected(layer, selector, now)))
 
 
 def _selected(layer: Iterable[Entry], selector: Selector | None, now: datetime) -> list[Entry]:
@@ -203,8 +205,10 @@ def _personal(policy: Policy, payer: Payer, members: list[Entry], now: datetime)
         own, default = policy.service_accounts.get(payer.owner), policy.defaults.service_account
     else:
         own, default = policy.users.get(payer.owner), policy.defaults.user
-    combined = () if policy.combine is Combine.MOST_RESTRICTIVE else _combined(members, policy.combine, now)
-    return [entry for entry in (own, *combined, default) if entry is not None and entry.in_force(now)]
+    of_members = [part for entry in members for part in policy.parts_of(entry, now)]
+    combined = () if policy.combine is Combine.MOST_RESTRICTIVE else _combined(of_members, policy.combine, now)
+    entries = (entry for entry in (own, *combined, default) if entry is not None and entry.in_force(now))
+    return [part for entry in entries for part in policy.parts_of(entry, now)]
 
 
 def _combined(members: list[Entry], combine: Combine, now: datetime) -> Iterator[Entry]:

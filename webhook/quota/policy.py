@@ -8,7 +8,7 @@ import enum
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from webhook.quota.delegation import Delegate, Mark
@@ -116,7 +116,8 @@ class Entry:
     and so do minimums (`minPerPod`) among them.
     `workloads` says what happens with a workload whose pods would exceed it. The entry is in force before `until`.
     `hint` is what the admins say to whoever exceeds it.
-    `scoped` are entries of their own for the objects that a `selector` selects.
+    `scoped` are entries of their own for the objects that a `selector` selects. `tier` names the amounts that it has
+    besides, for what it does not limit itself.
     """
 
     path: str
@@ -129,10 +130,42 @@ class Entry:
     hint: str = ""
     selector: Selector | None = None
     scoped: tuple[Entry, ...] = ()
+    tier: str = ""
 
     def in_force(self, now: datetime) -> bool:
         """Whether the entry is in force at *now*; at exactly `until` it no longer is."""
         return self.until is None or now < self.until
+
+    def added_by(self, tier: Entry, now: datetime | None) -> Entry:
+        """
+        Return the amounts of *tier* that this entry does not have at *now*, with its mode and all else that it says.
+
+        With None for *now* no entry inside it has ended.
+        """
+        own = {each.selector: each.hard for each in self.scoped if now is None or each.in_force(now)}
+        scoped = (
+            replace(
+                each,
+                path=f"{self.path} ({each.path})",
+                hard=_beside(each.hard, own.get(each.selector, {})),
+                hint=each.hint or self.hint,
+            )
+            for each in tier.scoped
+        )
+        return replace(
+            self,
+            path=f"{self.path} ({tier.path})",
+            place=tier.place,
+            hard=_beside(tier.hard, self.hard),
+            caps={cap: _beside(hards, self.caps.get(cap, {})) for cap, hards in tier.caps.items()},
+            scoped=tuple(scoped),
+            tier="",
+        )
+
+
+def _beside(hards: Mapping[str, Hard], stronger: Mapping[str, Hard]) -> dict[str, Hard]:
+    """Return those of *hards* that are on something else than the *stronger* ones."""
+    return {name: hard for name, hard in hards.items() if name not in stronger}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +219,8 @@ class Policy:
     `namespace_owners` are where a namespace says who pays for what its service accounts create. `devices` says what
     counts as a `gpu` or an `accelerator`. `missing` says what happens with a pod that does not declare a resource, by
     ResourceQuota's name of the resource. `presets` say which objects are sessions, and `categories` what their pods
-    get, before that. `group_objects` are objects of the
-    cluster that list members as well.
+    get, before that. `group_objects` are objects of the cluster that list members as well. `tiers` are amounts with a
+    name, which entries refer to.
     """
 
     defaults: Defaults = Defaults()
@@ -212,6 +245,7 @@ class Policy:
     categories: Categories = field(default_factory=dict)
     group_objects: GroupObjects | None = None
     warn_at: WarnAt = WarnAt()
+    tiers: Mapping[str, Entry] = field(default_factory=dict)
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _limited: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -233,16 +267,16 @@ class Policy:
             first = selected.match_labels[0] if selected.match_labels else _NO_LABEL
             tenants_by_label[first] = (*tenants_by_label.get(first, ()), name)
         object.__setattr__(self, "_tenants_by_label", tenants_by_label)
-        object.__setattr__(self, "_end_times", tuple(sorted({each.until for each in self.entries() if each.until})))
-        hards = [hard for each in self.entries() for hard in (each.hard, *each.caps.values())]
+        entries = tuple(self.entries())
+        object.__setattr__(self, "_end_times", tuple(sorted({each.until for each in entries if each.until})))
+        hards = [hard for each in entries for hard in (each.hard, *each.caps.values())]
         object.__setattr__(self, "_limited", frozenset(name for hard in hards for name in hard))
-        enforces = any(each.mode is Mode.ENFORCE and (each.hard or each.caps) for each in self.entries())
-        object.__setattr__(self, "_enforces", enforces)
-        minimums = any(name in each.caps for each in self.entries() for name in MINIMUMS.values())
+        object.__setattr__(self, "_enforces", any(self.refuses(each) for each in self._bound()))
+        minimums = any(name in each.caps for each in entries for name in MINIMUMS.values())
         object.__setattr__(self, "_sets_minimums", minimums)
         forbids = any(hard.get(name) == 0 for hard in hards for name in DECLARABLE)
         object.__setattr__(self, "_may_require", forbids or Missing.REQUIRE in self.missing.values())
-        selectors = {each.selector for each in self.entries() if each.selector}
+        selectors = {each.selector for each in entries if each.selector}
         object.__setattr__(self, "_selectors", tuple(sorted(selectors, key=str)))
 
     def groups_of(self, payer: Payer) -> tuple[str, ...]:
@@ -380,14 +414,36 @@ class Policy:
         return bisect_right(self._end_times, now) if self._end_times else 0
 
     def entries(self) -> Iterator[Entry]:
-        """Yield all entries, each with those inside it."""
+        """Yield all entries as they are written, each with those inside it, and the tiers that any of them has."""
+        used = set()
+        for entry in self._bound():
+            used.add(entry.tier)
+            yield from (entry, *entry.scoped)
+        for name in sorted(used & self.tiers.keys()):
+            yield from (self.tiers[name], *self.tiers[name].scoped)
+
+    def parts_of(self, entry: Entry, now: datetime | None) -> tuple[Entry, ...]:
+        """
+        Return what sets the limits of *entry* at *now*, the strongest first; no two of them limit the same.
+
+        That is the entry, and what its tier adds. With None for *now* no entry inside it has ended.
+        """
+        return (entry, entry.added_by(self.tiers[entry.tier], now)) if entry.tier else (entry,)
+
+    def refuses(self, entry: Entry) -> bool:
+        """Whether any limit of *entry* refuses what exceeds it."""
+        limiting = (each for part in self.parts_of(entry, None) for each in (part, *part.scoped))
+        return any(each.mode is Mode.ENFORCE and (each.hard or each.caps) for each in limiting)
+
+    def _bound(self) -> Iterator[Entry]:
+        """Yield all entries that bind somebody or something, without those inside them."""
         defaults = (self.defaults.user, self.defaults.service_account, self.defaults.unattributed)
         groups = [entry for each in self.groups.values() for entry in (each.per_member, each.pool)]
         tenants = [entry for each in self.tenants.values() for entry in (each.entry, each.per_namespace)]
         named = (*self.users.values(), *self.service_accounts.values(), *self.namespaces.values())
         for entry in (*defaults, *groups, *tenants, *named, self.cluster):
             if entry is not None:
-                yield from (entry, *entry.scoped)
+                yield entry
 
 
 def subjects(policy: Policy, account: Account, namespace_name: str, labels: Mapping[str, str]) -> tuple[Subject, ...]:

@@ -18,7 +18,7 @@ from webhook.quota.quantity import Quantity
 from webhook.quota.resources import show
 
 _TOLD_APART = frozenset(
-    {"defaults", "users", "service_accounts", "groups", "tenants", "namespaces", "cluster"}
+    {"defaults", "users", "service_accounts", "groups", "tenants", "namespaces", "cluster", "tiers"}
     | {"devices", "exemptions", "presets", "categories"}
 )
 """The fields of a policy that hold entries, or are told in a form of their own."""
@@ -117,7 +117,8 @@ def _text(value: object) -> str:
 
 def _by_name(policy: Policy) -> dict[str, Entry]:
     """Return all entries; those inside others by what they select, because their order does not matter."""
-    return {_name(each): each for each in policy.entries()}
+    tiers = (each for tier in policy.tiers.values() for each in (tier, *tier.scoped))
+    return {_name(each): each for each in (*policy.entries(), *tiers)}
 
 
 def _name(entry: Entry) -> str:
