@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from tests.fakes import FakeClock
 from webhook.documents.policy_text import PolicyText
 from webhook.policy_source import CurrentPolicy
@@ -64,12 +66,24 @@ def test_notes_are_those_of_the_policy_in_force() -> None:
 def test_what_ends_is_told_soon_after() -> None:
     stage = Stage()
     stage.write("users: {alice: {hard: {cpu: 1}, until: 2026-06-01T00:01:00Z}}")
-    assert stage.told() == ""
+    assert stage.told() == "limits/policy.yaml:2:40: users.alice.until: ends at 2026-06-01T00:01:00Z"
     stage.clock.wall = datetime(2026, 6, 1, 0, 1, tzinfo=UTC)
     stage.clock.pass_by(60)
     assert stage.told() == (
         "limits/policy.yaml:2:40: users.alice.until: ended at 2026-06-01T00:01:00Z: it binds nobody any more"
     )
+
+
+@pytest.mark.parametrize(
+    ("now", "is_told"),
+    [("2026-05-25T00:00:59Z", False), ("2026-05-25T00:01:00Z", True), ("2026-06-01T00:00:59Z", True)],
+)
+def test_what_ends_is_told_seven_days_before(now: str, *, is_told: bool) -> None:
+    stage = Stage()
+    stage.clock.wall = datetime.fromisoformat(now)
+    stage.write("exempt: [{user: eve, reason: x, until: 2026-06-01T00:01:00Z}]\ncluster: {hard: {pods: 1}}")
+    told = "limits/policy.yaml:2:40: exempt[0].until: ends at 2026-06-01T00:01:00Z"
+    assert stage.told() == (told if is_told else "")
 
 
 def test_devices_that_objects_ask_for_are_known() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tests.admission.asking import Json, Webhook, a_review, pod, request_of, stamped
@@ -118,3 +120,55 @@ async def test_whoever_scales_up_what_nobody_owns_is_told(by: str, replicas: int
     answer = await advised.update(scale(replicas), scale(2), resource="deployments.apps/scale", user=by)
 
     assert answer.get("warnings", []) == ([NOBODYS.replace("Pod", "Deployment")] if is_told else [])
+
+
+ENDS = """
+version: 1
+defaults:
+  user: {hard: {cpu: 4}}
+  serviceAccount: {hard: {cpu: 1}}
+users:
+  alice: {hard: {cpu: 8}, until: 2026-11-02T00:00:00Z}
+  eve: {hard: {cpu: 8}, until: 2026-11-02T00:00:00Z}
+serviceAccounts:
+  red/robot: {hard: {cpu: 8}, until: 2026-11-02T00:00:00Z}
+exempt:
+  - {user: eve, reason: she mends things}
+"""
+END_IS_NEAR = "the limit users.alice (requests.cpu 8) ends on 2026-11-02, 4 from then on"
+
+
+def on_the_last_day(policy: str = ENDS) -> Webhook:
+    webhook = Webhook(policy)
+    webhook.clock.wall = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    return webhook
+
+
+async def test_who_creates_something_is_warned_of_the_end_of_a_limit() -> None:
+    webhook = on_the_last_day()
+    assert await warned(webhook, create("1")) == [END_IS_NEAR]
+    webhook.clock.wall -= timedelta(days=2)
+    assert await warned(webhook, create("1", name="other")) == []
+
+
+async def test_a_limit_that_is_nearly_full_and_ends_is_told_of_both() -> None:
+    told = await warned(on_the_last_day(ENDS + "warnAt: 80%\n"), create("7"))
+    assert [each.partition(":")[0] for each in told] == ["nearly full", END_IS_NEAR]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(create("1", "system:serviceaccount:red:robot"), id="an account"),
+        pytest.param(create("1", "eve"), id="somebody who is exempt"),
+        pytest.param(create("1", "bob"), id="somebody without such a limit"),
+    ],
+)
+async def test_nobody_else_is_warned_of_the_end_of_a_limit(body: Json) -> None:
+    assert await warned(on_the_last_day(), body) == []
+
+
+async def test_nobody_is_warned_of_the_end_of_a_limit_when_something_changes() -> None:
+    old, new = (stamped(pod("pod", cpu, resourceVersion="5"), "alice") for cpu in ("1", "3"))
+    resize = a_review("pods/resize", "UPDATE", "alice", object=new, oldObject=old, name="pod")
+    assert await warned(on_the_last_day(), resize) == []

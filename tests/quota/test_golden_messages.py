@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,9 +20,11 @@ import yaml
 from webhook.quota import durations, message, share
 from webhook.quota.decision import Excess, Filled, Lack, Shortfall
 from webhook.quota.devices import Part, Weight
+from webhook.quota.endings import EndingLimit
 from webhook.quota.fitting import Fitting
 from webhook.quota.limits import ONE_OBJECT, Limit
 from webhook.quota.message import Added, Context
+from webhook.quota.policy import Unlimited
 from webhook.quota.quantity import NANOS, parse
 from webhook.quota.resources import LOGICAL, Amount
 from webhook.quota.subject import Subject
@@ -70,6 +73,13 @@ def context(written: Json) -> Context:
     return Context("alice", "created it", written.get("sources", {}), written.get("units", {}), added)
 
 
+def ending(written: Json) -> EndingLimit:
+    name, hard = written["resource"], written["hard"]
+    before = Unlimited.UNLIMITED if hard == "unlimited" else amount(name, hard)
+    until = datetime.fromisoformat(written["until"])
+    return EndingLimit("users.alice", name, before, amount(name, written["after"]), until)
+
+
 def text_of(case: Json) -> str:
     excesses, lacks = list(map(excess, case.get("excesses", ()))), list(map(lack, case.get("lacks", ())))
     short = list(map(shortfall, case.get("shortfalls", ())))
@@ -83,6 +93,7 @@ def text_of(case: Json) -> str:
         "lack_warning": lambda: message.lack_warning(lacks[0]),
         "surge_warning": lambda: message.surge_warning(excesses[0]),
         "filled_warning": lambda: message.filled_warning(Filled(excesses[0].rule, excesses[0].requested)),
+        "ending_warning": lambda: message.ending_warning(ending(case["ending"])),
         "nobody_warning": lambda: message.nobody_warning("Deployment"),
         "assumed_weight": lambda: message.assumed_weight(
             Part("requests.example.com/gpu", NANOS, Weight("gpu", 1, is_assumed=True))

@@ -245,11 +245,26 @@ async def test_any_kind_may_be_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "verdict"), [("2027-01-30T23:59:59Z", Verdict.ALLOW), ("2027-01-31T00:00:00Z", Verdict.DENY)]
+    ("at", "verdict"), [("2027-01-29T23:59:59Z", Verdict.ALLOW), ("2027-01-31T00:00:00Z", Verdict.DENY)]
 )
 async def test_an_entry_ends_at_its_time(at: str, verdict: Verdict) -> None:
     policy = POLICY + 'users: {alice: {hard: {cpu: 5}, perPod: {cpu: 5}, until: "2027-01-31T00:00:00Z"}}\n'
     assert (await outcome(policy, when=pod(cpu="5"), at=at)).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("at", "verdict"),
+    [
+        ("2027-01-24T00:00:00Z", Verdict.WARN),
+        ("2027-01-27T00:00:00Z", Verdict.ALLOW),
+        ("2027-01-30T12:00:00Z", Verdict.WARN),
+    ],
+)
+async def test_an_end_is_told_before(at: str, verdict: Verdict) -> None:
+    policy = POLICY + 'users: {alice: {hard: {cpu: 8}, until: "2027-01-31T00:00:00Z"}}\n'
+    came = await outcome(policy, when=pod(), at=at)
+    told = ("the limit users.alice (requests.cpu 8) ends on 2027-01-31, 4 from then on",)
+    assert (came.verdict, came.texts) == (verdict, told if verdict is Verdict.WARN else ())
 
 
 async def test_a_refusal_names_the_tier_of_an_entry() -> None:

@@ -6,7 +6,7 @@ No JSON, no HTTP and no Kubernetes here: `review` has the wire format, and every
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,7 @@ from webhook.ports import (
 )
 from webhook.quota import message
 from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare, with_fullest
+from webhook.quota.endings import ending_limit
 from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
 from webhook.quota.limits import resolve_limits
 from webhook.quota.missing import NO_FILLING
@@ -285,7 +286,15 @@ class AdmissionHandler:
         decision = await self.ledger.transact(charge, verdict, dry_run=bool(request.dry_run), deadline=deadline)
         if decided_on is None:  # nothing grows, so that the ledger had no question
             decided_on = terms()
+        decided_on = self._with_ending(decided_on, labels, is_told=is_told and may_deny)
         return answer(request, decision, attributed, reviewed=reviewed, terms=decided_on)
+
+    def _with_ending(self, terms: Terms, labels: Mapping[str, str], *, is_told: bool) -> Terms:
+        """Return *terms* with the limit that ends soon, if somebody is to be told whom limits bind."""
+        if not is_told or terms.exemption is not None:
+            return terms
+        present = self.namespaces.known(terms.charge.key.namespace) or labels
+        return terms._replace(ending=ending_limit(terms.policy, terms.charge, labels=present, now=self.clock.now()))
 
     async def _is_taken(self, key: ObjectKey, uid: str) -> bool:
         """

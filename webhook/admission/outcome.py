@@ -18,6 +18,7 @@ from webhook.attribution.stamp import carries_stamp, has_stamp, read_stamp
 from webhook.kinds.evaluator import Authored
 from webhook.quota import message, resources
 from webhook.quota.decision import Allowed, Decision, Denied, Excess
+from webhook.quota.endings import EndingLimit
 from webhook.quota.exemption import Exemption
 from webhook.quota.limits import LimitsInForce
 from webhook.quota.policy import Mode, Policy
@@ -30,12 +31,17 @@ _MAX_SHOWN = 20
 
 
 class Terms(NamedTuple):
-    """What a charge was decided on: the policy, the charge under it, the limits that bind it, and what exempts it."""
+    """
+    What a charge was decided on: the policy, the charge under it, the limits that bind it, and what exempts it.
+
+    `ending` is a limit that ends soon, if whoever asks is to be told.
+    """
 
     policy: Policy
     charge: Charge
     in_force: LimitsInForce
     exemption: Exemption | None
+    ending: EndingLimit | None = None
 
 
 def answer(
@@ -46,7 +52,7 @@ def answer(
     reviewed: Reviewed,
     terms: Terms,
 ) -> AdmissionResponse:
-    """Return the response to a *decision* on *terms*; warnings of what is tolerated go to whoever asked."""
+    """Return the response to a *decision* on *terms*; warnings of what is tolerated or ends go to whoever asked."""
     audit = audit_of(attributed, shown(terms.charge.compared), terms.exemption)
     match decision:
         case Denied(excesses, lacking, shortfalls):
@@ -69,6 +75,7 @@ def answer(
             if told:
                 audit = {**audit, "tolerated": "; ".join(text for _, text in told)[:_MAX_AUDIT_VALUE]}
             warned += [message.filled_warning(fullest)] if fullest is not None else []
+            warned += [message.ending_warning(terms.ending)] if terms.ending is not None else []
             return review.allowed(request.uid, warnings=[*warned, *_assumed_weights(terms)], audit=audit)
 
 
@@ -129,7 +136,7 @@ def shown(amounts: Amounts) -> str:
 
 def _assumed_weights(terms: Terms) -> Iterable[str]:
     """Return a warning for each device of a new object that counts as a whole one because nobody has weighed it."""
-    policy, charge, in_force, _ = terms
+    policy, charge, in_force = terms.policy, terms.charge, terms.in_force
     if charge.prior is not None or resources.LOGICAL.isdisjoint([name for name, _ in charge.compared]):
         return ()
     limited = {limit.resource for limit in (*in_force.sums, *in_force.caps)}

@@ -78,10 +78,25 @@ class WrittenLimit(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """A time from which on something is not in force any more, and the note on it."""
+    """A time from which on something is not in force any more, the place of a note on it, and the effect."""
 
     until: datetime
-    note: Mistake
+    place: Mistake
+    effect: str
+
+    @property
+    def ended(self) -> Mistake:
+        """Return the note that it is over."""
+        return replace(self.place, message=f"ended at {self._time}: {self.effect}")
+
+    @property
+    def ends(self) -> Mistake:
+        """Return the remark that it will be over."""
+        return replace(self.place, message=f"ends at {self._time}")
+
+    @property
+    def _time(self) -> str:
+        return self.until.isoformat().replace("+00:00", "Z")
 
 
 class DeviceLimit(NamedTuple):

@@ -361,8 +361,7 @@ class DocumentEntries:
 
     def _add_ending(self, steps: Steps, inside: Steps, until: datetime | None, node: tree.Node, effect: str) -> None:
         if until is not None:
-            ended = f"ended at {until.isoformat().replace('+00:00', 'Z')}: {effect}"
-            self.endings.append(Ending(until, self._remark(steps, (*inside, "until"), node, ended)))
+            self.endings.append(Ending(until, self._remark(steps, (*inside, "until"), node, ""), effect))
 
     def _remark(self, steps: Steps, inside: Steps, node: tree.Node, message: str, *, at_key: bool = False) -> Mistake:
         position = tree.position_of(node, inside, at_key=at_key)

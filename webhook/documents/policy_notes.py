@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from webhook.documents.device_notes import DeviceNames
 from webhook.documents.mistake import Mistake
 from webhook.documents.policy_text import PolicyReading, in_order
+
+_SOON = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,14 @@ def policy_notes(reading: PolicyReading, known: Known) -> tuple[Mistake, ...]:
     return in_order((*reading.notes, *_ended(reading, known), *_like_those_in_use(reading, known)))
 
 
+def ending_soon(reading: PolicyReading, now: datetime) -> tuple[Mistake, ...]:
+    """Return what ends within the next seven days, in the order of the texts. That is as it was meant, and no note."""
+    return in_order(each.ends for each in reading.endings if now < each.until <= now + _SOON)
+
+
 def _ended(reading: PolicyReading, known: Known) -> Iterator[Mistake]:
     if known.now is not None:
-        yield from (each.note for each in reading.endings if each.until <= known.now)
+        yield from (each.ended for each in reading.endings if each.until <= known.now)
 
 
 def _like_those_in_use(reading: PolicyReading, known: Known) -> Iterator[Mistake]:

@@ -1,12 +1,13 @@
 """
-The notes on the policy in force, for `/readyz`: what `userquota policy validate` tells, and what only a cluster can.
+The notes on the policy in force, for `/readyz`: what `userquota policy validate` tells, what only a cluster can, and
+what ends soon.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from webhook.documents.policy_notes import Known, policy_notes
+from webhook.documents.policy_notes import Known, ending_soon, policy_notes
 from webhook.documents.policy_text import PolicyReading
 from webhook.policy_source.current import CurrentPolicy
 from webhook.ports import READY, Clock, Condition
@@ -39,7 +40,8 @@ class PolicyRemarks:
 
     def _noted(self, reading: PolicyReading) -> Condition:
         devices = self._devices() if reading.devices else frozenset()
-        notes = [str(each) for each in policy_notes(reading, Known(self._clock.now(), devices))]
+        now = self._clock.now()
+        notes = [str(each) for each in (*policy_notes(reading, Known(now, devices)), *ending_soon(reading, now))]
         if not notes:
             return READY
         shown = notes[:_MOST_SHOWN]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import itemgetter
 from typing import NamedTuple
 
 from msgspec import Struct, structs
@@ -61,7 +62,7 @@ class LimitsInForce(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
+class Rule:
     """The hard amount of one resource, with the entry that sets it."""
 
     hard: Hard
@@ -106,8 +107,8 @@ def _limits_of(  # noqa: PLR0913, PLR0917 - what decides the limits
     key = (_payer_kind(policy, payer), groups, tenants, policy_namespace, selectors, policy.boundary_index(now))
     pattern = policy.limits_cache.get(key)
     if not isinstance(pattern, _Pattern):
-        shared = tuple(_shared(policy, groups, tenants, namespace))
-        pattern = _build_pattern(policy, payer, _Around(groups, shared, selectors), now=now)
+        layers = layers_of(policy, payer, namespace=namespace, labels=labels, now=now)
+        pattern = _build_pattern(layers, selectors, now)
         if len(policy.limits_cache) >= _MAX_PATTERNS:
             policy.limits_cache.clear()
         policy.limits_cache[key] = pattern
@@ -118,7 +119,8 @@ def shared_limits(policy: Policy, bound: Subject, entry: Entry, *, now: datetime
     """Return the limits that *entry* sets at *now* for the sum of what *bound* uses, and of what a selector selects."""
     if not entry.in_force(now):
         return ()
-    return tuple(_shared_limits(bound, policy.parts_of(entry, now), (None, *policy.selectors), now))
+    layer = Layer(entry.path, bound, list(policy.parts_of(entry, now)))
+    return tuple(_shared_limits(bound, layer, (None, *policy.selectors), now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,45 +151,60 @@ def _payer_kind(policy: Policy, payer: Payer) -> str:
     return subject.SERVICE_ACCOUNT_PREFIX if payer.is_service_account else ""
 
 
-class _Around(NamedTuple):
-    """What decides the limits besides the payer's own entry: groups, shared entries, and what selects the object."""
+class Layer(NamedTuple):
+    """
+    Entries that override each other resource by resource, the strongest first, for the subject that they bind.
 
-    groups: tuple[str, ...]
-    shared: tuple[tuple[Subject, Entry], ...]
-    selectors: tuple[Selector, ...]
+    `bound` is None for the limits of a person. `name` is another one for each layer of a request, at all times.
+    """
+
+    name: str
+    bound: Subject | None
+    entries: list[Entry]
+
+    def rules(self, cap: str | None, selector: Selector | None, now: datetime) -> dict[str, Rule]:
+        """Return what the layer says at *now*, by resource: of a *cap*, or of the sum of what *selector* selects."""
+        return _strongest_rules(_selected(self.entries, selector, now), cap)
 
 
-def _build_pattern(policy: Policy, payer: Payer, around: _Around, *, now: datetime) -> _Pattern:
-    members = [entry for name in around.groups if (entry := policy.groups[name].per_member) and entry.in_force(now)]
-    shared = [(bound, entry) for bound, entry in around.shared if entry.in_force(now)]
-    shared_layers = [(bound, list(policy.parts_of(entry, now))) for bound, entry in shared]
-    personal_layers = [_personal(policy, payer, members, now)]
+def layers_of(policy: Policy, payer: Payer, *, namespace: str, labels: Mapping[str, str], now: datetime) -> list[Layer]:
+    """Return all that binds what *payer* has in *namespace*, which carries *labels*, at *now*; see `resolve_limits`."""
+    groups = policy.groups_of(payer)
+    members = [entry for name in groups if (entry := policy.groups[name].per_member) and entry.in_force(now)]
+    layers = [Layer("", None, _personal(policy, payer, members, now))]
     if policy.combine is Combine.MOST_RESTRICTIVE:
-        personal_layers += [list(policy.parts_of(entry, now)) for entry in members]
-    layers = [*personal_layers, *(layer for _, layer in shared_layers)]
+        layers += (Layer(entry.path, None, list(policy.parts_of(entry, now))) for entry in members)
+    shared = _shared(policy, groups, policy.tenants_of(labels), namespace)
+    layers += (
+        Layer(entry.path, bound, list(policy.parts_of(entry, now))) for bound, entry in shared if entry.in_force(now)
+    )
+    return layers
+
+
+def _build_pattern(layers: Sequence[Layer], selectors: tuple[Selector, ...], now: datetime) -> _Pattern:
     personal: list[tuple[Selector | None, Limit]] = []
     common: list[Limit] = []
-    for selector in (None, *around.selectors):
-        for layer in personal_layers:
-            rules = _strongest_rules(_selected(layer, selector, now))
-            personal += ((selector, limit) for limit in _limits(_ANYBODY, rules))
-        for bound, layer in shared_layers:
-            common += _shared_limits(bound, layer, (selector,), now)
+    for selector in (None, *selectors):
+        for layer in layers:
+            if layer.bound is not None:
+                common += _shared_limits(layer.bound, layer, (selector,), now)
+                continue
+            personal += ((selector, limit) for limit in _limits(_ANYBODY, layer.rules(None, selector, now)))
     caps = (
         limit
-        for cap in _cap_names(layers)
+        for cap in _cap_names(layer.entries for layer in layers)
         for layer in layers
-        for limit in _limits(ONE_OBJECT, _strongest_rules(layer, cap), cap)
+        for limit in _limits(ONE_OBJECT, layer.rules(cap, None, now), cap)
     )
     return _Pattern(tuple(personal), tuple(common), tuple(caps))
 
 
 def _shared_limits(
-    bound: Subject, layer: Sequence[Entry], selectors: Iterable[Selector | None], now: datetime
+    bound: Subject, layer: Layer, selectors: Iterable[Selector | None], now: datetime
 ) -> Iterator[Limit]:
     for selector in selectors:
         whom = bound if selector is None else subject.scoped(bound, selector)
-        yield from _limits(whom, _strongest_rules(_selected(layer, selector, now)))
+        yield from _limits(whom, layer.rules(None, selector, now))
 
 
 def _selected(layer: Iterable[Entry], selector: Selector | None, now: datetime) -> list[Entry]:
@@ -243,12 +260,14 @@ def _combined_hards(entries: list[Entry], combine: Combine) -> Iterator[Entry]:
 
 
 def _joined(entries: list[Entry]) -> Entry:
-    """Return an entry without amounts that names all *entries* and is as strict as the strictest among them."""
+    """Return an entry without amounts that names all *entries*, as strict as the strictest, until the first ends."""
     mode = min((entry.mode for entry in entries), key=list(Mode).index)
     workloads = min((entry.workloads for entry in entries), key=list(OnWorkload).index)
     places = ", ".join(entry.place for entry in entries if entry.place)
     hint = next((entry.hint for entry in entries if entry.hint), "")
-    return Entry("+".join(entry.path for entry in entries), places, mode=mode, workloads=workloads, hint=hint)
+    until = min((entry.until for entry in entries if entry.until is not None), default=None)
+    path = "+".join(entry.path for entry in entries)
+    return Entry(path, places, mode=mode, workloads=workloads, until=until, hint=hint)
 
 
 def _combined_amount(hards: list[Hard], combine: Combine) -> Hard:
@@ -280,17 +299,17 @@ def _cap_names(layers: Iterable[list[Entry]]) -> list[str]:
     return sorted({cap for layer in layers for entry in layer for cap in entry.caps})
 
 
-def _strongest_rules(strongest_first: list[Entry], cap: str | None = None) -> list[tuple[str, _Rule]]:
-    rules: dict[str, _Rule] = {}
+def _strongest_rules(strongest_first: list[Entry], cap: str | None) -> dict[str, Rule]:
+    rules: dict[str, Rule] = {}
     for entry in strongest_first:
         hards = entry.hard if cap is None else entry.caps.get(cap, {})
         for name, hard in hards.items():
-            rules.setdefault(name, _Rule(hard, entry, entry.path if cap is None else f"{entry.path}.{cap}"))
-    return sorted(rules.items())
+            rules.setdefault(name, Rule(hard, entry, entry.path if cap is None else f"{entry.path}.{cap}"))
+    return rules
 
 
-def _limits(bound: Subject, rules: list[tuple[str, _Rule]], cap: str | None = None) -> Iterator[Limit]:
-    for name, rule in rules:
+def _limits(bound: Subject, rules: Mapping[str, Rule], cap: str | None = None) -> Iterator[Limit]:
+    for name, rule in sorted(rules.items(), key=itemgetter(0)):
         if not isinstance(rule.hard, Unlimited) and (rule.hard or cap not in MINIMUMS.values()):
             entry = rule.entry
             yield Limit(bound, name, rule.hard, rule.path, entry.place, entry.mode, cap, entry.workloads, entry.hint)

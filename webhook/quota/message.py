@@ -14,9 +14,10 @@ from typing import NamedTuple
 from webhook.quota.decision import Excess, Filled, Lack, Shortfall
 from webhook.quota.devices import Part
 from webhook.quota.durations import TIMES
+from webhook.quota.endings import EndingLimit
 from webhook.quota.expected import HOLD_SECONDS
 from webhook.quota.fitting import Fitting, Room
-from webhook.quota.policy import Mode
+from webhook.quota.policy import Mode, Unlimited
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP
 from webhook.quota.resources import PODS, PODS_STORED, Amount
 from webhook.quota.rounding import at_least, at_least_list, at_most
@@ -118,6 +119,14 @@ def filled_warning(filled: Filled) -> str:
         f"nearly full: {rule.entry}: {name} {at_least(name, filled.taken)} of {at_most(name, rule.hard)} ({percent}%) "
         f"taken for {rule.subject}"
     )
+
+
+def ending_warning(ending: EndingLimit) -> str:
+    """Return the text on a limit that ends soon, and the lower one that follows, for a Warning header."""
+    name, hard = ending.resource, ending.hard
+    amount = hard.value if isinstance(hard, Unlimited) else at_most(name, hard)
+    after = at_most(name, ending.after)
+    return f"the limit {ending.entry} ({name} {amount}) ends on {ending.until:%Y-%m-%d}, {after} from then on"
 
 
 def nobody_warning(kind: str) -> str:
