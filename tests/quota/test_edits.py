@@ -27,6 +27,9 @@ LABELS = {"red": {"team": "research"}, "blue": {}}
 MIG = "requests.nvidia.com/mig-1g.5gb"
 
 
+NIGHT = "{from: 20:00, to: 06:00, zone: Europe/Berlin, hard: {gpu: 8}}"
+
+
 def result(steps: Generator[None, None, T]) -> T:
     while True:
         try:
@@ -351,6 +354,31 @@ LIFTED = {
         "tiers: {pro: {hard: {cpu: 4}}}\ndefaults: {user: {tier: pro}}\nusers: {alice: {hard: {pods: 1}}}\n",
         "tiers: {pro: {}}\ndefaults: {user: {tier: pro}}\nusers: {alice: {hard: {pods: 1}}}\n",
         ["defaults.user requests.cpu 4 by defaults.user (tiers.pro)"],
+    ),
+    "a limit that windows alone set": (
+        f"users: {{alice: {{windows: [{NIGHT}]}}}}\n",
+        "users: {alice: {}}\n",
+        ["users.alice in a window gpu 8 by users.alice.windows[0]"],
+    ),
+    "what a window lifts, though it does not hold now": (
+        "users: {alice: {hard: {gpu: 2}}}\n",
+        f"users: {{alice: {{hard: {{gpu: 2}}, windows: [{NIGHT.replace('8', 'unlimited')}]}}}}\n",
+        ["users.alice in a window gpu 2 by users.alice"],
+    ),
+    "no limit that differs in a window": (
+        f"users: {{alice: {{hard: {{gpu: 2}}, windows: [{NIGHT}]}}}}\n",
+        f"users: {{alice: {{hard: {{gpu: 2}}, windows: [{NIGHT.replace('8', '9')}]}}}}\n",
+        [],
+    ),
+    "what is lifted at all times, once": (
+        f"users: {{alice: {{hard: {{gpu: 2}}, windows: [{NIGHT}]}}}}\n",
+        "users: {alice: {}}\n",
+        ["users.alice gpu 2 by users.alice"],
+    ),
+    "windows of a default, once": (
+        f"defaults: {{user: {{windows: [{NIGHT}]}}}}\nusers: {{alice: {{}}, bob: {{}}}}\n",
+        "users: {alice: {}, bob: {}}\n",
+        ["defaults.user in a window gpu 8 by defaults.user.windows[0]"],
     ),
     "no limit that the tier sets instead": (
         "tiers: {pro: {hard: {cpu: 4}}}\nusers: {alice: {tier: pro, hard: {cpu: 2}}}\n",

@@ -118,6 +118,15 @@ def test_another_tier_is_told_once_and_not_of_everybody_who_has_it() -> None:
     assert found == {"tiers.pro": ["hard.requests.cpu: 1 -> 2"], "users.alice": ["tier: std -> pro"]}
 
 
+def test_a_window_is_told_by_its_times_and_amounts() -> None:
+    text = "users: {{alice: {{windows: [{{days: [sat], from: '20:00', to: '{}', zone: UTC, hard: {{cpu: {}}}}}]}}}}\n"
+    (found,) = told(text.format("06:00", 1), text.format("07:00", 2)).entries
+    assert (found.entry, lines(found.differences)) == (
+        "users.alice.windows[0]",
+        ["hard.requests.cpu: 1 -> 2", "window: sat 20:00-06:00 UTC -> sat 20:00-07:00 UTC"],
+    )
+
+
 def test_a_second_exemption_of_the_same_is_told() -> None:
     one, two = "{user: a, reason: b, until: 2027-01-31T00:00:00Z}", "{user: a, reason: c}"
     (found,) = told(f"exempt: [{one}]", f"exempt: [{one}, {two}]").settings

@@ -267,6 +267,46 @@ async def test_an_end_is_told_before(at: str, verdict: Verdict) -> None:
     assert (came.verdict, came.texts) == (verdict, told if verdict is Verdict.WARN else ())
 
 
+NIGHTS = """
+users:
+  alice:
+    hard: {cpu: 2}
+    windows: [{days: [mon-fri], from: "20:00", to: "06:00", zone: Europe/Berlin, hard: {cpu: 8}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("at", "cpu", "verdict", "limit"),
+    [
+        ("2027-06-18T20:00:00+02:00", "3", Verdict.ALLOW, ()),
+        ("2027-06-19T05:59:59+02:00", "3", Verdict.ALLOW, ()),
+        ("2027-06-19T06:00:00+02:00", "3", Verdict.DENY, ("users.alice",)),
+        ("2027-06-19T20:00:00+02:00", "3", Verdict.DENY, ("users.alice",)),
+        ("2027-06-19T06:00:00+02:00", "2", Verdict.ALLOW, ()),
+    ],
+)
+async def test_a_window_has_amounts_of_its_own(at: str, cpu: str, verdict: Verdict, limit: tuple[str, ...]) -> None:
+    came = await outcome(POLICY + NIGHTS, when=pod(cpu=cpu), at=at)
+    assert (came.verdict, came.limits) == (verdict, limit)
+
+
+async def test_a_window_may_be_full() -> None:
+    given = [{"user": "alice", "uses": {"cpu": 7}}]
+    came = await outcome(POLICY + NIGHTS, when=pod(cpu="2"), given=given, at="2027-06-18T20:00:00+02:00")
+    assert came.limits == ("users.alice.windows[0]",)
+
+
+async def test_what_is_over_the_limit_after_a_window_stays_and_does_not_grow() -> None:
+    night, day = pod(cpu="3"), "2027-06-18T12:00:00+02:00"
+    labelled = {**night, "metadata": {"name": "p", "labels": {"a": "b"}}}
+    smaller, larger = pod(cpu="2500m"), pod(cpu="3500m")
+    verdicts = [
+        (await outcome(POLICY + NIGHTS, when={"update": each, "old": night}, at=day)).verdict
+        for each in (labelled, smaller, larger)
+    ]
+    assert verdicts == [Verdict.ALLOW, Verdict.ALLOW, Verdict.DENY]
+
+
 async def test_a_refusal_names_the_tier_of_an_entry() -> None:
     policy = POLICY + "tiers: {pro: {hard: {cpu: 2}, perPod: {cpu: 9}}}\nusers: {alice: {tier: pro}}\n"
     assert (await outcome(policy, when=pod(cpu="2"))).verdict is Verdict.ALLOW

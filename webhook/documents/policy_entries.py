@@ -6,7 +6,7 @@ The shape of a part is in `policy_schema`; what several documents mean together 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
@@ -275,7 +275,7 @@ class DocumentEntries:
         if part.tier is not None:
             is_capped = isinstance(part, EntryPart)
             self.tier_uses.append(TierUse(part.tier, self._remark(steps, ("tier",), node, ""), is_capped))
-        return Entry(
+        entry = Entry(
             path=field_path(steps),
             place=f"{self.source}:{node.position.line}",
             hard=self._hards(steps, ("hard",), part.hard, node),
@@ -287,6 +287,22 @@ class DocumentEntries:
             tier=part.tier or "",
             scoped=tuple(replace(each, hint=each.hint or part.hint) for each in self._scoped(steps, part, node)),
         )
+        return replace(entry, windows=tuple(self._windows(steps, part, node, entry))) if part.windows else entry
+
+    def _windows(self, steps: Steps, whole: PoolPart, around: tree.Node, entry: Entry) -> Iterator[Entry]:
+        """Yield the windows of *entry*, which say all that the entry says, and have amounts of their own."""
+        for index, part in enumerate(whole.windows):
+            inside = ("windows", index)
+            yield replace(
+                entry,
+                path=field_path((*steps, *inside)),
+                place=f"{self.source}:{tree.position_of(around, inside).line}",
+                hard=self._hards(steps, (*inside, "hard"), part.hard, around),
+                caps={},
+                scoped=(),
+                tier="",
+                window=part.window,
+            )
 
     def _scoped(self, steps: Steps, whole: PoolPart | TierPart, around: tree.Node) -> tuple[Entry, ...]:
         """Return the entries inside an entry; two of them must not select the same."""

@@ -25,6 +25,7 @@ from webhook.documents import json_forms
 from webhook.documents.hint_schema import WARN_AT, Link, Sentence, hint_of, read_warn_at
 from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
 from webhook.documents.shipped_presets import PresetItem
+from webhook.documents.window_schema import DayRange, TimeOfDay, Zone
 from webhook.kinds.registry import KINDS
 from webhook.quota import devices, durations, missing, quantity, resources, scopes, share
 from webhook.quota.exemption import ExemptBy
@@ -35,6 +36,7 @@ from webhook.quota.quantity import NANOS, Quantity, QuantityError
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Operator, Requirement, Selector
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
+from webhook.quota.windows import DAYS, Window
 
 
 class _Divisible(str):
@@ -311,10 +313,26 @@ class ScopedPart(SumPart):
         return self
 
 
+class WindowPart(Part):
+    """Limits on a sum at times that come again."""
+
+    days: list[DayRange] = Field(default_factory=lambda: [frozenset(range(len(DAYS)))], min_length=1)
+    begins: TimeOfDay = Field(alias="from")
+    ends: TimeOfDay = Field(alias="to")
+    zone: Zone
+    hard: HardList
+
+    @property
+    def window(self) -> Window:
+        """Return when they hold."""
+        return Window(frozenset().union(*self.days), self.begins, self.ends, self.zone)
+
+
 class PoolPart(SumPart):
     """Limits on a sum, and on parts of it."""
 
     tier: Name | None = None
+    windows: list[WindowPart] = Field(default_factory=list)
     scoped: list[ScopedPart] = Field(default_factory=list)
 
 

@@ -36,13 +36,15 @@ def ending_limit(policy: Policy, charge: Charge, *, labels: Mapping[str, str], n
     Return the limit on what *charge* costs that ends first, if that is to be told at *now*; None without one.
 
     It has to be told seven days and one day before its end, if a lower one takes its place. A limit that is only for
-    the audit log is told to nobody. *labels* are those of the namespace.
+    the audit log is told to nobody. Windows do not count. *labels* are those of the namespace.
     """
     if not policy.changes_with_time:
         return None
 
     def at(moment: datetime) -> list[Layer]:
-        return layers_of(policy, charge.payer, namespace=charge.key.namespace, labels=labels, now=moment)
+        return layers_of(
+            policy, charge.payer, namespace=charge.key.namespace, labels=labels, now=moment, in_windows=False
+        )
 
     entries = (each for layer in at(now) for entry in layer.entries for each in (entry, *entry.scoped))
     ends = sorted({each.until for each in entries if each.until is not None and _is_told(each.until - now)})

@@ -43,32 +43,39 @@ class _Slot(NamedTuple):
     entries: tuple[Entry | None, ...]
     default: str = ""
 
+    @property
+    def has_windows(self) -> bool:
+        return any(entry is not None and entry.windows for entry in self.entries)
+
 
 def lifted_entries(before: Policy, after: Policy, now: datetime) -> Generator[None, None, tuple[Lifted, ...]]:
     """
     Yield now and then, and return the limits that *before* enforces at *now* and *after* does not, by their entries.
 
-    A person whose entry goes has no limit lifted that the default still sets. Where a default loses a limit, that is
+    Windows are compared at any time, because whoever changes them is told today. A person whose entry goes has no limit
+    lifted that the default still sets. Where a default loses a limit, that is
     told once, and not of everybody it bound.
     """
     found: list[Lifted] = []
-    ended: dict[str, frozenset[_Key]] = {}
+    ended: dict[tuple[str, bool], frozenset[_Key]] = {}
     slots_after: dict[str, _Slot] = {}
     for count, (name, slot) in enumerate(_slots(after, before), start=1):
         slots_after[name] = slot
         if count % _PER_STEP == 0:
             yield
     for count, (name, slot) in enumerate(_slots(before, after), start=1):
-        were, are = _enforced(before, slot, now), _enforced(after, slots_after.get(name, _Slot(())), now)
-        keys = frozenset(were.keys() - are.keys())
-        ended[name] = keys
-        for key in keys:
-            hard, path, within = were[key]
-            if within == slot.default and key in ended.get(slot.default, ()):
-                continue
-            selector, cap, resource = key
-            whom = f"[{selector}] {name}" if selector else name
-            found.append(Lifted(whom, resource, hard, f"{path}.{cap}" if cap else path))
+        slot_after = slots_after.get(name, _Slot(()))
+        for in_windows in (False, True) if slot.has_windows or slot_after.has_windows else (False,):
+            were = _enforced(before, slot, now, in_windows=in_windows)
+            are = _enforced(after, slot_after, now, in_windows=in_windows)
+            keys = ended[name, in_windows] = frozenset(were.keys() - are.keys())
+            for key in keys - ended[name, False] if in_windows else keys:
+                hard, path, within = were[key]
+                if within == slot.default and key in ended.get((slot.default, in_windows), ()):
+                    continue
+                selector, cap, resource = key
+                whom = (f"[{selector}] {name}" if selector else name) + (" in a window" if in_windows else "")
+                found.append(Lifted(whom, resource, hard, f"{path}.{cap}" if cap else path))
         if count % _PER_STEP == 0:
             yield
     return tuple(sorted(found))
@@ -107,12 +114,17 @@ def _named(
         yield f"{section}.{name}", _Slot((entries.get(name), default), path)
 
 
-def _enforced(policy: Policy, slot: _Slot, now: datetime) -> dict[_Key, tuple[Amount, str, str]]:
-    """Return the limits that refuse what exceeds them, each with the path of what sets it, and of the whole entry."""
+def _enforced(policy: Policy, slot: _Slot, now: datetime, *, in_windows: bool) -> dict[_Key, tuple[Amount, str, str]]:
+    """
+    Return the limits that refuse what exceeds them, each with the path of what sets it, and of the whole entry.
+
+    *in_windows* those that refuse it in every window, at whatever time.
+    """
     strongest: dict[_Key, tuple[Hard, Entry, str]] = {}
     for entry in slot.entries:
         if entry is not None and entry.in_force(now):
-            for part in policy.parts_of(entry, now):
+            windows = sorted(entry.windows, key=_lifts_less) if in_windows else ()
+            for part in (*windows, *policy.parts_of(entry, now, in_windows=False)):
                 for key, hard, setting in _set_by(part, now):
                     strongest.setdefault(key, (hard, setting, entry.path))
     return {
@@ -120,6 +132,11 @@ def _enforced(policy: Policy, slot: _Slot, now: datetime) -> dict[_Key, tuple[Am
         for key, (hard, entry, within) in strongest.items()
         if not isinstance(hard, Unlimited) and entry.mode is Mode.ENFORCE and (hard or key[1] not in MINIMUMS.values())
     }
+
+
+def _lifts_less(window: Entry) -> bool:
+    """Return a key that sorts windows with `unlimited` first: what one of them lifts is lifted."""
+    return Unlimited.UNLIMITED not in window.hard.values()
 
 
 def _set_by(entry: Entry, now: datetime) -> Iterator[tuple[_Key, Hard, Entry]]:

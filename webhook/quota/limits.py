@@ -6,7 +6,7 @@ Resolve which limits are in force for one payer in one namespace, each with the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import itemgetter
@@ -104,7 +104,7 @@ def _limits_of(  # noqa: PLR0913, PLR0917 - what decides the limits
 ) -> LimitsInForce:
     groups, tenants = policy.groups_of(payer), policy.tenants_of(labels)
     policy_namespace = namespace if tenants or namespace in policy.namespaces else ""
-    key = (_payer_kind(policy, payer), groups, tenants, policy_namespace, selectors, policy.boundary_index(now))
+    key = (_payer_kind(policy, payer), groups, tenants, policy_namespace, selectors, policy.phase(now))
     pattern = policy.limits_cache.get(key)
     if not isinstance(pattern, _Pattern):
         layers = layers_of(policy, payer, namespace=namespace, labels=labels, now=now)
@@ -167,18 +167,31 @@ class Layer(NamedTuple):
         return _strongest_rules(_selected(self.entries, selector, now), cap)
 
 
-def layers_of(policy: Policy, payer: Payer, *, namespace: str, labels: Mapping[str, str], now: datetime) -> list[Layer]:
-    """Return all that binds what *payer* has in *namespace*, which carries *labels*, at *now*; see `resolve_limits`."""
+def layers_of(  # noqa: PLR0913 - what decides the limits
+    policy: Policy,
+    payer: Payer,
+    *,
+    namespace: str,
+    labels: Mapping[str, str],
+    now: datetime,
+    in_windows: bool = True,
+) -> list[Layer]:
+    """
+    Return all that binds what *payer* has in *namespace*, which carries *labels*, at *now*; see `resolve_limits`.
+
+    Unless *in_windows*, that is what binds outside all windows.
+    """
+
+    def parts_of(entry: Entry) -> list[Entry]:
+        return list(policy.parts_of(entry, now, in_windows=in_windows)) if entry.in_force(now) else []
+
     groups = policy.groups_of(payer)
-    members = [entry for name in groups if (entry := policy.groups[name].per_member) and entry.in_force(now)]
-    layers = [Layer("", None, _personal(policy, payer, members, now))]
+    members = [entry for name in groups if (entry := policy.groups[name].per_member) is not None]
+    layers = [Layer("", None, _personal(policy, payer, members, parts_of, now))]
     if policy.combine is Combine.MOST_RESTRICTIVE:
-        layers += (Layer(entry.path, None, list(policy.parts_of(entry, now))) for entry in members)
+        layers += (Layer(entry.path, None, parts_of(entry)) for entry in members)
     shared = _shared(policy, groups, policy.tenants_of(labels), namespace)
-    layers += (
-        Layer(entry.path, bound, list(policy.parts_of(entry, now))) for bound, entry in shared if entry.in_force(now)
-    )
-    return layers
+    return [*layers, *(Layer(entry.path, bound, parts_of(entry)) for bound, entry in shared)]
 
 
 def _build_pattern(layers: Sequence[Layer], selectors: tuple[Selector, ...], now: datetime) -> _Pattern:
@@ -214,7 +227,9 @@ def _selected(layer: Iterable[Entry], selector: Selector | None, now: datetime) 
     return [each for entry in layer for each in entry.scoped if each.selector == selector and each.in_force(now)]
 
 
-def _personal(policy: Policy, payer: Payer, members: list[Entry], now: datetime) -> list[Entry]:
+def _personal(
+    policy: Policy, payer: Payer, members: list[Entry], parts_of: Callable[[Entry], list[Entry]], now: datetime
+) -> list[Entry]:
     """Return the entries that override each other field by field, the strongest first."""
     if payer.owner == UNATTRIBUTED:
         own, default = None, policy.defaults.unattributed
@@ -222,10 +237,11 @@ def _personal(policy: Policy, payer: Payer, members: list[Entry], now: datetime)
         own, default = policy.service_accounts.get(payer.owner), policy.defaults.service_account
     else:
         own, default = policy.users.get(payer.owner), policy.defaults.user
-    of_members = [part for entry in members for part in policy.parts_of(entry, now)]
-    combined = () if policy.combine is Combine.MOST_RESTRICTIVE else _combined(of_members, policy.combine, now)
-    entries = (entry for entry in (own, *combined, default) if entry is not None and entry.in_force(now))
-    return [part for entry in entries for part in policy.parts_of(entry, now)]
+    of_members = (
+        [] if policy.combine is Combine.MOST_RESTRICTIVE else [part for each in members for part in parts_of(each)]
+    )
+    combined = _combined(of_members, policy.combine, now)
+    return [*(parts_of(own) if own else ()), *combined, *(parts_of(default) if default else ())]
 
 
 def _combined(members: list[Entry], combine: Combine, now: datetime) -> Iterator[Entry]:

@@ -32,6 +32,7 @@ from webhook.quota.subject import (
     tenant,
     user,
 )
+from webhook.quota.windows import Window
 
 CAPS = ("perPod", "perClaim", "perSession")
 """The caps on one object that a policy may set. Each kind names the cap that binds its objects."""
@@ -117,7 +118,8 @@ class Entry:
     `workloads` says what happens with a workload whose pods would exceed it. The entry is in force before `until`.
     `hint` is what the admins say to whoever exceeds it.
     `scoped` are entries of their own for the objects that a `selector` selects. `tier` names the amounts that it has
-    besides, for what it does not limit itself.
+    besides, for what it does not limit itself. `windows` are entries whose amounts hold instead while
+    their `window` does, the first that holds.
     """
 
     path: str
@@ -131,6 +133,8 @@ class Entry:
     selector: Selector | None = None
     scoped: tuple[Entry, ...] = ()
     tier: str = ""
+    window: Window | None = None
+    windows: tuple[Entry, ...] = ()
 
     def in_force(self, now: datetime) -> bool:
         """Whether the entry is in force at *now*; at exactly `until` it no longer is."""
@@ -160,7 +164,12 @@ class Entry:
             caps={cap: _beside(hards, self.caps.get(cap, {})) for cap, hards in tier.caps.items()},
             scoped=tuple(scoped),
             tier="",
+            windows=(),
         )
+
+    def window_at(self, now: datetime) -> Entry | None:
+        """Return the first entry in `windows` whose window holds at *now*."""
+        return next((each for each in self.windows if each.window is not None and each.window.holds(now)), None)
 
 
 def _beside(hards: Mapping[str, Hard], stronger: Mapping[str, Hard]) -> dict[str, Hard]:
@@ -254,6 +263,7 @@ class Policy:
     _groups_in_objects: GroupsByMember = field(init=False, repr=False, compare=False, default_factory=dict)
     _tenants_by_label: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
     _end_times: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
+    _windows: tuple[Window, ...] = field(init=False, repr=False, compare=False)
     _may_require: bool = field(init=False, repr=False, compare=False, default=False)
     _enforces: bool = field(init=False, repr=False, compare=False, default=False)
     _sets_minimums: bool = field(init=False, repr=False, compare=False, default=False)
@@ -269,6 +279,8 @@ class Policy:
         object.__setattr__(self, "_tenants_by_label", tenants_by_label)
         entries = tuple(self.entries())
         object.__setattr__(self, "_end_times", tuple(sorted({each.until for each in entries if each.until})))
+        windows = dict.fromkeys(each.window for each in entries if each.window is not None)
+        object.__setattr__(self, "_windows", tuple(windows))
         hards = [hard for each in entries for hard in (each.hard, *each.caps.values())]
         object.__setattr__(self, "_limited", frozenset(name for hard in hards for name in hard))
         object.__setattr__(self, "_enforces", any(self.refuses(each) for each in self._bound()))
@@ -332,8 +344,8 @@ class Policy:
 
     @property
     def changes_with_time(self) -> bool:
-        """Whether any entry or exemption ends at a time of its own."""
-        return bool(self._end_times) or any(each.until is not None for each in self.exemptions.rows)
+        """Whether any entry or exemption ends at a time of its own, or has windows."""
+        return bool(self._end_times or self._windows) or any(each.until is not None for each in self.exemptions.rows)
 
     @property
     def sets_minimums(self) -> bool:
@@ -409,30 +421,36 @@ class Policy:
         """Whether anything is filled into new pods."""
         return bool(self.most_defaults)
 
-    def boundary_index(self, now: datetime) -> int:
-        """Return a number that changes only when an entry reaches its `until`."""
-        return bisect_right(self._end_times, now) if self._end_times else 0
+    def phase(self, now: datetime) -> object:
+        """Return a key that changes only when an entry reaches its `until`, or a window begins or ends."""
+        ended = bisect_right(self._end_times, now) if self._end_times else 0
+        return (ended, tuple(each.holds(now) for each in self._windows)) if self._windows else ended
 
     def entries(self) -> Iterator[Entry]:
         """Yield all entries as they are written, each with those inside it, and the tiers that any of them has."""
         used = set()
         for entry in self._bound():
             used.add(entry.tier)
-            yield from (entry, *entry.scoped)
+            yield from (entry, *entry.scoped, *entry.windows)
         for name in sorted(used & self.tiers.keys()):
             yield from (self.tiers[name], *self.tiers[name].scoped)
 
-    def parts_of(self, entry: Entry, now: datetime | None) -> tuple[Entry, ...]:
+    def parts_of(self, entry: Entry, now: datetime | None, *, in_windows: bool = True) -> tuple[Entry, ...]:
         """
         Return what sets the limits of *entry* at *now*, the strongest first; no two of them limit the same.
 
-        That is the entry, and what its tier adds. With None for *now* no entry inside it has ended.
+        That is a window that holds, the entry, and what its tier adds. With None for *now* no entry inside it has
+        ended, and no window holds, as without *in_windows*.
         """
-        return (entry, entry.added_by(self.tiers[entry.tier], now)) if entry.tier else (entry,)
+        parts = (entry, entry.added_by(self.tiers[entry.tier], now)) if entry.tier else (entry,)
+        window = entry.window_at(now) if in_windows and now is not None and entry.windows else None
+        if window is None:
+            return parts
+        return (window, *(replace(each, hard=_beside(each.hard, window.hard)) for each in parts))
 
     def refuses(self, entry: Entry) -> bool:
         """Whether any limit of *entry* refuses what exceeds it."""
-        limiting = (each for part in self.parts_of(entry, None) for each in (part, *part.scoped))
+        limiting = (each for part in self.parts_of(entry, None) for each in (part, *part.scoped, *part.windows))
         return any(each.mode is Mode.ENFORCE and (each.hard or each.caps) for each in limiting)
 
     def _bound(self) -> Iterator[Entry]:

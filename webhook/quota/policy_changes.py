@@ -16,6 +16,7 @@ from webhook.quota.devices import Weight
 from webhook.quota.policy import Entry, Group, Hard, Policy, Tenant, Unlimited, WarnAt
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import show
+from webhook.quota.windows import Window
 
 _TOLD_APART = frozenset(
     {"defaults", "users", "service_accounts", "groups", "tenants", "namespaces", "cluster", "tiers"}
@@ -38,7 +39,7 @@ _NAMES = {
 }
 """What the fields of a policy are called in its text, where that is another name."""
 
-_UNSAID = frozenset({"path", "place", "selector", "scoped", "hard", "caps"})
+_UNSAID = frozenset({"path", "place", "selector", "scoped", "windows", "hard", "caps"})
 """The fields of an entry that say which one it is, or are told in another form."""
 
 
@@ -105,7 +106,7 @@ def _text(value: object) -> str:
             return str(value.value)
         case datetime():
             return value.isoformat()
-        case str() | Quantity():
+        case str() | Quantity() | Window():
             return str(value)
         case Weight():
             return str(value.value)

@@ -83,7 +83,7 @@ class _Run:
     def __init__(self, case: Case, policy: Policy, exempt: frozenset[str]) -> None:
         """Build what answers reviews. Raises: CaseError if that depends on a time that the case does not have."""
         if case.at is None and policy.changes_with_time:
-            raise CaseError("the policy has entries with until: write at, the time of the case")
+            raise CaseError("the policy has entries with until or windows: write at, the time of the case")
         self._case = case
         self._policy = policy
         self._exempt = exempt
