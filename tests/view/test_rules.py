@@ -16,6 +16,8 @@ ALICE = Payer("alice", ("a+b", "ml"))
 END = datetime(2027, 1, 31, tzinfo=UTC)
 CAPS = "groups: {ml: {perMember: {hard: {cpu: 3}}}, a+b: {perMember: {hard: {cpu: 5}, until: 2027-01-31T00:00:00Z}}}"
 
+TIERS = "tiers: {pro: {hard: {cpu: 8}}, basic: {hard: {cpu: 4}}}\n"
+
 TABLE = {
     "a default": ("defaults: {user: {hard: {cpu: 4}}}", [("default", None)]),
     "an own entry": ("users: {alice: {hard: {cpu: 4}}}", [("own entry", None)]),
@@ -42,6 +44,22 @@ TABLE = {
     ),
     "a namespace": ("namespaces: {red: {hard: {cpu: 4}}}", [("namespace", None)]),
     "the cluster": ("cluster: {hard: {cpu: 4}}", [("whole cluster", None)]),
+    "a tier, in the place of that of the default": (
+        f"{TIERS}defaults: {{user: {{tier: basic}}}}\nusers: {{alice: {{tier: pro, until: 2027-01-31T00:00:00Z}}}}",
+        [("own entry, by tiers.pro, in the place of defaults.user (tiers.basic)", END)],
+    ),
+    "a tier for each member": (
+        f"{TIERS}groups: {{ml: {{perMember: {{tier: pro}}}}}}",
+        [("cap for each member, by tiers.pro", None)],
+    ),
+    "tiers that are added": (
+        f"{TIERS}combine: sum\ngroups: {{ml: {{perMember: {{tier: pro}}}}, a+b: {{perMember: {{tier: basic}}}}}}",
+        [("the sum of the perMember caps of groups (combine: sum)", None)],
+    ),
+    "a window": (
+        "groups: {ml: {pool: {hard: {cpu: 1}, windows: [{from: 00:00, to: 00:00, zone: UTC, hard: {cpu: 8}}]}}}",
+        [("pool shared by all members, in a window (mon,tue,wed,thu,fri,sat,sun 00:00-00:00 UTC)", None)],
+    ),
     "for a selection": (
         "users: {alice: {scoped: [{scopes: [BestEffort], hard: {pods: 4}}]}}",
         [("own entry", None)],

@@ -283,7 +283,7 @@ class Policy:
         object.__setattr__(self, "_windows", tuple(windows))
         hards = [hard for each in entries for hard in (each.hard, *each.caps.values())]
         object.__setattr__(self, "_limited", frozenset(name for hard in hards for name in hard))
-        object.__setattr__(self, "_enforces", any(self.refuses(each) for each in self._bound()))
+        object.__setattr__(self, "_enforces", any(self.refuses(each) for each in self.whole_entries()))
         minimums = any(name in each.caps for each in entries for name in MINIMUMS.values())
         object.__setattr__(self, "_sets_minimums", minimums)
         forbids = any(hard.get(name) == 0 for hard in hards for name in DECLARABLE)
@@ -429,7 +429,7 @@ class Policy:
     def entries(self) -> Iterator[Entry]:
         """Yield all entries as they are written, each with those inside it, and the tiers that any of them has."""
         used = set()
-        for entry in self._bound():
+        for entry in self.whole_entries():
             used.add(entry.tier)
             yield from (entry, *entry.scoped, *entry.windows)
         for name in sorted(used & self.tiers.keys()):
@@ -453,7 +453,7 @@ class Policy:
         limiting = (each for part in self.parts_of(entry, None) for each in (part, *part.scoped, *part.windows))
         return any(each.mode is Mode.ENFORCE and (each.hard or each.caps) for each in limiting)
 
-    def _bound(self) -> Iterator[Entry]:
+    def whole_entries(self) -> Iterator[Entry]:
         """Yield all entries that bind somebody or something, without those inside them."""
         defaults = (self.defaults.user, self.defaults.service_account, self.defaults.unattributed)
         groups = [entry for each in self.groups.values() for entry in (each.per_member, each.pool)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from webhook.quota.limits import Limit
 from webhook.quota.policy import Combine, Entry, Policy, Unlimited
@@ -24,14 +25,27 @@ class Rule:
     until: datetime | None = None
 
 
+class _Part(NamedTuple):
+    """An `entry` that sets limits, and the `whole` one that it is a part of, or itself."""
+
+    whole: Entry
+    entry: Entry
+
+
 class Rules:
     """The rules of one policy."""
 
     def __init__(self, policy: Policy) -> None:
         """Read *policy*."""
         self._policy = policy
-        self._entries: Mapping[str, Entry] = {each.path: each for each in policy.entries()}
-        self._members = {each.per_member.path: each.per_member for each in policy.groups.values() if each.per_member}
+        self._parts: Mapping[str, _Part] = {
+            each.path: _Part(whole, each)
+            for whole in policy.whole_entries()
+            for part in policy.parts_of(whole, None)
+            for each in (part, *part.scoped, *part.windows)
+        }
+        members = {group.per_member.path for group in policy.groups.values() if group.per_member is not None}
+        self._members = {path: part.entry for path, part in self._parts.items() if part.whole.path in members}
 
     def of(self, limit: Limit, others: Iterable[Limit]) -> Rule:
         """
@@ -41,10 +55,10 @@ class Rules:
         that one.
         """
         path = limit.entry if limit.cap is None else limit.entry.removesuffix(f".{limit.cap}")
-        entry = self._entries.get(path)
-        joined = [] if entry else [each for key, each in self._members.items() if f"+{key}+" in f"+{path}+"]
-        ends = [each.until for each in ([entry] if entry else joined) if each.until is not None]
-        kind = self._combined(limit) if joined else self._kind(path, limit)
+        part = self._parts.get(path)
+        joined = [] if part else [each for key, each in self._members.items() if f"+{key}+" in f"+{path}+"]
+        ends = [each.until for each in ([part.entry] if part else joined) if each.until is not None]
+        kind = self._kind(part, limit) if part else self._combined(limit)
         rivals = [each for each in others if (each.resource, each.cap) == (limit.resource, limit.cap)]
         if len(rivals) > 1:
             pick, word = (max, "highest") if limit.is_minimum else (min, "lowest")
@@ -59,29 +73,37 @@ class Rules:
         what = "smallest" if limit.is_minimum else how
         return f"the {what} of the perMember caps of groups (combine: {self._policy.combine.value})"
 
-    def _kind(self, path: str, limit: Limit) -> str:
+    def _kind(self, part: _Part, limit: Limit) -> str:
+        path, within = part.whole.path, self._within(part)
         first = path.replace("[", ".").partition(".")[0]
-        base, _, _ = path.partition(".scoped[")
         match first:
             case "defaults":
-                return "default"
+                return "default" + within
             case "users" | "serviceAccounts":
-                return "own entry" + self._replaced(first, limit)
+                return "own entry" + within + self._replaced(first, limit)
             case "groups":
-                return "cap for each member" if base.endswith(".perMember") else "pool shared by all members"
+                return ("cap for each member" if path.endswith(".perMember") else "pool shared by all members") + within
             case "tenants":
-                return "for each namespace of the tenant" if base.endswith(".perNamespace") else "tenant"
+                return ("for each namespace of the tenant" if path.endswith(".perNamespace") else "tenant") + within
             case "namespaces":
-                return "namespace"
+                return "namespace" + within
             case _:
-                return "whole cluster"
+                return "whole cluster" + within
+
+    def _within(self, part: _Part) -> str:
+        """Return where the amount of an entry is from, if the entry itself does not have it."""
+        if part.entry.window is not None:
+            return f", in a window ({part.entry.window})"
+        is_of_tier = part.entry.path.startswith(f"{part.whole.path} (")
+        return f", by {self._policy.tiers[part.whole.tier].path}" if is_of_tier else ""
 
     def _replaced(self, first: str, limit: Limit) -> str:
         defaults = self._policy.defaults
         default = defaults.user if first == "users" else defaults.service_account
         if default is None or ".scoped[" in limit.entry:
             return ""
-        hards = default.hard if limit.cap is None else default.caps.get(limit.cap, {})
-        if limit.resource not in hards or isinstance(hards[limit.resource], Unlimited):
-            return ""
-        return f", in the place of {default.path}"
+        for part in self._policy.parts_of(default, None):
+            hards = part.hard if limit.cap is None else part.caps.get(limit.cap, {})
+            if limit.resource in hards and not isinstance(hards[limit.resource], Unlimited):
+                return f", in the place of {part.path}"
+        return ""
