@@ -5,9 +5,7 @@ Builds the webhook of a cluster, connected from inside it or through a kubeconfi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Protocol
 
@@ -19,37 +17,22 @@ from webhook.admission.handler import AdmissionHandler
 from webhook.admission.policy_edits import PolicyEdits
 from webhook.attribution.rules import Attribution
 from webhook.certificates import ServingIdentity
-from webhook.documents.policy_config_map import Fault, PolicyConfigMap
 from webhook.kinds.pods import PODS, PodEvaluator
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kube.access import HandoverRights
 from webhook.kube.api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
-from webhook.kube.device_classes import DeviceClass, ExtendedNames
 from webhook.kube.discovery import discover
-from webhook.kube.events import ConfigMapEvent, EventWriter
+from webhook.kube.events import EventWriter
 from webhook.kube.identity_leases import read_renewals
 from webhook.kube.limit_ranges import LimitRangeReads
-from webhook.kube.namespaces import Namespace, NamespaceLabels
 from webhook.kube.object_list import ObjectList
 from webhook.kube.object_reads import ObjectReads
-from webhook.kube.policy_copy import PolicyCopyConfigMap
-from webhook.kube.reflector import Reflector
 from webhook.kube.workload_pods import WorkloadPods
 from webhook.ledger.apiserver_leases import ApiServerLeases
 from webhook.ledger.expiry import maintain_forever
 from webhook.ledger.store_revision import RevisionCheck
-from webhook.policy_source import (
-    POLICY_SELECTOR,
-    CurrentPolicy,
-    LastGoodPolicy,
-    PolicyConfigMaps,
-    PolicyReader,
-)
 from webhook.ports import READY, Condition, QuorumReader, UnavailableError
-from webhook.quota.membership import GroupsByMember
 from webhook.quota.objects import ObjectKey, StoredVersion
-from webhook.quota.policy import Entry, Policy, accounts_under
-from webhook.quota.presets import Labels
 from webhook.quota.usage import UsageIndex
 from webhook.registration import (
     ApiServiceBundle,
@@ -61,7 +44,6 @@ from webhook.registration import (
     manifest_files,
 )
 from webhook.serving.http_server import Health, HttpServer
-from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
 from webhook.wiring.application import (
     Application,
@@ -69,7 +51,6 @@ from webhook.wiring.application import (
     answers,
     callers,
     expect,
-    gauges,
     identity_in_files,
     policy_remarks,
 )
@@ -79,7 +60,7 @@ from webhook.wiring.ledgers import Surroundings, build_ledger
 from webhook.wiring.policy_edits import IndexedUsage, publish_forced
 from webhook.wiring.policy_kinds import PolicyKinds
 from webhook.wiring.view import Views, build_view
-from webhook.wiring.watched_groups import WatchedGroups
+from webhook.wiring.watched_policy import WatchedPolicy
 
 log = structlog.get_logger(__name__)
 
@@ -128,7 +109,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
 
     policy_kinds = PolicyKinds(kinds, pods, discover=partial(discover, api))
     reads = ObjectReads(api, kinds)
-    watched = _Watched(api, settings, events, on_policy=policy_kinds.limit, store_version=reads.store_version)
+    watched = WatchedPolicy(api, settings, events, on_policy=policy_kinds.limit, store_version=reads.store_version)
     policy_kinds.report_to(watched.publish_without_effect)
     index, metrics = watched.index, watched.metrics
     manifests = manifest_files.webhook_manifests()
@@ -355,106 +336,3 @@ class _KnownNames:
     async def holder(self, key: ObjectKey) -> StoredVersion | None:
         self.require_known(key.resource)
         return None if self._index.row(key) is None else await self._quorum.version_of(key)
-
-
-class _Watched:
-    """The policy, the labels of namespaces, DeviceClasses and Groups, watched; the usage index bound by them."""
-
-    def __init__(
-        self,
-        api: KubernetesApi,
-        settings: Settings,
-        events: EventWriter,
-        *,
-        on_policy: Callable[[Policy], None],
-        store_version: Callable[[], Awaitable[int]],
-    ) -> None:
-        self._events = events
-        self._on_policy = on_policy
-        self.labels = NamespaceLabels(api, on_change=self._rebind_namespace)
-        self.index = UsageIndex(accounts_under(Policy(), self.labels.known))
-        self.policy = CurrentPolicy(on_change=self._rebind, on_mistakes=self._publish_mistakes)
-        self.metrics = Metrics(gauges(self.index, self.policy))
-        last_good = LastGoodPolicy(PolicyCopyConfigMap(api, namespace=settings.namespace))
-        self._reader = PolicyReader(self.policy, last_good)
-        self.maps = PolicyConfigMaps(
-            self._reader.submit, on_removed=self._publish_removed, may_be_absent=settings.allow_no_policy
-        )
-        self._policies = Reflector(
-            api,
-            f"/api/v1/namespaces/{settings.namespace}/configmaps",
-            PolicyConfigMap,
-            self.maps,
-            query={"labelSelector": POLICY_SELECTOR},
-            resource="configmaps",
-        )
-        self._namespaces = Reflector(api, "/api/v1/namespaces", Namespace, self.labels, resource="namespaces")
-        self._device_classes = Reflector(
-            api,
-            "/apis/resource.k8s.io/v1/deviceclasses",
-            DeviceClass,
-            ExtendedNames(on_change=self.policy.name_devices),
-            resource="deviceclasses",
-            store_version=store_version,
-        )
-        self.groups = WatchedGroups(api, on_change=self._rebind_owners, store_version=store_version)
-        self.tasks = (
-            self._policies.run,
-            self._reader.run,
-            last_good.run,
-            self._namespaces.run,
-            self._device_classes.run,
-            self.groups.run,
-        )
-
-    def namespaces_condition(self) -> Condition:
-        return expect(self._namespaces.synced, "not-synced", "the namespaces are not all known yet")
-
-    def device_classes_condition(self) -> Condition:
-        """Return whether the DeviceClasses are known, or not served: a class may give its devices a second name."""
-        known = self._device_classes.synced or not self._device_classes.served
-        return expect(known, "not-synced", "the DeviceClasses are not all known yet")
-
-    def are_accounts_known(self) -> bool:
-        """
-        Whether the policy, all namespaces and DeviceClasses are known, and so whom objects are charged to and for what.
-        """
-        known = self._namespaces.synced and self.device_classes_condition().ok
-        return known and self.policy.condition().ok
-
-    def _rebind_namespace(self, name: str) -> None:
-        self.index.rebind_namespace(name)
-
-    def _rebind_owners(self, groups: GroupsByMember, owners: frozenset[str]) -> None:
-        self.policy.report_groups(groups)
-        policy = self.policy.state.policy
-        if policy is not None and policy.group_objects is not None:
-            self.index.rebind_owners(accounts_under(policy, self.labels.known), owners)
-
-    def counting_time(self, now: datetime) -> datetime | None:
-        """Return the time at which usage is counted under the policy in force."""
-        return (self.policy.state.policy or Policy()).counting_time(now)
-
-    def sessions_of(self, labels: Mapping[str, str]) -> tuple[Labels, ...]:
-        """Return by which *labels* the presets in force know a pod as one of a session."""
-        return (self.policy.state.policy or Policy()).sessions_of(labels)
-
-    def _rebind(self, policy: Policy) -> None:
-        self.index.rebind(accounts_under(policy, self.labels.known), policy.devices)
-        self.groups.follow(policy)
-        self._on_policy(policy)
-
-    def _publish_removed(self, name: str, uid: str) -> None:
-        message = "it is no part of the policy any more: it was deleted, or lost the label userquota.dev/policy=true"
-        self._events.publish(ConfigMapEvent(name, uid, "PolicyRemoved", message))
-
-    def publish_without_effect(self, entry: Entry, why: str) -> None:
-        """Publish an Event on the ConfigMap with *entry*, of which a limit has no effect."""
-        name = entry.place.partition("/")[0]
-        event = ConfigMapEvent(name, self.maps.uid_of(name), "LimitWithoutEffect", f"{entry.place}: {why}")
-        self._events.publish(event)
-
-    def _publish_mistakes(self, mistakes: tuple[Fault, ...]) -> None:
-        for name, message in mistakes:
-            if name:
-                self._events.publish(ConfigMapEvent(name, self.maps.uid_of(name), "PolicyInvalid", message))
