@@ -125,12 +125,19 @@ def test_every_evasion_has_a_test_or_a_reason() -> None:
 def test_every_feature_of_streamspace_has_a_test_or_a_reason() -> None:
     lines = (ROOT / "docs/streamspace.md").read_text().splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| S")]
-    numbers = [*range(1, 9), *range(19, 26), *range(29, 35), 47]
+    numbers = [*range(1, 9), 16, 17, *range(19, 26), *range(29, 42), 43, 47]
     assert [row[0] for row in rows] == [f"S{number}" for number in numbers]
     shown = {row[0]: row[-1] for row in rows if len(row) == 5}
     assert len(shown) == len(rows)
     told = ("not built: ", "not in admission: ")
     assert [number for number, text in shown.items() if "::test_" not in text and not text.startswith(told)] == []
+
+
+def test_every_feature_of_unikorn_has_a_test_or_a_reason() -> None:
+    lines = (ROOT / "docs/unikorn.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| U")]
+    assert [row[0] for row in rows] == [f"U{number}" for number in (2, 3, 4, 6, 7, 8, 9, 12, 13, 27, 31, 32, 33)]
+    assert [row[0] for row in rows if "::test_" not in row[-1] and not row[-1].startswith("not built: ")] == []
 
 
 def test_the_table_of_presets_under_their_limits_is_what_the_test_of_them_does() -> None:
