@@ -32,17 +32,17 @@ run: $(VENV)/run.stamp ## Serve standalone with the example policy
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run all tests, against a real control plane that is built the first time
-	@$(MAKE) --no-print-directory --jobs=3 --keep-going cluster-tests replicated-tests other-tests
+	@$(MAKE) --no-print-directory --jobs=3 --keep-going cluster-tests own-cluster-tests other-tests
 
 # These three run side by side, since each leaves a core idle for most of its time. The output of the last two appears
 # when they have ended.
 .PHONY: cluster-tests
-cluster-tests: $(VENV)/dev.stamp ## Run the tests that share a control plane, and those in Go
-	$(BIN)/python -m pytest -m "(cluster or go) and not own_clusters" --ignore=tests/replicated
+cluster-tests: $(VENV)/dev.stamp ## Run the tests in tests/cluster, which share a control plane
+	$(BIN)/python -m pytest tests/cluster
 
-.PHONY: replicated-tests
-replicated-tests: $(VENV)/dev.stamp ## Run the tests of several replicas
-	$(call shown_at_the_end,tests/replicated -m "not own_clusters")
+.PHONY: own-cluster-tests
+own-cluster-tests: $(VENV)/dev.stamp ## Run all other tests with control planes, and those in Go
+	$(call shown_at_the_end,-m "(cluster or go) and not own_clusters" --ignore=tests/cluster)
 
 .PHONY: other-tests
 other-tests: $(VENV)/dev.stamp ## Run all other tests

@@ -15,6 +15,10 @@ from webhook.quota.errors import WebhookError
 USERQUOTA = Path(sys.executable).parent / "userquota"
 
 
+IN_A_TERMINAL = ("env", "--default-signal=INT")
+"""Before a command that Ctrl-C is to end: what a script starts in the background ignores it, and hands that down."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """How the command ended, and what it said."""

@@ -6,11 +6,12 @@ import os
 import re
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.cli.running import USERQUOTA, userquota
+from tests.cli.running import IN_A_TERMINAL, USERQUOTA, userquota
 from webhook import cli
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/command-line.md").read_text()
@@ -107,10 +108,15 @@ def test_a_pipe_that_nobody_reads_ends_it_quietly(tmp_path: Path) -> None:
 def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    process = subprocess.Popen([USERQUOTA, "charge", "-f", pipe], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*IN_A_TERMINAL, USERQUOTA, "charge", "-f", pipe], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     with pipe.open("w"):  # opens as soon as the command reads
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        while process.poll() is None:  # a signal just before a call that blocks is seen only after that call
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=2)
+        out, err = process.communicate()
 
     assert (process.returncode, out, err.strip()) == (130, b"", b"")
 

@@ -32,13 +32,12 @@ class RunningWebhook:
         self.cluster = cluster
         self.log = folder / "userquota.log"
         self.ca = folder / "ca.crt"
-        held = HeldPort()
+        held, held_for_views = HeldPort(), HeldPort()
         self.url = f"https://127.0.0.1:{held.number}"
         self._listen = f"127.0.0.1:{held.number}"
-        held.release()
-        held = HeldPort()
-        self.view_port = held.number
-        held.release()
+        self.view_port = held_for_views.number
+        for each in (held, held_for_views):
+            each.release()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.running import USERQUOTA, Ended, in_process
+from tests.cli.running import IN_A_TERMINAL, USERQUOTA, Ended, in_process
 from tests.cluster.conftest import emptied
 from tests.cluster.running import NAMESPACE, RunningWebhook, eventually, pod
 from webhook.registration import manifest_files
@@ -172,7 +172,7 @@ def test_kubectl_finds_the_plugin_on_the_path(running: RunningWebhook, place: st
 
 
 def test_get_with_w_prints_again_when_something_changes(running: RunningWebhook, place: str) -> None:
-    argv = [str(USERQUOTA), "get", "-w", "--kubeconfig", str(running.cluster.kubeconfig("alice"))]
+    argv = [*IN_A_TERMINAL, str(USERQUOTA), "get", "-w", "--kubeconfig", str(running.cluster.kubeconfig("alice"))]
     with (running.log.parent / "watched").open("w+b") as out:
         watching = subprocess.Popen(argv, stdout=out)
         eventually(lambda: "requests.cpu" in Path(out.name).read_text())
