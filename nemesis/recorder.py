@@ -196,20 +196,19 @@ class Recorder:
         if meta.namespace not in self._namespaces:
             return
         told = PodRevision(
-            self._clock(),
-            int(meta.resource_version),
-            event.type,
-            meta.namespace,
-            meta.name,
-            meta.uid,
-            meta.annotations.get(_OWNER, ""),
-            _groups(meta),
+            *self._head(event.type, meta),
             event.object.status.phase,
             _containers(event.object),
             is_released=bool(meta.deletion_timestamp) and meta.deletion_grace_period_seconds == 0,
             session=meta.labels.get(SESSION_LABEL, ""),
         )
         self._keep(told)
+
+    def _head(self, event: str, meta: _Meta) -> tuple[float, int, str, str, str, str, str, tuple[str, ...]]:
+        """Return the first fields of the revision of a pod or session: when it was seen, what it is, and whose."""
+        owner = meta.annotations.get(_OWNER, "")
+        version = int(meta.resource_version)
+        return (self._clock(), version, event, meta.namespace, meta.name, meta.uid, owner, _groups(meta))
 
     def _on_claim(self, kind: str, event: _Event) -> None:
         meta, spec, status = event.object.metadata, event.object.spec, event.object.status
@@ -243,14 +242,7 @@ class Recorder:
             return
         (container,) = template.spec.containers
         told = SessionRevision(
-            self._clock(),
-            int(meta.resource_version),
-            event.type,
-            meta.namespace,
-            meta.name,
-            meta.uid,
-            meta.annotations.get(_OWNER, ""),
-            _groups(meta),
+            *self._head(event.type, meta),
             container.resources.requests["cpu"],
             is_running=STOPPED not in meta.annotations,
         )

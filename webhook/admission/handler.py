@@ -233,11 +233,11 @@ class AdmissionHandler:
         self, request: AdmissionRequest, reviewed: Reviewed, attributed: Attributed, *, may_deny: bool, deadline: float
     ) -> AdmissionResponse:
         evaluator = reviewed.kind.evaluator
-        defaults = await self._filling.of_session(request.namespace, reviewed.kind, self.policies.current())
+        policy = self.policies.current()
+        defaults = await self._filling.of_session(request.namespace, reviewed.kind, policy)
         reviewed = reviewed._replace(defaults=defaults)
         try:
-            now = None if reviewed.old is None else self.policies.current().counting_time(self.clock.now())
-            policy = self.policies.current()
+            now = None if reviewed.old is None else policy.counting_time(self.clock.now())
             charge = charge_for(request, reviewed, payer=attributed.payer, policy=policy, now=now)
             if may_deny:
                 check_size(policy, charge)
