@@ -11,9 +11,9 @@ from webhook.quota.policy import Policy, accounts_under
 from webhook.quota.quantity import NANOS
 from webhook.quota.reservation import CREATED, Reservation
 from webhook.quota.scopes import Scopes
-from webhook.quota.subject import Payer
+from webhook.quota.subject import Payer, selector_of, unscoped
 from webhook.quota.usage import Row, UsageIndex
-from webhook.view.standings import Scene, Standing, selector_of, unscoped
+from webhook.view.standings import Scene, Standing
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 LABELS: Mapping[str, Mapping[str, str]] = {"red": {"team": "research"}, "blue": {}}

@@ -15,7 +15,8 @@ import click
 
 from webhook.cli.inputs import InputError, read_inputs
 from webhook.documents.mistake import Mistake
-from webhook.documents.policy_manifests import LABEL, read_manifests
+from webhook.documents.policy_config_map import POLICY_LABEL
+from webhook.documents.policy_manifests import read_manifests
 from webhook.documents.policy_notes import Known, policy_notes
 from webhook.documents.policy_text import PolicyReading, PolicyText, in_order, read_policy
 from webhook.quota.policy import Policy
@@ -81,7 +82,9 @@ def _read(names: Iterable[str], named: frozenset[str]) -> tuple[list[PolicyText]
     if missing := sorted(named - seen):
         raise InputError(f"no ConfigMap {missing[0]} in what was given")
     if not texts and not mistakes:
-        raise InputError(f'no policy in what was given: label its ConfigMap {LABEL}: "true", or name it: --config-map')
+        raise InputError(
+            f'no policy in what was given: label its ConfigMap {POLICY_LABEL}: "true", or name it: --config-map'
+        )
     return texts, mistakes
 
 

@@ -15,6 +15,7 @@ import click
 from webhook.cli.checked_policy import checked_policy
 from webhook.cli.inputs import read_input_objects
 from webhook.cli.printing import output_option, show_document, show_table
+from webhook.documents.step_by_step import at_once
 from webhook.quota.edits import Effect, Known, Overrun, effect_of
 from webhook.quota.effective import LimitChange, changed_limits
 from webhook.quota.limits import Limit
@@ -84,17 +85,7 @@ def _compare(before: Policy, after: Policy, names: Sequence[str], now: datetime)
         (row.payer, path.partition("/")[0]) for rows in saved.holdings.rows.values() for path, row in rows.items()
     }
     limits = changed_limits(before, after, now, used_by=used_by, labels_of=saved.labels_of)
-    return Compared(limits, changes, _effect(before, after, known))
-
-
-def _effect(before: Policy, after: Policy, known: Known) -> Effect:
-    steps = effect_of(before, after, known)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            effect: Effect = end.value
-            return effect
+    return Compared(limits, changes, at_once(effect_of(before, after, known)))
 
 
 def _show_tables(compared: Compared) -> None:

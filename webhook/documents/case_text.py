@@ -6,7 +6,7 @@ The shape of a file is in `case_schema`; `wiring.policy_cases` runs a case. For 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.model_mistakes import Location, changed_words, mistakes_of, plain_values
 from webhook.documents.object_text import RawObject, read_objects, read_objects_inside
 from webhook.documents.policy_entries import username
-from webhook.documents.policy_text import PolicyReading, read_policy_inside
+from webhook.documents.policy_text import PolicyReading, in_order, read_policy_inside
 from webhook.quota import resources
 from webhook.quota.errors import WebhookError
 from webhook.quota.objects import UserInfo
@@ -158,12 +158,12 @@ def read_cases(text: str, *, source: str, read_text: ReadText, read_policies: Re
         part = CasesPart.model_validate(plain_values(pruned))
     except ValidationError as error:
         found += mistakes_of(error, pruned, source, CasesPart)
-        return CasesReading((), PolicyReading(None), _in_order(found))
+        return CasesReading((), PolicyReading(None), in_order(found))
     reader = _Reader(root, source, read_text)
     policy = reader.policy(part, read_policies)
     cases = tuple(reader.cases(part))
     found += (*policy.mistakes, *reader.mistakes)
-    return CasesReading(() if found else cases, policy, _in_order(found))
+    return CasesReading(() if found else cases, policy, in_order(found))
 
 
 def _pruned(node: tree.Node, *, is_root: bool = True) -> tree.Node:
@@ -180,10 +180,6 @@ def _pruned(node: tree.Node, *, is_root: bool = True) -> tree.Node:
         elif not of_object or name in of_object:
             fields[name] = structs.replace(field, value=_pruned(field.value, is_root=False))
     return tree.Mapping(fields, node.position)
-
-
-def _in_order(mistakes: Iterable[Mistake]) -> tuple[Mistake, ...]:
-    return tuple(sorted(mistakes, key=lambda each: (each.source, each.position)))
 
 
 class _Reader:

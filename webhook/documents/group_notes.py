@@ -59,6 +59,5 @@ def _limits(policy: Policy, entry: Entry | None) -> dict[_Limited, Hard]:
     for each in (each for part in parts for each in (part, *part.scoped)):
         if each.mode is Mode.ENFORCE:
             selector = each.selector or _EVERYTHING
-            found |= {(selector, "", name): hard for name, hard in each.hard.items()}
-            found |= {(selector, cap, name): hard for cap, hards in each.caps.items() for name, hard in hards.items()}
+            found |= {(selector, cap, name): hard for cap, name, hard in each.amounts()}
     return found

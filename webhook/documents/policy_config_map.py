@@ -23,6 +23,9 @@ class Fault(NamedTuple):
     message: str
 
 
+MOVE_TO_DATA = "it is in binaryData, where no policy is read: move it to data"
+
+
 class PolicyLabels(Struct, frozen=True, gc=False, rename={"policy": POLICY_LABEL}):
     """The label that makes a ConfigMap a part of the policy; the others are not decoded."""
 
@@ -89,4 +92,4 @@ def _why_binary(content: bytes) -> str:
         form = _ENCODINGS.get(content[:2])
         why = f"it is {form}, not UTF-8" if form else f"it is not UTF-8 at byte {error.start}"
         return f"it is in binaryData, where no policy is read: {why}: save it as UTF-8 and make the ConfigMap again"
-    return "it is in binaryData, where no policy is read: move it to data"
+    return MOVE_TO_DATA

@@ -13,10 +13,9 @@ from typing import Final
 from webhook.documents import json_text, yaml_text
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.object_text import DEFAULT_LIMIT
+from webhook.documents.policy_config_map import MOVE_TO_DATA, POLICY_LABEL
 from webhook.documents.policy_text import PolicyText
 from webhook.documents.tree import Document, Mapping, Node, Scalar, Sequence
-
-LABEL: Final = "userquota.dev/policy"
 
 _MAY_BE_OBJECTS: Final = re.compile(
     r"^(?:\ufeff|---)*[ \t]*(?:[{\[]|[\"']?(?:apiVersion|kind|items)[\"']?[ \t]*:)", re.MULTILINE
@@ -105,14 +104,14 @@ class _Objects:
         metadata = _value(node, "metadata")
         name = _text(metadata, "name") or _text(metadata, "generateName")
         names = {name, f"{_text(metadata, 'namespace')}/{name}"}
-        label = _value(_value(metadata, "labels"), LABEL)
+        label = _value(_value(metadata, "labels"), POLICY_LABEL)
         if isinstance(label, Scalar) and label.value is True:
             self._mistake(
-                label.position, (*path, "metadata", "labels", LABEL), 'a label is text: write "true" in quotes'
+                label.position, (*path, "metadata", "labels", POLICY_LABEL), 'a label is text: write "true" in quotes'
             )
         elif not names & self.named and (not isinstance(label, Scalar) or label.value != "true"):
             written = f"{label.text}, not true" if isinstance(label, Scalar) else "missing"
-            self._pass_over(node, f"the label {LABEL} is {written}")
+            self._pass_over(node, f"the label {POLICY_LABEL} is {written}")
             return
         self.reading.names |= names
         self._take_data(node, path, name)
@@ -120,8 +119,7 @@ class _Objects:
     def _take_data(self, node: Mapping, path: _Path, name: str) -> None:
         data, binary = _value(node, "data"), _value(node, "binaryData")
         for key, each in binary.fields.items() if isinstance(binary, Mapping) else ():
-            message = "it is in binaryData, where no policy is read: move it to data"
-            self._mistake(each.key_position, (*path, "binaryData", key), message)
+            self._mistake(each.key_position, (*path, "binaryData", key), MOVE_TO_DATA)
         if not isinstance(data, Mapping) or not data.fields:
             if not isinstance(binary, Mapping):
                 self._mistake(node.position, (*path, "data"), _NO_TEXT)

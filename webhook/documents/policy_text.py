@@ -25,6 +25,7 @@ from webhook.documents.policy_entries import DocumentEntries
 from webhook.documents.policy_merge import Merger
 from webhook.documents.policy_schema import SECTIONS, PolicyPart
 from webhook.documents.policy_tiers import TIERS
+from webhook.documents.step_by_step import at_once
 from webhook.documents.tree_builder import SectionField
 from webhook.quota.policy import Policy
 
@@ -74,13 +75,7 @@ def read_policy(texts: Iterable[PolicyText]) -> PolicyReading:
     No text at all is a policy that limits nobody. A text that says nothing is a mistake: a policy that was emptied by
     accident must not lift limits.
     """
-    steps = read_in_steps(texts)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            reading: PolicyReading = end.value
-            return reading
+    return at_once(read_in_steps(texts))
 
 
 def read_policy_inside(root: tree.Node, *, source: str) -> PolicyReading:

@@ -149,12 +149,10 @@ class _Standing:
     def _add(self, policy: Policy, account: Account, namespace: str, known: Known) -> None:
         """Keep the limits that bind objects of *account*; of an exempt one only those that it shares with others."""
         labels, now = known.labels_of(namespace), known.now
-        own: frozenset[Subject] = frozenset()
-        if policy.exemptions.of(account, namespace, now) is not None:
-            holder = policy.holder_of(account.payer)
-            own = frozenset({holder, *(subject.scoped(holder, each) for each in policy.selecting(account.scopes))})
+        is_exempt = policy.exemptions.of(account, namespace, now) is not None
+        holder = policy.holder_of(account.payer)
         for limit in resolve_limits(policy, account, namespace=namespace, labels=labels, now=now).sums:
-            if limit.mode is not Mode.ENFORCE or limit.subject in own:
+            if limit.mode is not Mode.ENFORCE or (is_exempt and subject.unscoped(limit.subject) == holder):
                 continue
             key = (limit.subject, limit.resource)
             if key not in self.limits or limit.hard < self.limits[key].hard:

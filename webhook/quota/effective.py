@@ -147,7 +147,7 @@ def _of_probe(policy: Policy, probe: _Probe, now: datetime) -> Iterator[tuple[Bo
     is_exempt = policy.exemptions.of(Account(payer), probe.namespace, now) is not None
     for limit in (*in_force.sums, *in_force.caps):
         if limit.cap is None:
-            is_personal = limit.subject == holder or (limit.subject[0] == "[" and limit.subject.endswith(f"] {holder}"))
+            is_personal = subject.unscoped(limit.subject) == holder
         else:
             is_personal = not limit.entry.startswith(_PLACES)
         if limit.mode is not Mode.ENFORCE or (is_personal and (probe.is_place or is_exempt)):

@@ -140,11 +140,8 @@ def _lifts_less(window: Entry) -> bool:
 
 
 def _set_by(entry: Entry, now: datetime) -> Iterator[tuple[_Key, Hard, Entry]]:
-    for name, hard in entry.hard.items():
-        yield ("", "", name), hard, entry
-    for cap, hards in entry.caps.items():
-        for name, hard in hards.items():
-            yield ("", cap, name), hard, entry
+    for cap, name, hard in entry.amounts():
+        yield ("", cap, name), hard, entry
     for each in entry.scoped:
         if each.in_force(now):
             for name, hard in each.hard.items():

@@ -140,6 +140,11 @@ class Entry:
         """Whether the entry is in force at *now*; at exactly `until` it no longer is."""
         return self.until is None or now < self.until
 
+    def amounts(self) -> Iterator[tuple[str, str, Hard]]:
+        """Yield the cap, empty for a sum, the resource and the amount of all that it limits itself."""
+        yield from (("", name, hard) for name, hard in self.hard.items())
+        yield from ((cap, name, hard) for cap, hards in self.caps.items() for name, hard in hards.items())
+
     def added_by(self, tier: Entry, now: datetime | None) -> Entry:
         """
         Return the amounts of *tier* that this entry does not have at *now*, with its mode and all else that it says.

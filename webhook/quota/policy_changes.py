@@ -129,9 +129,7 @@ def _name(entry: Entry) -> str:
 
 def _said(entry: Entry) -> dict[str, object]:
     """Return what an entry says, amounts as text."""
-    said: dict[str, object] = {f"hard.{name}": _amount(name, hard) for name, hard in entry.hard.items()}
-    for cap, hards in entry.caps.items():
-        said |= {f"{cap}.{name}": _amount(name, hard) for name, hard in hards.items()}
+    said: dict[str, object] = {f"{cap or 'hard'}.{name}": _amount(name, hard) for cap, name, hard in entry.amounts()}
     others = {each.name: getattr(entry, each.name) for each in fields(entry) if each.name not in _UNSAID}
     return said | {name: value for name, value in others.items() if value not in (None, "")}
 

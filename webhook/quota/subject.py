@@ -72,6 +72,16 @@ def scoped(subject: Subject, selector: Selector) -> Subject:
     return Subject(f"[{selector}] {subject}")
 
 
+def unscoped(whom: Subject) -> Subject:
+    """Return *whom* without the selector before it."""
+    return Subject(whom.partition("] ")[2]) if whom.startswith("[") else whom
+
+
+def selector_of(whom: Subject) -> str:
+    """Return the selector before *whom*, empty if all its objects count."""
+    return whom.partition("] ")[0].removeprefix("[") if whom.startswith("[") else ""
+
+
 def user(name: str) -> Subject:
     """Return the subject of one owner, person or service account."""
     return Subject(f"user/{name}")

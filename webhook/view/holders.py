@@ -10,9 +10,9 @@ from fractions import Fraction
 
 from webhook.quota.objects import ObjectKey
 from webhook.quota.resources import Amount, Amounts
-from webhook.quota.subject import Subject
+from webhook.quota.subject import Subject, unscoped
 from webhook.quota.usage import Row
-from webhook.view.standings import Quota, Scene, unscoped
+from webhook.view.standings import Quota, Scene
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from webhook.quota import subject
 from webhook.quota.limits import Limit, LimitsInForce, limits_of_any, resolve_limits, shared_limits
 from webhook.quota.policy import Policy
 from webhook.quota.resources import Amount
-from webhook.quota.subject import Account, Payer, Subject
+from webhook.quota.subject import Account, Payer, Subject, selector_of, unscoped
 from webhook.quota.usage import UsageIndex
 from webhook.view.rules import Rule, Rules
 
@@ -145,16 +145,6 @@ class Everybody:
         for bound, entry in shared:
             for limit in shared_limits(policy, bound, entry, now=now):
                 self._sums.setdefault(bound, {})[limit] = None
-
-
-def unscoped(whom: Subject) -> Subject:
-    """Return *whom* without the selector before it."""
-    return Subject(whom.partition("] ")[2]) if whom.startswith("[") else whom
-
-
-def selector_of(whom: Subject) -> str:
-    """Return the selector before *whom*, empty if all its objects count."""
-    return whom.partition("] ")[0].removeprefix("[") if whom.startswith("[") else ""
 
 
 def _limits_of(scene: Scene, payer: Payer, namespace: str = "") -> LimitsInForce:

@@ -13,10 +13,10 @@ from webhook.quota import resources
 from webhook.quota.exemption import Exemption
 from webhook.quota.limits import Limit
 from webhook.quota.resources import Amounts
-from webhook.quota.subject import Subject
+from webhook.quota.subject import Subject, selector_of, unscoped
 from webhook.view.holders import Holder
 from webhook.view.rules import Rule
-from webhook.view.standings import Quota, Standing, selector_of, unscoped
+from webhook.view.standings import Quota, Standing
 
 GROUP: Final = "view.userquota.dev"
 VERSION: Final = "v1alpha1"
