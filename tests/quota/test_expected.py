@@ -124,6 +124,23 @@ def test_pods_are_known_by_any_of_several_labels(index: UsageIndex) -> None:
     assert sums(index) == (2, 2)
 
 
+def test_a_pod_with_all_of_several_labels_takes_its_room_once(index: UsageIndex) -> None:
+    second: Labels = (("cluster", "next"),)
+    index.observe(NOTEBOOK, started(5, 4, LABELS, second))
+    key, row = exists(pod("a", 1), 6)
+    index.observe(key, structs.replace(row, part_of=(LABELS, second)))
+    assert sums(index) == (1, 3)
+
+
+def test_what_is_read_in_another_way_waits_for_what_it_says_now(index: UsageIndex) -> None:
+    """After its preset has gone, for example: no event of the object would ever end the hold."""
+    index.observe(NOTEBOOK, started(5, 4))
+    index.count_anew(NOTEBOOK, structs.replace(started(6, 4), expected=None))
+    assert sums(index) == (0, 4), "it is of another version"
+    index.count_anew(NOTEBOOK, structs.replace(started(5, 4), expected=None))
+    assert sums(index) == (0, 0)
+
+
 def test_another_binding_moves_what_is_held(index: UsageIndex) -> None:
     index.observe(NOTEBOOK, started(5, 4))
     index.rebind(by_payer(lambda payer, _: (user(f"{payer.owner}2"), CLUSTER)), SHIPPED)

@@ -192,7 +192,7 @@ class ObjectSink(Generic[T]):
             )
             self._observe(key, row)
             if not self.is_counted:  # the same version may cost something else than when it was seen
-                self._index.set_amounts(key, stored, row.amounts)
+                self._index.count_anew(key, row)
             self._terminating.update(key, stored, cost)
             self._uncounted.update(key, stored, self._kind.evaluator.uncounted(item))
             self._note(meta, is_unadmitted=stamp is None and not self._kind.evaluator.has_ended(item))

@@ -81,17 +81,17 @@ class _Made:
     """What the pods of one set cost that exist or are in flight."""
 
     def __init__(self) -> None:
-        self._by_pod: dict[ObjectKey, Amounts] = {}
+        self.by_pod: dict[ObjectKey, Amounts] = {}
         self.sums: dict[str, Amount] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._by_pod)
+        return bool(self.by_pod)
 
     def put(self, key: ObjectKey, amounts: Amounts) -> None:
-        for name, amount in self._by_pod.pop(key, ()):
+        for name, amount in self.by_pod.pop(key, ()):
             self.sums[name] -= amount
         if amounts:
-            self._by_pod[key] = amounts
+            self.by_pod[key] = amounts
         for name, amount in amounts:
             self.sums[name] = self.sums.get(name, 0) + amount
 
@@ -195,10 +195,20 @@ class ExpectedPods:
     def _still_due(self, key: ObjectKey) -> dict[Subject, Amounts]:
         most: dict[Subject, dict[str, Amount]] = defaultdict(dict)
         for claim in self._claims.get(key, ()):
-            made = [self._made[each].sums for each in claim.pod_sets if each in self._made]
+            taken = self._taken(claim.pod_sets)
             for name, amount in claim.amounts:
-                left = amount - sum(each.get(name, 0) for each in made)
+                left = amount - taken.get(name, 0)
                 if left > 0:
                     for subject in claim.subjects:
                         most[subject][name] = max(left, most[subject].get(name, 0))
         return {subject: tuple(sorted(amounts.items())) for subject, amounts in most.items()}
+
+    def _taken(self, pod_sets: Iterable[PodSet]) -> Mapping[str, Amount]:
+        """Return what the pods of these sets cost; one that is in several counts once."""
+        made = [self._made[each] for each in pod_sets if each in self._made]
+        if len(made) < 2:
+            return made[0].sums if made else {}
+        several = _Made()
+        for key, amounts in {key: amounts for each in made for key, amounts in each.by_pod.items()}.items():
+            several.put(key, amounts)
+        return several.sums

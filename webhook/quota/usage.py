@@ -273,6 +273,12 @@ class UsageIndex:
         self._replace(key, self._shared(row))
         return self._settle(key, row.uid, row.version)
 
+    def count_anew(self, key: ObjectKey, row: Row) -> None:
+        """Replace what is known of an object by *row*, if that is of the same version, read in another way."""
+        known = self.row(key)
+        if known is not None and (known.uid, known.version) == (row.uid, row.version):
+            self._replace(key, self._shared(row))
+
     def set_amounts(self, key: ObjectKey, stored: StoredVersion, amounts: Amounts) -> None:
         """
         Set the *amounts* of an object whose cost changes with time, if its last known version is still *stored*.
