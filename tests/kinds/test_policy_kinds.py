@@ -208,8 +208,12 @@ async def test_sessions_are_awaited_until_they_are_looked_up(cluster: Cluster) -
     cluster.served["notebooks.kubeflow.org"] = NOTEBOOKS
     cluster.error = UnsuitableKindError("the API serves no such kind")
     cluster.read("{presets: [kubeflow-notebook, raycluster]}")
-    await until(lambda: not cluster.kinds.awaited)
+    await until(lambda: set(cluster.kinds.awaited) == {"rayclusters.ray.io"})
     assert not cluster.kinds.awaits(notebook)
+    await until(lambda: cluster.kinds.unserved == {"rayclusters.ray.io"})
+    ray = OwnerReference(api_version="ray.io/v1", kind="RayCluster", name="r", uid="u")
+    assert not cluster.kinds.awaits(ray), "nothing has such a controller"
+    assert "rayclusters.ray.io" in cluster.kinds.awaited, "who asks about one knows that it is served by now"
 
 
 async def test_pods_that_are_sessions_are_counted_anew_when_that_changes(cluster: Cluster) -> None:

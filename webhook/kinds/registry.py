@@ -37,7 +37,9 @@ class Registry:
         """Those that are charged under every policy."""
         self.makers = frozenset(maker for each in kinds for maker in each.makers)
         self.awaited: Mapping[str, tuple[str, str]] = {}
-        """Kinds that a policy reads as sessions and that were not looked up yet: group and kind by resource."""
+        """Kinds that a policy reads as sessions and that were not found yet: group and kind by resource."""
+        self.unserved: frozenset[str] = frozenset()
+        """Those of them that the API did not serve: no object can have such a controller."""
 
     def count(self, resources: Collection[str]) -> tuple[AnyKind, ...]:
         """
@@ -65,7 +67,8 @@ class Registry:
 
     def awaits(self, reference: OwnerReference) -> bool:
         """Whether an owner reference names a kind that was not looked up yet: whose objects those are is unknown."""
-        return (reference.api_version.rpartition("/")[0], reference.kind) in self.awaited.values()
+        named = (reference.api_version.rpartition("/")[0], reference.kind)
+        return any(each == named for resource, each in self.awaited.items() if resource not in self.unserved)
 
     def __iter__(self) -> Iterator[AnyKind]:
         return iter(self._by_resource.values())

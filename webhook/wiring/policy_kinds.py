@@ -103,12 +103,17 @@ class PolicyKinds:
         self._changed.set()
 
     def _await_sessions(self) -> None:
-        """Have nothing decided on kinds of sessions before they are looked up; other replicas may know them already."""
+        """
+        Have nothing decided on kinds of sessions before they are found: other replicas may know them already.
+
+        Nor on one that the API did not serve: whoever asks about its objects shows that it does now.
+        """
         self._kinds.awaited = {
             resource: (presets[0].group, presets[0].kind)
             for resource, presets in self._presets.items()
-            if resource not in self._evaluators.keys() | self._unserved
+            if resource not in self._evaluators
         }
+        self._kinds.unserved = frozenset(self._unserved)
 
     def resources(self) -> CountedResources | None:
         """Return what has to be intercepted although no manifest names it; None before the first policy."""
