@@ -216,6 +216,33 @@ async def test_who_may_say_that_a_session_has_ended(
         )
 
 
+async def test_a_report_is_not_believed_while_nobody_knows_which_pods_it_has() -> None:
+    preset = shipped("rayjob")
+    plain = counted(preset.resource, "ray.io/v1", "RayJob")
+    counter = SessionEvaluator(plain.count, [preset], frees_stopped=False, is_session=lambda _: False)
+    asked = Webhook(
+        POLICY.replace("kubeflow-notebook", "rayjob"), kinds=Registry(*KINDS, session_kind(plain, counter, ()))
+    )
+
+    def ray_job(**status: object) -> Json:
+        metadata = {"name": "j", "namespace": "red", "uid": "u", "resourceVersion": "5"}
+        cluster = {"headGroupSpec": {"template": {"spec": {"containers": [{"name": "c"}]}}}}
+        spec = {"entrypoint": "x", "rayClusterSpec": cluster}
+        return stamped(
+            {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": metadata, "spec": spec, "status": status}
+        )
+
+    body = a_review(
+        f"{preset.resource}/status",
+        "UPDATE",
+        object=ray_job(jobDeploymentStatus="ValidationFailed"),
+        oldObject=ray_job(),
+        name="j",
+    )
+    answer = await asked.validate_only(body)
+    assert answer.message.startswith("which pods it has is not known: only its platform may report")
+
+
 # Pods that are sessions.
 
 HUB_POLICY = """\

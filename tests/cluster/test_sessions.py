@@ -249,6 +249,12 @@ def test_a_person_cannot_say_that_a_session_with_pods_has_ended(
     body = json.dumps({"status": {"conditions": [{"type": "Complete", "status": "True"}]}})
     words = ("patch", "trainjob", "one", "--type=merge", "--subresource=status", "-p", body)
     assert "it has pods that run: only its platform may report that a session has stopped or ended" in alice.run(*words)
+    kubectl = running.cluster.kubectl
+    kubectl(
+        "create", "rolebinding", "edits", "-n", place, "--clusterrole=platforms", f"--serviceaccount={place}:default"
+    )
+    account = f"--as=system:serviceaccount:{place}:default"
+    assert "it has pods that run: " in run(running, place, *words, account, user="admin")
     assert "used: sessions=1, limited: sessions=1" in alice.create(TRAINJOBS.object("two", spec))
     assert "patched" in run(running, place, *words, f"--as={TRAINJOBS.controller}", user="admin")
     eventually(lambda: " created\n" in alice.create(TRAINJOBS.object("two", spec)), within=10)

@@ -49,6 +49,7 @@ from webhook.quota.usage import UsageView
 
 _REPORTED_LESS = "only the node, components of Kubernetes and trusted controllers may report that a pod uses less"
 _REPORTED_END = "it has pods that run: only its platform may report that a session has stopped or ended"
+_REPORTED_BLINDLY = "which pods it has is not known: only its platform may report that a session has stopped or ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,11 @@ class AdmissionHandler:
             return _REPORTED_LESS if effect is Effect.KEEP_STAMP and frees(request, kind) else None
         if not (users.is_person(request.user_info, request.namespace) and reports_end(request, kind)):
             return None
-        return _REPORTED_END if await self._pods_of(kind, request.namespace, request.decode_old(kind.shape)) else None
+        old = request.decode_old(kind.shape)
+        _, size = kind.evaluator.before(old, now=None)
+        if size is None or not size.pod_labels:
+            return _REPORTED_BLINDLY
+        return _REPORTED_END if await self._pods_of(kind, request.namespace, old) else None
 
     def _joins_session(self, request: AdmissionRequest, reviewed: Reviewed) -> bool:
         """Whether a person makes a session part of another one, by its controller: such a part has no place."""
@@ -284,8 +289,7 @@ class AdmissionHandler:
             return with_fitting(decision, _fitting(decided_on, existing, view), may_deny=may_refuse)
 
         decision = await self.ledger.transact(charge, verdict, dry_run=bool(request.dry_run), deadline=deadline)
-        if decided_on is None:  # nothing grows, so that the ledger had no question
-            decided_on = terms()
+        assert decided_on is not None  # noqa: S101 - see `Transactions.transact`
         decided_on = self._with_ending(decided_on, labels, is_told=is_told and may_deny)
         return answer(request, decision, attributed, reviewed=reviewed, terms=decided_on)
 

@@ -58,11 +58,11 @@ def frees(request: AdmissionRequest, kind: AnyKind) -> bool:
 def reports_end(request: AdmissionRequest, kind: AnyKind) -> bool:
     """Whether the status of a session says that it costs less than before: that it has stopped or ended."""
     new, old = request.decode(kind.shape), request.decode_old(kind.shape)
-    usage = kind.evaluator.usage
+    before, _ = kind.evaluator.before(old, now=None)
     try:
-        return bool(grown(usage(old, now=None), usage(structs.replace(old, status=new.status), now=None)))
+        return bool(grown(before, kind.evaluator.usage(structs.replace(old, status=new.status), now=None)))
     except UncountableError:
-        return False  # it costs what it did
+        return False  # what cannot be read has its place
 
 
 def is_excepted(request: AdmissionRequest, reviewed: Reviewed) -> bool:

@@ -29,8 +29,14 @@ _SAYS_SOMETHING_ELSE: Final = " || ".join(
 )
 """What of a session decides whether it runs, how large it is, and whose; not its status, which changes all the time."""
 
-_A_PERSON_REPORTS: Final = "!request.userInfo.username.startsWith('system:') && object.?status != oldObject.?status"
-"""What a platform reports, as its account, needs no call. A person might say that a session which runs has ended."""
+_A_PERSON_REPORTS: Final = (
+    "object.?status != oldObject.?status && (!request.userInfo.username.startsWith('system:')"
+    " || request.userInfo.username.startsWith('system:serviceaccount:' + request.namespace + ':'))"
+)
+"""
+What a platform reports, as its account, needs no call. A person, or an account of the session's namespace, might say
+that a session which runs has ended.
+"""
 
 
 @dataclass(frozen=True, slots=True)
