@@ -286,6 +286,7 @@ class Transactions(Protocol):
         """
         Decide on *charge* and reserve what is allowed before any other call is decided; with *dry_run* reserve nothing.
 
+        *decide* is called at least once before this returns, and may be called again with newer usage.
         *deadline* is on the monotonic clock. Raises: UnavailableError if no decision is possible by then.
         """
 

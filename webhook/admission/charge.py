@@ -62,6 +62,7 @@ def charge_for(
     if not name:
         raise ReviewError("request.name is missing", request.uid)
     key = ObjectKey(kind.resource, request.namespace or meta.namespace, name)
+    size = evaluator.size(new, defaults)
     if old is None:  # its deletion fields are ignored: it cannot have been deleted yet
         amounts, base, prior = evaluator.usage(new, now=None), CREATED, None
     else:
@@ -70,7 +71,6 @@ def charge_for(
         cost, before = evaluator.before(old, now=now, defaults=defaults)
         by_spec = evaluator.asked(old) if policy.sets_minimums else None
         prior = Prior(stamp, frozenset(), cost, evaluator.scopes(old), _pods(before), by_spec)
-    size = evaluator.size(new, defaults)
     return Charge(
         key,
         meta.uid,

@@ -291,7 +291,8 @@ class Stamped(Generic[T_contra]):
         self, obj: T_contra, *, now: datetime | None, defaults: PodDefaults = NO_DEFAULTS
     ) -> tuple[Amounts, Size | None]:
         """Return what the object costs, and its pods. Raises: UncountableError."""
-        return self.usage(obj, now=now), self.size(obj, defaults)
+        size = self.size(obj, defaults)
+        return self.usage(obj, now=now), size
 
     def user_of(self, obj: T_contra, texts: Texts) -> tuple[str, str] | None:  # noqa: ARG002
         """Return None: no platform makes such objects for people."""

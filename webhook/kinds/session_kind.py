@@ -146,7 +146,10 @@ class SessionEvaluator(Counted[SessionObject]):
         self, obj: SessionObject, *, now: datetime | None, defaults: PodDefaults = NO_DEFAULTS
     ) -> tuple[Amounts, Size | None]:
         """Return what a session costs, and its pods; one that cannot be read has a place, and no known pods."""
-        return super().before(obj, now=now, defaults=defaults) if self._is_readable(obj) else (self.unreadable, None)
+        try:
+            return super().before(obj, now=now, defaults=defaults)
+        except UncountableError:
+            return self.unreadable, None
 
     def _is_readable(self, obj: SessionObject) -> bool:
         try:
