@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.admission.asking import Json, Webhook, a_review, pod
-from webhook.admission.review import AdmissionResponse, allowed, denied
+from webhook.admission.review import AdmissionResponse, allowed, denied, failed, not_now
 from webhook.quota.subject import CLUSTER
 
 CORE = 10**9
@@ -73,8 +73,10 @@ async def test_within_its_limits_an_exempt_object_is_no_exception() -> None:
         (allowed("u", audit={"tolerated": "x"}), "allowed"),
         (allowed("u", audit={"exempt": "x", "tolerated": "y"}), "exempted"),
         (denied("u", "no"), "denied"),
+        (not_now("u", "wait"), "not-ready"),
+        (failed("u", "a bug"), "failed"),
     ],
-    ids=["allowed", "within limits", "by a mode", "exempt", "denied"],
+    ids=["allowed", "within limits", "by a mode", "exempt", "denied", "not now", "failed"],
 )
 def test_the_metric_tells_what_passed_only_because_it_is_exempt(response: AdmissionResponse, verdict: str) -> None:
     assert response.verdict == verdict

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from tests.serving.stage import Stage
+from webhook.admission import review
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.ports import UnavailableError
 
@@ -31,6 +32,21 @@ async def test_answers_are_counted_by_path_and_verdict_and_nothing_else(stage: S
     ):
         assert line in reply.body.decode()
     assert b"alice" not in reply.body
+
+
+async def test_a_refusal_for_a_trouble_of_ours_is_counted_as_one(stage: Stage) -> None:
+    """Edits of the policy get one: the API server takes an error of the call for an allow."""
+
+    async def wait(request: AdmissionRequest, _: float) -> AdmissionResponse:
+        return review.not_now(request.uid, "the pods are not all known yet")
+
+    stage.answer = wait
+    await stage.post()
+    text = (await stage.get("/metrics")).body.decode()
+
+    assert 'userquota_reviews_total{path="/validate",verdict="not-ready"} 1.0' in text
+    assert 'userquota_errors_total{reason="unjudged"} 1.0' in text
+    assert 'verdict="denied"' not in text
 
 
 async def test_gauges_are_read_where_what_they_read_is_changed(stage: Stage) -> None:

@@ -94,7 +94,11 @@ class Stage:
         self.source, self.rights = Source(), Rights()
         self.live = self.identity.for_another_port()
         self.front_proxy = FrontProxy(self.live)
-        self.server = ViewServer(self.source, self.front_proxy, self.rights)
+        self.errors: list[str] = []
+        self.server = ViewServer(self.source, self.front_proxy, self.rights, self)
+
+    def count_error(self, reason: str) -> None:
+        self.errors.append(reason)
 
     def published(self, authority: ClientAuthority | None = None, **changes: object) -> FrontProxyTrust:
         fields: dict[str, Any] = {
@@ -228,6 +232,7 @@ async def test_the_identity_is_that_of_the_headers(stage: Stage) -> None:
 )
 async def test_an_api_server_that_names_nobody_is_refused(stage: Stage, headers: Mapping[str, str]) -> None:
     assert (await stage.ask(f"{BASE}/quotas", headers)).status == 401
+    assert stage.errors == ["view-unauthenticated"]
 
 
 async def test_header_names_are_those_that_are_published(stage: Stage) -> None:
@@ -246,6 +251,7 @@ async def test_until_it_is_known_how_an_api_server_proves_itself_nobody_is_belie
     await stage.server.close()
 
     assert [each.status for each in answers] == [503, 503]
+    assert stage.errors == ["view-front-proxy", "view-front-proxy"]
     assert stage.source.asked == []
 
 
@@ -363,6 +369,7 @@ async def test_what_is_not_known_yet_is_503_with_its_reason(stage: Stage) -> Non
 
     assert (answer.status, answer.json["message"]) == (503, "the pods are not all known yet")
     assert answer.headers["Retry-After"] == "1"
+    assert stage.errors == ["view-not-synced"]
 
 
 async def test_a_defect_says_nothing(stage: Stage) -> None:
@@ -371,7 +378,9 @@ async def test_a_defect_says_nothing(stage: Stage) -> None:
     answer = await stage.ask(f"{BASE}/selfquotas", ALICE, body=b"{}")
 
     assert answer.status == 500
+    assert (answer.json["kind"], answer.json["message"]) == ("Status", "internal error of userquota, see its log")
     assert b"bob" not in answer.body
+    assert stage.errors == ["view-internal"]
 
 
 WRONG = {

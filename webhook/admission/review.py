@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -22,6 +22,9 @@ KIND = "AdmissionReview"
 
 _OPERATIONS = ("CREATE", "UPDATE", "DELETE", "CONNECT")
 _FAILURE = "Failure"
+
+_OURS: Final = {503: "not-ready", 500: "failed"}
+"""Verdicts of refusals that are no answer to the request, by code."""
 
 T = TypeVar("T")
 
@@ -158,9 +161,14 @@ class AdmissionResponse(Wire, frozen=True, omit_defaults=True):
 
     @property
     def verdict(self) -> str:
-        """Return it in one word, for metrics; `exempted`: limits were exceeded that do not bind the object."""
+        """
+        Return it in one word, for metrics.
+
+        `exempted`: limits were exceeded that do not bind the object. `not-ready` and `failed`: a refusal for a trouble
+        of ours, see `not_now` and `failed`.
+        """
         if not self.allowed:
-            return "denied"
+            return _OURS.get(self.status.code, "denied") if self.status else "denied"
         return "exempted" if {"exempt", "tolerated"} <= self.audit_annotations.keys() else "allowed"
 
 

@@ -38,7 +38,7 @@ configuration lets the request go on where the call fails.
 _MAX_REMEMBERED = 10_000
 """Calls whose first deadline is remembered. Those that were repeated elsewhere, or not at all, stay in there."""
 
-_INTERNAL_ERROR = "internal error of userquota, see its log"
+INTERNAL_ERROR = "internal error of userquota, see its log"
 
 Answer = Callable[[AdmissionRequest, float], Awaitable[AdmissionResponse]]
 """Answers a request before a deadline on the monotonic clock. Raises: ReviewError, UnavailableError."""
@@ -128,11 +128,16 @@ class Replies:
             self._meter.count_error("internal")
             log.exception("internal error", uid=uid)
             if path == ADVICE:
-                return error_reply(500, "InternalError", _INTERNAL_ERROR), "failed"
-            return Reply(200, review.encode(review.failed(uid, _INTERNAL_ERROR))), "failed"
+                return error_reply(500, "InternalError", INTERNAL_ERROR), "failed"
+            return Reply(200, review.encode(review.failed(uid, INTERNAL_ERROR))), "failed"
+        verdict = answered.verdict
         if not answered.allowed and answered.status is not None:
-            log.info("denied", uid=uid, reason=answered.status.message)
-        return Reply(200, review.encode(answered)), answered.verdict
+            if verdict == "denied":
+                log.info("denied", uid=uid, reason=answered.status.message)
+            else:
+                self._meter.count_error("unjudged")
+                log.warning("refused, as it could not be judged", uid=uid, reason=answered.status.message)
+        return Reply(200, review.encode(answered)), verdict
 
     def _has_time_for_a_retry(self, uid: str, deadline: float) -> bool:
         """

@@ -21,7 +21,7 @@ from webhook.quota.resources import canonical_name
 from webhook.quota.subject import Subject
 from webhook.serving.callers import Proof
 from webhook.serving.front_proxy import FrontProxy
-from webhook.serving.replies import error_reply
+from webhook.serving.replies import INTERNAL_ERROR, error_reply
 from webhook.view import wire
 
 log = structlog.get_logger(__name__)
@@ -53,6 +53,13 @@ class ViewSource(Protocol):
         ...
 
 
+class ErrorMeter(Protocol):
+    """Counts errors."""
+
+    def count_error(self, reason: str) -> None:
+        """Count one; *reason* is one of a few words, never a text from outside."""
+
+
 class _Spec(Shape, frozen=True):
     namespace: str = ""
 
@@ -67,11 +74,12 @@ _decoder = msgspec.json.Decoder(_SelfQuota)
 class ViewServer:
     """Serves until it is closed."""
 
-    def __init__(self, source: ViewSource, front_proxy: FrontProxy, rights: CallerRights) -> None:
+    def __init__(self, source: ViewSource, front_proxy: FrontProxy, rights: CallerRights, meter: ErrorMeter) -> None:
         """Show what *source* makes to callers whom *front_proxy* believes, as far as they have *rights*."""
         self._source = source
         self._front_proxy = front_proxy
         self._rights = rights
+        self._meter = meter
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
@@ -103,13 +111,16 @@ class ViewServer:
         """Answer callers who prove themselves, nobody else, and turn errors into answers that say nothing of others."""
         response: web.StreamResponse
         if not self._front_proxy.is_known:
+            self._meter.count_error("view-front-proxy")
             response = _error(503, "ServiceUnavailable", "it is not known yet how an API server proves itself")
         else:
             found = self._front_proxy.caller(request.get_extra_info("ssl_object"), request.headers.items())
             if found is Proof.OUTDATED:
+                self._meter.count_error("view-outdated-connection")
                 response = _error(503, "ServiceUnavailable", "the trusted certificates have changed, connect again")
                 response.force_close()
             elif isinstance(found, Proof):
+                self._meter.count_error("view-unauthenticated")
                 response = _error(401, "Unauthorized", "ask the API server: it says who you are, see docs/view.md")
             else:
                 response = await self._answer(found, request, handler)
@@ -121,10 +132,15 @@ class ViewServer:
         try:
             return await handler(request)
         except UnavailableError as error:
+            self._meter.count_error(f"view-{error.reason}")
             log.warning("nothing to see yet", reason=str(error))
             return _error(503, "ServiceUnavailable", str(error))
         except web.HTTPException as error:
             return _error(error.status, _REASONS.get(error.status, "BadRequest"), error.reason)
+        except Exception:
+            self._meter.count_error("view-internal")
+            log.exception("internal error", path=request.path)
+            return _error(500, "InternalError", INTERNAL_ERROR)
 
     async def _create_self_quota(self, request: web.Request) -> web.Response:
         """Answer what binds the caller: the API server has decided that everybody may ask."""

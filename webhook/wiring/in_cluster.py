@@ -272,6 +272,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             conditions=(*health.checks.values(), watched.groups.condition),
             resources=lambda: objects.resources,
         ),
+        metrics,
     )
 
     async def maintain() -> None:

@@ -21,7 +21,7 @@ from webhook.quota.objects import ObjectKey
 from webhook.quota.subject import Account, Payer, Subject
 from webhook.quota.usage import Row, UsageIndex
 from webhook.serving.front_proxy import FrontProxy
-from webhook.serving.view_server import ViewServer
+from webhook.serving.view_server import ErrorMeter, ViewServer
 from webhook.settings import Settings
 from webhook.view import wire
 from webhook.view.holders import Largest, by_part_of, by_resource
@@ -163,7 +163,9 @@ class ViewPort:
         return expect(self.front_proxy.is_known, "front-proxy", why)
 
 
-def build_view(api: KubernetesApi, settings: Settings, identity: ServingIdentity, views: Views) -> ViewPort | None:
+def build_view(
+    api: KubernetesApi, settings: Settings, identity: ServingIdentity, views: Views, meter: ErrorMeter
+) -> ViewPort | None:
     """Return the port of the view, None if *settings* name none."""
     if settings.view_host is None:
         return None
@@ -177,5 +179,5 @@ def build_view(api: KubernetesApi, settings: Settings, identity: ServingIdentity
         query={"fieldSelector": f"metadata.name={NAME}"},
         resource="front-proxy",
     )
-    server = ViewServer(views, front_proxy, CallersRights(api))
+    server = ViewServer(views, front_proxy, CallersRights(api), meter)
     return ViewPort(server, front_proxy, settings.view_host, settings.view_port, context.context, (watch.run,))
