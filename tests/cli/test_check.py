@@ -127,7 +127,7 @@ def test_the_rest_is_judged_on_demand(folder: Path) -> None:
         "stdin:6:1: this is no object\n"
         f"stdin:1: Deployment d: Expected `int | null`, got `str` - at `$.spec.replicas` {NOT_RENDERED}\n"
     )
-    assert ended.out.endswith("\nfits: 1, cannot be read: 1\n")
+    assert ended.out.endswith("\nfits: 1, no verdict: 1\n")
 
 
 def test_nothing_to_judge_is_no_yes(folder: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -15,8 +17,9 @@ from localcluster.controlplane import ControlPlane
 from tests.cluster.people import Person
 from tests.cluster.platforms import HUB, installed
 from tests.cluster.preset_walks import PLATFORMS, WALKS
-from tests.cluster.running import RunningWebhook
+from tests.cluster.running import NAMESPACE, RunningWebhook, eventually
 from tests.replicated.asking import Asking
+from webhook.registration import manifest_files
 
 UNLIMITED = "version: 1\n"
 _WORKLOADS = (
@@ -46,6 +49,29 @@ def platforms(running: RunningWebhook) -> Iterator[None]:
     """All platforms of the shipped presets, as long as any test uses them: a kind that comes back is found slowly."""
     with installed(running.cluster, *PLATFORMS, others=[HUB, *(each.username for each in WALKS)]):
         yield
+
+
+@pytest.fixture(scope="module")
+def view(running: RunningWebhook) -> Iterator[None]:
+    """API servers pass what is asked of the view on to the replica."""
+    listed = manifest_files.view()
+    api_service = next(each["spec"] for each in listed if each["kind"] == "APIService")
+    api_service["caBundle"] = base64.b64encode(running.ca.read_bytes()).decode()
+    api_service["service"]["port"] = running.view_port
+    spec = {"type": "ExternalName", "externalName": "localhost"}
+    meta = {"name": "userquota", "namespace": NAMESPACE}
+    listed.append({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec})
+    manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": listed})
+    running.cluster.kubectl("apply", "-f", "-", stdin=manifest)
+    for server in (1, 2):
+        eventually(partial(_is_seen, running, server))
+    yield
+    running.cluster.kubectl("delete", "-f", "-", stdin=manifest)
+
+
+def _is_seen(running: RunningWebhook, server: int) -> bool:
+    path = "/apis/view.userquota.dev/v1alpha1/quotas"
+    return running.cluster.kubectl("get", "--raw", path, server=server, check=False).returncode == 0
 
 
 @pytest.fixture

@@ -36,29 +36,35 @@ MANIFESTS = (
 LATER = (pod("later", cpu="100m"), claim("later", "1Gi"), claim("too-much", "1Gi"))
 
 
-def said(folder: Path, place: str, person: Person, manifests: tuple[str, ...], *options: str) -> list[Json]:
-    (folder / "policy.yaml").write_text(POLICY)
+def said(folder: Path, place: str, person: Person, manifests: tuple[str, ...], *options: str) -> Json:
+    """Return what is said of *manifests*, without the entries' places: a file has another name than a ConfigMap."""
     ended = userquota(
-        *("check", "-f", "-", "--policy", "policy.yaml", "--as", person.name, "-n", place, "-o", "json", *options),
+        *("check", "-f", "-", "--as", person.name, "--as-group", "people", "-n", place, "-o", "json", *options),
         folder=folder,
         stdin="\n---\n".join(manifests).encode(),
     )
     assert (ended.code, ended.err) == (1, "")
-    items: list[Json] = json.loads(ended.out)["items"]
-    return items
+    document: Json = json.loads(ended.out)
+    for row in (*document["limits"], *(row for each in document["items"] for row in each.get("limits", ()))):
+        assert ":2" in row.pop("place")
+    return document
 
 
 def test_what_is_said_comes_true(
-    running: RunningWebhook, place: str, named: Callable[[str], Person], tmp_path: Path
+    running: RunningWebhook, view: None, place: str, named: Callable[[str], Person], tmp_path: Path
 ) -> None:
     running.set_policy(POLICY)
+    (tmp_path / "policy.yaml").write_text(POLICY)
     alice = named("alice")
     for manifests in (MANIFESTS, LATER):
         saved = running.cluster.kubectl("get", SAVED, "-n", place, "-o", "json").stdout
         (tmp_path / "usage.json").write_text(saved)
         pods = len(listed(running, place, "pods"))
         came = []
-        items = said(tmp_path, place, alice, manifests, "--usage", "usage.json")
+        by_policy = said(tmp_path, place, alice, manifests, "--policy", "policy.yaml", "--usage", "usage.json")
+        live = said(tmp_path, place, alice, manifests, "--kubeconfig", str(running.cluster.kubeconfig("admin")))
+        assert live == by_policy
+        items = live["items"]
         for manifest, item in zip(manifests, items, strict=True):
             told = alice.create(manifest)
             came.append(" created" in told and "Warning" not in told)

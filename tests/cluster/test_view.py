@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
@@ -19,8 +18,7 @@ import pytest
 
 from tests.cli.running import IN_A_TERMINAL, USERQUOTA, Ended, in_process
 from tests.cluster.conftest import emptied
-from tests.cluster.running import NAMESPACE, RunningWebhook, eventually, pod
-from webhook.registration import manifest_files
+from tests.cluster.running import RunningWebhook, eventually, pod
 
 BASE = "/apis/view.userquota.dev/v1alpha1"
 POLICY = """version: 1
@@ -34,18 +32,9 @@ RED = {"apiVersion": "view.userquota.dev/v1alpha1", "kind": "SelfQuota"}
 
 
 @pytest.fixture(scope="module")
-def place(running: RunningWebhook) -> Iterator[str]:
-    """A namespace with a pod of alice and one of bob; API servers pass what is asked of the view on to the replica."""
+def place(running: RunningWebhook, view: None) -> Iterator[str]:
+    """A namespace with a pod of alice and one of bob, and the view of both."""
     cluster = running.cluster
-    listed = manifest_files.view()
-    api_service = next(each["spec"] for each in listed if each["kind"] == "APIService")
-    api_service["caBundle"] = base64.b64encode(running.ca.read_bytes()).decode()
-    api_service["service"]["port"] = running.view_port
-    spec = {"type": "ExternalName", "externalName": "localhost"}
-    meta = {"name": "userquota", "namespace": NAMESPACE}
-    listed.append({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec})
-    manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": listed})
-    cluster.kubectl("apply", "-f", "-", stdin=manifest)
     for name in emptied(running):
         running.set_policy(POLICY)
         cluster.kubectl("label", "namespace", name, "team=view")
@@ -54,7 +43,6 @@ def place(running: RunningWebhook) -> Iterator[str]:
         for server in (1, 2):
             eventually(partial(knows_bob, running, server))
         yield name
-    cluster.kubectl("delete", "-f", "-", stdin=manifest)
 
 
 def knows_bob(running: RunningWebhook, server: int) -> bool:

@@ -340,6 +340,7 @@ def test_the_service_leads_to_the_container() -> None:
     ("question", "allowed"),
     [
         ("create selfquotas.view.userquota.dev", True),
+        ("create quotachecks.view.userquota.dev", True),
         ("list quotas.view.userquota.dev", False),
         ("get quotas.view.userquota.dev", False),
         ("list holders.view.userquota.dev", False),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,11 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.serving.client_certificates import SERVER, ClientAuthority, Pem
+from webhook.admission.manifests import TooManyError
+from webhook.admission.review import ReviewError
 from webhook.certificates import ServingIdentity, self_signed
 from webhook.certificates.signed import SignedIdentity
+from webhook.documents.object_text import RawObject
 from webhook.ports import Caller, FrontProxyTrust, UnavailableError
 from webhook.quota.subject import Subject
 from webhook.serving.front_proxy import FrontProxy
@@ -46,6 +50,10 @@ class Source:
     async def own(self, caller: Caller, namespace: str) -> wire.Json:
         self._note("own", caller, namespace)
         return {"kind": "SelfQuota", "status": {"user": caller.name}}
+
+    async def check(self, caller: Caller, namespace: str, objects: Sequence[RawObject]) -> wire.Json:
+        self._note("check", caller, namespace, [(each.kind, each.name) for each in objects])
+        return {"kind": "QuotaCheck"}
 
     async def all(self) -> list[wire.Json]:
         self._note("all")
@@ -138,7 +146,8 @@ async def asked(
     session: aiohttp.ClientSession, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
 ) -> Answer:
     method = "GET" if body is None else "POST"
-    async with session.request(method, path, headers=headers or {}, data=body) as response:
+    data = None if body is None else io.BytesIO(body)
+    async with session.request(method, path, headers=headers or {}, data=data) as response:
         return Answer(response, await response.read())
 
 
@@ -316,6 +325,45 @@ async def test_the_limits_of_a_namespace_are_told_to_those_who_may_make_pods_the
     assert told == of_nothing.replace("not-there", "secret")
 
 
+def check(*objects: object, **spec: object) -> bytes:
+    return json.dumps({"spec": {"objects": objects, **spec}}).encode()
+
+
+async def test_everybody_may_have_objects_checked(stage: Stage) -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "p-"}}
+    answer = await stage.ask(f"{BASE}/quotachecks", ALICE, body=check(pod, namespace="red"))
+
+    assert (answer.status, answer.json) == (201, {"kind": "QuotaCheck"})
+    [(_, caller, namespace, objects)] = stage.source.asked
+    assert (caller, namespace, objects) == (Caller("alice", ("ml",)), "red", [("Pod", "p-")])
+    assert (await stage.ask(f"{BASE}/quotachecks", ALICE, body=check(pod), shown=None)).status == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"{}", "no QuotaCheck: Object missing required field `spec`"),
+        (check(1), "spec.objects[0]: Expected `object`, got `int`"),
+        (check({"kind": "Pod"}), "spec.objects[0]: Object missing required field `apiVersion`"),
+        (b" " * (1 << 20) + b"{}", "Request Entity Too Large"),
+    ],
+)
+async def test_what_is_no_list_of_objects_is_refused(stage: Stage, body: bytes, said: str) -> None:
+    answer = await stage.ask(f"{BASE}/quotachecks", ALICE, body=body)
+
+    assert answer.status in (400, 413)
+    assert answer.json["message"].startswith(said)
+    assert stage.source.asked == []
+
+
+@pytest.mark.parametrize("error", [TooManyError("251 objects"), ReviewError("no uid", "")])
+async def test_what_cannot_be_checked_is_told(stage: Stage, error: Exception) -> None:
+    stage.source.error = error
+    answer = await stage.ask(f"{BASE}/quotachecks", ALICE, body=check())
+
+    assert (answer.status, answer.json["message"]) == (400, str(error))
+
+
 SEEN = {
     "all": (f"{BASE}/quotas", ("list", "quotas", ""), ("all",)),
     "one by a selector": (
@@ -386,7 +434,7 @@ async def test_a_defect_says_nothing(stage: Stage) -> None:
 WRONG = {
     "no JSON": (f"{BASE}/selfquotas", b"{", 400),
     "a namespace that is no text": (f"{BASE}/selfquotas", b'{"spec": {"namespace": 7}}', 400),
-    "too large": (f"{BASE}/selfquotas", b'{"x": "' + b"x" * 70_000 + b'"}', 413),
+    "too large": (f"{BASE}/selfquotas", b'{"x": "' + b"x" * (1 << 20) + b'"}', 413),
     "another selector": (f"{BASE}/quotas?fieldSelector=metadata.name%3Dx", None, 400),
     "no resource": (f"{BASE}/holders?sortBy=cpus", None, 400),
     "too many": (f"{BASE}/holders?limit=100000", None, 400),
@@ -408,6 +456,7 @@ async def test_api_servers_find_the_resources(stage: Stage) -> None:
     found = (await stage.ask(BASE, ADMIN)).json["resources"]
     assert [(each["name"], each["verbs"]) for each in found] == [
         ("selfquotas", ["create"]),
+        ("quotachecks", ["create"]),
         ("quotas", ["get", "list"]),
         ("holders", ["list"]),
     ]

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from tests.admission.asking import stamped
+from webhook.admission.manifests import Author, Check
 from webhook.documents.object_text import RawObject, read_objects
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.quota.errors import WebhookError
 from webhook.quota.objects import UserInfo
 from webhook.quota.resources import show_list
-from webhook.wiring.manifest_check import Author, Check, check
+from webhook.wiring.manifest_check import check
 
 Json = dict[str, Any]
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -44,7 +45,7 @@ async def checked(policy: str, *documents: Json, saved: Sequence[Json] = (), nam
 
 def verdicts(came: Check) -> list[str]:
     return [
-        each.unreadable or each.free if each.verdict is None else "fits" if each.verdict.fits else "does not fit"
+        each.unjudged or each.free if each.verdict is None else "fits" if each.verdict.fits else "does not fit"
         for each in came.objects
     ]
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import pytest
 
 from tests.view.scenes import LABELS, NOW, cost, put, scene
+from webhook.admission.manifests import Check, Checked
+from webhook.documents.object_text import RawObject, object_in
 from webhook.documents.policy_text import PolicyText
 from webhook.policy_source import CurrentPolicy
 from webhook.ports import READY, Caller, Condition, UnavailableError
@@ -39,6 +41,13 @@ class Clock:
         return 0.0
 
 
+class Checks:
+    """Finds that every object costs nothing."""
+
+    async def of(self, caller: Caller, namespace: str, objects: Sequence[RawObject]) -> Check:
+        return Check(tuple(Checked(each, namespace, free=f"{caller.name} may") for each in objects), (), ())
+
+
 class Stage:
     """Views of a replica; a test says what it knows."""
 
@@ -55,6 +64,7 @@ class Stage:
             self.policy,
             index,
             labels,
+            Checks(),
             clock=Clock(),
             conditions=[lambda: READY, lambda: self.condition],
             resources=lambda: ["persistentvolumeclaims", "pods"],
@@ -90,6 +100,18 @@ async def test_a_person_who_uses_nothing_has_the_default_and_a_stranger_is_no_su
     assert [await stage.one(whom) for whom in ("group/none", "namespace/none", "user/", "whatever", "")] == [None] * 5
 
 
+async def test_what_a_check_finds_is_told_to_whoever_asked() -> None:
+    pod = object_in(b'{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}', source="x")
+    [item] = (await Stage().views.check(ALICE, "red", [pod]))["status"]["items"]  # type: ignore[index]
+
+    assert (item["name"], item["namespace"], item["verdict"], item["texts"]) == (
+        "p",
+        "red",
+        "costs nothing",
+        ("alice may",),
+    )
+
+
 async def test_while_something_is_not_known_there_is_nothing_to_see() -> None:
     stage = Stage()
     stage.condition = Condition(ok=False, reason="not-synced", message="the pods are not all known yet")
@@ -98,6 +120,7 @@ async def test_while_something_is_not_known_there_is_nothing_to_see() -> None:
         stage.views.own(ALICE, ""),
         stage.views.all(),
         stage.one("cluster"),
+        stage.views.check(ALICE, "", []),
         stage.views.holders("gpu", None, 1),
     ):
         with pytest.raises(UnavailableError, match=r"^the pods are not all known yet$"):

@@ -86,12 +86,14 @@ async def _pod_of(handler: AdmissionHandler, request: AdmissionRequest) -> Admis
         name, uid = f"{request.name}-0", f"a pod of {request.uid}"
         metadata = {**(template.metadata or {}), "name": name, "namespace": request.namespace, "uid": uid}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.spec or {}}
+        bounds = await handler.limit_ranges.bounds(request.namespace)
+        stored = as_stored(PODS, pod, bounds)  # a request for which a limit stands, or a LimitRange, is not missing
         asked = structs.replace(
             request,
             resource=GroupVersionResource("", "v1", PODS.plural),
             operation="CREATE",
             name=name,
-            object=Raw(msgspec.json.encode(as_stored(PODS, pod))),  # a request for which a limit stands is not missing
+            object=Raw(msgspec.json.encode(stored)),
             old_object=Raw(b"null"),
         )
         mutated, made = await mutate(handler, asked)

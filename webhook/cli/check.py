@@ -9,92 +9,127 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import click
+from msgspec import structs
 
+from webhook.admission.check_status import DOES_NOT_FIT, NO_VERDICT, CheckStatus, status_of
+from webhook.admission.manifests import Author
 from webhook.cli.check_reports import show_check, show_check_document
 from webhook.cli.checked_policy import checked_policy
+from webhook.cli.cluster import Asking, asking_options
 from webhook.cli.inputs import InputError, read_input_objects
 from webhook.cli.manifests import Manifests, hint, read_manifests
 from webhook.cli.printing import output_option
+from webhook.cli.view_client import connected
+from webhook.documents.object_text import RawObject
 from webhook.quota.objects import UserInfo
+from webhook.quota.policy import Policy
 from webhook.quota.subject import AUTHENTICATED, groups_of
 
-if TYPE_CHECKING:
-    from webhook.wiring.manifest_check import Check
 
-
-@click.command("check")
+@click.command("check", context_settings={"auto_envvar_prefix": "USERQUOTA"})
 @click.option("-f", "--filename", "names", multiple=True, required=True, help="File, folder or - for standard input.")
 @click.option("-R", "--recursive", is_flag=True, help="Read folders with all below them.")
-@click.option("--policy", "policies", multiple=True, required=True, help="File or folder with the policy. Repeatable.")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    allow_from_autoenv=False,
+    help="File or folder with a policy, to decide by that and without a cluster. Repeatable.",
+)
 @click.option(
     "--usage",
     multiple=True,
+    allow_from_autoenv=False,
     metavar="FILE",
-    help="Objects of the cluster, saved with kubectl get -A -o json. Repeatable. Without it nothing is used.",
+    help="With --policy: objects of the cluster, saved with kubectl get -A -o json. Without it nothing is used.",
 )
-@click.option("--as", "user", required=True, metavar="USER", help="Who submits them.")
-@click.option("--as-group", "groups", multiple=True, metavar="GROUP", help="A group of the user. Repeatable.")
-@click.option("-n", "--namespace", default="", help="Of objects that name none.  [default: default]")
+@click.option(
+    "-n",
+    "--namespace",
+    default="",
+    allow_from_autoenv=False,
+    help="Of objects that name none.  [default: that of the context, or default]",
+)
 @click.option("--continue", "goes_on", is_flag=True, help="Judge the rest if something cannot be read.")
+@asking_options
 @output_option
-def command(  # noqa: PLR0913, PLR0917 - click's options
+def command(  # noqa: PLR0913 - one parameter for each option
+    *,
     names: tuple[str, ...],
-    recursive: bool,  # noqa: FBT001
+    recursive: bool,
     policies: tuple[str, ...],
     usage: tuple[str, ...],
-    user: str,
-    groups: tuple[str, ...],
     namespace: str,
-    goes_on: bool,  # noqa: FBT001
+    goes_on: bool,
+    asking: Asking,
     output: str,
 ) -> None:
     """
     Check whether objects in files would fit: one after another, each on what those before it leave.
 
-    A workload counts by its pods. The code of the webhook decides, under a policy in files. See docs/check.md.
+    A workload counts by its pods. The webhook of the cluster decides by what is used now, and nothing is stored. With
+    --policy its code decides here, under a policy in files, for the user of --as. See docs/check.md.
 
-    Exit code 1 if something does not fit, 2 if anything cannot be read.
+    Exit code 1 if something does not fit, 2 if anything cannot be read or there is no answer.
     """
-    policy = checked_policy(policies, exit_code=2)
+    if policies and asking.acting_as is None:
+        raise click.UsageError("--policy goes with --as: who would submit them?")
+    if usage and not policies:
+        raise click.UsageError("--usage goes with --policy: a cluster knows what is used")
+    policy = checked_policy(policies, exit_code=2) if policies else None
     manifests = read_manifests(names, is_deep=recursive)
     for each in manifests.passed_over:
         click.echo(f"passed over: {each}", err=True)
     _end_if_unreadable(manifests.mistakes, goes_on=goes_on)
     if not manifests.objects:
         raise InputError("no object that can be read in what was given")
-    saved = read_input_objects(usage)
-    from webhook.wiring.manifest_check import Author, check  # noqa: PLC0415 - it takes long to import
-
-    author = Author(UserInfo(user, (*groups_of(user, groups), AUTHENTICATED)), namespace)
-    came = asyncio.run(check(manifests.objects, author, policy, saved, datetime.fromtimestamp(time.time(), UTC)))
-    unreadable = list(_unreadable(came))
-    _end_if_unreadable(unreadable, goes_on=goes_on)
-    for note in came.notes:
+    if policy is None or asking.acting_as is None:
+        status = asyncio.run(_live(manifests.objects, asking, namespace))
+    else:
+        user, groups = asking.acting_as
+        author = Author(UserInfo(user, (*groups_of(user, groups), AUTHENTICATED)), namespace)
+        status = _by_policy(manifests.objects, author, policy, usage)
+    unjudged = list(_unjudged(status, manifests.objects))
+    _end_if_unreadable(unjudged, goes_on=goes_on)
+    for note in status.notes:
         click.echo(f"note: {note}", err=True)
     if output == "table":
-        show_check(came)
+        show_check(status)
     else:
-        show_check_document(came, output)
-    if code := _exit_code(came, manifests, unreadable):
+        show_check_document(status, output)
+    if code := _exit_code(status, manifests, unjudged):
         sys.exit(code)
 
 
-def _exit_code(came: Check, manifests: Manifests, unreadable: Sequence[str]) -> int:
-    if manifests.mistakes or unreadable:
+async def _live(objects: Sequence[RawObject], asking: Asking, namespace: str) -> CheckStatus:
+    """Return what the webhook of the cluster says. Raises: ViewError, KubeconfigError."""
+    async with connected(*asking) as client:
+        status = await client.check(objects, namespace or client.namespace)
+    places = zip(status.items, objects, strict=True)
+    return structs.replace(status, items=tuple(structs.replace(each, place=of.place) for each, of in places))
+
+
+def _by_policy(objects: Sequence[RawObject], author: Author, policy: Policy, usage: tuple[str, ...]) -> CheckStatus:
+    """Return what the code of the webhook says beside what was saved. Raises: InputError, ManifestError."""
+    from webhook.wiring.manifest_check import check  # noqa: PLC0415 - it takes long to import
+
+    saved = read_input_objects(usage)
+    return status_of(asyncio.run(check(objects, author, policy, saved, datetime.fromtimestamp(time.time(), UTC))))
+
+
+def _exit_code(status: CheckStatus, manifests: Manifests, unjudged: Sequence[str]) -> int:
+    if manifests.mistakes or unjudged:
         return 2
-    return 1 if any(each.verdict is not None and not each.verdict.fits for each in came.objects) else 0
+    return 1 if any(each.verdict == DOES_NOT_FIT for each in status.items) else 0
 
 
-def _unreadable(came: Check) -> Iterable[str]:
-    """Yield a line for each object that cannot be judged because of what is in it."""
-    for each in came.objects:
-        if each.unreadable:
-            written = each.written
-            place = f"{written.source}:{written.position.line}"
-            yield f"{place}: {written.kind} {written.name}: {each.unreadable}{hint(written.body)}"
+def _unjudged(status: CheckStatus, objects: Iterable[RawObject]) -> Iterable[str]:
+    """Yield a line for each object on which there is no verdict because of what is in it, or who asks."""
+    for each, written in zip(status.items, objects, strict=True):
+        if each.verdict == NO_VERDICT:
+            yield f"{written.title}: {each.texts[0]}{hint(written.body)}"
 
 
 def _end_if_unreadable(mistakes: Sequence[str], *, goes_on: bool) -> None:

@@ -78,7 +78,7 @@ def _twice(objects: Iterable[RawObject]) -> Iterator[str]:
         first = seen.setdefault(key, each)
         if first is not each and b'"generateName"' not in each.body:
             place = f"{each.source}:{each.position.line}:{each.position.column}"
-            yield f"{place}: {each.kind} {each.name} is given twice, first at {first.source}:{first.position.line}"
+            yield f"{place}: {each.kind} {each.name} is given twice, first at {first.place}"
 
 
 def _others(folder: Path, *, is_deep: bool) -> list[Path]:

@@ -156,9 +156,7 @@ def _namespaces(objects: Iterable[RawObject]) -> Mapping[str, NamespaceTexts]:
             try:
                 metadata = msgspec.json.decode(each.body, type=_Namespace).metadata
             except msgspec.ValidationError as error:
-                raise InputError(
-                    f"{each.source}:{each.position.line}: Namespace {each.name}: {misfit_text(error)}"
-                ) from error
+                raise InputError(f"{each.title}: {misfit_text(error)}") from error
             found[each.name] = NamespaceTexts(metadata.labels or {}, metadata.annotations or {})
     return found
 
@@ -175,12 +173,11 @@ def _test(
         if each.kind == "Namespace":
             continue
         found = Tested(each, None, None)
-        for reader in by_kind.get((each.api_version.rpartition("/")[0], each.kind), ()):
+        for reader in by_kind.get((each.group, each.kind), ()):
             try:
                 reading = reader.read(each.body, namespaces.get(each.namespace, NamespaceTexts()))
             except UncountableError as error:
-                name = f"{each.kind} {each.name}"
-                mistakes.append(f"{each.source}:{each.position.line}: {name}: preset {reader.preset.name}: {error}")
+                mistakes.append(f"{each.title}: preset {reader.preset.name}: {error}")
                 break
             if reading is not None:
                 found = Tested(each, reader.preset, reading)

@@ -1,17 +1,20 @@
 """
-Asks the API group `view.userquota.dev`, for `userquota get`, `top` and `explain`.
+Asks the API group `view.userquota.dev`, for `userquota get`, `top`, `explain` and `check`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Raw
 
+from webhook.admission.check_status import CheckStatus
+from webhook.documents.object_text import RawObject
 from webhook.kube.api import ActingAs, ApiError, ForbiddenError, KubernetesApi, NotFoundError, ServerError
 from webhook.ports import WebhookError
 from webhook.quota.subject import Subject
@@ -98,6 +101,27 @@ class ViewClient:
         """Ask *api*."""
         self._api = api
 
+    @property
+    def namespace(self) -> str:
+        """The namespace that the kubeconfig's context names, `default` if it names none."""
+        return self._api.namespace
+
+    async def check(self, objects: Sequence[RawObject], namespace: str) -> CheckStatus:
+        """
+        Return whether *objects* would fit, in their order; those that name no namespace in this one.
+
+        What is in ConfigMaps and Secrets is not sent: it costs nothing.
+        """
+        spec = {"namespace": namespace, "objects": [_without_data(each) for each in objects]}
+        body = msgspec.json.encode({"apiVersion": wire.API_VERSION, "kind": "QuotaCheck", "spec": spec})
+        if len(body) > wire.LARGEST_BODY:
+            raise ViewError(f"more than the {wire.LARGEST_BODY >> 20} MiB that are checked at a time: give fewer files")
+        document = await self._answer("POST", "quotachecks", body=body)
+        status: CheckStatus = _read(document, CheckStatus)
+        if len(status.items) != len(objects):
+            raise ViewError(f"{len(objects)} objects were asked about, and {len(status.items)} were answered")
+        return status
+
     async def own(self, namespace: str) -> Document:
         """Return the SelfQuota of whoever asks. Raises: ViewError, as all."""
         spec = {"namespace": namespace} if namespace else {}
@@ -154,6 +178,13 @@ async def connected(
         yield ViewClient(api)
     finally:
         await api.close()
+
+
+def _without_data(each: RawObject) -> Raw:
+    if each.api_version != "v1" or each.kind not in {"ConfigMap", "Secret"}:
+        return Raw(each.body)
+    meta = {"name": each.name, **({"namespace": each.namespace} if each.namespace else {})}
+    return Raw(msgspec.json.encode({"apiVersion": "v1", "kind": each.kind, "metadata": meta}))
 
 
 def _read(item: Document, shape: type[Any]) -> Any:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+import msgspec
+
 from webhook.documents import json_text, yaml_text
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.tree import Document, Field, Mapping, Node, Scalar, Sequence
@@ -45,6 +47,31 @@ class RawObject:
     source: str
     position: Position
 
+    @property
+    def place(self) -> str:
+        """File and line, as in `app.yaml:3`."""
+        return f"{self.source}:{self.position.line}"
+
+    @property
+    def title(self) -> str:
+        """Place, kind and name, with which a line about the object begins."""
+        return f"{self.place}: {self.kind} {self.name}"
+
+    @property
+    def group(self) -> str:
+        """The API group, empty for the core one."""
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        """The version in that group."""
+        return self.api_version.rpartition("/")[2]
+
+    @property
+    def resource(self) -> str:
+        """The plural with the group, as kubectl guesses it where no API server says what it serves."""
+        return _plural(self.kind) + (f".{self.group}" if self.group else "")
+
 
 def read_objects(
     text: str, *, source: str, limit: int = DEFAULT_LIMIT
@@ -65,6 +92,26 @@ def read_objects(
     if unpacking.mistakes and (place := yaml_text.template_in(text)) and place <= unpacking.mistakes[0].position:
         return tuple(unpacking.objects), (Mistake(source, place, "", yaml_text.NOT_RENDERED),)
     return tuple(unpacking.objects), tuple(unpacking.mistakes)
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    name: str = ""
+    generate_name: str = ""
+    namespace: str = ""
+
+
+class _Object(msgspec.Struct, rename="camel"):
+    api_version: str
+    kind: str
+    metadata: _Meta | None = None
+
+
+def object_in(body: bytes, *, source: str) -> RawObject:
+    """Return one object that a program has written as JSON. Raises: msgspec.MsgspecError."""
+    found = msgspec.json.decode(body, type=_Object)
+    meta = found.metadata or _Meta()
+    name = meta.name or meta.generate_name
+    return RawObject(found.api_version, found.kind, meta.namespace, name, body, source, Position(1, 1))
 
 
 def read_objects_inside(
@@ -186,6 +233,13 @@ class _Unpacking:
 
     def _mistake(self, message: str, position: Position, path: _Path) -> None:
         self.mistakes.append(Mistake(self._source, position, field_path(path), message))
+
+
+def _plural(kind: str) -> str:
+    lower = kind.lower()
+    if lower.endswith("s"):
+        return f"{lower}es"
+    return f"{lower.removesuffix('y')}ies" if lower.endswith("y") else f"{lower}s"
 
 
 def _with_type(item: Mapping, implied: _Type) -> Mapping:

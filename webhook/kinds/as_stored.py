@@ -1,8 +1,8 @@
 """
 What the API server writes into an object before userquota decides on it, where that changes what it costs.
 
-For objects of files: those of a review carry all of it. Admission plugins are not here: LimitRanges, priority classes,
-the overhead of a RuntimeClass and default StorageClasses stay as they are written.
+For objects of files: those of a review carry all of it. Of admission plugins only LimitRanger is here: priority
+classes, the overhead of a RuntimeClass and default StorageClasses stay as they are written.
 """
 
 from __future__ import annotations
@@ -12,29 +12,33 @@ from typing import Any
 
 import msgspec
 
-from webhook.kinds import pod_cost, pod_defaults
+from webhook.kinds import pod_cost
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.pod_cost import ContainerSize
 from webhook.kinds.pod_shapes import Pod
-from webhook.kinds.pod_template import qos_class
+from webhook.kinds.pod_template import qos_class, stored_size
 from webhook.kinds.pods import PODS
+from webhook.quota.missing import Bounds
 from webhook.quota.resources import ResourceList
 
 Json = dict[str, Any]
+
+NO_LIMIT_RANGES: Mapping[str, Bounds] = {}
 
 _REPLICATED = frozenset({"deployments.apps", "replicasets.apps", "statefulsets.apps", "replicationcontrollers"})
 _ROLLING_UPDATE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}
 
 
-def as_stored(kind: AnyKind, document: Json) -> Json:
+def as_stored(kind: AnyKind, document: Json, bounds: Mapping[str, Bounds] = NO_LIMIT_RANGES) -> Json:
     """
-    Return the object of *kind* as the API server stores it; what is filled in already stays.
+    Return the object of *kind* as the API server stores it; what is filled in already stays. A pod gets the defaults of
+    LimitRanges with *bounds*, too.
 
     Source: `SetDefaults_Pod`, `SetDefaults_Deployment`, `SetDefaults_Job` and so on of Kubernetes 1.37.2.
     Raises: UncountableError, msgspec.MsgspecError for what the API server would refuse.
     """
     if kind.resource == PODS.resource:
-        return _stored_pod(document)
+        return _stored_pod(document, bounds)
     spec = document.get("spec")
     if not isinstance(spec, dict):
         return document
@@ -50,14 +54,14 @@ def as_stored(kind: AnyKind, document: Json) -> Json:
     return {**document, "spec": {**spec, **filled}}
 
 
-def _stored_pod(document: Json) -> Json:
+def _stored_pod(document: Json, bounds: Mapping[str, Bounds]) -> Json:
     """
     Return a pod with the requests that follow from limits, those of the whole pod, and its QoS class.
 
     What a status reports stays as it is written.
     """
     pod = msgspec.json.decode(msgspec.json.encode(document), type=Pod)
-    size = pod_defaults.with_defaults(pod_cost.size_of(pod))
+    size = stored_size(pod_cost.size_of(pod), bounds, {})
     spec = dict(document.get("spec") or {})
     for field, sizes in (("containers", size.containers), ("initContainers", size.init_containers)):
         if spec.get(field):

@@ -184,6 +184,17 @@ def show(name: str, amount: Amount) -> str:
     return quantity.canonical(whole, form)
 
 
+def read(name: str, text: str) -> Amount:
+    """
+    Return the amount of resource *name* that `show` has written as *text*.
+
+    Raises: ValueError for another text.
+    """
+    if name in LOGICAL:  # a sum of shares may be finer than a policy may write one
+        return sum(map(Fraction, text.split("+")), Fraction()) * NANOS
+    return durations.parse(text) if name in TIMES else quantity.parse(text).nanos
+
+
 def show_list(listed: Iterable[tuple[str, Amount]]) -> str:
     """Return amounts as text in ResourceQuota's form: `limits.cpu=2,requests.cpu=1`."""
     return ",".join(f"{name}={show(name, amount)}" for name, amount in listed)

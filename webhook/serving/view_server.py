@@ -6,15 +6,20 @@ API servers pass requests on to it, see `front_proxy`. What is seen is made by `
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from msgspec import Raw
 
+from webhook.admission.manifests import TooManyError
+from webhook.admission.review import ReviewError
+from webhook.documents.object_text import RawObject, object_in
 from webhook.ports import Caller, CallerRights, UnavailableError
 from webhook.quota.objects import Shape
 from webhook.quota.resources import canonical_name
@@ -27,7 +32,9 @@ from webhook.view import wire
 log = structlog.get_logger(__name__)
 
 _BASE: Final = f"/apis/{wire.API_VERSION}"
-_MAX_BODY: Final = 64 * 1024
+_CHECKS_AT_ONCE: Final = 4
+"""Checks whose body is in memory at the same time."""
+
 _MOST_HOLDERS: Final = 500
 _HOLDERS: Final = 50
 _SHUTDOWN_SECONDS: Final = 5.0
@@ -38,6 +45,14 @@ class ViewSource(Protocol):
 
     async def own(self, caller: Caller, namespace: str) -> wire.Json:
         """Return the SelfQuota of *caller*, with the limits of *namespace* if one is given."""
+        ...
+
+    async def check(self, caller: Caller, namespace: str, objects: Sequence[RawObject]) -> wire.Json:
+        """
+        Return the QuotaCheck of *objects*: whether they would fit if *caller* submitted them.
+
+        Raises: ReviewError, TooManyError.
+        """
         ...
 
     async def all(self) -> list[wire.Json]:
@@ -68,7 +83,17 @@ class _SelfQuota(Shape, frozen=True):
     spec: _Spec | None = None
 
 
+class _Manifests(Shape, frozen=True):
+    objects: tuple[Raw, ...]
+    namespace: str = ""
+
+
+class _QuotaCheck(Shape, frozen=True):
+    spec: _Manifests
+
+
 _decoder = msgspec.json.Decoder(_SelfQuota)
+_check_decoder = msgspec.json.Decoder(_QuotaCheck)
 
 
 class ViewServer:
@@ -80,17 +105,19 @@ class ViewServer:
         self._front_proxy = front_proxy
         self._rights = rights
         self._meter = meter
+        self._checks = asyncio.Semaphore(_CHECKS_AT_ONCE)
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
         """Listen; return the port. Raises: OSError if it is taken."""
-        app = web.Application(client_max_size=_MAX_BODY, middlewares=[self._guard])
+        app = web.Application(client_max_size=wire.LARGEST_BODY, middlewares=[self._guard])
         app.router.add_get("/apis", _static(wire.group_list()))
         app.router.add_get(f"/apis/{wire.GROUP}", _static(wire.group()))
         app.router.add_get(_BASE, _static(wire.resource_list()))
         app.router.add_get("/openapi/v2", _static(wire.openapi_v2()))
         app.router.add_get("/openapi/v3", _static(wire.openapi_v3()))
         app.router.add_post(f"{_BASE}/selfquotas", self._create_self_quota)
+        app.router.add_post(f"{_BASE}/quotachecks", self._create_quota_check)
         app.router.add_get(f"{_BASE}/quotas", self._list_quotas)
         app.router.add_get(f"{_BASE}/quotas/{{name}}", self._get_quota)
         app.router.add_get(f"{_BASE}/holders", self._list_holders)
@@ -156,6 +183,24 @@ class ViewServer:
                 403, "Forbidden", f"you may not create pods in namespace {namespace}: its limits do not bind you"
             )
         return _json(await self._source.own(caller, namespace), status=201)
+
+    async def _create_quota_check(self, request: web.Request) -> web.Response:
+        """Answer whether objects would fit. On what the caller may not submit there is no verdict."""
+        async with self._checks:
+            try:
+                spec = _check_decoder.decode(await request.read()).spec
+            except msgspec.MsgspecError as error:
+                return _error(400, "BadRequest", f"no QuotaCheck: {error}")
+            objects: list[RawObject] = []
+            for number, each in enumerate(spec.objects):
+                try:
+                    objects.append(object_in(bytes(each), source=f"spec.objects[{number}]"))
+                except msgspec.MsgspecError as error:
+                    return _error(400, "BadRequest", f"spec.objects[{number}]: {error}")
+            try:
+                return _json(await self._source.check(request[_CALLER], spec.namespace, objects), status=201)
+            except (ReviewError, TooManyError) as error:
+                return _error(400, "BadRequest", str(error))
 
     async def _list_quotas(self, request: web.Request) -> web.Response:
         whom = _selected(request)

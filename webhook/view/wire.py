@@ -22,6 +22,9 @@ GROUP: Final = "view.userquota.dev"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
+LARGEST_BODY: Final = 1024 * 1024
+"""Bytes of what may be asked."""
+
 Json: TypeAlias = Mapping[str, object]
 
 
@@ -54,6 +57,7 @@ def resource_list() -> Json:
     """Return the APIResourceList."""
     rows = (
         ("selfquotas", "selfquota", "SelfQuota", ["create"]),
+        ("quotachecks", "quotacheck", "QuotaCheck", ["create"]),
         ("quotas", "quota", "Quota", ["get", "list"]),
         ("holders", "holder", "Holder", ["list"]),
     )
@@ -87,6 +91,17 @@ def self_quota(user: str, namespace: str, quota: Quota, holders: Iterable[Holder
             **_rows(quota),
             "holders": [_holding(each) for each in holders],
         },
+    }
+
+
+def quota_check(user: str, namespace: str, status: Json) -> Json:
+    """Return a QuotaCheck, answered; the objects that it was about are not repeated."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "QuotaCheck",
+        "metadata": {"creationTimestamp": None},
+        "spec": {"namespace": namespace} if namespace else {},
+        "status": {"user": user, **status},
     }
 
 

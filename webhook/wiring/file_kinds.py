@@ -40,23 +40,8 @@ def kind_in_file(written: RawObject, kinds: Registry, policy: Policy) -> AnyKind
     kind = kinds.of_object(written.api_version, written.kind)
     if kind is not None:
         return kind
-    resource = resource_in_file(written)
-    if resource not in policy.counted:
+    if written.resource not in policy.counted:
         return None
-    found = counted(resource, written.api_version, written.kind)
+    found = counted(written.resource, written.api_version, written.kind)
     kinds.add(found)
     return found
-
-
-def resource_in_file(written: RawObject) -> str:
-    """Return the plural and the group of an object whose kind has no row; the plural is a guess."""
-    group = written.api_version.rpartition("/")[0]
-    return _plural(written.kind) + (f".{group}" if group else "")
-
-
-def _plural(kind: str) -> str:
-    """Return the plural of a kind that has no row, as kubectl guesses it without an API server."""
-    lower = kind.lower()
-    if lower.endswith("s"):
-        return f"{lower}es"
-    return f"{lower.removesuffix('y')}ies" if lower.endswith("y") else f"{lower}s"

@@ -19,7 +19,7 @@ from webhook.attribution.rules import Attribution
 from webhook.certificates import ServingIdentity
 from webhook.kinds.pods import PODS, PodEvaluator
 from webhook.kinds.registry import KINDS, Registry
-from webhook.kube.access import HandoverRights
+from webhook.kube.access import CallersRights, HandoverRights
 from webhook.kube.api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
 from webhook.kube.discovery import discover
 from webhook.kube.events import EventWriter
@@ -57,6 +57,7 @@ from webhook.wiring.application import (
 from webhook.wiring.audit import Audit
 from webhook.wiring.charged_objects import ChargedObjects
 from webhook.wiring.ledgers import Surroundings, build_ledger
+from webhook.wiring.live_check import LiveCheck
 from webhook.wiring.policy_edits import IndexedUsage, publish_forced
 from webhook.wiring.policy_kinds import PolicyKinds
 from webhook.wiring.view import Views, build_view
@@ -268,6 +269,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             watched.policy,
             index,
             watched.labels,
+            LiveCheck(handler, advice, index, exemptions, CallersRights(api), clock),
             clock=clock,
             conditions=(*health.checks.values(), watched.groups.condition),
             resources=lambda: objects.resources,

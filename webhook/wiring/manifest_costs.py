@@ -85,7 +85,7 @@ def costs_of(objects: Sequence[RawObject], policy: Policy) -> tuple[list[ObjectC
         try:
             costs.append(_cost(each, kinds, policy, made))
         except (ManifestError, UncountableError, msgspec.MsgspecError) as error:
-            mistakes.append(f"{each.source}:{each.position.line}: {each.kind} {each.name}: {misfit_text(error)}")
+            mistakes.append(f"{each.title}: {misfit_text(error)}")
     return costs, mistakes
 
 
@@ -206,8 +206,7 @@ def _added(lines: Iterable[Line]) -> tuple[Line, ...]:
 
 def _require_no_misspelt_kind(each: RawObject) -> None:
     """Raises: ManifestError for the name of a kind with a letter wrong: it would seem to cost nothing."""
-    group = each.api_version.rpartition("/")[0]
-    known = {kind.kind.lower(): kind for kind in KINDS if kind.group == group}
+    known = {kind.kind.lower(): kind for kind in KINDS if kind.group == each.group}
     if close := difflib.get_close_matches(each.kind.lower(), known, n=1, cutoff=_SIMILAR):
         meant = known[close[0]]
         raise ManifestError(f"there is no such kind in {each.api_version}, did you mean {meant.kind}?")

@@ -175,10 +175,9 @@ class _Run:
         operation: str,
         sub_resource: str = "",
     ) -> AdmissionRequest:
-        version = written.api_version.rpartition("/")[2]
         return AdmissionRequest(
             _UID,
-            GroupVersionResource(kind.group, version, kind.plural),
+            GroupVersionResource(kind.group, written.version, kind.plural),
             operation,
             self._case.user,
             sub_resource=sub_resource or None,

@@ -73,8 +73,9 @@ def usage_of(objects: Iterable[RawObject], policy: Policy, now: datetime) -> Sav
             meta = msgspec.json.decode(each.body, type=Trace).metadata
             census.take(kind, msgspec.json.decode(each.body, type=shape_of(kind)), meta)
         except (UncountableError, msgspec.MsgspecError) as error:
-            place = f"{each.source}:{each.position.line}"
-            raise SavedUsageError(f"{place}: {each.kind} {each.namespace}/{each.name}: {misfit_text(error)}") from error
+            raise SavedUsageError(
+                f"{each.place}: {each.kind} {each.namespace}/{each.name}: {misfit_text(error)}"
+            ) from error
     used = {each.key.namespace for each in census.objects()}
     return SavedUsage(census.index.holdings(), labels, frozenset(resources), tuple(sorted(used - labels.keys())))
 
@@ -83,5 +84,4 @@ def _labels_of(written: RawObject) -> Mapping[str, str]:
     try:
         return msgspec.json.decode(written.body, type=_Namespace).metadata.labels or {}
     except msgspec.MsgspecError as error:
-        place = f"{written.source}:{written.position.line}"
-        raise SavedUsageError(f"{place}: Namespace {written.name}: {misfit_text(error)}") from error
+        raise SavedUsageError(f"{written.title}: {misfit_text(error)}") from error

@@ -10,7 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import msgspec
+
+from webhook.admission.check_status import status_of
+from webhook.admission.manifests import Check
 from webhook.certificates import ServingIdentity
+from webhook.documents.object_text import RawObject
 from webhook.kube.access import CallersRights
 from webhook.kube.api import KubernetesApi
 from webhook.kube.front_proxy import COLLECTION, NAME, FrontProxyConfigMap, PublishedTrust
@@ -50,6 +55,14 @@ class KnownNamespaces(Protocol):
         ...
 
 
+class Checks(Protocol):
+    """Checks manifests for whoever asks."""
+
+    async def of(self, caller: Caller, namespace: str, objects: Sequence[RawObject]) -> Check:
+        """Return whether *objects* would fit if *caller* submitted them now. Raises: UnavailableError, ReviewError."""
+        ...
+
+
 class Views:
     """Port `ViewSource` of the server: made of the usage index, in small steps. Belongs to one event loop."""
 
@@ -58,6 +71,7 @@ class Views:
         policy: CurrentPolicy,
         index: UsageIndex,
         labels: KnownNamespaces,
+        checks: Checks,
         *,
         clock: Clock,
         conditions: Sequence[Callable[[], Condition]],
@@ -67,6 +81,7 @@ class Views:
         self._policy = policy
         self._index = index
         self._labels = labels
+        self._checks = checks
         self._clock = clock
         self._conditions = conditions
         self._resources = resources
@@ -83,6 +98,13 @@ class Views:
             largest = Largest(scene, weigh, limit=_OWN_HOLDERS, owner=caller.name)
             await self._walk(largest.take)
             return wire.self_quota(caller.name, namespace, quota, largest.result(), exemption)
+
+    async def check(self, caller: Caller, namespace: str, objects: Sequence[RawObject]) -> wire.Json:
+        """Return the QuotaCheck of *objects*. See `ViewSource`."""
+        async with self._turns:
+            self._scene()
+            status = status_of(await self._checks.of(caller, namespace, objects))
+            return wire.quota_check(caller.name, namespace, msgspec.to_builtins(status))
 
     async def all(self) -> list[wire.Json]:
         """Return all Quotas. See `ViewSource`."""
