@@ -175,6 +175,13 @@ async def test_a_rolling_update_that_will_have_no_room_is_told_of() -> None:
     )
 
 
+@pytest.mark.parametrize("entry", ["perPod: {cpu: 500m}", "hard: {cpu: 1}"])
+async def test_of_what_a_limit_in_warn_mode_would_refuse_no_rolling_update_is_told(entry: str) -> None:
+    came = await of(f"version: 1\ndefaults: {{user: {{{entry}, mode: warn}}}}\n", deployment(3, cpu="1"))
+    [note] = came.verdicts[0].notes
+    assert " fit" in note
+
+
 async def test_what_is_refused_before_the_ledger_holds_nothing() -> None:
     webhook = Webhook(CPU3)
     webhook.names.holders[ObjectKey("pods", "red", "a")] = StoredVersion("another", 4)

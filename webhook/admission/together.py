@@ -182,6 +182,7 @@ class _Request:
         if (
             copied is not None
             and copied.surges_later
+            and not copied.fitting.excesses
             and self._made is not None
             and self._made.fits == self._made.number
         ):

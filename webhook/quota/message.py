@@ -17,6 +17,7 @@ from webhook.quota.durations import TIMES
 from webhook.quota.endings import EndingLimit
 from webhook.quota.expected import HOLD_SECONDS
 from webhook.quota.fitting import Fitting, Room
+from webhook.quota.limits import Limit
 from webhook.quota.policy import Mode, Unlimited
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP
 from webhook.quota.resources import PODS, PODS_STORED, Amount
@@ -147,18 +148,25 @@ def workload_warning(fitting: Fitting, excess: Excess, *, noun: str) -> str:
     """Return the text on a limit that not all copies of a workload fit under, for a Warning header."""
     name, rule = excess.rule.resource, excess.rule
     if rule.cap is not None:
-        capped = f"limited {at_most(name, rule.hard)} for one {_CAPPED[rule.cap]}"
-        return f"over quota {rule.entry}: no {noun} fit: {name} requested {at_least(name, excess.requested)}, {capped}"
+        asked = f"{name} requested {at_least(name, excess.requested)}"
+        return f"over quota {rule.entry}: no {noun} fit: {asked}, {_capped(rule)}"
     return f"{_how_many(fitting, noun)} fit now: {warning(excess)}"
 
 
 def surge_warning(excess: Excess) -> str:
     """Return the text on a rolling update that makes a pod before it takes one away, and has no room for it."""
     name, rule = excess.rule.resource, excess.rule
+    if rule.cap is not None:
+        asked = f"{name} requested {at_least(name, excess.requested)}"
+        return f"over quota {rule.entry}: the rolling update makes no pods: {asked}, {_capped(rule)}"
     return (
         f"the rolling update needs 1 more pod than is free: {rule.entry}: {name} free {at_most(name, excess.free)} of "
         f"{at_most(name, rule.hard)}; maxSurge: 0 with maxUnavailable: 1 would do"
     )
+
+
+def _capped(rule: Limit) -> str:
+    return f"limited {at_most(rule.resource, rule.hard)} for one {_CAPPED[rule.cap or '']}"
 
 
 def _how_many(fitting: Fitting, noun: str) -> str:
