@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 import time
 from collections import Counter
@@ -73,6 +74,8 @@ class Answer:
     text: str
     asked: float
     came: float
+    warnings: tuple[str, ...] = ()
+    """The texts of Warning headers."""
 
     @property
     def message(self) -> str:
@@ -139,7 +142,8 @@ class Asking:
         try:
             async with self._session.request(method, f"{url}{path}", json=body, headers=headers) as answer:
                 text = await answer.text()
-                return Answer(answer.status, text, asked, time.monotonic())
+                warned = answer.headers.getall("Warning", [])
+                return Answer(answer.status, text, asked, time.monotonic(), tuple(map(_warning, warned)))
         except (aiohttp.ClientError, TimeoutError) as error:
             return Answer(NO_ANSWER, str(error), asked, time.monotonic())
 
@@ -196,6 +200,11 @@ class Asking:
         answer = await self.ask("GET", pods_of(place), server=server)
         assert answer.status == 200, answer.text
         return {each["metadata"]["name"]: each["metadata"]["uid"] for each in json.loads(answer.text)["items"]}
+
+
+def _warning(header: str) -> str:
+    """Return the text of a Warning header, which stands in quotes behind a code and an agent."""
+    return re.sub(r"\\(.)", r"\1", header.partition('"')[2].rpartition('"')[0])
 
 
 def pods_of(place: str) -> str:
