@@ -325,11 +325,18 @@ class FakeNames:
 
 @dataclass
 class FakeUsage:
-    """Port `KnownUsage`: what an index holds; `trouble` makes it unknown, `counted` are resources known beside pods."""
+    """Port `KnownUsage`: what an index holds; `trouble` makes it unknown, `counted` are resources known beside pods.
+
+    `asked_for` are the devices that objects ask for.
+    """
 
     index: UsageIndex
     trouble: str = ""
     counted: set[str] = field(default_factory=lambda: {"pods"})
+    asked_for: frozenset[str] = frozenset()
+
+    def devices(self) -> frozenset[str]:
+        return self.asked_for
 
     def holdings(self) -> Holdings:
         if self.trouble:

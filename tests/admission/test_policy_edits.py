@@ -341,6 +341,36 @@ async def test_warnings_are_short_and_on_one_line(stage: Stage) -> None:
     assert all(len(each.encode()) <= 256 and each.isprintable() for each in warnings)
 
 
+HALF_A_BYTE = FOUR.replace("cpu: 4", "cpu: 4, memory: 500m")
+
+
+async def test_what_is_surely_not_meant_is_told_once(stage: Stage) -> None:
+    [note] = (await stage.update(config_map(HALF_A_BYTE)))["warnings"]
+    assert note.startswith("p/policy.yaml:2:")
+    assert "defaults.user.hard.memory: " in note
+
+    noted = stage.stores(config_map(HALF_A_BYTE))
+    moved = config_map(f"# on another line\n{HALF_A_BYTE}")
+    assert await noted.update(moved, config_map(HALF_A_BYTE)) == ALLOWED
+
+
+async def test_a_device_is_noted_by_what_objects_ask_for(stage: Stage) -> None:
+    text = FOUR.replace("cpu: 4", "cpu: 4, acme.example/gpus: 4")
+    assert await stage.update(config_map(text)) == ALLOWED
+    stage.usage.asked_for = frozenset({"acme.example/gpu"})
+    [note] = (await stage.update(config_map(text)))["warnings"]
+    assert "acme.example/gpu" in note
+
+
+async def test_who_is_over_a_limit_that_only_warns_is_told_and_refuses_nothing(stage: Stage) -> None:
+    told = await stage.uses(alice=3).update(config_map(TWO.replace("hard", "mode: warn, hard")))
+    assert (told["allowed"], told["warnings"][-1]) == (True, f"over a limit that only warns: {ALICE_OVER}")
+
+    staged = Stage().stores(config_map(TWO.replace("hard", "mode: warn, hard"))).uses(alice=3)
+    again = config_map(TWO.replace("hard", "mode: warn, hard") + "cluster: {hard: {cpu: 99}}\n")
+    assert await staged.update(again, config_map(TWO.replace("hard", "mode: warn, hard"))) == ALLOWED
+
+
 async def test_what_is_not_compared_is_told(stage: Stage) -> None:
     answer = await stage.update(config_map(FOUR + "cluster: {hard: {count/services: 1}}\n"))
     told = "not compared with what exists, as it is counted only under this policy: count/services"

@@ -14,9 +14,12 @@ from typing import NamedTuple, Protocol
 
 from webhook.admission import review
 from webhook.admission.review import AdmissionRequest, AdmissionResponse, ReviewError
+from webhook.documents.mistake import Mistake
 from webhook.documents.policy_config_map import FORCE_ANNOTATION, POLICY_LABEL, PolicyConfigMap
-from webhook.documents.policy_draft import Complaint, brought, read_draft
-from webhook.documents.policy_text import PolicyText
+from webhook.documents.policy_draft import Complaint, brought, brought_notes, read_draft
+from webhook.documents.policy_notes import Known as Facts
+from webhook.documents.policy_notes import policy_notes
+from webhook.documents.policy_text import PolicyReading, PolicyText
 from webhook.documents.step_by_step import in_thread
 from webhook.ports import Clock, Namespaces, UnavailableError
 from webhook.quota import edit_message
@@ -62,6 +65,9 @@ class PolicyInForce(Protocol):
     def made_of(self, texts: Iterable[PolicyText]) -> Policy | None:
         """Return it if it was made of *texts*."""
 
+    def reading_of(self, texts: Iterable[PolicyText]) -> PolicyReading | None:
+        """Return what *texts* were read as if they are in force, None otherwise."""
+
     def completed(self, policy: Policy) -> Policy:
         """Return *policy* with what the cluster adds to it."""
 
@@ -74,6 +80,9 @@ class KnownUsage(Protocol):
 
     def is_counted(self, resource: str) -> bool:
         """Return whether all objects of *resource* are counted."""
+
+    def devices(self) -> frozenset[str]:
+        """Return the devices that objects ask for."""
 
 
 class _Edit(NamedTuple):
@@ -96,11 +105,15 @@ class _Edit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What an edit does: the mistakes that it brings, those that stay without it, and whom it concerns."""
+    """
+    What an edit does: the mistakes that it brings, those that stay without it, whom it concerns, and what in it is
+    surely not meant.
+    """
 
     brought: tuple[Complaint, ...] = ()
     remaining: tuple[Complaint, ...] = ()
     effect: Effect = field(default_factory=Effect)
+    notes: tuple[Mistake, ...] = ()
 
 
 def _ignore(name: str, uid: str, message: str) -> None:
@@ -151,7 +164,8 @@ class PolicyEdits:
             return _refused(request, f"metadata.annotations[{FORCE_ANNOTATION}]: {why}")
         in_force = self.policies.in_force()
         known: Known | UnavailableError = self._known()
-        steps = self._verdict(edit, others, in_force, None if isinstance(known, UnavailableError) else known)
+        facts = Facts(self.clock.now(), self.usage.devices())  # here: the thread may not read what this loop changes
+        steps = self._verdict(edit, others, in_force, None if isinstance(known, UnavailableError) else known, facts)
         verdict = await in_thread(steps, within=deadline - self.clock.monotonic())
         if verdict.brought:
             return _mistaken(request, verdict.brought)
@@ -161,8 +175,9 @@ class PolicyEdits:
             told = (
                 "no policy was in force, and so nothing is counted yet: userquota preflight tells who is over a limit"
             )
-            return review.allowed(request.uid, warnings=[told])
-        return self._weighed(request, edit, verdict.effect, known if isinstance(known, UnavailableError) else None)
+            warnings = [told, *edit_message.warnings(verdict.effect, list(map(str, verdict.notes)))]
+            return review.allowed(request.uid, warnings=warnings)
+        return self._weighed(request, edit, verdict, known if isinstance(known, UnavailableError) else None)
 
     def _known(self) -> Known | UnavailableError:
         try:
@@ -171,35 +186,44 @@ class PolicyEdits:
             return error
 
     def _verdict(
-        self, edit: _Edit, others: Sequence[PolicyConfigMap], in_force: Policy | None, known: Known | None
+        self,
+        edit: _Edit,
+        others: Sequence[PolicyConfigMap],
+        in_force: Policy | None,
+        known: Known | None,
+        facts: Facts,
     ) -> Generator[None, None, _Verdict]:
-        """Judge in steps: mistakes in any case, and what is used if that is known."""
+        """Judge in steps: mistakes and notes in any case, and what is used if that is known."""
         stored = [*others, edit.old] if edit.old is not None else others
         after = yield from read_draft([*others, edit.new] if edit.new is not None else others)
         if after.policy is None:
             before = yield from read_draft(stored)
             return _Verdict(brought(after.complaints, before.complaints), after.complaints)
-        if in_force is None or known is None:
-            return _Verdict()
-        former = self.policies.made_of(text for each in stored for text in each.texts())
-        if former is None:
+        texts = [text for each in stored for text in each.texts()]
+        former, reading = self.policies.made_of(texts), self.policies.reading_of(texts)
+        if former is None or reading is None:
             # The watch has not shown the last edit yet, or it has mistakes: then the last good one is replaced.
             before = yield from read_draft(stored)
+            reading = before.reading
             former = in_force if before.policy is None else self.policies.completed(before.policy)
+        notes = brought_notes(policy_notes(after.reading, facts), policy_notes(reading, facts))
+        if former is None or known is None:
+            return _Verdict(notes=notes)
         effect = yield from effect_of(former, self.policies.completed(after.policy), known)
-        return _Verdict(effect=effect)
+        return _Verdict(effect=effect, notes=notes)
 
     def _weighed(
-        self, request: AdmissionRequest, edit: _Edit, effect: Effect, unknown: UnavailableError | None
+        self, request: AdmissionRequest, edit: _Edit, verdict: _Verdict, unknown: UnavailableError | None
     ) -> AdmissionResponse:
         """Return the answer to an edit without mistakes; *unknown* is why nothing could be compared."""
+        effect = verdict.effect
         needs_force = bool(effect.overruns) or unknown is not None
         if needs_force and edit.force is None:
             if unknown is not None:
                 why = f"who is over a limit cannot be told yet: {unknown}: try again"
                 return review.not_now(request.uid, f"{why}. {edit.how}")
             return _refused(request, f"{edit_message.refusal(effect.overruns)}. {edit.how}")
-        told = edit_message.warnings(effect)
+        told = edit_message.warnings(effect, list(map(str, verdict.notes)))
         if unknown is not None:
             text = f"forced, and who is over a limit is not known: {unknown}"
             told.append(edit_message.shortened(text, edit_message.LONGEST_WARNING))

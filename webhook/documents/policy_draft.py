@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from webhook.documents.mistake import Mistake
 from webhook.documents.policy_config_map import PolicyConfigMap
-from webhook.documents.policy_text import read_in_steps
+from webhook.documents.policy_text import PolicyReading, read_in_steps
 from webhook.quota.policy import Policy
+
+T = TypeVar("T")
 
 _LINE = re.compile(r":\d+")
 
@@ -31,6 +34,7 @@ class Draft:
     """What the ConfigMaps of a policy say together. `policy` is None if there is any complaint."""
 
     policy: Policy | None
+    reading: PolicyReading
     complaints: tuple[Complaint, ...] = ()
 
 
@@ -46,16 +50,25 @@ def read_draft(maps: Sequence[PolicyConfigMap]) -> Generator[None, None, Draft]:
         kind = (each.source, each.path, _LINE.sub("", each.message))
         complaints.append(Complaint(config_map, f"data[{key}]", kind, str(each)))
         yield
-    return Draft(None if complaints else reading.policy, tuple(complaints))
+    return Draft(None if complaints else reading.policy, reading, tuple(complaints))
 
 
 def brought(after: Iterable[Complaint], before: Iterable[Complaint]) -> tuple[Complaint, ...]:
     """Return what is wrong *after* an edit and was not *before*; a mistake that only moved to another line was."""
-    known = Counter(each.kind for each in before)
+    return _new(after, before, lambda each: each.kind)
+
+
+def brought_notes(after: Iterable[Mistake], before: Iterable[Mistake]) -> tuple[Mistake, ...]:
+    """Return the notes *after* an edit that there were not *before*, wherever they stood then."""
+    return _new(after, before, lambda each: (each.source, each.path, _LINE.sub("", each.message)))
+
+
+def _new(after: Iterable[T], before: Iterable[T], kind: Callable[[T], object]) -> tuple[T, ...]:
+    known = Counter(map(kind, before))
     found = []
     for each in after:
-        if known[each.kind]:
-            known[each.kind] -= 1
+        if known[kind(each)]:
+            known[kind(each)] -= 1
         else:
             found.append(each)
     return tuple(found)

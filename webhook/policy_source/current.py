@@ -91,6 +91,10 @@ class CurrentPolicy:
         """Return the policy in force if it was made of *texts*, None otherwise."""
         return self.state.policy if self.state.digest == _digest(texts) else None
 
+    def reading_of(self, texts: Iterable[PolicyText]) -> PolicyReading | None:
+        """Return what *texts* were read as if they are in force, None otherwise."""
+        return self.state.reading if self.state.digest == _digest(texts) else None
+
     def completed(self, policy: Policy) -> Policy:
         """Return *policy* as it would be in force: with the names of devices, and members, that the cluster sets."""
         return policy.with_second_names(self._second_names).with_group_objects(self._groups)

@@ -17,6 +17,8 @@ LONGEST_WARNING = 256
 """Bytes of one warning that every client shows; the API server passes on 4096 of all together."""
 
 _MOST_OVERRUNS = 6
+_MOST_WARNED = 3
+_MOST_NOTES = 3
 _MOST_LIFTED = 4
 _MOST_REFUSED = 10
 
@@ -31,14 +33,19 @@ def refusal(overruns: Sequence[Overrun]) -> str:
     return f"{what} below what is used: {listed}. With it {_WHAT_FOLLOWS}"
 
 
-def warnings(effect: Effect) -> list[str]:
-    """Return what an accepted edit does, the most important first, for Warning headers; at most 14 of 256 bytes."""
+def warnings(effect: Effect, notes: Sequence[str] = ()) -> list[str]:
+    """
+    Return what an accepted edit does, the most important first, for Warning headers; at most 22 of 256 bytes. *notes*
+    say what in it is surely not meant.
+    """
     told = _first(effect.overruns, _MOST_OVERRUNS, lambda each: f"over a limit: {_overrun(each)}")
     if effect.overruns:
         told.insert(0, f"{len(effect.overruns)} below what is used: {_WHAT_FOLLOWS}")
     told += _first(effect.lifted, _MOST_LIFTED, _lifted)
     if effect.exempted:
         told.append(f"no limit refuses from now on: {', '.join(str(each) for each in effect.exempted)}")
+    told += _first(notes, _MOST_NOTES, str)
+    told += _first(effect.warned, _MOST_WARNED, lambda each: f"over a limit that only warns: {_overrun(each)}")
     if effect.uncompared:
         names = ", ".join(effect.uncompared)
         told.append(f"not compared with what exists, as it is counted only under this policy: {names}")

@@ -53,10 +53,12 @@ class Overrun:
 class Effect:
     """
     What an edit does: the limits that it puts below what is allocated, those exceeded by the largest part first; the
-    limits that end; what is exempt from now on; and what could not be compared, in words.
+    same of limits that only warn; the limits that end; what is exempt from now on; and what could not be compared, in
+    words.
     """
 
     overruns: tuple[Overrun, ...] = ()
+    warned: tuple[Overrun, ...] = ()
     lifted: tuple[Lifted, ...] = ()
     exempted: tuple[Exemption, ...] = ()
     uncompared: tuple[str, ...] = ()
@@ -76,11 +78,13 @@ def effect_of(before: Policy, after: Policy, known: Known) -> Generator[None, No
     """
     Yield after a millisecond of work or less, and return what it does that *after* takes the place of *before*.
 
-    Only limits that are enforced count. One that was exceeded before counts only if it is exceeded by more after.
+    Limits of which nobody is told do not count. One that was exceeded before counts only if it is exceeded by more
+    after.
     """
     was = yield from _Standing.under(before, known)
     will = yield from _Standing.under(after, known)
-    overruns = yield from _overruns(was, will)
+    overruns = yield from _overruns(will.limits, will, was.excess)
+    warned = yield from _overruns(will.warning, will, was.any_excess)
     by_entry = yield from lifted_entries(before, after, known.now)
     told = {(each.entry, each.resource) for each in by_entry}
     of_users: list[Lifted] = []
@@ -91,17 +95,20 @@ def effect_of(before: Policy, after: Policy, known: Known) -> Generator[None, No
             yield
     return Effect(
         tuple(sorted(overruns, key=_order)),
+        tuple(sorted(warned, key=_order)),
         (*by_entry, *sorted(of_users)),
         new_exemptions(before, after),
         tuple(_uncompared(before, after, known.is_counted)),
     )
 
 
-def _overruns(was: _Standing, will: _Standing) -> Generator[None, None, list[Overrun]]:
+def _overruns(
+    limits: Mapping[_Sum, Limit], will: _Standing, excess_before: Callable[[_Sum], Amount]
+) -> Generator[None, None, list[Overrun]]:
     found = []
-    for count, (key, limit) in enumerate(will.limits.items(), start=1):
+    for count, (key, limit) in enumerate(limits.items(), start=1):
         allocated = will.index.allocated(*key)
-        if allocated - limit.hard > was.excess(key):
+        if allocated - limit.hard > excess_before(key):
             found.append(Overrun(limit, allocated))
         if count % _LIMITS_PER_STEP == 0:
             yield
@@ -109,11 +116,15 @@ def _overruns(was: _Standing, will: _Standing) -> Generator[None, None, list[Ove
 
 
 class _Standing:
-    """Usage and the strictest enforced limits under one policy, for every subject that uses or holds something."""
+    """
+    Usage and the lowest limits under one policy, for every subject that uses or holds something: those that are
+    enforced, and those that warn.
+    """
 
     def __init__(self, policy: Policy, labels_of: LabelsOf) -> None:
         self.index = UsageIndex(accounts_under(policy, labels_of), policy.devices)
         self.limits: dict[_Sum, Limit] = {}
+        self.warning: dict[_Sum, Limit] = {}
 
     @classmethod
     def under(cls, policy: Policy, known: Known) -> Generator[None, None, _Standing]:
@@ -130,8 +141,15 @@ class _Standing:
         return standing
 
     def excess(self, key: _Sum) -> Amount:
-        """Return by how much the limit of *key* is exceeded, 0 if it is not or if there is none."""
-        limit = self.limits.get(key)
+        """Return by how much the enforced limit of *key* is exceeded, 0 if it is not or if there is none."""
+        return self._excess(key, self.limits)
+
+    def any_excess(self, key: _Sum) -> Amount:
+        """Return by how much the lowest limit of *key* is exceeded, in either mode."""
+        return max(self._excess(key, self.limits), self._excess(key, self.warning))
+
+    def _excess(self, key: _Sum, limits: Mapping[_Sum, Limit]) -> Amount:
+        limit = limits.get(key)
         return 0 if limit is None else max(self.index.allocated(*key) - limit.hard, 0)
 
     def _filled(self, holdings: Holdings) -> Iterator[tuple[ObjectKey, Account]]:
@@ -152,11 +170,12 @@ class _Standing:
         is_exempt = policy.exemptions.of(account, namespace, now) is not None
         holder = policy.holder_of(account.payer)
         for limit in resolve_limits(policy, account, namespace=namespace, labels=labels, now=now).sums:
-            if limit.mode is not Mode.ENFORCE or (is_exempt and subject.unscoped(limit.subject) == holder):
+            if limit.mode is Mode.AUDIT or (is_exempt and subject.unscoped(limit.subject) == holder):
                 continue
+            limits = self.limits if limit.mode is Mode.ENFORCE else self.warning
             key = (limit.subject, limit.resource)
-            if key not in self.limits or limit.hard < self.limits[key].hard:
-                self.limits[key] = limit
+            if key not in limits or limit.hard < limits[key].hard:
+                limits[key] = limit
 
 
 def _order(each: Overrun) -> tuple[object, ...]:

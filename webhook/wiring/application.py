@@ -156,12 +156,13 @@ _MOST_DEVICES = 500
 
 def policy_remarks(policy: CurrentPolicy, clock: Clock, index: UsageIndex) -> PolicyRemarks:
     """Return the notes on *policy*, with what the objects in *index* ask for."""
+    return PolicyRemarks(policy, clock, devices=lambda: devices_in_use(index))
 
-    def devices() -> frozenset[str]:
-        unprefixed = (name.removeprefix("requests.") for name in index.names_used(CLUSTER))
-        return frozenset(islice(filter(resources.is_extended, unprefixed), _MOST_DEVICES))
 
-    return PolicyRemarks(policy, clock, devices=devices)
+def devices_in_use(index: UsageIndex) -> frozenset[str]:
+    """Return the devices that objects in *index* ask for, at most 500."""
+    unprefixed = (name.removeprefix("requests.") for name in index.names_used(CLUSTER))
+    return frozenset(islice(filter(resources.is_extended, unprefixed), _MOST_DEVICES))
 
 
 def gauges(index: UsageIndex, policy: CurrentPolicy) -> Callable[[], dict[str, float]]:

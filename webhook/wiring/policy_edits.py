@@ -12,6 +12,7 @@ import structlog
 from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.ports import Condition, UnavailableError
 from webhook.quota.usage import Holdings, UsageIndex
+from webhook.wiring.application import devices_in_use
 from webhook.wiring.watched_groups import WatchedGroups
 
 log = structlog.get_logger(__name__)
@@ -29,6 +30,10 @@ class IndexedUsage:
     def is_counted(self, resource: str) -> bool:
         """Return whether all objects of *resource* are counted."""
         return self.counts(resource)
+
+    def devices(self) -> frozenset[str]:
+        """Return the devices that objects ask for."""
+        return devices_in_use(self.index)
 
     def holdings(self) -> Holdings:
         """Return all that is used and reserved. Raises: UnavailableError."""
