@@ -17,7 +17,7 @@ from webhook.kinds.evaluator import AnyKind
 from webhook.quota.decision import Decision
 from webhook.quota.errors import WebhookError
 from webhook.quota.missing import Bounds
-from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion, UserInfo
+from webhook.quota.objects import ObjectKey, ObjectMeta, OwnerReference, StoredVersion, UserInfo
 from webhook.quota.policy import Policy
 from webhook.quota.reservation import Charge, Reservation
 from webhook.quota.usage import UsageView
@@ -34,6 +34,7 @@ __all__ = [
     "Transactions",
     "Trust",
     "Decide",
+    "Denial",
     "HandoverRights",
     "LedgerStore",
     "LimitRanges",
@@ -172,6 +173,21 @@ class CallerRights(Protocol):
 
         Without a *namespace* in the whole cluster, without a *name* to all objects.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """
+    A create that was denied, of an object that something else makes for `above`, a controller in `namespace`.
+
+    `reason` is CamelCase, `message` what was answered, cut. `owner` would have paid; empty if that is not known.
+    """
+
+    namespace: str
+    above: OwnerReference
+    reason: str
+    message: str
+    owner: str = ""
 
 
 class LimitRanges(Protocol):

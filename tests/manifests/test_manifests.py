@@ -17,6 +17,8 @@ from tests.cluster.running import eventually
 from webhook.certificates import from_secret, serving_names
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.kube.api import KubernetesApi
+from webhook.kube.events import CountedEvent, EventWriter
+from webhook.quota.objects import OwnerReference
 from webhook.registration import Registration, ServiceForm, read_manifest
 
 if TYPE_CHECKING:
@@ -169,7 +171,11 @@ RIGHTS = [
     pytest.param(f"list secrets --namespace={NAMESPACE}", False, id="it lists no Secrets"),
     pytest.param("get secrets/userquota-ca --namespace=default", False, id="it reads no Secret elsewhere"),
     pytest.param(f"create events --namespace={NAMESPACE}", True, id="it reports events of its policies"),
-    pytest.param("create events --namespace=default", False, id="it reports no events elsewhere"),
+    pytest.param("create events --namespace=default", True, id="it says what controllers were refused"),
+    pytest.param("patch events --namespace=default", True, id="it counts what controllers were refused"),
+    pytest.param("list events --namespace=default", False, id="it lists no events"),
+    pytest.param("get events --namespace=default", False, id="it reads no event"),
+    pytest.param("delete events --namespace=default", False, id="it deletes no event"),
     pytest.param("patch mutatingwebhookconfigurations/userquota", True, id="it writes its caBundle for mutating"),
     pytest.param("patch validatingwebhookconfigurations/userquota", True, id="it writes its caBundle for validating"),
     pytest.param("patch validatingwebhookconfigurations/other", False, id="it changes no other webhook"),
@@ -248,6 +254,24 @@ async def test_its_rights_are_enough_for_certificates_and_registration(installed
         assert await start_as_its_pod_does(kubeconfig_of_account(installed, tmp_path), bodies)
     finally:
         installed.kubectl("delete", "--filename=-", stdin=listed)
+
+
+async def test_its_rights_are_enough_to_count_what_controllers_were_refused(
+    installed: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
+    """It may not read Events: a patch that changes nothing tells it what is stored."""
+    api = await KubernetesApi.connect(kubeconfig=kubeconfig_of_account(installed, tmp_path))
+    writer = EventWriter(api, namespace=NAMESPACE, clock=MachineClock())
+    above, now = OwnerReference("apps/v1", "Deployment", "web", "uid-of-web"), MachineClock().now()
+
+    for count in (2, 3):
+        await writer.add(
+            CountedEvent(namespace, "userquota.web", above, "NeverFits", "too large", count, now, now, {}, {})
+        )
+
+    await api.close()
+    found = installed.kubectl("get", "events", "-n", namespace, "-o", "jsonpath={.items[*].count}").stdout
+    assert found == "5"
 
 
 async def start_as_its_pod_does(kubeconfig: Path, bodies: list[dict[str, Any]]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, check_size, under
 from webhook.admission.filling import PodFilling
-from webhook.admission.outcome import Terms, answer, audit_of, forged, payer_notes, refusal
+from webhook.admission.outcome import Terms, answer, audit_of, denial_of, forged, payer_notes, refusal
 from webhook.admission.patch import filling_in
 from webhook.admission.reading import Marked, frees, grows, is_excepted, read, reports_end
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
@@ -28,6 +28,7 @@ from webhook.kinds.session_kind import SessionObject, scaled
 from webhook.ports import (
     Ancestry,
     Clock,
+    Denial,
     LimitRanges,
     NameHolders,
     Namespaces,
@@ -59,7 +60,8 @@ class AdmissionHandler:
 
     `on_delete` is called with key and uid of a charged object for each DELETE request. Only a server without a
     cluster needs it: with a cluster the watch shows deleted objects. `on_terms` is called with what a charge is decided
-    on, each time that it is.
+    on, each time that it is. `on_denied` is called with each create that a validating call denies to somebody who does
+    not read the answer, such as a controller; it must return at once, and never raise.
     """
 
     attribution: Attribution
@@ -74,6 +76,7 @@ class AdmissionHandler:
     kinds: Registry = field(default=KINDS)
     on_delete: Callable[[ObjectKey, str], None] | None = None
     on_terms: Callable[[Terms], None] = lambda _: None
+    on_denied: Callable[[Denial], None] = lambda _: None
 
     async def mutate(self, request: AdmissionRequest) -> AdmissionResponse:
         """
@@ -117,6 +120,23 @@ class AdmissionHandler:
         if effect.is_stamped and is_excepted(request, reviewed):
             return review.allowed(request.uid)
         attributed = await self._attribute(request, reviewed, effect)
+        response = await self._review_object(request, reviewed, attributed, effect, deadline)
+        # Whoever creates an object themselves has the answer before them.
+        if not response.allowed and not self.attribution.users.is_told(request.user_info):
+            denial = denial_of(request, reviewed, attributed, response)
+            if denial is not None:
+                self.on_denied(denial)
+        return response
+
+    async def _review_object(
+        self,
+        request: AdmissionRequest,
+        reviewed: Reviewed,
+        attributed: Attributed | Refused,
+        effect: Effect,
+        deadline: float,
+    ) -> AdmissionResponse:
+        """Answer a review of an object that *attributed* says who pays for."""
         if isinstance(attributed, Refused) or not attributed.accepts(reviewed.new.metadata):
             return refusal(request, attributed if isinstance(attributed, Refused) else forged(attributed))
         if not effect.is_charged:

@@ -16,6 +16,7 @@ from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.answers import Attributed, Refused
 from webhook.attribution.stamp import carries_stamp, has_stamp, read_stamp
 from webhook.kinds.evaluator import Authored
+from webhook.ports import Denial
 from webhook.quota import message, resources
 from webhook.quota.decision import Allowed, Decision, Denied, Excess
 from webhook.quota.endings import EndingLimit
@@ -28,6 +29,12 @@ from webhook.quota.subject import NOBODY
 
 _MAX_AUDIT_VALUE = 1024
 _MAX_SHOWN = 20
+_MAX_DENIAL = 1024
+"""Characters of a refusal that are kept to be told again: as many as an Event holds."""
+_WITHOUT_A_CAUSE = "Forbidden"
+
+_LONGEST_NAME = 253
+"""Characters of a name that the API accepts. What an owner reference says may have a megabyte, and would be kept."""
 
 
 class Terms(NamedTuple):
@@ -110,6 +117,25 @@ def forged(attributed: Attributed) -> Refused:
 def refusal(request: AdmissionRequest, refused: Refused) -> AdmissionResponse:
     """Return the denial of a request that attribution has refused."""
     return review.denied(request.uid, refused.message)
+
+
+def denial_of(
+    request: AdmissionRequest, reviewed: Reviewed, attributed: Attributed | Refused, response: AdmissionResponse
+) -> Denial | None:
+    """
+    Return what is to be told to the controller on top of a new object that is denied; None if there is nothing to tell.
+
+    The top is as far up as attribution has read, otherwise the controller of the object itself.
+    """
+    status = response.status
+    if request.operation != "CREATE" or request.dry_run or status is None or status.code != 403:
+        return None
+    payer, above = ("", None) if isinstance(attributed, Refused) else (attributed.payer.owner, attributed.above)
+    above = above or reviewed.new.metadata.controller
+    if above is None or max(map(len, (above.api_version, above.kind, above.name, above.uid))) > _LONGEST_NAME:
+        return None
+    reason = status.details.causes[0].reason if status.details is not None else _WITHOUT_A_CAUSE
+    return Denial(request.namespace, above, reason, status.message[:_MAX_DENIAL], payer[:_MAX_DENIAL])
 
 
 def audit_of(attributed: Attributed, requested: str = "", exemption: Exemption | None = None) -> dict[str, str]:

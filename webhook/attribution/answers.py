@@ -4,10 +4,10 @@ What attribution answers: the payer of an object and the stamp that it must carr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from webhook.attribution.stamp import has_stamp, read_maker, read_stamp
-from webhook.quota.objects import ObjectMeta
+from webhook.quota.objects import ObjectMeta, OwnerReference
 from webhook.quota.subject import NOBODY, Payer
 
 
@@ -19,6 +19,7 @@ class Attributed:
     `stamp` is the stamp that the object must carry: None for an unstamped object, which an update does not stamp.
     `maker` is who pays again when a workload that follows the owner of its controller is released by it.
     `left_out` counts the payer's groups left out of the stamp for its size; the policy names none of them.
+    `above` is the controller on top of the object, as far up as was read to find the payer; None if nothing was.
     """
 
     payer: Payer
@@ -26,6 +27,7 @@ class Attributed:
     stamp: Payer | None
     left_out: int = 0
     maker: Payer | None = None
+    above: OwnerReference | None = field(default=None, compare=False)
 
     def accepts(self, meta: ObjectMeta) -> bool:
         """
@@ -51,8 +53,8 @@ class Refused:
     message: str
 
 
-def made_for(name: str, owner: Payer | None) -> Attributed:
+def made_for(name: str, owner: Payer | None, *, above: OwnerReference | None = None) -> Attributed:
     """Return that the *owner* of the object *name* pays for what is made for it; nobody, if it has none."""
     if owner is None:
-        return Attributed(NOBODY, f"{name} has no owner", NOBODY)
-    return Attributed(owner, f"owner of {name}", owner)
+        return Attributed(NOBODY, f"{name} has no owner", NOBODY, above=above)
+    return Attributed(owner, f"owner of {name}", owner, above=above)

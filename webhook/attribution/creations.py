@@ -5,6 +5,7 @@ Who pays for an object that is created, by the rules of docs/attribution.md in t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from webhook.attribution import claim_templates
 from webhook.attribution.answers import Attributed, Refused, made_for
@@ -15,7 +16,7 @@ from webhook.kinds.evaluator import AnyKind, UncountableError
 from webhook.kinds.registry import Registry
 from webhook.ports import Ancestry, Namespaces, PolicySource
 from webhook.quota.delegation import Texts, first_named, is_person
-from webhook.quota.objects import ObjectMeta, Shape, UserInfo
+from webhook.quota.objects import ObjectMeta, OwnerReference, Shape, UserInfo
 from webhook.quota.subject import NOBODY, SERVICE_ACCOUNT_PREFIX, Payer
 
 
@@ -81,7 +82,8 @@ class Creations:
         if found is None:
             found = await self._of_delegate(user, kind, namespace, written, says)
         if isinstance(found, Attributed) and found.payer == NOBODY:
-            return await self._of_namespace(namespace) or found
+            owner = await self._of_namespace(namespace)
+            return found if owner is None else replace(owner, above=found.above)
         if found is not None:
             return found
         is_account = user.username.startswith(SERVICE_ACCOUNT_PREFIX)
@@ -100,11 +102,11 @@ class Creations:
             if reference is None or user.username == claim_templates.CONTROLLER:
                 return Refused(f"no StatefulSet of namespace {namespace} has a template for claim {meta.name}")
         if reference is not None and self._identities.acts_for(user, reference):
-            found = await self._lineage.owner_above(reference, namespace)
+            found, top = await self._lineage.above(reference, namespace)
             if isinstance(found, Missing):
                 return Refused(f"{named(found.reference)}, which this was made for, does not exist")
             if found is not None or not self._identities.is_listed(user):
-                return made_for(named(reference), found)
+                return made_for(named(reference), found, above=top)
         return None
 
     async def _of_template(self, claim: str, written: Written, namespace: str) -> Attributed | None:
@@ -117,7 +119,9 @@ class Creations:
         found = await claim_templates.stateful_set_of(made, namespace, ancestry=self._ancestry, kinds=self._kinds)
         if found is None:
             return None
-        return made_for(f"StatefulSet {found.metadata.name}", known_owner(found.metadata))
+        meta = found.metadata
+        top = meta.controller or OwnerReference("apps/v1", "StatefulSet", meta.name, meta.uid, controller=True)
+        return made_for(f"StatefulSet {meta.name}", known_owner(meta), above=top)
 
     async def _of_delegate(
         self,

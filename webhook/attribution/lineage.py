@@ -5,6 +5,7 @@ The known owner above an object: up the chain of controller references, each rea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from webhook.attribution.stamp import read_stamp
 from webhook.kinds.evaluator import AnyKind
@@ -24,6 +25,17 @@ class Missing:
     reference: OwnerReference
 
 
+class Above(NamedTuple):
+    """
+    What is above an object: the first known owner, or a controller that does not exist; None if the chain ends first.
+
+    `top` is the controller on top, as far up as was read for that; nothing vouches for the last reference.
+    """
+
+    owner: Payer | Missing | None
+    top: OwnerReference
+
+
 class Lineage:
     """Reads owners live: a cached one could be of an earlier object of the same name."""
 
@@ -38,20 +50,23 @@ class Lineage:
 
         An unattributed object is passed by: what is above it may have been taken over since.
         """
+        return (await self.above(reference, namespace)).owner
+
+    async def above(self, reference: OwnerReference, namespace: str) -> Above:
+        """Return the owner as `owner_above`, and the controller on top of what was read."""
         for _ in range(_MAX_CHAIN):
             kind = self._kinds.of_owner(reference.api_version, reference.kind)
             if kind is None:
-                return None
+                return Above(None, reference)
             meta = await self._ancestry.read(kind, namespace, reference.name)
             if meta is None or meta.uid != reference.uid:
-                return Missing(reference)
+                return Above(Missing(reference), reference)
+            top = meta.controller or reference
             stamp = known_owner(meta)
-            if stamp is not None:
-                return stamp
-            if meta.controller is None:
-                return None
-            reference = meta.controller
-        return None
+            if stamp is not None or meta.controller is None:
+                return Above(stamp, top)
+            reference = top
+        return Above(None, reference)
 
     async def is_paid_above(self, kind: AnyKind, above: OwnerReference | None, namespace: str) -> bool:
         """Whether what a workload makes is paid by the owner of its controller. Other objects pay for themselves."""

@@ -1,23 +1,30 @@
 """
-Write Kubernetes Events in our own namespace, so that an admin sees with kubectl what is wrong.
+Write Kubernetes Events, so that people see with kubectl what is wrong.
 
-They are attached to our ConfigMaps, also where they are about a pod: we have no right to write Events elsewhere.
+What is about userquota itself is attached to our ConfigMaps, in our own namespace, also where it is about a pod. What
+controllers were denied is attached to what they made it for: see `denial_events`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import structlog
 
-from webhook.kube.api import ApiError, KubernetesApi
+from webhook.kube.api import AlreadyExistsError, ApiError, ConflictError, KubernetesApi, NotFoundError
 from webhook.ports import Clock
+from webhook.quota.objects import OwnerReference
 
 log = structlog.get_logger(__name__)
+
+COMPONENT = "userquota"
+"""The source of our Events, as kubectl shows it."""
 
 _WAITING = 100
 """Events that may wait to be written; more of them at once are dropped."""
@@ -36,6 +43,41 @@ class ConfigMapEvent:
     message: str
     is_warning: bool = True
 
+
+@dataclass(frozen=True, slots=True)
+class CountedEvent:
+    """
+    A warning on any object, `count` times from `first` to `last`. With a `name` of its own, under which it is counted.
+
+    `labels` and `annotations` are those of the Event itself.
+    """
+
+    namespace: str
+    name: str
+    involved: OwnerReference
+    reason: str
+    message: str
+    count: int
+    first: datetime
+    last: datetime
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+
+class _StoredMeta(msgspec.Struct, frozen=True, rename="camel"):
+    resource_version: str
+
+
+class _Stored(msgspec.Struct, frozen=True, rename="camel"):
+    metadata: _StoredMeta
+    count: int | None = None
+    last_timestamp: str | None = None
+
+
+_MERGE_PATCH = "application/merge-patch+json"
+_NO_CHANGE = b"{}"
+_TRIES = 5
+"""Each replica writes an Event once a minute, so that several conflicts in a row are rare."""
 
 _GATHERING = 1.0
 """Seconds from the first name to its Event: names that come at once share one."""
@@ -71,29 +113,105 @@ class EventWriter:
             except ApiError as error:
                 log.warning("event could not be written", reason=event.reason, why=str(error))
 
+    async def add(self, event: CountedEvent) -> None:
+        """
+        Store *event*, or add its count to the Event of this name, which another replica may have written.
+
+        A patch that changes nothing reads that one: so it takes no right to read Events. Raises: ApiError.
+        """
+        path = f"/api/v1/namespaces/{quote(event.namespace, safe='')}/events"
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                await self._add_to_stored(f"{path}/{event.name}", event)
+            except NotFoundError:
+                try:
+                    await self._api.create(path, _counted_body(event))
+                except AlreadyExistsError:
+                    if not tries_left:
+                        raise
+                    continue
+            except ConflictError:
+                if not tries_left:
+                    raise
+                continue
+            return
+
+    async def _add_to_stored(self, path: str, event: CountedEvent) -> None:
+        answer = await self._api.patch(path, _NO_CHANGE, content_type=_MERGE_PATCH)
+        stored = msgspec.json.decode(answer, type=_Stored)
+        change = {
+            "metadata": {"resourceVersion": stored.metadata.resource_version, "annotations": event.annotations},
+            "message": event.message[:_MAX_MESSAGE],
+            "lastTimestamp": max(_seconds(event.last), stored.last_timestamp or ""),
+            "count": (stored.count or 0) + event.count,
+        }
+        await self._api.patch(path, msgspec.json.encode(change), content_type=_MERGE_PATCH)
+
     def _body(self, event: ConfigMapEvent) -> bytes:
-        now = _micro_time(self._clock.now())
-        return msgspec.json.encode(
-            {
-                "apiVersion": "v1",
-                "kind": "Event",
-                "metadata": {"generateName": f"{event.config_map[:200]}.", "namespace": self._namespace},
-                "involvedObject": {
-                    "apiVersion": "v1",
-                    "kind": "ConfigMap",
-                    "name": event.config_map,
-                    "namespace": self._namespace,
-                    "uid": event.uid,
-                },
-                "type": "Warning" if event.is_warning else "Normal",
-                "reason": event.reason,
-                "message": event.message[:_MAX_MESSAGE],
-                "source": {"component": "userquota"},
-                "firstTimestamp": now,
-                "lastTimestamp": now,
-                "count": 1,
-            }
+        now = self._clock.now()
+        involved = OwnerReference("v1", "ConfigMap", event.config_map, event.uid)
+        return _encoded(
+            {"generateName": f"{event.config_map[:200]}.", "namespace": self._namespace},
+            involved,
+            reason=event.reason,
+            message=event.message,
+            is_warning=event.is_warning,
+            first=now,
+            last=now,
+            count=1,
         )
+
+
+def _counted_body(event: CountedEvent) -> bytes:
+    return _encoded(
+        {
+            "name": event.name,
+            "namespace": event.namespace,
+            "labels": event.labels,
+            "annotations": event.annotations,
+        },
+        event.involved,
+        reason=event.reason,
+        message=event.message,
+        is_warning=True,
+        first=event.first,
+        last=event.last,
+        count=event.count,
+    )
+
+
+def _encoded(  # noqa: PLR0913 - the fields of an Event
+    metadata: Mapping[str, Any],
+    involved: OwnerReference,
+    *,
+    reason: str,
+    message: str,
+    is_warning: bool,
+    first: datetime,
+    last: datetime,
+    count: int,
+) -> bytes:
+    return msgspec.json.encode(
+        {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": metadata,
+            "involvedObject": {
+                "apiVersion": involved.api_version,
+                "kind": involved.kind,
+                "name": involved.name,
+                "namespace": metadata["namespace"],
+                "uid": involved.uid,
+            },
+            "type": "Warning" if is_warning else "Normal",
+            "reason": reason,
+            "message": message[:_MAX_MESSAGE],
+            "source": {"component": COMPONENT},
+            "firstTimestamp": _seconds(first),
+            "lastTimestamp": _seconds(last),
+            "count": count,
+        }
+    )
 
 
 class Digest:
@@ -128,5 +246,5 @@ class Digest:
             await self._sleep(_BETWEEN)
 
 
-def _micro_time(moment: datetime) -> str:
+def _seconds(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,6 +5,7 @@ Builds the webhook of a cluster, connected from inside it or through a kubeconfi
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -21,6 +22,7 @@ from webhook.kinds.pods import PODS, PodEvaluator
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kube.access import CallersRights, HandoverRights
 from webhook.kube.api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
+from webhook.kube.denial_events import DenialEvents
 from webhook.kube.discovery import discover
 from webhook.kube.events import EventWriter
 from webhook.kube.identity_leases import read_renewals
@@ -105,6 +107,7 @@ async def _identity_in_secret(api: KubernetesApi, settings: Settings, clock: Sys
 
 def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identity: ServingIdentity) -> Application:
     events = EventWriter(api, namespace=settings.namespace, clock=clock)
+    denials = DenialEvents(events.add, clock=clock)
     pods = PodEvaluator()  # of its own: a policy may say which pods are sessions
     kinds = Registry(*(replace(each, evaluator=pods) if each is PODS else each for each in KINDS))
 
@@ -213,6 +216,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         workload_pods,
         reads,
         kinds,
+        on_denied=denials.record,
     )
     advice = WorkloadAdvice(
         attribution.users,
@@ -280,17 +284,6 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     async def maintain() -> None:
         await maintain_forever(ledger.store, reads, on_expired=metrics.expired, on_error=count)
 
-    async def register() -> None:
-        """
-        Read the exempt namespaces, which the watches of objects wait for; register once the ledger exists.
-
-        In this order a missing ledger and an empty caBundle mean a fresh installation.
-        """
-        await registration.wait_until_read()
-        while not ledger.is_known():  # noqa: ASYNC110 - at start only
-            await asyncio.sleep(0.02)
-        await registration.keep_registered()
-
     return Application(
         settings,
         HttpServer(answers(handler, advice, edits), health, metrics, callers(settings, identity)),
@@ -306,12 +299,25 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             api_servers.run,
             audit.run,
             events.run,
-            register,
+            denials.run,
+            partial(_register, registration, ledger.is_known),
             *(view.tasks if view else ()),
         ),
         close=api.close,
         view=view,
     )
+
+
+async def _register(registration: Registration, is_ledger_known: Callable[[], bool]) -> None:
+    """
+    Read the exempt namespaces, which the watches of objects wait for; register once the ledger exists.
+
+    In this order a missing ledger and an empty caBundle mean a fresh installation.
+    """
+    await registration.wait_until_read()
+    while not is_ledger_known():  # noqa: ASYNC110 - at start only
+        await asyncio.sleep(0.02)
+    await registration.keep_registered()
 
 
 def _log_leases(condition: Condition) -> None:
