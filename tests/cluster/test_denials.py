@@ -1,14 +1,16 @@
-"""What controllers are refused is told on top of what they made it for."""
+"""What controllers are refused is told on top of what they made it for, and listed by `userquota denials`."""
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.cli.running import Ended, in_process
 from tests.cluster.people import Person
 from tests.cluster.platforms import NOTEBOOKS, makes_pods, set_policy
 from tests.cluster.running import RunningWebhook, eventually
@@ -119,6 +121,24 @@ def test_a_pod_of_a_session_is_told_on_the_session(running: RunningWebhook, plac
     eventually(lambda: bool(told(running, place)), within=20, what=running.output)
 
     assert objects(running, place) == [("Notebook", "mine", "NeverFits")]
+
+
+def test_denials_are_listed_for_those_who_may_list_events(running: RunningWebhook, place: str, named: Named) -> None:
+    running.set_policy(POLICY)
+    alice = named("alice")
+    alice.create(json.dumps(deployment("web", replicas=3)))
+    eventually(lambda: bool(told(running, place)), within=20, what=running.output)
+
+    def denials(*words: str, name: str) -> Ended:
+        return in_process("denials", "--kubeconfig", str(running.cluster.kubeconfig("admin")), "--as", name, *words)
+
+    seen = denials("-n", place, "--as-group", "people", "--since", "10m", "--reason", "QuotaExceeded", name=alice.name)
+    row = re.split(r" {3,}", seen.out.splitlines()[1])
+    assert row[2:6] == [place, "deployment/web", alice.name, "QuotaExceeded"]
+    assert row[6].startswith("exceeded quota: defaults.user, requested: pods=1")
+    refused = denials("-n", place, name="bob")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith(f"userquota: you may not list Events in namespace {place}: ")
 
 
 def test_whoever_creates_a_pod_themselves_is_answered_and_has_no_event(

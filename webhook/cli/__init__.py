@@ -25,6 +25,7 @@ _COMMANDS = {
         "adopt",
         "charge",
         "check",
+        "denials",
         "explain",
         "get",
         "local",
