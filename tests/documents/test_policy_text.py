@@ -608,8 +608,8 @@ RESOURCES = (
     "sessions, storage"
 )
 SECTIONS = (
-    "version, tiers, defaults, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, terminating, "
-    "serviceAccountLimits, warnAt, exempt, missing, attribution, resources, sessions"
+    "version, tiers, defaults, rules, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, "
+    "terminating, serviceAccountLimits, warnAt, exempt, missing, attribution, resources, sessions"
 )
 VERSION = "version: expected version: 1, the only one this release reads"
 ACCOUNT = "expected a service account as <namespace>/<name>"

@@ -134,6 +134,7 @@ def test_a_second_exemption_of_the_same_is_told() -> None:
 
 
 FIELDS = {
+    "rules": "rules: [{name: a, users: [b], hard: {cpu: 1}}]",
     "defaults": "defaults: {user: {hard: {cpu: 1}}}",
     "users": "users: {a: {hard: {cpu: 1}}}",
     "service_accounts": "serviceAccounts: {a/b: {hard: {cpu: 1}}}",

@@ -6,7 +6,7 @@ The shape of a part is in `policy_schema`; what several documents mean together 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
@@ -24,6 +24,7 @@ from webhook.documents.policy_schema import (
     MissingPart,
     PolicyPart,
     PoolPart,
+    RulePart,
     ScopedPart,
     SectionPart,
     SessionsPart,
@@ -48,6 +49,7 @@ from webhook.quota.policy import (
     Entry,
     Group,
     Hard,
+    PersonRule,
     SessionCount,
     Tenant,
     Terminating,
@@ -79,6 +81,13 @@ _EVERYTHING = Selector(())
 
 
 @dataclass(frozen=True, slots=True)
+class PersonRules:
+    """The rules in the order in which they are tried: only one document may give them."""
+
+    rules: tuple[PersonRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NamespaceOwners:
     """The marks of namespaces, in the order in which they are tried: only one document may give them."""
 
@@ -94,7 +103,7 @@ class Definition(NamedTuple):
 
     steps: tuple[str, ...]
     position: Position
-    value: _Limiting | Choice | Delegate | NamespaceOwners | Weight | OnMissing | Preset | Category
+    value: _Limiting | Choice | Delegate | NamespaceOwners | PersonRules | Weight | OnMissing | Preset | Category
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -128,6 +137,8 @@ class DocumentEntries:
     devices: list[DeviceLimit] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
     tier_uses: list[TierUse] = field(default_factory=list)
+    rule_groups: list[tuple[str, Mistake]] = field(default_factory=list)
+    """The groups that rules name, each with the place of a mistake."""
     is_partly_read: bool = False
     """Whether the document may define what could not be read."""
 
@@ -166,6 +177,7 @@ class DocumentEntries:
             place = ("exempt", index)
             self.exemptions.append((_exemption(exempt), self._remark((), place, root, "")))
             self._add_ending((), place, exempt.until, root, "it exempts nothing any more")
+        self._add_rules(part.rules, root)
         if part.resources is not None:
             self._add_weights(part.resources, root)
         if part.sessions is not None:
@@ -177,6 +189,31 @@ class DocumentEntries:
             node = tree.node_at(root, steps)
             if each is not None and node is not None:
                 self.definitions.append(Definition(steps, node.position, self._entry(steps, each, node)))
+
+    def _add_rules(self, parts: Sequence[RulePart], root: tree.Node) -> None:
+        """Add all rules, if there are any; each has another name, by which a refusal calls it."""
+        if not parts:
+            return
+        rules: dict[str, PersonRule] = {}
+        for index, part in enumerate(parts):
+            place = ("rules", index)
+            node = tree.node_at(root, place)
+            if node is None:
+                continue
+            if part.name in rules:
+                message = f"there is a rule {part.name} before it: give each another name"
+                self.mistakes.append(self._remark((), (*place, "name"), root, message))
+            for at, name in enumerate(part.users):
+                if name.startswith(SERVICE_ACCOUNT_PREFIX):
+                    message = "a service account belongs into serviceAccounts, as namespace/name"
+                    self.mistakes.append(self._remark((), (*place, "users", at), root, message))
+            self.rule_groups += (
+                (name, self._remark((), (*place, "groups", at), root, "")) for at, name in enumerate(part.groups)
+            )
+            entry = self._entry(("rules", part.name), part, node)
+            rules[part.name] = PersonRule(entry, frozenset(part.users), frozenset(part.groups))
+        steps = ("rules",)
+        self.definitions.append(Definition(steps, tree.position_of(root, steps), PersonRules(tuple(rules.values()))))
 
     def _add_attribution(self, part: AttributionPart, root: tree.Node) -> None:
         self.trusted_controllers.update(map(username, part.trustedControllers))

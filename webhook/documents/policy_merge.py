@@ -17,7 +17,8 @@ from webhook.documents.exempt_notes import endless_notes, exempt_notes
 from webhook.documents.group_notes import group_notes
 from webhook.documents.limit_notes import DeviceLimit, Ending
 from webhook.documents.mistake import Mistake, Position, field_path
-from webhook.documents.policy_entries import Choice, Definition, DocumentEntries, NamespaceOwners, username
+from webhook.documents.model_mistakes import suggestion
+from webhook.documents.policy_entries import Choice, Definition, DocumentEntries, NamespaceOwners, PersonRules, username
 from webhook.documents.policy_tiers import TIERS, TierUse, unused_tiers
 from webhook.documents.preset_notes import category_notes, time_notes
 from webhook.quota.delegation import Delegate, Mark
@@ -31,6 +32,7 @@ from webhook.quota.policy import (
     Defaults,
     Entry,
     Group,
+    PersonRule,
     Policy,
     SessionCount,
     Tenant,
@@ -91,6 +93,8 @@ class Merger:
         self._of_times: dict[str, Mistake] = {}
         self._of_caps: list[Mistake] = []
         self._tier_uses: list[TierUse] = []
+        self._rules: tuple[PersonRule, ...] = ()
+        self._rule_groups: list[tuple[str, Mistake]] = []
         self._is_partly_read = False
 
     def add(self, document: DocumentEntries) -> Iterator[None]:
@@ -103,6 +107,7 @@ class Merger:
         self.endings += document.endings
         self.devices += document.devices
         self._tier_uses += document.tier_uses
+        self._rule_groups += document.rule_groups
         self._is_partly_read = self._is_partly_read or document.is_partly_read
         self._trusted |= document.trusted_controllers
         self._restorers |= document.restorers
@@ -121,6 +126,11 @@ class Merger:
     def finish(self) -> Iterator[None]:
         """Check, after the last document, what refers to others, and yield now and then."""
         tiers = self._entries[TIERS]
+        known = sorted(self._groups)
+        for name, place in () if self._is_partly_read else self._rule_groups:
+            if name not in self._groups:
+                message = f"{name} has no entry under groups" + (suggestion(name, known) if known else "")
+                self.mistakes.append(replace(place, message=message))
         for count, use in enumerate(self._tier_uses, start=1):
             self.mistakes += use.mistakes(tiers, are_all_known=not self._is_partly_read)
             if count % _PER_STEP == 0:
@@ -177,6 +187,7 @@ class Merger:
             categories=self._categories,
             warn_at=self._warn_at,
             tiers=self._entries[TIERS],
+            rules=self._rules,
             group_objects=self._group_objects,
         )
 
@@ -214,6 +225,8 @@ class Merger:
             self._missing[NAMES[name]] = value
         elif isinstance(value, Category):
             self._categories[name.casefold()] = value.amounts
+        elif isinstance(value, PersonRules):
+            self._rules = value.rules
         elif isinstance(value, Delegate | NamespaceOwners | Preset):
             self._keep_marks(name, value)
         else:

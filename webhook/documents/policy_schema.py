@@ -387,6 +387,20 @@ class DefaultsPart(Part):
     unattributed: EntryPart | None = None
 
 
+class RulePart(EntryPart):
+    """Limits of people by their names or groups; of several rules that hold for somebody the first counts."""
+
+    name: Name
+    users: list[Name] = Field(default_factory=list)
+    groups: list[Name] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _check_people(self) -> RulePart:
+        if not (self.users or self.groups):
+            raise ValueError("expected users or groups; what holds for everybody is defaults.user")
+        return self
+
+
 class DelegatePart(Part):
     """A user or service account that says for whom it creates objects."""
 
@@ -484,6 +498,7 @@ class PolicyPart(Part):
     version: Annotated[Literal[1], BeforeValidator(_read_version)]
     tiers: dict[Name, TierPart] = Field(default_factory=dict)
     defaults: DefaultsPart | None = None
+    rules: list[RulePart] = Field(default_factory=list)
     users: dict[Name, EntryPart] = Field(default_factory=dict)
     serviceAccounts: dict[ServiceAccountName, EntryPart] = Field(default_factory=dict)  # noqa: N815
     groups: dict[Name, GroupPart] = Field(default_factory=dict)

@@ -109,6 +109,7 @@ def _somebody(before: Policy, after: Policy, used_by: Collection[tuple[Payer, st
     known = {payer for payer, _ in used_by if payer != NOBODY}
     named = {name for each in (before, after) for name in (*each.users, *each.service_accounts)}
     named |= {name for each in (before, after) for group in each.groups.values() for name in group.members}
+    named |= {name for each in (before, after) for rule in each.rules for name in rule.users}
     known |= {Payer(name) for name in named - {payer.owner for payer in known}}
     yield from (_Probe(_called(payer.owner), payer) for payer in sorted(known))
 

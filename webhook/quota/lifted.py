@@ -94,6 +94,9 @@ def _slots(policy: Policy, other: Policy) -> Iterator[tuple[str, _Slot]]:
     yield "defaults.serviceAccount", _Slot((defaults.service_account,))
     yield "defaults.unattributed", _Slot((defaults.unattributed,))
     yield from _named("users", policy.users, other.users, defaults.user)
+    for rule in policy.rules:
+        path = "" if defaults.user is None else defaults.user.path
+        yield rule.entry.path, _Slot((rule.entry, defaults.user), path)
     yield from _named("serviceAccounts", policy.service_accounts, other.service_accounts, defaults.service_account)
     for name, group in policy.groups.items():
         yield f"groups.{name}.perMember", _Slot((group.per_member,))

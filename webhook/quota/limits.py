@@ -15,7 +15,7 @@ from typing import NamedTuple
 from msgspec import Struct, structs
 
 from webhook.quota import subject
-from webhook.quota.policy import MINIMUMS, Combine, Entry, Hard, Mode, OnWorkload, Policy, Unlimited
+from webhook.quota.policy import MINIMUMS, Combine, Entry, Hard, Mode, OnWorkload, PersonRule, Policy, Unlimited
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Selector
 from webhook.quota.subject import UNATTRIBUTED, Account, Payer, Subject
@@ -77,7 +77,8 @@ def resolve_limits(
     Return every limit that binds an object of *account* in *namespace*, which carries *labels*, at *now*.
 
     Each entry has the amounts of its tier besides, for what it does not limit itself.
-    The payer's own entry replaces the default field by field and may raise it. With `most-restrictive` the `perMember`
+    The payer's own entry replaces the default field by field and may raise it, as does the first of the rules that
+    holds for a person without such a field. With `most-restrictive` the `perMember`
     cap of each of the payer's groups binds as well. With `combine: max` or `sum` the caps of all these groups become
     one limit, which replaces the default field by field like the payer's own entry. Pool, tenant, namespace and cluster
     limits always bind in addition. Order: user, groups by name, tenants by name, each followed by its limit per
@@ -104,7 +105,9 @@ def _limits_of(  # noqa: PLR0913, PLR0917 - what decides the limits
 ) -> LimitsInForce:
     groups, tenants = policy.groups_of(payer), policy.tenants_of(labels)
     policy_namespace = namespace if tenants or namespace in policy.namespaces else ""
-    key = (_payer_kind(policy, payer), groups, tenants, policy_namespace, selectors, policy.phase(now))
+    rule = policy.rule_of(payer, groups, now)
+    kind = (_payer_kind(policy, payer), "" if rule is None else rule.entry.path)
+    key = (kind, groups, tenants, policy_namespace, selectors, policy.phase(now))
     pattern = policy.limits_cache.get(key)
     if not isinstance(pattern, _Pattern):
         layers = layers_of(policy, payer, namespace=namespace, labels=labels, now=now)
@@ -187,7 +190,8 @@ def layers_of(  # noqa: PLR0913 - what decides the limits
 
     groups = policy.groups_of(payer)
     members = [entry for name in groups if (entry := policy.groups[name].per_member) is not None]
-    layers = [Layer("", None, _personal(policy, payer, members, parts_of, now))]
+    rule = policy.rule_of(payer, groups, now)
+    layers = [Layer("", None, _personal(policy, payer, members, rule, parts_of, now))]
     if policy.combine is Combine.MOST_RESTRICTIVE:
         layers += (Layer(entry.path, None, parts_of(entry)) for entry in members)
     shared = _shared(policy, groups, policy.tenants_of(labels), namespace)
@@ -227,8 +231,13 @@ def _selected(layer: Iterable[Entry], selector: Selector | None, now: datetime) 
     return [each for entry in layer for each in entry.scoped if each.selector == selector and each.in_force(now)]
 
 
-def _personal(
-    policy: Policy, payer: Payer, members: list[Entry], parts_of: Callable[[Entry], list[Entry]], now: datetime
+def _personal(  # noqa: PLR0913, PLR0917 - what decides the limits
+    policy: Policy,
+    payer: Payer,
+    members: list[Entry],
+    rule: PersonRule | None,
+    parts_of: Callable[[Entry], list[Entry]],
+    now: datetime,
 ) -> list[Entry]:
     """Return the entries that override each other field by field, the strongest first."""
     if payer.owner == UNATTRIBUTED:
@@ -241,7 +250,8 @@ def _personal(
         [] if policy.combine is Combine.MOST_RESTRICTIVE else [part for each in members for part in parts_of(each)]
     )
     combined = _combined(of_members, policy.combine, now)
-    return [*(parts_of(own) if own else ()), *combined, *(parts_of(default) if default else ())]
+    before = parts_of(rule.entry) if rule else []
+    return [*(parts_of(own) if own else ()), *combined, *before, *(parts_of(default) if default else ())]
 
 
 def _combined(members: list[Entry], combine: Combine, now: datetime) -> Iterator[Entry]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import enum
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -22,6 +22,7 @@ from webhook.quota.resources import LOGICAL, UNPARAMETERISED, Amount, Amounts
 from webhook.quota.scopes import Scopes, Selector
 from webhook.quota.subject import (
     CLUSTER,
+    NOBODY,
     Account,
     Payer,
     Subject,
@@ -197,6 +198,19 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonRule:
+    """People by their names or groups, and the entry that stands before the default for those without one of theirs."""
+
+    entry: Entry
+    users: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+
+    def holds(self, payer: Payer, groups: Collection[str]) -> bool:
+        """Whether *payer*, who is in *groups*, is one of them."""
+        return payer.owner in self.users or not self.groups.isdisjoint(groups)
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """A set of namespaces selected by labels, with limits on their sum and on each namespace."""
 
@@ -234,7 +248,7 @@ class Policy:
     counts as a `gpu` or an `accelerator`. `missing` says what happens with a pod that does not declare a resource, by
     ResourceQuota's name of the resource. `presets` say which objects are sessions, and `categories` what their pods
     get, before that. `group_objects` are objects of the cluster that list members as well. `tiers` are amounts with a
-    name, which entries refer to.
+    name, which entries refer to. The first of the `rules` that holds for a person stands before the default.
     """
 
     defaults: Defaults = Defaults()
@@ -260,6 +274,7 @@ class Policy:
     group_objects: GroupObjects | None = None
     warn_at: WarnAt = WarnAt()
     tiers: Mapping[str, Entry] = field(default_factory=dict)
+    rules: tuple[PersonRule, ...] = ()
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _limited: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -306,6 +321,12 @@ class Policy:
         names |= self._groups_by_member.get(owner, frozenset())
         names.update(name for name in self._groups_in_objects.get(owner, ()) if name in entries)
         return tuple(sorted(names))
+
+    def rule_of(self, payer: Payer, groups: Collection[str], now: datetime) -> PersonRule | None:
+        """Return the first rule that holds for a person who is in *groups*, of those that have not ended at *now*."""
+        if not self.rules or payer == NOBODY or payer.is_service_account:
+            return None
+        return next((each for each in self.rules if each.holds(payer, groups) and each.entry.in_force(now)), None)
 
     def holder_of(self, payer: Payer) -> Subject:
         """
@@ -463,7 +484,8 @@ class Policy:
         defaults = (self.defaults.user, self.defaults.service_account, self.defaults.unattributed)
         groups = [entry for each in self.groups.values() for entry in (each.per_member, each.pool)]
         tenants = [entry for each in self.tenants.values() for entry in (each.entry, each.per_namespace)]
-        named = (*self.users.values(), *self.service_accounts.values(), *self.namespaces.values())
+        rules = [each.entry for each in self.rules]
+        named = (*rules, *self.users.values(), *self.service_accounts.values(), *self.namespaces.values())
         for entry in (*defaults, *groups, *tenants, *named, self.cluster):
             if entry is not None:
                 yield entry

@@ -19,7 +19,7 @@ from webhook.quota.resources import show
 from webhook.quota.windows import Window
 
 _TOLD_APART = frozenset(
-    {"defaults", "users", "service_accounts", "groups", "tenants", "namespaces", "cluster", "tiers"}
+    {"defaults", "users", "service_accounts", "groups", "tenants", "namespaces", "cluster", "tiers", "rules"}
     | {"devices", "exemptions", "presets", "categories"}
 )
 """The fields of a policy that hold entries, or are told in a form of their own."""
@@ -146,6 +146,10 @@ def _settings(policy: Policy) -> Iterator[tuple[str, object]]:
     for name, tenant in policy.tenants.items():
         yield f"tenants.{name}.namespaces", ",".join(f"{key}={text}" for key, text in tenant.match_labels)
         yield from _others(f"tenants.{name}", tenant, {"entry", "per_namespace", "match_labels"})
+    for place, rule in enumerate(policy.rules, start=1):
+        yield f"{rule.entry.path} (place)", str(place)
+        yield from ((f"{rule.entry.path}.users[{name}]", _LISTED) for name in rule.users)
+        yield from ((f"{rule.entry.path}.groups[{name}]", _LISTED) for name in rule.groups)
     yield from ((f"resources.{weight.resource}[{name}]", weight) for name, weight in policy.devices.rows)
     exempt: defaultdict[str, list[str]] = defaultdict(list)
     for row in policy.exemptions.rows:

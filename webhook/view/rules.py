@@ -79,8 +79,8 @@ class Rules:
         match first:
             case "defaults":
                 return "default" + within
-            case "users" | "serviceAccounts":
-                return "own entry" + within + self._replaced(first, limit)
+            case "users" | "serviceAccounts" | "rules":
+                return ("by a rule" if first == "rules" else "own entry") + within + self._replaced(first, limit)
             case "groups":
                 return ("cap for each member" if path.endswith(".perMember") else "pool shared by all members") + within
             case "tenants":
@@ -99,7 +99,7 @@ class Rules:
 
     def _replaced(self, first: str, limit: Limit) -> str:
         defaults = self._policy.defaults
-        default = defaults.user if first == "users" else defaults.service_account
+        default = defaults.service_account if first == "serviceAccounts" else defaults.user
         if default is None or ".scoped[" in limit.entry:
             return ""
         for part in self._policy.parts_of(default, None):
