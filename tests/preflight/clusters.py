@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,13 @@ from typing import Any
 import msgspec
 
 from webhook.documents.policy_text import PolicyText, read_policy
-from webhook.kinds.registry import KINDS
 from webhook.preflight.census import Census
+from webhook.preflight.made_anew import made_anew
 from webhook.preflight.report import Gap, Report, Unreadable, report_on
-from webhook.preflight.traces import Trace, shape_of
+from webhook.preflight.traces import Marked, Trace, shape_of
 from webhook.quota.policy import Policy
 from webhook.quota.resources import show
+from webhook.wiring.file_kinds import kinds_under
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 EXEMPT = frozenset({"kube-system", "kube-node-lease", "userquota-system"})
@@ -33,10 +35,16 @@ class Cluster:
     """Takes objects one by one; everything else is as in a cluster without userquota."""
 
     def __init__(
-        self, text: str = "", *, labels: Mapping[str, Mapping[str, str]] | None = None, now: datetime = NOW
+        self,
+        text: str = "",
+        *,
+        labels: Mapping[str, Mapping[str, str]] | None = None,
+        annotations: Mapping[str, Mapping[str, str]] | None = None,
+        now: datetime = NOW,
     ) -> None:
         named = {"red": {"team": "a"}, "blue": {"team": "b"}} if labels is None else labels
-        self.census = Census(policy(text), labels=named, exempt=EXEMPT, now=now)
+        self.kinds = kinds_under(policy(text))
+        self.census = Census(policy(text), labels=named, annotations=annotations, exempt=EXEMPT, now=now)
         self._uids = itertools.count(1)
 
     def add(
@@ -48,10 +56,12 @@ class Cluster:
         owner: str = "",
         controller: Mapping[str, str] | None = None,
         managers: Sequence[str] = (),
+        annotations: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
         **fields: Any,
     ) -> Mapping[str, str]:
         """Take an object; return the reference to it that its children have. *owner* is its stamp."""
-        kind = KINDS.of_resource(resource)
+        kind = self.kinds.of_resource(resource)
         assert kind is not None
         number = next(self._uids)
         stamp = {"userquota.dev/owner": owner, "userquota.dev/groups": '["ml"]'} if owner else {}
@@ -60,15 +70,17 @@ class Cluster:
             "namespace": namespace,
             "uid": f"uid-{number}",
             "resourceVersion": str(number),
-            "annotations": stamp,
+            "annotations": {**stamp, **(annotations or {})},
+            "labels": labels,
             "ownerReferences": [{**controller, "controller": True}] if controller else None,
             "managedFields": [
                 dict(zip(("manager", "subresource"), each.split("/"), strict=False)) for each in managers
             ],
         }
-        body = json.dumps({"metadata": metadata, **fields}).encode()
-        trace = msgspec.json.decode(body, type=Trace)
-        self.census.take(kind, msgspec.json.decode(body, type=shape_of(kind)), trace.metadata)
+        body = json.dumps({"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **fields}).encode()
+        trace, marked = msgspec.json.decode(body, type=Trace), msgspec.json.decode(body, type=Marked)
+        item = msgspec.json.decode(body, type=shape_of(kind))
+        self.census.take(kind, item, trace.metadata, written=lambda: marked.metadata)
         return {"apiVersion": kind.api_version, "kind": kind.kind, "name": name, "uid": f"uid-{number}"}
 
     def pod(self, name: str, *, cpu: str = "1", memory: str = "1Gi", **more: Any) -> Mapping[str, str]:
@@ -80,7 +92,8 @@ class Cluster:
         return self.add("persistentvolumeclaims", name, spec={"resources": resources}, **more)
 
     def report(self, *, gaps: Sequence[Gap] = (), unreadable: Sequence[Unreadable] = ()) -> Report:
-        return report_on(self.census, server="v1.37.2", exempt=EXEMPT, gaps=gaps, unreadable=unreadable)
+        anew = asyncio.run(made_anew(self.census, self.kinds))
+        return report_on(self.census, anew=anew, server="v1.37.2", exempt=EXEMPT, gaps=gaps, unreadable=unreadable)
 
 
 def over(report: Report) -> list[str]:

@@ -12,9 +12,11 @@ from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.kinds.pods import PODS
 from webhook.kinds.resource_claims import RESOURCE_CLAIMS
 from webhook.preflight.census import Census
+from webhook.preflight.made_anew import MadeAnew
 from webhook.preflight.report import Gap, Unreadable, report_on
 from webhook.wiring.preflight import _Look
 
+NOTHING = MadeAnew((), {})
 REFUSAL = b'\r\nConnection: close\r\nContent-Length: 18\r\n\r\n{"kind": "Status"}'
 NOT_FOUND, GONE, FORBIDDEN = (b"HTTP/1.1 " + status + REFUSAL for status in (b"404 Not Found", b"410 Gone", b"403 No"))
 
@@ -53,7 +55,7 @@ async def test_pods_that_do_not_fit_are_counted_as_one_and_named(tmp_path: Path)
         "/api/v1/pods?limit=500&continue=more",
     ]
     assert [each.what for each in look.unreadable] == ["pods red/amount", "pods red/shape", "pods"]
-    report = report_on(counted, server="", exempt=(), gaps=look.gaps, unreadable=look.unreadable)
+    report = report_on(counted, anew=NOTHING, server="", exempt=(), gaps=look.gaps, unreadable=look.unreadable)
     assert used(report, "cluster") == {"count/pods": "3", "pods": "3"}
     assert not report.is_complete
 
@@ -99,6 +101,53 @@ async def test_groups_are_read_if_the_policy_takes_members_from_them(tmp_path: P
     [gap] = look.gaps
     assert gap.what == "groups.user.openshift.io"
     assert gap.consequence.endswith(": they list nobody")
+
+
+SESSIONS = "sessions: {presets: [kubeflow-notebook]}"
+SERVED = (
+    answer(b'{"versions":[{"groupVersion":"kubeflow.org/v1"}]}'),
+    answer(
+        b'{"resources":[{"name":"notebooks","kind":"Notebook","namespaced":true,"verbs":["create","list","watch"]}]}'
+    ),
+)
+NOTEBOOKS = "notebooks.kubeflow.org"
+
+
+async def test_sessions_of_a_preset_are_counted(tmp_path: Path) -> None:
+    notebook = {"apiVersion": "kubeflow.org/v1", "kind": "Notebook", "spec": {"template": {"spec": {}}}}
+    listed = page({**notebook, "metadata": {"name": "one", "namespace": "red", "uid": "one", "resourceVersion": "5"}})
+    counted = Census(policy(SESSIONS), labels={}, exempt=frozenset(), now=NOW)
+    async with server([*SERVED, ALLOWED, listed], tmp_path) as (api, scripted):
+        look = _Look(api)
+        kind = (await look.kinds(policy(SESSIONS))).of_resource(NOTEBOOKS)
+        assert kind is not None
+        await look.count(kind, counted)
+    assert scripted.requests[-1].split()[1] == "/apis/kubeflow.org/v1/notebooks?limit=500"
+    assert (look.gaps, look.unreadable) == ([], [])
+    report = report_on(counted, anew=NOTHING, server="", exempt=(), gaps=(), unreadable=())
+    assert used(report, "cluster") == {f"count/{NOTEBOOKS}": "1", "sessions": "1"}
+
+
+async def test_sessions_that_may_not_be_listed_are_told(tmp_path: Path) -> None:
+    async with server([*SERVED, answer(b'{"status":{"allowed":false}}')], tmp_path) as (api, _):
+        look = _Look(api)
+        kind = (await look.kinds(policy(SESSIONS))).of_resource(NOTEBOOKS)
+        assert kind is not None
+        await look.count(kind, census())
+    assert look.unreadable == [Unreadable(NOTEBOOKS, f"you may not list {NOTEBOOKS} in the whole cluster")]
+
+
+async def test_sessions_of_a_kind_that_is_not_served_or_not_known_are_told(tmp_path: Path) -> None:
+    async with server([NOT_FOUND], tmp_path) as (api, _):
+        look = _Look(api)
+        assert (await look.kinds(policy(SESSIONS))).of_resource(NOTEBOOKS) is None
+    why = "the API serves no such kind: preset kubeflow-notebook reads nothing, and there are no such sessions"
+    assert look.gaps == [Gap(NOTEBOOKS, why)]
+
+    async with server([FORBIDDEN], tmp_path) as (api, _):
+        look = _Look(api)
+        assert (await look.kinds(policy(SESSIONS))).of_resource(NOTEBOOKS) is None
+    assert [each.what for each in look.unreadable] == [NOTEBOOKS]
 
 
 async def test_a_404_of_the_core_group_says_nothing_about_what_exists(tmp_path: Path) -> None:

@@ -216,6 +216,8 @@ def test_the_document_is_one_value_in_a_stable_order() -> None:
         "limits",
         "usage",
         "withoutOwner",
+        "madeAnew",
+        "overLimitsAnew",
         "suggestedPolicy",
         "writers",
         "daemonSets",

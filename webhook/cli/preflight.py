@@ -37,10 +37,12 @@ def command(
     Show what a policy would mean for a cluster as it is. Reads it with your own rights and changes nothing.
 
     What exists has no owner before the installation: the limits of namespaces, tenants and the cluster bind it, and
-    defaults.unattributed. Objects with a stamp count for their owners.
+    defaults.unattributed. Objects with a stamp count for their owners. Who pays for the others once they are made anew
+    is told as the webhook will decide: by owners of namespaces, delegates, and presets of sessions.
 
-    Exit code 1 if a limit that is enforced would be exceeded, by a sum or by one object, or if the API server is too
-    old; 2 if anything could not be read, which is named, or if the policy has mistakes, which are printed.
+    Exit code 1 if a limit that is enforced is exceeded, by a sum or by one object, or would be by a sum once what
+    nobody owns is made anew, or if the API server is too old; 2 if anything could not be read, which is named, or if
+    the policy has mistakes, which are printed.
     """
     policy = checked_policy(names, exit_code=2)
     settings = Settings(kubeconfig=kubeconfig, context=context)

@@ -5,6 +5,7 @@ The report of `userquota preflight` as one document, all of it and in a stable o
 from __future__ import annotations
 
 from webhook.preflight.infrastructure import DaemonSetSize
+from webhook.preflight.made_anew import Anew
 from webhook.preflight.ownerless import Ownerless
 from webhook.preflight.report import Report
 from webhook.preflight.standings import AboveCap, Standing
@@ -30,6 +31,8 @@ def document_of(report: Report) -> dict[str, object]:
         "limits": [_standing(each) for each in standings.limits],
         "usage": [{"subject": each.subject, "used": _amounts(each.used)} for each in standings.usage],
         "withoutOwner": [_ownerless(each) for each in report.ownerless],
+        "madeAnew": [_anew(each) for each in report.anew],
+        "overLimitsAnew": [_standing(each) for each in report.over_anew],
         "suggestedPolicy": _suggestion(report),
         "writers": [
             {"manager": each.manager, "objects": each.objects, "withoutController": each.topmost}
@@ -86,6 +89,19 @@ def _ownerless(each: Ownerless) -> dict[str, object]:
         "kind": each.kind,
         "workloads": each.workloads,
         "pods": each.pods,
+        "used": _amounts(each.used),
+    }
+
+
+def _anew(each: Anew) -> dict[str, object]:
+    return {
+        "namespace": each.namespace,
+        "kind": each.kind,
+        "madeBy": each.made_by,
+        "payer": each.payer,
+        "refused": each.is_refused,
+        "foundBy": list(each.found_by),
+        "objects": each.objects,
         "used": _amounts(each.used),
     }
 

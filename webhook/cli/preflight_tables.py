@@ -12,6 +12,7 @@ import click
 from webhook.cli.preflight_document import suggested_hard
 from webhook.cli.printing import show_table
 from webhook.preflight.infrastructure import DaemonSetSize
+from webhook.preflight.made_anew import Anew
 from webhook.preflight.ownerless import Ownerless
 from webhook.preflight.report import Report
 from webhook.preflight.standings import AboveCap, Standing
@@ -20,7 +21,7 @@ from webhook.quota.resources import show, show_list
 _MOST_ROWS = 20
 _MOST_WRITERS = 10
 
-_SHOWN_USE = frozenset({"pods", "requests.cpu", "requests.memory", "gpu", "accelerator"})
+_SHOWN_USE = frozenset({"pods", "requests.cpu", "requests.memory", "gpu", "accelerator", "sessions"})
 """What a row shows of the use of ownerless workloads; the documents have all of it."""
 
 
@@ -31,6 +32,7 @@ def show_tables(report: Report) -> None:
     _show_problems(report)
     _show_standings(report)
     _show_ownerless(report)
+    _show_anew(report)
     _show_writers(report)
     _show_infrastructure(report)
 
@@ -73,6 +75,28 @@ def _show_ownerless(report: Report) -> None:
         written = ", ".join(f"{_plain_or_quoted(name)}: {_plain_or_quoted(text)}" for name, text in hard.items())
         click.echo("\nThis entry bounds all that has no owner by what it uses now; leave room for rollouts:\n")
         click.echo(f"defaults: {{unattributed: {{hard: {{{written}}}}}}}")
+
+
+def _show_anew(report: Report) -> None:
+    title = "what nobody is known to own, and who pays once it is made anew; people pay for what they make"
+    of_objects = ("NAMESPACE", "KIND", "OBJECTS", "MADE BY", "PAYS", "FOUND BY", "THEIR USE")
+    _section(title, of_objects, [_anew_row(each) for each in report.anew])
+    heads = ("ENTRY", "SUBJECT", "RESOURCE", "USED", "LIMIT", "OVER", "MODE", "PLACE")
+    _section("over a limit once all that is made anew", heads, [_row(each) for each in report.over_anew], most=None)
+
+
+def _anew_row(each: Anew) -> tuple[str, ...]:
+    payer = "is refused" if each.is_refused else each.payer or "its maker"
+    use = show_list((name, amount) for name, amount in each.used if name in _SHOWN_USE)
+    return (
+        each.namespace,
+        each.kind,
+        str(each.objects),
+        each.made_by,
+        payer,
+        "; ".join(each.found_by),
+        use or "nothing",
+    )
 
 
 def _ownerless_row(each: Ownerless) -> tuple[str, ...]:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from webhook.preflight.census import Census
 from webhook.preflight.infrastructure import DaemonSetSize, SystemNamespace, daemon_sets, system_namespaces
+from webhook.preflight.made_anew import Anew, MadeAnew
 from webhook.preflight.ownerless import Ownerless, ownerless, suggestion
-from webhook.preflight.standings import Standings, standings
+from webhook.preflight.standings import Standing, Standings, over_more, standings
 from webhook.preflight.writers import Writer, writers
+from webhook.quota.policy import Mode
 from webhook.quota.resources import Amounts
 
 NEEDED_VERSION = (1, 30)
@@ -42,7 +44,8 @@ class Report:
 
     `server` is the version of the API server, empty if it could not be read. `exempt` are the namespaces that are not
     counted. `suggestion` is the `hard` of an entry for the unattributed that allows what they use, under
-    ResourceQuota's names; empty where the policy has one.
+    ResourceQuota's names; empty where the policy has one. `anew` says who would pay for what nobody is known to own
+    once it is made anew, and `over_anew` which limits would be exceeded then, with more than is used now.
     """
 
     server: str
@@ -50,6 +53,8 @@ class Report:
     standings: Standings
     ownerless: tuple[Ownerless, ...]
     suggestion: Amounts
+    anew: tuple[Anew, ...]
+    over_anew: tuple[Standing, ...]
     writers: tuple[Writer, ...]
     daemon_sets: tuple[DaemonSetSize, ...]
     system_namespaces: tuple[SystemNamespace, ...]
@@ -63,20 +68,30 @@ class Report:
 
     @property
     def is_fine(self) -> bool:
-        """Whether no enforced limit is exceeded, and the cluster has what userquota cannot do without."""
-        return not self.standings.is_over_enforced and not any(each.is_fatal for each in self.gaps)
+        """Whether no enforced limit is exceeded, now or then, and the cluster has what userquota cannot do without."""
+        is_over_anew = any(each.limit.mode is Mode.ENFORCE for each in self.over_anew)
+        return not (self.standings.is_over_enforced or is_over_anew or any(each.is_fatal for each in self.gaps))
 
 
-def report_on(
-    census: Census, *, server: str, exempt: Iterable[str], gaps: Iterable[Gap], unreadable: Iterable[Unreadable]
+def report_on(  # noqa: PLR0913 - all that was read
+    census: Census,
+    *,
+    anew: MadeAnew,
+    server: str,
+    exempt: Iterable[str],
+    gaps: Iterable[Gap],
+    unreadable: Iterable[Unreadable],
 ) -> Report:
-    """Return the report on a complete *census*, or on one that lacks what is *unreadable*."""
+    """Return the report on a complete *census*, or on one that lacks what is *unreadable*; *anew* is of the same."""
+    now = standings(census)
     return Report(
         server,
         tuple(sorted(exempt)),
-        standings(census),
+        now,
         ownerless(census),
         suggestion(census),
+        anew.rows,
+        over_more(now, standings(census.with_payers(anew.payers))) if anew.payers else (),
         writers(census),
         daemon_sets(census),
         system_namespaces(census),

@@ -84,6 +84,12 @@ def standings(census: Census) -> Standings:
     return Standings(_usage(census), _limits(census, in_force.values()), tuple(sorted(above.values(), key=_cap_order)))
 
 
+def over_more(now: Standings, then: Standings) -> tuple[Standing, ...]:
+    """Return the limits on sums that are exceeded *then*, with more than is used *now*."""
+    used = {each.limit: each.used for each in now.limits}
+    return tuple(each for each in then.over if each.used > used.get(each.limit, 0))
+
+
 def _resolve(census: Census, account: Account, namespace: str) -> LimitsInForce:
     labels = census.labels_of(namespace)
     return resolve_limits(census.policy, account, namespace=namespace, labels=labels, now=census.now)
@@ -113,9 +119,9 @@ def _standing_order(each: Standing) -> tuple[object, ...]:
 
 
 def _compare(above: dict[Limit, AboveCap], cap: Limit, each: CountedObject) -> None:
-    if cap.cap != each.kind.cap:
+    if cap.cap not in each.caps:
         return
-    amount = dict(each.amounts).get(cap.resource, 0)
+    amount = dict(each.capped).get(cap.resource, 0)
     if amount <= cap.hard:
         return
     known = above.get(cap)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from webhook.attribution.creations import Written
 from webhook.kinds.evaluator import AnyKind
 from webhook.quota.objects import ObjectMeta, Shape
 
@@ -36,6 +37,12 @@ class Trace(Shape, frozen=True, gc=False):
     """An object of any kind."""
 
     metadata: TracedMeta = TracedMeta()
+
+
+class Marked(Shape, frozen=True, gc=False):
+    """An object of any kind, decoded for what it carries that may say who pays for it."""
+
+    metadata: Written = Written()
 
 
 class DaemonSetStatus(Shape, frozen=True, gc=False):

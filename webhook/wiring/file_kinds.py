@@ -1,9 +1,10 @@
 """
-The kinds of objects in files, where no API server says what it serves.
+The kinds that a policy makes of those that are known, and of objects in files, where no API server says what it serves.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from webhook.documents.object_text import RawObject
@@ -18,21 +19,37 @@ from webhook.quota.presets import Preset
 
 def kinds_under(policy: Policy) -> Registry:
     """Return the kinds that *policy* makes of those with a row, and of those that its presets name."""
+    kinds = rows_under(policy)
+    kinds.count(policy.counted)
+    for resource, listed in presets_of_others(policy).items():
+        first = listed[0]
+        kind = counted(resource, f"{first.group}/{first.versions[0]}" if first.group else first.versions[0], first.kind)
+        kinds.add(read_as_sessions(kind, listed, policy, kinds))
+    return kinds
+
+
+def rows_under(policy: Policy) -> Registry:
+    """Return the kinds with a row; pods are read by the presets of *policy*."""
     kinds, pods = Registry(*KINDS), PodEvaluator()
     pods.read_by(each for each in policy.presets if each.resource == PODS.resource)
     kinds.add(replace(PODS, evaluator=pods))
-    kinds.count(policy.counted)
+    return kinds
+
+
+def presets_of_others(policy: Policy) -> Mapping[str, Sequence[Preset]]:
+    """Return the presets of *policy* for kinds without a row, by resource."""
     presets: dict[str, list[Preset]] = {}
     for each in policy.presets:
         if KINDS.of_resource(each.resource) is None:
             presets.setdefault(each.resource, []).append(each)
+    return presets
+
+
+def read_as_sessions(kind: AnyKind, presets: Sequence[Preset], policy: Policy, kinds: Registry) -> AnyKind:
+    """Return *kind* with its objects read by *presets*; *kinds* tell which of them are part of other sessions."""
     frees_stopped = policy.session_count is SessionCount.RUNNING
-    for resource, listed in presets.items():
-        first = listed[0]
-        kind = counted(resource, f"{first.group}/{first.versions[0]}" if first.group else first.versions[0], first.kind)
-        evaluator = SessionEvaluator(kind.count, listed, frees_stopped=frees_stopped, is_session=kinds.is_session)
-        kinds.add(session_kind(kind, evaluator, makers_of(listed)))
-    return kinds
+    evaluator = SessionEvaluator(kind.count, presets, frees_stopped=frees_stopped, is_session=kinds.is_session)
+    return session_kind(kind, evaluator, makers_of(presets))
 
 
 def kind_in_file(written: RawObject, kinds: Registry, policy: Policy) -> AnyKind | None:

@@ -6,14 +6,17 @@ What cannot be read is kept with its reason, and everything else is read nonethe
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import msgspec
 
+from webhook.attribution.creations import Written
 from webhook.kinds.evaluator import AnyKind, UncountableError
-from webhook.kinds.registry import KINDS, Registry
+from webhook.kinds.registry import Registry
+from webhook.kinds.session_marks import NamespaceTexts
 from webhook.kube.access import Right, may
 from webhook.kube.api import JSON, ApiError, KubernetesApi
 from webhook.kube.device_classes import DeviceClass, second_names
@@ -25,11 +28,13 @@ from webhook.kube.object_list import METADATA_LIST, UnservedError, read_raw_page
 from webhook.kube.server_version import UnreachedError, read_version
 from webhook.ports import UnavailableError
 from webhook.preflight.census import Census
+from webhook.preflight.made_anew import made_anew
 from webhook.preflight.report import NEEDED_VERSION, Gap, Report, Unreadable, report_on
-from webhook.preflight.traces import Trace, shape_of
+from webhook.preflight.traces import Marked, Trace, shape_of
 from webhook.quota.membership import GroupsByMember, groups_by_member
 from webhook.quota.objects import AnyObject
 from webhook.quota.policy import Policy
+from webhook.quota.presets import Preset
 from webhook.registration import (
     RegistrationError,
     default_exemptions,
@@ -37,6 +42,7 @@ from webhook.registration import (
     read_live_exemptions,
 )
 from webhook.settings import Settings
+from webhook.wiring.file_kinds import presets_of_others, read_as_sessions, rows_under
 
 T = TypeVar("T")
 
@@ -46,7 +52,12 @@ _LEASES = Right("list", "leases.coordination.k8s.io", "kube-system")
 _MISFITS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for an object that does not fit a struct, or is nested too deeply."""
 
+_marked_decoder = msgspec.json.Decoder(Marked)
 _trace_decoder = msgspec.json.Decoder(Trace)
+
+
+def _written(raw: msgspec.Raw) -> Written:
+    return _marked_decoder.decode(raw).metadata
 
 
 async def look_before(settings: Settings, policy: Policy, *, also_exempt: Iterable[str], now: datetime) -> Report:
@@ -64,12 +75,21 @@ async def look_before(settings: Settings, policy: Policy, *, also_exempt: Iterab
         server = await look.version()
         await look.find_leases()
         exempt = await look.exempt_namespaces() | frozenset(also_exempt)
-        labels = await look.namespaces()
+        namespaces = await look.namespaces()
         policy = policy.with_second_names(await look.second_names()).with_group_objects(await look.groups(policy))
-        census = Census(policy, labels=labels, exempt=exempt, now=now)
-        for kind in await look.kinds(policy):
-            await look.count(kind, census)
-        return report_on(census, server=server, exempt=exempt, gaps=look.gaps, unreadable=look.unreadable)
+        census = Census(
+            policy,
+            labels={name: texts.labels for name, texts in namespaces.items()},
+            annotations={name: texts.annotations for name, texts in namespaces.items()},
+            exempt=exempt,
+            now=now,
+        )
+        kinds = await look.kinds(policy)
+        for kind in kinds:
+            if kind.is_charged or kind.makers:
+                await look.count(kind, census)
+        anew = await made_anew(census, kinds)
+        return report_on(census, anew=anew, server=server, exempt=exempt, gaps=look.gaps, unreadable=look.unreadable)
     finally:
         await api.close()
 
@@ -119,10 +139,11 @@ class _Look:
             self._unread("webhook configurations", error)
             return default_exemptions(manifests)
 
-    async def namespaces(self) -> Mapping[str, Mapping[str, str]]:
-        """Return the labels of all namespaces."""
+    async def namespaces(self) -> Mapping[str, NamespaceTexts]:
+        """Return what all namespaces carry."""
         items = self._decoded("namespaces", f"{_CORE}/namespaces", Namespace)
-        return {each.metadata.name: each.metadata.labels or {} async for each in items}
+        found = [each.metadata async for each in items]
+        return {each.name: NamespaceTexts(each.labels or {}, each.annotations or {}) for each in found}
 
     async def second_names(self) -> Mapping[str, str]:
         """Return the second names of devices, see `device_classes.second_names`."""
@@ -136,20 +157,35 @@ class _Look:
         items = self._decoded(RESOURCE, COLLECTION, GroupObject)
         return groups_by_member({each.metadata.name: each.members async for each in items})
 
-    async def kinds(self, policy: Policy) -> list[AnyKind]:
-        """Return the kinds to read: those that cost something under *policy*, and those that pods are made for."""
-        registry = Registry(*KINDS)
+    async def kinds(self, policy: Policy) -> Registry:
+        """
+        Return the kinds under *policy*: those with a row, and those that the API serves of all that it limits by number
+        or reads as sessions.
+        """
+        registry = rows_under(policy)
         known = {each.resource for each in registry if each.is_charged or each.is_countable}
         registry.count(policy.counted & known)
-        found = [each for each in registry if each.is_charged or each.makers]
-        for resource in sorted(policy.counted - known):
+        presets = presets_of_others(policy)
+        for resource in sorted((policy.counted | presets.keys()) - known):
+            listed = presets.get(resource, ())
             try:
-                found.append(await discover(self._api, resource))
+                kind = await discover(self._api, resource)
             except UnsuitableKindError as error:
-                self._lack(f"count/{resource}", f"{error}: the limit has no effect")
+                self._lack_kind(resource, listed, error, is_limited=resource in policy.counted)
             except UnavailableError as error:
                 self._unread(resource, error)
-        return found
+            else:
+                registry.add(read_as_sessions(kind, listed, policy, registry) if listed else kind)
+        return registry
+
+    def _lack_kind(
+        self, resource: str, presets: Sequence[Preset], error: UnsuitableKindError, *, is_limited: bool
+    ) -> None:
+        if is_limited:
+            self._lack(f"count/{resource}", f"{error}: the limit has no effect")
+        if presets:
+            names = ", ".join(each.name for each in presets)
+            self._lack(resource, f"{error}: preset {names} reads nothing, and there are no such sessions")
 
     async def count(self, kind: AnyKind, census: Census) -> None:
         """Take all objects of *kind* into *census*; one that cannot be read is counted as one, and told."""
@@ -162,7 +198,8 @@ class _Look:
                 continue
             meta = trace.metadata
             try:
-                census.take(kind, decoder.decode(raw), meta)
+                item = decoder.decode(raw)
+                census.take(kind, item, meta, written=partial(_written, raw))
             except UncountableError as error:
                 self._unread(f"{kind.resource} {meta.namespace}/{meta.name}", error)
             except _MISFITS as error:
