@@ -12,8 +12,11 @@ import pytest
 
 from tests.cluster.preset_walks import WALKS
 from tests.cluster.session_walks import table
+from tests.fakes import NOON
 from webhook.documents import preset_files
 from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.quota.limits import resolve_limits
+from webhook.quota.subject import Account, Payer
 
 ROOT = Path(__file__).parent.parent
 TESTS = ROOT / "tests"
@@ -108,11 +111,33 @@ def test_every_relative_link_leads_to_a_file(document: str) -> None:
     assert [target for target in targets if not ((ROOT / document).parent / target).exists()] == []
 
 
-def test_every_policy_of_the_installation_guide_is_valid() -> None:
-    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/install.md").read_text(), re.DOTALL | re.MULTILINE)
-    readings = [read_policy([PolicyText(f"block {number}", text)]) for number, text in enumerate(blocks, 1)]
-    assert [(each.mistakes, each.notes) for each in readings] == [((), ())] * len(blocks)
-    assert len(blocks) >= 6
+def policies_in(document: str) -> list[PolicyText]:
+    """Return the policies that stand in *document* as blocks of YAML."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
+    return [PolicyText(f"block {number}", text) for number, text in enumerate(blocks, 1) if "version: 1\n" in text]
+
+
+@pytest.mark.parametrize(("document", "least"), [("docs/install.md", 6), ("docs/attribution.md", 3)])
+def test_every_policy_of_a_guide_is_valid(document: str, least: int) -> None:
+    texts = policies_in(document)
+    readings = [read_policy([text]) for text in texts]
+    assert [(each.mistakes, each.notes) for each in readings] == [((), ())] * len(texts)
+    assert len(texts) >= least
+
+
+def test_the_example_for_capsule_limits_the_namespaces_of_its_tenant() -> None:
+    [text] = [each for each in policies_in("docs/attribution.md") if "capsule" in each.text]
+    policy = read_policy([text]).policy
+    assert policy is not None
+    labels = {"capsule.clastix.io/tenant": "solar", "kubernetes.io/metadata.name": "solar-dev"}
+    limits = resolve_limits(policy, Account(Payer("alice")), namespace="solar-dev", labels=labels, now=NOON)
+    assert {(each.subject, each.resource) for each in limits.sums} == {
+        ("tenant/solar", "pods"),
+        ("tenant/solar", "requests.cpu"),
+        ("tenant/solar", "requests.memory"),
+        ("namespace/solar-dev", "pods"),
+    }
+    assert policy.tenants_of({"capsule.clastix.io/tenant": "wind"}) == ()
 
 
 def test_every_evasion_has_a_test_or_a_reason() -> None:

@@ -13,6 +13,7 @@ TEXTS = Texts(
         "owner": "alice@example.com",
         "openshift.io/requester": "system:serviceaccount:che:che",
         "che.eclipse.org/username": "carol",
+        "field.cattle.io/creatorId": "user-x7k2p",
         "lines": "alice\nbob",
     },
     labels={"user": "Alice.Smith", "slug": "alice-40example-2ecom", "at": "alice.at.example.com"},
@@ -66,7 +67,13 @@ def test_the_first_mark_that_says_a_name_counts() -> None:
 
 @pytest.mark.parametrize(
     ("preset", "name"),
-    [("jupyterhub", "student-7"), ("coder", None), ("che", "carol"), ("kubeflow", "alice@example.com")],
+    [
+        ("jupyterhub", "student-7"),
+        ("coder", None),
+        ("che", "carol"),
+        ("kubeflow", "alice@example.com"),
+        ("rancher", "user-x7k2p"),
+    ],
 )
 def test_the_marks_of_platforms(preset: str, name: str | None) -> None:
     named = first_named(PRESETS[preset], TEXTS)

@@ -163,10 +163,12 @@ PRESETS: Mapping[str, tuple[Mark, ...]] = {
     "coder": (Mark(Place.LABEL, "com.coder.user.username"),),
     "che": (Mark(Place.NAMESPACE_ANNOTATION, "che.eclipse.org/username"),),
     "kubeflow": (Mark(Place.NAMESPACE_ANNOTATION, "owner"),),
+    # The id of a user, which is also the name that Rancher's proxy gives to the API server.
+    "rancher": (Mark(Place.NAMESPACE_ANNOTATION, "field.cattle.io/creatorId"),),
     # Where Che makes the project, the requester is its service account, which is skipped.
     "openshift": (
         Mark(Place.NAMESPACE_ANNOTATION, "che.eclipse.org/username"),
         Mark(Place.NAMESPACE_ANNOTATION, "openshift.io/requester"),
     ),
 }
-"""The marks of well-known platforms. Rancher's is an id, not a login, and a tenant of Capsule has several owners."""
+"""The marks of well-known platforms. Capsule has none: what it writes names a tenant, and that has several owners."""
