@@ -15,7 +15,7 @@ from webhook.admission.charge import Reviewed, charge_for, check_size, under
 from webhook.admission.filling import PodFilling
 from webhook.admission.outcome import Terms, answer, audit_of, denial_of, forged, payer_notes, refusal
 from webhook.admission.patch import filling_in
-from webhook.admission.reading import Marked, frees, grows, is_excepted, read, reports_end
+from webhook.admission.reading import Marked, edits, frees, grows, is_excepted, read, reports_end
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.answers import Attributed, Refused
 from webhook.attribution.changes import Change
@@ -45,7 +45,7 @@ from webhook.quota.limits import resolve_limits
 from webhook.quota.missing import NO_FILLING
 from webhook.quota.objects import AnyObject, ObjectKey, Scale
 from webhook.quota.presets import PER_SESSION
-from webhook.quota.subject import NOBODY, UNATTRIBUTED
+from webhook.quota.subject import NOBODY, UNATTRIBUTED, Account
 from webhook.quota.usage import UsageView
 
 _REPORTED_LESS = "only the node, components of Kubernetes and trusted controllers may report that a pod uses less"
@@ -192,6 +192,8 @@ class AdmissionHandler:
             request.sub_resource or "",
             request.field_manager,
             lambda: grows(request, reviewed.kind),
+            lambda: edits(request, reviewed.kind),
+            lambda: self._is_exempt(request),
         )
         return await self.attribution.changes.of_changed(user, reviewed.kind, change, namespace)
 
@@ -231,21 +233,38 @@ class AdmissionHandler:
         new, old = request.decode(Scale), request.decode_old(Scale)
         if new.spec.replicas <= old.spec.replicas:
             return review.allowed(request.uid)
+        if kind.cap == PER_SESSION:
+            return await self._scale_session(request, kind, new.spec.replicas, deadline)
+        refused = await self.attribution.changes.refuse_scale(
+            request.user_info, kind, request.name, request.namespace, is_exempt=lambda: self._is_exempt(request)
+        )
+        return review.allowed(request.uid) if refused is None else refusal(request, refused)
+
+    async def _scale_session(
+        self, request: AdmissionRequest, kind: AnyKind, replicas: int, deadline: float
+    ) -> AdmissionResponse:
         user, changes = request.user_info, self.attribution.changes
-        if kind.cap != PER_SESSION:
-            refused = await changes.refuse_scale(user, kind, request.name, request.namespace)
-            return review.allowed(request.uid) if refused is None else refusal(request, refused)
         stored = await self.ancestry.read_whole(kind, request.namespace, request.name, SessionObject)
         if stored is None:
             return review.allowed(request.uid)  # the API server finds none either
         meta = stored.metadata
+        of_other = await changes.refuse_scale_of_others(
+            user, kind, meta, request.namespace, is_exempt=lambda: self._is_exempt(request)
+        )
+        if of_other is not None:
+            return refusal(request, of_other)
         change = Change(meta, meta, request.sub_resource or "", request.field_manager, lambda: True)
         attributed = await changes.of_changed(user, kind, change, request.namespace)
         if isinstance(attributed, Refused):
             return refusal(request, attributed)
-        reviewed = Reviewed(kind, scaled(stored, new.spec.replicas), stored)
+        reviewed = Reviewed(kind, scaled(stored, replicas), stored)
         may_deny = not self._is_never_denied(request, reviewed)
         return await self._decide(request, reviewed, attributed, may_deny=may_deny, deadline=deadline)
+
+    def _is_exempt(self, request: AdmissionRequest) -> bool:
+        """Whether an exemption in force names the user of *request*, or the namespace."""
+        policy, payer = self.policies.current(), self.attribution.users.as_payer(request.user_info, "").payer
+        return policy.exemptions.of(Account(payer), request.namespace, self.clock.now()) is not None
 
     @property
     def _filling(self) -> PodFilling:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from msgspec import structs
+from msgspec import Raw, Struct, structs
 
 from webhook.admission.charge import Reviewed
 from webhook.admission.review import AdmissionRequest
@@ -16,6 +16,12 @@ from webhook.attribution.creations import Written
 from webhook.kinds.evaluator import AnyKind, Evaluator, UncountableError
 from webhook.quota.objects import Shape
 from webhook.quota.resources import Amounts, grown
+
+_SAYS_HOW_MUCH = frozenset(
+    {"replicas", "parallelism", "completions", "suspend", "paused"}
+    | {"revisionHistoryLimit", "successfulJobsHistoryLimit", "failedJobsHistoryLimit", "progressDeadlineSeconds"}
+)
+"""Fields of a workload that do not change what its pods are. Whether it asks for more of them is told by `grows`."""
 
 
 class Marked(Shape, frozen=True):
@@ -43,6 +49,53 @@ def grows(request: AdmissionRequest, kind: AnyKind) -> bool:
         return bool(grown(cost(request.decode(shape)), cost(request.decode_old(shape))))
     except UncountableError:
         return True
+
+
+class _Annotations(Struct, frozen=True, rename={"rollback": "deprecated.deployment.rollback.to"}):
+    rollback: str | None = None
+
+
+class _EditedMeta(Shape, frozen=True):
+    annotations: _Annotations | None = None
+
+
+class _Edited(Shape, frozen=True):
+    """A workload, decoded for what its pods are made by."""
+
+    metadata: _EditedMeta = _EditedMeta()
+    spec: dict[str, Raw] | None = None
+
+    @property
+    def making(self) -> dict[str, bytes]:
+        """Return the fields that say what is made, and when. What is not known here is taken for one of them."""
+        present = {name: bytes(raw) for name, raw in (self.spec or {}).items() if name not in _SAYS_HOW_MUCH}
+        return {name: raw for name, raw in present.items() if raw != b"null"}
+
+    @property
+    def rollback(self) -> str | None:
+        """Return the revision to which the controller is to take the template back, if any."""
+        return None if self.metadata.annotations is None else self.metadata.annotations.rollback
+
+
+def edits(request: AdmissionRequest, kind: AnyKind) -> bool:
+    """
+    Whether a workload makes other pods than before, or asks for more of them; of a session, whether its pods cost other
+    amounts. Who takes a Deployment back to an older template, which its controller does, edits it.
+    """
+    if grows(request, kind):
+        return True
+    if kind.demand is None:
+        return _size_of(kind, request.decode(kind.shape)) != _size_of(kind, request.decode_old(kind.shape))
+    new, old = request.decode(_Edited), request.decode_old(_Edited)
+    return new.making != old.making or new.rollback not in (None, old.rollback)
+
+
+def _size_of(kind: AnyKind, obj: Any) -> Amounts | None:
+    try:
+        size = kind.evaluator.size(obj)
+    except UncountableError:
+        return None
+    return None if size is None else size.amounts
 
 
 def frees(request: AdmissionRequest, kind: AnyKind) -> bool:

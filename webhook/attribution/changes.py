@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from webhook.attribution.answers import Attributed, Refused, made_for
+from webhook.attribution.editors import Editors
 from webhook.attribution.identities import Identities
 from webhook.attribution.lineage import Lineage, known_owner, named
 from webhook.attribution.stamp import read_maker, read_stamp, stamp_for, written_owner
@@ -37,7 +38,8 @@ class Change:
     """
     An object before and after a request, the *subresource* that it is for, if any, and the client's *field_manager*.
 
-    *grows* returns whether the object asks for more than before. It is called only where that decides.
+    *grows* returns whether the object asks for more than before, *edits* whether what it makes changes, too, and
+    *is_exempt* whether an exemption names the user. They are called only where that decides.
     """
 
     old: ObjectMeta
@@ -45,18 +47,21 @@ class Change:
     subresource: str = ""
     field_manager: str = ""
     grows: Callable[[], bool] = lambda: False
+    edits: Callable[[], bool] = lambda: False
+    is_exempt: Callable[[], bool] = lambda: False
 
 
 class Changes:
     """Finds the payer of objects that exist."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - only `rules` calls this
         self,
         ancestry: Ancestry,
         policies: PolicySource,
         *,
         identities: Identities,
         lineage: Lineage,
+        editors: Editors,
         rights: HandoverRights,
     ) -> None:
         """Read what is scaled from *ancestry*; *rights* say who may hand objects over."""
@@ -64,13 +69,15 @@ class Changes:
         self._policies = policies
         self._identities = identities
         self._lineage = lineage
+        self._editors = editors
         self._rights = rights
 
     async def of_changed(self, user: UserInfo, kind: AnyKind, change: Change, namespace: str) -> Attributed | Refused:
         """
         Return the payer of an object of *kind* that *user* changes.
 
-        Who made an object pays until it is gone: no adoption, no release and no stamp in the request changes that, but
+        Who made an object pays until it is gone, or who last edited a workload or session if the policy says so:
+        no adoption, no release and no stamp in the request changes that, but
         a workload, which costs nothing, follows the owner of its controller as long as it has that controller. An
         object without a known owner gets one when a person takes it over: by their own name in the owner annotation, or
         by a change with which it grows. Whoever has the right may hand any object over, by another owner's name and a
@@ -82,6 +89,9 @@ class Changes:
         is_meant = change.field_manager in (HANDOVER_MANAGER, HANDOVER_WITH_GROUPS)
         if is_other and is_meant and not change.subresource:
             return await self._handed_over(user, change, namespace)
+        pays = not change.subresource and self._editors.pays(user, kind, namespace, is_exempt=change.is_exempt)
+        if pays and change.edits():
+            return await self._editors.of_edited(user, kind, change.old, change.new, namespace)
         if stamped is None or stamped == NOBODY:
             return await self._of_unattributed(user, kind, change, namespace)
         if self._identities.is_administrators(stamped):
@@ -196,25 +206,38 @@ class Changes:
         payer = Payer(owner, written.groups if written is not None and owner != UNATTRIBUTED else ())
         return Attributed(payer, f"handed over by {user.username}", stamp_for(payer, self._policies.current()))
 
-    async def refuse_scale(self, user: UserInfo, kind: AnyKind, name: str, namespace: str) -> Refused | None:
+    async def refuse_scale(
+        self, user: UserInfo, kind: AnyKind, name: str, namespace: str, *, is_exempt: Callable[[], bool] = lambda: False
+    ) -> Refused | None:
         """
         Return why *user* may not give an object of *kind* more replicas through its scale; None if they may.
 
         That says nothing of who pays, and cannot stamp the object: a person has to take over first what nobody owns,
-        unless no entry of the policy refuses anything yet.
+        unless no entry of the policy refuses anything yet. Nor may they where another person would pay for more, if the
+        last editor is to pay; an exemption that names them makes them pay for nothing.
         Raises: UnavailableError.
         """
         if not self._identities.is_person(user, namespace):
             return None
         meta = await self._ancestry.read(kind, namespace, name)
-        owner = None if meta is None else known_owner(meta)
-        if meta is None or (owner is not None and not self._identities.is_administrators(owner)):
+        if meta is None:
             return None
+        owner = known_owner(meta)
+        if owner is None or not self._identities.is_administrators(owner):
+            refused = await self.refuse_scale_of_others(user, kind, meta, namespace, is_exempt=is_exempt)
+            if owner is not None or refused is not None:
+                return refused
         if not self._policies.current().enforces:
             return None
         if await self._lineage.is_paid_above(kind, meta.controller, namespace):
             return None
         return _unowned(kind, namespace, name, user, owner)
+
+    async def refuse_scale_of_others(
+        self, user: UserInfo, kind: AnyKind, meta: ObjectMeta, namespace: str, *, is_exempt: Callable[[], bool]
+    ) -> Refused | None:
+        """Return why another person's object must not be given more replicas. See `Editors.refuse_scale`."""
+        return await self._editors.refuse_scale(user, kind, meta, namespace, is_exempt=is_exempt)
 
 
 def _unowned(kind: AnyKind, namespace: str, name: str, user: UserInfo, owner: Payer | None) -> Refused:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from webhook.attribution.changes import Changes
 from webhook.attribution.creations import Creations
+from webhook.attribution.editors import Editors
 from webhook.attribution.identities import Identities
 from webhook.attribution.lineage import Lineage
 from webhook.kinds.registry import Registry
@@ -34,4 +35,7 @@ class Attribution:
         lineage = Lineage(ancestry, kinds=kinds)
         self.users = Identities(policies, kinds=kinds)
         self.creations = Creations(ancestry, namespaces, policies, identities=self.users, lineage=lineage, kinds=kinds)
-        self.changes = Changes(ancestry, policies, identities=self.users, lineage=lineage, rights=rights)
+        editors = Editors(policies, identities=self.users, lineage=lineage)
+        self.changes = Changes(
+            ancestry, policies, identities=self.users, lineage=lineage, editors=editors, rights=rights
+        )

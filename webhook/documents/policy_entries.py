@@ -55,6 +55,7 @@ from webhook.quota.policy import (
     Terminating,
     Unlimited,
     WarnAt,
+    WorkloadPayer,
 )
 from webhook.quota.presets import Preset
 from webhook.quota.quantity import NANOS, Quantity
@@ -95,7 +96,7 @@ class NamespaceOwners:
 
 
 _Limiting: TypeAlias = Entry | Group | Tenant
-Choice: TypeAlias = Combine | Terminating | AccountLimits | SessionCount | GroupObjects | WarnAt
+Choice: TypeAlias = Combine | Terminating | AccountLimits | SessionCount | GroupObjects | WarnAt | WorkloadPayer
 
 
 class Definition(NamedTuple):
@@ -228,6 +229,9 @@ class DocumentEntries:
             steps = ("attribution", "namespaceOwners")
             owners = NamespaceOwners(tuple(mark for each in part.namespaceOwners for mark in each.marks))
             self.definitions.append(Definition(steps, tree.position_of(root, steps), owners))
+        if part.payer is not None:
+            steps = ("attribution", "payer")
+            self.definitions.append(Definition(steps, tree.position_of(root, steps), part.payer))
         if part.groupObjects is not None:
             steps = ("attribution", "groupObjects")
             self.definitions.append(Definition(steps, tree.position_of(root, steps), part.groupObjects))

@@ -38,6 +38,7 @@ from webhook.quota.policy import (
     Tenant,
     Terminating,
     WarnAt,
+    WorkloadPayer,
 )
 from webhook.quota.presets import Preset
 from webhook.quota.quantity import Quantity
@@ -83,6 +84,7 @@ class Merger:
         self._delegates: dict[str, Delegate] = {}
         self._namespace_owners: tuple[Mark, ...] = ()
         self._group_objects: GroupObjects | None = None
+        self._workload_payer = WorkloadPayer.MAKER
         self._weights: dict[str, Weight] = {}
         self._missing: dict[str, OnMissing] = {}
         self._presets: list[Preset] = []
@@ -182,6 +184,7 @@ class Merger:
             exemptions=Exemptions(each for each, _ in self._exemptions),
             delegates=self._delegates,
             namespace_owners=self._namespace_owners,
+            workload_payer=self._workload_payer,
             presets=tuple(self._presets),
             session_count=self._session_count,
             categories=self._categories,
@@ -243,6 +246,8 @@ class Merger:
             self._account_limits = value
         elif isinstance(value, GroupObjects):
             self._group_objects = value
+        elif isinstance(value, WorkloadPayer):
+            self._workload_payer = value
         else:
             self._terminating = value
 

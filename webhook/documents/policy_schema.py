@@ -31,7 +31,17 @@ from webhook.quota import devices, durations, missing, quantity, resources, scop
 from webhook.quota.exemption import ExemptBy
 from webhook.quota.membership import GroupObjects, Membership
 from webhook.quota.missing import Missing
-from webhook.quota.policy import AccountLimits, Combine, Hard, Mode, OnWorkload, SessionCount, Terminating, Unlimited
+from webhook.quota.policy import (
+    AccountLimits,
+    Combine,
+    Hard,
+    Mode,
+    OnWorkload,
+    SessionCount,
+    Terminating,
+    Unlimited,
+    WorkloadPayer,
+)
 from webhook.quota.quantity import NANOS, Quantity, QuantityError
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Operator, Requirement, Selector
@@ -427,6 +437,7 @@ class AttributionPart(Part):
     restorers: list[ServiceAccountName] = Field(default_factory=list)
     delegates: list[DelegatePart] = Field(default_factory=list)
     namespaceOwners: list[MarkPart] = Field(default_factory=list)  # noqa: N815
+    payer: WorkloadPayer | None = None
     groupObjects: GroupObjects | None = None  # noqa: N815
 
     @model_validator(mode="after")

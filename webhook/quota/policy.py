@@ -86,6 +86,13 @@ class AccountLimits(enum.Enum):
     PER_ACCOUNT = "perAccount"
 
 
+class WorkloadPayer(enum.Enum):
+    """Who pays for the pods that a workload makes: who made it, or the person who has last changed what it makes."""
+
+    MAKER = "maker"
+    LAST_EDITOR = "lastEditor"
+
+
 class SessionCount(enum.Enum):
     """Which sessions have a place in `sessions`: all that are there, or those that run."""
 
@@ -244,7 +251,8 @@ class Policy:
     `service_accounts` are keyed by full username. `trusted_controllers` are usernames that create objects on behalf of
     the owner of a parent object, in addition to the controllers of kube-controller-manager; `restorers` create objects
     with the stamps that these had before; `delegates`, by username, say themselves for whom they act, and
-    `namespace_owners` are where a namespace says who pays for what its service accounts create. `devices` says what
+    `namespace_owners` are where a namespace says who pays for what its service accounts create; `workload_payer` is who
+    pays for what a workload makes. `devices` says what
     counts as a `gpu` or an `accelerator`. `missing` says what happens with a pod that does not declare a resource, by
     ResourceQuota's name of the resource. `presets` say which objects are sessions, and `categories` what their pods
     get, before that. `group_objects` are objects of the cluster that list members as well. `tiers` are amounts with a
@@ -268,6 +276,7 @@ class Policy:
     restorers: frozenset[str] = frozenset()
     delegates: Mapping[str, Delegate] = field(default_factory=dict)
     namespace_owners: tuple[Mark, ...] = ()
+    workload_payer: WorkloadPayer = WorkloadPayer.MAKER
     presets: tuple[Preset, ...] = ()
     session_count: SessionCount = SessionCount.ALL
     categories: Categories = field(default_factory=dict)

@@ -32,6 +32,7 @@ _NAMES = {
     "trusted_controllers": "attribution.trustedControllers",
     "restorers": "attribution.restorers",
     "delegates": "attribution.delegates",
+    "workload_payer": "attribution.payer",
     "namespace_owners": "attribution.namespaceOwners",
     "session_count": "sessions.count",
     "group_objects": "attribution.groupObjects",

@@ -46,13 +46,15 @@ class CountedResources:
 
     `required`: all their objects are known, so that one more can be judged. `kept`: a policy limits them, but they are
     not known to this replica yet, while others may have written their rules. `sessions`: those whose objects change
-    what they cost by an update; `scaled` are those of them whose scale subresource does so, too.
+    what they cost by an update; `scaled` are those of them whose scale subresource does so, too. `edits`: so have what
+    people change in workloads that others own, see `EditRules`.
     """
 
     required: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
     sessions: frozenset[str] = frozenset()
     scaled: frozenset[str] = frozenset()
+    edits: bool = False
 
 
 class CountedRules:

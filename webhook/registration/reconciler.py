@@ -20,6 +20,7 @@ from webhook.registration import live
 from webhook.registration.api_service import ApiServiceBundle
 from webhook.registration.bundles import OVERLAP_SECONDS, Overlap, certificates, in_all
 from webhook.registration.counted_rules import CountedResources, CountedRules
+from webhook.registration.edit_rules import EditRules
 from webhook.registration.forms import Form, Write
 from webhook.registration.live import LiveWebhook
 from webhook.registration.manifest import RegistrationError, WebhookManifest
@@ -44,7 +45,8 @@ class Registration:
     *on_drift* is called with the kind of a configuration that had been right and is not any more, *on_read* with our
     webhooks by name as they were read, None for one that is missing. Any number of replicas may do this at once; also
     such as want different caBundles for a while, see ``Overlap``. What *counted* wants to be intercepted as well is
-    written in a webhook of its own beside each configuration's first, see ``CountedRules``. The caBundle of *view* is
+    written in webhooks of their own beside each configuration's first, see ``CountedRules`` and ``EditRules``. The
+    caBundle of *view* is
     kept as well, where it is installed. Belongs to one event loop.
     """
 
@@ -70,6 +72,9 @@ class Registration:
         self._check_seconds = check_seconds
         self._overlap = Overlap(monotonic, seconds=overlap_seconds)
         self._counted_rules = CountedRules(form.manifests, counted, monotonic, seconds=overlap_seconds)
+        self._edit_rules = EditRules(
+            lambda: None if (known := counted()) is None else known.edits, monotonic, seconds=overlap_seconds
+        )
         self._view = view
         self._woken = asyncio.Event()
         self._found: dict[str, Mapping[str, LiveWebhook] | None] = {}
@@ -180,8 +185,12 @@ class Registration:
         found = {manifest.kind: self._found[manifest.kind] or {} for manifest in self._form.manifests}
         resources = self._counted_rules.wanted(found)
         for manifest in self._form.manifests:
-            write = self._counted_rules.write(manifest, found[manifest.kind], resources)
-            if write is not None:
+            live_now = found[manifest.kind]
+            writes = (
+                self._counted_rules.write(manifest, live_now, resources),
+                self._edit_rules.write(manifest, live_now),
+            )
+            for write in filter(None, writes):
                 await self._apply(manifest, write)
                 await self._read(manifest)
 
@@ -271,7 +280,8 @@ class Registration:
         return True
 
     def _tell_trusted(self) -> None:
-        webhooks = [*live.named(self._form.manifests, self._found).values(), *self._counted_rules.present(self._found)]
+        of_policy = (*self._counted_rules.present(self._found), *self._edit_rules.present(self._found))
+        webhooks = [*live.named(self._form.manifests, self._found).values(), *of_policy]
         bundles = [certificates(each.ca_bundle) if each else () for each in webhooks]
         try:
             self._trust.trusted(b"".join(in_all(bundles)))

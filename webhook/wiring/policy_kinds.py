@@ -17,7 +17,7 @@ from webhook.kinds.registry import Registry
 from webhook.kinds.session_kind import SessionEvaluator, makers_of, session_kind
 from webhook.kube.discovery import UnsuitableKindError
 from webhook.ports import Condition, UnavailableError
-from webhook.quota.policy import Entry, Policy, SessionCount
+from webhook.quota.policy import Entry, Policy, SessionCount, WorkloadPayer
 from webhook.quota.presets import Preset
 from webhook.registration import CountedResources
 from webhook.wiring.application import expect
@@ -122,7 +122,13 @@ class PolicyKinds:
         limited = self._limited - self._with_row
         required = frozenset(filter(self._watches.is_known, limited))
         scaled = (name for name, presets in self._presets.items() if any(each.scale for each in presets))
-        return CountedResources(required, kept=limited, sessions=frozenset(self._presets), scaled=frozenset(scaled))
+        return CountedResources(
+            required,
+            kept=limited,
+            sessions=frozenset(self._presets),
+            scaled=frozenset(scaled),
+            edits=self._policy.workload_payer is WorkloadPayer.LAST_EDITOR,
+        )
 
     def is_counted(self, resource: str) -> bool:
         """Return whether all objects of *resource* are counted, or there can be none: the API does not serve it."""
