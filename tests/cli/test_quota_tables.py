@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from tests.cli.running import in_process
 from tests.kubeconfigs import kubeconfig, written
-from webhook.cli.printing import age
+from webhook.cli.printing import age, may_colour
 from webhook.cli.quota_tables import show_holders, show_quotas, show_rules
 from webhook.cli.top import ranked
 from webhook.cli.view_client import Limit, Status, ViewError, holdings, statuses
@@ -50,6 +51,42 @@ def test_limits_caps_and_objects_are_three_tables(capsys: pytest.CaptureFixture[
         "HELD BY   NAMESPACE   NAME   AGE   AMOUNTS\n"
         "pods      red         a      3h    gpu=3/7\n"
     )
+
+
+def show_in_colour(document: dict[str, Any]) -> None:
+    """Print as on a terminal: elsewhere click takes colours out."""
+    with click.Context(click.Command("get")) as context:
+        context.color = True
+        show_quotas(statuses(document), wide=False, with_bars=True)
+
+
+def test_on_a_terminal_each_limit_shows_how_full_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    show_in_colour(own())
+
+    heads, gpu, unlimited, pool = capsys.readouterr().out.splitlines()[:4]
+    assert heads.endswith("OVER   FULL")
+    assert gpu.endswith("\x1b[32m██░░░░░░░░\x1b[0m 21%")
+    assert unlimited.endswith("-       -")
+    assert pool.endswith("\x1b[31m██████████\x1b[0m 131%")
+
+
+@pytest.mark.parametrize(
+    ("used", "bar"), [("12799m", "\x1b[32m███████░░░\x1b[0m 79%"), ("12800m", "\x1b[33m████████░░\x1b[0m 80%")]
+)
+def test_a_limit_that_is_nearly_full_is_yellow(capsys: pytest.CaptureFixture[str], used: str, bar: str) -> None:
+    limit = {"subject": "user/a", "resource": "requests.cpu", "hard": "16", "used": used, "reserved": "0"}
+    show_in_colour({"status": {"limits": [limit]}})
+    assert capsys.readouterr().out.splitlines()[1].endswith(bar)
+
+
+def test_without_a_terminal_nothing_is_in_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not may_colour()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert may_colour()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not may_colour()
 
 
 def test_wide_adds_where_each_number_stands(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import click
 
 from webhook.cli.cluster import Asking, asking_options
-from webhook.cli.printing import output_in, show_document
+from webhook.cli.printing import may_colour, output_in, show_document
 from webhook.cli.quota_tables import show_quotas
 from webhook.cli.view_client import Document, ViewClient, connected, statuses
 from webhook.settings import Settings
@@ -107,4 +107,4 @@ def _show(document: Document, output: str) -> None:
         for whom in dict.fromkeys(each.subject for status in statuses(document) for each in status.limits):
             click.echo(whom)
     else:
-        show_quotas(statuses(document), wide=output == "wide")
+        show_quotas(statuses(document), wide=output == "wide", with_bars=may_colour())

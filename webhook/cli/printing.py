@@ -5,6 +5,8 @@ Tables as kubectl prints them, in plain columns that awk can read; JSON and YAML
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -32,6 +34,11 @@ def show_document(document: object, output: str) -> None:
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def may_colour() -> bool:
+    """Whether standard output is a terminal whose user has not asked for no colours."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def age(seconds: int) -> str:

@@ -7,17 +7,28 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from fractions import Fraction
 
 import click
 
 from webhook.cli.printing import age, show_table
 from webhook.cli.view_client import Cap, Holding, Limit, Status
+from webhook.quota.resources import read
+
+_CELLS = 10
+"""Cells of a bar that shows how full a limit is."""
+
+_NEARLY_FULL = Fraction(8, 10)
 
 
-def show_quotas(found: Sequence[Status], *, wide: bool) -> None:
-    """Print the limits, then the caps on one object, then the largest objects, each with its heads if there are any."""
+def show_quotas(found: Sequence[Status], *, wide: bool, with_bars: bool = False) -> None:
+    """
+    Print the limits, then the caps on one object, then the largest objects, each with its heads if there are any.
+
+    *with_bars*, which are in colour, the limits show how full they are.
+    """
     tables = [
-        _limits([each for status in found for each in status.limits], wide=wide),
+        _limits([each for status in found for each in status.limits], wide=wide, with_bars=with_bars),
         _caps(dict.fromkeys(each for status in found for each in status.caps), wide=wide),
         _holders([each for status in found for each in status.holders]),
     ]
@@ -69,7 +80,7 @@ def show_holders(found: Iterable[Holding], resource: str, *, wide: bool) -> None
     )
 
 
-def _limits(rows: Sequence[Limit], *, wide: bool) -> list[tuple[str, ...]]:
+def _limits(rows: Sequence[Limit], *, wide: bool, with_bars: bool) -> list[tuple[str, ...]]:
     heads = (
         "SUBJECT",
         "RESOURCE",
@@ -79,6 +90,7 @@ def _limits(rows: Sequence[Limit], *, wide: bool) -> list[tuple[str, ...]]:
         "FREE",
         "OVER",
         *(("MODE", "ENTRY", "PLACE") if wide else ()),
+        *(("FULL",) if with_bars else ()),
     )
     return [
         heads,
@@ -90,6 +102,7 @@ def _limits(rows: Sequence[Limit], *, wide: bool) -> list[tuple[str, ...]]:
                 each.reserved,
                 *(value if value is not None else "-" for value in (each.hard, each.free, each.over)),
                 *((each.mode or "-", each.entry or "-", each.place or "-") if wide else ()),
+                *((_bar(each),) if with_bars else ()),
             )
             for each in rows
             # Objects by number are told where a policy limits them: each is counted in another row, too.
@@ -113,6 +126,17 @@ def _holders(rows: Sequence[Holding]) -> list[tuple[str, ...]]:
         ("HELD BY", "NAMESPACE", "NAME", "AGE", "AMOUNTS"),
         *((each.resource, each.namespace, each.name, _age(each), _amounts(each)) for each in rows),
     ]
+
+
+def _bar(each: Limit) -> str:
+    """Return how full a limit is: green, yellow from 80 %, red if nothing is left."""
+    if each.hard is None:
+        return ""
+    hard, taken = read(each.resource, each.hard), read(each.resource, each.used) + read(each.resource, each.reserved)
+    share = Fraction(taken) / Fraction(hard) if hard else Fraction(int(taken > 0))
+    full = min(int(share * _CELLS), _CELLS)
+    colour = "red" if taken >= hard else "yellow" if share >= _NEARLY_FULL else "green"
+    return click.style("█" * full + "░" * (_CELLS - full), fg=colour) + f" {int(share * 100)}%"
 
 
 def _whom(each: Limit) -> str:
