@@ -36,7 +36,10 @@ MISUSES = {
         ["pod/a", "--groups", "[1]"],
         "--groups takes a JSON list of texts, such as '[\"ml\"]'",
     ),
-    "a kind without an owner": (["service/a"], f"service is no kind that has an owner; these have: {KNOWN}"),
+    "a kind without an owner": (
+        ["service/a"],
+        f"service is no kind that has an owner; these have, and sessions: {KNOWN}",
+    ),
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.running import Ended, userquota
 from tests.cluster.people import Person
+from tests.cluster.platforms import NOTEBOOKS, makes_pods, set_policy
 from tests.cluster.running import RunningWebhook, eventually, pod
 from tests.cluster.test_handing_over import ROLE
 from tests.cluster.test_who_pays import OWNER, get, run
@@ -297,3 +298,25 @@ def test_all_namespaces_are_looked_through_but_exempt_ones(adopting: Adopting, t
     assert adopt("pod/a", "-n", "kube-system") == Ended(2, "", exempt)
     absent = f"userquota: deployments.apps web does not exist in namespace {place}\n"
     assert adopt("deployment/web", "-n", place) == Ended(2, "", absent)
+
+
+@pytest.mark.usefixtures("platforms")
+def test_a_session_moves_with_what_its_platform_made_for_it(adopting: Adopting) -> None:
+    running, place = adopting.running, adopting.place
+    set_policy(running, f"{POLICY}sessions: {{presets: PRESETS}}\n", NOTEBOOKS)
+    container = {"name": "main", "image": "example/x", "resources": {"requests": {"cpu": "500m"}}}
+    spec = {"template": {"spec": {"containers": [container]}}}
+    made = run(running, place, "create", "-f", "-", user="alice", stdin=NOTEBOOKS.object("lab", spec))
+    assert " created\n" in made, made
+    makes_pods(running, place, NOTEBOOKS, "lab", template=spec["template"]["spec"], labels={"notebook-name": "lab"})
+    eventually(lambda: "pods/lab-0" in adopting.owners(), within=30)
+
+    states = adopting.states("notebook/lab", "--to", "bob")
+
+    assert states == {"pods/lab-0": "moved ", "notebooks/lab": "moved ", "statefulsets/lab": "moved "}
+    assert set(adopting.owners().values()) == {"bob"}
+    assert get(running, place, NOTEBOOKS.resource, "lab")["metadata"]["annotations"][OWNER] == "bob"
+    assert set(adopting.states("--all-of", "bob", "--to", "carol").values()) == {"moved "}
+
+    unknown = adopting.adopt("widgets.example.com/a", "--to", "bob")
+    assert (unknown.code, unknown.err) == (2, "userquota: widgets.example.com: the API serves no such kind\n")

@@ -16,6 +16,7 @@ from webhook.cli.printing import output_option, show_document, show_table
 from webhook.kinds.registry import KINDS
 from webhook.kube.owner_changes import NewOwner
 from webhook.wiring.handover import AllOf, Handover, Named, Outcome, Result, State, hand_over
+from webhook.wiring.handover_kinds import may_be_kind
 
 _HEADS = ("RESOURCE", "NAMESPACE", "NAME", "FROM", "TO", "STATE")
 _groups_decoder = msgspec.json.Decoder(tuple[str, ...])
@@ -48,8 +49,9 @@ def command(  # noqa: PLR0913 - click passes each option by name
     """
     Hand objects over to another owner, if there is room for them.
 
-    KIND/NAME is handed over with what controllers made for it: a Deployment with its ReplicaSets and pods. What another
-    owner pays for stays as it is, and is listed. It takes the verb adopt on owners.userquota.dev.
+    KIND/NAME is handed over with what controllers made for it: a Deployment with its ReplicaSets and pods, a session
+    with its pods. What another owner pays for stays as it is, and is listed. It takes the verb adopt on
+    owners.userquota.dev.
 
     All objects are asked for first; if one is refused, nothing is changed. Then they are handed over one by one. If one
     is refused then, those before it are handed back, which may be refused, too.
@@ -84,11 +86,10 @@ def _target(named: str | None, all_of: str | None) -> Named | AllOf:
     word, slash, name = named.partition("/")
     if not (word and slash and name):
         raise click.UsageError(f"{named}: expected KIND/NAME, such as deployment/web")
-    kind = KINDS.of_name(word)
-    if kind is None:
+    if not may_be_kind(word):
         known = ", ".join(sorted(each.resource for each in KINDS if each.is_stamped))
-        raise click.UsageError(f"{word} is no kind that has an owner; these have: {known}")
-    return Named(kind, name)
+        raise click.UsageError(f"{word} is no kind that has an owner; these have, and sessions: {known}")
+    return Named(word, name)
 
 
 def _named_owner(name: str) -> str:

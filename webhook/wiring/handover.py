@@ -28,6 +28,7 @@ from webhook.registration import (
     manifest_files,
     read_live_exemptions,
 )
+from webhook.wiring.handover_kinds import HandoverError, kind_called, session_kinds
 
 _LOOKS = 3
 """How often is looked for what was made meanwhile. After the workloads have moved nothing new has the former owner."""
@@ -35,15 +36,11 @@ _LOOKS = 3
 _STATEFUL_SETS = KINDS.of_object("apps/v1", "StatefulSet")
 
 
-class HandoverError(WebhookError):
-    """What is named cannot be handed over: it does not exist, or userquota is not asked about it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Named:
-    """One object, with what was made for it."""
+    """One object, with what was made for it. `word` is its kind as people call it."""
 
-    kind: AnyKind
+    word: str
     name: str
 
 
@@ -254,14 +251,15 @@ class _Look:
         """Return what moves, and what is beside it. Raises: UnavailableError, HandoverError."""
         target, to = self._wanted.target, self._wanted.to.owner
         if isinstance(target, AllOf):
-            return (await self._family(tuple(KINDS))).plan_all_of(target.owner, to=to)
-        # Controllers make nothing for kinds without makers: such an object is alone.
-        family = await self._family(tuple(KINDS) if target.kind.makers else (target.kind,))
-        top = family.find(ObjectKey(target.kind.resource, self._namespace, target.name))
+            kinds = (*KINDS, *await session_kinds(self._api))
+            return (await self._family(kinds)).plan_all_of(target.owner, to=to)
+        kind = await kind_called(self._api, target.word)
+        family = await self._family(_with_what_is_made(kind))
+        top = family.find(ObjectKey(kind.resource, self._namespace, target.name))
         if top is None and self._former is not None:
             return Plan()  # deleted since the first look
         if top is None:
-            raise HandoverError(f"{target.kind.resource} {target.name} does not exist in namespace {self._namespace}")
+            raise HandoverError(f"{kind.resource} {target.name} does not exist in namespace {self._namespace}")
         if self._former is None:
             self._former = top.payer.owner
         return family.plan_below(top, former=self._former, to=to, sets=await self._sets(top))
@@ -284,6 +282,13 @@ class _Look:
         reads = ObjectReads(self._api, KINDS)
         found = await reads.read_whole(top.kind, top.meta.namespace, top.meta.name, StatefulSet)
         return () if found is None or found.metadata.uid != top.meta.uid else (found,)
+
+
+def _with_what_is_made(kind: AnyKind) -> tuple[AnyKind, ...]:
+    """Return *kind* and those that controllers make for it: nothing for a kind with a row and no makers."""
+    if KINDS.of_resource(kind.resource) is None:
+        return (*KINDS, kind)
+    return tuple(KINDS) if kind.makers else (kind,)
 
 
 async def _exempt_namespaces(api: KubernetesApi) -> frozenset[str]:
