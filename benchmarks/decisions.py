@@ -70,10 +70,10 @@ def _empty(objects: int, file: Path, kinds: Registry) -> Cluster:
     ledger = StandaloneLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
     attribution = Attribution(imagined, imagined, policy, rights=imagined, kinds=kinds)
     handler = AdmissionHandler(
-        attribution, policy, imagined, ledger, clock, imagined, imagined, imagined, imagined, kinds
+        attribution, policy, imagined, ledger, clock, imagined, imagined, imagined, imagined, imagined, kinds
     )
     advice = WorkloadAdvice(
-        attribution.users, imagined, imagined, policy, imagined, ledger, clock, imagined, imagined, kinds
+        attribution.users, imagined, imagined, policy, imagined, ledger, clock, imagined, imagined, imagined, kinds
     )
     return Cluster(objects, handler, advice, ledger)
 

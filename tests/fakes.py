@@ -22,6 +22,7 @@ from webhook.ports import UnavailableError
 from webhook.quota.missing import Bounds
 from webhook.quota.objects import Annotations, ObjectKey, ObjectMeta, OwnerReference, StoredVersion, UserInfo
 from webhook.quota.policy import Policy
+from webhook.quota.resources import ResourceList
 from webhook.quota.subject import Payer, Subject
 from webhook.quota.usage import Bind, Holdings, UsageIndex
 
@@ -289,6 +290,24 @@ class FakeLimitRanges:
         if self.trouble:
             raise UnavailableError("limit-ranges", self.trouble)
         return self.known
+
+
+@dataclass
+class FakeClasses:
+    """Port `PodClasses`: the classes that a test gave; `reads` are the calls, `trouble` makes each fail."""
+
+    by_runtime_class: dict[str, ResourceList] = field(default_factory=dict)
+    trouble: str = ""
+    reads: list[str] = field(default_factory=list)
+
+    async def overheads(self) -> Mapping[str, ResourceList]:
+        self._read("runtime-classes")
+        return self.by_runtime_class
+
+    def _read(self, what: str) -> None:
+        self.reads.append(what)
+        if self.trouble:
+            raise UnavailableError(what, self.trouble)
 
 
 @dataclass

@@ -20,6 +20,7 @@ from webhook.quota.missing import Bounds
 from webhook.quota.objects import ObjectKey, ObjectMeta, OwnerReference, StoredVersion, UserInfo
 from webhook.quota.policy import Policy
 from webhook.quota.reservation import Charge, Reservation
+from webhook.quota.resources import ResourceList
 from webhook.quota.usage import UsageView
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Maintenance",
     "NameHolders",
     "Namespaces",
+    "PodClasses",
     "UnavailableError",
     "PodsOfWorkloads",
     "PolicySource",
@@ -195,6 +197,13 @@ class LimitRanges(Protocol):
 
     async def bounds(self, namespace: str) -> Mapping[str, Bounds]:
         """Return the bounds in *namespace*, by the name that a container writes. Raises: UnavailableError."""
+
+
+class PodClasses(Protocol):
+    """What the classes of a cluster fill into pods."""
+
+    async def overheads(self) -> Mapping[str, ResourceList]:
+        """Return what a pod costs beside its containers, by the name of its RuntimeClass. Raises: UnavailableError."""
 
 
 class Ancestry(Protocol):

@@ -12,6 +12,7 @@ from typing import Any
 import jsonpatch
 
 from tests.fakes import (
+    FakeClasses,
     FakeClock,
     FakeLimitRanges,
     FakeNames,
@@ -84,6 +85,7 @@ class Webhook:
         rules = Attribution(self.owners, self.namespaces, self.policies, rights=self.rights, kinds=kinds)
         self.names = FakeNames()
         self.limit_ranges = FakeLimitRanges()
+        self.classes = FakeClasses()
         self.pods = FakePods()
         self.handler = AdmissionHandler(
             rules,
@@ -93,6 +95,7 @@ class Webhook:
             self.clock,
             self.names,
             self.limit_ranges,
+            self.classes,
             self.pods,
             self.owners,
             kinds,

@@ -73,6 +73,7 @@ class Advised:
             webhook.clock,
             webhook.names,
             webhook.limit_ranges,
+            webhook.classes,
         )
 
     def has(self, *names: str, owner: str = "alice") -> None:
@@ -297,6 +298,57 @@ async def test_what_a_limit_range_and_the_policy_fill_in_counts() -> None:
     assert answer["warnings"] == [
         "2 of 9 replicas fit now: over quota defaults.user: requests.memory requested 4608Mi, free 1Gi of 1Gi"
     ]
+
+
+# What the classes of a cluster add.
+
+CPU_2 = "version: 1\ndefaults: {user: {hard: {cpu: 2}}}\n"
+
+
+def of_class(runtime_class: str, replicas: int) -> Json:
+    spec = {"runtimeClassName": runtime_class, "containers": [{"resources": {"requests": {"cpu": "500m"}}}]}
+    return deployment(replicas, template={"spec": spec})
+
+
+def with_classes() -> Advised:
+    advised = Advised(CPU_2)
+    advised.webhook.classes.by_runtime_class = {"kata": {"cpu": parse("250m")}, "small": {"cpu": parse("1m")}}
+    return advised
+
+
+async def test_the_overhead_of_a_runtime_class_counts() -> None:
+    answer = await with_classes().create(of_class("kata", 4))
+    assert answer["warnings"] == [
+        "2 of 4 replicas fit now: over quota defaults.user: requests.cpu requested 3, free 2 of 2"
+    ]
+
+
+async def test_a_runtime_class_that_does_not_exist_adds_nothing() -> None:
+    assert "warnings" not in await with_classes().create(of_class("gvisor", 4))
+
+
+async def test_runtime_classes_are_read_only_for_pods_that_have_one() -> None:
+    advised = with_classes()
+    await advised.create(deployment(4))
+    assert advised.webhook.classes.reads == []
+
+
+async def test_another_runtime_class_is_judged_by_its_overhead() -> None:
+    """Four fit with the small one and without any."""
+    advised = with_classes()
+    small, kata, none = of_class("small", 2), of_class("kata", 2), deployment(2, cpu="500m")
+    advised.has("web-1", "web-2")
+    advised.webhook.shows("other", {"requests.cpu": 10**9})
+
+    for old, new, told in ((none, kata, True), (small, kata, True), (kata, small, False), (kata, none, False)):
+        assert any("over quota" in each for each in (await advised.update(new, old)).get("warnings", [])) is told
+
+
+async def test_while_runtime_classes_cannot_be_read_that_is_said() -> None:
+    advised = with_classes()
+    advised.webhook.classes.trouble = "the API server is down"
+    answer = await advised.create(of_class("kata", 4))
+    assert answer == {"uid": "call-1", "allowed": True, "warnings": [f"{UNKNOWN}the API server is down"]}
 
 
 UNKNOWN = "whether its pods fit cannot be told: "

@@ -653,6 +653,7 @@ async def test_only_the_deletion_of_a_charged_pod_releases_usage_without_a_clust
         webhook.clock,
         webhook.names,
         webhook.limit_ranges,
+        webhook.classes,
         webhook.pods,
         webhook.owners,
         on_delete=ledger.on_delete,

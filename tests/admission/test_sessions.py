@@ -111,6 +111,33 @@ async def test_the_defaults_that_its_pods_get_are_a_part_of_its_size() -> None:
     assert (await asked.ask(changed(stamped(undeclared()), stamped(undeclared(colour="red"))))).allowed
 
 
+def of_class(runtime_class: str, cpu: str = "1", **labels: str) -> Json:
+    made = notebook(cpu, labels=labels)
+    made["spec"]["template"]["spec"]["runtimeClassName"] = runtime_class
+    return made
+
+
+async def test_the_overhead_of_its_runtime_class_is_a_part_of_its_size() -> None:
+    asked = webhook()
+    asked.classes.by_runtime_class = {"kata": {"cpu": parse("1500m")}, "small": {"cpu": parse("1")}}
+    refused = await asked.ask(a_review("notebooks.kubeflow.org", object=of_class("kata"), name="n"))
+    assert "requested: requests.cpu=2500m, used: requests.cpu=0, limited: requests.cpu=2" in refused.message
+
+    assert (await asked.ask(a_review("notebooks.kubeflow.org", object=of_class("small"), name="n"))).allowed
+    for old, new in (("kata", "kata"), ("kata", "small")):
+        assert (await asked.ask(changed(stamped(of_class(old)), stamped(of_class(new, colour="red"))))).allowed
+    larger = changed(stamped(of_class("small", "1500m")), stamped(of_class("kata", "1500m")))
+    assert not (await asked.ask(larger)).allowed
+
+
+async def test_runtime_classes_are_read_only_for_sessions_with_one_and_have_to_be() -> None:
+    asked = webhook()
+    asked.classes.trouble = "the API server is down"
+    assert (await asked.ask(a_review("notebooks.kubeflow.org", object=notebook(), name="n"))).allowed
+    with pytest.raises(UnavailableError, match="the API server is down"):
+        await asked.ask(a_review("notebooks.kubeflow.org", object=of_class("kata"), name="n"))
+
+
 async def test_what_the_policy_fills_in_counts_as_well() -> None:
     policy = POLICY + "missing: {cpu: {default: 3}}\n"
     refused = await Webhook(policy, kinds=WITH_NOTEBOOKS).ask(

@@ -100,6 +100,22 @@ def named(running: RunningWebhook, place: str) -> Callable[[str], Person]:
     return lambda name: Person(running, place, f"{name}-{next(_numbers)}")
 
 
+@pytest.fixture
+def runtime_class(running: RunningWebhook, place: str) -> Iterator[str]:
+    """A RuntimeClass of which each pod costs 50m cpu more."""
+    name = f"kata-of-{place}"
+    body = {
+        "apiVersion": "node.k8s.io/v1",
+        "kind": "RuntimeClass",
+        "metadata": {"name": name},
+        "handler": "kata",
+        "overhead": {"podFixed": {"cpu": "50m"}},
+    }
+    running.cluster.kubectl("create", "-f", "-", stdin=json.dumps(body))
+    yield name
+    running.cluster.kubectl("delete", "runtimeclass", name)
+
+
 def emptied(running: RunningWebhook) -> Iterator[str]:
     name = new_place(running)
     yield name

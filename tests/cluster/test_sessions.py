@@ -82,6 +82,25 @@ def test_a_notebook_is_judged_when_it_is_made_started_and_resized(
     assert "labeled" in alice.run("label", "notebook", "one", "colour=red")
 
 
+def test_the_overhead_of_the_runtime_class_of_its_pods_is_a_part_of_the_size(
+    running: RunningWebhook, place: str, named: Named, runtime_class: str
+) -> None:
+    """The class adds 50m of cpu."""
+    set_policy(running, POLICY, NOTEBOOKS)
+    alice = named("alice")
+
+    def of_class(name: str, cpu: str) -> str:
+        return NOTEBOOKS.object(name, {"template": {"spec": {**pod_spec(cpu), "runtimeClassName": runtime_class}}})
+
+    refused = alice.create(of_class("big", "1951m"))
+    assert "requested: requests.cpu=2001m, limited: requests.cpu=2 for one session" in refused
+    assert " created\n" in alice.create(of_class("one", "1950m"))
+    template, labels = {**pod_spec("1950m"), "runtimeClassName": runtime_class}, {"notebook-name": "one"}
+    assert " created\n" in makes_pods(running, place, NOTEBOOKS, "one", template=template, labels=labels)
+    has_pods(running, place, alice, 1)
+    assert "requested: requests.cpu=1001m, used: requests.cpu=2," in alice.create(notebook("two", "1001m"))
+
+
 def test_a_start_is_refused_while_its_pods_have_no_room(running: RunningWebhook, place: str, named: Named) -> None:
     set_policy(running, POLICY, NOTEBOOKS)
     alice = named("alice")

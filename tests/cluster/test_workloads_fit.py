@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -221,6 +221,20 @@ def test_what_limit_ranges_fill_in_counts(running: RunningWebhook, place: str, n
     alice = named("alice")
     small = deployment("web", replicas=3)
     del small["spec"]["template"]["spec"]["containers"][0]["resources"]
+
+    told = alice.create(json.dumps(small))
+
+    assert "2 of 3 replicas fit now: over quota defaults.user: requests.cpu requested 450m, free 400m of 400m" in told
+    eventually(lambda: count(running, place) == 2, within=30)
+
+
+def test_the_overhead_of_a_runtime_class_counts(
+    running: RunningWebhook, place: str, named: Named, runtime_class: str
+) -> None:
+    running.set_policy(WARN)
+    alice = named("alice")
+    small = deployment("web", replicas=3)
+    small["spec"]["template"]["spec"]["runtimeClassName"] = runtime_class
 
     told = alice.create(json.dumps(small))
 

@@ -52,7 +52,7 @@ def test_any_pod_costs_and_is_in_the_scopes_of_the_pod_of_the_same_template() ->
         assert isinstance(manifest, dict)
         manifest.pop("status", None)
         filled = pod_of(as_stored(PODS, manifest))
-        future = future_pod(pod_of(manifest), {}, {})
+        future = future_pod(pod_of(manifest))
         assert (PODS.evaluator.usage(filled, now=None), PODS.evaluator.scopes(filled)) == future, manifest
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import ItemsView
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.workload_copies import RolledOut, made_by, needs_surge
 from webhook.kinds.workloads import Workload, demand_of
 from webhook.quota.objects import ObjectKey
+from webhook.quota.resources import Amount, grown
 
 TEMPLATE = {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}}
 CLAIM = {"metadata": {"name": "data"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}
@@ -133,6 +135,17 @@ def test_any_change_of_the_template_is_rolled_out() -> None:
         for each in images
     ]
     assert texts[0] == texts[2] != texts[1]
+
+
+def test_a_runtime_class_is_more_than_none_and_another_one_is_more() -> None:
+    def of_class(name: str | None) -> ItemsView[str, Amount]:
+        spec = {**TEMPLATE["spec"], "runtimeClassName": name}
+        return dict(demand_of(workload({"replicas": 2, "template": {"spec": spec}}))).items()
+
+    assert grown(of_class("kata"), of_class(None))
+    assert not grown(of_class(None), of_class("kata"))
+    assert grown(of_class("kata"), of_class("gvisor"))
+    assert not grown(of_class("kata"), of_class("kata"))
 
 
 def test_a_job_asks_for_no_more_pods_than_completions() -> None:

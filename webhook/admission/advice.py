@@ -19,7 +19,7 @@ from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.identities import Identities
 from webhook.attribution.lineage import known_owner
 from webhook.kinds.claims import CLAIMS, PERSISTENT_VOLUME_CLAIMS
-from webhook.kinds.evaluator import AnyKind, UncountableError
+from webhook.kinds.evaluator import AnyKind, PodDefaults, UncountableError
 from webhook.kinds.pod_template import future_pod
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS, Registry
@@ -31,6 +31,7 @@ from webhook.ports import (
     LimitRanges,
     NameHolders,
     Namespaces,
+    PodClasses,
     PodsOfWorkloads,
     PolicySource,
     Transactions,
@@ -41,7 +42,6 @@ from webhook.quota.decision import Allowed, Decision, Denied, Excess
 from webhook.quota.expected import PodSet
 from webhook.quota.fitting import UNUSED, Copies, Fitting, Part, Room, fit, rooms
 from webhook.quota.limits import Limit, resolve_limits
-from webhook.quota.missing import Bounds
 from webhook.quota.objects import ObjectKey, Scale
 from webhook.quota.policy import Mode, OnWorkload, Policy
 from webhook.quota.presets import Labels
@@ -174,6 +174,7 @@ class WorkloadAdvice:
     clock: Clock
     names: NameHolders
     limit_ranges: LimitRanges
+    classes: PodClasses
     kinds: Registry = field(default=KINDS)
     on_untold: Callable[[UnavailableError], None] = lambda _: None
     on_judged: Callable[[Judgement], None] = lambda _: None
@@ -221,16 +222,18 @@ class WorkloadAdvice:
             return review.allowed(request.uid)
         policy, namespace = self.policies.current(), request.namespace
         labels = await self.namespaces.labels(namespace)
-        bounds, pods = await asyncio.gather(self.limit_ranges.bounds(namespace), self._pods_of(namespace, asked, made))
+        former = made_by(asked.old) if asked.old is not None and grows else None
+        defaults, pods = await asyncio.gather(
+            self._defaults(namespace, (made, former), policy), self._pods_of(namespace, asked, made)
+        )
         payer = policy.named(known_owner(asked.new.metadata) or NOBODY)
-        objects = _objects(made, bounds, policy)
+        objects = _objects(made, defaults, policy)
 
         def parts() -> list[Part]:
             self.names.require_known(PODS.resource)
             return list(self._parts(objects, payer, namespace, self.namespaces.known(namespace) or labels))
 
-        former = made_by(asked.old) if asked.old is not None and grows else None
-        before = {} if former is None else _totals(former, _objects(former, bounds, policy), policy)
+        before = {} if former is None else _totals(former, _objects(former, defaults, policy), policy)
         judgement = Judgement(
             ObjectKey(asked.kind.resource, namespace, asked.name),
             payer,
@@ -254,6 +257,17 @@ class WorkloadAdvice:
         if is_nobodys_scale and answer.allowed and self.users.is_told(request.user_info):
             return structs.replace(answer, warnings=(*answer.warnings, message.nobody_warning(asked.kind.kind)))
         return answer
+
+    async def _defaults(self, namespace: str, made: Iterable[Made | None], policy: Policy) -> PodDefaults:
+        """
+        Return what the pods of *made* get. RuntimeClasses are read only if one of them has one.
+
+        Raises: UnavailableError.
+        """
+        bounds = await self.limit_ranges.bounds(namespace)
+        has_class = any(each is not None and each.pod.spec.runtime_class_name for each in made)
+        overheads = await self.classes.overheads() if has_class else {}
+        return PodDefaults(bounds, policy.missing_defaults, overheads=overheads)
 
     def _parts(
         self, objects: Iterable[MadeObject], payer: Payer, namespace: str, labels: Mapping[str, str]
@@ -289,10 +303,10 @@ def _answer(request: AdmissionRequest, decision: Decision, judged: Judgement) ->
     return review.allowed(request.uid, warnings=told)
 
 
-def _objects(made: Made, bounds: Mapping[str, Bounds], policy: Policy) -> tuple[MadeObject, ...]:
+def _objects(made: Made, defaults: PodDefaults, policy: Policy) -> tuple[MadeObject, ...]:
     """Return what each copy has one of. Raises: UncountableError."""
     evaluator, cap = PERSISTENT_VOLUME_CLAIMS.evaluator, PERSISTENT_VOLUME_CLAIMS.cap
-    amounts, scopes = future_pod(made.pod, bounds, policy.missing_defaults)
+    amounts, scopes = future_pod(made.pod, defaults)
     part_of = policy.sessions_of(made.pod.metadata.labelled())
     pod = MadeObject(PODS.resource, amounts, scopes, PODS.cap, part_of)
     claims = (MadeObject(CLAIMS, evaluator.usage(each, now=None), evaluator.scopes(each), cap) for each in made.claims)

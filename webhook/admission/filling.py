@@ -1,5 +1,6 @@
 """
-What new pods get that they do not declare: by the category of their session, by `missing`, by LimitRanges.
+What new pods get that they do not declare: by the category of their session, by `missing`, by LimitRanges and
+RuntimeClasses.
 
 What is filled into which container is decided in `kinds`; `patch` writes it into the object.
 """
@@ -13,7 +14,7 @@ from webhook.admission.review import AdmissionRequest
 from webhook.kinds.evaluator import NO_DEFAULTS, AnyKind, PodDefaults, UncountableError
 from webhook.kinds.registry import Registry
 from webhook.kinds.session_kind import SessionObject
-from webhook.ports import Ancestry, LimitRanges
+from webhook.ports import Ancestry, LimitRanges, PodClasses
 from webhook.quota.missing import NO_FILLING, Filling
 from webhook.quota.objects import AnyObject
 from webhook.quota.policy import Policy
@@ -25,6 +26,7 @@ class PodFilling:
     """Fills new pods, and tells how those of a session will be filled. Any number of calls may run concurrently."""
 
     limit_ranges: LimitRanges
+    classes: PodClasses
     ancestry: Ancestry
     kinds: Registry
 
@@ -46,11 +48,25 @@ class PodFilling:
         except UncountableError:  # the validating call says why such an object cannot be charged
             return NO_FILLING
 
-    async def of_session(self, namespace: str, kind: AnyKind, policy: Policy) -> PodDefaults:
-        """Return what the pods of an object of *kind* get if it is a session. Raises: UnavailableError."""
+    async def of_session(self, namespace: str, reviewed: Reviewed, policy: Policy) -> PodDefaults:
+        """
+        Return what the pods of an object get if it is a session. RuntimeClasses are read only if one of its pods has
+        one.
+
+        Raises: UnavailableError.
+        """
+        kind = reviewed.kind
         if kind.cap != PER_SESSION:
             return NO_DEFAULTS
-        return PodDefaults(await self.limit_ranges.bounds(namespace), policy.missing_defaults, policy.categories)
+        bounds = await self.limit_ranges.bounds(namespace)
+        defaults = PodDefaults(bounds, policy.missing_defaults, policy.categories)
+        try:
+            size = kind.evaluator.size(reviewed.new, defaults)
+        except UncountableError:  # `charge_for` says why
+            return defaults
+        if size is None or not size.names_runtime_class:
+            return defaults
+        return defaults._replace(overheads=await self.classes.overheads())
 
     async def _category(self, request: AdmissionRequest, reviewed: Reviewed, policy: Policy) -> str | None:
         """

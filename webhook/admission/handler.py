@@ -32,6 +32,7 @@ from webhook.ports import (
     LimitRanges,
     NameHolders,
     Namespaces,
+    PodClasses,
     PodsOfWorkloads,
     PolicySource,
     Transactions,
@@ -71,6 +72,7 @@ class AdmissionHandler:
     clock: Clock
     names: NameHolders
     limit_ranges: LimitRanges
+    classes: PodClasses
     pods: PodsOfWorkloads
     ancestry: Ancestry
     kinds: Registry = field(default=KINDS)
@@ -268,7 +270,7 @@ class AdmissionHandler:
 
     @property
     def _filling(self) -> PodFilling:
-        return PodFilling(self.limit_ranges, self.ancestry, self.kinds)
+        return PodFilling(self.limit_ranges, self.classes, self.ancestry, self.kinds)
 
     def _is_never_denied(self, request: AdmissionRequest, reviewed: Reviewed) -> bool:
         return reviewed.old is not None and self.attribution.users.is_never_denied(request.user_info, reviewed.kind)
@@ -278,7 +280,7 @@ class AdmissionHandler:
     ) -> AdmissionResponse:
         evaluator = reviewed.kind.evaluator
         policy = self.policies.current()
-        defaults = await self._filling.of_session(request.namespace, reviewed.kind, policy)
+        defaults = await self._filling.of_session(request.namespace, reviewed, policy)
         reviewed = reviewed._replace(defaults=defaults)
         try:
             now = None if reviewed.old is None else policy.counting_time(self.clock.now())

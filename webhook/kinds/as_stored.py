@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from webhook.kinds import pod_cost
-from webhook.kinds.evaluator import AnyKind
+from webhook.kinds.evaluator import AnyKind, PodDefaults
 from webhook.kinds.pod_cost import ContainerSize
 from webhook.kinds.pod_shapes import Pod
 from webhook.kinds.pod_template import qos_class, stored_size
@@ -61,7 +61,7 @@ def _stored_pod(document: Json, bounds: Mapping[str, Bounds]) -> Json:
     What a status reports stays as it is written.
     """
     pod = msgspec.json.decode(msgspec.json.encode(document), type=Pod)
-    size = stored_size(pod_cost.size_of(pod), bounds, {})
+    size = stored_size(pod_cost.size_of(pod), PodDefaults(bounds))
     spec = dict(document.get("spec") or {})
     for field, sizes in (("containers", size.containers), ("initContainers", size.init_containers)):
         if spec.get(field):

@@ -19,7 +19,7 @@ from webhook.quota.errors import WebhookError
 from webhook.quota.missing import NO_CATEGORIES, NO_FILLING, Bounds, Categories, Filling, Undeclared, of_category
 from webhook.quota.objects import ObjectMeta, UserInfo
 from webhook.quota.quantity import Quantity
-from webhook.quota.resources import Amounts
+from webhook.quota.resources import Amounts, ResourceList
 from webhook.quota.scopes import Scopes
 
 
@@ -92,7 +92,8 @@ class Size:
     The pods that are made for an object: what all of them cost, and whether they are made now.
 
     A pod of it has all labels of one of `pod_labels`. `times` are how long they may run. It `is_partial` if another
-    object decides on the size, too, or if there is no pod.
+    object decides on the size, too, or if there is no pod. `names_runtime_class`: any pod does, so that `overheads`
+    change the amounts.
     """
 
     amounts: Amounts
@@ -100,21 +101,26 @@ class Size:
     pod_labels: tuple[tuple[tuple[str, str], ...], ...] = ()
     times: Times = NO_TIMES
     is_partial: bool = False
+    names_runtime_class: bool = False
 
 
 class PodDefaults(NamedTuple):
     """
     What is filled into pods when they are made: with *bounds* by LimitRanges, what is *missing* by the policy, and for
-    pods of sessions by their category before that.
+    pods of sessions by their category before that. `overheads` are those of RuntimeClasses, by name.
     """
 
     bounds: Mapping[str, Bounds] = {}
     missing: Mapping[str, Quantity] = {}
     categories: Categories = NO_CATEGORIES
+    overheads: Mapping[str, ResourceList] = {}
 
     def of_category(self, name: str | None) -> PodDefaults:
         """Return what is filled into the pods of a session of this category; with None nothing by any category."""
-        return self if name is None else PodDefaults(self.bounds, of_category(self.categories, name, self.missing))
+        if name is None:
+            return self
+        missing = of_category(self.categories, name, self.missing)
+        return PodDefaults(self.bounds, missing, overheads=self.overheads)
 
 
 NO_DEFAULTS = PodDefaults()

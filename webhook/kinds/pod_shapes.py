@@ -91,6 +91,7 @@ class PodSpec(Shape, frozen=True, gc=False):
     resources: Raw = NOTHING
     active_deadline_seconds: int | None = None
     priority_class_name: str | None = None
+    runtime_class_name: str | None = None
     affinity: Affinity | None = None
 
 

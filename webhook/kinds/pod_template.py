@@ -10,13 +10,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_shared_gpu
+from webhook.kinds.evaluator import NO_DEFAULTS, PodDefaults
 from webhook.kinds.pod_cost import ContainerSize, PodSize
 from webhook.kinds.pod_shapes import Pod, PodStatus, PodText, text_of
 from webhook.kinds.pods import PODS
 from webhook.quota import resources
 from webhook.quota.missing import Bounds
-from webhook.quota.quantity import Quantity
-from webhook.quota.resources import OVERCOMMITTABLE, Amounts
+from webhook.quota.resources import OVERCOMMITTABLE, Amounts, ResourceList
 from webhook.quota.scopes import Scopes
 
 
@@ -27,23 +27,32 @@ class FuturePod(NamedTuple):
     scopes: Scopes
 
 
-def future_pod(pod: Pod, bounds: Mapping[str, Bounds], defaults: Mapping[str, Quantity]) -> FuturePod:
+def future_pod(pod: Pod, defaults: PodDefaults = NO_DEFAULTS) -> FuturePod:
     """
     Return what *pod*, as a template has it, costs once it is stored.
 
-    Filled in, in the order of a request: the API server's defaults, those of LimitRanges with *bounds*, the *defaults*
-    of the policy, and the API server's once more. Not known are the overhead of a RuntimeClass and what other webhooks
-    add. Raises: UncountableError.
+    Filled in, in the order of a request: the API server's defaults, those of LimitRanges, the overhead of its
+    RuntimeClass, what is missing by the policy, and the API server's defaults once more. What other webhooks add is not
+    known. Raises: UncountableError.
     """
-    text = text_of(pod)
-    is_plain = not (bounds or defaults) and text.length <= pod_cost.LONGEST_REMEMBERED
-    amounts, qos_class = _remembered(text) if is_plain else _cost(text, bounds, defaults)
+    text, overhead = text_of(pod), _overhead(pod, defaults)
+    is_plain = not (defaults.bounds or defaults.missing or overhead) and text.length <= pod_cost.LONGEST_REMEMBERED
+    amounts, qos_class = _remembered(text) if is_plain else _cost(text, defaults, overhead)
     return FuturePod(amounts, PODS.evaluator.scopes(Pod(pod.metadata, pod.spec, PodStatus(qos_class=qos_class))))
 
 
-def _cost(text: PodText, bounds: Mapping[str, Bounds], defaults: Mapping[str, Quantity]) -> tuple[Amounts, str]:
+def _overhead(pod: Pod, defaults: PodDefaults) -> ResourceList:
+    """
+    Return what the RuntimeClass of *pod* adds. Nothing for one that does not exist: the API server refuses its pods.
+
+    Source: the admission plugin RuntimeClass of Kubernetes 1.37.2.
+    """
+    return defaults.overheads.get(pod.spec.runtime_class_name or "", {})
+
+
+def _cost(text: PodText, defaults: PodDefaults, overhead: ResourceList) -> tuple[Amounts, str]:
     """Return what a pod with this *text* costs, and its QoS class."""
-    size = stored_size(pod_cost.read_size(text), bounds, defaults)
+    size = stored_size(_with_overhead(pod_cost.read_size(text), overhead), defaults)
     shared = pod_shared_gpu.amounts(text.shared_gpu) if text.shared_gpu is not None else ()
     amounts = tuple(sorted((*resources.amounts(pod_cost.charge(size)), *shared)))
     return amounts, qos_class(size)
@@ -52,13 +61,23 @@ def _cost(text: PodText, bounds: Mapping[str, Bounds], defaults: Mapping[str, Qu
 @lru_cache(maxsize=4096)
 def _remembered(text: PodText) -> tuple[Amounts, str]:
     """Return the `_cost` where nothing is filled in but by the API server; once for all templates with equal texts."""
-    return _cost(text, {}, {})
+    return _cost(text, NO_DEFAULTS, {})
 
 
-def stored_size(size: PodSize, bounds: Mapping[str, Bounds], defaults: Mapping[str, Quantity]) -> PodSize:
-    """Return a pod of this *size* with all that is filled in, as for `future_pod`."""
-    size = _limit_ranged(pod_defaults.with_defaults(size), bounds)
-    return pod_defaults.with_defaults(pod_filling.filled(size, defaults, bounds))
+def declared_size(pod: Pod, defaults: PodDefaults) -> PodSize:
+    """Return the size of *pod* with the overhead of its RuntimeClass, and nothing else filled in."""
+    return _with_overhead(pod_cost.size_of(pod), _overhead(pod, defaults))
+
+
+def _with_overhead(size: PodSize, overhead: ResourceList) -> PodSize:
+    """Return *size* with this *overhead*. What is written without one stays: the API server refuses it."""
+    return replace(size, overhead=overhead) if overhead else size
+
+
+def stored_size(size: PodSize, defaults: PodDefaults) -> PodSize:
+    """Return a pod of this *size* with its overhead, and with all else that is filled in, as for `future_pod`."""
+    size = _limit_ranged(pod_defaults.with_defaults(size), defaults.bounds)
+    return pod_defaults.with_defaults(pod_filling.filled(size, defaults.missing, defaults.bounds))
 
 
 def _limit_ranged(size: PodSize, bounds: Mapping[str, Bounds]) -> PodSize:

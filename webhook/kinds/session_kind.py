@@ -129,7 +129,14 @@ class SessionEvaluator(Counted[SessionObject]):
         if reading is None:
             return None
         is_partial = bool(reading.elsewhere) or not reading.pods
-        return Size(reading.amounts, reading.state is State.RUNNING, reading.pod_labels, reading.times, is_partial)
+        return Size(
+            reading.amounts,
+            reading.state is State.RUNNING,
+            reading.pod_labels,
+            reading.times,
+            is_partial,
+            reading.names_runtime_class,
+        )
 
     def may_stay(self, obj: SessionObject, old: SessionObject, error: UncountableError) -> bool:
         """

@@ -17,7 +17,7 @@ from webhook.kinds.evaluator import NO_DEFAULTS, PodDefaults, UncountableError
 from webhook.kinds.field_values import FieldError, Found
 from webhook.kinds.pod_cost import ContainerSize, PodSize
 from webhook.kinds.pod_shapes import Pod, SharedGpuText
-from webhook.kinds.pod_template import future_pod, stored_size
+from webhook.kinds.pod_template import declared_size, future_pod, stored_size
 from webhook.kinds.resource_lists import read_quantities
 from webhook.kinds.session_fields import Scope, Steps, holds
 from webhook.quota import resources
@@ -97,6 +97,13 @@ def sizes(parts: Iterable[Part], root: Scope, defaults: PodDefaults = NO_DEFAULT
             yield PartSize(part.name, scope.where, _cost(part, scope, defaults), count, _most(part, scope, count))
 
 
+def names_runtime_class(parts: Iterable[Part], root: Scope) -> bool:
+    """Whether the template of any part names a RuntimeClass."""
+    templates = ((part.template, scope) for part in parts if part.template is not None for scope in _scopes(part, root))
+    specs = (spec for template, scope in templates for _, spec in scope.pod_spec(template))
+    return any(spec is not None and bool(spec.runtime_class_name) for spec in specs)
+
+
 def _scopes(part: Part | Container, scope: Scope) -> Iterator[Scope]:
     """Yield where *part* is: *scope* or the items of its list, if its conditions hold there."""
     for each in (scope,) if part.each is None else scope.scopes(part.each):
@@ -147,13 +154,13 @@ def _cost(part: Part, scope: Scope, defaults: PodDefaults) -> Amounts:
         shared = _shared_gpu(part.template, scope)
         if not (part.containers or part.init_containers):
             return _with_shared(_template_cost(part.template, scope, defaults), shared)
-        size = _template_size(part.template, scope)
+        size = _of_template(part.template, scope, lambda pod: declared_size(pod, defaults))
     size = replace(
         size,
         containers=(*size.containers, *_containers(part.containers, scope)),
         init_containers=(*size.init_containers, *_containers(part.init_containers, scope)),
     )
-    charged = resources.amounts(pod_cost.charge(stored_size(size, defaults.bounds, defaults.missing)))
+    charged = resources.amounts(pod_cost.charge(stored_size(size, defaults)))
     return _with_shared(charged, shared)
 
 
@@ -168,11 +175,7 @@ def _containers(containers: Iterable[Container], scope: Scope) -> Iterator[Conta
 
 
 def _template_cost(template: Path, scope: Scope, defaults: PodDefaults) -> Amounts:
-    return _of_template(template, scope, lambda pod: future_pod(pod, defaults.bounds, defaults.missing).amounts)
-
-
-def _template_size(template: Path, scope: Scope) -> PodSize:
-    return _of_template(template, scope, pod_cost.size_of)
+    return _of_template(template, scope, lambda pod: future_pod(pod, defaults).amounts)
 
 
 def _of_template(template: Path, scope: Scope, read: Callable[[Pod], T]) -> T:

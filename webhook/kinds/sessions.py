@@ -55,7 +55,7 @@ class SessionReading:
     `amounts` are not all of it. `pod_labels` are alternatives: a pod with all labels of one is a pod of the session.
     There are none for sessions that are pods, and while the object has no uid or status yet that they need.
     `filled_by` is the category by which its pods are filled, empty if it has none; None if its pods are not known by
-    its name, so that nobody can tell when they are made.
+    its name, so that nobody can tell when they are made. `names_runtime_class`: the template of a pod does.
     """
 
     user: Said | None
@@ -73,6 +73,7 @@ class SessionReading:
     category: Said | None = None
     times: Times = NO_TIMES
     filled_by: str | None = None
+    names_runtime_class: bool = False
 
     @property
     def most(self) -> Amounts | None:
@@ -148,6 +149,7 @@ class SessionReader:
             category=category,
             times=times(preset, root),
             filled_by=filled_by,
+            names_runtime_class=session_size.names_runtime_class(preset.parts, root),
         )
 
     def _check_type(self, root: Scope) -> None:

@@ -30,16 +30,21 @@ class EphemeralVolume(Shape, frozen=True):
 
 
 class TemplateSpec(PodSpec, frozen=True, gc=False):
-    """A pod's spec with what others make for the pod: claims for storage and devices."""
+    """A pod's spec with what others add to the pod: claims for storage and devices, the overhead of a class."""
 
     volumes: list[EphemeralVolume] | None = None
     resource_claims: list[Raw] | None = None
 
     @property
-    def made_beside(self) -> Counter[str]:
-        """Return the texts by which claims are asked for. Another text counts as more: nobody compares the two."""
+    def added(self) -> Counter[str]:
+        """
+        Return the texts by which claims are asked for, and a RuntimeClass.
+
+        Another text counts as more: nobody compares the two.
+        """
         texts = [bytes(each.ephemeral) for each in self.volumes or () if bytes(each.ephemeral) not in _ABSENT]
-        return Counter(text.decode() for text in (*texts, *map(bytes, self.resource_claims or ())))
+        classes = [f"RuntimeClass {self.runtime_class_name}"] if self.runtime_class_name else []
+        return Counter([*classes, *(text.decode() for text in (*texts, *map(bytes, self.resource_claims or ())))])
 
 
 class PodTemplate(Shape, frozen=True):
@@ -111,7 +116,8 @@ class Workload(Shape, frozen=True):
 def demand_of(workload: Workload) -> Amounts:
     """
     Return what the pods of *workload* cost if it makes all that it may make at a time; for a DaemonSet, those of one
-    node. Nothing while it is suspended. Claims that are made for the pods count by their text, one each.
+    node. Nothing while it is suspended. Claims that are made for the pods, and a RuntimeClass, count by their
+    text, one each.
 
     Raises: UncountableError.
     """
@@ -134,8 +140,8 @@ def _demand_of(spec: WorkloadSpec) -> Amounts:
         return ()
     number = number_of(spec)
     pods = 1 if number is None else number
-    amounts = future_pod(spec.template.pod, {}, {}).amounts  # a request that is taken out beside a limit may be more
-    each = (*amounts, *spec.template.spec.made_beside.items())
+    amounts = future_pod(spec.template.pod).amounts  # a request that is taken out beside a limit may be more
+    each = (*amounts, *spec.template.spec.added.items())
     return tuple((name, amount * pods) for name, amount in each if pods)
 
 

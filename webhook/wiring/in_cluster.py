@@ -29,6 +29,7 @@ from webhook.kube.identity_leases import read_renewals
 from webhook.kube.limit_ranges import LimitRangeReads
 from webhook.kube.object_list import ObjectList
 from webhook.kube.object_reads import ObjectReads
+from webhook.kube.pod_classes import PodClassReads
 from webhook.kube.workload_pods import WorkloadPods
 from webhook.ledger.apiserver_leases import ApiServerLeases
 from webhook.ledger.expiry import maintain_forever
@@ -203,7 +204,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             policy_kinds.require_sessions()
 
     names = _KnownNames(index, reads, require_known)
-    limit_ranges = LimitRangeReads(api, monotonic=clock.monotonic)
+    filled = LimitRangeReads(api, monotonic=clock.monotonic), PodClassReads(api, monotonic=clock.monotonic)
     workload_pods = WorkloadPods(api, reads, kinds)
     handler = AdmissionHandler(
         attribution,
@@ -212,7 +213,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         ledger.store,
         clock,
         names,
-        limit_ranges,
+        *filled,
         workload_pods,
         reads,
         kinds,
@@ -227,7 +228,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         ledger.store,
         clock,
         names,
-        limit_ranges,
+        *filled,
         kinds,
         on_untold=untold,
     )

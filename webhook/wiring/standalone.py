@@ -23,6 +23,7 @@ from webhook.quota.errors import WebhookError
 from webhook.quota.missing import Bounds
 from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion, UserInfo
 from webhook.quota.policy import Policy, accounts_under
+from webhook.quota.resources import ResourceList
 from webhook.quota.usage import UsageIndex
 from webhook.serving.http_server import Health, HttpServer
 from webhook.serving.metrics import Metrics
@@ -42,10 +43,11 @@ T = TypeVar("T")
 
 class StandaloneCluster:
     """
-    Ports `Ancestry`, `Namespaces`, `NameHolders`, `LimitRanges`, `PodsOfWorkloads` and `HandoverRights` of an empty
-    cluster.
+    Ports `Ancestry`, `Namespaces`, `NameHolders`, `LimitRanges`, `PodClasses`, `PodsOfWorkloads` and `HandoverRights`
+    of an empty cluster.
 
-    Namespaces have no labels and no LimitRange, no owner exists, no name is taken, and nobody has a right.
+    Namespaces have no labels and no LimitRange, there is no class, no owner exists, no name is taken, and nobody has a
+    right.
     """
 
     async def holder(self, key: ObjectKey) -> StoredVersion | None:  # noqa: ARG002 - nothing is stored
@@ -65,6 +67,10 @@ class StandaloneCluster:
 
     async def bounds(self, namespace: str) -> Mapping[str, Bounds]:  # noqa: ARG002
         """Return no bounds."""
+        return {}
+
+    async def overheads(self) -> Mapping[str, ResourceList]:
+        """Return none."""
         return {}
 
     async def may_hand_over(self, user: UserInfo, namespace: str, owner: str) -> bool:  # noqa: ARG002
@@ -104,10 +110,21 @@ def reviewers(  # noqa: PLR0913 - one for each port that is not the cluster's
     """Return what answers reviews, with every port that asks a cluster on *cluster*."""
     attribution = Attribution(cluster, cluster, policy, rights=cluster, kinds=kinds)
     handler = AdmissionHandler(
-        attribution, policy, cluster, ledger, clock, cluster, cluster, cluster, cluster, kinds, on_delete=on_delete
+        attribution,
+        policy,
+        cluster,
+        ledger,
+        clock,
+        cluster,
+        cluster,
+        cluster,
+        cluster,
+        cluster,
+        kinds,
+        on_delete=on_delete,
     )
     advice = WorkloadAdvice(
-        attribution.users, cluster, cluster, policy, cluster, ledger, clock, cluster, cluster, kinds
+        attribution.users, cluster, cluster, policy, cluster, ledger, clock, cluster, cluster, cluster, kinds
     )
     return handler, advice
 

@@ -1,0 +1,106 @@
+"""
+What classes of the cluster fill into pods, read live: the overheads of RuntimeClasses.
+
+They are read only where a template names a class, so that no watch is needed. A cluster has few of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Generic, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from webhook.kinds.evaluator import UncountableError
+from webhook.kinds.resource_lists import read_list
+from webhook.kube.api import ApiError, KubernetesApi
+from webhook.ports import UnavailableError
+from webhook.quota.objects import NOTHING, Shape
+from webhook.quota.resources import ResourceList
+
+_FRESH = 1.0
+"""Seconds for which what was read is used: many workloads are created together."""
+
+_TIMEOUT = 2.0
+"""Seconds: an early verdict is waited for three."""
+
+_RUNTIME_CLASSES = "/apis/node.k8s.io/v1/runtimeclasses"
+
+T = TypeVar("T")
+
+
+class ClassMeta(Shape, frozen=True):
+    """The metadata of a class."""
+
+    name: str = ""
+
+
+class Overhead(Shape, frozen=True):
+    """What each pod of a RuntimeClass costs beside its containers."""
+
+    pod_fixed: Raw = NOTHING
+
+
+class RuntimeClass(Shape, frozen=True):
+    """A RuntimeClass (`node.k8s.io/v1`)."""
+
+    metadata: ClassMeta = ClassMeta()
+    overhead: Overhead | None = None
+
+
+class RuntimeClassList(Shape, frozen=True):
+    """All RuntimeClasses."""
+
+    items: list[RuntimeClass] | None = None
+
+
+_runtime_classes = msgspec.json.Decoder(RuntimeClassList)
+
+
+class _Shared(Generic[T]):
+    """Something that is read: calls at the same time share a read, and those of the next second its result."""
+
+    def __init__(self, read: Callable[[], Awaitable[T]], *, monotonic: Callable[[], float]) -> None:
+        self._read = read
+        self._monotonic = monotonic
+        self._lock = asyncio.Lock()
+        self._known: tuple[float, T] | None = None
+
+    async def value(self) -> T:
+        """Return what was read, at most a second old."""
+        async with self._lock:
+            now = self._monotonic()
+            if self._known is None or now - self._known[0] > _FRESH:
+                self._known = now, await self._read()
+            return self._known[1]
+
+
+class PodClassReads:
+    """Port `PodClasses`. Belongs to one event loop."""
+
+    def __init__(self, api: KubernetesApi, *, monotonic: Callable[[], float]) -> None:
+        """Read through *api*."""
+        self._api = api
+        self._overheads = _Shared(self._read_overheads, monotonic=monotonic)
+
+    async def overheads(self) -> Mapping[str, ResourceList]:
+        """Return the overheads of all RuntimeClasses, at most a second old. See `PodClasses.overheads`."""
+        return await self._overheads.value()
+
+    async def _read_overheads(self) -> Mapping[str, ResourceList]:
+        try:
+            return overheads_of(_runtime_classes.decode(await self._api.get(_RUNTIME_CLASSES, timeout=_TIMEOUT)))
+        except (ApiError, msgspec.MsgspecError, UncountableError) as error:
+            raise UnavailableError("runtime-classes", f"the RuntimeClasses could not be read: {error}") from error
+
+
+def overheads_of(listed: RuntimeClassList) -> Mapping[str, ResourceList]:
+    """Return the overheads by the names of the classes that have one. Raises: UncountableError."""
+    found = {}
+    for each in listed.items or ():
+        if each.overhead is not None:
+            path = f"overhead.podFixed of {each.metadata.name}"
+            found[each.metadata.name] = read_list(bytes(each.overhead.pod_fixed), path) or {}
+    return found
