@@ -297,12 +297,17 @@ class FakeClasses:
     """Port `PodClasses`: the classes that a test gave; `reads` are the calls, `trouble` makes each fail."""
 
     by_runtime_class: dict[str, ResourceList] = field(default_factory=dict)
+    default_priority: str = ""
     trouble: str = ""
     reads: list[str] = field(default_factory=list)
 
     async def overheads(self) -> Mapping[str, ResourceList]:
         self._read("runtime-classes")
         return self.by_runtime_class
+
+    async def default_priority_class(self) -> str:
+        self._read("priority-classes")
+        return self.default_priority
 
     def _read(self, what: str) -> None:
         self.reads.append(what)

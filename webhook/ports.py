@@ -205,6 +205,9 @@ class PodClasses(Protocol):
     async def overheads(self) -> Mapping[str, ResourceList]:
         """Return what a pod costs beside its containers, by the name of its RuntimeClass. Raises: UnavailableError."""
 
+    async def default_priority_class(self) -> str:
+        """Return the PriorityClass of pods that name none, empty if there is none. Raises: UnavailableError."""
+
 
 class Ancestry(Protocol):
     """Reads the owners of objects."""

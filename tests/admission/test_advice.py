@@ -344,6 +344,55 @@ async def test_another_runtime_class_is_judged_by_its_overhead() -> None:
         assert any("over quota" in each for each in (await advised.update(new, old)).get("warnings", [])) is told
 
 
+OF_CLASS = """\
+version: 1
+defaults:
+  user:
+    scoped:
+    - scopeSelector: {matchExpressions: [{scopeName: PriorityClass, operator: In, values: [usual]}]}
+      hard: {pods: 2}
+"""
+EXEMPT_CLASS = f"{WARN}exempt: [{{priorityClass: usual, reason: of the platform}}]\n"
+
+
+def of_priority(name: str | None, replicas: int) -> Json:
+    return deployment(replicas, template={"spec": {"priorityClassName": name, "containers": [{"name": "c"}]}})
+
+
+@pytest.mark.parametrize("policy", [OF_CLASS, EXEMPT_CLASS], ids=["a scope", "an exemption"])
+async def test_pods_without_a_priority_class_are_judged_by_the_default_one(policy: str) -> None:
+    advised = Advised(policy)
+
+    async def is_told(default: str, written: str | None) -> bool:
+        advised.webhook.classes.default_priority = default
+        return "warnings" in await advised.create(of_priority(written, 5))
+
+    by_class = policy == OF_CLASS
+    assert await is_told("usual", None) is by_class
+    assert await is_told("", None) is not by_class
+    assert await is_told("high", "usual") is by_class
+    assert await is_told("usual", "high") is not by_class
+
+
+async def test_the_default_priority_class_is_read_only_where_it_matters() -> None:
+    for policy, written, reads in (
+        (WARN, None, []),
+        (OF_CLASS, "high", []),
+        (OF_CLASS, None, ["priority-classes"]),
+        (EXEMPT_CLASS, None, ["priority-classes"]),
+    ):
+        advised = Advised(policy)
+        await advised.create(of_priority(written, 5))
+        assert advised.webhook.classes.reads == reads
+
+
+async def test_while_priority_classes_cannot_be_read_that_is_said() -> None:
+    advised = Advised(OF_CLASS)
+    advised.webhook.classes.trouble = "the API server is down"
+    answer = await advised.create(of_priority(None, 5))
+    assert answer == {"uid": "call-1", "allowed": True, "warnings": [f"{UNKNOWN}the API server is down"]}
+
+
 async def test_while_runtime_classes_cannot_be_read_that_is_said() -> None:
     advised = with_classes()
     advised.webhook.classes.trouble = "the API server is down"

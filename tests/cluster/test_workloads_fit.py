@@ -242,6 +242,46 @@ def test_the_overhead_of_a_runtime_class_counts(
     eventually(lambda: count(running, place) == 2, within=30)
 
 
+@pytest.fixture
+def default_class(running: RunningWebhook, place: str) -> Iterator[str]:
+    """The PriorityClass of pods that name none."""
+    name = f"usual-of-{place}"
+    pod = {"metadata": {"name": "p"}, "spec": SELECTED["template"]["spec"]}
+    body = {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": name},
+        "value": 7,
+        "globalDefault": True,
+    }
+
+    def filled_in() -> str:
+        made = {"apiVersion": "v1", "kind": "Pod", **pod}
+        words = ("create", "--dry-run=server", "-o", "json", "-n", place, "-f", "-")
+        spec = json.loads(running.cluster.kubectl(*words, stdin=json.dumps(made)).stdout)["spec"]
+        return str(spec.get("priorityClassName", ""))
+
+    running.cluster.kubectl("create", "-f", "-", stdin=json.dumps(body))
+    eventually(lambda: filled_in() == name)
+    yield name
+    running.cluster.kubectl("delete", "priorityclass", name)
+    eventually(lambda: not filled_in())
+
+
+def test_pods_that_name_no_priority_class_are_judged_by_the_default_one(
+    running: RunningWebhook, place: str, named: Named, default_class: str
+) -> None:
+    selected = f"{{matchExpressions: [{{scopeName: PriorityClass, operator: In, values: [{default_class}]}}]}}"
+    limits = f"hard: {{pods: 9}}, scoped: [{{scopeSelector: {selected}, hard: {{pods: 2}}}}]"
+    running.set_policy(f"version: 1\ndefaults: {{user: {{{limits}}}}}\n")
+    alice = named("alice")
+
+    told = alice.create(json.dumps(deployment("web", replicas=3)))
+
+    assert "2 of 3 replicas fit now: over quota defaults.user" in told
+    eventually(lambda: count(running, place) == 2, within=30)
+
+
 def test_who_took_over_pays_for_what_is_new(running: RunningWebhook, place: str, named: Named) -> None:
     """The pods of another owner stay theirs, so that they need no room of the one who scales."""
     running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 2}, workloads: deny}}\n")

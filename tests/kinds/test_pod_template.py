@@ -52,6 +52,16 @@ def test_it_replaces_what_is_written_and_without_one_that_stays() -> None:
     assert by_none["requests.cpu"] == NANOS
 
 
+def test_the_default_priority_class_is_that_of_pods_that_name_none() -> None:
+    def classes(defaults: PodDefaults, **spec: object) -> list[str]:
+        return [each for each in future_pod(pod({}, **spec), defaults).scopes if each.startswith("PriorityClass")]
+
+    usual = PodDefaults(priority_class="usual")
+    assert classes(usual) == classes(usual, priorityClassName="") == ["PriorityClass=usual"]
+    assert classes(usual, priorityClassName="high") == ["PriorityClass=high"]
+    assert classes(PodDefaults()) == ["PriorityClass"]
+
+
 def test_it_does_not_change_the_quality_of_service() -> None:
     for resources, scope in (({}, "BestEffort"), ({"requests": {"cpu": "1"}}, "NotBestEffort")):
         assert scope in future_pod(pod(resources, runtimeClassName="kata"), KATA).scopes

@@ -39,6 +39,38 @@ async def test_overheads_are_read_together_and_used_for_a_second(tmp_path: Path)
     assert [each.split()[1] for each in answers.requests] == ["/apis/node.k8s.io/v1/runtimeclasses"] * 2
 
 
+def priorities(**values: tuple[int, bool]) -> bytes:
+    return listed(
+        **{name: {"value": value, "globalDefault": is_default} for name, (value, is_default) in values.items()}
+    )
+
+
+DEFAULTS = {
+    "none": (priorities(high=(9, False)), ""),
+    "no class": (priorities(), ""),
+    "one": (priorities(high=(9, False), usual=(5, True)), "usual"),
+    "of two the lowest": (priorities(high=(9, True), low=(-5, True)), "low"),
+    "of equal ones the first": (priorities(b=(5, True), a=(5, True)), "a"),
+}
+
+
+@pytest.mark.parametrize(("answer", "name"), DEFAULTS.values(), ids=DEFAULTS.keys())
+async def test_the_default_priority_class_is_read(answer: bytes, name: str, tmp_path: Path) -> None:
+    async with server([answer], tmp_path) as (api, answers):
+        classes = PodClassReads(api, monotonic=FakeClock().monotonic)
+        assert [await classes.default_priority_class() for _ in range(2)] == [name, name]
+
+    assert [each.split()[1] for each in answers.requests] == ["/apis/scheduling.k8s.io/v1/priorityclasses"]
+
+
+async def test_while_priority_classes_cannot_be_read_that_is_an_error(tmp_path: Path) -> None:
+    async with server([stream(b"[]")], tmp_path) as (api, _):
+        with pytest.raises(UnavailableError, match="the PriorityClasses could not be read: ") as raised:
+            await PodClassReads(api, monotonic=FakeClock().monotonic).default_priority_class()
+
+    assert raised.value.reason == "priority-classes"
+
+
 FORBIDDEN = b'{"kind":"Status","code":403,"reason":"Forbidden","message":"it is forbidden"}'
 UNREADABLE = {
     "a refusal": b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n%s" % (len(FORBIDDEN), FORBIDDEN),

@@ -149,6 +149,8 @@ RIGHTS = [
     pytest.param("list runtimeclasses.node.k8s.io", True, id="it reads RuntimeClasses"),
     pytest.param("watch runtimeclasses.node.k8s.io", False, id="it watches no RuntimeClass"),
     pytest.param("update runtimeclasses.node.k8s.io", False, id="it writes no RuntimeClass"),
+    pytest.param("list priorityclasses.scheduling.k8s.io", True, id="it reads PriorityClasses"),
+    pytest.param("update priorityclasses.scheduling.k8s.io", False, id="it writes no PriorityClass"),
     pytest.param("watch deployments.apps --namespace=default", True, id="it counts workloads"),
     pytest.param("update deployments.apps --namespace=default", False, id="it changes no workload"),
     pytest.param("list services --namespace=default", False, id="it lists nothing else"),

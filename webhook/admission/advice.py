@@ -46,7 +46,7 @@ from webhook.quota.objects import ObjectKey, Scale
 from webhook.quota.policy import Mode, OnWorkload, Policy
 from webhook.quota.presets import Labels
 from webhook.quota.reservation import CREATED, Charge, Reservation
-from webhook.quota.resources import Amount, Amounts, grown
+from webhook.quota.resources import Amount, Amounts, ResourceList, grown
 from webhook.quota.scopes import Scopes
 from webhook.quota.subject import CLUSTER, NOBODY, Account, Payer
 from webhook.quota.usage import UsageView
@@ -260,14 +260,19 @@ class WorkloadAdvice:
 
     async def _defaults(self, namespace: str, made: Iterable[Made | None], policy: Policy) -> PodDefaults:
         """
-        Return what the pods of *made* get. RuntimeClasses are read only if one of them has one.
+        Return what the pods of *made* get. Of the classes only those are read that matter.
 
         Raises: UnavailableError.
         """
+        specs = [each.pod.spec for each in made if each is not None]
         bounds = await self.limit_ranges.bounds(namespace)
-        has_class = any(each is not None and each.pod.spec.runtime_class_name for each in made)
-        overheads = await self.classes.overheads() if has_class else {}
-        return PodDefaults(bounds, policy.missing_defaults, overheads=overheads)
+        overheads: Mapping[str, ResourceList] = {}
+        if any(each.runtime_class_name for each in specs):
+            overheads = await self.classes.overheads()
+        priority_class = ""
+        if policy.selects_priority_classes and not all(each.priority_class_name for each in specs):
+            priority_class = await self.classes.default_priority_class()
+        return PodDefaults(bounds, policy.missing_defaults, overheads=overheads, priority_class=priority_class)
 
     def _parts(
         self, objects: Iterable[MadeObject], payer: Payer, namespace: str, labels: Mapping[str, str]

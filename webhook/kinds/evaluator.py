@@ -107,20 +107,22 @@ class Size:
 class PodDefaults(NamedTuple):
     """
     What is filled into pods when they are made: with *bounds* by LimitRanges, what is *missing* by the policy, and for
-    pods of sessions by their category before that. `overheads` are those of RuntimeClasses, by name.
+    pods of sessions by their category before that. `overheads` are those of RuntimeClasses, by name, and
+    `priority_class` is that of pods that name none, empty if there is no such class.
     """
 
     bounds: Mapping[str, Bounds] = {}
     missing: Mapping[str, Quantity] = {}
     categories: Categories = NO_CATEGORIES
     overheads: Mapping[str, ResourceList] = {}
+    priority_class: str = ""
 
     def of_category(self, name: str | None) -> PodDefaults:
         """Return what is filled into the pods of a session of this category; with None nothing by any category."""
         if name is None:
             return self
         missing = of_category(self.categories, name, self.missing)
-        return PodDefaults(self.bounds, missing, overheads=self.overheads)
+        return self._replace(missing=missing, categories=NO_CATEGORIES)
 
 
 NO_DEFAULTS = PodDefaults()

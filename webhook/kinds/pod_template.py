@@ -9,6 +9,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from msgspec import structs
+
 from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_shared_gpu
 from webhook.kinds.evaluator import NO_DEFAULTS, PodDefaults
 from webhook.kinds.pod_cost import ContainerSize, PodSize
@@ -29,16 +31,19 @@ class FuturePod(NamedTuple):
 
 def future_pod(pod: Pod, defaults: PodDefaults = NO_DEFAULTS) -> FuturePod:
     """
-    Return what *pod*, as a template has it, costs once it is stored.
+    Return what *pod*, as a template has it, costs once it is stored, and the scopes that it is in.
 
-    Filled in, in the order of a request: the API server's defaults, those of LimitRanges, the overhead of its
-    RuntimeClass, what is missing by the policy, and the API server's defaults once more. What other webhooks add is not
-    known. Raises: UncountableError.
+    Filled in, in the order of a request: the API server's defaults, those of LimitRanges, the default PriorityClass,
+    the overhead of its RuntimeClass, what is missing by the policy, and the API server's defaults once more. What other
+    webhooks add is not known. Raises: UncountableError.
     """
     text, overhead = text_of(pod), _overhead(pod, defaults)
     is_plain = not (defaults.bounds or defaults.missing or overhead) and text.length <= pod_cost.LONGEST_REMEMBERED
     amounts, qos_class = _remembered(text) if is_plain else _cost(text, defaults, overhead)
-    return FuturePod(amounts, PODS.evaluator.scopes(Pod(pod.metadata, pod.spec, PodStatus(qos_class=qos_class))))
+    spec = pod.spec
+    if not spec.priority_class_name and defaults.priority_class:
+        spec = structs.replace(spec, priority_class_name=defaults.priority_class)
+    return FuturePod(amounts, PODS.evaluator.scopes(Pod(pod.metadata, spec, PodStatus(qos_class=qos_class))))
 
 
 def _overhead(pod: Pod, defaults: PodDefaults) -> ResourceList:

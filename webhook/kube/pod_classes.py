@@ -1,7 +1,8 @@
 """
-What classes of the cluster fill into pods, read live: the overheads of RuntimeClasses.
+What classes of the cluster fill into pods, read live: the overheads of RuntimeClasses, and the default PriorityClass.
 
-They are read only where a template names a class, so that no watch is needed. A cluster has few of them.
+They are read only where a template names a class, or the policy asks for the one of a template that names none. So no
+watch is needed. A cluster has few of them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _TIMEOUT = 2.0
 """Seconds: an early verdict is waited for three."""
 
 _RUNTIME_CLASSES = "/apis/node.k8s.io/v1/runtimeclasses"
+_PRIORITY_CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
 
 T = TypeVar("T")
 
@@ -56,6 +58,21 @@ class RuntimeClassList(Shape, frozen=True):
     items: list[RuntimeClass] | None = None
 
 
+class PriorityClass(Shape, frozen=True):
+    """A PriorityClass (`scheduling.k8s.io/v1`)."""
+
+    metadata: ClassMeta = ClassMeta()
+    value: int = 0
+    global_default: bool = False
+
+
+class PriorityClassList(Shape, frozen=True):
+    """All PriorityClasses."""
+
+    items: list[PriorityClass] | None = None
+
+
+_priority_classes = msgspec.json.Decoder(PriorityClassList)
 _runtime_classes = msgspec.json.Decoder(RuntimeClassList)
 
 
@@ -84,16 +101,27 @@ class PodClassReads:
         """Read through *api*."""
         self._api = api
         self._overheads = _Shared(self._read_overheads, monotonic=monotonic)
+        self._default_priority_class = _Shared(self._read_default_priority_class, monotonic=monotonic)
 
     async def overheads(self) -> Mapping[str, ResourceList]:
         """Return the overheads of all RuntimeClasses, at most a second old. See `PodClasses.overheads`."""
         return await self._overheads.value()
+
+    async def default_priority_class(self) -> str:
+        """Return the default PriorityClass, at most a second old. See `PodClasses.default_priority_class`."""
+        return await self._default_priority_class.value()
 
     async def _read_overheads(self) -> Mapping[str, ResourceList]:
         try:
             return overheads_of(_runtime_classes.decode(await self._api.get(_RUNTIME_CLASSES, timeout=_TIMEOUT)))
         except (ApiError, msgspec.MsgspecError, UncountableError) as error:
             raise UnavailableError("runtime-classes", f"the RuntimeClasses could not be read: {error}") from error
+
+    async def _read_default_priority_class(self) -> str:
+        try:
+            return default_of(_priority_classes.decode(await self._api.get(_PRIORITY_CLASSES, timeout=_TIMEOUT)))
+        except (ApiError, msgspec.MsgspecError) as error:
+            raise UnavailableError("priority-classes", f"the PriorityClasses could not be read: {error}") from error
 
 
 def overheads_of(listed: RuntimeClassList) -> Mapping[str, ResourceList]:
@@ -104,3 +132,14 @@ def overheads_of(listed: RuntimeClassList) -> Mapping[str, ResourceList]:
             path = f"overhead.podFixed of {each.metadata.name}"
             found[each.metadata.name] = read_list(bytes(each.overhead.pod_fixed), path) or {}
     return found
+
+
+def default_of(listed: PriorityClassList) -> str:
+    """
+    Return the name of the default class, empty if there is none.
+
+    Of several that of the lowest value, as in `getDefaultPriorityClass` of Kubernetes 1.37.2; of equal ones, of which
+    the API server may take any, the first by name.
+    """
+    defaults = [(each.value, each.metadata.name) for each in listed.items or () if each.global_default]
+    return min(defaults)[1] if defaults else ""

@@ -13,13 +13,13 @@ from datetime import datetime
 
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights
-from webhook.quota.exemption import NO_EXEMPTIONS, Exemptions
+from webhook.quota.exemption import NO_EXEMPTIONS, ExemptBy, Exemptions
 from webhook.quota.membership import GroupObjects, GroupsByMember, Membership, groups_by_member
 from webhook.quota.missing import DECLARABLE, Categories, Missing, OnMissing
 from webhook.quota.presets import Labels, Preset
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import LOGICAL, UNPARAMETERISED, Amount, Amounts
-from webhook.quota.scopes import Scopes, Selector
+from webhook.quota.scopes import PRIORITY_CLASS, Scopes, Selector
 from webhook.quota.subject import (
     CLUSTER,
     NOBODY,
@@ -386,6 +386,12 @@ class Policy:
     def sets_minimums(self) -> bool:
         """Whether any entry says how much an object has to ask for at least."""
         return self._sets_minimums
+
+    @property
+    def selects_priority_classes(self) -> bool:
+        """Whether the PriorityClass of a pod matters: to the selector of any entry, or to an exemption."""
+        chosen = (each.scope for selector in self._selectors for each in selector.requirements)
+        return PRIORITY_CLASS in chosen or any(each.by is ExemptBy.PRIORITY_CLASS for each in self.exemptions.rows)
 
     @property
     def may_require(self) -> bool:

@@ -73,6 +73,10 @@ class StandaloneCluster:
         """Return none."""
         return {}
 
+    async def default_priority_class(self) -> str:
+        """Return none."""
+        return ""
+
     async def may_hand_over(self, user: UserInfo, namespace: str, owner: str) -> bool:  # noqa: ARG002
         """Return false."""
         return False
