@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -317,14 +317,21 @@ class FakeClasses:
 
 @dataclass
 class FakePods:
-    """Port `PodsOfWorkloads`: every workload has the pods that a test gave; `asked` has namespace, uid and selector."""
+    """
+    Port `PodsOfWorkloads`: every workload has the pods that a test gave, each with the claims that it gave; `asked` has
+    namespace, uid and selector.
+    """
 
     found: list[str] = field(default_factory=list)
+    claims: dict[str, tuple[str, ...]] = field(default_factory=dict)
     asked: list[tuple[str, str, object]] = field(default_factory=list)
 
     async def names(self, namespace: str, uid: str, selector: msgspec.Raw) -> tuple[str, ...]:
         self.asked.append((namespace, uid, msgspec.json.decode(selector)))
         return tuple(self.found)
+
+    async def device_claims(self, namespace: str, pods: Collection[str]) -> tuple[str, ...]:  # noqa: ARG002
+        return tuple(claim for pod in pods for claim in self.claims.get(pod, ()))
 
     async def labelled(self, namespace: str, labels: Iterable[Sequence[tuple[str, str]]]) -> tuple[str, ...]:
         self.asked.append((namespace, "", [dict(each) for each in labels]))

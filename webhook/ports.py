@@ -6,7 +6,7 @@ Only `wiring` knows the implementations.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -228,6 +228,13 @@ class PodsOfWorkloads(Protocol):
         *uid* those that a new workload adopts: without a controller, or of ReplicaSets without one.
 
         *selector* is that of its spec, as JSON. Raises: UnavailableError.
+        """
+
+    async def device_claims(self, namespace: str, pods: Collection[str]) -> tuple[str, ...]:
+        """
+        Return the names of the ResourceClaims that were made from templates for *pods*, by name.
+
+        Raises: UnavailableError.
         """
 
     async def labelled(self, namespace: str, labels: Iterable[Sequence[tuple[str, str]]]) -> tuple[str, ...]:

@@ -14,10 +14,14 @@ from tests.fakes import FakePods
 from webhook.admission import review
 from webhook.admission.advice import WorkloadAdvice
 from webhook.kinds.workloads import Workload
+from webhook.kube.device_classes import DeviceClass, DeviceClassMeta, DeviceClassSpec, second_names
 from webhook.ports import Condition
 from webhook.quota.missing import Bounds
+from webhook.quota.objects import ObjectKey
 from webhook.quota.quantity import parse
 from webhook.quota.resources import Amount
+from webhook.quota.subject import Payer
+from webhook.quota.usage import Row
 
 CONTROLLER = "system:serviceaccount:kube-system:deployment-controller"
 AUTOSCALER = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
@@ -298,6 +302,115 @@ async def test_what_a_limit_range_and_the_policy_fill_in_counts() -> None:
     assert answer["warnings"] == [
         "2 of 9 replicas fit now: over quota defaults.user: requests.memory requested 4608Mi, free 1Gi of 1Gi"
     ]
+
+
+# Claims for devices that come with the pods.
+
+BIG = "big.example.com"
+DEVICES = f"version: 1\ndefaults: {{user: {{hard: {{{BIG}.deviceclass.resource.k8s.io/devices: 5}}}}}}\n"
+HELD: dict[str, Amount] = {f"{BIG}.deviceclass.resource.k8s.io/devices": 2 * 10**9}
+
+
+def with_claims(replicas: int, *templates: str, image: str = "x") -> Json:
+    claims = [{"name": f"c{at}", "resourceClaimTemplateName": each} for at, each in enumerate(templates)]
+    spec = {"containers": [{"name": "main", "image": image}], "resourceClaims": claims}
+    return deployment(replicas, template={"spec": spec})
+
+
+def with_templates(policy: str = DEVICES, **counts: object) -> Advised:
+    """A cluster with a ResourceClaimTemplate of each name, for as many devices."""
+    advised = Advised(policy)
+    for name, count in counts.items():
+        advised.webhook.owners.put("ResourceClaimTemplate", name)
+        request = {"name": "r", "exactly": {"deviceClassName": BIG, "count": count}}
+        advised.webhook.owners.specs[name] = {"spec": {"devices": {"requests": [request]}}}
+    return advised
+
+
+TEMPLATES: dict[str, tuple[tuple[str, ...], str]] = {
+    "one": (("two",), "2 of 4 replicas fit now: over quota defaults.user: big.example.com"),
+    "one, twice": (("two", "two"), "1 of 4 replicas fit now"),
+    "two": (("one", "two"), "1 of 4 replicas fit now"),
+    "one that fits": (("one",), ""),
+}
+
+
+@pytest.mark.parametrize(("templates", "told"), TEMPLATES.values(), ids=TEMPLATES.keys())
+async def test_the_claims_of_templates_for_devices_count(templates: tuple[str, ...], told: str) -> None:
+    answer = await with_templates(one=1, two=2).create(with_claims(4, *templates))
+    assert answer.get("warnings", [""])[0].startswith(told)
+    assert ("warnings" in answer) is bool(told)
+
+
+async def test_weighed_devices_and_the_number_of_claims_count_as_well() -> None:
+    weighed = f"version: 1\nresources: {{gpu: {{deviceclass/{BIG}: 1}}}}\ndefaults: {{user: {{hard: {{gpu: 5}}}}}}\n"
+    number = "version: 1\ndefaults: {user: {hard: {count/resourceclaims.resource.k8s.io: 2}}}\n"
+    capped = f"version: 1\nresources: {{gpu: {{deviceclass/{BIG}: 1}}}}\ndefaults: {{user: {{perClaim: {{gpu: 1}}}}}}\n"
+    for policy, told in ((weighed, "2 of 4 replicas fit now"), (number, "2 of 4"), (capped, "no replicas fit: gpu")):
+        answer = await with_templates(policy, two=2).create(with_claims(4, "two"))
+        assert told in answer["warnings"][0]
+
+
+async def test_claims_of_pods_that_exist_count_once() -> None:
+    advised = with_templates(two=2)
+    advised.has("web-1", "web-2")
+    advised.pods.claims = {"web-1": ("web-1-c0-xyz",), "web-2": ("web-2-c0-abc",)}
+    for name in ("web-1-c0-xyz", "web-2-c0-abc"):
+        key = ObjectKey("resourceclaims.resource.k8s.io", "red", name)
+        advised.webhook.index.observe(key, Row(f"uid-of-{name}", 5, Payer("alice"), tuple(HELD.items())))
+
+    three, two = with_claims(3, "two"), with_claims(2, "two")
+    [told] = (await advised.update(three, two))["warnings"]
+    assert told.startswith("2 of 3 replicas fit now")
+    assert "requested 2, free 1 of 5" in told
+    surge = await advised.update(with_claims(2, "two", image="y"), two)
+    assert "the rolling update needs 1 more pod than is free" in surge["warnings"][0]
+
+
+async def test_a_template_that_does_not_exist_is_told() -> None:
+    answer = await with_templates(two=2).create(with_claims(4, "two", "gone"))
+    where = "spec.template.spec.resourceClaims"
+    assert answer["warnings"] == [f"{UNKNOWN}{where}: there is no ResourceClaimTemplate gone"]
+
+
+async def test_a_template_that_was_replaced_need_not_exist() -> None:
+    answer = await with_templates(two=2).update(with_claims(4, "two"), with_claims(4, "gone"))
+    assert answer["warnings"][0].startswith("2 of 4 replicas fit now")
+
+
+async def test_a_template_that_cannot_be_read_is_named() -> None:
+    answer = await with_templates(bad=-1).create(with_claims(4, "bad"))
+    place = "ResourceClaimTemplate bad: spec.spec.devices.requests[0].exactly.count"
+    assert answer["warnings"] == [f"{UNKNOWN}{place}: it must not be negative"]
+
+
+async def test_a_claim_for_a_class_whose_resource_is_limited_by_its_other_name_counts() -> None:
+    advised = with_templates("version: 1\ndefaults: {user: {hard: {requests.example.com/gpu: 5}}}\n", two=2)
+    assert advised.webhook.policies.policy is not None
+    names = second_names([DeviceClass(DeviceClassMeta(BIG), DeviceClassSpec("example.com/gpu"))])
+    advised.webhook.policies.policy = advised.webhook.policies.policy.with_second_names(names)
+    answer = await advised.create(with_claims(4, "two"))
+    assert answer["warnings"][0].startswith("2 of 4 replicas fit now")
+
+
+async def test_templates_are_read_only_where_a_limit_counts_what_they_claim() -> None:
+    advised = with_templates(WARN)
+    assert "warnings" not in await advised.create(with_claims(3, "gone"))
+    assert advised.webhook.owners.asked == []
+
+
+async def test_more_templates_than_are_looked_at_are_told() -> None:
+    advised = with_templates()
+    answer = await advised.create(with_claims(1, *(f"t{at}" for at in range(33))))
+    assert "more than 32 claims are not looked at" in answer["warnings"][0]
+    assert advised.webhook.owners.asked == []
+
+
+async def test_while_the_claims_are_not_known_that_is_said() -> None:
+    advised = with_templates(two=2)
+    advised.webhook.names.unknown = {"resourceclaims.resource.k8s.io"}
+    answer = await advised.create(with_claims(4, "two"))
+    assert answer["warnings"] == [f"{UNKNOWN}the resourceclaims.resource.k8s.io are not all known yet"]
 
 
 # What the classes of a cluster add.

@@ -282,6 +282,36 @@ def test_pods_that_name_no_priority_class_are_judged_by_the_default_one(
     eventually(lambda: count(running, place) == 2, within=30)
 
 
+def test_claims_for_devices_that_come_with_the_pods_count(running: RunningWebhook, place: str, named: Named) -> None:
+    """Pods come without their claims, and wait for them."""
+    devices = "big.example.com.deviceclass.resource.k8s.io/devices"
+    running.set_policy(f"version: 1\ndefaults: {{user: {{hard: {{{devices}: 4}}}}}}\n")
+    alice = named("alice")
+    requests = [{"name": "r", "exactly": {"deviceClassName": "big.example.com", "count": 2}}]
+    template = {"spec": {"devices": {"requests": requests}}}
+    web = deployment("web", replicas=3)
+    web["spec"]["template"]["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": "two"}]
+
+    def claims() -> int:
+        return len(listed(running, place, "resourceclaims"))
+
+    assert "there is no ResourceClaimTemplate two" in alice.create(json.dumps({**web, "metadata": {"name": "early"}}))
+    alice.delete("deployment", "early")
+    assert " created\n" in alice.create(workload("ResourceClaimTemplate", "resource.k8s.io/v1", template, name="two"))
+    eventually(lambda: count(running, place) == claims() == 0, within=30)
+
+    told = alice.create(json.dumps(web))
+    assert f"2 of 3 replicas fit now: over quota defaults.user: {devices} requested 6, free 4 of 4" in told
+    eventually(lambda: count(running, place) == 3 and claims() == 2, within=30)
+
+    alice.run("scale", "deployment/web", "--replicas=2")
+    eventually(lambda: count(running, place) == claims() == 2, within=60)
+    told = alice.run("scale", "deployment/web", "--replicas=3")
+    assert f"2 of 3 replicas fit now: over quota defaults.user: {devices} requested 2, free 0 of 4" in told
+    eventually(lambda: count(running, place) == 3, within=30)
+    assert claims() == 2
+
+
 def test_who_took_over_pays_for_what_is_new(running: RunningWebhook, place: str, named: Named) -> None:
     """The pods of another owner stay theirs, so that they need no room of the one who scales."""
     running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 2}, workloads: deny}}\n")

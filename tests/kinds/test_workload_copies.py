@@ -79,6 +79,26 @@ def test_the_objects_of_a_stateful_set_and_its_pods() -> None:
     }
 
 
+def test_each_claim_for_devices_names_its_template() -> None:
+    """A claim that exists is shared by all pods, and is made by nobody here."""
+    claims = [
+        {"name": "a", "resourceClaimTemplateName": "gpu"},
+        {"name": "b", "resourceClaimName": "shared"},
+        {"name": "c", "resourceClaimTemplateName": "gpu"},
+        {"name": "d", "resourceClaimTemplateName": "nic"},
+    ]
+    made = made_by(workload({"replicas": 1, "template": {"spec": {**TEMPLATE["spec"], "resourceClaims": claims}}}))
+    assert made is not None
+    assert made.devices == ("gpu", "gpu", "nic")
+
+
+def test_a_claim_for_devices_that_cannot_be_read_is_named() -> None:
+    template = {"spec": {**TEMPLATE["spec"], "resourceClaims": [{"name": "a"}, {"resourceClaimTemplateName": 7}]}}
+    with pytest.raises(UncountableError) as error:
+        made_by(workload({"replicas": 1, "template": template}))
+    assert error.value.path == "spec.template.spec.resourceClaims[1]"
+
+
 def test_billions_of_replicas_are_not_walked_through() -> None:
     made = made_by(workload({"replicas": 2**31 - 1, "template": TEMPLATE, "volumeClaimTemplates": [CLAIM]}))
     assert made is not None

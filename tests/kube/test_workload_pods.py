@@ -117,6 +117,28 @@ async def test_only_its_own(cluster: ControlPlane, api: KubernetesApi) -> None:
     assert found - {"of-a-former"} == {name, "bare", "of-another"}  # that one is garbage, and may be gone
 
 
+async def test_the_claims_for_devices_that_were_made_for_pods(cluster: ControlPlane, api: KubernetesApi) -> None:
+    """Not those of other pods, nor those of people, nor what the scheduler makes for extended resources."""
+    uids = {name: create(cluster, pod(name, {"app": "claims"})) for name in ("first", "second", "third")}
+
+    def claim(name: str, *owners: dict[str, Any], **annotations: str) -> None:
+        metadata = {"name": name, "ownerReferences": list(owners), "annotations": annotations}
+        requests = [{"name": "r", "exactly": {"deviceClassName": "big.example.com"}}]
+        body = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": metadata}
+        create(cluster, {**body, "spec": {"devices": {"requests": requests}}})
+
+    for name, uid in uids.items():
+        claim(f"{name}-gpu-x", reference("Pod", name, uid, "v1"))
+    claim("second-nic-y", reference("Pod", "second", uids["second"], "v1"))
+    claim("first-gpu")
+    extended = {"resource.kubernetes.io/extended-resource-claim": "true"}
+    claim("first-extended", reference("Pod", "first", uids["first"], "v1"), **extended)
+    pods = WorkloadPods(api, ObjectReads(api, KINDS), KINDS)
+
+    assert set(await pods.device_claims(PLACE, ["first", "second"])) == {"first-gpu-x", "second-gpu-x", "second-nic-y"}
+    assert await pods.device_claims(PLACE, []) == ()
+
+
 async def test_an_api_server_that_does_not_answer_is_no_empty_answer(cluster: ControlPlane) -> None:
     api = await KubernetesApi.connect(kubeconfig=cluster.kubeconfig())
     await api.close()
@@ -124,6 +146,8 @@ async def test_an_api_server_that_does_not_answer_is_no_empty_answer(cluster: Co
         await WorkloadPods(api, ObjectReads(api, KINDS), KINDS).names(
             PLACE, "uid", msgspec.Raw(b'{"matchLabels":{"app":"own"}}')
         )
+    with pytest.raises(UnavailableError, match="the resourceclaims of the workload could not be listed"):
+        await WorkloadPods(api, ObjectReads(api, KINDS), KINDS).device_claims(PLACE, ["p"])
 
 
 async def test_the_pods_of_a_session_that_have_not_ended(cluster: ControlPlane, api: KubernetesApi) -> None:

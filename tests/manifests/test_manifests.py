@@ -151,6 +151,14 @@ RIGHTS = [
     pytest.param("update runtimeclasses.node.k8s.io", False, id="it writes no RuntimeClass"),
     pytest.param("list priorityclasses.scheduling.k8s.io", True, id="it reads PriorityClasses"),
     pytest.param("update priorityclasses.scheduling.k8s.io", False, id="it writes no PriorityClass"),
+    pytest.param(
+        "get resourceclaimtemplates.resource.k8s.io --namespace=default", True, id="it reads a claim template"
+    ),
+    pytest.param(
+        "list resourceclaimtemplates.resource.k8s.io --namespace=default",
+        False,
+        id="it lists no claim templates",
+    ),
     pytest.param("watch deployments.apps --namespace=default", True, id="it counts workloads"),
     pytest.param("update deployments.apps --namespace=default", False, id="it changes no workload"),
     pytest.param("list services --namespace=default", False, id="it lists nothing else"),

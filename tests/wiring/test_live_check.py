@@ -158,3 +158,17 @@ async def test_more_than_is_decided_in_one_step_is_refused() -> None:
     assert len((await stage.check(*services)).items) == 300
     with pytest.raises(TooManyError, match="151 objects that count, and at most 150 are decided together"):
         await stage.check(*(pod(f"p-{number}") for number in range(151)))
+
+
+async def test_a_template_for_claims_among_the_objects_is_as_if_it_were_stored() -> None:
+    stage = Stage("version: 1\ndefaults: {user: {hard: {count/resourceclaims.resource.k8s.io: 2}}}\n")
+    claiming = deployment(2)
+    claiming["spec"]["template"]["spec"]["resourceClaims"] = [{"name": "c", "resourceClaimTemplateName": "gpu"}]
+    template = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate", "metadata": {"name": "gpu"}}
+    elsewhere = {**template, "metadata": {"name": "gpu", "namespace": "blue"}}
+
+    assert [each.verdict for each in (await stage.check(claiming, template)).items] == ["fits", "costs nothing"]
+    for others in ([], [elsewhere]):
+        found = (await stage.check(claiming, *others)).items[0]
+        assert found.verdict == "does not fit"
+        assert found.texts[0].endswith("there is no ResourceClaimTemplate gpu")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 import pytest
@@ -265,3 +266,62 @@ async def test_what_is_left_open_is_told() -> None:
         ("it makes a pod on each node: 1 judged",),
         ("its pods are made by a schedule: only what can never fit is told",),
     ]
+
+
+DEVICES = "version: 1\ndefaults: {user: {hard: {big.example.com.deviceclass.resource.k8s.io/devices: 4}}}\n"
+
+
+def devices(kind: str, name: str, count: int, **metadata: Any) -> Json:
+    requests = {
+        "devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "big.example.com", "count": count}}]}
+    }
+    spec = {"spec": requests} if kind == "ResourceClaimTemplate" else requests
+    meta = {"name": name, "namespace": "red", **metadata}
+    return {"apiVersion": "resource.k8s.io/v1", "kind": kind, "metadata": meta, "spec": spec}
+
+
+def claiming(replicas: int, **metadata: Any) -> Json:
+    made = deployment(replicas, **metadata)
+    made["spec"]["template"]["spec"]["resourceClaims"] = [{"name": "c", "resourceClaimTemplateName": "two"}]
+    return made
+
+
+async def test_the_claims_of_pods_count_by_templates_among_the_manifests_and_those_saved() -> None:
+    two = devices("ResourceClaimTemplate", "two", 2)
+    for manifests, saved in (([two], []), ([], [two])):
+        came = await checked(DEVICES, *manifests, claiming(2), devices("ResourceClaim", "one", 1), saved=saved)
+        assert verdicts(came)[-2:] == ["fits", "does not fit"]
+        came = await checked(DEVICES, *manifests, claiming(3), devices("ResourceClaim", "one", 1), saved=saved)
+        assert verdicts(came)[-2:] == ["does not fit", "does not fit"]
+
+
+async def test_without_the_template_that_is_what_refuses() -> None:
+    came = await checked(DEVICES, claiming(1))
+    assert verdicts(came) == ["does not fit"]
+    assert came.objects[0].verdict is not None
+    assert came.objects[0].verdict.refusals[0].endswith("there is no ResourceClaimTemplate two")
+
+
+@pytest.mark.parametrize("number", [1])
+async def test_claims_that_were_saved_are_those_of_their_pods(number: int) -> None:
+    """Each of two pods has one claim, or two, for two devices each."""
+    claims = [{"name": f"c{each}", "resourceClaimTemplateName": "two"} for each in range(number)]
+    saved, web, three = saved_web(2), deployment(2), deployment(3)
+    for each in (saved[0], web, three):
+        each["spec"]["template"]["spec"]["resourceClaims"] = claims
+    for n, claim in product(range(2), claims):
+        owner = [{"apiVersion": "v1", "kind": "Pod", "name": f"web-{n}", "uid": f"uid-{n}", "controller": True}]
+        name = f"web-{n}-{claim['name']}"
+        made = devices("ResourceClaim", name, 2, uid=f"uid-{name}", resourceVersion="9", ownerReferences=owner)
+        saved.append(stamped(made))
+    two = devices("ResourceClaimTemplate", "two", 2)
+    room = 6 * number
+
+    async def found(*manifests: Json, limit: int) -> Check:
+        return await checked(DEVICES.replace("4}", f"{limit}}}"), two, *manifests, saved=saved)
+
+    assert verdicts(await found(web, limit=room))[1:] == [NO_MORE]
+    came = await found(three, devices("ResourceClaim", "more", 1), limit=room)
+    assert verdicts(came)[1:] == ["fits", "does not fit"]
+    assert verdicts(await found(three, devices("ResourceClaim", "more", 1), limit=room + 1))[1:] == ["fits", "fits"]
+    assert verdicts(await found(three, limit=room - 1))[1:] == ["does not fit"]

@@ -400,3 +400,60 @@ async def test_a_case_that_cannot_be_run_says_why(policy: str, case: Json, why: 
     came = await outcome(policy, **case)
     assert came.verdict is None
     assert why in came.trouble
+
+
+DEVICES = "version: 1\ndefaults: {user: {hard: {big.example.com.deviceclass.resource.k8s.io/devices: 4}}}\n"
+
+
+def with_claim(replicas: int) -> Json:
+    claims = [{"name": "gpu", "resourceClaimTemplateName": "two"}]
+    made = deployment(replicas)
+    made["spec"]["template"]["spec"]["resourceClaims"] = claims
+    return made
+
+
+def claim_template(count: object = 2) -> Json:
+    requests = [{"name": "r", "exactly": {"deviceClassName": "big.example.com", "count": count}}]
+    body = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate", "metadata": {"name": "two"}}
+    return {**body, "spec": {"spec": {"devices": {"requests": requests}}}}
+
+
+async def test_the_claims_of_a_template_that_is_given_count() -> None:
+    given = [{"user": "bob", "objects": [claim_template()]}]
+    assert await outcome(DEVICES, when=with_claim(2), given=given) == Outcome(Verdict.ALLOW)
+
+    came = await outcome(DEVICES, when=with_claim(3), given=given)
+    assert came.verdict is Verdict.WARN
+    assert came.texts[0].startswith("2 of 3 replicas fit now: over quota defaults.user: big.example.com")
+
+
+async def test_a_workload_that_is_given_has_them_and_keeps_them() -> None:
+    given = [{"user": "alice", "objects": [claim_template()]}]
+    scaled = await outcome(DEVICES, when={"scale": with_claim(1), "replicas": 3}, given=given)
+    assert "2 of 3 replicas fit now" in scaled.texts[0]
+    assert "requested 4, free 2 of 4" in scaled.texts[0]
+
+    given = [{"user": "alice", "objects": [with_claim(2), claim_template()]}]
+    new = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": {"name": "c"}}
+    new["spec"] = claim_template(1)["spec"]["spec"]
+    assert (await outcome(DEVICES, when=new, given=given)).verdict is Verdict.DENY
+
+
+async def test_without_the_template_nobody_knows_what_is_claimed() -> None:
+    came = await outcome(DEVICES, when=with_claim(1))
+    assert (came.verdict, came.limits) == (Verdict.WARN, ())
+    assert came.texts[0].endswith("there is no ResourceClaimTemplate two")
+
+    given = [{"user": "alice", "objects": [with_claim(2)]}]
+    assert (await outcome(DEVICES, when=pod(), given=given)).trouble.endswith("give ResourceClaimTemplate two, too")
+
+    given = [{"user": "alice", "objects": [claim_template("many")]}]
+    came = await outcome(DEVICES, when=with_claim(1), given=given)
+    place = "ResourceClaimTemplate two: spec.spec.devices.requests[0].exactly.count"
+    assert came.texts[0].endswith(f"{place}: expected a whole number, got text")
+
+
+async def test_where_no_limit_counts_what_is_claimed_the_template_is_not_needed() -> None:
+    policy = "version: 1\ndefaults: {user: {hard: {pods: 2}}}\n"
+    given = [{"user": "alice", "objects": [{**with_claim(1), "metadata": {"name": "old"}}]}]
+    assert await outcome(policy, when=with_claim(1), given=given) == Outcome(Verdict.ALLOW)

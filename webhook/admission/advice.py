@@ -23,6 +23,12 @@ from webhook.kinds.evaluator import AnyKind, PodDefaults, UncountableError
 from webhook.kinds.pod_template import future_pod
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS, Registry
+from webhook.kinds.resource_claims import (
+    RESOURCE_CLAIM_TEMPLATES,
+    RESOURCE_CLAIMS,
+    ResourceClaim,
+    ResourceClaimTemplate,
+)
 from webhook.kinds.workload_copies import Made, RolledOut, made_by, needs_surge
 from webhook.kinds.workloads import Workload, demand_of
 from webhook.ports import (
@@ -50,6 +56,11 @@ from webhook.quota.resources import Amount, Amounts, ResourceList, grown
 from webhook.quota.scopes import Scopes
 from webhook.quota.subject import CLUSTER, NOBODY, Account, Payer
 from webhook.quota.usage import UsageView
+
+_MOST_DEVICE_CLAIMS = 32
+"""Claims of one pod for devices that are looked at: each template is read, and Kubernetes bounds neither."""
+
+_DEVICES = "spec.template.spec.resourceClaims"
 
 _NOUNS = {"Job": "parallel pods", "CronJob": "parallel pods", "DaemonSet": "pods"}
 
@@ -79,6 +90,11 @@ class MadeObject(NamedTuple):
     scopes: Scopes
     cap: str | None
     part_of: tuple[Labels, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """The resource of which it costs one while it is in use: a pod that has ended costs `count/pods` alone."""
+        return self.resource if self.resource in dict(self.amounts) else f"count/{self.resource}"
 
 
 @dataclass(slots=True)
@@ -136,7 +152,7 @@ class Judgement:
         """
         for position, each in enumerate(() if self.is_later else self.objects):
             present = [
-                key for key in self.existing if key.resource == each.resource and view.held(key, CLUSTER, each.resource)
+                key for key in self.existing if key.resource == each.resource and view.held(key, CLUSTER, each.unit)
             ]
             for key in present:
                 yield Reservation(key, "", CREATED, self.payer, each.amounts, each.scopes, part_of=each.part_of)
@@ -223,17 +239,21 @@ class WorkloadAdvice:
         policy, namespace = self.policies.current(), request.namespace
         labels = await self.namespaces.labels(namespace)
         former = made_by(asked.old) if asked.old is not None and grows else None
-        defaults, pods = await asyncio.gather(
-            self._defaults(namespace, (made, former), policy), self._pods_of(namespace, asked, made)
+        defaults, pods, devices = await asyncio.gather(
+            self._defaults(namespace, (made, former), policy),
+            self._pods_of(namespace, asked, made),
+            self._devices(namespace, made, former, policy),
         )
+        claims = await self.pods.device_claims(namespace, pods) if devices and pods else ()
         payer = policy.named(known_owner(asked.new.metadata) or NOBODY)
-        objects = _objects(made, defaults, policy)
+        objects = _objects(made, defaults, devices, policy)
 
         def parts() -> list[Part]:
-            self.names.require_known(PODS.resource)
+            for resource in dict.fromkeys(each.resource for each in objects):
+                self.names.require_known(resource)
             return list(self._parts(objects, payer, namespace, self.namespaces.known(namespace) or labels))
 
-        before = {} if former is None else _totals(former, _objects(former, defaults, policy), policy)
+        before = {} if former is None else _totals(former, _objects(former, defaults, devices, policy), policy)
         judgement = Judgement(
             ObjectKey(asked.kind.resource, namespace, asked.name),
             payer,
@@ -242,7 +262,10 @@ class WorkloadAdvice:
             parts,
             grown(_totals(made, objects, policy).items(), before.items()) if grows else frozenset(),
             max(len(pods), 1) if made.number is None else made.number,
-            tuple(made.objects(namespace, asked.name, pods)),
+            (
+                *made.objects(namespace, asked.name, pods),
+                *(ObjectKey(RESOURCE_CLAIMS.resource, namespace, each) for each in claims),
+            ),
             is_new_template=asked.is_new_template,
             is_surging=is_surging,
             is_later=made.is_later,
@@ -273,6 +296,28 @@ class WorkloadAdvice:
         if policy.selects_priority_classes and not all(each.priority_class_name for each in specs):
             priority_class = await self.classes.default_priority_class()
         return PodDefaults(bounds, policy.missing_defaults, overheads=overheads, priority_class=priority_class)
+
+    async def _devices(
+        self, namespace: str, made: Made, former: Made | None, policy: Policy
+    ) -> Mapping[str, ResourceClaim]:
+        """
+        Return what comes with the pods from ResourceClaimTemplates, by name; nothing where no limit counts it.
+
+        A template of the *former* pods that is gone is left out: what it made counts as more. Raises: UnavailableError,
+        and UncountableError where nobody knows what the new pods get.
+        """
+        if not policy.limits_any(RESOURCE_CLAIMS.evaluator.counts):
+            return {}
+        names = tuple(dict.fromkeys((*made.devices, *(() if former is None else former.devices))))
+        if max(len(names), len(made.devices)) > _MOST_DEVICE_CLAIMS:
+            raise UncountableError(_DEVICES, ValueError(f"more than {_MOST_DEVICE_CLAIMS} claims are not looked at"))
+        kind, shape = RESOURCE_CLAIM_TEMPLATES, ResourceClaimTemplate
+        found = await asyncio.gather(*(self.ancestry.read_whole(kind, namespace, each, shape) for each in names))
+        claims = {name: template.claim for name, template in zip(names, found, strict=True) if template is not None}
+        unknown = next((each for each in made.devices if each not in claims), None)
+        if unknown is not None:
+            raise UncountableError(_DEVICES, ValueError(f"there is no ResourceClaimTemplate {unknown}"))
+        return claims
 
     def _parts(
         self, objects: Iterable[MadeObject], payer: Payer, namespace: str, labels: Mapping[str, str]
@@ -308,14 +353,25 @@ def _answer(request: AdmissionRequest, decision: Decision, judged: Judgement) ->
     return review.allowed(request.uid, warnings=told)
 
 
-def _objects(made: Made, defaults: PodDefaults, policy: Policy) -> tuple[MadeObject, ...]:
-    """Return what each copy has one of. Raises: UncountableError."""
+def _objects(
+    made: Made, defaults: PodDefaults, devices: Mapping[str, ResourceClaim], policy: Policy
+) -> tuple[MadeObject, ...]:
+    """Return what each copy has one of, of its claims for *devices* those that are known. Raises: UncountableError."""
     evaluator, cap = PERSISTENT_VOLUME_CLAIMS.evaluator, PERSISTENT_VOLUME_CLAIMS.cap
     amounts, scopes = future_pod(made.pod, defaults)
     part_of = policy.sessions_of(made.pod.metadata.labelled())
     pod = MadeObject(PODS.resource, amounts, scopes, PODS.cap, part_of)
     claims = (MadeObject(CLAIMS, evaluator.usage(each, now=None), evaluator.scopes(each), cap) for each in made.claims)
-    return (pod, *claims)
+    return (pod, *claims, *(_device_claim(name, devices[name]) for name in made.devices if name in devices))
+
+
+def _device_claim(template: str, claim: ResourceClaim) -> MadeObject:
+    evaluator = RESOURCE_CLAIMS.evaluator
+    try:
+        amounts = evaluator.usage(claim, now=None)
+    except UncountableError as error:
+        raise UncountableError(f"ResourceClaimTemplate {template}: spec.{error.path}", error.cause) from error
+    return MadeObject(RESOURCE_CLAIMS.resource, amounts, evaluator.scopes(claim), RESOURCE_CLAIMS.cap)
 
 
 def _totals(made: Made, objects: Iterable[MadeObject], policy: Policy) -> dict[str, Amount]:

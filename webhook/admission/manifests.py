@@ -7,13 +7,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Raw
 
 from webhook.admission.advice import WorkloadAdvice
+from webhook.admission.claim_templates import WithTemplates, claim_templates
 from webhook.admission.handler import AdmissionHandler
 from webhook.admission.reading import Marked
 from webhook.admission.review import AdmissionRequest
@@ -143,7 +144,9 @@ class ManifestCheck:
                 asked.append(position)
             checked.append(found)
             await asyncio.sleep(0)  # reviews come first
-        came = await decide_together(self.handler, self.advice, requests, index=self.index, deadline=deadline)
+        templates = claim_templates(objects, otherwise=self.author.namespace or _DEFAULT_NAMESPACE)
+        advice = replace(self.advice, ancestry=WithTemplates(self.advice.ancestry, templates))
+        came = await decide_together(self.handler, advice, requests, index=self.index, deadline=deadline)
         for position, verdict in zip(asked, came.verdicts, strict=True):
             checked[position] = _judged(checked[position], verdict)
         return Check(tuple(checked), came.left, tuple(notes))

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from webhook.kinds.counted import Counted
-from webhook.kinds.evaluator import CostLine, Kind, UncountableError
+from webhook.kinds.evaluator import CostLine, Kind, Stamped, UncountableError
 from webhook.quota import quantity, resources
 from webhook.quota.device_choice import name_of_choice
 from webhook.quota.objects import EXTENDED_CLAIM_ANNOTATION, ObjectMeta, Shape, UserInfo
@@ -77,6 +77,24 @@ class ResourceClaim(Shape, frozen=True, gc=False):
         return (devices.requests or ()) if devices is not None else ()
 
 
+class ResourceClaimTemplateSpec(Shape, frozen=True, gc=False):
+    """What a ResourceClaimTemplate makes claims of; what it writes into their metadata costs nothing."""
+
+    spec: ResourceClaimSpec | None = None
+
+
+class ResourceClaimTemplate(Shape, frozen=True, gc=False):
+    """A ResourceClaimTemplate."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    spec: ResourceClaimTemplateSpec = ResourceClaimTemplateSpec()
+
+    @property
+    def claim(self) -> ResourceClaim:
+        """Return a claim that is made from it for a pod."""
+        return ResourceClaim(spec=self.spec.spec)
+
+
 class Devices(NamedTuple):
     """A number of devices that a request may be given, and where that stands, for people."""
 
@@ -99,6 +117,14 @@ def is_scheduler_made(meta: ObjectMeta) -> bool:
         return False
     controller = meta.controller
     return controller is not None and controller.kind == "Pod" and controller.api_version == "v1"
+
+
+def pod_of(meta: ObjectMeta) -> str | None:
+    """Return the name of the pod for which a claim was made from a template; None for any other claim."""
+    controller = meta.controller
+    if controller is None or is_scheduler_made(meta):
+        return None
+    return controller.name if (controller.api_version, controller.kind) == ("v1", "Pod") else None
 
 
 class ResourceClaimEvaluator(Counted[ResourceClaim]):
@@ -257,3 +283,12 @@ RESOURCE_CLAIMS = Kind(
     ResourceClaimEvaluator(_COUNT),
     cap="perClaim",
 )
+
+RESOURCE_CLAIM_TEMPLATES = Kind(
+    "resourceclaimtemplates.resource.k8s.io",
+    "resource.k8s.io/v1",
+    "ResourceClaimTemplate",
+    ResourceClaimTemplate,
+    Stamped[ResourceClaimTemplate](),
+)
+"""Where templates are read. It is no row of the registry: a template costs nothing, and no owner is taken from it."""

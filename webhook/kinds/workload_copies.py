@@ -36,6 +36,7 @@ class Made(NamedTuple):
 
     *ephemeral* claims belong to a pod; those of *templates* stay when the pods of a StatefulSet go, and are used again
     by the pod of the same number, the first of which is *start*. *is_later*: not now, but whenever a schedule says so.
+    *devices* names a ResourceClaimTemplate for each claim for devices that comes with a pod; it may name one twice.
     """
 
     number: int | None
@@ -44,14 +45,15 @@ class Made(NamedTuple):
     templates: tuple[Claim, ...] = ()
     start: int = 0
     is_later: bool = False
+    devices: tuple[str, ...] = ()
 
     @property
     def claims(self) -> tuple[PersistentVolumeClaim, ...]:
-        """Return the claims of one pod."""
+        """Return the claims of one pod for storage."""
         return tuple(each.claim for each in (*self.ephemeral, *self.templates))
 
     def objects(self, namespace: str, workload: str, pods: Iterable[str]) -> Iterator[ObjectKey]:
-        """Return the keys of the *pods* of the *workload*, by name, and of all claims that they may have."""
+        """Return the keys of the *pods* of the *workload*, by name, and of all claims for storage they may have."""
         for pod in pods:
             yield ObjectKey("pods", namespace, pod)
             yield from (ObjectKey(CLAIMS, namespace, f"{pod}-{each.of}") for each in self.ephemeral)
@@ -64,7 +66,7 @@ def made_by(workload: Workload) -> Made | None:
     """
     Return what *workload* makes now, or by its schedule; None if that is nothing, as while it is suspended.
 
-    Raises: UncountableError for a volume that cannot be read.
+    Raises: UncountableError for a volume, or a claim for devices, that cannot be read.
     """
     spec, is_later = workload.spec, False
     if spec.suspend:
@@ -78,7 +80,8 @@ def made_by(workload: Workload) -> Made | None:
         return None
     templates = tuple(Claim(each.metadata.name, each) for each in spec.volume_claim_templates or ())
     start = spec.ordinals.start if spec.ordinals is not None else 0
-    return Made(number, spec.template.pod, tuple(_ephemeral(spec.template)), templates, start, is_later)
+    devices = tuple(_devices(spec.template))
+    return Made(number, spec.template.pod, tuple(_ephemeral(spec.template)), templates, start, is_later, devices)
 
 
 class _ClaimTemplate(Shape, frozen=True):
@@ -98,6 +101,25 @@ def _ephemeral(template: PodTemplate) -> Iterator[Claim]:
             raise UncountableError(f"spec.template.spec.volumes[{position}].ephemeral", error) from error
         if read is not None and read.volume_claim_template is not None:
             yield Claim(volume.name, read.volume_claim_template)
+
+
+class _PodClaim(Shape, frozen=True):
+    """`PodResourceClaim`: a claim of the pod's own if it names a template, else one that pods share."""
+
+    resource_claim_template_name: str | None = None
+
+
+_pod_claim_decoder = msgspec.json.Decoder(_PodClaim | None)
+
+
+def _devices(template: PodTemplate) -> Iterator[str]:
+    for position, raw in enumerate(template.spec.resource_claims or ()):
+        try:
+            read = _pod_claim_decoder.decode(raw)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise UncountableError(f"spec.template.spec.resourceClaims[{position}]", error) from error
+        if read is not None and read.resource_claim_template_name:
+            yield read.resource_claim_template_name
 
 
 class _RolledOutSpec(Shape, frozen=True):

@@ -1,20 +1,22 @@
 """
-The pods of a workload, found by its selector and confirmed by the UIDs in controller references; those of a session, by
-labels alone.
+The pods of a workload, found by its selector and confirmed by the UIDs in controller references, and their claims for
+devices; the pods of a session, by labels alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw
 
+from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import Registry
+from webhook.kinds.resource_claims import RESOURCE_CLAIMS, pod_of
 from webhook.kube.api import ApiError, KubernetesApi
 from webhook.kube.object_list import METADATA_LIST, Page
 from webhook.ports import Ancestry, UnavailableError
@@ -75,7 +77,7 @@ class WorkloadPods:
         query = _query(selector)
         if not query:  # it selects nothing, or every pod there is
             return ()
-        found = await self._list(namespace, query)
+        found = await self._list(PODS, namespace, labelSelector=query)
         makers = {each.controller for each in found if each.controller is not None}
         others = [each for each in makers if each.uid != uid][:_MOST_MAKERS]
         is_its = await asyncio.gather(*(self._is_made_for(each, namespace, uid) for each in others))
@@ -86,19 +88,25 @@ class WorkloadPods:
         """Return the names of the pods with these labels that have not ended. See `PodsOfWorkloads.labelled`."""
         possible = [each for each in labels if all(_LABEL_VALUE.fullmatch(value) for _, value in each)]
         queries = {",".join(f"{key}={value}" for key, value in each) for each in possible}
-        found = await asyncio.gather(*(self._list(namespace, query, fields=_RUNNING) for query in queries if query))
+        reads = (self._list(PODS, namespace, labelSelector=each, fieldSelector=_RUNNING) for each in queries if each)
+        found = await asyncio.gather(*reads)
         return tuple({each.name for metas in found for each in metas})
 
-    async def _list(self, namespace: str, query: str, *, fields: str = "") -> list[ObjectMeta]:
-        path = PODS.collection_in(quote(namespace, safe=""))
-        asked = {"labelSelector": query, "resourceVersion": "0"}
-        if fields:
-            asked["fieldSelector"] = fields
+    async def device_claims(self, namespace: str, pods: Collection[str]) -> tuple[str, ...]:
+        """Return the claims for devices of *pods*. See `PodsOfWorkloads.device_claims`."""
+        if not pods:
+            return ()
+        wanted = frozenset(pods)
+        return tuple(each.name for each in await self._list(RESOURCE_CLAIMS, namespace) if pod_of(each) in wanted)
+
+    async def _list(self, kind: AnyKind, namespace: str, **selectors: str) -> list[ObjectMeta]:
+        path = kind.collection_in(quote(namespace, safe=""))
+        asked = {**selectors, "resourceVersion": "0"}
         try:
             body = await self._api.get(path, query=asked, accept=METADATA_LIST, timeout=_TIMEOUT)
             return [each.metadata for each in _decoder.decode(body).items or ()]
         except (ApiError, msgspec.MsgspecError) as error:
-            why = f"the pods of the workload could not be listed: {error}"
+            why = f"the {kind.plural} of the workload could not be listed: {error}"
             raise UnavailableError("api-server", why) from error
 
     async def _is_made_for(self, reference: OwnerReference, namespace: str, uid: str) -> bool:

@@ -398,6 +398,11 @@ class Policy:
         """Whether any pod may have to declare a resource: because of `missing`, or because a limit of 0 forbids it."""
         return self._may_require
 
+    def limits_any(self, counts: Callable[[str], bool]) -> bool:
+        """Whether any entry limits what *counts* is true for, under either name of the devices of a class."""
+        second_names = self.devices.second_names
+        return any(counts(name) or counts(second_names.get(name, "")) for name in self._limited)
+
     def limiting(self, resource: str) -> Iterator[Entry]:
         """Yield the entries that limit *resource*, by its canonical name."""
         yield from (each for each in self.entries() if resource in each.hard)

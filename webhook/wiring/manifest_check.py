@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from webhook.admission.claim_templates import claim_templates
 from webhook.admission.manifests import Author, Check, ManifestCheck
 from webhook.documents.case_text import NamespaceFacts
 from webhook.documents.object_text import RawObject
@@ -71,7 +72,7 @@ class _SavedCluster:
         self.kinds = kinds_under(policy)
         self._exempt = default_exemptions(manifest_files.webhook_manifests())
         self._namespaces = dict(_namespaces((*saved, *objects)))
-        self.simulated = SimulatedCluster(policy, self._namespaces)
+        self.simulated = SimulatedCluster(policy, self._namespaces, claim_templates(saved))
         self._found: dict[ObjectKey, _Found] = {}
         self.notes: dict[str, None] = {}
         self._fill(saved, now)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from webhook.admission.claim_templates import claim_templates, is_claim_template
 from webhook.admission.patch import applied
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.admission.submission import mutate
@@ -28,7 +29,7 @@ from webhook.ports import READY, Clock, Decide
 from webhook.quota.decision import Allowed, Decision, Denied
 from webhook.quota.errors import WebhookError
 from webhook.quota.limits import Limit
-from webhook.quota.objects import AnyObject, GroupVersionResource
+from webhook.quota.objects import AnyObject, GroupVersionResource, ObjectKey
 from webhook.quota.policy import Mode, Policy
 from webhook.quota.reservation import Charge
 from webhook.quota.subject import Payer
@@ -89,7 +90,7 @@ class _Run:
         self._exempt = exempt
         self._kinds = kinds_under(policy)
         standing = Standing(case.at or _ANY_TIME, policy)
-        self._cluster = SimulatedCluster(policy, case.namespaces)
+        self._cluster = SimulatedCluster(policy, case.namespaces, dict(self._templates()))
         self._ledger = _Recorder(self._cluster.index, standing)
         self._handler, self._advice = reviewers(self._cluster, standing, self._ledger, standing, self._kinds)
         self._unnamed = 0
@@ -109,6 +110,12 @@ class _Run:
 
     # What exists.
 
+    def _templates(self) -> Iterator[tuple[ObjectKey, bytes]]:
+        """Yield the ResourceClaimTemplates that are given. Nobody pays for one: they say what pods claim."""
+        here = self._case.namespace or _asked_about(self._case.when).namespace
+        for each in self._case.given:
+            yield from claim_templates(each.objects, otherwise=each.namespace or here).items()
+
     def _give(self, given: Given) -> None:
         if given.group and given.group not in self._policy.groups_of(given.payer):
             raise CaseError(
@@ -116,6 +123,8 @@ class _Run:
             )
         here = self._case.namespace or _asked_about(self._case.when).namespace
         for each in given.objects:
+            if is_claim_template(each):
+                continue
             namespace = self._placed(each, given.namespace, otherwise=here)
             uid = f"uid of {each.kind} {namespace}/{each.name}"
             self._cluster.put(self._kind(each), self._named(each, namespace, uid), given.payer)

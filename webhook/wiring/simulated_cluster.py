@@ -6,7 +6,7 @@ behind the ports.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -20,10 +20,13 @@ from webhook.documents.case_text import NamespaceFacts
 from webhook.kinds.as_stored import as_stored
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind, PodDefaults, Size
+from webhook.kinds.misfits import misfit_text
 from webhook.kinds.pod_template import future_pod
 from webhook.kinds.pods import PODS
+from webhook.kinds.resource_claims import RESOURCE_CLAIM_TEMPLATES, RESOURCE_CLAIMS, ResourceClaimTemplate, pod_of
 from webhook.kinds.workload_copies import Claim, Made, made_by
 from webhook.kinds.workloads import Workload
+from webhook.ports import UnavailableError
 from webhook.quota.errors import WebhookError
 from webhook.quota.objects import AnyObject, ObjectKey, ObjectMeta, StoredVersion
 from webhook.quota.policy import Policy, accounts_under
@@ -41,6 +44,7 @@ _WITHOUT_OBJECT = "amounts without an object"
 """Stands for the resource in keys of usage of which only the amounts are known."""
 
 _NO_FACTS = NamespaceFacts({}, {})
+_NONE: Mapping[ObjectKey, bytes] = {}
 
 
 class CaseError(WebhookError):
@@ -78,16 +82,23 @@ class _Labelled(Struct, frozen=True):
 class SimulatedCluster(StandaloneCluster):
     """
     The ports of a cluster in which controllers have done their work: a workload has its pods and claims, a session
-    that runs has its pods. Without LimitRanges, and without anybody who may hand objects over.
+    that runs has its pods. Without LimitRanges and classes, and without anybody who may hand objects over.
     """
 
-    def __init__(self, policy: Policy, namespaces: Mapping[str, NamespaceFacts]) -> None:
-        """Count what is put into the cluster in an index of its own, under *policy*."""
+    def __init__(
+        self, policy: Policy, namespaces: Mapping[str, NamespaceFacts], templates: Mapping[ObjectKey, bytes] = _NONE
+    ) -> None:
+        """
+        Count what is put into the cluster in an index of its own, under *policy*.
+
+        *templates* are the ResourceClaimTemplates that there are, see `admission.claim_templates`.
+        """
         self._policy = policy
         self.index = UsageIndex(accounts_under(policy, self.known), policy.devices)
         self._namespaces = namespaces
-        self._objects: dict[ObjectKey, bytes] = {}
+        self._objects = dict(templates)
         self._pods_by_uid: dict[str, tuple[str, ...]] = {}
+        self._device_claims: dict[tuple[str, str], tuple[str, ...]] = {}
         self._labels: dict[ObjectKey, Mapping[str, str]] = {}
         self._versions: Iterator[int] = itertools.count(1)
 
@@ -135,6 +146,10 @@ class SimulatedCluster(StandaloneCluster):
         if key.resource == PODS.resource:
             for uid in makers:
                 self._pods_by_uid[uid] = (*self._pods_by_uid.get(uid, ()), key.name)
+        if key.resource == RESOURCE_CLAIMS.resource:
+            pod = pod_of(msgspec.json.decode(body, type=AnyObject).metadata)
+            if pod is not None:
+                self._note_device_claim(key, pod)
 
     def put_amounts(self, namespace: str, payer: Payer, amounts: Amounts) -> None:
         """Have *payer* use *amounts* in *namespace*, without an object."""
@@ -161,12 +176,30 @@ class SimulatedCluster(StandaloneCluster):
             self._add(ObjectKey(PODS.resource, key.namespace, name), payer, pod.amounts, pod.scopes)
             for claim in _claims(made, name):
                 self._put_claim(key.namespace, claim, payer)
+            for position, template in enumerate(made.devices):
+                self._put_device_claim(key.namespace, template, name, position, payer)
         self._pods_by_uid[workload.metadata.uid] = tuple(names)
 
     def _put_claim(self, namespace: str, made: Claim, payer: Payer) -> None:
         evaluator = PERSISTENT_VOLUME_CLAIMS.evaluator
         amounts, scopes = evaluator.usage(made.claim, now=None), evaluator.scopes(made.claim)
         self._add(ObjectKey(PERSISTENT_VOLUME_CLAIMS.resource, namespace, made.of), payer, amounts, scopes)
+
+    def _put_device_claim(self, namespace: str, template: str, pod: str, position: int, payer: Payer) -> None:
+        """Put a claim there that a template makes. Raises: CaseError without the template, if any limit counts it."""
+        evaluator = RESOURCE_CLAIMS.evaluator
+        if not self._policy.limits_any(evaluator.counts):
+            return
+        body = self._objects.get(ObjectKey(RESOURCE_CLAIM_TEMPLATES.resource, namespace, template))
+        if body is None:
+            raise CaseError(f"what pod {pod} claims is not known: give ResourceClaimTemplate {template}, too")
+        claim = msgspec.json.decode(body, type=ResourceClaimTemplate).claim
+        key = ObjectKey(RESOURCE_CLAIMS.resource, namespace, f"{pod}-{position}")
+        self._add(key, payer, evaluator.usage(claim, now=None), evaluator.scopes(claim))
+        self._note_device_claim(key, pod)
+
+    def _note_device_claim(self, key: ObjectKey, pod: str) -> None:
+        self._device_claims[key.namespace, pod] = (*self._device_claims.get((key.namespace, pod), ()), key.name)
 
     def _add(self, key: ObjectKey, payer: Payer, amounts: Amounts, scopes: Scopes = ()) -> None:
         uid = f"uid of {key.resource} {key.name}"
@@ -182,6 +215,10 @@ class SimulatedCluster(StandaloneCluster):
     async def names(self, namespace: str, uid: str, selector: Raw) -> tuple[str, ...]:  # noqa: ARG002
         """Return the pods of a workload that was put there; a new one adopts none."""
         return self._pods_by_uid.get(uid, ())
+
+    async def device_claims(self, namespace: str, pods: Collection[str]) -> tuple[str, ...]:
+        """Return the claims for devices that these pods have."""
+        return tuple(claim for pod in pods for claim in self._device_claims.get((namespace, pod), ()))
 
     async def labelled(self, namespace: str, labels: Iterable[Sequence[tuple[str, str]]]) -> tuple[str, ...]:
         """Return the pods that have all labels of one of the alternatives."""
@@ -203,9 +240,12 @@ class SimulatedCluster(StandaloneCluster):
         return None if found is None else found.metadata
 
     async def read_whole(self, kind: AnyKind, namespace: str, name: str, shape: type[T]) -> T | None:
-        """Return an object that was put there."""
+        """Return an object that was put there. Raises: UnavailableError for one that cannot be read."""
         body = self._objects.get(ObjectKey(kind.resource, namespace, name))
-        return None if body is None else msgspec.json.decode(body, type=shape)
+        try:
+            return None if body is None else msgspec.json.decode(body, type=shape)
+        except msgspec.MsgspecError as error:
+            raise UnavailableError("unreadable", f"{kind.kind} {name}: {misfit_text(error)}") from error
 
 
 def _claims(made: Made, pod: str) -> Iterator[Claim]:

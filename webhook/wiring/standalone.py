@@ -4,7 +4,7 @@ Builds a server without a cluster, for trials and benchmarks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Raw
@@ -56,6 +56,10 @@ class StandaloneCluster:
 
     async def names(self, namespace: str, uid: str, selector: Raw) -> tuple[str, ...]:  # noqa: ARG002
         """Return none: controllers make nothing here."""
+        return ()
+
+    async def device_claims(self, namespace: str, pods: Collection[str]) -> tuple[str, ...]:  # noqa: ARG002
+        """Return none, as `names`."""
         return ()
 
     async def labelled(self, namespace: str, labels: Iterable[Sequence[tuple[str, str]]]) -> tuple[str, ...]:  # noqa: ARG002
