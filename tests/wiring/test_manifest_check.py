@@ -302,7 +302,7 @@ async def test_without_the_template_that_is_what_refuses() -> None:
     assert came.objects[0].verdict.refusals[0].endswith("there is no ResourceClaimTemplate two")
 
 
-@pytest.mark.parametrize("number", [1])
+@pytest.mark.parametrize("number", [1, 2])
 async def test_claims_that_were_saved_are_those_of_their_pods(number: int) -> None:
     """Each of two pods has one claim, or two, for two devices each."""
     claims = [{"name": f"c{each}", "resourceClaimTemplateName": "two"} for each in range(number)]

@@ -8,6 +8,7 @@ what cannot be told is said, and refuses nothing.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -150,10 +151,14 @@ class Judgement:
 
         Nothing for what is made by a schedule.
         """
-        for position, each in enumerate(() if self.is_later else self.objects):
-            present = [
+        objects = () if self.is_later else self.objects
+        alike, seen = Counter(each.resource for each in objects), Counter[str]()
+        for position, each in enumerate(objects):
+            kept = [
                 key for key in self.existing if key.resource == each.resource and view.held(key, CLUSTER, each.unit)
             ]
+            present = kept[seen[each.resource] :: alike[each.resource]]  # of two claims of a pod one is for each
+            seen[each.resource] += 1
             for key in present:
                 yield Reservation(key, "", CREATED, self.payer, each.amounts, each.scopes, part_of=each.part_of)
             if (new := number - len(present)) > 0:
