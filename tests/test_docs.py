@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import kubernetes_cases
+from tests.cluster.kubernetes_cases import CASES
 from tests.cluster.preset_walks import WALKS
 from tests.cluster.session_walks import table
 from tests.fakes import NOON
@@ -171,6 +173,13 @@ def test_the_table_of_presets_under_their_limits_is_what_the_test_of_them_does()
     begin = lines.index(wanted[0])
     assert lines[begin : lines.index("", begin)] == wanted
     assert {each.preset for each in WALKS} == set(preset_files.names())
+
+
+def test_the_table_of_controllers_has_the_cases_that_are_played() -> None:
+    wanted = kubernetes_cases.table(CASES.values())
+    lines = (ROOT / "docs/policy.md").read_text().splitlines()
+    begin = lines.index(wanted[0])
+    assert lines[begin : lines.index("", begin)] == wanted
 
 
 def test_the_main_documents_are_checked() -> None:
