@@ -172,3 +172,9 @@ async def test_a_template_for_claims_among_the_objects_is_as_if_it_were_stored()
         found = (await stage.check(claiming, *others)).items[0]
         assert found.verdict == "does not fit"
         assert found.texts[0].endswith("there is no ResourceClaimTemplate gpu")
+
+
+async def test_what_only_an_earlier_policy_has_limited_is_not_told() -> None:
+    stage = Stage()
+    stage.live.handler.kinds.count(frozenset({"deployments.apps"}))
+    assert dict((await stage.check(deployment(1))).adds) == {"count/pods": "1", "pods": "1", "requests.cpu": "1"}

@@ -148,8 +148,16 @@ class ManifestCheck:
         advice = replace(self.advice, ancestry=WithTemplates(self.advice.ancestry, templates))
         came = await decide_together(self.handler, advice, requests, index=self.index, deadline=deadline)
         for position, verdict in zip(asked, came.verdicts, strict=True):
-            checked[position] = _judged(checked[position], verdict)
+            adds = tuple(each for each in verdict.adds if self._is_told(each[0]))
+            checked[position] = _judged(checked[position], replace(verdict, adds=adds))
         return Check(tuple(checked), came.left, tuple(notes))
+
+    def _is_told(self, name: str) -> bool:
+        """Whether to say how much is added: of objects by number not where only an earlier policy has limited them."""
+        counted = name.removeprefix("count/")
+        if counted == name or counted in self.handler.policies.current().counted:
+            return True
+        return any(each.resource == counted for each in self.handler.kinds.charged)
 
     async def _request(self, position: int, written: RawObject, kind: AnyKind, namespace: str) -> AdmissionRequest:
         """
