@@ -6,6 +6,7 @@ An act checks what Kubernetes promises. That the same happens with userquota is 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -624,6 +625,7 @@ async def loose(s: Scene) -> Json:
     pod = template(s.case)
     await s.create("Pod", pod["spec"], name=f"{s.case}-loose", **pod["metadata"])
     await s.until(lambda: len(s.ready()) == 1)
+    await asyncio.sleep(1)  # the controller manager's watch is another one, and nothing tells how far it is
     return pod
 
 
