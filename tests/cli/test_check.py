@@ -141,3 +141,24 @@ def test_a_policy_with_a_mistake(folder: Path) -> None:
     ended = check("-f", "one.yaml", folder=folder)
     assert ended.code == 2
     assert ended.err.startswith("userquota: policy.yaml:1:10: version: ")
+
+
+def test_without_a_cluster_the_way_without_one_is_told(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").write_text("")
+    ended = userquota("check", "-f", "one.yaml", "--kubeconfig", tmp_path / "none", folder=folder)
+    assert (ended.code, ended.out) == (2, "")
+    *_, offline = ended.err.splitlines()
+    assert offline == "userquota: with --policy and --as no cluster is asked, see docs/check.md"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--policy", "policy.yaml"), "--policy goes with --as: who would submit them?"),
+        (("--usage", "usage.json"), "--usage goes with --policy: a cluster knows what is used"),
+    ],
+)
+def test_what_goes_with_what_is_told(folder: Path, options: tuple[str, ...], said: str) -> None:
+    ended = userquota("check", "-f", "one.yaml", *options, folder=folder)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err

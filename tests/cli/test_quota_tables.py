@@ -70,6 +70,20 @@ def test_on_a_terminal_each_limit_shows_how_full_it_is(capsys: pytest.CaptureFix
     assert pool.endswith("\x1b[31m██████████\x1b[0m 131%")
 
 
+def test_a_limit_of_0_that_nothing_exceeds_has_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    limit = {
+        "subject": "user/a",
+        "resource": "gpu",
+        "hard": "0",
+        "used": "0",
+        "reserved": "0",
+        "free": "0",
+        "over": "0",
+    }
+    show_in_colour({"status": {"limits": [limit]}})
+    assert capsys.readouterr().out.splitlines()[1].endswith("0      0      0")
+
+
 @pytest.mark.parametrize(
     ("used", "bar"), [("12799m", "\x1b[32m███████░░░\x1b[0m 79%"), ("12800m", "\x1b[33m████████░░\x1b[0m 80%")]
 )

@@ -21,8 +21,9 @@ from webhook.cli.cluster import Asking, asking_options
 from webhook.cli.inputs import InputError, read_input_objects
 from webhook.cli.manifests import Manifests, hint, read_manifests
 from webhook.cli.printing import output_option
-from webhook.cli.view_client import connected
+from webhook.cli.view_client import ViewError, connected
 from webhook.documents.object_text import RawObject
+from webhook.kube.api import KubeconfigError
 from webhook.quota.objects import UserInfo
 from webhook.quota.policy import Policy
 from webhook.quota.subject import AUTHENTICATED, groups_of
@@ -86,7 +87,10 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if not manifests.objects:
         raise InputError("no object that can be read in what was given")
     if policy is None or asking.acting_as is None:
-        status = asyncio.run(_live(manifests.objects, asking, namespace))
+        try:
+            status = asyncio.run(_live(manifests.objects, asking, namespace))
+        except (KubeconfigError, ViewError) as error:
+            raise InputError(f"{error}\nwith --policy and --as no cluster is asked, see docs/check.md") from error
     else:
         user, groups = asking.acting_as
         author = Author(UserInfo(user, (*groups_of(user, groups), AUTHENTICATED)), namespace)

@@ -129,11 +129,12 @@ def _holders(rows: Sequence[Holding]) -> list[tuple[str, ...]]:
 
 
 def _bar(each: Limit) -> str:
-    """Return how full a limit is: green, yellow from 80 %, red if nothing is left."""
-    if each.hard is None:
+    """Return how full a limit is: green, yellow from 80 %, red if nothing is left; nothing for 0 of 0."""
+    hard = read(each.resource, each.hard or "0")
+    taken = read(each.resource, each.used) + read(each.resource, each.reserved)
+    if each.hard is None or not (hard or taken):
         return ""
-    hard, taken = read(each.resource, each.hard), read(each.resource, each.used) + read(each.resource, each.reserved)
-    share = Fraction(taken) / Fraction(hard) if hard else Fraction(int(taken > 0))
+    share = Fraction(taken) / Fraction(hard) if hard else Fraction(1)
     full = min(int(share * _CELLS), _CELLS)
     colour = "red" if taken >= hard else "yellow" if share >= _NEARLY_FULL else "green"
     return click.style("█" * full + "░" * (_CELLS - full), fg=colour) + f" {int(share * 100)}%"
