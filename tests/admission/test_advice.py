@@ -135,6 +135,45 @@ async def test_the_policy_may_refuse_it() -> None:
     assert (cause["reason"], cause["field"]) == ("NeverFits", "pods")
 
 
+SMALL = "no replicas fit: below minimum defaults.user.minPerPod: requests.cpu requested 1, minimum 2 for one pod"
+OPEN = "no replicas fit: over quota defaults.user: must specify requests.memory for: main"
+UNFIT = {
+    "a minimum": ("defaults: {user: {minPerPod: {cpu: 2}}}", [SMALL]),
+    "a minimum that it has": ("defaults: {user: {minPerPod: {cpu: 1}}}", None),
+    "a minimum in audit": ("defaults: {user: {minPerPod: {cpu: 2}, mode: audit}}", None),
+    "not declared": ("missing: {memory: require}\ndefaults: {user: {hard: {memory: 9Gi}}}", [OPEN]),
+    "filled in by the policy": ("missing: {memory: {default: 1Gi}}\ndefaults: {user: {hard: {memory: 9Gi}}}", None),
+    "not required": ("defaults: {user: {hard: {memory: 9Gi}}}", None),
+    "both, and room": (
+        "missing: {memory: require}\ndefaults: {user: {hard: {memory: 9Gi, pods: 1}, minPerPod: {cpu: 2}}}",
+        [OPEN, SMALL, "1 of 2 replicas fit now: over quota defaults.user: pods requested 2, free 1 of 1"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("policy", "warnings"), UNFIT.values(), ids=UNFIT.keys())
+async def test_what_keeps_each_pod_from_being_made_is_told(policy: str, warnings: list[str] | None) -> None:
+    answer = await Advised(f"version: 1\n{policy}\n").create(deployment(2, cpu="1"))
+    assert answer == {"uid": "call-1", "allowed": True, **({"warnings": warnings} if warnings else {})}
+
+
+async def test_pods_have_what_limit_ranges_give_them() -> None:
+    advised = Advised("version: 1\nmissing: {memory: require}\ndefaults: {user: {hard: {memory: 9Gi}}}\n")
+    advised.webhook.limit_ranges.known = {"memory": Bounds(request=parse("1Gi"))}
+    assert await advised.create(deployment(2)) == {"uid": "call-1", "allowed": True}
+
+
+async def test_the_policy_may_refuse_what_no_pod_can_be() -> None:
+    answer = await Advised("version: 1\ndefaults: {user: {minPerPod: {cpu: 2}, workloads: deny}}\n").create(
+        deployment(2, cpu="1")
+    )
+    assert answer["status"]["message"] == (
+        "below minimum: defaults.user.minPerPod, requested: requests.cpu=1, minimum: requests.cpu=2 for one pod; "
+        "would fit: 0 of 2 replicas; charged to alice"
+    )
+    assert [each["reason"] for each in answer["status"]["details"]["causes"]] == ["BelowMinimum"]
+
+
 MODES = {
     "not told of": ("{hard: {pods: 3}, workloads: off}", ""),
     "in audit": ("{hard: {pods: 3}, mode: audit, workloads: deny}", ""),

@@ -48,6 +48,7 @@ def limits(random: Random) -> Json:
         "perPod": {"cpu": "1500m", "memory": "1Gi"},
         "perClaim": {"storage": "5Gi"},
         "perSession": {"cpu": "1"},
+        "minPerPod": {"memory": "10Mi"},
     }.items():
         if random.random() < 0.4:
             entry[cap] = names

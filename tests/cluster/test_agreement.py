@@ -121,7 +121,7 @@ def agrees(said: Item, fits: bool, answer: Answer, what: str) -> None:
         copies = said.copies
         assert isinstance(copies, Copies), (what, said)
         number = f"{copies.fit} of {copies.wanted} {copies.called} fit now: "
-        forms = (number, *([] if copies.fit else [f": no {copies.called} fit: "]))
+        forms = (number, *([] if copies.fit else [f"no {copies.called} fit: "]))
         assert any(form in each for form in forms for each in answer.warnings), (what, said, answer)
     else:
         assert answer.status == 403, (what, said, answer)

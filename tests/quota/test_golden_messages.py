@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from webhook.quota import durations, message, share
-from webhook.quota.decision import Excess, Filled, Lack, Shortfall
+from webhook.quota.decision import Denied, Excess, Filled, Lack, Shortfall
 from webhook.quota.devices import Part, Weight
 from webhook.quota.endings import EndingLimit
 from webhook.quota.fitting import Fitting
@@ -86,7 +86,10 @@ def text_of(case: Json) -> str:
     fitting = Fitting(*reversed(case.get("fits", (0, 0))))
     made: dict[str, Callable[[], str]] = {
         "sentence": lambda: message.sentence(excesses, lacks, context(case.get("context", {})), shortfalls=short),
-        "workload_sentence": lambda: message.workload_sentence(fitting, excesses, noun="replicas", owner="alice"),
+        "workload_sentence": lambda: message.workload_sentence(
+            fitting, Denied(tuple(excesses), tuple(lacks), tuple(short)), noun="replicas", owner="alice"
+        ),
+        "unfit_warnings": lambda: "; ".join(message.unfit_warnings(lacks, short, noun="replicas")),
         "workload_warning": lambda: message.workload_warning(fitting, excesses[0], noun="replicas"),
         "warning": lambda: message.warning(excesses[0]),
         "minimum_warning": lambda: message.minimum_warning(short[0]),

@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 
 from webhook.quota import message
-from webhook.quota.decision import Excess, Lack
+from webhook.quota.decision import Denied, Excess, Lack
 from webhook.quota.fitting import Fitting, Room
 from webhook.quota.limits import ONE_OBJECT, Limit
 from webhook.quota.message import Added, Cause, Context
@@ -154,7 +154,7 @@ def test_each_sentence_of_the_admins_is_told_once_before_the_payer() -> None:
     assert sentence([cpu, memory, pool]).endswith(f"{told} (created it)")
     assert sentence([pool], [Lack(cpu.rule, ("main",))]).endswith(f"{told} (created it)")
     fitting = Fitting(5, 3, (cpu, pool), cpu)
-    assert message.workload_sentence(fitting, [cpu, pool], noun="replicas", owner="alice").endswith(told)
+    assert message.workload_sentence(fitting, Denied((cpu, pool)), noun="replicas", owner="alice").endswith(told)
 
 
 def test_what_would_fit_of_an_object_that_exists_is_told_in_all() -> None:

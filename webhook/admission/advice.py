@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from msgspec import structs
@@ -21,7 +21,7 @@ from webhook.attribution.identities import Identities
 from webhook.attribution.lineage import known_owner
 from webhook.kinds.claims import CLAIMS, PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind, PodDefaults, UncountableError
-from webhook.kinds.pod_template import future_pod
+from webhook.kinds.pod_template import future_pod, future_undeclared
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kinds.resource_claims import (
@@ -45,12 +45,22 @@ from webhook.ports import (
     UnavailableError,
 )
 from webhook.quota import message
-from webhook.quota.decision import Allowed, Decision, Denied, Excess
+from webhook.quota.decision import (
+    Allowed,
+    Decision,
+    Denied,
+    Excess,
+    Lack,
+    Shortfall,
+    below_minimums,
+    lacks,
+    must_declare,
+)
 from webhook.quota.expected import PodSet
 from webhook.quota.fitting import UNUSED, Copies, Fitting, Part, Room, fit, rooms
 from webhook.quota.limits import Limit, resolve_limits
 from webhook.quota.objects import ObjectKey, Scale
-from webhook.quota.policy import Mode, OnWorkload, Policy
+from webhook.quota.policy import MINIMUMS, Mode, OnWorkload, Policy
 from webhook.quota.presets import Labels
 from webhook.quota.reservation import CREATED, Charge, Reservation
 from webhook.quota.resources import Amount, Amounts, ResourceList, grown
@@ -62,6 +72,8 @@ _MOST_DEVICE_CLAIMS = 32
 """Claims of one pod for devices that are looked at: each template is read, and Kubernetes bounds neither."""
 
 _DEVICES = "spec.template.spec.resourceClaims"
+
+_LEAST_OF_A_POD = MINIMUMS[PODS.cap or ""]
 
 _NOUNS = {"Job": "parallel pods", "CronJob": "parallel pods", "DaemonSet": "pods"}
 
@@ -106,6 +118,8 @@ class Judgement:
     `grown` are the resources of which all copies together ask for more than before: no other limit counts. `parts`
     returns what each copy has one of, with all limits in force; `objects` are the same without. `surge` are the limits
     under which one more pod has no room. `surges_later`: it is new, and a rolling update of it will need one.
+    `undeclared` is what no pod will declare, of which `lacks` are the limits that require it, and `shortfalls` are the
+    minimums that each pod is below: with any of these that is enforced no pod is made.
     """
 
     key: ObjectKey
@@ -121,16 +135,24 @@ class Judgement:
     is_later: bool
     surges_later: bool
     pod_sets: Collection[PodSet]
+    requires: Callable[[Part], tuple[Lack, ...]]
     fitting: Fitting = field(default_factory=lambda: Fitting(0, 0))
     surge: tuple[Excess, ...] = ()
+    lacks: tuple[Lack, ...] = ()
+    shortfalls: tuple[Shortfall, ...] = ()
 
     def decide(self, view: UsageView) -> Decision:
         """Return the decision; nothing is ever reserved. Raises: UnavailableError."""
         self.fitting, self.surge = self._fit(_is_told, view), ()
-        if self.is_surging and not self.fitting.excesses:
+        self.lacks, self.shortfalls = self._unfit(_is_told)
+        if self.is_surging and not (self.fitting.excesses or self.lacks or self.shortfalls):
             self.surge = self.surge_beside(view)
         denying = tuple(each for each in self.fitting.excesses if _denies(each.rule))
-        return Denied(denying) if denying else Allowed(None, self.fitting.excesses)
+        lacks = tuple(each for each in self.lacks if _denies(each.rule))
+        shortfalls = tuple(each for each in self.shortfalls if _denies(each.rule))
+        if denying or lacks or shortfalls:
+            return Denied(denying, lacks, shortfalls)
+        return Allowed(None, self.fitting.excesses, self.lacks, tolerated_shortfalls=self.shortfalls)
 
     def surge_beside(self, view: UsageView) -> tuple[Excess, ...]:
         """Return the limits under which one more pod has no room. Raises: UnavailableError."""
@@ -139,7 +161,8 @@ class Judgement:
 
     def made(self, view: UsageView) -> Fitting:
         """Return how many copies will be made: also limits refuse them of which nobody is told with the workload."""
-        return self._fit(_is_enforced, view)
+        fitting = self._fit(_is_enforced, view)
+        return replace(fitting, fits=0) if any(self._unfit(_is_enforced)) else fitting
 
     def rooms(self, view: UsageView) -> Iterator[Room]:
         """Return what each limit leaves for the copies. Raises: UnavailableError."""
@@ -165,6 +188,16 @@ class Judgement:
                 key = ObjectKey(each.resource, self.key.namespace, f"made for {self.key}: {position}")
                 amounts = tuple((name, amount * new) for name, amount in each.amounts)
                 yield Reservation(key, "", CREATED, self.payer, amounts, each.scopes, part_of=each.part_of)
+
+    def _unfit(self, counts: Callable[[Limit], bool]) -> tuple[tuple[Lack, ...], tuple[Shortfall, ...]]:
+        """Return what keeps each pod from being made beside room, of the limits that *counts* is true for."""
+        lacks: tuple[Lack, ...] = ()
+        shortfalls: tuple[Shortfall, ...] = ()
+        for part in (each.under(counts) for each in self.parts() if each.cap == PODS.cap):
+            lacks += self.requires(part)
+            minimums = (each for each in part.in_force.caps if each.cap == _LEAST_OF_A_POD)
+            shortfalls += below_minimums(part.amounts, minimums)
+        return lacks, shortfalls
 
     def _fit(self, counts: Callable[[Limit], bool], view: UsageView) -> Fitting:
         """Return how many copies fit under the limits that *counts* is true for."""
@@ -253,6 +286,12 @@ class WorkloadAdvice:
         payer = policy.named(known_owner(asked.new.metadata) or NOBODY)
         objects = _objects(made, defaults, devices, policy)
 
+        undeclared = future_undeclared(made.pod, defaults) if policy.may_require else {}
+
+        def requires(part: Part) -> tuple[Lack, ...]:
+            current = self.policies.current()
+            return lacks(must_declare(current, part.in_force, caps=(part.cap,)), undeclared) if undeclared else ()
+
         def parts() -> list[Part]:
             for resource in dict.fromkeys(each.resource for each in objects):
                 self.names.require_known(resource)
@@ -276,6 +315,7 @@ class WorkloadAdvice:
             is_later=made.is_later,
             surges_later=asked.old is None and needs_surge(asked.new),
             pod_sets=[PodSet(namespace, payer.owner, labels) for each in objects for labels in each.part_of],
+            requires=requires,
         )
         self.on_judged(judgement)
         charge = Charge(judgement.key, asked.new.metadata.uid or request.uid, CREATED, payer, ())
@@ -350,10 +390,13 @@ class WorkloadAdvice:
 def _answer(request: AdmissionRequest, decision: Decision, judged: Judgement) -> AdmissionResponse:
     noun = judged.noun
     if isinstance(decision, Denied):
-        text = message.workload_sentence(judged.fitting, decision.excesses, noun=noun, owner=judged.payer.owner)
-        return review.denied(request.uid, text, causes=message.causes(decision.excesses))
+        lacks, shortfalls = decision.lacks, decision.shortfalls
+        fitting = replace(judged.fitting, fits=0) if lacks or shortfalls else judged.fitting
+        text = message.workload_sentence(fitting, decision, noun=noun, owner=judged.payer.owner)
+        return review.denied(request.uid, text, causes=message.causes(decision.excesses, lacks, shortfalls))
     binding = judged.fitting.binding
-    told = [message.workload_warning(judged.fitting, binding, noun=noun)] if binding is not None else []
+    told = message.unfit_warnings(judged.lacks, judged.shortfalls, noun=noun)
+    told += [message.workload_warning(judged.fitting, binding, noun=noun)] if binding is not None else []
     told += [message.surge_warning(each) for each in judged.surge[:1]]
     return review.allowed(request.uid, warnings=told)
 

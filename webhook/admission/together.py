@@ -208,7 +208,7 @@ class _Request:
             refusals += [] if refused is None else [f"each of its pods: {refused.message}"]
         if copied is not None and made is not None and made.excesses and last.allowed:
             owner = copied.payer.owner
-            refusals.append(message.workload_sentence(made, made.excesses, noun=copied.noun, owner=owner))
+            refusals.append(message.workload_sentence(made, Denied(made.excesses), noun=copied.noun, owner=owner))
         elif copied is not None and copied.surge:
             refusals.append(message.surge_warning(copied.surge[0]))  # it would not go on by itself
         elif self._is_untold:

@@ -21,7 +21,11 @@ def undeclared(pod: Pod) -> Undeclared:
     that declares any resource there (`podEvaluator.Constraints` of Kubernetes 1.37.2).
     Raises: UncountableError.
     """
-    size = pod_cost.size_of(pod)
+    return undeclared_of(pod, pod_cost.size_of(pod))
+
+
+def undeclared_of(pod: Pod, size: PodSize) -> Undeclared:
+    """Return the same of *pod* if it had this *size*, of as many containers."""
     names = [each.name for each in (*(pod.spec.containers or ()), *(pod.spec.init_containers or ()))]
     containers = tuple(zip(names, (*size.containers, *size.init_containers), strict=True))
     found: dict[str, tuple[str, ...]] = {}

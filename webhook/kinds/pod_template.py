@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_shared_gpu
+from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_missing, pod_shared_gpu
 from webhook.kinds.evaluator import NO_DEFAULTS, PodDefaults
 from webhook.kinds.pod_cost import ContainerSize, PodSize
 from webhook.kinds.pod_shapes import Pod, PodStatus, PodText, text_of
 from webhook.kinds.pods import PODS
 from webhook.quota import resources
-from webhook.quota.missing import Bounds
+from webhook.quota.missing import Bounds, Undeclared
 from webhook.quota.resources import OVERCOMMITTABLE, Amounts, ResourceList
 from webhook.quota.scopes import Scopes
 
@@ -44,6 +44,11 @@ def future_pod(pod: Pod, defaults: PodDefaults = NO_DEFAULTS) -> FuturePod:
     if not spec.priority_class_name and defaults.priority_class:
         spec = structs.replace(spec, priority_class_name=defaults.priority_class)
     return FuturePod(amounts, PODS.evaluator.scopes(Pod(pod.metadata, spec, PodStatus(qos_class=qos_class))))
+
+
+def future_undeclared(pod: Pod, defaults: PodDefaults) -> Undeclared:
+    """Return what *pod* will not declare once it is stored, as for `future_pod`. Raises: UncountableError."""
+    return pod_missing.undeclared_of(pod, stored_size(declared_size(pod, defaults), defaults))
 
 
 def _overhead(pod: Pod, defaults: PodDefaults) -> ResourceList:

@@ -16,7 +16,7 @@ from webhook.quota.missing import DECLARABLE, Missing, Undeclared
 from webhook.quota.policy import MINIMUMS, Mode, Policy
 from webhook.quota.presets import PER_SESSION
 from webhook.quota.reservation import Charge, Reservation
-from webhook.quota.resources import PODS, PODS_STORED, Amount
+from webhook.quota.resources import PODS, PODS_STORED, Amount, Amounts
 from webhook.quota.usage import UsageView
 
 
@@ -216,6 +216,13 @@ def _below_minimums(charge: Charge, in_force: LimitsInForce) -> tuple[Shortfall,
         for rule, amount in found
         if amount < (rule.hard if before is None else min(rule.hard, before.get(rule.resource, 0)))
     )
+
+
+def below_minimums(asked: Amounts, rules: Iterable[Limit]) -> tuple[Shortfall, ...]:
+    """Return those of the minimums *rules* that a new object which asks for *asked* is below."""
+    amounts = dict(asked)
+    found = (Shortfall(rule, amounts.get(rule.resource, 0)) for rule in rules)
+    return tuple(each for each in found if each.requested < each.rule.hard)
 
 
 def _minimums_of(charge: Charge) -> tuple[str, ...]:

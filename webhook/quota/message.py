@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from webhook.quota.decision import Excess, Filled, Lack, Shortfall
+from webhook.quota.decision import Denied, Excess, Filled, Lack, Shortfall
 from webhook.quota.devices import Part
 from webhook.quota.durations import TIMES
 from webhook.quota.endings import EndingLimit
@@ -135,13 +135,21 @@ def nobody_warning(kind: str) -> str:
     return f"nobody is known to own this {kind}, so no limit of a person binds it: userquota adopt gives it an owner"
 
 
-def workload_sentence(fitting: Fitting, excesses: Sequence[Excess], *, noun: str, owner: str) -> str:
+def workload_sentence(fitting: Fitting, denied: Denied, *, noun: str, owner: str) -> str:
     """
     Return the refusal of a workload in one line, with the words of `sentence`; *noun* is what its copies are called.
+
+    What is *denied* are all of them together, but what lacks and is too small is so of each.
     """
-    clauses = [clause for _, clause in _clauses(excesses)]
+    excesses, lacks, shortfalls = denied.excesses, denied.lacks, denied.shortfalls
+    clauses = [_lacking(entry, listed) for entry, listed in _by_entry(lacks)]
+    clauses += map(_below, shortfalls)
+    clauses += [clause for _, clause in _clauses(excesses, (*lacks, *shortfalls))]
     clauses.append(f"would fit: {_how_many(fitting, noun)}")
-    return "; ".join([*clauses, *_freed_soon(excesses), *_hints(excesses), f"charged to {owner}"])
+    if lacks:
+        clauses.append(_declaring(lacks))
+    hints = _hints([*lacks, *shortfalls, *excesses])
+    return "; ".join([*clauses, *_freed_soon(excesses), *hints, f"charged to {owner}"])
 
 
 def workload_warning(fitting: Fitting, excess: Excess, *, noun: str) -> str:
@@ -151,6 +159,12 @@ def workload_warning(fitting: Fitting, excess: Excess, *, noun: str) -> str:
         asked = f"{name} requested {at_least(name, excess.requested)}"
         return f"over quota {rule.entry}: no {noun} fit: {asked}, {_capped(rule)}"
     return f"{_how_many(fitting, noun)} fit now: {warning(excess)}"
+
+
+def unfit_warnings(lacks: Iterable[Lack], shortfalls: Iterable[Shortfall], *, noun: str) -> list[str]:
+    """Return the texts on what keeps every copy of a workload from being made, for Warning headers."""
+    told = [f"no {noun} fit: {lack_warning(each)}" for each in lacks]
+    return told + [f"no {noun} fit: {minimum_warning(each)}" for each in shortfalls]
 
 
 def surge_warning(excess: Excess) -> str:
