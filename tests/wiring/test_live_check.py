@@ -20,6 +20,7 @@ from webhook.ledger.memory import MemoryLedger
 from webhook.ports import READY, Caller, UnavailableError
 from webhook.quota.missing import Bounds
 from webhook.quota.quantity import parse
+from webhook.quota.resources import ResourceList
 from webhook.quota.subject import Payer
 from webhook.wiring.file_kinds import kinds_under
 from webhook.wiring.live_check import LiveCheck
@@ -49,6 +50,14 @@ class Cluster(SimulatedCluster):
     """One whose namespaces have to exist."""
 
     bounds_of: Mapping[str, Bounds] = {}
+    overhead: Mapping[str, ResourceList] = {}
+    priority_class = ""
+
+    async def overheads(self) -> Mapping[str, ResourceList]:
+        return self.overhead
+
+    async def default_priority_class(self) -> str:
+        return self.priority_class
 
     async def labels(self, name: str) -> Mapping[str, str]:
         if name not in self._namespaces:
@@ -145,6 +154,23 @@ async def test_a_pod_and_a_template_have_the_defaults_of_limit_ranges() -> None:
     stage.cluster.bounds_of = {"cpu": Bounds(request=parse("3"))}
     found = await stage.check(pod(cpu=None), deployment(1, cpu=None))
     assert [(each.verdict, each.adds["requests.cpu"]) for each in found.items] == [("fits", "3"), ("does not fit", "3")]
+
+
+async def test_a_pod_has_the_overhead_of_its_runtime_class() -> None:
+    stage = Stage()
+    stage.cluster.overhead = {"kata": {"cpu": parse("250m")}}
+    boxed = pod()
+    boxed["spec"]["runtimeClassName"] = "kata"
+    assert (await stage.check(boxed)).adds["requests.cpu"] == "1250m"
+
+
+async def test_a_pod_is_in_the_scopes_of_the_default_priority_class() -> None:
+    expression = "{scopeName: PriorityClass, operator: In, values: [low]}"
+    scoped = f"[{{scopeSelector: {{matchExpressions: [{expression}]}}, hard: {{pods: 0}}}}]"
+    stage = Stage(f"version: 1\ndefaults: {{user: {{hard: {{pods: 4}}, scoped: {scoped}}}}}\n")
+    assert (await stage.check(pod())).fits
+    stage.cluster.priority_class = "low"
+    assert not (await stage.check(pod())).fits
 
 
 async def test_the_groups_of_the_caller_count() -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from webhook.admission import review
+from webhook.admission.filling import filled_by_plugins
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.identities import Identities
 from webhook.attribution.lineage import known_owner
@@ -63,7 +64,7 @@ from webhook.quota.objects import ObjectKey, Scale
 from webhook.quota.policy import MINIMUMS, Mode, OnWorkload, Policy
 from webhook.quota.presets import Labels
 from webhook.quota.reservation import CREATED, Charge, Reservation
-from webhook.quota.resources import Amount, Amounts, ResourceList, grown
+from webhook.quota.resources import Amount, Amounts, grown
 from webhook.quota.scopes import Scopes
 from webhook.quota.subject import CLUSTER, NOBODY, Account, Payer
 from webhook.quota.usage import UsageView
@@ -327,20 +328,10 @@ class WorkloadAdvice:
         return answer
 
     async def _defaults(self, namespace: str, made: Iterable[Made | None], policy: Policy) -> PodDefaults:
-        """
-        Return what the pods of *made* get. Of the classes only those are read that matter.
-
-        Raises: UnavailableError.
-        """
+        """Return what the pods of *made* get. Raises: UnavailableError."""
         specs = [each.pod.spec for each in made if each is not None]
-        bounds = await self.limit_ranges.bounds(namespace)
-        overheads: Mapping[str, ResourceList] = {}
-        if any(each.runtime_class_name for each in specs):
-            overheads = await self.classes.overheads()
-        priority_class = ""
-        if policy.selects_priority_classes and not all(each.priority_class_name for each in specs):
-            priority_class = await self.classes.default_priority_class()
-        return PodDefaults(bounds, policy.missing_defaults, overheads=overheads, priority_class=priority_class)
+        found = await filled_by_plugins(self.limit_ranges, self.classes, namespace, specs, policy)
+        return found._replace(missing=policy.missing_defaults)
 
     async def _devices(
         self, namespace: str, made: Made, former: Made | None, policy: Policy

@@ -7,11 +7,13 @@ What is filled into which container is decided in `kinds`; `patch` writes it int
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from webhook.admission.charge import Reviewed
 from webhook.admission.review import AdmissionRequest
 from webhook.kinds.evaluator import NO_DEFAULTS, AnyKind, PodDefaults, UncountableError
+from webhook.kinds.pod_shapes import PodSpec
 from webhook.kinds.registry import Registry
 from webhook.kinds.session_kind import SessionObject
 from webhook.ports import Ancestry, LimitRanges, PodClasses
@@ -19,6 +21,7 @@ from webhook.quota.missing import NO_FILLING, Filling
 from webhook.quota.objects import AnyObject
 from webhook.quota.policy import Policy
 from webhook.quota.presets import PER_SESSION
+from webhook.quota.resources import ResourceList
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,25 @@ class PodFilling:
             if category is not None:
                 return category
         return None
+
+
+async def filled_by_plugins(
+    limit_ranges: LimitRanges, classes: PodClasses, namespace: str, specs: Collection[PodSpec], policy: Policy
+) -> PodDefaults:
+    """
+    Return what admission plugins of the API server fill into pods of *specs* in *namespace*. Of the classes only those
+    are read that matter under *policy*.
+
+    Raises: UnavailableError.
+    """
+    bounds = await limit_ranges.bounds(namespace)
+    overheads: Mapping[str, ResourceList] = {}
+    if any(each.runtime_class_name for each in specs):
+        overheads = await classes.overheads()
+    priority_class = ""
+    if policy.selects_priority_classes and not all(each.priority_class_name for each in specs):
+        priority_class = await classes.default_priority_class()
+    return PodDefaults(bounds, overheads=overheads, priority_class=priority_class)
 
 
 def _filled_by(kind: AnyKind, obj: AnyObject | SessionObject, body: bytes) -> str | None:

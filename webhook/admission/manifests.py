@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from webhook.admission.advice import WorkloadAdvice
 from webhook.admission.claim_templates import WithTemplates, claim_templates
+from webhook.admission.filling import filled_by_plugins
 from webhook.admission.handler import AdmissionHandler
 from webhook.admission.reading import Marked
 from webhook.admission.review import AdmissionRequest
@@ -22,7 +23,8 @@ from webhook.admission.together import decide_together
 from webhook.admission.verdicts import Left, Verdict
 from webhook.documents.object_text import RawObject
 from webhook.kinds.as_stored import as_stored
-from webhook.kinds.evaluator import AnyKind, UncountableError
+from webhook.kinds.evaluator import NO_DEFAULTS, AnyKind, UncountableError
+from webhook.kinds.pod_shapes import Pod
 from webhook.kinds.pods import PODS
 from webhook.kinds.workloads import Workload
 from webhook.quota.errors import WebhookError
@@ -171,16 +173,19 @@ class ManifestCheck:
         stored = None if body is None else msgspec.json.decode(body)
         for given in ("resourceVersion", "uid", "managedFields"):
             metadata.pop(given, None)
-        bounds = {}
+        defaults = NO_DEFAULTS
         if stored is None:
             name = metadata.get("name") or f"{written.name or written.kind.lower()}{position}"
             metadata |= {"name": name, "namespace": namespace, "uid": f"new {position}"}
             document = {**document, "metadata": metadata}
             if kind.resource == PODS.resource:
-                bounds = dict(await self.handler.limit_ranges.bounds(namespace))
+                spec = msgspec.json.decode(written.body, type=Pod).spec
+                policy = self.handler.policies.current()
+                ranges, classes = self.handler.limit_ranges, self.handler.classes
+                defaults = await filled_by_plugins(ranges, classes, namespace, [spec], policy)
         else:
             document = _merged(stored, {**document, "metadata": metadata})
-        document = as_stored(kind, document, bounds)
+        document = as_stored(kind, document, defaults)
         encoded = msgspec.json.encode(document)
         for shape in (Marked, kind.shape if kind.demand is None else Workload):
             msgspec.json.decode(encoded, type=shape)

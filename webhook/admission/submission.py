@@ -13,7 +13,7 @@ from webhook.admission.handler import AdmissionHandler
 from webhook.admission.patch import applied, steps_of
 from webhook.admission.review import AdmissionRequest, AdmissionResponse, ReviewError
 from webhook.kinds.as_stored import as_stored
-from webhook.kinds.evaluator import UncountableError
+from webhook.kinds.evaluator import PodDefaults, UncountableError
 from webhook.kinds.pods import PODS
 from webhook.quota.objects import GroupVersionResource, Shape
 
@@ -87,7 +87,7 @@ async def _pod_of(handler: AdmissionHandler, request: AdmissionRequest) -> Admis
         metadata = {**(template.metadata or {}), "name": name, "namespace": request.namespace, "uid": uid}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.spec or {}}
         bounds = await handler.limit_ranges.bounds(request.namespace)
-        stored = as_stored(PODS, pod, bounds)  # a request for which a limit stands, or a LimitRange, is not missing
+        stored = as_stored(PODS, pod, PodDefaults(bounds))
         asked = structs.replace(
             request,
             resource=GroupVersionResource("", "v1", PODS.plural),

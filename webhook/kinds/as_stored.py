@@ -1,8 +1,8 @@
 """
 What the API server writes into an object before userquota decides on it, where that changes what it costs.
 
-For objects of files: those of a review carry all of it. Of admission plugins only LimitRanger is here: priority
-classes, the overhead of a RuntimeClass and default StorageClasses stay as they are written.
+For objects of files: those of a review carry all of it. Of admission plugins those that fill in pods are here, as far
+as LimitRanges and classes are known; default StorageClasses are not.
 """
 
 from __future__ import annotations
@@ -12,33 +12,29 @@ from typing import Any
 
 import msgspec
 
-from webhook.kinds import pod_cost
-from webhook.kinds.evaluator import AnyKind, PodDefaults
+from webhook.kinds.evaluator import NO_DEFAULTS, AnyKind, PodDefaults
 from webhook.kinds.pod_cost import ContainerSize
 from webhook.kinds.pod_shapes import Pod
-from webhook.kinds.pod_template import qos_class, stored_size
+from webhook.kinds.pod_template import declared_size, qos_class, stored_size
 from webhook.kinds.pods import PODS
-from webhook.quota.missing import Bounds
 from webhook.quota.resources import ResourceList
 
 Json = dict[str, Any]
-
-NO_LIMIT_RANGES: Mapping[str, Bounds] = {}
 
 _REPLICATED = frozenset({"deployments.apps", "replicasets.apps", "statefulsets.apps", "replicationcontrollers"})
 _ROLLING_UPDATE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}
 
 
-def as_stored(kind: AnyKind, document: Json, bounds: Mapping[str, Bounds] = NO_LIMIT_RANGES) -> Json:
+def as_stored(kind: AnyKind, document: Json, defaults: PodDefaults = NO_DEFAULTS) -> Json:
     """
-    Return the object of *kind* as the API server stores it; what is filled in already stays. A pod gets the defaults of
-    LimitRanges with *bounds*, too.
+    Return the object of *kind* as the API server stores it; what is filled in already stays. A pod gets the *defaults*
+    as well.
 
     Source: `SetDefaults_Pod`, `SetDefaults_Deployment`, `SetDefaults_Job` and so on of Kubernetes 1.37.2.
     Raises: UncountableError, msgspec.MsgspecError for what the API server would refuse.
     """
     if kind.resource == PODS.resource:
-        return _stored_pod(document, bounds)
+        return _stored_pod(document, defaults)
     spec = document.get("spec")
     if not isinstance(spec, dict):
         return document
@@ -54,15 +50,17 @@ def as_stored(kind: AnyKind, document: Json, bounds: Mapping[str, Bounds] = NO_L
     return {**document, "spec": {**spec, **filled}}
 
 
-def _stored_pod(document: Json, bounds: Mapping[str, Bounds]) -> Json:
+def _stored_pod(document: Json, defaults: PodDefaults) -> Json:
     """
     Return a pod with the requests that follow from limits, those of the whole pod, and its QoS class.
 
     What a status reports stays as it is written.
     """
     pod = msgspec.json.decode(msgspec.json.encode(document), type=Pod)
-    size = stored_size(pod_cost.size_of(pod), PodDefaults(bounds))
+    size = stored_size(declared_size(pod, defaults), defaults)
     spec = dict(document.get("spec") or {})
+    if defaults.priority_class and not pod.spec.priority_class_name:
+        spec["priorityClassName"] = defaults.priority_class
     for field, sizes in (("containers", size.containers), ("initContainers", size.init_containers)):
         if spec.get(field):
             spec[field] = list(_filled(spec[field], sizes))
