@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -176,6 +177,19 @@ async def test_a_pod_is_in_the_scopes_of_the_default_priority_class() -> None:
 async def test_the_groups_of_the_caller_count() -> None:
     stage = Stage("version: 1\ngroups: {ml: {pool: {hard: {pods: 0}}}}\n")
     assert [(await stage.check(pod(), groups=groups)).fits for groups in ((), ("ml",))] == [True, False]
+
+
+async def test_a_check_ends_though_the_api_server_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhook.wiring.live_check._WITHIN", 0.01)
+    stage = Stage()
+
+    async def silent(*_: object, **__: object) -> bool:
+        await asyncio.sleep(60)
+        return True
+
+    monkeypatch.setattr(stage.rights, "may", silent)
+    with pytest.raises(UnavailableError, match="the API server did not say within 0 seconds all that"):
+        await stage.check(pod())
 
 
 async def test_more_than_is_decided_in_one_step_is_refused() -> None:

@@ -4,6 +4,7 @@ Whether manifests would fit in the cluster as it is, for whoever asks: what user
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,8 +22,8 @@ from webhook.ports import Ancestry, Caller, CallerRights, Clock, Namespaces, Una
 from webhook.quota.objects import UserExtra, UserInfo
 from webhook.quota.usage import UsageIndex
 
-_WITHIN: Final = 5.0
-"""Seconds in which all is decided."""
+_WITHIN: Final = 10.0
+"""Seconds for one check, in which others wait: the API server is asked about each object."""
 
 _MOST: Final = 150
 """Objects that count of one check: all are decided in one step, in which no review is answered."""
@@ -53,7 +54,12 @@ class LiveCheck:
         target = _CallersCluster(caller, self.rights, handler.ancestry, handler.kinds, handler.namespaces, self.exempt)
         user = UserInfo(caller.name, caller.groups, msgspec.convert(caller.extra, UserExtra))
         check = ManifestCheck(handler, self.advice, self.index, target, Author(user, namespace), most=_MOST)
-        return await check.of(objects, deadline=self.clock.monotonic() + _WITHIN)
+        try:
+            async with asyncio.timeout(_WITHIN):
+                return await check.of(objects, deadline=self.clock.monotonic() + _WITHIN)
+        except TimeoutError as error:
+            why = f"the API server did not say within {_WITHIN:.0f} seconds all that a check has to know"
+            raise UnavailableError("check-deadline", why) from error
 
 
 class _CallersCluster:
