@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
+from msgspec import structs
 
 from tests.fakes import by_payer
 from tests.quota.bookings import ALICE, BOB, KEY, OTHER, bind, held, row, sums, totals
@@ -42,6 +43,13 @@ def test_the_returned_totals_are_a_copy(index: UsageIndex) -> None:
     index.observe(KEY, row(5, 2))
     totals(index, CLUSTER)["requests.cpu"] = 0
     assert sums(index) == (2, 0)
+
+
+def test_an_object_that_was_made_again_at_the_same_cost_has_its_own_age(index: UsageIndex) -> None:
+    index.observe(KEY, structs.replace(row(5), created=100))
+    again = structs.replace(row(9, uid="u2"), created=200)
+    index.observe(KEY, again)
+    assert index.row(KEY) == again
 
 
 @pytest.mark.parametrize("version", [4, 5])

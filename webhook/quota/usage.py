@@ -268,7 +268,7 @@ class UsageIndex:
         if known is not None and row.version <= known.version:
             return ()
         if known is not None and _costs_the_same(known, row) and key not in self._pending:  # as with most events
-            rows[path] = structs.replace(known, uid=row.uid, version=row.version)
+            rows[path] = structs.replace(known, uid=row.uid, version=row.version, created=row.created)
             return ()
         self._replace(key, self._shared(row))
         return self._settle(key, row.uid, row.version)
