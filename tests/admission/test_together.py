@@ -182,6 +182,48 @@ async def test_of_what_a_limit_in_warn_mode_would_refuse_no_rolling_update_is_to
     assert " fit" in note
 
 
+WARNED_OF = {
+    "another limit refuses the workload itself": (
+        "{hard: {cpu: 1}, mode: warn}",
+        "cluster: {hard: {count/deployments.apps: 0}}\n",
+        deployment(3, cpu="1"),
+    ),
+    "its pods are refused for what they do not declare": (
+        "{hard: {cpu: 1}, mode: warn}",
+        "missing: {memory: require}\ncluster: {hard: {memory: 9Gi}}\n",
+        deployment(3, cpu="1"),
+    ),
+    "more of its pods fit under a limit that refuses": (
+        "{hard: {cpu: 1}, mode: warn}",
+        "cluster: {hard: {cpu: 2}}\n",
+        deployment(3, cpu="1"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("user_entry", "other", "workload"), WARNED_OF.values(), ids=WARNED_OF.keys())
+async def test_a_limit_in_warn_mode_is_told_of_beside_refusals_by_others(
+    user_entry: str, other: str, workload: Json
+) -> None:
+    [verdict] = (await of(f"version: 1\ndefaults: {{user: {user_entry}}}\n{other}", workload)).verdicts
+    assert not verdict.fits
+    assert any("fit now: over quota defaults.user: requests.cpu" in each for each in verdict.notes)
+
+
+REFUSED = {
+    "too many": CPU3,
+    "not declared": f"missing: {{memory: require}}\n{CPU3}cluster: {{hard: {{memory: 9Gi}}}}\n",
+    "below a minimum": CPU3.replace("}}}", "}, minPerPod: {cpu: 2}}}"),
+}
+
+
+@pytest.mark.parametrize("policy", REFUSED.values(), ids=REFUSED.keys())
+async def test_what_a_refusal_says_is_not_told_again(policy: str) -> None:
+    [verdict] = (await of(policy, deployment(5, cpu="1"))).verdicts
+    assert not verdict.fits
+    assert verdict.notes == ()
+
+
 async def test_what_is_refused_before_the_ledger_holds_nothing() -> None:
     webhook = Webhook(CPU3)
     webhook.names.holders[ObjectKey("pods", "red", "a")] = StoredVersion("another", 4)

@@ -202,19 +202,24 @@ class _Request:
         copied, made = self._judgement, self._made
         workload = None if copied is None or made is None else Workload(copied.noun, made, copied.is_later)
         last = responses[-1]
+        said: set[str] = set()  # warnings of the advice that a refusal says in other words
         if self._pod is not None and self._lacking is not None:
             self._pod.question.answer.set_result(self._lacking)
             refused = (await self._pod.task).status
             refusals += [] if refused is None else [f"each of its pods: {refused.message}"]
+            said.update(() if copied is None else _unfit(copied, self._lacking))
         if copied is not None and made is not None and made.excesses and last.allowed:
             owner = copied.payer.owner
             refusals.append(message.workload_sentence(made, Denied(made.excesses), noun=copied.noun, owner=owner))
+            binding = copied.fitting.binding
+            if binding is not None and binding.rule in [each.rule for each in made.excesses]:
+                said.add(message.workload_warning(copied.fitting, binding, noun=copied.noun))
         elif copied is not None and copied.surge:
             refusals.append(message.surge_warning(copied.surge[0]))  # it would not go on by itself
         elif self._is_untold:
             refusals += last.warnings
-        is_told = bool(refusals) and last.allowed  # the warnings of the advice say the same
-        told = [text for each in (responses[:-1] if is_told else responses) for text in each.warnings]
+        said.update(refusals)
+        told = [text for each in responses for text in each.warnings if text not in said]
         adds = tuple(sorted((name, amount) for name, amount in self._adds.items() if amount))
         notes = dict.fromkeys((*told, *self._notes))
         return Verdict(self._rooms, adds, workload, tuple(refusals), tuple(notes))
@@ -304,6 +309,14 @@ def _rooms_of(terms: Terms, view: UsageView) -> Iterator[Room]:
         if cap is not None
     ]
     return rooms(Copies(1, parts, (charge.key,), are_replaced=True, pod_sets=tuple(charge.pod_sets)), view)
+
+
+def _unfit(judgement: Judgement, refusal: Denied) -> list[str]:
+    """Return the warnings of the advice that say of all pods what *refusal* says of one."""
+    lacking, short = [each.rule for each in refusal.lacks], [each.rule for each in refusal.shortfalls]
+    lacks = [each for each in judgement.lacks if each.rule in lacking]
+    shortfalls = [each for each in judgement.shortfalls if each.rule in short]
+    return message.unfit_warnings(lacks, shortfalls, noun=judgement.noun)
 
 
 def _before(charge: Charge) -> Mapping[str, Amount]:
