@@ -34,7 +34,7 @@ class Payer(NamedTuple):
 
 class Claim(NamedTuple):
     """
-    A reservation: the amounts held for a write that was allowed. An empty `uid` stands for several creates.
+    A reservation: the amounts held for a write that was allowed. A merged one, for several creates, has an empty `uid`.
 
     `expected` is what the pods of a session cost that starts or grows by the write. `sessions` are the names of those
     of which the object is a pod.

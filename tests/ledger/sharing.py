@@ -167,7 +167,7 @@ async def reserve(replica: Replica, *charges: Charge) -> bool:
     """Swap reservations in, as a batch does; say whether that was first."""
     for each in charges:
         replica.stored_ledger.view.hold(each.reservation())
-    is_written = await replica.stored_ledger.swap(replica.stored_ledger.view.next())
+    is_written = await replica.stored_ledger.swap(replica.stored_ledger.view.next_version())
     if not is_written:
         replica.stored_ledger.view.undo()
     return is_written

@@ -225,7 +225,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if replica.copy == self.version:
                 self.answer(attempt)
             return
-        replica.swap = Swap(write_ledger(replica.view.next(), uid=UID), replica.copy, attempt)
+        replica.swap = Swap(write_ledger(replica.view.next_version(), uid=UID), replica.copy, attempt)
 
     def answer(self, attempt: Attempt | None) -> None:
         if attempt is not None:
@@ -315,8 +315,8 @@ class LedgerMachine(RuleBasedStateMachine):
         if replica.swap is not None:
             return
         self.read(replica)
-        if replica.view.is_finishing:
-            self.replace_text(write_ledger(replica.view.next(), uid=UID))
+        if replica.view.has_removals:
+            self.replace_text(write_ledger(replica.view.next_version(), uid=UID))
             replica.view.written(self.ledger)
             replica.copy = self.version
 
@@ -475,7 +475,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 def _may_be(reservation: Reservation, charge: Charge) -> bool:
-    if reservation.uid == replica_view.ANY_UID:
+    if reservation.uid == replica_view.MERGED_UID:
         return charge.base == 0 and charge.key == reservation.key and charge.payer == reservation.payer
     same = (charge.uid, charge.base, charge.payer)
     return (reservation.uid, reservation.base, reservation.payer) == same
@@ -505,7 +505,7 @@ def test_nothing_that_three_replicas_can_do_exceeds_a_limit() -> None:
 
 
 class Impatient(LedgerMachine):
-    """Lets go of reservations while they may still be persisted."""
+    """Expires reservations while they may still be persisted."""
 
     def is_alive(self, reservation: Reservation) -> bool:  # noqa: ARG002 - that is what is wrong
         return False
@@ -558,19 +558,19 @@ def _without_newest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Ledger, "opened", lambda self, _: replace(self, is_open=True, settled_through={"pods": 0}))
 
 
-def _without_coalescing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ReplicaView, "_coalesce", lambda _, __: None)
+def _without_merging(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ReplicaView, "_merge", lambda _, __: None)
 
 
 def _without_anybody_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands for several creates is let go although one of them may be what is stored."""
+    """A merged reservation expires although the object may be one of its creates."""
     expire = ReplicaView.expire
 
-    def expire_any(self: ReplicaView, token: str, *, found: StoredVersion | None) -> bool:
-        is_any = self.ledger.reservations[token].uid == replica_view.ANY_UID
-        return expire(self, token, found=None if is_any else found)
+    def expire_merged(self: ReplicaView, token: str, *, found: StoredVersion | None) -> bool:
+        is_merged = self.ledger.reservations[token].uid == replica_view.MERGED_UID
+        return expire(self, token, found=None if is_merged else found)
 
-    monkeypatch.setattr(ReplicaView, "expire", expire_any)
+    monkeypatch.setattr(ReplicaView, "expire", expire_merged)
 
 
 WEAKENED: dict[str, tuple[type[LedgerMachine], Callable[[pytest.MonkeyPatch], None]]] = {
@@ -582,8 +582,8 @@ WEAKENED: dict[str, tuple[type[LedgerMachine], Callable[[pytest.MonkeyPatch], No
     "the compare of compare-and-swap": (WithoutCompare, lambda _: None),
     "the time after a loss": (OpensAtOnce, lambda _: None),
     "the newest version after a loss": (LedgerMachine, _without_newest),
-    "coalescing": (LedgerMachine, _without_coalescing),
-    "the watermark of coalesced creates": (LedgerMachine, _without_anybody_seen),
+    "merging": (LedgerMachine, _without_merging),
+    "the watermark of merged creates": (LedgerMachine, _without_anybody_seen),
 }
 
 

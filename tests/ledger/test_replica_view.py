@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.fakes import by_payer
 from tests.quota.bookings import ALICE, BOB, KEY, OTHER, bind, cpu, held, row, sums
 from webhook.ledger.protocol import Ledger
-from webhook.ledger.replica_view import ANY_UID, MOST_PER_NAME, ReplicaView
+from webhook.ledger.replica_view import MERGED_UID, MOST_PER_NAME, ReplicaView
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import Reservation
 from webhook.quota.subject import Payer, user
@@ -48,7 +48,7 @@ class Replica:
 
     def writes(self) -> Ledger:
         """Swap, as the first to do so."""
-        ledger = self.view.next()
+        ledger = self.view.next_version()
         self.view.written(ledger)
         return ledger
 
@@ -142,9 +142,9 @@ def test_what_our_watch_has_shown_already_is_taken_out_with_its_version(replica:
     replica.sees(10, 2)
     replica.view.take_in(ledger(a=held(2)))
 
-    assert replica.view.is_finishing
+    assert replica.view.has_removals
     assert replica.writes() == Ledger("e1", is_open=True, write=8, settled_through={"pods": 10})
-    assert not replica.view.is_finishing
+    assert not replica.view.has_removals
 
 
 def test_an_update_on_the_very_version_that_our_watch_shows_is_held(replica: Replica) -> None:
@@ -153,7 +153,7 @@ def test_an_update_on_the_very_version_that_our_watch_shows_is_held(replica: Rep
     replica.view.take_in(ledger(a=held(5, base=10)))
 
     assert sums(replica.index) == (2, 3)
-    assert not replica.view.is_finishing
+    assert not replica.view.has_removals
 
 
 def test_an_object_of_another_uid_under_the_name_settles_nothing(replica: Replica) -> None:
@@ -162,7 +162,7 @@ def test_an_object_of_another_uid_under_the_name_settles_nothing(replica: Replic
     replica.view.take_in(ledger(a=held(5)))
 
     assert sums(replica.index) == (2, 3)
-    assert not replica.view.is_finishing
+    assert not replica.view.has_removals
 
 
 def test_a_retry_of_what_was_seen_holds_nothing(replica: Replica) -> None:
@@ -206,7 +206,7 @@ def test_what_is_held_is_in_the_book_at_once_and_in_the_next_version(replica: Re
     assert replica.view.is_holding
     assert sums(replica.index) == (0, 2)
     assert replica.view.in_flight("alice") == 1
-    assert replica.view.next() == Ledger("e1", is_open=True, write=8, reservations={"r0": held(2)})
+    assert replica.view.next_version() == Ledger("e1", is_open=True, write=8, reservations={"r0": held(2)})
 
 
 def test_nothing_is_live_that_is_not_written(replica: Replica) -> None:
@@ -221,7 +221,7 @@ def test_nothing_is_live_that_is_not_written(replica: Replica) -> None:
 def test_asking_for_the_next_version_changes_nothing(replica: Replica) -> None:
     replica.view.hold(held(2))
 
-    assert replica.view.next() == replica.view.next()
+    assert replica.view.next_version() == replica.view.next_version()
 
 
 def test_an_attempt_held_anew_gets_a_new_token_so_that_its_time_starts_anew(replica: Replica) -> None:
@@ -264,7 +264,7 @@ def test_after_a_lost_swap_it_is_as_if_nothing_had_been_held(replica: Replica) -
     replica.view.undo()
 
     assert not replica.view.is_holding
-    assert not replica.view.is_finishing
+    assert not replica.view.has_removals
     assert sums(replica.index) == (0, 0)
     assert replica.view.in_flight("alice") == 0
 
@@ -296,7 +296,7 @@ def test_an_attempt_decided_again_after_a_lost_swap_that_another_replica_won_mee
 
 def test_a_swap_whose_answer_was_lost_is_found_and_not_counted_twice(replica: Replica) -> None:
     replica.view.hold(held(2))
-    made = replica.view.next()
+    made = replica.view.next_version()
     replica.view.undo()
 
     replica.view.take_in(made)
@@ -337,22 +337,22 @@ def test_what_is_finished_stays_so_until_the_ledger_shows_it(replica: Replica) -
 
     replica.view.take_in(ledger(r0=held(2), r1=held(3, uid="u2", key=OTHER), b=held(1, uid="u3", key=THIRD)))
     assert sums(replica.index) == (2, 4)
-    assert replica.view.is_finishing
+    assert replica.view.has_removals
 
     replica.view.take_in(ledger(r1=held(3, uid="u2", key=OTHER)))
-    assert not replica.view.is_finishing
+    assert not replica.view.has_removals
 
 
 def test_a_reservation_seen_while_its_swap_is_under_way_is_taken_out_with_the_next(replica: Replica) -> None:
     replica.view.hold(held(2))
-    swapped = replica.view.next()
+    swapped = replica.view.next_version()
 
     replica.sees(10, 2)
     replica.view.written(swapped)
 
     assert sums(replica.index) == (2, 0)
     assert replica.view.in_flight("alice") == 0
-    assert replica.view.is_finishing
+    assert replica.view.has_removals
     assert replica.writes() == Ledger("e1", is_open=True, write=9, settled_through={"pods": 10})
 
 
@@ -365,7 +365,7 @@ def test_a_reservation_seen_while_its_swap_is_lost_leaves_nothing(replica: Repli
 
     assert sums(replica.index) == (2, 0)
     assert replica.view.in_flight("alice") == 0
-    assert not replica.view.is_finishing
+    assert not replica.view.has_removals
 
 
 def test_what_was_to_be_replaced_and_is_seen_while_the_swap_is_lost_is_finished_too(replica: Replica) -> None:
@@ -399,7 +399,7 @@ def test_what_was_to_be_replaced_and_is_seen_to_be_gone_while_the_swap_is_lost_i
 def test_another_reservation_seen_while_a_swap_is_under_way_is_not_forgotten(replica: Replica) -> None:
     replica.holds(held(2))
     replica.view.hold(held(3, uid="u2", key=OTHER))
-    swapped = replica.view.next()
+    swapped = replica.view.next_version()
 
     replica.sees(10, 2)
     replica.view.written(swapped)
@@ -412,7 +412,7 @@ def test_another_reservation_seen_while_a_swap_is_under_way_is_not_forgotten(rep
 def test_what_nobody_holds_settles_nothing(replica: Replica) -> None:
     replica.view.settle([held(2)], seen_at=10)
 
-    assert not replica.view.is_finishing
+    assert not replica.view.has_removals
     assert replica.view.in_flight("alice") == 0
 
 
@@ -478,9 +478,9 @@ def test_an_update_is_let_go_only_if_its_object_is_still_at_the_base(
     assert replica.view.expire("r0", found=StoredVersion("u1", version)) is went
 
 
-def test_a_stand_in_is_let_go_with_the_version_of_whatever_is_stored(replica: Replica) -> None:
-    """It may be one of those it stands for: whoever decides from now on has to have seen it."""
-    replica.view.take_in(ledger(a=held(2, uid=ANY_UID)))
+def test_a_merged_reservation_expires_with_the_version_of_whatever_is_stored(replica: Replica) -> None:
+    """It may be one of the merged creates: every replica has to see it before it decides."""
+    replica.view.take_in(ledger(a=held(2, uid=MERGED_UID)))
 
     assert replica.view.expire("a", found=StoredVersion("whichever", 10))
 
@@ -488,8 +488,8 @@ def test_a_stand_in_is_let_go_with_the_version_of_whatever_is_stored(replica: Re
     assert replica.view.behind() == ("pods", 10)
 
 
-def test_who_lets_go_of_a_stand_in_waits_for_what_is_stored_before_that_is_written_down(replica: Replica) -> None:
-    replica.view.take_in(replace(ledger(a=held(2, uid=ANY_UID)), epoch="first-e1"))
+def test_who_expires_a_merged_reservation_waits_for_what_is_stored_before_that_is_written(replica: Replica) -> None:
+    replica.view.take_in(replace(ledger(a=held(2, uid=MERGED_UID)), epoch="first-e1"))
 
     replica.view.expire("a", found=StoredVersion("whichever", 10))
 
@@ -498,8 +498,8 @@ def test_who_lets_go_of_a_stand_in_waits_for_what_is_stored_before_that_is_writt
     assert replica.view.behind() is None
 
 
-def test_a_stand_in_of_which_nothing_is_stored_is_let_go_and_leaves_the_mark(replica: Replica) -> None:
-    replica.view.take_in(ledger(a=held(2, uid=ANY_UID)))
+def test_a_merged_reservation_of_which_nothing_is_stored_expires_and_settles_nothing(replica: Replica) -> None:
+    replica.view.take_in(ledger(a=held(2, uid=MERGED_UID)))
 
     assert replica.view.expire("a", found=None)
 
@@ -523,14 +523,14 @@ def create(number: int, amount: int = 1, *, payer: Payer = ALICE) -> Reservation
     return held(amount, uid=f"attempt-{number}", payer=payer)
 
 
-def test_a_few_creates_of_one_name_are_kept_apart(replica: Replica) -> None:
+def test_a_few_creates_of_one_name_keep_their_own_reservations(replica: Replica) -> None:
     several = [create(number) for number in range(MOST_PER_NAME)]
 
     assert list(replica.holds(*several).reservations.values()) == several
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["in one write", "in a write each"])
-def test_of_many_the_oldest_become_one_that_asks_for_the_most_of_them(replica: Replica, at_once: bool) -> None:
+def test_of_many_the_oldest_are_merged_and_hold_the_most_of_them(replica: Replica, at_once: bool) -> None:
     creates = [create(number, amount=100 - number) for number in range(50)]
     if at_once:
         replica.holds(*creates)
@@ -539,15 +539,15 @@ def test_of_many_the_oldest_become_one_that_asks_for_the_most_of_them(replica: R
             replica.holds(each)
 
     written = list(replica.view.ledger.reservations.values())
-    stand_ins = [each for each in written if each.uid == ANY_UID]
+    merged = [each for each in written if each.uid == MERGED_UID]
 
-    assert [each.amounts for each in stand_ins] == [cpu(100)]
+    assert [each.amounts for each in merged] == [cpu(100)]
     assert sorted(each.uid for each in written if each.uid) == sorted(each.uid for each in creates[1 - MOST_PER_NAME :])
     assert sums(replica.index) == (0, 100)
     assert replica.view.in_flight("alice") == MOST_PER_NAME
 
 
-def test_creates_of_one_name_by_two_payers_and_updates_are_not_mixed(replica: Replica) -> None:
+def test_creates_of_one_name_by_two_payers_and_updates_are_not_merged(replica: Replica) -> None:
     replica.sees(3, 1)
     replica.holds(held(7, base=3))
     for number in range(20):
@@ -562,24 +562,24 @@ def test_creates_of_one_name_by_two_payers_and_updates_are_not_mixed(replica: Re
     }
 
 
-def test_creates_of_many_names_stay_apart(replica: Replica) -> None:
+def test_creates_of_many_names_are_not_merged(replica: Replica) -> None:
     several = [held(1, uid=f"u{n}", key=ObjectKey("pods", "red", f"p{n}")) for n in range(3 * MOST_PER_NAME)]
 
     assert list(replica.holds(*several).reservations.values()) == several
 
 
-def test_the_time_of_those_that_became_one_starts_anew(replica: Replica) -> None:
+def test_the_time_of_merged_creates_starts_anew(replica: Replica) -> None:
     for number in range(MOST_PER_NAME + 1):
         replica.holds(create(number))
-    (first,) = [token for token, each in replica.view.live() if each.uid == ANY_UID]
+    (first,) = [token for token, each in replica.view.live() if each.uid == MERGED_UID]
 
     replica.holds(create(MOST_PER_NAME + 1))
-    (second,) = [token for token, each in replica.view.live() if each.uid == ANY_UID]
+    (second,) = [token for token, each in replica.view.live() if each.uid == MERGED_UID]
 
     assert first != second
 
 
-def test_one_that_was_made_one_with_others_and_is_seen_is_not_counted_beside_them(replica: Replica) -> None:
+def test_a_merged_create_that_is_seen_is_not_counted_beside_the_merged_reservation(replica: Replica) -> None:
     for number in range(MOST_PER_NAME + 2):
         replica.holds(create(number, 3))
 
@@ -588,7 +588,7 @@ def test_one_that_was_made_one_with_others_and_is_seen_is_not_counted_beside_the
     assert sums(replica.index) == (3, 0)
 
 
-def test_after_a_lost_swap_those_that_were_made_one_are_apart_again(replica: Replica) -> None:
+def test_after_a_lost_swap_merged_creates_have_their_own_reservations_again(replica: Replica) -> None:
     several = [create(number) for number in range(MOST_PER_NAME)]
     replica.holds(*several)
 
@@ -602,7 +602,7 @@ def test_after_a_lost_swap_those_that_were_made_one_are_apart_again(replica: Rep
     assert [each for _, each in replica.view.live()] == several
 
 
-def test_creates_made_one_by_two_replicas_in_turn_never_count_less_than_the_most() -> None:
+def test_creates_merged_by_two_replicas_in_turn_never_count_less_than_the_most() -> None:
     one, other = Replica("one"), Replica("other")
     version = ledger()
     for number in range(40):
@@ -636,13 +636,13 @@ def test_holding_anything_and_undoing_it_leaves_everything_as_it_was(
     for version, (key, uid, amount) in enumerate(shown, 6):
         replica.sees(version, amount, uid=uid, key=key)
     replica.holds(*before)
-    known = replica.claims, totals(replica), replica.view.next(), list(replica.view.live())
+    known = replica.claims, totals(replica), replica.view.next_version(), list(replica.view.live())
 
     for each in tried:
         replica.view.hold(each)
     replica.view.undo()
 
-    assert (replica.claims, totals(replica), replica.view.next(), list(replica.view.live())) == known
+    assert (replica.claims, totals(replica), replica.view.next_version(), list(replica.view.live())) == known
 
 
 @given(
@@ -666,7 +666,7 @@ def test_the_book_of_who_wrote_is_that_of_who_reads_it(
     present = writer.holds(*before)
     for each in tried:
         writer.view.hold(each)
-    swapped = writer.view.next()
+    swapped = writer.view.next_version()
     for version, (key, uid, amount) in enumerate(shown, 6):
         writer.sees(version, amount, uid=uid, key=key)
         reader.sees(version, amount, uid=uid, key=key)
@@ -711,4 +711,4 @@ def test_a_create_that_came_and_went_before_we_read_of_it_is_not_counted(replica
     replica.view.take_in(ledger(t=held(3, uid="came-and-went")))
 
     assert replica.claims == Counter()
-    assert replica.view.is_finishing  # and the next write takes it out
+    assert replica.view.has_removals  # and the next write takes it out

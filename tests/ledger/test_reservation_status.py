@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.quota.bookings import KEY, held
-from webhook.ledger.replica_view import ANY_UID
+from webhook.ledger.replica_view import MERGED_UID
 from webhook.ledger.reservation_status import ReservationStatus, status_of
 from webhook.quota.objects import StoredVersion
 from webhook.quota.reservation import Reservation
@@ -17,9 +17,9 @@ CASES: dict[str, tuple[Reservation, StoredVersion | None, ReservationStatus]] = 
     "an update that is not stored yet": (held(base=5), StoredVersion("u1", 5), ReservationStatus.IN_FLIGHT),
     "an update, and something newer is stored": (held(base=5), StoredVersion("u1", 6), ReservationStatus.STORED),
     "an update of an object that is gone": (held(base=5), None, ReservationStatus.IN_FLIGHT),
-    "several creates of one name, and nothing is stored": (held(uid=ANY_UID), None, ReservationStatus.IN_FLIGHT),
+    "several creates of one name, and nothing is stored": (held(uid=MERGED_UID), None, ReservationStatus.IN_FLIGHT),
     "several creates of one name, and something is stored": (
-        held(uid=ANY_UID),
+        held(uid=MERGED_UID),
         StoredVersion("u1", 5),
         ReservationStatus.UNCLEAR,
     ),

@@ -9,7 +9,7 @@ type World struct {
 	nameOf  [16]uint8
 	names   uint8
 	dryRuns uint8
-	roomFor int // creates of one name before they are coalesced, as the rules have it
+	roomFor int // creates of one name before they are merged, as the rules have it
 
 	emit      func(next *State, step Step)
 	isResting bool   // nothing but a crash or a loss can happen in the state that was expanded last

@@ -57,19 +57,19 @@ func (l *Ledger) most(name uint8) (most uint8) {
 }
 
 // reserve holds r: amounts are absolute, of two on one attempt the larger stays, and its age starts anew.
-// A name that has room creates already gets one anonymous reservation for all of them.
+// A name that has room creates already gets one merged reservation for all of them.
 func (l *Ledger) reserve(r Reservation, room int) {
 	if k := l.find(r.name, r.uid, r.base); k >= 0 {
 		l.merge(k, r)
 		return
 	}
 	if r.base == 0 {
-		if k := l.find(r.name, anonymous, 0); k >= 0 {
+		if k := l.find(r.name, mergedUID, 0); k >= 0 {
 			l.merge(k, r)
 			return
 		}
 		if l.creates(r.name) >= room {
-			r.uid = anonymous
+			r.uid = mergedUID
 			for k := int(l.n) - 1; k >= 0; k-- {
 				if old := l.res[k]; old.name == r.name && old.base == 0 {
 					r.amount, r.tokens = max(r.amount, old.amount), r.tokens|old.tokens

@@ -45,11 +45,11 @@ func (w *World) sighting(s *State, i int, r Reservation) uint8 {
 	}
 	for v := from; v <= s.replicas[i].pos; v++ {
 		e := s.events[v-1]
-		if e.uid == r.uid && r.uid != anonymous {
+		if e.uid == r.uid && r.uid != mergedUID {
 			return v
 		}
 		isNamesake := w.nameOf[e.uid] == r.name
-		if isNamesake && (w.rules.settleAny || w.rules.anonSettle && r.uid == anonymous) {
+		if isNamesake && (w.rules.settleAny || w.rules.mergedSettle && r.uid == mergedUID) {
 			return v
 		}
 	}
@@ -94,7 +94,7 @@ func (w *World) expire(s *State, i int) {
 // quorumRead gives the version of what is stored under the name, if that may be the reservation's doing, else 0.
 func (w *World) quorumRead(s *State, r Reservation) uint8 {
 	e, version, exists := w.object(s, r.name, s.n)
-	if exists && version > r.base && (r.uid == anonymous || e.uid == r.uid) {
+	if exists && version > r.base && (r.uid == mergedUID || e.uid == r.uid) {
 		return version
 	}
 	return 0

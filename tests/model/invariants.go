@@ -64,7 +64,7 @@ func (w *World) isCovered(s *State, q int) bool {
 		uid = now.uid
 	}
 	for _, r := range s.ledger.res[:s.ledger.n] {
-		isHis := r.uid == uid || r.uid == anonymous && r.name == asked.name
+		isHis := r.uid == uid || r.uid == mergedUID && r.name == asked.name
 		if isHis && r.base == call.base && r.amount >= asked.amount {
 			return true
 		}

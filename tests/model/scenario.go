@@ -22,7 +22,7 @@ type Scenario struct {
 	title     string
 	replicas  int
 	limit     int
-	room      int // creates of one name that are kept apart before they are coalesced
+	room      int // creates of one name that are kept apart before they are merged
 	existing  []Request
 	requests  []Request
 	crashes   uint8
@@ -32,7 +32,7 @@ type Scenario struct {
 
 func (sc Scenario) world(rules Rules) *World {
 	w := &World{Scenario: sc, rules: rules, roomFor: sc.room}
-	if rules.noCoalesce {
+	if rules.noMerge {
 		w.roomFor = maxReservations
 	}
 	for q, r := range sc.requests {

@@ -10,7 +10,7 @@ const (
 	maxReplicas     = 3
 	maxRequests     = 8
 	firstOldUID     = maxRequests + 1 // objects that existed from the start; a create's uid is its request's number + 1
-	anonymous       = 0               // the uid of several creates of one name that were coalesced
+	mergedUID       = 0               // the uid of several creates of one name that are merged
 )
 
 // Event is one version of the stored objects: its place in the history, counted from 1, is its resource version.

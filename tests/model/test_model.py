@@ -32,7 +32,7 @@ CAUGHT_BY = {
     "notoken": ("dominance: allowed", True),
     "dropunseen": ("dominance: allowed", True),
     "settleany": ("dominance: allowed", True),
-    "anonsettle": ("dominance: allowed", True),
+    "mergedsettle": ("dominance: allowed", True),
     "rebuildearly": ("dominance: allowed", True),
     "rebuildnowater": ("dominance: stored", True),
     "rebuildoldlist": ("dominance: stored", True),
@@ -40,7 +40,7 @@ CAUGHT_BY = {
     "dryrunwrites": ("dry-run purity", False),
     "staledeny": ("no false denial", False),
     "noexpiry": ("no leak", False),
-    "nocoalesce": ("bounded per name", False),
+    "nomerge": ("bounded per name", False),
 }
 
 

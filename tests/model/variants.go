@@ -2,9 +2,9 @@ package main
 
 // Rules are switched off one at a time, to see that the model would notice. All false is the protocol.
 type Rules struct {
-	noWater, noBase, noQuorum, noFoundWater, early, readEarly, byKey, noCAS, noToken, dropUnseen, settleAny, anonSettle bool
-	rebuildEarly, rebuildNoWater, rebuildOldList, noObject                                                              bool
-	dryRunWrites, staleDeny, noExpiry, noCoalesce                                                                       bool
+	noWater, noBase, noQuorum, noFoundWater, early, readEarly, byKey, noCAS, noToken, dropUnseen, settleAny, mergedSettle bool
+	rebuildEarly, rebuildNoWater, rebuildOldList, noObject                                                                bool
+	dryRunWrites, staleDeny, noExpiry, noMerge                                                                            bool
 }
 
 // Variant is the protocol with one rule off, and the smallest scenario known to show what the rule is for.
@@ -39,7 +39,7 @@ var variants = []Variant{
 		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create b1")}},
 	{"settleany", "any object of the name settles, whatever its uid", Rules{settleAny: true}, true,
 		Scenario{replicas: 2, limit: 1, room: 2, requests: requests("create a1", "create a1", "delete a0", "create b1")}},
-	{"anonsettle", "the sight of any object of the name settles coalesced creates", Rules{anonSettle: true}, true,
+	{"mergedsettle", "the sight of any object of the name settles merged creates", Rules{mergedSettle: true}, true,
 		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create a1", "delete a0", "create b1")}},
 	{"rebuildearly", "a lost ledger is opened before the bound has passed", Rules{rebuildEarly: true}, true,
 		Scenario{replicas: 2, limit: 1, room: 1, losses: 1, requests: requests("create a1", "create b1")}},
@@ -55,6 +55,6 @@ var variants = []Variant{
 		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create b1")}},
 	{"noexpiry", "nothing expires", Rules{noExpiry: true}, false,
 		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create b1")}},
-	{"nocoalesce", "creates of one name are never coalesced", Rules{noCoalesce: true}, false,
+	{"nomerge", "creates of one name are never merged", Rules{noMerge: true}, false,
 		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create a1")}},
 }

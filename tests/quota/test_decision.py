@@ -130,13 +130,13 @@ CASES = {
     "an object the index has not seen is charged in full": Case(
         update(cpu(2), cpu(3)), [at_most(4)], [elsewhere(2)], over=["user/alice"]
     ),
-    # Coalescing.
+    # Writes that count once.
     "a repeated call is not charged twice": Case(create(cpu(3)), [at_most(3)], in_flight=[held(3, uid="new")]),
     "a repeated call after the object was seen is not charged twice": Case(
         create(cpu(3)), [at_most(3)], [here(3, uid="new")]
     ),
     "a repeated update is not charged twice": Case(update(cpu(1), cpu(3)), [at_most(3)], [here(1)], [held(3, base=5)]),
-    "a second create of the same name coalesces with the first": Case(
+    "a second create of the same name counts once with the first": Case(
         create(cpu(3), uid="second"), [at_most(3)], in_flight=[held(2, uid="first")]
     ),
     "a second create of the same name may not be larger than what is left": Case(
@@ -289,7 +289,7 @@ def test_what_alone_is_larger_than_a_limit_never_fits(case: Case, *, never: bool
 
 
 def test_a_decision_does_not_change_the_index() -> None:
-    case = CASES["a second create of the same name coalesces with the first"]
+    case = CASES["a second create of the same name counts once with the first"]
     index = case.index()
     decide(case.charge, case.in_force(), index)
     assert (sums(index), list(index.reservations())) == ((0, 2), [held(2, uid="first")])

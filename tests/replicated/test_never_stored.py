@@ -12,8 +12,8 @@ from tests.replicated.history import History
 from tests.replicated.ledger_object import Seen
 from tests.replicated.unstored import Unstored
 
-PER_NAME = 9
-"""Eight creates of a name and payer have their own reservations; one reservation stands for all others."""
+PER_NAME = 8
+"""Reservations for creates of a name and payer, the merged one included."""
 
 
 def test_a_loop_of_creates_that_a_resourcequota_denies_holds_the_amounts_of_one(refused: Unstored) -> None:

@@ -1,5 +1,5 @@
 """
-One replica's view of the shared ledger: the usage index holds what the ledger holds, less what the watch has settled.
+One replica's view of the shared ledger: counts each reservation in the usage index until the watch shows the object.
 
 No I/O and no clock. `stored_ledger` reads and swaps versions of the ledger.
 """
@@ -20,25 +20,33 @@ from webhook.quota.usage import UsageIndex
 
 MOST_PER_NAME = 8
 """
-Creates of one name and payer that are kept apart. Older ones become one reservation without a uid, so that a loop of
-creates of one name never writes more than this.
+Reservations for creates of one name and payer. With one more, the two oldest are merged into one without a uid, so that
+a loop of creates of one name never writes more than this.
 """
 
-ANY_UID = ""
-"""The uid of a reservation that stands for several creates of one name. It only expires; nothing settles it."""
+MERGED_UID = ""
+"""The uid of a merged reservation, which is for several creates of one name. It only expires; nothing settles it."""
 
 _MOST_VANISHED = 256
-"""Reservations that another replica took out, kept until the next decision."""
+"""
+Reservations that another replica removed, kept until the next decision. Further ones are ignored: their series does not
+become suspect.
+"""
 
 _LEAST_EXPIRED_MS = 20_000
 """
-Milliseconds that a reservation has waited, as far as this replica knows, before another one may have expired it. That
-takes 40 seconds, of which a replica that has just started or was cut off may miss a few.
+Milliseconds. A reservation that another replica removed when it was younger than this was stored; an older one may have
+expired. Another replica expires one after 40 seconds, of which this replica misses some if it has just started or was
+cut off.
 """
 
 
 class WatchTarget(NamedTuple):
-    """A version that the watch of a resource has to reach; None where it has to be read first, see `prove`."""
+    """
+    A version that the watch of a resource has to reach.
+
+    None: nobody has read the newest version of this resource since the ledger was lost, see `set_newest`.
+    """
 
     resource: str
     version: int | None
@@ -56,12 +64,15 @@ class ReplicaView:
     """
     The shared ledger as last read, counted in the usage index of this replica.
 
-    For each reservation the index counts either the ledger's entry or the object itself; otherwise `behind` names the
-    watch that a decision has to wait for.
+    The index counts each reservation as a reservation or as an object. If it may count neither yet, `behind` returns
+    the watch that a decision has to wait for.
 
-    Each token of the ledger is either counted, and then `_tokens` has it under its attempt, or one that the next swap
-    must leave out, and then `_to_remove` maps it to the version that others must have seen: 0 if there is nothing to
-    see. A tentative reservation is counted in the place of the tokens that it replaces, which are in neither.
+    Each token of the ledger is in one of three states:
+
+    * It is counted. `_tokens` has it under its attempt.
+    * It is to be removed by the next swap. `_to_remove` has it with the version that the watches of other replicas must
+      reach; 0 if they need not wait.
+    * A tentative reservation replaces it, and is counted instead. It is in neither.
     """
 
     def __init__(self, index: UsageIndex, *, charged: Collection[str], new_token: Callable[[], str]) -> None:
@@ -72,7 +83,7 @@ class ReplicaView:
         ledger says of those is counted, and otherwise left alone.
         """
         self._charged = charged
-        self._proven: set[str] = set()
+        self._read_since_loss: set[str] = set()
         self._index = index
         self._new_token = new_token
         self._ledger = Ledger("", is_open=False)
@@ -84,11 +95,11 @@ class ReplicaView:
         self._series = UnstoredSeries()
         self._vanished: list[Reservation] = []
 
-    # What is known.
+    # Queries.
 
     @property
     def ledger(self) -> Ledger:
-        """The version that was taken in last."""
+        """The version that `take_in` or `written` was given last."""
         return self._ledger
 
     @property
@@ -97,33 +108,33 @@ class ReplicaView:
         return bool(self._tentative)
 
     @property
-    def is_finishing(self) -> bool:
-        """Whether the ledger still shows reservations that are settled or dead."""
+    def has_removals(self) -> bool:
+        """Whether the ledger still has reservations that are settled or expired, which a swap must remove."""
         return bool(self._to_remove)
 
     def behind(self) -> WatchTarget | None:
-        """Return what a watch of this replica must still reach before it may decide; None if all watches have."""
-        for resource in self.unproven():
+        """Return what a watch of this replica must reach before it may decide; None if nothing is to wait for."""
+        for resource in self.unread_resources():
             return WatchTarget(resource, None)
         for resource, version in (*self._ledger.settled_through.items(), *self._must_see.items()):
             if resource in self._charged and self._index.position(resource) < version:
                 return WatchTarget(resource, version)
         return None
 
-    def unproven(self) -> Iterator[str]:
+    def unread_resources(self) -> Iterator[str]:
         """
-        Return the charged resources of which nobody looked up, after a loss, what had been stored by then.
+        Return the charged resources whose newest version was not read when the lost ledger was opened, nor since.
 
-        The replica that opened the ledger did so for those that it charges itself.
+        The replica that opened the ledger read it for those that it charges itself.
         """
         ledger = self._ledger
         if ledger.is_open and not ledger.is_first:
-            known = ledger.settled_through.keys() | self._proven
+            known = ledger.settled_through.keys() | self._read_since_loss
             yield from (resource for resource in self._charged if resource not in known)
 
-    def prove(self, resource: str, newest: int) -> None:
+    def set_newest(self, resource: str, newest: int) -> None:
         """Record that *newest* is the highest version of *resource*, read after the ledger was opened again."""
-        self._proven.add(resource)
+        self._read_since_loss.add(resource)
         self._must_see[resource] = max(newest, self._must_see.get(resource, 0))
 
     def in_flight(self, owner: str) -> int:
@@ -139,16 +150,16 @@ class ReplicaView:
         """Return those of `live` that this replica can look up."""
         return ((token, each) for token, each in self.live() if each.key.resource in self._charged)
 
-    # What is read.
+    # A new version.
 
     def take_in(self, ledger: Ledger, *, waited: Mapping[str, int] | None = None) -> None:
         """
         Replace the version of the ledger; nothing may be tentative.
 
-        *waited* is for how many milliseconds each token of the version before has waited.
+        *waited* has the milliseconds that each token of the version before has waited.
         """
         if ledger.epoch != self._ledger.epoch:
-            self._proven.clear()
+            self._read_since_loss.clear()
         elif ledger.is_open:
             self._note_vanished(ledger, waited or {})
         known = self._ledger.reservations
@@ -159,13 +170,14 @@ class ReplicaView:
         self._ledger = ledger
         self._to_remove = {token: seen for token, seen in self._to_remove.items() if token in ledger.reservations}
 
-    # What is seen.
+    # Watch and expiry.
 
     def settle(self, settled: Iterable[Reservation], *, seen_at: int) -> None:
         """
         Record that the objects of *settled* reservations were seen above their base, at version *seen_at*.
 
-        *seen_at* is 0 if they are gone: a replica that has not seen that counts too much, never too little.
+        The usage index has already dropped *settled*. *seen_at* is 0 if the objects are gone: other replicas need not
+        wait, because one that still counts them counts too much, never too little.
         """
         for reservation in settled:
             token = self._tokens.pop(reservation.attempt, None)
@@ -181,16 +193,17 @@ class ReplicaView:
         """
         Release a reservation whose time is over, unless its object is stored; return whether it came to nothing.
 
-        *found* is what a quorum read found under the key after that time. The reservation of a stored object stays
-        until our watch shows the object. One that our watch has passed and left out is settled at its version: another
-        replica may count it, because replicas learn at different times which namespaces are exempt.
+        *found* is the object that a quorum read found under the key after that time; None if there was none. The
+        reservation of a stored object stays until our watch shows the object. If our watch has passed the object and
+        left it out, the reservation is settled at its version: another replica may count the object, because replicas
+        learn at different times which namespaces are exempt.
         """
         reservation = self._ledger.reservations.get(token)
         if reservation is None or token in self._to_remove:
             return False
         resource = reservation.key.resource
-        if found is not None and reservation.uid == ANY_UID:
-            # It may be one of those: a replica that decides from now on, this one too, must have seen it.
+        if found is not None and reservation.uid == MERGED_UID:
+            # The object may be one of the merged creates: every replica, this one too, must see it before it decides.
             self._must_see[resource] = max(found.version, self._must_see.get(resource, 0))
             self._remove(token, reservation, seen_at=found.version)
             return True
@@ -203,7 +216,7 @@ class ReplicaView:
         self._series.came_to_nothing(reservation)
         return True
 
-    # What is decided.
+    # Decisions.
 
     def check_series(self, reservation: Reservation) -> None:
         """
@@ -214,26 +227,26 @@ class ReplicaView:
         if reservation.attempt in self._tokens:
             return
         while self._vanished:
-            self._series_learns(self._vanished.pop())
+            self._record_outcome(self._vanished.pop())
         self._series.check(reservation)
 
     def hold(self, reservation: Reservation) -> None:
         """
-        Hold *reservation* until `undo`, or for good once `written` has taken in the version of `next`.
+        Hold *reservation* tentatively. `undo` releases it; `written` makes it part of the ledger.
 
-        If the object was already seen above the base, or is gone, this is that write or can never be written: nothing
-        is held.
+        Nothing is held if the watch already shows the object above the base, or gone: this write has happened, or can
+        never be stored.
         """
         if self._seen_at(reservation) is not None:
             return
         token = self._tokens.get(reservation.attempt)
         if token is not None:
-            reservation = covering(reservation, self._of(token))
+            reservation = covering(reservation, self._reservation_of(token))
             self._put(reservation, instead_of=(token,))
             return
         self._put(reservation, instead_of=())
         if reservation.base == CREATED:
-            self._coalesce(reservation)
+            self._merge(reservation)
 
     def undo(self) -> None:
         """Release everything tentative: the swap was lost, or not tried."""
@@ -245,14 +258,14 @@ class ReplicaView:
                     self._hold(replaced, self._ledger.reservations[replaced])
         self._tentative.clear()
 
-    def next(self) -> Ledger:
+    def next_version(self) -> Ledger:
         """Return the version that a swap writes."""
         replaced = (token for each in self._tentative.values() for token in each.replaces)
         new = {token: each.reservation for token, each in self._tentative.items()}
         return self._ledger.followed(without=self._to_remove, replaced=replaced, new=new)
 
     def written(self, ledger: Ledger) -> None:
-        """Record that *ledger*, which `next` returned, is stored: what was tentative is held for good."""
+        """Record that *ledger*, which `next_version` returned, is stored: what was tentative is part of it."""
         known = {**self._ledger.reservations, **{token: each.reservation for token, each in self._tentative.items()}}
         self._ledger = replace(self._ledger, reservations=known)
         self._tentative.clear()
@@ -282,10 +295,10 @@ class ReplicaView:
 
     def _note_vanished(self, ledger: Ledger, waited: Mapping[str, int]) -> None:
         """
-        Keep what another replica took out of the ledger, until our watch shows whether it was stored.
+        Record which reservations another replica removed. By the next decision our watch shows which were stored.
 
-        What cannot have expired yet was stored, though our watch may not have shown it: nothing has us wait for an
-        object that was created and deleted at once.
+        One that is too young to have expired was stored. Record that now: if the object was deleted at once, nothing
+        makes us wait for it, and our watch may not show it by then.
         """
         known = self._ledger.reservations
         gone = known.keys() - ledger.reservations.keys() - self._to_remove.keys()
@@ -294,18 +307,19 @@ class ReplicaView:
         left = {(each.key, each.uid) for each in ledger.reservations.values()}
         for token in gone:
             reservation = known[token]
-            if (reservation.key, reservation.uid) in left or (reservation.key, ANY_UID) in left:
+            if (reservation.key, reservation.uid) in left or (reservation.key, MERGED_UID) in left:
                 continue
             if waited.get(token, 0) < _LEAST_EXPIRED_MS:
                 self._series.was_stored(reservation)
             elif len(self._vanished) < _MOST_VANISHED:
                 self._vanished.append(reservation)
 
-    def _series_learns(self, reservation: Reservation) -> None:
+    def _record_outcome(self, reservation: Reservation) -> None:
+        """Record whether *reservation*, which another replica removed, was stored. A merged one may be either."""
         row = self._index.row(reservation.key)
         if (row is not None and row.uid == reservation.uid) or self._index.is_gone(reservation.uid):
             self._series.was_stored(reservation)
-        elif reservation.uid != ANY_UID:
+        elif reservation.uid != MERGED_UID:
             self._series.came_to_nothing(reservation)
 
     def _seen_at(self, reservation: Reservation) -> int | None:
@@ -334,10 +348,10 @@ class ReplicaView:
         self._release(token, reservation)
 
     def _put(self, reservation: Reservation, *, instead_of: tuple[str, ...]) -> None:
-        """Hold a tentative reservation in the place of others, tentative or of the ledger."""
+        """Hold a tentative reservation in the place of the tokens *instead_of*, tentative or of the ledger."""
         replaces: list[str] = []
         for token in instead_of:
-            self._release(token, self._of(token))
+            self._release(token, self._reservation_of(token))
             tentative = self._tentative.pop(token, None)
             replaces += [token] if tentative is None else tentative.replaces
         token = self._new_token()
@@ -346,20 +360,20 @@ class ReplicaView:
         self._count_in(reservation)
         self._index.reserve(reservation)
 
-    def _coalesce(self, reservation: Reservation) -> None:
+    def _merge(self, reservation: Reservation) -> None:
         """
-        Merge two creates of a name into one, once there are many: the one that stands for others, and the oldest.
+        Merge the two oldest creates of the name of *reservation*, if there are more than `MOST_PER_NAME`.
 
-        At most one stands for others: a second would be the same attempt.
+        There is never more than one merged reservation: a second one has the same attempt.
         """
         alike = [each for each in self._index.pending(reservation.key) if _is_alike(each, reservation)]
         if len(alike) <= MOST_PER_NAME:
             return
-        one, other = sorted(alike, key=lambda each: each.uid != ANY_UID)[:2]  # in their order but for that one
-        any_of_them = replace(covering(one, other), uid=ANY_UID)
-        self._put(any_of_them, instead_of=(self._tokens[one.attempt], self._tokens[other.attempt]))
+        one, other = sorted(alike, key=lambda each: each.uid != MERGED_UID)[:2]  # the merged one, then the oldest
+        merged = replace(covering(one, other), uid=MERGED_UID)
+        self._put(merged, instead_of=(self._tokens[one.attempt], self._tokens[other.attempt]))
 
-    def _of(self, token: str) -> Reservation:
+    def _reservation_of(self, token: str) -> Reservation:
         tentative = self._tentative.get(token)
         return self._ledger.reservations[token] if tentative is None else tentative.reservation
 

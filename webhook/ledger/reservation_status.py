@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
-from webhook.ledger.replica_view import ANY_UID
+from webhook.ledger.replica_view import MERGED_UID
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.reservation import Reservation
 
@@ -19,8 +19,8 @@ class ReservationStatus(enum.Enum):
     The status of one reservation.
 
     IN_FLIGHT: nothing is stored for it, yet or ever. STORED: its object is stored, and the next write of the ledger
-    settles it. TAKEN: another object has the name. UNCLEAR: it stands for several creates of one name, and the object
-    with that name may be any of them.
+    settles it. TAKEN: another object has the name. UNCLEAR: it is a merged reservation, and the object with that name
+    may be of any of its creates.
     """
 
     IN_FLIGHT = "in flight"
@@ -36,4 +36,4 @@ def status_of(reservation: Reservation, stored: Mapping[ObjectKey, StoredVersion
         return ReservationStatus.IN_FLIGHT
     if found.uid == reservation.uid:
         return ReservationStatus.STORED if found.version > reservation.base else ReservationStatus.IN_FLIGHT
-    return ReservationStatus.UNCLEAR if reservation.uid == ANY_UID else ReservationStatus.TAKEN
+    return ReservationStatus.UNCLEAR if reservation.uid == MERGED_UID else ReservationStatus.TAKEN

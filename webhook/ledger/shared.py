@@ -154,7 +154,7 @@ class SharedLedger:
         if not self._view.ledger.is_open:
             return Maintenance()
         lookups = Lookups(quorum)
-        await self._prove(lookups)
+        await self._read_newest(lookups)
         expired = await self._expire(lookups)
         try:
             await self._write_down()
@@ -243,7 +243,7 @@ class SharedLedger:
         """
         if self._view.is_holding:
             try:
-                is_written = await self._stored.swap(self._view.next())
+                is_written = await self._stored.swap(self._view.next_version())
             except BaseException:
                 self._view.undo()
                 raise
@@ -280,10 +280,10 @@ class SharedLedger:
         """Whether to write the ages alone, so that a crash of this replica delays no expiry."""
         return self._stored.is_age_due and any(True for _ in self._view.live())
 
-    async def _prove(self, lookups: Lookups) -> None:
+    async def _read_newest(self, lookups: Lookups) -> None:
         """Look up, after a loss, what is stored of the resources that the replica which opened the ledger left out."""
-        for resource, newest in (await lookups.newest(tuple(self._view.unproven()))).items():
-            self._view.prove(resource, newest)
+        for resource, newest in (await lookups.newest(tuple(self._view.unread_resources()))).items():
+            self._view.set_newest(resource, newest)
             self._moved.set()
 
     async def _expire(self, lookups: Lookups) -> tuple[Reservation, ...]:
@@ -304,10 +304,10 @@ class SharedLedger:
     async def _write_down(self) -> None:
         """Write what is settled or expired, and ages that are due. Raises: UnavailableError."""
         async with self._turn:
-            if self._view.is_finishing or not self._stored.is_writable or self._is_age_due():
+            if self._view.has_removals or not self._stored.is_writable or self._is_age_due():
                 await self._stored.catch_up()
                 await self._stored.wait_for_turn(is_busy=False)
-                await self._stored.swap(self._view.next())
+                await self._stored.swap(self._view.next_version())
 
 
 def _to_hold(waiting: _Waiting, decision: Decision) -> Reservation | None:
