@@ -57,7 +57,7 @@ class World:
     writes: list[str] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
 
-    async def was_anybody_asked(self) -> bool:
+    async def may_have_been_called(self) -> bool:
         return self.anybody_asked
 
 
@@ -90,7 +90,7 @@ def share(
         monotonic=world.clock.monotonic,
         api_time=world.clock.api_time,
         new_epoch=lambda: f"epoch-{replica}-{next(numbers)}",
-        was_anybody_asked=world.was_anybody_asked,
+        may_have_been_called=world.may_have_been_called,
         on_access=world.writes.append,
         on_lost=world.losses.append,
     )

@@ -96,7 +96,7 @@ async def test_a_read_confirms_what_came_before_it_began_and_nothing_later(repli
     replica.stored_in.gate.set()
     await reading
 
-    assert before < replica.stored_ledger.confirmed < meanwhile
+    assert before < replica.stored_ledger.confirmed_at < meanwhile
 
 
 async def test_a_swap_confirms_what_came_before_it(replica: Replica) -> None:
@@ -104,20 +104,20 @@ async def test_a_swap_confirms_what_came_before_it(replica: Replica) -> None:
 
     await reserve(replica, POD)
 
-    assert before < replica.stored_ledger.confirmed < replica.stored_ledger.order()
+    assert before < replica.stored_ledger.confirmed_at < replica.stored_ledger.order()
 
 
 async def test_neither_a_lost_swap_nor_the_watch_confirms_anything(replica: Replica, other: Replica) -> None:
-    confirmed = replica.stored_ledger.confirmed
+    confirmed = replica.stored_ledger.confirmed_at
     await reserve(other, POD)
 
     await reserve(replica, OTHER)
-    assert replica.stored_ledger.confirmed == confirmed
+    assert replica.stored_ledger.confirmed_at == confirmed
 
     replica.hears()
     replica.stored_ledger._is_stale = False
     await replica.stored_ledger.catch_up()
-    assert replica.stored_ledger.confirmed == confirmed
+    assert replica.stored_ledger.confirmed_at == confirmed
 
 
 # Writing.
@@ -224,14 +224,14 @@ async def lose(replica: Replica, other: Replica, times: int) -> None:
         assert not await reserve(replica, POD)
         replica.hears()
         if number < times - 1:
-            await replica.stored_ledger.look_again()
+            await replica.stored_ledger.refresh()
 
 
 async def test_who_has_lost_once_goes_on_with_what_the_watch_tells(replica: Replica, other: Replica) -> None:
     await lose(replica, other, 1)
     replica.stored_in.accesses.clear()
 
-    await replica.stored_ledger.look_again()
+    await replica.stored_ledger.refresh()
 
     assert replica.held() == ["uid-of-theirs-0"]
     assert replica.stored_in.accesses == []
@@ -241,7 +241,7 @@ async def test_who_has_lost_and_hears_nothing_reads(replica: Replica, other: Rep
     await reserve(other, OTHER)
     assert not await reserve(replica, POD)
 
-    await replica.stored_ledger.look_again()
+    await replica.stored_ledger.refresh()
 
     assert replica.held() == [OTHER.uid]
     assert replica.stored_in.accesses[-1] == "read"
@@ -250,7 +250,7 @@ async def test_who_has_lost_and_hears_nothing_reads(replica: Replica, other: Rep
 async def test_who_has_lost_twice_claims_the_next_swap_and_reads_by_that(replica: Replica, other: Replica) -> None:
     await lose(replica, other, 2)
 
-    await replica.stored_ledger.look_again()
+    await replica.stored_ledger.refresh()
 
     assert replica.stored_in.accesses[-1] == "claim"
     assert replica.held() == ["uid-of-theirs-0", "uid-of-theirs-1"]

@@ -78,7 +78,7 @@ async def test_where_somebody_was_asked_before_a_ledger_that_is_missing_was_lost
 
 async def test_where_it_is_not_known_whether_somebody_was_asked_nothing_is_made(stored_in: FakeLedgerObject) -> None:
     class Unsure(World):
-        async def was_anybody_asked(self) -> bool:
+        async def may_have_been_called(self) -> bool:
             raise UnavailableError("api-server", "connection refused")
 
     replica = Replica(stored_in, world=Unsure())

@@ -29,16 +29,17 @@ class LedgerBeginnings:
     stored_in: LedgerObject
     replica: str
     new_epoch: Callable[[], str]
-    was_anybody_asked: Callable[[], Awaitable[bool]]
+    may_have_been_called: Callable[[], Awaitable[bool]]
     on_lost: Callable[[str], None]
 
     async def without_one(self, *, is_known: bool) -> StoredText:
         """
         Store a ledger where there is none, and return it.
 
-        It replaces a lost one if *is_known*, because one was read before, or if somebody was asked before.
+        It replaces a lost one if *is_known*, because one was read before, or if an API server may have called us
+        before.
         """
-        if is_known or await self.was_anybody_asked():
+        if is_known or await self.may_have_been_called():
             created = await self.stored_in.create(write_ledger(Ledger.rebuilding(self.new_epoch()), uid=""))
             self._report_loss("it was deleted")
             return created

@@ -32,7 +32,7 @@ _CAUTION = 0.9
 MOST_PER_OWNER = 2000
 """Reservations of one owner in flight: a quarter of what the ledger can hold, so that no owner alone fills it."""
 
-_WATCH_SECONDS = 1.0
+_USAGE_WATCH_SECONDS = 1.0
 """How long a batch waits for our watch. After that the API server is asked to call again."""
 
 
@@ -207,7 +207,7 @@ class SharedLedger:
                     if not each.answer.done():
                         each.answer.set_result(decision)
                 return
-            await self._stored.look_again()
+            await self._stored.refresh()
 
     def _draw(self, batch: list[_Waiting], most: int) -> None:
         """Fill *batch* up to *most* with requests that still wait, in the order in which they came."""
@@ -250,12 +250,12 @@ class SharedLedger:
             if not is_written:
                 self._view.undo()
             return is_written
-        return all(each.came < self._stored.confirmed for each, _ in verdicts)
+        return all(each.came < self._stored.confirmed_at for each, _ in verdicts)
 
     async def _until_caught_up(self) -> None:
         """Wait until our watch has shown what the ledger no longer holds. Raises: UnavailableError."""
         try:
-            async with asyncio.timeout(_WATCH_SECONDS):
+            async with asyncio.timeout(_USAGE_WATCH_SECONDS):
                 while self._view.behind():
                     self._moved.clear()
                     await self._moved.wait()
@@ -304,7 +304,7 @@ class SharedLedger:
     async def _write_down(self) -> None:
         """Write what is settled or expired, and ages that are due. Raises: UnavailableError."""
         async with self._turn:
-            if self._view.has_removals or not self._stored.is_writable or self._is_age_due():
+            if self._view.has_removals or not self._stored.last_write_ok or self._is_age_due():
                 await self._stored.catch_up()
                 await self._stored.wait_for_turn(is_busy=False)
                 await self._stored.swap(self._view.next_version())

@@ -1,8 +1,7 @@
 """
-One replica's hold on the stored ledger: reads it, swaps it, begins a new one after a loss, and opens that in time.
+Reads and swaps the stored ledger for one replica, begins a new one after a loss, and opens that one after 40 seconds.
 
-Decisions are made in `shared`. What a version means for the usage index is in `replica_view`, which texts are believed
-in `validation`.
+`shared` decides. `replica_view` counts a version in the usage index. `validation` checks a text.
 """
 
 from __future__ import annotations
@@ -25,22 +24,28 @@ from webhook.ports import READY, Condition, StoreRestoredError, UnavailableError
 
 log = structlog.get_logger(__name__)
 
-_WATCH_SECONDS = 0.1
+_LEDGER_WATCH_SECONDS = 0.1
 """How long to wait after a lost swap for the watch to show the one that won. A read costs both sides more."""
 
-_AGE_MS = 2_000
-"""Milliseconds of age that are lost if every replica crashes while something waits to expire."""
+_AGE_WRITE_MS = 2_000
+"""
+Milliseconds after which the ages are written again while something waits to expire. If every replica crashes, about as
+much age is lost.
+"""
 
 _READ_ATTEMPTS = 5
-"""Give up after this many deletions or corruptions of the ledger, each between our write and our read."""
+"""
+Give up after losing this many writes in a row that begin a ledger. One loss is normal: another replica was first. More
+mean that the ledger is deleted or damaged again and again.
+"""
 
 
 class StoredLedger:
     """
     The ledger as stored, and this replica's view in step with it. Only one task at a time may call what is async.
 
-    Order numbers tell what began before what: a denial is final only on a version that was stored after its request
-    came.
+    Order numbers order requests, reads and swaps by when they began. A denial is final only if the read or swap that
+    showed its version began after its request came.
     """
 
     def __init__(  # noqa: PLR0913 - one ledger needs all of it, and only wiring calls this
@@ -53,18 +58,19 @@ class StoredLedger:
         monotonic: Callable[[], float],
         api_time: Callable[[], float],
         new_epoch: Callable[[], str],
-        was_anybody_asked: Callable[[], Awaitable[bool]],
+        may_have_been_called: Callable[[], Awaitable[bool]],
         on_access: Callable[[str], None],
         on_lost: Callable[[str], None],
     ) -> None:
         """
         Keep *view* in step with what is *stored_in*.
 
-        *replica* is a name that no other replica has. For *hold* seconds after a loss something may be persisted that
-        was in flight, by *api_time*, which stops while an API server stands still. If no ledger is found at the start,
-        *was_anybody_asked* tells whether one was lost. *on_access* gets `written`, `conflict` or `failed` for each
-        swap, `read` for each read, and `claim` for a read that requests the next turn, too; *on_lost* gets the reason
-        for which a new ledger is begun.
+        *replica* is a name that no other replica has. A write that was in flight at a loss may be stored for *hold*
+        seconds, measured by *api_time*, which stops while an API server stands still. If no ledger is found at the
+        start, *may_have_been_called* tells whether one was lost.
+
+        *on_access* gets `written`, `conflict` or `failed` for each swap, `read` for each read, and `claim` instead for
+        a read that also requests the next turn. *on_lost* gets the reason for which a new ledger is begun.
         """
         self.view = view
         self._last_write = READY
@@ -73,14 +79,14 @@ class StoredLedger:
         self._object = stored_in
         self._hold = hold
         self._on_access = on_access
-        self._beginnings = LedgerBeginnings(stored_in, replica, new_epoch, was_anybody_asked, on_lost)
+        self._beginnings = LedgerBeginnings(stored_in, replica, new_epoch, may_have_been_called, on_lost)
         self._validator = LedgerValidator()
         self._ages = TokenAges(api_time=api_time)
         self._fairness = SwapFairness(replica, monotonic=monotonic)
         self._watched = WatchedText()
         self._is_stale = True
         self._numbers = itertools.count(1)
-        self._confirmed = 0
+        self._confirmed_at = 0
 
     # What is known, without asking.
 
@@ -94,7 +100,7 @@ class StoredLedger:
         return self._last_write if self.view.ledger.is_open else self._closed
 
     @property
-    def is_writable(self) -> bool:
+    def last_write_ok(self) -> bool:
         """Whether the last write succeeded."""
         return self._last_write.ok
 
@@ -125,12 +131,16 @@ class StoredLedger:
     @property
     def is_age_due(self) -> bool:
         """Whether the age was not written for so long that a crash of this replica would lose much of it."""
-        return self.age - self.view.ledger.age >= _AGE_MS
+        return self.age - self.view.ledger.age >= _AGE_WRITE_MS
 
     @property
-    def confirmed(self) -> int:
-        """The order number at which the last read or swap began that showed the version we have."""
-        return self._confirmed
+    def confirmed_at(self) -> int:
+        """
+        The order number at which the last read or swap began that showed the version we have.
+
+        A version from the watch does not change it: it may be older than a request.
+        """
+        return self._confirmed_at
 
     def on_event(self, stored: StoredText) -> None:
         """Record what the watch shows. It is read when it is needed."""
@@ -148,7 +158,7 @@ class StoredLedger:
 
     async def catch_up(self) -> None:
         """
-        Have a recent version: the one that the watch showed, or the one that is stored now.
+        Load what the watch has shown since, or the version that is stored now if the one that we have is stale.
 
         Raises: UnavailableError; nothing may be decided then.
         """
@@ -156,27 +166,27 @@ class StoredLedger:
         if self._is_stale:
             await self.read()
         elif (newer := self._watched.newer_than(accepted)) is not None:
-            await self._have(newer, with_turn=False)
+            await self._load(newer, with_turn=False)
         elif watched is not None and accepted is not None and watched.uid != accepted.uid:
             await self.read()
 
     async def read(self) -> None:
-        """Have the version that is stored now. Raises: UnavailableError."""
-        await self._have(None, with_turn=False)
+        """Load the version that is stored now. Raises: UnavailableError."""
+        await self._load(None, with_turn=False)
 
-    async def look_again(self) -> None:
+    async def refresh(self) -> None:
         """
-        Have a version that tells more: after a lost swap the one that won, otherwise the one that is stored now.
+        Load a newer version: after a lost swap the one that won, otherwise the one that is stored now.
 
         Raises: UnavailableError.
         """
         if not (self._is_stale and self._fairness.has_lost):
             await self.read()
         elif self._fairness.should_request_turn:
-            await self._have(None, with_turn=True)
+            await self._load(None, with_turn=True)
         else:
-            await self._wait_for_watch(_WATCH_SECONDS)
-            await self._have(self._watched.newer_than(self._validator.accepted), with_turn=False)
+            await self._wait_for_watch(_LEDGER_WATCH_SECONDS)
+            await self._load(self._watched.newer_than(self._validator.accepted), with_turn=False)
 
     async def wait_for_turn(self, *, is_busy: bool) -> None:
         """Let other replicas swap first where `SwapFairness` says so. Raises: UnavailableError."""
@@ -201,24 +211,24 @@ class StoredLedger:
         """Wait until the watch shows anything, not at all if that is newer already; return False if time ran out."""
         return self._watched.newer_than(self._validator.accepted) is not None or await self._watched.wait(seconds)
 
-    async def _have(self, watched: StoredText | None, *, with_turn: bool) -> None:
-        """Accept what the watch showed, or what is found now if that is None. Raises: UnavailableError."""
+    async def _load(self, watched: StoredText | None, *, with_turn: bool) -> None:
+        """Load *watched*, which the watch showed; None: what is stored now. Raises: UnavailableError."""
         try:
-            await self._accept_one(watched, with_turn=with_turn)
+            await self._load_or_begin(watched, with_turn=with_turn)
         except UnavailableError as error:
             self._is_stale = True
             self._last_read = _failing(error)
             raise
 
-    async def _accept_one(self, watched: StoredText | None, *, with_turn: bool) -> None:
+    async def _load_or_begin(self, watched: StoredText | None, *, with_turn: bool) -> None:
         for _ in range(_READ_ATTEMPTS):
-            begun = 0 if watched is not None else self.order()
+            begun = 0 if watched is not None else self.order()  # what the watch showed may be older than a request
             try:
                 await self._interpret(watched or await self._find(with_turn=with_turn))
             except LostSwapError:
                 watched = None
                 continue
-            self._confirmed = max(begun, self._confirmed)
+            self._confirmed_at = max(begun, self._confirmed_at)
             return
         why = "the ledger was deleted or damaged again and again while it was read: see what else writes it"
         raise UnavailableError("ledger-read", why)
@@ -233,9 +243,9 @@ class StoredLedger:
 
     async def swap(self, ledger: Ledger) -> bool:
         """
-        Store *ledger* in the place of the version we have; return whether we were first.
+        Store *ledger* in the place of the version we have; return False if another write came first.
 
-        Raises: LedgerFullError; UnavailableError if it is not known whether it was stored.
+        Raises: LedgerFullError; UnavailableError if nothing was read yet, or if it may not have been stored.
         """
         before = self._validator.accepted
         if before is None:
@@ -258,16 +268,16 @@ class StoredLedger:
             raise
         self._on_access("written")
         self._fairness.on_stored(stored)
-        self._confirmed, self._last_write = begun, READY
+        self._confirmed_at, self._last_write = begun, READY
         self.view.written(ledger)
         self._accept(stored, ledger)
         return True
 
     async def open_again(self, newest_versions: Callable[[], Awaitable[Mapping[str, int]]]) -> None:
         """
-        Open a ledger that was lost, once nothing can be persisted any more that was in flight then.
+        Open a rebuilding ledger once no write from before the loss can be stored any more.
 
-        Until then its age is written down. Raises: UnavailableError.
+        Until then its age is stored from time to time. Raises: UnavailableError.
         """
         ledger = self.view.ledger
         if ledger.is_open:

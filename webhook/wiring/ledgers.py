@@ -82,7 +82,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
         monotonic=given.clock.monotonic,
         api_time=given.api_time,
         new_epoch=lambda: secrets.token_hex(8),
-        was_anybody_asked=_check_of_earlier_calls(given.registration),
+        may_have_been_called=_check_of_earlier_calls(given.registration),
         on_access=given.metrics.ledger_accessed,
         on_lost=report_loss,
     )
