@@ -27,7 +27,7 @@ _READS_AT_ONCE = 16
 """Keys looked up at once when many reservations expire together. One by one, a hundred take a second."""
 
 _CAUTION = 0.9
-"""Share of what should fit that is tried once the ledger is full: reservations differ in size."""
+"""When the ledger is full, this share of the requests that should fit is tried: reservations differ in size."""
 
 MOST_PER_OWNER = 2000
 """Reservations of one owner in flight: a quarter of what the ledger can hold, so that no owner alone fills it."""
@@ -53,11 +53,11 @@ class _Waiting:
 
 
 class BatchError(WebhookError):
-    """The batch of a request failed by a defect of ours, which is the cause."""
+    """A defect of ours failed the whole batch of a request. `__cause__` is that error."""
 
 
 def _fail_all(waiting: Iterable[_Waiting], error: Exception) -> None:
-    """Fail each with an error of its own: one that several raise would collect the tracebacks of all."""
+    """Give each an error of its own: one that several raise would collect the tracebacks of all."""
     for each in waiting:
         if isinstance(error, UnavailableError):
             each.fail(error.again())
@@ -96,7 +96,7 @@ class SharedLedger:
         self._queue: list[_Waiting] = []
         self._waiting: Counter[str] = Counter()
         self._at_work: asyncio.Task[None] | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._moved = asyncio.Event()
 
     @property
@@ -113,7 +113,9 @@ class SharedLedger:
         if not (condition := self._in_step()).ok:
             raise UnavailableError(condition.reason, condition.message)
         if not charge.grows:
-            return decide(self._index)  # it needs no room; if it is based on an old version, etcd's compare refuses it
+            # It needs no room, so it is decided even while the ledger is closed. If it is based on an old version, etcd
+            # refuses it.
+            return decide(self._index)
         owner = charge.payer.owner
         if self._view.in_flight(owner) + self._waiting[owner] >= MOST_PER_OWNER:
             why = f"{owner} has {MOST_PER_OWNER} requests in flight: come back"
@@ -145,7 +147,7 @@ class SharedLedger:
     async def maintain(self, *, quorum: QuorumReader) -> Maintenance:
         """See `LedgerStore.maintain`. Raises: StoreRestoredError, after which this process has to end."""
         try:
-            async with self._turn:
+            async with self._lock:
                 self._stored.check_history()
                 await self._stored.catch_up()
                 await self._stored.open_again(lambda: self._newest(quorum))
@@ -170,13 +172,13 @@ class SharedLedger:
             batch: list[_Waiting] = []
             self._draw(batch, _MOST_AT_ONCE)
             try:
-                async with self._turn:
-                    await self._decide_as_far_as_there_is_room(batch)
+                async with self._lock:
+                    await self._decide_what_fits(batch)
             except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the callers that wait
                 _fail_all(batch, error)
 
-    async def _decide_as_far_as_there_is_room(self, batch: list[_Waiting]) -> None:
-        """Answer all of *batch*; requests that the ledger has no room for fail. Raises: UnavailableError."""
+    async def _decide_what_fits(self, batch: list[_Waiting]) -> None:
+        """Answer all of *batch*. Those fail that the ledger has no room for. Raises: UnavailableError."""
         most = _MOST_AT_ONCE
         while most:
             try:
@@ -191,7 +193,7 @@ class SharedLedger:
 
     async def _decide(self, batch: list[_Waiting], most: int) -> None:
         """
-        Answer all of *batch*, filled up to *most* with requests that came before it is our turn.
+        Answer all of *batch*. Requests that arrive while we wait for our turn are added to it, up to *most*.
 
         Raises: UnavailableError.
         """
@@ -202,7 +204,7 @@ class SharedLedger:
             await self._until_caught_up()
             self._draw(batch, most)
             verdicts = self._decide_each(batch)
-            if await self._is_final(verdicts):
+            if await self._write_and_confirm(verdicts):
                 for each, decision in verdicts:
                     if not each.answer.done():
                         each.answer.set_result(decision)
@@ -235,11 +237,12 @@ class SharedLedger:
             verdicts.append((each, decision))
         return verdicts
 
-    async def _is_final(self, verdicts: list[tuple[_Waiting, Decision]]) -> bool:
+    async def _write_and_confirm(self, verdicts: list[tuple[_Waiting, Decision]]) -> bool:
         """
-        Whether the verdicts are final: the version they were decided on was stored after the last request came.
+        Store what the verdicts allow; return whether they are final.
 
-        What is allowed is written; a swap that succeeds proves the same. Raises: UnavailableError.
+        If there is nothing to store, they are final if the version that they were decided on was read or swapped after
+        the last request came. If the swap is lost, everything is undone. Raises: UnavailableError.
         """
         if self._view.is_holding:
             try:
@@ -281,13 +284,13 @@ class SharedLedger:
         return self._stored.is_age_due and any(True for _ in self._view.live())
 
     async def _read_newest(self, lookups: Lookups) -> None:
-        """Look up, after a loss, what is stored of the resources that the replica which opened the ledger left out."""
+        """Read the newest version of each resource that was not read when a lost ledger was opened."""
         for resource, newest in (await lookups.newest(tuple(self._view.unread_resources()))).items():
             self._view.set_newest(resource, newest)
             self._moved.set()
 
     async def _expire(self, lookups: Lookups) -> tuple[Reservation, ...]:
-        """Release what can no longer be persisted and is not stored; return what came to nothing."""
+        """Release the reservations that are 40 seconds old and whose objects are not stored; return those."""
         waited = self._stored.waited()
         old: dict[ObjectKey, list[tuple[str, Reservation]]] = defaultdict(list)
         for token, reservation in self._view.expirable():
@@ -296,14 +299,16 @@ class SharedLedger:
         keys, expired = list(old), list[Reservation]()
         for start in range(0, len(keys), _READS_AT_ONCE):
             found = await lookups.stored(keys[start : start + _READS_AT_ONCE])
-            async with self._turn:  # what was requested again during the read has another token
+            # If a request was repeated during the read, it has a new token by now: `expire` ignores the old one.
+            async with self._lock:
                 for key, stored in found.items():
                     expired += [each for token, each in old[key] if self._view.expire(token, found=stored)]
         return tuple(expired)
 
     async def _write_down(self) -> None:
         """Write what is settled or expired, and ages that are due. Raises: UnavailableError."""
-        async with self._turn:
+        async with self._lock:
+            # After a failed write one is tried each second, to learn whether writing works again.
             if self._view.has_removals or not self._stored.last_write_ok or self._is_age_due():
                 await self._stored.catch_up()
                 await self._stored.wait_for_turn(is_busy=False)
