@@ -169,7 +169,7 @@ def test_a_refusal_tells_how_much_is_held_for_pods_of_sessions(index: UsageIndex
     index.reserve(structs.replace(pod("a", 1), part_of=()).reservation())
     refused = decide(structs.replace(pod("x", 2), part_of=()), limits(4), index)
     assert isinstance(refused, Denied)
-    assert [(each.reserved, each.awaited) for each in refused.excesses] == [(3, 2)]
+    assert [(each.reserved, each.held_for_pods) for each in refused.excesses] == [(3, 2)]
 
 
 def test_two_pods_do_not_take_one_room(index: UsageIndex) -> None:

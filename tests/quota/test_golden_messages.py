@@ -53,7 +53,7 @@ def excess(written: str | Json) -> Excess:
     cap = fields.pop("cap", None)
     amounts = {name: amount(resource, text) for name, text in fields.items()}
     rule = limit(resource, amounts["limited"], asked, cap)
-    others = ("used", "reserved", "fits", "had", "ended", "awaited")
+    others = ("used", "reserved", "fits", "had", "ended", "held_for_pods")
     return Excess(rule, amounts["requested"], *(amounts.get(name, 0) for name in others))
 
 

@@ -343,7 +343,7 @@ class UsageIndexMachine(RuleBasedStateMachine):
                 for label in LABELS.values():
                     waiting = [key for key in KEYS if self.expects(key, "alice", label)]
                     room = sum(self.waits_for(key, subject, name) for key in waiting)
-                    assert self.index.expected([PodSet("red", "alice", label)], subject, name) == room
+                    assert self.index.held_for_pods([PodSet("red", "alice", label)], subject, name) == room
                 assert [self.index.held(key, subject, name) for key in KEYS] == held
                 assert self.index.used(subject, name) == used.get(name, 0)
                 assert self.index.used(subject, name) + self.index.reserved(subject, name) == sum(held)
@@ -376,8 +376,8 @@ class UsageIndexMachine(RuleBasedStateMachine):
         kept = (self.index._used, self.index._reserved, self.index._pending, self.index._listed)
         assert not any(kept)
         assert not any(self.index._rows.values())
-        waiting = self.index._expected
-        assert not any((waiting._made, waiting._sets_of_pod, waiting._claims, waiting._waiting, waiting._due))
+        known = self.index._session_holds
+        assert not any((known._costs, known._sets_of_pod, known._holds, known._sessions, known._held))
         super().teardown()
 
 

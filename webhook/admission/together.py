@@ -270,8 +270,8 @@ class _AsStored:
         self._in_flight = index.reserved_sums()
         self.allocated = index.allocated
         self.held = index.held
-        self.expected = index.expected
-        self.awaited = index.awaited
+        self.held_for_pods = index.held_for_pods
+        self.held_for_all_pods = index.held_for_all_pods
         self.subjects = index.subjects
 
     def used(self, subject: Subject, name: str) -> Amount:

@@ -27,8 +27,8 @@ class Excess:
 
     `requested` is what the request adds to what its object holds, which is `had`. `fits` is the most that this object
     could request instead, 0 if nothing; what the object has already always fits. Of a limit on stored pods, `ended` is
-    how much of `used` is due to those that do not run any more. `awaited` is how much of `reserved` is held for pods of
-    sessions that have not come. For a cap on one object both are 0, as are `used`, `reserved` and `had`.
+    how much of `used` is due to those that do not run any more. `held_for_pods` is how much of `reserved` is held for
+    pods of sessions that have not come. For a cap on one object both are 0, as are `used`, `reserved` and `had`.
     """
 
     rule: Limit
@@ -38,7 +38,7 @@ class Excess:
     fits: Amount
     had: Amount = 0
     ended: Amount = 0
-    awaited: Amount = 0
+    held_for_pods: Amount = 0
 
     @property
     def never_fits(self) -> bool:
@@ -259,13 +259,13 @@ def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list
         room = limit.hard - (used + reserved - held)
         if held <= room and charge.part_of:
             # What is held for the pods of its session is held for this one.
-            room += view.expected(charge.pod_sets, limit.subject, limit.resource)
+            room += view.held_for_pods(charge.pod_sets, limit.subject, limit.resource)
         if max(held, amount) > room:
             fits = max(before, room) if held <= room else before
             # An update based on an old version adds more than its own growth: the stored object has shrunk since.
             had = min(before, held)
-            awaited = view.awaited(limit.subject, limit.resource)
-            over.append(Excess(limit, amount - had, used, reserved, fits, had, ended(limit, view), awaited))
+            for_pods = view.held_for_all_pods(limit.subject, limit.resource)
+            over.append(Excess(limit, amount - had, used, reserved, fits, had, ended(limit, view), for_pods))
     return over
 
 

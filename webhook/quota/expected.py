@@ -2,7 +2,8 @@
 The pods that sessions wait for: their room is held from the start of a session until they come.
 
 Pods pay for themselves. Without a hold, a start that was allowed could fail a second later at its pod, and two starts
-could be allowed for one place. Nothing here is charged to a session. `usage` adds to `reserved` what is still due.
+could be allowed for one place. Nothing here is charged to a session. `usage` adds to `reserved` what is still held, and
+`kube/starting` ends the hold of a session after `HOLD_SECONDS`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from webhook.quota.subject import Account, Payer, Subject
 
 HOLD_SECONDS = 60.0
 """
-For how long the room of pods is held that do not come. Controllers make pods within a second or a few; some make claims
-and services first.
+How long room is held for pods that do not come. Controllers make pods within a second or a few; some make claims and
+services first.
 """
 
 
@@ -30,7 +31,8 @@ class Expected(Struct, frozen=True):
     """
     The pods that are made for a session: what all of them cost, and the labels by which they are known.
 
-    A pod of it has all labels of one of `labels`; without any, none is known, and all of the room is held.
+    A pod belongs to the session if it has all labels of one alternative of `labels`. Without alternatives no pod is
+    recognised, and the whole amount stays held.
     """
 
     amounts: Amounts
@@ -38,15 +40,19 @@ class Expected(Struct, frozen=True):
 
 
 class PodSet(NamedTuple):
-    """Pods of one owner in one namespace that have the same `labels` of a session. Nobody else's take its room."""
+    """
+    Pods of one owner in one namespace that have the same `labels` of a session.
+
+    Only pods of the owner and namespace of the session may use its room.
+    """
 
     namespace: str
     owner: str
     labels: Labels
 
 
-class _Claim(NamedTuple):
-    """What one version of a session expects: for whom it is held, what in all, derived, and which pods take it."""
+class _Hold(NamedTuple):
+    """Room that one version of a session needs: the charged subjects, the derived amounts, the pods that use it."""
 
     subjects: tuple[Subject, ...]
     amounts: Amounts
@@ -77,7 +83,7 @@ class Record(Protocol):
         """The labels by which it may be a pod of a session."""
 
 
-class _Made:
+class _PodCosts:
     """What the pods of one set cost that exist or are in flight."""
 
     def __init__(self) -> None:
@@ -88,6 +94,7 @@ class _Made:
         return bool(self.by_pod)
 
     def put(self, key: ObjectKey, amounts: Amounts) -> None:
+        """Set what the pod *key* costs. Without amounts it is removed."""
         for name, amount in self.by_pod.pop(key, ()):
             self.sums[name] -= amount
         if amounts:
@@ -97,118 +104,122 @@ class _Made:
 
 
 class ExpectedPods:
-    """What each session waits for, and what its pods have taken of that. One entry per session that waits."""
+    """
+    The session holds: the room that each session needs for its pods, less what those cost that have come.
+
+    There are entries for each session that expects pods, and for each pod with labels of a session.
+    """
 
     def __init__(self) -> None:
         """Start without any."""
-        self._made: dict[PodSet, _Made] = defaultdict(_Made)
+        self._costs: dict[PodSet, _PodCosts] = defaultdict(_PodCosts)
         self._sets_of_pod: dict[ObjectKey, tuple[PodSet, ...]] = {}
-        self._claims: dict[ObjectKey, tuple[_Claim, ...]] = {}
-        self._waiting: dict[PodSet, dict[ObjectKey, None]] = {}
-        self._due: dict[ObjectKey, dict[Subject, Amounts]] = {}
+        self._holds: dict[ObjectKey, tuple[_Hold, ...]] = {}
+        self._sessions: dict[PodSet, dict[ObjectKey, None]] = {}
+        self._held: dict[ObjectKey, dict[Subject, Amounts]] = {}
 
     def known(self) -> Iterator[ObjectKey]:
-        """Return the keys of all sessions that wait, and of all pods that are known as some of a session."""
-        return iter([*self._claims, *self._sets_of_pod])
+        """Return the keys of all sessions that expect pods, and of all pods with labels of a session."""
+        return iter([*self._holds, *self._sets_of_pod])
 
-    def follow(
+    def update(
         self,
         key: ObjectKey,
         records: Iterable[Record],
         *,
         subjects: Callable[[Account, str], tuple[Subject, ...]],
         derive: Callable[[Amounts], Amounts],
-    ) -> Iterator[tuple[dict[Subject, Amounts], dict[Subject, Amounts]]]:
+    ) -> list[tuple[dict[Subject, Amounts], dict[Subject, Amounts]]]:
         """
-        Take in what there is of *key*, *records*; yield what was due, and is due, of each session that this concerns.
+        Update *key* from *records*, its row and reservations; return the old and the new hold of each affected session.
 
         *subjects* are those charged for an account in a namespace; *derive* returns what raw amounts come to.
         """
         costs: dict[PodSet, list[Amounts]] = defaultdict(list)
-        claims: list[_Claim] = []
+        holds: list[_Hold] = []
         for each in records:
             for labels in each.part_of:
                 costs[PodSet(key.namespace, each.payer.owner, labels)].append(derive(each.amounts))
             if each.expected is not None:
                 pod_sets = dict.fromkeys(PodSet(key.namespace, each.payer.owner, one) for one in each.expected.labels)
                 of_all = derive(each.expected.amounts)
-                claims.append(_Claim(subjects(each.account, key.namespace), of_all, tuple(pod_sets)))
+                holds.append(_Hold(subjects(each.account, key.namespace), of_all, tuple(pod_sets)))
         most = {pod_set: tuple(sorted(resources.most_amounts(each).items())) for pod_set, each in costs.items()}
-        self._set_session(key, tuple(claims))
-        for session in (key, *self._set_pod(key, most)):
-            yield self._update(session)
+        self._set_session(key, tuple(holds))
+        return [self._compute(session) for session in (key, *self._set_pod(key, most))]
 
     def _set_pod(self, key: ObjectKey, amounts: Mapping[PodSet, Amounts]) -> Sequence[ObjectKey]:
-        """Set what the pod *key* costs in each of its sets; return the sessions that wait for these."""
+        """Set what the pod *key* costs in each of its sets; return the sessions that these are pods of."""
         former = self._sets_of_pod.pop(key, ())
         for pod_set in former:
-            made = self._made[pod_set]
-            made.put(key, ())
-            if not made:
-                del self._made[pod_set]
+            costs = self._costs[pod_set]
+            costs.put(key, ())
+            if not costs:
+                del self._costs[pod_set]
         for pod_set, each in amounts.items():
-            self._made[pod_set].put(key, each)
+            self._costs[pod_set].put(key, each)
         if amounts:
             self._sets_of_pod[key] = tuple(amounts)
-        return [session for pod_set in {*former, *amounts} for session in self._waiting.get(pod_set, ())]
+        return [session for pod_set in {*former, *amounts} for session in self._sessions.get(pod_set, ())]
 
-    def _set_session(self, key: ObjectKey, claims: tuple[_Claim, ...]) -> None:
-        """Set what the session *key* expects: of several claims of one subject the largest holds."""
-        for claim in self._claims.pop(key, ()):
-            for pod_set in claim.pod_sets:
-                waiting = self._waiting.get(pod_set, {})
-                waiting.pop(key, None)
-                if not waiting:
-                    self._waiting.pop(pod_set, None)
-        for claim in claims:
-            for pod_set in claim.pod_sets:
-                self._waiting.setdefault(pod_set, {})[key] = None
-        if claims:
-            self._claims[key] = claims
+    def _set_session(self, key: ObjectKey, holds: tuple[_Hold, ...]) -> None:
+        """Set the room that each version of the session *key* needs."""
+        for former in self._holds.pop(key, ()):
+            for pod_set in former.pod_sets:
+                sessions = self._sessions.get(pod_set, {})
+                sessions.pop(key, None)
+                if not sessions:
+                    self._sessions.pop(pod_set, None)
+        for hold in holds:
+            for pod_set in hold.pod_sets:
+                self._sessions.setdefault(pod_set, {})[key] = None
+        if holds:
+            self._holds[key] = holds
 
-    def _update(self, key: ObjectKey) -> tuple[dict[Subject, Amounts], dict[Subject, Amounts]]:
-        """Compute what the session *key* still waits for; return what was due before, and what is due now."""
-        due = self._still_due(key)
-        before = self._due.pop(key, {})
-        if due:
-            self._due[key] = due
-        return before, due
+    def _compute(self, key: ObjectKey) -> tuple[dict[Subject, Amounts], dict[Subject, Amounts]]:
+        """Compute what is held for the pods of the session *key*; return what was held before, and is held now."""
+        held = self._still_held(key)
+        before = self._held.pop(key, {})
+        if held:
+            self._held[key] = held
+        return before, held
 
-    def forget_due(self) -> None:
-        """Have nothing due until `follow`: all sums are computed anew."""
-        self._due.clear()
+    def clear(self) -> None:
+        """Clear all holds; `update` computes them again."""
+        self._held.clear()
 
-    def due(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
-        """Return how much of resource *name* is held of *subject* for the pods of the session *key*."""
-        of_session = self._due.get(key)
+    def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
+        """Return how much of resource *name* is held for *subject* and the pods of the session *key*."""
+        of_session = self._held.get(key)
         return 0 if of_session is None else dict(of_session.get(subject, ())).get(name, 0)
 
-    def due_in_all(self, subject: Subject, name: str) -> Amount:
-        """Return how much of resource *name* is held of *subject* for pods of any session."""
-        return sum(self.due(session, subject, name) for session in self._due)
+    def held_for_all_pods(self, subject: Subject, name: str) -> Amount:
+        """Return how much of resource *name* is held for *subject* and the pods of any session."""
+        return sum(self.held(session, subject, name) for session in self._held)
 
-    def due_to(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:
-        """Return how much a pod in *pod_sets* may take of what is held of *subject*."""
-        sessions = {session for pod_set in pod_sets for session in self._waiting.get(pod_set, ())}
-        return sum(self.due(session, subject, name) for session in sessions)
+    def held_for_pods(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:
+        """Return how much of what is held for *subject* a pod in *pod_sets* may use."""
+        sessions = {session for pod_set in pod_sets for session in self._sessions.get(pod_set, ())}
+        return sum(self.held(session, subject, name) for session in sessions)
 
-    def _still_due(self, key: ObjectKey) -> dict[Subject, Amounts]:
+    def _still_held(self, key: ObjectKey) -> dict[Subject, Amounts]:
+        """Return the room left for pods. Of several versions the largest amount left counts for each subject."""
         most: dict[Subject, dict[str, Amount]] = defaultdict(dict)
-        for claim in self._claims.get(key, ()):
-            taken = self._taken(claim.pod_sets)
-            for name, amount in claim.amounts:
+        for hold in self._holds.get(key, ()):
+            taken = self._taken(hold.pod_sets)
+            for name, amount in hold.amounts:
                 left = amount - taken.get(name, 0)
                 if left > 0:
-                    for subject in claim.subjects:
+                    for subject in hold.subjects:
                         most[subject][name] = max(left, most[subject].get(name, 0))
         return {subject: tuple(sorted(amounts.items())) for subject, amounts in most.items()}
 
     def _taken(self, pod_sets: Iterable[PodSet]) -> Mapping[str, Amount]:
         """Return what the pods of these sets cost; one that is in several counts once."""
-        made = [self._made[each] for each in pod_sets if each in self._made]
-        if len(made) < 2:
-            return made[0].sums if made else {}
-        several = _Made()
-        for key, amounts in {key: amounts for each in made for key, amounts in each.by_pod.items()}.items():
+        costs = [self._costs[each] for each in pod_sets if each in self._costs]
+        if len(costs) < 2:
+            return costs[0].sums if costs else {}
+        several = _PodCosts()
+        for key, amounts in {key: amounts for each in costs for key, amounts in each.by_pod.items()}.items():
             several.put(key, amounts)
         return several.sums

@@ -79,13 +79,13 @@ class _Unused:
 
     reserved = used
     allocated = used
-    awaited = used
+    held_for_all_pods = used
 
     def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:  # noqa: ARG002
         """Return 0."""
         return 0
 
-    def expected(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:  # noqa: ARG002
+    def held_for_pods(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:  # noqa: ARG002
         """Return 0."""
         return 0
 
@@ -158,7 +158,7 @@ def _caps(parts: Sequence[Part]) -> Iterator[Room]:
 
 def _room(copies: Copies, limit: Limit, need: _Need, view: UsageView) -> Room:
     own = sum(view.held(key, limit.subject, limit.resource) for key in copies.existing)
-    own += view.expected(copies.pod_sets, limit.subject, limit.resource)
+    own += view.held_for_pods(copies.pod_sets, limit.subject, limit.resource)
     number = max(copies.number - _of_others(copies, limit, view) // need.objects, 0)
     used, reserved = view.used(limit.subject, limit.resource), view.reserved(limit.subject, limit.resource)
     return Room(limit, need.amount, number, copies.number - number, own, used, reserved)
@@ -188,8 +188,8 @@ def _excess(room: Room, view: UsageView) -> Excess:
     limit = room.limit
     if limit.cap is not None:
         return Excess(limit, room.each, 0, 0, limit.hard)
-    awaited = view.awaited(limit.subject, limit.resource)
-    return Excess(limit, room.requested, room.used, room.reserved, room.most, room.own, ended(limit, view), awaited)
+    for_pods = view.held_for_all_pods(limit.subject, limit.resource)
+    return Excess(limit, room.requested, room.used, room.reserved, room.most, room.own, ended(limit, view), for_pods)
 
 
 def with_fitting(decision: Decision, fitting: Fitting, *, may_deny: bool) -> Decision:

@@ -295,15 +295,15 @@ def _end(excess: Excess) -> str:
 def _freed_soon(excesses: Iterable[Excess]) -> Iterator[str]:
     """Yield a note on amounts that fail only because of what is reserved: a retry may succeed before any pod ends."""
     under_way: dict[str, Amount] = {}
-    awaited: dict[str, Amount] = {}
+    for_pods: dict[str, Amount] = {}
     for excess in excesses:
         name = excess.rule.resource
         if excess.used + excess.requested <= excess.rule.hard:
-            under_way[name] = max(under_way.get(name, 0), excess.reserved - excess.awaited)
-            awaited[name] = max(awaited.get(name, 0), excess.awaited)
+            under_way[name] = max(under_way.get(name, 0), excess.reserved - excess.held_for_pods)
+            for_pods[name] = max(for_pods.get(name, 0), excess.held_for_pods)
     if listed := at_least_list(sorted(_above_zero(under_way))):
         yield f"{listed} reserved for requests under way, free again in about {_HELD:g} s if they fail"
-    if listed := at_least_list(sorted(_above_zero(awaited))):
+    if listed := at_least_list(sorted(_above_zero(for_pods))):
         yield f"{listed} held for pods of sessions, free again in about {HOLD_SECONDS:g} s if they do not come"
 
 

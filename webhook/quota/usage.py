@@ -2,7 +2,8 @@
 The usage index: what existing objects cost (`used`) and what is held for writes in flight (`reserved`).
 
 A plain data structure: no I/O, no clock, no locks; only one thread changes it. The cost of a change does not depend on
-the number of objects, and a decision only reads sums. `ledger` decides when an unseen reservation may be dropped.
+the number of objects, and a decision only reads sums. `ledger` decides when a reservation whose object was never seen
+expires.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _MAX_SHARED = 65536
 """Entries in each table of shared amounts, payers and scopes. A fuller table is cleared, which costs only memory."""
 
 _MAX_GONE = 10_000
-"""Uids of the objects removed last. Needed while a reservation of such an object may still be read from a ledger."""
+"""Uids of the objects removed last. A ledger that is read later may hold a reservation of one; that must not count."""
 
 _MIN_PRUNE_SIZE = 4096
 """Cached pairs of account and namespace above which `rebind` prunes unused pairs, which walks through all rows."""
@@ -55,15 +56,16 @@ class UsageView(Protocol):
 
     def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
         """
-        Return how much of `used + reserved` is due to *key*: the largest of its object and its pending writes, and what
-        is held for its pods.
+        Return how much of `used + reserved` belongs to *key*.
+
+        That is the larger of the object and its pending writes, and the room for its pods if it is a session.
         """
 
-    def expected(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:
-        """Return how much of `reserved` is held for pods of these sets, which takes its place when they come."""
+    def held_for_pods(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:
+        """Return how much of `reserved` is held for pods of these sets. A pod of them may use it."""
 
-    def awaited(self, subject: Subject, name: str) -> Amount:
-        """Return how much of `reserved` is held for pods of sessions that have not come."""
+    def held_for_all_pods(self, subject: Subject, name: str) -> Amount:
+        """Return how much of `reserved` is held for pods of any session."""
 
     def subjects(self) -> Iterator[Subject]:
         """Return every subject that uses or holds something."""
@@ -127,7 +129,7 @@ class UsageIndex:
         self._payers: dict[Payer, Payer] = {}
         self._amounts: dict[Amounts, Amounts] = {}
         self._scopes: dict[Scopes, Scopes] = {}
-        self._expected = ExpectedPods()
+        self._session_holds = ExpectedPods()
 
     # Reads of a decision.
 
@@ -156,21 +158,21 @@ class UsageIndex:
         return self._subjects(account, namespace)
 
     def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:
-        """Return how much of `used + reserved` is due to *key*. See `UsageView`."""
+        """Return how much of `used + reserved` belongs to *key*. See `UsageView`."""
         amounts_of_key = [
             dict(amounts).get(name, 0)
             for account, amounts in self._amounts_on(key)
             if subject in self._subjects(account, key.namespace)
         ]
-        return max(amounts_of_key, default=0) + self._expected.due(key, subject, name)
+        return max(amounts_of_key, default=0) + self._session_holds.held(key, subject, name)
 
-    def expected(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:
+    def held_for_pods(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:
         """Return how much of `reserved` is held for pods of these sets. See `UsageView`."""
-        return self._expected.due_to(pod_sets, subject, name)
+        return self._session_holds.held_for_pods(pod_sets, subject, name)
 
-    def awaited(self, subject: Subject, name: str) -> Amount:
-        """Return how much of `reserved` is held for pods of sessions. Not for every decision: it asks each of them."""
-        return self._expected.due_in_all(subject, name)
+    def held_for_all_pods(self, subject: Subject, name: str) -> Amount:
+        """Return how much of `reserved` is held for pods of any session. Slow: it walks through all sessions."""
+        return self._session_holds.held_for_all_pods(subject, name)
 
     def reserved_sums(self) -> dict[Subject, dict[str, Amount]]:
         """Return a copy of `reserved` for all subjects and resources."""
@@ -222,14 +224,14 @@ class UsageIndex:
     # Reservations.
 
     def reserve(self, reservation: Reservation) -> None:
-        """Hold *reservation*, as `PendingWrites.add` does."""
+        """Hold *reservation*. Of two with the same attempt the larger amounts count."""
         key = reservation.key
         self._count_pending(key, -1)
         pending = self._pending.setdefault(key, PendingWrites(self._devices))
         self._pending_count += pending.add(reservation)
         self._count_pending(key, 1)
         if _is_of_session(reservation):
-            self._follow(key)
+            self._update_session_hold(key)
 
     def drop(self, *reservations: Reservation) -> None:
         """Remove those *reservations* that are still held. Safe only once their writes cannot be persisted unseen."""
@@ -247,7 +249,7 @@ class UsageIndex:
             if not pending:
                 self._pending.pop(key, None)
             if any(map(_is_of_session, dropped)):
-                self._follow(key)
+                self._update_session_hold(key)
 
     # Events.
 
@@ -274,7 +276,7 @@ class UsageIndex:
         return self._settle(key, row.uid, row.version)
 
     def count_anew(self, key: ObjectKey, row: Row) -> None:
-        """Replace what is known of an object by *row*, if that is of the same version, read in another way."""
+        """Replace the row if *row* has the same uid and version: the object is unchanged, its evaluation is new."""
         known = self.row(key)
         if known is not None and (known.uid, known.version) == (row.uid, row.version):
             self._replace(key, self._shared(row))
@@ -290,16 +292,21 @@ class UsageIndex:
             self._replace(key, structs.replace(row, amounts=_shared_value(self._amounts, amounts)))
 
     def stop_expecting(self, key: ObjectKey, uid: str) -> None:
-        """Hold no room any more for the pods of the session *uid*, except for writes in flight."""
+        """
+        Release the room held for the pods of the session *uid*, which have not come in time (`kube/starting`).
+
+        A write of the session that is in flight keeps its own.
+        """
         row = self.row(key)
         if row is not None and row.uid == uid and row.expected is not None:
             self._replace(key, structs.replace(row, expected=None))
 
     def forget(self, key: ObjectKey, uid: str, version: int) -> tuple[Reservation, ...]:
         """
-        Record that the object *uid* was gone, or cost nothing, at *version*; return the reservations that this settles.
+        Remove the object *uid*; return the reservations that this settles.
 
-        An old event changes nothing: a restarted session stays counted although an old list still shows it stopped.
+        It is gone, or costs nothing, from *version* on. An old event changes nothing: a restarted session stays counted
+        although an old list still shows it stopped.
         """
         if version <= self._position[key.resource] and key.resource not in self._listed:
             return ()
@@ -371,7 +378,7 @@ class UsageIndex:
         self._count(rows, pending_keys, -1)
         self._subjects_by_namespace[name] = bound
         self._count(rows, pending_keys, 1)
-        self._follow_all()
+        self._update_session_holds()
 
     def rebind_owners(self, bind: Bind, owners: Container[str]) -> None:
         """
@@ -399,7 +406,7 @@ class UsageIndex:
         for name, bound_anew in changed.items():
             self._subjects_by_namespace[name].update(bound_anew)
         self._count(rows, pending_keys, 1)
-        self._follow_all()
+        self._update_session_holds()
 
     # Maintenance of the sums.
 
@@ -432,7 +439,7 @@ class UsageIndex:
             self._count_row(key, row, 1)
         self._count_pending(key, 1)
         if (known is not None and _is_of_session(known)) or (row is not None and _is_of_session(row)):
-            self._follow(key)
+            self._update_session_hold(key)
 
     def _settle(self, key: ObjectKey, uid: str, version: int) -> tuple[Reservation, ...]:
         pending = self._pending.get(key)
@@ -518,29 +525,30 @@ class UsageIndex:
     def _recount(self) -> None:
         self._used.clear()
         self._reserved.clear()
-        self._expected.forget_due()
+        self._session_holds.clear()
         for resource, rows in self._rows.items():
             for path, row in rows.items():
                 self._count_row(ObjectKey(resource, *path.split("/", 1)), row, 1)
         for key in self._pending:
             self._count_pending(key, 1)
-        self._follow_all()
+        self._update_session_holds()
 
-    # The pods that sessions wait for.
+    # The room held for pods of sessions.
 
-    def _follow(self, key: ObjectKey) -> None:
-        """Hold what sessions wait for, after a change of *key*: a session, or a pod that may be one of a session."""
+    def _update_session_hold(self, key: ObjectKey) -> None:
+        """Update what is held after a change of *key*: a session, or a pod that may be one of a session."""
         row = self.row(key)
         records = (*self._pending.get(key, ()), *([] if row is None else [row]))
-        for before, due in self._expected.follow(key, records, subjects=self._subjects, derive=self._devices.derive):
-            for sign, by_subject in ((-1, before), (1, due)):
+        changes = self._session_holds.update(key, records, subjects=self._subjects, derive=self._devices.derive)
+        for before, held in changes:
+            for sign, by_subject in ((-1, before), (1, held)):
                 for subject, amounts in by_subject.items():
                     _add(self._reserved, subject, amounts, sign)
 
-    def _follow_all(self) -> None:
-        """Compute anew what is held for pods: subjects or weights have changed."""
-        for key in self._expected.known():
-            self._follow(key)
+    def _update_session_holds(self) -> None:
+        """Compute again what is held for pods, after subjects or weights have changed."""
+        for key in self._session_holds.known():
+            self._update_session_hold(key)
 
 
 def _add(sums: dict[Subject, dict[str, Amount]], subject: Subject, amounts: Amounts, sign: int) -> None:
