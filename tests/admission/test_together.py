@@ -134,7 +134,7 @@ async def test_a_workload_counts_by_its_pods(policy: str, documents: list[Json],
 async def test_how_many_pods_of_a_workload_are_made() -> None:
     [verdict] = (await of(CPU3, deployment(5, cpu="1"))).verdicts
     assert verdict.workload is not None
-    assert (verdict.workload.made.fits, verdict.workload.made.number, verdict.workload.noun) == (3, 5, "replicas")
+    assert (verdict.workload.fitting.fits, verdict.workload.fitting.number, verdict.workload.noun) == (3, 5, "replicas")
     assert show_list(verdict.adds) == "count/pods=5,pods=5,requests.cpu=5"
     assert "would fit: 3 of 5 replicas" in verdict.refusals[0]
 

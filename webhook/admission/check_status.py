@@ -110,10 +110,10 @@ def _item(each: Checked) -> Item:
     )
     if verdict is None:
         return item
-    tightest, made = _tightest(verdict), verdict.workload
+    tightest, workload = _tightest(verdict), verdict.workload
     return structs.replace(
         item,
-        copies=UNSET if made is None else Copies(made.noun, made.made.number, made.made.fits),
+        copies=UNSET if workload is None else Copies(workload.noun, workload.fitting.number, workload.fitting.fits),
         would_fit=_largest(verdict),
         adds={name: show(name, amount) for name, amount in verdict.adds},
         limits=tuple(_room(room, is_tightest=room is tightest) for room in verdict.rooms),
@@ -138,7 +138,7 @@ def _texts(each: Checked) -> Iterator[str]:
 
 def _largest(verdict: Verdict) -> str:
     workload = verdict.workload
-    if workload is not None and workload.made.fits == 0:
+    if workload is not None and workload.fitting.fits == 0:
         return f"0 {workload.noun}"
     return message.largest(verdict.rooms, None if workload is None else workload.noun) or "no limit refuses it"
 

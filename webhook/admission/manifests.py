@@ -117,8 +117,8 @@ class ManifestCheck:
         """
         Return whether *objects* fit, one after another. One whose name is taken is applied to what is stored.
 
-        *deadline* is on the monotonic clock. Raises: TooManyError; UnavailableError; ReviewError for what no API server
-        sends.
+        *deadline* is on the monotonic clock. Raises: TooManyError; UnavailableError; ReviewError and
+        UncountableError for what no API server sends.
         """
         checked: list[Checked] = []
         requests: list[AdmissionRequest] = []
@@ -215,7 +215,7 @@ def _judged(checked: Checked, verdict: Verdict) -> Checked:
     if verdict.workload is not None and verdict.workload.is_later:
         notes.append("its pods are made by a schedule: only what can never fit is told")
     if checked.written.kind == "DaemonSet" and verdict.rooms:
-        number = verdict.workload.made.number if verdict.workload is not None else 1
+        number = verdict.workload.fitting.number if verdict.workload is not None else 1
         notes.append(f"it makes a pod on each node: {number} judged")
     if not (verdict.adds or verdict.rooms or verdict.refusals):
         return checked._replace(free="it makes no pods now, and needs no more than it has", notes=tuple(notes))

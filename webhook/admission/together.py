@@ -1,9 +1,9 @@
 """
 Decides several requests, each as if those before it were stored: whether all of it fits together.
 
-Every answer is that of the handler and of the advice on workloads. They ask a ledger that only takes their questions;
-once all are asked, the real ledger decides them in one step of its own, in which what is allowed is held for those
-behind it, and released again. Nothing is awaited in that step, so that no other request ever sees what is held.
+Each request goes through the real handler and advice. Their ledger is a `Question`, which records what is asked. Once
+all have asked, the real ledger decides all questions in one step without an `await`. In that step each allowed request
+is held for the following ones, and all holds are dropped at its end, so that no other request ever sees them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from webhook.quota.subject import CLUSTER, Subject
 from webhook.quota.usage import UsageIndex, UsageView
 
 _TENTATIVE = "would be stored"
-"""The uid of what is held: no object has it, so that no reservation of a real request is ever taken for one of ours."""
+"""The uid of what is held. No real object has it, so that dropping these reservations never drops a real one."""
 
 
 async def decide_together(
@@ -43,30 +43,34 @@ async def decide_together(
     """
     Return the verdict on each of *requests*, decided on what those before it leave. Nothing is held afterwards.
 
-    The requests are as a mutating call has them, with a uid for each new object, and a kind that is stamped. *index* is
-    the one that the ledger of *handler* decides on. *deadline* is on the monotonic clock.
+    The requests are as an API server sends them to the mutating webhook, for kinds that are stamped, with a uid for
+    each new object. *index* is the one that the ledger of *handler* decides on. *deadline* is on the monotonic clock.
 
-    Raises: ReviewError, UnavailableError; then there is no verdict on any of them.
+    Raises: ReviewError, UncountableError, UnavailableError; then there is no verdict on any of them.
     """
     submissions = [await submit(handler, each) for each in requests]
     asked = [_Request(handler, advice, each, deadline) for each in submissions]
     try:
         for one in asked:
-            for call in one.under_way:
+            for call in one.all_calls:
                 await call.until_asked()
         step = _Step(asked, index)
         if (charge := step.charge) is not None:
             await handler.ledger.transact(charge, step.decide, dry_run=True, deadline=deadline)
         return Together(tuple([await one.verdict() for one in asked]), step.left)
     finally:
-        tasks = [call.task for one in asked for call in one.under_way]
+        tasks = [call.task for one in asked for call in one.all_calls]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Request:
-    """One request and its validating calls, which are both made at once."""
+    """
+    One request and the calls that follow its mutating one, all under way at the same time.
+
+    These are the validating call, for a workload the advice, and a validating call for one of its pods.
+    """
 
     def __init__(
         self,
@@ -79,13 +83,13 @@ class _Request:
         self._terms: Terms | None = None
         self._judgement: Judgement | None = None
         self._rooms: tuple[Room, ...] = ()
-        self._adds: Mapping[str, Amount] = {}
-        self._made: Fitting | None = None
+        self._increase: Mapping[str, Amount] = {}
+        self._fitting: Fitting | None = None
         self._notes: tuple[str, ...] = ()
-        self._advised: Call | None = None
+        self._advice_call: Call | None = None
         self.calls: tuple[Call, ...] = ()
-        self._pod: Call | None = None
-        self._lacking: Denied | None = None
+        self._pod_call: Call | None = None
+        self._pod_refusal: Denied | None = None
         if not self._mutated.allowed:
             return
 
@@ -99,27 +103,27 @@ class _Request:
 
         self.calls = (Call(validate),)
         if is_workload:
-            self._advised = Call(advise)
-            self.calls = (*self.calls, self._advised)
+            self._advice_call = Call(advise)
+            self.calls = (*self.calls, self._advice_call)
         if pod is not None:
-            made = pod
+            sample = pod
 
             async def validate_pod(question: Question) -> AdmissionResponse:
-                return await replace(handler, ledger=question).validate(made, deadline=deadline)
+                return await replace(handler, ledger=question).validate(sample, deadline=deadline)
 
-            self._pod = Call(validate_pod)
-
-    @property
-    def under_way(self) -> tuple[Call, ...]:
-        """All calls, and that for a pod of the workload, which tells what none of its pods may be."""
-        return self.calls if self._pod is None else (*self.calls, self._pod)
+            self._pod_call = Call(validate_pod)
 
     @property
-    def _is_untold(self) -> bool:
-        """Whether the advice has said, without a question, why it cannot tell what fits."""
-        if self._advised is None or self._advised.question.charge is not None:
+    def all_calls(self) -> tuple[Call, ...]:
+        """All calls, including the one for a sample pod, which shows why every pod would be refused."""
+        return self.calls if self._pod_call is None else (*self.calls, self._pod_call)
+
+    @property
+    def _has_no_advice(self) -> bool:
+        """Whether the advice could not tell what fits: it asked no question, and its warning says why."""
+        if self._advice_call is None or self._advice_call.question.charge is not None:
             return False
-        return bool(self._advised.task.result().warnings)
+        return bool(self._advice_call.task.result().warnings)
 
     def _take_terms(self, terms: Terms) -> None:
         self._terms = terms
@@ -131,7 +135,7 @@ class _Request:
         """Decide what was asked, and note what each limit leaves."""
         for call in self.calls:
             call.decide(view)
-        self._made, self._notes = None, ()
+        self._fitting, self._notes = None, ()
         charged, copied = self._terms, self._judgement
         added = _Sums()
         found: list[Room] = []
@@ -144,47 +148,47 @@ class _Request:
                 added.add(charged.charge.pods.needed, less=dict(needed))
         if copied is not None:
             found += copied.rooms(view)
-            self._made = copied.made(view)
-            self._lacking = self._lacking_in_pods(view)
-            if self._lacking is not None:
-                self._made = replace(self._made, fits=0)
+            self._fitting = copied.made(view)
+            self._pod_refusal = self._refusal_of_every_pod(view)
+            if self._pod_refusal is not None:
+                self._fitting = replace(self._fitting, fits=0)
             if not copied.is_later:
                 for part in copied.parts():
                     held = {
                         name: sum(view.held(key, CLUSTER, name) for key in copied.existing) for name, _ in part.amounts
                     }
                     added.add(((name, amount * copied.number) for name, amount in part.amounts), less=held)
-        self._rooms, self._adds = tuple(found), added.amounts
+        self._rooms, self._increase = tuple(found), added.amounts
 
-    def _lacking_in_pods(self, view: UsageView) -> Denied | None:
-        """Return for what every pod is refused beside room: what it does not declare, and minimums that it is below."""
-        if self._pod is None:
+    def _refusal_of_every_pod(self, view: UsageView) -> Denied | None:
+        """Return what refuses every pod apart from limits, undeclared resources or minimums; None if nothing does."""
+        if self._pod_call is None:
             return None
-        self._pod.decide(view)
-        match self._pod.decision:
+        self._pod_call.decide(view)
+        match self._pod_call.decision:
             case Denied(_, lacks, shortfalls) if lacks or shortfalls:
                 return Denied((), lacks, shortfalls)
         return None
 
     def stored(self, view: UsageView) -> Iterator[Reservation]:
-        """Yield what is held if it is stored; nothing if it is refused."""
+        """Yield what to hold for the following requests; nothing if this one is refused."""
         if any(call.is_refused for call in self.calls) or not self._mutated.allowed:
             return
         for call in self.calls:
             if isinstance(call.decision, Allowed) and call.decision.reservation is not None:
                 yield call.decision.reservation
-        if self._judgement is not None and self._made is not None:
-            yield from self._judgement.stored(self._made.fits, view)
+        if self._judgement is not None and self._fitting is not None:
+            yield from self._judgement.stored(self._fitting.fits, view)
 
-    def look_ahead(self, view: UsageView) -> None:
-        """Note, once it is stored, whether a rolling update of it would have room."""
+    def check_later_rollout(self, view: UsageView) -> None:
+        """Note a warning if a later rolling update would have no room; *view* already shows the request as stored."""
         copied = self._judgement
         if (
             copied is not None
             and copied.surges_later
             and not copied.fitting.excesses
-            and self._made is not None
-            and self._made.fits == self._made.number
+            and self._fitting is not None
+            and self._fitting.fits == self._fitting.number
         ):
             self._notes = tuple(message.surge_warning(each) for each in copied.surge_beside(view)[:1])
 
@@ -199,28 +203,30 @@ class _Request:
                 call.question.answer.set_result(call.decision)
         responses = (self._mutated, *[await call.task for call in self.calls])
         refusals = [each.status.message for each in responses if not each.allowed and each.status is not None]
-        copied, made = self._judgement, self._made
-        workload = None if copied is None or made is None else Workload(copied.noun, made, copied.is_later)
-        last = responses[-1]
+        copied, fitting = self._judgement, self._fitting
+        workload = None if copied is None or fitting is None else Workload(copied.noun, fitting, copied.is_later)
+        advice = None if self._advice_call is None else await self._advice_call.task
         said: set[str] = set()  # warnings of the advice that a refusal says in other words
-        if self._pod is not None and self._lacking is not None:
-            self._pod.question.answer.set_result(self._lacking)
-            refused = (await self._pod.task).status
+        if self._pod_call is not None and self._pod_refusal is not None:
+            self._pod_call.question.answer.set_result(self._pod_refusal)
+            refused = (await self._pod_call.task).status
             refusals += [] if refused is None else [f"each of its pods: {refused.message}"]
-            said.update(() if copied is None else _unfit(copied, self._lacking))
-        if copied is not None and made is not None and made.excesses and last.allowed:
+            said.update(() if copied is None else _unfit_warnings(copied, self._pod_refusal))
+        is_advised = advice is not None and advice.allowed
+        if copied is not None and fitting is not None and fitting.excesses and is_advised:
             owner = copied.payer.owner
-            refusals.append(message.workload_sentence(made, Denied(made.excesses), noun=copied.noun, owner=owner))
+            denied = Denied(fitting.excesses)
+            refusals.append(message.workload_sentence(fitting, denied, noun=copied.noun, owner=owner))
             binding = copied.fitting.binding
-            if binding is not None and binding.rule in [each.rule for each in made.excesses]:
+            if binding is not None and binding.rule in [each.rule for each in fitting.excesses]:
                 said.add(message.workload_warning(copied.fitting, binding, noun=copied.noun))
         elif copied is not None and copied.surge:
-            refusals.append(message.surge_warning(copied.surge[0]))  # it would not go on by itself
-        elif self._is_untold:
-            refusals += last.warnings
+            refusals.append(message.surge_warning(copied.surge[0]))  # the rollout would not proceed
+        elif advice is not None and self._has_no_advice:
+            refusals += advice.warnings
         said.update(refusals)
         told = [text for each in responses for text in each.warnings if text not in said]
-        adds = tuple(sorted((name, amount) for name, amount in self._adds.items() if amount))
+        adds = tuple(sorted((name, amount) for name, amount in self._increase.items() if amount))
         notes = dict.fromkeys((*told, *self._notes))
         return Verdict(self._rooms, adds, workload, tuple(refusals), tuple(notes))
 
@@ -235,7 +241,11 @@ class _Step:
 
     @property
     def charge(self) -> Charge | None:
-        """One of the charges that were asked about: one that grows, if any does, for which the ledger is up to date."""
+        """
+        The charge to transact with; None if nothing was asked.
+
+        One that grows is preferred: only for such a one does the ledger catch up before it decides.
+        """
         asked = [call.question.charge for each in self._asked for call in each.calls]
         known = [each for each in asked if each is not None]
         return next((each for each in known if each.grows), known[0] if known else None)
@@ -244,7 +254,7 @@ class _Step:
         """
         Decide every request on what those before it leave. Nothing is held when this returns, or raises.
 
-        No `await`, and nothing that calls others back, may stand in here.
+        This must not await or call others back: other requests would see what is held.
         """
         held: list[Reservation] = []
         view = _AsStored(self._index)
@@ -255,7 +265,7 @@ class _Step:
                     tentative = replace(reservation, uid=_TENTATIVE)
                     held.append(tentative)
                     self._index.reserve(tentative)
-                each.look_ahead(view)
+                each.check_later_rollout(view)
             self.left = tuple(_left(self._asked, view))
         finally:
             self._index.drop(*held)
@@ -263,7 +273,7 @@ class _Step:
 
 
 class _AsStored:
-    """A `UsageView` of an index to which what is held from now on is as if it were used, and not in flight."""
+    """A `UsageView` of an index in which everything that is reserved after its creation counts as used."""
 
     def __init__(self, index: UsageIndex) -> None:
         self._index = index
@@ -275,11 +285,11 @@ class _AsStored:
         self.subjects = index.subjects
 
     def used(self, subject: Subject, name: str) -> Amount:
-        """Return what is used, with what would be stored."""
+        """Return what is used, with everything that was reserved since."""
         return self._index.allocated(subject, name) - self.reserved(subject, name)
 
     def reserved(self, subject: Subject, name: str) -> Amount:
-        """Return what is held for requests under way."""
+        """Return what was reserved before, for requests in flight."""
         return self._in_flight.get(subject, {}).get(name, 0)
 
 
@@ -311,7 +321,7 @@ def _rooms_of(terms: Terms, view: UsageView) -> Iterator[Room]:
     return rooms(Copies(1, parts, (charge.key,), are_replaced=True, pod_sets=tuple(charge.pod_sets)), view)
 
 
-def _unfit(judgement: Judgement, refusal: Denied) -> list[str]:
+def _unfit_warnings(judgement: Judgement, refusal: Denied) -> list[str]:
     """Return the warnings of the advice that say of all pods what *refusal* says of one."""
     lacking, short = [each.rule for each in refusal.lacks], [each.rule for each in refusal.shortfalls]
     lacks = [each for each in judgement.lacks if each.rule in lacking]

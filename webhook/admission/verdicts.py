@@ -25,10 +25,10 @@ class Left(NamedTuple):
 
 
 class Workload(NamedTuple):
-    """The copies of a workload: what they are called, how many will be made, and whether a schedule makes them."""
+    """The copies of a workload: what they are called, how many fit, and whether a schedule makes them."""
 
     noun: str
-    made: Fitting
+    fitting: Fitting
     is_later: bool
 
 
