@@ -47,7 +47,7 @@ class Cluster:
     def is_known(self, resource: str) -> bool:
         return resource in self.known
 
-    def is_gone(self, resource: str) -> bool:
+    def is_removed_from_api(self, resource: str) -> bool:
         return resource in self.gone
 
     def recount(self, resource: str) -> None:

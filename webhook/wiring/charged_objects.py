@@ -156,9 +156,9 @@ class ChargedObjects:
         is_synced = resource in self._reflectors and self._reflectors[resource].synced
         return is_synced and self._sinks[resource].is_counted
 
-    def is_gone(self, resource: str) -> bool:
+    def is_removed_from_api(self, resource: str) -> bool:
         """Return whether the API serves *resource* no more, and none of its objects is counted any more."""
-        return resource in self._reflectors and self._reflectors[resource].is_gone
+        return resource in self._reflectors and self._reflectors[resource].is_removed_from_api
 
     def require_known(self, resource: str) -> None:
         """

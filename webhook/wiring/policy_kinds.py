@@ -48,7 +48,7 @@ class Watches(Protocol):
     def is_known(self, resource: str) -> bool:
         """Return whether all objects of *resource* are known, counted as they are counted now."""
 
-    def is_gone(self, resource: str) -> bool:
+    def is_removed_from_api(self, resource: str) -> bool:
         """Return whether the API serves *resource* no more, and none of its objects is counted any more."""
 
     def recount(self, resource: str) -> None:
@@ -149,7 +149,7 @@ class PolicyKinds:
         """Whether all sessions of *resource* are known, or that there are none because its definition was deleted."""
         if resource not in self._evaluators:
             return False
-        return self._watches.is_known(resource) or self._watches.is_gone(resource)
+        return self._watches.is_known(resource) or self._watches.is_removed_from_api(resource)
 
     def condition(self) -> Condition:
         """Return whether every limit on a number is enforced; otherwise which ones are not, and why."""

@@ -63,19 +63,20 @@ class Reflector(Generic[T]):
 
     *query* selects (labels, fields); *resource* names the collection in logs; *accept* asks for another form of the
     objects, such as ``METADATA_ONLY``. After *silence_seconds* without a byte the connection is taken for dead.
-    *jitter* returns numbers from 0 to 1. A server that takes the option and never ends the initial events
-    (kubernetes/kubernetes#139716) would keep us waiting for ever, so after *initial_events_seconds* they are listed
-    page by page. 100 000 pods take two. A watch is asked to end after *watch_seconds* to twice as many, so that the
-    watches of all replicas do not end together.
+    *jitter* returns numbers from 0 to 1. A server may take the option and never end the initial events
+    (kubernetes/kubernetes#139716): if they do not end within *initial_events_seconds*, the reflector lists in pages
+    from then on. 100 000 pods take about two seconds. Each watch is asked to end after a random time between
+    *watch_seconds* and twice as much, so that the watches of all replicas do not end together.
 
     A collection under ``/apis/`` may be absent. If the API has answered 404 to every list for *unserved_seconds*, the
     sink is shown an empty list at *store_version*, the version that the whole store is at. Not before: while a control
     plane is updated, an API server of the older version answers 404 to what another one serves. Without *store_version*
     the sink keeps what it has.
 
-    *on_restart* is called with the reason for which the watch was opened again, except after its regular end. A quiet
-    collection is ``stalled`` now and then: an API server sends a bookmark each minute, but none before its cluster has
-    written anything since the last one.
+    *on_restart* is called with the cause after each failed list or watch, and at the first 404 of an absent collection;
+    not after the regular end of a watch, and not if the server refuses to list by watch. A quiet
+    collection has the cause ``stalled`` now and then: an API server sends a bookmark each minute, but none before its
+    cluster has written anything since the last one.
 
     *undecodable* is called instead of the sink for objects that do not fit *item_type*: one unforeseen object must
     neither end the watch nor cause endless lists, and only the caller can decide what an unknown cost means. Without it
@@ -121,7 +122,7 @@ class Reflector(Generic[T]):
         self._last_answer_at = -math.inf
         self._is_synced = False
         self._unserved_since: float | None = None
-        self._is_emptied = False  # the sink was told so since then
+        self._is_emptied = False  # the sink was shown an empty list since `_unserved_since`
         self._version: int | None = None  # None: a full list is needed
         self._lists_by_watch = True
         self._opened = False  # this attempt's watch was accepted
@@ -134,7 +135,7 @@ class Reflector(Generic[T]):
     @property
     def synced(self) -> bool:
         """
-        Whether the sink once had a complete list, and the API has served the collection since.
+        Whether the sink has had a complete list; false again once the API answers 404 to a list.
 
         How fresh the sink is: see ``last_answer_at``.
         """
@@ -146,7 +147,7 @@ class Reflector(Generic[T]):
         return self._unserved_since is None
 
     @property
-    def is_gone(self) -> bool:
+    def is_removed_from_api(self) -> bool:
         """Whether the API has not had the collection for so long that the sink was told that nothing is there."""
         return self._is_emptied and not self.served
 
@@ -157,9 +158,9 @@ class Reflector(Generic[T]):
 
     def relist(self, *, anew: bool = False) -> None:
         """
-        End the running watch and list everything again; a list that is under way is enough.
+        End the running watch and list everything again.
 
-        With *anew* such a list begins again, too: what the sink leaves out has changed.
+        A list that is under way goes on, unless *anew*: then what the sink leaves out has changed, and it begins again.
         """
         if (anew or self._version is not None) and not self._is_list_asked:
             self._is_list_asked = True
@@ -176,14 +177,14 @@ class Reflector(Generic[T]):
         while True:
             self._opened, self._lines = False, 0
             try:
-                await self._follow()
+                await self._list_or_watch_once()
             except (ApiError, MalformedError) as error:
-                if self._is_unserved_by(error):
+                if self._means_not_served(error):
                     await self._wait_unserved(error)
                 else:
                     await asyncio.sleep(self._recover(error))
 
-    async def _follow(self) -> None:
+    async def _list_or_watch_once(self) -> None:
         if self._is_list_asked:
             self._is_list_asked, self._version = False, None
         if self._version is not None:
@@ -210,7 +211,7 @@ class Reflector(Generic[T]):
                     self._watching = deadline
                     async for line in lines:
                         self._last_answer_at = self._clock()
-                        if self._take(line) and not self._is_list_asked:
+                        if self._handle_line(line) and not self._is_list_asked:
                             deadline.reschedule(None)
                         self._lines += 1
                         if self._lines % _LINES_AT_ONCE == 0:
@@ -228,7 +229,7 @@ class Reflector(Generic[T]):
             raise self._broken("the watch ended at once")
         self._recovery.succeeded()
 
-    def _take(self, line: bytes) -> bool:
+    def _handle_line(self, line: bytes) -> bool:
         """Pass one line of a watch to the sink; return whether it ended the initial events."""
         event = self._decoder.event(line)
         if isinstance(event, Bookmark):
@@ -292,7 +293,7 @@ class Reflector(Generic[T]):
 
     def _reached(self, resource_version: str) -> None:
         if self._version is None:
-            return  # initial events come in no order
+            return  # initial events come in no order: their versions say nothing of what has been reached
         version = as_integer(resource_version)
         if version < self._version:
             raise GoneError(f"the watch went back from {self._version} to {version}", request=f"GET {self._path}")
@@ -306,7 +307,7 @@ class Reflector(Generic[T]):
 
     def _recover(self, error: ApiError | MalformedError) -> float:
         """Prepare another attempt, and return the seconds to wait before it."""
-        if self._version is None and self._lists_by_watch and _is_no_initial_list(error):
+        if self._version is None and self._lists_by_watch and _means_no_list_by_watch(error):
             self._lists_by_watch = False
             return 0.0
         if self._lines:
@@ -324,8 +325,8 @@ class Reflector(Generic[T]):
             write("the watch is opened again", cause=retry.cause, pause=round(retry.pause, 3), error=str(error))
         return retry.pause
 
-    def _is_unserved_by(self, error: ApiError | MalformedError) -> bool:
-        """Whether *error* says that the API has no such collection; of the core group, something else has answered."""
+    def _means_not_served(self, error: ApiError | MalformedError) -> bool:
+        """Whether the API has no such collection. The core group is never absent: another server sent such a 404."""
         return self._version is None and isinstance(error, NotFoundError) and self._path.startswith("/apis/")
 
     async def _wait_unserved(self, error: ApiError | MalformedError) -> None:
@@ -341,9 +342,9 @@ class Reflector(Generic[T]):
 
     async def _empty(self) -> None:
         """
-        Show the sink that nothing is there any more, if the API still says so.
+        Show the sink an empty list, if the API still answers 404.
 
-        The store's version is read first: what the list that follows does not find was not there at that version.
+        The store's version is read first: when a 404 comes after it, all that was stored up to that version is gone.
         """
         if self._store_version is None:
             return
@@ -366,6 +367,6 @@ class Reflector(Generic[T]):
         return self._accept.replace("as=PartialObjectMetadata;", "as=PartialObjectMetadataList;")
 
 
-def _is_no_initial_list(error: ApiError | MalformedError) -> bool:
-    """Whether a server without lists by watch fails like this: it refuses the options."""
+def _means_no_list_by_watch(error: ApiError | MalformedError) -> bool:
+    """Whether *error* means that the server has no lists by watch: it refuses the options."""
     return isinstance(error, InvalidError) or (isinstance(error, ApiError) and error.status == 400)
