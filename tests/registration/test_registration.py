@@ -224,7 +224,7 @@ class TestCountedKinds:
         await until(lambda: registration.registered)
 
         cluster.counted = CountedResources(required=frozenset({"services"}))
-        registration.look_soon()
+        registration.wake()
 
         await until(lambda: len(self.rules(cluster)) == 2)
         task.cancel()

@@ -1,7 +1,7 @@
 """
-The loop that keeps our webhook configurations in the API server as they have to be.
+Reconciles our webhook configurations in the API server.
 
-What that is comes from a form; nothing else of a configuration is compared or repaired.
+A `Form` (Service or URL) says which fields are ours and what they must be; other fields are left alone.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from webhook.registration.manifest import RegistrationError, WebhookManifest
 log = structlog.get_logger(__name__)
 
 _APPLY: Final = "application/apply-patch+yaml"
-# An emptied caBundle makes every charged request fail until the next look.
+# An emptied caBundle makes every charged request fail until the next check.
 CHECK_SECONDS: Final = 30.0
-# Until the first success no request is served anyway, and what is missing may be about to be installed.
+# After a failed check. Short: until one succeeds calls may fail, and what is missing may be about to be installed.
 RETRY_SECONDS: Final = 2.0
 
 
@@ -40,14 +40,13 @@ def _ignore(_: object) -> None:
 
 class Registration:
     """
-    Write what *form* wants with the caBundle of *trust*, read it back, and look again every *check_seconds*.
+    Write what *form* wants with the caBundle of *trust*, read it back, and check it every *check_seconds*.
 
-    *on_drift* is called with the kind of a configuration that had been right and is not any more, *on_read* with our
-    webhooks by name as they were read, None for one that is missing. Any number of replicas may do this at once; also
-    such as want different caBundles for a while, see ``Overlap``. What *counted* wants to be intercepted as well is
-    written in webhooks of their own beside each configuration's first, see ``CountedRules`` and ``EditRules``. The
-    caBundle of *view* is
-    kept as well, where it is installed. Belongs to one event loop.
+    *on_drift* is called with the kind of a configuration that others have changed since it was as wanted. *on_read* is
+    called with our webhooks by name as they were read, None for one that is missing. Several replicas may run this at
+    once, for a while also with different certificates, see ``Overlap``. Resources in *counted* are intercepted by
+    webhooks of their own beside the first of each configuration, see ``CountedRules`` and ``EditRules``. The caBundle
+    of *view* is kept as well, where it is installed. Belongs to one event loop.
     """
 
     def __init__(  # noqa: PLR0913 - only wiring calls this
@@ -78,24 +77,24 @@ class Registration:
         self._view = view
         self._woken = asyncio.Event()
         self._found: dict[str, Mapping[str, LiveWebhook] | None] = {}
-        self._right: dict[str, tuple[bytes, ...]] = {}  # by kind: the certificates with which all was right
+        self._reconciled: dict[str, tuple[bytes, ...]] = {}  # by kind: the certificates with which it was as wanted
         self._registered = False
-        self._complaints: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
 
     @property
     def registered(self) -> bool:
         """
         Whether API servers could call us by what was last read: at our address, trusting a certificate of ours.
 
-        An API server that does not answer changes nothing.
+        An error of the API server leaves the value as it was last read.
         """
         return self._registered
 
     async def register(self) -> None:
         """
-        Put every configuration right, and read it back.
+        Reconcile every configuration, and read it back.
 
-        Raises: RegistrationError when one cannot be put right, ApiError when the API server refuses or does not answer.
+        Raises: RegistrationError if one cannot be reconciled; ApiError if the API server refuses or does not answer.
         """
         try:
             await self._register()
@@ -120,42 +119,46 @@ class Registration:
         return False
 
     async def wait_until_read(self) -> None:
-        """Read until the API server has answered once, and write nothing; errors are logged once and retried."""
+        """
+        Read until the API server has answered once, and write nothing.
+
+        The watches wait for the exempt namespaces that this reads. An error is logged when its text changes.
+        """
         while True:
             try:
                 await self._read_all()
             except (ApiError, RegistrationError) as error:
-                self._complain("webhook configuration not read", error)
+                self._log_change("webhook configuration not read", error)
                 await asyncio.sleep(min(RETRY_SECONDS, self._check_seconds))
             else:
                 return
 
-    def look_soon(self) -> None:
-        """Look again at once: what is counted has changed."""
+    def wake(self) -> None:
+        """Run the next check now: what is counted has changed."""
         self._woken.set()
 
     async def keep_registered(self) -> None:
-        """Look forever and put right; run it as a task. Errors are logged once and retried."""
+        """Check and reconcile forever; run it as a task. An error is retried, and logged when its text changes."""
         while True:
             self._woken.clear()
             try:
                 await self.register()
-                self._complain("webhook configuration not registered", None)
+                self._log_change("webhook configuration not registered", None)
                 pause = self._check_seconds
             except (ApiError, RegistrationError) as error:
-                self._complain("webhook configuration not registered", error)
+                self._log_change("webhook configuration not registered", error)
                 pause = min(RETRY_SECONDS, self._check_seconds)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._woken.wait()
 
     async def _register(self) -> None:
-        # What cannot be read anew may have been replaced: then certificates of others are not removed.
+        # If our certificates cannot be refreshed, those of others may be newer: none is removed then.
         may_remove = await self._refresh()
         await self._read_all()
-        self._tell_trusted()
+        self._report_common_certificates()
         wanted = certificates(self._trust.ca_bundle)
-        # What was read may only withdraw it: a write may be refused, and then nothing more is learnt.
+        # Here `registered` may only become false: if the write below fails, this read is all that is known.
         self._registered = self._registered and self._can_be_called(wanted)
         added = self._overlap.observe(self._bundles(), wanted=wanted) if wanted else frozenset()
         for manifest in self._form.manifests:
@@ -169,7 +172,7 @@ class Registration:
         self._check_installed(manifest)
         writes = self._needed(manifest, wanted, may_remove=may_remove)
         if writes:
-            if self._needed(manifest, wanted, may_remove=False):
+            if self._needed(manifest, wanted, may_remove=False):  # to remove an old certificate is no drift
                 self._note_drift(manifest, wanted)
             for write in writes:
                 await self._apply(manifest, write)
@@ -178,10 +181,10 @@ class Registration:
             if left := self._needed(manifest, wanted, may_remove=may_remove):
                 names = ", ".join(name for write in left for name in write.webhooks)
                 raise RegistrationError(f"{manifest}: what was written to {names} is gone: see who else writes it")
-        self._right[manifest.kind] = wanted
+        self._reconciled[manifest.kind] = wanted
 
     async def _ensure_counted(self) -> None:
-        """Write what else has to be intercepted, after all other webhooks are right: these are copied."""
+        """Write the webhooks of `CountedRules` and `EditRules`: copies of the others, which therefore come first."""
         found = {manifest.kind: self._found[manifest.kind] or {} for manifest in self._form.manifests}
         resources = self._counted_rules.wanted(found)
         for manifest in self._form.manifests:
@@ -195,15 +198,15 @@ class Registration:
                 await self._read(manifest)
 
     async def _ensure_view(self, wanted: tuple[bytes, ...], *, may_remove: bool) -> None:
-        """Have the API servers trust us where people look. No request depends on it: an error is only logged."""
+        """Keep the caBundle of the APIService for the quota view. No review depends on it: an error is only logged."""
         if self._view is None or not wanted:
             return
         try:
             await self._view.ensure(wanted, may_remove=may_remove)
         except (ApiError, RegistrationError) as error:
-            self._complain("APIService not put right", error)
+            self._log_change("APIService not put right", error)
         else:
-            self._complain("APIService not put right", None)
+            self._log_change("APIService not put right", None)
 
     def _check_installed(self, manifest: WebhookManifest) -> None:
         """Raises: RegistrationError if what others have to install is not there."""
@@ -274,35 +277,37 @@ class Registration:
         try:
             await self._trust.refresh()
         except WebhookError as error:
-            self._complain("certificates not refreshed", error)
+            self._log_change("certificates not refreshed", error)
             return False
-        self._complain("certificates not refreshed", None)
+        self._log_change("certificates not refreshed", None)
         return True
 
-    def _tell_trusted(self) -> None:
+    def _report_common_certificates(self) -> None:
+        """Tell *trust* which certificates every caBundle has: the serving certificate may change to one of these."""
         of_policy = (*self._counted_rules.present(self._found), *self._edit_rules.present(self._found))
         webhooks = [*live.named(self._form.manifests, self._found).values(), *of_policy]
         bundles = [certificates(each.ca_bundle) if each else () for each in webhooks]
         try:
             self._trust.trusted(b"".join(in_all(bundles)))
         except WebhookError as error:
-            self._complain("serving certificate not replaced", error)
+            self._log_change("serving certificate not replaced", error)
 
     def _note_added(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], added: frozenset[bytes]) -> None:
+        """Report a caBundle to which somebody has *added* certificates that this replica does not want."""
         found = (self._found[manifest.kind] or {}).values()
         if any(not added.isdisjoint(certificates(each.ca_bundle)) for each in found):
             log.info("the caBundle holds certificates that this replica does not want", configuration=str(manifest))
             self._note_drift(manifest, wanted)
 
     def _note_drift(self, manifest: WebhookManifest, wanted: tuple[bytes, ...]) -> None:
-        """Report a configuration that was right with the same certificates, once until it is right again."""
-        if self._right.pop(manifest.kind, None) == wanted:
+        """Report a configuration that was as wanted with the same certificates, once until it is so again."""
+        if self._reconciled.pop(manifest.kind, None) == wanted:
             log.warning("webhook configuration was changed by others", configuration=str(manifest))
             self._on_drift(manifest.kind)
 
-    def _complain(self, event: str, error: WebhookError | None) -> None:
-        """Log *error* unless it is the same as the last time."""
+    def _log_change(self, event: str, error: WebhookError | None) -> None:
+        """Log *error* if its text has changed since the last time; None if there is none."""
         reason = "" if error is None else str(error)
-        if reason and reason != self._complaints.get(event):
+        if reason and reason != self._logged.get(event):
             log.warning(event, reason=reason)
-        self._complaints[event] = reason
+        self._logged[event] = reason

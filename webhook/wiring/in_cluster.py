@@ -164,7 +164,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         events=events,
     )
 
-    policy_kinds.connect(objects, on_known=registration.look_soon)
+    policy_kinds.connect(objects, on_known=registration.wake)
 
     def in_step() -> Condition:
         return revision.condition() if (known := objects.condition()).ok else known
