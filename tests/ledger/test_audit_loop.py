@@ -1,4 +1,4 @@
-"""The audit of the book: when it looks, when it believes what it sees, and that a lossy watch is really repaired."""
+"""The audit of the index: when it looks, when it believes what it sees, and that a lossy watch is really repaired."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_what_was_deleted_between_list_and_look_is_no_drift(index: UsageIn
     assert found == ()
 
 
-async def test_what_the_book_hears_while_an_answer_travels_is_no_drift(index: UsageIndex) -> None:
+async def test_what_the_index_hears_while_an_answer_travels_is_no_drift(index: UsageIndex) -> None:
     class SlowStore(FakeStore):
         async def version_of(self, key: ObjectKey) -> StoredVersion | None:
             found = await super().version_of(key)
@@ -197,7 +197,7 @@ async def until(claim: Callable[[], bool]) -> None:
 
 @dataclass
 class Audited:
-    """A book kept by a lossy sink on a real API server, and its audit."""
+    """An index kept by a lossy sink on a real API server, and its audit."""
 
     api: KubernetesApi
     control_plane: ControlPlane
@@ -284,7 +284,7 @@ async def test_a_pod_that_the_watch_lost_is_found_told_and_brought_back(audited:
     assert audited.drift_metrics() == ["1.0", "0.0"]
 
 
-async def test_a_pod_whose_end_the_watch_lost_is_taken_off_the_book(audited: Audited) -> None:
+async def test_a_pod_whose_end_the_watch_lost_is_taken_out_of_the_index(audited: Audited) -> None:
     await asyncio.to_thread(audited.create, "gone")
     await until(lambda: audited.names() == {"gone"})
     audited.sink.losing = frozenset({"gone"})

@@ -126,7 +126,7 @@ def test_a_ledger_that_is_being_rebuilt_says_so() -> None:
 
 names = st.text(st.characters(codec="utf-8"), max_size=8)
 amounts = st.integers(1, 10**60) | st.fractions(min_value=Fraction(1, 10**12), max_value=10**30)
-booked = st.dictionaries(names, amounts, max_size=4).map(lambda each: tuple(sorted(each.items())))
+costs = st.dictionaries(names, amounts, max_size=4).map(lambda each: tuple(sorted(each.items())))
 payers = st.builds(Payer, names, st.lists(names, max_size=3).map(lambda each: tuple(sorted(each))))
 reservations = st.builds(
     Reservation,
@@ -134,14 +134,14 @@ reservations = st.builds(
     names,
     st.integers(0, 2**63 - 1),
     payers,
-    booked,
+    costs,
     st.lists(names, max_size=2).map(tuple),
 )
 labels = st.lists(st.lists(st.tuples(names, names), max_size=2).map(tuple), min_size=1, max_size=2).map(tuple)
 sessions = st.builds(
     lambda reservation, expected: replace(reservation, expected=expected),
     reservations,
-    st.builds(Expected, booked, labels | st.just(())),
+    st.builds(Expected, costs, labels | st.just(())),
 )
 pods = st.builds(lambda reservation, part_of: replace(reservation, part_of=part_of), reservations, labels)
 ledgers = st.builds(
@@ -349,7 +349,7 @@ def test_what_is_no_amount_is_damage(amount: str) -> None:
     "amount", ["-1", "0", "-1/2", "1e3", " 1", "1 ", "+1", "1_000", "1.5", "01", "2/4", "3/1", "\u0663"]
 )
 def test_what_no_replica_writes_as_an_amount_is_damage(amount: str) -> None:
-    """One below zero would make room that is not there; a zero breaks the sums of the book when it goes."""
+    """One below zero would make room that is not there; a zero breaks the sums of the index when it goes."""
     with pytest.raises(LedgerDamagedError):
         read_ledger(with_amount(amount), uid=UID)
 

@@ -154,15 +154,15 @@ class LedgerMachine(RuleBasedStateMachine):
         latest = {change.key: change.row for change in self.history[:version]}
         return {key: row for key, row in latest.items() if row is not None}
 
-    def write(self, key: ObjectKey, uid: str, payer: Payer, booked: Amounts) -> None:
-        self.history.append(Change(key, uid, Row(uid, len(self.history) + 1, payer, booked)))
+    def write(self, key: ObjectKey, uid: str, payer: Payer, costs: Amounts) -> None:
+        self.history.append(Change(key, uid, Row(uid, len(self.history) + 1, payer, costs)))
 
     # What clients and the API server do.
 
-    @rule(key=st.sampled_from(SLOTS), payer=payers, booked=amounts, number=replicas, course=courses)
-    def create(self, key: ObjectKey, payer: Payer, booked: Amounts, number: int, course: Course) -> None:
+    @rule(key=st.sampled_from(SLOTS), payer=payers, costs=amounts, number=replicas, course=courses)
+    def create(self, key: ObjectKey, payer: Payer, costs: Amounts, number: int, course: Course) -> None:
         """Ask for a new object, also where the name is taken: that fails, or not, only when it is stored."""
-        self.ask(Charge(key, f"uid-{next(self.uids)}", 0, payer, booked), number, course)
+        self.ask(Charge(key, f"uid-{next(self.uids)}", 0, payer, costs), number, course)
 
     @rule(key=st.sampled_from(SLOTS), payer=payers, number=replicas, one_is_stored=st.booleans())
     def create_in_a_loop(self, key: ObjectKey, payer: Payer, number: int, *, one_is_stored: bool) -> None:
@@ -177,14 +177,14 @@ class LedgerMachine(RuleBasedStateMachine):
             self.persist_attempt(made[0])
 
     @precondition(lambda self: self.stored())
-    @rule(data=st.data(), payer=st.none() | adopters, booked=amounts, number=replicas, course=courses)
-    def update(self, data: st.DataObject, payer: Payer | None, booked: Amounts, number: int, course: Course) -> None:
+    @rule(data=st.data(), payer=st.none() | adopters, costs=amounts, number=replicas, course=courses)
+    def update(self, data: st.DataObject, payer: Payer | None, costs: Amounts, number: int, course: Course) -> None:
         """Ask for a change, or with *payer* for an adoption, based on any version the object has had."""
         key, now = data.draw(st.sampled_from(sorted(self.stored().items())))
         olds = [change.row for change in self.history if change.uid == now.uid and change.row is not None]
         old = data.draw(st.sampled_from(olds[::-1]))
         prior = Prior(old.payer, frozenset(accounts(old.payer, key.namespace)), old.amounts)
-        charge = Charge(key, old.uid, old.version, payer or old.payer, booked, prior)
+        charge = Charge(key, old.uid, old.version, payer or old.payer, costs, prior)
         self.ask(charge, number, course)
 
     @precondition(lambda self: self.attempts)
@@ -384,11 +384,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), number=replicas)
     def expire(self, data: st.DataObject, number: int) -> None:
-        """Let go of what can no longer be persisted."""
+        """Expire what can no longer be persisted."""
         replica = self.replicas[number]
-        dead = [token for token, each in replica.view.live() if not self.is_alive(each)]
-        if dead:
-            token = data.draw(st.sampled_from(dead))
+        expirable = [token for token, each in replica.view.live() if not self.is_alive(each)]
+        if expirable:
+            token = data.draw(st.sampled_from(expirable))
             replica.view.expire(token, found=self.look_up(replica.view.ledger.reservations[token].key))
 
     def look_up(self, key: ObjectKey) -> StoredVersion | None:
@@ -433,10 +433,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def check_that_all_is_counted(self, index: UsageIndex) -> None:
         charges = [each.charge for each in self.attempts if each.charge.grows and self.may_persist(each.charge)]
         claims = [(each.key, each.payer, each.amounts) for each in charges]
-        for key, payer, booked in [*claims, *((key, row.payer, row.amounts) for key, row in self.stored().items())]:
+        for key, payer, costs in [*claims, *((key, row.payer, row.amounts) for key, row in self.stored().items())]:
             for subject in accounts(payer, key.namespace):
-                if any(index.held(key, subject, name) < amount for name, amount in booked):
-                    raise ForgottenError(key, payer, booked)
+                if any(index.held(key, subject, name) < amount for name, amount in costs):
+                    raise ForgottenError(key, payer, costs)
         for (subject, name), used in self.usage().items():
             if index.used(subject, name) + index.reserved(subject, name) < used:
                 raise ForgottenError(subject, name, used)
@@ -448,7 +448,7 @@ class LedgerMachine(RuleBasedStateMachine):
             raise CrowdedError(creates)
 
     def teardown(self) -> None:
-        """When all has come to rest, exactly what is stored is booked, and the ledger is empty."""
+        """When all has come to rest, exactly what is stored is counted, and the ledger is empty."""
         self.attempts, self.late = [], []
         for number, replica in enumerate(self.replicas):
             if replica.swap is not None:

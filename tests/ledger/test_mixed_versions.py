@@ -78,7 +78,7 @@ async def test_an_older_replica_does_not_wait_for_a_watch_that_it_does_not_have(
     assert await older.allows(create("pod"))
 
 
-async def test_an_older_replica_lets_go_of_nothing_that_it_cannot_look_up(older: Replica, newer: Replica) -> None:
+async def test_an_older_replica_expires_nothing_that_it_cannot_look_up(older: Replica, newer: Replica) -> None:
     assert await newer.allows(widget())
     older.world.clock.pass_by(2 * HOLD)
     await older.maintain()

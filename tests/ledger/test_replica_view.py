@@ -24,7 +24,7 @@ THIRD = ObjectKey("pods", "red", "third")
 
 @dataclass
 class Replica:
-    """A book and its mirror, and a watch that a test moves."""
+    """A usage index and a view of the ledger, and a watch that a test moves."""
 
     name: str = "r"
     index: UsageIndex = field(default_factory=lambda: UsageIndex(by_payer(bind)))
@@ -81,14 +81,14 @@ def test_before_anything_is_read_the_ledger_is_not_open() -> None:
     assert not Replica().view.ledger.is_open
 
 
-def test_what_others_reserved_is_in_the_book(replica: Replica) -> None:
+def test_what_others_reserved_is_in_the_index(replica: Replica) -> None:
     replica.view.take_in(ledger(a=held(2), b=held(3, uid="u2", key=OTHER, payer=BOB)))
 
     assert sums(replica.index) == (0, 5)
     assert (replica.view.in_flight("alice"), replica.view.in_flight("bob")) == (1, 1)
 
 
-def test_what_others_took_out_leaves_the_book(replica: Replica) -> None:
+def test_what_others_removed_leaves_the_index(replica: Replica) -> None:
     replica.view.take_in(ledger(a=held(2), b=held(3, uid="u2", key=OTHER)))
 
     replica.view.take_in(ledger(b=held(3, uid="u2", key=OTHER)))
@@ -200,7 +200,7 @@ def test_one_resource_that_is_behind_is_enough() -> None:
 # Holding.
 
 
-def test_what_is_held_is_in_the_book_at_once_and_in_the_next_version(replica: Replica) -> None:
+def test_what_is_held_is_in_the_index_at_once_and_in_the_next_version(replica: Replica) -> None:
     replica.view.hold(held(2))
 
     assert replica.view.is_holding
@@ -423,11 +423,11 @@ def test_of_an_owner_that_holds_nothing_nothing_is_kept(replica: Replica) -> Non
     assert replica.view._by_owner == {}
 
 
-# Letting go.
+# Expiry.
 
 
 @pytest.mark.parametrize("found", [None, StoredVersion("another", 99)], ids=["nothing", "another object"])
-def test_what_is_not_stored_is_let_go_and_leaves_the_mark(replica: Replica, found: StoredVersion | None) -> None:
+def test_what_is_not_stored_expires_and_settles_nothing(replica: Replica, found: StoredVersion | None) -> None:
     replica.holds(held(2))
 
     assert replica.view.expire("r0", found=found)
@@ -469,9 +469,7 @@ def test_what_is_stored_under_a_name_that_our_watch_shows_for_another_is_left_ou
 
 
 @pytest.mark.parametrize(("version", "went"), [(9, True), (10, False)])
-def test_an_update_is_let_go_only_if_its_object_is_still_at_the_base(
-    replica: Replica, version: int, went: bool
-) -> None:
+def test_an_update_expires_only_if_its_object_is_still_at_the_base(replica: Replica, version: int, went: bool) -> None:
     replica.sees(9, 1)
     replica.holds(held(2, base=9))
 
@@ -506,7 +504,7 @@ def test_a_merged_reservation_of_which_nothing_is_stored_expires_and_settles_not
     assert replica.writes().settled_through == {}
 
 
-def test_what_was_let_go_is_held_again_if_it_is_asked_for_again(replica: Replica) -> None:
+def test_what_expired_is_held_again_if_it_is_asked_for_again(replica: Replica) -> None:
     replica.holds(held(2))
     replica.view.expire("r0", found=None)
 
@@ -651,7 +649,7 @@ def test_holding_anything_and_undoing_it_leaves_everything_as_it_was(
     shown=st.lists(sightings, max_size=2, unique_by=lambda each: each[0]),
     is_written=st.booleans(),
 )
-def test_the_book_of_who_wrote_is_that_of_who_reads_it(
+def test_the_index_of_who_wrote_is_that_of_who_reads_it(
     before: list[Reservation], tried: list[Reservation], shown: list[tuple[ObjectKey, str, int]], is_written: bool
 ) -> None:
     """

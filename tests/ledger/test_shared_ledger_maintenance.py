@@ -1,4 +1,4 @@
-"""What time brings: settled reservations are taken out, dead ones let go, a lost ledger is opened again."""
+"""What time brings: settled reservations are removed, others expire, a lost ledger is opened again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def replica() -> Replica:
 
 
 async def let_pass(replica: Replica, seconds: float) -> list[str]:
-    """Let time pass as the background task sees it; give the uids of what was let go."""
+    """Let time pass as the background task sees it; give the uids of what expired."""
     gone: list[str] = []
     for _ in range(int(seconds)):
         gone += [each.uid for each in await replica.maintain()]
@@ -130,10 +130,10 @@ async def test_damage_that_two_replicas_hear_of_at_once_ends_neither(replica: Re
     assert not ledger_in(replica.stored_in).is_open
 
 
-# Letting go of what can no longer be persisted.
+# Expiry of what can no longer be persisted.
 
 
-async def test_what_a_crashed_replica_reserved_is_let_go_by_another(replica: Replica) -> None:
+async def test_what_a_crashed_replica_reserved_is_expired_by_another(replica: Replica) -> None:
     replica.limit = 1
     await Replica(replica.stored_in, "crashed").allows(create("pod"))
     replica.hears()
@@ -155,7 +155,7 @@ async def test_who_starts_counts_on_from_what_was_written_down_whatever_its_own_
     assert await let_pass(late, 6) == ["uid-of-pod"]
 
 
-async def test_replicas_that_crash_every_ten_seconds_let_go_together(replica: Replica) -> None:
+async def test_replicas_that_crash_every_ten_seconds_expire_together(replica: Replica) -> None:
     await replica.allows(create("pod"))
 
     gone = [await let_pass(Replica(replica.stored_in, f"life-{life}"), 11) for life in range(5)]
@@ -249,7 +249,7 @@ async def test_what_is_stored_but_unseen_stays_held_for_all(replica: Replica) ->
     assert len(ledger_in(replica.stored_in).reservations) == 1
 
 
-async def test_who_lets_go_of_what_stood_for_several_creates_waits_for_the_one_that_is_stored(
+async def test_who_expires_a_merged_reservation_waits_for_the_create_that_is_stored(
     replica: Replica,
 ) -> None:
     replica.limit = 1

@@ -377,7 +377,7 @@ async def test_a_version_that_went_back_is_a_loss(replica: Replica) -> None:
 async def test_who_finds_that_the_store_went_back_begins_the_ledger_anew_and_ends(
     replica: Replica, *, is_there: bool
 ) -> None:
-    """Its book shows a history that never was: nothing may be decided by it, even when the ledger is open again."""
+    """Its index shows a history that never was: nothing may be decided by it, even when the ledger is open again."""
     await go_back(replica)
     if not is_there:
         replica.stored_in.delete()

@@ -1,7 +1,7 @@
 """
 What replicas say that was waited is never ahead of real time, whoever reads, writes and crashes in whatever order.
 
-Were it, a reservation would be let go that may still be stored.
+Were it, a reservation would expire that may still be stored.
 """
 
 from __future__ import annotations

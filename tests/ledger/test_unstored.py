@@ -83,7 +83,7 @@ async def test_once_the_one_that_is_tried_came_to_nothing_the_next_is_tried(repl
     assert (await replica.refusal(generated(4))).reason == "unstored"
 
 
-async def test_a_replica_that_sees_another_let_go_of_it_knows_it_too(replica: Replica, other: Replica) -> None:
+async def test_a_replica_that_sees_another_expire_it_knows_it_too(replica: Replica, other: Replica) -> None:
     assert await replica.allows(generated(1))
     await other.stored_ledger.read()
     replica.world.clock.pass_by(HOLD + 1)

@@ -1,4 +1,4 @@
-"""A book that missed something is found out, and one that is merely late never is."""
+"""An index that missed something is found out, and one that is merely late never is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from webhook.quota.usage import Row, UsageIndex
 Listed = dict[ObjectKey, StoredVersion]
 
 
-def booked(*rows: tuple[ObjectKey, Row], position: int) -> UsageIndex:
+def indexed(*rows: tuple[ObjectKey, Row], position: int) -> UsageIndex:
     index = UsageIndex(by_payer(bind))
     for key, each in rows:
         index.observe(key, each)
@@ -34,27 +34,27 @@ def found(index: UsageIndex, stored: Listed, *, version: int) -> list[tuple[Kind
 
 
 SUSPECTED: dict[str, tuple[UsageIndex, Listed, list[tuple[Kind, ObjectKey, str]]]] = {
-    "nothing, where both agree": (booked((KEY, row(5)), position=9), {KEY: StoredVersion("u1", 5)}, []),
-    "nothing, where the index is ahead": (booked((KEY, row(12)), position=12), {KEY: StoredVersion("u1", 5)}, []),
-    "nothing, of what the watch has not come to": (booked(position=4), {KEY: StoredVersion("u1", 5)}, []),
-    "an object that the index lacks": (booked(position=5), {KEY: StoredVersion("u1", 5)}, [(Kind.MISSING, KEY, "u1")]),
+    "nothing, where both agree": (indexed((KEY, row(5)), position=9), {KEY: StoredVersion("u1", 5)}, []),
+    "nothing, where the index is ahead": (indexed((KEY, row(12)), position=12), {KEY: StoredVersion("u1", 5)}, []),
+    "nothing, of what the watch has not come to": (indexed(position=4), {KEY: StoredVersion("u1", 5)}, []),
+    "an object that the index lacks": (indexed(position=5), {KEY: StoredVersion("u1", 5)}, [(Kind.MISSING, KEY, "u1")]),
     "a change that the index lacks": (
-        booked((KEY, row(4)), position=9),
+        indexed((KEY, row(4)), position=9),
         {KEY: StoredVersion("u1", 5)},
         [(Kind.MISSING, KEY, "u1")],
     ),
-    "an object that is gone": (booked((KEY, row(4)), position=9), {}, [(Kind.PHANTOM, KEY, "u1")]),
+    "an object that is gone": (indexed((KEY, row(4)), position=9), {}, [(Kind.PHANTOM, KEY, "u1")]),
     "an object that is gone, on a watch that may be late": (
-        booked((KEY, row(4)), position=4),
+        indexed((KEY, row(4)), position=4),
         {},
         [(Kind.PHANTOM, KEY, "u1")],
     ),
     "one that was replaced": (
-        booked((KEY, row(4)), position=9),
+        indexed((KEY, row(4)), position=9),
         {KEY: StoredVersion("u2", 8)},
         [(Kind.MISSING, KEY, "u2"), (Kind.PHANTOM, KEY, "u1")],
     ),
-    "nothing, of what is newer than the list": (booked((OTHER, row(11)), position=11), {}, []),
+    "nothing, of what is newer than the list": (indexed((OTHER, row(11)), position=11), {}, []),
 }
 
 
@@ -111,7 +111,7 @@ VERBS = st.sampled_from([Verb.UPDATE, Verb.BUMP_STATUS, Verb.DELETE])  # a pod n
 
 @dataclass
 class Told:
-    """A book, and a watch that tells it what happens: late, and all of it but what it is made to lose."""
+    """An index, and a watch that tells it what happens: late, and all of it but what it is made to lose."""
 
     api: Api = field(default_factory=lambda: Api(["pods"]))
     index: UsageIndex = field(default_factory=lambda: UsageIndex(by_payer(bind)))
@@ -162,7 +162,7 @@ def go_on(world: Told, steps: list[Step]) -> None:
 
 @settings(max_examples=500)
 @given(steps=st.tuples(meantime, meantime, meantime, meantime))
-def test_a_book_that_is_merely_late_is_never_called_wrong(steps: tuple[list[Step], ...]) -> None:
+def test_an_index_that_is_merely_late_is_never_called_wrong(steps: tuple[list[Step], ...]) -> None:
     world, (before, while_listing, before_looking, while_reading) = Told(), steps
     go_on(world, before)
     listing = world.listing()
