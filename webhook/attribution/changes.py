@@ -1,5 +1,5 @@
 """
-Who pays for an object that is changed, and what a change of nobody's object means.
+Who pays for an object after an update, and which updates give an object without an owner one.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _RELEASED = "made it, and its controller has released it"
 
 HANDOVER_MANAGER = "userquota-adopt"
 """
-The field manager of a request that means to change who pays. Of an exported manifest or a rollback, which bring another
-owner's name as well, no client says so.
+The field manager of a deliberate handover. An exported manifest or a rollback can bring another owner's name as well,
+but not this field manager.
 """
 
 HANDOVER_WITH_GROUPS = f"{HANDOVER_MANAGER}-groups"
-"""The same, where the groups in the request are those of the new owner; else they may be left from the old one."""
+"""The same, and the groups annotation is the new owner's. Otherwise it is ignored: it may be left from the old one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Change:
     An object before and after a request, the *subresource* that it is for, if any, and the client's *field_manager*.
 
     *grows* returns whether the object asks for more than before, *edits* whether what it makes changes, too, and
-    *is_exempt* whether an exemption names the user. They are called only where that decides.
+    *is_exempt* whether an exemption names the user. They are called only if the result matters.
     """
 
     old: ObjectMeta
@@ -64,7 +64,7 @@ class Changes:
         editors: Editors,
         rights: HandoverRights,
     ) -> None:
-        """Read what is scaled from *ancestry*; *rights* say who may hand objects over."""
+        """Read objects whose scale is changed from *ancestry*; *rights* say who may hand objects over."""
         self._ancestry = ancestry
         self._policies = policies
         self._identities = identities
@@ -76,12 +76,15 @@ class Changes:
         """
         Return the payer of an object of *kind* that *user* changes.
 
-        Who made an object pays until it is gone, or who last edited a workload or session if the policy says so:
-        no adoption, no release and no stamp in the request changes that, but
-        a workload, which costs nothing, follows the owner of its controller as long as it has that controller. An
-        object without a known owner gets one when a person takes it over: by their own name in the owner annotation, or
-        by a change with which it grows. Whoever has the right may hand any object over, by another owner's name and a
-        field manager that nothing else uses.
+        The stamped owner pays until the object is gone; no stamp in the request changes that. Exceptions:
+
+        * Whoever has the right hands it over: by another owner's name, and a field manager that nothing else uses.
+        * The last editor of a workload or session pays, if the policy says so.
+        * An object of nobody or of an administrator is taken over by whoever writes their own name into the owner
+          annotation, and by a person, or an account of the namespace, who makes it grow.
+        * A workload gets the owner of its controller when that controller updates it, and its maker back when it leaves
+          that controller.
+
         Raises: UnavailableError if an ancestor cannot be read.
         """
         stamped = read_stamp(change.old)
@@ -116,9 +119,9 @@ class Changes:
         self, user: UserInfo, kind: AnyKind, change: Change, namespace: str
     ) -> Attributed | Refused | None:
         """
-        Return *user* as the payer of an object that no limit of a person binds, if they take it over; None if not.
+        Return *user* as the payer if they take over an object of nobody or of an administrator; None if they do not.
 
-        That is one without an owner, or of an administrator: whoever raises it pays for it.
+        Refused if they make it grow through a subresource, which cannot stamp it, and the policy enforces anything.
         """
         if _names(change.new, user) and not change.subresource:
             return self._identities.as_payer(user, _TAKEN_OVER)
@@ -138,11 +141,12 @@ class Changes:
         """
         Return the owner of an object that is *stamped*: the same, except of a workload.
 
-        A workload costs nothing itself; its owner pays for what it makes from now on. Its own owner's change brings
-        their groups of today. A workload with a controller makes what the controller's object asks for: one that is
-        adopted follows the owner of that object, or who adopts a ReplicaSet could scale it on another's account. Its
-        maker is kept, and pays again once it has another controller or none, or who made it could take it back, and
-        scale it on the account of the adopter.
+        A workload costs nothing itself; its owner pays for what it makes from now on. A change by its owner brings the
+        groups that the owner has today.
+
+        A workload that a controller has adopted is paid by the controller's owner: otherwise somebody could adopt a
+        ReplicaSet, and scale it at the cost of another. Its maker is kept, and pays again once it has another
+        controller or none: otherwise the maker could take it back, and scale it at the cost of the adopter.
         """
         maker = read_maker(change.old) if kind.demand is not None else None
         before, above = change.old.controller, change.new.controller
@@ -157,7 +161,7 @@ class Changes:
         return Attributed(stamped, _STAYS, stamped, maker=maker)
 
     async def _followed(self, user: UserInfo, kind: AnyKind, change: Change, namespace: str) -> Attributed | None:
-        """Return the owner of the controller of a workload, if this controller changes it; None if there is none."""
+        """Return the owner of a workload's controller; None if that is not known, or another user makes this change."""
         above = change.new.controller
         if kind.demand is None or change.subresource or above is None or not self._identities.acts_for(user, above):
             return None
@@ -168,12 +172,16 @@ class Changes:
         self, user: UserInfo, before: OwnerReference | None, after: OwnerReference | None, namespace: str
     ) -> Attributed | Refused | None:
         """
-        Return the payer of a workload without one whose controller is *after*, and was *before*; None: still nobody.
+        Return the payer that an unattributed workload gets from a controller; None if it stays unattributed.
 
-        What it makes is paid by the owner of its controller. So that a change of the reference ends that for nobody, it
-        is stamped with this owner then; and by a controller that adopts it, or writes the owner of a Deployment, which
-        somebody has taken over, on its ReplicaSets. Pods and claims are not asked for here: what was made for nobody
-        is paid by nobody, and whoever could label a pod would make its adopter pay.
+        Its controller was *before* and is *after*. That controller's owner pays for what it makes. It is stamped if:
+
+        * It gets another controller or none: with the owner of the former one, who goes on paying.
+        * Its controller updates it: one that adopts it, or that passes the new owner of a Deployment on to its
+          ReplicaSets.
+
+        Refused if anybody else makes it part of a controller whose owner is known. Pods and claims do not come here:
+        what was made for nobody is paid by nobody, and whoever could label a pod would make its adopter pay.
         """
         is_moved = _uid(before) != _uid(after)
         if before is not None and is_moved:
@@ -212,9 +220,10 @@ class Changes:
         """
         Return why *user* may not give an object of *kind* more replicas through its scale; None if they may.
 
-        That says nothing of who pays, and cannot stamp the object: a person has to take over first what nobody owns,
-        unless no entry of the policy refuses anything yet. Nor may they where another person would pay for more, if the
-        last editor is to pay; an exemption that names them makes them pay for nothing.
+        A Scale has no annotations, so it cannot stamp the object: a person has to take over first what nobody or an
+        administrator owns, unless no entry of the policy refuses anything yet. If the last editor is to pay, they may
+        not scale what another person would pay for, unless an exemption names them: then they pay for nothing.
+
         Raises: UnavailableError.
         """
         if not self._identities.is_person(user, namespace):

@@ -1,5 +1,5 @@
 """
-What a workload makes: how many pods at a time, each with which claims, and what a rolling update needs besides.
+What a workload makes: how many pods at a time, each with which claims, and whether a rolling update adds a pod first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from webhook.kinds.workloads import PodTemplate, Strategy, Workload, number_of
 from webhook.quota.objects import NOTHING, ObjectKey, Shape
 
 _MOST_ORDINALS = 1000
-"""Claims of a StatefulSet that are looked for: it may have billions of replicas, and no cluster has so many claims."""
+"""Ordinals of a StatefulSet whose claims are looked up. Replicas may be billions; no cluster has so many claims."""
 
 _DEFAULT_SHARE = "25%"
 """`maxSurge` and `maxUnavailable` of a Deployment that says nothing."""
@@ -32,10 +32,10 @@ class Claim(NamedTuple):
 
 class Made(NamedTuple):
     """
-    What a workload makes: *number* pods at a time, None for one on each node, and claims with each of them.
+    What a workload makes: *number* pods at a time, None for one on each node (DaemonSet), and claims with each of them.
 
     *ephemeral* claims belong to a pod; those of *templates* stay when the pods of a StatefulSet go, and are used again
-    by the pod of the same number, the first of which is *start*. *is_later*: not now, but whenever a schedule says so.
+    by the pod of the same ordinal, the first of which is *start*. *is_later*: a CronJob makes them at its times.
     *devices* names a ResourceClaimTemplate for each claim for devices that comes with a pod; it may name one twice.
     """
 
@@ -53,7 +53,7 @@ class Made(NamedTuple):
         return tuple(each.claim for each in (*self.ephemeral, *self.templates))
 
     def objects(self, namespace: str, workload: str, pods: Iterable[str]) -> Iterator[ObjectKey]:
-        """Return the keys of the *pods* of the *workload*, by name, and of all claims for storage they may have."""
+        """Yield the keys of *pods* (names), of their ephemeral claims, and of the template claims of every ordinal."""
         for pod in pods:
             yield ObjectKey("pods", namespace, pod)
             yield from (ObjectKey(CLAIMS, namespace, f"{pod}-{each.of}") for each in self.ephemeral)
@@ -127,7 +127,7 @@ class _RolledOutSpec(Shape, frozen=True):
 
 
 class RolledOut(Shape, frozen=True):
-    """A workload, decoded for its template as it is written: any change of it is rolled out."""
+    """A workload, decoded for its template as it is written: any change of that is rolled out."""
 
     spec: _RolledOutSpec = _RolledOutSpec()
 
@@ -139,9 +139,10 @@ class RolledOut(Shape, frozen=True):
 
 def needs_surge(workload: Workload) -> bool:
     """
-    Whether a rolling update of *workload* makes a pod before it takes one away: a Deployment that may miss none.
+    Whether a rolling update of *workload* adds a pod before it removes one.
 
-    Others replace what they have pod by pod, and need no room beyond that. A text that is no percentage counts as none.
+    True for a Deployment with pods whose maxUnavailable is 0 and maxSurge above 0, after rounding. Others replace what
+    they have pod by pod, and need no room beyond that. A text that is no percentage counts as 0.
     Source: `ResolveFenceposts` of Kubernetes 1.37.2.
     """
     spec = workload.spec
