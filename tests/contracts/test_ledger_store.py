@@ -81,12 +81,12 @@ def share(
 ) -> SharedLedger:
     """Return the ledger of one replica, which charges *charged*; its stored object may be shared with others."""
     numbers = itertools.count()
-    hold = 40.0
+    expiry_seconds = 40.0
     stored_ledger = StoredLedger(
         stored_in,
         ReplicaView(world.index, charged=charged, new_token=lambda: f"{replica}-{next(numbers)}"),
         replica=replica,
-        hold=hold,
+        expiry_seconds=expiry_seconds,
         monotonic=world.clock.monotonic,
         api_time=world.clock.api_time,
         new_epoch=lambda: f"epoch-{replica}-{next(numbers)}",
@@ -97,7 +97,7 @@ def share(
     return SharedLedger(
         world.index,
         stored_ledger,
-        hold=hold,
+        expiry_seconds=expiry_seconds,
         monotonic=world.clock.monotonic,
         in_step=lambda: world.condition,
         charged=charged,

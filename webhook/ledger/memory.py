@@ -34,12 +34,12 @@ class MemoryLedger:
         monotonic: Callable[[], float],
         api_time: Callable[[], float],
         in_step: Callable[[], Condition],
-        hold: float = LONGEST_REQUEST + SLOP,
+        expiry_seconds: float = LONGEST_REQUEST + SLOP,
     ) -> None:
         """
         Reserve on *index*.
 
-        A reservation is held for at least *hold* seconds by *api_time*, which stops while an API server stands still,
+        A reservation is held for at least *expiry_seconds* by *api_time*, which stops while an API server stands still,
         unless its object is seen first. *in_step* tells whether the index shows what exists. A watch that has fallen
         behind since is safe: what was allowed stays held until it is seen, what was deleted stays charged.
         """
@@ -47,7 +47,7 @@ class MemoryLedger:
         self._monotonic = monotonic
         self._api_time = api_time
         self._in_step = in_step
-        self._hold = hold
+        self._expiry_seconds = expiry_seconds
         self._held_since: dict[Attempt, float] = {}
         self._series = UnstoredSeries()
 
@@ -86,14 +86,14 @@ class MemoryLedger:
         self._held_since = {attempt: self._held_since.get(attempt, now) for attempt in in_flight}
         old: dict[ObjectKey, list[Attempt]] = defaultdict(list)
         for attempt, since in self._held_since.items():
-            if now - since >= self._hold:
+            if now - since >= self._expiry_seconds:
                 old[attempt[0]].append(attempt)
         expired: list[Reservation] = []
         lookups = Lookups(quorum)
         for key, attempts in old.items():
             for found in (await lookups.stored([key])).values():
                 # What was allowed once more during the read may still be persisted.
-                still_old = [each for each in attempts if now - self._held_since.get(each, now) >= self._hold]
+                still_old = [each for each in attempts if now - self._held_since.get(each, now) >= self._expiry_seconds]
                 expired += self._expire([in_flight[each] for each in still_old], found)
         return Maintenance(tuple(expired), lookups.failures)
 

@@ -166,7 +166,7 @@ class ReplicaView:
         for token in known.keys() - ledger.reservations.keys():
             self._release(token, known[token])
         for token in ledger.reservations.keys() - known.keys():
-            self._hold(token, ledger.reservations[token])
+            self._add(token, ledger.reservations[token])
         self._ledger = ledger
         self._to_remove = {token: seen for token, seen in self._to_remove.items() if token in ledger.reservations}
 
@@ -255,7 +255,7 @@ class ReplicaView:
         for tentative in self._tentative.values():
             for replaced in tentative.replaces:
                 if replaced in self._ledger.reservations and replaced not in self._to_remove:
-                    self._hold(replaced, self._ledger.reservations[replaced])
+                    self._add(replaced, self._ledger.reservations[replaced])
         self._tentative.clear()
 
     def next_version(self) -> Ledger:
@@ -273,7 +273,7 @@ class ReplicaView:
 
     # Keeping the usage index.
 
-    def _hold(self, token: str, reservation: Reservation) -> None:
+    def _add(self, token: str, reservation: Reservation) -> None:
         """Count a reservation of the ledger, unless our watch is ahead of it."""
         if (seen_at := self._seen_at(reservation)) is not None:
             self._to_remove[token] = seen_at

@@ -75,7 +75,7 @@ class SharedLedger:
         index: UsageIndex,
         stored_ledger: StoredLedger,
         *,
-        hold: float,
+        expiry_seconds: float,
         monotonic: Callable[[], float],
         in_step: Callable[[], Condition],
         charged: Sequence[str],
@@ -83,13 +83,13 @@ class SharedLedger:
         """
         Decide by *index*, which the view of *stored_ledger* updates.
 
-        A reservation is held at least *hold* seconds unless its object is seen first. *in_step* tells whether the
+        A reservation is held at least *expiry_seconds* unless its object is seen first. *in_step* tells whether the
         index shows what exists. *charged* are the resources that this replica watches.
         """
         self._index = index
         self._stored = stored_ledger
         self._view = stored_ledger.view
-        self._hold = hold
+        self._expiry_seconds = expiry_seconds
         self._monotonic = monotonic
         self._in_step = in_step
         self._charged = charged
@@ -294,7 +294,7 @@ class SharedLedger:
         waited = self._stored.waited()
         old: dict[ObjectKey, list[tuple[str, Reservation]]] = defaultdict(list)
         for token, reservation in self._view.expirable():
-            if waited[token] >= self._hold * 1000:
+            if waited[token] >= self._expiry_seconds * 1000:
                 old[reservation.key].append((token, reservation))
         keys, expired = list(old), list[Reservation]()
         for start in range(0, len(keys), _READS_AT_ONCE):

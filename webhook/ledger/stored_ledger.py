@@ -54,7 +54,7 @@ class StoredLedger:
         view: ReplicaView,
         *,
         replica: str,
-        hold: float,
+        expiry_seconds: float,
         monotonic: Callable[[], float],
         api_time: Callable[[], float],
         new_epoch: Callable[[], str],
@@ -65,9 +65,9 @@ class StoredLedger:
         """
         Keep *view* in step with what is *stored_in*.
 
-        *replica* is a name that no other replica has. A write that was in flight at a loss may be stored for *hold*
-        seconds, measured by *api_time*, which stops while an API server stands still. If no ledger is found at the
-        start, *may_have_been_called* tells whether one was lost.
+        *replica* is a name that no other replica has. A write that was in flight at a loss may be stored for
+        *expiry_seconds*, measured by *api_time*, which stops while an API server stands still. If no ledger is found at
+        the start, *may_have_been_called* tells whether one was lost.
 
         *on_access* gets `written`, `conflict` or `failed` for each swap, `read` for each read, and `claim` instead for
         a read that also requests the next turn. *on_lost* gets the reason for which a new ledger is begun.
@@ -77,7 +77,7 @@ class StoredLedger:
         self._last_read = Condition(ok=False, reason="ledger-read", message="the ledger has not been read yet")
         self._restored: StoreRestoredError | None = None
         self._object = stored_in
-        self._hold = hold
+        self._expiry_seconds = expiry_seconds
         self._on_access = on_access
         self._beginnings = LedgerBeginnings(stored_in, replica, new_epoch, may_have_been_called, on_lost)
         self._validator = LedgerValidator()
@@ -112,7 +112,7 @@ class StoredLedger:
     @property
     def _closed(self) -> Condition:
         """Why nothing is decided by a ledger that is not open."""
-        why = f"the ledger was lost and is being rebuilt; it opens within {self._hold:g} seconds of that"
+        why = f"the ledger was lost and is being rebuilt; it opens within {self._expiry_seconds:g} seconds of that"
         return Condition(ok=False, reason="ledger-rebuilding", message=why)
 
     def order(self) -> int:
@@ -282,7 +282,7 @@ class StoredLedger:
         ledger = self.view.ledger
         if ledger.is_open:
             return
-        if self.age < self._hold * 1000:
+        if self.age < self._expiry_seconds * 1000:
             if self.is_age_due:
                 await self.swap(ledger.followed(without={}, replaced=(), new={}))
             return

@@ -67,7 +67,7 @@ def _in_memory(given: Surroundings) -> BuiltLedger:
 
 def _shared(given: Surroundings) -> BuiltLedger:
     namespace = given.settings.namespace
-    hold, replica = LONGEST_REQUEST + SLOP, secrets.token_hex(4)
+    expiry_seconds, replica = LONGEST_REQUEST + SLOP, secrets.token_hex(4)
     charged = given.resources
 
     def report_loss(why: str) -> None:
@@ -78,7 +78,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
         LedgerConfigMap(given.api, namespace=namespace),
         ReplicaView(given.index, charged=charged, new_token=tokens(replica)),
         replica=replica,
-        hold=hold,
+        expiry_seconds=expiry_seconds,
         monotonic=given.clock.monotonic,
         api_time=given.api_time,
         new_epoch=lambda: secrets.token_hex(8),
@@ -89,7 +89,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
     ledger = SharedLedger(
         given.index,
         stored_ledger,
-        hold=hold,
+        expiry_seconds=expiry_seconds,
         monotonic=given.clock.monotonic,
         in_step=given.in_step,
         charged=charged,
