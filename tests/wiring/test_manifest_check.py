@@ -130,6 +130,16 @@ async def test_a_rollout_without_room_for_one_more_pod_does_not_fit() -> None:
     assert verdicts(await checked(POLICY.replace("4", "5"), new, saved=saved_web(4))) == ["fits"]
 
 
+async def test_a_rollout_that_a_limit_only_warns_of_goes_on() -> None:
+    new = deployment(4)
+    new["spec"]["template"]["spec"]["containers"][0]["image"] = "example/new"
+    came = await checked(POLICY.replace("hard", "mode: warn, hard"), new, saved=saved_web(4))
+    assert verdicts(came) == ["fits"]
+    [verdict] = [each.verdict for each in came.objects]
+    assert verdict is not None
+    assert any(each.startswith("the rolling update needs 1 more pod than is free: ") for each in verdict.notes)
+
+
 LACKING = {
     "nothing declared": (
         "missing: {memory: require}\ndefaults: {user: {hard: {memory: 4Gi, pods: 4}}}\n",
@@ -145,8 +155,9 @@ async def test_a_workload_whose_pods_are_refused_for_more_than_room(policy: str,
     [verdict, _] = [each.verdict for each in came.objects]
     assert verdict is not None
     [refusal] = verdict.refusals
-    assert refusal.startswith("each of its pods: ")
     assert said in refusal
+    assert "; would fit: 0 of 4 replicas; " in refusal
+    assert verdict.notes == ()
     assert [each.taken for each in came.left if each.limit.resource == "pods"] == [10**9 if "minimum" in said else 0]
 
 

@@ -165,6 +165,10 @@ class Judgement:
         fitting = self._fit(_is_enforced, view)
         return replace(fitting, fits=0) if any(self._unfit(_is_enforced)) else fitting
 
+    def refused(self, made: Fitting) -> Denied:
+        """Return what refuses copies when they are made, of which *made* will be. Nothing in it if all are made."""
+        return Denied(made.excesses, *self._unfit(_is_enforced))
+
     def rooms(self, view: UsageView) -> Iterator[Room]:
         """Return what each limit leaves for the copies. Raises: UnavailableError."""
         return rooms(self._copies(self.parts()), UNUSED if self.is_later else view)

@@ -23,6 +23,7 @@ from webhook.quota import message
 from webhook.quota.decision import Allowed, Decision, Denied
 from webhook.quota.fitting import Copies, Fitting, Part, Room, rooms
 from webhook.quota.limits import LimitsInForce
+from webhook.quota.policy import Mode
 from webhook.quota.reservation import Charge, Reservation
 from webhook.quota.resources import Amount
 from webhook.quota.subject import CLUSTER, Subject
@@ -52,25 +53,21 @@ async def decide_together(
     asked = [_Request(handler, advice, each, deadline) for each in submissions]
     try:
         for one in asked:
-            for call in one.all_calls:
+            for call in one.calls:
                 await call.until_asked()
         step = _Step(asked, index)
         if (charge := step.charge) is not None:
             await handler.ledger.transact(charge, step.decide, dry_run=True, deadline=deadline)
         return Together(tuple([await one.verdict() for one in asked]), step.left)
     finally:
-        tasks = [call.task for one in asked for call in one.all_calls]
+        tasks = [call.task for one in asked for call in one.calls]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Request:
-    """
-    One request and the calls that follow its mutating one, all under way at the same time.
-
-    These are the validating call, for a workload the advice, and a validating call for one of its pods.
-    """
+    """One request and the calls that follow its mutating one: the validating call, and for a workload the advice."""
 
     def __init__(
         self,
@@ -79,7 +76,7 @@ class _Request:
         submission: Submission,
         deadline: float,
     ) -> None:
-        self._mutated, request, is_workload, pod = submission
+        self._mutated, request, is_workload = submission
         self._terms: Terms | None = None
         self._judgement: Judgement | None = None
         self._rooms: tuple[Room, ...] = ()
@@ -88,8 +85,7 @@ class _Request:
         self._notes: tuple[str, ...] = ()
         self._advice_call: Call | None = None
         self.calls: tuple[Call, ...] = ()
-        self._pod_call: Call | None = None
-        self._pod_refusal: Denied | None = None
+        self._denied = Denied(())
         if not self._mutated.allowed:
             return
 
@@ -105,18 +101,6 @@ class _Request:
         if is_workload:
             self._advice_call = Call(advise)
             self.calls = (*self.calls, self._advice_call)
-        if pod is not None:
-            sample = pod
-
-            async def validate_pod(question: Question) -> AdmissionResponse:
-                return await replace(handler, ledger=question).validate(sample, deadline=deadline)
-
-            self._pod_call = Call(validate_pod)
-
-    @property
-    def all_calls(self) -> tuple[Call, ...]:
-        """All calls, including the one for a sample pod, which shows why every pod would be refused."""
-        return self.calls if self._pod_call is None else (*self.calls, self._pod_call)
 
     @property
     def _has_no_advice(self) -> bool:
@@ -149,9 +133,7 @@ class _Request:
         if copied is not None:
             found += copied.rooms(view)
             self._fitting = copied.made(view)
-            self._pod_refusal = self._refusal_of_every_pod(view)
-            if self._pod_refusal is not None:
-                self._fitting = replace(self._fitting, fits=0)
+            self._denied = copied.refused(self._fitting)
             if not copied.is_later:
                 for part in copied.parts():
                     held = {
@@ -159,16 +141,6 @@ class _Request:
                     }
                     added.add(((name, amount * copied.number) for name, amount in part.amounts), less=held)
         self._rooms, self._increase = tuple(found), added.amounts
-
-    def _refusal_of_every_pod(self, view: UsageView) -> Denied | None:
-        """Return what refuses every pod apart from limits, undeclared resources or minimums; None if nothing does."""
-        if self._pod_call is None:
-            return None
-        self._pod_call.decide(view)
-        match self._pod_call.decision:
-            case Denied(_, lacks, shortfalls) if lacks or shortfalls:
-                return Denied((), lacks, shortfalls)
-        return None
 
     def stored(self, view: UsageView) -> Iterator[Reservation]:
         """Yield what to hold for the following requests; nothing if this one is refused."""
@@ -207,22 +179,18 @@ class _Request:
         workload = None if copied is None or fitting is None else Workload(copied.noun, fitting, copied.is_later)
         advice = None if self._advice_call is None else await self._advice_call.task
         said: set[str] = set()  # warnings of the advice that a refusal says in other words
-        if self._pod_call is not None and self._pod_refusal is not None:
-            self._pod_call.question.answer.set_result(self._pod_refusal)
-            refused = (await self._pod_call.task).status
-            refusals += [] if refused is None else [f"each of its pods: {refused.message}"]
-            said.update(() if copied is None else _unfit_warnings(copied, self._pod_refusal))
-        is_advised = advice is not None and advice.allowed
-        if copied is not None and fitting is not None and fitting.excesses and is_advised:
-            owner = copied.payer.owner
-            denied = Denied(fitting.excesses)
-            refusals.append(message.workload_sentence(fitting, denied, noun=copied.noun, owner=owner))
-            binding = copied.fitting.binding
-            if binding is not None and binding.rule in [each.rule for each in fitting.excesses]:
-                said.add(message.workload_warning(copied.fitting, binding, noun=copied.noun))
-        elif copied is not None and copied.surge:
-            refusals.append(message.surge_warning(copied.surge[0]))  # the rollout would not proceed
-        elif advice is not None and self._has_no_advice:
+        if copied is not None and fitting is not None and advice is not None and advice.allowed:
+            denied, noun = self._denied, copied.noun
+            blocking = next((each for each in copied.surge if each.rule.mode is Mode.ENFORCE), None)
+            if denied != Denied(()):
+                refusals.append(message.workload_sentence(fitting, denied, noun=noun, owner=copied.payer.owner))
+                said.update(message.unfit_warnings(denied.lacks, denied.shortfalls, noun=noun))
+                binding = copied.fitting.binding
+                if binding is not None and binding.rule in [each.rule for each in denied.excesses]:
+                    said.add(message.workload_warning(copied.fitting, binding, noun=noun))
+            elif blocking is not None:
+                refusals.append(message.surge_warning(blocking))  # the rollout would not proceed
+        if advice is not None and self._has_no_advice:
             refusals += advice.warnings
         said.update(refusals)
         told = [text for each in responses for text in each.warnings if text not in said]
@@ -319,14 +287,6 @@ def _rooms_of(terms: Terms, view: UsageView) -> Iterator[Room]:
         if cap is not None
     ]
     return rooms(Copies(1, parts, (charge.key,), are_replaced=True, pod_sets=tuple(charge.pod_sets)), view)
-
-
-def _unfit_warnings(judgement: Judgement, refusal: Denied) -> list[str]:
-    """Return the warnings of the advice that say of all pods what *refusal* says of one."""
-    lacking, short = [each.rule for each in refusal.lacks], [each.rule for each in refusal.shortfalls]
-    lacks = [each for each in judgement.lacks if each.rule in lacking]
-    shortfalls = [each for each in judgement.shortfalls if each.rule in short]
-    return message.unfit_warnings(lacks, shortfalls, noun=judgement.noun)
 
 
 def _before(charge: Charge) -> Mapping[str, Amount]:
