@@ -139,3 +139,24 @@ def test_every_reference_leads_to_a_definition_and_every_definition_is_needed() 
     text = json.dumps(SCHEMA)
     referred = set(re.findall(r'"#/definitions/(\w+)"', text))
     assert referred == SCHEMA["definitions"].keys()
+
+
+def fields(schema: Any) -> dict[str, Any]:
+    """Return the form of each field, by its definition and name."""
+    parts = {"": schema} | {name: form for name, form in schema["definitions"].items() if not name.endswith("List")}
+    return {f"{part}.{name}": form for part, each in parts.items() for name, form in each.get("properties", {}).items()}
+
+
+def test_every_field_is_described_in_a_sentence() -> None:
+    told = {name: form.get("description", "") for name, form in fields(SCHEMA).items()}
+    assert [name for name, text in told.items() if not text.endswith(".") or "](" in text or "|" in text] == []
+    assert len(told) > 120
+
+
+def test_an_alternative_of_a_field_is_described_as_the_field_or_not_at_all() -> None:
+    """Editors show the description that is innermost."""
+    alternatives = [(form, each) for form in fields(SCHEMA).values() for each in form.get("anyOf", ())]
+    assert [
+        each for form, each in alternatives if each.get("description", form["description"]) != form["description"]
+    ] == []
+    assert [each for _, each in alternatives if "$ref" in each and "description" not in each] == []

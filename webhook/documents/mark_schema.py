@@ -61,15 +61,27 @@ class Part(BaseModel):
 class MarkPart(Part):
     """Where the name of a payer is written: in one of five places, or those of a platform."""
 
-    annotation: Name | None = None
-    label: Name | None = None
-    namespaceAnnotation: Name | None = None  # noqa: N815
-    namespaceLabel: Name | None = None  # noqa: N815
-    namespaceName: Pattern | None = None  # noqa: N815
-    preset: Preset | None = None
-    pattern: Pattern = "*"
-    decode: list[Decoding] = Field(default_factory=list)
-    prefix: str = ""
+    annotation: Name | None = Field(default=None, description="The annotation of the object that has the name.")
+    label: Name | None = Field(default=None, description="The label of the object that has the name.")
+    namespaceAnnotation: Name | None = Field(  # noqa: N815
+        default=None, description="The annotation of its namespace that has the name."
+    )
+    namespaceLabel: Name | None = Field(  # noqa: N815
+        default=None, description="The label of its namespace that has the name."
+    )
+    namespaceName: Pattern | None = Field(  # noqa: N815
+        default=None, description="The name of the namespace, as a pattern: `home-*`."
+    )
+    preset: Preset | None = Field(default=None, description="The marks of a platform, as `jupyterhub`.")
+    pattern: Pattern = Field(default="*", description="The text around the name, as `student-*`.")
+    decode: list[Decoding] = Field(
+        default_factory=list,
+        description=(
+            "How the name is read, applied in this order: `escaped` (`-40` for `@`, as JupyterHub "
+            "writes labels), `at` (`.at.` for `@`, as Argo Workflows does), `lower`."
+        ),
+    )
+    prefix: str = Field(default="", description="What stands before the name in logins of the cluster, as `oidc:`.")
 
     @property
     def marks(self) -> tuple[Mark, ...]:

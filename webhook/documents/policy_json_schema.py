@@ -54,16 +54,34 @@ def _tidied(node: Any, *, is_named: bool = False) -> Any:
     if not isinstance(node, dict):
         return node
     if is_named:
-        return {name: _tidied(each) for name, each in node.items()}
+        return {name: _shown(_tidied(each)) for name, each in node.items()}
     tidied = {name: _tidied(each, is_named=name in _NAMED) for name, each in node.items() if name not in _LEFT_OUT}
     for name, form in _LISTS.items():
-        if tidied == form:
-            return {"$ref": _DEFINITIONS + name}
+        if tidied | {"description": form["description"]} == form:
+            return {"$ref": _DEFINITIONS + name, "description": tidied["description"]}
     if "$ref" in tidied:
         tidied["$ref"] = _DEFINITIONS + _short(tidied["$ref"].removeprefix(_DEFINITIONS))
     if "description" in tidied:
         tidied["description"] = " ".join(tidied["description"].split())
     return tidied
+
+
+def _shown(field: JsonSchemaValue) -> JsonSchemaValue:
+    """
+    Return the form of a field so that editors show its description, and not that of its type.
+
+    They take the first of those that are innermost: of an alternative before that of the field. A validator of draft 7
+    reads nothing beside a reference; editors do.
+    """
+    if "anyOf" not in field or "description" not in field:
+        return field
+    alternatives = [
+        each | {"description": field["description"]}
+        if "$ref" in each
+        else {word: said for word, said in each.items() if word != "description"}
+        for each in field["anyOf"]
+    ]
+    return {**field, "anyOf": alternatives}
 
 
 def _short(name: str) -> str:

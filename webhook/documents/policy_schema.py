@@ -259,9 +259,11 @@ OnWorkloadWord = Annotated[
 class RequirementPart(Part):
     """One condition of a `scopeSelector`, in the words of ResourceQuota."""
 
-    scopeName: ScopeName  # noqa: N815
-    operator: Operator
-    values: list[Name] = Field(default_factory=list)
+    scopeName: ScopeName = Field(  # noqa: N815
+        description="A scope, as `PriorityClass`."
+    )
+    operator: Operator = Field(description="`In`, `NotIn`, `Exists` or `DoesNotExist`.")
+    values: list[Name] = Field(default_factory=list, description="Names of classes, for `In` and `NotIn`.")
 
     @model_validator(mode="after")
     def _check_values(self) -> RequirementPart:
@@ -276,18 +278,48 @@ class RequirementPart(Part):
 class ScopeSelectorPart(Part):
     """`scopeSelector` of a ResourceQuota."""
 
-    matchExpressions: list[RequirementPart] = Field(min_length=1)  # noqa: N815
+    matchExpressions: list[RequirementPart] = Field(  # noqa: N815
+        min_length=1, description="Conditions that all have to hold."
+    )
 
 
 class SumPart(Part):
     """Limits on a sum."""
 
-    hard: HardList = Field(default_factory=dict)
-    mode: Mode = Mode.ENFORCE
-    workloads: OnWorkloadWord = OnWorkload.WARN
-    until: Moment | None = None
-    message: Sentence | None = None
-    link: Link | None = None
+    hard: HardList = Field(default_factory=dict, description="The most that may be used in all, by resource.")
+    mode: Mode = Field(
+        default=Mode.ENFORCE,
+        description="`enforce` (default) refuses, `warn` tells the person in a warning, `audit` only the audit log.",
+    )
+    workloads: OnWorkloadWord = Field(
+        default=OnWorkload.WARN,
+        description=(
+            "What happens with a workload whose pods do not all fit under a limit of this entry: "
+            "`warn` (default), `deny` or `off`."
+        ),
+    )
+    until: Moment | None = Field(
+        default=None,
+        description=(
+            "When the entry stops being in force, as `2027-01-31T00:00:00Z`; the time zone is "
+            "required. At that very second it is over."
+        ),
+    )
+    message: Sentence | None = Field(
+        default=None,
+        description=(
+            "What whoever is refused by a limit of this entry is told beside the numbers: one line of "
+            "plain text, as `ask in #gpu-users`, with at most 200 characters. The words `exceeded "
+            "quota`, after which programs wait, are refused here. Items of `scoped` have the one of "
+            "their entry, or their own."
+        ),
+    )
+    link: Link | None = Field(
+        default=None,
+        description=(
+            "A link that is told with `message`, as `https://wiki.example.com/quota`, with at most 200 characters."
+        ),
+    )
 
     @property
     def hint(self) -> str:
@@ -298,8 +330,13 @@ class SumPart(Part):
 class ScopedPart(SumPart):
     """Limits on the sum of those objects that are in all of the scopes."""
 
-    scopes: list[ScopeName] = Field(default_factory=list)
-    scopeSelector: ScopeSelectorPart | None = None  # noqa: N815
+    scopes: list[ScopeName] = Field(
+        default_factory=list, description="Scopes of ResourceQuota, as `BestEffort`, which all have to hold."
+    )
+    scopeSelector: ScopeSelectorPart | None = Field(  # noqa: N815
+        default=None,
+        description="Conditions on scopes, written as in a ResourceQuota. They have to hold beside `scopes`.",
+    )
 
     @property
     def selector(self) -> Selector:
@@ -326,11 +363,28 @@ class ScopedPart(SumPart):
 class WindowPart(Part):
     """Limits on a sum at times that come again."""
 
-    days: list[DayRange] = Field(default_factory=lambda: [frozenset(range(len(DAYS)))], min_length=1)
-    begins: TimeOfDay = Field(alias="from")
-    ends: TimeOfDay = Field(alias="to")
-    zone: Zone
-    hard: HardList
+    days: list[DayRange] = Field(
+        default_factory=lambda: [frozenset(range(len(DAYS)))],
+        min_length=1,
+        description=(
+            "Days of the week and ranges of them, `mon` to `sun`; without it every day. `fri-mon` "
+            "goes over the weekend."
+        ),
+    )
+    begins: TimeOfDay = Field(
+        alias="from", description='The time of day at which it begins, with two digits each, as `"20:00"`.'
+    )
+    ends: TimeOfDay = Field(
+        alias="to",
+        description=(
+            "The time of day at which it is over, written as `from`. If it is not later than `from`, "
+            "it is that of the next day: the same time twice is a whole day."
+        ),
+    )
+    zone: Zone = Field(
+        description="The clock that shows these times, with its name of IANA, as `Europe/Berlin` or `UTC`."
+    )
+    hard: HardList = Field(description="The amounts that hold instead, by resource.")
 
     @property
     def window(self) -> Window:
@@ -341,68 +395,126 @@ class WindowPart(Part):
 class PoolPart(SumPart):
     """Limits on a sum, and on parts of it."""
 
-    tier: Name | None = None
-    windows: list[WindowPart] = Field(default_factory=list)
-    scoped: list[ScopedPart] = Field(default_factory=list)
+    tier: Name | None = Field(default=None, description="The name of a tier, whose amounts the entry has besides.")
+    windows: list[WindowPart] = Field(
+        default_factory=list,
+        description=(
+            "Other amounts at times that come again, as at night. Of those that hold at once the first counts."
+        ),
+    )
+    scoped: list[ScopedPart] = Field(
+        default_factory=list, description="Limits on a part of the objects, by the scopes of ResourceQuota."
+    )
 
 
 class CapsPart(Part):
     """Limits on single objects."""
 
-    perPod: HardList = Field(default_factory=dict)  # noqa: N815 - the names are those of the file
-    minPerPod: MinimumList = Field(default_factory=dict)  # noqa: N815
-    minPerSession: MinimumList = Field(default_factory=dict)  # noqa: N815
-    perSession: SessionHardList = Field(default_factory=dict)  # noqa: N815
-    perClaim: HardList = Field(default_factory=dict)  # noqa: N815
+    perPod: HardList = Field(  # noqa: N815 - the names are those of the file
+        default_factory=dict, description="The most that one pod may ask for, by resource."
+    )
+    minPerPod: MinimumList = Field(  # noqa: N815
+        default_factory=dict,
+        description="The least that one pod has to ask for, by resource; 0 lifts an inherited one.",
+    )
+    minPerSession: MinimumList = Field(  # noqa: N815
+        default_factory=dict,
+        description=(
+            "The least that all pods of one session together have to ask for, by resource; 0 lifts an inherited one."
+        ),
+    )
+    perSession: SessionHardList = Field(  # noqa: N815
+        default_factory=dict,
+        description=(
+            "The most that all pods of one session may cost together, by resource, and how long it "
+            "may run (`duration: 8h`) and be idle (`idle: 30m`)."
+        ),
+    )
+    perClaim: HardList = Field(  # noqa: N815
+        default_factory=dict, description="The most that one PersistentVolumeClaim may ask for, by resource."
+    )
 
 
-class EntryPart(PoolPart, CapsPart):
-    """Limits on a sum and on single objects."""
+class EntryPart(CapsPart, PoolPart):
+    """An entry: limits on a sum and on single objects."""
 
 
 class TierPart(CapsPart):
     """Amounts that entries refer to by a name; all else is said by the entry."""
 
-    hard: HardList = Field(default_factory=dict)
-    scoped: list[ScopedPart] = Field(default_factory=list)
+    hard: HardList = Field(default_factory=dict, description="The most that may be used in all, by resource.")
+    scoped: list[ScopedPart] = Field(
+        default_factory=list, description="Limits on a part of the objects, by the scopes of ResourceQuota."
+    )
 
 
 class GroupPart(Part):
-    """A group."""
+    """A group: limits on what its members use together, and on what each of them uses."""
 
-    perMember: EntryPart | None = None  # noqa: N815
-    pool: PoolPart | None = None
-    members: list[Name] = Field(default_factory=list)
-    membership: Membership = Membership.CREATION
+    perMember: EntryPart | None = Field(  # noqa: N815
+        default=None, description="An entry for each member."
+    )
+    pool: PoolPart | None = Field(
+        default=None, description="Limits on what all members use together: an entry without limits on single objects."
+    )
+    members: list[Name] = Field(
+        default_factory=list, description="Members beside those whose group the API server reports."
+    )
+    membership: Membership = Field(
+        default=Membership.CREATION,
+        description=(
+            "Whose objects count: `creation` (default), also those of whoever was in the group when "
+            "they were made; `live`, those of whoever is listed today."
+        ),
+    )
 
 
 class NamespaceSelectorPart(Part):
     """Which namespaces belong to a tenant. Empty would mean all of them, which is what `cluster` is for."""
 
-    matchLabels: dict[str, str] = Field(min_length=1)  # noqa: N815
+    matchLabels: dict[str, str] = Field(  # noqa: N815
+        min_length=1,
+        description="Labels that a namespace of the tenant has to have, all of them. At least one is required.",
+    )
 
 
 class TenantPart(EntryPart):
-    """A set of namespaces."""
+    """A set of namespaces, with limits on what is in all of them together."""
 
-    namespaces: NamespaceSelectorPart
-    perNamespace: EntryPart | None = None  # noqa: N815
+    namespaces: NamespaceSelectorPart = Field(description="Which namespaces make up the tenant.")
+    perNamespace: EntryPart | None = Field(  # noqa: N815
+        default=None, description="An entry for each of its namespaces."
+    )
 
 
 class DefaultsPart(Part):
     """What binds owners without an entry of their own."""
 
-    user: EntryPart | None = None
-    serviceAccount: EntryPart | None = None  # noqa: N815
-    unattributed: EntryPart | None = None
+    user: EntryPart | None = Field(default=None, description="An entry for people without one.")
+    serviceAccount: EntryPart | None = Field(  # noqa: N815
+        default=None,
+        description=(
+            "An entry for the service accounts of a namespace that act for nobody known, all of them together."
+        ),
+    )
+    unattributed: EntryPart | None = Field(
+        default=None,
+        description=(
+            "An entry for everything that nobody is known to own, taken together. Without it such "
+            "pods have no personal limit."
+        ),
+    )
 
 
 class RulePart(EntryPart):
     """Limits of people by their names or groups; of several rules that hold for somebody the first counts."""
 
-    name: Name
-    users: list[Name] = Field(default_factory=list)
-    groups: list[Name] = Field(default_factory=list)
+    name: Name = Field(description="What refusals call it: `rules.students`.")
+    users: list[Name] = Field(default_factory=list, description="People for whom it holds, by name.")
+    groups: list[Name] = Field(
+        default_factory=list,
+        description="Groups for whose members it holds. Each needs an entry under `groups`, if an empty one.",
+    )
 
     @model_validator(mode="after")
     def _check_people(self) -> RulePart:
@@ -414,12 +526,26 @@ class RulePart(EntryPart):
 class DelegatePart(Part):
     """A user or service account that says for whom it creates objects."""
 
-    user: Name | None = None
-    serviceAccount: ServiceAccountName | None = None  # noqa: N815
-    owner: list[MarkPart] = Field(default_factory=list)
-    sessions: bool = False
-    kinds: list[KindName] = Field(default_factory=list)
-    never: list[Name] = Field(default_factory=list)
+    user: Name | None = Field(default=None, description="The user that is the delegate.")
+    serviceAccount: ServiceAccountName | None = Field(  # noqa: N815
+        default=None, description="The service account that is the delegate, as NAMESPACE/NAME."
+    )
+    owner: list[MarkPart] = Field(
+        default_factory=list, description="Where it writes the name of the person who pays: marks, tried in this order."
+    )
+    sessions: bool = Field(
+        default=False,
+        description=(
+            "`true`: where `owner` names nobody, or is left out, the session preset of the object's kind does."
+        ),
+    )
+    kinds: list[KindName] = Field(
+        default_factory=list,
+        description="The kinds of objects for which it may name a payer, as `deployments.apps`; all by default.",
+    )
+    never: list[Name] = Field(
+        default_factory=list, description="Names that it must not say. Names that begin with `system:` it never may."
+    )
 
     @model_validator(mode="after")
     def _check_user(self) -> DelegatePart:
@@ -433,12 +559,36 @@ class DelegatePart(Part):
 class AttributionPart(Part):
     """Who may act for others, and who pays for what nobody else does."""
 
-    trustedControllers: list[ServiceAccountName] = Field(default_factory=list)  # noqa: N815
-    restorers: list[ServiceAccountName] = Field(default_factory=list)
-    delegates: list[DelegatePart] = Field(default_factory=list)
-    namespaceOwners: list[MarkPart] = Field(default_factory=list)  # noqa: N815
-    payer: WorkloadPayer | None = None
-    groupObjects: GroupObjects | None = None  # noqa: N815
+    trustedControllers: list[ServiceAccountName] = Field(  # noqa: N815
+        default_factory=list,
+        description="Service accounts, as NAMESPACE/NAME, that make pods for the owner of another object.",
+    )
+    restorers: list[ServiceAccountName] = Field(
+        default_factory=list,
+        description=(
+            "Service accounts, as NAMESPACE/NAME, that restore objects from a backup: the stamps that these carry stay."
+        ),
+    )
+    delegates: list[DelegatePart] = Field(
+        default_factory=list, description="Users and service accounts that name who pays for what they create."
+    )
+    namespaceOwners: list[MarkPart] = Field(  # noqa: N815
+        default_factory=list,
+        description=(
+            "Where a namespace says who owns it and pays for what service accounts create there: "
+            "marks, tried in this order."
+        ),
+    )
+    payer: WorkloadPayer | None = Field(
+        default=None,
+        description=(
+            "Who pays for the pods that a workload makes: `maker` (default), or `lastEditor`, the "
+            "person who has last changed what it makes."
+        ),
+    )
+    groupObjects: GroupObjects | None = Field(  # noqa: N815
+        default=None, description="`openshift`: the users of `Group` objects are members as well."
+    )
 
     @model_validator(mode="after")
     def _check_places(self) -> AttributionPart:
@@ -451,13 +601,21 @@ class AttributionPart(Part):
 class ExemptPart(Part):
     """One exemption: whom or what it names, why, and until when."""
 
-    user: Name | None = None
-    serviceAccount: ServiceAccountName | None = None  # noqa: N815
-    group: Name | None = None
-    namespace: Name | None = None
-    priorityClass: Name | None = None  # noqa: N815
-    reason: Name
-    until: Moment | None = None
+    user: Name | None = Field(default=None, description="The user who is exempt.")
+    serviceAccount: ServiceAccountName | None = Field(  # noqa: N815
+        default=None, description="The service account that is exempt, as NAMESPACE/NAME."
+    )
+    group: Name | None = Field(
+        default=None, description="The group whose members are exempt: those who log in with it."
+    )
+    namespace: Name | None = Field(default=None, description="The namespace in which everything is exempt.")
+    priorityClass: Name | None = Field(  # noqa: N815
+        default=None, description="The priority class of which every pod is exempt."
+    )
+    reason: Name = Field(description="Why; required.")
+    until: Moment | None = Field(
+        default=None, description="When the exemption ends, as `2027-06-30T00:00:00Z`; the time zone is required."
+    )
 
     @property
     def named(self) -> list[tuple[ExemptBy, str]]:
@@ -481,22 +639,49 @@ CategoryAmount = Annotated[Any, BeforeValidator(_read_of_category), WithJsonSche
 class SessionsPart(Part):
     """What counts as sessions."""
 
-    presets: list[PresetItem] = Field(default_factory=list)
-    count: SessionCount | None = None
-    categories: dict[Name, dict[MissingName, CategoryAmount]] = Field(default_factory=dict)
+    presets: list[PresetItem] = Field(
+        default_factory=list,
+        description=(
+            "Which objects are sessions, and how they are read: names of shipped presets, shipped "
+            "ones with fields of your own, or your own."
+        ),
+    )
+    count: SessionCount | None = Field(
+        default=None,
+        description=(
+            "`all` (default): every session that has not ended has a place in `sessions`. `running`: "
+            "those that are stopped have none."
+        ),
+    )
+    categories: dict[Name, dict[MissingName, CategoryAmount]] = Field(
+        default_factory=dict,
+        description=(
+            "What the containers of a session get that do not declare it, by the category of the "
+            "session; `default` is for those without one."
+        ),
+    )
 
 
 class LogicalResourcesPart(Part):
     """What each device counts, by the logical resource that it counts in."""
 
-    gpu: dict[DeviceName, DeviceWeight] = Field(default_factory=dict)
-    accelerator: dict[DeviceName, DeviceWeight] = Field(default_factory=dict)
+    gpu: dict[DeviceName, DeviceWeight] = Field(
+        default_factory=dict,
+        description=(
+            "What a device counts in `gpu`, by its name: `nvidia.com/gpu.shared: 1/4`. 0 says that it is no device."
+        ),
+    )
+    accelerator: dict[DeviceName, DeviceWeight] = Field(
+        default_factory=dict, description="What a device counts in `accelerator`, by its name, as in `gpu`."
+    )
 
 
 class MissingPart(Part):
     """What is filled in for a container that does not declare a resource."""
 
-    default: Annotated[Any, BeforeValidator(_read_default), WithJsonSchema(json_forms.DEFAULT_AMOUNT)]
+    default: Annotated[Any, BeforeValidator(_read_default), WithJsonSchema(json_forms.DEFAULT_AMOUNT)] = Field(
+        description="The amount that is filled into a container that does not declare it, when the pod is created."
+    )
 
 
 MissingRule = Annotated[MissingPart, WrapValidator(_read_missing, json_schema_input_type=Missing | MissingPart)]
@@ -504,27 +689,78 @@ MissingRule = Annotated[MissingPart, WrapValidator(_read_missing, json_schema_in
 
 
 class PolicyPart(Part):
-    """One document."""
+    """One document of a policy."""
 
-    version: Annotated[Literal[1], BeforeValidator(_read_version)]
-    tiers: dict[Name, TierPart] = Field(default_factory=dict)
-    defaults: DefaultsPart | None = None
-    rules: list[RulePart] = Field(default_factory=list)
-    users: dict[Name, EntryPart] = Field(default_factory=dict)
-    serviceAccounts: dict[ServiceAccountName, EntryPart] = Field(default_factory=dict)  # noqa: N815
-    groups: dict[Name, GroupPart] = Field(default_factory=dict)
-    tenants: dict[Name, TenantPart] = Field(default_factory=dict)
-    namespaces: dict[Name, EntryPart] = Field(default_factory=dict)
-    cluster: EntryPart | None = None
-    combine: Combine | None = None
-    terminating: Terminating | None = None
-    serviceAccountLimits: AccountLimits | None = None  # noqa: N815
-    warnAt: Annotated[Any, BeforeValidator(read_warn_at), WARN_AT] = None  # noqa: N815
-    exempt: list[ExemptPart] = Field(default_factory=list)
-    missing: dict[MissingName, MissingRule] = Field(default_factory=dict)
-    attribution: AttributionPart | None = None
-    resources: LogicalResourcesPart | None = None
-    sessions: SessionsPart | None = None
+    version: Annotated[Literal[1], BeforeValidator(_read_version)] = Field(description="The version of this form: `1`.")
+    tiers: dict[Name, TierPart] = Field(
+        default_factory=dict, description="Amounts with a name, which entries refer to."
+    )
+    defaults: DefaultsPart | None = Field(default=None, description="Entries for those who have none of their own.")
+    rules: list[RulePart] = Field(
+        default_factory=list,
+        description="Entries for people by their names or groups, in order: the first that holds counts.",
+    )
+    users: dict[Name, EntryPart] = Field(default_factory=dict, description="Entries for single people, by name.")
+    serviceAccounts: dict[ServiceAccountName, EntryPart] = Field(  # noqa: N815
+        default_factory=dict, description="Entries for single service accounts, by NAMESPACE/NAME."
+    )
+    groups: dict[Name, GroupPart] = Field(
+        default_factory=dict, description="Limits of groups and of their members, by the name of the group."
+    )
+    tenants: dict[Name, TenantPart] = Field(
+        default_factory=dict, description="Entries for sets of namespaces, by the name of the tenant."
+    )
+    namespaces: dict[Name, EntryPart] = Field(
+        default_factory=dict, description="Entries for single namespaces, by name."
+    )
+    cluster: EntryPart | None = Field(default=None, description="An entry for everything.")
+    combine: Combine | None = Field(
+        default=None,
+        description="How the `perMember` caps of several groups meet: `most-restrictive` (default), `max`, `sum`.",
+    )
+    terminating: Terminating | None = Field(
+        default=None,
+        description=(
+            "`release` (default): a pod past the grace period of its deletion costs nothing but "
+            "`count/pods`, as with ResourceQuota. `hold`: it costs all until it has ended or is gone."
+        ),
+    )
+    serviceAccountLimits: AccountLimits | None = Field(  # noqa: N815
+        default=None,
+        description=(
+            "`perNamespace` (default): all service accounts of a namespace without an entry of their "
+            "own are one payer, because who may edit a namespace can make as many as they like. "
+            "`perAccount`: each has the default for itself."
+        ),
+    )
+    warnAt: Annotated[Any, BeforeValidator(read_warn_at), WARN_AT] = Field(  # noqa: N815
+        default=None,
+        description=(
+            "`off` (default), or a share of a limit as in `80%`: whoever creates something is warned "
+            "when the limit that is fullest is that full, what is created among it. Accounts, "
+            "controllers and who is exempt are not, and nobody is warned of a change. It is off "
+            "because `kubectl --warnings-as-errors` fails what is fine, and ResourceQuota says "
+            "nothing of it."
+        ),
+    )
+    exempt: list[ExemptPart] = Field(default_factory=list, description="Whom and what no limit refuses.")
+    missing: dict[MissingName, MissingRule] = Field(
+        default_factory=dict,
+        description=(
+            "What happens with a pod whose containers do not declare a resource, by resource: "
+            "`require` refuses it where the resource is limited, `default` fills an amount in, "
+            "`ignore` lets it be."
+        ),
+    )
+    attribution: AttributionPart | None = Field(
+        default=None, description="Who may act for others, and who pays for what nobody else does."
+    )
+    resources: LogicalResourcesPart | None = Field(
+        default=None, description="What each device counts in `gpu` and `accelerator`, over the shipped weights."
+    )
+    sessions: SessionsPart | None = Field(
+        default=None, description="Which objects are sessions, and what counts of them."
+    )
 
 
 SectionPart: TypeAlias = EntryPart | GroupPart | TierPart

@@ -112,9 +112,12 @@ VersionName = Annotated[
 class ConditionPart(Part):
     """A comparison of a field."""
 
-    field: PathText
-    operator: Operator
-    values: list[ConstantValue] = Field(default_factory=list)
+    field: PathText = Field(description="The path of the field that is compared. A field with `null` is absent.")
+    operator: Operator = Field(description="`In`, `NotIn`, `Exists` or `DoesNotExist`.")
+    values: list[ConstantValue] = Field(
+        default_factory=list,
+        description="Texts, whole numbers, `true` and `false`, which are compared with their type.",
+    )
 
     @property
     def condition(self) -> Condition:
@@ -132,7 +135,7 @@ class ConditionPart(Part):
 class AllPart(Part):
     """Comparisons that all have to hold."""
 
-    all: list[ConditionPart] = Field(min_length=1)
+    all: list[ConditionPart] = Field(min_length=1, description="Conditions that all have to hold.")
 
 
 def _read_alternative(value: Any) -> Any:
@@ -146,8 +149,10 @@ Alternative = Annotated[AllPart, BeforeValidator(_read_alternative, json_schema_
 class UserMarkPart(MarkPart):
     """Where a name is written: a field of the object, or one of the places of a delegate's mark."""
 
-    field: PathText | None = None
-    requester: Literal[True] | None = None
+    field: PathText | None = Field(default=None, description="The path of the field that has the name.")
+    requester: Literal[True] | None = Field(
+        default=None, description="`true`: whoever creates the object. Only the last mark of `user` may be it."
+    )
 
     @property
     def user_marks(self) -> tuple[UserMark, ...]:
@@ -175,10 +180,19 @@ class UserMarkPart(MarkPart):
 class ContainerPart(Part):
     """A container that the platform puts into a pod."""
 
-    each: PathText | None = None
-    when: list[ConditionPart] = Field(default_factory=list)
-    requests: list[Source] = Field(default_factory=list)
-    limits: list[Source] = Field(default_factory=list)
+    each: PathText | None = Field(
+        default=None,
+        description=(
+            "The path of a list or map: there is one such container for each item, and paths in it begin at the item."
+        ),
+    )
+    when: list[ConditionPart] = Field(
+        default_factory=list, description="Conditions, without which the container is not there."
+    )
+    requests: list[Source] = Field(
+        default_factory=list, description="Its requests: sources, of which the first one that names a resource counts."
+    )
+    limits: list[Source] = Field(default_factory=list, description="Its limits: sources, as of `requests`.")
 
     @property
     def container(self) -> Container:
@@ -190,16 +204,50 @@ class ContainerPart(Part):
 class PartPart(Part):
     """Some of the pods of a session. `requests` and `limits` are those of one container."""
 
-    name: Name
-    each: PathText | None = None
-    when: list[ConditionPart] = Field(default_factory=list)
-    podTemplate: PathText | None = None  # noqa: N815 - the names are those of the file
-    requests: list[Source] = Field(default_factory=list)
-    limits: list[Source] = Field(default_factory=list)
-    containers: list[ContainerPart] = Field(default_factory=list)
-    initContainers: list[ContainerPart] = Field(default_factory=list)  # noqa: N815
-    times: ExpressionText | None = None
-    upTo: ExpressionText | None = None  # noqa: N815
+    name: Name = Field(description="Its name for people.")
+    each: PathText | None = Field(
+        default=None,
+        description=(
+            "The path of a list or map: there is one such part for each item, and paths in the part "
+            "begin at the item. `$.` begins at the object."
+        ),
+    )
+    when: list[ConditionPart] = Field(
+        default_factory=list, description="Conditions, without which the part is not there."
+    )
+    podTemplate: PathText | None = Field(  # noqa: N815 - the names are those of the file
+        default=None,
+        description=(
+            "The path of an object with `spec` (that of a pod) and `metadata`. It costs what its pods "
+            "will cost: init containers, sidecars, overhead (also that of the RuntimeClass it names), "
+            "pod-level resources, requests that follow from limits, annotations for parts of GPUs."
+        ),
+    )
+    requests: list[Source] = Field(
+        default_factory=list,
+        description=(
+            "Instead of a template, the requests of one container: sources, of which the first one "
+            "that names a resource counts."
+        ),
+    )
+    limits: list[Source] = Field(
+        default_factory=list,
+        description="Instead of a template, the limits of one container: sources, as of `requests`.",
+    )
+    containers: list[ContainerPart] = Field(default_factory=list, description="Containers that the platform adds.")
+    initContainers: list[ContainerPart] = Field(  # noqa: N815
+        default_factory=list, description="Init containers that the platform adds."
+    )
+    times: ExpressionText | None = Field(
+        default=None, description="How many pods there are, an expression; 1 by default."
+    )
+    upTo: ExpressionText | None = Field(  # noqa: N815
+        default=None,
+        description=(
+            "How many there may be, an expression. Without it as many as there are. Absent fields and "
+            "2147483647, which CRDs write for it, are no bound."
+        ),
+    )
 
     @property
     def part(self) -> PartOfSession:
@@ -231,9 +279,11 @@ class PartPart(Part):
 class PodsPart(Part):
     """How the pods of a session are known."""
 
-    label: Name
-    value: Name
-    also: dict[Name, str] = Field(default_factory=dict)
+    label: Name = Field(description="The label of the pods.")
+    value: Name = Field(description="What it says: `name` or `uid` of the session, or the path of a field of it.")
+    also: dict[Name, str] = Field(
+        default_factory=dict, description="Further labels that the pods have, with their values."
+    )
 
     @property
     def pod_label(self) -> PodLabel:
@@ -249,26 +299,65 @@ class PodsPart(Part):
 class PresetPart(Part):
     """One preset."""
 
-    name: DnsName
-    group: Annotated[str, _matching(_GROUP, 'an API group, or "" for the core group')]
-    kind: KindName
-    plural: DnsName
-    versions: list[VersionName] = Field(min_length=1)
-    checked: str = ""
-    match: list[ConditionPart] = Field(default_factory=list)
-    user: list[UserMarkPart] = Field(min_length=1)
-    project: list[UserMarkPart] = Field(default_factory=list)
-    groups: PathText | None = None
-    resources: list[PartPart]
-    stopped: list[Alternative] = Field(default_factory=list)
-    ended: list[Alternative] = Field(default_factory=list)
-    elsewhere: list[ConditionPart] = Field(default_factory=list)
-    pods: list[PodsPart] = Field(default_factory=list)
-    controllers: list[ServiceAccountName] = Field(default_factory=list)
-    scale: PathText | None = None
-    duration: PathText | None = None
-    idle: PathText | None = None
-    category: list[UserMarkPart] = Field(default_factory=list)
+    name: DnsName = Field(description="Its name, in small letters.")
+    group: Annotated[str, _matching(_GROUP, 'an API group, or "" for the core group')] = Field(
+        description='The API group of the kind; `""` is the core group.'
+    )
+    kind: KindName = Field(description="The kind, as `Notebook`.")
+    plural: DnsName = Field(description="The plural of the kind in the API, as `notebooks`.")
+    versions: list[VersionName] = Field(
+        min_length=1,
+        description=(
+            "The API versions whose fields it knows. An object of another one cannot be read, and is "
+            "no session that passes."
+        ),
+    )
+    checked: str = Field(default="", description="With which release the fields were compared.")
+    match: list[ConditionPart] = Field(
+        default_factory=list,
+        description="Conditions that all have to hold, else the object is no session. Kinds of Kubernetes need one.",
+    )
+    user: list[UserMarkPart] = Field(min_length=1, description="Whose session it is: marks, tried in this order.")
+    project: list[UserMarkPart] = Field(
+        default_factory=list, description="Marks of the project, if the platform has them."
+    )
+    groups: PathText | None = Field(default=None, description="The path of the names of groups.")
+    resources: list[PartPart] = Field(description="The parts of a session; may be empty.")
+    stopped: list[Alternative] = Field(
+        default_factory=list,
+        description="Alternatives: under any of them the session has no pods and can be started again.",
+    )
+    ended: list[Alternative] = Field(default_factory=list, description="Alternatives: under any of them it is over.")
+    elsewhere: list[ConditionPart] = Field(
+        default_factory=list,
+        description=(
+            "Conditions under any of which another object decides on the size too, so that the size "
+            "read here is not all of it."
+        ),
+    )
+    pods: list[PodsPart] = Field(
+        default_factory=list,
+        description="How its pods are known, alternatives. Left out for sessions that are pods themselves.",
+    )
+    controllers: list[ServiceAccountName] = Field(
+        default_factory=list, description="The service accounts, as NAMESPACE/NAME, that make objects for its sessions."
+    )
+    scale: PathText | None = Field(
+        default=None,
+        description=(
+            "The path of the field that the scale subresource sets (`specReplicasPath` of the CRD), "
+            "if the kind has one."
+        ),
+    )
+    duration: PathText | None = Field(
+        default=None, description="The path of how long a session may run, which `perSession` bounds."
+    )
+    idle: PathText | None = Field(
+        default=None, description="The path of how long a session may be idle, which `perSession` bounds."
+    )
+    category: list[UserMarkPart] = Field(
+        default_factory=list, description="Marks of the category, if the platform has them."
+    )
 
     @property
     def preset(self) -> Preset:

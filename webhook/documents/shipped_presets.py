@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import BaseModel, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from webhook.documents import json_forms, preset_files
 from webhook.documents.mark_schema import Written
@@ -32,7 +32,9 @@ def read_preset(value: Any, read_part: ValidatorFunctionWrapHandler) -> Any:
 class _Inherited(BaseModel):
     """A shipped preset with fields of its own, as far as an editor has to know it."""
 
-    preset: Annotated[str, json_forms.words(preset_files.names())]
+    preset: Annotated[str, json_forms.words(preset_files.names())] = Field(
+        description="The name of a shipped preset; the other fields replace those that it has."
+    )
 
 
 PresetItem = Annotated[
