@@ -142,8 +142,8 @@ def test_every_reference_leads_to_a_definition_and_every_definition_is_needed() 
 
 
 def fields(schema: Any) -> dict[str, Any]:
-    """Return the form of each field, by its definition and name."""
-    parts = {"": schema} | {name: form for name, form in schema["definitions"].items() if not name.endswith("List")}
+    """Return the form of each field and of each known resource, by its definition and name."""
+    parts = {"": schema, **schema["definitions"]}
     return {f"{part}.{name}": form for part, each in parts.items() for name, form in each.get("properties", {}).items()}
 
 

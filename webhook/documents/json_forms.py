@@ -44,15 +44,41 @@ HARD_AMOUNT = _amount(f"unlimited|{_QUANTITY}")
 LOGICAL_AMOUNT = _amount(f"unlimited|{_SHARE}|{_QUANTITY}")
 
 
+_COUNTED = {
+    "accelerator": "Accelerators that are no GPUs, as the sum of devices by their weights.",
+    "cpu": "Requests of CPU, short for `requests.cpu`.",
+    "duration": "How long a session may run, as `8h`, or in whole seconds.",
+    "ephemeral-storage": "Requests of local storage, short for `requests.ephemeral-storage`.",
+    "gpu": "GPUs, as the sum of devices and parts of devices by their weights.",
+    "idle": "How long a session may be idle, as `30m`, or in whole seconds.",
+    "limits.cpu": "Limits of CPU.",
+    "limits.ephemeral-storage": "Limits of local storage.",
+    "limits.memory": "Limits of memory.",
+    "memory": "Requests of memory, short for `requests.memory`.",
+    "persistentvolumeclaims": "The number of PersistentVolumeClaims.",
+    "pods": "The number of pods that have not ended.",
+    "requests.cpu": "Requests of CPU.",
+    "requests.ephemeral-storage": "Requests of local storage.",
+    "requests.memory": "Requests of memory.",
+    "requests.storage": "The storage that PersistentVolumeClaims ask for.",
+    "sessions": "The number of sessions of the presets that the policy names.",
+    "storage": "The storage that PersistentVolumeClaims ask for, short for `requests.storage`.",
+}
+
+
+def _counted(name: str, form: JsonSchemaValue) -> JsonSchemaValue:
+    return {"description": _COUNTED[name], **form}
+
+
 def _hard_list() -> JsonSchemaValue:
     names = resources.known_names()
     amounts: Mapping[bool, JsonSchemaValue] = {True: LOGICAL_AMOUNT, False: HARD_AMOUNT}
     return {
         "type": "object",
         "description": "Amounts by resource: 0 forbids, absent inherits, unlimited lifts what would be inherited.",
-        "properties": {name: amounts[name in resources.LOGICAL] for name in names},
+        "properties": {name: _counted(name, amounts[name in resources.LOGICAL]) for name in names},
         "propertyNames": {"anyOf": [{"enum": list(names)}, {"pattern": _PARAMETERISED}]},
-        "additionalProperties": HARD_AMOUNT,
+        "additionalProperties": {"description": "An amount of this resource, or a number of objects.", **HARD_AMOUNT},
     }
 
 
@@ -66,14 +92,17 @@ TIME_LIMIT: JsonSchemaValue = {
 
 
 def _session_list() -> JsonSchemaValue:
-    times = dict.fromkeys(sorted(TIMES), TIME_LIMIT)
+    times = {name: _counted(name, TIME_LIMIT) for name in sorted(TIMES)}
     names = {"anyOf": [{"enum": sorted(TIMES)}, *HARD_LIST["propertyNames"]["anyOf"]]}
     return {**HARD_LIST, "properties": {**HARD_LIST["properties"], **times}, "propertyNames": names}
 
 
 SESSION_LIST = _session_list()
 DEFAULT_AMOUNT = _amount(_QUANTITY)
-WEIGHT = _amount(rf"{_SHARE}|[0-9]+(\.[0-9]+)?")
+WEIGHT: JsonSchemaValue = {
+    "description": "The part of one whole device that a unit of this name is, as `1/4`. 0 says that it is no device.",
+    **_amount(rf"{_SHARE}|[0-9]+(\.[0-9]+)?"),
+}
 TIME: JsonSchemaValue = {
     "type": "string",
     "description": "A time with its zone, as in 2027-01-31T00:00:00Z.",

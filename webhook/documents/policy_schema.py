@@ -255,6 +255,12 @@ OnWorkloadWord = Annotated[
     json_forms.words([*(each.value for each in OnWorkload), False]),
 ]
 
+_HARD = (
+    "The most that may be used in all, by resource. "
+    "0 forbids, absent inherits, `unlimited` lifts what would be inherited."
+)
+_SCOPED = "Limits on a part of the objects, by the scopes of ResourceQuota."
+
 
 class RequirementPart(Part):
     """One condition of a `scopeSelector`, in the words of ResourceQuota."""
@@ -286,7 +292,7 @@ class ScopeSelectorPart(Part):
 class SumPart(Part):
     """Limits on a sum."""
 
-    hard: HardList = Field(default_factory=dict, description="The most that may be used in all, by resource.")
+    hard: HardList = Field(default_factory=dict, description=_HARD)
     mode: Mode = Field(
         default=Mode.ENFORCE,
         description="`enforce` (default) refuses, `warn` tells the person in a warning, `audit` only the audit log.",
@@ -402,9 +408,7 @@ class PoolPart(SumPart):
             "Other amounts at times that come again, as at night. Of those that hold at once the first counts."
         ),
     )
-    scoped: list[ScopedPart] = Field(
-        default_factory=list, description="Limits on a part of the objects, by the scopes of ResourceQuota."
-    )
+    scoped: list[ScopedPart] = Field(default_factory=list, description=_SCOPED)
 
 
 class CapsPart(Part):
@@ -442,10 +446,8 @@ class EntryPart(CapsPart, PoolPart):
 class TierPart(CapsPart):
     """Amounts that entries refer to by a name; all else is said by the entry."""
 
-    hard: HardList = Field(default_factory=dict, description="The most that may be used in all, by resource.")
-    scoped: list[ScopedPart] = Field(
-        default_factory=list, description="Limits on a part of the objects, by the scopes of ResourceQuota."
-    )
+    hard: HardList = Field(default_factory=dict, description=_HARD)
+    scoped: list[ScopedPart] = Field(default_factory=list, description=_SCOPED)
 
 
 class GroupPart(Part):
