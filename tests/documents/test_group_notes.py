@@ -122,3 +122,12 @@ def test_a_mistake_is_told_with_its_place(text: str, told: str) -> None:
     [mistake] = read_policy([PolicyText("p", f"version: 1\n{text}\n")]).mistakes
 
     assert str(mistake).startswith(told)
+
+
+def test_in_the_group_of_everybody_nobody_is_found() -> None:
+    name = "system:authenticated"
+    of_everybody = f"{{'{name}': {{perMember: {{hard: {{cpu: 9}}}}}}}}"
+    [of_group] = notes(of_everybody)
+    assert of_group.endswith("; what holds for everybody is defaults.user or cluster")
+    [of_exemption] = notes("{}", more=f"exempt: [{{group: '{name}', reason: a}}]\n")
+    assert "exempt[0]: it exempts nobody: everybody is in system:authenticated" in of_exemption

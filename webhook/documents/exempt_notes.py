@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from webhook.documents.group_notes import NOT_KEPT
 from webhook.documents.mistake import Mistake
 from webhook.quota.exemption import ExemptBy, Exemption
 from webhook.quota.membership import Membership
 from webhook.quota.policy import Entry, Group, Policy
-from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
+from webhook.quota.subject import AUTHENTICATED, SERVICE_ACCOUNT_PREFIX
 
 
 def exempt_notes(policy: Policy) -> Iterator[tuple[tuple[str, str], str]]:
@@ -51,9 +52,15 @@ def _binds_others(policy: Policy, group: Group) -> bool:
     return bool(group.members) or group.membership is Membership.LIVE or policy.group_objects is not None
 
 
-def endless_notes(exemptions: Iterable[tuple[Exemption, Mistake]]) -> Iterator[tuple[Mistake, str]]:
-    """Yield the place of each of *exemptions* whose end has no effect, because another one has none, and the note."""
+def effect_notes(exemptions: Iterable[tuple[Exemption, Mistake]]) -> Iterator[tuple[Mistake, str]]:
+    """
+    Yield the place of each of *exemptions* that has no effect, and the note: nobody is found to be in its group. Or its
+    end has none, because another one has no end.
+    """
     rows = tuple(exemptions)
+    for each, place in rows:
+        if (each.by, each.name) == (ExemptBy.GROUP, AUTHENTICATED):
+            yield place, f"it exempts nobody: {NOT_KEPT}"
     endless = {(each.by, each.name) for each, _ in rows if each.until is None}
     for each, place in rows:
         if each.until is not None and (each.by, each.name) in endless:

@@ -9,12 +9,16 @@ from collections.abc import Iterator, Mapping
 from webhook.quota.membership import Membership
 from webhook.quota.policy import MINIMUMS, Entry, Group, Hard, Mode, Policy, Unlimited
 from webhook.quota.scopes import Selector
+from webhook.quota.subject import AUTHENTICATED
 
 _EVERYTHING = Selector(())
 _OF_KUBERNETES = "system:"
 """How the groups begin that the API server itself gives: no login lacks one that is due."""
 
 _BINDS_NOBODY = "nobody is in it: membership is live, and neither members nor attribution.groupObjects say who is"
+
+NOT_KEPT = f"everybody is in {AUTHENTICATED}, so that it is not kept with what people create, and nobody is found in it"
+"""Of the groups that the API server gives this is the only one that stamps leave out."""
 
 _Limited = tuple[Selector, str, str]
 """What a limit is on: what it selects, the cap, empty for a sum, and the resource."""
@@ -28,7 +32,9 @@ def group_notes(policy: Policy) -> Iterator[tuple[str, str]]:
     for name, group in policy.groups.items():
         if group.members:
             continue
-        if group.membership is Membership.LIVE:
+        if name == AUTHENTICATED:
+            yield name, f"{NOT_KEPT}; what holds for everybody is defaults.user or cluster"
+        elif group.membership is Membership.LIVE:
             yield name, _BINDS_NOBODY
         elif not name.startswith(_OF_KUBERNETES) and (stricter := sorted(_stricter(policy, group, most))):
             named = ", ".join(stricter)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from webhook.documents.device_notes import misspelt, weighed_names
-from webhook.documents.exempt_notes import endless_notes, exempt_notes
+from webhook.documents.exempt_notes import effect_notes, exempt_notes
 from webhook.documents.group_notes import group_notes
 from webhook.documents.limit_notes import DeviceLimit, Ending
 from webhook.documents.mistake import Mistake, Position, field_path
@@ -149,7 +149,7 @@ class Merger:
         of_groups = ((("groups", name), message) for name, message in group_notes(policy))
         for steps, message in (*of_groups, *exempt_notes(policy), *unused_tiers(policy.tiers, self._tier_uses)):
             self.notes.append(Mistake(*self._defined[steps], field_path(steps), message))
-        self.notes += (replace(place, message=message) for place, message in endless_notes(self._exemptions))
+        self.notes += (replace(place, message=message) for place, message in effect_notes(self._exemptions))
         self.notes += (replace(place, message=message) for place, message in time_notes(policy, self._of_times))
         categories = next((place for key, place in self._defined.items() if key[:2] == _CATEGORIES), None)
         if categories is not None:
