@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tests.kubeconfigs import connected
 from webhook.kube.api import ForbiddenError, KubernetesApi
 from webhook.ports import WebhookError
 from webhook.registration import (
+    ApiServiceBundle,
     CountedResources,
     Form,
     Registration,
@@ -619,3 +620,40 @@ def test_what_is_no_configuration_is_told(body: dict[str, Any], problem: str) ->
     with pytest.raises(RegistrationError) as refusal:
         read_manifest(body)
     assert str(refusal.value) == f"no manifest of a webhook configuration: {problem}"
+
+
+class Unkept(ApiServiceBundle):
+    """A caBundle of an APIService that cannot be kept while there is a `reason`."""
+
+    reason = "it is somebody else's"
+
+    async def ensure(self, wanted: Sequence[bytes], *, may_remove: bool) -> None:  # noqa: ARG002
+        if self.reason:
+            raise RegistrationError(self.reason)
+
+
+async def test_a_bundle_of_the_view_that_is_not_kept_is_told_until_it_is(cluster: Cluster, api: KubernetesApi) -> None:
+    cluster.install()
+    view, errors = Unkept(api), 0
+
+    def count() -> None:
+        nonlocal errors
+        errors += 1
+
+    registration = Registration(
+        api,
+        ServiceForm(cluster.manifests),
+        cluster.trust,
+        on_drift=cluster.drifted.append,
+        on_view_error=count,
+        monotonic=cluster.clock.monotonic,
+        view=view,
+        check_seconds=0.01,
+    )
+    keeping = asyncio.create_task(registration.keep_registered())
+    await until(lambda: errors > 0)
+    assert registration.registered
+    assert registration.view_condition().message.endswith("is not kept: it is somebody else's")
+    view.reason = ""
+    await until(lambda: registration.view_condition().ok)
+    keeping.cancel()

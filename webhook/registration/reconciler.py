@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from webhook.kube.api import ApiError, ConflictError, InvalidError, KubernetesApi
-from webhook.ports import Trust, WebhookError
+from webhook.ports import READY, Condition, Trust, WebhookError
 from webhook.registration import live
 from webhook.registration.api_service import ApiServiceBundle
 from webhook.registration.bundles import OVERLAP_SECONDS, Overlap, certificates, in_all
@@ -34,7 +34,7 @@ CHECK_SECONDS: Final = 30.0
 RETRY_SECONDS: Final = 2.0
 
 
-def _ignore(_: object) -> None:
+def _ignore(_: object = None) -> None:
     """Do nothing about it."""
 
 
@@ -46,7 +46,8 @@ class Registration:
     called with our webhooks by name as they were read, None for one that is missing. Several replicas may run this at
     once, for a while also with different certificates, see ``Overlap``. Resources in *counted* are intercepted by
     webhooks of their own beside the first of each configuration, see ``CountedRules`` and ``EditRules``. The caBundle
-    of *view* is kept as well, where it is installed. Belongs to one event loop.
+    of *view* is kept as well, where it is installed; *on_view_error* is called each time that it cannot be. Belongs to
+    one event loop.
     """
 
     def __init__(  # noqa: PLR0913 - only wiring calls this
@@ -60,6 +61,7 @@ class Registration:
         counted: Callable[[], CountedResources | None] = CountedResources,
         monotonic: Callable[[], float] = time.monotonic,
         view: ApiServiceBundle | None = None,
+        on_view_error: Callable[[], None] = _ignore,
         check_seconds: float = CHECK_SECONDS,
         overlap_seconds: float = OVERLAP_SECONDS,
     ) -> None:
@@ -75,6 +77,8 @@ class Registration:
             lambda: None if (known := counted()) is None else known.edits, monotonic, seconds=overlap_seconds
         )
         self._view = view
+        self._on_view_error = on_view_error
+        self._view_trouble = ""
         self._woken = asyncio.Event()
         self._found: dict[str, Mapping[str, LiveWebhook] | None] = {}
         self._reconciled: dict[str, tuple[bytes, ...]] = {}  # by kind: the certificates with which it was as wanted
@@ -89,6 +93,13 @@ class Registration:
         An error of the API server leaves the value as it was last read.
         """
         return self._registered
+
+    def view_condition(self) -> Condition:
+        """Return whether API servers trust the port of the view, as far as that was last seen."""
+        if not self._view_trouble:
+            return READY
+        why = f"people may not see quotas, the caBundle of the APIService is not kept: {self._view_trouble}"
+        return Condition(ok=False, reason="view-bundle", message=why)
 
     async def register(self) -> None:
         """
@@ -198,15 +209,18 @@ class Registration:
                 await self._read(manifest)
 
     async def _ensure_view(self, wanted: tuple[bytes, ...], *, may_remove: bool) -> None:
-        """Keep the caBundle of the APIService for the quota view. No review depends on it: an error is only logged."""
+        """Keep the caBundle of the APIService for the quota view. No review depends on it: an error is only told."""
         if self._view is None or not wanted:
             return
         try:
             await self._view.ensure(wanted, may_remove=may_remove)
         except (ApiError, RegistrationError) as error:
-            self._log_change("APIService not put right", error)
+            self._view_trouble = str(error)
+            self._on_view_error()
+            self._log_change("the caBundle of the APIService is not kept", error)
         else:
-            self._log_change("APIService not put right", None)
+            self._view_trouble = ""
+            self._log_change("the caBundle of the APIService is not kept", None)
 
     def _check_installed(self, manifest: WebhookManifest) -> None:
         """Raises: RegistrationError if what others have to install is not there."""

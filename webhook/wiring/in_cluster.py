@@ -132,6 +132,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         on_read=exemptions.update,
         counted=policy_kinds.resources,
         monotonic=clock.monotonic,
+        on_view_error=lambda: metrics.count_error("view-bundle"),
         view=ApiServiceBundle(api, monotonic=clock.monotonic) if settings.view_host is not None else None,
     )
 
@@ -264,6 +265,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "groups": watched.groups.condition,
             "uncounted": objects.uncounted_condition,
             "view": lambda: view.condition() if view else READY,
+            "view-bundle": registration.view_condition,
         },
     )
     view = build_view(
