@@ -302,8 +302,9 @@ class Maintenance:
     """
     What one run of a ledger's periodic work did.
 
-    `expired` are the reservations of which nothing was stored. `failures` tell what could not be read or written: it
-    stays as it is, and is tried again with the next run.
+    `expired` are the reservations that were released because nothing was stored in time; of a merged one an object may
+    be stored, and is counted as such. `failures` tell what could not be read or written: it stays as it is, and is
+    tried again with the next run.
     """
 
     expired: tuple[Reservation, ...] = ()

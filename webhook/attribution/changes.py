@@ -38,8 +38,9 @@ class Change:
     """
     An object before and after a request, the *subresource* that it is for, if any, and the client's *field_manager*.
 
-    *grows* returns whether the object asks for more than before, *edits* whether what it makes changes, too, and
-    *is_exempt* whether an exemption names the user. They are called only if the result matters.
+    *grows* returns whether the object asks for more than before, *edits* whether it grows or makes other pods than
+    before, and *is_exempt* whether an exemption names the user or the namespace. They are called only if the result
+    matters.
     """
 
     old: ObjectMeta
@@ -81,7 +82,8 @@ class Changes:
         * Whoever has the right hands it over: by another owner's name, and a field manager that nothing else uses.
         * The last editor of a workload or session pays, if the policy says so.
         * An object of nobody or of an administrator is taken over by whoever writes their own name into the owner
-          annotation, and by a person, or an account of the namespace, who makes it grow.
+          annotation, and by a person, or an account of the namespace, who makes it grow. Growth takes over no workload
+          whose controller has a known owner: that one pays for what it makes.
         * A workload gets the owner of its controller when that controller updates it, and its maker back when it leaves
           that controller.
 
@@ -221,8 +223,9 @@ class Changes:
         Return why *user* may not give an object of *kind* more replicas through its scale; None if they may.
 
         A Scale has no annotations, so it cannot stamp the object: a person has to take over first what nobody or an
-        administrator owns, unless no entry of the policy refuses anything yet. If the last editor is to pay, they may
-        not scale what another person would pay for, unless an exemption names them: then they pay for nothing.
+        administrator owns, except where the owner of its controller pays, or no entry of the policy refuses anything
+        yet. If the last editor is to pay, they may not scale what another person would pay for, unless an exemption
+        names them or the namespace: then they pay for nothing.
 
         Raises: UnavailableError.
         """

@@ -1,5 +1,5 @@
 """
-What a workload makes: how many pods at a time, each with which claims, and whether a rolling update adds a pod first.
+What a workload makes: how many pods at a time, each with which claims, and whether a rolling update has to add one.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class RolledOut(Shape, frozen=True):
 
 def needs_surge(workload: Workload) -> bool:
     """
-    Whether a rolling update of *workload* adds a pod before it removes one.
+    Whether a rolling update of *workload* can remove no pod before it has added one.
 
     True for a Deployment with pods whose maxUnavailable is 0 and maxSurge above 0, after rounding. Others replace what
     they have pod by pod, and need no room beyond that. A text that is no percentage counts as 0.

@@ -20,8 +20,8 @@ from webhook.quota.usage import UsageIndex
 
 MOST_PER_NAME = 8
 """
-Reservations for creates of one name and payer. With one more, the two oldest are merged into one without a uid, so that
-a loop of creates of one name never writes more than this.
+Reservations for creates of one name and account. With one more, the two oldest are merged into one without a uid, so
+that a loop of creates of one name never writes more than this for each account.
 """
 
 MERGED_UID = ""
@@ -45,7 +45,8 @@ class WatchTarget(NamedTuple):
     """
     A version that the watch of a resource has to reach.
 
-    None: nobody has read the newest version of this resource since the ledger was lost, see `set_newest`.
+    None: neither the replica that opened the lost ledger nor this one has read the newest version of this resource, see
+    `set_newest`.
     """
 
     resource: str
@@ -191,7 +192,8 @@ class ReplicaView:
 
     def expire(self, token: str, *, found: StoredVersion | None) -> bool:
         """
-        Release a reservation whose time is over, unless its object is stored; return whether it came to nothing.
+        Release a reservation whose time is over, unless its object is stored; return whether it expired. A merged one
+        expires in any case: one of its creates may be stored.
 
         *found* is the object that a quorum read found under the key after that time; None if there was none. The
         reservation of a stored object stays until our watch shows the object. If our watch has passed the object and
@@ -364,7 +366,7 @@ class ReplicaView:
         """
         Merge the two oldest creates of the name of *reservation*, if there are more than `MOST_PER_NAME`.
 
-        There is never more than one merged reservation: a second one has the same attempt.
+        A name and account have at most one merged reservation: a second one has the same attempt.
         """
         alike = [each for each in self._index.pending(reservation.key) if _is_alike(each, reservation)]
         if len(alike) <= MOST_PER_NAME:

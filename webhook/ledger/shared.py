@@ -280,7 +280,7 @@ class SharedLedger:
         return {resource: await quorum.newest_version(resource) for resource in self._charged}
 
     def _is_age_due(self) -> bool:
-        """Whether to write the ages alone, so that a crash of this replica delays no expiry."""
+        """Whether to write the ages alone: if every replica crashes, about two seconds of age are lost, not more."""
         return self._stored.is_age_due and any(True for _ in self._view.live())
 
     async def _read_newest(self, lookups: Lookups) -> None:
@@ -290,7 +290,10 @@ class SharedLedger:
             self._moved.set()
 
     async def _expire(self, lookups: Lookups) -> tuple[Reservation, ...]:
-        """Release the reservations that are 40 seconds old and whose objects are not stored; return those."""
+        """
+        Release the reservations that are 40 seconds old and whose objects are not stored, and merged ones in any case;
+        return those.
+        """
         waited = self._stored.waited()
         old: dict[ObjectKey, list[tuple[str, Reservation]]] = defaultdict(list)
         for token, reservation in self._view.expirable():

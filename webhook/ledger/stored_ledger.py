@@ -44,8 +44,8 @@ class StoredLedger:
     """
     The ledger as stored, and this replica's view in step with it. Only one task at a time may call what is async.
 
-    Order numbers order requests, reads and swaps by when they began. A denial is final only if the read or swap that
-    showed its version began after its request came.
+    Order numbers order requests, reads and swaps by when they began. A denial is final only if a read or swap that
+    showed its version, or an older one, began after its request came.
     """
 
     def __init__(  # noqa: PLR0913 - one ledger needs all of it, and only wiring calls this
@@ -112,7 +112,7 @@ class StoredLedger:
     @property
     def _closed(self) -> Condition:
         """Why nothing is decided by a ledger that is not open."""
-        why = f"the ledger was lost and is being rebuilt; it opens within {self._expiry_seconds:g} seconds of that"
+        why = f"the ledger was lost and is being rebuilt; it opens {self._expiry_seconds:g} seconds after that"
         return Condition(ok=False, reason="ledger-rebuilding", message=why)
 
     def order(self) -> int:
@@ -130,15 +130,15 @@ class StoredLedger:
 
     @property
     def is_age_due(self) -> bool:
-        """Whether the age was not written for so long that a crash of this replica would lose much of it."""
+        """Whether the age was written so long ago that it is written again, in case every replica crashes."""
         return self.age - self.view.ledger.age >= _AGE_WRITE_MS
 
     @property
     def confirmed_at(self) -> int:
         """
-        The order number at which the last read or swap began that showed the version we have.
+        The order number at which the newest successful read or swap began.
 
-        A version from the watch does not change it: it may be older than a request.
+        The version we have is what that showed, or a newer one from the watch, which may be older than a request.
         """
         return self._confirmed_at
 

@@ -185,7 +185,7 @@ class ExpectedPods:
         return before, held
 
     def clear(self) -> None:
-        """Clear all holds; `update` computes them again."""
+        """Forget what is held, not what sessions need: `update` computes it again."""
         self._held.clear()
 
     def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:

@@ -1,9 +1,9 @@
 """
 The usage index: what existing objects cost (`used`) and what is held for writes in flight (`reserved`).
 
-A plain data structure: no I/O, no clock, no locks; only one thread changes it. The cost of a change does not depend on
-the number of objects, and a decision only reads sums. `ledger` decides when a reservation whose object was never seen
-expires.
+A plain data structure: no I/O, no clock, no locks; only one thread changes it. An event or a reservation costs the same
+however many objects there are; lists and new bindings walk through all rows. A decision that allows reads little more
+than sums. `ledger` decides when a reservation whose object was never seen expires.
 """
 
 from __future__ import annotations
@@ -303,10 +303,9 @@ class UsageIndex:
 
     def forget(self, key: ObjectKey, uid: str, version: int) -> tuple[Reservation, ...]:
         """
-        Remove the object *uid*; return the reservations that this settles.
+        Remove the object *uid*, which was deleted at *version*; return the reservations that this settles.
 
-        It is gone, or costs nothing, from *version* on. An old event changes nothing: a restarted session stays counted
-        although an old list still shows it stopped.
+        An old event changes nothing: an object that was seen at a newer version stays counted.
         """
         if version <= self._position[key.resource] and key.resource not in self._listed:
             return ()
@@ -330,8 +329,8 @@ class UsageIndex:
         """
         Remove the objects that the list did not show; return the reservations that this settles.
 
-        Raises: StaleListError if the list is older than the known position. No object is removed then,
-        not even one that only this list has shown: the caller must list again.
+        Raises: StaleListError if the list is older than the known position. It removes nothing then, not even an object
+        that only this list has shown. The error ends the process: the next one lists everything again.
         """
         listed = self._listed.pop(resource)
         if version < self._position[resource]:

@@ -88,9 +88,11 @@ class Registration:
     @property
     def registered(self) -> bool:
         """
-        Whether API servers could call us by what was last read: at our address, trusting a certificate of ours.
+        Whether the last check succeeded.
 
-        An error of the API server leaves the value as it was last read.
+        If the API server fails one, the value stays, and turns false only if what was read would not lead API servers
+        to us: at our address, trusting a certificate of ours. A read alone never makes it true; a configuration that
+        cannot be reconciled makes it false.
         """
         return self._registered
 

@@ -63,7 +63,7 @@ class Reflector(Generic[T]):
 
     *query* selects (labels, fields); *resource* names the collection in logs; *accept* asks for another form of the
     objects, such as ``METADATA_ONLY``. After *silence_seconds* without a byte the connection is taken for dead.
-    *jitter* returns numbers from 0 to 1. A server may take the option and never end the initial events
+    *jitter* returns numbers from 0 to 1. A server may take `sendInitialEvents` and never end the initial events
     (kubernetes/kubernetes#139716): if they do not end within *initial_events_seconds*, the reflector lists in pages
     from then on. 100 000 pods take about two seconds. Each watch is asked to end after a random time between
     *watch_seconds* and twice as much, so that the watches of all replicas do not end together.
@@ -160,7 +160,8 @@ class Reflector(Generic[T]):
         """
         End the running watch and list everything again.
 
-        A list that is under way goes on, unless *anew*: then what the sink leaves out has changed, and it begins again.
+        A list that is under way goes on, unless *anew*: then what the sink leaves out has changed. A list by watch ends
+        at once then, a paged list when it is complete, and everything is listed again.
         """
         if (anew or self._version is not None) and not self._is_list_asked:
             self._is_list_asked = True
