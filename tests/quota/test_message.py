@@ -90,6 +90,35 @@ def test_the_sums_of_a_clause_add_up() -> None:
             "nothing until a claim is deleted",
             id="claims of one StorageClass",
         ),
+        pytest.param(
+            [CAP, PODS], "nothing until a pod ends, and never more than requests.cpu=2", id="too large, and no place"
+        ),
+        pytest.param(
+            [LARGE, CAP, over("count/pods", requested="1", used="5", hard="5")],
+            "nothing until a pod is deleted (those that have ended count, too), "
+            "and never more than requests.cpu=2,requests.memory=8Gi",
+            id="the whole limit, however much of it is free now",
+        ),
+        pytest.param(
+            [CAP, over("pods", requested="1", reserved="5", hard="5")],
+            "nothing now, and never more than requests.cpu=2",
+            id="too large, and all places are held by requests under way",
+        ),
+        pytest.param(
+            [over("sessions", requested="1", used="2", hard="2"), over("pods", requested="5", used="3", hard="3")],
+            "nothing until a session ends, and never more than pods=3",
+            id="no place for a session that needs more pods than it may have",
+        ),
+        pytest.param(
+            [PODS, CAP, over("pods", requested="1", hard="0", entry="groups.ml.pool", subject=group("ml"))],
+            "nothing",
+            id="one limit of several forbids it",
+        ),
+        pytest.param(
+            [over("pods", requested="1", reserved="5", hard="5"), PODS],
+            "nothing until a pod ends",
+            id="requests under way do not help where pods have all places of another limit",
+        ),
         pytest.param([], "", id="nothing to say"),
     ],
 )

@@ -25,6 +25,7 @@ from webhook.quota.rounding import at_least, at_least_list, at_most
 
 _HELD = LONGEST_REQUEST + SLOP
 _MOST_NAMED = 3
+_NOTHING = "nothing"
 _CAPPED = {
     "perPod": "pod",
     "perClaim": "claim",
@@ -216,22 +217,31 @@ def would_fit(excesses: Iterable[Excess], context: Context) -> str:
     """
     Return the most that the client could request of each exceeded resource, or that nothing fits.
 
-    Of an object that exists that is what it may have in all, beside what it has now.
+    Of an object that exists that is what it may have in all, beside what it has now. If no place is left for it and it
+    is too large as well, both are told: it would be refused again once there is a place.
     """
     listed = tuple(excesses)
     full = [each for each in listed if counts_objects(each.rule.resource) and each.fits == 0]
-    if full:  # a pod that is deleted makes room under every limit, one that ends does not
-        return _nothing_fits(next((each for each in full if each.rule.resource == PODS_STORED), full[0]))
-    fits: dict[str, Amount] = {}
+    if full:
+        most = _most_of_client(((each, max(each.rule.hard, each.fits)) for each in listed if each.never_fits), context)
+        nothing = _nothing_fits(full)
+        return f"{nothing}, and never more than {most}" if most and nothing != _NOTHING else nothing
+    told = _most_of_client(((each, each.fits) for each in listed), context)
     had: dict[str, Amount] = {}
     for excess in listed:
-        name = excess.rule.resource
-        fits[name] = min(fits.get(name, excess.fits), excess.fits)
         if excess.had:
-            had[name] = max(had.get(name, 0), excess.had)
-    of_client = {name: max(amount - context.added.amounts.get(name, 0), 0) for name, amount in fits.items()}
-    told = ",".join(f"{name}={at_most(name, of_client[name], context.units.get(name, ''))}" for name in sorted(fits))
+            had[excess.rule.resource] = max(had.get(excess.rule.resource, 0), excess.had)
     return f"{told} in all (now {at_least_list(sorted(had.items()))})" if had else told
+
+
+def _most_of_client(bounds: Iterable[tuple[Excess, Amount]], context: Context) -> str:
+    """Return the least bound on each resource, without what others have added, in the units of the client."""
+    fits: dict[str, Amount] = {}
+    for excess, bound in bounds:
+        name = excess.rule.resource
+        fits[name] = min(fits.get(name, bound), bound)
+    of_client = {name: max(amount - context.added.amounts.get(name, 0), 0) for name, amount in fits.items()}
+    return ",".join(f"{name}={at_most(name, of_client[name], context.units.get(name, ''))}" for name in sorted(fits))
 
 
 def largest(rooms: Iterable[Room], noun: str | None) -> str:
@@ -263,11 +273,15 @@ def _told_of(added: Added, excesses: Iterable[Excess]) -> Iterator[str]:
         yield f"{names}, added to what was sent, asks for {at_least_list(amounts)} more"
 
 
-def _nothing_fits(excess: Excess) -> str:
-    if not excess.rule.hard:
-        return "nothing"
-    is_only_reserved = excess.used + excess.requested <= excess.rule.hard
-    return "nothing now" if is_only_reserved else f"nothing until {_end(excess)}"
+def _nothing_fits(full: Sequence[Excess]) -> str:
+    """Return what has to happen before an object fits under all limits on the number of objects that are *full*."""
+    if any(not each.rule.hard for each in full):
+        return _NOTHING
+    taken = [each for each in full if each.used + each.requested > each.rule.hard]
+    if not taken:
+        return "nothing now"  # all of it is only reserved
+    # A pod that is deleted makes room under every limit, one that ends does not.
+    return f"nothing until {_end(next((each for each in taken if each.rule.resource == PODS_STORED), taken[0]))}"
 
 
 def counts_objects(name: str) -> bool:
