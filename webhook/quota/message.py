@@ -171,17 +171,21 @@ def unfit_warnings(lacks: Iterable[Lack], shortfalls: Iterable[Shortfall], *, no
 def surge_warning(excess: Excess) -> str:
     """Return the text on a rolling update that makes a pod before it takes one away, and has no room for it."""
     name, rule = excess.rule.resource, excess.rule
-    if rule.cap is not None:
+    if excess.never_fits:
         asked = f"{name} requested {at_least(name, excess.requested)}"
         return f"over quota {rule.entry}: the rolling update makes no pods: {asked}, {_capped(rule)}"
-    return (
+    needed = (
         f"the rolling update needs 1 more pod than is free: {rule.entry}: {name} free {at_most(name, excess.free)} of "
-        f"{at_most(name, rule.hard)}; maxSurge: 0 with maxUnavailable: 1 would do"
+        f"{at_most(name, rule.hard)}"
     )
+    # Above a limit that was lowered the pod that goes first makes no room for the next one.
+    is_over = excess.used + excess.reserved > rule.hard
+    return needed if is_over else f"{needed}; maxSurge: 0 with maxUnavailable: 1 would do"
 
 
 def _capped(rule: Limit) -> str:
-    return f"limited {at_most(rule.resource, rule.hard)} for one {_CAPPED[rule.cap or '']}"
+    whom = rule.subject if rule.cap is None else f"one {_CAPPED[rule.cap]}"
+    return f"limited {at_most(rule.resource, rule.hard)} for {whom}"
 
 
 def _how_many(fitting: Fitting, noun: str) -> str:
