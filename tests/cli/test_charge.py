@@ -223,6 +223,21 @@ def test_the_table_has_a_line_per_amount(tmp_path: Path) -> None:
     assert lines[middle + 1 :] == [["RESOURCE", "TOTAL", "FROM"], *([name, COST[name]] for name in sorted(COST))]
 
 
+def test_of_very_many_containers_the_table_names_the_first(tmp_path: Path) -> None:
+    """Of a pod with 200 containers the column was 2 000 letters wide."""
+    resources = {"requests": {"cpu": "10m"}}
+    containers = [{"name": f"c{number:03}", "image": "x", "resources": resources} for number in range(200)]
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "many"}, "spec": {"containers": containers}}
+    table = charge(tmp_path, "-", output="table", stdin=json.dumps(body).encode()).out
+
+    named = " + ".join(f"c{number:03}" for number in range(11))
+    assert [line.split("   ")[-1].strip() for line in table.splitlines() if "requests.cpu" in line] == [
+        f"{named} and 189 more",
+        "2",
+    ]
+    assert max(map(len, table.splitlines())) < 160
+
+
 BROKEN = {
     "an amount that is none": (
         pod().replace("1500m", "1500M1"),

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from webhook.cli.checked_policy import checked_policy
@@ -14,6 +16,9 @@ from webhook.documents.shipped_presets import shipped
 from webhook.quota.policy import Policy
 from webhook.quota.resources import LOGICAL
 from webhook.wiring.manifest_costs import Line, ObjectCost, costs_of, total
+
+_LONGEST_SOURCE = 80
+_BETWEEN_SOURCES = re.compile(r" \+ |; ")
 
 
 @click.command("charge")
@@ -59,7 +64,7 @@ def _shipped() -> Policy:
 
 
 def _rows(each: ObjectCost) -> list[tuple[str, ...]]:
-    told = [(line.resource, line.shown, line.source) for line in each.lines]
+    told = [(line.resource, line.shown, _shortened(line.source)) for line in each.lines]
     told += [(name, "0", "counted by nothing") for name in each.uncounted]
     if each.nothing:
         told.append(("-", "0", each.nothing))
@@ -68,7 +73,16 @@ def _rows(each: ObjectCost) -> list[tuple[str, ...]]:
 
 def _how(line: Line) -> str:
     """Return how a logical resource comes about; of others that stands with each object."""
-    return line.source if line.resource in LOGICAL else ""
+    return _shortened(line.source) if line.resource in LOGICAL else ""
+
+
+def _shortened(source: str) -> str:
+    """Return the first parts of *source* and how many more there are, so that a column stays readable."""
+    ends = [each.start() for each in _BETWEEN_SOURCES.finditer(source)]
+    if len(source) <= _LONGEST_SOURCE or not ends:
+        return source
+    fitting = [end for end in ends if end <= _LONGEST_SOURCE] or ends[:1]
+    return f"{source[: fitting[-1]]} and {len(ends) + 1 - len(fitting)} more"
 
 
 def _item(each: ObjectCost) -> dict[str, object]:
