@@ -46,7 +46,9 @@ async def test_who_creates_something_is_warned_when_a_limit_is_nearly_full() -> 
     webhook.shows("a", {"pods": NANOS, CPU: 2 * NANOS})
 
     assert await warned(webhook, create("1199m")) == []
+    assert await warned(webhook, create("1200m")) == [NEARLY.replace("3500m", "3200m").replace("87%", "80%")]
     assert await warned(webhook, create("1500m")) == [NEARLY]
+    assert await warned(webhook, create("2")) == [NEARLY.replace("3500m", "4").replace("87%", "100%")]
     assert len(NEARLY) <= 120
 
 

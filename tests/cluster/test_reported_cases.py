@@ -6,6 +6,7 @@ docs/evasions.md lists them with those that other tests show.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from tests.cluster.people import Person
 from tests.cluster.running import NAMESPACE, RunningWebhook, eventually, pod
 from tests.cluster.test_who_pays import run, stamped
 from tests.cluster.workloads import deployment, listed, pod_owners, read
+from tests.replicated.asking import Answer, Asking
 
 Named = Callable[[str], Person]
 
@@ -172,3 +174,95 @@ def test_a_rollout_at_a_full_limit_stays_below_it_and_goes_on_once_it_is_raised(
     assert len(listed(running, place, "pods")) == 2
     running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 3}}}\n")
     eventually(lambda: len(pod_owners(running, place)) == 3, within=60)
+
+
+def posted(running: RunningWebhook, path: str, body: object, *, acting_as: str) -> Answer:
+    """Return what an API server answers, of which kubectl shows a part."""
+
+    async def ask() -> Answer:
+        async with Asking(running.cluster) as asking:
+            return await asking.ask("POST", path, body=body, acting_as=acting_as, in_groups=["people"])
+
+    return asyncio.run(ask())
+
+
+def is_waited_for(answer: Answer) -> bool:
+    """Whether a program asks again: it looks for the code and the words of ResourceQuota in the whole answer."""
+    return answer.status == 403 and "exceeded quota" in answer.text
+
+
+def test_programs_wait_for_what_has_room_later_and_for_nothing_else(running: RunningWebhook, somebody: Named) -> None:
+    alice = somebody("alice")
+    running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 2, cpu: 4, gpu: 0}, perPod: {cpu: 3}}}\n")
+    assert " created\n" in alice.create(pod("taken", cpu="3"))
+
+    def refused(cpu: str, **limits: str) -> tuple[Answer, list[str]]:
+        resources = {"requests": {"cpu": cpu}, "limits": limits}
+        container = {"name": "main", "image": "example/x", "resources": resources}
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "next"}, "spec": {"containers": [container]}}
+        path = f"/api/v1/namespaces/{alice.place}/pods"
+        answer = posted(running, path, body, acting_as=alice.name)
+        status = json.loads(answer.text)
+        assert (answer.status, status["reason"]) == (403, "Forbidden"), answer.text
+        return answer, [each["reason"] for each in status["details"]["causes"]]
+
+    later, reasons = refused("2")
+    assert (is_waited_for(later), reasons) == (True, ["QuotaExceeded"])
+    for answer, reasons in (refused("3500m"), refused("5"), refused("1", **{"nvidia.com/gpu": "1"})):
+        assert (is_waited_for(answer), reasons[0]) == (False, "NeverFits"), answer.text
+
+    assert " created\n" in alice.create(pod("last", cpu="1"))
+    both, reasons = refused("3500m")
+    assert (is_waited_for(both), reasons[0]) == (False, "NeverFits")
+    assert "would fit: nothing until a pod ends, and never more than requests.cpu=3000m; " in both.text
+
+
+def test_stored_pods_that_have_finished_are_to_be_deleted(running: RunningWebhook, somebody: Named) -> None:
+    alice = somebody("alice")
+    running.set_policy("version: 1\ndefaults: {user: {hard: {count/pods: 1}}}\n")
+    assert " created\n" in alice.create(pod("done"))
+    words = ("patch", "pod", "done", "--subresource=status", "-p", '{"status": {"phase": "Succeeded"}}')
+    assert "patched" in run(running, alice.place, *words, user="admin")
+
+    advice = "would fit: nothing until a pod is deleted: delete finished pods (1 of 1 no longer run)"
+    eventually(lambda: advice in alice.create(pod("next")))
+
+
+def test_a_refused_resize_says_what_the_pod_may_have_in_all(running: RunningWebhook, somebody: Named) -> None:
+    alice = somebody("alice")
+    running.set_policy("version: 1\ndefaults: {user: {hard: {cpu: 4}}}\n")
+    assert " created\n" in alice.create(pod("web", cpu="3"))
+
+    resources = {"requests": {"cpu": "5", "memory": "64Mi"}}
+    patch = json.dumps({"spec": {"containers": [{"name": "main", "resources": resources}]}})
+    said = alice.run("patch", "pod", "web", "--subresource=resize", "-p", patch)
+    assert "requested: requests.cpu=2, used: requests.cpu=3, limited: requests.cpu=4, reserved: requests.cpu=0" in said
+    assert "free: requests.cpu=1 for user/" in said
+    assert "would fit: requests.cpu=4 in all (now requests.cpu=3); " in said
+
+
+def test_an_edit_of_the_largest_config_map_is_judged(
+    running: RunningWebhook, second: Callable[[dict[str, object]], str]
+) -> None:
+    """
+    The API server writes `<` as six bytes, and sends both versions: about 15 MB of review for 1 MiB of data.
+
+    It lets an edit pass whose review is refused for its size.
+    """
+    second({"data": {"p.yaml": "version: 1\n"}})
+    words = ("get", "configmap", "second-7h2k8m9b2c", "-n", NAMESPACE, "-o", "json", "--show-managed-fields")
+    stored = json.loads(running.cluster.kubectl(*words).stdout)
+    del stored["metadata"]["resourceVersion"]
+    stored["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": "<" * 200_000}
+    lines = "# " + "<" * 97 + "\n"
+
+    def replaced(end: str) -> str:
+        """Send it as it is: in kubectl's own JSON `<` would be six bytes already, and more than a request may have."""
+        stored["data"] = {"p.yaml": "version: 1\n" + lines * 10_400 + end}
+        path = f"/api/v1/namespaces/{NAMESPACE}/configmaps/second-7h2k8m9b2c"
+        return run(running, NAMESPACE, "replace", "--raw", path, "-f", "-", user="admin", stdin=json.dumps(stored))
+
+    assert '"kind":"ConfigMap"' in replaced("")[:100]
+    said = replaced("defaults: {user: {hard: {pods: 3x}}}\n")
+    assert "second-7h2k8m9b2c/p.yaml:10402:" in said
+    assert "defaults.user.hard.pods: invalid quantity '3x'" in said
