@@ -98,6 +98,37 @@ def test_an_amount_that_may_be_meant_is_not_noted(limit: str) -> None:
     assert of_limit(limit) == []
 
 
+@pytest.mark.parametrize(
+    ("resource", "amount", "message"),
+    [
+        ("memory", "256", "256 is 256 bytes, did you mean 256Gi?"),
+        ("cpu", "4Gi", "4Gi is 4294967296 cores, did you mean 4?"),
+        ("limits.cpu", "4000", "4000 is 4000 cores, more than any node has, did you mean 4000m?"),
+        ("memory", "256Mi", None),
+        ("cpu", "100m", None),
+    ],
+)
+def test_an_amount_that_containers_get_is_noted_as_a_limit_is(resource: str, amount: str, message: str | None) -> None:
+    noted = [] if message is None else [message]
+    assert messages(f"missing: {{{resource}: {{default: {amount}}}}}") == noted
+    category = f"sessions: {{categories: {{default: {{{resource}: {amount}}}}}, presets: [jupyterhub]}}"
+    assert messages(category) == noted
+
+
+@pytest.mark.parametrize(
+    ("limit", "noted"),
+    [
+        ("duration: 8", ["8 is 8 seconds, did you mean 8h?"]),
+        ("idle: 30", ["30 is 30 seconds, did you mean 30m?"]),
+        ("duration: 8s", []),
+        ("duration: 3600", []),
+        ("idle: unlimited", []),
+    ],
+)
+def test_a_time_in_seconds_that_can_hardly_be_meant_is_noted(limit: str, noted: list[str]) -> None:
+    assert messages(f"defaults: {{user: {{perSession: {{{limit}}}}}}}\nsessions: {{presets: [streamspace]}}") == noted
+
+
 def test_what_no_machine_has_is_noted_in_the_cap_on_a_pod() -> None:
     message = "4000 is 4000 cores, more than any node has, did you mean 4000m?"
     assert of_limit("cpu: 4000", within="perPod") == [message]

@@ -14,7 +14,7 @@ from webhook.documents.mistake import Mistake
 from webhook.kinds.registry import KINDS
 from webhook.quota import quantity, resources
 from webhook.quota.devices import SHIPPED
-from webhook.quota.durations import TIMES
+from webhook.quota.durations import DURATION, IDLE, TIMES
 from webhook.quota.policy import CAPS, Hard, Unlimited
 from webhook.quota.quantity import NANOS, Format
 from webhook.quota.resources import Amount
@@ -27,6 +27,11 @@ _SMALL: Final = frozenset({"n", "u", "m"})
 
 _FEW_BYTES: Final = 1_000_000 * NANOS
 """No container runs in fewer. Written with k or Ki they are believed: somebody thought of the unit."""
+
+_FEW_SECONDS: Final = 60 * NANOS
+"""No session is made for less. Written with a unit they are believed."""
+
+_UNIT_OF_TIME: Final = {DURATION: "h", IDLE: "m"}
 
 _LEAST_CPU: Final = NANOS // 1000
 _MOST_CPU: Final = 2000 * NANOS
@@ -112,9 +117,14 @@ class DeviceLimit(NamedTuple):
 
 def limit_note(limit: WrittenLimit) -> str | None:
     """Return what is surely wrong with *limit*, None if nothing is known to be."""
-    if limit.resource in TIMES:  # depends on the presets of all texts
-        return None
+    if limit.resource in TIMES:  # whether it has an effect depends on the presets of all texts
+        return _odd_time(limit)
     return _without_effect(limit) or _number_of(limit.resource) or _odd_amount(limit)
+
+
+def default_note(resource: str, amount: Amount, text: str) -> str | None:
+    """Return what is surely wrong with *amount*, written as *text*, that a container gets which declares none."""
+    return _odd_amount(WrittenLimit(resource, amount, text, cap="perPod"))
 
 
 def _without_effect(limit: WrittenLimit) -> str | None:
@@ -161,6 +171,13 @@ def _odd_amount(limit: WrittenLimit) -> str | None:
     if resource in _CPU:
         return _odd_cpu(hard, number, suffix, is_of_one_pod=limit.cap == "perPod")
     return _odd_count(resource, hard, number, suffix)
+
+
+def _odd_time(limit: WrittenLimit) -> str | None:
+    """Return what is odd about a number without a unit, which is one of seconds."""
+    if isinstance(limit.hard, Unlimited) or limit.hard >= _FEW_SECONDS or not limit.text.isdecimal():
+        return None
+    return f"{limit.text} is {_counted(limit.hard, 'second')}" + _meant(f"{limit.text}{_UNIT_OF_TIME[limit.resource]}")
 
 
 def _odd_pages(resource: str, hard: Amount, text: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from webhook.documents import tree
 from webhook.documents.device_notes import is_familiar, misspelt
-from webhook.documents.limit_notes import DeviceLimit, Ending, WrittenLimit, limit_note
+from webhook.documents.limit_notes import DeviceLimit, Ending, WrittenLimit, default_note, limit_note
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.policy_schema import (
     AttributionPart,
@@ -251,7 +251,7 @@ class DocumentEntries:
             category = Category({NAMES[resource]: amount for resource, amount in amounts.items()})
             self.definitions.append(Definition(place, tree.position_of(root, place, at_key=True), category))
             for resource, amount in amounts.items():
-                self._check_bytes((*place, resource), resource, amount, root)
+                self._check_default((*place, resource), resource, amount, root)
 
     def _add_missing(self, part: PolicyPart, root: tree.Node) -> None:
         rules: Mapping[str, MissingPart | Missing] = part.missing
@@ -260,12 +260,17 @@ class DocumentEntries:
             steps = ("missing", name)
             self.definitions.append(Definition(steps, tree.position_of(root, steps), value))
             if isinstance(value, Quantity):
-                self._check_bytes((*steps, "default"), name, value, root)
+                self._check_default((*steps, "default"), name, value, root)
 
-    def _check_bytes(self, place: Steps, name: str, amount: Quantity, root: tree.Node) -> None:
+    def _check_default(self, place: Steps, name: str, amount: Quantity, root: tree.Node) -> None:
         if not name.endswith("cpu") and amount.nanos % NANOS:
             message = f"{amount} is no whole number of bytes: write it as in 256Mi"
             self.mistakes.append(self._remark((), place, root, message))
+            return
+        written = tree.node_at(root, place)
+        text = written.text if isinstance(written, tree.Scalar) else ""
+        if note := default_note(NAMES[name], amount.nanos, text):
+            self.notes.append(self._remark((), place, root, note))
 
     def _add_weights(self, part: LogicalResourcesPart, root: tree.Node) -> None:
         found = []
