@@ -80,8 +80,9 @@ bench-contention: $(VENV)/dev.stamp ## Compare many creates at once with Resourc
 	$(BIN)/python -m benchmarks.contention
 
 .PHONY: bench-policy
-bench-policy: $(VENV)/dev.stamp ## Read a policy of 1 MiB: time against PyYAML's loader, and pauses of the event loop
+bench-policy: $(VENV)/dev.stamp ## Read a policy of 1 MiB, and judge an edit of it: time, and pauses of the event loop
 	$(BIN)/python -m benchmarks.policy_text
+	$(BIN)/python -m benchmarks.policy_edit
 
 .PHONY: bench-restart
 bench-restart: $(VENV)/dev.stamp ## Restart a replica beside 20 000 pods: time to ready, and memory

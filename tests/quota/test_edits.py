@@ -12,9 +12,11 @@ import pytest
 from tests.quota.policies import NOW, ROBOT, amounts
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.quota.edits import Effect, Known, effect_of
+from webhook.quota.expected import Expected
 from webhook.quota.lifted import lifted_entries
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Policy, accounts_under
+from webhook.quota.presets import Labels
 from webhook.quota.quantity import NANOS
 from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount, Amounts, show
@@ -280,6 +282,44 @@ def test_what_is_in_flight_counts() -> None:
     cluster = Cluster([(ML, "red", costs("cpu=1"))], [(ML, "red", costs("cpu=1"))])
     assert overruns(cluster.effect(FOUR, FOUR.replace("4", "1"))) == ["user/alice requests.cpu 2 of 1 by defaults.user"]
     assert overruns(cluster.effect(FOUR, FOUR.replace("4", "2"))) == []
+
+
+def test_objects_that_are_alike_count_each() -> None:
+    alike = [(Payer("alice"), namespace, (("requests.cpu", NANOS), (MIG, NANOS))) for namespace in ("red", "blue") * 9]
+    cluster = Cluster([*alike, (Payer("bob"), "red", costs("cpu=1")), (Payer("alice", ("ml",)), "red", costs("cpu=1"))])
+    limits = "namespaces: {red: {hard: {cpu: 10}}}\ncluster: {hard: {cpu: 19}}\n"
+    assert overruns(cluster.effect("", f"defaults: {{user: {{hard: {{gpu: 2, cpu: 18}}}}}}\n{limits}")) == [
+        "user/alice gpu 2+4/7 of 2 by defaults.user",
+        "namespace/red requests.cpu 11 of 10 by namespaces.red",
+        "user/alice requests.cpu 19 of 18 by defaults.user",
+        "cluster requests.cpu 20 of 19 by cluster",
+    ]
+
+
+def test_of_objects_that_are_alike_one_may_be_resized_at_this_moment() -> None:
+    """The larger of what it has and what it asks for counts, as of any object."""
+    index, alice = UsageIndex(accounts_under(policy(""), labels_of)), Payer("alice")
+    for number in range(3):
+        index.observe(ObjectKey("pods", "red", f"p{number}"), Row(f"u{number}", number + 1, alice, costs("cpu=1")))
+    index.reserve(Reservation(ObjectKey("pods", "red", "p1"), "u1", 9, alice, costs("cpu=2")))
+    known = Known(index.holdings(), labels_of, NOW, lambda _: True)
+    (overrun,) = result(effect_of(policy(""), policy(FOUR.replace("4", "3")), known)).overruns
+    assert overrun.allocated == 4 * NANOS == index.allocated(overrun.limit.subject, "requests.cpu")
+
+
+def test_sessions_that_are_alike_hold_room_each_which_their_own_pods_take() -> None:
+    index, alice = UsageIndex(accounts_under(policy(""), labels_of)), Payer("alice")
+    for number in range(3):
+        labels: Labels = (("notebook-name", f"n{number}"),)
+        key = ObjectKey("notebooks.kubeflow.org", "red", f"n{number}")
+        expected = Expected(costs("cpu=2"), (labels,))
+        index.observe(key, Row(f"n{number}", number + 1, alice, (("sessions", NANOS),), expected=expected))
+        for pod in range(number):
+            row = Row(f"p{number}{pod}", number + 10, alice, costs("cpu=1"), part_of=(labels,))
+            index.observe(ObjectKey("pods", "red", f"p{number}{pod}"), row)
+    known = Known(index.holdings(), labels_of, NOW, lambda _: True)
+    (overrun,) = result(effect_of(policy(""), policy(FOUR), known)).overruns
+    assert overrun.allocated == 6 * NANOS == index.allocated(overrun.limit.subject, "requests.cpu")
 
 
 def test_the_largest_part_comes_first_and_what_is_forbidden_before_all() -> None:

@@ -8,11 +8,13 @@ device and a lost entry are all the same question.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from typing import NamedTuple
+
+from msgspec import structs
 
 from webhook.quota import subject
 from webhook.quota.exemption import Exemption
@@ -20,9 +22,10 @@ from webhook.quota.lifted import Lifted, lifted_entries, new_exemptions
 from webhook.quota.limits import Limit, resolve_limits
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Mode, Policy, accounts_under
-from webhook.quota.resources import Amount
-from webhook.quota.subject import Account, Subject
-from webhook.quota.usage import Holdings, UsageIndex
+from webhook.quota.resources import Amount, Amounts
+from webhook.quota.scopes import Scopes
+from webhook.quota.subject import Account, Payer, Subject
+from webhook.quota.usage import Holdings, Row, UsageIndex
 
 _PER_STEP = 50
 """Rows or accounts between two pauses: together they take about a millisecond."""
@@ -64,6 +67,13 @@ class Effect:
     uncompared: tuple[str, ...] = ()
 
 
+class _Held(NamedTuple):
+    """A row under its key: what an object costs, or several objects that are alike."""
+
+    key: ObjectKey
+    row: Row
+
+
 class Known(NamedTuple):
     """What an edit is compared over: what exists and is in flight, and the namespaces' labels; at the time `now`."""
 
@@ -81,8 +91,9 @@ def effect_of(before: Policy, after: Policy, known: Known) -> Generator[None, No
     Limits of which nobody is told do not count. One that was exceeded before counts only if it is exceeded by more
     after.
     """
-    was = yield from _Standing.under(before, known)
-    will = yield from _Standing.under(after, known)
+    rows = yield from _alike(known.holdings)
+    was = yield from _Standing.under(before, known, rows)
+    will = yield from _Standing.under(after, known, rows)
     overruns = yield from _overruns(will.limits, will, was.excess)
     warned = yield from _overruns(will.warning, will, was.any_excess)
     by_entry = yield from lifted_entries(before, after, known.now)
@@ -93,6 +104,11 @@ def effect_of(before: Policy, after: Policy, known: Known) -> Generator[None, No
             of_users.append(Lifted(str(limit.subject), limit.resource, limit.hard, limit.entry))
         if count % _LIMITS_PER_STEP == 0:
             yield
+    # Their memory is given back in one go, which nothing can interrupt: 20 ms for 100 000 objects without their like.
+    del was
+    yield
+    del will
+    yield
     return Effect(
         tuple(sorted(overruns, key=_order)),
         tuple(sorted(warned, key=_order)),
@@ -115,6 +131,39 @@ def _overruns(
     return found
 
 
+def _alike(holdings: Holdings) -> Generator[None, None, list[_Held]]:
+    """
+    Yield now and then, and return all rows; those of objects of one payer in one namespace that cost the same as one.
+
+    The pods of a workload are alike, and sums do not tell them apart. A row stays by itself where its object matters:
+    a write of it is in flight, it holds room for others, or others hold room for it.
+    """
+    busy = {each.key for each in holdings.reservations}
+    found: list[_Held] = []
+    count = 0
+    for resource, rows in holdings.rows.items():
+        numbers: dict[tuple[str, Payer, Scopes, Amounts], int] = {}
+        firsts: dict[tuple[str, Payer, Scopes, Amounts], _Held] = {}
+        for path, row in rows.items():
+            key = ObjectKey(resource, *path.split("/", 1))
+            if key in busy or row.expected is not None or row.part_of:
+                found.append(_Held(key, row))
+            else:
+                like = (key.namespace, row.payer, row.scopes, row.amounts)
+                numbers[like] = numbers.get(like, 0) + 1
+                firsts.setdefault(like, _Held(key, row))
+            count += 1
+            if count % _LIMITS_PER_STEP == 0:
+                yield
+        for count, (like, number) in enumerate(numbers.items(), start=1):
+            first = firsts[like]
+            amounts = tuple((name, amount * number) for name, amount in first.row.amounts)
+            found.append(first if number == 1 else _Held(first.key, structs.replace(first.row, amounts=amounts)))
+            if count % _LIMITS_PER_STEP == 0:
+                yield
+    return found
+
+
 class _Standing:
     """
     Usage and the lowest limits under one policy, for every subject that uses or holds something: those that are
@@ -127,10 +176,10 @@ class _Standing:
         self.warning: dict[_Sum, Limit] = {}
 
     @classmethod
-    def under(cls, policy: Policy, known: Known) -> Generator[None, None, _Standing]:
+    def under(cls, policy: Policy, known: Known, rows: Sequence[_Held]) -> Generator[None, None, _Standing]:
         standing = cls(policy, known.labels_of)
         accounts: dict[tuple[Account, str], None] = {}
-        for count, (key, account) in enumerate(standing._filled(known.holdings), start=1):
+        for count, (key, account) in enumerate(standing._filled(known.holdings, rows), start=1):
             accounts[account, key.namespace] = None
             if count % _PER_STEP == 0:
                 yield
@@ -152,14 +201,13 @@ class _Standing:
         limit = limits.get(key)
         return 0 if limit is None else max(self.index.allocated(*key) - limit.hard, 0)
 
-    def _filled(self, holdings: Holdings) -> Iterator[tuple[ObjectKey, Account]]:
-        """Count everything into the index, and yield what each object and reservation is charged to."""
-        for resource, rows in holdings.rows.items():
+    def _filled(self, holdings: Holdings, rows: Iterable[_Held]) -> Iterator[tuple[ObjectKey, Account]]:
+        """Count everything into the index, and yield what each row and reservation is charged to."""
+        for resource in holdings.rows:
             self.index.list_started(resource)
-            for path, row in rows.items():
-                key = ObjectKey(resource, *path.split("/", 1))
-                self.index.observe(key, row)
-                yield key, row.account
+        for key, row in rows:
+            self.index.observe(key, row)
+            yield key, row.account
         for each in holdings.reservations:
             self.index.reserve(each)
             yield each.key, each.account
