@@ -134,7 +134,7 @@ async def test_a_denial_names_every_limit_in_the_order_of_the_policy(webhook: We
         "reserved: requests.cpu=0, free: requests.cpu=1 for user/alice; "
         "also over quota: groups.ml.pool, requested: requests.cpu=3, used: requests.cpu=3, limited: requests.cpu=5, "
         "reserved: requests.cpu=0, free: requests.cpu=2 for group/ml; "
-        "would fit: nothing until a pod ends; charged to alice (created it)"
+        "would fit: nothing until a pod ends, and never more than requests.cpu=2; charged to alice (created it)"
     )
     causes = answer.response["status"]["details"]["causes"]
     assert [cause["field"] for cause in causes] == [CPU, "pods", CPU, CPU]

@@ -218,3 +218,17 @@ async def test_what_only_an_earlier_policy_has_limited_is_not_told() -> None:
     stage = Stage()
     stage.live.handler.kinds.count(frozenset({"deployments.apps"}))
     assert dict((await stage.check(deployment(1))).adds) == {"count/pods": "1", "pods": "1", "requests.cpu": "1"}
+
+
+async def test_a_kind_with_a_letter_wrong_has_no_verdict() -> None:
+    wrong = {**deployment(1), "kind": "Deploymnt"}
+    why = "there is no such kind in apps/v1, did you mean Deployment?"
+    assert await Stage().texts(wrong) == [("no verdict", why)]
+
+
+async def test_a_field_that_is_surely_misspelt_is_told() -> None:
+    wrong = pod()
+    wrong["spec"]["containers"][0]["resource"] = {"requests": {"cpu": 9}}
+    del wrong["spec"]["containers"][0]["resources"]
+    [item] = (await Stage().check(wrong)).items
+    assert item.texts == ("spec.containers[0].resource: unknown field, did you mean resources?",)

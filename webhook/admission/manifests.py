@@ -24,6 +24,7 @@ from webhook.admission.verdicts import Left, Verdict
 from webhook.documents.object_text import RawObject
 from webhook.kinds.as_stored import as_stored
 from webhook.kinds.evaluator import NO_DEFAULTS, AnyKind, UncountableError
+from webhook.kinds.misspelt_fields import misspelt_fields
 from webhook.kinds.pod_shapes import Pod
 from webhook.kinds.pods import PODS
 from webhook.kinds.workloads import Workload
@@ -129,6 +130,11 @@ class ManifestCheck:
             raise TooManyError(f"{number} objects that count, and at most {self.most} are decided together")
         for position, (written, kind) in enumerate(zip(objects, kinds, strict=True)):
             namespace = written.namespace or self.author.namespace or _DEFAULT_NAMESPACE
+            meant = None if kind is not None else self.handler.kinds.meant_by(written.group, written.kind)
+            if meant is not None:
+                why = f"there is no such kind in {written.api_version}, did you mean {meant.kind}?"
+                checked.append(Checked(written, written.namespace, unjudged=why))
+                continue
             if kind is None or not kind.is_stamped:
                 checked.append(Checked(written, written.namespace, free=_why_free(written, kind)))
                 continue
@@ -144,6 +150,7 @@ class ManifestCheck:
                 found = found._replace(unjudged=str(error))
             else:
                 asked.append(position)
+                found = found._replace(notes=tuple(misspelt_fields(msgspec.json.decode(written.body))))
             checked.append(found)
             await asyncio.sleep(0)  # reviews come first
         templates = claim_templates(objects, otherwise=self.author.namespace or _DEFAULT_NAMESPACE)
@@ -211,7 +218,7 @@ def _why_free(written: RawObject, kind: AnyKind | None) -> str:
 
 def _judged(checked: Checked, verdict: Verdict) -> Checked:
     """Return an object with its verdict, and with what that leaves open."""
-    notes = list(verdict.notes)
+    notes = [*checked.notes, *verdict.notes]
     if verdict.workload is not None and verdict.workload.is_later:
         notes.append("its pods are made by a schedule: only what can never fit is told")
     if checked.written.kind == "DaemonSet" and verdict.rooms:

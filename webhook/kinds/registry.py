@@ -6,6 +6,7 @@ Watches, ledger, attribution and commands follow the rows; tests compare the man
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,12 @@ from webhook.kinds.resource_claims import RESOURCE_CLAIMS
 from webhook.kinds.workloads import WORKLOADS
 from webhook.quota.objects import OwnerReference
 from webhook.quota.presets import PER_SESSION
+
+_SIMILAR = 0.9
+"""
+From this ratio of `difflib` on a name is another one with a letter wrong: PersistentVolume and PersistentVolumeClaim
+are less alike.
+"""
 
 
 class Registry:
@@ -81,6 +88,12 @@ class Registry:
         """Return the kind that a manifest names, in any version; None if it is not registered."""
         group = api_version.partition("/")[0] if "/" in api_version else ""
         return self._by_kind.get((group, kind))
+
+    def meant_by(self, group: str, kind: str) -> AnyKind | None:
+        """Return the kind of *group* of which *kind* is the name with a letter wrong; None for any other name."""
+        known = {each.kind.lower(): each for each in self if each.group == group}
+        close = difflib.get_close_matches(kind.lower(), known, n=1, cutoff=_SIMILAR)
+        return known[close[0]] if close else None
 
     def of_name(self, name: str) -> AnyKind | None:
         """

@@ -4,7 +4,6 @@ What the objects of manifests would cost with all that is made for them, where n
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -28,9 +27,6 @@ from webhook.quota.presets import PER_SESSION
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import Amount
 from webhook.wiring.file_kinds import kind_in_file, kinds_under
-
-_SIMILAR = 0.9
-"""Of names that may be one with a letter wrong: PersistentVolume and PersistentVolumeClaim are less alike."""
 
 
 class ManifestError(WebhookError):
@@ -206,7 +202,6 @@ def _added(lines: Iterable[Line]) -> tuple[Line, ...]:
 
 def _require_no_misspelt_kind(each: RawObject) -> None:
     """Raises: ManifestError for the name of a kind with a letter wrong: it would seem to cost nothing."""
-    known = {kind.kind.lower(): kind for kind in KINDS if kind.group == each.group}
-    if close := difflib.get_close_matches(each.kind.lower(), known, n=1, cutoff=_SIMILAR):
-        meant = known[close[0]]
+    meant = KINDS.meant_by(each.group, each.kind)
+    if meant is not None:
         raise ManifestError(f"there is no such kind in {each.api_version}, did you mean {meant.kind}?")
