@@ -161,3 +161,23 @@ def test_a_namespace_of_a_tenant_is_told_though_nothing_is_in_it(filled: Scene) 
         ("namespace/red", "", "pods", "7/0/0/7/0", "tenants.research.perNamespace"),
         ("namespace/red", "", "requests.cpu", "50/0/0/50/0", "namespaces.red"),
     ]
+
+
+def test_limits_of_other_groups_are_told_apart() -> None:
+    """Carol made a pod before she was in staff: each limit binds other objects, and neither is the lower one."""
+    made = scene(
+        "defaults: {user: {hard: {cpu: 4}}}\ngroups: {staff: {}}\n"
+        "rules: [{name: staff, groups: [staff], hard: {cpu: 6}}]\n"
+    )
+    put(made, "old", Payer("carol"), cost(1))
+    put(made, "new", Payer("carol", ("staff",)), cost(1))
+    everybody = Everybody(made, [])
+    for key, row in made.usage.snapshot("pods").items():
+        everybody.note(row.account, key.partition("/")[0])
+
+    rows = [each for each in everybody.quota(Subject("user/carol")).standings if each.limit is not None]
+
+    assert [(each.limit.entry, each.rule.text) for each in rows if each.limit and each.rule] == [
+        ("defaults.user", "default; for what is made in no group of the policy"),
+        ("rules.staff", "by a rule, in the place of defaults.user; for what is made in staff"),
+    ]

@@ -4,8 +4,8 @@ How a subject stands to its limits: one row for each limit, with what is used, h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from webhook.quota import subject
@@ -15,6 +15,9 @@ from webhook.quota.resources import Amount
 from webhook.quota.subject import Account, Payer, Subject, selector_of, unscoped
 from webhook.quota.usage import UsageIndex
 from webhook.view.rules import Rule, Rules
+
+Groups = tuple[str, ...]
+"""The groups that the policy names, of those that somebody was in when they made an object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def own_quota(scene: Scene, payer: Payer, namespace: str = "") -> Quota:
     """
     limits = _limits_of(scene, payer, namespace)
     holder = scene.policy.holder_of(payer)
-    return _quota(scene, Rules(scene.policy), limits.sums, limits.caps, whole=(holder,))
+    return _quota(scene, Rules(scene.policy), dict.fromkeys(limits.sums, ()), limits.caps, whole=(holder,))
 
 
 class Everybody:
@@ -93,7 +96,7 @@ class Everybody:
         """Begin with what the policy names; *namespaces* are those that exist."""
         self._scene = scene
         self._rules = Rules(scene.policy)
-        self._sums: dict[Subject, dict[Limit, None]] = {}
+        self._sums: dict[Subject, dict[Limit, set[Groups]]] = {}
         self._caps: dict[Subject, dict[Limit, None]] = {}
         self._noted: set[tuple[Account, str]] = set()
         self._add_entries(namespaces)
@@ -124,8 +127,9 @@ class Everybody:
         return _quota(self._scene, self._rules, self._sums.get(whom, {}), caps, whole=(whom,))
 
     def _add(self, payer: Payer, limits: LimitsInForce) -> None:
+        groups = self._scene.policy.groups_of(payer)
         for limit in limits.sums:
-            self._sums.setdefault(unscoped(limit.subject), {})[limit] = None
+            self._sums.setdefault(unscoped(limit.subject), {}).setdefault(limit, set()).add(groups)
         caps = self._caps.setdefault(self._scene.policy.holder_of(payer), {})
         for limit in limits.caps:
             caps[limit] = None
@@ -144,7 +148,7 @@ class Everybody:
             shared += [(subject.namespace(name), each.per_namespace) for each in tenants if each.per_namespace]
         for bound, entry in shared:
             for limit in shared_limits(policy, bound, entry, now=now):
-                self._sums.setdefault(bound, {})[limit] = None
+                self._sums.setdefault(bound, {}).setdefault(limit, set())
 
 
 def _limits_of(scene: Scene, payer: Payer, namespace: str = "") -> LimitsInForce:
@@ -154,17 +158,31 @@ def _limits_of(scene: Scene, payer: Payer, namespace: str = "") -> LimitsInForce
 
 
 def _quota(
-    scene: Scene, rules: Rules, sums: Iterable[Limit], caps: Iterable[Limit], *, whole: tuple[Subject, ...]
+    scene: Scene,
+    rules: Rules,
+    sums: Mapping[Limit, Collection[Groups]],
+    caps: Iterable[Limit],
+    *,
+    whole: tuple[Subject, ...],
 ) -> Quota:
-    """Return the rows for the limits *sums* and *caps*, and for all else that the subjects in *whole* use."""
-    sums, caps = tuple(sums), tuple(caps)
+    """
+    Return the rows for the limits *sums* and *caps*, and for all else that the subjects in *whole* use.
+
+    Each of *sums* binds what was made in some sets of groups; without any, everything. Of a person who was in others
+    at another time the limits do not all bind the same objects, and each row says which.
+    """
+    caps = tuple(caps)
     by_subject: dict[Subject, list[Limit]] = {}
     for limit in sums:
         by_subject.setdefault(limit.subject, []).append(limit)
-    rows = [
-        _standing(scene.usage, limit.subject, limit.resource, limit, rules.of(limit, by_subject[limit.subject]))
-        for limit in sums
-    ]
+    rows = []
+    for limit, sets in sums.items():
+        rivals = by_subject[limit.subject]
+        beside = [each for each in rivals if not sets or not sums[each] or not set(sets).isdisjoint(sums[each])]
+        rule = rules.of(limit, beside)
+        if limit.subject in whole and any(set(sums[each]) - set(sets) for each in rivals):
+            rule = replace(rule, text=f"{rule.text}; for what is made {_in_groups(sets)}")
+        rows.append(_standing(scene.usage, limit.subject, limit.resource, limit, rule))
     limited = {(limit.subject, limit.resource) for limit in sums}
     rows += [
         _standing(scene.usage, whom, name)
@@ -173,6 +191,11 @@ def _quota(
         if (whom, name) not in limited
     ]
     return Quota(tuple(sorted(rows, key=_order)), tuple(Cap(limit, rules.of(limit, caps)) for limit in _sorted(caps)))
+
+
+def _in_groups(sets: Collection[Groups]) -> str:
+    told = sorted(f"in {' and '.join(groups)}" if groups else "in no group of the policy" for groups in sets)
+    return " or ".join(told)
 
 
 def _standing(
