@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from webhook.documents.policy_config_map import FORCE_ANNOTATION, POLICY_LABEL
 from webhook.quota.errors import WebhookError
 from webhook.registration import manifest_files
 from webhook.registration.api_service import NAME as VIEW
@@ -58,7 +59,7 @@ def command() -> None:
 @click.option(
     "--policy",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The policy at the start. Default: the one of the manifests.",
+    help="The policy. Default: the one that is there, at first that of the manifests.",
 )
 def up(policy: Path | None) -> None:
     """
@@ -71,11 +72,8 @@ def up(policy: Path | None) -> None:
     cluster = state.up(lambda line: click.echo(line, err=True))
     access = cluster.access
     access.kubectl("apply", "-f", str(manifest_files.folder() / "namespace.yaml"))
-    policy = policy or manifest_files.folder() / "policy.yaml"
-    if "kind: ConfigMap" in policy.read_text(encoding="utf-8"):
-        access.kubectl("apply", "-f", str(policy))
-    else:
-        _apply_policy(cluster, policy)
+    if policy is not None or not _has_policy(cluster):
+        _apply_policy(cluster, policy or manifest_files.folder() / "policy.yaml")
     _start_webhook(cluster)
     kubectl = access.kubectl_binary
     click.echo(f"alias kubectl={shlex.quote(str(kubectl))}")
@@ -94,11 +92,26 @@ def down() -> None:
     click.echo("stopped" if state.down() else "nothing was running")
 
 
+def _has_policy(cluster: LocalCluster) -> bool:
+    found = ("get", "configmaps", "-n", _NAMESPACE, "-l", f"{POLICY_LABEL}=true", "-o", "name")
+    return bool(cluster.access.kubectl(*found).stdout)
+
+
 def _apply_policy(cluster: LocalCluster, policy: Path) -> None:
-    dry = ("create", "configmap", "userquota-policy", "-n", _NAMESPACE, f"--from-file=policy.yaml={policy}")
-    made = cluster.access.kubectl(*dry, "--dry-run=client", "-o", "yaml").stdout
-    cluster.access.kubectl("apply", "-f", "-", stdin=made)
-    cluster.access.kubectl("label", "configmap", "userquota-policy", "-n", _NAMESPACE, "userquota.dev/policy=true")
+    """Put a policy in force, a text or ConfigMaps, in one write: a webhook that runs already judges each."""
+    text = policy.read_text(encoding="utf-8")
+    if "kind: ConfigMap" in text:
+        cluster.access.kubectl("apply", "-f", str(policy))
+        return
+    metadata = {
+        "name": "userquota-policy",
+        "namespace": _NAMESPACE,
+        "labels": {POLICY_LABEL: "true"},
+        # Each edit that needs one has to give another reason.
+        "annotations": {FORCE_ANNOTATION: f"userquota local up, {time.time():.0f}"},
+    }
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"policy.yaml": text}}
+    cluster.access.kubectl("apply", "-f", "-", stdin=json.dumps(config_map))
 
 
 def _start_webhook(cluster: LocalCluster) -> None:
