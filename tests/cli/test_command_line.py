@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import IN_A_TERMINAL, USERQUOTA, userquota
+from tests.cli.running import IN_A_TERMINAL, USERQUOTA, in_process, userquota
 from webhook import cli
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/command-line.md").read_text()
@@ -126,3 +126,19 @@ def test_nothing_is_coloured(tmp_path: Path) -> None:
     ended = userquota("polcy", folder=tmp_path)
 
     assert "\x1b" not in ended.out + ended.err
+
+
+def test_people_find_a_cluster_as_with_kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("KUBECONFIG", "USERQUOTA_KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube/config").write_text("[]")
+    usual = f"userquota: the kubeconfig {tmp_path}/.kube/config holds no kubeconfig: name another with --kubeconfig\n"
+    assert in_process("get").err == usual
+
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "mine"))
+    assert in_process("get").err.startswith(f"userquota: there is no kubeconfig {tmp_path}/mine")
+    monkeypatch.delenv("KUBECONFIG")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert ".kube/config" not in in_process("get").err

@@ -305,3 +305,30 @@ async def test_the_token_of_a_plugin_is_renewed_before_its_end(plugin: Path, tmp
     connection = await from_kubeconfig(written(kubeconfig(user=user), tmp_path), None)
 
     assert 0.79 * 3600 < connection.seconds < 0.81 * 3600
+
+
+async def test_of_several_kubeconfigs_the_first_counts_and_paths_are_those_of_their_files(
+    tmp_path: Path, control_plane: ControlPlane
+) -> None:
+    whole = yaml.safe_load(control_plane.kubeconfig("admin").read_text())
+    cluster, user = whole["clusters"][0]["cluster"], whole["users"][0]["user"]
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/ca.crt").write_bytes(control_plane.access.ca_file.read_bytes())
+    by_path = {"server": cluster["server"], "certificate-authority": "ca.crt"}
+    context = {"name": "here", "context": {"cluster": "c", "user": "u", "namespace": "red"}}
+    one = {"clusters": [{"name": "c", "cluster": by_path}], "contexts": [context], "current-context": "here"}
+    (tmp_path / "one/config").write_text(yaml.safe_dump(one))
+    two = {
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": user}],
+        "current-context": "another",
+    }
+    (tmp_path / "two").write_text(yaml.safe_dump(two))
+
+    listed = Path(f"{tmp_path}/none:{tmp_path}/one/config:{tmp_path}/two")
+    api = await KubernetesApi.connect(kubeconfig=listed)
+    assert (api.namespace, b"major" in await api.get("/version")) == ("red", True)
+    await api.close()
+
+    with pytest.raises(KubeconfigError, match="there is none of the kubeconfigs /none, /nor"):
+        await from_kubeconfig(Path("/none:/nor"), None)

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from webhook.cli.cluster import context_option, kubeconfig_option
+from webhook.cli.cluster import context_option, peoples_kubeconfig_option
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.kinds.registry import KINDS
 from webhook.kube.owner_changes import NewOwner
@@ -30,7 +30,7 @@ _groups_decoder = msgspec.json.Decoder(tuple[str, ...])
 @click.option("-n", "--namespace", default="", help="Where the objects are. Default: the kubeconfig's namespace.")
 @click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="With --all-of: in all namespaces.")
 @click.option("--dry-run", is_flag=True, help="Only ask whether each object may be handed over.")
-@kubeconfig_option
+@peoples_kubeconfig_option
 @context_option
 @output_option
 def command(  # noqa: PLR0913 - click passes each option by name

@@ -4,6 +4,7 @@ The options by which commands name a cluster: the same words and the same defaul
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -20,6 +21,24 @@ kubeconfig_option = click.option(
     help="The cluster. Default: $KUBECONFIG, else the cluster that this runs in.",
 )
 
+
+def _of_people(_: click.Context, __: click.Parameter, given: Path | None) -> Path | None:
+    """Return kubectl's own kubeconfig where none is named, unless this runs in a pod."""
+    usual = Path.home() / ".kube" / "config"
+    if given is not None or "KUBERNETES_SERVICE_HOST" in os.environ or not usual.exists():
+        return given
+    return usual
+
+
+peoples_kubeconfig_option = click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path),
+    envvar=["USERQUOTA_KUBECONFIG", "KUBECONFIG"],
+    callback=_of_people,
+    help="The cluster. Default: $KUBECONFIG, which may list several, else ~/.kube/config; in a pod its own cluster.",
+)
+"""As kubectl finds a cluster. A server is not to find one by chance: it has `kubeconfig_option`."""
+
 context_option = click.option("--context", help="The context of the kubeconfig. Default: its current one.")
 
 
@@ -34,7 +53,7 @@ class Asking(NamedTuple):
 def asking_options(function: Callable[..., None]) -> Callable[..., None]:
     """Add the options of kubectl that say which cluster is asked, and for whom; *function* gets them as `asking`."""
 
-    @kubeconfig_option
+    @peoples_kubeconfig_option
     @context_option
     @click.option("--as", "user", metavar="USER", help="Ask as this user. It takes the right to impersonate.")
     @click.option("--as-group", "groups", multiple=True, metavar="GROUP", help="And in this group. Repeatable.")

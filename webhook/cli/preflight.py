@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from webhook.cli.checked_policy import checked_policy
-from webhook.cli.cluster import context_option, kubeconfig_option
+from webhook.cli.cluster import context_option, peoples_kubeconfig_option
 from webhook.cli.preflight_document import document_of
 from webhook.cli.preflight_tables import show_tables
 from webhook.cli.printing import output_option, show_document
@@ -27,7 +27,7 @@ from webhook.wiring.preflight import look_before
 @click.option(
     "--exempt", multiple=True, metavar="NAMESPACE", help="A namespace that your overlay exempts as well. Repeatable."
 )
-@kubeconfig_option
+@peoples_kubeconfig_option
 @context_option
 @output_option
 def command(

@@ -8,9 +8,10 @@ the environment's are not read.
 import asyncio
 import hashlib
 import math
+import os
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -142,7 +143,8 @@ def in_cluster(environ: Mapping[str, str], service_account: Path) -> Connection:
 
 async def from_kubeconfig(path: Path, context: str | None) -> Connection:
     """
-    Return the connection of *context*, by default the current one, of the kubeconfig at *path*.
+    Return the connection of *context*, by default the current one, of the kubeconfig at *path*, or of the several in a
+    list as `KUBECONFIG` has it.
 
     Runs the credential plugin that the kubeconfig names, if any. Never writes to the kubeconfig.
 
@@ -153,7 +155,7 @@ async def from_kubeconfig(path: Path, context: str | None) -> Connection:
     from kubernetes.aio.config.kube_config import KubeConfigLoader  # noqa: PLC0415
 
     source = f"the kubeconfig {path}"
-    document, folder = _read(path)
+    document, folder = _read_list(path)
     name = context or document.get("current-context")
     if not name:
         raise KubeconfigError(f"{source} sets no current-context: run 'kubectl config use-context NAME'")
@@ -192,6 +194,44 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
     if not isinstance(document, dict):
         raise KubeconfigError(f"the kubeconfig {path} holds no kubeconfig: name another with --kubeconfig")
     return document, str(path.absolute().parent)
+
+
+def _read_list(path: Path) -> tuple[dict[str, Any], str]:
+    """Return the same of one kubeconfig, or of a list of them. Raises: KubeconfigError."""
+    files = [Path(each) for each in str(path).split(os.pathsep) if each]
+    return _read(path) if len(files) < 2 or path.exists() else (_merged(files), "")
+
+
+_PATHS: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+"""Fields with a path, which may be relative to the folder of its file."""
+
+
+def _merged(paths: Sequence[Path]) -> dict[str, Any]:
+    """
+    Return several kubeconfigs as one, as kubectl does: files that are not there are left out, and of what has the same
+    name the first counts. Raises: KubeconfigError.
+    """
+    merged: dict[str, Any] = {}
+    for path in (each for each in paths if each.exists()):
+        document, folder = _read(path)
+        merged.setdefault("current-context", document.get("current-context") or None)
+        merged["current-context"] = merged["current-context"] or document.get("current-context")
+        for section, key in (("clusters", "cluster"), ("users", "user"), ("contexts", "context")):
+            known = merged.setdefault(section, [])
+            names = {each.get("name") for each in known if isinstance(each, dict)}
+            for item in document.get(section) or ():
+                if isinstance(item, dict) and item.get("name") not in names:
+                    known.append({**item, key: _absolute(item.get(key), folder)})
+    if not merged:
+        raise KubeconfigError(f"there is none of the kubeconfigs {', '.join(map(str, paths))}")
+    return merged
+
+
+def _absolute(fields: Any, folder: str) -> Any:
+    if not isinstance(fields, dict):
+        return fields
+    given = {name: fields[name] for name in _PATHS if isinstance(fields.get(name), str) and fields[name]}
+    return {**fields, **{name: str(Path(folder) / text) for name, text in given.items()}}
 
 
 def _user(document: dict[str, Any], context: str) -> dict[str, Any]:
