@@ -70,7 +70,7 @@ async def test_within_its_limits_an_exempt_object_is_no_exception() -> None:
     [
         (allowed("u"), "allowed"),
         (allowed("u", audit={"exempt": "x"}), "allowed"),
-        (allowed("u", audit={"tolerated": "x"}), "allowed"),
+        (allowed("u", audit={"tolerated": "y"}), "tolerated"),
         (allowed("u", audit={"exempt": "x", "tolerated": "y"}), "exempted"),
         (denied("u", "no"), "denied"),
         (not_now("u", "wait"), "not-ready"),

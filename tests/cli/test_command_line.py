@@ -142,3 +142,19 @@ def test_people_find_a_cluster_as_with_kubectl(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delenv("KUBECONFIG")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     assert ".kube/config" not in in_process("get").err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("get", "bob"), "bob is no subject: did you mean user/bob?"),
+        (("explain", "usr/bob"), "usr/bob is no subject: did you mean user/bob?"),
+        (("get", "user/"), "user/ is no subject: expected user/NAME, group/NAME, tenant/NAME, namespace/NAME, "),
+        (("adopt", "deployment/a", "--to", "user/bob"), "user/bob is a subject: name the login, bob"),
+        (("adopt", "--all-of", "bob", "--to", "group/ml"), "group/ml cannot pay"),
+    ],
+)
+def test_who_is_meant_is_told(words: tuple[str, ...], said: str) -> None:
+    ended = in_process(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in " ".join(ended.err.split())

@@ -17,7 +17,7 @@ from webhook.cli.top import ranked
 from webhook.cli.view_client import Limit, Status, ViewError, holdings, statuses
 
 SOURCE = {"mode": "enforce", "entry": "users.alice", "place": "userquota-policy/policy.yaml:4", "rule": "own entry"}
-POOL = {"mode": "warn", "entry": "groups.ml.pool", "place": "userquota-policy/policy.yaml:9", "rule": "pool"}
+POOL = {"mode": "enforce", "entry": "groups.ml.pool", "place": "userquota-policy/policy.yaml:9", "rule": "pool"}
 
 
 def own() -> dict[str, Any]:
@@ -34,6 +34,17 @@ def own() -> dict[str, Any]:
     cap = {"cap": "perPod", "resource": "requests.cpu", "hard": "2", **SOURCE}
     holder = {"resource": "pods", "namespace": "red", "name": "a", "created": hour_ago, "amounts": {"gpu": "3/7"}}
     return {"kind": "SelfQuota", "status": {"user": "alice", "limits": limits, "caps": [cap], "holders": [holder]}}
+
+
+def test_the_mode_is_told_where_a_limit_does_not_refuse(capsys: pytest.CaptureFixture[str]) -> None:
+    document = own()
+    document["status"]["limits"][3]["mode"] = "warn"
+    show_quotas(statuses(document), wide=False)
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[:4]] == ["MODE", "enforce", "-", "warn"]
+
+    document["status"]["limits"] = document["status"]["limits"][:3]
+    show_quotas(statuses(document), wide=False)
+    assert "MODE" not in capsys.readouterr().out
 
 
 def test_limits_caps_and_objects_are_three_tables(capsys: pytest.CaptureFixture[str]) -> None:

@@ -164,12 +164,15 @@ class AdmissionResponse(Wire, frozen=True, omit_defaults=True):
         """
         Return it in one word, for metrics.
 
-        `exempted`: limits were exceeded that do not bind the object. `not-ready` and `failed`: a refusal for a trouble
+        `tolerated`: limits were exceeded that do not refuse, by their mode or for who asked. `exempted`: limits were
+        exceeded that do not bind the object. `not-ready` and `failed`: a refusal for a trouble
         of ours, see `not_now` and `failed`.
         """
         if not self.allowed:
             return _OURS.get(self.status.code, "denied") if self.status else "denied"
-        return "exempted" if {"exempt", "tolerated"} <= self.audit_annotations.keys() else "allowed"
+        if "tolerated" not in self.audit_annotations:
+            return "allowed"
+        return "exempted" if "exempt" in self.audit_annotations else "tolerated"
 
 
 def allowed(uid: str, *, warnings: Iterable[str] = (), audit: Mapping[str, str] | None = None) -> AdmissionResponse:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from webhook.cli.cluster import context_option, peoples_kubeconfig_option
+from webhook.cli.cluster import context_option, login, peoples_kubeconfig_option
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.kinds.registry import KINDS
 from webhook.kube.owner_changes import NewOwner
@@ -24,8 +24,10 @@ _groups_decoder = msgspec.json.Decoder(tuple[str, ...])
 
 @click.command("adopt")
 @click.argument("named", required=False, metavar="[KIND/NAME]")
-@click.option("--all-of", metavar="OWNER", help="Instead: all that OWNER pays for; system:unattributed is nobody.")
-@click.option("--to", "owner", required=True, metavar="OWNER", help="Who pays from then on.")
+@click.option(
+    "--all-of", metavar="OWNER", callback=login, help="Instead: all that OWNER pays for; system:unattributed is nobody."
+)
+@click.option("--to", "owner", required=True, metavar="OWNER", callback=login, help="Who pays from then on.")
 @click.option("--groups", metavar="JSON", help="Their groups, a list of texts. Default: none are known.")
 @click.option("-n", "--namespace", default="", help="Where the objects are. Default: the kubeconfig's namespace.")
 @click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="With --all-of: in all namespaces.")

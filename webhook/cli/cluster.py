@@ -4,6 +4,7 @@ The options by which commands name a cluster: the same words and the same defaul
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable
 from functools import wraps
@@ -76,6 +77,35 @@ def _acting_as(user: str | None, groups: tuple[str, ...]) -> ActingAs | None:
         if not value or not value.isprintable():
             raise click.UsageError(f"{option}: expected a name")
     return ActingAs(user, groups)
+
+
+_SUBJECTS = ("user", "group", "tenant", "namespace", "serviceaccounts")
+
+
+def _subject(_: click.Context, __: click.Parameter, written: str | None) -> str | None:
+    """Return a subject as it is written. Raises: UsageError for what no subject is called."""
+    kind, slash, name = (written or "cluster").partition("/")
+    if written in (None, "cluster") or (kind in _SUBJECTS and name):
+        return written
+    if not slash:
+        raise click.UsageError(f"{written} is no subject: did you mean user/{written}?")
+    close = difflib.get_close_matches(kind, _SUBJECTS, n=1)
+    known = f"expected {'/NAME, '.join(_SUBJECTS)}/NAME or cluster"
+    meant = f"did you mean {close[0]}/{name}?" if close and name else known
+    raise click.UsageError(f"{written} is no subject: {meant}")
+
+
+subject_argument = click.argument("subject", required=False, callback=_subject)
+"""Whose quotas are asked for."""
+
+
+def login(_: click.Context, __: click.Parameter, written: str | None) -> str | None:
+    """Return a name as one logs in. Raises: UsageError for that of a subject: nobody logs in as user/alice."""
+    kind, slash, name = (written or "").partition("/")
+    if slash and kind in _SUBJECTS:
+        why = f"is a subject: name the login, {name}" if kind == "user" else "cannot pay"
+        raise click.UsageError(f"{written} {why}")
+    return written
 
 
 namespace_option = click.option(

@@ -8,14 +8,14 @@ import asyncio
 
 import click
 
-from webhook.cli.cluster import Asking, asking_options
+from webhook.cli.cluster import Asking, asking_options, subject_argument
 from webhook.cli.printing import output_option, show_document
 from webhook.cli.quota_tables import show_rules
 from webhook.cli.view_client import Document, connected, statuses
 
 
 @click.command("explain", context_settings={"auto_envvar_prefix": "USERQUOTA"})
-@click.argument("subject", required=False)
+@subject_argument
 @click.option("-n", "--namespace", allow_from_autoenv=False, help="Also what binds in this namespace.")
 @asking_options
 @output_option

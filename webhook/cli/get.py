@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import click
 
-from webhook.cli.cluster import Asking, asking_options
+from webhook.cli.cluster import Asking, asking_options, subject_argument
 from webhook.cli.printing import may_colour, output_in, show_document
 from webhook.cli.quota_tables import show_quotas
 from webhook.cli.view_client import Document, ViewClient, connected, statuses
@@ -22,7 +22,7 @@ _HOME = "userquota-system"
 
 
 @click.command("get", context_settings={"auto_envvar_prefix": "USERQUOTA"})
-@click.argument("subject", required=False)
+@subject_argument
 @click.option("--drift", is_flag=True, help="Compare the shared ledger with what is stored.")
 @click.option("--unattributed", is_flag=True, help="List what nobody is known to own.")
 @click.option(

@@ -81,6 +81,9 @@ def show_holders(found: Iterable[Holding], resource: str, *, wide: bool) -> None
 
 
 def _limits(rows: Sequence[Limit], *, wide: bool, with_bars: bool) -> list[tuple[str, ...]]:
+    rows = [each for each in rows if wide or each.hard is not None or not each.resource.startswith("count/")]
+    # Objects by number are told where a policy limits them: each is counted in another row, too.
+    has_mode = wide or any(each.mode not in ("", "enforce") for each in rows)
     heads = (
         "SUBJECT",
         "RESOURCE",
@@ -89,7 +92,8 @@ def _limits(rows: Sequence[Limit], *, wide: bool, with_bars: bool) -> list[tuple
         "HARD",
         "FREE",
         "OVER",
-        *(("MODE", "ENTRY", "PLACE") if wide else ()),
+        *(("MODE",) if has_mode else ()),
+        *(("ENTRY", "PLACE") if wide else ()),
         *(("FULL",) if with_bars else ()),
     )
     return [
@@ -101,12 +105,11 @@ def _limits(rows: Sequence[Limit], *, wide: bool, with_bars: bool) -> list[tuple
                 each.used,
                 each.reserved,
                 *(value if value is not None else "-" for value in (each.hard, each.free, each.over)),
-                *((each.mode or "-", each.entry or "-", each.place or "-") if wide else ()),
+                *((each.mode or "-",) if has_mode else ()),
+                *((each.entry or "-", each.place or "-") if wide else ()),
                 *((_bar(each),) if with_bars else ()),
             )
             for each in rows
-            # Objects by number are told where a policy limits them: each is counted in another row, too.
-            if wide or each.hard is not None or not each.resource.startswith("count/")
         ),
     ]
 

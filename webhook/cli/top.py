@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import click
 
-from webhook.cli.cluster import Asking, asking_options
+from webhook.cli.cluster import Asking, asking_options, subject_argument
 from webhook.cli.printing import output_in, show_document, show_table
 from webhook.cli.quota_tables import show_holders
 from webhook.cli.view_client import Document, Limit, Status, connected, holdings, statuses
@@ -21,7 +21,7 @@ _SUBJECTS = {"user": ("user/", "serviceaccounts/"), "group": ("group/",), "names
 
 
 @click.command("top", context_settings={"auto_envvar_prefix": "USERQUOTA"})
-@click.argument("subject", required=False)
+@subject_argument
 @click.option("--sort", "written", default="cpu", show_default=True, metavar="RESOURCE", help="As a policy names it.")
 @click.option(
     "--by", type=click.Choice(["object", *_SUBJECTS]), default="object", show_default=True, help="What to list."
