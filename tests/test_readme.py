@@ -24,7 +24,7 @@ RUN_HERE = {
     "make run",
     ".venv/bin/userquota local up --policy examples/policy.yaml",
     "kubectl --kubeconfig $ALICE apply -f examples/pod.yaml",
-    "kubectl --kubeconfig $ALICE create deployment web --image=example/web --replicas=5 --dry-run=server",
+    "kubectl --kubeconfig $ALICE create deployment web --image=example/web --replicas=20 --dry-run=server",
     ".venv/bin/userquota get --kubeconfig $ALICE",
 }
 RUN_ELSEWHERE = {

@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.cli.running import USERQUOTA
-from tests.cluster.conftest import UNLIMITED, empty
+from tests.cluster.conftest import empty
 from tests.cluster.running import RunningWebhook, eventually
+from webhook.registration import manifest_files
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENT = ROOT / "docs/walkthrough.md"
@@ -32,7 +34,8 @@ MOVING = {r"\b\d+s\b": "45s", r"\bweb-\w+-\w{5}\b": "web-pod", r'time="[\d.]+"':
 @pytest.fixture
 def folder(running: RunningWebhook, view: None, tmp_path: Path) -> Iterator[Path]:
     """The folder in which the commands run; nothing is left of what they make."""
-    running.set_policy(UNLIMITED)
+    [shipped] = yaml.safe_load_all(manifest_files.folder().joinpath("policy.yaml").read_text())
+    running.set_policy(shipped["data"]["policy.yaml"])
     yield shutil.copytree(ROOT / "examples/walkthrough", tmp_path / "walkthrough")
     empty(running, NAMESPACE)
 
