@@ -274,7 +274,7 @@ def test_nobody_reports_that_their_own_resize_is_impossible(running: RunningWebh
     running.cluster.kubectl("patch", "pod", "a", "-n", place, "--subresource=status", "--type=merge", "-p", node)
     assert "patched" in resize(alice, "a", "2")
 
-    waits = {"type": "PodResizePending", "status": "True", "reason": "Infeasible"}
+    waits = {"type": "PodResizePending", "status": "True", "reason": "Infeasible", "observedGeneration": 2}
     assert REFUSED in report(alice, "a", conditions=[waits])
     assert "patched" in report(alice, "a", conditions=[{**waits, "reason": "Deferred"}])
     assert "exceeded quota" in alice.create(pod("b", cpu="1"))

@@ -50,16 +50,19 @@ def _resize(person: Person, name: str, spec: dict[str, Any]) -> str:
 
 
 def report(person: Person, name: str, *, actual: str, allocated: str, why: str | None = None) -> None:
-    """Report as the kubelet what a container has and was promised, and why a resize waits."""
+    """Report as the kubelet what a container has and was promised, and why the resize that it last saw waits."""
     container = {"name": "main", "image": "x", "imageID": "x", "ready": True, "restartCount": 0}
     container |= {
         "resources": {"requests": {"cpu": actual, "memory": "64Mi"}, "limits": {"cpu": "4"}},
         "allocatedResources": {"cpu": allocated, "memory": "64Mi"},
     }
-    conditions = [] if why is None else [{"type": "PodResizePending", "status": "True", "reason": why}]
+    kubectl = person.running.cluster.kubectl
+    seen = kubectl("get", "pod", name, "-n", person.place, "-o", "jsonpath={.metadata.generation}").stdout
+    waits = {"type": "PodResizePending", "status": "True", "reason": why, "observedGeneration": int(seen)}
+    conditions = [] if why is None else [waits]
     patch = {"status": {"phase": "Running", "containerStatuses": [container], "conditions": conditions}}
     arguments = ("--subresource=status", "--type=merge", "-p", json.dumps(patch))
-    person.running.cluster.kubectl("patch", "pod", name, "-n", person.place, *arguments)
+    kubectl("patch", "pod", name, "-n", person.place, *arguments)
 
 
 async def count(person: Person) -> Used:
@@ -128,6 +131,21 @@ async def test_a_resize_that_waits_counts_and_one_that_cannot_be_done_does_not(
     report(person, "a", actual="2", allocated="2")
     assert (await count(person))["requests.cpu"] == ("3" if why == "Infeasible" else "2")
     assert "exceeded quota" in person.create(a_pod("c", "1m"))
+
+
+async def test_what_is_said_about_an_earlier_resize_does_not_let_the_next_one_through(
+    running: RunningWebhook, person: Person
+) -> None:
+    """The condition stays until the kubelet has looked at the next resize."""
+    running.set_policy(POLICY)
+    person.create(a_pod("a", "500m"))
+    assert "patched" in resize(person, "a", "2")
+    report(person, "a", actual="500m", allocated="500m", why="Infeasible")
+    assert " created\n" in person.create(a_pod("b", "1"))
+
+    refused = resize(person, "a", "1500m")
+    assert "requested: requests.cpu=1, used: requests.cpu=1500m, limited: requests.cpu=2" in refused
+    assert "patched" in resize(person, "a", "1")
 
 
 async def test_a_resize_of_a_pod_in_all_counts_instead_of_those_of_its_containers(

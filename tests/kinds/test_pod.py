@@ -212,6 +212,16 @@ def test_an_infeasible_or_ended_pod_is_read_as_strictly_as_any() -> None:
         size_of(a_pod(app(cpu="x"), status=resized(why="Infeasible") | {"phase": "Failed"}))
 
 
+@pytest.mark.parametrize(("observed", "cost"), [(None, 2), (1, 2), (2, 0), (3, 0)])
+def test_a_resize_is_infeasible_only_by_a_condition_of_its_own_generation(observed: int | None, cost: int) -> None:
+    pod = a_pod(app(cpu="2"), status=resized(why="Infeasible"))
+    pod["metadata"] = {**pod.get("metadata", {}), "generation": 2}
+    if observed is not None:
+        pod["status"]["conditions"][0]["observedGeneration"] = observed
+
+    assert dict(pod_cost.amounts_of(read(pod))).get("requests.cpu", 0) == cost * NANOS
+
+
 def test_what_is_booked_are_the_amounts_of_the_charge() -> None:
     decoded = read(a_pod(app("app", {"nvidia.com/gpu": "2"}, cpu="1500m", memory="0")))
 

@@ -104,10 +104,11 @@ class ContainerStatus(Shape, frozen=True, gc=False):
 
 
 class Condition(Shape, frozen=True, gc=False):
-    """A status condition."""
+    """A status condition, and the generation of the object that it is about; 0 if that is not said."""
 
     type: str = ""
     reason: str | None = None
+    observed_generation: int = 0
 
 
 class PodStatus(Shape, frozen=True, gc=False):
@@ -119,12 +120,16 @@ class PodStatus(Shape, frozen=True, gc=False):
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None
 
-    @property
-    def is_infeasible(self) -> bool:
-        """Whether the node cannot do a resize. The first such condition decides, as in `IsPodResizeInfeasible`."""
+    def is_infeasible(self, generation: int) -> bool:
+        """
+        Whether the node cannot do the resize that is asked for by this *generation* of the pod.
+
+        The first such condition decides, as in `IsPodResizeInfeasible`. One of an earlier generation is about another
+        resize, and is not believed. An API server that counts no generations writes 0, as do kubelets before 1.34.
+        """
         for condition in self.conditions or ():
             if condition.type == "PodResizePending":
-                return condition.reason == "Infeasible"
+                return condition.reason == "Infeasible" and condition.observed_generation >= generation
         return False
 
     @property
@@ -135,8 +140,9 @@ class PodStatus(Shape, frozen=True, gc=False):
 
 
 class PodMeta(ObjectMeta, frozen=True, gc=False):
-    """The metadata of a pod. The API server alone sets the last two fields, when a deletion is requested."""
+    """The metadata of a pod. The API server alone sets `generation` and, when a deletion is requested, the last two."""
 
+    generation: int = 0
     labels: Raw = NOTHING
     deletion_timestamp: Raw = NOTHING
     deletion_grace_period_seconds: Raw = NOTHING
@@ -243,7 +249,7 @@ def text_of(pod: Pod, *, is_released: bool = False) -> PodText:
         bytes(spec.resources),
         bytes(spec.overhead),
         is_released or is_terminal(pod),
-        status is not None and status.is_infeasible,
+        status is not None and status.is_infeasible(pod.metadata.generation),
         shared_gpu_of(pod.metadata),
     )
 
