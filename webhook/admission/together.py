@@ -2,8 +2,8 @@
 Decides several requests, each as if those before it were stored: whether all of it fits together.
 
 Each request goes through the real handler and advice. Their ledger is a `Question`, which records what is asked. Once
-all have asked, the real ledger decides all questions in one step without an `await`. In that step each allowed request
-is held for the following ones, and all holds are dropped at its end, so that no other request ever sees them.
+each has asked or ended, the real ledger decides all questions in one step without an `await`. In that step each allowed
+request is held for the following ones, and all holds are dropped at its end: no other request ever sees them.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class _Request:
         self._rooms, self._increase = tuple(found), added.amounts
 
     def stored(self, view: UsageView) -> Iterator[Reservation]:
-        """Yield what to hold for the following requests; nothing if this one is refused."""
+        """Yield what to hold for the following requests; nothing if a call refuses it, and of a workload what fits."""
         if any(call.is_refused for call in self.calls) or not self._mutated.allowed:
             return
         for call in self.calls:

@@ -174,7 +174,7 @@ class Changes:
         self, user: UserInfo, before: OwnerReference | None, after: OwnerReference | None, namespace: str
     ) -> Attributed | Refused | None:
         """
-        Return the payer that an unattributed workload gets from a controller; None if it stays unattributed.
+        Return the payer that an unattributed workload gets from a controller; None if none gives it one.
 
         Its controller was *before* and is *after*. That controller's owner pays for what it makes. It is stamped if:
 

@@ -32,7 +32,9 @@ class Claim(NamedTuple):
 
 class Made(NamedTuple):
     """
-    What a workload makes: *number* pods at a time, None for one on each node (DaemonSet), and claims with each of them.
+    What a workload makes: *number* pods at a time, and claims with each of them.
+
+    *number* is None if the workload says none: one on each node for a DaemonSet, one at a time for a job.
 
     *ephemeral* claims belong to a pod; those of *templates* stay when the pods of a StatefulSet go, and are used again
     by the pod of the same ordinal, the first of which is *start*. *is_later*: a CronJob makes them at its times.
@@ -127,7 +129,7 @@ class _RolledOutSpec(Shape, frozen=True):
 
 
 class RolledOut(Shape, frozen=True):
-    """A workload, decoded for its template as it is written: any change of that is rolled out."""
+    """A workload, decoded for its template as it is written: any change of that is judged as a rollout."""
 
     spec: _RolledOutSpec = _RolledOutSpec()
 
@@ -141,8 +143,8 @@ def needs_surge(workload: Workload) -> bool:
     """
     Whether a rolling update of *workload* can remove no pod before it has added one.
 
-    True for a Deployment with pods whose maxUnavailable is 0 and maxSurge above 0, after rounding. Others replace what
-    they have pod by pod, and need no room beyond that. A text that is no percentage counts as 0.
+    True for a Deployment with pods, not paused, whose maxUnavailable is 0 and maxSurge above 0, after rounding. A text
+    that is no percentage counts as 0. A DaemonSet that surges is not recognised.
     Source: `ResolveFenceposts` of Kubernetes 1.37.2.
     """
     spec = workload.spec

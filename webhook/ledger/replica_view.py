@@ -1,5 +1,7 @@
 """
-One replica's view of the shared ledger: counts each reservation in the usage index until the watch shows the object.
+One replica's view of the shared ledger.
+
+It counts each reservation in the usage index until our watch shows its object or it leaves the ledger.
 
 No I/O and no clock. `stored_ledger` reads and swaps versions of the ledger.
 """
@@ -29,8 +31,8 @@ MERGED_UID = ""
 
 _MOST_VANISHED = 256
 """
-Reservations that another replica removed, kept until the next decision. Further ones are ignored: their series does not
-become suspect.
+Old reservations that another replica removed, kept until the next decision. Of further ones nothing is learnt: their
+series is neither suspected nor cleared.
 """
 
 _LEAST_EXPIRED_MS = 20_000
@@ -267,7 +269,7 @@ class ReplicaView:
         return self._ledger.followed(without=self._to_remove, replaced=replaced, new=new)
 
     def written(self, ledger: Ledger) -> None:
-        """Record that *ledger*, which `next_version` returned, is stored: what was tentative is part of it."""
+        """Record that *ledger*, which follows our version, is stored: what was tentative is part of it."""
         known = {**self._ledger.reservations, **{token: each.reservation for token, each in self._tentative.items()}}
         self._ledger = replace(self._ledger, reservations=known)
         self._tentative.clear()

@@ -109,7 +109,7 @@ class SharedLedger:
         return self._stored.condition
 
     async def transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
-        """Decide the request with the next batch. See `LedgerStore.transact`."""
+        """Decide the request: with the next batch if it grows, otherwise at once. See `LedgerStore.transact`."""
         if not (condition := self._in_step()).ok:
             raise UnavailableError(condition.reason, condition.message)
         if not charge.grows:
@@ -178,7 +178,7 @@ class SharedLedger:
                 _fail_all(batch, error)
 
     async def _decide_what_fits(self, batch: list[_Waiting]) -> None:
-        """Answer all of *batch*. Those fail that the ledger has no room for. Raises: UnavailableError."""
+        """Answer all of *batch*; those at its end fail if the ledger is full. Raises: UnavailableError."""
         most = _MOST_AT_ONCE
         while most:
             try:
@@ -241,8 +241,8 @@ class SharedLedger:
         """
         Store what the verdicts allow; return whether they are final.
 
-        If there is nothing to store, they are final if the version that they were decided on was read or swapped after
-        the last request came. If the swap is lost, everything is undone. Raises: UnavailableError.
+        If there is nothing to store, they are final if a read or a swap that showed this version, or an older one,
+        began after the last request came. If the swap is lost, everything is undone. Raises: UnavailableError.
         """
         if self._view.is_holding:
             try:

@@ -69,8 +69,8 @@ class StoredLedger:
         *expiry_seconds*, measured by *api_time*, which stops while an API server stands still. If no ledger is found at
         the start, *may_have_been_called* tells whether one was lost.
 
-        *on_access* gets `written`, `conflict` or `failed` for each swap, `read` for each read, and `claim` instead for
-        a read that also requests the next turn. *on_lost* gets the reason for which a new ledger is begun.
+        *on_access* gets `written`, `conflict` or `failed` for each `swap`, `read` for each read, and `claim` instead
+        for a read that also requests the next turn. *on_lost* gets the reason for which a new ledger is begun.
         """
         self.view = view
         self._last_write = READY
@@ -101,7 +101,7 @@ class StoredLedger:
 
     @property
     def last_write_ok(self) -> bool:
-        """Whether the last write succeeded."""
+        """False after a swap that got an error or no answer, until one succeeds. A lost swap changes nothing."""
         return self._last_write.ok
 
     @property
@@ -158,7 +158,8 @@ class StoredLedger:
 
     async def catch_up(self) -> None:
         """
-        Load what the watch has shown since, or the version that is stored now if the one that we have is stale.
+        Load what the watch has shown since, or the version that is stored now if the one that we have is stale, or the
+        watch shows another object.
 
         Raises: UnavailableError; nothing may be decided then.
         """

@@ -1,5 +1,5 @@
 """
-The pods that sessions wait for: their room is held from the start of a session until they come.
+The pods that sessions wait for: their room is held from the start of a session until they are allowed.
 
 Pods pay for themselves. Without a hold, a start that was allowed could fail a second later at its pod, and two starts
 could be allowed for one place. Nothing here is charged to a session. `usage` adds to `reserved` what is still held, and
@@ -32,7 +32,7 @@ class Expected(Struct, frozen=True):
     The pods that are made for a session: what all of them cost, and the labels by which they are known.
 
     A pod belongs to the session if it has all labels of one alternative of `labels`. Without alternatives no pod is
-    recognised, and the whole amount stays held.
+    recognised, and the whole amount stays held until the hold ends.
     """
 
     amounts: Amounts
@@ -105,7 +105,7 @@ class _PodCosts:
 
 class ExpectedPods:
     """
-    The session holds: the room that each session needs for its pods, less what those cost that have come.
+    The session holds: the room that each session needs for its pods, less what those cost that exist or are in flight.
 
     There are entries for each session that expects pods, and for each pod with labels of a session.
     """

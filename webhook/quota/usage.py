@@ -43,7 +43,7 @@ _MIN_PRUNE_SIZE = 4096
 
 
 class UsageView(Protocol):
-    """The usage that a decision reads: the index of a replica, a snapshot, or either with a tentative change on top."""
+    """The usage that a decision reads: the index of a replica, that with what was just allowed on top, or nothing."""
 
     def used(self, subject: Subject, name: str) -> Amount:
         """Return what existing objects of *subject* cost of resource *name*."""
@@ -257,7 +257,8 @@ class UsageIndex:
         """
         Record that *row* exists under *key*; return the reservations that this settles.
 
-        An old event (version not above the known one) changes nothing, however often and in whatever order it arrives.
+        An old event changes nothing, however often and in whatever order it arrives: its version is not above that of
+        the row or, outside a list, not above the position.
         """
         path = _path(key)
         listed = self._listed.get(key.resource)
@@ -327,7 +328,9 @@ class UsageIndex:
 
     def list_finished(self, resource: str, version: int) -> tuple[Reservation, ...]:
         """
-        Remove the objects that the list did not show; return the reservations that this settles.
+        Remove the objects that the list did not show, except those seen at a newer version.
+
+        Returns the reservations that this settles.
 
         Raises: StaleListError if the list is older than the known position. It removes nothing then, not even an object
         that only this list has shown. The error ends the process: the next one lists everything again.
@@ -349,7 +352,7 @@ class UsageIndex:
         """
         Replace the binding by *bind* and the weights by *devices*.
 
-        The sums are recomputed only if these, or the subjects of any account, changed.
+        The sums are recomputed only if the weights, or the subjects of any account, changed.
         """
         known, self._bind = self._subjects_by_namespace, bind
         are_weights_new, self._devices = devices != self._devices, devices

@@ -97,7 +97,7 @@ class Registration:
         return self._registered
 
     def view_condition(self) -> Condition:
-        """Return whether API servers trust the port of the view, as far as that was last seen."""
+        """Return whether the caBundle of the APIService could be kept; READY before the first check or without one."""
         if not self._view_trouble:
             return READY
         why = f"people may not see quotas, the caBundle of the APIService is not kept: {self._view_trouble}"
@@ -120,6 +120,7 @@ class Registration:
         """
         Whether an API server may have sent a review before now: a caBundle is set, or cannot be read.
 
+        Where we write no caBundle, because the system trusts our certificate, earlier calls are not seen.
         Raises: ApiError.
         """
         for manifest in self._form.manifests:
@@ -197,7 +198,7 @@ class Registration:
         self._reconciled[manifest.kind] = wanted
 
     async def _ensure_counted(self) -> None:
-        """Write the webhooks of `CountedRules` and `EditRules`: copies of the others, which therefore come first."""
+        """Write the webhooks of `CountedRules` and `EditRules`: copies of the first one of a configuration."""
         found = {manifest.kind: self._found[manifest.kind] or {} for manifest in self._form.manifests}
         resources = self._counted_rules.wanted(found)
         for manifest in self._form.manifests:

@@ -160,8 +160,8 @@ class Reflector(Generic[T]):
         """
         End the running watch and list everything again.
 
-        A list that is under way goes on, unless *anew*: then what the sink leaves out has changed. A list by watch ends
-        at once then, a paged list when it is complete, and everything is listed again.
+        A list that is under way goes on, unless *anew*: then the sink leaves out other objects, or counts them
+        otherwise. A list by watch ends at once then, a paged list when it is complete, and everything is listed again.
         """
         if (anew or self._version is not None) and not self._is_list_asked:
             self._is_list_asked = True
