@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -27,7 +28,8 @@ class Cluster:
         self.counted: CountedResources | None = CountedResources()
         self.clock = FakeClock()
         self.rules = self.another_replica()
-        self.stored: dict[str, dict[str, Any]] = {each.kind: dict(each.body) for each in (MUTATING, VALIDATING)}
+        both = (MUTATING, VALIDATING)
+        self.stored: dict[str, dict[str, Any]] = {each.kind: copy.deepcopy(dict(each.body)) for each in both}
 
     def another_replica(self) -> CountedRules:
         return CountedRules((MUTATING, VALIDATING), lambda: self.counted, self.clock.monotonic, seconds=OVERLAP_SECONDS)
@@ -39,9 +41,9 @@ class Cluster:
         """Do what a look does; return what was written."""
         rules = rules or self.rules
         found, written = self.found(), []
-        resources = rules.wanted(found)
+        wanted = rules.wanted(found)
         for manifest in (MUTATING, VALIDATING):
-            write = rules.write(manifest, found[manifest.kind], resources)
+            write = rules.write(manifest, found[manifest.kind], wanted)
             if write is not None:
                 self._store(manifest, write)
                 written.append(write)
@@ -144,6 +146,42 @@ def test_without_a_policy_no_rule_is_removed(cluster: Cluster) -> None:
         cluster.clock.pass_by(OVERLAP_SECONDS)
         assert cluster.write() == []
     assert cluster.intercepted() == ["services", "services/status"]
+
+
+def test_a_replica_that_knows_no_policy_yet_makes_no_webhook_deaf_to_starts_of_sessions(cluster: Cluster) -> None:
+    """It did: each replica that started did so for a moment, in which starts passed without being counted."""
+    sessions = frozenset({WIDGETS})
+    cluster.counted = CountedResources(required=sessions, kept=sessions, sessions=sessions, scaled=sessions)
+    cluster.write()
+
+    cluster.counted = None
+    assert cluster.write(cluster.another_replica()) == []
+
+    cluster.stored[VALIDATING.kind]["webhooks"][0] |= {"timeoutSeconds": 3}
+    assert len(cluster.write(cluster.another_replica())) == 1, "the rest is copied all the same"
+    validating = cluster.entry(VALIDATING)
+    assert validating is not None
+    assert "in ['widgets.example.com'] &&" in validating["matchConditions"][0]["expression"]
+    assert cluster.intercepted() == ["widgets", "widgets/status", "widgets/scale"]
+
+
+@pytest.mark.parametrize("known", [frozenset[str](), frozenset({WIDGETS})], ids=["not limited", "only counted"])
+def test_a_replica_with_an_older_policy_makes_no_webhook_deaf_to_starts_of_sessions(
+    cluster: Cluster, known: frozenset[str]
+) -> None:
+    sessions = frozenset({WIDGETS})
+    cluster.counted = CountedResources(required=sessions, kept=sessions, sessions=sessions, scaled=sessions)
+    cluster.write()
+
+    older = cluster.another_replica()
+    cluster.counted = CountedResources(required=known, kept=known)
+    assert cluster.write(older) == []
+    cluster.clock.pass_by(OVERLAP_SECONDS - 1)
+    assert cluster.write(older) == []
+
+    cluster.clock.pass_by(1)
+    assert len(cluster.write(older)) == 2, "it was no older one"
+    assert cluster.intercepted() == [f"{each}{sub}" for each in ["widgets"] * len(known) for sub in ("", "/status")]
 
 
 def test_a_rule_that_no_policy_wants_is_removed_later(cluster: Cluster) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -38,6 +39,25 @@ What a platform reports, as its account, needs no call. A person, or an account 
 that a session which runs has ended.
 """
 
+_IS_LISTED: Final = "request.resource.resource + '.' + request.resource.group in ["
+
+
+class Heard(StrEnum):
+    """
+    What we are called for: creation and what touches who pays, changes of what a session costs, or of its scale.
+    """
+
+    OBJECT = "object"
+    CHANGES = "changes"
+    SCALE = "scale"
+
+
+class Part(NamedTuple):
+    """One thing about one resource that we are called for."""
+
+    resource: str
+    heard: Heard
+
 
 @dataclass(frozen=True, slots=True)
 class CountedResources:
@@ -62,8 +82,8 @@ class CountedRules:
     What the webhooks of counted kinds have to be.
 
     What is not wanted any more is removed after *seconds*, not at once: replicas learn of a policy one after the other,
-    and would undo each other's writes. Until then it is only called for nothing. While *counted* returns None, nobody
-    knows what is limited, and all stays as it is.
+    and would undo each other's writes. Until then it is only called for nothing. While *counted* returns None, as in
+    each replica that starts, it does not know what is limited, and all stays as it is.
     """
 
     def __init__(
@@ -77,7 +97,7 @@ class CountedRules:
         self._counted = counted
         self._monotonic = monotonic
         self._seconds = seconds
-        self._surplus_since: dict[str, float] = {}
+        self._surplus_since: dict[Part, float] = {}
         self._conditions = [
             condition
             for manifest in manifests
@@ -86,24 +106,25 @@ class CountedRules:
             if condition["name"] == _CONDITION
         ]
 
-    def wanted(self, found: Mapping[str, Mapping[str, LiveWebhook]]) -> frozenset[str]:
-        """Return the resources that both configurations have to intercept; *found* is by kind and name."""
+    def wanted(self, found: Mapping[str, Mapping[str, LiveWebhook]]) -> frozenset[Part]:
+        """Return what both configurations have to intercept; *found* is by kind and name."""
         counted, now = self._counted(), self._monotonic()
-        present = frozenset(each for webhook in self.present(found) for each in _intercepted(webhook))
+        present = frozenset(part for webhook in self.present(found) for part in _intercepted(webhook))
         if counted is None:
             return present
-        surplus = present - counted.required - counted.kept
+        required = frozenset(_parts(counted, counted.required))
+        kept = frozenset(_parts(counted, counted.kept))
+        surplus = present - required - kept
         since = {each: self._surplus_since.get(each, now) for each in surplus}
         self._surplus_since = {each: begun for each, begun in since.items() if now - begun < self._seconds}
-        return counted.required | (present & counted.kept) | self._surplus_since.keys()
+        return required | (present & kept) | self._surplus_since.keys()
 
     def write(
-        self, manifest: WebhookManifest, found: Mapping[str, LiveWebhook], resources: Collection[str]
+        self, manifest: WebhookManifest, found: Mapping[str, LiveWebhook], wanted: Collection[Part]
     ) -> Write | None:
-        """Return what has to be written so that *resources* are intercepted, None if it is so already."""
+        """Return what has to be written so that what is *wanted* is intercepted, None if it is so already."""
         first, name = next(iter(manifest.paths)), _name(manifest.kind)
-        counted = self._counted()
-        body = self._body(name, found[first], resources, counted or CountedResources()) if resources else None
+        body = self._body(name, found[first], wanted) if wanted else None
         present = found.get(name)
         if body == (present.body if present else None):
             return None
@@ -121,20 +142,19 @@ class CountedRules:
             if webhooks and _name(kind) in webhooks:
                 yield webhooks[_name(kind)]
 
-    def _body(
-        self, name: str, first: LiveWebhook, resources: Collection[str], counted: CountedResources
-    ) -> Mapping[str, Any]:
+    def _body(self, name: str, first: LiveWebhook, wanted: Collection[Part]) -> Mapping[str, Any]:
         # The status of a built-in kind takes changes to the stamp. It has no cost, so nothing else of it matters.
         subresources = ("", "/status") if name == _VALIDATING else ("",)
-        scaled = counted.scaled if name == _VALIDATING else frozenset()
+        scaled = _of(wanted, Heard.SCALE) if name == _VALIDATING else ()
         conditions = self._conditions[:1]
-        if sessions := sorted(counted.sessions.intersection(resources)):
+        if sessions := _of(wanted, Heard.CHANGES):
             conditions = [{**each, "expression": _or_changed(each["expression"], sessions)} for each in conditions]
         return {
             **first.body,
             "name": name,
             "rules": [
-                _rule(each, (*subresources, "/scale") if each in scaled else subresources) for each in sorted(resources)
+                _rule(each, (*subresources, "/scale") if each in scaled else subresources)
+                for each in _of(wanted, Heard.OBJECT)
             ],
             "matchConditions": conditions,
         }
@@ -147,10 +167,23 @@ def _name(kind: str) -> str:
     return "counts.mutate.userquota.dev" if kind.startswith("Mutating") else _VALIDATING
 
 
+def _parts(counted: CountedResources, resources: Iterable[str]) -> Iterator[Part]:
+    for each in resources:
+        yield Part(each, Heard.OBJECT)
+        if each in counted.sessions:
+            yield Part(each, Heard.CHANGES)
+        if each in counted.scaled:
+            yield Part(each, Heard.SCALE)
+
+
+def _of(parts: Iterable[Part], heard: Heard) -> list[str]:
+    return sorted(each.resource for each in parts if each.heard is heard)
+
+
 def _or_changed(expression: str, sessions: Sequence[str]) -> str:
     """Return a condition that also holds for updates of *sessions*, not for what a platform reports of their status."""
     listed = ", ".join(f"'{each}'" for each in sessions)
-    is_session = f"request.resource.resource + '.' + request.resource.group in [{listed}]"
+    is_session = f"{_IS_LISTED}{listed}]"
     return f"({expression}) || ({is_session} && ({_SAYS_SOMETHING_ELSE} || {_A_PERSON_REPORTS}))"
 
 
@@ -165,9 +198,18 @@ def _rule(resource: str, subresources: Iterable[str]) -> Mapping[str, object]:
     }
 
 
-def _intercepted(webhook: LiveWebhook) -> Iterator[str]:
+def _intercepted(webhook: LiveWebhook) -> Iterator[Part]:
+    """Yield what a stored webhook of ours is called for, as `_body` writes it."""
+    conditions = [each.get("expression", "") for each in webhook.body.get("matchConditions") or ()]
+    listed = [each.partition(_IS_LISTED)[2].partition("]")[0] for each in conditions]
     for rule in webhook.body.get("rules") or ():
         for group in rule.get("apiGroups") or ():
             for resource in rule.get("resources") or ():
-                if "/" not in resource:
-                    yield f"{resource}.{group}" if group else resource
+                plural, _, subresource = resource.partition("/")
+                name = f"{plural}.{group}" if group else plural
+                if not subresource:
+                    yield Part(name, Heard.OBJECT)
+                    if any(f"'{name}'" in each for each in listed):
+                        yield Part(name, Heard.CHANGES)
+                elif subresource == "scale":
+                    yield Part(name, Heard.SCALE)

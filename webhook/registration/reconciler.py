@@ -200,11 +200,11 @@ class Registration:
     async def _ensure_counted(self) -> None:
         """Write the webhooks of `CountedRules` and `EditRules`: copies of the first one of a configuration."""
         found = {manifest.kind: self._found[manifest.kind] or {} for manifest in self._form.manifests}
-        resources = self._counted_rules.wanted(found)
+        parts = self._counted_rules.wanted(found)
         for manifest in self._form.manifests:
             live_now = found[manifest.kind]
             writes = (
-                self._counted_rules.write(manifest, live_now, resources),
+                self._counted_rules.write(manifest, live_now, parts),
                 self._edit_rules.write(manifest, live_now),
             )
             for write in filter(None, writes):
