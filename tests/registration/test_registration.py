@@ -77,7 +77,7 @@ class Cluster:
         self.trust = FakeTrust()
         self.clock = FakeClock()
         self.drifted: list[str] = []
-        self.counted = CountedResources()
+        self.counted: CountedResources | None = CountedResources()
         self.bodies = [self._body(kind) for kind in KINDS]
         self.manifests = [read_manifest(body) for body in self.bodies]
 
@@ -230,6 +230,20 @@ class TestCountedKinds:
         await until(lambda: len(self.rules(cluster)) == 2)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+    async def test_a_replica_that_starts_leaves_those_of_sessions_as_they_are(
+        self, api: KubernetesApi, cluster: Cluster
+    ) -> None:
+        cluster.install()
+        names = frozenset({"notebooks.kubeflow.org"})
+        cluster.counted = CountedResources(required=names, kept=names, sessions=names, scaled=names)
+        await cluster.by_service(api).register()
+        before = [cluster.live(kind)["webhooks"] for kind in KINDS]
+
+        cluster.counted = None
+        await cluster.by_service(api).register()
+
+        assert [cluster.live(kind)["webhooks"] for kind in KINDS] == before
 
     async def test_a_whole_configuration_of_ours_keeps_them(self, api: KubernetesApi, cluster: Cluster) -> None:
         cluster.counted = CountedResources(required=frozenset({"services"}))
@@ -598,6 +612,17 @@ class TestUrlForm:
         assert text.startswith(f"MutatingWebhookConfiguration {cluster.name} is refused (")
         assert text.endswith("): if it was installed to be called through a Service, delete it first")
         assert not registration.registered
+
+    @pytest.mark.parametrize("bundle", [BUNDLE, b""], ids=["a CA of its own", "one that API servers trust anyway"])
+    async def test_once_it_is_written_api_servers_may_have_called(
+        self, api: KubernetesApi, cluster: Cluster, bundle: bytes
+    ) -> None:
+        cluster.trust.ca_bundle = bundle
+        assert not await cluster.by_url(api).may_have_been_called()
+
+        await cluster.by_url(api).register()
+
+        assert await cluster.by_url(api).may_have_been_called()
 
     async def test_a_slash_at_the_end_is_not_doubled(self, api: KubernetesApi, cluster: Cluster) -> None:
         await cluster.by_url(api, f"{URL}/").register()

@@ -118,9 +118,9 @@ class Registration:
 
     async def may_have_been_called(self) -> bool:
         """
-        Whether an API server may have sent a review before now: a caBundle is set, or cannot be read.
+        Whether an API server may have sent a review before now: a caBundle or a URL is set, or it cannot be read.
 
-        Where we write no caBundle, because the system trusts our certificate, earlier calls are not seen.
+        A URL is only there if a replica has written it; API servers may trust its certificate without a caBundle.
         Raises: ApiError.
         """
         for manifest in self._form.manifests:
@@ -128,7 +128,7 @@ class Registration:
                 found = await live.read(self._api, manifest)
             except RegistrationError:
                 return True
-            if any(each.ca_bundle for each in (found or {}).values()):
+            if any(each.ca_bundle or each.url for each in (found or {}).values()):
                 return True
         return False
 
