@@ -162,5 +162,8 @@ def test_a_client_that_goes_away_is_gone_for_the_backend_too(
 def test_without_any_backend_connections_are_reset(balancer: RunningBalancer, backends: list[Backend]) -> None:
     for backend in backends:
         backend.close()
-    with connect(balancer) as client:
-        assert end_of(client) == "RST"
+    try:
+        with connect(balancer) as client:
+            assert end_of(client) == "RST"
+    except ConnectionResetError:  # it came before connect() had returned
+        pass

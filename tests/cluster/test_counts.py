@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.cluster.people import Person
 from tests.cluster.running import RunningWebhook, eventually
 from tests.cluster.test_main_job import events
 from tests.cluster.test_who_pays import OWNER, run, stamped
 from tests.kinds.test_a_new_kind import definition
+
+Named = Callable[[str], Person]
 
 FREE = "version: 1\ndefaults: {user: {hard: {pods: 10}}}\n"
 LIMITED = (
@@ -20,51 +23,54 @@ LIMITED = (
 REFUSED = "exceeded quota: defaults.user, requested: count/deployments.apps=1, used: count/deployments.apps=2"
 
 
-def create(running: RunningWebhook, place: str, name: str, *, user: str = "alice") -> str:
+def create(person: Person, name: str) -> str:
     """Create a deployment; a kind that is limited only since a moment ago is answered with 503 until it is known."""
     answers: list[str] = []
 
     def is_answered() -> bool:
-        answers.append(run(running, place, "create", "deployment", name, "--image=example/x", user=user))
+        answers.append(person.run("create", "deployment", name, "--image=example/x"))
         return "not all known yet" not in answers[-1]
 
     eventually(is_answered, within=20)
     return answers[-1]
 
 
-def test_deployments_are_counted_from_the_moment_a_policy_limits_them(running: RunningWebhook, place: str) -> None:
+def test_deployments_are_counted_from_the_moment_a_policy_limits_them(running: RunningWebhook, named: Named) -> None:
+    alice, bob = named("alice"), named("bob")
     running.set_policy(FREE)
-    assert " created\n" in create(running, place, "older")
+    assert " created\n" in create(alice, "older")
     running.set_policy(LIMITED)
 
-    assert " created\n" in create(running, place, "second")
-    refused = create(running, place, "third")
+    assert " created\n" in create(alice, "second")
+    refused = create(alice, "third")
     assert REFUSED in refused
-    assert "would fit: nothing until one of the deployments.apps is deleted; charged to alice (created it)" in refused
-    assert " created\n" in create(running, place, "third", user="bob")
-    assert " scaled\n" in run(running, place, "scale", "deployment", "older", "--replicas=2", user="alice")
+    told = f"would fit: nothing until one of the deployments.apps is deleted; charged to {alice.name} (created it)"
+    assert told in refused
+    assert " created\n" in create(bob, "third")
+    assert " scaled\n" in alice.run("scale", "deployment", "older", "--replicas=2")
 
-    run(running, place, "delete", "deployment", "second", user="alice")
-    eventually(lambda: " created\n" in create(running, place, "third-of-alice"), within=20)
-    assert REFUSED in create(running, place, "fourth")
+    alice.delete("deployment", "second")
+    eventually(lambda: " created\n" in create(alice, "third-of-alice"), within=20)
+    assert REFUSED in create(alice, "fourth")
 
 
-def test_what_controllers_make_is_counted_for_the_owner(running: RunningWebhook, place: str) -> None:
+def test_what_controllers_make_is_counted_for_the_owner(running: RunningWebhook, person: Person) -> None:
     running.set_policy(LIMITED)
-    assert " created\n" in create(running, place, "web", user="carol")
+    assert " created\n" in create(person, "web")
 
     def old_and_new() -> list[str]:
-        listed = running.cluster.kubectl("get", "replicasets", "-n", place, "-o", "name").stdout
+        listed = running.cluster.kubectl("get", "replicasets", "-n", person.place, "-o", "name").stdout
         return listed.split()
 
     eventually(lambda: len(old_and_new()) == 1, within=30)
-    run(running, place, "set", "image", "deployment/web", "x=example/y", user="carol")
+    person.run("set", "image", "deployment/web", "x=example/y")
     eventually(lambda: len(old_and_new()) == 2, within=30)
-    assert {stamped(running, place, "replicaset", each.partition("/")[2])[OWNER] for each in old_and_new()} == {"carol"}
+    owners = {stamped(running, person.place, "replicaset", each.partition("/")[2])[OWNER] for each in old_and_new()}
+    assert owners == {person.name}
 
-    run(running, place, "set", "image", "deployment/web", "x=example/z", user="carol")
+    person.run("set", "image", "deployment/web", "x=example/z")
     wanted = "jsonpath={.status.conditions[?(@.reason=='ReplicaSetCreateError')].message}"
-    failure = ("get", "deployment", "web", "-n", place, "-o", wanted)
+    failure = ("get", "deployment", "web", "-n", person.place, "-o", wanted)
     eventually(lambda: "used: count/replicasets.apps=2" in running.cluster.kubectl(*failure).stdout, within=30)
 
 

@@ -35,7 +35,7 @@ STATUSES: list[dict[str, Any]] = [
     {
         "phase": "Running",
         "containerStatuses": [{"allocatedResources": {"cpu": "1m"}, "resources": {"requests": {"cpu": "3m"}}}],
-        "conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}],
+        "conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible", "observedGeneration": 1}],
     },
     {
         "phase": "Running",

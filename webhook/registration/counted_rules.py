@@ -43,9 +43,7 @@ _IS_LISTED: Final = "request.resource.resource + '.' + request.resource.group in
 
 
 class Heard(StrEnum):
-    """
-    What we are called for: creation and what touches who pays, changes of what a session costs, or of its scale.
-    """
+    """What we are called for: creation and what touches who pays, changes of what a session costs, or of its scale."""
 
     OBJECT = "object"
     CHANGES = "changes"
