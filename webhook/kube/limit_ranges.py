@@ -7,10 +7,10 @@ no right for it. LimitRanger checks the result in any case: what changed a momen
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from urllib.parse import quote
 
 import msgspec
@@ -19,13 +19,11 @@ from msgspec import Raw
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.resource_lists import read_list
 from webhook.kube.api import ApiError, KubernetesApi
+from webhook.kube.shared_read import SharedRead
 from webhook.ports import UnavailableError
 from webhook.quota.missing import NO_BOUNDS, Bounds
 from webhook.quota.objects import NOTHING, Shape
 from webhook.quota.quantity import NANOS
-
-_FRESH = 1.0
-"""Seconds for which what was read is used: the pods of one workload are created together."""
 
 _TIMEOUT = 4.0
 """Seconds: less than the 4.5 in which an admission review has to be answered."""
@@ -65,13 +63,6 @@ class LimitRangeList(Shape, frozen=True):
 _decoder = msgspec.json.Decoder(LimitRangeList)
 
 
-@dataclass(slots=True)
-class _Known:
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    bounds: Mapping[str, Bounds] = field(default_factory=dict)
-    read_at: float | None = None
-
-
 class LimitRangeReads:
     """Port `LimitRanges`. Calls for one namespace at the same time share a read. Belongs to one event loop."""
 
@@ -80,21 +71,20 @@ class LimitRangeReads:
         self._api = api
         self._monotonic = monotonic
         self._most = most
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, SharedRead[Mapping[str, Bounds]]] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
     async def bounds(self, namespace: str) -> Mapping[str, Bounds]:
         """Return the bounds in *namespace*, at most a second old. See `LimitRanges.bounds`."""
-        if namespace not in self._known and len(self._known) >= self._most:
-            self._known.clear()
-        known = self._known.setdefault(namespace, _Known())
-        async with known.lock:
-            now = self._monotonic()
-            if known.read_at is None or now - known.read_at > _FRESH:
-                known.bounds, known.read_at = await self._read(namespace), now
-            return known.bounds
+        known = self._known.get(namespace)
+        if known is None:
+            if len(self._known) >= self._most:
+                self._known.clear()
+            known = SharedRead(partial(self._read, namespace), monotonic=self._monotonic)
+            self._known[namespace] = known
+        return await known.value()
 
     async def _read(self, namespace: str) -> Mapping[str, Bounds]:
         path = f"/api/v1/namespaces/{quote(namespace, safe='')}/limitranges"

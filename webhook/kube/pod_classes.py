@@ -7,9 +7,7 @@ watch is needed. A cluster has few of them.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Generic, TypeVar
+from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import Raw
@@ -17,20 +15,16 @@ from msgspec import Raw
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.resource_lists import read_list
 from webhook.kube.api import ApiError, KubernetesApi
+from webhook.kube.shared_read import SharedRead
 from webhook.ports import UnavailableError
 from webhook.quota.objects import NOTHING, Shape
 from webhook.quota.resources import ResourceList
-
-_FRESH = 1.0
-"""Seconds for which what was read is used: many workloads are created together."""
 
 _TIMEOUT = 2.0
 """Seconds: an early verdict is waited for three."""
 
 _RUNTIME_CLASSES = "/apis/node.k8s.io/v1/runtimeclasses"
 _PRIORITY_CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
-
-T = TypeVar("T")
 
 
 class ClassMeta(Shape, frozen=True):
@@ -76,32 +70,14 @@ _priority_classes = msgspec.json.Decoder(PriorityClassList)
 _runtime_classes = msgspec.json.Decoder(RuntimeClassList)
 
 
-class _Shared(Generic[T]):
-    """Something that is read: calls at the same time share a read, and those of the next second its result."""
-
-    def __init__(self, read: Callable[[], Awaitable[T]], *, monotonic: Callable[[], float]) -> None:
-        self._read = read
-        self._monotonic = monotonic
-        self._lock = asyncio.Lock()
-        self._known: tuple[float, T] | None = None
-
-    async def value(self) -> T:
-        """Return what was read, at most a second old."""
-        async with self._lock:
-            now = self._monotonic()
-            if self._known is None or now - self._known[0] > _FRESH:
-                self._known = now, await self._read()
-            return self._known[1]
-
-
 class PodClassReads:
     """Port `PodClasses`. Belongs to one event loop."""
 
     def __init__(self, api: KubernetesApi, *, monotonic: Callable[[], float]) -> None:
         """Read through *api*."""
         self._api = api
-        self._overheads = _Shared(self._read_overheads, monotonic=monotonic)
-        self._default_priority_class = _Shared(self._read_default_priority_class, monotonic=monotonic)
+        self._overheads = SharedRead(self._read_overheads, monotonic=monotonic)
+        self._default_priority_class = SharedRead(self._read_default_priority_class, monotonic=monotonic)
 
     async def overheads(self) -> Mapping[str, ResourceList]:
         """Return the overheads of all RuntimeClasses, at most a second old. See `PodClasses.overheads`."""
