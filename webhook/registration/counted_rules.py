@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
-from webhook.registration.forms import Write
+from webhook.registration.forms import Write, partial_body
 from webhook.registration.live import LiveWebhook
-from webhook.registration.manifest import API_VERSION, WebhookManifest
+from webhook.registration.manifest import WebhookManifest
 
 COUNTED_MANAGER: Final = "userquota-counts"
 """A field manager of its own: applying the manifests again, with any tool, then neither removes these webhooks."""
@@ -126,13 +124,7 @@ class CountedRules:
         present = found.get(name)
         if body == (present.body if present else None):
             return None
-        configuration = {
-            "apiVersion": API_VERSION,
-            "kind": manifest.kind,
-            "metadata": {"name": manifest.name},
-            "webhooks": [body] if body else [],
-        }
-        return Write((name,), msgspec.json.encode(configuration), COUNTED_MANAGER, force=True)
+        return Write((name,), partial_body(manifest, [body] if body else []), COUNTED_MANAGER, force=True)
 
     def present(self, found: Mapping[str, Mapping[str, LiveWebhook] | None]) -> Iterator[LiveWebhook]:
         """Return those of our webhooks for counted kinds that are in the cluster."""

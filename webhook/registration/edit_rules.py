@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-import msgspec
-
 from webhook.kinds.workloads import WORKLOADS
-from webhook.registration.forms import Write
+from webhook.registration.forms import Write, partial_body
 from webhook.registration.live import LiveWebhook
-from webhook.registration.manifest import API_VERSION, WebhookManifest
+from webhook.registration.manifest import WebhookManifest
 
 EDITS_MANAGER: Final = "userquota-edits"
 """A field manager of its own: applying the manifests again, with any tool, then does not remove this webhook."""
@@ -86,10 +84,4 @@ def _body(first: LiveWebhook) -> Mapping[str, Any]:
 
 
 def _write(manifest: WebhookManifest, webhooks: list[Mapping[str, Any]]) -> Write:
-    configuration = {
-        "apiVersion": API_VERSION,
-        "kind": manifest.kind,
-        "metadata": {"name": manifest.name},
-        "webhooks": webhooks,
-    }
-    return Write((NAME,), msgspec.json.encode(configuration), EDITS_MANAGER, force=True)
+    return Write((NAME,), partial_body(manifest, webhooks), EDITS_MANAGER, force=True)

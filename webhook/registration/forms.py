@@ -7,7 +7,7 @@ Pure: what has to be written and as whom.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Protocol
 
@@ -127,15 +127,16 @@ class UrlForm:
         return (Write(differing, body, WHOLE_MANAGER, force=True),)
 
 
-def _partial(manifest: WebhookManifest, configs: Mapping[str, Mapping[str, object]]) -> bytes:
+def partial_body(manifest: WebhookManifest, webhooks: Iterable[Mapping[str, object]]) -> bytes:
+    """Return the body of an apply that says of a configuration nothing but these *webhooks*, or fields of them."""
+    metadata = {"name": manifest.name}
     return msgspec.json.encode(
-        {
-            "apiVersion": API_VERSION,
-            "kind": manifest.kind,
-            "metadata": {"name": manifest.name},
-            "webhooks": [{"name": name, "clientConfig": config} for name, config in configs.items()],
-        }
+        {"apiVersion": API_VERSION, "kind": manifest.kind, "metadata": metadata, "webhooks": list(webhooks)}
     )
+
+
+def _partial(manifest: WebhookManifest, configs: Mapping[str, Mapping[str, object]]) -> bytes:
+    return partial_body(manifest, ({"name": name, "clientConfig": config} for name, config in configs.items()))
 
 
 def _trust(bundle: bytes) -> Mapping[str, str]:
