@@ -122,19 +122,18 @@ class EventWriter:
         path = f"/api/v1/namespaces/{quote(event.namespace, safe='')}/events"
         for tries_left in reversed(range(_TRIES)):
             try:
-                await self._add_to_stored(f"{path}/{event.name}", event)
-            except NotFoundError:
-                try:
-                    await self._api.create(path, _counted_body(event))
-                except AlreadyExistsError:
-                    if not tries_left:
-                        raise
-                    continue
-            except ConflictError:
+                await self._add_or_create(path, event)
+            except (AlreadyExistsError, ConflictError):  # another replica was first
                 if not tries_left:
                     raise
-                continue
-            return
+            else:
+                return
+
+    async def _add_or_create(self, collection: str, event: CountedEvent) -> None:
+        try:
+            await self._add_to_stored(f"{collection}/{event.name}", event)
+        except NotFoundError:
+            await self._api.create(collection, _counted_body(event))
 
     async def _add_to_stored(self, path: str, event: CountedEvent) -> None:
         answer = await self._api.patch(path, _NO_CHANGE, content_type=_MERGE_PATCH)

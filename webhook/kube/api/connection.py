@@ -214,8 +214,7 @@ def _merged(paths: Sequence[Path]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for path in (each for each in paths if each.exists()):
         document, folder = _read(path)
-        merged.setdefault("current-context", document.get("current-context") or None)
-        merged["current-context"] = merged["current-context"] or document.get("current-context")
+        merged["current-context"] = merged.get("current-context") or document.get("current-context")
         for section, key in (("clusters", "cluster"), ("users", "user"), ("contexts", "context")):
             known = merged.setdefault(section, [])
             names = {each.get("name") for each in known if isinstance(each, dict)}
