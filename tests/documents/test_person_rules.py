@@ -8,6 +8,7 @@ import pytest
 
 from tests.documents.test_tiers import mistakes, notes, policy
 from tests.quota.policies import NOW, described, resolve
+from webhook.documents.step_by_step import at_once
 from webhook.quota.edits import Known, effect_of
 from webhook.quota.limits import limits_of_any
 from webhook.quota.policy_changes import changes_between
@@ -125,14 +126,9 @@ def test_a_change_of_who_is_meant_is_told() -> None:
 
 def test_a_rule_that_goes_lifts_what_nothing_else_limits() -> None:
     after = TEXT.replace("  - {name: students, groups: [students], hard: {cpu: 1}, perPod: {cpu: 1}}\n", "")
-    steps = effect_of(policy(TEXT), policy(after), Known(Holdings({}), lambda _: {}, NOW, lambda _: True))
-    while True:
-        try:
-            next(steps)
-        except StopIteration as ended:
-            lifted = ended.value.lifted
-            break
-    assert [(each.whom, each.resource, each.entry) for each in lifted] == [
+    known = Known(Holdings({}), lambda _: {}, NOW, lambda _: True)
+    effect = at_once(effect_of(policy(TEXT), policy(after), known))
+    assert [(each.whom, each.resource, each.entry) for each in effect.lifted] == [
         ("rules.students", "requests.cpu", "rules.students"),
         ("rules.students", "requests.cpu", "rules.students.perPod"),
     ]

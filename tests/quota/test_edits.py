@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TypeVar
 
 import pytest
 
 from tests.quota.policies import NOW, ROBOT, amounts
 from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.documents.step_by_step import at_once
 from webhook.quota.edits import Effect, Known, effect_of
 from webhook.quota.expected import Expected
 from webhook.quota.lifted import lifted_entries
@@ -23,22 +23,11 @@ from webhook.quota.resources import Amount, Amounts, show
 from webhook.quota.subject import NOBODY, Payer
 from webhook.quota.usage import Row, UsageIndex
 
-T = TypeVar("T")
-
 LABELS = {"red": {"team": "research"}, "blue": {}}
 MIG = "requests.nvidia.com/mig-1g.5gb"
 
 
 NIGHT = "{from: 20:00, to: 06:00, zone: Europe/Berlin, hard: {gpu: 8}}"
-
-
-def result(steps: Generator[None, None, T]) -> T:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            value: T = end.value
-            return value
 
 
 def policy(text: str) -> Policy:
@@ -67,7 +56,7 @@ class Cluster:
         for number, (payer, namespace, costs) in enumerate(self.in_flight):
             index.reserve(Reservation(ObjectKey("pods", namespace, f"r{number}"), f"v{number}", 0, payer, costs))
         known = Known(index.holdings(), labels_of, NOW, self.counted.__contains__)
-        return result(effect_of(was, policy(after), known))
+        return at_once(effect_of(was, policy(after), known))
 
 
 def costs(written: str) -> Amounts:
@@ -303,7 +292,7 @@ def test_of_objects_that_are_alike_one_may_be_resized_at_this_moment() -> None:
         index.observe(ObjectKey("pods", "red", f"p{number}"), Row(f"u{number}", number + 1, alice, costs("cpu=1")))
     index.reserve(Reservation(ObjectKey("pods", "red", "p1"), "u1", 9, alice, costs("cpu=2")))
     known = Known(index.holdings(), labels_of, NOW, lambda _: True)
-    (overrun,) = result(effect_of(policy(""), policy(FOUR.replace("4", "3")), known)).overruns
+    (overrun,) = at_once(effect_of(policy(""), policy(FOUR.replace("4", "3")), known)).overruns
     assert overrun.allocated == 4 * NANOS == index.allocated(overrun.limit.subject, "requests.cpu")
 
 
@@ -318,7 +307,7 @@ def test_sessions_that_are_alike_hold_room_each_which_their_own_pods_take() -> N
             row = Row(f"p{number}{pod}", number + 10, alice, costs("cpu=1"), part_of=(labels,))
             index.observe(ObjectKey("pods", "red", f"p{number}{pod}"), row)
     known = Known(index.holdings(), labels_of, NOW, lambda _: True)
-    (overrun,) = result(effect_of(policy(""), policy(FOUR), known)).overruns
+    (overrun,) = at_once(effect_of(policy(""), policy(FOUR), known)).overruns
     assert overrun.allocated == 6 * NANOS == index.allocated(overrun.limit.subject, "requests.cpu")
 
 
