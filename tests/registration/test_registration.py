@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +58,19 @@ class FakeTrust:
     def __init__(self, bundle: bytes = BUNDLE) -> None:
         self.ca_bundle = bundle
         self.error: WebhookError | None = None
-        self.held: list[bytes] = []
+        self.held: list[Collection[bytes]] = []
+        self.refused: dict[str, str] = {}  # why calls of a host would fail
 
     async def refresh(self) -> None:
         if self.error is not None:
             raise self.error
 
-    def trusted(self, bundle: bytes) -> None:
+    def trusted(self, bundle: Collection[bytes]) -> None:
         self.held.append(bundle)
+
+    def check_call(self, host: str, ca_bundle: bytes) -> None:  # noqa: ARG002 - tests of certificates look at it
+        if host in self.refused:
+            raise WebhookError(self.refused[host])
 
 
 class Cluster:
@@ -470,6 +475,23 @@ async def until_refused(registration: Registration) -> None:
         await asyncio.sleep(0.05)
 
 
+class TestCalls:
+    async def test_a_service_of_another_name_than_the_certificate_is_told_and_is_not_registered(
+        self, api: KubernetesApi, cluster: Cluster
+    ) -> None:
+        """An overlay that renames the Service leaves every create to fail, if replicas that are ready hide it."""
+        cluster.install()
+        registration = cluster.by_service(api)
+        await registration.register()
+        service = "/webhooks/0/clientConfig/service/name"
+        cluster.patch(KINDS[1], [{"op": "replace", "path": service, "value": "quota"}])
+        cluster.trust.refused["quota.userquota-system.svc"] = "no such name"
+        with pytest.raises(RegistrationError) as refusal:
+            await registration.register()
+        assert str(refusal.value) == "calls of validate.userquota.dev to quota.userquota-system.svc fail: no such name"
+        assert not registration.registered
+
+
 class TestPath:
     async def test_one_that_was_removed_is_reported_and_put_back(self, api: KubernetesApi, cluster: Cluster) -> None:
         """Without it the API server calls ``/``; it used to end every process."""
@@ -562,7 +584,7 @@ class TestBundle:
         some = base64.b64encode(OTHERS + BUNDLE).decode()
         cluster.patch(KINDS[0], [{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": some}])
         await registration.register()
-        assert cluster.trust.held == [b"", BUNDLE]
+        assert cluster.trust.held == [(), (BUNDLE,)]
 
 
 class TestUrlForm:

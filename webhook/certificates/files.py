@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -105,8 +106,12 @@ class FileIdentity:
         self._pair, self._contents = pair, found
         log.info("serving certificate reloaded", not_after=self.not_after.isoformat())
 
-    def trusted(self, bundle: bytes) -> None:
+    def trusted(self, bundle: Collection[bytes]) -> None:
         """Do nothing: when to serve another authority's certificate is up to those who write the files."""
+
+    def check_call(self, host: str, ca_bundle: bytes) -> None:
+        """Check that who calls *host* and trusts *ca_bundle* accepts what is served. Raises: CertificateError."""
+        self._live.check_call(host, ca_bundle)
 
     async def keep_fresh(self) -> None:
         """Reload forever; run it as a task. An error is logged once, and the files are read again each time."""

@@ -180,6 +180,7 @@ class Registration:
             await self._ensure(manifest, wanted, may_remove=may_remove)
         await self._ensure_counted()
         self._publish()
+        self._check_calls()
         await self._ensure_view(wanted, may_remove=may_remove)
 
     async def _ensure(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, may_remove: bool) -> None:
@@ -248,6 +249,18 @@ class Registration:
                 return False
         return True
 
+    def _check_calls(self) -> None:
+        """Raise RegistrationError where an API server that calls as it is written would refuse what is served."""
+        calls: dict[tuple[str, bytes], list[str]] = {}
+        for manifest in self._form.manifests:
+            for name, each in (self._found[manifest.kind] or {}).items():
+                calls.setdefault((each.host, each.ca_bundle), []).append(name)
+        for (host, bundle), names in calls.items():
+            try:
+                self._trust.check_call(host, bundle)
+            except WebhookError as error:
+                raise RegistrationError(f"calls of {', '.join(names)} to {host} fail: {error}") from error
+
     def _needed(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, may_remove: bool) -> tuple[Write, ...]:
         found = self._found[manifest.kind] or {}
         bundles = {
@@ -305,7 +318,7 @@ class Registration:
         webhooks = [*live.named(self._form.manifests, self._found).values(), *of_policy]
         bundles = [certificates(each.ca_bundle) if each else () for each in webhooks]
         try:
-            self._trust.trusted(b"".join(in_all(bundles)))
+            self._trust.trusted(in_all(bundles))
         except WebhookError as error:
             self._log_change("serving certificate not replaced", error)
 
