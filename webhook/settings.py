@@ -31,6 +31,7 @@ class Settings:
     `kubeconfig` None means in cluster. `advertise_url` registers the webhooks with that URL instead of the Service.
     `client_ca`, `client_name` and `client_token_file` say how the API server proves that it is the caller. `drain` is
     in seconds: how long to go on answering after a signal to stop. `view_host` None serves no view of the quotas.
+    With `repair_webhooks` fields of the webhook configurations that others changed are written back.
     """
 
     kubeconfig: Path | None = None
@@ -45,6 +46,7 @@ class Settings:
     policy: tuple[Path, ...] = ()
     allow_no_policy: bool = False
     advertise_url: str | None = None
+    repair_webhooks: bool = False
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_ca: Path | None = None

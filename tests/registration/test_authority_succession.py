@@ -19,7 +19,7 @@ import pytest
 
 from localcluster.controlplane import ControlPlane
 from tests.certificates.test_certificates import shake_hands, trusting
-from tests.registration.test_registration import WEBHOOKS, Cluster
+from tests.registration.installed import WEBHOOKS, Cluster
 from webhook.certificates import from_secret
 from webhook.certificates.authority import create_authority
 from webhook.certificates.secret import read_authorities, replace_authorities

@@ -59,6 +59,11 @@ _LEDGERS = {
 @click.option("--allow-no-policy", is_flag=True, help="Be ready without a policy, which limits nobody.")
 @click.option("--advertise-url", metavar="https://HOST:PORT", help="Register the webhooks with this URL.")
 @click.option(
+    "--repair-webhooks",
+    is_flag=True,
+    help="Write back what others change in the webhook configurations: rules, failurePolicy and so on.",
+)
+@click.option(
     "--tls-cert", type=click.Path(path_type=Path), help="Certificate file. Default: signed by userquota itself."
 )
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Key file for --tls-cert.")

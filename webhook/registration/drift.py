@@ -110,6 +110,22 @@ def installed_in(manifest: WebhookManifest, namespace: str) -> WebhookManifest:
     return replace(manifest, body={**manifest.body, "webhooks": moved})
 
 
+def with_exemptions_of(wanted: Mapping[str, Any] | None, found: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """
+    Return the namespaceSelector *wanted*, with the further namespaces that *found* exempts.
+
+    Those are of an administrator: what nodes need to start may be among them.
+    """
+    exempt = _selected(found or {}).exempt
+    if wanted is None or not exempt:
+        return wanted
+    expressions = [
+        {**each, "values": [*each["values"], *sorted(exempt - set(each["values"]))]} if _is_exemption(each) else each
+        for each in wanted.get("matchExpressions") or ()
+    ]
+    return {**wanted, "matchExpressions": expressions}
+
+
 def _moved(selector: Mapping[str, Any], old: set[str], new: str) -> Mapping[str, Any]:
     expressions = [
         {**each, "values": list(dict.fromkeys(new if value in old else value for value in each["values"]))}
@@ -198,6 +214,10 @@ def _selected(selector: Mapping[str, Any]) -> _Selected:
     of_names = [values for key, operator, values in expressions if (key, operator) == (NAME_LABEL, "NotIn")]
     others = [each for each in expressions if each[:2] != (NAME_LABEL, "NotIn")]
     return _Selected(frozenset().union(*of_names), frozenset((*labels, *others)))
+
+
+def _is_exemption(expression: Mapping[str, Any]) -> bool:
+    return (expression.get("key"), expression.get("operator")) == (NAME_LABEL, "NotIn")
 
 
 def _exempts_at_least(wanted: _Selected, found: _Selected) -> bool:

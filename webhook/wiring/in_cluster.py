@@ -24,8 +24,9 @@ from webhook.kube.access import CallersRights, HandoverRights
 from webhook.kube.api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
 from webhook.kube.denial_events import DenialEvents
 from webhook.kube.discovery import discover
-from webhook.kube.events import EventWriter
+from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.kube.identity_leases import read_renewals
+from webhook.kube.ledger_config_map import NAME as LEDGER
 from webhook.kube.limit_ranges import LimitRangeReads
 from webhook.kube.object_list import ObjectList
 from webhook.kube.object_reads import ObjectReads
@@ -44,7 +45,9 @@ from webhook.registration import (
     ServiceForm,
     UrlForm,
     default_exemptions,
+    installed_in,
     manifest_files,
+    watches,
 )
 from webhook.serving.http_server import Health, HttpServer
 from webhook.settings import Settings
@@ -117,11 +120,15 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     watched = WatchedPolicy(api, settings, events, on_policy=policy_kinds.limit, store_version=reads.store_version)
     policy_kinds.report_to(watched.publish_without_effect)
     index, metrics = watched.index, watched.metrics
-    manifests = manifest_files.webhook_manifests()
+    manifests = [installed_in(each, settings.namespace) for each in manifest_files.webhook_manifests()]
 
     def relist() -> None:
         """List the objects again. `objects` exists by then: its watches start only once the exemptions are known."""
         objects.relist_all()
+
+    def changed(told: str) -> None:
+        metrics.count_error("registration-drift")
+        events.publish(ConfigMapEvent(LEDGER, "", "WebhooksChanged", told))
 
     exemptions = Exemptions(default_exemptions(manifests), on_change=relist)
     registration = Registration(
@@ -133,6 +140,8 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         counted=policy_kinds.resources,
         monotonic=clock.monotonic,
         on_view_error=lambda: metrics.count_error("view-bundle"),
+        repairs=settings.repair_webhooks,
+        on_change=changed,
         view=ApiServiceBundle(api, monotonic=clock.monotonic) if settings.view_host is not None else None,
     )
 
@@ -266,6 +275,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "uncounted": objects.uncounted_condition,
             "view": lambda: view.condition() if view else READY,
             "view-bundle": registration.view_condition,
+            "registration-drift": registration.fields_condition,
         },
     )
     view = build_view(
@@ -304,6 +314,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             events.run,
             denials.run,
             partial(_register, registration, ledger.is_known),
+            *(watch.run for watch in watches(api, manifests, registration.wake)),
             *(view.tasks if view else ()),
         ),
         close=api.close,
