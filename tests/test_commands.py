@@ -30,9 +30,18 @@ WITH_LISTS_OF_THEIR_OWN = {
 
 CLUSTER = "cluster/test_commands.py"
 POLICIES = f"{CLUSTER}::test_policies_are_compared_and_checked_with_the_usage_of_the_cluster"
+ROTATION = "registration/test_rotation.py"
 RUN_BY = {
     ("certs/README.md", "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 …"): (
         "test_commands.py::test_certificates_of_ones_own_are_served"
+    ),
+    ("certs/README.md", "userquota certs status…"): f"{ROTATION}::test_status_shows_who_signs_and_who_is_trusted",
+    ("certs/README.md", "userquota certs rotate  …"): (
+        f"{ROTATION}::test_rotate_has_the_next_one_sign_and_waits_until_the_old_one_is_gone"
+    ),
+    ("certs/README.md", "userquota certs rotate --all…"): f"{ROTATION}::test_rotate_says_what_it_waits_for_in_vain",
+    ("certs/README.md", "userquota certs drill…"): (
+        f"{ROTATION}::test_a_drill_counts_the_calls_that_were_not_answered"
     ),
     ("docs/check.md", "userquota check -f examples/app.yaml…"): (
         "cli/test_check.py::test_the_example_of_the_document_says_what_stands_there"

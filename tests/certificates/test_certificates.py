@@ -23,6 +23,7 @@ from webhook.certificates.pairs import KeyPair, PairSource
 from webhook.certificates.signed import SignedIdentity
 from webhook.certificates.succession import Authorities, create_authorities, promote, replace_due
 from webhook.ports import WebhookError
+from webhook.registration.bundles import certificates
 
 NAME = "userquota.userquota-system.svc"
 NAMES = (NAME, "127.0.0.1")
@@ -565,6 +566,51 @@ class TestFileIdentity:
         files.ca.write_bytes(files.ca.read_bytes() + create_authority(clock.now()).certificate_pem)
         await identity.refresh()
         assert identity.ca_bundle == files.ca.read_bytes()
+
+    def replace_authority(self, files: Files) -> tuple[bytes, bytes]:
+        """Have all three files change at once, as cert-manager does. Return the old and the new authority."""
+        old, files.authority = files.authority.certificate_pem, create_authority(files.clock.now())
+        files.ca.write_bytes(files.authority.certificate_pem)
+        files.issue()
+        return old, files.authority.certificate_pem
+
+    async def test_another_authority_is_published_before_its_pair_is_served(self, files: Files) -> None:
+        identity = files.identity()
+        old, new = self.replace_authority(files)
+        await identity.refresh()
+        shake_hands(identity.context, trusting(old))
+        assert set(certificates(identity.ca_bundle)) == {old, new}
+        identity.trusted((new, old))
+        files.clock.turn(timedelta(seconds=59))
+        identity.trusted((new, old))
+        shake_hands(identity.context, trusting(old))
+        files.clock.turn(timedelta(seconds=1))
+        await identity.refresh()
+        shake_hands(identity.context, trusting(new))
+        assert identity.ca_bundle == new
+
+    @pytest.mark.parametrize("why", ["nobody trusts the old one", "the old pair has expired"])
+    async def test_it_is_served_at_once_where_waiting_helps_nobody(self, files: Files, why: str) -> None:
+        identity = files.identity()
+        if why == "the old pair has expired":
+            files.clock.instant = identity.not_after
+        _, new = self.replace_authority(files)
+        await identity.refresh()
+        identity.trusted((new,))
+        assert (
+            served_serial(identity.context)
+            == x509.load_pem_x509_certificate(files.certificate.read_bytes()).serial_number
+        )
+
+    async def test_a_replacement_that_is_replaced_is_never_served(self, files: Files) -> None:
+        identity = files.identity()
+        self.replace_authority(files)
+        await identity.refresh()
+        old = identity.ca_bundle
+        _, newest = self.replace_authority(files)
+        await identity.refresh()
+        assert newest in identity.ca_bundle
+        assert len(certificates(old)) == len(certificates(identity.ca_bundle)) == 2
 
     async def test_a_torn_pair_keeps_the_old_one_until_the_other_half_is_there(self, files: Files) -> None:
         identity = files.identity()

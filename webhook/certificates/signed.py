@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ import structlog
 
 from webhook.certificates.authority import LONG_LIFE, Authority, create_authority, renewal_time, sign_leaf
 from webhook.certificates.pairs import CertificateError, KeyPair
+from webhook.certificates.settling import Trusted
 from webhook.certificates.succession import Authorities
 from webhook.certificates.tls import ClientVerifier, LiveContext
 from webhook.ports import Clock, WebhookError
@@ -26,10 +27,6 @@ log = structlog.get_logger(__name__)
 SERVICE: Final = "userquota"
 # Polled by wall clock: a timer stands still while a machine sleeps, a certificate does not.
 POLL_SECONDS: Final = 60.0
-# How long every caBundle has to hold an authority before it signs. An API server learns of a changed caBundle by a
-# watch: within a second, or, if that watch stands still, when it is opened again.
-SETTLE_SECONDS: Final = 60.0
-
 Agree = Callable[[Authorities], Awaitable[Authorities]]
 """Returns the authorities that all replicas share, given those that this replica knows. Raises: WebhookError."""
 
@@ -61,7 +58,7 @@ class SignedIdentity:
     ) -> None:
         self._shared = authorities
         self._issuer = authorities.signing
-        self._trusted_since: Mapping[bytes, float] = {}
+        self._trusted = Trusted()
         self._names = tuple(names)
         self._clock = clock
         self._agree = agree
@@ -119,12 +116,11 @@ class SignedIdentity:
         Raises: CertificateError when its leaf cannot be served; the old one stays.
         """
         now = self._clock.monotonic()
-        self._trusted_since = {each: self._trusted_since.get(each, now) for each in bundle}
-        signing = self._shared.signing
-        since = self._trusted_since.get(signing.certificate_pem)
-        if since is None or signing.certificate == self._issuer.certificate:
-            return
-        if now - since >= SETTLE_SECONDS or self._issuer.certificate_pem not in bundle:
+        self._trusted.observe(bundle, now=now)
+        signing, issuer = self._shared.signing, self._issuer
+        if signing.certificate != issuer.certificate and self._trusted.may_replace(
+            (issuer.certificate_pem,), (signing.certificate_pem,), now=now
+        ):
             self._sign_by(signing)
 
     def check_call(self, host: str, ca_bundle: bytes) -> None:

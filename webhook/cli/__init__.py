@@ -23,6 +23,7 @@ _COMMANDS = {
     each: each
     for each in (
         "adopt",
+        "certs",
         "charge",
         "check",
         "denials",
