@@ -7,6 +7,7 @@ No replica is asked: what they have done shows in the caBundles.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -130,10 +131,18 @@ class Rotation:
 
 @dataclass(slots=True)
 class CallCount:
-    """How many calls were made, and the reasons of those that failed."""
+    """How many calls were made, why some failed, and the longest time in seconds without an answer."""
 
     made: int = 0
     failures: list[str] = field(default_factory=list)
+    longest_gap: float = 0.0
+    _answered_at: float | None = None
+
+    def answered(self, at: float) -> None:
+        """Record an answer; *at* is monotonic."""
+        if self._answered_at is not None:
+            self.longest_gap = max(self.longest_gap, at - self._answered_at)
+        self._answered_at = at
 
 
 @asynccontextmanager
@@ -155,8 +164,10 @@ async def calling(
             await api.create(f"/api/v1/namespaces/{namespace}/pods", _POD, query={"dryRun": "All"}, timeout=30)
         except (ServerError, UnreachableError) as error:
             count.failures.append(str(error))
-        except ApiError:
+            return
+        except ApiError:  # refused, which is an answer
             pass
+        count.answered(time.monotonic())
 
     async def call_on() -> None:
         async with asyncio.TaskGroup() as calls:
