@@ -33,6 +33,8 @@ _POLICY = "version: 1\ndefaults: {user: {hard: {pods: 1000, cpu: 100}}}\n"
 _NAMESPACE = "calls"
 _USERQUOTA = "userquota-system"
 _REPLICAS = 3
+_DRAIN = 10
+"""Seconds, as the manifests have it by default."""
 _BETWEEN_ROTATIONS = 65.0
 """Seconds: a replica reads the Secret every 30, and takes up an authority that has been trusted for 60."""
 
@@ -78,7 +80,7 @@ def main() -> None:
 
 async def _measure(folder: Path, asked: argparse.Namespace) -> list[Phase]:
     with ControlPlane(folder / "cluster", find_binaries(os.environ), options=Options(servers=2)) as cluster:
-        replicas = Replicas(cluster, folder, _REPLICAS)
+        replicas = Replicas(cluster, folder, _REPLICAS, options=["--drain", f"{_DRAIN}"])
         replicas.install()
         replicas.apply_policy(_POLICY)
         cluster.create_namespace(_NAMESPACE)
