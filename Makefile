@@ -88,6 +88,10 @@ bench-policy: $(VENV)/dev.stamp ## Read a policy of 1 MiB, and judge an edit of 
 bench-restart: $(VENV)/dev.stamp ## Restart a replica beside 20 000 pods: time to ready, and memory
 	$(BIN)/python -m benchmarks.restart
 
+.PHONY: bench-scrape
+bench-scrape: $(VENV)/dev.stamp ## Render the metrics beside a million people: size and time of a scrape
+	$(BIN)/python -m benchmarks.scrape
+
 .PHONY: model
 model: $(VENV)/dev.stamp ## Explore every state of the model of the ledger's protocol: about 45 million, in minutes
 	cd tests/model && "$$(../../$(BIN)/python -c 'import os; from localcluster.toolchain import find_go; print(find_go((1, 22, 0), environ=os.environ))')" run . -full

@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 from webhook.quota.errors import WebhookError
 
+MOST_SUBJECTS = 2_000
+"""Subjects that metrics may name. With four limits each that is a scrape of 1.7 MB, which stays in memory."""
+
 
 class SettingsError(WebhookError):
     """An option that is wrong, alone or beside another. One line: which one, and what to do."""
@@ -31,6 +34,7 @@ class Settings:
     `kubeconfig` None means in cluster. `advertise_url` registers the webhooks with that URL instead of the Service.
     `client_ca`, `client_name` and `client_token_file` say how the API server proves that it is the caller. `drain` is
     in seconds: how long to go on answering after a signal to stop. `view_host` None serves no view of the quotas.
+    `metrics_subjects` is how many people, groups and so on metrics name with their quotas; 0 names nobody.
     With `repair_webhooks` fields of the webhook configurations that others changed are written back.
     """
 
@@ -54,6 +58,7 @@ class Settings:
     client_name: tuple[str, ...] = ()
     client_token_file: Path | None = None
     drain: float = 10.0
+    metrics_subjects: int = 0
 
     def __post_init__(self) -> None:
         """Raises: SettingsError."""

@@ -20,7 +20,7 @@ from webhook.kube.api import NotInClusterError
 from webhook.policy_source import POLICY_SELECTOR
 from webhook.quota.errors import WebhookError
 from webhook.quota.policy import Policy
-from webhook.settings import LedgerKind, Settings
+from webhook.settings import MOST_SUBJECTS, LedgerKind, Settings
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -85,6 +85,14 @@ _LEDGERS = {
     "--ca-out", type=click.Path(path_type=Path), help="Write the CA certificate to this file, for curl --cacert."
 )
 @click.option("--drain", default=10.0, show_default=True, help="Seconds to go on answering after a signal to stop.")
+@click.option(
+    "--metrics-subjects",
+    type=click.IntRange(0, MOST_SUBJECTS),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Show the quotas of the N fullest people, groups and so on in /metrics: whoever may scrape reads their names.",
+)
 @click.option("--log-level", type=click.Choice(sorted(_LEVELS)), default="info", show_default=True)
 def command(
     listen: str, view_listen: str | None, ledger: str, log_level: str, ca_out: Path | None, **options: object

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -58,6 +58,13 @@ class Health:
     def notes(self) -> list[str]:
         """Return the warnings."""
         return _messages(self.warnings)
+
+    def states(self) -> Iterator[tuple[str, str, bool]]:
+        """Yield each check with its name, its type `readyz` or `warning`, and whether it holds."""
+        yield "draining", "readyz", not self.is_draining
+        for kind, checks in (("readyz", self.checks), ("warning", self.warnings)):
+            for name, check in checks.items():
+                yield name, kind, check().ok
 
 
 def _messages(checks: Mapping[str, Callable[[], Condition]]) -> list[str]:

@@ -59,6 +59,7 @@ from webhook.wiring.application import (
     expect,
     identity_in_files,
     policy_remarks,
+    show_process,
 )
 from webhook.wiring.audit import Audit
 from webhook.wiring.charged_objects import ChargedObjects
@@ -66,6 +67,7 @@ from webhook.wiring.ledgers import Surroundings, build_ledger
 from webhook.wiring.live_check import LiveCheck
 from webhook.wiring.policy_edits import IndexedUsage, publish_forced
 from webhook.wiring.policy_kinds import PolicyKinds
+from webhook.wiring.quota_metrics import QuotaMetrics
 from webhook.wiring.view import Views, build_view
 from webhook.wiring.watched_policy import WatchedPolicy
 
@@ -294,6 +296,17 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         metrics,
     )
 
+    show_process(metrics, health, identity)
+    quotas = QuotaMetrics(
+        watched.policy,
+        index,
+        watched.labels.known,
+        metrics,
+        clock,
+        settings.metrics_subjects,
+        conditions=(*health.checks.values(), watched.groups.condition),
+    )
+
     async def maintain() -> None:
         await maintain_forever(ledger.store, reads, on_expired=metrics.expired, on_error=count)
 
@@ -313,6 +326,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             audit.run,
             events.run,
             denials.run,
+            quotas.run,
             partial(_register, registration, ledger.is_known),
             *(watch.run for watch in watches(api, manifests, registration.wake)),
             *(view.tasks if view else ()),
