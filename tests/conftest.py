@@ -1,6 +1,7 @@
 """Control planes and Go programs for the tests, and the marks that tell which tests need them."""
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -37,13 +38,20 @@ MARKS = {
 }
 """The marks that a test gets for the fixtures it uses, directly or through another fixture."""
 
+ONLY_WHEN_ASKED_FOR = frozenset({"debian"})
+"""The marks of tests that run only where -m names the mark: each has a target of its own in the Makefile."""
+
 
 @pytest.hookimpl(tryfirst=True)  # before pytest evaluates -m
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         for mark, fixtures in MARKS.items():
             if isinstance(item, pytest.Function) and fixtures.intersection(item.fixturenames):
                 item.add_marker(mark)
+    for mark in ONLY_WHEN_ASKED_FOR.difference(re.findall(r"\w+", config.option.markexpr)):
+        left_out = [item for item in items if item.get_closest_marker(mark)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
