@@ -1,4 +1,4 @@
-"""promtool reads the rules as Prometheus does, and evaluates each alert in two worlds: in one it fires."""
+"""promtool reads the rules as Prometheus does, and evaluates each alert where it fires and where not."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_rules_are_rules(folder: Path) -> None:
     )
 
 
-def test_there_is_a_world_for_each_alert() -> None:
+def test_there_are_worlds_for_each_alert() -> None:
     assert WORLDS.keys() == alerts().keys()
 
 
@@ -74,11 +74,11 @@ def test_nothing_is_raised_while_all_is_well(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_an_alert_fires_alone_and_is_silent_just_below(folder: Path, name: str) -> None:
-    world = WORLDS[name]
+    worlds = WORLDS[name]
     judged(
         folder,
-        unit_test(f"{name} fires", world.fires, [fired(name, world.labels)]),
-        unit_test(f"{name} is silent", world.silent, []),
+        unit_test(f"{name} fires", worlds.fires, [fired(name, worlds.labels)]),
+        *(unit_test(f"{name} is silent, {number}", each, []) for number, each in enumerate(worlds.silent)),
     )
 
 

@@ -40,12 +40,16 @@ WELL = {
 
 
 @dataclass(frozen=True)
-class World:
-    """What differs from WELL when the alert fires, by which labels it does, and what differs when it just does not."""
+class Worlds:
+    """What differs from WELL when the alert fires, with which labels it does, and what differs when it does not yet."""
 
     fires: dict[str, str]
     labels: dict[str, str]
-    silent: dict[str, str]
+    silent: tuple[dict[str, str], ...]
+
+
+def worlds(fires: dict[str, str], labels: dict[str, str], *silent: dict[str, str]) -> Worlds:
+    return Worlds(fires, labels, silent)
 
 
 def _rejected(
@@ -71,37 +75,43 @@ def _failed_check(name: str, of_type: str) -> dict[str, str]:
     return {"instance": "a", "name": name, "type": of_type}
 
 
-def _quota(used: int) -> dict[str, str]:
-    labels = 'subject_kind="user",subject="alice",resource="requests.cpu"'
-    hard, unused = f'userquota_quota{{instance="a",{labels},type="hard"}}', "gpu"
+def _quota(used: str, of_nothing: str = "0x60") -> dict[str, str]:
+    """Alice may have 10 CPUs, bob no GPU."""
+    alice, bob = 'subject="alice",resource="requests.cpu"', 'subject="bob",resource="gpu"'
     return {
-        hard: "10x60",
-        f'userquota_quota{{instance="a",{labels},type="used"}}': f"{used}x60",
-        f'userquota_quota{{instance="a",subject_kind="user",subject="bob",resource="{unused}",type="hard"}}': "0x60",
-        f'userquota_quota{{instance="a",subject_kind="user",subject="bob",resource="{unused}",type="used"}}': "0x60",
+        f'userquota_quota{{instance="a",subject_kind="user",{whose},type="{of_type}"}}': values
+        for whose, of_type, values in (
+            (alice, "hard", "10x60"),
+            (alice, "used", used),
+            (bob, "hard", "0x60"),
+            (bob, "used", of_nothing),
+        )
     }
 
 
-def _slow(below: int) -> dict[str, str]:
-    """Of 200 reviews a minute *below* take no more than 2.5 seconds."""
+def _slow(minutes: int, *, bounds: tuple[str, ...] = ("1", "2.5")) -> dict[str, str]:
+    """Of 200 reviews a minute, four took longer than *bounds* in each of the last *minutes*."""
+    fast = 60 - minutes
+    values = f"0+200x{fast} {200 * fast + 196}+196x{minutes - 1}"
     name = 'userquota_review_duration_seconds_bucket{instance="a",path="/validate",le="%s"}'
-    return {name % "1": f"0+{below}x60", name % "2.5": f"0+{below}x60"}
+    return {name % bound: values for bound in bounds}
 
 
 _NOT_READY = 'userquota_reviews_total{instance="a",path="/validate",verdict="not-ready"}'
 _OTHER_REPLICA = 'userquota_healthcheck{instance="b",name="policy",type="readyz"}'
 _CERTIFICATE = 'userquota_certificate_expiration_timestamp_seconds{instance="a"}'
 _STARTED = 'process_start_time_seconds{job="userquota",instance="a"}'
-_TWO_DAYS_AND_AN_HOUR = 49 * _HOUR
+_WEEK, _TWO_DAYS = 7 * 24 * _HOUR, 48 * _HOUR
 
 WORLDS = {
-    "UserquotaNoReplicaReady": World(
-        # The last two minutes. The other replica has vanished from Prometheus half an hour ago.
+    "UserquotaNoReplicaReady": worlds(
+        # The other replica has vanished from Prometheus half an hour ago.
         {**_check("policy", "readyz", "1x58 0 0"), _OTHER_REPLICA: "1x30 stale"},
         {},
         {**_check("policy", "readyz", "1x58 0 0"), _OTHER_REPLICA: "1x60"},
+        _check("policy", "readyz", "1x59 0"),
     ),
-    "UserquotaCallsFail": World(
+    "UserquotaCallsFail": worlds(
         _rejected("0x50 0+1x10"),
         {"name": "validate.userquota.dev"},
         {
@@ -109,47 +119,55 @@ WORLDS = {
             **_rejected("0+1x60", error="no_error"),
             **_rejected("0+1x40 40x20"),
         },
+        _rejected("0x59 1"),
     ),
-    "UserquotaCallsFailOpen": World(
+    "UserquotaCallsFailOpen": worlds(
         _passed("0x50 0+1x10", "advise.userquota.dev"),
         {"name": "advise.userquota.dev"},
         {**_passed("0+1x60", "advise.example.com"), **_passed("0+1x40 40x20", "advise.userquota.dev")},
     ),
-    "UserquotaErrorRatio": World({_NOT_READY: "0+12x60"}, {}, {_NOT_READY: "0+9x60"}),
-    "UserquotaSlow": World(_slow(196), {"path": "/validate"}, _slow(199)),
-    "UserquotaLedgerUnusable": World(
+    "UserquotaErrorRatio": worlds(
+        {_NOT_READY: "0x45 0+12x14"}, {}, {_NOT_READY: "0+9x60"}, {_NOT_READY: "0x57 100 200 300"}
+    ),
+    "UserquotaSlow": worlds(_slow(15), {"path": "/validate"}, _slow(3), _slow(15, bounds=("1",))),
+    "UserquotaLedgerUnusable": worlds(
         _check("ledger", "warning", "1x57 0 0 0"),
         _failed_check("ledger", "warning"),
         _check("ledger", "warning", "1x59 0"),
     ),
-    "UserquotaLedgerLost": World(
+    "UserquotaLedgerLost": worlds(
         {'userquota_ledgers_lost_total{instance="a"}': "0x50 1x10"},
         {},
         {'userquota_ledgers_lost_total{instance="a"}': "0x30 1x30"},
     ),
-    "UserquotaCertificateNearEnd": World(
-        {_CERTIFICATE: f"{48 * _HOUR}x60"}, {"instance": "a"}, {_CERTIFICATE: f"{_TWO_DAYS_AND_AN_HOUR}x60"}
+    "UserquotaCertificateNearEnd": worlds(
+        {_CERTIFICATE: f"{_WEEK}x40 {_TWO_DAYS}x19"},
+        {"instance": "a"},
+        {_CERTIFICATE: f"{_TWO_DAYS + 2 * _HOUR}x60"},
+        {_CERTIFICATE: f"{_WEEK}x55 {_TWO_DAYS}x4"},
     ),
-    "UserquotaReplicaNotReady": World(
+    "UserquotaReplicaNotReady": worlds(
         {**_check("policy", "readyz", "1x45 0x14"), _OTHER_REPLICA: "1x60"},
         _failed_check("policy", "readyz"),
         {**_check("policy", "readyz", "1x54 0x5"), _OTHER_REPLICA: "1x60"},
     ),
-    "UserquotaReplicaUnreachable": World(
+    "UserquotaReplicaUnreachable": worlds(
         {'up{job="userquota",instance="b"}': "1x50 0x9"},
         {"job": "userquota", "instance": "b"},
         {'up{job="userquota",instance="b"}': "1x57 0x2", 'up{job="other",instance="b"}': "0x60"},
     ),
-    "UserquotaRestarts": World(
-        {_STARTED: "1x40 2 3 4x18"}, {"job": "userquota", "instance": "a"}, {_STARTED: "1x20 2 3x20 4x18"}
+    "UserquotaRestarts": worlds(
+        {_STARTED: "1x40 2 3 4x18"},
+        {"job": "userquota", "instance": "a"},
+        {_STARTED: "1x20 2x20 3 4x18", 'process_start_time_seconds{job="other",instance="a"}': "0+1x60"},
     ),
-    "UserquotaInternalError": World(_error("internal", "0x50 1x9"), {}, _error("internal", "0x30 1x29")),
-    "UserquotaDrift": World(
+    "UserquotaInternalError": worlds(_error("internal", "0x50 1x9"), {}, _error("internal", "0x30 1x29")),
+    "UserquotaDrift": worlds(
         {'userquota_drift_total{instance="a",kind="missing"}': "0x40 3x19"},
         {"kind": "missing"},
         {'userquota_drift_total{instance="a",kind="missing"}': "0x20 3x39"},
     ),
-    "UserquotaUnadmittedObjects": World(
+    "UserquotaUnadmittedObjects": worlds(
         {'userquota_unadmitted_objects_seen_total{instance="a"}': "0x50 1x9"},
         {},
         {
@@ -157,27 +175,33 @@ WORLDS = {
             'userquota_unadmitted_objects{instance="a"}': "40x60",
         },
     ),
-    "UserquotaPolicyInvalid": World(
+    "UserquotaPolicyInvalid": worlds(
         {'userquota_policy_valid{instance="a"}': "1x50 0x9"}, {}, {'userquota_policy_valid{instance="a"}': "1x57 0x2"}
     ),
-    "UserquotaRegistrationDrift": World(
+    "UserquotaRegistrationDrift": worlds(
         _error("registration-drift", "0x50 1x9"), {}, _error("registration-drift", "0x30 1x29")
     ),
-    "UserquotaReservationsExpire": World(
+    "UserquotaReservationsExpire": worlds(
         {'userquota_expired_reservations_total{instance="a"}': "0+2x60"},
         {},
         {'userquota_expired_reservations_total{instance="a"}': "0+1x60"},
+        {'userquota_expired_reservations_total{instance="a"}': "0x58 50 100"},
     ),
-    "UserquotaSheds": World(_error("bodies", "0x40 0+3x19"), {}, _error("bodies", "0x30 0+3x10 30x20")),
-    "UserquotaUnprovenCallers": World(
+    "UserquotaSheds": worlds(
+        _error("bodies", "0x40 0+3x19"), {}, _error("bodies", "0x30 0+3x10 30x20"), _error("bodies", "0x58 3 6")
+    ),
+    "UserquotaUnprovenCallers": worlds(
         _error("unauthenticated", "0x50 1x9"), {}, _error("unauthenticated", "0x30 1x29")
     ),
-    "UserquotaDegraded": World(
+    "UserquotaDegraded": worlds(
         _check("view", "warning", "1x20 0x39"),
         _failed_check("view", "warning"),
         {**_check("view", "warning", "1x40 0x19"), **_check("policy-notes", "warning", "0x60")},
     ),
-    "UserquotaQuotaAlmostFull": World(
-        _quota(9), {"subject_kind": "user", "subject": "alice", "resource": "requests.cpu"}, _quota(8)
+    "UserquotaQuotaAlmostFull": worlds(
+        _quota("1x40 9x19"),
+        {"subject_kind": "user", "subject": "alice", "resource": "requests.cpu"},
+        _quota("8x60", of_nothing="1x60"),
+        _quota("1x50 9x9"),
     ),
 }
