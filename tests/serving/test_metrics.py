@@ -75,11 +75,12 @@ async def test_checks_of_readyz_are_shown_as_kubernetes_shows_its_own(stage: Sta
     stage.metrics.add_checks(stage.health.states)
     stage.failures["policy"] = "none is loaded"
     stage.warnings["ledger"] = "it cannot be written"
+    stage.health.is_draining = True
 
     text = (await stage.get("/metrics")).body.decode()
 
     assert [line for line in text.splitlines() if line.startswith("userquota_healthcheck{")] == [
-        'userquota_healthcheck{name="draining",type="readyz"} 1.0',
+        'userquota_healthcheck{name="draining",type="readyz"} 0.0',
         'userquota_healthcheck{name="pods",type="readyz"} 1.0',
         'userquota_healthcheck{name="policy",type="readyz"} 0.0',
         'userquota_healthcheck{name="ledger",type="warning"} 0.0',
