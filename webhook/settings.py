@@ -31,7 +31,8 @@ class Settings:
     """
     The options of `serve`.
 
-    `kubeconfig` None means in cluster. `advertise_url` registers the webhooks with that URL instead of the Service.
+    `kubeconfig` None means in cluster. An empty `host` listens at all addresses.
+    `advertise_url` registers the webhooks with that URL instead of the Service.
     `client_ca`, `client_name` and `client_token_file` say how the API server proves that it is the caller. `drain` is
     in seconds: how long to go on answering after a signal to stop. `view_host` None serves no view of the quotas.
     `metrics_subjects` is how many people, groups and so on metrics name with their quotas; 0 names nobody.
@@ -41,7 +42,7 @@ class Settings:
     kubeconfig: Path | None = None
     context: str | None = None
     namespace: str = "userquota-system"
-    host: str = "0.0.0.0"
+    host: str = ""
     port: int = 8443
     view_host: str | None = None
     view_port: int = 8444

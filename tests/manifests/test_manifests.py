@@ -371,7 +371,7 @@ def test_the_service_leads_to_the_container() -> None:
     wanted = [(443, ports[0]["name"]), (8444, ports[1]["name"])]
     assert [(item["port"], item["targetPort"]) for item in service["ports"]] == wanted
     container = pod["spec"]["containers"][0]
-    assert f"--view-listen=0.0.0.0:{ports[1]['containerPort']}" in container["args"]
+    assert f"--view-listen=:{ports[1]['containerPort']}" in container["args"]
     view = documents(MANIFESTS / "apiservice.yaml")[0]["spec"]
     assert view["service"] == {"name": "userquota", "namespace": NAMESPACE, "port": 8444}
     assert "caBundle" not in view

@@ -39,10 +39,16 @@ _LEDGERS = {
 @kubeconfig_option
 @context_option
 @namespace_option
-@click.option("--listen", default="0.0.0.0:8443", show_default=True, metavar="HOST:PORT", help="Where to listen.")
+@click.option(
+    "--listen",
+    default=":8443",
+    show_default=True,
+    metavar="[HOST]:PORT",
+    help="Where to listen. Without a host: at all addresses, of IPv4 and of IPv6.",
+)
 @click.option(
     "--view-listen",
-    metavar="HOST:PORT",
+    metavar="[HOST]:PORT",
     help="Where to serve the API group view.userquota.dev, by which people see their quotas. Default: nowhere.",
 )
 @click.option(
@@ -152,7 +158,7 @@ def _write(path: Path, bundle: bytes) -> None:
 
 def _announce(application: wiring.Application, port: int, ca_out: Path | None) -> None:
     settings, policy = application.settings, application.policy.state.policy
-    click.echo(f"userquota {__version__} listens on https://{settings.host}:{port}")
+    click.echo(f"userquota {__version__} listens on {_url(settings.host, port)}")
     if settings.standalone:
         click.echo("standalone: no cluster; what is allowed counts until its DELETE review")
         click.echo(f"policy: {_described(policy or Policy())}")
@@ -162,6 +168,12 @@ def _announce(application: wiring.Application, port: int, ca_out: Path | None) -
         click.echo(f"ledger: {_LEDGERS[settings.ledger]}")
     if ca_out is not None:
         click.echo(f"certificate authority: {ca_out}")
+
+
+def _url(host: str, port: int) -> str:
+    if not host:
+        return f"port {port} of all addresses"
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def _described(policy: Policy) -> str:
@@ -181,8 +193,8 @@ def _described(policy: Policy) -> str:
 def _address(option: str, listen: str) -> tuple[str, int]:
     host, colon, port = listen.rpartition(":")
     if not colon or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
-        raise ServeError(f"{option} {listen}: expected HOST:PORT, as in 0.0.0.0:8443")
-    return host.strip("[]") or "0.0.0.0", int(port)
+        raise ServeError(f"{option} {listen}: expected HOST:PORT, or :PORT for all addresses")
+    return host.strip("[]"), int(port)
 
 
 def _run(work: Coroutine[None, None, None]) -> None:

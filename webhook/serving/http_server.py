@@ -18,6 +18,7 @@ from aiohttp import web
 from webhook.ports import Condition
 from webhook.serving.bodies import BodyBudget, BodyError
 from webhook.serving.callers import Callers, Proof
+from webhook.serving.listening import site
 from webhook.serving.replies import Answer, Meter, Replies, Reply, error_reply, unavailable
 
 log = structlog.get_logger(__name__)
@@ -85,7 +86,7 @@ class HttpServer:
         self._next_log = 0.0
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
-        """Listen; return the port, which the system chooses for port 0. Raises: OSError if it is taken."""
+        """Listen, see `site`; return the port, which the system chooses for port 0. Raises: OSError if it is taken."""
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,
@@ -97,7 +98,7 @@ class HttpServer:
             handler_cancellation=False,
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=1024).start()
+        await site(self._runner, host, port, tls).start()
         return int(self._runner.addresses[0][1])
 
     async def keep_fresh(self) -> None:

@@ -26,6 +26,7 @@ from webhook.quota.resources import canonical_name
 from webhook.quota.subject import Subject
 from webhook.serving.callers import Proof
 from webhook.serving.front_proxy import FrontProxy
+from webhook.serving.listening import site
 from webhook.serving.replies import INTERNAL_ERROR, error_reply
 from webhook.view import wire
 
@@ -109,7 +110,7 @@ class ViewServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
-        """Listen; return the port. Raises: OSError if it is taken."""
+        """Listen, see `site`; return the port. Raises: OSError if it is taken."""
         app = web.Application(client_max_size=wire.LARGEST_BODY, middlewares=[self._guard])
         app.router.add_get("/apis", _static(wire.group_list()))
         app.router.add_get(f"/apis/{wire.GROUP}", _static(wire.group()))
@@ -125,7 +126,7 @@ class ViewServer:
             app, access_log=None, keepalive_timeout=120, shutdown_timeout=_SHUTDOWN_SECONDS, auto_decompress=False
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
+        await site(self._runner, host, port, tls).start()
         return int(self._runner.addresses[0][1])
 
     async def close(self) -> None:
