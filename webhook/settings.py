@@ -5,6 +5,7 @@ How one process runs: every option of `serve`, checked once and frozen. Where va
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +18,12 @@ MOST_SUBJECTS = 2_000
 
 class SettingsError(WebhookError):
     """An option that is wrong, alone or beside another. One line: which one, and what to do."""
+
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
+_RULE = "expected at most 63 letters a-z, digits and hyphens"
+_LONGEST_NAME = 253
+"""Characters of a DNS name, of which each part between dots has 63 at most: the API server looks us up by it."""
 
 
 class LedgerKind(enum.Enum):
@@ -75,6 +82,8 @@ class Settings:
             raise SettingsError("--tls-ca needs --tls-cert, the certificate to trust it for")
         if self.client_name and self.client_ca is None:
             raise SettingsError("--client-name needs --client-ca, the authority of the certificates that have the name")
+        if not _LABEL.fullmatch(self.namespace):
+            raise SettingsError(f"--namespace {self.namespace}: no namespace has such a name: {_RULE}")
         if self.advertise_url is not None:
             _check_url(self.advertise_url)
 
@@ -88,3 +97,8 @@ def _check_url(url: str) -> None:
         raise wrong from error
     if is_wrong or parts.query or parts.fragment or parts.username:
         raise wrong
+    host = parts.hostname or ""
+    if len(host) > _LONGEST_NAME or max(map(len, host.split("."))) > 63:  # IPv6 addresses are shorter
+        raise SettingsError(
+            f"--advertise-url {url}: its name is too long: at most 63 characters between dots, 253 in all"
+        )
