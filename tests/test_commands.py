@@ -48,6 +48,9 @@ RUN_BY = {
     ),
     ("docs/check.md", "kubectl get pods,…"): POLICIES,
     ("docs/check.md", "kustomize build overlay | userquota check…"): POLICIES,
+    ("docs/doctor.md", "userquota doctor --kubeconfig admin.conf"): (
+        "doctor/test_on_a_cluster.py::test_the_command_of_the_document_says_what_stands_there"
+    ),
     ("docs/install.md", "userquota preflight -f policy.yaml…"): f"{CLUSTER}::test_a_cluster_is_looked_at",
     ("docs/install.md", "jq -r …"): "test_commands.py::test_what_would_have_been_refused_is_counted",
     ("docs/install.md", "userquota policy test…"): "cli/test_recipes.py::test_the_command_of_the_document_runs_them",

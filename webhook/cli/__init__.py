@@ -27,6 +27,7 @@ _COMMANDS = {
         "charge",
         "check",
         "denials",
+        "doctor",
         "explain",
         "get",
         "local",
