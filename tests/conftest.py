@@ -5,6 +5,7 @@ import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from _pytest.capture import CaptureManager
@@ -15,6 +16,7 @@ from localcluster.controlplane import ControlPlane
 from localcluster.plan import Options
 from tests.kubeconfigs import connected
 from tests.oracle.program import Oracle, find_oracle
+from tests.overlays import Overlay
 from tests.proxy import Proxy
 from webhook.kube.api import KubernetesApi
 
@@ -114,3 +116,9 @@ def oracle(pytestconfig: pytest.Config) -> Oracle:
     assert isinstance(capture, CaptureManager)
     with capture.global_and_fixture_disabled():
         return Oracle(find_oracle(os.environ))
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> Overlay:
+    """An overlay of kustomize that a test has yet to write."""
+    return Overlay(tmp_path)

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.cluster.running import eventually
+from tests.overlays import Overlay, cert_manager_kinds
 from webhook.certificates import from_secret, serving_names
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.kube.api import KubernetesApi
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 NAMESPACE = "userquota-system"
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:userquota"
-FILES = sorted(path for path in MANIFESTS.glob("*.yaml") if path.name != "kustomization.yaml")
+OF_THE_TOOLS = {"kustomization.yaml", "Chart.yaml", "values.yaml"}
+FILES = sorted(path for path in MANIFESTS.glob("*.yaml") if path.name not in OF_THE_TOOLS)
 
 
 class MachineClock:
@@ -76,6 +78,15 @@ def test_the_api_server_accepts_all_of_it_without_a_warning(installed: ControlPl
     answer = installed.kubectl("apply", f"--kustomize={MANIFESTS}", "--dry-run=server", "--warnings-as-errors")
     assert len(answer.stdout.splitlines()) == len(FILES)
     assert answer.stderr == ""
+
+
+def test_the_api_server_accepts_the_components_too(installed: ControlPlane, overlay: Overlay) -> None:
+    components = [path.parent.name for path in MANIFESTS.glob("components/*/kustomization.yaml")]
+    overlay.write(components=components)
+    with cert_manager_kinds(installed):
+        options = ("--dry-run=server", "--warnings-as-errors")
+        answer = installed.kubectl("apply", f"--kustomize={overlay.folder}", *options)
+    assert len(answer.stdout.splitlines()) == len(FILES) + 4
 
 
 def overlays() -> list[str]:
