@@ -54,6 +54,10 @@ shown_at_the_end = @output=$$($(BIN)/python -m pytest $(1) 2>&1); code=$$?; echo
 debian-tests: $(VENV)/dev.stamp ## Run the tests that need programs of Debian's packages, see CONTRIBUTING.md
 	$(BIN)/python -m pytest -m debian
 
+.PHONY: chart-tests
+chart-tests: $(VENV)/dev.stamp ## Run the tests of the Helm chart: builds helm once, for some minutes
+	$(BIN)/python -m pytest -m chart
+
 .PHONY: quick
 quick: $(VENV)/dev.stamp ## Run the tests that need no cluster, no Go and no patience: about a minute
 	$(BIN)/python -m pytest -q -m "not cluster and not go and not slow" --hypothesis-profile quick

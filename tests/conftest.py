@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from localcluster.binaries import Binaries, find_binaries
 from localcluster.controlplane import ControlPlane
 from localcluster.plan import Options
+from tests.helm.running import Helm
 from tests.kubeconfigs import connected
 from tests.oracle.program import Oracle, find_oracle
 from tests.overlays import Overlay
@@ -34,13 +35,14 @@ settings.register_profile("quick", settings.get_profile("userquota"), max_exampl
 settings.load_profile("userquota")
 
 MARKS = {
+    "chart": frozenset({"helm"}),
     "cluster": frozenset({"binaries", "control_plane", "two_servers"}),
     "go": frozenset({"oracle"}),
     "own_clusters": frozenset({"own_clusters", "stages"}),
 }
 """The marks that a test gets for the fixtures it uses, directly or through another fixture."""
 
-ONLY_WHEN_ASKED_FOR = frozenset({"debian"})
+ONLY_WHEN_ASKED_FOR = frozenset({"chart", "debian"})
 """The marks of tests that run only where -m names the mark: each has a target of its own in the Makefile."""
 
 
@@ -116,6 +118,15 @@ def oracle(pytestconfig: pytest.Config) -> Oracle:
     assert isinstance(capture, CaptureManager)
     with capture.global_and_fixture_disabled():
         return Oracle(find_oracle(os.environ))
+
+
+@pytest.fixture(scope="session")
+def helm(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """The first session on a machine builds it, for some minutes."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    assert isinstance(capture, CaptureManager)
+    with capture.global_and_fixture_disabled():
+        return Helm(tmp_path_factory.mktemp("helm"))
 
 
 @pytest.fixture

@@ -66,6 +66,9 @@ RUN_BY = {
     ("docs/view.md", "kubectl userquota get"): f"{CLUSTER}::test_people_are_shown_what_the_document_shows",
     ("docs/view.md", "kubectl userquota denials…"): f"{CLUSTER}::test_denials_are_shown_as_in_the_document",
     ("manifests/README.md", "openssl req …"): "test_commands.py::test_api_servers_get_a_certificate",
+    ("manifests/README.md", "kubectl create namespace…"): (
+        "manifests/test_chart.py::test_the_commands_of_the_readme_install_it"
+    ),
     ("manifests/README.md", "kubectl create clusterrolebinding…"): f"{CLUSTER}::test_some_see_all_quotas",
 }
 

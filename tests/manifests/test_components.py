@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,14 @@ def test_another_namespace_leaves_nothing_in_ours(control_plane: ControlPlane, o
     assert list(yaml.safe_load_all(ours.replace("userquota-system", NAMESPACE))) == [
         without_namespace(each) for each in yaml.safe_load_all(moved)
     ]
+
+
+def test_prometheus_finds_the_certificate_of_another_namespace(control_plane: ControlPlane, overlay: Overlay) -> None:
+    base = os.path.relpath(MANIFESTS, overlay.folder)
+    overlay.write(namespace=NAMESPACE, resources=[base, f"{base}/monitoring"])
+    monitor = objects(overlay, control_plane)["ServiceMonitor/userquota"]
+    assert monitor["metadata"]["namespace"] == NAMESPACE
+    assert monitor["spec"]["endpoints"][0]["tlsConfig"]["serverName"] == called_as(NAMESPACE)
 
 
 def without_namespace(body: dict[str, Any]) -> dict[str, Any]:
