@@ -8,6 +8,7 @@ no namespace.
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,8 +21,8 @@ import yaml
 
 from localcluster.addresses import HeldPort
 from localcluster.controlplane import ControlPlane
-from tests.cluster.running import NAMESPACE, eventually
-from webhook.registration import manifest_files
+from tests.cluster.running import eventually
+from tests.overlays import Overlay
 
 NOWHERE = {"matchLabels": {"kubernetes.io/metadata.name": "nowhere"}}
 POLICY = "version: 1\ndefaults: {user: {hard: {count/services: 5}}}\n"
@@ -35,9 +36,9 @@ CLIENT_SIDE = ("--server-side=false",)
 SERVER_SIDE = ("--server-side", "--field-manager=a-tool")
 
 
-def manifests(control_plane: ControlPlane) -> list[dict[str, Any]]:
+def manifests(control_plane: ControlPlane, overlay: Overlay) -> list[dict[str, Any]]:
     """Return what kustomize makes, with a policy that counts another kind, and webhooks that nothing calls."""
-    listed = list(yaml.safe_load_all(control_plane.kubectl("kustomize", str(manifest_files.folder())).stdout))
+    listed = list(yaml.safe_load_all(overlay.rendered(control_plane)))
     for each in listed:
         for webhook in each.get("webhooks", ()):
             webhook["namespaceSelector"] = NOWHERE
@@ -51,11 +52,11 @@ def manifests(control_plane: ControlPlane) -> list[dict[str, Any]]:
 class Applied:
     """The manifests, as a tool with these *options* applies them again and again."""
 
-    def __init__(self, control_plane: ControlPlane, options: tuple[str, ...]) -> None:
+    def __init__(self, control_plane: ControlPlane, overlay: Overlay, options: tuple[str, ...]) -> None:
         self.control_plane = control_plane
         self._options = options
-        self._listed = manifests(control_plane)
-        self._text = json.dumps({"apiVersion": "v1", "kind": "List", "items": self._listed})
+        listed = manifests(control_plane, overlay)
+        self._text = json.dumps({"apiVersion": "v1", "kind": "List", "items": listed})
 
     def kubectl(self, verb: str, *options: str) -> subprocess.CompletedProcess[str]:
         return self.control_plane.kubectl(verb, "--filename=-", *options, stdin=self._text)
@@ -88,17 +89,17 @@ class Applied:
         ]
 
     def remove(self) -> None:
-        self.kubectl("delete", "--ignore-not-found", "--wait=true")
+        self.kubectl("delete", "--ignore-not-found", "--wait=false")
 
 
 @contextmanager
-def replica(control_plane: ControlPlane, folder: Path) -> Iterator[Path]:
+def replica(control_plane: ControlPlane, namespace: str, folder: Path) -> Iterator[Path]:
     """Run a replica that is called through the Service; yields its log."""
     ports = [HeldPort(), HeldPort()]
     for each in ports:
         each.release()
     argv = [sys.executable, "-m", "webhook", "serve", f"--kubeconfig={control_plane.kubeconfig()}", "--drain=0"]
-    argv += [f"--namespace={NAMESPACE}", f"--listen=127.0.0.1:{ports[0].number}"]
+    argv += [f"--namespace={namespace}", f"--listen=127.0.0.1:{ports[0].number}"]
     argv += [f"--view-listen=127.0.0.1:{ports[1].number}"]
     log = folder / "userquota.log"
     with log.open("wb") as output, subprocess.Popen(argv, stdout=output, stderr=output) as process:
@@ -109,11 +110,15 @@ def replica(control_plane: ControlPlane, folder: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("options", [CLIENT_SIDE, SERVER_SIDE], ids=["client side", "server side"])
-def test_nothing_is_found_to_change(control_plane: ControlPlane, tmp_path: Path, options: tuple[str, ...]) -> None:
-    applied = Applied(control_plane, options)
+def test_nothing_is_found_to_change(
+    control_plane: ControlPlane, overlay: Overlay, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    namespace = f"quota-{secrets.token_hex(4)}"
+    overlay.write(namespace=namespace)
+    applied = Applied(control_plane, overlay, options)
     applied.apply()
     try:
-        with replica(control_plane, tmp_path) as log:
+        with replica(control_plane, namespace, tmp_path) as log:
             eventually(lambda: len(applied.bundles()) == 6 + 2 + 1, within=30, what=log.read_text)
             eventually(lambda: bool(rules(control_plane)), within=30)
             before = applied.stored()
