@@ -71,11 +71,17 @@ check: $(VENV)/dev.stamp ## Lint, types, import rules, unused and vulnerable dep
 	$(BIN)/deptry .
 	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/run.txt
 
+platforms = $(foreach tag,manylinux2014 manylinux_2_17 manylinux_2_28 manylinux_2_34,--platform $(tag)_$(1))
+
 .PHONY: check-lock
-check-lock: $(VENV)/dev.stamp ## Install in a new environment, with nothing to be had but what the lock names
+check-lock: $(VENV)/dev.stamp ## Install in a new environment, with nothing to be had but what the lock names; both architectures
 	new=$$(mktemp -d) && trap 'rm -rf "$$new"' EXIT && \
 	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
 	  --dest "$$new/locked" -r requirements/run.txt -r requirements/build.txt -r requirements/dev.txt && \
+	for machine in x86_64 aarch64; do \
+	  $(BIN)/pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+	    --dest "$$new/$$machine" --python-version 3.12 --implementation cp $(call platforms,$$machine) \
+	    -r requirements/run.txt || exit 1; done && \
 	PIP_NO_INDEX=1 PIP_FIND_LINKS="$$new/locked" $(MAKE) --no-print-directory VENV="$$new/venv" "$$new/venv/dev.stamp" && \
 	"$$new/venv/bin/pip" --disable-pip-version-check check && "$$new/venv/bin/userquota" --help >/dev/null
 
@@ -100,6 +106,11 @@ bench-restart: $(VENV)/dev.stamp ## Restart a replica beside 20 000 pods: time t
 bench-scrape: $(VENV)/dev.stamp ## Render the metrics beside a million people: size and time of a scrape
 	$(BIN)/python -m benchmarks.scrape
 
+.PHONY: bench-image
+bench-image: $(VENV)/dev.stamp ## Build the image with buildah; print its size and its time to ready beside this machine's
+	layout=$$(mktemp -d) && trap 'rm -rf "$$layout"' EXIT && BUILDER=buildah OUTPUT="$$layout/image" image/build.sh && \
+	$(BIN)/python -m benchmarks.image "$$layout/image"
+
 .PHONY: model
 model: $(VENV)/dev.stamp ## Explore every state of the model of the ledger's protocol: about 45 million, in minutes
 	cd tests/model && "$$(../../$(BIN)/python -c 'import os; from localcluster.toolchain import find_go; print(find_go((1, 22, 0), environ=os.environ))')" run . -full
@@ -119,13 +130,23 @@ LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes
 
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Pin dependencies anew, the same version of each in every file
-	$(LOCK) pyproject.toml --extra fast $(foreach group,build local test check lock controlplane,--group $(group)) -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra fast $(foreach group,build local test check lock release controlplane,--group $(group)) -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra fast -c requirements/dev.txt -o requirements/run.txt
 	$(LOCK) --group build --group local -c requirements/dev.txt -o requirements/build.txt
 
 .PHONY: update-controlplane
 update-controlplane: ## Pin another version of the local control plane: KUBERNETES=v1.37.2
 	localcluster/go/update.sh $(KUBERNETES)
+
+.PHONY: image
+image: ## Build the image with docker, podman or buildah: TAG=, BASE=, OUTPUT=folder for an OCI layout
+	@image/build.sh
+
+# The order and the absence of times and random numbers make it the same each time.
+.PHONY: sbom
+sbom: $(VENV)/dev.stamp ## Print what the image contains of Python packages, with hashes, as CycloneDX
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible --spec-version 1.6 \
+	  --pyproject pyproject.toml requirements/run.txt
 
 .PHONY: clean
 clean: ## Remove what was made here

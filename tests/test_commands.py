@@ -51,6 +51,7 @@ RUN_BY = {
     ("docs/doctor.md", "userquota doctor --kubeconfig admin.conf"): (
         "doctor/test_on_a_cluster.py::test_the_command_of_the_document_says_what_stands_there"
     ),
+    ("docs/image.md", "make image"): "image/test_built_image.py::test_the_same_inputs_give_the_same_bits",
     ("docs/install.md", "userquota preflight -f policy.yaml…"): f"{CLUSTER}::test_a_cluster_is_looked_at",
     ("docs/install.md", "jq -r …"): "test_commands.py::test_what_would_have_been_refused_is_counted",
     ("docs/install.md", "userquota policy test…"): "cli/test_recipes.py::test_the_command_of_the_document_runs_them",
@@ -73,6 +74,7 @@ RUN_BY = {
 }
 
 NO_NODES = "pods of a Deployment need nodes: manifests/test_manifests.py has the API server judge what is applied"
+NO_REGISTRY = "it takes a registry and cosign: image/release.sh runs the same commands when it releases"
 NOT_RUN = {
     ("certs/README.md", "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 …"): (
         "the replica of all tests would change its authority: registration/test_authority_succession.py does that"
@@ -80,6 +82,7 @@ NOT_RUN = {
     ("certs/README.md", "userquota serve --standalone…"): (
         "it takes a port that may be in use: test_readme.py runs the same on a free one"
     ),
+    ("docs/image.md", "cosign verify…"): NO_REGISTRY,
     ("docs/install.md", "kubectl apply -k overlay/"): NO_NODES,
     ("docs/install.md", "kubectl -n userquota-system rollout status…"): NO_NODES,
     ("manifests/README.md", "kubectl apply -k manifests/…"): NO_NODES,
