@@ -148,6 +148,18 @@ sbom: $(VENV)/dev.stamp ## Print what the image contains of Python packages, wit
 	@$(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible --spec-version 1.6 \
 	  --pyproject pyproject.toml requirements/run.txt
 
+.PHONY: kind
+kind: ## With Docker or Podman: a kind cluster with userquota in it, and a refused pod
+	@image/kind.sh up
+
+.PHONY: kind-test
+kind-test: $(VENV)/dev.stamp ## Run the end-to-end tests that any cluster can run against the kind cluster
+	@PYTHON=$(BIN)/python image/kind.sh test
+
+.PHONY: kind-down
+kind-down: ## Delete the kind cluster
+	@image/kind.sh down
+
 .PHONY: clean
 clean: ## Remove what was made here
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -74,6 +74,9 @@ RUN_BY = {
 }
 
 NO_NODES = "pods of a Deployment need nodes: manifests/test_manifests.py has the API server judge what is applied"
+NO_RUNTIME = (
+    "no container runtime: tests/kind has kind itself read the cluster file, and kubectl render what is installed"
+)
 NO_REGISTRY = "it takes a registry and cosign: image/release.sh runs the same commands when it releases"
 NOT_RUN = {
     ("certs/README.md", "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 …"): (
@@ -85,6 +88,9 @@ NOT_RUN = {
     ("docs/image.md", "cosign verify…"): NO_REGISTRY,
     ("docs/install.md", "kubectl apply -k overlay/"): NO_NODES,
     ("docs/install.md", "kubectl -n userquota-system rollout status…"): NO_NODES,
+    ("docs/kind.md", "make kind"): NO_RUNTIME,
+    ("docs/kind.md", "make kind-test"): NO_RUNTIME,
+    ("docs/kind.md", "make kind-down"): NO_RUNTIME,
     ("manifests/README.md", "kubectl apply -k manifests/…"): NO_NODES,
     ("manifests/README.md", "kubectl apply -k overlay/…"): NO_NODES,
     ("manifests/README.md", "kubectl delete mutatingwebhookconfiguration,…"): (

@@ -56,6 +56,7 @@ def test_something_is_copied() -> None:
         "manifests/values.schema.json",
         "manifests/components/cert-manager/kustomization.yaml",
         "manifests/templates/objects.yaml",
+        "manifests/kind/cluster.yaml",
         "webhook/adapters/__pycache__/x.pyc",
         "requirements/dev.txt",
         "tests/conftest.py",
