@@ -126,6 +126,17 @@ nemesis: $(VENV)/dev.stamp ## Break everything for MINUTES=n, then judge every e
 rehearsal: $(VENV)/dev.stamp ## Install under load in a cluster with 300 workloads, and hand 200 objects over: minutes
 	$(BIN)/python -m rehearsal
 
+$(VENV)/fuzz.stamp: requirements/fuzz.txt $(VENV)/dev.stamp
+	$(INSTALL) -r requirements/fuzz.txt
+	touch $@
+
+TARGET ?= review
+RUNS ?= 1000000
+
+.PHONY: fuzz
+fuzz: $(VENV)/fuzz.stamp ## Give a reader of what others write very many inputs: TARGET=t RUNS=n SEED=s
+	$(BIN)/python -m fuzz run $(TARGET) --runs $(RUNS) --seed $(SEED)
+
 LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
 
 .PHONY: lock
@@ -133,6 +144,7 @@ lock: $(VENV)/dev.stamp ## Pin dependencies anew, the same version of each in ev
 	$(LOCK) pyproject.toml --extra fast $(foreach group,build local test check lock release controlplane,--group $(group)) -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra fast -c requirements/dev.txt -o requirements/run.txt
 	$(LOCK) --group build --group local -c requirements/dev.txt -o requirements/build.txt
+	$(LOCK) --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 
 .PHONY: update-controlplane
 update-controlplane: ## Pin another version of the local control plane: KUBERNETES=v1.37.2
@@ -162,4 +174,4 @@ kind-down: ## Delete the kind cluster
 
 .PHONY: clean
 clean: ## Remove what was made here
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis fuzz-out
