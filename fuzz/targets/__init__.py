@@ -5,13 +5,14 @@ All targets.
 from __future__ import annotations
 
 from fuzz.target import Target
-from fuzz.targets import amounts, answers, objects, reviews, stored, texts
+from fuzz.targets import amounts, answers, edits, objects, reviews, stored, texts
 
 TARGETS: tuple[Target, ...] = (
     *amounts.TARGETS,
     *texts.TARGETS,
     *objects.TARGETS,
     *reviews.TARGETS,
+    *edits.TARGETS,
     *stored.TARGETS,
     *answers.TARGETS,
 )

@@ -8,6 +8,7 @@ import base64
 import json
 import re
 import sys
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,7 @@ import msgspec
 
 from fuzz.target import BrokenPromiseError, Target, promise
 from fuzz.targets.worlds import Standing, TellingLedger, policy, result_of
+from webhook.quota.policy import Policy
 from webhook.serving.replies import ADVICE, Replies, Reply
 from webhook.wiring.application import answers
 from webhook.wiring.file_kinds import kinds_under
@@ -47,7 +49,7 @@ class _Outline(msgspec.Struct):
     request: _Asked
 
 
-class _Meter:
+class Meter:
     """Keeps the defect that a reply hides, to raise it."""
 
     defect: BaseException | None = None
@@ -65,14 +67,14 @@ class _Meter:
         return b""
 
 
-class _World:
+class World:
     """Everything that answers reviews, over an empty cluster."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_ledger: Callable[[Policy], TellingLedger] = TellingLedger) -> None:
         self.policy = policy()
         self.kinds = kinds_under(self.policy)
-        self.ledger = TellingLedger(self.policy)
-        self.meter = _Meter()
+        self.ledger = make_ledger(self.policy)
+        self.meter = Meter()
         standing = Standing(self.policy)
         handler, advice = reviewers(StandaloneCluster(), standing, self.ledger, standing, self.kinds)
         self.replies = Replies(answers(handler, advice), self.meter)
@@ -87,19 +89,24 @@ class _World:
         return reply
 
 
-_world = cache(_World)
+_world = cache(World)
 
 
 def check_review(data: bytes) -> None:
     """Check the replies to one body at each path, and at the last two also to what the first makes of it."""
-    asked = _request(data)
-    response = _checked(data, asked, "/mutate")
+    check_in(_world(), data)
+
+
+def check_in(world: World, data: bytes) -> None:
+    """Check the replies of *world* to one body."""
+    asked = asked_in(data)
+    response = _checked(world, data, asked, "/mutate")
     bodies = [data]
     if response is not None and asked is not None and "patch" in response and "metadata" in (asked.get("object") or ""):
         bodies.append(_patched(data, json.loads(base64.b64decode(response["patch"]))))
     for body in bodies:
         for path in ("/validate", ADVICE):
-            _checked(body, asked, path)
+            _checked(world, body, asked, path)
 
 
 def _patched(data: bytes, patch: list[dict[str, Any]]) -> bytes:
@@ -109,9 +116,8 @@ def _patched(data: bytes, patch: list[dict[str, Any]]) -> bytes:
     return json.dumps(review).encode()
 
 
-def _checked(data: bytes, asked: dict[str, Any] | None, path: str) -> dict[str, Any] | None:
+def _checked(world: World, data: bytes, asked: dict[str, Any] | None, path: str) -> dict[str, Any] | None:
     """Return the response to *data*, None if there is an error in its place."""
-    world = _world()
     reply = world.reply(path, data)
     answer = json.loads(reply.body)
     if reply.status != 200:
@@ -127,7 +133,7 @@ def _checked(data: bytes, asked: dict[str, Any] | None, path: str) -> dict[str, 
     return response
 
 
-def _request(data: bytes) -> dict[str, Any] | None:
+def asked_in(data: bytes) -> dict[str, Any] | None:
     """Return the request as the standard library reads it, or as msgspec does without its object if that fails."""
     try:
         review = json.loads(data)
@@ -141,7 +147,7 @@ def _request(data: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _check_response(world: _World, path: str, asked: dict[str, Any], response: dict[str, Any]) -> None:
+def _check_response(world: World, path: str, asked: dict[str, Any], response: dict[str, Any]) -> None:
     for key, value in response.get("auditAnnotations", {}).items():
         promise(_AUDIT_KEY.fullmatch(key), "audit key", key)
         promise(len(value) <= _LONGEST_AUDIT, "audit value", key, len(value))
@@ -158,7 +164,7 @@ def _check_response(world: _World, path: str, asked: dict[str, Any], response: d
         promise(world.ledger.decided or _is_mirror(asked), "allowed and not decided", asked.get("resource"))
 
 
-def _is_charged(world: _World, asked: dict[str, Any]) -> bool:
+def _is_charged(world: World, asked: dict[str, Any]) -> bool:
     """Whether a request creates an object of which the policy limits something."""
     resource = asked.get("resource")
     if asked.get("operation") != "CREATE" or asked.get("subResource") or not isinstance(resource, dict):

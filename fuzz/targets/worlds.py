@@ -51,10 +51,14 @@ sessions: {presets: [%s]}
 """
 
 
-def policy(presets: Sequence[str] = ()) -> Policy:
+def policy_text(presets: Sequence[str] = ()) -> str:
     """Return a policy with something of everything, and with *presets*, by default all that are shipped."""
-    text = _POLICY % ", ".join(presets or preset_files.names())
-    reading = read_policy([PolicyText("policy.yaml", text)])
+    return _POLICY % ", ".join(presets or preset_files.names())
+
+
+def policy(presets: Sequence[str] = ()) -> Policy:
+    """Return what `policy_text` says."""
+    reading = read_policy([PolicyText("policy.yaml", policy_text(presets))])
     if reading.policy is None:
         raise ValueError("\n".join(map(str, reading.mistakes)))
     return reading.policy

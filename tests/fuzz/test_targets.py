@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,14 @@ import structlog
 from fuzz import kept
 from fuzz.mutation import Mutator, words_of
 from fuzz.target import CORPUS, BrokenPromiseError, Target, promise
-from fuzz.targets import TARGETS, named
-from fuzz.targets.worlds import silence
+from fuzz.targets import TARGETS, edits, named, reviews
+from fuzz.targets.worlds import TellingLedger, silence
+from webhook.admission import review
+from webhook.admission.review import AdmissionRequest, AdmissionResponse
+from webhook.ports import Decide
+from webhook.quota.decision import Decision
+from webhook.quota.reservation import Charge
+from webhook.serving.replies import Replies
 
 ROOT = Path(__file__).parent.parent.parent
 MOST_BYTES = 400_000
@@ -81,28 +88,49 @@ def test_a_fault_that_is_planted_is_found(reader: object) -> None:
         try_mutations(target)
 
 
-def test_a_webhook_that_allows_what_it_did_not_decide_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fuzz.targets import reviews
-
-    world = reviews._world()
-    monkeypatch.setattr(world.ledger, "transact", world.ledger._ledger.transact)
-    review = (ROOT / "tests/admission/reviews/pod-created-by-alice.json").read_bytes()
-
-    with pytest.raises(BrokenPromiseError, match="allowed and not decided"):
-        reviews.check_review(review)
+REVIEW = ROOT / "tests/admission/reviews/pod-created-by-alice.json"
 
 
-def test_a_defect_behind_an_answer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fuzz.targets import reviews
+class SilentLedger(TellingLedger):
+    """Decides, and tells nobody: as if the webhook had not asked."""
 
-    def fail(*_: object, **__: object) -> None:
+    async def transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
+        decision = await super().transact(charge, decide, dry_run=dry_run, deadline=deadline)
+        self.decided.clear()
+        return decision
+
+
+class BrokenLedger(TellingLedger):
+    async def transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:  # noqa: ARG002
         raise KeyError("a defect")
 
-    monkeypatch.setattr(reviews._world().ledger, "transact", fail)
-    review = (ROOT / "tests/admission/reviews/pod-created-by-alice.json").read_bytes()
 
+def test_a_webhook_that_allows_what_it_did_not_decide_is_found() -> None:
+    with pytest.raises(BrokenPromiseError, match="allowed and not decided"):
+        reviews.check_in(reviews.World(SilentLedger), REVIEW.read_bytes())
+
+
+def test_a_defect_behind_an_answer_is_found() -> None:
     with pytest.raises(KeyError, match="a defect"):
-        reviews.check_review(review)
+        reviews.check_in(reviews.World(BrokenLedger), REVIEW.read_bytes())
+
+
+def test_an_edit_with_a_mistake_that_is_allowed_is_found() -> None:
+    async def allow(request: AdmissionRequest, _: float) -> AdmissionResponse:
+        return review.allowed(request.uid)
+
+    world = edits.World()
+    world.replies = Replies({"/policy": allow}, world.meter)
+    mistaken = {
+        "metadata": {"name": "q", "labels": {"userquota.dev/policy": "true"}},
+        "data": {"policy.yaml": "version: 1\nusers: {dora: {hard: {cpu: 1K}}}"},
+    }
+    request = {"uid": "u", "operation": "CREATE", "namespace": edits.NAMESPACE, "userInfo": {}, "object": mistaken}
+    request["resource"] = {"resource": "configmaps", "version": "v1"}
+    body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+
+    with pytest.raises(BrokenPromiseError, match="a policy with mistakes is stored"):
+        edits.check_in(world, json.dumps(body).encode())
 
 
 def test_the_same_seed_draws_the_same_mutations() -> None:
