@@ -36,8 +36,8 @@ class Mistake:
     One thing that is wrong in a text, for the person who wrote it.
 
     ``source`` is what the reader called the text (a file name, a ConfigMap and its key); ``path`` is the field in
-    Kubernetes' notation, empty if the whole text is meant. ``message`` is one line: line breaks and other control
-    characters in what it quotes are written as escapes.
+    Kubernetes' notation, empty if the whole text is meant. Both ``path`` and ``message`` are one line: line breaks and
+    other control characters in what they quote are written as escapes.
     """
 
     source: str
@@ -46,8 +46,9 @@ class Mistake:
     message: str
 
     def __post_init__(self) -> None:
-        if not self.message.isprintable():
-            object.__setattr__(self, "message", "".join(map(_visible, self.message)))
+        for name, text in (("path", self.path), ("message", self.message)):
+            if not text.isprintable():
+                object.__setattr__(self, name, "".join(map(_visible, text)))
 
     def __str__(self) -> str:
         place = f"{self.source}:{self.position.line}:{self.position.column}"
