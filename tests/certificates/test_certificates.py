@@ -685,7 +685,12 @@ class TestFileIdentity:
 
     def test_what_is_no_certificate_is_reported(self, files: Files) -> None:
         files.certificate.write_text("hello\n")
-        assert refusal(files).startswith(f"{files.certificate}: holds no readable PEM certificate (")
+        assert refusal(files) == f"{files.certificate}: holds no readable PEM certificate"
+
+    def test_a_key_in_the_place_of_a_certificate_is_not_quoted(self, files: Files) -> None:
+        begin, first, *rest = files.key.read_bytes().splitlines()
+        files.certificate.write_bytes(b"\n".join((begin, first, b"", *rest)))
+        assert refusal(files) == f"{files.certificate}: holds no readable PEM certificate"
 
     def test_what_is_no_key_is_reported_and_not_quoted(self, files: Files) -> None:
         files.key.write_text("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n")

@@ -86,7 +86,7 @@ OBSTACLES = {
     ),
     "a certificate that is none": (
         [*STANDALONE, "--tls-cert", "policy.yaml", "--tls-key", "policy.yaml"],
-        "policy.yaml: holds no readable PEM certificate (",
+        "policy.yaml: holds no readable PEM certificate",
     ),
     "an authority that nobody serves": (
         [*STANDALONE, "--tls-ca", "ca.crt"],

@@ -433,6 +433,9 @@ async def test_a_defect_says_nothing(stage: Stage) -> None:
 
 WRONG = {
     "no JSON": (f"{BASE}/selfquotas", b"{", 400),
+    "no UTF-8": (f"{BASE}/selfquotas", b'{"spec": {"namespace": "\xff"}}', 400),
+    "nested without end": (f"{BASE}/selfquotas", b'{"x": ' + b"[" * 5000 + b"]" * 5000 + b"}", 400),
+    "a check that is nested without end": (f"{BASE}/quotachecks", b'{"spec": ' + b"[" * 5000, 400),
     "a namespace that is no text": (f"{BASE}/selfquotas", b'{"spec": {"namespace": 7}}', 400),
     "too large": (f"{BASE}/selfquotas", b'{"x": "' + b"x" * (1 << 20) + b'"}', 413),
     "another selector": (f"{BASE}/quotas?fieldSelector=metadata.name%3Dx", None, 400),

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from webhook.quota.errors import WebhookError
+from webhook.quota.errors import UNREADABLE, WebhookError
 from webhook.quota.message import Cause
 from webhook.quota.objects import GroupVersionResource, ObjectKey, PatchOperation, UserInfo
 
@@ -81,7 +81,7 @@ class AdmissionRequest(Wire, frozen=True):
             raise ReviewError(f"{field} is missing", self.uid)
         try:
             return msgspec.json.decode(raw, type=shape)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise ReviewError(f"{field} cannot be read: {error}", self.uid) from error
 
 
@@ -107,7 +107,7 @@ def decode(body: bytes) -> AdmissionRequest:
     """Return the request in *body*. Raises: ReviewError unless it is an AdmissionReview v1 with a request."""
     try:
         envelope = _decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ReviewError(f"the body is no AdmissionReview: {error}", _uid_of(body)) from error
     if envelope.api_version != API_VERSION or envelope.kind != KIND:
         given = f"{envelope.api_version or 'no apiVersion'}, {envelope.kind or 'no kind'}"
@@ -125,7 +125,7 @@ def decode(body: bytes) -> AdmissionRequest:
 def _uid_of(body: bytes) -> str:
     try:
         envelope = _uid_decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except UNREADABLE:
         return ""
     return envelope.request.uid if envelope.request else ""
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from webhook.quota.errors import UNREADABLE
 from webhook.quota.objects import (
     GROUPS_ANNOTATION,
     MAKER_ANNOTATION,
@@ -53,7 +54,7 @@ def read_maker(meta: ObjectMeta) -> Payer | None:
         return None
     try:
         return _maker_decoder.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 

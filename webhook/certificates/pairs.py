@@ -109,7 +109,11 @@ def read_pair(certificate: bytes, key: bytes, *, source: PairSource) -> KeyPair:
     """
     chain = read_certificates(certificate, source=source.certificate)
     private = _read_key(key, source=source.key)
-    if private.public_key() != chain[0].public_key():
+    try:
+        public = chain[0].public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CertificateError(source.certificate, "has a public key that cannot be read") from error
+    if private.public_key() != public:
         problem = f"does not belong to the first certificate of {source.certificate}: put both of one issue in place"
         raise CertificateError(source.key, problem)
     return KeyPair(chain, private, source)
@@ -124,7 +128,8 @@ def read_certificates(pem: bytes, *, source: str) -> tuple[x509.Certificate, ...
     try:
         return tuple(x509.load_pem_x509_certificates(pem))
     except ValueError as error:
-        raise CertificateError(source, f"holds no readable PEM certificate ({error})") from error
+        # The library's text is left out: it may quote what it could not read, and somebody may have put a key there.
+        raise CertificateError(source, "holds no readable PEM certificate") from error
 
 
 def key_pem(key: PrivateKeyTypes) -> bytes:

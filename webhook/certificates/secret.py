@@ -22,6 +22,7 @@ from webhook.certificates.signed import SignedIdentity
 from webhook.certificates.succession import Authorities, create_authorities, replace_due
 from webhook.kube.api import AlreadyExistsError, ConflictError, ForbiddenError, KubernetesApi, NotFoundError
 from webhook.ports import Clock
+from webhook.quota.errors import UNREADABLE
 
 log = structlog.get_logger(__name__)
 
@@ -127,7 +128,7 @@ async def read_authorities(api: KubernetesApi, *, namespace: str, now: datetime)
     body = await api.get(_address(namespace))
     try:
         secret = msgspec.json.decode(body, type=_Secret)
-    except (ValueError, RecursionError) as error:  # msgspec's errors, and those of bytes that are no UTF-8
+    except UNREADABLE as error:
         raise CertificateError(name, f"the API server's answer cannot be read: {error}") from error
     data, version = secret.data or {}, secret.metadata.resource_version
     try:

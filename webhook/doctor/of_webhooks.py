@@ -115,12 +115,12 @@ def _replicas(check: str, facts: Facts, found: DeploymentFacts) -> Finding:
 def service(facts: Facts) -> Finding:
     """Check that the Service is there with our port, and has ready endpoints."""
     check, found, endpoints = "service", facts.service, facts.endpoints
+    if facts.is_called_by_url:
+        return ok(check, "userquota is called at a URL, not through a Service")
     if isinstance(found, Unread):
         return unread(check, found)
     if found is None:
         missing = f"there is no Service userquota in {facts.name}"
-        if facts.is_called_by_url:
-            return ok(check, "userquota is called at a URL, not through a Service")
         fix = f"{_APPLY}; its name is part of our certificates, so that kustomize may not put a prefix before it"
         return wrong(check, missing, fix) if facts.is_installed else not_yet(check, missing)
     if isinstance(endpoints, Unread):

@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from webhook.documents.policy_text import PolicyText
-from webhook.quota.errors import WebhookError
+from webhook.quota.errors import UNREADABLE, WebhookError
 
 _MOST_BYTES = 64 * 1024 * 1024
 """Bytes of texts in a copy. Sixty ConfigMaps of 1 MiB are no policy; a few bytes of gzip can stand for gigabytes."""
@@ -68,7 +68,7 @@ def decode_copy(content: bytes) -> CopiedPolicy:
         if not unzip.eof:
             raise PolicyCopyError("the copy of the policy is cut short, or has more than 64 MiB of text")
         found = msgspec.json.decode(plain, type=_Content)
-    except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (zlib.error, *UNREADABLE) as error:
         raise PolicyCopyError(f"the copy of the policy cannot be decoded: {error}") from error
     return CopiedPolicy(tuple(PolicyText(source, text) for source, text in found.texts), found.version)
 

@@ -16,6 +16,7 @@ from webhook.kinds import pod_cost
 from webhook.kinds.evaluator import Authored
 from webhook.kinds.pod_shapes import Container, Pod
 from webhook.kinds.resource_lists import decoded, unit_of
+from webhook.quota.errors import UNREADABLE
 from webhook.quota.objects import Shape
 from webhook.quota.resources import COMPUTE, Amounts, is_charged
 
@@ -76,7 +77,7 @@ def _sent_containers(raw: bytes) -> Iterator[str]:
             for key in (*spec.containers, *spec.init_containers):
                 if key.startswith("k:"):
                     yield msgspec.json.decode(key[2:], type=_Name).name
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except UNREADABLE:
         return
 
 

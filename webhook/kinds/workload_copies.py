@@ -14,6 +14,7 @@ from webhook.kinds.claims import CLAIMS, PersistentVolumeClaim
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.pod_shapes import Pod
 from webhook.kinds.workloads import PodTemplate, Strategy, Workload, number_of
+from webhook.quota.errors import UNREADABLE
 from webhook.quota.objects import NOTHING, ObjectKey, Shape
 
 _MOST_ORDINALS = 1000
@@ -99,7 +100,7 @@ def _ephemeral(template: PodTemplate) -> Iterator[Claim]:
             continue
         try:
             read = _ephemeral_decoder.decode(volume.ephemeral)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise UncountableError(f"spec.template.spec.volumes[{position}].ephemeral", error) from error
         if read is not None and read.volume_claim_template is not None:
             yield Claim(volume.name, read.volume_claim_template)
@@ -118,7 +119,7 @@ def _devices(template: PodTemplate) -> Iterator[str]:
     for position, raw in enumerate(template.spec.resource_claims or ()):
         try:
             read = _pod_claim_decoder.decode(raw)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise UncountableError(f"spec.template.spec.resourceClaims[{position}]", error) from error
         if read is not None and read.resource_claim_template_name:
             yield read.resource_claim_template_name

@@ -28,6 +28,7 @@ from webhook.doctor.facts import (
 from webhook.kube.access import CallersRights, Right
 from webhook.kube.api import ApiError, ForbiddenError, KubernetesApi, NotFoundError, UnreachableError
 from webhook.ports import Caller, UnavailableError
+from webhook.quota.errors import UNREADABLE
 from webhook.quota.objects import Shape
 from webhook.quota.quantity import NANOS, QuantityError, parse
 
@@ -365,7 +366,7 @@ class InstallationReads:
             return Unread(f"you may not {right}", right)
         except ApiError as error:
             return Unread(str(error))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             return Unread(f"{path} cannot be read: {error}")
 
     async def _ours(

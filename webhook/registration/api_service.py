@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from webhook.kube.api import KubernetesApi, NotFoundError
+from webhook.quota.errors import UNREADABLE
 from webhook.registration.bundles import OVERLAP_SECONDS, Overlap, certificates
 from webhook.registration.forms import BUNDLE_MANAGER
 from webhook.registration.manifest import RegistrationError
@@ -42,7 +43,7 @@ async def read_bundle(api: KubernetesApi) -> bytes | None:
         return msgspec.json.decode(await api.get(_ADDRESS), type=_ApiService).spec.ca_bundle or b""
     except NotFoundError:
         return None
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise RegistrationError(f"APIService {NAME}: the API server's answer cannot be read: {error}") from error
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from webhook.kube.api import KubernetesApi, NotFoundError
+from webhook.quota.errors import UNREADABLE
 from webhook.registration.manifest import RegistrationError, WebhookManifest
 
 
@@ -85,7 +86,7 @@ def parse(answer: bytes, *, source: str) -> Mapping[str, LiveWebhook]:
     try:
         bodies = msgspec.json.decode(answer, type=_Configuration).webhooks or ()
         webhooks = [_webhook(msgspec.convert(body, _Webhook), body) for body in bodies]
-    except (ValueError, RecursionError) as error:  # msgspec's errors, and those of bytes that are no UTF-8
+    except UNREADABLE as error:
         raise RegistrationError(f"{source}: the API server's answer cannot be read: {error}") from error
     return {each.name: each for each in webhooks}
 

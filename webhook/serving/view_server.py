@@ -21,6 +21,7 @@ from webhook.admission.manifests import TooManyError
 from webhook.admission.review import ReviewError
 from webhook.documents.object_text import RawObject, object_in
 from webhook.ports import Caller, CallerRights, UnavailableError
+from webhook.quota.errors import UNREADABLE
 from webhook.quota.objects import Shape
 from webhook.quota.resources import canonical_name
 from webhook.quota.subject import Subject
@@ -175,7 +176,7 @@ class ViewServer:
         caller = request[_CALLER]
         try:
             asked = _decoder.decode(await request.read())
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             return _error(400, "BadRequest", f"no SelfQuota: {error}")
         namespace = asked.spec.namespace if asked.spec else ""
         # Whether it is there or not: who may make nothing in a namespace is not told anything of it.
@@ -190,13 +191,13 @@ class ViewServer:
         async with self._checks:
             try:
                 spec = _check_decoder.decode(await request.read()).spec
-            except msgspec.MsgspecError as error:
+            except UNREADABLE as error:
                 return _error(400, "BadRequest", f"no QuotaCheck: {error}")
             objects: list[RawObject] = []
             for number, each in enumerate(spec.objects):
                 try:
                     objects.append(object_in(bytes(each), source=f"spec.objects[{number}]"))
-                except msgspec.MsgspecError as error:
+                except UNREADABLE as error:
                     return _error(400, "BadRequest", f"spec.objects[{number}]: {error}")
             try:
                 return _json(await self._source.check(request[_CALLER], spec.namespace, objects), status=201)

@@ -32,6 +32,7 @@ from webhook.preflight.census import Census
 from webhook.preflight.made_anew import made_anew
 from webhook.preflight.report import Gap, Report, Unreadable, report_on
 from webhook.preflight.traces import Marked, Trace, shape_of
+from webhook.quota.errors import UNREADABLE
 from webhook.quota.membership import GroupsByMember, groups_by_member
 from webhook.quota.objects import AnyObject
 from webhook.quota.policy import Policy
@@ -50,8 +51,6 @@ T = TypeVar("T")
 _CORE = "/api/v1"
 _DEVICES_VERSION = "resource.k8s.io/v1"
 _LEASES = Right("list", "leases.coordination.k8s.io", "kube-system")
-_MISFITS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for an object that does not fit a struct, or is nested too deeply."""
 
 _marked_decoder = msgspec.json.Decoder(Marked)
 _trace_decoder = msgspec.json.Decoder(Trace)
@@ -203,14 +202,14 @@ class _Look:
                 census.take(kind, item, meta, written=partial(_written, raw))
             except UncountableError as error:
                 self._unread(f"{kind.resource} {meta.namespace}/{meta.name}", error)
-            except _MISFITS as error:
+            except UNREADABLE as error:
                 self._unread(f"{kind.resource} {meta.namespace}/{meta.name}", error)
                 census.take_unreadable(kind, meta)
 
     def _trace(self, kind: AnyKind, raw: msgspec.Raw) -> Trace | None:
         try:
             return _trace_decoder.decode(raw)
-        except _MISFITS as error:
+        except UNREADABLE as error:
             self._unread(kind.resource, f"the metadata of an object do not fit: {error}")
             return None
 
@@ -219,7 +218,7 @@ class _Look:
         async for raw in self._items(resource, collection, JSON):
             try:
                 yield decoder.decode(raw)
-            except _MISFITS as error:
+            except UNREADABLE as error:
                 self._unread(resource, f"an object does not fit: {error}")
 
     async def _items(self, resource: str, collection: str, accept: str) -> AsyncIterator[msgspec.Raw]:

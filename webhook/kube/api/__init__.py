@@ -7,7 +7,6 @@ collection see ``webhook.kube.reflector``.
 
 from webhook.kube.api.client import JSON, METADATA_ONLY, ActingAs, KubernetesApi
 from webhook.kube.api.errors import (
-    UNREADABLE,
     AlreadyExistsError,
     ApiError,
     ConflictError,
@@ -26,6 +25,7 @@ from webhook.kube.api.errors import (
     api_error,
 )
 from webhook.kube.api.versions import version_read
+from webhook.quota.errors import UNREADABLE
 
 __all__ = [
     "JSON",

@@ -10,12 +10,7 @@ from typing import Final
 import msgspec
 
 from webhook.ports import WebhookError
-
-UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""
-What msgspec raises for an answer that is no JSON, no UTF-8, another object, or nested beyond the 1 000 levels that it
-follows: an API server stores custom resources of 10 000, and lists their fields once more in their metadata.
-"""
+from webhook.quota.errors import UNREADABLE
 
 _MESSAGE_LIMIT: Final = 256
 

@@ -11,10 +11,9 @@ import msgspec
 
 from webhook.kube.api.versions import parsed
 from webhook.ports import WebhookError
+from webhook.quota.errors import UNREADABLE
 
 _INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
-# What msgspec raises, wrapped or not. It follows about 1 000 levels; a custom resource may have 10 000.
-_MISFITS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Versioned(Protocol):
@@ -194,7 +193,7 @@ class Decoder(Generic[T]):
         """
         try:
             return self._event.decode(line)
-        except _MISFITS as error:
+        except UNREADABLE as error:
             return _undecodable_event(line, str(error))
 
     def page(self, body: bytes) -> Page[T]:
@@ -207,7 +206,7 @@ class Decoder(Generic[T]):
             page = self._page.decode(body)
         except msgspec.ValidationError:
             return self._page_with_a_misfit(body)
-        except _MISFITS as error:
+        except UNREADABLE as error:
             raise MalformedError(f"the answer is no list: {error}") from error
         return Page(as_integer(page.metadata.resource_version), page.metadata.next_page, page.items or [])
 
@@ -215,7 +214,7 @@ class Decoder(Generic[T]):
         try:
             page = msgspec.json.decode(body, type=_RawPage)
             items = [self._decode_item(raw) for raw in page.items or ()]
-        except _MISFITS as error:
+        except UNREADABLE as error:
             raise MalformedError(f"the answer is no list: {error}") from error
         return Page(as_integer(page.metadata.resource_version), page.metadata.next_page, items)
 
@@ -234,7 +233,7 @@ def list_version(body: bytes) -> int:
     """
     try:
         head = msgspec.json.decode(body, type=_ListHead)
-    except _MISFITS as error:
+    except UNREADABLE as error:
         raise MalformedError(f"the answer is no list: {error}") from error
     return as_integer(head.metadata.resource_version)
 
@@ -260,7 +259,7 @@ def _undecodable_event(line: bytes, problem: str) -> Undecodable:
     except RecursionError:
         # Opening the watch again would only bring the same line again.
         return _undecodable(_Identity(), problem)
-    except _MISFITS as error:
+    except UNREADABLE as error:
         raise MalformedError(f"a line of the watch is no event: {error}") from error
     return _undecodable(loose.object.metadata, problem, is_gone=loose.type == "DELETED")
 
