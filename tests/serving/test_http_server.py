@@ -452,6 +452,6 @@ async def test_http_2_is_not_offered(stage: Stage) -> None:
 async def test_a_port_that_is_taken_is_an_error(stage: Stage, identity: ServingIdentity) -> None:
     another = HttpServer({}, stage.health, stage.metrics, Callers(CallerFiles(), identity.clients))
 
-    with pytest.raises(OSError, match="address already in use"):
+    with pytest.raises(OSError, match="Address already in use"):
         await another.start("127.0.0.1", stage.port, identity.context)
     await another.drain(0)

@@ -5,6 +5,7 @@ One process: the server and its background tasks, started and stopped in order.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -84,6 +85,7 @@ class Application:
         Raises: OSError if the port is taken; an error that a background task could not handle, which stops the server.
         """
         gc.set_threshold(*_GC_THRESHOLDS)
+        _give_large_blocks_back()
         try:
             port = await self.server.start(self.settings.host, self.settings.port, self.identity.context)
             if self.view is not None:
@@ -100,6 +102,24 @@ class Application:
                     task.cancel()
         finally:
             await self.close()
+
+
+_M_MMAP_THRESHOLD = -3
+_LARGE_BLOCK = 128 * 1024
+"""Bytes. glibc begins with this number and raises it as large blocks are freed."""
+
+
+def _give_large_blocks_back() -> None:
+    """
+    Have glibc give each large block back to the system once it is freed, also after many of them.
+
+    Each TLS connection has a buffer of 256 KiB, of which it uses 4 as a rule. Where glibc takes such blocks from its
+    heap, which it does after the first ones were freed, a process grows by twice as much for the same connections
+    (seen: 190 MB after 6 000 connections came and went, of which 1 000 stayed; 125 MB like this).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl and others have none
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
 async def _run(task: Task) -> None:
