@@ -30,6 +30,7 @@ from webhook.serving.callers import CallerFiles, Callers
 from webhook.serving.http_server import HttpServer
 from webhook.serving.replies import ADVICE, Answer
 from webhook.settings import Settings
+from webhook.wiring.standstill import watch_for_standstill
 
 
 class SystemClock:
@@ -91,7 +92,7 @@ class Application:
             if self.view is not None:
                 await self.view.start()
             on_listening(port)
-            tasks = (*self.tasks, self.identity.keep_fresh, self.server.keep_fresh)
+            tasks = (*self.tasks, self.identity.keep_fresh, self.server.keep_fresh, watch_for_standstill)
             async with asyncio.TaskGroup() as group:
                 running = [group.create_task(_run(task)) for task in tasks]
                 await stop.wait()
