@@ -88,6 +88,11 @@ bench-policy: $(VENV)/dev.stamp ## Read a policy of 1 MiB, and judge an edit of 
 bench-restart: $(VENV)/dev.stamp ## Restart a replica beside 20 000 pods: time to ready, and memory
 	$(BIN)/python -m benchmarks.restart
 
+.PHONY: bench-siege
+bench-siege: $(VENV)/dev.stamp ## Ask five times as fast as a replica answers, with idle connections and 3 MiB objects
+	$(BIN)/python -m benchmarks.siege
+	$(BIN)/python -m benchmarks.large
+
 .PHONY: model
 model: $(VENV)/dev.stamp ## Explore every state of the model of the ledger's protocol: about 45 million, in minutes
 	cd tests/model && "$$(../../$(BIN)/python -c 'import os; from localcluster.toolchain import find_go; print(find_go((1, 22, 0), environ=os.environ))')" run . -full

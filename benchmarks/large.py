@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime as dt
+import io
 import ssl
 import tempfile
 import time
@@ -44,26 +45,27 @@ class Found:
     growth: float
 
 
-async def measure(reviews: int, port: int, pid: int, tls: ssl.SSLContext) -> Found:
-    """Post so many reviews to the replica *pid* at *port*."""
+async def measure(reviews: int, replica: contestants.Contestant, tls: ssl.SSLContext, *, at_once: int) -> Found:
+    """Post so many reviews to *replica*."""
+    pid = replica.pid
     body = review()
     before = machine.memory(pid)[0]
     times: list[float] = []
     decided = 0
     left = iter(range(reviews))
     connector = aiohttp.TCPConnector(ssl=tls)
-    async with aiohttp.ClientSession(f"https://localhost:{port}", connector=connector) as client:
+    async with aiohttp.ClientSession(f"https://localhost:{replica.port}", connector=connector) as client:
 
         async def caller() -> None:
             nonlocal decided
             for _ in left:
                 begun = time.monotonic()
-                async with client.post(f"/validate?timeout={TIMEOUT}s", data=body) as response:
+                async with client.post(f"/validate?timeout={TIMEOUT}s", data=io.BytesIO(body)) as response:
                     answered = await response.read()
                 times.append(time.monotonic() - begun)
                 decided += response.status == 200 and b'"allowed":' in answered
 
-        await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
+        await asyncio.gather(*(caller() for _ in range(at_once)))
     times.sort()
     return Found(reviews, decided, times[-1], times[len(times) // 2], before, machine.memory(pid)[1] - before)
 
@@ -105,14 +107,14 @@ def _pod(note: str) -> dict[str, Any]:
     return pod
 
 
-def main(reviews: int) -> Found:
+def main(reviews: int, *, at_once: int = AT_ONCE) -> Found:
     """Start a replica, and measure."""
     with tempfile.TemporaryDirectory(prefix="userquota-benchmark-") as name:
         folder = Path(name)
         certificate.write(folder, now=dt.datetime.now(dt.UTC))  # noqa: TID251 - a certificate has dates
         tls = ssl.create_default_context(cafile=str(folder / "tls.crt"))
         with contestants.ours(folder) as replica:
-            return asyncio.run(measure(reviews, replica.port, replica.pid, tls))
+            return asyncio.run(measure(reviews, replica, tls, at_once=at_once))
 
 
 if __name__ == "__main__":

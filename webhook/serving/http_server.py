@@ -37,6 +37,13 @@ Seconds. More than the 90 after which the API server drops idle connections: if 
 is sent at that moment fails.
 """
 
+_MOST_HEADERS = 24
+_LONGEST_HEADER = 4096
+"""
+Bytes. A head that is not complete is in memory, on every connection. API servers send nine headers, and a sidecar may
+add ten; a token has 1 to 2 kB.
+"""
+
 _SHUTDOWN_TIMEOUT = 60.0
 """Seconds to wait for answers at the very end: twice what the API server ever waits for one."""
 
@@ -102,6 +109,8 @@ class HttpServer:
             shutdown_timeout=_SHUTDOWN_TIMEOUT,
             # API servers compress nothing, and a few compressed bytes can become very many.
             auto_decompress=False,
+            max_headers=_MOST_HEADERS,
+            max_field_size=_LONGEST_HEADER,
             # A handler goes on when the API server hangs up: what it reserved is settled or expires like any other.
             handler_cancellation=False,
         )

@@ -52,6 +52,9 @@ func besiege(asked options, all *templates, config *tls.Config, numbers *counter
 	per, warm := make([]*outcomes, asked.connections), make([]*connection, asked.connections)
 	for i := range warm {
 		warm[i], _ = connect(asked, config)
+		if warm[i] != nil { // one that has never asked for anything is ended soon
+			_, _ = warm[i].exchange(all, numbers.take())
+		}
 	}
 	fmt.Println("ready")
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
