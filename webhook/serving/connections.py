@@ -15,7 +15,7 @@ from dataclasses import dataclass
 MOST_CONNECTIONS = 1024
 """
 Each may have one review under way. Three API servers with their default of 200 writes at once each have 600, and keep
-25 when they are idle. Idle ones make 50 MB in all, of the 256 MiB that the manifests give a container.
+25 when they are idle. Idle ones make 55 MB in all, of the 256 MiB that the manifests give a container.
 """
 
 _UNPROVEN_SHARE = 4
