@@ -50,6 +50,14 @@ other-tests: $(VENV)/dev.stamp ## Run all other tests
 
 shown_at_the_end = @output=$$($(BIN)/python -m pytest $(1) 2>&1); code=$$?; echo "$$output"; exit $$code
 
+.PHONY: debian-tests
+debian-tests: $(VENV)/dev.stamp ## Run the tests that need programs of Debian's packages, see CONTRIBUTING.md
+	$(BIN)/python -m pytest -m debian
+
+.PHONY: chart-tests
+chart-tests: $(VENV)/dev.stamp ## Run the tests of the Helm chart: builds helm once, for some minutes
+	$(BIN)/python -m pytest -m chart
+
 .PHONY: quick
 quick: $(VENV)/dev.stamp ## Run the tests that need no cluster, no Go and no patience: about a minute
 	$(BIN)/python -m pytest -q -m "not cluster and not go and not slow" --hypothesis-profile quick
@@ -63,11 +71,17 @@ check: $(VENV)/dev.stamp ## Lint, types, import rules, unused and vulnerable dep
 	$(BIN)/deptry .
 	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/run.txt
 
+platforms = $(foreach tag,manylinux2014 manylinux_2_17 manylinux_2_28 manylinux_2_34,--platform $(tag)_$(1))
+
 .PHONY: check-lock
-check-lock: $(VENV)/dev.stamp ## Install in a new environment, with nothing to be had but what the lock names
+check-lock: $(VENV)/dev.stamp ## Install in a new environment, with nothing to be had but what the lock names; both architectures
 	new=$$(mktemp -d) && trap 'rm -rf "$$new"' EXIT && \
 	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
 	  --dest "$$new/locked" -r requirements/run.txt -r requirements/build.txt -r requirements/dev.txt && \
+	for machine in x86_64 aarch64; do \
+	  $(BIN)/pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+	    --dest "$$new/$$machine" --python-version 3.12 --implementation cp $(call platforms,$$machine) \
+	    -r requirements/run.txt || exit 1; done && \
 	PIP_NO_INDEX=1 PIP_FIND_LINKS="$$new/locked" $(MAKE) --no-print-directory VENV="$$new/venv" "$$new/venv/dev.stamp" && \
 	"$$new/venv/bin/pip" --disable-pip-version-check check && "$$new/venv/bin/userquota" --help >/dev/null
 
@@ -93,6 +107,15 @@ bench-siege: $(VENV)/dev.stamp ## Ask five times as fast as a replica answers, w
 	$(BIN)/python -m benchmarks.siege
 	$(BIN)/python -m benchmarks.large
 
+.PHONY: bench-scrape
+bench-scrape: $(VENV)/dev.stamp ## Render the metrics beside a million people: size and time of a scrape
+	$(BIN)/python -m benchmarks.scrape
+
+.PHONY: bench-image
+bench-image: $(VENV)/dev.stamp ## Build the image with buildah; print its size and its time to ready beside this machine's
+	layout=$$(mktemp -d) && trap 'rm -rf "$$layout"' EXIT && BUILDER=buildah OUTPUT="$$layout/image" image/build.sh && \
+	$(BIN)/python -m benchmarks.image "$$layout/image"
+
 .PHONY: model
 model: $(VENV)/dev.stamp ## Explore every state of the model of the ledger's protocol: about 45 million, in minutes
 	cd tests/model && "$$(../../$(BIN)/python -c 'import os; from localcluster.toolchain import find_go; print(find_go((1, 22, 0), environ=os.environ))')" run . -full
@@ -108,18 +131,52 @@ nemesis: $(VENV)/dev.stamp ## Break everything for MINUTES=n, then judge every e
 rehearsal: $(VENV)/dev.stamp ## Install under load in a cluster with 300 workloads, and hand 200 objects over: minutes
 	$(BIN)/python -m rehearsal
 
+$(VENV)/fuzz.stamp: requirements/fuzz.txt $(VENV)/dev.stamp
+	$(INSTALL) -r requirements/fuzz.txt
+	touch $@
+
+TARGET ?= review
+RUNS ?= 1000000
+
+.PHONY: fuzz
+fuzz: $(VENV)/fuzz.stamp ## Give a reader of what others write very many inputs: TARGET=t RUNS=n SEED=s
+	$(BIN)/python -m fuzz run $(TARGET) --runs $(RUNS) --seed $(SEED)
+
 LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
 
 .PHONY: lock
 lock: $(VENV)/dev.stamp ## Pin dependencies anew, the same version of each in every file
-	$(LOCK) pyproject.toml --extra fast $(foreach group,build local test check lock controlplane,--group $(group)) -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra fast $(foreach group,build local test check lock release controlplane,--group $(group)) -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra fast -c requirements/dev.txt -o requirements/run.txt
 	$(LOCK) --group build --group local -c requirements/dev.txt -o requirements/build.txt
+	$(LOCK) --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 
 .PHONY: update-controlplane
 update-controlplane: ## Pin another version of the local control plane: KUBERNETES=v1.37.2
 	localcluster/go/update.sh $(KUBERNETES)
 
+.PHONY: image
+image: ## Build the image with docker, podman or buildah: TAG=, BASE=, OUTPUT=folder for an OCI layout
+	@image/build.sh
+
+# The order and the absence of times and random numbers make it the same each time.
+.PHONY: sbom
+sbom: $(VENV)/dev.stamp ## Print what the image contains of Python packages, with hashes, as CycloneDX
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible --spec-version 1.6 \
+	  --pyproject pyproject.toml requirements/run.txt
+
+.PHONY: kind
+kind: ## With Docker or Podman: a kind cluster with userquota in it, and a refused pod
+	@image/kind.sh up
+
+.PHONY: kind-test
+kind-test: $(VENV)/dev.stamp ## Run the end-to-end tests that any cluster can run against the kind cluster
+	@PYTHON=$(BIN)/python image/kind.sh test
+
+.PHONY: kind-down
+kind-down: ## Delete the kind cluster
+	@image/kind.sh down
+
 .PHONY: clean
 clean: ## Remove what was made here
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis fuzz-out

@@ -1,9 +1,11 @@
 """Control planes and Go programs for the tests, and the marks that tell which tests need them."""
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from _pytest.capture import CaptureManager
@@ -12,8 +14,10 @@ from hypothesis import HealthCheck, settings
 from localcluster.binaries import Binaries, find_binaries
 from localcluster.controlplane import ControlPlane
 from localcluster.plan import Options
+from tests.helm.running import Helm
 from tests.kubeconfigs import connected
 from tests.oracle.program import Oracle, find_oracle
+from tests.overlays import Overlay
 from tests.proxy import Proxy
 from webhook.kube.api import KubernetesApi
 
@@ -31,19 +35,27 @@ settings.register_profile("quick", settings.get_profile("userquota"), max_exampl
 settings.load_profile("userquota")
 
 MARKS = {
+    "chart": frozenset({"helm"}),
     "cluster": frozenset({"binaries", "control_plane", "two_servers"}),
     "go": frozenset({"oracle"}),
     "own_clusters": frozenset({"own_clusters", "stages"}),
 }
 """The marks that a test gets for the fixtures it uses, directly or through another fixture."""
 
+ONLY_WHEN_ASKED_FOR = frozenset({"chart", "debian"})
+"""The marks of tests that run only where -m names the mark: each has a target of its own in the Makefile."""
+
 
 @pytest.hookimpl(tryfirst=True)  # before pytest evaluates -m
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         for mark, fixtures in MARKS.items():
             if isinstance(item, pytest.Function) and fixtures.intersection(item.fixturenames):
                 item.add_marker(mark)
+    for mark in ONLY_WHEN_ASKED_FOR.difference(re.findall(r"\w+", config.option.markexpr)):
+        left_out = [item for item in items if item.get_closest_marker(mark)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
@@ -106,3 +118,18 @@ def oracle(pytestconfig: pytest.Config) -> Oracle:
     assert isinstance(capture, CaptureManager)
     with capture.global_and_fixture_disabled():
         return Oracle(find_oracle(os.environ))
+
+
+@pytest.fixture(scope="session")
+def helm(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """The first session on a machine builds it, for some minutes."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    assert isinstance(capture, CaptureManager)
+    with capture.global_and_fixture_disabled():
+        return Helm(tmp_path_factory.mktemp("helm"))
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> Overlay:
+    """An overlay of kustomize that a test has yet to write."""
+    return Overlay(tmp_path)

@@ -1,5 +1,5 @@
 """
-Builds small Go programs of ours, each a folder with its own go.mod and nothing but the standard library.
+Builds Go programs for tests, each a folder with its own go.mod. go.sum pins what is not in the standard library.
 
 Kubernetes' own programs are built by `localcluster.build`.
 """

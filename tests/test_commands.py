@@ -30,15 +30,28 @@ WITH_LISTS_OF_THEIR_OWN = {
 
 CLUSTER = "cluster/test_commands.py"
 POLICIES = f"{CLUSTER}::test_policies_are_compared_and_checked_with_the_usage_of_the_cluster"
+ROTATION = "registration/test_rotation.py"
 RUN_BY = {
     ("certs/README.md", "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 …"): (
         "test_commands.py::test_certificates_of_ones_own_are_served"
+    ),
+    ("certs/README.md", "userquota certs status…"): f"{ROTATION}::test_status_shows_who_signs_and_who_is_trusted",
+    ("certs/README.md", "userquota certs rotate  …"): (
+        f"{ROTATION}::test_rotate_has_the_next_one_sign_and_waits_until_the_old_one_is_gone"
+    ),
+    ("certs/README.md", "userquota certs rotate --all…"): f"{ROTATION}::test_rotate_says_what_it_waits_for_in_vain",
+    ("certs/README.md", "userquota certs drill…"): (
+        f"{ROTATION}::test_a_drill_counts_the_calls_that_were_not_answered"
     ),
     ("docs/check.md", "userquota check -f examples/app.yaml…"): (
         "cli/test_check.py::test_the_example_of_the_document_says_what_stands_there"
     ),
     ("docs/check.md", "kubectl get pods,…"): POLICIES,
     ("docs/check.md", "kustomize build overlay | userquota check…"): POLICIES,
+    ("docs/doctor.md", "userquota doctor --kubeconfig admin.conf"): (
+        "doctor/test_on_a_cluster.py::test_the_command_of_the_document_says_what_stands_there"
+    ),
+    ("docs/image.md", "make image"): "image/test_built_image.py::test_the_same_inputs_give_the_same_bits",
     ("docs/install.md", "userquota preflight -f policy.yaml…"): f"{CLUSTER}::test_a_cluster_is_looked_at",
     ("docs/install.md", "jq -r …"): "test_commands.py::test_what_would_have_been_refused_is_counted",
     ("docs/install.md", "userquota policy test…"): "cli/test_recipes.py::test_the_command_of_the_document_runs_them",
@@ -54,10 +67,17 @@ RUN_BY = {
     ("docs/view.md", "kubectl userquota get"): f"{CLUSTER}::test_people_are_shown_what_the_document_shows",
     ("docs/view.md", "kubectl userquota denials…"): f"{CLUSTER}::test_denials_are_shown_as_in_the_document",
     ("manifests/README.md", "openssl req …"): "test_commands.py::test_api_servers_get_a_certificate",
+    ("manifests/README.md", "kubectl create namespace…"): (
+        "manifests/test_chart.py::test_the_commands_of_the_readme_install_it"
+    ),
     ("manifests/README.md", "kubectl create clusterrolebinding…"): f"{CLUSTER}::test_some_see_all_quotas",
 }
 
 NO_NODES = "pods of a Deployment need nodes: manifests/test_manifests.py has the API server judge what is applied"
+NO_RUNTIME = (
+    "no container runtime: tests/kind has kind itself read the cluster file, and kubectl render what is installed"
+)
+NO_REGISTRY = "it takes a registry and cosign: image/release.sh runs the same commands when it releases"
 NOT_RUN = {
     ("certs/README.md", "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 …"): (
         "the replica of all tests would change its authority: registration/test_authority_succession.py does that"
@@ -65,8 +85,12 @@ NOT_RUN = {
     ("certs/README.md", "userquota serve --standalone…"): (
         "it takes a port that may be in use: test_readme.py runs the same on a free one"
     ),
+    ("docs/image.md", "cosign verify…"): NO_REGISTRY,
     ("docs/install.md", "kubectl apply -k overlay/"): NO_NODES,
     ("docs/install.md", "kubectl -n userquota-system rollout status…"): NO_NODES,
+    ("docs/kind.md", "make kind"): NO_RUNTIME,
+    ("docs/kind.md", "make kind-test"): NO_RUNTIME,
+    ("docs/kind.md", "make kind-down"): NO_RUNTIME,
     ("manifests/README.md", "kubectl apply -k manifests/…"): NO_NODES,
     ("manifests/README.md", "kubectl apply -k overlay/…"): NO_NODES,
     ("manifests/README.md", "kubectl delete mutatingwebhookconfiguration,…"): (

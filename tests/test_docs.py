@@ -32,7 +32,7 @@ DOCUMENTS = sorted(
 _FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-_PACKAGES = ("webhook", "tests", "nemesis", "localcluster", "benchmarks", "rehearsal")
+_PACKAGES = ("webhook", "tests", "nemesis", "localcluster", "benchmarks", "rehearsal", "image", "fuzz")
 _FOLDERS = tuple(f"{folder}/" for folder in (*_PACKAGES, "docs", "manifests", "examples", "certs"))
 
 

@@ -286,8 +286,15 @@ class Trust(Protocol):
     async def refresh(self) -> None:
         """Renew or read again what is due. Raises: WebhookError."""
 
-    def trusted(self, bundle: bytes) -> None:
-        """Record the certificates that every caBundle of ours holds now, PEM. Raises: WebhookError."""
+    def trusted(self, bundle: Collection[bytes]) -> None:
+        """Record the certificates that every caBundle of ours holds now, PEM each. Raises: WebhookError."""
+
+    def check_call(self, host: str, ca_bundle: bytes) -> None:
+        """
+        Check that an API server which calls *host* and trusts *ca_bundle*, PEM, accepts what is served now.
+
+        With an empty *ca_bundle* it trusts what its machine does: then the name alone is checked. Raises: WebhookError.
+        """
 
 
 Sleep = Callable[[float], Awaitable[None]]

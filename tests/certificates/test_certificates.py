@@ -21,7 +21,9 @@ from webhook.certificates.authority import Authority, create_authority, read_aut
 from webhook.certificates.files import CertificateFiles, FileIdentity
 from webhook.certificates.pairs import KeyPair, PairSource
 from webhook.certificates.signed import SignedIdentity
+from webhook.certificates.succession import Authorities, create_authorities, promote, replace_due
 from webhook.ports import WebhookError
+from webhook.registration.bundles import certificates
 
 NAME = "userquota.userquota-system.svc"
 NAMES = (NAME, "127.0.0.1")
@@ -87,11 +89,11 @@ class TestAuthority:
         extension = create_authority(clock.now()).certificate.extensions.get_extension_for_class(x509.BasicConstraints)
         assert (extension.critical, extension.value) == (True, x509.BasicConstraints(ca=True, path_length=0))
 
-    def test_it_lives_ten_years_and_was_valid_an_hour_ago(self, clock: HandClock) -> None:
+    def test_it_lives_a_year_and_was_valid_an_hour_ago(self, clock: HandClock) -> None:
         now = clock.now().replace(microsecond=0)
         certificate = create_authority(now).certificate
         assert certificate.not_valid_before_utc == now - timedelta(hours=1)
-        assert certificate.not_valid_after_utc == now + timedelta(days=3650)
+        assert certificate.not_valid_after_utc == now + timedelta(days=365)
 
     def test_it_has_a_p256_key_and_names_it_as_subject_and_authority(self, clock: HandClock) -> None:
         authority = create_authority(clock.now())
@@ -109,7 +111,7 @@ class TestAuthority:
 
     def test_what_was_written_is_read_back(self, clock: HandClock) -> None:
         made = create_authority(clock.now())
-        read = read_authority(made.certificate_pem, made.key_pem, source=SOURCE, now=clock.now())
+        read = read_authority(made.certificate_pem, made.key_pem, source=SOURCE)
         assert read.certificate == made.certificate
         assert read.key_pem == made.key_pem
 
@@ -117,25 +119,25 @@ class TestAuthority:
         leaf = sign_leaf(create_authority(clock.now()), NAMES, clock.now())
         key, certificate = split(leaf)
         with pytest.raises(CertificateError) as refusal:
-            read_authority(certificate, key, source=SOURCE, now=clock.now())
+            read_authority(certificate, key, source=SOURCE)
         assert str(refusal.value) == (
             "Secret userquota-ca, key tls.crt: is no certificate authority (its basic constraints do not say CA)"
         )
 
     def test_a_certificate_without_constraints_is_refused(self, clock: HandClock) -> None:
         with pytest.raises(CertificateError, match="is no certificate authority"):
-            read_authority(*bare_certificate(clock), source=SOURCE, now=clock.now())
+            read_authority(*bare_certificate(clock), source=SOURCE)
 
     def test_a_key_that_cannot_sign_as_we_do_is_refused(self, clock: HandClock) -> None:
         certificate, key = foreign_authority(ed25519.Ed25519PrivateKey.generate(), clock)
         with pytest.raises(CertificateError) as refusal:
-            read_authority(certificate, key, source=SOURCE, now=clock.now())
+            read_authority(certificate, key, source=SOURCE)
         assert str(refusal.value) == "Secret userquota-ca, key tls.key: is neither an ECDSA nor an RSA key"
 
     def test_one_of_another_kind_of_key_signs_too(self, clock: HandClock) -> None:
         key = rsa.generate_private_key(65537, 2048)
-        authority = read_authority(*foreign_authority(key, clock), source=SOURCE, now=clock.now())
-        identity = SignedIdentity(authority, NAMES, clock=clock)
+        authority = read_authority(*foreign_authority(key, clock), source=SOURCE)
+        identity = SignedIdentity(Authorities(authority), NAMES, clock=clock)
         shaken = shake_hands(identity.context, ssl.create_default_context(cadata=identity.ca_bundle.decode()))
         assert shaken.version() == "TLSv1.3"
 
@@ -230,7 +232,7 @@ class TestSignedIdentity:
 
     async def test_keeping_fresh_goes_on_after_an_error(self, clock: HandClock) -> None:
         authority = create_authority(clock.now())
-        identity = SignedIdentity(authority, NAMES, clock=clock, poll_seconds=0.01)
+        identity = SignedIdentity(Authorities(authority), NAMES, clock=clock, poll_seconds=0.01)
         before = served_serial(identity.context)
         with structlog.testing.capture_logs() as logs:
             task = asyncio.create_task(identity.keep_fresh())
@@ -262,16 +264,16 @@ class TestSignedIdentity:
 
 
 class Shared:
-    """Stands for the Secret: the authority that all replicas share, or what is wrong with it."""
+    """Stands for the Secret: the authorities that all replicas share, or what is wrong with it."""
 
-    def __init__(self, authority: Authority) -> None:
-        self.authority = authority
+    def __init__(self, authorities: Authorities) -> None:
+        self.authorities = authorities
         self.error: WebhookError | None = None
 
-    async def agree(self, _: Authority) -> Authority:
+    async def agree(self, _: Authorities) -> Authorities:
         if self.error is not None:
             raise self.error
-        return self.authority
+        return self.authorities
 
 
 class TestSuccession:
@@ -279,17 +281,18 @@ class TestSuccession:
 
     @pytest.fixture
     def shared(self, clock: HandClock) -> Shared:
-        return Shared(create_authority(clock.now()))
+        return Shared(Authorities(create_authority(clock.now())))
 
     @pytest.fixture
     def identity(self, shared: Shared, clock: HandClock) -> SignedIdentity:
-        return SignedIdentity(shared.authority, NAMES, clock=clock, agree=shared.agree)
+        return SignedIdentity(shared.authorities, NAMES, clock=clock, agree=shared.agree)
 
     async def replace(self, shared: Shared, identity: SignedIdentity, clock: HandClock) -> tuple[bytes, bytes]:
         """Return the old and the new certificate of the authority."""
-        old, shared.authority = shared.authority.certificate_pem, create_authority(clock.now())
+        old = shared.authorities.signing.certificate_pem
+        shared.authorities = Authorities(create_authority(clock.now()))
         await identity.refresh()
-        return old, shared.authority.certificate_pem
+        return old, shared.authorities.signing.certificate_pem
 
     async def test_both_are_published_and_the_old_one_signs(
         self, shared: Shared, identity: SignedIdentity, clock: HandClock
@@ -298,33 +301,33 @@ class TestSuccession:
         assert identity.ca_bundle == new + old
         shake_hands(identity.context, trusting(old))
 
-    async def test_the_new_one_signs_once_both_have_been_trusted_for_ten_seconds(
+    async def test_the_new_one_signs_once_both_have_been_trusted_for_a_minute(
         self, shared: Shared, identity: SignedIdentity, clock: HandClock
     ) -> None:
         old, new = await self.replace(shared, identity, clock)
-        identity.trusted(new + old)
-        clock.turn(timedelta(seconds=9))
-        identity.trusted(new + old)
+        identity.trusted((new, old))
+        clock.turn(timedelta(seconds=59))
+        identity.trusted((new, old))
         shake_hands(identity.context, trusting(old))
         clock.turn(timedelta(seconds=1))
-        identity.trusted(new + old)
+        identity.trusted((new, old))
         shake_hands(identity.context, trusting(new))
         assert identity.ca_bundle == new
 
-    async def test_the_ten_seconds_begin_anew_when_the_new_one_is_removed(
+    async def test_the_minute_begins_anew_when_the_new_one_is_removed(
         self, shared: Shared, identity: SignedIdentity, clock: HandClock
     ) -> None:
         old, new = await self.replace(shared, identity, clock)
-        for held in (new + old, old, new + old):
+        for held in ((new, old), (old,), (new, old)):
             identity.trusted(held)
-            clock.turn(timedelta(seconds=9))
+            clock.turn(timedelta(seconds=59))
         shake_hands(identity.context, trusting(old))
 
     async def test_the_new_one_signs_at_once_when_the_old_one_is_not_trusted_any_more(
         self, shared: Shared, identity: SignedIdentity, clock: HandClock
     ) -> None:
         _, new = await self.replace(shared, identity, clock)
-        identity.trusted(new)
+        identity.trusted((new,))
         shake_hands(identity.context, trusting(new))
         assert identity.ca_bundle == new
 
@@ -332,15 +335,15 @@ class TestSuccession:
         self, shared: Shared, identity: SignedIdentity, clock: HandClock
     ) -> None:
         old, new = await self.replace(shared, identity, clock)
-        identity.trusted(b"")
+        identity.trusted(())
         assert identity.ca_bundle == new + old
 
     async def test_a_replacement_that_is_undone_is_forgotten(
         self, shared: Shared, identity: SignedIdentity, clock: HandClock
     ) -> None:
-        before = shared.authority
+        before = shared.authorities
         old, _ = await self.replace(shared, identity, clock)
-        shared.authority = before
+        shared.authorities = before
         await identity.refresh()
         assert identity.ca_bundle == old
 
@@ -383,6 +386,102 @@ class TestSuccession:
             await identity.refresh()
         assert identity.ca_bundle == bundle
         assert served_serial(identity.context) != serial
+
+    async def test_an_authority_that_has_long_been_trusted_signs_at_the_next_look(self, clock: HandClock) -> None:
+        shared = Shared(create_authorities(clock.now()))
+        identity = SignedIdentity(shared.authorities, NAMES, clock=clock, agree=shared.agree)
+        held = [each.certificate_pem for each in shared.authorities.all]
+        identity.trusted(held)
+        clock.turn(timedelta(minutes=1))
+        shared.authorities = promote(shared.authorities, clock.now())
+        await identity.refresh()
+        shake_hands(identity.context, trusting(held[0]))
+        identity.trusted(held)
+        shake_hands(identity.context, trusting(held[1]))
+        assert identity.ca_bundle == b"".join(each.certificate_pem for each in shared.authorities.all)
+
+    async def test_all_three_are_published_until_the_new_one_signs(self, clock: HandClock) -> None:
+        shared = Shared(create_authorities(clock.now()))
+        identity = SignedIdentity(shared.authorities, NAMES, clock=clock, agree=shared.agree)
+        old = shared.authorities.signing.certificate_pem
+        shared.authorities = promote(shared.authorities, clock.now())
+        await identity.refresh()
+        new = [each.certificate_pem for each in shared.authorities.all]
+        assert identity.ca_bundle == b"".join((*new, old))
+
+
+class TestReplacing:
+    """Which authorities are due, by the clock alone."""
+
+    def test_of_new_ones_the_first_has_half_the_life_of_the_second(self, clock: HandClock) -> None:
+        made = create_authorities(clock.now())
+        assert made.following is not None
+        lives = [life_of(each) for each in made.all]
+        assert lives == [timedelta(days=182, hours=13), timedelta(days=365, hours=1)]
+
+    def test_nothing_is_due_before_two_thirds_of_a_life(self, clock: HandClock) -> None:
+        made = create_authorities(clock.now())
+        assert replace_due(made, clock.now() + timedelta(days=121)) is made
+
+    def test_the_one_that_signs_changes_every_four_months_and_never_both(self, clock: HandClock) -> None:
+        found, changed_at = create_authorities(clock.now()), [clock.now()]
+        begun = clock.now()
+        while clock.now() < begun + timedelta(days=5 * 365):
+            clock.turn(timedelta(days=1))
+            before, found = found, replace_due(found, clock.now())
+            if found is not before:
+                assert found.signing is before.following
+                changed_at.append(clock.now())
+            assert all(not each.is_expired(clock.now() + timedelta(days=60)) for each in found.all)
+        assert {(later - earlier).days for earlier, later in pairwise(changed_at)} <= {121, 122, 123}
+        assert len(changed_at) == 15
+
+    def test_one_that_is_alone_gets_another_beside_it_and_goes_on(self, clock: HandClock) -> None:
+        alone = Authorities(create_authority(clock.now(), life=timedelta(days=3650)))
+        found = replace_due(alone, clock.now())
+        assert found.signing is alone.signing
+        assert found.following is not None
+        assert replace_due(found, clock.now()) is found
+
+    def test_after_years_without_a_replica_both_are_new(self, clock: HandClock) -> None:
+        made = create_authorities(clock.now())
+        clock.turn(timedelta(days=1000))
+        found = replace_due(made, clock.now())
+        assert not {each.certificate for each in found.all} & {each.certificate for each in made.all}
+        assert not any(each.is_expired(clock.now()) for each in found.all)
+
+
+class TestCalls:
+    """What an API server that calls would make of what is served."""
+
+    def test_one_that_trusts_the_authority_and_calls_the_name_is_content(self, clock: HandClock) -> None:
+        identity, other = self_signed(NAMES, clock), self_signed(NAMES, clock)
+        identity.check_call(NAME, other.ca_bundle + identity.ca_bundle)
+        identity.check_call("127.0.0.1", identity.ca_bundle)
+
+    def test_without_a_bundle_the_name_is_checked(self, clock: HandClock) -> None:
+        identity = self_signed(NAMES, clock)
+        identity.check_call(NAME, b"")
+        with pytest.raises(CertificateError, match=r"is not for other\.userquota-system\.svc"):
+            identity.check_call("other.userquota-system.svc", b"")
+
+    @pytest.mark.parametrize("trusts_another", [True, False])
+    def test_another_authority_or_none_is_told(self, clock: HandClock, *, trusts_another: bool) -> None:
+        identity = self_signed(NAMES, clock)
+        bundle = self_signed(NAMES, clock).ca_bundle if trusts_another else b"no certificate"
+        with pytest.raises(CertificateError, match="is not trusted by the caBundle"):
+            identity.check_call(NAME, bundle)
+
+    def test_an_expired_certificate_is_told(self, clock: HandClock) -> None:
+        clock.turn(timedelta(days=-30))
+        identity = self_signed(NAMES, clock)
+        with pytest.raises(CertificateError, match="certificate has expired"):
+            identity.check_call(NAME, identity.ca_bundle)
+
+    def test_clients_that_have_to_prove_themselves_change_nothing(self, clock: HandClock) -> None:
+        identity = self_signed(NAMES, clock)
+        identity.clients.trust_clients(self_signed(NAMES, clock).ca_bundle)
+        identity.check_call(NAME, identity.ca_bundle)
 
 
 class TestNames:
@@ -467,6 +566,51 @@ class TestFileIdentity:
         files.ca.write_bytes(files.ca.read_bytes() + create_authority(clock.now()).certificate_pem)
         await identity.refresh()
         assert identity.ca_bundle == files.ca.read_bytes()
+
+    def replace_authority(self, files: Files) -> tuple[bytes, bytes]:
+        """Have all three files change at once, as cert-manager does. Return the old and the new authority."""
+        old, files.authority = files.authority.certificate_pem, create_authority(files.clock.now())
+        files.ca.write_bytes(files.authority.certificate_pem)
+        files.issue()
+        return old, files.authority.certificate_pem
+
+    async def test_another_authority_is_published_before_its_pair_is_served(self, files: Files) -> None:
+        identity = files.identity()
+        old, new = self.replace_authority(files)
+        await identity.refresh()
+        shake_hands(identity.context, trusting(old))
+        assert set(certificates(identity.ca_bundle)) == {old, new}
+        identity.trusted((new, old))
+        files.clock.turn(timedelta(seconds=59))
+        identity.trusted((new, old))
+        shake_hands(identity.context, trusting(old))
+        files.clock.turn(timedelta(seconds=1))
+        await identity.refresh()
+        shake_hands(identity.context, trusting(new))
+        assert identity.ca_bundle == new
+
+    @pytest.mark.parametrize("why", ["nobody trusts the old one", "the old pair has expired"])
+    async def test_it_is_served_at_once_where_waiting_helps_nobody(self, files: Files, why: str) -> None:
+        identity = files.identity()
+        if why == "the old pair has expired":
+            files.clock.instant = identity.not_after
+        _, new = self.replace_authority(files)
+        await identity.refresh()
+        identity.trusted((new,))
+        assert (
+            served_serial(identity.context)
+            == x509.load_pem_x509_certificate(files.certificate.read_bytes()).serial_number
+        )
+
+    async def test_a_replacement_that_is_replaced_is_never_served(self, files: Files) -> None:
+        identity = files.identity()
+        self.replace_authority(files)
+        await identity.refresh()
+        old = identity.ca_bundle
+        _, newest = self.replace_authority(files)
+        await identity.refresh()
+        assert newest in identity.ca_bundle
+        assert len(certificates(old)) == len(certificates(identity.ca_bundle)) == 2
 
     async def test_a_torn_pair_keeps_the_old_one_until_the_other_half_is_there(self, files: Files) -> None:
         identity = files.identity()
@@ -628,6 +772,10 @@ def split(pair: KeyPair) -> tuple[bytes, bytes]:
 
 def authority_end(identity: SignedIdentity) -> datetime:
     return x509.load_pem_x509_certificate(identity.ca_bundle).not_valid_after_utc
+
+
+def life_of(authority: Authority) -> timedelta:
+    return authority.certificate.not_valid_after_utc - authority.certificate.not_valid_before_utc
 
 
 def foreign_authority(

@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 URL = "expected https://HOST:PORT, which is all the API server accepts"
-LISTEN = "expected HOST:PORT, as in 0.0.0.0:8443"
+LISTEN = "expected HOST:PORT, or :PORT for all addresses"
 OBSTACLES = {
     "standalone without a policy": (
         ["--standalone"],
@@ -301,6 +301,11 @@ def test_a_pod_that_posts_a_review_needs_a_proof(folder: Path) -> None:
         answered = ask(url, folder, creation("a", "1"), token="a-token-of-the-api-server")  # noqa: S106 - made up
 
     assert json.loads(answered)["response"]["allowed"] is True
+
+
+def test_an_address_of_ipv6_is_told_as_a_url(folder: Path) -> None:
+    with running(folder, "serve", *STANDALONE[:3], "--listen", "[::1]:0", "--ca-out", "ca.crt") as process:
+        assert ask(f"{url_of(process)}/livez", folder) is not None
 
 
 def test_options_may_come_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,4 +82,6 @@ def test_a_local_control_plane_needs_a_checkout(wheel: Path, command: str) -> No
 
 def test_the_wheel_holds_the_manifests_and_nothing_but_the_webhook(wheel: Path) -> None:
     assert {path.name.partition("-")[0] for path in wheel.iterdir()} == {"userquota", "webhook"}
-    assert (wheel / "webhook" / "manifests" / "policy.yaml").is_file()
+    manifests = {path.name for path in (wheel / "webhook" / "manifests").iterdir()}
+    assert {"kustomization.yaml", "policy.yaml"} <= manifests
+    assert manifests.isdisjoint({"Chart.yaml", "values.yaml", "values.schema.json", "templates", "components"})

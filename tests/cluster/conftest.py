@@ -6,18 +6,23 @@ import asyncio
 import base64
 import itertools
 import json
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from localcluster.controlplane import ControlPlane
+from localcluster.plan import Options
+from tests.cluster.given import GivenCluster, InstalledWebhook
 from tests.cluster.people import Person
 from tests.cluster.platforms import HUB, installed
 from tests.cluster.preset_walks import PLATFORMS, WALKS
 from tests.cluster.running import NAMESPACE, RunningWebhook, eventually
+from tests.conftest import run_control_plane
 from tests.replicated.asking import Asking
 from webhook.registration import manifest_files
 
@@ -33,7 +38,20 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
+def two_servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """The cluster of USERQUOTA_KUBECONFIG, for tests with the mark `given`; otherwise one as for other folders."""
+    if "USERQUOTA_KUBECONFIG" in os.environ:
+        yield GivenCluster(Path(os.environ["USERQUOTA_KUBECONFIG"]))
+    else:
+        options = Options(controller_manager=True, servers=2)
+        yield from run_control_plane(request.getfixturevalue("binaries"), tmp_path_factory, options)
+
+
+@pytest.fixture(scope="session")
 def running(two_servers: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWebhook]:
+    if isinstance(two_servers, GivenCluster):
+        yield InstalledWebhook(two_servers)
+        return
     webhook = RunningWebhook(two_servers, tmp_path_factory.mktemp("userquota"))
     webhook.install()
     webhook.apply_policy(UNLIMITED)
@@ -132,6 +150,9 @@ def new_place(running: RunningWebhook) -> str:
 def empty(running: RunningWebhook, name: str) -> None:
     """Delete a namespace and, at once, what is charged in it; nobody has a limit any more."""
     running.set_policy(UNLIMITED + f"# after {name}\n")
+    if isinstance(running.cluster, GivenCluster):
+        running.cluster.kubectl("delete", "namespace", name, "--timeout=120s", timeout=130)
+        return
     asyncio.run(delete_place(running.cluster, name))
 
 

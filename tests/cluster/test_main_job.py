@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import json
 
+import pytest
+
 from tests.cluster.running import CONFIG_MAP, NAMESPACE, RunningWebhook, eventually, pod
 from webhook.documents.policy_copy import decode_copy
 from webhook.kube.policy_copy import KEY, NAME
@@ -28,6 +30,7 @@ def create(running: RunningWebhook, place: str, manifest: str, *options: str, us
     return answer.stdout + answer.stderr
 
 
+@pytest.mark.given
 def test_a_pod_that_fits_is_created_and_another_is_denied_with_the_reason(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     assert create(running, place, pod("fits", cpu="600m")) == "pod/fits created\n"
@@ -41,6 +44,7 @@ def test_a_pod_that_fits_is_created_and_another_is_denied_with_the_reason(runnin
     assert create(running, place, pod("smaller", cpu="400m")) == "pod/smaller created\n"
 
 
+@pytest.mark.given
 def test_dry_run_gives_the_same_decisions_and_reserves_nothing(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     for _ in range(5):
@@ -50,6 +54,7 @@ def test_dry_run_gives_the_same_decisions_and_reserves_nothing(running: RunningW
     assert create(running, place, pod("fits", cpu="1")) == "pod/fits created\n"
 
 
+@pytest.mark.given
 def test_a_deployment_gets_exactly_the_pods_whose_sum_fits(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     deployment = f"""\
@@ -74,6 +79,7 @@ spec:
     assert {each["metadata"]["annotations"]["userquota.dev/owner"] for each in pods} == {"alice"}
 
 
+@pytest.mark.given
 def test_a_deletion_frees_usage_soon(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     assert create(running, place, pod("first", cpu="1")) == "pod/first created\n"
@@ -82,6 +88,7 @@ def test_a_deletion_frees_usage_soon(running: RunningWebhook, place: str) -> Non
     eventually(lambda: " created\n" in create(running, place, pod("second", cpu="1")), within=20)
 
 
+@pytest.mark.given
 def test_two_people_of_a_group_fill_its_pool_together(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     assert create(running, place, pod("hers", cpu="900m"), user="alice") == "pod/hers created\n"
@@ -93,6 +100,7 @@ def test_two_people_of_a_group_fill_its_pool_together(running: RunningWebhook, p
     assert create(running, place, pod("others", cpu="900m"), user="carol") == "pod/others created\n"
 
 
+@pytest.mark.given
 def test_a_raised_limit_works_soon(running: RunningWebhook, place: str) -> None:
     running.set_policy(POLICY)
     assert "larger than quota" in create(running, place, pod("big", cpu="1200m"))
@@ -125,6 +133,7 @@ def test_a_broken_edit_that_got_in_while_no_replica_answered_changes_nothing_and
     assert "userquota_policy_valid 1.0" in running.metrics()
 
 
+@pytest.mark.given
 def test_warn_and_audit_modes_allow(running: RunningWebhook, place: str) -> None:
     running.set_policy(
         "version: 1\ndefaults: {user: {hard: {pods: 0}, mode: warn}}\ncluster: {hard: {pods: 0}, mode: audit}\n"

@@ -17,6 +17,12 @@ def test_a_mistake_is_one_line_that_editors_can_jump_to(line: str, path: str) ->
     assert str(Mistake("quota.yaml", Position(4, 11), path, "unknown field")) == line
 
 
+def test_what_a_message_quotes_cannot_break_the_line_or_command_the_terminal() -> None:
+    mistake = Mistake("q.yaml", Position(1, 1), "Config\nMap", "Ünï 😀 is\nno\x1b[2J number\u2028")
+
+    assert str(mistake) == "q.yaml:1:1: Config\\nMap: Ünï 😀 is\\nno\\u001b[2J number\\u2028"
+
+
 @pytest.mark.parametrize(
     ("path", "steps"),
     [

@@ -4,13 +4,14 @@ import sys
 import time
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from webhook.documents.mistake import Position
-from webhook.documents.object_text import RawObject, read_objects
+from webhook.documents.object_text import RawObject, object_in, read_objects
 
 patient = settings(deadline=None)
 
@@ -289,3 +290,19 @@ def test_three_hundred_pods_are_read_in_reasonable_time(capsys: pytest.CaptureFi
             objects, mistakes = read_objects(text, source="o")
             print(f"\n300 pods in {len(text)} characters of {form}: {time.process_time() - start:.2f} s", end="")  # noqa: T201
             assert (len(objects), mistakes) == (300, ())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"apiVersion":"v1","kind":"Pod","\xff":1}',
+        b'{"apiVersion":"v1","kind":"Pod","spec":' + b"[" * 9_000 + b"]" * 9_000 + b"}",
+    ],
+    ids=["nothing", "no object", "no UTF-8 in a field that is skipped", "nested beyond reason"],
+)
+def test_what_is_no_object_in_json_is_an_error(body: bytes) -> None:
+    """Everybody may have the view check one, and whoever reads it later takes it for UTF-8."""
+    with pytest.raises(msgspec.MsgspecError):
+        object_in(body, source="o")

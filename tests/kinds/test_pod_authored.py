@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
 import pytest
 
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
-from webhook.kinds.evaluator import Authored
+from webhook.kinds.evaluator import Authored, UncountableError
 from webhook.kinds.pods import PODS
 from webhook.quota.resources import show_list
 
@@ -84,3 +85,21 @@ def test_the_unit_of_a_claim() -> None:
     gold = "gold.storageclass.storage.k8s.io/requests.storage"
     found = evaluator.authored(msgspec.json.decode(raw, type=shape), raw)
     assert found == Authored({"requests.storage": "G", gold: "G"})
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["k:", 'k:{"name":1}', r'k:{"name":"\ud800"}', 'k:{"a":' + "[" * 9_000 + "]" * 9_000 + "}"],
+    ids=["nothing", "no name", "half of a surrogate pair", "nested beyond reason"],
+)
+def test_a_note_that_cannot_be_read_says_nothing(key: str) -> None:
+    """It is a text in a key, which nobody has to write as JSON."""
+    written = json.dumps({"metadata": {"managedFields": [{"fieldsV1": {"f:spec": {"f:containers": {key: {}}}}}]}})
+    raw = written.encode()[:-1] + b',"spec":%s}' % msgspec.json.encode(BOTH)
+
+    assert PODS.evaluator.authored(msgspec.json.decode(raw, type=PODS.shape), raw).others == ()
+
+
+def test_requests_that_cannot_be_read_are_named() -> None:
+    with pytest.raises(UncountableError, match="main"):
+        authored({"containers": [{"name": "main", "resources": "none"}]})

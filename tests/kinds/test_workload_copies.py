@@ -168,6 +168,19 @@ def test_a_runtime_class_is_more_than_none_and_another_one_is_more() -> None:
     assert not grown(of_class("kata"), of_class("kata"))
 
 
+@pytest.mark.parametrize("field", ["resourceClaims", "volumes"])
+def test_claims_that_are_no_utf_8_are_more_than_none_and_others_are_more(field: str) -> None:
+    """A claim of a template is compared as it is written, and read where its pods are counted."""
+
+    def of(letter: bytes) -> set[tuple[str, object]]:
+        item = b'{"name":"a","ephemeral":{"x":"%s"}}' % letter
+        text = b'{"spec":{"replicas":1,"template":{"spec":{"%s":[%s]}}}}' % (field.encode(), item)
+        return set(demand_of(msgspec.json.decode(text, type=Workload)))
+
+    assert of(b"\xff") - set(demand_of(workload({"replicas": 1, "template": {"spec": {}}})))
+    assert of(b"\xff") - of(b"\xfe")
+
+
 def test_a_job_asks_for_no_more_pods_than_completions() -> None:
     few, many = ({"parallelism": parallelism, "completions": 2, "template": TEMPLATE} for parallelism in (2, 9))
     assert demand_of(workload(few)) == demand_of(workload(many)) != ()

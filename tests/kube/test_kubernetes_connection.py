@@ -13,7 +13,7 @@ import yaml
 
 from localcluster.controlplane import ControlPlane
 from tests.kubeconfigs import kubeconfig, with_user, written
-from webhook.kube.api import KubeconfigError, KubernetesApi
+from webhook.kube.api import KubeconfigError, KubernetesApi, NoConnectionError
 from webhook.kube.api.connection import Connection, Credentials, from_kubeconfig
 
 
@@ -261,6 +261,17 @@ async def test_in_a_cluster_a_replaced_token_is_read_again_when_the_old_one_is_r
         pod.mount(control_plane.access.token("admin"))
 
         assert json.loads(await api.get("/api/v1/namespaces/default"))["kind"] == "Namespace"
+
+
+async def test_in_a_cluster_of_ipv6_the_api_server_has_an_address_of_it(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    pod = Pod(control_plane, tmp_path)
+    pod.mount("any")
+    pod.environ = {"KUBERNETES_SERVICE_HOST": "::1", "KUBERNETES_SERVICE_PORT": "1"}
+    async with closing(await pod.connect()) as api:
+        with pytest.raises(NoConnectionError, match=r"cannot connect to ::1:1: "):
+            await api.get("/version")
 
 
 PLUGIN = f"""#!{sys.executable}

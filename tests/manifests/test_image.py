@@ -42,7 +42,7 @@ def test_what_is_copied_is_there_and_reaches_the_build(source: str) -> None:
 
 
 def test_something_is_copied() -> None:
-    assert {"requirements/run.txt", "webhook", "manifests"} == set(COPIED)
+    assert {"requirements/run.txt", "webhook", "manifests", "image/assemble.py", "image/userquota"} == set(COPIED)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,10 @@ def test_something_is_copied() -> None:
         "certs/tls.key",
         "webhook/left.key",
         "manifests/tls.pem",
+        "manifests/values.schema.json",
+        "manifests/components/cert-manager/kustomization.yaml",
+        "manifests/templates/objects.yaml",
+        "manifests/kind/cluster.yaml",
         "webhook/adapters/__pycache__/x.pyc",
         "requirements/dev.txt",
         "tests/conftest.py",

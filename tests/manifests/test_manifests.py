@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.cluster.running import eventually
+from tests.overlays import Overlay, cert_manager_kinds
 from webhook.certificates import from_secret, serving_names
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.kube.api import KubernetesApi
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 NAMESPACE = "userquota-system"
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:userquota"
-FILES = sorted(path for path in MANIFESTS.glob("*.yaml") if path.name != "kustomization.yaml")
+OF_THE_TOOLS = {"kustomization.yaml", "Chart.yaml", "values.yaml"}
+FILES = sorted(path for path in MANIFESTS.glob("*.yaml") if path.name not in OF_THE_TOOLS)
 
 
 class MachineClock:
@@ -76,6 +78,15 @@ def test_the_api_server_accepts_all_of_it_without_a_warning(installed: ControlPl
     answer = installed.kubectl("apply", f"--kustomize={MANIFESTS}", "--dry-run=server", "--warnings-as-errors")
     assert len(answer.stdout.splitlines()) == len(FILES)
     assert answer.stderr == ""
+
+
+def test_the_api_server_accepts_the_components_too(installed: ControlPlane, overlay: Overlay) -> None:
+    components = [path.parent.name for path in MANIFESTS.glob("components/*/kustomization.yaml")]
+    overlay.write(components=components)
+    with cert_manager_kinds(installed):
+        options = ("--dry-run=server", "--warnings-as-errors")
+        answer = installed.kubectl("apply", f"--kustomize={overlay.folder}", *options)
+    assert len(answer.stdout.splitlines()) == len(FILES) + 4
 
 
 def overlays() -> list[str]:
@@ -177,9 +188,10 @@ RIGHTS = [
     ),
     pytest.param("update configmaps/userquota-ledger --namespace=default", False, id="it writes no ledger elsewhere"),
     pytest.param("list configmaps --all-namespaces", False, id="it lists no other ConfigMaps"),
-    pytest.param(f"get secrets/userquota-ca --namespace={NAMESPACE}", True, id="it reads its authority"),
+    pytest.param(f"get secrets/userquota-ca --namespace={NAMESPACE}", True, id="it reads its authorities"),
+    pytest.param(f"patch secrets/userquota-ca --namespace={NAMESPACE}", True, id="it replaces them in time"),
     pytest.param(f"create secrets --namespace={NAMESPACE}", True, id="it creates its authority"),
-    pytest.param(f"update secrets/userquota-ca --namespace={NAMESPACE}", False, id="it never overwrites an authority"),
+    pytest.param(f"update secrets/userquota-ca --namespace={NAMESPACE}", False, id="it replaces no Secret as a whole"),
     pytest.param(f"get secrets/other --namespace={NAMESPACE}", False, id="it reads no other Secret"),
     pytest.param(f"list secrets --namespace={NAMESPACE}", False, id="it lists no Secrets"),
     pytest.param("get secrets/userquota-ca --namespace=default", False, id="it reads no Secret elsewhere"),
@@ -191,6 +203,9 @@ RIGHTS = [
     pytest.param("delete events --namespace=default", False, id="it deletes no event"),
     pytest.param("patch mutatingwebhookconfigurations/userquota", True, id="it writes its caBundle for mutating"),
     pytest.param("patch validatingwebhookconfigurations/userquota", True, id="it writes its caBundle for validating"),
+    pytest.param("watch mutatingwebhookconfigurations/userquota", True, id="it sees changes of its mutating webhooks"),
+    pytest.param("watch validatingwebhookconfigurations/userquota", True, id="it sees those of its validating ones"),
+    pytest.param("watch validatingwebhookconfigurations/other", False, id="it watches no other webhook"),
     pytest.param("patch validatingwebhookconfigurations/other", False, id="it changes no other webhook"),
     pytest.param("delete validatingwebhookconfigurations/userquota", False, id="it does not switch itself off"),
     pytest.param("create validatingwebhookconfigurations", False, id="it makes no webhook"),
@@ -367,7 +382,7 @@ def test_the_service_leads_to_the_container() -> None:
     wanted = [(443, ports[0]["name"]), (8444, ports[1]["name"])]
     assert [(item["port"], item["targetPort"]) for item in service["ports"]] == wanted
     container = pod["spec"]["containers"][0]
-    assert f"--view-listen=0.0.0.0:{ports[1]['containerPort']}" in container["args"]
+    assert f"--view-listen=:{ports[1]['containerPort']}" in container["args"]
     view = documents(MANIFESTS / "apiservice.yaml")[0]["spec"]
     assert view["service"] == {"name": "userquota", "namespace": NAMESPACE, "port": 8444}
     assert "caBundle" not in view

@@ -12,7 +12,7 @@ import pytest
 from localcluster.controlplane import ControlPlane
 from tests.fakes import FakeClock
 from tests.kube.test_object_list import create_pod
-from tests.registration.test_registration import KINDS, Cluster, FakeTrust, until
+from tests.registration.installed import KINDS, Cluster, FakeTrust, until
 from webhook.kinds.pod_shapes import Pod
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS as CHARGED

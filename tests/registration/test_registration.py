@@ -4,154 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
-import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
 import structlog
-import yaml
 
 from localcluster.controlplane import ControlPlane
-from tests.fakes import FakeClock
 from tests.kubeconfigs import connected
+from tests.registration.installed import (
+    BUNDLE,
+    KINDS,
+    NOWHERE,
+    OPEN,
+    OTHERS,
+    PATH,
+    SECOND,
+    URL,
+    WEBHOOKS,
+    Cluster,
+    until,
+)
 from webhook.kube.api import ForbiddenError, KubernetesApi
 from webhook.ports import WebhookError
 from webhook.registration import (
     ApiServiceBundle,
     CountedResources,
-    Form,
     Registration,
     RegistrationError,
     ServiceForm,
-    UrlForm,
     read_manifest,
 )
 from webhook.registration.bundles import OVERLAP_SECONDS
-
-MANIFESTS = Path(__file__).parents[2] / "manifests"
-KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
-WEBHOOKS = [
-    "mutate.userquota.dev",
-    "validate.userquota.dev",
-    "stamps.userquota.dev",
-    "scale.userquota.dev",
-    "advise.userquota.dev",
-    "policies.userquota.dev",
-]
-OPEN = {"advise.userquota.dev", "policies.userquota.dev"}
-BUNDLE, SECOND, OTHERS = (
-    b"-----BEGIN CERTIFICATE-----\n" + name + b"\n-----END CERTIFICATE-----\n"
-    for name in (b"Rmlyc3Q=", b"U2Vj", b"T3Ro")
-)
-URL = "https://192.0.2.1:8443/hooks"
-PATH = "/webhooks/0/clientConfig/service/path"
-# It matches no namespace: what a failed test leaves behind must not stop others.
-NOWHERE = {"matchLabels": {"kubernetes.io/metadata.name": "nowhere"}}
-
-
-class FakeTrust:
-    """Port `Trust`: the bundle that a test sets; `error` makes refreshing fail."""
-
-    def __init__(self, bundle: bytes = BUNDLE) -> None:
-        self.ca_bundle = bundle
-        self.error: WebhookError | None = None
-        self.held: list[bytes] = []
-
-    async def refresh(self) -> None:
-        if self.error is not None:
-            raise self.error
-
-    def trusted(self, bundle: bytes) -> None:
-        self.held.append(bundle)
-
-
-class Cluster:
-    """The two configurations under a name of the test, and what became of them."""
-
-    def __init__(self, control_plane: ControlPlane) -> None:
-        self.control_plane = control_plane
-        self.name = f"registration-{secrets.token_hex(4)}"
-        self.trust = FakeTrust()
-        self.clock = FakeClock()
-        self.drifted: list[str] = []
-        self.counted: CountedResources | None = CountedResources()
-        self.bodies = [self._body(kind) for kind in KINDS]
-        self.manifests = [read_manifest(body) for body in self.bodies]
-
-    def _body(self, kind: str) -> dict[str, Any]:
-        body: dict[str, Any] = yaml.safe_load((MANIFESTS / f"{kind.lower()}.yaml").read_text())
-        webhooks = [{**item, "namespaceSelector": NOWHERE} for item in body["webhooks"]]
-        return {**body, "metadata": {"name": self.name}, "webhooks": webhooks}
-
-    def install(self, *options: str) -> None:
-        listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": self.bodies})
-        self.control_plane.kubectl("apply", "--filename=-", *options, stdin=listed)
-
-    def remove(self) -> None:
-        self.control_plane.kubectl("delete", ",".join(KINDS), self.name, "--ignore-not-found")
-
-    def live(self, kind: str) -> dict[str, Any]:
-        answer = self.control_plane.kubectl("get", kind, self.name, "--output=json", "--show-managed-fields")
-        found: dict[str, Any] = json.loads(answer.stdout)
-        return found
-
-    def both(self) -> list[dict[str, Any]]:
-        answer = self.control_plane.kubectl("get", ",".join(KINDS), self.name, "--output=json")
-        found: list[dict[str, Any]] = json.loads(answer.stdout)["items"]
-        return found
-
-    def bundles(self) -> dict[str, bytes]:
-        webhooks = [item for each in self.both() for item in each["webhooks"]]
-        return {item["name"]: base64.b64decode(item["clientConfig"].get("caBundle", "")) for item in webhooks}
-
-    def paths(self, kind: str) -> list[str]:
-        return [item["clientConfig"]["service"].get("path", "") for item in self.live(kind)["webhooks"]]
-
-    def patch(self, kind: str, patch: list[dict[str, Any]]) -> None:
-        self.control_plane.kubectl("patch", kind, self.name, "--type=json", f"--patch={json.dumps(patch)}")
-
-    def grant(self, verbs: str) -> None:
-        """Give dave the right to *verbs* on webhook configurations."""
-        right = [f"--resource={','.join(kind.lower() + 's' for kind in KINDS)}", f"--verb={verbs}"]
-        self.control_plane.kubectl("create", "clusterrole", self.name, *right)
-        role = f"--clusterrole={self.name}"
-        self.control_plane.kubectl("create", "clusterrolebinding", self.name, role, "--user=dave")
-
-    def may(self, verb: str) -> bool:
-        """Whether dave has the right by what the API server knows."""
-        answer = self.control_plane.kubectl("auth", "can-i", verb, KINDS[1].lower() + "s", "--as=dave", check=False)
-        return answer.stdout.strip() == "yes"
-
-    def withdraw(self) -> None:
-        self.control_plane.kubectl("delete", "clusterrolebinding,clusterrole", self.name, "--ignore-not-found")
-
-    def by_service(self, api: KubernetesApi, *, check_seconds: float = 30) -> Registration:
-        return self._registration(api, ServiceForm(self.manifests), check_seconds=check_seconds)
-
-    def by_url(self, api: KubernetesApi, url: str = URL) -> Registration:
-        return self._registration(api, UrlForm(self.manifests, url))
-
-    def _registration(self, api: KubernetesApi, form: Form, *, check_seconds: float = 30) -> Registration:
-        return Registration(
-            api,
-            form,
-            self.trust,
-            on_drift=self.drifted.append,
-            counted=lambda: self.counted,
-            monotonic=self.clock.monotonic,
-            check_seconds=check_seconds,
-        )
-
-
-@pytest.fixture
-def cluster(control_plane: ControlPlane) -> Iterator[Cluster]:
-    cluster = Cluster(control_plane)
-    yield cluster
-    cluster.remove()
-    cluster.withdraw()
 
 
 @pytest.fixture
@@ -159,12 +43,6 @@ async def dave(control_plane: ControlPlane) -> AsyncIterator[KubernetesApi]:
     """A client that has no rights but those that a test grants."""
     async with connected(control_plane.kubeconfig("dave")) as client:
         yield client
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not await asyncio.to_thread(holds):  # noqa: ASYNC110 - seen in the API server, which tells no event
-            await asyncio.sleep(0.05)
 
 
 class TestCountedKinds:
@@ -470,6 +348,23 @@ async def until_refused(registration: Registration) -> None:
         await asyncio.sleep(0.05)
 
 
+class TestCalls:
+    async def test_a_service_of_another_name_than_the_certificate_is_told_and_is_not_registered(
+        self, api: KubernetesApi, cluster: Cluster
+    ) -> None:
+        """An overlay that renames the Service leaves every create to fail, if replicas that are ready hide it."""
+        cluster.install()
+        registration = cluster.by_service(api)
+        await registration.register()
+        service = "/webhooks/0/clientConfig/service/name"
+        cluster.patch(KINDS[1], [{"op": "replace", "path": service, "value": "quota"}])
+        cluster.trust.refused["quota.userquota-system.svc"] = "no such name"
+        with pytest.raises(RegistrationError) as refusal:
+            await registration.register()
+        assert str(refusal.value) == "calls of validate.userquota.dev to quota.userquota-system.svc fail: no such name"
+        assert not registration.registered
+
+
 class TestPath:
     async def test_one_that_was_removed_is_reported_and_put_back(self, api: KubernetesApi, cluster: Cluster) -> None:
         """Without it the API server calls ``/``; it used to end every process."""
@@ -562,7 +457,7 @@ class TestBundle:
         some = base64.b64encode(OTHERS + BUNDLE).decode()
         cluster.patch(KINDS[0], [{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": some}])
         await registration.register()
-        assert cluster.trust.held == [b"", BUNDLE]
+        assert cluster.trust.held == [(), (BUNDLE,)]
 
 
 class TestUrlForm:

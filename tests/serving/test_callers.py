@@ -200,7 +200,7 @@ async def test_a_new_serving_certificate_costs_no_connection_its_proof(
     assert isinstance(identity, SignedIdentity)
     async with client(guarded, authority.sign("kube-apiserver"), tmp_path):
         before = await guarded.post()
-        identity._live.swap(identity._sign(identity._authority))
+        identity._live.swap(identity._sign(identity._issuer))
         kept = await guarded.post()
     async with client(guarded, authority.sign("kube-apiserver"), tmp_path):
         new = await guarded.post()

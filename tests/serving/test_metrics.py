@@ -8,6 +8,10 @@ from tests.serving.stage import Stage
 from webhook.admission import review
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.ports import UnavailableError
+from webhook.quota.quantity import NANOS
+from webhook.quota.subject import Subject
+from webhook.serving.quota_series import quota_series
+from webhook.view.fullest import Filled, FullestQuotas
 
 
 async def test_answers_are_counted_by_path_and_verdict_and_nothing_else(stage: Stage) -> None:
@@ -27,7 +31,7 @@ async def test_answers_are_counted_by_path_and_verdict_and_nothing_else(stage: S
         'userquota_reviews_total{path="/validate",verdict="not-ready"} 1.0',
         'userquota_errors_total{reason="not-synced"} 1.0',
         'userquota_errors_total{reason="review"} 1.0',
-        'userquota_review_seconds_count{path="/validate"} 3.0',
+        'userquota_review_duration_seconds_count{path="/validate"} 3.0',
         "userquota_pods_known 7.0",
     ):
         assert line in reply.body.decode()
@@ -65,3 +69,42 @@ async def test_gauges_are_read_where_what_they_read_is_changed(stage: Stage) -> 
     assert b"userquota_pods_known 1.0\n" in reply.body
     assert b"userquota_more 2.0\n" in reply.body
     assert threads == [threading.current_thread()] * 2
+
+
+async def test_checks_of_readyz_are_shown_as_kubernetes_shows_its_own(stage: Stage) -> None:
+    stage.metrics.add_checks(stage.health.states)
+    stage.failures["policy"] = "none is loaded"
+    stage.warnings["ledger"] = "it cannot be written"
+    stage.health.is_draining = True
+
+    text = (await stage.get("/metrics")).body.decode()
+
+    assert [line for line in text.splitlines() if line.startswith("userquota_healthcheck{")] == [
+        'userquota_healthcheck{name="draining",type="readyz"} 0.0',
+        'userquota_healthcheck{name="pods",type="readyz"} 1.0',
+        'userquota_healthcheck{name="policy",type="readyz"} 0.0',
+        'userquota_healthcheck{name="ledger",type="warning"} 0.0',
+    ]
+
+
+async def test_a_counter_has_one_series_which_is_0_before_the_first_event(stage: Stage) -> None:
+    text = (await stage.get("/metrics")).body.decode()
+
+    assert "_created" not in text
+    assert 'userquota_errors_total{reason="internal"} 0.0' in text
+
+
+async def test_quotas_are_shown_until_there_are_others(stage: Stage) -> None:
+    quotas = FullestQuotas((Filled(Subject('user/al"ice'), "", "requests.cpu", NANOS // 2, 4 * NANOS),), 7)
+    shown = [
+        'userquota_quota{resource="requests.cpu",scope="",subject="al\\"ice",subject_kind="user",type="hard"} 4.0',
+        'userquota_quota{resource="requests.cpu",scope="",subject="al\\"ice",subject_kind="user",type="used"} 0.5',
+        "userquota_quota_subjects_omitted 7.0",
+    ]
+
+    stage.metrics.show_quotas(quota_series(quotas))
+    text = (await stage.get("/metrics")).body.decode()
+    stage.metrics.show_quotas(b"")
+
+    assert [line for line in text.splitlines() if line.startswith("userquota_quota")] == shown
+    assert b"userquota_quota" not in (await stage.get("/metrics")).body

@@ -291,7 +291,7 @@ async def test_after_a_change_of_the_authority_the_old_certificate_is_believed_o
 async def test_a_new_serving_certificate_is_served_here_too_and_the_trust_stays(stage: Stage) -> None:
     identity = stage.identity
     assert isinstance(identity, SignedIdentity)
-    identity._serve(identity._sign(identity._authority))
+    identity._serve(identity._sign(identity._issuer))
 
     tls = ssl.create_default_context(cadata=identity.ca_bundle.decode())
     _, writer = await asyncio.open_connection("127.0.0.1", stage.port, ssl=tls)

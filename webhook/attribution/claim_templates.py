@@ -51,7 +51,7 @@ class ClaimSpec(Shape, frozen=True):
     @property
     def storage(self) -> str:
         """Return the storage that it asks for, as it is written in JSON; empty if it asks for none."""
-        return bytes((self.resources.requests or {}).get("storage", NOTHING)).decode()
+        return bytes((self.resources.requests or {}).get("storage", NOTHING)).decode(errors="backslashreplace")
 
 
 class ClaimTemplate(Shape, frozen=True):

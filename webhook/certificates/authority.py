@@ -18,7 +18,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from webhook.certificates.pairs import CertificateError, KeyPair, PairSource, key_pem, read_pair
 
-AUTHORITY_LIFE = timedelta(days=3650)
+AUTHORITY_LIFE = timedelta(days=365)
+# Of the one of a single process, which nobody replaces while it runs.
+LONG_LIFE = timedelta(days=3650)
 # cert-manager's figure for leaves that are in memory only: short enough to do without revocation, long enough that none
 # expires over a weekend with the API server down.
 LEAF_LIFE = timedelta(days=7)
@@ -43,8 +45,12 @@ class Authority:
         """The private key, unencrypted: for the Secret and nothing else."""
         return key_pem(self.key)
 
+    def is_expired(self, now: datetime) -> bool:
+        """Whether verifiers refuse what it signed."""
+        return now >= self.certificate.not_valid_after_utc
 
-def create_authority(now: datetime) -> Authority:
+
+def create_authority(now: datetime, *, life: timedelta = AUTHORITY_LIFE) -> Authority:
     """
     Return a new authority that may sign leaves and nothing below them (path length 0).
 
@@ -56,7 +62,7 @@ def create_authority(now: datetime) -> Authority:
     name = _name(f"userquota-ca-{serial:040x}"[:21])
     builder = _builder(name, name, key.public_key(), serial=serial).not_valid_before(now - BACKDATE)
     certificate = (
-        builder.not_valid_after(now + AUTHORITY_LIFE)
+        builder.not_valid_after(now + life)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
@@ -65,20 +71,25 @@ def create_authority(now: datetime) -> Authority:
     return Authority(certificate, key)
 
 
-def read_authority(certificate: bytes, key: bytes, *, source: PairSource, now: datetime) -> Authority:
+def read_authority(certificate: bytes, key: bytes, *, source: PairSource) -> Authority:
     """
-    Return the authority in two PEM texts.
+    Return the authority in two PEM texts, whatever its dates are.
 
-    Raises: CertificateError when they are no PEM, do not belong together, are out of date, or the certificate may not
-    sign others (a serving certificate put where an authority belongs).
+    Raises: CertificateError when they are no PEM, do not belong together, or the certificate may not sign others (a
+    serving certificate put where an authority belongs).
     """
     pair = read_pair(certificate, key, source=source)
     if not _may_sign(pair.certificate):
         raise CertificateError(source.certificate, "is no certificate authority (its basic constraints do not say CA)")
-    pair.check_dates(now)
     if not isinstance(pair.key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise CertificateError(source.key, "is neither an ECDSA nor an RSA key")
     return Authority(pair.certificate, pair.key)
+
+
+def renewal_time(certificate: x509.Certificate) -> datetime:
+    """Return when *certificate* is to be replaced: after two thirds of its life."""
+    begin = certificate.not_valid_before_utc
+    return begin + (certificate.not_valid_after_utc - begin) * 2 / 3
 
 
 def sign_leaf(authority: Authority, names: Sequence[str], now: datetime) -> KeyPair:

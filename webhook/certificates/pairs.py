@@ -69,12 +69,10 @@ class KeyPair:
 
     def check_dates(self, now: datetime) -> None:
         """Raise CertificateError when *now* is outside the certificate's life."""
-        begin, end = self.certificate.not_valid_before_utc, self.not_after
-        if now >= end:
-            raise CertificateError(self.source.certificate, f"expired at {end.isoformat()}: put a renewed one in place")
-        if now < begin:
-            problem = f"is valid only from {begin.isoformat()}: set this machine's clock, or issue it again"
+        if now >= self.not_after:
+            problem = f"expired at {self.not_after.isoformat()}: put a renewed one in place"
             raise CertificateError(self.source.certificate, problem)
+        check_begun(self.certificate, now, source=self.source.certificate)
 
     def check_name(self, name: str) -> None:
         """Raise CertificateError when the certificate may not be served as *name* (a DNS name or an IP address)."""
@@ -93,6 +91,14 @@ class KeyPair:
         if last not in bundle and not any(_issued_by(last, root) for root in bundle):
             problem = f"does not vouch for {self.source.certificate}: use the bundle of the authority that issued it"
             raise CertificateError(source, problem)
+
+
+def check_begun(certificate: x509.Certificate, now: datetime, *, source: str) -> None:
+    """Raise CertificateError when *now* is before the certificate's life."""
+    begin = certificate.not_valid_before_utc
+    if now < begin:
+        problem = f"is valid only from {begin.isoformat()}: set this machine's clock, or issue it again"
+        raise CertificateError(source, problem)
 
 
 def read_pair(certificate: bytes, key: bytes, *, source: PairSource) -> KeyPair:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
 
 import structlog
 
-from webhook.certificates.authority import Authority, create_authority, sign_leaf
+from webhook.certificates.authority import LONG_LIFE, Authority, create_authority, renewal_time, sign_leaf
 from webhook.certificates.pairs import CertificateError, KeyPair
+from webhook.certificates.settling import Trusted
+from webhook.certificates.succession import Authorities
 from webhook.certificates.tls import ClientVerifier, LiveContext
 from webhook.ports import Clock, WebhookError
 
@@ -25,45 +27,43 @@ log = structlog.get_logger(__name__)
 SERVICE: Final = "userquota"
 # Polled by wall clock: a timer stands still while a machine sleeps, a certificate does not.
 POLL_SECONDS: Final = 60.0
-# API servers learn of a changed caBundle by a watch, which takes a second at most.
-SETTLE_SECONDS: Final = 10.0
-
-Agree = Callable[[Authority], Awaitable[Authority]]
-"""Returns the authority that all replicas share, given this replica's own. Raises: WebhookError."""
+Agree = Callable[[Authorities], Awaitable[Authorities]]
+"""Returns the authorities that all replicas share, given those that this replica knows. Raises: WebhookError."""
 
 
-async def _alone(own: Authority) -> Authority:
+async def _alone(own: Authorities) -> Authorities:
     return own
 
 
 class SignedIdentity:
     """
-    Serve leaves for *names* (DNS names and IP addresses) signed by *authority*, and replace both in time.
+    Serve leaves for *names* (DNS names and IP addresses) signed by one of *authorities*, and replace all in time.
 
-    When *agree* returns another authority than the one that signs, both are published. The new one signs once every
-    caBundle has held both for ten seconds, so that no call fails; at once if the old one is not trusted any more, or
-    has expired. Leaf keys exist in this process only. Belongs to one event loop.
+    All authorities that *agree* returns are published, and the one that signs here. When that is not the signing one of
+    those any more, the new one takes over once every caBundle has held it for a minute, so that no call fails; at once
+    if the old one is not trusted any more, or has expired. Leaf keys exist in this process only. Belongs to one event
+    loop.
 
-    Raises: CertificateError when the authority is at its end.
+    Raises: CertificateError when the signing authority is at its end.
     """
 
     def __init__(
         self,
-        authority: Authority,
+        authorities: Authorities,
         names: Sequence[str],
         *,
         clock: Clock,
         agree: Agree = _alone,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        self._authority = authority
-        self._successor: Authority | None = None
-        self._trusted_at: float | None = None
+        self._shared = authorities
+        self._issuer = authorities.signing
+        self._trusted = Trusted()
         self._names = tuple(names)
         self._clock = clock
         self._agree = agree
         self._poll_seconds = poll_seconds
-        self._leaf = self._sign(authority)
+        self._leaf = self._sign(self._issuer)
         self._live = LiveContext(self._leaf)
         self._refreshing = asyncio.Lock()
 
@@ -84,8 +84,8 @@ class SignedIdentity:
     @property
     def ca_bundle(self) -> bytes:
         """The certificates to trust, PEM, as they go into ``clientConfig.caBundle`` or to ``curl --cacert``."""
-        successor = b"" if self._successor is None else self._successor.certificate_pem
-        return successor + self._authority.certificate_pem
+        published = (*self._shared.all, self._issuer)
+        return b"".join(dict.fromkeys(each.certificate_pem for each in published))
 
     @property
     def not_after(self) -> datetime:
@@ -94,7 +94,7 @@ class SignedIdentity:
 
     async def refresh(self) -> None:
         """
-        Ask which authority all replicas share, and serve a new leaf if it is time.
+        Ask which authorities all replicas share, and serve a new leaf if it is time.
 
         It is time after two thirds of a leaf's life, and when the clock stands before its beginning (it was set back).
         Raises: CertificateError when the authority is at its end, WebhookError when *agree* fails; what is published
@@ -102,27 +102,30 @@ class SignedIdentity:
         """
         async with self._refreshing:
             try:
-                self._follow(await self._agree(self._authority))
+                self._follow(await self._agree(self._shared))
             except WebhookError:
-                if not self._is_expired(self._authority):  # why there is no other one is the better reason
+                if not self._issuer.is_expired(self._clock.now()):  # why there is no other one is the better reason
                     self._renew()
                 raise
             self._renew()
 
-    def trusted(self, bundle: bytes) -> None:
+    def trusted(self, bundle: Collection[bytes]) -> None:
         """
-        Record what every caBundle holds now, PEM; a new authority begins to sign here.
+        Record the certificates that every caBundle holds now, PEM each; a new authority begins to sign here.
 
         Raises: CertificateError when its leaf cannot be served; the old one stays.
         """
-        successor = self._successor
-        if successor is None or successor.certificate_pem not in bundle:
-            self._trusted_at = None
-            return
         now = self._clock.monotonic()
-        self._trusted_at = now if self._trusted_at is None else self._trusted_at
-        if now - self._trusted_at >= SETTLE_SECONDS or self._authority.certificate_pem not in bundle:
-            self._sign_by(successor)
+        self._trusted.observe(bundle, now=now)
+        signing, issuer = self._shared.signing, self._issuer
+        if signing.certificate != issuer.certificate and self._trusted.may_replace(
+            (issuer.certificate_pem,), (signing.certificate_pem,), now=now
+        ):
+            self._sign_by(signing)
+
+    def check_call(self, host: str, ca_bundle: bytes) -> None:
+        """Check that who calls *host* and trusts *ca_bundle* accepts what is served. Raises: CertificateError."""
+        self._live.check_call(host, ca_bundle)
 
     async def keep_fresh(self) -> None:
         """Refresh forever; run it as a task. An error is logged once, and everything is tried again at each poll."""
@@ -137,27 +140,26 @@ class SignedIdentity:
                     complaint = str(error)
                     log.warning("certificates not refreshed", reason=complaint, not_after=self.not_after.isoformat())
 
-    def _follow(self, shared: Authority) -> None:
-        if shared.certificate == self._authority.certificate:
-            self._successor = None
-        elif self._is_expired(self._authority):
-            self._sign_by(shared)  # nobody trusts the old one: there is no call that the change could make fail
-        elif self._successor is None or shared.certificate != self._successor.certificate:
+    def _follow(self, shared: Authorities) -> None:
+        before, self._shared = self._shared.signing.certificate, shared
+        if shared.signing.certificate == self._issuer.certificate:
+            return
+        if self._issuer.is_expired(self._clock.now()):
+            # Nobody trusts the old one: there is no call that the change could make fail.
+            self._sign_by(shared.signing)
+        elif shared.signing.certificate != before:
             log.warning("the certificate authority was replaced: both are trusted until the new one signs")
-            self._successor, self._trusted_at = shared, None
 
-    def _sign_by(self, successor: Authority) -> None:
-        self._serve(self._sign(successor))
-        self._authority, self._successor = successor, None
+    def _sign_by(self, authority: Authority) -> None:
+        self._serve(self._sign(authority))
+        self._issuer = authority
         log.info("the new certificate authority signs", not_after=self.not_after.isoformat())
 
     def _renew(self) -> None:
         certificate = self._leaf.certificate
-        begin = certificate.not_valid_before_utc
-        renew_at = begin + (certificate.not_valid_after_utc - begin) * 2 / 3
-        if begin <= self._clock.now() < renew_at:
+        if certificate.not_valid_before_utc <= self._clock.now() < renewal_time(certificate):
             return
-        self._serve(self._sign(self._authority))
+        self._serve(self._sign(self._issuer))
         log.info("serving certificate renewed", not_after=self.not_after.isoformat())
 
     def _serve(self, leaf: KeyPair) -> None:
@@ -165,19 +167,17 @@ class SignedIdentity:
         self._leaf = leaf
 
     def _sign(self, authority: Authority) -> KeyPair:
-        if self._is_expired(authority):
+        now = self._clock.now()
+        if authority.is_expired(now):
             end = authority.certificate.not_valid_after_utc
             problem = f"expired at {end.isoformat()}: replace it, see certs/README.md"
             raise CertificateError("the certificate authority", problem)
-        return sign_leaf(authority, self._names, self._clock.now())
-
-    def _is_expired(self, authority: Authority) -> bool:
-        return self._clock.now() >= authority.certificate.not_valid_after_utc
+        return sign_leaf(authority, self._names, now)
 
 
 def self_signed(names: Sequence[str], clock: Clock) -> SignedIdentity:
-    """Return an identity whose authority exists in this process only, for a server without a cluster."""
-    return SignedIdentity(create_authority(clock.now()), names, clock=clock)
+    """Return an identity whose authority exists in this process only, for ten years: for a server without a cluster."""
+    return SignedIdentity(Authorities(create_authority(clock.now(), life=LONG_LIFE)), names, clock=clock)
 
 
 def called_as(namespace: str, *, advertise_url: str | None = None) -> str:

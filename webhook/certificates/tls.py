@@ -6,6 +6,7 @@ Where certificates come from and when they are renewed is not in here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 import sys
@@ -85,6 +86,23 @@ class LiveContext:
         # A resumed session brings the certificate of an earlier handshake, which is not verified again.
         return connection.context in self._verifying and not connection.session_reused
 
+    def check_call(self, host: str, ca_bundle: bytes) -> None:
+        """
+        Shake hands as a client that calls *host* and trusts *ca_bundle*, PEM; with an empty one check the name alone.
+
+        Raises: CertificateError when the client would refuse what is served now.
+        """
+        self._pair.check_name(host)
+        if not ca_bundle:
+            return
+        client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            client.load_verify_locations(cadata=ca_bundle.decode("ascii", "ignore"))
+            _shake_hands(self.context, client, host)
+        except (ssl.SSLError, ssl.CertificateError) as error:
+            why = getattr(error, "verify_message", "") or str(error)
+            raise CertificateError(self._pair.source.certificate, f"is not trusted by the caBundle ({why})") from error
+
     def _use(self, context: ssl.SSLContext) -> None:
         self._current = context
         if self._client_ca:
@@ -110,6 +128,18 @@ def _context_of(pair: KeyPair, client_ca: str) -> ssl.SSLContext:
             raise ValueError(f"holds no readable PEM certificate ({error.reason})") from error
         _ask_for_certificate(context)
     return context
+
+
+def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> None:
+    """Complete a handshake in memory. Raises: ssl.SSLError when the client refuses the server's certificate."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    here = client.wrap_bio(to_client, to_server, server_hostname=name)
+    there = server.wrap_bio(to_server, to_client, server_side=True)
+    for end in (here, there, here):  # the client greets, the server answers, the client verifies
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    if here.cipher() is None:
+        raise ssl.SSLError("the handshake did not end")
 
 
 def _ask_for_certificate(context: ssl.SSLContext) -> None:

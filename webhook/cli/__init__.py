@@ -23,9 +23,11 @@ _COMMANDS = {
     each: each
     for each in (
         "adopt",
+        "certs",
         "charge",
         "check",
         "denials",
+        "doctor",
         "explain",
         "get",
         "local",

@@ -20,7 +20,7 @@ from webhook.kube.api import NotInClusterError
 from webhook.policy_source import POLICY_SELECTOR
 from webhook.quota.errors import WebhookError
 from webhook.quota.policy import Policy
-from webhook.settings import LedgerKind, Settings
+from webhook.settings import MOST_SUBJECTS, LedgerKind, Settings
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -39,10 +39,16 @@ _LEDGERS = {
 @kubeconfig_option
 @context_option
 @namespace_option
-@click.option("--listen", default="0.0.0.0:8443", show_default=True, metavar="HOST:PORT", help="Where to listen.")
+@click.option(
+    "--listen",
+    default=":8443",
+    show_default=True,
+    metavar="[HOST]:PORT",
+    help="Where to listen. Without a host: at all addresses, of IPv4 and of IPv6.",
+)
 @click.option(
     "--view-listen",
-    metavar="HOST:PORT",
+    metavar="[HOST]:PORT",
     help="Where to serve the API group view.userquota.dev, by which people see their quotas. Default: nowhere.",
 )
 @click.option(
@@ -58,6 +64,11 @@ _LEDGERS = {
 )
 @click.option("--allow-no-policy", is_flag=True, help="Be ready without a policy, which limits nobody.")
 @click.option("--advertise-url", metavar="https://HOST:PORT", help="Register the webhooks with this URL.")
+@click.option(
+    "--repair-webhooks",
+    is_flag=True,
+    help="Write back what others change in the webhook configurations: rules, failurePolicy and so on.",
+)
 @click.option(
     "--tls-cert", type=click.Path(path_type=Path), help="Certificate file. Default: signed by userquota itself."
 )
@@ -80,6 +91,14 @@ _LEDGERS = {
     "--ca-out", type=click.Path(path_type=Path), help="Write the CA certificate to this file, for curl --cacert."
 )
 @click.option("--drain", default=10.0, show_default=True, help="Seconds to go on answering after a signal to stop.")
+@click.option(
+    "--metrics-subjects",
+    type=click.IntRange(0, MOST_SUBJECTS),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Show the quotas of the N fullest people, groups and so on in /metrics: whoever may scrape reads their names.",
+)
 @click.option("--log-level", type=click.Choice(sorted(_LEVELS)), default="info", show_default=True)
 def command(
     listen: str, view_listen: str | None, ledger: str, log_level: str, ca_out: Path | None, **options: object
@@ -139,7 +158,7 @@ def _write(path: Path, bundle: bytes) -> None:
 
 def _announce(application: wiring.Application, port: int, ca_out: Path | None) -> None:
     settings, policy = application.settings, application.policy.state.policy
-    click.echo(f"userquota {__version__} listens on https://{settings.host}:{port}")
+    click.echo(f"userquota {__version__} listens on {_url(settings.host, port)}")
     if settings.standalone:
         click.echo("standalone: no cluster; what is allowed counts until its DELETE review")
         click.echo(f"policy: {_described(policy or Policy())}")
@@ -149,6 +168,12 @@ def _announce(application: wiring.Application, port: int, ca_out: Path | None) -
         click.echo(f"ledger: {_LEDGERS[settings.ledger]}")
     if ca_out is not None:
         click.echo(f"certificate authority: {ca_out}")
+
+
+def _url(host: str, port: int) -> str:
+    if not host:
+        return f"port {port} of all addresses"
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def _described(policy: Policy) -> str:
@@ -168,8 +193,8 @@ def _described(policy: Policy) -> str:
 def _address(option: str, listen: str) -> tuple[str, int]:
     host, colon, port = listen.rpartition(":")
     if not colon or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
-        raise ServeError(f"{option} {listen}: expected HOST:PORT, as in 0.0.0.0:8443")
-    return host.strip("[]") or "0.0.0.0", int(port)
+        raise ServeError(f"{option} {listen}: expected HOST:PORT, or :PORT for all addresses")
+    return host.strip("[]"), int(port)
 
 
 def _run(work: Coroutine[None, None, None]) -> None:

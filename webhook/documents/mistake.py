@@ -36,13 +36,19 @@ class Mistake:
     One thing that is wrong in a text, for the person who wrote it.
 
     ``source`` is what the reader called the text (a file name, a ConfigMap and its key); ``path`` is the field in
-    Kubernetes' notation, empty if the whole text is meant.
+    Kubernetes' notation, empty if the whole text is meant. Both ``path`` and ``message`` are one line: line breaks and
+    other control characters in what they quote are written as escapes.
     """
 
     source: str
     position: Position
     path: str
     message: str
+
+    def __post_init__(self) -> None:
+        for name, text in (("path", self.path), ("message", self.message)):
+            if not text.isprintable():
+                object.__setattr__(self, name, "".join(map(_visible, text)))
 
     def __str__(self) -> str:
         place = f"{self.source}:{self.position.line}:{self.position.column}"
@@ -72,6 +78,10 @@ def shown(text: str) -> str:
     """Return *text* in double quotes, on one line and cut to a readable length, for use in a message."""
     cut = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
     return json.dumps(cut, ensure_ascii=not cut.isprintable())
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 class Lines:

@@ -107,8 +107,14 @@ class _Object(msgspec.Struct, rename="camel"):
 
 
 def object_in(body: bytes, *, source: str) -> RawObject:
-    """Return one object that a program has written as JSON. Raises: msgspec.MsgspecError."""
-    found = msgspec.json.decode(body, type=_Object)
+    """Return one object that a program has written as JSON in UTF-8. Raises: msgspec.MsgspecError."""
+    try:
+        body.decode()  # of what is skipped nobody has looked at the letters
+        found = msgspec.json.decode(body, type=_Object)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"no UTF-8 at byte {error.start}") from error
+    except RecursionError as error:
+        raise msgspec.DecodeError("nested too deeply") from error
     meta = found.metadata or _Meta()
     name = meta.name or meta.generate_name
     return RawObject(found.api_version, found.kind, meta.namespace, name, body, source, Position(1, 1))

@@ -68,7 +68,7 @@ def decode_copy(content: bytes) -> CopiedPolicy:
         if not unzip.eof:
             raise PolicyCopyError("the copy of the policy is cut short, or has more than 64 MiB of text")
         found = msgspec.json.decode(plain, type=_Content)
-    except (zlib.error, msgspec.MsgspecError) as error:
+    except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise PolicyCopyError(f"the copy of the policy cannot be decoded: {error}") from error
     return CopiedPolicy(tuple(PolicyText(source, text) for source, text in found.texts), found.version)
 

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct, structs
 from webhook.kinds import pod_cost
 from webhook.kinds.evaluator import Authored
 from webhook.kinds.pod_shapes import Container, Pod
-from webhook.kinds.resource_lists import unit_of
+from webhook.kinds.resource_lists import decoded, unit_of
 from webhook.quota.objects import Shape
 from webhook.quota.resources import COMPUTE, Amounts, is_charged
 
@@ -76,14 +76,14 @@ def _sent_containers(raw: bytes) -> Iterator[str]:
             for key in (*spec.containers, *spec.init_containers):
                 if key.startswith("k:"):
                     yield msgspec.json.decode(key[2:], type=_Name).name
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return
 
 
 def _units(containers: Iterable[Container]) -> Iterator[tuple[str, str]]:
     """Yield the unit of each request and limit. Of several containers the first one counts, which is yielded last."""
     for container in reversed(tuple(containers)):
-        asked = pod_cost.REQUIREMENTS.decode(container.resources) if bytes(container.resources) else None
+        asked = decoded(pod_cost.REQUIREMENTS, bytes(container.resources), f"resources of container {container.name}")
         if asked is None:
             continue
         requests = ((f"requests.{name}", text) for name, text in (asked.requests or {}).items() if is_charged(name))

@@ -31,7 +31,7 @@ def decoded(decoder: msgspec.json.Decoder[_Read], raw: bytes, path: str) -> _Rea
     """Return *raw* at *path* as *decoder* reads it, None if it is absent. Raises: UncountableError."""
     try:
         return decoder.decode(raw) if raw else None
-    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         given = raw.decode(errors="replace")
         raise UncountableError(path, QuantityError(given, "expected quantities by resource name")) from error
 

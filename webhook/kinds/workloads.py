@@ -44,7 +44,8 @@ class TemplateSpec(PodSpec, frozen=True, gc=False):
         """
         texts = [bytes(each.ephemeral) for each in self.volumes or () if bytes(each.ephemeral) not in _ABSENT]
         classes = [f"RuntimeClass {self.runtime_class_name}"] if self.runtime_class_name else []
-        return Counter([*classes, *(text.decode() for text in (*texts, *map(bytes, self.resource_claims or ())))])
+        texts += map(bytes, self.resource_claims or ())
+        return Counter([*classes, *(text.decode(errors="backslashreplace") for text in texts)])
 
 
 class PodTemplate(Shape, frozen=True):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from webhook.kube.api import ApiError, KubernetesApi
+from webhook.kube.api import UNREADABLE, ApiError, KubernetesApi
 from webhook.ports import Caller, UnavailableError
 from webhook.quota.objects import Shape, UserInfo
 
@@ -95,7 +95,7 @@ async def _allowed(api: KubernetesApi, kind: str, spec: Mapping[str, object], *,
     body = msgspec.json.encode({"apiVersion": _API_VERSION, "kind": kind, "spec": spec})
     try:
         answer = _decoder.decode(await api.create(f"/apis/{_API_VERSION}/{kind.lower()}s", body))
-    except (ApiError, msgspec.MsgspecError) as error:
+    except (ApiError, *UNREADABLE) as error:
         raise UnavailableError("api-server", f"{failure}: {error}") from error
     if answer.status is None:
         raise UnavailableError("api-server", f"{failure}: the answer has no status")

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, NoReturn
 
-import msgspec
 import structlog
 
-from webhook.kube.api import ApiError
+from webhook.kube.api import UNREADABLE, ApiError
 from webhook.kube.events import CountedEvent
 from webhook.ports import Clock, Denial, Sleep
 
@@ -115,7 +114,7 @@ class DenialEvents:
         event, told.count, told.due = _event(key, told), 0, now + _BETWEEN
         try:
             await self._add(event)
-        except (ApiError, msgspec.MsgspecError) as error:
+        except (ApiError, *UNREADABLE) as error:
             if now >= self._may_complain:
                 self._may_complain = now + _BETWEEN
                 log.warning("a denial could not be told in an Event", namespace=key.namespace, why=str(error))

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from webhook.kube.api import ApiError, ForbiddenError, KubernetesApi, UnreachableError
+from webhook.kube.api import UNREADABLE, ApiError, ForbiddenError, KubernetesApi, UnreachableError
 from webhook.kube.denial_events import DENIAL, LABEL, OWNER_NOTE
 from webhook.ports import WebhookError
 
@@ -83,7 +83,7 @@ async def list_denials(api: KubernetesApi, namespace: str = "") -> list[ToldDeni
         raise DenialListError(f"the cluster cannot be reached: {error}") from error
     except ApiError as error:
         raise DenialListError(f"the Events {where} could not be listed: {error}") from error
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise DenialListError(f"the answer is no list of Events: {error}") from error
     # Such times are in UTC, and as long as each other: texts are in their order.
     return sorted(found, key=lambda each: each.last, reverse=True)

@@ -12,7 +12,7 @@ import msgspec
 
 from webhook.kinds.counted import counted
 from webhook.kinds.evaluator import AnyKind
-from webhook.kube.api import ApiError, KubernetesApi, NotFoundError
+from webhook.kube.api import UNREADABLE, ApiError, KubernetesApi, NotFoundError
 from webhook.ports import UnavailableError
 from webhook.quota.errors import WebhookError
 from webhook.quota.objects import Shape
@@ -94,5 +94,5 @@ async def _read(api: KubernetesApi, path: str, shape: type[T]) -> T | None:
         return msgspec.json.decode(await api.get(path), type=shape)
     except NotFoundError:
         return None
-    except (ApiError, msgspec.MsgspecError) as error:
+    except (ApiError, *UNREADABLE) as error:
         raise UnavailableError("api-server", f"{path} could not be read: {error}") from error

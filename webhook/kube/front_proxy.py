@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from webhook.kube.api import UNREADABLE
 from webhook.ports import FrontProxyTrust, WebhookError
 from webhook.quota.objects import Shape
 
@@ -99,5 +100,5 @@ def read_trust(data: Mapping[str, str]) -> FrontProxyTrust:
 def _names(data: Mapping[str, str], key: str) -> tuple[str, ...]:
     try:
         return tuple(msgspec.json.decode(data.get(key) or "[]", type=list[str]))
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise FrontProxyError(f"{NAME}/{key}: is no JSON list of texts: {error}") from error

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from webhook.kube.api import ApiError, ForbiddenError, KubernetesApi, NotFoundError
+from webhook.kube.api import UNREADABLE, ApiError, ForbiddenError, KubernetesApi, NotFoundError
 from webhook.ledger.apiserver_leases import LeasesRefusedError
 from webhook.ports import UnavailableError
 from webhook.quota.objects import ObjectMeta, Shape
@@ -51,6 +51,6 @@ async def read_renewals(api: KubernetesApi) -> Mapping[str, str]:
         raise LeasesRefusedError(_REASON, f"{_FAILURE}: {error}") from error
     except ApiError as error:
         raise UnavailableError(_REASON, f"{_FAILURE}: {error}") from error
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise LeasesRefusedError(_REASON, f"{_FAILURE}: the answer is no list: {error}") from error
     return {each.metadata.name: each.spec.renew_time for each in leases.items or ()}

@@ -11,6 +11,7 @@ import msgspec
 
 from webhook.kube.api import (
     METADATA_ONLY,
+    UNREADABLE,
     AlreadyExistsError,
     ApiError,
     ConflictError,
@@ -18,6 +19,7 @@ from webhook.kube.api import (
     InvalidError,
     KubernetesApi,
     NotFoundError,
+    version_read,
 )
 from webhook.ledger.ledger_object import LostSwapError, StoredText
 from webhook.ports import UnavailableError
@@ -130,7 +132,7 @@ class LedgerConfigMap:
         except ApiError as error:
             raise _unavailable("written", error) from error
         meta = _decoded(body).metadata
-        return StoredText(text, meta.uid, int(meta.resource_version), writer)
+        return StoredText(text, meta.uid, version_read(meta.resource_version), writer)
 
     def _body(self, text: str, **metadata: object) -> bytes:
         return msgspec.json.encode(
@@ -182,14 +184,19 @@ def as_stored(item: StoredConfigMap) -> StoredText:
     owners = [each.manager for each in meta.managed_fields or () if f"f:{_KEY}" in each.fields.data]
     written_by_other = next((owner for owner in owners if owner != MANAGER), "")
     return StoredText(
-        (item.data or {}).get(_KEY, ""), meta.uid, int(meta.resource_version), writer, next_writer, written_by_other
+        (item.data or {}).get(_KEY, ""),
+        meta.uid,
+        version_read(meta.resource_version),
+        writer,
+        next_writer,
+        written_by_other,
     )
 
 
 def _decoded(body: bytes) -> StoredConfigMap:
     try:
         return _decoder.decode(body)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise UnavailableError(
             "ledger-read", f"the ledger cannot be read: the answer is no ConfigMap: {error}"
         ) from error

@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.resource_lists import read_list
-from webhook.kube.api import ApiError, KubernetesApi
+from webhook.kube.api import UNREADABLE, ApiError, KubernetesApi
 from webhook.kube.shared_read import SharedRead
 from webhook.ports import UnavailableError
 from webhook.quota.missing import NO_BOUNDS, Bounds
@@ -91,7 +91,7 @@ class LimitRangeReads:
         try:
             listed = _decoder.decode(await self._api.get(path, timeout=_TIMEOUT))
             return bounds_of(listed)
-        except (ApiError, msgspec.MsgspecError, UncountableError) as error:
+        except (ApiError, *UNREADABLE, UncountableError) as error:
             why = f"the LimitRanges of namespace {namespace} could not be read: {error}"
             raise UnavailableError("limit-ranges", why) from error
 

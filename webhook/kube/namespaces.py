@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from webhook.kube.api import ApiError, KubernetesApi, NotFoundError
+from webhook.kube.api import UNREADABLE, ApiError, KubernetesApi, NotFoundError
 from webhook.ports import UnavailableError
 from webhook.quota.objects import Shape
 
@@ -132,7 +132,7 @@ class NamespaceLabels:
             raise UnavailableError("namespace", f"namespace {name} is not there") from error
         except ApiError as error:
             raise UnavailableError("api-server", f"namespace {name} could not be read: {error}") from error
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (*UNREADABLE, ValueError) as error:
             why = f"namespace {name} could not be read: the answer is no namespace: {error}"
             raise UnavailableError("api-server", why) from error
 

@@ -16,7 +16,7 @@ import msgspec
 
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
-from webhook.kube.api import JSON, ApiError, KubernetesApi, NotFoundError
+from webhook.kube.api import JSON, UNREADABLE, ApiError, KubernetesApi, NotFoundError, version_read
 from webhook.ledger.usage_audit import Listing
 from webhook.ports import UnavailableError
 from webhook.quota.objects import AnyObject, ObjectKey, ObjectMeta, Shape, StoredVersion
@@ -119,7 +119,7 @@ def _translated(collection: str, resource: str) -> Iterator[None]:
         raise UnservedError("unserved", f"the API does not serve {resource} ({version})") from error
     except ApiError as error:
         raise UnavailableError("api-server", f"{resource} could not be listed: {error}") from error
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         why = f"{resource} could not be listed: the answer is no list: {error}"
         raise UnavailableError("api-server", why) from error
 
@@ -136,7 +136,7 @@ class ListedObjects:
         """Return uid and version of each under its key."""
         return {
             ObjectKey(self.kind.resource, each.namespace, each.name): StoredVersion(
-                each.uid, int(each.resource_version)
+                each.uid, version_read(each.resource_version)
             )
             for each in self.objects
         }

@@ -12,7 +12,7 @@ import msgspec
 
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
-from webhook.kube.api import JSON, METADATA_ONLY, ApiError, KubernetesApi, NotFoundError
+from webhook.kube.api import JSON, METADATA_ONLY, UNREADABLE, ApiError, KubernetesApi, NotFoundError, version_read
 from webhook.kube.object_list import read_page, read_pages
 from webhook.ports import UnavailableError
 from webhook.quota.objects import AnyObject, ObjectKey, ObjectMeta, StoredVersion
@@ -48,13 +48,13 @@ class ObjectReads:
     async def version_of(self, key: ObjectKey) -> StoredVersion | None:
         """Return uid and version of the object that holds *key*. See `QuorumReader.version_of`."""
         meta = await self.read(self._kind(key.resource), key.namespace, key.name)
-        return StoredVersion(meta.uid, int(meta.resource_version)) if meta is not None else None
+        return StoredVersion(meta.uid, version_read(meta.resource_version)) if meta is not None else None
 
     async def newest_version(self, resource: str) -> int:
         """Return the highest version of any object of *resource*. See `QuorumReader.newest_version`."""
         newest = 0
         async for page in read_pages(self._api, self._kind(resource)):
-            newest = max((newest, *(int(item.metadata.resource_version) for item in page.items or ())))
+            newest = max((newest, *(version_read(item.metadata.resource_version) for item in page.items or ())))
         return newest
 
     async def store_version(self) -> int:
@@ -77,5 +77,5 @@ class ObjectReads:
             return msgspec.json.decode(await self._api.get(path, accept=accept), type=shape)
         except NotFoundError:
             return None
-        except (ApiError, msgspec.MsgspecError) as error:
+        except (ApiError, *UNREADABLE) as error:
             raise UnavailableError("api-server", f"{path} could not be read: {error}") from error

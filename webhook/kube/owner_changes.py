@@ -16,6 +16,7 @@ from webhook.attribution.stamp import groups_text, read_stamp, written_owner
 from webhook.kinds.evaluator import AnyKind
 from webhook.kube.api import (
     METADATA_ONLY,
+    UNREADABLE,
     ApiError,
     ConflictError,
     KubernetesApi,
@@ -109,7 +110,7 @@ class OwnerChanges:
                 if pause is None:
                     raise UnavailableError("api-server", f"{kind.resource} {meta.name}: {error.whole}") from error
                 current = None if is_conflict else current
-            except (ApiError, msgspec.MsgspecError) as error:
+            except (ApiError, *UNREADABLE) as error:
                 return _ended(error)
             await self._sleep(pause)
 
@@ -142,11 +143,11 @@ def _done(meta: ObjectMeta, to: NewOwner) -> Changed:
     return Changed(Answer.DONE, meta=meta)
 
 
-def _ended(error: ApiError | msgspec.MsgspecError) -> Changed:
+def _ended(error: Exception) -> Changed:
     """Return what an error that stays says of the object. Raises: UnavailableError if that is nothing."""
     if isinstance(error, NotFoundError):
         return Changed(Answer.GONE)
-    if isinstance(error, msgspec.MsgspecError):
+    if not isinstance(error, ApiError):
         raise UnavailableError("api-server", f"the answer is no object: {error}") from error
     if isinstance(error, UnauthorizedError):
         raise UnavailableError("api-server", str(error)) from error

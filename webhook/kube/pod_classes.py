@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from webhook.kinds.evaluator import UncountableError
 from webhook.kinds.resource_lists import read_list
-from webhook.kube.api import ApiError, KubernetesApi
+from webhook.kube.api import UNREADABLE, ApiError, KubernetesApi
 from webhook.kube.shared_read import SharedRead
 from webhook.ports import UnavailableError
 from webhook.quota.objects import NOTHING, Shape
@@ -90,13 +90,13 @@ class PodClassReads:
     async def _read_overheads(self) -> Mapping[str, ResourceList]:
         try:
             return overheads_of(_runtime_classes.decode(await self._api.get(_RUNTIME_CLASSES, timeout=_TIMEOUT)))
-        except (ApiError, msgspec.MsgspecError, UncountableError) as error:
+        except (ApiError, *UNREADABLE, UncountableError) as error:
             raise UnavailableError("runtime-classes", f"the RuntimeClasses could not be read: {error}") from error
 
     async def _read_default_priority_class(self) -> str:
         try:
             return default_of(_priority_classes.decode(await self._api.get(_PRIORITY_CLASSES, timeout=_TIMEOUT)))
-        except (ApiError, msgspec.MsgspecError) as error:
+        except (ApiError, *UNREADABLE) as error:
             raise UnavailableError("priority-classes", f"the PriorityClasses could not be read: {error}") from error
 
 

@@ -10,7 +10,15 @@ from typing import Final
 import msgspec
 
 from webhook.documents.policy_copy import StoredCopy
-from webhook.kube.api import AlreadyExistsError, ApiError, ConflictError, KubernetesApi, NotFoundError
+from webhook.kube.api import (
+    UNREADABLE,
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    KubernetesApi,
+    NotFoundError,
+    version_read,
+)
 from webhook.ports import UnavailableError
 from webhook.quota.objects import Shape
 
@@ -47,10 +55,10 @@ class PolicyCopyConfigMap:
             found = msgspec.json.decode(body, type=_ConfigMap)
         except NotFoundError:
             return None
-        except (ApiError, msgspec.MsgspecError) as error:
+        except (ApiError, *UNREADABLE) as error:
             raise UnavailableError("policy-copy", f"ConfigMap {NAME} cannot be read: {error}") from error
         content = (found.binary_data or {}).get(KEY, b"")
-        return StoredCopy(content, found.metadata.uid, int(found.metadata.resource_version))
+        return StoredCopy(content, found.metadata.uid, version_read(found.metadata.resource_version))
 
     async def write(self, content: bytes, *, after: StoredCopy | None) -> bool:
         """Replace what is stored if it is still *after*. See `PolicyCopy.write`."""

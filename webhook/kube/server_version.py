@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from webhook.kube.api import ApiError, KubernetesApi, UnreachableError
+from webhook.kube.api import UNREADABLE, ApiError, KubernetesApi, UnreachableError
 from webhook.ports import UnavailableError
 from webhook.quota.objects import Shape
 
@@ -44,7 +44,7 @@ async def read_version(api: KubernetesApi) -> ServerVersion:
         found = _decoder.decode(await api.get(_PATH))
     except UnreachableError as error:
         raise UnreachedError("api-server", f"the API server could not be asked: {error}") from error
-    except (ApiError, msgspec.MsgspecError) as error:
+    except (ApiError, *UNREADABLE) as error:
         raise UnavailableError("api-server", f"the version could not be read: {error}") from error
     major, minor = _NUMBER.match(found.major), _NUMBER.match(found.minor)  # some clouds write a minor of `30+`
     if major is None or minor is None:

@@ -17,7 +17,7 @@ from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import Registry
 from webhook.kinds.resource_claims import RESOURCE_CLAIMS, pod_of
-from webhook.kube.api import ApiError, KubernetesApi
+from webhook.kube.api import UNREADABLE, ApiError, KubernetesApi
 from webhook.kube.object_list import METADATA_LIST, Page
 from webhook.ports import Ancestry, UnavailableError
 from webhook.quota.objects import ObjectMeta, OwnerReference, Shape
@@ -105,7 +105,7 @@ class WorkloadPods:
         try:
             body = await self._api.get(path, query=asked, accept=METADATA_LIST, timeout=_TIMEOUT)
             return [each.metadata for each in _decoder.decode(body).items or ()]
-        except (ApiError, msgspec.MsgspecError) as error:
+        except (ApiError, *UNREADABLE) as error:
             why = f"the {kind.plural} of the workload could not be listed: {error}"
             raise UnavailableError("api-server", why) from error
 
@@ -126,7 +126,7 @@ def _query(selector: Raw) -> str:
         labels = read.match_labels or {}
         if not labels and not read.match_expressions:
             labels = _labels_decoder.decode(selector)
-    except (msgspec.MsgspecError, UnicodeError):
+    except UNREADABLE:
         return ""
     return ",".join(_terms(labels, read))
 

@@ -16,9 +16,6 @@ from webhook.preflight.writers import Writer, writers
 from webhook.quota.policy import Mode
 from webhook.quota.resources import Amounts
 
-NEEDED_VERSION = (1, 30)
-"""The Kubernetes version from which on `matchConditions` of webhooks are stable: the manifests have them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Gap:

@@ -5,7 +5,9 @@ Which requests they match is written in ``manifests/`` and nowhere here; certifi
 """
 
 from webhook.registration.api_service import ApiServiceBundle
+from webhook.registration.changes import watches
 from webhook.registration.counted_rules import CountedResources
+from webhook.registration.drift import installed_in
 from webhook.registration.exemptions import Exemptions, default_exemptions, read_live_exemptions
 from webhook.registration.forms import Form, ServiceForm, UrlForm
 from webhook.registration.manifest import RegistrationError, WebhookManifest, read_manifest
@@ -22,6 +24,8 @@ __all__ = [
     "UrlForm",
     "WebhookManifest",
     "default_exemptions",
+    "installed_in",
     "read_live_exemptions",
     "read_manifest",
+    "watches",
 ]

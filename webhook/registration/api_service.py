@@ -32,6 +32,20 @@ class _ApiService(msgspec.Struct, frozen=True):
     spec: _Spec
 
 
+async def read_bundle(api: KubernetesApi) -> bytes | None:
+    """
+    Return the caBundle, PEM, None where the APIService is not installed.
+
+    Raises: ApiError; RegistrationError when the answer of the API server cannot be read.
+    """
+    try:
+        return msgspec.json.decode(await api.get(_ADDRESS), type=_ApiService).spec.ca_bundle or b""
+    except NotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise RegistrationError(f"APIService {NAME}: the API server's answer cannot be read: {error}") from error
+
+
 class ApiServiceBundle:
     """Keeps the certificates that this replica wants in the caBundle, see ``Overlap``. Belongs to one event loop."""
 
@@ -51,12 +65,9 @@ class ApiServiceBundle:
 
         Raises: ApiError; RegistrationError when the answer of the API server cannot be read.
         """
-        try:
-            found = msgspec.json.decode(await self._api.get(_ADDRESS), type=_ApiService).spec.ca_bundle or b""
-        except NotFoundError:
+        found = await read_bundle(self._api)
+        if found is None:
             return
-        except msgspec.MsgspecError as error:
-            raise RegistrationError(f"APIService {NAME}: the API server's answer cannot be read: {error}") from error
         self._overlap.observe([found] if certificates(found) else [], wanted=wanted)
         bundle = self._overlap.merge(found, wanted=wanted, may_remove=may_remove)
         if bundle != found:

@@ -150,11 +150,14 @@ class CountedRules:
         }
 
 
+_MUTATING: Final = "counts.mutate.userquota.dev"
 _VALIDATING: Final = "counts.validate.userquota.dev"
+NAMES: Final = frozenset({_MUTATING, _VALIDATING})
+"""The webhooks for counted kinds, one in each configuration."""
 
 
 def _name(kind: str) -> str:
-    return "counts.mutate.userquota.dev" if kind.startswith("Mutating") else _VALIDATING
+    return _MUTATING if kind.startswith("Mutating") else _VALIDATING
 
 
 def _parts(counted: CountedResources, resources: Iterable[str]) -> Iterator[Part]:

@@ -20,7 +20,7 @@ from webhook.registration.manifest import POLICY_WEBHOOK, WebhookManifest
 
 log = structlog.get_logger(__name__)
 
-_NAME_LABEL: Final = "kubernetes.io/metadata.name"
+NAME_LABEL: Final = "kubernetes.io/metadata.name"
 """The API server writes this label itself and rejects changes to it; users may set any other."""
 
 
@@ -79,7 +79,7 @@ def read_exempt(webhooks: Sequence[LiveWebhook]) -> tuple[frozenset[str], tuple[
     named = {each.name: _named(each.namespace_selector) for each in webhooks}
     exempt = frozenset.intersection(*named.values())
     remarks = [
-        f"{each.name}: its namespaceSelector has {_described(each.namespace_selector)}; only {_NAME_LABEL} NotIn [...] "
+        f"{each.name}: its namespaceSelector has {_described(each.namespace_selector)}; only {NAME_LABEL} NotIn [...] "
         "exempts, so that pods which it leaves out otherwise count"
         for each in webhooks
         if _described(each.namespace_selector)
@@ -109,10 +109,7 @@ def _named(selector: Selector) -> frozenset[str]:
     """Return what expressions on the name leave out: a namespace has to meet them all, so that each exempts its own."""
     expressions = selector.match_expressions or ()
     return frozenset(
-        name
-        for each in expressions
-        if (each.key, each.operator) == (_NAME_LABEL, "NotIn")
-        for name in each.values or ()
+        name for each in expressions if (each.key, each.operator) == (NAME_LABEL, "NotIn") for name in each.values or ()
     )
 
 
@@ -121,7 +118,7 @@ def _described(selector: Selector) -> str:
     others = [
         f"{each.key} {each.operator}"
         for each in selector.match_expressions or ()
-        if (each.key, each.operator) != (_NAME_LABEL, "NotIn")
+        if (each.key, each.operator) != (NAME_LABEL, "NotIn")
     ]
     return ", ".join([*others, *(f"{key}={value}" for key, value in (selector.match_labels or {}).items())])
 

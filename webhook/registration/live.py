@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -34,12 +35,14 @@ class Selector(msgspec.Struct, frozen=True, rename="camel"):
 @dataclass(frozen=True, slots=True)
 class LiveWebhook:
     """
-    One webhook of a stored configuration; *url*, *path* and *ca_bundle* are empty where they are absent.
+    One webhook of a stored configuration; *host*, *url*, *path* and *ca_bundle* are empty where they are absent.
 
-    Without a *path* the API server calls the Service at ``/``. *body* is all of it, with the API server's defaults.
+    *host* is the name by which the API server calls. Without a *path* it calls the Service at ``/``. *body* is all of
+    the webhook, with the API server's defaults.
     """
 
     name: str
+    host: str = ""
     url: str = ""
     path: str = ""
     ca_bundle: bytes = b""
@@ -48,7 +51,13 @@ class LiveWebhook:
 
 
 class _Service(msgspec.Struct):
+    name: str
+    namespace: str
     path: str | None = None
+
+    @property
+    def host(self) -> str:
+        return f"{self.name}.{self.namespace}.svc"
 
 
 class _ClientConfig(msgspec.Struct):
@@ -98,8 +107,10 @@ def named(
 
 def _webhook(item: _Webhook, body: Mapping[str, Any]) -> LiveWebhook:
     config = item.client_config or _ClientConfig()
+    of_url = urlsplit(config.url).hostname if config.url else None
     return LiveWebhook(
         item.name,
+        host=of_url or (config.service.host if config.service else ""),
         url=config.url or "",
         path=(config.service and config.service.path) or "",
         ca_bundle=config.ca_bundle or b"",

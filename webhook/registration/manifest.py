@@ -41,9 +41,14 @@ class WebhookManifest:
         return f"{self.kind} {self.name}"
 
     @property
+    def collection(self) -> str:
+        """The path of its kind in the API."""
+        return f"/apis/{API_VERSION}/{_RESOURCES[self.kind]}"
+
+    @property
     def address(self) -> str:
         """Its path in the API."""
-        return f"/apis/{API_VERSION}/{_RESOURCES[self.kind]}/{self.name}"
+        return f"{self.collection}/{self.name}"
 
 
 class _Service(msgspec.Struct):

@@ -26,6 +26,16 @@ def view() -> list[dict[str, Any]]:
     return [_parsed(folder() / f"{name}.yaml") for name in names]
 
 
+def roles() -> list[dict[str, Any]]:
+    """Return the ClusterRole and the Role that userquota cannot do without, parsed."""
+    return [_parsed(folder() / f"{name}.yaml") for name in ("clusterrole", "role")]
+
+
+def deployment() -> dict[str, Any]:
+    """Return the Deployment, parsed."""
+    return _parsed(folder() / "deployment.yaml")
+
+
 def webhook_configurations() -> list[dict[str, JsonValue]]:
     """Return both webhook configurations, parsed."""
     names = ("mutatingwebhookconfiguration.yaml", "validatingwebhookconfiguration.yaml")

@@ -21,6 +21,7 @@ from webhook.registration.api_service import ApiServiceBundle
 from webhook.registration.bundles import OVERLAP_SECONDS, Overlap, certificates, in_all
 from webhook.registration.counted_rules import CountedResources, CountedRules
 from webhook.registration.edit_rules import EditRules
+from webhook.registration.fields import KeptFields
 from webhook.registration.forms import Form, Write
 from webhook.registration.live import LiveWebhook
 from webhook.registration.manifest import RegistrationError, WebhookManifest
@@ -32,6 +33,8 @@ _APPLY: Final = "application/apply-patch+yaml"
 CHECK_SECONDS: Final = 30.0
 # After a failed check. Short: until one succeeds calls may fail, and what is missing may be about to be installed.
 RETRY_SECONDS: Final = 2.0
+# Between two checks that changes ask for: another program may write what we write, again and again.
+_APART_SECONDS: Final = 1.0
 
 
 def _ignore(_: object = None) -> None:
@@ -46,8 +49,9 @@ class Registration:
     called with our webhooks by name as they were read, None for one that is missing. Several replicas may run this at
     once, for a while also with different certificates, see ``Overlap``. Resources in *counted* are intercepted by
     webhooks of their own beside the first of each configuration, see ``CountedRules`` and ``EditRules``. The caBundle
-    of *view* is kept as well, where it is installed; *on_view_error* is called each time that it cannot be. Belongs to
-    one event loop.
+    of *view* is kept as well, where it is installed; *on_view_error* is called each time that it cannot be. For
+    *repairs* see ``KeptFields``; *on_change* is called with a line when fields differ otherwise than before, and when
+    API servers cannot call us for another reason than before. Belongs to one event loop.
     """
 
     def __init__(  # noqa: PLR0913 - only wiring calls this
@@ -62,6 +66,8 @@ class Registration:
         monotonic: Callable[[], float] = time.monotonic,
         view: ApiServiceBundle | None = None,
         on_view_error: Callable[[], None] = _ignore,
+        repairs: bool = False,
+        on_change: Callable[[str], None] = _ignore,
         check_seconds: float = CHECK_SECONDS,
         overlap_seconds: float = OVERLAP_SECONDS,
     ) -> None:
@@ -76,9 +82,12 @@ class Registration:
         self._edit_rules = EditRules(
             lambda: None if (known := counted()) is None else known.edits, monotonic, seconds=overlap_seconds
         )
+        self._fields = KeptFields(api, form.manifests, repairs=repairs, on_change=on_change, monotonic=monotonic)
         self._view = view
         self._on_view_error = on_view_error
         self._view_trouble = ""
+        self._on_change = on_change
+        self._trouble = ""
         self._woken = asyncio.Event()
         self._found: dict[str, Mapping[str, LiveWebhook] | None] = {}
         self._reconciled: dict[str, tuple[bytes, ...]] = {}  # by kind: the certificates with which it was as wanted
@@ -96,6 +105,10 @@ class Registration:
         """
         return self._registered
 
+    def fields_condition(self) -> Condition:
+        """Return whether the fields that are not ours to write are those of this version."""
+        return self._fields.condition()
+
     def view_condition(self) -> Condition:
         """Return whether the caBundle of the APIService could be kept; READY before the first check or without one."""
         if not self._view_trouble:
@@ -111,10 +124,13 @@ class Registration:
         """
         try:
             await self._register()
-        except RegistrationError:
+        except RegistrationError as error:
             self._registered = False
+            if self._trouble != str(error):
+                self._trouble = str(error)
+                self._on_change(self._trouble)
             raise
-        self._registered = True
+        self._registered, self._trouble = True, ""
 
     async def may_have_been_called(self) -> bool:
         """
@@ -148,13 +164,15 @@ class Registration:
                 return
 
     def wake(self) -> None:
-        """Run the next check now: what is counted has changed."""
+        """Run the next check now: what is counted has changed, or a configuration."""
         self._woken.set()
 
     async def keep_registered(self) -> None:
         """Check and reconcile forever; run it as a task. An error is retried, and logged when its text changes."""
+        loop = asyncio.get_running_loop()
         while True:
             self._woken.clear()
+            begun = loop.time()
             try:
                 await self.register()
                 self._log_change("webhook configuration not registered", None)
@@ -165,6 +183,7 @@ class Registration:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._woken.wait()
+                    await asyncio.sleep(begun + _APART_SECONDS - loop.time())
 
     async def _register(self) -> None:
         # If our certificates cannot be refreshed, those of others may be newer: none is removed then.
@@ -178,8 +197,11 @@ class Registration:
         for manifest in self._form.manifests:
             self._note_added(manifest, wanted, added)
             await self._ensure(manifest, wanted, may_remove=may_remove)
+        if await self._fields.check(self._found):
+            await self._read_all()
         await self._ensure_counted()
         self._publish()
+        self._check_calls()
         await self._ensure_view(wanted, may_remove=may_remove)
 
     async def _ensure(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, may_remove: bool) -> None:
@@ -248,6 +270,18 @@ class Registration:
                 return False
         return True
 
+    def _check_calls(self) -> None:
+        """Raise RegistrationError where an API server that calls as it is written would refuse what is served."""
+        calls: dict[tuple[str, bytes], list[str]] = {}
+        for manifest in self._form.manifests:
+            for name, each in (self._found[manifest.kind] or {}).items():
+                calls.setdefault((each.host, each.ca_bundle), []).append(name)
+        for (host, bundle), names in calls.items():
+            try:
+                self._trust.check_call(host, bundle)
+            except WebhookError as error:
+                raise RegistrationError(f"calls of {', '.join(names)} to {host} fail: {error}") from error
+
     def _needed(self, manifest: WebhookManifest, wanted: tuple[bytes, ...], *, may_remove: bool) -> tuple[Write, ...]:
         found = self._found[manifest.kind] or {}
         bundles = {
@@ -305,7 +339,7 @@ class Registration:
         webhooks = [*live.named(self._form.manifests, self._found).values(), *of_policy]
         bundles = [certificates(each.ca_bundle) if each else () for each in webhooks]
         try:
-            self._trust.trusted(b"".join(in_all(bundles)))
+            self._trust.trusted(in_all(bundles))
         except WebhookError as error:
             self._log_change("serving certificate not replaced", error)
 

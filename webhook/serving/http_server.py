@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -78,6 +78,13 @@ class Health:
         """Return the warnings."""
         return _messages(self.warnings)
 
+    def states(self) -> Iterator[tuple[str, str, bool]]:
+        """Yield each check with its name, its type `readyz` or `warning`, and whether it holds."""
+        yield "draining", "readyz", not self.is_draining
+        for kind, checks in (("readyz", self.checks), ("warning", self.warnings)):
+            for name, check in checks.items():
+                yield name, kind, check().ok
+
 
 def _messages(checks: Mapping[str, Callable[[], Condition]]) -> list[str]:
     return [f"{name}: {each.message}" for name, check in checks.items() if not (each := check()).ok]
@@ -101,7 +108,7 @@ class HttpServer:
         self._next_overload_log = 0.0
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
-        """Listen; return the port, which the system chooses for port 0. Raises: OSError if it is taken."""
+        """Listen, see `site`; return the port, which the system chooses for port 0. Raises: OSError if it is taken."""
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,

@@ -19,6 +19,7 @@ from functools import partial
 import structlog
 
 from webhook.serving.connections import Connection, Connections
+from webhook.serving.listening import listening
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +29,6 @@ HANDSHAKE_SECONDS = 10.0
 _CLOSING_SECONDS = 5.0
 """How long to wait for the other side to say goodbye in TLS."""
 
-_BACKLOG = 1024
 _ACCEPTS_AT_ONCE = 16
 """Connections accepted in one turn of the loop. A handshake costs as much as three reviews."""
 
@@ -77,17 +77,14 @@ class Listener:
         self._next_log = 0.0
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; return the port, which the system chooses for port 0. Raises: OSError if it is taken."""
-        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        try:
-            for family, _, _, _, address in dict.fromkeys(found):
-                listening = socket.create_server(address, family=family, backlog=_BACKLOG)
-                self._sockets.append(listening)
-                listening.setblocking(False)
-        except OSError:
-            self.stop()
-            raise
+        """
+        Listen, see `listening`; return the port, which the system chooses for port 0.
+
+        Raises: OSError if it is taken.
+        """
+        self._sockets = await listening(host, port)
         for each in self._sockets:
+            each.setblocking(False)
             self._loop.add_reader(each, self._accept, each)
         self._sweep_later()
         return int(self._sockets[0].getsockname()[1])
@@ -109,21 +106,21 @@ class Listener:
         for each in list(self._handshakes):
             each.cancel()
 
-    def _accept(self, listening: socket.socket) -> None:
+    def _accept(self, port: socket.socket) -> None:
         for number in range(_ACCEPTS_AT_ONCE):
             if number and not self._connections.has_room:
                 return  # whether another one is waiting is told by the next turn, and only then one has to go
             if not self._connections.make_room():
-                self._pause(listening, "all connections have a review under way")
+                self._pause(port, "all connections have a review under way")
                 return
             try:
-                accepted, address = listening.accept()
+                accepted, address = port.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
                 if error.errno not in _NO_MORE:
                     raise
-                self._pause(listening, error.strerror or str(error))
+                self._pause(port, error.strerror or str(error))
                 return
             accepted.setblocking(False)
             self._begin(accepted, str(address[0]))
@@ -154,17 +151,17 @@ class Listener:
         if handshake.cancelled():  # perhaps before it began
             accepted.close()
 
-    def _pause(self, listening: socket.socket, reason: str) -> None:
+    def _pause(self, port: socket.socket, reason: str) -> None:
         """Let those that connect wait in the system's queue for a moment, instead of turning in circles."""
-        self._loop.remove_reader(listening)
-        self._paused[listening.fileno()] = self._loop.call_later(_PAUSE_SECONDS, self._go_on, listening)
+        self._loop.remove_reader(port)
+        self._paused[port.fileno()] = self._loop.call_later(_PAUSE_SECONDS, self._go_on, port)
         if time.monotonic() >= self._next_log:
             self._next_log = time.monotonic() + _LOG_INTERVAL
             log.warning("new connections wait", reason=reason, connections=len(self._connections))
 
-    def _go_on(self, listening: socket.socket) -> None:
-        del self._paused[listening.fileno()]
-        self._loop.add_reader(listening, self._accept, listening)
+    def _go_on(self, port: socket.socket) -> None:
+        del self._paused[port.fileno()]
+        self._loop.add_reader(port, self._accept, port)
 
     def _sweep_later(self) -> None:
         self._sweep = self._loop.call_later(_SWEEP_SECONDS, self._swept)

@@ -1,21 +1,33 @@
 """
-The metrics of one process. Label sets are bounded: no user, namespace or object name is ever a label.
+The metrics of one process. Label sets are bounded: no user, namespace or object name is a label, except in the text
+that `show_quotas` is given.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from webhook import __version__
 from webhook.ledger.usage_audit import Kind
+
+# A second series for each counter would say what process_start_time_seconds says.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _BUCKETS: Final = (
     0.00005,
@@ -41,6 +53,25 @@ _BUCKETS: Final = (
 Gauges = Callable[[], dict[str, float]]
 """Returns values by name without prefix. Read on the event loop at each scrape: it must cost the same at any size."""
 
+Check = tuple[str, str, bool]
+"""Name, type and outcome of a health check. The type is `readyz` or `warning`, as in `kubernetes_healthcheck`."""
+
+ALERTED_REASONS: Final = (
+    "bodies",
+    "internal",
+    "registration-drift",
+    "unauthenticated",
+)
+"""Reasons that are shown from the start: a series that begins above 0 raises no alert on its increase."""
+
+_HELP: Final = {
+    "certificate_expiration_timestamp_seconds": "End of the certificate that is served, in seconds since 1970.",
+    "pods_known": "Pods that are counted.",
+    "policy_valid": "1 if the policy that is written is in force, 0 while it has mistakes and the last good one is.",
+    "reservations": "Writes that were allowed and are not seen yet.",
+    "unadmitted_objects": "Present objects that the webhook was not asked about.",
+}
+
 
 class Metrics:
     """
@@ -51,11 +82,16 @@ class Metrics:
 
     def __init__(self, gauges: Gauges) -> None:
         """Read *gauges* at each scrape."""
+        self._quotas = b""
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        Info("userquota_build", "The version that runs.", registry=self._registry).info({"version": __version__})
         self._registry.register(_GaugeReader(gauges))
         self._reviews = _Reviews()
         self._registry.register(self._reviews)
         self._errors = Counter("userquota_errors", "Errors, by reason.", ["reason"], registry=self._registry)
+        for reason in ALERTED_REASONS:
+            self._errors.labels(reason)
         self._expired = Counter(
             "userquota_expired_reservations", "Reservations that expired without an object.", registry=self._registry
         )
@@ -81,6 +117,14 @@ class Metrics:
     def add_gauges(self, gauges: Gauges) -> None:
         """Read *gauges*, too, at each scrape."""
         self._registry.register(_GaugeReader(gauges))
+
+    def add_checks(self, checks: Callable[[], Iterable[Check]]) -> None:
+        """Read the outcome of *checks* at each scrape."""
+        self._registry.register(_CheckReader(checks))
+
+    def show_quotas(self, text: bytes) -> None:
+        """Show *text*, made by `quota_series`, at each scrape until it is replaced."""
+        self._quotas = text
 
     def answered(self, path: str, verdict: str, seconds: float) -> None:
         """Count an answer."""
@@ -115,7 +159,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self._registry) + self._quotas
 
 
 class _Reviews(Collector):
@@ -146,7 +190,9 @@ class _Reviews(Collector):
         for labels, count in self._verdicts.items():
             reviews.add_metric(labels, count)
         yield reviews
-        times = HistogramMetricFamily("userquota_review_seconds", "Time from body read to answer.", labels=["path"])
+        times = HistogramMetricFamily(
+            "userquota_review_duration_seconds", "Time from body read to answer.", labels=["path"]
+        )
         bounds = [*map(floatToGoString, _BUCKETS), "+Inf"]
         for path, counts in self._counts.items():
             times.add_metric([path], list(zip(bounds, accumulate(counts), strict=True)), self._sums[path])
@@ -159,4 +205,17 @@ class _GaugeReader(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         for name, value in self._gauges().items():
-            yield GaugeMetricFamily(f"userquota_{name}", name.replace("_", " "), value=value)
+            yield GaugeMetricFamily(f"userquota_{name}", _HELP.get(name, name.replace("_", " ")), value=value)
+
+
+class _CheckReader(Collector):
+    def __init__(self, checks: Callable[[], Iterable[Check]]) -> None:
+        self._checks = checks
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        found = GaugeMetricFamily(
+            "userquota_healthcheck", "1 if a check of /readyz holds, by its name and type.", labels=["name", "type"]
+        )
+        for name, kind, holds in self._checks():
+            found.add_metric([name, kind], 1 if holds else 0)
+        yield found

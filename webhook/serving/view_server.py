@@ -117,7 +117,7 @@ class ViewServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
-        """Listen; return the port. Raises: OSError if it is taken."""
+        """Listen, see `site`; return the port. Raises: OSError if it is taken."""
         app = web.Application(client_max_size=wire.LARGEST_BODY, middlewares=[self._guard])
         app.router.add_get("/apis", _static(wire.group_list()))
         app.router.add_get(f"/apis/{wire.GROUP}", _static(wire.group()))

@@ -27,7 +27,8 @@ from webhook.quota import resources
 from webhook.quota.subject import CLUSTER
 from webhook.quota.usage import UsageIndex
 from webhook.serving.callers import CallerFiles, Callers
-from webhook.serving.http_server import HttpServer
+from webhook.serving.http_server import Health, HttpServer
+from webhook.serving.metrics import Metrics
 from webhook.serving.replies import ADVICE, Answer
 from webhook.settings import Settings
 from webhook.wiring.standstill import watch_for_standstill
@@ -196,3 +197,9 @@ def gauges(index: UsageIndex, policy: CurrentPolicy) -> Callable[[], dict[str, f
         "reservations": index.pending_count,
         "policy_valid": 0 if policy.state.mistakes else 1,
     }
+
+
+def show_process(metrics: Metrics, health: Health, identity: ServingIdentity) -> None:
+    """Show in *metrics* the checks of *health*, and when the certificate of *identity* ends."""
+    metrics.add_checks(health.states)
+    metrics.add_gauges(lambda: {"certificate_expiration_timestamp_seconds": identity.not_after.timestamp()})

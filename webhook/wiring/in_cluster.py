@@ -24,8 +24,9 @@ from webhook.kube.access import CallersRights, HandoverRights
 from webhook.kube.api import KubernetesApi, NoConnectionError, ServerError, UnreachableError
 from webhook.kube.denial_events import DenialEvents
 from webhook.kube.discovery import discover
-from webhook.kube.events import EventWriter
+from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.kube.identity_leases import read_renewals
+from webhook.kube.ledger_config_map import NAME as LEDGER
 from webhook.kube.limit_ranges import LimitRangeReads
 from webhook.kube.object_list import ObjectList
 from webhook.kube.object_reads import ObjectReads
@@ -44,7 +45,9 @@ from webhook.registration import (
     ServiceForm,
     UrlForm,
     default_exemptions,
+    installed_in,
     manifest_files,
+    watches,
 )
 from webhook.serving.http_server import Health, HttpServer
 from webhook.settings import Settings
@@ -56,6 +59,7 @@ from webhook.wiring.application import (
     expect,
     identity_in_files,
     policy_remarks,
+    show_process,
 )
 from webhook.wiring.audit import Audit
 from webhook.wiring.charged_objects import ChargedObjects
@@ -63,6 +67,7 @@ from webhook.wiring.ledgers import Surroundings, build_ledger
 from webhook.wiring.live_check import LiveCheck
 from webhook.wiring.policy_edits import IndexedUsage, publish_forced
 from webhook.wiring.policy_kinds import PolicyKinds
+from webhook.wiring.quota_metrics import QuotaMetrics
 from webhook.wiring.view import Views, build_view
 from webhook.wiring.watched_policy import WatchedPolicy
 
@@ -117,11 +122,15 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     watched = WatchedPolicy(api, settings, events, on_policy=policy_kinds.limit, store_version=reads.store_version)
     policy_kinds.report_to(watched.publish_without_effect)
     index, metrics = watched.index, watched.metrics
-    manifests = manifest_files.webhook_manifests()
+    manifests = [installed_in(each, settings.namespace) for each in manifest_files.webhook_manifests()]
 
     def relist() -> None:
         """List the objects again. `objects` exists by then: its watches start only once the exemptions are known."""
         objects.relist_all()
+
+    def changed(told: str) -> None:
+        metrics.count_error("registration-drift")
+        events.publish(ConfigMapEvent(LEDGER, "", "WebhooksChanged", told))
 
     exemptions = Exemptions(default_exemptions(manifests), on_change=relist)
     registration = Registration(
@@ -133,6 +142,8 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         counted=policy_kinds.resources,
         monotonic=clock.monotonic,
         on_view_error=lambda: metrics.count_error("view-bundle"),
+        repairs=settings.repair_webhooks,
+        on_change=changed,
         view=ApiServiceBundle(api, monotonic=clock.monotonic) if settings.view_host is not None else None,
     )
 
@@ -266,6 +277,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "uncounted": objects.uncounted_condition,
             "view": lambda: view.condition() if view else READY,
             "view-bundle": registration.view_condition,
+            "registration-drift": registration.fields_condition,
         },
     )
     view = build_view(
@@ -282,6 +294,17 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             resources=lambda: objects.resources,
         ),
         metrics,
+    )
+
+    show_process(metrics, health, identity)
+    quotas = QuotaMetrics(
+        watched.policy,
+        index,
+        watched.labels.known,
+        metrics,
+        clock,
+        settings.metrics_subjects,
+        conditions=(*health.checks.values(), watched.groups.condition),
     )
 
     async def maintain() -> None:
@@ -303,7 +326,9 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             audit.run,
             events.run,
             denials.run,
+            quotas.run,
             partial(_register, registration, ledger.is_known),
+            *(watch.run for watch in watches(api, manifests, registration.wake)),
             *(view.tasks if view else ()),
         ),
         close=api.close,

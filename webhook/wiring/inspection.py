@@ -135,7 +135,7 @@ async def _inspect_once(
     late: frozenset[str],
 ) -> Inspection:
     """Inspect once, the ledger first: its reservations may be stored and settled before the objects are listed."""
-    condition, ledger = await _read_ledger(config_map)
+    condition, ledger = await read_condition(config_map)
     stored: dict[ObjectKey, StoredVersion] = {}
     unadmitted: dict[ObjectKey, StoredVersion] = {}
     resources = {kind.resource for kind in KINDS.charged}
@@ -149,7 +149,8 @@ async def _inspect_once(
     return Inspection(condition, ledger, held, unadmitted)
 
 
-async def _read_ledger(config_map: LedgerConfigMap) -> tuple[str, Ledger | None]:
+async def read_condition(config_map: LedgerConfigMap) -> tuple[str, Ledger | None]:
+    """Return the condition of the ledger, see `Inspection`, and the ledger itself. Raises: UnavailableError."""
     stored = await config_map.read()
     if stored is None:
         return "absent", None

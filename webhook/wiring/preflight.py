@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from webhook.attribution.creations import Written
+from webhook.doctor.features import NEEDED_VERSION, written
 from webhook.kinds.evaluator import AnyKind, UncountableError
 from webhook.kinds.registry import Registry
 from webhook.kinds.session_marks import NamespaceTexts
@@ -29,7 +30,7 @@ from webhook.kube.server_version import UnreachedError, read_version
 from webhook.ports import UnavailableError
 from webhook.preflight.census import Census
 from webhook.preflight.made_anew import made_anew
-from webhook.preflight.report import NEEDED_VERSION, Gap, Report, Unreadable, report_on
+from webhook.preflight.report import Gap, Report, Unreadable, report_on
 from webhook.preflight.traces import Marked, Trace, shape_of
 from webhook.quota.membership import GroupsByMember, groups_by_member
 from webhook.quota.objects import AnyObject
@@ -112,7 +113,7 @@ class _Look:
             self._unread("version", error)
             return ""
         if found[:2] < NEEDED_VERSION:
-            needed = ".".join(map(str, NEEDED_VERSION))
+            needed = written(NEEDED_VERSION)
             why = f"userquota needs {needed} or newer: from then on matchConditions of webhooks are stable"
             self._lack(f"Kubernetes {found.text}", why, is_fatal=True)
         return found.text

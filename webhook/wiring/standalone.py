@@ -36,7 +36,9 @@ from webhook.wiring.application import (
     gauges,
     identity_in_files,
     policy_remarks,
+    show_process,
 )
+from webhook.wiring.quota_metrics import QuotaMetrics
 
 T = TypeVar("T")
 
@@ -159,12 +161,15 @@ def build_standalone(settings: Settings) -> Application:
     remarks = policy_remarks(policy, clock, index)
     health = Health({"policy": policy.condition}, warnings={"policy-notes": remarks.condition})
     identity = identity_in_files(settings, clock) or certificates.self_signed(("localhost", "127.0.0.1", "::1"), clock)
+    metrics = Metrics(gauges(index, policy))
+    show_process(metrics, health, identity)
+    quotas = QuotaMetrics(policy, index, cluster.known, metrics, clock, settings.metrics_subjects)
     return Application(
         settings,
-        HttpServer(answers(handler, advice), health, Metrics(gauges(index, policy)), callers(settings, identity)),
+        HttpServer(answers(handler, advice), health, metrics, callers(settings, identity)),
         identity,
         policy,
-        tasks=(),
+        tasks=(quotas.run,),
         close=_nothing_to_close,
     )
 

@@ -7,6 +7,7 @@ collection see ``webhook.kube.reflector``.
 
 from webhook.kube.api.client import JSON, METADATA_ONLY, ActingAs, KubernetesApi
 from webhook.kube.api.errors import (
+    UNREADABLE,
     AlreadyExistsError,
     ApiError,
     ConflictError,
@@ -24,10 +25,12 @@ from webhook.kube.api.errors import (
     UnreachableError,
     api_error,
 )
+from webhook.kube.api.versions import version_read
 
 __all__ = [
     "JSON",
     "METADATA_ONLY",
+    "UNREADABLE",
     "ActingAs",
     "AlreadyExistsError",
     "ApiError",
@@ -46,4 +49,5 @@ __all__ = [
     "UnauthorizedError",
     "UnreachableError",
     "api_error",
+    "version_read",
 ]

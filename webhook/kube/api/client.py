@@ -21,7 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from webhook import __version__
-from webhook.kube.api.connection import Connection, Credentials, from_kubeconfig, in_cluster
+from webhook.kube.api.connection import Connection, Credentials, from_kubeconfig, in_cluster, route_of
 from webhook.kube.api.errors import NoConnectionError, SilenceError, UnreachableError, api_error
 
 JSON: Final = "application/json"
@@ -73,9 +73,11 @@ class KubernetesApi:
     Every method raises ApiError and nothing else. Safe to share between the tasks of one event loop.
     """
 
-    def __init__(self, credentials: Credentials, *, session: aiohttp.ClientSession) -> None:
+    def __init__(self, credentials: Credentials, *, session: aiohttp.ClientSession, route: str = "") -> None:
+        """*route* says in words how the server is reached, for errors; empty where there is nothing to say."""
         self._credentials = credentials
         self._session = session
+        self.route = route
 
     @classmethod
     async def connect(  # noqa: PLR0913 - all but the first have a default
@@ -115,7 +117,7 @@ class KubernetesApi:
             read_bufsize=_READ_BUFFER,
             timeout=_NO_TOTAL,
         )
-        return cls(Credentials(connection, load), session=session)
+        return cls(Credentials(connection, load), session=session, route=route_of(connection, environ))
 
     @property
     def namespace(self) -> str:
@@ -127,6 +129,15 @@ class KubernetesApi:
     ) -> bytes:
         """Return the answer's body; *accept* may ask for another form, such as the metadata only."""
         return await self._call(_Request("GET", path, query=query, headers={"Accept": accept}), timeout)
+
+    async def date(self, *, timeout: float = 10) -> str:
+        """Return the time by the server's clock as HTTP writes it, empty where the answer has none."""
+        request = _Request("GET", "/version", headers={"Accept": JSON})
+        with _translated(request, timeout, route=self.route):
+            async with asyncio.timeout(timeout):
+                response = await self._open(request, _NO_TOTAL)
+                _let_go(response)
+                return response.headers.get("Date", "")
 
     async def create(
         self, path: str, body: bytes, *, query: Mapping[str, str] = _NOTHING, timeout: float = 10
@@ -169,7 +180,7 @@ class KubernetesApi:
         """
         request = _Request("GET", path, query={"watch": "1", **query}, headers={"Accept": accept})
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=silence)
-        with _translated(request, silence):
+        with _translated(request, silence, route=self.route):
             response = await self._open(request, timeout)
         try:
             async with aclosing(_lines(response.content, request=request, silence=silence)) as lines:
@@ -182,7 +193,7 @@ class KubernetesApi:
         await self._session.close()
 
     async def _call(self, request: _Request, timeout: float) -> bytes:
-        with _translated(request, timeout):
+        with _translated(request, timeout, route=self.route):
             async with asyncio.timeout(timeout):
                 response = await self._open(request, _NO_TOTAL)
                 try:
@@ -266,15 +277,19 @@ async def _lines(content: aiohttp.StreamReader, *, request: _Request, silence: f
 
 @contextmanager
 def _translated(
-    request: _Request, seconds: float, *, late: type[UnreachableError] = UnreachableError
+    request: _Request, seconds: float, *, late: type[UnreachableError] = UnreachableError, route: str = ""
 ) -> Iterator[None]:
-    """Raise UnreachableError for what the transport raises, *late* where time ran out."""
+    """Raise UnreachableError for what the transport raises, *late* where time ran out; it ends with the *route*."""
+    end = f"; {route}" if route else ""
     try:
         yield
     except TimeoutError as error:
-        raise late(f"no answer within {seconds:g} s", request=str(request)) from error
+        raise late(f"no answer within {seconds:g} s{end}", request=str(request)) from error
     except aiohttp.ClientConnectorError as error:
-        message = f"cannot connect to {error.host}:{error.port}: {error.os_error}"
+        message = f"cannot connect to {error.host}:{error.port}: {error.os_error}{end}"
+        raise NoConnectionError(message, request=str(request)) from error
+    except aiohttp.ClientHttpProxyError as error:
+        message = f"the proxy answers {error.status} {error.message}{end}"
         raise NoConnectionError(message, request=str(request)) from error
     except _TRANSPORT_ERRORS as error:
         raise UnreachableError(str(error) or type(error).__name__, request=str(request)) from error

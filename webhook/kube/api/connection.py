@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import structlog
 import yaml
@@ -32,6 +33,8 @@ _FILE_SECONDS: Final = 60.0
 _USABLE_LIFE: Final = 0.8
 # A server that refuses every token must not make each request run a credential plugin.
 _RENEWAL_PAUSE: Final = 1.0
+_PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+"""What kubectl and other programs take a proxy from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,18 @@ class Credentials:
         if loaded.authorization != known.authorization:
             known = replace(known, authorization=loaded.authorization)
         self._connection = known
+
+
+def route_of(connection: Connection, environ: Mapping[str, str]) -> str:
+    """Return in words how proxies bear upon *connection*, without passwords; empty if none does."""
+    if connection.proxy:
+        parts = urlsplit(connection.proxy)
+        named = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return f"the kubeconfig's proxy-url {named} is between"
+    for name in _PROXIES:
+        if environ.get(name):
+            return f"{name} is set and not used: a proxy before the API server is the proxy-url of a kubeconfig"
+    return ""
 
 
 def in_cluster(environ: Mapping[str, str], service_account: Path) -> Connection:

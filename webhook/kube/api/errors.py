@@ -11,6 +11,12 @@ import msgspec
 
 from webhook.ports import WebhookError
 
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""
+What msgspec raises for an answer that is no JSON, no UTF-8, another object, or nested beyond the 1 000 levels that it
+follows: an API server stores custom resources of 10 000, and lists their fields once more in their metadata.
+"""
+
 _MESSAGE_LIMIT: Final = 256
 
 
@@ -127,7 +133,7 @@ def api_error(body: bytes | msgspec.Raw, *, request: str, status: int = 0, retry
     """
     try:
         answer = msgspec.json.decode(body, type=_Status)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         answer = _Status(kind="")
     if answer.kind != "Status":
         answer = _Status(kind="", message="the answer is no Kubernetes Status")

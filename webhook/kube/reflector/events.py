@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from webhook.kube.api.versions import parsed
 from webhook.ports import WebhookError
 
 _INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
@@ -244,8 +245,8 @@ def as_integer(resource_version: str) -> int:
 
     Raises: ResourceVersionError.
     """
-    if resource_version.isascii() and resource_version.isdecimal():
-        return int(resource_version)
+    if (version := parsed(resource_version)) is not None:
+        return version
     raise ResourceVersionError(f"the resourceVersion {resource_version[:64]!r} is no integer")
 
 
