@@ -102,6 +102,11 @@ bench-policy: $(VENV)/dev.stamp ## Read a policy of 1 MiB, and judge an edit of 
 bench-restart: $(VENV)/dev.stamp ## Restart a replica beside 20 000 pods: time to ready, and memory
 	$(BIN)/python -m benchmarks.restart
 
+.PHONY: bench-siege
+bench-siege: $(VENV)/dev.stamp ## Ask five times as fast as a replica answers, with idle connections and 3 MiB objects
+	$(BIN)/python -m benchmarks.siege
+	$(BIN)/python -m benchmarks.large
+
 .PHONY: bench-scrape
 bench-scrape: $(VENV)/dev.stamp ## Render the metrics beside a million people: size and time of a scrape
 	$(BIN)/python -m benchmarks.scrape

@@ -53,6 +53,13 @@ def running(programs: Path, folder: Path) -> Iterator[dict[str, Contestant]]:
         yield started
 
 
+@contextlib.contextmanager
+def ours(folder: Path) -> Iterator[Contestant]:
+    """Start userquota alone. Raises: ContestantError."""
+    with _running(OURS, _commands(folder, folder)[OURS], folder) as started:
+        yield started
+
+
 def _commands(programs: Path, folder: Path) -> dict[str, Callable[[int], list[str]]]:
     def ours(port: int) -> list[str]:
         serve = [sys.executable, "-m", "webhook", "serve", "--standalone", "--policy", str(POLICY), "--drain", "0"]

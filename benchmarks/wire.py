@@ -81,7 +81,7 @@ class Load:
         """Perform one run; return its numbers. Raises: LoadError."""
         with machine.pinned(machine.cpus().client):
             process = subprocess.Popen(
-                self._command(run, contestant, seconds),
+                self.command(run, contestant, seconds),
                 env=os.environ | {"GOMAXPROCS": "1", "GOGC": "400"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -122,7 +122,8 @@ class Load:
             "latency_us": told["latency"],
         }
 
-    def _command(self, run: Run, contestant: Contestant, seconds: float) -> list[str]:
+    def command(self, run: Run, contestant: Contestant, seconds: float) -> list[str]:
+        """Return the command line of one run."""
         return [
             str(self.program),
             f"-address=localhost:{contestant.port}",

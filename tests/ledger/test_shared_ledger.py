@@ -10,8 +10,9 @@ from collections import Counter
 import pytest
 
 from tests.calls import counted_calls
+from tests.contracts.test_ledger_store import World
 from tests.fakes import FakeLedgerObject
-from tests.ledger.sharing import HOLD, Replica, create, ledger_in, until, update
+from tests.ledger.sharing import HOLD, RealClock, Replica, create, ledger_in, until, update
 from webhook.ledger.codec import write_ledger
 from webhook.ledger.ledger_object import StoredText
 from webhook.ledger.protocol import Ledger
@@ -174,6 +175,44 @@ async def test_what_was_given_up_before_it_was_decided_holds_nothing(replica: Re
 
     assert replica.held() == ["uid-of-busy"]
     assert await replica.allows(create("next"))
+
+
+async def test_of_more_than_can_be_decided_those_are_decided_that_can_be_told() -> None:
+    """Otherwise those that are next have no time left: all were decided in vain, and held for forty seconds."""
+    replica = Replica(FakeLedgerObject(), world=World(RealClock()), limit=100_000, pool=100_000)
+    await replica.stored_ledger.read()
+    replica.stored_in.seconds = 0.1
+    asked: list[asyncio.Task[Decision]] = []
+
+    for second in range(20):
+        charges = [each for owner in "abcdef" for each in pods(100, prefix=f"{owner}-{second}", owner=owner)]
+        asked += [asyncio.create_task(replica.ask(each, within=0.9)) for each in charges]
+        await asyncio.sleep(0.2)
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+
+    told = [each for each in answers if isinstance(each, Allowed)]
+    late = [each for each in answers if isinstance(each, UnavailableError)]
+    assert len(told) + len(late) == len(answers)
+    assert {each.reason for each in late} <= {"overload", "deadline"}
+    assert len(replica.held()) < 1.5 * len(told)
+
+
+async def test_after_batches_that_took_very_long_a_new_request_is_tried(replica: Replica) -> None:
+    replica.ledger._batch_seconds = 1.0
+
+    for number in range(10):
+        assert await replica.allows(create(f"pod-{number}"))
+
+    assert replica.ledger._batch_seconds < 0.2
+
+
+async def test_one_that_will_be_late_is_told_so_before_it_is_decided(replica: Replica) -> None:
+    replica.ledger._batch_seconds = 1.0
+
+    error = await replica.refusal(create("pod"), within=0.9)
+
+    assert (error.reason, replica.held()) == ("overload", [])
+    assert "than can be decided in time" in str(error)
 
 
 async def test_what_was_given_up_while_it_was_written_is_held_and_found_by_its_retry(replica: Replica) -> None:

@@ -440,6 +440,40 @@ async def test_old_tls_gets_no_handshake(stage: Stage, version: int, is_spoken: 
     writer.close()
 
 
+@pytest.mark.parametrize("sent", [b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n", b"\x00" * 100], ids=["HTTP", "zeros"])
+async def test_without_tls_nothing_is_answered(stage: Stage, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+    writer.write(sent)
+
+    answered = await asyncio.wait_for(reader.read(), 5)
+
+    assert b"HTTP" not in answered
+    assert (await stage.post()).body == ALLOWED
+    writer.close()
+
+
+async def test_http_2_is_refused_and_costs_nobody_else_anything(stage: Stage) -> None:
+    reader, writer = await stage.open()
+    resets = b"".join(b"\x00\x00\x04\x03\x00" + struct.pack(">II", number, 8) for number in range(1, 1000, 2))
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + resets)
+
+    answered = await asyncio.wait_for(reader.read(), 5)
+
+    assert not answered or answered.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 ")), answered
+    assert (await stage.post()).body == ALLOWED
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({f"X-{n}": "v" for n in range(15)}, 200), ({f"X-{n}": "v" for n in range(30)}, 400), ({"X": "v" * 5000}, 400)],
+    ids=["as many as a sidecar adds", "more", "a long one"],
+)
+async def test_a_head_is_bounded(stage: Stage, headers: dict[str, str], status: int) -> None:
+    assert (await stage.post(REVIEW, "/validate", **headers)).status == status
+    assert (await stage.post()).body == ALLOWED
+
+
 async def test_http_2_is_not_offered(stage: Stage) -> None:
     stage.tls.set_alpn_protocols(["h2", "http/1.1"])
 
@@ -452,6 +486,6 @@ async def test_http_2_is_not_offered(stage: Stage) -> None:
 async def test_a_port_that_is_taken_is_an_error(stage: Stage, identity: ServingIdentity) -> None:
     another = HttpServer({}, stage.health, stage.metrics, Callers(CallerFiles(), identity.clients))
 
-    with pytest.raises(OSError, match="address already in use"):
+    with pytest.raises(OSError, match="Address already in use"):
         await another.start("127.0.0.1", stage.port, identity.context)
     await another.drain(0)

@@ -13,7 +13,9 @@ from aiohttp import ClientSession, TCPConnector, web
 
 from webhook.certificates import self_signed
 from webhook.registration import manifest_files
-from webhook.serving.listening import site
+from webhook.serving.connections import Connections
+from webhook.serving.listener import Listener
+from webhook.serving.listening import listening
 from webhook.wiring.application import SystemClock
 
 
@@ -22,8 +24,9 @@ async def reached(host: str) -> list[str]:
     identity = self_signed(("127.0.0.1", "::1"), SystemClock())
     runner = web.AppRunner(web.Application())
     await runner.setup()
-    await site(runner, host, 0, identity.context).start()
-    port = runner.addresses[0][1]
+    assert runner.server is not None
+    listener = Listener(Connections(must_prove=lambda: False), runner.server, identity.context)
+    port = await listener.start(host, 0)
     found = []
     async with ClientSession(connector=TCPConnector(ssl=False)) as client:
         for address in ("127.0.0.1", "[::1]"):
@@ -32,6 +35,7 @@ async def reached(host: str) -> list[str]:
                     found.append(address)
             except OSError:
                 continue
+    listener.stop()
     await runner.cleanup()
     return found
 
@@ -81,12 +85,8 @@ def test_the_manifests_listen_at_all_addresses() -> None:
 
 
 async def test_a_port_that_is_taken_is_an_error() -> None:
-    identity = self_signed(("127.0.0.1",), SystemClock())
-    runner = web.AppRunner(web.Application())
-    await runner.setup()
     with (
         socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as taken,
         pytest.raises(OSError, match="in use"),
     ):
-        site(runner, "", taken.getsockname()[1], identity.context)
-    await runner.cleanup()
+        await listening("", taken.getsockname()[1])

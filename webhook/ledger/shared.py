@@ -32,8 +32,20 @@ _CAUTION = 0.9
 MOST_PER_OWNER = 2000
 """Reservations of one owner in flight: a quarter of what the ledger can hold, so that no owner alone fills it."""
 
+_LONGEST_BATCH = 1.0
+"""
+Seconds that a batch is expected to take at most. It may take longer; but a request has 4.5 seconds, so that one that
+has just come is tried however long the last batch took.
+"""
+
+_FORGOTTEN = 0.8
+"""What is left, after each batch, of the longest time that one took."""
+
 _USAGE_WATCH_SECONDS = 1.0
 """How long a batch waits for our watch. After that the API server is asked to call again."""
+
+
+_TOO_MANY = "more requests wait for the ledger than can be decided in time: try again in some seconds"
 
 
 @dataclass(eq=False, slots=True)
@@ -44,6 +56,7 @@ class _Waiting:
     decide: Decide
     dry_run: bool
     came: int
+    deadline: float
     answer: asyncio.Future[Decision]
 
     def fail(self, error: Exception) -> None:
@@ -98,6 +111,7 @@ class SharedLedger:
         self._at_work: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self._moved = asyncio.Event()
+        self._batch_seconds = 0.0
 
     @property
     def is_known(self) -> bool:
@@ -121,7 +135,7 @@ class SharedLedger:
             why = f"{owner} has {MOST_PER_OWNER} requests in flight: come back"
             raise UnavailableError("in-flight", why, everywhere=True)
         answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(charge, decide, dry_run, self._stored.order(), answer))
+        self._queue.append(_Waiting(charge, decide, dry_run, self._stored.order(), deadline, answer))
         if self._at_work is None or self._at_work.done():
             self._at_work = asyncio.create_task(self._work())
         self._waiting[owner] += 1
@@ -171,9 +185,12 @@ class SharedLedger:
         while self._queue:
             batch: list[_Waiting] = []
             self._draw(batch, _MOST_AT_ONCE)
+            begun = self._monotonic()
             try:
                 async with self._lock:
                     await self._decide_what_fits(batch)
+                took = self._monotonic() - begun
+                self._batch_seconds = min(max(took, self._batch_seconds * _FORGOTTEN), _LONGEST_BATCH)
             except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the callers that wait
                 _fail_all(batch, error)
 
@@ -212,11 +229,25 @@ class SharedLedger:
             await self._stored.refresh()
 
     def _draw(self, batch: list[_Waiting], most: int) -> None:
-        """Fill *batch* up to *most* with requests that still wait, in the order in which they came."""
-        more = most - len(batch)
-        batch += self._queue[:more]
-        del self._queue[:more]
+        """
+        Fill *batch* up to *most* with requests that still wait, in the order in which they came.
+
+        One that will be late anyway is told so at once. Where more wait than can be decided, all that are next have
+        waited for as long as they can; each of them would take the place of one that can still be answered, and what
+        was held for it would stay held, as nobody is told of it.
+        """
         batch[:] = [each for each in batch if not each.answer.done()]
+        end = self._monotonic() + self._batch_seconds
+        drawn = 0
+        for each in self._queue:
+            if len(batch) >= most:
+                break
+            drawn += 1
+            if each.deadline < end:
+                each.fail(UnavailableError("overload", _TOO_MANY))
+            elif not each.answer.done():
+                batch.append(each)
+        del self._queue[:drawn]
 
     def _decide_each(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Decision]]:
         """Decide one after another, each on what those before it leave."""

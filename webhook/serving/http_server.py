@@ -18,13 +18,18 @@ from aiohttp import web
 from webhook.ports import Condition
 from webhook.serving.bodies import BodyBudget, BodyError
 from webhook.serving.callers import Callers, Proof
-from webhook.serving.listening import site
-from webhook.serving.replies import Answer, Meter, Replies, Reply, error_reply, unavailable
+from webhook.serving.connections import MOST_CONNECTIONS, Connection, Connections, Standing
+from webhook.serving.listener import Listener, raise_file_limit
+from webhook.serving.overload import Overload
+from webhook.serving.replies import ADVICE, Answer, Meter, Replies, Reply, error_reply, unavailable
 
 log = structlog.get_logger(__name__)
 
 DEFAULT_TIMEOUT = 10
 """Seconds that the API server waits for a webhook whose configuration does not say."""
+
+LONGEST_TIMEOUT = 30
+"""Seconds. Kubernetes takes no configuration with more; a caller that asks for more is none of its API servers."""
 
 KEEP_ALIVE = 3630.0
 """
@@ -32,11 +37,24 @@ Seconds. More than the 90 after which the API server drops idle connections: if 
 is sent at that moment fails.
 """
 
+_MOST_HEADERS = 24
+_LONGEST_HEADER = 4096
+"""
+Bytes. A head that is not complete is in memory, on every connection. API servers send nine headers, and a sidecar may
+add ten; a token has 1 to 2 kB.
+"""
+
 _SHUTDOWN_TIMEOUT = 60.0
 """Seconds to wait for answers at the very end: twice what the API server ever waits for one."""
 
 _LOG_INTERVAL = 10.0
 """Seconds between two lines about bad callers: there may be thousands of calls a second. A metric counts them."""
+
+_OVERLOAD = "more reviews arrive than userquota can answer at this moment: try again in some seconds"
+_LATER, _ELSEWHERE = unavailable(_OVERLOAD), unavailable(_OVERLOAD, retry=True)
+
+_TAIL = 1024
+"""Bytes at the end of a review: what the API server writes behind the objects takes less than half of it."""
 
 
 @dataclass(slots=True)
@@ -82,8 +100,12 @@ class HttpServer:
         self._metrics = metrics
         self._callers = callers
         self._bodies = BodyBudget()
+        self._overload = Overload()
+        self._connections = Connections(MOST_CONNECTIONS, must_prove=lambda: callers.must_prove)
+        self._listener: Listener | None = None
         self._runner: web.AppRunner | None = None
         self._next_log = 0.0
+        self._next_overload_log = 0.0
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
         """Listen, see `site`; return the port, which the system chooses for port 0. Raises: OSError if it is taken."""
@@ -94,12 +116,16 @@ class HttpServer:
             shutdown_timeout=_SHUTDOWN_TIMEOUT,
             # API servers compress nothing, and a few compressed bytes can become very many.
             auto_decompress=False,
+            max_headers=_MOST_HEADERS,
+            max_field_size=_LONGEST_HEADER,
             # A handler goes on when the API server hangs up: what it reserved is settled or expires like any other.
             handler_cancellation=False,
         )
         await self._runner.setup()
-        await site(self._runner, host, port, tls).start()
-        return int(self._runner.addresses[0][1])
+        assert self._runner.server is not None  # noqa: S101 - it is set up
+        self._connections.most = raise_file_limit(MOST_CONNECTIONS)
+        self._listener = Listener(self._connections, self._runner.server, tls)
+        return await self._listener.start(host, port)
 
     async def keep_fresh(self) -> None:
         """Reload for ever what callers are checked against; run it as a task."""
@@ -113,8 +139,12 @@ class HttpServer:
         """
         self._health.is_draining = True
         await asyncio.sleep(seconds)
+        if self._listener is not None:
+            self._listener.stop()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._listener is not None:
+            self._listener.end_handshakes()
 
     def _application(self) -> web.Application:
         app = web.Application()
@@ -126,8 +156,13 @@ class HttpServer:
         return app
 
     def _review(self, path: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+        is_binding = path != ADVICE
+
         async def handle(request: web.Request) -> web.Response:
-            reply = self._rejection(request) or await self._reply(path, request)
+            connection = self._asks(request)
+            reply = self._rejection(request) or self._turned_away(request, is_binding=is_binding)
+            if reply is None:
+                reply = await self._reply(path, request, connection)
             response = _response(reply)
             if reply.retry or self._health.is_draining:
                 response.force_close()
@@ -135,7 +170,7 @@ class HttpServer:
 
         return handle
 
-    async def _reply(self, path: str, request: web.Request) -> Reply:
+    async def _reply(self, path: str, request: web.Request, connection: Connection) -> Reply:
         deadline = time.monotonic() + _seconds(request) * 0.9  # a tenth for the way back
         with self._bodies.receive(request, deadline=deadline) as body:
             try:
@@ -144,7 +179,36 @@ class HttpServer:
                 self._metrics.count_error(error.reason)
                 self._warn("a review was not read", request, reason=error.reason)
                 return error.reply
-            return await self._replies.to(path, content, deadline=deadline)
+            if self._overload.is_near and _is_dry_run(content):
+                reply = self._turned_away(request, is_binding=False)
+                if reply is not None:
+                    return reply
+            connection.under_way = True
+            try:
+                reply = await self._replies.to(path, content, deadline=deadline)
+            finally:
+                connection.under_way = False
+                connection.used_at = time.monotonic()
+            if self._callers.must_prove or reply.status == 200:
+                connection.standing = Standing.REVIEWING
+            return reply
+
+    def _asks(self, request: web.Request) -> Connection:
+        """Return the connection of *request*, which has sent the whole head of it."""
+        connection = self._connections.of(request.protocol)
+        connection.used_at = time.monotonic()
+        connection.standing = max(connection.standing, Standing.OTHER)
+        return connection
+
+    def _turned_away(self, request: web.Request, *, is_binding: bool) -> Reply | None:
+        """Return the reply to a review that is not begun, because too many are; its body is not looked at."""
+        if self._overload.admits(is_binding=is_binding):
+            return None
+        self._metrics.count_error("overload")
+        if time.monotonic() >= self._next_overload_log:
+            self._next_overload_log = time.monotonic() + _LOG_INTERVAL
+            log.warning("more reviews arrive than can be answered", peer=request.remote)
+        return _ELSEWHERE if self._overload.may_move() else _LATER
 
     def _rejection(self, request: web.Request) -> Reply | None:
         """Return the reply to a caller that does not prove to be the API server; its body is not read."""
@@ -167,24 +231,38 @@ class HttpServer:
             self._next_log = time.monotonic() + _LOG_INTERVAL
             log.warning(text, peer=request.remote, **facts)
 
-    async def _livez(self, _: web.Request) -> web.Response:
+    async def _livez(self, request: web.Request) -> web.Response:
+        self._asks(request)
         return web.Response(text="ok\n")
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    async def _readyz(self, request: web.Request) -> web.Response:
+        self._asks(request)
         failures = self._health.failures()
         lines = failures or ["ok", *self._health.notes()]
         return web.Response(status=503 if failures else 200, text="\n".join([*lines, ""]))
 
-    async def _scrape(self, _: web.Request) -> web.Response:
+    async def _scrape(self, request: web.Request) -> web.Response:
+        self._asks(request)
         # On the loop: gauges read what only the loop may touch. It takes less than a millisecond.
         text = self._metrics.render()
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
 def _seconds(request: web.Request) -> int:
-    """Return how long the API server waits for the answer, at least 1."""
+    """Return how long the API server waits for the answer, 1 to 30."""
     given = request.query.get("timeout", "").removesuffix("s")
-    return max(int(given), 1) if given.isascii() and given.isdecimal() and len(given) < 4 else DEFAULT_TIMEOUT
+    if given.isascii() and given.isdecimal() and len(given) < 4:
+        return min(max(int(given), 1), LONGEST_TIMEOUT)
+    return DEFAULT_TIMEOUT
+
+
+def _is_dry_run(review: bytes) -> bool:
+    """
+    Whether *review* seems to be of a dry-run.
+
+    It is not decoded for that: the API server writes this field behind the objects, and quotes in texts differently.
+    """
+    return b'"dryRun":true' in review[-_TAIL:]
 
 
 def _response(reply: Reply) -> web.Response:

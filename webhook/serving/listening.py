@@ -4,24 +4,31 @@ Where a server listens: at one address, or at all of the machine, of IPv4 and of
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
-import ssl
-
-from aiohttp import web
 
 _BACKLOG = 1024
 
 
-def site(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext) -> web.BaseSite:
+async def listening(host: str, port: int) -> list[socket.socket]:
     """
-    Return what makes *runner* listen, at all addresses where *host* is empty. Raises: OSError if the port is taken.
+    Return sockets that listen at *host*, at all addresses where it is empty. Raises: OSError if the port is taken.
 
     A pod of an IPv6 cluster has no address of IPv4, and 0.0.0.0 is none of IPv6: nobody would reach it there.
     """
-    if host:
-        return web.TCPSite(runner, host, port, ssl_context=tls, backlog=_BACKLOG)
-    return web.SockSite(runner, _everywhere(port), ssl_context=tls, backlog=_BACKLOG)
+    if not host:
+        return [_everywhere(port)]
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    opened: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            opened.append(socket.create_server(address, family=family, backlog=_BACKLOG))
+    except OSError:
+        for each in opened:
+            each.close()
+        raise
+    return opened
 
 
 def _everywhere(port: int) -> socket.socket:

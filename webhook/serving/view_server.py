@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
@@ -26,8 +27,9 @@ from webhook.quota.objects import Shape
 from webhook.quota.resources import canonical_name
 from webhook.quota.subject import Subject
 from webhook.serving.callers import Proof
+from webhook.serving.connections import Connections, Standing
 from webhook.serving.front_proxy import FrontProxy
-from webhook.serving.listening import site
+from webhook.serving.listener import Listener
 from webhook.serving.replies import INTERNAL_ERROR, error_reply
 from webhook.view import wire
 
@@ -36,6 +38,9 @@ log = structlog.get_logger(__name__)
 _BASE: Final = f"/apis/{wire.API_VERSION}"
 _CHECKS_AT_ONCE: Final = 4
 """Checks whose body is in memory at the same time."""
+
+_MOST_CONNECTIONS: Final = 256
+"""A quarter is for callers that prove nothing. Each costs 50 kB while it is idle."""
 
 _MOST_HOLDERS: Final = 500
 _HOLDERS: Final = 50
@@ -108,6 +113,8 @@ class ViewServer:
         self._rights = rights
         self._meter = meter
         self._checks = asyncio.Semaphore(_CHECKS_AT_ONCE)
+        self._connections = Connections(_MOST_CONNECTIONS, must_prove=lambda: True)
+        self._listener: Listener | None = None
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
@@ -127,13 +134,18 @@ class ViewServer:
             app, access_log=None, keepalive_timeout=120, shutdown_timeout=_SHUTDOWN_SECONDS, auto_decompress=False
         )
         await self._runner.setup()
-        await site(self._runner, host, port, tls).start()
-        return int(self._runner.addresses[0][1])
+        assert self._runner.server is not None  # noqa: S101 - it is set up
+        self._listener = Listener(self._connections, self._runner.server, tls)
+        return await self._listener.start(host, port)
 
     async def close(self) -> None:
         """Answer what is being answered, and stop."""
+        if self._listener is not None:
+            self._listener.stop()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._listener is not None:
+            self._listener.end_handshakes()
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -152,7 +164,12 @@ class ViewServer:
                 self._meter.count_error("view-unauthenticated")
                 response = _error(401, "Unauthorized", "ask the API server: it says who you are, see docs/view.md")
             else:
-                response = await self._answer(found, request, handler)
+                connection = self._connections.of(request.protocol)
+                connection.standing, connection.under_way = Standing.REVIEWING, True
+                try:
+                    response = await self._answer(found, request, handler)
+                finally:
+                    connection.under_way, connection.used_at = False, time.monotonic()
         response.headers["Cache-Control"] = "no-store"
         return response
 

@@ -6,9 +6,11 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/textproto"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // connection is one kept alive, with the least of HTTP that is needed: the client must not be what is measured.
@@ -19,15 +21,25 @@ type connection struct {
 	must   []byte
 	buffer []byte
 	answer []byte
+	closes bool // whether the last answer asked to close it
 }
 
 func connect(asked options, config *tls.Config) (*connection, error) {
-	socket, err := tls.Dial("tcp", asked.address, config)
+	return connectBy(asked, config, time.Time{})
+}
+
+// connectBy connects before an instant, or whenever that is zero.
+func connectBy(asked options, config *tls.Config, end time.Time) (*connection, error) {
+	socket, err := tls.DialWithDialer(&net.Dialer{Deadline: end}, "tcp", asked.address, config)
 	if err != nil {
 		return nil, err
 	}
+	wait := asked.timeout
+	if wait == 0 {
+		wait = 10 * time.Second
+	}
 	// As kube-apiserver sends it.
-	head := "POST " + asked.path + "?timeout=10s HTTP/1.1\r\nHost: " + asked.address +
+	head := "POST " + asked.path + timeoutQuery(wait) + " HTTP/1.1\r\nHost: " + asked.address +
 		"\r\nUser-Agent: kube-apiserver-admission\r\nAccept: application/json, */*\r\nContent-Type: application/json" +
 		"\r\nAccept-Encoding: gzip\r\nContent-Length: "
 	return &connection{socket: socket, reader: bufio.NewReader(socket), head: head, must: []byte(asked.must)}, nil
@@ -35,15 +47,7 @@ func connect(asked options, config *tls.Config) (*connection, error) {
 
 // send posts one review and reads its answer. Any answer but the expected one is an error.
 func (c *connection) send(all *templates, request int) error {
-	c.buffer = append(c.buffer[:0], c.head...)
-	c.buffer = strconv.AppendInt(c.buffer, int64(all.size(request)), 10)
-	c.buffer = append(c.buffer, "\r\n\r\n"...)
-	var uid string
-	c.buffer, uid = all.render(c.buffer, request)
-	if _, err := c.socket.Write(c.buffer); err != nil {
-		return err
-	}
-	status, err := c.read()
+	status, uid, err := c.post(all, request)
 	if err != nil {
 		return err
 	}
@@ -53,6 +57,24 @@ func (c *connection) send(all *templates, request int) error {
 	return nil
 }
 
+// exchange posts one review and gives the status line of whatever is answered.
+func (c *connection) exchange(all *templates, request int) (string, error) {
+	status, _, err := c.post(all, request)
+	return status, err
+}
+
+func (c *connection) post(all *templates, request int) (status, uid string, err error) {
+	c.buffer = append(c.buffer[:0], c.head...)
+	c.buffer = strconv.AppendInt(c.buffer, int64(all.size(request)), 10)
+	c.buffer = append(c.buffer, "\r\n\r\n"...)
+	c.buffer, uid = all.render(c.buffer, request)
+	if _, err = c.socket.Write(c.buffer); err != nil {
+		return "", uid, err
+	}
+	status, err = c.read()
+	return status, uid, err
+}
+
 // read takes one response in: its status line, and its body into answer.
 func (c *connection) read() (string, error) {
 	line, err := c.line()
@@ -60,6 +82,7 @@ func (c *connection) read() (string, error) {
 		return "", err
 	}
 	status, length := string(line), -1
+	c.closes = false
 	for {
 		line, err = c.line()
 		if err != nil {
@@ -69,10 +92,13 @@ func (c *connection) read() (string, error) {
 			break
 		}
 		key, value, _ := bytes.Cut(line, []byte(":"))
-		if textproto.CanonicalMIMEHeaderKey(string(key)) == "Content-Length" {
+		switch textproto.CanonicalMIMEHeaderKey(string(key)) {
+		case "Content-Length":
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
 				return "", err
 			}
+		case "Connection":
+			c.closes = bytes.EqualFold(bytes.TrimSpace(value), []byte("close"))
 		}
 	}
 	if length < 0 {

@@ -25,6 +25,7 @@ type options struct {
 	requests    int
 	limit       time.Duration
 	must        string
+	timeout     time.Duration
 }
 
 func main() {
@@ -36,6 +37,7 @@ func main() {
 	flag.IntVar(&asked.requests, "requests", 0, "reviews at most")
 	flag.DurationVar(&asked.limit, "limit", 10*time.Second, "time at most")
 	flag.StringVar(&asked.must, "must", `"allowed":true`, "what every answer has to contain, beside the uid")
+	flag.DurationVar(&asked.timeout, "timeout", 0, "how long a caller waits, counted from the instant at which it should have sent; 0: for ever, and every answer has to be the expected one")
 	authority := flag.String("authority", "", "file with the certificate to trust")
 	file := flag.String("templates", "", "file with one review per line, with marks")
 	names := flag.Int("names", 50000, "pods that exist at most")
@@ -48,10 +50,15 @@ func main() {
 	check(err)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(trusted)
-	connections := make([]*connection, asked.connections)
 	numbers := &counter{next: *first}
+	config := &tls.Config{RootCAs: roots, ServerName: "localhost", NextProtos: []string{"http/1.1"}}
+	if asked.timeout > 0 {
+		check(json.NewEncoder(os.Stdout).Encode(besiege(asked, all, config, numbers)))
+		return
+	}
+	connections := make([]*connection, asked.connections)
 	for i := range connections {
-		connections[i], err = connect(asked, &tls.Config{RootCAs: roots, ServerName: "localhost", NextProtos: []string{"http/1.1"}})
+		connections[i], err = connect(asked, config)
 		check(err)
 		for range 5 {
 			check(connections[i].send(all, numbers.take()))

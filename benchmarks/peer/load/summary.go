@@ -50,9 +50,16 @@ func summarise(all []results, took time.Duration) summary {
 		return total
 	}
 	slices.Sort(times)
+	total.Latency = quantiles(times)
+	return total
+}
+
+// quantiles of sorted times, in microseconds.
+func quantiles(times []time.Duration) map[string]float64 {
+	found := map[string]float64{}
 	for name, share := range map[string]float64{"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "max": 1} {
 		position := min(int(share*float64(len(times))), len(times)-1)
-		total.Latency[name] = float64(times[position].Nanoseconds()) / 1000
+		found[name] = float64(times[position].Nanoseconds()) / 1000
 	}
-	return total
+	return found
 }
