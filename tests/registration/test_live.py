@@ -37,11 +37,12 @@ def test_a_configuration_may_have_no_webhooks(body: dict[str, Any]) -> None:
 
 
 def test_what_is_there_is_read() -> None:
-    config = {"service": {"path": "/mutate"}, "caBundle": "QUJD"}
+    config = {"service": {"name": "s", "namespace": "n", "path": "/mutate"}, "caBundle": "QUJD"}
     selector = {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "k", "operator": "Exists"}]}
     assert found({"webhooks": [{"name": "w", "clientConfig": config, "namespaceSelector": selector}]}) == [
         LiveWebhook(
             "w",
+            host="s.n.svc",
             path="/mutate",
             ca_bundle=b"ABC",
             namespace_selector=Selector({"a": "b"}, [Requirement("k", "Exists", None)]),

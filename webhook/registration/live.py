@@ -52,13 +52,13 @@ class LiveWebhook:
 
 
 class _Service(msgspec.Struct):
-    name: str
-    namespace: str
+    name: str = ""
+    namespace: str = ""
     path: str | None = None
 
     @property
     def host(self) -> str:
-        return f"{self.name}.{self.namespace}.svc"
+        return f"{self.name}.{self.namespace}.svc" if self.name and self.namespace else ""
 
 
 class _ClientConfig(msgspec.Struct):

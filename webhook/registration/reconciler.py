@@ -275,7 +275,8 @@ class Registration:
         calls: dict[tuple[str, bytes], list[str]] = {}
         for manifest in self._form.manifests:
             for name, each in (self._found[manifest.kind] or {}).items():
-                calls.setdefault((each.host, each.ca_bundle), []).append(name)
+                if each.host:
+                    calls.setdefault((each.host, each.ca_bundle), []).append(name)
         for (host, bundle), names in calls.items():
             try:
                 self._trust.check_call(host, bundle)
