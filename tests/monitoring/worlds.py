@@ -29,6 +29,7 @@ WELL = {
     'userquota_review_duration_seconds_bucket{instance="a",path="/validate",le="+Inf"}': "0+200x60",
     'userquota_errors_total{instance="a",reason="bodies"}': "0x60",
     'userquota_errors_total{instance="a",reason="internal"}': "0x60",
+    'userquota_errors_total{instance="a",reason="overload"}': "0x60",
     'userquota_errors_total{instance="a",reason="registration-drift"}': "0x60",
     'userquota_errors_total{instance="a",reason="unauthenticated"}': "0x60",
     'userquota_expired_reservations_total{instance="a"}': "0x60",
@@ -188,7 +189,10 @@ WORLDS = {
         {'userquota_expired_reservations_total{instance="a"}': "0x58 50 100"},
     ),
     "UserquotaSheds": worlds(
-        _error("bodies", "0x40 0+3x19"), {}, _error("bodies", "0x30 0+3x10 30x20"), _error("bodies", "0x58 3 6")
+        {**_error("bodies", "0x40 0+3x19"), **_error("overload", "0x40 0+3x19")},
+        {},
+        _error("bodies", "0x30 0+3x10 30x20"),
+        _error("overload", "0x58 3 6"),
     ),
     "UserquotaUnprovenCallers": worlds(
         _error("unauthenticated", "0x50 1x9"), {}, _error("unauthenticated", "0x30 1x29")

@@ -59,6 +59,7 @@ Check = tuple[str, str, bool]
 ALERTED_REASONS: Final = (
     "bodies",
     "internal",
+    "overload",
     "registration-drift",
     "unauthenticated",
 )
