@@ -70,6 +70,9 @@ RUN_BY = {
     ("manifests/README.md", "kubectl create namespace…"): (
         "manifests/test_chart.py::test_the_commands_of_the_readme_install_it"
     ),
+    ("manifests/README.md", "kubectl delete --selector…"): (
+        "manifests/test_uninstalling.py::test_helm_removes_what_is_left_and_labels_find_what_it_cannot_know"
+    ),
     ("manifests/README.md", "kubectl create clusterrolebinding…"): f"{CLUSTER}::test_some_see_all_quotas",
 }
 
