@@ -131,6 +131,12 @@ nemesis: $(VENV)/dev.stamp ## Break everything for MINUTES=n, then judge every e
 rehearsal: $(VENV)/dev.stamp ## Install under load in a cluster with 300 workloads, and hand 200 objects over: minutes
 	$(BIN)/python -m rehearsal
 
+FROM ?= HEAD~1
+
+.PHONY: chart-rehearsal
+chart-rehearsal: $(VENV)/dev.stamp ## Install the chart FROM=revision, upgrade to HEAD, go back, remove it, under load: takes root
+	$(BIN)/python -m rehearsal.chart --rotate --from $(FROM)
+
 $(VENV)/fuzz.stamp: requirements/fuzz.txt $(VENV)/dev.stamp
 	$(INSTALL) -r requirements/fuzz.txt
 	touch $@

@@ -6,6 +6,7 @@ For tests and trials only. Nothing of this is the webhook's own certificate: see
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +34,11 @@ class Pki:
     front_proxy_key_file: Path
 
 
-def create_pki(folder: Path) -> Pki:
+def create_pki(folder: Path, addresses: Sequence[str] = ()) -> Pki:
     """
     Write new certificates and keys, which only this user can read, into *folder*.
+
+    The servers' certificate is for *addresses* beside those of loopback.
 
     The certificates are valid from the year 2000 to 3000, for clocks that are wrong, too. The keys are of the form "EC
     PRIVATE KEY", not PKCS #8: kube-apiserver derives the public key of the token-signing key from that form only.
@@ -52,7 +55,8 @@ def create_pki(folder: Path) -> Pki:
     )
     authority = trustme.CA(organization_name=_NAME)
     # For servers and clients: etcd demands a certificate of its clients, and the API servers present this one.
-    server = authority.issue_cert("127.0.0.1", "localhost", common_name="127.0.0.1", organization_name=_NAME)
+    names = ("127.0.0.1", "localhost", *addresses)
+    server = authority.issue_cert(*names, common_name="127.0.0.1", organization_name=_NAME)
     tokens = authority.issue_cert(common_name="service accounts")
     pki.ca_file.write_bytes(authority.cert_pem.bytes())
     pki.certificate_file.write_bytes(server.cert_chain_pems[0].bytes())

@@ -45,11 +45,13 @@ class Options:
     outlive the one that started them.
     ``own_hosts`` gives each API server a host name of its own, as on machines of their own: otherwise they share the
     Lease that each renews while it works. That needs Linux, and root or unprivileged user namespaces.
+    ``addresses`` are those at which API servers are called beside loopback: name them in the flags, too.
     ``etcd_ports`` maps the number of an API server to the loopback port at which it reaches etcd, such as a proxy's.
     """
 
     servers: int = 1
     own_hosts: bool = False
+    addresses: tuple[str, ...] = ()
     etcd_ports: Mapping[int, int] = field(default_factory=dict)
     controller_manager: bool = False
     people: tuple[User, ...] = PEOPLE
@@ -84,7 +86,7 @@ def prepare(layout: Layout, binaries: Binaries, options: Options) -> Plan:
     """
     controller_manager = _controller_manager(binaries) if options.controller_manager else None
     layout.folder.mkdir(mode=0o700, parents=True)
-    pki = create_pki(layout.pki)
+    pki = create_pki(layout.pki, options.addresses)
     site = Site(binaries, layout, pki)
     users = (*SYSTEM_USERS, *options.people)
     tokens = new_tokens(users)

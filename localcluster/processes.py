@@ -80,6 +80,11 @@ class ChildProcess:
         """Whether the program was started and has not ended; a paused one runs."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of the last start, negative for a signal; None while it runs, or before it was started."""
+        return None if self._process is None else self._process.poll()
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal, such as SIGSTOP or SIGKILL, unless the program has ended."""
         if self._process is not None:

@@ -47,6 +47,12 @@ def test_the_certificate_is_not_valid_for_another_address(pki: Pki) -> None:
         shake_hands(pki, pki, address="192.0.2.1")
 
 
+def test_the_certificate_is_valid_for_the_addresses_that_are_given(tmp_path: Path) -> None:
+    pki = create_pki(tmp_path / "pki", ["192.0.2.1"])
+    for address in ("192.0.2.1", "127.0.0.1"):
+        shake_hands(pki, pki, address=address)
+
+
 def test_the_certificate_of_another_control_plane_is_refused(pki: Pki, tmp_path: Path) -> None:
     other = create_pki(tmp_path / "other")
 
