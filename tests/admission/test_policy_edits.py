@@ -227,6 +227,17 @@ async def test_where_no_policy_is_needed_the_last_one_may_go() -> None:
     assert (await stage.ask("DELETE", None, config_map()))["allowed"]
 
 
+async def test_what_goes_with_its_namespace_is_not_held_back(stage: Stage) -> None:
+    async def is_ending() -> bool:
+        return True
+
+    assert await stage.refusal("DELETE", None, config_map()) == LAST
+    stage.edits.is_ending = is_ending
+    assert await stage.ask("DELETE", None, config_map()) == ALLOWED
+    unlabelled = config_map(label="")
+    assert await stage.refusal("UPDATE", unlabelled, config_map()) == LAST
+
+
 async def test_an_entry_that_goes_with_its_config_map_is_an_edit_as_any_other(stage: Stage) -> None:
     own = config_map("version: 1\nusers: {alice: {hard: {cpu: 8}}}\n", "own")
     stage.stores(config_map(TWO), own)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -173,6 +174,22 @@ async def test_a_namespace_that_does_not_exist_is_unavailable(live: Stage) -> No
         await live.namespaces.labels("nowhere")
 
     assert raised.value.reason == "namespace"
+
+
+async def test_a_namespace_is_being_deleted_from_the_moment_it_is_and_when_it_is_gone(
+    live: Stage, control_plane: ControlPlane
+) -> None:
+    name = f"ends-{secrets.token_hex(4)}"
+    assert await live.namespaces.is_being_deleted(name)
+    control_plane.create_namespace(name)
+    assert not await live.namespaces.is_being_deleted(name)
+    control_plane.kubectl("delete", "namespace", name, "--wait=false")
+    assert await live.namespaces.is_being_deleted(name)
+
+
+async def test_whether_a_namespace_is_being_deleted_is_unknown_without_an_answer(stage: Stage) -> None:
+    with pytest.raises(UnavailableError, match="namespace red could not be read"):
+        await stage.namespaces.is_being_deleted("red")
 
 
 async def test_a_real_namespace_is_labelled_with_its_own_name(live: Stage, control_plane: ControlPlane) -> None:

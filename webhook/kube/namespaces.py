@@ -25,6 +25,7 @@ class LabelledMeta(Shape, frozen=True, gc=False):
     resource_version: str = ""
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
 
 
 class Namespace(Shape, frozen=True, gc=False):
@@ -125,16 +126,32 @@ class NamespaceLabels:
     def reached(self, resource_version: int) -> None:
         """Do nothing: how far the watch is does not matter."""
 
+    async def is_being_deleted(self, name: str) -> bool:
+        """Return whether a namespace is gone or going, by a live read. Raises: UnavailableError."""
+        try:
+            return (await self._live(name)).metadata.deletion_timestamp is not None
+        except NotFoundError:
+            return True
+
     async def _read(self, name: str) -> _Known:
         try:
-            return _known(_decoder.decode(await self._api.get(f"/api/v1/namespaces/{quote(name, safe='')}")))
+            return _known(await self._live(name))
         except NotFoundError as error:
             raise UnavailableError("namespace", f"namespace {name} is not there") from error
+
+    async def _live(self, name: str) -> Namespace:
+        """Read a namespace. Raises: NotFoundError; UnavailableError."""
+        try:
+            found = _decoder.decode(await self._api.get(f"/api/v1/namespaces/{quote(name, safe='')}"))
+            int(found.metadata.resource_version)
+        except NotFoundError:
+            raise
         except ApiError as error:
             raise UnavailableError("api-server", f"namespace {name} could not be read: {error}") from error
         except (*UNREADABLE, ValueError) as error:
             why = f"namespace {name} could not be read: the answer is no namespace: {error}"
             raise UnavailableError("api-server", why) from error
+        return found
 
     def _learn(self, name: str, new: _Known) -> None:
         before = self._known.get(name)

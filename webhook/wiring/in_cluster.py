@@ -252,6 +252,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         IndexedUsage(index, watched.groups, (in_step, ledger.condition), policy_kinds.is_counted),
         clock,
         on_forced=partial(publish_forced, events),
+        is_ending=partial(watched.labels.is_being_deleted, settings.namespace),
     )
     health = Health(
         {
