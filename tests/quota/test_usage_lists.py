@@ -117,12 +117,25 @@ def test_rebinding_calls_bind_once_for_each_pair_in_use(index: UsageIndex) -> No
     assert sums(index) == (5, 1)
 
 
-def test_rebinding_prunes_pairs_without_objects(index: UsageIndex) -> None:
-    """E.g. a CI system creates a namespace per build and deletes it a minute later."""
-    for number in range(4096):
+def test_pairs_without_objects_are_forgotten(index: UsageIndex) -> None:
+    """E.g. a CI system creates a namespace per build and deletes it a minute later, and nobody changes the policy."""
+    index.observe(KEY, row(1))
+    index.reserve(held(payer=BOB, key=OTHER))
+    for number in range(1, 3 * 4096):
         key = ObjectKey("pods", f"ci-{number}", "web")
-        index.observe(key, row(2 * number + 1))
-        index.forget(key, "u1", 2 * number + 2)
+        index.observe(key, row(2 * number))
+        index.forget(key, "u1", 2 * number + 1)
+        index.subjects_of(Account(Payer(f"refused-{number}")), "red")
+    kept = index._subjects_by_namespace
+    assert sum(map(len, kept.values())) <= 4096
+    assert len(kept) <= 4096
+    assert kept["red"].keys() >= {Account(ALICE), Account(BOB)}
+    assert sums(index) == (1, 1)
+
+
+def test_rebinding_forgets_pairs_without_objects(index: UsageIndex) -> None:
+    for number in range(4096):
+        index.subjects_of(Account(ALICE), f"ci-{number}")
     index.observe(KEY, row(9000))
     index.reserve(held(payer=BOB, key=OTHER))
     index.rebind(by_payer(bind), SHIPPED)
@@ -130,6 +143,24 @@ def test_rebinding_prunes_pairs_without_objects(index: UsageIndex) -> None:
         "red": {Account(ALICE), Account(BOB)}
     }
     assert sums(index) == (1, 1)
+
+
+def test_as_many_pairs_as_have_objects_are_kept(index: UsageIndex) -> None:
+    bound: list[str] = []
+
+    def recording(payer: Payer, name: str) -> tuple[Subject, ...]:
+        bound.append(name)
+        return bind(payer, name)
+
+    index.rebind(by_payer(recording), SHIPPED)
+    keys = [ObjectKey("pods", f"work-{number}", "web") for number in range(10_000)]
+    for number, key in enumerate(keys):
+        index.observe(key, row(number + 1, uid=key.namespace))
+    assert len(bound) == len(keys)
+    for number, key in enumerate(keys):
+        index.forget(key, key.namespace, 20_000 + number)
+    assert len(bound) == len(keys), "what is in use was forgotten"
+    assert sums(index) == (0, 0)
 
 
 def test_more_payers_than_the_shared_table_holds_are_all_counted() -> None:

@@ -25,7 +25,7 @@ from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.presets import Labels
 from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount, Amounts
-from webhook.quota.subject import CLUSTER, Payer, Subject, group, namespace, tenant, user
+from webhook.quota.subject import CLUSTER, Account, Payer, Subject, group, namespace, tenant, user
 from webhook.quota.usage import Row, StaleListError, UsageIndex
 
 RESOURCES = ("pods", "notebooks.kubeflow.org")
@@ -265,11 +265,19 @@ class UsageIndexMachine(RuleBasedStateMachine):
         self.index.drop(dropped)
         self.index.drop(dropped)
 
-    @rule(accounts_under=bindings, is_crowded=st.booleans())
-    def rebind(self, accounts_under: Binding, is_crowded: bool) -> None:
+    @rule()
+    def crowd(self) -> None:
+        """Let the next pair that is not known be one too many: those that are not in use are forgotten then."""
+        self.index._prune_above = 0
+
+    @rule(payer=payers, name=st.sampled_from(["red", "blue"]))
+    def ask(self, payer: Payer, name: str) -> None:
+        """Ask who would pay, as a decision does that is a refusal in the end."""
+        assert self.index.subjects_of(Account(payer), name) == self.accounts_under(payer, name)
+
+    @rule(accounts_under=bindings)
+    def rebind(self, accounts_under: Binding) -> None:
         self.accounts_under = accounts_under
-        if is_crowded:
-            self.index._prune_above = 0
         self.bind = Changing(accounts_under)
         self.index.rebind(by_payer(self.bind), SHIPPED)
 

@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 _NOTHING: dict[str, Amount] = {}
 
+_NO_SUBJECTS: Mapping[Account, tuple[Subject, ...]] = {}
+
 _MAX_SHARED = 65536
 """Entries in each table of shared amounts, payers and scopes. A fuller table is cleared, which costs only memory."""
 
@@ -39,7 +41,7 @@ _MAX_GONE = 10_000
 """Uids of the objects removed last. A ledger that is read later may hold a reservation of one; that must not count."""
 
 _MIN_PRUNE_SIZE = 4096
-"""Cached pairs of account and namespace above which `rebind` prunes unused pairs, which walks through all rows."""
+"""Cached pairs of account and namespace above which unused pairs are pruned, which walks through all rows."""
 
 
 class UsageView(Protocol):
@@ -117,6 +119,7 @@ class UsageIndex:
         self._bind = bind
         self._devices = devices
         self._subjects_by_namespace: dict[str, dict[Account, tuple[Subject, ...]]] = {}
+        self._pair_count = 0
         self._prune_above = _MIN_PRUNE_SIZE
         self._rows: dict[str, dict[str, Row]] = defaultdict(dict)
         self._pending: dict[ObjectKey, PendingWrites] = {}
@@ -354,11 +357,10 @@ class UsageIndex:
 
         The sums are recomputed only if the weights, or the subjects of any account, changed.
         """
+        if self._pair_count > self._prune_above:
+            self._prune()
         known, self._bind = self._subjects_by_namespace, bind
         are_weights_new, self._devices = devices != self._devices, devices
-        if sum(map(len, known.values())) > self._prune_above:
-            known = self._pairs_in_use()
-            self._prune_above = max(_MIN_PRUNE_SIZE, 2 * sum(map(len, known.values())))
         self._subjects_by_namespace = {name: self._bind_all(name, accounts) for name, accounts in known.items()}
         if are_weights_new:
             for pending in self._pending.values():
@@ -489,25 +491,37 @@ class UsageIndex:
             yield from self._pending[key].most().items()
 
     def _subjects(self, account: Account, namespace: str) -> tuple[Subject, ...]:
-        of_namespace = self._subjects_by_namespace.get(namespace)
-        if of_namespace is None:
-            of_namespace = self._subjects_by_namespace[namespace] = {}
+        of_namespace = self._subjects_by_namespace.get(namespace, _NO_SUBJECTS)
         bound = of_namespace.get(account)
-        if bound is None:
-            bound = of_namespace[account] = self._bind(account, namespace)
+        return self._bound(account, namespace) if bound is None else bound
+
+    def _bound(self, account: Account, namespace: str) -> tuple[Subject, ...]:
+        """Cache the subjects of a pair that is not known, and forget others before there are too many."""
+        if self._pair_count >= self._prune_above:
+            self._prune()
+        bound = self._subjects_by_namespace.setdefault(namespace, {})[account] = self._bind(account, namespace)
+        self._pair_count += 1
         return bound
 
     def _bind_all(self, namespace: str, accounts: Iterable[Account]) -> dict[Account, tuple[Subject, ...]]:
         return {account: self._bind(account, namespace) for account in accounts}
 
-    def _pairs_in_use(self) -> dict[str, dict[Account, tuple[Subject, ...]]]:
-        """Return the cached subjects of only those accounts and namespaces that have a row or a reservation."""
+    def _prune(self) -> None:
+        """
+        Forget the cached subjects of those accounts and namespaces that have neither a row nor a reservation.
+
+        `_bind` would return the same again. A row that is just being counted may not be cached yet.
+        """
         pairs = {(path.split("/", 1)[0], row.account) for rows in self._rows.values() for path, row in rows.items()}
         pairs |= {(each.key.namespace, each.account) for each in self.reservations()}
         in_use: dict[str, dict[Account, tuple[Subject, ...]]] = defaultdict(dict)
         for namespace, account in pairs:
-            in_use[namespace][account] = self._subjects_by_namespace[namespace][account]
-        return dict(in_use)
+            bound = self._subjects_by_namespace.get(namespace, _NO_SUBJECTS).get(account)
+            if bound is not None:
+                in_use[namespace][account] = bound
+        self._subjects_by_namespace = dict(in_use)
+        self._pair_count = sum(map(len, in_use.values()))
+        self._prune_above = max(_MIN_PRUNE_SIZE, 2 * self._pair_count)
 
     def _rows_in(self, namespace: str) -> list[tuple[ObjectKey, Row]]:
         prefix = f"{namespace}/"
