@@ -9,7 +9,7 @@ from tests.quota.bookings import ALICE, BOB, KEY, OTHER, bind, held, row, sums
 from webhook.quota.devices import SHIPPED
 from webhook.quota.objects import ObjectKey
 from webhook.quota.subject import CLUSTER, Account, Payer, Subject, tenant, user
-from webhook.quota.usage import StaleListError, UsageIndex
+from webhook.quota.usage import Row, StaleListError, UsageIndex
 
 
 @pytest.fixture
@@ -169,6 +169,17 @@ def test_more_payers_than_the_shared_table_holds_are_all_counted() -> None:
         index.observe(ObjectKey("pods", "red", str(number)), row(number + 1, payer=Payer(f"user-{number}")))
     assert sums(index) == (65_540, 0)
     assert len(index._payers) < 100
+
+
+def test_amounts_that_nobody_has_any_more_are_forgotten(index: UsageIndex) -> None:
+    """Anybody may make pods of ever new sizes, with as many names of resources as fit into an object."""
+    invented = tuple((f"requests.example.com/{number:03}", 1) for number in range(100))
+    for number in range(1, 3 * 4096):
+        costs = (("requests.cpu", number), *(invented if number % 100 == 0 else ()))
+        index.observe(KEY, Row("u1", number, ALICE, costs))
+    assert len(index._amounts) <= 4097
+    assert all(len(each) < 100 for each in index._amounts)
+    assert index.used(user("alice"), "requests.cpu") == 3 * 4096 - 1
 
 
 def test_rebinding_one_namespace_leaves_the_others(index: UsageIndex) -> None:

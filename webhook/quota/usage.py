@@ -37,6 +37,10 @@ _NO_SUBJECTS: Mapping[Account, tuple[Subject, ...]] = {}
 _MAX_SHARED = 65536
 """Entries in each table of shared amounts, payers and scopes. A fuller table is cleared, which costs only memory."""
 
+_MAX_SHARED_AMOUNTS = 4096
+_MOST_SHARED_NAMES = 32
+"""Amounts are shared between fewer entries, of few names each: people may invent any number, and thousands of names."""
+
 _MAX_GONE = 10_000
 """Uids of the objects removed last. A ledger that is read later may hold a reservation of one; that must not count."""
 
@@ -293,7 +297,7 @@ class UsageIndex:
         """
         row = self.row(key)
         if row is not None and (row.uid, row.version) == stored:
-            self._replace(key, structs.replace(row, amounts=_shared_value(self._amounts, amounts)))
+            self._replace(key, structs.replace(row, amounts=self._shared_amounts(amounts)))
 
     def stop_expecting(self, key: ObjectKey, uid: str) -> None:
         """
@@ -425,12 +429,17 @@ class UsageIndex:
             row.uid,
             row.version,
             _shared_value(self._payers, row.payer),
-            _shared_value(self._amounts, row.amounts),
+            self._shared_amounts(row.amounts),
             _shared_value(self._scopes, row.scopes),
             row.expected,
             row.part_of,
             row.created,
         )
+
+    def _shared_amounts(self, amounts: Amounts) -> Amounts:
+        if len(amounts) > _MOST_SHARED_NAMES:
+            return amounts
+        return _shared_value(self._amounts, amounts, most=_MAX_SHARED_AMOUNTS)
 
     def _replace(self, key: ObjectKey, row: Row | None) -> None:
         self._count_pending(key, -1)
@@ -603,9 +612,9 @@ def _is_of_session(record: Row | Reservation) -> bool:
     return record.expected is not None or bool(record.part_of)
 
 
-def _shared_value(table: dict[T, T], value: T) -> T:
+def _shared_value(table: dict[T, T], value: T, *, most: int = _MAX_SHARED) -> T:
     """Return the stored value equal to *value*, storing it if new."""
-    if len(table) > _MAX_SHARED:
+    if len(table) > most:
         table.clear()
     return table.setdefault(value, value)
 
