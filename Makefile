@@ -158,8 +158,8 @@ lock: $(VENV)/dev.stamp ## Pin dependencies anew, the same version of each in ev
 	$(LOCK) --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 
 .PHONY: update-controlplane
-update-controlplane: ## Pin another version of the local control plane: KUBERNETES=v1.37.2
-	localcluster/go/update.sh $(KUBERNETES)
+update-controlplane: ## Pin the versions of Kubernetes that stand in localcluster/go/versions
+	localcluster/go/update.sh
 
 .PHONY: image
 image: ## Build the image with docker, podman or buildah: TAG=, BASE=, OUTPUT=folder for an OCI layout

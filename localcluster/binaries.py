@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcluster.build import GO_MODULE, Report, build_key, build_once, go_compiler, this_platform
-from localcluster.errors import BinariesMissingError
+from localcluster.errors import BinariesMissingError, LocalClusterError
+from localcluster.versions import pin_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +32,24 @@ def find_binaries(environ: Mapping[str, str], *, report: Report | None = None) -
     """
     Return the binaries: those of ``KUBEBUILDER_ASSETS`` where it is set, else those of the cache, built if missing.
 
+    Those of the cache are of the minor or the version in ``KUBERNETES``, by default of the newest that is pinned.
     The first build takes about seven minutes on two cores; its progress goes to *report*, by default standard error.
 
-    Raises: BinariesMissingError, GoMissingError, BuildError.
+    Raises: BinariesMissingError, GoMissingError, BuildError; LocalClusterError for a version that is not pinned, or
+    beside ``KUBEBUILDER_ASSETS``.
     """
-    assets = environ.get("KUBEBUILDER_ASSETS")
+    assets, wanted = environ.get("KUBEBUILDER_ASSETS"), environ.get("KUBERNETES")
+    if assets and wanted:
+        raise LocalClusterError(f"KUBERNETES={wanted} has no effect on KUBEBUILDER_ASSETS={assets}: unset one of them")
     if assets:
         return _binaries_in(Path(assets))
     report = report or report_to_stderr
     target = this_platform()
-    folder = cache_folder(environ) / build_key(GO_MODULE, target)
+    pin = pin_of(GO_MODULE, wanted)
+    folder = cache_folder(environ) / build_key(GO_MODULE, target, go_mod=pin.go_mod)
     if not folder.is_dir():
-        report("the control plane has to be built: this takes about 7 minutes on 2 cores, once")
-        compiler = go_compiler(GO_MODULE, target, environ=environ)
+        report(f"Kubernetes {pin.version} has to be built: this takes about 7 minutes on 2 cores, once")
+        compiler = go_compiler(GO_MODULE, target, environ=environ, go_mod=pin.go_mod)
         build_once(folder, compile_target=compiler, report=report)
     return _binaries_in(folder)
 

@@ -20,6 +20,8 @@ from localcluster.locks import locked
 from localcluster.toolchain import find_go, go_environment, parse_go_version
 
 GO_MODULE = Path(__file__).parent / "go"
+GO_MOD = "go.mod"
+"""What pins the versions by default; see ``versions`` for others."""
 
 Report = Callable[[str], None]
 
@@ -62,22 +64,22 @@ def this_platform() -> Platform:
     return Platform(goos=platform.system().lower(), goarch=names.get(machine, machine))
 
 
-def kubernetes_version(module: Path) -> str:
-    """Return the version of Kubernetes that the go.mod in *module* pins, such as ``v1.37.2``."""
-    found = re.search(r"^\s*k8s\.io/kubernetes (v\S+)", (module / "go.mod").read_text(), re.MULTILINE)
+def kubernetes_version(module: Path, go_mod: str = GO_MOD) -> str:
+    """Return the version of Kubernetes that *go_mod* in *module* pins, such as ``v1.37.2``."""
+    found = re.search(r"^\s*k8s\.io/kubernetes (v\S+)", (module / go_mod).read_text(), re.MULTILINE)
     if found is None:
-        raise LocalClusterError(f"{module / 'go.mod'} does not name k8s.io/kubernetes")
+        raise LocalClusterError(f"{module / go_mod} does not name k8s.io/kubernetes")
     return found[1]
 
 
-def build_key(module: Path, target: Platform) -> str:
+def build_key(module: Path, target: Platform, *, go_mod: str = GO_MOD) -> str:
     """Return a folder name that differs whenever the binaries do: by sources, versions, flags and platform."""
     digest = hashlib.sha256()
-    sources = sorted(path for path in module.rglob("*") if path.name in {"go.mod", "go.sum"} or path.suffix == ".go")
-    for path in sources:
+    pinning = module / go_mod
+    for path in sorted([*module.rglob("*.go"), pinning, pinning.with_suffix(".sum")]):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(module).as_posix()} {len(content)}\n".encode() + content)
-    version = kubernetes_version(module)
+    version = kubernetes_version(module, go_mod)
     for built in TARGETS:
         digest.update(f"{built.name} {built.package}\n".encode())
     digest.update("\n".join(_build_flags(version)).encode())
@@ -112,20 +114,20 @@ def build_once(folder: Path, *, compile_target: Compile, report: Report) -> None
         report(f"built the control plane in {round(time.monotonic() - started)} s: {folder}")
 
 
-def go_compiler(module: Path, target: Platform, *, environ: Mapping[str, str]) -> Compile:
+def go_compiler(module: Path, target: Platform, *, environ: Mapping[str, str], go_mod: str = GO_MOD) -> Compile:
     """
-    Return the function that builds one target of *module* with Go.
+    Return the function that builds one target of *module* with Go, with the versions of *go_mod*.
 
     Go's own caches of modules and packages are used and kept.
 
     Raises: GoMissingError at once; the function raises BuildError with the last lines of Go's output.
     """
-    minimum = parse_go_version((module / "go.mod").read_text())
+    minimum = parse_go_version((module / go_mod).read_text())
     if minimum is None:
-        raise LocalClusterError(f"{module / 'go.mod'} has no go line")
+        raise LocalClusterError(f"{module / go_mod} has no go line")
     go = find_go(minimum, environ=environ)
     environment = go_environment(environ) | {"GOOS": target.goos, "GOARCH": target.goarch}
-    flags = _build_flags(kubernetes_version(module))
+    flags = [f"-modfile={go_mod}", *_build_flags(kubernetes_version(module, go_mod))]
 
     def compile_target(built: Target, output: Path, report: Report) -> None:
         command = [str(go), "build", *flags, "-o", str(output), built.package]

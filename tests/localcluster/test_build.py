@@ -18,6 +18,7 @@ from localcluster.build import (
     kubernetes_version,
 )
 from localcluster.errors import BuildError, LocalClusterError
+from localcluster.versions import Pin, pins
 
 LINUX = Platform(goos="linux", goarch="amd64")
 
@@ -86,9 +87,22 @@ def test_the_key_differs_between_platforms(module: Path) -> None:
     assert len({build_key(module, platform) for platform in platforms}) == len(platforms)
 
 
-def test_every_staging_module_has_the_version_that_belongs_to_kubernetes() -> None:
-    staging = "v0." + kubernetes_version(GO_MODULE).removeprefix("v1.")
-    lines = (GO_MODULE / "go.mod").read_text().splitlines()
+@pytest.mark.parametrize("source", ["minors/1.36.mod", "minors/1.36.sum", "tools.go", "cmd/etcd/main.go"])
+def test_the_key_of_another_minor_changes_with_its_own_sources(module: Path, source: str) -> None:
+    newest, key = build_key(module, LINUX), build_key(module, LINUX, go_mod="minors/1.36.mod")
+    assert key.startswith("v1.36.")
+
+    path = module / source
+    path.write_text(path.read_text() + "\n")
+
+    assert build_key(module, LINUX, go_mod="minors/1.36.mod") != key
+    assert (build_key(module, LINUX) == newest) == source.startswith("minors/")
+
+
+@pytest.mark.parametrize("pin", pins(GO_MODULE), ids=lambda pin: pin.minor)
+def test_every_staging_module_has_the_version_that_belongs_to_kubernetes(pin: Pin) -> None:
+    staging = "v0." + kubernetes_version(GO_MODULE, pin.go_mod).removeprefix("v1.")
+    lines = (GO_MODULE / pin.go_mod).read_text().splitlines()
     replaced = [line.split() for line in lines if " => " in line]
 
     assert len(replaced) > 30
@@ -184,3 +198,22 @@ def test_a_failing_go_is_quoted_with_its_last_lines(tmp_path: Path) -> None:
     lines = caught.value.output.splitlines()
     assert lines[-2:] == ["100", "disk full"]
     assert len(lines) == 30
+
+
+def test_go_is_given_the_file_that_pins_the_version(tmp_path: Path) -> None:
+    """The fake ``go`` fails, and says how it was called."""
+    go = tmp_path / "bin" / "go"
+    go.parent.mkdir()
+    go.write_text(
+        '#!/bin/sh\nif [ "$1" = version ]; then echo go version go9.99.0 linux/amd64; exit; fi\necho "$@"; exit 1\n'
+    )
+    go.chmod(0o755)
+    environ = {"PATH": f"{go.parent}:/usr/bin:/bin"}
+    compile_target = go_compiler(GO_MODULE, LINUX, environ=environ, go_mod="minors/1.36.mod")
+
+    with pytest.raises(BuildError) as caught:
+        compile_target(TARGETS[0], tmp_path / "etcd", print)
+
+    assert "-modfile=minors/1.36.mod" in caught.value.output
+    version = kubernetes_version(GO_MODULE, "minors/1.36.mod")
+    assert f"gitVersion={version} " in caught.value.output
