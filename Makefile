@@ -58,6 +58,12 @@ debian-tests: $(VENV)/dev.stamp ## Run the tests that need programs of Debian's 
 chart-tests: $(VENV)/dev.stamp ## Run the tests of the Helm chart: builds helm once, for some minutes
 	$(BIN)/python -m pytest -m chart
 
+MINORS ?=
+
+.PHONY: matrix
+matrix: $(VENV)/dev.stamp ## Run what depends on Kubernetes against each minor in support; print a table: MINORS="1.36 1.35"
+	$(BIN)/python -m tests.matrix $(MINORS)
+
 .PHONY: quick
 quick: $(VENV)/dev.stamp ## Run the tests that need no cluster, no Go and no patience: about a minute
 	$(BIN)/python -m pytest -q -m "not cluster and not go and not slow" --hypothesis-profile quick

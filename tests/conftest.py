@@ -4,7 +4,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,13 +12,16 @@ from _pytest.capture import CaptureManager
 from hypothesis import HealthCheck, settings
 
 from localcluster.binaries import Binaries, find_binaries
+from localcluster.build import GO_MODULE
 from localcluster.controlplane import ControlPlane
 from localcluster.plan import Options
+from localcluster.versions import pin_of
 from tests.helm.running import Helm
 from tests.kubeconfigs import connected
 from tests.oracle.program import Oracle, find_oracle
 from tests.overlays import Overlay
 from tests.proxy import Proxy
+from webhook.doctor.features import FEATURES, lacking, written
 from webhook.kube.api import KubernetesApi
 
 # No deadline: the time of one example depends on what else runs on the machine. In CI the examples are the same in each
@@ -52,10 +55,36 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for mark, fixtures in MARKS.items():
             if isinstance(item, pytest.Function) and fixtures.intersection(item.fixturenames):
                 item.add_marker(mark)
+    version = asked_version(os.environ)
+    for item in items:
+        for needed in item.iter_markers("needs"):
+            why = why_left_out(needed.args[0], version)
+            if why:
+                item.add_marker(pytest.mark.skip(why))
     for mark in ONLY_WHEN_ASKED_FOR.difference(re.findall(r"\w+", config.option.markexpr)):
         left_out = [item for item in items if item.get_closest_marker(mark)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def asked_version(environ: Mapping[str, str]) -> tuple[int, int] | None:
+    """Return the minor of the control plane that is built for tests; None where somebody else's is used."""
+    if environ.get("KUBEBUILDER_ASSETS") or environ.get("USERQUOTA_KUBECONFIG"):
+        return None
+    major, minor = pin_of(GO_MODULE, environ.get("KUBERNETES")).minor.split(".")
+    return int(major), int(minor)
+
+
+def why_left_out(name: str, version: tuple[int, int] | None) -> str:
+    """
+    Return why a test that needs the feature *name* is left out with that version of Kubernetes; nothing if it runs.
+
+    That the feature is not there is tested by `doctor/test_features_of_a_server.py`.
+    """
+    [feature] = [each for each in FEATURES if each.name == name]
+    if version is None or feature not in lacking(version):
+        return ""
+    return f"{name}: from Kubernetes {written(feature.needed)} on; below, {feature.below}"
 
 
 @pytest.fixture(scope="session")

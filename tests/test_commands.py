@@ -80,6 +80,7 @@ NO_NODES = "pods of a Deployment need nodes: manifests/test_manifests.py has the
 NO_RUNTIME = (
     "no container runtime: tests/kind has kind itself read the cluster file, and kubectl render what is installed"
 )
+OTHER_MINORS = "each minor takes minutes to build and to run: test_matrix.py has what becomes of the reports"
 NO_REGISTRY = "it takes a registry and cosign: image/release.sh runs the same commands when it releases"
 NOT_RUN = {
     ("certs/README.md", "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 …"): (
@@ -94,6 +95,8 @@ NOT_RUN = {
     ("docs/kind.md", "make kind"): NO_RUNTIME,
     ("docs/kind.md", "make kind-test"): NO_RUNTIME,
     ("docs/kind.md", "make kind-down"): NO_RUNTIME,
+    ("docs/versions.md", "make matrix"): OTHER_MINORS,
+    ("docs/versions.md", 'make matrix MINORS="1.36 1.35"'): OTHER_MINORS,
     ("manifests/README.md", "kubectl apply -k manifests/…"): NO_NODES,
     ("manifests/README.md", "kubectl apply -k overlay/…"): NO_NODES,
     ("manifests/README.md", "kubectl delete mutatingwebhookconfiguration,…"): (

@@ -390,6 +390,7 @@ def injecting(running: RunningWebhook, here: str) -> Iterator[None]:
     running.cluster.kubectl("delete", "mutatingadmissionpolicybinding,mutatingadmissionpolicy", here)
 
 
+@pytest.mark.needs("MutatingAdmissionPolicies beside us")
 @pytest.mark.usefixtures("injecting")
 def test_what_others_put_into_a_pod_is_paid_and_names_no_payer(
     running: RunningWebhook, here: str, named: Named

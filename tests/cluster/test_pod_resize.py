@@ -148,6 +148,7 @@ async def test_what_is_said_about_an_earlier_resize_does_not_let_the_next_one_th
     assert "patched" in resize(person, "a", "1")
 
 
+@pytest.mark.needs("resizes of pods with resources of their own")
 async def test_a_resize_of_a_pod_in_all_counts_instead_of_those_of_its_containers(
     running: RunningWebhook, person: Person
 ) -> None:

@@ -254,6 +254,7 @@ def named_class(running: RunningWebhook, person: Person) -> Iterator[str]:
     running.cluster.kubectl("delete", "deviceclass", name)
 
 
+@pytest.mark.needs("`extendedResourceName` of a DeviceClass")
 async def test_a_limit_on_an_extended_resource_binds_in_whichever_way_its_devices_are_asked_for(
     running: RunningWebhook, person: Person, named_class: str
 ) -> None:

@@ -27,6 +27,14 @@ FEATURES = (
     Feature("resources of whole pods", (1, 34), "`spec.resources` does not exist, unless a feature gate is set"),
     Feature("ResourceClaims", (1, 34), "none is counted: `resource.k8s.io/v1` is not served"),
     Feature("changes of a VolumeAttributesClass", (1, 34), "they do not exist, unless a feature gate is set"),
+    Feature("resizes of pods with resources of their own", (1, 36), "they are refused, unless a feature gate is set"),
+    Feature("`extendedResourceName` of a DeviceClass", (1, 36), "the field is dropped, unless a feature gate is set"),
+    Feature("MutatingAdmissionPolicies beside us", (1, 36), "they do not exist, unless a feature gate is set"),
+    Feature(
+        "the sums of ResourceQuota during resizes",
+        (1, 37),
+        "they are not ours: ResourceQuota adds up the most of each container, of those whose status has `resources`",
+    ),
 )
 
 
