@@ -187,6 +187,14 @@ async def test_a_namespace_is_being_deleted_from_the_moment_it_is_and_when_it_is
     assert await live.namespaces.is_being_deleted(name)
 
 
+async def test_a_namespace_whose_deletion_the_watch_has_shown_is_not_read(stage: Stage) -> None:
+    stage.namespaces.seen(Namespace(LabelledMeta("red", "6", deletion_timestamp="2027-01-31T00:00:00Z")))
+    assert await stage.namespaces.is_being_deleted("red")
+    stage.namespaces.seen(namespace_of("red", None, version=7))
+    with pytest.raises(UnavailableError):
+        await stage.namespaces.is_being_deleted("red")
+
+
 async def test_whether_a_namespace_is_being_deleted_is_unknown_without_an_answer(stage: Stage) -> None:
     with pytest.raises(UnavailableError, match="namespace red could not be read"):
         await stage.namespaces.is_being_deleted("red")

@@ -42,6 +42,7 @@ class _Known:
     version: int
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
+    is_going: bool
 
 
 @dataclass(slots=True)
@@ -127,7 +128,14 @@ class NamespaceLabels:
         """Do nothing: how far the watch is does not matter."""
 
     async def is_being_deleted(self, name: str) -> bool:
-        """Return whether a namespace is gone or going, by a live read. Raises: UnavailableError."""
+        """
+        Return whether a namespace is gone or going, by a live read unless the watch has shown it.
+
+        The right to read may have gone with the rest already. Raises: UnavailableError.
+        """
+        known = self._known.get(name)
+        if known is not None and known.is_going:
+            return True
         try:
             return (await self._live(name)).metadata.deletion_timestamp is not None
         except NotFoundError:
@@ -177,4 +185,4 @@ def _known(item: Namespace) -> _Known:
     """Return version, labels and short annotations. Raises: ValueError if the version is no number."""
     meta = item.metadata
     annotations = {key: value for key, value in (meta.annotations or {}).items() if len(value) <= _LONGEST_NAME}
-    return _Known(int(meta.resource_version), meta.labels or {}, annotations)
+    return _Known(int(meta.resource_version), meta.labels or {}, annotations, meta.deletion_timestamp is not None)
