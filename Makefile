@@ -113,6 +113,11 @@ bench-siege: $(VENV)/dev.stamp ## Ask five times as fast as a replica answers, w
 	$(BIN)/python -m benchmarks.siege
 	$(BIN)/python -m benchmarks.large
 
+.PHONY: soak
+soak: MINUTES = 120
+soak: $(VENV)/dev.stamp ## See whether memory, files and threads of a replica stay flat under load and faults: MINUTES=n
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
 .PHONY: bench-scrape
 bench-scrape: $(VENV)/dev.stamp ## Render the metrics beside a million people: size and time of a scrape
 	$(BIN)/python -m benchmarks.scrape
