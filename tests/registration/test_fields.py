@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from localcluster.controlplane import ControlPlane
 from tests.registration.installed import BUNDLE, KINDS, OTHERS, Cluster, until
-from webhook.kube.api import KubernetesApi
-from webhook.registration import Registration, ServiceForm, UrlForm, watches
+from webhook.kube.api import ForbiddenError, KubernetesApi
+from webhook.registration import CountedResources, Registration, ServiceForm, UrlForm, watches
 from webhook.registration.fields import STANDS_SECONDS
 
 MUTATING, VALIDATING = KINDS
@@ -82,6 +84,31 @@ async def test_what_others_change_is_written_back_once_it_has_stood(api: Kuberne
     await registration.register()
     assert cluster.live(VALIDATING)["metadata"]["generation"] == generation
     assert registration.fields_condition().ok
+
+
+async def test_what_cannot_be_written_back_keeps_no_webhook_of_a_counted_kind_away(
+    api: KubernetesApi, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another admission plugin may refuse the write, at every look."""
+    cluster.install()
+    registration = told_of(cluster, api, [], repairs=True)
+    await registration.register()
+    cluster.patch(VALIDATING, IGNORED)
+    await registration.register()
+    cluster.clock.seconds += STANDS_SECONDS
+    patch = api.patch
+
+    async def refused(path: str, body: bytes, **options: Any) -> bytes:
+        if options["content_type"] == "application/json-patch+json":
+            raise ForbiddenError("refused", request=path, status=403)
+        return await patch(path, body, **options)
+
+    monkeypatch.setattr(api, "patch", refused)
+    cluster.counted = CountedResources(required=frozenset({"services"}))
+    await registration.register()
+    assert registration.registered
+    assert not registration.fields_condition().ok
+    assert "counts.validate.userquota.dev" in [each["name"] for each in cluster.live(VALIDATING)["webhooks"]]
 
 
 async def test_namespaces_that_an_administrator_exempts_stay_exempt(api: KubernetesApi, cluster: Cluster) -> None:

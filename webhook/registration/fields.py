@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from webhook.kube.api import KubernetesApi
+from webhook.kube.api import ApiError, KubernetesApi
 from webhook.ports import READY, Condition
 from webhook.registration.drift import Difference, differences, with_exemptions_of
 from webhook.registration.live import LiveWebhook
@@ -64,7 +64,11 @@ class KeptFields:
         return Condition(ok=False, reason="registration-drift", message=self._told)
 
     async def check(self, found: Found) -> bool:
-        """Tell what differs in *found*; return whether some of it was written back. Raises: ApiError."""
+        """
+        Tell what differs in *found*; return whether it was tried to write some of it back.
+
+        What cannot be written stays told. It is no error: the webhooks of counted kinds have to be kept all the same.
+        """
         changed = [
             (manifest, [each for each in differences(manifest, found[manifest.kind] or {}) if not each.is_missing])
             for manifest in self._manifests
@@ -76,8 +80,11 @@ class KeptFields:
             if steps := _patch(manifest, found[manifest.kind] or {}, fields):
                 query = {"fieldManager": _MANAGER}
                 body = msgspec.json.encode(steps)
-                await self._api.patch(manifest.address, body, content_type=_JSON_PATCH, query=query)
-                log.info("webhook configuration written back", configuration=str(manifest))
+                try:
+                    await self._api.patch(manifest.address, body, content_type=_JSON_PATCH, query=query)
+                    log.info("webhook configuration written back", configuration=str(manifest))
+                except ApiError as error:
+                    log.warning("webhook configuration not written back", reason=str(error))
         return True
 
     def _tell(self, lines: Sequence[str]) -> None:
