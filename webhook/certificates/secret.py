@@ -1,8 +1,8 @@
 """
 The certificate authorities that all replicas share, in a Secret of our namespace, which decides for all of them.
 
-Replicas that want to change it at once compare its version: one wins, the others read what it stored. A Secret that
-somebody else made is never overwritten while it holds something that has not expired.
+Replicas that want to change it at once compare its version: one wins, the others read what it stored. An authority is
+replaced when it is due, whoever stored it; a Secret of somebody else in which there is none is never overwritten.
 """
 
 from __future__ import annotations
@@ -191,15 +191,10 @@ def _following(data: Mapping[str, bytes], *, name: str) -> Authority | None:
         return None
 
 
-def _data(authorities: Authorities) -> Mapping[str, str | None]:
-    following = authorities.following
-    pairs = {
-        _SIGNING: authorities.signing,
-        **({} if following is None else {_FOLLOWING: following}),
-    }
+def _data(authorities: Authorities) -> Mapping[str, str]:
     return {
         f"{prefix}.{half}": base64.b64encode(value).decode()
-        for prefix, each in pairs.items()
+        for prefix, each in zip((_SIGNING, _FOLLOWING), authorities.all, strict=False)
         for half, value in (("crt", each.certificate_pem), ("key", each.key_pem))
     }
 

@@ -108,7 +108,7 @@ class HttpServer:
         self._next_overload_log = 0.0
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
-        """Listen, see `site`; return the port, which the system chooses for port 0. Raises: OSError if it is taken."""
+        """Listen; return the port, which the system chooses for port 0. Raises: OSError if it is taken."""
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,
