@@ -7,7 +7,7 @@ How the servers run is not known here.
 import base64
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,35 @@ import yaml
 from localcluster.errors import KubectlError, LocalClusterError
 from localcluster.pki import write_private
 from localcluster.users import ADMIN
+
+
+def run_kubectl(  # noqa: PLR0913 - what the callers' own methods take
+    command: Sequence[str],
+    arguments: Sequence[str],
+    *,
+    environ: Mapping[str, str] | None = None,
+    stdin: str | None,
+    check: bool,
+    timeout: float,
+) -> subprocess.CompletedProcess[str]:
+    """
+    Run *command*, kubectl with the options that say whose cluster it asks, with *arguments*.
+
+    Raises: KubectlError if it ends with a code other than 0 and *check* is set; subprocess.TimeoutExpired.
+    """
+    answer = subprocess.run(  # noqa: S603  the kubectl that binaries.py found, or that of a test
+        [*command, *arguments],
+        env=environ,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    if check and answer.returncode != 0:
+        raise KubectlError(tuple(arguments), answer.returncode, stdout=answer.stdout, stderr=answer.stderr)
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +99,8 @@ class ClusterAccess:
             "KUBECACHEDIR": str(self.folder / "cache"),
             "KUBERC": "off",
         }
-        answer = subprocess.run(  # noqa: S603  the kubectl that binaries.py found
-            [self.kubectl_binary, *arguments],
-            env=environ,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        if check and answer.returncode != 0:
-            raise KubectlError(arguments, answer.returncode, stdout=answer.stdout, stderr=answer.stderr)
-        return answer
+        command = [str(self.kubectl_binary)]
+        return run_kubectl(command, arguments, environ=environ, stdin=stdin, check=check, timeout=timeout)
 
     def _kubeconfig(self, user: str, server: int) -> bytes:
         if not 1 <= server <= len(self.server_urls):

@@ -11,8 +11,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from localcluster.access import run_kubectl
 from localcluster.controlplane import ControlPlane
-from localcluster.errors import KubectlError
 from localcluster.users import ADMIN, PEOPLE, permissions
 from tests.cluster.running import NAMESPACE, RunningWebhook, apply_policy
 
@@ -38,18 +38,7 @@ class GivenCluster(ControlPlane):
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl as *user*, by impersonation."""
         person = [] if user == ADMIN else [f"--as={user}", *(f"--as-group={group}" for group in _GROUPS[user])]
-        answer = subprocess.run(
-            [*self._command, *person, *arguments],
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        if check and answer.returncode != 0:
-            raise KubectlError(arguments, answer.returncode, stdout=answer.stdout, stderr=answer.stderr)
-        return answer
+        return run_kubectl([*self._command, *person], arguments, stdin=stdin, check=check, timeout=timeout)
 
     def create_namespace(self, name: str) -> None:
         self.kubectl("create", "namespace", name)
