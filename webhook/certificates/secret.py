@@ -20,7 +20,14 @@ from webhook.certificates.authority import Authority, read_authority
 from webhook.certificates.pairs import CertificateError, PairSource, check_begun
 from webhook.certificates.signed import SignedIdentity
 from webhook.certificates.succession import Authorities, create_authorities, replace_due
-from webhook.kube.api import AlreadyExistsError, ConflictError, ForbiddenError, KubernetesApi, NotFoundError
+from webhook.kube.api import (
+    MERGE_PATCH,
+    AlreadyExistsError,
+    ConflictError,
+    ForbiddenError,
+    KubernetesApi,
+    NotFoundError,
+)
 from webhook.ports import Clock
 from webhook.quota.errors import UNREADABLE
 
@@ -33,7 +40,6 @@ _LABELS: Final = {"app.kubernetes.io/name": "userquota"}
 # Give up after so many times in which somebody else was faster with the Secret.
 _ATTEMPTS: Final = 5
 _ADVICE: Final = "userquota overwrites no Secret that it has not made: replace it as certs/README.md says"
-_MERGE_PATCH: Final = "application/merge-patch+json"
 # The first is what the type kubernetes.io/tls asks for, and all that versions with one authority read.
 _SIGNING: Final = "tls"
 _FOLLOWING: Final = "next"
@@ -150,7 +156,7 @@ async def replace_authorities(api: KubernetesApi, wanted: StoredAuthorities, *, 
         "data": _data(wanted.authorities),
     }
     try:
-        await api.patch(_address(namespace), msgspec.json.encode(body), content_type=_MERGE_PATCH)
+        await api.patch(_address(namespace), msgspec.json.encode(body), content_type=MERGE_PATCH)
     except (ConflictError, NotFoundError):
         return False
     return True

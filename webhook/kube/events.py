@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 import structlog
 
-from webhook.kube.api import AlreadyExistsError, ApiError, ConflictError, KubernetesApi, NotFoundError
+from webhook.kube.api import MERGE_PATCH, AlreadyExistsError, ApiError, ConflictError, KubernetesApi, NotFoundError
 from webhook.ports import Clock
 from webhook.quota.objects import OwnerReference
 
@@ -74,7 +74,6 @@ class _Stored(msgspec.Struct, frozen=True, rename="camel"):
     last_timestamp: str | None = None
 
 
-_MERGE_PATCH = "application/merge-patch+json"
 _NO_CHANGE = b"{}"
 _TRIES = 5
 """Each replica writes an Event once a minute, so that several conflicts in a row are rare."""
@@ -136,7 +135,7 @@ class EventWriter:
             await self._api.create(collection, _counted_body(event))
 
     async def _add_to_stored(self, path: str, event: CountedEvent) -> None:
-        answer = await self._api.patch(path, _NO_CHANGE, content_type=_MERGE_PATCH)
+        answer = await self._api.patch(path, _NO_CHANGE, content_type=MERGE_PATCH)
         stored = msgspec.json.decode(answer, type=_Stored)
         change = {
             "metadata": {"resourceVersion": stored.metadata.resource_version, "annotations": event.annotations},
@@ -144,7 +143,7 @@ class EventWriter:
             "lastTimestamp": max(_seconds(event.last), stored.last_timestamp or ""),
             "count": (stored.count or 0) + event.count,
         }
-        await self._api.patch(path, msgspec.json.encode(change), content_type=_MERGE_PATCH)
+        await self._api.patch(path, msgspec.json.encode(change), content_type=MERGE_PATCH)
 
     def _body(self, event: ConfigMapEvent) -> bytes:
         now = self._clock.now()

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from webhook.kube.api import (
+    MERGE_PATCH,
     METADATA_ONLY,
     UNREADABLE,
     AlreadyExistsError,
@@ -40,7 +41,6 @@ _TIMEOUT: Final = 4.0
 _NO_SPACE: Final = "mvcc: database space exceeded"
 """What etcd answers once it is full. The API server passes it on as an internal error."""
 
-_MERGE_PATCH: Final = "application/merge-patch+json"
 _LABELS: Final = {"app.kubernetes.io/name": "userquota", "app.kubernetes.io/component": "ledger"}
 
 
@@ -96,7 +96,7 @@ class LedgerConfigMap:
         patch = msgspec.json.encode({"metadata": {"annotations": {_TURN: replica}}})
         path = f"{self._collection}/{self._name}"
         try:
-            body = await self._api.patch(path, patch, content_type=_MERGE_PATCH, timeout=_TIMEOUT)
+            body = await self._api.patch(path, patch, content_type=MERGE_PATCH, timeout=_TIMEOUT)
         except NotFoundError:
             return None
         except ApiError as error:

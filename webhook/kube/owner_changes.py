@@ -15,6 +15,7 @@ from webhook.attribution.changes import HANDOVER_MANAGER, HANDOVER_WITH_GROUPS
 from webhook.attribution.stamp import groups_text, read_stamp, written_owner
 from webhook.kinds.evaluator import AnyKind
 from webhook.kube.api import (
+    MERGE_PATCH,
     METADATA_ONLY,
     UNREADABLE,
     ApiError,
@@ -30,7 +31,6 @@ from webhook.ports import Sleep, UnavailableError
 from webhook.quota.objects import GROUPS_ANNOTATION, OWNER_ANNOTATION, AnyObject, ObjectMeta
 from webhook.quota.subject import Payer
 
-_MERGE = "application/merge-patch+json"
 _SECONDS = 40.0
 """Above the 34 s after which the API server gives a write up, webhooks included."""
 _PAUSES = (0.2, 1.0, 2.0, 4.0, 8.0)
@@ -121,7 +121,7 @@ class OwnerChanges:
         body = msgspec.json.encode({"metadata": {"resourceVersion": meta.resource_version, "annotations": stamp}})
         manager = HANDOVER_MANAGER if to.groups is None else HANDOVER_WITH_GROUPS
         query = {"fieldManager": manager} | ({"dryRun": "All"} if dry_run else {})
-        answer = await self._api.patch(path, body, content_type=_MERGE, query=query, timeout=_SECONDS)
+        answer = await self._api.patch(path, body, content_type=MERGE_PATCH, query=query, timeout=_SECONDS)
         return _decoder.decode(answer).metadata
 
 

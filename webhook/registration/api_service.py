@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from webhook.kube.api import KubernetesApi, NotFoundError
+from webhook.kube.api import APPLY, KubernetesApi, NotFoundError
 from webhook.quota.errors import UNREADABLE
 from webhook.registration.bundles import OVERLAP_SECONDS, Overlap, certificates
 from webhook.registration.forms import BUNDLE_MANAGER
@@ -22,7 +22,6 @@ from webhook.registration.manifest import RegistrationError
 NAME: Final = "v1alpha1.view.userquota.dev"
 _API_VERSION: Final = "apiregistration.k8s.io/v1"
 _ADDRESS: Final = f"/apis/{_API_VERSION}/apiservices/{NAME}"
-_APPLY: Final = "application/apply-patch+yaml"
 
 
 class _Spec(msgspec.Struct, frozen=True):
@@ -79,4 +78,4 @@ class ApiServiceBundle:
                 "spec": {"caBundle": base64.b64encode(bundle).decode()},
             }
             query = {"fieldManager": BUNDLE_MANAGER, "force": "true"}
-            await self._api.patch(_ADDRESS, msgspec.json.encode(body), content_type=_APPLY, query=query)
+            await self._api.patch(_ADDRESS, msgspec.json.encode(body), content_type=APPLY, query=query)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from webhook.kube.api import ApiError, KubernetesApi
+from webhook.kube.api import JSON_PATCH, ApiError, KubernetesApi
 from webhook.ports import READY, Condition
 from webhook.registration.drift import Difference, differences, with_exemptions_of
 from webhook.registration.live import LiveWebhook
@@ -21,7 +21,6 @@ from webhook.registration.manifest import WebhookManifest
 log = structlog.get_logger(__name__)
 
 _MANAGER: Final = "userquota-repair"
-_JSON_PATCH: Final = "application/json-patch+json"
 _MOST_TOLD: Final = 5
 # How long a difference has to stand before it is written back. In a rollout the manifests of the new version come while
 # replicas of the old one run, which are gone soon after.
@@ -81,7 +80,7 @@ class KeptFields:
                 query = {"fieldManager": _MANAGER}
                 body = msgspec.json.encode(steps)
                 try:
-                    await self._api.patch(manifest.address, body, content_type=_JSON_PATCH, query=query)
+                    await self._api.patch(manifest.address, body, content_type=JSON_PATCH, query=query)
                     log.info("webhook configuration written back", configuration=str(manifest))
                 except ApiError as error:
                     log.warning("webhook configuration not written back", reason=str(error))

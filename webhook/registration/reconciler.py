@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from webhook.kube.api import ApiError, ConflictError, InvalidError, KubernetesApi
+from webhook.kube.api import APPLY, ApiError, ConflictError, InvalidError, KubernetesApi
 from webhook.ports import READY, Condition, Trust, WebhookError
 from webhook.registration import live
 from webhook.registration.api_service import ApiServiceBundle
@@ -28,7 +28,6 @@ from webhook.registration.manifest import RegistrationError, WebhookManifest
 
 log = structlog.get_logger(__name__)
 
-_APPLY: Final = "application/apply-patch+yaml"
 # An emptied caBundle makes every charged request fail until the next check.
 CHECK_SECONDS: Final = 30.0
 # After a failed check. Short: until one succeeds calls may fail, and what is missing may be about to be installed.
@@ -298,7 +297,7 @@ class Registration:
         query = {"fieldManager": write.manager, **({"force": "true"} if write.force else {})}
         names = ", ".join(write.webhooks)
         try:
-            await self._api.patch(manifest.address, write.body, content_type=_APPLY, query=query)
+            await self._api.patch(manifest.address, write.body, content_type=APPLY, query=query)
         except InvalidError as error:
             raise RegistrationError(f"{manifest} is refused ({error.message}): {self._form.advice}") from error
         except ConflictError as error:

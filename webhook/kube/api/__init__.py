@@ -5,7 +5,7 @@ The only package that imports ``kubernetes``, and of that only what reads kubeco
 collection see ``webhook.kube.reflector``.
 """
 
-from webhook.kube.api.client import JSON, METADATA_ONLY, ActingAs, KubernetesApi
+from webhook.kube.api.client import APPLY, JSON, JSON_PATCH, MERGE_PATCH, METADATA_ONLY, ActingAs, KubernetesApi
 from webhook.kube.api.errors import (
     AlreadyExistsError,
     ApiError,
@@ -29,6 +29,9 @@ from webhook.quota.errors import UNREADABLE
 
 __all__ = [
     "JSON",
+    "APPLY",
+    "JSON_PATCH",
+    "MERGE_PATCH",
     "METADATA_ONLY",
     "UNREADABLE",
     "ActingAs",

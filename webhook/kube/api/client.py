@@ -25,6 +25,10 @@ from webhook.kube.api.connection import Connection, Credentials, from_kubeconfig
 from webhook.kube.api.errors import NoConnectionError, SilenceError, UnreachableError, api_error
 
 JSON: Final = "application/json"
+APPLY: Final = "application/apply-patch+yaml"
+"""Of a server-side apply; JSON is YAML, too."""
+JSON_PATCH: Final = "application/json-patch+json"
+MERGE_PATCH: Final = "application/merge-patch+json"
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 """What to accept for an object without spec and status."""
 _SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
