@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from webhook.quota import field_paths
@@ -70,10 +68,7 @@ def test_a_text_that_is_no_path_is_told_with_its_place(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "a" * 1_000_000, "a." * 500_000, 'a["' * 300_000])
-def test_a_long_text_takes_no_time(text: str) -> None:
-    began = time.perf_counter()
-
+def test_a_long_text_is_no_path(text: str) -> None:
+    """tests/fuzz/test_time.py shows that it takes no square of the time."""
     with pytest.raises(PathError):
         field_paths.parse(text)
-
-    assert time.perf_counter() - began < 1
