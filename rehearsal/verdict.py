@@ -17,12 +17,15 @@ from rehearsal.manifests import STAMPED
 
 _LATE = re.compile(r"failed calling webhook .*(the time for an answer was over|no answer within \d+ s)")
 _RARELY = 1000
-"""One in so many writes may be unanswered in time: the machine has other work, and userquota fails closed."""
-
-_IN_FLIGHT = "the userquota.dev annotations say who pays and cannot be changed"
 """
-The refusal of an object without a stamp by the validating webhook. A request may be past the place of the mutating one
-when both are installed.
+One in so many writes may be unanswered in time, since the machine has other work and userquota fails closed, and one in
+so many may be overtaken by a change of who pays.
+"""
+
+_OTHER_STAMP = "the request does not carry the userquota.dev annotations"
+"""
+The refusal of an object without the right stamp by the validating webhook. A request may be past the place of the
+mutating one when both are installed; later, somebody may take over what is above the object between the two calls.
 """
 
 _PASSING = (404, 409)
@@ -50,6 +53,8 @@ class Verdict:
     in_flight: int = 0
     late: list[str] = field(default_factory=list)
     """Those without a decision in time: they are violations if there are more than one in a thousand."""
+    overtaken: list[str] = field(default_factory=list)
+    """Those whose payer changed while they were reviewed: likewise."""
     failed_before: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
@@ -63,7 +68,8 @@ def judge_writes(record: Installed, writes: Iterable[Write]) -> Verdict:
         step = record.step_at(each.at)
         if each.at > record.finished:
             continue  # hand-overs come then
-        outcome = "done" if each.code < 400 else "came second" if each.code in _PASSING else "failed"
+        came_second = each.code in _PASSING and _OTHER_STAMP not in each.message
+        outcome = "done" if each.code < 400 else "came second" if came_second else "failed"
         verdict.answers[step][outcome] += 1
         verdict.answers[step]["tolerated"] += each.is_tolerated
         if outcome == "failed" and step == BEFORE:
@@ -71,8 +77,9 @@ def judge_writes(record: Installed, writes: Iterable[Write]) -> Verdict:
         elif outcome == "failed":
             known.sort_failure(verdict, step, each)
     answered = sum(counts.total() for step, counts in verdict.answers.items() if step != BEFORE)
-    if len(verdict.late) * _RARELY > answered:
-        verdict.violations += verdict.late
+    for rare in (verdict.late, verdict.overtaken):
+        if len(rare) * _RARELY > answered:
+            verdict.violations += rare
     return verdict
 
 
@@ -93,8 +100,10 @@ class _Known:
             verdict.asked_to_take_over[step] += 1
         elif _is_for_deleted(write, self._deleted):
             verdict.for_deleted[step] += 1
-        elif step == INSTALL and _IN_FLIGHT in write.message:
+        elif step == INSTALL and _OTHER_STAMP in write.message:
             verdict.in_flight += 1
+        elif _OTHER_STAMP in write.message:
+            verdict.overtaken.append(f"{step}: {write}")
         elif write.code == 500 and _LATE.search(write.message):
             verdict.late.append(f"{step}: {write}")
         else:

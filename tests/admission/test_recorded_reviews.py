@@ -11,7 +11,11 @@ from webhook.quota.subject import user
 
 CORE = 10**9
 ALICES = '["ml","people","staff"]'
-CANNOT = "the userquota.dev annotations say who pays and cannot be changed: alice pays (stamped when it was created)"
+ANOTHER = (
+    "the request does not carry the userquota.dev annotations of who pays: alice pays (stamped when it was created). "
+    "If that has just changed, try again; otherwise the mutating webhook of userquota was not asked, or another one "
+    "changes its annotations"
+)
 NOT_BOUND = "a binding cannot change who pays for a pod: it carries userquota.dev annotations"
 
 
@@ -32,9 +36,9 @@ ANSWERS = {
     "deployment-scaled-by-alice": Answered(),
     "job-of-a-cronjob": Answered(found_by="owner of CronJob cron"),
     "mirror-pod-by-a-node": Answered(),
-    "owner-changed-by-alice": Answered(allowed=False, message=CANNOT),
+    "owner-changed-by-alice": Answered(allowed=False, message=ANOTHER),
     "owner-changed-by-alice.mutate": Answered(patches=True),
-    "pod-adopted-by-a-replicaset": Answered(allowed=False, message=CANNOT.replace("alice", "bob")),
+    "pod-adopted-by-a-replicaset": Answered(allowed=False, message=ANOTHER.replace("alice", "bob")),
     "pod-adopted-by-a-replicaset.mutate": Answered(),
     "pod-bound": Answered(allowed=False, message=NOT_BOUND),
     "pod-bound-at-the-older-address": Answered(allowed=False, message=NOT_BOUND),

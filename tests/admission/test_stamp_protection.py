@@ -7,16 +7,19 @@ tests/manifests checks with a real API server which requests reach the webhook.
 from __future__ import annotations
 
 import base64
+import copy
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import jsonpatch
 import pytest
 
 from tests.admission.asking import Answer, Json, Webhook, a_review, pod, recorded, request_of
 from tests.fakes import API_VERSIONS
 from webhook.kinds import workloads
 from webhook.kinds.evaluator import AnyKind
-from webhook.quota.subject import user
+from webhook.ports import Denial
+from webhook.quota.subject import UNATTRIBUTED, user
 
 WORKLOADS = {kind.resource: kind for kind in workloads.WORKLOADS}
 
@@ -28,6 +31,11 @@ NODE = {"user": "system:node:n1", "groups": ("system:nodes", "system:authenticat
 MIRROR = {"kubernetes.io/config.mirror": "abc"}
 
 CANNOT = "the userquota.dev annotations say who pays and cannot be changed: alice pays (stamped when it was created)"
+ANOTHER = "the request does not carry the userquota.dev annotations of who pays:"
+AGAIN = (
+    "If that has just changed, try again; otherwise the mutating webhook of userquota was not asked, or another one "
+    "changes its annotations"
+)
 NOT_ADDED = "userquota.dev annotations cannot be added to an object that was never attributed"
 NOT_BOUND = "a binding cannot change who pays for a pod: it carries userquota.dev annotations"
 
@@ -195,10 +203,35 @@ async def test_without_the_mutating_call_nothing_is_created(annotations: dict[st
     """E.g. the mutating configuration was deleted, or another webhook replaced our stamp."""
     answer = await Webhook().validate_only(created(noted(pod(), annotations)))
 
-    assert (answer.denied_by, answer.message) == (
-        "validate",
-        "the userquota.dev annotations say who pays and cannot be changed: alice pays (created it)",
-    )
+    assert (answer.denied_by, answer.message) == ("validate", f"{ANOTHER} alice pays (created it). {AGAIN}")
+
+
+async def test_a_pod_whose_deployment_is_taken_over_between_the_two_calls_is_a_conflict_and_then_the_new_owners() -> (
+    None
+):
+    """A conflict is tried again by controllers, and told to nobody in an Event."""
+    webhook = Webhook()
+    told: list[Denial] = []
+    webhook.handler = replace(webhook.handler, on_denied=told.append)
+    web = webhook.owners.put("ReplicaSet", "web", owner=UNATTRIBUTED)
+    reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": web.name, "uid": web.uid, "controller": True}
+    document = pod()
+    document["metadata"]["ownerReferences"] = [reference]
+    body = created(document, user=RS_CONTROLLER)
+    stamped = copy.deepcopy(body)
+    response = await webhook.mutate(request_of(body))
+    steps = json.loads(base64.b64decode(response["patch"]))
+    stamped["request"]["object"] = jsonpatch.apply_patch(stamped["request"]["object"], steps)
+    assert stamped["request"]["object"]["metadata"]["annotations"][OWNER] == UNATTRIBUTED
+
+    webhook.owners.put("ReplicaSet", "web", owner="alice", uid=web.uid)
+    overtaken, again = await webhook.validate_only(stamped), await webhook.ask(body)
+
+    assert overtaken.response["status"]["code"] == 409
+    assert overtaken.response["status"]["reason"] == "Conflict"
+    assert overtaken.message == f"{ANOTHER} alice pays (owner of ReplicaSet web). {AGAIN}"
+    assert again.stamp == ALICES
+    assert told == []
 
 
 @pytest.mark.parametrize("resource", list(WORKLOADS))
@@ -310,7 +343,8 @@ async def test_a_real_attempt_to_change_the_owner_is_put_right_or_refused() -> N
     second = await webhook.validate_only(recorded("owner-changed-by-alice"))
 
     assert first.stamp[OWNER] == "alice"
-    assert (second.denied_by, second.message) == ("validate", CANNOT)
+    assert second.denied_by == "validate"
+    assert second.message == f"{ANOTHER} alice pays (stamped when it was created). {AGAIN}"
 
 
 LEFT = "the userquota.dev annotations were left as they are: alice pays"

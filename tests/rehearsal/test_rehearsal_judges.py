@@ -122,13 +122,16 @@ def test_few_writes_may_be_without_a_decision_in_time() -> None:
     assert len(judge_writes(installed(), [late, *done[1:]]).violations) == 1
 
 
-def test_an_object_without_a_stamp_may_be_refused_only_while_userquota_is_installed() -> None:
-    message = "the userquota.dev annotations say who pays and cannot be changed: alice pays"
-    unstamped = replace(REFUSED, message=message, at=15.0)
+def test_objects_without_the_right_stamp_may_be_refused_while_userquota_is_installed_and_later_a_few() -> None:
+    message = "the request does not carry the userquota.dev annotations of who pays: alice pays (created it)"
+    unstamped = replace(REFUSED, code=409, message=message, at=15.0)
+    done = [replace(REFUSED, code=201, message="")] * 999
 
-    assert judge_writes(installed(), [unstamped]).in_flight == 1
-    assert judge_writes(installed(), [unstamped]).violations == []
-    assert len(judge_writes(installed(), [replace(unstamped, at=25.0)]).violations) == 1
+    assert judge_writes(installed(), [unstamped] * 2).in_flight == 2
+    assert judge_writes(installed(), [unstamped] * 2).violations == []
+    assert len(judge_writes(installed(), [replace(unstamped, at=25.0), *done]).overtaken) == 1
+    assert judge_writes(installed(), [replace(unstamped, at=25.0), *done]).violations == []
+    assert len(judge_writes(installed(), [replace(unstamped, at=25.0), *done[1:]]).violations) == 1
 
 
 def test_scaling_what_nobody_owns_is_announced_by_the_list_of_such_workloads() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, check_size, under
 from webhook.admission.filling import PodFilling
-from webhook.admission.outcome import Terms, answer, audit_of, denial_of, forged, payer_notes, refusal
+from webhook.admission.outcome import Terms, answer, audit_of, denial_of, payer_notes, refusal, stamp_refused
 from webhook.admission.patch import filling_in
 from webhook.admission.reading import Marked, edits, frees, grows, is_excepted, read, reports_end
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
@@ -139,8 +139,10 @@ class AdmissionHandler:
         deadline: float,
     ) -> AdmissionResponse:
         """Answer a review of an object that *attributed* says who pays for."""
-        if isinstance(attributed, Refused) or not attributed.accepts(reviewed.new.metadata):
-            return refusal(request, attributed if isinstance(attributed, Refused) else forged(attributed))
+        if isinstance(attributed, Refused):
+            return refusal(request, attributed)
+        if not attributed.accepts(reviewed.new.metadata):
+            return stamp_refused(request, attributed)
         if not effect.is_charged:
             return review.allowed(request.uid, audit=audit_of(attributed))
         may_deny = effect is Effect.CHARGE and not self._is_never_denied(request, reviewed)

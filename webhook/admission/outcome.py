@@ -104,13 +104,24 @@ def payer_notes(reviewed: Reviewed, attributed: Attributed) -> Iterator[str]:
         yield f"{owner} pays from now on ({attributed.found_by})"
 
 
-def forged(attributed: Attributed) -> Refused:
-    """Return that the object does not carry the stamp that it must: nobody but us may write it."""
+def stamp_refused(request: AdmissionRequest, attributed: Attributed) -> AdmissionResponse:
+    """
+    Return the denial of an object that does not carry the stamp that it must: nobody but us may write it.
+
+    A request that the mutating call stamps carries another one if the answer has changed since, e.g. because somebody
+    took the Deployment above over in between. That is a conflict, which clients and controllers try again.
+    """
+    pays = f"{attributed.payer.owner} pays ({attributed.found_by})"
     if attributed.stamp is None:
-        return Refused("userquota.dev annotations cannot be added to an object that was never attributed")
-    return Refused(
-        f"the userquota.dev annotations say who pays and cannot be changed: "
-        f"{attributed.payer.owner} pays ({attributed.found_by})"
+        return review.denied(
+            request.uid, "userquota.dev annotations cannot be added to an object that was never attributed"
+        )
+    if request.sub_resource:
+        return review.denied(request.uid, f"the userquota.dev annotations say who pays and cannot be changed: {pays}")
+    return review.conflict(
+        request.uid,
+        f"the request does not carry the userquota.dev annotations of who pays: {pays}. If that has just changed, try "
+        f"again; otherwise the mutating webhook of userquota was not asked, or another one changes its annotations",
     )
 
 

@@ -195,6 +195,11 @@ def already_exists(uid: str, key: ObjectKey) -> AdmissionResponse:
     return AdmissionResponse(uid, allowed=False, status=_Status(_FAILURE, 409, "AlreadyExists", message))
 
 
+def conflict(uid: str, message: str) -> AdmissionResponse:
+    """Return a denial that a later try may not get: clients and controllers try again, as after other conflicts."""
+    return AdmissionResponse(uid, allowed=False, status=_Status(_FAILURE, 409, "Conflict", message))
+
+
 def not_now(uid: str, message: str) -> AdmissionResponse:
     """Return a denial that a later try may not get, for webhooks whose failed calls the API server ignores."""
     return AdmissionResponse(uid, allowed=False, status=_Status(_FAILURE, 503, "ServiceUnavailable", message))
