@@ -136,7 +136,7 @@ SEED ?= 1
 
 .PHONY: nemesis
 nemesis: $(VENV)/dev.stamp ## Break everything for MINUTES=n, then judge every etcd revision: SEED=s
-	$(BIN)/python -m nemesis --minutes $(MINUTES) --seed $(SEED)
+	$(BIN)/python -m nemesis --minutes $(MINUTES) --seed $(SEED) $(if $(OLDER),--older $(OLDER))
 
 .PHONY: rehearsal
 rehearsal: $(VENV)/dev.stamp ## Install under load in a cluster with 300 workloads, and hand 200 objects over: minutes

@@ -26,9 +26,9 @@ def main() -> int:
     asked = _arguments()
     os.environ.setdefault("GOGC", _GOGC)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    plan = run.Plan(asked.seed, asked.minutes, asked.rate, asked.replicas, tuple(asked.without))
+    plan = run.Plan(asked.seed, asked.minutes, asked.rate, asked.replicas, tuple(asked.without), asked.older)
     try:
-        run.perform(plan, _emptied(asked.out), report=_report)
+        run.perform(plan, _emptied(asked.out.resolve()), report=_report)
     except KeyboardInterrupt:
         _report("stopped, with all processes; nothing was judged")
         return 130
@@ -56,6 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--without", action="append", default=[], metavar="TRACK", help="leave a kind of fault out, see faults.py"
     )
+    parser.add_argument("--older", default="", metavar="REVISION", help="of every other start of a replica")
     parser.add_argument("--out", type=Path, default=Path("nemesis-out"), help="folder (default: %(default)s)")
     return parser.parse_args()
 

@@ -240,6 +240,9 @@ class Run(Struct, frozen=True):
     final_pods: dict[str, int]
     """The consistent list of all kinds at the end: name to resource version. The replay must end with the same."""
     etcd_bytes: int = 0
+    older: str = ""
+    """A revision of this repository, whose code ran after `starts_of_older` starts of replicas."""
+    starts_of_older: int = 0
 
 
 OBJECTS = {

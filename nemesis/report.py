@@ -78,6 +78,7 @@ def _figures(run: Run, findings: Findings) -> list[tuple[str, object]]:
         ("sums compared at rest", counts["sums compared at rest"]),
         ("conflicts told to clients about their own writes", counts["conflicts told"]),
         ("kinds of faults left out", left_out),
+        *([(f"replicas started with the code of {run.older}", run.starts_of_older)] if run.older else []),
         ("etcd's files", f"{run.etcd_bytes / 2**20:.0f} MiB"),
     ]
 

@@ -25,7 +25,7 @@ from nemesis.records import CLAIMS, SESSION_TYPE, SESSIONS
 from nemesis.wishes import CONTROLLER, too_much
 from nemesis.workload import NAMESPACES, USERS
 from tests.cluster.running import eventually
-from tests.replicas import Replicas
+from tests.replicas import Replicas, checked_out
 from tests.running_proxy import RunningProxy
 
 HURT = (1, 2)
@@ -87,12 +87,17 @@ class Rig:
 
 
 @contextmanager
-def running_rig(folder: Path, policy: str, *, replicas: int) -> Iterator[Rig]:
-    """Start all processes, with their files in *folder*, and wait until they are ready; stop them afterwards."""
+def running_rig(folder: Path, policy: str, *, replicas: int, older: str = "") -> Iterator[Rig]:
+    """
+    Start all processes, with their files in *folder*, and wait until they are ready; stop them afterwards.
+
+    Every other start of a replica runs the code of revision *older*, if one is given.
+    """
+    checkout = checked_out(older, folder / "older") if older else None
     with ProxiedControlPlane(folder / "control-plane", find_binaries(os.environ), options=_options(folder)) as cluster:
         cluster.start_proxies(folder)
         try:
-            several = Replicas(cluster, folder, replicas, ["--log-level", "warning"])
+            several = Replicas(cluster, folder, replicas, ["--log-level", "warning"], older=checkout)
             several.install()
             several.apply_policy(policy)
             for namespace in NAMESPACES:

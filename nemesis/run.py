@@ -47,6 +47,8 @@ class Plan:
     rate: float
     replicas: int
     without: tuple[str, ...]
+    older: str = ""
+    """The revision of every other start of a replica, if not all are of this one."""
 
 
 def perform(plan: Plan, out: Path, *, report: Report) -> None:
@@ -54,7 +56,7 @@ def perform(plan: Plan, out: Path, *, report: Report) -> None:
     processes = out / "processes"
     processes.mkdir(parents=True)
     report("starting etcd, three API servers and the replicas")
-    with running_rig(processes, policies.usual(), replicas=plan.replicas) as rig:
+    with running_rig(processes, policies.usual(), replicas=plan.replicas, older=plan.older) as rig:
         asyncio.run(_Performance(plan, rig, out, report).whole())
     report("reading the audit logs")
     logs = [(server, rig.audit_log(server)) for server in HURT]
@@ -194,6 +196,8 @@ class _Performance:
             self._clock(),
             last,
             final,
+            older=self._plan.older,
+            starts_of_older=self._rig.replicas.starts_of_older,
         )
         (self._out / records.RUN).write_bytes(msgspec.json.encode(run))
 

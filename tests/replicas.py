@@ -7,6 +7,7 @@ One replica without a balancer: see `tests.cluster.running`.
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -29,22 +30,45 @@ from tests.cluster.running import (
     uninstall,
 )
 
+_ROOT = Path(__file__).parents[1]
+
+
+def checked_out(revision: str, folder: Path) -> Path:
+    """Write the files of a revision of this repository into *folder*, which is new, and return it."""
+    folder.mkdir()
+    archive = subprocess.run(["git", "archive", revision], stdout=subprocess.PIPE, check=True, cwd=_ROOT).stdout
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
+    return folder
+
 
 class Replicas:
     """
     *count* times `userquota serve --ledger kubernetes`, registered with the API servers at *url*, the balancer's.
 
     Replica `i`, counted from 0, talks to API server `i` modulo their number. *options* take precedence over ours.
-    Processes end with the thread that started them: see ChildProcess. Call `install` and `apply_policy` first.
+    With *older*, the folder of another checkout, every other start of a replica runs its code: `starts_of_older` counts
+    them. Processes end with the thread that started them: see ChildProcess. Call `install` and `apply_policy` first.
     """
 
-    def __init__(self, cluster: ControlPlane, folder: Path, count: int, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        cluster: ControlPlane,
+        folder: Path,
+        count: int,
+        options: Sequence[str] = (),
+        *,
+        older: Path | None = None,
+    ) -> None:
         self.cluster = cluster
         self.count = count
+        self.starts_of_older = 0
         self._folder = folder
+        self._older = older
+        self._starts_older = [i % 2 == 0 for i in range(count)]
         self._addresses = [f"{LOOPBACK}:{lasting_port()}" for _ in range(count)]
         self._balancer = RunningBalancer(self._addresses, folder)
-        self._replicas = [self._prepared(i, options) for i in range(count)]
+        self._options = tuple(options)
+        self._replicas = [self._prepared(i) for i in range(count)]
         self._paused: set[int] = set()
 
     @property
@@ -70,6 +94,11 @@ class Replicas:
 
     def start_one(self, i: int) -> None:
         """Start a replica that does not run, without waiting."""
+        if self._older is not None:
+            starts_older = self._starts_older[i]
+            self.starts_of_older += starts_older
+            self._replicas[i] = self._prepared(i, self._older if starts_older else None)
+            self._starts_older[i] = not starts_older
         self._replicas[i].start()
 
     def kill(self, i: int) -> None:
@@ -158,7 +187,7 @@ class Replicas:
     ) -> None:
         self.stop()
 
-    def _prepared(self, i: int, options: Sequence[str]) -> ChildProcess:
+    def _prepared(self, i: int, checkout: Path | None = None) -> ChildProcess:
         server = i % len(self.cluster.server_urls) + 1
         argv = serve_argv(
             self.cluster.kubeconfig("admin", server=server),
@@ -167,7 +196,9 @@ class Replicas:
             ca_out=self._ca_file(i),
         )
         name = f"userquota-{i}"
-        argv += ["--ledger", "kubernetes", *options]
+        argv += ["--ledger", "kubernetes", *self._options]
+        if checkout is not None:  # Python imports `webhook` from where it is started
+            argv = ["env", f"--chdir={checkout}", *argv]
         return ChildProcess(name, argv, log_file=self._folder / f"{name}.log")
 
     def _ca_file(self, i: int) -> Path:

@@ -12,7 +12,6 @@ import asyncio
 import os
 import shutil
 import ssl
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -30,6 +29,7 @@ from rehearsal.chart.verdict import verdict
 from rehearsal.chart.walk import NAMESPACE, NEW, OLD, TEAM, WITHIN_LIMITS, Report, Walk
 from rehearsal.client import Client
 from tests.helm.running import Helm
+from tests.replicas import checked_out
 
 _PEOPLE = 6
 _CALM = "kube-apiserver-2"
@@ -55,7 +55,7 @@ def main() -> int:
     def report(line: str) -> None:
         print(f"{time.monotonic() - begun:6.1f} s  {line}", file=sys.stderr, flush=True)
 
-    checkouts = {OLD: _checkout(asked.old, folder / OLD), NEW: _checkout(asked.new, folder / NEW)}
+    checkouts = {OLD: checked_out(asked.old, folder / OLD), NEW: checked_out(asked.new, folder / NEW)}
     flags = ["--bind-address=0.0.0.0", "--enable-aggregator-routing=true"]
     options = Options(
         servers=2,
@@ -74,14 +74,6 @@ def main() -> int:
     if judged.violations:
         return 1
     return 2 if judged.void else 0
-
-
-def _checkout(revision: str, folder: Path) -> Path:
-    """Return a folder with the files of a revision of this repository."""
-    folder.mkdir()
-    archive = subprocess.run(["git", "archive", revision], stdout=subprocess.PIPE, check=True).stdout
-    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
-    return folder
 
 
 async def _walk(
