@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -119,6 +120,26 @@ def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
         out, err = process.communicate()
 
     assert (process.returncode, out, err.strip()) == (130, b"", b"")
+
+
+LOGGING = """
+import sys, structlog
+from webhook import cli
+sys.argv = ["userquota", "--version"]
+try:
+    cli.main()
+except SystemExit:
+    structlog.get_logger().warning("odd")
+"""
+
+
+def test_what_is_logged_on_the_way_is_no_part_of_the_answer() -> None:
+    """The answer of `get -o json` is read by programs."""
+    told = subprocess.run([sys.executable, "-c", LOGGING], capture_output=True, text=True, check=True)
+
+    assert told.stdout.startswith("userquota, version")
+    assert "odd" not in told.stdout
+    assert "odd" in told.stderr
 
 
 @pytest.mark.slow

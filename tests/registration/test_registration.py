@@ -363,6 +363,7 @@ class TestCalls:
             await registration.register()
         assert str(refusal.value) == "calls of validate.userquota.dev to quota.userquota-system.svc fail: no such name"
         assert not registration.registered
+        assert registration.condition().message == f"the webhook configurations are not in place: {refusal.value}"
 
 
 class TestPath:

@@ -8,6 +8,7 @@ signal that ended it: 130 by Ctrl-C, 141 if nobody reads what it prints, 143 by 
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from importlib import import_module
 from types import FrameType
 
 import click
+import structlog
 
 from webhook import __version__
 from webhook.quota.errors import WebhookError
@@ -71,6 +73,11 @@ def main() -> None:
     """Run the command line. An error with a name is told with one prefix and exit code 2, never a traceback."""
     # The first process of a container does not end by a signal that it has no handler for.
     signal.signal(signal.SIGTERM, _end)
+    # The output of a command is its answer. `serve` writes its log there, and configures that itself.
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
     try:
         # Click returns the code of an option that ends it, such as --help.
         sys.exit(group.main(prog_name="userquota", standalone_mode=False) or 0)

@@ -104,6 +104,13 @@ class Registration:
         """
         return self._registered
 
+    def condition(self) -> Condition:
+        """Return whether the last check succeeded, see `registered`, or what it lacked."""
+        if self._registered:
+            return READY
+        why = f": {self._trouble}" if self._trouble else ""
+        return Condition(False, "registration", f"the webhook configurations are not in place{why}")
+
     def fields_condition(self) -> Condition:
         """Return whether the fields that are not ours to write are those of this version."""
         return self._fields.condition()

@@ -56,7 +56,6 @@ from webhook.wiring.application import (
     SystemClock,
     answers,
     callers,
-    expect,
     identity_in_files,
     policy_remarks,
     show_process,
@@ -261,9 +260,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "device-classes": watched.device_classes_condition,
             "objects": objects.condition,
             "ledger": lambda: READY if ledger.is_known() else ledger.condition(),
-            "registration": lambda: expect(
-                registration.registered, "registration", "the webhook configurations are not in place"
-            ),
+            "registration": registration.condition,
         },
         warnings={
             "policy": watched.policy.text_condition,
