@@ -41,8 +41,7 @@ class Effect(enum.Enum):
     request to a subresource can change what the object costs, and is never denied for it: it reports what is the case
     already. KEEP_STAMP: a request to a subresource could change the owner, and nothing that is charged.
     CARRY_NO_STAMP: the API server merges the object into another one. SCALE: the object is a Scale, whose number of
-    replicas the API server writes into the object that it belongs to. ADVISE and REVIEW_POLICY have no kind yet
-    (workloads, policy ConfigMaps).
+    replicas the API server writes into the object that it belongs to.
     """
 
     IGNORE = "ignore"
@@ -52,8 +51,6 @@ class Effect(enum.Enum):
     KEEP_STAMP = "keep stamp"
     CARRY_NO_STAMP = "carry no stamp"
     SCALE = "scale"
-    ADVISE = "advise"
-    REVIEW_POLICY = "review policy"
 
     @property
     def is_stamped(self) -> bool:
