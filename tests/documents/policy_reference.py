@@ -33,6 +33,7 @@ SEE = {
     "PolicyPart.exempt": "[Exemptions](#exemptions)",
     "PolicyPart.groups.NAME.membership": "[Membership](#membership)",
     "PolicyPart.missing.RESOURCE": "[Missing requests](#missing-requests)",
+    "PolicyPart.nodeClasses.NAME": "[Classes of nodes](#classes-of-nodes)",
     "PolicyPart.resources": "[Devices](#devices)",
     "PolicyPart.rules": "[Rules](#rules)",
     "PolicyPart.sessions.categories": "[Categories](sessions.md#categories)",

@@ -609,7 +609,8 @@ RESOURCES = (
 )
 SECTIONS = (
     "version, tiers, defaults, rules, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, "
-    "terminating, serviceAccountLimits, warnAt, exempt, missing, attribution, resources, sessions"
+    "terminating, serviceAccountLimits, warnAt, exempt, missing, attribution, resources, sessions, "
+    "nodeClasses"
 )
 VERSION = "version: expected version: 1, the only one this release reads"
 ACCOUNT = "expected a service account as <namespace>/<name>"
@@ -1036,6 +1037,14 @@ def scoped(written: str) -> str:
             "6:9: users.alice.scoped[1]: users.alice.scoped[0] selects the same",
         ),
         ("{scopes: [BestEffort], hard: {podz: 1}}", "5:39: users.alice.scoped[0].hard.podz: unknown resource"),
+        (
+            "{scopeSelector: {matchExpressions: [{scopeName: NodeClass, operator: In, values: [h100]}]}}",
+            "5:91: users.alice.scoped[0].scopeSelector.matchExpressions[0].values[0]: there are no nodeClasses, ",
+        ),
+        (
+            "{scopes: [], scopeSelector: {matchExpressions: [{scopeName: Zone, operator: Exists}]}}",
+            "5:57: users.alice.scoped[0].scopeSelector.matchExpressions[0]: there are no nodeClasses, ",
+        ),
     ],
 )
 def test_a_mistake_in_a_scope_has_its_place(written: str, mistake: str) -> None:
@@ -1053,4 +1062,39 @@ def test_a_limit_that_its_scope_never_selects_is_noted() -> None:
             "policy.yaml:5:48: users.alice.scoped[0].hard.storage: "
             "nothing that costs this is ever in BestEffort; the limit has no effect"
         )
+    ]
+
+
+H100 = "nodeClasses: {h100: {nodes: {matchLabels: {gpu: h100}}, devices: [nvidia.com/gpu]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("nodeClasses: {h100: {}}", "2:21: nodeClasses.h100.nodes: this field is required"),
+        ("nodeClasses: {h100: {nodes: {matchLabels: {}}}}", "2:43: nodeClasses.h100.nodes.matchLabels: "),
+        ("nodeClasses: {H100: {nodes: {matchLabels: {a: b}}}}", "2:15: nodeClasses.H100: expected a name of small"),
+        (
+            "nodeClasses: {h100: {nodes: {matchLabels: {a: b}}, devices: [gpu]}}",
+            "2:62: nodeClasses.h100.devices[0]: expected an extended resource, as in nvidia.com/gpu",
+        ),
+        (
+            H100
+            + "users:\n  alice:\n    scoped:\n      - {scopeSelector: {matchExpressions: "
+            + "[{scopeName: NodeClass, operator: In, values: [h200]}]}}",
+            "6:91: users.alice.scoped[0].scopeSelector.matchExpressions[0].values[0]: h200 is not in nodeClasses, did",
+        ),
+    ],
+)
+def test_a_mistake_in_a_class_of_nodes_has_its_place(text: str, mistake: str) -> None:
+    reading = read_policy([PolicyText("policy.yaml", f"version: 1\n{text}\n")])
+
+    assert str(reading.mistakes[0]).startswith(f"policy.yaml:{mistake}")
+
+
+def test_two_texts_with_classes_of_nodes_are_a_mistake_because_their_order_counts() -> None:
+    texts = [PolicyText(f"{name}.yaml", f"version: 1\n{H100}") for name in "ab"]
+
+    assert [str(each) for each in read_policy(texts).mistakes] == [
+        "b.yaml:2:14: nodeClasses: already defined at a.yaml:2"
     ]

@@ -128,6 +128,15 @@ def test_a_window_is_told_by_its_times_and_amounts() -> None:
     )
 
 
+def test_another_order_of_classes_is_told_because_a_node_is_of_the_first() -> None:
+    one, other = "a: {nodes: {matchLabels: {k: v}}}", "b: {nodes: {matchLabels: {k: w}}, default: true}"
+    found = told(f"nodeClasses: {{{one}, {other}}}", f"nodeClasses: {{{other}, {one}}}")
+    assert lines(found.settings) == [
+        "nodeClasses[a]: k=v (place 1) -> k=v (place 2)",
+        "nodeClasses[b]: k=w; default (place 2) -> k=w; default (place 1)",
+    ]
+
+
 def test_a_second_exemption_of_the_same_is_told() -> None:
     one, two = "{user: a, reason: b, until: 2027-01-31T00:00:00Z}", "{user: a, reason: c}"
     (found,) = told(f"exempt: [{one}]", f"exempt: [{one}, {two}]").settings
@@ -160,6 +169,7 @@ FIELDS = {
     "group_objects": "attribution: {groupObjects: openshift}",
     "warn_at": "warnAt: 80%",
     "tiers": "tiers: {pro: {hard: {cpu: 1}}}",
+    "node_classes": "nodeClasses: {a: {nodes: {matchLabels: {b: c}}}}",
 }
 
 

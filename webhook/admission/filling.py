@@ -62,7 +62,7 @@ class PodFilling:
         if kind.cap != PER_SESSION:
             return NO_DEFAULTS
         bounds = await self.limit_ranges.bounds(namespace)
-        defaults = PodDefaults(bounds, policy.missing_defaults, policy.categories)
+        defaults = PodDefaults(bounds, policy.missing_defaults, policy.categories, classes=policy.node_classes)
         try:
             size = kind.evaluator.size(reviewed.new, defaults)
         except UncountableError:  # `charge_for` says why
@@ -107,7 +107,7 @@ async def filled_by_plugins(
     priority_class = ""
     if policy.selects_priority_classes and not all(each.priority_class_name for each in specs):
         priority_class = await classes.default_priority_class()
-    return PodDefaults(bounds, overheads=overheads, priority_class=priority_class)
+    return PodDefaults(bounds, overheads=overheads, priority_class=priority_class, classes=policy.node_classes)
 
 
 def _filled_by(kind: AnyKind, obj: AnyObject | SessionObject, body: bytes) -> str | None:

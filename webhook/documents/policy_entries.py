@@ -41,6 +41,7 @@ from webhook.quota.durations import TIMES
 from webhook.quota.exemption import ExemptBy, Exemption
 from webhook.quota.membership import GroupObjects
 from webhook.quota.missing import NAMES, Category, Missing, OnMissing
+from webhook.quota.node_classes import NodeClasses
 from webhook.quota.policy import (
     CAPS,
     MINIMUMS,
@@ -59,7 +60,7 @@ from webhook.quota.policy import (
 )
 from webhook.quota.presets import Preset
 from webhook.quota.quantity import NANOS, Quantity
-from webhook.quota.scopes import Selector
+from webhook.quota.scopes import NODE_CLASS, ZONE, Selector
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
 
 Steps = tuple[str | int, ...]
@@ -104,7 +105,18 @@ class Definition(NamedTuple):
 
     steps: tuple[str, ...]
     position: Position
-    value: _Limiting | Choice | Delegate | NamespaceOwners | PersonRules | Weight | OnMissing | Preset | Category
+    value: (
+        _Limiting
+        | Choice
+        | Delegate
+        | NamespaceOwners
+        | NodeClasses
+        | PersonRules
+        | Weight
+        | OnMissing
+        | Preset
+        | Category
+    )
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -140,6 +152,8 @@ class DocumentEntries:
     tier_uses: list[TierUse] = field(default_factory=list)
     rule_groups: list[tuple[str, Mistake]] = field(default_factory=list)
     """The groups that rules name, each with the place of a mistake."""
+    class_uses: list[tuple[str, Mistake]] = field(default_factory=list)
+    """The classes of nodes that limits select by, each with the place of a mistake; empty where any will do."""
     is_partly_read: bool = False
     """Whether the document may define what could not be read."""
 
@@ -183,6 +197,11 @@ class DocumentEntries:
             self._add_weights(part.resources, root)
         if part.sessions is not None:
             self._add_presets(part.sessions, root)
+        self._add_node_classes(part, root)
+        self._add_fixed_entries(part, root)
+
+    def _add_fixed_entries(self, part: PolicyPart, root: tree.Node) -> None:
+        """Add the entries of which a policy has one each."""
         entries: dict[tuple[str, ...], EntryPart | None] = {("cluster",): part.cluster}
         if part.defaults is not None:
             entries |= {("defaults", name): getattr(part.defaults, name) for name in _DEFAULTS}
@@ -190,6 +209,13 @@ class DocumentEntries:
             node = tree.node_at(root, steps)
             if each is not None and node is not None:
                 self.definitions.append(Definition(steps, node.position, self._entry(steps, each, node)))
+
+    def _add_node_classes(self, part: PolicyPart, root: tree.Node) -> None:
+        """Add all classes, if there are any: only one document may give them, because their order counts."""
+        if part.nodeClasses:
+            steps = ("nodeClasses",)
+            classes = NodeClasses(tuple(each.named(name) for name, each in part.nodeClasses.items()))
+            self.definitions.append(Definition(steps, tree.position_of(root, steps), classes))
 
     def _add_rules(self, parts: Sequence[RulePart], root: tree.Node) -> None:
         """Add all rules, if there are any; each has another name, by which a refusal calls it."""
@@ -365,6 +391,8 @@ class DocumentEntries:
         inside = ("scoped", position)
         place = tree.position_of(around, inside)
         self._add_ending(steps, inside, part.until, around, _BINDS_NOBODY)
+        for place_of_use, name in _class_uses(part):
+            self.class_uses.append((name, self._remark(steps, (*inside, *place_of_use), around, "")))
         return Entry(
             path=field_path((*steps, *inside)),
             place=f"{self.source}:{place.line}",
@@ -428,6 +456,19 @@ class DocumentEntries:
     def _remark(self, steps: Steps, inside: Steps, node: tree.Node, message: str, *, at_key: bool = False) -> Mistake:
         position = tree.position_of(node, inside, at_key=at_key)
         return Mistake(self.source, position, field_path((*steps, *inside)), message)
+
+
+def _class_uses(part: ScopedPart) -> Iterator[tuple[Steps, str]]:
+    """Yield where *part* selects by a class of nodes, with its name; by any class, or by zone, an empty one."""
+    for at, name in enumerate(part.scopes):
+        if name in (NODE_CLASS, ZONE):
+            yield ("scopes", at), ""
+    for at, each in enumerate(part.scopeSelector.matchExpressions if part.scopeSelector is not None else ()):
+        place = ("scopeSelector", "matchExpressions", at)
+        if each.scopeName == NODE_CLASS:
+            yield from (((*place, "values", number), name) for number, name in enumerate(each.values))
+        if each.scopeName == ZONE or (each.scopeName == NODE_CLASS and not each.values):
+            yield place, ""
 
 
 def _exemption(part: ExemptPart) -> Exemption:

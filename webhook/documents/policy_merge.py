@@ -26,6 +26,7 @@ from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
 from webhook.quota.exemption import Exemption, Exemptions
 from webhook.quota.membership import GroupObjects
 from webhook.quota.missing import NAMES, Category, Missing, OnMissing
+from webhook.quota.node_classes import NO_CLASSES, NodeClasses
 from webhook.quota.policy import (
     AccountLimits,
     Combine,
@@ -97,6 +98,8 @@ class Merger:
         self._tier_uses: list[TierUse] = []
         self._rules: tuple[PersonRule, ...] = ()
         self._rule_groups: list[tuple[str, Mistake]] = []
+        self._node_classes = NO_CLASSES
+        self._class_uses: list[tuple[str, Mistake]] = []
         self._is_partly_read = False
 
     def add(self, document: DocumentEntries) -> Iterator[None]:
@@ -110,6 +113,7 @@ class Merger:
         self.devices += document.devices
         self._tier_uses += document.tier_uses
         self._rule_groups += document.rule_groups
+        self._class_uses += document.class_uses
         self._is_partly_read = self._is_partly_read or document.is_partly_read
         self._trusted |= document.trusted_controllers
         self._restorers |= document.restorers
@@ -133,10 +137,20 @@ class Merger:
             if name not in self._groups:
                 message = f"{name} has no entry under groups" + (suggestion(name, known) if known else "")
                 self.mistakes.append(replace(place, message=message))
+        if not self._is_partly_read:
+            self._check_classes()
         for count, use in enumerate(self._tier_uses, start=1):
             self.mistakes += use.mistakes(tiers, are_all_known=not self._is_partly_read)
             if count % _PER_STEP == 0:
                 yield
+
+    def _check_classes(self) -> None:
+        known = self._node_classes.names
+        for name, place in self._class_uses:
+            if not known:
+                self.mistakes.append(replace(place, message="there are no nodeClasses, without which no pod is in one"))
+            elif name and name not in known:
+                self.mistakes.append(replace(place, message=f"{name} is not in nodeClasses" + suggestion(name, known)))
 
     def all_notes(self) -> list[Mistake]:
         """Return all notes, those on limits that all documents together leave without effect among them."""
@@ -192,6 +206,7 @@ class Merger:
             tiers=self._entries[TIERS],
             rules=self._rules,
             group_objects=self._group_objects,
+            node_classes=self._node_classes,
         )
 
     def _note_spelling(self, definition: Definition, source: str) -> None:
@@ -230,6 +245,8 @@ class Merger:
             self._categories[name.casefold()] = value.amounts
         elif isinstance(value, PersonRules):
             self._rules = value.rules
+        elif isinstance(value, NodeClasses):
+            self._node_classes = value
         elif isinstance(value, Delegate | NamespaceOwners | Preset):
             self._keep_marks(name, value)
         else:

@@ -24,6 +24,7 @@ from pydantic import (
 from webhook.documents import json_forms
 from webhook.documents.hint_schema import WARN_AT, Link, Sentence, hint_of, read_warn_at
 from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
+from webhook.documents.node_class_schema import NodeClassName, NodeClassPart
 from webhook.documents.shipped_presets import PresetItem
 from webhook.documents.window_schema import DayRange, TimeOfDay, Zone
 from webhook.kinds.registry import KINDS
@@ -762,6 +763,10 @@ class PolicyPart(Part):
     )
     sessions: SessionsPart | None = Field(
         default=None, description="Which objects are sessions, and what counts of them."
+    )
+    nodeClasses: dict[NodeClassName, NodeClassPart] = Field(  # noqa: N815
+        default_factory=dict,
+        description="Classes of nodes, by name, in order: a node is of the first whose labels it has.",
     )
 
 

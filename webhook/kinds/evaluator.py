@@ -17,6 +17,7 @@ from webhook.quota.delegation import Texts
 from webhook.quota.durations import NO_TIMES, Times
 from webhook.quota.errors import WebhookError
 from webhook.quota.missing import NO_CATEGORIES, NO_FILLING, Bounds, Categories, Filling, Undeclared, of_category
+from webhook.quota.node_classes import NO_CLASSES, NodeClasses
 from webhook.quota.objects import ObjectMeta, UserInfo
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import Amounts, ResourceList
@@ -105,7 +106,8 @@ class PodDefaults(NamedTuple):
     """
     What is filled into pods when they are made: with *bounds* by LimitRanges, what is *missing* by the policy, and for
     pods of sessions by their category before that. `overheads` are those of RuntimeClasses, by name, and
-    `priority_class` is that of pods that name none, empty if there is no such class.
+    `priority_class` is that of pods that name none, empty if there is no such class. `classes` are those of the nodes
+    where they may run.
     """
 
     bounds: Mapping[str, Bounds] = {}
@@ -113,6 +115,7 @@ class PodDefaults(NamedTuple):
     categories: Categories = NO_CATEGORIES
     overheads: Mapping[str, ResourceList] = {}
     priority_class: str = ""
+    classes: NodeClasses = NO_CLASSES
 
     def of_category(self, name: str | None) -> PodDefaults:
         """Return what is filled into the pods of a session of this category; with None nothing by any category."""

@@ -68,9 +68,36 @@ class PodAffinity(Shape, frozen=True, gc=False):
         ]
 
 
-class Affinity(Shape, frozen=True, gc=False):
-    """The parts of `Affinity` that concern other pods."""
+class NodeExpression(Shape, frozen=True, gc=False):
+    """`NodeSelectorRequirement`."""
 
+    key: str = ""
+    operator: str = ""
+    values: list[str] | None = None
+
+
+class NodeTerm(Shape, frozen=True, gc=False):
+    """`NodeSelectorTerm`, without the conditions on fields: these name single nodes."""
+
+    match_expressions: list[NodeExpression] | None = None
+
+
+class NodeSelector(Shape, frozen=True, gc=False):
+    """`NodeSelector`: one of its terms has to hold."""
+
+    node_selector_terms: list[NodeTerm] | None = None
+
+
+class NodeAffinity(Shape, frozen=True, gc=False):
+    """The part of `NodeAffinity` that a scheduler must not ignore."""
+
+    required_during_scheduling_ignored_during_execution: NodeSelector | None = None
+
+
+class Affinity(Shape, frozen=True, gc=False):
+    """The parts of `Affinity` that concern other pods, and the text of that which concerns nodes."""
+
+    node_affinity: Raw = NOTHING
     pod_affinity: PodAffinity | None = None
     pod_anti_affinity: PodAffinity | None = None
 
@@ -93,6 +120,7 @@ class PodSpec(Shape, frozen=True, gc=False):
     priority_class_name: str | None = None
     runtime_class_name: str | None = None
     affinity: Affinity | None = None
+    node_selector: Raw = NOTHING
 
 
 class ContainerStatus(Shape, frozen=True, gc=False):

@@ -14,6 +14,7 @@ from msgspec import structs
 from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_missing, pod_shared_gpu
 from webhook.kinds.evaluator import NO_DEFAULTS, PodDefaults
 from webhook.kinds.pod_cost import ContainerSize, PodSize
+from webhook.kinds.pod_placement import scopes_of
 from webhook.kinds.pod_shapes import Pod, PodStatus, PodText, text_of
 from webhook.kinds.pods import PODS
 from webhook.quota import resources
@@ -43,7 +44,10 @@ def future_pod(pod: Pod, defaults: PodDefaults = NO_DEFAULTS) -> FuturePod:
     spec = pod.spec
     if not spec.priority_class_name and defaults.priority_class:
         spec = structs.replace(spec, priority_class_name=defaults.priority_class)
-    return FuturePod(amounts, PODS.evaluator.scopes(Pod(pod.metadata, spec, PodStatus(qos_class=qos_class))))
+    stored = Pod(pod.metadata, spec, PodStatus(qos_class=qos_class))
+    placed = scopes_of(stored, defaults.classes)
+    scopes = PODS.evaluator.scopes(stored)
+    return FuturePod(amounts, tuple(sorted((*scopes, *placed))) if placed else scopes)
 
 
 def future_undeclared(pod: Pod, defaults: PodDefaults) -> Undeclared:

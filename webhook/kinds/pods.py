@@ -10,12 +10,14 @@ from msgspec import structs
 from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_missing, pod_shared_gpu
 from webhook.kinds.evaluator import Authored, CostLine, Effect, Kind, Stamped
 from webhook.kinds.pod_authored import authored
+from webhook.kinds.pod_placement import scopes_of
 from webhook.kinds.pod_reasons import reasons
 from webhook.kinds.pod_shapes import Pod, is_terminal, shared_gpu_of
 from webhook.kinds.pod_uncounted import uncounted
 from webhook.kinds.session_pods import SessionPods
 from webhook.quota import quantity, resources, scopes
 from webhook.quota.missing import Bounds, Filling, Undeclared
+from webhook.quota.node_classes import NO_CLASSES, NodeClasses
 from webhook.quota.objects import AnyObject, ObjectMeta, UserInfo
 from webhook.quota.presets import SESSIONS, Preset
 from webhook.quota.quantity import Quantity
@@ -32,8 +34,9 @@ class PodEvaluator(Stamped[Pod]):
     unreadable: Amounts = resources.amounts(pod_cost.charge(pod_cost.PodSize((), (), {}, {}, {})))
 
     def __init__(self) -> None:
-        """Charge pods, and none of them as a session."""
+        """Charge pods, none of them as a session, and in whatever class of nodes they run."""
         self._sessions = SessionPods(())
+        self._classes = NO_CLASSES
 
     @property
     def presets(self) -> tuple[Preset, ...]:
@@ -46,6 +49,14 @@ class PodEvaluator(Stamped[Pod]):
         if self.presets == sessions.presets:
             return False
         self._sessions = sessions
+        self.generation += 1
+        return True
+
+    def place_by(self, classes: NodeClasses) -> bool:
+        """Tell by *classes* where pods may run from now on; return whether these are others than before."""
+        if self._classes == classes:
+            return False
+        self._classes = classes
         self.generation += 1
         return True
 
@@ -79,19 +90,22 @@ class PodEvaluator(Stamped[Pod]):
 
     def scopes(self, obj: Pod) -> Scopes:
         """
-        Return the scopes of ResourceQuota that the pod is in. The API server sets the QoS class when a pod is created.
+        Return the scopes of ResourceQuota that the pod is in, and those of the classes of nodes where it may run.
+
+        The API server sets the QoS class when a pod is created.
 
         Source: `podMatchesScopeFunc` of Kubernetes 1.37.2.
         """
         spec, deadline = obj.spec, obj.spec.active_deadline_seconds
         is_best_effort = obj.status is not None and obj.status.qos_class == "BestEffort"
         leaves = spec.affinity is not None and spec.affinity.leaves_namespace
-        return (
+        found = (
             scopes.BEST_EFFORT if is_best_effort else scopes.NOT_BEST_EFFORT,
             *((scopes.CROSS_NAMESPACE,) if leaves else ()),
             *scopes.valued(scopes.PRIORITY_CLASS, filter(None, (spec.priority_class_name,))),
             scopes.TERMINATING if deadline is not None and deadline >= 0 else scopes.NOT_TERMINATING,
         )
+        return tuple(sorted((*found, *scopes_of(obj, self._classes)))) if self._classes else found
 
     def labels(self, obj: Pod) -> Mapping[str, str]:
         """Return the labels of the pod."""
@@ -208,7 +222,7 @@ PODS = Kind(
         {controller("ephemeral-volume-controller"), controller("resource-claim-controller"), KUBE_SCHEDULER}
     ),
     cap="perPod",
-    scopes=frozenset({*scopes.WITHOUT_VALUES, scopes.PRIORITY_CLASS}),
+    scopes=frozenset({*scopes.WITHOUT_VALUES, scopes.PRIORITY_CLASS, scopes.NODE_CLASS, scopes.ZONE}),
     subresources=(("status", "UPDATE"), ("resize", "UPDATE"), ("ephemeralcontainers", "UPDATE"), ("binding", "CREATE")),
 )
 BINDINGS = Kind("bindings", "v1", "Binding", AnyObject, _BindingEvaluator(), operations=("CREATE",), subresources=())

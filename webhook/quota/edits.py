@@ -240,6 +240,8 @@ def _uncompared(before: Policy, after: Policy, is_counted: Callable[[str], bool]
             yield f"count/{resource}"
     if (before.presets, before.session_count) != (after.presets, after.session_count):
         yield "sessions"
+    if before.node_classes != after.node_classes:
+        yield "pods by the classes of nodes where they run"
     if before.terminating != after.terminating:
         yield "pods that are being deleted"
     if after.group_objects is not None and before.group_objects is None:

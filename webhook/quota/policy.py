@@ -16,6 +16,7 @@ from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.exemption import NO_EXEMPTIONS, ExemptBy, Exemptions
 from webhook.quota.membership import GroupObjects, GroupsByMember, Membership, groups_by_member
 from webhook.quota.missing import DECLARABLE, Categories, Missing, OnMissing
+from webhook.quota.node_classes import NO_CLASSES, NodeClasses
 from webhook.quota.presets import Labels, Preset
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import LOGICAL, UNPARAMETERISED, Amount, Amounts
@@ -257,6 +258,7 @@ class Policy:
     ResourceQuota's name of the resource. `presets` say which objects are sessions, and `categories` what their pods
     get, before that. `group_objects` are objects of the cluster that list members as well. `tiers` are amounts with a
     name, which entries refer to. The first of the `rules` that holds for a person stands before the default.
+    `node_classes` are those of the nodes where pods run.
     """
 
     defaults: Defaults = Defaults()
@@ -284,6 +286,7 @@ class Policy:
     warn_at: WarnAt = WarnAt()
     tiers: Mapping[str, Entry] = field(default_factory=dict)
     rules: tuple[PersonRule, ...] = ()
+    node_classes: NodeClasses = NO_CLASSES
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _limited: frozenset[str] = field(init=False, repr=False, compare=False)

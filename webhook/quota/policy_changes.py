@@ -20,7 +20,7 @@ from webhook.quota.windows import Window
 
 _TOLD_APART = frozenset(
     {"defaults", "users", "service_accounts", "groups", "tenants", "namespaces", "cluster", "tiers", "rules"}
-    | {"devices", "exemptions", "presets", "categories"}
+    | {"devices", "exemptions", "presets", "categories", "node_classes"}
 )
 """The fields of a policy that hold entries, or are told in a form of their own."""
 
@@ -157,9 +157,7 @@ def _settings(policy: Policy) -> Iterator[tuple[str, object]]:
         until = "" if row.until is None else f", until {row.until.isoformat()}"
         exempt[f"exempt[{row.by.value} {row.name}]"].append(row.reason + until)
     yield from ((what, "; ".join(reasons)) for what, reasons in exempt.items())
-    yield from ((f"sessions.presets[{each.name}]", each) for each in policy.presets)
-    for name, filled in policy.categories.items():
-        yield f"sessions.categories[{name}]", ",".join(f"{resource}={filled[resource]}" for resource in sorted(filled))
+    yield from _kinds_of_objects(policy)
     for each in fields(policy):
         value, name = getattr(policy, each.name), _NAMES.get(each.name, each.name)
         if not each.compare or each.name in _TOLD_APART or value in (None, ()):
@@ -170,6 +168,15 @@ def _settings(policy: Policy) -> Iterator[tuple[str, object]]:
             yield from ((f"{name}[{item}]", _LISTED) for item in value)
         else:
             yield name, value
+
+
+def _kinds_of_objects(policy: Policy) -> Iterator[tuple[str, object]]:
+    """Yield what is a session, and the classes of nodes."""
+    yield from ((f"sessions.presets[{each.name}]", each) for each in policy.presets)
+    for name, filled in policy.categories.items():
+        yield f"sessions.categories[{name}]", ",".join(f"{resource}={filled[resource]}" for resource in sorted(filled))
+    for place, each in enumerate(policy.node_classes.classes, start=1):
+        yield f"nodeClasses[{each.name}]", f"{each} (place {place})"
 
 
 def _others(path: str, said: Group | Tenant, told: Collection[str]) -> Iterator[tuple[str, object]]:

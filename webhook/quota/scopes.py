@@ -22,9 +22,11 @@ TERMINATING, NOT_TERMINATING = "Terminating", "NotTerminating"
 BEST_EFFORT, NOT_BEST_EFFORT = "BestEffort", "NotBestEffort"
 CROSS_NAMESPACE = "CrossNamespacePodAffinity"
 PRIORITY_CLASS, VOLUME_CLASS = "PriorityClass", "VolumeAttributesClass"
+NODE_CLASS, ZONE = "NodeClass", "Zone"
+"""Scopes of our own: where a pod may run, by `node_classes`. An object is in them only under a policy with classes."""
 
 WITHOUT_VALUES = (BEST_EFFORT, CROSS_NAMESPACE, NOT_BEST_EFFORT, NOT_TERMINATING, TERMINATING)
-WITH_VALUES = (PRIORITY_CLASS, VOLUME_CLASS)
+WITH_VALUES = (NODE_CLASS, PRIORITY_CLASS, VOLUME_CLASS, ZONE)
 KNOWN = tuple(sorted((*WITHOUT_VALUES, *WITH_VALUES)))
 
 OPPOSITES = ((TERMINATING, NOT_TERMINATING), (BEST_EFFORT, NOT_BEST_EFFORT))

@@ -29,9 +29,10 @@ def kinds_under(policy: Policy) -> Registry:
 
 
 def rows_under(policy: Policy) -> Registry:
-    """Return the kinds with a row; pods are read by the presets of *policy*."""
+    """Return the kinds with a row; pods are read by the presets and the classes of nodes of *policy*."""
     kinds, pods = Registry(*KINDS), PodEvaluator()
     pods.read_by(each for each in policy.presets if each.resource == PODS.resource)
+    pods.place_by(policy.node_classes)
     kinds.add(replace(PODS, evaluator=pods))
     return kinds
 

@@ -159,9 +159,10 @@ class PolicyKinds:
         return expect(not remarks, "counts", listed)
 
     def _read_sessions(self, policy: Policy) -> None:
-        """Read objects by the presets of *policy* from now on; what was counted by others is counted anew."""
+        """Read objects by *policy* from now on; what was counted by other presets or classes is counted anew."""
         presets: dict[str, tuple[Preset, ...]] = {}
-        if self._pods.read_by(each for each in policy.presets if each.resource == PODS.resource):
+        is_read_otherwise = self._pods.read_by(each for each in policy.presets if each.resource == PODS.resource)
+        if self._pods.place_by(policy.node_classes) or is_read_otherwise:
             self._watches.recount(PODS.resource)
         for each in policy.presets:
             if each.resource not in self._with_row | self._charged:

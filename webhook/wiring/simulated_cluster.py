@@ -170,7 +170,8 @@ class SimulatedCluster(StandaloneCluster):
             raise CaseError(f"how many pods {key.name} has is for its nodes to say: give the pods instead")
         if made.number > _MOST_PODS:
             raise CaseError(f"{key.name} has {made.number} pods, and at most {_MOST_PODS} can be counted here")
-        pod = future_pod(made.pod, PodDefaults({}, self._policy.missing_defaults))
+        policy = self._policy
+        pod = future_pod(made.pod, PodDefaults({}, policy.missing_defaults, classes=policy.node_classes))
         names = [f"{key.name}-{ordinal}" for ordinal in range(made.start, made.start + made.number)]
         for name in names:
             self._add(ObjectKey(PODS.resource, key.namespace, name), payer, pod.amounts, pod.scopes)

@@ -1,0 +1,77 @@
+"""Limits on pods by the nodes where they may run, on a real API server, before and after the policy names classes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.cluster.people import Person
+from tests.cluster.running import RunningWebhook, eventually
+
+ZONE = "topology.kubernetes.io/zone"
+CLASSES = {
+    "h100": {"nodes": {"matchLabels": {"gpu": "h100"}}, "devices": ["nvidia.com/gpu"]},
+    "a100": {"nodes": {"matchLabels": {"gpu": "a100"}}, "devices": ["nvidia.com/gpu"]},
+    "general": {"nodes": {"matchLabels": {"pool": "general"}}, "default": True},
+}
+
+
+def a_pod(name: str, gpus: int = 0, **spec: Any) -> str:
+    resources = {"limits": {"nvidia.com/gpu": str(gpus)}} if gpus else {}
+    containers = [{"name": "main", "image": "example/x", "resources": resources}]
+    return json.dumps(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": containers, **spec}}
+    )
+
+
+def limited(*scoped: tuple[dict[str, str], dict[str, str]]) -> str:
+    entries = [
+        {
+            "scopeSelector": {
+                "matchExpressions": [
+                    {"scopeName": name, "operator": "In", "values": [value]} for name, value in on.items()
+                ]
+            },
+            "hard": hard,
+        }
+        for on, hard in scoped
+    ]
+    return json.dumps({"version": 1, "nodeClasses": CLASSES, "defaults": {"user": {"scoped": entries}}})
+
+
+H100 = {"nodeSelector": {"gpu": "h100"}}
+
+
+def test_pods_count_in_each_class_where_they_may_run_and_are_counted_anew_by_other_classes(
+    running: RunningWebhook, person: Person
+) -> None:
+    running.set_policy("version: 1\n")
+    assert " created\n" in person.create(a_pod("before", 2, **H100))
+    assert " created\n" in person.create(a_pod("elsewhere", 2, nodeSelector={"gpu": "a100"}))
+    running.set_policy(
+        limited(({"NodeClass": "h100"}, {"gpu": "5"}), ({"NodeClass": "h100", "Zone": "a"}, {"gpu": "2"}))
+    )
+
+    eventually(lambda: "used: gpu=2, limited: gpu=5" in person.create(a_pod("large", 4, **H100)))  # once counted anew
+    assert " created\n" in person.create(a_pod("any-model", 2))
+    assert "used: gpu=4, limited: gpu=5" in person.create(a_pod("any-model-2", 2))
+    assert " created\n" in person.create(a_pod("other-model", 2, nodeSelector={"gpu": "a100"}))
+    assert " created\n" in person.create(a_pod("none"))
+
+    in_zone = {"nodeSelector": {"gpu": "h100", ZONE: "a"}}
+    assert " created\n" in person.create(a_pod("in-zone", 1, **in_zone))
+    told = person.create(a_pod("in-zone-2", 3, **in_zone))
+    assert "requested: gpu=3, used: gpu=5, limited: gpu=5" in told
+    assert "requested: gpu=3, used: gpu=1, limited: gpu=2" in told
+
+
+def test_a_workload_is_told_of_the_class_of_its_pods(running: RunningWebhook, person: Person) -> None:
+    running.set_policy(limited(({"NodeClass": "h100"}, {"gpu": "2"})))
+    labels = {"app": "web"}
+    template = {"metadata": {"labels": labels}, "spec": json.loads(a_pod("x", 1, **H100))["spec"]}
+    spec = {"replicas": 3, "selector": {"matchLabels": labels}, "template": template}
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
+
+    told = person.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(deployment))
+
+    assert "2 of 3 replicas fit now" in told
