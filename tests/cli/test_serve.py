@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ import yaml
 from tests.cli.running import USERQUOTA, userquota
 from tests.kubeconfigs import kubeconfig
 from webhook.certificates import authority, pairs
+from webhook.cli.serve import keep_written
 from webhook.wiring.application import SystemClock
 
 pytestmark = pytest.mark.slow
@@ -334,3 +336,26 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
     ended = userquota("--version", folder=tmp_path)
 
     assert (ended.code, ended.out.split()[0]) == (0, "userquota,")
+
+
+async def test_the_file_of_authorities_follows_them_and_an_error_is_no_end(tmp_path: Path) -> None:
+    """After some rotations it had none that was still trusted, and who read it refused every certificate."""
+    path, trusted = tmp_path / "ca.crt", [b"one"]
+    path.write_bytes(b"one")
+    keeping = asyncio.create_task(keep_written(path, lambda: trusted[-1], seconds=0.01))
+
+    async def until_written(bundle: bytes) -> None:
+        async with asyncio.timeout(5):
+            while not path.exists() or path.read_bytes() != bundle:  # noqa: ASYNC110 - a file
+                await asyncio.sleep(0.01)
+
+    await asyncio.sleep(0.02)
+    trusted.append(b"one and two")
+    await until_written(b"one and two")
+    path.unlink()
+    path.mkdir()
+    trusted.append(b"two")
+    await asyncio.sleep(0.05)
+    path.rmdir()
+    await until_written(b"two")
+    keeping.cancel()

@@ -9,6 +9,8 @@ import importlib
 import logging
 import signal
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -21,6 +23,11 @@ from webhook.policy_source import POLICY_SELECTOR
 from webhook.quota.errors import WebhookError
 from webhook.quota.policy import Policy
 from webhook.settings import MOST_SUBJECTS, LedgerKind, Settings
+
+log = structlog.get_logger(__name__)
+
+_CA_OUT_SECONDS = 2.0
+"""Between two looks whether other authorities are trusted. A new one is trusted for longer before it signs."""
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -88,7 +95,7 @@ _LEDGERS = {
     help="Take reviews only from callers with a token of this file (or a certificate of --client-ca).",
 )
 @click.option(
-    "--ca-out", type=click.Path(path_type=Path), help="Write the CA certificate to this file, for curl --cacert."
+    "--ca-out", type=click.Path(path_type=Path), help="Keep the CA certificates in this file, for curl --cacert."
 )
 @click.option("--drain", default=10.0, show_default=True, help="Seconds to go on answering after a signal to stop.")
 @click.option(
@@ -130,6 +137,9 @@ async def _serve(settings: Settings, ca_out: Path | None) -> None:
         return
     if ca_out is not None:
         _write(ca_out, application.identity.ca_bundle)
+        identity = application.identity
+        keep = partial(keep_written, ca_out, lambda: identity.ca_bundle)
+        application = replace(application, tasks=(*application.tasks, keep))
     await application.run(stop, on_listening=lambda port: _announce(application, port, ca_out))
 
 
@@ -154,6 +164,20 @@ def _write(path: Path, bundle: bytes) -> None:
         path.write_bytes(bundle)
     except OSError as error:
         raise ServeError(f"--ca-out {path}: {error.strerror}") from error
+
+
+async def keep_written(path: Path, bundle: Callable[[], bytes], *, seconds: float = _CA_OUT_SECONDS) -> None:
+    """Write the file anew whenever other authorities are trusted: who reads it would refuse the next certificate."""
+    written = bundle()
+    while True:
+        await asyncio.sleep(seconds)
+        if (now := bundle()) != written:
+            try:
+                _write(path, now)
+            except ServeError as error:
+                log.warning("the file of certificate authorities is not up to date", reason=str(error))
+            else:
+                written = now
 
 
 def _announce(application: wiring.Application, port: int, ca_out: Path | None) -> None:
