@@ -610,7 +610,7 @@ RESOURCES = (
 SECTIONS = (
     "version, tiers, defaults, rules, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, "
     "terminating, serviceAccountLimits, warnAt, exempt, missing, attribution, resources, sessions, "
-    "nodeClasses"
+    "nodeClasses, commitments"
 )
 VERSION = "version: expected version: 1, the only one this release reads"
 ACCOUNT = "expected a service account as <namespace>/<name>"
@@ -1098,3 +1098,91 @@ def test_two_texts_with_classes_of_nodes_are_a_mistake_because_their_order_count
     assert [str(each) for each in read_policy(texts).mistakes] == [
         "b.yaml:2:14: nodeClasses: already defined at a.yaml:2"
     ]
+
+
+TENANT = "tenants: {research: {namespaces: {matchLabels: {team: research}}}}\n"
+
+
+def promised(*written: str) -> str:
+    listed = "".join(f"  c-{number}: {each}\n" for number, each in enumerate(written))
+    return f"version: 1\n{H100}{TENANT}commitments:\n{listed}"
+
+
+@pytest.mark.parametrize(
+    ("written", "mistakes"),
+    [
+        (
+            "{nodeClass: h100, amounts: {gpu: 1}}",
+            ["c-0: expected one of user, serviceAccount, namespace, group, tenant"],
+        ),
+        ("{tenant: research, user: a, nodeClass: h100, amounts: {gpu: 1}}", ["c-0: expected one of user, "]),
+        ("{tenant: research, amounts: {gpu: 1}}", ["c-0.nodeClass: this field is required"]),
+        ("{tenant: research, nodeClass: h100, amounts: {}}", ["c-0.amounts: "]),
+        ("{tenant: research, nodeClass: h100, amounts: {gpu: 0}}", ["c-0: amounts: gpu: expected an amount above 0"]),
+        ("{tenant: research, nodeClass: h100, amounts: {gpu: -1}}", ["c-0.amounts.gpu: -1 is negative"]),
+        ("{tenant: research, nodeClass: h100, amounts: {gpu: unlimited}}", ["c-0: amounts: gpu: expected an amount"]),
+        (
+            "{tenant: research, nodeClass: h100, amounts: {sessions: 1}}",
+            ["c-0: amounts: sessions is nothing that nodes"],
+        ),
+        ("{tenant: research, nodeClass: h100, amounts: {limits.cpu: 1}}", ["c-0: amounts: limits.cpu is nothing that"]),
+        (
+            "{tenant: research, nodeClass: a100, amounts: {gpu: 1}}",
+            ["c-0.nodeClass: a100 is not in nodeClasses, did you"],
+        ),
+        (
+            "{tenant: reserch, nodeClass: h100, amounts: {gpu: 1}}",
+            ["c-0.tenant: reserch has no entry under tenants, did"],
+        ),
+        ("{group: ml, nodeClass: h100, amounts: {gpu: 1}}", ["c-0.group: ml has no entry under groups"]),
+        (
+            "{user: a, nodeClass: h100, amounts: {gpu: 1}, from: 2027-01-02T00:00:00Z, until: 2027-01-01T00:00:00Z}",
+            ["c-0: it ends before it begins: until has to be later than from"],
+        ),
+        (
+            "{user: a, nodeClass: h100, amounts: {gpu: 1}, from: 2027-01-01T00:00:00Z, until: 2027-01-01T00:00:00Z}",
+            ["c-0: it ends before it begins"],
+        ),
+        (
+            "{tenant: research, nodeClass: h100, amounts: {gpu: 1}, state: sold}",
+            ["c-0.state: input should be 'planned', "],
+        ),
+        (
+            "{tenant: research, nodeClass: h100, amounts: {gpu: 1}, state: guaranteed}",
+            ["c-0: what is guaranteed begins"],
+        ),
+        ("{tenant: research, nodeClass: h100, amounts: {gpu: 1}, zone: [a, b]}", ["c-0.zone: expected text"]),
+    ],
+)
+def test_a_mistake_in_a_commitment_is_told(written: str, mistakes: list[str]) -> None:
+    reading = read_policy([PolicyText("policy.yaml", promised(written))])
+
+    assert len(reading.mistakes) == len(mistakes)
+    for found, wanted in zip(reading.mistakes, mistakes, strict=True):
+        assert str(found).partition(": ")[2].startswith(f"commitments.{wanted}"), str(found)
+        assert found.position.line == 5
+
+
+def test_of_one_class_all_commitments_that_are_not_over_name_a_zone_or_none_does() -> None:
+    first, over = "{tenant: research, nodeClass: h100, amounts: {gpu: 1}, zone: a", "state: expired}"
+    text = promised(
+        f"{first}}}", "{user: a, nodeClass: h100, amounts: {gpu: 1}}", f"{first}, {over}".replace(", zone: a", "")
+    )
+
+    assert [str(each) for each in read_policy([PolicyText("policy.yaml", text)]).mistakes] == [
+        ("policy.yaml:6:8: commitments.c-1.zone: c-0 at policy.yaml:5 names a zone: of one class either all do or none")
+    ]
+
+
+def test_a_commitment_is_read_as_it_is_written() -> None:
+    text = promised(
+        "{tenant: research, nodeClass: h100, zone: a, amounts: {gpu: 1/2, cpu: 1500m}, from: 2027-01-01T00:00:00Z}"
+    )
+    policy = read_policy([PolicyText("policy.yaml", text)]).policy
+
+    assert policy is not None
+    assert [str(each) for each in policy.commitments.every] == [
+        "gpu=1/2,requests.cpu=1500m of h100 in a to tenant/research, confirmed from 2027-01-01T00:00:00+00:00"
+    ]
+    assert policy.commitments.every[0].place == "policy.yaml:5"
+    assert policy.class_entries["h100"].place == "policy.yaml:2"

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from webhook.quota import durations, message, share
-from webhook.quota.decision import Denied, Excess, Filled, Lack, Shortfall
+from webhook.quota.decision import Denied, Excess, Filled, Lack, OnDemand, Shortfall
 from webhook.quota.devices import Part, Weight
 from webhook.quota.endings import EndingLimit
 from webhook.quota.fitting import Fitting
@@ -53,8 +53,11 @@ def excess(written: str | Json) -> Excess:
     cap = fields.pop("cap", None)
     amounts = {name: amount(resource, text) for name, text in fields.items()}
     rule = limit(resource, amounts["limited"], asked, cap)
-    others = ("used", "reserved", "fits", "had", "ended", "held_for_pods")
-    return Excess(rule, amounts["requested"], *(amounts.get(name, 0) for name in others))
+    used, reserved, fits = (amounts.get(name, 0) for name in ("used", "reserved", "fits"))
+    had, ended, for_pods = (amounts.get(name, 0) for name in ("had", "ended", "held_for_pods"))
+    promised = [amounts[name] for name in ("set_aside", "taken", "total", "committed", "in_use") if name in amounts]
+    on_demand = OnDemand(*promised) if promised else None
+    return Excess(rule, amounts["requested"], used, reserved, fits, had, ended, for_pods, on_demand)
 
 
 def lack(written: str) -> Lack:

@@ -36,7 +36,8 @@ def over(
     subject: Subject = HERS,
 ) -> Excess:
     limit = Limit(subject, resource, parse(hard).nanos, entry)
-    return Excess(limit, *(parse(each).nanos for each in (requested, used, reserved, fits)))
+    asked, taken, held, most = (parse(each).nanos for each in (requested, used, reserved, fits))
+    return Excess(limit, asked, taken, held, most)
 
 
 def over_cap(resource: str, *, requested: str, hard: str, entry: str = "defaults.user.perPod") -> Excess:

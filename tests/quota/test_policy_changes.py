@@ -169,6 +169,10 @@ FIELDS = {
     "group_objects": "attribution: {groupObjects: openshift}",
     "warn_at": "warnAt: 80%",
     "tiers": "tiers: {pro: {hard: {cpu: 1}}}",
+    "class_entries": "nodeClasses: {a: {nodes: {matchLabels: {b: c}}, mode: warn}}",
+    "commitments": (
+        "nodeClasses: {a: {nodes: {matchLabels: {b: c}}}}\ncommitments: {c: {user: u, nodeClass: a, amounts: {gpu: 1}}}"
+    ),
     "node_classes": "nodeClasses: {a: {nodes: {matchLabels: {b: c}}}}",
 }
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import structs
+
 from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, check_size, under
 from webhook.admission.filling import PodFilling
@@ -45,6 +47,7 @@ from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
 from webhook.quota.limits import resolve_limits
 from webhook.quota.missing import NO_FILLING
 from webhook.quota.objects import AnyObject, ObjectKey, Scale
+from webhook.quota.pool_limits import Capacity, NoNodes, pool_limits
 from webhook.quota.presets import PER_SESSION
 from webhook.quota.subject import NOBODY, UNATTRIBUTED, Account
 from webhook.quota.usage import UsageView
@@ -76,6 +79,7 @@ class AdmissionHandler:
     pods: PodsOfWorkloads
     ancestry: Ancestry
     kinds: Registry = field(default=KINDS)
+    capacity: Capacity = field(default_factory=NoNodes)
     on_delete: Callable[[ObjectKey, str], None] | None = None
     on_terms: Callable[[Terms], None] = lambda _: None
     on_denied: Callable[[Denial], None] = lambda _: None
@@ -300,12 +304,16 @@ class AdmissionHandler:
 
         def terms() -> Terms:
             policy, present = self.policies.current(), self.namespaces.known(request.namespace) or labels
-            counted = under(policy, charge, labels=present)
-            in_force = resolve_limits(
-                policy, counted.account, namespace=request.namespace, labels=present, now=self.clock.now()
+            counted, place, now = under(policy, charge, labels=present), request.namespace, self.clock.now()
+            in_force = resolve_limits(policy, counted.account, namespace=place, labels=present, now=now)
+            exemption = policy.exemptions.of(counted.account, place, now)
+            if not policy.commitments:
+                return Terms(policy, counted, in_force, exemption)
+            pools = pool_limits(
+                policy, counted.account, namespace=place, labels=present, now=now, capacity=self.capacity
             )
-            exemption = policy.exemptions.of(counted.account, request.namespace, self.clock.now())
-            return Terms(policy, counted, in_force, exemption)
+            in_force = structs.replace(in_force, pools=pools)
+            return Terms(policy, counted, in_force, exemption, promised=policy.commitments.in_force(now))
 
         decided_on: Terms | None = None
         is_told = reviewed.old is None and self.attribution.users.is_told(request.user_info)
@@ -315,6 +323,7 @@ class AdmissionHandler:
             nonlocal decided_on
             decided_on = terms()
             self.on_terms(decided_on)
+            view.promise(decided_on.promised)
             if may_deny and decided_on.charge.grows:
                 self.names.require_known(charge.key.resource, is_session=charge.is_session)
             may_refuse = may_deny and decided_on.exemption is None

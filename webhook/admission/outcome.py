@@ -18,6 +18,7 @@ from webhook.attribution.stamp import carries_stamp, has_stamp, read_stamp
 from webhook.kinds.evaluator import Authored
 from webhook.ports import Denial
 from webhook.quota import message, resources
+from webhook.quota.commitments import NOTHING_IN_FORCE, InForce
 from webhook.quota.decision import Allowed, Decision, Denied, Excess
 from webhook.quota.endings import EndingLimit
 from webhook.quota.exemption import Exemption
@@ -41,7 +42,7 @@ class Terms(NamedTuple):
     """
     What a charge was decided on: the policy, the charge under it, the limits that bind it, and what exempts it.
 
-    `ending` is a limit that ends soon, if whoever asks is to be told.
+    `ending` is a limit that ends soon, if whoever asks is to be told. `promised` is what was promised of nodes then.
     """
 
     policy: Policy
@@ -49,6 +50,7 @@ class Terms(NamedTuple):
     in_force: LimitsInForce
     exemption: Exemption | None
     ending: EndingLimit | None = None
+    promised: InForce = NOTHING_IN_FORCE
 
 
 def answer(

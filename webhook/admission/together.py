@@ -251,6 +251,9 @@ class _AsStored:
         self.held_for_pods = index.held_for_pods
         self.held_for_all_pods = index.held_for_all_pods
         self.subjects = index.subjects
+        self.promise = index.promise
+        self.promised = index.promised
+        self.set_aside = index.set_aside
 
     def used(self, subject: Subject, name: str) -> Amount:
         """Return what is used, with everything that was reserved since."""

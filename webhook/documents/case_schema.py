@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from webhook.documents.mark_schema import Name, Part, ServiceAccountName
-from webhook.documents.policy_schema import HardList, Moment
+from webhook.documents.policy_amounts import HardList, Moment
 from webhook.quota.policy import Unlimited
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX, UNATTRIBUTED
 

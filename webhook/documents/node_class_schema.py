@@ -10,9 +10,11 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from webhook.documents import json_forms
+from webhook.documents.hint_schema import Link, Sentence, hint_of
 from webhook.documents.mark_schema import Part
 from webhook.quota import resources
 from webhook.quota.node_classes import NodeClass
+from webhook.quota.policy import Mode
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", re.ASCII)
 
@@ -55,6 +57,20 @@ class NodeClassPart(Part):
     default: bool = Field(
         default=False, description="`true`: pods run there that require the labels of no class, nor a device of one."
     )
+    mode: Mode = Field(
+        default=Mode.ENFORCE,
+        description=(
+            "What happens with a pod that does not fit beside what was promised of the class: `enforce` (default), "
+            "`warn` or `audit`, as in an entry."
+        ),
+    )
+    message: Sentence | None = Field(default=None, description="What whoever is refused then is told, as in an entry.")
+    link: Link | None = Field(default=None, description="A link that is told with `message`.")
+
+    @property
+    def hint(self) -> str:
+        """Return what the admins say to whoever is refused."""
+        return hint_of(self.message, self.link)
 
     def named(self, name: str) -> NodeClass:
         """Return the class with this *name*."""

@@ -12,9 +12,11 @@ from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
 from webhook.documents import tree
+from webhook.documents.commitment_schema import CommitmentPart
 from webhook.documents.device_notes import is_familiar, misspelt
 from webhook.documents.limit_notes import DeviceLimit, Ending, WrittenLimit, default_note, limit_note
 from webhook.documents.mistake import Mistake, Position, field_path
+from webhook.documents.node_class_schema import NodeClassPart
 from webhook.documents.policy_schema import (
     AttributionPart,
     EntryPart,
@@ -35,6 +37,7 @@ from webhook.documents.policy_tiers import TierUse
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS
 from webhook.quota import resources
+from webhook.quota.commitments import FINAL, Commitment
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.durations import TIMES
@@ -96,6 +99,14 @@ class NamespaceOwners:
     marks: tuple[Mark, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ListedClasses:
+    """The classes of nodes in the order in which a node is compared with them: only one document may give them."""
+
+    classes: NodeClasses
+    entries: Mapping[str, Entry]
+
+
 _Limiting: TypeAlias = Entry | Group | Tenant
 Choice: TypeAlias = Combine | Terminating | AccountLimits | SessionCount | GroupObjects | WarnAt | WorkloadPayer
 
@@ -106,11 +117,12 @@ class Definition(NamedTuple):
     steps: tuple[str, ...]
     position: Position
     value: (
-        _Limiting
+        Commitment
+        | _Limiting
         | Choice
         | Delegate
         | NamespaceOwners
-        | NodeClasses
+        | ListedClasses
         | PersonRules
         | Weight
         | OnMissing
@@ -154,19 +166,25 @@ class DocumentEntries:
     """The groups that rules name, each with the place of a mistake."""
     class_uses: list[tuple[str, Mistake]] = field(default_factory=list)
     """The classes of nodes that limits select by, each with the place of a mistake; empty where any will do."""
+    holders: list[tuple[str, str, Mistake]] = field(default_factory=list)
+    """The groups and tenants that hold commitments, by section and name, each with the place of a mistake."""
+    pools: list[tuple[Commitment, Mistake]] = field(default_factory=list)
+    """The commitments, each with the place of a mistake in its zone."""
     is_partly_read: bool = False
     """Whether the document may define what could not be read."""
 
     def add_named(self, section: str, name: str, part: SectionPart, node: tree.Node) -> None:
         """Add the entry *name* of a section; *node* is what it was read from."""
         steps = (section, name)
-        value: Entry | Group | Tenant
+        value: Entry | Group | Tenant | Commitment
         if isinstance(part, GroupPart):
             value = self._group(steps, part, node)
         elif isinstance(part, TenantPart):
             value = self._tenant(steps, part, node)
         elif isinstance(part, TierPart):
             value = self._tier(steps, part, node)
+        elif isinstance(part, CommitmentPart):
+            value = self._commitment(steps, part, node)
         else:
             value = self._entry(steps, part, node)
         if section == "users" and name.startswith(SERVICE_ACCOUNT_PREFIX):
@@ -215,7 +233,13 @@ class DocumentEntries:
         if part.nodeClasses:
             steps = ("nodeClasses",)
             classes = NodeClasses(tuple(each.named(name) for name, each in part.nodeClasses.items()))
-            self.definitions.append(Definition(steps, tree.position_of(root, steps), classes))
+            entries = {name: self._class_entry((*steps, name), each, root) for name, each in part.nodeClasses.items()}
+            value = ListedClasses(classes, entries)
+            self.definitions.append(Definition(steps, tree.position_of(root, steps), value))
+
+    def _class_entry(self, steps: Steps, part: NodeClassPart, root: tree.Node) -> Entry:
+        line = tree.position_of(root, steps).line
+        return Entry(field_path(steps), f"{self.source}:{line}", mode=part.mode, hint=part.hint)
 
     def _add_rules(self, parts: Sequence[RulePart], root: tree.Node) -> None:
         """Add all rules, if there are any; each has another name, by which a refusal calls it."""
@@ -328,6 +352,24 @@ class DocumentEntries:
             entry=self._entry(steps, part, node),
             per_namespace=self._inner((*steps, "perNamespace"), part.perNamespace, node),
         )
+
+    def _commitment(self, steps: Steps, part: CommitmentPart, node: tree.Node) -> Commitment:
+        commitment = part.named(str(steps[-1]), f"{self.source}:{node.position.line}")
+        if commitment.state not in FINAL:
+            self._add_ending(steps, (), part.until, node, "it covers nothing any more")
+        self.class_uses.append((part.nodeClass, self._remark(steps, ("nodeClass",), node, "")))
+        for resource in part.amounts:
+            place = ("amounts", resource)
+            value = tree.node_at(node, place)
+            text = value.text if isinstance(value, tree.Scalar) else ""
+            canonical = resources.canonical_name(resource) or resource
+            if note := limit_note(WrittenLimit(canonical, commitment.amounts[canonical], text)):
+                self.notes.append(self._remark(steps, place, node, note))
+        kind, _, name = commitment.holder.partition("/")
+        if kind in ("group", "tenant"):
+            self.holders.append((f"{kind}s", name, self._remark(steps, (kind,), node, "")))
+        self.pools.append((commitment, self._remark(steps, ("zone",), node, "")))
+        return commitment
 
     def _tier(self, steps: Steps, part: TierPart, node: tree.Node) -> Entry:
         return Entry(

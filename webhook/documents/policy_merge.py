@@ -18,15 +18,24 @@ from webhook.documents.group_notes import group_notes
 from webhook.documents.limit_notes import DeviceLimit, Ending
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.model_mistakes import suggestion
-from webhook.documents.policy_entries import Choice, Definition, DocumentEntries, NamespaceOwners, PersonRules, username
+from webhook.documents.policy_entries import (
+    Choice,
+    Definition,
+    DocumentEntries,
+    ListedClasses,
+    NamespaceOwners,
+    PersonRules,
+    username,
+)
 from webhook.documents.policy_tiers import TIERS, TierUse, unused_tiers
 from webhook.documents.preset_notes import category_notes, time_notes
+from webhook.quota.commitments import FINAL, NO_COMMITMENTS, Commitment, Commitments
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
 from webhook.quota.exemption import Exemption, Exemptions
 from webhook.quota.membership import GroupObjects
 from webhook.quota.missing import NAMES, Category, Missing, OnMissing
-from webhook.quota.node_classes import NO_CLASSES, NodeClasses
+from webhook.quota.node_classes import NO_CLASSES
 from webhook.quota.policy import (
     AccountLimits,
     Combine,
@@ -99,7 +108,11 @@ class Merger:
         self._rules: tuple[PersonRule, ...] = ()
         self._rule_groups: list[tuple[str, Mistake]] = []
         self._node_classes = NO_CLASSES
+        self._class_entries: Mapping[str, Entry] = {}
         self._class_uses: list[tuple[str, Mistake]] = []
+        self._commitments: list[Commitment] = []
+        self._holders: list[tuple[str, str, Mistake]] = []
+        self._pools: list[tuple[Commitment, Mistake]] = []
         self._is_partly_read = False
 
     def add(self, document: DocumentEntries) -> Iterator[None]:
@@ -114,6 +127,8 @@ class Merger:
         self._tier_uses += document.tier_uses
         self._rule_groups += document.rule_groups
         self._class_uses += document.class_uses
+        self._holders += document.holders
+        self._pools += document.pools
         self._is_partly_read = self._is_partly_read or document.is_partly_read
         self._trusted |= document.trusted_controllers
         self._restorers |= document.restorers
@@ -139,6 +154,7 @@ class Merger:
                 self.mistakes.append(replace(place, message=message))
         if not self._is_partly_read:
             self._check_classes()
+            self._check_commitments()
         for count, use in enumerate(self._tier_uses, start=1):
             self.mistakes += use.mistakes(tiers, are_all_known=not self._is_partly_read)
             if count % _PER_STEP == 0:
@@ -151,6 +167,23 @@ class Merger:
                 self.mistakes.append(replace(place, message="there are no nodeClasses, without which no pod is in one"))
             elif name and name not in known:
                 self.mistakes.append(replace(place, message=f"{name} is not in nodeClasses" + suggestion(name, known)))
+
+    def _check_commitments(self) -> None:
+        known: dict[str, Mapping[str, object]] = {"groups": self._groups, "tenants": self._tenants}
+        for section, name, place in self._holders:
+            if name not in known[section]:
+                names = sorted(known[section])
+                message = f"{name} has no entry under {section}" + (suggestion(name, names) if names else "")
+                self.mistakes.append(replace(place, message=message))
+        first: dict[str, Commitment] = {}
+        for commitment, place in self._pools:
+            if commitment.state in FINAL:
+                continue
+            other = first.setdefault(commitment.pool.node_class, commitment)
+            if bool(other.pool.zone) != bool(commitment.pool.zone):
+                named = "a zone" if other.pool.zone else "no zone"
+                message = f"{other.name} at {other.place} names {named}: of one class either all do or none"
+                self.mistakes.append(replace(place, message=message))
 
     def all_notes(self) -> list[Mistake]:
         """Return all notes, those on limits that all documents together leave without effect among them."""
@@ -207,6 +240,8 @@ class Merger:
             rules=self._rules,
             group_objects=self._group_objects,
             node_classes=self._node_classes,
+            class_entries=self._class_entries,
+            commitments=Commitments(self._commitments) if self._commitments else NO_COMMITMENTS,
         )
 
     def _note_spelling(self, definition: Definition, source: str) -> None:
@@ -245,8 +280,8 @@ class Merger:
             self._categories[name.casefold()] = value.amounts
         elif isinstance(value, PersonRules):
             self._rules = value.rules
-        elif isinstance(value, NodeClasses):
-            self._node_classes = value
+        elif isinstance(value, ListedClasses | Commitment):
+            self._keep_of_nodes(value)
         elif isinstance(value, Delegate | NamespaceOwners | Preset):
             self._keep_marks(name, value)
         else:
@@ -267,6 +302,12 @@ class Merger:
             self._workload_payer = value
         else:
             self._terminating = value
+
+    def _keep_of_nodes(self, value: ListedClasses | Commitment) -> None:
+        if isinstance(value, ListedClasses):
+            self._node_classes, self._class_entries = value.classes, value.entries
+        else:
+            self._commitments.append(value)
 
     def _keep_marks(self, name: str, value: Delegate | NamespaceOwners | Preset) -> None:
         """Keep what says where names are written."""

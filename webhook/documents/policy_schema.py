@@ -6,9 +6,7 @@ The places of mistakes are in `policy_text`, what several documents mean togethe
 
 from __future__ import annotations
 
-from datetime import datetime
-from fractions import Fraction
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -22,110 +20,45 @@ from pydantic import (
 )
 
 from webhook.documents import json_forms
+from webhook.documents.commitment_schema import CommitmentPart
 from webhook.documents.hint_schema import WARN_AT, Link, Sentence, hint_of, read_warn_at
 from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
 from webhook.documents.node_class_schema import NodeClassName, NodeClassPart
+from webhook.documents.policy_amounts import (
+    HardList,
+    MinimumList,
+    Moment,
+    SessionHardList,
+    read_quantity,
+    whole_if_possible,
+)
 from webhook.documents.shipped_presets import PresetItem
 from webhook.documents.window_schema import DayRange, TimeOfDay, Zone
 from webhook.kinds.registry import KINDS
-from webhook.quota import devices, durations, missing, quantity, resources, scopes, share
+from webhook.quota import devices, missing, scopes, share
 from webhook.quota.exemption import ExemptBy
 from webhook.quota.membership import GroupObjects, Membership
 from webhook.quota.missing import Missing
 from webhook.quota.policy import (
     AccountLimits,
     Combine,
-    Hard,
     Mode,
     OnWorkload,
     SessionCount,
     Terminating,
-    Unlimited,
     WorkloadPayer,
 )
-from webhook.quota.quantity import NANOS, Quantity, QuantityError
+from webhook.quota.quantity import Quantity
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Operator, Requirement, Selector
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
 from webhook.quota.windows import DAYS, Window
 
 
-class _Divisible(str):
-    """A text that stands for an amount of a logical resource, which may be a fraction."""
-
-    __slots__ = ()
-
-
-def _mark_divisible(value: Any) -> Any:
-    """Mark the amounts of logical resources, because an amount alone does not tell of what it is."""
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: _Divisible(each) if name in resources.LOGICAL and isinstance(each, str) else each
-        for name, each in value.items()
-    }
-
-
-class _Time(NamedTuple):
-    """What is written for a time."""
-
-    written: Any
-
-
-def _mark_times(value: Any) -> Any:
-    """Mark the amounts of times, which are durations, and no quantities."""
-    if not isinstance(value, dict):
-        return value
-    return {name: _Time(each) if name in durations.TIMES else each for name, each in value.items()}
-
-
-def _read_time_limit(written: Any) -> Hard:
-    if written == Unlimited.UNLIMITED.value:
-        return Unlimited.UNLIMITED
-    if isinstance(written, bool) or not isinstance(written, (str, int)):
-        raise ValueError(  # noqa: TRY004 - pydantic reports a ValueError with its place, a TypeError not at all
-            'expected a duration such as 8h or 30m, whole seconds, or the word "unlimited"'
-        )
-    nanos = durations.parse(written)
-    if not nanos:
-        raise ValueError("a session cannot last for 0: write sessions: 0 to forbid them")
-    return nanos
-
-
-def _read_hard(value: Any) -> Hard:
-    if isinstance(value, _Time):
-        return _read_time_limit(value.written)
-    if value == Unlimited.UNLIMITED.value:
-        return Unlimited.UNLIMITED
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise ValueError(  # noqa: TRY004 - as above
-            'expected an amount such as 4, 500m or 8Gi, or the word "unlimited"'
-        )
-    text = str(value)
-    if isinstance(value, _Divisible) and "/" in text:
-        return _whole_if_possible(share.parse(text) * NANOS)
-    amount = _read_quantity(text)
-    if amount.nanos < 0:
-        raise ValueError(f'{text} is negative; 0 forbids, "unlimited" lifts a limit')
-    return amount.nanos
-
-
-def _read_minimum(value: Any) -> Hard:
-    if value == Unlimited.UNLIMITED.value:
-        raise ValueError("0 lifts a minimum")
-    return _read_hard(value)
-
-
-def _read_quantity(text: str) -> Quantity:
-    if not any(digit in text for digit in "0123456789"):  # the API server reads "k" as zero; here it is a slip
-        raise ValueError(str(QuantityError(text, "it has no digits")))
-    return quantity.parse(text)
-
-
 def _read_default(value: Any, *, instead: str = "write ignore, or require") -> Quantity:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError("expected an amount such as 100m or 256Mi")  # noqa: TRY004 - as above
-    amount = _read_quantity(str(value))
+    amount = read_quantity(str(value))
     if amount.nanos < 0:
         raise ValueError(f"{value} is negative")
     if amount.nanos == 0:
@@ -169,29 +102,12 @@ def _read_weight(value: Any) -> Amount:
     weight = share.parse(text)
     if weight > devices.MOST:
         raise ValueError(f"{text} is more than {devices.MOST}, the largest weight")
-    return _whole_if_possible(weight)
-
-
-def _whole_if_possible(number: Fraction) -> Amount:
-    return int(number) if number.denominator == 1 else number
+    return whole_if_possible(weight)
 
 
 def _device_name(name: str) -> str:
     devices.check_name(name)
     return name
-
-
-def _read_time(value: Any) -> datetime:
-    """A number is no time here: `until: 2027` would be a moment in 1970, and the entry never in force."""
-    if not isinstance(value, str) or isinstance(value, Written):
-        raise ValueError("expected a time, as in 2027-01-31T00:00:00Z")  # noqa: TRY004 - as above
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise ValueError("expected a time, as in 2027-01-31T00:00:00Z") from error
-    if moment.tzinfo is None:
-        raise ValueError("the time zone is missing: write Z for UTC, or as in 2027-01-31T00:00:00+01:00")
-    return moment
 
 
 def _read_on_workload(value: Any) -> Any:
@@ -202,18 +118,6 @@ def _read_on_workload(value: Any) -> Any:
 def _read_version(value: Any) -> Any:
     """Python takes `true` for 1."""
     return None if isinstance(value, bool) else value
-
-
-def _known_resource(name: str) -> str:
-    if name in durations.TIMES:
-        raise ValueError("only perSession bounds it")
-    if resources.canonical_name(name) is None:
-        raise ValueError("unknown resource")
-    return name
-
-
-def _of_session(name: str) -> str:
-    return name if name in durations.TIMES else _known_resource(name)
 
 
 def _scope(name: str) -> str:
@@ -229,23 +133,6 @@ def _kind(name: str) -> str:
 
 
 ScopeName = Annotated[str, AfterValidator(_scope), json_forms.words(sorted(scopes.KNOWN))]
-ResourceName = Annotated[str, AfterValidator(_known_resource)]
-HardAmount = Annotated[Any, BeforeValidator(_read_hard), WithJsonSchema(json_forms.HARD_AMOUNT)]
-Moment = Annotated[datetime, BeforeValidator(_read_time), WithJsonSchema(json_forms.TIME)]
-HardList = Annotated[
-    dict[ResourceName, HardAmount], BeforeValidator(_mark_divisible), WithJsonSchema(json_forms.HARD_LIST)
-]
-SessionHardList = Annotated[
-    dict[Annotated[str, AfterValidator(_of_session)], HardAmount],
-    BeforeValidator(_mark_times),
-    BeforeValidator(_mark_divisible),
-    WithJsonSchema(json_forms.SESSION_LIST),
-]
-MinimumList = Annotated[
-    dict[ResourceName, Annotated[Any, BeforeValidator(_read_minimum)]],
-    BeforeValidator(_mark_divisible),
-    WithJsonSchema(json_forms.HARD_LIST),
-]
 DeviceName = Annotated[str, AfterValidator(_device_name)]
 DeviceWeight = Annotated[Any, BeforeValidator(_read_weight), WithJsonSchema(json_forms.WEIGHT)]
 
@@ -768,12 +655,15 @@ class PolicyPart(Part):
         default_factory=dict,
         description="Classes of nodes, by name, in order: a node is of the first whose labels it has.",
     )
+    commitments: dict[Name, CommitmentPart] = Field(
+        default_factory=dict, description="What was promised of classes of nodes, by an identifier of your own."
+    )
 
 
-SectionPart: TypeAlias = EntryPart | GroupPart | TierPart
+SectionPart: TypeAlias = EntryPart | GroupPart | TierPart | CommitmentPart
 
 SECTIONS: dict[str, TypeAdapter[Any]] = {
     name: TypeAdapter[Any](PolicyPart.model_fields[name].annotation or dict)
-    for name in ("tiers", "users", "serviceAccounts", "groups", "tenants", "namespaces")
+    for name in ("tiers", "users", "serviceAccounts", "groups", "tenants", "namespaces", "commitments")
 }
 """The fields of a document that may hold thousands of entries: they are checked one entry at a time."""

@@ -148,7 +148,7 @@ class _DocumentReader:
             part = yield from self._valid(root, (section,), SECTIONS[section].validate_python)
             if part is not None:
                 self.entries.add_named(section, field.key, part[field.key], field.value)
-            elif section == TIERS:
+            elif section in (TIERS, "groups", "tenants"):
                 self.entries.is_partly_read = True
 
     def finish(self, document: tree.Document) -> Iterator[None]:
@@ -163,6 +163,8 @@ class _DocumentReader:
             part = yield from self._valid(document.root, (), PolicyPart.model_validate)
             if part is not None:
                 self.entries.add_fields(part, document.root)
+            else:
+                self.entries.is_partly_read = True
         self.entries.mistakes += document.mistakes
         self.entries.is_partly_read = self.entries.is_partly_read or bool(document.mistakes)
 

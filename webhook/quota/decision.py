@@ -6,18 +6,32 @@ Decide whether a charge fits under every limit that binds it: one pure function 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
-from webhook.quota.limits import Limit, LimitsInForce
+from webhook.quota.limits import Limit, LimitsInForce, PoolLimit
 from webhook.quota.missing import DECLARABLE, Missing, Undeclared
 from webhook.quota.policy import MINIMUMS, Mode, Policy
 from webhook.quota.presets import PER_SESSION
 from webhook.quota.reservation import Charge, Reservation
 from webhook.quota.resources import PODS, PODS_STORED, Amount, Amounts
 from webhook.quota.usage import UsageView
+
+
+class OnDemand(NamedTuple):
+    """
+    Of a pool of nodes: how much is promised and not used (`set_aside`), and what is left for what nothing covers.
+
+    `used` of `total` is taken on demand. Of `committed` to the holder, `in_use` is used.
+    """
+
+    set_aside: Amount
+    used: Amount
+    total: Amount
+    committed: Amount
+    in_use: Amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +43,7 @@ class Excess:
     could request instead, 0 if nothing; what the object has already always fits. Of a limit on stored pods, `ended` is
     how much of `used` is due to those that do not run any more. `held_for_pods` is how much of `reserved` is held for
     pods of sessions that have not come. For a cap on one object both are 0, as are `used`, `reserved` and `had`.
+    `on_demand` says of the capacity of nodes what is left beside what was promised.
     """
 
     rule: Limit
@@ -39,6 +54,7 @@ class Excess:
     had: Amount = 0
     ended: Amount = 0
     held_for_pods: Amount = 0
+    on_demand: OnDemand | None = None
 
     @property
     def never_fits(self) -> bool:
@@ -48,7 +64,8 @@ class Excess:
     @property
     def free(self) -> Amount:
         """The amount left under the limit, 0 if the limit is already exceeded."""
-        return max(self.rule.hard - self.used - self.reserved, 0)
+        taken = self.used + self.reserved + (self.on_demand.set_aside if self.on_demand is not None else 0)
+        return max(self.rule.hard - taken, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +155,7 @@ def decide(
 ) -> Decision:
     """
     Return whether *charge* fits under every limit *in_force*, given the usage in *view*, and *lacks* nothing; nor is it
-    below a minimum.
+    below a minimum. In a pool of nodes, what was promised to others has to stay free.
 
     Unless it *may_deny*, the charge is allowed, and every exceeded limit is tolerated.
 
@@ -150,7 +167,11 @@ def decide(
     shortfalls = _below_minimums(charge, in_force)
     if not (charge.grows or lacks or shortfalls):
         return Allowed(None)
-    excesses = (*_over_caps(charge, in_force), *_over_sums(charge, in_force, view))
+    excesses = (
+        *_over_caps(charge, in_force),
+        *_over_sums(charge, in_force, view),
+        *_over_pools(charge, in_force.pools, view),
+    )
     broken = [excess.rule for excess in excesses]
     broken += [lack.rule for lack in lacks] + [shortfall.rule for shortfall in shortfalls]
     if may_deny and any(rule.mode is Mode.ENFORCE for rule in broken):
@@ -267,6 +288,51 @@ def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list
             for_pods = view.held_for_all_pods(limit.subject, limit.resource)
             over.append(Excess(limit, amount - had, used, reserved, fits, had, ended(limit, view), for_pods))
     return over
+
+
+def _over_pools(charge: Charge, pools: Sequence[PoolLimit], view: UsageView) -> Iterator[Excess]:
+    """
+    Yield the pools of nodes that have too little.
+
+    A pool is full when the sum of what each holder uses or was promised, whichever is more, and of what nothing covers
+    is as large as what its nodes have. So what takes the place of what was promised to its own holder always fits.
+    """
+    requested = dict(charge.compared)
+    for each in pools:
+        pool, name = each.limit.subject, each.limit.resource
+        amount = requested.get(name, 0)
+        before = charge.before(name, pool) if charge.prior is not None else 0
+        if amount <= before:
+            continue
+        held = view.held(charge.key, pool, name)
+        room = _room_in(each, charge, view)
+        if max(held, amount) > room:
+            had = min(before, held)
+            fits = max(before, room) if held <= room else before
+            used, reserved = view.used(pool, name), view.reserved(pool, name)
+            yield Excess(each.limit, amount - had, used, reserved, fits, had, on_demand=_on_demand(each, view))
+
+
+def _room_in(each: PoolLimit, charge: Charge, view: UsageView) -> Amount:
+    """Return the most that the object may have: what covers it beside others, and what is free on demand."""
+    pool, name = each.limit.subject, each.limit.resource
+    others = view.allocated(pool, name) - view.held(charge.key, pool, name)
+    set_aside = view.set_aside(pool, name)
+    if each.holder is None:
+        return max(each.limit.hard - others - set_aside, 0)
+    of_holder = view.allocated(each.holder, name)
+    unused = max(each.committed - of_holder, 0)
+    covered = max(each.committed - (of_holder - view.held(charge.key, each.holder, name)), 0)
+    # Without the object all that covers it is set aside.
+    return covered + max(each.limit.hard - others - (set_aside - unused + covered), 0)
+
+
+def _on_demand(each: PoolLimit, view: UsageView) -> OnDemand:
+    pool, name = each.limit.subject, each.limit.resource
+    set_aside, promised = view.set_aside(pool, name), view.promised(pool, name)
+    in_use = min(each.committed, view.allocated(each.holder, name)) if each.holder is not None else 0
+    used = view.allocated(pool, name) + set_aside - promised
+    return OnDemand(set_aside, used, max(each.limit.hard - promised, 0), each.committed, in_use)
 
 
 def ended(limit: Limit, view: UsageView) -> Amount:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from webhook.quota.commitments import InForce
 from webhook.quota.decision import Decision, Denied, Excess, ended
 from webhook.quota.expected import PodSet
 from webhook.quota.limits import Limit, LimitsInForce
@@ -80,6 +81,11 @@ class _Unused:
     reserved = used
     allocated = used
     held_for_all_pods = used
+    set_aside = used
+    promised = used
+
+    def promise(self, in_force: InForce) -> None:
+        """Do nothing."""
 
     def held(self, key: ObjectKey, subject: Subject, name: str) -> Amount:  # noqa: ARG002
         """Return 0."""

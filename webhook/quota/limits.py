@@ -54,11 +54,24 @@ class Limit(Struct, frozen=True):
         return self.cap in MINIMUMS.values()
 
 
+class PoolLimit(Struct, frozen=True):
+    """
+    What one pool of nodes has of one resource, a part of which was promised to somebody.
+
+    Of that `committed` was promised to `holder`, the subject of what covers the object; None if nothing does.
+    """
+
+    limit: Limit
+    holder: Subject | None = None
+    committed: Amount = 0
+
+
 class LimitsInForce(Struct, frozen=True):
-    """All limits that bind one request, in the order in which a denial names them: `caps`, then `sums`."""
+    """All limits that bind one request, in the order in which a denial names them: `caps`, `sums`, then `pools`."""
 
     sums: tuple[Limit, ...] = ()
     caps: tuple[Limit, ...] = ()
+    pools: tuple[PoolLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,9 @@ def sentence(
         clauses.append(_declaring(lacks))
     clauses += [f"{name} comes from {source}" for name, source in sorted(context.sources.items())]
     hints = _hints([*lacks, *shortfalls, *excesses])
-    return "; ".join([*clauses, *_freed_soon(excesses), *hints, f"charged to {context.owner} ({context.found_by})"])
+    promised = _promised(excesses)
+    payer = f"charged to {context.owner} ({context.found_by})"
+    return "; ".join([*clauses, *promised, *_freed_soon(excesses), *hints, payer])
 
 
 def warning(excess: Excess) -> str:
@@ -150,7 +152,7 @@ def workload_sentence(fitting: Fitting, denied: Denied, *, noun: str, owner: str
     if lacks:
         clauses.append(_declaring(lacks))
     hints = _hints([*lacks, *shortfalls, *excesses])
-    return "; ".join([*clauses, *_freed_soon(excesses), *hints, f"charged to {owner}"])
+    return "; ".join([*clauses, *_promised(excesses), *_freed_soon(excesses), *hints, f"charged to {owner}"])
 
 
 def workload_warning(fitting: Fitting, excess: Excess, *, noun: str) -> str:
@@ -308,6 +310,21 @@ def _end(excess: Excess) -> str:
     if name.endswith("persistentvolumeclaims"):
         return "a claim is deleted"
     return f"one of the {name.removeprefix('count/')} is deleted"
+
+
+def _promised(excesses: Iterable[Excess]) -> Iterator[str]:
+    """Yield what of each pool of nodes is not free because it was promised, and what was promised to who asks."""
+    for excess in excesses:
+        name, each = excess.rule.resource, excess.on_demand
+        if each is None:
+            continue
+        told = (
+            f"{excess.rule.entry}: {name}={at_least(name, each.set_aside)} promised and not used, "
+            f"on demand {at_least(name, each.used)} of {at_most(name, each.total)} taken"
+        )
+        if each.committed:
+            told += f", committed {at_least(name, each.in_use)} of {at_most(name, each.committed)} in use"
+        yield told
 
 
 def _freed_soon(excesses: Iterable[Excess]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from webhook.quota.commitments import NO_COMMITMENTS, Commitments, charged_pools
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.exemption import NO_EXEMPTIONS, ExemptBy, Exemptions
@@ -258,7 +259,8 @@ class Policy:
     ResourceQuota's name of the resource. `presets` say which objects are sessions, and `categories` what their pods
     get, before that. `group_objects` are objects of the cluster that list members as well. `tiers` are amounts with a
     name, which entries refer to. The first of the `rules` that holds for a person stands before the default.
-    `node_classes` are those of the nodes where pods run.
+    `node_classes` are those of the nodes where pods run. By class, `class_entries` say what happens where its capacity
+    does not suffice beside what was promised by `commitments`.
     """
 
     defaults: Defaults = Defaults()
@@ -287,6 +289,8 @@ class Policy:
     tiers: Mapping[str, Entry] = field(default_factory=dict)
     rules: tuple[PersonRule, ...] = ()
     node_classes: NodeClasses = NO_CLASSES
+    class_entries: Mapping[str, Entry] = field(default_factory=dict)
+    commitments: Commitments = NO_COMMITMENTS
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _limited: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -314,7 +318,8 @@ class Policy:
         windows = dict.fromkeys(each.window for each in entries if each.window is not None)
         object.__setattr__(self, "_windows", tuple(windows))
         hards = [hard for each in entries for hard in (each.hard, *each.caps.values())]
-        object.__setattr__(self, "_limited", frozenset(name for hard in hards for name in hard))
+        limited = frozenset(name for hard in hards for name in hard) | self.commitments.resources
+        object.__setattr__(self, "_limited", limited)
         object.__setattr__(self, "_enforces", any(self.refuses(each) for each in self.whole_entries()))
         minimums = any(name in each.caps for each in entries for name in MINIMUMS.values())
         object.__setattr__(self, "_sets_minimums", minimums)
@@ -348,6 +353,11 @@ class Policy:
         """
         is_shared = self.account_limits is AccountLimits.PER_NAMESPACE and payer.owner not in self.service_accounts
         return service_accounts_with(payer.owner) if is_shared and payer.is_service_account else user(payer.owner)
+
+    def holders_of(self, payer: Payer, namespace_name: str, labels: Mapping[str, str]) -> tuple[Subject, ...]:
+        """Return whose commitments may cover an object of *payer* in that namespace, the nearest first."""
+        groups, tenants = map(group, self.groups_of(payer)), map(tenant, self.tenants_of(labels))
+        return (self.holder_of(payer), namespace(namespace_name), *groups, *tenants)
 
     def sessions_of(self, labels: Mapping[str, str]) -> tuple[Labels, ...]:
         """Return those of the *labels* of a pod by which presets know the pods of a session, once for each preset."""
@@ -519,14 +529,19 @@ def subjects(policy: Policy, account: Account, namespace_name: str, labels: Mapp
     Return every subject that is charged for an object of *account* in that namespace.
 
     A group is charged if it has a pool. The namespace and the cluster are always charged, so that a limit added later
-    sees what is already used. Each is charged once more for each selector of the policy that selects the object.
+    sees what is already used. Each is charged once more for each selector of the policy that selects the object. Pools
+    of nodes are charged if anything was promised there.
     """
     payer = account.payer
     pools = [group(name) for name in policy.groups_of(payer) if policy.groups[name].pool is not None]
     tenants = [tenant(name) for name in policy.tenants_of(labels)]
     charged = (policy.holder_of(payer), *pools, *tenants, namespace(namespace_name), CLUSTER)
     selecting = policy.selecting(account.scopes)
-    return (*charged, *(scoped(each, selector) for selector in selecting for each in charged))
+    every = (*charged, *(scoped(each, selector) for selector in selecting for each in charged))
+    if not policy.commitments:
+        return every
+    holders = policy.holders_of(account.payer, namespace_name, labels)
+    return tuple(dict.fromkeys((*every, *charged_pools(policy.commitments, account.scopes, holders))))
 
 
 def accounts_under(

@@ -20,7 +20,7 @@ from webhook.quota.windows import Window
 
 _TOLD_APART = frozenset(
     {"defaults", "users", "service_accounts", "groups", "tenants", "namespaces", "cluster", "tiers", "rules"}
-    | {"devices", "exemptions", "presets", "categories", "node_classes"}
+    | {"devices", "exemptions", "presets", "categories", "node_classes", "class_entries", "commitments"}
 )
 """The fields of a policy that hold entries, or are told in a form of their own."""
 
@@ -177,6 +177,10 @@ def _kinds_of_objects(policy: Policy) -> Iterator[tuple[str, object]]:
         yield f"sessions.categories[{name}]", ",".join(f"{resource}={filled[resource]}" for resource in sorted(filled))
     for place, each in enumerate(policy.node_classes.classes, start=1):
         yield f"nodeClasses[{each.name}]", f"{each} (place {place})"
+    for name, entry in policy.class_entries.items():
+        yield from ((f"nodeClasses[{name}].{what}", said) for what, said in _said(entry).items())
+    for commitment in policy.commitments.every:
+        yield f"commitments[{commitment.name}]", str(commitment)
 
 
 def _others(path: str, said: Group | Tenant, told: Collection[str]) -> Iterator[tuple[str, object]]:

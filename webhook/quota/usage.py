@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct, structs
 
 from webhook.quota import resources
+from webhook.quota.commitments import NOTHING_IN_FORCE, Cover, InForce
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.errors import WebhookError
 from webhook.quota.expected import Expected, ExpectedPods, PodSet
@@ -75,6 +76,15 @@ class UsageView(Protocol):
 
     def subjects(self) -> Iterator[Subject]:
         """Return every subject that uses or holds something."""
+
+    def promise(self, in_force: InForce) -> None:
+        """Count from now on what was promised of pools of nodes; the same object again costs nothing."""
+
+    def set_aside(self, pool: Subject, name: str) -> Amount:
+        """Return how much of *pool* is promised to those who do not use it."""
+
+    def promised(self, pool: Subject, name: str) -> Amount:
+        """Return how much of *pool* is promised at all."""
 
 
 class StaleListError(WebhookError):
@@ -137,6 +147,8 @@ class UsageIndex:
         self._amounts: dict[Amounts, Amounts] = {}
         self._scopes: dict[Scopes, Scopes] = {}
         self._session_holds = ExpectedPods()
+        self._promised = NOTHING_IN_FORCE
+        self._set_aside: dict[Subject, dict[str, Amount]] = {}
 
     # Reads of a decision.
 
@@ -180,6 +192,14 @@ class UsageIndex:
     def held_for_all_pods(self, subject: Subject, name: str) -> Amount:
         """Return how much of `reserved` is held for pods of any session. Slow: it walks through all sessions."""
         return self._session_holds.held_for_all_pods(subject, name)
+
+    def set_aside(self, pool: Subject, name: str) -> Amount:
+        """Return how much of *pool* is promised to those who do not use it."""
+        return self._set_aside.get(pool, _NOTHING).get(name, 0)
+
+    def promised(self, pool: Subject, name: str) -> Amount:
+        """Return how much of *pool* is promised at all."""
+        return self._promised.sums.get(pool, _NOTHING).get(name, 0)
 
     def reserved_sums(self) -> dict[Subject, dict[str, Amount]]:
         """Return a copy of `reserved` for all subjects and resources."""
@@ -416,7 +436,44 @@ class UsageIndex:
         self._count(rows, pending_keys, 1)
         self._update_session_holds()
 
+    # Commitments.
+
+    def promise(self, in_force: InForce) -> None:
+        """
+        Count from now on what was promised of pools of nodes; the same object again costs nothing.
+
+        Another one walks through all holders: 10 ms for 10 000.
+        """
+        if in_force is not self._promised:
+            self._promised = in_force
+            self._count_set_aside()
+
+    def _count_set_aside(self) -> None:
+        self._set_aside = {pool: dict(amounts) for pool, amounts in self._promised.ahead.items()}
+        for subject, cover in self._promised.covers.items():
+            self._change_set_aside(cover, self._uncovered(subject, cover), {})
+
+    def _uncovered(self, subject: Subject, cover: Cover) -> dict[str, Amount]:
+        """Return what *cover* promises to *subject*, who does not use it."""
+        return {name: max(amount - self.allocated(subject, name), 0) for name, amount in cover.amounts.items()}
+
+    def _change_set_aside(self, cover: Cover, after: Mapping[str, Amount], before: Mapping[str, Amount]) -> None:
+        for pool in cover.pools:
+            of_pool = self._set_aside.setdefault(pool, {})
+            for name, amount in after.items():
+                of_pool[name] = of_pool.get(name, 0) + amount - before.get(name, 0)
+
     # Maintenance of the sums.
+
+    def _add(self, sums: dict[Subject, dict[str, Amount]], subject: Subject, amounts: Amounts, sign: int) -> None:
+        """Add or subtract *amounts*; what *subject* uses of what was promised to it is not set aside any more."""
+        cover = self._promised.covers.get(subject)
+        if cover is None:
+            _add(sums, subject, amounts, sign)
+            return
+        before = self._uncovered(subject, cover)
+        _add(sums, subject, amounts, sign)
+        self._change_set_aside(cover, self._uncovered(subject, cover), before)
 
     def _record_gone(self, uid: str) -> None:
         self._gone[uid] = None
@@ -465,7 +522,7 @@ class UsageIndex:
     def _count_row(self, key: ObjectKey, row: Row, sign: int) -> None:
         amounts = self._devices.derive(row.amounts)
         for subject in self._subjects(row.account, key.namespace):
-            _add(self._used, subject, amounts, sign)
+            self._add(self._used, subject, amounts, sign)
 
     def _count_pending(self, key: ObjectKey, sign: int) -> None:
         """Add (*sign* 1) or subtract (-1) what the writes pending on *key* hold beyond the object that exists there."""
@@ -477,7 +534,7 @@ class UsageIndex:
         if row is None and len(largest) == 1:  # the usual case: one create in flight
             ((account, amounts),) = largest.items()
             for subject in self._subjects(account, key.namespace):
-                _add(self._reserved, subject, amounts, sign)
+                self._add(self._reserved, subject, amounts, sign)
             return
         by_subject: dict[Subject, list[Amounts]] = defaultdict(list)
         for account, amounts in largest.items():
@@ -490,7 +547,7 @@ class UsageIndex:
                 (name, amount - stored.get(name, 0))
                 for name, amount in resources.most_amounts(amounts_of_subject).items()
             )
-            _add(self._reserved, subject, tuple(each for each in beyond if each[1] > 0), sign)
+            self._add(self._reserved, subject, tuple(each for each in beyond if each[1] > 0), sign)
 
     def _amounts_on(self, key: ObjectKey) -> Iterator[tuple[Account, Amounts]]:
         row = self.row(key)
@@ -548,6 +605,7 @@ class UsageIndex:
             self._count_pending(key, sign)
 
     def _recount(self) -> None:
+        promised, self._promised = self._promised, NOTHING_IN_FORCE
         self._used.clear()
         self._reserved.clear()
         self._session_holds.clear()
@@ -557,6 +615,7 @@ class UsageIndex:
         for key in self._pending:
             self._count_pending(key, 1)
         self._update_session_holds()
+        self.promise(promised)
 
     # The room held for pods of sessions.
 
@@ -568,7 +627,7 @@ class UsageIndex:
         for before, held in changes:
             for sign, by_subject in ((-1, before), (1, held)):
                 for subject, amounts in by_subject.items():
-                    _add(self._reserved, subject, amounts, sign)
+                    self._add(self._reserved, subject, amounts, sign)
 
     def _update_session_holds(self) -> None:
         """Compute again what is held for pods, after subjects or weights have changed."""

@@ -228,6 +228,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         workload_pods,
         reads,
         kinds,
+        watched.nodes,
         on_denied=denials.record,
     )
     advice = WorkloadAdvice(
@@ -272,6 +273,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "kinds": objects.served_condition,
             "counts": policy_kinds.condition,
             "groups": watched.groups.condition,
+            "nodes": watched.nodes.condition,
             "uncounted": objects.uncounted_condition,
             "view": lambda: view.condition() if view else READY,
             "view-bundle": registration.view_condition,

@@ -24,6 +24,7 @@ from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
 from webhook.wiring.application import expect, gauges
 from webhook.wiring.watched_groups import WatchedGroups
+from webhook.wiring.watched_nodes import WatchedNodes
 
 
 class WatchedPolicy:
@@ -67,6 +68,7 @@ class WatchedPolicy:
             store_version=store_version,
         )
         self.groups = WatchedGroups(api, on_change=self._rebind_owners, store_version=store_version)
+        self.nodes = WatchedNodes(api)
         self.tasks = (
             self._policies.run,
             self._reader.run,
@@ -74,6 +76,7 @@ class WatchedPolicy:
             self._namespaces.run,
             self._device_classes.run,
             self.groups.run,
+            self.nodes.run,
         )
 
     def namespaces_condition(self) -> Condition:
@@ -112,6 +115,7 @@ class WatchedPolicy:
     def _rebind(self, policy: Policy) -> None:
         self.index.rebind(accounts_under(policy, self.labels.known), policy.devices)
         self.groups.follow(policy)
+        self.nodes.follow(policy)
         self._on_policy(policy)
 
     def _publish_removed(self, name: str, uid: str) -> None:

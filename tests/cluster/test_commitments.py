@@ -1,0 +1,163 @@
+"""Commitments on a real API server with made-up nodes: what was promised is there, and what was not is on demand."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.cluster.people import Person
+from tests.cluster.running import RunningWebhook, eventually
+from webhook.wiring.application import SystemClock
+
+ZONE = "topology.kubernetes.io/zone"
+ZONES = ("a", "b", "c")
+GPUS_A_NODE = 8
+
+
+def node(name: str, zone: str) -> dict[str, Any]:
+    labels = {"commitments.test/gpu": "h100", ZONE: zone}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
+
+
+def status(gpus: int = GPUS_A_NODE, *, is_ready: bool = True) -> dict[str, Any]:
+    has = {"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
+    ready = {"type": "Ready", "status": "True" if is_ready else "False", "reason": "test", "message": "test"}
+    return {"status": {"allocatable": has, "capacity": has, "conditions": [ready]}}
+
+
+def set_status(running: RunningWebhook, name: str, said: dict[str, Any]) -> None:
+    running.cluster.kubectl("patch", "node", name, "--subresource=status", "--type=merge", "-p", json.dumps(said))
+
+
+@contextmanager
+def nodes(running: RunningWebhook, number: int) -> Iterator[list[str]]:
+    """Make nodes in three zones, in turn, each ready and with eight GPUs."""
+    names = [f"commitments-{each}" for each in range(number)]
+    listed = {"apiVersion": "v1", "kind": "List", "items": [node(each, ZONES[at % 3]) for at, each in enumerate(names)]}
+    running.cluster.kubectl("create", "-f", "-", stdin=json.dumps(listed))
+    try:
+        for name in names:
+            set_status(running, name, status())
+        yield names
+    finally:
+        running.cluster.kubectl("delete", "nodes", *names)
+
+
+@pytest.fixture(scope="module")
+def forty(running: RunningWebhook) -> Iterator[list[str]]:
+    """Forty nodes: 14 in zone a, 13 in each of the others, so 112, 104 and 104 GPUs."""
+    with nodes(running, 40) as names:
+        yield names
+
+
+CLASSES = {"h100": {"nodes": {"matchLabels": {"commitments.test/gpu": "h100"}}, "devices": ["nvidia.com/gpu"]}}
+
+
+def policy(people: dict[str, str], commitments: dict[str, Any], mode: str = "enforce") -> str:
+    """Return a policy with a tenant for each name, and what was promised."""
+    tenants = {
+        name: {"namespaces": {"matchLabels": {"kubernetes.io/metadata.name": place}}} for name, place in people.items()
+    }
+    classes = {"h100": {**CLASSES["h100"], "mode": mode}}
+    return json.dumps({"version": 1, "tenants": tenants, "nodeClasses": classes, "commitments": commitments})
+
+
+def promised(holder: str, zone: str, gpus: int, **others: Any) -> dict[str, Any]:
+    return {"tenant": holder, "nodeClass": "h100", "zone": zone, "amounts": {"gpu": gpus}, **others}
+
+
+def a_pod(name: str, gpus: int, zone: str) -> str:
+    resources = {"limits": {"nvidia.com/gpu": str(gpus)}}
+    selector = {"commitments.test/gpu": "h100", ZONE: zone}
+    spec = {"nodeSelector": selector, "containers": [{"name": "x", "image": "example/x", "resources": resources}]}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+
+
+@pytest.fixture
+def others(running: RunningWebhook, person: Person) -> Iterator[tuple[Person, Person]]:
+    """Two other people, each in a namespace of their own."""
+    found = []
+    for _ in range(2):
+        place = f"promised-{uuid4().hex[:8]}"
+        running.cluster.create_namespace(place)
+        found.append(Person(running, place, f"{person.name}-{place}"))
+    yield found[0], found[1]
+    for each in found:
+        each.leave()
+
+
+def test_two_tenants_have_what_was_promised_to_them_and_a_third_has_the_rest(
+    running: RunningWebhook, person: Person, others: tuple[Person, Person], forty: list[str]
+) -> None:
+    ads, third = others
+    running.set_policy(
+        policy(
+            {"research": person.place, "ads": ads.place},
+            {"c-1": promised("research", "a", 40), "c-2": promised("ads", "a", 30), "c-3": promised("ads", "b", 60)},
+        )
+    )
+
+    eventually(lambda: " created\n" in third.create(a_pod("first", 42, "a")))  # 112 - 40 - 30; nodes are known by then
+    told = third.create(a_pod("second", 1, "a"))
+    assert "exceeded quota: nodeClasses.h100[a], requested: gpu=1, used: gpu=42, limited: gpu=112" in told
+    assert "nodeClasses.h100[a]: gpu=70 promised and not used, on demand 42 of 42 taken" in told
+    assert " created\n" in person.create(a_pod("promised", 40, "a"))
+    more = person.create(a_pod("more", 1, "a"))
+    assert "gpu=30 promised and not used, on demand 42 of 42 taken, committed 40 of 40 in use" in more
+    assert " created\n" in ads.create(a_pod("promised", 30, "a"))
+    assert " created\n" in third.create(a_pod("elsewhere", 44, "b"))
+
+    third.delete("pod", "first", "--grace-period=0")
+    eventually(lambda: " created\n" in person.create(a_pod("more", 2, "a")))
+
+
+def test_it_ends_at_the_second_and_what_runs_stays(
+    running: RunningWebhook, person: Person, others: tuple[Person, Person], forty: list[str]
+) -> None:
+    other, clock = others[0], SystemClock()
+    end = clock.now().replace(microsecond=0) + timedelta(seconds=20)
+    commitment = promised("research", "b", 104, until=end.isoformat())
+    running.set_policy(policy({"research": person.place}, {"c": commitment}))
+    eventually(lambda: " created\n" in person.create(a_pod("promised", 100, "b")))
+
+    assert "gpu=4 promised and not used, on demand 0 of 0 taken" in other.create(a_pod("early", 1, "b"))
+    time.sleep(max((end - clock.now()).total_seconds(), 0))
+
+    assert " created\n" in other.create(a_pod("late", 4, "b"))
+    assert person.run("get", "pod", "promised", "-o=name") == "pod/promised\n"
+
+
+def test_nodes_that_take_no_pods_are_no_capacity_and_what_was_promised_is_still_there(
+    running: RunningWebhook, person: Person, others: tuple[Person, Person], forty: list[str]
+) -> None:
+    other = others[0]
+    running.set_policy(policy({"research": person.place}, {"c": promised("research", "c", 96)}))
+    eventually(lambda: "on demand 0 of 8" in other.create(a_pod("large", 9, "c")))
+
+    running.cluster.kubectl("cordon", forty[2])
+    eventually(lambda: "on demand 0 of 0" in other.create(a_pod("one", 1, "c")))
+    set_status(running, forty[5], status(is_ready=False))
+    assert " created\n" in person.create(a_pod("promised", 96, "c"))
+    running.cluster.kubectl("uncordon", forty[2])
+    set_status(running, forty[5], status())
+    eventually(lambda: " created\n" in other.create(a_pod("one", 8, "c")))
+
+
+def test_in_audit_mode_everybody_is_let_in_and_in_warn_mode_told(
+    running: RunningWebhook, person: Person, others: tuple[Person, Person], forty: list[str]
+) -> None:
+    other, commitments = others[0], {"c": promised("research", "a", 112)}
+    running.set_policy(policy({"research": person.place}, commitments, mode="audit"))
+    eventually(lambda: other.create(a_pod("audited", 1, "a")) == "pod/audited created\n")
+
+    running.set_policy(policy({"research": person.place}, commitments, mode="warn"))
+    told = other.create(a_pod("warned", 1, "a"))
+    assert "over quota nodeClasses.h100[a]: gpu requested 1, free 0 of 112" in told
+    assert " created\n" in told

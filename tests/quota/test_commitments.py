@@ -1,0 +1,396 @@
+"""What was promised of pools of nodes: states by the clock, who is covered, and what is left on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from webhook.quota.commitments import FINAL, FOLLOWING, Commitment, Commitments, Pool, State
+from webhook.quota.decision import Allowed, Decision, Denied, Excess, decide
+from webhook.quota.limits import LimitsInForce
+from webhook.quota.node_classes import NodeClass, NodeClasses
+from webhook.quota.objects import ObjectKey
+from webhook.quota.policy import Entry as PolicyEntry
+from webhook.quota.policy import Group, Policy, Tenant, accounts_under
+from webhook.quota.pool_limits import pool_limits
+from webhook.quota.reservation import Charge, Prior
+from webhook.quota.resources import Amount
+from webhook.quota.scopes import Scopes
+from webhook.quota.subject import Account, Payer, Subject, group, namespace, tenant, user
+from webhook.quota.usage import Row, UsageIndex
+
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+WHOLE = Pool("h100")
+H100, A100 = "NodeClass=h100", "NodeClass=a100"
+GPUS = "gpu"
+LABELS = {"red": {"team": "research"}, "blue": {"team": "ads"}, "grey": {}}
+
+
+def commitment(
+    name: str,
+    holder: Subject,
+    gpus: int,
+    *,
+    pool: Pool = WHOLE,
+    state: State = State.CONFIRMED,
+    begins: datetime | None = None,
+    ends: datetime | None = None,
+) -> Commitment:
+    return Commitment(name, holder, pool, {GPUS: gpus}, state, begins, ends)
+
+
+def policy_of(*commitments: Commitment) -> Policy:
+    classes = NodeClasses((NodeClass("h100", (("gpu", "h100"),)), NodeClass("a100", (("gpu", "a100"),))))
+    return Policy(
+        tenants={
+            "research": Tenant((("team", "research"),), PolicyEntry("tenants.research")),
+            "ads": Tenant((("team", "ads"),), PolicyEntry("tenants.ads")),
+        },
+        groups={"ml": Group(members=frozenset({"alice"}))},
+        node_classes=classes,
+        commitments=Commitments(commitments),
+    )
+
+
+@dataclass
+class Nodes:
+    """What nodes have, by pool."""
+
+    gpus: Mapping[Pool, int]
+
+    def of(self, pool: Pool) -> Mapping[str, Amount]:
+        zones = [number for each, number in self.gpus.items() if each.node_class == pool.node_class]
+        return {GPUS: self.gpus.get(pool, sum(zones))}
+
+
+@dataclass
+class Cluster:
+    """A policy, what nodes have, and the pods that were admitted."""
+
+    policy: Policy
+    nodes: Nodes
+    now: datetime = NOW
+    index: UsageIndex = field(init=False)
+    _versions: int = 0
+
+    def __post_init__(self) -> None:
+        self.index = UsageIndex(accounts_under(self.policy, LABELS.__getitem__), self.policy.devices)
+
+    def edit(self, policy: Policy) -> None:
+        self.policy = policy
+        self.index.rebind(accounts_under(policy, LABELS.__getitem__), policy.devices)
+
+    def judge(self, charge: Charge) -> Decision:
+        place = charge.key.namespace
+        pools = pool_limits(
+            self.policy,
+            Account(charge.payer, charge.scopes),
+            namespace=place,
+            labels=LABELS[place],
+            now=self.now,
+            capacity=self.nodes,
+        )
+        self.index.promise(self.policy.commitments.in_force(self.now))
+        return decide(charge, LimitsInForce(pools=pools), self.index)
+
+    def ask(
+        self, name: str, gpus: int, *, who: str = "alice", where: str = "red", scopes: Scopes = (H100, "Zone")
+    ) -> Decision:
+        """Create a pod; a pod that is allowed is reserved."""
+        key = ObjectKey("pods", where, name)
+        decision = self.judge(Charge(key, f"uid of {name}", 0, Payer(who), ((GPUS, gpus),), scopes=scopes))
+        if isinstance(decision, Allowed) and decision.reservation is not None:
+            self.index.reserve(decision.reservation)
+        return decision
+
+    def store(
+        self, name: str, gpus: int, *, who: str = "alice", where: str = "red", scopes: Scopes = (H100, "Zone")
+    ) -> None:
+        self._versions += 1
+        self.index.observe(
+            ObjectKey("pods", where, name),
+            Row(f"uid of {name}", self._versions, Payer(who), ((GPUS, gpus),), scopes),
+        )
+
+    def delete(self, name: str, *, where: str = "red") -> None:
+        self._versions += 1
+        self.index.forget(ObjectKey("pods", where, name), f"uid of {name}", self._versions)
+
+
+def excess_of(decision: Decision) -> Excess:
+    assert isinstance(decision, Denied), decision
+    assert len(decision.excesses) == 1
+    return decision.excesses[0]
+
+
+RESEARCH, ADS = tenant("research"), tenant("ads")
+
+
+def test_what_was_promised_to_others_and_is_not_used_is_not_free() -> None:
+    cluster = Cluster(policy_of(commitment("c", ADS, 6)), Nodes({Pool("h100"): 10}))
+
+    assert isinstance(cluster.ask("a", 4), Allowed)
+    refused = excess_of(cluster.ask("b", 1))
+    assert isinstance(cluster.ask("theirs", 6, who="bob", where="blue"), Allowed)
+    full = excess_of(cluster.ask("theirs-too", 1, who="bob", where="blue"))
+
+    assert (refused.rule.entry, refused.rule.hard, refused.free, refused.fits) == ("nodeClasses.h100", 10, 0, 0)
+    assert refused.on_demand is not None
+    assert refused.on_demand == (6, 4, 4, 0, 0)
+    assert full.on_demand == (0, 4, 4, 6, 6)
+
+
+def test_a_holder_uses_more_than_was_promised_on_demand_as_others_do() -> None:
+    cluster = Cluster(policy_of(commitment("c", RESEARCH, 2), commitment("d", ADS, 2)), Nodes({Pool("h100"): 10}))
+
+    assert isinstance(cluster.ask("a", 8), Allowed)
+    refused = excess_of(cluster.ask("b", 1))
+
+    assert refused.on_demand == (2, 6, 6, 2, 2)
+    assert isinstance(cluster.ask("theirs", 2, who="bob", where="blue"), Allowed)
+
+
+def test_what_was_promised_is_there_even_where_nodes_are_not_any_more() -> None:
+    """What takes the place of what was promised is never refused: the sum does not grow by it."""
+    nodes = Nodes({Pool("h100"): 10})
+    cluster = Cluster(policy_of(commitment("c", ADS, 6)), nodes)
+    assert isinstance(cluster.ask("a", 4), Allowed)
+    nodes.gpus = {Pool("h100"): 3}
+
+    assert isinstance(cluster.ask("b", 6, who="bob", where="blue"), Allowed)
+    assert excess_of(cluster.ask("c", 1, who="bob", where="blue")).fits == 0
+
+
+def test_resources_are_each_judged_by_themselves_so_that_memory_lets_no_gpu_through() -> None:
+    promised = Commitment("c", RESEARCH, Pool("h100"), {GPUS: 1, "requests.memory": 100})
+    cluster = Cluster(policy_of(promised), Nodes({Pool("h100"): 1}))
+    key = ObjectKey("pods", "red", "a")
+    asked = Charge(key, "u", 0, Payer("alice"), ((GPUS, 2), ("requests.memory", 50)), scopes=(H100, "Zone"))
+
+    assert excess_of(cluster.judge(asked)).rule.resource == GPUS
+
+
+def test_the_nearest_of_several_holders_covers_a_pod_and_the_others_keep_what_they_have() -> None:
+    cluster = Cluster(
+        policy_of(commitment("hers", user("alice"), 2), commitment("all", RESEARCH, 4)), Nodes({Pool("h100"): 6})
+    )
+
+    assert isinstance(cluster.ask("a", 2), Allowed)
+    assert excess_of(cluster.ask("b", 1)).on_demand == (4, 0, 0, 2, 2)
+    assert isinstance(cluster.ask("c", 4, who="carol"), Allowed)
+
+
+@pytest.mark.parametrize("holder", [user("alice"), namespace("red"), group("ml"), RESEARCH])
+def test_anybody_may_be_promised_something(holder: Subject) -> None:
+    cluster = Cluster(policy_of(commitment("c", holder, 3)), Nodes({Pool("h100"): 3}))
+
+    assert isinstance(cluster.ask("b", 1, who="bob", where="blue"), Denied)
+    assert isinstance(cluster.ask("a", 3), Allowed)
+
+
+ZONED = (Pool("h100", "a"), Pool("h100", "b"))
+
+
+def test_zones_have_pools_of_their_own_and_a_pod_that_may_run_in_any_has_to_fit_beside_all() -> None:
+    cluster = Cluster(policy_of(commitment("c", ADS, 4, pool=ZONED[0])), Nodes({ZONED[0]: 5, ZONED[1]: 2}))
+    in_a, in_b, anywhere = (H100, "Zone=a"), (H100, "Zone=b"), (H100, "Zone")
+
+    assert excess_of(cluster.ask("a", 2, scopes=in_a)).rule.entry == "nodeClasses.h100[a]"
+    assert isinstance(cluster.ask("b", 2, scopes=in_b), Allowed)
+    assert isinstance(cluster.ask("c", 1, scopes=anywhere), Allowed)
+    assert excess_of(cluster.ask("d", 1, scopes=anywhere)).rule.entry == "nodeClasses.h100"
+    assert isinstance(cluster.ask("e", 4, who="bob", where="blue", scopes=in_a), Allowed)
+    refused = cluster.ask("f", 1, who="bob", where="blue", scopes=in_a)
+    assert isinstance(refused, Denied)
+    assert [each.rule.entry for each in refused.excesses] == ["nodeClasses.h100"]
+
+
+def test_a_pod_that_may_run_on_two_classes_has_to_fit_in_both() -> None:
+    cluster = Cluster(
+        policy_of(commitment("c", ADS, 1), commitment("d", ADS, 1, pool=Pool("a100"))),
+        Nodes({Pool("h100"): 3, Pool("a100"): 9}),
+    )
+
+    assert isinstance(cluster.ask("a", 2, scopes=(A100, H100, "Zone")), Allowed)
+    assert excess_of(cluster.ask("b", 1, scopes=(A100, H100, "Zone"))).rule.entry == "nodeClasses.h100"
+    assert isinstance(cluster.ask("c", 6, scopes=(A100, "Zone")), Allowed)
+
+
+def test_where_nothing_was_promised_nothing_is_compared_with_nodes() -> None:
+    cluster = Cluster(policy_of(commitment("c", ADS, 1, pool=Pool("a100"))), Nodes({}))
+
+    assert isinstance(cluster.ask("a", 99), Allowed)
+    assert isinstance(cluster.ask("b", 99, scopes=()), Allowed)
+    assert isinstance(cluster.ask("c", 1, scopes=(A100, "Zone")), Denied)
+
+
+def test_it_ends_at_the_very_second_and_what_runs_is_on_demand_from_then_on() -> None:
+    cluster = Cluster(
+        policy_of(commitment("c", ADS, 6, ends=NOW), commitment("d", RESEARCH, 1)), Nodes({Pool("h100"): 10})
+    )
+    cluster.now = NOW - SECOND
+    assert isinstance(cluster.ask("a", 6, who="bob", where="blue"), Allowed)
+    assert excess_of(cluster.ask("b", 5)).on_demand == (1, 0, 3, 1, 0)
+
+    cluster.now = NOW
+    assert excess_of(cluster.ask("b", 5)).on_demand == (1, 6, 9, 1, 0)
+    assert isinstance(cluster.ask("b", 4), Allowed)
+
+
+def test_what_is_guaranteed_is_set_aside_before_it_begins_and_covers_nobody_until_then() -> None:
+    ahead = commitment("c", ADS, 6, state=State.GUARANTEED, begins=NOW)
+    cluster = Cluster(policy_of(ahead), Nodes({Pool("h100"): 10}))
+    cluster.now = NOW - SECOND
+    assert isinstance(cluster.ask("a", 4), Allowed)
+    assert excess_of(cluster.ask("b", 1, who="bob", where="blue")).on_demand == (6, 4, 4, 0, 0)
+
+    cluster.now = NOW
+    assert isinstance(cluster.ask("b", 6, who="bob", where="blue"), Allowed)
+
+
+@pytest.mark.parametrize("state", [State.PLANNED, State.PENDING, State.SUPERSEDED, State.EXPIRED])
+def test_in_other_states_nothing_is_promised(state: State) -> None:
+    cluster = Cluster(
+        policy_of(commitment("c", ADS, 6, state=state), commitment("d", RESEARCH, 1)), Nodes({Pool("h100"): 10})
+    )
+
+    assert isinstance(cluster.ask("a", 10), Allowed)
+
+
+def test_the_clock_tells_the_state() -> None:
+    ending = commitment("c", ADS, 1, ends=NOW)
+
+    assert ending.state_at(NOW - SECOND) is State.CONFIRMED
+    assert ending.state_at(NOW) is State.EXPIRED
+    assert commitment("c", ADS, 1, state=State.SUPERSEDED, ends=NOW).state_at(NOW) is State.SUPERSEDED
+
+
+def test_nothing_follows_a_final_state_and_every_other_may_end() -> None:
+    assert all((FOLLOWING[state] == frozenset()) == (state in FINAL) for state in State)
+    assert all(each >= FINAL for state, each in FOLLOWING.items() if state not in FINAL)
+
+
+def test_an_update_counts_what_it_adds() -> None:
+    cluster = Cluster(policy_of(commitment("c", ADS, 6)), Nodes({Pool("h100"): 10}))
+    cluster.store("a", 3)
+    charged = frozenset(cluster.index.subjects_of(Account(Payer("alice"), (H100, "Zone")), "red"))
+
+    def grown(gpus: int, before: int = 3) -> Charge:
+        prior = Prior(Payer("alice"), charged, ((GPUS, before),), (H100, "Zone"))
+        key = ObjectKey("pods", "red", "a")
+        return Charge(key, "uid of a", 1, Payer("alice"), ((GPUS, gpus),), prior, scopes=(H100, "Zone"))
+
+    assert isinstance(cluster.judge(grown(4)), Allowed)
+    assert (excess_of(cluster.judge(grown(5))).requested, excess_of(cluster.judge(grown(5))).fits) == (2, 4)
+    assert isinstance(cluster.judge(grown(2)), Allowed)
+
+
+# The law: however pods come and go, and promises move.
+
+holders = st.sampled_from([user("alice"), user("bob"), RESEARCH, ADS, namespace("grey")])
+pools = st.sampled_from([*ZONED, Pool("a100")])
+states = st.sampled_from([State.CONFIRMED, State.CONFIRMED, State.GUARANTEED, State.PENDING])
+times = st.sampled_from([None, NOW, NOW + SECOND, NOW + 2 * SECOND])
+promises = st.lists(st.tuples(holders, st.integers(1, 5), pools, states, times, times), min_size=1, max_size=4)
+pods = st.tuples(
+    st.sampled_from("abcdef"),
+    st.integers(1, 5),
+    st.sampled_from(["alice", "bob", "carol"]),
+    st.sampled_from(list(LABELS)),
+    st.sampled_from([(H100, "Zone=a"), (H100, "Zone=b"), (H100, "Zone"), (A100, "Zone"), (A100, H100, "Zone=a")]),
+)
+steps = st.one_of(
+    st.tuples(st.just("ask"), pods),
+    st.tuples(st.just("delete"), pods),
+    st.tuples(st.just("edit"), promises),
+    st.tuples(st.just("later"), st.none()),
+)
+
+
+Promise: TypeAlias = tuple[Subject, int, Pool, State, datetime | None, datetime | None]
+
+
+def made(listed: list[Promise]) -> Policy:
+    return policy_of(
+        *(
+            commitment(f"c-{number}", holder, gpus, pool=pool, state=state, begins=begins, ends=ends)
+            for number, (holder, gpus, pool, state, begins, ends) in enumerate(listed)
+        )
+    )
+
+
+def taken(cluster: Cluster, pool: Pool, running: Mapping[tuple[str, str], tuple[int, str, Scopes]]) -> int:
+    """Count anew what is taken of a pool: of each holder the larger of use and promise, and all else that is used."""
+    promised: dict[tuple[Pool, Subject], int] = {}
+    total = 0
+    for each in cluster.policy.commitments.every:
+        if pool in (each.pool, Pool(each.pool.node_class)):
+            gpus = int(each.amounts[GPUS])
+            if each.covers(cluster.now):
+                promised[each.pool, each.holder] = promised.get((each.pool, each.holder), 0) + gpus
+            elif each.sets_aside(cluster.now):
+                total += gpus
+    by_holder = dict.fromkeys(promised, 0)
+    listed = {(each.pool, each.holder) for each in cluster.policy.commitments.every if each.state not in FINAL}
+    for (where, _), (gpus, who, scopes) in running.items():
+        zone = next((each.removeprefix("Zone=") for each in scopes if each.startswith("Zone=")), "")
+        is_zoned = any(
+            each.pool.zone for each in cluster.policy.commitments.every if each.pool.node_class == pool.node_class
+        )
+        own = Pool(pool.node_class, zone if is_zoned else "")
+        if f"NodeClass={pool.node_class}" not in scopes or pool not in (own, Pool(pool.node_class)):
+            continue
+        near = cluster.policy.holders_of(Payer(who), where, LABELS[where])
+        holder = next((each for each in near if (own, each) in listed), None)
+        if holder is not None and (own, holder) in by_holder:
+            by_holder[own, holder] += gpus
+        else:
+            total += gpus
+    return total + sum(max(promised[key], by_holder[key]) for key in promised)
+
+
+@settings(max_examples=300)
+@given(promises, st.lists(steps, max_size=30))
+def test_nothing_is_allowed_by_which_more_is_taken_than_there_is(
+    begun: list[Promise], story: list[tuple[str, object]]
+) -> None:
+    cluster = Cluster(made(begun), Nodes({ZONED[0]: 8, ZONED[1]: 4, Pool("a100"): 6}))
+    running: dict[tuple[str, str], tuple[int, str, Scopes]] = {}
+    watched = [*ZONED, Pool("h100"), Pool("a100")]
+    for what, told in story:
+        if what == "edit":
+            cluster.edit(made(cast("list[Promise]", told)))
+            continue
+        if what == "later":
+            cluster.now += SECOND
+            continue
+        name, gpus, who, where, scopes = cast("tuple[str, int, str, str, Scopes]", told)
+        if what == "delete":
+            cluster.delete(name, where=where)
+            running.pop((where, name), None)
+            continue
+        if (where, name) in running:
+            continue
+        before = {pool: taken(cluster, pool, running) for pool in watched}
+        after = {pool: taken(cluster, pool, {**running, (where, name): (gpus, who, scopes)}) for pool in watched}
+        decision = cluster.ask(name, gpus, who=who, where=where, scopes=scopes)
+        compared = [pool for pool in watched if cluster.policy.commitments.resources_of(pool.node_class)]
+        fits = all(
+            after[pool] <= max(cluster.nodes.of(pool)[GPUS], before[pool])
+            for pool in compared
+            if f"NodeClass={pool.node_class}" in scopes
+        )
+        assert isinstance(decision, Allowed) == fits, (before, after)
+        if fits:
+            cluster.store(name, gpus, who=who, where=where, scopes=scopes)
+            running[where, name] = (gpus, who, scopes)
+        for pool in compared:
+            used = cluster.index.allocated(pool.subject, GPUS)
+            assert used + cluster.index.set_aside(pool.subject, GPUS) == taken(cluster, pool, running)

@@ -1,0 +1,85 @@
+"""
+The part of a policy that says what was promised of a class of nodes.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from webhook.documents.mark_schema import Name, Part, ServiceAccountName
+from webhook.documents.node_class_schema import NodeClassName
+from webhook.documents.policy_amounts import HardList, Moment
+from webhook.quota.commitments import Commitment, Pool, State
+from webhook.quota.policy import Unlimited
+from webhook.quota.resources import LOGICAL, canonical_name
+from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX, Subject, group, namespace, tenant, user
+
+_MADE_BY_NODES = frozenset({"pods", "requests.cpu", "requests.memory", "requests.ephemeral-storage", *LOGICAL})
+
+
+class CommitmentPart(Part):
+    """What was promised of a class of nodes to one holder, for a time."""
+
+    user: Name | None = Field(default=None, description="The person to whom it was promised.")
+    serviceAccount: ServiceAccountName | None = Field(  # noqa: N815
+        default=None,
+        description="The service account to which it was promised, as NAMESPACE/NAME. It needs an entry of its own.",
+    )
+    namespace: Name | None = Field(default=None, description="The namespace to which it was promised.")
+    group: Name | None = Field(default=None, description="The group to whose members it was promised together.")
+    tenant: Name | None = Field(default=None, description="The tenant to which it was promised.")
+    nodeClass: NodeClassName = Field(description="The class of nodes of which it was promised.")  # noqa: N815
+    zone: Name | None = Field(
+        default=None,
+        description="The zone. Either all commitments of a class that are not over name one, or none does.",
+    )
+    amounts: HardList = Field(min_length=1, description="How much, by resource: what nodes have, as `gpu` or `memory`.")
+    state: State = Field(
+        default=State.CONFIRMED,
+        description=(
+            "`confirmed` (default): it is in force between its times. `guaranteed`: it begins later and is set aside "
+            "already. `planned`, `pending`: nothing is promised yet. `superseded`, `expired`: no longer."
+        ),
+    )
+    begins: Moment | None = Field(
+        default=None, alias="from", description="When it begins, as `2027-01-01T00:00:00Z`; at once without it."
+    )
+    until: Moment | None = Field(
+        default=None, description="When it ends; at that very second it covers nothing any more. Never without it."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> CommitmentPart:
+        named = [each for each in ("user", "serviceAccount", "namespace", "group", "tenant") if getattr(self, each)]
+        if len(named) != 1:
+            raise ValueError("expected one of user, serviceAccount, namespace, group, tenant: who holds it")
+        if self.begins is not None and self.until is not None and self.until <= self.begins:
+            raise ValueError("it ends before it begins: until has to be later than from")
+        if self.state is State.GUARANTEED and self.begins is None:
+            raise ValueError("what is guaranteed begins later: give from, or write state: confirmed")
+        for name, amount in self.amounts.items():
+            canonical = canonical_name(name) or name
+            if amount is Unlimited.UNLIMITED or not amount:
+                raise ValueError(f"amounts: {name}: expected an amount above 0")
+            if canonical not in _MADE_BY_NODES and not canonical.startswith("requests."):
+                raise ValueError(f"amounts: {name} is nothing that nodes have")
+        return self
+
+    @property
+    def holder(self) -> Subject:
+        """Return who holds it."""
+        if self.tenant is not None:
+            return tenant(self.tenant)
+        if self.group is not None:
+            return group(self.group)
+        if self.namespace is not None:
+            return namespace(self.namespace)
+        if self.serviceAccount is not None:
+            return user(SERVICE_ACCOUNT_PREFIX + self.serviceAccount.replace("/", ":"))
+        return user(self.user or "")
+
+    def named(self, name: str, place: str) -> Commitment:
+        """Return the commitment with this *name*, which is written at *place*."""
+        amounts = {canonical_name(each) or each: amount for each, amount in self.amounts.items()}
+        pool = Pool(self.nodeClass, self.zone or "")
+        return Commitment(name, self.holder, pool, amounts, self.state, self.begins, self.until, place)

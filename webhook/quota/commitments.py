@@ -1,0 +1,263 @@
+"""
+Commitments: capacity of a class of nodes that was promised to somebody for a time, whether they use it or not.
+
+What is promised and not used is not free for others: for each resource the capacity has to be as large as the sum of
+what each holder uses or was promised, whichever is more, and of what all others use. A commitment that is moved from
+one to another therefore never makes room that is used already.
+"""
+
+from __future__ import annotations
+
+import enum
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from webhook.quota import scopes
+from webhook.quota.resources import Amount, show
+from webhook.quota.scopes import Operator, Requirement, Scopes, Selector
+from webhook.quota.subject import CLUSTER, Subject, scoped
+
+
+class State(enum.Enum):
+    """
+    What became of a commitment, in the words of Limes.
+
+    PLANNED: it begins later, and nothing is promised. PENDING: it waits for capacity. GUARANTEED: it begins later, and
+    its capacity is set aside. CONFIRMED: it is in force between its times. SUPERSEDED: others took its place. EXPIRED:
+    it is over.
+    """
+
+    PLANNED = "planned"
+    PENDING = "pending"
+    GUARANTEED = "guaranteed"
+    CONFIRMED = "confirmed"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+
+
+FINAL = frozenset({State.SUPERSEDED, State.EXPIRED})
+
+FOLLOWING: Mapping[State, frozenset[State]] = {
+    State.PLANNED: frozenset({State.PENDING, State.GUARANTEED, State.CONFIRMED, *FINAL}),
+    State.PENDING: frozenset({State.CONFIRMED, *FINAL}),
+    State.GUARANTEED: frozenset({State.CONFIRMED, *FINAL}),
+    State.CONFIRMED: FINAL,
+    State.SUPERSEDED: frozenset(),
+    State.EXPIRED: frozenset(),
+}
+"""The states that may follow each."""
+
+_HOLDING = frozenset({State.GUARANTEED, State.CONFIRMED})
+
+
+class Pool(NamedTuple):
+    """Nodes of one class, in one zone if `zone` is not empty."""
+
+    node_class: str
+    zone: str = ""
+
+    @property
+    def selector(self) -> Selector:
+        """What selects the pods that count in the pool."""
+        requirements = [Requirement(scopes.NODE_CLASS, Operator.IN, (self.node_class,))]
+        if self.zone:
+            requirements.append(Requirement(scopes.ZONE, Operator.IN, (self.zone,)))
+        return Selector.of(requirements)
+
+    @property
+    def subject(self) -> Subject:
+        """The subject of all pods in the pool."""
+        return scoped(CLUSTER, self.selector)
+
+    def held_by(self, holder: Subject) -> Subject:
+        """Return the subject of those pods in the pool that are covered by what was promised to *holder*."""
+        return Subject(f"[{self.selector}, committed] {holder}")
+
+    def __str__(self) -> str:
+        return f"{self.node_class} in {self.zone}" if self.zone else self.node_class
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """
+    `amounts` of one pool that were promised to `holder`, from `begins` until just before `ends`.
+
+    Without `begins` it is in force at once, without `ends` until somebody takes it away. Amounts are in billionths, by
+    canonical names. `place` is its source and line.
+    """
+
+    name: str
+    holder: Subject
+    pool: Pool
+    amounts: Mapping[str, Amount]
+    state: State = State.CONFIRMED
+    begins: datetime | None = None
+    ends: datetime | None = None
+    place: str = ""
+
+    def __str__(self) -> str:
+        amounts = ",".join(f"{name}={show(name, amount)}" for name, amount in sorted(self.amounts.items()))
+        times = (("from", self.begins), ("until", self.ends))
+        told = "".join(f" {word} {moment.isoformat()}" for word, moment in times if moment is not None)
+        return f"{amounts} of {self.pool} to {self.holder}, {self.state.value}{told}"
+
+    def covers(self, now: datetime) -> bool:
+        """Whether pods of the holder are covered by it at *now*; at exactly `ends` they no longer are."""
+        return self.sets_aside(now) and (self.begins is None or self.begins <= now)
+
+    def sets_aside(self, now: datetime) -> bool:
+        """Whether its capacity is not free for others at *now*, be it that it begins later."""
+        return self.state in _HOLDING and (self.ends is None or now < self.ends)
+
+    def state_at(self, now: datetime) -> State:
+        """Return the state by the clock: one whose end is over has expired, whatever is written."""
+        is_over = self.ends is not None and self.ends <= now
+        return State.EXPIRED if is_over and self.state not in FINAL else self.state
+
+
+class Place(NamedTuple):
+    """
+    Where an object counts in one class: in `pools`, its zone and its whole class, or the class alone.
+
+    `holder` is the subject of what covers it, see `Pool.held_by`; None if nothing does.
+    """
+
+    pools: tuple[Pool, ...]
+    holder: Subject | None
+
+
+class Cover(NamedTuple):
+    """What covers the pods of one holder in one pool, and the pools where it is set aside: that one and its class."""
+
+    amounts: Mapping[str, Amount]
+    pools: tuple[Subject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """
+    What is promised at one time.
+
+    `covers` are by the subject of `Pool.held_by`. `ahead` is what is set aside for later, which nobody may use before,
+    and `sums` all that was promised, both by the subject of a pool.
+    """
+
+    covers: Mapping[Subject, Cover] = field(default_factory=dict)
+    ahead: Mapping[Subject, Mapping[str, Amount]] = field(default_factory=dict)
+    sums: Mapping[Subject, Mapping[str, Amount]] = field(default_factory=dict)
+
+
+NOTHING_IN_FORCE = InForce()
+
+
+class Commitments:
+    """All commitments of a policy."""
+
+    def __init__(self, every: Iterable[Commitment] = ()) -> None:
+        """Keep *every* commitment; no two have the same name."""
+        self.every = tuple(every)
+        holders: defaultdict[Pool, set[Subject]] = defaultdict(set)
+        names: defaultdict[str, set[str]] = defaultdict(set)
+        for each in self.every:
+            if each.state not in FINAL:
+                holders[each.pool].add(each.holder)
+                names[each.pool.node_class].update(each.amounts)
+        self._holders = {pool: frozenset(found) for pool, found in holders.items()}
+        self._names = {name: frozenset(found) for name, found in names.items()}
+        self._zoned = {pool.node_class for pool in holders if pool.zone}
+        moments = {moment for each in self.every for moment in (each.begins, each.ends) if moment is not None}
+        self._moments = tuple(sorted(moments))
+        self._in_force: tuple[int, InForce] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.every)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Commitments) and self.every == other.every
+
+    def __hash__(self) -> int:
+        return hash(tuple(each.name for each in self.every))
+
+    @property
+    def resources(self) -> frozenset[str]:
+        """The resources of which anything was promised."""
+        return frozenset().union(*self._names.values())
+
+    def resources_of(self, node_class: str) -> frozenset[str]:
+        """Return the resources of which anything was promised in a class."""
+        return self._names.get(node_class, frozenset())
+
+    def phase(self, now: datetime) -> int:
+        """Return a number that changes only when a commitment begins or ends."""
+        return bisect_right(self._moments, now)
+
+    def in_force(self, now: datetime) -> InForce:
+        """Return what is promised at *now*; the same object until something begins or ends."""
+        phase = self.phase(now)
+        if self._in_force is None or self._in_force[0] != phase:
+            self._in_force = (phase, self._at(now))
+        return self._in_force[1]
+
+    def places_of(self, objects_scopes: Scopes, subjects: Collection[Subject]) -> Iterator[Place]:
+        """
+        Yield where an object of *subjects* in *objects_scopes* counts, for each class with commitments.
+
+        A pod that may run in several zones, or in any, counts in the class alone, and no commitment of a zone covers
+        it. An object counts for one holder, the first of its subjects that has a commitment there: so nothing that was
+        promised to two is taken by one object for both.
+        """
+        for name in scopes.values_of(scopes.NODE_CLASS, objects_scopes):
+            if name not in self._names:
+                continue
+            whole, pool = Pool(name), Pool(name, self._zone_of(name, objects_scopes))
+            holders = self._holders.get(pool, frozenset())
+            holder = next((each for each in subjects if each in holders), None)
+            pools = (whole,) if pool == whole else (pool, whole)
+            yield Place(pools, None if holder is None else pool.held_by(holder))
+
+    def _zone_of(self, node_class: str, objects_scopes: Scopes) -> str:
+        """Return the only zone where an object may run, empty if there are others or if zones are all alike."""
+        if node_class not in self._zoned:
+            return ""
+        zones = scopes.values_of(scopes.ZONE, objects_scopes)
+        return zones[0] if len(zones) == 1 else ""
+
+    def _at(self, now: datetime) -> InForce:
+        covers: dict[Subject, Cover] = {}
+        ahead: dict[Subject, dict[str, Amount]] = {}
+        sums: dict[Subject, dict[str, Amount]] = {}
+        for each in self.every:
+            pools = _pools_around(each.pool) if each.sets_aside(now) else ()
+            for pool in pools:
+                sums[pool] = _sum(sums.get(pool, {}), each.amounts)
+            if each.covers(now):
+                subject = each.pool.held_by(each.holder)
+                known = covers.get(subject)
+                covers[subject] = Cover(_sum(known.amounts if known else {}, each.amounts), pools)
+            else:
+                for pool in pools:
+                    ahead[pool] = _sum(ahead.get(pool, {}), each.amounts)
+        return InForce(covers, ahead, sums)
+
+
+NO_COMMITMENTS = Commitments()
+
+
+def charged_pools(commitments: Commitments, objects_scopes: Scopes, subjects: Collection[Subject]) -> Iterator[Subject]:
+    """Yield what else is charged for an object of *subjects*: the pools in which it counts, and who covers it there."""
+    for place in commitments.places_of(objects_scopes, subjects):
+        yield from (each.subject for each in place.pools)
+        if place.holder is not None:
+            yield place.holder
+
+
+def _pools_around(pool: Pool) -> tuple[Subject, ...]:
+    return (pool.subject, Pool(pool.node_class).subject) if pool.zone else (pool.subject,)
+
+
+def _sum(one: Mapping[str, Amount], other: Mapping[str, Amount]) -> dict[str, Amount]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in one.keys() | other.keys()}
