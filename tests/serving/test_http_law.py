@@ -208,7 +208,8 @@ def is_lawful(posted: bytes, status: int, answered: bytes) -> bool:
         return False
     if response["allowed"]:
         return may_be_allowed(body)
-    return bool(response["status"]["code"] == 403 and response["status"]["reason"] == "Forbidden")
+    denied = (response["status"]["code"], response["status"]["reason"])
+    return denied in {(403, "Forbidden"), (409, "Conflict")}
 
 
 # What is done to reviews.

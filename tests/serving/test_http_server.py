@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 import struct
+import threading
+import time
 
 import aiohttp
 import pytest
@@ -399,6 +402,53 @@ async def test_a_call_that_is_under_way_at_the_end_of_the_drain_is_answered(stag
 
     assert (await asked).body == ALLOWED
     await draining
+
+
+async def test_what_has_arrived_unread_at_the_end_of_the_drain_is_answered(stage: Stage) -> None:
+    """It arrives while the loop is busy, on an open connection and on a new one."""
+    kept = await asyncio.to_thread(dialed, stage)
+    kept.sendall(stage.request())
+    assert ALLOWED in await asyncio.to_thread(answered_on, kept)
+
+    def meanwhile() -> None:
+        with kept:
+            kept.sendall(stage.request())
+            told.append(answered_on(kept))
+
+    def anew() -> None:
+        with dialed(stage) as another:
+            another.sendall(stage.request())
+            told.append(answered_on(another))
+
+    told: list[bytes] = []
+    threads = [threading.Thread(target=each) for each in (meanwhile, anew)]
+    for each in threads:
+        each.start()
+    time.sleep(0.3)  # noqa: ASYNC251 - the loop stands still
+    await stage.server.drain(0)
+    for each in threads:
+        await asyncio.to_thread(each.join, 10)
+
+    assert [ALLOWED in each for each in told] == [True, True]
+
+
+def dialed(stage: Stage) -> ssl.SSLSocket:
+    plain = socket.create_connection(("127.0.0.1", stage.port), timeout=5)
+    return stage.tls.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+def answered_on(connection: ssl.SSLSocket) -> bytes:
+    """Return what comes until the whole answer is there, or the end."""
+    content = b""
+    while ALLOWED not in content:
+        try:
+            more = connection.recv(65536)
+        except OSError:
+            return content
+        if not more:
+            return content
+        content += more
+    return content
 
 
 # TLS.

@@ -48,7 +48,7 @@ class Connection:
     One connection. *used_at* is when it was accepted or last had a request, on the monotonic clock.
 
     While a review is *under_way* the connection is not ended. *end* ends it at once; *is_over* tells whether it has
-    ended.
+    ended, and *has_input* whether something has arrived on it that was not read, be it a part of the handshake.
     """
 
     address: str
@@ -57,6 +57,7 @@ class Connection:
     is_over: Callable[[], bool]
     standing: Standing = Standing.NEW
     under_way: bool = False
+    has_input: Callable[[], bool] = lambda: False
 
 
 class Connections:
@@ -86,6 +87,14 @@ class Connections:
     def discard(self, protocol: object) -> None:
         """Forget the connection of *protocol*."""
         self._open.pop(protocol, None)
+
+    def is_asked(self) -> bool:
+        """Whether a request is under way or has arrived on any of them, or may arrive on one that is new."""
+        return any(
+            each.under_way or each.standing is Standing.NEW or each.has_input()
+            for each in self._open.values()
+            if not each.is_over()
+        )
 
     @property
     def has_room(self) -> bool:

@@ -47,6 +47,9 @@ add ten; a token has 1 to 2 kB.
 _SHUTDOWN_TIMEOUT = 60.0
 """Seconds to wait for answers at the very end: twice what the API server ever waits for one."""
 
+_LINGER_SECONDS, _LINGER_STEP = 2.0, 0.01
+"""How long what has arrived is waited for at the end of a drain, and how often it is looked at."""
+
 _LOG_INTERVAL = 10.0
 """Seconds between two lines about bad callers: there may be thousands of calls a second. A metric counts them."""
 
@@ -141,10 +144,20 @@ class HttpServer:
         await asyncio.sleep(seconds)
         if self._listener is not None:
             self._listener.stop()
+        await self._answer_what_has_arrived()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._listener is not None:
             self._listener.end_handshakes()
+
+    async def _answer_what_has_arrived(self) -> None:
+        """
+        Return once nothing is asked on any connection. What has arrived on one that is closed unread is lost: its
+        caller has written it already, and does not write it again.
+        """
+        end = time.monotonic() + _LINGER_SECONDS
+        while self._connections.is_asked() and time.monotonic() < end:  # noqa: ASYNC110 - sockets tell nobody
+            await asyncio.sleep(_LINGER_STEP)
 
     def _application(self) -> web.Application:
         app = web.Application()

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import resource
+import select
 import socket
 import ssl
 import time
@@ -90,7 +91,12 @@ class Listener:
         return int(self._sockets[0].getsockname()[1])
 
     def stop(self) -> None:
-        """Accept nothing more. What was accepted goes on."""
+        """Accept what has connected already, and nothing more. What was accepted goes on."""
+        for each in self._sockets:
+            for _ in range(self._connections.most // _ACCEPTS_AT_ONCE):
+                if each.fileno() in self._paused or not _is_readable(each):
+                    break
+                self._accept(each)
         for timer in (self._sweep, *self._paused.values()):
             if timer is not None:
                 timer.cancel()
@@ -131,7 +137,8 @@ class Listener:
         self._handshakes.add(task)
         task.add_done_callback(partial(self._shaken, accepted))
         end, is_over = partial(_end, accepted, protocol, task), partial(_is_over, protocol, task)
-        self._connections.add(protocol, Connection(address, time.monotonic(), end, is_over))
+        has_input = partial(_is_readable, accepted)
+        self._connections.add(protocol, Connection(address, time.monotonic(), end, is_over, has_input=has_input))
 
     async def _handshake(self, accepted: socket.socket, protocol: asyncio.Protocol) -> None:
         try:
@@ -179,6 +186,15 @@ def _end(accepted: socket.socket, protocol: asyncio.Protocol, handshake: asyncio
     with contextlib.suppress(OSError):
         accepted.shutdown(socket.SHUT_RDWR)
     handshake.cancel()
+
+
+def _is_readable(end: socket.socket) -> bool:
+    """Whether something has arrived there, a connection or bytes or the end of them."""
+    if end.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(end, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _is_over(protocol: asyncio.Protocol, handshake: asyncio.Task[None]) -> bool:
