@@ -79,6 +79,9 @@ class Usage:
     def devices(self) -> frozenset[str]:
         return devices_in_use(self._index)
 
+    def nodes(self) -> None:
+        return None
+
 
 class Edit(NamedTuple):
     """An edit: what it does, and an entry of the policy before and after."""

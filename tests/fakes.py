@@ -19,6 +19,7 @@ from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.kinds.evaluator import AnyKind
 from webhook.ledger.ledger_object import LostSwapError, StoredText
 from webhook.ports import UnavailableError
+from webhook.quota.capacity import NodeFacts
 from webhook.quota.missing import Bounds
 from webhook.quota.objects import Annotations, ObjectKey, ObjectMeta, OwnerReference, StoredVersion, UserInfo
 from webhook.quota.policy import Policy
@@ -365,6 +366,11 @@ class FakeUsage:
     trouble: str = ""
     counted: set[str] = field(default_factory=lambda: {"pods"})
     asked_for: frozenset[str] = frozenset()
+
+    known_nodes: tuple[NodeFacts, ...] | None = None
+
+    def nodes(self) -> tuple[NodeFacts, ...] | None:
+        return self.known_nodes
 
     def devices(self) -> frozenset[str]:
         return self.asked_for

@@ -18,6 +18,7 @@ from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.documents.policy_config_map import POLICY_LABEL, PolicyConfigMap
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.policy_source import CurrentPolicy, PolicyConfigMaps, Submission
+from webhook.quota.capacity import NodeFacts
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Policy, accounts_under
 from webhook.quota.subject import Payer
@@ -57,6 +58,10 @@ class _Usage:
     def devices(self) -> frozenset[str]:
         """Return a device."""
         return frozenset({"nvidia.com/gpu"})
+
+    def nodes(self) -> tuple[NodeFacts, ...]:
+        """Return a node with two GPUs."""
+        return (NodeFacts({"gpu": "h100"}, (("requests.nvidia.com/gpu", 2 * 10**9),)),)
 
 
 class World:

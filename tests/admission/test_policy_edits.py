@@ -17,6 +17,7 @@ from webhook.admission.policy_edits import PolicyEdits
 from webhook.documents.policy_config_map import PolicyConfigMap
 from webhook.documents.policy_text import read_policy
 from webhook.policy_source import CurrentPolicy, PolicyConfigMaps, Submission
+from webhook.quota.capacity import NodeFacts
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Policy, accounts_under
 from webhook.quota.resources import Amount
@@ -450,3 +451,19 @@ async def test_edits_are_judged_one_at_a_time_while_others_are_answered(stage: S
         turns += 1
     assert [(await each)["allowed"] for each in asked] == [True] * 3
     assert turns > 100
+
+
+H100 = "nodeClasses: {h100: {nodes: {matchLabels: {gpu: h100}}}}\n"
+PROMISED = "commitments: {c: {user: alice, nodeClass: h100, amounts: {gpu: 3}}}\n"
+
+
+async def test_more_than_nodes_have_is_promised_only_with_a_reason(stage: Stage) -> None:
+    stage.usage.known_nodes = (NodeFacts({"gpu": "h100"}, (("requests.nvidia.com/gpu", 2 * 10**9),)),)
+
+    refusal = await stage.refusal("UPDATE", config_map(FOUR + H100 + PROMISED), config_map())
+    assert refusal.startswith("more would be promised than nodes have: h100: gpu 3 used or promised from ")
+    assert "2 there, 1 too much. To do it all the same, say why" in refusal
+    forced = await stage.update(config_map(FOUR + H100 + PROMISED, annotations=FORCE))
+    assert forced["allowed"]
+    assert forced["warnings"][0].startswith("more is promised than nodes have: h100: gpu 3 used or promised")
+    assert len(stage.forced) == 1

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from tests.cluster.people import Person
-from tests.cluster.running import RunningWebhook, eventually
+from tests.cluster.running import CONFIG_MAP, NAMESPACE, RunningWebhook, eventually
 from webhook.wiring.application import SystemClock
 
 ZONE = "topology.kubernetes.io/zone"
@@ -161,3 +161,39 @@ def test_in_audit_mode_everybody_is_let_in_and_in_warn_mode_told(
     told = other.create(a_pod("warned", 1, "a"))
     assert "over quota nodeClasses.h100[a]: gpu requested 1, free 0 of 112" in told
     assert " created\n" in told
+
+
+def test_an_edit_that_promises_more_than_there_is_is_refused_and_a_move_is_not(
+    running: RunningWebhook, person: Person, others: tuple[Person, Person], forty: list[str]
+) -> None:
+    places = {"research": person.place, "ads": others[0].place}
+    running.set_policy(policy(places, {"c-1": promised("research", "b", 60)}))
+    eventually(lambda: " created\n" in others[1].create(a_pod("on-demand", 44, "b")))
+
+    more = {"c-1": promised("research", "b", 60), "c-2": promised("ads", "b", 1)}
+    said = edited(running, policy(places, more))
+    assert "more would be promised than nodes have: h100 in b: gpu 105 used or promised from" in said
+    assert "on, 104 there, 1 too much. " in said
+    moved = {"c-1": promised("research", "b", 60, state="superseded"), "c-2": promised("ads", "b", 60)}
+    assert edited(running, policy(places, moved)).endswith(" patched\n")
+    assert "it was confirmed, which planned cannot follow" in edited(
+        running, policy(places, {"c-1": promised("research", "b", 60, state="planned")})
+    )
+
+
+def edited(running: RunningWebhook, text: str) -> str:
+    """Return what an admin is told who would replace the policy, without a reason."""
+    patch = {"metadata": {"annotations": {"userquota.dev/force": None}}, "data": {"policy.yaml": text}}
+    words = (
+        "patch",
+        "configmap",
+        CONFIG_MAP,
+        "-n",
+        NAMESPACE,
+        "--type=merge",
+        "--dry-run=server",
+        "-p",
+        json.dumps(patch),
+    )
+    answer = running.cluster.kubectl(*words, check=False)
+    return answer.stderr + answer.stdout

@@ -23,6 +23,7 @@ from webhook.documents.policy_text import PolicyReading, PolicyText
 from webhook.documents.step_by_step import in_thread
 from webhook.ports import Clock, Namespaces, UnavailableError
 from webhook.quota import edit_message
+from webhook.quota.capacity import NodeFacts
 from webhook.quota.edits import Effect, Known, effect_of
 from webhook.quota.message import Cause
 from webhook.quota.policy import Policy
@@ -83,6 +84,9 @@ class KnownUsage(Protocol):
 
     def devices(self) -> frozenset[str]:
         """Return the devices that objects ask for."""
+
+    def nodes(self) -> tuple[NodeFacts, ...] | None:
+        """Return what nodes there are, None while that is not known."""
 
 
 class _Edit(NamedTuple):
@@ -187,7 +191,9 @@ class PolicyEdits:
 
     def _known(self) -> Known | UnavailableError:
         try:
-            return Known(self.usage.holdings(), self.namespaces.known, self.clock.now(), self.usage.is_counted)
+            usage = self.usage
+            holdings, nodes = usage.holdings(), usage.nodes()
+            return Known(holdings, self.namespaces.known, self.clock.now(), usage.is_counted, nodes)
         except UnavailableError as error:
             return error
 
@@ -223,19 +229,19 @@ class PolicyEdits:
     ) -> AdmissionResponse:
         """Return the answer to an edit without mistakes; *unknown* is why nothing could be compared."""
         effect = verdict.effect
-        needs_force = bool(effect.overruns) or unknown is not None
+        needs_force = effect.is_refused or unknown is not None
         if needs_force and edit.force is None:
             if unknown is not None:
                 why = f"who is over a limit cannot be told yet: {unknown}: try again"
                 return review.not_now(request.uid, f"{why}. {edit.how}")
-            return _refused(request, f"{edit_message.refusal(effect.overruns)}. {edit.how}")
+            return _refused(request, f"{edit_message.refusal(effect)}. {edit.how}")
         told = edit_message.warnings(effect, list(map(str, verdict.notes)))
         if unknown is not None:
             text = f"forced, and who is over a limit is not known: {unknown}"
             told.append(edit_message.shortened(text, edit_message.LONGEST_WARNING))
         if not needs_force or edit.force is None:
             return review.allowed(request.uid, warnings=told)
-        what = edit_message.summary(effect.overruns) if unknown is None else f"what is used was not known: {unknown}"
+        what = edit_message.summary(effect) if unknown is None else f"what is used was not known: {unknown}"
         if not request.dry_run:
             actor, reason = request.user_info.username, edit.force.strip()
             text = f"{actor} forced an edit of the policy ({reason}): {what}"

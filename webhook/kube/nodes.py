@@ -90,10 +90,9 @@ class NodeCapacity:
             self._has = capacity_of(self._known.values(), self._classes, self._devices)
         return self._has.get(pool, {})
 
-    def pools(self) -> Mapping[Pool, Mapping[str, Amount]]:
-        """Return what the nodes of all pools have."""
-        self.of(Pool(""))
-        return self._has or {}
+    def nodes(self) -> tuple[NodeFacts, ...]:
+        """Return all nodes."""
+        return tuple(self._known.values())
 
     def started(self) -> None:
         """Begin a full list."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from webhook.quota.commitments import Commitment
 from webhook.quota.edits import Effect, Overrun
 from webhook.quota.lifted import Lifted
+from webhook.quota.promises import Unkept
 from webhook.quota.resources import show
 
 T = TypeVar("T")
@@ -25,8 +27,21 @@ _MOST_REFUSED = 10
 _WHAT_FOLLOWS = "what runs there stays, and nothing more is admitted until it fits"
 
 
-def refusal(overruns: Sequence[Overrun]) -> str:
-    """Return why an edit is refused, in one line: the limits that it would leave below what is allocated."""
+def refusal(effect: Effect) -> str:
+    """
+    Return why an edit is refused, in one line: the limits that it would leave below what is allocated, what is promised
+    and cannot be kept, and what commitments must not change.
+    """
+    told = [_below_use(effect.overruns)] if effect.overruns else []
+    unkept = [each for each in effect.unkept if each.is_refused]
+    if unkept:
+        listed = "; ".join([*map(_unkept, unkept[:_MOST_REFUSED]), *_more(len(unkept), _MOST_REFUSED)])
+        told.append(f"more would be promised than nodes have: {listed}")
+    told += [_illegal(*each) for each in effect.illegal[:_MOST_REFUSED]]
+    return ". ".join(told)
+
+
+def _below_use(overruns: Sequence[Overrun]) -> str:
     count = len(overruns)
     what = "a limit would be" if count == 1 else f"{count} limits would be"
     listed = "; ".join([*map(_overrun, overruns[:_MOST_REFUSED]), *_more(count, _MOST_REFUSED)])
@@ -41,6 +56,8 @@ def warnings(effect: Effect, notes: Sequence[str] = ()) -> list[str]:
     told = _first(effect.overruns, _MOST_OVERRUNS, lambda each: f"over a limit: {_overrun(each)}")
     if effect.overruns:
         told.insert(0, f"{len(effect.overruns)} below what is used: {_WHAT_FOLLOWS}")
+    told += _first(effect.unkept, _MOST_OVERRUNS, lambda each: f"more is promised than nodes have: {_unkept(each)}")
+    told += _first(effect.illegal, _MOST_WARNED, lambda each: _illegal(*each))
     told += _first(effect.lifted, _MOST_LIFTED, _lifted)
     if effect.exempted:
         told.append(f"no limit refuses from now on: {', '.join(str(each) for each in effect.exempted)}")
@@ -52,9 +69,11 @@ def warnings(effect: Effect, notes: Sequence[str] = ()) -> list[str]:
     return [shortened(each, LONGEST_WARNING) for each in told]
 
 
-def summary(overruns: Sequence[Overrun]) -> str:
-    """Return the first limits that an edit leaves below what is allocated, for an Event or the audit log."""
-    return "; ".join([*map(_overrun, overruns[:_MOST_OVERRUNS]), *_more(len(overruns), _MOST_OVERRUNS)])
+def summary(effect: Effect) -> str:
+    """Return the first things for which an edit would be refused, for an Event or the audit log."""
+    told = [*map(_overrun, effect.overruns), *map(_unkept, effect.unkept)]
+    told += [_illegal(*each) for each in effect.illegal]
+    return "; ".join([*told[:_MOST_OVERRUNS], *_more(len(told), _MOST_OVERRUNS)])
 
 
 def shortened(text: str, longest: int) -> str:
@@ -79,6 +98,16 @@ def _overrun(each: Overrun) -> str:
     name, entry = limit.resource, f"{limit.entry} at {limit.place}" if limit.place else limit.entry
     allocated, hard, over = (show(name, amount) for amount in (each.allocated, limit.hard, each.over))
     return f"{limit.subject}: {name} {allocated} used or reserved, {hard} by {entry}, {over} too much"
+
+
+def _unkept(each: Unkept) -> str:
+    name, since = each.resource, each.since.isoformat().replace("+00:00", "Z")
+    taken, has, over = (show(name, amount) for amount in (each.taken, each.has, each.over))
+    return f"{each.pool}: {name} {taken} used or promised from {since} on, {has} there, {over} too much"
+
+
+def _illegal(commitment: Commitment, why: str) -> str:
+    return f"commitments.{commitment.name} at {commitment.place}: {why}"
 
 
 def _lifted(each: Lifted) -> str:

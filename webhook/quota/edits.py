@@ -17,11 +17,14 @@ from typing import NamedTuple
 from msgspec import structs
 
 from webhook.quota import subject
+from webhook.quota.capacity import NodeFacts
+from webhook.quota.commitments import Commitment
 from webhook.quota.exemption import Exemption
 from webhook.quota.lifted import Lifted, lifted_entries, new_exemptions
 from webhook.quota.limits import Limit, resolve_limits
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Mode, Policy, accounts_under
+from webhook.quota.promises import Unkept, illegal_changes, unkept_promises
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.scopes import Scopes
 from webhook.quota.subject import Account, Payer, Subject
@@ -56,15 +59,22 @@ class Overrun:
 class Effect:
     """
     What an edit does: the limits that it puts below what is allocated, those exceeded by the largest part first; the
-    same of limits that only warn; the limits that end; what is exempt from now on; and what could not be compared, in
-    words.
+    same of limits that only warn; the limits that end; what is exempt from now on; what is promised and cannot be kept,
+    and changes that commitments must not make; and what could not be compared, in words.
     """
 
     overruns: tuple[Overrun, ...] = ()
     warned: tuple[Overrun, ...] = ()
     lifted: tuple[Lifted, ...] = ()
     exempted: tuple[Exemption, ...] = ()
+    unkept: tuple[Unkept, ...] = ()
+    illegal: tuple[tuple[Commitment, str], ...] = ()
     uncompared: tuple[str, ...] = ()
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the edit takes a reason."""
+        return bool(self.overruns or self.illegal or any(each.is_refused for each in self.unkept))
 
 
 class _Held(NamedTuple):
@@ -82,6 +92,8 @@ class Known(NamedTuple):
     now: datetime
     is_counted: Callable[[str], bool]
     """Whether all objects of a resource are counted already."""
+    nodes: tuple[NodeFacts, ...] | None = None
+    """What nodes there are; None if that is not known."""
 
 
 def effect_of(before: Policy, after: Policy, known: Known) -> Generator[None, None, Effect]:
@@ -104,6 +116,10 @@ def effect_of(before: Policy, after: Policy, known: Known) -> Generator[None, No
             of_users.append(Lifted(str(limit.subject), limit.resource, limit.hard, limit.entry))
         if count % _LIMITS_PER_STEP == 0:
             yield
+    unkept: tuple[Unkept, ...] = ()
+    if after.commitments and known.nodes is not None:
+        unkept = tuple(unkept_promises((before, was.index), (after, will.index), known.nodes, known.now))
+        yield
     # Their memory is given back in one go, which nothing can interrupt: 20 ms for 100 000 objects without their like.
     del was
     yield
@@ -114,7 +130,9 @@ def effect_of(before: Policy, after: Policy, known: Known) -> Generator[None, No
         tuple(sorted(warned, key=_order)),
         (*by_entry, *sorted(of_users)),
         new_exemptions(before, after),
-        tuple(_uncompared(before, after, known.is_counted)),
+        unkept,
+        tuple(illegal_changes(before.commitments, after.commitments, known.now)),
+        tuple(_uncompared(before, after, known)),
     )
 
 
@@ -233,15 +251,17 @@ def _order(each: Overrun) -> tuple[object, ...]:
     return (limit.hard != 0, -part, -each.over, limit.subject, limit.resource)
 
 
-def _uncompared(before: Policy, after: Policy, is_counted: Callable[[str], bool]) -> Iterator[str]:
+def _uncompared(before: Policy, after: Policy, known: Known) -> Iterator[str]:
     """Yield what is counted in another way, or at all, only once *after* is in force."""
     for resource in sorted(after.counted):
-        if not is_counted(resource):
+        if not known.is_counted(resource):
             yield f"count/{resource}"
     if (before.presets, before.session_count) != (after.presets, after.session_count):
         yield "sessions"
     if before.node_classes != after.node_classes:
         yield "pods by the classes of nodes where they run"
+    if after.commitments and known.nodes is None:
+        yield "what is promised of nodes, which are not known yet"
     if before.terminating != after.terminating:
         yield "pods that are being deleted"
     if after.group_objects is not None and before.group_objects is None:

@@ -249,7 +249,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         watched.maps,
         watched.policy,
         watched.labels,
-        IndexedUsage(index, watched.groups, (in_step, ledger.condition), policy_kinds.is_counted),
+        IndexedUsage(index, watched.groups, (in_step, ledger.condition), policy_kinds.is_counted, watched.nodes.known),
         clock,
         on_forced=partial(publish_forced, events),
         is_ending=partial(watched.labels.is_being_deleted, settings.namespace),

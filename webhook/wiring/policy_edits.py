@@ -11,6 +11,7 @@ import structlog
 
 from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.ports import Condition, UnavailableError
+from webhook.quota.capacity import NodeFacts
 from webhook.quota.usage import Holdings, UsageIndex
 from webhook.wiring.application import devices_in_use
 from webhook.wiring.watched_groups import WatchedGroups
@@ -26,6 +27,11 @@ class IndexedUsage:
     groups: WatchedGroups
     conditions: tuple[Callable[[], Condition], ...]
     counts: Callable[[str], bool]
+    known_nodes: Callable[[], tuple[NodeFacts, ...] | None]
+
+    def nodes(self) -> tuple[NodeFacts, ...] | None:
+        """Return what nodes there are, None while that is not known."""
+        return self.known_nodes()
 
     def is_counted(self, resource: str) -> bool:
         """Return whether all objects of *resource* are counted."""

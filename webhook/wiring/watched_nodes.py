@@ -1,5 +1,5 @@
 """
-Nodes, watched from the moment in which a policy promises a part of them to somebody.
+Nodes, watched from the moment in which a policy has classes of them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from webhook.kube.api import KubernetesApi
 from webhook.kube.nodes import COLLECTION, RESOURCE, Node, NodeCapacity
 from webhook.kube.reflector import Reflector
 from webhook.ports import READY, Condition, UnavailableError
+from webhook.quota.capacity import NodeFacts
 from webhook.quota.commitments import Pool
 from webhook.quota.policy import Policy
 from webhook.quota.resources import Amount
@@ -42,10 +43,10 @@ class WatchedNodes:
         self._is_wanted = asyncio.Event()
 
     def follow(self, policy: Policy) -> None:
-        """Watch nodes from now on, if *policy*, which comes into force, promises a part of them."""
+        """Watch nodes from now on, if *policy*, which comes into force, has classes of them."""
         self._policy = policy
         self.capacity.classify(policy.node_classes, policy.devices)
-        if policy.commitments:
+        if policy.node_classes:
             self._is_wanted.set()
 
     async def run(self) -> None:
@@ -59,6 +60,10 @@ class WatchedNodes:
         if error is not None:
             raise error
         return self.capacity.of(pool)
+
+    def known(self) -> tuple[NodeFacts, ...] | None:
+        """Return what nodes there are; None while that is not known, or too old."""
+        return None if self._error() else self.capacity.nodes()
 
     def condition(self) -> Condition:
         """Return whether it is known what nodes have, if the policy in force promises a part of it."""

@@ -1,0 +1,132 @@
+"""
+Whether an edit of the commitments can be kept: changes that no commitment may make, and more than nodes have.
+
+What only covers use that exists makes the sum no larger, and so it can be promised even where nodes are full.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+
+from webhook.quota.capacity import NodeFacts, capacity_of
+from webhook.quota.commitments import FOLLOWING, Commitment, Commitments, Pool, State
+from webhook.quota.policy import Entry, Mode, Policy
+from webhook.quota.resources import Amount
+from webhook.quota.subject import Subject
+from webhook.quota.usage import UsageView
+
+_Course = Sequence[tuple[datetime, Amount]]
+"""A sum from each of these times on, until the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unkept:
+    """
+    More than the nodes of a pool have: `taken` is what is used or was promised, `since` when that is so first.
+
+    `entry` is the class, and says by its mode whether such an edit is refused.
+    """
+
+    pool: Pool
+    resource: str
+    taken: Amount
+    has: Amount
+    since: datetime
+    entry: Entry
+
+    @property
+    def over(self) -> Amount:
+        """Return how much is missing."""
+        return self.taken - self.has
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether such an edit is refused."""
+        return self.entry.mode is Mode.ENFORCE
+
+
+def illegal_changes(before: Commitments, after: Commitments, now: datetime) -> Iterator[tuple[Commitment, str]]:
+    """Yield the commitments that change what they must not, by their clocks at *now*, and what."""
+    known = {each.name: each for each in before.every}
+    for each in after.every:
+        was = known.get(each.name)
+        if was is None:
+            continue
+        state = was.state_at(now)
+        if each.state_at(now) not in {state, *FOLLOWING[state]}:
+            yield each, f"it was {state.value}, which {each.state.value} cannot follow: make another one"
+        elif was.pool != each.pool and state in (State.GUARANTEED, State.CONFIRMED):
+            yield each, f"it is of {was.pool}: its class and zone stay as they are, make another one"
+
+
+def unkept_promises(
+    before: tuple[Policy, UsageView], after: tuple[Policy, UsageView], nodes: Sequence[NodeFacts], now: datetime
+) -> Iterator[Unkept]:
+    """
+    Yield where more would be taken than *nodes* have, and more than *before*, from *now* on.
+
+    Each policy comes with the usage as it is counted under it.
+    """
+    policy, usage = after
+    has = capacity_of(nodes, policy.node_classes, policy.devices)
+    pools = dict.fromkeys(pool for each in policy.commitments.every for pool in (each.pool, Pool(each.pool.node_class)))
+    for pool in pools:
+        entry = policy.class_entries.get(pool.node_class) or Entry(f"nodeClasses.{pool.node_class}")
+        for name in sorted(policy.commitments.resources_of(pool.node_class)):
+            there = has.get(pool, {}).get(name, 0)
+            used = usage.allocated(pool.subject, name)  # where nothing was promised before, no sum of it is kept
+            was = _taken(before[0].commitments, pool, name, used, before[1], now)
+            will = _taken(policy.commitments, pool, name, used, usage, now)
+            for moment, taken, former in _together(will, was):
+                if taken > max(there, former):
+                    yield Unkept(pool, name, taken, there, moment, entry)
+                    break
+
+
+def _taken(  # noqa: PLR0913, PLR0917 - what the sum is made of
+    commitments: Commitments, pool: Pool, name: str, used: Amount, usage: UsageView, now: datetime
+) -> _Course:
+    """Return what is taken of *pool* from *now* on if use stays as it is: *used* in all, by holders as in *usage*."""
+    covers: defaultdict[Subject, Amount] = defaultdict(int)
+    total = used
+    events: list[tuple[datetime, Subject, Amount, Amount]] = []
+    for each in commitments.every:
+        amount = each.amounts.get(name, 0)
+        if not amount or pool not in (each.pool, Pool(each.pool.node_class)) or not each.sets_aside(now):
+            continue
+        holder = each.pool.held_by(each.holder)
+        if each.covers(now):
+            covers[holder] += amount
+        else:
+            total += amount
+            assert each.begins is not None  # noqa: S101 - otherwise it would cover
+            events.append((each.begins, holder, amount, -amount))
+        if each.ends is not None:
+            events.append((each.ends, holder, -amount, 0))
+    total += sum(_unused(covers[holder], usage, holder, name) for holder in covers)
+    course = [(now, total)]
+    for moment, changes in groupby(sorted(events, key=itemgetter(0)), key=itemgetter(0)):
+        for _, holder, more, ahead in changes:
+            total += ahead - _unused(covers[holder], usage, holder, name)
+            covers[holder] += more
+            total += _unused(covers[holder], usage, holder, name)
+        course.append((moment, total))
+    return course
+
+
+def _unused(promised: Amount, usage: UsageView, holder: Subject, name: str) -> Amount:
+    return max(promised - usage.allocated(holder, name), 0)
+
+
+def _together(one: _Course, other: _Course) -> Iterator[tuple[datetime, Amount, Amount]]:
+    """Yield the sums of both courses from each time on at which either changes."""
+    first, second = dict(one), dict(other)
+    here, there = one[0][1], other[0][1]
+    for moment in sorted(first.keys() | second.keys()):
+        here, there = first.get(moment, here), second.get(moment, there)
+        yield moment, here, there
