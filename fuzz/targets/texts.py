@@ -20,6 +20,7 @@ from webhook.documents.policy_text import PolicyReading, PolicyText, read_policy
 from webhook.documents.tree import Document, Mapping, Node, Scalar, plain
 from webhook.documents.tree import Sequence as Items
 from webhook.quota.errors import WebhookError
+from webhook.view.field_selector import FieldSelectorError, read_fields, write_fields
 
 _PLACES = re.compile(r"policy\.(?:yaml|json):\d+(?::\d+)?")
 _READ_OTHERWISE = re.compile(r"\\\\|[0-9][eE]|[0-9]{16}")
@@ -171,6 +172,19 @@ def check_manifests(data: bytes) -> None:
             read_policy([policy])
 
 
+def check_selector(data: bytes) -> None:
+    """Check a field selector."""
+    text = _text(data)
+    if text is None:
+        return
+    try:
+        fields = read_fields(text, ("spec.subject", "status.owner"))
+    except FieldSelectorError:
+        return
+    promise(all(fields.values()), "empty", text)
+    promise(read_fields(write_fields(fields), fields) == fields, "written", text)
+
+
 TARGETS = (
     Target(
         "tree",
@@ -201,5 +215,12 @@ TARGETS = (
         "each object is read again from its own body as itself",
         check_manifests,
         ("examples/*.yaml", "manifests/*.yaml"),
+    ),
+    Target(
+        "selector",
+        "`view/field_selector.py`",
+        "no field is empty; what is written is read as the same",
+        check_selector,
+        is_structured=False,
     ),
 )

@@ -102,6 +102,42 @@ def test_only_those_with_the_right_see_others(running: RunningWebhook, place: st
         assert "Forbidden" in refused.stderr
 
 
+def test_everybody_sees_their_own_allocations_and_those_with_the_right_all(running: RunningWebhook, place: str) -> None:
+    kubectl = running.cluster.kubectl
+    asked = json.dumps({**RED, "kind": "SelfAllocation", "spec": {"namespace": place}})
+    mine = json.loads(kubectl("create", "-f", "-", "-o", "json", user="alice", stdin=asked).stdout)["status"]
+    uid = kubectl("get", "pod", "-n", place, "of-alice", "-o", "jsonpath={.metadata.uid}").stdout
+
+    [found] = mine["allocations"]
+    assert (found["name"], found["uid"], found["owner"], found["state"]) == ("of-alice", uid, "alice", "used")
+    assert (found["committed"]["requests.cpu"], found["reserved"]) == ("1500m", {})
+    assert "bob" not in json.dumps(mine)
+    for path in ("allocations", f"namespaces/{place}/allocations"):
+        refused = kubectl("get", "--raw", f"{BASE}/{path}", user="alice", check=False)
+        assert (refused.returncode, refused.stdout) == (1, "")
+    listed = json.loads(kubectl("get", "--raw", f"{BASE}/namespaces/{place}/allocations").stdout)
+    assert [each["metadata"]["name"] for each in listed["items"]] == ["pods:of-alice", "pods:of-bob"]
+    [cpus] = [each for each in listed["sums"] if each["resource"] == "requests.cpu"]
+    assert (cpus["committed"], cpus["reserved"]) == ("3500m", "0")
+
+
+def test_the_right_to_allocations_may_be_given_in_one_namespace(running: RunningWebhook, place: str) -> None:
+    kubectl = running.cluster.kubectl
+    words = ("get", "allocations.view.userquota.dev", "-n", place, "--as=lead", "--as-group=system:authenticated")
+    assert "Forbidden" in kubectl(*words, check=False).stderr
+
+    kubectl("create", "role", "lead", "-n", place, "--verb=list", "--resource=allocations.view.userquota.dev")
+    kubectl("create", "rolebinding", "lead", "-n", place, "--role=lead", "--user=lead")
+
+    eventually(lambda: kubectl(*words, check=False).returncode == 0)
+    shown = [line.split() for line in kubectl(*words).stdout.splitlines()]
+    assert shown[0] == ["NAME", "OWNER", "STATE", "COMMITTED", "RESERVED", "CREATED", "AT"]
+    assert [line[:3] for line in shown[1:]] == [["pods:of-alice", "alice", "used"], ["pods:of-bob", "bob", "used"]]
+    assert "Forbidden" in kubectl(*words[:2], "-A", *words[4:], check=False).stderr
+    one = kubectl(*words, "--field-selector", "status.owner=bob", "--chunk-size=1", "-o", "name").stdout
+    assert one.split() == ["allocation.view.userquota.dev/pods:of-bob"]
+
+
 # The command line.
 
 

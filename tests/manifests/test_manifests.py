@@ -392,10 +392,12 @@ def test_the_service_leads_to_the_container() -> None:
     ("question", "allowed"),
     [
         ("create selfquotas.view.userquota.dev", True),
+        ("create selfallocations.view.userquota.dev", True),
         ("create quotachecks.view.userquota.dev", True),
         ("list quotas.view.userquota.dev", False),
         ("get quotas.view.userquota.dev", False),
         ("list holders.view.userquota.dev", False),
+        ("list allocations.view.userquota.dev", False),
     ],
 )
 def test_everybody_may_see_their_own_quotas_and_nobody_elses(

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -23,12 +24,18 @@ from webhook.certificates import ServingIdentity, self_signed
 from webhook.certificates.signed import SignedIdentity
 from webhook.documents.object_text import RawObject
 from webhook.ports import Caller, FrontProxyTrust, UnavailableError
+from webhook.quota.objects import ObjectKey
+from webhook.quota.quantity import NANOS
 from webhook.quota.subject import Subject
 from webhook.serving.front_proxy import FrontProxy
 from webhook.serving.view_server import ViewServer
 from webhook.view import wire
+from webhook.view.allocations import Allocation, Page, Selection, State, Sum, UnknownResourceError
 from webhook.wiring.application import SystemClock
 
+ALLOCATION = Allocation(
+    ObjectKey("pods", "red", "a"), "u-1", "bob", 1_764_374_400, State.USED, (("pods", NANOS),), (), ("carol",)
+)
 BASE = "/apis/view.userquota.dev/v1alpha1"
 ALICE = {"X-Remote-User": "alice", "X-Remote-Group": "ml"}
 ADMIN = {"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}
@@ -67,6 +74,12 @@ class Source:
         self._note("holders", resource, whom, limit)
         return [{"kind": "Holder"}]
 
+    async def allocations(self, selection: Selection, limit: int, after: ObjectKey | None) -> Page:
+        self._note("allocations", selection, limit, after)
+        if selection.resource == "pod":
+            raise UnknownResourceError(["pods", "jobs.batch"])
+        return Page((ALLOCATION,), (Sum("pods", NANOS, 0),), None)
+
 
 @dataclass
 class Rights:
@@ -78,7 +91,11 @@ class Rights:
         self.asked.append((caller.name, verb, resource, namespace, name))
         if "system:masters" in caller.groups:
             return True
-        given = {("alice", "create", "pods", "red", ""), ("lead", "get", "quotas.view.userquota.dev", "", "group:ml")}
+        given = {
+            ("alice", "create", "pods", "red", ""),
+            ("lead", "get", "quotas.view.userquota.dev", "", "group:ml"),
+            ("lead", "list", "allocations.view.userquota.dev", "red", ""),
+        }
         return self.asked[-1] in given
 
 
@@ -165,7 +182,10 @@ async def stage(authority: ClientAuthority, tmp_path: Path) -> AsyncIterator[Sta
     await stage.server.close()
 
 
-PATHS = ("/apis", "/apis/view.userquota.dev", BASE, f"{BASE}/quotas", f"{BASE}/holders", "/openapi/v2", "/whatever")
+PATHS = (
+    *("/apis", "/apis/view.userquota.dev", BASE, f"{BASE}/quotas", f"{BASE}/holders", f"{BASE}/allocations"),
+    *(f"{BASE}/namespaces/red/allocations", "/openapi/v2", "/whatever"),
+)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -177,8 +197,9 @@ async def test_headers_without_a_certificate_are_believed_by_no_path(stage: Stag
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-async def test_a_self_quota_without_a_certificate_is_refused(stage: Stage) -> None:
-    assert (await stage.ask(f"{BASE}/selfquotas", ALICE, body=b"{}", shown=None)).status == 401
+@pytest.mark.parametrize("resource", ["selfquotas", "selfallocations"])
+async def test_what_is_ones_own_is_refused_without_a_certificate(stage: Stage, resource: str) -> None:
+    assert (await stage.ask(f"{BASE}/{resource}", ALICE, body=b"{}", shown=None)).status == 401
     assert stage.source.asked == []
 
 
@@ -364,6 +385,7 @@ async def test_what_cannot_be_checked_is_told(stage: Stage, error: Exception) ->
     assert (answer.status, answer.json["message"]) == (400, str(error))
 
 
+SELECTOR = quote(r"spec.subject==group/ml,status.owner=a\,b,status.resource=jobs.batch,metadata.namespace=red")
 SEEN = {
     "all": (f"{BASE}/quotas", ("list", "quotas", ""), ("all",)),
     "one by a selector": (
@@ -378,6 +400,17 @@ SEEN = {
         ("holders", "requests.memory", "group/ml", 7),
     ),
     "holders by default": (f"{BASE}/holders", ("list", "holders", ""), ("holders", "requests.cpu", None, 50)),
+    "allocations": (f"{BASE}/allocations", ("list", "allocations", ""), ("allocations", Selection(), 500, None)),
+    "allocations of a selection": (
+        f"{BASE}/allocations?limit=7&continue=pods/red/a&fieldSelector={SELECTOR}",
+        ("list", "allocations", ""),
+        (
+            "allocations",
+            Selection(Subject("group/ml"), "a,b", "red", "jobs.batch"),
+            7,
+            ObjectKey("pods", "red", "a"),
+        ),
+    ),
 }
 
 
@@ -402,6 +435,68 @@ async def test_the_right_may_be_given_for_one_subject(stage: Stage) -> None:
     assert (await stage.ask(f"{BASE}/quotas/group:ml", lead)).json["spec"] == {"subject": "group/ml"}
     assert (await stage.ask(f"{BASE}/quotas/group:other", lead)).status == 403
     assert (await stage.ask(f"{BASE}/quotas", lead)).status == 403
+
+
+async def test_the_right_to_allocations_may_be_given_for_one_namespace(stage: Stage) -> None:
+    lead = {"X-Remote-User": "lead"}
+
+    answer = await stage.ask(f"{BASE}/namespaces/red/allocations?limit=0", lead)
+    assert (answer.status, stage.source.asked) == (200, [("allocations", Selection(namespace="red"), 500, None)])
+    refusals = [await stage.ask(f"{BASE}/{path}", lead) for path in ("namespaces/blue/allocations", "allocations")]
+    assert [each.status for each in refusals] == [403, 403]
+    assert refusals[0].json["message"] == (
+        "you may not list allocations.view.userquota.dev in namespace blue, see manifests/README.md"
+    )
+    assert len(stage.source.asked) == 1
+
+
+async def test_everybody_sees_allocations_of_their_own(stage: Stage) -> None:
+    spec = {"namespace": "red", "resource": "pods", "limit": 3, "continue": "pods/red/a"}
+    bodies = [b"{}", b'{"spec": null}', json.dumps({"spec": spec}).encode()]
+    answers = [await stage.ask(f"{BASE}/selfallocations", ALICE, body=body) for body in bodies]
+
+    assert [each.status for each in answers] == [201, 201, 201]
+    assert [each.headers["Cache-Control"] for each in answers] == ["no-store"] * 3
+    assert stage.rights.asked == []
+    assert stage.source.asked == [
+        *[("allocations", Selection(owner="alice"), 500, None)] * 2,
+        ("allocations", Selection(owner="alice", namespace="red", resource="pods"), 3, ObjectKey("pods", "red", "a")),
+    ]
+    assert (answers[0].json["spec"], answers[2].json["spec"]) == ({}, spec)
+    assert answers[0].json["status"]["user"] == "alice"
+    assert [each["name"] for each in answers[0].json["status"]["allocations"]] == ["a"]
+
+
+async def test_kubectl_is_given_the_table_that_it_prints(stage: Stage) -> None:
+    accepted = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1,application/json"
+    table = (await stage.ask(f"{BASE}/allocations", {**ADMIN, "Accept": accepted})).json
+    plain = [
+        (await stage.ask(f"{BASE}/allocations", {**ADMIN, "Accept": each})).json["kind"]
+        for each in ("application/json", "application/json,application/json;as=Table;v=v1;g=meta.k8s.io", "*/*")
+    ]
+
+    assert (table["kind"], table["apiVersion"]) == ("Table", "meta.k8s.io/v1")
+    names = [each["name"] for each in table["columnDefinitions"]]
+    assert dict(zip(names, table["rows"][0]["cells"], strict=True)) == {
+        "Name": "pods:a",
+        "Owner": "bob,carol",
+        "State": "used",
+        "Committed": "pods=1",
+        "Reserved": "-",
+        "Created At": "2025-11-29T00:00:00Z",
+    }
+    assert table["rows"][0]["object"]["metadata"]["namespace"] == "red"
+    assert plain == ["AllocationList"] * 3
+
+
+async def test_a_resource_that_is_not_counted_is_told_with_those_that_are(stage: Stage) -> None:
+    answers = [
+        await stage.ask(f"{BASE}/allocations?fieldSelector=status.resource%3Dpod", ADMIN),
+        await stage.ask(f"{BASE}/selfallocations", ALICE, body=b'{"spec": {"resource": "pod"}}'),
+    ]
+
+    told = "resource: objects of this one are not counted, expected one of jobs.batch, pods"
+    assert [(each.status, each.json["message"]) for each in answers] == [(400, told)] * 2
 
 
 async def test_a_subject_that_is_not_there_is_not_told_from_others_without_the_right(stage: Stage) -> None:
@@ -442,6 +537,20 @@ WRONG = {
     "no resource": (f"{BASE}/holders?sortBy=cpus", None, 400),
     "too many": (f"{BASE}/holders?limit=100000", None, 400),
     "none": (f"{BASE}/holders?limit=0", None, 400),
+    "a number without end": (f"{BASE}/holders?limit={'1' * 5000}", None, 400),
+    "too many allocations": (f"{BASE}/allocations?limit=501", None, 400),
+    "another field": (f"{BASE}/allocations?fieldSelector=status.state%3Dused", None, 400),
+    "a field twice": (f"{BASE}/allocations?fieldSelector=status.owner%3Da,status.owner%3Db", None, 400),
+    "a field without a value": (f"{BASE}/allocations?fieldSelector=status.owner%3D", None, 400),
+    "all but one": (f"{BASE}/allocations?fieldSelector=status.owner%21%3Da", None, 400),
+    "two namespaces": (f"{BASE}/namespaces/red/allocations?fieldSelector=metadata.namespace%3Dblue", None, 400),
+    "labels": (f"{BASE}/allocations?labelSelector=app%3Dx", None, 400),
+    "a watch": (f"{BASE}/allocations?watch=true", None, 400),
+    "a page behind nothing": (f"{BASE}/allocations?continue=pods", None, 400),
+    "allocations that are no JSON": (f"{BASE}/selfallocations", b"{", 400),
+    "less than no allocations": (f"{BASE}/selfallocations", b'{"spec": {"limit": -1}}', 400),
+    "more allocations than there may be": (f"{BASE}/selfallocations", b'{"spec": {"limit": 501}}', 400),
+    "allocations behind nothing": (f"{BASE}/selfallocations", b'{"spec": {"continue": "a/b"}}', 400),
     "another path": (f"{BASE}/pods", None, 404),
     "another verb": (f"{BASE}/quotas", b"{}", 405),
 }
@@ -459,8 +568,11 @@ async def test_api_servers_find_the_resources(stage: Stage) -> None:
     found = (await stage.ask(BASE, ADMIN)).json["resources"]
     assert [(each["name"], each["verbs"]) for each in found] == [
         ("selfquotas", ["create"]),
+        ("selfallocations", ["create"]),
         ("quotachecks", ["create"]),
         ("quotas", ["get", "list"]),
         ("holders", ["list"]),
+        ("allocations", ["list"]),
     ]
+    assert [each["name"] for each in found if each["namespaced"]] == ["allocations"]
     assert (await stage.ask("/apis/view.userquota.dev", ADMIN)).json["preferredVersion"]["version"] == "v1alpha1"

@@ -6,9 +6,11 @@ import re
 
 import pytest
 
-from tests.view.scenes import NOW, cost, put, scene
+from tests.view.scenes import NOW, cost, put, reserve, scene
+from webhook.quota.objects import ObjectKey
 from webhook.quota.subject import Payer, Subject
 from webhook.view import wire
+from webhook.view.allocations import Allocations, Selection
 from webhook.view.holders import Largest, by_resource
 from webhook.view.standings import own_quota
 
@@ -79,3 +81,74 @@ def test_an_object_with_very_many_resources_is_cut_short() -> None:
     status = wire.holder(found)["status"]
     assert isinstance(status, dict)
     assert len(status["amounts"]) == 50
+
+
+def test_an_allocation_is_told_with_what_it_holds_and_what_is_in_flight() -> None:
+    made = scene("resources: {gpu: {nvidia.com/gpu.shared: 1/7}}")
+    put(made, "a", Payer("alice"), cost(1, **{"requests.nvidia.com/gpu.shared": 3}), created=1_764_374_400)
+    reserve(made, "b", Payer("bob"), cost(2))
+    found = Allocations(made, Selection(), limit=1)
+    for _ in found.walk(made.usage.holdings()):
+        pass
+    page = found.result()
+
+    told = wire.allocation_list(page, [wire.allocation(each) for each in page.allocations])
+
+    assert told == {
+        "apiVersion": "view.userquota.dev/v1alpha1",
+        "kind": "AllocationList",
+        "metadata": {"resourceVersion": "", "continue": "pods/red/a"},
+        "items": [
+            {
+                "apiVersion": "view.userquota.dev/v1alpha1",
+                "kind": "Allocation",
+                "metadata": {"name": "pods:a", "namespace": "red", "creationTimestamp": "2025-11-29T00:00:00Z"},
+                "status": {
+                    "resource": "pods",
+                    "namespace": "red",
+                    "name": "a",
+                    "uid": "a",
+                    "owner": "alice",
+                    "state": "used",
+                    "created": "2025-11-29T00:00:00Z",
+                    "committed": {
+                        "gpu": "3/7",
+                        "pods": "1",
+                        "requests.cpu": "1",
+                        "requests.nvidia.com/gpu.shared": "3",
+                    },
+                    "reserved": {},
+                },
+            }
+        ],
+        "sums": [
+            {"resource": "gpu", "committed": "3/7", "reserved": "0"},
+            {"resource": "pods", "committed": "1", "reserved": "1"},
+            {"resource": "requests.cpu", "committed": "1", "reserved": "2"},
+            {"resource": "requests.nvidia.com/gpu.shared", "committed": "3", "reserved": "0"},
+        ],
+    }
+
+
+@pytest.mark.parametrize("key", [ObjectKey("pods", "red", "a"), ObjectKey("things.example.com", "", "x")])
+def test_a_page_goes_on_behind_a_key(key: ObjectKey) -> None:
+    assert wire.continued(wire.continuation(key)) == key
+
+
+@pytest.mark.parametrize("text", ["", "pods", "pods/red", "/red/a", "pods/red/", "pods/red/a/b"])
+def test_no_page_goes_on_behind_another_text(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the text is not told
+        wire.continued(text)
+
+
+def test_a_cell_has_objects_by_number_only_if_there_is_nothing_else() -> None:
+    made = scene()
+    put(made, "a", Payer("alice"), cost(1, **{"count/pods": 1}))
+    put(made, "b", Payer("alice"), (("count/pods", 10**9),))
+    found = Allocations(made, Selection(), limit=5)
+    for _ in found.walk(made.usage.holdings()):
+        pass
+
+    rows = [wire.table_row(each) for each in found.result().allocations]
+
+    assert [each["cells"][3:5] for each in rows] == [["pods=1,requests.cpu=1", "-"], ["count/pods=1", "-"]]  # type: ignore[index]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import pytest
 
-from tests.view.scenes import LABELS, NOW, cost, put, scene
+from tests.view.scenes import LABELS, NOW, cost, put, reserve, scene
 from webhook.admission.manifests import Check, Checked
 from webhook.documents.object_text import RawObject, object_in
 from webhook.documents.policy_text import PolicyText
 from webhook.policy_source import CurrentPolicy
 from webhook.ports import READY, Caller, Condition, UnavailableError
+from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import accounts_under
 from webhook.quota.subject import Payer, Subject
+from webhook.view import wire
+from webhook.view.allocations import Page, Selection, State, UnknownResourceError
 from webhook.wiring.view import Views
 
 ALICE = Caller("alice", ("system:authenticated", "ml"))
@@ -93,6 +96,34 @@ async def test_people_and_administrators_see_the_numbers_of_decisions() -> None:
     assert [each["metadata"]["name"] for each in holders] == ["b"]  # type: ignore[index]
 
 
+async def test_allocations_come_to_what_is_used_and_reserved() -> None:
+    stage = Stage()
+    put(stage.scene, "a", Payer("alice", ("ml",)), cost(1))
+    put(stage.scene, "b", Payer("bob", ("ml",)), cost(2))
+    reserve(stage.scene, "c", Payer("bob", ("ml",)), cost(4))
+
+    found = await stage.views.allocations(Selection(Subject("group/ml")), 2, None)
+    [row] = [each for each in (await stage.one("group/ml"))["status"]["limits"] if each["resource"] == "requests.cpu"]
+
+    assert [(each.key.name, each.owner, each.state) for each in found.allocations] == [
+        ("a", "alice", State.USED),
+        ("b", "bob", State.USED),
+    ]
+    assert found.rest == ObjectKey("pods", "red", "b")
+    told = [each for each in wire.allocation_list(found, [])["sums"] if each["resource"] == "requests.cpu"]  # type: ignore[attr-defined]
+    assert told == [{"resource": "requests.cpu", "committed": row["used"], "reserved": row["reserved"]}]
+    assert (row["used"], row["reserved"]) == ("3", "4")
+
+
+async def test_a_resource_that_nothing_counts_is_told_with_those_that_are_counted() -> None:
+    stage = Stage()
+    put(stage.scene, "a", Payer("alice"))
+
+    assert (await stage.views.allocations(Selection(resource="persistentvolumeclaims"), 2, None)).allocations == ()
+    with pytest.raises(UnknownResourceError, match=r"expected one of persistentvolumeclaims, pods$"):
+        await stage.views.allocations(Selection(resource="pod"), 2, None)
+
+
 async def test_a_person_who_uses_nothing_has_the_default_and_a_stranger_is_no_subject() -> None:
     stage = Stage()
 
@@ -122,6 +153,7 @@ async def test_while_something_is_not_known_there_is_nothing_to_see() -> None:
         stage.one("cluster"),
         stage.views.check(ALICE, "", []),
         stage.views.holders("gpu", None, 1),
+        stage.views.allocations(Selection(), 1, None),
     ):
         with pytest.raises(UnavailableError, match=r"^the pods are not all known yet$"):
             await ask
@@ -135,15 +167,19 @@ async def test_mistakes_in_what_is_written_of_others_are_told_to_nobody() -> Non
         await stage.views.own(ALICE, "")
 
 
-async def test_reviews_are_answered_while_a_view_is_made() -> None:
+@pytest.mark.parametrize(
+    "asked", [lambda views: views.all(), lambda views: views.allocations(Selection(), 500, None)], ids=["all", "each"]
+)
+async def test_reviews_are_answered_while_a_view_is_made(asked: Callable[[Views], Coroutine[Any, Any, object]]) -> None:
     stage = Stage()
     for number in range(2_000):
         put(stage.scene, f"p-{number}", Payer(f"user-{number % 100}"))
-    view = asyncio.ensure_future(stage.views.all())
+    view = asyncio.ensure_future(asked(stage.views))
     steps = 0
     while not view.done():
         await asyncio.sleep(0)
         steps += 1
 
-    assert len(view.result()) > 100
+    found = view.result()
+    assert len(found.allocations if isinstance(found, Page) else found) > 100  # type: ignore[arg-type]
     assert steps > 8

@@ -7,10 +7,11 @@ API servers pass requests on to it, see `front_proxy`. What is seen is made by `
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
-from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Final, Protocol
 
 import msgspec
 import structlog
@@ -23,7 +24,7 @@ from webhook.admission.review import ReviewError
 from webhook.documents.object_text import RawObject, object_in
 from webhook.ports import Caller, CallerRights, UnavailableError
 from webhook.quota.errors import UNREADABLE
-from webhook.quota.objects import Shape
+from webhook.quota.objects import ObjectKey, Shape
 from webhook.quota.resources import canonical_name
 from webhook.quota.subject import Subject
 from webhook.serving.callers import Proof
@@ -32,6 +33,8 @@ from webhook.serving.front_proxy import FrontProxy
 from webhook.serving.listener import Listener
 from webhook.serving.replies import INTERNAL_ERROR, error_reply
 from webhook.view import wire
+from webhook.view.allocations import Allocation, Page, Selection, UnknownResourceError
+from webhook.view.field_selector import FieldSelectorError, read_fields
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +47,10 @@ _MOST_CONNECTIONS: Final = 256
 
 _MOST_HOLDERS: Final = 500
 _HOLDERS: Final = 50
+_MOST_ALLOCATIONS: Final = 500
+_ALLOCATIONS_A_STEP: Final = 50
+"""Allocations that are written between two steps of the event loop, in about a millisecond."""
+
 _SHUTDOWN_SECONDS: Final = 5.0
 
 
@@ -74,6 +81,10 @@ class ViewSource(Protocol):
         """Return the Holders of most of *resource*, of all or of one subject."""
         ...
 
+    async def allocations(self, selection: Selection, limit: int, after: ObjectKey | None) -> Page:
+        """Return the first allocations of *selection*, or those behind *after*. Raises: UnknownResourceError."""
+        ...
+
 
 class ErrorMeter(Protocol):
     """Counts errors."""
@@ -90,6 +101,17 @@ class _SelfQuota(Shape, frozen=True):
     spec: _Spec | None = None
 
 
+class _Wanted(Shape, frozen=True, rename={"after": "continue"}, omit_defaults=True):
+    namespace: str = ""
+    resource: str = ""
+    limit: Annotated[int, msgspec.Meta(ge=0, le=_MOST_ALLOCATIONS)] = 0
+    after: str = ""
+
+
+class _SelfAllocation(Shape, frozen=True):
+    spec: _Wanted | None = None
+
+
 class _Manifests(Shape, frozen=True):
     objects: tuple[Raw, ...]
     namespace: str = ""
@@ -100,6 +122,7 @@ class _QuotaCheck(Shape, frozen=True):
 
 
 _decoder = msgspec.json.Decoder(_SelfQuota)
+_allocation_decoder = msgspec.json.Decoder(_SelfAllocation)
 _check_decoder = msgspec.json.Decoder(_QuotaCheck)
 
 
@@ -126,10 +149,13 @@ class ViewServer:
         app.router.add_get("/openapi/v2", _static(wire.openapi_v2()))
         app.router.add_get("/openapi/v3", _static(wire.openapi_v3()))
         app.router.add_post(f"{_BASE}/selfquotas", self._create_self_quota)
+        app.router.add_post(f"{_BASE}/selfallocations", self._create_self_allocation)
         app.router.add_post(f"{_BASE}/quotachecks", self._create_quota_check)
         app.router.add_get(f"{_BASE}/quotas", self._list_quotas)
         app.router.add_get(f"{_BASE}/quotas/{{name}}", self._get_quota)
         app.router.add_get(f"{_BASE}/holders", self._list_holders)
+        app.router.add_get(f"{_BASE}/allocations", self._list_allocations)
+        app.router.add_get(f"{_BASE}/namespaces/{{namespace}}/allocations", self._list_allocations)
         self._runner = web.AppRunner(
             app, access_log=None, keepalive_timeout=120, shutdown_timeout=_SHUTDOWN_SECONDS, auto_decompress=False
         )
@@ -203,6 +229,17 @@ class ViewServer:
             )
         return _json(await self._source.own(caller, namespace), status=201)
 
+    async def _create_self_allocation(self, request: web.Request) -> web.Response:
+        """Answer what objects of the caller hold, wherever they are: nobody else's are in it."""
+        caller = request[_CALLER]
+        try:
+            asked = _allocation_decoder.decode(await request.read()).spec or _Wanted()
+        except UNREADABLE as error:
+            return _error(400, "BadRequest", f"no SelfAllocation: {error}")
+        selection = Selection(owner=caller.name, namespace=asked.namespace, resource=asked.resource)
+        page, items = await self._allocations(selection, asked.limit, asked.after, wire.allocated)
+        return _json(wire.self_allocation(caller.name, msgspec.to_builtins(asked), page, items), status=201)
+
     async def _create_quota_check(self, request: web.Request) -> web.Response:
         """Answer whether objects would fit. On what the caller may not submit there is no verdict."""
         async with self._checks:
@@ -241,20 +278,57 @@ class ViewServer:
 
     async def _list_holders(self, request: web.Request) -> web.Response:
         whom, written = _selected(request), request.query.get("sortBy", "requests.cpu")
-        resource, limit = canonical_name(written), request.query.get("limit", str(_HOLDERS))
+        resource, limit = canonical_name(written), _limit(request, _MOST_HOLDERS, default=_HOLDERS)
         if resource is None:
             return _error(400, "BadRequest", f"sortBy: there is no resource {written}")
-        if not (limit.isascii() and limit.isdecimal()) or not 0 < int(limit) <= _MOST_HOLDERS:
-            return _error(400, "BadRequest", f"limit: expected a number from 1 to {_MOST_HOLDERS}")
         if (refusal := await self._refusal(request[_CALLER], "list", "holders")) is not None:
             return refusal
-        return _json(wire.listed("Holder", await self._source.holders(resource, whom, int(limit))))
+        return _json(wire.listed("Holder", await self._source.holders(resource, whom, limit)))
 
-    async def _refusal(self, caller: Caller, verb: str, resource: str, *, name: str = "") -> web.Response | None:
+    async def _list_allocations(self, request: web.Request) -> web.Response:
+        namespace = request.match_info.get("namespace", "")
+        selection = _selection(request, namespace)
+        limit, after = _limit(request, _MOST_ALLOCATIONS, least=0), request.query.get("continue", "")
+        refusal = await self._refusal(request[_CALLER], "list", "allocations", namespace=namespace)
+        if refusal is not None:
+            return refusal
+        if _TABLE.match(request.headers.get("Accept", "")):
+            page, rows = await self._allocations(selection, limit, after, wire.table_row)
+            return _json(wire.allocation_table(page, rows))
+        page, items = await self._allocations(selection, limit, after, wire.allocation)
+        return _json(wire.allocation_list(page, items))
+
+    async def _allocations(
+        self, selection: Selection, limit: int, after: str, write: Callable[[Allocation], wire.Json]
+    ) -> tuple[Page, list[wire.Json]]:
+        """
+        Return a page of allocations, and each of them as *write* makes it; the loop goes on in between.
+
+        A *limit* of 0 is none of the client's, as in all of Kubernetes; *after* is what an answer had in `continue`.
+        """
+        try:
+            behind = wire.continued(after) if after else None
+        except ValueError as error:
+            raise web.HTTPBadRequest(reason="continue: expected what an answer had there") from error
+        try:
+            page = await self._source.allocations(selection, limit or _MOST_ALLOCATIONS, behind)
+        except UnknownResourceError as error:
+            raise web.HTTPBadRequest(reason=str(error)) from error
+        items: list[wire.Json] = []
+        for number, each in enumerate(page.allocations, start=1):
+            items.append(write(each))
+            if not number % _ALLOCATIONS_A_STEP:
+                await asyncio.sleep(0)
+        return page, items
+
+    async def _refusal(
+        self, caller: Caller, verb: str, resource: str, *, namespace: str = "", name: str = ""
+    ) -> web.Response | None:
         """Return the refusal of a caller without the right, None for one who has it."""
-        if await self._rights.may(caller, verb, f"{resource}.{wire.GROUP}", name=name):
+        if await self._rights.may(caller, verb, f"{resource}.{wire.GROUP}", namespace=namespace, name=name):
             return None
-        return _error(403, "Forbidden", f"you may not {verb} {resource}.{wire.GROUP}, see manifests/README.md")
+        where = f" in namespace {namespace}" if namespace else ""
+        return _error(403, "Forbidden", f"you may not {verb} {resource}.{wire.GROUP}{where}, see manifests/README.md")
 
 
 _CALLER: Final = web.RequestKey("caller", Caller)
@@ -270,6 +344,41 @@ def _selected(request: web.Request) -> Subject | None:
     if not written.startswith(_SELECTABLE):
         raise web.HTTPBadRequest(reason="fieldSelector: expected spec.subject=SUBJECT")
     return Subject(written.removeprefix(_SELECTABLE).removeprefix("="))
+
+
+_TABLE: Final = re.compile(r"application/json;[^,]*\bas=Table\b", re.ASCII)
+"""Begins what kubectl accepts when it prints a table. Behind it stands plain JSON, for servers that make none."""
+
+_FIELDS: Final = {
+    "spec.subject": "subject",
+    "status.owner": "owner",
+    "status.resource": "resource",
+    "metadata.namespace": "namespace",
+}
+
+
+def _selection(request: web.Request, namespace: str) -> Selection:
+    """Return the allocations that *request* asks for, in *namespace* if its path names one."""
+    for parameter, why in (("labelSelector", "allocations have no labels"), ("watch", "allocations cannot be watched")):
+        if request.query.get(parameter, "") not in ("", "0", "false"):
+            raise web.HTTPBadRequest(reason=f"{parameter}: {why}, see docs/view.md")
+    try:
+        found = read_fields(request.query.get("fieldSelector", ""), _FIELDS)
+    except FieldSelectorError as error:
+        reason = f"fieldSelector: expected any of {', '.join(_FIELDS)}, once, with ="
+        raise web.HTTPBadRequest(reason=reason) from error
+    fields = {_FIELDS[name]: value for name, value in found.items()}
+    if namespace and fields.setdefault("namespace", namespace) != namespace:
+        raise web.HTTPBadRequest(reason="fieldSelector: metadata.namespace is another one than that of the path")
+    return msgspec.convert(fields, Selection)
+
+
+def _limit(request: web.Request, most: int, *, least: int = 1, default: int = 0) -> int:
+    """Return how many objects *request* asks for."""
+    written = request.query.get("limit", str(default))
+    if not (written.isascii() and written.isdecimal()) or len(written) > 9 or not least <= int(written) <= most:
+        raise web.HTTPBadRequest(reason=f"limit: expected a number from {least} to {most}")
+    return int(written)
 
 
 def _static(document: wire.Json) -> Handler:

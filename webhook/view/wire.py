@@ -4,7 +4,7 @@ The objects of the API group `view.userquota.dev`, as JSON values; the names by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 from urllib.parse import quote, unquote
@@ -12,8 +12,10 @@ from urllib.parse import quote, unquote
 from webhook.quota import resources
 from webhook.quota.exemption import Exemption
 from webhook.quota.limits import Limit
+from webhook.quota.objects import ObjectKey
 from webhook.quota.resources import Amounts
 from webhook.quota.subject import Subject, selector_of, unscoped
+from webhook.view.allocations import Allocation, Page
 from webhook.view.holders import Holder
 from webhook.view.rules import Rule
 from webhook.view.standings import Quota, Standing
@@ -56,14 +58,16 @@ def group() -> Json:
 def resource_list() -> Json:
     """Return the APIResourceList."""
     rows = (
-        ("selfquotas", "selfquota", "SelfQuota", ["create"]),
-        ("quotachecks", "quotacheck", "QuotaCheck", ["create"]),
-        ("quotas", "quota", "Quota", ["get", "list"]),
-        ("holders", "holder", "Holder", ["list"]),
+        ("selfquotas", "selfquota", False, "SelfQuota", ["create"]),
+        ("selfallocations", "selfallocation", False, "SelfAllocation", ["create"]),
+        ("quotachecks", "quotacheck", False, "QuotaCheck", ["create"]),
+        ("quotas", "quota", False, "Quota", ["get", "list"]),
+        ("holders", "holder", False, "Holder", ["list"]),
+        ("allocations", "allocation", True, "Allocation", ["list"]),
     )
     listed = [
-        {"name": name, "singularName": singular, "namespaced": False, "kind": kind, "verbs": verbs}
-        for name, singular, kind, verbs in rows
+        {"name": name, "singularName": singular, "namespaced": is_namespaced, "kind": kind, "verbs": verbs}
+        for name, singular, is_namespaced, kind, verbs in rows
     ]
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": API_VERSION, "resources": listed}
 
@@ -129,6 +133,132 @@ def holder(each: Holder) -> Json:
         "metadata": {"name": each.key.name, "creationTimestamp": _time(each.created)},
         "status": {"owner": each.owner, **_holding(each)},
     }
+
+
+def allocation_list(page: Page, items: Sequence[Json]) -> Json:
+    """Return an AllocationList of *items*, each made by `allocation`. The first page has the sums of the selection."""
+    meta = {"resourceVersion": "", **_rest(page)}
+    return {"apiVersion": API_VERSION, "kind": "AllocationList", "metadata": meta, "items": items, **_sums(page)}
+
+
+def allocation(each: Allocation) -> Json:
+    """Return an Allocation. Its own name begins with the resource: a pod and a claim may have one name."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Allocation",
+        "metadata": _allocation_meta(each),
+        "status": allocated(each),
+    }
+
+
+def self_allocation(user: str, spec: Json, page: Page, items: Sequence[Json]) -> Json:
+    """Return a SelfAllocation, answered: what objects of *user* hold. Each of *items* is made by `allocated`."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "SelfAllocation",
+        "metadata": {"creationTimestamp": None},
+        "spec": spec,
+        "status": {"user": user, "allocations": items, **_sums(page), **_rest(page)},
+    }
+
+
+def allocated(each: Allocation) -> Json:
+    """Return what is told of an allocation."""
+    return {
+        "resource": each.key.resource,
+        "namespace": each.key.namespace,
+        "name": each.key.name,
+        "uid": each.uid,
+        "owner": each.owner,
+        **({"otherOwners": each.other_owners} if each.other_owners else {}),
+        "state": each.state.value,
+        "created": _time(each.created),
+        "committed": _amounts(each.committed),
+        "reserved": _amounts(each.reserved),
+    }
+
+
+def allocation_table(page: Page, rows: Sequence[Json]) -> Json:
+    """Return the Table that kubectl asks for to print it, of *rows* made by `table_row`. It has no place for sums."""
+    columns = (
+        ("Name", "the resource of the object, and its name"),
+        ("Owner", "who pays for it"),
+        ("State", "what is in flight"),
+        ("Committed", "what the object costs"),
+        ("Reserved", "what is in flight beyond that"),
+        ("Created At", "since when the object exists"),
+    )
+    return {
+        "apiVersion": "meta.k8s.io/v1",
+        "kind": "Table",
+        "metadata": {"resourceVersion": "", **_rest(page)},
+        "columnDefinitions": [
+            {"name": name, "type": "string", "format": "", "description": text, "priority": 0} for name, text in columns
+        ],
+        "rows": rows,
+    }
+
+
+def table_row(each: Allocation) -> Json:
+    """Return the row of an allocation in a Table."""
+    meta = _allocation_meta(each)
+    cells = [
+        meta["name"],
+        ",".join((each.owner, *each.other_owners)),
+        each.state.value,
+        _cell(each.committed),
+        _cell(each.reserved),
+        _time(each.created) or "-",
+    ]
+    return {
+        "cells": cells,
+        "object": {"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": meta},
+    }
+
+
+def continuation(key: ObjectKey) -> str:
+    """Return the text by which a client asks for what is behind *key*."""
+    return "/".join(key)
+
+
+def continued(text: str) -> ObjectKey:
+    """Return the key that `continuation` has written. Raises: ValueError for another text."""
+    resource, namespace, name = text.split("/")
+    if not (resource and name):
+        raise ValueError(text)
+    return ObjectKey(resource, namespace, name)
+
+
+def _rest(page: Page) -> Json:
+    return {} if page.rest is None else {"continue": continuation(page.rest)}
+
+
+def _sums(page: Page) -> Json:
+    if page.sums is None:
+        return {}
+    rows = [
+        {
+            "resource": each.resource,
+            "committed": resources.show(each.resource, each.committed),
+            "reserved": resources.show(each.resource, each.reserved),
+        }
+        for each in page.sums
+    ]
+    return {"sums": rows}
+
+
+def _allocation_meta(each: Allocation) -> Json:
+    return {
+        "name": f"{each.key.resource}:{each.key.name}",
+        "namespace": each.key.namespace,
+        "creationTimestamp": _time(each.created),
+    }
+
+
+def _cell(amounts: Amounts) -> str:
+    """Return amounts in a cell; objects by number only if there is nothing else: most are counted elsewhere, too."""
+    shown = {name: amount for name, amount in _amounts(amounts).items() if not name.startswith("count/")}
+    return ",".join(f"{name}={amount}" for name, amount in (shown or _amounts(amounts)).items()) or "-"
 
 
 def _rows(quota: Quota) -> Json:

@@ -29,6 +29,7 @@ from webhook.serving.front_proxy import FrontProxy
 from webhook.serving.view_server import ErrorMeter, ViewServer
 from webhook.settings import Settings
 from webhook.view import wire
+from webhook.view.allocations import Allocations, Page, Selection, UnknownResourceError
 from webhook.view.holders import Largest, by_part_of, by_resource
 from webhook.view.standings import Everybody, Scene, own_quota
 from webhook.wiring.application import Task, expect
@@ -132,6 +133,20 @@ class Views:
             largest = Largest(self._scene(), by_resource(resource), limit=limit, whom=whom)
             await self._walk(largest.take)
             return [wire.holder(each) for each in largest.result()]
+
+    async def allocations(self, selection: Selection, limit: int, after: ObjectKey | None) -> Page:
+        """Return the allocations of *selection*. See `ViewSource`."""
+        async with self._turns:
+            scene = self._scene()
+            holdings = self._index.holdings()
+            counted = {*self._resources(), *holdings.rows}
+            if selection.resource and selection.resource not in counted:
+                raise UnknownResourceError(counted)
+            found = Allocations(scene, selection, limit=limit, after=after)
+            for number, _ in enumerate(found.walk(holdings), start=1):
+                if not number % _ROWS_A_STEP:
+                    await asyncio.sleep(0)
+            return found.result()
 
     def _scene(self) -> Scene:
         """Return what is known now. Raises: UnavailableError while something is not."""
