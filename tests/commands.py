@@ -27,8 +27,11 @@ def commands_of(document: str) -> list[str]:
 
 
 def command(document: str, beginning: str) -> str:
-    """Return the one command of *document* that begins so."""
-    [found] = [each for each in commands_of(document) if each.startswith(beginning)]
+    """Return the one command of *document* that is this, or else the one that begins so."""
+    commands = commands_of(document)
+    [found] = [each for each in commands if each == beginning] or [
+        each for each in commands if each.startswith(beginning)
+    ]
     return found
 
 

@@ -65,6 +65,7 @@ RUN_BY = {
     ("docs/policy.md", "kustomize build overlays/lab |…"): f"{CLUSTER}::test_policies_are_validated",
     ("docs/sessions.md", "userquota preset roles…"): f"{CLUSTER}::test_the_roles_of_presets_are_applied",
     ("docs/view.md", "kubectl userquota get"): f"{CLUSTER}::test_people_are_shown_what_the_document_shows",
+    ("docs/view.md", "kubectl userquota get allocations"): f"{CLUSTER}::test_people_are_shown_what_the_document_shows",
     ("docs/view.md", "kubectl userquota denials…"): f"{CLUSTER}::test_denials_are_shown_as_in_the_document",
     ("manifests/README.md", "openssl req …"): "test_commands.py::test_api_servers_get_a_certificate",
     ("manifests/README.md", "kubectl create namespace…"): (

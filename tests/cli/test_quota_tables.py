@@ -211,7 +211,19 @@ def test_an_answer_of_another_version_is_one_line() -> None:
 
 WRONG = {
     "get --drift --unattributed": "give one of --drift and --unattributed",
-    "get --drift -A": "--drift and --unattributed go without SUBJECT, -A, -w, --as and -o wide or name",
+    "get --drift -A": "--drift and --unattributed go without allocations, SUBJECT, -A, -w, --as and -o wide or name",
+    "get allocations --unattributed": (
+        "--drift and --unattributed go without allocations, SUBJECT, -A, -w, --as and -o wide or name"
+    ),
+    "get allocations user/alice -A": "give one of SUBJECT and -A",
+    "get allocations user/alice user/bob": "give one SUBJECT, not user/alice user/bob",
+    "get allocations alice": "alice is no subject: did you mean user/alice?",
+    "get allocations -w -o yaml": "-w prints tables: leave -o out, or give -o wide",
+    "get user/alice user/bob": "give one SUBJECT, not user/alice user/bob",
+    "get user/alice --resource pods": "--owner and --resource go with allocations",
+    "get allocations --owner ": "--owner: expected a name",
+    "get --drift --owner alice": "--owner and --resource go with allocations",
+    "get --owner alice": "--owner and --resource go with allocations",
     "get user/alice -n red": "give one of SUBJECT, -A and -n",
     "get -A -n red": "give one of SUBJECT, -A and -n",
     "get -w -o json": "-w prints tables: leave -o out, or give -o wide",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.running import in_process
 from tests.cluster.people import Person
 from tests.cluster.platforms import DASK, HUB, NOTEBOOKS, RAY, STREAMSPACE, TRAINJOBS, WORKFLOWS, makes_pods, set_policy
 from tests.cluster.running import RunningWebhook, eventually
@@ -362,3 +363,36 @@ def test_pods_get_what_the_category_of_their_session_says(running: RunningWebhoo
     has_pods(running, place, alice, 1)
     [pod] = json.loads(running.cluster.kubectl("get", "pods", "-n", place, "-o", "json").stdout)["items"]
     assert pod["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "500m", "memory": "64Mi"}
+
+
+def test_the_room_of_a_session_is_reserved_in_its_allocation_until_its_pods_come(
+    running: RunningWebhook, place: str, view: None, named: Named
+) -> None:
+    """What allocations come to is what `userquota get` says, before and after."""
+    set_policy(running, POLICY, NOTEBOOKS)
+    alice = named("alice")
+    assert " created\n" in alice.create(notebook("one", "2"))
+
+    def told(*words: str) -> list[list[str]]:
+        who = ("--as", alice.name, "--kubeconfig", str(running.cluster.kubeconfig("admin")))
+        return [line.split() for line in in_process("get", *words, *who).out.splitlines()]
+
+    def held() -> list[list[str]]:
+        return [[each[0], *each[2:5]] for each in told("allocations", "-n", place)[1:] if each[1:2] == [place]]
+
+    def reserved() -> list[str]:
+        return next(each[2:4] for each in told() if each[1:2] == ["requests.cpu"])
+
+    eventually(lambda: held() == [["notebooks.kubeflow.org", "one", alice.name, "starting"]])
+    assert reserved() == ["0", "2"]
+    assert ["requests.cpu", "used", "2", "=", "0", "committed", "+", "2", "reserved"] in told("allocations")
+    assert ["sessions", "used", "1", "=", "1", "committed", "+", "0", "reserved"] in told("allocations")
+
+    labels = {"notebook-name": "one"}
+    makes_pods(running, place, NOTEBOOKS, "one", template=pod_spec("2"), labels=labels)
+    has_pods(running, place, alice, 1)
+
+    eventually(lambda: ["notebooks.kubeflow.org", "one", alice.name, "used"] in held())
+    assert ["pods", "one-0", alice.name, "used"] in held()
+    assert reserved() == ["2", "0"]
+    assert ["requests.cpu", "used", "2", "=", "2", "committed", "+", "0", "reserved"] in told("allocations")

@@ -208,6 +208,26 @@ def test_get_with_w_prints_again_when_something_changes(running: RunningWebhook,
     kubectl("delete", "pod", "-n", place, "another", "--force", "--grace-period=0", user="alice")
 
 
+def test_get_allocations_shows_objects_and_sums_that_are_those_of_get(running: RunningWebhook, place: str) -> None:
+    mine = rows(get(running, "get", "allocations", "-n", place))
+    team = rows(get(running, "get", "allocations", "tenant/research", user="admin"))
+    bobs = get(running, "get", "allocations", "--owner", "bob", "--resource", "pods", "-o", "name", user="admin")
+
+    assert mine[0] == ["RESOURCE", "NAMESPACE", "NAME", "OWNER", "STATE", "AGE", "COMMITTED", "RESERVED"]
+    assert [line[:5] for line in mine[1 : mine.index([])]] == [["pods", place, "of-alice", "alice", "used"]]
+    assert ["requests.cpu", "used", "1500m", "=", "1500m", "committed", "+", "0", "reserved"] in mine
+    assert [line[2:5] for line in team[1:3]] == [["of-alice", "alice", "used"], ["of-bob", "bob", "used"]]
+    quota = rows(get(running, "get", "tenant/research", user="admin"))
+    [used, reserved] = next(line[2:4] for line in quota if line[1] == "requests.cpu")
+    assert f"requests.cpu used 3500m = {used} committed + {reserved} reserved".split() in team
+    assert bobs == Ended(0, f"pods/{place}/of-bob\n", "")
+    refused = [get(running, "get", "allocations", *words) for words in (("-A",), ("user/bob",), ("--owner", "alice"))]
+    assert [(each.code, each.out) for each in refused] == [(2, "")] * 3
+    wrong = get(running, "get", "allocations", "--resource", "pod")
+    assert wrong.code == 2
+    assert wrong.err.startswith("userquota: resource: objects of this one are not counted, expected one of persist")
+
+
 def test_top_shows_who_holds_most(running: RunningWebhook, place: str) -> None:
     objects = rows(get(running, "top", "-n", place, user="admin"))
     people = rows(get(running, "top", "--by", "user", "--sort", "cpu", "--limit", "2", user="admin"))

@@ -82,8 +82,8 @@ def _acting_as(user: str | None, groups: tuple[str, ...]) -> ActingAs | None:
 _SUBJECTS = ("user", "group", "tenant", "namespace", "serviceaccounts")
 
 
-def _subject(_: click.Context, __: click.Parameter, written: str | None) -> str | None:
-    """Return a subject as it is written. Raises: UsageError for what no subject is called."""
+def subject_in(written: str | None) -> str | None:
+    """Return a subject as it is written, None if there is none. Raises: UsageError for what no subject is called."""
     kind, slash, name = (written or "cluster").partition("/")
     if written in (None, "cluster") or (kind in _SUBJECTS and name):
         return written
@@ -95,7 +95,7 @@ def _subject(_: click.Context, __: click.Parameter, written: str | None) -> str 
     raise click.UsageError(f"{written} is no subject: {meant}")
 
 
-subject_argument = click.argument("subject", required=False, callback=_subject)
+subject_argument = click.argument("subject", required=False, callback=lambda _, __, written: subject_in(written))
 """Whose quotas are asked for."""
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 import click
@@ -47,6 +49,11 @@ def age(seconds: int) -> str:
         if seconds >= 2 * length:
             return f"{seconds // length}{unit}"
     return f"{max(seconds, 0)}s"
+
+
+def age_since(written: str | None) -> str:
+    """Return how long ago a time is that the API has *written*, `-` for none."""
+    return "-" if written is None else age(int(time.time() - datetime.fromisoformat(written).timestamp()))
 
 
 def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

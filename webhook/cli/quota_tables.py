@@ -4,14 +4,12 @@ Quotas as tables, for `userquota get`, `top` and `explain`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from fractions import Fraction
 
 import click
 
-from webhook.cli.printing import age, show_table
+from webhook.cli.printing import age_since, show_table
 from webhook.cli.view_client import Cap, Holding, Limit, Status
 from webhook.quota.resources import read
 
@@ -72,7 +70,7 @@ def show_holders(found: Iterable[Holding], resource: str, *, wide: bool) -> None
                 each.resource,
                 each.namespace,
                 each.name,
-                _age(each),
+                age_since(each.created),
                 _amounts(each) if wide else _of(each, resource),
             )
             for each in found
@@ -127,7 +125,7 @@ def _caps(rows: Iterable[Cap], *, wide: bool) -> list[tuple[str, ...]]:
 def _holders(rows: Sequence[Holding]) -> list[tuple[str, ...]]:
     return [
         ("HELD BY", "NAMESPACE", "NAME", "AGE", "AMOUNTS"),
-        *((each.resource, each.namespace, each.name, _age(each), _amounts(each)) for each in rows),
+        *((each.resource, each.namespace, each.name, age_since(each.created), _amounts(each)) for each in rows),
     ]
 
 
@@ -153,9 +151,3 @@ def _of(each: Holding, resource: str) -> str:
 
 def _amounts(each: Holding) -> str:
     return ",".join(f"{name}={amount}" for name, amount in each.amounts.items() if not name.startswith("count/"))
-
-
-def _age(each: Holding) -> str:
-    if each.created is None:
-        return "-"
-    return age(int(time.time() - datetime.fromisoformat(each.created).timestamp()))

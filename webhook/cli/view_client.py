@@ -19,6 +19,7 @@ from webhook.kube.api import ActingAs, ApiError, ForbiddenError, KubernetesApi, 
 from webhook.ports import WebhookError
 from webhook.quota.subject import Subject
 from webhook.view import wire
+from webhook.view.field_selector import write_fields
 
 _BASE = f"/apis/{wire.API_VERSION}"
 
@@ -69,6 +70,36 @@ class Holding(msgspec.Struct, frozen=True):
     owner: str = ""
 
 
+class Allocated(msgspec.Struct, frozen=True, rename="camel"):
+    """A row of `allocations`, or the status of an Allocation."""
+
+    resource: str
+    namespace: str
+    name: str
+    owner: str
+    state: str
+    uid: str = ""
+    created: str | None = None
+    committed: dict[str, str] = {}
+    reserved: dict[str, str] = {}
+    other_owners: tuple[str, ...] = ()
+
+
+class Sum(msgspec.Struct, frozen=True):
+    """A row of `sums`."""
+
+    resource: str
+    committed: str
+    reserved: str
+
+
+class Allocations(msgspec.Struct, frozen=True):
+    """The status of a SelfAllocation, or what an AllocationList has of it."""
+
+    allocations: tuple[Allocated, ...] = ()
+    sums: tuple[Sum, ...] = ()
+
+
 class Status(msgspec.Struct, frozen=True):
     """The status of a SelfQuota or a Quota."""
 
@@ -92,6 +123,15 @@ def statuses(document: Document) -> tuple[Status, ...]:
 def holdings(document: Document) -> tuple[Holding, ...]:
     """Return the statuses of a HolderList. Raises: ViewError."""
     return tuple(_read(each, Holding) for each in document.get("items", ()))
+
+
+def allocations_in(document: Document) -> Allocations:
+    """Return what is in a SelfAllocation or an AllocationList. Raises: ViewError."""
+    if "items" in document:
+        rows = [each.get("status", {}) for each in document["items"]]
+        document = {"status": {"allocations": rows, "sums": document.get("sums", ())}}
+    found: Allocations = _read(document, Allocations)
+    return found
 
 
 class ViewClient:
@@ -143,6 +183,40 @@ class ViewClient:
             query["fieldSelector"] = f"spec.subject={whom}"
         return await self._answer("GET", "holders", query=query)
 
+    async def own_allocations(self, *, namespace: str, resource: str) -> Document:
+        """Return the SelfAllocation of whoever asks, all its pages as one; empty is any."""
+        wanted = {"namespace": namespace, "resource": resource}
+        spec = {name: value for name, value in wanted.items() if value}
+        whole: dict[str, Any] | None = None
+        rest = ""
+        while whole is None or rest:
+            asked = {**spec, "continue": rest} if rest else spec
+            body = {"apiVersion": wire.API_VERSION, "kind": "SelfAllocation", "spec": asked}
+            page = dict(await self._answer("POST", "selfallocations", body=msgspec.json.encode(body)))
+            status = page.get("status", {})
+            rest = status.pop("continue", "")
+            if whole is None:
+                whole = page
+            else:
+                whole["status"]["allocations"] += status.get("allocations", ())
+        return whole
+
+    async def allocations(self, *, namespace: str, fields: Mapping[str, str]) -> Document:
+        """Return the AllocationList of what has these *fields*, all pages as one; only of *namespace* unless empty."""
+        path = f"namespaces/{quote(namespace, safe='')}/allocations" if namespace else "allocations"
+        query = {"limit": "500", "fieldSelector": write_fields(fields)}
+        whole: dict[str, Any] | None = None
+        while whole is None or "continue" in query:
+            page = dict(await self._answer("GET", path, query=query))
+            query["continue"] = page.get("metadata", {}).pop("continue", "")
+            if not query["continue"]:
+                del query["continue"]
+            if whole is None:
+                whole = page
+            else:
+                whole["items"] += page.get("items", ())
+        return whole
+
     async def _answer(
         self, method: str, path: str, *, body: bytes = b"", query: Mapping[str, str] | None = None
     ) -> Document:
@@ -153,8 +227,11 @@ class ViewClient:
                 answer = await self._api.get(f"{_BASE}/{path}", query=query or {})
             return msgspec.json.decode(answer, type=dict[str, Any])
         except NotFoundError as error:
-            if error.reason:
+            if error.reason and path.startswith("quotas/"):
                 raise ViewError(error.message) from error
+            if error.reason:
+                resource = path.rpartition("/")[2]
+                raise ViewError(f"the userquota of this cluster is older than this command: no {resource}") from error
             raise ViewError(
                 f"the API server does not serve {wire.GROUP}: apply manifests/apiservice.yaml, see docs/view.md"
             ) from error
@@ -163,7 +240,7 @@ class ViewClient:
         except ServerError as error:
             raise ViewError(f"userquota does not answer: {error.message}") from error
         except ApiError as error:
-            raise ViewError(str(error)) from error
+            raise ViewError(error.whole if error.status == 400 else str(error)) from error
         except msgspec.MsgspecError as error:
             raise ViewError(f"{path}: the answer is no JSON object: {error}") from error
 
