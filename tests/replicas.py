@@ -6,6 +6,7 @@ One replica without a balancer: see `tests.cluster.running`.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import time
@@ -198,7 +199,7 @@ class Replicas:
         name = f"userquota-{i}"
         argv += ["--ledger", "kubernetes", *self._options]
         if checkout is not None:  # Python imports `webhook` from where it is started
-            argv = ["env", f"--chdir={checkout}", *argv]
+            argv = [shutil.which("env") or "env", f"--chdir={checkout}", *argv]
         return ChildProcess(name, argv, log_file=self._folder / f"{name}.log")
 
     def _ca_file(self, i: int) -> Path:
