@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from webhook.quota import scopes
 from webhook.quota.resources import Amount, show
@@ -50,6 +50,9 @@ FOLLOWING: Mapping[State, frozenset[State]] = {
     State.EXPIRED: frozenset(),
 }
 """The states that may follow each."""
+
+_MAX_SPOTS = 4096
+"""Cached scopes of objects."""
 
 _HOLDING = frozenset({State.GUARANTEED, State.CONFIRMED})
 
@@ -119,6 +122,9 @@ class Commitment:
         return State.EXPIRED if is_over and self.state not in FINAL else self.state
 
 
+_Spot: TypeAlias = tuple[tuple[Pool, ...], Mapping[Subject, Subject]]
+
+
 class Place(NamedTuple):
     """
     Where an object counts in one class: in `pools`, its zone and its whole class, or the class alone.
@@ -166,8 +172,9 @@ class Commitments:
             if each.state not in FINAL:
                 holders[each.pool].add(each.holder)
                 names[each.pool.node_class].update(each.amounts)
-        self._holders = {pool: frozenset(found) for pool, found in holders.items()}
         self._names = {name: frozenset(found) for name, found in names.items()}
+        self._held_by = {pool: {each: pool.held_by(each) for each in found} for pool, found in holders.items()}
+        self._spots: dict[Scopes, tuple[_Spot, ...]] = {}
         self._zoned = {pool.node_class for pool in holders if pool.zone}
         moments = {moment for each in self.every for moment in (each.begins, each.ends) if moment is not None}
         self._moments = tuple(sorted(moments))
@@ -210,14 +217,23 @@ class Commitments:
         it. An object counts for one holder, the first of its subjects that has a commitment there: so nothing that was
         promised to two is taken by one object for both.
         """
+        for pools, held_by in self._spots_of(objects_scopes):
+            yield Place(pools, next((held_by[each] for each in subjects if each in held_by), None))
+
+    def _spots_of(self, objects_scopes: Scopes) -> tuple[_Spot, ...]:
+        """Return where an object in *objects_scopes* counts, and the subjects of what covers it, by holder."""
+        known = self._spots.get(objects_scopes)
+        if known is None:
+            if len(self._spots) >= _MAX_SPOTS:
+                self._spots.clear()
+            known = self._spots[objects_scopes] = tuple(self._found_spots(objects_scopes))
+        return known
+
+    def _found_spots(self, objects_scopes: Scopes) -> Iterator[_Spot]:
         for name in scopes.values_of(scopes.NODE_CLASS, objects_scopes):
-            if name not in self._names:
-                continue
-            whole, pool = Pool(name), Pool(name, self._zone_of(name, objects_scopes))
-            holders = self._holders.get(pool, frozenset())
-            holder = next((each for each in subjects if each in holders), None)
-            pools = (whole,) if pool == whole else (pool, whole)
-            yield Place(pools, None if holder is None else pool.held_by(holder))
+            if name in self._names:
+                whole, pool = Pool(name), Pool(name, self._zone_of(name, objects_scopes))
+                yield (whole,) if pool == whole else (pool, whole), self._held_by.get(pool, {})
 
     def _zone_of(self, node_class: str, objects_scopes: Scopes) -> str:
         """Return the only zone where an object may run, empty if there are others or if zones are all alike."""

@@ -304,6 +304,8 @@ def _over_pools(charge: Charge, pools: Sequence[PoolLimit], view: UsageView) -> 
         before = charge.before(name, pool) if charge.prior is not None else 0
         if amount <= before:
             continue
+        if view.allocated(pool, name) + view.set_aside(pool, name) + amount <= each.limit.hard:
+            continue  # wherever the object counts, the sum grows by its amount at most
         held = view.held(charge.key, pool, name)
         room = _room_in(each, charge, view)
         if max(held, amount) > room:

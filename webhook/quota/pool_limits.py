@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from webhook.quota.commitments import Pool
 from webhook.quota.limits import Limit, PoolLimit
@@ -60,16 +60,30 @@ def pool_limits(  # noqa: PLR0913 - what decides the limits
     covers = commitments.in_force(now).covers
     found = []
     for place in commitments.places_of(account.scopes, holders):
-        node_class = place.pools[0].node_class
-        entry = policy.class_entries.get(node_class) or Entry(f"nodeClasses.{node_class}")
         cover = covers.get(place.holder) if place.holder is not None else None
         amounts = _NOTHING if cover is None else cover.amounts
         for pool in place.pools:
             has = capacity.of(pool)
-            if has is None:
-                continue
-            for name in sorted(commitments.resources_of(node_class)):
-                path = f"{entry.path}[{pool.zone}]" if pool.zone else entry.path
-                limit = Limit(pool.subject, name, has.get(name, 0), path, entry.place, entry.mode, hint=entry.hint)
-                found.append(PoolLimit(limit, place.holder, amounts.get(name, 0)))
+            limits = () if has is None else _limits_of(policy, pool, has)
+            found += [PoolLimit(limit, place.holder, amounts.get(limit.resource, 0)) for limit in limits]
     return tuple(found)
+
+
+def _limits_of(policy: Policy, pool: Pool, has: Mapping[str, Amount]) -> tuple[Limit, ...]:
+    """Return the limits that a pool which *has* these amounts sets: the same until nodes change."""
+    known = policy.limits_cache.get(pool)
+    if isinstance(known, _Cached) and known.has is has:
+        return known.limits
+    entry = policy.class_entries.get(pool.node_class) or Entry(f"nodeClasses.{pool.node_class}")
+    path = f"{entry.path}[{pool.zone}]" if pool.zone else entry.path
+    limits = tuple(
+        Limit(pool.subject, name, has.get(name, 0), path, entry.place, entry.mode, hint=entry.hint)
+        for name in sorted(policy.commitments.resources_of(pool.node_class))
+    )
+    policy.limits_cache[pool] = _Cached(has, limits)
+    return limits
+
+
+class _Cached(NamedTuple):
+    has: Mapping[str, Amount]
+    limits: tuple[Limit, ...]
