@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.cli.running import in_process
 from tests.cluster.people import Person
 from tests.cluster.running import CONFIG_MAP, NAMESPACE, RunningWebhook, eventually
 from webhook.wiring.application import SystemClock
@@ -197,3 +198,31 @@ def edited(running: RunningWebhook, text: str) -> str:
     )
     answer = running.cluster.kubectl(*words, check=False)
     return answer.stderr + answer.stdout
+
+
+def test_admins_see_what_nodes_have_and_what_was_promised_to_whom(
+    running: RunningWebhook, person: Person, others: tuple[Person, Person], forty: list[str], view: None
+) -> None:
+    over = promised("ads", "b", 1, state="expired")
+    places = {"research": person.place, "ads": others[0].place}
+    running.set_policy(policy(places, {"c-1": promised("research", "a", 40), "c-2": over}))
+    eventually(lambda: " created\n" in person.create(a_pod("one", 8, "a")))
+    eventually(lambda: " created\n" in others[1].create(a_pod("two", 12, "a")))
+
+    def told(*words: str, user: str = "admin") -> str:
+        return in_process(*words, "--kubeconfig", str(running.cluster.kubeconfig(user))).out
+
+    eventually(lambda: told("capacity").splitlines()[1:] == CAPACITY, what=lambda: told("capacity"))
+    assert told("commitments", "list").splitlines() == [
+        "NAME   HOLDER            POOL     STATE       AMOUNTS   USED    UNTIL",
+        "c-1    tenant/research   h100:a   confirmed   gpu=40    gpu=8   -",
+    ]
+    assert told("commitments", "list", "--all", "--holder", "tenant/ads", "-o", "name") == "c-2\n"
+    refused = in_process("capacity", "--kubeconfig", str(running.cluster.kubeconfig("alice")))
+    assert (refused.code, "pools.view.userquota.dev" in refused.err) == (2, True)
+
+
+CAPACITY = [
+    "h100     gpu        320   20     0          40         32       268",
+    "h100:a   gpu        112   20     0          40         32       60",
+]

@@ -54,6 +54,14 @@ class Source:
         if self.error is not None:
             raise self.error
 
+    async def pools(self) -> Sequence[wire.Json]:
+        self._note("pools")
+        return [{"kind": "Pool"}]
+
+    async def commitments(self) -> Sequence[wire.Json]:
+        self._note("commitments")
+        return [{"kind": "Commitment"}]
+
     async def own(self, caller: Caller, namespace: str) -> wire.Json:
         self._note("own", caller, namespace)
         return {"kind": "SelfQuota", "status": {"user": caller.name}}
@@ -184,7 +192,7 @@ async def stage(authority: ClientAuthority, tmp_path: Path) -> AsyncIterator[Sta
 
 PATHS = (
     *("/apis", "/apis/view.userquota.dev", BASE, f"{BASE}/quotas", f"{BASE}/holders", f"{BASE}/allocations"),
-    *(f"{BASE}/namespaces/red/allocations", "/openapi/v2", "/whatever"),
+    *(f"{BASE}/namespaces/red/allocations", f"{BASE}/pools", f"{BASE}/commitments", "/openapi/v2", "/whatever"),
 )
 
 
@@ -399,6 +407,8 @@ SEEN = {
         ("list", "holders", ""),
         ("holders", "requests.memory", "group/ml", 7),
     ),
+    "pools of nodes": (f"{BASE}/pools", ("list", "pools", ""), ("pools",)),
+    "commitments": (f"{BASE}/commitments", ("list", "commitments", ""), ("commitments",)),
     "holders by default": (f"{BASE}/holders", ("list", "holders", ""), ("holders", "requests.cpu", None, 50)),
     "allocations": (f"{BASE}/allocations", ("list", "allocations", ""), ("allocations", Selection(), 500, None)),
     "allocations of a selection": (

@@ -15,9 +15,13 @@ from webhook.documents.object_text import RawObject, object_in
 from webhook.documents.policy_text import PolicyText
 from webhook.policy_source import CurrentPolicy
 from webhook.ports import READY, Caller, Condition, UnavailableError
+from webhook.quota.commitments import Pool
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import accounts_under
+from webhook.quota.quantity import NANOS
+from webhook.quota.resources import Amount
 from webhook.quota.subject import Payer, Subject
+from webhook.quota.usage import Row
 from webhook.view import wire
 from webhook.view.allocations import Page, Selection, State, UnknownResourceError
 from webhook.wiring.view import Views
@@ -51,6 +55,13 @@ class Checks:
         return Check(tuple(Checked(each, namespace, free=f"{caller.name} may") for each in objects), (), ())
 
 
+class Nodes:
+    """What every pool has."""
+
+    def of(self, pool: Pool) -> Mapping[str, Amount]:
+        return {"requests.cpu": 8 * NANOS if pool.zone else 20 * NANOS}
+
+
 class Stage:
     """Views of a replica; a test says what it knows."""
 
@@ -71,6 +82,7 @@ class Stage:
             clock=Clock(),
             conditions=[lambda: READY, lambda: self.condition],
             resources=lambda: ["persistentvolumeclaims", "pods"],
+            capacity=Nodes(),
         )
 
     async def one(self, whom: str) -> Any:
@@ -183,3 +195,51 @@ async def test_reviews_are_answered_while_a_view_is_made(asked: Callable[[Views]
     found = view.result()
     assert len(found.allocations if isinstance(found, Page) else found) > 100  # type: ignore[arg-type]
     assert steps > 8
+
+
+PROMISED = """
+nodeClasses: {fast: {nodes: {matchLabels: {cpu: fast}}}}
+commitments:
+  c-2: {user: bob, nodeClass: fast, zone: a, amounts: {cpu: 3}, until: 2999-01-01T00:00:00Z}
+  c-1: {user: alice, nodeClass: fast, zone: a, amounts: {cpu: 2}, state: planned}
+"""
+
+
+async def test_pools_tell_what_was_promised_and_commitments_what_of_it_is_in_use() -> None:
+    stage = Stage(PROMISED)
+    placed = ("NodeClass=fast", "Zone=a")
+    for version, (name, owner) in enumerate((("x", "bob"), ("y", "carol")), start=1):
+        row = Row(name, version, Payer(owner), cost(1), placed)
+        stage.scene.usage.observe(ObjectKey("pods", "red", name), row)
+
+    whole, zone = await stage.views.pools()
+    planned, confirmed = await stage.views.commitments()
+
+    assert (whole["metadata"]["name"], zone["metadata"]["name"]) == ("fast", "fast:a")  # type: ignore[index]
+    assert zone["status"] == {
+        "resources": [
+            {
+                "resource": "requests.cpu",
+                "has": "8",
+                "used": "2",
+                "reserved": "0",
+                "promised": "3",
+                "unused": "2",
+                "free": "4",
+            }
+        ]
+    }
+    assert whole["status"]["resources"][0]["free"] == "16"  # type: ignore[index]
+    assert planned["status"]["state"] == "planned"  # type: ignore[index]
+    assert confirmed["spec"] == {
+        "holder": "user/bob",
+        "nodeClass": "fast",
+        "zone": "a",
+        "amounts": {"requests.cpu": "3"},
+        "until": "2999-01-01T00:00:00Z",
+    }
+    assert confirmed["status"] == {
+        "state": "confirmed",
+        "used": {"requests.cpu": "1"},
+        "place": "userquota-policy/policy.yaml:5",
+    }

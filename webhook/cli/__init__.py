@@ -26,8 +26,10 @@ _COMMANDS = {
     for each in (
         "adopt",
         "certs",
+        "capacity",
         "charge",
         "check",
+        "commitments",
         "denials",
         "doctor",
         "explain",

@@ -110,6 +110,51 @@ class Status(msgspec.Struct, frozen=True):
     exempt: str = ""
 
 
+class PoolResource(msgspec.Struct, frozen=True):
+    """A row of a Pool; `has` and `free` are None where there are no nodes to ask."""
+
+    resource: str
+    used: str
+    reserved: str
+    promised: str
+    unused: str
+    has: str | None = None
+    free: str | None = None
+
+
+class PoolStatus(msgspec.Struct, frozen=True):
+    """The status of a Pool."""
+
+    resources: tuple[PoolResource, ...] = ()
+
+
+class CommitmentSpec(msgspec.Struct, frozen=True, rename={"begins": "from", "node_class": "nodeClass"}):
+    """The spec of a Commitment."""
+
+    holder: str
+    node_class: str
+    amounts: dict[str, str]
+    zone: str = ""
+    begins: str = ""
+    until: str = ""
+
+
+class CommitmentStatus(msgspec.Struct, frozen=True):
+    """The status of a Commitment."""
+
+    state: str
+    used: dict[str, str]
+    place: str = ""
+
+
+class NamedCommitment(msgspec.Struct, frozen=True):
+    """A Commitment."""
+
+    name: str
+    spec: CommitmentSpec
+    status: CommitmentStatus
+
+
 Document = Mapping[str, Any]
 """An object as it was answered, for -o json and yaml."""
 
@@ -132,6 +177,24 @@ def allocations_in(document: Document) -> Allocations:
         document = {"status": {"allocations": rows, "sums": document.get("sums", ())}}
     found: Allocations = _read(document, Allocations)
     return found
+
+
+def pools_in(document: Document) -> tuple[tuple[str, PoolStatus], ...]:
+    """Return the pools of a PoolList by their names. Raises: ViewError."""
+    return tuple((each["metadata"]["name"], _read(each, PoolStatus)) for each in document.get("items", ()))
+
+
+def commitments_in(document: Document) -> tuple[NamedCommitment, ...]:
+    """Return what is in a CommitmentList. Raises: ViewError."""
+    try:
+        return tuple(
+            NamedCommitment(
+                each["metadata"]["name"], msgspec.convert(each["spec"], CommitmentSpec), _read(each, CommitmentStatus)
+            )
+            for each in document.get("items", ())
+        )
+    except (KeyError, msgspec.ValidationError) as error:
+        raise ViewError(f"the answer has a Commitment of another form: {error}") from error
 
 
 class ViewClient:
@@ -182,6 +245,14 @@ class ViewClient:
         if whom is not None:
             query["fieldSelector"] = f"spec.subject={whom}"
         return await self._answer("GET", "holders", query=query)
+
+    async def pools(self) -> Document:
+        """Return the PoolList."""
+        return await self._answer("GET", "pools")
+
+    async def commitments(self) -> Document:
+        """Return the CommitmentList."""
+        return await self._answer("GET", "commitments")
 
     async def own_allocations(self, *, namespace: str, resource: str) -> Document:
         """Return the SelfAllocation of whoever asks, all its pages as one; empty is any."""

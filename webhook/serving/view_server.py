@@ -85,6 +85,14 @@ class ViewSource(Protocol):
         """Return the first allocations of *selection*, or those behind *after*. Raises: UnknownResourceError."""
         ...
 
+    async def pools(self) -> Sequence[wire.Json]:
+        """Return the Pools of nodes of which anything was promised."""
+        ...
+
+    async def commitments(self) -> Sequence[wire.Json]:
+        """Return all Commitments."""
+        ...
+
 
 class ErrorMeter(Protocol):
     """Counts errors."""
@@ -154,6 +162,8 @@ class ViewServer:
         app.router.add_get(f"{_BASE}/quotas", self._list_quotas)
         app.router.add_get(f"{_BASE}/quotas/{{name}}", self._get_quota)
         app.router.add_get(f"{_BASE}/holders", self._list_holders)
+        app.router.add_get(f"{_BASE}/pools", self._list_pools)
+        app.router.add_get(f"{_BASE}/commitments", self._list_commitments)
         app.router.add_get(f"{_BASE}/allocations", self._list_allocations)
         app.router.add_get(f"{_BASE}/namespaces/{{namespace}}/allocations", self._list_allocations)
         self._runner = web.AppRunner(
@@ -284,6 +294,16 @@ class ViewServer:
         if (refusal := await self._refusal(request[_CALLER], "list", "holders")) is not None:
             return refusal
         return _json(wire.listed("Holder", await self._source.holders(resource, whom, limit)))
+
+    async def _list_pools(self, request: web.Request) -> web.Response:
+        if (refusal := await self._refusal(request[_CALLER], "list", "pools")) is not None:
+            return refusal
+        return _json(wire.listed("Pool", await self._source.pools()))
+
+    async def _list_commitments(self, request: web.Request) -> web.Response:
+        if (refusal := await self._refusal(request[_CALLER], "list", "commitments")) is not None:
+            return refusal
+        return _json(wire.listed("Commitment", await self._source.commitments()))
 
     async def _list_allocations(self, request: web.Request) -> web.Response:
         namespace = request.match_info.get("namespace", "")

@@ -17,6 +17,7 @@ from webhook.quota.resources import Amounts
 from webhook.quota.subject import Subject, selector_of, unscoped
 from webhook.view.allocations import Allocation, Page
 from webhook.view.holders import Holder
+from webhook.view.pools import CommitmentStanding, PoolRow, PoolStanding
 from webhook.view.rules import Rule
 from webhook.view.standings import Quota, Standing
 
@@ -259,6 +260,54 @@ def _cell(amounts: Amounts) -> str:
     """Return amounts in a cell; objects by number only if there is nothing else: most are counted elsewhere, too."""
     shown = {name: amount for name, amount in _amounts(amounts).items() if not name.startswith("count/")}
     return ",".join(f"{name}={amount}" for name, amount in (shown or _amounts(amounts)).items()) or "-"
+
+
+def pool(each: PoolStanding) -> Json:
+    """Return a Pool; its name has the zone behind a colon."""
+    zone = {"zone": each.pool.zone} if each.pool.zone else {}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Pool",
+        "metadata": {"name": ":".join(filter(None, each.pool)), "creationTimestamp": None},
+        "spec": {"nodeClass": each.pool.node_class, **zone},
+        "status": {"resources": [_pool_row(row) for row in each.rows]},
+    }
+
+
+def _pool_row(row: PoolRow) -> Json:
+    amounts = {
+        "has": row.has,
+        "used": row.used,
+        "reserved": row.reserved,
+        "promised": row.promised,
+        "unused": row.unused,
+        "free": None if row.has is None else row.free,
+    }
+    shown = {name: resources.show(row.resource, amount) for name, amount in amounts.items() if amount is not None}
+    return {"resource": row.resource, **shown}
+
+
+def commitment(each: CommitmentStanding) -> Json:
+    """Return a Commitment; `used` is what its holder uses in its pool, all commitments there together."""
+    one = each.commitment
+    times = {"from": one.begins, "until": one.ends}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Commitment",
+        "metadata": {"name": one.name, "creationTimestamp": None},
+        "spec": {
+            "holder": one.holder,
+            "nodeClass": one.pool.node_class,
+            **({"zone": one.pool.zone} if one.pool.zone else {}),
+            "amounts": {name: resources.show(name, amount) for name, amount in sorted(one.amounts.items())},
+            **{name: _written(moment) for name, moment in times.items() if moment is not None},
+        },
+        "status": {
+            "state": each.state.value,
+            "used": {name: resources.show(name, amount) for name, amount in each.used},
+            "place": one.place,
+        },
+    }
 
 
 def _rows(quota: Quota) -> Json:

@@ -292,6 +292,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             clock=clock,
             conditions=(*health.checks.values(), watched.groups.condition),
             resources=lambda: objects.resources,
+            capacity=watched.nodes,
         ),
         metrics,
     )

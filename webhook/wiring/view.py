@@ -23,6 +23,7 @@ from webhook.kube.reflector import Reflector
 from webhook.policy_source import CurrentPolicy
 from webhook.ports import Caller, Clock, Condition, UnavailableError
 from webhook.quota.objects import ObjectKey
+from webhook.quota.pool_limits import Capacity
 from webhook.quota.subject import Account, Payer, Subject
 from webhook.quota.usage import Row, UsageIndex
 from webhook.serving.front_proxy import FrontProxy
@@ -31,6 +32,7 @@ from webhook.settings import Settings
 from webhook.view import wire
 from webhook.view.allocations import Allocations, Page, Selection, UnknownResourceError
 from webhook.view.holders import Largest, by_part_of, by_resource
+from webhook.view.pools import commitments, pools
 from webhook.view.standings import Everybody, Scene, own_quota
 from webhook.wiring.application import Task, expect
 
@@ -77,8 +79,13 @@ class Views:
         clock: Clock,
         conditions: Sequence[Callable[[], Condition]],
         resources: Callable[[], Sequence[str]],
+        capacity: Capacity,
     ) -> None:
-        """Answer only while all *conditions* hold; *resources* returns the plurals of all that is counted."""
+        """
+        Answer only while all *conditions* hold; *resources* returns the plurals of all that is counted, *capacity* what
+        nodes have.
+        """
+        self._capacity = capacity
         self._policy = policy
         self._index = index
         self._labels = labels
@@ -147,6 +154,21 @@ class Views:
                 if not number % _ROWS_A_STEP:
                     await asyncio.sleep(0)
             return found.result()
+
+    async def pools(self) -> list[wire.Json]:
+        """Return the Pools of nodes of which anything was promised. See `ViewSource`."""
+        async with self._turns:
+            return [wire.pool(each) for each in pools(self._scene(), self._capacity)]
+
+    async def commitments(self) -> list[wire.Json]:
+        """Return all Commitments. See `ViewSource`."""
+        async with self._turns:
+            found: list[wire.Json] = []
+            for number, each in enumerate(commitments(self._scene()), start=1):
+                found.append(wire.commitment(each))
+                if not number % _SUBJECTS_A_STEP:
+                    await asyncio.sleep(0)
+            return found
 
     def _scene(self) -> Scene:
         """Return what is known now. Raises: UnavailableError while something is not."""

@@ -1,0 +1,77 @@
+"""
+`userquota commitments`: what was promised to whom, and how much of it is in use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from webhook.cli.cluster import Asking, asking_options
+from webhook.cli.printing import output_in, show_document, show_table
+from webhook.cli.view_client import Document, NamedCommitment, commitments_in, connected
+
+_ONGOING = ("planned", "pending", "guaranteed", "confirmed")
+
+
+@click.group("commitments")
+def command() -> None:
+    """Show what was promised of classes of nodes. See docs/commitments.md for how to promise it."""
+
+
+@command.command("list", context_settings={"auto_envvar_prefix": "USERQUOTA"})
+@click.option("--holder", metavar="SUBJECT", help="Only those of tenant/NAME, group/NAME, user/NAME or namespace/NAME.")
+@click.option("--all", "everything", is_flag=True, help="Also those that are over.")
+@asking_options
+@output_in("table", "wide", "json", "yaml", "name")
+def listed(*, holder: str | None, everything: bool, asking: Asking, output: str) -> None:
+    """
+    List commitments, with the state by the clock, and what the holder uses in the pool beside the amounts.
+
+    USED counts for all commitments of a holder in one pool together; what is beyond them is on demand. It takes the
+    right to see others: the ClusterRole userquota-view-all.
+    """
+    document = dict(asyncio.run(_commitments(asking)))
+    found = commitments_in(document)
+    shown = [
+        each for each in found if holder in (None, each.spec.holder) and (everything or each.status.state in _ONGOING)
+    ]
+    if output in ("json", "yaml"):
+        names = {each.name for each in shown}
+        items = [each for each in document.get("items", ()) if each["metadata"]["name"] in names]
+        show_document({**document, "items": items}, output)
+    elif output == "name":
+        for each in shown:
+            click.echo(each.name)
+    elif shown:
+        _show(shown, wide=output == "wide")
+    else:
+        click.echo("No commitments found.", err=True)
+
+
+def _show(shown: list[NamedCommitment], *, wide: bool) -> None:
+    heads = ["NAME", "HOLDER", "POOL", "STATE", "AMOUNTS", "USED", "UNTIL"]
+    rows = [
+        [
+            each.name,
+            each.spec.holder,
+            ":".join(filter(None, (each.spec.node_class, each.spec.zone))),
+            each.status.state,
+            _amounts(each.spec.amounts),
+            _amounts(each.status.used),
+            each.spec.until or "-",
+            *((each.spec.begins or "-", each.status.place or "-") if wide else ()),
+        ]
+        for each in shown
+    ]
+    show_table([*heads, *(("FROM", "PLACE") if wide else ())], rows)
+
+
+def _amounts(amounts: dict[str, str]) -> str:
+    return ",".join(f"{name}={amount}" for name, amount in sorted(amounts.items()))
+
+
+async def _commitments(asking: Asking) -> Document:
+    async with connected(*asking) as client:
+        return await client.commitments()
