@@ -173,6 +173,25 @@ async def test_a_config_map_without_a_policy_is_refused(stage: Stage, new: Json,
     assert await stage.refusal("UPDATE", {**new, "metadata": {**new["metadata"], "annotations": FORCE}}, config_map())
 
 
+# Defaults of resources.
+
+
+async def test_an_edit_of_a_catalogue_is_judged_as_any_other() -> None:
+    text = "version: 1\nresources: {cpu: {default: 4}}\n"
+    stage = Stage().stores(config_map(text)).uses(alice=3)
+
+    assert await stage.update(config_map(text.replace("4", "3")), config_map(text)) == ALLOWED
+    said = await stage.refusal("UPDATE", config_map(text.replace("4", "2")), config_map(text))
+    assert said.startswith(
+        "a limit would be below what is used: user/alice: requests.cpu 3 used or reserved, 2 by resources.cpu at "
+        "p/policy.yaml:2, 1 too much"
+    )
+    answer = await stage.update(config_map("version: 1\nresources: {memory: {default: 4Gi}}\n"), config_map(text))
+    assert answer["warnings"] == ["lifted: resources.cpu limits requests.cpu=4 no more, and nothing in its place does"]
+    answer = await stage.update(config_map(text + "cluster: {hard: {pods: 9}}\n"), config_map(text))
+    assert answer["warnings"] == ["p/policy.yaml:3:18: cluster.hard.pods: the catalogue under resources lacks it"]
+
+
 # What is stored has mistakes already: it got in while no replica answered.
 
 

@@ -65,6 +65,21 @@ def test_a_document_for_programs(folder: Path) -> None:
     assert check("-f", "three.yaml", "-o", "yaml", folder=folder).out.startswith("fits: false\n")
 
 
+def test_amounts_are_in_the_notation_of_the_policy(folder: Path) -> None:
+    (folder / "policy.yaml").write_text("version: 1\nresources: {example.com/vram: {format: binary, default: 8Gi}}\n")
+    (folder / "vram.yaml").write_text(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n"
+        "spec: {containers: [{name: a, image: x, resources: {limits: {example.com/vram: 9663676416}}}]}\n"
+    )
+    assert "9Gi         8Gi    8Gi" in check("-f", "vram.yaml", folder=folder).out
+
+    document: dict[str, Any] = json.loads(check("-f", "vram.yaml", "-o", "json", folder=folder).out)
+    (item,) = document["items"]
+    assert {each["adds"]["requests.example.com/vram"] for each in (document, item)} == {"9Gi"}
+    assert (item["limits"][0]["requested"], item["limits"][0]["hard"]) == ("9Gi", "8Gi")
+    assert [each["free"] for each in document["limits"]] == ["8Gi"]
+
+
 def test_usage_that_was_saved(folder: Path) -> None:
     stamp = {"userquota.dev/owner": "alice", "userquota.dev/groups": "[]"}
     meta = {"name": "old", "namespace": "red", "uid": "u", "resourceVersion": "4", "annotations": stamp}

@@ -135,6 +135,27 @@ def test_rules_name_the_entry_its_place_and_its_end(capsys: pytest.CaptureFixtur
     )
 
 
+MEANINGS = """\
+
+RESOURCE       DISPLAY NAME   UNIT    DESCRIPTION
+gpu            NVIDIA cards   GPUs    Whole cards
+requests.cpu   -              cores   -
+"""
+
+
+def test_rules_and_wide_tell_what_the_resources_are(capsys: pytest.CaptureFixture[str]) -> None:
+    document = own()
+    gpu = {"displayName": "NVIDIA cards", "description": "Whole cards", "unit": "GPUs"}
+    document["status"]["resources"] = {"gpu": gpu, "requests.cpu": {"unit": "cores"}}
+
+    show_rules(statuses(document))
+    assert capsys.readouterr().out.endswith(MEANINGS)
+    show_quotas(statuses(document), wide=True)
+    assert capsys.readouterr().out.endswith(MEANINGS)
+    show_quotas(statuses(document), wide=False)
+    assert "NVIDIA" not in capsys.readouterr().out
+
+
 def test_nothing_is_said_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     show_quotas([Status()], wide=False)
     show_rules([Status()])

@@ -17,7 +17,11 @@ MARKED = re.compile(r"^(<!-- fields of (\w+) -->\n\n)((?:\|.*\n)*)", re.MULTILIN
 ROOT = "PolicyPart"
 """The name of the schema's root, which has none there."""
 
-WHOLES = {"EntryPart": "an [entry](#fields)", "MarkPart": "a [mark](attribution.md#delegates)"}
+WHOLES = {
+    "EntryPart": "an [entry](#fields)",
+    "ResourcePart": "a [resource](#catalogue)",
+    "MarkPart": "a [mark](attribution.md#delegates)",
+}
 """What other parts begin with: their tables only name the fields that they have of it."""
 
 LISTS = frozenset({"HardList", "SessionList"})
@@ -36,7 +40,8 @@ SEE = {
     "PolicyPart.missing.RESOURCE": "[Missing requests](#missing-requests)",
     "NodeClassPart.mode": "[Commitments](commitments.md)",
     "PolicyPart.nodeClasses.NAME": "[Classes of nodes](#classes-of-nodes)",
-    "PolicyPart.resources": "[Devices](#devices)",
+    "PolicyPart.resources": "[Catalogue](#catalogue)",
+    "PolicyPart.resources.gpu": "[Devices](#devices)",
     "PolicyPart.rules": "[Rules](#rules)",
     "PolicyPart.sessions.categories": "[Categories](sessions.md#categories)",
     "PolicyPart.sessions.presets": "[Sessions](sessions.md)",

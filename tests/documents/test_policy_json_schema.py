@@ -66,6 +66,8 @@ VALID = (
     "combine: max\nterminating: hold\nserviceAccountLimits: perAccount",
     "groups: {ml: {membership: live, members: [bob], perMember: {perPod: {cpu: 1}}, pool: {hard: {gpu: 8}}}}",
     "resources: {gpu: {nvidia.com/mig-*.shared: 0.125, deviceclass/x: 1/7, example.com/y: 0}}",
+    "resources: {gpu: {displayName: Cards, unit: GPUs, default: 1/7, example.com/y: 0}, cpu: {default: 0.5}}",
+    "resources: {example.com/vram: {format: binary, default: unlimited}, count/services: {description: Services}}",
     "missing: {cpu: require, memory: {default: 256Mi}, limits.cpu: {default: 1.5}}",
     "sessions: {count: running, presets: [raycluster, {preset: raycluster, name: other}]}",
     "exempt: [{group: 'system:masters', reason: they mend}]",
@@ -108,6 +110,7 @@ MISTAKES = {
         "version: 1\nusers: {a: {scoped: [{scopeSelector: {matchExpressions: []}}]}}",
         ".users.a.scoped[0].scopeSelector: anyOf",
     ),
+    "an unknown resource of the catalogue": ("version: 1\nresources: {cpus: {}}", ".resources: anyOf"),
     "a default for what has none": ("version: 1\nmissing: {pods: ignore}", ".missing.pods: enum of a name"),
     "a preset that is not shipped": ("version: 1\nsessions: {presets: [ray]}", ".sessions: anyOf"),
     "a mark with two stars": (

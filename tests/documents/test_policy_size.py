@@ -59,7 +59,15 @@ def weights(count: int) -> str:
     return f"version: 1\nresources:\n  gpu:\n{entries}"
 
 
-@pytest.mark.parametrize("text", [users, groups, members, mistakes, resources, weights], ids=lambda text: text.__name__)
+def catalogue(count: int) -> str:
+    entries = "".join(f"  example.com/device-{number}: {{unit: pieces, default: 1}}\n" for number in range(count))
+    limits = "".join(f"    example.com/devise-{number}: 1\n" for number in range(count))
+    return f"version: 1\nresources:\n{entries}cluster:\n  hard:\n{limits}"
+
+
+@pytest.mark.parametrize(
+    "text", [users, groups, members, mistakes, resources, weights, catalogue], ids=lambda text: text.__name__
+)
 def test_twice_the_text_takes_twice_the_work(text: Callable[[int], str]) -> None:
     small, large = steps_to_read(text(200)), steps_to_read(text(400))
 

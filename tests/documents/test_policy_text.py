@@ -491,9 +491,11 @@ ODD_DEVICES = {
         "gpu: {a.b/c: 1, a.b/c: 2}",
         '2:29: resources.gpu[a.b/c]: the key "a.b/c" is given twice, first at line 2, column 19',
     ),
-    "a misspelt resource": ("gpus: {a.b/c: 1}", "2:13: resources.gpus: unknown field, did you mean gpu?"),
-    "another resource": ("cpu: {a.b/c: 1}", "2:13: resources.cpu: unknown field, did you mean gpu?"),
-    "an unknown resource": ("npu2: {a.b/c: 1}", "2:13: resources.npu2: unknown field; known are gpu, accelerator"),
+    "a misspelt resource": ("gpus: {a.b/c: 1}", "2:13: resources.gpus: unknown resource, did you mean gpu?"),
+    "another resource": (
+        "cpu: {a.b/c: 1}",
+        "2:19: resources.cpu[a.b/c]: unknown field; what a device counts belongs under gpu or accelerator",
+    ),
     "an annotation that nothing counts": (
         "gpu: {annotation/x: 1}",
         (

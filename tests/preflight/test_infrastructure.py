@@ -36,6 +36,12 @@ def test_an_unlimited_default_and_one_that_is_over_bind_no_daemon_set() -> None:
     assert [each.above for each in cluster.report().daemon_sets] == [()]
 
 
+def test_a_default_of_pods_in_the_catalogue_is_one_of_people() -> None:
+    cluster = Cluster("resources: {pods: {default: 3}}")
+    cluster.add("daemonsets.apps", "agent", status={"desiredNumberScheduled": 5})
+    assert [[one.entry for one in each.above] for each in cluster.report().daemon_sets] == [["resources.pods"]]
+
+
 def test_namespaces_of_the_system_that_are_not_exempt_are_told() -> None:
     names = ("kube-system", "kube-public", "openshift-dns", "calico-system", "red", "kubeflow")
     cluster = Cluster(labels={name: {} for name in names})

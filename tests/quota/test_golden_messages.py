@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from webhook.quota import durations, message, share
+from webhook.quota.catalogue import About, Notation
 from webhook.quota.decision import Denied, Excess, Filled, Lack, OnDemand, Shortfall
 from webhook.quota.devices import Part, Weight
 from webhook.quota.endings import EndingLimit
@@ -43,7 +44,12 @@ def amount(resource: str, text: str) -> Amount:
 
 def limit(resource: str, hard: Amount, asked: Json, cap: str | None = None) -> Limit:
     bound = ONE_OBJECT if cap else Subject(asked.get("subject", "user/alice"))
-    return Limit(bound, resource, hard, asked.get("entry", "users.alice"), cap=cap, hint=asked.get("hint", ""))
+    said = dict(asked.get("about", {}))
+    if "notation" in said:
+        said["notation"] = Notation(said["notation"])
+    about = About(**said) if said else None
+    entry, hint = asked.get("entry", "users.alice"), asked.get("hint", "")
+    return Limit(bound, resource, hard, entry, cap=cap, hint=hint, about=about)
 
 
 def excess(written: str | Json) -> Excess:
@@ -60,9 +66,10 @@ def excess(written: str | Json) -> Excess:
     return Excess(rule, amounts["requested"], used, reserved, fits, had, ended, for_pods, on_demand)
 
 
-def lack(written: str) -> Lack:
-    resource, _, hard, _, containers = written.split(" ")
-    return Lack(limit(resource, amount(resource, hard), {}), tuple(containers.split(",")))
+def lack(written: str | Json) -> Lack:
+    asked = {"text": written} if isinstance(written, str) else written
+    resource, _, hard, _, containers = asked["text"].split(" ")
+    return Lack(limit(resource, amount(resource, hard), asked), tuple(containers.split(",")))
 
 
 def shortfall(written: Json) -> Shortfall:

@@ -168,6 +168,8 @@ FIELDS = {
     "categories": "sessions: {categories: {large: {cpu: 8}}}",
     "group_objects": "attribution: {groupObjects: openshift}",
     "warn_at": "warnAt: 80%",
+    "catalogue": "resources: {cpu: {unit: cores}}",
+    "catalogue_defaults": "resources: {cpu: {default: 4}}",
     "tiers": "tiers: {pro: {hard: {cpu: 1}}}",
     "class_entries": "nodeClasses: {a: {nodes: {matchLabels: {b: c}}, mode: warn}}",
     "commitments": (

@@ -20,6 +20,11 @@ TIERS = "tiers: {pro: {hard: {cpu: 8}}, basic: {hard: {cpu: 4}}}\n"
 
 TABLE = {
     "a default": ("defaults: {user: {hard: {cpu: 4}}}", [("default", None)]),
+    "a default of the resource": ("resources: {cpu: {default: 4}}", [("default of the resource", None)]),
+    "an own entry, in the place of a default of the resource": (
+        "resources: {cpu: {default: 4}}\nusers: {alice: {hard: {cpu: 8}}}",
+        [("own entry, in the place of resources.cpu", None)],
+    ),
     "an own entry": ("users: {alice: {hard: {cpu: 4}}}", [("own entry", None)]),
     "an own entry that ends, in the place of a default": (
         "defaults: {user: {hard: {cpu: 1}}}\nusers: {alice: {hard: {cpu: 4}, until: 2027-01-31T00:00:00Z}}",

@@ -114,6 +114,15 @@ def everybody(made: Scene) -> Everybody:
     return found
 
 
+def test_what_an_entry_and_an_object_tell_of_one_limit_is_one_row() -> None:
+    made = scene("resources: {cpu: {unit: cores}}\ncluster: {hard: {cpu: 9}}")
+    put(made, "a", Payer("alice"))
+    rows = [each for each in everybody(made).quota(Subject("cluster")).standings if each.limit]
+    assert [(each.resource, each.limit.about and each.limit.about.unit) for each in rows if each.limit] == [
+        ("requests.cpu", "cores")
+    ]
+
+
 def test_an_administrator_sees_who_uses_something_and_what_has_an_entry(filled: Scene) -> None:
     put(filled, "e", Payer("eve"), namespace="blue")
 

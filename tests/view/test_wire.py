@@ -78,7 +78,7 @@ def test_an_object_with_very_many_resources_is_cut_short() -> None:
     largest.take(*put(made, "a", Payer("alice"), amounts))
 
     [found] = largest.result()
-    status = wire.holder(found)["status"]
+    status = wire.holder(found, {})["status"]
     assert isinstance(status, dict)
     assert len(status["amounts"]) == 50
 
@@ -152,3 +152,54 @@ def test_a_cell_has_objects_by_number_only_if_there_is_nothing_else() -> None:
     rows = [wire.table_row(each) for each in found.result().allocations]
 
     assert [each["cells"][3:5] for each in rows] == [["pods=1,requests.cpu=1", "-"], ["count/pods=1", "-"]]  # type: ignore[index]
+
+
+def test_what_the_policy_says_of_resources_is_told_of_those_in_the_rows() -> None:
+    made = scene(
+        "resources:\n"
+        "  gpu: {displayName: NVIDIA cards, description: Whole cards, unit: GPUs, default: 0}\n"
+        "  example.com/vram: {format: binary, default: 8Gi}\n"
+        "  storage: {unit: GiB}"
+    )
+    taken = put(made, "a", Payer("alice"), (("requests.example.com/vram", 2**31 * 10**9),))
+    largest = Largest(made, by_resource("requests.example.com/vram"), limit=1)
+    largest.take(*taken)
+    told = wire.self_quota("alice", "", own_quota(made, Payer("alice")), largest.result(), None)["status"]
+
+    assert isinstance(told, dict)
+    assert told["resources"] == {"gpu": {"displayName": "NVIDIA cards", "description": "Whole cards", "unit": "GPUs"}}
+    rows = {each["resource"]: each for each in told["limits"]}
+    assert (rows["gpu"]["rule"], rows["gpu"]["entry"], rows["gpu"]["hard"]) == (
+        "default of the resource",
+        "resources.gpu",
+        "0",
+    )
+    vram = rows["requests.example.com/vram"]
+    assert (vram["hard"], vram["used"], vram["free"]) == ("8Gi", "2Gi", "6Gi")
+    assert told["holders"][0]["amounts"]["requests.example.com/vram"] == "2Gi"
+    [found] = largest.result()
+    status = wire.holder(found, made.policy.catalogue)["status"]
+    assert isinstance(status, dict)
+    assert status["amounts"]["requests.example.com/vram"] == "2Gi"
+
+
+def test_allocations_are_told_in_the_notation_of_the_policy() -> None:
+    vram = "requests.example.com/vram"
+    made = scene("resources: {example.com/vram: {format: binary, default: 8Gi}}")
+    put(made, "a", Payer("alice"), ((vram, 2**31 * 10**9),))
+    found = Allocations(made, Selection(), limit=5)
+    for _ in found.walk(made.usage.holdings()):
+        pass
+    page = found.result()
+    (told,) = page.allocations
+
+    assert wire.allocated(told)["committed"] == {vram: "2Gi"}
+    assert wire.table_row(told)["cells"][3] == f"{vram}=2Gi"  # type: ignore[index]
+    assert wire.allocation_list(page, [])["sums"] == [{"resource": vram, "committed": "2Gi", "reserved": "0"}]
+
+
+def test_without_a_catalogue_nothing_is_said_of_resources() -> None:
+    made = scene("cluster: {hard: {gpu: 8}}")
+    told = wire.quota_of(Subject("cluster"), own_quota(made, Payer("alice")))["status"]
+    assert isinstance(told, dict)
+    assert told.keys() == {"limits", "caps"}

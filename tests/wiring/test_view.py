@@ -94,6 +94,16 @@ def cpu(document: Any) -> list[tuple[str, str, str]]:
     return [(each["subject"], each.get("hard", "-"), each["used"]) for each in rows]
 
 
+async def test_amounts_of_holders_are_in_the_notation_of_the_policy() -> None:
+    vram = "requests.example.com/vram"
+    stage = Stage("resources: {example.com/vram: {format: binary, default: 8Gi}}\n")
+    put(stage.scene, "a", Payer("alice"), ((vram, 2**31 * 10**9),))
+
+    (holder,) = await stage.views.holders(vram, None, 1)
+
+    assert holder["status"]["amounts"] == {vram: "2Gi"}  # type: ignore[index]
+
+
 async def test_people_and_administrators_see_the_numbers_of_decisions() -> None:
     stage = Stage()
     put(stage.scene, "a", Payer("alice", ("ml",)), cost(1))

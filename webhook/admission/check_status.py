@@ -91,7 +91,7 @@ def status_of(came: Check) -> CheckStatus:
     return CheckStatus(
         not any(each.verdict in (DOES_NOT_FIT, NO_VERDICT) for each in items),
         items,
-        {name: show(name, amount) for name, amount in sorted(_added(came.objects).items())},
+        _shown(_added(came.objects).items(), (each.limit for each in came.left)),
         tuple(map(_left, came.left)),
         came.notes,
     )
@@ -115,9 +115,15 @@ def _item(each: Checked) -> Item:
         item,
         copies=UNSET if workload is None else Copies(workload.noun, workload.fitting.number, workload.fitting.fits),
         would_fit=_largest(verdict),
-        adds={name: show(name, amount) for name, amount in verdict.adds},
+        adds=_shown(verdict.adds, (room.limit for room in verdict.rooms)),
         limits=tuple(_room(room, is_tightest=room is tightest) for room in verdict.rooms),
     )
+
+
+def _shown(amounts: Iterable[tuple[str, Amount]], limits: Iterable[Limit]) -> dict[str, str]:
+    """Return *amounts* by name, in the notation of the *limits* on them."""
+    forms = {each.resource: each.form for each in limits}
+    return {name: show(name, amount, forms.get(name)) for name, amount in sorted(amounts)}
 
 
 def _verdict(each: Checked) -> str:
@@ -158,15 +164,14 @@ def _added(objects: Iterable[Checked]) -> Mapping[str, Amount]:
 
 
 def _room(room: Room, *, is_tightest: bool) -> RoomRow:
-    name = room.limit.resource
     amounts = {"requested": max(room.requested, 0), "used": room.used, "reserved": room.reserved, "free": room.free}
-    shown = {what: show(name, amount) for what, amount in amounts.items()}
+    shown = {what: room.limit.shown(amount) for what, amount in amounts.items()}
     return RoomRow(**_limit(room.limit), **shown, exceeded=room.is_exceeded, tightest=is_tightest)
 
 
 def _left(each: Left) -> LeftRow:
-    name = each.limit.resource
-    return LeftRow(**_limit(each.limit), taken=show(name, each.taken), free=show(name, each.free))
+    limit = each.limit
+    return LeftRow(**_limit(limit), taken=limit.shown(each.taken), free=limit.shown(each.free))
 
 
 def _limit(limit: Limit) -> dict[str, str]:
@@ -176,5 +181,5 @@ def _limit(limit: Limit) -> dict[str, str]:
         "subject": limit.subject,
         "resource": limit.resource,
         "mode": limit.mode.value,
-        "hard": show(limit.resource, limit.hard),
+        "hard": limit.shown(limit.hard),
     }

@@ -13,6 +13,7 @@ import msgspec
 from webhook.admission.check_status import COSTS_NOTHING, DOES_NOT_FIT, FITS, NO_VERDICT, CheckStatus, Item, LeftRow
 from webhook.cli.printing import show_document, show_table
 from webhook.quota.policy import Mode
+from webhook.quota.quantity import Format
 from webhook.quota.resources import read
 from webhook.quota.rounding import at_least, at_most
 
@@ -64,8 +65,13 @@ def _left_row(row: LeftRow) -> tuple[str, ...]:
 
 
 def _up(name: str, exact: str) -> str:
-    return at_least(name, read(name, exact))
+    return at_least(name, read(name, exact), _form(exact))
 
 
 def _down(name: str, exact: str) -> str:
-    return at_most(name, read(name, exact))
+    return at_most(name, read(name, exact), form=_form(exact))
+
+
+def _form(exact: str) -> Format | None:
+    """Return the notation of an amount that is larger than its unit; None if its text does not tell."""
+    return Format.BINARY_SI if exact.endswith("i") else None

@@ -21,7 +21,6 @@ from webhook.quota.effective import LimitChange, changed_limits
 from webhook.quota.limits import Limit
 from webhook.quota.policy import Policy
 from webhook.quota.policy_changes import Difference, EntryChange, PolicyChanges, changes_between
-from webhook.quota.resources import show
 
 _NOTHING = "-"
 
@@ -120,7 +119,7 @@ def _limit_row(each: LimitChange) -> tuple[str, ...]:
 
 
 def _hard(limit: Limit | None) -> str | None:
-    return None if limit is None else show(limit.resource, limit.hard)
+    return None if limit is None else limit.shown(limit.hard)
 
 
 def _entry(limit: Limit) -> str:
@@ -141,7 +140,7 @@ def _sides(each: Difference) -> tuple[str, str]:
 
 def _overrun_row(each: Overrun) -> tuple[str, ...]:
     limit = each.limit
-    amounts = (show(limit.resource, amount) for amount in (each.allocated, limit.hard, each.over))
+    amounts = map(limit.shown, (each.allocated, limit.hard, each.over))
     return (limit.subject, limit.resource, *amounts, _entry(limit))
 
 
@@ -190,9 +189,9 @@ def _overrun_item(each: Overrun) -> dict[str, object]:
     return {
         "whom": limit.subject,
         "resource": limit.resource,
-        "used": show(limit.resource, each.allocated),
-        "limit": show(limit.resource, limit.hard),
-        "over": show(limit.resource, each.over),
+        "used": limit.shown(each.allocated),
+        "limit": limit.shown(limit.hard),
+        "over": limit.shown(each.over),
         "entry": limit.entry,
         "place": limit.place,
     }

@@ -59,9 +59,9 @@ def _limit(limit: Limit, *, used: Amount, over: Amount) -> dict[str, object]:
         "place": limit.place,
         "mode": limit.mode.value,
         "resource": limit.resource,
-        "used": show(limit.resource, used),
-        "limit": show(limit.resource, limit.hard),
-        "over": show(limit.resource, over),
+        "used": limit.shown(used),
+        "limit": limit.shown(limit.hard),
+        "over": limit.shown(over),
     }
 
 
@@ -77,9 +77,9 @@ def _above_cap(each: AboveCap) -> dict[str, object]:
         "place": limit.place,
         "mode": limit.mode.value,
         "resource": limit.resource,
-        "limit": show(limit.resource, limit.hard),
+        "limit": limit.shown(limit.hard),
         "objects": each.count,
-        "largest": {**largest._asdict(), "amount": show(limit.resource, each.largest)},
+        "largest": {**largest._asdict(), "amount": limit.shown(each.largest)},
     }
 
 

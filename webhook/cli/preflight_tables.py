@@ -56,14 +56,14 @@ def _show_standings(report: Report) -> None:
 
 def _row(each: Standing) -> tuple[str, ...]:
     limit = each.limit
-    amounts = (show(limit.resource, amount) for amount in (each.used, limit.hard, each.over))
+    amounts = map(limit.shown, (each.used, limit.hard, each.over))
     return (limit.entry, limit.subject, limit.resource, *amounts, limit.mode.value, limit.place)
 
 
 def _cap_row(each: AboveCap) -> tuple[str, ...]:
     limit, largest = each.limit, each.largest_object
     name = f"{largest.namespace}/{largest.name}"
-    amounts = (show(limit.resource, limit.hard), str(each.count), name, show(limit.resource, each.largest))
+    amounts = (limit.shown(limit.hard), str(each.count), name, limit.shown(each.largest))
     return (limit.entry, limit.resource, *amounts, limit.mode.value, limit.place)
 
 

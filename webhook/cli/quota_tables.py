@@ -21,7 +21,8 @@ _NEARLY_FULL = Fraction(8, 10)
 
 def show_quotas(found: Sequence[Status], *, wide: bool, with_bars: bool = False) -> None:
     """
-    Print the limits, then the caps on one object, then the largest objects, each with its heads if there are any.
+    Print the limits, then the caps on one object, then the largest objects, each with its heads if there are any; with
+    *wide* also what the resources are.
 
     *with_bars*, which are in colour, the limits show how full they are.
     """
@@ -29,6 +30,7 @@ def show_quotas(found: Sequence[Status], *, wide: bool, with_bars: bool = False)
         _limits([each for status in found for each in status.limits], wide=wide, with_bars=with_bars),
         _caps(dict.fromkeys(each for status in found for each in status.caps), wide=wide),
         _holders([each for status in found for each in status.holders]),
+        *([_resources(found)] if wide else ()),
     ]
     shown = [table for table in tables if len(table) > 1]
     for number, (heads, *rows) in enumerate(shown):
@@ -42,7 +44,7 @@ def show_quotas(found: Sequence[Status], *, wide: bool, with_bars: bool = False)
 
 
 def show_rules(found: Sequence[Status]) -> None:
-    """Print each number with the rule that makes it."""
+    """Print each number with the rule that makes it, then what the resources are."""
     heads = ("SUBJECT", "RESOURCE", "HARD", "RULE", "ENTRY", "PLACE", "UNTIL")
     rows = [
         (_whom(each), each.resource, each.hard or "-", each.rule, each.entry, each.place or "-", each.until or "-")
@@ -56,6 +58,10 @@ def show_rules(found: Sequence[Status]) -> None:
     ]
     if rows:
         show_table(heads, rows)
+        meaning, *told = _resources(found)
+        if told:
+            click.echo()
+            show_table(meaning, told)
     else:
         click.echo("No limits found.", err=True)
 
@@ -126,6 +132,18 @@ def _holders(rows: Sequence[Holding]) -> list[tuple[str, ...]]:
     return [
         ("HELD BY", "NAMESPACE", "NAME", "AGE", "AMOUNTS"),
         *((each.resource, each.namespace, each.name, age_since(each.created), _amounts(each)) for each in rows),
+    ]
+
+
+def _resources(found: Iterable[Status]) -> list[tuple[str, ...]]:
+    """Return what the policy says of the resources, each once."""
+    said = {name: about for status in found for name, about in status.resources.items()}
+    return [
+        ("RESOURCE", "DISPLAY NAME", "UNIT", "DESCRIPTION"),
+        *(
+            (name, *(text or "-" for text in (each.display_name, each.unit, each.description)))
+            for name, each in sorted(said.items())
+        ),
     ]
 
 

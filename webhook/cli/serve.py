@@ -209,7 +209,7 @@ def _described(policy: Policy) -> str:
         "namespaces": len(policy.namespaces),
     }
     named = [f"{count} {name}" for name, count in counts.items() if count]
-    if policy.defaults.user is not None:
+    if policy.defaults.user is not None or policy.catalogue_defaults:
         named.insert(0, "a default for users")
     return ", ".join(named) or "empty, nobody is limited"
 

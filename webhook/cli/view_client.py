@@ -100,12 +100,21 @@ class Allocations(msgspec.Struct, frozen=True):
     sums: tuple[Sum, ...] = ()
 
 
+class About(msgspec.Struct, frozen=True, rename="camel"):
+    """What the policy says of a resource."""
+
+    display_name: str = ""
+    description: str = ""
+    unit: str = ""
+
+
 class Status(msgspec.Struct, frozen=True):
     """The status of a SelfQuota or a Quota."""
 
     limits: tuple[Limit, ...] = ()
     caps: tuple[Cap, ...] = ()
     holders: tuple[Holding, ...] = ()
+    resources: dict[str, About] = {}
     user: str = ""
     exempt: str = ""
 

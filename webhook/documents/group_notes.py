@@ -28,7 +28,8 @@ def group_notes(policy: Policy) -> Iterator[tuple[str, str]]:
     """Yield the names of groups of *policy*, each with what is to be known of it."""
     if policy.group_objects is not None:
         return
-    most = _limits(policy, policy.defaults.user)
+    most = {limited: hard for each in policy.catalogue_defaults for limited, hard in _limits(policy, each).items()}
+    most |= _limits(policy, policy.defaults.user)
     for name, group in policy.groups.items():
         if group.members:
             continue

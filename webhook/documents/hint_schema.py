@@ -13,6 +13,7 @@ from pydantic import AfterValidator, WithJsonSchema
 from webhook.quota.policy import WarnAt
 
 _LONGEST = 200
+_LONGEST_LABEL = 60
 _PERCENT = re.compile(r"([1-9][0-9]?|100)%", re.ASCII)
 _WAIT = "exceeded quota"
 
@@ -26,6 +27,14 @@ def _sentence(text: str) -> str:
     if _WAIT in text.casefold():
         raise ValueError(f"programs take the words {_WAIT} as a reason to wait and ask again: use others")
     return text
+
+
+def _label(text: str) -> str:
+    if text != text.strip():
+        raise ValueError("expected a text without spaces around it")
+    if len(text) > _LONGEST_LABEL:
+        raise ValueError(f"it has {len(text)} characters, at most {_LONGEST_LABEL} are told")
+    return _sentence(text)
 
 
 def _link(text: str) -> str:
@@ -46,6 +55,7 @@ def _check_length(text: str) -> None:
 
 
 Sentence = Annotated[str, AfterValidator(_sentence)]
+Label = Annotated[str, AfterValidator(_label)]
 Link = Annotated[str, AfterValidator(_link)]
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from webhook.documents import preset_files, tree
+from webhook.documents.catalogue_schema import NAME_ERROR
 from webhook.documents.mark_schema import Written
 from webhook.documents.mistake import Mistake, field_path
 from webhook.kinds.registry import KINDS
@@ -30,6 +31,9 @@ _WANTED = {
     "too_short": "expected at least one",
 }
 """By pydantic's type of error, whose own messages name Python's types."""
+
+_OF_NAMES = frozenset({"extra_forbidden", NAME_ERROR})
+"""Pydantic's types of errors in the name of a field, and not in its value."""
 
 
 def changed_words(node: tree.Node, source: str, path: Location) -> Iterator[Mistake]:
@@ -60,13 +64,22 @@ def plain_values(node: tree.Node) -> object:
 def mistakes_of(
     error: ValidationError, root: tree.Node, source: str, model: type[BaseModel], *, around: Location = ()
 ) -> Iterator[Mistake]:
-    """Yield what pydantic says is wrong with the tree *root*, each at its place; *around* is its path in *model*."""
-    for each in error.errors(include_url=False, include_context=False, include_input=False):
+    """
+    Yield what pydantic says is wrong with the tree *root*, each at its place; *around* is its path in *model*.
+
+    Of a field whose name is wrong the value is not judged: it is one of another field.
+    """
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    misnamed = {each["loc"] for each in errors if each["type"] in _OF_NAMES}
+    for each in errors:
         steps: Location = each["loc"]
+        inside = len(steps) if each["type"] in _OF_NAMES else len(steps) + 1
+        if any(steps[:length] in misnamed for length in range(1, inside)):
+            continue
         is_key = bool(steps) and steps[-1] == "[key]"
         if is_key:
             steps = steps[:-1]
-        position = tree.position_of(root, steps, at_key=is_key or each["type"] == "extra_forbidden")
+        position = tree.position_of(root, steps, at_key=is_key or each["type"] in _OF_NAMES)
         location = (*around, *steps)
         yield Mistake(source, position, field_path(location), _message(each["type"], each["msg"], location, model))
 
@@ -111,6 +124,8 @@ def _unknown(text: str, last: str) -> tuple[str, Sequence[str]]:
 def _right_field(name: str, fields: Sequence[str]) -> str:
     if "hard" in fields and resources.canonical_name(name) is not None:
         return f"; a limit belongs under hard, as in hard: {{{name}: ...}}"
+    if "displayName" in fields and "/" in name:
+        return "; what a device counts belongs under gpu or accelerator"
     return suggestion(name, fields)
 
 
@@ -126,7 +141,7 @@ def _fields_at(root: type[BaseModel], location: Location) -> tuple[str, ...]:
     for step in location:
         if isinstance(model, type) and issubclass(model, BaseModel):
             known = _by_name(model).get(str(step))
-            model = known.annotation if known else None
+            model = known.annotation if known else _of_other_names(model)
         elif typing.get_origin(model) in (dict, list):
             model = typing.get_args(model)[-1]
         if typing.get_origin(model) is typing.Annotated:
@@ -134,6 +149,13 @@ def _fields_at(root: type[BaseModel], location: Location) -> tuple[str, ...]:
         if isinstance(model, types.UnionType) or typing.get_origin(model) is typing.Union:
             model = next(choice for choice in typing.get_args(model) if choice is not type(None))
     return tuple(_by_name(model)) if isinstance(model, type) and issubclass(model, BaseModel) else ()
+
+
+def _of_other_names(model: type[BaseModel]) -> object:
+    """Return what a model takes under other names than those of its fields, None if it takes none."""
+    if model.model_config.get("extra") != "allow":
+        return None
+    return typing.get_args(typing.get_type_hints(model)["__pydantic_extra__"])[-1]
 
 
 def _by_name(model: type[BaseModel]) -> dict[str, FieldInfo]:

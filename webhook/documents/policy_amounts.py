@@ -78,6 +78,10 @@ def _read_hard(value: Any) -> Hard:
     return amount.nanos
 
 
+def _read_logical(value: Any) -> Hard:
+    return _read_hard(_Divisible(value) if isinstance(value, str) else value)
+
+
 def _read_minimum(value: Any) -> Hard:
     if value == Unlimited.UNLIMITED.value:
         raise ValueError("0 lifts a minimum")
@@ -123,6 +127,7 @@ def _of_session(name: str) -> str:
 
 ResourceName = Annotated[str, AfterValidator(_known_resource)]
 HardAmount = Annotated[Any, BeforeValidator(_read_hard), WithJsonSchema(json_forms.HARD_AMOUNT)]
+LogicalAmount = Annotated[Any, BeforeValidator(_read_logical), WithJsonSchema(json_forms.LOGICAL_AMOUNT)]
 Moment = Annotated[datetime, BeforeValidator(_read_time), WithJsonSchema(json_forms.TIME)]
 HardList = Annotated[
     dict[ResourceName, HardAmount], BeforeValidator(_mark_divisible), WithJsonSchema(json_forms.HARD_LIST)

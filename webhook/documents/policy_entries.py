@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
 from webhook.documents import tree
+from webhook.documents.catalogue_schema import ResourcePart, ResourcesPart
 from webhook.documents.commitment_schema import CommitmentPart
 from webhook.documents.device_notes import is_familiar, misspelt
 from webhook.documents.limit_notes import DeviceLimit, Ending, WrittenLimit, default_note, limit_note
@@ -22,7 +23,6 @@ from webhook.documents.policy_schema import (
     EntryPart,
     ExemptPart,
     GroupPart,
-    LogicalResourcesPart,
     MissingPart,
     PolicyPart,
     PoolPart,
@@ -37,6 +37,7 @@ from webhook.documents.policy_tiers import TierUse
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS
 from webhook.quota import resources
+from webhook.quota.catalogue import About, fixed_form, is_in_parts
 from webhook.quota.commitments import FINAL, Commitment
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, Weight
@@ -62,7 +63,7 @@ from webhook.quota.policy import (
     WorkloadPayer,
 )
 from webhook.quota.presets import Preset
-from webhook.quota.quantity import NANOS, Quantity
+from webhook.quota.quantity import NANOS, Format, Quantity
 from webhook.quota.scopes import NODE_CLASS, ZONE, Selector
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
 
@@ -107,6 +108,15 @@ class ListedClasses:
     entries: Mapping[str, Entry]
 
 
+@dataclass(frozen=True, slots=True)
+class Catalogued:
+    """What is said of a resource, by its canonical name, and the entry of its default if it has one."""
+
+    name: str
+    about: About
+    default: Entry | None
+
+
 _Limiting: TypeAlias = Entry | Group | Tenant
 Choice: TypeAlias = Combine | Terminating | AccountLimits | SessionCount | GroupObjects | WarnAt | WorkloadPayer
 
@@ -128,14 +138,17 @@ class Definition(NamedTuple):
         | OnMissing
         | Preset
         | Category
+        | Catalogued
     )
 
     @property
     def key(self) -> tuple[str, ...]:
         """
         Return what may be defined once: a device counts in one logical resource, whichever that is, and categories are
-        the same in small and capital letters.
+        the same in small and capital letters. A resource is one under its short and its full name.
         """
+        if isinstance(self.value, Catalogued):
+            return ("catalogue", self.value.name)
         if isinstance(self.value, Category):
             return (*self.steps[:-1], self.steps[-1].casefold())
         return ("resources", self.steps[-1]) if isinstance(self.value, Weight) else self.steps
@@ -160,6 +173,8 @@ class DocumentEntries:
     of_caps: list[Mistake] = field(default_factory=list)
     """Notes on `unlimited` in caps of groups, for a policy that says `most-restrictive`."""
     devices: list[DeviceLimit] = field(default_factory=list)
+    limited: dict[str, Mistake] = field(default_factory=dict)
+    """The resources that entries limit, each with the place of a note on it: the first."""
     endings: list[Ending] = field(default_factory=list)
     tier_uses: list[TierUse] = field(default_factory=list)
     rule_groups: list[tuple[str, Mistake]] = field(default_factory=list)
@@ -212,7 +227,7 @@ class DocumentEntries:
             self._add_ending((), place, exempt.until, root, "it exempts nothing any more")
         self._add_rules(part.rules, root)
         if part.resources is not None:
-            self._add_weights(part.resources, root)
+            self._add_resources(part.resources, root)
         if part.sessions is not None:
             self._add_presets(part.sessions, root)
         self._add_node_classes(part, root)
@@ -322,10 +337,47 @@ class DocumentEntries:
         if note := default_note(NAMES[name], amount.nanos, text):
             self.notes.append(self._remark((), place, root, note))
 
-    def _add_weights(self, part: LogicalResourcesPart, root: tree.Node) -> None:
+    def _add_resources(self, part: ResourcesPart, root: tree.Node) -> None:
+        self._add_weights(part, root)
+        for name, said in part.catalogue.items():
+            self._add_resource(name, said, root)
+
+    def _add_resource(self, written: str, part: ResourcePart, root: tree.Node) -> None:
+        """Add what is said of the resource that is *written* so, and check what depends on which one it is."""
+        steps = ("resources", written)
+        name = resources.canonical_name(written) or written
+        position = tree.position_of(root, steps, at_key=True)
+        path, place = field_path(steps), f"{self.source}:{position.line}"
+        fixed = fixed_form(name)
+        if part.format is not None and fixed is not None and part.format.form is not fixed:
+            shown = "as 8Gi" if fixed is Format.BINARY_SI else "without binary suffixes"
+            message = f"Kubernetes shows amounts of {name} {shown}: leave it out"
+            self.mistakes.append(self._remark((), (*steps, "format"), root, message))
+        default = None
+        if part.default is not None:
+            self._check_amount(name, part.default, (*steps, "default"), root)
+            default = Entry(path, place, hard={name: part.default})
+        self.definitions.append(Definition(steps, position, Catalogued(name, part.about(path, place), default)))
+
+    def _check_amount(self, name: str, hard: Hard, place: Steps, root: tree.Node) -> None:
+        """Check a default, and note what is surely not meant of it."""
+        written = tree.node_at(root, place)
+        text = written.text if isinstance(written, tree.Scalar) else ""
+        if not isinstance(hard, Unlimited) and hard % NANOS and not is_in_parts(name):
+            what = "bytes: write it as in 8Gi" if resources.is_in_bytes(name) else f"{name}"
+            self.mistakes.append(self._remark((), place, root, f"{text} is no whole number of {what}"))
+        elif note := limit_note(WrittenLimit(name, hard, text)):
+            self.notes.append(self._remark((), place, root, note))
+        if name == "sessions":
+            self.of_sessions.append(self._remark((), place, root, _NO_PRESET))
+        device = name.removeprefix("requests.")
+        if resources.is_extended(device) and not is_familiar(device):
+            self.devices.append(DeviceLimit(device, self._remark((), place[:-1], root, "", at_key=True)))
+
+    def _add_weights(self, part: ResourcesPart, root: tree.Node) -> None:
         found = []
-        for resource in sorted(resources.LOGICAL):
-            for name, value in getattr(part, resource).items():
+        for resource, logical in part.logical.items():
+            for name, value in logical.weights.items():
                 steps = ("resources", resource, name)
                 found.append(Definition(steps, tree.position_of(root, steps), Weight(resource, value)))
                 if meant := misspelt(name):
@@ -483,6 +535,8 @@ class DocumentEntries:
             text = value.text if isinstance(value, tree.Scalar) else ""
             if note := limit_note(WrittenLimit(canonical, hard, text, scopes, cap)):
                 self.notes.append(self._remark(steps, place, node, note))
+            if canonical not in self.limited:
+                self.limited[canonical] = self._remark(steps, place, node, "", at_key=True)
             device = canonical.removeprefix("requests.")
             if resources.is_extended(device) and not is_familiar(device):
                 self.devices.append(DeviceLimit(device, self._remark(steps, place, node, "", at_key=True)))

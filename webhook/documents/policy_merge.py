@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from webhook.documents.catalogue_notes import entry_notes, limit_notes
 from webhook.documents.device_notes import misspelt, weighed_names
 from webhook.documents.exempt_notes import effect_notes, exempt_notes
 from webhook.documents.group_notes import group_notes
@@ -19,6 +20,7 @@ from webhook.documents.limit_notes import DeviceLimit, Ending
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.model_mistakes import suggestion
 from webhook.documents.policy_entries import (
+    Catalogued,
     Choice,
     Definition,
     DocumentEntries,
@@ -96,6 +98,8 @@ class Merger:
         self._group_objects: GroupObjects | None = None
         self._workload_payer = WorkloadPayer.MAKER
         self._weights: dict[str, Weight] = {}
+        self._catalogue: dict[str, Catalogued] = {}
+        self._limited: dict[str, Mistake] = {}
         self._missing: dict[str, OnMissing] = {}
         self._presets: list[Preset] = []
         self._session_count = SessionCount.ALL
@@ -124,6 +128,7 @@ class Merger:
         self._of_caps += document.of_caps
         self.endings += document.endings
         self.devices += document.devices
+        self._limited = document.limited | self._limited
         self._tier_uses += document.tier_uses
         self._rule_groups += document.rule_groups
         self._class_uses += document.class_uses
@@ -201,6 +206,9 @@ class Merger:
         categories = next((place for key, place in self._defined.items() if key[:2] == _CATEGORIES), None)
         if categories is not None:
             self.notes += (Mistake(*categories, field_path(_CATEGORIES), why) for why in category_notes(policy))
+        for key, path, message in entry_notes(policy, self._limited):
+            self.notes.append(Mistake(*self._defined[key], path, message))
+        self.notes += limit_notes(policy, self._limited)
         weighed = weighed_names(policy.devices)
         for device in self.devices:
             if meant := misspelt(device.name) or weighed.meant_by(device.name):
@@ -242,6 +250,8 @@ class Merger:
             node_classes=self._node_classes,
             class_entries=self._class_entries,
             commitments=Commitments(self._commitments) if self._commitments else NO_COMMITMENTS,
+            catalogue={name: each.about for name, each in self._catalogue.items()},
+            catalogue_defaults=tuple(each.default for each in self._catalogue.values() if each.default is not None),
         )
 
     def _note_spelling(self, definition: Definition, source: str) -> None:
@@ -262,6 +272,8 @@ class Merger:
             counts_in = self._weights[definition.steps[-1]].resource
             if counts_in != value.resource:
                 return f"already counts in {counts_in}, by {first}: a device counts in one of the two"
+        if isinstance(value, Catalogued) and (known := self._catalogue[value.name].about.entry) != value.about.entry:
+            return f"the same resource as {known} at {first}: {value.name}"
         return f"already defined at {first}" + _leftover(first.source, source)
 
     def _keep(self, definition: Definition) -> None:
@@ -272,8 +284,8 @@ class Merger:
             self._groups[name] = value
         elif isinstance(value, Tenant):
             self._tenants[name] = value
-        elif isinstance(value, Weight):
-            self._weights[name] = value
+        elif isinstance(value, Weight | Catalogued):
+            self._keep_resource(name, value)
         elif isinstance(value, Missing | Quantity):
             self._missing[NAMES[name]] = value
         elif isinstance(value, Category):
@@ -286,6 +298,12 @@ class Merger:
             self._keep_marks(name, value)
         else:
             self._choose(value)
+
+    def _keep_resource(self, name: str, value: Weight | Catalogued) -> None:
+        if isinstance(value, Weight):
+            self._weights[name] = value
+        else:
+            self._catalogue[value.name] = value
 
     def _choose(self, value: Choice) -> None:
         if isinstance(value, Combine):

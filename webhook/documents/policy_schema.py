@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from webhook.documents import json_forms
+from webhook.documents.catalogue_schema import ResourcesPart
 from webhook.documents.commitment_schema import CommitmentPart
 from webhook.documents.hint_schema import WARN_AT, Link, Sentence, hint_of, read_warn_at
 from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
@@ -30,12 +31,11 @@ from webhook.documents.policy_amounts import (
     Moment,
     SessionHardList,
     read_quantity,
-    whole_if_possible,
 )
 from webhook.documents.shipped_presets import PresetItem
 from webhook.documents.window_schema import DayRange, TimeOfDay, Zone
 from webhook.kinds.registry import KINDS
-from webhook.quota import devices, missing, scopes, share
+from webhook.quota import missing, scopes
 from webhook.quota.exemption import ExemptBy
 from webhook.quota.membership import GroupObjects, Membership
 from webhook.quota.missing import Missing
@@ -49,7 +49,6 @@ from webhook.quota.policy import (
     WorkloadPayer,
 )
 from webhook.quota.quantity import Quantity
-from webhook.quota.resources import Amount
 from webhook.quota.scopes import Operator, Requirement, Selector
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
 from webhook.quota.windows import DAYS, Window
@@ -93,23 +92,6 @@ def _missing_name(name: str) -> str:
     return name
 
 
-def _read_weight(value: Any) -> Amount:
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise ValueError("expected a weight such as 1, 1/4 or 0.25")  # noqa: TRY004 - as above
-    text = str(value)
-    if text.startswith("-"):
-        raise ValueError(f"{text} is negative; 0 says that it is no device")
-    weight = share.parse(text)
-    if weight > devices.MOST:
-        raise ValueError(f"{text} is more than {devices.MOST}, the largest weight")
-    return whole_if_possible(weight)
-
-
-def _device_name(name: str) -> str:
-    devices.check_name(name)
-    return name
-
-
 def _read_on_workload(value: Any) -> Any:
     """YAML takes an unquoted `off` for false."""
     return OnWorkload.OFF if value is False else value
@@ -133,8 +115,6 @@ def _kind(name: str) -> str:
 
 
 ScopeName = Annotated[str, AfterValidator(_scope), json_forms.words(sorted(scopes.KNOWN))]
-DeviceName = Annotated[str, AfterValidator(_device_name)]
-DeviceWeight = Annotated[Any, BeforeValidator(_read_weight), WithJsonSchema(json_forms.WEIGHT)]
 
 KindName = Annotated[str, AfterValidator(_kind), json_forms.words(sorted(each.resource for each in KINDS))]
 OnWorkloadWord = Annotated[
@@ -552,20 +532,6 @@ class SessionsPart(Part):
     )
 
 
-class LogicalResourcesPart(Part):
-    """What each device counts, by the logical resource that it counts in."""
-
-    gpu: dict[DeviceName, DeviceWeight] = Field(
-        default_factory=dict,
-        description=(
-            "What a device counts in `gpu`, by its name: `nvidia.com/gpu.shared: 1/4`. 0 says that it is no device."
-        ),
-    )
-    accelerator: dict[DeviceName, DeviceWeight] = Field(
-        default_factory=dict, description="What a device counts in `accelerator`, by its name, as in `gpu`."
-    )
-
-
 class MissingPart(Part):
     """What is filled in for a container that does not declare a resource."""
 
@@ -645,8 +611,12 @@ class PolicyPart(Part):
     attribution: AttributionPart | None = Field(
         default=None, description="Who may act for others, and who pays for what nobody else does."
     )
-    resources: LogicalResourcesPart | None = Field(
-        default=None, description="What each device counts in `gpu` and `accelerator`, over the shipped weights."
+    resources: ResourcesPart | None = Field(
+        default=None,
+        description=(
+            "The catalogue: by the name of a resource, what people call it, and a default for every person; of "
+            "`gpu` and `accelerator` also what each device counts, over the shipped weights."
+        ),
     )
     sessions: SessionsPart | None = Field(
         default=None, description="Which objects are sessions, and what counts of them."

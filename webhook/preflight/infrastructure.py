@@ -102,7 +102,7 @@ def _is_of_the_system(name: str) -> bool:
 def _numbers(census: Census) -> Iterator[PodDefault]:
     """Return the limits on the number of pods in the defaults for people and service accounts that are in force."""
     defaults = census.policy.defaults
-    for entry in (defaults.service_account, defaults.user):
+    for entry in (defaults.service_account, defaults.user, *census.policy.catalogue_defaults):
         if entry is not None and entry.in_force(census.now):
             yield from _numbers_of(entry)
 

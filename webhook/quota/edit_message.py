@@ -96,7 +96,7 @@ def _more(count: int, most: int) -> Iterator[str]:
 def _overrun(each: Overrun) -> str:
     limit = each.limit
     name, entry = limit.resource, f"{limit.entry} at {limit.place}" if limit.place else limit.entry
-    allocated, hard, over = (show(name, amount) for amount in (each.allocated, limit.hard, each.over))
+    allocated, hard, over = map(limit.shown, (each.allocated, limit.hard, each.over))
     return f"{limit.subject}: {name} {allocated} used or reserved, {hard} by {entry}, {over} too much"
 
 
@@ -111,7 +111,7 @@ def _illegal(commitment: Commitment, why: str) -> str:
 
 
 def _lifted(each: Lifted) -> str:
-    amount = f"{each.resource}={show(each.resource, each.hard)}"
+    amount = f"{each.resource}={show(each.resource, each.hard, each.form)}"
     if each.entry == each.whom or each.entry.startswith(f"{each.whom}."):
         return f"lifted: {each.entry} limits {amount} no more, and nothing in its place does"
     return f"lifted: {each.whom} had {amount} by {each.entry}, and has no limit of it any more"

@@ -113,7 +113,7 @@ def effect_of(before: Policy, after: Policy, known: Known) -> Generator[None, No
     of_users: list[Lifted] = []
     for count, (key, limit) in enumerate(was.limits.items(), start=1):
         if key not in will.limits and not any((part, limit.resource) in told for part in limit.entry.split("+")):
-            of_users.append(Lifted(str(limit.subject), limit.resource, limit.hard, limit.entry))
+            of_users.append(Lifted(str(limit.subject), limit.resource, limit.hard, limit.entry, limit.form))
         if count % _LIMITS_PER_STEP == 0:
             yield
     unkept: tuple[Unkept, ...] = ()

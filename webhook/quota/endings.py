@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeGuard
 
+from webhook.quota.catalogue import form_of
 from webhook.quota.limits import Layer, Rule, layers_of
 from webhook.quota.policy import Hard, Mode, Policy, Unlimited
+from webhook.quota.quantity import Format
 from webhook.quota.reservation import Charge
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Selector
@@ -22,13 +24,14 @@ _INSTANT = timedelta(microseconds=1)
 
 
 class EndingLimit(NamedTuple):
-    """A limit of *entry* that ends at `until`, and the lower one that holds `after` it."""
+    """A limit of *entry* that ends at `until`, and the lower one that holds `after` it. `form` is as in `Limit`."""
 
     entry: str
     resource: str
     hard: Hard
     after: Amount
     until: datetime
+    form: Format | None = None
 
 
 def ending_limit(policy: Policy, charge: Charge, *, labels: Mapping[str, str], now: datetime) -> EndingLimit | None:
@@ -55,7 +58,8 @@ def ending_limit(policy: Policy, charge: Charge, *, labels: Mapping[str, str], n
         for what, rule in were.items():
             after = are.get(what)
             if after is not None and after.entry.mode is not Mode.AUDIT and _is_less(after.hard, rule.hard):
-                return EndingLimit(rule.path, what.resource, rule.hard, after.hard, end)
+                form = form_of(policy.catalogue, what.resource)
+                return EndingLimit(rule.path, what.resource, rule.hard, after.hard, end, form)
     return None
 
 

@@ -7,16 +7,21 @@ What one policy limits and another one does not, by their entries: whether anybo
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from webhook.quota.catalogue import form_of
 from webhook.quota.exemption import Exemption
 from webhook.quota.policy import MINIMUMS, Entry, Hard, Mode, Policy, Unlimited
+from webhook.quota.quantity import Format
 from webhook.quota.resources import Amount
 
 _PER_STEP = 500
 """Entries between two pauses: together they take about a millisecond."""
+
+_OF_PEOPLE = "defaults.user"
+"""The name of what binds people behind an entry of their own."""
 
 _Key = tuple[str, str, str]
 """Selector, cap and resource; the first two are empty for a limit on the sum of everything."""
@@ -35,6 +40,8 @@ class Lifted:
     resource: str
     hard: Amount
     entry: str
+    form: Format | None = field(default=None, compare=False)
+    """How its amounts are shown, None: as Kubernetes shows them."""
 
 
 class _Slot(NamedTuple):
@@ -42,6 +49,11 @@ class _Slot(NamedTuple):
 
     entries: tuple[Entry | None, ...]
     default: str = ""
+
+    def inherits(self, path: str) -> bool:
+        """Whether what the entry called *path* sets is what the name falls back to."""
+        own = self.entries[0]
+        return bool(self.default) and (own is None or path != own.path)
 
     @property
     def has_windows(self) -> bool:
@@ -71,11 +83,13 @@ def lifted_entries(before: Policy, after: Policy, now: datetime) -> Generator[No
             keys = ended[name, in_windows] = frozenset(were.keys() - are.keys())
             for key in keys - ended[name, False] if in_windows else keys:
                 hard, path, within = were[key]
-                if within == slot.default and key in ended.get((slot.default, in_windows), ()):
+                if slot.inherits(within) and key in ended.get((slot.default, in_windows), ()):
                     continue
                 selector, cap, resource = key
-                whom = (f"[{selector}] {name}" if selector else name) + (" in a window" if in_windows else "")
-                found.append(Lifted(whom, resource, hard, f"{path}.{cap}" if cap else path))
+                called = within if name == _OF_PEOPLE else name
+                whom = (f"[{selector}] {called}" if selector else called) + (" in a window" if in_windows else "")
+                form = form_of(before.catalogue, resource)
+                found.append(Lifted(whom, resource, hard, f"{path}.{cap}" if cap else path, form))
         if count % _PER_STEP == 0:
             yield
     return tuple(sorted(found))
@@ -90,14 +104,20 @@ def new_exemptions(before: Policy, after: Policy) -> tuple[Exemption, ...]:
 def _slots(policy: Policy, other: Policy) -> Iterator[tuple[str, _Slot]]:
     """Yield all slots of *policy* by their paths: the defaults first, and everybody whom *other* names as well."""
     defaults = policy.defaults
-    yield "defaults.user", _Slot((defaults.user,))
+    of_people = (defaults.user, *policy.catalogue_defaults)
+    yield _OF_PEOPLE, _Slot(of_people)
     yield "defaults.serviceAccount", _Slot((defaults.service_account,))
     yield "defaults.unattributed", _Slot((defaults.unattributed,))
-    yield from _named("users", policy.users, other.users, defaults.user)
+    yield from _named("users", policy.users, other.users, of_people, _OF_PEOPLE)
     for rule in policy.rules:
-        path = "" if defaults.user is None else defaults.user.path
-        yield rule.entry.path, _Slot((rule.entry, defaults.user), path)
-    yield from _named("serviceAccounts", policy.service_accounts, other.service_accounts, defaults.service_account)
+        yield rule.entry.path, _Slot((rule.entry, *of_people), _OF_PEOPLE)
+    yield from _named(
+        "serviceAccounts",
+        policy.service_accounts,
+        other.service_accounts,
+        (defaults.service_account,),
+        "defaults.serviceAccount",
+    )
     for name, group in policy.groups.items():
         yield f"groups.{name}.perMember", _Slot((group.per_member,))
         yield f"groups.{name}.pool", _Slot((group.pool,))
@@ -110,11 +130,10 @@ def _slots(policy: Policy, other: Policy) -> Iterator[tuple[str, _Slot]]:
 
 
 def _named(
-    section: str, entries: Mapping[str, Entry], others: Collection[str], default: Entry | None
+    section: str, entries: Mapping[str, Entry], others: Collection[str], after: tuple[Entry | None, ...], default: str
 ) -> Iterator[tuple[str, _Slot]]:
-    path = "" if default is None else default.path
     for name in (*entries, *(each for each in others if each not in entries)):
-        yield f"{section}.{name}", _Slot((entries.get(name), default), path)
+        yield f"{section}.{name}", _Slot((entries.get(name), *after), default)
 
 
 def _enforced(policy: Policy, slot: _Slot, now: datetime, *, in_windows: bool) -> dict[_Key, tuple[Amount, str, str]]:

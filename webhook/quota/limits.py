@@ -15,8 +15,10 @@ from typing import NamedTuple
 from msgspec import Struct, structs
 
 from webhook.quota import subject
+from webhook.quota.catalogue import About, Catalogue
 from webhook.quota.policy import MINIMUMS, Combine, Entry, Hard, Mode, OnWorkload, PersonRule, Policy, Unlimited
-from webhook.quota.resources import Amount
+from webhook.quota.quantity import Format
+from webhook.quota.resources import Amount, show
 from webhook.quota.scopes import Selector
 from webhook.quota.subject import UNATTRIBUTED, Account, Payer, Subject
 
@@ -35,7 +37,7 @@ class Limit(Struct, frozen=True):
     The most of one resource: for the sum of what `subject` uses, or for one object.
 
     `cap` names the cap on one object (`perPod`); None if the limit binds the sum. Of a minimum (`minPerPod`) `hard` is
-    the least.
+    the least. `about` is what the policy says of the resource.
     """
 
     subject: Subject
@@ -47,6 +49,16 @@ class Limit(Struct, frozen=True):
     cap: str | None = None
     workloads: OnWorkload = OnWorkload.WARN
     hint: str = ""
+    about: About | None = None
+
+    @property
+    def form(self) -> Format | None:
+        """Return how amounts of the resource are shown, None: as Kubernetes shows them."""
+        return None if self.about is None else self.about.form
+
+    def shown(self, amount: Amount) -> str:
+        """Return an *amount* of the resource as text for users."""
+        return show(self.resource, amount, self.form)
 
     @property
     def is_minimum(self) -> bool:
@@ -91,12 +103,12 @@ def resolve_limits(
 
     Each entry has the amounts of its tier besides, for what it does not limit itself.
     The payer's own entry replaces the default field by field and may raise it, as does the first of the rules that
-    holds for a person without such a field. With `most-restrictive` the `perMember`
-    cap of each of the payer's groups binds as well. With `combine: max` or `sum` the caps of all these groups become
-    one limit, which replaces the default field by field like the payer's own entry. Pool, tenant, namespace and cluster
-    limits always bind in addition. Order: user, groups by name, tenants by name, each followed by its limit per
-    namespace, namespace, cluster; resources by name. The limits on what a selector selects follow in the same order,
-    and override each other for each selector by itself.
+    holds for a person without such a field. Behind the default of people stand those of the catalogue. With
+    `most-restrictive` the `perMember` cap of each of the payer's groups binds as well. With `combine: max` or `sum`
+    the caps of all these groups become one limit, which replaces the default field by field like the payer's own
+    entry. Pool, tenant, namespace and cluster limits always bind in addition. Order: user, groups by name, tenants by
+    name, each followed by its limit per namespace, namespace, cluster; resources by name. The limits on what a
+    selector selects follow in the same order, and override each other for each selector by itself.
     """
     return _limits_of(policy, account.payer, policy.selecting(account.scopes), namespace, labels, now)
 
@@ -124,7 +136,7 @@ def _limits_of(  # noqa: PLR0913, PLR0917 - what decides the limits
     pattern = policy.limits_cache.get(key)
     if not isinstance(pattern, _Pattern):
         layers = layers_of(policy, payer, namespace=namespace, labels=labels, now=now)
-        pattern = _build_pattern(layers, selectors, now)
+        pattern = _build_pattern(layers, selectors, now).described_by(policy.catalogue)
         if len(policy.limits_cache) >= _MAX_PATTERNS:
             policy.limits_cache.clear()
         policy.limits_cache[key] = pattern
@@ -136,7 +148,7 @@ def shared_limits(policy: Policy, bound: Subject, entry: Entry, *, now: datetime
     if not entry.in_force(now):
         return ()
     layer = Layer(entry.path, bound, list(policy.parts_of(entry, now)))
-    return tuple(_shared_limits(bound, layer, (None, *policy.selectors), now))
+    return tuple(_described(_shared_limits(bound, layer, (None, *policy.selectors), now), policy.catalogue))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +163,14 @@ class _Pattern:
     shared: tuple[Limit, ...]
     caps: tuple[Limit, ...]
 
+    def described_by(self, catalogue: Catalogue) -> _Pattern:
+        """Return the limits with what *catalogue* says of their resources."""
+        if not catalogue:
+            return self
+        personal = _described((limit for _, limit in self.personal), catalogue)
+        selected = tuple(zip((selector for selector, _ in self.personal), personal, strict=True))
+        return _Pattern(selected, tuple(_described(self.shared, catalogue)), tuple(_described(self.caps, catalogue)))
+
     def bound_to(self, holder: Subject) -> LimitsInForce:
         """Return the limits with *holder* as the subject of the personal ones."""
         personal = [
@@ -158,6 +178,10 @@ class _Pattern:
             for selector, limit in self.personal
         ]
         return LimitsInForce((*personal, *self.shared), self.caps)
+
+
+def _described(limits: Iterable[Limit], catalogue: Catalogue) -> Iterator[Limit]:
+    return (structs.replace(each, about=catalogue.get(each.resource)) for each in limits)
 
 
 def _payer_kind(policy: Policy, payer: Payer) -> str:
@@ -253,18 +277,19 @@ def _personal(  # noqa: PLR0913, PLR0917 - what decides the limits
     now: datetime,
 ) -> list[Entry]:
     """Return the entries that override each other field by field, the strongest first."""
+    last: tuple[Entry, ...] = ()
     if payer.owner == UNATTRIBUTED:
         own, default = None, policy.defaults.unattributed
     elif payer.is_service_account:
         own, default = policy.service_accounts.get(payer.owner), policy.defaults.service_account
     else:
-        own, default = policy.users.get(payer.owner), policy.defaults.user
+        own, default, last = policy.users.get(payer.owner), policy.defaults.user, policy.catalogue_defaults
     of_members = (
         [] if policy.combine is Combine.MOST_RESTRICTIVE else [part for each in members for part in parts_of(each)]
     )
     combined = _combined(of_members, policy.combine, now)
     before = parts_of(rule.entry) if rule else []
-    return [*(parts_of(own) if own else ()), *combined, *before, *(parts_of(default) if default else ())]
+    return [*(parts_of(own) if own else ()), *combined, *before, *(parts_of(default) if default else ()), *last]
 
 
 def _combined(members: list[Entry], combine: Combine, now: datetime) -> Iterator[Entry]:

@@ -19,9 +19,10 @@ from webhook.quota.expected import HOLD_SECONDS
 from webhook.quota.fitting import Fitting, Room
 from webhook.quota.limits import Limit
 from webhook.quota.policy import Mode, Unlimited
+from webhook.quota.quantity import Format
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP
 from webhook.quota.resources import PODS, PODS_STORED, Amount
-from webhook.quota.rounding import at_least, at_least_list, at_most
+from webhook.quota.rounding import at_least, at_most
 
 _HELD = LONGEST_REQUEST + SLOP
 _MOST_NAMED = 3
@@ -88,18 +89,17 @@ def sentence(
     if lacks:
         clauses.append(_declaring(lacks))
     clauses += [f"{name} comes from {source}" for name, source in sorted(context.sources.items())]
-    hints = _hints([*lacks, *shortfalls, *excesses])
-    promised = _promised(excesses)
-    payer = f"charged to {context.owner} ({context.found_by})"
-    return "; ".join([*clauses, *promised, *_freed_soon(excesses), *hints, payer])
+    broken: list[Excess | Lack | Shortfall] = [*lacks, *shortfalls, *excesses]
+    told = [*clauses, *_promised(excesses), *_freed_soon(excesses), *_meanings(broken), *_hints(broken)]
+    return "; ".join([*told, f"charged to {context.owner} ({context.found_by})"])
 
 
 def warning(excess: Excess) -> str:
     """Return the text on an exceeded but tolerated limit, for a Warning header (at most 120 characters are advised)."""
-    name = excess.rule.resource
+    rule = excess.rule
     return (
-        f"over quota {excess.rule.entry}: {name} requested {at_least(name, excess.requested)}, "
-        f"free {at_most(name, excess.free)} of {at_most(name, excess.rule.hard)}"
+        f"over quota {rule.entry}: {rule.resource} requested {_up(rule, excess.requested)}, "
+        f"free {_down(rule, excess.free)} of {_down(rule, rule.hard)}"
     )
 
 
@@ -111,8 +111,8 @@ def lack_warning(lack: Lack) -> str:
 def minimum_warning(shortfall: Shortfall) -> str:
     """Return the text on a minimum that is tolerated, for a Warning header."""
     name, rule = shortfall.rule.resource, shortfall.rule
-    least = f"minimum {at_least(name, rule.hard)} for one {_CAPPED[rule.cap or '']}"
-    return f"below minimum {rule.entry}: {name} requested {at_most(name, shortfall.requested)}, {least}"
+    least = f"minimum {_up(rule, rule.hard)} for one {_CAPPED[rule.cap or '']}"
+    return f"below minimum {rule.entry}: {name} requested {_down(rule, shortfall.requested)}, {least}"
 
 
 def filled_warning(filled: Filled) -> str:
@@ -120,7 +120,7 @@ def filled_warning(filled: Filled) -> str:
     name, rule = filled.rule.resource, filled.rule
     percent = filled.taken * 100 // rule.hard
     return (
-        f"nearly full: {rule.entry}: {name} {at_least(name, filled.taken)} of {at_most(name, rule.hard)} ({percent}%) "
+        f"nearly full: {rule.entry}: {name} {_up(rule, filled.taken)} of {_down(rule, rule.hard)} ({percent}%) "
         f"taken for {rule.subject}"
     )
 
@@ -128,8 +128,8 @@ def filled_warning(filled: Filled) -> str:
 def ending_warning(ending: EndingLimit) -> str:
     """Return the text on a limit that ends soon, and the lower one that follows, for a Warning header."""
     name, hard = ending.resource, ending.hard
-    amount = hard.value if isinstance(hard, Unlimited) else at_most(name, hard)
-    after = at_most(name, ending.after)
+    amount = hard.value if isinstance(hard, Unlimited) else at_most(name, hard, form=ending.form)
+    after = at_most(name, ending.after, form=ending.form)
     return f"the limit {ending.entry} ({name} {amount}) ends on {ending.until:%Y-%m-%d}, {after} from then on"
 
 
@@ -151,15 +151,16 @@ def workload_sentence(fitting: Fitting, denied: Denied, *, noun: str, owner: str
     clauses.append(f"would fit: {_how_many(fitting, noun)}")
     if lacks:
         clauses.append(_declaring(lacks))
-    hints = _hints([*lacks, *shortfalls, *excesses])
-    return "; ".join([*clauses, *_promised(excesses), *_freed_soon(excesses), *hints, f"charged to {owner}"])
+    broken: list[Excess | Lack | Shortfall] = [*lacks, *shortfalls, *excesses]
+    told = [*clauses, *_promised(excesses), *_freed_soon(excesses), *_meanings(broken), *_hints(broken)]
+    return "; ".join([*told, f"charged to {owner}"])
 
 
 def workload_warning(fitting: Fitting, excess: Excess, *, noun: str) -> str:
     """Return the text on a limit that not all copies of a workload fit under, for a Warning header."""
     name, rule = excess.rule.resource, excess.rule
     if rule.cap is not None:
-        asked = f"{name} requested {at_least(name, excess.requested)}"
+        asked = f"{name} requested {_up(rule, excess.requested)}"
         return f"over quota {rule.entry}: no {noun} fit: {asked}, {_capped(rule)}"
     return f"{_how_many(fitting, noun)} fit now: {warning(excess)}"
 
@@ -174,11 +175,11 @@ def surge_warning(excess: Excess) -> str:
     """Return the text on a rolling update that makes a pod before it takes one away, and has no room for it."""
     name, rule = excess.rule.resource, excess.rule
     if excess.never_fits:
-        asked = f"{name} requested {at_least(name, excess.requested)}"
+        asked = f"{name} requested {_up(rule, excess.requested)}"
         return f"over quota {rule.entry}: the rolling update makes no pods: {asked}, {_capped(rule)}"
     needed = (
-        f"the rolling update needs 1 more pod than is free: {rule.entry}: {name} free {at_most(name, excess.free)} of "
-        f"{at_most(name, rule.hard)}"
+        f"the rolling update needs 1 more pod than is free: {rule.entry}: {name} free {_down(rule, excess.free)} of "
+        f"{_down(rule, rule.hard)}"
     )
     # Above a limit that was lowered the pod that goes first makes no room for the next one.
     is_over = excess.used + excess.reserved > rule.hard
@@ -187,7 +188,7 @@ def surge_warning(excess: Excess) -> str:
 
 def _capped(rule: Limit) -> str:
     whom = rule.subject if rule.cap is None else f"one {_CAPPED[rule.cap]}"
-    return f"limited {at_most(rule.resource, rule.hard)} for {whom}"
+    return f"limited {_down(rule, rule.hard)} for {whom}"
 
 
 def _how_many(fitting: Fitting, noun: str) -> str:
@@ -237,17 +238,21 @@ def would_fit(excesses: Iterable[Excess], context: Context) -> str:
     for excess in listed:
         if excess.had:
             had[excess.rule.resource] = max(had.get(excess.rule.resource, 0), excess.had)
-    return f"{told} in all (now {at_least_list(sorted(had.items()))})" if had else told
+    return f"{told} in all (now {_listed(had, _forms(listed))})" if had else told
 
 
 def _most_of_client(bounds: Iterable[tuple[Excess, Amount]], context: Context) -> str:
     """Return the least bound on each resource, without what others have added, in the units of the client."""
     fits: dict[str, Amount] = {}
+    forms: dict[str, Format | None] = {}
     for excess, bound in bounds:
         name = excess.rule.resource
         fits[name] = min(fits.get(name, bound), bound)
+        forms[name] = excess.rule.form
     of_client = {name: max(amount - context.added.amounts.get(name, 0), 0) for name, amount in fits.items()}
-    return ",".join(f"{name}={at_most(name, of_client[name], context.units.get(name, ''))}" for name in sorted(fits))
+    return ",".join(
+        f"{name}={at_most(name, of_client[name], context.units.get(name, ''), forms[name])}" for name in sorted(fits)
+    )
 
 
 def largest(rooms: Iterable[Room], noun: str | None) -> str:
@@ -263,20 +268,22 @@ def largest(rooms: Iterable[Room], noun: str | None) -> str:
     if any(counts_objects(each.limit.resource) and each.most < each.each for each in binding):
         return "nothing"
     fits: dict[str, Amount] = {}
+    forms: dict[str, Format | None] = {}
     for each in binding:
         name = each.limit.resource
         if not counts_objects(name):
             fits[name] = min(fits.get(name, each.most), each.most)
-    return ",".join(f"{name}={at_most(name, amount)}" for name, amount in sorted(fits.items()))
+            forms[name] = each.limit.form
+    return ",".join(f"{name}={at_most(name, amount, form=forms[name])}" for name, amount in sorted(fits.items()))
 
 
 def _told_of(added: Added, excesses: Iterable[Excess]) -> Iterator[str]:
     """Yield what others have added of what is exceeded: the client has not asked for it, and cannot leave it out."""
-    exceeded = {each.rule.resource for each in excesses}
-    amounts = sorted((name, amount) for name, amount in added.amounts.items() if name in exceeded and amount > 0)
+    forms = _forms(excesses)
+    amounts = {name: amount for name, amount in added.amounts.items() if name in forms and amount > 0}
     if amounts:
         names = ",".join(added.containers[:_MOST_NAMED]) + (",..." if len(added.containers) > _MOST_NAMED else "")
-        yield f"{names}, added to what was sent, asks for {at_least_list(amounts)} more"
+        yield f"{names}, added to what was sent, asks for {_listed(amounts, forms)} more"
 
 
 def _nothing_fits(full: Sequence[Excess]) -> str:
@@ -315,19 +322,19 @@ def _end(excess: Excess) -> str:
 def _promised(excesses: Iterable[Excess]) -> Iterator[str]:
     """Yield what of each pool of nodes is not free because it was promised, and what was promised to who asks."""
     for excess in excesses:
-        name, each = excess.rule.resource, excess.on_demand
+        rule, name, each = excess.rule, excess.rule.resource, excess.on_demand
         if each is None:
             continue
         told = (
-            f"{excess.rule.entry}: {name}={at_least(name, each.set_aside)} promised and not used, "
-            f"on demand {at_least(name, each.used)} of {at_most(name, each.total)} taken"
+            f"{rule.entry}: {name}={_up(rule, each.set_aside)} promised and not used, "
+            f"on demand {_up(rule, each.used)} of {_down(rule, each.total)} taken"
         )
         if each.committed:
-            told += f", committed {at_least(name, each.in_use)} of {at_most(name, each.committed)} in use"
+            told += f", committed {_up(rule, each.in_use)} of {_down(rule, each.committed)} in use"
         yield told
 
 
-def _freed_soon(excesses: Iterable[Excess]) -> Iterator[str]:
+def _freed_soon(excesses: Sequence[Excess]) -> Iterator[str]:
     """Yield a note on amounts that fail only because of what is reserved: a retry may succeed before any pod ends."""
     under_way: dict[str, Amount] = {}
     for_pods: dict[str, Amount] = {}
@@ -336,14 +343,56 @@ def _freed_soon(excesses: Iterable[Excess]) -> Iterator[str]:
         if excess.used + excess.requested <= excess.rule.hard:
             under_way[name] = max(under_way.get(name, 0), excess.reserved - excess.held_for_pods)
             for_pods[name] = max(for_pods.get(name, 0), excess.held_for_pods)
-    if listed := at_least_list(sorted(_above_zero(under_way))):
+    forms = _forms(excesses)
+    if listed := _listed(under_way, forms):
         yield f"{listed} reserved for requests under way, free again in about {_HELD:g} s if they fail"
-    if listed := at_least_list(sorted(_above_zero(for_pods))):
+    if listed := _listed(for_pods, forms):
         yield f"{listed} held for pods of sessions, free again in about {HOLD_SECONDS:g} s if they do not come"
 
 
-def _above_zero(amounts: Mapping[str, Amount]) -> Iterator[tuple[str, Amount]]:
-    return (each for each in amounts.items() if each[1] > 0)
+def _forms(excesses: Iterable[Excess]) -> dict[str, Format | None]:
+    return {each.rule.resource: each.rule.form for each in excesses}
+
+
+def _listed(amounts: Mapping[str, Amount], forms: Mapping[str, Format | None]) -> str:
+    """Return what is above 0, rounded up, in ResourceQuota's form."""
+    above = sorted((name, amount) for name, amount in amounts.items() if amount > 0)
+    return ",".join(f"{name}={at_least(name, amount, forms[name])}" for name, amount in above)
+
+
+def _up(rule: Limit, amount: Amount) -> str:
+    return at_least(rule.resource, amount, rule.form)
+
+
+def _down(rule: Limit, amount: Amount) -> str:
+    return at_most(rule.resource, amount, form=rule.form)
+
+
+def _meanings(broken: Iterable[Excess | Lack | Shortfall]) -> list[str]:
+    """Return what the policy says of the resources of these limits, of each once: the sentence that says most."""
+    said: dict[str, str] = {}
+    for each in broken:
+        name, meaning = each.rule.resource, _meaning(each.rule)
+        if len(meaning) > len(said.get(name, "")):
+            said[name] = meaning
+    return list(said.values())[:_MOST_NAMED]
+
+
+def _meaning(rule: Limit) -> str:
+    """Return what the resource of a limit is, and that it has to be granted; empty if the policy says neither."""
+    about, name = rule.about, rule.resource
+    if about is None:
+        return ""
+    called = (about.display_name or about.description).rstrip(".")
+    counted = "" if about.unit.casefold() in f"{called} {name}".casefold() else about.unit
+    has_to_be_granted = rule.entry == about.entry and not rule.hard
+    if not called:
+        said = f"{name} is counted in {counted}" if counted else ""
+        granted = f"{said} and has to be granted" if said else f"{name} has to be granted"
+    else:
+        said = f"{name} means {called}" + (f", counted in {counted}" if counted else "")
+        granted = f"{said}, and has to be granted"
+    return granted if has_to_be_granted else said
 
 
 def _hints(broken: Iterable[Excess | Lack | Shortfall]) -> list[str]:
@@ -362,7 +411,7 @@ def _lacking(entry: str, lacks: list[Lack]) -> str:
     """Return the clause in ResourceQuota's words, which names resources and containers in the order of the alphabet."""
     ordered = sorted(lacks, key=lambda each: each.rule.resource)
     lacking = "; ".join(f"{each.rule.resource} for: {','.join(each.containers)}" for each in ordered)
-    limited = ",".join(f"{each.rule.resource}={at_most(each.rule.resource, each.rule.hard)}" for each in ordered)
+    limited = ",".join(f"{each.rule.resource}={_down(each.rule, each.rule.hard)}" for each in ordered)
     return f"failed quota: {entry}: must specify {lacking}; limited: {limited}"
 
 
@@ -379,7 +428,7 @@ def _declaring(lacks: Iterable[Lack]) -> str:
 
 def _below(shortfall: Shortfall) -> str:
     rule, name = shortfall.rule, shortfall.rule.resource
-    asked, least = at_most(name, shortfall.requested), at_least(name, rule.hard)
+    asked, least = _down(rule, shortfall.requested), _up(rule, rule.hard)
     kind = _CAPPED[rule.cap or ""]
     return f"below minimum: {rule.entry}, requested: {name}={asked}, minimum: {name}={least} for one {kind}"
 
@@ -398,10 +447,10 @@ def _clauses(excesses: Iterable[Excess], others: Collection[Lack | Shortfall] = 
 
 def _clause(excess: Excess, words: str) -> str:
     rule, name = excess.rule, excess.rule.resource
-    asked = f"{words}: {rule.entry}, requested: {name}={at_least(name, excess.requested)}"
-    limited = f"limited: {name}={at_most(name, rule.hard)}"
+    asked = f"{words}: {rule.entry}, requested: {name}={_up(rule, excess.requested)}"
+    limited = f"limited: {name}={_down(rule, rule.hard)}"
     if rule.cap is not None:
         return f"{asked}, {limited} for one {_CAPPED[rule.cap]}"
-    used, reserved = at_least(name, excess.used), at_least(name, excess.reserved)
-    free = f"free: {name}={at_most(name, excess.free)} for {rule.subject}"
+    used, reserved = _up(rule, excess.used), _up(rule, excess.reserved)
+    free = f"free: {name}={_down(rule, excess.free)} for {rule.subject}"
     return f"{asked}, used: {name}={used}, {limited}, reserved: {name}={reserved}, {free}"

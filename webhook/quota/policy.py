@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from webhook.quota.catalogue import Catalogue
 from webhook.quota.commitments import NO_COMMITMENTS, Commitments, charged_pools
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights
@@ -261,6 +262,7 @@ class Policy:
     name, which entries refer to. The first of the `rules` that holds for a person stands before the default.
     `node_classes` are those of the nodes where pods run. By class, `class_entries` say what happens where its capacity
     does not suffice beside what was promised by `commitments`.
+    `catalogue` is what is said of resources themselves, and `catalogue_defaults` what people have behind the default.
     """
 
     defaults: Defaults = Defaults()
@@ -291,6 +293,8 @@ class Policy:
     node_classes: NodeClasses = NO_CLASSES
     class_entries: Mapping[str, Entry] = field(default_factory=dict)
     commitments: Commitments = NO_COMMITMENTS
+    catalogue: Catalogue = field(default_factory=dict)
+    catalogue_defaults: tuple[Entry, ...] = ()
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _limited: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -519,7 +523,7 @@ class Policy:
         tenants = [entry for each in self.tenants.values() for entry in (each.entry, each.per_namespace)]
         rules = [each.entry for each in self.rules]
         named = (*rules, *self.users.values(), *self.service_accounts.values(), *self.namespaces.values())
-        for entry in (*defaults, *groups, *tenants, *named, self.cluster):
+        for entry in (*defaults, *self.catalogue_defaults, *groups, *tenants, *named, self.cluster):
             if entry is not None:
                 yield entry
 

@@ -12,15 +12,17 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 
+from webhook.quota.catalogue import form_of
 from webhook.quota.devices import Weight
 from webhook.quota.policy import Entry, Group, Hard, Policy, Tenant, Unlimited, WarnAt
-from webhook.quota.quantity import Quantity
+from webhook.quota.quantity import Format, Quantity
 from webhook.quota.resources import show
 from webhook.quota.windows import Window
 
 _TOLD_APART = frozenset(
     {"defaults", "users", "service_accounts", "groups", "tenants", "namespaces", "cluster", "tiers", "rules"}
     | {"devices", "exemptions", "presets", "categories", "node_classes", "class_entries", "commitments"}
+    | {"catalogue", "catalogue_defaults"}
 )
 """The fields of a policy that hold entries, or are told in a form of their own."""
 
@@ -82,7 +84,7 @@ def changes_between(before: Policy, after: Policy) -> PolicyChanges:
     entries = []
     for name in sorted(were.keys() | are.keys()):
         was, new = were.get(name), are.get(name)
-        differences = _differences(_said(was or _NO_ENTRY), _said(new or _NO_ENTRY))
+        differences = _differences(_said(was or _NO_ENTRY, before), _said(new or _NO_ENTRY, after))
         if differences or was is None or new is None:
             places = ["" if each is None else each.place for each in (was, new)]
             entries.append(EntryChange(name, places[0], places[1], differences))
@@ -128,15 +130,18 @@ def _name(entry: Entry) -> str:
     return f"{around}{separator}{entry.selector}]" if entry.selector is not None else entry.path
 
 
-def _said(entry: Entry) -> dict[str, object]:
-    """Return what an entry says, amounts as text."""
-    said: dict[str, object] = {f"{cap or 'hard'}.{name}": _amount(name, hard) for cap, name, hard in entry.amounts()}
+def _said(entry: Entry, policy: Policy) -> dict[str, object]:
+    """Return what an entry of *policy* says, amounts as text."""
+    said: dict[str, object] = {
+        f"{cap or 'hard'}.{name}": _amount(name, hard, form_of(policy.catalogue, name))
+        for cap, name, hard in entry.amounts()
+    }
     others = {each.name: getattr(entry, each.name) for each in fields(entry) if each.name not in _UNSAID}
     return said | {name: value for name, value in others.items() if value not in (None, "")}
 
 
-def _amount(name: str, hard: Hard) -> str:
-    return hard.value if isinstance(hard, Unlimited) else show(name, hard)
+def _amount(name: str, hard: Hard, form: Format | None) -> str:
+    return hard.value if isinstance(hard, Unlimited) else show(name, hard, form)
 
 
 def _settings(policy: Policy) -> Iterator[tuple[str, object]]:
@@ -151,6 +156,7 @@ def _settings(policy: Policy) -> Iterator[tuple[str, object]]:
         yield f"{rule.entry.path} (place)", str(place)
         yield from ((f"{rule.entry.path}.users[{name}]", _LISTED) for name in rule.users)
         yield from ((f"{rule.entry.path}.groups[{name}]", _LISTED) for name in rule.groups)
+    yield from _catalogue(policy)
     yield from ((f"resources.{weight.resource}[{name}]", weight) for name, weight in policy.devices.rows)
     exempt: defaultdict[str, list[str]] = defaultdict(list)
     for row in policy.exemptions.rows:
@@ -178,9 +184,17 @@ def _kinds_of_objects(policy: Policy) -> Iterator[tuple[str, object]]:
     for place, each in enumerate(policy.node_classes.classes, start=1):
         yield f"nodeClasses[{each.name}]", f"{each} (place {place})"
     for name, entry in policy.class_entries.items():
-        yield from ((f"nodeClasses[{name}].{what}", said) for what, said in _said(entry).items())
+        yield from ((f"nodeClasses[{name}].{what}", said) for what, said in _said(entry, policy).items())
     for commitment in policy.commitments.every:
         yield f"commitments[{commitment.name}]", str(commitment)
+
+
+def _catalogue(policy: Policy) -> Iterator[tuple[str, object]]:
+    for about in policy.catalogue.values():
+        yield about.entry, _LISTED
+        said = {"displayName": about.display_name, "description": about.description, "unit": about.unit}
+        said["format"] = "" if about.notation is None else about.notation.value
+        yield from ((f"{about.entry}.{name}", text) for name, text in said.items() if text)
 
 
 def _others(path: str, said: Group | Tenant, told: Collection[str]) -> Iterator[tuple[str, object]]:

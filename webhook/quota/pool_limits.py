@@ -77,7 +77,16 @@ def _limits_of(policy: Policy, pool: Pool, has: Mapping[str, Amount]) -> tuple[L
     entry = policy.class_entries.get(pool.node_class) or Entry(f"nodeClasses.{pool.node_class}")
     path = f"{entry.path}[{pool.zone}]" if pool.zone else entry.path
     limits = tuple(
-        Limit(pool.subject, name, has.get(name, 0), path, entry.place, entry.mode, hint=entry.hint)
+        Limit(
+            pool.subject,
+            name,
+            has.get(name, 0),
+            path,
+            entry.place,
+            entry.mode,
+            hint=entry.hint,
+            about=policy.catalogue.get(name),
+        )
         for name in sorted(policy.commitments.resources_of(pool.node_class))
     )
     policy.limits_cache[pool] = _Cached(has, limits)

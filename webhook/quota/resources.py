@@ -128,6 +128,11 @@ def is_in_bytes(name: str) -> bool:
     return name in _BYTES or name.startswith(HUGEPAGES) or name.endswith(_BYTES_ENDINGS)
 
 
+def form_of_kubernetes(name: str) -> Format:
+    """Return how amounts of *name*, a canonical one, are shown where nobody says otherwise."""
+    return Format.BINARY_SI if is_in_bytes(name) else Format.DECIMAL_SI
+
+
 def known_names() -> tuple[str, ...]:
     """Return the names without parameters, as suggestions for a misspelt name."""
     return tuple(sorted(_PLAIN_NAMES | SHORT_NAMES.keys()))
@@ -169,19 +174,19 @@ def most_amounts(alternatives: Iterable[Amounts]) -> dict[str, Amount]:
     return most
 
 
-def show(name: str, amount: Amount) -> str:
+def show(name: str, amount: Amount, form: Format | None = None) -> str:
     """
     Return *amount* of resource *name* as text for users: `1500m`, `8Gi`; of a logical resource `2+3/7`, of a time `8h`.
 
-    A policy reads all of them. A fraction of any other resource is rounded up to a billionth.
+    A policy may say the *form* of an extended resource, and reads all of them. A fraction of any other resource is
+    rounded up to a billionth.
     """
     if name in LOGICAL:
         return share.show(Fraction(amount) / NANOS)
     whole = amount if isinstance(amount, int) else -((-amount.numerator) // amount.denominator)
     if name in TIMES:
         return durations.show(whole)
-    form = Format.BINARY_SI if is_in_bytes(name) else Format.DECIMAL_SI
-    return quantity.canonical(whole, form)
+    return quantity.canonical(whole, form or form_of_kubernetes(name))
 
 
 def read(name: str, text: str) -> Amount:

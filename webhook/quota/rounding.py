@@ -7,7 +7,6 @@ is rounded down: whoever adds up never finds room that is not there. Times are a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fractions import Fraction
 
 from webhook.quota import durations, quantity, resources, share
@@ -23,32 +22,27 @@ _DECIMAL_UNITS = tuple(_MILLI * 1000**power for power in range(8))
 _BINARY_UNITS = tuple(NANOS * 1024**power for power in range(7))
 
 
-def at_least(name: str, amount: Amount) -> str:
-    """Return *amount* of resource *name*, rounded up: what is requested, used or reserved."""
-    return _text(name, amount, is_up=True)
+def at_least(name: str, amount: Amount, form: Format | None = None) -> str:
+    """Return *amount* of resource *name*, rounded up: what is requested, used or reserved. *form* as in `show`."""
+    return _text(name, amount, form, is_up=True)
 
 
-def at_most(name: str, amount: Amount, unit: str = "") -> str:
+def at_most(name: str, amount: Amount, unit: str = "", form: Format | None = None) -> str:
     """
     Return *amount* of resource *name*, rounded down: what is limited or free, or would fit.
 
-    It is told in *unit*, a suffix such as `Gi` or `m`, if there is one of it.
+    It is told in *unit*, a suffix such as `Gi` or `m`, if there is one of it. *form* as in `show`.
     """
     in_unit = _in_unit(amount, unit) if unit and name not in LOGICAL else None
-    return in_unit or _text(name, amount, is_up=False)
+    return in_unit or _text(name, amount, form, is_up=False)
 
 
-def at_least_list(listed: Iterable[tuple[str, Amount]]) -> str:
-    """Return amounts that are rounded up, in ResourceQuota's form."""
-    return ",".join(f"{name}={at_least(name, amount)}" for name, amount in listed)
-
-
-def _text(name: str, amount: Amount, *, is_up: bool) -> str:
+def _text(name: str, amount: Amount, form: Format | None, *, is_up: bool) -> str:
     if name in durations.TIMES:
         return durations.show(int(amount))
     if name in LOGICAL and amount < _MOST * NANOS:
         return _share(Fraction(amount) / NANOS, is_up=is_up)
-    form = Format.BINARY_SI if resources.is_in_bytes(name) else Format.DECIMAL_SI
+    form = form or resources.form_of_kubernetes(name)
     if isinstance(amount, int) and _is_short(exact := quantity.canonical(amount, form)):
         return exact
     units = _BINARY_UNITS if form is Format.BINARY_SI else _DECIMAL_UNITS

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from webhook.quota import resources
+from webhook.quota.catalogue import Catalogue
 from webhook.quota.errors import WebhookError
 from webhook.quota.expected import ExpectedPods
 from webhook.quota.objects import ObjectKey
@@ -60,6 +61,8 @@ class Allocation:
     committed: Amounts
     reserved: Amounts
     other_owners: tuple[str, ...] = ()
+    catalogue: Catalogue = field(default_factory=dict, compare=False)
+    """What the policy says of resources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,8 @@ class Page:
     allocations: tuple[Allocation, ...]
     sums: tuple[Sum, ...] | None
     rest: ObjectKey | None
+    catalogue: Catalogue = field(default_factory=dict, compare=False)
+    """What the policy says of resources."""
 
 
 class UnknownResourceError(WebhookError):
@@ -158,7 +163,8 @@ class Allocations:
         found = (self._found[key] for key in keys)
         shown = tuple(each for each in found if each.committed or each.reserved)
         sums = tuple(Sum(name, *both) for name, both in sorted(self._sums.items())) if self._after is None else None
-        return Page(shown, sums, keys[-1] if self._last is not None else None)
+        rest = keys[-1] if self._last is not None else None
+        return Page(shown, sums, rest, self._scene.policy.catalogue)
 
     def _take(self, key: ObjectKey, row: Row | None, writes: Sequence[Reservation]) -> None:
         selection = self._selection
@@ -194,7 +200,8 @@ class Allocations:
             uid, created, state = stored.uid, stored.created, State.GROWING if reserved else State.USED
             if uids - {uid, ""}:
                 state = State.ANOTHER
-        return Allocation(key, uid, owner, created, state, committed, reserved, tuple(others))
+        catalogue = self._scene.policy.catalogue
+        return Allocation(key, uid, owner, created, state, committed, reserved, tuple(others), catalogue)
 
     def _is_charged(self, account: Account, namespace: str) -> bool:
         selection = self._selection

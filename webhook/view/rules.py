@@ -77,8 +77,8 @@ class Rules:
         path, within = part.whole.path, self._within(part)
         first = path.replace("[", ".").partition(".")[0]
         match first:
-            case "defaults":
-                return "default" + within
+            case "defaults" | "resources":
+                return "default" + (" of the resource" if first == "resources" else within)
             case "users" | "serviceAccounts" | "rules":
                 return ("by a rule" if first == "rules" else "own entry") + within + self._replaced(first, limit)
             case "groups":
@@ -100,9 +100,10 @@ class Rules:
     def _replaced(self, first: str, limit: Limit) -> str:
         defaults = self._policy.defaults
         default = defaults.service_account if first == "serviceAccounts" else defaults.user
-        if default is None or ".scoped[" in limit.entry:
+        if ".scoped[" in limit.entry:
             return ""
-        for part in self._policy.parts_of(default, None):
+        last = () if first == "serviceAccounts" else self._policy.catalogue_defaults
+        for part in (*(self._policy.parts_of(default, None) if default else ()), *last):
             hards = part.hard if limit.cap is None else part.caps.get(limit.cap, {})
             if limit.resource in hards and not isinstance(hards[limit.resource], Unlimited):
                 return f", in the place of {part.path}"

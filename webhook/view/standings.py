@@ -5,10 +5,11 @@ How a subject stands to its limits: one row for each limit, with what is used, h
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from webhook.quota import subject
+from webhook.quota.catalogue import Catalogue
 from webhook.quota.limits import Limit, LimitsInForce, limits_of_any, resolve_limits, shared_limits
 from webhook.quota.policy import Policy
 from webhook.quota.resources import Amount
@@ -57,10 +58,15 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """All that binds one subject, or one caller: standings by subject and resource, and caps on one object."""
+    """
+    All that binds one subject, or one caller: standings by subject and resource, and caps on one object.
+
+    `catalogue` is what the policy says of resources.
+    """
 
     standings: tuple[Standing, ...]
     caps: tuple[Cap, ...]
+    catalogue: Catalogue = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +196,8 @@ def _quota(
         for name in scene.usage.names(whom)
         if (whom, name) not in limited
     ]
-    return Quota(tuple(sorted(rows, key=_order)), tuple(Cap(limit, rules.of(limit, caps)) for limit in _sorted(caps)))
+    told = tuple(Cap(limit, rules.of(limit, caps)) for limit in _sorted(caps))
+    return Quota(tuple(sorted(rows, key=_order)), told, scene.policy.catalogue)
 
 
 def _in_groups(sets: Collection[Groups]) -> str:

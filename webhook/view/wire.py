@@ -10,10 +10,11 @@ from typing import Final, TypeAlias
 from urllib.parse import quote, unquote
 
 from webhook.quota import resources
+from webhook.quota.catalogue import About, Catalogue, form_of
 from webhook.quota.exemption import Exemption
 from webhook.quota.limits import Limit
 from webhook.quota.objects import ObjectKey
-from webhook.quota.resources import Amounts
+from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import Subject, selector_of, unscoped
 from webhook.view.allocations import Allocation, Page
 from webhook.view.holders import Holder
@@ -94,7 +95,7 @@ def self_quota(user: str, namespace: str, quota: Quota, holders: Iterable[Holder
             "user": user,
             **({"exempt": str(exemption)} if exemption else {}),
             **_rows(quota),
-            "holders": [_holding(each) for each in holders],
+            "holders": [_holding(each, quota.catalogue) for each in holders],
         },
     }
 
@@ -126,13 +127,13 @@ def listed(kind: str, items: Iterable[Json]) -> Json:
     return {"apiVersion": API_VERSION, "kind": f"{kind}List", "metadata": {"resourceVersion": ""}, "items": list(items)}
 
 
-def holder(each: Holder) -> Json:
-    """Return a Holder."""
+def holder(each: Holder, catalogue: Catalogue) -> Json:
+    """Return a Holder, with amounts as *catalogue* says."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Holder",
         "metadata": {"name": each.key.name, "creationTimestamp": _time(each.created)},
-        "status": {"owner": each.owner, **_holding(each)},
+        "status": {"owner": each.owner, **_holding(each, catalogue)},
     }
 
 
@@ -174,8 +175,8 @@ def allocated(each: Allocation) -> Json:
         **({"otherOwners": each.other_owners} if each.other_owners else {}),
         "state": each.state.value,
         "created": _time(each.created),
-        "committed": _amounts(each.committed),
-        "reserved": _amounts(each.reserved),
+        "committed": _amounts(each.committed, each.catalogue),
+        "reserved": _amounts(each.reserved, each.catalogue),
     }
 
 
@@ -207,8 +208,8 @@ def table_row(each: Allocation) -> Json:
         meta["name"],
         ",".join((each.owner, *each.other_owners)),
         each.state.value,
-        _cell(each.committed),
-        _cell(each.reserved),
+        _cell(each.committed, each.catalogue),
+        _cell(each.reserved, each.catalogue),
         _time(each.created) or "-",
     ]
     return {
@@ -240,8 +241,8 @@ def _sums(page: Page) -> Json:
     rows = [
         {
             "resource": each.resource,
-            "committed": resources.show(each.resource, each.committed),
-            "reserved": resources.show(each.resource, each.reserved),
+            "committed": _shown(each.resource, each.committed, page.catalogue),
+            "reserved": _shown(each.resource, each.reserved, page.catalogue),
         }
         for each in page.sums
     ]
@@ -256,10 +257,11 @@ def _allocation_meta(each: Allocation) -> Json:
     }
 
 
-def _cell(amounts: Amounts) -> str:
+def _cell(amounts: Amounts, catalogue: Catalogue) -> str:
     """Return amounts in a cell; objects by number only if there is nothing else: most are counted elsewhere, too."""
-    shown = {name: amount for name, amount in _amounts(amounts).items() if not name.startswith("count/")}
-    return ",".join(f"{name}={amount}" for name, amount in (shown or _amounts(amounts)).items()) or "-"
+    every = _amounts(amounts, catalogue)
+    shown = {name: amount for name, amount in every.items() if not name.startswith("count/")}
+    return ",".join(f"{name}={amount}" for name, amount in (shown or every).items()) or "-"
 
 
 def pool(each: PoolStanding) -> Json:
@@ -311,21 +313,30 @@ def commitment(each: CommitmentStanding) -> Json:
 
 
 def _rows(quota: Quota) -> Json:
+    names = {each.resource for each in quota.standings} | {each.limit.resource for each in quota.caps}
+    found = {name: _about(quota.catalogue[name]) for name in sorted(names & quota.catalogue.keys())}
+    said = {name: about for name, about in found.items() if about}
     return {
-        "limits": [_standing(each) for each in quota.standings],
+        "limits": [_standing(each, quota.catalogue) for each in quota.standings],
         "caps": [
             {
                 "cap": each.limit.cap,
                 "resource": each.limit.resource,
-                "hard": resources.show(each.limit.resource, each.limit.hard),
+                "hard": each.limit.shown(each.limit.hard),
                 **_source(each.limit, each.rule),
             }
             for each in quota.caps
         ],
+        **({"resources": said} if said else {}),
     }
 
 
-def _standing(each: Standing) -> Json:
+def _about(about: About) -> Json:
+    said = {"displayName": about.display_name, "description": about.description, "unit": about.unit}
+    return {name: text for name, text in said.items() if text}
+
+
+def _standing(each: Standing, catalogue: Catalogue) -> Json:
     amounts = {"used": each.used, "reserved": each.reserved}
     if each.limit is not None:
         amounts = {"hard": each.limit.hard, **amounts, "free": each.free, "over": each.over}
@@ -334,7 +345,7 @@ def _standing(each: Standing) -> Json:
         "subject": unscoped(each.subject),
         **({"scopes": selector} if selector else {}),
         "resource": each.resource,
-        **{name: resources.show(each.resource, amount) for name, amount in amounts.items()},
+        **{name: _shown(each.resource, amount, catalogue) for name, amount in amounts.items()},
         **(_source(each.limit, each.rule) if each.limit and each.rule else {}),
     }
 
@@ -349,13 +360,17 @@ def _source(limit: Limit, rule: Rule) -> Json:
     }
 
 
-def _holding(each: Holder) -> Json:
+def _shown(name: str, amount: Amount, catalogue: Catalogue) -> str:
+    return resources.show(name, amount, form_of(catalogue, name))
+
+
+def _holding(each: Holder, catalogue: Catalogue) -> Json:
     return {
         "resource": each.key.resource,
         "namespace": each.key.namespace,
         "name": each.key.name,
         "created": _time(each.created),
-        "amounts": _amounts(each.amounts),
+        "amounts": _amounts(each.amounts, catalogue),
     }
 
 
@@ -363,8 +378,8 @@ _MAX_SHOWN = 50
 """Resources of one object: people may invent thousands of names."""
 
 
-def _amounts(amounts: Amounts) -> Json:
-    return {name: resources.show(name, amount) for name, amount in amounts[:_MAX_SHOWN]}
+def _amounts(amounts: Amounts, catalogue: Catalogue) -> Json:
+    return {name: _shown(name, amount, catalogue) for name, amount in amounts[:_MAX_SHOWN]}
 
 
 def _time(seconds: int) -> str | None:

@@ -137,9 +137,10 @@ class Views:
     async def holders(self, resource: str, whom: Subject | None, limit: int) -> list[wire.Json]:
         """Return the Holders of most of *resource*. See `ViewSource`."""
         async with self._turns:
-            largest = Largest(self._scene(), by_resource(resource), limit=limit, whom=whom)
+            scene = self._scene()
+            largest = Largest(scene, by_resource(resource), limit=limit, whom=whom)
             await self._walk(largest.take)
-            return [wire.holder(each) for each in largest.result()]
+            return [wire.holder(each, scene.policy.catalogue) for each in largest.result()]
 
     async def allocations(self, selection: Selection, limit: int, after: ObjectKey | None) -> Page:
         """Return the allocations of *selection*. See `ViewSource`."""
