@@ -87,3 +87,37 @@ def test_a_lost_label_is_an_edit_and_the_last_policy_stays(running: RunningWebho
     assert kubectl(running, "delete", "configmap", OWN) == f'configmap "{OWN}" deleted from {NAMESPACE} namespace\n'
     for words in (("label", "configmap", CONFIG_MAP, f"{LABEL}-"), ("delete", "configmap", CONFIG_MAP)):
         assert f"{DENIED}it is the last ConfigMap with the label {LABEL}=true" in kubectl(running, *words)
+
+
+CARDS = "resources:\n  example.com/card: {displayName: Cards of the lab, unit: cards, default: 0}\n"
+SERVICE_ACCOUNTS = "defaults: {serviceAccount: {hard: {example.com/card: 0}}}\n"
+
+
+def catalogue(*parts: str) -> str:
+    metadata = {"name": OWN, "namespace": NAMESPACE, "labels": {LABEL: "true"}}
+    text = "version: 1\n" + "".join(parts)
+    return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"p.yaml": text}})
+
+
+def test_a_resource_is_opt_in_until_it_leaves_the_catalogue(running: RunningWebhook, alice: Person) -> None:
+    running.set_policy("version: 1\n")
+    card = pod("three").replace("requests: {", "limits: {example.com/card: 1}, requests: {")
+    granted = f"users: {{{alice.name}: {{hard: {{example.com/card: 1}}}}}}\n"
+
+    assert edit(running, catalogue(CARDS, SERVICE_ACCOUNTS)) == (
+        f"Warning: lifted: users.{alice.name} limits pods=3 no more, and nothing in its place does\n"
+        f"configmap/{OWN} configured\n"
+    )
+    eventually(lambda: "larger than quota: resources[example.com/card], " in alice.create(card))
+    assert "; requests.example.com/card means Cards of the lab, and has to be granted; charged to" in alice.create(card)
+
+    assert edit(running, catalogue(CARDS, SERVICE_ACCOUNTS, granted)) == f"configmap/{OWN} configured\n"
+    eventually(lambda: "created" in alice.create(card))
+    below = f"user/{alice.name}: requests.example.com/card 1 used or reserved, 0 by resources[example.com/card] at "
+    lower = catalogue(CARDS)
+    eventually(lambda: f"a limit would be below what is used: {below}" in edit(running, lower, "--dry-run=server"))
+
+    said = edit(running, catalogue(granted))
+    lifted = "lifted: resources[example.com/card] limits requests.example.com/card=0 no more, and nothing in its place"
+    assert lifted in said
+    assert said.endswith(f"configmap/{OWN} configured\n")
