@@ -77,7 +77,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end)
     # The output of a command is its answer. `serve` writes its log there, and configures that itself.
     structlog.configure(
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
     )
     try:
