@@ -149,6 +149,8 @@ def controller_manager_argv(binary: Path, pki: Pki, *, kubeconfig: Path) -> list
         # The defaults (20 and 30) make a test with some hundred pods wait for the client, not for the server.
         "--kube-api-qps=200",
         "--kube-api-burst=400",
+        # No kubelet tells that a node is well: whoever makes one says so, and it stays ready.
+        "--node-monitor-grace-period=1000h",
     ]
 
 
