@@ -11,7 +11,7 @@ from nemesis.accounting import as_told, excesses
 from nemesis.denials_check import GROWTHS
 from nemesis.findings import Findings, Invariant
 from nemesis.holds import Holds
-from nemesis.records import DIED, NOT_READY, PROBE, Audited, Fault, Request, Run, Slot
+from nemesis.records import DIED, NOT_READY, PROBE, PROBED_BEFORE, Audited, Fault, Request, Run, Slot
 from nemesis.timeline import LATEST
 from nemesis.world import Standing, Step, World
 
@@ -90,6 +90,8 @@ class EndingCheck:
     def judge_audit(self, audited: Iterable[Audited]) -> None:
         """Count decisions, and check that nothing passed without one."""
         for each in audited:
+            if each.name == PROBED_BEFORE:
+                continue
             is_charged = each.verb == "create" or each.subresource == "resize"
             if each.is_decided:
                 self._findings.counts["decisions"] += 1

@@ -24,6 +24,9 @@ PODS, CLAIMS, DEVICE_CLAIMS = "pods", "persistentvolumeclaims", "resourceclaims.
 SESSIONS = "notebooks.kubeflow.org"
 """The kinds that are charged, as the ledger names them."""
 
+PROBED_BEFORE = "probed-before-the-load"
+"""The name of the session that is asked for, dry, until all API servers have the webhooks: no part of the history."""
+
 SESSION_TYPE = {"apiVersion": "kubeflow.org/v1", "kind": "Notebook"}
 
 CHARGED = (PODS, CLAIMS, DEVICE_CLAIMS, SESSIONS)

@@ -21,7 +21,7 @@ from localcluster.controlplane import ControlPlane
 from localcluster.plan import Options
 from localcluster.users import ADMIN, PEOPLE_GROUP
 from nemesis.accounting import CLASSES
-from nemesis.records import CLAIMS, SESSION_TYPE, SESSIONS
+from nemesis.records import CLAIMS, PROBED_BEFORE, SESSION_TYPE, SESSIONS
 from nemesis.wishes import CONTROLLER, too_much
 from nemesis.workload import NAMESPACES, USERS
 from tests.cluster.running import eventually
@@ -115,7 +115,7 @@ def running_rig(folder: Path, policy: str, *, replicas: int, older: str = "") ->
 
 def _are_sessions_limited(cluster: ControlPlane, server: int) -> bool:
     """Whether an API server asks about sessions: their webhook is registered once the replicas have found the kind."""
-    *_, session = too_much(USERS[0], NAMESPACES[0], "limited")
+    *_, session = too_much(USERS[0], NAMESPACES[0], PROBED_BEFORE)
     words = ("create", "--dry-run=server", "-n", session.namespace, "-f", "-")
     told = cluster.kubectl(*words, user=session.user, stdin=session.body, server=server, check=False)
     return "exceeded quota" in told.stderr or "larger than quota" in told.stderr

@@ -352,8 +352,8 @@ class History:
         asked_for = msgspec.structs.replace(asked_for, kind=kind, asked=asked or {}, session=session)
         self._add(records.REQUESTS, asked_for)
 
-    def audited(self, code: int, *, is_decided: bool, kind: str = PODS) -> None:
-        told = Audited(1, "create", "alice", NAMESPACE, "x", code, is_decided=is_decided, kind=kind)
+    def audited(self, code: int, *, is_decided: bool, name: str = "x", kind: str = PODS) -> None:
+        told = Audited(1, "create", "alice", NAMESPACE, name, code, is_decided=is_decided, kind=kind)
         self._add(records.AUDITED, told)
 
     def fault(self, kind: str, target: str, seconds: float) -> None:

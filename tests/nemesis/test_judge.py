@@ -8,6 +8,7 @@ import pytest
 
 from nemesis.findings import Findings, Invariant
 from nemesis.judge import judge
+from nemesis.records import PROBED_BEFORE
 from tests.nemesis.histories import ONE_POD, THREE_PODS, TWO_PODS, Held, History, begun, refusal
 
 
@@ -473,6 +474,7 @@ def test_a_create_that_passed_without_a_decision_is_found(tmp_path: Path) -> Non
     history.audited(201, is_decided=True)
     history.audited(201, is_decided=False)
     history.audited(500, is_decided=False)
+    history.audited(201, is_decided=False, name=PROBED_BEFORE)
 
     assert found(history, tmp_path) == [Invariant.CLIENTS]
 
