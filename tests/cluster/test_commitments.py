@@ -182,6 +182,29 @@ def test_an_edit_that_promises_more_than_there_is_is_refused_and_a_move_is_not(
     )
 
 
+def test_whoever_makes_a_workload_is_told_how_many_of_its_pods_fit_beside_what_was_promised(
+    running: RunningWebhook, person: Person, others: tuple[Person, Person], forty: list[str]
+) -> None:
+    ads = others[0]
+    places = {"research": person.place, "ads": ads.place}
+    running.set_policy(policy(places, {"c-1": promised("research", "b", 60), "c-2": promised("ads", "b", 40)}))
+
+    def told(who: Person, gpus: int) -> str:
+        return who.run("create", "--dry-run=server", "-f", "-", stdin=a_deployment("three", 3, gpus, "b"))
+
+    over = "2 of 3 replicas fit now: over quota nodeClasses.h100[b]: gpu requested"
+    eventually(lambda: f"{over} 93, free 64 of 104" in told(person, 31), what=lambda: told(person, 31))
+    assert f"{over} 6, free 4 of 104" in told(others[1], 2)
+    assert "Warning" not in told(ads, 14)
+
+
+def a_deployment(name: str, replicas: int, gpus: int, zone: str) -> str:
+    pod = json.loads(a_pod("x", gpus, zone))
+    template = {"metadata": {"labels": {"app": name}}, "spec": pod["spec"]}
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
+    return json.dumps({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec})
+
+
 def edited(running: RunningWebhook, text: str) -> str:
     """Return what an admin is told who would replace the policy, without a reason."""
     patch = {"metadata": {"annotations": {"userquota.dev/force": None}}, "data": {"policy.yaml": text}}

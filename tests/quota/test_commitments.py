@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from webhook.quota.commitments import FINAL, FOLLOWING, Commitment, Commitments, Pool, State
 from webhook.quota.decision import Allowed, Decision, Denied, Excess, decide
+from webhook.quota.fitting import Copies, Fitting, Part, fit, rooms
 from webhook.quota.limits import LimitsInForce
 from webhook.quota.node_classes import NodeClass, NodeClasses
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Entry as PolicyEntry
 from webhook.quota.policy import Group, Policy, Tenant, accounts_under
-from webhook.quota.pool_limits import pool_limits
+from webhook.quota.pool_limits import with_pools
 from webhook.quota.reservation import Charge, Prior
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Scopes
@@ -89,16 +90,18 @@ class Cluster:
 
     def judge(self, charge: Charge) -> Decision:
         place = charge.key.namespace
-        pools = pool_limits(
+        return decide(charge, self.limits(Account(charge.payer, charge.scopes), place), self.index)
+
+    def limits(self, account: Account, place: str) -> LimitsInForce:
+        return with_pools(
+            LimitsInForce(),
             self.policy,
-            Account(charge.payer, charge.scopes),
+            account,
             namespace=place,
             labels=LABELS[place],
             now=self.now,
             capacity=self.nodes,
         )
-        self.index.promise(self.policy.commitments.in_force(self.now))
-        return decide(charge, LimitsInForce(pools=pools), self.index)
 
     def ask(
         self, name: str, gpus: int, *, who: str = "alice", where: str = "red", scopes: Scopes = (H100, "Zone")
@@ -277,6 +280,25 @@ def test_nothing_follows_a_final_state_and_every_other_may_end() -> None:
     assert all(each >= FINAL for state, each in FOLLOWING.items() if state not in FINAL)
 
 
+def test_of_a_workload_as_many_copies_fit_as_are_covered_and_free_on_demand() -> None:
+    cluster = Cluster(policy_of(commitment("c", RESEARCH, 4), commitment("d", ADS, 3)), Nodes({WHOLE: 10}))
+    cluster.store("a", 2)
+    in_force = cluster.limits(Account(Payer("alice"), (H100, "Zone")), "red")
+
+    def fits(number: int, *existing: str, gpus: int = 1) -> Fitting:
+        keys = [ObjectKey("pods", "red", each) for each in existing]
+        return fit(Copies(number, [Part(((GPUS, gpus),), None, in_force)], keys), cluster.index)
+
+    assert fits(5) == Fitting(5, 5)  # 2 that are covered still, 3 on demand
+    assert (fits(6).fits, fits(3, gpus=2).fits) == (5, 2)
+    assert fits(7, "a").fits == 7
+    assert fits(8, "a").fits == 7
+    binding = fits(6).binding
+    assert binding is not None
+    assert binding.on_demand == (5, 0, 3, 4, 2)
+    assert [each.copies for each in rooms(Copies(6, [Part(((GPUS, 1),), None, in_force)]), cluster.index)] == [5]
+
+
 def test_an_update_counts_what_it_adds() -> None:
     cluster = Cluster(policy_of(commitment("c", ADS, 6)), Nodes({Pool("h100"): 10}))
     cluster.store("a", 3)
@@ -391,6 +413,7 @@ def test_nothing_is_allowed_by_which_more_is_taken_than_there_is(
         if fits:
             cluster.store(name, gpus, who=who, where=where, scopes=scopes)
             running[where, name] = (gpus, who, scopes)
+        cluster.index.promise(cluster.policy.commitments.in_force(cluster.now))
         for pool in compared:
             used = cluster.index.allocated(pool.subject, GPUS)
             assert used + cluster.index.set_aside(pool.subject, GPUS) == taken(cluster, pool, running)

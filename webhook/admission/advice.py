@@ -62,6 +62,7 @@ from webhook.quota.fitting import UNUSED, Copies, Fitting, Part, Room, fit, room
 from webhook.quota.limits import Limit, resolve_limits
 from webhook.quota.objects import ObjectKey, Scale
 from webhook.quota.policy import MINIMUMS, Mode, OnWorkload, Policy
+from webhook.quota.pool_limits import Capacity, NoNodes, with_pools
 from webhook.quota.presets import Labels
 from webhook.quota.reservation import CREATED, Charge, Reservation
 from webhook.quota.resources import Amount, Amounts, grown
@@ -235,6 +236,7 @@ class WorkloadAdvice:
     limit_ranges: LimitRanges
     classes: PodClasses
     kinds: Registry = field(default=KINDS)
+    capacity: Capacity = field(default_factory=NoNodes)
     on_untold: Callable[[UnavailableError], None] = lambda _: None
     on_judged: Callable[[Judgement], None] = lambda _: None
 
@@ -368,6 +370,15 @@ class WorkloadAdvice:
             account = Account(policy.named(payer), each.scopes)
             if policy.exemptions.of(account, namespace, now) is None:
                 in_force = resolve_limits(policy, account, namespace=namespace, labels=labels, now=now)
+                in_force = with_pools(
+                    in_force,
+                    policy,
+                    account,
+                    namespace=namespace,
+                    labels=labels,
+                    now=now,
+                    capacity=self.capacity,
+                )
                 yield Part(policy.devices.derive(each.amounts), each.cap, in_force)
 
     async def _pods_of(self, namespace: str, asked: _Asked, made: Made) -> tuple[str, ...]:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import structs
-
 from webhook.admission import review
 from webhook.admission.charge import Reviewed, charge_for, check_size, under
 from webhook.admission.filling import PodFilling
@@ -47,7 +45,7 @@ from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
 from webhook.quota.limits import resolve_limits
 from webhook.quota.missing import NO_FILLING
 from webhook.quota.objects import AnyObject, ObjectKey, Scale
-from webhook.quota.pool_limits import Capacity, NoNodes, pool_limits
+from webhook.quota.pool_limits import Capacity, NoNodes, with_pools
 from webhook.quota.presets import PER_SESSION
 from webhook.quota.subject import NOBODY, UNATTRIBUTED, Account
 from webhook.quota.usage import UsageView
@@ -307,13 +305,10 @@ class AdmissionHandler:
             counted, place, now = under(policy, charge, labels=present), request.namespace, self.clock.now()
             in_force = resolve_limits(policy, counted.account, namespace=place, labels=present, now=now)
             exemption = policy.exemptions.of(counted.account, place, now)
-            if not policy.commitments:
-                return Terms(policy, counted, in_force, exemption)
-            pools = pool_limits(
-                policy, counted.account, namespace=place, labels=present, now=now, capacity=self.capacity
+            in_force = with_pools(
+                in_force, policy, counted.account, namespace=place, labels=present, now=now, capacity=self.capacity
             )
-            in_force = structs.replace(in_force, pools=pools)
-            return Terms(policy, counted, in_force, exemption, promised=policy.commitments.in_force(now))
+            return Terms(policy, counted, in_force, exemption)
 
         decided_on: Terms | None = None
         is_told = reviewed.old is None and self.attribution.users.is_told(request.user_info)
@@ -323,7 +318,6 @@ class AdmissionHandler:
             nonlocal decided_on
             decided_on = terms()
             self.on_terms(decided_on)
-            view.promise(decided_on.promised)
             if may_deny and decided_on.charge.grows:
                 self.names.require_known(charge.key.resource, is_session=charge.is_session)
             may_refuse = may_deny and decided_on.exemption is None

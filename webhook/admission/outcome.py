@@ -18,7 +18,6 @@ from webhook.attribution.stamp import carries_stamp, has_stamp, read_stamp
 from webhook.kinds.evaluator import Authored
 from webhook.ports import Denial
 from webhook.quota import message, resources
-from webhook.quota.commitments import NOTHING_IN_FORCE, InForce
 from webhook.quota.decision import Allowed, Decision, Denied, Excess
 from webhook.quota.endings import EndingLimit
 from webhook.quota.exemption import Exemption
@@ -42,7 +41,7 @@ class Terms(NamedTuple):
     """
     What a charge was decided on: the policy, the charge under it, the limits that bind it, and what exempts it.
 
-    `ending` is a limit that ends soon, if whoever asks is to be told. `promised` is what was promised of nodes then.
+    `ending` is a limit that ends soon, if whoever asks is to be told.
     """
 
     policy: Policy
@@ -50,7 +49,6 @@ class Terms(NamedTuple):
     in_force: LimitsInForce
     exemption: Exemption | None
     ending: EndingLimit | None = None
-    promised: InForce = NOTHING_IN_FORCE
 
 
 def answer(

@@ -6,13 +6,14 @@ Decide whether a charge fits under every limit that binds it: one pure function 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
 from webhook.quota.limits import Limit, LimitsInForce, PoolLimit
 from webhook.quota.missing import DECLARABLE, Missing, Undeclared
+from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import MINIMUMS, Mode, Policy
 from webhook.quota.presets import PER_SESSION
 from webhook.quota.reservation import Charge, Reservation
@@ -63,9 +64,10 @@ class Excess:
 
     @property
     def free(self) -> Amount:
-        """The amount left under the limit, 0 if the limit is already exceeded."""
-        taken = self.used + self.reserved + (self.on_demand.set_aside if self.on_demand is not None else 0)
-        return max(self.rule.hard - taken, 0)
+        """The amount left under the limit for whoever asks, 0 if the limit is already exceeded."""
+        if self.on_demand is not None:  # what was promised to others is not left, and what was to them is
+            return max(self.fits - self.had, 0)
+        return max(self.rule.hard - self.used - self.reserved, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ def decide(
     excesses = (
         *_over_caps(charge, in_force),
         *_over_sums(charge, in_force, view),
-        *_over_pools(charge, in_force.pools, view),
+        *_over_pools(charge, in_force, view),
     )
     broken = [excess.rule for excess in excesses]
     broken += [lack.rule for lack in lacks] + [shortfall.rule for shortfall in shortfalls]
@@ -290,15 +292,18 @@ def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list
     return over
 
 
-def _over_pools(charge: Charge, pools: Sequence[PoolLimit], view: UsageView) -> Iterator[Excess]:
+def _over_pools(charge: Charge, in_force: LimitsInForce, view: UsageView) -> Iterator[Excess]:
     """
     Yield the pools of nodes that have too little.
 
     A pool is full when the sum of what each holder uses or was promised, whichever is more, and of what nothing covers
     is as large as what its nodes have. So what takes the place of what was promised to its own holder always fits.
     """
+    if not in_force.pools:
+        return
+    view.promise(in_force.promised)
     requested = dict(charge.compared)
-    for each in pools:
+    for each in in_force.pools:
         pool, name = each.limit.subject, each.limit.resource
         amount = requested.get(name, 0)
         before = charge.before(name, pool) if charge.prior is not None else 0
@@ -307,29 +312,34 @@ def _over_pools(charge: Charge, pools: Sequence[PoolLimit], view: UsageView) -> 
         if view.allocated(pool, name) + view.set_aside(pool, name) + amount <= each.limit.hard:
             continue  # wherever the object counts, the sum grows by its amount at most
         held = view.held(charge.key, pool, name)
-        room = _room_in(each, charge, view)
+        room = room_in_pool(each, (charge.key,), view)
         if max(held, amount) > room:
             had = min(before, held)
             fits = max(before, room) if held <= room else before
             used, reserved = view.used(pool, name), view.reserved(pool, name)
-            yield Excess(each.limit, amount - had, used, reserved, fits, had, on_demand=_on_demand(each, view))
+            yield Excess(each.limit, amount - had, used, reserved, fits, had, on_demand=on_demand(each, view))
 
 
-def _room_in(each: PoolLimit, charge: Charge, view: UsageView) -> Amount:
-    """Return the most that the object may have: what covers it beside others, and what is free on demand."""
+def room_in_pool(each: PoolLimit, keys: Collection[ObjectKey], view: UsageView) -> Amount:
+    """
+    Return the most that objects of one holder, which have *keys*, may have together: what covers them beside others,
+    and what is free on demand.
+    """
     pool, name = each.limit.subject, each.limit.resource
-    others = view.allocated(pool, name) - view.held(charge.key, pool, name)
+    others = view.allocated(pool, name) - sum(view.held(key, pool, name) for key in keys)
     set_aside = view.set_aside(pool, name)
     if each.holder is None:
         return max(each.limit.hard - others - set_aside, 0)
     of_holder = view.allocated(each.holder, name)
     unused = max(each.committed - of_holder, 0)
-    covered = max(each.committed - (of_holder - view.held(charge.key, each.holder, name)), 0)
-    # Without the object all that covers it is set aside.
+    own = sum(view.held(key, each.holder, name) for key in keys)
+    covered = max(each.committed - (of_holder - own), 0)
+    # Without the objects all that covers it is set aside.
     return covered + max(each.limit.hard - others - (set_aside - unused + covered), 0)
 
 
-def _on_demand(each: PoolLimit, view: UsageView) -> OnDemand:
+def on_demand(each: PoolLimit, view: UsageView) -> OnDemand:
+    """Return what is left of a pool beside what was promised."""
     pool, name = each.limit.subject, each.limit.resource
     set_aside, promised = view.set_aside(pool, name), view.promised(pool, name)
     in_use = min(each.committed, view.allocated(each.holder, name)) if each.holder is not None else 0

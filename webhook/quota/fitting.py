@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from webhook.quota.commitments import InForce
-from webhook.quota.decision import Decision, Denied, Excess, ended
+from webhook.quota.decision import Decision, Denied, Excess, OnDemand, ended, on_demand, room_in_pool
 from webhook.quota.expected import PodSet
-from webhook.quota.limits import Limit, LimitsInForce
+from webhook.quota.limits import Limit, LimitsInForce, PoolLimit
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Mode
 from webhook.quota.resources import Amount, Amounts
@@ -34,8 +34,10 @@ class Part(NamedTuple):
 
     def under(self, counts: Callable[[Limit], bool]) -> Part:
         """Return it under the limits alone that *counts* is true for."""
-        sums, caps = (tuple(filter(counts, each)) for each in (self.in_force.sums, self.in_force.caps))
-        return self._replace(in_force=LimitsInForce(sums, caps))
+        whole = self.in_force
+        sums, caps = (tuple(filter(counts, each)) for each in (whole.sums, whole.caps))
+        pools = tuple(each for each in whole.pools if counts(each.limit))
+        return self._replace(in_force=LimitsInForce(sums, caps, pools, whole.promised))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ class Room(NamedTuple):
     What one limit leaves for copies of something.
 
     One copy needs `each`, and `number` of them are to be paid by whom the limit bounds; `others` exist and are paid by
-    somebody else. `own` is what the existing ones hold. For a cap the amounts are those of one object.
+    somebody else. `own` is what the existing ones hold. For a cap the amounts are those of one object. Of a pool of
+    nodes `promised` is how much is not for them, because it was promised to others; below 0 if some of it was to them.
     """
 
     limit: Limit
@@ -119,6 +122,8 @@ class Room(NamedTuple):
     own: Amount
     used: Amount
     reserved: Amount
+    promised: Amount = 0
+    on_demand: OnDemand | None = None
 
     @property
     def requested(self) -> Amount:
@@ -128,12 +133,12 @@ class Room(NamedTuple):
     @property
     def most(self) -> Amount:
         """The most that all copies could have, those that exist included."""
-        return max(self.limit.hard - self.used - self.reserved + self.own, 0)
+        return max(self.limit.hard - self.used - self.reserved - self.promised + self.own, 0)
 
     @property
     def free(self) -> Amount:
         """The amount left under the limit, 0 if the limit is already exceeded."""
-        return max(self.limit.hard - self.used - self.reserved, 0)
+        return max(self.limit.hard - self.used - self.reserved - self.promised, 0)
 
     @property
     def is_exceeded(self) -> bool:
@@ -152,6 +157,7 @@ def rooms(copies: Copies, view: UsageView) -> Iterator[Room]:
     """Yield what each limit on *copies* leaves for them beside what *view* shows: caps first."""
     yield from _caps(copies.parts)
     yield from (_room(copies, limit, need, view) for limit, need in _needs(copies.parts))
+    yield from _pool_rooms(copies, view)
 
 
 def _caps(parts: Sequence[Part]) -> Iterator[Room]:
@@ -184,14 +190,36 @@ def fit(copies: Copies, view: UsageView) -> Fitting:
         room = _room(copies, limit, need, view)
         if room.is_exceeded:
             found.append((room.copies or 0, _excess(room, view)))
+    found += [(each.copies or 0, _excess(each, view)) for each in _pool_rooms(copies, view) if each.is_exceeded]
     if not found:
         return Fitting(copies.number, copies.number)
     fits, binding = min(found, key=lambda each: each[0])
     return Fitting(copies.number, fits, tuple(excess for _, excess in found), binding)
 
 
+def _pool_rooms(copies: Copies, view: UsageView) -> Iterator[Room]:
+    """Yield what each pool of nodes leaves for *copies*: what was promised to them, and what is free on demand."""
+    needs: dict[PoolLimit, Amount] = {}
+    for part in copies.parts:
+        if part.in_force.pools:
+            view.promise(part.in_force.promised)
+        amounts = dict(part.amounts)
+        for each in part.in_force.pools:
+            if amount := amounts.get(each.limit.resource, 0):
+                needs[each] = needs.get(each, 0) + amount
+    for each, amount in needs.items():
+        pool, name = each.limit.subject, each.limit.resource
+        own = sum(view.held(key, pool, name) for key in copies.existing)
+        used, reserved = view.used(pool, name), view.reserved(pool, name)
+        promised = each.limit.hard - used - reserved + own - room_in_pool(each, copies.existing, view)
+        yield Room(each.limit, amount, copies.number, 0, own, used, reserved, promised, on_demand(each, view))
+
+
 def _excess(room: Room, view: UsageView) -> Excess:
     limit = room.limit
+    if room.on_demand is not None:
+        own, most = room.own, room.most
+        return Excess(limit, room.requested, room.used, room.reserved, most, own, on_demand=room.on_demand)
     if limit.cap is not None:
         return Excess(limit, room.each, 0, 0, limit.hard)
     for_pods = view.held_for_all_pods(limit.subject, limit.resource)

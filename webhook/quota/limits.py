@@ -16,6 +16,7 @@ from msgspec import Struct, structs
 
 from webhook.quota import subject
 from webhook.quota.catalogue import About, Catalogue
+from webhook.quota.commitments import NOTHING_IN_FORCE, InForce
 from webhook.quota.policy import MINIMUMS, Combine, Entry, Hard, Mode, OnWorkload, PersonRule, Policy, Unlimited
 from webhook.quota.quantity import Format
 from webhook.quota.resources import Amount, show
@@ -79,11 +80,16 @@ class PoolLimit(Struct, frozen=True):
 
 
 class LimitsInForce(Struct, frozen=True):
-    """All limits that bind one request, in the order in which a denial names them: `caps`, `sums`, then `pools`."""
+    """
+    All limits that bind one request, in the order in which a denial names them: `caps`, `sums`, then `pools`.
+
+    `promised` is what was promised of the pools.
+    """
 
     sums: tuple[Limit, ...] = ()
     caps: tuple[Limit, ...] = ()
     pools: tuple[PoolLimit, ...] = ()
+    promised: InForce = NOTHING_IN_FORCE
 
 
 @dataclass(frozen=True, slots=True)

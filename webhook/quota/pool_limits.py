@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from msgspec import structs
+
 from webhook.quota.commitments import Pool
-from webhook.quota.limits import Limit, PoolLimit
+from webhook.quota.limits import Limit, LimitsInForce, PoolLimit
 from webhook.quota.policy import Entry, Policy
 from webhook.quota.resources import Amount
 from webhook.quota.subject import Account
@@ -37,7 +39,8 @@ class NoNodes:
         return None
 
 
-def pool_limits(  # noqa: PLR0913 - what decides the limits
+def with_pools(  # noqa: PLR0913 - what decides the limits
+    in_force: LimitsInForce,
     policy: Policy,
     account: Account,
     *,
@@ -45,9 +48,10 @@ def pool_limits(  # noqa: PLR0913 - what decides the limits
     labels: Mapping[str, str],
     now: datetime,
     capacity: Capacity,
-) -> tuple[PoolLimit, ...]:
+) -> LimitsInForce:
     """
-    Return the limits that capacity sets for an object of *account* in *namespace*, which carries *labels*, at *now*.
+    Return *in_force* with the limits that capacity sets for an object of *account* in *namespace*, which carries
+    *labels*, at *now*.
 
     They are on those resources of which anything was promised in the class; of all others what nodes have is a matter
     of the scheduler.
@@ -55,18 +59,18 @@ def pool_limits(  # noqa: PLR0913 - what decides the limits
     """
     commitments = policy.commitments
     if not commitments:
-        return ()
+        return in_force
     holders = policy.holders_of(account.payer, namespace, labels)
-    covers = commitments.in_force(now).covers
-    found = []
+    promised = commitments.in_force(now)
+    found: list[PoolLimit] = []
     for place in commitments.places_of(account.scopes, holders):
-        cover = covers.get(place.holder) if place.holder is not None else None
+        cover = promised.covers.get(place.holder) if place.holder is not None else None
         amounts = _NOTHING if cover is None else cover.amounts
         for pool in place.pools:
             has = capacity.of(pool)
             limits = () if has is None else _limits_of(policy, pool, has)
             found += [PoolLimit(limit, place.holder, amounts.get(limit.resource, 0)) for limit in limits]
-    return tuple(found)
+    return structs.replace(in_force, pools=tuple(found), promised=promised)
 
 
 def _limits_of(policy: Policy, pool: Pool, has: Mapping[str, Amount]) -> tuple[Limit, ...]:

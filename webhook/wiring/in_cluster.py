@@ -242,6 +242,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         names,
         *filled,
         kinds,
+        watched.nodes,
         on_untold=untold,
     )
     edits = PolicyEdits(
