@@ -21,8 +21,8 @@ CONFIG_MAP = "userquota-policy"
 
 
 def is_ok(readiness: str) -> bool:
-    """Whether a text of /readyz says `ok` and nothing else, but for notes on the policy."""
-    return [line for line in readiness.splitlines() if not line.startswith("policy-notes: ")] == ["ok"]
+    """Whether a text of /readyz says `ok` and nothing else, but for notes on the policy and on what it promises."""
+    return [line for line in readiness.splitlines() if not line.startswith(("policy-notes: ", "capacity: "))] == ["ok"]
 
 
 class RunningWebhook:

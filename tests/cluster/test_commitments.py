@@ -145,6 +145,10 @@ def test_nodes_that_take_no_pods_are_no_capacity_and_what_was_promised_is_still_
     running.cluster.kubectl("cordon", forty[2])
     eventually(lambda: "on demand 0 of 0" in other.create(a_pod("one", 1, "c")))
     set_status(running, forty[5], status(is_ready=False))
+    missing = "capacity: nodes have less than was promised: h100 in c: gpu 96 used or promised, 88 there, 8 missing"
+    eventually(lambda: missing in running.readiness(), what=running.readiness)
+    pool = 'userquota_pool{node_class="h100",resource="gpu",type="missing",zone="c"} 8.0'
+    assert pool in running.metrics()
     assert " created\n" in person.create(a_pod("promised", 96, "c"))
     running.cluster.kubectl("uncordon", forty[2])
     set_status(running, forty[5], status())

@@ -123,6 +123,10 @@ class Metrics:
         """Read the outcome of *checks* at each scrape."""
         self._registry.register(_CheckReader(checks))
 
+    def add(self, collector: Collector) -> None:
+        """Read *collector*, too, at each scrape."""
+        self._registry.register(collector)
+
     def show_quotas(self, text: bytes) -> None:
         """Show *text*, made by `quota_series`, at each scrape until it is replaced."""
         self._quotas = text

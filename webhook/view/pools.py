@@ -29,9 +29,19 @@ class PoolRow:
     unused: Amount
 
     @property
+    def taken(self) -> Amount:
+        """Return what is used, what is reserved for more, and what was promised and is not used."""
+        return self.used + self.reserved + self.unused
+
+    @property
     def free(self) -> Amount:
         """Return how much may still be asked for on demand."""
-        return max((self.has or 0) - self.used - self.reserved - self.unused, 0)
+        return max((self.has or 0) - self.taken, 0)
+
+    @property
+    def missing(self) -> Amount:
+        """Return how much more is taken than nodes have, 0 where there are no nodes to ask."""
+        return 0 if self.has is None else max(self.taken - self.has, 0)
 
 
 @dataclass(frozen=True, slots=True)

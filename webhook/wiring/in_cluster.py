@@ -50,6 +50,7 @@ from webhook.registration import (
     watches,
 )
 from webhook.serving.http_server import Health, HttpServer
+from webhook.serving.pool_series import PoolSeries
 from webhook.settings import Settings
 from webhook.wiring.application import (
     Application,
@@ -62,6 +63,7 @@ from webhook.wiring.application import (
 )
 from webhook.wiring.audit import Audit
 from webhook.wiring.charged_objects import ChargedObjects
+from webhook.wiring.known_pools import KnownPools
 from webhook.wiring.ledgers import Surroundings, build_ledger
 from webhook.wiring.live_check import LiveCheck
 from webhook.wiring.policy_edits import IndexedUsage, publish_forced
@@ -255,6 +257,15 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         on_forced=partial(publish_forced, events),
         is_ending=partial(watched.labels.is_being_deleted, settings.namespace),
     )
+    known_pools = KnownPools(
+        watched.policy,
+        index,
+        watched.labels.known,
+        clock,
+        watched.nodes,
+        conditions=(objects.condition, watched.namespaces_condition),
+    )
+    metrics.add(PoolSeries(known_pools.standings))
     health = Health(
         {
             "policy": watched.policy.condition,
@@ -275,6 +286,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "counts": policy_kinds.condition,
             "groups": watched.groups.condition,
             "nodes": watched.nodes.condition,
+            "capacity": known_pools.condition,
             "uncounted": objects.uncounted_condition,
             "view": lambda: view.condition() if view else READY,
             "view-bundle": registration.view_condition,
@@ -309,9 +321,6 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         conditions=(*health.checks.values(), watched.groups.condition),
     )
 
-    async def maintain() -> None:
-        await maintain_forever(ledger.store, reads, on_expired=metrics.expired, on_error=count)
-
     return Application(
         settings,
         HttpServer(answers(handler, advice, edits), health, metrics, callers(settings, identity)),
@@ -322,7 +331,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             *objects.tasks,
             policy_kinds.run,
             *ledger.tasks,
-            maintain,
+            partial(maintain_forever, ledger.store, reads, on_expired=metrics.expired, on_error=count),
             revision.run,
             api_servers.run,
             audit.run,
