@@ -1,0 +1,85 @@
+"""What was promised of nodes, in bursts: three replicas give none of it away, and all that is free."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+
+import pytest
+
+from tests.replicas import Replicas
+from tests.replicated.asking import PODS, Answer, Asking, Made, numbered, statuses
+from webhook.wiring.application import SystemClock
+
+GPUS = 60
+PROMISED = 20
+
+
+@pytest.fixture
+async def gpus(replicas: Replicas, asking: Asking, place: str) -> AsyncIterator[Made]:
+    """Pods of one GPU each, for the only node of their class: it has 60."""
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": place, "labels": {"promised": place}}}
+    assert (await asking.ask("POST", "/api/v1/nodes", body=node)).status == 201
+    ready = {"type": "Ready", "status": "True", "reason": "test", "message": "test"}
+    body = {"status": {"allocatable": {"nvidia.com/gpu": str(GPUS)}, "conditions": [ready]}}
+    path = f"/api/v1/nodes/{place}/status"
+    answer = await asking.ask("PATCH", path, body=body, content_type="application/merge-patch+json")
+    assert answer.status == 200, answer.text
+    container = {"name": "x", "image": "example/x", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    yield Made(PODS.group, PODS.resource, PODS.kind, {"nodeSelector": {"promised": place}, "containers": [container]})
+    replicas.set_policy("version: 1\n")
+    await asking.ask("DELETE", f"/api/v1/nodes/{place}")
+
+
+def policy(place: str, holder: str, **times: str) -> str:
+    """Return a policy that promises a third of the node to *holder*."""
+    promised = {"user": holder, "nodeClass": "h100", "amounts": {"gpu": PROMISED}, **times}
+    node_class = {"nodes": {"matchLabels": {"promised": place}}, "devices": ["nvidia.com/gpu"]}
+    return json.dumps({"version": 1, "nodeClasses": {"h100": node_class}, "commitments": {"c-1": promised}})
+
+
+def put_in_force(replicas: Replicas, text: str) -> None:
+    """Wait until every replica has the policy, and knows the nodes."""
+    replicas.set_policy(text)
+    replicas.wait_until_ready()
+
+
+async def test_together_they_get_all_of_the_nodes_and_the_holder_what_was_promised(
+    replicas: Replicas, asking: Asking, place: str, new_person: Callable[[], str], gpus: Made
+) -> None:
+    holder, other = new_person(), new_person()
+    await asyncio.to_thread(put_in_force, replicas, policy(place, holder))
+
+    his, hers = await asyncio.gather(
+        asking.create_all(place, numbered("other", 200), user=other, of=gpus),
+        asking.create_all(place, numbered("holder", 40), user=holder, of=gpus),
+    )
+
+    assert statuses(his) + statuses(hers) == {201: GPUS, 403: 240 - GPUS}
+    assert statuses(hers)[201] >= PROMISED  # no pod goes, so what holds in the end held at every revision
+    assert all("nodeClasses.h100, requested: gpu=1, used: gpu=" in each.message for each in his if each.status == 403)
+
+
+async def test_what_is_not_used_is_free_from_the_second_on_in_which_the_promise_ends(
+    replicas: Replicas, asking: Asking, place: str, new_person: Callable[[], str], gpus: Made
+) -> None:
+    clock, holder, other = SystemClock(), new_person(), new_person()
+    await asyncio.to_thread(put_in_force, replicas, policy(place, holder))
+    hers = await asking.create_all(place, numbered("holder", 5), user=holder, of=gpus)
+    early = await asking.create_all(place, numbered("early", 100), user=other, of=gpus)
+    assert (statuses(hers), statuses(early)) == ({201: 5}, {201: GPUS - PROMISED, 403: 100 - GPUS + PROMISED})
+
+    end = clock.now().replace(microsecond=0) + timedelta(seconds=5)
+    await asyncio.to_thread(replicas.set_policy, policy(place, holder, until=end.isoformat()))
+    late: list[Answer] = []
+    while 201 not in statuses(late):
+        begun = clock.now()
+        late = await asking.create_all(place, numbered(f"late-{begun:%M%S%f}", 50), user=other, of=gpus)
+        assert 201 not in statuses(late) or clock.now() >= end
+        assert 201 in statuses(late) or begun < end, late[-1].message
+    rest = await asking.create_all(place, numbered("rest", 50), user=other, of=gpus)
+
+    assert statuses(late)[201] + statuses(rest)[201] == PROMISED - 5
+    assert "free: gpu=0" in rest[-1].message
