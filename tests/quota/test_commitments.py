@@ -127,6 +127,12 @@ class Cluster:
         self.index.forget(ObjectKey("pods", where, name), f"uid of {name}", self._versions)
 
 
+def left(excess: Excess) -> tuple[Amount, ...]:
+    """Return what is left of a pool, without when a promise ends."""
+    assert excess.on_demand is not None
+    return tuple(cast("tuple[Amount, ...]", excess.on_demand[:5]))
+
+
 def excess_of(decision: Decision) -> Excess:
     assert isinstance(decision, Denied), decision
     assert len(decision.excesses) == 1
@@ -145,9 +151,8 @@ def test_what_was_promised_to_others_and_is_not_used_is_not_free() -> None:
     full = excess_of(cluster.ask("theirs-too", 1, who="bob", where="blue"))
 
     assert (refused.rule.entry, refused.rule.hard, refused.free, refused.fits) == ("nodeClasses.h100", 10, 0, 0)
-    assert refused.on_demand is not None
-    assert refused.on_demand == (6, 4, 4, 0, 0)
-    assert full.on_demand == (0, 4, 4, 6, 6)
+    assert left(refused) == (6, 4, 4, 0, 0)
+    assert left(full) == (0, 4, 4, 6, 6)
 
 
 def test_a_holder_uses_more_than_was_promised_on_demand_as_others_do() -> None:
@@ -156,7 +161,7 @@ def test_a_holder_uses_more_than_was_promised_on_demand_as_others_do() -> None:
     assert isinstance(cluster.ask("a", 8), Allowed)
     refused = excess_of(cluster.ask("b", 1))
 
-    assert refused.on_demand == (2, 6, 6, 2, 2)
+    assert left(refused) == (2, 6, 6, 2, 2)
     assert isinstance(cluster.ask("theirs", 2, who="bob", where="blue"), Allowed)
 
 
@@ -186,7 +191,7 @@ def test_the_nearest_of_several_holders_covers_a_pod_and_the_others_keep_what_th
     )
 
     assert isinstance(cluster.ask("a", 2), Allowed)
-    assert excess_of(cluster.ask("b", 1)).on_demand == (4, 0, 0, 2, 2)
+    assert left(excess_of(cluster.ask("b", 1))) == (4, 0, 0, 2, 2)
     assert isinstance(cluster.ask("c", 4, who="carol"), Allowed)
 
 
@@ -240,11 +245,36 @@ def test_it_ends_at_the_very_second_and_what_runs_is_on_demand_from_then_on() ->
     )
     cluster.now = NOW - SECOND
     assert isinstance(cluster.ask("a", 6, who="bob", where="blue"), Allowed)
-    assert excess_of(cluster.ask("b", 5)).on_demand == (1, 0, 3, 1, 0)
+    assert left(excess_of(cluster.ask("b", 5))) == (1, 0, 3, 1, 0)
 
     cluster.now = NOW
-    assert excess_of(cluster.ask("b", 5)).on_demand == (1, 6, 9, 1, 0)
+    assert left(excess_of(cluster.ask("b", 5))) == (1, 6, 9, 1, 0)
     assert isinstance(cluster.ask("b", 4), Allowed)
+
+
+def test_it_is_told_when_the_first_promise_to_others_ends_of_which_a_part_is_not_used() -> None:
+    used, soon, own = NOW + SECOND, NOW + 2 * SECOND, NOW + SECOND
+    cluster = Cluster(
+        policy_of(
+            commitment("own", RESEARCH, 1, ends=own),
+            commitment("used", ADS, 2, ends=used),
+            commitment("soon", user("carol"), 2, ends=soon),
+            commitment("later", user("dave"), 2),
+        ),
+        Nodes({Pool("h100"): 10}),
+    )
+    cluster.store("theirs", 2, who="bob", where="blue")
+
+    def end(cluster: Cluster) -> datetime | None:
+        told = excess_of(cluster.ask("b", 9)).on_demand
+        assert told is not None
+        return told.ends
+
+    assert end(cluster) == soon
+    cluster.delete("theirs", where="blue")
+    assert end(cluster) == used
+    cluster.now = soon
+    assert end(cluster) is None
 
 
 def test_what_is_guaranteed_is_set_aside_before_it_begins_and_covers_nobody_until_then() -> None:
@@ -252,7 +282,7 @@ def test_what_is_guaranteed_is_set_aside_before_it_begins_and_covers_nobody_unti
     cluster = Cluster(policy_of(ahead), Nodes({Pool("h100"): 10}))
     cluster.now = NOW - SECOND
     assert isinstance(cluster.ask("a", 4), Allowed)
-    assert excess_of(cluster.ask("b", 1, who="bob", where="blue")).on_demand == (6, 4, 4, 0, 0)
+    assert left(excess_of(cluster.ask("b", 1, who="bob", where="blue"))) == (6, 4, 4, 0, 0)
 
     cluster.now = NOW
     assert isinstance(cluster.ask("b", 6, who="bob", where="blue"), Allowed)
@@ -295,7 +325,7 @@ def test_of_a_workload_as_many_copies_fit_as_are_covered_and_free_on_demand() ->
     assert fits(8, "a").fits == 7
     binding = fits(6).binding
     assert binding is not None
-    assert binding.on_demand == (5, 0, 3, 4, 2)
+    assert left(binding) == (5, 0, 3, 4, 2)
     assert [each.copies for each in rooms(Copies(6, [Part(((GPUS, 1),), None, in_force)]), cluster.index)] == [5]
 
 

@@ -53,7 +53,7 @@ def limit(resource: str, hard: Amount, asked: Json, cap: str | None = None) -> L
 
 
 def excess(written: str | Json) -> Excess:
-    asked = {"text": written} if isinstance(written, str) else written
+    asked: Json = {"text": written} if isinstance(written, str) else written
     resource, _, rest = asked["text"].partition(" ")
     fields = dict(each.split(" ") for each in rest.split(", "))
     cap = fields.pop("cap", None)
@@ -61,8 +61,10 @@ def excess(written: str | Json) -> Excess:
     rule = limit(resource, amounts["limited"], asked, cap)
     used, reserved, fits = (amounts.get(name, 0) for name in ("used", "reserved", "fits"))
     had, ended, for_pods = (amounts.get(name, 0) for name in ("had", "ended", "held_for_pods"))
-    promised = [amounts[name] for name in ("set_aside", "taken", "total", "committed", "in_use") if name in amounts]
-    on_demand = OnDemand(*promised) if promised else None
+    promised: list[Any] = [
+        amounts[name] for name in ("set_aside", "taken", "total", "committed", "in_use") if name in amounts
+    ]
+    on_demand = OnDemand(*promised)._replace(ends=asked.get("ends")) if promised else None
     return Excess(rule, amounts["requested"], used, reserved, fits, had, ended, for_pods, on_demand)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
@@ -53,6 +53,9 @@ FOLLOWING: Mapping[State, frozenset[State]] = {
 
 _MAX_SPOTS = 4096
 """Cached scopes of objects."""
+
+_MOST_ENDINGS = 16
+"""Ends of a pool that are looked at for one that frees something."""
 
 _HOLDING = frozenset({State.GUARANTEED, State.CONFIRMED})
 
@@ -143,18 +146,27 @@ class Cover(NamedTuple):
     pools: tuple[Subject, ...]
 
 
+class Ending(NamedTuple):
+    """A commitment to `holder`, the subject of `Pool.held_by`, ends: `at` that time it covers nothing any more."""
+
+    at: datetime
+    holder: Subject
+
+
 @dataclass(frozen=True, slots=True)
 class InForce:
     """
     What is promised at one time.
 
     `covers` are by the subject of `Pool.held_by`. `ahead` is what is set aside for later, which nobody may use before,
-    and `sums` all that was promised, both by the subject of a pool.
+    `sums` all that was promised, and `endings` the next ends of what covers somebody, the soonest first: all three by
+    the subject of a pool.
     """
 
     covers: Mapping[Subject, Cover] = field(default_factory=dict)
     ahead: Mapping[Subject, Mapping[str, Amount]] = field(default_factory=dict)
     sums: Mapping[Subject, Mapping[str, Amount]] = field(default_factory=dict)
+    endings: Mapping[Subject, Sequence[Ending]] = field(default_factory=dict)
 
 
 NOTHING_IN_FORCE = InForce()
@@ -246,6 +258,7 @@ class Commitments:
         covers: dict[Subject, Cover] = {}
         ahead: dict[Subject, dict[str, Amount]] = {}
         sums: dict[Subject, dict[str, Amount]] = {}
+        endings: defaultdict[Subject, list[Ending]] = defaultdict(list)
         for each in self.every:
             pools = _pools_around(each.pool) if each.sets_aside(now) else ()
             for pool in pools:
@@ -254,10 +267,14 @@ class Commitments:
                 subject = each.pool.held_by(each.holder)
                 known = covers.get(subject)
                 covers[subject] = Cover(_sum(known.amounts if known else {}, each.amounts), pools)
+                if each.ends is not None:
+                    for pool in pools:
+                        endings[pool].append(Ending(each.ends, subject))
             else:
                 for pool in pools:
                     ahead[pool] = _sum(ahead.get(pool, {}), each.amounts)
-        return InForce(covers, ahead, sums)
+        soonest = {pool: sorted(found)[:_MOST_ENDINGS] for pool, found in endings.items()}
+        return InForce(covers, ahead, sums, soonest)
 
 
 NO_COMMITMENTS = Commitments()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from webhook.quota.commitments import InForce
+from webhook.quota.commitments import NOTHING_IN_FORCE, InForce
 from webhook.quota.decision import Decision, Denied, Excess, OnDemand, ended, on_demand, room_in_pool
 from webhook.quota.expected import PodSet
 from webhook.quota.limits import Limit, LimitsInForce, PoolLimit
@@ -200,19 +200,22 @@ def fit(copies: Copies, view: UsageView) -> Fitting:
 def _pool_rooms(copies: Copies, view: UsageView) -> Iterator[Room]:
     """Yield what each pool of nodes leaves for *copies*: what was promised to them, and what is free on demand."""
     needs: dict[PoolLimit, Amount] = {}
+    in_force = NOTHING_IN_FORCE
     for part in copies.parts:
         if part.in_force.pools:
-            view.promise(part.in_force.promised)
+            in_force = part.in_force.promised
         amounts = dict(part.amounts)
         for each in part.in_force.pools:
             if amount := amounts.get(each.limit.resource, 0):
                 needs[each] = needs.get(each, 0) + amount
+    if needs:
+        view.promise(in_force)
     for each, amount in needs.items():
         pool, name = each.limit.subject, each.limit.resource
         own = sum(view.held(key, pool, name) for key in copies.existing)
         used, reserved = view.used(pool, name), view.reserved(pool, name)
         promised = each.limit.hard - used - reserved + own - room_in_pool(each, copies.existing, view)
-        yield Room(each.limit, amount, copies.number, 0, own, used, reserved, promised, on_demand(each, view))
+        yield Room(each.limit, amount, copies.number, 0, own, used, reserved, promised, on_demand(each, in_force, view))
 
 
 def _excess(room: Room, view: UsageView) -> Excess:

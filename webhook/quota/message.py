@@ -331,6 +331,8 @@ def _promised(excesses: Iterable[Excess]) -> Iterator[str]:
         )
         if each.committed:
             told += f", committed {_up(rule, each.in_use)} of {_down(rule, each.committed)} in use"
+        if each.ends is not None:
+            told += f", the first promise to others ends {each.ends.isoformat().replace('+00:00', 'Z')}"
         yield told
 
 
