@@ -168,6 +168,26 @@ def test_every_feature_of_unikorn_has_a_test_or_a_reason() -> None:
     assert [row[0] for row in rows if "::test_" not in row[-1] and not row[-1].startswith("not built: ")] == []
 
 
+def test_every_requirement_of_contracts_has_a_test_or_a_reason_and_is_counted() -> None:
+    lines = (ROOT / "docs/contracts.md").read_text().splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    shown = {row[0]: row[2] for row in cells if len(row) == 3 and row[0] != "#"}
+    parts = [[f"U{number}" for number in range(1, 35)], [f"C{number}" for number in range(1, 85)]]
+    parts.append([str(number) for number in range(1, 26)])
+    assert list(shown) == [name for part in parts for name in part]
+
+    def kind(text: str) -> str:
+        told = ("partly: ", "**not built**: ", "does not apply: ")
+        found = next((each for each in told if text.startswith(each)), "shown")
+        assert ("::test_" in text) == (found in {"shown", "partly: "}), text
+        assert (". Missing: " in text) == (found == "partly: "), text
+        return found
+
+    kinds = ("shown", "partly: ", "**not built**: ", "does not apply: ")
+    counts = [[str([kind(shown[name]) for name in part].count(each)) for each in kinds] for part in parts]
+    assert [row[1:] for row in cells if len(row) == 5][1:] == counts
+
+
 def test_the_table_of_presets_under_their_limits_is_what_the_test_of_them_does() -> None:
     wanted = table(WALKS)
     lines = (ROOT / "docs/sessions.md").read_text().splitlines()
