@@ -1,6 +1,7 @@
 """A server on loopback whose answers are written byte by byte, as no API server that works would send them."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -54,3 +55,12 @@ async def server(answers: list[bytes], folder: Path) -> AsyncIterator[tuple[Kube
         await api.close()
         scripted.close()
         listening.close()
+
+
+def listed_by_watch(*objects: object) -> bytes:
+    """Return the answer to a list by watch, which stays open."""
+    end = {"resourceVersion": "9", "annotations": {"k8s.io/initial-events-end": "true"}}
+    events: list[object] = [{"type": "ADDED", "object": each} for each in objects]
+    events.append({"type": "BOOKMARK", "object": {"metadata": end}})
+    body = b"".join(json.dumps(each).encode() + b"\n" for each in events)
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(body), body)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from tests.kube.scripted import Answers, server
+from tests.kube.scripted import Answers, listed_by_watch, server
 from webhook.kube.api import KubernetesApi
 from webhook.ports import READY, UnavailableError
 from webhook.quota.membership import GroupObjects, GroupsByMember
@@ -25,15 +24,6 @@ NOT_FOUND, FORBIDDEN = (b"HTTP/1.1 " + status + REFUSAL for status in (b"404 Not
 
 def a_group(name: str, users: object) -> dict[str, object]:
     return {"metadata": {"name": name, "resourceVersion": "5"}, "users": users}
-
-
-def watch(*groups: dict[str, object]) -> bytes:
-    """Return the answer to a list by watch, which stays open."""
-    end = {"resourceVersion": "9", "annotations": {"k8s.io/initial-events-end": "true"}}
-    events = [{"type": "ADDED", "object": each} for each in groups]
-    events.append({"type": "BOOKMARK", "object": {"metadata": end}})
-    body = b"".join(json.dumps(each).encode() + b"\n" for each in events)
-    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(body), body)
 
 
 @dataclass
@@ -105,7 +95,7 @@ async def test_nothing_is_decided_before_they_are_listed_if_limits_depend_on_the
 
 
 async def test_no_request_is_made_before_a_policy_asks_for_them(tmp_path: Path) -> None:
-    async with stage(tmp_path, watch(a_group("ml", ["alice"]))) as found:
+    async with stage(tmp_path, listed_by_watch(a_group("ml", ["alice"]))) as found:
         found.groups.follow(Policy(groups={"ml": Group()}))
         await asyncio.sleep(0.1)
         assert found.scripted.requests == []
@@ -124,7 +114,7 @@ async def test_where_the_api_does_not_serve_them_nobody_is_listed_and_that_is_to
 
 
 async def test_a_watch_that_is_silent_for_long_is_not_believed(tmp_path: Path) -> None:
-    async with stage(tmp_path, watch(a_group("ml", ["alice"]))) as found:
+    async with stage(tmp_path, listed_by_watch(a_group("ml", ["alice"]))) as found:
         found.groups.follow(ASKING)
         await found.until(lambda: bool(found.told))
 
@@ -142,7 +132,7 @@ async def test_a_watch_that_is_silent_for_long_is_not_believed(tmp_path: Path) -
 async def test_a_group_whose_users_cannot_be_read_is_not_taken_for_empty(
     tmp_path: Path, name: str, expected: str
 ) -> None:
-    async with stage(tmp_path, watch(a_group("staff", ["bob"]), a_group(name, {"alice": True}))) as found:
+    async with stage(tmp_path, listed_by_watch(a_group("staff", ["bob"]), a_group(name, {"alice": True}))) as found:
         found.groups.follow(ASKING)
         await found.until(lambda: bool(found.told))
         assert found.why_not() == expected
