@@ -20,10 +20,11 @@ from webhook.kinds.evaluator import AnyKind
 from webhook.ledger.ledger_object import LostSwapError, StoredText
 from webhook.ports import UnavailableError
 from webhook.quota.capacity import NodeFacts
+from webhook.quota.commitments import Pool
 from webhook.quota.missing import Bounds
 from webhook.quota.objects import Annotations, ObjectKey, ObjectMeta, OwnerReference, StoredVersion, UserInfo
 from webhook.quota.policy import Policy
-from webhook.quota.resources import ResourceList
+from webhook.quota.resources import Amount, ResourceList
 from webhook.quota.subject import Payer, Subject
 from webhook.quota.usage import Bind, Holdings, UsageIndex
 
@@ -228,6 +229,19 @@ def reference(kind: str, name: str, *, uid: str, controller: bool = True, api_ve
     """Return a reference to an owner; kinds that are not listed are taken for those of the group apps."""
     version = api_version or API_VERSIONS.get(kind, "apps/v1")
     return OwnerReference(api_version=version, kind=kind, name=name, uid=uid, controller=controller)
+
+
+@dataclass
+class FakeCapacity:
+    """Port `Capacity`: each pool has these amounts, None without nodes to ask; `error` is raised if it is set."""
+
+    amounts: Mapping[str, Amount] | None = None
+    error: UnavailableError | None = None
+
+    def of(self, _: Pool) -> Mapping[str, Amount] | None:
+        if self.error is not None:
+            raise self.error
+        return self.amounts
 
 
 @dataclass

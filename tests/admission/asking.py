@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import copy
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import jsonpatch
 
 from tests.fakes import (
+    FakeCapacity,
     FakeClasses,
     FakeClock,
     FakeLimitRanges,
@@ -26,6 +27,7 @@ from webhook.admission import review
 from webhook.admission.handler import AdmissionHandler
 from webhook.admission.review import AdmissionRequest
 from webhook.attribution.rules import Attribution
+from webhook.kinds.pods import PODS, PodEvaluator
 from webhook.kinds.registry import KINDS, Registry
 from webhook.ledger.memory import MemoryLedger
 from webhook.ports import READY
@@ -73,6 +75,10 @@ class Webhook:
         assert self.policies.policy is not None
         in_force = self.policies.policy
         kinds = Registry(*kinds)
+        if in_force.node_classes:
+            pods = PodEvaluator()
+            pods.place_by(in_force.node_classes)
+            kinds.add(replace(PODS, evaluator=pods))
         kinds.count(in_force.counted)
         self.index = UsageIndex(accounts_under(in_force, self.namespaces.known), in_force.devices)
         self.condition = READY
@@ -87,6 +93,7 @@ class Webhook:
         self.limit_ranges = FakeLimitRanges()
         self.classes = FakeClasses()
         self.pods = FakePods()
+        self.capacity = FakeCapacity()
         self.handler = AdmissionHandler(
             rules,
             self.policies,
@@ -99,6 +106,7 @@ class Webhook:
             self.pods,
             self.owners,
             kinds,
+            self.capacity,
         )
 
     async def mutate(self, request: AdmissionRequest) -> Json:

@@ -545,6 +545,30 @@ async def test_while_the_watch_is_behind_no_decision_is_made(webhook: Webhook) -
             await webhook.ask(create(cpu=cpu))
 
 
+PROMISED = """
+version: 1
+nodeClasses: {fast: {nodes: {matchLabels: {cpu: fast}}}}
+commitments: {c-1: {user: bob, nodeClass: fast, amounts: {cpu: 3}}}
+"""
+
+
+async def test_while_it_is_not_known_what_nodes_have_no_pod_is_decided_on_where_a_part_was_promised() -> None:
+    webhook = Webhook(PROMISED)
+    webhook.capacity.error = UnavailableError("nodes", "the nodes are not all known yet")
+    fast, elsewhere = create(), create()
+    fast["request"]["object"]["spec"]["nodeSelector"] = {"cpu": "fast"}
+    elsewhere["request"]["object"]["spec"]["nodeSelector"] = {"cpu": "slow"}
+
+    with pytest.raises(UnavailableError, match="the nodes are not all known yet"):
+        await webhook.ask(fast)
+    assert list(webhook.index.reservations()) == []
+    assert (await webhook.ask(elsewhere)).allowed
+
+    webhook.capacity.error = None
+    webhook.capacity.amounts = {"requests.cpu": 4 * NANOS}
+    assert (await webhook.ask(fast)).allowed
+
+
 async def test_after_the_deadline_no_decision_is_made(webhook: Webhook) -> None:
     with pytest.raises(UnavailableError) as raised:
         await webhook.validate(request_of(stamped_review()), within=0)
