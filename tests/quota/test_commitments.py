@@ -165,6 +165,26 @@ def test_a_holder_uses_more_than_was_promised_on_demand_as_others_do() -> None:
     assert isinstance(cluster.ask("theirs", 2, who="bob", where="blue"), Allowed)
 
 
+def test_two_commitments_of_one_holder_cover_a_pod_that_is_larger_than_each() -> None:
+    cluster = Cluster(
+        policy_of(commitment("c", RESEARCH, 2), commitment("d", RESEARCH, 2), commitment("e", ADS, 4)),
+        Nodes({Pool("h100"): 8}),
+    )
+
+    assert isinstance(cluster.ask("a", 4), Allowed)
+    assert left(excess_of(cluster.ask("b", 1))) == (4, 0, 0, 4, 4)
+
+
+def test_a_new_commitment_covers_what_runs_already() -> None:
+    cluster = Cluster(policy_of(commitment("d", ADS, 2)), Nodes({Pool("h100"): 8}))
+    cluster.store("a", 4)
+    assert left(excess_of(cluster.ask("b", 3))) == (2, 4, 6, 0, 0)
+
+    cluster.edit(policy_of(commitment("c", RESEARCH, 4), commitment("d", ADS, 2)))
+    assert isinstance(cluster.ask("b", 2), Allowed)
+    assert left(excess_of(cluster.ask("c", 1))) == (2, 2, 2, 4, 4)
+
+
 def test_what_was_promised_is_there_even_where_nodes_are_not_any_more() -> None:
     """What takes the place of what was promised is never refused: the sum does not grow by it."""
     nodes = Nodes({Pool("h100"): 10})

@@ -56,9 +56,13 @@ class Checks:
 
 
 class Nodes:
-    """What every pool has."""
+    """What every pool has, unless that is not known."""
+
+    error: UnavailableError | None = None
 
     def of(self, pool: Pool) -> Mapping[str, Amount]:
+        if self.error is not None:
+            raise self.error
         return {"requests.cpu": 8 * NANOS if pool.zone else 20 * NANOS}
 
 
@@ -74,6 +78,7 @@ class Stage:
         )
         self.policy.take([PolicyText("userquota-policy/policy.yaml", f"version: 1\n{text}")])
         self.condition = READY
+        self.nodes = Nodes()
         self.views = Views(
             self.policy,
             index,
@@ -82,7 +87,7 @@ class Stage:
             clock=Clock(),
             conditions=[lambda: READY, lambda: self.condition],
             resources=lambda: ["persistentvolumeclaims", "pods"],
-            capacity=Nodes(),
+            capacity=self.nodes,
         )
 
     async def one(self, whom: str) -> Any:
@@ -253,3 +258,12 @@ async def test_pools_tell_what_was_promised_and_commitments_what_of_it_is_in_use
         "used": {"requests.cpu": "1"},
         "place": "userquota-policy/policy.yaml:5",
     }
+
+
+async def test_pools_are_not_told_while_it_is_not_known_what_nodes_have() -> None:
+    stage = Stage(PROMISED)
+    stage.nodes.error = UnavailableError("nodes", "the nodes are not all known yet")
+
+    with pytest.raises(UnavailableError, match=r"^the nodes are not all known yet$"):
+        await stage.views.pools()
+    assert len(await stage.views.commitments()) == 2
