@@ -206,6 +206,7 @@ def test_get_with_w_prints_again_when_something_changes(running: RunningWebhook,
         watching.send_signal(signal.SIGINT)
         assert watching.wait(timeout=10) == 0
     kubectl("delete", "pod", "-n", place, "another", "--force", "--grace-period=0", user="alice")
+    eventually(lambda: cpu(own(running, "alice"))["user/alice"][1] == "1500m")  # the tests below count what there is
 
 
 def test_get_allocations_shows_objects_and_sums_that_are_those_of_get(running: RunningWebhook, place: str) -> None:
