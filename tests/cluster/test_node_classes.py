@@ -72,6 +72,7 @@ def test_a_workload_is_told_of_the_class_of_its_pods(running: RunningWebhook, pe
     spec = {"replicas": 3, "selector": {"matchLabels": labels}, "template": template}
     deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
 
-    told = person.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(deployment))
+    def told() -> str:
+        return person.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(deployment))
 
-    assert "2 of 3 replicas fit now" in told
+    eventually(lambda: "2 of 3 replicas fit now" in told(), what=told)  # once the pods are counted anew

@@ -12,7 +12,6 @@ import socket
 import ssl
 import struct
 import threading
-import time
 
 import aiohttp
 import pytest
@@ -410,13 +409,18 @@ async def test_what_has_arrived_unread_at_the_end_of_the_drain_is_answered(stage
     kept.sendall(stage.request())
     assert ALLOWED in await asyncio.to_thread(answered_on, kept)
 
+    sent, connected = threading.Event(), threading.Event()
+
     def meanwhile() -> None:
         with kept:
             kept.sendall(stage.request())
+            sent.set()
             told.append(answered_on(kept))
 
     def anew() -> None:
-        with dialed(stage) as another:
+        plain = connection(stage)
+        connected.set()
+        with secured(stage, plain) as another:
             another.sendall(stage.request())
             told.append(answered_on(another))
 
@@ -424,7 +428,8 @@ async def test_what_has_arrived_unread_at_the_end_of_the_drain_is_answered(stage
     threads = [threading.Thread(target=each) for each in (meanwhile, anew)]
     for each in threads:
         each.start()
-    time.sleep(0.3)  # noqa: ASYNC251 - the loop stands still
+    for begun in (sent, connected):
+        assert begun.wait(10)  # the loop stands still
     await stage.server.drain(0)
     for each in threads:
         await asyncio.to_thread(each.join, 10)
@@ -432,9 +437,16 @@ async def test_what_has_arrived_unread_at_the_end_of_the_drain_is_answered(stage
     assert [ALLOWED in each for each in told] == [True, True]
 
 
-def dialed(stage: Stage) -> ssl.SSLSocket:
-    plain = socket.create_connection(("127.0.0.1", stage.port), timeout=5)
+def connection(stage: Stage) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", stage.port), timeout=5)
+
+
+def secured(stage: Stage, plain: socket.socket) -> ssl.SSLSocket:
     return stage.tls.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+def dialed(stage: Stage) -> ssl.SSLSocket:
+    return secured(stage, connection(stage))
 
 
 def answered_on(connection: ssl.SSLSocket) -> bytes:
