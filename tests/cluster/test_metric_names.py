@@ -13,14 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cluster.running import RunningWebhook, eventually, pod
 from tests.monitoring.manifests import alerts, metrics_in, queries
+from webhook.quota.commitments import Pool
 from webhook.quota.quantity import NANOS
 from webhook.quota.subject import Subject
+from webhook.serving.pool_series import PoolSeries
 from webhook.serving.quota_series import quota_series
 from webhook.view.fullest import Filled, FullestQuotas
+from webhook.view.pools import PoolRow, PoolStanding
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
 _ROW = re.compile(r"^\| `(\w+)` \| (\w+) \|(.*?)\|.*\|$", re.MULTILINE)
@@ -46,13 +50,16 @@ def documented() -> Described:
 
 @pytest.fixture(scope="module")
 def exported(running: RunningWebhook) -> Described:
-    """What the replica of all tests exports after a create, and what it would show of people."""
+    """What the replica of all tests exports after a create, and what it would show of people and of promises."""
     name = f"counted-{secrets.token_hex(4)}"
     running.cluster.kubectl("create", "namespace", name)
     running.cluster.kubectl("apply", "-n", name, "-f", "-", stdin=pod("counted"))
     running.cluster.kubectl("delete", "namespace", name, "--wait=false")
     quotas = FullestQuotas((Filled(Subject("user/alice"), "BestEffort", "pods", NANOS, NANOS),), 0)
-    return described(running.metrics() + quota_series(quotas).decode())
+    standing = PoolStanding(Pool("h100", "a"), (PoolRow("gpu", NANOS, 0, 0, NANOS, NANOS),))
+    pools = CollectorRegistry()
+    pools.register(PoolSeries(lambda: [standing]))
+    return described(running.metrics() + quota_series(quotas).decode() + generate_latest(pools).decode())
 
 
 def test_the_table_has_each_metric_of_a_replica_with_its_type_and_labels(exported: Described) -> None:

@@ -21,7 +21,7 @@ class PoolSeries(Collector):
         self._pools = pools
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the one family."""
+        """Yield the one family, if there are pools."""
         found = GaugeMetricFamily(
             "userquota_pool",
             "What the nodes of a class and zone have, and how much is used and promised, in cores, bytes or numbers.",
@@ -32,7 +32,8 @@ class PoolSeries(Collector):
             for row in standing.rows:
                 for of_type, amount in _told(row):
                     found.add_metric([pool.node_class, pool.zone, row.resource, of_type], float(amount / NANOS))
-        yield found
+        if found.samples:
+            yield found
 
 
 def _told(row: PoolRow) -> Iterator[tuple[str, Amount]]:
