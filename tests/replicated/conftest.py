@@ -27,7 +27,7 @@ from tests.replicated.unstored import Unstored
 UNLIMITED = "version: 1\n"
 
 _KNOWN = ("person-loss", unstored.LOOPING, unstored.SCATTERING, unstored.COLLEAGUE)
-_NOBODY_YET = tuple(User(f"person-{number}", (PEOPLE_GROUP,)) for number in range(40))
+_NOBODY_YET = tuple(User(f"person-{number}", (PEOPLE_GROUP,)) for number in range(60))
 _names = itertools.count()
 
 
