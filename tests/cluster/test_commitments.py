@@ -248,6 +248,10 @@ def test_admins_see_what_nodes_have_and_what_was_promised_to_whom(
         "c-1    tenant/research   h100:a   confirmed   gpu=40    gpu=8   -",
     ]
     assert told("commitments", "list", "--all", "--holder", "tenant/ads", "-o", "name") == "c-2\n"
+    kubectl = running.cluster.kubectl
+    named = kubectl("get", "pools.view.userquota.dev,commitments.view.userquota.dev", "-o", "name").stdout
+    assert "pool.view.userquota.dev/h100:a" in named
+    assert "commitment.view.userquota.dev/c-1" in named
     refused = in_process("capacity", "--kubeconfig", str(running.cluster.kubeconfig("alice")))
     assert (refused.code, "pools.view.userquota.dev" in refused.err) == (2, True)
 

@@ -583,6 +583,8 @@ async def test_api_servers_find_the_resources(stage: Stage) -> None:
         ("quotas", ["get", "list"]),
         ("holders", ["list"]),
         ("allocations", ["list"]),
+        ("pools", ["list"]),
+        ("commitments", ["list"]),
     ]
     assert [each["name"] for each in found if each["namespaced"]] == ["allocations"]
     assert (await stage.ask("/apis/view.userquota.dev", ADMIN)).json["preferredVersion"]["version"] == "v1alpha1"

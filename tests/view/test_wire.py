@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 
+from tests.overlays import MANIFESTS
 from tests.view.scenes import NOW, cost, put, reserve, scene
 from webhook.quota.objects import ObjectKey
 from webhook.quota.subject import Payer, Subject
@@ -203,3 +205,13 @@ def test_without_a_catalogue_nothing_is_said_of_resources() -> None:
     told = wire.quota_of(Subject("cluster"), own_quota(made, Payer("alice")))["status"]
     assert isinstance(told, dict)
     assert told.keys() == {"limits", "caps"}
+
+
+def test_discovery_has_all_to_which_the_cluster_roles_give_rights() -> None:
+    """`kubectl get` finds nothing else."""
+    roles = [
+        yaml.safe_load((MANIFESTS / f"clusterrole-view-{whose}.yaml").read_text())["rules"] for whose in ("own", "all")
+    ]
+    given = {name: rule["verbs"] for rules in roles for rule in rules for name in rule["resources"]}
+
+    assert {each["name"]: each["verbs"] for each in wire.resource_list()["resources"]} == given  # type: ignore[attr-defined]

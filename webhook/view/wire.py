@@ -66,6 +66,8 @@ def resource_list() -> Json:
         ("quotas", "quota", False, "Quota", ["get", "list"]),
         ("holders", "holder", False, "Holder", ["list"]),
         ("allocations", "allocation", True, "Allocation", ["list"]),
+        ("pools", "pool", False, "Pool", ["list"]),
+        ("commitments", "commitment", False, "Commitment", ["list"]),
     )
     listed = [
         {"name": name, "singularName": singular, "namespaced": is_namespaced, "kind": kind, "verbs": verbs}
