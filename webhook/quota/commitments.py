@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from heapq import nsmallest
 from typing import NamedTuple, TypeAlias
 
 from webhook.quota import scopes
@@ -78,6 +79,11 @@ class Pool(NamedTuple):
     def subject(self) -> Subject:
         """The subject of all pods in the pool."""
         return scoped(CLUSTER, self.selector)
+
+    @property
+    def around(self) -> tuple[Pool, ...]:
+        """The pools in which something of this one counts: itself, and its whole class."""
+        return (self, Pool(self.node_class)) if self.zone else (self,)
 
     def held_by(self, holder: Subject) -> Subject:
         """Return the subject of those pods in the pool that are covered by what was promised to *holder*."""
@@ -178,16 +184,23 @@ class Commitments:
     def __init__(self, every: Iterable[Commitment] = ()) -> None:
         """Keep *every* commitment; no two have the same name."""
         self.every = tuple(every)
-        holders: defaultdict[Pool, set[Subject]] = defaultdict(set)
         names: defaultdict[str, set[str]] = defaultdict(set)
+        self._of_pool: defaultdict[Pool, list[Commitment]] = defaultdict(list)
         for each in self.every:
             if each.state not in FINAL:
-                holders[each.pool].add(each.holder)
+                self._of_pool[each.pool].append(each)
                 names[each.pool.node_class].update(each.amounts)
         self._names = {name: frozenset(found) for name, found in names.items()}
-        self._held_by = {pool: {each: pool.held_by(each) for each in found} for pool, found in holders.items()}
+        self._inner: defaultdict[Pool, list[Pool]] = defaultdict(list)
+        for pool in self._of_pool:
+            for outer in pool.around:
+                self._inner[outer].append(pool)
+        self._held_by = {
+            pool: {each: pool.held_by(each) for each in {one.holder for one in listed}}
+            for pool, listed in self._of_pool.items()
+        }
         self._spots: dict[Scopes, tuple[_Spot, ...]] = {}
-        self._zoned = {pool.node_class for pool in holders if pool.zone}
+        self._zoned = {pool.node_class for pool in self._of_pool if pool.zone}
         moments = {moment for each in self.every for moment in (each.begins, each.ends) if moment is not None}
         self._moments = tuple(sorted(moments))
         self._in_force: tuple[int, InForce] | None = None
@@ -210,13 +223,20 @@ class Commitments:
         """Return the resources of which anything was promised in a class."""
         return self._names.get(node_class, frozenset())
 
-    def phase(self, now: datetime) -> int:
-        """Return a number that changes only when a commitment begins or ends."""
-        return bisect_right(self._moments, now)
+    @property
+    def pools(self) -> Collection[Pool]:
+        """The pools of which anything was promised, and their whole classes."""
+        return self._inner.keys()
+
+    def within(self, pool: Pool) -> Iterator[tuple[Commitment, Subject]]:
+        """Yield the commitments of *pool* and of its zones, each with the subject it covers, see `Pool.held_by`."""
+        for inner in self._inner.get(pool, ()):
+            held_by = self._held_by[inner]
+            yield from ((each, held_by[each.holder]) for each in self._of_pool[inner])
 
     def in_force(self, now: datetime) -> InForce:
         """Return what is promised at *now*; the same object until something begins or ends."""
-        phase = self.phase(now)
+        phase = bisect_right(self._moments, now)
         if self._in_force is None or self._in_force[0] != phase:
             self._in_force = (phase, self._at(now))
         return self._in_force[1]
@@ -244,8 +264,8 @@ class Commitments:
     def _found_spots(self, objects_scopes: Scopes) -> Iterator[_Spot]:
         for name in scopes.values_of(scopes.NODE_CLASS, objects_scopes):
             if name in self._names:
-                whole, pool = Pool(name), Pool(name, self._zone_of(name, objects_scopes))
-                yield (whole,) if pool == whole else (pool, whole), self._held_by.get(pool, {})
+                pool = Pool(name, self._zone_of(name, objects_scopes))
+                yield pool.around, self._held_by.get(pool, {})
 
     def _zone_of(self, node_class: str, objects_scopes: Scopes) -> str:
         """Return the only zone where an object may run, empty if there are others or if zones are all alike."""
@@ -256,24 +276,27 @@ class Commitments:
 
     def _at(self, now: datetime) -> InForce:
         covers: dict[Subject, Cover] = {}
-        ahead: dict[Subject, dict[str, Amount]] = {}
-        sums: dict[Subject, dict[str, Amount]] = {}
+        ahead: defaultdict[Subject, dict[str, Amount]] = defaultdict(dict)
+        sums: defaultdict[Subject, dict[str, Amount]] = defaultdict(dict)
         endings: defaultdict[Subject, list[Ending]] = defaultdict(list)
-        for each in self.every:
-            pools = _pools_around(each.pool) if each.sets_aside(now) else ()
-            for pool in pools:
-                sums[pool] = _sum(sums.get(pool, {}), each.amounts)
-            if each.covers(now):
-                subject = each.pool.held_by(each.holder)
-                known = covers.get(subject)
-                covers[subject] = Cover(_sum(known.amounts if known else {}, each.amounts), pools)
-                if each.ends is not None:
-                    for pool in pools:
-                        endings[pool].append(Ending(each.ends, subject))
-            else:
+        for inner in self._of_pool:
+            pools = tuple(each.subject for each in inner.around)
+            covered: defaultdict[Subject, dict[str, Amount]] = defaultdict(dict)
+            for each in self._of_pool[inner]:
+                if not each.sets_aside(now):
+                    continue
+                subject = self._held_by[inner][each.holder]
+                is_ahead = not each.covers(now)
+                if not is_ahead:
+                    _add(covered[subject], each.amounts)
                 for pool in pools:
-                    ahead[pool] = _sum(ahead.get(pool, {}), each.amounts)
-        soonest = {pool: sorted(found)[:_MOST_ENDINGS] for pool, found in endings.items()}
+                    _add(sums[pool], each.amounts)
+                    if is_ahead:
+                        _add(ahead[pool], each.amounts)
+                    elif each.ends is not None:
+                        endings[pool].append(Ending(each.ends, subject))
+            covers |= {subject: Cover(amounts, pools) for subject, amounts in covered.items()}
+        soonest = {pool: nsmallest(_MOST_ENDINGS, found) for pool, found in endings.items()}
         return InForce(covers, ahead, sums, soonest)
 
 
@@ -288,9 +311,6 @@ def charged_pools(commitments: Commitments, objects_scopes: Scopes, subjects: Co
             yield place.holder
 
 
-def _pools_around(pool: Pool) -> tuple[Subject, ...]:
-    return (pool.subject, Pool(pool.node_class).subject) if pool.zone else (pool.subject,)
-
-
-def _sum(one: Mapping[str, Amount], other: Mapping[str, Amount]) -> dict[str, Amount]:
-    return {name: one.get(name, 0) + other.get(name, 0) for name in one.keys() | other.keys()}
+def _add(total: dict[str, Amount], amounts: Mapping[str, Amount]) -> None:
+    for name, amount in amounts.items():
+        total[name] = total.get(name, 0) + amount

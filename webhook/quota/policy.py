@@ -358,6 +358,10 @@ class Policy:
         is_shared = self.account_limits is AccountLimits.PER_NAMESPACE and payer.owner not in self.service_accounts
         return service_accounts_with(payer.owner) if is_shared and payer.is_service_account else user(payer.owner)
 
+    def class_entry(self, node_class: str) -> Entry:
+        """Return what happens where the capacity of a class does not suffice beside what was promised."""
+        return self.class_entries.get(node_class) or Entry(f"nodeClasses.{node_class}")
+
     def holders_of(self, payer: Payer, namespace_name: str, labels: Mapping[str, str]) -> tuple[Subject, ...]:
         """Return whose commitments may cover an object of *payer* in that namespace, the nearest first."""
         groups, tenants = map(group, self.groups_of(payer)), map(tenant, self.tenants_of(labels))

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from webhook.quota.commitments import Pool
 from webhook.quota.limits import Limit, LimitsInForce, PoolLimit
-from webhook.quota.policy import Entry, Policy
+from webhook.quota.policy import Policy
 from webhook.quota.resources import Amount
 from webhook.quota.subject import Account
 
@@ -78,7 +78,7 @@ def _limits_of(policy: Policy, pool: Pool, has: Mapping[str, Amount]) -> tuple[L
     known = policy.limits_cache.get(pool)
     if isinstance(known, _Cached) and known.has is has:
         return known.limits
-    entry = policy.class_entries.get(pool.node_class) or Entry(f"nodeClasses.{pool.node_class}")
+    entry = policy.class_entry(pool.node_class)
     path = f"{entry.path}[{pool.zone}]" if pool.zone else entry.path
     limits = tuple(
         Limit(

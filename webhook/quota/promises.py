@@ -74,9 +74,8 @@ def unkept_promises(
     """
     policy, usage = after
     has = capacity_of(nodes, policy.node_classes, policy.devices)
-    pools = dict.fromkeys(pool for each in policy.commitments.every for pool in (each.pool, Pool(each.pool.node_class)))
-    for pool in pools:
-        entry = policy.class_entries.get(pool.node_class) or Entry(f"nodeClasses.{pool.node_class}")
+    for pool in policy.commitments.pools:
+        entry = policy.class_entry(pool.node_class)
         for name in sorted(policy.commitments.resources_of(pool.node_class)):
             there = has.get(pool, {}).get(name, 0)
             used = usage.allocated(pool.subject, name)  # where nothing was promised before, no sum of it is kept
@@ -95,11 +94,10 @@ def _taken(  # noqa: PLR0913, PLR0917 - what the sum is made of
     covers: defaultdict[Subject, Amount] = defaultdict(int)
     total = used
     events: list[tuple[datetime, Subject, Amount, Amount]] = []
-    for each in commitments.every:
+    for each, holder in commitments.within(pool):
         amount = each.amounts.get(name, 0)
-        if not amount or pool not in (each.pool, Pool(each.pool.node_class)) or not each.sets_aside(now):
+        if not amount or not each.sets_aside(now):
             continue
-        holder = each.pool.held_by(each.holder)
         if each.covers(now):
             covers[holder] += amount
         else:

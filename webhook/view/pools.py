@@ -69,27 +69,22 @@ def pools(scene: Scene, capacity: Capacity) -> Iterator[PoolStanding]:
     """Yield the pools of which anything was promised, each class before its zones. Raises: UnavailableError."""
     commitments, usage = scene.policy.commitments, scene.usage
     usage.promise(commitments.in_force(scene.now))
-    ongoing = [each for each in commitments.every if each.state_at(scene.now) not in FINAL]
-    found = {pool for each in ongoing for pool in (each.pool, Pool(each.pool.node_class))}
-    for pool in sorted(found):
-        names = sorted(commitments.resources_of(pool.node_class))
-        if names:
-            has = capacity.of(pool)
-            subject = pool.subject
-            yield PoolStanding(
-                pool,
-                tuple(
-                    PoolRow(
-                        name,
-                        None if has is None else has.get(name, 0),
-                        usage.used(subject, name),
-                        usage.reserved(subject, name),
-                        usage.promised(subject, name),
-                        usage.set_aside(subject, name),
-                    )
-                    for name in names
-                ),
+    for pool in sorted(commitments.pools):
+        if all(each.state_at(scene.now) in FINAL for each, _ in commitments.within(pool)):
+            continue
+        has, subject = capacity.of(pool), pool.subject
+        rows = (
+            PoolRow(
+                name,
+                None if has is None else has.get(name, 0),
+                usage.used(subject, name),
+                usage.reserved(subject, name),
+                usage.promised(subject, name),
+                usage.set_aside(subject, name),
             )
+            for name in sorted(commitments.resources_of(pool.node_class))
+        )
+        yield PoolStanding(pool, tuple(rows))
 
 
 def commitments(scene: Scene) -> Iterator[CommitmentStanding]:
