@@ -19,7 +19,7 @@ from webhook.quota.node_classes import NodeClass, NodeClasses
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Entry as PolicyEntry
 from webhook.quota.policy import Group, Policy, Tenant, accounts_under
-from webhook.quota.pool_limits import with_pools
+from webhook.quota.pool_limits import limits_in_force
 from webhook.quota.reservation import Charge, Prior
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Scopes
@@ -93,8 +93,7 @@ class Cluster:
         return decide(charge, self.limits(Account(charge.payer, charge.scopes), place), self.index)
 
     def limits(self, account: Account, place: str) -> LimitsInForce:
-        return with_pools(
-            LimitsInForce(),
+        return limits_in_force(
             self.policy,
             account,
             namespace=place,

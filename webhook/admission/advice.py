@@ -59,10 +59,10 @@ from webhook.quota.decision import (
 )
 from webhook.quota.expected import PodSet
 from webhook.quota.fitting import UNUSED, Copies, Fitting, Part, Room, fit, rooms
-from webhook.quota.limits import Limit, resolve_limits
+from webhook.quota.limits import Limit
 from webhook.quota.objects import ObjectKey, Scale
 from webhook.quota.policy import MINIMUMS, Mode, OnWorkload, Policy
-from webhook.quota.pool_limits import Capacity, NoNodes, with_pools
+from webhook.quota.pool_limits import Capacity, NoNodes, limits_in_force
 from webhook.quota.presets import Labels
 from webhook.quota.reservation import CREATED, Charge, Reservation
 from webhook.quota.resources import Amount, Amounts, grown
@@ -369,15 +369,8 @@ class WorkloadAdvice:
         for each in objects:
             account = Account(policy.named(payer), each.scopes)
             if policy.exemptions.of(account, namespace, now) is None:
-                in_force = resolve_limits(policy, account, namespace=namespace, labels=labels, now=now)
-                in_force = with_pools(
-                    in_force,
-                    policy,
-                    account,
-                    namespace=namespace,
-                    labels=labels,
-                    now=now,
-                    capacity=self.capacity,
+                in_force = limits_in_force(
+                    policy, account, namespace=namespace, labels=labels, now=now, capacity=self.capacity
                 )
                 yield Part(policy.devices.derive(each.amounts), each.cap, in_force)
 

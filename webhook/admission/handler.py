@@ -42,10 +42,9 @@ from webhook.quota import message
 from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare, with_fullest
 from webhook.quota.endings import ending_limit
 from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
-from webhook.quota.limits import resolve_limits
 from webhook.quota.missing import NO_FILLING
 from webhook.quota.objects import AnyObject, ObjectKey, Scale
-from webhook.quota.pool_limits import Capacity, NoNodes, with_pools
+from webhook.quota.pool_limits import Capacity, NoNodes, limits_in_force
 from webhook.quota.presets import PER_SESSION
 from webhook.quota.subject import NOBODY, UNATTRIBUTED, Account
 from webhook.quota.usage import UsageView
@@ -303,12 +302,10 @@ class AdmissionHandler:
         def terms() -> Terms:
             policy, present = self.policies.current(), self.namespaces.known(request.namespace) or labels
             counted, place, now = under(policy, charge, labels=present), request.namespace, self.clock.now()
-            in_force = resolve_limits(policy, counted.account, namespace=place, labels=present, now=now)
-            exemption = policy.exemptions.of(counted.account, place, now)
-            in_force = with_pools(
-                in_force, policy, counted.account, namespace=place, labels=present, now=now, capacity=self.capacity
+            in_force = limits_in_force(
+                policy, counted.account, namespace=place, labels=present, now=now, capacity=self.capacity
             )
-            return Terms(policy, counted, in_force, exemption)
+            return Terms(policy, counted, in_force, policy.exemptions.of(counted.account, place, now))
 
         decided_on: Terms | None = None
         is_told = reviewed.old is None and self.attribution.users.is_told(request.user_info)

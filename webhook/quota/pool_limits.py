@@ -1,5 +1,6 @@
 """
-The limits that the capacity of nodes sets, where a part of it was promised to somebody.
+All limits that bind one object: those of the policy, and those that the capacity of nodes sets where a part of it was
+promised to somebody.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import NamedTuple, Protocol
 from msgspec import structs
 
 from webhook.quota.commitments import Pool
-from webhook.quota.limits import Limit, LimitsInForce, PoolLimit
+from webhook.quota.limits import Limit, LimitsInForce, PoolLimit, resolve_limits
 from webhook.quota.policy import Policy
 from webhook.quota.resources import Amount
 from webhook.quota.subject import Account
@@ -39,8 +40,7 @@ class NoNodes:
         return None
 
 
-def with_pools(  # noqa: PLR0913 - what decides the limits
-    in_force: LimitsInForce,
+def limits_in_force(  # noqa: PLR0913 - what decides the limits
     policy: Policy,
     account: Account,
     *,
@@ -50,13 +50,13 @@ def with_pools(  # noqa: PLR0913 - what decides the limits
     capacity: Capacity,
 ) -> LimitsInForce:
     """
-    Return *in_force* with the limits that capacity sets for an object of *account* in *namespace*, which carries
-    *labels*, at *now*.
+    Return all limits that bind an object of *account* in *namespace*, which carries *labels*, at *now*.
 
-    They are on those resources of which anything was promised in the class; of all others what nodes have is a matter
-    of the scheduler.
+    Those of `resolve_limits` come first, then those that *capacity* sets. They are on the resources of which anything
+    was promised in the class; of all others what nodes have is a matter of the scheduler.
     Raises: UnavailableError.
     """
+    in_force = resolve_limits(policy, account, namespace=namespace, labels=labels, now=now)
     commitments = policy.commitments
     if not commitments:
         return in_force
