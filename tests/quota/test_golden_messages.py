@@ -19,13 +19,14 @@ import yaml
 
 from webhook.quota import durations, message, share
 from webhook.quota.catalogue import About, Notation
-from webhook.quota.decision import Denied, Excess, Filled, Lack, OnDemand, Shortfall
+from webhook.quota.decision import Denied, Excess, Filled, Lack, Shortfall
 from webhook.quota.devices import Part, Weight
 from webhook.quota.endings import EndingLimit
 from webhook.quota.fitting import Fitting
 from webhook.quota.limits import ONE_OBJECT, Limit
 from webhook.quota.message import Added, Context
 from webhook.quota.policy import Unlimited
+from webhook.quota.pool_room import OnDemand
 from webhook.quota.quantity import NANOS, parse
 from webhook.quota.resources import LOGICAL, Amount
 from webhook.quota.subject import Subject

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from webhook.quota.commitments import NOTHING_IN_FORCE, InForce
-from webhook.quota.decision import Decision, Denied, Excess, OnDemand, ended, on_demand, room_in_pool
+from webhook.quota.decision import Decision, Denied, Excess, ended
 from webhook.quota.expected import PodSet
 from webhook.quota.limits import Limit, LimitsInForce, PoolLimit
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Mode
+from webhook.quota.pool_room import OnDemand, on_demand, room_in_pool
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import CLUSTER, Subject
 from webhook.quota.usage import UsageView

@@ -1,0 +1,68 @@
+"""
+The room in a pool of nodes, of which a part was promised to somebody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import NamedTuple
+
+from webhook.quota.commitments import InForce
+from webhook.quota.limits import PoolLimit
+from webhook.quota.objects import ObjectKey
+from webhook.quota.resources import Amount
+from webhook.quota.usage import UsageView
+
+
+class OnDemand(NamedTuple):
+    """
+    Of a pool of nodes: how much is promised and not used (`set_aside`), and what is left for what nothing covers.
+
+    `used` of `total` is taken on demand. Of `committed` to the holder, `in_use` is used. `ends` is when the first
+    commitment ends that sets anything aside for somebody else, None if that is not known or far away.
+    """
+
+    set_aside: Amount
+    used: Amount
+    total: Amount
+    committed: Amount
+    in_use: Amount
+    ends: datetime | None = None
+
+
+def room_in_pool(each: PoolLimit, keys: Collection[ObjectKey], view: UsageView) -> Amount:
+    """
+    Return the most that objects of one holder, which have *keys*, may have together: what covers them beside others,
+    and what is free on demand.
+    """
+    pool, name = each.limit.subject, each.limit.resource
+    others = view.allocated(pool, name) - sum(view.held(key, pool, name) for key in keys)
+    set_aside = view.set_aside(pool, name)
+    if each.holder is None:
+        return max(each.limit.hard - others - set_aside, 0)
+    of_holder = view.allocated(each.holder, name)
+    unused = max(each.committed - of_holder, 0)
+    own = sum(view.held(key, each.holder, name) for key in keys)
+    covered = max(each.committed - (of_holder - own), 0)
+    # Without the objects all that covers it is set aside.
+    return covered + max(each.limit.hard - others - (set_aside - unused + covered), 0)
+
+
+def on_demand(each: PoolLimit, in_force: InForce, view: UsageView) -> OnDemand:
+    """Return what is left of a pool beside what was promised."""
+    pool, name = each.limit.subject, each.limit.resource
+    set_aside, promised = view.set_aside(pool, name), view.promised(pool, name)
+    in_use = min(each.committed, view.allocated(each.holder, name)) if each.holder is not None else 0
+    used = view.allocated(pool, name) + set_aside - promised
+    ends = _first_end(each, in_force, view)
+    return OnDemand(set_aside, used, max(each.limit.hard - promised, 0), each.committed, in_use, ends)
+
+
+def _first_end(each: PoolLimit, in_force: InForce, view: UsageView) -> datetime | None:
+    name = each.limit.resource
+    for ending in in_force.endings.get(each.limit.subject, ()):
+        amount = in_force.covers[ending.holder].amounts.get(name, 0)
+        if ending.holder != each.holder and amount > view.allocated(ending.holder, name):
+            return ending.at
+    return None
