@@ -11,8 +11,9 @@ import click
 from webhook.cli.cluster import Asking, asking_options
 from webhook.cli.printing import output_in, show_document, show_table
 from webhook.cli.view_client import Document, NamedCommitment, commitments_in, connected
+from webhook.quota.commitments import FINAL, State
 
-_ONGOING = ("planned", "pending", "guaranteed", "confirmed")
+_ONGOING = frozenset(each.value for each in State if each not in FINAL)
 
 
 @click.group("commitments")

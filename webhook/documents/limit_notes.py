@@ -18,6 +18,7 @@ from webhook.quota.durations import DURATION, IDLE, TIMES
 from webhook.quota.policy import CAPS, Hard, Unlimited
 from webhook.quota.quantity import NANOS, Format
 from webhook.quota.resources import Amount
+from webhook.quota.windows import written
 
 _REQUESTS: Final = "requests."
 _CPU: Final = frozenset({"requests.cpu", "limits.cpu"})
@@ -101,7 +102,7 @@ class Ending(NamedTuple):
 
     @property
     def _time(self) -> str:
-        return self.until.isoformat().replace("+00:00", "Z")
+        return written(self.until)
 
 
 class DeviceLimit(NamedTuple):

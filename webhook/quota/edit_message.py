@@ -12,6 +12,7 @@ from webhook.quota.edits import Effect, Overrun
 from webhook.quota.lifted import Lifted
 from webhook.quota.promises import Unkept
 from webhook.quota.resources import show
+from webhook.quota.windows import written
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ def warnings(effect: Effect, notes: Sequence[str] = ()) -> list[str]:
 
 
 def summary(effect: Effect) -> str:
-    """Return the first things for which an edit would be refused, for an Event or the audit log."""
+    """Return the first things that an edit leaves above a limit or breaks, for an Event or the audit log."""
     told = [*map(_overrun, effect.overruns), *map(_unkept, effect.unkept)]
     told += [_illegal(*each) for each in effect.illegal]
     return "; ".join([*told[:_MOST_OVERRUNS], *_more(len(told), _MOST_OVERRUNS)])
@@ -101,7 +102,7 @@ def _overrun(each: Overrun) -> str:
 
 
 def _unkept(each: Unkept) -> str:
-    name, since = each.resource, each.since.isoformat().replace("+00:00", "Z")
+    name, since = each.resource, written(each.since)
     taken, has, over = (show(name, amount) for amount in (each.taken, each.has, each.over))
     return f"{each.pool}: {name} {taken} used or promised from {since} on, {has} there, {over} too much"
 

@@ -23,6 +23,7 @@ from webhook.quota.quantity import Format
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP
 from webhook.quota.resources import PODS, PODS_STORED, Amount
 from webhook.quota.rounding import at_least, at_most
+from webhook.quota.windows import written
 
 _HELD = LONGEST_REQUEST + SLOP
 _MOST_NAMED = 3
@@ -332,7 +333,7 @@ def _promised(excesses: Iterable[Excess]) -> Iterator[str]:
         if each.committed:
             told += f", committed {_up(rule, each.in_use)} of {_down(rule, each.committed)} in use"
         if each.ends is not None:
-            told += f", the first promise to others ends {each.ends.isoformat().replace('+00:00', 'Z')}"
+            told += f", the first promise to others ends {written(each.ends)}"
         yield told
 
 

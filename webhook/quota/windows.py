@@ -1,5 +1,6 @@
 """
-Times of the week that come again, as clocks on the wall show them: some hours of a day are skipped, some come twice.
+Moments, and times of the week that come again, as clocks on the wall show them: some hours of a day are skipped, some
+come twice.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """The days of the week, in the order of their numbers in Python."""
 
 _DAY = timedelta(days=1)
+
+
+def written(moment: datetime) -> str:
+    """Return *moment* as a policy has it: `2027-01-31T00:00:00Z`, or with the offset of another zone."""
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
