@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 
+from tests.fakes import FakeClock
 from tests.view.scenes import LABELS, NOW, cost, scene
 from webhook.documents.policy_text import PolicyText
 from webhook.policy_source import CurrentPolicy
@@ -29,14 +29,6 @@ commitments:
 """
 
 
-class Clock:
-    def now(self) -> datetime:
-        return NOW
-
-    def monotonic(self) -> float:
-        return 0.0
-
-
 class Stage:
     """A replica that knows what nodes have, in cores; a test takes some away."""
 
@@ -51,7 +43,7 @@ class Stage:
         if policy:
             current.take([PolicyText("userquota-policy/policy.yaml", policy)])
         self.known = KnownPools(
-            current, self.index, self.labels, Clock(), self, conditions=[lambda: READY, lambda: self.condition]
+            current, self.index, self.labels, FakeClock(NOW), self, conditions=[lambda: READY, lambda: self.condition]
         )
 
     def labels(self, name: str) -> Mapping[str, str]:

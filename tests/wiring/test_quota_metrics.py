@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import datetime
 
 import pytest
 
+from tests.fakes import FakeClock
 from tests.view.scenes import LABELS, NOW, cost, put, reserve, scene
 from webhook.documents.policy_text import PolicyText
 from webhook.policy_source import CurrentPolicy
@@ -18,14 +18,6 @@ from webhook.serving.metrics import Metrics
 from webhook.wiring.quota_metrics import ACCOUNTS_A_STEP, PERIOD, QuotaMetrics
 
 LIMITED = "version: 1\ndefaults: {user: {hard: {cpu: 4, pods: 10}}}\n"
-
-
-class Clock:
-    def now(self) -> datetime:
-        return NOW
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 class EndError(Exception):
@@ -52,7 +44,7 @@ class Stage:
             index,
             self.labels,
             self.metrics,
-            Clock(),
+            FakeClock(NOW),
             most,
             conditions=[lambda: READY, lambda: self.condition],
             sleep=self.sleep,

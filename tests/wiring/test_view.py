@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import pytest
 
+from tests.fakes import FakeClock
 from tests.view.scenes import LABELS, NOW, cost, put, reserve, scene
 from webhook.admission.manifests import Check, Checked
 from webhook.documents.object_text import RawObject, object_in
@@ -38,14 +38,6 @@ class Labels:
 
     def names(self) -> tuple[str, ...]:
         return tuple(LABELS)
-
-
-class Clock:
-    def now(self) -> datetime:
-        return NOW
-
-    def monotonic(self) -> float:
-        return 0.0
 
 
 class Checks:
@@ -84,7 +76,7 @@ class Stage:
             index,
             labels,
             Checks(),
-            clock=Clock(),
+            clock=FakeClock(NOW),
             conditions=[lambda: READY, lambda: self.condition],
             resources=lambda: ["persistentvolumeclaims", "pods"],
             capacity=self.nodes,
