@@ -17,6 +17,7 @@ from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.exemption import ExemptBy, Exemption, Exemptions
 from webhook.quota.missing import Missing
 from webhook.quota.policy import AccountLimits, Combine, Entry, Hard, Mode, Policy, Terminating, Unlimited, WarnAt
+from webhook.quota.quantity import NANOS
 from webhook.quota.resources import show
 
 CORE = 10**9
@@ -612,7 +613,7 @@ RESOURCES = (
 SECTIONS = (
     "version, tiers, defaults, rules, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, "
     "terminating, serviceAccountLimits, warnAt, exempt, missing, attribution, resources, sessions, "
-    "nodeClasses, commitments"
+    "nodeClasses, brokerQuotas, commitments"
 )
 VERSION = "version: expected version: 1, the only one this release reads"
 ACCOUNT = "expected a service account as <namespace>/<name>"
@@ -1154,6 +1155,26 @@ def promised(*written: str) -> str:
             ["c-0: what is guaranteed begins"],
         ),
         ("{tenant: research, nodeClass: h100, amounts: {gpu: 1}, zone: [a, b]}", ["c-0.zone: expected text"]),
+        (
+            "{user: a, nodeClass: h100, amounts: {gpu: 1}, from: 2027-01-01T00:00:00Z, for: -1 month}",
+            ["c-0.for: '-1 month' is no period: it is negative"],
+        ),
+        (
+            "{user: a, nodeClass: h100, amounts: {gpu: 1}, from: 2027-01-01T00:00:00Z, for: 90}",
+            ["c-0.for: expected a period, as in 1 year, 3 months"],
+        ),
+        (
+            "{user: a, nodeClass: h100, amounts: {gpu: 1}, for: 1 year}",
+            ["c-0: for counts from the beginning: give from as well"],
+        ),
+        (
+            "{user: a, nodeClass: h100, amounts: {gpu: 1}, from: 2027-01-01T00:00:00Z, for: 9000 years}",
+            ["c-0: '9000 years' is no period: it ends after the year 9999"],
+        ),
+        (
+            "{user: a, nodeClass: h100, amounts: {gpu: 1}, from: 2027-01-01T00Z, for: 1 day, until: 2028-01-01T00Z}",
+            ["c-0: until and for both say when it ends: give one of them"],
+        ),
     ],
 )
 def test_a_mistake_in_a_commitment_is_told(written: str, mistakes: list[str]) -> None:
@@ -1188,3 +1209,75 @@ def test_a_commitment_is_read_as_it_is_written() -> None:
     ]
     assert policy.commitments.every[0].place == "policy.yaml:5"
     assert policy.class_entries["h100"].place == "policy.yaml:2"
+
+
+def test_a_commitment_lasts_as_long_as_a_calendar_says() -> None:
+    text = promised(
+        "{user: a, nodeClass: h100, amounts: {gpu: 1}, from: 2028-02-29T00:00:00Z, for: '1 year, 3 months'}"
+    )
+    reading = read_policy([PolicyText("policy.yaml", text)])
+
+    assert reading.policy is not None
+    assert str(reading.policy.commitments.every[0].ends) == "2029-05-29 00:00:00+00:00"
+    assert [str(each.place) for each in reading.endings] == ["policy.yaml:5:87: commitments.c-0.for: "]
+
+
+def test_what_resources_of_a_class_are_worth_is_read() -> None:
+    text = f"version: 1\n{H100.rstrip()[:-2]}, worth: {{gpu: 4, cpu: 1}}}}}}\n"
+    policy = read_policy([PolicyText("policy.yaml", text)]).policy
+
+    assert policy is not None
+    assert policy.worth == {"h100": {"gpu": 4, "requests.cpu": 1}}
+    for wrong in ("0", "-1", "1.5", "two", "'4'"):
+        mistakes = read_policy([PolicyText("policy.yaml", text.replace("gpu: 4", f"gpu: {wrong}"))]).mistakes
+        assert [each.path for each in mistakes] == ["nodeClasses.h100.worth.gpu"]
+
+
+def quotas(written: str, tenant: str = "{namespaces: {matchLabels: {team: research}}}") -> str:
+    return f"version: 1\n{H100}tenants: {{research: {tenant}}}\nbrokerQuotas:\n  {written}\n"
+
+
+def test_what_a_broker_allows_a_tenant_stands_inside_the_entry_of_the_tenant() -> None:
+    reading = read_policy([PolicyText("policy.yaml", quotas("research: {h100: {gpu: 8, cpu: 64}}"))])
+
+    assert reading.policy is not None, reading.mistakes
+    [scoped] = reading.policy.tenants["research"].entry.scoped
+    assert (scoped.path, scoped.place, str(scoped.selector)) == (
+        "brokerQuotas.research.h100",
+        "policy.yaml:5",
+        "NodeClass In (h100)",
+    )
+    assert scoped.hard == {"gpu": 8 * NANOS, "requests.cpu": 64 * NANOS}
+
+
+@pytest.mark.parametrize(
+    ("written", "mistake"),
+    [
+        (
+            "reserch: {h100: {gpu: 8}}",
+            "brokerQuotas.reserch: reserch has no entry under tenants, did you mean research?",
+        ),
+        ("research: {a100: {gpu: 8}}", "brokerQuotas.research.a100: a100 is not in nodeClasses, did you mean h100?"),
+        ("research: {h100: {gpu: -8}}", "brokerQuotas.research.h100.gpu: -8 is negative"),
+        ("research: {h100: {gpus: 8}}", "brokerQuotas.research.h100.gpus: unknown resource"),
+    ],
+)
+def test_a_mistake_in_what_a_broker_allows_is_told(written: str, mistake: str) -> None:
+    [found] = read_policy([PolicyText("policy.yaml", quotas(written))]).mistakes
+
+    assert mistake in str(found)
+    assert found.position.line == 5
+
+
+def test_a_broker_does_not_limit_what_the_tenant_is_limited_in_already() -> None:
+    tenant = (
+        "{namespaces: {matchLabels: {team: research}}, scoped: [{scopeSelector: {matchExpressions: "
+        "[{scopeName: NodeClass, operator: In, values: [h100]}]}, hard: {gpu: 4}}]}"
+    )
+    [found] = read_policy([PolicyText("policy.yaml", quotas("research: {h100: {gpu: 8}}", tenant))]).mistakes
+
+    assert str(found) == (
+        "policy.yaml:5:13: brokerQuotas.research.h100: tenants.research.scoped[0] at policy.yaml:3 limits gpu of the "
+        "same already"
+    )
+    assert read_policy([PolicyText("policy.yaml", quotas("research: {h100: {cpu: 8}}", tenant))]).policy is not None

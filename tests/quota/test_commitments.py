@@ -322,6 +322,9 @@ def test_the_clock_tells_the_state() -> None:
     assert ending.state_at(NOW - SECOND) is State.CONFIRMED
     assert ending.state_at(NOW) is State.EXPIRED
     assert commitment("c", ADS, 1, state=State.SUPERSEDED, ends=NOW).state_at(NOW) is State.SUPERSEDED
+    for state, then in ((State.PLANNED, State.PENDING), (State.GUARANTEED, State.CONFIRMED)):
+        later = commitment("c", ADS, 1, state=state, begins=NOW)
+        assert (later.state_at(NOW - SECOND), later.state_at(NOW)) == (state, then)
 
 
 def test_nothing_follows_a_final_state_and_every_other_may_end() -> None:

@@ -175,6 +175,7 @@ FIELDS = {
     "commitments": (
         "nodeClasses: {a: {nodes: {matchLabels: {b: c}}}}\ncommitments: {c: {user: u, nodeClass: a, amounts: {gpu: 1}}}"
     ),
+    "worth": "nodeClasses: {a: {nodes: {matchLabels: {b: c}}, worth: {gpu: 4}}}",
     "node_classes": "nodeClasses: {a: {nodes: {matchLabels: {b: c}}}}",
 }
 

@@ -4,11 +4,13 @@ The part of a policy that says what was promised of a class of nodes.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pydantic import Field, model_validator
 
 from webhook.documents.mark_schema import Name, Part, ServiceAccountName
 from webhook.documents.node_class_schema import NodeClassName
-from webhook.documents.policy_amounts import HardList, Moment
+from webhook.documents.policy_amounts import CalendarPeriod, HardList, Moment
 from webhook.quota.commitments import Commitment, Pool, State
 from webhook.quota.policy import Unlimited
 from webhook.quota.resources import LOGICAL, canonical_name
@@ -47,12 +49,23 @@ class CommitmentPart(Part):
     until: Moment | None = Field(
         default=None, description="When it ends; at that very second it covers nothing any more. Never without it."
     )
+    period: CalendarPeriod | None = Field(
+        default=None,
+        alias="for",
+        description="How long it lasts, instead of `until`: years, months, days, hours, as in `1 year, 3 months`.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> CommitmentPart:
         named = [each for each in ("user", "serviceAccount", "namespace", "group", "tenant") if getattr(self, each)]
         if len(named) != 1:
             raise ValueError("expected one of user, serviceAccount, namespace, group, tenant: who holds it")
+        if self.period is not None:
+            if self.until is not None:
+                raise ValueError("until and for both say when it ends: give one of them")
+            if self.begins is None:
+                raise ValueError("for counts from the beginning: give from as well")
+            self.period.after(self.begins)  # raises where no calendar has the end
         if self.begins is not None and self.until is not None and self.until <= self.begins:
             raise ValueError("it ends before it begins: until has to be later than from")
         if self.state is State.GUARANTEED and self.begins is None:
@@ -64,6 +77,13 @@ class CommitmentPart(Part):
             if canonical not in _MADE_BY_NODES and not canonical.startswith("requests."):
                 raise ValueError(f"amounts: {name} is nothing that nodes have")
         return self
+
+    @property
+    def ends(self) -> datetime | None:
+        """Return when it ends, None for never."""
+        if self.period is not None and self.begins is not None:
+            return self.period.after(self.begins)
+        return self.until
 
     @property
     def holder(self) -> Subject:
@@ -82,4 +102,4 @@ class CommitmentPart(Part):
         """Return the commitment with this *name*, which is written at *place*."""
         amounts = {canonical_name(each) or each: amount for each, amount in self.amounts.items()}
         pool = Pool(self.nodeClass, self.zone or "")
-        return Commitment(name, self.holder, pool, amounts, self.state, self.begins, self.until, place)
+        return Commitment(name, self.holder, pool, amounts, self.state, self.begins, self.ends, place)

@@ -21,6 +21,10 @@ _PARAMETERISED = r"[./]|^hugepages-"
 """What every name of a resource has that is not in the list of names."""
 
 
+_PERIOD_PART = "[0-9]{1,6} (year|month|day|hour)s?"
+PERIOD: JsonSchemaValue = {"type": "string", "pattern": f"^{_PERIOD_PART}(, *{_PERIOD_PART})*$"}
+
+
 def words(listed: Iterable[str | bool]) -> WithJsonSchema:
     """Return the form of one of some words."""
     return WithJsonSchema({"enum": list(listed)})

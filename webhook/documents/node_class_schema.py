@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 from webhook.documents import json_forms
 from webhook.documents.hint_schema import Link, Sentence, hint_of
 from webhook.documents.mark_schema import Part
+from webhook.documents.policy_amounts import ResourceName
 from webhook.quota import resources
 from webhook.quota.node_classes import NodeClass
 from webhook.quota.policy import Mode
@@ -62,6 +63,13 @@ class NodeClassPart(Part):
         description=(
             "What happens with a pod that does not fit beside what was promised of the class: `enforce` (default), "
             "`warn` or `audit`, as in an entry."
+        ),
+    )
+    worth: dict[ResourceName, Annotated[int, Field(ge=1, le=1_000_000, strict=True)]] = Field(
+        default_factory=dict,
+        description=(
+            "What one of a resource is worth against the same resource of other classes, as `gpu: 4`: by it a "
+            "commitment is converted from one class to another."
         ),
     )
     message: Sentence | None = Field(default=None, description="What whoever is refused then is told, as in an entry.")

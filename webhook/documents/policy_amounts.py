@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from webhook.documents import json_forms
 from webhook.documents.mark_schema import Written
-from webhook.quota import durations, quantity, resources, share
+from webhook.quota import durations, periods, quantity, resources, share
+from webhook.quota.periods import Period
 from webhook.quota.policy import Hard, Unlimited
 from webhook.quota.quantity import NANOS, Quantity, QuantityError
 from webhook.quota.resources import Amount
@@ -113,6 +114,12 @@ def _read_time(value: Any) -> datetime:
     return moment
 
 
+def _read_period(value: Any) -> Period:
+    if not isinstance(value, str) or isinstance(value, Written):
+        raise ValueError("expected a period, as in 1 year, 3 months")  # noqa: TRY004 - as above
+    return periods.parse(value)
+
+
 def _known_resource(name: str) -> str:
     if name in durations.TIMES:
         raise ValueError("only perSession bounds it")
@@ -128,6 +135,7 @@ def _of_session(name: str) -> str:
 ResourceName = Annotated[str, AfterValidator(_known_resource)]
 HardAmount = Annotated[Any, BeforeValidator(_read_hard), WithJsonSchema(json_forms.HARD_AMOUNT)]
 LogicalAmount = Annotated[Any, BeforeValidator(_read_logical), WithJsonSchema(json_forms.LOGICAL_AMOUNT)]
+CalendarPeriod = Annotated[Period, BeforeValidator(_read_period), WithJsonSchema(json_forms.PERIOD)]
 Moment = Annotated[datetime, BeforeValidator(_read_time), WithJsonSchema(json_forms.TIME)]
 HardList = Annotated[
     dict[ResourceName, HardAmount], BeforeValidator(_mark_divisible), WithJsonSchema(json_forms.HARD_LIST)

@@ -38,7 +38,7 @@ from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS
 from webhook.quota import resources
 from webhook.quota.catalogue import About, fixed_form, is_in_parts
-from webhook.quota.commitments import FINAL, Commitment
+from webhook.quota.commitments import FINAL, Commitment, Pool
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.durations import TIMES
@@ -106,6 +106,14 @@ class ListedClasses:
 
     classes: NodeClasses
     entries: Mapping[str, Entry]
+    worth: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerQuotas:
+    """What a broker allows one tenant: an entry for each class of nodes, to stand among those inside the tenant's."""
+
+    entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +141,7 @@ class Definition(NamedTuple):
         | Delegate
         | NamespaceOwners
         | ListedClasses
+        | BrokerQuotas
         | PersonRules
         | Weight
         | OnMissing
@@ -231,6 +240,7 @@ class DocumentEntries:
         if part.sessions is not None:
             self._add_presets(part.sessions, root)
         self._add_node_classes(part, root)
+        self._add_broker_quotas(part, root)
         self._add_fixed_entries(part, root)
 
     def _add_fixed_entries(self, part: PolicyPart, root: tree.Node) -> None:
@@ -249,8 +259,25 @@ class DocumentEntries:
             steps = ("nodeClasses",)
             classes = NodeClasses(tuple(each.named(name) for name, each in part.nodeClasses.items()))
             entries = {name: self._class_entry((*steps, name), each, root) for name, each in part.nodeClasses.items()}
-            value = ListedClasses(classes, entries)
+            worth = {name: _canonical(each.worth) for name, each in part.nodeClasses.items()}
+            value = ListedClasses(classes, entries, worth)
             self.definitions.append(Definition(steps, tree.position_of(root, steps), value))
+
+    def _add_broker_quotas(self, part: PolicyPart, root: tree.Node) -> None:
+        for tenant, classes in part.brokerQuotas.items():
+            steps = ("brokerQuotas", tenant)
+            node = tree.node_at(root, steps)
+            if node is None:
+                continue
+            self.holders.append(("tenants", tenant, self._remark((), steps, root, "", at_key=True)))
+            entries = []
+            for name, hard in classes.items():
+                self.class_uses.append((name, self._remark(steps, (name,), node, "", at_key=True)))
+                selector = Pool(name).selector
+                hards = self._hards(steps, (name,), hard, node, selector=selector)
+                place = f"{self.source}:{tree.position_of(node, (name,)).line}"
+                entries.append(Entry(field_path((*steps, name)), place, hards, selector=selector))
+            self.definitions.append(Definition(steps, node.position, BrokerQuotas(tuple(entries))))
 
     def _class_entry(self, steps: Steps, part: NodeClassPart, root: tree.Node) -> Entry:
         line = tree.position_of(root, steps).line
@@ -408,7 +435,8 @@ class DocumentEntries:
     def _commitment(self, steps: Steps, part: CommitmentPart, node: tree.Node) -> Commitment:
         commitment = part.named(str(steps[-1]), f"{self.source}:{node.position.line}")
         if commitment.state not in FINAL:
-            self._add_ending(steps, (), part.until, node, "it covers nothing any more")
+            at = "until" if part.until is not None else "for"
+            self._add_ending(steps, (), part.ends, node, "it covers nothing any more", at=at)
         self.class_uses.append((part.nodeClass, self._remark(steps, ("nodeClass",), node, "")))
         for resource in part.amounts:
             place = ("amounts", resource)
@@ -545,9 +573,11 @@ class DocumentEntries:
             hards[canonical] = hard
         return hards
 
-    def _add_ending(self, steps: Steps, inside: Steps, until: datetime | None, node: tree.Node, effect: str) -> None:
+    def _add_ending(  # noqa: PLR0913 - where it is written, and what follows
+        self, steps: Steps, inside: Steps, until: datetime | None, node: tree.Node, effect: str, *, at: str = "until"
+    ) -> None:
         if until is not None:
-            self.endings.append(Ending(until, self._remark(steps, (*inside, "until"), node, ""), effect))
+            self.endings.append(Ending(until, self._remark(steps, (*inside, at), node, ""), effect))
 
     def _remark(self, steps: Steps, inside: Steps, node: tree.Node, message: str, *, at_key: bool = False) -> Mistake:
         position = tree.position_of(node, inside, at_key=at_key)
@@ -565,6 +595,10 @@ def _class_uses(part: ScopedPart) -> Iterator[tuple[Steps, str]]:
             yield from (((*place, "values", number), name) for number, name in enumerate(each.values))
         if each.scopeName == ZONE or (each.scopeName == NODE_CLASS and not each.values):
             yield place, ""
+
+
+def _canonical(worth: Mapping[str, int]) -> dict[str, int]:
+    return {resources.canonical_name(name) or name: each for name, each in worth.items()}
 
 
 def _exemption(part: ExemptPart) -> Exemption:

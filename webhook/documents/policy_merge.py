@@ -20,6 +20,7 @@ from webhook.documents.limit_notes import DeviceLimit, Ending
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.model_mistakes import suggestion
 from webhook.documents.policy_entries import (
+    BrokerQuotas,
     Catalogued,
     Choice,
     Definition,
@@ -113,6 +114,8 @@ class Merger:
         self._rule_groups: list[tuple[str, Mistake]] = []
         self._node_classes = NO_CLASSES
         self._class_entries: Mapping[str, Entry] = {}
+        self._worth: Mapping[str, Mapping[str, int]] = {}
+        self._broker_quotas: dict[str, tuple[Entry, ...]] = {}
         self._class_uses: list[tuple[str, Mistake]] = []
         self._commitments: list[Commitment] = []
         self._holders: list[tuple[str, str, Mistake]] = []
@@ -160,6 +163,7 @@ class Merger:
         if not self._is_partly_read:
             self._check_classes()
             self._check_commitments()
+            self._check_broker_quotas()
         for count, use in enumerate(self._tier_uses, start=1):
             self.mistakes += use.mistakes(tiers, are_all_known=not self._is_partly_read)
             if count % _PER_STEP == 0:
@@ -226,7 +230,7 @@ class Merger:
             users=self._entries["users"],
             service_accounts={username(name): entry for name, entry in self._entries["serviceAccounts"].items()},
             groups=self._groups,
-            tenants=self._tenants,
+            tenants=self._tenants_with_quotas(),
             namespaces=self._entries["namespaces"],
             cluster=self._entries["cluster"].get("cluster"),
             combine=self._combine or Combine.MOST_RESTRICTIVE,
@@ -249,10 +253,29 @@ class Merger:
             group_objects=self._group_objects,
             node_classes=self._node_classes,
             class_entries=self._class_entries,
+            worth=self._worth,
             commitments=Commitments(self._commitments) if self._commitments else NO_COMMITMENTS,
             catalogue={name: each.about for name, each in self._catalogue.items()},
             catalogue_defaults=tuple(each.default for each in self._catalogue.values() if each.default is not None),
         )
+
+    def _tenants_with_quotas(self) -> dict[str, Tenant]:
+        """Return the tenants with what a broker allows them, as entries inside their own."""
+        tenants = dict(self._tenants)
+        for name, quotas in self._broker_quotas.items():
+            tenant = tenants[name]
+            tenants[name] = replace(tenant, entry=replace(tenant.entry, scoped=(*tenant.entry.scoped, *quotas)))
+        return tenants
+
+    def _check_broker_quotas(self) -> None:
+        """Two limits on the same of one tenant would hide one of them."""
+        for name, quotas in self._broker_quotas.items():
+            for each in quotas:
+                for own in self._tenants[name].entry.scoped if name in self._tenants else ():
+                    both = own.hard.keys() & each.hard.keys()
+                    if own.selector == each.selector and both:
+                        message = f"{own.path} at {own.place} limits {', '.join(sorted(both))} of the same already"
+                        self.mistakes.append(Mistake(*self._defined["brokerQuotas", name], each.path, message))
 
     def _note_spelling(self, definition: Definition, source: str) -> None:
         """Note a person or group whose name differs from another one by case only: to Kubernetes these are two."""
@@ -292,8 +315,8 @@ class Merger:
             self._categories[name.casefold()] = value.amounts
         elif isinstance(value, PersonRules):
             self._rules = value.rules
-        elif isinstance(value, ListedClasses | Commitment):
-            self._keep_of_nodes(value)
+        elif isinstance(value, ListedClasses | BrokerQuotas | Commitment):
+            self._keep_of_nodes(name, value)
         elif isinstance(value, Delegate | NamespaceOwners | Preset):
             self._keep_marks(name, value)
         else:
@@ -321,9 +344,11 @@ class Merger:
         else:
             self._terminating = value
 
-    def _keep_of_nodes(self, value: ListedClasses | Commitment) -> None:
+    def _keep_of_nodes(self, name: str, value: ListedClasses | BrokerQuotas | Commitment) -> None:
         if isinstance(value, ListedClasses):
-            self._node_classes, self._class_entries = value.classes, value.entries
+            self._node_classes, self._class_entries, self._worth = value.classes, value.entries, value.worth
+        elif isinstance(value, BrokerQuotas):
+            self._broker_quotas[name] = value.entries
         else:
             self._commitments.append(value)
 

@@ -625,6 +625,13 @@ class PolicyPart(Part):
         default_factory=dict,
         description="Classes of nodes, by name, in order: a node is of the first whose labels it has.",
     )
+    brokerQuotas: dict[Name, dict[NodeClassName, HardList]] = Field(  # noqa: N815
+        default_factory=dict,
+        description=(
+            "What a broker of quotas allows tenants: by tenant, for each class of nodes, amounts as in an entry with "
+            "this scope. Written by userquota where a broker drives it."
+        ),
+    )
     commitments: dict[Name, CommitmentPart] = Field(
         default_factory=dict, description="What was promised of classes of nodes, by an identifier of your own."
     )

@@ -27,9 +27,9 @@ class State(enum.Enum):
     """
     What became of a commitment, in the words of Limes.
 
-    PLANNED: it begins later, and nothing is promised. PENDING: it waits for capacity. GUARANTEED: it begins later, and
-    its capacity is set aside. CONFIRMED: it is in force between its times. SUPERSEDED: others took its place. EXPIRED:
-    it is over.
+    PLANNED: it begins later, and nothing is promised. PENDING: it was to begin and waits for capacity. GUARANTEED: it
+    begins later, and its capacity is set aside. CONFIRMED: it is in force between its times. SUPERSEDED: others took
+    its place. EXPIRED: it is over.
     """
 
     PLANNED = "planned"
@@ -51,6 +51,9 @@ FOLLOWING: Mapping[State, frozenset[State]] = {
     State.EXPIRED: frozenset(),
 }
 """The states that may follow each."""
+
+_BEGUN: Mapping[State, State] = {State.PLANNED: State.PENDING, State.GUARANTEED: State.CONFIRMED}
+"""What a state becomes when a commitment begins."""
 
 _MAX_SPOTS = 4096
 """Cached scopes of objects."""
@@ -126,9 +129,16 @@ class Commitment:
         return self.state in _HOLDING and (self.ends is None or now < self.ends)
 
     def state_at(self, now: datetime) -> State:
-        """Return the state by the clock: one whose end is over has expired, whatever is written."""
-        is_over = self.ends is not None and self.ends <= now
-        return State.EXPIRED if is_over and self.state not in FINAL else self.state
+        """
+        Return the state by the clock, whatever is written: what is over has expired, what is guaranteed is confirmed
+        once it begins, and what was planned waits from then on.
+        """
+        if self.state in FINAL:
+            return self.state
+        if self.ends is not None and self.ends <= now:
+            return State.EXPIRED
+        has_begun = self.begins is None or self.begins <= now
+        return _BEGUN.get(self.state, self.state) if has_begun else self.state
 
 
 _Spot: TypeAlias = tuple[tuple[Pool, ...], Mapping[Subject, Subject]]

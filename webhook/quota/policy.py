@@ -261,7 +261,8 @@ class Policy:
     get, before that. `group_objects` are objects of the cluster that list members as well. `tiers` are amounts with a
     name, which entries refer to. The first of the `rules` that holds for a person stands before the default.
     `node_classes` are those of the nodes where pods run. By class, `class_entries` say what happens where its capacity
-    does not suffice beside what was promised by `commitments`.
+    does not suffice beside what was promised by `commitments`, and `worth` what one of a resource is worth against the
+    same of other classes.
     `catalogue` is what is said of resources themselves, and `catalogue_defaults` what people have behind the default.
     """
 
@@ -292,6 +293,7 @@ class Policy:
     rules: tuple[PersonRule, ...] = ()
     node_classes: NodeClasses = NO_CLASSES
     class_entries: Mapping[str, Entry] = field(default_factory=dict)
+    worth: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     commitments: Commitments = NO_COMMITMENTS
     catalogue: Catalogue = field(default_factory=dict)
     catalogue_defaults: tuple[Entry, ...] = ()
