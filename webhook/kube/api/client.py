@@ -149,7 +149,9 @@ class KubernetesApi:
         """POST an object and return it as it was stored."""
         return await self._call(_Request("POST", path, query=query, headers=_JSON_BOTH_WAYS, body=body), timeout)
 
-    async def replace(self, path: str, body: bytes, *, accept: str = JSON, timeout: float = 10) -> bytes:
+    async def replace(
+        self, path: str, body: bytes, *, query: Mapping[str, str] = _NOTHING, accept: str = JSON, timeout: float = 10
+    ) -> bytes:
         """
         PUT an object if the stored one still has the body's ``metadata.resourceVersion``; return it as it was stored.
 
@@ -159,7 +161,7 @@ class KubernetesApi:
         connection breaks before the answer, and the second one finds the first.
         """
         headers = {"Accept": accept, "Content-Type": JSON}
-        return await self._call(_Request("PUT", path, headers=headers, body=body), timeout)
+        return await self._call(_Request("PUT", path, query=query, headers=headers, body=body), timeout)
 
     async def patch(
         self, path: str, body: bytes, *, content_type: str, query: Mapping[str, str] = _NOTHING, timeout: float = 10
