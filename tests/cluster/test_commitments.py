@@ -260,3 +260,44 @@ CAPACITY = [
     "h100     gpu        320   20     0          40         32       268",
     "h100:a   gpu        112   20     0          40         32       60",
 ]
+
+
+def test_a_part_of_a_tenant_is_there_for_whom_it_is_guaranteed_to(
+    running: RunningWebhook, person: Person, others: tuple[Person, Person]
+) -> None:
+    """Two namespaces are one tenant: what one of them is guaranteed, the other one cannot use."""
+    other = others[0]
+    for place in (person.place, other.place):
+        running.cluster.kubectl("label", "namespace", place, "envelope=one")
+    envelope = {
+        "namespaces": {"matchLabels": {"envelope": "one"}},
+        "hard": {"gpu": 8},
+        "guaranteed": [{"namespace": person.place, "hard": {"gpu": 6}}],
+    }
+    written = json.dumps({"version": 1, "tenants": {"both": envelope}})
+    running.set_policy(written)
+
+    def asks(name: str, gpus: int) -> str:
+        return other.create(a_pod(name, gpus, "a"))
+
+    eventually(lambda: "limited: gpu=8" in asks("large", 9))
+    assert " created\n" in asks("two", 2)
+    told = asks("three", 1)
+    assert "tenants.both: gpu=6 guaranteed and not used, shared 2 of 2 taken" in told
+    less = written.replace('"gpu": 8', '"gpu": 7')
+    edited = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CONFIG_MAP}, "data": {"policy.yaml": less}}
+    patched = running.cluster.kubectl(
+        *(
+            "patch",
+            "configmap",
+            CONFIG_MAP,
+            "-n",
+            NAMESPACE,
+            "--type=merge",
+            "-p",
+            json.dumps({"data": edited["data"]}),
+        ),
+        check=False,
+    )
+    assert "tenant/both: gpu 8 used, reserved or guaranteed (6), 7 by tenants.both" in patched.stderr
+    assert " created\n" in person.create(a_pod("six", 6, "a"))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.view.scenes import LABELS, cost, put, reserve, scene, told
+from webhook.quota.quantity import NANOS
 from webhook.quota.subject import Payer, Subject
 from webhook.view.standings import Everybody, Scene, own_quota
 
@@ -190,3 +191,17 @@ def test_limits_of_other_groups_are_told_apart() -> None:
         ("defaults.user", "default; for what is made in no group of the policy"),
         ("rules.staff", "by a rule, in the place of defaults.user; for what is made in staff"),
     ]
+
+
+def test_what_is_guaranteed_to_others_is_not_free() -> None:
+    tenant = "namespaces: {matchLabels: {team: research}}, hard: {cpu: 10}, guaranteed: [{user: alice, hard: {cpu: 4}}]"
+    made = scene(f"tenants: {{research: {{{tenant}}}}}")
+    put(made, "a", ALICE, cost(1))
+    put(made, "b", BOB, cost(5))
+
+    for payer, free, set_aside in ((BOB, 1, 3), (ALICE, 4, 0)):
+        shared = own_quota(made, payer, "red").standings[-1]
+        assert (shared.subject, shared.free, shared.set_aside) == ("tenant/research", free * NANOS, set_aside * NANOS)
+    everybody = Everybody(made, ["red"])
+    [whole] = [each for each in everybody.quota(Subject("tenant/research")).standings if each.limit]
+    assert (whole.free, whole.set_aside) == (NANOS, 3 * NANOS)

@@ -208,7 +208,7 @@ PROMISED = """
 nodeClasses: {fast: {nodes: {matchLabels: {cpu: fast}}}}
 commitments:
   c-2: {user: bob, nodeClass: fast, zone: a, amounts: {cpu: 3}, until: 2999-01-01T00:00:00Z}
-  c-1: {user: alice, nodeClass: fast, zone: a, amounts: {cpu: 2}, state: planned}
+  c-1: {user: alice, nodeClass: fast, zone: a, amounts: {cpu: 2}, state: planned, from: 2099-01-01T00:00:00Z}
 """
 
 

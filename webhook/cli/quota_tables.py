@@ -87,6 +87,7 @@ def show_holders(found: Iterable[Holding], resource: str, *, wide: bool) -> None
 def _limits(rows: Sequence[Limit], *, wide: bool, with_bars: bool) -> list[tuple[str, ...]]:
     rows = [each for each in rows if wide or each.hard is not None or not each.resource.startswith("count/")]
     # Objects by number are told where a policy limits them: each is counted in another row, too.
+    has_parts = any(each.set_aside for each in rows)
     has_mode = wide or any(each.mode not in ("", "enforce") for each in rows)
     heads = (
         "SUBJECT",
@@ -94,6 +95,7 @@ def _limits(rows: Sequence[Limit], *, wide: bool, with_bars: bool) -> list[tuple
         "USED",
         "RESERVED",
         "HARD",
+        *(("SET ASIDE",) if has_parts else ()),
         "FREE",
         "OVER",
         *(("MODE",) if has_mode else ()),
@@ -108,7 +110,10 @@ def _limits(rows: Sequence[Limit], *, wide: bool, with_bars: bool) -> list[tuple
                 each.resource,
                 each.used,
                 each.reserved,
-                *(value if value is not None else "-" for value in (each.hard, each.free, each.over)),
+                each.hard or "-",
+                *((each.set_aside or "0",) if has_parts else ()),
+                each.free or "-",
+                each.over or "-",
                 *((each.mode or "-",) if has_mode else ()),
                 *((each.entry or "-", each.place or "-") if wide else ()),
                 *((_bar(each),) if with_bars else ()),

@@ -44,6 +44,7 @@ class Limit(msgspec.Struct, frozen=True):
     place: str = ""
     rule: str = ""
     until: str = ""
+    set_aside: str = msgspec.field(default="", name="setAside")
 
 
 class Cap(msgspec.Struct, frozen=True):

@@ -8,28 +8,20 @@ from datetime import datetime
 
 from pydantic import Field, model_validator
 
-from webhook.documents.mark_schema import Name, Part, ServiceAccountName
+from webhook.documents.holder_schema import HolderPart
+from webhook.documents.mark_schema import Name
 from webhook.documents.node_class_schema import NodeClassName
 from webhook.documents.policy_amounts import CalendarPeriod, HardList, Moment
 from webhook.quota.commitments import Commitment, Pool, State
 from webhook.quota.policy import Unlimited
 from webhook.quota.resources import LOGICAL, canonical_name
-from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX, Subject, group, namespace, tenant, user
 
 _MADE_BY_NODES = frozenset({"pods", "requests.cpu", "requests.memory", "requests.ephemeral-storage", *LOGICAL})
 
 
-class CommitmentPart(Part):
+class CommitmentPart(HolderPart):
     """What was promised of a class of nodes to one holder, for a time."""
 
-    user: Name | None = Field(default=None, description="The person to whom it was promised.")
-    serviceAccount: ServiceAccountName | None = Field(  # noqa: N815
-        default=None,
-        description="The service account to which it was promised, as NAMESPACE/NAME. It needs an entry of its own.",
-    )
-    namespace: Name | None = Field(default=None, description="The namespace to which it was promised.")
-    group: Name | None = Field(default=None, description="The group to whose members it was promised together.")
-    tenant: Name | None = Field(default=None, description="The tenant to which it was promised.")
     nodeClass: NodeClassName = Field(description="The class of nodes of which it was promised.")  # noqa: N815
     zone: Name | None = Field(
         default=None,
@@ -57,9 +49,6 @@ class CommitmentPart(Part):
 
     @model_validator(mode="after")
     def _check(self) -> CommitmentPart:
-        named = [each for each in ("user", "serviceAccount", "namespace", "group", "tenant") if getattr(self, each)]
-        if len(named) != 1:
-            raise ValueError("expected one of user, serviceAccount, namespace, group, tenant: who holds it")
         if self.period is not None:
             if self.until is not None:
                 raise ValueError("until and for both say when it ends: give one of them")
@@ -84,19 +73,6 @@ class CommitmentPart(Part):
         if self.period is not None and self.begins is not None:
             return self.period.after(self.begins)
         return self.until
-
-    @property
-    def holder(self) -> Subject:
-        """Return who holds it."""
-        if self.tenant is not None:
-            return tenant(self.tenant)
-        if self.group is not None:
-            return group(self.group)
-        if self.namespace is not None:
-            return namespace(self.namespace)
-        if self.serviceAccount is not None:
-            return user(SERVICE_ACCOUNT_PREFIX + self.serviceAccount.replace("/", ":"))
-        return user(self.user or "")
 
     def named(self, name: str, place: str) -> Commitment:
         """Return the commitment with this *name*, which is written at *place*."""

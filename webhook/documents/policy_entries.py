@@ -36,13 +36,14 @@ from webhook.documents.policy_schema import (
 from webhook.documents.policy_tiers import TierUse
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS
-from webhook.quota import resources
+from webhook.quota import resources, subject
 from webhook.quota.catalogue import About, fixed_form, is_in_parts
 from webhook.quota.commitments import FINAL, Commitment, Pool
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.durations import TIMES
 from webhook.quota.exemption import ExemptBy, Exemption
+from webhook.quota.guarantees import Guarantee, may_hold
 from webhook.quota.membership import GroupObjects
 from webhook.quota.missing import NAMES, Category, Missing, OnMissing
 from webhook.quota.node_classes import NodeClasses
@@ -64,8 +65,9 @@ from webhook.quota.policy import (
 )
 from webhook.quota.presets import Preset
 from webhook.quota.quantity import NANOS, Format, Quantity
+from webhook.quota.resources import Amount
 from webhook.quota.scopes import NODE_CLASS, ZONE, Selector
-from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
+from webhook.quota.subject import CLUSTER, SERVICE_ACCOUNT_PREFIX, Subject
 
 Steps = tuple[str | int, ...]
 
@@ -480,8 +482,38 @@ class DocumentEntries:
             hint=part.hint,
             tier=part.tier or "",
             scoped=tuple(replace(each, hint=each.hint or part.hint) for each in self._scoped(steps, part, node)),
+            guaranteed=tuple(self._guaranteed(steps, part, node)),
         )
         return replace(entry, windows=tuple(self._windows(steps, part, node, entry))) if part.windows else entry
+
+    def _guaranteed(self, steps: Steps, whole: PoolPart, around: tree.Node) -> Iterator[Guarantee]:
+        """Yield what is set aside of the limits of an entry, for holders inside whom the entry binds."""
+        envelope = _envelope_of(steps)
+        known: set[Subject] = set()
+        for position, part in enumerate(whole.guaranteed):
+            inside = ("guaranteed", position)
+            why = ""
+            if envelope is None:
+                why = "nobody shares this limit: parts of it are nobody else's"
+            elif not may_hold(part.holder, envelope):
+                why = f"{part.holder} is not inside {envelope}"
+            elif part.holder in known:
+                why = f"{part.holder} has a part before it: give each holder one"
+            if why:
+                self.mistakes.append(self._remark(steps, inside, around, why))
+                continue
+            known.add(part.holder)
+            kind, _, name = part.holder.partition("/")
+            if kind in ("group", "tenant"):
+                self.holders.append((f"{kind}s", name, self._remark(steps, (*inside, kind), around, "")))
+            amounts: dict[str, Amount] = {}
+            for resource, hard in self._hards(steps, (*inside, "hard"), part.hard, around).items():
+                if isinstance(hard, Unlimited) or not hard:
+                    message = "expected an amount above 0"
+                    self.mistakes.append(self._remark(steps, (*inside, "hard"), around, f"{resource}: {message}"))
+                else:
+                    amounts[resource] = hard
+            yield Guarantee(part.holder, amounts)
 
     def _windows(self, steps: Steps, whole: PoolPart, around: tree.Node, entry: Entry) -> Iterator[Entry]:
         """Yield the windows of *entry*, which say all that the entry says, and have amounts of their own."""
@@ -595,6 +627,21 @@ def _class_uses(part: ScopedPart) -> Iterator[tuple[Steps, str]]:
             yield from (((*place, "values", number), name) for number, name in enumerate(each.values))
         if each.scopeName == ZONE or (each.scopeName == NODE_CLASS and not each.values):
             yield place, ""
+
+
+def _envelope_of(steps: Steps) -> Subject | None:
+    """Return the subject of the entry at *steps* if many share its limits and parts can be told apart, else None."""
+    match steps:
+        case ("cluster",):
+            return CLUSTER
+        case ("tenants", str(name)):
+            return subject.tenant(name)
+        case ("namespaces", str(name)):
+            return subject.namespace(name)
+        case ("groups", str(name), "pool"):
+            return subject.group(name)
+        case _:
+            return None
 
 
 def _canonical(worth: Mapping[str, int]) -> dict[str, int]:

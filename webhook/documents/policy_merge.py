@@ -50,11 +50,13 @@ from webhook.quota.policy import (
     SessionCount,
     Tenant,
     Terminating,
+    Unlimited,
     WarnAt,
     WorkloadPayer,
 )
 from webhook.quota.presets import Preset
 from webhook.quota.quantity import Quantity
+from webhook.quota.resources import Amount, show
 
 _GENERATED = re.compile(r"(?P<base>.+)-[2456789bcdfghkmt]{10}", re.ASCII)
 """A name with the hash that kustomize adds to a generated ConfigMap: ten characters, none of them misleading."""
@@ -164,6 +166,7 @@ class Merger:
             self._check_classes()
             self._check_commitments()
             self._check_broker_quotas()
+            self._check_guarantees()
         for count, use in enumerate(self._tier_uses, start=1):
             self.mistakes += use.mistakes(tiers, are_all_known=not self._is_partly_read)
             if count % _PER_STEP == 0:
@@ -276,6 +279,32 @@ class Merger:
                     if own.selector == each.selector and both:
                         message = f"{own.path} at {own.place} limits {', '.join(sorted(both))} of the same already"
                         self.mistakes.append(Mistake(*self._defined["brokerQuotas", name], each.path, message))
+
+    def _check_guarantees(self) -> None:
+        """Parts of a limit come to no more than the limit, whichever amount of it is in force."""
+        of_groups = ((("groups", name), each.pool) for name, each in self._groups.items() if each.pool is not None)
+        of_tenants = ((("tenants", name), each.entry) for name, each in self._tenants.items())
+        of_namespaces = ((("namespaces", name), each) for name, each in self._entries["namespaces"].items())
+        of_cluster = ((("cluster",), each) for each in self._entries["cluster"].values())
+        for key, entry in (*of_groups, *of_tenants, *of_namespaces, *of_cluster):
+            totals: dict[str, Amount] = {}
+            for part in entry.guaranteed:
+                for name, amount in part.amounts.items():
+                    totals[name] = totals.get(name, 0) + amount
+            for name, total in totals.items():
+                if why := self._why_not_guaranteed(entry, name, total):
+                    self.mistakes.append(Mistake(*self._defined[key], f"{entry.path}.guaranteed", f"{name}: {why}"))
+
+    def _why_not_guaranteed(self, entry: Entry, name: str, total: Amount) -> str:
+        tier = self._entries[TIERS].get(entry.tier)
+        usual = entry.hard.get(name, None if tier is None else tier.hard.get(name))
+        limits = [usual, *(window.hard.get(name, usual) for window in entry.windows)]
+        finite = [each for each in limits if each is not None and not isinstance(each, Unlimited)]
+        if not finite:
+            return f"{entry.path} has no limit on it of which a part could be set aside"
+        if total > min(finite):
+            return f"the parts come to {show(name, total)}, more than the limit of {show(name, min(finite))}"
+        return ""
 
     def _note_spelling(self, definition: Definition, source: str) -> None:
         """Note a person or group whose name differs from another one by case only: to Kubernetes these are two."""

@@ -23,6 +23,7 @@ from webhook.documents import json_forms
 from webhook.documents.catalogue_schema import ResourcesPart
 from webhook.documents.commitment_schema import CommitmentPart
 from webhook.documents.hint_schema import WARN_AT, Link, Sentence, hint_of, read_warn_at
+from webhook.documents.holder_schema import HolderPart
 from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
 from webhook.documents.node_class_schema import NodeClassName, NodeClassPart
 from webhook.documents.policy_amounts import (
@@ -266,6 +267,12 @@ class WindowPart(Part):
         return Window(frozenset().union(*self.days), self.begins, self.ends, self.zone)
 
 
+class GuaranteePart(HolderPart):
+    """A part of a limit on what many share, set aside for one of them."""
+
+    hard: HardList = Field(min_length=1, description="How much of the limit, by resource.")
+
+
 class PoolPart(SumPart):
     """Limits on a sum, and on parts of it."""
 
@@ -277,6 +284,13 @@ class PoolPart(SumPart):
         ),
     )
     scoped: list[ScopedPart] = Field(default_factory=list, description=_SCOPED)
+    guaranteed: list[GuaranteePart] = Field(
+        default_factory=list,
+        description=(
+            "Parts of `hard` that are set aside for somebody inside, whether they use it or not: in entries of tenants "
+            "and namespaces, in pools of groups, and in `cluster`."
+        ),
+    )
 
 
 class CapsPart(Part):

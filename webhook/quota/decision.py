@@ -6,7 +6,7 @@ Decide whether a charge fits under every limit that binds it: one pure function 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
@@ -30,7 +30,7 @@ class Excess:
     could request instead, 0 if nothing; what the object has already always fits. Of a limit on stored pods, `ended` is
     how much of `used` is due to those that do not run any more. `held_for_pods` is how much of `reserved` is held for
     pods of sessions that have not come. For a cap on one object both are 0, as are `used`, `reserved` and `had`.
-    `on_demand` says of the capacity of nodes what is left beside what was promised.
+    `on_demand` says, of the capacity of nodes and of a limit of which parts are guaranteed, what is left beside these.
     """
 
     rule: Limit
@@ -155,11 +155,8 @@ def decide(
     shortfalls = _below_minimums(charge, in_force)
     if not (charge.grows or lacks or shortfalls):
         return Allowed(None)
-    excesses = (
-        *_over_caps(charge, in_force),
-        *_over_sums(charge, in_force, view),
-        *_over_pools(charge, in_force, view),
-    )
+    over_sums = _over_sums(charge, in_force, view)
+    excesses = (*_over_caps(charge, in_force), *with_parts(over_sums, _over_pools(charge, in_force, view)))
     broken = [excess.rule for excess in excesses]
     broken += [lack.rule for lack in lacks] + [shortfall.rule for shortfall in shortfalls]
     if may_deny and any(rule.mode is Mode.ENFORCE for rule in broken):
@@ -278,9 +275,27 @@ def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list
     return over
 
 
+def with_parts(sums: Sequence[Excess], pools: Iterable[Excess]) -> list[Excess]:
+    """
+    Return the exceeded *sums* and *pools*: a limit of which parts are guaranteed once, be it exceeded with or without
+    them.
+    """
+    found = {(each.rule.subject, each.rule.resource): each for each in sums}
+    others = []
+    for each in pools:
+        key = (each.rule.subject, each.rule.resource)
+        if each.on_demand is None or not each.on_demand.is_envelope:
+            others.append(each)
+        elif key in found:
+            found[key] = replace(found[key], fits=min(found[key].fits, each.fits), on_demand=each.on_demand)
+        else:
+            found[key] = each
+    return [*found.values(), *others]
+
+
 def _over_pools(charge: Charge, in_force: LimitsInForce, view: UsageView) -> Iterator[Excess]:
     """
-    Yield the pools of nodes that have too little.
+    Yield the pools of nodes that have too little, and the limits of which what is free is guaranteed to others.
 
     A pool is full when the sum of what each holder uses or was promised, whichever is more, and of what nothing covers
     is as large as what its nodes have. So what takes the place of what was promised to its own holder always fits.
@@ -298,7 +313,7 @@ def _over_pools(charge: Charge, in_force: LimitsInForce, view: UsageView) -> Ite
         if view.allocated(pool, name) + view.set_aside(pool, name) + amount <= each.limit.hard:
             continue  # wherever the object counts, the sum grows by its amount at most
         held = view.held(charge.key, pool, name)
-        room = room_in_pool(each, (charge.key,), view)
+        room = room_in_pool(each, (charge.key,), view, charge.pod_sets if charge.part_of else ())
         if max(held, amount) > room:
             had = min(before, held)
             fits = max(before, room) if held <= room else before

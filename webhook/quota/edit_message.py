@@ -98,7 +98,8 @@ def _overrun(each: Overrun) -> str:
     limit = each.limit
     name, entry = limit.resource, f"{limit.entry} at {limit.place}" if limit.place else limit.entry
     allocated, hard, over = map(limit.shown, (each.allocated, limit.hard, each.over))
-    return f"{limit.subject}: {name} {allocated} used or reserved, {hard} by {entry}, {over} too much"
+    what = f"used, reserved or guaranteed ({limit.shown(each.set_aside)})" if each.set_aside else "used or reserved"
+    return f"{limit.subject}: {name} {allocated} {what}, {hard} by {entry}, {over} too much"
 
 
 def _unkept(each: Unkept) -> str:

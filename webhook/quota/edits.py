@@ -44,10 +44,15 @@ _Sum = tuple[Subject, str]
 
 @dataclass(frozen=True, slots=True)
 class Overrun:
-    """A limit that an edit leaves below what is allocated, further than before."""
+    """
+    A limit that an edit leaves below what is allocated, further than before.
+
+    Of that `set_aside` is guaranteed to somebody inside and not used.
+    """
 
     limit: Limit
     allocated: Amount
+    set_aside: Amount = 0
 
     @property
     def over(self) -> Amount:
@@ -141,9 +146,9 @@ def _overruns(
 ) -> Generator[None, None, list[Overrun]]:
     found = []
     for count, (key, limit) in enumerate(limits.items(), start=1):
-        allocated = will.index.allocated(*key)
+        allocated = will.allocated(key)
         if allocated - limit.hard > excess_before(key):
-            found.append(Overrun(limit, allocated))
+            found.append(Overrun(limit, allocated, will.set_aside(key)))
         if count % _LIMITS_PER_STEP == 0:
             yield
     return found
@@ -190,6 +195,7 @@ class _Standing:
 
     def __init__(self, policy: Policy, labels_of: LabelsOf) -> None:
         self.index = UsageIndex(accounts_under(policy, labels_of), policy.devices)
+        self._guarantees = policy.guarantees
         self.limits: dict[_Sum, Limit] = {}
         self.warning: dict[_Sum, Limit] = {}
 
@@ -205,7 +211,16 @@ class _Standing:
             standing._add(policy, account, namespace, known)
             if count % _PER_STEP == 0:
                 yield
+        standing.index.promise(policy.promised(known.now))
         return standing
+
+    def allocated(self, key: _Sum) -> Amount:
+        """Return what is used, reserved and guaranteed of *key*."""
+        return self.index.allocated(*key) + self.set_aside(key)
+
+    def set_aside(self, key: _Sum) -> Amount:
+        """Return what is guaranteed of *key* to somebody inside who does not use it."""
+        return self.index.set_aside(*key) if self._guarantees.sets_aside(*key) else 0
 
     def excess(self, key: _Sum) -> Amount:
         """Return by how much the enforced limit of *key* is exceeded, 0 if it is not or if there is none."""
@@ -217,7 +232,7 @@ class _Standing:
 
     def _excess(self, key: _Sum, limits: Mapping[_Sum, Limit]) -> Amount:
         limit = limits.get(key)
-        return 0 if limit is None else max(self.index.allocated(*key) - limit.hard, 0)
+        return 0 if limit is None else max(self.allocated(key) - limit.hard, 0)
 
     def _filled(self, holdings: Holdings, rows: Iterable[_Held]) -> Iterator[tuple[ObjectKey, Account]]:
         """Count everything into the index, and yield what each row and reservation is charged to."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from webhook.quota.commitments import NOTHING_IN_FORCE, InForce
-from webhook.quota.decision import Decision, Denied, Excess, ended
+from webhook.quota.decision import Decision, Denied, Excess, ended, with_parts
 from webhook.quota.expected import PodSet
 from webhook.quota.limits import Limit, LimitsInForce, PoolLimit
 from webhook.quota.objects import ObjectKey
@@ -191,11 +191,12 @@ def fit(copies: Copies, view: UsageView) -> Fitting:
         room = _room(copies, limit, need, view)
         if room.is_exceeded:
             found.append((room.copies or 0, _excess(room, view)))
-    found += [(each.copies or 0, _excess(each, view)) for each in _pool_rooms(copies, view) if each.is_exceeded]
-    if not found:
+    in_pools = [(each.copies or 0, _excess(each, view)) for each in _pool_rooms(copies, view) if each.is_exceeded]
+    if not (found or in_pools):
         return Fitting(copies.number, copies.number)
-    fits, binding = min(found, key=lambda each: each[0])
-    return Fitting(copies.number, fits, tuple(excess for _, excess in found), binding)
+    fits, binding = min((*found, *in_pools), key=lambda each: each[0])
+    excesses = with_parts([excess for _, excess in found], (excess for _, excess in in_pools))
+    return Fitting(copies.number, fits, tuple(excesses), binding)
 
 
 def _pool_rooms(copies: Copies, view: UsageView) -> Iterator[Room]:
@@ -214,8 +215,10 @@ def _pool_rooms(copies: Copies, view: UsageView) -> Iterator[Room]:
     for each, amount in needs.items():
         pool, name = each.limit.subject, each.limit.resource
         own = sum(view.held(key, pool, name) for key in copies.existing)
+        own += view.held_for_pods(copies.pod_sets, pool, name)
         used, reserved = view.used(pool, name), view.reserved(pool, name)
-        promised = each.limit.hard - used - reserved + own - room_in_pool(each, copies.existing, view)
+        room = room_in_pool(each, copies.existing, view, copies.pod_sets)
+        promised = each.limit.hard - used - reserved + own - room
         yield Room(each.limit, amount, copies.number, 0, own, used, reserved, promised, on_demand(each, in_force, view))
 
 

@@ -69,7 +69,8 @@ class Limit(Struct, frozen=True):
 
 class PoolLimit(Struct, frozen=True):
     """
-    What one pool of nodes has of one resource, a part of which was promised to somebody.
+    A limit of which a part was promised to somebody: what one pool of nodes has of one resource, or the limit of an
+    envelope of which parts are guaranteed, if it `is_envelope`.
 
     Of that `committed` was promised to `holder`, the subject of what covers the object; None if nothing does.
     """
@@ -77,13 +78,14 @@ class PoolLimit(Struct, frozen=True):
     limit: Limit
     holder: Subject | None = None
     committed: Amount = 0
+    is_envelope: bool = False
 
 
 class LimitsInForce(Struct, frozen=True):
     """
     All limits that bind one request, in the order in which a denial names them: `caps`, `sums`, then `pools`.
 
-    `promised` is what was promised of the pools.
+    `promised` is what was promised of the pools. The limit of an envelope is among `sums` as well.
     """
 
     sums: tuple[Limit, ...] = ()

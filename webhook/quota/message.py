@@ -320,18 +320,23 @@ def _end(excess: Excess) -> str:
     return f"one of the {name.removeprefix('count/')} is deleted"
 
 
+_OF_NODES = ("promised", "on demand", "committed")
+"""What of a pool of nodes is set aside, is left for others, and is the part of who asks."""
+
+
 def _promised(excesses: Iterable[Excess]) -> Iterator[str]:
     """Yield what of each pool of nodes is not free because it was promised, and what was promised to who asks."""
     for excess in excesses:
         rule, name, each = excess.rule, excess.rule.resource, excess.on_demand
         if each is None:
             continue
+        set_aside, shared, own = ("guaranteed", "shared", "guaranteed") if each.is_envelope else _OF_NODES
         told = (
-            f"{rule.entry}: {name}={_up(rule, each.set_aside)} promised and not used, "
-            f"on demand {_up(rule, each.used)} of {_down(rule, each.total)} taken"
+            f"{rule.entry}: {name}={_up(rule, each.set_aside)} {set_aside} and not used, "
+            f"{shared} {_up(rule, each.used)} of {_down(rule, each.total)} taken"
         )
         if each.committed:
-            told += f", committed {_up(rule, each.in_use)} of {_down(rule, each.committed)} in use"
+            told += f", {own} {_up(rule, each.in_use)} of {_down(rule, each.committed)} in use"
         if each.ends is not None:
             told += f", the first promise to others ends {written(each.ends)}"
         yield told

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from webhook.quota.catalogue import Catalogue
-from webhook.quota.commitments import NO_COMMITMENTS, Commitments, charged_pools
+from webhook.quota.commitments import NO_COMMITMENTS, Commitments, InForce, charged_pools
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.exemption import NO_EXEMPTIONS, ExemptBy, Exemptions
+from webhook.quota.guarantees import NO_GUARANTEES, Guarantee, Guarantees
 from webhook.quota.membership import GroupObjects, GroupsByMember, Membership, groups_by_member
 from webhook.quota.missing import DECLARABLE, Categories, Missing, OnMissing
 from webhook.quota.node_classes import NO_CLASSES, NodeClasses
@@ -128,6 +129,7 @@ class Entry:
     and so do minimums (`minPerPod`) among them.
     `workloads` says what happens with a workload whose pods would exceed it. The entry is in force before `until`.
     `hint` is what the admins say to whoever exceeds it.
+    `guaranteed` are parts of the sum that are set aside for somebody inside.
     `scoped` are entries of their own for the objects that a `selector` selects. `tier` names the amounts that it has
     besides, for what it does not limit itself. `windows` are entries whose amounts hold instead while
     their `window` does, the first that holds.
@@ -146,6 +148,7 @@ class Entry:
     tier: str = ""
     window: Window | None = None
     windows: tuple[Entry, ...] = ()
+    guaranteed: tuple[Guarantee, ...] = ()
 
     def in_force(self, now: datetime) -> bool:
         """Whether the entry is in force at *now*; at exactly `until` it no longer is."""
@@ -307,6 +310,7 @@ class Policy:
     _end_times: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
     _windows: tuple[Window, ...] = field(init=False, repr=False, compare=False)
     _may_require: bool = field(init=False, repr=False, compare=False, default=False)
+    guarantees: Guarantees = field(init=False, repr=False, compare=False, default=NO_GUARANTEES)
     _enforces: bool = field(init=False, repr=False, compare=False, default=False)
     _sets_minimums: bool = field(init=False, repr=False, compare=False, default=False)
 
@@ -331,6 +335,7 @@ class Policy:
         object.__setattr__(self, "_sets_minimums", minimums)
         forbids = any(hard.get(name) == 0 for hard in hards for name in DECLARABLE)
         object.__setattr__(self, "_may_require", forbids or Missing.REQUIRE in self.missing.values())
+        object.__setattr__(self, "guarantees", Guarantees(dict(self._envelopes())))
         selectors = {each.selector for each in entries if each.selector}
         object.__setattr__(self, "_selectors", tuple(sorted(selectors, key=str)))
 
@@ -359,6 +364,18 @@ class Policy:
         """
         is_shared = self.account_limits is AccountLimits.PER_NAMESPACE and payer.owner not in self.service_accounts
         return service_accounts_with(payer.owner) if is_shared and payer.is_service_account else user(payer.owner)
+
+    def promised(self, now: datetime) -> InForce:
+        """Return what is promised and guaranteed at *now*; the same object until something begins or ends."""
+        return self.guarantees.beside(self.commitments.in_force(now))
+
+    def _envelopes(self) -> Iterator[tuple[Subject, tuple[Guarantee, ...]]]:
+        """Yield the subjects of whose limits parts may be set aside, with these parts."""
+        yield from ((group(name), each.pool.guaranteed) for name, each in self.groups.items() if each.pool is not None)
+        yield from ((tenant(name), each.entry.guaranteed) for name, each in self.tenants.items())
+        yield from ((namespace(name), each.guaranteed) for name, each in self.namespaces.items())
+        if self.cluster is not None:
+            yield CLUSTER, self.cluster.guaranteed
 
     def class_entry(self, node_class: str) -> Entry:
         """Return what happens where the capacity of a class does not suffice beside what was promised."""
@@ -540,7 +557,7 @@ def subjects(policy: Policy, account: Account, namespace_name: str, labels: Mapp
 
     A group is charged if it has a pool. The namespace and the cluster are always charged, so that a limit added later
     sees what is already used. Each is charged once more for each selector of the policy that selects the object. Pools
-    of nodes are charged if anything was promised there.
+    of nodes are charged if anything was promised there, and who has a guarantee, for what it has in the envelope.
     """
     payer = account.payer
     pools = [group(name) for name in policy.groups_of(payer) if policy.groups[name].pool is not None]
@@ -548,10 +565,11 @@ def subjects(policy: Policy, account: Account, namespace_name: str, labels: Mapp
     charged = (policy.holder_of(payer), *pools, *tenants, namespace(namespace_name), CLUSTER)
     selecting = policy.selecting(account.scopes)
     every = (*charged, *(scoped(each, selector) for selector in selecting for each in charged))
-    if not policy.commitments:
+    if not (policy.commitments or policy.guarantees):
         return every
     holders = policy.holders_of(account.payer, namespace_name, labels)
-    return tuple(dict.fromkeys((*every, *charged_pools(policy.commitments, account.scopes, holders))))
+    pools_of_nodes = charged_pools(policy.commitments, account.scopes, holders)
+    return tuple(dict.fromkeys((*every, *policy.guarantees.charged(charged, holders), *pools_of_nodes)))
 
 
 def accounts_under(

@@ -42,7 +42,7 @@ _NAMES = {
 }
 """What the fields of a policy are called in its text, where that is another name."""
 
-_UNSAID = frozenset({"path", "place", "selector", "scoped", "windows", "hard", "caps"})
+_UNSAID = frozenset({"path", "place", "selector", "scoped", "windows", "hard", "caps", "guaranteed"})
 """The fields of an entry that say which one it is, or are told in another form."""
 
 
@@ -136,6 +136,9 @@ def _said(entry: Entry, policy: Policy) -> dict[str, object]:
         f"{cap or 'hard'}.{name}": _amount(name, hard, form_of(policy.catalogue, name))
         for cap, name, hard in entry.amounts()
     }
+    for each in entry.guaranteed:
+        for name, amount in each.amounts.items():
+            said[f"guaranteed[{each.holder}].{name}"] = _amount(name, amount, form_of(policy.catalogue, name))
     others = {each.name: getattr(entry, each.name) for each in fields(entry) if each.name not in _UNSAID}
     return said | {name: value for name, value in others.items() if value not in (None, "")}
 

@@ -1,21 +1,22 @@
 """
-All limits that bind one object: those of the policy, and those that the capacity of nodes sets where a part of it was
-promised to somebody.
+All limits that bind one object: those of the policy, those of which parts are guaranteed, and those that the capacity
+of nodes sets where a part of it was promised to somebody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from msgspec import structs
 
 from webhook.quota.commitments import Pool
+from webhook.quota.guarantees import Guarantees
 from webhook.quota.limits import Limit, LimitsInForce, PoolLimit, resolve_limits
 from webhook.quota.policy import Policy
 from webhook.quota.resources import Amount
-from webhook.quota.subject import Account
+from webhook.quota.subject import Account, Subject
 
 _NOTHING: Mapping[str, Amount] = {}
 
@@ -52,17 +53,18 @@ def limits_in_force(  # noqa: PLR0913 - what decides the limits
     """
     Return all limits that bind an object of *account* in *namespace*, which carries *labels*, at *now*.
 
-    Those of `resolve_limits` come first, then those that *capacity* sets. They are on the resources of which anything
-    was promised in the class; of all others what nodes have is a matter of the scheduler.
+    Those of `resolve_limits` come first, then those of them of which a part is guaranteed, then those that *capacity*
+    sets. These are on the resources of which anything was promised in the class; of all others what nodes have is a
+    matter of the scheduler.
     Raises: UnavailableError.
     """
     in_force = resolve_limits(policy, account, namespace=namespace, labels=labels, now=now)
     commitments = policy.commitments
-    if not commitments:
+    if not (commitments or policy.guarantees):
         return in_force
     holders = policy.holders_of(account.payer, namespace, labels)
-    promised = commitments.in_force(now)
-    found: list[PoolLimit] = []
+    promised = policy.promised(now)
+    found = [_envelope(policy.guarantees, limit, holders) for limit in _shared(policy.guarantees, in_force.sums)]
     for place in commitments.places_of(account.scopes, holders):
         cover = promised.covers.get(place.holder) if place.holder is not None else None
         amounts = _NOTHING if cover is None else cover.amounts
@@ -71,6 +73,18 @@ def limits_in_force(  # noqa: PLR0913 - what decides the limits
             limits = () if has is None else _limits_of(policy, pool, has)
             found += [PoolLimit(limit, place.holder, amounts.get(limit.resource, 0)) for limit in limits]
     return structs.replace(in_force, pools=tuple(found), promised=promised)
+
+
+def _shared(guarantees: Guarantees, sums: Iterable[Limit]) -> Iterator[Limit]:
+    """Yield those of *sums* of which a part is guaranteed."""
+    if guarantees:
+        yield from (each for each in sums if guarantees.sets_aside(each.subject, each.resource))
+
+
+def _envelope(guarantees: Guarantees, limit: Limit, holders: Iterable[Subject]) -> PoolLimit:
+    held = guarantees.holder_in(limit.subject, holders)
+    amount = 0 if held is None else guarantees.amount_of(held, limit.resource)
+    return PoolLimit(limit, held, amount, is_envelope=True)
 
 
 def _limits_of(policy: Policy, pool: Pool, has: Mapping[str, Amount]) -> tuple[Limit, ...]:

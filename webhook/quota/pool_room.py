@@ -1,23 +1,26 @@
 """
-The room in a pool of nodes, of which a part was promised to somebody.
+The room in a pool of nodes, or under the limit of an envelope, of which a part was promised to somebody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from webhook.quota.commitments import InForce
+from webhook.quota.expected import PodSet
 from webhook.quota.limits import PoolLimit
 from webhook.quota.objects import ObjectKey
 from webhook.quota.resources import Amount
+from webhook.quota.subject import Subject
 from webhook.quota.usage import UsageView
 
 
 class OnDemand(NamedTuple):
     """
-    Of a pool of nodes: how much is promised and not used (`set_aside`), and what is left for what nothing covers.
+    Of a pool of nodes, or of an envelope if it `is_envelope`: how much is promised and not used (`set_aside`), and what
+    is left for what nothing covers.
 
     `used` of `total` is taken on demand. Of `committed` to the holder, `in_use` is used. `ends` is when the first
     commitment ends that sets anything aside for somebody else, None if that is not known or far away.
@@ -29,24 +32,34 @@ class OnDemand(NamedTuple):
     committed: Amount
     in_use: Amount
     ends: datetime | None = None
+    is_envelope: bool = False
 
 
-def room_in_pool(each: PoolLimit, keys: Collection[ObjectKey], view: UsageView) -> Amount:
+def room_in_pool(
+    each: PoolLimit, keys: Collection[ObjectKey], view: UsageView, pod_sets: Iterable[PodSet] = ()
+) -> Amount:
     """
     Return the most that objects of one holder, which have *keys*, may have together: what covers them beside others,
-    and what is free on demand.
+    and what is free on demand. What is held for pods of *pod_sets* is held for them.
     """
     pool, name = each.limit.subject, each.limit.resource
-    others = view.allocated(pool, name) - sum(view.held(key, pool, name) for key in keys)
+    sets = tuple(pod_sets)
+    others = view.allocated(pool, name) - _own(keys, sets, view, pool, name)
     set_aside = view.set_aside(pool, name)
     if each.holder is None:
         return max(each.limit.hard - others - set_aside, 0)
     of_holder = view.allocated(each.holder, name)
     unused = max(each.committed - of_holder, 0)
-    own = sum(view.held(key, each.holder, name) for key in keys)
+    own = _own(keys, sets, view, each.holder, name)
     covered = max(each.committed - (of_holder - own), 0)
     # Without the objects all that covers it is set aside.
     return covered + max(each.limit.hard - others - (set_aside - unused + covered), 0)
+
+
+def _own(
+    keys: Collection[ObjectKey], pod_sets: Sequence[PodSet], view: UsageView, subject: Subject, name: str
+) -> Amount:
+    return sum(view.held(key, subject, name) for key in keys) + view.held_for_pods(pod_sets, subject, name)
 
 
 def on_demand(each: PoolLimit, in_force: InForce, view: UsageView) -> OnDemand:
@@ -56,7 +69,7 @@ def on_demand(each: PoolLimit, in_force: InForce, view: UsageView) -> OnDemand:
     in_use = min(each.committed, view.allocated(each.holder, name)) if each.holder is not None else 0
     used = view.allocated(pool, name) + set_aside - promised
     ends = _first_end(each, in_force, view)
-    return OnDemand(set_aside, used, max(each.limit.hard - promised, 0), each.committed, in_use, ends)
+    return OnDemand(set_aside, used, max(each.limit.hard - promised, 0), each.committed, in_use, ends, each.is_envelope)
 
 
 def _first_end(each: PoolLimit, in_force: InForce, view: UsageView) -> datetime | None:

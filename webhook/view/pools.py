@@ -68,7 +68,7 @@ class CommitmentStanding:
 def pools(scene: Scene, capacity: Capacity) -> Iterator[PoolStanding]:
     """Yield the pools of which anything was promised, each class before its zones. Raises: UnavailableError."""
     commitments, usage = scene.policy.commitments, scene.usage
-    usage.promise(commitments.in_force(scene.now))
+    usage.promise(scene.policy.promised(scene.now))
     for pool in sorted(commitments.pools):
         if all(each.state_at(scene.now) in FINAL for each, _ in commitments.within(pool)):
             continue

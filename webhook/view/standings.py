@@ -27,7 +27,7 @@ class Standing:
     What *subject* uses of *resource*, in billionths of its unit, and the limit on that.
 
     `limit` None: it is used and nothing limits it. `subject` has a selector before it where only what that selects
-    counts.
+    counts. Of the limit `set_aside` is guaranteed to others inside and not used by them.
     """
 
     subject: Subject
@@ -36,11 +36,12 @@ class Standing:
     reserved: Amount
     limit: Limit | None = None
     rule: Rule | None = None
+    set_aside: Amount = 0
 
     @property
     def free(self) -> Amount:
         """Return how much more may be asked for; 0 without a limit says nothing."""
-        return max(self.limit.hard - self.used - self.reserved, 0) if self.limit else 0
+        return max(self.limit.hard - self.used - self.reserved - self.set_aside, 0) if self.limit else 0
 
     @property
     def over(self) -> Amount:
@@ -87,7 +88,9 @@ def own_quota(scene: Scene, payer: Payer, namespace: str = "") -> Quota:
     """
     limits = _limits_of(scene, payer, namespace)
     holder = scene.policy.holder_of(payer)
-    return _quota(scene, Rules(scene.policy), dict.fromkeys(limits.sums, ()), limits.caps, whole=(holder,))
+    sums = dict.fromkeys(limits.sums, ())
+    guaranteed_to = scene.policy.holders_of(payer, namespace, scene.labels(namespace) if namespace else {})
+    return _quota(scene, Rules(scene.policy), sums, limits.caps, whole=(holder,), guaranteed_to=guaranteed_to)
 
 
 class Everybody:
@@ -163,21 +166,24 @@ def _limits_of(scene: Scene, payer: Payer, namespace: str = "") -> LimitsInForce
     return limits_of_any(scene.policy, payer, namespace=namespace, labels=labels, now=scene.now)
 
 
-def _quota(
+def _quota(  # noqa: PLR0913 - what is told, and of whom
     scene: Scene,
     rules: Rules,
     sums: Mapping[Limit, Collection[Groups]],
     caps: Iterable[Limit],
     *,
     whole: tuple[Subject, ...],
+    guaranteed_to: Collection[Subject] = (),
 ) -> Quota:
     """
-    Return the rows for the limits *sums* and *caps*, and for all else that the subjects in *whole* use.
+    Return the rows for the limits *sums* and *caps*, and for all else that the subjects in *whole* use. What is set
+    aside for the first of *guaranteed_to* is not set aside for others.
 
     Each of *sums* binds what was made in some sets of groups; without any, everything. Of a person who was in others
     at another time the limits do not all bind the same objects, and each row says which.
     """
     caps = tuple(caps)
+    scene.usage.promise(scene.policy.promised(scene.now))
     by_subject: dict[Subject, list[Limit]] = {}
     for limit in sums:
         by_subject.setdefault(limit.subject, []).append(limit)
@@ -188,7 +194,8 @@ def _quota(
         rule = rules.of(limit, beside)
         if limit.subject in whole and any(set(sums[each]) - set(sets) for each in rivals):
             rule = replace(rule, text=f"{rule.text}; for what is made {_in_groups(sets)}")
-        rows.append(_standing(scene.usage, limit.subject, limit.resource, limit, rule))
+        row = _standing(scene.usage, limit.subject, limit.resource, limit, rule)
+        rows.append(replace(row, set_aside=_set_aside(scene, limit, guaranteed_to)))
     limited = {(limit.subject, limit.resource) for limit in sums}
     rows += [
         _standing(scene.usage, whom, name)
@@ -203,6 +210,18 @@ def _quota(
 def _in_groups(sets: Collection[Groups]) -> str:
     told = sorted(f"in {' and '.join(groups)}" if groups else "in no group of the policy" for groups in sets)
     return " or ".join(told)
+
+
+def _set_aside(scene: Scene, limit: Limit, holders: Collection[Subject]) -> Amount:
+    """Return how much of *limit* is guaranteed to others than the first of *holders*, who do not use it."""
+    guarantees, usage = scene.policy.guarantees, scene.usage
+    if not guarantees.sets_aside(limit.subject, limit.resource):
+        return 0
+    own = guarantees.holder_in(limit.subject, holders)
+    unused: Amount = 0
+    if own is not None:
+        unused = max(guarantees.amount_of(own, limit.resource) - usage.allocated(own, limit.resource), 0)
+    return usage.set_aside(limit.subject, limit.resource) - unused
 
 
 def _standing(

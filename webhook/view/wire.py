@@ -342,6 +342,8 @@ def _standing(each: Standing, catalogue: Catalogue) -> Json:
     amounts = {"used": each.used, "reserved": each.reserved}
     if each.limit is not None:
         amounts = {"hard": each.limit.hard, **amounts, "free": each.free, "over": each.over}
+    if each.set_aside:
+        amounts["setAside"] = each.set_aside
     selector = selector_of(each.subject)
     return {
         "subject": unscoped(each.subject),
