@@ -62,6 +62,10 @@ class Source:
         self._note("commitments")
         return [{"kind": "Commitment"}]
 
+    async def commitment(self, name: str) -> wire.Json | None:
+        self._note("commitment", name)
+        return {"kind": "Commitment"} if name == "c-1" else None
+
     async def own(self, caller: Caller, namespace: str) -> wire.Json:
         self._note("own", caller, namespace)
         return {"kind": "SelfQuota", "status": {"user": caller.name}}
@@ -409,6 +413,7 @@ SEEN = {
     ),
     "pools of nodes": (f"{BASE}/pools", ("list", "pools", ""), ("pools",)),
     "commitments": (f"{BASE}/commitments", ("list", "commitments", ""), ("commitments",)),
+    "one commitment": (f"{BASE}/commitments/c-1", ("get", "commitments", "c-1"), ("commitment", "c-1")),
     "holders by default": (f"{BASE}/holders", ("list", "holders", ""), ("holders", "requests.cpu", None, 50)),
     "allocations": (f"{BASE}/allocations", ("list", "allocations", ""), ("allocations", Selection(), 500, None)),
     "allocations of a selection": (
@@ -584,7 +589,7 @@ async def test_api_servers_find_the_resources(stage: Stage) -> None:
         ("holders", ["list"]),
         ("allocations", ["list"]),
         ("pools", ["list"]),
-        ("commitments", ["list"]),
+        ("commitments", ["get", "list"]),
     ]
     assert [each["name"] for each in found if each["namespaced"]] == ["allocations"]
     assert (await stage.ask("/apis/view.userquota.dev", ADMIN)).json["preferredVersion"]["version"] == "v1alpha1"

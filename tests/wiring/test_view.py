@@ -252,6 +252,34 @@ async def test_pools_tell_what_was_promised_and_commitments_what_of_it_is_in_use
     }
 
 
+async def test_of_one_commitment_it_is_told_what_it_covers() -> None:
+    stage = Stage(PROMISED)
+    for version, (name, owner, zone, amount, created) in enumerate(
+        (
+            ("new", "bob", "Zone=a", 2, 30),
+            ("old", "bob", "Zone=a", 2, 10),
+            ("last", "bob", "Zone=a", 1, 40),
+            ("elsewhere", "bob", "Zone=b", 1, 1),
+            ("others", "carol", "Zone=a", 1, 1),
+        ),
+        start=1,
+    ):
+        row = Row(f"u-{name}", version, Payer(owner), cost(amount), ("NodeClass=fast", zone), created=created)
+        stage.scene.usage.observe(ObjectKey("pods", "red", name), row)
+
+    found = await stage.views.commitment("c-2")
+
+    assert found is not None
+    assert found["status"]["covers"] == [  # type: ignore[index]
+        {"resource": "pods", "namespace": "red", "name": name, "uid": f"u-{name}", "owner": "bob", "amounts": amounts}
+        for name, amounts in (("old", {"requests.cpu": "2"}), ("new", {"requests.cpu": "1"}))
+    ]
+    nothing = await stage.views.commitment("c-1")
+    assert nothing is not None
+    assert nothing["status"]["covers"] == []  # type: ignore[index]
+    assert await stage.views.commitment("c-9") is None
+
+
 async def test_pools_are_not_told_while_it_is_not_known_what_nodes_have() -> None:
     stage = Stage(PROMISED)
     stage.nodes.error = UnavailableError("nodes", "the nodes are not all known yet")

@@ -93,6 +93,10 @@ class ViewSource(Protocol):
         """Return all Commitments."""
         ...
 
+    async def commitment(self, name: str) -> wire.Json | None:
+        """Return a Commitment with the objects that it covers; None if there is none."""
+        ...
+
 
 class ErrorMeter(Protocol):
     """Counts errors."""
@@ -164,6 +168,7 @@ class ViewServer:
         app.router.add_get(f"{_BASE}/holders", self._list_holders)
         app.router.add_get(f"{_BASE}/pools", self._list_pools)
         app.router.add_get(f"{_BASE}/commitments", self._list_commitments)
+        app.router.add_get(f"{_BASE}/commitments/{{name}}", self._get_commitment)
         app.router.add_get(f"{_BASE}/allocations", self._list_allocations)
         app.router.add_get(f"{_BASE}/namespaces/{{namespace}}/allocations", self._list_allocations)
         self._runner = web.AppRunner(
@@ -304,6 +309,13 @@ class ViewServer:
         if (refusal := await self._refusal(request[_CALLER], "list", "commitments")) is not None:
             return refusal
         return _json(wire.listed("Commitment", await self._source.commitments()))
+
+    async def _get_commitment(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if (refusal := await self._refusal(request[_CALLER], "get", "commitments", name=name)) is not None:
+            return refusal
+        found = await self._source.commitment(name)
+        return _error(404, "NotFound", f"there is no commitment {name}") if found is None else _json(found)
 
     async def _list_allocations(self, request: web.Request) -> web.Response:
         namespace = request.match_info.get("namespace", "")

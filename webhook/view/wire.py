@@ -18,7 +18,7 @@ from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import Subject, selector_of, unscoped
 from webhook.view.allocations import Allocation, Page
 from webhook.view.holders import Holder
-from webhook.view.pools import CommitmentStanding, PoolRow, PoolStanding
+from webhook.view.pools import CommitmentStanding, CoveredObject, PoolRow, PoolStanding
 from webhook.view.rules import Rule
 from webhook.view.standings import Quota, Standing
 
@@ -67,7 +67,7 @@ def resource_list() -> Json:
         ("holders", "holder", False, "Holder", ["list"]),
         ("allocations", "allocation", True, "Allocation", ["list"]),
         ("pools", "pool", False, "Pool", ["list"]),
-        ("commitments", "commitment", False, "Commitment", ["list"]),
+        ("commitments", "commitment", False, "Commitment", ["get", "list"]),
     )
     listed = [
         {"name": name, "singularName": singular, "namespaced": is_namespaced, "kind": kind, "verbs": verbs}
@@ -306,12 +306,29 @@ def commitment(each: CommitmentStanding) -> Json:
             "amounts": {name: resources.show(name, amount) for name, amount in sorted(one.amounts.items())},
             **{name: _written(moment) for name, moment in times.items() if moment is not None},
         },
-        "status": {
-            "state": each.state.value,
-            "used": {name: resources.show(name, amount) for name, amount in each.used},
-            "place": one.place,
-        },
+        "status": _commitment_status(each),
     }
+
+
+def _commitment_status(each: CommitmentStanding) -> Json:
+    used = {name: resources.show(name, amount) for name, amount in each.used}
+    return {"state": each.state.value, "used": used, "place": each.commitment.place}
+
+
+def covering_commitment(each: CommitmentStanding, objects: Iterable[CoveredObject]) -> Json:
+    """Return a Commitment with the objects that it covers, and how much of each."""
+    covered = [
+        {
+            "resource": one.key.resource,
+            "namespace": one.key.namespace,
+            "name": one.key.name,
+            "uid": one.uid,
+            "owner": one.owner,
+            "amounts": {name: resources.show(name, amount) for name, amount in one.amounts},
+        }
+        for one in objects
+    ]
+    return {**commitment(each), "status": {**_commitment_status(each), "covers": covered}}
 
 
 def _rows(quota: Quota) -> Json:

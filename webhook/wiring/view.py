@@ -32,7 +32,7 @@ from webhook.settings import Settings
 from webhook.view import wire
 from webhook.view.allocations import Allocations, Page, Selection, UnknownResourceError
 from webhook.view.holders import Largest, by_part_of, by_resource
-from webhook.view.pools import commitments, pools
+from webhook.view.pools import Coverage, commitments, pools
 from webhook.view.standings import Everybody, Scene, own_quota
 from webhook.wiring.application import Task, expect
 
@@ -170,6 +170,17 @@ class Views:
                 if not number % _SUBJECTS_A_STEP:
                     await asyncio.sleep(0)
             return found
+
+    async def commitment(self, name: str) -> wire.Json | None:
+        """Return a Commitment with the objects that it covers. See `ViewSource`."""
+        async with self._turns:
+            scene = self._scene()
+            found = next((each for each in commitments(scene) if each.commitment.name == name), None)
+            if found is None:
+                return None
+            coverage = Coverage(scene, found.commitment)
+            await self._walk(coverage.note)
+            return wire.covering_commitment(found, coverage.result())
 
     def _scene(self) -> Scene:
         """Return what is known now. Raises: UnavailableError while something is not."""
