@@ -87,6 +87,22 @@ def test_what_is_defined_in_two_texts_is_a_mistake_in_the_second(text: str, told
     assert mistakes(text, text) == [told]
 
 
+def test_two_tenants_are_not_one_project() -> None:
+    one, other = (f"tenants: {{{name}: {{namespaces: {{matchLabels: {{a: {name}}}}}, project: p-1}}}}" for name in "ab")
+
+    told = "b.yaml:2:59: tenants.b.project: p-1 is tenants.a.project at a.yaml:2: each has one of its own"
+    assert mistakes(one, other) == [told]
+    assert mistakes(one, one) == ["b.yaml:2:14: tenants.a: already defined at a.yaml:2"]
+    assert mistakes(one, other.replace("p-1", "p-2")) == []
+
+
+@pytest.mark.parametrize("project", ["''", "a/b", "'a b'", "..", "12345", "'" + "a" * 65 + "'", "é"])
+def test_what_no_path_can_name_is_no_project(project: str) -> None:
+    [told] = mistakes(f"tenants: {{a: {{namespaces: {{matchLabels: {{a: b}}}}, project: {project}}}}}")
+
+    assert told.startswith("a.yaml:2:59: tenants.a.project: expected ")
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

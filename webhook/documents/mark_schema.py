@@ -28,6 +28,16 @@ def _whole_name(name: str) -> str:
     return name
 
 
+_PROJECT = re.compile(r"(?!\.\.?$)[!-.0-~]{1,64}", re.ASCII)
+"""A path of the API has it: a slash would end it, and a dot alone would be lost."""
+
+
+def _project(written: str) -> str:
+    if not _PROJECT.fullmatch(written):
+        raise ValueError("expected an id of 1 to 64 visible characters without a slash")
+    return written
+
+
 def _pattern(text: str) -> str:
     if text.count("*") != 1:
         raise ValueError("expected a text with one *, which stands for the name")
@@ -47,6 +57,7 @@ def _service_account(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_whole_name), json_forms.NAME]
+Project = Annotated[str, AfterValidator(_project), json_forms.whole(_PROJECT)]
 ServiceAccountName = Annotated[str, AfterValidator(_service_account), json_forms.whole(_SERVICE_ACCOUNT)]
 Pattern = Annotated[str, AfterValidator(_pattern), json_forms.text(r"^[^*]*\*[^*]*$")]
 Preset = Annotated[str, AfterValidator(_preset), json_forms.words(sorted(PRESETS))]

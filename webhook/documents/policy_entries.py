@@ -196,6 +196,8 @@ class DocumentEntries:
     """The groups and tenants that hold commitments, by section and name, each with the place of a mistake."""
     pools: list[tuple[Commitment, Mistake]] = field(default_factory=list)
     """The commitments, each with the place of a mistake in its zone."""
+    projects: list[tuple[str, Mistake]] = field(default_factory=list)
+    """The projects that tenants are to a quota broker, each with the place of a mistake."""
     is_partly_read: bool = False
     """Whether the document may define what could not be read."""
 
@@ -428,10 +430,13 @@ class DocumentEntries:
         )
 
     def _tenant(self, steps: Steps, part: TenantPart, node: tree.Node) -> Tenant:
+        if part.project is not None:
+            self.projects.append((part.project, self._remark(steps, ("project",), node, "")))
         return Tenant(
             match_labels=tuple(sorted(part.namespaces.matchLabels.items())),
             entry=self._entry(steps, part, node),
             per_namespace=self._inner((*steps, "perNamespace"), part.perNamespace, node),
+            project=part.project or "",
         )
 
     def _commitment(self, steps: Steps, part: CommitmentPart, node: tree.Node) -> Commitment:

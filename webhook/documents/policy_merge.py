@@ -122,6 +122,7 @@ class Merger:
         self._commitments: list[Commitment] = []
         self._holders: list[tuple[str, str, Mistake]] = []
         self._pools: list[tuple[Commitment, Mistake]] = []
+        self._projects: list[tuple[str, Mistake]] = []
         self._is_partly_read = False
 
     def add(self, document: DocumentEntries) -> Iterator[None]:
@@ -139,6 +140,7 @@ class Merger:
         self._class_uses += document.class_uses
         self._holders += document.holders
         self._pools += document.pools
+        self._projects += document.projects
         self._is_partly_read = self._is_partly_read or document.is_partly_read
         self._trusted |= document.trusted_controllers
         self._restorers |= document.restorers
@@ -167,6 +169,7 @@ class Merger:
             self._check_commitments()
             self._check_broker_quotas()
             self._check_guarantees()
+        self._check_projects()
         for count, use in enumerate(self._tier_uses, start=1):
             self.mistakes += use.mistakes(tiers, are_all_known=not self._is_partly_read)
             if count % _PER_STEP == 0:
@@ -179,6 +182,14 @@ class Merger:
                 self.mistakes.append(replace(place, message="there are no nodeClasses, without which no pod is in one"))
             elif name and name not in known:
                 self.mistakes.append(replace(place, message=f"{name} is not in nodeClasses" + suggestion(name, known)))
+
+    def _check_projects(self) -> None:
+        first: dict[str, Mistake] = {}
+        for project, place in self._projects:
+            other = first.setdefault(project, place)
+            if other.path != place.path:  # of one tenant that is defined twice that alone is told
+                message = f"{project} is {other.path} at {other.source}:{other.position.line}: each has one of its own"
+                self.mistakes.append(replace(place, message=message))
 
     def _check_commitments(self) -> None:
         known: dict[str, Mapping[str, object]] = {"groups": self._groups, "tenants": self._tenants}

@@ -24,7 +24,7 @@ from webhook.documents.catalogue_schema import ResourcesPart
 from webhook.documents.commitment_schema import CommitmentPart
 from webhook.documents.hint_schema import WARN_AT, Link, Sentence, hint_of, read_warn_at
 from webhook.documents.holder_schema import HolderPart
-from webhook.documents.mark_schema import MarkPart, Name, Part, ServiceAccountName, Written
+from webhook.documents.mark_schema import MarkPart, Name, Part, Project, ServiceAccountName, Written
 from webhook.documents.node_class_schema import NodeClassName, NodeClassPart
 from webhook.documents.policy_amounts import (
     HardList,
@@ -368,6 +368,9 @@ class TenantPart(EntryPart):
     namespaces: NamespaceSelectorPart = Field(description="Which namespaces make up the tenant.")
     perNamespace: EntryPart | None = Field(  # noqa: N815
         default=None, description="An entry for each of its namespaces."
+    )
+    project: Project | None = Field(
+        default=None, description="The id by which a quota broker knows it. No other tenant has the same."
     )
 
 

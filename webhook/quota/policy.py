@@ -225,11 +225,16 @@ class PersonRule:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A set of namespaces selected by labels, with limits on their sum and on each namespace."""
+    """
+    A set of namespaces selected by labels, with limits on their sum and on each namespace.
+
+    `project` is the id by which a quota broker knows it, empty if none does.
+    """
 
     match_labels: tuple[tuple[str, str], ...]
     entry: Entry
     per_namespace: Entry | None = None
+    project: str = ""
 
     def holds(self, labels: Mapping[str, str]) -> bool:
         """Whether a namespace with these *labels* belongs to the tenant."""
