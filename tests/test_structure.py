@@ -12,11 +12,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 BREACHES = (
-    ("webhook/quota/limits.py", "time", "quota, kinds, doctor, preflight and view are pure"),
-    ("webhook/quota/usage.py", "asyncio", "quota, kinds, doctor, preflight and view are pure"),
-    ("webhook/kinds/pod_cost.py", "logging", "quota, kinds, doctor, preflight and view are pure"),
-    ("webhook/preflight/census.py", "asyncio", "quota, kinds, doctor, preflight and view are pure"),
-    ("webhook/view/standings.py", "time", "quota, kinds, doctor, preflight and view are pure"),
+    ("webhook/quota/limits.py", "time", "quota, kinds, doctor, liquid, preflight and view are pure"),
+    ("webhook/quota/usage.py", "asyncio", "quota, kinds, doctor, liquid, preflight and view are pure"),
+    ("webhook/kinds/pod_cost.py", "logging", "quota, kinds, doctor, liquid, preflight and view are pure"),
+    ("webhook/preflight/census.py", "asyncio", "quota, kinds, doctor, liquid, preflight and view are pure"),
+    ("webhook/liquid/usage.py", "time", "quota, kinds, doctor, liquid, preflight and view are pure"),
+    ("webhook/view/standings.py", "time", "quota, kinds, doctor, liquid, preflight and view are pure"),
     ("webhook/view/rules.py", "webhook.view.wire", "view"),
     ("webhook/quota/quantity.py", "webhook.quota.policy", "quota"),
     ("webhook/kinds/registry.py", "webhook.ports", "A request goes down, imports do too"),

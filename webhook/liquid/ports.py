@@ -1,0 +1,67 @@
+"""
+What the adapter of LIQUID needs of the outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from webhook.liquid.offers import Offers
+from webhook.liquid.requests import CommitmentRequest
+
+
+class InfoVersions(Protocol):
+    """The version of the info, which all replicas share."""
+
+    async def version_of(self, digest: str) -> int:
+        """
+        Return the version of the info that has this *digest*, see `info.digest_of`.
+
+        It is the stored one if that is of the same digest, otherwise the next one, which is stored first.
+        Raises: UnavailableError.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """
+    What became of a request to change commitments: it was made, or `rejected` says why not.
+
+    `retry_at` is when another try may succeed, None if that is not known.
+    """
+
+    rejected: str = ""
+    retry_at: datetime | None = None
+
+
+class CommitmentChanges(Protocol):
+    """Makes changes of commitments."""
+
+    async def change(self, request: CommitmentRequest, offers: Offers) -> Decision:
+        """
+        Make all changes of *request*, or none; with `is_dry_run` none, and answer the same.
+
+        The names of its resources are among *offers*. One that asks for nothing, see `requires_confirmation`, is not
+        rejected. Raises: MalformedError, UnknownProjectError, UnavailableError.
+        """
+
+
+class BrokerQuotas(Protocol):
+    """The quotas that a broker has set for projects."""
+
+    async def of(self, project: str) -> Mapping[str, int]:
+        """
+        Return the quotas of *project* in units, by the name of the resource; none for those that it has not set.
+
+        Raises: UnavailableError.
+        """
+
+    async def put(self, project: str, quotas: Mapping[str, int], offers: Offers) -> None:
+        """
+        Set the quotas of *project*, whose names are among *offers*; the others stay as they are.
+
+        Raises: UnavailableError.
+        """
