@@ -171,9 +171,9 @@ class CallerRights(Protocol):
 
     async def may(self, caller: Caller, verb: str, resource: str, *, namespace: str = "", name: str = "") -> bool:
         """
-        Return whether *caller* may do *verb* to *resource*, its plural with its group. Raises: UnavailableError.
+        Return whether *caller* may do *verb* to *resource*, its plural, or `PLURAL/SUBRESOURCE`, with its group.
 
-        Without a *namespace* in the whole cluster, without a *name* to all objects.
+        Without a *namespace* in the whole cluster, without a *name* to all objects. Raises: UnavailableError.
         """
 
 

@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from webhook.ports import Caller, FrontProxyTrust, UnavailableError
 from webhook.quota.objects import ObjectKey
 from webhook.quota.quantity import NANOS
 from webhook.quota.subject import Subject
+from webhook.serving.api_group import ApiGroup
 from webhook.serving.front_proxy import FrontProxy
 from webhook.serving.view_server import ViewServer
 from webhook.view import wire
@@ -126,13 +127,15 @@ class Stage:
     authority: ClientAuthority
     folder: Path
     port: int = 0
+    others: Callable[[Rights], Sequence[ApiGroup]] = lambda _: ()
 
     def __post_init__(self) -> None:
         self.source, self.rights = Source(), Rights()
         self.live = self.identity.for_another_port()
         self.front_proxy = FrontProxy(self.live)
         self.errors: list[str] = []
-        self.server = ViewServer(self.source, self.front_proxy, self.rights, self)
+        others = self.others(self.rights)
+        self.server = ViewServer(self.source, self.front_proxy, self.rights, self, others=others)
 
     def count_error(self, reason: str) -> None:
         self.errors.append(reason)

@@ -17,7 +17,10 @@ _API_VERSION = "authorization.k8s.io/v1"
 
 
 class Right(NamedTuple):
-    """A verb on a resource, its plural with its group; in the whole cluster unless a namespace is named."""
+    """
+    A verb on a resource, its plural with its group, as in `quotas.view.userquota.dev` or `projects/quota.example.com`;
+    in the whole cluster unless a namespace is named.
+    """
 
     verb: str
     resource: str
@@ -86,8 +89,10 @@ class CallersRights:
 
 
 def _attributes(right: Right) -> dict[str, str]:
-    plural, _, group = right.resource.partition(".")
-    return {"verb": right.verb, "group": group, "resource": plural, "namespace": right.namespace}
+    path, _, group = right.resource.partition(".")
+    plural, _, subresource = path.partition("/")
+    asked = {"verb": right.verb, "group": group, "resource": plural, "namespace": right.namespace}
+    return {**asked, "subresource": subresource} if subresource else asked
 
 
 async def _allowed(api: KubernetesApi, kind: str, spec: Mapping[str, object], *, failure: str) -> bool:

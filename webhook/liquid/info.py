@@ -13,10 +13,19 @@ import msgspec
 
 from webhook.liquid.offers import Offer, Offers, short_name
 from webhook.quota.catalogue import Catalogue
+from webhook.quota.errors import WebhookError
 
 Json: TypeAlias = Mapping[str, object]
 
 _SERVICE = "Kubernetes"
+
+
+class OutdatedError(WebhookError):
+    """The broker knows another version of the info than the one in force."""
+
+    def __init__(self, known: int, current: int) -> None:
+        """Say which version it named, *known*, and which is *current*."""
+        super().__init__(f"infoVersion: {known} is not the current version {current}: read GET v1/info again")
 
 
 def service_info(offers: Offers, catalogue: Catalogue) -> Json:

@@ -27,6 +27,7 @@ from webhook.quota.errors import UNREADABLE
 from webhook.quota.objects import ObjectKey, Shape
 from webhook.quota.resources import canonical_name
 from webhook.quota.subject import Subject
+from webhook.serving.api_group import CALLER, REQUEST_ID, ApiGroup, request_id, static
 from webhook.serving.callers import Proof
 from webhook.serving.connections import Connections, Standing
 from webhook.serving.front_proxy import FrontProxy
@@ -141,8 +142,21 @@ _check_decoder = msgspec.json.Decoder(_QuotaCheck)
 class ViewServer:
     """Serves until it is closed."""
 
-    def __init__(self, source: ViewSource, front_proxy: FrontProxy, rights: CallerRights, meter: ErrorMeter) -> None:
-        """Show what *source* makes to callers whom *front_proxy* believes, as far as they have *rights*."""
+    def __init__(
+        self,
+        source: ViewSource,
+        front_proxy: FrontProxy,
+        rights: CallerRights,
+        meter: ErrorMeter,
+        *,
+        others: Sequence[ApiGroup] = (),
+    ) -> None:
+        """
+        Show what *source* makes to callers whom *front_proxy* believes, as far as they have *rights*.
+
+        *others* are served on the same port, to the same callers.
+        """
+        self._others = others
         self._source = source
         self._front_proxy = front_proxy
         self._rights = rights
@@ -155,11 +169,11 @@ class ViewServer:
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
         """Listen, see `site`; return the port. Raises: OSError if it is taken."""
         app = web.Application(client_max_size=wire.LARGEST_BODY, middlewares=[self._guard])
-        app.router.add_get("/apis", _static(wire.group_list()))
-        app.router.add_get(f"/apis/{wire.GROUP}", _static(wire.group()))
-        app.router.add_get(_BASE, _static(wire.resource_list()))
-        app.router.add_get("/openapi/v2", _static(wire.openapi_v2()))
-        app.router.add_get("/openapi/v3", _static(wire.openapi_v3()))
+        app.router.add_get("/apis", static(wire.group_list(each.discovery() for each in self._others)))
+        app.router.add_get(f"/apis/{wire.GROUP}", static(wire.group()))
+        app.router.add_get(_BASE, static(wire.resource_list()))
+        app.router.add_get("/openapi/v2", static(wire.openapi_v2()))
+        app.router.add_get("/openapi/v3", static(wire.openapi_v3()))
         app.router.add_post(f"{_BASE}/selfquotas", self._create_self_quota)
         app.router.add_post(f"{_BASE}/selfallocations", self._create_self_allocation)
         app.router.add_post(f"{_BASE}/quotachecks", self._create_quota_check)
@@ -171,6 +185,9 @@ class ViewServer:
         app.router.add_get(f"{_BASE}/commitments/{{name}}", self._get_commitment)
         app.router.add_get(f"{_BASE}/allocations", self._list_allocations)
         app.router.add_get(f"{_BASE}/namespaces/{{namespace}}/allocations", self._list_allocations)
+        for each in self._others:
+            app.router.add_get(f"/apis/{each.name}", static(each.discovery()))
+            each.add_routes(app.router)
         self._runner = web.AppRunner(
             app, access_log=None, keepalive_timeout=120, shutdown_timeout=_SHUTDOWN_SECONDS, auto_decompress=False
         )
@@ -190,20 +207,30 @@ class ViewServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer under the id of the request, which each line of the log about it has as well."""
+        given = request_id(request.headers)
+        with structlog.contextvars.bound_contextvars(request_id=given):
+            response = await self._guarded(request, handler)
+        response.headers[REQUEST_ID] = given
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer callers who prove themselves, nobody else, and turn errors into answers that say nothing of others."""
         response: web.StreamResponse
+        _, error = self._form(request)
         if not self._front_proxy.is_known:
             self._meter.count_error("view-front-proxy")
-            response = _error(503, "ServiceUnavailable", "it is not known yet how an API server proves itself")
+            response = error(503, "ServiceUnavailable", "it is not known yet how an API server proves itself")
         else:
             found = self._front_proxy.caller(request.get_extra_info("ssl_object"), request.headers.items())
             if found is Proof.OUTDATED:
                 self._meter.count_error("view-outdated-connection")
-                response = _error(503, "ServiceUnavailable", "the trusted certificates have changed, connect again")
+                response = error(503, "ServiceUnavailable", "the trusted certificates have changed, connect again")
                 response.force_close()
             elif isinstance(found, Proof):
                 self._meter.count_error("view-unauthenticated")
-                response = _error(401, "Unauthorized", "ask the API server: it says who you are, see docs/view.md")
+                response = error(401, "Unauthorized", "ask the API server: it says who you are, see docs/view.md")
             else:
                 connection = self._connections.of(request.protocol)
                 connection.standing, connection.under_way = Standing.REVIEWING, True
@@ -211,27 +238,32 @@ class ViewServer:
                     response = await self._answer(found, request, handler)
                 finally:
                     connection.under_way, connection.used_at = False, time.monotonic()
-        response.headers["Cache-Control"] = "no-store"
         return response
 
     async def _answer(self, caller: Caller, request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[_CALLER] = caller
+        request[CALLER] = caller
+        group, told = self._form(request)
         try:
             return await handler(request)
         except UnavailableError as error:
-            self._meter.count_error(f"view-{error.reason}")
+            self._meter.count_error(f"{group}-{error.reason}")
             log.warning("nothing to see yet", reason=str(error))
-            return _error(503, "ServiceUnavailable", str(error))
+            return told(503, "ServiceUnavailable", str(error))
         except web.HTTPException as error:
-            return _error(error.status, _REASONS.get(error.status, "BadRequest"), error.reason)
+            return told(error.status, _REASONS.get(error.status, "BadRequest"), error.reason)
         except Exception:
-            self._meter.count_error("view-internal")
+            self._meter.count_error(f"{group}-internal")
             log.exception("internal error", path=request.path)
-            return _error(500, "InternalError", INTERNAL_ERROR)
+            return told(500, "InternalError", INTERNAL_ERROR)
+
+    def _form(self, request: web.Request) -> tuple[str, Callable[[int, str, str], web.Response]]:
+        """Return the first word of the group that is asked, for metrics, and how it tells errors."""
+        asked = next((each for each in self._others if f"{request.path}/".startswith(f"/apis/{each.name}/")), None)
+        return ("view", _error) if asked is None else (asked.name.partition(".")[0], asked.error)
 
     async def _create_self_quota(self, request: web.Request) -> web.Response:
         """Answer what binds the caller: the API server has decided that everybody may ask."""
-        caller = request[_CALLER]
+        caller = request[CALLER]
         try:
             asked = _decoder.decode(await request.read())
         except UNREADABLE as error:
@@ -246,7 +278,7 @@ class ViewServer:
 
     async def _create_self_allocation(self, request: web.Request) -> web.Response:
         """Answer what objects of the caller hold, wherever they are: nobody else's are in it."""
-        caller = request[_CALLER]
+        caller = request[CALLER]
         try:
             asked = _allocation_decoder.decode(await request.read()).spec or _Wanted()
         except UNREADABLE as error:
@@ -269,13 +301,13 @@ class ViewServer:
                 except UNREADABLE as error:
                     return _error(400, "BadRequest", f"spec.objects[{number}]: {error}")
             try:
-                return _json(await self._source.check(request[_CALLER], spec.namespace, objects), status=201)
+                return _json(await self._source.check(request[CALLER], spec.namespace, objects), status=201)
             except (ReviewError, TooManyError) as error:
                 return _error(400, "BadRequest", str(error))
 
     async def _list_quotas(self, request: web.Request) -> web.Response:
         whom = _selected(request)
-        if (refusal := await self._refusal(request[_CALLER], "list", "quotas")) is not None:
+        if (refusal := await self._refusal(request[CALLER], "list", "quotas")) is not None:
             return refusal
         if whom is None:
             return _json(wire.listed("Quota", await self._source.all()))
@@ -284,7 +316,7 @@ class ViewServer:
 
     async def _get_quota(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        if (refusal := await self._refusal(request[_CALLER], "get", "quotas", name=name)) is not None:
+        if (refusal := await self._refusal(request[CALLER], "get", "quotas", name=name)) is not None:
             return refusal
         found = await self._source.one(wire.subject_named(name))
         if found is None:
@@ -296,17 +328,17 @@ class ViewServer:
         resource, limit = canonical_name(written), _limit(request, _MOST_HOLDERS, default=_HOLDERS)
         if resource is None:
             return _error(400, "BadRequest", f"sortBy: there is no resource {written}")
-        if (refusal := await self._refusal(request[_CALLER], "list", "holders")) is not None:
+        if (refusal := await self._refusal(request[CALLER], "list", "holders")) is not None:
             return refusal
         return _json(wire.listed("Holder", await self._source.holders(resource, whom, limit)))
 
     async def _list_pools(self, request: web.Request) -> web.Response:
-        if (refusal := await self._refusal(request[_CALLER], "list", "pools")) is not None:
+        if (refusal := await self._refusal(request[CALLER], "list", "pools")) is not None:
             return refusal
         return _json(wire.listed("Pool", await self._source.pools()))
 
     async def _list_commitments(self, request: web.Request) -> web.Response:
-        if (refusal := await self._refusal(request[_CALLER], "list", "commitments")) is not None:
+        if (refusal := await self._refusal(request[CALLER], "list", "commitments")) is not None:
             return refusal
         return _json(wire.listed("Commitment", await self._source.commitments()))
 
@@ -321,7 +353,7 @@ class ViewServer:
         namespace = request.match_info.get("namespace", "")
         selection = _selection(request, namespace)
         limit, after = _limit(request, _MOST_ALLOCATIONS, least=0), request.query.get("continue", "")
-        refusal = await self._refusal(request[_CALLER], "list", "allocations", namespace=namespace)
+        refusal = await self._refusal(request[CALLER], "list", "allocations", namespace=namespace)
         if refusal is not None:
             return refusal
         if _TABLE.match(request.headers.get("Accept", "")):
@@ -363,7 +395,6 @@ class ViewServer:
         return _error(403, "Forbidden", f"you may not {verb} {resource}.{wire.GROUP}{where}, see manifests/README.md")
 
 
-_CALLER: Final = web.RequestKey("caller", Caller)
 _REASONS: Final = {404: "NotFound", 405: "MethodNotAllowed", 413: "RequestEntityTooLarge"}
 _SELECTABLE: Final = "spec.subject="
 
@@ -411,15 +442,6 @@ def _limit(request: web.Request, most: int, *, least: int = 1, default: int = 0)
     if not (written.isascii() and written.isdecimal()) or len(written) > 9 or not least <= int(written) <= most:
         raise web.HTTPBadRequest(reason=f"limit: expected a number from {least} to {most}")
     return int(written)
-
-
-def _static(document: wire.Json) -> Handler:
-    body = msgspec.json.encode(document)
-
-    async def handle(_: web.Request) -> web.StreamResponse:
-        return web.Response(body=body, content_type="application/json")
-
-    return handle
 
 
 def _json(document: Mapping[str, object], *, status: int = 200) -> web.Response:

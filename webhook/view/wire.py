@@ -46,9 +46,9 @@ def subject_named(name: str) -> Subject:
     return Subject(unquote(name.replace("~", "%")).replace(":", "/", 1))
 
 
-def group_list() -> Json:
-    """Return the APIGroupList: this group alone."""
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [group()]}
+def group_list(others: Iterable[Json] = ()) -> Json:
+    """Return the APIGroupList: this group, and the *others* on its port."""
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [group(), *others]}
 
 
 def group() -> Json:
