@@ -42,6 +42,7 @@ class Settings:
     `advertise_url` registers the webhooks with that URL instead of the Service.
     `client_ca`, `client_name` and `client_token_file` say how the API server proves that it is the caller. `drain` is
     in seconds: how long to go on answering after a signal to stop. `view_host` None serves no view of the quotas.
+    With `liquid` a quota broker is served on the port of the view.
     `metrics_subjects` is how many people, groups and so on metrics name with their quotas; 0 names nobody.
     With `repair_webhooks` fields of the webhook configurations that others changed are written back.
     """
@@ -53,6 +54,7 @@ class Settings:
     port: int = 8443
     view_host: str | None = None
     view_port: int = 8444
+    liquid: bool = False
     ledger: LedgerKind = LedgerKind.KUBERNETES
     standalone: bool = False
     policy: tuple[Path, ...] = ()
@@ -76,6 +78,8 @@ class Settings:
             raise SettingsError("--policy is for --standalone; in a cluster the policy is a ConfigMap")
         if self.standalone and self.view_host is not None:
             raise SettingsError("--view-listen is for a cluster: its API servers say who asks")
+        if self.liquid and self.view_host is None:
+            raise SettingsError("--liquid needs --view-listen: a broker calls the port of the view, by an API server")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise SettingsError("--tls-cert and --tls-key belong together: give both or neither")
         if self.tls_ca is not None and self.tls_cert is None:

@@ -71,6 +71,10 @@ OBSTACLES = {
         ["--standalone", "--policy", "emptied.yaml"],
         "emptied.yaml:1:1: no policy in it; one that limits nobody says version: 1",
     ),
+    "a broker without the port of the view": (
+        ["--liquid"],
+        "--liquid needs --view-listen: a broker calls the port of the view, by an API server",
+    ),
     "an address without a port": (["--listen", "localhost"], f"--listen localhost: {LISTEN}"),
     "a port that is none": (["--listen", "localhost:https"], f"--listen localhost:https: {LISTEN}"),
     "a port that is too high": (["--listen", "localhost:65536"], f"--listen localhost:65536: {LISTEN}"),

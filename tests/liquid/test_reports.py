@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.liquid.scenes import MIB, a_scene, classes, pod
 from tests.view.scenes import LABELS
-from webhook.liquid.capacity import capacity_report, known_use
+from webhook.liquid.capacity import CapacityReport, known_use
 from webhook.liquid.offers import offers_of
 from webhook.liquid.usage import ProjectUsage
 from webhook.quota.capacity import NodeFacts, capacity_of
@@ -41,7 +41,9 @@ def capacity(where: Scene, *zones: str, nodes: tuple[NodeFacts, ...] = NODES) ->
         return has.get(pool, {})
 
     used = known_use(where.policy.commitments, where.usage)
-    report: Any = capacity_report(offers_of(where.policy), zones, version=7, has=of, used=used)
+    found = CapacityReport(offers_of(where.policy), zones, has=of, used=used)
+    assert len(list(found.walk())) == 2  # a step for each class
+    report: Any = found.result(version=7)
     assert report["infoVersion"] == 7
     return {name: each["perAZ"] for name, each in report["resources"].items()}
 

@@ -59,6 +59,11 @@ _LEDGERS = {
     help="Where to serve the API group view.userquota.dev, by which people see their quotas. Default: nowhere.",
 )
 @click.option(
+    "--liquid",
+    is_flag=True,
+    help="Serve the API group liquid.userquota.dev at --view-listen, by which the quota broker Limes drives quotas.",
+)
+@click.option(
     "--ledger",
     type=click.Choice([kind.value for kind in LedgerKind]),
     default=LedgerKind.KUBERNETES.value,

@@ -4,7 +4,7 @@ What nodes have, as a broker is told it: LIQUID's `ServiceCapacityReport`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from webhook.liquid.info import Json
@@ -15,19 +15,52 @@ from webhook.quota.resources import Amount
 from webhook.quota.usage import UsageView
 
 Has: TypeAlias = Callable[[Pool], Mapping[str, Amount]]
-Used: TypeAlias = Callable[[Pool, str], Amount | None]
-"""Returns what is used of a resource of a pool, None if no sum of that is kept."""
+Used: TypeAlias = Callable[[Pool, Sequence[str]], Mapping[str, Amount] | None]
+"""Returns what is used of each of these resources of a pool, None if no sum of that is kept."""
 
 
-def capacity_report(offers: Offers, zones: Sequence[str], *, version: int, has: Has, used: Used) -> Json:
+class CapacityReport:
     """
-    Return the report on *zones*: an asked zone without nodes has 0, and `unknown` what is in no zone that was asked
-    for. What nodes have is rounded down, what is used is rounded up.
+    The report on `zones`: an asked zone without nodes has 0, and `unknown` what is in no zone that was asked for.
+
+    What nodes have is rounded down, what is used is rounded up.
     """
-    return {
-        "infoVersion": version,
-        "resources": {each.name: {"perAZ": _per_zone(each, zones, has, used)} for each in offers},
-    }
+
+    def __init__(self, offers: Offers, zones: Sequence[str], *, has: Has, used: Used) -> None:
+        self._offers = offers
+        self._zones = tuple(dict.fromkeys(zones))
+        self._has = has
+        self._used = used
+        self._resources: dict[str, Json] = {}
+
+    def walk(self) -> Iterator[None]:
+        """Take in all classes, once. Yields after each."""
+        for node_class in dict.fromkeys(each.node_class for each in self._offers):
+            self._take(node_class)
+            yield
+
+    def result(self, *, version: int) -> Json:
+        """Return the report."""
+        return {"infoVersion": version, "resources": self._resources}
+
+    def _take(self, node_class: str) -> None:
+        offers = self._offers.of_class(node_class)
+        names = [each.resource for each in offers]
+        pools = {zone: Pool(node_class, zone) for zone in self._zones}
+        there = {zone: self._has(pool) for zone, pool in pools.items()}
+        taken = {zone: self._used(pool, names) for zone, pool in pools.items()}
+        all_there, all_taken = self._has(Pool(node_class)), self._used(Pool(node_class), names)
+        known = [each for each in taken.values() if each is not None]
+        for offer in offers:
+            name = offer.resource
+            report = {zone: _one(offer, there[zone], taken[zone]) for zone in self._zones}
+            rest: dict[str, Amount] = {name: all_there.get(name, 0) - sum(each.get(name, 0) for each in there.values())}
+            elsewhere: dict[str, Amount] | None = None
+            if all_taken is not None and len(known) == len(self._zones):
+                elsewhere = {name: all_taken[name] - sum(each[name] for each in known)}
+            if rest[name] or (elsewhere and elsewhere[name]):
+                report[UNKNOWN] = _one(offer, rest, elsewhere)
+            self._resources[offer.name] = {"perAZ": report}
 
 
 def known_use(commitments: Commitments, usage: UsageView) -> Used:
@@ -40,24 +73,15 @@ def known_use(commitments: Commitments, usage: UsageView) -> Used:
     classes = {pool.node_class for pool in commitments.pools}
     zoned = {pool.node_class for pool in commitments.pools if pool.zone}
 
-    def used(pool: Pool, name: str) -> Amount | None:
-        is_known = pool.node_class in (zoned if pool.zone else classes)
-        return usage.used(pool.subject, name) if is_known else None
+    def used(pool: Pool, names: Sequence[str]) -> Mapping[str, Amount] | None:
+        if pool.node_class not in (zoned if pool.zone else classes):
+            return None
+        subject = pool.subject
+        return {name: usage.used(subject, name) for name in names}
 
     return used
 
 
-def _per_zone(offer: Offer, zones: Sequence[str], has: Has, used: Used) -> Json:
-    whole = Pool(offer.node_class)
-    there = {zone: has(Pool(offer.node_class, zone)).get(offer.resource, 0) for zone in zones}
-    taken = {zone: used(Pool(offer.node_class, zone), offer.resource) for zone in zones}
-    report = {zone: _one(offer, there[zone], taken[zone]) for zone in zones}
-    rest = has(whole).get(offer.resource, 0) - sum(there.values())
-    in_all, known = used(whole, offer.resource), [each for each in taken.values() if each is not None]
-    elsewhere = in_all - sum(known) if in_all is not None and len(known) == len(zones) else None
-    return {**report, UNKNOWN: _one(offer, rest, elsewhere)} if rest or elsewhere else report
-
-
-def _one(offer: Offer, there: Amount, taken: Amount | None) -> Json:
-    said = {} if taken is None else {"usage": offer.at_least(taken)}
-    return {"capacity": offer.at_most(there), **said}
+def _one(offer: Offer, there: Mapping[str, Amount], taken: Mapping[str, Amount] | None) -> Json:
+    said = {} if taken is None else {"usage": offer.at_least(taken[offer.resource])}
+    return {"capacity": offer.at_most(there.get(offer.resource, 0)), **said}

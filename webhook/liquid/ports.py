@@ -40,28 +40,28 @@ class Decision:
 class CommitmentChanges(Protocol):
     """Makes changes of commitments."""
 
-    async def change(self, request: CommitmentRequest, offers: Offers) -> Decision:
+    async def change(self, request: CommitmentRequest, offers: Offers, tenants: Mapping[str, str]) -> Decision:
         """
         Make all changes of *request*, or none; with `is_dry_run` none, and answer the same.
 
-        The names of its resources are among *offers*. One that asks for nothing, see `requires_confirmation`, is not
-        rejected. Raises: MalformedError, UnknownProjectError, UnavailableError.
+        The names of its resources are among *offers*, and *tenants* has the tenant of each of its projects. One that
+        asks for nothing, see `requires_confirmation`, is not rejected. Raises: MalformedError, UnavailableError.
         """
 
 
 class BrokerQuotas(Protocol):
-    """The quotas that a broker has set for projects."""
+    """The quotas that a broker has set for tenants."""
 
-    async def of(self, project: str) -> Mapping[str, int]:
+    async def of(self, tenant: str, offers: Offers) -> Mapping[str, int]:
         """
-        Return the quotas of *project* in units, by the name of the resource; none for those that it has not set.
+        Return the quotas of *tenant* in units, by the name of the resource; none for those that it has not set.
 
         Raises: UnavailableError.
         """
 
-    async def put(self, project: str, quotas: Mapping[str, int], offers: Offers) -> None:
+    async def put(self, tenant: str, quotas: Mapping[str, int], offers: Offers) -> None:
         """
-        Set the quotas of *project*, whose names are among *offers*; the others stay as they are.
+        Set the quotas of *tenant*, whose names are among *offers*; the others stay as they are.
 
         Raises: UnavailableError.
         """

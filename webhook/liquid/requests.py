@@ -27,7 +27,7 @@ T = TypeVar("T")
 MOST: Final = 2**63 - 1
 """The largest number of units: quotas are told in 64 bits with a sign."""
 
-_MOST_ZONES: Final = 500
+_MOST_ZONES: Final = 100
 """Zones of a report. Each has a row for each resource."""
 
 _UUID: Final = re.compile(r"[A-Za-z0-9-]{6,40}", re.ASCII)

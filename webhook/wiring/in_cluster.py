@@ -44,6 +44,7 @@ from webhook.registration import (
     Registration,
     ServiceForm,
     UrlForm,
+    api_service,
     default_exemptions,
     installed_in,
     manifest_files,
@@ -65,6 +66,7 @@ from webhook.wiring.audit import Audit
 from webhook.wiring.charged_objects import ChargedObjects
 from webhook.wiring.known_pools import KnownPools
 from webhook.wiring.ledgers import Surroundings, build_ledger
+from webhook.wiring.liquid import build_liquid
 from webhook.wiring.live_check import LiveCheck
 from webhook.wiring.policy_edits import IndexedUsage, publish_forced
 from webhook.wiring.policy_kinds import PolicyKinds
@@ -145,7 +147,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         on_view_error=lambda: metrics.count_error("view-bundle"),
         repairs=settings.repair_webhooks,
         on_change=changed,
-        view=ApiServiceBundle(api, monotonic=clock.monotonic) if settings.view_host is not None else None,
+        view=_api_services(api, settings, clock),
     )
 
     def count(error: UnavailableError) -> None:
@@ -289,6 +291,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             "capacity": known_pools.condition,
             "uncounted": objects.uncounted_condition,
             "view": lambda: view.condition() if view else READY,
+            "liquid": lambda: view.liquid_condition() if view else READY,
             "view-bundle": registration.view_condition,
             "registration-drift": registration.fields_condition,
         },
@@ -308,6 +311,15 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             capacity=watched.nodes,
         ),
         metrics,
+        build_liquid(
+            api,
+            settings,
+            clock,
+            watched.policy,
+            index,
+            conditions=(*health.checks.values(), watched.groups.condition),
+            capacity=watched.nodes,
+        ),
     )
 
     show_process(metrics, health, identity)
@@ -345,6 +357,14 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         close=api.close,
         view=view,
     )
+
+
+def _api_services(api: KubernetesApi, settings: Settings, clock: SystemClock) -> ApiServiceBundle | None:
+    """Return what keeps the caBundles of the APIServices of what is served."""
+    if settings.view_host is None:
+        return None
+    names = api_service.NAMES if settings.liquid else (api_service.NAME,)
+    return ApiServiceBundle(api, names=names, monotonic=clock.monotonic)
 
 
 async def _register(registration: Registration, is_ledger_known: Callable[[], bool]) -> None:

@@ -78,9 +78,10 @@ class Rotation:
             if found is None:
                 raise RegistrationError(f"{manifest} is not in the cluster: apply the manifests")
             bundles |= {name: frozenset(certificates(each.ca_bundle)) for name, each in found.items()}
-        view = await api_service.read_bundle(self._api)
-        if view is not None:
-            bundles[api_service.NAME] = frozenset(certificates(view))
+        for name in api_service.NAMES:
+            bundle = await api_service.read_bundle(self._api, name)
+            if bundle is not None:
+                bundles[name] = frozenset(certificates(bundle))
         return TrustState(stored, bundles)
 
     async def replace_signing(self) -> None:

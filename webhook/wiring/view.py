@@ -21,12 +21,13 @@ from webhook.kube.api import KubernetesApi
 from webhook.kube.front_proxy import COLLECTION, NAME, FrontProxyConfigMap, PublishedTrust
 from webhook.kube.reflector import Reflector
 from webhook.policy_source import CurrentPolicy
-from webhook.ports import Caller, Clock, Condition, UnavailableError
+from webhook.ports import READY, Caller, Clock, Condition, UnavailableError
 from webhook.quota.objects import ObjectKey
 from webhook.quota.pool_limits import Capacity
 from webhook.quota.subject import Account, Payer, Subject
 from webhook.quota.usage import Row, UsageIndex
 from webhook.serving.front_proxy import FrontProxy
+from webhook.serving.liquid_server import LiquidServer
 from webhook.serving.view_server import ErrorMeter, ViewServer
 from webhook.settings import Settings
 from webhook.view import wire
@@ -35,6 +36,7 @@ from webhook.view.holders import Largest, by_part_of, by_resource
 from webhook.view.pools import Coverage, commitments, pools
 from webhook.view.standings import Everybody, Scene, own_quota
 from webhook.wiring.application import Task, expect
+from webhook.wiring.liquid import Liquid
 
 _AT_ONCE: Final = 2
 """Views that are made at the same time: anybody may ask, and reviews come first."""
@@ -219,6 +221,7 @@ class ViewPort:
     port: int
     tls: ssl.SSLContext
     tasks: tuple[Task, ...]
+    liquid: Liquid | None = None
 
     async def start(self) -> None:
         """Listen. Raises: OSError if the port is taken."""
@@ -233,11 +236,20 @@ class ViewPort:
         why = "nobody can see quotas: it is not known how an API server proves itself, see docs/view.md"
         return expect(self.front_proxy.is_known, "front-proxy", why)
 
+    def liquid_condition(self) -> Condition:
+        """Return whether a broker is offered all that it might be, see `Liquid`."""
+        return READY if self.liquid is None else self.liquid.condition()
 
-def build_view(
-    api: KubernetesApi, settings: Settings, identity: ServingIdentity, views: Views, meter: ErrorMeter
+
+def build_view(  # noqa: PLR0913, PLR0917 - only wiring calls this
+    api: KubernetesApi,
+    settings: Settings,
+    identity: ServingIdentity,
+    views: Views,
+    meter: ErrorMeter,
+    liquid: Liquid | None = None,
 ) -> ViewPort | None:
-    """Return the port of the view, None if *settings* name none."""
+    """Return the port of the view, None if *settings* name none; *liquid* is served there as well, if it is given."""
     if settings.view_host is None:
         return None
     context = identity.for_another_port()
@@ -250,5 +262,7 @@ def build_view(
         query={"fieldSelector": f"metadata.name={NAME}"},
         resource="front-proxy",
     )
-    server = ViewServer(views, front_proxy, CallersRights(api), meter)
-    return ViewPort(server, front_proxy, settings.view_host, settings.view_port, context.context, (watch.run,))
+    rights = CallersRights(api)
+    others = () if liquid is None else (LiquidServer(liquid, rights),)
+    server = ViewServer(views, front_proxy, rights, meter, others=others)
+    return ViewPort(server, front_proxy, settings.view_host, settings.view_port, context.context, (watch.run,), liquid)
