@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
+from webhook.documents.kept_policy import KeptPolicy, StoredPolicy
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.kinds.evaluator import AnyKind
 from webhook.ledger.ledger_object import LostSwapError, StoredText
@@ -396,3 +397,36 @@ class FakeUsage:
 
     def is_counted(self, resource: str) -> bool:
         return resource in self.counted
+
+
+class FakeKeptPolicyStore:
+    """Holds one policy; of the writes the first `conflicts` meet that of another one. `error` is raised by reads."""
+
+    def __init__(self, stored: StoredPolicy | None = None, *, conflicts: int = 0) -> None:
+        self.stored = StoredPolicy(KeptPolicy()) if stored is None else stored
+        self.conflicts = conflicts
+        self.writes = 0
+        self.dry_runs = 0
+        self.error: Exception | None = None
+        self.refusal: Exception | None = None
+
+    async def read(self) -> StoredPolicy:
+        if self.error is not None:
+            raise self.error
+        return self.stored
+
+    async def write(
+        self, content: KeptPolicy, *, after: StoredPolicy, annotations: Mapping[str, str], dry_run: bool = False
+    ) -> bool:
+        if self.refusal is not None:
+            raise self.refusal
+        self.writes += not dry_run
+        self.dry_runs += dry_run
+        if self.conflicts:
+            self.conflicts -= 1
+            return False
+        assert after == self.stored
+        if not dry_run:
+            version = str(int(after.version or "0") + 1)
+            self.stored = StoredPolicy(content, {**after.annotations, **annotations}, version)
+        return True

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from webhook.quota.commitments import Commitment, Pool, State
 from webhook.quota.coverage import Part, Using, covered
 from webhook.quota.objects import ObjectKey
+from webhook.quota.resources import Amount
 from webhook.quota.subject import tenant
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
@@ -29,8 +30,11 @@ def pod(name: str, gpus: int, created: int = 1, *, memory: int = 0) -> Using:
     return Using(created, f"uid-{name}", ObjectKey("pods", "red", name), amounts)
 
 
-def told(objects: list[Using], commitments: list[Commitment]) -> dict[str, list[tuple[str, str, int]]]:
-    return {key.name: [tuple(part) for part in parts] for key, parts in covered(objects, commitments, NOW).items()}  # type: ignore[misc]
+def told(objects: list[Using], commitments: list[Commitment]) -> dict[str, list[tuple[str, str, Amount]]]:
+    return {
+        each.key.name: [(part.commitment, part.resource, part.amount) for part in parts]
+        for each, parts in covered(objects, commitments, NOW).items()
+    }
 
 
 def test_the_oldest_pod_is_covered_first_then_the_largest_then_by_uid() -> None:
@@ -84,7 +88,7 @@ def test_as_much_is_covered_as_is_used_or_promised_whichever_is_less(
     found = covered(pods, commitments, NOW)
     by_commitment: defaultdict[str, int] = defaultdict(int)
     for each in pods:
-        parts: list[Part] = list(found.get(each.key, ()))
+        parts: list[Part] = list(found.get(each, ()))
         assert sum(part.amount for part in parts) <= dict(each.amounts)["gpu"]
         for part in parts:
             by_commitment[part.commitment] += int(part.amount)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, FakeKeptPolicyStore
 from webhook.documents.kept_policy import KeptPolicy, KeptPolicyError, PolicyRefusedError, StoredPolicy
 from webhook.ports import UnavailableError
 from webhook.quota.policy import Unlimited
@@ -18,46 +18,23 @@ SECONDS = int(NOW.timestamp())
 KEPT = KeptPolicy(quotas={"research": {"h100": {"gpu": Unlimited.UNLIMITED}}})
 
 
-class Store:
-    """Holds one policy; of the writes the first `conflicts` meet that of another replica."""
-
-    def __init__(self, annotations: Mapping[str, str] | None = None, *, conflicts: int = 0) -> None:
-        self.stored = StoredPolicy(KEPT, annotations or {}, "1")
-        self.conflicts = conflicts
-        self.writes = 0
-        self.error: Exception | None = None
-
-    async def read(self) -> StoredPolicy:
-        if self.error is not None:
-            raise self.error
-        return self.stored
-
-    async def write(
-        self, content: KeptPolicy, *, after: StoredPolicy, annotations: Mapping[str, str], dry_run: bool = False
-    ) -> bool:
-        assert not dry_run
-        self.writes += 1
-        if self.conflicts:
-            self.conflicts -= 1
-            return False
-        assert after == self.stored
-        self.stored = StoredPolicy(content, {**after.annotations, **annotations}, "2")
-        return True
+def store_of(annotations: Mapping[str, str] | None = None, *, conflicts: int = 0) -> FakeKeptPolicyStore:
+    return FakeKeptPolicyStore(StoredPolicy(KEPT, annotations or {}, "1"), conflicts=conflicts)
 
 
-def versions(store: Store) -> StoredVersions:
+def versions(store: FakeKeptPolicyStore) -> StoredVersions:
     return StoredVersions(store, FakeClock(NOW))
 
 
 async def test_the_first_version_is_the_time_and_is_stored_beside_what_is_there() -> None:
-    store = Store({"other": "annotation"})
+    store = store_of({"other": "annotation"})
 
     assert await versions(store).version_of("a") == SECONDS
     assert store.stored == StoredPolicy(KEPT, {"other": "annotation", DIGEST: "a", VERSION: str(SECONDS)}, "2")
 
 
 async def test_the_same_content_has_the_same_version_and_is_not_written() -> None:
-    store = Store({DIGEST: "a", VERSION: "17"})
+    store = store_of({DIGEST: "a", VERSION: "17"})
 
     assert [await versions(store).version_of("a") for _ in range(2)] == [17, 17]
     assert store.writes == 0
@@ -65,17 +42,17 @@ async def test_the_same_content_has_the_same_version_and_is_not_written() -> Non
 
 @pytest.mark.parametrize(("stored", "following"), [(17, SECONDS), (SECONDS, SECONDS + 1), (SECONDS + 9, SECONDS + 10)])
 async def test_other_content_has_a_larger_one(stored: int, following: int) -> None:
-    store = Store({DIGEST: "a", VERSION: str(stored)})
+    store = store_of({DIGEST: "a", VERSION: str(stored)})
 
     assert await versions(store).version_of("b") == following
     assert await versions(store).version_of("a") == following + 1  # what was there before is a change as well
 
 
 async def test_of_two_replicas_the_second_takes_the_version_of_the_first() -> None:
-    store = Store(conflicts=1)
+    store = store_of(conflicts=1)
     first = StoredPolicy(KEPT, {DIGEST: "a", VERSION: "99"}, "2")
 
-    class Other(Store):
+    class Other(FakeKeptPolicyStore):
         async def read(self) -> StoredPolicy:
             return first if store.writes else store.stored
 
@@ -85,7 +62,7 @@ async def test_of_two_replicas_the_second_takes_the_version_of_the_first() -> No
 
 
 async def test_one_whose_writes_never_win_says_so() -> None:
-    store = Store(conflicts=100)
+    store = store_of(conflicts=100)
 
     with pytest.raises(UnavailableError, match="others write all the time"):
         await versions(store).version_of("a")
@@ -94,7 +71,7 @@ async def test_one_whose_writes_never_win_says_so() -> None:
 
 @pytest.mark.parametrize("error", [KeptPolicyError("no YAML"), PolicyRefusedError("a mistake")])
 async def test_a_store_that_cannot_be_used_is_not_known_yet(error: Exception) -> None:
-    store = Store()
+    store = store_of()
     store.error = error
 
     with pytest.raises(UnavailableError, match=f"the version of the info cannot be stored: {error}"):
@@ -103,6 +80,6 @@ async def test_a_store_that_cannot_be_used_is_not_known_yet(error: Exception) ->
 
 @pytest.mark.parametrize("written", ["", "x", "-5", "1.5", "\u0661", "9" * 19])
 async def test_a_version_that_is_no_number_is_replaced(written: str) -> None:
-    store = Store({DIGEST: "a", VERSION: written})
+    store = store_of({DIGEST: "a", VERSION: written})
 
     assert await versions(store).version_of("a") == SECONDS

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from tests.fakes import FakeCapacity
+from tests.fakes import FakeCapacity, FakeClock
 from tests.liquid.scenes import CLASSES, changeset, commitment, of_class, request
 from tests.view.scenes import LABELS, cost, put, scene
 from webhook.documents.policy_text import PolicyText
@@ -22,7 +22,7 @@ from webhook.ports import READY, Condition, UnavailableError
 from webhook.quota.policy import accounts_under
 from webhook.quota.quantity import NANOS
 from webhook.quota.subject import Payer
-from webhook.wiring.liquid import Liquid, NothingWritten
+from webhook.wiring.liquid import Liquid
 
 
 class Stage:
@@ -50,6 +50,7 @@ class Stage:
             versions=self,
             quotas=Quotas(self),
             changes=self,
+            clock=FakeClock(datetime(2026, 12, 1, tzinfo=UTC)),
         )
 
     def labels(self, name: str) -> Mapping[str, str]:
@@ -218,11 +219,3 @@ def test_what_is_not_offered_is_a_remark() -> None:
 
     assert (condition.ok, condition.reason) == (False, "liquid")
     assert condition.message.startswith("not offered to the broker: '4x_cpu': LIQUID wants a name of ")
-
-
-async def test_while_nobody_writes_the_broker_is_told_so() -> None:
-    nothing = NothingWritten()
-
-    assert await told(nothing.change(changes(), Offers(), {})) == "changes of commitments are not written yet"
-    assert await told(nothing.put("t", {}, Offers())) == "quotas of a broker are not written yet"
-    assert await nothing.of("t", Offers()) == {}

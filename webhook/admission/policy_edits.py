@@ -40,12 +40,18 @@ _LAST = (
     f"it is the last ConfigMap with the label {POLICY_LABEL}=true, and without it the policy in force would stay: to "
     "limit nobody, have it say no more than version: 1"
 )
-_HOW = f"To do it all the same, say why in the annotation {FORCE_ANNOTATION} in the same edit"
+_ADVICE = "To do it all the same"
+_HOW = f"{_ADVICE}, say why in the annotation {FORCE_ANNOTATION} in the same edit"
 _HOW_ANEW = f"The annotation {FORCE_ANNOTATION} was there before this edit: to do it all the same, give another reason"
 _HOW_DELETED = (
     f"To do it all the same, first edit it to say no more than version: 1, with the reason in the annotation "
     f"{FORCE_ANNOTATION}"
 )
+
+
+def without_advice(refusal: str) -> str:
+    """Return a refusal without what an admin may do about it, for programs that ask for others."""
+    return refusal.partition(f". {_ADVICE}")[0]
 
 
 class PolicyMaps(Protocol):

@@ -63,5 +63,5 @@ class BrokerQuotas(Protocol):
         """
         Set the quotas of *tenant*, whose names are among *offers*; the others stay as they are.
 
-        Raises: UnavailableError.
+        Raises: UnavailableError, RefusedError for one below what is used.
         """

@@ -44,6 +44,10 @@ class MalformedError(WebhookError):
         super().__init__(f"{where}: {why}" if where else why)
 
 
+class RefusedError(WebhookError):
+    """A request that is as LIQUID declares it, and cannot be granted. The text says why."""
+
+
 class CommitmentChange(msgspec.Struct, frozen=True, rename="camel"):
     """
     One commitment, and what becomes of it: `old_status` None if it is made or moves in, `new_status` None if it is

@@ -16,7 +16,14 @@ from aiohttp.typedefs import Handler
 
 from webhook.liquid.info import Json, OutdatedError
 from webhook.liquid.projects import UnknownProjectError
-from webhook.liquid.requests import CommitmentRequest, MalformedError, read_changes, read_quotas, read_zones
+from webhook.liquid.requests import (
+    CommitmentRequest,
+    MalformedError,
+    RefusedError,
+    read_changes,
+    read_quotas,
+    read_zones,
+)
 from webhook.ports import CallerRights
 from webhook.serving.api_group import CALLER, static
 
@@ -49,7 +56,11 @@ class LiquidSource(Protocol):
         """
 
     async def set_quotas(self, project: str, quotas: Mapping[str, int]) -> None:
-        """Allow *project* these units by the name of the resource. Raises: MalformedError, UnknownProjectError."""
+        """
+        Allow *project* these units by the name of the resource.
+
+        Raises: MalformedError, UnknownProjectError, RefusedError.
+        """
 
 
 class LiquidServer:
@@ -102,6 +113,8 @@ class LiquidServer:
                 return self.error(404, "NotFound", str(error))
             except OutdatedError as error:
                 return self.error(409, "Conflict", str(error))
+            except RefusedError as error:
+                return self.error(422, "Invalid", str(error))
 
         return handle
 

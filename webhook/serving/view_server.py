@@ -344,7 +344,7 @@ class ViewServer:
 
     async def _get_commitment(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        if (refusal := await self._refusal(request[_CALLER], "get", "commitments", name=name)) is not None:
+        if (refusal := await self._refusal(request[CALLER], "get", "commitments", name=name)) is not None:
             return refusal
         found = await self._source.commitment(name)
         return _error(404, "NotFound", f"there is no commitment {name}") if found is None else _json(found)

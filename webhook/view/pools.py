@@ -6,14 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from webhook.quota.commitments import FINAL, Commitment, Pool, State
-from webhook.quota.coverage import Using, covered
-from webhook.quota.objects import ObjectKey
+from webhook.quota.coverage import Coverage
 from webhook.quota.pool_limits import Capacity
 from webhook.quota.resources import Amount
-from webhook.quota.usage import Row
 from webhook.view.standings import Scene
 
 
@@ -69,55 +66,6 @@ class CommitmentStanding:
     used: tuple[tuple[str, Amount], ...]
 
 
-class CoveredObject(NamedTuple):
-    """An object that a commitment covers, who pays for it, and how much of it is covered."""
-
-    key: ObjectKey
-    uid: str
-    owner: str
-    amounts: tuple[tuple[str, Amount], ...]
-
-
-class Coverage:
-    """
-    Finds the objects that one commitment covers, beside the others that its holder has in the pool.
-
-    `note` must be called with each object that exists. What is only reserved is in no list: it has no uid yet.
-    """
-
-    def __init__(self, scene: Scene, commitment: Commitment) -> None:
-        """Begin without any object."""
-        self._scene = scene
-        self._commitment = commitment
-        self._held_by = commitment.pool.held_by(commitment.holder)
-        self._using: list[Using] = []
-        self._owners: dict[ObjectKey, str] = {}
-
-    def note(self, key: ObjectKey, row: Row) -> None:
-        """Take in an object if it counts for the holder in the pool."""
-        if self._held_by in self._scene.usage.subjects_of(row.account, key.namespace):
-            amounts = self._scene.policy.devices.derive(row.amounts)
-            self._using.append(Using(row.created, row.uid, key, amounts))
-            self._owners[key] = row.payer.owner
-
-    def result(self) -> tuple[CoveredObject, ...]:
-        """Return what it covers, the oldest first."""
-        commitment = self._commitment
-        every = [
-            each
-            for each, held_by in self._scene.policy.commitments.within(commitment.pool)
-            if held_by == self._held_by and each.pool == commitment.pool
-        ]
-        parts = covered(self._using, every, self._scene.now)
-        listed = []
-        for each in sorted(self._using):
-            own = (part for part in parts.get(each.key, ()) if part.commitment == commitment.name)
-            amounts = tuple((part.resource, part.amount) for part in own)
-            if amounts:
-                listed.append(CoveredObject(each.key, each.uid, self._owners[each.key], amounts))
-        return tuple(listed)
-
-
 def pools(scene: Scene, capacity: Capacity) -> Iterator[PoolStanding]:
     """Yield the pools of which anything was promised, each class before its zones. Raises: UnavailableError."""
     commitments, usage = scene.policy.commitments, scene.usage
@@ -146,3 +94,13 @@ def commitments(scene: Scene) -> Iterator[CommitmentStanding]:
         holder = each.pool.held_by(each.holder)
         used = tuple((name, scene.usage.allocated(holder, name)) for name in sorted(each.amounts))
         yield CommitmentStanding(each, each.state_at(scene.now), used)
+
+
+def coverage_of(scene: Scene, name: str) -> Coverage:
+    """Return what finds the objects that the commitment *name* covers, beside the others of its holder."""
+    return Coverage(
+        scene.policy.commitments,
+        lambda each: each.name == name,
+        subjects_of=scene.usage.subjects_of,
+        devices=scene.policy.devices,
+    )

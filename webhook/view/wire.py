@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 from webhook.quota import resources
 from webhook.quota.catalogue import About, Catalogue, form_of
+from webhook.quota.coverage import Part, Using
 from webhook.quota.exemption import Exemption
 from webhook.quota.limits import Limit
 from webhook.quota.objects import ObjectKey
@@ -18,7 +19,7 @@ from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import Subject, selector_of, unscoped
 from webhook.view.allocations import Allocation, Page
 from webhook.view.holders import Holder
-from webhook.view.pools import CommitmentStanding, CoveredObject, PoolRow, PoolStanding
+from webhook.view.pools import CommitmentStanding, PoolRow, PoolStanding
 from webhook.view.rules import Rule
 from webhook.view.standings import Quota, Standing
 
@@ -315,8 +316,13 @@ def _commitment_status(each: CommitmentStanding) -> Json:
     return {"state": each.state.value, "used": used, "place": each.commitment.place}
 
 
-def covering_commitment(each: CommitmentStanding, objects: Iterable[CoveredObject]) -> Json:
-    """Return a Commitment with the objects that it covers, and how much of each."""
+def covering_commitment(each: CommitmentStanding, objects: Mapping[Using, Sequence[Part]]) -> Json:
+    """Return a Commitment with those of *objects* that it covers, and how much of each."""
+    name = each.commitment.name
+    own = {
+        one: {part.resource: resources.show(part.resource, part.amount) for part in parts if part.commitment == name}
+        for one, parts in objects.items()
+    }
     covered = [
         {
             "resource": one.key.resource,
@@ -324,9 +330,10 @@ def covering_commitment(each: CommitmentStanding, objects: Iterable[CoveredObjec
             "name": one.key.name,
             "uid": one.uid,
             "owner": one.owner,
-            "amounts": {name: resources.show(name, amount) for name, amount in one.amounts},
+            "amounts": amounts,
         }
-        for one in objects
+        for one, amounts in own.items()
+        if amounts
     ]
     return {**commitment(each), "status": {**_commitment_status(each), "covers": covered}}
 

@@ -15,20 +15,22 @@ from webhook.kube.kept_policy import KeptPolicyConfigMap
 from webhook.liquid.capacity import CapacityReport, known_use
 from webhook.liquid.info import Json, OutdatedError, digest_of, service_info
 from webhook.liquid.offers import Offers, offers_of
-from webhook.liquid.ports import BrokerQuotas, CommitmentChanges, Decision, InfoVersions
+from webhook.liquid.ports import BrokerQuotas, CommitmentChanges, InfoVersions
 from webhook.liquid.projects import tenant_of
 from webhook.liquid.requests import CommitmentRequest, check_names
 from webhook.liquid.usage import ProjectUsage
 from webhook.policy_source import CurrentPolicy
 from webhook.ports import READY, Clock, Condition, UnavailableError
 from webhook.quota.commitments import Pool
+from webhook.quota.coverage import Coverage
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Policy
 from webhook.quota.pool_limits import Capacity
 from webhook.quota.resources import Amount
 from webhook.quota.subject import tenant
-from webhook.quota.usage import UsageIndex
+from webhook.quota.usage import Row, UsageIndex
 from webhook.settings import Settings
+from webhook.wiring.broker import WrittenCommitments, WrittenQuotas
 from webhook.wiring.info_versions import StoredVersions
 
 _AT_ONCE: Final = 2
@@ -36,22 +38,6 @@ _AT_ONCE: Final = 2
 
 _ROWS_A_STEP: Final = 200
 """Pods between two steps of the event loop, about a millisecond."""
-
-
-class NothingWritten:
-    """Ports `CommitmentChanges` and `BrokerQuotas` of a replica that writes neither: the broker is told so, by 503."""
-
-    async def change(self, request: CommitmentRequest, offers: Offers, tenants: Mapping[str, str]) -> Decision:  # noqa: ARG002
-        """Raise UnavailableError."""
-        raise UnavailableError("liquid", "changes of commitments are not written yet")
-
-    async def of(self, tenant: str, offers: Offers) -> Mapping[str, int]:  # noqa: ARG002
-        """Return none."""
-        return {}
-
-    async def put(self, tenant: str, quotas: Mapping[str, int], offers: Offers) -> None:  # noqa: ARG002
-        """Raise UnavailableError."""
-        raise UnavailableError("liquid", "quotas of a broker are not written yet")
 
 
 class Liquid:
@@ -67,6 +53,7 @@ class Liquid:
         versions: InfoVersions,
         quotas: BrokerQuotas,
         changes: CommitmentChanges,
+        clock: Clock,
     ) -> None:
         """Report only while all *conditions* hold; *capacity* is what nodes have."""
         self._policy = policy
@@ -76,6 +63,7 @@ class Liquid:
         self._versions = versions
         self._quotas = quotas
         self._changes = changes
+        self._clock = clock
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def info(self) -> Json:
@@ -100,14 +88,18 @@ class Liquid:
             policy = self._known()
             holder = tenant_of(policy, project)
             version, offers = await self._version(policy)
-            quotas = await self._quotas.of(holder, offers)
-            found = ProjectUsage(
-                offers, tenant(holder), zones, subjects_of=self._index.subjects_of, devices=policy.devices
+            quotas, pods = await self._quotas.of(holder, offers), self._index.snapshot(PODS.resource)
+            subjects_of, devices, whom = self._index.subjects_of, policy.devices, tenant(holder)
+            coverage = Coverage(
+                policy.commitments, lambda each: each.holder == whom, subjects_of=subjects_of, devices=devices
             )
-            for number, (path, row) in enumerate(self._index.snapshot(PODS.resource).items(), start=1):
-                found.take(ObjectKey(PODS.resource, *path.split("/", 1)), row)
-                if not number % _ROWS_A_STEP:
-                    await asyncio.sleep(0)
+            await _each(pods, coverage.note)
+            covered_by = {
+                each.key: tuple(dict.fromkeys(part.commitment for part in parts))
+                for each, parts in coverage.covered(self._clock.now()).items()
+            }
+            found = ProjectUsage(offers, whom, zones, subjects_of=subjects_of, devices=devices, covered_by=covered_by)
+            await _each(pods, found.take)
             return found.report(quotas, version=version)
 
     async def change(self, request: CommitmentRequest) -> Json:
@@ -166,6 +158,14 @@ class Liquid:
         return found
 
 
+async def _each(pods: Mapping[str, Row], take: Callable[[ObjectKey, Row], None]) -> None:
+    """Call *take* with each of *pods*; the loop goes on in between."""
+    for number, (path, row) in enumerate(pods.items(), start=1):
+        take(ObjectKey(PODS.resource, *path.split("/", 1)), row)
+        if not number % _ROWS_A_STEP:
+            await asyncio.sleep(0)
+
+
 def build_liquid(  # noqa: PLR0913 - only wiring calls this
     api: KubernetesApi,
     settings: Settings,
@@ -179,13 +179,14 @@ def build_liquid(  # noqa: PLR0913 - only wiring calls this
     """Return what a broker is told, None if *settings* serve none."""
     if not settings.liquid:
         return None
-    unwritten = NothingWritten()
+    store = KeptPolicyConfigMap(api, namespace=settings.namespace)
     return Liquid(
         policy,
         index,
         conditions=conditions,
         capacity=capacity,
-        versions=StoredVersions(KeptPolicyConfigMap(api, namespace=settings.namespace), clock),
-        quotas=unwritten,
-        changes=unwritten,
+        versions=StoredVersions(store, clock),
+        quotas=WrittenQuotas(store),
+        changes=WrittenCommitments(store),
+        clock=clock,
     )

@@ -33,7 +33,7 @@ from webhook.settings import Settings
 from webhook.view import wire
 from webhook.view.allocations import Allocations, Page, Selection, UnknownResourceError
 from webhook.view.holders import Largest, by_part_of, by_resource
-from webhook.view.pools import Coverage, commitments, pools
+from webhook.view.pools import commitments, coverage_of, pools
 from webhook.view.standings import Everybody, Scene, own_quota
 from webhook.wiring.application import Task, expect
 from webhook.wiring.liquid import Liquid
@@ -180,9 +180,9 @@ class Views:
             found = next((each for each in commitments(scene) if each.commitment.name == name), None)
             if found is None:
                 return None
-            coverage = Coverage(scene, found.commitment)
+            coverage = coverage_of(scene, name)
             await self._walk(coverage.note)
-            return wire.covering_commitment(found, coverage.result())
+            return wire.covering_commitment(found, coverage.covered(scene.now))
 
     def _scene(self) -> Scene:
         """Return what is known now. Raises: UnavailableError while something is not."""

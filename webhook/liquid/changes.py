@@ -1,0 +1,52 @@
+"""
+What becomes of the commitments that are known when a broker asks for changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from webhook.liquid.offers import Offers
+from webhook.liquid.requests import CommitmentChange, CommitmentRequest, MalformedError
+from webhook.quota.commitments import FINAL, Commitment, Pool, State
+from webhook.quota.subject import tenant
+
+
+def changed(
+    known: Mapping[str, Commitment], request: CommitmentRequest, offers: Offers, tenants: Mapping[str, str]
+) -> dict[str, Commitment]:
+    """
+    Return *known* with all changes of *request*. Its resources are among *offers*, its projects among *tenants*.
+
+    The broker keeps the record of what is over: here it goes. What is deleted and not there, or there for another
+    tenant because it has moved already, changes nothing, so that a request may be repeated.
+    Raises: MalformedError for what is guaranteed and says no beginning.
+    """
+    found = dict(known)
+    for project, resource, each in request.every():
+        if each.new_status is not None and each.new_status not in FINAL:
+            continue
+        there, offer = found.get(each.uuid), offers.by_name[resource]
+        if there is not None and (there.holder, there.pool.node_class) == (tenant(tenants[project]), offer.node_class):
+            del found[each.uuid]
+    for project, resource, each in request.every():
+        if each.new_status is not None and each.new_status not in FINAL:
+            offer = offers.by_name[resource]
+            found[each.uuid] = Commitment(
+                each.uuid,
+                tenant(tenants[project]),
+                Pool(offer.node_class, request.zone),
+                {offer.resource: offer.exact(each.amount)},
+                each.new_status,
+                _beginning(project, resource, each),
+                each.expires_at,
+            )
+    return found
+
+
+def _beginning(project: str, resource: str, each: CommitmentChange) -> datetime | None:
+    if each.confirm_by is None and each.new_status is State.GUARANTEED:
+        where = f"byProject[{project!a}].byResource[{resource!a}]: commitment {each.uuid}: confirmBy"
+        raise MalformedError(where, "what is guaranteed begins later: expected a time")
+    return each.confirm_by
