@@ -18,7 +18,7 @@ import msgspec
 from webhook.documents.kept_policy import KeptPolicy, StoredPolicy
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.kinds.evaluator import AnyKind
-from webhook.ledger.ledger_object import LostSwapError, StoredText
+from webhook.ledger.ledger_object import StoredText, SwapConflictError
 from webhook.ports import UnavailableError
 from webhook.quota.capacity import NodeFacts
 from webhook.quota.commitments import Pool
@@ -115,7 +115,7 @@ class FakeLedgerObject:
         self.accesses.append("create")
         await self._travel("ledger-write")
         if self.stored is not None:
-            raise LostSwapError("it is there")
+            raise SwapConflictError("it is there")
         return self.put(text)
 
     async def swap(self, text: str, *, after: StoredText, writer: str) -> StoredText:
@@ -123,7 +123,7 @@ class FakeLedgerObject:
         await self._travel("ledger-write")
         if self.stored is None or (self.stored.uid, self.stored.version) != (after.uid, after.version):
             await self._return()
-            raise LostSwapError("it is another one")
+            raise SwapConflictError("it is another one")
         made = self.put(text, writer=writer)
         await self._return()
         if self.loses_answers:

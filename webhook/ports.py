@@ -59,19 +59,19 @@ class UnavailableError(WebhookError):
     """
     No decision is possible now: a watch is behind, no policy is loaded, the API server is down, the deadline passed.
 
-    The request is neither allowed nor denied. `reason` is a short word for metrics. `everywhere`: all replicas are
+    The request is neither allowed nor denied. `reason` is a short word for metrics. `affects_all`: all replicas are
     affected, so the caller retries here; otherwise the call is sent to another replica.
     """
 
-    def __init__(self, reason: str, message: str, *, everywhere: bool = False) -> None:
+    def __init__(self, reason: str, message: str, *, affects_all: bool = False) -> None:
         """Record the *reason* for metrics and the *message* for users."""
         self.reason = reason
-        self.everywhere = everywhere
+        self.affects_all = affects_all
         super().__init__(message)
 
     def again(self) -> UnavailableError:
         """Return a new error with the same content, to be raised in another waiting call."""
-        return UnavailableError(self.reason, str(self), everywhere=self.everywhere)
+        return UnavailableError(self.reason, str(self), affects_all=self.affects_all)
 
 
 @dataclass(frozen=True, slots=True)

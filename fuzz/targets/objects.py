@@ -72,7 +72,7 @@ def _check_evaluator(kind: AnyKind, obj: object, data: bytes) -> None:
         lambda: _check_amounts(evaluator.asked(obj) or ()),
         lambda: _check_size(kind, obj),
         lambda: evaluator.scopes(obj),
-        lambda: evaluator.before(obj, now=None),
+        lambda: evaluator.former_cost(obj, now=None),
         lambda: evaluator.labels(obj),
         lambda: evaluator.released_at(obj),
         lambda: evaluator.has_ended(obj),

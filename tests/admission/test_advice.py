@@ -552,7 +552,7 @@ async def test_while_runtime_classes_cannot_be_read_that_is_said() -> None:
     assert answer == {"uid": "call-1", "allowed": True, "warnings": [f"{UNKNOWN}the API server is down"]}
 
 
-UNKNOWN = "whether its pods fit cannot be told: "
+UNKNOWN = "could not determine whether its pods fit: "
 
 
 async def test_what_cannot_be_told_is_said_and_refuses_nothing() -> None:

@@ -270,7 +270,7 @@ async def test_a_workload_of_which_nothing_can_be_told_does_not_fit() -> None:
     broken = deployment(1)
     broken["spec"]["template"]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "much"}}
     [verdict] = (await of(CPU3, broken)).verdicts
-    assert verdict.refusals[0].startswith("whether its pods fit cannot be told: ")
+    assert verdict.refusals[0].startswith("could not determine whether its pods fit: ")
 
 
 async def test_what_a_real_request_holds_stays_held() -> None:

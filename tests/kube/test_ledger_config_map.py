@@ -17,7 +17,7 @@ from tests.kubeconfigs import connected, kubeconfig, with_user, written
 from webhook.kube.api import KubernetesApi
 from webhook.kube.ledger_config_map import NAME, LedgerConfigMap, LedgerWatch, StoredConfigMap
 from webhook.kube.reflector import Reflector
-from webhook.ledger.ledger_object import LedgerObject, LostSwapError, StoredText
+from webhook.ledger.ledger_object import LedgerObject, StoredText, SwapConflictError
 from webhook.ledger.text_size import MOST_BYTES
 from webhook.ports import UnavailableError
 
@@ -53,7 +53,7 @@ class Contract:
     async def test_it_is_created_once(self, place: Place) -> None:
         created = await place.kept_in.create("one")
 
-        with pytest.raises(LostSwapError):
+        with pytest.raises(SwapConflictError):
             await place.kept_in.create("two")
 
         assert await place.kept_in.read() == created
@@ -61,7 +61,7 @@ class Contract:
     async def test_of_many_that_create_it_at_once_one_does(self, place: Place) -> None:
         made = await asyncio.gather(*(place.kept_in.create(f"{n}") for n in range(10)), return_exceptions=True)
 
-        assert [type(each) for each in made].count(LostSwapError) == 9
+        assert [type(each) for each in made].count(SwapConflictError) == 9
         assert await place.kept_in.read() in made
 
     async def test_a_swap_gives_the_new_version_of_the_same_object(self, place: Place) -> None:
@@ -77,7 +77,7 @@ class Contract:
         created = await place.kept_in.create("one")
         swapped = await place.kept_in.swap("two", after=created, writer="a")
 
-        with pytest.raises(LostSwapError):
+        with pytest.raises(SwapConflictError):
             await place.kept_in.swap("three", after=created, writer="a")
 
         assert await place.kept_in.read() == swapped
@@ -88,14 +88,14 @@ class Contract:
         swaps = (place.kept_in.swap(f"{n}", after=created, writer="a") for n in range(10))
         made = await asyncio.gather(*swaps, return_exceptions=True)
 
-        assert [type(each) for each in made].count(LostSwapError) == 9
+        assert [type(each) for each in made].count(SwapConflictError) == 9
         assert await place.kept_in.read() in made
 
     async def test_a_swap_after_the_deletion_loses_and_makes_nothing(self, place: Place) -> None:
         created = await place.kept_in.create("one")
         await place.delete()
 
-        with pytest.raises(LostSwapError):
+        with pytest.raises(SwapConflictError):
             await place.kept_in.swap("two", after=created, writer="a")
 
         assert await place.kept_in.read() is None
@@ -108,7 +108,7 @@ class Contract:
         assert anew.version > created.version
 
         for stale in (created, StoredText("", created.uid, anew.version), StoredText("", anew.uid, created.version)):
-            with pytest.raises(LostSwapError):
+            with pytest.raises(SwapConflictError):
                 await place.kept_in.swap("three", after=stale, writer="a")
 
         assert await place.kept_in.read() == anew
@@ -130,7 +130,7 @@ class Contract:
         assert claimed == StoredText(EXACT, created.uid, claimed.version if claimed else 0, next_writer="a")
         assert claimed.version > created.version
         assert await place.kept_in.read() == claimed
-        with pytest.raises(LostSwapError):
+        with pytest.raises(SwapConflictError):
             await place.kept_in.swap("two", after=created, writer="a")
         swapped = await place.kept_in.swap("two", after=claimed, writer="b")
         assert (swapped.next_writer, swapped.writer) == ("", "b")
@@ -274,7 +274,7 @@ async def test_an_immutable_config_map_is_named(config_map: ConfigMapPlace) -> N
     error = await fails(lambda: config_map.kept_in.swap("two", after=found, writer="a"))
 
     assert error.reason == "ledger-write"
-    assert error.everywhere
+    assert error.affects_all
     assert "cannot be written" in str(error)
     assert "immutable" in str(error)
 

@@ -138,22 +138,22 @@ def test_what_was_heard_before_is_not_heard_again(scene: Scene) -> None:
 
 
 def test_a_claim_is_due_after_two_losses_in_a_row(scene: Scene) -> None:
-    scene.fairness.on_loss()
-    assert scene.fairness.has_lost
+    scene.fairness.on_conflict()
+    assert scene.fairness.has_conflict
     assert not scene.fairness.should_request_turn
 
-    scene.fairness.on_loss()
+    scene.fairness.on_conflict()
     assert scene.fairness.should_request_turn
 
     scene.swaps("a")
     assert scene.fairness.should_request_turn
     scene.swaps("b")
-    assert not scene.fairness.has_lost
+    assert not scene.fairness.has_conflict
 
 
 def test_a_claim_waits_until_that_of_another_is_over(scene: Scene) -> None:
-    scene.fairness.on_loss()
-    scene.fairness.on_loss()
+    scene.fairness.on_conflict()
+    scene.fairness.on_conflict()
     scene.claims("a", after="c")
     assert not scene.fairness.should_request_turn
 

@@ -212,7 +212,7 @@ async def test_one_that_will_be_late_is_told_so_before_it_is_decided(replica: Re
     error = await replica.refusal(create("pod"), within=0.9)
 
     assert (error.reason, replica.held()) == ("overload", [])
-    assert "than can be decided in time" in str(error)
+    assert "too many requests wait for the ledger" in str(error)
 
 
 async def test_what_was_given_up_while_it_was_written_is_held_and_found_by_its_retry(replica: Replica) -> None:
@@ -463,7 +463,7 @@ async def test_who_has_too_many_in_flight_is_told_to_come_back_and_others_are_no
 
     error = await replica.refusal(create("pod"))
 
-    assert (error.reason, str(error)) == ("in-flight", "alice has 2000 requests in flight: come back")
+    assert (error.reason, str(error)) == ("in-flight", "alice has 2000 requests in flight: try again later")
     assert await replica.allows(create("of-bob", owner="bob"))
     assert await replica.allows(update("held-1", 1, base=5, was=1))
     replica.sees(create("held-0"), version=7)
@@ -561,7 +561,7 @@ async def test_without_trouble_it_is_told_that_time_was_over(replica: Replica) -
 
     error = await replica.refusal(create("pod"), within=0.01)
 
-    assert str(error) == "the time for an answer was over before the decision was written"
+    assert str(error) == "the deadline passed before the decision was stored"
 
 
 async def test_a_ledger_that_cannot_be_written_answers_each_of_a_batch(replica: Replica) -> None:

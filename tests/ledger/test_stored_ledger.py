@@ -88,10 +88,10 @@ async def test_after_a_swap_that_was_lost_the_ledger_is_read_whatever_the_watch_
 
 async def test_a_read_confirms_what_came_before_it_began_and_nothing_later(replica: Replica) -> None:
     replica.stored_in.gate = asyncio.Event()
-    before = replica.stored_ledger.order()
+    before = replica.stored_ledger.next_order_number()
     reading = asyncio.create_task(replica.stored_ledger.read())
     await asyncio.sleep(0)
-    meanwhile = replica.stored_ledger.order()
+    meanwhile = replica.stored_ledger.next_order_number()
 
     replica.stored_in.gate.set()
     await reading
@@ -100,11 +100,11 @@ async def test_a_read_confirms_what_came_before_it_began_and_nothing_later(repli
 
 
 async def test_a_swap_confirms_what_came_before_it(replica: Replica) -> None:
-    before = replica.stored_ledger.order()
+    before = replica.stored_ledger.next_order_number()
 
     await reserve(replica, POD)
 
-    assert before < replica.stored_ledger.confirmed_at < replica.stored_ledger.order()
+    assert before < replica.stored_ledger.confirmed_at < replica.stored_ledger.next_order_number()
 
 
 async def test_neither_a_lost_swap_nor_the_watch_confirms_anything(replica: Replica, other: Replica) -> None:

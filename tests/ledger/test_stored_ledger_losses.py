@@ -24,7 +24,7 @@ from tests.ledger.sharing import (
     reserve,
 )
 from webhook.ledger.codec import write_ledger
-from webhook.ledger.ledger_object import LostSwapError, StoredText
+from webhook.ledger.ledger_object import StoredText, SwapConflictError
 from webhook.ledger.protocol import Ledger
 from webhook.ports import StoreRestoredError, UnavailableError
 
@@ -222,7 +222,7 @@ async def test_nor_is_that_believed_when_it_is_seen_before_it_is_opened(replica:
     first = Ledger.first("newcomer")
     made = await replica.stored_in.create(write_ledger(first, uid=""))
     await replica.stored_ledger.read()
-    with suppress(LostSwapError):
+    with suppress(SwapConflictError):
         await replica.stored_in.swap(write_ledger(first.opened({}), uid=made.uid), after=made, writer="a")
 
     await replica.stored_ledger.read()
@@ -490,7 +490,7 @@ async def test_a_lost_ledger_stays_closed_as_long_as_something_may_be_persisted(
 
 async def test_while_it_is_closed_no_replica_can_answer(lost: Replica) -> None:
     refusal = await lost.refusal(OTHER)
-    assert (refusal.reason, refusal.everywhere) == ("ledger-rebuilding", True)
+    assert (refusal.reason, refusal.affects_all) == ("ledger-rebuilding", True)
 
 
 async def test_then_it_opens_with_the_newest_version(lost: Replica) -> None:

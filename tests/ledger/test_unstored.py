@@ -46,7 +46,7 @@ async def test_after_that_one_at_a_time_does(replica: Replica) -> None:
     refused = await replica.refusal(generated(7))
 
     assert refused.reason == "unstored"
-    assert refused.everywhere
+    assert refused.affects_all
     assert "pods red/bad-7c9d8b-* of alice were allowed and never stored" in str(refused)
     assert len(replica.held()) == 1
 

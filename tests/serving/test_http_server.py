@@ -201,7 +201,7 @@ async def test_an_error_that_every_replica_has_is_tried_again_here_and_its_reaso
     async def full(request: AdmissionRequest, _: float) -> AdmissionResponse:
         tries.append(SystemClock().monotonic())
         if len(tries) <= failures:
-            raise UnavailableError("ledger-write", "database space exceeded", everywhere=True)
+            raise UnavailableError("ledger-write", "database space exceeded", affects_all=True)
         return review.allowed(request.uid)
 
     stage.answer = full

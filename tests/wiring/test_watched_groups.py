@@ -51,7 +51,7 @@ class Stage:
         try:
             self.groups.require_known()
         except UnavailableError as error:
-            told = f"{error.reason}: {error}{' everywhere' if error.everywhere else ''}"
+            told = f"{error.reason}: {error}{' everywhere' if error.affects_all else ''}"
         else:
             return ""
         shown = self.groups.condition()

@@ -2,7 +2,7 @@
 The early verdict on a workload: whoever creates or scales it is told at once how many of its pods fit.
 
 Nothing is charged and nothing is held: each pod is decided on when it is made (`handler`), whatever was said here. So
-what cannot be told is said, and refuses nothing.
+where no verdict can be worked out, the client is warned and nothing is refused.
 """
 
 from __future__ import annotations
@@ -162,12 +162,12 @@ class Judgement:
         return fit(Copies(1, parts, pod_sets=self.pod_sets), view).excesses
 
     def made(self, view: UsageView) -> Fitting:
-        """Return how many copies will be made: also limits refuse them of which nobody is told with the workload."""
+        """Return how many copies will be made under all enforced limits, those that give no early warning included."""
         fitting = self._fit(_is_enforced, view)
         return replace(fitting, fits=0) if any(self._unfit(_is_enforced)) else fitting
 
     def refused(self, made: Fitting) -> Denied:
-        """Return what refuses copies when they are made, of which *made* will be. Nothing in it if all are made."""
+        """Return why copies beyond *made* will be refused when they are made; empty if all will be made."""
         return Denied(made.excesses, *self._unfit(_is_enforced))
 
     def rooms(self, view: UsageView) -> Iterator[Room]:
@@ -244,8 +244,8 @@ class WorkloadAdvice:
         """
         Return whether all pods of the workload fit: a warning, or where the policy says so a refusal, if they do not.
 
-        What trusted controllers write is not judged: they do what an object asks for that was. *deadline* is on the
-        monotonic clock. Raises: ReviewError.
+        Writes of trusted controllers are not judged: the object that caused them was. *deadline* is on the monotonic
+        clock. Raises: ReviewError.
         """
         if self.users.is_trusted(request.user_info):
             return review.allowed(request.uid)
@@ -255,7 +255,7 @@ class WorkloadAdvice:
         except (UncountableError, UnavailableError) as error:
             if isinstance(error, UnavailableError):
                 self.on_untold(error)
-            return review.allowed(request.uid, warnings=(f"whether its pods fit cannot be told: {error}",))
+            return review.allowed(request.uid, warnings=(f"could not determine whether its pods fit: {error}",))
 
     async def _read(self, request: AdmissionRequest) -> _Asked | None:
         """Return the workload; None for what is none, or is gone."""
@@ -325,6 +325,7 @@ class WorkloadAdvice:
             requires=requires,
         )
         self.on_judged(judgement)
+        # Without `prior` the empty charge counts as growing, so the ledger catches up before it decides.
         charge = Charge(judgement.key, asked.new.metadata.uid or request.uid, CREATED, payer, ())
         decision = await self.ledger.transact(charge, judgement.decide, dry_run=True, deadline=deadline)
         answer = _answer(request, decision, judgement)

@@ -68,7 +68,7 @@ def charge_for(
     else:
         amounts, base = evaluator.usage(new, now=now), _version(old.metadata.resource_version, request)
         stamp = read_stamp(old.metadata) or NOBODY
-        cost, before = evaluator.before(old, now=now, defaults=defaults)
+        cost, before = evaluator.former_cost(old, now=now, defaults=defaults)
         by_spec = evaluator.asked(old) if policy.sets_minimums else None
         prior = Prior(stamp, frozenset(), cost, evaluator.scopes(old), _pods(before), by_spec)
     return Charge(

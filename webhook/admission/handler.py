@@ -212,7 +212,7 @@ class AdmissionHandler:
         if not (users.is_person(request.user_info, request.namespace) and reports_end(request, kind)):
             return None
         old = request.decode_old(kind.shape)
-        _, size = kind.evaluator.before(old, now=None)
+        _, size = kind.evaluator.former_cost(old, now=None)
         if size is None or not size.pod_labels:
             return _REPORTED_BLINDLY
         return _REPORTED_END if await self._pods_of(kind, request.namespace, old) else None
@@ -354,7 +354,7 @@ class AdmissionHandler:
 
     async def _pods_of(self, kind: AnyKind, namespace: str, stored: Any | None) -> tuple[ObjectKey, ...]:
         """Return the keys of the pods that run for the session *stored*, None for one that is new."""
-        _, size = (None, None) if stored is None else kind.evaluator.before(stored, now=None)
+        _, size = (None, None) if stored is None else kind.evaluator.former_cost(stored, now=None)
         if size is None:
             return ()
         self.names.require_known(PODS.resource)

@@ -111,7 +111,7 @@ def frees(request: AdmissionRequest, kind: AnyKind) -> bool:
 def reports_end(request: AdmissionRequest, kind: AnyKind) -> bool:
     """Whether the status of a session says that it costs less than before: that it has stopped or ended."""
     new, old = request.decode(kind.shape), request.decode_old(kind.shape)
-    before, _ = kind.evaluator.before(old, now=None)
+    before, _ = kind.evaluator.former_cost(old, now=None)
     try:
         return bool(grown(before, kind.evaluator.usage(structs.replace(old, status=new.status), now=None)))
     except UncountableError:
@@ -127,6 +127,6 @@ def is_excepted(request: AdmissionRequest, reviewed: Reviewed) -> bool:
 
 def _cost(evaluator: Evaluator[Any], obj: Any) -> Amounts:
     """Return what an object costs, and what its pods cost that others make now. Raises: UncountableError."""
-    usage, size = evaluator.before(obj, now=None)
+    usage, size = evaluator.former_cost(obj, now=None)
     needed = size.amounts if size is not None and size.is_running else ()
     return (*usage, *((f"of its pods: {name}", amount) for name, amount in needed))

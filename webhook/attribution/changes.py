@@ -81,25 +81,26 @@ class Changes:
 
         * Whoever has the right hands it over: by another owner's name, and a field manager that nothing else uses.
         * The last editor of a workload or session pays, if the policy says so.
-        * An object of nobody or of an administrator is taken over by whoever writes their own name into the owner
-          annotation, and by a person, or an account of the namespace, who makes it grow. Growth takes over no workload
-          whose controller has a known owner: that one pays for what it makes.
+        * An object of nobody or of a cluster administrator (`system:masters` when it was stamped) is taken over by
+          whoever writes their own name into the owner annotation, and by a person, or an account of the namespace, who
+          makes it grow. Growth takes over no workload whose controller has a known owner: that one pays for what it
+          makes.
         * A workload gets the owner of its controller when that controller updates it, and its maker back when it leaves
           that controller.
 
         Raises: UnavailableError if an ancestor cannot be read.
         """
         stamped = read_stamp(change.old)
-        is_other = written_owner(change.new) != written_owner(change.old)
-        is_meant = change.field_manager in (HANDOVER_MANAGER, HANDOVER_WITH_GROUPS)
-        if is_other and is_meant and not change.subresource:
+        names_other_owner = written_owner(change.new) != written_owner(change.old)
+        is_handover = change.field_manager in (HANDOVER_MANAGER, HANDOVER_WITH_GROUPS)
+        if names_other_owner and is_handover and not change.subresource:
             return await self._handed_over(user, change, namespace)
-        pays = not change.subresource and self._editors.pays(user, kind, namespace, is_exempt=change.is_exempt)
-        if pays and change.edits():
+        editor_pays = not change.subresource and self._editors.pays(user, kind, namespace, is_exempt=change.is_exempt)
+        if editor_pays and change.edits():
             return await self._editors.of_edited(user, kind, change.old, change.new, namespace)
         if stamped is None or stamped == NOBODY:
             return await self._of_unattributed(user, kind, change, namespace)
-        if self._identities.is_administrators(stamped):
+        if self._identities.is_cluster_admin(stamped):
             taken_over = await self._taken_over(user, kind, change, namespace)
             if taken_over is not None:
                 return taken_over
@@ -151,12 +152,12 @@ class Changes:
         controller or none: otherwise the maker could take it back, and scale it at the cost of the adopter.
         """
         maker = read_maker(change.old) if kind.demand is not None else None
-        before, above = change.old.controller, change.new.controller
+        old_controller, new_controller = change.old.controller, change.new.controller
         followed = await self._followed(user, kind, change, namespace)
         if followed is not None:
             former = stamped if maker is None else maker
             return replace(followed, maker=None if former.owner == followed.payer.owner else former)
-        if maker is not None and _uid(before) != _uid(above):
+        if maker is not None and _uid(old_controller) != _uid(new_controller):
             return Attributed(maker, _RELEASED, maker)
         if kind.demand is not None and not change.subresource and stamped.owner == user.username:
             return replace(self._identities.as_payer(user, _STAYS), maker=maker)
@@ -164,11 +165,13 @@ class Changes:
 
     async def _followed(self, user: UserInfo, kind: AnyKind, change: Change, namespace: str) -> Attributed | None:
         """Return the owner of a workload's controller; None if that is not known, or another user makes this change."""
-        above = change.new.controller
-        if kind.demand is None or change.subresource or above is None or not self._identities.acts_for(user, above):
+        controller = change.new.controller
+        if kind.demand is None or change.subresource or controller is None:
             return None
-        found = await self._lineage.owner_above(above, namespace)
-        return made_for(named(above), found) if isinstance(found, Payer) else None
+        if not self._identities.acts_for(user, controller):
+            return None
+        found = await self._lineage.owner_above(controller, namespace)
+        return made_for(named(controller), found) if isinstance(found, Payer) else None
 
     async def _of_moved(
         self, user: UserInfo, before: OwnerReference | None, after: OwnerReference | None, namespace: str
@@ -235,13 +238,15 @@ class Changes:
         if meta is None:
             return None
         owner = known_owner(meta)
-        if owner is None or not self._identities.is_administrators(owner):
+        is_of_admin = owner is not None and self._identities.is_cluster_admin(owner)
+        if not is_of_admin:
             refused = await self.refuse_scale_of_others(user, kind, meta, namespace, is_exempt=is_exempt)
-            if owner is not None or refused is not None:
+            if refused is not None:
                 return refused
-        if not self._policies.current().enforces:
-            return None
-        if await self._lineage.is_paid_above(kind, meta.controller, namespace):
+        if owner is not None and not is_of_admin:
+            return None  # its owner pays for more
+        is_bound = self._policies.current().enforces
+        if not is_bound or await self._lineage.is_paid_above(kind, meta.controller, namespace):
             return None
         return _unowned(kind, namespace, name, user, owner)
 

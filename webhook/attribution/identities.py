@@ -62,7 +62,7 @@ class Identities:
         """Whether a warning to *user* reaches a person: not the log of a component, an account or a controller."""
         return not user.username.startswith("system:") and not self.is_trusted(user)
 
-    def is_administrators(self, payer: Payer) -> bool:
+    def is_cluster_admin(self, payer: Payer) -> bool:
         """Whether *payer* is a member of `system:masters`, whom the shipped policy exempts from all limits."""
         return _MASTERS in payer.groups
 

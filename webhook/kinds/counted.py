@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from webhook.kinds.evaluator import CostLine, Effect, Kind, Stamped, T_contra
+from webhook.kinds.evaluator import BaseEvaluator, CostLine, Effect, Kind, T_contra
 from webhook.quota import quantity
 from webhook.quota.objects import AnyObject
 from webhook.quota.resources import Amounts
 
 
-class Counted(Stamped[T_contra]):
+class Counted(BaseEvaluator[T_contra]):
     """The evaluator of a kind whose objects cost one unit of a resource each, as long as they exist."""
 
     def __init__(self, resource: str) -> None:

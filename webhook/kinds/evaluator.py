@@ -39,10 +39,11 @@ class Effect(enum.Enum):
     What a request to an object of a kind means for the quota.
 
     STAMP: the object carries an owner and costs nothing. CHARGE: it carries an owner and costs something. RECORD: a
-    request to a subresource can change what the object costs, and is never denied for it: it reports what is the case
-    already. KEEP_STAMP: a request to a subresource could change the owner, and nothing that is charged.
-    CARRY_NO_STAMP: the API server merges the object into another one. SCALE: the object is a Scale, whose number of
-    replicas the API server writes into the object that it belongs to.
+    request to a subresource can change what the object costs, and is never denied for it, because it reports what is
+    the case already: the status of a claim. KEEP_STAMP: a request to a subresource can change the metadata, and adds no
+    cost. It may lower it, as the status of a pod does; only who may report a status does that. CARRY_NO_STAMP: the API
+    server merges the object into another one. SCALE: the object is a Scale, whose number of replicas the API server
+    writes into the object that it belongs to.
     """
 
     IGNORE = "ignore"
@@ -60,7 +61,7 @@ class Effect(enum.Enum):
 
     @property
     def is_charged(self) -> bool:
-        """Whether the request can change what the object costs."""
+        """Whether the ledger decides on the request, or records it."""
         return self in (Effect.CHARGE, Effect.RECORD)
 
 
@@ -185,10 +186,15 @@ class Evaluator(Protocol[T_contra]):
         True only if nothing that decides its cost is changed, and an object may be stored before anybody reads it.
         """
 
-    def before(
+    def former_cost(
         self, obj: T_contra, *, now: datetime | None, defaults: PodDefaults = NO_DEFAULTS
     ) -> tuple[Amounts, Size | None]:
-        """Return `usage` and `size` of an object that an update replaces. Raises: UncountableError."""
+        """
+        Return `usage` and `size` of an object that an update replaces.
+
+        Unlike those it does not fail for an object that was stored before anybody could read it: otherwise nobody could
+        update it. Raises: UncountableError.
+        """
 
     def user_of(self, obj: T_contra, texts: Texts) -> tuple[str, str] | None:
         """
@@ -259,7 +265,7 @@ class Evaluator(Protocol[T_contra]):
         """
 
 
-class Stamped(Generic[T_contra]):
+class BaseEvaluator(Generic[T_contra]):
     """
     The evaluator of kinds that carry an owner for the objects made for them, and cost nothing themselves.
 
@@ -295,7 +301,7 @@ class Stamped(Generic[T_contra]):
         """Whether an unreadable object may be changed: no, it was read when it was created."""
         return False
 
-    def before(
+    def former_cost(
         self, obj: T_contra, *, now: datetime | None, defaults: PodDefaults = NO_DEFAULTS
     ) -> tuple[Amounts, Size | None]:
         """Return what the object costs, and its pods. Raises: UncountableError."""

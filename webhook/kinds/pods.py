@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from msgspec import structs
 
 from webhook.kinds import pod_cost, pod_defaults, pod_filling, pod_missing, pod_shared_gpu
-from webhook.kinds.evaluator import Authored, CostLine, Effect, Kind, Stamped
+from webhook.kinds.evaluator import Authored, BaseEvaluator, CostLine, Effect, Kind
 from webhook.kinds.pod_authored import authored
 from webhook.kinds.pod_placement import scopes_of
 from webhook.kinds.pod_reasons import reasons
@@ -28,7 +28,7 @@ from webhook.quota.subject import KUBE_SCHEDULER, controller
 _NODES = "system:nodes"
 
 
-class PodEvaluator(Stamped[Pod]):
+class PodEvaluator(BaseEvaluator[Pod]):
     """Charges pods as ResourceQuota does, and what they ask for by annotations, from which `gpu` is computed."""
 
     unreadable: Amounts = resources.amounts(pod_cost.charge(pod_cost.PodSize((), (), {}, {}, {})))
@@ -199,7 +199,7 @@ class PodEvaluator(Stamped[Pod]):
         return annotations.owner is None if user is None else _NODES in (user.groups or ())
 
 
-class _BindingEvaluator(Stamped[AnyObject]):
+class _BindingEvaluator(BaseEvaluator[AnyObject]):
     """The evaluator of `bindings`, the old path of `pods/binding`. The API server merges its annotations into a pod."""
 
     def effect(self, operation: str, subresource: str) -> Effect:  # noqa: ARG002 - it has no subresource

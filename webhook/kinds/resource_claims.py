@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from webhook.kinds.counted import Counted
-from webhook.kinds.evaluator import CostLine, Kind, Stamped, UncountableError
+from webhook.kinds.evaluator import BaseEvaluator, CostLine, Kind, UncountableError
 from webhook.quota import quantity, resources
 from webhook.quota.device_choice import name_of_choice
 from webhook.quota.objects import EXTENDED_CLAIM_ANNOTATION, ObjectMeta, Shape, UserInfo
@@ -289,6 +289,6 @@ RESOURCE_CLAIM_TEMPLATES = Kind(
     "resource.k8s.io/v1",
     "ResourceClaimTemplate",
     ResourceClaimTemplate,
-    Stamped[ResourceClaimTemplate](),
+    BaseEvaluator[ResourceClaimTemplate](),
 )
 """Where templates are read. It is no row of the registry: a template costs nothing, and no owner is taken from it."""

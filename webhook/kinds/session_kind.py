@@ -149,12 +149,12 @@ class SessionEvaluator(Counted[SessionObject]):
             error.path not in (API_VERSION, KIND) and bytes(obj.spec) == bytes(old.spec) and not self._is_readable(old)
         )
 
-    def before(
+    def former_cost(
         self, obj: SessionObject, *, now: datetime | None, defaults: PodDefaults = NO_DEFAULTS
     ) -> tuple[Amounts, Size | None]:
         """Return what a session costs, and its pods; one that cannot be read has a place, and no known pods."""
         try:
-            return super().before(obj, now=now, defaults=defaults)
+            return super().former_cost(obj, now=now, defaults=defaults)
         except UncountableError:
             return self.unreadable, None
 

@@ -12,7 +12,7 @@ from collections import Counter
 from msgspec import Raw
 
 from webhook.kinds.claims import PersistentVolumeClaim
-from webhook.kinds.evaluator import Demand, Kind, Stamped
+from webhook.kinds.evaluator import BaseEvaluator, Demand, Kind
 from webhook.kinds.pod_shapes import Pod, PodMeta, PodSpec
 from webhook.kinds.pod_template import future_pod
 from webhook.quota.objects import NOTHING, AnyObject, ObjectMeta, Shape
@@ -152,7 +152,7 @@ def _workload(resource: str, api_version: str, kind: str, maker: str, *, scales:
         api_version,
         kind,
         AnyObject,
-        Stamped[AnyObject](),
+        BaseEvaluator[AnyObject](),
         makers=frozenset({controller(maker)}),
         demand=Demand(Workload, demand_of),
         subresources=(("status", "UPDATE"), *((("scale", "UPDATE"),) if scales else ())),

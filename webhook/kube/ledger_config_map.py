@@ -22,7 +22,7 @@ from webhook.kube.api import (
     NotFoundError,
     version_read,
 )
-from webhook.ledger.ledger_object import LostSwapError, StoredText
+from webhook.ledger.ledger_object import StoredText, SwapConflictError
 from webhook.ports import UnavailableError
 from webhook.quota.objects import Shape
 
@@ -108,7 +108,7 @@ class LedgerConfigMap:
         try:
             body = await self._api.create(self._collection, self._body(text), timeout=_TIMEOUT)
         except AlreadyExistsError as error:
-            raise LostSwapError(str(error)) from error
+            raise SwapConflictError(str(error)) from error
         except ApiError as error:
             raise _unavailable("created", error) from error
         return as_stored(_decoded(body))
@@ -128,7 +128,7 @@ class LedgerConfigMap:
                 timeout=_TIMEOUT,
             )
         except (ConflictError, NotFoundError) as error:
-            raise LostSwapError(str(error)) from error
+            raise SwapConflictError(str(error)) from error
         except ApiError as error:
             raise _unavailable("written", error) from error
         meta = _decoded(body).metadata
@@ -206,4 +206,4 @@ def _unavailable(done: str, error: ApiError) -> UnavailableError:
     """Return the error that the ledger cannot be *done*; `everywhere` if each API server would answer the same."""
     reason = "ledger-read" if done == "read" else "ledger-write"
     everywhere = isinstance(error, ForbiddenError | InvalidError) or _NO_SPACE in error.message
-    return UnavailableError(reason, f"the ledger cannot be {done}: {error}", everywhere=everywhere)
+    return UnavailableError(reason, f"the ledger cannot be {done}: {error}", affects_all=everywhere)

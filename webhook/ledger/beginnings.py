@@ -23,7 +23,7 @@ class LedgerBeginnings:
     """
     Begins ledgers in `stored_in`, in the name of `replica`.
 
-    Both methods raise LostSwapError if another replica was first, and UnavailableError.
+    Both methods raise SwapConflictError if another replica was first, and UnavailableError.
     """
 
     stored_in: LedgerObject
@@ -32,7 +32,7 @@ class LedgerBeginnings:
     may_have_been_called: Callable[[], Awaitable[bool]]
     on_lost: Callable[[str], None]
 
-    async def without_one(self, *, is_known: bool) -> StoredText:
+    async def begin_first(self, *, is_known: bool) -> StoredText:
         """
         Store a ledger where there is none, and return it.
 
@@ -48,7 +48,7 @@ class LedgerBeginnings:
         created = await self.stored_in.create(write_ledger(first, uid=""))
         return await self._swap(first.opened({}), after=created)
 
-    async def instead_of(self, stored: StoredText, why: str) -> tuple[StoredText, Ledger]:
+    async def replace_damaged(self, stored: StoredText, why: str) -> tuple[StoredText, Ledger]:
         """Store a ledger in the place of *stored*, which is lost for the reason *why*, and return it."""
         ledger = Ledger.rebuilding(self.new_epoch())
         written = await self._swap(ledger, after=stored)

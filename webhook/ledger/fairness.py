@@ -51,7 +51,7 @@ class SwapFairness:
         self._contention_ends = -math.inf
         self._swaps: dict[str, _Swap] = {}
 
-    def on_loss(self) -> None:
+    def on_conflict(self) -> None:
         """Record that a swap of ours was lost."""
         self._losses += 1
 
@@ -94,7 +94,7 @@ class SwapFairness:
         return max(ends - now, 0.0)
 
     @property
-    def has_lost(self) -> bool:
+    def has_conflict(self) -> bool:
         """Whether a swap of ours was lost since the last one that was stored."""
         return self._losses > 0
 

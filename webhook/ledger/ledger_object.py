@@ -10,7 +10,7 @@ from typing import Protocol
 from webhook.quota.errors import WebhookError
 
 
-class LostSwapError(WebhookError):
+class SwapConflictError(WebhookError):
     """Another writer was first: what was read is no longer what is stored."""
 
 
@@ -52,11 +52,11 @@ class LedgerObject(Protocol):
         """Store beside the text that *replica* requests the next swap, and return both; None if there is no text."""
 
     async def create(self, text: str) -> StoredText:
-        """Store the first text. Raises: LostSwapError if there is one."""
+        """Store the first text. Raises: SwapConflictError if there is one."""
 
     async def swap(self, text: str, *, after: StoredText, writer: str) -> StoredText:
         """
         Replace what is stored, in the name of *writer*, if it is still *after*.
 
-        Raises: LostSwapError if it is not, or is gone.
+        Raises: SwapConflictError if it is not, or is gone.
         """

@@ -31,15 +31,14 @@ MERGED_UID = ""
 
 _MOST_VANISHED = 256
 """
-Old reservations that another replica removed, kept until the next decision. Of further ones nothing is learnt: their
-series is neither suspected nor cleared.
+Old reservations that another replica removed, kept until the next decision. Further ones are dropped, and their series
+(see `unstored`) keeps its present status.
 """
 
-_LEAST_EXPIRED_MS = 20_000
+_SURELY_STORED_BELOW_MS = 20_000
 """
-Milliseconds. A reservation that another replica removed when it was younger than this was stored; an older one may have
-expired. Another replica expires one after 40 seconds, of which this replica misses some if it has just started or was
-cut off.
+Milliseconds. A reservation that another replica removed before this age must have been stored, since none expires
+before 40 seconds. The margin covers age that this replica did not observe.
 """
 
 
@@ -70,9 +69,12 @@ class ReplicaView:
     The index counts each reservation as a reservation or as an object. If it may count neither yet, `behind` returns
     the watch that a decision has to wait for.
 
+    The order of calls: `take_in` a version; `hold` any number of reservations; `next_version`; then either `written` or
+    `undo`. Nothing may be taken in while something is tentative.
+
     Each token of the ledger is in one of three states:
 
-    * It is counted. `_tokens` has it under its attempt.
+    * It is counted. `_token_by_attempt` has it under its attempt.
     * It is to be removed by the next swap. `_to_remove` has it with the version that the watches of other replicas must
       reach; 0 if they need not wait.
     * A tentative reservation replaces it, and is counted instead. It is in neither.
@@ -90,11 +92,11 @@ class ReplicaView:
         self._index = index
         self._new_token = new_token
         self._ledger = Ledger("", is_open=False)
-        self._tokens: dict[Attempt, str] = {}
+        self._token_by_attempt: dict[Attempt, str] = {}
         self._to_remove: dict[str, int] = {}
         self._tentative: dict[str, _Tentative] = {}
         self._by_owner: Counter[str] = Counter()
-        self._must_see: dict[str, int] = {}
+        self._required_positions: dict[str, int] = {}
         self._series = UnstoredSeries()
         self._vanished: list[Reservation] = []
 
@@ -106,7 +108,7 @@ class ReplicaView:
         return self._ledger
 
     @property
-    def is_holding(self) -> bool:
+    def has_tentative(self) -> bool:
         """Whether there are tentative reservations, which a swap must write."""
         return bool(self._tentative)
 
@@ -119,7 +121,7 @@ class ReplicaView:
         """Return what a watch of this replica must reach before it may decide; None if nothing is to wait for."""
         for resource in self.unread_resources():
             return WatchTarget(resource, None)
-        for resource, version in (*self._ledger.settled_through.items(), *self._must_see.items()):
+        for resource, version in (*self._ledger.settled_through.items(), *self._required_positions.items()):
             if resource in self._charged and self._index.position(resource) < version:
                 return WatchTarget(resource, version)
         return None
@@ -138,7 +140,7 @@ class ReplicaView:
     def set_newest(self, resource: str, newest: int) -> None:
         """Record that *newest* is the highest version of *resource*, read after the ledger was opened again."""
         self._read_since_loss.add(resource)
-        self._must_see[resource] = max(newest, self._must_see.get(resource, 0))
+        self._required_positions[resource] = max(newest, self._required_positions.get(resource, 0))
 
     def in_flight(self, owner: str) -> int:
         """Return how many reservations an owner has."""
@@ -183,7 +185,7 @@ class ReplicaView:
         wait, because one that still counts them counts too much, never too little.
         """
         for reservation in settled:
-            token = self._tokens.pop(reservation.attempt, None)
+            token = self._token_by_attempt.pop(reservation.attempt, None)
             if token is None:
                 continue
             self._count_out(reservation)
@@ -208,7 +210,7 @@ class ReplicaView:
         resource = reservation.key.resource
         if found is not None and reservation.uid == MERGED_UID:
             # The object may be one of the merged creates: every replica, this one too, must see it before it decides.
-            self._must_see[resource] = max(found.version, self._must_see.get(resource, 0))
+            self._required_positions[resource] = max(found.version, self._required_positions.get(resource, 0))
             self._remove(token, reservation, seen_at=found.version)
             return True
         if found is not None and is_stored(reservation, found):
@@ -228,7 +230,7 @@ class ReplicaView:
 
         Raises: UnavailableError.
         """
-        if reservation.attempt in self._tokens:
+        if reservation.attempt in self._token_by_attempt:
             return
         while self._vanished:
             self._record_outcome(self._vanished.pop())
@@ -243,7 +245,7 @@ class ReplicaView:
         """
         if self._seen_at(reservation) is not None:
             return
-        token = self._tokens.get(reservation.attempt)
+        token = self._token_by_attempt.get(reservation.attempt)
         if token is not None:
             reservation = covering(reservation, self._reservation_of(token))
             self._put(reservation, instead_of=(token,))
@@ -282,7 +284,7 @@ class ReplicaView:
         if (seen_at := self._seen_at(reservation)) is not None:
             self._to_remove[token] = seen_at
             return
-        self._tokens[reservation.attempt] = token
+        self._token_by_attempt[reservation.attempt] = token
         self._count_in(reservation)
         self._index.reserve(reservation)
 
@@ -313,7 +315,7 @@ class ReplicaView:
             reservation = known[token]
             if (reservation.key, reservation.uid) in left or (reservation.key, MERGED_UID) in left:
                 continue
-            if waited.get(token, 0) < _LEAST_EXPIRED_MS:
+            if waited.get(token, 0) < _SURELY_STORED_BELOW_MS:
                 self._series.was_stored(reservation)
             elif len(self._vanished) < _MOST_VANISHED:
                 self._vanished.append(reservation)
@@ -342,8 +344,8 @@ class ReplicaView:
 
     def _release(self, token: str, reservation: Reservation) -> None:
         attempt = reservation.attempt
-        if self._tokens.get(attempt) == token:
-            del self._tokens[attempt]
+        if self._token_by_attempt.get(attempt) == token:
+            del self._token_by_attempt[attempt]
             self._count_out(reservation)
             self._index.drop(reservation)
 
@@ -360,7 +362,7 @@ class ReplicaView:
             replaces += [token] if tentative is None else tentative.replaces
         token = self._new_token()
         self._tentative[token] = _Tentative(reservation, tuple(replaces))
-        self._tokens[reservation.attempt] = token
+        self._token_by_attempt[reservation.attempt] = token
         self._count_in(reservation)
         self._index.reserve(reservation)
 
@@ -375,7 +377,7 @@ class ReplicaView:
             return
         one, other = sorted(alike, key=lambda each: each.uid != MERGED_UID)[:2]  # the merged one, then the oldest
         merged = replace(covering(one, other), uid=MERGED_UID)
-        self._put(merged, instead_of=(self._tokens[one.attempt], self._tokens[other.attempt]))
+        self._put(merged, instead_of=(self._token_by_attempt[one.attempt], self._token_by_attempt[other.attempt]))
 
     def _reservation_of(self, token: str) -> Reservation:
         tentative = self._tentative.get(token)

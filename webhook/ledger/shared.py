@@ -34,18 +34,18 @@ MOST_PER_OWNER = 2000
 
 _LONGEST_BATCH = 1.0
 """
-Seconds that a batch is expected to take at most. It may take longer; but a request has 4.5 seconds, so that one that
-has just come is tried however long the last batch took.
+Seconds: the cap on the expected time of a batch, well below the 4.5 that a request has. After one slow batch new
+requests are still tried.
 """
 
-_FORGOTTEN = 0.8
+_BATCH_SECONDS_DECAY = 0.8
 """What is left, after each batch, of the longest time that one took."""
 
 _USAGE_WATCH_SECONDS = 1.0
 """How long a batch waits for our watch. After that the API server is asked to call again."""
 
 
-_TOO_MANY = "more requests wait for the ledger than can be decided in time: try again in some seconds"
+_TOO_MANY = "too many requests wait for the ledger: try again in a few seconds"
 
 
 @dataclass(eq=False, slots=True)
@@ -127,15 +127,15 @@ class SharedLedger:
         if not (condition := self._in_step()).ok:
             raise UnavailableError(condition.reason, condition.message)
         if not charge.grows:
-            # It needs no room, so it is decided even while the ledger is closed. If it is based on an old version, etcd
-            # refuses it.
+            # It needs no room: it is always allowed and holds nothing, even while the ledger is closed. If it is based
+            # on an old version, etcd refuses it.
             return decide(self._index)
         owner = charge.payer.owner
         if self._view.in_flight(owner) + self._waiting[owner] >= MOST_PER_OWNER:
-            why = f"{owner} has {MOST_PER_OWNER} requests in flight: come back"
-            raise UnavailableError("in-flight", why, everywhere=True)
+            why = f"{owner} has {MOST_PER_OWNER} requests in flight: try again later"
+            raise UnavailableError("in-flight", why, affects_all=True)
         answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(charge, decide, dry_run, self._stored.order(), deadline, answer))
+        self._queue.append(_Waiting(charge, decide, dry_run, self._stored.next_order_number(), deadline, answer))
         if self._at_work is None or self._at_work.done():
             self._at_work = asyncio.create_task(self._work())
         self._waiting[owner] += 1
@@ -143,7 +143,7 @@ class SharedLedger:
             async with asyncio.timeout(deadline - self._monotonic()):
                 return await answer
         except TimeoutError as error:
-            why = self.condition().message or "the time for an answer was over before the decision was written"
+            why = self.condition().message or "the deadline passed before the decision was stored"
             raise UnavailableError("deadline", why) from error
         finally:
             self._waiting[owner] -= 1
@@ -190,7 +190,7 @@ class SharedLedger:
                 async with self._lock:
                     await self._decide_what_fits(batch)
                 took = self._monotonic() - begun
-                self._batch_seconds = min(max(took, self._batch_seconds * _FORGOTTEN), _LONGEST_BATCH)
+                self._batch_seconds = min(max(took, self._batch_seconds * _BATCH_SECONDS_DECAY), _LONGEST_BATCH)
             except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the callers that wait
                 _fail_all(batch, error)
 
@@ -232,9 +232,8 @@ class SharedLedger:
         """
         Fill *batch* up to *most* with requests that still wait, in the order in which they came.
 
-        One that will be late anyway is told so at once. Where more wait than can be decided, all that are next have
-        waited for as long as they can; each of them would take the place of one that can still be answered, and what
-        was held for it would stay held, as nobody is told of it.
+        Requests that cannot be answered by their deadline fail at once: to decide them would delay others, and leave
+        reservations that nobody hears of.
         """
         batch[:] = [each for each in batch if not each.answer.done()]
         end = self._monotonic() + self._batch_seconds
@@ -273,9 +272,9 @@ class SharedLedger:
         Store what the verdicts allow; return whether they are final.
 
         If there is nothing to store, they are final if a read or a swap that showed this version, or an older one,
-        began after the last request came. If the swap is lost, everything is undone. Raises: UnavailableError.
+        began after the last request came. If another write came first, everything is undone. Raises: UnavailableError.
         """
-        if self._view.is_holding:
+        if self._view.has_tentative:
             try:
                 is_written = await self._stored.swap(self._view.next_version())
             except BaseException:

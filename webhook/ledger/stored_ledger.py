@@ -14,7 +14,7 @@ import structlog
 from webhook.ledger.beginnings import LedgerBeginnings
 from webhook.ledger.codec import LedgerDamagedError, NewerFormatError, write_ledger
 from webhook.ledger.fairness import SwapFairness
-from webhook.ledger.ledger_object import LedgerObject, LostSwapError, StoredText
+from webhook.ledger.ledger_object import LedgerObject, StoredText, SwapConflictError
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.replica_view import ReplicaView
 from webhook.ledger.text_size import check_size
@@ -42,7 +42,8 @@ mean that the ledger is deleted or damaged again and again.
 
 class StoredLedger:
     """
-    The ledger as stored, and this replica's view in step with it. Only one task at a time may call what is async.
+    The ledger as stored, and this replica's view in step with it. Only one task at a time may call what is async. Once
+    `check_history` raises, the process has to end: the store went back in time.
 
     Order numbers order requests, reads and swaps by when they began. A denial is final only if a read or swap that
     showed its version, or an older one, began after its request came.
@@ -115,7 +116,7 @@ class StoredLedger:
         why = f"the ledger was lost and is being rebuilt; it opens {self._expiry_seconds:g} seconds after that"
         return Condition(ok=False, reason="ledger-rebuilding", message=why)
 
-    def order(self) -> int:
+    def next_order_number(self) -> int:
         """Return the next order number."""
         return next(self._numbers)
 
@@ -181,7 +182,7 @@ class StoredLedger:
 
         Raises: UnavailableError.
         """
-        if not (self._is_stale and self._fairness.has_lost):
+        if not (self._is_stale and self._fairness.has_conflict):
             await self.read()
         elif self._fairness.should_request_turn:
             await self._load(None, with_turn=True)
@@ -206,7 +207,7 @@ class StoredLedger:
         if self._restored is not None:
             raise UnavailableError("history", self.condition.message)
         if not self.view.ledger.is_open:
-            raise UnavailableError("ledger-rebuilding", self._closed.message, everywhere=True)
+            raise UnavailableError("ledger-rebuilding", self._closed.message, affects_all=True)
 
     async def _wait_for_watch(self, seconds: float) -> bool:
         """Wait until the watch shows anything, not at all if that is newer already; return False if time ran out."""
@@ -223,10 +224,12 @@ class StoredLedger:
 
     async def _load_or_begin(self, watched: StoredText | None, *, with_turn: bool) -> None:
         for _ in range(_READ_ATTEMPTS):
-            begun = 0 if watched is not None else self.order()  # what the watch showed may be older than a request
+            begun = (
+                0 if watched is not None else self.next_order_number()
+            )  # what the watch showed may be older than a request
             try:
                 await self._interpret(watched or await self._find(with_turn=with_turn))
-            except LostSwapError:
+            except SwapConflictError:
                 watched = None
                 continue
             self._confirmed_at = max(begun, self._confirmed_at)
@@ -235,10 +238,10 @@ class StoredLedger:
         raise UnavailableError("ledger-read", why)
 
     async def _find(self, *, with_turn: bool) -> StoredText:
-        """Return what is stored, made if there is nothing. Raises: LostSwapError, UnavailableError."""
+        """Return what is stored, made if there is nothing. Raises: SwapConflictError, UnavailableError."""
         self._on_access("claim" if with_turn else "read")
         stored = await (self._object.request_turn(self._fairness.replica) if with_turn else self._object.read())
-        return stored or await self._beginnings.without_one(is_known=self.is_known)
+        return stored or await self._beginnings.begin_first(is_known=self.is_known)
 
     # Writing.
 
@@ -246,20 +249,20 @@ class StoredLedger:
         """
         Store *ledger* in the place of the version we have; return False if another write came first.
 
-        Raises: LedgerFullError; UnavailableError if nothing was read yet, or if it may not have been stored.
+        Raises: LedgerFullError; UnavailableError if nothing was read yet, or if it is unknown whether it was stored.
         """
         before = self._validator.accepted
         if before is None:
             raise UnavailableError("ledger-read", self.condition.message)
-        begun = self.order()
+        begun = self.next_order_number()
         ledger = ledger.aged(self.age, self.waited())
         text = write_ledger(ledger, uid=before.uid)
         check_size(text, before=before.text, count=len(ledger.reservations))
         try:
             stored = await self._object.swap(text, after=before, writer=self._fairness.replica)
-        except LostSwapError:
+        except SwapConflictError:
             self._is_stale = True
-            self._fairness.on_loss()
+            self._fairness.on_conflict()
             self._on_access("conflict")
             return False
         except UnavailableError as error:
@@ -293,7 +296,7 @@ class StoredLedger:
     # Interpreting what was read.
 
     async def _interpret(self, stored: StoredText) -> None:
-        """Accept what is stored, or begin a new ledger in its place. Raises: LostSwapError, UnavailableError."""
+        """Accept what is stored, or begin a new ledger in its place. Raises: SwapConflictError, UnavailableError."""
         self._fairness.on_stored(stored)
         if self._validator.is_unchanged(stored):
             self._accept(stored, self.view.ledger)
@@ -304,7 +307,7 @@ class StoredLedger:
         except NewerFormatError as error:
             raise UnavailableError("ledger-format", f"the ledger is of a newer version: {error}") from error
         except LedgerDamagedError as error:
-            stored, ledger = await self._beginnings.instead_of(stored, str(error))
+            stored, ledger = await self._beginnings.replace_damaged(stored, str(error))
         self.view.take_in(ledger, waited=self._ages.waited())
         self._accept(stored, ledger)
         if evidence:

@@ -16,7 +16,7 @@ class LedgerFullError(UnavailableError):
     def __init__(self, count: int, *, share: float) -> None:
         """Keep the number of reservations there would be, and the share of the new ones that there is room for."""
         self.share = share
-        super().__init__("ledger-full", f"{count} reservations are in flight: no room for more", everywhere=True)
+        super().__init__("ledger-full", f"{count} reservations are in flight: no room for more", affects_all=True)
 
 
 def check_size(text: str, *, before: str, count: int) -> None:

@@ -89,4 +89,4 @@ class UnstoredSeries:
                 f"{series.resource} {series.namespace}/{series.stem}-* of {series.owner} were allowed and never stored "
                 f"(does another admission webhook refuse them?): they are tried one at a time until one is stored"
             )
-            raise UnavailableError("unstored", message, everywhere=True)
+            raise UnavailableError("unstored", message, affects_all=True)

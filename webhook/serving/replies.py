@@ -165,6 +165,6 @@ async def _retried(answer: Answer, request: AdmissionRequest, deadline: float) -
         try:
             return await answer(request, deadline)
         except UnavailableError as error:
-            if not error.everywhere or deadline - time.monotonic() < _RETRY_NEEDS:
+            if not error.affects_all or deadline - time.monotonic() < _RETRY_NEEDS:
                 raise
         await asyncio.sleep(_RETRY_DELAY)

@@ -167,7 +167,7 @@ class ChargedObjects:
         Raises: UnavailableError for a kind that is charged, or that the API serves, only since a moment ago.
         """
         if not self.is_known(resource):
-            raise UnavailableError("not-synced", f"the {resource} are not all known yet", everywhere=True)
+            raise UnavailableError("not-synced", f"the {resource} are not all known yet", affects_all=True)
 
     def relist(self, resource: str) -> None:
         """Restart the watch of *resource* with a full list."""

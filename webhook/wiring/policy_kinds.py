@@ -143,7 +143,7 @@ class PolicyKinds:
         """
         waiting = (each for each in self._presets if not (self._knows_sessions(each) or each in self._unserved))
         if (resource := next(waiting, None)) is not None:
-            raise UnavailableError("not-synced", f"the {resource} are not all known yet", everywhere=True)
+            raise UnavailableError("not-synced", f"the {resource} are not all known yet", affects_all=True)
 
     def _knows_sessions(self, resource: str) -> bool:
         """Whether all sessions of *resource* are known, or that there are none because its definition was deleted."""

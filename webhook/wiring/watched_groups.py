@@ -76,12 +76,12 @@ class WatchedGroups:
         if self._policy.group_objects is None or not self._policy.groups or not self._reflector.served:
             return None
         if not self._reflector.synced:
-            return UnavailableError(_REASON, f"the {RESOURCE} are not all known yet", everywhere=True)
+            return UnavailableError(_REASON, f"the {RESOURCE} are not all known yet", affects_all=True)
         silent = self._monotonic() - self._reflector.last_answer_at
         if silent > _STALE_SECONDS:
             return UnavailableError(_REASON, f"the watch of {RESOURCE} has shown nothing for {silent:.0f} s")
         unreadable = sorted(name for name in self._members.unreadable if name in self._policy.groups or not name)
         if unreadable:
             told = ", ".join(unreadable)
-            return UnavailableError(_REASON, f"the users of {RESOURCE} {told} cannot be read", everywhere=True)
+            return UnavailableError(_REASON, f"the users of {RESOURCE} {told} cannot be read", affects_all=True)
         return None
