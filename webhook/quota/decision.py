@@ -280,17 +280,15 @@ def with_parts(sums: Sequence[Excess], pools: Iterable[Excess]) -> list[Excess]:
     Return the exceeded *sums* and *pools*: a limit of which parts are guaranteed once, be it exceeded with or without
     them.
     """
-    found = {(each.rule.subject, each.rule.resource): each for each in sums}
-    others = []
+    found, others = list(sums), []
     for each in pools:
-        key = (each.rule.subject, each.rule.resource)
-        if each.on_demand is None or not each.on_demand.is_envelope:
-            others.append(each)
-        elif key in found:
-            found[key] = replace(found[key], fits=min(found[key].fits, each.fits), on_demand=each.on_demand)
+        is_part = each.on_demand is not None and each.on_demand.is_envelope
+        at = next((at for at, known in enumerate(found) if known.rule == each.rule), None) if is_part else None
+        if at is not None:
+            found[at] = replace(found[at], fits=min(found[at].fits, each.fits), on_demand=each.on_demand)
         else:
-            found[key] = each
-    return [*found.values(), *others]
+            others.append(each)
+    return [*found, *others]
 
 
 def _over_pools(charge: Charge, in_force: LimitsInForce, view: UsageView) -> Iterator[Excess]:
