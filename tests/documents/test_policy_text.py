@@ -1228,6 +1228,7 @@ def test_what_resources_of_a_class_are_worth_is_read() -> None:
 
     assert policy is not None
     assert policy.worth == {"h100": {"gpu": 4, "requests.cpu": 1}}
+    assert policy.terms_of("h100").committable == 1
     for wrong in ("0", "-1", "1.5", "two", "'4'"):
         mistakes = read_policy([PolicyText("policy.yaml", text.replace("gpu: 4", f"gpu: {wrong}"))]).mistakes
         assert [each.path for each in mistakes] == ["nodeClasses.h100.worth.gpu"]
@@ -1281,3 +1282,18 @@ def test_a_broker_does_not_limit_what_the_tenant_is_limited_in_already() -> None
         "same already"
     )
     assert read_policy([PolicyText("policy.yaml", quotas("research: {h100: {cpu: 8}}", tenant))]).policy is not None
+
+
+def test_how_much_of_a_class_may_be_used_and_promised_is_read_exactly() -> None:
+    text = f"version: 1\n{H100.rstrip()[:-2]}, overcommit: {{cpu: 1.1, gpu: 1}}, committable: 80%}}}}\n"
+    policy = read_policy([PolicyText("policy.yaml", text)]).policy
+
+    assert policy is not None
+    assert policy.terms_of("h100").overcommit == {"requests.cpu": Fraction(11, 10), "gpu": 1}
+    assert policy.terms_of("h100").committable == Fraction(4, 5)
+    for wrong in ("0", "-1", "101", "two", "1e1", "true", "1.1234567"):
+        mistakes = read_policy([PolicyText("policy.yaml", text.replace("1.1", wrong))]).mistakes
+        assert [each.path for each in mistakes] == ["nodeClasses.h100.overcommit.cpu"]
+    for wrong in ("0%", "101%", "80", "0.8", "all"):
+        mistakes = read_policy([PolicyText("policy.yaml", text.replace("80%", wrong))]).mistakes
+        assert [each.path for each in mistakes] == ["nodeClasses.h100.committable"]

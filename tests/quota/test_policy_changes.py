@@ -175,7 +175,7 @@ FIELDS = {
     "commitments": (
         "nodeClasses: {a: {nodes: {matchLabels: {b: c}}}}\ncommitments: {c: {user: u, nodeClass: a, amounts: {gpu: 1}}}"
     ),
-    "worth": "nodeClasses: {a: {nodes: {matchLabels: {b: c}}, worth: {gpu: 4}}}",
+    "class_terms": "nodeClasses: {a: {nodes: {matchLabels: {b: c}}, committable: 80%}}",
     "node_classes": "nodeClasses: {a: {nodes: {matchLabels: {b: c}}}}",
 }
 

@@ -29,9 +29,9 @@ NODES = (
 )
 
 
-def policy(*commitments: str, mode: str = "enforce") -> Policy:
+def policy(*commitments: str, mode: str = "enforce", terms: str = "") -> Policy:
     listed = "".join(f"  {each}\n" for each in commitments)
-    text = f"nodeClasses: {{h100: {{nodes: {{matchLabels: {{gpu: h100}}}}, mode: {mode}}}}}\n"
+    text = f"nodeClasses: {{h100: {{nodes: {{matchLabels: {{gpu: h100}}}}, mode: {mode}{terms}}}}}\n"
     reading = read_policy([PolicyText("p", f"version: 1\n{text}{f'commitments:{chr(10)}{listed}' if listed else ''}")])
     assert reading.policy is not None, reading.mistakes
     return reading.policy
@@ -170,3 +170,28 @@ def test_a_commitment_in_force_keeps_its_class_and_zone() -> None:
     ]
     planned = [policy(promised("c", "alice", 1, zone=zone, state="planned")) for zone in "ab"]
     assert not effect(planned[0], planned[1]).is_refused
+
+
+def test_what_is_overcommitted_may_be_promised_so_many_times() -> None:
+    terms = ", overcommit: {gpu: 1.5}"
+    assert not effect(NONE, policy(promised("c-1", "alice", 12), terms=terms)).unkept
+    [over] = effect(NONE, policy(promised("c-1", "alice", 13), terms=terms)).unkept
+    assert (over.has, over.over) == (12 * NANOS, NANOS)
+
+
+def test_only_a_part_may_be_promised_and_the_rest_may_be_used() -> None:
+    """Of 8 GPUs in the zone, and 12 in the class, half."""
+    terms = ", committable: 50%"
+    assert not effect(NONE, policy(promised("c-1", "alice", 4), terms=terms), {"bob": 4}).unkept
+    found = effect(NONE, policy(promised("c-1", "alice", 5), terms=terms))
+    assert edit_message.refusal(found) == (
+        "more would be promised than nodes have: h100 in a: gpu 5 promised from 2026-12-01T00:00:00Z on, 4 may be "
+        "(50%), 1 too much"
+    )
+    # What was promised before may stay, move and end; no more is added to it.
+    before = policy(promised("c-1", "alice", 6, until=at(NOW + DAY)), terms=terms)
+    assert not effect(before, policy(promised("c-1", "bob", 6, until=at(NOW + DAY)), terms=terms)).unkept
+    later = policy(promised("c-1", "alice", 6), terms=terms)
+    assert [each.since for each in effect(before, later).unkept] == [NOW + DAY]
+    ahead = promised("c-2", "bob", 5, state="guaranteed", **{"from": at(NOW + DAY)})
+    assert [each.taken for each in effect(NONE, policy(ahead, terms=terms)).unkept] == [5 * NANOS]

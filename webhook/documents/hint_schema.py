@@ -5,6 +5,7 @@ What people are told: a sentence and a link of the admins beside a refusal, and 
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -68,10 +69,27 @@ def read_warn_at(value: Any) -> WarnAt:
     """Return the share of a limit in percent, or never for `off`, which YAML takes for false without quotes."""
     if value is False or value == "off":
         return WarnAt()
-    found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    percent = _percent(value)
+    if percent is None:
         raise ValueError("expected a share of a limit from 1% to 100%, as in 80%, or off")
-    return WarnAt(int(found[1]))
+    return WarnAt(percent)
+
+
+def read_share(value: Any) -> Fraction:
+    """Return a share in percent as a fraction of the whole."""
+    percent = _percent(value)
+    if percent is None:
+        raise ValueError("expected a share from 1% to 100%, as in 80%")
+    return Fraction(percent, 100)
+
+
+def _percent(value: Any) -> int | None:
+    found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    return None if found is None else int(found[1])
+
+
+SHARE = WithJsonSchema({"type": "string", "pattern": f"^{_PERCENT.pattern}$"})
+"""What `read_share` takes, as JSON Schema."""
 
 
 WARN_AT = WithJsonSchema({"anyOf": [{"const": False}, {"type": "string", "pattern": f"^({_PERCENT.pattern}|off)$"}]})

@@ -5,18 +5,23 @@ The part of a policy that names classes of nodes.
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from webhook.documents import json_forms
-from webhook.documents.hint_schema import Link, Sentence, hint_of
+from webhook.documents.hint_schema import SHARE, Link, Sentence, hint_of, read_share
 from webhook.documents.mark_schema import Part
 from webhook.documents.policy_amounts import ResourceName
 from webhook.quota import resources
+from webhook.quota.commitments import ClassTerms
 from webhook.quota.node_classes import NodeClass
 from webhook.quota.policy import Mode
+from webhook.quota.resources import canonical_name
 
+_FACTOR = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?", re.ASCII)
+_LARGEST_FACTOR = 100
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", re.ASCII)
 
 
@@ -32,6 +37,18 @@ def _device(name: str) -> str:
     return name
 
 
+def _read_factor(value: object) -> Fraction:
+    text = "" if isinstance(value, bool) else str(value)
+    if not _FACTOR.fullmatch(text) or not 0 < Fraction(text) <= _LARGEST_FACTOR:
+        raise ValueError(f"expected a number above 0 and up to {_LARGEST_FACTOR}, as in 1.5")
+    return Fraction(text)
+
+
+Factor = Annotated[
+    Fraction,
+    BeforeValidator(_read_factor),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": "^[0-9]{1,3}([.][0-9]{1,6})?$"}]}),
+]
 NodeClassName = Annotated[str, AfterValidator(_class_name), json_forms.whole(_NAME)]
 Device = Annotated[str, AfterValidator(_device)]
 
@@ -72,6 +89,17 @@ class NodeClassPart(Part):
             "commitment is converted from one class to another."
         ),
     )
+    overcommit: dict[ResourceName, Factor] = Field(
+        default_factory=dict,
+        description=(
+            "How many times what nodes have of a resource may be used and promised, as `cpu: 1.5`: once without it, at "
+            "most 100 times."
+        ),
+    )
+    committable: Annotated[Fraction, BeforeValidator(read_share), SHARE] = Field(
+        default=Fraction(1),
+        description="How much of that may be promised, as `80%`: the rest stays for what nobody was promised.",
+    )
     message: Sentence | None = Field(default=None, description="What whoever is refused then is told, as in an entry.")
     link: Link | None = Field(default=None, description="A link that is told with `message`.")
 
@@ -79,6 +107,13 @@ class NodeClassPart(Part):
     def hint(self) -> str:
         """Return what the admins say to whoever is refused."""
         return hint_of(self.message, self.link)
+
+    @property
+    def terms(self) -> ClassTerms:
+        """Return what is agreed on the resources of the class."""
+        worth = {canonical_name(name) or name: each for name, each in self.worth.items()}
+        overcommit = {canonical_name(name) or name: each for name, each in self.overcommit.items()}
+        return ClassTerms(worth, overcommit, self.committable)
 
     def named(self, name: str) -> NodeClass:
         """Return the class with this *name*."""

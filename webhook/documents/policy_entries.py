@@ -38,7 +38,7 @@ from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS
 from webhook.quota import resources, subject
 from webhook.quota.catalogue import About, fixed_form, is_in_parts
-from webhook.quota.commitments import FINAL, Commitment, Pool
+from webhook.quota.commitments import FINAL, ClassTerms, Commitment, Pool
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.durations import TIMES
@@ -108,7 +108,7 @@ class ListedClasses:
 
     classes: NodeClasses
     entries: Mapping[str, Entry]
-    worth: Mapping[str, Mapping[str, int]]
+    terms: Mapping[str, ClassTerms]
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +263,8 @@ class DocumentEntries:
             steps = ("nodeClasses",)
             classes = NodeClasses(tuple(each.named(name) for name, each in part.nodeClasses.items()))
             entries = {name: self._class_entry((*steps, name), each, root) for name, each in part.nodeClasses.items()}
-            worth = {name: _canonical(each.worth) for name, each in part.nodeClasses.items()}
-            value = ListedClasses(classes, entries, worth)
+            terms = {name: each.terms for name, each in part.nodeClasses.items()}
+            value = ListedClasses(classes, entries, terms)
             self.definitions.append(Definition(steps, tree.position_of(root, steps), value))
 
     def _add_broker_quotas(self, part: PolicyPart, root: tree.Node) -> None:
@@ -647,10 +647,6 @@ def _envelope_of(steps: Steps) -> Subject | None:
             return subject.group(name)
         case _:
             return None
-
-
-def _canonical(worth: Mapping[str, int]) -> dict[str, int]:
-    return {resources.canonical_name(name) or name: each for name, each in worth.items()}
 
 
 def _exemption(part: ExemptPart) -> Exemption:

@@ -32,7 +32,7 @@ from webhook.documents.policy_entries import (
 )
 from webhook.documents.policy_tiers import TIERS, TierUse, unused_tiers
 from webhook.documents.preset_notes import category_notes, time_notes
-from webhook.quota.commitments import FINAL, NO_COMMITMENTS, Commitment, Commitments
+from webhook.quota.commitments import FINAL, NO_COMMITMENTS, ClassTerms, Commitment, Commitments
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
 from webhook.quota.exemption import Exemption, Exemptions
@@ -116,7 +116,7 @@ class Merger:
         self._rule_groups: list[tuple[str, Mistake]] = []
         self._node_classes = NO_CLASSES
         self._class_entries: Mapping[str, Entry] = {}
-        self._worth: Mapping[str, Mapping[str, int]] = {}
+        self._class_terms: Mapping[str, ClassTerms] = {}
         self._broker_quotas: dict[str, tuple[Entry, ...]] = {}
         self._class_uses: list[tuple[str, Mistake]] = []
         self._commitments: list[Commitment] = []
@@ -267,7 +267,7 @@ class Merger:
             group_objects=self._group_objects,
             node_classes=self._node_classes,
             class_entries=self._class_entries,
-            worth=self._worth,
+            class_terms=self._class_terms,
             commitments=Commitments(self._commitments) if self._commitments else NO_COMMITMENTS,
             catalogue={name: each.about for name, each in self._catalogue.items()},
             catalogue_defaults=tuple(each.default for each in self._catalogue.values() if each.default is not None),
@@ -386,7 +386,7 @@ class Merger:
 
     def _keep_of_nodes(self, name: str, value: ListedClasses | BrokerQuotas | Commitment) -> None:
         if isinstance(value, ListedClasses):
-            self._node_classes, self._class_entries, self._worth = value.classes, value.entries, value.worth
+            self._node_classes, self._class_entries, self._class_terms = value.classes, value.entries, value.terms
         elif isinstance(value, BrokerQuotas):
             self._broker_quotas[name] = value.entries
         else:

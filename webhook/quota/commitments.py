@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from fractions import Fraction
 from heapq import nsmallest
 from typing import NamedTuple, TypeAlias
 
@@ -140,6 +141,28 @@ class Commitment:
         has_begun = self.begins is None or self.begins <= now
         return _BEGUN.get(self.state, self.state) if has_begun else self.state
 
+
+@dataclass(frozen=True, slots=True)
+class ClassTerms:
+    """
+    What is agreed on the resources of a class of nodes, by canonical names.
+
+    One of a resource is `worth` so much against the same of other classes. What nodes have may be used so many times as
+    `overcommit` says, once where it says nothing, and of that the part `committable` may be promised.
+    """
+
+    worth: Mapping[str, int] = field(default_factory=dict)
+    overcommit: Mapping[str, Fraction] = field(default_factory=dict)
+    committable: Fraction = Fraction(1)
+
+    def usable(self, has: Mapping[str, Amount]) -> Mapping[str, Amount]:
+        """Return how much may be used of what nodes have: the same object where nothing is overcommitted."""
+        if not self.overcommit:
+            return has
+        return {name: int(amount * self.overcommit.get(name, 1)) for name, amount in has.items()}
+
+
+NO_TERMS = ClassTerms()
 
 _Spot: TypeAlias = tuple[tuple[Pool, ...], Mapping[Subject, Subject]]
 

@@ -105,6 +105,9 @@ def _overrun(each: Overrun) -> str:
 def _unkept(each: Unkept) -> str:
     name, since = each.resource, written(each.since)
     taken, has, over = (show(name, amount) for amount in (each.taken, each.has, each.over))
+    if each.share is not None:
+        share = f"{each.share * 100}%"
+        return f"{each.pool}: {name} {taken} promised from {since} on, {has} may be ({share}), {over} too much"
     return f"{each.pool}: {name} {taken} used or promised from {since} on, {has} there, {over} too much"
 
 

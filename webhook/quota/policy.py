@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from webhook.quota.catalogue import Catalogue
-from webhook.quota.commitments import NO_COMMITMENTS, Commitments, InForce, charged_pools
+from webhook.quota.commitments import NO_COMMITMENTS, NO_TERMS, ClassTerms, Commitments, InForce, charged_pools
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.exemption import NO_EXEMPTIONS, ExemptBy, Exemptions
@@ -269,8 +269,8 @@ class Policy:
     get, before that. `group_objects` are objects of the cluster that list members as well. `tiers` are amounts with a
     name, which entries refer to. The first of the `rules` that holds for a person stands before the default.
     `node_classes` are those of the nodes where pods run. By class, `class_entries` say what happens where its capacity
-    does not suffice beside what was promised by `commitments`, and `worth` what one of a resource is worth against the
-    same of other classes.
+    does not suffice beside what was promised by `commitments`, and `class_terms` how much of it may be used and
+    promised.
     `catalogue` is what is said of resources themselves, and `catalogue_defaults` what people have behind the default.
     """
 
@@ -301,7 +301,7 @@ class Policy:
     rules: tuple[PersonRule, ...] = ()
     node_classes: NodeClasses = NO_CLASSES
     class_entries: Mapping[str, Entry] = field(default_factory=dict)
-    worth: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    class_terms: Mapping[str, ClassTerms] = field(default_factory=dict)
     commitments: Commitments = NO_COMMITMENTS
     catalogue: Catalogue = field(default_factory=dict)
     catalogue_defaults: tuple[Entry, ...] = ()
@@ -369,6 +369,15 @@ class Policy:
         """
         is_shared = self.account_limits is AccountLimits.PER_NAMESPACE and payer.owner not in self.service_accounts
         return service_accounts_with(payer.owner) if is_shared and payer.is_service_account else user(payer.owner)
+
+    @property
+    def worth(self) -> Mapping[str, Mapping[str, int]]:
+        """What one of each resource is worth, by class of nodes."""
+        return {name: each.worth for name, each in self.class_terms.items()}
+
+    def terms_of(self, node_class: str) -> ClassTerms:
+        """Return what is agreed on the resources of a class."""
+        return self.class_terms.get(node_class, NO_TERMS)
 
     def promised(self, now: datetime) -> InForce:
         """Return what is promised and guaranteed at *now*; the same object until something begins or ends."""

@@ -22,7 +22,7 @@ from webhook.quota.windows import Window
 _TOLD_APART = frozenset(
     {"defaults", "users", "service_accounts", "groups", "tenants", "namespaces", "cluster", "tiers", "rules"}
     | {"devices", "exemptions", "presets", "categories", "node_classes", "class_entries", "commitments"}
-    | {"worth", "catalogue", "catalogue_defaults"}
+    | {"class_terms", "catalogue", "catalogue_defaults"}
 )
 """The fields of a policy that hold entries, or are told in a form of their own."""
 
@@ -186,8 +186,11 @@ def _kinds_of_objects(policy: Policy) -> Iterator[tuple[str, object]]:
         yield f"sessions.categories[{name}]", ",".join(f"{resource}={filled[resource]}" for resource in sorted(filled))
     for place, each in enumerate(policy.node_classes.classes, start=1):
         yield f"nodeClasses[{each.name}]", f"{each} (place {place})"
-        worth = policy.worth.get(each.name, {})
-        yield from ((f"nodeClasses[{each.name}].worth[{name}]", f"{amount}") for name, amount in worth.items())
+        terms, what = policy.terms_of(each.name), f"nodeClasses[{each.name}]"
+        yield from ((f"{what}.worth[{name}]", f"{amount}") for name, amount in terms.worth.items())
+        yield from ((f"{what}.overcommit[{name}]", f"{factor}") for name, factor in terms.overcommit.items())
+        if terms.committable != 1:
+            yield f"{what}.committable", f"{terms.committable * 100}%"
     for name, entry in policy.class_entries.items():
         yield from ((f"nodeClasses[{name}].{what}", said) for what, said in _said(entry, policy).items())
     for commitment in policy.commitments.every:

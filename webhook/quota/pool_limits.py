@@ -92,13 +92,14 @@ def _limits_of(policy: Policy, pool: Pool, has: Mapping[str, Amount]) -> tuple[L
     known = policy.limits_cache.get(pool)
     if isinstance(known, _Cached) and known.has is has:
         return known.limits
+    usable = policy.terms_of(pool.node_class).usable(has)
     entry = policy.class_entry(pool.node_class)
     path = f"{entry.path}[{pool.zone}]" if pool.zone else entry.path
     limits = tuple(
         Limit(
             pool.subject,
             name,
-            has.get(name, 0),
+            usable.get(name, 0),
             path,
             entry.place,
             entry.mode,

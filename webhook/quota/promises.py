@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from itertools import groupby
 from operator import itemgetter
 
@@ -29,7 +30,8 @@ class Unkept:
     """
     More than the nodes of a pool have: `taken` is what is used or was promised, `since` when that is so first.
 
-    `entry` is the class, and says by its mode whether such an edit is refused.
+    `entry` is the class, and says by its mode whether such an edit is refused. With `share` only what is promised was
+    compared, with that part of what nodes have.
     """
 
     pool: Pool
@@ -38,6 +40,7 @@ class Unkept:
     has: Amount
     since: datetime
     entry: Entry
+    share: Fraction | None = None
 
     @property
     def over(self) -> Amount:
@@ -75,9 +78,10 @@ def unkept_promises(
     policy, usage = after
     has = capacity_of(nodes, policy.node_classes, policy.devices)
     for pool in policy.commitments.pools:
-        entry = policy.class_entry(pool.node_class)
+        entry, terms = policy.class_entry(pool.node_class), policy.terms_of(pool.node_class)
+        usable = terms.usable(has.get(pool, {}))
         for name in sorted(policy.commitments.resources_of(pool.node_class)):
-            there = has.get(pool, {}).get(name, 0)
+            there = usable.get(name, 0)
             used = usage.allocated(pool.subject, name)  # where nothing was promised before, no sum of it is kept
             was = _taken(before[0].commitments, pool, name, used, before[1], now)
             will = _taken(policy.commitments, pool, name, used, usage, now)
@@ -85,6 +89,36 @@ def unkept_promises(
                 if taken > max(there, former):
                     yield Unkept(pool, name, taken, there, moment, entry)
                     break
+            if terms.committable < 1:
+                yield from _beyond_share(before[0].commitments, policy, pool, name, there, now)
+
+
+def _beyond_share(  # noqa: PLR0913, PLR0917 - what is compared
+    before: Commitments, policy: Policy, pool: Pool, name: str, there: Amount, now: datetime
+) -> Iterator[Unkept]:
+    """Yield when first more is promised than may be of what is *there*, and more than before."""
+    share = policy.terms_of(pool.node_class).committable
+    most = int(there * share)
+    will, was = (_promised(each, pool, name, now) for each in (policy.commitments, before))
+    for moment, promised, former in _together(will, was):
+        if promised > max(most, former):
+            yield Unkept(pool, name, promised, most, moment, policy.class_entry(pool.node_class), share)
+            return
+
+
+def _promised(commitments: Commitments, pool: Pool, name: str, now: datetime) -> _Course:
+    """Return what is promised of *pool* from *now* on."""
+    amounts = [
+        (each.ends, each.amounts[name])
+        for each, _ in commitments.within(pool)
+        if each.sets_aside(now) and name in each.amounts
+    ]
+    total = sum(amount for _, amount in amounts)
+    course = [(now, total)]
+    for moment, amount in sorted((ends, amount) for ends, amount in amounts if ends is not None):
+        total -= amount
+        course.append((moment, total))
+    return course
 
 
 def _taken(  # noqa: PLR0913, PLR0917 - what the sum is made of

@@ -73,7 +73,8 @@ def pools(scene: Scene, capacity: Capacity) -> Iterator[PoolStanding]:
     for pool in sorted(commitments.pools):
         if all(each.state_at(scene.now) in FINAL for each, _ in commitments.within(pool)):
             continue
-        has, subject = capacity.of(pool), pool.subject
+        there, subject = capacity.of(pool), pool.subject
+        has = None if there is None else scene.policy.terms_of(pool.node_class).usable(there)
         rows = (
             PoolRow(
                 name,
