@@ -1,0 +1,83 @@
+"""
+Commitments taken over from another system that keeps them: what changes here, what is left out, and why.
+
+Nothing is released because that system is silent: what it does not list any more stays, and is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from webhook.quota.commitments import FINAL, FOLLOWING, Commitment, State
+
+RETENTION = timedelta(days=30)
+"""How long what is over stays as a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """
+    The commitments after a change, and by name what was `left_out` and why.
+
+    `created` and `changed` are those that the other system has brought, `missing` those that it does not list any more,
+    which stay, and `dropped` those that were over for long.
+    """
+
+    commitments: Mapping[str, Commitment]
+    created: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+def sync(
+    known: Mapping[str, Commitment],
+    listed: Mapping[str, Commitment],
+    now: datetime,
+    *,
+    held_back: Collection[str] = (),
+) -> Synced:
+    """
+    Return *known* with what is *listed*, entry by entry; what cannot be taken over is left out and leaves the rest.
+
+    An entry keeps its class and zone, and its state follows the former one. What is over changes one that is known, and
+    makes none. *held_back* are names that were refused otherwise, and stay as they are.
+    """
+    result = {name: replace(each, place="") for name, each in known.items()}
+    created, changed, left_out = [], [], {}
+    for name, each in sorted(listed.items()):
+        was, will = result.get(name), replace(each, place="")
+        if name in held_back or was == will:
+            continue
+        if was is None:
+            if will.state_at(now) in FINAL:
+                continue
+            result[name] = will
+            created.append(name)
+        elif why := _why_not(was, will, now):
+            left_out[name] = why
+        else:
+            result[name] = will
+            changed.append(name)
+    missing = [name for name, each in result.items() if name not in listed and each.state_at(now) not in FINAL]
+    dropped = [name for name, each in result.items() if name not in listed and _is_long_over(each, now)]
+    for name in dropped:
+        del result[name]
+    return Synced(result, tuple(created), tuple(changed), tuple(sorted(missing)), tuple(sorted(dropped)), left_out)
+
+
+def _why_not(was: Commitment, will: Commitment, now: datetime) -> str:
+    before, after = was.state_at(now), will.state_at(now)
+    if was.pool != will.pool:
+        return f"it is of {was.pool}, not of {will.pool}: class and zone stay as they are"
+    if after is not before and after not in FOLLOWING[before]:
+        return f"it is {before.value} here, which {after.value} cannot follow"
+    return ""
+
+
+def _is_long_over(each: Commitment, now: datetime) -> bool:
+    is_over = each.state_at(now) in {State.EXPIRED, State.SUPERSEDED}
+    return is_over and each.ends is not None and each.ends + RETENTION <= now
