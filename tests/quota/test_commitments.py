@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.calls import counted_calls
+from webhook.documents.step_by_step import at_once
+from webhook.quota.capacity import NodeFacts
 from webhook.quota.commitments import FINAL, FOLLOWING, Commitment, Commitments, Pool, State
 from webhook.quota.decision import Allowed, Decision, Denied, Excess, decide
+from webhook.quota.edits import Effect, Known, effect_of
 from webhook.quota.fitting import Copies, Fitting, Part, fit, rooms
 from webhook.quota.limits import LimitsInForce
-from webhook.quota.node_classes import NodeClass, NodeClasses
+from webhook.quota.node_classes import ZONE_LABEL, NodeClass, NodeClasses
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Entry as PolicyEntry
 from webhook.quota.policy import Group, Policy, Tenant, accounts_under
@@ -87,6 +91,15 @@ class Cluster:
     def edit(self, policy: Policy) -> None:
         self.policy = policy
         self.index.rebind(accounts_under(policy, LABELS.__getitem__), policy.devices)
+
+    def effect(self, policy: Policy) -> Effect:
+        """Return what it does to put *policy* in force: nothing is done."""
+        nodes = tuple(
+            NodeFacts({"gpu": pool.node_class, ZONE_LABEL: pool.zone}, ((GPUS, gpus),))
+            for pool, gpus in self.nodes.gpus.items()
+        )
+        known = Known(self.index.holdings(), LABELS.__getitem__, self.now, lambda _: True, nodes)
+        return at_once(effect_of(self.policy, policy, known))
 
     def judge(self, charge: Charge) -> Decision:
         place = charge.key.namespace
@@ -469,3 +482,99 @@ def test_nothing_is_allowed_by_which_more_is_taken_than_there_is(
         for pool in compared:
             used = cluster.index.allocated(pool.subject, GPUS)
             assert used + cluster.index.set_aside(pool.subject, GPUS) == taken(cluster, pool, running)
+
+
+moves = st.tuples(st.just("move"), st.tuples(st.integers(0, 3), holders, st.integers(1, 5)))
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(holders, st.integers(1, 4), st.sampled_from(ZONED)), min_size=1, max_size=4),
+    st.lists(st.one_of(moves, moves, st.tuples(st.just("ask"), pods), st.tuples(st.just("delete"), pods)), max_size=40),
+)
+def test_no_loop_of_moves_takes_more_than_there_is(
+    begun: list[tuple[Subject, int, Pool]], story: list[tuple[str, object]]
+) -> None:
+    """A commitment is ended and made anew for somebody else, again and again, and everybody takes what they can get."""
+    cluster = Cluster(policy_of(), Nodes({ZONED[0]: 8, ZONED[1]: 6}))
+    first = policy_of(*(commitment(f"c-{at}", *each[:2], pool=each[2]) for at, each in enumerate(begun)))
+    assume(not cluster.effect(first).is_refused)
+    cluster.edit(first)
+    running: dict[tuple[str, str], tuple[int, str, Scopes]] = {}
+    for number, (what, told) in enumerate(story):
+        if what == "move":
+            which, holder, gpus = cast("tuple[int, Subject, int]", told)
+            after = moved(cluster.policy, which, holder, gpus, name=f"moved-{number}")
+            if not cluster.effect(after).is_refused:
+                cluster.edit(after)
+        else:
+            name, gpus, who, where, scopes = cast("tuple[str, int, str, str, Scopes]", told)
+            if what == "delete":
+                cluster.delete(name, where=where)
+                running.pop((where, name), None)
+            elif (where, name) not in running and isinstance(
+                cluster.ask(name, gpus, who=who, where=where, scopes=scopes), Allowed
+            ):
+                cluster.store(name, gpus, who=who, where=where, scopes=scopes)
+                running[where, name] = (gpus, who, scopes)
+        for pool in (*ZONED, WHOLE):
+            assert taken(cluster, pool, running) <= cluster.nodes.of(pool)[GPUS], pool
+
+
+def moved(policy: Policy, which: int, holder: Subject, gpus: int, *, name: str) -> Policy:
+    """Return *policy* with one of its commitments in force superseded by one of another holder, or another size."""
+    every = policy.commitments.every
+    in_force = [each for each in every if each.state not in FINAL]
+    one = in_force[which % len(in_force)]
+    kept = [replace(each, state=State.SUPERSEDED) if each is one else each for each in every]
+    return policy_of(*kept, commitment(name, holder, gpus, pool=one.pool))
+
+
+@settings(max_examples=200)
+@given(promises, st.lists(pods, max_size=20))
+def test_two_halves_cover_what_the_whole_does(
+    listed: list[Promise], asked: list[tuple[str, int, str, str, Scopes]]
+) -> None:
+    """There is no setting for it: what was promised to one holder in one pool always adds up."""
+    nodes = Nodes({ZONED[0]: 8, ZONED[1]: 4, Pool("a100"): 6})
+    doubled = [(holder, 2 * gpus, *others) for holder, gpus, *others in listed]
+    whole = Cluster(made(cast("list[Promise]", doubled)), nodes)
+    split = Cluster(made([half for each in listed for half in (each, each)]), nodes)
+
+    for name, gpus, who, where, scopes in asked:
+        assert split.ask(name, gpus, who=who, where=where, scopes=scopes) == whole.ask(
+            name, gpus, who=who, where=where, scopes=scopes
+        )
+
+
+# Work, counted and not timed.
+
+
+def calls_of(work: Callable[[], object]) -> int:
+    with counted_calls() as found:
+        work()
+    return found["call"] + found["c_call"]
+
+
+def beside(number: int, *, of: Callable[[int], Commitment]) -> int:
+    """Return how many functions a decision on a pod calls beside so many commitments to others."""
+    cluster = Cluster(
+        policy_of(commitment("own", RESEARCH, 2, pool=ZONED[0]), *map(of, range(number))), Nodes({ZONED[0]: 10**6})
+    )
+    scopes = (H100, "Zone=a")
+    key = ObjectKey("pods", "red", "a")
+    charge = Charge(key, "uid", 0, Payer("alice"), ((GPUS, 3),), scopes=scopes)
+    cluster.judge(charge)  # counts once what is in force, until something begins, ends or is edited
+    return calls_of(lambda: cluster.judge(charge))
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        pytest.param(lambda at: commitment(f"c-{at}", user(f"u-{at}"), 1, pool=ZONED[0]), id="of other people"),
+        pytest.param(lambda at: commitment(f"c-{at}", RESEARCH, 1, pool=ZONED[0]), id="of the same holder"),
+        pytest.param(lambda at: commitment(f"c-{at}", ADS, 1, pool=Pool("h100", f"z-{at}")), id="of other zones"),
+    ],
+)
+def test_a_decision_takes_as_many_steps_beside_ten_thousand_commitments(of: Callable[[int], Commitment]) -> None:
+    assert beside(10_000, of=of) == beside(10, of=of)
