@@ -63,7 +63,7 @@ class InstalledWebhook(RunningWebhook):
     def metrics(self) -> str:
         return self._of_a_replica("metrics")
 
-    def start(self, *options: str) -> None:
+    def start(self, *options: str, has_view: bool = True) -> None:
         raise NotImplementedError("a test with the mark `given` starts no replica")
 
     def kill(self) -> None:

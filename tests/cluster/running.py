@@ -40,9 +40,9 @@ class RunningWebhook:
             each.release()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *options: str) -> None:
+    def start(self, *options: str, has_view: bool = True) -> None:
         argv = serve_argv(self.cluster.kubeconfig("admin"), listen=self._listen, advertise_url=self.url, ca_out=self.ca)
-        argv += ["--view-listen", f"127.0.0.1:{self.view_port}"]
+        argv += ["--view-listen", f"127.0.0.1:{self.view_port}"] if has_view else []
         with self.log.open("ab") as log:
             self._process = subprocess.Popen([*argv, *options], stdout=log, stderr=subprocess.STDOUT)
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.cli.running import IN_A_TERMINAL, USERQUOTA, Ended, in_process
 from tests.cluster.conftest import emptied
-from tests.cluster.running import RunningWebhook, eventually, pod
+from tests.cluster.running import RunningWebhook, ask, eventually, pod
 
 BASE = "/apis/view.userquota.dev/v1alpha1"
 POLICY = """version: 1
@@ -269,3 +269,25 @@ def test_headers_that_no_api_server_has_sent_are_not_believed(running: RunningWe
         urllib.request.urlopen(request, context=trusted, timeout=5)  # noqa: S310
     with caught.value as answer:
         assert (answer.code, b"bob" in answer.read()) == (401, False)
+
+
+def test_without_a_port_for_it_there_is_no_view_and_all_else_goes_on(running: RunningWebhook, place: str) -> None:
+    running.stop()
+    running.start(has_view=False)
+    try:
+        running.wait_until_ready()
+        kubectl = running.cluster.kubectl
+        for path in (BASE, f"{BASE}/quotas", f"{BASE}/pools", f"{BASE}/namespaces/{place}/allocations"):
+            refused = kubectl("get", "--raw", path, check=False)
+            assert (refused.returncode, refused.stdout) == (1, "")
+            assert "the server is currently unable to handle the request" in refused.stderr
+        told = "the API server reaches no replica that has a view (503), see docs/view.md"
+        assert get(running, "get") == Ended(2, "", f"userquota: userquota does not answer: {told}\n")
+        for path in (f"{BASE}/quotas", "/apis/liquid.userquota.dev/v1/info"):
+            assert ask(f"{running.url}{path}", ca_file=running.ca) == "404: Not Found"
+        told = kubectl("create", "-n", place, "-f", "-", user="alice", stdin=pod("large", cpu="3"), check=False).stderr
+        assert "exceeded quota: defaults.user, requested: requests.cpu=3" in told
+    finally:
+        running.stop()
+        running.start()
+        running.wait_until_ready()

@@ -319,7 +319,8 @@ class ViewClient:
         except ForbiddenError as error:
             raise ViewError(error.message) from error
         except ServerError as error:
-            raise ViewError(f"userquota does not answer: {error.message}") from error
+            no_view = f"the API server reaches no replica that has a view ({error.status}), see docs/view.md"
+            raise ViewError(f"userquota does not answer: {error.message if error.reason else no_view}") from error
         except ApiError as error:
             raise ViewError(error.whole if error.status == 400 else str(error)) from error
         except msgspec.MsgspecError as error:
