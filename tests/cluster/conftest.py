@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from localcluster.controlplane import ControlPlane
-from localcluster.plan import Options
+from localcluster.plan import API_SERVER, Options
 from tests.cluster.given import GivenCluster, InstalledWebhook
 from tests.cluster.people import Person
 from tests.cluster.platforms import HUB, installed
@@ -27,6 +27,14 @@ from tests.replicated.asking import Asking
 from webhook.registration import manifest_files
 
 UNLIMITED = "version: 1\n"
+AUDITED = "audited"
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "rules": [{"level": "Metadata", "namespaces": [AUDITED], "omitStages": ["RequestReceived"]}],
+}
+"""The audit logs have what happens in the one namespace, for tests that read it there."""
+
 _WORKLOADS = (
     ("apis/apps/v1", "deployments"),
     ("apis/apps/v1", "replicasets"),
@@ -43,7 +51,10 @@ def two_servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     if "USERQUOTA_KUBECONFIG" in os.environ:
         yield GivenCluster(Path(os.environ["USERQUOTA_KUBECONFIG"]))
     else:
-        options = Options(controller_manager=True, servers=2)
+        audit = tmp_path_factory.mktemp("audit") / "policy.yaml"
+        audit.write_text(json.dumps(AUDIT_POLICY))
+        flags = {API_SERVER: (f"--audit-policy-file={audit}",)}
+        options = Options(controller_manager=True, servers=2, audit_level="Metadata", flags=flags)
         yield from run_control_plane(request.getfixturevalue("binaries"), tmp_path_factory, options)
 
 
