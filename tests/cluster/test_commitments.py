@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ import pytest
 
 from tests.cli.running import in_process
 from tests.cluster.people import Person
-from tests.cluster.running import CONFIG_MAP, NAMESPACE, RunningWebhook, eventually
+from tests.cluster.running import CONFIG_MAP, NAMESPACE, RunningWebhook, eventually, has_told_of_policy
 from webhook.wiring.application import SystemClock
 
 ZONE = "topology.kubernetes.io/zone"
@@ -214,20 +215,52 @@ def a_deployment(name: str, replicas: int, gpus: int, zone: str) -> str:
 
 def edited(running: RunningWebhook, text: str) -> str:
     """Return what an admin is told who would replace the policy, without a reason."""
+    return replaced(running, text, "--dry-run=server")
+
+
+def replaced(running: RunningWebhook, text: str, *options: str) -> str:
+    """Replace the policy without a reason; return what the admin is told."""
     patch = {"metadata": {"annotations": {"userquota.dev/force": None}}, "data": {"policy.yaml": text}}
-    words = (
-        "patch",
-        "configmap",
-        CONFIG_MAP,
-        "-n",
-        NAMESPACE,
-        "--type=merge",
-        "--dry-run=server",
-        "-p",
-        json.dumps(patch),
-    )
+    words = ("patch", "configmap", CONFIG_MAP, "-n", NAMESPACE, "--type=merge", *options, "-p", json.dumps(patch))
     answer = running.cluster.kubectl(*words, check=False)
     return answer.stderr + answer.stdout
+
+
+def test_a_commitment_that_goes_round_and_round_makes_no_room(
+    running: RunningWebhook, person: Person, others: tuple[Person, Person], forty: list[str]
+) -> None:
+    """Each move covers what its new holder uses, or is refused: of 104 GPUs never more than 104 are taken."""
+    people = {"research": person, "ads": others[0], "third": others[1]}
+    places = {name: each.place for name, each in people.items()}
+    running.set_policy(policy(places, {"c-0": promised("research", "b", 52)}))
+    eventually(lambda: " created\n" in person.create(a_pod("research", 52, "b")))
+
+    accepted = []
+    for number, holder in enumerate(["ads", "third", "research", "ads", "third", "research"], start=1):
+        seen = running.log.read_text()
+        said = replaced(running, policy(places, {f"c-{number}": promised(holder, "b", 52)}))
+        if said.endswith(" patched\n"):
+            accepted.append(holder)
+            eventually(lambda seen=seen: has_told_of_policy(running.log.read_text()[len(seen) :]))  # type: ignore[misc]
+        else:
+            assert "more would be promised than nodes have: h100 in b: gpu 156 used or promised" in said
+        if number == 1:
+            assert " created\n" in people["ads"].create(a_pod("ads", 52, "b"))
+        for each in people.values():
+            assert "exceeded quota: nodeClasses.h100[b], requested: gpu=1" in each.create(a_pod("more", 1, "b"))
+    assert accepted == ["ads", "research", "ads", "research"]
+
+
+def test_two_halves_cover_a_pod_that_is_as_large_as_both(
+    running: RunningWebhook, person: Person, others: tuple[Person, Person], forty: list[str]
+) -> None:
+    halves = {name: promised("research", "a", 4) for name in ("c-1", "c-2")}
+    places = {"research": person.place, "ads": others[0].place}
+    running.set_policy(policy(places, {**halves, "c-3": promised("ads", "a", 104)}))
+
+    eventually(lambda: " created\n" in person.create(a_pod("whole", 8, "a")))
+    told = person.create(a_pod("more", 1, "a"))
+    assert "gpu=104 promised and not used, on demand 0 of 0 taken, committed 8 of 8 in use" in told
 
 
 def test_admins_see_what_nodes_have_and_what_was_promised_to_whom(
@@ -301,3 +334,68 @@ def test_a_part_of_a_tenant_is_there_for_whom_it_is_guaranteed_to(
     )
     assert "tenant/both: gpu 8 used, reserved or guaranteed (6), 7 by tenants.both" in patched.stderr
     assert " created\n" in person.create(a_pod("six", 6, "a"))
+
+
+def sized(name: str, cpu: str, memory: str) -> str:
+    requests = {"cpu": cpu, "memory": memory}
+    selector = {"commitments.test/gpu": "h100", ZONE: "c"}
+    container = {"name": "x", "image": "example/x", "resources": {"requests": requests}}
+    spec = {"nodeSelector": selector, "containers": [container]}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+
+
+def test_an_odd_amount_is_the_same_wherever_it_is_told(
+    running: RunningWebhook, person: Person, forty: list[str], view: None, tmp_path: Path
+) -> None:
+    """Memory of 1.5Mi and 2032Mi, and a tenth of a core: in decision, refusal, views, commands and metric."""
+    amounts = {"cpu": "300m", "memory": "2032Mi"}
+    text = json.loads(policy({"research": person.place}, {"c-1": {**promised("research", "c", 0), "amounts": amounts}}))
+    text["users"] = {person.name: {"hard": amounts}}
+    running.set_policy(json.dumps(text))
+
+    eventually(lambda: " created\n" in person.create(sized("odd", "100m", "1.5Mi")))
+    eventually(lambda: "userquota_reservations 0.0" in running.metrics())
+    told = person.create(sized("large", "100m", "2032Mi"))
+    limits = "exceeded quota: users.{}, requested: requests.memory=2032Mi, used: requests.memory=1536Ki, "
+    limits += "limited: requests.memory=2032Mi, reserved: requests.memory=0, free: requests.memory=2030Mi for user/{}"
+    assert limits.format(person.name, person.name) in told
+    assert "would fit: requests.memory=2030.5Mi;" in told  # exactly, in the unit that was asked for
+    assert " created\n" in person.create(sized("most", "200m", "2030.5Mi"))
+    eventually(lambda: "userquota_reservations 0.0" in running.metrics())
+    assert "used: requests.memory=2032Mi" in person.create(sized("one-byte", "0", "1"))
+
+    own = rows(running, person, "get")
+    assert [line[2:6] for line in own if line[:2] == [f"user/{person.name}", "requests.memory"]] == [
+        ["2032Mi", "0", "2032Mi", "0"]
+    ]
+    assert [line[2:6] for line in own if line[:2] == [f"user/{person.name}", "requests.cpu"]] == [
+        ["300m", "0", "300m", "0"]
+    ]
+    listed = rows(running, person, "get", "allocations")
+    assert {line[2]: line[6] for line in listed if line[1:2] == [person.place]} == {
+        "odd": "pods=1,requests.cpu=100m,requests.memory=1536Ki",
+        "most": "pods=1,requests.cpu=200m,requests.memory=2079232Ki",
+    }
+    assert ["requests.memory", "used", "2032Mi", "=", "2032Mi", "committed", "+", "0", "reserved"] in listed
+    pool = [line for line in rows(running, None, "capacity") if line[0] == "h100:c"]
+    assert [line[1:] for line in pool if line[1] == "requests.memory"] == [
+        ["requests.memory", "6656Gi", "2032Mi", "0", "2032Mi", "0", "6813712Mi"]
+    ]
+    [promise] = [line for line in rows(running, None, "commitments", "list") if line[0] == "c-1"]
+    assert promise[4:6] == ["requests.cpu=300m,requests.memory=2032Mi"] * 2
+    (tmp_path / "odd.json").write_text(sized("odd", "100m", "1.5Mi"))
+    charge = in_process("charge", str(tmp_path / "odd.json")).out
+    assert ["requests.memory", "1536Ki"] in [line.split() for line in charge.splitlines()]
+    for resource, amount in (("requests.memory", 2032 * 2**20), ("requests.cpu", 0.3)):
+        for of_type in ("used", "promised"):
+            series = f'userquota_pool{{node_class="h100",resource="{resource}",type="{of_type}",zone="c"}} '
+            [value] = [line.removeprefix(series) for line in running.metrics().splitlines() if line.startswith(series)]
+            assert float(value) == amount
+
+
+def rows(running: RunningWebhook, whom: Person | None, *words: str) -> list[list[str]]:
+    """Return what a command prints, as the person or as the admin, word by word."""
+    acting = () if whom is None else ("--as", whom.name, "--as-group", "people", "--as-group", "system:authenticated")
+    ended = in_process(*words, "--kubeconfig", str(running.cluster.kubeconfig("admin")), *acting)
+    assert ended.code == 0, ended
+    return [line.split() for line in ended.out.splitlines()]
