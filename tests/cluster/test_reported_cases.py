@@ -15,6 +15,7 @@ import pytest
 
 from tests.cluster.people import Person
 from tests.cluster.running import NAMESPACE, RunningWebhook, eventually, pod
+from tests.cluster.test_main_job import events
 from tests.cluster.test_who_pays import run, stamped
 from tests.cluster.workloads import deployment, listed, pod_owners, read
 from tests.replicated.asking import Answer, Asking
@@ -174,6 +175,44 @@ def test_a_rollout_at_a_full_limit_stays_below_it_and_goes_on_once_it_is_raised(
     assert len(listed(running, place, "pods")) == 2
     running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 3}}}\n")
     eventually(lambda: len(pod_owners(running, place)) == 3, within=60)
+
+
+def test_a_job_whose_pod_fails_at_a_full_limit_tries_again_and_loses_no_attempt(
+    running: RunningWebhook, place: str, named: Named
+) -> None:
+    """Creates that are refused do not count for its backoffLimit."""
+    alice = named("alice")
+    running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 1}}}\n")
+    container = {"name": "main", "image": "example/x"}
+    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+    spec = {"backoffLimit": 1, "template": template}
+    assert " created\n" in alice.create(
+        json.dumps({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "work"}, "spec": spec})
+    )
+
+    def runs() -> list[str]:
+        found = listed(running, place, "pods")
+        return [each["metadata"]["name"] for each in found if each["status"]["phase"] == "Pending"]
+
+    def ends(name: str, phase: str) -> None:
+        told = json.dumps({"status": {"phase": phase}})
+        run(running, place, "patch", "pod", name, "--subresource=status", "-p", told, user="admin")
+
+    eventually(lambda: len(runs()) == 1, within=20)
+    [first] = runs()
+    ends(first, "Failed")
+    eventually(lambda: " created\n" in alice.create(pod("taker")))  # before the Job tries again, after ten seconds
+
+    eventually(lambda: "exceeded quota: defaults.user, requested: pods=1" in events(running, place), within=40)
+    status = read(running, place, "job", "work")["status"]
+    assert (status["failed"], status.get("active", 0), status.get("conditions", [])) == (1, 0, [])
+    assert runs() == ["taker"]
+
+    alice.delete("pod", "taker", "--grace-period=0")
+    eventually(lambda: len(runs()) == 1, within=60)
+    ends(runs()[0], "Succeeded")
+    eventually(lambda: read(running, place, "job", "work")["status"].get("succeeded") == 1, within=20)
+    assert read(running, place, "job", "work")["status"]["failed"] == 1
 
 
 def posted(running: RunningWebhook, path: str, body: object, *, acting_as: str) -> Answer:
