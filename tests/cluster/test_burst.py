@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.cluster.creating import create_pods, one_container
-from tests.cluster.running import RunningWebhook
+from tests.cluster.running import RunningWebhook, eventually, pod
+from tests.cluster.workloads import deployment, listed
 from tests.replicated import ledger_object
 from tests.replicated.asking import Asking
 
@@ -47,3 +50,25 @@ async def test_while_the_webhook_is_down_nothing_charged_is_created(running: Run
     finally:
         running.start()
         running.wait_until_ready()
+
+
+def test_while_the_webhook_is_down_the_system_gets_its_pods(running: RunningWebhook, place: str) -> None:
+    """By hand and by a controller, without a stamp; a person gets none."""
+    kubectl, name = running.cluster.kubectl, f"dns-of-{place}"
+    running.kill()
+    try:
+        kubectl("create", "-n", "kube-system", "-f", "-", stdin=json.dumps(deployment(name)))
+        kubectl("create", "-n", "kube-system", "-f", "-", stdin=pod(f"by-hand-{name}"))
+        eventually(lambda: len(pods_named(running, "kube-system", name)) == 2, within=30)
+        answer = kubectl("create", "-n", place, "-f", "-", stdin=pod("person"), user="alice", check=False)
+        assert "failed calling webhook" in answer.stderr
+        assert not any("userquota.dev" in each for each in pods_named(running, "kube-system", name))
+    finally:
+        running.start()
+        running.wait_until_ready()
+        kubectl("delete", "deployment", "-n", "kube-system", name)
+        kubectl("delete", "pod", "-n", "kube-system", f"by-hand-{name}", "--grace-period=0", "--force")
+
+
+def pods_named(running: RunningWebhook, place: str, name: str) -> list[str]:
+    return [json.dumps(each) for each in listed(running, place, "pods") if name in each["metadata"]["name"]]
