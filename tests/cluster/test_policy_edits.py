@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.cli.running import in_process
 from tests.cluster.people import Person
 from tests.cluster.running import CONFIG_MAP, NAMESPACE, RunningWebhook, eventually, pod
 from tests.cluster.test_main_job import events
+from webhook.kube import policy_copy
 
 FREE = "version: 1\ndefaults: {user: {hard: {pods: 50}}}\n"
 DENIED = 'admission webhook "policies.userquota.dev" denied the request: '
@@ -121,3 +123,40 @@ def test_a_resource_is_opt_in_until_it_leaves_the_catalogue(running: RunningWebh
     lifted = "lifted: resources[example.com/card] limits requests.example.com/card=0 no more, and nothing in its place"
     assert lifted in said
     assert said.endswith(f"configmap/{OWN} configured\n")
+
+
+def test_the_first_policy_of_a_cluster_may_be_below_what_is_used_and_ends_nothing(
+    running: RunningWebhook, named: Callable[[str], Person], view: None
+) -> None:
+    """Nothing is counted before it, and so nothing compared; whoever is over it gets no more."""
+    alice = named("alice")
+    running.set_policy("version: 1\n")
+    for name in ("one", "two", "three"):
+        assert " created\n" in alice.create(pod(name))
+    first = f"version: 1\nusers: {{{alice.name}: {{hard: {{pods: 1}}}}}}\n"
+    running.stop()
+    kubectl(running, "delete", "configmap", CONFIG_MAP, policy_copy.NAME)  # while nobody judges it
+    running.start()
+    eventually(lambda: "no policy" in alice.create(pod("refused")), within=20, what=running.readiness)
+
+    def written(text: str) -> str:
+        metadata = {"name": CONFIG_MAP, "namespace": NAMESPACE, "labels": {LABEL: "true"}}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"policy.yaml": text}}
+        return edit(running, json.dumps(body))
+
+    assert written(first) == (
+        "Warning: no policy was in force, and so nothing is counted yet: "
+        "userquota preflight tells who is over a limit\n"
+        f"configmap/{CONFIG_MAP} created\n"
+    )
+
+    running.wait_until_ready()
+    assert "requested: pods=1, used: pods=3, limited: pods=1, reserved: pods=0, free: pods=0" in alice.create(pod("x"))
+    assert alice.run("get", "pods", "-o", "name").split() == ["pod/one", "pod/three", "pod/two"]
+    own = in_process("get", "--kubeconfig", str(running.cluster.kubeconfig("admin")), "--as", alice.name).out
+    assert ["pods", "3", "0", "1", "0", "2"] in [line.split()[1:] for line in own.splitlines()]
+    below = f"a limit would be below what is used: user/{alice.name}: pods 3 used or reserved, 0 by users.{alice.name}"
+    assert below in written(
+        first.replace("pods: 1", "pods: 0")
+    )  # the second one is compared with what the first one left
+    assert written(first.replace("pods: 1", "pods: 2")) == f"configmap/{CONFIG_MAP} configured\n"
