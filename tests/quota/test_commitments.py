@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import pytest
 from hypothesis import assume, given, settings
@@ -116,22 +116,36 @@ class Cluster:
         )
 
     def ask(
-        self, name: str, gpus: int, *, who: str = "alice", where: str = "red", scopes: Scopes = (H100, "Zone")
+        self,
+        name: str,
+        gpus: int,
+        *,
+        who: str = "alice",
+        where: str = "red",
+        scopes: Scopes = (H100, "Zone"),
+        uid: str = "",
     ) -> Decision:
         """Create a pod; a pod that is allowed is reserved."""
         key = ObjectKey("pods", where, name)
-        decision = self.judge(Charge(key, f"uid of {name}", 0, Payer(who), ((GPUS, gpus),), scopes=scopes))
+        decision = self.judge(Charge(key, uid or f"uid of {name}", 0, Payer(who), ((GPUS, gpus),), scopes=scopes))
         if isinstance(decision, Allowed) and decision.reservation is not None:
             self.index.reserve(decision.reservation)
         return decision
 
     def store(
-        self, name: str, gpus: int, *, who: str = "alice", where: str = "red", scopes: Scopes = (H100, "Zone")
+        self,
+        name: str,
+        gpus: int,
+        *,
+        who: str = "alice",
+        where: str = "red",
+        scopes: Scopes = (H100, "Zone"),
+        uid: str = "",
     ) -> None:
         self._versions += 1
         self.index.observe(
             ObjectKey("pods", where, name),
-            Row(f"uid of {name}", self._versions, Payer(who), ((GPUS, gpus),), scopes),
+            Row(uid or f"uid of {name}", self._versions, Payer(who), ((GPUS, gpus),), scopes),
         )
 
     def delete(self, name: str, *, where: str = "red") -> None:
@@ -379,6 +393,60 @@ def test_an_update_counts_what_it_adds() -> None:
     assert isinstance(cluster.judge(grown(2)), Allowed)
 
 
+def test_whoever_gets_a_name_that_two_ask_for_takes_nothing_that_was_promised() -> None:
+    cluster = Cluster(policy_of(commitment("c", user("alice"), 2)), Nodes({WHOLE: 3}))
+
+    assert isinstance(cluster.ask("job-0", 2, who="alice", uid="hers"), Allowed)
+    refused = excess_of(cluster.ask("job-0", 2, who="zed", uid="his"))
+    assert isinstance(cluster.ask("job-0", 1, who="zed", uid="his"), Allowed)
+    excess_of(cluster.ask("other", 1, who="zed"))  # either of the two may be stored
+    cluster.store("job-0", 1, who="zed", uid="his")
+    cluster.index.drop(*cluster.index.reservations())  # hers can never be stored
+    assert isinstance(cluster.ask("again", 2, who="alice"), Allowed)
+
+    assert left(refused) == (0, 0, 1, 0, 0)
+    assert refused.fits == 1
+
+
+def test_a_name_asked_for_in_two_zones_may_be_stored_where_nothing_covers_it() -> None:
+    zone, other = ZONED
+    cluster = Cluster(policy_of(commitment("c", user("alice"), 2, pool=zone)), Nodes({zone: 2, other: 2}))
+
+    assert isinstance(cluster.ask("a", 2, who="alice", uid="1", scopes=(H100, f"Zone={zone.zone}")), Allowed)
+    assert isinstance(cluster.ask("a", 2, who="alice", uid="2", scopes=(H100, f"Zone={other.zone}")), Allowed)
+
+    excess_of(cluster.ask("b", 1, who="zed"))
+
+
+def test_what_was_covered_has_to_fit_when_somebody_else_pays_for_it() -> None:
+    cluster = Cluster(policy_of(commitment("c", user("alice"), 2)), Nodes({WHOLE: 3}))
+    cluster.store("a", 2, who="alice")
+    charged = frozenset(cluster.index.subjects_of(Account(Payer("alice"), (H100, "Zone")), "red"))
+    prior = Prior(Payer("alice"), charged, ((GPUS, 2),), (H100, "Zone"))
+    key = ObjectKey("pods", "red", "a")
+
+    taken_over = Charge(key, "uid of a", 1, Payer("zed"), ((GPUS, 2),), prior, scopes=(H100, "Zone"))
+
+    assert excess_of(cluster.judge(taken_over)).requested == 2
+    cluster.nodes = Nodes({WHOLE: 4})
+    assert isinstance(cluster.judge(taken_over), Allowed)
+
+
+def test_a_pod_that_is_given_its_zone_later_makes_room_where_it_was_on_demand() -> None:
+    zone, other = ZONED
+    cluster = Cluster(policy_of(commitment("c", user("alice"), 1, pool=zone)), Nodes({zone: 2, other: 2}))
+    cluster.store("covered", 1, who="alice", scopes=(H100, f"Zone={zone.zone}"))
+    cluster.store("gated", 1, who="alice")
+    cluster.store("full", 2, who="zed", scopes=(H100, f"Zone={other.zone}"))
+    charged = frozenset(cluster.index.subjects_of(Account(Payer("alice"), (H100, "Zone")), "red"))
+    prior = Prior(Payer("alice"), charged, ((GPUS, 1),), (H100, "Zone"))
+    key, placed = ObjectKey("pods", "red", "gated"), (H100, f"Zone={zone.zone}")
+
+    assert isinstance(
+        cluster.judge(Charge(key, "uid of gated", 2, Payer("alice"), ((GPUS, 1),), prior, scopes=placed)), Allowed
+    )
+
+
 # The law: however pods come and go, and promises move.
 
 holders = st.sampled_from([user("alice"), user("bob"), RESEARCH, ADS, namespace("grey")])
@@ -545,6 +613,68 @@ def test_two_halves_cover_what_the_whole_does(
         assert split.ask(name, gpus, who=who, where=where, scopes=scopes) == whole.ask(
             name, gpus, who=who, where=where, scopes=scopes
         )
+
+
+rivals = st.tuples(
+    st.sampled_from("abc"),
+    st.integers(1, 5),
+    st.sampled_from(["alice", "bob", "carol"]),
+    st.just("red"),
+    st.sampled_from([(H100, "Zone=a"), (H100, "Zone=b"), (H100, "Zone")]),
+)
+"""Creates of few names by several people in one namespace."""
+to_rivals = st.lists(
+    st.tuples(
+        st.sampled_from([user("alice"), user("bob")]),
+        st.integers(2, 4),
+        st.sampled_from(ZONED),
+        st.just(State.CONFIRMED),
+        st.none(),
+        st.none(),
+    ),
+    min_size=1,
+    max_size=2,
+)
+
+
+class _Asked(NamedTuple):
+    """A create that was allowed."""
+
+    name: str
+    where: str
+    gpus: int
+    who: str
+    scopes: Scopes
+    uid: str
+
+
+@settings(max_examples=500)
+@given(to_rivals, st.lists(st.tuples(st.sampled_from(["ask", "ask", "store"]), rivals), min_size=5, max_size=30))
+def test_whichever_of_what_was_allowed_is_stored_no_more_is_taken_than_there_is(
+    promised: list[Promise], story: list[tuple[str, tuple[str, int, str, str, Scopes]]]
+) -> None:
+    cluster = Cluster(made(promised), Nodes({ZONED[0]: 8, ZONED[1]: 4}))
+    running: dict[tuple[str, str], tuple[int, str, Scopes]] = {}
+    in_flight: list[_Asked] = []
+    watched = (*ZONED, WHOLE)
+    for number, (what, (name, gpus, who, where, scopes)) in enumerate(story):
+        if what == "ask":
+            asked = _Asked(name, where, gpus, who, scopes, str(number))
+            if (where, name) not in running and isinstance(
+                cluster.ask(name, gpus, who=who, where=where, scopes=scopes, uid=asked.uid), Allowed
+            ):
+                in_flight.append(asked)
+            continue
+        if not in_flight:
+            continue
+        one = in_flight.pop((gpus * 7 + number) % len(in_flight))
+        if (one.where, one.name) in running:
+            continue  # AlreadyExists
+        before = {pool: taken(cluster, pool, running) for pool in watched}
+        cluster.store(one.name, one.gpus, who=one.who, where=one.where, scopes=one.scopes, uid=one.uid)
+        running[one.where, one.name] = (one.gpus, one.who, one.scopes)
+        for pool in watched:
+            assert taken(cluster, pool, running) <= max(cluster.nodes.of(pool)[GPUS], before[pool])
 
 
 # Work, counted and not timed.

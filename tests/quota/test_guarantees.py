@@ -58,10 +58,10 @@ class Cluster:
             self.policy, Account(Payer(who)), namespace=where, labels=LABELS[where], now=NOW, capacity=NoNodes()
         )
 
-    def ask(self, who: str, gpus: int, where: str = "red") -> Decision:
+    def ask(self, who: str, gpus: int, where: str = "red", name: str = "") -> Decision:
         """Create a pod; a pod that is allowed is reserved."""
         self._versions += 1
-        key = ObjectKey("pods", where, f"p{self._versions}")
+        key = ObjectKey("pods", where, name or f"p{self._versions}")
         charge = Charge(key, f"u{self._versions}", 0, Payer(who), (("gpu", gpus * NANOS),))
         decision = decide(charge, self.limits(who, where), self.index)
         if isinstance(decision, Allowed) and decision.reservation is not None:
@@ -101,6 +101,14 @@ def test_beyond_the_guarantee_its_holder_shares_what_is_left() -> None:
     assert isinstance(cluster.ask("alice", 7), Allowed)
     assert isinstance(cluster.ask("bob", 4), Denied)
     assert isinstance(cluster.ask("bob", 3), Allowed)
+
+
+def test_whoever_gets_a_name_that_two_ask_for_takes_nothing_that_is_guaranteed() -> None:
+    cluster = Cluster(policy(ALICES))
+    assert isinstance(cluster.ask("alice", 4, name="job-0"), Allowed)
+    assert isinstance(cluster.ask("bob", 7, name="job-0"), Denied)
+    assert isinstance(cluster.ask("bob", 6, name="job-0"), Allowed)
+    assert isinstance(cluster.ask("bob", 1), Denied)
 
 
 def test_a_guarantee_holds_in_its_envelope_alone() -> None:

@@ -254,6 +254,7 @@ class _AsStored:
         self.promise = index.promise
         self.promised = index.promised
         self.set_aside = index.set_aside
+        self.of_holders = index.of_holders
 
     def used(self, subject: Subject, name: str) -> Amount:
         """Return what is used, with everything that was reserved since."""

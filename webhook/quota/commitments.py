@@ -93,6 +93,11 @@ class Pool(NamedTuple):
         """Return the subject of those pods in the pool that are covered by what was promised to *holder*."""
         return Subject(f"[{self.selector}, committed] {holder}")
 
+    @property
+    def on_demand(self) -> Subject:
+        """The subject of those pods in the pool that belong to nobody to whom anything was promised."""
+        return Subject(f"[{self.selector}, on demand] {CLUSTER}")
+
     def __str__(self) -> str:
         return f"{self.node_class} in {self.zone}" if self.zone else self.node_class
 
@@ -197,9 +202,9 @@ class InForce:
     """
     What is promised at one time.
 
-    `covers` are by the subject of `Pool.held_by`. `ahead` is what is set aside for later, which nobody may use before,
-    `sums` all that was promised, and `endings` the next ends of what covers somebody, the soonest first: all three by
-    the subject of a pool.
+    `covers` are by the subject of `Pool.held_by`: of nothing for a holder who has none in force. `ahead` is what is set
+    aside for later, which nobody may use before, `sums` all that was promised, and `endings` the next ends of what
+    covers somebody, the soonest first: all three by the subject of a pool.
     """
 
     covers: Mapping[Subject, Cover] = field(default_factory=dict)
@@ -328,7 +333,8 @@ class Commitments:
                         _add(ahead[pool], each.amounts)
                     elif each.ends is not None:
                         endings[pool].append(Ending(each.ends, subject))
-            covers |= {subject: Cover(amounts, pools) for subject, amounts in covered.items()}
+            for subject in self._held_by[inner].values():
+                covers[subject] = Cover(covered.get(subject, {}), pools)
         soonest = {pool: nsmallest(_MOST_ENDINGS, found) for pool, found in endings.items()}
         return InForce(covers, ahead, sums, soonest)
 
@@ -337,11 +343,15 @@ NO_COMMITMENTS = Commitments()
 
 
 def charged_pools(commitments: Commitments, objects_scopes: Scopes, subjects: Collection[Subject]) -> Iterator[Subject]:
-    """Yield what else is charged for an object of *subjects*: the pools in which it counts, and who covers it there."""
+    """
+    Yield what else is charged for an object of *subjects*: the pools in which it counts, and who covers it there.
+
+    What nothing covers has a subject of its own as well: of two creates of one name the larger counts for each subject,
+    so that one that is covered and one that is not count both beside each other.
+    """
     for place in commitments.places_of(objects_scopes, subjects):
         yield from (each.subject for each in place.pools)
-        if place.holder is not None:
-            yield place.holder
+        yield from (each.on_demand for each in place.pools) if place.holder is None else (place.holder,)
 
 
 def _add(total: dict[str, Amount], amounts: Mapping[str, Amount]) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.missing import DECLARABLE, Missing, Undeclared
 from webhook.quota.policy import MINIMUMS, Mode, Policy
-from webhook.quota.pool_room import OnDemand, on_demand, room_in_pool
+from webhook.quota.pool_room import OnDemand, on_demand, room_in_pool, taken
 from webhook.quota.presets import PER_SESSION
 from webhook.quota.reservation import Charge, Reservation
 from webhook.quota.resources import PODS, PODS_STORED, Amount, Amounts
@@ -305,12 +305,12 @@ def _over_pools(charge: Charge, in_force: LimitsInForce, view: UsageView) -> Ite
     for each in in_force.pools:
         pool, name = each.limit.subject, each.limit.resource
         amount = requested.get(name, 0)
-        before = charge.before(name, pool) if charge.prior is not None else 0
+        before = charge.before(name, each.counted_for) if charge.prior is not None else 0
         if amount <= before:
             continue
-        if view.allocated(pool, name) + view.set_aside(pool, name) + amount <= each.limit.hard:
+        if taken(each, view) + amount <= each.limit.hard:
             continue  # wherever the object counts, the sum grows by its amount at most
-        held = view.held(charge.key, pool, name)
+        held = view.held(charge.key, each.counted_for, name)
         room = room_in_pool(each, (charge.key,), view, charge.pod_sets if charge.part_of else ())
         if max(held, amount) > room:
             had = min(before, held)

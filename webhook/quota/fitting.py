@@ -85,6 +85,7 @@ class _Unused:
     allocated = used
     held_for_all_pods = used
     set_aside = used
+    of_holders = used
     promised = used
 
     def promise(self, in_force: InForce) -> None:

@@ -40,6 +40,11 @@ def held_by(envelope: Subject, holder: Subject) -> Subject:
     return Subject(f"[within {envelope}] {holder}")
 
 
+def on_demand_in(envelope: Subject) -> Subject:
+    """Return the subject of those objects in *envelope* that count for nobody to whom a part is guaranteed."""
+    return Subject(f"[within {envelope}, on demand] {envelope}")
+
+
 class Guarantees:
     """All guarantees of a policy, by the subject of the envelope; no holder has two of one envelope."""
 
@@ -79,8 +84,9 @@ class Guarantees:
     def charged(self, subjects: Iterable[Subject], holders: Collection[Subject]) -> Iterator[Subject]:
         """Yield what else is charged for an object of *holders* that is charged to *subjects*."""
         if self._holders:
-            found = (self.holder_in(each, holders) for each in subjects)
-            yield from (each for each in found if each is not None)
+            for each in subjects:
+                if each in self._holders:
+                    yield self.holder_in(each, holders) or on_demand_in(each)
 
     def beside(self, promised: InForce) -> InForce:
         """Return what is *promised* and guaranteed together: the same object for the same one."""

@@ -73,12 +73,19 @@ class PoolLimit(Struct, frozen=True):
     envelope of which parts are guaranteed, if it `is_envelope`.
 
     Of that `committed` was promised to `holder`, the subject of what covers the object; None if nothing does.
+    `on_demand` is the subject of all that nothing covers there.
     """
 
     limit: Limit
+    on_demand: Subject
     holder: Subject | None = None
     committed: Amount = 0
     is_envelope: bool = False
+
+    @property
+    def counted_for(self) -> Subject:
+        """The subject for which the object counts in the pool: its holder, or all that nothing covers."""
+        return self.on_demand if self.holder is None else self.holder
 
 
 class LimitsInForce(Struct, frozen=True):

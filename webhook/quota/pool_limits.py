@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from msgspec import structs
 
 from webhook.quota.commitments import Pool
-from webhook.quota.guarantees import Guarantees
+from webhook.quota.guarantees import Guarantees, on_demand_in
 from webhook.quota.limits import Limit, LimitsInForce, PoolLimit, resolve_limits
 from webhook.quota.policy import Policy
 from webhook.quota.resources import Amount
@@ -70,8 +70,10 @@ def limits_in_force(  # noqa: PLR0913 - what decides the limits
         amounts = _NOTHING if cover is None else cover.amounts
         for pool in place.pools:
             has = capacity.of(pool)
-            limits = () if has is None else _limits_of(policy, pool, has)
-            found += [PoolLimit(limit, place.holder, amounts.get(limit.resource, 0)) for limit in limits]
+            if has is None:
+                continue
+            limits, on_demand = _limits_of(policy, pool, has)
+            found += [PoolLimit(each, on_demand, place.holder, amounts.get(each.resource, 0)) for each in limits]
     return structs.replace(in_force, pools=tuple(found), promised=promised)
 
 
@@ -84,14 +86,17 @@ def _shared(guarantees: Guarantees, sums: Iterable[Limit]) -> Iterator[Limit]:
 def _envelope(guarantees: Guarantees, limit: Limit, holders: Iterable[Subject]) -> PoolLimit:
     held = guarantees.holder_in(limit.subject, holders)
     amount = 0 if held is None else guarantees.amount_of(held, limit.resource)
-    return PoolLimit(limit, held, amount, is_envelope=True)
+    return PoolLimit(limit, on_demand_in(limit.subject), held, amount, is_envelope=True)
 
 
-def _limits_of(policy: Policy, pool: Pool, has: Mapping[str, Amount]) -> tuple[Limit, ...]:
-    """Return the limits that a pool which *has* these amounts sets: the same until nodes change."""
+def _limits_of(policy: Policy, pool: Pool, has: Mapping[str, Amount]) -> tuple[tuple[Limit, ...], Subject]:
+    """
+    Return the limits that a pool which *has* these amounts sets, and the subject of what nothing covers there: the same
+    until nodes change.
+    """
     known = policy.limits_cache.get(pool)
     if isinstance(known, _Cached) and known.has is has:
-        return known.limits
+        return known.limits, known.on_demand
     usable = policy.terms_of(pool.node_class).usable(has)
     entry = policy.class_entry(pool.node_class)
     path = f"{entry.path}[{pool.zone}]" if pool.zone else entry.path
@@ -108,10 +113,11 @@ def _limits_of(policy: Policy, pool: Pool, has: Mapping[str, Amount]) -> tuple[L
         )
         for name in sorted(policy.commitments.resources_of(pool.node_class))
     )
-    policy.limits_cache[pool] = _Cached(has, limits)
-    return limits
+    policy.limits_cache[pool] = _Cached(has, limits, pool.on_demand)
+    return limits, pool.on_demand
 
 
 class _Cached(NamedTuple):
     has: Mapping[str, Amount]
     limits: tuple[Limit, ...]
+    on_demand: Subject

@@ -35,6 +35,17 @@ class OnDemand(NamedTuple):
     is_envelope: bool = False
 
 
+def taken(each: PoolLimit, view: UsageView) -> Amount:
+    """
+    Return what is used or was promised of a pool, whichever is more of each holder, and what is used on demand.
+
+    Of creates of one name only one can be stored. They count once for each holder, and once on demand: whoever gets the
+    name, no more is taken.
+    """
+    pool, name = each.limit.subject, each.limit.resource
+    return view.allocated(each.on_demand, name) + view.of_holders(pool, name) + view.set_aside(pool, name)
+
+
 def room_in_pool(
     each: PoolLimit, keys: Collection[ObjectKey], view: UsageView, pod_sets: Iterable[PodSet] = ()
 ) -> Amount:
@@ -42,18 +53,16 @@ def room_in_pool(
     Return the most that objects of one holder, which have *keys*, may have together: what covers them beside others,
     and what is free on demand. What is held for pods of *pod_sets* is held for them.
     """
-    pool, name = each.limit.subject, each.limit.resource
-    sets = tuple(pod_sets)
-    others = view.allocated(pool, name) - _own(keys, sets, view, pool, name)
-    set_aside = view.set_aside(pool, name)
+    name, sets = each.limit.resource, tuple(pod_sets)
+    before = taken(each, view) - _own(keys, sets, view, each.on_demand, name)
     if each.holder is None:
-        return max(each.limit.hard - others - set_aside, 0)
+        return max(each.limit.hard - before, 0)
     of_holder = view.allocated(each.holder, name)
-    unused = max(each.committed - of_holder, 0)
     own = _own(keys, sets, view, each.holder, name)
+    unused = max(each.committed - of_holder, 0)
     covered = max(each.committed - (of_holder - own), 0)
     # Without the objects all that covers it is set aside.
-    return covered + max(each.limit.hard - others - (set_aside - unused + covered), 0)
+    return covered + max(each.limit.hard - (before - own - unused + covered), 0)
 
 
 def _own(

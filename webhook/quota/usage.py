@@ -86,6 +86,9 @@ class UsageView(Protocol):
     def promised(self, pool: Subject, name: str) -> Amount:
         """Return how much of *pool* is promised at all."""
 
+    def of_holders(self, pool: Subject, name: str) -> Amount:
+        """Return how much of `used + reserved` in *pool* belongs to holders, also what they use beyond a promise."""
+
 
 class StaleListError(WebhookError):
     """A list from the API is older than what the watch has already shown: it must not move the index back."""
@@ -149,6 +152,7 @@ class UsageIndex:
         self._session_holds = ExpectedPods()
         self._promised = NOTHING_IN_FORCE
         self._set_aside: dict[Subject, dict[str, Amount]] = {}
+        self._of_holders: dict[Subject, dict[str, Amount]] = {}
 
     # Reads of a decision.
 
@@ -200,6 +204,10 @@ class UsageIndex:
     def promised(self, pool: Subject, name: str) -> Amount:
         """Return how much of *pool* is promised at all."""
         return self._promised.sums.get(pool, _NOTHING).get(name, 0)
+
+    def of_holders(self, pool: Subject, name: str) -> Amount:
+        """Return how much in *pool* belongs to holders. See `UsageView`."""
+        return self._of_holders.get(pool, _NOTHING).get(name, 0)
 
     def reserved_sums(self) -> dict[Subject, dict[str, Amount]]:
         """Return a copy of `reserved` for all subjects and resources."""
@@ -450,8 +458,10 @@ class UsageIndex:
 
     def _count_set_aside(self) -> None:
         self._set_aside = {pool: dict(amounts) for pool, amounts in self._promised.ahead.items()}
+        self._of_holders = {}
         for subject, cover in self._promised.covers.items():
             self._change_set_aside(cover, self._uncovered(subject, cover), {})
+            self._change_of_holders(cover, ((name, self.allocated(subject, name)) for name in self.names(subject)), 1)
 
     def _uncovered(self, subject: Subject, cover: Cover) -> dict[str, Amount]:
         """Return what *cover* promises to *subject*, who does not use it."""
@@ -462,6 +472,13 @@ class UsageIndex:
             of_pool = self._set_aside.setdefault(pool, {})
             for name, amount in after.items():
                 of_pool[name] = of_pool.get(name, 0) + amount - before.get(name, 0)
+
+    def _change_of_holders(self, cover: Cover, amounts: Iterable[tuple[str, Amount]], sign: int) -> None:
+        changes = tuple(amounts)
+        for pool in cover.pools:
+            of_pool = self._of_holders.setdefault(pool, {})
+            for name, amount in changes:
+                of_pool[name] = of_pool.get(name, 0) + sign * amount
 
     # Maintenance of the sums.
 
@@ -474,6 +491,7 @@ class UsageIndex:
         before = self._uncovered(subject, cover)
         _add(sums, subject, amounts, sign)
         self._change_set_aside(cover, self._uncovered(subject, cover), before)
+        self._change_of_holders(cover, amounts, sign)
 
     def _record_gone(self, uid: str) -> None:
         self._gone[uid] = None
