@@ -128,7 +128,7 @@ bench-image: $(VENV)/dev.stamp ## Build the image with buildah; print its size a
 	$(BIN)/python -m benchmarks.image "$$layout/image"
 
 .PHONY: model
-model: $(VENV)/dev.stamp ## Explore every state of the model of the ledger's protocol: about 45 million, in minutes
+model: $(VENV)/dev.stamp ## Explore every state of the model of the ledger's protocol: about 60 million, in minutes
 	cd tests/model && "$$(../../$(BIN)/python -c 'import os; from localcluster.toolchain import find_go; print(find_go((1, 22, 0), environ=os.environ))')" run . -full
 
 MINUTES ?= 30

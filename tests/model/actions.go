@@ -5,11 +5,13 @@ package main
 // World expands states of one scenario under one set of rules.
 type World struct {
 	Scenario
-	rules   Rules
-	nameOf  [16]uint8
-	names   uint8
-	dryRuns uint8
-	roomFor int // creates of one name before they are merged, as the rules have it
+	rules    Rules
+	terms    []Terms
+	nameOf   [16]uint8
+	holderOf [16]uint8
+	names    uint8
+	dryRuns  uint8
+	roomFor  int // creates of one name before they are merged, as the rules have it
 
 	emit      func(next *State, step Step)
 	isResting bool   // nothing but a crash or a loss can happen in the state that was expanded last
@@ -37,6 +39,7 @@ func (w *World) expand(s *State) {
 		w.rebuild(s, i)
 	}
 	w.orphan(s)
+	w.change(s)
 	if s.losses > 0 && s.ledger.status != absent {
 		w.lose(s)
 	}
@@ -112,19 +115,9 @@ func (w *World) persistOrAskAgain(s *State, q int) {
 	}
 	t.write(Event{uid: uid, amount: r.amount})
 	t.calls[q].phase = done
-	if used := w.used(&t); used > w.limit && used > w.used(s) {
-		w.violation = overAdmission
-	}
+	before, after := w.indexed(s, s.n), w.indexed(&t, t.n)
+	w.violation = w.exceeded(s, before.used(), after.used())
 	w.to(&t, Step{action: persists, what: q, by: -1, base: base, then: t.n})
-}
-
-func (w *World) used(s *State) (used int) {
-	for x := uint8(0); x < w.names; x++ {
-		if e, _, exists := w.object(s, x, s.n); exists {
-			used += int(e.amount)
-		}
-	}
-	return used
 }
 
 // ask gives the review to any replica. What does not grow is allowed at once, and holds nothing.

@@ -81,7 +81,7 @@ func (w *World) expire(s *State, i int) {
 	}
 	t := *s
 	t.replicas[i].hasRead, t.replicas[i].readFor, t.replicas[i].found = false, Reservation{}, 0
-	if k := l.find(r.readFor.name, r.readFor.uid, r.readFor.base); k >= 0 && w.holds(&l, r.readFor) {
+	if k := l.find(r.readFor); k >= 0 && w.holds(&l, r.readFor) {
 		l.remove(k)
 		if !w.rules.noFoundWater {
 			l.water = max(l.water, r.found)
@@ -102,6 +102,6 @@ func (w *World) quorumRead(s *State, r Reservation) uint8 {
 
 // holds says that l has exactly what was read for: were it refreshed since, more could be in flight than was then.
 func (w *World) holds(l *Ledger, wanted Reservation) bool {
-	k := l.find(wanted.name, wanted.uid, wanted.base)
+	k := l.find(wanted)
 	return k >= 0 && (l.res[k] == wanted || w.rules.byKey)
 }

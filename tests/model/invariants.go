@@ -14,7 +14,7 @@ func (w *World) broken(s *State) string {
 		if r.tokens&w.dryRuns != 0 {
 			return "dry-run purity"
 		}
-		if s.ledger.creates(r.name) > w.room {
+		if s.ledger.creates(r) > w.room {
 			return "bounded per name"
 		}
 	}
@@ -38,11 +38,11 @@ func (w *World) broken(s *State) string {
 // index or a reservation shows at least as much as is stored.
 func (w *World) isCounted(s *State, name uint8) bool {
 	now, _, exists := w.object(s, name, s.n)
-	if !exists || s.ledger.most(name) >= now.amount {
+	if !exists || s.ledger.most(name, w.holderOf[now.uid]) >= now.amount {
 		return true
 	}
 	for pos := s.ledger.water; pos <= s.n; pos++ {
-		if seen, _, exists := w.object(s, name, pos); !exists || seen.amount < now.amount {
+		if seen, _, exists := w.object(s, name, pos); !exists || seen.amount < now.amount || w.holderOf[seen.uid] != w.holderOf[now.uid] {
 			return false
 		}
 	}
@@ -64,7 +64,7 @@ func (w *World) isCovered(s *State, q int) bool {
 		uid = now.uid
 	}
 	for _, r := range s.ledger.res[:s.ledger.n] {
-		isHis := r.uid == uid || r.uid == mergedUID && r.name == asked.name
+		isHis := r.uid == uid || r.uid == mergedUID && r.name == asked.name && r.holder == asked.holder
 		if isHis && r.base == call.base && r.amount >= asked.amount {
 			return true
 		}
@@ -75,24 +75,19 @@ func (w *World) isCovered(s *State, q int) bool {
 // isFalseDenial says that q would fit into what the ledger and this replica's index say, or even if all that was ever
 // stored or asked for counted at once.
 func (w *World) isFalseDenial(s *State, i, q int) bool {
-	asked := w.requests[q]
-	if w.counted(s, s.replicas[i].pos, &s.ledger, asked.name, asked.amount) <= w.limit {
+	if w.fits(s, i, &s.ledger, q) {
 		return true
 	}
-	var most [16]uint8
+	var most Claims
 	for _, e := range s.events[:s.n] {
-		most[w.nameOf[e.uid]] = max(most[w.nameOf[e.uid]], e.amount)
+		most.add(w.nameOf[e.uid], w.holderOf[e.uid], e.amount)
 	}
 	for other, r := range w.requests {
 		if other == q || s.calls[other].phase != idle {
-			most[r.name] = max(most[r.name], r.amount)
+			most.add(r.name, r.holder, r.amount)
 		}
 	}
-	sum := 0
-	for _, amount := range most {
-		sum += int(amount)
-	}
-	return sum <= w.limit
+	return Rules{}.fits(w.terms[s.replicas[i].terms], most, most, w.requests[q])
 }
 
 // leaks says what is left where nothing can happen any more but a crash or a loss.

@@ -23,6 +23,7 @@ func main() {
 	var r report
 	if *one == "" {
 		r.scenarios(*isFull)
+		r.apart()
 	}
 	r.variants(*one)
 	for _, line := range r.unexpected {
@@ -46,7 +47,7 @@ func (r *report) fail(format string, values ...any) {
 func (r *report) scenarios(isFull bool) {
 	began := time.Now()
 	states, actions := map[int]int{}, map[string]int{}
-	fmt.Println("| scenario | replicas | limit | states | at rest | result | seconds |\n|---|---|---|---|---|---|---|")
+	fmt.Println("| scenario | replicas | limit | promised | used at most | states | at rest | result | seconds |\n|---|---|---|---|---|---|---|---|---|")
 	for _, sc := range scenarios(isFull) {
 		found := search(sc, Rules{})
 		result := "holds"
@@ -54,8 +55,8 @@ func (r *report) scenarios(isFull bool) {
 			result = "BROKEN: " + found.broken
 			r.fail("the protocol breaks %q in %q", found.broken, sc.title)
 		}
-		fmt.Printf("| %s | %d | %d | %d | %d | %s | %.1f |\n",
-			sc.title, sc.replicas, sc.limit, found.states, found.resting, result, found.took.Seconds())
+		fmt.Printf("| %s | %d | %s | %s | %d | %d | %d | %s | %.1f |\n",
+			sc.title, sc.replicas, sc.limits(), sc.promises(), found.used, found.states, found.resting, result, found.took.Seconds())
 		if found.broken != "" {
 			tell(searchTrace(sc, Rules{}, found.states, false))
 		} else if found.resting == 0 {
@@ -75,6 +76,19 @@ func (r *report) scenarios(isFull bool) {
 	}
 	if isFull && (states[2] < wanted || states[3] < wanted) {
 		r.fail("fewer than %d states", wanted)
+	}
+}
+
+// apart tells how the changes that replicas learn of at different moments let more through than nodes have.
+func (r *report) apart() {
+	for _, sc := range apart {
+		sc.withinNodes = true
+		found := searchTrace(sc, Rules{}, wanted, true)
+		if found.broken == "" {
+			r.fail("%q keeps within what nodes have: say so", sc.title)
+		}
+		fmt.Printf("\n%s: replicas learn of it at different moments. A way to more than nodes have:\n", sc.title)
+		tell(found)
 	}
 }
 

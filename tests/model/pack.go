@@ -16,7 +16,7 @@ type packer struct {
 
 func (p *packer) pack(w *World, s *State) []byte {
 	w.tidy(s)
-	b := append(p.out[:0], s.n, s.crashes|s.losses<<2|bit(s.hasOrphan)<<4|bit(s.orphanCurrent)<<5, s.atLoss)
+	b := append(p.out[:0], s.n, s.crashes|s.losses<<2|bit(s.hasOrphan)<<4|bit(s.orphanCurrent)<<5|s.terms<<6, s.atLoss, s.older)
 	for _, e := range s.events[:s.n] {
 		b = append(b, e.uid|e.amount<<4|bit(e.deleted)<<7)
 	}
@@ -42,6 +42,9 @@ func (p *packer) pack(w *World, s *State) []byte {
 
 // tidy takes out what can change nothing any more, so that states that act alike are one.
 func (w *World) tidy(s *State) {
+	if s.areDead(s.older) {
+		s.older = 0
+	}
 	for i := range s.replicas[:w.replicas] {
 		r := &s.replicas[i]
 		if !r.hasCopy || r.isCurrent {
@@ -55,7 +58,7 @@ func (w *World) tidy(s *State) {
 
 func packReplica(b []byte, s *State, i int) []byte {
 	r := &s.replicas[i]
-	b = append(b, r.pos, bit(r.hasCopy)|bit(r.isCurrent)<<1|bit(r.hasSwap)<<2|bit(r.hasRead)<<3, r.inSwap, r.landed)
+	b = append(b, r.pos, bit(r.hasCopy)|bit(r.isCurrent)<<1|bit(r.hasSwap)<<2|bit(r.hasRead)<<3|r.terms<<4, r.inSwap, r.landed)
 	if r.hasCopy && !r.isCurrent {
 		b = packLedger(b, &r.copy)
 	}
@@ -77,7 +80,7 @@ func packLedger(b []byte, l *Ledger) []byte {
 }
 
 func packReservation(b []byte, r Reservation) []byte {
-	return append(b, r.uid|r.name<<4, r.base|r.amount<<4, r.tokens)
+	return append(b, r.uid|r.name<<4|r.holder<<6, r.base|r.amount<<4, r.tokens)
 }
 
 func bit(is bool) uint8 {
@@ -100,7 +103,7 @@ func (u unpacker) state(w *World) (s State) {
 	s.n = u.byte()
 	flags := u.byte()
 	s.crashes, s.losses, s.hasOrphan, s.orphanCurrent = flags&3, flags>>2&3, flags>>4&1 != 0, flags>>5&1 != 0
-	s.atLoss = u.byte()
+	s.terms, s.atLoss, s.older = flags>>6, u.byte(), u.byte()
 	for v := range s.events[:s.n] {
 		b := u.byte()
 		s.events[v] = Event{b & 15, b >> 4 & 7, b>>7 != 0}
@@ -123,7 +126,7 @@ func (u *unpacker) replica() (r Replica) {
 	r.pos = u.byte()
 	flags := u.byte()
 	r.hasCopy, r.isCurrent, r.hasSwap, r.hasRead = flags&1 != 0, flags>>1&1 != 0, flags>>2&1 != 0, flags>>3&1 != 0
-	r.inSwap, r.landed = u.byte(), u.byte()
+	r.terms, r.inSwap, r.landed = flags>>4, u.byte(), u.byte()
 	if r.hasCopy && !r.isCurrent {
 		r.copy = u.ledger()
 	}
@@ -148,5 +151,5 @@ func (u *unpacker) ledger() (l Ledger) {
 
 func (u *unpacker) reservation() Reservation {
 	a, b, tokens := u.byte(), u.byte(), u.byte()
-	return Reservation{name: a >> 4, uid: a & 15, base: b & 15, amount: b >> 4, tokens: tokens}
+	return Reservation{name: a >> 4 & 3, holder: a >> 6, uid: a & 15, base: b & 15, amount: b >> 4, tokens: tokens}
 }

@@ -22,6 +22,7 @@ func (s *State) setSwap(i int, l Ledger) {
 
 func (w *World) replica(s *State, i int) {
 	r := &s.replicas[i]
+	w.takeUp(s, i)
 	if r.pos < s.n {
 		t := *s
 		t.replicas[i].pos++
@@ -68,10 +69,10 @@ func (w *World) decide(s *State, i, q int, base uint8) {
 	if !r.hasCopy || l.status != open || (r.pos < l.water && !w.rules.noWater) {
 		return
 	}
-	asked := w.requests[q]
-	if w.counted(s, r.pos, &l, asked.name, asked.amount) > w.limit {
+	if !w.fits(s, i, &l, q) {
 		return
 	}
+	asked := w.requests[q]
 	t := *s
 	if asked.kind == dryCreate && !w.rules.dryRunWrites {
 		t.calls[q].phase = done
@@ -84,7 +85,7 @@ func (w *World) decide(s *State, i, q int, base uint8) {
 		over.calls[q] = Call{allowed, base}
 		w.to(&over, Step{action: baseIsOver, by: i, what: q, base: base})
 	}
-	l.reserve(Reservation{asked.name, w.uidOf(s, q, base), base, asked.amount, 1 << q}, w.roomFor)
+	l.reserve(Reservation{asked.name, asked.holder, w.uidOf(s, q, base), base, asked.amount, 1 << q}, w.roomFor)
 	t.setSwap(i, l)
 	t.calls[q] = Call{decided, base}
 	t.replicas[i].inSwap |= 1 << q
@@ -104,11 +105,7 @@ func (w *World) deny(s *State, i, q int) {
 	if w.rules.staleDeny && r.hasCopy && !r.hasSwap {
 		l = s.content(i)
 	}
-	asked := w.requests[q]
-	if l.status != open || (r.pos < l.water && !w.rules.noWater) {
-		return
-	}
-	if w.counted(s, r.pos, &l, asked.name, asked.amount) <= w.limit {
+	if l.status != open || (r.pos < l.water && !w.rules.noWater) || w.fits(s, i, &l, q) {
 		return
 	}
 	if w.isFalseDenial(s, i, q) {
@@ -128,8 +125,9 @@ func (w *World) answerFromCopy(s *State, i, q int, base uint8) {
 	if !r.hasCopy || r.hasSwap || l.status != open || (base > 0 && !w.rules.noToken) {
 		return
 	}
-	k := l.find(w.requests[q].name, w.uidOf(s, q, base), base)
-	if k < 0 || l.res[k].amount < w.requests[q].amount {
+	asked := w.requests[q]
+	k := l.find(Reservation{name: asked.name, holder: asked.holder, uid: w.uidOf(s, q, base), base: base})
+	if k < 0 || l.res[k].amount < asked.amount {
 		return
 	}
 	t := *s
@@ -185,9 +183,15 @@ func (w *World) orphan(s *State) {
 	w.to(&t, Step{action: lateFails, by: -1, what: -1})
 }
 
-// crash loses everything in the process's memory. It lists the objects anew, from a cache that may be late by any
-// amount; a swap on its way may land or not; who waited for an answer asks again.
+// crash loses everything in the process's memory. It lists the objects and reads the terms anew, from a cache that may be
+// late by any amount; a swap on its way may land or not; who waited for an answer asks again.
 func (w *World) crash(s *State, i int) {
+	for terms := uint8(0); terms <= s.terms; terms++ {
+		w.crashWith(s, i, terms)
+	}
+}
+
+func (w *World) crashWith(s *State, i int, terms uint8) {
 	for pos := uint8(0); pos <= s.n; pos++ {
 		t := *s
 		t.crashes--
@@ -197,10 +201,12 @@ func (w *World) crash(s *State, i int) {
 		if r.hasSwap && !s.hasOrphan && w.lateSwaps {
 			late := t
 			late.abandon(i)
-			late.replicas[i] = Replica{pos: pos}
+			late.replicas[i] = Replica{pos: pos, terms: terms}
+			w.noteReturn(&late, s, i)
 			w.emit(&late, step)
 		}
-		*r = Replica{pos: pos}
+		*r = Replica{pos: pos, terms: terms}
+		w.noteReturn(&t, s, i)
 		w.emit(&t, step)
 	}
 }

@@ -9,7 +9,8 @@ import (
 // Result of exploring one scenario.
 type Result struct {
 	states  int
-	resting int // states where nothing but a crash or a loss can happen
+	resting int // states where nothing but a crash, a loss or a change of terms can happen
+	used    int // the most that was stored at once
 	broken  string
 	trace   []string       // what led there; only of a search for traces
 	actions map[string]int // how many states were first reached by each
@@ -57,6 +58,7 @@ func search(scenario Scenario, rules Rules) Result {
 
 func (r *Result) add(e *explorer) {
 	r.resting += e.resting
+	r.used = max(r.used, e.used)
 	for action, count := range e.actions {
 		r.actions[action] += count
 	}
@@ -73,6 +75,7 @@ type explorer struct {
 	next    [][]byte
 	broken  string
 	resting int
+	used    int
 	actions map[string]int
 }
 
@@ -102,6 +105,10 @@ func (e *explorer) take(s *State, step Step) {
 		return
 	}
 	e.actions[step.action]++
+	if step.action == persists {
+		index := e.world.indexed(s, s.n)
+		e.used = max(e.used, index.used().sum())
+	}
 	e.note(e.world.broken(s))
 	if k := len(e.next) - 1; k >= 0 && len(e.next[k])+1+len(packed) <= chunkBytes {
 		e.next[k] = entry(e.next[k], packed)

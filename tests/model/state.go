@@ -9,6 +9,7 @@ const (
 	maxReservations = 6
 	maxReplicas     = 3
 	maxRequests     = 8
+	maxNames        = 4
 	firstOldUID     = maxRequests + 1 // objects that existed from the start; a create's uid is its request's number + 1
 	mergedUID       = 0               // the uid of several creates of one name that are merged
 )
@@ -23,7 +24,7 @@ type Event struct {
 // Reservation is what the ledger holds for attempts that were allowed and not seen yet.
 // tokens are the requests it was written or refreshed for: its age counts from the last of them.
 type Reservation struct {
-	name, uid, base, amount, tokens uint8
+	name, holder, uid, base, amount, tokens uint8
 }
 
 // Status of the ledger object.
@@ -47,6 +48,7 @@ type Ledger struct {
 // succeeds, so that no version number is needed in the state.
 type Replica struct {
 	pos       uint8
+	terms     uint8 // the terms that it goes by
 	hasCopy   bool
 	isCurrent bool
 	copy      Ledger
@@ -87,6 +89,8 @@ type State struct {
 	crashes       uint8 // how many may still happen
 	losses        uint8
 	atLoss        uint8 // requests that were in flight when the ledger was lost
+	terms         uint8 // which terms hold
+	older         uint8 // requests that were in flight when the last replica learnt of them
 }
 
 // object gives what name holds at a version.

@@ -38,6 +38,9 @@ const (
 	putsBack      = "an old ledger is put back"
 	beginsAnew    = "begin the ledger anew"
 	opens         = "open the ledger"
+	changes       = "other terms hold from now on"
+	accepts       = "accept an edit: other terms hold from now on"
+	takesUp       = "go by newer terms"
 	rests         = "nothing can happen any more"
 )
 
@@ -45,7 +48,7 @@ const (
 var everyAction = []string{
 	watches, reads, decides, denies, dryRunAllowed, fromCopy, baseIsOver, doesNotGrow, swapLands, conflicts, unanswered, lateLands,
 	lateFails, answers, persists, isLost, settles, settlesGone, quorumReads, expires, crashes, loses, beginsAnew, opens,
-	remove, bump, finish,
+	remove, bump, finish, changes, accepts, takesUp,
 }
 
 func ofName(name uint8) int {
@@ -61,6 +64,9 @@ func (w *World) words(step Step) string {
 	case step.what >= 0:
 		r := w.requests[step.what]
 		text += fmt.Sprintf(" #%d %s %c=%d", step.what+1, r.kind, 'a'+r.name, r.amount)
+		if r.holder != onDemand {
+			text += " of " + holderNames[r.holder]
+		}
 	case step.what < -1:
 		text += fmt.Sprintf(" %c", 'a'-2-step.what)
 	}

@@ -5,6 +5,7 @@ type Rules struct {
 	noWater, noBase, noQuorum, noFoundWater, early, readEarly, byKey, noCAS, noToken, dropUnseen, settleAny, mergedSettle bool
 	rebuildEarly, rebuildNoWater, rebuildOldList, noObject                                                                bool
 	dryRunWrites, staleDeny, noExpiry, noMerge                                                                            bool
+	unusedFree, twoHolders, nameOnce, indexAside, endsEarly, needsNodes                                                   bool
 }
 
 // Variant is the protocol with one rule off, and the smallest scenario known to show what the rule is for.
@@ -57,4 +58,22 @@ var variants = []Variant{
 		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create b1")}},
 	{"nomerge", "creates of one name are never merged", Rules{noMerge: true}, false,
 		Scenario{replicas: 2, limit: 1, room: 1, requests: requests("create a1", "create a1")}},
+	{"unusedfree", "what is promised and not used is free for others", Rules{unusedFree: true}, true,
+		Scenario{replicas: 2, promised: []Terms{{has: 1, promised: Use{0, 1, 0}}}, isExact: true, room: 1,
+			requests: requests("create a1 X", "create b1")}},
+	{"twoholders", "an object that is covered by one promise takes from another one too", Rules{twoHolders: true}, true,
+		Scenario{replicas: 2, promised: []Terms{{has: 2, promised: Use{0, 1, 1}}}, isExact: true, room: 1,
+			requests: requests("create a1 X", "create b1", "create c1 Y")}},
+	{"nameonce", "a name counts once in the pool, and for each holder who asks for it", Rules{nameOnce: true}, true,
+		Scenario{replicas: 2, promised: []Terms{{has: 1, promised: Use{0, 1, 0}}}, isExact: true, room: 1,
+			requests: requests("create a1 X", "create a1")}},
+	{"indexaside", "a promise is used by what is stored, not by what is in flight", Rules{indexAside: true}, true,
+		Scenario{replicas: 2, promised: []Terms{{has: 1, promised: Use{0, 1, 0}}}, isExact: true, room: 1,
+			requests: requests("create a1 X", "create b1 X")}},
+	{"endsearly", "a replica ends a promise before its time", Rules{endsEarly: true}, true,
+		Scenario{replicas: 2, promised: []Terms{{has: 1, promised: Use{0, 1, 0}}, {has: 1}}, isExact: true, atOnce: true, room: 1,
+			requests: requests("create a1 X", "create b1")}},
+	{"needsnodes", "who was promised something is refused where nodes were lost", Rules{needsNodes: true}, false,
+		Scenario{replicas: 2, promised: []Terms{{has: 1, promised: Use{0, 1, 0}}, {promised: Use{0, 1, 0}}}, isExact: true, room: 1,
+			requests: requests("create a1 X", "create b1")}},
 }
