@@ -46,6 +46,9 @@ Each of these changes an object of the base in place, as values say, and returns
 {{- $_ := set $container "args" $args -}}
 {{- include "userquota.withoutViewPort" (dict "object" $container "field" "name" "value" "view") -}}
 {{- end -}}
+{{- if $values.liquid.enabled -}}
+{{- include "userquota.args" (dict "root" .root "object" .object "component" "liquid") -}}
+{{- end -}}
 {{- if or $values.clientCA.pem $values.clientCA.configMap -}}
 {{- include "userquota.mount" (dict "root" .root "object" .object "component" "client-ca") -}}
 {{- with $values.clientCA.configMap -}}
@@ -88,6 +91,12 @@ does it, args.yaml its options. */}}
 {{- $mounts := (first $added.containers).volumeMounts -}}
 {{- $_ := set $pod "volumes" (concat $added.volumes (default list $pod.volumes)) -}}
 {{- $_ := set $container "volumeMounts" (concat $mounts (default list $container.volumeMounts)) -}}
+{{- include "userquota.args" . -}}
+{{- end }}
+
+{{/* Add the options of a component to the Deployment. */}}
+{{- define "userquota.args" -}}
+{{- $container := first .object.spec.template.spec.containers -}}
 {{- range .root.Files.Get (printf "components/%s/args.yaml" .component) | fromYamlArray -}}
 {{- $_ := set $container "args" (append $container.args .value) -}}
 {{- end -}}

@@ -44,6 +44,9 @@ true
 {{- if and .clientCA.names (not (or .clientCA.pem .clientCA.configMap)) -}}
 {{- fail "clientCA.names: needs clientCA.pem or clientCA.configMap" -}}
 {{- end -}}
+{{- if and .liquid.enabled (not .view.enabled) -}}
+{{- fail "liquid.enabled: needs view.enabled: true" -}}
+{{- end -}}
 {{- if and .certManager.issuerRef (not .certManager.enabled) -}}
 {{- fail "certManager.issuerRef: needs certManager.enabled: true" -}}
 {{- end -}}

@@ -42,7 +42,7 @@ class RunningWebhook:
 
     def start(self, *options: str, has_view: bool = True) -> None:
         argv = serve_argv(self.cluster.kubeconfig("admin"), listen=self._listen, advertise_url=self.url, ca_out=self.ca)
-        argv += ["--view-listen", f"127.0.0.1:{self.view_port}"] if has_view else []
+        argv += ["--view-listen", f"127.0.0.1:{self.view_port}", "--liquid"] if has_view else []
         with self.log.open("ab") as log:
             self._process = subprocess.Popen([*argv, *options], stdout=log, stderr=subprocess.STDOUT)
 

@@ -81,7 +81,9 @@ class TestRendering:
     def test_in_another_namespace_and_with_the_components_too(
         self, helm: Helm, control_plane: ControlPlane, overlay: Overlay
     ) -> None:
-        overlay.write(namespace="quota", components=["client-ca", "client-token", "cert-manager", "one-replica"])
+        overlay.write(
+            namespace="quota", components=["liquid", "client-ca", "client-token", "cert-manager", "one-replica"]
+        )
         kustomized = of_kustomize(by_name(overlay.rendered(control_plane)))
 
         values = {
@@ -89,9 +91,11 @@ class TestRendering:
             "clientCA": {"configMap": "userquota-client-ca"},
             "clientTokens": {"secret": "userquota-client-tokens"},
             "certManager": {"enabled": True},
+            "liquid": {"enabled": True},
         }
         assert of_the_release(helm.rendered(values, namespace="quota")) == kustomized
         assert ("Certificate", "userquota-tls") in kustomized
+        assert ("APIService", "v1.liquid.userquota.dev") in kustomized
 
     def test_the_package_renders_the_same(self, helm: Helm, tmp_path: Path) -> None:
         helm("package", str(CHART), f"--destination={tmp_path}")
@@ -208,6 +212,12 @@ class TestValues:
         assert re.findall(r"8444|extension-apiserver-authentication|.{20}(?<!re)(?<!Re)view.{20}", text) == []
         assert len(rendered["Service", RELEASE]["spec"]["ports"]) == len(container(rendered)["ports"]) == 1
 
+    def test_of_liquid_there_is_nothing_unless_it_is_asked_for(self, helm: Helm) -> None:
+        assert "liquid" not in json.dumps(list(helm.rendered().values()))
+        rendered = helm.rendered({"liquid": {"enabled": True}})
+        assert container(rendered)["args"][-1] == "--liquid"
+        assert len(rendered) == len(helm.rendered()) + 6
+
     def test_without_the_groups_of_openshift_their_two_objects_are_gone(self, helm: Helm) -> None:
         gone = helm.rendered().keys() - helm.rendered({"groups": {"enabled": False}}).keys()
         assert gone == {("ClusterRole", "userquota-groups"), ("ClusterRoleBinding", "userquota-groups")}
@@ -255,6 +265,7 @@ class TestValues:
         ({"clientCA": {"pem": "x"}}, "at '/clientCA/pem': 'x' does not match pattern"),
         ({"clientCA": {"pem": PEM, "configMap": "x"}}, "clientCA: give pem or configMap, not both"),
         ({"clientCA": {"names": ["x"]}}, "clientCA.names: needs clientCA.pem or clientCA.configMap"),
+        ({"liquid": {"enabled": True}, "view": {"enabled": False}}, "liquid.enabled: needs view.enabled: true"),
         ({"certManager": {"issuerRef": {"name": "x"}}}, "certManager.issuerRef: needs certManager.enabled: true"),
         ({"certManager": {"issuerRef": {}}}, "at '/certManager/issuerRef': missing property 'name'"),
         ({"counted": ["*"]}, "at '/counted/0': '*' does not match pattern"),

@@ -1,0 +1,241 @@
+"""
+A broker drives this cluster by LIQUID, through a real API server: the Go program of its own declarations asks, decodes
+every answer strictly, and checks it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.people import Person
+from tests.cluster.running import NAMESPACE, RunningWebhook, eventually
+from tests.cluster.test_commitments import GPUS_A_NODE, ZONE, nodes
+from tests.liquid.broker import Broker, Outcome, raw
+from tests.liquid.scenes import changeset, commitment
+from webhook.registration import manifest_files
+
+pytestmark = pytest.mark.go
+
+GROUP = "liquid.userquota.dev"
+COMPONENT = manifest_files.folder() / "components" / "liquid"
+FLAGS = {
+    "topology": "az-aware",
+    "hasCapacity": True,
+    "needsResourceDemand": False,
+    "hasQuota": True,
+    "handlesCommitments": True,
+}
+
+
+def policy(place: str, **others: Any) -> str:
+    """Return a policy with a class of nodes, and the tenant of the namespace *place*, which is the project `p-1`."""
+    of_nodes = {"nodes": {"matchLabels": {"commitments.test/gpu": "h100"}}, "devices": ["nvidia.com/gpu"]}
+    tenant = {"namespaces": {"matchLabels": {"kubernetes.io/metadata.name": place}}, "project": "p-1"}
+    return json.dumps({"version": 1, "nodeClasses": {"h100": of_nodes}, "tenants": {"research": tenant}, **others})
+
+
+@pytest.fixture(scope="module")
+def six(running: RunningWebhook) -> Iterator[list[str]]:
+    """Two nodes in each of the zones a, b and c."""
+    with nodes(running, 6) as names:
+        yield names
+
+
+@pytest.fixture(scope="module")
+def served(running: RunningWebhook, view: None) -> Iterator[None]:
+    """API servers pass what a broker asks on to the replica; the account `limes` is a broker, `stranger` is none."""
+    installed = [yaml.safe_load((COMPONENT / f"{name}.yaml").read_text()) for name in ("apiservice", "clusterrole")]
+    installed[0]["spec"]["caBundle"] = base64.b64encode(running.ca.read_bytes()).decode()
+    installed[0]["spec"]["service"]["port"] = running.view_port
+    account = {"apiVersion": "v1", "kind": "ServiceAccount"}
+    accounts = [{**account, "metadata": {"name": name, "namespace": NAMESPACE}} for name in ("limes", "stranger")]
+    manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*installed, *accounts]})
+    kubectl = running.cluster.kubectl
+    kubectl("apply", "-f", "-", stdin=manifest)
+    role = ("--clusterrole=userquota-liquid", f"--serviceaccount={NAMESPACE}:limes")
+    kubectl("create", "clusterrolebinding", "limes", *role)
+    for server in (1, 2):
+        eventually(partial(_is_served, running, server))
+    yield
+    kubectl("delete", "clusterrolebinding", "limes")
+    kubectl("delete", "-f", "-", stdin=manifest)
+    kubectl("delete", "configmap", "userquota-commitments", "-n", NAMESPACE, "--ignore-not-found")
+
+
+def _is_served(running: RunningWebhook, server: int) -> bool:
+    path = f"/apis/{GROUP}/v1/info"
+    return running.cluster.kubectl("get", "--raw", path, server=server, check=False).returncode == 0
+
+
+def as_account(running: RunningWebhook, name: str, *, server: int = 1) -> Broker:
+    """Return a broker with a token of an account, or without one."""
+    token = running.cluster.kubectl("create", "token", name, "-n", NAMESPACE).stdout.strip() if name else ""
+    access = running.cluster.access
+    return Broker(f"{access.server_urls[server - 1]}/apis/{GROUP}", access.ca_file, token)
+
+
+@pytest.fixture
+def limes(running: RunningWebhook, served: None, person: Person, six: list[str]) -> Broker:
+    running.set_policy(policy(person.place))
+    eventually(lambda: "nodes:" not in running.readiness())
+    return as_account(running, "limes")
+
+
+def valid(outcome: Outcome) -> Any:
+    """Return an answer to which the declarations have nothing to say."""
+    assert (outcome.status, outcome.invalid) == (200, ""), outcome
+    assert outcome.content_type == "application/json"
+    return outcome.answer
+
+
+def a_pod(name: str, zone: str, *, gpus: int = 0, cpu: str = "1", memory: str = "0") -> str:
+    resources = {"requests": {"cpu": cpu, "memory": memory, "nvidia.com/gpu": str(gpus)}}
+    resources["limits"] = {"nvidia.com/gpu": str(gpus)}
+    selector = {"commitments.test/gpu": "h100", **({ZONE: zone} if zone else {})}
+    spec = {"nodeSelector": selector, "containers": [{"name": "x", "image": "example/x", "resources": resources}]}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+
+
+def test_the_info_is_what_the_policy_has_classes_of_and_its_version_changes_with_it(
+    running: RunningWebhook, limes: Broker, person: Person
+) -> None:
+    info, again = (valid(each) for each in limes.do({"do": "info"}, {"do": "info"}))
+    other = valid(as_account(running, "limes", server=2).do({"do": "info"})[0])
+
+    assert info == again == other
+    resources = info["resources"]
+    assert sorted(resources) == ["h100_cpu", "h100_gpu", "h100_memory"]
+    attributes = {"nodeClass": "h100", "resource": "requests.memory"}
+    assert resources["h100_memory"] == {
+        "displayName": "memory (h100)",
+        "unit": "MiB",
+        **FLAGS,
+        "attributes": attributes,
+    }
+    running.set_policy(policy(person.place, resources={"gpu": {"displayName": "GPUs"}}))
+    newer = valid(limes.do({"do": "info"})[0])
+    assert newer["version"] > info["version"]
+    assert newer["resources"]["h100_gpu"]["displayName"] == "GPUs (h100)"
+
+
+def test_capacity_is_what_nodes_have_in_the_zones_asked_for(limes: Broker) -> None:
+    report = valid(limes.one({"do": "report-capacity", "zones": ["a", "b", "empty"]}))
+
+    per_zone = {name: each["perAZ"] for name, each in report["resources"].items()}
+    gpus = 2 * GPUS_A_NODE
+    assert per_zone == {
+        "h100_gpu": zones(gpus),
+        "h100_cpu": zones(2 * 64),
+        "h100_memory": zones(2 * 512 * 1024),
+    }
+
+
+def zones(number: int) -> dict[str, dict[str, int]]:
+    return {
+        "a": {"capacity": number},
+        "b": {"capacity": number},
+        "empty": {"capacity": 0},
+        "unknown": {"capacity": number},
+    }
+
+
+def test_usage_is_that_of_the_project_by_zone_with_its_pods(
+    limes: Broker, person: Person, running: RunningWebhook
+) -> None:
+    assert " created\n" in person.create(a_pod("one", "a", gpus=2, cpu="500m", memory="1537Mi"))
+    assert " created\n" in person.create(a_pod("two", "a", cpu="700m", memory="100k"))
+    assert " created\n" in person.create(a_pod("anywhere", "", gpus=1))
+    uid = person.run("get", "pod", "one", "-o=jsonpath={.metadata.uid}")
+
+    def used() -> Any:
+        return valid(limes.one({"do": "report-usage", "project": "p-1", "zones": ["a", "b"]}))["resources"]
+
+    eventually(lambda: used()["h100_gpu"]["perAZ"].get("unknown", {}).get("usage") == 1, what=lambda: str(used()))
+    found = used()
+    assert {name: each["quota"] for name, each in found.items()} == dict.fromkeys(found, -1)
+    by_zone = {name: {zone: one["usage"] for zone, one in each["perAZ"].items()} for name, each in found.items()}
+    assert by_zone == {
+        "h100_cpu": {"a": 2, "b": 0, "unknown": 1},  # 1.2 cores
+        "h100_memory": {"a": 1538, "b": 0, "unknown": 0},
+        "h100_gpu": {"a": 2, "b": 0, "unknown": 1},
+    }
+    listed = {each["name"]: each for each in found["h100_memory"]["perAZ"]["a"]["subresources"]}
+    assert sorted(listed) == [f"{person.place}/one", f"{person.place}/two"]
+    one = listed[f"{person.place}/one"]
+    assert (one["id"], one["usage"]) == (uid, 1537)
+    assert {name: one["attributes"][name] for name in ("cpu", "memory", "gpu")} == {
+        "cpu": "500m",
+        "memory": "1537Mi",
+        "gpu": "2",
+    }
+
+
+def test_who_may_call_is_a_matter_of_the_api_server(running: RunningWebhook, limes: Broker) -> None:
+    calls: list[dict[str, Any]] = [
+        {"do": "info"},
+        {"do": "report-capacity"},
+        {"do": "report-usage", "project": "p-1"},
+        {"do": "quota", "project": "p-1", "body": {"resources": {}}},
+        {"do": "change-commitments", "body": {"az": "a", "byProject": {}}},
+    ]
+    assert [each.status for each in as_account(running, "stranger").do(*calls)] == [403] * 5
+    assert {each.status for each in as_account(running, "").do(*calls)} <= {401, 403}
+    assert {each.status for each in Broker(limes.base, limes.ca, "no-token").do(*calls)} == {401}
+    assert 403 not in {each.status for each in limes.do(*calls)}
+
+
+def one_gpu(**changed: Any) -> dict[str, Any]:
+    changes = changeset(commitment(amount=1), confirmed=(0, 1), guaranteed=(0, 0))
+    by_project = {"p-1": {"byResource": {"h100_gpu": changes}}}
+    return {"az": "a", "dryRun": False, "infoVersion": 1, "byProject": by_project, **changed}
+
+
+def test_errors_are_plain_text_that_names_the_field(limes: Broker) -> None:
+    usage, quota = "/v1/projects/p-1/report-usage", "/v1/projects/p-1/quota"
+    changes = "/v1/change-commitments"
+    steps = {
+        "az: expected the name of a zone": (400, raw("POST", changes, one_gpu(az=""))),
+        "infoVersion: Expected `int`, got `str`": (400, raw("POST", changes, one_gpu(infoVersion="1"))),
+        "infoVersion: 1 is not the current version": (
+            409,
+            {"do": "change-commitments", "stale": True, "body": one_gpu()},
+        ),
+        "resources['h100_gpus']: there is no such": (
+            400,
+            raw("PUT", quota, {"resources": {"h100_gpus": {"quota": 1}}}),
+        ),
+        "resources['h100_gpu'].quota: expected": (
+            400,
+            raw("PUT", quota, {"resources": {"h100_gpu": {"quota": 2**63}}}),
+        ),
+        "allAZs[0]: expected the name of a zone": (400, raw("POST", usage, {"allAZs": ["any"]})),
+        "no tenant is the project 'p-2'": (404, raw("POST", usage.replace("p-1", "p-2"), {"allAZs": []})),
+        "Request Entity Too Large": (413, raw("POST", usage, {"allAZs": [], "x": "x" * 2**20})),
+    }
+    outcomes = limes.do({"do": "info"}, *(step for _, step in steps.values()))[1:]
+
+    for (text, (status, _)), outcome in zip(steps.items(), outcomes, strict=True):
+        assert (outcome.status, outcome.is_plain) == (status, True), outcome
+        assert text in outcome.text, outcome
+
+
+def test_the_id_of_a_request_comes_back(limes: Broker) -> None:
+    given, made = limes.do(raw("GET", "/v1/info", **{"X-Request-ID": "limes-7"}), raw("GET", "/v1/info"))
+
+    assert given.request_id == "limes-7"
+    assert len(made.request_id) == 16
+
+
+def test_what_is_not_written_yet_is_said_to_be_unavailable(limes: Broker) -> None:
+    changed = limes.one({"do": "change-commitments", "body": one_gpu()})
+    quota = limes.one({"do": "quota", "project": "p-1", "body": {"resources": {"h100_gpu": {"quota": 4}}}})
+
+    assert [(each.status, each.is_plain, each.retry_after) for each in (changed, quota)] == [(503, True, "1")] * 2
+    assert changed.is_question
