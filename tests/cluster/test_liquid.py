@@ -17,7 +17,7 @@ import yaml
 from tests.cluster.people import Person
 from tests.cluster.running import NAMESPACE, RunningWebhook, eventually
 from tests.cluster.test_commitments import GPUS_A_NODE, ZONE, nodes
-from tests.liquid.broker import Broker, Outcome, raw
+from tests.liquid.broker import Broker, Outcome, Step, raw
 from tests.liquid.scenes import changeset, commitment
 from webhook.registration import manifest_files
 
@@ -25,6 +25,9 @@ pytestmark = pytest.mark.go
 
 GROUP = "liquid.userquota.dev"
 COMPONENT = manifest_files.folder() / "components" / "liquid"
+MOST_MEMORY = (2**63 - 1) // 2**20
+"""MiB: the most bytes that Kubernetes writes."""
+
 FLAGS = {
     "topology": "az-aware",
     "hasCapacity": True,
@@ -35,10 +38,14 @@ FLAGS = {
 
 
 def policy(place: str, **others: Any) -> str:
-    """Return a policy with a class of nodes, and the tenant of the namespace *place*, which is the project `p-1`."""
+    """
+    Return a policy with a class of nodes, the tenant of the namespace *place*, which is the project `p-1`, and another.
+    """
     of_nodes = {"nodes": {"matchLabels": {"commitments.test/gpu": "h100"}}, "devices": ["nvidia.com/gpu"]}
     tenant = {"namespaces": {"matchLabels": {"kubernetes.io/metadata.name": place}}, "project": "p-1"}
-    return json.dumps({"version": 1, "nodeClasses": {"h100": of_nodes}, "tenants": {"research": tenant}, **others})
+    ads = {"namespaces": {"matchLabels": {"team": "ads"}}, "project": "p-2"}
+    tenants = {"research": tenant, "ads": ads}
+    return json.dumps({"version": 1, "nodeClasses": {"h100": of_nodes}, "tenants": tenants, **others})
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +73,6 @@ def served(running: RunningWebhook, view: None) -> Iterator[None]:
     yield
     kubectl("delete", "clusterrolebinding", "limes")
     kubectl("delete", "-f", "-", stdin=manifest)
-    kubectl("delete", "configmap", "userquota-commitments", "-n", NAMESPACE, "--ignore-not-found")
 
 
 def _is_served(running: RunningWebhook, server: int) -> bool:
@@ -82,10 +88,11 @@ def as_account(running: RunningWebhook, name: str, *, server: int = 1) -> Broker
 
 
 @pytest.fixture
-def limes(running: RunningWebhook, served: None, person: Person, six: list[str]) -> Broker:
+def limes(running: RunningWebhook, served: None, person: Person, six: list[str]) -> Iterator[Broker]:
+    """A broker that has written nothing yet."""
     running.set_policy(policy(person.place))
-    eventually(lambda: "nodes:" not in running.readiness())
-    return as_account(running, "limes")
+    yield as_account(running, "limes")
+    running.cluster.kubectl("delete", "configmap", "userquota-commitments", "-n", NAMESPACE, "--ignore-not-found")
 
 
 def valid(outcome: Outcome) -> Any:
@@ -178,7 +185,7 @@ def test_usage_is_that_of_the_project_by_zone_with_its_pods(
 
 
 def test_who_may_call_is_a_matter_of_the_api_server(running: RunningWebhook, limes: Broker) -> None:
-    calls: list[dict[str, Any]] = [
+    calls: list[Step] = [
         {"do": "info"},
         {"do": "report-capacity"},
         {"do": "report-usage", "project": "p-1"},
@@ -215,8 +222,12 @@ def test_errors_are_plain_text_that_names_the_field(limes: Broker) -> None:
             400,
             raw("PUT", quota, {"resources": {"h100_gpu": {"quota": 2**63}}}),
         ),
+        "resources['h100_memory'].quota: expected at most": (
+            400,
+            raw("PUT", quota, {"resources": {"h100_memory": {"quota": MOST_MEMORY + 1}}}),
+        ),
         "allAZs[0]: expected the name of a zone": (400, raw("POST", usage, {"allAZs": ["any"]})),
-        "no tenant is the project 'p-2'": (404, raw("POST", usage.replace("p-1", "p-2"), {"allAZs": []})),
+        "no tenant is the project 'p-3'": (404, raw("POST", usage.replace("p-1", "p-3"), {"allAZs": []})),
         "Request Entity Too Large": (413, raw("POST", usage, {"allAZs": [], "x": "x" * 2**20})),
     }
     outcomes = limes.do({"do": "info"}, *(step for _, step in steps.values()))[1:]
@@ -233,9 +244,91 @@ def test_the_id_of_a_request_comes_back(limes: Broker) -> None:
     assert len(made.request_id) == 16
 
 
-def test_what_is_not_written_yet_is_said_to_be_unavailable(limes: Broker) -> None:
-    changed = limes.one({"do": "change-commitments", "body": one_gpu()})
-    quota = limes.one({"do": "quota", "project": "p-1", "body": {"resources": {"h100_gpu": {"quota": 4}}}})
+def changes(*resources: tuple[str, Any], **changed: Any) -> Step:
+    """Return a step that asks for changes: of each project those of its GPUs."""
+    by_project = {project: {"byResource": {"h100_gpu": each}} for project, each in resources}
+    body = {"az": "a", "dryRun": False, "infoVersion": 0, "byProject": by_project, **changed}
+    return {"do": "change-commitments", "body": body}
 
-    assert [(each.status, each.is_plain, each.retry_after) for each in (changed, quota)] == [(503, True, "1")] * 2
-    assert changed.is_question
+
+def made(gpus: int, *, uuid: str = "c-00001", old: str | None = None, new: str | None = "confirmed") -> dict[str, Any]:
+    """Return changes of one commitment of so many GPUs, with sums that count it alone."""
+    each = commitment(uuid=uuid, amount=gpus, oldStatus=old, newStatus=new)
+    confirmed = (gpus if old == "confirmed" else 0, gpus if new == "confirmed" else 0)
+    return changeset(each, confirmed=confirmed, guaranteed=(0, 0))
+
+
+def promised(running: RunningWebhook) -> dict[str, tuple[str, str, str]]:
+    """Return the commitments that API servers tell of: their holder, amount of GPUs and zone."""
+    path = "/apis/view.userquota.dev/v1alpha1/commitments"
+    listed = json.loads(running.cluster.kubectl("get", "--raw", path).stdout)["items"]
+    return {
+        each["metadata"]["name"]: (each["spec"]["holder"], each["spec"]["amounts"]["gpu"], each["spec"]["zone"])
+        for each in listed
+    }
+
+
+def test_a_commitment_is_made_used_moved_and_deleted(running: RunningWebhook, limes: Broker, person: Person) -> None:
+    told = limes.one(changes(("p-1", made(3))))
+    assert (valid(told), told.is_question) == ({}, True)
+    eventually(lambda: promised(running) == {"c-00001": ("tenant/research", "3", "a")})
+    assert valid(limes.one(changes(("p-1", made(3))))) == {}  # a broker that has not heard the answer asks again
+
+    assert " created\n" in person.create(a_pod("covered", "a", gpus=2))
+    step = {"do": "report-usage", "project": "p-1", "zones": ["a"]}
+
+    def covered_by() -> Any:
+        in_zone = valid(limes.one(step))["resources"]["h100_memory"]["perAZ"]["a"]
+        return [each["attributes"]["commitments"] for each in in_zone.get("subresources", ())]
+
+    eventually(lambda: covered_by() == [["c-00001"]], what=lambda: str(covered_by()))
+    moved = changes(("p-1", made(3, old="confirmed", new=None)), ("p-2", made(3)))
+    assert (valid(limes.one(moved)), limes.one(moved).is_question) == ({}, True)
+    eventually(lambda: promised(running) == {"c-00001": ("tenant/ads", "3", "a")})
+    deleted = limes.one(changes(("p-2", made(3, old="confirmed", new=None))))
+    assert (valid(deleted), deleted.is_question) == ({}, False)
+    eventually(lambda: promised(running) == {})
+
+
+def test_what_nodes_have_not_is_refused_with_all_that_was_asked_with_it(running: RunningWebhook, limes: Broker) -> None:
+    has = 2 * GPUS_A_NODE
+    tried = limes.one(changes(("p-1", made(has)), dryRun=True))
+    assert valid(tried) == {}
+    refused = limes.one(changes(("p-1", made(has + 1)), dryRun=True))
+    assert "gpu 17" in valid(refused)["rejectionReason"], refused
+    both = limes.one(changes(("p-1", made(has - 1)), ("p-2", made(2, uuid="c-00002"))))
+    assert "gpu 17" in valid(both)["rejectionReason"], both
+    assert promised(running) == {}
+
+    assert valid(limes.one(changes(("p-1", made(has - 1)), ("p-2", made(1, uuid="c-00002"))))) == {}
+    eventually(lambda: len(promised(running)) == 2)
+    later = limes.one(changes(("p-2", made(1, uuid="c-00003", new="planned"))))
+    assert (valid(later), later.is_question) == ({}, False)  # nothing is promised by it, and so nothing is refused
+    full = limes.one(changes(("p-2", made(1, uuid="c-00003", old="planned"))))
+    assert (full.status, full.is_question) == (200, True)
+    assert full.answer["rejectionReason"]
+
+
+def test_quotas_bind_and_are_told_as_they_were_set(limes: Broker, person: Person) -> None:
+    def quota(gpus: int) -> Step:
+        resources = {"h100_gpu": {"quota": gpus}, "h100_memory": {"quota": MOST_MEMORY}}
+        return {"do": "quota", "project": "p-1", "body": {"resources": resources}}
+
+    step = {"do": "report-usage", "project": "p-1", "zones": ["a"]}
+    done = limes.one(quota(4))
+    assert (done.status, done.text) == (204, "")
+    found = valid(limes.one(step))["resources"]
+    assert {name: each["quota"] for name, each in found.items()} == {
+        "h100_cpu": -1,
+        "h100_gpu": 4,
+        "h100_memory": MOST_MEMORY,
+    }
+    large = partial(person.run, "create", "-f", "-", "--dry-run=server", stdin=a_pod("large", "a", gpus=5))
+    eventually(
+        lambda: "quota: brokerQuotas.research.h100, requested: gpu=5, used: gpu=0, limited: gpu=4" in large(),
+        what=large,
+    )
+    assert " created\n" in person.create(a_pod("fits", "a", gpus=4))
+    below = limes.one(quota(3))
+    assert (below.status, below.is_plain) == (422, True), below
+    assert valid(limes.one(step))["resources"]["h100_gpu"]["quota"] == 4

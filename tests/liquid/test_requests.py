@@ -15,7 +15,8 @@ from webhook.liquid.requests import (
     CommitmentChange,
     CommitmentRequest,
     MalformedError,
-    check_names,
+    check_changes,
+    check_quotas,
     read_changes,
     read_quotas,
     read_zones,
@@ -250,9 +251,26 @@ def test_malformed_zones_name_the_field(body: bytes, why: str) -> None:
     assert said(lambda: read_zones(body, project="p")).startswith(why)
 
 
-def test_resources_that_are_not_offered_are_named() -> None:
-    offers = offers_of(classes())
+OFFERS = offers_of(classes())
+BYTES = (2**63 - 1) // 2**20
 
-    check_names({"h100_gpu": 1}, offers, "resources")
+
+def test_quotas_of_resources_that_are_not_offered_or_cannot_be_written_are_named() -> None:
+    check_quotas({"h100_gpu": 2**63 - 1, "h100_memory": BYTES, "h100_cpu": 0}, OFFERS)
     why = "resources['h100_GPU']: there is no such resource, see GET v1/info"
-    assert said(lambda: check_names({"h100_gpu": 1, "h100_GPU": 2}, offers, "resources")) == why
+    assert said(lambda: check_quotas({"h100_gpu": 1, "h100_GPU": 2}, OFFERS)) == why
+    why = f"resources['h100_memory'].quota: expected at most {BYTES}: Kubernetes has no larger quantity of it"
+    assert said(lambda: check_quotas({"h100_memory": BYTES + 1}, OFFERS)) == why
+
+
+def test_changes_of_resources_that_are_not_offered_or_cannot_be_written_are_named() -> None:
+    def of(name: str, amount: int) -> CommitmentRequest:
+        changes = changeset(commitment(amount=amount, newStatus="planned"), confirmed=(0, 0))
+        return read_changes(request({"p-1": {"byResource": {name: changes}}}))
+
+    check_changes(of("h100_memory", BYTES), OFFERS)
+    where = "byProject['p-1'].byResource"
+    why = f"{where}['gpu']: there is no such resource, see GET v1/info"
+    assert said(lambda: check_changes(of("gpu", 1), OFFERS)) == why
+    why = f"{where}['h100_memory'].commitments[0].amount: expected at most {BYTES}: Kubernetes has no larger quantity"
+    assert said(lambda: check_changes(of("h100_memory", BYTES + 1), OFFERS)).startswith(why)

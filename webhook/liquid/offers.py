@@ -21,6 +21,9 @@ UNLIMITED = -1
 """The number of units that says that there is no limit, whatever the unit."""
 
 _MEBIBYTE = 2**20 * NANOS
+_MOST = (2**63 - 1) * NANOS
+"""The largest quantity of Kubernetes, which writes no more bytes than fit into 63 bits."""
+
 _OF_EVERY_CLASS = ("requests.cpu", "requests.memory")
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9._-]*", re.ASCII)
 """Names of resources that LIQUID permits: `identifierRx` of its `validation.go`."""
@@ -42,6 +45,11 @@ class Offer:
     def unit(self) -> str:
         """Return the unit in LIQUID's words, empty for what is counted."""
         return MEBIBYTES if resources.is_in_bytes(self.resource) else ""
+
+    @property
+    def most(self) -> int:
+        """Return the most units that Kubernetes has a quantity for."""
+        return self.at_most(_MOST)
 
     def exact(self, units: int) -> Amount:
         """Return the amount of so many *units*."""

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
-from webhook.liquid.offers import Offers
+from webhook.liquid.offers import Offer, Offers
 from webhook.liquid.zones import NO_ZONES
 from webhook.quota.commitments import State
 from webhook.quota.errors import WebhookError
@@ -178,11 +178,32 @@ def read_changes(body: bytes) -> CommitmentRequest:
     return request
 
 
-def check_names(names: Mapping[str, object], offers: Offers, where: str) -> None:
-    """Check that all *names* of resources are offered. Raises: MalformedError, which begins with *where*."""
-    for name in names:
-        if name not in offers.by_name:
-            raise MalformedError(f"{where}[{name!a}]", "there is no such resource, see GET v1/info")
+def check_quotas(quotas: Mapping[str, int], offers: Offers) -> None:
+    """Check that all *quotas* are of resources that are offered, and can be written. Raises: MalformedError."""
+    for name, units in quotas.items():
+        where = f"resources[{name!a}]"
+        _check_units(_offer(name, offers, where), units, f"{where}.quota")
+
+
+def check_changes(request: CommitmentRequest, offers: Offers) -> None:
+    """Check that all changes are of resources that are offered, and can be written. Raises: MalformedError."""
+    for project, by_resource in request.by_project.items():
+        for name, changes in by_resource.items():
+            where = f"byProject[{project!a}].byResource[{name!a}]"
+            offer = _offer(name, offers, where)
+            for at, each in enumerate(changes.commitments):
+                _check_units(offer, each.amount, f"{where}.commitments[{at}].amount")
+
+
+def _offer(name: str, offers: Offers, where: str) -> Offer:
+    if name not in offers.by_name:
+        raise MalformedError(where, "there is no such resource, see GET v1/info")
+    return offers.by_name[name]
+
+
+def _check_units(offer: Offer, units: int, where: str) -> None:
+    if units > offer.most:
+        raise MalformedError(where, f"expected at most {offer.most}: Kubernetes has no larger quantity of it")
 
 
 def is_project(written: str) -> bool:

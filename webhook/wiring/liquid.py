@@ -17,7 +17,7 @@ from webhook.liquid.info import Json, OutdatedError, digest_of, service_info
 from webhook.liquid.offers import Offers, offers_of
 from webhook.liquid.ports import BrokerQuotas, CommitmentChanges, InfoVersions
 from webhook.liquid.projects import tenant_of
-from webhook.liquid.requests import CommitmentRequest, check_names
+from webhook.liquid.requests import CommitmentRequest, check_changes, check_quotas
 from webhook.liquid.usage import ProjectUsage
 from webhook.policy_source import CurrentPolicy
 from webhook.ports import READY, Clock, Condition, UnavailableError
@@ -108,8 +108,7 @@ class Liquid:
         version, offers = await self._version(policy)
         if request.info_version != version:
             raise OutdatedError(request.info_version, version)
-        for project, by_resource in request.by_project.items():
-            check_names(by_resource, offers, f"byProject[{project!a}].byResource")
+        check_changes(request, offers)
         tenants = {project: tenant_of(policy, project) for project in request.by_project}
         decision = await self._changes.change(request, offers, tenants)
         if not decision.rejected:
@@ -121,7 +120,7 @@ class Liquid:
         """Allow *project* these units. See `LiquidSource`."""
         policy = self._in_force()
         offers = offers_of(policy)
-        check_names(quotas, offers, "resources")
+        check_quotas(quotas, offers)
         await self._quotas.put(tenant_of(policy, project), quotas, offers)
 
     def condition(self) -> Condition:
