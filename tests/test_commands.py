@@ -55,6 +55,9 @@ RUN_BY = {
     ("docs/install.md", "userquota preflight -f policy.yaml…"): f"{CLUSTER}::test_a_cluster_is_looked_at",
     ("docs/install.md", "jq -r …"): "test_commands.py::test_what_would_have_been_refused_is_counted",
     ("docs/install.md", "userquota policy test…"): "cli/test_recipes.py::test_the_command_of_the_document_runs_them",
+    ("docs/liquid.md", "kubectl -n userquota-system create serviceaccount…"): (
+        "cluster/test_liquid.py::test_who_may_call_is_a_matter_of_the_api_server"
+    ),
     ("docs/policy-tests.md", "userquota policy test…"): (
         "cli/test_policy_test_command.py::test_the_example_of_the_document_says_what_stands_there"
     ),

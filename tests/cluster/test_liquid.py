@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ import yaml
 from tests.cluster.people import Person
 from tests.cluster.running import NAMESPACE, RunningWebhook, eventually
 from tests.cluster.test_commitments import GPUS_A_NODE, ZONE, nodes
+from tests.commands import command
 from tests.liquid.broker import Broker, Outcome, Step, raw
 from tests.liquid.scenes import changeset, commitment
 from webhook.registration import manifest_files
@@ -61,17 +63,17 @@ def served(running: RunningWebhook, view: None) -> Iterator[None]:
     installed = [yaml.safe_load((COMPONENT / f"{name}.yaml").read_text()) for name in ("apiservice", "clusterrole")]
     installed[0]["spec"]["caBundle"] = base64.b64encode(running.ca.read_bytes()).decode()
     installed[0]["spec"]["service"]["port"] = running.view_port
-    account = {"apiVersion": "v1", "kind": "ServiceAccount"}
-    accounts = [{**account, "metadata": {"name": name, "namespace": NAMESPACE}} for name in ("limes", "stranger")]
-    manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*installed, *accounts]})
+    stranger = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "stranger", "namespace": NAMESPACE}}
+    manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*installed, stranger]})
     kubectl = running.cluster.kubectl
     kubectl("apply", "-f", "-", stdin=manifest)
-    role = ("--clusterrole=userquota-liquid", f"--serviceaccount={NAMESPACE}:limes")
-    kubectl("create", "clusterrolebinding", "limes", *role)
+    for line in command("docs/liquid.md", "kubectl -n userquota-system create serviceaccount").splitlines():
+        kubectl(*shlex.split(line)[1:])
     for server in (1, 2):
         eventually(partial(_is_served, running, server))
     yield
     kubectl("delete", "clusterrolebinding", "limes")
+    kubectl("delete", "serviceaccount", "limes", "-n", NAMESPACE)
     kubectl("delete", "-f", "-", stdin=manifest)
 
 
