@@ -424,7 +424,7 @@ async def test_where_usage_is_not_known_an_edit_waits_or_is_forced(stage: Stage)
     answer = await stage.update(config_map(TWO, annotations=FORCE))
     assert answer["warnings"] == ["forced, and who is over a limit is not known: the pods are not all known yet"]
     ((_, _, told),) = stage.forced
-    assert told.endswith("(the budget was cut): what is used was not known: the pods are not all known yet")
+    assert told.endswith("(the budget was cut): who is over a limit was not known: the pods are not all known yet")
 
 
 async def test_where_the_policy_is_not_known_an_edit_waits() -> None:
@@ -486,3 +486,25 @@ async def test_more_than_nodes_have_is_promised_only_with_a_reason(stage: Stage)
     assert forced["allowed"]
     assert forced["warnings"][0].startswith("more is promised than nodes have: h100: gpu 3 used or promised")
     assert len(stage.forced) == 1
+
+
+async def test_nothing_more_is_promised_while_nodes_are_not_known(stage: Stage) -> None:
+    stage.stores(config_map(FOUR + H100 + PROMISED))
+    more = FOUR + H100 + PROMISED.replace("3", "4")
+
+    answer = await stage.update(config_map(more), config_map(FOUR + H100 + PROMISED))
+    assert (answer["allowed"], answer["status"]["code"]) == (False, 503)
+    assert answer["status"]["message"] == (
+        "whether nodes have what is promised cannot be told yet: the nodes are not all known, or the watch of them is "
+        f"silent: try again. {HOW}"
+    )
+    illegal = PROMISED.replace("3}", "4}, state: planned")
+    assert "it was confirmed, which planned cannot follow" in await stage.refusal(
+        "UPDATE", config_map(FOUR + H100 + illegal), config_map(FOUR + H100 + PROMISED)
+    )
+    assert (await stage.update(config_map(FOUR + H100), config_map(FOUR + H100 + PROMISED)))["allowed"]
+    moved = config_map(f"{FOUR}{H100}# of alice\n{PROMISED}")
+    assert (await stage.update(moved, config_map(FOUR + H100 + PROMISED)))["allowed"]
+    forced = await stage.update(config_map(more, annotations=FORCE), config_map(FOUR + H100 + PROMISED))
+    assert forced["warnings"][-1].startswith("forced, and whether nodes have what is promised is not known: the nodes")
+    assert "whether nodes have what is promised was not known" in stage.forced[0][2]

@@ -27,6 +27,7 @@ from webhook.quota.capacity import NodeFacts
 from webhook.quota.edits import Effect, Known, effect_of
 from webhook.quota.message import Cause
 from webhook.quota.policy import Policy
+from webhook.quota.promises import is_more_promised
 from webhook.quota.usage import Holdings
 
 _MOST_TOLD = 10
@@ -95,6 +96,13 @@ class KnownUsage(Protocol):
         """Return what nodes there are, None while that is not known."""
 
 
+class _Unknown(NamedTuple):
+    """`what` cannot be told of an edit, and `why`."""
+
+    what: str
+    why: str
+
+
 class _Edit(NamedTuple):
     """A ConfigMap before and after; None where it is no part of the policy. `force` is the reason that it brings."""
 
@@ -113,17 +121,23 @@ class _Edit(NamedTuple):
         return _HOW_ANEW if self.is_forced_before else _HOW
 
 
+_NO_NODES = _Unknown(
+    "whether nodes have what is promised", "the nodes are not all known, or the watch of them is silent"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Verdict:
     """
     What an edit does: the mistakes that it brings, those that stay without it, whom it concerns, and what in it is
-    surely not meant.
+    surely not meant; and what of that is unknown.
     """
 
     brought: tuple[Complaint, ...] = ()
     remaining: tuple[Complaint, ...] = ()
     effect: Effect = field(default_factory=Effect)
     notes: tuple[Mistake, ...] = ()
+    unknown: _Unknown | None = None
 
 
 def _ignore(name: str, uid: str, message: str) -> None:
@@ -179,9 +193,9 @@ class PolicyEdits:
             why = f"expected a reason of 1 to {_LONGEST_REASON} characters on one line"
             return _refused(request, f"metadata.annotations[{FORCE_ANNOTATION}]: {why}")
         in_force = self.policies.in_force()
-        known: Known | UnavailableError = self._known()
+        known = self._known()
         facts = Facts(self.clock.now(), self.usage.devices())  # here: the thread may not read what this loop changes
-        steps = self._verdict(edit, others, in_force, None if isinstance(known, UnavailableError) else known, facts)
+        steps = self._verdict(edit, others, in_force, known, facts)
         verdict = await in_thread(steps, within=deadline - self.clock.monotonic())
         if verdict.brought:
             return _mistaken(request, verdict.brought)
@@ -193,7 +207,7 @@ class PolicyEdits:
             )
             warnings = [told, *edit_message.warnings(verdict.effect, list(map(str, verdict.notes)))]
             return review.allowed(request.uid, warnings=warnings)
-        return self._weighed(request, edit, verdict, known if isinstance(known, UnavailableError) else None)
+        return self._weighed(request, edit, verdict)
 
     def _known(self) -> Known | UnavailableError:
         try:
@@ -208,7 +222,7 @@ class PolicyEdits:
         edit: _Edit,
         others: Sequence[PolicyConfigMap],
         in_force: Policy | None,
-        known: Known | None,
+        known: Known | UnavailableError,
         facts: Facts,
     ) -> Generator[None, None, _Verdict]:
         """Judge in steps: mistakes and notes in any case, and what is used if that is known."""
@@ -225,29 +239,33 @@ class PolicyEdits:
             reading = before.reading
             former = in_force if before.policy is None else self.policies.completed(before.policy)
         notes = brought_notes(policy_notes(after.reading, facts), policy_notes(reading, facts))
-        if former is None or known is None:
+        if isinstance(known, UnavailableError):
+            return _Verdict(notes=notes, unknown=_Unknown("who is over a limit", str(known)))
+        if former is None:
             return _Verdict(notes=notes)
         effect = yield from effect_of(former, self.policies.completed(after.policy), known)
+        is_blind = known.nodes is None and bool(former.node_classes)  # they are watched from the first class on
+        if is_blind and is_more_promised(former.commitments, after.policy.commitments):
+            return _Verdict(effect=effect, notes=notes, unknown=_NO_NODES)
         return _Verdict(effect=effect, notes=notes)
 
-    def _weighed(
-        self, request: AdmissionRequest, edit: _Edit, verdict: _Verdict, unknown: UnavailableError | None
-    ) -> AdmissionResponse:
-        """Return the answer to an edit without mistakes; *unknown* is why nothing could be compared."""
-        effect = verdict.effect
+    def _weighed(self, request: AdmissionRequest, edit: _Edit, verdict: _Verdict) -> AdmissionResponse:
+        """Return the answer to an edit without mistakes."""
+        effect, unknown = verdict.effect, verdict.unknown
         needs_force = effect.is_refused or unknown is not None
         if needs_force and edit.force is None:
-            if unknown is not None:
-                why = f"who is over a limit cannot be told yet: {unknown}: try again"
-                return review.not_now(request.uid, f"{why}. {edit.how}")
-            return _refused(request, f"{edit_message.refusal(effect)}. {edit.how}")
+            if effect.is_refused or unknown is None:
+                return _refused(request, f"{edit_message.refusal(effect)}. {edit.how}")
+            why = f"{unknown.what} cannot be told yet: {unknown.why}: try again"
+            return review.not_now(request.uid, f"{why}. {edit.how}")
         told = edit_message.warnings(effect, list(map(str, verdict.notes)))
         if unknown is not None:
-            text = f"forced, and who is over a limit is not known: {unknown}"
+            text = f"forced, and {unknown.what} is not known: {unknown.why}"
             told.append(edit_message.shortened(text, edit_message.LONGEST_WARNING))
         if not needs_force or edit.force is None:
             return review.allowed(request.uid, warnings=told)
-        what = edit_message.summary(effect) if unknown is None else f"what is used was not known: {unknown}"
+        not_known = "" if unknown is None else f"{unknown.what} was not known: {unknown.why}"
+        what = "; ".join(filter(None, (edit_message.summary(effect), not_known)))
         if not request.dry_run:
             actor, reason = request.user_info.username, edit.force.strip()
             text = f"{actor} forced an edit of the policy ({reason}): {what}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
 from itertools import groupby
@@ -65,6 +65,12 @@ def illegal_changes(before: Commitments, after: Commitments, now: datetime) -> I
             yield each, f"it was {state.value}, which {each.state.value} cannot follow: make another one"
         elif was.pool != each.pool and state in (State.GUARANTEED, State.CONFIRMED):
             yield each, f"it is of {was.pool}: its class and zone stay as they are, make another one"
+
+
+def is_more_promised(before: Commitments, after: Commitments) -> bool:
+    """Whether *after* promises anything that *before* does not promise in the same words, wherever they stand."""
+    known = {each.name: replace(each, place="") for each in before.every}
+    return any(known.get(each.name) != replace(each, place="") for each in after.every)
 
 
 def unkept_promises(
