@@ -60,6 +60,17 @@ async def test_a_json_patch_travels_as_one(api: KubernetesApi, namespace: str) -
         await api.patch(f"{path}/a", patch, content_type="application/json-patch+json")
 
 
+async def test_warnings_are_handed_on_as_they_were_written(control_plane: ControlPlane, namespace: str) -> None:
+    told: list[str] = []
+    api = await KubernetesApi.connect(kubeconfig=control_plane.kubeconfig(), on_warning=told.append)
+    body = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "w"}, 'a"\\b': 1, "ü": 1}).encode()
+    try:
+        await api.create(f"/api/v1/namespaces/{namespace}/configmaps", body, query={"fieldValidation": "Warn"})
+        assert sorted(told) == ['unknown field "a\\"\\\\b"', 'unknown field "ü"']
+    finally:
+        await api.close()
+
+
 async def test_a_query_and_another_form_reach_the_server(api: KubernetesApi, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     await api.create(path, config_map("dry"), query={"dryRun": "All"})

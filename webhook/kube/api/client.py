@@ -8,7 +8,8 @@ unknown authority, and reading the credentials again gave others.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -40,6 +41,9 @@ _CONNECT_SECONDS: Final = 10.0
 _NO_TOTAL: Final = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
 _IDLE_SECONDS: Final = 60.0  # below the 90 s after which the API server closes an idle connection
 _READ_BUFFER: Final = 2**18
+_WARNING: Final = re.compile(r'[0-9]{3} \S+ "((?:[^"\\]|\\.)*)"', re.ASCII)
+"""A warning of a header: code, agent, and the text, in which a backslash stands before quotes and backslashes."""
+
 # What aiohttp raises: HttpProcessingError is no ClientError, and a broken TLS stream is a bare OSError.
 _TRANSPORT_ERRORS: Final = (aiohttp.ClientError, HttpProcessingError, OSError)
 
@@ -69,6 +73,10 @@ class ActingAs(NamedTuple):
         return [("Impersonate-User", self.user), *(("Impersonate-Group", group) for group in self.groups)]
 
 
+def _ignore(text: str) -> None:
+    """Do nothing: nobody reads warnings."""
+
+
 class KubernetesApi:
     """
     One API server, or a balancer in front of several, as one identity.
@@ -77,10 +85,21 @@ class KubernetesApi:
     Every method raises ApiError and nothing else. Safe to share between the tasks of one event loop.
     """
 
-    def __init__(self, credentials: Credentials, *, session: aiohttp.ClientSession, route: str = "") -> None:
-        """*route* says in words how the server is reached, for errors; empty where there is nothing to say."""
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        session: aiohttp.ClientSession,
+        route: str = "",
+        on_warning: Callable[[str], None] = _ignore,
+    ) -> None:
+        """
+        *route* says in words how the server is reached, for errors; empty where there is nothing to say. *on_warning*
+        gets each warning that comes with an answer.
+        """
         self._credentials = credentials
         self._session = session
+        self._on_warning = on_warning
         self.route = route
 
     @classmethod
@@ -90,6 +109,7 @@ class KubernetesApi:
         kubeconfig: Path | None,
         context: str | None = None,
         acting_as: ActingAs | None = None,
+        on_warning: Callable[[str], None] = _ignore,
         user_agent: str = f"userquota/{__version__}",
         environ: Mapping[str, str] = os.environ,
         service_account: Path = _SERVICE_ACCOUNT,
@@ -97,7 +117,8 @@ class KubernetesApi:
         """
         Return a client of the cluster that *kubeconfig* names, None for the cluster we run in. Nothing is sent yet.
 
-        Every request is made for *acting_as*, if given. A pod finds its cluster in *environ*, and its token and the
+        Every request is made for *acting_as*, if given. *on_warning* gets what the server, or a webhook that it asked,
+        warns of with an answer, as kubectl shows it. A pod finds its cluster in *environ*, and its token and the
         cluster's authorities in *service_account*.
 
         Raises: KubeconfigError.
@@ -121,7 +142,9 @@ class KubernetesApi:
             read_bufsize=_READ_BUFFER,
             timeout=_NO_TOTAL,
         )
-        return cls(Credentials(connection, load), session=session, route=route_of(connection, environ))
+        return cls(
+            Credentials(connection, load), session=session, route=route_of(connection, environ), on_warning=on_warning
+        )
 
     @property
     def namespace(self) -> str:
@@ -202,6 +225,8 @@ class KubernetesApi:
         with _translated(request, timeout, route=self.route):
             async with asyncio.timeout(timeout):
                 response = await self._open(request, _NO_TOTAL)
+                for text in _warnings(response):
+                    self._on_warning(text)
                 try:
                     return await response.read()
                 finally:
@@ -247,6 +272,13 @@ class KubernetesApi:
             ssl=connection.tls,
             server_hostname=connection.server_hostname,
         )
+
+
+def _warnings(response: aiohttp.ClientResponse) -> Iterator[str]:
+    """Yield the warnings of an answer; what has another form is none."""
+    for header in response.headers.getall("Warning", ()):
+        for written in _WARNING.findall(header):
+            yield re.sub(r"\\(.)", r"\1", written)
 
 
 def _let_go(response: aiohttp.ClientResponse) -> None:
