@@ -42,8 +42,9 @@ _LAST = (
     "limit nobody, have it say no more than version: 1"
 )
 _ADVICE = "To do it all the same"
+_ADVICE_ANEW = f"The annotation {FORCE_ANNOTATION} was there before this edit"
 _HOW = f"{_ADVICE}, say why in the annotation {FORCE_ANNOTATION} in the same edit"
-_HOW_ANEW = f"The annotation {FORCE_ANNOTATION} was there before this edit: to do it all the same, give another reason"
+_HOW_ANEW = f"{_ADVICE_ANEW}: to do it all the same, give another reason"
 _HOW_DELETED = (
     f"To do it all the same, first edit it to say no more than version: 1, with the reason in the annotation "
     f"{FORCE_ANNOTATION}"
@@ -52,7 +53,9 @@ _HOW_DELETED = (
 
 def without_advice(refusal: str) -> str:
     """Return a refusal without what an admin may do about it, for programs that ask for others."""
-    return refusal.partition(f". {_ADVICE}")[0]
+    for advice in (_ADVICE, _ADVICE_ANEW):
+        refusal = refusal.partition(f". {advice}")[0]
+    return refusal
 
 
 class PolicyMaps(Protocol):
