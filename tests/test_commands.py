@@ -25,6 +25,7 @@ from tests.test_docs import DOCUMENTS, lost_tests
 
 WITH_LISTS_OF_THEIR_OWN = {
     "README.md": "test_readme.py::test_no_command_is_forgotten",
+    "docs/commitments.md": "cluster/test_commitment_commands.py::test_the_document_is_what_the_commands_print",
     "docs/walkthrough.md": "cluster/test_walkthrough.py::test_the_document_is_what_the_commands_print",
 }
 

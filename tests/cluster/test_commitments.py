@@ -22,8 +22,8 @@ ZONES = ("a", "b", "c")
 GPUS_A_NODE = 8
 
 
-def node(name: str, zone: str) -> dict[str, Any]:
-    labels = {"commitments.test/gpu": "h100", ZONE: zone}
+def node(name: str, zone: str, model: str = "h100") -> dict[str, Any]:
+    labels = {"commitments.test/gpu": model, ZONE: zone}
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
 
 
@@ -38,10 +38,11 @@ def set_status(running: RunningWebhook, name: str, said: dict[str, Any]) -> None
 
 
 @contextmanager
-def nodes(running: RunningWebhook, number: int) -> Iterator[list[str]]:
+def nodes(running: RunningWebhook, number: int, model: str = "h100") -> Iterator[list[str]]:
     """Make nodes in three zones, in turn, each ready and with eight GPUs."""
-    names = [f"commitments-{each}" for each in range(number)]
-    listed = {"apiVersion": "v1", "kind": "List", "items": [node(each, ZONES[at % 3]) for at, each in enumerate(names)]}
+    names = [f"commitments-{model}-{each}" for each in range(number)]
+    items = [node(each, ZONES[at % 3], model) for at, each in enumerate(names)]
+    listed = {"apiVersion": "v1", "kind": "List", "items": items}
     running.cluster.kubectl("create", "-f", "-", stdin=json.dumps(listed))
     try:
         for name in names:

@@ -122,6 +122,19 @@ def test_who_was_to_begin_first_is_served_first_in_each_pool() -> None:
     assert found == {A100: ["c"], H100: ["z", "a", "b", "e"]}
 
 
+def test_what_ends_first_is_found_among_what_sets_something_aside() -> None:
+    known = {
+        **KNOWN,
+        "c-3": replace(ALL, name="c-3", ends=NOW + DAY, state=State.PENDING),
+        "c-4": replace(ALL, name="c-4", ends=NOW),
+        "c-5": replace(ALL, name="c-5", ends=None),
+        "c-6": replace(ALL, name="c-6", begins=NOW + DAY, ends=NOW + 2 * DAY, state=State.GUARANTEED),
+    }
+    assert changes.next_to_end(known, NOW) is known["c-6"]
+    assert changes.next_to_end(KNOWN, NOW) is ALL
+    assert changes.next_to_end({"c-5": known["c-5"]}, NOW) is None
+
+
 def test_one_is_made_and_taken_away() -> None:
     new = replace(ALL, name="c-3")
     assert changes.create(KNOWN, new) == {**KNOWN, "c-3": new}

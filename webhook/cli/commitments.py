@@ -1,32 +1,51 @@
 """
-`userquota commitments`: what was promised to whom, and how much of it is in use.
+`userquota commitments list`: what was promised to whom, and how much of it is in use.
+
+The commands that change it are in `commitment_edits`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
+from operator import itemgetter
 
 import click
 
 from webhook.cli.cluster import Asking, asking_options
+from webhook.cli.commitment_edits import COMMANDS
+from webhook.cli.commitment_options import given, period_in
 from webhook.cli.printing import output_in, show_document, show_table
 from webhook.cli.view_client import Document, NamedCommitment, commitments_in, connected
 from webhook.quota.commitments import FINAL, State
+from webhook.quota.periods import Period
+from webhook.wiring.commitment_editor import now
 
 _ONGOING = frozenset(each.value for each in State if each not in FINAL)
 
 
 @click.group("commitments")
 def command() -> None:
-    """Show what was promised of classes of nodes. See docs/commitments.md for how to promise it."""
+    """Show what was promised of classes of nodes, and change it. See docs/commitments.md."""
+
+
+for _each in COMMANDS:
+    command.add_command(_each)
 
 
 @command.command("list", context_settings={"auto_envvar_prefix": "USERQUOTA"})
 @click.option("--holder", metavar="SUBJECT", help="Only those of tenant/NAME, group/NAME, user/NAME or namespace/NAME.")
+@given(
+    "--ending-within",
+    "period",
+    metavar="PERIOD",
+    callback=period_in,
+    help="Only those that end within, as '30 days'; the first to end first.",
+)
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
 @asking_options
 @output_in("table", "wide", "json", "yaml", "name")
-def listed(*, holder: str | None, everything: bool, asking: Asking, output: str) -> None:
+def listed(*, holder: str | None, period: Period | None, everything: bool, asking: Asking, output: str) -> None:
     """
     List commitments, with the state by the clock, and what the holder uses in the pool beside the amounts.
 
@@ -38,9 +57,11 @@ def listed(*, holder: str | None, everything: bool, asking: Asking, output: str)
     shown = [
         each for each in found if holder in (None, each.spec.holder) and (everything or each.status.state in _ONGOING)
     ]
+    if period is not None:
+        shown = _ending(shown, period)
     if output in ("json", "yaml"):
-        names = {each.name for each in shown}
-        items = [each for each in document.get("items", ()) if each["metadata"]["name"] in names]
+        items_by_name = {each["metadata"]["name"]: each for each in document.get("items", ())}
+        items = [items_by_name[each.name] for each in shown]
         show_document({**document, "items": items}, output)
     elif output == "name":
         for each in shown:
@@ -49,6 +70,13 @@ def listed(*, holder: str | None, everything: bool, asking: Asking, output: str)
         _show(shown, wide=output == "wide")
     else:
         click.echo("No commitments found.", err=True)
+
+
+def _ending(shown: list[NamedCommitment], period: Period) -> list[NamedCommitment]:
+    """Return those that end within *period* from now on, the first to end first."""
+    last = period.after(now())
+    ending = [(datetime.fromisoformat(each.spec.until), each.name, each) for each in shown if each.spec.until]
+    return [each for until, _, each in sorted(ending, key=itemgetter(0, 1)) if until <= last]
 
 
 def _show(shown: list[NamedCommitment], *, wide: bool) -> None:

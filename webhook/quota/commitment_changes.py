@@ -185,6 +185,12 @@ def waiting(known: ByName, now: datetime) -> Iterator[tuple[Pool, list[str]]]:
         yield pool, [each.name for each in listed]
 
 
+def next_to_end(known: ByName, now: datetime) -> Commitment | None:
+    """Return which of those that set something aside ends first, None if none does."""
+    ending = [(each.ends, each.name) for each in known.values() if each.ends is not None and each.sets_aside(now)]
+    return known[min(ending)[1]] if ending else None
+
+
 def _beginning(each: Commitment) -> datetime:
     return datetime.min.replace(tzinfo=UTC) if each.begins is None else each.begins
 

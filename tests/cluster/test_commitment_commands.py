@@ -1,0 +1,355 @@
+"""Commands that change commitments, on a real API server with made-up nodes and a replica that judges each edit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.running import Ended, in_process
+from tests.cluster.people import Person
+from tests.cluster.running import CONFIG_MAP, NAMESPACE, RunningWebhook, eventually
+from tests.cluster.test_commitments import a_pod, nodes
+from tests.commands import ROOT, commands_of
+from webhook.quota import commitment_changes as changes
+from webhook.quota.commitments import Commitment, Pool
+from webhook.quota.quantity import NANOS
+from webhook.quota.subject import tenant
+from webhook.wiring.commitment_editor import Edited, RefusedError, connected_editor
+
+KEPT = "userquota-commitments"
+UNTIL = "2099-01-01T00:00:00Z"
+TABLE = ("CHANGE", "NAME", "HOLDER", "POOL", "STATE", "AMOUNTS", "FROM", "UNTIL")
+Run = Callable[..., Ended]
+
+
+def no_commitments(running: RunningWebhook) -> None:
+    running.cluster.kubectl("delete", "configmap", KEPT, "-n", NAMESPACE, "--ignore-not-found")
+
+
+@pytest.fixture(scope="module")
+def hardware(running: RunningWebhook) -> Iterator[None]:
+    """Sixteen GPUs of one model in each of three zones, and eight of another."""
+    with nodes(running, 6), nodes(running, 3, "a100"):
+        yield
+
+
+def a_class(model: str, worth: int) -> dict[str, Any]:
+    return {"nodes": {"matchLabels": {"commitments.test/gpu": model}}, "worth": {"gpu": worth}}
+
+
+@pytest.fixture
+def policy(running: RunningWebhook, person: Person, hardware: None) -> Iterator[None]:
+    """Two tenants, the first of whom has the namespace of *person*; two classes, and nothing is promised."""
+    places = {"research": person.place, "ads": "nobody-is-there"}
+    tenants = {
+        name: {"namespaces": {"matchLabels": {"kubernetes.io/metadata.name": place}}} for name, place in places.items()
+    }
+    classes = {"h100": {**a_class("h100", 4), "devices": ["nvidia.com/gpu"]}, "a100": a_class("a100", 2)}
+    running.set_policy(json.dumps({"version": 1, "tenants": tenants, "nodeClasses": classes}))
+    no_commitments(running)
+    yield
+    no_commitments(running)
+
+
+@pytest.fixture
+def run(running: RunningWebhook, policy: None, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return what runs `userquota commitments` as an admin, once nodes are known."""
+    monkeypatch.setenv("KUBECONFIG", str(running.cluster.kubeconfig("admin")))
+
+    def ran(*words: str, code: int = 0) -> Ended:
+        ended = in_process("commitments", *words)
+        assert ended.code == code, ended
+        return ended
+
+    asked = (
+        "commitments",
+        "can-confirm",
+        "--tenant",
+        "ads",
+        "--node-class",
+        "h100",
+        "--zone",
+        "a",
+        "--amount",
+        "gpu=1",
+    )
+    eventually(lambda: in_process(*asked).code == 0, what=lambda: str(in_process(*asked)))
+    return ran
+
+
+def create(name: str, gpus: int, *words: str, tenant: str = "research", zone: str = "a") -> tuple[str, ...]:
+    asked = ("--tenant", tenant, "--node-class", "h100", "--zone", zone, "--amount", f"gpu={gpus}")
+    return ("create", name, *asked, *words)
+
+
+def rows(ended: Ended) -> list[tuple[str, ...]]:
+    """Return what a table says of each commitment: what was done, name, holder, pool, state and amounts."""
+    head, *lines = (tuple(re.split(" {2,}", line)) for line in ended.out.splitlines())
+    assert head == TABLE
+    return [line[:6] for line in lines]
+
+
+def stored(running: RunningWebhook) -> dict[str, Any]:
+    """Return what is promised in the ConfigMap of programs."""
+    answer = running.cluster.kubectl("get", "configmap", KEPT, "-n", NAMESPACE, "-o", "json", check=False)
+    if answer.returncode:
+        return {}
+    text = json.loads(answer.stdout)["data"]["commitments.yaml"]
+    found: dict[str, Any] = yaml.safe_load(text).get("commitments", {})
+    return found
+
+
+def test_something_is_promised_unless_nodes_do_not_have_it(running: RunningWebhook, run: Run) -> None:
+    tried = run(*create("c-1", 12, "--until", UNTIL, "--dry-run"))
+    assert rows(tried) == [("created (dry run)", "c-1", "tenant/research", "h100:a", "confirmed", "gpu=12")]
+    assert tried.err == "dry run: it would be accepted now, nothing was stored\n"
+    assert stored(running) == {}
+
+    assert rows(run(*create("c-1", 12, "--until", UNTIL)))[0][:2] == ("created", "c-1")
+    refused = run(*create("c-2", 5, tenant="ads"), code=1)
+    assert refused.out == ""
+    first, how, soonest = refused.err.splitlines()
+    assert first.startswith(
+        "userquota: more would be promised than nodes have: h100 in a: gpu 17 used or promised from "
+    )
+    assert first.endswith(
+        ", 16 there, 1 too much. To do it all the same, say why in the annotation userquota.dev/force in the same edit"
+    )
+    assert how == "userquota: --force REASON writes that annotation"
+    assert soonest == f"userquota: of h100:a, c-1 of tenant/research ends first: gpu=12 on {UNTIL}"
+    assert list(stored(running)) == ["c-1"]
+
+    told = run(
+        "create", "c-3", "--tenant", "reserch", "--node-class", "h100", "--zone", "a", "--amount", "gpu=1", code=1
+    )
+    assert told.err.splitlines()[0] == "userquota: the policy would have a mistake:"
+    assert "commitments.c-3.tenant: reserch has no entry under tenants, did you mean research?" in told.err
+    taken = run(*create("c-1", 1), code=1)
+    assert taken.err == "userquota: there is a commitment c-1 already, or was one: choose another name\n"
+
+    forced = run(*create("c-2", 5, "--force", "sold last week", "-o", "json", tenant="ads"))
+    assert json.loads(forced.out)["items"][0]["status"] == {"state": "confirmed"}
+    assert forced.err.startswith("Warning: more is promised than nodes have: h100 in a: gpu 17 used or promised from ")
+    annotations = running.cluster.kubectl("get", "configmap", KEPT, "-n", NAMESPACE, "-o", "yaml").stdout
+    assert "userquota.dev/force: sold last week" in annotations
+
+
+def test_whether_it_could_be_confirmed_is_told_and_nothing_is_changed(running: RunningWebhook, run: Run) -> None:
+    run(*create("c-1", 12))
+    run(*create("c-2", 8, "--state", "pending", tenant="ads"))
+    before = stored(running)
+    asked = ("can-confirm", "--tenant", "ads", "--node-class", "h100", "--zone", "a")
+
+    yes = run(*asked, "--amount", "gpu=4")
+    assert yes.out == "yes: gpu=4 of h100 in a to tenant/ads\n"
+    assert yes.err == "Waiting before it in the same pool: c-2\n"
+    assert json.loads(run(*asked, "--amount", "gpu=4", "-o", "json").out) == {
+        "canConfirm": True,
+        "waitingBefore": ["c-2"],
+    }
+    no = run(*asked, "--amount", "gpu=5", code=1)
+    assert no.out.startswith("no: more would be promised than nodes have: h100 in a: gpu 17 used or promised from ")
+    assert no.out.endswith(", 16 there, 1 too much\n")
+    waits = run("can-confirm", "c-2", "-o", "json", code=1)
+    assert json.loads(waits.out)["canConfirm"] is False
+    assert "h100 in a: gpu 20 used or promised" in json.loads(waits.out)["reason"]
+    assert run("can-confirm", "c-1", code=1).out == "no: c-1 is confirmed already\n"
+    assert stored(running) == before
+
+
+def test_what_is_there_is_split_merged_exchanged_renewed_and_taken_away(running: RunningWebhook, run: Run) -> None:
+    run(*create("c-1", 12, "--until", UNTIL))
+    assert rows(run("split", "c-1", "--amount", "gpu=4", "--into", "c-2")) == [
+        ("changed", "c-1", "tenant/research", "h100:a", "confirmed", "gpu=8"),
+        ("created", "c-2", "tenant/research", "h100:a", "confirmed", "gpu=4"),
+    ]
+    too_much = run("split", "c-1", "--amount", "gpu=9", "--into", "c-3", code=1)
+    assert too_much.err == "userquota: c-1 has 8 gpu, and 9 are to be taken out\n"
+    eventually(lambda: rows(run("merge", "c-1", "c-2", "--into", "c-3", "--dry-run"))[0][4] == "superseded")
+    assert rows(run("merge", "c-1", "c-2", "--into", "c-3")) == [
+        ("changed", "c-1", "tenant/research", "h100:a", "superseded", "gpu=8"),
+        ("changed", "c-2", "tenant/research", "h100:a", "superseded", "gpu=4"),
+        ("created", "c-3", "tenant/research", "h100:a", "confirmed", "gpu=12"),
+    ]
+
+    convert = ("convert", "c-3", "--to-class", "a100", "--into", "c-4", "--amount")
+    refused = run(*convert, "gpu=5", code=1)  # 5 of one are 10 of the other, and a zone has eight
+    assert "more would be promised than nodes have: a100 in a: gpu 10 used or promised" in refused.err
+    assert rows(run(*convert, "gpu=4")) == [
+        ("changed", "c-3", "tenant/research", "h100:a", "confirmed", "gpu=8"),
+        ("created", "c-4", "tenant/research", "a100:a", "confirmed", "gpu=8"),
+    ]
+    back = run("convert", "c-4", "--to-class", "h100", "--into", "c-5", "--amount", "gpu=1", code=1)
+    assert back.err == (
+        "userquota: c-4: 1 gpu of a100 are no whole number of h100: one of them is worth 2, one of these 4\n"
+    )
+
+    renewed = run("renew", "c-3", "--into", "c-6", "--for", "1 year, 3 months")
+    assert rows(renewed) == [("created", "c-6", "tenant/research", "h100:a", "guaranteed", "gpu=8")]
+    assert renewed.out.splitlines()[1].split()[-2:] == [UNTIL, "2100-04-01T00:00:00Z"]
+    assert rows(run("delete", "c-1", "c-2"))[1][:2] == ("deleted", "c-2")
+    assert run("delete", "c-1", code=1).err == "userquota: there is no commitment c-1\n"
+    assert sorted(stored(running)) == ["c-3", "c-4", "c-6"]
+
+
+def test_it_moves_where_nodes_are_full_unless_the_first_one_uses_it(
+    running: RunningWebhook, person: Person, run: Run
+) -> None:
+    run(*create("c-1", 16))
+    moved = run("transfer", "c-1", "--to-tenant", "ads", "--amount", "gpu=6", "--into", "c-2")
+    assert rows(moved)[1] == ("created", "c-2", "tenant/ads", "h100:a", "confirmed", "gpu=6")
+    eventually(lambda: "on demand 0 of 0 taken, committed 0 of 10 in use" in person.create(a_pod("large", 11, "a")))
+    assert " created\n" in person.create(a_pod("in-use", 8, "a"))
+
+    def refusal() -> str:
+        return in_process("commitments", "transfer", "c-1", "--to-tenant", "ads", "--dry-run").err
+
+    eventually(lambda: "h100 in a: gpu 24 used or promised" in refusal(), what=refusal)  # 8 used, 16 promised
+    assert run("transfer", "c-1", "--to-tenant", "research", code=1).err == (
+        "userquota: c-1 is of tenant/research already\n"
+    )
+    assert rows(run("transfer", "c-1", "--to-tenant", "ads", "--amount", "gpu=2", "--into", "c-3"))[0][5] == "gpu=8"
+
+
+def test_a_queue_is_served_in_its_order(running: RunningWebhook, run: Run) -> None:
+    run(*create("c-0", 8))
+    for name, gpus, since in (("first", 4, "2026-01-01"), ("second", 6, "2026-01-02"), ("third", 1, "2026-01-03")):
+        run(*create(name, gpus, "--state", "pending", "--from", f"{since}T00:00:00Z", tenant="ads"))
+    run(*create("elsewhere", 16, "--state", "pending", tenant="ads", zone="b"))
+    served = run("confirm", "--waiting", "-o", "json")
+    told = json.loads(served.out)
+    assert [(each["metadata"]["name"], each["status"]["state"]) for each in told["items"]] == [
+        ("elsewhere", "confirmed"),
+        ("first", "confirmed"),
+    ]
+    assert [each["metadata"]["name"] for each in told["waiting"]] == ["second", "third"]
+    assert "h100 in a: gpu 18 used or promised" in told["waiting"][0]["reason"]
+    assert told["waiting"][1]["reason"] == "second waits before it for h100 in a"
+
+    passed = run("confirm", "third")
+    assert rows(passed) == [("changed", "third", "tenant/ads", "h100:a", "confirmed", "gpu=1")]
+    assert passed.err == "Waiting before it in the same pool: second\n"
+    run("delete", "c-0")
+    eventually(lambda: rows(run("confirm", "--waiting"))[0][1] == "second")
+    assert run("confirm", "--waiting").err == "Nothing waits.\n"
+
+
+def test_commands_at_once_are_each_made_and_promise_no_more_than_there_is(running: RunningWebhook, run: Run) -> None:
+    run(*create("c-0", 1))
+    kubeconfig = running.cluster.kubeconfig("admin")
+
+    async def make(name: str) -> Edited:
+        new = Commitment(name, tenant("research"), Pool("h100", "a"), {"gpu": 5 * NANOS})
+        async with connected_editor(kubeconfig, None, None, namespace=NAMESPACE) as editor:
+            return await editor.edit(lambda known: changes.create(known.commitments, new))
+
+    async def make_all() -> list[Edited | BaseException]:
+        return await asyncio.gather(*(make(f"c-{each}") for each in range(1, 5)), return_exceptions=True)
+
+    [refused] = [each for each in asyncio.run(make_all()) if isinstance(each, BaseException)]
+    assert isinstance(refused, RefusedError)
+    assert "h100 in a: gpu 21 used or promised" in str(refused)
+    assert sum(int(each["amounts"]["gpu"]) for each in stored(running).values()) == 16
+
+
+def test_what_an_admin_wrote_is_told_with_its_place(running: RunningWebhook, run: Run) -> None:
+    theirs = "version: 1\ncommitments:\n  theirs: {tenant: ads, nodeClass: h100, zone: c, amounts: {gpu: 1}}\n"
+    labelled = {"name": "of-an-admin", "namespace": NAMESPACE, "labels": {"userquota.dev/policy": "true"}}
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": labelled, "data": {"promises.yaml": theirs}}
+    running.cluster.kubectl("create", "-f", "-", stdin=json.dumps(body))
+    try:
+        for words in (("delete", "theirs"), ("transfer", "theirs", "--to-tenant", "research")):
+            assert run(*words, code=1).err == (
+                "userquota: theirs stands in ConfigMap of-an-admin, key promises.yaml, line 3: edit it there, commands "
+                "change only what is in ConfigMap userquota-commitments\n"
+            )
+        assert run(*create("theirs", 1), code=1).err.startswith("userquota: there is a commitment theirs already")
+        refused = run(*create("c-1", 16, zone="c"), code=1)
+        assert "h100 in c: gpu 17 used or promised" in refused.err
+    finally:
+        running.cluster.kubectl("delete", "configmap", "of-an-admin", "-n", NAMESPACE)
+
+
+def test_without_a_judge_and_beside_mistakes_nothing_is_promised(running: RunningWebhook, run: Run) -> None:
+    run(*create("c-1", 1))
+    text = running.cluster.kubectl("get", "configmap", CONFIG_MAP, "-n", NAMESPACE, "-o", "json").stdout
+    good = json.loads(json.loads(text)["data"]["policy.yaml"])
+    running.kill()
+    try:
+        assert "no replica of userquota judges edits of the policy now" in run(*create("c-2", 1), code=2).err
+        asked = create("c-2", 1)[2:]
+        assert "no replica" in run("can-confirm", *asked, code=2).err
+        running.apply_policy(json.dumps({**good, "tenants": {"ads": good["tenants"]["ads"]}}))
+        told = run(*create("c-2", 1), code=2)
+        assert "the policy has mistakes, and is not in force. Mend it first: " in told.err
+        assert "commitments.c-1.tenant: research has no entry under tenants" in told.err
+    finally:
+        running.start()
+    eventually(lambda: in_process("commitments", "delete", "c-1").code == 0, within=30, what=running.output)
+    running.set_policy(json.dumps(good))
+    running.wait_until_ready()
+
+
+def test_what_ends_soon_is_listed_first(running: RunningWebhook, run: Run, view: None) -> None:
+    run(*create("later", 1, "--for", "20 days"))
+    run(*create("sooner", 1, "--for", "10 days"))
+    run(*create("much-later", 1, "--for", "2 months"))
+    run(*create("never", 1))
+
+    def listed(*words: str) -> list[str]:
+        return run("list", "-o", "name", *words).out.split()
+
+    eventually(lambda: listed() == ["later", "much-later", "never", "sooner"], what=lambda: str(listed()))
+    assert listed("--ending-within", "30 days") == ["sooner", "later"]
+    assert listed("--ending-within", "1 year") == ["sooner", "later", "much-later"]
+    names = [
+        each["metadata"]["name"]
+        for each in json.loads(run("list", "-o", "json", "--ending-within", "30 days").out)["items"]
+    ]
+    assert names == ["sooner", "later"]
+
+
+def test_the_role_of_the_document_is_enough_once_there_is_one(running: RunningWebhook, run: Run) -> None:
+    text = (ROOT / "docs/commitments.md").read_text()
+    [role] = [each for each in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "kind: Role\n" in each]
+    binding = ("create", "rolebinding", "commitments", "-n", NAMESPACE, "--role=commitments", "--user=of-sales")
+    as_sales = ("--as", "of-sales")
+    running.cluster.kubectl("apply", "-f", "-", stdin=role)
+    running.cluster.kubectl(*binding)
+    try:
+        first = run(*create("c-1", 1, *as_sales), code=2)
+        assert 'cannot create resource "configmaps"' in first.err
+        run(*create("c-1", 1))
+        assert rows(run(*create("c-2", 1, *as_sales)))[0][:2] == ("created", "c-2")
+        assert rows(run("delete", "c-1", *as_sales))[0][:2] == ("deleted", "c-1")
+        assert "cannot get resource" in run("delete", "c-2", "--as", "of-nobody", code=2).err
+    finally:
+        running.cluster.kubectl("delete", "rolebinding,role", "commitments", "-n", NAMESPACE)
+
+
+def test_the_document_is_what_the_commands_print(running: RunningWebhook, run: Run) -> None:
+    shown = in_the_document()
+    assert [line for line, _ in shown] == commands_of("docs/commitments.md")
+    for line, told in shown:
+        ended = in_process(*shlex.split(line)[1:])
+        assert when(ended.out + ended.err) == when(told), line
+        assert ended.code == int(told.startswith("userquota: ")), line
+
+
+def in_the_document() -> list[tuple[str, str]]:
+    """Return the commands of the document, each with what stands below it: some stand there twice."""
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "docs/commitments.md").read_text(), re.DOTALL)
+    runs = [each.partition("\n") for block in blocks for each in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
+    return [(line, told) for line, _, told in runs]
+
+
+def when(text: str) -> str:
+    """Return *text* without the moments at which it was printed."""
+    return re.sub(r"20[2-8]\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", "NOW", text)
