@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -353,3 +354,51 @@ def in_the_document() -> list[tuple[str, str]]:
 def when(text: str) -> str:
     """Return *text* without the moments at which it was printed."""
     return re.sub(r"20[2-8]\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", "NOW", text)
+
+
+def test_a_list_of_another_system_is_taken_over_entry_by_entry(
+    running: RunningWebhook, run: Run, tmp_path: Path
+) -> None:
+    run(*create("c-0", 4))
+    entry = {"tenant": "research", "nodeClass": "h100", "zone": "a", "amounts": {"gpu": 8}}
+    listed = {
+        "b-1": entry,
+        "b-2": {**entry, "amounts": {"gpu": 9}},
+        "b-3": {**entry, "zone": "b"},
+        "b-4": {"tenant": "x"},
+    }
+    file = tmp_path / "broker.json"
+    file.write_text(json.dumps({"commitments": listed}))
+
+    tried = run("sync", str(file), "--dry-run", code=1)
+    assert [row[:2] for row in rows(tried)] == [("created (dry run)", "b-1"), ("created (dry run)", "b-3")]
+    assert list(stored(running)) == ["c-0"]
+    ended = run("sync", str(file), code=1)
+    assert [row[:2] for row in rows(ended)] == [("created", "b-1"), ("created", "b-3")]
+    assert re.findall(r"^(?:left out|kept, although it is not listed any more): (\S+)", ended.err, re.MULTILINE) == [
+        "b-2:",
+        "b-4:",
+        "c-0",
+    ]
+    assert "left out: b-2: more would be promised than nodes have: h100 in a: gpu 21 used or promised" in ended.err
+    assert list(stored(running)) == ["b-1", "b-3", "c-0"]
+
+    file.write_text(json.dumps({"commitments": {"b-3": {**entry, "zone": "b"}}}))
+    again = run("sync", str(file), "-o", "name")
+    assert (again.out, list(stored(running))) == ("", ["b-1", "b-3", "c-0"])
+
+
+def test_what_a_commitment_covers_is_shown(running: RunningWebhook, run: Run, view: None, person: Person) -> None:
+    """Whether both are made in one second or not, the first is covered first: it is the larger one."""
+    run(*create("c-1", 4))
+    eventually(lambda: " created\n" in person.create(a_pod("old", 3, "a")))
+    assert " created\n" in person.create(a_pod("new", 2, "a"))
+    covered = {
+        ("pods", person.place, name, person.name, amount) for name, amount in (("old", "gpu=3"), ("new", "gpu=1"))
+    }
+
+    def shown() -> set[tuple[str, ...]]:
+        return {tuple(line.split()) for line in run("show", "c-1").out.splitlines()[4:]}
+
+    eventually(lambda: shown() == covered, what=lambda: str(shown()))
+    assert "there is no commitment c-9" in run("show", "c-9", code=2).err

@@ -1,5 +1,5 @@
 """
-`userquota commitments list`: what was promised to whom, and how much of it is in use.
+`userquota commitments list` and `show`: what was promised to whom, how much of it is in use, and by what.
 
 The commands that change it are in `commitment_edits`.
 """
@@ -15,6 +15,7 @@ import click
 from webhook.cli.cluster import Asking, asking_options
 from webhook.cli.commitment_edits import COMMANDS
 from webhook.cli.commitment_options import given, period_in
+from webhook.cli.commitment_source import command as sync
 from webhook.cli.printing import output_in, show_document, show_table
 from webhook.cli.view_client import Document, NamedCommitment, commitments_in, connected
 from webhook.quota.commitments import FINAL, State
@@ -29,7 +30,7 @@ def command() -> None:
     """Show what was promised of classes of nodes, and change it. See docs/commitments.md."""
 
 
-for _each in COMMANDS:
+for _each in (*COMMANDS, sync):
     command.add_command(_each)
 
 
@@ -72,6 +73,33 @@ def listed(*, holder: str | None, period: Period | None, everything: bool, askin
         click.echo("No commitments found.", err=True)
 
 
+@command.command("show", context_settings={"auto_envvar_prefix": "USERQUOTA"})
+@click.argument("name")
+@asking_options
+@output_in("table", "json", "yaml")
+def shown(*, name: str, asking: Asking, output: str) -> None:
+    """
+    Show the objects that a commitment covers, the oldest first, and how much of each.
+
+    What its holder uses beyond it is on demand, or covered by another one. It takes the right to see others: the
+    ClusterRole userquota-view-all.
+    """
+    document = asyncio.run(_commitment(asking, name))
+    if output != "table":
+        show_document(document, output)
+        return
+    [found] = commitments_in(document)
+    _show([found], wide=False)
+    rows = [
+        (each.resource, each.namespace, each.name, each.owner, _amounts(each.amounts)) for each in found.status.covers
+    ]
+    click.echo()
+    if rows:
+        show_table(("COVERS", "NAMESPACE", "NAME", "OWNER", "AMOUNTS"), rows)
+    else:
+        click.echo("It covers nothing.", err=True)
+
+
 def _ending(shown: list[NamedCommitment], period: Period) -> list[NamedCommitment]:
     """Return those that end within *period* from now on, the first to end first."""
     last = period.after(now())
@@ -99,6 +127,11 @@ def _show(shown: list[NamedCommitment], *, wide: bool) -> None:
 
 def _amounts(amounts: dict[str, str]) -> str:
     return ",".join(f"{name}={amount}" for name, amount in sorted(amounts.items()))
+
+
+async def _commitment(asking: Asking, name: str) -> Document:
+    async with connected(*asking) as client:
+        return await client.commitment(name)
 
 
 async def _commitments(asking: Asking) -> Document:

@@ -149,12 +149,23 @@ class CommitmentSpec(msgspec.Struct, frozen=True, rename={"begins": "from", "nod
     until: str = ""
 
 
+class CoveredObject(msgspec.Struct, frozen=True):
+    """An object that a commitment covers, and how much of it."""
+
+    resource: str
+    namespace: str
+    name: str
+    owner: str
+    amounts: dict[str, str]
+
+
 class CommitmentStatus(msgspec.Struct, frozen=True):
-    """The status of a Commitment."""
+    """The status of a Commitment; what it covers is told of one that is asked for by name."""
 
     state: str
     used: dict[str, str]
     place: str = ""
+    covers: tuple[CoveredObject, ...] = ()
 
 
 class NamedCommitment(msgspec.Struct, frozen=True):
@@ -195,13 +206,13 @@ def pools_in(document: Document) -> tuple[tuple[str, PoolStatus], ...]:
 
 
 def commitments_in(document: Document) -> tuple[NamedCommitment, ...]:
-    """Return what is in a CommitmentList. Raises: ViewError."""
+    """Return what is in a CommitmentList, or the one that *document* is. Raises: ViewError."""
     try:
         return tuple(
             NamedCommitment(
                 each["metadata"]["name"], msgspec.convert(each["spec"], CommitmentSpec), _read(each, CommitmentStatus)
             )
-            for each in document.get("items", ())
+            for each in document.get("items", (document,))
         )
     except (KeyError, msgspec.ValidationError) as error:
         raise ViewError(f"the answer has a Commitment of another form: {error}") from error
@@ -264,6 +275,10 @@ class ViewClient:
         """Return the CommitmentList."""
         return await self._answer("GET", "commitments")
 
+    async def commitment(self, name: str) -> Document:
+        """Return the Commitment *name*, with what it covers."""
+        return await self._answer("GET", f"commitments/{quote(name, safe='')}")
+
     async def own_allocations(self, *, namespace: str, resource: str) -> Document:
         """Return the SelfAllocation of whoever asks, all its pages as one; empty is any."""
         wanted = {"namespace": namespace, "resource": resource}
@@ -308,7 +323,7 @@ class ViewClient:
                 answer = await self._api.get(f"{_BASE}/{path}", query=query or {})
             return msgspec.json.decode(answer, type=dict[str, Any])
         except NotFoundError as error:
-            if error.reason and path.startswith("quotas/"):
+            if error.reason and "/" in path:  # an older server knows no object of the name either, and says that
                 raise ViewError(error.message) from error
             if error.reason:
                 resource = path.rpartition("/")[2]

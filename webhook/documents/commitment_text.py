@@ -1,16 +1,18 @@
 """
-One commitment as a command gets it, field by field: read as in a policy, so that a mistake is told in the same words.
+Commitments as commands get them, field by field or as a list: read as in a policy, so that mistakes are told in the
+same words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from webhook.documents import tree
+from webhook.documents import tree, yaml_text
 from webhook.documents.mistake import Position, field_path
-from webhook.documents.model_mistakes import mistakes_of
+from webhook.documents.model_mistakes import mistakes_of, plain_values
 from webhook.documents.policy_schema import PolicyPart
 from webhook.quota.commitments import Commitment
 from webhook.quota.errors import WebhookError
@@ -36,15 +38,38 @@ class CommitmentTextError(WebhookError):
 
 def read_commitment(name: str, fields: Mapping[str, object]) -> Commitment:
     """Return the commitment *name* with *fields* as in a policy. Raises: CommitmentTextError."""
-    root = _tree({"version": 1, "commitments": {name: fields}})
-    try:
-        part = PolicyPart.model_validate(tree.plain(root))
-    except ValidationError as error:
-        around = field_path(("commitments", name))
-        found = mistakes_of(error, root, "", PolicyPart)
-        mistakes = ((each.path.removeprefix(around).removeprefix("."), each.message) for each in found)
-        raise CommitmentTextError(tuple(mistakes)) from error
-    return part.commitments[name].named(name, "")
+    return _commitment(name, _tree({name: fields}), "")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCommitments:
+    """The commitments of a list by name, and by name what is wrong with those that could not be read."""
+
+    commitments: Mapping[str, Commitment]
+    mistakes: Mapping[str, str]
+
+
+def read_listed(text: str, *, source: str) -> ListedCommitments:
+    """
+    Return the `commitments` of a document, each by itself; *source* is its name.
+
+    Raises: CommitmentTextError for what is no such document, or is cut short.
+    """
+    roots, mistakes = yaml_text.read_documents(text, source=source)
+    if mistakes:
+        raise CommitmentTextError((("", "; ".join(map(str, mistakes))),))
+    listed = tree.node_at(roots[0], ("commitments",)) if len(roots) == 1 else None
+    if not isinstance(listed, tree.Mapping):
+        raise CommitmentTextError((("", f"{source}: expected one document with commitments, by name"),))
+    found: dict[str, Commitment] = {}
+    wrong: dict[str, str] = {}
+    for name, each in listed.fields.items():
+        place = f"{source}:{each.key_position.line}"
+        try:
+            found[name] = _commitment(name, tree.Mapping({name: each}, each.key_position), source)
+        except CommitmentTextError as error:
+            wrong[name] = f"{place}: {error}"
+    return ListedCommitments(found, wrong)
 
 
 def read_amounts(written: Mapping[str, str]) -> Mapping[str, Amount]:
@@ -55,6 +80,20 @@ def read_amounts(written: Mapping[str, str]) -> Mapping[str, Amount]:
 def read_holder(fields: Mapping[str, object]) -> Subject:
     """Return who holds a commitment with these fields, such as `tenant`. Raises: CommitmentTextError."""
     return read_commitment("held", {**_SOMETHING, **fields}).holder
+
+
+def _commitment(name: str, listed: tree.Node, source: str) -> Commitment:
+    """Return the only one of *listed*, a mapping by name. Raises: CommitmentTextError."""
+    fields = {"version": _tree(1), "commitments": listed}
+    root = tree.Mapping({key: tree.Field(key, _NOWHERE, each, key) for key, each in fields.items()}, _NOWHERE)
+    try:
+        part = PolicyPart.model_validate(plain_values(root))
+    except ValidationError as error:
+        around = field_path(("commitments", name))
+        found = mistakes_of(error, root, source, PolicyPart)
+        mistakes = ((each.path.removeprefix(around).removeprefix("."), each.message) for each in found)
+        raise CommitmentTextError(tuple(mistakes)) from error
+    return part.commitments[name].named(name, "")
 
 
 def _tree(value: object) -> tree.Node:

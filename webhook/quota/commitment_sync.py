@@ -44,13 +44,13 @@ def sync(
     Return *known* with what is *listed*, entry by entry; what cannot be taken over is left out and leaves the rest.
 
     An entry keeps its class and zone, and its state follows the former one. What is over changes one that is known, and
-    makes none. *held_back* are names that were refused otherwise, and stay as they are.
+    makes none. *held_back* are names that stay as they are for another reason.
     """
-    result = {name: replace(each, place="") for name, each in known.items()}
+    result = dict(known)
     created, changed, left_out = [], [], {}
     for name, each in sorted(listed.items()):
-        was, will = result.get(name), replace(each, place="")
-        if name in held_back or was == will:
+        was, will = known.get(name), replace(each, place="")
+        if name in held_back or (was is not None and replace(was, place="") == will):
             continue
         if was is None:
             if will.state_at(now) in FINAL:

@@ -51,11 +51,16 @@ def now() -> datetime:
 
 
 class Known(NamedTuple):
-    """All commitments at the time `now`, in whatever ConfigMap they stand, and what resources are worth by class."""
+    """
+    All commitments at the time `now`, in whatever ConfigMap they stand, and what resources are worth by class.
+
+    Those in `elsewhere` stand where no command writes.
+    """
 
     commitments: ByName
     worth: Mapping[str, Mapping[str, int]]
     now: datetime
+    elsewhere: ByName
 
     def worth_of(self, node_class: str) -> Mapping[str, int]:
         """Return what one of each resource of a class is worth."""
@@ -134,10 +139,9 @@ class RefusedError(PolicyRefusedError):
 
 
 class _Found(NamedTuple):
-    """What is stored where commands write, what stands elsewhere, and why the policy is not in force; else empty."""
+    """What is stored where commands write, all that is known, and why the policy is not in force; else empty."""
 
     stored: StoredPolicy
-    elsewhere: ByName
     known: Known
     trouble: str
 
@@ -211,7 +215,7 @@ class CommitmentEditor:
         after, waiting = found.known.commitments, list[Waiting]()
         for pool, names in commitment_changes.waiting(after, found.known.now):
             listed = [found.known.commitments[name] for name in names]
-            reachable = list(takewhile(lambda each: each.name not in found.elsewhere, listed))
+            reachable = list(takewhile(lambda each: each.name not in found.known.elsewhere, listed))
             turn = await self._first_of(found, after, reachable)
             if turn is None:
                 return None
@@ -258,7 +262,8 @@ class CommitmentEditor:
         every = () if policy is None else policy.commitments.every
         elsewhere = {each.name: each for each in every if not each.place.startswith(f"{NAME}/")}
         known = {**elsewhere, **stored.content.commitments}
-        return _Found(stored, elsewhere, Known(known, {} if policy is None else policy.worth, self.clock()), trouble)
+        worth = {} if policy is None else policy.worth
+        return _Found(stored, Known(known, worth, self.clock(), elsewhere), trouble)
 
     async def _is_written(self, found: _Found, after: ByName, *, force: str, dry_run: bool) -> bool:
         """
@@ -268,7 +273,7 @@ class CommitmentEditor:
         """
         before = found.known.commitments
         touched = [name for name in (*before, *after) if before.get(name) != after.get(name)]
-        if stands := next((found.elsewhere[name] for name in touched if name in found.elsewhere), None):
+        if stands := next((found.known.elsewhere[name] for name in touched if name in found.known.elsewhere), None):
             raise ElsewhereError(stands)
         self.warnings.clear()
         annotations = {FORCE_ANNOTATION: force} if force else {}
@@ -334,7 +339,7 @@ def _is_there(found: _Found, tried: str) -> bool:
 
 
 def _content(found: _Found, after: ByName) -> KeptPolicy:
-    mine = {name: each for name, each in after.items() if name not in found.elsewhere}
+    mine = {name: each for name, each in after.items() if name not in found.known.elsewhere}
     return replace(found.stored.content, commitments=mine)
 
 

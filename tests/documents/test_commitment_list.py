@@ -1,0 +1,39 @@
+"""A list of commitments, each read by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from webhook.documents.commitment_text import CommitmentTextError, read_listed
+from webhook.quota.quantity import NANOS
+
+GOOD = "{tenant: research, nodeClass: h100, zone: a, amounts: {gpu: 8}}"
+
+
+def test_a_bad_entry_is_told_at_its_line_and_leaves_the_others() -> None:
+    found = read_listed(f"version: 1\ncommitments:\n  c-1: {GOOD}\n  c-2: {{tenant: research}}\n", source="broker.yaml")
+    assert {name: each.amounts for name, each in found.commitments.items()} == {"c-1": {"gpu": 8 * NANOS}}
+    assert list(found.mistakes) == ["c-2"]
+    assert found.mistakes["c-2"].startswith("broker.yaml:4: nodeClass: this field is required")
+
+
+def test_a_list_in_json_is_read_as_well() -> None:
+    text = '{"commitments": {"c-1": {"user": "alice", "nodeClass": "h100", "amounts": {"gpu": "8"}}}}'
+    assert list(read_listed(text, source="stdin").commitments) == ["c-1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "stdin: expected one document with commitments, by name"),
+        ("commitments: [a]", "stdin: expected one document with commitments, by name"),
+        ("version: 1", "stdin: expected one document with commitments, by name"),
+        (f"commitments:\n  c-1: {GOOD}\n  c-1: {GOOD}\n", "stdin:3:3: commitments.c-1: "),
+        (f"commitments:\n  c-1: {GOOD}\n  c-2: {{tenant: resea", "stdin:3:"),
+    ],
+    ids=["nothing", "a list", "no commitments", "one name twice", "cut short"],
+)
+def test_what_is_no_such_list_is_told_as_a_whole(text: str, why: str) -> None:
+    with pytest.raises(CommitmentTextError) as caught:
+        read_listed(text, source="stdin")
+    assert why in str(caught.value)
