@@ -67,10 +67,12 @@ def running(two_servers: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
     webhook.install()
     webhook.apply_policy(UNLIMITED)
     webhook.start()
-    webhook.wait_until_ready()
-    yield webhook
-    webhook.stop()
-    webhook.uninstall()
+    try:
+        webhook.wait_until_ready()
+        yield webhook
+    finally:
+        webhook.stop()
+        webhook.uninstall()
 
 
 @pytest.fixture(scope="session")
