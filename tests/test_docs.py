@@ -107,6 +107,11 @@ def test_every_named_path_exists(document: str) -> None:
     assert lost_paths(document, code(document)) == []
 
 
+@pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md"])
+def test_no_merge_has_left_a_mark(document: str) -> None:
+    assert re.findall(r"^(?:<{7}|={7}|>{7})(?: .*)?$", (ROOT / document).read_text(), re.MULTILINE) == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_relative_link_leads_to_a_file(document: str) -> None:
     targets = [link.partition("#")[0] for link in _LINK.findall(prose(document)) if "://" not in link]

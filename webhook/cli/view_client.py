@@ -323,7 +323,7 @@ class ViewClient:
                 answer = await self._api.get(f"{_BASE}/{path}", query=query or {})
             return msgspec.json.decode(answer, type=dict[str, Any])
         except NotFoundError as error:
-            if error.reason and "/" in path:  # an older server knows no object of the name either, and says that
+            if error.reason and path.startswith(("quotas/", "commitments/")):
                 raise ViewError(error.message) from error
             if error.reason:
                 resource = path.rpartition("/")[2]
