@@ -5,7 +5,7 @@ All targets.
 from __future__ import annotations
 
 from fuzz.target import Target
-from fuzz.targets import amounts, answers, edits, objects, reviews, stored, texts
+from fuzz.targets import amounts, answers, brokers, edits, objects, reviews, stored, texts
 
 TARGETS: tuple[Target, ...] = (
     *amounts.TARGETS,
@@ -15,6 +15,7 @@ TARGETS: tuple[Target, ...] = (
     *edits.TARGETS,
     *stored.TARGETS,
     *answers.TARGETS,
+    *brokers.TARGETS,
 )
 
 

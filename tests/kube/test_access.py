@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from localcluster.controlplane import ControlPlane
 from tests.kube.scripted import server, stream
 from tests.kubeconfigs import connected
-from webhook.kube.access import HandoverRights, Right, may
-from webhook.ports import UnavailableError
+from webhook.kube.access import CallersRights, HandoverRights, Right, may
+from webhook.ports import Caller, UnavailableError
 from webhook.quota.objects import UserInfo
 
 RIGHTS = {
@@ -42,6 +43,24 @@ async def test_who_may_hand_over_is_what_the_roles_say(control_plane: ControlPla
         rights = HandoverRights(api)
         assert await rights.may_hand_over(UserInfo("root", ("system:masters",)), "default", "bob")
         assert not await rights.may_hand_over(UserInfo("root"), "default", "bob")
+
+
+async def test_a_subresource_is_asked_for_as_one(control_plane: ControlPlane) -> None:
+    """RBAC takes a resource with a slash for the same as a subresource, but where a rule is on that of any resource."""
+    kubectl = control_plane.kubectl
+    kubectl("create", "clusterrole", "resizer", "--verb=update", "--resource=pods")
+    rules = [{"apiGroups": ["example.com"], "resources": ["*/quota"], "verbs": ["update"]}]
+    kubectl("patch", "clusterrole", "resizer", "--type=merge", "-p", json.dumps({"rules": rules}))
+    kubectl("create", "clusterrolebinding", "resizer", "--clusterrole=resizer", "--user=limes")
+    async with connected(control_plane.kubeconfig()) as api:
+        rights, limes = CallersRights(api), Caller("limes")
+        allowed = [
+            await rights.may(limes, "update", f"{name}.example.com", name="p-1")
+            for name in ("projects/quota", "projects/usage", "projects")
+        ]
+    kubectl("delete", "clusterrole,clusterrolebinding", "resizer")
+
+    assert allowed == [True, False, False]
 
 
 @pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"status": {"allowed": "yes"}}'])

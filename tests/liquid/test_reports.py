@@ -79,6 +79,15 @@ def test_use_is_told_where_commitments_count_it() -> None:
     assert told["plain_cpu"] == {"a": {"capacity": 0}, "b": {"capacity": 0}}  # nothing was promised of it
 
 
+def test_use_in_no_zone_is_told_where_all_nodes_are_in_one() -> None:
+    where = a_scene(COMMITTED)
+    pod(where, "several", "a", "b", gpu=2)
+
+    told = capacity(where, "a", nodes=NODES[:1])["h100_gpu"]
+
+    assert told == {"a": {"capacity": 8, "usage": 0}, "unknown": {"capacity": 0, "usage": 2}}
+
+
 def test_commitments_without_zones_tell_no_use_by_zone() -> None:
     where = a_scene("commitments: {c-1: {tenant: research, nodeClass: h100, amounts: {gpu: 4}}}")
     pod(where, "one", "a", gpu=3)

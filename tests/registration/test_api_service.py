@@ -12,6 +12,7 @@ from localcluster.controlplane import ControlPlane
 from webhook.certificates import self_signed
 from webhook.kube.api import KubernetesApi
 from webhook.registration import ApiServiceBundle, manifest_files
+from webhook.registration.api_service import LIQUID, NAMES
 from webhook.registration.bundles import certificates
 from webhook.wiring.application import SystemClock
 
@@ -30,13 +31,13 @@ def installed(control_plane: ControlPlane) -> Iterator[ControlPlane]:
     control_plane.kubectl("delete", "-f", manifest)
 
 
-def spec(cluster: ControlPlane) -> dict[str, object]:
-    found: dict[str, object] = json.loads(cluster.kubectl("get", "apiservice", NAME, "-o", "json").stdout)["spec"]
+def spec(cluster: ControlPlane, name: str = NAME) -> dict[str, object]:
+    found: dict[str, object] = json.loads(cluster.kubectl("get", "apiservice", name, "-o", "json").stdout)["spec"]
     return found
 
 
-def bundle(cluster: ControlPlane) -> list[bytes]:
-    return list(certificates(base64.b64decode(str(spec(cluster).get("caBundle", "")))))
+def bundle(cluster: ControlPlane, name: str = NAME) -> list[bytes]:
+    return list(certificates(base64.b64decode(str(spec(cluster, name).get("caBundle", "")))))
 
 
 async def test_what_is_missing_is_added_at_once_and_what_is_old_is_removed_later(
@@ -56,6 +57,23 @@ async def test_what_is_missing_is_added_at_once_and_what_is_old_is_removed_later
     assert bundle(installed) == [second]
 
     assert spec(installed)["service"] == {"name": "userquota", "namespace": "userquota-system", "port": 8444}
+
+
+async def test_that_of_a_broker_is_kept_beside_it_if_it_is_asked_for(
+    installed: ControlPlane, api: KubernetesApi
+) -> None:
+    manifest = str(manifest_files.folder() / "components" / "liquid" / "apiservice.yaml")
+    installed.kubectl("apply", "-f", manifest)
+    first = authority()
+    await ApiServiceBundle(api).ensure([first], may_remove=True)
+    alone = bundle(installed, LIQUID)
+    await ApiServiceBundle(api, names=NAMES).ensure([first], may_remove=True)
+    both = bundle(installed), bundle(installed, LIQUID)
+    installed.kubectl("delete", "-f", manifest)
+    await ApiServiceBundle(api, names=NAMES).ensure([first], may_remove=True)
+
+    assert (alone, both) == ([], ([first], [first]))
+    assert bundle(installed) == [first]
 
 
 async def test_one_that_is_not_installed_is_left_out(control_plane: ControlPlane, api: KubernetesApi) -> None:

@@ -30,18 +30,24 @@ MOST: Final = 2**63 - 1
 _MOST_ZONES: Final = 100
 """Zones of a report. Each has a row for each resource."""
 
+_LONGEST_TOLD: Final = 500
+"""Characters of an error: names of fields may be as long as a request."""
+
 _UUID: Final = re.compile(r"[A-Za-z0-9-]{6,40}", re.ASCII)
 _PROJECT: Final = re.compile(r"[!-~]{1,64}", re.ASCII)
 _LONGEST_ZONE: Final = 253
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_ESCAPED: Final = re.compile(r"\\u[dD][89a-fA-F]", re.ASCII)
+"""Begins the escape of a surrogate, of which each half may stand alone in JSON."""
 
 
 class MalformedError(WebhookError):
-    """A request that is not as LIQUID declares it. The text begins with the field."""
+    """A request that is not as LIQUID declares it. The text is one line that begins with the field."""
 
     def __init__(self, where: str, why: str) -> None:
-        """Say *why* the field *where* is wrong; empty for the request as a whole."""
-        super().__init__(f"{where}: {why}" if where else why)
+        """Say *why* the field *where* is wrong; empty for the request as a whole. Either may quote what was sent."""
+        said = f"{where}: {why}" if where else why
+        shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in said[:_LONGEST_TOLD])
+        super().__init__(shown if len(said) <= _LONGEST_TOLD else f"{shown}…")
 
 
 class RefusedError(WebhookError):
@@ -271,7 +277,7 @@ def _check_metadata(document: object, project: str, where: str) -> None:
 
 
 def _check_zone(zone: str, where: str) -> None:
-    if zone in NO_ZONES or len(zone) > _LONGEST_ZONE or _SURROGATE.search(zone):
+    if zone in NO_ZONES or len(zone) > _LONGEST_ZONE:
         raise MalformedError(where, "expected the name of a zone")
 
 
@@ -290,13 +296,19 @@ def _in_utc(moment: datetime, where: str) -> datetime:
 
 def _document(body: bytes) -> object:
     try:
-        return _decoder.decode(body.decode())
+        text = body.decode()
+        found = _decoder.decode(text)
+        if _ESCAPED.search(text):
+            json.dumps(found, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         raise MalformedError("", f"no UTF-8 at byte {error.start}") from error
+    except UnicodeEncodeError as error:
+        raise MalformedError("", "half of a surrogate pair is no character") from error
     except RecursionError as error:
         raise MalformedError("", "nested too deeply") from error
     except ValueError as error:
         raise MalformedError("", f"no JSON: {error}") from error
+    return found
 
 
 def _object(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
