@@ -36,8 +36,8 @@ from webhook.wiring.info_versions import StoredVersions
 _AT_ONCE: Final = 2
 """Reports that are made at the same time: reviews come first."""
 
-_ROWS_A_STEP: Final = 200
-"""Pods between two steps of the event loop, about a millisecond."""
+_ROWS_A_STEP: Final = 25
+"""Pods between two steps of the event loop, about a millisecond if all are the tenant's."""
 
 
 class Liquid:
@@ -94,13 +94,13 @@ class Liquid:
                 policy.commitments, lambda each: each.holder == whom, subjects_of=subjects_of, devices=devices
             )
             await _each(pods, coverage.note)
+            covered = await asyncio.to_thread(coverage.covered, self._clock.now())  # 0.1 s for 20 000 pods
             covered_by = {
-                each.key: tuple(dict.fromkeys(part.commitment for part in parts))
-                for each, parts in coverage.covered(self._clock.now()).items()
+                each.key: tuple(dict.fromkeys(part.commitment for part in parts)) for each, parts in covered.items()
             }
             found = ProjectUsage(offers, whom, zones, subjects_of=subjects_of, devices=devices, covered_by=covered_by)
             await _each(pods, found.take)
-            return found.report(quotas, version=version)
+            return await asyncio.to_thread(found.report, quotas, version=version)
 
     async def change(self, request: CommitmentRequest) -> Json:
         """Make the changes of *request*. See `LiquidSource`."""

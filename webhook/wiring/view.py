@@ -182,7 +182,8 @@ class Views:
                 return None
             coverage = coverage_of(scene, name)
             await self._walk(coverage.note)
-            return wire.covering_commitment(found, coverage.covered(scene.now))
+            covered = await asyncio.to_thread(coverage.covered, scene.now)  # 0.1 s for 20 000 objects
+            return wire.covering_commitment(found, covered)
 
     def _scene(self) -> Scene:
         """Return what is known now. Raises: UnavailableError while something is not."""
