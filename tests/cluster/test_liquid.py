@@ -200,6 +200,20 @@ def test_who_may_call_is_a_matter_of_the_api_server(running: RunningWebhook, lim
     assert 403 not in {each.status for each in limes.do(*calls)}
 
 
+def test_a_client_certificate_will_do_as_well(running: RunningWebhook, limes: Broker) -> None:
+    """The only one that the authority of this cluster has signed for clients is that of its servers."""
+    [certificate] = running.cluster.data_dir.rglob("server.crt")
+    shown = Broker(limes.base, limes.ca, shown=(certificate, certificate.with_suffix(".key")))
+    assert shown.do({"do": "info"})[0].status == 403
+
+    binding = ("clusterrolebinding", "limes-by-certificate")
+    running.cluster.kubectl("create", *binding, "--clusterrole=userquota-liquid", "--user=127.0.0.1")
+    try:
+        eventually(lambda: shown.do({"do": "info"})[0].status == 200)
+    finally:
+        running.cluster.kubectl("delete", *binding)
+
+
 def one_gpu(**changed: Any) -> dict[str, Any]:
     changes = changeset(commitment(amount=1), confirmed=(0, 1), guaranteed=(0, 0))
     by_project = {"p-1": {"byResource": {"h100_gpu": changes}}}

@@ -34,15 +34,22 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Broker:
-    """Asks what is below `base`, an address without `/v1`, whose certificate is of the authority in the file `ca`."""
+    """
+    Asks what is below `base`, an address without `/v1`, whose certificate is of the authority in the file `ca`.
+
+    It shows a `token`, or the certificate and key in two files, or nothing.
+    """
 
     base: str
     ca: Path
     token: str = ""
+    shown: tuple[Path, Path] | None = None
 
     def do(self, *steps: Step) -> list[Outcome]:
         """Take all *steps* one after the other. The first info sets the version of what follows."""
         argv = [str(built_program(_FOLDER)), f"-base={self.base}", f"-ca={self.ca}", f"-token={self.token}"]
+        if self.shown is not None:
+            argv += [f"-cert={self.shown[0]}", f"-key={self.shown[1]}"]
         return _run(argv, steps)
 
     def one(self, step: Step) -> Outcome:
