@@ -32,6 +32,7 @@ CHECKS: Final = MappingProxyType[str, Callable[[Facts], Finding]](
         "service": of_webhooks.service,
         "ca-bundle": of_webhooks.ca_bundle,
         "view": of_webhooks.view,
+        "liquid": of_webhooks.liquid,
         "policy": of_state.policy,
         "ledger": of_state.ledger,
         "last-mile": last_mile,

@@ -63,7 +63,7 @@ class EndpointFacts:
 
 @dataclass(frozen=True, slots=True)
 class ViewFacts:
-    """The APIService of the view. `trouble` is why it is not available, empty if it is."""
+    """An APIService of ours. `trouble` is why it is not available, empty if it is."""
 
     has_bundle: bool
     trouble: str = ""
@@ -156,6 +156,7 @@ class Facts:
     others: OtherWebhooks | Unread
     authority: bool | Unread
     view: ViewFacts | Unread | None
+    liquid: ViewFacts | Unread | None
     policy: PolicyFacts | Unread
     ledger: str | Unread
     last_mile: Trial | Unread | None

@@ -4,7 +4,7 @@ Checks of what leads API servers to us: the webhook configurations, whom they tr
 
 from __future__ import annotations
 
-from webhook.doctor.facts import DeploymentFacts, EndpointFacts, Facts, ServiceFacts, Unread, WebhookFacts
+from webhook.doctor.facts import DeploymentFacts, EndpointFacts, Facts, ServiceFacts, Unread, ViewFacts, WebhookFacts
 from webhook.doctor.findings import Finding, listed, not_yet, ok, wrong
 from webhook.doctor.of_cluster import unread
 
@@ -141,12 +141,28 @@ def _endpoints(check: str, found: ServiceFacts, endpoints: EndpointFacts | None)
 def view(facts: Facts) -> Finding:
     """Check that API servers pass on what is asked of the view."""
     check, found = "view", facts.view
-    if isinstance(found, Unread):
-        return unread(check, found)
     if found is None:
         if facts.is_installed:
             return ok(check, "there is no APIService v1alpha1.view.userquota.dev: people see no quotas")
         return not_yet(check, "there is no APIService v1alpha1.view.userquota.dev")
+    return _passed_on(check, found)
+
+
+def liquid(facts: Facts) -> Finding:
+    """Check that API servers pass on what a quota broker asks, if there is one."""
+    check, found = "liquid", facts.liquid
+    if found is None:
+        missing = "there is no APIService v1.liquid.userquota.dev"
+        deployed = facts.deployment
+        if isinstance(deployed, DeploymentFacts) and "--liquid" in deployed.args:
+            return wrong(check, missing, "apply the component liquid whole, see docs/liquid.md")
+        return ok(check, f"{missing}: there is no quota broker") if facts.is_installed else not_yet(check, missing)
+    return _passed_on(check, found)
+
+
+def _passed_on(check: str, found: ViewFacts | Unread) -> Finding:
+    if isinstance(found, Unread):
+        return unread(check, found)
     if found.trouble:
         fix = (
             "let API servers reach port 8444; a dead APIService blocks the deletion of namespaces: delete it otherwise"

@@ -116,6 +116,7 @@ class _Look:
             service = group.create_task(reads.service())
             endpoints = group.create_task(reads.endpoints())
             view = group.create_task(reads.view(api_service.NAME))
+            liquid = group.create_task(reads.view(api_service.LIQUID))
             secret = group.create_task(reads.secret(AUTHORITY))
             found = group.create_task(self._configurations())
             others = group.create_task(self._others())
@@ -145,6 +146,7 @@ class _Look:
             others=others.result(),
             authority=authority if isinstance(authority, Unread) else authority is not None,
             view=view.result(),
+            liquid=liquid.result(),
             policy=policy.result(),
             ledger=ledger.result(),
             last_mile=last_mile.result(),
