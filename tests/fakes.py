@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from webhook.documents.kept_policy import KeptPolicy, StoredPolicy
+from webhook.documents.kept_policy import KeptPolicy, PolicyRefusedError, StoredPolicy
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.kinds.evaluator import AnyKind
 from webhook.ledger.ledger_object import StoredText, SwapConflictError
@@ -409,6 +409,7 @@ class FakeKeptPolicyStore:
         self.dry_runs = 0
         self.error: Exception | None = None
         self.refusal: Exception | None = None
+        self.is_judged = True
 
     async def read(self) -> StoredPolicy:
         if self.error is not None:
@@ -418,6 +419,8 @@ class FakeKeptPolicyStore:
     async def write(
         self, content: KeptPolicy, *, after: StoredPolicy, annotations: Mapping[str, str], dry_run: bool = False
     ) -> bool:
+        if self.is_judged and any(not all(each.amounts.values()) for each in content.commitments.values()):
+            raise PolicyRefusedError("expected an amount above 0")
         if self.refusal is not None:
             raise self.refusal
         self.writes += not dry_run

@@ -92,3 +92,14 @@ async def test_a_quota_below_what_is_used_is_refused() -> None:
     store.refusal = PolicyRefusedError("a limit would be below what is used: gpu. To do it all the same, say why")
     with pytest.raises(RefusedError, match=r"^a limit would be below what is used: gpu$"):
         await WrittenQuotas(store).put("research", {"h100_gpu": 1}, OFFERS)
+
+
+async def test_nothing_is_stored_while_nobody_judges_edits() -> None:
+    """The API server stores what no replica has judged while none answers: nodes may not have it."""
+    store = FakeKeptPolicyStore()
+    store.is_judged = False
+    with pytest.raises(UnavailableError, match="no replica of userquota judges edits"):
+        await changed(store)
+    with pytest.raises(UnavailableError, match="no replica of userquota judges edits"):
+        await WrittenQuotas(store).put("research", {"h100_gpu": 1}, OFFERS)
+    assert store.writes == 0

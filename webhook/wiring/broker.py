@@ -16,6 +16,7 @@ from webhook.liquid.ports import Decision
 from webhook.liquid.requests import CommitmentRequest, RefusedError
 from webhook.ports import UnavailableError
 from webhook.quota.policy import Unlimited
+from webhook.wiring.judged_edits import is_judged
 
 _TRIES: Final = 10
 """Each failure means that another one has written: a command, or the same broker at another replica."""
@@ -97,6 +98,8 @@ async def _write(store: KeptPolicyStore, change: Callable[[KeptPolicy], KeptPoli
             content = change(stored.content)
             if content == stored.content:
                 return
+            if not await is_judged(store, stored):
+                continue
             if await store.write(content, after=stored, annotations={}, dry_run=dry_run):
                 return
     except KeptPolicyError as error:

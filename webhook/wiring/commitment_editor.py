@@ -28,21 +28,14 @@ from webhook.kube.policy_maps import read_policy_maps
 from webhook.ports import Sleep, UnavailableError
 from webhook.quota import commitment_changes
 from webhook.quota.commitment_changes import ByName, ChangeError
-from webhook.quota.commitments import Commitment, Pool, State
-from webhook.quota.subject import user
+from webhook.quota.commitments import Commitment, State
+from webhook.wiring.judged_edits import is_judged
 
 _TRIES = 6
 _PAUSE = 0.2
 """Seconds before another try, times the number of tries that there were: others write one edit at a time."""
 
 _MOST_TOLD = 5
-_NO_COMMITMENT = Commitment("are-edits-judged", user("nobody"), Pool("none"), {"gpu": 0})
-"""Nothing is promised by it, which is a mistake that every judge of edits refuses."""
-
-_NOT_JUDGED = (
-    "no replica of userquota judges edits of the policy now, so that it is not known whether nodes have what is "
-    "promised: see userquota doctor"
-)
 
 
 def now() -> datetime:
@@ -175,7 +168,7 @@ class CommitmentEditor:
                 return Edited(changes)
             after = _changed(found, change)
             changes = tuple(_changes(found.known, after))
-            if not await self._is_judged(found.stored):
+            if not await is_judged(self.store, found.stored):
                 continue
             if await self._is_written(found, after, force=force, dry_run=dry_run):
                 return Edited(changes, self._told())
@@ -200,7 +193,7 @@ class CommitmentEditor:
             served = Served(Edited(tuple(_changes(found.known, after))), tuple(waiting))
             if not served.confirmed.changes:
                 return served
-            if not await self._is_judged(found.stored):
+            if not await is_judged(self.store, found.stored):
                 continue
             try:
                 if await self._is_written(found, after, force="", dry_run=dry_run):
@@ -282,21 +275,6 @@ class CommitmentEditor:
             return await self.store.write(content, after=found.stored, annotations=annotations, dry_run=dry_run)
         except PolicyRefusedError as error:
             raise RefusedError(str(error), _soonest(found.known, after, touched)) from error
-
-    async def _is_judged(self, stored: StoredPolicy) -> bool:
-        """
-        Return False if others wrote meanwhile. Raises: UnavailableError if nobody judges edits.
-
-        While no replica answers, the API server stores what nobody has judged. What must be refused shows whether it
-        is.
-        """
-        bad = replace(stored.content, commitments={**stored.content.commitments, _NO_COMMITMENT.name: _NO_COMMITMENT})
-        try:
-            if not await self.store.write(bad, after=stored, annotations={}, dry_run=True):
-                return False
-        except PolicyRefusedError:
-            return True
-        raise UnavailableError("policy", _NOT_JUDGED)
 
     async def _pause(self, count: int) -> None:
         if count:
