@@ -59,6 +59,9 @@ RUN_BY = {
     ("docs/liquid.md", "kubectl -n userquota-system create serviceaccount…"): (
         "cluster/test_liquid.py::test_who_may_call_is_a_matter_of_the_api_server"
     ),
+    ("docs/liquid.md", "userquota selfcheck --project p-1 --zone a"): (
+        "cluster/test_liquid.py::test_the_check_passes_and_leaves_nothing"
+    ),
     ("docs/policy-tests.md", "userquota policy test…"): (
         "cli/test_policy_test_command.py::test_the_example_of_the_document_says_what_stands_there"
     ),

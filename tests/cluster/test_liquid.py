@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.cli.running import in_process
 from tests.cluster.people import Person
 from tests.cluster.running import NAMESPACE, RunningWebhook, eventually
 from tests.cluster.test_commitments import GPUS_A_NODE, ZONE, nodes
@@ -132,6 +133,26 @@ def test_the_info_is_what_the_policy_has_classes_of_and_its_version_changes_with
     newer = valid(limes.do({"do": "info"})[0])
     assert newer["version"] > info["version"]
     assert newer["resources"]["h100_gpu"]["displayName"] == "GPUs (h100)"
+
+
+def test_the_check_passes_and_leaves_nothing(
+    running: RunningWebhook, limes: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(running.cluster.kubeconfig("admin")))
+    line = command("docs/liquid.md", "userquota selfcheck")
+    asked = tuple(shlex.split(line)[1:])
+
+    eventually(lambda: in_process(*asked).code == 0, what=lambda: str(in_process(*asked)))
+    told = in_process(*asked)
+    assert [line.split(":")[0] for line in told.out.splitlines()] == [
+        *("ok    info", "ok    capacity", "ok    usage", "ok    dry run", "ok    round trip", "ok    pending"),
+        *("ok    batch", "ok    cleaning up"),
+    ]
+    assert told.out.count(": accepted") == 4
+    kept = running.cluster.kubectl("get", "configmap", "userquota-commitments", "-n", NAMESPACE, "-o", "json").stdout
+    assert "selfcheck-" not in json.loads(kept)["data"]["commitments.yaml"]
+    unknown = in_process("selfcheck", "--project", "p-9", "--zone", "a")
+    assert (unknown.code, unknown.err.startswith("FAILED v1/projects/p-9/report-usage: ")) == (1, True)
 
 
 def test_capacity_is_what_nodes_have_in_the_zones_asked_for(limes: Broker) -> None:

@@ -38,6 +38,7 @@ _COMMANDS = {
         "policy",
         "preflight",
         "preset",
+        "selfcheck",
         "serve",
         "top",
     )
