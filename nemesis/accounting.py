@@ -15,8 +15,18 @@ from typing import NamedTuple
 
 import yaml
 
-from nemesis.ledger_text import Amount, Claim, Payer
-from nemesis.records import CLAIMS, MIB, REPORTED, ClaimRevision, PodRevision, Revision, SessionRevision
+from nemesis.ledger_text import Amount, Claim, Payer, Place
+from nemesis.records import (
+    CLAIMS,
+    CLASS_LABEL,
+    MIB,
+    REPORTED,
+    ZONE_LABEL,
+    ClaimRevision,
+    PodRevision,
+    Revision,
+    SessionRevision,
+)
 
 UNIT = 10**9
 """Amounts are billionths of the unit, as in the text of the ledger."""
@@ -178,6 +188,11 @@ def payer_of(obj: Revision) -> Payer:
     return Payer(obj.owner, tuple(name for name in obj.groups if name in LIMITED_GROUPS))
 
 
+def place_of(pod: PodRevision) -> Place:
+    """Return where a pod may run, by its `nodeSelector`."""
+    return Place(pod.selector.get(CLASS_LABEL, ""), pod.selector.get(ZONE_LABEL, ""))
+
+
 class Limits:
     """The limits that one policy text sets."""
 
@@ -206,14 +221,17 @@ def _hard(entry: Mapping[str, Mapping[str, object]]) -> dict[str, Amount]:
 
 
 def subjects(payer: Payer) -> tuple[str, ...]:
-    """Return the subjects that a payer's objects are charged to. Policies here list no members and have no tenants."""
+    """
+    Return the subjects with limits that a payer's objects are charged to. Policies here list no members, and their
+    tenants have no limits.
+    """
     return (f"user/{payer.owner}", *(f"group/{name}" for name in payer.groups), "cluster")
 
 
 _CLAUSE = re.compile(
     r"(?:exceeded|larger than|also over) quota: (?P<entry>\S+), "
     r"requested: (?P<requested>\S+), used: (?P<used>\S+), limited: (?P<limited>\S+), "
-    r"reserved: (?P<reserved>\S+), free: (?P<free>\S+) for (?P<subject>[^\s;]+)"
+    r"reserved: (?P<reserved>\S+), free: (?P<free>\S+) for (?P<subject>\[[^\]]*\] [^\s;]+|[^\s;]+)"
 )
 
 

@@ -5,13 +5,13 @@ The calls that a run itself makes, as the admin, through the API server without 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
+from nemesis.promising import MadeUpNode
 from nemesis.records import (
     CLAIMS,
     DEVICE_CLAIMS,
@@ -27,6 +27,7 @@ from nemesis.records import (
 
 _TIMEOUT = aiohttp.ClientTimeout(total=20)
 _MERGE = {"Content-Type": "application/merge-patch+json"}
+_NODES = "/api/v1/nodes"
 _TEXTS = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps"
 
 
@@ -45,11 +46,45 @@ class Api:
     url: str
     token: str
 
-    async def set_policy(self, text: str) -> None:
-        """Replace the policy, with another reason for each text: people are over the limits that are lowered."""
-        reason = hashlib.sha256(text.encode()).hexdigest()
-        annotations = {"annotations": {"userquota.dev/force": reason}}
-        await self._patch(POLICY, {"metadata": annotations, "data": {"policy.yaml": text}})
+    async def edit_policy(self, text: str, *, reason: str, agent: str) -> tuple[int, int, str]:
+        """
+        Replace the policy, by force if there is a *reason*, without a retry.
+
+        Return the status, 0 without an answer; the version, 0 if it was not stored; and the message if it was refused.
+        """
+        forced = {"metadata": {"annotations": {"userquota.dev/force": reason}}} if reason else {}
+        headers = {**_MERGE, **self._headers(), "User-Agent": agent}
+        body = json.dumps({**forced, "data": {"policy.yaml": text}})
+        try:
+            async with self.session.patch(
+                f"{self.url}{_TEXTS}/{POLICY}", data=body, headers=headers, timeout=_TIMEOUT
+            ) as answer:
+                said: dict[str, Any] = json.loads(await answer.text())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return 0, 0, repr(error)
+        if answer.status != 200:
+            return answer.status, 0, str(said.get("message", ""))
+        return answer.status, int(said["metadata"]["resourceVersion"]), ""
+
+    async def make_node(self, node: MadeUpNode) -> None:
+        """Create a node, which is ready."""
+        body = {"metadata": {"name": node.name, "labels": node.labels}}
+        await self.call("POST", _NODES, body=body, expected=(201, 409))
+        await self.report_node(node, is_ready=True)
+
+    async def report_node(self, node: MadeUpNode, *, is_ready: bool, share: float = 1.0) -> None:
+        """Report as its kubelet would what a node has, and whether it is ready."""
+        told = {"type": "Ready", "status": str(is_ready), "reason": "Nemesis", "message": "nemesis"}
+        status = {"allocatable": node.allocatable(share), "conditions": [told]}
+        path = f"{_NODES}/{node.name}/status"
+        await self.call("PATCH", path, body={"status": status}, expected=(200, 404), **_MERGE)
+
+    async def cordon_node(self, node: MadeUpNode, *, is_cordoned: bool) -> None:
+        body = {"spec": {"unschedulable": is_cordoned}}
+        await self.call("PATCH", f"{_NODES}/{node.name}", body=body, expected=(200, 404), **_MERGE)
+
+    async def delete_node(self, node: MadeUpNode) -> None:
+        await self.call("DELETE", f"{_NODES}/{node.name}", expected=(200, 404))
 
     async def set_ledger(self, text: str) -> None:
         """Replace the text of the ledger, with a mark by which the judge recognises that."""
@@ -66,6 +101,7 @@ class Api:
             collection(CLAIMS, "kube-system"): storage,
             collection(DEVICE_CLAIMS, "kube-system"): {},
             collection(SESSIONS, "kube-system"): {},
+            _NODES: None,
             _TEXTS: None,
         }
         versions = []

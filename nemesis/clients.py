@@ -35,7 +35,7 @@ class Wish:
     One request. `path` is below the objects of the kind in the namespace; `cpu` and `asked` are for the record.
 
     `asked` is all that the object would cost. `acts_as` is who the user impersonates, `session` that of which it makes
-    the pod.
+    the pod. `place` is the class of nodes that a pod names, and its zone.
     """
 
     verb: str
@@ -52,6 +52,7 @@ class Wish:
     asked: Mapping[str, str] = field(default_factory=dict)
     acts_as: str = ""
     session: str = ""
+    place: str = ""
 
 
 class Clients:
@@ -134,6 +135,7 @@ def _recorded(wish: Wish, server: int, times: tuple[float, float], status: int, 
         wish.kind,
         dict(wish.asked),
         wish.session,
+        wish.place,
     )
 
 

@@ -21,6 +21,8 @@ from nemesis.findings import Findings, Invariant
 from nemesis.holds import Holds
 from nemesis.ledger_text import Amount
 from nemesis.limits_check import LimitHistory
+from nemesis.pools_check import PoolsCheck
+from nemesis.promises import is_of_pool
 from nemesis.records import SESSIONS, Request, Slot
 from nemesis.timeline import LATEST, Spans
 
@@ -53,12 +55,14 @@ class DenialsCheck:
         counted: Counted,
         holds: Holds,
         limits: LimitHistory,
+        pools: PoolsCheck,
         troubles: Spans,
     ) -> None:
         self._findings = findings
         self._counted = counted
         self._holds = holds
         self._limits = limits
+        self._pools = pools
         self._troubles = troubles
         refused = (each for each in requests if each.status == 403 and _OURS in each.message)
         self._waiting = deque(sorted(refused, key=lambda each: each.ended))
@@ -86,6 +90,11 @@ class DenialsCheck:
 
     def _judge_excess(self, request: Request, excess: Excess, version: int) -> None:
         self._findings.counts["limits named in refusals"] += 1
+        if is_of_pool(excess.key):
+            told = self._pools.judge_refusal(request, excess, DELAYS, _SLACK)
+            if told is not None:
+                self._violated(request, told)
+            return
         excess = self._with_all_of_what_has_changed(request, excess)
         if request.verb == "create" and not _may_ask(request, excess):
             self._violated(request, f"{showing.amount(excess.requested)} was never asked for")

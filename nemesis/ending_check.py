@@ -11,6 +11,8 @@ from nemesis.accounting import as_told, excesses
 from nemesis.denials_check import GROWTHS
 from nemesis.findings import Findings, Invariant
 from nemesis.holds import Holds
+from nemesis.pools import Pools
+from nemesis.promises import is_of_pool
 from nemesis.records import DIED, NOT_READY, PROBE, PROBED_BEFORE, Audited, Fault, Request, Run, Slot
 from nemesis.timeline import LATEST
 from nemesis.world import Standing, Step, World
@@ -68,8 +70,9 @@ class EndingCheck:
             told = f"the replay ends with other objects than a list shows: {sorted(differing)}"
             self._findings.violated(Invariant.HISTORY, told, at=self._run.ended)
 
-    def judge_probes(self, world: World, holds: Holds, requests: Iterable[Request]) -> None:
+    def judge_probes(self, world: World, pools: Pools, holds: Holds, requests: Iterable[Request]) -> None:
         """Judge the usage that replicas reported at rest: nothing is reserved but what is held for pods of sessions."""
+        of_pools = pools.used(world)
         for request in requests:
             if request.verb != PROBE:
                 continue
@@ -80,7 +83,8 @@ class EndingCheck:
             for excess in named:
                 self._findings.counts["sums compared at rest"] += 1
                 held = holds.most(excess.key, request.begun - LATEST, request.ended)
-                used = as_told(world.used[excess.key], excess.key.resource)
+                known = of_pools if is_of_pool(excess.key) else world.used
+                used = as_told(known.get(excess.key, 0), excess.key.resource)
                 if excess.used != used or not 0 <= excess.reserved <= as_told(held, excess.key.resource):
                     said = f"{showing.amount(excess.used)} used, {showing.amount(excess.reserved)} reserved"
                     told = f"{excess.key}: {said} by a replica, {showing.amount(used)} by the API"

@@ -1,5 +1,5 @@
 """
-The faults of the processes, the ledger and the policy, drawn from the seed.
+The faults of the processes, the ledger, the policy and the nodes, drawn from the seed.
 
 Each kind of fault has its own track and random numbers, so that leaving one out does not move the others.
 """
@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 
-from nemesis import policies, proxy
+from nemesis import policies, promising, proxy
 from nemesis.api import Api
 from nemesis.lives import Lives
-from nemesis.records import Fault, Writer
+from nemesis.promising import Book
+from nemesis.records import Edit, Fault, Writer
 from nemesis.rig import HURT, Rig
 
 _Act = Callable[[random.Random], Awaitable[None]]
 
 _KILL_EVERY = (2.6, 3.8)
 """Seconds: some 560 kills in 30 minutes. Kills that were due while no replica could be killed are made up for."""
+
+_FORCED = 0.12
+"""How often an edit of the commitments is forced."""
 
 _MOST_BEHIND = 30.0
 _SPARE_FOR = (70.0, 100.0)
@@ -41,6 +47,8 @@ class Faults:
         ledgers: Sequence[str],
         servers: Sequence[Api],
         journal: Writer,
+        book: Book,
+        edits: Writer,
         clock: Callable[[], float],
         seed: int,
         without: tuple[str, ...],
@@ -51,6 +59,12 @@ class Faults:
         self._lives = lives
         self._ledgers = ledgers
         self._journal = journal
+        self._book = book
+        self._edits = edits
+        self._numbered = count(1)
+        self._limits = policies.usual()
+        self._turn = asyncio.Lock()
+        """One edit of the policy after the other: each is made of all that is stored."""
         self._clock = clock
         self._seed = seed
         self._without = without
@@ -71,7 +85,9 @@ class Faults:
         """Continue all that is paused, restore the usual limits, and wait until all replicas are ready."""
         for name in list(self._paused):
             self._resume(name)
-        await self._api.set_policy(policies.usual())
+        await self._set_limits(policies.usual())
+        for node in promising.NODES:
+            await self._bring_back(node)
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
                 await self._lives.all_ready()
@@ -92,6 +108,8 @@ class Faults:
             "etcd-pause": ((60, 120), self._pause_etcd),
             "ledger": ((180, 320), self._lose_ledger),
             "policy": ((8, 20), self._change_policy),
+            "commitments": ((0.8, 3.5), self._change_commitments),
+            "nodes": ((6, 14), self._lose_node),
         }
 
     async def _track(self, name: str, gap: tuple[float, float], act: _Act) -> None:
@@ -213,10 +231,60 @@ class Faults:
 
     async def _change_policy(self, chance: random.Random) -> None:
         """Raise and lower limits for some seconds: while they are low nearly nothing is stored."""
-        for text, seconds in ((policies.changed(chance), chance.uniform(1, 6)), (policies.usual(), 0)):
+        for limits, seconds in ((policies.changed(chance), chance.uniform(1, 6)), (policies.usual(), 0)):
             with self._noted("change limits", "userquota-policy"):
-                await self._api.set_policy(text)
+                await self._set_limits(limits)
             await asyncio.sleep(seconds)
+
+    async def _set_limits(self, limits: policies.Factors) -> None:
+        """Change limits by force, because people are over those that are lowered; until that is stored."""
+        stored = False
+        while not stored:
+            async with self._turn:
+                stored = await self._edit(limits, self._book.entries, "limits", is_forced=True)
+                self._limits = limits if stored else self._limits
+            await asyncio.sleep(0 if stored else 0.5)
+
+    async def _change_commitments(self, chance: random.Random) -> None:
+        """Make, move, change or end a commitment. Edits that nobody forces are refused where nodes have too little."""
+        async with self._turn:
+            draft = self._book.draft(time.time())
+            if draft.entries == self._book.entries:
+                return
+            with self._noted("change commitments", "userquota-policy"):
+                if await self._edit(self._limits, draft.entries, draft.what, is_forced=chance.random() < _FORCED):
+                    self._book.entries = draft.entries
+
+    async def _edit(self, limits: policies.Factors, entries: promising.Entries, what: str, *, is_forced: bool) -> bool:
+        """Edit the policy, and record that; return whether it was stored."""
+        text, number, begun = policies.text(limits, entries), next(self._numbered), self._clock()
+        reason, agent = f"edit {number}" if is_forced else "", f"nemesis-edit-{number}"
+        status, version, message = await self._api.edit_policy(text, reason=reason, agent=agent)
+        self._edits.write(
+            Edit(begun, self._clock(), status, version, is_forced, message, what=what, agent=agent, text=text)
+        )
+        return bool(version)
+
+    async def _lose_node(self, chance: random.Random) -> None:
+        """Take a node away for some seconds, or a part of what it has."""
+        node = chance.choice(promising.NODES)
+        how = chance.choice(("cordon", "cordon", "not ready", "delete", "shrink"))
+        with self._noted(f"{how} a node", node.name):
+            match how:
+                case "cordon":
+                    await self._api.cordon_node(node, is_cordoned=True)
+                case "not ready":
+                    await self._api.report_node(node, is_ready=False)
+                case "delete":
+                    await self._api.delete_node(node)
+                case _:
+                    await self._api.report_node(node, is_ready=True, share=0.5)
+            await asyncio.sleep(chance.uniform(1, 7))
+            await self._bring_back(node)
+
+    async def _bring_back(self, node: promising.MadeUpNode) -> None:
+        await self._api.make_node(node)
+        await self._api.cordon_node(node, is_cordoned=False)
 
     # How a fault is injected.
 

@@ -21,6 +21,7 @@ class Invariant(Enum):
     DRY_RUN = "I7 a dry-run leaves nothing behind"
     CLIENTS = "I8 no trouble of ours is told as a conflict, and nothing passes unasked"
     ALIVE = "I9 no replica ends by itself, and each comes back"
+    PROMISES = "I10 no edit promises more than nodes have, and none is refused without reason"
     HISTORY = "the history itself is complete"
 
 

@@ -14,16 +14,22 @@ import msgspec
 from nemesis import records
 from nemesis.counted import Counted
 from nemesis.denials_check import DenialsCheck
+from nemesis.edits_check import EditsCheck
 from nemesis.ending_check import EndingCheck
 from nemesis.findings import Findings, Invariant
 from nemesis.freed import FreedRoom
 from nemesis.holds import Holds
 from nemesis.limits_check import LimitHistory, LimitsCheck
+from nemesis.pools import Pools
+from nemesis.pools_check import PoolsCheck
 from nemesis.records import (
     PROBE,
     Audited,
+    AuditedEdit,
+    Edit,
     Fault,
     Life,
+    NodeRevision,
     PodRevision,
     Request,
     Revision,
@@ -61,9 +67,16 @@ def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B
     requests = list(records.read(folder / records.REQUESTS, Request))
     lives = list(records.read(folder / records.LIVES, Life))
     spans = troubles(faults)
-    limits, counted, holds = LimitHistory(spans), Counted(), Holds(spans)
+    limits, counted, holds, pools = LimitHistory(spans), Counted(), Holds(spans), Pools(spans, epoch=run.epoch)
     world = World(counted.change)
-    ending = EndingCheck(findings, run)
+    ending, of_pools = EndingCheck(findings, run), PoolsCheck(findings, pools)
+    edits = EditsCheck(
+        findings,
+        pools,
+        edits=list(records.read(folder / records.EDITS, Edit)),
+        audited=records.read(folder / records.AUDITED_EDITS, AuditedEdit),
+        policies=[each for each in _texts(folder) if each.name == records.POLICY],
+    )
     checks = Checks(
         LimitsCheck(findings, limits),
         ReservationsCheck(findings),
@@ -73,6 +86,7 @@ def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B
             counted=counted,
             holds=holds,
             limits=limits,
+            pools=of_pools,
             troubles=spans,
         ),
         ending,
@@ -87,13 +101,16 @@ def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B
         ),
         counted,
         holds,
+        of_pools,
+        edits,
+        pools,
     )
-    _replay(folder, world, checks, limits, findings)
+    _replay(folder, world, checks, findings)
     checks.reached(world, float("inf"), run.last_version + 1)
     working = workers(lives, faults, checks.reservations.lost)
     checks.reservations.finish(working, at=run.ended, in_time=patience.reclaim)
     ending.finish(world, within=patience.convergence)
-    ending.judge_probes(world, holds, requests)
+    ending.judge_probes(world, pools, holds, requests)
     ending.judge_answers(requests)
     ending.judge_audit(records.read(folder / records.AUDITED, Audited))
     ending.judge_faults(faults)
@@ -111,9 +128,14 @@ class Checks(msgspec.Struct):
     started: StartedPods
     counted: Counted
     holds: Holds
+    of_pools: PoolsCheck
+    edits: EditsCheck
+    pools: Pools
 
     def reached(self, world: World, at: float, version: int) -> None:
         self.holds.reached(world, at)
+        self.of_pools.reached(at)
+        self.edits.reached(at)
         self.denials.reached(at, version)
         self.started.reached(at, version)
 
@@ -123,22 +145,35 @@ class Checks(msgspec.Struct):
         before = world.amounts(obj.slot)
         row = world.take_object(obj)
         self.holds.on_object(world, obj)
+        if isinstance(obj, PodRevision):
+            self.of_pools.on_pod(world, obj.slot, obj.at)
         if world.amounts(obj.slot) != before:
             self.counted.changed(obj.at, obj.slot)
         if row is not None:
             decided = self.reservations.on_grown(world, row, at=obj.at)
             self.limits.on_grown(world, row, decided, at=obj.at)
+            self.of_pools.on_grown(world, row, decided, at=obj.at)
 
     def on_ledger(self, world: World, text: TextRevision) -> None:
         step = world.take_ledger(text)
         self.holds.on_step(world, step)
         self.reservations.on_step(world, step)
         self.limits.on_step(world, step)
+        self.of_pools.on_step(world, step)
         self.ending.on_step(world, step)
         self.freed.on_step(step)
 
+    def on_policy(self, text: TextRevision) -> None:
+        self.limits.history.take(text)
+        self.pools.take_policy(text)
+        self.of_pools.look(text.at, f"an edit {self.edits.kind(text.version)}")
 
-def _replay(folder: Path, world: World, checks: Checks, limits: LimitHistory, findings: Findings) -> None:
+    def on_node(self, node: NodeRevision) -> None:
+        if self.pools.take_node(node):
+            self.of_pools.look(node.at, "a change of nodes")
+
+
+def _replay(folder: Path, world: World, checks: Checks, findings: Findings) -> None:
     last = 0
     for told in _revisions(folder):
         if told.version < last:
@@ -146,7 +181,10 @@ def _replay(folder: Path, world: World, checks: Checks, limits: LimitHistory, fi
         last = told.version
         findings.counts["revisions"] += 1
         checks.reached(world, told.at, told.version)
-        if not isinstance(told, TextRevision):
+        if isinstance(told, NodeRevision):
+            findings.counts["revisions of nodes"] += 1
+            checks.on_node(told)
+        elif not isinstance(told, TextRevision):
             findings.counts[f"revisions of {told.slot.kind}"] += 1
             checks.on_object(world, told)
         elif told.name == records.LEDGER:
@@ -154,9 +192,14 @@ def _replay(folder: Path, world: World, checks: Checks, limits: LimitHistory, fi
             checks.on_ledger(world, told)
         elif told.name == records.POLICY:
             findings.counts["revisions of the policy"] += 1
-            limits.take(told)
+            checks.on_policy(told)
 
 
-def _revisions(folder: Path) -> Iterator[Revision | TextRevision]:
-    several: Iterator[Iterator[Revision | TextRevision]] = records.objects(folder)
-    return merge(*several, records.read(folder / records.TEXTS, TextRevision), key=lambda each: each.version)
+def _revisions(folder: Path) -> Iterator[Revision | TextRevision | NodeRevision]:
+    several: Iterator[Iterator[Revision | TextRevision | NodeRevision]] = records.objects(folder)
+    nodes = records.read(folder / records.NODES, NodeRevision)
+    return merge(*several, _texts(folder), nodes, key=lambda each: each.version)
+
+
+def _texts(folder: Path) -> Iterator[TextRevision]:
+    return records.read(folder / records.TEXTS, TextRevision)

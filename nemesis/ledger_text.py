@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -32,12 +33,23 @@ class Payer(NamedTuple):
     groups: tuple[str, ...]
 
 
+class Place(NamedTuple):
+    """The class of nodes that a pod names, empty if none, and the zone, empty if none or several."""
+
+    node_class: str = ""
+    zone: str = ""
+
+
+NOWHERE = Place()
+_CLASS, _ZONE = "NodeClass=", "Zone="
+
+
 class Claim(NamedTuple):
     """
     A reservation: the amounts held for a write that was allowed. A merged one, for several creates, has an empty `uid`.
 
     `expected` is what the pods of a session cost that starts or grows by the write. `sessions` are the names of those
-    of which the object is a pod.
+    of which the object is a pod. `place` is where it may run.
     """
 
     token: str
@@ -48,6 +60,7 @@ class Claim(NamedTuple):
     amounts: dict[str, Amount]
     expected: dict[str, Amount] | None = None
     sessions: tuple[str, ...] = ()
+    place: Place = NOWHERE
 
 
 class LedgerText(NamedTuple):
@@ -71,6 +84,7 @@ def read_ledger(text: str) -> LedgerText:
     try:
         said = json.loads(body)
         payers = [Payer(owner, tuple(groups)) for owner, groups, *_ in said["payers"]]
+        places = [_place(scopes[0] if scopes else ()) for _, _, *scopes in said["payers"]]
         amounts = [{name: _amount(number) for name, number in each} for each in said["amounts"]]
         claims = [
             Claim(
@@ -81,6 +95,7 @@ def read_ledger(text: str) -> LedgerText:
                 payers[payer],
                 amounts[amount],
                 *_of_session(said.get("sessions", {}).get(token), amounts),
+                places[payer],
             )
             for token, resource, namespace, name, uid, base, payer, amount, _ in said["reservations"]
             if resource in CHARGED
@@ -108,6 +123,13 @@ def _of_session(
     if number is not None:
         return amounts[number], ()
     return None, tuple(value for labels in several for label, value in labels if label == SESSION_LABEL)
+
+
+def _place(scopes: Sequence[str]) -> Place:
+    classes, zones = (
+        [each.removeprefix(prefix) for each in scopes if each.startswith(prefix)] for prefix in (_CLASS, _ZONE)
+    )
+    return Place(classes[0] if classes else "", zones[0] if len(zones) == 1 else "")
 
 
 def _amount(number: str) -> Amount:

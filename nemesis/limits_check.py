@@ -79,7 +79,7 @@ class LimitsCheck:
 
     def __init__(self, findings: Findings, limits: LimitHistory) -> None:
         self._findings = findings
-        self._limits = limits
+        self.history = limits
         self._reported: defaultdict[Key, deque[_Reported]] = defaultdict(partial(deque, maxlen=200))
 
     def on_step(self, world: World, step: Step) -> None:
@@ -121,7 +121,7 @@ class LimitsCheck:
 
     def _judge(self, world: World, risen: _Sum, decided: Decided) -> None:
         self._findings.counts["sums compared with limits"] += 1
-        possible = self._limits.possible(risen.key, since=decided.since, until=decided.until)
+        possible = self.history.possible(risen.key, since=decided.since, until=decided.until)
         highest = max((hard for hard in possible if hard is not None), default=None)
         if None in possible or highest is None or risen.total <= highest:
             return

@@ -1,13 +1,17 @@
 """
-The policies of a run: limits so low, for each user and for all together, that some are always reached.
+The policies of a run: limits so low, for each user and for all together, that some are always reached; and what is
+promised of classes of nodes.
 """
 
 from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 
 from nemesis.accounting import DEVICE_CLASSES, LIMITED_GROUPS
+from nemesis.promising import WHOLE, ZONED, Entries
+from nemesis.records import CLASS_LABEL
 
 _GOLD = "gold.storageclass.storage.k8s.io"
 _GPUS, _CARDS = (f"{each}.deviceclass.resource.k8s.io/devices" for each in DEVICE_CLASSES)
@@ -23,14 +27,14 @@ _NAMES = (
     _GPUS,
     _CARDS,
 )
-_GROUP = (5, 20, 380, 7, 10, 320, 6, 190, 5, 6)
+_GROUP = (5, 22, 420, 12, 10, 320, 6, 190, 5, 6)
 _USUAL = {
     subject: dict(zip(_NAMES, amounts, strict=True))
     for subject, amounts in {
-        "user": (3, 12, 220, 4, 6, 180, 4, 110, 3, 4),
+        "user": (3, 13, 240, 7, 6, 180, 4, 110, 3, 4),
         "ml": _GROUP,
         "staff": _GROUP,
-        "cluster": (11, 50, 940, 16, 25, 780, 15, 440, 12, 15),
+        "cluster": (11, 56, 1050, 26, 25, 780, 15, 440, 12, 15),
     }.items()
 }
 _UNITS = {"cpu": "m", "storage": "Mi", f"{_GOLD}/requests.storage": "Mi"}
@@ -38,17 +42,22 @@ _FACTORS = (50, 75, 100, 100, 100, 110)
 """Per cent. Rarely above 100: reservations never stored under a higher limit fill the usual one for 40 s."""
 
 
-def usual() -> str:
-    """Return the policy that a run begins and ends with."""
-    return _text({subject: dict.fromkeys(hard, 100) for subject, hard in _USUAL.items()})
+Factors = Mapping[str, Mapping[str, int]]
+"""By subject and name, per cent of what is usual."""
 
 
-def changed(chance: random.Random) -> str:
-    """Return a policy with other limits, some lower, some higher."""
-    return _text({subject: {name: chance.choice(_FACTORS) for name in hard} for subject, hard in _USUAL.items()})
+def usual() -> Factors:
+    """Return the limits that a run begins and ends with."""
+    return {subject: dict.fromkeys(hard, 100) for subject, hard in _USUAL.items()}
 
 
-def _text(factors: dict[str, dict[str, int]]) -> str:
+def changed(chance: random.Random) -> Factors:
+    """Return other limits, some lower, some higher."""
+    return {subject: {name: chance.choice(_FACTORS) for name in hard} for subject, hard in _USUAL.items()}
+
+
+def text(factors: Factors, commitments: Entries) -> str:
+    """Return a policy with these limits and commitments."""
     hard = {
         subject: {
             name: f"{amount * factors[subject][name] // 100}{_UNITS.get(name, '')}" for name, amount in usual.items()
@@ -61,5 +70,8 @@ def _text(factors: dict[str, dict[str, int]]) -> str:
         "defaults": {"user": {"hard": hard["user"]}},
         "groups": {name: {"pool": {"hard": hard[name]}} for name in LIMITED_GROUPS},
         "cluster": {"hard": hard["cluster"]},
+        "tenants": {"north": {"namespaces": {"matchLabels": {"kubernetes.io/metadata.name": "nemesis-b"}}}},
+        "nodeClasses": {name: {"nodes": {"matchLabels": {CLASS_LABEL: name}}} for name in (ZONED, WHOLE)},
+        "commitments": commitments,
     }
     return json.dumps(policy)  # JSON is YAML, too

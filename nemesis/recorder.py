@@ -23,6 +23,7 @@ from nemesis.api import collection
 from nemesis.records import (
     DELETED,
     FOREIGN,
+    NODES,
     OBJECTS,
     SESSION_LABEL,
     STOPPED,
@@ -30,6 +31,7 @@ from nemesis.records import (
     TEXTS,
     ClaimRevision,
     Container,
+    NodeRevision,
     PodRevision,
     Revision,
     SessionRevision,
@@ -69,7 +71,14 @@ class _Template(Struct):
     spec: _Spec
 
 
+class _Condition(Struct):
+    type: str
+    status: str
+
+
 class _Spec(Struct, rename="camel"):
+    node_selector: dict[str, str] = field(default_factory=dict)
+    unschedulable: bool = False
     containers: list[_Container] = field(default_factory=list)
     resources: _Resources = field(default_factory=_Resources)
     storage_class_name: str = ""
@@ -81,6 +90,8 @@ class _Status(Struct, rename="camel"):
     phase: str = ""
     container_statuses: list[_Container] = field(default_factory=list)
     allocated_resources: dict[str, str] = field(default_factory=dict)
+    allocatable: dict[str, str] = field(default_factory=dict)
+    conditions: list[_Condition] = field(default_factory=list)
 
 
 class _Meta(Struct, rename="camel"):
@@ -137,7 +148,8 @@ class Recorder:
         self._namespaces = namespaces
         self._objects = {kind: Writer(folder / OBJECTS[kind]) for kind in self.view}
         self._texts = Writer(folder / TEXTS)
-        self._reached = {"configmaps": 1, **dict.fromkeys(self.view, 1)}
+        self._nodes = Writer(folder / NODES)
+        self._reached = {"configmaps": 1, "nodes": 1, **dict.fromkeys(self.view, 1)}
         self.reconnected = 0
 
     async def run(self) -> None:
@@ -150,10 +162,11 @@ class Recorder:
             ) as session:
                 await asyncio.gather(
                     *(self._follow(session, kind, collection(kind), self._taking(kind)) for kind in self.view),
+                    self._follow(session, "nodes", collection("nodes"), self._on_node),
                     self._follow(session, "configmaps", collection("configmaps", SYSTEM_NAMESPACE), self._on_text),
                 )
         finally:
-            for writer in (*self._objects.values(), self._texts):
+            for writer in (*self._objects.values(), self._texts, self._nodes):
                 writer.close()
 
     async def until(self, version: int) -> None:
@@ -163,7 +176,7 @@ class Recorder:
 
     @property
     def revisions(self) -> int:
-        return sum(writer.count for writer in (*self._objects.values(), self._texts))
+        return sum(writer.count for writer in (*self._objects.values(), self._texts, self._nodes))
 
     async def _follow(
         self, session: aiohttp.ClientSession, kind: str, path: str, take: Callable[[_Event], None]
@@ -201,6 +214,7 @@ class Recorder:
             _containers(event.object),
             is_released=bool(meta.deletion_timestamp) and meta.deletion_grace_period_seconds == 0,
             session=meta.labels.get(SESSION_LABEL, ""),
+            selector=event.object.spec.node_selector,
         )
         self._keep(told)
 
@@ -255,6 +269,20 @@ class Recorder:
             self.view[kind].pop(told.slot, None)
         else:
             self.view[kind][told.slot] = told
+
+    def _on_node(self, event: _Event) -> None:
+        meta, spec, status = event.object.metadata, event.object.spec, event.object.status
+        is_ready = any(each.type == "Ready" and each.status == "True" for each in status.conditions)
+        told = NodeRevision(
+            self._clock(),
+            int(meta.resource_version),
+            event.type,
+            meta.name,
+            meta.labels,
+            status.allocatable,
+            takes_pods=is_ready and not spec.unschedulable and not meta.deletion_timestamp,
+        )
+        self._nodes.write(told)
 
     def _on_text(self, event: _Event) -> None:
         meta, data = event.object.metadata, event.object.data

@@ -31,6 +31,9 @@ SESSION_TYPE = {"apiVersion": "kubeflow.org/v1", "kind": "Notebook"}
 
 CHARGED = (PODS, CLAIMS, DEVICE_CLAIMS, SESSIONS)
 
+CLASS_LABEL, ZONE_LABEL = "nemesis/class", "topology.kubernetes.io/zone"
+"""The labels of nodes. A class of nodes is named as the value of its label."""
+
 SESSION_LABEL = "notebook-name"
 """The label of a pod of a session; its value is the name of the session, which has one pod at most."""
 
@@ -92,6 +95,8 @@ class PodRevision(Struct, frozen=True):
     """Whether it is being deleted without a grace period: ResourceQuota charges it no longer, though it exists."""
     session: str = ""
     """The name of the session whose pod it is, by its label."""
+    selector: dict[str, str] = field(default_factory=dict)
+    """Its `nodeSelector`."""
 
     @property
     def slot(self) -> Slot:
@@ -149,6 +154,19 @@ class SessionRevision(Struct, frozen=True):
 Revision = PodRevision | ClaimRevision | SessionRevision
 
 
+class NodeRevision(Struct, frozen=True, omit_defaults=True):
+    """One change of a node, as etcd has it. `allocatable` are quantities, as its status reports them."""
+
+    at: float
+    version: int
+    event: str
+    name: str
+    labels: dict[str, str] = field(default_factory=dict)
+    allocatable: dict[str, str] = field(default_factory=dict)
+    takes_pods: bool = True
+    """Whether it is ready, not cordoned and not being deleted."""
+
+
 class TextRevision(Struct, frozen=True):
     """One change of a ConfigMap in our namespace: the ledger, or the policy."""
 
@@ -159,6 +177,32 @@ class TextRevision(Struct, frozen=True):
     uid: str
     text: str
     is_foreign: bool = False
+
+
+class Edit(Struct, frozen=True, omit_defaults=True):
+    """
+    An edit of the policy, and its answer: `version` is the one at which it was stored, 0 if it was not.
+
+    `agent` is the user agent of the call, by which the audit log knows it.
+    """
+
+    begun: float
+    ended: float
+    status: int
+    version: int = 0
+    is_forced: bool = False
+    message: str = ""
+    what: str = ""
+    agent: str = ""
+    text: str = ""
+
+
+class AuditedEdit(Struct, frozen=True, omit_defaults=True):
+    """An edit of the policy by the audit log. `is_unjudged`: no replica answered, and the webhook failed open."""
+
+    agent: str
+    code: int
+    is_unjudged: bool = False
 
 
 class Request(Struct, frozen=True, omit_defaults=True):
@@ -185,6 +229,8 @@ class Request(Struct, frozen=True, omit_defaults=True):
     asked: dict[str, str] = field(default_factory=dict)
     session: str = ""
     """The session whose pod the platform's controller creates."""
+    place: str = ""
+    """The class of nodes that a pod names, and after a slash the zone, if it names one."""
 
     @property
     def slot(self) -> Slot:
@@ -246,6 +292,8 @@ class Run(Struct, frozen=True):
     older: str = ""
     """A revision of this repository, whose code ran after `starts_of_older` starts of replicas."""
     starts_of_older: int = 0
+    epoch: float = 0.0
+    """When the run began, in seconds since 1970."""
 
 
 OBJECTS = {
@@ -257,7 +305,9 @@ OBJECTS = {
 """The files of the revisions, by kind."""
 
 TEXTS = "configmaps.jsonl.gz"
+NODES = "nodes.jsonl.gz"
 REQUESTS, AUDITED = "requests.jsonl.gz", "audit.jsonl.gz"
+EDITS, AUDITED_EDITS = "edits.jsonl.gz", "audited-edits.jsonl.gz"
 FAULTS, LIVES, RUN = "faults.jsonl", "lives.jsonl", "run.json"
 
 

@@ -10,8 +10,12 @@ from pathlib import Path
 
 from nemesis import records
 from nemesis.denials_check import HELD
+from nemesis.edits_check import COMPARED as EDITS_COMPARED
+from nemesis.edits_check import EDITS
 from nemesis.findings import Findings, Invariant, Violation
 from nemesis.judge import read_run
+from nemesis.pools_check import ABOVE, CONTENDED, COVERED, LATE, ON_DEMAND, STORED_COMPARED
+from nemesis.pools_check import COMPARED as POOLS_COMPARED
 from nemesis.records import Fault, Run
 from nemesis.started_pods import BEGUN_ANEW, BEGUN_BEFORE, BROKEN, LOWERED, MADE, REFUSED
 
@@ -37,6 +41,8 @@ def render(folder: Path, findings: Findings) -> str:
         _table(("invariant", "violations"), [(each.value, findings.by_invariant()[each]) for each in Invariant]),
         _table(("trouble told to clients", "times"), _counted(findings, "trouble: ")),
         _table(("turn of the ledger", "times"), _counted(findings, "ledger: ")),
+        _table(("edit of the policy", "times"), _counted(findings, EDITS)),
+        _table(("what brought a sum above what nodes have", "times"), _counted(findings, ABOVE)),
     ]
     return "\n\n".join([*parts, *_violations(findings)]) + "\n"
 
@@ -60,13 +66,19 @@ def _figures(run: Run, findings: Findings) -> list[tuple[str, object]]:
         ("decisions per second", f"{counts['decisions'] / run.load_seconds:.0f}"),
         (f"of them on {_KINDS}", _per_second(run, findings)),
         ("revisions replayed", counts["revisions"]),
-        (f"of {_KINDS}, ledger, policy", _of_kinds(findings)),
+        (f"of {_KINDS}, ledger, policy, nodes", _of_kinds(findings)),
         ("sums compared with limits", counts["sums compared with limits"]),
         ("sums raised by a status only", counts["sums raised by a status"]),
+        ("sums compared with what nodes have", counts[POOLS_COMPARED]),
+        (f"{COVERED}, {ON_DEMAND}", f"{counts[COVERED]}, {counts[ON_DEMAND]}"),
+        (LATE, counts[LATE]),
+        (STORED_COMPARED, counts[STORED_COMPARED]),
+        (EDITS_COMPARED, counts[EDITS_COMPARED]),
         (f"{_KINDS} checked for cover", _of_each(findings, "{} checked for cover")),
         ("limits named in refusals", counts["limits named in refusals"]),
         ("refusals right about news of up to x s ago", _delays(findings)),
         ("of these limits full only with what is held for pods of sessions", counts[HELD]),
+        (CONTENDED, counts[CONTENDED]),
         (MADE, counts[MADE]),
         *((name, counts[name]) for name in (LOWERED, BEGUN_ANEW, BROKEN, BEGUN_BEFORE, REFUSED)),
         ("stored to taken out of the ledger", _spread(findings.conversions)),
@@ -84,7 +96,7 @@ def _figures(run: Run, findings: Findings) -> list[tuple[str, object]]:
 
 
 def _of_kinds(findings: Findings) -> str:
-    others = ", ".join(str(findings.counts[f"revisions of {kind}"]) for kind in ("the ledger", "the policy"))
+    others = ", ".join(str(findings.counts[f"revisions of {kind}"]) for kind in ("the ledger", "the policy", "nodes"))
     return f"{_of_each(findings, 'revisions of {}')}, {others}"
 
 

@@ -203,7 +203,7 @@ def _covers(claim: Claim, row: Row) -> bool:
     is_that_write = claim.base < row.grown if claim.uid == row.uid else not claim.uid and not row.base
     held = counted(claim.amounts)
     enough = all(held.get(name, 0) >= amount for name, amount in row.amounts.items())
-    return is_that_write and enough and claim.payer == row.payer
+    return is_that_write and enough and claim.payer == row.payer and claim.place == row.place
 
 
 def _replaces(new: Claim, gone: Claim) -> bool:

@@ -21,7 +21,7 @@ from localcluster.controlplane import ControlPlane
 from localcluster.plan import Options
 from localcluster.users import ADMIN, PEOPLE_GROUP
 from nemesis.accounting import CLASSES
-from nemesis.records import CLAIMS, PROBED_BEFORE, SESSION_TYPE, SESSIONS
+from nemesis.records import CLAIMS, POLICY, PROBED_BEFORE, SESSION_TYPE, SESSIONS, SYSTEM_NAMESPACE
 from nemesis.wishes import CONTROLLER, too_much
 from nemesis.workload import NAMESPACES, USERS
 from tests.cluster.running import eventually
@@ -207,15 +207,17 @@ def _options(folder: Path) -> Options:
 
 
 def _audit_policy() -> str:
-    """Log the writes of what is charged, without their bodies."""
+    """Log the writes of what is charged, and the edits of the policy, without their bodies."""
     charged = [
         {"group": "", "resources": ["pods", "pods/resize", CLAIMS, f"{CLAIMS}/status"]},
         {"group": "resource.k8s.io", "resources": ["resourceclaims"]},
         {"group": "kubeflow.org", "resources": ["notebooks"]},
     ]
+    policy = {"group": "", "resources": ["configmaps"], "resourceNames": [POLICY]}
     rules = [
         {"level": "Metadata", "verbs": ["create", "update", "patch"], "resources": charged, "namespaces": NAMESPACES},
+        {"level": "Metadata", "verbs": ["patch"], "resources": [policy], "namespaces": [SYSTEM_NAMESPACE]},
         {"level": "None"},
     ]
-    policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
-    return json.dumps(policy)
+    kept = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
+    return json.dumps(kept)

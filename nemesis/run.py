@@ -17,14 +17,15 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-from nemesis import policies, records
+from nemesis import policies, promising, records
 from nemesis.api import Api
-from nemesis.audit import audited
+from nemesis.audit import audited, audited_edits
 from nemesis.clients import Clients
 from nemesis.faults import Faults
 from nemesis.ledger_text import UnreadableLedgerError, read_ledger
 from nemesis.lives import Lives
 from nemesis.platform import Platform
+from nemesis.promising import Book
 from nemesis.recorder import Recorder
 from nemesis.records import Run, Writer
 from nemesis.rig import CALM, HURT, Rig, running_rig
@@ -56,13 +57,19 @@ def perform(plan: Plan, out: Path, *, report: Report) -> None:
     processes = out / "processes"
     processes.mkdir(parents=True)
     report("starting etcd, three API servers and the replicas")
-    with running_rig(processes, policies.usual(), replicas=plan.replicas, older=plan.older) as rig:
-        asyncio.run(_Performance(plan, rig, out, report).whole())
+    book = Book(f"{plan.seed} commitments")
+    policy = policies.text(policies.usual(), book.entries)
+    with running_rig(processes, policy, replicas=plan.replicas, older=plan.older) as rig:
+        asyncio.run(_Performance(plan, rig, book, out, report).whole())
     report("reading the audit logs")
     logs = [(server, rig.audit_log(server)) for server in HURT]
     writer = Writer(out / records.AUDITED)
     for each in audited(logs):
         writer.write(each)
+    writer.close()
+    writer = Writer(out / records.AUDITED_EDITS)
+    for edit in audited_edits(rig.audit_log(CALM)):
+        writer.write(edit)
     writer.close()
     run = msgspec.json.decode((out / records.RUN).read_bytes(), type=Run)
     run = msgspec.structs.replace(run, etcd_bytes=_size(rig.etcd_folder))
@@ -79,8 +86,10 @@ def _size(folder: Path) -> int:
 class _Performance:
     """The asynchronous part of a run."""
 
-    def __init__(self, plan: Plan, rig: Rig, out: Path, report: Report) -> None:
+    def __init__(self, plan: Plan, rig: Rig, book: Book, out: Path, report: Report) -> None:
         self._begun = time.monotonic()
+        self._epoch = time.time()
+        self._book = book
         self._plan = plan
         self._rig = rig
         self._out = out
@@ -88,6 +97,7 @@ class _Performance:
         self._faults = Writer(out / records.FAULTS)
         self._requests = Writer(out / records.REQUESTS)
         self._lives = Writer(out / records.LIVES)
+        self._edits = Writer(out / records.EDITS)
         self._recorder = Recorder(
             rig.url(CALM),
             out,
@@ -115,7 +125,7 @@ class _Performance:
             ):
                 await _unless_it_fails(recording, self._scenes(session, clients))
         finally:
-            for writer in (self._faults, self._requests, self._lives):
+            for writer in (self._faults, self._requests, self._lives, self._edits):
                 writer.close()
 
     async def _scenes(self, session: aiohttp.ClientSession, clients: Clients) -> None:
@@ -123,6 +133,8 @@ class _Performance:
         seconds = self._plan.minutes * 60
         lives = Lives(self._rig.replicas, clock=self._clock, lives=self._lives, faults=self._faults)
         await api.mark(0)  # every real cluster has such objects
+        for node in promising.NODES:
+            await api.make_node(node)
         await self._load(session, clients, api, lives, seconds)
         rest_began = self._clock()
         self._report("faults and clients rest")
@@ -151,6 +163,8 @@ class _Performance:
             ledgers=self._recorder.ledgers,
             servers=[Api(session, self._rig.url(server), self._rig.token()) for server in HURT],
             journal=self._faults,
+            book=self._book,
+            edits=self._edits,
             clock=self._clock,
             seed=self._plan.seed,
             without=self._plan.without,
@@ -198,6 +212,7 @@ class _Performance:
             final,
             older=self._plan.older,
             starts_of_older=self._rig.replicas.starts_of_older,
+            epoch=self._epoch,
         )
         (self._out / records.RUN).write_bytes(msgspec.json.encode(run))
 

@@ -10,10 +10,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nemesis.accounting import CLASSES, DEVICE_CLASSES, GPU, SESSION, STORAGE
+from nemesis.accounting import CLASSES, DEVICE_CLASSES, GPU, SESSION, STORAGE, place_of
 from nemesis.clients import MERGE, PLAIN_MERGE, Wish
+from nemesis.ledger_text import NOWHERE, Place
+from nemesis.promising import WHOLE, ZONED, ZONES
 from nemesis.records import (
     CLAIMS,
+    CLASS_LABEL,
     DEVICE_CLAIMS,
     DRY,
     DRY_CPU,
@@ -24,6 +27,7 @@ from nemesis.records import (
     SESSION_TYPE,
     SESSIONS,
     STOPPED,
+    ZONE_LABEL,
     ClaimRevision,
     PodRevision,
     Revision,
@@ -44,15 +48,25 @@ GPUS: Mapping[str, str] = {"nvidia.com/gpu": "1", "nvidia.com/mig-3g.20gb": "3/7
 # Pods.
 
 
-def create_pod(user: str, namespace: str, name: str, *, cpu: str, device: str = "", number: int = 1) -> Wish:
-    """Return the request that creates a pod; without a name it gets a generated one."""
+def create_pod(
+    user: str, namespace: str, name: str, *, cpu: str, device: str = "", number: int = 1, place: Place = NOWHERE
+) -> Wish:
+    """Return the request that creates a pod for *place*; without a name it gets a generated one."""
     devices = {device: str(number)} if device else {}
     resources = {"requests": {"cpu": cpu, **devices}, "limits": devices}
-    spec = _pod_spec(resources)
+    spec = {**_pod_spec(resources), "nodeSelector": _selector(place)}
     asked = {"pods": "1", "requests.cpu": cpu}
     if device:
         asked[GPU] = str(number) if GPUS[device] == "1" else GPUS[device]
-    return replace(_create(PODS, user, namespace, name, spec=spec, asked=asked), cpu=cpu)
+    return replace(_create(PODS, user, namespace, name, spec=spec, asked=asked), cpu=cpu, place=_told(place))
+
+
+def _selector(place: Place) -> dict[str, str]:
+    return {label: value for label, value in ((CLASS_LABEL, place.node_class), (ZONE_LABEL, place.zone)) if value}
+
+
+def _told(place: Place) -> str:
+    return "/".join(filter(None, place))
 
 
 def _pod_spec(resources: Mapping[str, object]) -> dict[str, object]:
@@ -62,7 +76,7 @@ def _pod_spec(resources: Mapping[str, object]) -> dict[str, object]:
 def resize(pod: PodRevision, cpu: str) -> Wish:
     changed = {"spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": cpu}}}]}}
     wish = _patch("resize", pod.owner, pod, "/resize", changed)
-    return replace(wish, cpu=cpu, asked={"requests.cpu": cpu})
+    return replace(wish, cpu=cpu, asked={"requests.cpu": cpu}, place=_told(place_of(pod)))
 
 
 def dry_resize(pod: PodRevision) -> Wish:
@@ -219,6 +233,10 @@ def too_much(user: str, namespace: str, name: str) -> list[Wish]:
     """Return dry-runs that exceed every limit on sums: the refusals name what a replica counts."""
     several = (
         create_pod(user, namespace, name, cpu="1k", device="nvidia.com/gpu", number=1000),
+        *(
+            create_pod(user, namespace, name, cpu="1k", device="nvidia.com/gpu", number=1000, place=place)
+            for place in (*(Place(ZONED, zone) for zone in ZONES), Place(WHOLE))
+        ),
         create_claim(user, namespace, name, storage=2**10 * MIB, storage_class=CLASSES[0]),
         create_device_claim(user, namespace, name, devices=dict.fromkeys(DEVICE_CLASSES, 32)),
         create_session(user, namespace, name, cpu="1k"),

@@ -16,6 +16,8 @@ from itertools import count
 from nemesis import wishes
 from nemesis.accounting import CLASSES, DEVICE_CLASSES, UNIT, quantity
 from nemesis.clients import Clients, Wish
+from nemesis.ledger_text import NOWHERE, Place
+from nemesis.promising import WHOLE, ZONED, ZONES
 from nemesis.records import (
     CLAIMS,
     DEVICE_CLAIMS,
@@ -37,6 +39,12 @@ USERS = ("alice", "bob", "carol", "dave", "erin")
 _NAMES_EACH = {PODS: 8, CLAIMS: 5, DEVICE_CLAIMS: 4, SESSIONS: 3}
 """Per user and namespace: hardly more than limits allow, so that a name whose create was lost is used again."""
 
+_IN_POOLS = 0.6
+"""How many of the pods name a class of nodes of which something is promised."""
+
+_PLACES = (*(Place(ZONED, zone) for zone in (*ZONES, *ZONES, "")), Place(WHOLE), Place(WHOLE, ZONES[1]), Place(WHOLE))
+"""Where they may run: mostly in one zone of the first class."""
+
 _CPU = ("5m", "10m", "15m", "20m", "25m", "30m", "40m")
 _STORAGE = tuple(size * MIB for size in (10, 15, 20, 25, 30, 40, 60))
 _MOST_UNDER_WAY = 60
@@ -56,6 +64,7 @@ _SHARES = {
         "generate": 4,
         "taken": 2,
         "shared": 2,
+        "contend": 4,
         "dry_run": 26,
         "resize": 10,
         "dry_resize": 10,
@@ -149,8 +158,8 @@ class Workload:
         shares = _SHARES[kind]
         (what,) = self._random.choices(list(shares), list(shares.values()))
         several = self._wishes(kind, what, self._random.choice(USERS))
-        if several:
-            task = asyncio.create_task(self._ask(several, server))
+        for group in [[each] for each in several] if what == "contend" else [several] if several else []:
+            task = asyncio.create_task(self._ask(group, server))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -168,6 +177,8 @@ class Workload:
             return [self._new(kind, what, user)]
         if what == "taken":
             return self._taken(kind, user)
+        if what == "contend":
+            return self._contend()
         is_careless = self._random.random() < _CARELESS
         mine = [
             obj
@@ -241,7 +252,10 @@ class Workload:
         namespace, name, kind = slot
         if kind == PODS:
             cpu, device = self._random.choice(_CPU), self._random.choice((*wishes.GPUS, "", "", ""))
-            return wishes.create_pod(user, namespace, name, cpu=cpu, device=device)
+            place = NOWHERE
+            if self._random.random() < _IN_POOLS:
+                place, device = self._random.choice(_PLACES), self._random.choice((*wishes.GPUS, "nvidia.com/gpu", ""))
+            return wishes.create_pod(user, namespace, name, cpu=cpu, device=device, place=place)
         if kind == SESSIONS:
             return wishes.create_session(user, namespace, name, cpu=self._random.choice(_CPU))
         if kind == CLAIMS:
@@ -261,6 +275,19 @@ class Workload:
         slots = [Slot(namespace, f"{user}-{number}", kind) for namespace in NAMESPACES for number in numbers]
         free = [each for each in slots if not self._is_taken(each)]
         return self._random.choice(free or slots)
+
+    def _contend(self) -> list[Wish]:
+        """
+        Let two people ask at once for one name, in one place: only one of them gets it, and only that one uses what was
+        promised to whoever covers the pod.
+        """
+        slots = [Slot(namespace, f"shared-{number}") for namespace in NAMESPACES for number in range(3)]
+        slot = self._random.choice([each for each in slots if not self._is_taken(each)] or slots)
+        place = self._random.choice(_PLACES)
+        return [
+            wishes.create_pod(user, *slot[:2], cpu=self._random.choice(_CPU), device="nvidia.com/gpu", place=place)
+            for user in self._random.sample(USERS, 2)
+        ]
 
     def _is_taken(self, slot: Slot) -> bool:
         return slot in self._view[slot.kind] or self._asked_for[slot] > 0

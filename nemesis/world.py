@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple
 
-from nemesis.accounting import Key, cost, counted, is_report, is_reported, payer_of, subjects
-from nemesis.ledger_text import Amount, Claim, LedgerText, Payer, UnreadableLedgerError, read_ledger
-from nemesis.records import DELETED, SESSIONS, Revision, Slot, TextRevision
+from nemesis.accounting import Key, cost, counted, is_report, is_reported, payer_of, place_of, subjects
+from nemesis.ledger_text import NOWHERE, Amount, Claim, LedgerText, Payer, Place, UnreadableLedgerError, read_ledger
+from nemesis.records import DELETED, SESSIONS, PodRevision, Revision, Slot, TextRevision
 
 _LATE = 15.0
 """
@@ -30,7 +30,7 @@ class Row:
     An object that exists.
 
     `grown` is the version at which its cost last grew, in the resources `raised`, and `base` the version before that.
-    `is_reported`: a status raised it.
+    `is_reported`: a status raised it. `place` is where a pod may run.
     """
 
     slot: Slot
@@ -42,6 +42,7 @@ class Row:
     base: int
     raised: tuple[str, ...]
     is_reported: bool = False
+    place: Place = NOWHERE
 
 
 class Risen(NamedTuple):
@@ -181,7 +182,7 @@ class World:
         row = self.rows.get(slot)
         return row is None or row.uid != uid or not (row.amounts or slot.kind == SESSIONS)
 
-    def _may_come_true(self, claim: Claim) -> bool:
+    def may_come_true(self, claim: Claim) -> bool:
         """Whether the write of a claim may still be stored: an object is created once, and a version replaced once."""
         if not claim.base:
             return not claim.uid or claim.uid not in self.seen
@@ -194,7 +195,7 @@ class World:
             several = [
                 (_of(claim.payer, counted(claim.amounts)).get(key, 0), place)
                 for place, claim in enumerate(new)
-                if claim.slot == slot and self._may_come_true(claim)
+                if claim.slot == slot and self.may_come_true(claim)
             ]
             if several:
                 _, place = max(several)
@@ -217,7 +218,7 @@ class World:
         row, claims = self.rows.get(slot), self.claims.get(slot, {}).values()
         stored = [] if row is None else [(row.payer, row.amounts)]
         now = _largest([*stored, *((claim.payer, counted(claim.amounts)) for claim in claims)])
-        possible = (claim for claim in claims if self._may_come_true(claim))
+        possible = (claim for claim in claims if self.may_come_true(claim))
         binding = _largest([*stored, *((claim.payer, counted(claim.amounts)) for claim in possible)])
         for key, was, is_now in _changes(self._counted_as.pop(slot, {}), now):
             self.counted[key] += is_now - was
@@ -270,6 +271,7 @@ def _row(obj: Revision, known: Row | None, version_before: int) -> Row:
         base=version_before,
         raised=raised,
         is_reported=bool(version_before) and is_reported(obj),
+        place=place_of(obj) if isinstance(obj, PodRevision) else NOWHERE,
     )
 
 

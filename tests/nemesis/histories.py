@@ -13,9 +13,11 @@ import msgspec
 
 from nemesis import records
 from nemesis.accounting import quantity
+from nemesis.ledger_text import NOWHERE, Place
 from nemesis.records import (
     ADDED,
     CLAIMS,
+    CLASS_LABEL,
     DELETED,
     DEVICE_CLAIMS,
     LEDGER,
@@ -24,11 +26,15 @@ from nemesis.records import (
     POLICY,
     SESSION_LABEL,
     SESSIONS,
+    ZONE_LABEL,
     Audited,
+    AuditedEdit,
     ClaimRevision,
     Container,
+    Edit,
     Fault,
     Life,
+    NodeRevision,
     PodRevision,
     Request,
     Run,
@@ -56,6 +62,15 @@ class Held(NamedTuple):
     amounts: tuple[tuple[str, str], ...] = ()
     session: str = ""
     expected: tuple[tuple[str, str], ...] = ()
+    groups: tuple[str, ...] = ()
+    place: Place = NOWHERE
+
+    @property
+    def account(self) -> list[object]:
+        scopes = [
+            f"{name}={value}" if value else name for name, value in zip(("NodeClass", "Zone"), self.place, strict=True)
+        ]
+        return [self.owner, list(self.groups), *([scopes] if self.place != NOWHERE else [])]
 
     def listed(self) -> list[list[str]]:
         return listed(self.amounts or (("pods", "1"), ("requests.cpu", self.cpu)))
@@ -106,6 +121,7 @@ class History:
     claims: dict[Slot, ClaimRevision] = field(default_factory=dict)
     sessions: dict[Slot, SessionRevision] = field(default_factory=dict)
     records: dict[str, list[msgspec.Struct]] = field(default_factory=dict)
+    _edits: int = 0
 
     # The policy and the ledger.
 
@@ -141,7 +157,7 @@ class History:
         self._text(LEDGER, text, MODIFIED, is_foreign=True)
 
     def ledger_text(self, *, is_open: bool = True) -> str:
-        owners = sorted({each.owner for each in self.held})
+        accounts = [each.account for each in self.held]
         amounts = [each.listed() for each in self.held]
         sessions = {
             each.token: [[[[SESSION_LABEL, each.session]]], len(self.held) + number if each.expected else None]
@@ -157,7 +173,7 @@ class History:
                 "write": self.write,
                 "age": self.age,
                 "settledThrough": {"pods": self.settled_through, **self.settled},
-                "payers": [[owner, []] for owner in owners],
+                "payers": accounts,
                 "amounts": amounts,
                 "reservations": [
                     [
@@ -167,7 +183,7 @@ class History:
                         each.name,
                         each.uid,
                         each.base,
-                        owners.index(each.owner),
+                        number,
                         number,
                         0,
                     ]
@@ -190,11 +206,15 @@ class History:
         phase: str = "Pending",
         device: str = "",
         session: str = "",
+        groups: tuple[str, ...] = ("people",),
+        number: int = 1,
+        place: Place = NOWHERE,
     ) -> int:
-        """Store or change a pod, which may ask for one device; return the version."""
+        """Store or change a pod, which may ask for a *number* of one device; return the version."""
         event = MODIFIED if name in self.pods else ADDED
         self._tick()
-        containers = {"main": Container({"cpu": cpu, **({device: "1"} if device else {})})}
+        containers = {"main": Container({"cpu": cpu, **({device: str(number)} if device else {})})}
+        selector = {label: value for label, value in zip((CLASS_LABEL, ZONE_LABEL), place, strict=True) if value}
         pod = PodRevision(
             self.at,
             self.version,
@@ -203,10 +223,11 @@ class History:
             name,
             uid,
             owner,
-            ("people",),
+            groups,
             phase,
             containers,
             session=session,
+            selector=selector,
         )
         self.pods[name] = pod
         self._add(records.OBJECTS[PODS], pod)
@@ -232,6 +253,54 @@ class History:
         """Perform a usual create: reserved, stored, seen, settled. Return the version at which it was stored."""
         self.reserve(Held(f"t-{uid}", name, uid, cpu=cpu))
         version = self.store(name, uid, cpu=cpu)
+        self.let_go(f"t-{uid}", through=version)
+        return version
+
+    # Pods in classes of nodes, and what is promised there.
+
+    def node(self, name: str, place: Place, *, gpus: int, cpu: str = "1", takes_pods: bool = True) -> None:
+        """Store or change a node."""
+        self._tick()
+        labels = {CLASS_LABEL: place.node_class, ZONE_LABEL: place.zone}
+        has = {"nvidia.com/gpu": str(gpus), "cpu": cpu}
+        self._add(records.NODES, NodeRevision(self.at, self.version, MODIFIED, name, labels, has, takes_pods))
+
+    def edit(
+        self, text: str, *, is_forced: bool = False, is_unjudged: bool = False, message: str = "", seconds: float = 0.05
+    ) -> None:
+        """Edit the policy; with a *message* the edit is refused with it."""
+        self._edits += 1
+        if message:
+            self._tick()
+        else:
+            self.policy(text)
+        stored, agent = 0 if message else self.version, f"edit-{self._edits}"
+        status = 403 if message else 200
+        begun = self.at - seconds
+        told = Edit(begun, self.at, status, stored, is_forced, message, what="edit", agent=agent, text=text)
+        self._add(records.EDITS, told)
+        self._add(records.AUDITED_EDITS, AuditedEdit(agent, status, is_unjudged))
+
+    def hold_gpus(
+        self, name: str, uid: str, number: int, *, owner: str, place: Place, groups: tuple[str, ...] = ()
+    ) -> None:
+        """Reserve a pod that asks for GPUs in a place."""
+        amounts = (("pods", "1"), ("requests.cpu", "10m"), ("requests.nvidia.com/gpu", str(number)))
+        self.reserve(Held(f"t-{uid}", name, uid, owner=owner, amounts=amounts, groups=groups, place=place))
+
+    def store_gpus(
+        self, name: str, uid: str, number: int, *, owner: str, place: Place, groups: tuple[str, ...] = ()
+    ) -> int:
+        return self.store(
+            name, uid, owner=owner, device="nvidia.com/gpu", number=number, place=place, groups=groups or ("people",)
+        )
+
+    def admit_gpus(
+        self, name: str, uid: str, number: int, *, owner: str, place: Place, groups: tuple[str, ...] = ()
+    ) -> int:
+        """Reserve, store, see and settle a pod that asks for GPUs in a place. Return the version."""
+        self.hold_gpus(name, uid, number, owner=owner, place=place, groups=groups)
+        version = self.store_gpus(name, uid, number, owner=owner, place=place, groups=groups)
         self.let_go(f"t-{uid}", through=version)
         return version
 
@@ -342,14 +411,16 @@ class History:
         kind: str = PODS,
         asked: dict[str, str] | None = None,
         session: str = "",
+        user: str = "alice",
+        place: str = "",
         seconds: float = 0.1,
     ) -> None:
         """A request that took the last *seconds*."""
         self._tick()
         asked_for = Request(
-            verb, "alice", NAMESPACE, name, self.at - seconds, self.at, 0, status, cpu, verb == "probe", reason, message
+            verb, user, NAMESPACE, name, self.at - seconds, self.at, 0, status, cpu, verb == "probe", reason, message
         )
-        asked_for = msgspec.structs.replace(asked_for, kind=kind, asked=asked or {}, session=session)
+        asked_for = msgspec.structs.replace(asked_for, kind=kind, asked=asked or {}, session=session, place=place)
         self._add(records.REQUESTS, asked_for)
 
     def audited(self, code: int, *, is_decided: bool, name: str = "x", kind: str = PODS) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from localcluster.binaries import Binaries
 from nemesis import report, run
+from nemesis.edits_check import COMPARED
 from nemesis.judge import Patience, judge
+from nemesis.pools_check import COVERED, ON_DEMAND
 from nemesis.started_pods import MADE
 
 
@@ -26,3 +28,6 @@ def test_three_replicas_that_are_killed_and_stopped_break_no_promise(binaries: B
     assert findings.counts[MADE] > 0
     assert findings.counts["sums raised by a status"] > 0
     assert findings.counts["ledger: the next one"] > 20
+    assert findings.counts[COVERED] > 5
+    assert findings.counts[ON_DEMAND] > 5
+    assert findings.counts[COMPARED] > 3

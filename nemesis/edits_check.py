@@ -1,0 +1,183 @@
+"""
+I10: an edit of the policy that nobody forced promises no more than nodes have, and what is refused would have.
+
+An edit is judged by what a replica knew at some time from a few seconds before the edit until it was stored. From then
+on, and from any later time at which a promise begins or ends, no more of a pool may be taken than its nodes have,
+unless as much was before. An edit that no replica judged, because none answered, explains what it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from nemesis import showing
+from nemesis.findings import Findings, Invariant
+from nemesis.ledger_text import Place
+from nemesis.pools import Pools
+from nemesis.promises import FOLLOWING, Promises, Use, key_of
+from nemesis.records import AuditedEdit, Edit, TextRevision
+from nemesis.timeline import LATEST
+
+COMPARED = "edits compared with nodes"
+EDITS = "edits of the policy: "
+STORED, FORCED, UNJUDGED, FULL, ILLEGAL, OTHER = (
+    "stored",
+    "stored, with a reason",
+    "stored unjudged: no replica answered",
+    "refused: more than nodes have",
+    "refused: a change that no commitment may make",
+    "refused or failed for another reason",
+)
+FIRST = "from before the record"
+_FULL = "more would be promised than nodes have"
+_ILLEGAL = ("cannot follow", "its class and zone stay as they are")
+
+_CLOCK = 0.5
+"""Seconds by which the recording may be late."""
+
+_AHEAD = ("guaranteed", "confirmed")
+
+
+@dataclass(slots=True)
+class _Judged:
+    edit: Edit
+    since: float
+    before: Promises
+    after: Promises
+    kind: str
+    fits: bool = False
+    """Whether it would have been right to accept it at some time."""
+    fails: bool = False
+    told: str = ""
+
+
+class EditsCheck:
+    """Judges the edits of the policy, in their order."""
+
+    def __init__(
+        self,
+        findings: Findings,
+        pools: Pools,
+        *,
+        edits: Iterable[Edit],
+        audited: Iterable[AuditedEdit],
+        policies: Sequence[TextRevision],
+    ) -> None:
+        self._findings = findings
+        self._pools = pools
+        unjudged = {each.agent for each in audited if each.is_unjudged and 200 <= each.code < 300}
+        self._kinds = {each.version: _kind(each, unjudged) for each in edits if each.version}
+        self._coming = sorted(self._read(edits, unjudged, policies), key=lambda each: each.since)
+        self._open: list[_Judged] = []
+
+    def kind(self, version: int) -> str:
+        """Return how the policy was stored at a version."""
+        return self._kinds.get(version, FIRST)
+
+    def reached(self, at: float) -> None:
+        """Compare the edits that are under way with what is used until a time."""
+        while self._coming and self._coming[0].since <= at:
+            self._open.append(self._coming.pop(0))
+        for each in self._open:
+            self._compare(each)
+        for each in [each for each in self._open if each.edit.ended + _CLOCK < at]:
+            self._open.remove(each)
+            self._judge(each)
+
+    def _read(self, edits: Iterable[Edit], unjudged: set[str], policies: Sequence[TextRevision]) -> Iterator[_Judged]:
+        known: dict[str, Promises] = {}
+        for edit in edits:
+            kind = _kind(edit, unjudged)
+            self._findings.counts[EDITS + kind] += 1
+            if kind not in (STORED, FULL, ILLEGAL):
+                continue
+            former = [each for each in policies if each.version != edit.version and each.at <= edit.ended]
+            if edit.version:
+                former = [each for each in former if each.version < edit.version]
+            if not former:
+                continue
+            texts = former[-1].text, edit.text
+            before, after = (known.setdefault(text, Promises(text)) for text in texts)
+            yield _Judged(edit, self._pools.troubles.before(edit.begun, LATEST), before, after, kind)
+
+    def _compare(self, judged: _Judged) -> None:
+        if judged.fits and (judged.fails or judged.kind != FULL):
+            return
+        names: list[Sequence[Use]] = list(self._pools.binding.values())
+        if judged.kind == FULL:  # a replica may take names that several holders ask for as covered by nothing
+            names = [judged.after.apart(several) for several in self._pools.seen]
+        over = _unkept(judged, names, self._pools, judged.edit)
+        if over is None:
+            judged.fits = True
+        else:
+            judged.fails, judged.told = True, over
+
+    def _judge(self, judged: _Judged) -> None:
+        edit = judged.edit
+        times = [self._pools.time(each) for each in (edit.begun - _CLOCK, edit.ended + _CLOCK)]
+        illegal = [_illegal(judged.before, judged.after, now) for now in times]
+        told = ""
+        if judged.kind == STORED:
+            if not judged.fits:
+                told = f"accepted, though {judged.told}"
+            elif all(illegal):
+                told = f"accepted, though {illegal[0]}"
+        elif judged.kind == FULL and not judged.fails:
+            told = f"refused, though nodes had enough: {edit.message[:400]}"
+        elif judged.kind == ILLEGAL and not any(illegal):
+            told = f"refused, though no commitment changes what it must not: {edit.message[:400]}"
+        self._findings.counts[COMPARED] += 1
+        if told:
+            self._findings.violated(
+                Invariant.PROMISES,
+                f"an edit ({edit.what}) was {told}",
+                at=edit.ended,
+                version=edit.version,
+                context=edit.text,
+            )
+
+
+def _kind(edit: Edit, unjudged: set[str]) -> str:
+    if edit.version:
+        if edit.is_forced:
+            return FORCED
+        return UNJUDGED if edit.agent in unjudged else STORED
+    if _FULL in edit.message:
+        return FULL
+    return ILLEGAL if any(each in edit.message for each in _ILLEGAL) else OTHER
+
+
+def _unkept(judged: _Judged, names: Sequence[Sequence[Use]], pools: Pools, edit: Edit) -> str | None:
+    """Return what more would be taken than nodes have, and than before; None if nothing."""
+    before, after = judged.before, judged.after
+    now = pools.time(edit.begun)
+    for each in sorted({*after.later(now), *before.later(now)}):
+        for pool, name in after.sums():
+            there = pools.has.get(key_of(pool, name), 0)
+            taken = after.taken(each, names, pool, name)
+            if taken <= there:
+                continue
+            was = before.taken(each, names, pool, name)
+            if taken > was:
+                amounts = ", ".join(map(showing.amount, (taken, was, there)))
+                return f"of {key_of(pool, name)} from {each:.0f} on would be taken, was before, is there: {amounts}"
+    return None
+
+
+def _illegal(before: Promises, after: Promises, now: float) -> str:
+    """Return what a commitment changes that it must not; empty if nothing."""
+    for name, will in after.every.items():
+        was = before.every.get(name)
+        if was is None:
+            continue
+        state = was.state_at(now)
+        if will.state_at(now) not in FOLLOWING[state]:
+            return f"{name} was {state} and became {will.state_at(now)}"
+        if state in _AHEAD and _pool(was.hold.pool) != _pool(will.hold.pool):
+            return f"{name} changed its pool"
+    return ""
+
+
+def _pool(place: Place) -> str:
+    return f"{place.node_class}/{place.zone}"
