@@ -221,8 +221,8 @@ class WorkloadAdvice:
     """
     Answers reviews of workloads and their scales. Any number may run concurrently.
 
-    `on_untold` is called with the reason for which there was no verdict, which goes to whoever asked, too. `on_judged`
-    is called with what the ledger is about to decide.
+    `on_untold` is called with the reason for which there was no verdict, which goes to whoever asked, too; not for what
+    cannot be counted, which is a matter of the object. `on_judged` is called with what the ledger is about to decide.
     """
 
     users: Identities

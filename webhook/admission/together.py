@@ -104,7 +104,7 @@ class _Request:
 
     @property
     def _has_no_advice(self) -> bool:
-        """Whether the advice could not tell what fits: it asked no question, and its warning says why."""
+        """Whether the advice could not tell what fits: it asked no question, its warning says why. Here it refuses."""
         if self._advice_call is None or self._advice_call.question.charge is not None:
             return False
         return bool(self._advice_call.task.result().warnings)

@@ -88,6 +88,10 @@ class Changes:
         * A workload gets the owner of its controller when that controller updates it, and its maker back when it leaves
           that controller.
 
+        They are looked at in this order. Refused: a handover without the right, or to no valid name; an edit of another
+        person's workload where the last editor pays; a workload of nobody that anybody but its controller makes part of
+        an owned one; growth, through a subresource, of what nobody or an administrator owns.
+
         Raises: UnavailableError if an ancestor cannot be read.
         """
         stamped = read_stamp(change.old)

@@ -25,7 +25,10 @@ class CommitmentPart(HolderPart):
     nodeClass: NodeClassName = Field(description="The class of nodes of which it was promised.")  # noqa: N815
     zone: Name | None = Field(
         default=None,
-        description="The zone. Either all commitments of a class that are not over name one, or none does.",
+        description=(
+            "The zone. Either all commitments of a class name one, or none does; those written as `superseded` or "
+            "`expired` do not count."
+        ),
     )
     amounts: HardList = Field(min_length=1, description="How much, by resource: what nodes have, as `gpu` or `memory`.")
     state: State = Field(

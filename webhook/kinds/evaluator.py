@@ -38,12 +38,12 @@ class Effect(enum.Enum):
     """
     What a request to an object of a kind means for the quota.
 
-    STAMP: the object carries an owner and costs nothing. CHARGE: it carries an owner and costs something. RECORD: a
-    request to a subresource can change what the object costs, and is never denied for it, because it reports what is
-    the case already: the status of a claim. KEEP_STAMP: a request to a subresource can change the metadata, and adds no
-    cost. It may lower it, as the status of a pod does; only who may report a status does that. CARRY_NO_STAMP: the API
-    server merges the object into another one. SCALE: the object is a Scale, whose number of replicas the API server
-    writes into the object that it belongs to.
+    IGNORE: it is nothing to us. STAMP: the object carries an owner and costs nothing. CHARGE: it carries an owner and
+    costs something. RECORD: a request to a subresource can change what the object costs, and is never denied for it,
+    because it reports what is the case already: the status of a claim. KEEP_STAMP: a request to a subresource can
+    change the metadata, and adds no cost. It may lower it, as the status of a pod does; only who may report a status
+    does that. CARRY_NO_STAMP: a Binding, which the API server merges into its pod. SCALE: the object is a Scale, whose
+    number of replicas the API server writes into the object that it belongs to.
     """
 
     IGNORE = "ignore"
@@ -183,7 +183,8 @@ class Evaluator(Protocol[T_contra]):
         """
         Whether an update may leave *obj* as unreadable as *old* was stored, of which *error* says why.
 
-        True only if nothing that decides its cost is changed, and an object may be stored before anybody reads it.
+        True only for what may have been stored before anybody could read it, if nothing that decides its cost is
+        changed.
         """
 
     def former_cost(

@@ -59,7 +59,7 @@ class MemoryLedger:
         dry_run: bool,
         deadline: float,
     ) -> Decision:
-        """Decide and reserve, in one step. See `LedgerStore.transact`."""
+        """Decide and reserve, in one step. See `Transactions.transact`."""
         if not (condition := self._in_step()).ok:
             raise UnavailableError(condition.reason, condition.message)
         if self._monotonic() >= deadline:

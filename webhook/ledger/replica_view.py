@@ -70,7 +70,7 @@ class ReplicaView:
     the watch that a decision has to wait for.
 
     The order of calls: `take_in` a version; `hold` any number of reservations; `next_version`; then either `written` or
-    `undo`. Nothing may be taken in while something is tentative.
+    `undo`. Nothing may be taken in while something is tentative. `settle` may come at any time, during a swap as well.
 
     Each token of the ledger is in one of three states:
 

@@ -123,7 +123,7 @@ class SharedLedger:
         return self._stored.condition
 
     async def transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
-        """Decide the request: with the next batch if it grows, otherwise at once. See `LedgerStore.transact`."""
+        """Decide the request: with the next batch if it grows, otherwise at once. See `Transactions.transact`."""
         if not (condition := self._in_step()).ok:
             raise UnavailableError(condition.reason, condition.message)
         if not charge.grows:

@@ -45,8 +45,9 @@ class StoredLedger:
     The ledger as stored, and this replica's view in step with it. Only one task at a time may call what is async. Once
     `check_history` raises, the process has to end: the store went back in time.
 
-    Order numbers order requests, reads and swaps by when they began. A denial is final only if a read or swap that
-    showed its version, or an older one, began after its request came.
+    Order numbers order requests, reads and swaps by when they began. A verdict that stores nothing is final only if our
+    version is at least as new as what was stored when its request came: if the read or swap behind `confirmed_at` began
+    later.
     """
 
     def __init__(  # noqa: PLR0913 - one ledger needs all of it, and only wiring calls this

@@ -19,8 +19,9 @@ def changed(
     """
     Return *known* with all changes of *request*. Its resources are among *offers*, its projects among *tenants*.
 
-    The broker keeps the record of what is over: here it goes. What is deleted and not there, or there for another
-    tenant because it has moved already, changes nothing, so that a request may be repeated.
+    Nothing is judged: whoever stores it does. The broker keeps the record of what is over: here it goes. What is
+    deleted and not there, or there for another tenant or class because it has moved already, changes nothing, so that a
+    request may be repeated. Zone and former status are not compared.
     Raises: MalformedError for what is guaranteed and says no beginning.
     """
     found = dict(known)

@@ -2,8 +2,8 @@
 Commitments: capacity of a class of nodes that was promised to somebody for a time, whether they use it or not.
 
 What is promised and not used is not free for others: for each resource the capacity has to be as large as the sum of
-what each holder uses or was promised, whichever is more, and of what all others use. A commitment that is moved from
-one to another therefore never makes room that is used already.
+what each holder uses or was promised, whichever is more, of what is set aside for later, and of what all others use. A
+commitment that is moved from one to another therefore never makes room that is used already.
 """
 
 from __future__ import annotations
@@ -284,8 +284,9 @@ class Commitments:
         Yield where an object of *subjects* in *objects_scopes* counts, for each class with commitments.
 
         A pod that may run in several zones, or in any, counts in the class alone, and no commitment of a zone covers
-        it. An object counts for one holder, the first of its subjects that has a commitment there: so nothing that was
-        promised to two is taken by one object for both.
+        it: of one class either all commitments name a zone or none does, which the reader of the policy checks. An
+        object counts for one holder, the first of its subjects, the nearest, that has a commitment there: so nothing
+        that was promised to two is taken by one object for both.
         """
         for pools, held_by in self._spots_of(objects_scopes):
             yield Place(pools, next((held_by[each] for each in subjects if each in held_by), None))

@@ -156,8 +156,9 @@ class DeviceWeights:
         """
         Return *amounts*, the raw ones of one object, with `gpu` and `accelerator` where they are not zero.
 
-        Devices that a DeviceClass gives a second name have both. Exact and sorted. A logical amount that is there
-        already stays if it is the larger one, so that nothing is counted twice.
+        Devices that a DeviceClass gives a second name have both: what is derived already would have them once more.
+        Exact and sorted; what a claim leaves to the scheduler and what annotations ask for is left out, as it counts in
+        these two alone. A logical amount that is there already stays if it is the larger one.
         """
         derived = self._cached_sums.get(amounts)
         return _cached(self._cached_sums, amounts, self._derive) if derived is None else derived

@@ -3,8 +3,8 @@ Guarantees: parts of a limit on what many share, each set aside for one of them.
 
 The limit is an envelope, such as that of a tenant, and the part that of somebody inside it, such as a namespace. What
 is guaranteed and not used is not free for the others. It is the same sum as with commitments, over a limit instead of
-nodes: what each holder uses in the envelope or is guaranteed, whichever is more, and what all others use there, has to
-stay below it.
+nodes: what each holder uses in the envelope or is guaranteed, whichever is more, and what all others use there, must
+not exceed it. That the parts come to no more than the limit is checked by the reader of the policy.
 """
 
 from __future__ import annotations

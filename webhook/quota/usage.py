@@ -78,10 +78,14 @@ class UsageView(Protocol):
         """Return every subject that uses or holds something."""
 
     def promise(self, in_force: InForce) -> None:
-        """Count from now on what was promised of pools of nodes; the same object again costs nothing."""
+        """Count from now on what was promised; the same object again costs nothing."""
 
     def set_aside(self, pool: Subject, name: str) -> Amount:
-        """Return how much of *pool* is promised to those who do not use it."""
+        """
+        Return how much of *pool* is promised to those who do not use it.
+
+        *pool* is the subject of a pool of nodes, or of a limit of which parts are guaranteed.
+        """
 
     def promised(self, pool: Subject, name: str) -> Amount:
         """Return how much of *pool* is promised at all."""
@@ -259,7 +263,11 @@ class UsageIndex:
     # Reservations.
 
     def reserve(self, reservation: Reservation) -> None:
-        """Hold *reservation*. Of two with the same attempt the larger amounts count."""
+        """
+        Hold *reservation*. Two with the same attempt are one, with the larger amounts.
+
+        All writes in flight on one key count once: for each subject the largest, as far as it exceeds what is stored.
+        """
         key = reservation.key
         self._count_pending(key, -1)
         pending = self._pending.setdefault(key, PendingWrites(self._devices))
