@@ -105,8 +105,8 @@ class EditsCheck:
         if judged.fits and (judged.fails or judged.kind != FULL):
             return
         names: list[Sequence[Use]] = list(self._pools.binding.values())
-        if judged.kind == FULL:  # a replica may take names that several holders ask for as covered by nothing
-            names = [judged.after.apart(several) for several in self._pools.seen]
+        if judged.kind == FULL:  # a replica counts a name once for each holder who asks for it
+            names = [uses for several in self._pools.seen for uses in judged.after.apart(several)]
         over = _unkept(judged, names, self._pools, judged.edit)
         if over is None:
             judged.fits = True

@@ -24,7 +24,7 @@ from nemesis.world import Row, Step, World
 COMPARED = "sums compared with nodes"
 STORED_COMPARED = "stored pods compared with nodes"
 COVERED, ON_DEMAND = "pods let in under a promise", "pods let in on demand beside promises"
-CONTENDED = "refusals right only if nothing covers names that several holders ask for"
+CONTENDED = "refusals right only if names count for each holder who asks for them"
 LATE = "of them let in by terms that were not the newest any more"
 ABOVE = "sums above nodes: "
 """Followed by what made one so, or larger."""
@@ -177,7 +177,7 @@ class PoolsCheck:
             if any(_exceeded(terms, use, others, [*others, (*own, use)], key=excess.key) for terms in possible):
                 self._findings.delays[delay] += 1
                 return None
-        names = self._pools.during(request.begun, ended)
+        names = self._pools.during(begun, ended)
         if any(_exceeded(terms, use, *_apart(terms, names, request.slot, use), key=excess.key) for terms in possible):
             self._findings.counts[CONTENDED] += 1
             return None
@@ -206,9 +206,11 @@ def _exceeded(
 def _apart(
     terms: Terms, names: Mapping[Slot, Sequence[Use]], slot: Slot, use: Use
 ) -> tuple[list[Sequence[Use]], list[Sequence[Use]]]:
-    """Return what is used without a name and with it, where nothing covers a name that several holders ask for."""
-    others: list[Sequence[Use]] = [terms.promises.apart(several) for name, several in names.items() if name != slot]
-    return others, [*others, terms.promises.apart((*names.get(slot, ()), use))]
+    """Return what is used without a name and with it, where names count once for each holder who asks for them."""
+    others: list[Sequence[Use]] = [
+        uses for name, several in names.items() if name != slot for uses in terms.promises.apart(several)
+    ]
+    return others, [*others, *terms.promises.apart((*names.get(slot, ()), use))]
 
 
 def _account(key: Key, terms: Terms, names: Iterable[Sequence[Use]]) -> str:

@@ -41,8 +41,6 @@ FOLLOWING: Mapping[str, tuple[str, ...]] = {
 }
 """The states that a commitment may have after an edit, by the one before."""
 
-NOBODY = Payer("", ())
-
 _MOST_WORLDS = 64
 """Ways in which names that several people ask for at once may come true, that are all looked at."""
 
@@ -146,11 +144,12 @@ class Promises:
         """Return the smallest pool in which what may run at *place* counts."""
         return place if place.node_class in self._zoned else Place(place.node_class)
 
-    def apart(self, several: Sequence[Use]) -> list[Use]:
-        """Return the uses of one name as of nobody, if they are of several holders: nobody is known to use them."""
-        if len({self.hold_of(use) for use in several}) < 2:
-            return list(several)
-        return [use._replace(payer=NOBODY, namespace="") for use in several]
+    def apart(self, several: Sequence[Use]) -> list[list[Use]]:
+        """Return the uses of one name by holder, as if each of them could come true beside the others."""
+        by_hold = defaultdict[Hold, list[Use]](list)
+        for use in several:
+            by_hold[self.hold_of(use)].append(use)
+        return list(by_hold.values())
 
     def hold_of(self, use: Use) -> Hold:
         """Return where an object counts: for the first of its possible holders that has a commitment there."""

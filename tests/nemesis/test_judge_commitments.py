@@ -451,11 +451,11 @@ def test_a_refusal_because_of_what_is_promised_to_others_is_right(tmp_path: Path
     assert judged.delays[0.0] == 1
 
 
-def test_a_refusal_may_take_a_name_that_several_holders_ask_for_as_used_by_none_of_them(tmp_path: Path) -> None:
-    history = begun(promise(2), promise(2, user="bob"), gpus=5)
-    history.hold_gpus("shared", "1", 1, owner="alice", place=A)
-    history.hold_gpus("shared", "2", 1, owner="bob", place=A)
-    refused(history, refusal(used=0, reserved=1, has=5))
+def test_a_refusal_may_count_a_name_once_for_each_holder_who_asks_for_it(tmp_path: Path) -> None:
+    history = begun(promise(1), promise(1, user="bob"))
+    history.hold_gpus("shared", "1", 2, owner="alice", place=A)
+    history.hold_gpus("shared", "2", 2, owner="bob", place=A)
+    refused(history, refusal(used=0, reserved=2))
     history.wait(40)
     history.let_go("t-1", "t-2")
 
