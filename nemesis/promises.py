@@ -110,7 +110,7 @@ class Promises:
         }
         self.every = {name: _commitment(name, entry) for name, entry in said.get("commitments", {}).items()}
         lasting = [each for each in self.every.values() if each.state not in _OVER]
-        self._holds = {each.hold for each in lasting}
+        self._holds = {each.hold for each in lasting if each.state in _HOLDING}
         self._zoned = {each.hold.pool.node_class for each in lasting if each.hold.pool.zone}
         self.resources = defaultdict[str, set[str]](set)
         for each in lasting:
@@ -152,7 +152,7 @@ class Promises:
         return list(by_hold.values())
 
     def hold_of(self, use: Use) -> Hold:
-        """Return where an object counts: for the first of its possible holders that has a commitment there."""
+        """Return where an object counts: for the first of its possible holders to whom anything was promised there."""
         key = (use.payer, use.namespace, use.place)
         if key not in self._known:
             pool = self.pool_of(use.place)

@@ -191,6 +191,15 @@ def test_a_holder_uses_more_than_was_promised_on_demand_as_others_do() -> None:
     assert isinstance(cluster.ask("theirs", 2, who="bob", where="blue"), Allowed)
 
 
+@pytest.mark.parametrize("state", [State.PLANNED, State.PENDING, State.EXPIRED])
+def test_who_waits_for_a_promise_is_covered_by_that_to_the_tenant(state: State) -> None:
+    own = commitment("own", user("alice"), 4, state=state, begins=NOW + SECOND)
+    cluster = Cluster(policy_of(own, commitment("of-all", RESEARCH, 4)), Nodes({WHOLE: 4}))
+
+    assert isinstance(cluster.ask("a", 4), Allowed)
+    assert isinstance(cluster.ask("b", 1, who="carol", where="grey"), Denied)
+
+
 def test_two_commitments_of_one_holder_cover_a_pod_that_is_larger_than_each() -> None:
     cluster = Cluster(
         policy_of(commitment("c", RESEARCH, 2), commitment("d", RESEARCH, 2), commitment("e", ADS, 4)),

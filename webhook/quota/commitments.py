@@ -237,6 +237,12 @@ class Commitments:
             pool: {each: pool.held_by(each) for each in {one.holder for one in listed}}
             for pool, listed in self._of_pool.items()
         }
+        # Who only waits for a promise, or plans one, is covered by what was promised to somebody around.
+        promised = {(each.pool, each.holder) for each in self.every if each.state in _HOLDING}
+        self._covering = {
+            pool: {each: subject for each, subject in held_by.items() if (pool, each) in promised}
+            for pool, held_by in self._held_by.items()
+        }
         self._spots: dict[Scopes, tuple[_Spot, ...]] = {}
         self._zoned = {pool.node_class for pool in self._of_pool if pool.zone}
         moments = {moment for each in self.every for moment in (each.begins, each.ends) if moment is not None}
@@ -304,7 +310,7 @@ class Commitments:
         for name in scopes.values_of(scopes.NODE_CLASS, objects_scopes):
             if name in self._names:
                 pool = Pool(name, self._zone_of(name, objects_scopes))
-                yield pool.around, self._held_by.get(pool, {})
+                yield pool.around, self._covering.get(pool, {})
 
     def _zone_of(self, node_class: str, objects_scopes: Scopes) -> str:
         """Return the only zone where an object may run, empty if there are others or if zones are all alike."""
@@ -334,7 +340,7 @@ class Commitments:
                         _add(ahead[pool], each.amounts)
                     elif each.ends is not None:
                         endings[pool].append(Ending(each.ends, subject))
-            for subject in self._held_by[inner].values():
+            for subject in self._covering[inner].values():
                 covers[subject] = Cover(covered.get(subject, {}), pools)
         soonest = {pool: nsmallest(_MOST_ENDINGS, found) for pool, found in endings.items()}
         return InForce(covers, ahead, sums, soonest)
