@@ -127,7 +127,9 @@ def test_the_same_happens(plays: Mapping[str, Play], case: Case, limited: str) -
 def test_userquota_was_asked_and_the_person_is_warned_where_it_is_over(plays: Mapping[str, Play], case: Case) -> None:
     over, within = (plays[limited].cases[case.name] for limited in (OVER, WITHIN))
     assert [each for each in over.seen.warnings if "over quota" in each]
-    assert over.without.warnings == within.seen.warnings == []
+    assert over.without.warnings == []
+    # Where the machine is too busy for a verdict, that is told: it says nothing of a limit.
+    assert [each for each in within.seen.warnings if not each.startswith("could not determine whether")] == []
     assert [payers(each) for each in (over.without, over.seen, within.seen)] == [
         {None},
         {over.seen.person},

@@ -16,6 +16,7 @@ from webhook.quota.node_classes import ZONE_LABEL
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Policy, accounts_under
 from webhook.quota.quantity import NANOS
+from webhook.quota.reservation import Reservation
 from webhook.quota.subject import Payer
 from webhook.quota.usage import Row, UsageIndex
 
@@ -195,3 +196,15 @@ def test_only_a_part_may_be_promised_and_the_rest_may_be_used() -> None:
     assert [each.since for each in effect(before, later).unkept] == [NOW + DAY]
     ahead = promised("c-2", "bob", 5, state="guaranteed", **{"from": at(NOW + DAY)})
     assert [each.taken for each in effect(NONE, policy(ahead, terms=terms)).unkept] == [5 * NANOS]
+
+
+@pytest.mark.parametrize(("promised_to_alice", "is_refused"), [(4, False), (6, True)])
+def test_a_name_that_two_ask_for_counts_for_both_until_one_has_it(promised_to_alice: int, *, is_refused: bool) -> None:
+    """If bob gets the name, alice has all that is promised to her beside his four GPUs of eight."""
+    before, after = NONE, policy(promised("c-1", "alice", promised_to_alice))
+    index = UsageIndex(accounts_under(before, lambda _: {}), before.devices)
+    for number, name in enumerate(("alice", "bob")):
+        amounts = (("requests.nvidia.com/gpu", 4 * NANOS),)
+        index.reserve(Reservation(ObjectKey("pods", "red", "n"), f"u{number}", 0, Payer(name), amounts, H100))
+    found = at_once(effect_of(before, after, Known(index.holdings(), lambda _: {}, NOW, lambda _: True, NODES)))
+    assert found.is_refused is is_refused

@@ -88,8 +88,10 @@ def unkept_promises(
         usable = terms.usable(has.get(pool, {}))
         for name in sorted(policy.commitments.resources_of(pool.node_class)):
             there = usable.get(name, 0)
-            used = usage.allocated(pool.subject, name)  # where nothing was promised before, no sum of it is kept
-            was = _taken(before[0].commitments, pool, name, used, before[1], now)
+            # A name that several ask for counts once for each holder: any of them may get it.
+            used = usage.of_holders(pool.subject, name) + usage.allocated(pool.on_demand, name)
+            # Where nothing was promised before, no sum of the pool is kept.
+            was = _taken(before[0].commitments, pool, name, usage.allocated(pool.subject, name), before[1], now)
             will = _taken(policy.commitments, pool, name, used, usage, now)
             for moment, taken, former in _together(will, was):
                 if taken > max(there, former):
