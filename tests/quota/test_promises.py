@@ -208,3 +208,14 @@ def test_a_name_that_two_ask_for_counts_for_both_until_one_has_it(promised_to_al
         index.reserve(Reservation(ObjectKey("pods", "red", "n"), f"u{number}", 0, Payer(name), amounts, H100))
     found = at_once(effect_of(before, after, Known(index.holdings(), lambda _: {}, NOW, lambda _: True, NODES)))
     assert found.is_refused is is_refused
+
+
+def test_such_a_name_holds_back_no_edit_that_promises_no_more() -> None:
+    before, after = policy(promised("c-1", "alice", 6)), policy(promised("c-1", "alice", 5))
+    index = UsageIndex(accounts_under(before, lambda _: {}), before.devices)
+    for number, name in enumerate(("alice", "bob")):
+        amounts = (("requests.nvidia.com/gpu", 4 * NANOS),)
+        index.reserve(Reservation(ObjectKey("pods", "red", "n"), f"u{number}", 0, Payer(name), amounts, H100))
+    for edited in (after, NONE, policy(promised("c-2", "alice", 6))):
+        found = at_once(effect_of(before, edited, Known(index.holdings(), lambda _: {}, NOW, lambda _: True, NODES)))
+        assert not found.is_refused

@@ -88,17 +88,22 @@ def unkept_promises(
         usable = terms.usable(has.get(pool, {}))
         for name in sorted(policy.commitments.resources_of(pool.node_class)):
             there = usable.get(name, 0)
-            # A name that several ask for counts once for each holder: any of them may get it.
-            used = usage.of_holders(pool.subject, name) + usage.allocated(pool.on_demand, name)
             # Where nothing was promised before, no sum of the pool is kept.
-            was = _taken(before[0].commitments, pool, name, usage.allocated(pool.subject, name), before[1], now)
-            will = _taken(policy.commitments, pool, name, used, usage, now)
+            is_known = pool in before[0].commitments.pools
+            former_use = _used(pool, name, before[1]) if is_known else usage.allocated(pool.subject, name)
+            was = _taken(before[0].commitments, pool, name, former_use, before[1], now)
+            will = _taken(policy.commitments, pool, name, _used(pool, name, usage), usage, now)
             for moment, taken, former in _together(will, was):
                 if taken > max(there, former):
                     yield Unkept(pool, name, taken, there, moment, entry)
                     break
             if terms.committable < 1:
                 yield from _beyond_share(before[0].commitments, policy, pool, name, there, now)
+
+
+def _used(pool: Pool, name: str, usage: UsageView) -> Amount:
+    """Return what is used of *pool*. A name that several ask for counts once for each: any of them may get it."""
+    return usage.of_holders(pool.subject, name) + usage.allocated(pool.on_demand, name)
 
 
 def _beyond_share(  # noqa: PLR0913, PLR0917 - what is compared
