@@ -502,7 +502,11 @@ def taken(cluster: Cluster, pool: Pool, running: Mapping[tuple[str, str], tuple[
             elif each.sets_aside(cluster.now):
                 total += gpus
     by_holder = dict.fromkeys(promised, 0)
-    listed = {(each.pool, each.holder) for each in cluster.policy.commitments.every if each.state not in FINAL}
+    listed = {
+        (each.pool, each.holder)
+        for each in cluster.policy.commitments.every
+        if each.state in (State.GUARANTEED, State.CONFIRMED)
+    }
     for (where, _), (gpus, who, scopes) in running.items():
         zone = next((each.removeprefix("Zone=") for each in scopes if each.startswith("Zone=")), "")
         is_zoned = any(
