@@ -32,7 +32,7 @@ from webhook.documents.policy_entries import (
 )
 from webhook.documents.policy_tiers import TIERS, TierUse, unused_tiers
 from webhook.documents.preset_notes import category_notes, time_notes
-from webhook.quota.commitments import FINAL, NO_COMMITMENTS, ClassTerms, Commitment, Commitments
+from webhook.quota.commitments import FINAL, NO_COMMITMENTS, ClassTerms, Commitment, Commitments, add_amounts
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
 from webhook.quota.exemption import Exemption, Exemptions
@@ -300,8 +300,7 @@ class Merger:
         for key, entry in (*of_groups, *of_tenants, *of_namespaces, *of_cluster):
             totals: dict[str, Amount] = {}
             for part in entry.guaranteed:
-                for name, amount in part.amounts.items():
-                    totals[name] = totals.get(name, 0) + amount
+                add_amounts(totals, part.amounts)
             for name, total in totals.items():
                 if why := self._why_not_guaranteed(entry, name, total):
                     self.mistakes.append(Mistake(*self._defined[key], f"{entry.path}.guaranteed", f"{name}: {why}"))

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from fractions import Fraction
 from itertools import groupby
 from typing import TypeAlias
 
-from webhook.quota.commitments import FINAL, FOLLOWING, Commitment, Pool, State
+from webhook.quota.commitments import FINAL, FOLLOWING, Commitment, Pool, State, add_amounts
 from webhook.quota.errors import WebhookError
 from webhook.quota.periods import Period
 from webhook.quota.quantity import NANOS
@@ -83,14 +83,12 @@ def merge(known: ByName, names: Collection[str], into: str, now: datetime) -> di
         raise ChangeError(f"{', '.join(each.name for each in ordered)} do not begin at the same time")
     amounts: dict[str, Amount] = {}
     for each in ordered:
-        for name, amount in each.amounts.items():
-            amounts[name] = amounts.get(name, 0) + amount
+        add_amounts(amounts, each.amounts)
     latest = max((each for each in begins if each is not None), default=None)
     ends = None if any(each.ends is None for each in ordered) else max(each.ends for each in ordered if each.ends)
     whole = replace(first, name=into, amounts=amounts, begins=latest, ends=ends, place="")
     kept = _without(known, [each.name for each in ordered], now)
-    if into in kept:
-        raise ChangeError(f"there is a commitment {into} already, or was one: choose another name")
+    _check_free(kept, into)
     return {**kept, into: whole}
 
 
@@ -180,7 +178,7 @@ def waiting(known: ByName, now: datetime) -> Iterator[tuple[Pool, list[str]]]:
     ones would overtake a large one for ever.
     """
     pending = [each for each in known.values() if each.state_at(now) is State.PENDING]
-    pending.sort(key=lambda each: (each.pool, _beginning(each), each.name))
+    pending.sort(key=lambda each: (each.pool, each.since, each.name))
     for pool, listed in groupby(pending, key=lambda each: each.pool):
         yield pool, [each.name for each in listed]
 
@@ -189,10 +187,6 @@ def next_to_end(known: ByName, now: datetime) -> Commitment | None:
     """Return which of those that set something aside ends first, None if none does."""
     ending = [(each.ends, each.name) for each in known.values() if each.ends is not None and each.sets_aside(now)]
     return known[min(ending)[1]] if ending else None
-
-
-def _beginning(each: Commitment) -> datetime:
-    return datetime.min.replace(tzinfo=UTC) if each.begins is None else each.begins
 
 
 def _one(known: ByName, name: str) -> Commitment:

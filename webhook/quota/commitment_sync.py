@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from webhook.quota.commitments import FINAL, FOLLOWING, Commitment, State
+from webhook.quota.commitments import FINAL, Commitment, State
 
 RETENTION = timedelta(days=30)
 """How long what is over stays as a record."""
@@ -70,11 +70,10 @@ def sync(
 
 
 def _why_not(was: Commitment, will: Commitment, now: datetime) -> str:
-    before, after = was.state_at(now), will.state_at(now)
     if was.pool != will.pool:
         return f"it is of {was.pool}, not of {will.pool}: class and zone stay as they are"
-    if after is not before and after not in FOLLOWING[before]:
-        return f"it is {before.value} here, which {after.value} cannot follow"
+    if not was.may_become(will, now):
+        return f"it is {was.state_at(now).value} here, which {will.state_at(now).value} cannot follow"
     return ""
 
 

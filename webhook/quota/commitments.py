@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from fractions import Fraction
 from heapq import nsmallest
 from typing import NamedTuple, TypeAlias
@@ -52,6 +52,8 @@ FOLLOWING: Mapping[State, frozenset[State]] = {
     State.EXPIRED: frozenset(),
 }
 """The states that may follow each."""
+
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 _BEGUN: Mapping[State, State] = {State.PLANNED: State.PENDING, State.GUARANTEED: State.CONFIRMED}
 """What a state becomes when a commitment begins."""
@@ -125,6 +127,16 @@ class Commitment:
         times = (("from", self.begins), ("until", self.ends))
         told = "".join(f" {word} {moment.isoformat()}" for word, moment in times if moment is not None)
         return f"{amounts} of {self.pool} to {self.holder}, {self.state.value}{told}"
+
+    @property
+    def since(self) -> datetime:
+        """Return when it begins, for an order: without a beginning it is older than all that have one."""
+        return self.begins or _BEFORE_ALL
+
+    def may_become(self, other: Commitment, now: datetime) -> bool:
+        """Whether *other* may take its place as far as their states go, both by the clock."""
+        state = self.state_at(now)
+        return other.state_at(now) in {state, *FOLLOWING[state]}
 
     def covers(self, now: datetime) -> bool:
         """Whether pods of the holder are covered by it at *now*; at exactly `ends` they no longer are."""
@@ -333,11 +345,11 @@ class Commitments:
                 subject = self._held_by[inner][each.holder]
                 is_ahead = not each.covers(now)
                 if not is_ahead:
-                    _add(covered[subject], each.amounts)
+                    add_amounts(covered[subject], each.amounts)
                 for pool in pools:
-                    _add(sums[pool], each.amounts)
+                    add_amounts(sums[pool], each.amounts)
                     if is_ahead:
-                        _add(ahead[pool], each.amounts)
+                        add_amounts(ahead[pool], each.amounts)
                     elif each.ends is not None:
                         endings[pool].append(Ending(each.ends, subject))
             for subject in self._covering[inner].values():
@@ -361,6 +373,7 @@ def charged_pools(commitments: Commitments, objects_scopes: Scopes, subjects: Co
         yield from (each.on_demand for each in place.pools) if place.holder is None else (place.holder,)
 
 
-def _add(total: dict[str, Amount], amounts: Mapping[str, Amount]) -> None:
+def add_amounts(total: dict[str, Amount], amounts: Mapping[str, Amount]) -> None:
+    """Add *amounts* to *total*, by name."""
     for name, amount in amounts.items():
         total[name] = total.get(name, 0) + amount

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from webhook.quota.commitments import Commitment, Commitments
@@ -15,8 +15,6 @@ from webhook.quota.objects import ObjectKey
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import Account, Subject
 from webhook.quota.usage import Row
-
-_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
 class Using(NamedTuple):
@@ -95,9 +93,7 @@ def covered(
     for name in sorted({name for each in in_force for name in each.amounts}):
         left = [
             (each.name, each.amounts[name])
-            for each in sorted(
-                in_force, key=lambda one: (one.begins or _BEFORE_ALL, -one.amounts.get(name, 0), one.name)
-            )
+            for each in sorted(in_force, key=lambda one: (one.since, -one.amounts.get(name, 0), one.name))
             if name in each.amounts
         ]
         needs = [(each, dict(each.amounts).get(name, 0)) for each in using]

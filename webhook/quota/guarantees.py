@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from webhook.quota.commitments import NOTHING_IN_FORCE, Cover, InForce
+from webhook.quota.commitments import NOTHING_IN_FORCE, Cover, InForce, add_amounts
 from webhook.quota.resources import Amount
 from webhook.quota.subject import Subject
 
@@ -61,8 +61,7 @@ class Guarantees:
             total = self._sums[envelope] if parts else {}
             for each in parts:
                 self._covers[held_by(envelope, each.holder)] = Cover(each.amounts, (envelope,))
-                for name, amount in each.amounts.items():
-                    total[name] = total.get(name, 0) + amount
+                add_amounts(total, each.amounts)
         self._beside = (NOTHING_IN_FORCE, replace(NOTHING_IN_FORCE, covers=self._covers, sums=self._sums))
 
     def __bool__(self) -> bool:

@@ -14,7 +14,7 @@ from webhook.quota.limits import PoolLimit
 from webhook.quota.objects import ObjectKey
 from webhook.quota.resources import Amount
 from webhook.quota.subject import Subject
-from webhook.quota.usage import UsageView
+from webhook.quota.usage import UsageView, used_by_each
 
 
 class OnDemand(NamedTuple):
@@ -38,12 +38,9 @@ class OnDemand(NamedTuple):
 def taken(each: PoolLimit, view: UsageView) -> Amount:
     """
     Return what is used or was promised of a pool, whichever is more of each holder, and what is used on demand.
-
-    Of creates of one name only one can be stored. They count once for each holder, and once on demand: whoever gets the
-    name, no more is taken.
     """
     pool, name = each.limit.subject, each.limit.resource
-    return view.allocated(each.on_demand, name) + view.of_holders(pool, name) + view.set_aside(pool, name)
+    return used_by_each(view, pool, each.on_demand, name) + view.set_aside(pool, name)
 
 
 def room_in_pool(

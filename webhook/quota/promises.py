@@ -15,11 +15,11 @@ from itertools import groupby
 from operator import itemgetter
 
 from webhook.quota.capacity import NodeFacts, capacity_of
-from webhook.quota.commitments import FOLLOWING, Commitment, Commitments, Pool, State
+from webhook.quota.commitments import Commitment, Commitments, Pool, State
 from webhook.quota.policy import Entry, Mode, Policy
 from webhook.quota.resources import Amount
 from webhook.quota.subject import Subject
-from webhook.quota.usage import UsageView
+from webhook.quota.usage import UsageView, used_by_each
 
 _Course = Sequence[tuple[datetime, Amount]]
 """A sum from each of these times on, until the next one."""
@@ -61,7 +61,7 @@ def illegal_changes(before: Commitments, after: Commitments, now: datetime) -> I
         if was is None:
             continue
         state = was.state_at(now)
-        if each.state_at(now) not in {state, *FOLLOWING[state]}:
+        if not was.may_become(each, now):
             yield each, f"it was {state.value}, which {each.state.value} cannot follow: make another one"
         elif was.pool != each.pool and state in (State.GUARANTEED, State.CONFIRMED):
             yield each, f"it is of {was.pool}: its class and zone stay as they are, make another one"
@@ -89,21 +89,18 @@ def unkept_promises(
         for name in sorted(policy.commitments.resources_of(pool.node_class)):
             there = usable.get(name, 0)
             # Where nothing was promised before, no sum of the pool is kept.
-            is_known = pool in before[0].commitments.pools
-            former_use = _used(pool, name, before[1]) if is_known else usage.allocated(pool.subject, name)
+            former_use = usage.allocated(pool.subject, name)
+            if pool in before[0].commitments.pools:
+                former_use = used_by_each(before[1], pool.subject, pool.on_demand, name)
             was = _taken(before[0].commitments, pool, name, former_use, before[1], now)
-            will = _taken(policy.commitments, pool, name, _used(pool, name, usage), usage, now)
+            use = used_by_each(usage, pool.subject, pool.on_demand, name)
+            will = _taken(policy.commitments, pool, name, use, usage, now)
             for moment, taken, former in _together(will, was):
                 if taken > max(there, former):
                     yield Unkept(pool, name, taken, there, moment, entry)
                     break
             if terms.committable < 1:
                 yield from _beyond_share(before[0].commitments, policy, pool, name, there, now)
-
-
-def _used(pool: Pool, name: str, usage: UsageView) -> Amount:
-    """Return what is used of *pool*. A name that several ask for counts once for each: any of them may get it."""
-    return usage.of_holders(pool.subject, name) + usage.allocated(pool.on_demand, name)
 
 
 def _beyond_share(  # noqa: PLR0913, PLR0917 - what is compared

@@ -94,6 +94,16 @@ class UsageView(Protocol):
         """Return how much of `used + reserved` in *pool* belongs to holders, also what they use beyond a promise."""
 
 
+def used_by_each(view: UsageView, pool: Subject, on_demand: Subject, name: str) -> Amount:
+    """
+    Return what holders and all others use and hold of *pool*, where *on_demand* is the subject of the others.
+
+    Of creates of one name only one can be stored. They count once for each holder, and once on demand: whoever gets the
+    name, no more is used.
+    """
+    return view.of_holders(pool, name) + view.allocated(on_demand, name)
+
+
 class StaleListError(WebhookError):
     """A list from the API is older than what the watch has already shown: it must not move the index back."""
 

@@ -92,9 +92,14 @@ def pools(scene: Scene, capacity: Capacity) -> Iterator[PoolStanding]:
 def commitments(scene: Scene) -> Iterator[CommitmentStanding]:
     """Yield all commitments, by name."""
     for each in sorted(scene.policy.commitments.every, key=lambda one: one.name):
-        holder = each.pool.held_by(each.holder)
-        used = tuple((name, scene.usage.allocated(holder, name)) for name in sorted(each.amounts))
-        yield CommitmentStanding(each, each.state_at(scene.now), used)
+        yield standing_of(scene, each)
+
+
+def standing_of(scene: Scene, each: Commitment) -> CommitmentStanding:
+    """Return how one commitment stands."""
+    holder = each.pool.held_by(each.holder)
+    used = tuple((name, scene.usage.allocated(holder, name)) for name in sorted(each.amounts))
+    return CommitmentStanding(each, each.state_at(scene.now), used)
 
 
 def coverage_of(scene: Scene, name: str) -> Coverage:

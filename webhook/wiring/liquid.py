@@ -23,21 +23,18 @@ from webhook.policy_source import CurrentPolicy
 from webhook.ports import READY, Clock, Condition, UnavailableError
 from webhook.quota.commitments import Pool
 from webhook.quota.coverage import Coverage
-from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Policy
 from webhook.quota.pool_limits import Capacity
 from webhook.quota.resources import Amount
 from webhook.quota.subject import tenant
-from webhook.quota.usage import Row, UsageIndex
+from webhook.quota.usage import UsageIndex
 from webhook.settings import Settings
 from webhook.wiring.broker import WrittenCommitments, WrittenQuotas
 from webhook.wiring.info_versions import StoredVersions
+from webhook.wiring.row_steps import each_row
 
 _AT_ONCE: Final = 2
 """Reports that are made at the same time: reviews come first."""
-
-_ROWS_A_STEP: Final = 25
-"""Pods between two steps of the event loop, about a millisecond if all are the tenant's."""
 
 
 class Liquid:
@@ -93,13 +90,13 @@ class Liquid:
             coverage = Coverage(
                 policy.commitments, lambda each: each.holder == whom, subjects_of=subjects_of, devices=devices
             )
-            await _each(pods, coverage.note)
+            await each_row(PODS.resource, pods, coverage.note)
             covered = await asyncio.to_thread(coverage.covered, self._clock.now())  # 0.1 s for 20 000 pods
             covered_by = {
                 each.key: tuple(dict.fromkeys(part.commitment for part in parts)) for each, parts in covered.items()
             }
             found = ProjectUsage(offers, whom, zones, subjects_of=subjects_of, devices=devices, covered_by=covered_by)
-            await _each(pods, found.take)
+            await each_row(PODS.resource, pods, found.take)
             return await asyncio.to_thread(found.report, quotas, version=version)
 
     async def change(self, request: CommitmentRequest) -> Json:
@@ -155,14 +152,6 @@ class Liquid:
         if found is None:
             raise UnavailableError("nodes", "there are no nodes to ask")
         return found
-
-
-async def _each(pods: Mapping[str, Row], take: Callable[[ObjectKey, Row], None]) -> None:
-    """Call *take* with each of *pods*; the loop goes on in between."""
-    for number, (path, row) in enumerate(pods.items(), start=1):
-        take(ObjectKey(PODS.resource, *path.split("/", 1)), row)
-        if not number % _ROWS_A_STEP:
-            await asyncio.sleep(0)
 
 
 def build_liquid(  # noqa: PLR0913 - only wiring calls this

@@ -33,15 +33,15 @@ from webhook.settings import Settings
 from webhook.view import wire
 from webhook.view.allocations import Allocations, Page, Selection, UnknownResourceError
 from webhook.view.holders import Largest, by_part_of, by_resource
-from webhook.view.pools import commitments, coverage_of, pools
+from webhook.view.pools import commitments, coverage_of, pools, standing_of
 from webhook.view.standings import Everybody, Scene, own_quota
 from webhook.wiring.application import Task, expect
 from webhook.wiring.liquid import Liquid
+from webhook.wiring.row_steps import ROWS_A_STEP, each_row
 
 _AT_ONCE: Final = 2
 """Views that are made at the same time: anybody may ask, and reviews come first."""
 
-_ROWS_A_STEP: Final = 200
 _SUBJECTS_A_STEP: Final = 10
 """Work between two steps of the event loop, about a millisecond."""
 
@@ -154,7 +154,7 @@ class Views:
                 raise UnknownResourceError(counted)
             found = Allocations(scene, selection, limit=limit, after=after)
             for number, _ in enumerate(found.walk(holdings), start=1):
-                if not number % _ROWS_A_STEP:
+                if not number % ROWS_A_STEP:
                     await asyncio.sleep(0)
             return found.result()
 
@@ -177,13 +177,13 @@ class Views:
         """Return a Commitment with the objects that it covers. See `ViewSource`."""
         async with self._turns:
             scene = self._scene()
-            found = next((each for each in commitments(scene) if each.commitment.name == name), None)
+            found = next((each for each in scene.policy.commitments.every if each.name == name), None)
             if found is None:
                 return None
             coverage = coverage_of(scene, name)
             await self._walk(coverage.note)
             covered = await asyncio.to_thread(coverage.covered, scene.now)  # 0.1 s for 20 000 objects
-            return wire.covering_commitment(found, covered)
+            return wire.covering_commitment(standing_of(scene, found), covered)
 
     def _scene(self) -> Scene:
         """Return what is known now. Raises: UnavailableError while something is not."""
@@ -206,10 +206,7 @@ class Views:
     async def _walk(self, take: Callable[[ObjectKey, Row], None]) -> None:
         """Call *take* with each object that is counted; the loop goes on in between."""
         for resource in tuple(self._resources()):
-            for number, (path, row) in enumerate(self._index.snapshot(resource).items(), start=1):
-                take(ObjectKey(resource, *path.split("/", 1)), row)
-                if not number % _ROWS_A_STEP:
-                    await asyncio.sleep(0)
+            await each_row(resource, self._index.snapshot(resource), take)
 
 
 @dataclass(frozen=True, slots=True)
