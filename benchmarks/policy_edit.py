@@ -25,7 +25,9 @@ from webhook.admission import review
 from webhook.admission.policy_edits import PolicyEdits
 from webhook.documents.policy_config_map import PolicyConfigMap
 from webhook.documents.policy_text import PolicyText
+from webhook.ledger.memory import MemoryLedger
 from webhook.policy_source import CurrentPolicy, PolicyConfigMaps
+from webhook.ports import READY
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import accounts_under
 from webhook.quota.subject import Payer
@@ -165,7 +167,9 @@ def stage(text: str) -> PolicyEdits:
         key = ObjectKey("pods", f"namespace-{number % NAMESPACES}", f"pod-{number}")
         payer = Payer(f"user-{number % HOLDERS:05d}@x.org", ("system:authenticated",))
         index.observe(key, Row(f"uid-{number}", number, payer, _AMOUNTS))
-    return PolicyEdits(_NAMESPACE, maps, current, labels, Usage(index), SystemClock())
+    clock = SystemClock()
+    ledger = MemoryLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
+    return PolicyEdits(_NAMESPACE, maps, current, labels, Usage(index), ledger, clock)
 
 
 class Measured(NamedTuple):

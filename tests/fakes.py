@@ -371,6 +371,19 @@ class FakeNames:
 
 
 @dataclass
+class FakeStoredPolicies:
+    """Port `StoredPolicies`: what is stored, by name; nothing can be read while there is an `error`."""
+
+    stored: dict[str, StoredVersion] = field(default_factory=dict)
+    error: UnavailableError | None = None
+
+    async def version_of(self, name: str) -> StoredVersion | None:
+        if self.error is not None:
+            raise self.error
+        return self.stored.get(name)
+
+
+@dataclass
 class FakeUsage:
     """Port `KnownUsage`: what an index holds; `trouble` makes it unknown, `counted` are resources known beside pods.
 

@@ -19,6 +19,7 @@ from webhook.quota.errors import WebhookError
 from webhook.quota.missing import Bounds
 from webhook.quota.objects import ObjectKey, ObjectMeta, OwnerReference, StoredVersion, UserInfo
 from webhook.quota.policy import Policy
+from webhook.quota.promises import MarkedEdit
 from webhook.quota.reservation import Charge, Reservation
 from webhook.quota.resources import ResourceList
 from webhook.quota.usage import UsageView
@@ -32,6 +33,7 @@ __all__ = [
     "Condition",
     "FrontProxyTrust",
     "StoreRestoredError",
+    "StoredPolicies",
     "Transactions",
     "Trust",
     "Decide",
@@ -46,6 +48,8 @@ __all__ = [
     "UnavailableError",
     "PodsOfWorkloads",
     "PolicySource",
+    "PromiseOrdering",
+    "PromisesChangingError",
     "QuorumReader",
     "Sleep",
     "WebhookError",
@@ -72,6 +76,14 @@ class UnavailableError(WebhookError):
     def again(self) -> UnavailableError:
         """Return a new error with the same content, to be raised in another waiting call."""
         return UnavailableError(self.reason, str(self), affects_all=self.affects_all)
+
+
+class PromisesChangingError(UnavailableError):
+    """What is promised changes right now: the decision is possible in a moment."""
+
+    def __init__(self, message: str) -> None:
+        """Record the *message* for users."""
+        super().__init__("promises", message, affects_all=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +287,21 @@ class QuorumReader(Protocol):
         """Return the highest version of any stored object of *resource*, 0 if none. Raises: UnavailableError."""
 
 
+class StoredPolicies(Protocol):
+    """Reads the ConfigMaps of the policy, past every cache."""
+
+    async def version_of(self, name: str) -> StoredVersion | None:
+        """Return uid and resource version of the ConfigMap *name*, None if there is none. Raises: UnavailableError."""
+
+
+class NoPolicies:
+    """Port `StoredPolicies` where the policy is in no ConfigMap."""
+
+    async def version_of(self, name: str) -> StoredVersion | None:  # noqa: ARG002
+        """Return None."""
+        return None
+
+
 class Trust(Protocol):
     """The certificates that the API server has to trust for this replica."""
 
@@ -334,7 +361,37 @@ class Transactions(Protocol):
         """
 
 
-class LedgerStore(Transactions, Protocol):
+class PromiseOrdering(Protocol):
+    """Has all replicas decide by the same promises, and by none that is being edited."""
+
+    async def mark(self, edit: MarkedEdit, *, since: datetime | None, deadline: float) -> str:
+        """
+        Have nobody decide in pools of nodes until *edit* is over: until each replica sees it in force, it is unmarked,
+        or it cannot be stored any more. Return the token of the mark.
+
+        It is judged after that, by what has begun and ended until *since*: the last begin or end that has passed.
+        *deadline* is on the monotonic clock. Raises: PromisesChangingError while another edit is not over, or is not in
+        force here; UnavailableError.
+        """
+
+    async def unmark(self, token: str) -> None:
+        """Have the others go on: the edit was refused."""
+
+    def policy_read(self, seen: Mapping[str, StoredVersion], *, version: int, changed_at: int) -> None:
+        """
+        Record that this replica goes by the ConfigMaps that it has *seen*, by name, as of *version*.
+
+        *changed_at* is the version of the last change among them that it knows.
+        """
+
+    def require_settled_promises(self) -> None:
+        """Check that this replica may decide in pools of nodes. Raises: PromisesChangingError."""
+
+    def time(self, now: datetime) -> datetime:
+        """Return *now*, or the time up to which promises have begun and ended for other replicas if that is later."""
+
+
+class LedgerStore(Transactions, PromiseOrdering, Protocol):
     """What a replica does with its ledger: transactions, and what keeps it true."""
 
     def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:

@@ -17,7 +17,9 @@ from webhook.admission.policy_edits import PolicyEdits
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.documents.policy_config_map import POLICY_LABEL, PolicyConfigMap
 from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.ledger.memory import MemoryLedger
 from webhook.policy_source import CurrentPolicy, PolicyConfigMaps, Submission
+from webhook.ports import READY
 from webhook.quota.capacity import NodeFacts
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Policy, accounts_under
@@ -92,7 +94,9 @@ class World:
         maps.synced(7)
         amounts = (("pods", 10**9), ("requests.cpu", 3 * 10**9))
         index.observe(ObjectKey("pods", "red", "a"), Row("uid", 5, Payer("alice"), amounts))
-        edits = PolicyEdits(NAMESPACE, maps, current, namespaces, _Usage(index), _Clock())
+        clock = _Clock()
+        ledger = MemoryLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
+        edits = PolicyEdits(NAMESPACE, maps, current, namespaces, _Usage(index), ledger, clock)
 
         async def judge(request: AdmissionRequest, deadline: float) -> AdmissionResponse:
             return await edits.judge(request, deadline=deadline)

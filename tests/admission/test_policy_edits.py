@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 
 from tests.admission.asking import Json, a_review, decoded, request_of
-from tests.fakes import FakeClock, FakeNamespaces, FakeUsage
+from tests.fakes import FakeClock, FakeNamespaces, FakeStoredPolicies, FakeUsage
 from webhook.admission import review
 from webhook.admission.policy_edits import PolicyEdits
 from webhook.documents.policy_config_map import PolicyConfigMap
 from webhook.documents.policy_text import read_policy
+from webhook.ledger.memory import MemoryLedger
 from webhook.policy_source import CurrentPolicy, PolicyConfigMaps, Submission
+from webhook.ports import READY, PromisesChangingError, UnavailableError
+from webhook.quota import scopes
 from webhook.quota.capacity import NodeFacts
-from webhook.quota.objects import ObjectKey
+from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.policy import Policy, accounts_under
+from webhook.quota.promises import MarkedEdit
 from webhook.quota.resources import Amount
 from webhook.quota.subject import Payer
 from webhook.quota.usage import Row, UsageIndex
@@ -64,12 +70,16 @@ class Stage:
         self.maps = PolicyConfigMaps(self._submit, on_removed=lambda *_: None, may_be_absent=self.may_be_absent)
         self.index = UsageIndex(accounts_under(Policy(), self.namespaces.known))
         self.usage = FakeUsage(self.index)
+        self.ledger = MemoryLedger(
+            self.index, monotonic=self.clock.monotonic, api_time=self.clock.monotonic, in_step=lambda: READY
+        )
         self.edits = PolicyEdits(
             NAMESPACE,
             self.maps,
             self.policy,
             self.namespaces,
             self.usage,
+            self.ledger,
             self.clock,
             on_forced=lambda *told: self.forced.append(told),
         )
@@ -79,6 +89,7 @@ class Stage:
 
     def _submit(self, new: Submission) -> None:
         self.policy.accept(new.texts, read_policy(new.texts), faults=new.faults)
+        self.ledger.policy_read(new.seen, version=new.version, changed_at=new.changed_at)
 
     def stores(self, *bodies: Json) -> Stage:
         """Tell of a full list."""
@@ -503,8 +514,253 @@ async def test_nothing_more_is_promised_while_nodes_are_not_known(stage: Stage) 
         "UPDATE", config_map(FOUR + H100 + illegal), config_map(FOUR + H100 + PROMISED)
     )
     assert (await stage.update(config_map(FOUR + H100), config_map(FOUR + H100 + PROMISED)))["allowed"]
+    stage.ledger.policy_read({"p": StoredVersion("uid-of-p", 6)}, version=6, changed_at=6)  # that edit is over
     moved = config_map(f"{FOUR}{H100}# of alice\n{PROMISED}")
     assert (await stage.update(moved, config_map(FOUR + H100 + PROMISED)))["allowed"]
     forced = await stage.update(config_map(more, annotations=FORCE), config_map(FOUR + H100 + PROMISED))
     assert forced["warnings"][-1].startswith("forced, and whether nodes have what is promised is not known: the nodes")
     assert "whether nodes have what is promised was not known" in stage.forced[0][2]
+
+
+# Edits of what is promised are judged while nobody decides on that.
+
+TWO_GPUS = (NodeFacts({"gpu": "h100"}, (("requests.nvidia.com/gpu", 2 * 10**9),)),)
+ONE_PROMISED = FOUR + H100 + PROMISED.replace("3", "1")
+TWO_PROMISED = FOUR + H100 + PROMISED.replace("3", "2")
+
+
+@dataclass
+class Marks:
+    """Port `PromiseOrdering` over the ledger of a stage: it knows what was marked, and what happens then."""
+
+    stage: Stage
+    then: Callable[[], object] = lambda: None
+    made: list[MarkedEdit] = field(default_factory=list)
+    since: list[datetime | None] = field(default_factory=list)
+    trouble: str = ""
+
+    def __post_init__(self) -> None:
+        self.ledger = self.stage.ledger
+        self.stage.edits.order = self
+        self.policy_read, self.time = self.ledger.policy_read, self.ledger.time
+
+    async def mark(self, edit: MarkedEdit, *, since: datetime | None, deadline: float) -> str:
+        if self.trouble:
+            raise UnavailableError("ledger-write", self.trouble)
+        token = await self.ledger.mark(edit, since=since, deadline=deadline)
+        self.made.append(edit)
+        self.since.append(since)
+        self.then()
+        return token
+
+    async def unmark(self, token: str) -> None:
+        await self.ledger.unmark(token)
+
+    def require_settled_promises(self) -> None:
+        self.ledger.require_settled_promises()
+
+    @property
+    def is_open(self) -> bool:
+        try:
+            self.require_settled_promises()
+        except PromisesChangingError:
+            return False
+        return True
+
+
+@pytest.fixture
+def promising(stage: Stage) -> Stage:
+    """One GPU of two is promised to alice, who uses none."""
+    stage.usage.known_nodes = TWO_GPUS
+    return stage.stores(config_map(ONE_PROMISED))
+
+
+def takes_a_gpu(stage: Stage, owner: str = "bob") -> None:
+    amounts: tuple[tuple[str, Amount], ...] = (("requests.nvidia.com/gpu", 10**9),)
+    place = scopes.valued(scopes.NODE_CLASS, ["h100"])
+    stage.index.observe(ObjectKey("pods", "red", "new"), Row("uid-of-new", 9, Payer(owner), amounts, place))
+
+
+async def test_an_edit_of_what_is_promised_holds_decisions_up_until_it_is_in_force(promising: Stage) -> None:
+    marks = Marks(promising)
+
+    assert (await promising.update(config_map(TWO_PROMISED), config_map(ONE_PROMISED)))["allowed"]
+
+    assert marks.made == [MarkedEdit("p", "uid-of-p", 5)]
+    assert not marks.is_open
+    stored = config_map(TWO_PROMISED)
+    stored["metadata"]["resourceVersion"] = "8"
+    promising.maps.seen(msgspec.convert(stored, PolicyConfigMap, strict=False))
+    assert marks.is_open
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        ONE_PROMISED.replace("cpu: 4", "cpu: 5"),
+        f"{FOUR}{H100}# of alice\n{PROMISED.replace('3', '1')}",
+    ],
+    ids=["another limit", "other words"],
+)
+async def test_other_edits_hold_nobody_up(promising: Stage, new: str) -> None:
+    marks = Marks(promising)
+
+    assert (await promising.update(config_map(new), config_map(ONE_PROMISED)))["allowed"]
+
+    assert (marks.made, marks.is_open) == ([], True)
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        FOUR + H100,
+        ONE_PROMISED.replace("alice", "bob"),
+        ONE_PROMISED.replace("gpu: h100}}", "gpu: a100}}"),
+        ONE_PROMISED.replace("{nodes:", "{overcommit: {gpu: 2}, nodes:"),
+    ],
+    ids=["one less", "another holder", "other nodes", "overcommit"],
+)
+async def test_whatever_changes_what_is_promised_holds_decisions_up(promising: Stage, new: str) -> None:
+    marks = Marks(promising)
+
+    assert (await promising.update(config_map(new, annotations=FORCE), config_map(ONE_PROMISED)))["allowed"]
+
+    assert len(marks.made) == 1
+
+
+async def test_what_others_took_before_they_were_held_up_counts(promising: Stage) -> None:
+    marks = Marks(promising, then=lambda: takes_a_gpu(promising))
+
+    refusal = await promising.refusal("UPDATE", config_map(TWO_PROMISED), config_map(ONE_PROMISED))
+
+    assert refusal.startswith("more would be promised than nodes have: h100: gpu 3 used or promised from ")
+    assert marks.is_open  # an edit that is refused holds nobody up
+
+
+async def test_a_forced_edit_says_what_others_took_before_they_were_held_up(promising: Stage) -> None:
+    marks = Marks(promising, then=lambda: takes_a_gpu(promising))
+
+    forced = await promising.update(config_map(TWO_PROMISED, annotations=FORCE), config_map(ONE_PROMISED))
+
+    assert forced["allowed"]
+    assert forced["warnings"][0].startswith("more is promised than nodes have: h100: gpu 3 used or promised")
+    assert len(promising.forced) == 1
+    assert not marks.is_open
+
+
+async def test_an_edit_that_is_refused_at_once_holds_nobody_up(promising: Stage) -> None:
+    marks = Marks(promising)
+
+    await promising.refusal("UPDATE", config_map(FOUR + H100 + PROMISED), config_map(ONE_PROMISED))
+
+    assert marks.made == []
+
+
+async def test_a_dry_run_of_an_edit_holds_nobody_up(promising: Stage) -> None:
+    marks = Marks(promising)
+
+    answer = await promising.update(config_map(TWO_PROMISED), config_map(ONE_PROMISED), dryRun=True)
+
+    assert answer["allowed"]
+    assert marks.made == []
+
+
+async def test_an_edit_that_cannot_be_marked_takes_a_reason(promising: Stage) -> None:
+    marks = Marks(promising, trouble="the ledger cannot be written")
+
+    answer = await promising.update(config_map(TWO_PROMISED), config_map(ONE_PROMISED))
+    assert (answer["allowed"], answer["status"]["code"]) == (False, 503)
+    assert "the edit of the policy cannot be judged yet: the ledger cannot be written" in answer["status"]["message"]
+    assert (await promising.update(config_map(TWO_PROMISED, annotations=FORCE), config_map(ONE_PROMISED)))["allowed"]
+    assert marks.made == []
+
+
+@pytest.mark.parametrize("what", ["usage", "nodes"])
+async def test_what_is_not_known_any_more_is_told(promising: Stage, what: str) -> None:
+    def forget() -> None:
+        if what == "usage":
+            promising.usage.trouble = "the pods are not all known yet"
+        else:
+            promising.usage.known_nodes = None
+
+    marks = Marks(promising, then=forget)
+
+    answer = await promising.update(config_map(TWO_PROMISED), config_map(ONE_PROMISED))
+
+    assert (answer["allowed"], answer["status"]["code"]) == (False, 503)
+    assert "whether nodes have what is promised cannot be told yet: the" in answer["status"]["message"]
+    assert marks.is_open
+
+
+async def test_a_create_and_a_deletion_hold_decisions_up_as_well(promising: Stage) -> None:
+    marks = Marks(promising)
+
+    other = "version: 1\ncommitments: {d: {user: bob, nodeClass: h100, amounts: {gpu: 1}}}\n"
+    assert (await promising.ask("CREATE", config_map(other, "second")))["allowed"]
+    promising.stores(config_map(FOUR + H100), config_map(other, "second"))
+    assert (await promising.ask("DELETE", None, config_map(other, "second")))["allowed"]
+
+    assert marks.made == [MarkedEdit("second", "uid-of-second", 0), MarkedEdit("second", "uid-of-second", 5)]
+
+
+async def test_a_create_of_a_name_that_is_taken_is_answered_as_the_api_server_would(promising: Stage) -> None:
+    marks = Marks(promising)
+    another = config_map(TWO_PROMISED)
+    another["metadata"]["uid"] = "another"
+    promising.edits.stored = policies = FakeStoredPolicies({"p": StoredVersion("uid-of-p", 5)})
+
+    answer = await promising.ask("CREATE", another)
+
+    assert (answer["status"]["code"], answer["status"]["reason"]) == (409, "AlreadyExists")
+    assert answer["status"]["message"] == 'configmaps "p" already exists'
+    assert marks.made == []
+    policies.stored.clear()  # it was deleted, which the watch has not shown
+    assert (await promising.ask("CREATE", another))["allowed"]
+    assert len(marks.made) == 1
+
+
+async def test_an_edit_is_judged_by_what_has_ended(promising: Stage) -> None:
+    text = ONE_PROMISED.replace("amounts: {gpu: 1}", "amounts: {gpu: 1}, until: 2020-01-01T00:00:00Z")
+    promising.stores(config_map(text))
+    marks = Marks(promising)
+
+    await promising.update(config_map(text.replace("alice", "bob")), config_map(text))
+
+    assert marks.since == [datetime(2020, 1, 1, tzinfo=UTC)]
+
+
+async def test_edits_of_what_is_promised_are_judged_one_after_another(promising: Stage) -> None:
+    """The second is judged beside the first: each alone could be kept, both cannot."""
+    Marks(promising)
+    assert (await promising.update(config_map(TWO_PROMISED), config_map(ONE_PROMISED)))["allowed"]
+    other = "version: 1\ncommitments: {d: {user: bob, nodeClass: h100, amounts: {gpu: 1}}}\n"
+
+    asking = asyncio.create_task(promising.ask("CREATE", config_map(other, "second")))
+    await asyncio.sleep(0.05)
+    assert not asking.done()
+    stored = config_map(TWO_PROMISED)
+    stored["metadata"]["resourceVersion"] = "8"
+    promising.maps.seen(msgspec.convert(stored, PolicyConfigMap, strict=False))
+
+    message = (await asking)["status"]["message"]
+    assert message.startswith("more would be promised than nodes have: h100: gpu 3 used or promised from ")
+
+
+@pytest.mark.parametrize("annotations", [None, FORCE], ids=["without a reason", "by force"])
+async def test_an_edit_waits_for_another_one_until_its_time_is_over(
+    promising: Stage, annotations: dict[str, str] | None
+) -> None:
+    marks = Marks(promising)
+    assert (await promising.update(config_map(TWO_PROMISED), config_map(ONE_PROMISED)))["allowed"]
+    new = config_map("version: 1\n", "second", annotations=annotations)
+    old = config_map("version: 1\ncommitments: {d: {user: bob, nodeClass: h100, amounts: {gpu: 1}}}\n", "second")
+    promising.stores(config_map(ONE_PROMISED), old)
+
+    asking = asyncio.create_task(promising.update(new, old))
+    await asyncio.sleep(0.05)
+    assert not asking.done()
+    promising.clock.pass_by(2.5)
+
+    answer = await asking
+    assert answer["allowed"] == (annotations is not None)
+    assert len(marks.made) == 1

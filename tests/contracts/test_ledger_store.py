@@ -14,20 +14,22 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 
 from tests.calls import counted_calls
-from tests.fakes import FakeClock, FakeLedgerObject, FakeStore, by_payer
+from tests.fakes import FakeClock, FakeLedgerObject, FakeStore, FakeStoredPolicies, by_payer
 from webhook.ledger.memory import MemoryLedger
 from webhook.ledger.replica_view import ReplicaView
 from webhook.ledger.shared import SharedLedger
 from webhook.ledger.stored_ledger import StoredLedger
-from webhook.ports import READY, Condition, LedgerStore, UnavailableError
+from webhook.ports import READY, Condition, LedgerStore, PromisesChangingError, UnavailableError
 from webhook.quota.decision import Allowed, Decision, Denied, decide
 from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.objects import ObjectKey, StoredVersion
+from webhook.quota.promises import MarkedEdit
 from webhook.quota.reservation import CREATED, Charge, Prior, Reservation
 from webhook.quota.subject import CLUSTER, Payer, Subject, group, user
 from webhook.quota.usage import Row, UsageIndex, UsageView
@@ -56,6 +58,7 @@ class World:
     anybody_asked: bool = False
     writes: list[str] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
+    policies: FakeStoredPolicies = field(default_factory=FakeStoredPolicies)
 
     async def may_have_been_called(self) -> bool:
         return self.anybody_asked
@@ -68,6 +71,7 @@ async def memory_ledger(world: World) -> AsyncIterator[LedgerStore]:
         monotonic=world.clock.monotonic,
         api_time=world.clock.api_time,
         in_step=lambda: world.condition,
+        stored_policies=world.policies,
     )
 
 
@@ -101,6 +105,7 @@ def share(
         monotonic=world.clock.monotonic,
         in_step=lambda: world.condition,
         charged=charged,
+        stored_policies=world.policies,
     )
 
 
@@ -610,3 +615,138 @@ async def test_a_decision_that_fails_holds_nothing_and_leaves_the_ledger_usable(
 
     assert stage.held() == []
     assert await stage.allows(create("pod"))
+
+
+# What is promised.
+
+EDIT = MarkedEdit("quotas", "uid-of-quotas", 5)
+
+
+def in_order(stage: Stage, charge: Charge) -> Callable[[UsageView], Decision]:
+    """Return a decision that depends on what is promised."""
+
+    def judge(view: UsageView) -> Decision:
+        stage.ledger.require_settled_promises()
+        return decide(charge, LimitsInForce((Limit(POOL, "gpu", stage.pool, "nodeClasses.fast"),)), view)
+
+    return judge
+
+
+async def ask_in_order(stage: Stage, name: str, *, within: float = 5.0) -> Decision:
+    charge = create(name)
+    deadline = stage.world.clock.monotonic() + within
+    return await stage.ledger.transact(charge, in_order(stage, charge), dry_run=False, deadline=deadline)
+
+
+async def mark(stage: Stage, edit: MarkedEdit = EDIT) -> str:
+    return await stage.ledger.mark(edit, since=None, deadline=stage.world.clock.monotonic() + 5)
+
+
+def sees_policy(stage: Stage, version: int, *, uid: str = EDIT.uid) -> None:
+    stage.ledger.policy_read({EDIT.name: StoredVersion(uid, version)}, version=version, changed_at=version)
+
+
+async def test_what_depends_on_promises_waits_for_an_edit_and_nothing_else_does(stage: Stage) -> None:
+    await mark(stage)
+
+    waiting = asyncio.create_task(ask_in_order(stage, "pod"))
+    assert await stage.allows(create("another"))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    sees_policy(stage, 6)
+
+    assert isinstance(await waiting, Allowed)
+    assert stage.held() == ["uid-of-another", "uid-of-pod"]
+
+
+async def test_who_waits_for_an_edit_until_the_deadline_learns_why(stage: Stage) -> None:
+    await mark(stage)
+
+    with pytest.raises(PromisesChangingError, match="an edit of what is promised is being stored"):
+        await ask_in_order(stage, "pod", within=0.01)
+
+    assert stage.held() == []
+
+
+async def test_an_edit_that_was_refused_holds_up_nobody(stage: Stage) -> None:
+    token = await mark(stage)
+    await stage.ledger.unmark(token)
+
+    assert isinstance(await ask_in_order(stage, "pod"), Allowed)
+
+
+async def test_one_edit_is_marked_at_a_time(stage: Stage) -> None:
+    """Each would be judged without the other."""
+    await mark(stage)
+    with pytest.raises(PromisesChangingError, match="an edit of what is promised is being stored"):
+        await mark(stage, MarkedEdit("others", "uid-of-others", 5))
+
+    sees_policy(stage, 6)
+
+    await mark(stage, MarkedEdit("others", "uid-of-others", 5))
+
+
+async def test_an_edit_that_is_not_stored_holds_up_others_until_it_cannot_be_any_more(stage: Stage) -> None:
+    await mark(stage)
+    await stage.let_pass(39)
+    with pytest.raises(PromisesChangingError):
+        await ask_in_order(stage, "pod", within=0.01)
+
+    await stage.let_pass(3)
+
+    assert isinstance(await ask_in_order(stage, "pod"), Allowed)
+
+
+@pytest.mark.parametrize(
+    ("stored", "is_over"),
+    [
+        (StoredVersion(EDIT.uid, 5), True),  # as it was before
+        (StoredVersion("another", 9), True),  # the ConfigMap that was edited is gone
+        (StoredVersion(EDIT.uid, 6), False),
+    ],
+)
+async def test_an_edit_that_is_stored_holds_up_others_until_it_is_seen(
+    stage: Stage, stored: StoredVersion, is_over: bool
+) -> None:
+    stage.world.policies.stored[EDIT.name] = stored
+    await mark(stage)
+    await stage.let_pass(42)
+
+    if not is_over:
+        with pytest.raises(PromisesChangingError):
+            await ask_in_order(stage, "pod", within=0.01)
+        sees_policy(stage, 6)
+    assert isinstance(await ask_in_order(stage, "pod"), Allowed)
+
+
+async def test_an_edit_of_which_nobody_can_tell_whether_it_is_stored_holds_up_others(stage: Stage) -> None:
+    await mark(stage)
+    await stage.let_pass(38)
+    stage.world.policies.error = UnavailableError("policy", "ConfigMap quotas cannot be read")
+    for _ in range(4):
+        stage.world.clock.pass_by(1)
+        failures = (await stage.ledger.maintain(quorum=stage.world.store)).failures
+
+    assert [str(each) for each in failures] == ["ConfigMap quotas cannot be read"]
+    with pytest.raises(PromisesChangingError):
+        await ask_in_order(stage, "pod", within=0.01)
+    stage.world.policies.error = None
+    await stage.let_pass(2)
+    assert isinstance(await ask_in_order(stage, "pod"), Allowed)
+
+
+async def test_no_edit_is_marked_while_it_is_not_known_what_exists(stage: Stage) -> None:
+    stage.world.condition = Condition(ok=False, reason="not-synced", message="the pods are not all known yet")
+
+    with pytest.raises(UnavailableError, match="the pods are not all known yet"):
+        await mark(stage)
+
+
+async def test_what_has_begun_or_ended_for_one_has_for_all(stage: Stage) -> None:
+    moment = datetime(2026, 11, 30, 12, tzinfo=UTC)
+    assert stage.ledger.time(moment) == moment
+
+    await stage.ledger.mark(EDIT, since=moment, deadline=stage.world.clock.monotonic() + 5)
+
+    assert stage.ledger.time(moment - timedelta(seconds=2)) == moment
+    assert stage.ledger.time(moment + timedelta(seconds=2)) == moment + timedelta(seconds=2)

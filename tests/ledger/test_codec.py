@@ -18,6 +18,7 @@ from webhook.ledger.codec import FORMAT, LedgerDamagedError, NewerFormatError, r
 from webhook.ledger.protocol import Ledger
 from webhook.quota.expected import Expected
 from webhook.quota.objects import ObjectKey
+from webhook.quota.promises import MarkedEdit
 from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amounts
 from webhook.quota.subject import Payer
@@ -91,12 +92,46 @@ STARTING = replace(
 def test_a_ledger_with_sessions_has_a_format_of_its_own() -> None:
     text = write_ledger(STARTING, uid=UID)
 
-    assert text.startswith(f"userquota-ledger {FORMAT} ")
+    assert text.startswith("userquota-ledger 3 ")
     assert json.loads(text.splitlines()[1])["sessions"] == {
         "r1-0": [[[["notebook-name", "jo"]], [["app", "jo"], ["part", "main"]]], 1],
         "r1-1": [[[["notebook-name", "jo"]]], None],
     }
     assert read_ledger(text, uid=UID) == STARTING
+
+
+ORDERED = replace(
+    SAMPLE,
+    edits={"r3-0": MarkedEdit("quotas", "uid-3", 17), "r3-1": MarkedEdit("new", "uid-4", 0)},
+    waited={**SAMPLE.waited, "r3-0": 250, "r3-1": 0},
+    policy_version=16,
+    promised_at=1_796_040_000_000_001,
+)
+
+
+def test_a_ledger_with_an_order_of_promises_has_a_format_of_its_own() -> None:
+    text = write_ledger(ORDERED, uid=UID)
+
+    assert text.startswith(f"userquota-ledger {FORMAT} ")
+    body = json.loads(text.splitlines()[1])
+    assert body["edits"] == {"r3-0": ["quotas", "uid-3", 17, 250], "r3-1": ["new", "uid-4", 0, 0]}
+    assert (body["policyVersion"], body["promisedAt"]) == (16, 1_796_040_000_000_001)
+    assert read_ledger(text, uid=UID) == ORDERED
+
+
+@pytest.mark.parametrize("field", ["edits", "policy_version", "promised_at"])
+def test_older_replicas_do_not_read_an_order_of_promises(field: str) -> None:
+    alone = replace(SAMPLE, **{field: getattr(ORDERED, field)})
+
+    assert write_ledger(alone, uid=UID).startswith("userquota-ledger 4 ")
+
+
+def test_a_token_of_a_reservation_is_none_of_an_edit() -> None:
+    token = next(iter(SAMPLE.reservations))
+    text = write_ledger(replace(SAMPLE, edits={token: MarkedEdit("quotas", "uid-3", 17)}), uid=UID)
+
+    with pytest.raises(LedgerDamagedError, match="a token is given twice"):
+        read_ledger(text, uid=UID)
 
 
 def test_a_text_has_two_lines_whatever_people_are_called() -> None:
@@ -376,7 +411,7 @@ def test_a_later_text_without_a_uid_is_damage() -> None:
 # What comes after us.
 
 
-@pytest.mark.parametrize("form", ["4", "10", "4294967296"])
+@pytest.mark.parametrize("form", ["5", "10", "4294967296"])
 def test_a_newer_format_is_told_apart_from_damage_whatever_its_body_is(form: str) -> None:
     for text in (sealed(GOLDEN_BODY, form=form), f"userquota-ledger {form} sha256=\nof a kind we do not know"):
         with pytest.raises(NewerFormatError, match=form):

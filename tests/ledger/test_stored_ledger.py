@@ -183,7 +183,7 @@ async def test_every_access_is_told(replica: Replica, other: Replica, outcome: s
 
 # A ledger of a newer version of ours.
 
-NEWER = "userquota-ledger 4 sha512=0\nsomething we do not know\n"
+NEWER = "userquota-ledger 5 sha512=0\nsomething we do not know\n"
 
 
 @pytest.mark.parametrize("is_heard", [True, False], ids=["the watch tells", "it is read"])

@@ -9,12 +9,22 @@ from datetime import timedelta
 
 import pytest
 
+from tests.cluster.running import CONFIG_MAP, NAMESPACE
 from tests.replicas import Replicas
 from tests.replicated.asking import PODS, Answer, Asking, Made, numbered, statuses
 from webhook.wiring.application import SystemClock
 
 GPUS = 60
 PROMISED = 20
+POLICY = f"/api/v1/namespaces/{NAMESPACE}/configmaps/{CONFIG_MAP}"
+MERGE = "application/merge-patch+json"
+
+_TURNS = 3
+_OTHERS = 2000
+"""Entries that make the policy take a third of a second to read: so long may replicas go by different ones."""
+_AT_ONCE = 4
+_EACH = 24
+"""Of each of these the next is asked for when the one before is answered."""
 
 
 @pytest.fixture
@@ -33,11 +43,15 @@ async def gpus(replicas: Replicas, asking: Asking, place: str) -> AsyncIterator[
     await asking.ask("DELETE", f"/api/v1/nodes/{place}")
 
 
-def policy(place: str, holder: str, **times: str) -> str:
-    """Return a policy that promises a third of the node to *holder*."""
-    promised = {"user": holder, "nodeClass": "h100", "amounts": {"gpu": PROMISED}, **times}
+def policy(place: str, *holders: str, gpus: int = PROMISED, others: int = 0, **times: str) -> str:
+    """Return a policy that promises *gpus*, a third of the node, to each of *holders*, and has entries of *others*."""
+    promised = {
+        f"c-{number}": {"user": holder, "nodeClass": "h100", "amounts": {"gpu": gpus}, **times}
+        for number, holder in enumerate(holders, start=1)
+    }
     node_class = {"nodes": {"matchLabels": {"promised": place}}, "devices": ["nvidia.com/gpu"]}
-    return json.dumps({"version": 1, "nodeClasses": {"h100": node_class}, "commitments": {"c-1": promised}})
+    users = {f"nobody-{number}": {"hard": {"pods": number}} for number in range(others)}
+    return json.dumps({"version": 1, "users": users, "nodeClasses": {"h100": node_class}, "commitments": promised})
 
 
 def put_in_force(replicas: Replicas, text: str) -> None:
@@ -60,6 +74,38 @@ async def test_together_they_get_all_of_the_nodes_and_the_holder_what_was_promis
     assert statuses(his) + statuses(hers) == {201: GPUS, 403: 240 - GPUS}
     assert statuses(hers)[201] >= PROMISED  # no pod goes, so what holds in the end held at every revision
     assert all("nodeClasses.h100, requested: gpu=1, used: gpu=" in each.message for each in his if each.status == 403)
+
+
+@pytest.mark.parametrize("is_moved", [False, True], ids=["confirmed", "moved"])
+async def test_what_is_promised_in_a_burst_is_there_for_its_holder(  # noqa: PLR0917 - fixtures
+    replicas: Replicas, asking: Asking, place: str, new_person: Callable[[], str], gpus: Made, is_moved: bool
+) -> None:
+    """Nobody takes it between the judgement of the edit and the moment in which every replica goes by it."""
+    accepted = 0
+    for turn in range(_TURNS):
+        former, holder, other = new_person(), new_person(), new_person()
+        before = policy(place, former, gpus=PROMISED if is_moved else 1, others=_OTHERS)
+        await asyncio.to_thread(put_in_force, replicas, before)
+        after = policy(place, *([holder] if is_moved else [former, holder]), others=_OTHERS)
+
+        async def in_turn(number: int, owner: str = other, turn: int = turn) -> list[Answer]:
+            return [await asking.create(place, f"{turn}-{number}-{each}", user=owner, of=gpus) for each in range(_EACH)]
+
+        asked = [asyncio.create_task(in_turn(number)) for number in range(_AT_ONCE)]
+        await asyncio.sleep(0.02)
+        edited = await asking.ask("PATCH", POLICY, body={"data": {"policy.yaml": after}}, content_type=MERGE)
+        his = [answer for each in await asyncio.gather(*asked) for answer in each]
+        hers = await asking.create_all(place, numbered(f"{turn}-holder", PROMISED), user=holder, of=gpus)
+
+        if edited.status == 200:
+            accepted += 1
+            assert statuses(hers) == {201: PROMISED}, (edited, statuses(his), hers[-1].message)
+            assert statuses(his)[201] <= GPUS - PROMISED
+        assert set(statuses(his)) <= {201, 403}
+        assert len(await asking.pods(place)) <= GPUS
+        await asking.delete_all_pods(place)
+
+    assert accepted
 
 
 async def test_what_is_not_used_is_free_from_the_second_on_in_which_the_promise_ends(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from webhook.admission import review
@@ -21,17 +22,30 @@ from webhook.documents.policy_notes import Known as Facts
 from webhook.documents.policy_notes import policy_notes
 from webhook.documents.policy_text import PolicyReading, PolicyText
 from webhook.documents.step_by_step import in_thread
-from webhook.ports import Clock, Namespaces, UnavailableError
+from webhook.ports import (
+    Clock,
+    Namespaces,
+    NoPolicies,
+    PromiseOrdering,
+    PromisesChangingError,
+    StoredPolicies,
+    UnavailableError,
+)
 from webhook.quota import edit_message
 from webhook.quota.capacity import NodeFacts
-from webhook.quota.edits import Effect, Known, effect_of
+from webhook.quota.edits import Effect, Known, effect_of, unkept_now
 from webhook.quota.message import Cause
+from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Policy
-from webhook.quota.promises import is_more_promised
+from webhook.quota.promises import MarkedEdit, is_more_promised, is_promised_otherwise
 from webhook.quota.usage import Holdings
 
 _MOST_TOLD = 10
 """Mistakes in one refusal."""
+
+_BETWEEN_TRIES = 0.1
+_LAST_TRY = 3.0
+"""Seconds that are left when an edit is judged for the last time, if it waits for another one of what is promised."""
 
 _LONGEST_MISTAKE = 400
 _LONGEST_REASON = 200
@@ -65,6 +79,9 @@ class PolicyMaps(Protocol):
 
     def others(self, name: str) -> Sequence[PolicyConfigMap]:
         """Return all of them but *name*. Raises: UnavailableError while they are not all known."""
+
+    def uid_of(self, name: str) -> str:
+        """Return the uid of *name*, empty if it is none of them."""
 
 
 class PolicyInForce(Protocol):
@@ -107,10 +124,14 @@ class _Unknown(NamedTuple):
 
 
 class _Edit(NamedTuple):
-    """A ConfigMap before and after; None where it is no part of the policy. `force` is the reason that it brings."""
+    """
+    A ConfigMap before and after; None where it is no part of the policy. `force` is the reason that it brings. `base`
+    is the version before, 0 if there was none.
+    """
 
     name: str
     uid: str
+    base: int
     old: PolicyConfigMap | None
     new: PolicyConfigMap | None
     force: str | None
@@ -133,7 +154,7 @@ _NO_NODES = _Unknown(
 class _Verdict:
     """
     What an edit does: the mistakes that it brings, those that stay without it, whom it concerns, and what in it is
-    surely not meant; and what of that is unknown.
+    surely not meant; and what of that is unknown. `policies` are those before and after if what is promised differs.
     """
 
     brought: tuple[Complaint, ...] = ()
@@ -141,6 +162,12 @@ class _Verdict:
     effect: Effect = field(default_factory=Effect)
     notes: tuple[Mistake, ...] = ()
     unknown: _Unknown | None = None
+    policies: tuple[Policy, Policy] | None = None
+
+    @property
+    def needs_force(self) -> bool:
+        """Whether the edit takes a reason."""
+        return self.effect.is_refused or self.unknown is not None
 
 
 def _ignore(name: str, uid: str, message: str) -> None:
@@ -165,7 +192,9 @@ class PolicyEdits:
     policies: PolicyInForce
     namespaces: Namespaces
     usage: KnownUsage
+    order: PromiseOrdering
     clock: Clock
+    stored: StoredPolicies = field(default_factory=NoPolicies)
     on_forced: Callable[[str, str, str], None] = _ignore
     is_ending: Callable[[], Awaitable[bool]] = _stays
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
@@ -180,7 +209,7 @@ class PolicyEdits:
                 return review.allowed(request.uid)
             async with asyncio.timeout(deadline - self.clock.monotonic()), self._turn:
                 goes_with_all = request.operation == "DELETE" and await self.is_ending()
-                return review.allowed(request.uid) if goes_with_all else await self._judge(request, edit, deadline)
+                return review.allowed(request.uid) if goes_with_all else await self._in_turn(request, edit, deadline)
         except ReviewError as error:
             return review.failed(request.uid, str(error))
         except TimeoutError:
@@ -188,15 +217,25 @@ class PolicyEdits:
         except UnavailableError as error:
             return review.not_now(request.uid, f"the edit of the policy cannot be judged yet: {error}: try again")
 
+    async def _in_turn(self, request: AdmissionRequest, edit: _Edit, deadline: float) -> AdmissionResponse:
+        """Judge the edit; begin again if another edit of what is promised comes into force meanwhile."""
+        while True:
+            try:
+                return await self._judge(request, edit, deadline)
+            except PromisesChangingError:
+                if not self._may_wait(deadline):
+                    raise
+            await asyncio.sleep(_BETWEEN_TRIES)
+
+    def _may_wait(self, deadline: float) -> bool:
+        return self.clock.monotonic() + _LAST_TRY < deadline
+
     async def _judge(self, request: AdmissionRequest, edit: _Edit, deadline: float) -> AdmissionResponse:
         others = self.maps.others(edit.name)
-        if edit.new is None and not others and not self.maps.may_be_absent:
-            return _refused(request, _LAST)
-        if edit.force is not None and not _is_reason(edit.force):
-            why = f"expected a reason of 1 to {_LONGEST_REASON} characters on one line"
-            return _refused(request, f"metadata.annotations[{FORCE_ANNOTATION}]: {why}")
+        if (refused := await self._refused_unread(request, edit, others)) is not None:
+            return refused
         in_force = self.policies.in_force()
-        known = self._known()
+        known = self._known(self.clock.now())
         facts = Facts(self.clock.now(), self.usage.devices())  # here: the thread may not read what this loop changes
         steps = self._verdict(edit, others, in_force, known, facts)
         verdict = await in_thread(steps, within=deadline - self.clock.monotonic())
@@ -210,13 +249,76 @@ class PolicyEdits:
             )
             warnings = [told, *edit_message.warnings(verdict.effect, list(map(str, verdict.notes)))]
             return review.allowed(request.uid, warnings=warnings)
-        return self._weighed(request, edit, verdict)
+        return await self._answer(request, edit, verdict, deadline)
 
-    def _known(self) -> Known | UnavailableError:
+    async def _refused_unread(
+        self, request: AdmissionRequest, edit: _Edit, others: Sequence[PolicyConfigMap]
+    ) -> AdmissionResponse | None:
+        """Return the refusal of an edit that fails whatever its text is; None if that decides."""
+        if request.operation == "CREATE" and await self._is_taken(edit):  # then nobody should wait for it
+            return review.already_exists(request.uid, ObjectKey("configmaps", self.namespace, edit.name))
+        if edit.new is None and not others and not self.maps.may_be_absent:
+            return _refused(request, _LAST)
+        if edit.force is not None and not _is_reason(edit.force):
+            why = f"expected a reason of 1 to {_LONGEST_REASON} characters on one line"
+            return _refused(request, f"metadata.annotations[{FORCE_ANNOTATION}]: {why}")
+        return None
+
+    async def _is_taken(self, edit: _Edit) -> bool:
+        if self.maps.uid_of(edit.name) in ("", edit.uid):
+            return False
+        found = await self.stored.version_of(edit.name)
+        return found is not None and found.uid != edit.uid
+
+    async def _answer(
+        self, request: AdmissionRequest, edit: _Edit, verdict: _Verdict, deadline: float
+    ) -> AdmissionResponse:
+        """
+        Return the answer to an edit without mistakes.
+
+        If it changes what is promised, that is judged once more while nobody decides on it: so that what it was judged
+        by still holds when it comes into force.
+        """
+        policies = verdict.policies
+        if policies is None or request.dry_run or self._is_refused(edit, verdict):
+            return self._weighed(request, edit, verdict)
+        now = self.clock.now()
+        begun = [since for each in policies if (since := each.promised(now).since) is not None]
+        try:
+            marked = MarkedEdit(edit.name, edit.uid, edit.base)
+            token = await self.order.mark(marked, since=max(begun, default=None), deadline=deadline)
+        except UnavailableError as error:
+            if edit.force is None or (isinstance(error, PromisesChangingError) and self._may_wait(deadline)):
+                raise
+            return self._weighed(request, edit, verdict)
+        is_allowed = False
+        try:
+            steps = self._verdict_now(verdict, policies, self._known(now))
+            verdict = await in_thread(steps, within=deadline - self.clock.monotonic())
+            response = self._weighed(request, edit, verdict)
+            is_allowed = response.allowed
+        finally:
+            if not is_allowed:
+                await self.order.unmark(token)
+        return response
+
+    @staticmethod
+    def _verdict_now(
+        verdict: _Verdict, policies: tuple[Policy, Policy], known: Known | UnavailableError
+    ) -> Generator[None, None, _Verdict]:
+        """Judge in steps what is promised, by what is known now; the rest of *verdict* stays."""
+        if isinstance(known, UnavailableError):
+            return replace(verdict, unknown=verdict.unknown or _Unknown(_NO_NODES.what, str(known)))
+        if known.nodes is not None:
+            unkept = yield from unkept_now(*policies, known, known.nodes)
+            return replace(verdict, effect=replace(verdict.effect, unkept=unkept))
+        return replace(verdict, unknown=_NO_NODES) if _is_blind(*policies, known) else verdict
+
+    def _known(self, now: datetime) -> Known | UnavailableError:
         try:
             usage = self.usage
             holdings, nodes = usage.holdings(), usage.nodes()
-            return Known(holdings, self.namespaces.known, self.clock.now(), usage.is_counted, nodes)
+            return Known(holdings, self.namespaces.known, now, usage.is_counted, nodes)
         except UnavailableError as error:
             return error
 
@@ -246,17 +348,20 @@ class PolicyEdits:
             return _Verdict(notes=notes, unknown=_Unknown("who is over a limit", str(known)))
         if former is None:
             return _Verdict(notes=notes)
-        effect = yield from effect_of(former, self.policies.completed(after.policy), known)
-        is_blind = known.nodes is None and bool(former.node_classes)  # they are watched from the first class on
-        if is_blind and is_more_promised(former.commitments, after.policy.commitments):
-            return _Verdict(effect=effect, notes=notes, unknown=_NO_NODES)
-        return _Verdict(effect=effect, notes=notes)
+        completed = self.policies.completed(after.policy)
+        effect = yield from effect_of(former, completed, known)
+        policies = (former, completed) if is_promised_otherwise(former, completed) else None
+        unknown = _NO_NODES if _is_blind(former, completed, known) else None
+        return _Verdict(effect=effect, notes=notes, unknown=unknown, policies=policies)
+
+    @staticmethod
+    def _is_refused(edit: _Edit, verdict: _Verdict) -> bool:
+        return edit.force is None and verdict.needs_force
 
     def _weighed(self, request: AdmissionRequest, edit: _Edit, verdict: _Verdict) -> AdmissionResponse:
-        """Return the answer to an edit without mistakes."""
+        """Return the answer by what an edit was found to do."""
         effect, unknown = verdict.effect, verdict.unknown
-        needs_force = effect.is_refused or unknown is not None
-        if needs_force and edit.force is None:
+        if self._is_refused(edit, verdict):
             if effect.is_refused or unknown is None:
                 return _refused(request, f"{edit_message.refusal(effect)}. {edit.how}")
             why = f"{unknown.what} cannot be told yet: {unknown.why}: try again"
@@ -265,7 +370,7 @@ class PolicyEdits:
         if unknown is not None:
             text = f"forced, and {unknown.what} is not known: {unknown.why}"
             told.append(edit_message.shortened(text, edit_message.LONGEST_WARNING))
-        if not needs_force or edit.force is None:
+        if not verdict.needs_force or edit.force is None:
             return review.allowed(request.uid, warnings=told)
         not_known = "" if unknown is None else f"{unknown.what} was not known: {unknown.why}"
         what = "; ".join(filter(None, (edit_message.summary(effect), not_known)))
@@ -289,7 +394,22 @@ def _read(request: AdmissionRequest) -> _Edit | None:
     known_force = None if old is None else old.force
     force = None if new is None or new.force == known_force else new.force
     metadata = (new or old or PolicyConfigMap()).metadata
-    return _Edit(metadata.name, metadata.uid, was, will, force, is_forced_before=known_force is not None)
+    base = 0 if old is None else _version(old, request)
+    return _Edit(metadata.name, metadata.uid, base, was, will, force, is_forced_before=known_force is not None)
+
+
+def _version(stored: PolicyConfigMap, request: AdmissionRequest) -> int:
+    text = stored.metadata.resource_version
+    if not (text.isascii() and text.isdecimal()):
+        raise ReviewError("request.oldObject.metadata.resourceVersion is not a number", request.uid)
+    return int(text)
+
+
+def _is_blind(before: Policy, after: Policy, known: Known) -> bool:
+    """Whether more is promised of nodes, which are not known: they are watched from the first class on."""
+    if known.nodes is not None or not before.node_classes:
+        return False
+    return is_more_promised(before.commitments, after.commitments)
 
 
 def _is_reason(text: str) -> bool:

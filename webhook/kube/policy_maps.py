@@ -1,17 +1,18 @@
 """
-The ConfigMaps of the policy, read once, for commands. Replicas watch them.
+The ConfigMaps of the policy, read once: all of them for commands, and one for the ledger. Replicas watch them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import msgspec
 
 from webhook.documents.policy_config_map import POLICY_LABEL, PolicyConfigMap
-from webhook.kube.api import UNREADABLE, ApiError, KubernetesApi
+from webhook.kube.api import METADATA_ONLY, UNREADABLE, ApiError, KubernetesApi, NotFoundError, version_read
 from webhook.ports import UnavailableError
-from webhook.quota.objects import Shape
+from webhook.quota.objects import AnyObject, Shape, StoredVersion
 
 
 class _ConfigMaps(Shape, frozen=True):
@@ -26,3 +27,23 @@ async def read_policy_maps(api: KubernetesApi, *, namespace: str) -> Sequence[Po
         return msgspec.json.decode(answer, type=_ConfigMaps).items or ()
     except (ApiError, *UNREADABLE) as error:
         raise UnavailableError("policy", f"the ConfigMaps of the policy cannot be read: {error}") from error
+
+
+class StoredPolicyMaps:
+    """Port `StoredPolicies`: a GET without a resource version goes to etcd's quorum."""
+
+    def __init__(self, api: KubernetesApi, *, namespace: str) -> None:
+        """Read ConfigMaps of *namespace*."""
+        self._api = api
+        self._collection = f"/api/v1/namespaces/{namespace}/configmaps"
+
+    async def version_of(self, name: str) -> StoredVersion | None:
+        """Return uid and version of the ConfigMap *name*. See `StoredPolicies.version_of`."""
+        try:
+            body = await self._api.get(f"{self._collection}/{quote(name)}", accept=METADATA_ONLY)
+            meta = msgspec.json.decode(body, type=AnyObject).metadata
+            return StoredVersion(meta.uid, version_read(meta.resource_version))
+        except NotFoundError:
+            return None
+        except (ApiError, *UNREADABLE) as error:
+            raise UnavailableError("policy", f"ConfigMap {name} cannot be read: {error}") from error

@@ -20,17 +20,20 @@ from webhook.quota.errors import WebhookError
 from webhook.quota.expected import Expected
 from webhook.quota.objects import ObjectKey
 from webhook.quota.presets import Labels
+from webhook.quota.promises import MarkedEdit
 from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import Account, Payer
 
-FORMAT = 3
+FORMAT = 4
 """
 Raised when an older replica would misread what a newer one writes. A new kind is no reason: since format 2 a replica
 leaves alone what it does not charge (`ReplicaView`); one of format 1 would wait for a watch that it does not have.
-Format 3 has sessions; a ledger without any is written in format 2, which older replicas read. All three are read.
+Format 3 has sessions, and format 4 an order of promises. A ledger without these is written in an older format, which
+older replicas read. All four are read.
 """
 
+_WITHOUT_ORDER = 3
 _WITHOUT_SESSIONS = 2
 
 _NAME = "userquota-ledger"
@@ -59,6 +62,13 @@ class _Line(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     base: _Count
     account: _Count
     amounts: _Count
+    waited: _Count
+
+
+class _Edit(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    name: str
+    uid: str
+    base: _Count
     waited: _Count
 
 
@@ -91,7 +101,10 @@ class _Body(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=T
     amounts: list[list[tuple[str, _Exact]]]
     reservations: list[_Line]
     sessions: dict[str, _Pods] = {}
-    """By token, in format 3."""
+    """By token, from format 3 on, as the rest from format 4 on."""
+    edits: dict[str, _Edit] = {}
+    policy_version: _Count = 0
+    promised_at: _Count = 0
 
 
 _encoder = msgspec.json.Encoder()
@@ -137,10 +150,19 @@ def write_ledger(ledger: Ledger, *, uid: str) -> str:
             [[(name, str(amount)) for name, amount in each] for each in amounts],
             lines,
             sessions,
+            {token: _Edit(*each, ledger.waited.get(token, 0)) for token, each in ledger.edits.items()},
+            ledger.policy_version,
+            ledger.promised_at,
         )
     )
-    form = FORMAT if sessions else _WITHOUT_SESSIONS
-    return f"{_NAME} {form} sha256={hashlib.sha256(body).hexdigest()}\n{body.decode()}\n"
+    form, digest = _format_of(ledger, has_sessions=bool(sessions)), hashlib.sha256(body).hexdigest()
+    return f"{_NAME} {form} sha256={digest}\n{body.decode()}\n"
+
+
+def _format_of(ledger: Ledger, *, has_sessions: bool) -> int:
+    if ledger.edits or ledger.policy_version or ledger.promised_at:
+        return FORMAT
+    return _WITHOUT_ORDER if has_sessions else _WITHOUT_SESSIONS
 
 
 def _session_of(reservation: Reservation, amounts: dict[Amounts, int]) -> _Pods | None:
@@ -175,6 +197,9 @@ def read_ledger(text: str, *, uid: str) -> Ledger:
         raise LedgerDamagedError(f"its state {decoded.state!r} is unknown")
     if decoded.object != uid and (decoded.object or decoded.write or decoded.age or decoded.state == _OPEN):
         raise LedgerDamagedError("it was copied from another object")
+    waited = {line.token: line.waited for line in decoded.reservations}
+    waited |= {token: each.waited for token, each in decoded.edits.items()}
+    edits = {token: MarkedEdit(each.name, each.uid, each.base) for token, each in decoded.edits.items()}
     return Ledger(
         decoded.epoch,
         is_open=decoded.state != _REBUILDING,
@@ -182,7 +207,10 @@ def read_ledger(text: str, *, uid: str) -> Ledger:
         settled_through=decoded.settled_through,
         reservations=reservations,
         age=decoded.age,
-        waited={line.token: line.waited for line in decoded.reservations},
+        waited=waited,
+        edits=edits,
+        policy_version=decoded.policy_version,
+        promised_at=decoded.promised_at,
     )
 
 
@@ -205,6 +233,8 @@ def _reservations(body: _Body) -> Mapping[str, Reservation]:
         raise ValueError("a token is given twice")
     if not body.sessions.keys() <= reservations.keys():
         raise ValueError("a session is of no reservation")
+    if body.edits.keys() & reservations.keys():
+        raise ValueError("a token is given twice")
     return reservations
 
 

@@ -7,10 +7,11 @@ What follows from an answer is decided by the ledgers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from webhook.ports import QuorumReader, UnavailableError
+from webhook.ports import QuorumReader, StoredPolicies, UnavailableError
 from webhook.quota.objects import ObjectKey, StoredVersion
+from webhook.quota.promises import MarkedEdit
 
 
 class Lookups:
@@ -48,3 +49,16 @@ class Lookups:
             except UnavailableError as error:
                 self._failures[resource] = error
         return found
+
+    async def unstored(self, edits: Mapping[str, MarkedEdit], policies: StoredPolicies) -> tuple[str, ...]:
+        """Return the tokens of those *edits* that are not stored; without those of which that cannot be read."""
+        found: list[str] = []
+        for token, edit in edits.items():
+            try:
+                stored = await policies.version_of(edit.name)
+            except UnavailableError as error:
+                self._failures["configmaps"] = error
+                continue
+            if stored is None or stored.uid != edit.uid or stored.version <= edit.base:
+                found.append(token)
+        return tuple(found)

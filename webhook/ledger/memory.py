@@ -7,15 +7,21 @@ not (docs/consistency.md). The watches update the index, not this module.
 
 from __future__ import annotations
 
+import secrets
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from functools import partial
 
 from webhook.ledger.lookups import Lookups
+from webhook.ledger.promise_order import PromiseOrder, when_settled
+from webhook.ledger.protocol import Ledger
 from webhook.ledger.stored_object import is_left_out, is_stored
 from webhook.ledger.unstored import UnstoredSeries
-from webhook.ports import Condition, Decide, Maintenance, QuorumReader, UnavailableError
+from webhook.ports import Condition, Decide, Maintenance, NoPolicies, QuorumReader, StoredPolicies, UnavailableError
 from webhook.quota.decision import Allowed, Decision
 from webhook.quota.objects import ObjectKey, StoredVersion
+from webhook.quota.promises import MarkedEdit
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP, Attempt, Charge, Reservation
 from webhook.quota.usage import Row, UsageIndex
 
@@ -27,7 +33,7 @@ class MemoryLedger:
     There is no `await` between reading the index, deciding and reserving: the event loop is the lock.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one ledger needs all of it, and only wiring calls this
         self,
         index: UsageIndex,
         *,
@@ -35,6 +41,7 @@ class MemoryLedger:
         api_time: Callable[[], float],
         in_step: Callable[[], Condition],
         expiry_seconds: float = LONGEST_REQUEST + SLOP,
+        stored_policies: StoredPolicies | None = None,
     ) -> None:
         """
         Reserve on *index*.
@@ -42,6 +49,7 @@ class MemoryLedger:
         A reservation is held for at least *expiry_seconds* by *api_time*, which stops while an API server stands still,
         unless its object is seen first. *in_step* tells whether the index shows what exists. A watch that has fallen
         behind since is safe: what was allowed stays held until it is seen, what was deleted stays charged.
+        *stored_policies* reads what edits of the policy have become, where that is in ConfigMaps.
         """
         self._index = index
         self._monotonic = monotonic
@@ -50,6 +58,10 @@ class MemoryLedger:
         self._expiry_seconds = expiry_seconds
         self._held_since: dict[Attempt, float] = {}
         self._series = UnstoredSeries()
+        self._stored_policies = stored_policies or NoPolicies()
+        self._order = PromiseOrder(new_token=lambda: secrets.token_hex(8), counted_since=lambda: index.promised_since)
+        self._marks = Ledger("memory", is_open=True)
+        self._marked_since: dict[str, float] = {}
 
     async def transact(
         self,
@@ -60,6 +72,10 @@ class MemoryLedger:
         deadline: float,
     ) -> Decision:
         """Decide and reserve, in one step. See `Transactions.transact`."""
+        decided = partial(self._transact, decide, dry_run=dry_run, deadline=deadline)
+        return await when_settled(decided, deadline=deadline, monotonic=self._monotonic)
+
+    async def _transact(self, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
         if not (condition := self._in_step()).ok:
             raise UnavailableError(condition.reason, condition.message)
         if self._monotonic() >= deadline:
@@ -74,6 +90,39 @@ class MemoryLedger:
         for each in reservations:
             self._series.released(each)
             self._series.was_stored(each)
+
+    async def mark(self, edit: MarkedEdit, *, since: datetime | None, deadline: float) -> str:  # noqa: ARG002 - at once
+        """Decide nothing on what is promised until *edit* is over. See `PromiseOrdering.mark`."""
+        if not (condition := self._in_step()).ok:
+            raise UnavailableError(condition.reason, condition.message)
+        self.require_settled_promises()
+        token = self._order.mark(edit, since=since)
+        self._marked_since[token] = self._api_time()
+        self._follow()
+        return token
+
+    async def unmark(self, token: str) -> None:
+        """Go on: the edit was refused."""
+        self._order.unmark(token)
+        self._follow()
+
+    def policy_read(self, seen: Mapping[str, StoredVersion], *, version: int, changed_at: int) -> None:
+        """Record the policy that is in force. See `PromiseOrdering.policy_read`."""
+        self._order.policy_read(seen, version=version, changed_at=changed_at)
+        self._follow()
+
+    def require_settled_promises(self) -> None:
+        """Check that nothing that is promised is being edited. Raises: PromisesChangingError."""
+        self._order.require_settled(self._marks)
+
+    def time(self, now: datetime) -> datetime:
+        """Return *now*, or a later time by which promises have begun and ended already: a clock was set back."""
+        return self._order.time(self._marks, now)
+
+    def _follow(self) -> None:
+        self._marks = self._order.following(self._marks)
+        self._order.take_in(self._marks)
+        self._marked_since = {token: self._marked_since[token] for token in self._marks.edits}
 
     async def maintain(self, *, quorum: QuorumReader) -> Maintenance:
         """
@@ -95,6 +144,14 @@ class MemoryLedger:
                 # What was allowed once more during the read may still be persisted.
                 still_old = [each for each in attempts if now - self._held_since.get(each, now) >= self._expiry_seconds]
                 expired += self._expire([in_flight[each] for each in still_old], found)
+        overdue = {
+            token: edit
+            for token, edit in self._marks.edits.items()
+            if now - self._marked_since[token] >= self._expiry_seconds
+        }
+        for token in await lookups.unstored(overdue, self._stored_policies):
+            self._order.unmark(token)
+        self._follow()
         return Maintenance(tuple(expired), lookups.failures)
 
     def _expire(self, old: list[Reservation], found: StoredVersion | None) -> list[Reservation]:

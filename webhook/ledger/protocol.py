@@ -6,9 +6,10 @@ A value: every write makes a new one. Its text is `codec`; swapping it is `store
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from webhook.quota.promises import MarkedEdit
 from webhook.quota.reservation import Reservation
 
 _FIRST = "first-"
@@ -30,6 +31,10 @@ class Ledger:
     those that are not written yet. Each replica counts on from the highest value it has read, and writes its own. So
     ages outlive crashes, and never exceed the time that has passed. Each token has its own age: derived from the
     ledger's, of which one replica may know less than another, it could be overestimated.
+
+    `edits`, by token, are those of what is promised; `policy_version` is that of the last one that a replica saw in
+    force, and `promised_at`, in microseconds since 1970, the time up to which promises have begun and ended for all.
+    See `PromiseOrder`.
     """
 
     epoch: str
@@ -39,6 +44,15 @@ class Ledger:
     reservations: Mapping[str, Reservation] = field(default_factory=dict)
     age: int = 0
     waited: Mapping[str, int] = field(default_factory=dict)
+    edits: Mapping[str, MarkedEdit] = field(default_factory=dict)
+    policy_version: int = 0
+    promised_at: int = 0
+
+    @property
+    def tokens(self) -> Iterator[str]:
+        """The tokens of all reservations and edits."""
+        yield from self.reservations
+        yield from self.edits
 
     @property
     def is_first(self) -> bool:
@@ -70,9 +84,7 @@ class Ledger:
 
     def aged(self, age: int, waited: Mapping[str, int]) -> Ledger:
         """Return this version with its *age* by now and what each token has *waited*: 0 if it is new."""
-        return replace(
-            self, age=max(age, self.age), waited={token: waited.get(token, 0) for token in self.reservations}
-        )
+        return replace(self, age=max(age, self.age), waited={token: waited.get(token, 0) for token in self.tokens})
 
     def followed(
         self, *, without: Mapping[str, int], replaced: Iterable[str], new: Mapping[str, Reservation]

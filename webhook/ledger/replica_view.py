@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from webhook.ledger.promise_order import PromiseOrder
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.stored_object import is_left_out, is_stored
 from webhook.ledger.unstored import UnstoredSeries
@@ -92,6 +93,7 @@ class ReplicaView:
         self._index = index
         self._new_token = new_token
         self._ledger = Ledger("", is_open=False)
+        self.order = PromiseOrder(new_token=new_token, counted_since=lambda: index.promised_since)
         self._token_by_attempt: dict[Attempt, str] = {}
         self._to_remove: dict[str, int] = {}
         self._tentative: dict[str, _Tentative] = {}
@@ -109,13 +111,13 @@ class ReplicaView:
 
     @property
     def has_tentative(self) -> bool:
-        """Whether there are tentative reservations, which a swap must write."""
-        return bool(self._tentative)
+        """Whether there are tentative reservations or marks, which a swap must write."""
+        return bool(self._tentative) or self.order.has_marks
 
     @property
     def has_removals(self) -> bool:
-        """Whether the ledger still has reservations that are settled or expired, which a swap must remove."""
-        return bool(self._to_remove)
+        """Whether the ledger still has reservations that are settled or expired, or marks, which a swap must remove."""
+        return bool(self._to_remove) or self.order.has_changes(self._ledger)
 
     def behind(self) -> WatchTarget | None:
         """Return what a watch of this replica must reach before it may decide; None if nothing is to wait for."""
@@ -173,6 +175,7 @@ class ReplicaView:
         for token in ledger.reservations.keys() - known.keys():
             self._add(token, ledger.reservations[token])
         self._ledger = ledger
+        self.order.take_in(ledger)
         self._to_remove = {token: seen for token, seen in self._to_remove.items() if token in ledger.reservations}
 
     # Watch and expiry.
@@ -263,12 +266,13 @@ class ReplicaView:
                 if replaced in self._ledger.reservations and replaced not in self._to_remove:
                     self._add(replaced, self._ledger.reservations[replaced])
         self._tentative.clear()
+        self.order.undo()
 
     def next_version(self) -> Ledger:
         """Return the version that a swap writes."""
         replaced = (token for each in self._tentative.values() for token in each.replaces)
         new = {token: each.reservation for token, each in self._tentative.items()}
-        return self._ledger.followed(without=self._to_remove, replaced=replaced, new=new)
+        return self.order.following(self._ledger.followed(without=self._to_remove, replaced=replaced, new=new))
 
     def written(self, ledger: Ledger) -> None:
         """Record that *ledger*, which follows our version, is stored: what was tentative is part of it."""

@@ -8,15 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from itertools import islice
 
 from webhook.ledger.lookups import Lookups
+from webhook.ledger.promise_order import when_settled
 from webhook.ledger.stored_ledger import StoredLedger
 from webhook.ledger.text_size import LedgerFullError
-from webhook.ports import Condition, Decide, Maintenance, QuorumReader, UnavailableError, WebhookError
+from webhook.ports import (
+    Condition,
+    Decide,
+    Maintenance,
+    QuorumReader,
+    StoredPolicies,
+    UnavailableError,
+    WebhookError,
+)
 from webhook.quota.decision import Allowed, Decision
-from webhook.quota.objects import ObjectKey
+from webhook.quota.objects import ObjectKey, StoredVersion
+from webhook.quota.promises import MarkedEdit
 from webhook.quota.reservation import Charge, Reservation
 from webhook.quota.usage import UsageIndex
 
@@ -92,9 +105,10 @@ class SharedLedger:
         monotonic: Callable[[], float],
         in_step: Callable[[], Condition],
         charged: Sequence[str],
+        stored_policies: StoredPolicies,
     ) -> None:
         """
-        Decide by *index*, which the view of *stored_ledger* updates.
+        Decide by *index*, which the view of *stored_ledger* updates. *stored_policies* reads what edits have become.
 
         A reservation is held at least *expiry_seconds* unless its object is seen first. *in_step* tells whether the
         index shows what exists. *charged* are the resources that this replica watches.
@@ -106,6 +120,7 @@ class SharedLedger:
         self._monotonic = monotonic
         self._in_step = in_step
         self._charged = charged
+        self._stored_policies = stored_policies
         self._queue: list[_Waiting] = []
         self._waiting: Counter[str] = Counter()
         self._at_work: asyncio.Task[None] | None = None
@@ -124,6 +139,10 @@ class SharedLedger:
 
     async def transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
         """Decide the request: with the next batch if it grows, otherwise at once. See `Transactions.transact`."""
+        decided = partial(self._transact, charge, decide, dry_run=dry_run, deadline=deadline)
+        return await when_settled(decided, deadline=deadline, monotonic=self._monotonic)
+
+    async def _transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
         if not (condition := self._in_step()).ok:
             raise UnavailableError(condition.reason, condition.message)
         if not charge.grows:
@@ -157,6 +176,57 @@ class SharedLedger:
     def watch_moved(self) -> None:
         """Record that the watch of a charged resource has reached another version."""
         self._moved.set()
+
+    # What is promised.
+
+    async def mark(self, edit: MarkedEdit, *, since: datetime | None, deadline: float) -> str:
+        """Have nobody decide on what is promised until *edit* is over. See `PromiseOrdering.mark`."""
+        if not (condition := self._in_step()).ok:
+            raise UnavailableError(condition.reason, condition.message)
+        try:
+            async with asyncio.timeout(deadline - self._monotonic()), self._lock:
+                return await self._mark(edit, since)
+        except TimeoutError as error:
+            raise UnavailableError("deadline", "the edit could not be marked in the ledger in time") from error
+
+    async def _mark(self, edit: MarkedEdit, since: datetime | None) -> str:
+        await self._stored.catch_up()
+        while True:
+            await self._stored.wait_for_turn(is_busy=bool(self._queue))
+            self._stored.check_open()
+            await self._until_caught_up()
+            self.require_settled_promises()
+            token = self._view.order.mark(edit, since=since)
+            try:
+                is_written = await self._swap()
+            except BaseException:
+                self._view.order.unmark(token)  # it may be stored all the same
+                raise
+            if is_written:
+                return token
+            await self._stored.refresh()
+
+    async def unmark(self, token: str) -> None:
+        """Have the others go on, as an edit was refused. See `PromiseOrdering.unmark`."""
+        self._view.order.unmark(token)
+        try:
+            await self._write_down()
+        except UnavailableError:
+            return  # `maintain` tries again
+
+    def policy_read(self, seen: Mapping[str, StoredVersion], *, version: int, changed_at: int) -> None:
+        """Record what this replica goes by. See `PromiseOrdering.policy_read`."""
+        self._view.order.policy_read(seen, version=version, changed_at=changed_at)
+
+    def require_settled_promises(self) -> None:
+        """Check that this replica may decide on what is promised. Raises: PromisesChangingError."""
+        self._view.order.require_settled(self._view.ledger)
+
+    def time(self, now: datetime) -> datetime:
+        """Return the time to decide by. See `PromiseOrdering.time`."""
+        return self._view.order.time(self._view.ledger, now)
+
+    # Maintenance from outside.
 
     async def maintain(self, *, quorum: QuorumReader) -> Maintenance:
         """See `LedgerStore.maintain`. Raises: StoreRestoredError, after which this process has to end."""
@@ -275,15 +345,19 @@ class SharedLedger:
         began after the last request came. If another write came first, everything is undone. Raises: UnavailableError.
         """
         if self._view.has_tentative:
-            try:
-                is_written = await self._stored.swap(self._view.next_version())
-            except BaseException:
-                self._view.undo()
-                raise
-            if not is_written:
-                self._view.undo()
-            return is_written
+            return await self._swap()
         return all(each.came < self._stored.confirmed_at for each, _ in verdicts)
+
+    async def _swap(self) -> bool:
+        """Store the next version; return False, and undo what is tentative, if another write came first."""
+        try:
+            is_written = await self._stored.swap(self._view.next_version())
+        except BaseException:
+            self._view.undo()
+            raise
+        if not is_written:
+            self._view.undo()
+        return is_written
 
     async def _until_caught_up(self) -> None:
         """Wait until our watch has shown what the ledger no longer holds. Raises: UnavailableError."""
@@ -311,7 +385,8 @@ class SharedLedger:
 
     def _is_age_due(self) -> bool:
         """Whether to write the ages alone: if every replica crashes, about two seconds of age are lost, not more."""
-        return self._stored.is_age_due and any(True for _ in self._view.live())
+        waiting = (*self._view.order.expirable(self._view.ledger), *islice(self._view.live(), 1))
+        return self._stored.is_age_due and bool(waiting)
 
     async def _read_newest(self, lookups: Lookups) -> None:
         """Read the newest version of each resource that was not read when a lost ledger was opened."""
@@ -336,7 +411,19 @@ class SharedLedger:
             async with self._lock:
                 for key, stored in found.items():
                     expired += [each for token, each in old[key] if self._view.expire(token, found=stored)]
+        await self._expire_marks(lookups)
         return tuple(expired)
+
+    async def _expire_marks(self, lookups: Lookups) -> None:
+        """Take out the marks that are 40 seconds old and whose edits are not stored."""
+        waited, order = self._stored.waited(), self._view.order
+        old = {
+            token: edit
+            for token, edit in order.expirable(self._view.ledger)
+            if waited.get(token, 0) >= self._expiry_seconds * 1000
+        }
+        for token in await lookups.unstored(old, self._stored_policies):
+            order.unmark(token)
 
     async def _write_down(self) -> None:
         """Write what is settled or expired, and ages that are due. Raises: UnavailableError."""

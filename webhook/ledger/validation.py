@@ -93,7 +93,7 @@ class TokenAges:
         if self._began is not None and self._object_and_epoch == (stored.uid, ledger.epoch):
             began = min(began, self._began)
         self._object_and_epoch, self._began = (stored.uid, ledger.epoch), began
-        since = {token: now - ledger.waited.get(token, 0) / 1000 for token in ledger.reservations}
+        since = {token: now - ledger.waited.get(token, 0) / 1000 for token in ledger.tokens}
         self._since = {token: min(each, self._since.get(token, each)) for token, each in since.items()}
 
     def age(self) -> int:

@@ -12,6 +12,7 @@ from webhook.documents.policy_config_map import Fault, PolicyConfigMap
 from webhook.policy_source.current import NO_POLICY
 from webhook.policy_source.reader import Submission
 from webhook.ports import UnavailableError
+from webhook.quota.objects import StoredVersion
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,7 @@ class PolicyConfigMaps:
         self._listed: set[str] | None = None
         self._is_known = False
         self._version = 0
+        self._changed_at = 0
 
     def started(self) -> None:
         """Begin a full list."""
@@ -86,7 +88,8 @@ class PolicyConfigMaps:
 
     def _note_version(self, item: PolicyConfigMap) -> None:
         # The reflector has checked that it is a number, and ends the watch if versions step back.
-        self._version = max(self._version, int(item.metadata.resource_version))
+        self._changed_at = max(self._changed_at, int(item.metadata.resource_version))
+        self._version = max(self._version, self._changed_at)
 
     def _hand_over(self) -> None:
         texts = tuple(text for each in self._maps.values() for text in each.texts())
@@ -94,4 +97,8 @@ class PolicyConfigMaps:
         if not self._maps and not self.may_be_absent:
             # Deleting the last policy must not lift every limit: the last good one stays, and an error says so.
             faults = (Fault("", NO_POLICY),)
-        self._submit(Submission(texts, faults, self._version))
+        seen = {
+            name: StoredVersion(each.metadata.uid, int(each.metadata.resource_version))
+            for name, each in self._maps.items()
+        }
+        self._submit(Submission(texts, faults, self._version, self._changed_at, seen))

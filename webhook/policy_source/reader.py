@@ -5,7 +5,8 @@ Reads policies while requests are answered, in the order in which they were writ
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import structlog
@@ -16,6 +17,7 @@ from webhook.documents.step_by_step import in_thread
 from webhook.policy_source.current import CurrentPolicy
 from webhook.policy_source.last_good import LastGoodPolicy
 from webhook.ports import UnavailableError
+from webhook.quota.objects import StoredVersion
 
 log = structlog.get_logger(__name__)
 
@@ -29,12 +31,19 @@ class Submission:
     All texts of the policy at one time.
 
     With *faults* of where they come from, they are not put in force. *version* is the resource version of the API at
-    which they were written: a higher one is later.
+    which they were written: a higher one is later. They were in the ConfigMaps *seen*, by name, of which the last known
+    change was *changed_at*.
     """
 
     texts: tuple[PolicyText, ...]
     faults: tuple[Fault, ...] = ()
     version: int = 0
+    changed_at: int = 0
+    seen: Mapping[str, StoredVersion] = field(default_factory=dict)
+
+
+def _ignore(submission: Submission) -> None:
+    """Do nothing: nobody has asked."""
 
 
 class PolicyReader:
@@ -47,6 +56,8 @@ class PolicyReader:
 
     def __init__(self, current: CurrentPolicy, last_good: LastGoodPolicy) -> None:
         """Put what is read in force in *current*, and have *last_good* keep it."""
+        self.on_read: Callable[[Submission], None] = _ignore
+        """Called with each submission as soon as it is in force, or found to have mistakes."""
         self._current = current
         self._last_good = last_good
         self._waiting: Submission | None = None
@@ -67,9 +78,11 @@ class PolicyReader:
             submission, self._waiting = self._waiting, None
             reading = await in_thread(read_in_steps(submission.texts))
             if self._current.accept(submission.texts, reading, faults=submission.faults):
+                self.on_read(submission)
                 self._last_good.keep(submission.texts, version=submission.version)
             else:
                 await self._restore()
+                self.on_read(submission)
 
     async def _restore(self) -> None:
         """Put the copy in force if nothing is; try again while it cannot be read, until other texts are submitted."""

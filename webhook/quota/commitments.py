@@ -216,13 +216,14 @@ class InForce:
 
     `covers` are by the subject of `Pool.held_by`: of nothing for a holder who has none in force. `ahead` is what is set
     aside for later, which nobody may use before, `sums` all that was promised, and `endings` the next ends of what
-    covers somebody, the soonest first: all three by the subject of a pool.
+    covers somebody, the soonest first: all three by the subject of a pool. It is so `since` the last begin or end.
     """
 
     covers: Mapping[Subject, Cover] = field(default_factory=dict)
     ahead: Mapping[Subject, Mapping[str, Amount]] = field(default_factory=dict)
     sums: Mapping[Subject, Mapping[str, Amount]] = field(default_factory=dict)
     endings: Mapping[Subject, Sequence[Ending]] = field(default_factory=dict)
+    since: datetime | None = None
 
 
 NOTHING_IN_FORCE = InForce()
@@ -294,7 +295,7 @@ class Commitments:
         """Return what is promised at *now*; the same object until something begins or ends."""
         phase = bisect_right(self._moments, now)
         if self._in_force is None or self._in_force[0] != phase:
-            self._in_force = (phase, self._at(now))
+            self._in_force = (phase, self._at(now, since=self._moments[phase - 1] if phase else None))
         return self._in_force[1]
 
     def places_of(self, objects_scopes: Scopes, subjects: Collection[Subject]) -> Iterator[Place]:
@@ -331,7 +332,7 @@ class Commitments:
         zones = scopes.values_of(scopes.ZONE, objects_scopes)
         return zones[0] if len(zones) == 1 else ""
 
-    def _at(self, now: datetime) -> InForce:
+    def _at(self, now: datetime, *, since: datetime | None) -> InForce:
         covers: dict[Subject, Cover] = {}
         ahead: defaultdict[Subject, dict[str, Amount]] = defaultdict(dict)
         sums: defaultdict[Subject, dict[str, Amount]] = defaultdict(dict)
@@ -355,7 +356,7 @@ class Commitments:
             for subject in self._covering[inner].values():
                 covers[subject] = Cover(covered.get(subject, {}), pools)
         soonest = {pool: nsmallest(_MOST_ENDINGS, found) for pool, found in endings.items()}
-        return InForce(covers, ahead, sums, soonest)
+        return InForce(covers, ahead, sums, soonest, since)
 
 
 NO_COMMITMENTS = Commitments()

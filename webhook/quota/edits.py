@@ -109,8 +109,10 @@ def effect_of(before: Policy, after: Policy, known: Known) -> Generator[None, No
     after.
     """
     rows = yield from _alike(known.holdings)
-    was = yield from _Standing.under(before, known, rows)
-    will = yield from _Standing.under(after, known, rows)
+    was, will = _Standing(before, known), _Standing(after, known)
+    for each in (was, will):
+        yield from each.count(rows)
+        yield from each.resolve()
     overruns = yield from _overruns(will.limits, will, was.excess)
     warned = yield from _overruns(will.warning, will, was.any_excess)
     by_entry = yield from lifted_entries(before, after, known.now)
@@ -139,6 +141,19 @@ def effect_of(before: Policy, after: Policy, known: Known) -> Generator[None, No
         tuple(illegal_changes(before.commitments, after.commitments, known.now)),
         tuple(_uncompared(before, after, known)),
     )
+
+
+def unkept_now(
+    before: Policy, after: Policy, known: Known, nodes: Sequence[NodeFacts]
+) -> Generator[None, None, tuple[Unkept, ...]]:
+    """Yield after a millisecond of work or less, and return what is promised by *after* and *nodes* do not have."""
+    rows = yield from _alike(known.holdings)
+    was, will = _Standing(before, known), _Standing(after, known)
+    for each in (was, will):
+        yield from each.count(rows)
+    unkept = tuple(unkept_promises((before, was.index), (after, will.index), nodes, known.now))
+    yield
+    return unkept
 
 
 def _overruns(
@@ -193,26 +208,28 @@ class _Standing:
     enforced, and those that warn.
     """
 
-    def __init__(self, policy: Policy, labels_of: LabelsOf) -> None:
-        self.index = UsageIndex(accounts_under(policy, labels_of), policy.devices)
-        self._guarantees = policy.guarantees
+    def __init__(self, policy: Policy, known: Known) -> None:
+        self.index = UsageIndex(accounts_under(policy, known.labels_of), policy.devices)
+        self._policy = policy
+        self._known = known
+        self._accounts: dict[tuple[Account, str], None] = {}
         self.limits: dict[_Sum, Limit] = {}
         self.warning: dict[_Sum, Limit] = {}
 
-    @classmethod
-    def under(cls, policy: Policy, known: Known, rows: Sequence[_Held]) -> Generator[None, None, _Standing]:
-        standing = cls(policy, known.labels_of)
-        accounts: dict[tuple[Account, str], None] = {}
-        for count, (key, account) in enumerate(standing._filled(known.holdings, rows), start=1):
-            accounts[account, key.namespace] = None
+    def count(self, rows: Iterable[_Held]) -> Generator[None, None, None]:
+        """Count all that is used and reserved, and what is promised; yield now and then."""
+        for count, (key, account) in enumerate(self._filled(self._known.holdings, rows), start=1):
+            self._accounts[account, key.namespace] = None
             if count % _PER_STEP == 0:
                 yield
-        for count, (account, namespace) in enumerate(accounts, start=1):
-            standing._add(policy, account, namespace, known)
+        self.index.promise(self._policy.promised(self._known.now))
+
+    def resolve(self) -> Generator[None, None, None]:
+        """Find the limits of all that is counted; yield now and then."""
+        for count, (account, namespace) in enumerate(self._accounts, start=1):
+            self._add(account, namespace)
             if count % _PER_STEP == 0:
                 yield
-        standing.index.promise(policy.promised(known.now))
-        return standing
 
     def allocated(self, key: _Sum) -> Amount:
         """Return what is used, reserved and guaranteed of *key*."""
@@ -220,7 +237,7 @@ class _Standing:
 
     def set_aside(self, key: _Sum) -> Amount:
         """Return what is guaranteed of *key* to somebody inside who does not use it."""
-        return self.index.set_aside(*key) if self._guarantees.sets_aside(*key) else 0
+        return self.index.set_aside(*key) if self._policy.guarantees.sets_aside(*key) else 0
 
     def excess(self, key: _Sum) -> Amount:
         """Return by how much the enforced limit of *key* is exceeded, 0 if it is not or if there is none."""
@@ -245,9 +262,9 @@ class _Standing:
             self.index.reserve(each)
             yield each.key, each.account
 
-    def _add(self, policy: Policy, account: Account, namespace: str, known: Known) -> None:
+    def _add(self, account: Account, namespace: str) -> None:
         """Keep the limits that bind objects of *account*; of an exempt one only those that it shares with others."""
-        labels, now = known.labels_of(namespace), known.now
+        policy, labels, now = self._policy, self._known.labels_of(namespace), self._known.now
         is_exempt = policy.exemptions.of(account, namespace, now) is not None
         holder = policy.holder_of(account.payer)
         for limit in resolve_limits(policy, account, namespace=namespace, labels=labels, now=now).sums:

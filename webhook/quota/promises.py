@@ -13,6 +13,7 @@ from datetime import datetime
 from fractions import Fraction
 from itertools import groupby
 from operator import itemgetter
+from typing import NamedTuple
 
 from webhook.quota.capacity import NodeFacts, capacity_of
 from webhook.quota.commitments import Commitment, Commitments, Pool, State
@@ -23,6 +24,18 @@ from webhook.quota.usage import UsageView, used_by_each
 
 _Course = Sequence[tuple[datetime, Amount]]
 """A sum from each of these times on, until the next one."""
+
+
+class MarkedEdit(NamedTuple):
+    """
+    An edit of the policy's ConfigMap *name* that changes what is promised, and that is judged or may be stored.
+
+    `base` is the version on which it is based, 0 if it makes the ConfigMap.
+    """
+
+    name: str
+    uid: str
+    base: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +82,25 @@ def illegal_changes(before: Commitments, after: Commitments, now: datetime) -> I
 
 def is_more_promised(before: Commitments, after: Commitments) -> bool:
     """Whether *after* promises anything that *before* does not promise in the same words, wherever they stand."""
-    known = {each.name: replace(each, place="") for each in before.every}
-    return any(known.get(each.name) != replace(each, place="") for each in after.every)
+    known = _in_words(before)
+    return any(known.get(name) != each for name, each in _in_words(after).items())
+
+
+def is_promised_otherwise(before: Policy, after: Policy) -> bool:
+    """Whether decisions in pools of nodes differ by *after*: anything else is promised, or pools are other ones."""
+    if not (before.commitments or after.commitments):
+        return False
+    return _terms_of(before) != _terms_of(after)
+
+
+def _terms_of(policy: Policy) -> tuple[object, ...]:
+    modes = {name: entry.mode for name, entry in policy.class_entries.items()}
+    return (_in_words(policy.commitments), policy.node_classes, policy.class_terms, modes, policy.devices)
+
+
+def _in_words(commitments: Commitments) -> dict[str, Commitment]:
+    """Return the commitments by name, wherever they stand."""
+    return {each.name: replace(each, place="") for each in commitments.every}
 
 
 def unkept_promises(

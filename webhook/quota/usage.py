@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from msgspec import Struct, structs
@@ -214,6 +215,11 @@ class UsageIndex:
     def set_aside(self, pool: Subject, name: str) -> Amount:
         """Return how much of *pool* is promised to those who do not use it."""
         return self._set_aside.get(pool, _NOTHING).get(name, 0)
+
+    @property
+    def promised_since(self) -> datetime | None:
+        """The last begin or end of a promise that has passed by what is counted; None before the first."""
+        return self._promised.since
 
     def promised(self, pool: Subject, name: str) -> Amount:
         """Return how much of *pool* is promised at all."""

@@ -31,6 +31,7 @@ from webhook.kube.limit_ranges import LimitRangeReads
 from webhook.kube.object_list import ObjectList
 from webhook.kube.object_reads import ObjectReads
 from webhook.kube.pod_classes import PodClassReads
+from webhook.kube.policy_maps import StoredPolicyMaps
 from webhook.kube.workload_pods import WorkloadPods
 from webhook.ledger.apiserver_leases import ApiServerLeases
 from webhook.ledger.expiry import maintain_forever
@@ -51,6 +52,7 @@ from webhook.registration import (
     watches,
 )
 from webhook.serving.http_server import Health, HttpServer
+from webhook.serving.metrics import Metrics
 from webhook.serving.pool_series import PoolSeries
 from webhook.settings import Settings
 from webhook.wiring.application import (
@@ -68,6 +70,7 @@ from webhook.wiring.known_pools import KnownPools
 from webhook.wiring.ledgers import Surroundings, build_ledger
 from webhook.wiring.liquid import build_liquid
 from webhook.wiring.live_check import LiveCheck
+from webhook.wiring.ordered import OrderedCapacity, OrderedClock
 from webhook.wiring.policy_edits import IndexedUsage, publish_forced
 from webhook.wiring.policy_kinds import PolicyKinds
 from webhook.wiring.quota_metrics import QuotaMetrics
@@ -96,18 +99,19 @@ instead would add the growing delay between restarts of the container.
 """
 
 _KUBECONFIG_WAIT = 10.0
-"""Seconds, if nothing listens at an address from a kubeconfig: it may be mistyped."""
+"""Seconds, if nothing ever listened at an address from a kubeconfig: it may be mistyped."""
 
 
 async def _identity_in_secret(api: KubernetesApi, settings: Settings, clock: SystemClock) -> ServingIdentity:
     """Return an identity signed by the authority that all replicas share. Waits for an API server that restarts."""
     names = certificates.serving_names(settings.namespace, advertise_url=settings.advertise_url)
     started = clock.monotonic()
+    may_be_mistyped = settings.kubeconfig is not None
     while True:
         try:
             return await certificates.from_secret(api, namespace=settings.namespace, names=names, clock=clock)
         except (UnreachableError, ServerError) as error:
-            may_be_mistyped = settings.kubeconfig is not None and isinstance(error, NoConnectionError)
+            may_be_mistyped = may_be_mistyped and isinstance(error, NoConnectionError)
             if clock.monotonic() - started > (_KUBECONFIG_WAIT if may_be_mistyped else _API_SERVER_WAIT):
                 raise
             log.warning("the API server does not answer yet", why=str(error))
@@ -153,10 +157,6 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     def count(error: UnavailableError) -> None:
         metrics.count_error(error.reason)
 
-    def untold(error: UnavailableError) -> None:
-        count(error)
-        log.warning("no early verdict on a workload", reason=str(error))
-
     revision = RevisionCheck(
         reads.store_version,
         seen=lambda: max(index.position(kind.resource) for kind in kinds.charged),
@@ -199,6 +199,8 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         )
     )
     objects.connect(on_settled=ledger.store.settled, on_reached=ledger.watch_moved)
+    watched.connect(ledger.store)
+    ordered_clock = OrderedClock(clock, ledger.store)
     audit = Audit(
         index,
         objects.resources,
@@ -226,13 +228,13 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         watched.policy,
         watched.labels,
         ledger.store,
-        clock,
+        ordered_clock,
         names,
         *filled,
         workload_pods,
         reads,
         kinds,
-        watched.nodes,
+        OrderedCapacity(watched.nodes, ledger.store),
         on_denied=denials.record,
     )
     advice = WorkloadAdvice(
@@ -247,7 +249,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         *filled,
         kinds,
         watched.nodes,
-        on_untold=untold,
+        on_untold=partial(_count_untold, metrics),
     )
     edits = PolicyEdits(
         settings.namespace,
@@ -255,7 +257,9 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         watched.policy,
         watched.labels,
         IndexedUsage(index, watched.groups, (in_step, ledger.condition), policy_kinds.is_counted, watched.nodes.known),
-        clock,
+        ledger.store,
+        ordered_clock,
+        StoredPolicyMaps(api, namespace=settings.namespace),
         on_forced=partial(publish_forced, events),
         is_ending=partial(watched.labels.is_being_deleted, settings.namespace),
     )
@@ -377,6 +381,11 @@ async def _register(registration: Registration, is_ledger_known: Callable[[], bo
     while not is_ledger_known():  # noqa: ASYNC110 - at start only
         await asyncio.sleep(0.02)
     await registration.keep_registered()
+
+
+def _count_untold(metrics: Metrics, error: UnavailableError) -> None:
+    metrics.count_error(error.reason)
+    log.warning("no early verdict on a workload", reason=str(error))
 
 
 def _log_leases(condition: Condition) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from webhook.kube.api import ApiError, KubernetesApi
 from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.kube.ledger_config_map import NAME, LedgerConfigMap, LedgerWatch, StoredConfigMap
+from webhook.kube.policy_maps import StoredPolicyMaps
 from webhook.kube.reflector import Reflector
 from webhook.ledger.memory import MemoryLedger
 from webhook.ledger.replica_view import ReplicaView
@@ -61,7 +62,13 @@ def build_ledger(given: Surroundings) -> BuiltLedger:
 
 
 def _in_memory(given: Surroundings) -> BuiltLedger:
-    ledger = MemoryLedger(given.index, monotonic=given.clock.monotonic, api_time=given.api_time, in_step=given.in_step)
+    ledger = MemoryLedger(
+        given.index,
+        monotonic=given.clock.monotonic,
+        api_time=given.api_time,
+        in_step=given.in_step,
+        stored_policies=StoredPolicyMaps(given.api, namespace=given.settings.namespace),
+    )
     return BuiltLedger(ledger, watch_moved=_ignore_watch, is_known=lambda: True, condition=lambda: READY)
 
 
@@ -93,6 +100,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
         monotonic=given.clock.monotonic,
         in_step=given.in_step,
         charged=charged,
+        stored_policies=StoredPolicyMaps(given.api, namespace=namespace),
     )
     watch = Reflector(
         given.api,

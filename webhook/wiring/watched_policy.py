@@ -14,8 +14,15 @@ from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.kube.namespaces import Namespace, NamespaceLabels
 from webhook.kube.policy_copy import PolicyCopyConfigMap
 from webhook.kube.reflector import Reflector
-from webhook.policy_source import POLICY_SELECTOR, CurrentPolicy, LastGoodPolicy, PolicyConfigMaps, PolicyReader
-from webhook.ports import Condition
+from webhook.policy_source import (
+    POLICY_SELECTOR,
+    CurrentPolicy,
+    LastGoodPolicy,
+    PolicyConfigMaps,
+    PolicyReader,
+    Submission,
+)
+from webhook.ports import Condition, PromiseOrdering
 from webhook.quota.membership import GroupsByMember
 from webhook.quota.policy import Entry, Policy, accounts_under
 from webhook.quota.presets import Labels
@@ -78,6 +85,14 @@ class WatchedPolicy:
             self.groups.run,
             self.nodes.run,
         )
+
+    def connect(self, ledger: PromiseOrdering) -> None:
+        """Tell *ledger* which policy is in force."""
+
+        def on_read(submission: Submission) -> None:
+            ledger.policy_read(submission.seen, version=submission.version, changed_at=submission.changed_at)
+
+        self._reader.on_read = on_read
 
     def namespaces_condition(self) -> Condition:
         """Return whether all namespaces are known."""

@@ -1,0 +1,173 @@
+"""
+The order of decisions on what is promised: every replica makes them by the same promises, one after another.
+
+An edit of the policy that changes promises has a mark in the ledger from before it is judged until it is in force.
+Meanwhile nobody decides in pools of nodes, so nobody takes what the edit promises, or what it was judged by. Promises
+that begin or end by the clock do so for all replicas with the first decision after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from webhook.ledger.protocol import Ledger
+from webhook.ports import PromisesChangingError
+from webhook.quota.decision import Decision
+from webhook.quota.objects import StoredVersion
+from webhook.quota.promises import MarkedEdit
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_BETWEEN_TRIES = 0.05
+"""Seconds until a request is decided again that waits for an edit of what is promised."""
+
+_MOST_AHEAD = timedelta(minutes=5)
+"""By how much the clock of another replica may be ahead: one that is years ahead must not end the promises of all."""
+
+
+async def when_settled(
+    decide: Callable[[], Awaitable[Decision]], *, deadline: float, monotonic: Callable[[], float]
+) -> Decision:
+    """
+    Return what *decide* returns, which waits for an edit of what is promised if it depends on that.
+
+    Raises: PromisesChangingError if that takes until *deadline*; and what *decide* raises.
+    """
+    while True:
+        try:
+            return await decide()
+        except PromisesChangingError:
+            if monotonic() + _BETWEEN_TRIES >= deadline:
+                raise
+        await asyncio.sleep(_BETWEEN_TRIES)
+
+
+class PromiseOrder:
+    """
+    What one replica knows of the marks and of the policy. A method that reads a version of the ledger takes it as
+    *ledger*: the one on which a decision is made.
+    """
+
+    def __init__(self, *, new_token: Callable[[], str], counted_since: Callable[[], datetime | None]) -> None:
+        """
+        Start without a policy. *new_token* returns a text that no replica has ever used.
+
+        *counted_since* returns the last begin or end of a promise that the usage index counts as passed.
+        """
+        self._new_token = new_token
+        self._counted_since = counted_since
+        self._judged_since: datetime | None = None
+        self._tentative: dict[str, MarkedEdit] = {}
+        self._over: set[str] = set()
+        self._seen: Mapping[str, StoredVersion] = {}
+        self._position = 0
+        self._changed_at = 0
+
+    # Events.
+
+    def policy_read(self, seen: Mapping[str, StoredVersion], *, version: int, changed_at: int) -> None:
+        """
+        Record what this replica goes by now: the ConfigMaps that it has *seen*, by name, as of *version*.
+
+        *changed_at* is the version of the last change among them that it knows.
+        """
+        self._seen, self._position, self._changed_at = seen, version, changed_at
+
+    def mark(self, edit: MarkedEdit, *, since: datetime | None) -> str:
+        """
+        Put a mark of *edit* into what the next swap writes; return its token.
+
+        It is judged by what has begun and ended until *since*, the last of these times.
+        """
+        token = self._new_token()
+        self._tentative[token], self._judged_since = edit, since
+        return token
+
+    def unmark(self, token: str) -> None:
+        """Have the next swap take out a mark: its edit was refused, or can no longer be stored."""
+        self._tentative.pop(token, None)
+        self._over.add(token)
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether there is a mark that a swap must write."""
+        return bool(self._tentative)
+
+    def undo(self) -> None:
+        """Forget what was to be marked: the swap was lost, or not tried."""
+        self._tentative.clear()
+
+    def take_in(self, ledger: Ledger) -> None:
+        """Record that *ledger* is the present version."""
+        self._tentative.clear()
+        self._over &= ledger.edits.keys()
+
+    # Queries.
+
+    def require_settled(self, ledger: Ledger) -> None:
+        """Check that this replica may decide on what is promised. Raises: PromisesChangingError."""
+        if next(self._open(ledger), None) is not None:
+            raise PromisesChangingError("an edit of what is promised is being stored: try again in a moment")
+        if self._position < ledger.policy_version:
+            versions = f"of version {self._position}, others by that of version {ledger.policy_version}"
+            raise PromisesChangingError(f"this replica goes by the policy {versions}: try again in a moment")
+
+    def time(self, ledger: Ledger, now: datetime) -> datetime:
+        """
+        Return *now*, or the time up to which promises have begun and ended for others, whichever is later.
+
+        If that is more than five minutes later, a clock is wrong, and ours is believed.
+        """
+        if not ledger.promised_at:
+            return now
+        promised_at = _EPOCH + ledger.promised_at * _MICROSECOND
+        return promised_at if now < promised_at <= now + _MOST_AHEAD else now
+
+    def expirable(self, ledger: Ledger) -> Iterator[tuple[str, MarkedEdit]]:
+        """Yield the marks that this replica has not seen to be over, with their tokens."""
+        return self._open(ledger)
+
+    def has_changes(self, ledger: Ledger) -> bool:
+        """Whether a swap has marks to take out."""
+        return any(self._is_over(token, edit) for token, edit in ledger.edits.items())
+
+    def following(self, ledger: Ledger) -> Ledger:
+        """Return *ledger* as the next swap writes it, as far as it is about promises."""
+        kept = {token: edit for token, edit in ledger.edits.items() if not self._is_over(token, edit)}
+        in_force = [self._in_force_at(edit) for token, edit in ledger.edits.items() if token not in self._over]
+        passed = [(each - _EPOCH) // _MICROSECOND for each in self._passed()]
+        return replace(
+            ledger,
+            edits={**kept, **self._tentative},
+            policy_version=max((ledger.policy_version, *in_force)),
+            promised_at=max((ledger.promised_at, *passed)),
+        )
+
+    def _passed(self) -> Iterator[datetime]:
+        """Yield the last begins and ends by which this replica has decided, or judges."""
+        if (counted := self._counted_since()) is not None:
+            yield counted
+        if self._tentative and self._judged_since is not None:
+            yield self._judged_since
+
+    def _open(self, ledger: Ledger) -> Iterator[tuple[str, MarkedEdit]]:
+        return ((token, edit) for token, edit in ledger.edits.items() if not self._is_over(token, edit))
+
+    def _is_over(self, token: str, edit: MarkedEdit) -> bool:
+        return token in self._over or self._in_force_at(edit) > 0
+
+    def _in_force_at(self, edit: MarkedEdit) -> int:
+        """
+        Return the version at which *edit*, or what was written after it, came into force here; 0 before that.
+
+        A ConfigMap that existed at the base and does not now was deleted, or is no part of the policy any more. One
+        that was not there at the base may still be made.
+        """
+        seen = self._seen.get(edit.name)
+        if seen is not None and (seen.uid == edit.uid or edit.base):
+            return seen.version if seen.version > edit.base else 0
+        return max(self._changed_at, 1) if edit.base and seen is None and self._position > edit.base else 0
