@@ -545,6 +545,7 @@ async def test_while_the_watch_is_behind_no_decision_is_made(webhook: Webhook) -
             await webhook.ask(create(cpu=cpu))
 
 
+NODE = "system:node:n1"
 PROMISED = """
 version: 1
 nodeClasses: {fast: {nodes: {matchLabels: {cpu: fast}}}}
@@ -567,6 +568,37 @@ async def test_while_it_is_not_known_what_nodes_have_no_pod_is_decided_on_where_
     webhook.capacity.error = None
     webhook.capacity.amounts = {"requests.cpu": 4 * NANOS}
     assert (await webhook.ask(fast)).allowed
+
+
+@pytest.mark.parametrize(
+    ("to", "user", "policy", "is_decided"),
+    [
+        ("2", "alice", PROMISED, False),
+        ("500m", "alice", PROMISED, True),
+        ("2", NODE, PROMISED, True),
+        ("2", "alice", PROMISED + "exempt: [{user: alice, reason: tests}]\n", True),
+    ],
+    ids=["it grows", "it shrinks", "what a kubelet reports", "it is exempt"],
+)
+async def test_what_is_allowed_in_any_case_does_not_wait_until_nodes_are_known(
+    to: str, user: str, policy: str, is_decided: bool
+) -> None:
+    webhook = Webhook(policy)
+    webhook.capacity.error = UnavailableError("nodes", "the nodes are not all known yet")
+    body = resize(to)
+    for each in ("object", "oldObject"):
+        body["request"][each]["spec"]["nodeSelector"] = {"cpu": "fast"}
+    if user == NODE:
+        body["request"] |= {"subResource": "status", "userInfo": {"username": NODE, "groups": ["system:nodes"]}}
+        for each, cpu in (("oldObject", "1"), ("object", to)):
+            statuses = [{"name": "main", "resources": {"requests": {"cpu": cpu}}}]
+            body["request"][each]["status"] = {"containerStatuses": statuses}
+
+    if is_decided:
+        assert (await webhook.validate_only(body)).allowed
+    else:
+        with pytest.raises(UnavailableError, match="the nodes are not all known yet"):
+            await webhook.validate_only(body)
 
 
 async def test_after_the_deadline_no_decision_is_made(webhook: Webhook) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from webhook.admission import review
@@ -42,10 +44,13 @@ from webhook.quota import message
 from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare, with_fullest
 from webhook.quota.endings import ending_limit
 from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
+from webhook.quota.limits import LimitsInForce
 from webhook.quota.missing import NO_FILLING
 from webhook.quota.objects import AnyObject, ObjectKey, Scale
+from webhook.quota.policy import Policy
 from webhook.quota.pool_limits import Capacity, NoNodes, limits_in_force
 from webhook.quota.presets import PER_SESSION
+from webhook.quota.reservation import Charge
 from webhook.quota.subject import NOBODY, UNATTRIBUTED, Account
 from webhook.quota.usage import UsageView
 
@@ -302,10 +307,10 @@ class AdmissionHandler:
         def terms() -> Terms:
             policy, present = self.policies.current(), self.namespaces.known(request.namespace) or labels
             counted, place, now = under(policy, charge, labels=present), request.namespace, self.clock.now()
-            in_force = limits_in_force(
-                policy, counted.account, namespace=place, labels=present, now=now, capacity=self.capacity
-            )
-            return Terms(policy, counted, in_force, policy.exemptions.of(counted.account, place, now))
+            exemption = policy.exemptions.of(counted.account, place, now)
+            may_refuse = may_deny and counted.grows and exemption is None
+            in_force = self._limits(policy, counted, present, now, is_always_allowed=not may_refuse)
+            return Terms(policy, counted, in_force, exemption)
 
         decided_on: Terms | None = None
         is_told = reviewed.old is None and self.attribution.users.is_told(request.user_info)
@@ -335,6 +340,19 @@ class AdmissionHandler:
         assert decided_on is not None  # noqa: S101 - see `Transactions.transact`
         decided_on = self._with_ending(decided_on, labels, is_told=is_told and may_deny)
         return answer(request, decision, attributed, reviewed=reviewed, terms=decided_on)
+
+    def _limits(
+        self, policy: Policy, charge: Charge, labels: Mapping[str, str], now: datetime, *, is_always_allowed: bool
+    ) -> LimitsInForce:
+        """Return the limits in force. What is allowed in any case does not wait until it is known what nodes have."""
+        account, place = charge.account, charge.key.namespace
+        bind = partial(limits_in_force, policy, account, namespace=place, labels=labels, now=now)
+        try:
+            return bind(capacity=self.capacity)
+        except UnavailableError:
+            if not is_always_allowed:
+                raise
+            return bind(capacity=NoNodes())
 
     def _with_ending(self, terms: Terms, labels: Mapping[str, str], *, is_told: bool) -> Terms:
         """Return *terms* with the limit that ends soon, if somebody is to be told whom limits bind."""
