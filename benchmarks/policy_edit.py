@@ -28,7 +28,7 @@ from webhook.documents.policy_text import PolicyText
 from webhook.ledger.memory import MemoryLedger
 from webhook.policy_source import CurrentPolicy, PolicyConfigMaps
 from webhook.ports import READY
-from webhook.quota.objects import ObjectKey
+from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.policy import accounts_under
 from webhook.quota.subject import Payer
 from webhook.quota.usage import Holdings, Row, UsageIndex
@@ -151,6 +151,16 @@ def body_of(old: str, new: str) -> bytes:
     return msgspec.json.encode({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
 
 
+class Empty:
+    """Port `QuorumReader`: nothing is looked up where nothing is promised."""
+
+    async def version_of(self, key: ObjectKey) -> StoredVersion | None:  # noqa: ARG002
+        return None
+
+    async def newest_version(self, resource: str) -> int:  # noqa: ARG002
+        return 0
+
+
 def stage(text: str) -> PolicyEdits:
     """Return what judges edits of *text*, which is in force, beside the pods."""
     current = CurrentPolicy(on_change=lambda _: None, on_mistakes=lambda _: None)
@@ -169,7 +179,7 @@ def stage(text: str) -> PolicyEdits:
         index.observe(key, Row(f"uid-{number}", number, payer, _AMOUNTS))
     clock = SystemClock()
     ledger = MemoryLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
-    return PolicyEdits(_NAMESPACE, maps, current, labels, Usage(index), ledger, clock)
+    return PolicyEdits(_NAMESPACE, maps, current, labels, Usage(index), ledger, Empty(), clock)
 
 
 class Measured(NamedTuple):

@@ -19,7 +19,7 @@ from webhook.documents.kept_policy import KeptPolicy, PolicyRefusedError, Stored
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.kinds.evaluator import AnyKind
 from webhook.ledger.ledger_object import StoredText, SwapConflictError
-from webhook.ports import UnavailableError
+from webhook.ports import StoredPolicyMap, UnavailableError
 from webhook.quota.capacity import NodeFacts
 from webhook.quota.commitments import Pool
 from webhook.quota.missing import Bounds
@@ -374,13 +374,16 @@ class FakeNames:
 class FakeStoredPolicies:
     """Port `StoredPolicies`: what is stored, by name; nothing can be read while there is an `error`."""
 
-    stored: dict[str, StoredVersion] = field(default_factory=dict)
+    stored: dict[str, StoredPolicyMap] = field(default_factory=dict)
     error: UnavailableError | None = None
 
-    async def version_of(self, name: str) -> StoredVersion | None:
+    async def version_of(self, name: str) -> StoredPolicyMap | None:
         if self.error is not None:
             raise self.error
         return self.stored.get(name)
+
+    async def newest_version(self) -> int:
+        return max((each.version for each in self.stored.values() if each.is_part), default=0)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from msgspec import Raw
 
@@ -34,6 +34,7 @@ __all__ = [
     "FrontProxyTrust",
     "StoreRestoredError",
     "StoredPolicies",
+    "StoredPolicyMap",
     "Transactions",
     "Trust",
     "Decide",
@@ -51,6 +52,8 @@ __all__ = [
     "PromiseOrdering",
     "PromisesChangingError",
     "QuorumReader",
+    "SettledPromises",
+    "NothingChanges",
     "Sleep",
     "WebhookError",
 ]
@@ -287,19 +290,34 @@ class QuorumReader(Protocol):
         """Return the highest version of any stored object of *resource*, 0 if none. Raises: UnavailableError."""
 
 
-class StoredPolicies(Protocol):
-    """Reads the ConfigMaps of the policy, past every cache."""
+class StoredPolicyMap(NamedTuple):
+    """A ConfigMap as it is stored, and whether it is part of the policy."""
 
-    async def version_of(self, name: str) -> StoredVersion | None:
-        """Return uid and resource version of the ConfigMap *name*, None if there is none. Raises: UnavailableError."""
+    uid: str
+    version: int
+    is_part: bool = True
+
+
+class StoredPolicies(Protocol):
+    """Reads ConfigMaps of our namespace, past every cache."""
+
+    async def version_of(self, name: str) -> StoredPolicyMap | None:
+        """Return the ConfigMap *name*, None if there is none. Raises: UnavailableError."""
+
+    async def newest_version(self) -> int:
+        """Return the highest version of any that is part of the policy, 0 if none is. Raises: UnavailableError."""
 
 
 class NoPolicies:
     """Port `StoredPolicies` where the policy is in no ConfigMap."""
 
-    async def version_of(self, name: str) -> StoredVersion | None:  # noqa: ARG002
+    async def version_of(self, name: str) -> StoredPolicyMap | None:  # noqa: ARG002
         """Return None."""
         return None
+
+    async def newest_version(self) -> int:
+        """Return 0."""
+        return 0
 
 
 class Trust(Protocol):
@@ -361,13 +379,27 @@ class Transactions(Protocol):
         """
 
 
-class PromiseOrdering(Protocol):
+class SettledPromises(Protocol):
+    """Whether this replica may decide on what is promised now."""
+
+    def require_settled_promises(self) -> None:
+        """Check that this replica may decide in classes of nodes. Raises: PromisesChangingError."""
+
+
+class NothingChanges:
+    """Port `SettledPromises` without a cluster."""
+
+    def require_settled_promises(self) -> None:
+        """Do nothing."""
+
+
+class PromiseOrdering(SettledPromises, Protocol):
     """Has all replicas decide by the same promises, and by none that is being edited."""
 
     async def mark(self, edit: MarkedEdit, *, since: datetime | None, deadline: float) -> str:
         """
-        Have nobody decide in pools of nodes until *edit* is over: until each replica sees it in force, it is unmarked,
-        or it cannot be stored any more. Return the token of the mark.
+        Have nobody decide in classes of nodes until *edit* is over: until each replica sees it in force, or it is
+        unmarked, or cannot be stored any more. Return the token of the mark.
 
         It is judged after that, by what has begun and ended until *since*: the last begin or end that has passed.
         *deadline* is on the monotonic clock. Raises: PromisesChangingError while another edit is not over, or is not in
@@ -377,15 +409,13 @@ class PromiseOrdering(Protocol):
     async def unmark(self, token: str) -> None:
         """Have the others go on: the edit was refused."""
 
-    def policy_read(self, seen: Mapping[str, StoredVersion], *, version: int, changed_at: int) -> None:
+    def policy_read(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
         """
-        Record that this replica goes by the ConfigMaps that it has *seen*, by name, as of *version*.
+        Record that this replica goes by the ConfigMaps that it has *seen*, by name, as of *version*. None: by a copy of
+        them, of which that is not known.
 
         *changed_at* is the version of the last change among them that it knows.
         """
-
-    def require_settled_promises(self) -> None:
-        """Check that this replica may decide in pools of nodes. Raises: PromisesChangingError."""
 
     def time(self, now: datetime) -> datetime:
         """Return *now*, or the time up to which promises have begun and ended for other replicas if that is later."""

@@ -21,7 +21,7 @@ from webhook.ledger.memory import MemoryLedger
 from webhook.policy_source import CurrentPolicy, PolicyConfigMaps, Submission
 from webhook.ports import READY
 from webhook.quota.capacity import NodeFacts
-from webhook.quota.objects import ObjectKey
+from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.policy import Policy, accounts_under
 from webhook.quota.subject import Payer
 from webhook.quota.usage import Holdings, Row, UsageIndex
@@ -41,6 +41,16 @@ class _Clock:
     def monotonic(self) -> float:
         """Return 0: no time passes."""
         return 0.0
+
+
+class _Empty:
+    """Port `QuorumReader`: nothing is stored."""
+
+    async def version_of(self, key: ObjectKey) -> StoredVersion | None:  # noqa: ARG002
+        return None
+
+    async def newest_version(self, resource: str) -> int:  # noqa: ARG002
+        return 0
 
 
 class _Usage:
@@ -96,7 +106,7 @@ class World:
         index.observe(ObjectKey("pods", "red", "a"), Row("uid", 5, Payer("alice"), amounts))
         clock = _Clock()
         ledger = MemoryLedger(index, monotonic=clock.monotonic, api_time=clock.monotonic, in_step=lambda: READY)
-        edits = PolicyEdits(NAMESPACE, maps, current, namespaces, _Usage(index), ledger, clock)
+        edits = PolicyEdits(NAMESPACE, maps, current, namespaces, _Usage(index), ledger, _Empty(), clock)
 
         async def judge(request: AdmissionRequest, deadline: float) -> AdmissionResponse:
             return await edits.judge(request, deadline=deadline)

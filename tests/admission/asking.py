@@ -107,6 +107,7 @@ class Webhook:
             self.owners,
             kinds,
             self.capacity,
+            self.ledger,
         )
 
     async def mutate(self, request: AdmissionRequest) -> Json:

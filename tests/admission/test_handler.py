@@ -20,6 +20,7 @@ from webhook.ledger.memory import StandaloneLedger
 from webhook.ports import READY, Condition, Decide, UnavailableError
 from webhook.quota.decision import Decision
 from webhook.quota.objects import ObjectKey, StoredVersion
+from webhook.quota.promises import MarkedEdit
 from webhook.quota.quantity import NANOS
 from webhook.quota.reservation import CREATED, Charge, Reservation
 from webhook.quota.subject import Payer, group, tenant, user
@@ -568,6 +569,28 @@ async def test_while_it_is_not_known_what_nodes_have_no_pod_is_decided_on_where_
     webhook.capacity.error = None
     webhook.capacity.amounts = {"requests.cpu": 4 * NANOS}
     assert (await webhook.ask(fast)).allowed
+
+
+CLASSES = "version: 1\nnodeClasses: {fast: {nodes: {matchLabels: {cpu: fast}}}}\n"
+
+
+@pytest.mark.parametrize("policy", [PROMISED, CLASSES], ids=["something is promised", "nothing is promised yet"])
+async def test_while_what_is_promised_is_being_edited_no_pod_of_a_class_is_decided_on(policy: str) -> None:
+    webhook = Webhook(policy)
+    fast, elsewhere = create(), create(name="elsewhere")
+    fast["request"]["object"]["spec"]["nodeSelector"] = {"cpu": "fast"}
+    elsewhere["request"]["object"]["spec"]["nodeSelector"] = {"cpu": "slow"}
+    edit = MarkedEdit("quotas", "uid", 5, was_part=True)
+    token = await webhook.ledger.mark(edit, since=None, deadline=webhook.clock.monotonic() + 5)
+
+    asking = asyncio.create_task(webhook.ask(fast))
+    assert (await webhook.ask(elsewhere)).allowed
+    await asyncio.sleep(0.1)
+    assert not asking.done()
+
+    webhook.capacity.amounts = {"requests.cpu": 4 * NANOS}
+    await webhook.ledger.unmark(token)
+    assert (await asking).allowed
 
 
 @pytest.mark.parametrize(

@@ -13,22 +13,23 @@ import msgspec
 import pytest
 
 from tests.admission.asking import Json, a_review, decoded, request_of
-from tests.fakes import FakeClock, FakeNamespaces, FakeStoredPolicies, FakeUsage
-from webhook.admission import review
+from tests.fakes import FakeClock, FakeNamespaces, FakeStore, FakeStoredPolicies, FakeUsage
+from webhook.admission import policy_edits, review
 from webhook.admission.policy_edits import PolicyEdits
 from webhook.documents.policy_config_map import PolicyConfigMap
 from webhook.documents.policy_text import read_policy
 from webhook.ledger.memory import MemoryLedger
 from webhook.policy_source import CurrentPolicy, PolicyConfigMaps, Submission
-from webhook.ports import READY, PromisesChangingError, UnavailableError
+from webhook.ports import READY, PromisesChangingError, StoredPolicyMap, UnavailableError
 from webhook.quota import scopes
 from webhook.quota.capacity import NodeFacts
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.policy import Policy, accounts_under
 from webhook.quota.promises import MarkedEdit
+from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount
 from webhook.quota.subject import Payer
-from webhook.quota.usage import Row, UsageIndex
+from webhook.quota.usage import Holdings, Row, UsageIndex
 
 NAMESPACE = "userquota-system"
 ALLOWED = {"uid": "call-1", "allowed": True}
@@ -73,6 +74,7 @@ class Stage:
         self.ledger = MemoryLedger(
             self.index, monotonic=self.clock.monotonic, api_time=self.clock.monotonic, in_step=lambda: READY
         )
+        self.objects = FakeStore()
         self.edits = PolicyEdits(
             NAMESPACE,
             self.maps,
@@ -80,6 +82,7 @@ class Stage:
             self.namespaces,
             self.usage,
             self.ledger,
+            self.objects,
             self.clock,
             on_forced=lambda *told: self.forced.append(told),
         )
@@ -586,7 +589,7 @@ async def test_an_edit_of_what_is_promised_holds_decisions_up_until_it_is_in_for
 
     assert (await promising.update(config_map(TWO_PROMISED), config_map(ONE_PROMISED)))["allowed"]
 
-    assert marks.made == [MarkedEdit("p", "uid-of-p", 5)]
+    assert marks.made == [MarkedEdit("p", "uid-of-p", 5, was_part=True)]
     assert not marks.is_open
     stored = config_map(TWO_PROMISED)
     stored["metadata"]["resourceVersion"] = "8"
@@ -700,14 +703,17 @@ async def test_a_create_and_a_deletion_hold_decisions_up_as_well(promising: Stag
     promising.stores(config_map(FOUR + H100), config_map(other, "second"))
     assert (await promising.ask("DELETE", None, config_map(other, "second")))["allowed"]
 
-    assert marks.made == [MarkedEdit("second", "uid-of-second", 0), MarkedEdit("second", "uid-of-second", 5)]
+    assert marks.made == [
+        MarkedEdit("second", "uid-of-second", 0, was_part=False),
+        MarkedEdit("second", "uid-of-second", 5, was_part=True),
+    ]
 
 
 async def test_a_create_of_a_name_that_is_taken_is_answered_as_the_api_server_would(promising: Stage) -> None:
     marks = Marks(promising)
     another = config_map(TWO_PROMISED)
     another["metadata"]["uid"] = "another"
-    promising.edits.stored = policies = FakeStoredPolicies({"p": StoredVersion("uid-of-p", 5)})
+    promising.edits.stored = policies = FakeStoredPolicies({"p": StoredPolicyMap("uid-of-p", 5)})
 
     answer = await promising.ask("CREATE", another)
 
@@ -764,3 +770,128 @@ async def test_an_edit_waits_for_another_one_until_its_time_is_over(
     answer = await asking
     assert answer["allowed"] == (annotations is not None)
     assert len(marks.made) == 1
+
+
+async def test_an_edit_by_which_a_config_map_becomes_a_part_is_marked_as_such(promising: Stage) -> None:
+    marks = Marks(promising)
+    other = "version: 1\ncommitments: {d: {user: bob, nodeClass: h100, amounts: {gpu: 1}}}\n"
+
+    labelled = await promising.update(config_map(other, "second"), config_map(other, "second", label=""))
+
+    assert labelled["allowed"]
+    assert marks.made == [MarkedEdit("second", "uid-of-second", 5, was_part=False)]
+
+
+async def test_an_edit_is_judged_beside_what_others_have_become_meanwhile(promising: Stage) -> None:
+    """What another replica has judged may come into force after this edit was read, and before it is marked."""
+    other = "version: 1\ncommitments: {d: {user: bob, nodeClass: h100, amounts: {gpu: 1}}}\n"
+
+    def another() -> None:
+        marks.then = lambda: None
+        promising.maps.seen(msgspec.convert(config_map(other, "second"), PolicyConfigMap, strict=False))
+
+    marks = Marks(promising, then=another)
+
+    refusal = await promising.refusal("UPDATE", config_map(TWO_PROMISED), config_map(ONE_PROMISED))
+
+    assert refusal.startswith("more would be promised than nodes have: h100: gpu 3 used or promised from ")
+    assert marks.is_open
+
+
+async def test_what_is_not_answered_in_time_may_be_stored_and_stays_marked(promising: Stage) -> None:
+    def late() -> None:
+        promising.clock.pass_by(10)
+        promising.usage.trouble = "the pods are not all known yet"
+
+    marks = Marks(promising, then=late)
+    promising.edits.usage = LateUsage(promising.usage)
+
+    answer = await promising.update(config_map(TWO_PROMISED), config_map(ONE_PROMISED))
+
+    assert not answer["allowed"]
+    assert not marks.is_open
+
+
+@dataclass
+class LateUsage:
+    """Port `KnownUsage`, that raises what no port should: the judgement fails."""
+
+    usage: FakeUsage
+
+    def holdings(self) -> Holdings:
+        if self.usage.trouble:
+            raise TimeoutError
+        return self.usage.holdings()
+
+    def is_counted(self, resource: str) -> bool:
+        return self.usage.is_counted(resource)
+
+    def devices(self) -> frozenset[str]:
+        return self.usage.devices()
+
+    def nodes(self) -> tuple[NodeFacts, ...] | None:
+        return self.usage.nodes()
+
+
+# Where nodes have too little, an edit may cover use that exists.
+
+COVERED = ONE_PROMISED.replace("commitments: {", "commitments: {d: {user: bob, nodeClass: h100, amounts: {gpu: 2}}, ")
+
+
+@pytest.fixture
+def full(promising: Stage) -> Stage:
+    """Bob uses two GPUs of one node that has none any more; alice, to whom one is promised, uses none."""
+    promising.usage.known_nodes = (NodeFacts({"gpu": "h100"}, (("requests.nvidia.com/gpu", 0),)),)
+    place = scopes.valued(scopes.NODE_CLASS, ["h100"])
+    amounts: tuple[tuple[str, Amount], ...] = (("requests.nvidia.com/gpu", 10**9),)
+    for name in ("a", "b"):
+        key = ObjectKey("pods", "red", name)
+        promising.index.observe(key, Row(f"uid-of-{name}", 9, Payer("bob"), amounts, place))
+        promising.objects.stored[key] = StoredVersion(f"uid-of-{name}", 9)
+    return promising
+
+
+async def test_what_only_covers_use_that_exists_is_promised_where_nodes_are_full(full: Stage) -> None:
+    assert (await full.update(config_map(COVERED), config_map(ONE_PROMISED)))["allowed"]
+    assert full.objects.asked == ["a", "b"]
+
+
+@pytest.mark.parametrize("is_another", [False, True], ids=["it is gone", "another has its name"])
+async def test_use_that_has_gone_is_not_covered_although_the_watch_shows_it(full: Stage, is_another: bool) -> None:
+    key = ObjectKey("pods", "red", "b")
+    del full.objects.stored[key]
+    if is_another:
+        full.objects.stored[key] = StoredVersion("another", 10)
+
+    refusal = await full.refusal("UPDATE", config_map(COVERED), config_map(ONE_PROMISED))
+
+    assert refusal.startswith("more would be promised than nodes have: h100: gpu 3 used or promised from ")
+
+
+async def test_use_that_may_never_be_is_not_covered(full: Stage) -> None:
+    key = ObjectKey("pods", "red", "b")
+    row = full.index.row(key)
+    assert row is not None
+    full.index.forget(key, row.uid, 10)
+    full.index.reserve(Reservation(key, "uid-of-b", 0, row.payer, row.amounts, row.scopes))
+
+    refusal = await full.refusal("UPDATE", config_map(COVERED), config_map(ONE_PROMISED))
+
+    assert refusal.startswith("more would be promised than nodes have: h100: gpu 3 used or promised from ")
+
+
+async def test_nothing_is_promised_by_use_that_cannot_be_looked_up(full: Stage) -> None:
+    full.objects.trouble = "the API server does not answer"
+
+    answer = await full.update(config_map(COVERED), config_map(ONE_PROMISED))
+
+    assert (answer["allowed"], answer["status"]["code"]) == (False, 503)
+    assert "the API server does not answer" in answer["status"]["message"]
+
+
+async def test_what_would_be_looked_up_has_a_bound(full: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_edits, "_MOST_LOOKED_UP", 1)
+
+    answer = await full.update(config_map(COVERED), config_map(ONE_PROMISED))
+
+    assert "it covers 2 objects, and 1 at most are looked up: make several edits" in answer["status"]["message"]

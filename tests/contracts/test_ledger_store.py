@@ -25,7 +25,7 @@ from webhook.ledger.memory import MemoryLedger
 from webhook.ledger.replica_view import ReplicaView
 from webhook.ledger.shared import SharedLedger
 from webhook.ledger.stored_ledger import StoredLedger
-from webhook.ports import READY, Condition, LedgerStore, PromisesChangingError, UnavailableError
+from webhook.ports import READY, Condition, LedgerStore, PromisesChangingError, StoredPolicyMap, UnavailableError
 from webhook.quota.decision import Allowed, Decision, Denied, decide
 from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.objects import ObjectKey, StoredVersion
@@ -619,7 +619,9 @@ async def test_a_decision_that_fails_holds_nothing_and_leaves_the_ledger_usable(
 
 # What is promised.
 
-EDIT = MarkedEdit("quotas", "uid-of-quotas", 5)
+EDIT = MarkedEdit("quotas", "uid-of-quotas", 5, was_part=True)
+BECOMES_PART = EDIT._replace(was_part=False)
+MADE = BECOMES_PART._replace(base=0)
 
 
 def in_order(stage: Stage, charge: Charge) -> Callable[[UsageView], Decision]:
@@ -679,14 +681,15 @@ async def test_one_edit_is_marked_at_a_time(stage: Stage) -> None:
     """Each would be judged without the other."""
     await mark(stage)
     with pytest.raises(PromisesChangingError, match="an edit of what is promised is being stored"):
-        await mark(stage, MarkedEdit("others", "uid-of-others", 5))
+        await mark(stage, MarkedEdit("others", "uid-of-others", 5, was_part=True))
 
     sees_policy(stage, 6)
 
-    await mark(stage, MarkedEdit("others", "uid-of-others", 5))
+    await mark(stage, MarkedEdit("others", "uid-of-others", 5, was_part=True))
 
 
 async def test_an_edit_that_is_not_stored_holds_up_others_until_it_cannot_be_any_more(stage: Stage) -> None:
+    stage.world.policies.stored[EDIT.name] = StoredPolicyMap(EDIT.uid, EDIT.base)
     await mark(stage)
     await stage.let_pass(39)
     with pytest.raises(PromisesChangingError):
@@ -698,18 +701,29 @@ async def test_an_edit_that_is_not_stored_holds_up_others_until_it_cannot_be_any
 
 
 @pytest.mark.parametrize(
-    ("stored", "is_over"),
+    ("edit", "stored", "is_over"),
     [
-        (StoredVersion(EDIT.uid, 5), True),  # as it was before
-        (StoredVersion("another", 9), True),  # the ConfigMap that was edited is gone
-        (StoredVersion(EDIT.uid, 6), False),
+        (EDIT, StoredPolicyMap(EDIT.uid, 5), True),  # as it was before
+        (EDIT, StoredPolicyMap(EDIT.uid, 6), False),
+        (EDIT, StoredPolicyMap(EDIT.uid, 6, is_part=False), False),  # the edit may have taken its label off
+        (EDIT, StoredPolicyMap("another", 9), False),  # it may have been deleted by the edit
+        (EDIT, None, False),
+        (BECOMES_PART, StoredPolicyMap(EDIT.uid, 5, is_part=False), True),
+        (BECOMES_PART, StoredPolicyMap(EDIT.uid, 6, is_part=False), True),  # somebody else has edited it
+        (BECOMES_PART, StoredPolicyMap(EDIT.uid, 6), False),
+        (BECOMES_PART, StoredPolicyMap("another", 6), True),
+        (BECOMES_PART, None, True),
+        (MADE, StoredPolicyMap(EDIT.uid, 6), False),
+        (MADE, StoredPolicyMap("another", 6), True),
+        (MADE, None, True),
     ],
 )
-async def test_an_edit_that_is_stored_holds_up_others_until_it_is_seen(
-    stage: Stage, stored: StoredVersion, is_over: bool
+async def test_an_edit_that_may_be_stored_holds_up_others_until_that_is_seen(
+    stage: Stage, edit: MarkedEdit, stored: StoredPolicyMap | None, is_over: bool
 ) -> None:
-    stage.world.policies.stored[EDIT.name] = stored
-    await mark(stage)
+    if stored is not None:
+        stage.world.policies.stored[EDIT.name] = stored
+    await mark(stage, edit)
     await stage.let_pass(42)
 
     if not is_over:
@@ -720,6 +734,7 @@ async def test_an_edit_that_is_stored_holds_up_others_until_it_is_seen(
 
 
 async def test_an_edit_of_which_nobody_can_tell_whether_it_is_stored_holds_up_others(stage: Stage) -> None:
+    stage.world.policies.stored[EDIT.name] = StoredPolicyMap(EDIT.uid, EDIT.base)
     await mark(stage)
     await stage.let_pass(38)
     stage.world.policies.error = UnavailableError("policy", "ConfigMap quotas cannot be read")

@@ -102,7 +102,10 @@ def test_a_ledger_with_sessions_has_a_format_of_its_own() -> None:
 
 ORDERED = replace(
     SAMPLE,
-    edits={"r3-0": MarkedEdit("quotas", "uid-3", 17), "r3-1": MarkedEdit("new", "uid-4", 0)},
+    edits={
+        "r3-0": MarkedEdit("quotas", "uid-3", 17, was_part=True),
+        "r3-1": MarkedEdit("new", "uid-4", 0, was_part=False),
+    },
     waited={**SAMPLE.waited, "r3-0": 250, "r3-1": 0},
     policy_version=16,
     promised_at=1_796_040_000_000_001,
@@ -114,7 +117,7 @@ def test_a_ledger_with_an_order_of_promises_has_a_format_of_its_own() -> None:
 
     assert text.startswith(f"userquota-ledger {FORMAT} ")
     body = json.loads(text.splitlines()[1])
-    assert body["edits"] == {"r3-0": ["quotas", "uid-3", 17, 250], "r3-1": ["new", "uid-4", 0, 0]}
+    assert body["edits"] == {"r3-0": ["quotas", "uid-3", 17, True, 250], "r3-1": ["new", "uid-4", 0, False, 0]}
     assert (body["policyVersion"], body["promisedAt"]) == (16, 1_796_040_000_000_001)
     assert read_ledger(text, uid=UID) == ORDERED
 
@@ -128,7 +131,7 @@ def test_older_replicas_do_not_read_an_order_of_promises(field: str) -> None:
 
 def test_a_token_of_a_reservation_is_none_of_an_edit() -> None:
     token = next(iter(SAMPLE.reservations))
-    text = write_ledger(replace(SAMPLE, edits={token: MarkedEdit("quotas", "uid-3", 17)}), uid=UID)
+    text = write_ledger(replace(SAMPLE, edits={token: MarkedEdit("quotas", "uid-3", 17, was_part=True)}), uid=UID)
 
     with pytest.raises(LedgerDamagedError, match="a token is given twice"):
         read_ledger(text, uid=UID)

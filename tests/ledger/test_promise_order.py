@@ -15,8 +15,8 @@ from webhook.quota.objects import StoredVersion
 from webhook.quota.promises import MarkedEdit
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
-EDIT = MarkedEdit("quotas", "uid", 5)
-NEW = MarkedEdit("quotas", "uid", 0)
+EDIT = MarkedEdit("quotas", "uid", 5, was_part=True)
+NEW = MarkedEdit("quotas", "uid", 0, was_part=False)
 MARKED = Ledger("e", is_open=True, edits={"t": EDIT})
 
 
@@ -28,7 +28,8 @@ def order(counted_since: datetime | None = None) -> PromiseOrder:
 def going_by(position: int, changed_at: int | None = None, **seen: int) -> PromiseOrder:
     """Return that of a replica whose watch of the policy is at *position*, and has *seen* ConfigMaps at versions."""
     found = order()
-    versions = {name: StoredVersion("uid", version) for name, version in seen.items()}
+    uids = {"quotas": "uid", "others": "uid-of-others"}
+    versions = {name: StoredVersion(uids[name], version) for name, version in seen.items()}
     found.policy_read(versions, version=position, changed_at=position if changed_at is None else changed_at)
     return found
 
@@ -72,9 +73,54 @@ def test_an_edit_is_in_force_once_the_watch_has_shown_what_became_of_it(
     assert (following.edits, following.policy_version) == ({} if in_force_at else {"t": edit}, in_force_at)
 
 
+LABELLED = EDIT._replace(was_part=False)
+
+
+@pytest.mark.parametrize(
+    ("replica", "is_over"),
+    [(going_by(9, others=9), False), (going_by(5, quotas=5), False), (going_by(9, quotas=9), True)],
+    ids=["it is no part yet", "it was one before", "it has become one"],
+)
+def test_an_edit_by_which_a_config_map_becomes_a_part_is_over_once_it_is_one(
+    replica: PromiseOrder, is_over: bool
+) -> None:
+    assert decides(replica, marking(LABELLED)) == is_over
+
+
+def test_what_was_a_part_before_and_is_none_may_become_one_again() -> None:
+    replica = going_by(4, quotas=4)
+    replica.policy_read({}, version=9, changed_at=9)
+
+    assert not decides(replica, marking(LABELLED))
+
+
+def test_of_a_copy_of_the_policy_it_is_not_known_which_edits_are_in_it() -> None:
+    replica = order()
+    replica.policy_read(None, version=9, changed_at=0)
+
+    assert not decides(replica, MARKED)
+    assert decides(replica, Ledger("e", is_open=True, policy_version=9))
+
+
 def test_a_create_is_not_over_because_another_object_has_the_name() -> None:
     replica = order()
     replica.policy_read({"quotas": StoredVersion("another", 9)}, version=9, changed_at=9)
+
+    assert not decides(replica, marking(NEW))
+
+
+def test_a_create_is_over_once_what_it_made_was_seen_and_is_gone() -> None:
+    replica = going_by(9, quotas=9)
+    replica.policy_read({}, version=12, changed_at=12)
+
+    assert decides(replica, marking(NEW))
+    assert replica.following(marking(NEW)).policy_version == 12
+
+
+def test_what_was_made_is_remembered_for_as_many_as_there_may_be() -> None:
+    replica = going_by(9, quotas=9)
+    for number in range(1000):
+        replica.policy_read({"others": StoredVersion(f"uid-{number}", 10)}, version=10, changed_at=10)
 
     assert not decides(replica, marking(NEW))
 

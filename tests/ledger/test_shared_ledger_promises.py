@@ -12,7 +12,7 @@ import pytest
 from tests.contracts.test_ledger_store import POOL, World
 from tests.fakes import FakeLedgerObject
 from tests.ledger.sharing import HOLD, RealClock, Replica, create, ledger_in
-from webhook.ports import PromisesChangingError, UnavailableError
+from webhook.ports import PromisesChangingError, StoredPolicyMap, UnavailableError
 from webhook.quota.commitments import InForce
 from webhook.quota.decision import Allowed, Decision, decide
 from webhook.quota.limits import Limit, LimitsInForce
@@ -21,7 +21,7 @@ from webhook.quota.promises import MarkedEdit
 from webhook.quota.reservation import Charge
 from webhook.quota.usage import UsageView
 
-EDIT = MarkedEdit("quotas", "uid-of-quotas", 5)
+EDIT = MarkedEdit("quotas", "uid-of-quotas", 5, was_part=True)
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 
@@ -113,6 +113,7 @@ async def test_a_mark_goes_although_nobody_asks_for_anything(one: Replica) -> No
 async def test_a_mark_outlives_the_replica_that_made_it_and_goes_after_40_seconds(one: Replica) -> None:
     await mark(one)
     follower = Replica(one.stored_in, "c")
+    follower.world.policies.stored[EDIT.name] = StoredPolicyMap(EDIT.uid, EDIT.base)
     await follower.stored_ledger.read()
     for _ in range(int(HOLD) - 1):
         await follower.maintain()
@@ -210,8 +211,12 @@ async def test_a_replica_that_does_not_know_marks_leaves_the_ledger_alone(one: R
     assert one.stored_in.stored.text.startswith("userquota-ledger 4 ")
 
 
-async def test_after_a_loss_nothing_is_held_up_by_an_edit_from_before() -> None:
+async def test_after_a_loss_who_goes_by_the_newest_policy_decides() -> None:
     one = Replica(FakeLedgerObject(), "a")
+    one.world.policies.stored = {
+        EDIT.name: StoredPolicyMap(EDIT.uid, 7),
+        "no-part": StoredPolicyMap("another", 99, is_part=False),
+    }
     await mark(one)
     one.stored_in.stored = replace(one.stored_in.stored, text="nonsense") if one.stored_in.stored else None
     one.hears()
@@ -219,6 +224,8 @@ async def test_after_a_loss_nothing_is_held_up_by_an_edit_from_before() -> None:
         await one.maintain()
         one.world.clock.pass_by(1)
 
+    assert await is_held_up(one)  # what the policy was at the loss may still be in force here
+    goes_by(one, 7)
     assert isinstance(await ask(one, "pod"), Allowed)
 
 

@@ -34,13 +34,15 @@ from webhook.ports import (
     LimitRanges,
     NameHolders,
     Namespaces,
+    NothingChanges,
     PodClasses,
     PodsOfWorkloads,
     PolicySource,
+    SettledPromises,
     Transactions,
     UnavailableError,
 )
-from webhook.quota import message
+from webhook.quota import message, scopes
 from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare, with_fullest
 from webhook.quota.endings import ending_limit
 from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
@@ -82,6 +84,7 @@ class AdmissionHandler:
     ancestry: Ancestry
     kinds: Registry = field(default=KINDS)
     capacity: Capacity = field(default_factory=NoNodes)
+    order: SettledPromises = field(default_factory=NothingChanges)
     on_delete: Callable[[ObjectKey, str], None] | None = None
     on_terms: Callable[[Terms], None] = lambda _: None
     on_denied: Callable[[Denial], None] = lambda _: None
@@ -320,6 +323,9 @@ class AdmissionHandler:
             nonlocal decided_on
             decided_on = terms()
             self.on_terms(decided_on)
+            is_in_class = bool(scopes.values_of(scopes.NODE_CLASS, charge.scopes))
+            if is_in_class and may_deny and decided_on.charge.grows and decided_on.exemption is None:
+                self.order.require_settled_promises()
             if may_deny and decided_on.charge.grows:
                 self.names.require_known(charge.key.resource, is_session=charge.is_session)
             may_refuse = may_deny and decided_on.exemption is None

@@ -8,7 +8,7 @@ edit from being judged here is a denial, and no error of the call.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -28,12 +28,13 @@ from webhook.ports import (
     NoPolicies,
     PromiseOrdering,
     PromisesChangingError,
+    QuorumReader,
     StoredPolicies,
     UnavailableError,
 )
 from webhook.quota import edit_message
 from webhook.quota.capacity import NodeFacts
-from webhook.quota.edits import Effect, Known, effect_of, unkept_now
+from webhook.quota.edits import Effect, Known, effect_of, kept_promises, without
 from webhook.quota.message import Cause
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Policy
@@ -46,6 +47,9 @@ _MOST_TOLD = 10
 _BETWEEN_TRIES = 0.1
 _LAST_TRY = 3.0
 """Seconds that are left when an edit is judged for the last time, if it waits for another one of what is promised."""
+
+_MOST_LOOKED_UP, _AT_ONCE = 2_000, 16
+"""Objects that an edit may cover where nodes have too little: each is read, some at once, in four seconds at most."""
 
 _LONGEST_MISTAKE = 400
 _LONGEST_REASON = 200
@@ -193,6 +197,7 @@ class PolicyEdits:
     namespaces: Namespaces
     usage: KnownUsage
     order: PromiseOrdering
+    quorum: QuorumReader
     clock: Clock
     stored: StoredPolicies = field(default_factory=NoPolicies)
     on_forced: Callable[[str, str, str], None] = _ignore
@@ -249,7 +254,7 @@ class PolicyEdits:
             )
             warnings = [told, *edit_message.warnings(verdict.effect, list(map(str, verdict.notes)))]
             return review.allowed(request.uid, warnings=warnings)
-        return await self._answer(request, edit, verdict, deadline)
+        return await self._answer(request, edit, verdict, others, deadline)
 
     async def _refused_unread(
         self, request: AdmissionRequest, edit: _Edit, others: Sequence[PolicyConfigMap]
@@ -271,10 +276,15 @@ class PolicyEdits:
         return found is not None and found.uid != edit.uid
 
     async def _answer(
-        self, request: AdmissionRequest, edit: _Edit, verdict: _Verdict, deadline: float
+        self,
+        request: AdmissionRequest,
+        edit: _Edit,
+        verdict: _Verdict,
+        others: Sequence[PolicyConfigMap],
+        deadline: float,
     ) -> AdmissionResponse:
         """
-        Return the answer to an edit without mistakes.
+        Return the answer to an edit without mistakes, which was read beside the *others*.
 
         If it changes what is promised, that is judged once more while nobody decides on it: so that what it was judged
         by still holds when it comes into force.
@@ -285,34 +295,66 @@ class PolicyEdits:
         now = self.clock.now()
         begun = [since for each in policies if (since := each.promised(now).since) is not None]
         try:
-            marked = MarkedEdit(edit.name, edit.uid, edit.base)
+            marked = MarkedEdit(edit.name, edit.uid, edit.base, edit.old is not None)
             token = await self.order.mark(marked, since=max(begun, default=None), deadline=deadline)
         except UnavailableError as error:
             if edit.force is None or (isinstance(error, PromisesChangingError) and self._may_wait(deadline)):
                 raise
             return self._weighed(request, edit, verdict)
-        is_allowed = False
+        may_be_stored = False
         try:
-            steps = self._verdict_now(verdict, policies, self._known(now))
-            verdict = await in_thread(steps, within=deadline - self.clock.monotonic())
+            self._require_unchanged(edit, others)
+            verdict = await self._promises_judged(verdict, policies, now, deadline)
             response = self._weighed(request, edit, verdict)
-            is_allowed = response.allowed
+            may_be_stored = response.allowed
+        except BaseException:
+            # The API server does not wait for an answer that comes too late, and stores the edit.
+            may_be_stored = self.clock.monotonic() >= deadline
+            raise
         finally:
-            if not is_allowed:
+            if not may_be_stored:
                 await self.order.unmark(token)
         return response
 
-    @staticmethod
-    def _verdict_now(
-        verdict: _Verdict, policies: tuple[Policy, Policy], known: Known | UnavailableError
-    ) -> Generator[None, None, _Verdict]:
-        """Judge in steps what is promised, by what is known now; the rest of *verdict* stays."""
+    def _require_unchanged(self, edit: _Edit, others: Sequence[PolicyConfigMap]) -> None:
+        """Check that the other ConfigMaps are still the *others*. Raises: PromisesChangingError."""
+        if tuple(self.maps.others(edit.name)) != tuple(others):
+            raise PromisesChangingError("another ConfigMap of the policy has changed meanwhile: try again")
+
+    async def _promises_judged(
+        self, verdict: _Verdict, policies: tuple[Policy, Policy], now: datetime, deadline: float
+    ) -> _Verdict:
+        """
+        Return *verdict* with what is promised judged by what is known now.
+
+        If nodes have too little and the edit only covers use that exists, that use is looked up.
+        """
+        known = self._known(now)
         if isinstance(known, UnavailableError):
             return replace(verdict, unknown=verdict.unknown or _Unknown(_NO_NODES.what, str(known)))
-        if known.nodes is not None:
-            unkept = yield from unkept_now(*policies, known, known.nodes)
-            return replace(verdict, effect=replace(verdict.effect, unkept=unkept))
-        return replace(verdict, unknown=_NO_NODES) if _is_blind(*policies, known) else verdict
+        if known.nodes is None:
+            return replace(verdict, unknown=_NO_NODES) if _is_blind(*policies, known) else verdict
+        steps = kept_promises(*policies, known, known.nodes)
+        kept = await in_thread(steps, within=deadline - self.clock.monotonic())
+        if kept.relies_on and not kept.unkept:
+            existing = without(known, await self._gone(kept.relies_on), *policies)
+            steps = kept_promises(*policies, existing, known.nodes)
+            kept = await in_thread(steps, within=deadline - self.clock.monotonic())
+        return replace(verdict, effect=replace(verdict.effect, unkept=kept.unkept))
+
+    async def _gone(self, objects: Mapping[ObjectKey, str]) -> frozenset[ObjectKey]:
+        """Return which of *objects*, with their uids, are not stored any more. Raises: UnavailableError."""
+        if len(objects) > _MOST_LOOKED_UP:
+            why = f"it covers {len(objects)} objects, and {_MOST_LOOKED_UP} at most are looked up: make several edits"
+            raise UnavailableError("promises", why)
+        gone: set[ObjectKey] = set()
+        keys = list(objects)
+        for start in range(0, len(keys), _AT_ONCE):
+            some = keys[start : start + _AT_ONCE]
+            for key, stored in zip(some, await asyncio.gather(*map(self.quorum.version_of, some)), strict=True):
+                if stored is None or stored.uid != objects[key]:
+                    gone.add(key)
+        return frozenset(gone)
 
     def _known(self, now: datetime) -> Known | UnavailableError:
         try:

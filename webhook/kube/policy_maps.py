@@ -11,8 +11,8 @@ import msgspec
 
 from webhook.documents.policy_config_map import POLICY_LABEL, PolicyConfigMap
 from webhook.kube.api import METADATA_ONLY, UNREADABLE, ApiError, KubernetesApi, NotFoundError, version_read
-from webhook.ports import UnavailableError
-from webhook.quota.objects import AnyObject, Shape, StoredVersion
+from webhook.ports import StoredPolicyMap, UnavailableError
+from webhook.quota.objects import Shape
 
 
 class _ConfigMaps(Shape, frozen=True):
@@ -35,15 +35,20 @@ class StoredPolicyMaps:
     def __init__(self, api: KubernetesApi, *, namespace: str) -> None:
         """Read ConfigMaps of *namespace*."""
         self._api = api
-        self._collection = f"/api/v1/namespaces/{namespace}/configmaps"
+        self._namespace = namespace
 
-    async def version_of(self, name: str) -> StoredVersion | None:
-        """Return uid and version of the ConfigMap *name*. See `StoredPolicies.version_of`."""
+    async def version_of(self, name: str) -> StoredPolicyMap | None:
+        """Return the ConfigMap *name*. See `StoredPolicies.version_of`."""
+        path = f"/api/v1/namespaces/{self._namespace}/configmaps/{quote(name)}"
         try:
-            body = await self._api.get(f"{self._collection}/{quote(name)}", accept=METADATA_ONLY)
-            meta = msgspec.json.decode(body, type=AnyObject).metadata
-            return StoredVersion(meta.uid, version_read(meta.resource_version))
+            found = msgspec.json.decode(await self._api.get(path, accept=METADATA_ONLY), type=PolicyConfigMap)
         except NotFoundError:
             return None
         except (ApiError, *UNREADABLE) as error:
             raise UnavailableError("policy", f"ConfigMap {name} cannot be read: {error}") from error
+        return StoredPolicyMap(found.metadata.uid, version_read(found.metadata.resource_version), found.is_labelled)
+
+    async def newest_version(self) -> int:
+        """Return the highest version of any ConfigMap of the policy. See `StoredPolicies.newest_version`."""
+        found = await read_policy_maps(self._api, namespace=self._namespace)
+        return max((version_read(each.metadata.resource_version) for each in found), default=0)

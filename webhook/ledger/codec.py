@@ -69,6 +69,7 @@ class _Edit(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     name: str
     uid: str
     base: _Count
+    was_part: bool
     waited: _Count
 
 
@@ -199,7 +200,7 @@ def read_ledger(text: str, *, uid: str) -> Ledger:
         raise LedgerDamagedError("it was copied from another object")
     waited = {line.token: line.waited for line in decoded.reservations}
     waited |= {token: each.waited for token, each in decoded.edits.items()}
-    edits = {token: MarkedEdit(each.name, each.uid, each.base) for token, each in decoded.edits.items()}
+    edits = {token: MarkedEdit(each.name, each.uid, each.base, each.was_part) for token, each in decoded.edits.items()}
     return Ledger(
         decoded.epoch,
         is_open=decoded.state != _REBUILDING,

@@ -51,7 +51,12 @@ class Lookups:
         return found
 
     async def unstored(self, edits: Mapping[str, MarkedEdit], policies: StoredPolicies) -> tuple[str, ...]:
-        """Return the tokens of those *edits* that are not stored; without those of which that cannot be read."""
+        """
+        Return the tokens of those *edits* that are not stored; without those of which that cannot be told.
+
+        A ConfigMap that was part of the policy and is not now may be so by the edit: a watch shows that. One that has
+        become a part is shown as well.
+        """
         found: list[str] = []
         for token, edit in edits.items():
             try:
@@ -59,6 +64,8 @@ class Lookups:
             except UnavailableError as error:
                 self._failures["configmaps"] = error
                 continue
-            if stored is None or stored.uid != edit.uid or stored.version <= edit.base:
+            is_same = stored is not None and stored.uid == edit.uid and stored.is_part
+            is_as_before = is_same and stored is not None and stored.version <= edit.base
+            if is_as_before if edit.was_part else (not is_same or is_as_before):
                 found.append(token)
         return tuple(found)

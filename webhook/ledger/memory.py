@@ -106,7 +106,7 @@ class MemoryLedger:
         self._order.unmark(token)
         self._follow()
 
-    def policy_read(self, seen: Mapping[str, StoredVersion], *, version: int, changed_at: int) -> None:
+    def policy_read(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
         """Record the policy that is in force. See `PromiseOrdering.policy_read`."""
         self._order.policy_read(seen, version=version, changed_at=changed_at)
         self._follow()

@@ -25,6 +25,9 @@ _MICROSECOND = timedelta(microseconds=1)
 _BETWEEN_TRIES = 0.05
 """Seconds until a request is decided again that waits for an edit of what is promised."""
 
+_MOST_KNOWN = 1_000
+"""ConfigMaps that were seen last, with their versions: of one that is gone it is known that the edit was stored."""
+
 _MOST_AHEAD = timedelta(minutes=5)
 """By how much the clock of another replica may be ahead: one that is years ahead must not end the promises of all."""
 
@@ -63,19 +66,21 @@ class PromiseOrder:
         self._judged_since: datetime | None = None
         self._tentative: dict[str, MarkedEdit] = {}
         self._over: set[str] = set()
-        self._seen: Mapping[str, StoredVersion] = {}
+        self._seen: Mapping[str, StoredVersion] | None = None
+        self._known: dict[str, int] = {}
         self._position = 0
         self._changed_at = 0
 
     # Events.
 
-    def policy_read(self, seen: Mapping[str, StoredVersion], *, version: int, changed_at: int) -> None:
-        """
-        Record what this replica goes by now: the ConfigMaps that it has *seen*, by name, as of *version*.
-
-        *changed_at* is the version of the last change among them that it knows.
-        """
+    def policy_read(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
+        """Record what this replica goes by now. See `PromiseOrdering.policy_read`."""
         self._seen, self._position, self._changed_at = seen, version, changed_at
+        for each in (seen or {}).values():
+            self._known.pop(each.uid, None)
+            self._known[each.uid] = each.version
+        while len(self._known) > _MOST_KNOWN:
+            del self._known[next(iter(self._known))]
 
     def mark(self, edit: MarkedEdit, *, since: datetime | None) -> str:
         """
@@ -110,8 +115,9 @@ class PromiseOrder:
 
     def require_settled(self, ledger: Ledger) -> None:
         """Check that this replica may decide on what is promised. Raises: PromisesChangingError."""
-        if next(self._open(ledger), None) is not None:
-            raise PromisesChangingError("an edit of what is promised is being stored: try again in a moment")
+        for _, edit in self._open(ledger):
+            what = f"an edit of what is promised is being stored, in ConfigMap {edit.name}"
+            raise PromisesChangingError(f"{what}: try again in a moment")
         if self._position < ledger.policy_version:
             versions = f"of version {self._position}, others by that of version {ledger.policy_version}"
             raise PromisesChangingError(f"this replica goes by the policy {versions}: try again in a moment")
@@ -164,10 +170,13 @@ class PromiseOrder:
         """
         Return the version at which *edit*, or what was written after it, came into force here; 0 before that.
 
-        A ConfigMap that existed at the base and does not now was deleted, or is no part of the policy any more. One
-        that was not there at the base may still be made.
+        A ConfigMap that was part of the policy at the base, or was seen since, and is not now was deleted, or has lost
+        its label. One that was no part and was never seen may still become one.
         """
+        if self._seen is None:
+            return 0
         seen = self._seen.get(edit.name)
-        if seen is not None and (seen.uid == edit.uid or edit.base):
+        if seen is not None and (seen.uid == edit.uid or edit.was_part):
             return seen.version if seen.version > edit.base else 0
-        return max(self._changed_at, 1) if edit.base and seen is None and self._position > edit.base else 0
+        is_over = self._position > edit.base if edit.was_part else self._known.get(edit.uid, 0) > edit.base
+        return max(self._changed_at, 1) if is_over else 0

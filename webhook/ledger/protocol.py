@@ -74,13 +74,15 @@ class Ledger:
         """Return the ledger that takes the place of one that was lost."""
         return cls(epoch, is_open=False)
 
-    def opened(self, newest: Mapping[str, int]) -> Ledger:
+    def opened(self, newest: Mapping[str, int], *, policy_version: int = 0) -> Ledger:
         """
-        Return the ledger as it is opened after a loss; *newest* is the highest version of each charged resource.
+        Return the ledger as it is opened after a loss; *newest* is the highest version of each charged resource, and
+        *policy_version* that of the policy.
 
         A replica must have seen that far before it decides: what was in flight is stored by now, or never will be.
         """
-        return replace(self, is_open=True, write=self.write + 1, settled_through=dict(newest))
+        write = self.write + 1
+        return replace(self, is_open=True, write=write, settled_through=dict(newest), policy_version=policy_version)
 
     def aged(self, age: int, waited: Mapping[str, int]) -> Ledger:
         """Return this version with its *age* by now and what each token has *waited*: 0 if it is new."""

@@ -214,7 +214,7 @@ class SharedLedger:
         except UnavailableError:
             return  # `maintain` tries again
 
-    def policy_read(self, seen: Mapping[str, StoredVersion], *, version: int, changed_at: int) -> None:
+    def policy_read(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
         """Record what this replica goes by. See `PromiseOrdering.policy_read`."""
         self._view.order.policy_read(seen, version=version, changed_at=changed_at)
 
@@ -234,7 +234,8 @@ class SharedLedger:
             async with self._lock:
                 self._stored.check_history()
                 await self._stored.catch_up()
-                await self._stored.open_again(lambda: self._newest(quorum))
+                newest_policy = self._stored_policies.newest_version
+                await self._stored.open_again(lambda: self._newest(quorum), newest_policy)
         except UnavailableError as error:
             return Maintenance(failures=(error,))
         if not self._view.ledger.is_open:

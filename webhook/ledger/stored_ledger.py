@@ -40,6 +40,11 @@ mean that the ledger is deleted or damaged again and again.
 """
 
 
+async def _no_policy() -> int:
+    """Return 0: the policy is in no ConfigMap."""
+    return 0
+
+
 class StoredLedger:
     """
     The ledger as stored, and this replica's view in step with it. Only one task at a time may call what is async. Once
@@ -278,11 +283,16 @@ class StoredLedger:
         self._accept(stored, ledger)
         return True
 
-    async def open_again(self, newest_versions: Callable[[], Awaitable[Mapping[str, int]]]) -> None:
+    async def open_again(
+        self,
+        newest_versions: Callable[[], Awaitable[Mapping[str, int]]],
+        newest_policy: Callable[[], Awaitable[int]] = _no_policy,
+    ) -> None:
         """
         Open a rebuilding ledger once no write from before the loss can be stored any more.
 
-        Until then its age is stored from time to time. Raises: UnavailableError.
+        The parameters read the versions of the charged resources, and of the policy. Until then its age is stored from
+        time to time. Raises: UnavailableError.
         """
         ledger = self.view.ledger
         if ledger.is_open:
@@ -291,7 +301,8 @@ class StoredLedger:
             if self.is_age_due:
                 await self.swap(ledger.followed(without={}, replaced=(), new={}))
             return
-        if await self.swap(ledger.opened(await newest_versions())):
+        newest, policy_version = await newest_versions(), await newest_policy()
+        if await self.swap(ledger.opened(newest, policy_version=policy_version)):
             log.info("the ledger is open again", epoch=ledger.epoch)
 
     # Interpreting what was read.

@@ -44,13 +44,13 @@ class LastGoodPolicy:
         self._waiting = CopiedPolicy(tuple(texts), version)
         self._changed.set()
 
-    async def read(self) -> tuple[PolicyText, ...] | None:
-        """Return the texts that are kept, None if none are or they cannot be decoded. Raises: UnavailableError."""
+    async def read(self) -> CopiedPolicy | None:
+        """Return the policy that is kept, None if none is or it cannot be decoded. Raises: UnavailableError."""
         stored = await self._copy.read()
         if stored is None:
             return None
         try:
-            return (await asyncio.to_thread(decode_copy, stored.content)).texts
+            return await asyncio.to_thread(decode_copy, stored.content)
         except PolicyCopyError as error:
             log.error("the copy of the last good policy is lost", why=str(error))  # noqa: TRY400 - no fault of the code
             return None

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NoReturn
 
 import structlog
@@ -32,14 +32,14 @@ class Submission:
 
     With *faults* of where they come from, they are not put in force. *version* is the resource version of the API at
     which they were written: a higher one is later. They were in the ConfigMaps *seen*, by name, of which the last known
-    change was *changed_at*.
+    change was *changed_at*; None if that is not known, as of a copy.
     """
 
     texts: tuple[PolicyText, ...]
     faults: tuple[Fault, ...] = ()
     version: int = 0
     changed_at: int = 0
-    seen: Mapping[str, StoredVersion] = field(default_factory=dict)
+    seen: Mapping[str, StoredVersion] | None = None
 
 
 def _ignore(submission: Submission) -> None:
@@ -57,7 +57,7 @@ class PolicyReader:
     def __init__(self, current: CurrentPolicy, last_good: LastGoodPolicy) -> None:
         """Put what is read in force in *current*, and have *last_good* keep it."""
         self.on_read: Callable[[Submission], None] = _ignore
-        """Called with each submission as soon as it is in force, or found to have mistakes."""
+        """Called with each submission as soon as it is in force."""
         self._current = current
         self._last_good = last_good
         self._waiting: Submission | None = None
@@ -82,19 +82,19 @@ class PolicyReader:
                 self._last_good.keep(submission.texts, version=submission.version)
             else:
                 await self._restore()
-                self.on_read(submission)
 
     async def _restore(self) -> None:
         """Put the copy in force if nothing is; try again while it cannot be read, until other texts are submitted."""
         while self._current.state.policy is None and self._waiting is None:
             try:
-                texts = await self._last_good.read()
+                copied = await self._last_good.read()
             except UnavailableError as error:
                 log.warning("the copy of the last good policy cannot be read yet", why=str(error))
                 await self._wait_for_submission(_BETWEEN_ATTEMPTS)
                 continue
-            if texts is not None:
-                self._current.restore(texts, await in_thread(read_in_steps(texts)))
+            if copied is not None:
+                self._current.restore(copied.texts, await in_thread(read_in_steps(copied.texts)))
+                self.on_read(Submission(copied.texts, version=copied.version))
             return
 
     async def _wait_for_submission(self, seconds: float) -> None:

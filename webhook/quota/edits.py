@@ -8,7 +8,7 @@ device and a lost entry are all the same question.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -24,7 +24,7 @@ from webhook.quota.lifted import Lifted, lifted_entries, new_exemptions
 from webhook.quota.limits import Limit, resolve_limits
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Mode, Policy, accounts_under
-from webhook.quota.promises import Unkept, illegal_changes, unkept_promises
+from webhook.quota.promises import Unkept, holders_of_more, illegal_changes, unkept_promises
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.scopes import Scopes
 from webhook.quota.subject import Account, Payer, Subject
@@ -143,17 +143,52 @@ def effect_of(before: Policy, after: Policy, known: Known) -> Generator[None, No
     )
 
 
-def unkept_now(
+class Kept(NamedTuple):
+    """
+    Which promises of an edit cannot be kept. If nodes have too little and it may be made because no more is taken than
+    before, that relies on objects that exist: their uids by key.
+    """
+
+    unkept: tuple[Unkept, ...]
+    relies_on: Mapping[ObjectKey, str]
+
+
+def kept_promises(
     before: Policy, after: Policy, known: Known, nodes: Sequence[NodeFacts]
-) -> Generator[None, None, tuple[Unkept, ...]]:
-    """Yield after a millisecond of work or less, and return what is promised by *after* and *nodes* do not have."""
+) -> Generator[None, None, Kept]:
+    """Yield after a millisecond of work or less, and return what of *after* can be kept, while *nodes* are there."""
     rows = yield from _alike(known.holdings)
     was, will = _Standing(before, known), _Standing(after, known)
     for each in (was, will):
         yield from each.count(rows)
-    unkept = tuple(unkept_promises((before, was.index), (after, will.index), nodes, known.now))
+    compared = (before, was.index), (after, will.index), nodes, known.now
+    unkept = tuple(unkept_promises(*compared))
     yield
-    return unkept
+    if next(unkept_promises(*compared, whatever_was=True), None) is None:
+        return Kept(unkept, {})
+    holders = holders_of_more(before.commitments, after.commitments)
+    relies_on: dict[ObjectKey, str] = {}
+    for resource, rows_of in known.holdings.rows.items():
+        for count, (path, row) in enumerate(rows_of.items(), start=1):
+            key = ObjectKey(resource, *path.split("/", 1))
+            if not holders.isdisjoint(will.index.subjects_of(row.account, key.namespace)):
+                relies_on[key] = row.uid
+            if count % _LIMITS_PER_STEP == 0:
+                yield
+    return Kept(unkept, relies_on)
+
+
+def without(known: Known, gone: Container[ObjectKey], before: Policy, after: Policy) -> Known:
+    """Return what is *known* without objects that are *gone*, and what those who rely on them have in flight."""
+    bind, holders = accounts_under(after, known.labels_of), holders_of_more(before.commitments, after.commitments)
+    rows = {
+        resource: {path: row for path, row in each.items() if ObjectKey(resource, *path.split("/", 1)) not in gone}
+        for resource, each in known.holdings.rows.items()
+    }
+    in_flight = (
+        each for each in known.holdings.reservations if holders.isdisjoint(bind(each.account, each.key.namespace))
+    )
+    return known._replace(holdings=Holdings(rows, tuple(in_flight)))
 
 
 def _overruns(

@@ -28,14 +28,16 @@ _Course = Sequence[tuple[datetime, Amount]]
 
 class MarkedEdit(NamedTuple):
     """
-    An edit of the policy's ConfigMap *name* that changes what is promised, and that is judged or may be stored.
+    An edit of the ConfigMap *name* that changes what is promised, and that is judged or may be stored.
 
-    `base` is the version on which it is based, 0 if it makes the ConfigMap.
+    `base` is the version on which it is based, 0 if it makes the ConfigMap. Before it the ConfigMap was a part of the
+    policy (`was_part`), or it becomes one by it.
     """
 
     name: str
     uid: str
     base: int
+    was_part: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,27 @@ def _in_words(commitments: Commitments) -> dict[str, Commitment]:
     return {each.name: replace(each, place="") for each in commitments.every}
 
 
+def holders_of_more(before: Commitments, after: Commitments) -> frozenset[Subject]:
+    """
+    Return those to whom *after* promises anything in other words than *before*, as the subjects of `Pool.held_by`.
+
+    Of them it matters whether what they use exists: what only covers that may be promised where nodes are full.
+    """
+    known = _in_words(before)
+    changed = (each for name, each in _in_words(after).items() if known.get(name) != each)
+    return frozenset(pool.held_by(each.holder) for each in changed for pool in each.pool.around)
+
+
 def unkept_promises(
-    before: tuple[Policy, UsageView], after: tuple[Policy, UsageView], nodes: Sequence[NodeFacts], now: datetime
+    before: tuple[Policy, UsageView],
+    after: tuple[Policy, UsageView],
+    nodes: Sequence[NodeFacts],
+    now: datetime,
+    *,
+    whatever_was: bool = False,
 ) -> Iterator[Unkept]:
     """
-    Yield where more would be taken than *nodes* have, and more than *before*, from *now* on.
+    Yield where more would be taken than *nodes* have, and more than *before* or *whatever_was*, from *now* on.
 
     Each policy comes with the usage as it is counted under it.
     """
@@ -126,7 +144,7 @@ def unkept_promises(
             use = used_by_each(usage, pool.subject, pool.on_demand, name)
             will = _taken(policy.commitments, pool, name, use, usage, now)
             for moment, taken, former in _together(will, was):
-                if taken > max(there, former):
+                if taken > (there if whatever_was else max(there, former)):
                     yield Unkept(pool, name, taken, there, moment, entry)
                     break
             if terms.committable < 1:

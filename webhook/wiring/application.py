@@ -22,7 +22,7 @@ from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.certificates import ServingIdentity
 from webhook.kinds.pods import PODS
 from webhook.policy_source import CurrentPolicy, PolicyRemarks
-from webhook.ports import READY, Clock, Condition
+from webhook.ports import READY, Clock, Condition, PromiseOrdering
 from webhook.quota import resources
 from webhook.quota.subject import CLUSTER
 from webhook.quota.usage import UsageIndex
@@ -44,6 +44,22 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return seconds since an arbitrary moment; they never step back."""
         return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class OrderedClock:
+    """Port `Clock` for decisions: what has begun or ended for one replica has for all."""
+
+    clock: Clock
+    order: PromiseOrdering
+
+    def now(self) -> datetime:
+        """Return the time to decide by."""
+        return self.order.time(self.clock.now())
+
+    def monotonic(self) -> float:
+        """Return the monotonic time in seconds."""
+        return self.clock.monotonic()
 
 
 def expect(holds: bool, reason: str, message: str) -> Condition:  # noqa: FBT001 - the condition itself

@@ -57,6 +57,7 @@ from webhook.serving.pool_series import PoolSeries
 from webhook.settings import Settings
 from webhook.wiring.application import (
     Application,
+    OrderedClock,
     SystemClock,
     answers,
     callers,
@@ -70,7 +71,6 @@ from webhook.wiring.known_pools import KnownPools
 from webhook.wiring.ledgers import Surroundings, build_ledger
 from webhook.wiring.liquid import build_liquid
 from webhook.wiring.live_check import LiveCheck
-from webhook.wiring.ordered import OrderedCapacity, OrderedClock
 from webhook.wiring.policy_edits import IndexedUsage, publish_forced
 from webhook.wiring.policy_kinds import PolicyKinds
 from webhook.wiring.quota_metrics import QuotaMetrics
@@ -234,7 +234,8 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         workload_pods,
         reads,
         kinds,
-        OrderedCapacity(watched.nodes, ledger.store),
+        watched.nodes,
+        ledger.store,
         on_denied=denials.record,
     )
     advice = WorkloadAdvice(
@@ -258,6 +259,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         watched.labels,
         IndexedUsage(index, watched.groups, (in_step, ledger.condition), policy_kinds.is_counted, watched.nodes.known),
         ledger.store,
+        reads,
         ordered_clock,
         StoredPolicyMaps(api, namespace=settings.namespace),
         on_forced=partial(publish_forced, events),
