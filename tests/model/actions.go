@@ -5,13 +5,15 @@ package main
 // World expands states of one scenario under one set of rules.
 type World struct {
 	Scenario
-	rules    Rules
-	terms    []Terms
-	nameOf   [16]uint8
-	holderOf [16]uint8
-	names    uint8
-	dryRuns  uint8
-	roomFor  int // creates of one name before they are merged, as the rules have it
+	rules       Rules
+	nameOf      [16]uint8
+	holderOf    [16]uint8
+	names       uint8
+	dryRuns     uint8
+	edits       uint8 // which requests are edits of the policy
+	moments     uint8 // begins and ends by the clock, and one
+	hasPromises bool
+	roomFor     int // creates of one name before they are merged, as the rules have it
 
 	emit      func(next *State, step Step)
 	isResting bool   // nothing but a crash or a loss can happen in the state that was expanded last
@@ -30,6 +32,8 @@ func (w *World) expand(s *State) {
 		switch r.kind {
 		case create, update, dryCreate:
 			w.attempt(s, q)
+		case edit:
+			w.edit(s, q)
 		default:
 			w.unasked(s, q)
 		}
@@ -40,6 +44,7 @@ func (w *World) expand(s *State) {
 	}
 	w.orphan(s)
 	w.change(s)
+	w.time(s)
 	if s.losses > 0 && s.ledger.status != absent {
 		w.lose(s)
 	}
@@ -77,15 +82,21 @@ func (w *World) attempt(s *State, q int) {
 	case allowed:
 		w.persistOrAskAgain(s, q)
 	}
-	if call.phase != idle && call.phase != done {
-		t := *s
-		t.calls[q].phase = done
-		for i := range t.replicas {
-			t.replicas[i].landed &^= 1 << q
-			t.replicas[i].inSwap &^= 1 << q
-		}
-		w.to(&t, Step{action: isLost, what: q, by: -1})
+	w.lost(s, q)
+}
+
+// lost: whoever asked gave up, or the API server did.
+func (w *World) lost(s *State, q int) {
+	if phase := s.calls[q].phase; phase == idle || phase == done {
+		return
 	}
+	t := *s
+	t.calls[q].phase = done
+	for i := range t.replicas {
+		t.replicas[i].landed &^= 1 << q
+		t.replicas[i].inSwap &^= 1 << q
+	}
+	w.to(&t, Step{action: isLost, what: q, by: -1})
 }
 
 // askOnAnyBase: an API server takes the old object from its watch cache first, which may be late.

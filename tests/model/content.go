@@ -41,6 +41,35 @@ func (l *Ledger) find(of Reservation) int {
 	return -1
 }
 
+// mark holds an edit, once.
+func (l *Ledger) mark(m Mark) {
+	k := int(l.marked)
+	for k > 0 && (m.edit < l.marks[k-1].edit || m.edit == l.marks[k-1].edit && m.base <= l.marks[k-1].base) {
+		k--
+	}
+	if k < int(l.marked) && l.marks[k] == m {
+		return
+	}
+	copy(l.marks[k+1:], l.marks[k:l.marked])
+	l.marks[k] = m
+	l.marked++
+}
+
+func (l *Ledger) unmark(k int) {
+	copy(l.marks[k:], l.marks[k+1:l.marked])
+	l.marked--
+	l.marks[l.marked] = Mark{}
+}
+
+func (l *Ledger) markOf(m Mark) int {
+	for k, each := range l.marks[:l.marked] {
+		if each == m {
+			return k
+		}
+	}
+	return -1
+}
+
 func (l *Ledger) creates(of Reservation) (count int) {
 	for _, r := range l.res[:l.n] {
 		if r.base == 0 && r.isAlike(of) {

@@ -7,7 +7,7 @@ const overAdmission = "no over-admission"
 
 // broken gives the first invariant that s breaks, "" if none.
 func (w *World) broken(s *State) string {
-	if s.ledger.water > s.n {
+	if s.ledger.water > s.n || s.ledger.policyVersion > s.stored {
 		return "the watermark exists"
 	}
 	for _, r := range s.ledger.res[:s.ledger.n] {
@@ -26,10 +26,13 @@ func (w *World) broken(s *State) string {
 			return "dominance: stored"
 		}
 	}
-	for q := range w.requests {
-		if !w.isCovered(s, q) {
+	for q, r := range w.requests {
+		if r.kind != edit && !w.isCovered(s, q) {
 			return "dominance: allowed"
 		}
+	}
+	if w.isWhole(s) && !w.isPromiseKnown(s) {
+		return "dominance: promised"
 	}
 	return ""
 }
@@ -83,11 +86,18 @@ func (w *World) isFalseDenial(s *State, i, q int) bool {
 		most.add(w.nameOf[e.uid], w.holderOf[e.uid], e.amount)
 	}
 	for other, r := range w.requests {
+		if r.kind == edit {
+			continue
+		}
 		if other == q || s.calls[other].phase != idle {
 			most.add(r.name, r.holder, r.amount)
 		}
 	}
-	return Rules{}.fits(w.terms[s.replicas[i].terms], most, most, w.requests[q])
+	policy := s.replicas[i].policy
+	if w.isWhole(s) {
+		policy = s.stored // no promise but the newest may refuse
+	}
+	return Rules{}.fits(w.terms(s, policy, w.momentOf(s, i, &s.ledger), s.replicas[i].nodes), most, most, w.requests[q])
 }
 
 // leaks says what is left where nothing can happen any more but a crash or a loss.
@@ -95,11 +105,13 @@ func (w *World) leaks(s *State) string {
 	if s.ledger.status != open {
 		return "opened again"
 	}
-	if s.ledger.n > 0 {
+	if s.ledger.n > 0 || s.ledger.marked > 0 {
 		return "no leak"
 	}
-	for q := range w.requests {
-		if s.isAlive(q) {
+	for q, r := range w.requests {
+		_, _, exists := w.object(s, r.name, s.n)
+		mayAsk := r.kind == create || r.kind == dryCreate || r.kind == edit || r.kind == update && exists
+		if s.isAlive(q) || s.calls[q].phase == idle && mayAsk {
 			return "every request ends"
 		}
 	}

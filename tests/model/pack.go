@@ -16,19 +16,25 @@ type packer struct {
 
 func (p *packer) pack(w *World, s *State) []byte {
 	w.tidy(s)
-	b := append(p.out[:0], s.n, s.crashes|s.losses<<2|bit(s.hasOrphan)<<4|bit(s.orphanCurrent)<<5|s.terms<<6, s.atLoss, s.older)
+	b := append(p.out[:0], s.n, s.crashes|s.losses<<2|bit(s.hasOrphan)<<4|bit(s.orphanCurrent)<<5|s.nodes<<6, s.atLoss, s.older)
+	if w.hasPromises {
+		b = append(b, s.stored)
+		for _, text := range s.policy[:s.stored] {
+			b = append(b, text.configMap|text.content<<4)
+		}
+	}
 	for _, e := range s.events[:s.n] {
 		b = append(b, e.uid|e.amount<<4|bit(e.deleted)<<7)
 	}
 	for q := range w.requests {
 		b = append(b, s.calls[q].phase|s.calls[q].base<<4)
 	}
-	b = packLedger(b, &s.ledger)
+	b = w.packLedger(b, &s.ledger)
 	if s.hasOrphan {
-		b = packLedger(b, &s.orphan)
+		b = w.packLedger(b, &s.orphan)
 	}
 	for i := 0; i < w.replicas; i++ {
-		p.blocks[i] = packReplica(p.blocks[i][:0], s, i)
+		p.blocks[i] = w.packReplica(p.blocks[i][:0], s, i)
 		for k := i; p.sorted && k > 0 && bytes.Compare(p.blocks[k], p.blocks[k-1]) < 0; k-- {
 			p.blocks[k], p.blocks[k-1] = p.blocks[k-1], p.blocks[k]
 		}
@@ -56,14 +62,17 @@ func (w *World) tidy(s *State) {
 	}
 }
 
-func packReplica(b []byte, s *State, i int) []byte {
+func (w *World) packReplica(b []byte, s *State, i int) []byte {
 	r := &s.replicas[i]
-	b = append(b, r.pos, bit(r.hasCopy)|bit(r.isCurrent)<<1|bit(r.hasSwap)<<2|bit(r.hasRead)<<3|r.terms<<4, r.inSwap, r.landed)
+	b = append(b, r.pos, bit(r.hasCopy)|bit(r.isCurrent)<<1|bit(r.hasSwap)<<2|bit(r.hasRead)<<3|r.nodes<<4, r.inSwap, r.landed)
+	if w.hasPromises {
+		b = append(b, r.policy|r.moment<<4)
+	}
 	if r.hasCopy && !r.isCurrent {
-		b = packLedger(b, &r.copy)
+		b = w.packLedger(b, &r.copy)
 	}
 	if r.hasSwap {
-		b = packLedger(b, &r.swap)
+		b = w.packLedger(b, &r.swap)
 	}
 	if r.hasRead {
 		b = append(packReservation(b, r.readFor), r.found)
@@ -71,8 +80,14 @@ func packReplica(b []byte, s *State, i int) []byte {
 	return b
 }
 
-func packLedger(b []byte, l *Ledger) []byte {
+func (w *World) packLedger(b []byte, l *Ledger) []byte {
 	b = append(b, l.status|l.n<<2, l.water)
+	if w.hasPromises {
+		b = append(b, l.marked|l.policyVersion<<3|l.promisedAt<<6)
+		for _, m := range l.marks[:l.marked] {
+			b = append(b, m.edit|m.base<<4)
+		}
+	}
 	for _, r := range l.res[:l.n] {
 		b = packReservation(b, r)
 	}
@@ -103,7 +118,14 @@ func (u unpacker) state(w *World) (s State) {
 	s.n = u.byte()
 	flags := u.byte()
 	s.crashes, s.losses, s.hasOrphan, s.orphanCurrent = flags&3, flags>>2&3, flags>>4&1 != 0, flags>>5&1 != 0
-	s.terms, s.atLoss, s.older = flags>>6, u.byte(), u.byte()
+	s.nodes, s.atLoss, s.older = flags>>6, u.byte(), u.byte()
+	if w.hasPromises {
+		s.stored = u.byte()
+		for v := range s.policy[:s.stored] {
+			b := u.byte()
+			s.policy[v] = Text{b & 15, b >> 4}
+		}
+	}
 	for v := range s.events[:s.n] {
 		b := u.byte()
 		s.events[v] = Event{b & 15, b >> 4 & 7, b>>7 != 0}
@@ -112,26 +134,30 @@ func (u unpacker) state(w *World) (s State) {
 		b := u.byte()
 		s.calls[q] = Call{b & 15, b >> 4}
 	}
-	s.ledger = u.ledger()
+	s.ledger = u.ledger(w)
 	if s.hasOrphan {
-		s.orphan = u.ledger()
+		s.orphan = u.ledger(w)
 	}
 	for i := 0; i < w.replicas; i++ {
-		s.replicas[i] = u.replica()
+		s.replicas[i] = u.replica(w)
 	}
 	return s
 }
 
-func (u *unpacker) replica() (r Replica) {
+func (u *unpacker) replica(w *World) (r Replica) {
 	r.pos = u.byte()
 	flags := u.byte()
 	r.hasCopy, r.isCurrent, r.hasSwap, r.hasRead = flags&1 != 0, flags>>1&1 != 0, flags>>2&1 != 0, flags>>3&1 != 0
-	r.terms, r.inSwap, r.landed = flags>>4, u.byte(), u.byte()
+	r.nodes, r.inSwap, r.landed = flags>>4, u.byte(), u.byte()
+	if w.hasPromises {
+		b := u.byte()
+		r.policy, r.moment = b&15, b>>4
+	}
 	if r.hasCopy && !r.isCurrent {
-		r.copy = u.ledger()
+		r.copy = u.ledger(w)
 	}
 	if r.hasSwap {
-		r.swap = u.ledger()
+		r.swap = u.ledger(w)
 	}
 	if r.hasRead {
 		r.readFor = u.reservation()
@@ -140,9 +166,17 @@ func (u *unpacker) replica() (r Replica) {
 	return r
 }
 
-func (u *unpacker) ledger() (l Ledger) {
+func (u *unpacker) ledger(w *World) (l Ledger) {
 	b := u.byte()
 	l.status, l.n, l.water = b&3, b>>2, u.byte()
+	if w.hasPromises {
+		b := u.byte()
+		l.marked, l.policyVersion, l.promisedAt = b&7, b>>3&7, b>>6
+		for k := range l.marks[:l.marked] {
+			b := u.byte()
+			l.marks[k] = Mark{b & 15, b >> 4}
+		}
+	}
 	for k := range l.res[:l.n] {
 		l.res[k] = u.reservation()
 	}

@@ -31,7 +31,7 @@ func (w *World) rebuild(s *State, i int) {
 	if l.status == absent {
 		begun := Ledger{status: rebuilding}
 		if w.rules.rebuildOldList {
-			begun.water = w.newest(s)
+			begun.water = w.newestObject(s)
 		}
 		t.setSwap(i, begun)
 		w.to(&t, Step{action: beginsAnew, by: i, what: -1})
@@ -40,7 +40,10 @@ func (w *World) rebuild(s *State, i int) {
 	if !s.areDead(s.atLoss) && !w.rules.rebuildEarly {
 		return
 	}
-	l = Ledger{status: open, water: w.newest(s)}
+	l = Ledger{status: open, water: w.newestObject(s)}
+	if w.opensWithPolicy {
+		l.policyVersion = s.stored
+	}
 	if w.rules.rebuildNoWater {
 		l.water = 0
 	}
@@ -51,8 +54,8 @@ func (w *World) rebuild(s *State, i int) {
 	w.to(&t, Step{action: opens, by: i, what: -1, then: l.water})
 }
 
-// newest gives the highest version of what exists, by a consistent list.
-func (w *World) newest(s *State) (newest uint8) {
+// newestObject gives the highest version of what exists, by a consistent list.
+func (w *World) newestObject(s *State) (newest uint8) {
 	for x := uint8(0); x < w.names; x++ {
 		if _, version, exists := w.object(s, x, s.n); exists {
 			newest = max(newest, version)

@@ -22,7 +22,7 @@ func (s *State) setSwap(i int, l Ledger) {
 
 func (w *World) replica(s *State, i int) {
 	r := &s.replicas[i]
-	w.takeUp(s, i)
+	w.learn(s, i)
 	if r.pos < s.n {
 		t := *s
 		t.replicas[i].pos++
@@ -35,8 +35,8 @@ func (w *World) replica(s *State, i int) {
 		w.land(s, i)
 		w.stopWaiting(s, i)
 	}
-	for q := range w.requests {
-		if r.landed>>q&1 != 0 {
+	for q, asked := range w.requests {
+		if r.landed>>q&1 != 0 && asked.kind != edit {
 			t := *s
 			t.calls[q].phase = allowed
 			t.replicas[i].landed &^= 1 << q
@@ -46,6 +46,7 @@ func (w *World) replica(s *State, i int) {
 	if r.hasCopy && s.content(i).status == open {
 		w.settle(s, i)
 		w.expire(s, i)
+		w.endMarks(s, i)
 	}
 	if s.crashes > 0 {
 		w.crash(s, i)
@@ -66,7 +67,7 @@ func (w *World) read(s *State, i int) {
 func (w *World) decide(s *State, i, q int, base uint8) {
 	r := &s.replicas[i]
 	l := s.content(i)
-	if !r.hasCopy || l.status != open || (r.pos < l.water && !w.rules.noWater) {
+	if !r.hasCopy || l.status != open || (r.pos < l.water && !w.rules.noWater) || w.mustWait(s, i, &l) {
 		return
 	}
 	if !w.fits(s, i, &l, q) {
@@ -86,6 +87,7 @@ func (w *World) decide(s *State, i, q int, base uint8) {
 		w.to(&over, Step{action: baseIsOver, by: i, what: q, base: base})
 	}
 	l.reserve(Reservation{asked.name, asked.holder, w.uidOf(s, q, base), base, asked.amount, 1 << q}, w.roomFor)
+	l.promisedAt = max(l.promisedAt, r.moment)
 	t.setSwap(i, l)
 	t.calls[q] = Call{decided, base}
 	t.replicas[i].inSwap |= 1 << q
@@ -105,7 +107,7 @@ func (w *World) deny(s *State, i, q int) {
 	if w.rules.staleDeny && r.hasCopy && !r.hasSwap {
 		l = s.content(i)
 	}
-	if l.status != open || (r.pos < l.water && !w.rules.noWater) || w.fits(s, i, &l, q) {
+	if l.status != open || (r.pos < l.water && !w.rules.noWater) || w.mustWait(s, i, &l) && !w.rules.deniesMarked || w.fits(s, i, &l, q) {
 		return
 	}
 	if w.isFalseDenial(s, i, q) {
@@ -143,6 +145,9 @@ func (w *World) land(s *State, i int) {
 	r.hasSwap, r.inSwap, r.swap = false, 0, Ledger{}
 	if !r.isCurrent && !w.rules.noCAS {
 		t.setPhase(waiting, again)
+		if w.rules.judgeFirst {
+			t.setPhase(waiting&w.edits, judged)
+		}
 		w.to(&t, Step{action: conflicts, by: i, what: -1})
 		return
 	}
@@ -183,16 +188,25 @@ func (w *World) orphan(s *State) {
 	w.to(&t, Step{action: lateFails, by: -1, what: -1})
 }
 
-// crash loses everything in the process's memory. It lists the objects and reads the terms anew, from a cache that may be
-// late by any amount; a swap on its way may land or not; who waited for an answer asks again.
+// crash loses everything in the process's memory. It lists the objects and the policy anew, from a cache that may be late
+// by any amount, and its clock may be any; a swap on its way may land or not; who waited for an answer asks again.
 func (w *World) crash(s *State, i int) {
-	for terms := uint8(0); terms <= s.terms; terms++ {
-		w.crashWith(s, i, terms)
+	for policy := uint8(0); policy <= s.stored; policy++ {
+		for nodes := uint8(0); nodes <= s.nodes; nodes++ {
+			if w.atOnce {
+				w.crashWith(s, i, Replica{policy: policy, nodes: nodes, moment: s.replicas[i].moment})
+				continue
+			}
+			for moment := uint8(0); moment < w.moments; moment++ {
+				w.crashWith(s, i, Replica{policy: policy, nodes: nodes, moment: moment})
+			}
+		}
 	}
 }
 
-func (w *World) crashWith(s *State, i int, terms uint8) {
+func (w *World) crashWith(s *State, i int, anew Replica) {
 	for pos := uint8(0); pos <= s.n; pos++ {
+		anew.pos = pos
 		t := *s
 		t.crashes--
 		r := &t.replicas[i]
@@ -201,11 +215,11 @@ func (w *World) crashWith(s *State, i int, terms uint8) {
 		if r.hasSwap && !s.hasOrphan && w.lateSwaps {
 			late := t
 			late.abandon(i)
-			late.replicas[i] = Replica{pos: pos, terms: terms}
+			late.replicas[i] = anew
 			w.noteReturn(&late, s, i)
 			w.emit(&late, step)
 		}
-		*r = Replica{pos: pos, terms: terms}
+		*r = anew
 		w.noteReturn(&t, s, i)
 		w.emit(&t, step)
 	}

@@ -14,6 +14,7 @@ const (
 	remove    = "delete"
 	bump      = "status"   // another version, the same amounts
 	finish    = "finished" // by status: it costs nothing any more
+	edit      = "edit"     // of a ConfigMap of the policy: its name, and the content that it gets
 )
 
 // Request is what somebody will ask for, once.
@@ -36,22 +37,37 @@ type Scenario struct {
 	losses    uint8
 	lateSwaps bool
 
-	promised    []Terms // instead of a limit: what nodes have, and what of it was promised, at first and later
-	isEdit      bool    // a replica has to accept other terms
-	atOnce      bool    // all replicas learn of new terms in the same instant
-	isExact     bool    // what the newest terms promise is kept at every moment
-	withinNodes bool    // no more is used than nodes have
+	nodes           []int      // instead of a limit: what nodes have, at first and later
+	contents        []Promises // what a ConfigMap may promise
+	policy          []uint8    // the contents at the start, of each ConfigMap; of one, the first, if that is not told
+	atOnce          bool       // all clocks show the same
+	opensWithPolicy bool       // a lost ledger is opened with the newest version of the policy
+	withinNodes     bool       // no more is used than nodes have, whatever was lost
 }
 
 func (sc Scenario) world(rules Rules) *World {
 	w := &World{Scenario: sc, rules: rules, roomFor: sc.room}
-	if w.terms = sc.promised; len(w.terms) == 0 {
-		w.terms = []Terms{{has: sc.limit}}
+	if len(w.nodes) == 0 {
+		w.nodes = []int{sc.limit}
 	}
+	if len(w.contents) == 0 {
+		w.contents = []Promises{{{}}}
+	}
+	if len(w.policy) == 0 {
+		w.policy = []uint8{0}
+	}
+	for _, content := range w.contents {
+		w.moments = max(w.moments, uint8(len(content)))
+	}
+	w.hasPromises = len(w.contents) > 1 || w.moments > 1
 	if rules.noMerge {
 		w.roomFor = maxReservations
 	}
 	for q, r := range sc.requests {
+		if r.kind == edit {
+			w.edits |= 1 << q
+			continue
+		}
 		w.nameOf[q+1], w.holderOf[q+1] = r.name, r.holder
 		w.names = max(w.names, r.name+1)
 		if r.kind == dryCreate {
@@ -67,19 +83,25 @@ func (sc Scenario) world(rules Rules) *World {
 
 // limits and promises are how tables tell the terms.
 func (sc Scenario) limits() string {
-	return sc.tell(func(t Terms) string { return fmt.Sprint(t.has) })
+	texts := []string{}
+	for _, has := range sc.world(Rules{}).nodes {
+		texts = append(texts, fmt.Sprint(has))
+	}
+	return strings.Join(texts, " → ")
 }
 
 func (sc Scenario) promises() string {
-	return sc.tell(Terms.String)
-}
-
-func (sc Scenario) tell(words func(Terms) string) string {
 	texts := []string{}
-	for _, t := range sc.world(Rules{}).terms {
-		texts = append(texts, words(t))
+	for part, content := range sc.world(Rules{}).policy {
+		text := []string{sc.world(Rules{}).contents[content].String()}
+		for _, r := range sc.requests {
+			if r.kind == edit && int(r.name) == part {
+				text = append(text, sc.contents[r.amount].String())
+			}
+		}
+		texts = append(texts, strings.Join(text, " → "))
 	}
-	return strings.Join(slices.Compact(texts), " → ")
+	return strings.Join(texts, "; ")
 }
 
 // start: all replicas know what exists, the ledger is empty and its watermark reaches the newest.

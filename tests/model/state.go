@@ -1,7 +1,7 @@
 // Command model explores every state of the ledger protocol in small scenarios and checks what has to hold in each.
 //
-// This file says what a state is. What may happen next is in actions.go, replica.go and rebuild.go, what must hold in
-// invariants.go.
+// This file says what a state is. What may happen next is in actions.go, edits.go, replica.go and rebuild.go, what must
+// hold in invariants.go.
 package main
 
 const (
@@ -10,6 +10,8 @@ const (
 	maxReplicas     = 3
 	maxRequests     = 8
 	maxNames        = 4
+	maxEdits        = 4
+	maxMarks        = 4
 	firstOldUID     = maxRequests + 1 // objects that existed from the start; a create's uid is its request's number + 1
 	mergedUID       = 0               // the uid of several creates of one name that are merged
 )
@@ -27,6 +29,17 @@ type Reservation struct {
 	name, holder, uid, base, amount, tokens uint8
 }
 
+// Text is one version of the policy: what a ConfigMap promises from then on. Its place in the history, counted from 1, is
+// its version; 0 are the texts at the start. These versions are never compared with those of objects.
+type Text struct {
+	configMap, content uint8
+}
+
+// Mark is an edit under way, in the ledger: of which version of its ConfigMap.
+type Mark struct {
+	edit, base uint8
+}
+
 // Status of the ledger object.
 const (
 	absent = iota
@@ -40,6 +53,11 @@ type Ledger struct {
 	water  uint8 // settledThrough
 	n      uint8
 	res    [maxReservations]Reservation
+
+	policyVersion uint8 // whoever goes by older promises decides nothing
+	promisedAt    uint8 // the latest begin or end by which anybody has decided
+	marked        uint8 // how many marks there are
+	marks         [maxMarks]Mark
 }
 
 // Replica is one process of ours. Its index is the history up to pos.
@@ -48,7 +66,9 @@ type Ledger struct {
 // succeeds, so that no version number is needed in the state.
 type Replica struct {
 	pos       uint8
-	terms     uint8 // the terms that it goes by
+	policy    uint8 // through which version its watch has shown the policy; it goes by that
+	moment    uint8 // how many begins and ends have passed by its clock
+	nodes     uint8 // the nodes that it knows of
 	hasCopy   bool
 	isCurrent bool
 	copy      Ledger
@@ -66,12 +86,13 @@ const (
 	idle     = iota // not begun
 	again           // begun, and without an answer: may be asked again, at any replica
 	decided         // in a replica's swap
-	reserved        // in the ledger, not answered
+	reserved        // in the ledger, not answered; an edit is judged now
 	allowed         // answered: may be persisted at any time
 	done            // persisted, denied, lost or past its bound
+	judged          // only without the rule that an edit is marked first
 )
 
-// Call is how far a request has come. base is the version that an update was last judged on.
+// Call is how far a request has come. base is the version that an update or an edit was last judged on.
 type Call struct {
 	phase, base uint8
 }
@@ -89,7 +110,9 @@ type State struct {
 	crashes       uint8 // how many may still happen
 	losses        uint8
 	atLoss        uint8 // requests that were in flight when the ledger was lost
-	terms         uint8 // which terms hold
+	stored        uint8 // the newest version of the policy
+	policy        [maxEdits]Text
+	nodes         uint8 // which nodes there are
 	older         uint8 // requests that were in flight when the last replica learnt of them
 }
 

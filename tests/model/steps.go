@@ -38,9 +38,20 @@ const (
 	putsBack      = "an old ledger is put back"
 	beginsAnew    = "begin the ledger anew"
 	opens         = "open the ledger"
-	changes       = "other terms hold from now on"
-	accepts       = "accept an edit: other terms hold from now on"
-	takesUp       = "go by newer terms"
+	marks         = "mark"
+	judges        = "judge on what was known before: accept"
+	accepts       = "accept"
+	refuses       = "refuse, take the mark away"
+	sameAsBefore  = "allow: it promises the same"
+	storesEdit    = "stored"
+	takesUp       = "the watch shows the next version of the policy"
+	settlesMark   = "take the mark out, it was shown"
+	expiresMark   = "take the mark out after a quorum read, it is not stored"
+	dropsMark     = "take the mark out"
+	timePasses    = "a begin or end passes by its clock"
+	allTimePasses = "a begin or end passes by all clocks"
+	changes       = "there are other nodes from now on"
+	seesNodes     = "go by the nodes that there are"
 	rests         = "nothing can happen any more"
 )
 
@@ -48,7 +59,8 @@ const (
 var everyAction = []string{
 	watches, reads, decides, denies, dryRunAllowed, fromCopy, baseIsOver, doesNotGrow, swapLands, conflicts, unanswered, lateLands,
 	lateFails, answers, persists, isLost, settles, settlesGone, quorumReads, expires, crashes, loses, beginsAnew, opens,
-	remove, bump, finish, changes, accepts, takesUp,
+	remove, bump, finish, marks, accepts, refuses, sameAsBefore, storesEdit, takesUp, settlesMark, expiresMark, timePasses,
+	allTimePasses, changes, seesNodes,
 }
 
 func ofName(name uint8) int {
@@ -61,6 +73,9 @@ func (w *World) words(step Step) string {
 		text = fmt.Sprintf("replica %c: %s", "ABC"[step.by], text)
 	}
 	switch {
+	case step.what >= 0 && w.requests[step.what].kind == edit:
+		r := w.requests[step.what]
+		text += fmt.Sprintf(" #%d edit of ConfigMap %c: %s", step.what+1, 'a'+r.name, w.contents[r.amount])
 	case step.what >= 0:
 		r := w.requests[step.what]
 		text += fmt.Sprintf(" #%d %s %c=%d", step.what+1, r.kind, 'a'+r.name, r.amount)
