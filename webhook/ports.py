@@ -402,14 +402,17 @@ class PromiseOrdering(SettledPromises, Protocol):
         unmarked, or cannot be stored any more. Return the token of the mark.
 
         It is judged after that, by what has begun and ended until *since*: the last begin or end that has passed.
-        *deadline* is on the monotonic clock. Raises: PromisesChangingError while another edit is not over, or is not in
-        force here; UnavailableError.
+        *deadline* is on the monotonic clock. Raises: PromisesChangingError while another edit is not over, or this
+        replica has not seen what has become of it; UnavailableError.
         """
 
     async def unmark(self, token: str) -> None:
         """Have the others go on: the edit was refused."""
 
-    def policy_read(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
+    def policy_seen(self, seen: Mapping[str, StoredVersion], *, version: int) -> None:
+        """Record the ConfigMaps that are stored as of *version*, by name, be they in force or not."""
+
+    def policy_in_force(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
         """
         Record that this replica goes by the ConfigMaps that it has *seen*, by name, as of *version*. None: by a copy of
         them, of which that is not known.

@@ -92,7 +92,9 @@ class Stage:
 
     def _submit(self, new: Submission) -> None:
         self.policy.accept(new.texts, read_policy(new.texts), faults=new.faults)
-        self.ledger.policy_read(new.seen, version=new.version, changed_at=new.changed_at)
+        if new.seen is not None:
+            self.ledger.policy_seen(new.seen, version=new.version)
+        self.ledger.policy_in_force(new.seen, version=new.version, changed_at=new.changed_at)
 
     def stores(self, *bodies: Json) -> Stage:
         """Tell of a full list."""
@@ -517,7 +519,7 @@ async def test_nothing_more_is_promised_while_nodes_are_not_known(stage: Stage) 
         "UPDATE", config_map(FOUR + H100 + illegal), config_map(FOUR + H100 + PROMISED)
     )
     assert (await stage.update(config_map(FOUR + H100), config_map(FOUR + H100 + PROMISED)))["allowed"]
-    stage.ledger.policy_read({"p": StoredVersion("uid-of-p", 6)}, version=6, changed_at=6)  # that edit is over
+    stage.ledger.policy_seen({"p": StoredVersion("uid-of-p", 6)}, version=6)  # that edit is over
     moved = config_map(f"{FOUR}{H100}# of alice\n{PROMISED}")
     assert (await stage.update(moved, config_map(FOUR + H100 + PROMISED)))["allowed"]
     forced = await stage.update(config_map(more, annotations=FORCE), config_map(FOUR + H100 + PROMISED))
@@ -545,7 +547,8 @@ class Marks:
     def __post_init__(self) -> None:
         self.ledger = self.stage.ledger
         self.stage.edits.order = self
-        self.policy_read, self.time = self.ledger.policy_read, self.ledger.time
+        self.policy_in_force, self.policy_seen = self.ledger.policy_in_force, self.ledger.policy_seen
+        self.time = self.ledger.time
 
     async def mark(self, edit: MarkedEdit, *, since: datetime | None, deadline: float) -> str:
         if self.trouble:

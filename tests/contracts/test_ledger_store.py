@@ -645,7 +645,8 @@ async def mark(stage: Stage, edit: MarkedEdit = EDIT) -> str:
 
 
 def sees_policy(stage: Stage, version: int, *, uid: str = EDIT.uid) -> None:
-    stage.ledger.policy_read({EDIT.name: StoredVersion(uid, version)}, version=version, changed_at=version)
+    stage.ledger.policy_seen({EDIT.name: StoredVersion(uid, version)}, version=version)
+    stage.ledger.policy_in_force({EDIT.name: StoredVersion(uid, version)}, version=version, changed_at=version)
 
 
 async def test_what_depends_on_promises_waits_for_an_edit_and_nothing_else_does(stage: Stage) -> None:

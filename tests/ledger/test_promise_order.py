@@ -30,7 +30,8 @@ def going_by(position: int, changed_at: int | None = None, **seen: int) -> Promi
     found = order()
     uids = {"quotas": "uid", "others": "uid-of-others"}
     versions = {name: StoredVersion(uids[name], version) for name, version in seen.items()}
-    found.policy_read(versions, version=position, changed_at=position if changed_at is None else changed_at)
+    found.policy_seen(versions, version=position)
+    found.policy_in_force(versions, version=position, changed_at=position if changed_at is None else changed_at)
     return found
 
 
@@ -89,14 +90,14 @@ def test_an_edit_by_which_a_config_map_becomes_a_part_is_over_once_it_is_one(
 
 def test_what_was_a_part_before_and_is_none_may_become_one_again() -> None:
     replica = going_by(4, quotas=4)
-    replica.policy_read({}, version=9, changed_at=9)
+    replica.policy_in_force({}, version=9, changed_at=9)
 
     assert not decides(replica, marking(LABELLED))
 
 
 def test_of_a_copy_of_the_policy_it_is_not_known_which_edits_are_in_it() -> None:
     replica = order()
-    replica.policy_read(None, version=9, changed_at=0)
+    replica.policy_in_force(None, version=9, changed_at=0)
 
     assert not decides(replica, MARKED)
     assert decides(replica, Ledger("e", is_open=True, policy_version=9))
@@ -104,14 +105,14 @@ def test_of_a_copy_of_the_policy_it_is_not_known_which_edits_are_in_it() -> None
 
 def test_a_create_is_not_over_because_another_object_has_the_name() -> None:
     replica = order()
-    replica.policy_read({"quotas": StoredVersion("another", 9)}, version=9, changed_at=9)
+    replica.policy_in_force({"quotas": StoredVersion("another", 9)}, version=9, changed_at=9)
 
     assert not decides(replica, marking(NEW))
 
 
 def test_a_create_is_over_once_what_it_made_was_seen_and_is_gone() -> None:
     replica = going_by(9, quotas=9)
-    replica.policy_read({}, version=12, changed_at=12)
+    replica.policy_in_force({}, version=12, changed_at=12)
 
     assert decides(replica, marking(NEW))
     assert replica.following(marking(NEW)).policy_version == 12
@@ -120,14 +121,14 @@ def test_a_create_is_over_once_what_it_made_was_seen_and_is_gone() -> None:
 def test_what_was_made_is_remembered_for_as_many_as_there_may_be() -> None:
     replica = going_by(9, quotas=9)
     for number in range(1000):
-        replica.policy_read({"others": StoredVersion(f"uid-{number}", 10)}, version=10, changed_at=10)
+        replica.policy_in_force({"others": StoredVersion(f"uid-{number}", 10)}, version=10, changed_at=10)
 
     assert not decides(replica, marking(NEW))
 
 
 def test_an_update_is_over_once_the_name_has_another_object() -> None:
     replica = order()
-    replica.policy_read({"quotas": StoredVersion("another", 9)}, version=9, changed_at=9)
+    replica.policy_in_force({"quotas": StoredVersion("another", 9)}, version=9, changed_at=9)
 
     assert decides(replica, MARKED)
 
@@ -233,3 +234,43 @@ def test_a_clock_that_is_far_ahead_is_not_believed() -> None:
 
     assert order().time(ledger, NOON) == NOON
     assert order().time(Ledger("e", is_open=True), NOON) == NOON
+
+
+def may_mark(found: PromiseOrder, ledger: Ledger) -> bool:
+    try:
+        found.require_unmarked(ledger)
+    except PromisesChangingError:
+        return False
+    return True
+
+
+def test_an_edit_is_marked_once_the_watch_shows_the_one_before_be_it_in_force_or_not() -> None:
+    replica = going_by(5, quotas=5)
+    assert not may_mark(replica, MARKED)
+
+    replica.policy_seen({"quotas": StoredVersion("uid", 6)}, version=6)  # it has mistakes, which an edit has to mend
+
+    assert may_mark(replica, MARKED)
+    assert not decides(replica, MARKED)
+
+
+def test_a_create_that_is_seen_and_not_in_force_holds_decisions_up() -> None:
+    replica = going_by(5)
+    replica.policy_seen({"quotas": StoredVersion("uid", 6)}, version=6)
+
+    assert may_mark(replica, marking(NEW))
+    assert not decides(replica, marking(NEW))
+
+
+def test_an_edit_is_marked_by_a_replica_that_has_seen_the_newest_policy() -> None:
+    ledger = Ledger("e", is_open=True, policy_version=9)
+
+    assert not may_mark(going_by(8, quotas=8), ledger)
+    assert may_mark(going_by(9, quotas=9), ledger)
+
+
+def test_a_mark_that_was_taken_back_keeps_no_other_from_being_made() -> None:
+    replica = order()
+    replica.unmark("t")
+
+    assert may_mark(replica, MARKED)

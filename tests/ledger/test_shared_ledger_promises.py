@@ -64,7 +64,8 @@ async def mark(replica: Replica, *, since: datetime | None = None) -> str:
 
 
 def goes_by(replica: Replica, version: int) -> None:
-    replica.ledger.policy_read({EDIT.name: StoredVersion(EDIT.uid, version)}, version=version, changed_at=version)
+    replica.ledger.policy_seen({EDIT.name: StoredVersion(EDIT.uid, version)}, version=version)
+    replica.ledger.policy_in_force({EDIT.name: StoredVersion(EDIT.uid, version)}, version=version, changed_at=version)
 
 
 async def test_a_mark_of_one_replica_holds_up_the_others(one: Replica, other: Replica) -> None:

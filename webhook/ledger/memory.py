@@ -95,7 +95,7 @@ class MemoryLedger:
         """Decide nothing on what is promised until *edit* is over. See `PromiseOrdering.mark`."""
         if not (condition := self._in_step()).ok:
             raise UnavailableError(condition.reason, condition.message)
-        self.require_settled_promises()
+        self._order.require_unmarked(self._marks)
         token = self._order.mark(edit, since=since)
         self._marked_since[token] = self._api_time()
         self._follow()
@@ -106,9 +106,13 @@ class MemoryLedger:
         self._order.unmark(token)
         self._follow()
 
-    def policy_read(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
-        """Record the policy that is in force. See `PromiseOrdering.policy_read`."""
-        self._order.policy_read(seen, version=version, changed_at=changed_at)
+    def policy_seen(self, seen: Mapping[str, StoredVersion], *, version: int) -> None:
+        """Record what is stored. See `PromiseOrdering.policy_seen`."""
+        self._order.policy_seen(seen, version=version)
+
+    def policy_in_force(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
+        """Record the policy that is in force. See `PromiseOrdering.policy_in_force`."""
+        self._order.policy_in_force(seen, version=version, changed_at=changed_at)
         self._follow()
 
     def require_settled_promises(self) -> None:

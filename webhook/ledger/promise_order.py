@@ -49,6 +49,40 @@ async def when_settled(
         await asyncio.sleep(_BETWEEN_TRIES)
 
 
+class _Shown:
+    """The ConfigMaps of the policy as a replica has seen them, at one `position` of its watch."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self._seen: Mapping[str, StoredVersion] | None = None
+        self._last: dict[str, int] = {}
+        """The last version of each uid that was ever seen."""
+
+    def show(self, seen: Mapping[str, StoredVersion] | None, position: int) -> None:
+        """Record what there is by now; None if that is not known."""
+        self._seen, self.position = seen, position
+        for each in (seen or {}).values():
+            self._last.pop(each.uid, None)
+            self._last[each.uid] = each.version
+        while len(self._last) > _MOST_KNOWN:
+            del self._last[next(iter(self._last))]
+
+    def at(self, edit: MarkedEdit) -> int | None:
+        """
+        Return at which version *edit* is shown, or what was written after it; 0 if that is gone, None if neither.
+
+        What was part of the policy at the base, or was seen since, and is not now was deleted, or has lost its label.
+        What was no part and was never seen may still become one.
+        """
+        if self._seen is None:
+            return None
+        found = self._seen.get(edit.name)
+        if found is not None and (found.uid == edit.uid or edit.was_part):
+            return found.version if found.version > edit.base else None
+        is_gone = self.position > edit.base if edit.was_part else self._last.get(edit.uid, 0) > edit.base
+        return 0 if is_gone else None
+
+
 class PromiseOrder:
     """
     What one replica knows of the marks and of the policy. A method that reads a version of the ledger takes it as
@@ -66,21 +100,20 @@ class PromiseOrder:
         self._judged_since: datetime | None = None
         self._tentative: dict[str, MarkedEdit] = {}
         self._over: set[str] = set()
-        self._seen: Mapping[str, StoredVersion] | None = None
-        self._known: dict[str, int] = {}
-        self._position = 0
+        self._stored = _Shown()
+        self._in_force = _Shown()
         self._changed_at = 0
 
     # Events.
 
-    def policy_read(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
-        """Record what this replica goes by now. See `PromiseOrdering.policy_read`."""
-        self._seen, self._position, self._changed_at = seen, version, changed_at
-        for each in (seen or {}).values():
-            self._known.pop(each.uid, None)
-            self._known[each.uid] = each.version
-        while len(self._known) > _MOST_KNOWN:
-            del self._known[next(iter(self._known))]
+    def policy_seen(self, seen: Mapping[str, StoredVersion], *, version: int) -> None:
+        """Record which ConfigMaps there are as of *version*, in force or not."""
+        self._stored.show(seen, version)
+
+    def policy_in_force(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
+        """Record what this replica goes by now. See `PromiseOrdering.policy_in_force`."""
+        self._in_force.show(seen, version)
+        self._changed_at = changed_at
 
     def mark(self, edit: MarkedEdit, *, since: datetime | None) -> str:
         """
@@ -116,11 +149,22 @@ class PromiseOrder:
     def require_settled(self, ledger: Ledger) -> None:
         """Check that this replica may decide on what is promised. Raises: PromisesChangingError."""
         for _, edit in self._open(ledger):
-            what = f"an edit of what is promised is being stored, in ConfigMap {edit.name}"
-            raise PromisesChangingError(f"{what}: try again in a moment")
-        if self._position < ledger.policy_version:
-            versions = f"of version {self._position}, others by that of version {ledger.policy_version}"
+            raise _being_stored(edit)
+        if self._in_force.position < ledger.policy_version:
+            versions = f"of version {self._in_force.position}, others by that of version {ledger.policy_version}"
             raise PromisesChangingError(f"this replica goes by the policy {versions}: try again in a moment")
+
+    def require_unmarked(self, ledger: Ledger) -> None:
+        """
+        Check that an edit may be marked: every other one has become what this replica sees stored, in force or not.
+
+        Raises: PromisesChangingError.
+        """
+        for token, edit in ledger.edits.items():
+            if token not in self._over and self._stored.at(edit) is None:
+                raise _being_stored(edit)
+        if self._stored.position < ledger.policy_version:
+            raise PromisesChangingError("this replica has not seen the newest policy yet: try again in a moment")
 
     def time(self, ledger: Ledger, now: datetime) -> datetime:
         """
@@ -167,16 +211,13 @@ class PromiseOrder:
         return token in self._over or self._in_force_at(edit) > 0
 
     def _in_force_at(self, edit: MarkedEdit) -> int:
-        """
-        Return the version at which *edit*, or what was written after it, came into force here; 0 before that.
-
-        A ConfigMap that was part of the policy at the base, or was seen since, and is not now was deleted, or has lost
-        its label. One that was no part and was never seen may still become one.
-        """
-        if self._seen is None:
+        """Return the version at which *edit*, or what was written after it, came into force here; 0 before that."""
+        at = self._in_force.at(edit)
+        if at is None:
             return 0
-        seen = self._seen.get(edit.name)
-        if seen is not None and (seen.uid == edit.uid or edit.was_part):
-            return seen.version if seen.version > edit.base else 0
-        is_over = self._position > edit.base if edit.was_part else self._known.get(edit.uid, 0) > edit.base
-        return max(self._changed_at, 1) if is_over else 0
+        return at or max(self._changed_at, 1)
+
+
+def _being_stored(edit: MarkedEdit) -> PromisesChangingError:
+    what = f"an edit of what is promised is being stored, in ConfigMap {edit.name}"
+    return PromisesChangingError(f"{what}: try again in a moment")

@@ -195,7 +195,7 @@ class SharedLedger:
             await self._stored.wait_for_turn(is_busy=bool(self._queue))
             self._stored.check_open()
             await self._until_caught_up()
-            self.require_settled_promises()
+            self._view.order.require_unmarked(self._view.ledger)
             token = self._view.order.mark(edit, since=since)
             try:
                 is_written = await self._swap()
@@ -214,9 +214,13 @@ class SharedLedger:
         except UnavailableError:
             return  # `maintain` tries again
 
-    def policy_read(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
-        """Record what this replica goes by. See `PromiseOrdering.policy_read`."""
-        self._view.order.policy_read(seen, version=version, changed_at=changed_at)
+    def policy_seen(self, seen: Mapping[str, StoredVersion], *, version: int) -> None:
+        """Record what is stored. See `PromiseOrdering.policy_seen`."""
+        self._view.order.policy_seen(seen, version=version)
+
+    def policy_in_force(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
+        """Record what this replica goes by. See `PromiseOrdering.policy_in_force`."""
+        self._view.order.policy_in_force(seen, version=version, changed_at=changed_at)
 
     def require_settled_promises(self) -> None:
         """Check that this replica may decide on what is promised. Raises: PromisesChangingError."""

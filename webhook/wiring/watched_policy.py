@@ -48,6 +48,7 @@ class WatchedPolicy:
     ) -> None:
         self._events = events
         self._on_policy = on_policy
+        self._ledger: PromiseOrdering | None = None
         self.labels = NamespaceLabels(api, on_change=self._rebind_namespace)
         self.index = UsageIndex(accounts_under(Policy(), self.labels.known))
         self.policy = CurrentPolicy(on_change=self._rebind, on_mistakes=self._publish_mistakes)
@@ -55,7 +56,7 @@ class WatchedPolicy:
         last_good = LastGoodPolicy(PolicyCopyConfigMap(api, namespace=settings.namespace))
         self._reader = PolicyReader(self.policy, last_good)
         self.maps = PolicyConfigMaps(
-            self._reader.submit, on_removed=self._publish_removed, may_be_absent=settings.allow_no_policy
+            self._submit, on_removed=self._publish_removed, may_be_absent=settings.allow_no_policy
         )
         self._policies = Reflector(
             api,
@@ -86,13 +87,19 @@ class WatchedPolicy:
             self.nodes.run,
         )
 
+    def _submit(self, submission: Submission) -> None:
+        if self._ledger is not None and submission.seen is not None:
+            self._ledger.policy_seen(submission.seen, version=submission.version)
+        self._reader.submit(submission)
+
     def connect(self, ledger: PromiseOrdering) -> None:
         """Tell *ledger* which policy is in force."""
 
         def on_read(submission: Submission) -> None:
-            ledger.policy_read(submission.seen, version=submission.version, changed_at=submission.changed_at)
+            ledger.policy_in_force(submission.seen, version=submission.version, changed_at=submission.changed_at)
 
         self._reader.on_read = on_read
+        self._ledger = ledger
 
     def namespaces_condition(self) -> Condition:
         """Return whether all namespaces are known."""
