@@ -8,12 +8,10 @@ for later, and what all others use.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import product
 from typing import Any, NamedTuple
 
 import yaml
@@ -40,9 +38,6 @@ FOLLOWING: Mapping[str, tuple[str, ...]] = {
     "expired": ("expired",),
 }
 """The states that a commitment may have after an edit, by the one before."""
-
-_MOST_WORLDS = 64
-"""Ways in which names that several people ask for at once may come true, that are all looked at."""
 
 Amounts = Mapping[str, Amount]
 
@@ -197,23 +192,26 @@ class Promises:
         return ahead + _most(covers, used, unsure)
 
 
-def _most(covers: Mapping[Hold, Amount], used: dict[Hold, Amount], unsure: Sequence[Options]) -> Amount:
-    """Return the largest sum of what each holder uses or was promised; of very many names not quite the largest."""
-    if math.prod(map(len, unsure)) > _MOST_WORLDS:
-        for options in unsure:
-            _add(used, [max(options, key=lambda each: _raised(covers, used, *each))])
-        unsure = ()
-    most: Amount = 0
-    for chosen in product(*unsure):
-        world = dict(used) if chosen else used
-        _add(world, chosen)
-        most = max(most, sum(max(covers.get(each, 0), world.get(each, 0)) for each in covers.keys() | world.keys()))
-    return most
+def _most(covers: Mapping[Hold, Amount], used: Mapping[Hold, Amount], unsure: Sequence[Options]) -> Amount:
+    """
+    Return the largest sum of what each holder uses or was promised, if of each name one of its options comes true.
 
-
-def _raised(covers: Mapping[Hold, Amount], used: Mapping[Hold, Amount], hold: Hold, amount: Amount) -> Amount:
-    cover, before = covers.get(hold, 0), used.get(hold, 0)
-    return max(cover, before + amount) - max(cover, before)
+    What is known of the names so far is how much each holder could use that adds nothing, and the most that was added.
+    """
+    free = {hold: cover - used.get(hold, 0) for hold, cover in covers.items() if cover > used.get(hold, 0)}
+    places = {hold: place for place, hold in enumerate(free)}
+    worlds: dict[tuple[Amount, ...], Amount] = {tuple(free.values()): 0}
+    for options in unsure:
+        following: dict[tuple[Amount, ...], Amount] = {}
+        for left, added in worlds.items():
+            for hold, amount in options:
+                place = places.get(hold)
+                covered = min(left[place], amount) if place is not None else 0
+                then = left if place is None else (*left[:place], left[place] - covered, *left[place + 1 :])
+                following[then] = max(following.get(then, 0), added + amount - covered)
+        worlds = following
+    sure = sum(max(covers.get(each, 0), used.get(each, 0)) for each in covers.keys() | used.keys())
+    return sure + max(worlds.values())
 
 
 def around(pool: Place) -> tuple[Place, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import pytest
 from nemesis.edits_check import EDITS, FORCED, UNJUDGED
 from nemesis.findings import Findings, Invariant
 from nemesis.judge import judge
-from nemesis.ledger_text import Place
 from nemesis.pools_check import ABOVE, CONTENDED, COVERED, ON_DEMAND
 from nemesis.records import PROBE
 from tests.nemesis.histories import NAMESPACE, Held, History
+from tests.nemesis.promised import ANY, A, B, begun, moment, policy, promise, refusal, refused
 
 I1, I2, I5, I6, I10 = (
     Invariant.NO_OVER_ADMISSION,
@@ -23,41 +22,6 @@ I1, I2, I5, I6, I10 = (
     Invariant.NO_FALSE_DENIAL,
     Invariant.PROMISES,
 )
-
-A, B, ANY = Place("fast", "a"), Place("fast", "b"), Place("fast")
-
-Entries = dict[str, dict[str, Any]]
-
-
-def policy(commitments: Entries, tenants: dict[str, str] | None = None) -> str:
-    several = {
-        name: {"namespaces": {"matchLabels": {"kubernetes.io/metadata.name": place}}}
-        for name, place in (tenants or {}).items()
-    }
-    classes = {"fast": {"nodes": {"matchLabels": {"nemesis/class": "fast"}}}}
-    return json.dumps({"version": 1, "tenants": several, "nodeClasses": classes, "commitments": commitments})
-
-
-def promise(gpus: int, zone: str = "a", **others: Any) -> dict[str, Any]:
-    """What was promised to alice, unless *others* names somebody else."""
-    holder = {} if {"user", "group", "namespace", "tenant"} & others.keys() else {"user": "alice"}
-    return {**holder, "nodeClass": "fast", "zone": zone, "amounts": {"gpu": gpus}, **others}
-
-
-def moment(seconds: int) -> str:
-    """A time of the record, which begins in 1970."""
-    return f"1970-01-01T00:{seconds // 60:02}:{seconds % 60:02}Z"
-
-
-def begun(*promises: dict[str, Any], gpus: int = 4) -> History:
-    """A node in each of two zones, and what was promised of them."""
-    history = History()
-    history.policy(policy({f"c-{number}": each for number, each in enumerate(promises, start=1)}))
-    history.node("fast-1", A, gpus=gpus)
-    history.node("fast-2", B, gpus=gpus)
-    history.swap()
-    history.wait(10)
-    return history
 
 
 def findings(history: History, folder: Path) -> Findings:
@@ -423,21 +387,6 @@ def test_a_pod_that_is_held_for_another_zone_than_it_is_stored_for_is_found(tmp_
     history.let_go("t-1", through=history.store_gpus("demand", "1", 1, owner="dave", place=A))
 
     assert I2 in found(history, tmp_path)
-
-
-def refusal(*, used: int, requested: int = 1, has: int = 4, reserved: int = 0, zone: str = ", Zone In (a)") -> str:
-    return (
-        'admission webhook "validate.userquota.dev" denied the request: exceeded quota: nodeClasses.fast[a], '
-        f"requested: gpu={requested}, used: gpu={used}, limited: gpu={has}, reserved: gpu={reserved}, free: gpu=0 for "
-        f"[NodeClass In (fast){zone}] cluster; would fit: gpu=0; charged to dave (created it)"
-    )
-
-
-def refused(history: History, message: str, *, user: str = "dave", gpus: str = "1", place: str = "fast/a") -> None:
-    asked = {"pods": "1", "requests.cpu": "10m", "gpu": gpus}
-    history.request("create", "no", status=403, message=message, asked=asked, user=user, place=place)
-    history.wait(5)
-    history.swap()
 
 
 def test_a_refusal_because_of_what_is_promised_to_others_is_right(tmp_path: Path) -> None:
