@@ -18,8 +18,14 @@ Amount = int | Fraction
 
 Labels = list[tuple[str, str]]
 
-_FORMATS = (2, 3)
-"""Format 3 has `sessions`, by token: the sessions that start, and the pods of sessions."""
+_FORMATS = (2, 3, 4)
+"""
+Format 3 has `sessions`, by token: the sessions that start, and the pods of sessions. Format 4 may have that, and has at
+least one of `edits`, `policyVersion` and `promisedAt`.
+"""
+
+_ORDERED = 4
+_OF_ORDER = ("edits", "policyVersion", "promisedAt")
 
 
 class UnreadableLedgerError(Exception):
@@ -63,8 +69,21 @@ class Claim(NamedTuple):
     place: Place = NOWHERE
 
 
+class Mark(NamedTuple):
+    """An edit that is judged and may be stored: that of a ConfigMap, in place of its version `base`."""
+
+    name: str
+    uid: str
+    base: int
+
+
 class LedgerText(NamedTuple):
-    """One version of the ledger. `settled_through` has a version for each kind of which something was settled."""
+    """
+    One version of the ledger. `settled_through` has a version for each kind of which something was settled.
+
+    `edits` are marks, by token. `policy_version` is the version of a policy that is in force for all from then on, 0 if
+    there is none; `promised_at` the microseconds since 1970 up to which promises have begun and ended for all.
+    """
 
     object_uid: str
     epoch: str
@@ -73,6 +92,14 @@ class LedgerText(NamedTuple):
     age: int
     settled_through: dict[str, int]
     claims: dict[str, Claim]
+    edits: dict[str, Mark]
+    policy_version: int
+    promised_at: int
+
+
+def has_order(text: str) -> bool:
+    """Whether the first line says that the ledger orders the edits of what is promised."""
+    return text.startswith(f"userquota-ledger {_ORDERED} ")
 
 
 def read_ledger(text: str) -> LedgerText:
@@ -83,6 +110,8 @@ def read_ledger(text: str) -> LedgerText:
         raise UnreadableLedgerError(f"its first line is {head[:120]!r}")
     try:
         said = json.loads(body)
+        if not has_order(text) and (known := [each for each in _OF_ORDER if each in said]):
+            raise UnreadableLedgerError(f"its format has no {known[0]}")
         payers = [Payer(owner, tuple(groups)) for owner, groups, *_ in said["payers"]]
         places = [_place(scopes[0] if scopes else ()) for _, _, *scopes in said["payers"]]
         amounts = [{name: _amount(number) for name, number in each} for each in said["amounts"]]
@@ -108,8 +137,11 @@ def read_ledger(text: str) -> LedgerText:
             said["age"],
             {kind: said["settledThrough"].get(kind, 0) for kind in CHARGED},
             {claim.token: claim for claim in claims},
+            {token: Mark(name, uid, base) for token, (name, uid, base, _) in said.get("edits", {}).items()},
+            said.get("policyVersion", 0),
+            said.get("promisedAt", 0),
         )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableLedgerError(f"it does not say {error}") from error
 
 

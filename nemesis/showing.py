@@ -36,7 +36,10 @@ def ledger(each: LedgerText | None) -> str:
     state = "open" if each.is_open else "rebuilding"
     settled = ", ".join(f"{kind} {version}" for kind, version in each.settled_through.items() if version) or 0
     head = f"ledger {each.epoch} write {each.write} {state}, settled through {settled}"
-    return "\n".join([head, *(f"  {claim(held)}" for held in each.claims.values())])
+    if each.policy_version or each.promised_at:
+        head += f", by the policy of {each.policy_version} from {each.promised_at} on"
+    marks = (f"  {token} an edit of {mark.name} at {mark.base}" for token, mark in each.edits.items())
+    return "\n".join([head, *marks, *(f"  {claim(held)}" for held in each.claims.values())])
 
 
 def account(world: World, key: Key) -> str:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -117,6 +117,12 @@ class History:
     settled: dict[str, int] = field(default_factory=dict)
     """The same for the other kinds."""
     held: list[Held] = field(default_factory=list)
+    edits: dict[str, tuple[str, str, int, int]] = field(default_factory=dict)
+    """The marks of edits, by token: name, uid, base, waited."""
+    policy_version: int = 0
+    promised_at: int = 0
+    stored_policy: int = 0
+    """The version of the newest policy."""
     pods: dict[str, PodRevision] = field(default_factory=dict)
     claims: dict[Slot, ClaimRevision] = field(default_factory=dict)
     sessions: dict[Slot, SessionRevision] = field(default_factory=dict)
@@ -127,6 +133,7 @@ class History:
 
     def policy(self, text: str) -> None:
         self._text(POLICY, text, MODIFIED)
+        self.stored_policy = self.version
 
     def reserve(self, *held: Held) -> None:
         self.held += held
@@ -147,7 +154,7 @@ class History:
 
     def begin_anew(self, epoch: str, *, is_open: bool = False) -> None:
         self.epoch, self.write, self.age, self.settled_through, self.held = epoch, -1, 0, 0, []
-        self.settled = {}
+        self.settled, self.edits, self.policy_version, self.promised_at = {}, {}, 0, 0
         self.swap(is_open=is_open)
 
     def lose_ledger(self) -> None:
@@ -190,9 +197,15 @@ class History:
                     for number, each in enumerate(self.held)
                 ],
                 **({"sessions": sessions} if sessions else {}),
+                **(order := self._order()),
             }
         )
-        return f"userquota-ledger {3 if sessions else 2} sha256={hashlib.sha256(body.encode()).hexdigest()}\n{body}\n"
+        form = 4 if order else 3 if sessions else 2
+        return f"userquota-ledger {form} sha256={hashlib.sha256(body.encode()).hexdigest()}\n{body}\n"
+
+    def _order(self) -> dict[str, object]:
+        told = {"edits": self.edits, "policyVersion": self.policy_version, "promisedAt": self.promised_at}
+        return {name: value for name, value in told.items() if value}
 
     # Pods.
 
@@ -265,10 +278,34 @@ class History:
         has = {"nvidia.com/gpu": str(gpus), "cpu": cpu}
         self._add(records.NODES, NodeRevision(self.at, self.version, MODIFIED, name, labels, has, takes_pods))
 
+    def mark(self, name: str = "m", *, base: int = 0) -> None:
+        """Mark an edit of the newest policy, or of another version, in the ledger: it is judged next."""
+        self.edits[name] = (POLICY, "ledger-uid", base or self.stored_policy, 0)
+        self.swap()
+
+    def unmark(self, name: str = "m", *, is_in_force: bool = True) -> None:
+        """Take a mark out of the ledger, because its edit is in force, or came to nothing."""
+        del self.edits[name]
+        self.policy_version = self.stored_policy if is_in_force else self.policy_version
+        self.swap()
+
+    def edit_in_order(self, text: str, **others: Any) -> None:
+        """Mark an edit, store it, see it in force."""
+        self.mark()
+        self.edit(text, **others)
+        self.unmark()
+
     def edit(
-        self, text: str, *, is_forced: bool = False, is_unjudged: bool = False, message: str = "", seconds: float = 0.05
+        self,
+        text: str,
+        *,
+        is_forced: bool = False,
+        is_unjudged: bool = False,
+        is_answered: bool = True,
+        message: str = "",
+        seconds: float = 0.05,
     ) -> None:
-        """Edit the policy; with a *message* the edit is refused with it."""
+        """Edit the policy; with a *message* the edit is refused with it. The client may get no answer."""
         self._edits += 1
         if message:
             self._tick()
@@ -277,7 +314,8 @@ class History:
         stored, agent = 0 if message else self.version, f"edit-{self._edits}"
         status = 403 if message else 200
         begun = self.at - seconds
-        told = Edit(begun, self.at, status, stored, is_forced, message, what="edit", agent=agent, text=text)
+        answer = (status, stored) if is_answered else (0, 0)
+        told = Edit(begun, self.at, *answer, is_forced, message, what="edit", agent=agent, text=text)
         self._add(records.EDITS, told)
         self._add(records.AUDITED_EDITS, AuditedEdit(agent, status, is_unjudged))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import pytest
 
-from nemesis.ledger_text import Claim, LedgerText, Payer, UnreadableLedgerError, read_ledger
+from nemesis.ledger_text import Claim, LedgerText, Mark, Payer, UnreadableLedgerError, read_ledger
 from nemesis.records import CLAIMS, DEVICE_CLAIMS, SESSION_LABEL, SESSIONS, Slot
-from tests.nemesis.histories import Held, History
+from tests.nemesis.histories import Held, History, held_session
 from webhook.ledger import protocol
 from webhook.ledger.codec import write_ledger
 from webhook.quota import expected, objects, reservation, subject
@@ -32,6 +35,9 @@ def test_what_the_product_writes_is_read() -> None:
         60,
         {"pods": 42, CLAIMS: 0, DEVICE_CLAIMS: 0, SESSIONS: 0},
         {"t1": Claim("t1", Slot("a", "x"), "uid-1", 7, Payer("alice", ("ml",)), {"pods": 10**9, "requests.cpu": 5})},
+        {},
+        0,
+        0,
     )
 
 
@@ -70,6 +76,55 @@ def test_a_text_that_lost_a_character_is_refused() -> None:
     read_ledger(text)
     with pytest.raises(UnreadableLedgerError):
         read_ledger(text.replace('"a"', '"b"'))
+
+
+def ordered() -> History:
+    """A ledger in which an edit is judged, and what is in force for all."""
+    return History(
+        held=[Held("t", "a", "1")],
+        edits={"m": ("userquota-policy", "uid-1", 7, 1500)},
+        policy_version=5,
+        promised_at=1_800_000_000_250_000,
+    )
+
+
+def sealed(form: int, body: str) -> str:
+    """Return a text with a right checksum."""
+    return f"userquota-ledger {form} sha256={hashlib.sha256(body.encode()).hexdigest()}\n{body}\n"
+
+
+def test_what_the_ledger_orders_is_read() -> None:
+    text = ordered().ledger_text()
+
+    assert text.startswith("userquota-ledger 4 ")
+    read = read_ledger(text)
+    assert read.edits == {"m": Mark("userquota-policy", "uid-1", 7)}
+    assert (read.policy_version, read.promised_at) == (5, 1_800_000_000_250_000)
+    assert list(read.claims) == ["t"]
+
+
+def test_sessions_are_read_beside_it() -> None:
+    history = ordered()
+    history.held = [held_session("t", "desk", "1")]
+
+    assert read_ledger(history.ledger_text()).claims["t"].expected == {"pods": 10**9, "requests.cpu": 10**7}
+
+
+@pytest.mark.parametrize("name", ["edits", "policyVersion", "promisedAt"])
+def test_only_the_format_that_has_an_order_has_one(name: str) -> None:
+    body = json.loads(History().ledger_text().splitlines()[1]) | {name: {} if name == "edits" else 1}
+
+    read_ledger(sealed(4, json.dumps(body)))
+    with pytest.raises(UnreadableLedgerError, match=name):
+        read_ledger(sealed(3, json.dumps(body)))
+
+
+@pytest.mark.parametrize("edits", [{"m": ["p", "u", 1]}, {"m": ["p", "u", 1, 0, 0]}, {"m": None}, ["m"], "m"])
+def test_a_mark_of_another_shape_is_refused(edits: object) -> None:
+    body = json.loads(ordered().ledger_text().splitlines()[1]) | {"edits": edits}
+
+    with pytest.raises(UnreadableLedgerError):
+        read_ledger(sealed(4, json.dumps(body)))
 
 
 @pytest.mark.parametrize(
