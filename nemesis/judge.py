@@ -19,6 +19,7 @@ from nemesis.ending_check import EndingCheck
 from nemesis.findings import Findings, Invariant
 from nemesis.freed import FreedRoom
 from nemesis.holds import Holds
+from nemesis.ledger_text import has_order
 from nemesis.limits_check import LimitHistory, LimitsCheck
 from nemesis.pools import Pools
 from nemesis.pools_check import PoolsCheck
@@ -67,7 +68,9 @@ def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B
     requests = list(records.read(folder / records.REQUESTS, Request))
     lives = list(records.read(folder / records.LIVES, Life))
     spans = troubles(faults)
-    limits, counted, holds, pools = LimitHistory(spans), Counted(), Holds(spans), Pools(spans, epoch=run.epoch)
+    policies, is_ordered = _policies(folder)
+    limits, counted, holds = LimitHistory(spans), Counted(), Holds(spans)
+    pools = Pools(spans, epoch=run.epoch, is_ordered=is_ordered)
     world = World(counted.change)
     ending, of_pools = EndingCheck(findings, run), PoolsCheck(findings, pools)
     edits = EditsCheck(
@@ -75,7 +78,7 @@ def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B
         pools,
         edits=list(records.read(folder / records.EDITS, Edit)),
         audited=records.read(folder / records.AUDITED_EDITS, AuditedEdit),
-        policies=[each for each in _texts(folder) if each.name == records.POLICY],
+        policies=policies,
     )
     checks = Checks(
         LimitsCheck(findings, limits),
@@ -146,7 +149,7 @@ class Checks(msgspec.Struct):
         row = world.take_object(obj)
         self.holds.on_object(world, obj)
         if isinstance(obj, PodRevision):
-            self.of_pools.on_pod(world, obj.slot, obj.at)
+            self.of_pools.on_pod(world, obj.slot, obj)
         if world.amounts(obj.slot) != before:
             self.counted.changed(obj.at, obj.slot)
         if row is not None:
@@ -199,6 +202,17 @@ def _revisions(folder: Path) -> Iterator[Revision | TextRevision | NodeRevision]
     several: Iterator[Iterator[Revision | TextRevision | NodeRevision]] = records.objects(folder)
     nodes = records.read(folder / records.NODES, NodeRevision)
     return merge(*several, _texts(folder), nodes, key=lambda each: each.version)
+
+
+def _policies(folder: Path) -> tuple[list[TextRevision], bool]:
+    """Return the policies, and whether any ledger that a replica wrote orders them."""
+    policies, is_ordered = [], False
+    for each in _texts(folder):
+        if each.name == records.POLICY:
+            policies.append(each)
+        elif each.name == records.LEDGER and not each.is_foreign:
+            is_ordered = is_ordered or has_order(each.text)
+    return policies, is_ordered
 
 
 def _texts(folder: Path) -> Iterator[TextRevision]:

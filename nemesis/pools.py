@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from nemesis.accounting import Key, counted, payer_of, place_of
-from nemesis.ledger_text import Amount, Claim, Payer
+from nemesis.ledger_text import Amount, Claim, LedgerText, Payer
 from nemesis.limits_check import LIMIT_LAG
 from nemesis.promises import Promises, Use, around, capacity, key_of, of_nodes
 from nemesis.records import DELETED, NodeRevision, PodRevision, Slot, TextRevision
@@ -19,6 +19,7 @@ from nemesis.timeline import Spans
 from nemesis.world import World
 
 _REMEMBERED = 240.0
+_NEWEST = 2**63
 
 
 class _Policy(NamedTuple):
@@ -31,6 +32,20 @@ class _Nodes(NamedTuple):
     at: float
     version: int
     has: Mapping[Key, Amount]
+
+
+class Order(NamedTuple):
+    """
+    The order that the ledger sets: the oldest policy and the earliest time, in seconds since 1970, to decide by.
+
+    Without it, only the watches and the clocks of replicas say what was in force.
+    """
+
+    version: int = 0
+    since: float = 0.0
+
+
+NO_ORDER = Order()
 
 
 class Terms(NamedTuple):
@@ -51,11 +66,16 @@ class _Change(NamedTuple):
 
 
 class Pools:
-    """Follows nodes, policies, pods and the ledger; `epoch` is when the record began, in seconds since 1970."""
+    """
+    Follows nodes, policies, pods and the ledger; `epoch` is when the record began, in seconds since 1970.
 
-    def __init__(self, troubles: Spans, *, epoch: float) -> None:
+    Without `is_ordered` the ledgers of the record set no order.
+    """
+
+    def __init__(self, troubles: Spans, *, epoch: float, is_ordered: bool = False) -> None:
         self.troubles = troubles
         self.epoch = epoch
+        self.is_ordered = is_ordered
         self.binding: dict[Slot, tuple[Use, ...]] = {}
         """
         By name what its object uses, or will if one of the writes is stored that are in flight: one of these is true.
@@ -67,6 +87,7 @@ class Pools:
         self._nodes: dict[str, NodeRevision] = {}
         self._policies: list[_Policy] = []
         self._had = [_Nodes(float("-inf"), 0, {})]
+        self._orders = [(float("-inf"), NO_ORDER)]
 
     @property
     def promises(self) -> Promises | None:
@@ -77,6 +98,39 @@ class Pools:
     def has(self) -> Mapping[Key, Amount]:
         """Return what nodes have now."""
         return self._had[-1].has
+
+    @property
+    def version(self) -> int:
+        """Return the version of the newest policy, 0 if there is none."""
+        return self._policies[-1].version if self._policies else 0
+
+    def promises_at(self, version: int) -> Promises | None:
+        """Return what the policy promised that was stored at a version, None if none was."""
+        return next((each.promises for each in reversed(self._policies) if each.version == version), None)
+
+    def had(self, since: float) -> list[Mapping[Key, Amount]]:
+        """Return what nodes have now, and had from a time on."""
+        return [each.has for each in _since(self._had, since, _NEWEST)]
+
+    @property
+    def order(self) -> Order:
+        """Return what the ledger orders now."""
+        return self._orders[-1][1]
+
+    def take_ledger(self, at: float, ledger: LedgerText) -> None:
+        """Follow what the ledger orders."""
+        order = Order(ledger.policy_version, ledger.promised_at / 1e6)
+        if order != self.order:
+            self._orders.append((at, order))
+
+    def order_since(self, begun: float) -> Order:
+        """Return the least that was ordered at any time from one on."""
+        orders = []
+        for at, order in reversed(self._orders):
+            orders.append(order)
+            if at <= begun:
+                break
+        return Order(min(each.version for each in orders), min(each.since for each in orders))
 
     def take_policy(self, text: TextRevision) -> None:
         promises = Promises(text.text)
@@ -152,12 +206,19 @@ class Pools:
                         total[key] = total.get(key, 0) + amount
         return total
 
-    def possible(self, begun: float, ended: float, *, until: int) -> Iterator[Terms]:
+    def newest(self, at: float) -> Terms | None:
+        """Return what has been stored, at a time; None without a policy."""
+        return Terms(self._policies[-1].promises, self.has, self.time(at)) if self._policies else None
+
+    def possible(self, begun: float, ended: float, *, until: int, order: Order = NO_ORDER) -> Iterator[Terms]:
         """Yield what a replica may have decided by between two times, and before a version; the newest first."""
         since, known = self.troubles.before(begun, LIMIT_LAG), set[tuple[int, int]]()
-        for policy in _since(self._policies, since, until):
+        earliest = max(self.time(since), order.since)
+        latest = max(self.time(ended), earliest)
+        policies = list(_since(self._policies, since, until))
+        for policy in [each for each in policies if each.version >= order.version] or policies[:1]:
             for nodes in _since(self._had, since, until):
-                for now in policy.promises.between(self.epoch + since, self.epoch + ended):
+                for now in policy.promises.between(earliest, latest):
                     same = id(policy.promises.at(now)), id(nodes)
                     if same not in known:
                         known.add(same)

@@ -4,22 +4,26 @@ I1 and I6 in pools of nodes, a part of which was promised: nobody gets what was 
 A claim that makes more of a pool taken than before may not make it more than nodes have, under a policy, nodes and a
 time that a replica may have had when it decided; see `limits_check`. The sums themselves may be above what nodes have:
 nodes go, promises begin and end by the clock, and an edit can be forced. How often is counted, by what explains it.
+
+Where the ledger orders the edits of what is promised, a claim was decided by a policy not older than the ledger's, at a
+time not earlier than the ledger's, nor than that of any claim before it. Then nothing that is let in brings a sum above
+what nodes have, but by nodes that a replica did not know yet, or an edit that the ledger does not order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from nemesis import showing
 from nemesis.accounting import Excess, Key, quantity
 from nemesis.findings import Findings, Invariant
 from nemesis.ledger_text import Amount, Payer, Place
 from nemesis.limits_check import Decided
-from nemesis.pools import Pools, Terms, use_of
+from nemesis.pools import Order, Pools, Terms, use_of
 from nemesis.promises import Use, around, key_of, of_nodes
-from nemesis.records import PODS, Request, Slot
+from nemesis.records import PODS, PodRevision, Request, Slot
 from nemesis.timeline import LATEST
-from nemesis.world import Row, Step, World
+from nemesis.world import Row, Standing, Step, World
 
 COMPARED = "sums compared with nodes"
 STORED_COMPARED = "stored pods compared with nodes"
@@ -28,6 +32,14 @@ CONTENDED = "refusals right only if names count for each holder who asks for the
 LATE = "of them let in by terms that were not the newest any more"
 ABOVE = "sums above nodes: "
 """Followed by what made one so, or larger."""
+LET_IN = "what was let in before"
+BY_NODES, BY_CLOCK, BY_EDIT, BY_LOSS = (
+    "what was let in by nodes as they had been before",
+    "what was let in just before a promise began or ended",
+    "what was let in under an edit that the ledger does not order",
+    "what was let in before the ledger was lost",
+)
+"""What explains it where the ledger orders the edits."""
 
 _CLOCK = 0.5
 """Seconds by which the recording may be late."""
@@ -41,6 +53,8 @@ class PoolsCheck:
         self._pools = pools
         self._above: dict[Key, Amount] = {}
         self._looked = 0.0
+        self._decided = 0.0
+        """The earliest time, in seconds since 1970, by which the last claim may have been decided."""
 
     def reached(self, at: float) -> None:
         """Follow the clock: promises begin and end."""
@@ -49,24 +63,36 @@ class PoolsCheck:
             self.look(at, "the clock")
         self._looked = at
 
-    def look(self, at: float, cause: str) -> None:
-        """Compare all sums with what nodes have, after something has changed at a time."""
+    def look(self, at: float, cause: str, *, version: int = 0) -> None:
+        """
+        Compare all sums with what nodes have, after something has changed at a time, and at a *version*.
+
+        An empty *cause* explains nothing: then no sum may have risen above what nodes have.
+        """
         promises = self._pools.promises
         if promises is None:
             return
         above: dict[Key, Amount] = {}
-        names, now = self._pools.binding.values(), self._pools.time(at)
+        names, now = list(self._pools.binding.values()), self._pools.time(at)
         for pool, name in promises.sums():
             self._findings.counts[COMPARED] += 1
             key = key_of(pool, name)
             over = promises.taken(now, names, pool, name) - self._pools.has.get(key, 0)
             if over > 0:
                 above[key] = over
-                self._findings.counts[ABOVE + cause] += over > self._above.get(key, 0)
+                if cause:
+                    self._findings.counts[ABOVE + cause] += over > self._above.get(key, 0)
+                elif over > self._above.get(key, 0):
+                    terms = Terms(promises, self._pools.has, now)
+                    told = "let in by nothing that was in force"
+                    self._violated(key, told, at=at, version=version, terms=terms, names=names)
         self._above = above
 
     def on_step(self, world: World, step: Step) -> None:
         """Judge the claims that enter the ledger, one after the other as they were decided."""
+        if step.after is not None:
+            self._pools.take_ledger(step.at, step.after)
+        cause = "" if self._pools.is_ordered else LET_IN
         new = [each for each in step.new if each.slot.kind == PODS]
         slots = {each.slot for each in new}
         changed = False
@@ -83,18 +109,19 @@ class PoolsCheck:
             after = self._pools.uses(world, claim.slot, there)
             before = self._pools.binding.get(claim.slot, ())
             if world.may_come_true(claim):
-                decision = Decided(step.at, step.version)
-                self._judge(use_of(claim), (claim.slot, before, after), decision, at=step.at, by=showing.claim(claim))
+                explained = self._judge(use_of(claim), (claim.slot, before, after), step, by=showing.claim(claim))
+                cause = cause or explained
             self._pools.set_binding(claim.slot, after)
         for slot in slots:
             changed |= self._pools.follow(world, slot, step.at)
         if changed or slots:
-            self.look(step.at, "what was let in before")
+            self.look(step.at, cause, version=step.version)
 
-    def on_pod(self, world: World, slot: Slot, at: float) -> None:
+    def on_pod(self, world: World, slot: Slot, pod: PodRevision) -> None:
         """Follow a pod."""
-        if self._pools.follow(world, slot, at):
-            self.look(at, "what was let in before")
+        if self._pools.follow(world, slot, pod.at):
+            cause = "" if world.standing is Standing.OPEN else BY_LOSS
+            self.look(pod.at, cause if self._pools.is_ordered else LET_IN, version=pod.version)
 
     def on_grown(self, world: World, row: Row, decided: Decided, *, at: float) -> None:
         """
@@ -113,31 +140,33 @@ class PoolsCheck:
         if over is not None:
             self._violated(over, showing.row(row), at=at, version=row.version, terms=possible[0], names=[*others, uses])
 
-    def _judge(
-        self,
-        use: Use,
-        change: tuple[Slot, Sequence[Use], Sequence[Use]],
-        decided: Decided,
-        *,
-        at: float,
-        by: str,
-    ) -> None:
+    def _judge(self, use: Use, change: tuple[Slot, Sequence[Use], Sequence[Use]], step: Step, *, by: str) -> str:
+        """Judge a claim; return why it fitted if it no longer does, or that this was told; empty if it fits."""
         slot, before, after = change
         if not use.place.node_class or after == before:
-            return
+            return ""
         others = [several for name, several in self._pools.binding.items() if name != slot]
-        first: tuple[Key, Terms] | None = None
-        for number, terms in enumerate(self._pools.possible(decided.since, at + _CLOCK, until=decided.until)):
-            over = _exceeded(terms, use, [*others, before], [*others, after])
-            if over is None:
-                self._findings.counts[LATE] += number > 0
-                self._findings.counts[COVERED if terms.promises.hold_of(use).holder else ON_DEMAND] += 1
-                return
-            first = first or (over, terms)
-        if first is not None:
-            key, terms = first
-            names = [*others, after]
-            self._violated(key, by, at=at, version=decided.until, terms=terms, names=names)
+
+        def over(terms: Terms) -> Key | None:
+            return _exceeded(terms, use, [*others, before], [*others, after])
+
+        order = self._pools.order
+        order = order._replace(since=max(order.since, self._decided))
+        possible = list(self._pools.possible(step.at, step.at + _CLOCK, until=step.version, order=order))
+        fit = next((terms for terms in possible if over(terms) is None), None)
+        if fit is not None:
+            self._findings.counts[LATE] += fit is not possible[0]
+            self._findings.counts[COVERED if fit.promises.hold_of(use).holder else ON_DEMAND] += 1
+            if not self._pools.is_ordered:
+                return ""
+            self._decided = _earliest(possible, order, over)
+            newest = self._pools.newest(step.at)
+            return _reason(fit, newest) if newest is not None and over(newest) is not None else ""
+        for terms in possible[:1]:
+            key, names = over(terms), [*others, after]
+            assert key is not None
+            self._violated(key, by, at=step.at, version=step.version, terms=terms, names=names)
+        return LET_IN
 
     def _violated(
         self, key: Key, by: str, *, at: float, version: int, terms: Terms, names: Iterable[Sequence[Use]]
@@ -165,7 +194,8 @@ class PoolsCheck:
         if request.verb == "create" and excess.requested > asked.get(excess.key.resource, 0):
             return f"{showing.amount(excess.requested)} was never asked for"
         begun = self._pools.troubles.before(request.begun, LATEST)
-        possible = list(self._pools.possible(begun, ended, until=2**63))
+        order = self._pools.order_since(request.begun)
+        possible = list(self._pools.possible(begun, ended, until=2**63, order=order))
         if excess.limited not in {each.has.get(excess.key, 0) for each in possible}:
             return f"nodes never had {showing.amount(excess.limited)} of {excess.key}"
         possible = [each for each in possible if each.has.get(excess.key, 0) == excess.limited]
@@ -201,6 +231,19 @@ def _exceeded(
             if taken > has.get(of_name, 0) and taken > promises.taken(now, before, pool, name):
                 return of_name
     return None
+
+
+def _earliest(possible: Sequence[Terms], order: Order, over: Callable[[Terms], Key | None]) -> float:
+    """Return the earliest time at which something fits, in seconds since 1970."""
+    times = [(max(order.since, terms.promises.moment(terms.now)), number) for number, terms in enumerate(possible)]
+    return next(time for time, number in sorted(times) if over(possible[number]) is None)
+
+
+def _reason(fit: Terms, newest: Terms) -> str:
+    """Return by what a claim fitted that would not by what is in force now."""
+    if fit.promises is not newest.promises:
+        return BY_EDIT
+    return BY_NODES if fit.promises.at(fit.now) is newest.promises.at(newest.now) else BY_CLOCK
 
 
 def _apart(

@@ -116,7 +116,7 @@ class Promises:
 
     def at(self, now: float) -> Promised:
         """Return what is promised at a time."""
-        since = max((each for each in self._moments if each <= now), default=-1.0)
+        since = self.moment(now)
         if since not in self._at:
             covers, ahead = defaultdict[Hold, dict[str, Amount]](dict), defaultdict[Place, dict[str, Amount]](dict)
             for each in self.every.values():
@@ -126,6 +126,10 @@ class Promises:
                         total[name] = total.get(name, 0) + amount
             self._at[since] = Promised(covers, ahead)
         return self._at[since]
+
+    def moment(self, now: float) -> float:
+        """Return when something has begun or ended last, -1 if nothing has."""
+        return max((each for each in self._moments if each <= now), default=-1.0)
 
     def between(self, begun: float, ended: float) -> list[float]:
         """Return times between two, one for each time at which something else is promised; the last one first."""

@@ -33,9 +33,9 @@ def moment(seconds: int) -> str:
     return f"1970-01-01T00:{seconds // 60:02}:{seconds % 60:02}Z"
 
 
-def begun(*promises: dict[str, Any], gpus: int = 4) -> History:
-    """A node in each of two zones, and what was promised of them."""
-    history = History()
+def begun(*promises: dict[str, Any], gpus: int = 4, is_ordered: bool = False) -> History:
+    """A node in each of two zones, and what was promised of them; with a ledger that orders the edits, or without."""
+    history = History(promised_at=1 if is_ordered else 0)
     history.policy(policy({f"c-{number}": each for number, each in enumerate(promises, start=1)}))
     history.node("fast-1", A, gpus=gpus)
     history.node("fast-2", B, gpus=gpus)
