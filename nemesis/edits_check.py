@@ -60,14 +60,17 @@ class EditsCheck:
         findings: Findings,
         pools: Pools,
         *,
-        edits: Iterable[Edit],
-        audited: Iterable[AuditedEdit],
+        edits: Sequence[Edit],
+        audited: Sequence[AuditedEdit],
         policies: Sequence[TextRevision],
     ) -> None:
         self._findings = findings
         self._pools = pools
         unjudged = {each.agent for each in audited if each.is_unjudged and 200 <= each.code < 300}
         self._kinds = {each.version: _kind(each, unjudged) for each in edits if each.version}
+        self._kinds |= dict(
+            _without_answer(edits, audited, [each for each in policies if each.version not in self._kinds])
+        )
         self._coming = sorted(self._read(edits, unjudged, policies), key=lambda each: each.since)
         self._open: list[_Judged] = []
 
@@ -146,6 +149,19 @@ def _kind(edit: Edit, unjudged: set[str]) -> str:
     if _FULL in edit.message:
         return FULL
     return ILLEGAL if any(each in edit.message for each in _ILLEGAL) else OTHER
+
+
+def _without_answer(
+    edits: Sequence[Edit], audited: Iterable[AuditedEdit], policies: Iterable[TextRevision]
+) -> Iterator[tuple[int, str]]:
+    """Yield the versions of edits that were stored though the client got no answer, by their text, and their kinds."""
+    is_unjudged = {each.agent: each.is_unjudged for each in audited}
+    for policy in policies:
+        for edit in edits:
+            is_it = edit.text == policy.text and edit.begun <= policy.at + _CLOCK
+            if is_it and _kind(edit, set()) == OTHER and edit.agent in is_unjudged:
+                kind = FORCED if edit.is_forced else STORED
+                yield policy.version, UNJUDGED if is_unjudged[edit.agent] else kind
 
 
 def _unkept(judged: _Judged, names: Sequence[Sequence[Use]], pools: Pools, edit: Edit) -> str | None:

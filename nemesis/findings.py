@@ -22,6 +22,7 @@ class Invariant(Enum):
     CLIENTS = "I8 no trouble of ours is told as a conflict, and nothing passes unasked"
     ALIVE = "I9 no replica ends by itself, and each comes back"
     PROMISES = "I10 no edit promises more than nodes have, and none is refused without reason"
+    ORDER = "I11 what is promised changes in the order of the ledger"
     HISTORY = "the history itself is complete"
 
 
@@ -52,6 +53,8 @@ class Findings:
     """The same, counting only the time in which one replica worked."""
     freed: list[float] = field(default_factory=list)
     """Seconds from a deletion to the next reservation of a user that was at the limit."""
+    marks: list[float] = field(default_factory=list)
+    """Seconds that marks of edits were in the ledger."""
     delays: Counter[float] = field(default_factory=Counter)
     """By how many seconds the watch behind a right refusal was late, in steps."""
     converged: float | None = None

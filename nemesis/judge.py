@@ -21,6 +21,7 @@ from nemesis.freed import FreedRoom
 from nemesis.holds import Holds
 from nemesis.ledger_text import has_order
 from nemesis.limits_check import LimitHistory, LimitsCheck
+from nemesis.marks_check import MarksCheck
 from nemesis.pools import Pools
 from nemesis.pools_check import PoolsCheck
 from nemesis.records import (
@@ -68,6 +69,7 @@ def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B
     requests = list(records.read(folder / records.REQUESTS, Request))
     lives = list(records.read(folder / records.LIVES, Life))
     spans = troubles(faults)
+    drafts = list(records.read(folder / records.EDITS, Edit))
     policies, is_ordered = _policies(folder)
     limits, counted, holds = LimitHistory(spans), Counted(), Holds(spans)
     pools = Pools(spans, epoch=run.epoch, is_ordered=is_ordered)
@@ -76,8 +78,8 @@ def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B
     edits = EditsCheck(
         findings,
         pools,
-        edits=list(records.read(folder / records.EDITS, Edit)),
-        audited=records.read(folder / records.AUDITED_EDITS, AuditedEdit),
+        edits=drafts,
+        audited=list(records.read(folder / records.AUDITED_EDITS, AuditedEdit)),
         policies=policies,
     )
     checks = Checks(
@@ -106,6 +108,7 @@ def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B
         holds,
         of_pools,
         edits,
+        MarksCheck(findings, pools, edits, drafts),
         pools,
     )
     _replay(folder, world, checks, findings)
@@ -133,6 +136,7 @@ class Checks(msgspec.Struct):
     holds: Holds
     of_pools: PoolsCheck
     edits: EditsCheck
+    marks: MarksCheck
     pools: Pools
 
     def reached(self, world: World, at: float, version: int) -> None:
@@ -163,10 +167,12 @@ class Checks(msgspec.Struct):
         self.reservations.on_step(world, step)
         self.limits.on_step(world, step)
         self.of_pools.on_step(world, step)
+        self.marks.on_step(world, step)
         self.ending.on_step(world, step)
         self.freed.on_step(step)
 
-    def on_policy(self, text: TextRevision) -> None:
+    def on_policy(self, world: World, text: TextRevision) -> None:
+        self.marks.on_policy(world, text)
         self.limits.history.take(text)
         self.pools.take_policy(text)
         self.of_pools.look(text.at, f"an edit {self.edits.kind(text.version)}")
@@ -195,7 +201,7 @@ def _replay(folder: Path, world: World, checks: Checks, findings: Findings) -> N
             checks.on_ledger(world, told)
         elif told.name == records.POLICY:
             findings.counts["revisions of the policy"] += 1
-            checks.on_policy(told)
+            checks.on_policy(world, told)
 
 
 def _revisions(folder: Path) -> Iterator[Revision | TextRevision | NodeRevision]:

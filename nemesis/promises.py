@@ -139,6 +139,23 @@ class Promises:
         """Return *now*, and all later times at which something begins or ends."""
         return [now, *(each for each in self._moments if now < each < float("inf"))]
 
+    def promised(self, node_class: str, now: float) -> set[str]:
+        """Return the resources of which any is promised in a class of nodes, now or for later."""
+        several = (each for each in self.every.values() if each.sets_aside(now))
+        return {name for each in several if each.hold.pool.node_class == node_class for name in each.amounts}
+
+    def promises_as(self, other: Promises, now: float) -> bool:
+        """Whether both promise the same to the same holders, from a time on."""
+        return self._lasting(now) == other._lasting(now)
+
+    def _lasting(self, now: float) -> Mapping[tuple[Hold, str, float, float], Amount]:
+        total = defaultdict[tuple[Hold, str, float, float], Amount](int)
+        for each in self.every.values():
+            if each.sets_aside(now):
+                for name, amount in ((name, amount) for name, amount in each.amounts.items() if amount):
+                    total[each.hold, name, max(each.begins, now), each.ends] += amount
+        return total
+
     def pool_of(self, place: Place) -> Place:
         """Return the smallest pool in which what may run at *place* counts."""
         return place if place.node_class in self._zoned else Place(place.node_class)

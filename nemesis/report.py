@@ -14,6 +14,7 @@ from nemesis.edits_check import COMPARED as EDITS_COMPARED
 from nemesis.edits_check import EDITS
 from nemesis.findings import Findings, Invariant, Violation
 from nemesis.judge import read_run
+from nemesis.marks_check import LEFT, MARKED, UNMARKED
 from nemesis.pools_check import ABOVE, CONTENDED, COVERED, LATE, ON_DEMAND, STORED_COMPARED
 from nemesis.pools_check import COMPARED as POOLS_COMPARED
 from nemesis.records import Fault, Run
@@ -74,6 +75,7 @@ def _figures(run: Run, findings: Findings) -> list[tuple[str, object]]:
         (LATE, counts[LATE]),
         (STORED_COMPARED, counts[STORED_COMPARED]),
         (EDITS_COMPARED, counts[EDITS_COMPARED]),
+        *((name, counts[name]) for name in (MARKED, UNMARKED, LEFT)),
         (f"{_KINDS} checked for cover", _of_each(findings, "{} checked for cover")),
         ("limits named in refusals", counts["limits named in refusals"]),
         ("refusals right about news of up to x s ago", _delays(findings)),
@@ -85,6 +87,7 @@ def _figures(run: Run, findings: Findings) -> list[tuple[str, object]]:
         ("the same of what was gone by then", _spread(findings.short_lived)),
         ("reservations that nothing came of lasted", _spread(findings.reclaims)),
         ("of that under one replica at work", _spread(findings.worked_reclaims)),
+        ("marks of edits in the ledger", _spread(findings.marks)),
         ("room back after a deletion", _spread(findings.freed)),
         ("empty ledger after the last fault", "never" if findings.converged is None else f"{findings.converged:.1f} s"),
         ("sums compared at rest", counts["sums compared at rest"]),

@@ -7,13 +7,23 @@ from typing import Any
 
 import pytest
 
+from nemesis.edits_check import EDITS, STORED, UNJUDGED
 from nemesis.findings import Findings, Invariant
 from nemesis.judge import judge
+from nemesis.ledger_text import Place
+from nemesis.marks_check import LEFT, MARKED, UNMARKED
 from nemesis.pools_check import ABOVE, BY_CLOCK, BY_EDIT, BY_LOSS, BY_NODES, LET_IN
-from tests.nemesis.histories import History
-from tests.nemesis.promised import A, B, begun, moment, policy, promise, refusal, refused
+from nemesis.records import POLICY
+from tests.nemesis.histories import Held, History, held_claim
+from tests.nemesis.promised import ANY, A, B, begun, moment, policy, promise, refusal, refused
 
-I1, I2, I6 = Invariant.NO_OVER_ADMISSION, Invariant.DOMINANCE, Invariant.NO_FALSE_DENIAL
+I1, I2, I5, I6, I11 = (
+    Invariant.NO_OVER_ADMISSION,
+    Invariant.DOMINANCE,
+    Invariant.CONVERGENCE,
+    Invariant.NO_FALSE_DENIAL,
+    Invariant.ORDER,
+)
 
 MORE = policy({"c-1": promise(3)})
 """One GPU more than histories begin with."""
@@ -25,6 +35,12 @@ def findings(history: History, folder: Path) -> Findings:
 
 def found(history: History, folder: Path) -> list[Invariant]:
     return [each.invariant for each in findings(history, folder).violations]
+
+
+def held_gpus(token: str, name: str, uid: str, number: int) -> Held:
+    """A reservation of a pod on demand."""
+    amounts = (("pods", "1"), ("requests.cpu", "10m"), ("requests.nvidia.com/gpu", str(number)))
+    return Held(token, name, uid, owner="dave", amounts=amounts, place=A)
 
 
 def end(history: History, *tokens: str) -> None:
@@ -168,7 +184,7 @@ def test_a_time_of_the_ledger_that_has_not_come_holds_nevertheless(tmp_path: Pat
     history.hold_gpus("early", "2", 2, owner="alice", place=A)
     end(history, "t-2")
 
-    assert found(history, tmp_path) == [I1]
+    assert found(history, tmp_path) == [I1, I11]
 
 
 def ended(*, gpus: int = 2) -> History:
@@ -300,5 +316,376 @@ def test_one_that_was_decided_before_the_ledger_said_that_it_had_ended_is_right(
     history.promised_at = promised_at
     history.swap()
     refused(history, refusal(used=0), seconds=seconds)
+
+    assert found(history, tmp_path) == []
+
+
+# The marks, I11
+
+
+def test_an_edit_with_a_mark_is_right(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.edit_in_order(MORE)
+
+    judged = findings(history, tmp_path)
+
+    assert judged.violations == []
+    assert (judged.counts[EDITS + STORED], judged.counts[MARKED], judged.counts[LEFT]) == (1, 1, 0)
+    assert judged.marks == [pytest.approx(0.2)]
+
+
+def test_an_edit_without_a_mark_is_found(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.edit(MORE)
+
+    assert found(history, tmp_path) == [I11]
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        {"c-1": promise(2), "c-2": promise(2, user="bob", state="planned")},
+        {"another": promise(1), "one": promise(1)},
+        {"c-1": promise(2), "c-2": promise(2, until=moment(1))},
+        {"c-1": promise(2, **{"from": moment(1)})},
+        {"c-1": promise(2), "c-2": promise(0, user="bob")},
+    ],
+    ids=["planned", "split", "ended long ago", "begun long ago", "nothing"],
+)
+def test_an_edit_that_changes_nothing_of_what_is_promised_needs_no_mark(
+    tmp_path: Path, after: dict[str, dict[str, object]]
+) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.edit(policy(after))
+
+    assert found(history, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "after",
+    [promise(1), promise(2, "b"), promise(2, user="bob"), promise(2, until=moment(400))],
+    ids=["less", "another zone", "another holder", "an end"],
+)
+def test_an_edit_that_changes_any_of_it_does(tmp_path: Path, after: dict[str, object]) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.edit(policy({"c-2": after}))
+
+    assert found(history, tmp_path) == [I11]
+
+
+def test_one_that_was_forced_without_a_mark_is_counted(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.edit(MORE, is_forced=True)
+
+    judged = findings(history, tmp_path)
+
+    assert judged.violations == []
+    assert judged.counts[UNMARKED] == 1
+
+
+def test_an_edit_that_was_stored_unjudged_needs_no_mark_and_one_of_its_base_may_go(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.mark()
+    history.edit(MORE, is_unjudged=True)
+    history.unmark(is_in_force=False)
+    history.edit(policy({"c-1": promise(2)}), is_unjudged=True)
+
+    judged = findings(history, tmp_path)
+
+    assert judged.violations == []
+    assert (judged.counts[MARKED], judged.counts[UNMARKED]) == (0, 0)
+
+
+def test_an_edit_that_no_record_explains_is_left_alone(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.edit(policy({"c-1": promise(1)}), message="no")
+    history.policy(MORE)
+
+    assert found(history, tmp_path) == []
+
+
+@pytest.mark.parametrize(("is_unjudged", "expected"), [(False, [I11]), (True, [])])
+def test_an_edit_whose_client_got_no_answer_is_known_by_its_text(
+    tmp_path: Path, is_unjudged: bool, expected: list[Invariant]
+) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.edit(MORE, is_answered=False, is_unjudged=is_unjudged)
+
+    assert found(history, tmp_path) == expected
+
+
+@pytest.mark.parametrize("is_of_another_version", [False, True])
+def test_a_mark_that_is_gone_before_its_edit_is_stored_or_is_of_another_version_is_found(
+    tmp_path: Path, is_of_another_version: bool
+) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.hold_gpus("demand", "1", 2, owner="dave", place=A)  # the edit was right before: only its mark is wrong
+    history.mark(base=1 if is_of_another_version else 0)
+    if not is_of_another_version:
+        history.unmark(is_in_force=False)
+        history.wait(1)
+    history.edit(MORE)
+    if is_of_another_version:
+        history.unmark()
+    end(history, "t-1")
+
+    assert found(history, tmp_path) == [I11]
+
+
+@pytest.mark.parametrize("is_forced", [False, True])
+def test_a_mark_taken_out_of_an_edit_in_force_without_its_version_is_found(tmp_path: Path, is_forced: bool) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.edit_in_order(policy({"c-1": promise(1)}))
+    history.mark()
+    history.edit(MORE, is_forced=is_forced)
+    history.unmark(is_in_force=False)
+
+    assert found(history, tmp_path) == [I11]
+
+
+def test_a_mark_of_an_edit_that_was_refused_may_go(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.mark()
+    history.unmark(is_in_force=False)
+
+    judged = findings(history, tmp_path)
+
+    assert judged.violations == []
+    assert judged.counts[LEFT] == 1
+
+
+def test_one_of_two_marks_of_an_edit_may_go(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.mark("m-1")
+    history.mark("m-2")
+    history.edit(MORE)
+    history.unmark("m-1", is_in_force=False)
+    history.unmark("m-2")
+
+    assert found(history, tmp_path) == []
+
+
+def test_the_mark_of_an_edit_that_changes_only_limits_may_go(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.mark()
+    history.edit(policy({"c-1": promise(2)}), is_forced=True)
+    history.unmark(is_in_force=False)
+
+    assert found(history, tmp_path) == []
+
+
+def test_a_pod_let_in_beside_a_mark_is_found(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.mark()
+    history.hold_gpus("demand", "1", 1, owner="dave", place=A)
+    history.unmark(is_in_force=False)
+    end(history, "t-1")
+
+    assert found(history, tmp_path) == [I11]
+
+
+def test_one_beside_two_marks_is_told_once(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.mark("m-1")
+    history.mark("m-2")
+    history.hold_gpus("demand", "1", 1, owner="dave", place=A)
+    history.unmark("m-1", is_in_force=False)
+    history.unmark("m-2", is_in_force=False)
+    end(history, "t-1")
+
+    assert found(history, tmp_path) == [I11]
+
+
+def test_so_is_one_between_an_edit_and_the_write_that_says_it_is_in_force(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.mark()
+    history.edit(MORE)
+    history.hold_gpus("demand", "1", 1, owner="dave", place=A)
+    history.unmark()
+    end(history, "t-1")
+
+    assert found(history, tmp_path) == [I11]
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        Held("t-1", "plain", "1", owner="dave"),
+        Held("t-1", "other", "1", owner="dave", place=A._replace(node_class="slow")),
+        Held("t-1", "cpu", "1", owner="dave", place=A),
+        held_claim("t-1", "claim", "1", "1Mi"),
+    ],
+    ids=["no class", "another class", "another resource", "no pod"],
+)
+def test_what_counts_nowhere_where_something_is_promised_may_be_let_in_beside_a_mark(
+    tmp_path: Path, held: Held
+) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.mark()
+    history.reserve(held)
+    history.unmark(is_in_force=False)
+    end(history, "t-1")
+
+    assert found(history, tmp_path) == []
+
+
+def test_nothing_is_promised_by_what_is_not_in_force(tmp_path: Path) -> None:
+    history = begun(promise(2, state="pending"), promise(2, until=moment(1)), is_ordered=True)
+    history.mark()
+    history.hold_gpus("demand", "1", 1, owner="dave", place=A)
+    history.unmark(is_in_force=False)
+    end(history, "t-1")
+
+    assert found(history, tmp_path) == []
+
+
+def test_a_pod_where_only_the_policy_before_an_edit_promised_something_is_found_beside_its_mark(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.mark()
+    history.edit(policy({}))
+    history.hold_gpus("demand", "1", 1, owner="dave", place=A)
+    history.unmark()
+    end(history, "t-1")
+
+    assert found(history, tmp_path) == [I11]
+
+
+def test_a_pod_let_in_beside_the_mark_of_a_version_that_never_was_is_found(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.mark(base=1)
+    history.hold_gpus("demand", "1", 1, owner="dave", place=A)
+    history.unmark(is_in_force=False)
+    end(history, "t-1")
+
+    assert found(history, tmp_path) == [I11]
+
+
+@pytest.mark.parametrize("place", [A, B, ANY])
+def test_a_pod_where_only_the_edit_promises_something_is_found_beside_its_mark(tmp_path: Path, place: Place) -> None:
+    history = begun(is_ordered=True)
+    history.mark()
+    history.reserve(held_gpus("t-1", "demand", "1", 1)._replace(place=place))
+    history.edit(MORE, seconds=0.3)
+    history.unmark()
+    end(history, "t-1")
+
+    assert found(history, tmp_path) == [I11]
+
+
+def test_a_pod_may_come_with_the_mark_and_with_the_write_that_takes_it_out(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.held.append(held_gpus("t-1", "with", "1", 1))
+    history.mark()
+    history.edit(policy({"c-1": promise(1)}))
+    history.held.append(held_gpus("t-2", "after", "2", 2))
+    history.unmark()
+    end(history, "t-1", "t-2")
+
+    assert found(history, tmp_path) == []
+
+
+@pytest.mark.parametrize("what", ["policy_version", "promised_at"])
+def test_an_order_that_goes_back_is_found(tmp_path: Path, what: str) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.promised_at = 2_000_000
+    history.edit_in_order(MORE)
+    setattr(history, what, 1 if what == "promised_at" else 0)
+    history.swap()
+
+    assert found(history, tmp_path) == [I11]
+
+
+def test_a_version_of_the_ledger_that_no_policy_has_is_found(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.policy_version = history.version
+    history.swap()
+
+    assert found(history, tmp_path) == [I11]
+
+
+@pytest.mark.parametrize(("ahead", "expected"), [(0.3, []), (1.0, [I11])])
+def test_a_time_of_the_ledger_that_has_not_come_is_found(
+    tmp_path: Path, ahead: float, expected: list[Invariant]
+) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.promised_at = int((history.at + 0.1 + ahead) * 1e6)
+    history.swap()
+    history.swap()
+
+    assert found(history, tmp_path) == expected
+
+
+@pytest.mark.parametrize(("mark", "expected"), [((1, 0), [I11]), ((0, 7), [])])
+def test_a_mark_that_becomes_one_of_another_version_is_found_and_one_that_waits_is_right(
+    tmp_path: Path, mark: tuple[int, int], expected: list[Invariant]
+) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.mark()
+    further, waited = mark
+    history.edits["m"] = (POLICY, "ledger-uid", history.stored_policy + further, waited)
+    history.swap()
+    history.unmark(is_in_force=False)
+
+    assert found(history, tmp_path) == expected
+
+
+def test_a_mark_that_is_left_at_rest_is_found(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.mark()
+
+    assert found(history, tmp_path) == [I5]
+
+
+@pytest.mark.parametrize(("is_marked", "expected"), [(True, []), (False, [I11])])
+@pytest.mark.parametrize("is_begun_anew", [False, True])
+def test_an_edit_may_be_stored_after_the_ledger_with_its_mark_was_lost(
+    tmp_path: Path, is_marked: bool, is_begun_anew: bool, expected: list[Invariant]
+) -> None:
+    history = begun(promise(2), is_ordered=True)
+    if is_marked:
+        history.mark()
+    history.lose_ledger()
+    if is_begun_anew:
+        history.begin_anew("second-1")
+    history.edit(MORE, seconds=0.3)
+    if not is_begun_anew:
+        history.begin_anew("second-1")
+    history.wait(40)
+    history.swap()
+
+    assert found(history, tmp_path) == expected
+
+
+def test_a_mark_that_was_lost_is_none_once_a_ledger_is_open_again(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.mark()
+    history.lose_ledger()
+    history.wait(1)
+    history.begin_anew("second-1")
+    history.wait(40)
+    history.swap()
+    history.edit(MORE)
+
+    assert found(history, tmp_path) == [I11]
+
+
+def test_without_an_order_no_edit_needs_a_mark(tmp_path: Path) -> None:
+    history = begun(promise(2))
+    history.edit(MORE)
+    history.edit(policy({"c-1": promise(1)}), is_unjudged=True)
+
+    judged = findings(history, tmp_path)
+
+    assert judged.violations == []
+    assert (judged.counts[EDITS + STORED], judged.counts[EDITS + UNJUDGED]) == (1, 1)
+
+
+def test_a_text_that_no_replica_wrote_makes_no_order(tmp_path: Path) -> None:
+    history = begun(promise(2))
+    history.foreign_ledger(History(promised_at=1).ledger_text())
+    history.begin_anew("second-1")
+    history.wait(40)
+    history.swap()
+    history.edit(MORE)
 
     assert found(history, tmp_path) == []
