@@ -4,19 +4,23 @@ I10: an edit of the policy that nobody forced promises no more than nodes have, 
 An edit is judged by what a replica knew at some time from a few seconds before the edit until it was stored. From then
 on, and from any later time at which a promise begins or ends, no more of a pool may be taken than its nodes have,
 unless as much was before. An edit that no replica judged, because none answered, explains what it does.
+
+An edit that had a mark in the ledger was judged after that: what is in use and in flight then has to leave room, at a
+time until it was stored. Only what nodes have may have been known late.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nemesis import showing
+from nemesis.accounting import Key
 from nemesis.findings import Findings, Invariant
-from nemesis.ledger_text import Place
+from nemesis.ledger_text import Amount, Mark, Place
 from nemesis.pools import Pools
 from nemesis.promises import FOLLOWING, Promises, Use, key_of
-from nemesis.records import AuditedEdit, Edit, TextRevision
+from nemesis.records import POLICY, AuditedEdit, Edit, TextRevision
 from nemesis.timeline import LATEST
 
 COMPARED = "edits compared with nodes"
@@ -46,6 +50,10 @@ class _Judged:
     before: Promises
     after: Promises
     kind: str
+    base: int
+    """The version that it replaces."""
+    marked: float | None = None
+    """When its mark came into the ledger, if it had one."""
     fits: bool = False
     """Whether it would have been right to accept it at some time."""
     fails: bool = False
@@ -83,7 +91,7 @@ class EditsCheck:
         while self._coming and self._coming[0].since <= at:
             self._open.append(self._coming.pop(0))
         for each in self._open:
-            self._compare(each)
+            self._compare(each, at)
         for each in [each for each in self._open if each.edit.ended + _CLOCK < at]:
             self._open.remove(each)
             self._judge(each)
@@ -102,19 +110,33 @@ class EditsCheck:
                 continue
             texts = former[-1].text, edit.text
             before, after = (known.setdefault(text, Promises(text)) for text in texts)
-            yield _Judged(edit, self._pools.troubles.before(edit.begun, LATEST), before, after, kind)
+            since = self._pools.troubles.before(edit.begun, LATEST)
+            yield _Judged(edit, since, before, after, kind, former[-1].version)
 
-    def _compare(self, judged: _Judged) -> None:
+    def marked(self, mark: Mark, at: float) -> None:
+        """Follow a mark that has come into the ledger: what was known before does not excuse its edit."""
+        for each in self._open:
+            is_its_edit = mark.name == POLICY and each.base == mark.base and each.edit.begun <= at + _CLOCK
+            if each.kind == STORED and is_its_edit:
+                each.marked, each.fits = at, False
+                self._compare(each, at)
+
+    def _compare(self, judged: _Judged, at: float) -> None:
         if judged.fits and (judged.fails or judged.kind != FULL):
             return
         names: list[Sequence[Use]] = list(self._pools.binding.values())
         if judged.kind == FULL:  # a replica counts a name once for each holder who asks for it
             names = [uses for several in self._pools.seen for uses in judged.after.apart(several)]
-        over = _unkept(judged, names, self._pools, judged.edit)
-        if over is None:
+        now, had = self._pools.time(judged.edit.begun), [self._pools.has]
+        if judged.marked is not None:
+            now = self._pools.time(min(max(at, judged.edit.begun), judged.edit.ended))
+            had = self._pools.had(judged.since)
+        over = [_unkept(judged, names, has, now) for has in had]
+        told = None if None in over else over[0]
+        if told is None:
             judged.fits = True
         else:
-            judged.fails, judged.told = True, over
+            judged.fails, judged.told = True, told
 
     def _judge(self, judged: _Judged) -> None:
         edit = judged.edit
@@ -164,13 +186,12 @@ def _without_answer(
                 yield policy.version, UNJUDGED if is_unjudged[edit.agent] else kind
 
 
-def _unkept(judged: _Judged, names: Sequence[Sequence[Use]], pools: Pools, edit: Edit) -> str | None:
+def _unkept(judged: _Judged, names: Sequence[Sequence[Use]], has: Mapping[Key, Amount], now: float) -> str | None:
     """Return what more would be taken than nodes have, and than before; None if nothing."""
     before, after = judged.before, judged.after
-    now = pools.time(edit.begun)
     for each in sorted({*after.later(now), *before.later(now)}):
         for pool, name in after.sums():
-            there = pools.has.get(key_of(pool, name), 0)
+            there = has.get(key_of(pool, name), 0)
             taken = after.taken(each, names, pool, name)
             if taken <= there:
                 continue

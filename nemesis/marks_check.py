@@ -118,6 +118,7 @@ class MarksCheck:
             known = self._marks.get(token)
             if known is None:
                 self._marks[token] = _Standing(mark, step.at, self._draft)
+                self._edits.marked(mark, step.at)
             elif known.mark != mark:
                 self._wrong(f"the mark of {token} has changed from {known.mark} to {mark}", step)
 

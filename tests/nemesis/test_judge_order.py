@@ -17,11 +17,12 @@ from nemesis.records import POLICY
 from tests.nemesis.histories import Held, History, held_claim
 from tests.nemesis.promised import ANY, A, B, begun, moment, policy, promise, refusal, refused
 
-I1, I2, I5, I6, I11 = (
+I1, I2, I5, I6, I10, I11 = (
     Invariant.NO_OVER_ADMISSION,
     Invariant.DOMINANCE,
     Invariant.CONVERGENCE,
     Invariant.NO_FALSE_DENIAL,
+    Invariant.PROMISES,
     Invariant.ORDER,
 )
 
@@ -318,6 +319,69 @@ def test_one_that_was_decided_before_the_ledger_said_that_it_had_ended_is_right(
     refused(history, refusal(used=0), seconds=seconds)
 
     assert found(history, tmp_path) == []
+
+
+# Edits, I10
+
+
+def test_an_edit_that_does_not_fit_beside_what_is_in_flight_at_its_mark_is_found(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.hold_gpus("demand", "1", 2, owner="dave", place=A)
+    history.edit_in_order(MORE)
+    end(history, "t-1")
+
+    assert found(history, tmp_path) == [I10]
+
+
+def test_without_a_mark_what_was_known_before_excuses_it(tmp_path: Path) -> None:
+    history = begun(promise(2))
+    history.hold_gpus("demand", "1", 2, owner="dave", place=A)
+    history.edit(MORE)
+    end(history, "t-1")
+
+    assert found(history, tmp_path) == []
+
+
+def test_an_edit_that_fits_since_something_was_let_go_after_its_mark_is_right(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.admit_gpus("demand", "1", 2, owner="dave", place=A)
+    history.mark()
+    history.delete("demand")
+    history.edit(MORE, seconds=0.3)
+    history.unmark()
+
+    assert found(history, tmp_path) == []
+
+
+def test_an_edit_may_be_judged_by_nodes_as_they_were_before_its_mark(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.node("fast-1", A, gpus=2)
+    history.edit_in_order(MORE)
+
+    assert found(history, tmp_path) == []
+
+
+def test_but_not_as_they_were_long_before(tmp_path: Path) -> None:
+    history = begun(promise(2), is_ordered=True)
+    history.node("fast-1", A, gpus=2)
+    history.wait(10)
+    history.edit_in_order(MORE)
+
+    assert found(history, tmp_path) == [I10]
+
+
+@pytest.mark.parametrize(("waits", "expected"), [(3, []), (0.5, [I10])])
+def test_an_edit_that_waits_is_judged_by_the_time_that_it_has_waited_until(
+    tmp_path: Path, waits: float, expected: list[Invariant]
+) -> None:
+    history = begun(promise(3, user="bob", until=moment(30)), is_ordered=True)
+    history.wait(28 - history.at)
+    history.mark()
+    history.wait(waits)
+    history.edit(policy({"c-1": promise(3, user="bob", until=moment(30)), "c-2": promise(3)}), seconds=waits + 0.3)
+    history.unmark()
+
+    assert found(history, tmp_path) == expected
 
 
 # The marks, I11
