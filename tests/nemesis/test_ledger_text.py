@@ -7,12 +7,12 @@ import json
 
 import pytest
 
-from nemesis.ledger_text import Claim, LedgerText, Mark, Payer, UnreadableLedgerError, read_ledger
+from nemesis.ledger_text import Claim, LedgerText, Mark, Payer, UnreadableLedgerError, has_order, read_ledger
 from nemesis.records import CLAIMS, DEVICE_CLAIMS, SESSION_LABEL, SESSIONS, Slot
 from tests.nemesis.histories import Held, History, held_session
 from webhook.ledger import protocol
 from webhook.ledger.codec import write_ledger
-from webhook.quota import expected, objects, reservation, subject
+from webhook.quota import expected, objects, promises, reservation, subject
 
 
 def test_what_the_product_writes_is_read() -> None:
@@ -68,6 +68,26 @@ def test_what_sessions_expect_and_whose_pods_are_in_flight_is_read() -> None:
         "t2": (None, ("desk",)),
         "t3": (None, ()),
     }
+
+
+def test_the_order_that_the_product_writes_is_read() -> None:
+    written = protocol.Ledger(
+        "e1",
+        is_open=True,
+        write=3,
+        settled_through={},
+        reservations={},
+        edits={"m": promises.MarkedEdit("userquota-policy", "uid-1", 7)},
+        policy_version=5,
+        promised_at=1_800_000_000_250_000,
+    )
+
+    text = write_ledger(written, uid="object-1")
+
+    assert has_order(text)
+    read = read_ledger(text)
+    assert read.edits == {"m": Mark("userquota-policy", "uid-1", 7)}
+    assert (read.policy_version, read.promised_at) == (5, 1_800_000_000_250_000)
 
 
 def test_a_text_that_lost_a_character_is_refused() -> None:
