@@ -124,14 +124,20 @@ class EditsCheck:
     def _compare(self, judged: _Judged, at: float) -> None:
         if judged.fits and (judged.fails or judged.kind != FULL):
             return
-        names: list[Sequence[Use]] = list(self._pools.binding.values())
-        if judged.kind == FULL:  # a replica counts a name once for each holder who asks for it
-            names = [uses for several in self._pools.seen for uses in judged.after.apart(several)]
+        names: Sequence[Sequence[Use]] = list(self._pools.binding.values())
+        names_before = names
+        if (
+            judged.kind == FULL
+        ):  # a replica counts a name once for each holder who asks for it, before the edit and after
+            names, names_before = (
+                [uses for several in self._pools.seen for uses in promises.apart_on_demand(several)]
+                for promises in (judged.after, judged.before)
+            )
         now, had = self._pools.time(judged.edit.begun), [self._pools.has]
         if judged.marked is not None:
             now = self._pools.time(min(max(at, judged.edit.begun), judged.edit.ended))
             had = self._pools.had(judged.since)
-        over = [_unkept(judged, names, has, now) for has in had]
+        over = [_unkept(judged, names, names_before, has, now) for has in had]
         told = None if None in over else over[0]
         if told is None:
             judged.fits = True
@@ -186,7 +192,13 @@ def _without_answer(
                 yield policy.version, UNJUDGED if is_unjudged[edit.agent] else kind
 
 
-def _unkept(judged: _Judged, names: Sequence[Sequence[Use]], has: Mapping[Key, Amount], now: float) -> str | None:
+def _unkept(
+    judged: _Judged,
+    names: Sequence[Sequence[Use]],
+    names_before: Sequence[Sequence[Use]],
+    has: Mapping[Key, Amount],
+    now: float,
+) -> str | None:
     """Return what more would be taken than nodes have, and than before; None if nothing."""
     before, after = judged.before, judged.after
     for each in sorted({*after.later(now), *before.later(now)}):
@@ -195,7 +207,7 @@ def _unkept(judged: _Judged, names: Sequence[Sequence[Use]], has: Mapping[Key, A
             taken = after.taken(each, names, pool, name)
             if taken <= there:
                 continue
-            was = before.taken(each, names, pool, name)
+            was = before.taken(each, names_before, pool, name)
             if taken > was:
                 amounts = ", ".join(map(showing.amount, (taken, was, there)))
                 return f"of {key_of(pool, name)} from {each:.0f} on would be taken, was before, is there: {amounts}"

@@ -162,10 +162,12 @@ class Promises:
 
     def apart(self, several: Sequence[Use]) -> list[list[Use]]:
         """Return the uses of one name by holder, as if each of them could come true beside the others."""
-        by_hold = defaultdict[Hold, list[Use]](list)
-        for use in several:
-            by_hold[self.hold_of(use)].append(use)
-        return list(by_hold.values())
+        return _grouped((self.hold_of(use), use) for use in several)
+
+    def apart_on_demand(self, several: Sequence[Use]) -> list[list[Use]]:
+        """Return the same, where what nothing covers counts once, whatever zones it is asked for in."""
+        holds = [(self.hold_of(use), use) for use in several]
+        return _grouped((hold if hold.holder else Hold(Place(use.place.node_class)), use) for hold, use in holds)
 
     def hold_of(self, use: Use) -> Hold:
         """Return where an object counts: for the first of its possible holders to whom anything was promised there."""
@@ -211,6 +213,13 @@ class Promises:
             else:
                 _add(used, by_hold.items())
         return ahead + _most(covers, used, unsure)
+
+
+def _grouped(uses: Iterable[tuple[Hold, Use]]) -> list[list[Use]]:
+    by_hold = defaultdict[Hold, list[Use]](list)
+    for hold, use in uses:
+        by_hold[hold].append(use)
+    return list(by_hold.values())
 
 
 def _most(covers: Mapping[Hold, Amount], used: Mapping[Hold, Amount], unsure: Sequence[Options]) -> Amount:

@@ -368,6 +368,18 @@ def test_an_edit_that_is_refused_with_a_reason_is_right(tmp_path: Path) -> None:
     assert judged.counts["edits compared with nodes"] == 2
 
 
+def test_an_edit_that_makes_a_name_count_for_two_may_be_refused(tmp_path: Path) -> None:
+    """A name is asked for in a zone and in any; it counts once before, and for alice and beside her after."""
+    history = begun(promise(1, user="bob"), gpus=1)
+    history.hold_gpus("shared", "1", 1, owner="alice", place=B)
+    history.hold_gpus("shared", "2", 1, owner="erin", place=ANY)
+    history.edit(policy({"c-1": promise(1, user="bob"), "c-2": promise(1, "b")}), message=FULL)
+    history.wait(40)
+    history.let_go("t-1", "t-2")
+
+    assert found(history, tmp_path) == []
+
+
 @pytest.mark.parametrize("message", [FULL, ILLEGAL])
 def test_an_edit_that_is_refused_without_a_reason_is_found(tmp_path: Path, message: str) -> None:
     history = begun(promise(2))
