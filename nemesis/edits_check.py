@@ -126,9 +126,7 @@ class EditsCheck:
             return
         names: Sequence[Sequence[Use]] = list(self._pools.binding.values())
         names_before = names
-        if (
-            judged.kind == FULL
-        ):  # a replica counts a name once for each holder who asks for it, before the edit and after
+        if judged.kind == FULL:  # a replica counts a name once for each holder who asks for it
             names, names_before = (
                 [uses for several in self._pools.seen for uses in promises.apart_on_demand(several)]
                 for promises in (judged.after, judged.before)

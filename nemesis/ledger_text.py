@@ -137,7 +137,7 @@ def read_ledger(text: str) -> LedgerText:
             said["age"],
             {kind: said["settledThrough"].get(kind, 0) for kind in CHARGED},
             {claim.token: claim for claim in claims},
-            {token: Mark(name, uid, base) for token, (name, uid, base, _) in said.get("edits", {}).items()},
+            {token: Mark(name, uid, base) for token, (name, uid, base, _, _) in said.get("edits", {}).items()},
             said.get("policyVersion", 0),
             said.get("promisedAt", 0),
         )

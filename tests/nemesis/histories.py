@@ -117,8 +117,8 @@ class History:
     settled: dict[str, int] = field(default_factory=dict)
     """The same for the other kinds."""
     held: list[Held] = field(default_factory=list)
-    edits: dict[str, tuple[str, str, int, int]] = field(default_factory=dict)
-    """The marks of edits, by token: name, uid, base, waited."""
+    edits: dict[str, tuple[str, str, int, bool, int]] = field(default_factory=dict)
+    """The marks of edits, by token: name, uid, base, whether that was part of the policy, waited."""
     policy_version: int = 0
     promised_at: int = 0
     stored_policy: int = 0
@@ -280,7 +280,7 @@ class History:
 
     def mark(self, name: str = "m", *, base: int = 0) -> None:
         """Mark an edit of the newest policy, or of another version, in the ledger: it is judged next."""
-        self.edits[name] = (POLICY, "ledger-uid", base or self.stored_policy, 0)
+        self.edits[name] = (POLICY, "ledger-uid", base or self.stored_policy, True, 0)
         self.swap()
 
     def unmark(self, name: str = "m", *, is_in_force: bool = True) -> None:

@@ -686,7 +686,7 @@ def test_a_mark_that_becomes_one_of_another_version_is_found_and_one_that_waits_
     history = begun(promise(2), is_ordered=True)
     history.mark()
     further, waited = mark
-    history.edits["m"] = (POLICY, "ledger-uid", history.stored_policy + further, waited)
+    history.edits["m"] = (POLICY, "ledger-uid", history.stored_policy + further, True, waited)
     history.swap()
     history.unmark(is_in_force=False)
 

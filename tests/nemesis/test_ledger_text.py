@@ -77,7 +77,7 @@ def test_the_order_that_the_product_writes_is_read() -> None:
         write=3,
         settled_through={},
         reservations={},
-        edits={"m": promises.MarkedEdit("userquota-policy", "uid-1", 7)},
+        edits={"m": promises.MarkedEdit("userquota-policy", "uid-1", 7, was_part=True)},
         policy_version=5,
         promised_at=1_800_000_000_250_000,
     )
@@ -102,7 +102,7 @@ def ordered() -> History:
     """A ledger in which an edit is judged, and what is in force for all."""
     return History(
         held=[Held("t", "a", "1")],
-        edits={"m": ("userquota-policy", "uid-1", 7, 1500)},
+        edits={"m": ("userquota-policy", "uid-1", 7, True, 1500)},
         policy_version=5,
         promised_at=1_800_000_000_250_000,
     )
@@ -139,7 +139,9 @@ def test_only_the_format_that_has_an_order_has_one(name: str) -> None:
         read_ledger(sealed(3, json.dumps(body)))
 
 
-@pytest.mark.parametrize("edits", [{"m": ["p", "u", 1]}, {"m": ["p", "u", 1, 0, 0]}, {"m": None}, ["m"], "m"])
+@pytest.mark.parametrize(
+    "edits", [{"m": ["p", "u", 1, True]}, {"m": ["p", "u", 1, True, 0, 0]}, {"m": None}, ["m"], "m"]
+)
 def test_a_mark_of_another_shape_is_refused(edits: object) -> None:
     body = json.loads(ordered().ledger_text().splitlines()[1]) | {"edits": edits}
 
