@@ -145,10 +145,10 @@ def test_what_is_settled_within_five_seconds_is_fine(installed: Installed) -> No
     assert found["reservations"] == []
 
 
-NEWER = "userquota-ledger 4 sha256=0\n{}\n"
+NEWER = "userquota-ledger 5 sha256=0\n{}\n"
 BAD = {
     "damaged": ("userquota-ledger 2 sha256=0\n{}\n", "damaged: its checksum is wrong"),
-    "of a newer format": (NEWER, "newer format: it has format 4; this version knows 3"),
+    "of a newer format": (NEWER, "newer format: it has format 5; this version knows 4"),
     "being rebuilt": (write_ledger(Ledger.rebuilding("e"), uid=""), "rebuilding"),
 }
 

@@ -103,7 +103,7 @@ async def ledger_again(asking: Asking, claim: Callable[[Seen], bool]) -> Seen:
     while True:
         answer = await asking.ask("GET", PATH)
         text = json.loads(answer.text).get("data", {}).get("ledger", "") if answer.status == 200 else ""
-        if text.startswith("userquota-ledger 2 sha256=") and claim(found := await ledger_object.seen(asking)):
+        if re.match(r"userquota-ledger \d sha256=", text) and claim(found := await ledger_object.seen(asking)):
             return found
         assert time.monotonic() < end, f"not within {SOON} s: {answer.text[:1000]}"
         await asyncio.sleep(0.05)

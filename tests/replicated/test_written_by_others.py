@@ -7,6 +7,7 @@ The last loss lasts another 40 seconds; the next test waits for its end.
 from __future__ import annotations
 
 import asyncio
+import re
 
 from tests.replicas import Replicas
 from tests.replicated import ledger_object
@@ -34,7 +35,7 @@ async def test_a_newer_format_is_left_alone_and_a_restored_copy_is_always_reject
     await ledger_object.at_rest(asking, place)
     present = await ledger_object.seen(asking)
 
-    newer = await ledger_object.replace(asking, present.text.replace("userquota-ledger 2 ", "userquota-ledger 4 ", 1))
+    newer = await ledger_object.replace(asking, re.sub(r"\A(userquota-ledger) \d ", r"\1 9 ", present.text))
     answers = await asking.create_pods(place, numbered("refused", 6), user=person)
     await asyncio.sleep(EVERYBODY_LOOKED)
     reasons = [replicas.readiness(i) for i in range(replicas.count)]
@@ -44,7 +45,7 @@ async def test_a_newer_format_is_left_alone_and_a_restored_copy_is_always_reject
     begun_anew += [await put_back(asking, old.text, manager="userquota") for _ in range(2)]
 
     assert set(statuses(answers)) == {500}, {each.message for each in answers}
-    assert all("ledger: the ledger is of a newer version: it has format 4" in each for each in reasons), reasons
+    assert all("ledger: the ledger is of a newer version: it has format 9" in each for each in reasons), reasons
     assert left_alone.text == newer.text
     assert [each.ledger.is_open for each in begun_anew] == [True, False, False, False]
     assert len({each.ledger.epoch for each in begun_anew}) == 4
