@@ -124,23 +124,37 @@ class EditsCheck:
     def _compare(self, judged: _Judged, at: float) -> None:
         if judged.fits and (judged.fails or judged.kind != FULL):
             return
-        names: Sequence[Sequence[Use]] = list(self._pools.binding.values())
-        names_before = names
-        if judged.kind == FULL:  # a replica counts a name once for each holder who asks for it
-            names, names_before = (
-                [uses for several in self._pools.seen for uses in promises.apart_on_demand(several)]
-                for promises in (judged.after, judged.before)
-            )
         now, had = self._pools.time(judged.edit.begun), [self._pools.has]
         if judged.marked is not None:
             now = self._pools.time(min(max(at, judged.edit.begun), judged.edit.ended))
             had = self._pools.had(judged.since)
-        over = [_unkept(judged, names, names_before, has, now) for has in had]
+        names: Sequence[Sequence[Use]] = list(self._pools.binding.values())
+        over = [_unkept(judged, names, names, has, now) for has in had]
+        if judged.kind == FULL:
+            over = [self._refused(judged, now)]
         told = None if None in over else over[0]
         if told is None:
             judged.fits = True
         else:
             judged.fails, judged.told = True, told
+
+    def _refused(self, judged: _Judged, now: float) -> str | None:
+        """
+        Return why an edit may be refused, None if it may not.
+
+        A replica counts a name once for each holder who asks for it. It does not rely on what those have in flight to
+        whom more is promised: that may never be stored.
+        """
+        more = judged.after.more_than(judged.before, now)
+        for seen in (self._pools.seen, self._pools.seen_without(judged.after, more)):
+            names, names_before = (
+                [uses for several in seen for uses in promises.apart_on_demand(several)]
+                for promises in (judged.after, judged.before)
+            )
+            told = _unkept(judged, names, names_before, self._pools.has, now)
+            if told is not None:
+                return told
+        return None
 
     def _judge(self, judged: _Judged) -> None:
         edit = judged.edit

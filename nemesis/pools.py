@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from nemesis.accounting import Key, counted, payer_of, place_of
 from nemesis.ledger_text import Amount, Claim, LedgerText, Payer
 from nemesis.limits_check import LIMIT_LAG
-from nemesis.promises import Promises, Use, around, capacity, key_of, of_nodes
+from nemesis.promises import Hold, Promises, Use, around, capacity, key_of, of_nodes
 from nemesis.records import DELETED, NodeRevision, PodRevision, Slot, TextRevision
 from nemesis.timeline import Spans
 from nemesis.world import World
@@ -82,6 +82,8 @@ class Pools:
         """
         self._seen: dict[Slot, tuple[float, tuple[Use, ...]]] = {}
         """The same with what can never be stored, and since when: replicas may count that for a while."""
+        self._stored: dict[Slot, Use] = {}
+        """What the objects use that exist."""
         self._changes = deque[_Change]()
         self.payers: dict[str, Payer] = {}
         self._nodes: dict[str, NodeRevision] = {}
@@ -153,6 +155,9 @@ class Pools:
     def follow(self, world: World, slot: Slot, at: float) -> bool:
         """Count a name again; return whether anything changed."""
         claims = tuple(world.claims.get(slot, {}).values())
+        self._stored.pop(slot, None)
+        for each in self.uses(world, slot, ()):
+            self._stored[slot] = each
         seen = self.uses(world, slot, claims)
         binding = self.uses(world, slot, [each for each in claims if world.may_come_true(each)])
         since, known = self._seen.get(slot, (at, ()))
@@ -173,6 +178,13 @@ class Pools:
     def seen(self) -> list[tuple[Use, ...]]:
         """What the names use, what can never be stored included."""
         return [uses for _, uses in self._seen.values()]
+
+    def seen_without(self, promises: Promises, holds: set[Hold]) -> list[list[Use]]:
+        """Return the same without what some holders have in flight, which may never be stored."""
+        return [
+            [each for each in uses if each == self._stored.get(slot) or promises.hold_of(each) not in holds]
+            for slot, (_, uses) in self._seen.items()
+        ]
 
     def set_binding(self, slot: Slot, several: tuple[Use, ...]) -> None:
         if several:

@@ -146,9 +146,18 @@ class Promises:
 
     def promises_as(self, other: Promises, now: float) -> bool:
         """Whether both promise the same to the same holders, from a time on."""
-        return self._lasting(now) == other._lasting(now)
+        return self.lasting(now) == other.lasting(now)
 
-    def _lasting(self, now: float) -> Mapping[tuple[Hold, str, float, float], Amount]:
+    def more_than(self, other: Promises, now: float) -> set[Hold]:
+        """Return the holders to whom more is promised than by another policy, now or later."""
+        total = defaultdict[tuple[Hold, str], Amount](int)
+        for promises, sign in ((self, 1), (other, -1)):
+            for (hold, name, *_), amount in promises.lasting(now).items():
+                total[hold, name] += sign * amount
+        return {hold for (hold, _), amount in total.items() if amount > 0}
+
+    def lasting(self, now: float) -> Mapping[tuple[Hold, str, float, float], Amount]:
+        """Return how much of what is promised to whom from when until when, of what has not ended."""
         total = defaultdict[tuple[Hold, str, float, float], Amount](int)
         for each in self.every.values():
             if each.sets_aside(now):

@@ -380,6 +380,26 @@ def test_an_edit_that_makes_a_name_count_for_two_may_be_refused(tmp_path: Path) 
     assert found(history, tmp_path) == []
 
 
+@pytest.mark.parametrize(("is_stored", "expected"), [(False, []), (True, [I10])])
+def test_an_edit_may_be_refused_that_covers_only_what_is_in_flight(
+    tmp_path: Path, is_stored: bool, expected: list[Invariant]
+) -> None:
+    history = begun(promise(4, user="bob"))
+    history.node("fast-1", A, gpus=2)
+    history.wait(20)
+    if is_stored:
+        history.store_gpus("demand", "1", 1, owner="alice", place=B)
+    else:
+        history.hold_gpus("demand", "1", 1, owner="alice", place=B)
+    history.node("fast-2", B, gpus=0)
+    history.wait(20)
+    history.edit(policy({"c-1": promise(4, user="bob"), "c-2": promise(1, "b")}), message=FULL)
+    history.wait(40)
+    history.swap()
+
+    assert [each for each in found(history, tmp_path) if each == I10] == expected
+
+
 @pytest.mark.parametrize("message", [FULL, ILLEGAL])
 def test_an_edit_that_is_refused_without_a_reason_is_found(tmp_path: Path, message: str) -> None:
     history = begun(promise(2))
