@@ -204,14 +204,33 @@ class PoolsCheck:
             names = self._pools.during(begun, ended)
             own = names.pop(request.slot, ())
             others = list(names.values())
-            if any(_exceeded(terms, use, others, [*others, (*own, use)], key=excess.key) for terms in possible):
+            uses = _wherever(request, use, own)
+            if any(
+                _exceeded(terms, each, others, [*others, (*own, each)], key=excess.key)
+                for terms in possible
+                for each in uses
+            ):
                 self._findings.delays[delay] += 1
                 return None
         names = self._pools.during(begun, ended)
-        if any(_exceeded(terms, use, *_apart(terms, names, request.slot, use), key=excess.key) for terms in possible):
+        uses = _wherever(request, use, names.get(request.slot, ()))
+        if any(
+            _exceeded(terms, each, *_apart(terms, names, request.slot, each), key=excess.key)
+            for terms in possible
+            for each in uses
+        ):
             self._findings.counts[CONTENDED] += 1
             return None
         return f"there was room in {excess.key} since {begun:.1f} s"
+
+
+def _wherever(request: Request, use: Use, own: Iterable[Use]) -> list[Use]:
+    """
+    Return *use* where the object of *request* may be. Who changes a pod may have meant the one that had the name
+    before, which was elsewhere.
+    """
+    places = {use.place} if request.verb == "create" else {use.place, *(each.place for each in own)}
+    return [use._replace(place=place) for place in places]
 
 
 def _exceeded(

@@ -61,9 +61,11 @@ def refused(
     gpus: str = "1",
     place: str = "fast/a",
     seconds: float = 0.1,
+    verb: str = "create",
+    name: str = "no",
 ) -> None:
     """A pod was refused, after some *seconds*; then time passes, so that the refusal is judged."""
     asked = {"pods": "1", "requests.cpu": "10m", "gpu": gpus}
-    history.request("create", "no", status=403, message=message, asked=asked, user=user, place=place, seconds=seconds)
+    history.request(verb, name, status=403, message=message, asked=asked, user=user, place=place, seconds=seconds)
     history.wait(5)
     history.swap()

@@ -462,6 +462,17 @@ def test_a_refusal_where_there_is_room_is_found(tmp_path: Path) -> None:
     assert found(history, tmp_path) == [I6]
 
 
+@pytest.mark.parametrize(("verb", "expected"), [("resize", []), ("create", [I6])])
+def test_who_changes_a_pod_may_have_meant_one_that_was_elsewhere(
+    tmp_path: Path, verb: str, expected: list[Invariant]
+) -> None:
+    history = begun(promise(2))
+    history.admit_gpus("demand", "1", 2, owner="dave", place=A)
+    refused(history, refusal(used=2), place="", verb=verb, name="demand", gpus="3")
+
+    assert found(history, tmp_path) == expected
+
+
 def test_a_refusal_by_what_nodes_never_had_is_found(tmp_path: Path) -> None:
     history = begun(promise(2))
     history.admit_gpus("demand", "1", 2, owner="dave", place=A)
