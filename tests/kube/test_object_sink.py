@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import structlog
 
+from tests.calls import counted_calls
 from tests.fakes import NOON, by_payer
 from tests.quota.bookings import totals
 from webhook.kinds.pod_shapes import Pod
@@ -470,3 +471,20 @@ def test_an_unadmitted_pod_that_a_later_list_does_not_show_counts_no_longer(stag
     stage.sink.synced(8)
 
     assert stage.sink.unadmitted == 0
+
+
+def test_an_object_of_the_first_list_is_counted_once(stage: Stage) -> None:
+    """There may be 100 000 of them, and a replica that starts answers nothing until they are counted."""
+
+    def calls(beginning: str) -> int:
+        several = [pod(f"{beginning}-{number}", 10) for number in range(200)]
+        with counted_calls() as made:
+            for each in several:
+                stage.sink.seen(each)
+        return made.total()
+
+    stage.sink.started()
+    listed = calls("listed")
+    stage.sink.synced(9)
+
+    assert listed <= 1.1 * calls("later")

@@ -338,7 +338,9 @@ class UsageIndex:
     def count_anew(self, key: ObjectKey, row: Row) -> None:
         """Replace the row if *row* has the same uid and version: the object is unchanged, its evaluation is new."""
         known = self.row(key)
-        if known is not None and (known.uid, known.version) == (row.uid, row.version):
+        if known is None or (known.uid, known.version) != (row.uid, row.version):
+            return
+        if not _costs_the_same(known, row):  # as nearly all do, and in a list those that were just counted
             self._replace(key, self._shared(row))
 
     def set_amounts(self, key: ObjectKey, stored: StoredVersion, amounts: Amounts) -> None:
