@@ -51,7 +51,7 @@ class BodyBudget:
         """Hold *capacity* bytes at most."""
         self._free = capacity
 
-    def receive(self, request: web.Request, *, deadline: float) -> _Body:
+    def receive(self, request: web.BaseRequest, *, deadline: float) -> _Body:
         """Return a context for as long as the body of *request* is needed; what it gives is read by *deadline*."""
         return _Body(self, request, deadline)
 
@@ -76,7 +76,7 @@ class _Body:
 
     __slots__ = ("_budget", "_deadline", "_request", "_size")
 
-    def __init__(self, budget: BodyBudget, request: web.Request, deadline: float) -> None:
+    def __init__(self, budget: BodyBudget, request: web.BaseRequest, deadline: float) -> None:
         self._budget = budget
         self._request = request
         self._deadline = deadline
