@@ -73,6 +73,13 @@ def _commands(programs: Path, folder: Path) -> dict[str, Callable[[int], list[st
 
 
 @contextlib.contextmanager
+def started(name: str, command: Callable[[int], list[str]], folder: Path) -> Iterator[Contestant]:
+    """Start a server with the *command* for a port; stop it at the end. Raises: ContestantError."""
+    with _running(name, command, folder) as contestant:
+        yield contestant
+
+
+@contextlib.contextmanager
 def _running(name: str, command: Callable[[int], list[str]], folder: Path) -> Iterator[Contestant]:
     port = _free_port()
     log = folder / f"{name.replace('/', '-')}.log"
