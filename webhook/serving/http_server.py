@@ -177,7 +177,9 @@ class HttpServer:
         if handler is not None:
             return await handler(request)
         self._asks(request)
-        return web.Response(status=405 if request.path in self._paths else 404)
+        if request.path in self._paths:
+            return web.Response(status=405, text="405: Method Not Allowed")
+        return web.Response(status=404, text="404: Not Found")
 
     def _review(self, path: str) -> _Handler:
         is_binding = path != ADVICE
