@@ -92,8 +92,10 @@ check-lock: $(VENV)/dev.stamp ## Install in a new environment, with nothing to b
 	"$$new/venv/bin/pip" --disable-pip-version-check check && "$$new/venv/bin/userquota" --help >/dev/null
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## Compare with a controller-runtime webhook; prints one table
+bench: $(VENV)/dev.stamp ## Compare with a controller-runtime webhook, ways to serve, and 10 000 commitments with none
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.ways
+	$(BIN)/python -m benchmarks.commitments
 
 .PHONY: bench-contention
 bench-contention: $(VENV)/dev.stamp ## Compare many creates at once with ResourceQuota and other webhooks
