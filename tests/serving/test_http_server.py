@@ -145,6 +145,11 @@ async def test_other_methods_and_paths_have_their_own_errors(stage: Stage, metho
     assert (await stage.get(path, method)).status == status
 
 
+async def test_another_method_is_told_which_there_are(stage: Stage) -> None:
+    assert (await stage.get("/validate", "GET")).headers["allow"] == "POST"
+    assert (await stage.get("/livez", "POST")).headers["allow"] == "GET,HEAD"
+
+
 async def test_an_error_of_this_replica_is_told_and_the_call_repeated_elsewhere(stage: Stage) -> None:
     async def not_yet(_: AdmissionRequest, __: float) -> AdmissionResponse:
         raise UnavailableError("not-synced", "the pods are not all known yet")

@@ -119,7 +119,6 @@ class HttpServer:
                 for path, handler in (("/livez", self._livez), ("/readyz", self._readyz), ("/metrics", self._scrape))
             },
         }
-        self._paths = frozenset(path for _, path in self._handlers)
         self._next_log = 0.0
         self._next_overload_log = 0.0
 
@@ -177,9 +176,8 @@ class HttpServer:
         if handler is not None:
             return await handler(request)
         self._asks(request)
-        if request.path in self._paths:
-            return web.Response(status=405, text="405: Method Not Allowed")
-        return web.Response(status=404, text="404: Not Found")
+        allowed = [method for method, path in self._handlers if path == request.path]
+        raise web.HTTPMethodNotAllowed(request.method, allowed) if allowed else web.HTTPNotFound
 
     def _review(self, path: str) -> _Handler:
         is_binding = path != ADVICE
