@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Protocol
 
 import pytest
 
@@ -624,7 +625,17 @@ BECOMES_PART = EDIT._replace(was_part=False)
 MADE = BECOMES_PART._replace(base=0)
 
 
-def in_order(stage: Stage, charge: Charge) -> Callable[[UsageView], Decision]:
+class InOrder(Protocol):
+    """A ledger in its world, with places in a pool of nodes."""
+
+    world: World
+    pool: int
+
+    @property
+    def ledger(self) -> LedgerStore: ...
+
+
+def in_order(stage: InOrder, charge: Charge) -> Callable[[UsageView], Decision]:
     """Return a decision that depends on what is promised."""
 
     def judge(view: UsageView) -> Decision:
@@ -634,7 +645,7 @@ def in_order(stage: Stage, charge: Charge) -> Callable[[UsageView], Decision]:
     return judge
 
 
-async def ask_in_order(stage: Stage, name: str, *, within: float = 5.0) -> Decision:
+async def ask_in_order(stage: InOrder, name: str, *, within: float = 5.0) -> Decision:
     charge = create(name)
     deadline = stage.world.clock.monotonic() + within
     return await stage.ledger.transact(charge, in_order(stage, charge), dry_run=False, deadline=deadline)
@@ -644,7 +655,7 @@ async def mark(stage: Stage, edit: MarkedEdit = EDIT) -> str:
     return await stage.ledger.mark(edit, since=None, deadline=stage.world.clock.monotonic() + 5)
 
 
-def sees_policy(stage: Stage, version: int, *, uid: str = EDIT.uid) -> None:
+def sees_policy(stage: InOrder, version: int, *, uid: str = EDIT.uid) -> None:
     stage.ledger.policy_seen({EDIT.name: StoredVersion(uid, version)}, version=version)
     stage.ledger.policy_in_force({EDIT.name: StoredVersion(uid, version)}, version=version, changed_at=version)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -35,12 +36,16 @@ def going_by(position: int, changed_at: int | None = None, **seen: int) -> Promi
     return found
 
 
-def decides(found: PromiseOrder, ledger: Ledger) -> bool:
+def passes(check: Callable[[Ledger], None], ledger: Ledger) -> bool:
     try:
-        found.require_settled(ledger)
+        check(ledger)
     except PromisesChangingError:
         return False
     return True
+
+
+def decides(found: PromiseOrder, ledger: Ledger) -> bool:
+    return passes(found.require_settled, ledger)
 
 
 def marking(edit: MarkedEdit) -> Ledger:
@@ -237,11 +242,7 @@ def test_a_clock_that_is_far_ahead_is_not_believed() -> None:
 
 
 def may_mark(found: PromiseOrder, ledger: Ledger) -> bool:
-    try:
-        found.require_unmarked(ledger)
-    except PromisesChangingError:
-        return False
-    return True
+    return passes(found.require_unmarked, ledger)
 
 
 def test_an_edit_is_marked_once_the_watch_shows_the_one_before_be_it_in_force_or_not() -> None:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.contracts.test_ledger_store import POOL, World
+from tests.contracts.test_ledger_store import EDIT, World, ask_in_order, in_order, sees_policy
 from tests.fakes import FakeLedgerObject
 from tests.ledger.sharing import HOLD, RealClock, Replica, create, ledger_in
 from webhook.ports import PromisesChangingError, StoredPolicyMap, UnavailableError
 from webhook.quota.commitments import InForce
-from webhook.quota.decision import Allowed, Decision, decide
-from webhook.quota.limits import Limit, LimitsInForce
-from webhook.quota.objects import StoredVersion
-from webhook.quota.promises import MarkedEdit
-from webhook.quota.reservation import Charge
+from webhook.quota.decision import Allowed, Decision
 from webhook.quota.usage import UsageView
 
-EDIT = MarkedEdit("quotas", "uid-of-quotas", 5, was_part=True)
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 
@@ -35,25 +29,10 @@ def other(one: Replica) -> Replica:
     return Replica(one.stored_in, "b")
 
 
-def depends(replica: Replica, charge: Charge) -> Callable[[UsageView], Decision]:
-    def judge(view: UsageView) -> Decision:
-        replica.ledger.require_settled_promises()
-        return decide(charge, LimitsInForce((Limit(POOL, "gpu", replica.pool, "nodeClasses.fast"),)), view)
-
-    return judge
-
-
-async def ask(replica: Replica, name: str, *, within: float = 5.0) -> Decision:
-    """Ask for something that depends on what is promised."""
-    charge = create(name)
-    deadline = replica.world.clock.monotonic() + within
-    return await replica.ledger.transact(charge, depends(replica, charge), dry_run=False, deadline=deadline)
-
-
 async def is_held_up(replica: Replica) -> bool:
     replica.hears()
     try:
-        await ask(replica, "pod", within=0.01)
+        await ask_in_order(replica, "pod", within=0.01)
     except PromisesChangingError:
         return True
     return False
@@ -63,13 +42,8 @@ async def mark(replica: Replica, *, since: datetime | None = None) -> str:
     return await replica.ledger.mark(EDIT, since=since, deadline=replica.world.clock.monotonic() + 5)
 
 
-def goes_by(replica: Replica, version: int) -> None:
-    replica.ledger.policy_seen({EDIT.name: StoredVersion(EDIT.uid, version)}, version=version)
-    replica.ledger.policy_in_force({EDIT.name: StoredVersion(EDIT.uid, version)}, version=version, changed_at=version)
-
-
 async def test_a_mark_of_one_replica_holds_up_the_others(one: Replica, other: Replica) -> None:
-    assert isinstance(await ask(other, "before"), Allowed)
+    assert isinstance(await ask_in_order(other, "before"), Allowed)
 
     await mark(one)
 
@@ -84,27 +58,27 @@ async def test_who_decided_on_the_version_before_the_mark_has_to_decide_again(on
     await mark(one)
 
     with pytest.raises(PromisesChangingError):  # the watch of the ledger has not shown the mark
-        await ask(other, "pod", within=1.0)
+        await ask_in_order(other, "pod", within=1.0)
 
 
 async def test_each_replica_goes_on_when_it_goes_by_the_new_policy(one: Replica, other: Replica) -> None:
     await mark(one)
-    goes_by(one, 5)
-    goes_by(other, 5)
+    sees_policy(one, 5)
+    sees_policy(other, 5)
 
-    goes_by(one, 7)
-    assert isinstance(await ask(one, "pod"), Allowed)
+    sees_policy(one, 7)
+    assert isinstance(await ask_in_order(one, "pod"), Allowed)
 
     assert ledger_in(one.stored_in).edits == {}
     assert ledger_in(one.stored_in).policy_version == 7
     assert await is_held_up(other)
-    goes_by(other, 7)
-    assert isinstance(await ask(other, "another"), Allowed)
+    sees_policy(other, 7)
+    assert isinstance(await ask_in_order(other, "another"), Allowed)
 
 
 async def test_a_mark_goes_although_nobody_asks_for_anything(one: Replica) -> None:
     await mark(one)
-    goes_by(one, 7)
+    sees_policy(one, 7)
 
     await one.maintain()
 
@@ -152,7 +126,7 @@ async def test_if_a_refused_edit_cannot_be_unmarked_at_once_it_is_later(one: Rep
 
 async def test_a_mark_is_tried_again_when_another_write_comes_first(one: Replica, other: Replica) -> None:
     await one.stored_ledger.read()
-    assert isinstance(await ask(other, "pod"), Allowed)
+    assert isinstance(await ask_in_order(other, "pod"), Allowed)
 
     token = await mark(one)
 
@@ -191,12 +165,12 @@ async def test_a_mark_that_takes_too_long_is_an_error(one: Replica) -> None:
 async def test_a_replica_whose_clock_is_late_decides_by_the_time_of_the_others(one: Replica, other: Replica) -> None:
     await other.stored_ledger.read()
     one.world.index.promise(InForce(since=NOON))
-    assert isinstance(await ask(one, "pod"), Allowed)
+    assert isinstance(await ask_in_order(one, "pod"), Allowed)
     times = []
 
     def judge(view: UsageView) -> Decision:
         times.append(other.ledger.time(NOON - timedelta(seconds=3)))
-        return depends(other, create("another"))(view)
+        return in_order(other, create("another"))(view)
 
     other.hears()
     deadline = other.world.clock.monotonic() + 5
@@ -226,13 +200,13 @@ async def test_after_a_loss_who_goes_by_the_newest_policy_decides() -> None:
         one.world.clock.pass_by(1)
 
     assert await is_held_up(one)  # what the policy was at the loss may still be in force here
-    goes_by(one, 7)
-    assert isinstance(await ask(one, "pod"), Allowed)
+    sees_policy(one, 7)
+    assert isinstance(await ask_in_order(one, "pod"), Allowed)
 
 
 async def test_many_ask_while_an_edit_is_judged_and_all_are_answered(one: Replica, other: Replica) -> None:
     token = await mark(one)
-    asking = [asyncio.create_task(ask(each, f"{each.name}-{n}")) for each in (one, other) for n in range(20)]
+    asking = [asyncio.create_task(ask_in_order(each, f"{each.name}-{n}")) for each in (one, other) for n in range(20)]
     await asyncio.sleep(0.12)
     assert not any(each.done() for each in asking)
 

@@ -26,7 +26,9 @@ from tests.ledger.sharing import (
 from webhook.ledger.codec import write_ledger
 from webhook.ledger.ledger_object import StoredText, SwapConflictError
 from webhook.ledger.protocol import Ledger
-from webhook.ports import StoreRestoredError, UnavailableError
+from webhook.ports import NoPolicies, StoreRestoredError, UnavailableError
+
+no_policy = NoPolicies().newest_version
 
 POD, OTHER = create("pod"), create("other")
 
@@ -57,7 +59,7 @@ async def test_a_first_ledger_that_was_made_and_not_opened_stays_closed_for_a_wh
     assert (await fails(as_coroutine(replica.stored_ledger.check_open))).reason == "ledger-rebuilding"
 
     replica.world.clock.pass_by(HOLD)
-    await replica.stored_ledger.open_again(newest)
+    await replica.stored_ledger.open_again(newest, no_policy)
 
     replica.stored_ledger.check_open()
     assert replica.world.losses == []
@@ -331,7 +333,7 @@ async def test_a_text_put_back_that_is_older_than_the_last_loss_is_a_loss(replic
     replica.stored_in.put("damaged")
     await replica.stored_ledger.read()
     replica.world.clock.pass_by(HOLD)
-    await replica.stored_ledger.open_again(newest)
+    await replica.stored_ledger.open_again(newest, no_policy)
     await reserve(replica, OTHER)
 
     replica.stored_in.put(old.text)
@@ -390,7 +392,7 @@ async def test_who_finds_that_the_store_went_back_begins_the_ledger_anew_and_end
     successor = Replica(replica.stored_in, "new")
     await successor.stored_ledger.read()
     successor.world.clock.pass_by(HOLD)
-    await successor.stored_ledger.open_again(newest)
+    await successor.stored_ledger.open_again(newest, no_policy)
     assert ledger_in(replica.stored_in).is_open
     await replica.stored_ledger.read()
     assert (await replica.refusal(OTHER)).reason == "history"
@@ -483,7 +485,7 @@ async def lost(stored_in: FakeLedgerObject) -> Replica:
 async def test_a_lost_ledger_stays_closed_as_long_as_something_may_be_persisted(lost: Replica) -> None:
     lost.world.clock.pass_by(HOLD - 0.1)
 
-    await lost.stored_ledger.open_again(newest)
+    await lost.stored_ledger.open_again(newest, no_policy)
 
     assert is_rebuilding(lost.stored_in)
 
@@ -496,7 +498,7 @@ async def test_while_it_is_closed_no_replica_can_answer(lost: Replica) -> None:
 async def test_then_it_opens_with_the_newest_version(lost: Replica) -> None:
     lost.world.clock.pass_by(HOLD)
 
-    await lost.stored_ledger.open_again(newest)
+    await lost.stored_ledger.open_again(newest, no_policy)
 
     assert ledger_in(lost.stored_in).settled_through == {"pods": 90}
     lost.stored_ledger.check_open()
@@ -510,7 +512,7 @@ async def test_what_another_replica_has_not_written_down_does_not_count(lost: Re
     await late.stored_ledger.read()
     late.world.clock.pass_by(2)
 
-    await late.stored_ledger.open_again(newest)
+    await late.stored_ledger.open_again(newest, no_policy)
 
     assert is_rebuilding(lost.stored_in)
 
@@ -522,7 +524,7 @@ async def test_replicas_that_crash_every_ten_seconds_open_it_together(lost: Repl
         assert is_rebuilding(lost.stored_in) == (life < 4)
         for _ in range(10):
             late.world.clock.pass_by(1)
-            await late.stored_ledger.open_again(newest)
+            await late.stored_ledger.open_again(newest, no_policy)
 
 
 async def test_a_loss_upon_a_loss_counts_anew(lost: Replica) -> None:
@@ -531,7 +533,7 @@ async def test_a_loss_upon_a_loss_counts_anew(lost: Replica) -> None:
     await lost.stored_ledger.read()
     lost.world.clock.pass_by(2)
 
-    await lost.stored_ledger.open_again(newest)
+    await lost.stored_ledger.open_again(newest, no_policy)
 
     assert is_rebuilding(lost.stored_in)
 
@@ -541,7 +543,7 @@ async def test_reading_it_again_does_not_count_anew(lost: Replica) -> None:
         lost.world.clock.pass_by(1)
         await lost.stored_ledger.read()
 
-    await lost.stored_ledger.open_again(newest)
+    await lost.stored_ledger.open_again(newest, no_policy)
 
     assert not is_rebuilding(lost.stored_in)
 
@@ -551,10 +553,10 @@ async def test_of_two_that_open_it_at_once_one_does_and_what_is_held_then_stays(
     await other.stored_ledger.read()
     for each in (lost, other):
         each.world.clock.pass_by(HOLD)
-    await lost.stored_ledger.open_again(newest)
+    await lost.stored_ledger.open_again(newest, no_policy)
     await reserve(lost, POD)
 
-    await other.stored_ledger.open_again(newest)
+    await other.stored_ledger.open_again(newest, no_policy)
     await other.stored_ledger.catch_up()
 
     assert other.held() == [POD.uid]
@@ -567,7 +569,7 @@ async def test_while_the_newest_version_cannot_be_read_it_stays_closed(lost: Rep
     async def unknown() -> Mapping[str, int]:
         raise UnavailableError("api-server", "pods could not be listed")
 
-    await fails(lambda: lost.stored_ledger.open_again(unknown))
+    await fails(lambda: lost.stored_ledger.open_again(unknown, no_policy))
 
     assert is_rebuilding(lost.stored_in)
 
@@ -576,6 +578,6 @@ async def test_an_open_ledger_is_not_opened(replica: Replica) -> None:
     replica.world.clock.pass_by(10 * HOLD)
     before = replica.stored_in.stored
 
-    await replica.stored_ledger.open_again(newest)
+    await replica.stored_ledger.open_again(newest, no_policy)
 
     assert replica.stored_in.stored == before

@@ -1,12 +1,13 @@
 """
 The ledger's protocol: what is reserved for requests in flight, how replicas share it, and when a reservation ends.
 
-Five types, from what is stored to what answers a request:
+Six types, from what is stored to what answers a request:
 
 * `protocol.Ledger`: one version of the ledger's content.
 * `ledger_object.LedgerObject`: the port of the object that holds it as text. Its adapter is `kube.ledger_config_map`.
 * `stored_ledger.StoredLedger`: reads and swaps versions, begins a new ledger after a loss.
 * `replica_view.ReplicaView`: counts a version in the usage index of this replica.
+* `promise_order.PromiseOrder`: which edits of what is promised a replica has to wait for.
 * `shared.SharedLedger`: decides requests in batches, each stored by one swap.
 
 The words: an *attempt* is a request of one account for one name. A *token* names one reservation in the ledger. *base*

@@ -102,8 +102,9 @@ class _Body(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=T
     amounts: list[list[tuple[str, _Exact]]]
     reservations: list[_Line]
     sessions: dict[str, _Pods] = {}
-    """By token, from format 3 on, as the rest from format 4 on."""
+    """By token, from format 3 on."""
     edits: dict[str, _Edit] = {}
+    """By token. This and what follows from format 4 on."""
     policy_version: _Count = 0
     promised_at: _Count = 0
 

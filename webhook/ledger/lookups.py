@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 
+from webhook.ledger.stored_object import came_to_nothing
 from webhook.ports import QuorumReader, StoredPolicies, UnavailableError
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.promises import MarkedEdit
@@ -52,10 +53,7 @@ class Lookups:
 
     async def unstored(self, edits: Mapping[str, MarkedEdit], policies: StoredPolicies) -> tuple[str, ...]:
         """
-        Return the tokens of those *edits* that are not stored; without those of which that cannot be told.
-
-        A ConfigMap that was part of the policy and is not now may be so by the edit: a watch shows that. One that has
-        become a part is shown as well.
+        Return the tokens of those *edits* of which nothing came; without those of which that cannot be told.
         """
         found: list[str] = []
         for token, edit in edits.items():
@@ -64,8 +62,6 @@ class Lookups:
             except UnavailableError as error:
                 self._failures["configmaps"] = error
                 continue
-            is_same = stored is not None and stored.uid == edit.uid and stored.is_part
-            is_as_before = is_same and stored is not None and stored.version <= edit.base
-            if is_as_before if edit.was_part else (not is_same or is_as_before):
+            if came_to_nothing(edit, stored):
                 found.append(token)
         return tuple(found)

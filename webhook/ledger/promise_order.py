@@ -148,7 +148,7 @@ class PromiseOrder:
 
     def require_settled(self, ledger: Ledger) -> None:
         """Check that this replica may decide on what is promised. Raises: PromisesChangingError."""
-        for _, edit in self._open(ledger):
+        for _, edit in self.open_marks(ledger):
             raise _being_stored(edit)
         if self._in_force.position < ledger.policy_version:
             versions = f"of version {self._in_force.position}, others by that of version {ledger.policy_version}"
@@ -177,9 +177,9 @@ class PromiseOrder:
         promised_at = _EPOCH + ledger.promised_at * _MICROSECOND
         return promised_at if now < promised_at <= now + _MOST_AHEAD else now
 
-    def expirable(self, ledger: Ledger) -> Iterator[tuple[str, MarkedEdit]]:
+    def open_marks(self, ledger: Ledger) -> Iterator[tuple[str, MarkedEdit]]:
         """Yield the marks that this replica has not seen to be over, with their tokens."""
-        return self._open(ledger)
+        return ((token, edit) for token, edit in ledger.edits.items() if not self._is_over(token, edit))
 
     def has_changes(self, ledger: Ledger) -> bool:
         """Whether a swap has marks to take out."""
@@ -187,12 +187,11 @@ class PromiseOrder:
 
     def following(self, ledger: Ledger) -> Ledger:
         """Return *ledger* as the next swap writes it, as far as it is about promises."""
-        kept = {token: edit for token, edit in ledger.edits.items() if not self._is_over(token, edit)}
         in_force = [self._in_force_at(edit) for token, edit in ledger.edits.items() if token not in self._over]
         passed = [(each - _EPOCH) // _MICROSECOND for each in self._passed()]
         return replace(
             ledger,
-            edits={**kept, **self._tentative},
+            edits={**dict(self.open_marks(ledger)), **self._tentative},
             policy_version=max((ledger.policy_version, *in_force)),
             promised_at=max((ledger.promised_at, *passed)),
         )
@@ -203,9 +202,6 @@ class PromiseOrder:
             yield counted
         if self._tentative and self._judged_since is not None:
             yield self._judged_since
-
-    def _open(self, ledger: Ledger) -> Iterator[tuple[str, MarkedEdit]]:
-        return ((token, edit) for token, edit in ledger.edits.items() if not self._is_over(token, edit))
 
     def _is_over(self, token: str, edit: MarkedEdit) -> bool:
         return token in self._over or self._in_force_at(edit) > 0

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from itertools import islice
+from itertools import chain
 
 from webhook.ledger.lookups import Lookups
 from webhook.ledger.promise_order import when_settled
@@ -390,8 +390,8 @@ class SharedLedger:
 
     def _is_age_due(self) -> bool:
         """Whether to write the ages alone: if every replica crashes, about two seconds of age are lost, not more."""
-        waiting = (*self._view.order.expirable(self._view.ledger), *islice(self._view.live(), 1))
-        return self._stored.is_age_due and bool(waiting)
+        waiting = chain(self._view.order.open_marks(self._view.ledger), self._view.live())
+        return self._stored.is_age_due and any(True for _ in waiting)
 
     async def _read_newest(self, lookups: Lookups) -> None:
         """Read the newest version of each resource that was not read when a lost ledger was opened."""
@@ -424,7 +424,7 @@ class SharedLedger:
         waited, order = self._stored.waited(), self._view.order
         old = {
             token: edit
-            for token, edit in order.expirable(self._view.ledger)
+            for token, edit in order.open_marks(self._view.ledger)
             if waited.get(token, 0) >= self._expiry_seconds * 1000
         }
         for token in await lookups.unstored(old, self._stored_policies):

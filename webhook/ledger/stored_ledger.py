@@ -40,11 +40,6 @@ mean that the ledger is deleted or damaged again and again.
 """
 
 
-async def _no_policy() -> int:
-    """Return 0: the policy is in no ConfigMap."""
-    return 0
-
-
 class StoredLedger:
     """
     The ledger as stored, and this replica's view in step with it. Only one task at a time may call what is async. Once
@@ -286,7 +281,7 @@ class StoredLedger:
     async def open_again(
         self,
         newest_versions: Callable[[], Awaitable[Mapping[str, int]]],
-        newest_policy: Callable[[], Awaitable[int]] = _no_policy,
+        newest_policy: Callable[[], Awaitable[int]],
     ) -> None:
         """
         Open a rebuilding ledger once no write from before the loss can be stored any more.
