@@ -47,17 +47,15 @@ def running(programs: Path, folder: Path) -> Iterator[dict[str, Contestant]]:
     Raises: ContestantError.
     """
     with contextlib.ExitStack() as stack:
-        started = {}
-        for name, command in _commands(programs, folder).items():
-            started[name] = stack.enter_context(_running(name, command, folder))
-        yield started
+        commands = _commands(programs, folder)
+        yield {name: stack.enter_context(started(name, command, folder)) for name, command in commands.items()}
 
 
 @contextlib.contextmanager
 def ours(folder: Path) -> Iterator[Contestant]:
     """Start userquota alone. Raises: ContestantError."""
-    with _running(OURS, _commands(folder, folder)[OURS], folder) as started:
-        yield started
+    with started(OURS, _commands(folder, folder)[OURS], folder) as contestant:
+        yield contestant
 
 
 def _commands(programs: Path, folder: Path) -> dict[str, Callable[[int], list[str]]]:
@@ -75,12 +73,6 @@ def _commands(programs: Path, folder: Path) -> dict[str, Callable[[int], list[st
 @contextlib.contextmanager
 def started(name: str, command: Callable[[int], list[str]], folder: Path) -> Iterator[Contestant]:
     """Start a server with the *command* for a port; stop it at the end. Raises: ContestantError."""
-    with _running(name, command, folder) as contestant:
-        yield contestant
-
-
-@contextlib.contextmanager
-def _running(name: str, command: Callable[[int], list[str]], folder: Path) -> Iterator[Contestant]:
     port = _free_port()
     log = folder / f"{name.replace('/', '-')}.log"
     with log.open("w") as output, machine.pinned(machine.cpus().server):

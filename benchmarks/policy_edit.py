@@ -152,13 +152,10 @@ def body_of(old: str, new: str) -> bytes:
 
 
 class Empty:
-    """Port `QuorumReader`: nothing is looked up where nothing is promised."""
+    """Port `StoredObjects`: nothing is looked up where nothing is promised."""
 
     async def version_of(self, key: ObjectKey) -> StoredVersion | None:  # noqa: ARG002
         return None
-
-    async def newest_version(self, resource: str) -> int:  # noqa: ARG002
-        return 0
 
 
 def stage(text: str) -> PolicyEdits:

@@ -44,13 +44,10 @@ class _Clock:
 
 
 class _Empty:
-    """Port `QuorumReader`: nothing is stored."""
+    """Port `StoredObjects`: nothing is stored."""
 
     async def version_of(self, key: ObjectKey) -> StoredVersion | None:  # noqa: ARG002
         return None
-
-    async def newest_version(self, resource: str) -> int:  # noqa: ARG002
-        return 0
 
 
 class _Usage:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.admission.asking import Json, a_review, decoded, request_of
 from tests.fakes import FakeClock, FakeNamespaces, FakeStore, FakeStoredPolicies, FakeUsage
-from webhook.admission import policy_edits, review
+from webhook.admission import covered_use, review
 from webhook.admission.policy_edits import PolicyEdits
 from webhook.documents.policy_config_map import PolicyConfigMap
 from webhook.documents.policy_text import read_policy
@@ -893,7 +893,7 @@ async def test_nothing_is_promised_by_use_that_cannot_be_looked_up(full: Stage) 
 
 
 async def test_what_would_be_looked_up_has_a_bound(full: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy_edits, "_MOST_LOOKED_UP", 1)
+    monkeypatch.setattr(covered_use, "_MOST_LOOKED_UP", 1)
 
     answer = await full.update(config_map(COVERED), config_map(ONE_PROMISED))
 

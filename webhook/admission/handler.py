@@ -312,7 +312,7 @@ class AdmissionHandler:
             counted, place, now = under(policy, charge, labels=present), request.namespace, self.clock.now()
             exemption = policy.exemptions.of(counted.account, place, now)
             may_refuse = may_deny and counted.grows and exemption is None
-            in_force = self._limits(policy, counted, present, now, is_always_allowed=not may_refuse)
+            in_force = self._limits(policy, counted, present, now, may_refuse=may_refuse)
             return Terms(policy, counted, in_force, exemption)
 
         decided_on: Terms | None = None
@@ -323,9 +323,6 @@ class AdmissionHandler:
             nonlocal decided_on
             decided_on = terms()
             self.on_terms(decided_on)
-            is_in_class = bool(scopes.values_of(scopes.NODE_CLASS, charge.scopes))
-            if is_in_class and may_deny and decided_on.charge.grows and decided_on.exemption is None:
-                self.order.require_settled_promises()
             if may_deny and decided_on.charge.grows:
                 self.names.require_known(charge.key.resource, is_session=charge.is_session)
             may_refuse = may_deny and decided_on.exemption is None
@@ -348,15 +345,20 @@ class AdmissionHandler:
         return answer(request, decision, attributed, reviewed=reviewed, terms=decided_on)
 
     def _limits(
-        self, policy: Policy, charge: Charge, labels: Mapping[str, str], now: datetime, *, is_always_allowed: bool
+        self, policy: Policy, charge: Charge, labels: Mapping[str, str], now: datetime, *, may_refuse: bool
     ) -> LimitsInForce:
-        """Return the limits in force. What is allowed in any case does not wait until it is known what nodes have."""
+        """
+        Return the limits in force. What is allowed in any case waits neither for an edit of what is promised, nor until
+        it is known what nodes have. Raises: UnavailableError.
+        """
+        if may_refuse and scopes.values_of(scopes.NODE_CLASS, charge.scopes):
+            self.order.require_settled_promises()
         account, place = charge.account, charge.key.namespace
         bind = partial(limits_in_force, policy, account, namespace=place, labels=labels, now=now)
         try:
             return bind(capacity=self.capacity)
         except UnavailableError:
-            if not is_always_allowed:
+            if may_refuse:
                 raise
             return bind(capacity=NoNodes())
 

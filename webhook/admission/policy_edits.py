@@ -8,12 +8,14 @@ edit from being judged here is a denial, and no error of the call.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from webhook.admission import review
+from webhook.admission.covered_use import StoredObjects, unkept_now
 from webhook.admission.review import AdmissionRequest, AdmissionResponse, ReviewError
 from webhook.documents.mistake import Mistake
 from webhook.documents.policy_config_map import FORCE_ANNOTATION, POLICY_LABEL, PolicyConfigMap
@@ -28,13 +30,12 @@ from webhook.ports import (
     NoPolicies,
     PromiseOrdering,
     PromisesChangingError,
-    QuorumReader,
     StoredPolicies,
     UnavailableError,
 )
 from webhook.quota import edit_message
 from webhook.quota.capacity import NodeFacts
-from webhook.quota.edits import Effect, Known, effect_of, kept_promises, without
+from webhook.quota.edits import Effect, Known, effect_of
 from webhook.quota.message import Cause
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Policy
@@ -47,9 +48,6 @@ _MOST_TOLD = 10
 _BETWEEN_TRIES = 0.1
 _LAST_TRY = 3.0
 """Seconds that are left when an edit is judged for the last time, if it waits for another one of what is promised."""
-
-_MOST_LOOKED_UP, _AT_ONCE = 2_000, 16
-"""Objects that an edit may cover where nodes have too little: each is read, some at once, in four seconds at most."""
 
 _LONGEST_MISTAKE = 400
 _LONGEST_REASON = 200
@@ -197,7 +195,7 @@ class PolicyEdits:
     namespaces: Namespaces
     usage: KnownUsage
     order: PromiseOrdering
-    quorum: QuorumReader
+    objects: StoredObjects
     clock: Clock
     stored: StoredPolicies = field(default_factory=NoPolicies)
     on_forced: Callable[[str, str, str], None] = _ignore
@@ -212,7 +210,7 @@ class PolicyEdits:
             edit = _read(request)
             if edit is None:
                 return review.allowed(request.uid)
-            async with asyncio.timeout(deadline - self.clock.monotonic()), self._turn:
+            async with asyncio.timeout(self._seconds_left(deadline)), self._turn:
                 goes_with_all = request.operation == "DELETE" and await self.is_ending()
                 return review.allowed(request.uid) if goes_with_all else await self._in_turn(request, edit, deadline)
         except ReviewError as error:
@@ -233,17 +231,17 @@ class PolicyEdits:
             await asyncio.sleep(_BETWEEN_TRIES)
 
     def _may_wait(self, deadline: float) -> bool:
-        return self.clock.monotonic() + _LAST_TRY < deadline
+        return self._seconds_left(deadline) > _LAST_TRY
 
     async def _judge(self, request: AdmissionRequest, edit: _Edit, deadline: float) -> AdmissionResponse:
         others = self.maps.others(edit.name)
         if (refused := await self._refused_unread(request, edit, others)) is not None:
             return refused
-        in_force = self.policies.in_force()
-        known = self._known(self.clock.now())
-        facts = Facts(self.clock.now(), self.usage.devices())  # here: the thread may not read what this loop changes
+        in_force, now = self.policies.in_force(), self.clock.now()
+        known = self._known(now)
+        facts = Facts(now, self.usage.devices())  # here: the thread may not read what this loop changes
         steps = self._verdict(edit, others, in_force, known, facts)
-        verdict = await in_thread(steps, within=deadline - self.clock.monotonic())
+        verdict = await in_thread(steps, within=self._seconds_left(deadline))
         if verdict.brought:
             return _mistaken(request, verdict.brought)
         if verdict.remaining:
@@ -309,7 +307,7 @@ class PolicyEdits:
             may_be_stored = response.allowed
         except BaseException:
             # The API server does not wait for an answer that comes too late, and stores the edit.
-            may_be_stored = self.clock.monotonic() >= deadline
+            may_be_stored = self._seconds_left(deadline) <= 0
             raise
         finally:
             if not may_be_stored:
@@ -324,37 +322,18 @@ class PolicyEdits:
     async def _promises_judged(
         self, verdict: _Verdict, policies: tuple[Policy, Policy], now: datetime, deadline: float
     ) -> _Verdict:
-        """
-        Return *verdict* with what is promised judged by what is known now.
-
-        If nodes have too little and the edit only covers use that exists, that use is looked up.
-        """
+        """Return *verdict* with what is promised judged by what is known at *now*."""
         known = self._known(now)
         if isinstance(known, UnavailableError):
             return replace(verdict, unknown=verdict.unknown or _Unknown(_NO_NODES.what, str(known)))
         if known.nodes is None:
             return replace(verdict, unknown=_NO_NODES) if _is_blind(*policies, known) else verdict
-        steps = kept_promises(*policies, known, known.nodes)
-        kept = await in_thread(steps, within=deadline - self.clock.monotonic())
-        if kept.relies_on and not kept.unkept:
-            existing = without(known, await self._gone(kept.relies_on), *policies)
-            steps = kept_promises(*policies, existing, known.nodes)
-            kept = await in_thread(steps, within=deadline - self.clock.monotonic())
-        return replace(verdict, effect=replace(verdict.effect, unkept=kept.unkept))
+        seconds_left = partial(self._seconds_left, deadline)
+        unkept = await unkept_now(policies, known, known.nodes, self.objects, seconds_left=seconds_left)
+        return replace(verdict, effect=replace(verdict.effect, unkept=unkept))
 
-    async def _gone(self, objects: Mapping[ObjectKey, str]) -> frozenset[ObjectKey]:
-        """Return which of *objects*, with their uids, are not stored any more. Raises: UnavailableError."""
-        if len(objects) > _MOST_LOOKED_UP:
-            why = f"it covers {len(objects)} objects, and {_MOST_LOOKED_UP} at most are looked up: make several edits"
-            raise UnavailableError("promises", why)
-        gone: set[ObjectKey] = set()
-        keys = list(objects)
-        for start in range(0, len(keys), _AT_ONCE):
-            some = keys[start : start + _AT_ONCE]
-            for key, stored in zip(some, await asyncio.gather(*map(self.quorum.version_of, some)), strict=True):
-                if stored is None or stored.uid != objects[key]:
-                    gone.add(key)
-        return frozenset(gone)
+    def _seconds_left(self, deadline: float) -> float:
+        return deadline - self.clock.monotonic()
 
     def _known(self, now: datetime) -> Known | UnavailableError:
         try:

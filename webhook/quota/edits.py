@@ -178,7 +178,7 @@ def kept_promises(
     return Kept(unkept, relies_on)
 
 
-def without(known: Known, gone: Container[ObjectKey], before: Policy, after: Policy) -> Known:
+def only_existing(known: Known, gone: Container[ObjectKey], before: Policy, after: Policy) -> Known:
     """Return what is *known* without objects that are *gone*, and what those who rely on them have in flight."""
     bind, holders = accounts_under(after, known.labels_of), holders_of_more(before.commitments, after.commitments)
     rows = {

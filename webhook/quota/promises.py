@@ -84,8 +84,7 @@ def illegal_changes(before: Commitments, after: Commitments, now: datetime) -> I
 
 def is_more_promised(before: Commitments, after: Commitments) -> bool:
     """Whether *after* promises anything that *before* does not promise in the same words, wherever they stand."""
-    known = _in_words(before)
-    return any(known.get(name) != each for name, each in _in_words(after).items())
+    return any(True for _ in _changed(before, after))
 
 
 def is_promised_otherwise(before: Policy, after: Policy) -> bool:
@@ -100,6 +99,12 @@ def _terms_of(policy: Policy) -> tuple[object, ...]:
     return (_in_words(policy.commitments), policy.node_classes, policy.class_terms, modes, policy.devices)
 
 
+def _changed(before: Commitments, after: Commitments) -> Iterator[Commitment]:
+    """Yield the commitments of *after* that are not in *before* in the same words."""
+    known = _in_words(before)
+    return (each for name, each in _in_words(after).items() if known.get(name) != each)
+
+
 def _in_words(commitments: Commitments) -> dict[str, Commitment]:
     """Return the commitments by name, wherever they stand."""
     return {each.name: replace(each, place="") for each in commitments.every}
@@ -111,9 +116,7 @@ def holders_of_more(before: Commitments, after: Commitments) -> frozenset[Subjec
 
     Of them it matters whether what they use exists: what only covers that may be promised where nodes are full.
     """
-    known = _in_words(before)
-    changed = (each for name, each in _in_words(after).items() if known.get(name) != each)
-    return frozenset(pool.held_by(each.holder) for each in changed for pool in each.pool.around)
+    return frozenset(pool.held_by(each.holder) for each in _changed(before, after) for pool in each.pool.around)
 
 
 def unkept_promises(
