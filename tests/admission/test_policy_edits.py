@@ -677,7 +677,12 @@ async def test_an_edit_that_cannot_be_marked_takes_a_reason(promising: Stage) ->
     answer = await promising.update(config_map(TWO_PROMISED), config_map(ONE_PROMISED))
     assert (answer["allowed"], answer["status"]["code"]) == (False, 503)
     assert "the edit of the policy cannot be judged yet: the ledger cannot be written" in answer["status"]["message"]
-    assert (await promising.update(config_map(TWO_PROMISED, annotations=FORCE), config_map(ONE_PROMISED)))["allowed"]
+    forced = await promising.update(config_map(TWO_PROMISED, annotations=FORCE), config_map(ONE_PROMISED))
+    assert forced["allowed"]
+    why = "the ledger cannot be written"
+    told = "forced, and whether nobody takes what it promises before it is in force is not known"
+    assert forced["warnings"] == [f"{told}: {why}"]
+    assert len(promising.forced) == 1
     assert marks.made == []
 
 

@@ -152,6 +152,9 @@ _NO_NODES = _Unknown(
 )
 
 
+_UNORDERED = "whether nobody takes what it promises before it is in force"
+
+
 @dataclass(frozen=True, slots=True)
 class _Verdict:
     """
@@ -298,7 +301,8 @@ class PolicyEdits:
         except UnavailableError as error:
             if edit.force is None or (isinstance(error, PromisesChangingError) and self._may_wait(deadline)):
                 raise
-            return self._weighed(request, edit, verdict)
+            unordered = verdict.unknown or _Unknown(_UNORDERED, str(error))
+            return self._weighed(request, edit, replace(verdict, unknown=unordered))
         may_be_stored = False
         try:
             self._require_unchanged(edit, others)
