@@ -87,6 +87,7 @@ def permissions() -> str:
                 "verbs": _WRITE,
             },
             {"apiGroups": ["batch"], "resources": ["jobs", "cronjobs"], "verbs": _WRITE},
+            {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": _WRITE},
             {
                 "apiGroups": ["resource.k8s.io"],
                 "resources": ["resourceclaims", "resourceclaimtemplates"],

@@ -16,7 +16,18 @@ from webhook.quota.delegation import Decoding, Delegate, Mark, Place
 from webhook.quota.devices import SHIPPED, Weight
 from webhook.quota.exemption import ExemptBy, Exemption, Exemptions
 from webhook.quota.missing import Missing
-from webhook.quota.policy import AccountLimits, Combine, Entry, Hard, Mode, Policy, Terminating, Unlimited, WarnAt
+from webhook.quota.policy import (
+    AccountLimits,
+    Combine,
+    Entry,
+    Hard,
+    Mode,
+    Policy,
+    Reserve,
+    Terminating,
+    Unlimited,
+    WarnAt,
+)
 from webhook.quota.quantity import NANOS
 from webhook.quota.resources import show
 
@@ -155,6 +166,19 @@ def test_a_generated_config_map_that_is_left_over_is_recognised(first: str, seco
     )
 
     assert ["disableNameSuffixHash" in str(mistake) for mistake in found.mistakes] == [is_leftover]
+
+
+@pytest.mark.parametrize(
+    ("text", "reserve"),
+    [
+        ("version: 1", frozenset()),
+        ("version: 1\nreserve: []", frozenset()),
+        ("version: 1\nreserve: [autoscalers]", {Reserve.AUTOSCALERS}),
+        ("version: 1\nreserve: [sessions, autoscalers, sessions]", {Reserve.AUTOSCALERS, Reserve.SESSIONS}),
+    ],
+)
+def test_for_what_room_is_set_aside(text: str, reserve: frozenset[Reserve]) -> None:
+    assert read(text).reserve == reserve
 
 
 @pytest.mark.parametrize(
@@ -612,7 +636,7 @@ RESOURCES = (
 )
 SECTIONS = (
     "version, tiers, defaults, rules, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, "
-    "terminating, serviceAccountLimits, warnAt, exempt, missing, attribution, resources, sessions, "
+    "terminating, reserve, serviceAccountLimits, warnAt, exempt, missing, attribution, resources, sessions, "
     "nodeClasses, brokerQuotas, commitments"
 )
 VERSION = "version: expected version: 1, the only one this release reads"
@@ -772,6 +796,11 @@ MISTAKES = {
     "a word": ("unlimited", ["1:1: expected fields, each with a value"]),
     "a misspelt section": ("version: 1\nuser: {}", ["2:1: user: unknown field, did you mean users?"]),
     "an unknown section": ("version: 1\nquota: {}", [f"2:1: quota: unknown field; known are {SECTIONS}"]),
+    "a reserve of something else": (
+        "version: 1\nreserve: [autoscaler]",
+        ["2:11: reserve[0]: input should be 'autoscalers' or 'sessions'"],
+    ),
+    "a reserve that is no list": ("version: 1\nreserve: autoscalers", ["2:10: reserve: expected a list"]),
     "a misspelt field": (
         "version: 1\nusers:\n  alice:\n    perpod: {cpu: 1}",
         ["4:5: users.alice.perpod: unknown field, did you mean perPod?"],

@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes import FakePolicies
 from tests.ledger.test_audit_loop import until
+from webhook.kinds.autoscalers import AUTOSCALERS, AutoscalerEvaluator, Scaled
 from webhook.kinds.counted import counted
 from webhook.kinds.evaluator import AnyKind, Effect
 from webhook.kinds.pods import PodEvaluator
@@ -16,11 +17,28 @@ from webhook.kinds.registry import KINDS, Registry
 from webhook.kinds.session_kind import SessionEvaluator
 from webhook.kube.discovery import UnsuitableKindError
 from webhook.ports import UnavailableError
-from webhook.quota.objects import OwnerReference
+from webhook.quota.objects import ObjectKey, OwnerReference
+from webhook.quota.policy import Policy
 from webhook.registration import CountedResources
 from webhook.wiring.policy_kinds import PolicyKinds
 
 SERVICES = counted("services", "v1", "Service")
+
+
+class Workloads:
+    """The workloads that autoscalers scale."""
+
+    def __init__(self) -> None:
+        self.known: dict[ObjectKey, Scaled] = {}
+        self.followed: list[Policy] = []
+        self.is_complete = False
+
+    def follow(self, policy: Policy) -> None:
+        self.followed.append(policy)
+
+    def require_known(self) -> None:
+        if not self.is_complete:
+            raise UnavailableError("not-synced", "the workloads are not all known yet")
 
 
 class Cluster:
@@ -37,7 +55,8 @@ class Cluster:
         self.pods = PodEvaluator()
         self.recounted: list[str] = []
         self.gone: set[str] = set()
-        self.counted = PolicyKinds(self.kinds, self.pods, discover=self.discover)
+        self.workloads = Workloads()
+        self.counted = PolicyKinds(self.kinds, self.pods, discover=self.discover, workloads=self.workloads)
         self.counted.connect(self, on_known=self.hear)
         self.counted.report_to(lambda entry, why: self.unsuitable.append((entry.path, why)))
 
@@ -69,6 +88,7 @@ class Cluster:
         self.counted.limit(FakePolicies.reading(f"version: 1\nsessions: {sessions}\n").current())
 
 
+AUTOSCALED = counted(AUTOSCALERS, "autoscaling/v2", "HorizontalPodAutoscaler")
 NOTEBOOKS = counted("notebooks.kubeflow.org", "kubeflow.org/v1", "Notebook")
 RAY = counted("rayclusters.ray.io", "ray.io/v1", "RayCluster")
 
@@ -321,3 +341,51 @@ async def test_a_session_waits_until_those_of_all_kinds_are_known(cluster: Clust
     cluster.read("{presets: [kubeflow-notebook, raycluster], count: running}")
     await asyncio.sleep(0.05)
     cluster.counted.require_sessions()
+
+
+async def test_autoscalers_are_watched_with_what_they_scale_once_room_is_set_aside(cluster: Cluster) -> None:
+    cluster.served[AUTOSCALERS] = AUTOSCALED
+    reserving = FakePolicies.reading("version: 1\nreserve: [autoscalers]\n").current()
+    cluster.counted.require_autoscalers()
+
+    cluster.counted.limit(reserving)
+
+    assert cluster.workloads.followed == [reserving]
+    assert cluster.recounted == ["pods"], "each tells now of which workload it is"
+    await until(lambda: cluster.watched == [AUTOSCALERS])
+    kind = cluster.kinds.of_resource(AUTOSCALERS)
+    assert kind is not None
+    assert isinstance(kind.evaluator, AutoscalerEvaluator)
+    assert kind.evaluator.reserves
+    with pytest.raises(UnavailableError, match="workloads"):
+        cluster.counted.require_autoscalers()
+    cluster.workloads.is_complete = True
+    with pytest.raises(UnavailableError, match="horizontalpodautoscalers"):
+        cluster.counted.require_autoscalers()
+    assert "reserve: autoscalers (horizontalpodautoscalers.autoscaling)" in cluster.counted.condition().message
+    cluster.known.add(AUTOSCALERS)
+    cluster.counted.require_autoscalers()
+    both = frozenset({AUTOSCALERS})
+    assert cluster.counted.resources() == CountedResources(both, both, changing=both)
+
+    cluster.counted.limit(FakePolicies.reading("version: 1\n").current())
+
+    assert not kind.evaluator.reserves
+    assert cluster.recounted == ["pods", "pods", AUTOSCALERS]
+    assert cluster.counted.resources() == CountedResources()
+
+
+async def test_sessions_are_read_with_what_they_may_grow_to_once_room_is_set_aside(cluster: Cluster) -> None:
+    cluster.served[RAY.resource] = RAY
+    cluster.read("{presets: [raycluster]}")
+    await until(lambda: cluster.watched == [RAY.resource])
+    evaluator = evaluator_of(cluster, RAY.resource)
+    generation = evaluator.generation
+
+    cluster.counted.limit(
+        FakePolicies.reading("version: 1\nreserve: [sessions]\nsessions: {presets: [raycluster]}\n").current()
+    )
+
+    assert evaluator.generation > generation
+    assert cluster.recounted == [RAY.resource]
+    cluster.counted.require_autoscalers()

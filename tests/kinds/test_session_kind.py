@@ -132,3 +132,37 @@ def test_an_owner_reference_leads_to_it() -> None:
     assert notebook(ownerReferences=[{"kind": "K", "controller": True}]).metadata.controller == OwnerReference(
         kind="K", controller=True
     )
+
+
+def ray(replicas: int, most: int | None) -> SessionObject:
+    containers = [{"name": "n", "resources": {"requests": {"cpu": "1"}}}]
+    template = {"spec": {"containers": containers}}
+    bounds = {} if most is None else {"maxReplicas": most}
+    group = {"groupName": "g", "replicas": replicas, "template": template, **bounds}
+    document = {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayCluster",
+        "metadata": {"name": "r", "namespace": "red", "uid": "u"},
+        "spec": {"headGroupSpec": {"template": template}, "workerGroupSpecs": [group]},
+    }
+    return msgspec.json.decode(json.dumps(document), type=SessionObject)
+
+
+@pytest.mark.parametrize(
+    ("reserves", "most", "pods"),
+    [(False, 9, 3), (True, 9, 10), (True, 2, 3), (True, 2**31 - 1, 3)],
+    ids=["what it has", "what it may have", "it has all", "without a bound what it has"],
+)
+def test_where_room_is_kept_it_is_as_large_as_it_may_become(reserves: bool, most: int, pods: int) -> None:
+    rays = SessionEvaluator(
+        "count/rayclusters.ray.io",
+        [preset("raycluster")],
+        frees_stopped=False,
+        is_session=lambda _: False,
+        reserves=reserves,
+    )
+    size = rays.size(ray(2, most))
+    assert size is not None
+    assert (dict(size.amounts)["pods"], size.is_kept) == (pods * NANOS, reserves)
+    assert not rays.read_by([preset("raycluster")], frees_stopped=False, reserves=reserves)
+    assert rays.read_by([preset("raycluster")], frees_stopped=False, reserves=not reserves)

@@ -27,9 +27,16 @@ class Watched:
         self.version = 0
 
     def sees(
-        self, cpus: int, *, is_running: bool = True, uid: str = "n", is_listed: bool = False, age: int = 3600
+        self,
+        cpus: int,
+        *,
+        is_running: bool = True,
+        uid: str = "n",
+        is_listed: bool = False,
+        age: int = 3600,
+        is_kept: bool = False,
     ) -> Expected | None:
-        size = Size(cpu(cpus), is_running, (LABELS,))
+        size = Size(cpu(cpus), is_running, (LABELS,), is_kept=is_kept)
         created = int(TODAY + self.clock.monotonic()) - age
         expected = self.starting.expected(KEY, uid, size, is_listed=is_listed, created=created)
         self.version += 1
@@ -54,6 +61,21 @@ def test_pods_that_do_not_come_are_expected_for_a_while(watched: Watched) -> Non
     assert watched.sees(4) == Expected(cpu(4), (LABELS,))
     assert watched.after(HOLD_SECONDS - 1) == 4
     assert watched.after(1) == 0
+
+
+def test_room_that_is_kept_does_not_end_before_the_session(watched: Watched) -> None:
+    assert watched.sees(4, is_kept=True) == Expected(cpu(4), (LABELS,), is_kept=True)
+    assert watched.after(10 * HOLD_SECONDS) == 4
+    assert watched.sees(5, is_kept=True, is_listed=True) == Expected(cpu(5), (LABELS,), is_kept=True)
+    assert watched.sees(5, is_running=False, is_kept=True) is None
+    assert watched.after(0) == 0
+
+
+def test_room_that_is_kept_no_more_is_held_for_as_long_as_that_of_others(watched: Watched) -> None:
+    watched.sees(4, is_kept=True)
+    assert watched.after(HOLD_SECONDS) == 4
+    watched.sees(4)
+    assert watched.after(0) == 0
 
 
 def test_no_other_event_prolongs_that(watched: Watched) -> None:

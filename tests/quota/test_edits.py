@@ -463,13 +463,17 @@ def test_what_is_exempt_from_now_on_is_told_once() -> None:
 
 def test_what_is_counted_only_once_the_edit_is_in_force_is_named() -> None:
     limits = "cluster: {hard: {count/services: 1, count/deployments.apps: 1, pods: 1}}\n"
-    after = limits + "terminating: hold\nsessions: {count: running}\nattribution: {groupObjects: openshift}\n"
+    after = (
+        limits
+        + "terminating: hold\nsessions: {count: running}\nattribution: {groupObjects: openshift}\nreserve: [sessions]\n"
+    )
 
     effect = Cluster(counted=frozenset({"services"})).effect("", after)
 
     assert effect.uncompared == (
         "count/deployments.apps",
         "sessions",
+        "what is set aside for sessions",
         "pods that are being deleted",
         "the members that Group objects list",
     )

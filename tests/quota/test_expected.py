@@ -84,9 +84,9 @@ def test_other_pods_leave_it(index: UsageIndex, other: Charge) -> None:
 
 def test_it_is_held_no_longer_once_nobody_waits(index: UsageIndex) -> None:
     index.observe(NOTEBOOK, started(5, 4))
-    index.stop_expecting(NOTEBOOK, "another")
+    index.expect(NOTEBOOK, "another", None)
     assert sums(index) == (0, 4)
-    index.stop_expecting(NOTEBOOK, "n")
+    index.expect(NOTEBOOK, "n", None)
     assert sums(index) == (0, 0)
 
 

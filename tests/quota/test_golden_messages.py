@@ -61,12 +61,12 @@ def excess(written: str | Json) -> Excess:
     amounts = {name: amount(resource, text) for name, text in fields.items()}
     rule = limit(resource, amounts["limited"], asked, cap)
     used, reserved, fits = (amounts.get(name, 0) for name in ("used", "reserved", "fits"))
-    had, ended, for_pods = (amounts.get(name, 0) for name in ("had", "ended", "held_for_pods"))
+    had, ended, for_pods, kept = (amounts.get(name, 0) for name in ("had", "ended", "held_for_pods", "kept_for_pods"))
     promised: list[Any] = [
         amounts[name] for name in ("set_aside", "taken", "total", "committed", "in_use") if name in amounts
     ]
     on_demand = OnDemand(*promised)._replace(ends=asked.get("ends")) if promised else None
-    return Excess(rule, amounts["requested"], used, reserved, fits, had, ended, for_pods, on_demand)
+    return Excess(rule, amounts["requested"], used, reserved, fits, had, ended, for_pods, kept, on_demand)
 
 
 def lack(written: str | Json) -> Lack:

@@ -154,6 +154,7 @@ FIELDS = {
     "cluster": "cluster: {hard: {cpu: 1}}",
     "combine": "combine: sum",
     "terminating": "terminating: hold",
+    "reserve": "reserve: [autoscalers]",
     "account_limits": "serviceAccountLimits: perAccount",
     "trusted_controllers": "attribution: {trustedControllers: [a/b]}",
     "devices": "resources: {gpu: {example.com/gpu: 1/4}}",

@@ -253,7 +253,7 @@ class UsageIndexMachine(RuleBasedStateMachine):
     def stop_expecting(self, key: ObjectKey, is_current: bool) -> None:
         """Pods have not come in time."""
         row = self.rows.get(key)
-        self.index.stop_expecting(key, "another" if row is None or not is_current else row.uid)
+        self.index.expect(key, "another" if row is None or not is_current else row.uid, None)
         if row is not None and is_current:
             self.rows[key] = structs.replace(row, expected=None)
 

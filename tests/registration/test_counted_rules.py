@@ -102,7 +102,7 @@ def test_what_is_known_is_intercepted_like_what_the_first_webhook_intercepts(clu
 
 def test_the_scale_of_sessions_is_intercepted_where_it_sets_their_size(cluster: Cluster) -> None:
     both = frozenset({SERVICES, WIDGETS})
-    cluster.counted = CountedResources(required=both, sessions=both, scaled=frozenset({WIDGETS}))
+    cluster.counted = CountedResources(required=both, changing=both, scaled=frozenset({WIDGETS}))
     cluster.write()
     assert cluster.intercepted() == ["services", "services/status", "widgets", "widgets/status", "widgets/scale"]
     mutating = cluster.entry(MUTATING)
@@ -151,7 +151,7 @@ def test_without_a_policy_no_rule_is_removed(cluster: Cluster) -> None:
 def test_a_replica_that_knows_no_policy_yet_makes_no_webhook_deaf_to_starts_of_sessions(cluster: Cluster) -> None:
     """It did: each replica that started did so for a moment, in which starts passed without being counted."""
     sessions = frozenset({WIDGETS})
-    cluster.counted = CountedResources(required=sessions, kept=sessions, sessions=sessions, scaled=sessions)
+    cluster.counted = CountedResources(required=sessions, kept=sessions, changing=sessions, scaled=sessions)
     cluster.write()
 
     cluster.counted = None
@@ -170,7 +170,7 @@ def test_a_replica_with_an_older_policy_makes_no_webhook_deaf_to_starts_of_sessi
     cluster: Cluster, known: frozenset[str]
 ) -> None:
     sessions = frozenset({WIDGETS})
-    cluster.counted = CountedResources(required=sessions, kept=sessions, sessions=sessions, scaled=sessions)
+    cluster.counted = CountedResources(required=sessions, kept=sessions, changing=sessions, scaled=sessions)
     cluster.write()
 
     older = cluster.another_replica()
@@ -221,7 +221,7 @@ def test_a_rule_that_comes_back_is_given_its_time_anew(cluster: Cluster) -> None
 
 
 def test_of_sessions_updates_are_heard_that_change_more_than_the_status(cluster: Cluster) -> None:
-    cluster.counted = CountedResources(required=frozenset({WIDGETS, SERVICES}), sessions=frozenset({WIDGETS, "gone.x"}))
+    cluster.counted = CountedResources(required=frozenset({WIDGETS, SERVICES}), changing=frozenset({WIDGETS, "gone.x"}))
 
     cluster.write()
 

@@ -114,7 +114,7 @@ class TestCountedKinds:
     ) -> None:
         cluster.install()
         names = frozenset({"notebooks.kubeflow.org"})
-        cluster.counted = CountedResources(required=names, kept=names, sessions=names, scaled=names)
+        cluster.counted = CountedResources(required=names, kept=names, changing=names, scaled=names)
         await cluster.by_service(api).register()
         before = [cluster.live(kind)["webhooks"] for kind in KINDS]
 

@@ -23,6 +23,7 @@ from webhook.attribution.lineage import known_owner
 from webhook.kinds.claims import CLAIMS, PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind, PodDefaults, UncountableError
 from webhook.kinds.pod_template import future_pod, future_undeclared
+from webhook.kinds.pod_workload import SCALED
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kinds.resource_claims import (
@@ -57,7 +58,7 @@ from webhook.quota.decision import (
     lacks,
     must_declare,
 )
-from webhook.quota.expected import PodSet
+from webhook.quota.expected import WORKLOAD, PodSet
 from webhook.quota.fitting import UNUSED, Copies, Fitting, Part, Room, fit, rooms
 from webhook.quota.limits import Limit
 from webhook.quota.objects import ObjectKey, Scale
@@ -291,7 +292,7 @@ class WorkloadAdvice:
         )
         claims = await self.pods.device_claims(namespace, pods) if devices and pods else ()
         payer = policy.named(known_owner(asked.new.metadata) or NOBODY)
-        objects = _objects(made, defaults, devices, policy)
+        objects = _objects(asked, made, defaults, devices, policy)
 
         undeclared = future_undeclared(made.pod, defaults) if policy.may_require else {}
 
@@ -304,7 +305,7 @@ class WorkloadAdvice:
                 self.names.require_known(resource)
             return list(self._parts(objects, payer, namespace, self.namespaces.known(namespace) or labels))
 
-        before = {} if former is None else _totals(former, _objects(former, defaults, devices, policy), policy)
+        before = {} if former is None else _totals(former, _objects(asked, former, defaults, devices, policy), policy)
         judgement = Judgement(
             ObjectKey(asked.kind.resource, namespace, asked.name),
             payer,
@@ -402,12 +403,15 @@ def _answer(request: AdmissionRequest, decision: Decision, judged: Judgement) ->
 
 
 def _objects(
-    made: Made, defaults: PodDefaults, devices: Mapping[str, ResourceClaim], policy: Policy
+    asked: _Asked, made: Made, defaults: PodDefaults, devices: Mapping[str, ResourceClaim], policy: Policy
 ) -> tuple[MadeObject, ...]:
     """Return what each copy has one of, of its claims for *devices* those that are known. Raises: UncountableError."""
     evaluator, cap = PERSISTENT_VOLUME_CLAIMS.evaluator, PERSISTENT_VOLUME_CLAIMS.cap
     amounts, scopes = future_pod(made.pod, defaults)
-    part_of = policy.sessions_of(made.pod.metadata.labelled())
+    labels = made.pod.metadata.labelled()
+    if asked.kind.resource in SCALED.values():
+        labels = {**labels, WORKLOAD: f"{asked.kind.resource}/{asked.name}"}
+    part_of = policy.sessions_of(labels)
     pod = MadeObject(PODS.resource, amounts, scopes, PODS.cap, part_of)
     claims = (MadeObject(CLAIMS, evaluator.usage(each, now=None), evaluator.scopes(each), cap) for each in made.claims)
     return (pod, *claims, *(_device_claim(name, devices[name]) for name in made.devices if name in devices))

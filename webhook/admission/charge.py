@@ -67,7 +67,7 @@ def charge_for(
         amounts, base, prior = evaluator.usage(new, now=None), CREATED, None
     else:
         amounts, base = evaluator.usage(new, now=now), _version(old.metadata.resource_version, request)
-        stamp = read_stamp(old.metadata) or NOBODY
+        stamp = evaluator.payer(old) or read_stamp(old.metadata) or NOBODY
         cost, before = evaluator.former_cost(old, now=now, defaults=defaults)
         by_spec = evaluator.asked(old) if policy.sets_minimums else None
         prior = Prior(stamp, frozenset(), cost, evaluator.scopes(old), _pods(before), by_spec)

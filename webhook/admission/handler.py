@@ -19,14 +19,16 @@ from webhook.admission.outcome import Terms, answer, audit_of, denial_of, payer_
 from webhook.admission.patch import filling_in
 from webhook.admission.reading import Marked, edits, frees, grows, is_excepted, read, reports_end
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
+from webhook.admission.scaled_workloads import ScaledWorkloads
 from webhook.attribution.answers import Attributed, Refused
 from webhook.attribution.changes import Change
 from webhook.attribution.rules import Attribution
 from webhook.attribution.stamp import carries_stamp, stamping
+from webhook.kinds import session_kind
 from webhook.kinds.evaluator import AnyKind, Effect, UncountableError
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS, Registry
-from webhook.kinds.session_kind import SessionObject, scaled
+from webhook.kinds.session_kind import SessionObject
 from webhook.ports import (
     Ancestry,
     Clock,
@@ -100,7 +102,10 @@ class AdmissionHandler:
             return review.allowed(request.uid)
         is_new_cost = effect.is_charged and request.operation == "CREATE"
         may_fill = is_new_cost and self.policies.current().fills
-        reviewed = read(request, kind, kind.shape if may_fill else AnyObject)
+        is_whole = may_fill or (kind.scales_others and effect.is_charged)
+        reviewed = read(request, kind, kind.shape if is_whole else AnyObject)
+        if is_whole:
+            reviewed = await self._scaled.beside(reviewed)
         if is_excepted(request, reviewed):
             return review.allowed(request.uid)
         attributed = await self._attribute(request, reviewed, effect)
@@ -128,6 +133,8 @@ class AdmissionHandler:
         if effect in (Effect.CARRY_NO_STAMP, Effect.SCALE):
             return await self._review_other(request, kind, effect, deadline)
         reviewed = read(request, kind, kind.shape if effect.is_charged else AnyObject)
+        if effect.is_charged:
+            reviewed = await self._scaled.beside(reviewed)
         if effect.is_stamped and is_excepted(request, reviewed):
             return review.allowed(request.uid)
         attributed = await self._attribute(request, reviewed, effect)
@@ -185,11 +192,12 @@ class AdmissionHandler:
             raise _unknown(f"objects of kind {meta.controller.kind}")
         if self._joins_session(request, reviewed):
             return Refused("only the controller of its platform can make a session part of another one")
-        forgery = reviewed.kind.evaluator.forgery(meta, reviewed.old_metadata, user)
-        if forgery is not None:
-            return Refused(forgery)
-        if (untrue := await self._untrue_report(request, reviewed, effect)) is not None:
-            return Refused(untrue)
+        why = reviewed.kind.evaluator.forgery(meta, reviewed.old_metadata, user)
+        why = why or await self._untrue_report(request, reviewed, effect)
+        if why is not None:
+            return Refused(why)
+        if effect.is_charged and (payer := reviewed.kind.evaluator.payer(reviewed.new)) is not None:
+            return Attributed(payer, "pays for the workload that it scales", payer)
         if reviewed.old is None:
             return await self.attribution.creations.of_new(
                 user,
@@ -270,7 +278,7 @@ class AdmissionHandler:
         attributed = await changes.of_changed(user, kind, change, request.namespace)
         if isinstance(attributed, Refused):
             return refusal(request, attributed)
-        reviewed = Reviewed(kind, scaled(stored, replicas), stored)
+        reviewed = Reviewed(kind, session_kind.scaled(stored, replicas), stored)
         may_deny = not self._is_never_denied(request, reviewed)
         return await self._decide(request, reviewed, attributed, may_deny=may_deny, deadline=deadline)
 
@@ -278,6 +286,10 @@ class AdmissionHandler:
         """Whether an exemption in force names the user of *request*, or the namespace."""
         policy, payer = self.policies.current(), self.attribution.users.as_payer(request.user_info, "").payer
         return policy.exemptions.of(Account(payer), request.namespace, self.clock.now()) is not None
+
+    @property
+    def _scaled(self) -> ScaledWorkloads:
+        return ScaledWorkloads(self.ancestry, self.pods, self.kinds)
 
     @property
     def _filling(self) -> PodFilling:
@@ -305,7 +317,7 @@ class AdmissionHandler:
         if reviewed.old is None and await self._is_taken(charge.key, charge.uid):
             return review.already_exists(request.uid, charge.key)
         labels = await self.namespaces.labels(request.namespace)
-        existing = await self._pods_of(reviewed.kind, request.namespace, reviewed.old) if charge.needs_more else ()
+        existing = await self._existing_pods(reviewed, request.namespace) if charge.needs_more else ()
 
         def terms() -> Terms:
             policy, present = self.policies.current(), self.namespaces.known(request.namespace) or labels
@@ -377,6 +389,14 @@ class AdmissionHandler:
         """
         holder = await self.names.holder(key)
         return holder is not None and holder.uid != uid
+
+    async def _existing_pods(self, reviewed: Reviewed, namespace: str) -> tuple[ObjectKey, ...]:
+        """Return the keys of the pods that run for an object already, or for the workload that it scales."""
+        if not reviewed.kind.scales_others:
+            return await self._pods_of(reviewed.kind, namespace, reviewed.old)
+        self.names.require_known(PODS.resource)
+        names = await self._scaled.pod_names(reviewed, namespace)
+        return tuple(ObjectKey(PODS.resource, namespace, name) for name in names)
 
     async def _pods_of(self, kind: AnyKind, namespace: str, stored: Any | None) -> tuple[ObjectKey, ...]:
         """Return the keys of the pods that run for the session *stored*, None for one that is new."""

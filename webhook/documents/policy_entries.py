@@ -56,6 +56,7 @@ from webhook.quota.policy import (
     Group,
     Hard,
     PersonRule,
+    Reserve,
     SessionCount,
     Tenant,
     Terminating,
@@ -128,7 +129,9 @@ class Catalogued:
 
 
 _Limiting: TypeAlias = Entry | Group | Tenant
-Choice: TypeAlias = Combine | Terminating | AccountLimits | SessionCount | GroupObjects | WarnAt | WorkloadPayer
+Choice: TypeAlias = (
+    Combine | Terminating | AccountLimits | SessionCount | GroupObjects | WarnAt | WorkloadPayer | frozenset[Reserve]
+)
 
 
 class Definition(NamedTuple):
@@ -225,6 +228,7 @@ class DocumentEntries:
         choices = (
             ("combine", part.combine),
             ("terminating", part.terminating),
+            ("reserve", None if part.reserve is None else frozenset(part.reserve)),
             ("serviceAccountLimits", part.serviceAccountLimits),
             ("warnAt", part.warnAt),
         )

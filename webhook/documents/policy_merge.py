@@ -47,6 +47,7 @@ from webhook.quota.policy import (
     Group,
     PersonRule,
     Policy,
+    Reserve,
     SessionCount,
     Tenant,
     Terminating,
@@ -106,6 +107,7 @@ class Merger:
         self._missing: dict[str, OnMissing] = {}
         self._presets: list[Preset] = []
         self._session_count = SessionCount.ALL
+        self._reserve: frozenset[Reserve] = frozenset()
         self._categories: dict[str, Mapping[str, Quantity]] = {}
         self._warn_at = WarnAt()
         self._of_sessions: list[Mistake] = []
@@ -260,6 +262,7 @@ class Merger:
             workload_payer=self._workload_payer,
             presets=tuple(self._presets),
             session_count=self._session_count,
+            reserve=self._reserve,
             categories=self._categories,
             warn_at=self._warn_at,
             tiers=self._entries[TIERS],
@@ -372,6 +375,8 @@ class Merger:
             self._combine = value
         elif isinstance(value, SessionCount):
             self._session_count = value
+        elif isinstance(value, frozenset):
+            self._reserve = value
         elif isinstance(value, WarnAt):
             self._warn_at = value
         elif isinstance(value, AccountLimits):

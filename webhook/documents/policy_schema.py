@@ -45,6 +45,7 @@ from webhook.quota.policy import (
     Combine,
     Mode,
     OnWorkload,
+    Reserve,
     SessionCount,
     Terminating,
     WorkloadPayer,
@@ -596,6 +597,14 @@ class PolicyPart(Part):
         description=(
             "`release` (default): a pod past the grace period of its deletion costs nothing but "
             "`count/pods`, as with ResourceQuota. `hold`: it costs all until it has ended or is gone."
+        ),
+    )
+    reserve: list[Reserve] | None = Field(
+        default=None,
+        description=(
+            "For what room is set aside before it is used, a list: `autoscalers`, for the pods that a workload has "
+            "when its HorizontalPodAutoscaler has scaled it to `maxReplicas`; `sessions`, for those of a session at "
+            "the `upTo` of its preset, as long as it runs. Default: for neither."
         ),
     )
     serviceAccountLimits: AccountLimits | None = Field(  # noqa: N815

@@ -18,10 +18,11 @@ from webhook.quota.durations import NO_TIMES, Times
 from webhook.quota.errors import WebhookError
 from webhook.quota.missing import NO_CATEGORIES, NO_FILLING, Bounds, Categories, Filling, Undeclared, of_category
 from webhook.quota.node_classes import NO_CLASSES, NodeClasses
-from webhook.quota.objects import ObjectMeta, UserInfo
+from webhook.quota.objects import ObjectKey, ObjectMeta, UserInfo
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import Amounts, ResourceList
 from webhook.quota.scopes import Scopes
+from webhook.quota.subject import Payer
 
 
 class UncountableError(WebhookError):
@@ -92,7 +93,8 @@ class Size:
 
     A pod of it has all labels of one of `pod_labels`. `times` are how long they may run. It `is_partial` if another
     object decides on the size, too, or if there is no pod. `names_runtime_class`: any pod does, so that `overheads`
-    change the amounts.
+    change the amounts. `scales` is the workload whose pods these are, if that is another object. `is_kept`: the room
+    for them is held for as long as the object exists, and not only until they come.
     """
 
     amounts: Amounts
@@ -101,6 +103,8 @@ class Size:
     times: Times = NO_TIMES
     is_partial: bool = False
     names_runtime_class: bool = False
+    scales: ObjectKey | None = None
+    is_kept: bool = False
 
 
 class PodDefaults(NamedTuple):
@@ -178,6 +182,12 @@ class Evaluator(Protocol[T_contra]):
 
         Raises: UncountableError.
         """
+
+    def scales(self, obj: T_contra) -> ObjectKey | None:
+        """Return the workload whose number of pods *obj* decides, if room is set aside for them."""
+
+    def payer(self, obj: T_contra) -> Payer | None:
+        """Return who pays for *obj* whatever its stamp says; None if the stamp says it."""
 
     def may_stay(self, obj: T_contra, old: T_contra, error: UncountableError) -> bool:
         """
@@ -298,6 +308,14 @@ class BaseEvaluator(Generic[T_contra]):
         """Return None: whatever is made for it has no bound of its own."""
         return None
 
+    def scales(self, obj: T_contra) -> ObjectKey | None:  # noqa: ARG002
+        """Return None: it decides on no other object's pods."""
+        return None
+
+    def payer(self, obj: T_contra) -> Payer | None:  # noqa: ARG002
+        """Return None: the stamp says it."""
+        return None
+
     def may_stay(self, obj: T_contra, old: T_contra, error: UncountableError) -> bool:  # noqa: ARG002
         """Whether an unreadable object may be changed: no, it was read when it was created."""
         return False
@@ -397,6 +415,8 @@ class Kind(Generic[T]):
     """What an object asks controllers for, if they make pods for it."""
     scopes: frozenset[str] = field(default=frozenset())
     """The names of the scopes that its objects may be in."""
+    scales_others: bool = False
+    """Whether its objects decide how many pods other objects have: see `Evaluator.scales`."""
     operations: tuple[str, ...] = ("CREATE", "UPDATE")
     """The requests that can change an object's stamp or cost, and so have to be intercepted."""
     subresources: tuple[tuple[str, str], ...] = (("status", "UPDATE"),)

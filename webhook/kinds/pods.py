@@ -14,8 +14,10 @@ from webhook.kinds.pod_placement import scopes_of
 from webhook.kinds.pod_reasons import reasons
 from webhook.kinds.pod_shapes import Pod, is_terminal, shared_gpu_of
 from webhook.kinds.pod_uncounted import uncounted
+from webhook.kinds.pod_workload import workload_of
 from webhook.kinds.session_pods import SessionPods
 from webhook.quota import quantity, resources, scopes
+from webhook.quota.expected import WORKLOAD
 from webhook.quota.missing import Bounds, Filling, Undeclared
 from webhook.quota.node_classes import NO_CLASSES, NodeClasses
 from webhook.quota.objects import AnyObject, ObjectMeta, UserInfo
@@ -37,6 +39,7 @@ class PodEvaluator(BaseEvaluator[Pod]):
         """Charge pods, none of them as a session, and in whatever class of nodes they run."""
         self._sessions = SessionPods(())
         self._classes = NO_CLASSES
+        self._names_workloads = False
 
     @property
     def presets(self) -> tuple[Preset, ...]:
@@ -57,6 +60,14 @@ class PodEvaluator(BaseEvaluator[Pod]):
         if self._classes == classes:
             return False
         self._classes = classes
+        self.generation += 1
+        return True
+
+    def name_workloads(self, *, is_on: bool) -> bool:
+        """Tell from now on of which autoscaled workload a pod is, or no more; return whether that is new."""
+        if self._names_workloads == is_on:
+            return False
+        self._names_workloads = is_on
         self.generation += 1
         return True
 
@@ -108,8 +119,10 @@ class PodEvaluator(BaseEvaluator[Pod]):
         return tuple(sorted((*found, *scopes_of(obj, self._classes)))) if self._classes else found
 
     def labels(self, obj: Pod) -> Mapping[str, str]:
-        """Return the labels of the pod."""
-        return obj.metadata.labelled()
+        """Return the labels of the pod, and `WORKLOAD` for one of a workload that may be autoscaled."""
+        labels = obj.metadata.labelled()
+        workload = workload_of(obj.metadata.controller, labels) if self._names_workloads else None
+        return labels if workload is None else {**labels, WORKLOAD: workload}
 
     def released_at(self, obj: Pod) -> datetime | None:
         """

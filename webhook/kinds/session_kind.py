@@ -80,26 +80,29 @@ class SessionEvaluator(Counted[SessionObject]):
         *,
         frees_stopped: bool,
         is_session: Callable[[OwnerReference], bool],
+        reserves: bool = False,
     ) -> None:
         """
         Count *resource*, e.g. `count/notebooks.kubeflow.org`, and what the first of *presets* that matches reads.
 
         *frees_stopped*: one that is stopped gives its place back. *is_session* tells whether a controller is one.
+        *reserves*: one that runs is as large as it may become, and keeps that room.
         """
         super().__init__(resource)
         self._is_session = is_session
         self._readers: tuple[SessionReader, ...] = ()
         self._last: tuple[SessionObject, PodDefaults, SessionReading | None] | None = None
-        self._frees_stopped = False
+        self._frees_stopped = self._reserves = False
         self.unreadable: Amounts = ((resource, quantity.NANOS), (SESSIONS, quantity.NANOS))
-        self.read_by(presets, frees_stopped=frees_stopped)
+        self.read_by(presets, frees_stopped=frees_stopped, reserves=reserves)
 
-    def read_by(self, presets: Sequence[Preset], *, frees_stopped: bool) -> bool:
+    def read_by(self, presets: Sequence[Preset], *, frees_stopped: bool, reserves: bool = False) -> bool:
         """Read objects by *presets* from now on, as no sessions without any; return whether that is another way."""
-        if [each.preset for each in self._readers] == list(presets) and self._frees_stopped == frees_stopped:
+        way = (list(presets), frees_stopped, reserves)
+        if way == ([each.preset for each in self._readers], self._frees_stopped, self._reserves):
             return False
         self._readers = tuple(map(SessionReader, presets))
-        self._frees_stopped = frees_stopped
+        self._frees_stopped, self._reserves = frees_stopped, reserves
         self.count_anew()
         return True
 
@@ -124,18 +127,24 @@ class SessionEvaluator(Counted[SessionObject]):
         return self.unreadable
 
     def size(self, obj: SessionObject, defaults: PodDefaults = NO_DEFAULTS) -> Size | None:
-        """Return what its pods cost, also while it is stopped; None if it is no session. Raises: UncountableError."""
+        """
+        Return what its pods cost, also while it is stopped; None if it is no session.
+
+        Where room is kept for them, those that it may have at most, if that is bounded. Raises: UncountableError.
+        """
         reading = self._read(obj, defaults)
         if reading is None:
             return None
         is_partial = bool(reading.elsewhere) or not reading.pods
+        most = reading.most if self._reserves else None
         return Size(
-            reading.amounts,
+            reading.amounts if most is None else most,
             reading.state is State.RUNNING,
             reading.pod_labels,
             reading.times,
             is_partial,
             reading.names_runtime_class,
+            is_kept=self._reserves,
         )
 
     def may_stay(self, obj: SessionObject, old: SessionObject, error: UncountableError) -> bool:

@@ -16,10 +16,12 @@ import structlog
 
 from webhook.attribution.stamp import read_stamp
 from webhook.kinds.evaluator import Charged, Kind, Size, UncountableError
+from webhook.kube.autoscaled import AutoscaledWorkloads
 from webhook.kube.reflector import Undecodable
 from webhook.kube.starting import Starting
 from webhook.kube.terminating import Cost, Terminating
 from webhook.kube.uncounted import Uncounted
+from webhook.quota.expected import Expected
 from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion
 from webhook.quota.presets import Labels
 from webhook.quota.reservation import Reservation
@@ -112,6 +114,7 @@ class ObjectSink(Generic[T]):
         on_uncountable: Callable[[], None],
         on_unadmitted: Callable[[ObjectKey], None] = _ignore,
         sessions_of: Callable[[Mapping[str, str]], tuple[Labels, ...]] = _of_none,
+        workloads: AutoscaledWorkloads | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
@@ -123,7 +126,7 @@ class ObjectSink(Generic[T]):
         not show.
 
         *sessions_of* returns those labels of a pod by which it may be one of a session. Room for the pods of a session
-        is held for some time by the *monotonic* clock.
+        is held for some time by the *monotonic* clock. Of *workloads* that objects scale is known what is set aside.
         """
         self._kind = kind
         self._index = index
@@ -132,6 +135,7 @@ class ObjectSink(Generic[T]):
         self._terminating = Terminating(index)
         self._starting = Starting(index, monotonic)
         self._sessions_of = sessions_of
+        self._workloads = AutoscaledWorkloads() if workloads is None else workloads
         self._is_listing = False
         self._uncounted = Uncounted(index)
         self._on_settled = on_settled
@@ -177,16 +181,15 @@ class ObjectSink(Generic[T]):
         """Count an object as it is now."""
         meta = item.metadata
         if self._counts(meta):
-            stamp, cost = read_stamp(meta), self._cost(item)
+            payer, cost = self._kind.evaluator.payer(item) or read_stamp(meta), self._cost(item)
             key, stored = self._key(meta), StoredVersion(meta.uid, int(meta.resource_version))
             created = _seconds(meta.creation_timestamp)
-            size, is_listed = self._size(item), self._is_listing
             row = Row(
                 *stored,
-                stamp or NOBODY,
+                payer or NOBODY,
                 cost.at(self._now()),
                 self._kind.evaluator.scopes(item),
-                self._starting.expected(key, meta.uid, size, is_listed=is_listed, created=created),
+                self._expected(key, item, created),
                 self._sessions_of(self._kind.evaluator.labels(item)),
                 created,
             )
@@ -195,7 +198,7 @@ class ObjectSink(Generic[T]):
                 self._index.count_anew(key, row)
             self._terminating.update(key, stored, cost)
             self._uncounted.update(key, stored, self._kind.evaluator.uncounted(item))
-            self._note(meta, is_unadmitted=stamp is None and not self._kind.evaluator.has_ended(item))
+            self._note(meta, is_unadmitted=payer is None and not self._kind.evaluator.has_ended(item))
 
     def gone(self, item: T) -> None:
         """Release a deleted object."""
@@ -203,6 +206,7 @@ class ObjectSink(Generic[T]):
         if self._counts(meta):
             self._unadmitted.gone(meta.uid)
             self._starting.forget(self._key(meta))
+            self._workloads.forget(self._key(meta))
             self._forget(self._key(meta), meta.uid, int(meta.resource_version))
 
     def undecodable(self, item: Undecodable) -> None:
@@ -237,7 +241,14 @@ class ObjectSink(Generic[T]):
         self._settle(self._index.list_finished(self._kind.resource, resource_version), seen_at=0)
         self._prune()
         self._starting.prune()
+        self._workloads.prune(lambda key: key.resource != self._kind.resource or self._index.row(key) is not None)
         self._on_reached()
+
+    def look_again(self, key: ObjectKey, item: T) -> None:
+        """Hold what is set aside for the pods of *item* now: the workload that it scales has changed."""
+        size = self._size(item)
+        expected = None if size is None else Expected(size.amounts, size.pod_labels, size.is_kept)
+        self._index.expect(key, item.metadata.uid, expected, self._kind.evaluator.payer(item))
 
     def reached(self, resource_version: int) -> None:
         """Record that nothing up to this version is missing."""
@@ -282,6 +293,15 @@ class ObjectSink(Generic[T]):
                 object=f"{meta.namespace}/{meta.name}",
             )
             self._on_unadmitted(self._key(meta))
+
+    def _expected(self, key: ObjectKey, item: T, created: int) -> Expected | None:
+        """Return the pods that room is held for."""
+        size = self._size(item)
+        if size is None or size.scales is None:
+            self._workloads.forget(key)
+        else:
+            self._workloads.follow(key, item, size.scales)
+        return self._starting.expected(key, item.metadata.uid, size, is_listed=self._is_listing, created=created)
 
     def _size(self, item: T) -> Size | None:
         """Return the pods of a session; None for one that cannot be read, of which `_cost` tells."""

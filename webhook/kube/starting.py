@@ -31,7 +31,8 @@ class Starting:
 
     The time is counted from the moment at which this replica saw the session start, or grow. What a list shows has
     started when it was created: nobody knows whether it was stopped since. Replicas may differ by that; each of them
-    counts the room that it holds itself, so that none of them allows more than fits.
+    counts the room that it holds itself, so that none of them allows more than fits. Room that is kept for as long as
+    the object exists has no such time.
     """
 
     def __init__(
@@ -64,6 +65,9 @@ class Starting:
         else:
             until = known.until
         self._running[key] = _Started(uid, size.amounts, until)
+        if size.is_kept:
+            self._until.pop(key, None)
+            return Expected(size.amounts, size.pod_labels, is_kept=True)
         if now >= until:
             self._until.pop(key, None)
             return None
@@ -85,4 +89,4 @@ class Starting:
         now = self._monotonic()
         for key in [key for key, until in self._until.items() if now >= until]:
             del self._until[key]
-            self._index.stop_expecting(key, self._running[key].uid)
+            self._index.expect(key, self._running[key].uid, None)

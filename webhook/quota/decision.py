@@ -29,7 +29,8 @@ class Excess:
     `requested` is what the request adds to what its object holds, which is `had`. `fits` is the most that this object
     could request instead, 0 if nothing; what the object has already always fits. Of a limit on stored pods, `ended` is
     how much of `used` is due to those that do not run any more. `held_for_pods` is how much of `reserved` is held for
-    pods of sessions that have not come. For a cap on one object both are 0, as are `used`, `reserved` and `had`.
+    pods of sessions that have not come, and `kept_for_pods` for those that autoscalers and sessions may get. For a cap
+    on one object all these are 0, as are `used`, `reserved` and `had`.
     `on_demand` says, of the capacity of nodes and of a limit of which parts are guaranteed, what is left beside these.
     """
 
@@ -41,6 +42,7 @@ class Excess:
     had: Amount = 0
     ended: Amount = 0
     held_for_pods: Amount = 0
+    kept_for_pods: Amount = 0
     on_demand: OnDemand | None = None
 
     @property
@@ -270,8 +272,8 @@ def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list
             fits = max(before, room) if held <= room else before
             # An update based on an old version adds more than its own growth: the stored object has shrunk since.
             had = min(before, held)
-            for_pods = view.held_for_all_pods(limit.subject, limit.resource)
-            over.append(Excess(limit, amount - had, used, reserved, fits, had, ended(limit, view), for_pods))
+            excess = Excess(limit, amount - had, used, reserved, fits, had, ended(limit, view))
+            over.append(for_pods(excess, view))
     return over
 
 
@@ -318,6 +320,13 @@ def _over_pools(charge: Charge, in_force: LimitsInForce, view: UsageView) -> Ite
             used, reserved = view.used(pool, name), view.reserved(pool, name)
             left = on_demand(each, in_force.promised, view)
             yield Excess(each.limit, amount - had, used, reserved, fits, had, on_demand=left)
+
+
+def for_pods(excess: Excess, view: UsageView) -> Excess:
+    """Return *excess* with what is held for pods that may come: it tells why there is no room, and until when."""
+    subject, name = excess.rule.subject, excess.rule.resource
+    held, kept = (view.held_for_all_pods(subject, name, is_kept=is_kept) for is_kept in (False, True))
+    return replace(excess, held_for_pods=held, kept_for_pods=kept) if held or kept else excess
 
 
 def ended(limit: Limit, view: UsageView) -> Amount:

@@ -329,6 +329,8 @@ def _uncompared(before: Policy, after: Policy, known: Known) -> Iterator[str]:
         yield "pods by the classes of nodes where they run"
     if after.commitments and known.nodes is None:
         yield "what is promised of nodes, which are not known yet"
+    if after.reserve - before.reserve:
+        yield "what is set aside for " + " and ".join(sorted(each.value for each in after.reserve - before.reserve))
     if before.terminating != after.terminating:
         yield "pods that are being deleted"
     if after.group_objects is not None and before.group_objects is None:

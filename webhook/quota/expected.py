@@ -1,9 +1,12 @@
 """
-The pods that sessions wait for: their room is held from the start of a session until they are allowed.
+The pods that sessions and autoscaled workloads may have: room is held for those that do not exist.
+
+Room for the pods of a session is held from its start until they are allowed.
 
 Pods pay for themselves. Without a hold, a start that was allowed could fail a second later at its pod, and two starts
 could be allowed for one place. Nothing here is charged to a session. `usage` adds to `reserved` what is still held, and
-`kube/starting` ends the hold of a session after `HOLD_SECONDS`.
+`kube/starting` ends the hold of a session after `HOLD_SECONDS`. What an autoscaler may grow to is held as long as it
+exists. Below, a session is whatever room is held for.
 """
 
 from __future__ import annotations
@@ -27,16 +30,24 @@ services first.
 """
 
 
+WORKLOAD = "(workload)"
+"""
+The label by which a pod of an autoscaled workload is known, e.g. `deployments.apps/web`. No label of an object has
+this name, so nobody can write it; see `kinds/pod_workload`.
+"""
+
+
 class Expected(Struct, frozen=True):
     """
     The pods that are made for a session: what all of them cost, and the labels by which they are known.
 
     A pod belongs to the session if it has all labels of one alternative of `labels`. Without alternatives no pod is
-    recognised, and the whole amount stays held until the hold ends.
+    recognised, and the whole amount stays held until the hold ends. It `is_kept` if it does not end before the object.
     """
 
     amounts: Amounts
     labels: tuple[Labels, ...] = ()
+    is_kept: bool = False
 
 
 class PodSet(NamedTuple):
@@ -57,6 +68,7 @@ class _Hold(NamedTuple):
     subjects: tuple[Subject, ...]
     amounts: Amounts
     pod_sets: tuple[PodSet, ...]
+    is_kept: bool
 
 
 class Record(Protocol):
@@ -143,7 +155,8 @@ class ExpectedPods:
             if each.expected is not None:
                 pod_sets = dict.fromkeys(PodSet(key.namespace, each.payer.owner, one) for one in each.expected.labels)
                 of_all = derive(each.expected.amounts)
-                holds.append(_Hold(subjects(each.account, key.namespace), of_all, tuple(pod_sets)))
+                of_each = subjects(each.account, key.namespace)
+                holds.append(_Hold(of_each, of_all, tuple(pod_sets), each.expected.is_kept))
         most = {pod_set: tuple(sorted(resources.most_amounts(each).items())) for pod_set, each in costs.items()}
         self._set_session(key, tuple(holds))
         return [self._compute(session) for session in (key, *self._set_pod(key, most))]
@@ -193,9 +206,15 @@ class ExpectedPods:
         of_session = self._held.get(key)
         return 0 if of_session is None else dict(of_session.get(subject, ())).get(name, 0)
 
-    def held_for_all_pods(self, subject: Subject, name: str) -> Amount:
-        """Return how much of resource *name* is held for *subject* and the pods of any session."""
-        return sum(self.held(session, subject, name) for session in self._held)
+    def held_for_all_pods(self, subject: Subject, name: str, *, is_kept: bool) -> Amount:
+        """
+        Return how much of resource *name* is held for *subject* and the pods of any session: what is kept, or the rest.
+        """
+        return sum(
+            self.held(session, subject, name)
+            for session in self._held
+            if is_kept == any(each.is_kept for each in self._holds.get(session, ()))
+        )
 
     def held_for_pods(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:
         """Return how much of what is held for *subject* a pod in *pod_sets* may use."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from webhook.quota.commitments import NOTHING_IN_FORCE, InForce
-from webhook.quota.decision import Decision, Denied, Excess, ended, with_parts
+from webhook.quota.decision import Decision, Denied, Excess, ended, for_pods, with_parts
 from webhook.quota.expected import PodSet
 from webhook.quota.limits import Limit, LimitsInForce, PoolLimit
 from webhook.quota.objects import ObjectKey
@@ -83,10 +83,13 @@ class _Unused:
 
     reserved = used
     allocated = used
-    held_for_all_pods = used
     set_aside = used
     of_holders = used
     promised = used
+
+    def held_for_all_pods(self, subject: Subject, name: str, *, is_kept: bool) -> Amount:  # noqa: ARG002
+        """Return 0."""
+        return 0
 
     def promise(self, in_force: InForce) -> None:
         """Do nothing."""
@@ -230,8 +233,8 @@ def _excess(room: Room, view: UsageView) -> Excess:
         return Excess(limit, room.requested, room.used, room.reserved, most, own, on_demand=room.on_demand)
     if limit.cap is not None:
         return Excess(limit, room.each, 0, 0, limit.hard)
-    for_pods = view.held_for_all_pods(limit.subject, limit.resource)
-    return Excess(limit, room.requested, room.used, room.reserved, room.most, room.own, ended(limit, view), for_pods)
+    excess = Excess(limit, room.requested, room.used, room.reserved, room.most, room.own, ended(limit, view))
+    return for_pods(excess, view)
 
 
 def with_fitting(decision: Decision, fitting: Fitting, *, may_deny: bool) -> Decision:

@@ -346,16 +346,20 @@ def _freed_soon(excesses: Sequence[Excess]) -> Iterator[str]:
     """Yield a note on amounts that fail only because of what is reserved: a retry may succeed before any pod ends."""
     under_way: dict[str, Amount] = {}
     for_pods: dict[str, Amount] = {}
+    kept: dict[str, Amount] = {}
     for excess in excesses:
         name = excess.rule.resource
-        if excess.used + excess.requested <= excess.rule.hard:
-            under_way[name] = max(under_way.get(name, 0), excess.reserved - excess.held_for_pods)
+        if not excess.never_fits and excess.used + excess.requested <= excess.rule.hard:
+            under_way[name] = max(under_way.get(name, 0), excess.reserved - excess.held_for_pods - excess.kept_for_pods)
             for_pods[name] = max(for_pods.get(name, 0), excess.held_for_pods)
+            kept[name] = max(kept.get(name, 0), excess.kept_for_pods)
     forms = _forms(excesses)
     if listed := _listed(under_way, forms):
         yield f"{listed} reserved for requests under way, free again in about {_HELD:g} s if they fail"
     if listed := _listed(for_pods, forms):
         yield f"{listed} held for pods of sessions, free again in about {HOLD_SECONDS:g} s if they do not come"
+    if listed := _listed(kept, forms):
+        yield f"{listed} set aside for what autoscalers and sessions may add"
 
 
 def _forms(excesses: Iterable[Excess]) -> dict[str, Format | None]:

@@ -16,6 +16,7 @@ from webhook.quota.commitments import NO_COMMITMENTS, NO_TERMS, ClassTerms, Comm
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.exemption import NO_EXEMPTIONS, ExemptBy, Exemptions
+from webhook.quota.expected import WORKLOAD
 from webhook.quota.guarantees import NO_GUARANTEES, Guarantee, Guarantees
 from webhook.quota.membership import GroupObjects, GroupsByMember, Membership, groups_by_member
 from webhook.quota.missing import DECLARABLE, Categories, Missing, OnMissing
@@ -77,6 +78,13 @@ class Terminating(enum.Enum):
 
     RELEASE = "release"
     HOLD = "hold"
+
+
+class Reserve(enum.Enum):
+    """What is set aside before it is used: what may come by itself."""
+
+    AUTOSCALERS = "autoscalers"
+    SESSIONS = "sessions"
 
 
 class AccountLimits(enum.Enum):
@@ -272,6 +280,7 @@ class Policy:
     does not suffice beside what was promised by `commitments`, and `class_terms` how much of it may be used and
     promised.
     `catalogue` is what is said of resources themselves, and `catalogue_defaults` what people have behind the default.
+    `reserve` are those for which room is set aside up to the size that they may grow to.
     """
 
     defaults: Defaults = Defaults()
@@ -305,6 +314,7 @@ class Policy:
     commitments: Commitments = NO_COMMITMENTS
     catalogue: Catalogue = field(default_factory=dict)
     catalogue_defaults: tuple[Entry, ...] = ()
+    reserve: frozenset[Reserve] = frozenset()
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _limited: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -401,10 +411,15 @@ class Policy:
         return (self.holder_of(payer), namespace(namespace_name), *groups, *tenants)
 
     def sessions_of(self, labels: Mapping[str, str]) -> tuple[Labels, ...]:
-        """Return those of the *labels* of a pod by which presets know the pods of a session, once for each preset."""
-        if not self.presets:
+        """
+        Return those of the *labels* of a pod by which presets know the pods of a session, once for each preset, and by
+        which it is known as one of an autoscaled workload.
+        """
+        if not (self.presets or self.reserve):
             return ()
-        known = (label.on_pod(labels) for preset in self.presets for label in preset.pods)
+        known = [label.on_pod(labels) for preset in self.presets for label in preset.pods]
+        if Reserve.AUTOSCALERS in self.reserve and WORKLOAD in labels:
+            known.append(((WORKLOAD, labels[WORKLOAD]),))
         return tuple(dict.fromkeys(filter(None, known)))
 
     def counting_time(self, now: datetime) -> datetime | None:

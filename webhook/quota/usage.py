@@ -72,8 +72,11 @@ class UsageView(Protocol):
     def held_for_pods(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:
         """Return how much of `reserved` is held for pods of these sets. A pod of them may use it."""
 
-    def held_for_all_pods(self, subject: Subject, name: str) -> Amount:
-        """Return how much of `reserved` is held for pods of any session."""
+    def held_for_all_pods(self, subject: Subject, name: str, *, is_kept: bool) -> Amount:
+        """
+        Return how much of `reserved` is held for pods that may come: what is kept for as long as an autoscaler or a
+        session exists, or what is free again soon if they do not come.
+        """
 
     def subjects(self) -> Iterator[Subject]:
         """Return every subject that uses or holds something."""
@@ -208,9 +211,9 @@ class UsageIndex:
         """Return how much of `reserved` is held for pods of these sets. See `UsageView`."""
         return self._session_holds.held_for_pods(pod_sets, subject, name)
 
-    def held_for_all_pods(self, subject: Subject, name: str) -> Amount:
-        """Return how much of `reserved` is held for pods of any session. Slow: it walks through all sessions."""
-        return self._session_holds.held_for_all_pods(subject, name)
+    def held_for_all_pods(self, subject: Subject, name: str, *, is_kept: bool) -> Amount:
+        """Return how much of `reserved` is held for pods that may come. Slow: it walks through all sessions."""
+        return self._session_holds.held_for_all_pods(subject, name, is_kept=is_kept)
 
     def set_aside(self, pool: Subject, name: str) -> Amount:
         """Return how much of *pool* is promised to those who do not use it."""
@@ -353,15 +356,18 @@ class UsageIndex:
         if row is not None and (row.uid, row.version) == stored:
             self._replace(key, structs.replace(row, amounts=self._shared_amounts(amounts)))
 
-    def stop_expecting(self, key: ObjectKey, uid: str) -> None:
+    def expect(self, key: ObjectKey, uid: str, expected: Expected | None, payer: Payer | None = None) -> None:
         """
-        Release the room held for the pods of the session *uid*, which have not come in time (`kube/starting`).
+        Hold room for the pods of the object *uid* as *expected* from now on, and charge it to *payer* if that is known.
 
-        A write of the session that is in flight keeps its own.
+        Settles no reservation: what changed is not the object. A write of it that is in flight keeps its own.
         """
         row = self.row(key)
-        if row is not None and row.uid == uid and row.expected is not None:
-            self._replace(key, structs.replace(row, expected=None))
+        if row is None or row.uid != uid:
+            return
+        changed = structs.replace(row, expected=expected, payer=payer or row.payer)
+        if changed != row:
+            self._replace(key, self._shared(changed))
 
     def forget(self, key: ObjectKey, uid: str, version: int) -> tuple[Reservation, ...]:
         """

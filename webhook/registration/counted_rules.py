@@ -61,14 +61,14 @@ class CountedResources:
     Which resources have to be intercepted beyond those of the manifests, each a plural with its group.
 
     `required`: all their objects are known, so that one more can be judged. `kept`: a policy limits them, but they are
-    not known to this replica yet, while others may have written their rules. `sessions`: those whose objects change
-    what they cost by an update; `scaled` are those of them whose scale subresource does so, too. `edits`: so have what
-    people change in workloads that others own, see `EditRules`.
+    not known to this replica yet, while others may have written their rules. `changing`: those whose objects change
+    what they cost by an update, such as sessions; `scaled` are those of them whose scale subresource does so, too.
+    `edits`: so have what people change in workloads that others own, see `EditRules`.
     """
 
     required: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
-    sessions: frozenset[str] = frozenset()
+    changing: frozenset[str] = frozenset()
     scaled: frozenset[str] = frozenset()
     edits: bool = False
 
@@ -163,7 +163,7 @@ def _name(kind: str) -> str:
 def _parts(counted: CountedResources, resources: Iterable[str]) -> Iterator[Part]:
     for each in resources:
         yield Part(each, Heard.OBJECT)
-        if each in counted.sessions:
+        if each in counted.changing:
             yield Part(each, Heard.CHANGES)
         if each in counted.scaled:
             yield Part(each, Heard.SCALE)

@@ -14,6 +14,7 @@ from typing import Any
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
 from webhook.kube.api import METADATA_ONLY, KubernetesApi
+from webhook.kube.autoscaled import AutoscaledWorkloads
 from webhook.kube.events import ConfigMapEvent, Digest, EventWriter
 from webhook.kube.ledger_config_map import NAME
 from webhook.kube.object_sink import ObjectSink, OnSettled
@@ -48,20 +49,23 @@ class ChargedObjects:
         store_version: Callable[[], Awaitable[int]],
         metrics: Metrics,
         events: EventWriter,
+        workloads: AutoscaledWorkloads | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         """
         Watch each charged kind of *kinds* outside *exempt* namespaces, as soon as *may_start* returns true.
 
         Usage is counted at the time *now*; None counts every object in full until it is gone. *sessions_of* returns
-        those labels of a pod by which it may be one of a session. *store_version* is the version that the store is at,
-        read past every cache.
+        those labels of a pod by which it may be one of a session. *workloads* are those that objects may scale.
+        *store_version* is the version that the store is at, read past every cache.
         """
         self._api = api
         self._index = index
         self._exempt = exempt
         self._now = now
         self._sessions_of = sessions_of
+        self._workloads = AutoscaledWorkloads() if workloads is None else workloads
+        self._workloads.connect(lambda key, item: self._sinks[key.resource].look_again(key, item))
         self._may_start = may_start
         self._store_version = store_version
         self._metrics = metrics
@@ -108,6 +112,7 @@ class ChargedObjects:
             exempt=self._exempt,
             now=self._now,
             sessions_of=self._sessions_of,
+            workloads=self._workloads,
             on_settled=self._settled,
             on_reached=partial(self._reached, kind.resource),
             on_uncountable=lambda: self._metrics.count_error("uncountable"),

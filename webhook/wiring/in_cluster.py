@@ -76,6 +76,7 @@ from webhook.wiring.policy_kinds import PolicyKinds
 from webhook.wiring.quota_metrics import QuotaMetrics
 from webhook.wiring.view import Views, build_view
 from webhook.wiring.watched_policy import WatchedPolicy
+from webhook.wiring.watched_workloads import WatchedWorkloads
 
 log = structlog.get_logger(__name__)
 
@@ -124,7 +125,8 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     pods = PodEvaluator()  # of its own: a policy may say which pods are sessions
     kinds = Registry(*(replace(each, evaluator=pods) if each is PODS else each for each in KINDS))
 
-    policy_kinds = PolicyKinds(kinds, pods, discover=partial(discover, api))
+    watched_workloads = WatchedWorkloads(api, kinds)
+    policy_kinds = PolicyKinds(kinds, pods, discover=partial(discover, api), workloads=watched_workloads)
     reads = ObjectReads(api, kinds)
     watched = WatchedPolicy(api, settings, events, on_policy=policy_kinds.limit, store_version=reads.store_version)
     policy_kinds.report_to(watched.publish_without_effect)
@@ -173,6 +175,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         exempt=exemptions,
         now=lambda: watched.counting_time(clock.now()),
         sessions_of=watched.sessions_of,
+        workloads=watched_workloads.workloads,
         may_start=lambda: watched.are_accounts_known() and exemptions.is_known,
         store_version=reads.store_version,
         metrics=metrics,
@@ -201,22 +204,13 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     objects.connect(on_settled=ledger.store.settled, on_reached=ledger.watch_moved)
     watched.connect(ledger.store)
     ordered_clock = OrderedClock(clock, ledger.store)
-    audit = Audit(
-        index,
-        objects.resources,
-        ObjectList(api, kinds=kinds, exempt=exemptions),
-        reads,
-        objects.relist,
-        metrics,
-        events,
-        asyncio.sleep,
-    )
     attribution = Attribution(reads, watched.labels, watched.policy, rights=HandoverRights(api), kinds=kinds)
 
     def require_known(resource: str, *, is_session: bool = False) -> None:
         """Check that all that counts together with *resource* is known. Raises: UnavailableError."""
         watched.groups.require_known()
         objects.require_known(resource)
+        policy_kinds.require_autoscalers()
         if is_session:
             policy_kinds.require_sessions()
 
@@ -348,11 +342,21 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             *watched.tasks,
             *objects.tasks,
             policy_kinds.run,
+            watched_workloads.run,
             *ledger.tasks,
             partial(maintain_forever, ledger.store, reads, on_expired=metrics.expired, on_error=count),
             revision.run,
             api_servers.run,
-            audit.run,
+            Audit(
+                index,
+                objects.resources,
+                ObjectList(api, kinds=kinds, exempt=exemptions),
+                reads,
+                objects.relist,
+                metrics,
+                events,
+                asyncio.sleep,
+            ).run,
             events.run,
             denials.run,
             quotas.run,

@@ -6,18 +6,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import structlog
 
+from webhook.kinds.autoscalers import AUTOSCALERS, AutoscalerEvaluator, Scaled, autoscaler_kind
 from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.pods import PODS, PodEvaluator
 from webhook.kinds.registry import Registry
 from webhook.kinds.session_kind import SessionEvaluator, makers_of, session_kind
 from webhook.kube.discovery import UnsuitableKindError
 from webhook.ports import Condition, UnavailableError
-from webhook.quota.policy import Entry, Policy, SessionCount, WorkloadPayer
+from webhook.quota.objects import ObjectKey
+from webhook.quota.policy import Entry, Policy, Reserve, SessionCount, WorkloadPayer
 from webhook.quota.presets import Preset
 from webhook.registration import CountedResources
 from webhook.wiring.application import expect
@@ -55,16 +57,38 @@ class Watches(Protocol):
         """Count the objects of *resource* anew."""
 
 
+class ScaledWorkloads(Protocol):
+    """The workloads that autoscalers scale, watched once a policy sets room aside for them."""
+
+    @property
+    def known(self) -> Mapping[ObjectKey, Scaled]:
+        """The workloads that are known, by key: a live view."""
+
+    def follow(self, policy: Policy) -> None:
+        """Follow *policy*, which comes into force."""
+
+    def require_known(self) -> None:
+        """Check that all workloads are known. Raises: UnavailableError."""
+
+
 class PolicyKinds:
     """
     Adds the kinds that a policy limits by number, or reads as sessions, to *kinds*, and watches each.
 
     Those with a row of their own are intercepted in any case, and are charged at once. Others are looked up in the API
-    with *discover*; only once all objects of one are known, `resources` asks for it to be intercepted. Belongs to one
+    with *discover*; only once all objects of one are known, `resources` asks for it to be intercepted. Of *workloads*
+    autoscalers tell what is set aside. Belongs to one
     event loop. Which pods are sessions themselves is told to *pods*. `connect` must be called before the first policy.
     """
 
-    def __init__(self, kinds: Registry, pods: PodEvaluator, *, discover: Callable[[str], Awaitable[AnyKind]]) -> None:
+    def __init__(
+        self,
+        kinds: Registry,
+        pods: PodEvaluator,
+        *,
+        discover: Callable[[str], Awaitable[AnyKind]],
+        workloads: ScaledWorkloads,
+    ) -> None:
         self._kinds = kinds
         self._pods = pods
         self._charged = frozenset(each.resource for each in kinds.charged)
@@ -74,6 +98,9 @@ class PolicyKinds:
         self._presets: dict[str, tuple[Preset, ...]] = {}
         self._evaluators: dict[str, SessionEvaluator] = {}
         self._frees_stopped = False
+        self._reserve: frozenset[Reserve] = frozenset()
+        self._autoscalers = AutoscalerEvaluator(f"count/{AUTOSCALERS}", workloads.known)
+        self._workloads = workloads
         self._discover = discover
         self._watches: Watches
         self._on_known: Callable[[], None]
@@ -96,11 +123,21 @@ class PolicyKinds:
         """Charge what *policy* limits by number: at once what has a row, the others once they are found."""
         for kind in self._kinds.count(policy.counted):
             self._watches.add(kind)
+        self._workloads.follow(policy)
         self._read_sessions(policy)
-        self._limited, self._policy = (policy.counted | self._presets.keys()) - self._charged, policy
+        named = policy.counted | self._presets.keys() | ({AUTOSCALERS} if self._reserves_autoscaled else set())
+        self._limited, self._policy = named - self._charged, policy
         self._remarks = {each: why for each, why in self._remarks.items() if each in self._limited}
         self._await_sessions()
         self._changed.set()
+
+    @property
+    def _reserves_autoscaled(self) -> bool:
+        return Reserve.AUTOSCALERS in self._reserve
+
+    @property
+    def _reserves_sessions(self) -> bool:
+        return Reserve.SESSIONS in self._reserve
 
     def _await_sessions(self) -> None:
         """
@@ -125,7 +162,7 @@ class PolicyKinds:
         return CountedResources(
             required,
             kept=limited,
-            sessions=frozenset(self._presets),
+            changing=frozenset(self._presets) | ({AUTOSCALERS} if self._reserves_autoscaled else set()),
             scaled=frozenset(scaled),
             edits=self._policy.workload_payer is WorkloadPayer.LAST_EDITOR,
         )
@@ -145,6 +182,18 @@ class PolicyKinds:
         if (resource := next(waiting, None)) is not None:
             raise UnavailableError("not-synced", f"the {resource} are not all known yet", affects_all=True)
 
+    def require_autoscalers(self) -> None:
+        """
+        Check that all autoscalers and what they scale are known, if room is set aside for that.
+
+        Raises: UnavailableError.
+        """
+        if not self._reserves_autoscaled:
+            return
+        self._workloads.require_known()
+        if not self.is_counted(AUTOSCALERS):
+            raise UnavailableError("not-synced", f"the {AUTOSCALERS} are not all known yet", affects_all=True)
+
     def _knows_sessions(self, resource: str) -> bool:
         """Whether all sessions of *resource* are known, or that there are none because its definition was deleted."""
         if resource not in self._evaluators:
@@ -161,9 +210,16 @@ class PolicyKinds:
     def _read_sessions(self, policy: Policy) -> None:
         """Read objects by *policy* from now on; what was counted by other presets or classes is counted anew."""
         presets: dict[str, tuple[Preset, ...]] = {}
-        is_read_otherwise = self._pods.read_by(each for each in policy.presets if each.resource == PODS.resource)
-        if self._pods.place_by(policy.node_classes) or is_read_otherwise:
+        self._reserve = policy.reserve
+        changed = (
+            self._pods.read_by(each for each in policy.presets if each.resource == PODS.resource),
+            self._pods.place_by(policy.node_classes),
+            self._pods.name_workloads(is_on=self._reserves_autoscaled),
+        )
+        if any(changed):
             self._watches.recount(PODS.resource)
+        if self._autoscalers.reserve(is_on=self._reserves_autoscaled) and AUTOSCALERS in self._found:
+            self._watches.recount(AUTOSCALERS)
         for each in policy.presets:
             if each.resource not in self._with_row | self._charged:
                 presets[each.resource] = (*presets.get(each.resource, ()), each)
@@ -172,7 +228,9 @@ class PolicyKinds:
         self._found -= presets.keys() - self._evaluators.keys()  # watched for its number only: to be found as sessions
         self._frees_stopped = policy.session_count is SessionCount.RUNNING
         for resource, evaluator in self._evaluators.items():
-            if evaluator.read_by(presets.get(resource, ()), frees_stopped=self._frees_stopped):
+            if evaluator.read_by(
+                presets.get(resource, ()), frees_stopped=self._frees_stopped, reserves=self._reserves_sessions
+            ):
                 self._add_session(resource, evaluator)
                 self._watches.recount(resource)
             elif is_other:
@@ -196,6 +254,8 @@ class PolicyKinds:
         named = [f"{each.path} at {each.place}" for each in self._entries(resource)[:_MOST_PLACES]]
         if not named and resource in self._presets:
             return f"sessions.presets {', '.join(each.name for each in self._presets[resource])} ({resource})"
+        if not named and resource == AUTOSCALERS:
+            return f"reserve: {Reserve.AUTOSCALERS.value} ({resource})"
         return f"count/{resource}" + (f" ({', '.join(named)})" if named else "")
 
     async def run(self) -> None:
@@ -233,9 +293,15 @@ class PolicyKinds:
                 for other, counted in self._evaluators.items():
                     self._count_anew(other, counted)
                 evaluator = self._evaluators[resource] = SessionEvaluator(
-                    kind.count, presets, frees_stopped=self._frees_stopped, is_session=self._kinds.is_session
+                    kind.count,
+                    presets,
+                    frees_stopped=self._frees_stopped,
+                    is_session=self._kinds.is_session,
+                    reserves=self._reserves_sessions,
                 )
                 kind = session_kind(kind, evaluator, makers_of(presets))
+            elif resource == AUTOSCALERS:
+                kind = autoscaler_kind(kind, self._autoscalers)
             self._kinds.add(kind)
             self._await_sessions()
             self._watches.add(kind)
