@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,9 +13,11 @@ from webhook.quota.commitments import Commitment, Pool, State
 from webhook.quota.policy import Unlimited
 from webhook.quota.quantity import NANOS
 from webhook.quota.subject import group, namespace, tenant, user
+from webhook.quota.transfer_offer import TransferOffer
 
 NOW = datetime(2026, 12, 1, 12, 30, tzinfo=UTC)
 H100 = Pool("h100", "eu-1a")
+DIGEST = f"sha256:{'0e' * 32}"
 KEPT = KeptPolicy(
     {
         each.name: each
@@ -23,7 +26,8 @@ KEPT = KeptPolicy(
             Commitment("c-1", user("o\u2019hara: #1"), Pool("a100"), {"requests.cpu": NANOS // 2}, State.PENDING, NOW),
             Commitment("c-3", user("system:serviceaccount:ci:bot"), H100, {"gpu": NANOS}, State.EXPIRED, None, NOW),
             Commitment("c-4", group("ml"), H100, {"gpu": NANOS}, State.GUARANTEED, NOW, NOW.replace(year=2028)),
-            Commitment("c-5", namespace("red"), H100, {"requests.nvidia.com/gpu": NANOS}),
+            Commitment("c-5", namespace("red"), H100, {"requests.nvidia.com/gpu": NANOS}, offer=TransferOffer(DIGEST)),
+            Commitment("c-6", user("o"), H100, {"gpu": NANOS}, offer=TransferOffer(DIGEST.replace("0", "1"), NOW)),
         )
     },
     {"research": {"h100": {"gpu": 8 * NANOS, "requests.cpu": Unlimited.UNLIMITED}}, "ads": {"a100": {"gpu": 0}}},
@@ -36,19 +40,16 @@ commitments:
   "c-2": {"tenant":"research","nodeClass":"h100","zone":"eu-1a","amounts":{"gpu":"8","memory":"1Ti"},"state":"confirmed"}
   "c-3": {"serviceAccount":"ci/bot","nodeClass":"h100","zone":"eu-1a","amounts":{"gpu":"1"},"state":"expired","until":"2026-12-01T12:30:00Z"}
   "c-4": {"group":"ml","nodeClass":"h100","zone":"eu-1a","amounts":{"gpu":"1"},"state":"guaranteed","from":"2026-12-01T12:30:00Z","until":"2028-12-01T12:30:00Z"}
-  "c-5": {"namespace":"red","nodeClass":"h100","zone":"eu-1a","amounts":{"requests.nvidia.com/gpu":"1"},"state":"confirmed"}
+  "c-5": {"namespace":"red","nodeClass":"h100","zone":"eu-1a","amounts":{"requests.nvidia.com/gpu":"1"},"state":"confirmed","offer":{"tokenDigest":"DIGEST-0"}}
+  "c-6": {"user":"o","nodeClass":"h100","zone":"eu-1a","amounts":{"gpu":"1"},"state":"confirmed","offer":{"tokenDigest":"DIGEST-1","until":"2026-12-01T12:30:00Z"}}
 brokerQuotas:
   "ads": {"a100":{"gpu":"0"}}
   "research": {"h100":{"gpu":"8","cpu":"unlimited"}}
-"""  # noqa: E501
+""".replace("DIGEST-0", DIGEST).replace("DIGEST-1", DIGEST.replace("0", "1"))  # noqa: E501
 
 
 def without_places(kept: KeptPolicy) -> KeptPolicy:
-    plain = {
-        name: Commitment(each.name, each.holder, each.pool, each.amounts, each.state, each.begins, each.ends)
-        for name, each in kept.commitments.items()
-    }
-    return KeptPolicy(plain, kept.quotas)
+    return KeptPolicy({name: replace(each, place="") for name, each in kept.commitments.items()}, kept.quotas)
 
 
 def test_what_is_written_is_read_as_the_same() -> None:

@@ -30,6 +30,7 @@ from webhook.quota.policy import (
 )
 from webhook.quota.quantity import NANOS
 from webhook.quota.resources import show
+from webhook.quota.transfer_offer import TransferOffer, digest_of
 
 CORE = 10**9
 EXAMPLE = """\
@@ -1204,6 +1205,27 @@ def promised(*written: str) -> str:
             "{user: a, nodeClass: h100, amounts: {gpu: 1}, from: 2027-01-01T00Z, for: 1 day, until: 2028-01-01T00Z}",
             ["c-0: until and for both say when it ends: give one of them"],
         ),
+        (
+            "{user: a, nodeClass: h100, amounts: {gpu: 1}, offer: {}}",
+            ["c-0.offer.tokenDigest: this field is required"],
+        ),
+        (
+            "{user: a, nodeClass: h100, amounts: {gpu: 1}, offer: {tokenDigest: b52a, until: tomorrow, by: x}}",
+            [
+                "c-0.offer.tokenDigest: expected the digest of a token: sha256: and 64 digits of 0-9 and a-f",
+                "c-0.offer.until: expected a time, as in 2027-01-31T00:00:00Z",
+                "c-0.offer.by: unknown field; known are tokenDigest, until",
+            ],
+        ),
+        (
+            f"{{user: a, nodeClass: h100, amounts: {{gpu: 1}}, offer: {{tokenDigest: 'sha256:{'A' * 64}'}}}}",
+            ["c-0.offer.tokenDigest: expected the digest of a token"],
+        ),
+        (
+            f"{{user: a, nodeClass: h100, amounts: {{gpu: 1}}, offer: {{tokenDigest: 'sha256:{'a' * 64}', until: 1}}}}",
+            ["c-0.offer.until: expected a time"],
+        ),
+        ("{user: a, nodeClass: h100, amounts: {gpu: 1}, offer: yes}", ["c-0.offer: expected fields, each with a"]),
     ],
 )
 def test_a_mistake_in_a_commitment_is_told(written: str, mistakes: list[str]) -> None:
@@ -1224,6 +1246,32 @@ def test_of_one_class_all_commitments_that_are_not_over_name_a_zone_or_none_does
     assert [str(each) for each in read_policy([PolicyText("policy.yaml", text)]).mistakes] == [
         ("policy.yaml:6:8: commitments.c-1.zone: c-0 at policy.yaml:5 names a zone: of one class either all do or none")
     ]
+
+
+def test_a_mistake_in_an_offer_is_told_at_its_column() -> None:
+    text = promised("{user: a, nodeClass: h100, amounts: {gpu: 1}, offer: {tokenDigest: b52a}}")
+    [found] = read_policy([PolicyText("policy.yaml", text)]).mistakes
+    assert str(found).startswith("policy.yaml:5:75: commitments.c-0.offer.tokenDigest: ")
+
+
+def test_an_offer_is_read_as_it_is_written() -> None:
+    offered = f"{{user: a, nodeClass: h100, amounts: {{gpu: 1}}, offer: {{tokenDigest: {digest_of('b52a')}"
+    text = promised(f"{offered}, until: 2027-01-01T00:00:00Z}}}}")
+    policy = read_policy([PolicyText("policy.yaml", text)]).policy
+
+    assert policy is not None
+    [found] = policy.commitments.every
+    assert found.offer == TransferOffer(digest_of("b52a"), datetime(2027, 1, 1, tzinfo=UTC))
+    assert str(found) == "gpu=1 of h100 to user/a, confirmed, offered until 2027-01-01T00:00:00Z"
+
+
+def test_no_two_commitments_are_offered_by_one_token() -> None:
+    offered = f"{{user: a, nodeClass: h100, amounts: {{gpu: 1}}, offer: {{tokenDigest: {digest_of('b52a')}}}}}"
+    [found] = read_policy([PolicyText("policy.yaml", promised(offered, offered))]).mistakes
+    assert str(found) == (
+        "policy.yaml:6:75: commitments.c-1.offer.tokenDigest: c-0 at policy.yaml:5 is offered by the same token: each "
+        "takes one of its own"
+    )
 
 
 def test_a_commitment_is_read_as_it_is_written() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from webhook.liquid.requests import MalformedError, read_changes
 from webhook.quota.commitments import Commitment, Pool, State
 from webhook.quota.quantity import NANOS
 from webhook.quota.subject import tenant
+from webhook.quota.transfer_offer import TransferOffer, digest_of
 
 UUID = "2f4b7f06-51d5-4ca4-8f3f-6a5ef58b7f01"
 END = datetime(2028, 1, 1, tzinfo=UTC)
@@ -61,6 +63,18 @@ def test_one_that_moves_is_there_once_in_whatever_order_its_projects_are_named(p
     found = after({UUID: KNOWN}, by_project)
     assert [each.holder for each in found.values()] == ["tenant/ads"]
     assert after(found, by_project) == found
+
+
+def test_what_is_offered_here_stays_so_unless_it_moves_or_its_amount_changes() -> None:
+    offer = TransferOffer(digest_of("4f1c"))
+    known = {UUID: replace(KNOWN, offer=offer)}
+    prolonged = of(commitment(oldStatus="confirmed", expiresAt="2029-01-01T00:00:00Z"), confirmed=(10, 10))
+    found = after(known, prolonged)[UUID]
+    assert (found.ends, found.offer) == (datetime(2029, 1, 1, tzinfo=UTC), offer)
+    gone = of(commitment(oldStatus="confirmed", newStatus=None), project="p-1", confirmed=(10, 0))
+    come = of(commitment(), project="p-2", confirmed=(0, 10))
+    assert after(known, gone | come)[UUID].offer is None
+    assert after(known, of(commitment(oldStatus="confirmed", amount=9), confirmed=(10, 10)))[UUID].offer is None
 
 
 def test_what_is_guaranteed_says_when_it_begins() -> None:

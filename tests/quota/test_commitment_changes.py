@@ -14,6 +14,7 @@ from webhook.quota.commitments import Commitment, Pool, State
 from webhook.quota.periods import Period, PeriodError
 from webhook.quota.quantity import NANOS
 from webhook.quota.subject import tenant
+from webhook.quota.transfer_offer import TransferOffer, digest_of
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -23,10 +24,20 @@ H100, A100 = Pool("h100", "a"), Pool("a100", "a")
 ALL = Commitment("c-1", RESEARCH, H100, {"gpu": 8 * NANOS, "requests.cpu": 64 * NANOS}, begins=NOW - DAY, ends=YEAR)
 OTHER = Commitment("c-2", RESEARCH, H100, {"gpu": 2 * NANOS}, begins=NOW - 2 * DAY, ends=YEAR + DAY)
 KNOWN = {"c-1": ALL, "c-2": OTHER}
+TOKEN = "4f1c"  # noqa: S105 - it opens nothing
+OFFER = TransferOffer(digest_of(TOKEN), NOW + DAY)
+OVER = TransferOffer(digest_of(TOKEN), NOW)
+OFFERED = {**KNOWN, "c-1": replace(ALL, offer=OFFER)}
+WAS_OFFERED = {**KNOWN, "c-1": replace(ALL, offer=OVER)}
 
 
 def gpus(number: int, **others: int) -> dict[str, int]:
     return {"gpu": number * NANOS, **{f"requests.{name}": amount * NANOS for name, amount in others.items()}}
+
+
+def _until(end: datetime) -> dict[str, Commitment]:
+    """Return one that ends before its offer."""
+    return {"c-1": replace(ALL, ends=end, offer=TransferOffer(digest_of(TOKEN)))}
 
 
 def worth(node_class: str) -> Mapping[str, int]:
@@ -68,6 +79,44 @@ def test_it_moves_as_a_whole_or_in_part() -> None:
     found = changes.move(KNOWN, "c-1", ADS, NOW, part=("c-3", gpus(3)))
     assert found["c-1"] == replace(ALL, amounts=gpus(5, cpu=64))
     assert found["c-3"] == replace(ALL, name="c-3", holder=ADS, amounts=gpus(3))
+
+
+def test_it_is_offered_as_a_whole_or_in_part_and_promised_as_before() -> None:
+    assert changes.offer(KNOWN, "c-1", OFFER, NOW) == OFFERED
+    found = changes.offer(KNOWN, "c-1", OFFER, NOW, part=("c-3", gpus(3)))
+    assert found["c-1"] == replace(ALL, amounts=gpus(5, cpu=64))
+    assert found["c-3"] == replace(ALL, name="c-3", amounts=gpus(3), offer=OFFER)
+    assert found["c-3"].covers(NOW)
+    assert changes.offer(WAS_OFFERED, "c-1", OFFER, NOW) == OFFERED
+
+
+def test_an_offer_is_withdrawn_be_it_over_or_not() -> None:
+    assert changes.withdraw_offer(OFFERED, "c-1") == KNOWN
+    assert changes.withdraw_offer(WAS_OFFERED, "c-1") == KNOWN
+
+
+def test_whoever_has_the_token_accepts_and_the_offer_goes() -> None:
+    assert changes.accept(OFFERED, TOKEN, ADS, NOW) == {**KNOWN, "c-1": replace(ALL, holder=ADS)}
+    later = changes.offer(KNOWN, "c-2", replace(OFFER, token_digest=digest_of("other")), NOW)
+    assert changes.accept({**later, "c-1": OFFERED["c-1"]}, "other", ADS, NOW)["c-1"].offer == OFFER
+
+
+def test_an_admin_moves_what_is_offered_and_the_offer_goes() -> None:
+    assert changes.move(OFFERED, "c-1", ADS, NOW)["c-1"] == replace(ALL, holder=ADS)
+
+
+def test_an_offer_is_of_that_commitment_alone() -> None:
+    assert changes.renew(OFFERED, "c-1", "c-3", None, NOW)["c-3"].offer is None
+    assert changes.renew(OFFERED, "c-1", "c-3", None, NOW)["c-1"].offer is OFFER
+    pending = {"c-1": replace(ALL, state=State.PENDING, offer=OFFER)}
+    assert changes.confirm(pending, "c-1", NOW)["c-1"].offer is OFFER
+
+
+def test_an_offer_that_is_over_is_in_nobodys_way_and_goes_with_the_next_change() -> None:
+    split = changes.split(WAS_OFFERED, "c-1", {"c-3": gpus(1)}, NOW)
+    merged = changes.merge(WAS_OFFERED, ["c-1", "c-2"], "c-3", NOW)
+    converted = changes.convert(WAS_OFFERED, "c-1", A100, worth, NOW, into="c-3")
+    assert {each.offer for found in (split, merged, converted) for each in found.values()} == {None}
 
 
 def test_it_is_converted_by_what_both_are_worth() -> None:
@@ -161,6 +210,22 @@ def test_one_is_made_and_taken_away() -> None:
         (lambda: changes.convert(KNOWN, "c-1", A100, worth, NOW, into="c-2"), "there is a commitment c-2 already"),
         (lambda: changes.renew(KNOWN, "c-1", "c-2", None, NOW), "there is a commitment c-2 already"),
         (lambda: changes.confirm(KNOWN, "c-1", NOW), "c-1 is confirmed already"),
+        (lambda: changes.offer(KNOWN, "c-9", OFFER, NOW), "there is no commitment c-9"),
+        (lambda: changes.offer(KNOWN, "c-1", OFFER, YEAR), "an offer until 2026-12-02T00:00:00Z would be over already"),
+        (lambda: changes.offer(KNOWN, "c-1", TransferOffer("d"), YEAR), "c-1 is expired: it is over"),
+        (lambda: changes.offer(KNOWN, "c-1", OFFER, NOW, part=("c-3", gpus(9))), "c-1 has 8 gpu, and 9 are to be"),
+        (lambda: changes.offer(OFFERED, "c-1", TransferOffer("d"), NOW), f"^c-1 is offered {OFFER}: withdraw the"),
+        (lambda: changes.withdraw_offer(KNOWN, "c-1"), "c-1 is not offered"),
+        (lambda: changes.withdraw_offer(KNOWN, "c-9"), "there is no commitment c-9"),
+        (lambda: changes.accept(OFFERED, "4f1d", ADS, NOW), "nothing is offered by this token: it is another one, or"),
+        (lambda: changes.accept(KNOWN, TOKEN, ADS, NOW), "nothing is offered by this token"),
+        (lambda: changes.accept(OFFERED, TOKEN, ADS, NOW + DAY), f"^c-1 was offered {OFFER}: the offer is over$"),
+        (lambda: changes.accept(OFFERED, TOKEN, RESEARCH, NOW), "c-1 is of tenant/research already"),
+        (lambda: changes.accept(_until(YEAR), TOKEN, ADS, YEAR), "c-1 is expired: it is over"),
+        (lambda: changes.split(OFFERED, "c-1", {"c-3": gpus(1)}, NOW), "c-1 is offered until .*: withdraw the offer"),
+        (lambda: changes.move(OFFERED, "c-1", ADS, NOW, part=("c-3", gpus(1))), "c-1 is offered until .*: withdraw"),
+        (lambda: changes.merge(OFFERED, ["c-2", "c-1"], "c-3", NOW), "c-1 is offered until .*: withdraw the offer"),
+        (lambda: changes.convert(OFFERED, "c-1", A100, worth, NOW, into="c-3"), "c-1 is offered until .*: withdraw"),
     ],
 )
 def test_what_cannot_be_done_is_told(change: Callable[[], object], why: str) -> None:

@@ -11,6 +11,7 @@ from webhook.quota.commitment_sync import RETENTION, sync
 from webhook.quota.commitments import Commitment, Pool, State
 from webhook.quota.quantity import NANOS
 from webhook.quota.subject import tenant
+from webhook.quota.transfer_offer import TransferOffer, digest_of
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -51,6 +52,21 @@ def test_what_cannot_be_taken_over_is_left_out_and_the_rest_is_not(bad: Commitme
     found = sync({"c-1": ONE}, {"c-1": bad, "c-2": TWO}, NOW)
     assert found.commitments["c-1"] is ONE
     assert (found.left_out, found.created, found.missing) == ({"c-1": why}, ("c-2",), ())
+
+
+OFFER = TransferOffer(digest_of("4f1c"))
+
+
+def test_what_is_offered_here_stays_so_while_the_same_is_promised_to_the_same() -> None:
+    known = {"c-1": replace(ONE, offer=OFFER)}
+    same = sync(known, {"c-1": replace(ONE, place="source:4")}, NOW)
+    assert (same.commitments, same.changed) == (known, ())
+    longer = sync(known, {"c-1": replace(ONE, ends=NOW + 2 * DAY)}, NOW)
+    assert longer.commitments["c-1"].offer is OFFER
+    for other in (replace(ONE, holder=tenant("ads")), replace(ONE, amounts={"gpu": NANOS})):
+        assert sync(known, {"c-1": other}, NOW).commitments["c-1"].offer is None
+    theirs = TransferOffer(digest_of("theirs"))
+    assert sync(known, {"c-1": replace(ONE, offer=theirs)}, NOW).commitments["c-1"].offer is theirs
 
 
 def test_what_was_refused_otherwise_stays_as_it_is() -> None:

@@ -15,9 +15,11 @@ from webhook.quota.edits import Effect, Known, effect_of
 from webhook.quota.node_classes import ZONE_LABEL
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Policy, accounts_under
+from webhook.quota.promises import is_more_promised, is_promised_otherwise
 from webhook.quota.quantity import NANOS
 from webhook.quota.reservation import Reservation
 from webhook.quota.subject import Payer
+from webhook.quota.transfer_offer import digest_of
 from webhook.quota.usage import Row, UsageIndex
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
@@ -159,6 +161,34 @@ def test_what_is_over_by_the_clock_does_not_come_back() -> None:
     assert edit_message.refusal(found) == (
         "commitments.c at p:4: it was expired, which confirmed cannot follow: make another one"
     )
+
+
+OFFER = {"tokenDigest": digest_of("4f1c")}
+
+
+def test_an_offer_does_not_outlive_a_change_of_the_holder() -> None:
+    before = policy(promised("c", "alice", 1, offer=OFFER))
+
+    assert edit_message.refusal(effect(before, policy(promised("c", "bob", 1, offer=OFFER)))) == (
+        "commitments.c at p:4: user/alice offered it, and user/bob has not: take offer out where the holder changes"
+    )
+    assert [each.name for each, _ in effect(before, policy(promised("renamed", "bob", 1, offer=OFFER))).illegal] == [
+        "renamed"
+    ]
+    own = {"tokenDigest": digest_of("another")}
+    for after in (promised("c", "bob", 1), promised("c", "bob", 1, offer=own), promised("c", "alice", 2, offer=OFFER)):
+        assert not effect(before, policy(after)).is_refused
+
+
+def test_whether_it_is_offered_changes_nothing_of_what_is_promised() -> None:
+    plain, offered = policy(promised("c", "alice", 1)), policy(promised("c", "alice", 1, offer=OFFER))
+
+    for before, after in ((plain, offered), (offered, plain)):
+        assert not is_promised_otherwise(before, after)
+        assert not is_more_promised(before.commitments, after.commitments)
+        assert not effect(before, after).is_refused
+    assert is_promised_otherwise(offered, policy(promised("c", "alice", 2, offer=OFFER)))
+    assert effect(NONE, policy(promised("c", "alice", 9, offer=OFFER))).unkept
 
 
 def test_a_commitment_in_force_keeps_its_class_and_zone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -250,6 +251,19 @@ async def test_pools_tell_what_was_promised_and_commitments_what_of_it_is_in_use
         "used": {"requests.cpu": "1"},
         "place": "userquota-policy/policy.yaml:5",
     }
+
+
+async def test_of_an_offer_it_is_told_until_when_and_nothing_of_its_token() -> None:
+    first, second = (f"sha256:{each * 32}" for each in ("ab", "cd"))
+    offered = "{user: bob, nodeClass: fast, zone: a, amounts: {cpu: 1}, offer: {tokenDigest: "
+    until = f"  c-3: {offered}{first}, until: 2999-01-01T00:00:00Z}}}}\n"
+    stage = Stage(f"{PROMISED}{until}  c-4: {offered}{second}}}}}\n")
+
+    listed = await stage.views.commitments()
+
+    found = [each["spec"].get("offer") for each in json.loads(json.dumps(listed))]
+    assert found == [None, None, {"until": "2999-01-01T00:00:00Z"}, {}]
+    assert "sha256" not in json.dumps([*listed, await stage.views.commitment("c-3")])
 
 
 async def test_of_one_commitment_it_is_told_what_it_covers() -> None:

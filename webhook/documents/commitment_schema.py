@@ -5,18 +5,43 @@ The part of a policy that says what was promised of a class of nodes.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from webhook.documents import json_forms
 from webhook.documents.holder_schema import HolderPart
-from webhook.documents.mark_schema import Name
+from webhook.documents.mark_schema import Name, Part
 from webhook.documents.node_class_schema import NodeClassName
 from webhook.documents.policy_amounts import CalendarPeriod, HardList, Moment
 from webhook.quota.commitments import Commitment, Pool, State
 from webhook.quota.policy import Unlimited
 from webhook.quota.resources import LOGICAL, canonical_name
+from webhook.quota.transfer_offer import DIGEST, TransferOffer
 
 _MADE_BY_NODES = frozenset({"pods", "requests.cpu", "requests.memory", "requests.ephemeral-storage", *LOGICAL})
+
+
+def _digest(written: str) -> str:
+    if not DIGEST.fullmatch(written):
+        raise ValueError("expected the digest of a token: sha256: and 64 digits of 0-9 and a-f")
+    return written
+
+
+class OfferPart(Part):
+    """An offer to whoever has a token."""
+
+    tokenDigest: Annotated[str, AfterValidator(_digest), json_forms.whole(DIGEST)] = Field(  # noqa: N815
+        description="The SHA-256 of the token, as `sha256:` and 64 hexadecimal digits; never the token itself."
+    )
+    until: Moment | None = Field(
+        default=None, description="Until when it may be accepted; until it is withdrawn without it."
+    )
+
+    @property
+    def offer(self) -> TransferOffer:
+        """Return the offer."""
+        return TransferOffer(self.tokenDigest, self.until)
 
 
 class CommitmentPart(HolderPart):
@@ -48,6 +73,9 @@ class CommitmentPart(HolderPart):
         default=None,
         alias="for",
         description="How long it lasts, instead of `until`: years, months, days, hours, as in `1 year, 3 months`.",
+    )
+    offer: OfferPart | None = Field(
+        default=None, description="Its holder offers it to whoever has a token. It goes when the holder changes."
     )
 
     @model_validator(mode="after")
@@ -81,4 +109,5 @@ class CommitmentPart(HolderPart):
         """Return the commitment with this *name*, which is written at *place*."""
         amounts = {canonical_name(each) or each: amount for each, amount in self.amounts.items()}
         pool = Pool(self.nodeClass, self.zone or "")
-        return Commitment(name, self.holder, pool, amounts, self.state, self.begins, self.ends, place)
+        offer = None if self.offer is None else self.offer.offer
+        return Commitment(name, self.holder, pool, amounts, self.state, self.begins, self.ends, place, offer)

@@ -24,6 +24,7 @@ from webhook.quota.errors import WebhookError
 from webhook.quota.policy import Hard, Unlimited
 from webhook.quota.resources import SHORT_NAMES, canonical_name, show
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX, Subject
+from webhook.quota.transfer_offer import TransferOffer
 
 _MINE = frozenset({"version", "commitments", "brokerQuotas"})
 _HEAD = "# Written by userquota: comments are lost with the next change. See docs/commitments.md.\nversion: 1\n"
@@ -141,7 +142,14 @@ def _written(each: Commitment) -> dict[str, object]:
         entry["from"] = windows.written(each.begins)
     if each.ends is not None:
         entry["until"] = windows.written(each.ends)
+    if each.offer is not None:
+        entry["offer"] = _offer(each.offer)
     return entry
+
+
+def _offer(offer: TransferOffer) -> dict[str, str]:
+    until = {} if offer.until is None else {"until": windows.written(offer.until)}
+    return {"tokenDigest": offer.token_digest, **until}
 
 
 def _holder(holder: Subject) -> dict[str, str]:

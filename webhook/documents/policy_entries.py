@@ -199,6 +199,8 @@ class DocumentEntries:
     """The groups and tenants that hold commitments, by section and name, each with the place of a mistake."""
     pools: list[tuple[Commitment, Mistake]] = field(default_factory=list)
     """The commitments, each with the place of a mistake in its zone."""
+    offers: list[tuple[Commitment, Mistake]] = field(default_factory=list)
+    """The commitments that are offered, each with the place of a mistake in the digest of its token."""
     projects: list[tuple[str, Mistake]] = field(default_factory=list)
     """The projects that tenants are to a quota broker, each with the place of a mistake."""
     is_partly_read: bool = False
@@ -460,6 +462,8 @@ class DocumentEntries:
         if kind in ("group", "tenant"):
             self.holders.append((f"{kind}s", name, self._remark(steps, (kind,), node, "")))
         self.pools.append((commitment, self._remark(steps, ("zone",), node, "")))
+        if commitment.offer is not None:
+            self.offers.append((commitment, self._remark(steps, ("offer", "tokenDigest"), node, "")))
         return commitment
 
     def _tier(self, steps: Steps, part: TierPart, node: tree.Node) -> Entry:

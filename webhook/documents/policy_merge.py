@@ -124,6 +124,7 @@ class Merger:
         self._commitments: list[Commitment] = []
         self._holders: list[tuple[str, str, Mistake]] = []
         self._pools: list[tuple[Commitment, Mistake]] = []
+        self._offers: list[tuple[Commitment, Mistake]] = []
         self._projects: list[tuple[str, Mistake]] = []
         self._is_partly_read = False
 
@@ -142,6 +143,7 @@ class Merger:
         self._class_uses += document.class_uses
         self._holders += document.holders
         self._pools += document.pools
+        self._offers += document.offers
         self._projects += document.projects
         self._is_partly_read = self._is_partly_read or document.is_partly_read
         self._trusted |= document.trusted_controllers
@@ -208,6 +210,13 @@ class Merger:
             if bool(other.pool.zone) != bool(commitment.pool.zone):
                 named = "a zone" if other.pool.zone else "no zone"
                 message = f"{other.name} at {other.place} names {named}: of one class either all do or none"
+                self.mistakes.append(replace(place, message=message))
+        offered: dict[str, Commitment] = {}
+        for commitment, place in self._offers:
+            assert commitment.offer is not None  # noqa: S101 - it is among those that are offered
+            other = offered.setdefault(commitment.offer.token_digest, commitment)
+            if other.name != commitment.name:  # of one that is defined twice that alone is told
+                message = f"{other.name} at {other.place} is offered by the same token: each takes one of its own"
                 self.mistakes.append(replace(place, message=message))
 
     def all_notes(self) -> list[Mistake]:

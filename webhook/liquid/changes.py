@@ -21,7 +21,8 @@ def changed(
 
     Nothing is judged: whoever stores it does. The broker keeps the record of what is over: here it goes. What is
     deleted and not there, or there for another tenant or class because it has moved already, changes nothing, so that a
-    request may be repeated. Zone and former status are not compared.
+    request may be repeated. Zone and former status are not compared. One that was offered here stays so, unless its
+    tenant, nodes or amount change.
     Raises: MalformedError for what is guaranteed and says no beginning.
     """
     found = dict(known)
@@ -34,7 +35,7 @@ def changed(
     for project, resource, each in request.every():
         if each.new_status is not None and each.new_status not in FINAL:
             offer = offers.by_name[resource]
-            found[each.uuid] = Commitment(
+            new = Commitment(
                 each.uuid,
                 tenant(tenants[project]),
                 Pool(offer.node_class, request.zone),
@@ -43,6 +44,7 @@ def changed(
                 _beginning(project, resource, each),
                 each.expires_at,
             )
+            found[each.uuid] = new.with_offer_of(known.get(each.uuid))
     return found
 
 

@@ -1,5 +1,5 @@
 """
-What brokers and admins do with commitments: split, merge, convert, move, renew and confirm them.
+What brokers and admins do with commitments: split, merge, convert, move, offer, renew and confirm them.
 
 Each change makes new commitments of those that there are, all of it or nothing. Whether nodes have what they promise is
 judged afterwards, with the edit of the policy.
@@ -20,6 +20,7 @@ from webhook.quota.periods import Period
 from webhook.quota.quantity import NANOS
 from webhook.quota.resources import Amount, show
 from webhook.quota.subject import Subject
+from webhook.quota.transfer_offer import TransferOffer
 
 ByName: TypeAlias = Mapping[str, Commitment]
 """Commitments by name."""
@@ -66,7 +67,7 @@ def merge(known: ByName, names: Collection[str], into: str, now: datetime) -> di
     They have one holder, one pool and one state. Those that have not begun must begin at the same time; of those that
     have, the latest counts. Raises: ChangeError.
     """
-    ordered = [_ongoing(known, name, now) for name in dict.fromkeys(names)]
+    ordered = [_to_change(known, name, now) for name in dict.fromkeys(names)]
     if len(ordered) < 2:
         raise ChangeError("expected two commitments or more to merge")
     first = ordered[0]
@@ -98,16 +99,45 @@ def move(
     """
     Return *known* with one of them, or the *part* with a name and amounts of its own, promised to *holder* instead.
 
-    Raises: ChangeError.
+    If it was offered, it no longer is: the new holder has not offered it. Raises: ChangeError.
     """
-    moved = name
-    if part is not None:
-        moved, amounts = part
-        known = _take(known, name, moved, amounts, now)
+    moved, known = _part(known, name, part, now)
     found = _ongoing(known, moved, now)
     if found.holder == holder:
         raise ChangeError(f"{name} is of {holder} already")
-    return {**known, moved: replace(found, holder=holder, place="")}
+    return {**known, moved: replace(found, holder=holder, offer=None, place="")}
+
+
+def offer(
+    known: ByName, name: str, made: TransferOffer, now: datetime, *, part: tuple[str, Given] | None = None
+) -> dict[str, Commitment]:
+    """
+    Return *known* with one of them, or the *part* with a name and amounts of its own, offered as it is *made*.
+
+    It still covers its holder. Raises: ChangeError.
+    """
+    if not made.is_in_force(now):
+        raise ChangeError(f"an offer {made} would be over already")
+    offered, known = _part(known, name, part, now)
+    return {**known, offered: replace(_to_change(known, offered, now), offer=made, place="")}
+
+
+def withdraw_offer(known: ByName, name: str) -> dict[str, Commitment]:
+    """Return *known* with one of them offered no longer. Raises: ChangeError."""
+    found = _one(known, name)
+    if found.offer is None:
+        raise ChangeError(f"{name} is not offered")
+    return {**known, name: replace(found, offer=None, place="")}
+
+
+def accept(known: ByName, token: str, holder: Subject, now: datetime) -> dict[str, Commitment]:
+    """Return *known* with the one that is offered by *token* promised to *holder* instead. Raises: ChangeError."""
+    for name, each in known.items():
+        if each.offer is not None and each.offer.is_of(token):
+            if not each.offer.is_in_force(now):
+                raise ChangeError(f"{name} was offered {each.offer}: the offer is over")
+            return move(known, name, holder, now)
+    raise ChangeError("nothing is offered by this token: it is another one, or was accepted or withdrawn")
 
 
 def convert(  # noqa: PLR0913 - what is converted, into what, and at what rate
@@ -118,7 +148,7 @@ def convert(  # noqa: PLR0913 - what is converted, into what, and at what rate
 
     Amounts change by what a resource is worth in both classes. They have to come out whole. Raises: ChangeError.
     """
-    found = _ongoing(known, name, now)
+    found = _to_change(known, name, now)
     given = found.amounts if amounts is None else amounts
     here, there = worth(found.pool.node_class), worth(pool.node_class)
     gained: dict[str, Amount] = {}
@@ -156,7 +186,7 @@ def renew(known: ByName, name: str, into: str, period: Period | None, now: datet
     ends = None if period is None else period.after(found.ends)
     return {
         **known,
-        into: replace(found, name=into, state=State.GUARANTEED, begins=found.ends, ends=ends, place=""),
+        into: replace(found, name=into, state=State.GUARANTEED, begins=found.ends, ends=ends, offer=None, place=""),
     }
 
 
@@ -204,6 +234,14 @@ def _ongoing(known: ByName, name: str, now: datetime) -> Commitment:
     return found
 
 
+def _to_change(known: ByName, name: str, now: datetime) -> Commitment:
+    """Return one that is not offered, without an offer that is over: the token is good for what it was made for."""
+    found = _ongoing(known, name, now)
+    if found.offer is not None and found.offer.is_in_force(now):
+        raise ChangeError(f"{name} is offered {found.offer}: withdraw the offer first")
+    return replace(found, offer=None)
+
+
 def _has_begun(each: Commitment, now: datetime) -> bool:
     return each.begins is None or each.begins <= now
 
@@ -219,13 +257,21 @@ def _without(known: ByName, names: Collection[str], now: datetime) -> dict[str, 
     for name in names:
         each = kept.pop(name)
         if each.state_at(now) is State.CONFIRMED and (each.begins is None or each.begins < now):
-            kept[name] = replace(each, state=State.SUPERSEDED, ends=now, place="")
+            kept[name] = replace(each, state=State.SUPERSEDED, ends=now, offer=None, place="")
     return kept
+
+
+def _part(known: ByName, name: str, part: tuple[str, Given] | None, now: datetime) -> tuple[str, ByName]:
+    """Return the name of the *part*, and *known* with it taken out; the whole one without a part."""
+    if part is None:
+        return name, known
+    taken, amounts = part
+    return taken, _take(known, name, taken, amounts, now)
 
 
 def _take(known: ByName, name: str, part: str, amounts: Given, now: datetime) -> dict[str, Commitment]:
     """Return *known* with *amounts* of one of them as a commitment of its own, called *part*."""
-    found = _ongoing(known, name, now)
+    found = _to_change(known, name, now)
     _check_free(known, part)
     taken = replace(found, name=part, amounts=dict(amounts), place="")
     return {**known, name: _rest(found, amounts), part: taken}

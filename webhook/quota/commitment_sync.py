@@ -43,13 +43,15 @@ def sync(
     """
     Return *known* with what is *listed*, entry by entry; what cannot be taken over is left out and leaves the rest.
 
-    An entry keeps its class and zone, and its state follows the former one. What is over changes one that is known, and
-    makes none. *held_back* are names that stay as they are for another reason.
+    An entry keeps its class and zone, and its state follows the former one. One that is offered stays so, unless its
+    holder or amounts change. What is over changes one that is known, and makes none. *held_back* are names that stay as
+    they are for another reason.
     """
     result = dict(known)
     created, changed, left_out = [], [], {}
     for name, each in sorted(listed.items()):
-        was, will = known.get(name), replace(each, place="")
+        was = known.get(name)
+        will = replace(each, place="").with_offer_of(was)
         if name in held_back or (was is not None and replace(was, place="") == will):
             continue
         if was is None:

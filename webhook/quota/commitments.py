@@ -12,7 +12,7 @@ import enum
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from heapq import nsmallest
@@ -22,6 +22,7 @@ from webhook.quota import scopes
 from webhook.quota.resources import Amount, show
 from webhook.quota.scopes import Operator, Requirement, Scopes, Selector
 from webhook.quota.subject import CLUSTER, Subject, scoped
+from webhook.quota.transfer_offer import TransferOffer
 
 
 class State(enum.Enum):
@@ -110,7 +111,8 @@ class Commitment:
     `amounts` of one pool that were promised to `holder`, from `begins` until just before `ends`.
 
     Without `begins` it is in force at once, without `ends` until somebody takes it away. Amounts are in billionths, by
-    canonical names. `place` is its source and line.
+    canonical names. `place` is its source and line. With an `offer` it may be accepted for another holder; until then
+    it is promised as without.
     """
 
     name: str
@@ -121,17 +123,30 @@ class Commitment:
     begins: datetime | None = None
     ends: datetime | None = None
     place: str = ""
+    offer: TransferOffer | None = None
 
     def __str__(self) -> str:
         amounts = ",".join(f"{name}={show(name, amount)}" for name, amount in sorted(self.amounts.items()))
         times = (("from", self.begins), ("until", self.ends))
         told = "".join(f" {word} {moment.isoformat()}" for word, moment in times if moment is not None)
-        return f"{amounts} of {self.pool} to {self.holder}, {self.state.value}{told}"
+        offered = "" if self.offer is None else f", offered {self.offer}"
+        return f"{amounts} of {self.pool} to {self.holder}, {self.state.value}{told}{offered}"
 
     @property
     def since(self) -> datetime:
         """Return when it begins, for an order: without a beginning it is older than all that have one."""
         return self.begins or _BEFORE_ALL
+
+    def with_offer_of(self, former: Commitment | None) -> Commitment:
+        """
+        Return it with the offer of the *former* one in whose place it is written by a system that knows no offers.
+
+        The offer goes if it promises anything else, or to anybody else: that was not offered.
+        """
+        if former is None or self.offer is not None:
+            return self
+        is_same = (self.holder, self.pool, self.amounts) == (former.holder, former.pool, former.amounts)
+        return replace(self, offer=former.offer) if is_same else self
 
     def may_become(self, other: Commitment, now: datetime) -> bool:
         """Whether *other* may take its place as far as their states go, both by the clock."""

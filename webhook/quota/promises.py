@@ -71,7 +71,11 @@ class Unkept:
 def illegal_changes(before: Commitments, after: Commitments, now: datetime) -> Iterator[tuple[Commitment, str]]:
     """Yield the commitments that change what they must not, by their clocks at *now*, and what."""
     known = {each.name: each for each in before.every}
+    offered = {each.offer.token_digest: each.holder for each in before.every if each.offer is not None}
     for each in after.every:
+        giver = None if each.offer is None else offered.get(each.offer.token_digest)
+        if giver not in (None, each.holder):
+            yield each, f"{giver} offered it, and {each.holder} has not: take offer out where the holder changes"
         was = known.get(each.name)
         if was is None:
             continue
@@ -106,8 +110,8 @@ def _changed(before: Commitments, after: Commitments) -> Iterator[Commitment]:
 
 
 def _in_words(commitments: Commitments) -> dict[str, Commitment]:
-    """Return the commitments by name, wherever they stand."""
-    return {each.name: replace(each, place="") for each in commitments.every}
+    """Return the commitments by name, wherever they stand and whether they are offered: that promises nothing."""
+    return {each.name: replace(each, offer=None, place="") for each in commitments.every}
 
 
 def holders_of_more(before: Commitments, after: Commitments) -> frozenset[Subject]:

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 from webhook.quota import resources
 from webhook.quota.catalogue import About, Catalogue, form_of
+from webhook.quota.commitments import Commitment
 from webhook.quota.coverage import Part, Using
 from webhook.quota.exemption import Exemption
 from webhook.quota.limits import Limit
@@ -306,9 +307,17 @@ def commitment(each: CommitmentStanding) -> Json:
             **({"zone": one.pool.zone} if one.pool.zone else {}),
             "amounts": {name: resources.show(name, amount) for name, amount in sorted(one.amounts.items())},
             **{name: _written(moment) for name, moment in times.items() if moment is not None},
+            **offered(one),
         },
         "status": _commitment_status(each),
     }
+
+
+def offered(one: Commitment) -> Mapping[str, Json]:
+    """Return that a commitment is offered and until when, for its spec; nothing of the token."""
+    if one.offer is None:
+        return {}
+    return {"offer": {} if one.offer.until is None else {"until": _written(one.offer.until)}}
 
 
 def _commitment_status(each: CommitmentStanding) -> Json:
