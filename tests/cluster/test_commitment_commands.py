@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cli.running import Ended, in_process
+from tests.cli.running import Ended, in_process, userquota
 from tests.cluster.people import Person
 from tests.cluster.running import CONFIG_MAP, NAMESPACE, RunningWebhook, eventually
 from tests.cluster.test_commitments import a_pod, nodes
@@ -22,11 +22,13 @@ from webhook.quota import commitment_changes as changes
 from webhook.quota.commitments import Commitment, Pool
 from webhook.quota.quantity import NANOS
 from webhook.quota.subject import tenant
+from webhook.quota.transfer_offer import digest_of
 from webhook.wiring.commitment_editor import Edited, RefusedError, connected_editor
 
 KEPT = "userquota-commitments"
 UNTIL = "2099-01-01T00:00:00Z"
 TABLE = ("CHANGE", "NAME", "HOLDER", "POOL", "STATE", "AMOUNTS", "FROM", "UNTIL")
+TOKEN = re.compile(r"\b[0-9a-f]{40}\b")
 Run = Callable[..., Ended]
 
 
@@ -219,6 +221,69 @@ def test_it_moves_where_nodes_are_full_unless_the_first_one_uses_it(
     assert rows(run("transfer", "c-1", "--to-tenant", "ads", "--amount", "gpu=2", "--into", "c-3"))[0][5] == "gpu=8"
 
 
+def test_it_is_handed_over_with_a_token(
+    running: RunningWebhook, person: Person, run: Run, view: None, tmp_path: Path
+) -> None:
+    run(*create("c-1", 16))
+    told = json.loads(run("offer", "c-1", "--for", "1 day", "-o", "json").out)
+    token, until = told["token"], told["items"][0]["spec"]["offer"]["until"]
+    assert stored(running)["c-1"]["offer"] == {"tokenDigest": digest_of(token), "until": until}
+    kept = running.cluster.kubectl("get", "configmap", KEPT, "-n", NAMESPACE, "-o", "json").stdout
+    assert token not in kept
+    eventually(lambda: run("list").out.splitlines()[1].endswith(f"   until {until}"), what=lambda: run("list").out)
+    assert "sha256" not in run("list", "-o", "json").out + run("show", "c-1", "-o", "yaml").out
+
+    # It covers its holder as before, and is promised.
+    eventually(lambda: " created\n" in person.create(a_pod("in-use", 8, "a")))
+    assert "gpu 17 used or promised" in run(*create("c-9", 1, tenant="ads"), code=1).err
+
+    # Whatever is wrong changes nothing.
+    (tmp_path / "token").write_text(f"{token}\n")
+    accept = ("accept", "--token-file", str(tmp_path / "token"), "--to")
+    before = stored(running)
+    assert run("accept", "0" * 40, "--to", "tenant/ads", code=1).err == (
+        "userquota: nothing is offered by this token: it is another one, or was accepted or withdrawn\n"
+    )
+    assert run(*accept, "tenant/research", code=1).err == "userquota: c-1 is of tenant/research already\n"
+
+    def refusal() -> str:
+        return in_process("commitments", *accept, "tenant/ads", "--dry-run").err
+
+    # Eight are in use, and would be on demand beside the sixteen.
+    eventually(lambda: "h100 in a: gpu 24 used or promised" in refusal(), what=refusal)
+    assert "h100 in a: gpu 24 used or promised" in run(*accept, "tenant/ads", code=1).err
+    body = json.loads(kept)
+    text = body["data"]["commitments.yaml"]
+    column = text.splitlines()[3].index('"sha256:') + 1
+    edits = {
+        (
+            "commitments.c-1 at userquota-commitments/commitments.yaml:4: tenant/research offered it, and tenant/ads "
+            "has not: take offer out where the holder changes"
+        ): text.replace("research", "ads"),
+        (
+            f"userquota-commitments/commitments.yaml:4:{column}: commitments.c-1.offer.tokenDigest: expected the "
+            "digest of a token: sha256: and 64 digits of 0-9 and a-f"
+        ): text.replace("sha256:", "md5:"),
+    }
+    for why, edited in edits.items():
+        changed = json.dumps({**body, "data": {"commitments.yaml": edited}})
+        refused = running.cluster.kubectl("replace", "-f", "-", stdin=changed, check=False)
+        assert why in refused.stderr
+    assert stored(running) == before
+
+    # A part moves where nodes are full, in one edit that takes the offer out.
+    assert "offer" not in json.loads(run("withdraw-offer", "c-1", "-o", "json").out)["items"][0]["spec"]
+    assert "nothing is offered by this token" in run(*accept, "tenant/ads", code=1).err
+    token = run("offer", "c-1", "--amount", "gpu=8", "--into", "c-2", "-o", "token").out
+    words = ("commitments", "accept", "-", "--to", "tenant/ads")
+    accepted = userquota(*words, folder=tmp_path, stdin=token.encode())
+    assert rows(accepted) == [("changed", "c-2", "tenant/ads", "h100:a", "confirmed", "gpu=8")]
+    assert {name: (each["tenant"], "offer" in each) for name, each in stored(running).items()} == {
+        "c-1": ("research", False),
+        "c-2": ("ads", False),
+    }
+
+
 def test_a_queue_is_served_in_its_order(running: RunningWebhook, run: Run) -> None:
     run(*create("c-0", 8))
     for name, gpus, since in (("first", 4, "2026-01-01"), ("second", 6, "2026-01-02"), ("third", 1, "2026-01-03")):
@@ -280,6 +345,7 @@ def test_what_an_admin_wrote_is_told_with_its_place(running: RunningWebhook, run
 
 def test_without_a_judge_and_beside_mistakes_nothing_is_promised(running: RunningWebhook, run: Run) -> None:
     run(*create("c-1", 1))
+    run("offer", "c-1")
     text = running.cluster.kubectl("get", "configmap", CONFIG_MAP, "-n", NAMESPACE, "-o", "json").stdout
     good = json.loads(json.loads(text)["data"]["policy.yaml"])
     running.kill()
@@ -293,6 +359,12 @@ def test_without_a_judge_and_beside_mistakes_nothing_is_promised(running: Runnin
         assert "commitments.c-1.tenant: research has no entry under tenants" in told.err
     finally:
         running.start()
+    eventually(
+        lambda: in_process("commitments", "withdraw-offer", "c-1").code == 0,
+        within=30,
+        what=lambda: str(in_process("commitments", "withdraw-offer", "c-1")),
+    )
+    assert "offer" not in stored(running)["c-1"]
     eventually(lambda: in_process("commitments", "delete", "c-1").code == 0, within=30, what=running.output)
     running.set_policy(json.dumps(good))
     running.wait_until_ready()
@@ -335,13 +407,18 @@ def test_the_role_of_the_document_is_enough_once_there_is_one(running: RunningWe
         running.cluster.kubectl("delete", "rolebinding,role", "commitments", "-n", NAMESPACE)
 
 
-def test_the_document_is_what_the_commands_print(running: RunningWebhook, run: Run) -> None:
+def test_the_document_is_what_the_commands_print(
+    running: RunningWebhook, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     shown = in_the_document()
     assert [line for line, _ in shown] == commands_of("docs/commitments.md")
     for line, told in shown:
         ended = in_process(*shlex.split(line)[1:])
         assert when(ended.out + ended.err) == when(told), line
         assert ended.code == int(told.startswith("userquota: ")), line
+        if token := TOKEN.search(ended.out):
+            Path("token.txt").write_text(token[0])
 
 
 def in_the_document() -> list[tuple[str, str]]:
@@ -352,8 +429,8 @@ def in_the_document() -> list[tuple[str, str]]:
 
 
 def when(text: str) -> str:
-    """Return *text* without the moments at which it was printed."""
-    return re.sub(r"20[2-8]\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", "NOW", text)
+    """Return *text* without the moments at which it was printed, and the tokens that it prints."""
+    return TOKEN.sub("TOKEN", re.sub(r"20[2-8]\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", "NOW", text))
 
 
 def test_a_list_of_another_system_is_taken_over_entry_by_entry(

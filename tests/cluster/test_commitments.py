@@ -278,8 +278,8 @@ def test_admins_see_what_nodes_have_and_what_was_promised_to_whom(
 
     eventually(lambda: told("capacity").splitlines()[1:] == CAPACITY, what=lambda: told("capacity"))
     assert told("commitments", "list").splitlines() == [
-        "NAME   HOLDER            POOL     STATE       AMOUNTS   USED    UNTIL",
-        "c-1    tenant/research   h100:a   confirmed   gpu=40    gpu=8   -",
+        "NAME   HOLDER            POOL     STATE       AMOUNTS   USED    UNTIL   OFFERED",
+        "c-1    tenant/research   h100:a   confirmed   gpu=40    gpu=8   -       -",
     ]
     assert told("commitments", "list", "--all", "--holder", "tenant/ads", "-o", "name") == "c-2\n"
     kubectl = running.cluster.kubectl

@@ -15,6 +15,7 @@ from webhook.quota.commitments import Commitment, Pool, State
 from webhook.quota.quantity import NANOS
 from webhook.quota.resources import Amount
 from webhook.quota.subject import Subject
+from webhook.quota.transfer_offer import TransferOffer, digest_of
 from webhook.wiring.commitment_editor import (
     Changed,
     ElsewhereError,
@@ -94,6 +95,62 @@ async def test_an_answer_that_was_lost_is_no_second_change() -> None:
     served = await editor(store).serve()
     assert [each.commitment.name for each in served.confirmed.changes] == ["c-1"]
     assert store.content.commitments["c-1"].state is State.CONFIRMED
+
+
+OFFER, OVER = TransferOffer(digest_of("4f1c"), NOW + DAY), TransferOffer(digest_of("over"), NOW)
+BOB, CAROL = Subject("user/bob"), Subject("user/carol")
+
+
+def accept(holder: Subject, token: str) -> Callable[[Known], ByName]:
+    return lambda known: changes.accept(known.commitments, token, holder, known.now)
+
+
+async def test_what_is_offered_is_accepted_in_one_edit() -> None:
+    store = Store(KeptPolicy(named(promised("c-1", 8))))
+    offered = await editor(store).edit(lambda known: changes.offer(known.commitments, "c-1", OFFER, known.now))
+    assert offered.changes == (Changed(What.CHANGED, promised("c-1", 8, offer=OFFER), State.CONFIRMED),)
+    edited = await editor(store).edit(accept(BOB, "4f1c"))
+    assert edited.changes == (Changed(What.CHANGED, promised("c-1", 8, holder=BOB), State.CONFIRMED),)
+    assert (store.content.commitments, store.writes) == (named(promised("c-1", 8, holder=BOB)), 2)
+
+
+async def test_of_two_who_accept_at_once_one_is_told_that_it_is_gone() -> None:
+    store = Store(KeptPolicy(named(promised("c-1", 8, offer=OFFER))))
+    store.before_write = lambda at: at.put(KeptPolicy(named(promised("c-1", 8, holder=CAROL))))
+    with pytest.raises(ChangeError, match="nothing is offered by this token"):
+        await editor(store).edit(accept(BOB, "4f1c"))
+    assert store.content.commitments["c-1"].holder == CAROL
+
+
+async def test_an_acceptance_whose_answer_was_lost_is_told_as_made() -> None:
+    store = Store(KeptPolicy(named(promised("c-1", 8, offer=OFFER))), after_write=lambda: False)
+    edited = await editor(store).edit(accept(BOB, "4f1c"))
+    assert [each.commitment.holder for each in edited.changes] == [BOB]
+
+
+async def test_what_is_not_accepted_changes_nothing() -> None:
+    offer = f"offer: {{tokenDigest: {digest_of('theirs')}}}"
+    theirs = f"  theirs: {{user: carol, nodeClass: h100, zone: a, amounts: {{gpu: 1}}, {offer}}}\n"
+    store = Store(KeptPolicy(named(promised("c-1", 8, offer=OFFER), promised("c-2", 1, B, offer=OVER))))
+    admins = f"{CLASSES}commitments:\n{theirs}"
+    for change, why in (
+        (accept(Subject("user/alice"), "4f1c"), "c-1 is of user/alice already"),
+        (accept(BOB, "4f1d"), "nothing is offered by this token"),
+        (accept(BOB, "over"), "c-2 was offered until 2026-12-01T00:00:00Z: the offer is over"),
+        (accept(BOB, "theirs"), "theirs stands in ConfigMap admins-0, key policy.yaml, line 4: edit it there"),
+    ):
+        with pytest.raises(ChangeError, match=why):
+            await editor(store, admins).edit(change)
+    assert store.writes == 0
+
+
+async def test_an_offer_is_withdrawn_although_the_policy_has_mistakes() -> None:
+    store = Store(KeptPolicy(named(promised("c-1", 8, offer=OFFER))))
+    broken = editor(store, "version: 1\nusers: {alice: {hard: {cpuu: 1}}}\n")
+    with pytest.raises(UnavailableError, match="Mend it first"):
+        await broken.edit(accept(BOB, "4f1c"))
+    await broken.edit(lambda known: changes.withdraw_offer(known.commitments, "c-1"), mends=True)
+    assert store.content.commitments == named(promised("c-1", 8))
 
 
 async def test_what_an_admin_wrote_is_not_changed_and_its_place_is_told() -> None:

@@ -24,6 +24,8 @@ from webhook.cli.commitment_options import (
     into_option,
     new_holder_of,
     new_holder_options,
+    part_into_option,
+    part_of,
     period_in,
     question_options,
 )
@@ -135,19 +137,16 @@ def convert(  # noqa: PLR0913 - one parameter for each option
 @click.argument("name")
 @new_holder_options
 @amount_option
-@given("--into", metavar="NEWNAME", help="With --amount: what the part is called. NAME keeps the rest.")
+@part_into_option
 @change_options
 def transfer(*, name: str, amounts: Mapping[str, str], into: str | None, wanted: Wanted, **to: object) -> None:
     """
     Promise a commitment, or a part of it, to somebody else from now on.
 
-    What the former holder goes on using is on demand then, and has to fit beside it.
+    What the former holder goes on using is on demand then, and has to fit beside it. An offer of it goes.
     """
-    holder, part = new_holder_of(to), amounts_of(amounts)
-    if (part is None) != (into is None):
-        raise click.UsageError("--amount and --into go together: a part needs a name")
-    taken = None if part is None or into is None else (into, part)
-    _edit(lambda known: changes.move(known.commitments, name, holder, known.now, part=taken), wanted)
+    holder, part = new_holder_of(to), part_of(amounts, into)
+    _edit(lambda known: changes.move(known.commitments, name, holder, known.now, part=part), wanted)
 
 
 @click.command("renew", context_settings=SETTINGS)
@@ -251,11 +250,15 @@ COMMANDS = (create, split, merge, convert, transfer, renew, delete, confirm, can
 
 def _edit(change: Change, wanted: Wanted, *, mends: bool = False) -> None:
     """Make a change and print it. Ends with exit code 1 if it is refused."""
-    edited = _answered(
+    show_edited(make_change(change, wanted, mends=mends), wanted.output, dry_run=wanted.dry_run)
+
+
+def make_change(change: Change, wanted: Wanted, *, mends: bool = False) -> Edited:
+    """Make a change and return it. Ends with exit code 1 if it is refused."""
+    return _answered(
         wanted,
         lambda editor: editor.edit(change, force=wanted.force, dry_run=wanted.dry_run, mends=mends),
     )
-    show_edited(edited, wanted.output, dry_run=wanted.dry_run)
 
 
 def _asked(change: Change, wanted: Wanted) -> tuple[str, str]:

@@ -13,7 +13,14 @@ import click
 
 from webhook.cli.cluster import Asking, asking_options, namespace_option
 from webhook.cli.printing import output_in
-from webhook.documents.commitment_text import CommitmentTextError, read_amounts, read_commitment, read_holder
+from webhook.documents.commitment_text import (
+    CommitmentTextError,
+    read_amounts,
+    read_commitment,
+    read_holder,
+    read_subject,
+    read_until,
+)
 from webhook.quota import periods, windows
 from webhook.quota.commitments import Commitment, State
 from webhook.quota.periods import Period, PeriodError
@@ -74,16 +81,27 @@ class Wanted(NamedTuple):
     force: str = ""
 
 
-def change_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of all changes; *function* gets them as `wanted`."""
+def changes_in(*formats: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what adds the options of all changes, printed in one of *formats*; they are handed over as `wanted`."""
 
-    @given("--dry-run", is_flag=True, help="Only have the API server judge it: nothing is stored.")
-    @given("--force", metavar="REASON", callback=_reason, default="", help="Why it is accepted although it is refused.")
-    @wraps(function)
-    def changes(asking: Asking, namespace: str, output: str, *, dry_run: bool, force: str, **others: object) -> None:
-        function(wanted=Wanted(asking, namespace, output, dry_run, force), **others)
+    def added(function: Callable[..., None]) -> Callable[..., None]:
+        @given("--dry-run", is_flag=True, help="Only have the API server judge it: nothing is stored.")
+        @given(
+            "--force", metavar="REASON", callback=_reason, default="", help="Why it is accepted although it is refused."
+        )
+        @wraps(function)
+        def changes(
+            asking: Asking, namespace: str, output: str, *, dry_run: bool, force: str, **others: object
+        ) -> None:
+            function(wanted=Wanted(asking, namespace, output, dry_run, force), **others)
 
-    return asking_options(namespace_option(output_in("table", "json", "yaml", "name")(changes)))
+        return asking_options(namespace_option(output_in(*formats)(changes)))
+
+    return added
+
+
+change_options = changes_in("table", "json", "yaml", "name")
+"""Adds the options of changes that print no more than what was changed."""
 
 
 def question_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -111,6 +129,10 @@ amount_option = given(
     help="How much, as gpu=8 or memory=2Ti; repeatable, or several with commas between.",
 )
 """Amounts as a policy has them, by resource."""
+
+part_into_option = given(
+    "--into", metavar="NEWNAME", help="With --amount: what the part is called. NAME keeps the rest."
+)
 
 into_option = given("--into", metavar="NEWNAME", required=True, help="The name of the new one.")
 
@@ -155,6 +177,7 @@ def amounts_of(written: Mapping[str, str]) -> Mapping[str, Amount] | None:
 def new_holder_options(function: F) -> F:
     """Add the options that say who gets a commitment; *function* gets them as keywords, see `new_holder_of`."""
     options = (
+        given("--to", "to_subject", metavar="SUBJECT", help="Who gets it: tenant/NAME, group/NAME and so on. Or:"),
         given("--to-tenant", metavar="NAME", help="The tenant that gets it."),
         given("--to-group", metavar="NAME", help="Or the group."),
         given("--to-user", metavar="NAME", help="Or the person."),
@@ -170,9 +193,25 @@ def new_holder_of(options: Mapping[str, object]) -> Subject:
     """Return who gets it, by one of *options*. Raises: UsageError."""
     parameters = {field: option.removeprefix("--").replace("-", "_") for field, option in _TO_OPTIONS.items()}
     fields = {field: options[each] for field, each in parameters.items() if options[each] is not None}
-    if len(fields) != 1:
-        raise click.UsageError(f"say to whom, by one of {', '.join(_TO_OPTIONS.values())}")
+    subject = options["to_subject"]
+    if len(fields) + (subject is not None) != 1:
+        raise click.UsageError(f"say to whom, by one of {', '.join((*_TO_OPTIONS.values(), '--to'))}")
+    if subject is not None:
+        return told_by_option(lambda: read_subject(str(subject)), dict.fromkeys(("", *_TO_OPTIONS), "--to"))
     return told_by_option(lambda: read_holder(fields), _TO_OPTIONS)
+
+
+def part_of(amounts: Mapping[str, str], into: str | None) -> tuple[str, Mapping[str, Amount]] | None:
+    """Return a part with its name, by --amount and --into; None if it is all. Raises: UsageError."""
+    part = amounts_of(amounts)
+    if (part is None) != (into is None):
+        raise click.UsageError("--amount and --into go together: a part needs a name")
+    return None if part is None or into is None else (into, part)
+
+
+def time_in(_: click.Context, __: click.Parameter, written: str | None) -> datetime | None:
+    """Return the time of --until as it is written. Raises: UsageError."""
+    return None if written is None else told_by_option(lambda: read_until(written))
 
 
 def told_by_option(read: Callable[[], T], options: Mapping[str, str] = _OPTIONS) -> T:

@@ -5,17 +5,22 @@ What commands print of the commitments that they changed, and of those that wait
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import click
 
 from webhook.cli.printing import show_document, show_table
-from webhook.quota.commitments import Commitment, Pool, State
+from webhook.cli.view_client import NamedCommitment
+from webhook.quota.commitments import FINAL, Commitment, Pool, State
 from webhook.quota.resources import Amount, show
 from webhook.quota.windows import written
-from webhook.view.wire import API_VERSION
+from webhook.view.wire import API_VERSION, offered
 from webhook.wiring.commitment_editor import Changed, Edited, Served
 
 _HEADS = ("CHANGE", "NAME", "HOLDER", "POOL", "STATE", "AMOUNTS", "FROM", "UNTIL")
+ONGOING = frozenset(each.value for each in State if each not in FINAL)
+"""The states of what is not over, as the view tells them."""
+
 NOTHING_STORED = "dry run: it would be accepted now, nothing was stored"
 
 
@@ -28,6 +33,29 @@ def show_edited(edited: Edited, output: str, *, dry_run: bool) -> None:
         _show_names(edited.changes)
     else:
         _show_changes(edited.changes, dry_run=dry_run)
+    if dry_run:
+        click.echo(NOTHING_STORED, err=True)
+
+
+def show_offered(edited: Edited, token: str, output: str, *, dry_run: bool) -> None:
+    """Print what an offer changed, and its *token*; no token if *dry_run*, as there is no offer then."""
+    _warn(edited.warnings)
+    shown = "" if dry_run else token
+    if output in ("json", "yaml"):
+        document = {"dryRun": dry_run, "items": [_item(each) for each in edited.changes]}
+        show_document({**document, "token": shown} if shown else document, output)
+    elif output == "table":
+        _show_changes(edited.changes, dry_run=dry_run)
+        rows = [
+            (each.name, "-" if each.offer.until is None else written(each.offer.until), shown)
+            for _, each, _ in edited.changes
+            if each.offer is not None
+        ]
+        if shown:
+            click.echo()
+            show_table(("OFFERED", "UNTIL", "TOKEN"), rows)
+    elif shown:
+        click.echo(shown)
     if dry_run:
         click.echo(NOTHING_STORED, err=True)
 
@@ -54,6 +82,16 @@ def show_served(served: Served, output: str, *, dry_run: bool) -> None:
             show_table(("WAITING", "HOLDER", "POOL", "AMOUNTS", "FOR"), rows)
         if not (edited.changes or served.waiting):
             click.echo("Nothing waits.", err=True)
+
+
+def offered_until(each: NamedCommitment, now: datetime) -> str:
+    """Return until when one may be accepted, `-` if it is not offered, or that or the commitment is over."""
+    offer = each.spec.offer
+    if offer is None or each.status.state not in ONGOING:
+        return "-"
+    if not offer.until:
+        return "until withdrawn"
+    return f"until {offer.until}" if now < datetime.fromisoformat(offer.until) else "-"
 
 
 def pool_name(pool: Pool) -> str:
@@ -103,6 +141,7 @@ def _document(each: Commitment, state: State) -> dict[str, object]:
         **({"zone": each.pool.zone} if each.pool.zone else {}),
         "amounts": {name: show(name, amount) for name, amount in sorted(each.amounts.items())},
         **times,
+        **offered(each),
     }
     head = {"apiVersion": API_VERSION, "kind": "Commitment", "metadata": {"name": each.name}}
     return {**head, "spec": spec, "status": {"state": state.value}}

@@ -14,15 +14,14 @@ import click
 
 from webhook.cli.cluster import Asking, asking_options
 from webhook.cli.commitment_edits import COMMANDS
+from webhook.cli.commitment_offers import OFFERS
 from webhook.cli.commitment_options import given, period_in
 from webhook.cli.commitment_source import command as sync
+from webhook.cli.commitment_tables import ONGOING, offered_until
 from webhook.cli.printing import output_in, show_document, show_table
 from webhook.cli.view_client import Document, NamedCommitment, commitments_in, connected
-from webhook.quota.commitments import FINAL, State
 from webhook.quota.periods import Period
 from webhook.wiring.commitment_editor import now
-
-_ONGOING = frozenset(each.value for each in State if each not in FINAL)
 
 
 @click.group("commitments")
@@ -30,7 +29,7 @@ def command() -> None:
     """Show what was promised of classes of nodes, and change it. See docs/commitments.md."""
 
 
-for _each in (*COMMANDS, sync):
+for _each in (*COMMANDS, *OFFERS, sync):
     command.add_command(_each)
 
 
@@ -50,13 +49,13 @@ def listed(*, holder: str | None, period: Period | None, everything: bool, askin
     """
     List commitments, with the state by the clock, and what the holder uses in the pool beside the amounts.
 
-    USED counts for all commitments of a holder in one pool together; what is beyond them is on demand. It takes the
-    right to see others: the ClusterRole userquota-view-all.
+    USED counts for all commitments of a holder in one pool together; what is beyond them is on demand. OFFERED says
+    until when one may be accepted. It takes the right to see others: the ClusterRole userquota-view-all.
     """
     document = dict(asyncio.run(_commitments(asking)))
     found = commitments_in(document)
     shown = [
-        each for each in found if holder in (None, each.spec.holder) and (everything or each.status.state in _ONGOING)
+        each for each in found if holder in (None, each.spec.holder) and (everything or each.status.state in ONGOING)
     ]
     if period is not None:
         shown = _ending(shown, period)
@@ -108,7 +107,7 @@ def _ending(shown: list[NamedCommitment], period: Period) -> list[NamedCommitmen
 
 
 def _show(shown: list[NamedCommitment], *, wide: bool) -> None:
-    heads = ["NAME", "HOLDER", "POOL", "STATE", "AMOUNTS", "USED", "UNTIL"]
+    heads = ["NAME", "HOLDER", "POOL", "STATE", "AMOUNTS", "USED", "UNTIL", "OFFERED"]
     rows = [
         [
             each.name,
@@ -118,6 +117,7 @@ def _show(shown: list[NamedCommitment], *, wide: bool) -> None:
             _amounts(each.spec.amounts),
             _amounts(each.status.used),
             each.spec.until or "-",
+            offered_until(each, now()),
             *((each.spec.begins or "-", each.status.place or "-") if wide else ()),
         ]
         for each in shown

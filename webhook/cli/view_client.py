@@ -138,6 +138,12 @@ class PoolStatus(msgspec.Struct, frozen=True):
     resources: tuple[PoolResource, ...] = ()
 
 
+class OfferSpec(msgspec.Struct, frozen=True):
+    """That a Commitment is offered, and until when; empty until it is withdrawn."""
+
+    until: str = ""
+
+
 class CommitmentSpec(msgspec.Struct, frozen=True, rename={"begins": "from", "node_class": "nodeClass"}):
     """The spec of a Commitment."""
 
@@ -147,6 +153,7 @@ class CommitmentSpec(msgspec.Struct, frozen=True, rename={"begins": "from", "nod
     zone: str = ""
     begins: str = ""
     until: str = ""
+    offer: OfferSpec | None = None
 
 
 class CoveredObject(msgspec.Struct, frozen=True):

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic import ValidationError
 
 from webhook.documents import tree, yaml_text
+from webhook.documents.holder_schema import HolderPart, holder_fields
 from webhook.documents.mistake import Position, field_path
 from webhook.documents.model_mistakes import mistakes_of, plain_values
 from webhook.documents.policy_schema import PolicyPart
@@ -80,6 +82,20 @@ def read_amounts(written: Mapping[str, str]) -> Mapping[str, Amount]:
 def read_holder(fields: Mapping[str, object]) -> Subject:
     """Return who holds a commitment with these fields, such as `tenant`. Raises: CommitmentTextError."""
     return read_commitment("held", {**_SOMETHING, **fields}).holder
+
+
+def read_subject(written: str) -> Subject:
+    """Return who holds a commitment, as tables name holders: `tenant/research`. Raises: CommitmentTextError."""
+    kind, slash, _ = written.partition("/")
+    if not slash or kind not in HolderPart.model_fields:
+        expected = "tenant/NAME, group/NAME, user/NAME, namespace/NAME or serviceAccount/NAMESPACE/NAME"
+        raise CommitmentTextError((("", f"{written}: expected {expected}"),))
+    return read_holder(holder_fields(Subject(written)))
+
+
+def read_until(written: str) -> datetime | None:
+    """Return the time that is *written* for an `until`. Raises: CommitmentTextError."""
+    return read_commitment("ending", {**_SOMEBODY, **_SOMETHING, "until": written}).ends
 
 
 def _commitment(name: str, listed: tree.Node, source: str) -> Commitment:

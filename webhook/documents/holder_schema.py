@@ -41,3 +41,11 @@ class HolderPart(Part):
         if self.serviceAccount is not None:
             return user(SERVICE_ACCOUNT_PREFIX + self.serviceAccount.replace("/", ":"))
         return user(self.user or "")
+
+
+def holder_fields(holder: Subject) -> dict[str, str]:
+    """Return the field that names a *holder*: the inverse of `HolderPart.holder`."""
+    kind, _, name = holder.partition("/")
+    if kind == "user" and name.startswith(SERVICE_ACCOUNT_PREFIX):
+        return {"serviceAccount": name.removeprefix(SERVICE_ACCOUNT_PREFIX).replace(":", "/")}
+    return {kind: name}

@@ -15,6 +15,7 @@ import msgspec
 from pydantic import ValidationError
 
 from webhook.documents import tree, yaml_text
+from webhook.documents.holder_schema import holder_fields
 from webhook.documents.mistake import Mistake, Position
 from webhook.documents.model_mistakes import changed_words, mistakes_of, plain_values
 from webhook.documents.policy_schema import PolicyPart
@@ -23,7 +24,6 @@ from webhook.quota.commitments import Commitment
 from webhook.quota.errors import WebhookError
 from webhook.quota.policy import Hard, Unlimited
 from webhook.quota.resources import SHORT_NAMES, canonical_name, show
-from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX, Subject
 from webhook.quota.transfer_offer import TransferOffer
 
 _MINE = frozenset({"version", "commitments", "brokerQuotas"})
@@ -133,7 +133,7 @@ def _strange(root: tree.Mapping, source: str) -> Iterator[Mistake]:
 
 
 def _written(each: Commitment) -> dict[str, object]:
-    entry: dict[str, object] = {**_holder(each.holder), "nodeClass": each.pool.node_class}
+    entry: dict[str, object] = {**holder_fields(each.holder), "nodeClass": each.pool.node_class}
     if each.pool.zone:
         entry["zone"] = each.pool.zone
     entry["amounts"] = _amounts(each.amounts)
@@ -150,13 +150,6 @@ def _written(each: Commitment) -> dict[str, object]:
 def _offer(offer: TransferOffer) -> dict[str, str]:
     until = {} if offer.until is None else {"until": windows.written(offer.until)}
     return {"tokenDigest": offer.token_digest, **until}
-
-
-def _holder(holder: Subject) -> dict[str, str]:
-    kind, _, name = holder.partition("/")
-    if kind == "user" and name.startswith(SERVICE_ACCOUNT_PREFIX):
-        return {"serviceAccount": name.removeprefix(SERVICE_ACCOUNT_PREFIX).replace(":", "/")}
-    return {kind: name}
 
 
 def _quotas(classes: Mapping[str, Mapping[str, Hard]]) -> dict[str, dict[str, str]]:
