@@ -21,13 +21,14 @@ from webhook.kinds.evaluator import AnyKind
 from webhook.ledger.ledger_object import StoredText, SwapConflictError
 from webhook.ports import StoredPolicyMap, UnavailableError
 from webhook.quota.capacity import NodeFacts
+from webhook.quota.charged_subjects import Bind
 from webhook.quota.commitments import Pool
 from webhook.quota.missing import Bounds
 from webhook.quota.objects import Annotations, ObjectKey, ObjectMeta, OwnerReference, StoredVersion, UserInfo
 from webhook.quota.policy import Policy
 from webhook.quota.resources import Amount, ResourceList
 from webhook.quota.subject import Payer, Subject
-from webhook.quota.usage import Bind, Holdings, UsageIndex
+from webhook.quota.usage import Holdings, UsageIndex
 
 T = TypeVar("T")
 

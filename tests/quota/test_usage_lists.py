@@ -126,7 +126,7 @@ def test_pairs_without_objects_are_forgotten(index: UsageIndex) -> None:
         index.observe(key, row(2 * number))
         index.forget(key, "u1", 2 * number + 1)
         index.subjects_of(Account(Payer(f"refused-{number}")), "red")
-    kept = index._subjects_by_namespace
+    kept = index._charged._by_namespace
     assert sum(map(len, kept.values())) <= 4096
     assert len(kept) <= 4096
     assert kept["red"].keys() >= {Account(ALICE), Account(BOB)}
@@ -139,7 +139,7 @@ def test_rebinding_forgets_pairs_without_objects(index: UsageIndex) -> None:
     index.observe(KEY, row(9000))
     index.reserve(held(payer=BOB, key=OTHER))
     index.rebind(by_payer(bind), SHIPPED)
-    assert {name: set(payers) for name, payers in index._subjects_by_namespace.items()} == {
+    assert {name: set(payers) for name, payers in index._charged._by_namespace.items()} == {
         "red": {Account(ALICE), Account(BOB)}
     }
     assert sums(index) == (1, 1)

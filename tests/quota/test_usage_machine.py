@@ -268,7 +268,7 @@ class UsageIndexMachine(RuleBasedStateMachine):
     @rule()
     def crowd(self) -> None:
         """Let the next pair that is not known be one too many: those that are not in use are forgotten then."""
-        self.index._prune_above = 0
+        self.index._charged._prune_above = 0
 
     @rule(payer=payers, name=st.sampled_from(["red", "blue"]))
     def ask(self, payer: Payer, name: str) -> None:

@@ -9,32 +9,29 @@ than sums. `ledger` decides when a reservation whose object was never seen expir
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Protocol, TypeVar
 
 from msgspec import Struct, structs
 
 from webhook.quota import resources
-from webhook.quota.commitments import NOTHING_IN_FORCE, Cover, InForce
+from webhook.quota.charged_subjects import Bind, Bound, ChargedSubjects
+from webhook.quota.commitments import NOTHING_IN_FORCE, InForce
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.errors import WebhookError
 from webhook.quota.expected import Expected, ExpectedPods, PodSet
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.presets import Labels
+from webhook.quota.promised_use import PromisedUse
 from webhook.quota.reservation import PendingWrites, Reservation
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.scopes import Scopes
 from webhook.quota.subject import Account, Payer, Subject
 
-Bind = Callable[[Account, str], tuple[Subject, ...]]
-"""Returns the subjects that are charged for an object of an account in a namespace."""
-
 T = TypeVar("T")
 
 _NOTHING: dict[str, Amount] = {}
-
-_NO_SUBJECTS: Mapping[Account, tuple[Subject, ...]] = {}
 
 _MAX_SHARED = 65536
 """Entries in each table of shared amounts, payers and scopes. A fuller table is cleared, which costs only memory."""
@@ -45,9 +42,6 @@ _MOST_SHARED_NAMES = 32
 
 _MAX_GONE = 10_000
 """Uids of the objects removed last. A ledger that is read later may hold a reservation of one; that must not count."""
-
-_MIN_PRUNE_SIZE = 4096
-"""Cached pairs of account and namespace above which unused pairs are pruned, which walks through all rows."""
 
 
 class UsageView(Protocol):
@@ -151,11 +145,9 @@ class UsageIndex:
 
         Rows and reservations hold raw amounts. The sums hold what they come to with the weights of *devices*.
         """
-        self._bind = bind
+        self._charged = ChargedSubjects(bind, self._accounts)
+        self._subjects = self._charged.of
         self._devices = devices
-        self._subjects_by_namespace: dict[str, dict[Account, tuple[Subject, ...]]] = {}
-        self._pair_count = 0
-        self._prune_above = _MIN_PRUNE_SIZE
         self._rows: dict[str, dict[str, Row]] = defaultdict(dict)
         self._pending: dict[ObjectKey, PendingWrites] = {}
         self._pending_count = 0
@@ -168,9 +160,7 @@ class UsageIndex:
         self._amounts: dict[Amounts, Amounts] = {}
         self._scopes: dict[Scopes, Scopes] = {}
         self._session_holds = ExpectedPods()
-        self._promised = NOTHING_IN_FORCE
-        self._set_aside: dict[Subject, dict[str, Amount]] = {}
-        self._of_holders: dict[Subject, dict[str, Amount]] = {}
+        self._promises = PromisedUse(self.allocated, self.names)
 
     # Reads of a decision.
 
@@ -217,20 +207,20 @@ class UsageIndex:
 
     def set_aside(self, pool: Subject, name: str) -> Amount:
         """Return how much of *pool* is promised to those who do not use it."""
-        return self._set_aside.get(pool, _NOTHING).get(name, 0)
+        return self._promises.set_aside(pool, name)
 
     @property
     def promised_since(self) -> datetime | None:
         """The last begin or end of a promise that has passed by what is counted; None before the first."""
-        return self._promised.since
+        return self._promises.in_force.since
 
     def promised(self, pool: Subject, name: str) -> Amount:
         """Return how much of *pool* is promised at all."""
-        return self._promised.sums.get(pool, _NOTHING).get(name, 0)
+        return self._promises.promised(pool, name)
 
     def of_holders(self, pool: Subject, name: str) -> Amount:
         """Return how much in *pool* belongs to holders. See `UsageView`."""
-        return self._of_holders.get(pool, _NOTHING).get(name, 0)
+        return self._promises.of_holders(pool, name)
 
     def reserved_sums(self) -> dict[Subject, dict[str, Amount]]:
         """Return a copy of `reserved` for all subjects and resources."""
@@ -421,15 +411,11 @@ class UsageIndex:
 
         The sums are recomputed only if the weights, or the subjects of any account, changed.
         """
-        if self._pair_count > self._prune_above:
-            self._prune()
-        known, self._bind = self._subjects_by_namespace, bind
         are_weights_new, self._devices = devices != self._devices, devices
-        self._subjects_by_namespace = {name: self._bind_all(name, accounts) for name, accounts in known.items()}
         if are_weights_new:
             for pending in self._pending.values():
                 pending.weigh(devices)
-        if are_weights_new or self._subjects_by_namespace != known:
+        if self._charged.rebind(bind) or are_weights_new:
             self._recount()
 
     def rebind_namespace(self, name: str) -> None:
@@ -438,15 +424,8 @@ class UsageIndex:
 
         If any subjects changed, this walks through all rows to find those of the namespace: 4 ms for 20 000.
         """
-        known = self._subjects_by_namespace.get(name, {})
-        bound = self._bind_all(name, known)
-        if bound == known:
-            return
-        rows, pending_keys = self._rows_in(name), [key for key in self._pending if key.namespace == name]
-        self._count(rows, pending_keys, -1)
-        self._subjects_by_namespace[name] = bound
-        self._count(rows, pending_keys, 1)
-        self._update_session_holds()
+        if changed := self._charged.changes_in(name):
+            self._charge_anew({name: changed}, self._rows_in(name))
 
     def rebind_owners(self, bind: Bind, owners: Container[str]) -> None:
         """
@@ -454,12 +433,7 @@ class UsageIndex:
 
         If any subjects changed, this walks through all rows to find those of *owners*: 2 ms for 20 000.
         """
-        self._bind = bind
-        changed: dict[str, dict[Account, tuple[Subject, ...]]] = defaultdict(dict)
-        for name, accounts in self._subjects_by_namespace.items():
-            for account, known in accounts.items():
-                if account.payer.owner in owners and (bound := bind(account, name)) != known:
-                    changed[name][account] = bound
+        changed = self._charged.changes_of(bind, owners)
         if not changed:
             return
         rows = [
@@ -469,10 +443,14 @@ class UsageIndex:
             if row.payer.owner in owners
             and row.account in changed.get((key := ObjectKey(resource, *path.split("/", 1))).namespace, ())
         ]
+        self._charge_anew(changed, rows)
+
+    def _charge_anew(self, changed: Mapping[str, Bound], rows: Collection[tuple[ObjectKey, Row]]) -> None:
+        """Charge accounts as *changed* says, by namespace, from now on; *rows* are all that this concerns."""
         pending_keys = [key for key in self._pending if key.namespace in changed]
         self._count(rows, pending_keys, -1)
-        for name, bound_anew in changed.items():
-            self._subjects_by_namespace[name].update(bound_anew)
+        for namespace, bound in changed.items():
+            self._charged.put(namespace, bound)
         self._count(rows, pending_keys, 1)
         self._update_session_holds()
 
@@ -484,46 +462,19 @@ class UsageIndex:
 
         Another one walks through all holders: 10 ms for 10 000.
         """
-        if in_force is not self._promised:
-            self._promised = in_force
-            self._count_set_aside()
-
-    def _count_set_aside(self) -> None:
-        self._set_aside = {pool: dict(amounts) for pool, amounts in self._promised.ahead.items()}
-        self._of_holders = {}
-        for subject, cover in self._promised.covers.items():
-            self._change_set_aside(cover, self._uncovered(subject, cover), {})
-            self._change_of_holders(cover, ((name, self.allocated(subject, name)) for name in self.names(subject)), 1)
-
-    def _uncovered(self, subject: Subject, cover: Cover) -> dict[str, Amount]:
-        """Return what *cover* promises to *subject*, who does not use it."""
-        return {name: max(amount - self.allocated(subject, name), 0) for name, amount in cover.amounts.items()}
-
-    def _change_set_aside(self, cover: Cover, after: Mapping[str, Amount], before: Mapping[str, Amount]) -> None:
-        for pool in cover.pools:
-            of_pool = self._set_aside.setdefault(pool, {})
-            for name, amount in after.items():
-                of_pool[name] = of_pool.get(name, 0) + amount - before.get(name, 0)
-
-    def _change_of_holders(self, cover: Cover, amounts: Iterable[tuple[str, Amount]], sign: int) -> None:
-        changes = tuple(amounts)
-        for pool in cover.pools:
-            of_pool = self._of_holders.setdefault(pool, {})
-            for name, amount in changes:
-                of_pool[name] = of_pool.get(name, 0) + sign * amount
+        self._promises.promise(in_force)
 
     # Maintenance of the sums.
 
     def _add(self, sums: dict[Subject, dict[str, Amount]], subject: Subject, amounts: Amounts, sign: int) -> None:
         """Add or subtract *amounts*; what *subject* uses of what was promised to it is not set aside any more."""
-        cover = self._promised.covers.get(subject)
+        cover = self._promises.covers.get(subject)
         if cover is None:
             _add(sums, subject, amounts, sign)
             return
-        before = self._uncovered(subject, cover)
+        before = self._promises.unused(subject, cover)
         _add(sums, subject, amounts, sign)
-        self._change_set_aside(cover, self._uncovered(subject, cover), before)
-        self._change_of_holders(cover, amounts, sign)
+        self._promises.changed(subject, cover, amounts, sign, before=before)
 
     def _record_gone(self, uid: str) -> None:
         self._gone[uid] = None
@@ -606,38 +557,10 @@ class UsageIndex:
         if key in self._pending:
             yield from self._pending[key].most().items()
 
-    def _subjects(self, account: Account, namespace: str) -> tuple[Subject, ...]:
-        of_namespace = self._subjects_by_namespace.get(namespace, _NO_SUBJECTS)
-        bound = of_namespace.get(account)
-        return self._bound(account, namespace) if bound is None else bound
-
-    def _bound(self, account: Account, namespace: str) -> tuple[Subject, ...]:
-        """Cache the subjects of a pair that is not known, and forget others before there are too many."""
-        if self._pair_count >= self._prune_above:
-            self._prune()
-        bound = self._subjects_by_namespace.setdefault(namespace, {})[account] = self._bind(account, namespace)
-        self._pair_count += 1
-        return bound
-
-    def _bind_all(self, namespace: str, accounts: Iterable[Account]) -> dict[Account, tuple[Subject, ...]]:
-        return {account: self._bind(account, namespace) for account in accounts}
-
-    def _prune(self) -> None:
-        """
-        Forget the cached subjects of those accounts and namespaces that have neither a row nor a reservation.
-
-        `_bind` would return the same again. A row that is just being counted may not be cached yet.
-        """
-        pairs = {(path.split("/", 1)[0], row.account) for rows in self._rows.values() for path, row in rows.items()}
-        pairs |= {(each.key.namespace, each.account) for each in self.reservations()}
-        in_use: dict[str, dict[Account, tuple[Subject, ...]]] = defaultdict(dict)
-        for namespace, account in pairs:
-            bound = self._subjects_by_namespace.get(namespace, _NO_SUBJECTS).get(account)
-            if bound is not None:
-                in_use[namespace][account] = bound
-        self._subjects_by_namespace = dict(in_use)
-        self._pair_count = sum(map(len, in_use.values()))
-        self._prune_above = max(_MIN_PRUNE_SIZE, 2 * self._pair_count)
+    def _accounts(self) -> Iterator[tuple[str, Account]]:
+        """Yield namespace and account of everything that exists or is in flight."""
+        yield from ((path.split("/", 1)[0], row.account) for rows in self._rows.values() for path, row in rows.items())
+        yield from ((each.key.namespace, each.account) for each in self.reservations())
 
     def _rows_in(self, namespace: str) -> list[tuple[ObjectKey, Row]]:
         prefix = f"{namespace}/"
@@ -655,7 +578,8 @@ class UsageIndex:
             self._count_pending(key, sign)
 
     def _recount(self) -> None:
-        promised, self._promised = self._promised, NOTHING_IN_FORCE
+        promised = self._promises.in_force
+        self._promises.promise(NOTHING_IN_FORCE)
         self._used.clear()
         self._reserved.clear()
         self._session_holds.clear()
@@ -665,7 +589,7 @@ class UsageIndex:
         for key in self._pending:
             self._count_pending(key, 1)
         self._update_session_holds()
-        self.promise(promised)
+        self._promises.promise(promised)
 
     # The room held for pods of sessions.
 
