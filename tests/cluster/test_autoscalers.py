@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from tests.cli.running import in_process
 from tests.cluster.people import Person
 from tests.cluster.running import RunningWebhook, eventually
 from tests.cluster.test_who_pays import run
@@ -57,7 +58,7 @@ def started(running: RunningWebhook, place: str, person: Person, *, replicas: in
 
 
 def test_what_an_autoscaler_may_add_is_set_aside_and_goes_to_its_pods(
-    running: RunningWebhook, place: str, named: Named
+    running: RunningWebhook, place: str, view: None, named: Named
 ) -> None:
     running.set_policy(SET_ASIDE)
     alice = named("alice")
@@ -70,6 +71,10 @@ def test_what_an_autoscaler_may_add_is_set_aside_and_goes_to_its_pods(
     told = alice.create(a_pod("one-more"))
     assert "requested: pods=1, used: pods=3, limited: pods=6" in told, told
     assert "pods=3,requests.cpu=300m set aside for what autoscalers and sessions may add" in told, told
+    kubeconfig = ("--kubeconfig", str(running.cluster.kubeconfig("admin")), "--as", alice.name)
+    allocations = [line.split() for line in in_process("get", "allocations", *kubeconfig).out.splitlines()]
+    assert ["pods", "used", "6", "=", "3", "committed", "+", "3", "reserved"] in allocations
+    assert any(each[0].startswith("horizontalpodautoscalers") and each[4:6] == ["may", "grow"] for each in allocations)
     assert " configured\n" in run(running, place, "apply", "-f", "-", user="admin", stdin=autoscaler(5, least=5))
     eventually(lambda: count(running, place) == 6, within=60)
 

@@ -36,6 +36,9 @@ class State(Enum):
     STARTING = "starting"
     """The object is a session, and room is held for pods that it still waits for."""
 
+    MAY_GROW = "may grow"
+    """The object is an autoscaler or a session, and room is set aside for pods that it may add."""
+
     ANOTHER = "another in flight"
     """The object exists, and the create of another one of its name was allowed: it replaces this one, or fails."""
 
@@ -236,7 +239,9 @@ class Allocations:
         self._add(held, 1)
         found = self._found.get(key)
         if held and found is not None:
-            state = State.STARTING if found.state in (State.USED, State.GROWING) else found.state
+            is_kept = any(each.expected is not None and each.expected.is_kept for each in records)
+            waits = State.MAY_GROW if is_kept else State.STARTING
+            state = waits if found.state in (State.USED, State.GROWING) else found.state
             self._found[key] = replace(found, state=state, reserved=_both(found.reserved, held))
 
     # The page.
