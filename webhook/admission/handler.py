@@ -6,14 +6,13 @@ No JSON, no HTTP and no Kubernetes here: `review` has the wire format, and every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import partial
 from typing import Any
 
 from webhook.admission import review
-from webhook.admission.charge import Reviewed, charge_for, check_size, under
+from webhook.admission.charge import Reviewed, charge_for, check_size
+from webhook.admission.deciding import Deciding
 from webhook.admission.filling import PodFilling
 from webhook.admission.outcome import Terms, answer, audit_of, denial_of, payer_notes, refusal, stamp_refused
 from webhook.admission.patch import filling_in
@@ -44,19 +43,12 @@ from webhook.ports import (
     Transactions,
     UnavailableError,
 )
-from webhook.quota import message, scopes
-from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare, with_fullest
-from webhook.quota.endings import ending_limit
-from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
-from webhook.quota.limits import LimitsInForce
+from webhook.quota import message
 from webhook.quota.missing import NO_FILLING
 from webhook.quota.objects import AnyObject, ObjectKey, Scale
-from webhook.quota.policy import Policy
-from webhook.quota.pool_limits import Capacity, NoNodes, limits_in_force
+from webhook.quota.pool_limits import Capacity, NoNodes
 from webhook.quota.presets import PER_SESSION
-from webhook.quota.reservation import Charge
 from webhook.quota.subject import NOBODY, UNATTRIBUTED, Account
-from webhook.quota.usage import UsageView
 
 _REPORTED_LESS = "only the node, components of Kubernetes and trusted controllers may report that a pod uses less"
 _REPORTED_END = "it has pods that run: only its platform may report that a session has stopped or ended"
@@ -319,67 +311,10 @@ class AdmissionHandler:
         labels = await self.namespaces.labels(request.namespace)
         existing = await self._existing_pods(reviewed, request.namespace) if charge.needs_more else ()
 
-        def terms() -> Terms:
-            policy, present = self.policies.current(), self.namespaces.known(request.namespace) or labels
-            counted, place, now = under(policy, charge, labels=present), request.namespace, self.clock.now()
-            exemption = policy.exemptions.of(counted.account, place, now)
-            may_refuse = may_deny and counted.grows and exemption is None
-            in_force = self._limits(policy, counted, present, now, may_refuse=may_refuse)
-            return Terms(policy, counted, in_force, exemption)
-
-        decided_on: Terms | None = None
         is_told = reviewed.old is None and self.attribution.users.is_told(request.user_info)
-
-        def verdict(view: UsageView) -> Decision:
-            """Resolve the limits only when the ledger decides: a limit lowered in the meantime must bind."""
-            nonlocal decided_on
-            decided_on = terms()
-            self.on_terms(decided_on)
-            if may_deny and decided_on.charge.grows:
-                self.names.require_known(charge.key.resource, is_session=charge.is_session)
-            may_refuse = may_deny and decided_on.exemption is None
-            decision = decide(
-                decided_on.charge,
-                decided_on.in_force,
-                view,
-                may_deny=may_refuse,
-                lacks=_lacks(reviewed, decided_on) if reviewed.old is None else (),
-            )
-            percent = decided_on.policy.warn_at.percent if is_told and may_refuse else None
-            decision = with_fullest(decision, decided_on.charge, decided_on.in_force, view, percent=percent)
-            if not decided_on.charge.needs_more:
-                return decision
-            return with_fitting(decision, _fitting(decided_on, existing, view), may_deny=may_refuse)
-
-        decision = await self.ledger.transact(charge, verdict, dry_run=bool(request.dry_run), deadline=deadline)
-        assert decided_on is not None  # noqa: S101 - see `Transactions.transact`
-        decided_on = self._with_ending(decided_on, labels, is_told=is_told and may_deny)
-        return answer(request, decision, attributed, reviewed=reviewed, terms=decided_on)
-
-    def _limits(
-        self, policy: Policy, charge: Charge, labels: Mapping[str, str], now: datetime, *, may_refuse: bool
-    ) -> LimitsInForce:
-        """
-        Return the limits in force. What is allowed in any case waits neither for an edit of what is promised, nor until
-        it is known what nodes have. Raises: UnavailableError.
-        """
-        if may_refuse and scopes.values_of(scopes.NODE_CLASS, charge.scopes):
-            self.order.require_settled_promises()
-        account, place = charge.account, charge.key.namespace
-        bind = partial(limits_in_force, policy, account, namespace=place, labels=labels, now=now)
-        try:
-            return bind(capacity=self.capacity)
-        except UnavailableError:
-            if may_refuse:
-                raise
-            return bind(capacity=NoNodes())
-
-    def _with_ending(self, terms: Terms, labels: Mapping[str, str], *, is_told: bool) -> Terms:
-        """Return *terms* with the limit that ends soon, if somebody is to be told whom limits bind."""
-        if not is_told or terms.exemption is not None:
-            return terms
-        present = self.namespaces.known(terms.charge.key.namespace) or labels
-        return terms._replace(ending=ending_limit(terms.policy, terms.charge, labels=present, now=self.clock.now()))
+        deciding = Deciding(self, reviewed, charge, labels, existing, may_deny, is_told)
+        decision = await self.ledger.transact(charge, deciding.decide, dry_run=bool(request.dry_run), deadline=deadline)
+        return answer(request, decision, attributed, reviewed=reviewed, terms=deciding.decided_on())
 
     async def _is_taken(self, key: ObjectKey, uid: str) -> bool:
         """
@@ -413,21 +348,6 @@ class AdmissionHandler:
         if kind is not None and kind.is_charged:
             old = request.decode_old(AnyObject).metadata
             self.on_delete(ObjectKey(kind.resource, request.namespace, old.name), old.uid)
-
-
-def _fitting(terms: Terms, existing: tuple[ObjectKey, ...], view: UsageView) -> Fitting:
-    """Return whether the pods fit that are made for the object; the *existing* ones are replaced by them."""
-    pods = terms.charge.pods
-    part = Part(pods.needed if pods is not None else (), None, terms.in_force)
-    return fit(Copies(1, [part], (terms.charge.key, *existing), are_replaced=True), view)
-
-
-def _lacks(reviewed: Reviewed, terms: Terms) -> tuple[Lack, ...]:
-    """Return the limits on what a new object has to declare and does not; most policies require nothing."""
-    if not terms.policy.may_require:
-        return ()
-    required = must_declare(terms.policy, terms.in_force, caps=terms.charge.caps)
-    return lacks(required, reviewed.kind.evaluator.undeclared(reviewed.new)) if required else ()
 
 
 def _unknown(what: str) -> UnavailableError:

@@ -2,8 +2,8 @@
 The usage index: what existing objects cost (`used`) and what is held for writes in flight (`reserved`).
 
 A plain data structure: no I/O, no clock, no locks; only one thread changes it. An event or a reservation costs the same
-however many objects there are; lists and new bindings walk through all rows. A decision that allows reads little more
-than sums. `ledger` decides when a reservation whose object was never seen expires.
+however many objects there are; lists and new bindings walk through all rows. A decision that allows costs a few
+look-ups for each limit. `ledger` decides when a reservation whose object was never seen expires.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def used_by_each(view: UsageView, pool: Subject, on_demand: Subject, name: str) 
     """
     Return what holders and all others use and hold of *pool*, where *on_demand* is the subject of the others.
 
-    Of creates of one name only one can be stored. They count once for each holder, and once on demand: whoever gets the
-    name, no more is used.
+    Two creates of one name count for both who ask for it, although only one can be stored: whoever gets the name, no
+    more is used.
     """
     return view.of_holders(pool, name) + view.allocated(on_demand, name)
 
@@ -166,11 +166,11 @@ class UsageIndex:
 
     def used(self, subject: Subject, name: str) -> Amount:
         """Return what existing objects of *subject* cost of resource *name*."""
-        return self._used.get(subject, {}).get(name, 0)
+        return self._used.get(subject, _NOTHING).get(name, 0)
 
     def reserved(self, subject: Subject, name: str) -> Amount:
         """Return what is held for *subject* beyond `used`."""
-        return self._reserved.get(subject, {}).get(name, 0)
+        return self._reserved.get(subject, _NOTHING).get(name, 0)
 
     def allocated(self, subject: Subject, name: str) -> Amount:
         """Return `used + reserved` in one step: nearly every decision needs only this sum."""
@@ -333,7 +333,7 @@ class UsageIndex:
         known = self.row(key)
         if known is None or (known.uid, known.version) != (row.uid, row.version):
             return
-        if not _costs_the_same(known, row):  # as nearly all do, and in a list those that were just counted
+        if not _costs_the_same(known, row):  # rarely: nearly all cost the same, and so do those just counted by a list
             self._replace(key, self._shared(row))
 
     def set_amounts(self, key: ObjectKey, stored: StoredVersion, amounts: Amounts) -> None:
