@@ -10,10 +10,16 @@ Six types, from what is stored to what answers a request:
 * `promise_order.PromiseOrder`: which edits of what is promised a replica has to wait for.
 * `shared.SharedLedger`: decides requests in batches, each stored by one swap.
 
-The words: an *attempt* is a request of one account for one name. A *token* names one reservation in the ledger. *base*
-is the version of an object on which a request builds, and a reservation is *settled* once the watch has shown its
-object at a later one. A *series* is the creates of one name by one account. An *epoch* is the life of one ledger, until
-it is lost. A *turn* is what a replica asks for whose swaps keep losing.
+The words:
+
+* *base*: the resource version on which an update is based; 0 for a create.
+* *attempt*: one write, told apart by key, uid, base and account. A repeated call for it is the same attempt.
+* *token*: the name of one reservation in the ledger. If an attempt is held again, its reservation gets a new token.
+* *settled*: the watch has shown the object of a reservation above its base.
+* *merged*: one reservation without a uid, for several creates of one name by one account.
+* *series*: the creates of one owner in one namespace whose names differ only after the last hyphen.
+* *epoch*: the life of one ledger, until it is lost.
+* *turn*: the next swap, which a replica requests after it has lost several.
 
 Everything here works on ports.
 """
