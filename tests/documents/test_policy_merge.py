@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from fractions import Fraction
 from itertools import permutations
 
 import pytest
 
+from webhook.documents.mistake import Position
+from webhook.documents.policy_entries import Definition, DocumentEntries
+from webhook.documents.policy_merge import Merger
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.quota.devices import Weight
-from webhook.quota.policy import Combine, Entry
+from webhook.quota.policy import Combine, Entry, Group
+from webhook.quota.subject import AUTHENTICATED
 
 CORE = 10**9
 
@@ -46,6 +51,18 @@ def test_texts_make_one_policy_in_whatever_order_they_come() -> None:
     assert policy.namespaces["red"].place == "d.yaml:3"
     assert policy.trusted_controllers == {"system:serviceaccount:hub:op", "system:serviceaccount:ci:op"}
     assert all(reading == readings[0] for reading in readings)
+
+
+def test_a_policy_that_is_made_twice_has_each_note_once() -> None:
+    document = DocumentEntries("a.yaml")
+    document.definitions.append(Definition(("groups", AUTHENTICATED), Position(2, 9), Group()))
+    merger = Merger()
+    deque(merger.add(document), maxlen=0)
+
+    notes = [(merger.policy(), merger.all_notes())[1] for _ in range(2)]
+
+    assert [each.path for each in notes[0]] == [f"groups[{AUTHENTICATED}]"]
+    assert notes[0] == notes[1]
 
 
 def test_documents_of_one_text_make_one_policy() -> None:

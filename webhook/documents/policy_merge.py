@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from webhook.documents.catalogue_notes import entry_notes, limit_notes
 from webhook.documents.device_notes import misspelt, weighed_names
@@ -127,6 +127,7 @@ class Merger:
         self._offers: list[tuple[Commitment, Mistake]] = []
         self._projects: list[tuple[str, Mistake]] = []
         self._is_partly_read = False
+        self._notes_on_policy: list[Mistake] = []
 
     def add(self, document: DocumentEntries) -> Iterator[None]:
         """Add what *document* defines, and yield now and then, so that the caller can pause."""
@@ -222,27 +223,32 @@ class Merger:
     def all_notes(self) -> list[Mistake]:
         """Return all notes, those on limits that all documents together leave without effect among them."""
         of_caps = self._of_caps if self._combine in (None, Combine.MOST_RESTRICTIVE) else ()
-        return [*self.notes, *(() if self._presets else self._of_sessions), *of_caps]
+        of_sessions = () if self._presets else self._of_sessions
+        return [*self.notes, *self._notes_on_policy, *of_sessions, *of_caps]
 
     def policy(self) -> Policy:
         """Return what all documents mean together, and note what only that shows. Not to be used after a mistake."""
         policy = self._merged()
+        self._notes_on_policy = list(self._found_in(policy))
+        return policy
+
+    def _found_in(self, policy: Policy) -> Iterator[Mistake]:
+        """Yield the notes on the policy that all documents make together."""
         of_groups = ((("groups", name), message) for name, message in group_notes(policy))
         for steps, message in (*of_groups, *exempt_notes(policy), *unused_tiers(policy.tiers, self._tier_uses)):
-            self.notes.append(Mistake(*self._defined[steps], field_path(steps), message))
-        self.notes += (replace(place, message=message) for place, message in effect_notes(self._exemptions))
-        self.notes += (replace(place, message=message) for place, message in time_notes(policy, self._of_times))
+            yield Mistake(*self._defined[steps], field_path(steps), message)
+        for place, message in (*effect_notes(self._exemptions), *time_notes(policy, self._of_times)):
+            yield replace(place, message=message)
         categories = next((place for key, place in self._defined.items() if key[:2] == _CATEGORIES), None)
         if categories is not None:
-            self.notes += (Mistake(*categories, field_path(_CATEGORIES), why) for why in category_notes(policy))
+            yield from (Mistake(*categories, field_path(_CATEGORIES), why) for why in category_notes(policy))
         for key, path, message in entry_notes(policy, self._limited):
-            self.notes.append(Mistake(*self._defined[key], path, message))
-        self.notes += limit_notes(policy, self._limited)
+            yield Mistake(*self._defined[key], path, message)
+        yield from limit_notes(policy, self._limited)
         weighed = weighed_names(policy.devices)
         for device in self.devices:
             if meant := misspelt(device.name) or weighed.meant_by(device.name):
-                self.notes.append(device.meant(meant))
-        return policy
+                yield device.meant(meant)
 
     def _merged(self) -> Policy:
         defaults = self._entries["defaults"]
@@ -394,8 +400,10 @@ class Merger:
             self._group_objects = value
         elif isinstance(value, WorkloadPayer):
             self._workload_payer = value
-        else:
+        elif isinstance(value, Terminating):
             self._terminating = value
+        else:
+            assert_never(value)
 
     def _keep_of_nodes(self, name: str, value: ListedClasses | BrokerQuotas | Commitment) -> None:
         if isinstance(value, ListedClasses):
