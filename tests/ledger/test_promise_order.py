@@ -222,6 +222,14 @@ def test_what_an_edit_is_judged_by_is_written_with_its_mark_only() -> None:
     assert replica.following(Ledger("e", is_open=True)).promised_at == 0
 
 
+def test_each_mark_of_one_swap_is_judged_by_its_own_time() -> None:
+    replica = order()
+    replica.mark(EDIT, since=NOON)
+    replica.mark(NEW, since=None)
+
+    assert replica.following(MARKED).promised_at == micros(NOON)
+
+
 @pytest.mark.parametrize(
     ("ahead", "decided_at"),
     [(timedelta(0), 0), (timedelta(seconds=-9), 0), (timedelta(seconds=9), 9), (timedelta(minutes=5), 300)],

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from webhook.ledger.protocol import Ledger
 from webhook.ports import PromisesChangingError
@@ -83,6 +84,13 @@ class _Shown:
         return 0 if is_gone else None
 
 
+class _Mark(NamedTuple):
+    """A mark that the next swap writes, and the last begin or end by which its edit is judged."""
+
+    edit: MarkedEdit
+    since: datetime | None
+
+
 class PromiseOrder:
     """
     What one replica knows of the marks and of the policy. A method that reads a version of the ledger takes it as
@@ -97,8 +105,7 @@ class PromiseOrder:
         """
         self._new_token = new_token
         self._counted_since = counted_since
-        self._judged_since: datetime | None = None
-        self._tentative: dict[str, MarkedEdit] = {}
+        self._tentative: dict[str, _Mark] = {}
         self._over: set[str] = set()
         self._stored = _Shown()
         self._in_force = _Shown()
@@ -122,7 +129,7 @@ class PromiseOrder:
         It is judged by what has begun and ended until *since*, the last of these times.
         """
         token = self._new_token()
-        self._tentative[token], self._judged_since = edit, since
+        self._tentative[token] = _Mark(edit, since)
         return token
 
     def unmark(self, token: str) -> None:
@@ -191,7 +198,7 @@ class PromiseOrder:
         passed = [(each - _EPOCH) // _MICROSECOND for each in self._passed()]
         return replace(
             ledger,
-            edits={**dict(self.open_marks(ledger)), **self._tentative},
+            edits={**dict(self.open_marks(ledger)), **{token: each.edit for token, each in self._tentative.items()}},
             policy_version=max((ledger.policy_version, *in_force)),
             promised_at=max((ledger.promised_at, *passed)),
         )
@@ -200,8 +207,7 @@ class PromiseOrder:
         """Yield the last begins and ends by which this replica has decided, or judges."""
         if (counted := self._counted_since()) is not None:
             yield counted
-        if self._tentative and self._judged_since is not None:
-            yield self._judged_since
+        yield from (each.since for each in self._tentative.values() if each.since is not None)
 
     def _is_over(self, token: str, edit: MarkedEdit) -> bool:
         return token in self._over or self._in_force_at(edit) > 0
