@@ -120,8 +120,8 @@ class PendingWrites:
             self._largest[account] = derived if known is None else _larger(known, derived)
         return held is None
 
-    def remove(self, reservation: Reservation) -> Reservation:
-        """Remove and return the reservation with the uid, base and account of *reservation*. Raises: KeyError."""
+    def remove(self, reservation: Reservation) -> None:
+        """Remove the reservation of the same attempt. Raises: KeyError."""
         held = self._by_attempt.pop(reservation.attempt)
         counts = self._counts[held.account]
         counts[held.amounts] -= 1
@@ -130,7 +130,6 @@ class PendingWrites:
             self._largest.pop(held.account, None)
         if not counts:
             del self._counts[held.account]
-        return held
 
     def weigh(self, devices: DeviceWeights) -> None:
         """Count with the weights of *devices* from now on."""
