@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 from msgspec import Raw
 
@@ -76,9 +76,11 @@ class UnavailableError(WebhookError):
         self.affects_all = affects_all
         super().__init__(message)
 
-    def again(self) -> UnavailableError:
-        """Return a new error with the same content, to be raised in another waiting call."""
-        return UnavailableError(self.reason, str(self), affects_all=self.affects_all)
+    def again(self) -> Self:
+        """Return a new error of the same type and content, to be raised in another waiting call."""
+        copied = type(self).__new__(type(self), *self.args)
+        vars(copied).update(vars(self))
+        return copied
 
 
 class PromisesChangingError(UnavailableError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import time
 from collections import Counter
@@ -17,8 +18,8 @@ from webhook.ledger.codec import write_ledger
 from webhook.ledger.ledger_object import StoredText
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.shared import MOST_PER_OWNER, BatchError
-from webhook.ledger.text_size import MOST_BYTES
-from webhook.ports import Condition, UnavailableError
+from webhook.ledger.text_size import MOST_BYTES, LedgerFullError
+from webhook.ports import Condition, PromisesChangingError, UnavailableError
 from webhook.quota.decision import Allowed, Decision, Denied
 from webhook.quota.reservation import Charge
 from webhook.quota.subject import user
@@ -299,12 +300,42 @@ async def test_each_of_a_batch_that_fails_gets_an_error_of_its_own(replica: Repl
     assert len(set(map(id, answers))) == 3
 
 
+async def test_a_batch_that_fails_while_it_is_decided_leaves_nothing_held(replica: Replica) -> None:
+    def unreadable(_: UsageView) -> Decision:
+        return Allowed(dataclasses.replace(create("pod").reservation(), amounts=(("gpu", "many"),)))  # type: ignore[arg-type]
+
+    deadline = replica.world.clock.monotonic() + 5
+    fails = replica.ledger.transact(create("pod"), unreadable, dry_run=False, deadline=deadline)
+
+    answers = await asyncio.gather(
+        replica.ask(create("first")), replica.ask(create("pod")), fails, return_exceptions=True
+    )
+
+    assert [type(each.__cause__) for each in answers if isinstance(each, BatchError)] == [TypeError] * 3
+    assert replica.held() == []
+    assert await replica.allows(create("next"))
+    assert replica.held() == ["uid-of-next"]
+
+
+async def test_a_batch_that_fails_because_promises_change_is_decided_again(replica: Replica) -> None:
+    swap, changes = replica.stored_in.swap, [PromisesChangingError("they change")]
+
+    async def swap_when_settled(text: str, *, after: StoredText, writer: str) -> StoredText:
+        if changes:
+            raise changes.pop()
+        return await swap(text, after=after, writer=writer)
+
+    replica.stored_in.swap = swap_when_settled  # type: ignore[method-assign]
+
+    assert [type(each) for each in await asyncio.gather(*map(replica.ask, pods(3)))] == [Allowed] * 3
+
+
 async def test_each_that_a_full_ledger_has_no_room_for_gets_an_error_of_its_own(replica: Replica) -> None:
     await fill(replica, room=30)
 
     answers = await asyncio.gather(*map(replica.ask, pods(3)), return_exceptions=True)
 
-    assert [each.reason for each in answers if isinstance(each, UnavailableError)] == ["ledger-full"] * 3
+    assert [each.reason for each in answers if isinstance(each, LedgerFullError)] == ["ledger-full"] * 3
     assert len(set(map(id, answers))) == 3
 
 

@@ -324,7 +324,14 @@ class SharedLedger:
         del self._queue[:drawn]
 
     def _decide_each(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Decision]]:
-        """Decide one after another, each on what those before it leave."""
+        """Decide one after another, each on what those before it leave. Nothing stays held if that fails."""
+        try:
+            return self._held_verdicts(batch)
+        except BaseException:
+            self._view.undo()
+            raise
+
+    def _held_verdicts(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Decision]]:
         verdicts: list[tuple[_Waiting, Decision]] = []
         for each in batch:
             try:
