@@ -384,14 +384,14 @@ class Transactions(Protocol):
 class SettledPromises(Protocol):
     """Whether this replica may decide on what is promised now."""
 
-    def require_settled_promises(self) -> None:
+    def require_no_open_edit(self) -> None:
         """Check that this replica may decide in classes of nodes. Raises: PromisesChangingError."""
 
 
 class NothingChanges:
     """Port `SettledPromises` without a cluster."""
 
-    def require_settled_promises(self) -> None:
+    def require_no_open_edit(self) -> None:
         """Do nothing."""
 
 

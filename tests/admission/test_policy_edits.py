@@ -562,13 +562,13 @@ class Marks:
     async def unmark(self, token: str) -> None:
         await self.ledger.unmark(token)
 
-    def require_settled_promises(self) -> None:
-        self.ledger.require_settled_promises()
+    def require_no_open_edit(self) -> None:
+        self.ledger.require_no_open_edit()
 
     @property
     def is_open(self) -> bool:
         try:
-            self.require_settled_promises()
+            self.require_no_open_edit()
         except PromisesChangingError:
             return False
         return True

@@ -639,7 +639,7 @@ def in_order(stage: InOrder, charge: Charge) -> Callable[[UsageView], Decision]:
     """Return a decision that depends on what is promised."""
 
     def judge(view: UsageView) -> Decision:
-        stage.ledger.require_settled_promises()
+        stage.ledger.require_no_open_edit()
         return decide(charge, LimitsInForce((Limit(POOL, "gpu", stage.pool, "nodeClasses.fast"),)), view)
 
     return judge

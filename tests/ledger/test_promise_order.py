@@ -45,7 +45,7 @@ def passes(check: Callable[[Ledger], None], ledger: Ledger) -> bool:
 
 
 def decides(found: PromiseOrder, ledger: Ledger) -> bool:
-    return passes(found.require_settled, ledger)
+    return passes(found.require_no_open_edit, ledger)
 
 
 def marking(edit: MarkedEdit) -> Ledger:
@@ -144,7 +144,7 @@ def test_a_replica_that_goes_by_an_older_policy_than_another_does_not_decide() -
     assert not decides(going_by(8, quotas=8), ledger)
     assert decides(going_by(9, quotas=9), ledger)
     with pytest.raises(PromisesChangingError, match="by the policy of version 8, others by that of version 9"):
-        going_by(8, quotas=8).require_settled(ledger)
+        going_by(8, quotas=8).require_no_open_edit(ledger)
 
 
 def test_the_version_of_the_policy_never_goes_down() -> None:

@@ -320,12 +320,12 @@ async def test_a_batch_that_fails_while_it_is_decided_leaves_nothing_held(replic
 async def test_a_batch_that_fails_because_promises_change_is_decided_again(replica: Replica) -> None:
     swap, changes = replica.stored_in.swap, [PromisesChangingError("they change")]
 
-    async def swap_when_settled(text: str, *, after: StoredText, writer: str) -> StoredText:
+    async def swap_once_they_do_not(text: str, *, after: StoredText, writer: str) -> StoredText:
         if changes:
             raise changes.pop()
         return await swap(text, after=after, writer=writer)
 
-    replica.stored_in.swap = swap_when_settled  # type: ignore[method-assign]
+    replica.stored_in.swap = swap_once_they_do_not  # type: ignore[method-assign]
 
     assert [type(each) for each in await asyncio.gather(*map(replica.ask, pods(3)))] == [Allowed] * 3
 

@@ -118,7 +118,7 @@ class Deciding:
         known what nodes have. Raises: UnavailableError.
         """
         if is_refusable and scopes.values_of(scopes.NODE_CLASS, charge.scopes):
-            self.surroundings.order.require_settled_promises()
+            self.surroundings.order.require_no_open_edit()
         account, place = charge.account, charge.key.namespace
         bind = partial(limits_in_force, policy, account, namespace=place, labels=labels, now=now)
         try:

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import partial
 
 from webhook.ledger.lookups import Lookups
-from webhook.ledger.promise_order import PromiseOrder, when_settled
+from webhook.ledger.promise_order import PromiseOrder, retry_while_promises_change
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.stored_object import is_left_out, is_stored
 from webhook.ledger.unstored import UnstoredSeries
@@ -73,7 +73,7 @@ class MemoryLedger:
     ) -> Decision:
         """Decide and reserve, in one step. See `Transactions.transact`."""
         decided = partial(self._transact, decide, dry_run=dry_run, deadline=deadline)
-        return await when_settled(decided, deadline=deadline, monotonic=self._monotonic)
+        return await retry_while_promises_change(decided, deadline=deadline, monotonic=self._monotonic)
 
     async def _transact(self, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
         if not (condition := self._in_step()).ok:
@@ -115,9 +115,9 @@ class MemoryLedger:
         self._order.policy_in_force(seen, version=version, changed_at=changed_at)
         self._follow()
 
-    def require_settled_promises(self) -> None:
+    def require_no_open_edit(self) -> None:
         """Check that nothing that is promised is being edited. Raises: PromisesChangingError."""
-        self._order.require_settled(self._marks)
+        self._order.require_no_open_edit(self._marks)
 
     def time(self, now: datetime) -> datetime:
         """Return *now*, or a later time by which promises have begun and ended already: a clock was set back."""

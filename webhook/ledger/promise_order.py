@@ -33,7 +33,7 @@ _MOST_AHEAD = timedelta(minutes=5)
 """By how much the clock of another replica may be ahead: one that is years ahead must not end the promises of all."""
 
 
-async def when_settled(
+async def retry_while_promises_change(
     decide: Callable[[], Awaitable[Decision]], *, deadline: float, monotonic: Callable[[], float]
 ) -> Decision:
     """
@@ -153,7 +153,7 @@ class PromiseOrder:
 
     # Queries.
 
-    def require_settled(self, ledger: Ledger) -> None:
+    def require_no_open_edit(self, ledger: Ledger) -> None:
         """Check that this replica may decide on what is promised. Raises: PromisesChangingError."""
         for _, edit in self.open_marks(ledger):
             raise _being_stored(edit)

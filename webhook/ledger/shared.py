@@ -15,7 +15,7 @@ from functools import partial
 from itertools import chain
 
 from webhook.ledger.lookups import Lookups
-from webhook.ledger.promise_order import when_settled
+from webhook.ledger.promise_order import retry_while_promises_change
 from webhook.ledger.stored_ledger import StoredLedger
 from webhook.ledger.text_size import LedgerFullError
 from webhook.ports import (
@@ -140,7 +140,7 @@ class SharedLedger:
     async def transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
         """Decide the request: with the next batch if it grows, otherwise at once. See `Transactions.transact`."""
         decided = partial(self._transact, charge, decide, dry_run=dry_run, deadline=deadline)
-        return await when_settled(decided, deadline=deadline, monotonic=self._monotonic)
+        return await retry_while_promises_change(decided, deadline=deadline, monotonic=self._monotonic)
 
     async def _transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
         if not (condition := self._in_step()).ok:
@@ -222,9 +222,9 @@ class SharedLedger:
         """Record what this replica goes by. See `PromiseOrdering.policy_in_force`."""
         self._view.order.policy_in_force(seen, version=version, changed_at=changed_at)
 
-    def require_settled_promises(self) -> None:
+    def require_no_open_edit(self) -> None:
         """Check that this replica may decide on what is promised. Raises: PromisesChangingError."""
-        self._view.order.require_settled(self._view.ledger)
+        self._view.order.require_no_open_edit(self._view.ledger)
 
     def time(self, now: datetime) -> datetime:
         """Return the time to decide by. See `PromiseOrdering.time`."""
