@@ -52,8 +52,8 @@ __all__ = [
     "PromiseOrdering",
     "PromisesChangingError",
     "QuorumReader",
-    "SettledPromises",
-    "NothingChanges",
+    "OpenEdits",
+    "NoOpenEdits",
     "Sleep",
     "WebhookError",
 ]
@@ -381,21 +381,21 @@ class Transactions(Protocol):
         """
 
 
-class SettledPromises(Protocol):
-    """Whether this replica may decide on what is promised now."""
+class OpenEdits(Protocol):
+    """Whether an edit of what is promised is open: marked, and not yet in force at this replica."""
 
     def require_no_open_edit(self) -> None:
-        """Check that this replica may decide in classes of nodes. Raises: PromisesChangingError."""
+        """Check that none is, so that this replica may decide in classes of nodes. Raises: PromisesChangingError."""
 
 
-class NothingChanges:
-    """Port `SettledPromises` without a cluster."""
+class NoOpenEdits:
+    """Port `OpenEdits` without a cluster."""
 
     def require_no_open_edit(self) -> None:
         """Do nothing."""
 
 
-class PromiseOrdering(SettledPromises, Protocol):
+class PromiseOrdering(OpenEdits, Protocol):
     """Has all replicas decide by the same promises, and by none that is being edited."""
 
     async def mark(self, edit: MarkedEdit, *, since: datetime | None, deadline: float) -> str:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from webhook.admission.charge import Reviewed, under
 from webhook.admission.outcome import Terms
-from webhook.ports import Clock, NameHolders, Namespaces, PolicySource, SettledPromises, UnavailableError
+from webhook.ports import Clock, NameHolders, Namespaces, PolicySource, OpenEdits, UnavailableError
 from webhook.quota import scopes
 from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare, with_fullest
 from webhook.quota.endings import ending_limit
@@ -47,7 +47,7 @@ class Surroundings(Protocol):
         """The time by which limits begin and end."""
 
     @property
-    def order(self) -> SettledPromises:
+    def order(self) -> OpenEdits:
         """Whether anything that was promised is being edited."""
 
     @property

@@ -35,11 +35,11 @@ from webhook.ports import (
     LimitRanges,
     NameHolders,
     Namespaces,
-    NothingChanges,
+    NoOpenEdits,
+    OpenEdits,
     PodClasses,
     PodsOfWorkloads,
     PolicySource,
-    SettledPromises,
     Transactions,
     UnavailableError,
 )
@@ -78,7 +78,7 @@ class AdmissionHandler:
     ancestry: Ancestry
     kinds: Registry = field(default=KINDS)
     capacity: Capacity = field(default_factory=NoNodes)
-    order: SettledPromises = field(default_factory=NothingChanges)
+    order: OpenEdits = field(default_factory=NoOpenEdits)
     on_delete: Callable[[ObjectKey, str], None] | None = None
     on_terms: Callable[[Terms], None] = lambda _: None
     on_denied: Callable[[Denial], None] = lambda _: None
