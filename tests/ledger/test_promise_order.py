@@ -250,7 +250,7 @@ def test_a_clock_that_is_far_ahead_is_not_believed() -> None:
 
 
 def may_mark(found: PromiseOrder, ledger: Ledger) -> bool:
-    return passes(found.require_unmarked, ledger)
+    return passes(found.check_may_mark, ledger)
 
 
 def test_an_edit_is_marked_once_the_watch_shows_the_one_before_be_it_in_force_or_not() -> None:

@@ -95,7 +95,7 @@ class MemoryLedger:
         """Decide nothing on what is promised until *edit* is over. See `PromiseOrdering.mark`."""
         if not (condition := self._in_step()).ok:
             raise UnavailableError(condition.reason, condition.message)
-        self._order.require_unmarked(self._marks)
+        self._order.check_may_mark(self._marks)
         token = self._order.mark(edit, since=since)
         self._marked_since[token] = self._api_time()
         self._follow()

@@ -161,7 +161,7 @@ class PromiseOrder:
             versions = f"of version {self._in_force.position}, others by that of version {ledger.policy_version}"
             raise PromisesChangingError(f"this replica goes by the policy {versions}: try again in a moment")
 
-    def require_unmarked(self, ledger: Ledger) -> None:
+    def check_may_mark(self, ledger: Ledger) -> None:
         """
         Check that an edit may be marked: every other one has become what this replica sees stored, in force or not.
 

@@ -195,7 +195,7 @@ class SharedLedger:
             await self._stored.wait_for_turn(is_busy=bool(self._queue))
             self._stored.check_open()
             await self._until_caught_up()
-            self._view.order.require_unmarked(self._view.ledger)
+            self._view.order.check_may_mark(self._view.ledger)
             token = self._view.order.mark(edit, since=since)
             try:
                 is_written = await self._swap()
