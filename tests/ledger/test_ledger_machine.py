@@ -213,7 +213,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         if is_fresh or not replica.copy:
             self.read(replica)
-        if not replica.view.ledger.is_open or replica.view.behind():
+        if not replica.view.ledger.is_open or replica.view.unreached_target():
             return
         verdict = decide(charge, LIMITS[charge.payer], replica.index)
         if not isinstance(verdict, Allowed):
@@ -426,7 +426,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 replica.swap is None
                 and replica.copy == self.version
                 and self.ledger.is_open
-                and not replica.view.behind()
+                and not replica.view.unreached_target()
             ):
                 self.check_that_all_is_counted(replica.index)
 
@@ -461,7 +461,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.bring_to_rest(number)
         assert self.ledger.reservations == {}
         for replica in self.replicas:
-            assert not replica.view.behind()
+            assert not replica.view.unreached_target()
             for (subject, name), used in self.usage().items():
                 assert (replica.index.used(subject, name), replica.index.reserved(subject, name)) == (used, 0)
 

@@ -179,13 +179,13 @@ def test_a_retry_of_what_was_seen_holds_nothing(replica: Replica) -> None:
 
 def test_who_has_not_seen_what_was_taken_out_is_behind_until_it_has(replica: Replica) -> None:
     replica.view.take_in(Ledger("e1", is_open=True, write=8, settled_through={"pods": 10}))
-    assert replica.view.behind() == ("pods", 10)
+    assert replica.view.unreached_target() == ("pods", 10)
 
     replica.sees(9, 1, uid="another")
-    assert replica.view.behind() == ("pods", 10)
+    assert replica.view.unreached_target() == ("pods", 10)
 
     replica.index.reached("pods", 10)
-    assert replica.view.behind() is None
+    assert replica.view.unreached_target() is None
 
 
 def test_one_resource_that_is_behind_is_enough() -> None:
@@ -194,7 +194,7 @@ def test_one_resource_that_is_behind_is_enough() -> None:
 
     replica.view.take_in(Ledger("e1", is_open=True, settled_through={"pods": 10, "services": 3}))
 
-    assert replica.view.behind() == ("services", 3)
+    assert replica.view.unreached_target() == ("services", 3)
 
 
 # Holding.
@@ -483,7 +483,7 @@ def test_a_merged_reservation_expires_with_the_version_of_whatever_is_stored(rep
     assert replica.view.expire("a", found=StoredVersion("whichever", 10))
 
     assert replica.writes().settled_through == {"pods": 10}
-    assert replica.view.behind() == ("pods", 10)
+    assert replica.view.unreached_target() == ("pods", 10)
 
 
 def test_who_expires_a_merged_reservation_waits_for_what_is_stored_before_that_is_written(replica: Replica) -> None:
@@ -491,9 +491,9 @@ def test_who_expires_a_merged_reservation_waits_for_what_is_stored_before_that_i
 
     replica.view.expire("a", found=StoredVersion("whichever", 10))
 
-    assert replica.view.behind() == ("pods", 10)
+    assert replica.view.unreached_target() == ("pods", 10)
     replica.sees(10, 2, uid="whichever")
-    assert replica.view.behind() is None
+    assert replica.view.unreached_target() is None
 
 
 def test_a_merged_reservation_of_which_nothing_is_stored_expires_and_settles_nothing(replica: Replica) -> None:

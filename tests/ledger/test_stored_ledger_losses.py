@@ -502,7 +502,7 @@ async def test_then_it_opens_with_the_newest_version(lost: Replica) -> None:
 
     assert ledger_in(lost.stored_in).settled_through == {"pods": 90}
     lost.stored_ledger.check_open()
-    assert lost.stored_ledger.view.behind() == ("pods", 90)
+    assert lost.stored_ledger.view.unreached_target() == ("pods", 90)
     assert lost.stored_ledger.condition.ok
 
 

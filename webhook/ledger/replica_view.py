@@ -67,8 +67,8 @@ class ReplicaView:
     """
     The shared ledger as last read, counted in the usage index of this replica.
 
-    The index counts each reservation as a reservation or as an object. If it may count neither yet, `behind` returns
-    the watch that a decision has to wait for.
+    The index counts each reservation as a reservation or as an object. While it may count one as neither, no decision
+    may be made: `unreached_target` returns the watch to wait for.
 
     The order of calls: `take_in` a version; `hold` any number of reservations; `next_version`; then either `written` or
     `undo`. Nothing may be taken in while something is tentative. `settle` may come at any time, during a swap as well.
@@ -119,8 +119,8 @@ class ReplicaView:
         """Whether the ledger still has reservations that are settled or expired, or marks, which a swap must remove."""
         return bool(self._to_remove) or self.order.has_changes(self._ledger)
 
-    def behind(self) -> WatchTarget | None:
-        """Return what a watch of this replica must reach before it may decide; None if nothing is to wait for."""
+    def unreached_target(self) -> WatchTarget | None:
+        """Return the watch position that this replica must reach before it may decide; None if it has."""
         for resource in self.unread_resources():
             return WatchTarget(resource, None)
         for resource, version in (*self._ledger.settled_through.items(), *self._required_positions.items()):
@@ -229,7 +229,7 @@ class ReplicaView:
 
     def check_series(self, reservation: Reservation) -> None:
         """
-        Check whether *reservation* may hold room beside others of its series. Call it when nothing is `behind`.
+        Check whether *reservation* may hold room beside others of its series. Call it when no target is unreached.
 
         Raises: UnavailableError.
         """

@@ -375,14 +375,14 @@ class SharedLedger:
         """Wait until our watch has shown what the ledger no longer holds. Raises: UnavailableError."""
         try:
             async with asyncio.timeout(_USAGE_WATCH_SECONDS):
-                while self._view.behind():
+                while self._view.unreached_target():
                     self._moved.clear()
                     await self._moved.wait()
         except TimeoutError as error:
             raise UnavailableError("watch-behind", self._why_behind()) from error
 
     def _why_behind(self) -> str:
-        target = self._view.behind()
+        target = self._view.unreached_target()
         if target is None:
             return "our watch was behind the ledger"
         if target.version is None:
