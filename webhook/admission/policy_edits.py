@@ -215,7 +215,11 @@ class PolicyEdits:
                 return review.allowed(request.uid)
             async with asyncio.timeout(self._seconds_left(deadline)), self._turn:
                 goes_with_all = request.operation == "DELETE" and await self.is_ending()
-                return review.allowed(request.uid) if goes_with_all else await self._in_turn(request, edit, deadline)
+                return (
+                    review.allowed(request.uid)
+                    if goes_with_all
+                    else await self._judge_with_retries(request, edit, deadline)
+                )
         except ReviewError as error:
             return review.failed(request.uid, str(error))
         except TimeoutError:
@@ -223,7 +227,7 @@ class PolicyEdits:
         except UnavailableError as error:
             return review.not_now(request.uid, f"the edit of the policy cannot be judged yet: {error}: try again")
 
-    async def _in_turn(self, request: AdmissionRequest, edit: _Edit, deadline: float) -> AdmissionResponse:
+    async def _judge_with_retries(self, request: AdmissionRequest, edit: _Edit, deadline: float) -> AdmissionResponse:
         """Judge the edit; begin again if another edit of what is promised comes into force meanwhile."""
         while True:
             try:
@@ -292,7 +296,7 @@ class PolicyEdits:
         """
         policies = verdict.policies
         if policies is None or request.dry_run or self._is_refused(edit, verdict):
-            return self._weighed(request, edit, verdict)
+            return self._response_to(request, edit, verdict)
         now = self.clock.now()
         begun = [since for each in policies if (since := each.promised(now).since) is not None]
         try:
@@ -302,12 +306,12 @@ class PolicyEdits:
             if edit.force is None or (isinstance(error, PromisesChangingError) and self._may_wait(deadline)):
                 raise
             unordered = verdict.unknown or _Unknown(_UNORDERED, str(error))
-            return self._weighed(request, edit, replace(verdict, unknown=unordered))
+            return self._response_to(request, edit, replace(verdict, unknown=unordered))
         may_be_stored = False
         try:
             self._require_unchanged(edit, others)
             verdict = await self._promises_judged(verdict, policies, now, deadline)
-            response = self._weighed(request, edit, verdict)
+            response = self._response_to(request, edit, verdict)
             may_be_stored = response.allowed
         except BaseException:
             # The API server does not wait for an answer that comes too late, and stores the edit.
@@ -383,7 +387,7 @@ class PolicyEdits:
     def _is_refused(edit: _Edit, verdict: _Verdict) -> bool:
         return edit.force is None and verdict.needs_force
 
-    def _weighed(self, request: AdmissionRequest, edit: _Edit, verdict: _Verdict) -> AdmissionResponse:
+    def _response_to(self, request: AdmissionRequest, edit: _Edit, verdict: _Verdict) -> AdmissionResponse:
         """Return the answer by what an edit was found to do."""
         effect, unknown = verdict.effect, verdict.unknown
         if self._is_refused(edit, verdict):
