@@ -50,37 +50,37 @@ async def retry_while_promises_change(
         await asyncio.sleep(_BETWEEN_TRIES)
 
 
-class _Shown:
+class _SeenConfigMaps:
     """The ConfigMaps of the policy as a replica has seen them, at one `position` of its watch."""
 
     def __init__(self) -> None:
         self.position = 0
-        self._seen: Mapping[str, StoredVersion] | None = None
-        self._last: dict[str, int] = {}
+        self._present: Mapping[str, StoredVersion] | None = None
+        self._last_versions: dict[str, int] = {}
         """The last version of each uid that was ever seen."""
 
     def show(self, seen: Mapping[str, StoredVersion] | None, position: int) -> None:
         """Record what there is by now; None if that is not known."""
-        self._seen, self.position = seen, position
+        self._present, self.position = seen, position
         for each in (seen or {}).values():
-            self._last.pop(each.uid, None)
-            self._last[each.uid] = each.version
-        while len(self._last) > _MOST_KNOWN:
-            del self._last[next(iter(self._last))]
+            self._last_versions.pop(each.uid, None)
+            self._last_versions[each.uid] = each.version
+        while len(self._last_versions) > _MOST_KNOWN:
+            del self._last_versions[next(iter(self._last_versions))]
 
-    def at(self, edit: MarkedEdit) -> int | None:
+    def version_showing(self, edit: MarkedEdit) -> int | None:
         """
         Return at which version *edit* is shown, or what was written after it; 0 if that is gone, None if neither.
 
         What was part of the policy at the base, or was seen since, and is not now was deleted, or has lost its label.
         What was no part and was never seen may still become one.
         """
-        if self._seen is None:
+        if self._present is None:
             return None
-        found = self._seen.get(edit.name)
+        found = self._present.get(edit.name)
         if found is not None and (found.uid == edit.uid or edit.was_part):
             return found.version if found.version > edit.base else None
-        is_gone = self.position > edit.base if edit.was_part else self._last.get(edit.uid, 0) > edit.base
+        is_gone = self.position > edit.base if edit.was_part else self._last_versions.get(edit.uid, 0) > edit.base
         return 0 if is_gone else None
 
 
@@ -107,15 +107,15 @@ class PromiseOrder:
         self._counted_since = counted_since
         self._tentative: dict[str, _Mark] = {}
         self._over: set[str] = set()
-        self._stored = _Shown()
-        self._in_force = _Shown()
+        self._seen = _SeenConfigMaps()
+        self._in_force = _SeenConfigMaps()
         self._changed_at = 0
 
     # Events.
 
     def policy_seen(self, seen: Mapping[str, StoredVersion], *, version: int) -> None:
         """Record which ConfigMaps there are as of *version*, in force or not."""
-        self._stored.show(seen, version)
+        self._seen.show(seen, version)
 
     def policy_in_force(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
         """Record what this replica goes by now. See `PromiseOrdering.policy_in_force`."""
@@ -168,9 +168,9 @@ class PromiseOrder:
         Raises: PromisesChangingError.
         """
         for token, edit in ledger.edits.items():
-            if token not in self._over and self._stored.at(edit) is None:
+            if token not in self._over and self._seen.version_showing(edit) is None:
                 raise _being_stored(edit)
-        if self._stored.position < ledger.policy_version:
+        if self._seen.position < ledger.policy_version:
             raise PromisesChangingError("this replica has not seen the newest policy yet: try again in a moment")
 
     def time(self, ledger: Ledger, now: datetime) -> datetime:
@@ -194,7 +194,7 @@ class PromiseOrder:
 
     def following(self, ledger: Ledger) -> Ledger:
         """Return *ledger* as the next swap writes it, as far as it is about promises."""
-        in_force = [self._in_force_at(edit) for token, edit in ledger.edits.items() if token not in self._over]
+        in_force = [self._version_in_force(edit) for token, edit in ledger.edits.items() if token not in self._over]
         passed = [(each - _EPOCH) // _MICROSECOND for each in self._passed()]
         return replace(
             ledger,
@@ -210,11 +210,11 @@ class PromiseOrder:
         yield from (each.since for each in self._tentative.values() if each.since is not None)
 
     def _is_over(self, token: str, edit: MarkedEdit) -> bool:
-        return token in self._over or self._in_force_at(edit) > 0
+        return token in self._over or self._version_in_force(edit) > 0
 
-    def _in_force_at(self, edit: MarkedEdit) -> int:
+    def _version_in_force(self, edit: MarkedEdit) -> int:
         """Return the version at which *edit*, or what was written after it, came into force here; 0 before that."""
-        at = self._in_force.at(edit)
+        at = self._in_force.version_showing(edit)
         if at is None:
             return 0
         return at or max(self._changed_at, 1)
