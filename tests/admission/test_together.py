@@ -294,7 +294,7 @@ async def test_with_the_shared_ledger_real_requests_see_nothing_of_it_and_nothin
     webhook, world, stored_in = Webhook(CPU3), World(), FakeLedgerObject()
     world.index = webhook.index
     ledger = share(stored_in, world)
-    await ledger._stored.read()
+    await ledger._stored_ledger.read()
     stored_in.accesses.clear()
     webhook.handler = replace(webhook.handler, ledger=ledger)
     assert fits(await together(webhook, creates(pod("a", "2"), pod("b", "2")))) == [True, False]

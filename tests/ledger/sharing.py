@@ -68,7 +68,7 @@ class Replica:
 
     @property
     def stored_ledger(self) -> StoredLedger:
-        return self.ledger._stored
+        return self.ledger._stored_ledger
 
     async def ask(self, charge: Charge, *, dry_run: bool = False, within: float = 5.0) -> Decision:
         """Ask; *within* is in seconds."""

@@ -114,7 +114,7 @@ class SharedLedger:
         index shows what exists. *charged* are the resources that this replica watches.
         """
         self._index = index
-        self._stored = stored_ledger
+        self._stored_ledger = stored_ledger
         self._view = stored_ledger.view
         self._expiry_seconds = expiry_seconds
         self._monotonic = monotonic
@@ -131,11 +131,11 @@ class SharedLedger:
     @property
     def is_known(self) -> bool:
         """Whether the ledger was ever read."""
-        return self._stored.is_known
+        return self._stored_ledger.is_known
 
     def condition(self) -> Condition:
         """Return whether the ledger allows decisions."""
-        return self._stored.condition
+        return self._stored_ledger.condition
 
     async def transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
         """Decide the request: with the next batch if it grows, otherwise at once. See `Transactions.transact`."""
@@ -154,7 +154,7 @@ class SharedLedger:
             why = f"{owner} has {MOST_PER_OWNER} requests in flight: try again later"
             raise UnavailableError("in-flight", why, affects_all=True)
         answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(charge, decide, dry_run, self._stored.next_order_number(), deadline, answer))
+        self._queue.append(_Waiting(charge, decide, dry_run, self._stored_ledger.next_order_number(), deadline, answer))
         if self._at_work is None or self._at_work.done():
             self._at_work = asyncio.create_task(self._work())
         self._waiting[owner] += 1
@@ -190,10 +190,10 @@ class SharedLedger:
             raise UnavailableError("deadline", "the edit could not be marked in the ledger in time") from error
 
     async def _mark(self, edit: MarkedEdit, since: datetime | None) -> str:
-        await self._stored.catch_up()
+        await self._stored_ledger.catch_up()
         while True:
-            await self._stored.wait_for_turn(is_busy=bool(self._queue))
-            self._stored.check_open()
+            await self._stored_ledger.wait_for_turn(is_busy=bool(self._queue))
+            self._stored_ledger.check_open()
             await self._until_caught_up()
             self._view.order.check_may_mark(self._view.ledger)
             token = self._view.order.mark(edit, since=since)
@@ -204,7 +204,7 @@ class SharedLedger:
                 raise
             if is_written:
                 return token
-            await self._stored.refresh()
+            await self._stored_ledger.refresh()
 
     async def unmark(self, token: str) -> None:
         """Have the others go on, as an edit was refused. See `PromiseOrdering.unmark`."""
@@ -236,10 +236,10 @@ class SharedLedger:
         """See `LedgerStore.maintain`. Raises: StoreRestoredError, after which this process has to end."""
         try:
             async with self._lock:
-                self._stored.check_history()
-                await self._stored.catch_up()
+                self._stored_ledger.check_history()
+                await self._stored_ledger.catch_up()
                 newest_policy = self._stored_policies.newest_version
-                await self._stored.open_again(lambda: self._newest(quorum), newest_policy)
+                await self._stored_ledger.open_again(lambda: self._newest(quorum), newest_policy)
         except UnavailableError as error:
             return Maintenance(failures=(error,))
         if not self._view.ledger.is_open:
@@ -289,10 +289,10 @@ class SharedLedger:
 
         Raises: UnavailableError.
         """
-        await self._stored.catch_up()
+        await self._stored_ledger.catch_up()
         while True:
-            await self._stored.wait_for_turn(is_busy=len(batch) + len(self._queue) > 1)
-            self._stored.check_open()
+            await self._stored_ledger.wait_for_turn(is_busy=len(batch) + len(self._queue) > 1)
+            self._stored_ledger.check_open()
             await self._until_caught_up()
             self._draw(batch, most)
             verdicts = self._decide_each(batch)
@@ -301,7 +301,7 @@ class SharedLedger:
                     if not each.answer.done():
                         each.answer.set_result(decision)
                 return
-            await self._stored.refresh()
+            await self._stored_ledger.refresh()
 
     def _draw(self, batch: list[_Waiting], most: int) -> None:
         """
@@ -358,12 +358,12 @@ class SharedLedger:
         """
         if self._view.has_tentative:
             return await self._swap()
-        return all(each.came < self._stored.confirmed_at for each, _ in verdicts)
+        return all(each.came < self._stored_ledger.confirmed_at for each, _ in verdicts)
 
     async def _swap(self) -> bool:
         """Store the next version; return False, and undo what is tentative, if another write came first."""
         try:
-            is_written = await self._stored.swap(self._view.next_version())
+            is_written = await self._stored_ledger.swap(self._view.next_version())
         except BaseException:
             self._view.undo()
             raise
@@ -398,7 +398,7 @@ class SharedLedger:
     def _is_age_due(self) -> bool:
         """Whether to write the ages alone: if every replica crashes, about two seconds of age are lost, not more."""
         waiting = chain(self._view.order.open_marks(self._view.ledger), self._view.live())
-        return self._stored.is_age_due and any(True for _ in waiting)
+        return self._stored_ledger.is_age_due and any(True for _ in waiting)
 
     async def _read_newest(self, lookups: Lookups) -> None:
         """Read the newest version of each resource that was not read when a lost ledger was opened."""
@@ -411,7 +411,7 @@ class SharedLedger:
         Release the reservations that are 40 seconds old and whose objects are not stored, and merged ones in any case;
         return those.
         """
-        waited = self._stored.waited()
+        waited = self._stored_ledger.waited()
         old: dict[ObjectKey, list[tuple[str, Reservation]]] = defaultdict(list)
         for token, reservation in self._view.expirable():
             if waited[token] >= self._expiry_seconds * 1000:
@@ -428,7 +428,7 @@ class SharedLedger:
 
     async def _expire_marks(self, lookups: Lookups) -> None:
         """Take out the marks that are 40 seconds old and whose edits are not stored."""
-        waited, order = self._stored.waited(), self._view.order
+        waited, order = self._stored_ledger.waited(), self._view.order
         old = {
             token: edit
             for token, edit in order.open_marks(self._view.ledger)
@@ -441,10 +441,10 @@ class SharedLedger:
         """Write what is settled or expired, and ages that are due. Raises: UnavailableError."""
         async with self._lock:
             # After a failed write one is tried each second, to learn whether writing works again.
-            if self._view.has_removals or not self._stored.last_write_ok or self._is_age_due():
-                await self._stored.catch_up()
-                await self._stored.wait_for_turn(is_busy=False)
-                await self._stored.swap(self._view.next_version())
+            if self._view.has_removals or not self._stored_ledger.last_write_ok or self._is_age_due():
+                await self._stored_ledger.catch_up()
+                await self._stored_ledger.wait_for_turn(is_busy=False)
+                await self._stored_ledger.swap(self._view.next_version())
 
 
 def _to_hold(waiting: _Waiting, decision: Decision) -> Reservation | None:
