@@ -79,7 +79,11 @@ class _Place(NamedTuple):
 
 
 class Merger:
-    """One policy in the making, and what is wrong with it or has no effect."""
+    """
+    One policy in the making, and what is wrong with it or has no effect.
+
+    What may turn out wrong later is kept with a blank: a `Mistake` at its place, without the message.
+    """
 
     def __init__(self) -> None:
         self.mistakes: list[Mistake] = []
@@ -123,7 +127,7 @@ class Merger:
         self._class_uses: list[tuple[str, Mistake]] = []
         self._commitments: list[Commitment] = []
         self._holders: list[tuple[str, str, Mistake]] = []
-        self._pools: list[tuple[Commitment, Mistake]] = []
+        self._commitment_zones: list[tuple[Commitment, Mistake]] = []
         self._offers: list[tuple[Commitment, Mistake]] = []
         self._projects: list[tuple[str, Mistake]] = []
         self._is_partly_read = False
@@ -143,7 +147,7 @@ class Merger:
         self._rule_groups += document.rule_groups
         self._class_uses += document.class_uses
         self._holders += document.holders
-        self._pools += document.pools
+        self._commitment_zones += document.pools
         self._offers += document.offers
         self._projects += document.projects
         self._is_partly_read = self._is_partly_read or document.is_partly_read
@@ -165,10 +169,10 @@ class Merger:
         """Check, after the last document, what refers to others, and yield now and then."""
         tiers = self._entries[TIERS]
         known = sorted(self._groups)
-        for name, place in () if self._is_partly_read else self._rule_groups:
+        for name, blank in () if self._is_partly_read else self._rule_groups:
             if name not in self._groups:
                 message = f"{name} has no entry under groups" + (suggestion(name, known) if known else "")
-                self.mistakes.append(replace(place, message=message))
+                self.mistakes.append(replace(blank, message=message))
         if not self._is_partly_read:
             self._check_classes()
             self._check_commitments()
@@ -182,43 +186,43 @@ class Merger:
 
     def _check_classes(self) -> None:
         known = self._node_classes.names
-        for name, place in self._class_uses:
+        for name, blank in self._class_uses:
             if not known:
-                self.mistakes.append(replace(place, message="there are no nodeClasses, without which no pod is in one"))
+                self.mistakes.append(replace(blank, message="there are no nodeClasses, without which no pod is in one"))
             elif name and name not in known:
-                self.mistakes.append(replace(place, message=f"{name} is not in nodeClasses" + suggestion(name, known)))
+                self.mistakes.append(replace(blank, message=f"{name} is not in nodeClasses" + suggestion(name, known)))
 
     def _check_projects(self) -> None:
         first: dict[str, Mistake] = {}
-        for project, place in self._projects:
-            other = first.setdefault(project, place)
-            if other.path != place.path:  # of one tenant that is defined twice that alone is told
+        for project, blank in self._projects:
+            other = first.setdefault(project, blank)
+            if other.path != blank.path:  # of one tenant that is defined twice that alone is told
                 message = f"{project} is {other.path} at {other.source}:{other.position.line}: each has one of its own"
-                self.mistakes.append(replace(place, message=message))
+                self.mistakes.append(replace(blank, message=message))
 
     def _check_commitments(self) -> None:
         known: dict[str, Mapping[str, object]] = {"groups": self._groups, "tenants": self._tenants}
-        for section, name, place in self._holders:
+        for section, name, blank in self._holders:
             if name not in known[section]:
                 names = sorted(known[section])
                 message = f"{name} has no entry under {section}" + (suggestion(name, names) if names else "")
-                self.mistakes.append(replace(place, message=message))
+                self.mistakes.append(replace(blank, message=message))
         first: dict[str, Commitment] = {}
-        for commitment, place in self._pools:
+        for commitment, blank in self._commitment_zones:
             if commitment.state in FINAL:
                 continue
             other = first.setdefault(commitment.pool.node_class, commitment)
             if bool(other.pool.zone) != bool(commitment.pool.zone):
                 named = "a zone" if other.pool.zone else "no zone"
                 message = f"{other.name} at {other.place} names {named}: of one class either all do or none"
-                self.mistakes.append(replace(place, message=message))
+                self.mistakes.append(replace(blank, message=message))
         offered: dict[str, Commitment] = {}
-        for commitment, place in self._offers:
+        for commitment, blank in self._offers:
             assert commitment.offer is not None  # noqa: S101 - it is among those that are offered
             other = offered.setdefault(commitment.offer.token_digest, commitment)
-            if other.name != commitment.name:  # of one that is defined twice that alone is told
+            if other.name != commitment.name:  # one that is defined twice is reported as that alone
                 message = f"{other.name} at {other.place} is offered by the same token: each takes one of its own"
-                self.mistakes.append(replace(place, message=message))
+                self.mistakes.append(replace(blank, message=message))
 
     def all_notes(self) -> list[Mistake]:
         """Return all notes, those on limits that all documents together leave without effect among them."""
@@ -237,8 +241,8 @@ class Merger:
         of_groups = ((("groups", name), message) for name, message in group_notes(policy))
         for steps, message in (*of_groups, *exempt_notes(policy), *unused_tiers(policy.tiers, self._tier_uses)):
             yield Mistake(*self._defined[steps], field_path(steps), message)
-        for place, message in (*effect_notes(self._exemptions), *time_notes(policy, self._of_times)):
-            yield replace(place, message=message)
+        for blank, message in (*effect_notes(self._exemptions), *time_notes(policy, self._of_times)):
+            yield replace(blank, message=message)
         categories = next((place for key, place in self._defined.items() if key[:2] == _CATEGORIES), None)
         if categories is not None:
             yield from (Mistake(*categories, field_path(_CATEGORIES), why) for why in category_notes(policy))
