@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from webhook.documents.policy_notes import Known, policy_notes
+from webhook.documents.policy_notes import Facts, policy_notes
 from webhook.documents.policy_text import PolicyText, read_policy
 
 ROOT = Path(__file__).parent.parent.parent
-TODAY = Known(datetime(2026, 6, 1, tzinfo=UTC))
+TODAY = Facts(datetime(2026, 6, 1, tzinfo=UTC))
 
 
-def notes(text: str, known: Known = TODAY) -> list[str]:
+def notes(text: str, known: Facts = TODAY) -> list[str]:
     """Return the notes on a policy without their source."""
     reading = read_policy([PolicyText("p", f"version: 1\n{text}\n")])
     assert reading.policy is not None, reading.mistakes
     return [str(each).removeprefix("p:") for each in policy_notes(reading, known)]
 
 
-def messages(text: str, known: Known = TODAY) -> list[str]:
+def messages(text: str, known: Facts = TODAY) -> list[str]:
     return [each.partition(": ")[2].partition(": ")[2] for each in notes(text, known)]
 
 
@@ -228,10 +228,10 @@ def test_devices_that_the_cluster_uses_are_known() -> None:
     text = "cluster: {hard: {acme.com/gpus: 1, acme.com/fpga: 1}}"
     noted = ["2:18: cluster.hard[acme.com/gpus]: no known device, did you mean acme.com/gpu?"]
     assert notes(text) == []
-    assert notes(text, Known(devices=frozenset({"acme.com/gpu"}))) == noted
-    assert notes(text, Known(devices=frozenset({"acme.com/gpu", "acme.com/gpus"}))) == []
+    assert notes(text, Facts(devices=frozenset({"acme.com/gpu"}))) == noted
+    assert notes(text, Facts(devices=frozenset({"acme.com/gpu", "acme.com/gpus"}))) == []
     twice = "cluster: {hard: {nvidai.com/gpu: 1}}"
-    assert len(notes(twice, Known(devices=frozenset({"nvidia.com/gpu"})))) == 1
+    assert len(notes(twice, Facts(devices=frozenset({"nvidia.com/gpu"})))) == 1
 
 
 ENDED = """\
@@ -251,7 +251,7 @@ def test_what_has_ended_is_noted_where_the_time_is_known() -> None:
         "6:37: cluster.until: ended at 2025-01-01T00:00:00Z: it binds nobody any more",
         "7:41: exempt[0].until: ended at 2026-01-01T00:00:00Z: it exempts nothing any more",
     ]
-    assert notes(ENDED, Known()) == []
+    assert notes(ENDED, Facts()) == []
 
 
 def exempt(by: str, entries: str, more: str = "") -> list[str]:

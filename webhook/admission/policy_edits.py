@@ -20,8 +20,7 @@ from webhook.admission.review import AdmissionRequest, AdmissionResponse, Review
 from webhook.documents.mistake import Mistake
 from webhook.documents.policy_config_map import FORCE_ANNOTATION, POLICY_LABEL, PolicyConfigMap
 from webhook.documents.policy_draft import Complaint, brought, brought_notes, read_draft
-from webhook.documents.policy_notes import Known as Facts
-from webhook.documents.policy_notes import policy_notes
+from webhook.documents.policy_notes import Facts, policy_notes
 from webhook.documents.policy_text import PolicyReading, PolicyText
 from webhook.documents.step_by_step import in_thread
 from webhook.ports import (

@@ -17,7 +17,7 @@ from webhook.cli.inputs import InputError, read_inputs
 from webhook.documents.mistake import Mistake
 from webhook.documents.policy_config_map import POLICY_LABEL
 from webhook.documents.policy_manifests import read_manifests
-from webhook.documents.policy_notes import Known, policy_notes
+from webhook.documents.policy_notes import Facts, policy_notes
 from webhook.documents.policy_text import PolicyReading, PolicyText, in_order, read_policy
 from webhook.quota.policy import Policy
 
@@ -58,7 +58,7 @@ def policy_reading(names: Iterable[str], *, named: Iterable[str] = ()) -> Policy
 
 def show_notes(reading: PolicyReading) -> int:
     """Print the notes on a policy to standard error, and return how many there are."""
-    notes = policy_notes(reading, Known(datetime.fromtimestamp(time.time(), UTC)))
+    notes = policy_notes(reading, Facts(datetime.fromtimestamp(time.time(), UTC)))
     for note in notes:
         click.echo(f"note: {note}", err=True)
     return len(notes)

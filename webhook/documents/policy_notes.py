@@ -16,7 +16,7 @@ _SOON = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Facts:
     """
     What is known beside the texts: the time, and the devices that objects of the cluster ask for.
 
@@ -27,7 +27,7 @@ class Known:
     devices: frozenset[str] = frozenset()
 
 
-def policy_notes(reading: PolicyReading, known: Known) -> tuple[Mistake, ...]:
+def policy_notes(reading: PolicyReading, known: Facts) -> tuple[Mistake, ...]:
     """Return the notes on *reading*, in the order of the texts: those of the texts, and those that *known* adds."""
     return in_order((*reading.notes, *_ended(reading, known), *_like_those_in_use(reading, known)))
 
@@ -37,12 +37,12 @@ def ending_soon(reading: PolicyReading, now: datetime) -> tuple[Mistake, ...]:
     return in_order(each.ends for each in reading.endings if now < each.until <= now + _SOON)
 
 
-def _ended(reading: PolicyReading, known: Known) -> Iterator[Mistake]:
+def _ended(reading: PolicyReading, known: Facts) -> Iterator[Mistake]:
     if known.now is not None:
         yield from (each.ended for each in reading.endings if each.until <= known.now)
 
 
-def _like_those_in_use(reading: PolicyReading, known: Known) -> Iterator[Mistake]:
+def _like_those_in_use(reading: PolicyReading, known: Facts) -> Iterator[Mistake]:
     """Yield notes on devices that nobody asks for, and whose name is a slip of one that somebody does."""
     unused = [each for each in reading.devices if each.name not in known.devices]
     if not unused or not known.devices:

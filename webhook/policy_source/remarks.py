@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from webhook.documents.policy_notes import Known, ending_soon, policy_notes
+from webhook.documents.policy_notes import Facts, ending_soon, policy_notes
 from webhook.documents.policy_text import PolicyReading
 from webhook.policy_source.current import CurrentPolicy
 from webhook.ports import READY, Clock, Condition
@@ -41,7 +41,7 @@ class PolicyRemarks:
     def _noted(self, reading: PolicyReading) -> Condition:
         devices = self._devices() if reading.devices else frozenset()
         now = self._clock.now()
-        notes = [str(each) for each in (*policy_notes(reading, Known(now, devices)), *ending_soon(reading, now))]
+        notes = [str(each) for each in (*policy_notes(reading, Facts(now, devices)), *ending_soon(reading, now))]
         if not notes:
             return READY
         shown = notes[:_MOST_SHOWN]
