@@ -15,6 +15,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from webhook.admission import review
+from webhook.admission.config_map_edit import ConfigMapEdit, read_edit
 from webhook.admission.covered_use import StoredObjects, unkept_now
 from webhook.admission.review import AdmissionRequest, AdmissionResponse, ReviewError
 from webhook.documents.mistake import Mistake
@@ -56,21 +57,6 @@ _LAST = (
     f"it is the last ConfigMap with the label {POLICY_LABEL}=true, and without it the policy in force would stay: to "
     "limit nobody, have it say no more than version: 1"
 )
-_ADVICE = "To do it all the same"
-_ADVICE_ANEW = f"The annotation {FORCE_ANNOTATION} was there before this edit"
-_HOW = f"{_ADVICE}, say why in the annotation {FORCE_ANNOTATION} in the same edit"
-_HOW_ANEW = f"{_ADVICE_ANEW}: to do it all the same, give another reason"
-_HOW_DELETED = (
-    f"To do it all the same, first edit it to say no more than version: 1, with the reason in the annotation "
-    f"{FORCE_ANNOTATION}"
-)
-
-
-def without_advice(refusal: str) -> str:
-    """Return a refusal without what an admin may do about it, for programs that ask for others."""
-    for advice in (_ADVICE, _ADVICE_ANEW):
-        refusal = refusal.partition(f". {advice}")[0]
-    return refusal
 
 
 class PolicyMaps(Protocol):
@@ -122,28 +108,6 @@ class _Unknown(NamedTuple):
 
     what: str
     why: str
-
-
-class _Edit(NamedTuple):
-    """
-    A ConfigMap before and after; None where it is no part of the policy. `force` is the reason that it brings. `base`
-    is the version before, 0 if there was none.
-    """
-
-    name: str
-    uid: str
-    base: int
-    old: PolicyConfigMap | None
-    new: PolicyConfigMap | None
-    force: str | None
-    is_forced_before: bool
-
-    @property
-    def how(self) -> str:
-        """Return what to do to have it accepted although limits are below what is used."""
-        if self.new is None:
-            return _HOW_DELETED
-        return _HOW_ANEW if self.is_forced_before else _HOW
 
 
 _NO_NODES = _Unknown(
@@ -209,7 +173,7 @@ class PolicyEdits:
         if (request.namespace, str(request.resource)) != (self.namespace, "configmaps") or request.sub_resource:
             return review.allowed(request.uid)
         try:
-            edit = _read(request)
+            edit = read_edit(request)
             if edit is None:
                 return review.allowed(request.uid)
             async with asyncio.timeout(self._seconds_left(deadline)), self._turn:
@@ -226,7 +190,9 @@ class PolicyEdits:
         except UnavailableError as error:
             return review.not_now(request.uid, f"the edit of the policy cannot be judged yet: {error}: try again")
 
-    async def _judge_with_retries(self, request: AdmissionRequest, edit: _Edit, deadline: float) -> AdmissionResponse:
+    async def _judge_with_retries(
+        self, request: AdmissionRequest, edit: ConfigMapEdit, deadline: float
+    ) -> AdmissionResponse:
         """Judge the edit; begin again if another edit of what is promised comes into force meanwhile."""
         while True:
             try:
@@ -239,7 +205,7 @@ class PolicyEdits:
     def _may_wait(self, deadline: float) -> bool:
         return self._seconds_left(deadline) > _LAST_TRY
 
-    async def _judge(self, request: AdmissionRequest, edit: _Edit, deadline: float) -> AdmissionResponse:
+    async def _judge(self, request: AdmissionRequest, edit: ConfigMapEdit, deadline: float) -> AdmissionResponse:
         others = self.maps.others(edit.name)
         if (refused := await self._refused_unread(request, edit, others)) is not None:
             return refused
@@ -261,7 +227,7 @@ class PolicyEdits:
         return await self._answer(request, edit, verdict, others, deadline)
 
     async def _refused_unread(
-        self, request: AdmissionRequest, edit: _Edit, others: Sequence[PolicyConfigMap]
+        self, request: AdmissionRequest, edit: ConfigMapEdit, others: Sequence[PolicyConfigMap]
     ) -> AdmissionResponse | None:
         """Return the refusal of an edit that fails whatever its text is; None if that decides."""
         if request.operation == "CREATE" and await self._is_taken(edit):  # then nobody should wait for it
@@ -273,7 +239,7 @@ class PolicyEdits:
             return _refused(request, f"metadata.annotations[{FORCE_ANNOTATION}]: {why}")
         return None
 
-    async def _is_taken(self, edit: _Edit) -> bool:
+    async def _is_taken(self, edit: ConfigMapEdit) -> bool:
         if self.maps.uid_of(edit.name) in ("", edit.uid):
             return False
         found = await self.stored.version_of(edit.name)
@@ -282,7 +248,7 @@ class PolicyEdits:
     async def _answer(
         self,
         request: AdmissionRequest,
-        edit: _Edit,
+        edit: ConfigMapEdit,
         verdict: _Verdict,
         others: Sequence[PolicyConfigMap],
         deadline: float,
@@ -321,7 +287,7 @@ class PolicyEdits:
                 await self.order.unmark(token)
         return response
 
-    def _require_unchanged(self, edit: _Edit, others: Sequence[PolicyConfigMap]) -> None:
+    def _require_unchanged(self, edit: ConfigMapEdit, others: Sequence[PolicyConfigMap]) -> None:
         """Check that the other ConfigMaps are still the *others*. Raises: PromisesChangingError."""
         if tuple(self.maps.others(edit.name)) != tuple(others):
             raise PromisesChangingError("another ConfigMap of the policy has changed meanwhile: try again")
@@ -352,7 +318,7 @@ class PolicyEdits:
 
     def _verdict(
         self,
-        edit: _Edit,
+        edit: ConfigMapEdit,
         others: Sequence[PolicyConfigMap],
         in_force: Policy | None,
         known: Known | UnavailableError,
@@ -383,10 +349,10 @@ class PolicyEdits:
         return _Verdict(effect=effect, notes=notes, unknown=unknown, policies=policies)
 
     @staticmethod
-    def _is_refused(edit: _Edit, verdict: _Verdict) -> bool:
+    def _is_refused(edit: ConfigMapEdit, verdict: _Verdict) -> bool:
         return edit.force is None and verdict.needs_force
 
-    def _response_to(self, request: AdmissionRequest, edit: _Edit, verdict: _Verdict) -> AdmissionResponse:
+    def _response_to(self, request: AdmissionRequest, edit: ConfigMapEdit, verdict: _Verdict) -> AdmissionResponse:
         """Return the answer by what an edit was found to do."""
         effect, unknown = verdict.effect, verdict.unknown
         if self._is_refused(edit, verdict):
@@ -408,29 +374,6 @@ class PolicyEdits:
             self.on_forced(edit.name, edit.uid, edit_message.shortened(text, _LONGEST_AUDIT))
         audit = {"forced": edit.force.strip(), "over": edit_message.shortened(what, _LONGEST_AUDIT)}
         return review.allowed(request.uid, warnings=told, audit=audit)
-
-
-def _read(request: AdmissionRequest) -> _Edit | None:
-    """Return the edit; None if it changes nothing of the policy. Raises: ReviewError."""
-    old = None if request.operation == "CREATE" else request.decode_old(PolicyConfigMap)
-    new = None if request.operation == "DELETE" else request.decode(PolicyConfigMap)
-    was, will = (each if each is not None and each.is_labelled else None for each in (old, new))
-    if was is None and will is None:
-        return None
-    if was is not None and will is not None and (was.data, was.binary_data) == (will.data, will.binary_data):
-        return None
-    known_force = None if old is None else old.force
-    force = None if new is None or new.force == known_force else new.force
-    metadata = (new or old or PolicyConfigMap()).metadata
-    base = 0 if old is None else _version(old, request)
-    return _Edit(metadata.name, metadata.uid, base, was, will, force, is_forced_before=known_force is not None)
-
-
-def _version(stored: PolicyConfigMap, request: AdmissionRequest) -> int:
-    text = stored.metadata.resource_version
-    if not (text.isascii() and text.isdecimal()):
-        raise ReviewError("request.oldObject.metadata.resourceVersion is not a number", request.uid)
-    return int(text)
 
 
 def _is_blind(before: Policy, after: Policy, known: Known) -> bool:

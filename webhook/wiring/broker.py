@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from webhook.admission.policy_edits import without_advice
+from webhook.admission.config_map_edit import without_advice
 from webhook.documents.kept_policy import KeptPolicy, KeptPolicyError, KeptPolicyStore, PolicyRefusedError
 from webhook.liquid.changes import changed
 from webhook.liquid.confirmation import requires_confirmation

@@ -18,7 +18,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-from webhook.admission.policy_edits import without_advice
+from webhook.admission.config_map_edit import without_advice
 from webhook.documents.kept_policy import KeptPolicy, KeptPolicyStore, PolicyRefusedError, StoredPolicy, kept_text
 from webhook.documents.policy_config_map import FORCE_ANNOTATION, PolicyConfigMap
 from webhook.documents.policy_text import PolicyReading, read_policy
