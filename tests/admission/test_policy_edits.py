@@ -721,7 +721,7 @@ async def test_a_create_of_a_name_that_is_taken_is_answered_as_the_api_server_wo
     marks = Marks(promising)
     another = config_map(TWO_PROMISED)
     another["metadata"]["uid"] = "another"
-    promising.edits.stored = policies = FakeStoredPolicies({"p": StoredPolicyMap("uid-of-p", 5)})
+    promising.edits.stored_policies = policies = FakeStoredPolicies({"p": StoredPolicyMap("uid-of-p", 5)})
 
     answer = await promising.ask("CREATE", another)
 

@@ -163,7 +163,7 @@ class PolicyEdits:
     order: PromiseOrdering
     objects: StoredObjects
     clock: Clock
-    stored: StoredPolicies = field(default_factory=NoPolicies)
+    stored_policies: StoredPolicies = field(default_factory=NoPolicies)
     on_forced: Callable[[str, str, str], None] = _ignore
     is_ending: Callable[[], Awaitable[bool]] = _stays
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
@@ -177,12 +177,7 @@ class PolicyEdits:
             if edit is None:
                 return review.allowed(request.uid)
             async with asyncio.timeout(self._seconds_left(deadline)), self._turn:
-                goes_with_all = request.operation == "DELETE" and await self.is_ending()
-                return (
-                    review.allowed(request.uid)
-                    if goes_with_all
-                    else await self._judge_with_retries(request, edit, deadline)
-                )
+                return await self._judge_with_retries(request, edit, deadline)
         except ReviewError as error:
             return review.failed(request.uid, str(error))
         except TimeoutError:
@@ -194,6 +189,8 @@ class PolicyEdits:
         self, request: AdmissionRequest, edit: ConfigMapEdit, deadline: float
     ) -> AdmissionResponse:
         """Judge the edit; begin again if another edit of what is promised comes into force meanwhile."""
+        if request.operation == "DELETE" and await self.is_ending():
+            return review.allowed(request.uid)
         while True:
             try:
                 return await self._judge(request, edit, deadline)
@@ -242,7 +239,7 @@ class PolicyEdits:
     async def _is_taken(self, edit: ConfigMapEdit) -> bool:
         if self.maps.uid_of(edit.name) in ("", edit.uid):
             return False
-        found = await self.stored.version_of(edit.name)
+        found = await self.stored_policies.version_of(edit.name)
         return found is not None and found.uid != edit.uid
 
     async def _answer(
@@ -263,29 +260,30 @@ class PolicyEdits:
         if policies is None or request.dry_run or self._is_refused(edit, verdict):
             return self._response_to(request, edit, verdict)
         now = self.clock.now()
-        begun = [since for each in policies if (since := each.promised(now).since) is not None]
         try:
-            marked = MarkedEdit(edit.name, edit.uid, edit.base, edit.old is not None)
-            token = await self.order.mark(marked, since=max(begun, default=None), deadline=deadline)
+            token = await self._mark(edit, policies, now, deadline)
         except UnavailableError as error:
             if edit.force is None or (isinstance(error, PromisesChangingError) and self._may_wait(deadline)):
                 raise
             unordered = verdict.unknown or _Unknown(_UNORDERED, str(error))
             return self._response_to(request, edit, replace(verdict, unknown=unordered))
-        may_be_stored = False
         try:
             self._require_unchanged(edit, others)
             verdict = await self._promises_judged(verdict, policies, now, deadline)
             response = self._response_to(request, edit, verdict)
-            may_be_stored = response.allowed
         except BaseException:
-            # The API server does not wait for an answer that comes too late, and stores the edit.
-            may_be_stored = self._seconds_left(deadline) <= 0
-            raise
-        finally:
-            if not may_be_stored:
+            if self._seconds_left(deadline) > 0:  # past it the API server fails open and stores the edit: keep the mark
                 await self.order.unmark(token)
+            raise
+        if not response.allowed:
+            await self.order.unmark(token)
         return response
+
+    async def _mark(self, edit: ConfigMapEdit, policies: tuple[Policy, Policy], now: datetime, deadline: float) -> str:
+        """Mark *edit* in the ledger; return the token. Raises: UnavailableError. See `PromiseOrdering.mark`."""
+        marked = MarkedEdit(edit.name, edit.uid, edit.base, edit.old is not None)
+        passed = [last for each in policies if (last := each.promised(now).since) is not None]
+        return await self.order.mark(marked, since=max(passed, default=None), deadline=deadline)
 
     def _require_unchanged(self, edit: ConfigMapEdit, others: Sequence[PolicyConfigMap]) -> None:
         """Check that the other ConfigMaps are still the *others*. Raises: PromisesChangingError."""
@@ -325,16 +323,16 @@ class PolicyEdits:
         facts: Facts,
     ) -> Generator[None, None, _Verdict]:
         """Judge in steps: mistakes and notes in any case, and what is used if that is known."""
-        stored = [*others, edit.old] if edit.old is not None else others
+        former_maps = [*others, edit.old] if edit.old is not None else others
         after = yield from read_draft([*others, edit.new] if edit.new is not None else others)
         if after.policy is None:
-            before = yield from read_draft(stored)
+            before = yield from read_draft(former_maps)
             return _Verdict(brought(after.complaints, before.complaints), after.complaints)
-        texts = [text for each in stored for text in each.texts()]
+        texts = [text for each in former_maps for text in each.texts()]
         former, reading = self.policies.made_of(texts), self.policies.reading_of(texts)
         if former is None or reading is None:
             # The watch has not shown the last edit yet, or it has mistakes: then the last good one is replaced.
-            before = yield from read_draft(stored)
+            before = yield from read_draft(former_maps)
             reading = before.reading
             former = in_force if before.policy is None else self.policies.completed(before.policy)
         notes = brought_notes(policy_notes(after.reading, facts), policy_notes(reading, facts))
@@ -364,15 +362,15 @@ class PolicyEdits:
         if unknown is not None:
             text = f"forced, and {unknown.what} is not known: {unknown.why}"
             told.append(edit_message.shortened(text, edit_message.LONGEST_WARNING))
-        if not verdict.needs_force or edit.force is None:
+        reason = edit.force if verdict.needs_force else None
+        if reason is None:
             return review.allowed(request.uid, warnings=told)
         not_known = "" if unknown is None else f"{unknown.what} was not known: {unknown.why}"
         what = "; ".join(filter(None, (edit_message.summary(effect), not_known)))
         if not request.dry_run:
-            actor, reason = request.user_info.username, edit.force.strip()
-            text = f"{actor} forced an edit of the policy ({reason}): {what}"
+            text = f"{request.user_info.username} forced an edit of the policy ({reason.strip()}): {what}"
             self.on_forced(edit.name, edit.uid, edit_message.shortened(text, _LONGEST_AUDIT))
-        audit = {"forced": edit.force.strip(), "over": edit_message.shortened(what, _LONGEST_AUDIT)}
+        audit = {"forced": reason.strip(), "over": edit_message.shortened(what, _LONGEST_AUDIT)}
         return review.allowed(request.uid, warnings=told, audit=audit)
 
 
