@@ -433,14 +433,14 @@ async def test_where_usage_is_not_known_an_edit_waits_or_is_forced(stage: Stage)
     answer = await stage.update(config_map(FOUR.replace("4", "3")))
     assert (answer["status"]["code"], answer["status"]["reason"]) == (503, "ServiceUnavailable")
     assert answer["status"]["message"] == (
-        f"who is over a limit cannot be told yet: the pods are not all known yet: try again. {HOW}"
+        f"it cannot be told yet who is over a limit: the pods are not all known yet: try again. {HOW}"
     )
     assert MISTAKE in await stage.refusal("UPDATE", config_map(BAD), config_map())
 
     answer = await stage.update(config_map(TWO, annotations=FORCE))
-    assert answer["warnings"] == ["forced, and who is over a limit is not known: the pods are not all known yet"]
+    assert answer["warnings"] == ["forced, and it is not known who is over a limit: the pods are not all known yet"]
     ((_, _, told),) = stage.forced
-    assert told.endswith("(the budget was cut): who is over a limit was not known: the pods are not all known yet")
+    assert told.endswith("(the budget was cut): it was not known who is over a limit: the pods are not all known yet")
 
 
 async def test_where_the_policy_is_not_known_an_edit_waits() -> None:
@@ -511,8 +511,8 @@ async def test_nothing_more_is_promised_while_nodes_are_not_known(stage: Stage) 
     answer = await stage.update(config_map(more), config_map(FOUR + H100 + PROMISED))
     assert (answer["allowed"], answer["status"]["code"]) == (False, 503)
     assert answer["status"]["message"] == (
-        "whether nodes have what is promised cannot be told yet: the nodes are not all known, or the watch of them is "
-        f"silent: try again. {HOW}"
+        "it cannot be told yet whether nodes have what is promised: the nodes are not all known, or the watch of them "
+        f"is silent: try again. {HOW}"
     )
     illegal = PROMISED.replace("3}", "4}, state: planned")
     assert "it was confirmed, which planned cannot follow" in await stage.refusal(
@@ -523,8 +523,8 @@ async def test_nothing_more_is_promised_while_nodes_are_not_known(stage: Stage) 
     moved = config_map(f"{FOUR}{H100}# of alice\n{PROMISED}")
     assert (await stage.update(moved, config_map(FOUR + H100 + PROMISED)))["allowed"]
     forced = await stage.update(config_map(more, annotations=FORCE), config_map(FOUR + H100 + PROMISED))
-    assert forced["warnings"][-1].startswith("forced, and whether nodes have what is promised is not known: the nodes")
-    assert "whether nodes have what is promised was not known" in stage.forced[0][2]
+    assert "forced, and it is not known whether nodes have what is promised: the nodes" in forced["warnings"][-1]
+    assert "it was not known whether nodes have what is promised" in stage.forced[0][2]
 
 
 # Edits of what is promised are judged while nobody decides on that.
@@ -680,7 +680,7 @@ async def test_an_edit_that_cannot_be_marked_takes_a_reason(promising: Stage) ->
     forced = await promising.update(config_map(TWO_PROMISED, annotations=FORCE), config_map(ONE_PROMISED))
     assert forced["allowed"]
     why = "the ledger cannot be written"
-    told = "forced, and whether nobody takes what it promises before it is in force is not known"
+    told = "forced, and it is not known whether others take what it promises before it is in force"
     assert forced["warnings"] == [f"{told}: {why}"]
     assert len(promising.forced) == 1
     assert marks.made == []
@@ -699,7 +699,7 @@ async def test_what_is_not_known_any_more_is_told(promising: Stage, what: str) -
     answer = await promising.update(config_map(TWO_PROMISED), config_map(ONE_PROMISED))
 
     assert (answer["allowed"], answer["status"]["code"]) == (False, 503)
-    assert "whether nodes have what is promised cannot be told yet: the" in answer["status"]["message"]
+    assert "it cannot be told yet whether nodes have what is promised: the" in answer["status"]["message"]
     assert marks.is_open
 
 

@@ -1,8 +1,8 @@
 """
 Judges edits of the policy: mistakes, limits below what is used, and limits that are lifted.
 
-The API server lets an edit pass while no replica answers, so that an outage locks no admin out. So whatever keeps an
-edit from being judged here is a denial, and no error of the call.
+The API server stores an edit if the call fails, so that an outage locks no admin out. So an edit that cannot be judged
+is denied here: a failed call would let it through.
 """
 
 from __future__ import annotations
@@ -46,8 +46,10 @@ _MOST_TOLD = 10
 """Mistakes in one refusal."""
 
 _BETWEEN_TRIES = 0.1
+"""Seconds until an edit is judged again that waits for another edit of what is promised."""
+
 _LAST_TRY = 3.0
-"""Seconds that are left when an edit is judged for the last time, if it waits for another one of what is promised."""
+"""Seconds. If no more are left, such an edit is not judged again."""
 
 _LONGEST_MISTAKE = 400
 _LONGEST_REASON = 200
@@ -104,7 +106,7 @@ class KnownUsage(Protocol):
 
 
 class _Unknown(NamedTuple):
-    """`what` cannot be told of an edit, and `why`."""
+    """`what` is not known of an edit, as a question in words such as "who is over a limit", and `why`."""
 
     what: str
     why: str
@@ -115,22 +117,25 @@ _NO_NODES = _Unknown(
 )
 
 
-_UNORDERED = "whether nobody takes what it promises before it is in force"
+_UNORDERED = "whether others take what it promises before it is in force"
 
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """
-    What an edit does: the mistakes that it brings, those that stay without it, whom it concerns, and what in it is
-    surely not meant; and what of that is unknown. `policies` are those before and after if what is promised differs.
-    """
+    """What an edit does."""
 
     brought: tuple[Complaint, ...] = ()
+    """Mistakes that are new with it."""
     remaining: tuple[Complaint, ...] = ()
+    """All mistakes of the policy after it."""
     effect: Effect = field(default_factory=Effect)
+    """Whom it concerns."""
     notes: tuple[Mistake, ...] = ()
+    """What in it is surely not meant."""
     unknown: _Unknown | None = None
+    """What of its effect is not known."""
     policies: tuple[Policy, Policy] | None = None
+    """The policies before and after it, if what is promised differs."""
 
     @property
     def needs_force(self) -> bool:
@@ -169,7 +174,11 @@ class PolicyEdits:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def judge(self, request: AdmissionRequest, *, deadline: float) -> AdmissionResponse:
-        """Return whether the edit may be stored. *deadline* is on the monotonic clock. Never raises for want of one."""
+        """
+        Return whether the edit may be stored. *deadline* is on the monotonic clock.
+
+        Raises nothing for an edit that cannot be judged: that is a denial.
+        """
         if (request.namespace, str(request.resource)) != (self.namespace, "configmaps") or request.sub_resource:
             return review.allowed(request.uid)
         try:
@@ -226,7 +235,7 @@ class PolicyEdits:
     async def _refused_unread(
         self, request: AdmissionRequest, edit: ConfigMapEdit, others: Sequence[PolicyConfigMap]
     ) -> AdmissionResponse | None:
-        """Return the refusal of an edit that fails whatever its text is; None if that decides."""
+        """Return the refusal of an edit that is refused whatever its text says; None for any other."""
         if request.operation == "CREATE" and await self._is_taken(edit):  # then nobody should wait for it
             return review.already_exists(request.uid, ObjectKey("configmaps", self.namespace, edit.name))
         if edit.new is None and not others and not self.maps.may_be_absent:
@@ -253,8 +262,8 @@ class PolicyEdits:
         """
         Return the answer to an edit without mistakes, which was read beside the *others*.
 
-        If it changes what is promised, that is judged once more while nobody decides on it: so that what it was judged
-        by still holds when it comes into force.
+        An edit of what is promised is judged once more, with a mark in the ledger: nobody decides on what is promised
+        while that is there, so what the edit was judged by still holds when it comes into force.
         """
         policies = verdict.policies
         if policies is None or request.dry_run or self._is_refused(edit, verdict):
@@ -322,7 +331,7 @@ class PolicyEdits:
         known: Known | UnavailableError,
         facts: Facts,
     ) -> Generator[None, None, _Verdict]:
-        """Judge in steps: mistakes and notes in any case, and what is used if that is known."""
+        """Return the verdict, yielding between steps. Without *known* usage it has mistakes and notes alone."""
         former_maps = [*others, edit.old] if edit.old is not None else others
         after = yield from read_draft([*others, edit.new] if edit.new is not None else others)
         if after.policy is None:
@@ -351,21 +360,21 @@ class PolicyEdits:
         return edit.force is None and verdict.needs_force
 
     def _response_to(self, request: AdmissionRequest, edit: ConfigMapEdit, verdict: _Verdict) -> AdmissionResponse:
-        """Return the answer by what an edit was found to do."""
+        """Return the answer to *edit* with its *verdict*; report it if it is accepted only because of its reason."""
         effect, unknown = verdict.effect, verdict.unknown
         if self._is_refused(edit, verdict):
             if effect.is_refused or unknown is None:
                 return _refused(request, f"{edit_message.refusal(effect)}. {edit.how}")
-            why = f"{unknown.what} cannot be told yet: {unknown.why}: try again"
+            why = f"it cannot be told yet {unknown.what}: {unknown.why}: try again"
             return review.not_now(request.uid, f"{why}. {edit.how}")
         told = edit_message.warnings(effect, list(map(str, verdict.notes)))
         if unknown is not None:
-            text = f"forced, and {unknown.what} is not known: {unknown.why}"
+            text = f"forced, and it is not known {unknown.what}: {unknown.why}"
             told.append(edit_message.shortened(text, edit_message.LONGEST_WARNING))
         reason = edit.force if verdict.needs_force else None
         if reason is None:
             return review.allowed(request.uid, warnings=told)
-        not_known = "" if unknown is None else f"{unknown.what} was not known: {unknown.why}"
+        not_known = "" if unknown is None else f"it was not known {unknown.what}: {unknown.why}"
         what = "; ".join(filter(None, (edit_message.summary(effect), not_known)))
         if not request.dry_run:
             text = f"{request.user_info.username} forced an edit of the policy ({reason.strip()}): {what}"
@@ -375,7 +384,7 @@ class PolicyEdits:
 
 
 def _is_blind(before: Policy, after: Policy, known: Known) -> bool:
-    """Whether more is promised of nodes, which are not known: they are watched from the first class on."""
+    """Whether more is promised of nodes that are not known. Before the first class of nodes none need be watched."""
     if known.nodes is not None or not before.node_classes:
         return False
     return is_more_promised(before.commitments, after.commitments)
@@ -402,7 +411,7 @@ def _mistaken(request: AdmissionRequest, complaints: Sequence[Complaint]) -> Adm
 
 
 def _remaining(complaints: Sequence[Complaint]) -> Iterable[str]:
-    """Yield that an edit is not in force: it is weighed together with the one that mends the rest."""
+    """Return the warnings for an edit that is stored and not in force, because of mistakes that were there before."""
     count = len(complaints)
     what = "a mistake that was there" if count == 1 else f"{count} mistakes that were there"
     told = [f"stored, and not in force because of {what} before; what is used is compared once none is left"]
