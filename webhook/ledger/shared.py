@@ -43,16 +43,16 @@ _CAUTION = 0.9
 """When the ledger is full, this share of the requests that should fit is tried: reservations differ in size."""
 
 MOST_PER_OWNER = 2000
-"""Reservations of one owner in flight: a quarter of what the ledger can hold, so that no owner alone fills it."""
+"""Reservations of one owner in flight: a quarter of the 8 000 that fit the ledger, so that no owner alone fills it."""
 
 _LONGEST_BATCH = 1.0
 """
-Seconds: the cap on the expected time of a batch, well below the 4.5 that a request has. After one slow batch new
-requests are still tried.
+Seconds that the next batch is expected to take, at most. A request has 4.5 seconds: capped far below, one slow batch
+cannot make every later request fail as overload.
 """
 
 _BATCH_SECONDS_DECAY = 0.8
-"""What is left, after each batch, of the longest time that one took."""
+"""After each batch the next one is expected to take this share of the time, unless the last one took longer."""
 
 _USAGE_WATCH_SECONDS = 1.0
 """How long a batch waits for our watch. After that the API server is asked to call again."""
@@ -63,7 +63,7 @@ _TOO_MANY = "too many requests wait for the ledger: try again in a few seconds"
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    """A request that waits for its answer; `came` is its order number, see `StoredLedger`."""
+    """A request that waits for its answer. `came` is its order number, see `StoredLedger`."""
 
     charge: Charge
     decide: Decide
@@ -83,7 +83,7 @@ class BatchError(WebhookError):
 
 
 def _fail_all(waiting: Iterable[_Waiting], error: Exception) -> None:
-    """Give each an error of its own: one that several raise would collect the tracebacks of all."""
+    """Give each an error of its own: one error that several calls raise collects the tracebacks of all."""
     for each in waiting:
         if isinstance(error, UnavailableError):
             each.fail(error.again())
@@ -108,7 +108,7 @@ class SharedLedger:
         stored_policies: StoredPolicies,
     ) -> None:
         """
-        Decide by *index*, which the view of *stored_ledger* updates. *stored_policies* reads what edits have become.
+        Decide by *index*, which the view of *stored_ledger* updates. *stored_policies* tells whether edits were stored.
 
         A reservation is held at least *expiry_seconds* unless its object is seen first. *in_step* tells whether the
         index shows what exists. *charged* are the resources that this replica watches.
@@ -138,7 +138,7 @@ class SharedLedger:
         return self._stored_ledger.condition
 
     async def transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
-        """Decide the request: with the next batch if it grows, otherwise at once. See `Transactions.transact`."""
+        """Decide with the next batch, at once if the charge does not grow. See `Transactions.transact`."""
         decided = partial(self._transact, charge, decide, dry_run=dry_run, deadline=deadline)
         return await retry_while_promises_change(decided, deadline=deadline, monotonic=self._monotonic)
 
@@ -146,8 +146,8 @@ class SharedLedger:
         if not (condition := self._in_step()).ok:
             raise UnavailableError(condition.reason, condition.message)
         if not charge.grows:
-            # It needs no room: it is always allowed and holds nothing, even while the ledger is closed. If it is based
-            # on an old version, etcd refuses it.
+            # Always allowed, even while the ledger is closed, and reserves nothing. Etcd rejects it if its base is
+            # stale.
             return decide(self._index)
         owner = charge.payer.owner
         if self._view.in_flight(owner) + self._waiting[owner] >= MOST_PER_OWNER:
@@ -180,7 +180,7 @@ class SharedLedger:
     # What is promised.
 
     async def mark(self, edit: MarkedEdit, *, since: datetime | None, deadline: float) -> str:
-        """Have nobody decide on what is promised until *edit* is over. See `PromiseOrdering.mark`."""
+        """Stop all replicas from deciding in classes of nodes until *edit* is over. See `PromiseOrdering.mark`."""
         if not (condition := self._in_step()).ok:
             raise UnavailableError(condition.reason, condition.message)
         try:
@@ -200,30 +200,30 @@ class SharedLedger:
             try:
                 is_written = await self._swap()
             except BaseException:
-                self._view.order.unmark(token)  # it may be stored all the same
+                self._view.order.unmark(token)  # the swap may still have succeeded: the next one takes the mark out
                 raise
             if is_written:
                 return token
             await self._stored_ledger.refresh()
 
     async def unmark(self, token: str) -> None:
-        """Have the others go on, as an edit was refused. See `PromiseOrdering.unmark`."""
+        """Take out the mark of an edit that was refused. See `PromiseOrdering.unmark`."""
         self._view.order.unmark(token)
         try:
             await self._write_down()
         except UnavailableError:
-            return  # `maintain` tries again
+            return  # `maintain` writes it
 
     def policy_seen(self, seen: Mapping[str, StoredVersion], *, version: int) -> None:
-        """Record what is stored. See `PromiseOrdering.policy_seen`."""
+        """Record which ConfigMaps of the policy are stored. See `PromiseOrdering.policy_seen`."""
         self._view.order.policy_seen(seen, version=version)
 
     def policy_in_force(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
-        """Record what this replica goes by. See `PromiseOrdering.policy_in_force`."""
+        """Record from which ConfigMaps the policy in force was read. See `PromiseOrdering.policy_in_force`."""
         self._view.order.policy_in_force(seen, version=version, changed_at=changed_at)
 
     def require_no_open_edit(self) -> None:
-        """Check that this replica may decide on what is promised. Raises: PromisesChangingError."""
+        """Check that this replica may decide in classes of nodes. Raises: PromisesChangingError."""
         self._view.order.require_no_open_edit(self._view.ledger)
 
     def time(self, now: datetime) -> datetime:
@@ -276,7 +276,7 @@ class SharedLedger:
             try:
                 await self._decide(batch, most)
             except LedgerFullError as error:
-                # Writing a text of that size takes some ms, so it is tried with fewer at once, and not one by one.
+                # Writing a text of that size takes some ms: drop as many as should not fit, not one by one.
                 most = int(len(batch) * max(error.share, 0.0) * _CAUTION)
                 _fail_all(batch[most:], error)
                 del batch[most:]
@@ -307,8 +307,8 @@ class SharedLedger:
         """
         Fill *batch* up to *most* with requests that still wait, in the order in which they came.
 
-        Requests that cannot be answered by their deadline fail at once: to decide them would delay others, and leave
-        reservations that nobody hears of.
+        Requests that cannot be answered by their deadline fail at once: deciding them would delay others, and leave
+        reservations for writes that the API server has given up.
         """
         batch[:] = [each for each in batch if not each.answer.done()]
         end = self._monotonic() + self._batch_seconds
@@ -339,7 +339,7 @@ class SharedLedger:
             except Exception as error:  # noqa: BLE001 - whatever it is, it concerns its caller alone
                 each.fail(error)
                 continue
-            if (reservation := _to_hold(each, decision)) is not None:
+            if (reservation := _reservation_of(decision, dry_run=each.dry_run)) is not None:
                 try:
                     self._view.check_series(reservation)
                 except UnavailableError as error:
@@ -353,8 +353,8 @@ class SharedLedger:
         """
         Store what the verdicts allow; return whether they are final.
 
-        If there is nothing to store, they are final if a read or a swap that showed this version, or an older one,
-        began after the last request came. If another write came first, everything is undone. Raises: UnavailableError.
+        They are not if another write came first: then everything is undone. With nothing to store, they are final only
+        if our version was confirmed by a read or swap that began after the last request came. Raises: UnavailableError.
         """
         if self._view.has_tentative:
             return await self._swap()
@@ -372,7 +372,7 @@ class SharedLedger:
         return is_written
 
     async def _until_caught_up(self) -> None:
-        """Wait until our watch has shown what the ledger no longer holds. Raises: UnavailableError."""
+        """Wait until our watch has shown what was taken out of the ledger. Raises: UnavailableError."""
         try:
             async with asyncio.timeout(_USAGE_WATCH_SECONDS):
                 while self._view.unreached_target():
@@ -396,7 +396,7 @@ class SharedLedger:
         return {resource: await quorum.newest_version(resource) for resource in self._charged}
 
     def _is_age_due(self) -> bool:
-        """Whether to write the ages alone: if every replica crashes, about two seconds of age are lost, not more."""
+        """Whether to write ages with no other change, so that a crash of all replicas loses two seconds of them."""
         waiting = chain(self._view.order.open_marks(self._view.ledger), self._view.live())
         return self._stored_ledger.is_age_due and any(True for _ in waiting)
 
@@ -408,8 +408,9 @@ class SharedLedger:
 
     async def _expire(self, lookups: Lookups) -> tuple[Reservation, ...]:
         """
-        Release the reservations that are 40 seconds old and whose objects are not stored, and merged ones in any case;
-        return those.
+        Release reservations older than `expiry_seconds` whose objects are not stored; return them.
+
+        A merged one of that age is released even if an object is stored.
         """
         waited = self._stored_ledger.waited()
         old: dict[ObjectKey, list[tuple[str, Reservation]]] = defaultdict(list)
@@ -427,7 +428,7 @@ class SharedLedger:
         return tuple(expired)
 
     async def _expire_marks(self, lookups: Lookups) -> None:
-        """Take out the marks that are 40 seconds old and whose edits are not stored."""
+        """Take out marks older than `expiry_seconds` whose edits are not stored."""
         waited, order = self._stored_ledger.waited(), self._view.order
         old = {
             token: edit
@@ -438,7 +439,7 @@ class SharedLedger:
             order.unmark(token)
 
     async def _write_down(self) -> None:
-        """Write what is settled or expired, and ages that are due. Raises: UnavailableError."""
+        """Take what is settled or expired out of the ledger, and write ages that are due. Raises: UnavailableError."""
         async with self._lock:
             # After a failed write one is tried each second, to learn whether writing works again.
             if self._view.has_removals or not self._stored_ledger.last_write_ok or self._is_age_due():
@@ -447,6 +448,6 @@ class SharedLedger:
                 await self._stored_ledger.swap(self._view.next_version())
 
 
-def _to_hold(waiting: _Waiting, decision: Decision) -> Reservation | None:
-    """Return what a decision has to reserve; a dry-run reserves nothing."""
-    return decision.reservation if isinstance(decision, Allowed) and not waiting.dry_run else None
+def _reservation_of(decision: Decision, *, dry_run: bool) -> Reservation | None:
+    """Return what *decision* reserves; None if that is nothing, as with a dry-run."""
+    return decision.reservation if isinstance(decision, Allowed) and not dry_run else None
