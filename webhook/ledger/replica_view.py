@@ -3,7 +3,7 @@ One replica's view of the shared ledger.
 
 It counts each reservation in the usage index until our watch shows its object or it leaves the ledger.
 
-No I/O and no clock. `stored_ledger` reads and swaps versions of the ledger.
+No I/O and no clock. `stored_ledger` reads and swaps versions of the ledger. The package's docstring has the words.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ MERGED_UID = ""
 
 _MOST_VANISHED = 256
 """
-Old reservations that another replica removed, kept until the next decision. Further ones are dropped, and their series
-(see `unstored`) keeps its present status.
+Reservations that another replica removed and that may have expired, kept until the next decision. The outcome of
+further ones is not looked at: their series stays as it is, see `unstored`.
 """
 
 _SURELY_STORED_BELOW_MS = 20_000
 """
-Milliseconds. A reservation that another replica removed before this age must have been stored, since none expires
-before 40 seconds. The margin covers age that this replica did not observe.
+Milliseconds. A reservation younger than this that another replica removed was stored: none expires so young. Half of
+`expiry_seconds` is left for age that this replica did not observe.
 """
 
 
 class WatchTarget(NamedTuple):
     """
-    A version that the watch of a resource has to reach.
+    The position that the watch of a resource has to reach.
 
-    None: neither the replica that opened the lost ledger nor this one has read the newest version of this resource, see
-    `set_newest`.
+    `version` is None while that is not known: neither the replica that opened the lost ledger nor this one has read the
+    newest version of the resource, see `set_newest`.
     """
 
     resource: str
@@ -78,7 +78,10 @@ class ReplicaView:
     * It is counted. `_token_by_attempt` has it under its attempt.
     * It is to be removed by the next swap. `_to_remove` has it with the version that the watches of other replicas must
       reach; 0 if they need not wait.
-    * A tentative reservation replaces it, and is counted instead. It is in neither.
+    * A tentative reservation replaces it, and is counted instead.
+
+    A token that is replaced is to be removed as well if the tentative reservation is settled during its swap: should
+    the swap be lost, the object has been seen all the same.
     """
 
     def __init__(self, index: UsageIndex, *, charged: Collection[str], new_token: Callable[[], str]) -> None:
@@ -106,17 +109,17 @@ class ReplicaView:
 
     @property
     def ledger(self) -> Ledger:
-        """The version that `take_in` or `written` was given last."""
+        """The present version: the one that `take_in` or `written` was given last."""
         return self._ledger
 
     @property
     def has_tentative(self) -> bool:
-        """Whether there are tentative reservations or marks, which a swap must write."""
+        """Whether a swap has anything to add: tentative reservations, or tentative marks, which `order` keeps."""
         return bool(self._tentative) or self.order.has_marks
 
     @property
     def has_removals(self) -> bool:
-        """Whether the ledger still has reservations that are settled or expired, or marks, which a swap must remove."""
+        """Whether a swap has anything to take out: reservations that are settled or expired, or marks that are over."""
         return bool(self._to_remove) or self.order.has_changes(self._ledger)
 
     def unreached_target(self) -> WatchTarget | None:
@@ -163,7 +166,7 @@ class ReplicaView:
         """
         Replace the version of the ledger; nothing may be tentative.
 
-        *waited* has the milliseconds that each token of the version before has waited.
+        *waited* is for how many milliseconds each token of the present version has waited.
         """
         if ledger.epoch != self._ledger.epoch:
             self._read_since_loss.clear()
@@ -184,8 +187,8 @@ class ReplicaView:
         """
         Record that the objects of *settled* reservations were seen above their base, at version *seen_at*.
 
-        The usage index has already dropped *settled*. *seen_at* is 0 if the objects are gone: other replicas need not
-        wait, because one that still counts them counts too much, never too little.
+        The usage index has dropped *settled* already. *seen_at* is 0 if the objects are gone: no replica has to wait
+        for that, because one that still counts them counts too much, never too little.
         """
         for reservation in settled:
             token = self._token_by_attempt.pop(reservation.attempt, None)
@@ -199,20 +202,21 @@ class ReplicaView:
 
     def expire(self, token: str, *, found: StoredVersion | None) -> bool:
         """
-        Release a reservation whose time is over, unless its object is stored; return whether it expired. A merged one
-        expires in any case: one of its creates may be stored.
+        Release a reservation whose time is over, unless its object is stored; return whether it expired.
 
-        *found* is the object that a quorum read found under the key after that time; None if there was none. The
-        reservation of a stored object stays until our watch shows the object. If our watch has passed the object and
-        left it out, the reservation is settled at its version: another replica may count the object, because replicas
-        learn at different times which namespaces are exempt.
+        *found* is what a quorum read after that time found under the key; None for nothing. A reservation whose object
+        is stored stays until our watch shows the object. If our watch has passed the object and left it out, the
+        reservation is settled at the object's version: another replica may count the object, because replicas learn at
+        different times which namespaces are exempt.
+
+        A merged one is released even if an object is stored: which of its creates that was is not known.
         """
         reservation = self._ledger.reservations.get(token)
         if reservation is None or token in self._to_remove:
             return False
         resource = reservation.key.resource
         if found is not None and reservation.uid == MERGED_UID:
-            # The object may be one of the merged creates: every replica, this one too, must see it before it decides.
+            # It may be one of the merged creates: every replica, this one too, must see it before it decides.
             self._required_positions[resource] = max(found.version, self._required_positions.get(resource, 0))
             self._remove(token, reservation, seen_at=found.version)
             return True
@@ -229,9 +233,9 @@ class ReplicaView:
 
     def check_series(self, reservation: Reservation) -> None:
         """
-        Check whether *reservation* may hold room beside others of its series. Call it when no target is unreached.
+        Check that *reservation* may be held: not while its series is suspect and another create of it is in flight.
 
-        Raises: UnavailableError.
+        Call it with no `unreached_target`, so that our watch shows what became of the others. Raises: UnavailableError.
         """
         if reservation.attempt in self._token_by_attempt:
             return
@@ -243,8 +247,8 @@ class ReplicaView:
         """
         Hold *reservation* tentatively. `undo` releases it; `written` makes it part of the ledger.
 
-        Nothing is held if the watch already shows the object above the base, or gone: this write has happened, or can
-        never be stored.
+        Nothing is held if our watch shows the object above the base already, or gone: then this write is stored, or
+        never will be.
         """
         if self._seen_at(reservation) is not None:
             return
@@ -258,7 +262,7 @@ class ReplicaView:
             self._merge(reservation)
 
     def undo(self) -> None:
-        """Release everything tentative: the swap was lost, or not tried."""
+        """Release everything tentative, and count again what it replaced: the swap was lost, or not tried."""
         for token, tentative in self._tentative.items():
             self._release(token, tentative.reservation)
         for tentative in self._tentative.values():
@@ -305,10 +309,10 @@ class ReplicaView:
 
     def _note_vanished(self, ledger: Ledger, waited: Mapping[str, int]) -> None:
         """
-        Record which reservations another replica removed. By the next decision our watch shows which were stored.
+        Record what became of the reservations that another replica removed.
 
-        One that is too young to have expired was stored. Record that now: if the object was deleted at once, nothing
-        makes us wait for it, and our watch may not show it by then.
+        One that is too young to have expired was stored. Of the others our watch tells by the next decision. It need
+        not tell of a young one by then: for an object that was deleted at once nothing makes us wait.
         """
         known = self._ledger.reservations
         gone = known.keys() - ledger.reservations.keys() - self._to_remove.keys()
@@ -325,7 +329,7 @@ class ReplicaView:
                 self._vanished.append(reservation)
 
     def _record_outcome(self, reservation: Reservation) -> None:
-        """Record whether *reservation*, which another replica removed, was stored. A merged one may be either."""
+        """Record whether *reservation*, which another replica removed, was stored. Of a merged one it is unknown."""
         row = self._index.row(reservation.key)
         if (row is not None and row.uid == reservation.uid) or self._index.is_gone(reservation.uid):
             self._series.was_stored(reservation)
@@ -334,7 +338,8 @@ class ReplicaView:
 
     def _seen_at(self, reservation: Reservation) -> int | None:
         """
-        Return the version at which our watch showed the object above the base: 0 if it is gone by now, None if neither.
+        Return the version above the base at which our watch shows the object; 0 if the object is gone. None if our
+        watch shows neither yet.
 
         An object that existed at the base, and does not exist at a position at or above it, was deleted in between.
         """
@@ -374,7 +379,7 @@ class ReplicaView:
         """
         Merge the two oldest creates of the name of *reservation*, if there are more than `MOST_PER_NAME`.
 
-        A name and account have at most one merged reservation: a second one has the same attempt.
+        A name and account have one merged reservation at most: a second one would be the same attempt.
         """
         alike = [each for each in self._index.pending(reservation.key) if _is_alike(each, reservation)]
         if len(alike) <= MOST_PER_NAME:
