@@ -337,7 +337,7 @@ async def test_while_it_is_rebuilt_nothing_that_grows_is_decided(lost: Replica) 
     error = await lost.refusal(create("pod"))
 
     assert error.reason == "ledger-rebuilding"
-    assert str(error) == "the ledger was lost and is being rebuilt; it opens 40 seconds after that"
+    assert str(error) == "the ledger was lost and is being rebuilt: it opens 40 seconds after it was begun anew"
     assert lost.ledger.condition().message == str(error)
     assert lost.held() == []
 

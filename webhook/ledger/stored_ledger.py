@@ -1,5 +1,5 @@
 """
-Reads and swaps the stored ledger for one replica, begins a new one after a loss, and opens that one after 40 seconds.
+Reads and swaps the stored ledger for one replica; begins a new one after a loss, and opens it after `expiry_seconds`.
 
 `shared` decides. `replica_view` counts a version in the usage index. `validation` checks a text.
 """
@@ -29,8 +29,8 @@ _LEDGER_WATCH_SECONDS = 0.1
 
 _AGE_WRITE_MS = 2_000
 """
-Milliseconds after which the ages are written again while something waits to expire. If every replica crashes, about as
-much age is lost.
+Milliseconds after which ages are written again while something waits to expire. A crash of all replicas loses about as
+much.
 """
 
 _READ_ATTEMPTS = 5
@@ -42,12 +42,13 @@ mean that the ledger is deleted or damaged again and again.
 
 class StoredLedger:
     """
-    The ledger as stored, and this replica's view in step with it. Only one task at a time may call what is async. Once
-    `check_history` raises, the process has to end: the store went back in time.
+    The ledger as stored, and this replica's view in step with it. Only one task at a time may call what is async.
 
-    Order numbers order requests, reads and swaps by when they began. A verdict that stores nothing is final only if our
-    version is at least as new as what was stored when its request came: if the read or swap behind `confirmed_at` began
-    later.
+    Once `check_history` raises, the process has to end: the store went back in time.
+
+    Order numbers say in which order requests came, and reads and swaps began. `confirmed_at` is that of our last read
+    or swap that succeeded. A verdict that stores nothing is final only for requests with a smaller number: our version
+    is not older than what was stored when they came.
     """
 
     def __init__(  # noqa: PLR0913 - one ledger needs all of it, and only wiring calls this
@@ -67,12 +68,12 @@ class StoredLedger:
         """
         Keep *view* in step with what is *stored_in*.
 
-        *replica* is a name that no other replica has. A write that was in flight at a loss may be stored for
-        *expiry_seconds*, measured by *api_time*, which stops while an API server stands still. If no ledger is found at
-        the start, *may_have_been_called* tells whether one was lost.
+        *replica* is a name that no other replica has. After a loss the ledger stays closed for *expiry_seconds*: so
+        long may a write be stored that was allowed before. They are measured by *api_time*, which stops while an API
+        server stands still. If no ledger is found at the start, *may_have_been_called* tells whether one was lost.
 
-        *on_access* gets `written`, `conflict` or `failed` for each `swap`, `read` for each read, and `claim` instead
-        for a read that also requests the next turn. *on_lost* gets the reason for which a new ledger is begun.
+        *on_access* is called with `written`, `conflict` or `failed` for each `swap`, `read` for each read, and `claim`
+        instead for a read that requests a turn. *on_lost* is called with the reason for which a new ledger is begun.
         """
         self.view = view
         self._last_write = READY
@@ -113,8 +114,9 @@ class StoredLedger:
 
     @property
     def _closed(self) -> Condition:
-        """Why nothing is decided by a ledger that is not open."""
-        why = f"the ledger was lost and is being rebuilt; it opens {self._expiry_seconds:g} seconds after that"
+        """The condition of a ledger that is not open."""
+        opens = f"it opens {self._expiry_seconds:g} seconds after it was begun anew"
+        why = f"the ledger was lost and is being rebuilt: {opens}"
         return Condition(ok=False, reason="ledger-rebuilding", message=why)
 
     def next_order_number(self) -> int:
@@ -132,20 +134,21 @@ class StoredLedger:
 
     @property
     def is_age_due(self) -> bool:
-        """Whether the age was written so long ago that it is written again, in case every replica crashes."""
+        """Whether the age was written so long ago that it is to be written again, in case every replica crashes."""
         return self.age - self.view.ledger.age >= _AGE_WRITE_MS
 
     @property
     def confirmed_at(self) -> int:
         """
-        The order number at which the newest successful read or swap began.
+        The order number at which our last read or swap that succeeded began.
 
-        The version we have is what that showed, or a newer one from the watch, which may be older than a request.
+        Our version is the one that it showed, or a newer one from the watch. The watch confirms nothing: what it shows
+        may be older than a request.
         """
         return self._confirmed_at
 
     def on_event(self, stored: StoredText) -> None:
-        """Record what the watch shows. It is read when it is needed."""
+        """Record what the watch shows, to be loaded when it is needed."""
         self._watched.on_event(stored)
         self._fairness.on_stored(stored)
 
@@ -160,7 +163,7 @@ class StoredLedger:
 
     async def catch_up(self) -> None:
         """
-        Load what the watch has shown since, or the version that is stored now if the one that we have is stale, or the
+        Load what the watch has shown since, if anything. Read what is stored now if our version is stale, or if the
         watch shows another object.
 
         Raises: UnavailableError; nothing may be decided then.
@@ -179,7 +182,7 @@ class StoredLedger:
 
     async def refresh(self) -> None:
         """
-        Load a newer version: after a lost swap the one that won, otherwise the one that is stored now.
+        Load a newer version: after a lost swap the one that won, as the watch shows it; otherwise what is stored now.
 
         Raises: UnavailableError.
         """
@@ -225,11 +228,10 @@ class StoredLedger:
 
     async def _load_or_begin(self, watched: StoredText | None, *, with_turn: bool) -> None:
         for _ in range(_READ_ATTEMPTS):
-            begun = (
-                0 if watched is not None else self.next_order_number()
-            )  # what the watch showed may be older than a request
+            # What the watch shows confirms nothing, see `confirmed_at`.
+            begun = self.next_order_number() if watched is None else 0
             try:
-                await self._interpret(watched or await self._find(with_turn=with_turn))
+                await self._interpret(watched or await self._read_or_create(with_turn=with_turn))
             except SwapConflictError:
                 watched = None
                 continue
@@ -238,8 +240,12 @@ class StoredLedger:
         why = "the ledger was deleted or damaged again and again while it was read: see what else writes it"
         raise UnavailableError("ledger-read", why)
 
-    async def _find(self, *, with_turn: bool) -> StoredText:
-        """Return what is stored, made if there is nothing. Raises: SwapConflictError, UnavailableError."""
+    async def _read_or_create(self, *, with_turn: bool) -> StoredText:
+        """
+        Return what is stored, a new ledger if nothing was; *with_turn*, request a turn as well.
+
+        Raises: SwapConflictError, UnavailableError.
+        """
         self._on_access("claim" if with_turn else "read")
         stored = await (self._object.request_turn(self._fairness.replica) if with_turn else self._object.read())
         return stored or await self._beginnings.begin_first(is_known=self.is_known)
@@ -248,9 +254,9 @@ class StoredLedger:
 
     async def swap(self, ledger: Ledger) -> bool:
         """
-        Store *ledger* in the place of the version we have; return False if another write came first.
+        Store *ledger*, with the ages by now, in the place of our version; return False if another write came first.
 
-        Raises: LedgerFullError; UnavailableError if nothing was read yet, or if it is unknown whether it was stored.
+        Raises: LedgerFullError; UnavailableError if nothing was read yet, or if it is not known whether it was stored.
         """
         before = self._validator.accepted
         if before is None:
@@ -284,10 +290,10 @@ class StoredLedger:
         newest_policy: Callable[[], Awaitable[int]],
     ) -> None:
         """
-        Open a rebuilding ledger once no write from before the loss can be stored any more.
+        Open a ledger that is being rebuilt once no write from before the loss can be stored any more.
 
-        The parameters read the versions of the charged resources, and of the policy. Until then its age is stored from
-        time to time. Raises: UnavailableError.
+        Until then write its age from time to time. *newest_versions* and *newest_policy* read the versions of the
+        charged resources and of the policy. Raises: UnavailableError.
         """
         ledger = self.view.ledger
         if ledger.is_open:
