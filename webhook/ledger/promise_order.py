@@ -1,9 +1,9 @@
 """
-The order of decisions on what is promised: every replica makes them by the same promises, one after another.
+Makes all replicas decide by the same promises.
 
 An edit of the policy that changes promises has a mark in the ledger from before it is judged until it is in force.
-Meanwhile nobody decides in pools of nodes, so nobody takes what the edit promises, or what it was judged by. Promises
-that begin or end by the clock do so for all replicas with the first decision after that.
+Meanwhile no replica decides in classes of nodes, so no decision can use capacity that the edit promises or relied on.
+Promises that begin or end by the clock do so for all replicas with the first decision after that.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 _BETWEEN_TRIES = 0.05
-"""Seconds until a request is decided again that waits for an edit of what is promised."""
+"""Seconds until a request that waits for an edit of what is promised is decided again."""
 
 _MOST_KNOWN = 1_000
-"""ConfigMaps that were seen last, with their versions: of one that is gone it is known that the edit was stored."""
+"""ConfigMaps whose last version is remembered, to know of one that is gone whether an edit of it was stored."""
 
 _MOST_AHEAD = timedelta(minutes=5)
-"""By how much the clock of another replica may be ahead: one that is years ahead must not end the promises of all."""
+"""How far the clock of another replica may be ahead: one that is years ahead must not end the promises of all."""
 
 
 async def retry_while_promises_change(
     decide: Callable[[], Awaitable[Decision]], *, deadline: float, monotonic: Callable[[], float]
 ) -> Decision:
     """
-    Return what *decide* returns, which waits for an edit of what is promised if it depends on that.
+    Return what *decide* returns; try again while it raises PromisesChangingError.
 
-    Raises: PromisesChangingError if that takes until *deadline*; and what *decide* raises.
+    Raises: PromisesChangingError if it still does at *deadline*; what else *decide* raises.
     """
     while True:
         try:
@@ -60,7 +60,7 @@ class _SeenConfigMaps:
         """The last version of each uid that was ever seen."""
 
     def show(self, seen: Mapping[str, StoredVersion] | None, position: int) -> None:
-        """Record what there is by now; None if that is not known."""
+        """Record all ConfigMaps that there are at *position*, by name; None if that is not known."""
         self._present, self.position = seen, position
         for each in (seen or {}).values():
             self._last_versions.pop(each.uid, None)
@@ -70,10 +70,10 @@ class _SeenConfigMaps:
 
     def version_showing(self, edit: MarkedEdit) -> int | None:
         """
-        Return at which version *edit* is shown, or what was written after it; 0 if that is gone, None if neither.
+        Return the version at which *edit*, or a later write, is visible.
 
-        What was part of the policy at the base, or was seen since, and is not now was deleted, or has lost its label.
-        What was no part and was never seen may still become one.
+        0 if its ConfigMap was deleted or has lost its label since. None if the edit is not visible yet. Where the
+        ConfigMap was no part of the policy at the base, not seeing it proves nothing: it may still become one.
         """
         if self._present is None:
             return None
@@ -85,7 +85,7 @@ class _SeenConfigMaps:
 
 
 class _Mark(NamedTuple):
-    """A mark that the next swap writes, and the last begin or end by which its edit is judged."""
+    """The mark of an edit that the next swap writes; see `PromiseOrder.mark` for `since`."""
 
     edit: MarkedEdit
     since: datetime | None
@@ -93,15 +93,16 @@ class _Mark(NamedTuple):
 
 class PromiseOrder:
     """
-    What one replica knows of the marks and of the policy. A method that reads a version of the ledger takes it as
-    *ledger*: the one on which a decision is made.
+    What one replica knows of the marks and of the policy.
+
+    *ledger* is always the version on which a decision is made, or which the next swap replaces.
     """
 
     def __init__(self, *, new_token: Callable[[], str], counted_since: Callable[[], datetime | None]) -> None:
         """
         Start without a policy. *new_token* returns a text that no replica has ever used.
 
-        *counted_since* returns the last begin or end of a promise that the usage index counts as passed.
+        *counted_since* returns the last begin or end of a promise that has passed for the usage index.
         """
         self._new_token = new_token
         self._counted_since = counted_since
@@ -114,11 +115,11 @@ class PromiseOrder:
     # Events.
 
     def policy_seen(self, seen: Mapping[str, StoredVersion], *, version: int) -> None:
-        """Record which ConfigMaps there are as of *version*, in force or not."""
+        """Record which ConfigMaps of the policy are stored as of *version*, in force or not."""
         self._seen.show(seen, version)
 
     def policy_in_force(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
-        """Record what this replica goes by now. See `PromiseOrdering.policy_in_force`."""
+        """Record from which ConfigMaps the policy in force was read. See `PromiseOrdering.policy_in_force`."""
         self._in_force.show(seen, version)
         self._changed_at = changed_at
 
@@ -126,14 +127,14 @@ class PromiseOrder:
         """
         Put a mark of *edit* into what the next swap writes; return its token.
 
-        It is judged by what has begun and ended until *since*, the last of these times.
+        *since* is the last begin or end of a promise by which the edit is judged, None if there is none.
         """
         token = self._new_token()
         self._tentative[token] = _Mark(edit, since)
         return token
 
     def unmark(self, token: str) -> None:
-        """Have the next swap take out a mark: its edit was refused, or can no longer be stored."""
+        """Have the next swap take out the mark *token*: its edit was refused, or can no longer be stored."""
         self._tentative.pop(token, None)
         self._over.add(token)
 
@@ -143,7 +144,7 @@ class PromiseOrder:
         return bool(self._tentative)
 
     def undo(self) -> None:
-        """Forget what was to be marked: the swap was lost, or not tried."""
+        """Forget marks that are not written: the swap was lost, or not tried."""
         self._tentative.clear()
 
     def take_in(self, ledger: Ledger) -> None:
@@ -154,18 +155,20 @@ class PromiseOrder:
     # Queries.
 
     def require_no_open_edit(self, ledger: Ledger) -> None:
-        """Check that this replica may decide on what is promised. Raises: PromisesChangingError."""
+        """
+        Check that this replica may decide in classes of nodes: each marked edit is in force here, and no other replica
+        goes by a newer policy. Raises: PromisesChangingError.
+        """
         for _, edit in self.open_marks(ledger):
             raise _being_stored(edit)
         if self._in_force.position < ledger.policy_version:
-            versions = f"of version {self._in_force.position}, others by that of version {ledger.policy_version}"
-            raise PromisesChangingError(f"this replica goes by the policy {versions}: try again in a moment")
+            versions = f"version {self._in_force.position} in force, others version {ledger.policy_version} already"
+            raise PromisesChangingError(f"this replica has the policy of {versions}: try again in a moment")
 
     def check_may_mark(self, ledger: Ledger) -> None:
         """
-        Check that an edit may be marked: every other one has become what this replica sees stored, in force or not.
-
-        Raises: PromisesChangingError.
+        Check that an edit may be marked: this replica has seen each marked edit stored, in force or not, and the
+        newest policy that any replica has in force. Raises: PromisesChangingError.
         """
         for token, edit in ledger.edits.items():
             if token not in self._over and self._seen.version_showing(edit) is None:
@@ -177,7 +180,7 @@ class PromiseOrder:
         """
         Return *now*, or the time up to which promises have begun and ended for others, whichever is later.
 
-        If that is more than five minutes later, a clock is wrong, and ours is believed.
+        If that is more than five minutes later, a clock is wrong, and we trust our own.
         """
         if not ledger.promised_at:
             return now
@@ -185,15 +188,15 @@ class PromiseOrder:
         return promised_at if now < promised_at <= now + _MOST_AHEAD else now
 
     def open_marks(self, ledger: Ledger) -> Iterator[tuple[str, MarkedEdit]]:
-        """Yield the marks that this replica has not seen to be over, with their tokens."""
+        """Return the marks whose edits are not in force here and were not taken out, with their tokens."""
         return ((token, edit) for token, edit in ledger.edits.items() if not self._is_over(token, edit))
 
     def has_changes(self, ledger: Ledger) -> bool:
-        """Whether a swap has marks to take out."""
+        """Whether *ledger* has marks that a swap should take out."""
         return any(self._is_over(token, edit) for token, edit in ledger.edits.items())
 
     def following(self, ledger: Ledger) -> Ledger:
-        """Return *ledger* as the next swap writes it, as far as it is about promises."""
+        """Return *ledger* with what the next swap writes of promises."""
         in_force = [self._version_in_force(edit) for token, edit in ledger.edits.items() if token not in self._over]
         passed = [(each - _EPOCH) // _MICROSECOND for each in self._passed()]
         return replace(
@@ -204,7 +207,7 @@ class PromiseOrder:
         )
 
     def _passed(self) -> Iterator[datetime]:
-        """Yield the last begins and ends by which this replica has decided, or judges."""
+        """Yield the last begin or end by which this replica has decided, and those by which it judges edits."""
         if (counted := self._counted_since()) is not None:
             yield counted
         yield from (each.since for each in self._tentative.values() if each.since is not None)
@@ -213,11 +216,11 @@ class PromiseOrder:
         return token in self._over or self._version_in_force(edit) > 0
 
     def _version_in_force(self, edit: MarkedEdit) -> int:
-        """Return the version at which *edit*, or what was written after it, came into force here; 0 before that."""
-        at = self._in_force.version_showing(edit)
-        if at is None:
+        """Return the version at which *edit*, or a later write, came into force here; 0 before that."""
+        version = self._in_force.version_showing(edit)
+        if version is None:
             return 0
-        return at or max(self._changed_at, 1)
+        return version or max(self._changed_at, 1)  # of what is gone the last change is the newest that is known
 
 
 def _being_stored(edit: MarkedEdit) -> PromisesChangingError:
