@@ -400,26 +400,28 @@ class PromiseOrdering(OpenEdits, Protocol):
 
     async def mark(self, edit: MarkedEdit, *, since: datetime | None, deadline: float) -> str:
         """
-        Have nobody decide in classes of nodes until *edit* is over: until each replica sees it in force, or it is
-        unmarked, or cannot be stored any more. Return the token of the mark.
+        Stop all replicas from deciding in classes of nodes until *edit* is over; return the token of the mark.
 
-        It is judged after that, by what has begun and ended until *since*: the last begin or end that has passed.
-        *deadline* is on the monotonic clock. Raises: PromisesChangingError while another edit is not over, or this
-        replica has not seen what has become of it; UnavailableError.
+        It is over for each replica that has it in force, and for all once it is unmarked or can no longer be stored. It
+        is judged after this call; *since* is the last begin or end of a promise by which it is. *deadline* is on the
+        monotonic clock.
+
+        Raises: PromisesChangingError until this replica has seen that every edit marked before is stored, in force or
+        not; UnavailableError.
         """
 
     async def unmark(self, token: str) -> None:
-        """Have the others go on: the edit was refused."""
+        """Take out the mark *token*: the edit was refused."""
 
     def policy_seen(self, seen: Mapping[str, StoredVersion], *, version: int) -> None:
-        """Record the ConfigMaps that are stored as of *version*, by name, be they in force or not."""
+        """Record which ConfigMaps of the policy are stored as of *version*, by name, in force or not."""
 
     def policy_in_force(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
         """
-        Record that this replica goes by the ConfigMaps that it has *seen*, by name, as of *version*. None: by a copy of
-        them, of which that is not known.
+        Record that the policy in force was read from the ConfigMaps *seen* as of *version*, by name.
 
-        *changed_at* is the version of the last change among them that it knows.
+        None if it was read from a copy, whose versions are not known. *changed_at* is the version of the last change
+        among them that is known.
         """
 
     def time(self, now: datetime) -> datetime:

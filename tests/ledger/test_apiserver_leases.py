@@ -206,7 +206,7 @@ async def test_the_condition_names_the_lease_that_is_not_renewed_until_it_is() -
     cluster.still = {"two"}
     await cluster.live(60)
     still = cluster.leases.condition().message
-    assert still == "not renewed, so that nothing in flight is let go: the Leases two in kube-system"
+    assert still == "Leases two in kube-system are not renewed: reservations do not expire until they are"
     cluster.still = set()
     await cluster.live(30)
     assert cluster.leases.condition().ok
@@ -313,7 +313,7 @@ async def test_a_process_that_cannot_reach_the_api_counts_nothing() -> None:
     assert await cluster.live(3600) == 0
     condition = cluster.leases.condition()
     assert condition.message == (
-        "nothing in flight is let go until it is known whether an API server stands still: connection refused"
+        "reservations do not expire until the Leases in kube-system can be listed: connection refused"
     )
     assert set(cluster.errors) == {"api-server"}
     assert len(cluster.changes) == 1

@@ -160,7 +160,7 @@ async def hold_until_it_goes_on(
     assert before.in_flight
     assert len(before.stored) + len(before.in_flight) == LIMIT
     assert after == before, "another request got amounts of a write that the API server may still store"
-    assert "nothing in flight is let go" in readiness
+    assert "reservations do not expire until they are" in readiness
     assert history.most == LIMIT
     assert len(in_the_end.stored) == LIMIT, "a reservation of an object that was never stored did not expire"
 

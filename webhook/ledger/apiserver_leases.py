@@ -1,12 +1,12 @@
 """
 A clock that stops while any API server fails to renew its identity Lease. Reservations age by it.
 
-An API server that works persists what a webhook allowed within 34 seconds, or never. One that stands still (its machine
-is suspended, its link to etcd hangs) may persist it when it goes on, long after the request has timed out (seen on
+A working API server persists an allowed write within 34 seconds or drops it. One that stands still (its machine is
+suspended, its link to etcd hangs) may persist the write when it goes on, long after the request has timed out (seen on
 1.37.2).
 
-Each API server renews a Lease every ten seconds, through itself to etcd, and deletes it when it stops, or starts, in
-order (k8s.io/kubernetes `pkg/controlplane/apiserver/server.go`, 1.37.2).
+Each API server has a Lease, which it writes to etcd itself: it renews it every ten seconds, and deletes it when it
+starts or is stopped in order (k8s.io/kubernetes `pkg/controlplane/apiserver/server.go`, 1.37.2).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _LONGEST_LOOK = 10.0
 
 _TRUSTED = 20.0
 """
-Seconds after a sign of life for which an API server is taken to work. A renewal and a look take 15; reservations are
-held for 40, so that time is left when it goes on.
+Seconds after a sign of life for which an API server is taken to work: more than the 15 that pass until a look shows the
+next renewal. Reservations are held for 40, so that time is left when an API server goes on.
 """
 
 _MOST_LOOKS = 60
@@ -67,8 +67,8 @@ class ApiServerLeases:
     Counts the time in which every API server was seen to work. Which one handles a call is not known: all have to.
 
     A sign of life is a renewal that was seen to change, or a Lease that was created since the look before. The first
-    look of a process is none: an API server that has stood still for long still has its Lease. The ledger hands on what
-    was waited from process to process, so that each start would let reservations age although nothing has moved.
+    look of a process is none: an API server that has stood still for long has its Lease as well. Ages survive restarts,
+    so otherwise every restart would age reservations while an API server stands still.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class ApiServerLeases:
 
     def time(self) -> float:
         """
-        Return seconds since some moment, without those in which an API server was not known to work.
+        Count on, and return the seconds since some moment without those in which an API server was not known to work.
 
         Never ahead of the monotonic clock. Stands still until the first signs of life, up to 15 seconds after the
         start. Runs on where there is no Lease to look at, or none may be listed: see `condition`.
@@ -113,9 +113,10 @@ class ApiServerLeases:
     def condition(self) -> Condition:
         """Return whether every API server renews its Lease; otherwise which one does not, or why it is not known."""
         late = self._monotonic() - _TRUSTED
-        still = sorted(name for name, lease in self._awaited().items() if lease.shown_since < late)
-        if still:
-            why = f"not renewed, so that nothing in flight is let go: the Leases {', '.join(still)} in kube-system"
+        overdue = sorted(name for name, lease in self._awaited().items() if lease.shown_since < late)
+        if overdue:
+            which = f"Leases {', '.join(overdue)} in kube-system"
+            why = f"{which} are not renewed: reservations do not expire until they are"
             return Condition(ok=False, reason="api-server-still", message=why)
         if self._leases:
             return READY
@@ -150,8 +151,8 @@ class ApiServerLeases:
         return True
 
     def _failed(self, error: UnavailableError) -> None:
-        self.time()  # until now, what was known before counts
-        why = f"nothing in flight is let go until it is known whether an API server stands still: {error}"
+        self.time()  # up to now what was known before counts
+        why = f"reservations do not expire until the Leases in kube-system can be listed: {error}"
         self._refusals += isinstance(error, LeasesRefusedError)
         if self._refusals >= _MOST_REFUSALS:
             why = f"an API server that stands still is not noticed: {error}"
@@ -160,8 +161,8 @@ class ApiServerLeases:
 
     def _note(self, renewals: Mapping[str, str], begun: float) -> None:
         """Record the *renewals* that a look showed which began at *begun*."""
-        self.time()  # until now, what was known before counts
-        # After a gap between looks, a renewal may be as old as the gap, and its API server have stopped since.
+        self.time()  # up to now what was known before counts
+        # After a gap between looks a renewal may be as old as the gap, and its API server may have stopped since.
         gap = _LOOK_PAUSE + _LONGEST_LOOK
         alive_at = -math.inf if self._looked_at is None else min(begun, self._looked_at + gap)
         before, self._leases = self._leases, {}
