@@ -1,8 +1,8 @@
 """
 Creates that were allowed again and again and never stored, as where another admission webhook refuses them.
 
-Each of them holds room for 40 seconds, and nobody tells us that it failed. So of a series that came to nothing one
-create at a time may hold room, until one is stored.
+Each of them holds room for `expiry_seconds`, and nobody tells us that it failed. So of a series that came to nothing
+one create at a time may hold room, until one is stored.
 """
 
 from __future__ import annotations

@@ -28,14 +28,17 @@ cannot be persisted later.
 """
 
 SLOP = 6.0
-"""Seconds for an etcd write that is in progress at LONGEST_REQUEST, and for our own delay in noticing it."""
+"""
+Seconds for an etcd write that is in progress at LONGEST_REQUEST, and for our own delay in noticing it. Both together,
+40 seconds, are the `expiry_seconds` of a ledger.
+"""
 
 CREATED = 0
 """The base of a create: every resource version of the API is above it."""
 
 
 Attempt: TypeAlias = tuple[ObjectKey, str, int, Account]
-"""Key, uid, base and account: what tells reservations apart. Two of one attempt are one, with the larger amounts."""
+"""Key, uid, base and account tell reservations apart. Two of one attempt become one, with the larger amounts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,8 @@ class Reservation:
     `base` is CREATED, or for an update the resource version it was based on. Amounts are those of the whole object,
     never a difference. The reservation is settled when the object is seen at a version above `base`.
 
-    `expected` are the pods of a session that starts by this write. `part_of` are the labels by which a pod may be one
-    of a session: of each preset that knows it.
+    `expected` are the pods that will be made for a session which starts by this write. `part_of` are labels that match
+    a pod to its session, one set for each preset that knows it.
     """
 
     key: ObjectKey
@@ -61,12 +64,12 @@ class Reservation:
 
     @property
     def account(self) -> Account:
-        """Return what it is charged to."""
+        """The account that it is charged to."""
         return Account(self.payer, self.scopes)
 
     @property
     def attempt(self) -> Attempt:
-        """Return what tells this reservation from others."""
+        """What tells this reservation from others."""
         return self.key, self.uid, self.base, self.account
 
 
@@ -101,10 +104,8 @@ class PendingWrites:
         """
         Hold *reservation*; return whether none of the same attempt was held before.
 
-        Of two with the same uid, base and account the larger amounts are kept.
-
-        Two accounts on the same base are both held: an adoption and another update of the object are in flight, and
-        either may be the one that is persisted.
+        Of two of one attempt the larger amounts are kept. Two accounts on the same base are both held: an adoption and
+        another update of the object are in flight, and either may be the one that is persisted.
         """
         attempt, account = reservation.attempt, reservation.account
         held = self._by_attempt.get(attempt)
@@ -145,7 +146,7 @@ class PendingWrites:
 
 
 def covering(one: Reservation, other: Reservation) -> Reservation:
-    """Return *one* with the larger amounts of both, and with the pods that either waits for."""
+    """Return *one* with the larger amounts of both, and with the pods that either expects."""
     expected = one.expected or other.expected
     if one.expected is not None and other.expected is not None:
         expected = Expected(_larger(one.expected.amounts, other.expected.amounts), one.expected.labels)
@@ -158,16 +159,17 @@ def _larger(left: Amounts, right: Amounts) -> Amounts:
 
 class Pods(Struct, frozen=True):
     """
-    What the pods cost that others make for an object: `size` in all, by which caps bind; `needed` those made now.
-
-    Caps bind its `times` as well. It `is_partial` if another object decides on the size, too, or if there is no pod.
-    Nothing of it is charged to the object: pods pay for themselves.
+    What the pods cost that controllers make for an object. The object is not charged for it: pods pay for themselves.
     """
 
     size: Amounts
+    """All of its pods, compared with caps."""
     needed: Amounts
+    """Those that are made now."""
     times: Times = NO_TIMES
+    """How long it may run, compared with caps as well."""
     is_partial: bool = False
+    """Whether another object decides on the size too, or there is no pod."""
 
     @property
     def capped(self) -> Amounts:
@@ -176,7 +178,7 @@ class Pods(Struct, frozen=True):
 
 
 class Prior(Struct, frozen=True):
-    """What the object cost before an update, its payer and scopes, the charged subjects, and its pods."""
+    """What the object of a request cost before an update, and to whom it was charged. See `Charge` for its fields."""
 
     payer: Payer
     subjects: frozenset[Subject]
@@ -190,30 +192,36 @@ class Charge(Struct, frozen=True):
     """
     What the object of a request would cost once it is stored.
 
-    `amounts` are raw; `derived` is what they come to under the policy in force, with the logical resources; None if
-    that is the same. `prior` is None for a create. `cap` names the policy field that limits one object of this kind.
-    `pods` are those that are made for it, derived; None for kinds whose caps bind what they cost themselves. They are
-    `expected`, raw, from now on if more of them are made than before. `part_of`: see `Reservation`. `by_spec` is what
-    an object asks for by its spec alone, derived; None if that is what it costs, and where no minimum needs it.
+    *Raw* amounts are those of the object itself. *Derived* ones count under the policy in force: with the weights of
+    devices, and with logical resources.
     """
 
     key: ObjectKey
     uid: str
     base: int
+    """See `Reservation`."""
     payer: Payer
     amounts: Amounts
+    """Raw, of the whole object."""
     prior: Prior | None = None
+    """None for a create."""
     cap: str | None = None
+    """The policy field that limits one object of this kind."""
     derived: Amounts | None = None
+    """What `amounts` come to; None if that is the same."""
     scopes: Scopes = ()
     pods: Pods | None = None
+    """The pods that are made for it, derived; None for kinds whose caps bind what they cost themselves."""
     expected: Expected | None = None
+    """Those pods, raw: reserved from now on if more are made than before."""
     part_of: tuple[Labels, ...] = ()
+    """See `Reservation`."""
     by_spec: Amounts | None = None
+    """What the spec alone asks for, derived; None if that is what the object costs, or if no minimum needs it."""
 
     @property
     def account(self) -> Account:
-        """Return what it is charged to."""
+        """The account that it is charged to."""
         return Account(self.payer, self.scopes)
 
     @property
@@ -250,7 +258,7 @@ class Charge(Struct, frozen=True):
 
     @property
     def asked_before(self) -> Amounts | None:
-        """Those before an update; None for what is judged as a new object."""
+        """What minimums were compared with before an update; None for what is judged as a new object."""
         if self.prior is None:
             return None
         if self.pods is not None and (self.prior.pods is None or self.prior.pods.is_partial):
@@ -259,7 +267,7 @@ class Charge(Struct, frozen=True):
 
     @property
     def left_open(self) -> Mapping[str, str]:
-        """The times that it does not set, each with its field; after an update those that it did set before."""
+        """The times that it leaves open, each with its field; after an update without those that were open before."""
         if self.pods is None:
             return {}
         before = self.prior.pods.times if self.prior is not None and self.prior.pods is not None else NO_TIMES
