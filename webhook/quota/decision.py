@@ -24,26 +24,26 @@ from webhook.quota.usage import UsageView
 @dataclass(frozen=True, slots=True)
 class Excess:
     """
-    One limit that a request exceeds.
-
-    `requested` is what the request adds to what its object holds, which is `had`. `fits` is the most that this object
-    could request instead, 0 if nothing; what the object has already always fits. Of a limit on stored pods, `ended` is
-    how much of `used` is due to those that do not run any more. `held_for_pods` is how much of `reserved` is held for
-    pods of sessions that have not come, and `kept_for_pods` for those that autoscalers and sessions may get. For a cap
-    on one object all these are 0, as are `used`, `reserved` and `had`.
-    `on_demand` says, of the capacity of nodes and of a limit of which parts are guaranteed, what is left beside these.
+    One limit that a request exceeds. For caps, all amounts but `requested` and `fits` are 0.
     """
 
     rule: Limit
     requested: Amount
+    """What the request adds to `had`."""
     used: Amount
     reserved: Amount
     fits: Amount
+    """The most that the object could request instead, 0 if nothing; what it has already always fits."""
     had: Amount = 0
+    """What the object holds already."""
     ended: Amount = 0
+    """Of a limit on stored pods: how much of `used` is due to pods that do not run any more."""
     held_for_pods: Amount = 0
+    """How much of `reserved` is held for pods of sessions that have not come yet."""
     kept_for_pods: Amount = 0
+    """How much of `reserved` is kept for pods that autoscalers and sessions may get."""
     on_demand: OnDemand | None = None
+    """Of the capacity of nodes, or of a limit of which parts are guaranteed: what is left beside these."""
 
     @property
     def never_fits(self) -> bool:
@@ -74,7 +74,7 @@ class Shortfall(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """A limit that is nearly full, and how much of it is taken, what is allowed now among it."""
+    """A limit that is nearly full, and how much of it is taken, with what is allowed now."""
 
     rule: Limit
     taken: Amount
@@ -86,8 +86,8 @@ class Allowed:
     The charge fits. `reservation` must be held from now on; None if no amount grows.
 
     `tolerated` are exceeded limits: their mode is only warn or audit, or the charge must not be denied. So are the
-    limits of `tolerated_lacks` and `tolerated_shortfalls`. `fullest` is the limit of which the largest share is taken,
-    if somebody is to know.
+    limits of `tolerated_lacks` and `tolerated_shortfalls`. `fullest` is the limit of which the largest share is taken;
+    None if nobody is to be warned.
     """
 
     reservation: Reservation | None
@@ -144,8 +144,9 @@ def decide(
     lacks: tuple[Lack, ...] = (),
 ) -> Decision:
     """
-    Return whether *charge* fits under every limit *in_force*, given the usage in *view*, and *lacks* nothing; nor is it
-    below a minimum. In a pool of nodes, what was promised to others has to stay free.
+    Return Allowed if *charge* fits under every limit *in_force* beside the usage in *view*, declares what it must, so
+    that it *lacks* nothing, and is not below a minimum; else Denied. In pools of nodes it has to fit beside what was
+    promised to others.
 
     Unless it *may_deny*, the charge is allowed, and every exceeded limit is tolerated.
 
@@ -175,9 +176,9 @@ def with_fullest(
     decision: Decision, charge: Charge, in_force: LimitsInForce, view: UsageView, *, percent: int | None
 ) -> Decision:
     """
-    Return *decision* with the fullest limit on what a new object costs, if *percent* of it are taken or more.
+    Return *decision* with the fullest limit on what a new object costs, if at least *percent* of it are taken.
 
-    With None nobody is to know.
+    With None, and if the object is denied, return it as it is.
     """
     if percent is None or isinstance(decision, Denied):
         return decision
@@ -234,7 +235,7 @@ def below_minimums(asked: Amounts, rules: Iterable[Limit]) -> tuple[Shortfall, .
 
 
 def _minimums_of(charge: Charge) -> tuple[str, ...]:
-    """Return those that bind the object: of a session none whose size is not all read."""
+    """Return the minimums that bind the object; none for a session whose size another object decides on too."""
     if charge.pods is not None:
         return () if charge.pods.is_partial else (MINIMUMS[PER_SESSION],)
     caps = (cap for cap in charge.caps if cap != PER_SESSION or charge.is_session)
@@ -249,6 +250,25 @@ def _left_open(charge: Charge, in_force: LimitsInForce) -> Iterator[Lack]:
             yield Lack(cap, (left_open[cap.resource],))
 
 
+class _Growth(NamedTuple):
+    """The `amount` of a resource that an object asks for, what it had `before` an update, and what is `held` for it."""
+
+    amount: Amount
+    before: Amount
+    held: Amount
+
+    def beyond(self, room: Amount, limit: Limit, view: UsageView) -> Excess | None:
+        """Return how *limit* is exceeded if the object may have *room* in all; None if it fits."""
+        amount, before, held = self
+        if max(held, amount) <= room:
+            return None
+        used, reserved = view.used(limit.subject, limit.resource), view.reserved(limit.subject, limit.resource)
+        fits = max(before, room) if held <= room else before
+        # An update based on an old version adds more than its own growth: the stored object has shrunk since.
+        had = min(before, held)
+        return Excess(limit, amount - had, used, reserved, fits, had)
+
+
 def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list[Excess]:
     requested = dict(charge.compared)
     over = []
@@ -259,28 +279,22 @@ def _over_sums(charge: Charge, in_force: LimitsInForce, view: UsageView) -> list
         before = charge.before(limit.resource, limit.subject) if charge.prior is not None else 0
         if amount <= before:
             continue
-        if view.allocated(limit.subject, limit.resource) + amount <= limit.hard:
+        allocated = view.allocated(limit.subject, limit.resource)
+        if allocated + amount <= limit.hard:
             continue
-        used = view.used(limit.subject, limit.resource)
-        reserved = view.reserved(limit.subject, limit.resource)
-        held = view.held(charge.key, limit.subject, limit.resource)
-        room = limit.hard - (used + reserved - held)
-        if held <= room and charge.part_of:
-            # What is held for the pods of its session is held for this one.
+        growth = _Growth(amount, before, view.held(charge.key, limit.subject, limit.resource))
+        room = limit.hard - (allocated - growth.held)
+        if growth.held <= room and charge.part_of:
+            # What is held for the pods of its session may be used by this one.
             room += view.held_for_pods(charge.pod_sets, limit.subject, limit.resource)
-        if max(held, amount) > room:
-            fits = max(before, room) if held <= room else before
-            # An update based on an old version adds more than its own growth: the stored object has shrunk since.
-            had = min(before, held)
-            excess = Excess(limit, amount - had, used, reserved, fits, had, ended(limit, view))
-            over.append(for_pods(excess, view))
+        if (excess := growth.beyond(room, limit, view)) is not None:
+            over.append(for_pods(replace(excess, ended=ended(limit, view)), view))
     return over
 
 
 def with_parts(sums: Sequence[Excess], pools: Iterable[Excess]) -> list[Excess]:
     """
-    Return the exceeded *sums* and *pools*: a limit of which parts are guaranteed once, be it exceeded with or without
-    them.
+    Return the exceeded *sums* and *pools*. A limit of which parts are guaranteed may be in both, and is reported once.
     """
     found, others = list(sums), []
     for each in pools:
@@ -295,31 +309,26 @@ def with_parts(sums: Sequence[Excess], pools: Iterable[Excess]) -> list[Excess]:
 
 def _over_pools(charge: Charge, in_force: LimitsInForce, view: UsageView) -> Iterator[Excess]:
     """
-    Yield the pools of nodes that have too little, and the limits of which what is free is guaranteed to others.
+    Yield the pools of nodes that have too little, and the limits of which too little is left beside guarantees.
 
-    A pool is full when the sum of what each holder uses or was promised, whichever is more, and of what nothing covers
-    is as large as what its nodes have. So what takes the place of what was promised to its own holder always fits.
+    `taken` says what counts there. Use of what was promised to its own holder makes that no more, so it always fits.
     """
     if not in_force.pools:
         return
     view.promise(in_force.promised)
     requested = dict(charge.compared)
     for each in in_force.pools:
-        pool, name = each.limit.subject, each.limit.resource
+        name = each.limit.resource
         amount = requested.get(name, 0)
         before = charge.before(name, each.counted_for) if charge.prior is not None else 0
         if amount <= before:
             continue
         if taken(each, view) + amount <= each.limit.hard:
             continue  # wherever the object counts, the sum grows by its amount at most
-        held = view.held(charge.key, each.counted_for, name)
+        growth = _Growth(amount, before, view.held(charge.key, each.counted_for, name))
         room = room_in_pool(each, (charge.key,), view, charge.pod_sets if charge.part_of else ())
-        if max(held, amount) > room:
-            had = min(before, held)
-            fits = max(before, room) if held <= room else before
-            used, reserved = view.used(pool, name), view.reserved(pool, name)
-            left = on_demand(each, in_force.promised, view)
-            yield Excess(each.limit, amount - had, used, reserved, fits, had, on_demand=left)
+        if (excess := growth.beyond(room, each.limit, view)) is not None:
+            yield replace(excess, on_demand=on_demand(each, in_force.promised, view))
 
 
 def for_pods(excess: Excess, view: UsageView) -> Excess:
