@@ -2,8 +2,15 @@
 Commitments: capacity of a class of nodes that was promised to somebody for a time, whether they use it or not.
 
 What is promised and not used is not free for others: for each resource the capacity has to be as large as the sum of
-what each holder uses or was promised, whichever is more, of what is set aside for later, and of what all others use. A
-commitment that is moved from one to another therefore never makes room that is used already.
+what each holder uses or was promised, whichever is more, of what is set aside for later, and of what all others use. So
+moving a commitment never frees capacity that is in use.
+
+The words, here and in `pool_room`:
+
+* *holder*: to whom something was promised. In force, a commitment *covers* the pods of its holder.
+* *on demand*: used beyond promises, by those who hold none and by holders beyond theirs.
+* *ahead*: set aside for a commitment that begins later.
+* *envelope*: a limit of which parts are guaranteed, as parts of a pool of nodes are promised; see `guarantees`.
 """
 
 from __future__ import annotations
@@ -134,7 +141,7 @@ class Commitment:
 
     @property
     def since(self) -> datetime:
-        """Return when it begins, for an order: without a beginning it is older than all that have one."""
+        """Return when it begins, to order by; without a beginning it is before all that have one."""
         return self.begins or _BEFORE_ALL
 
     def with_offer_of(self, former: Commitment | None) -> Commitment:
@@ -149,7 +156,7 @@ class Commitment:
         return replace(self, offer=former.offer) if is_same else self
 
     def may_become(self, other: Commitment, now: datetime) -> bool:
-        """Whether *other* may take its place as far as their states go, both by the clock."""
+        """Whether the state of *other* may follow its own, both as of *now*."""
         state = self.state_at(now)
         return other.state_at(now) in {state, *FOLLOWING[state]}
 
@@ -158,7 +165,7 @@ class Commitment:
         return self.sets_aside(now) and (self.begins is None or self.begins <= now)
 
     def sets_aside(self, now: datetime) -> bool:
-        """Whether its capacity is not free for others at *now*, be it that it begins later."""
+        """Whether its capacity is kept from others at *now*, also before it begins."""
         return self.state in _HOLDING and (self.ends is None or now < self.ends)
 
     def state_at(self, now: datetime) -> State:
@@ -218,7 +225,7 @@ class Cover(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """A commitment to `holder`, the subject of `Pool.held_by`, ends: `at` that time it covers nothing any more."""
+    """The end of a commitment: from `at` on it covers nothing. `holder` is the subject of `Pool.held_by`."""
 
     at: datetime
     holder: Subject
@@ -227,18 +234,19 @@ class Ending(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class InForce:
     """
-    What is promised at one time.
-
-    `covers` are by the subject of `Pool.held_by`: of nothing for a holder who has none in force. `ahead` is what is set
-    aside for later, which nobody may use before, `sums` all that was promised, and `endings` the next ends of what
-    covers somebody, the soonest first: all three by the subject of a pool. It is so `since` the last begin or end.
+    What is promised at one time. All but `covers` is by the subject of a pool.
     """
 
     covers: Mapping[Subject, Cover] = field(default_factory=dict)
+    """By the subject of `Pool.held_by`; empty amounts for a holder whose commitments begin later or are over."""
     ahead: Mapping[Subject, Mapping[str, Amount]] = field(default_factory=dict)
+    """What is set aside for later: nobody may use it before."""
     sums: Mapping[Subject, Mapping[str, Amount]] = field(default_factory=dict)
+    """All that is promised, `ahead` included."""
     endings: Mapping[Subject, Sequence[Ending]] = field(default_factory=dict)
+    """The next ends of commitments that cover somebody, the soonest first."""
     since: datetime | None = None
+    """The last begin or end of a commitment; None if none has passed."""
 
 
 NOTHING_IN_FORCE = InForce()
@@ -265,7 +273,8 @@ class Commitments:
             pool: {each: pool.held_by(each) for each in {one.holder for one in listed}}
             for pool, listed in self._of_pool.items()
         }
-        # Who only waits for a promise, or plans one, is covered by what was promised to somebody around.
+        # A holder whose commitments are all pending or planned is none yet: what was promised to a larger subject, such
+        # as the tenant, may cover their pods.
         promised = {(each.pool, each.holder) for each in self.every if each.state in _HOLDING}
         self._covering = {
             pool: {each: subject for each, subject in held_by.items() if (pool, each) in promised}
@@ -379,10 +388,10 @@ NO_COMMITMENTS = Commitments()
 
 def charged_pools(commitments: Commitments, objects_scopes: Scopes, subjects: Collection[Subject]) -> Iterator[Subject]:
     """
-    Yield what else is charged for an object of *subjects*: the pools in which it counts, and who covers it there.
+    Yield what else is charged for an object of *subjects*: the pools in which it counts, and what covers it there.
 
-    What nothing covers has a subject of its own as well: of two creates of one name the larger counts for each subject,
-    so that one that is covered and one that is not count both beside each other.
+    What nothing covers has a subject of its own. Of creates of one name the larger counts for each subject: so one that
+    is covered and one that is not both count.
     """
     for place in commitments.places_of(objects_scopes, subjects):
         yield from (each.subject for each in place.pools)

@@ -1,5 +1,7 @@
 """
-The room in a pool of nodes, or under the limit of an envelope, of which a part was promised to somebody.
+The room in a pool of nodes, or in an envelope, of which a part was promised to somebody.
+
+`commitments` has the words, `guarantees` says what an envelope is.
 """
 
 from __future__ import annotations
@@ -19,25 +21,28 @@ from webhook.quota.usage import UsageView, used_by_each
 
 class OnDemand(NamedTuple):
     """
-    Of a pool of nodes, or of an envelope if it `is_envelope`: how much is promised and not used (`set_aside`), and what
-    is left for what nothing covers.
-
-    `used` of `total` is taken on demand. Of `committed` to the holder, `in_use` is used. `ends` is when the first
-    commitment ends that sets anything aside for somebody else, None if that is not known or far away.
+    How much of a pool of nodes, or of an envelope, there is for use on demand, and of what else a holder may use.
     """
 
     set_aside: Amount
+    """What is promised and not used."""
     used: Amount
+    """What is used on demand, of `total`."""
     total: Amount
+    """What there is beside all that is promised."""
     committed: Amount
+    """What was promised to the holder of the object."""
     in_use: Amount
+    """What is used of `committed`."""
     ends: datetime | None = None
+    """When the first commitment ends that sets anything aside for another holder; None if not known, or far away."""
     is_envelope: bool = False
 
 
 def taken(each: PoolLimit, view: UsageView) -> Amount:
     """
-    Return what is used or was promised of a pool, whichever is more of each holder, and what is used on demand.
+    Return what is taken of a pool: what each holder uses or was promised, whichever is more, what is set aside for
+    later, and what all others use.
     """
     pool, name = each.limit.subject, each.limit.resource
     return used_by_each(view, pool, each.on_demand, name) + view.set_aside(pool, name)
@@ -47,8 +52,8 @@ def room_in_pool(
     each: PoolLimit, keys: Collection[ObjectKey], view: UsageView, pod_sets: Iterable[PodSet] = ()
 ) -> Amount:
     """
-    Return the most that objects of one holder, which have *keys*, may have together: what covers them beside others,
-    and what is free on demand. What is held for pods of *pod_sets* is held for them.
+    Return the most that the objects *keys*, all of one holder, may have together: what covers them beside the holder's
+    others, and what is free on demand. What is held for pods of *pod_sets* is held for them.
     """
     name, sets = each.limit.resource, tuple(pod_sets)
     before = taken(each, view) - _own(keys, sets, view, each.on_demand, name)
@@ -58,7 +63,7 @@ def room_in_pool(
     own = _own(keys, sets, view, each.holder, name)
     unused = max(each.committed - of_holder, 0)
     covered = max(each.committed - (of_holder - own), 0)
-    # Without the objects all that covers it is set aside.
+    # If the objects were not there, all of `covered` would be set aside.
     return covered + max(each.limit.hard - (before - own - unused + covered), 0)
 
 
@@ -73,7 +78,7 @@ def on_demand(each: PoolLimit, in_force: InForce, view: UsageView) -> OnDemand:
     pool, name = each.limit.subject, each.limit.resource
     set_aside, promised = view.set_aside(pool, name), view.promised(pool, name)
     in_use = min(each.committed, view.allocated(each.holder, name)) if each.holder is not None else 0
-    used = view.allocated(pool, name) + set_aside - promised
+    used = view.allocated(pool, name) + set_aside - promised  # all that is taken, less what is promised
     ends = _first_end(each, in_force, view)
     return OnDemand(set_aside, used, max(each.limit.hard - promised, 0), each.committed, in_use, ends, each.is_envelope)
 
