@@ -481,7 +481,7 @@ async def test_nobody_scales_up_what_nobody_owns(resource: str) -> None:
     refused = await webhook.validate_only(scale(3, 2, resource=resource))
 
     assert refused.message == (
-        f"nobody is known to own {plural} work, so that nobody would pay for more; take it over first: "
+        f"nobody is known to own {plural} work, so nobody would pay for more; take it over first: "
         f"kubectl annotate {plural} work -n red --overwrite userquota.dev/owner=alice"
     )
     assert (await webhook.validate_only(scale(1, None, resource=resource))).denied_by == "validate"

@@ -543,7 +543,7 @@ ONLY_ITS_CONTROLLER = Refused("ReplicaSet web belongs to bob; only its controlle
 
 def unowned(plural: str) -> Refused:
     return Refused(
-        f"nobody is known to own {plural} work, so that nobody would pay for more; take it over first: "
+        f"nobody is known to own {plural} work, so nobody would pay for more; take it over first: "
         f"kubectl annotate {plural} work -n red --overwrite userquota.dev/owner=alice"
     )
 
@@ -665,7 +665,7 @@ async def test_who_raises_what_an_administrator_made_pays_for_it(
     if owner is None:
         assert isinstance(answer, Refused)
         assert answer.message.startswith(f"an administrator owns {kind.plural} ")
-        assert "so that it is bound by no limit; take it over first: kubectl annotate" in answer.message
+        assert "so no limit binds it; take it over first: kubectl annotate" in answer.message
     else:
         assert isinstance(answer, Attributed)
         assert answer.payer.owner == owner

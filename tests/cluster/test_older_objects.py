@@ -92,7 +92,7 @@ def test_scaling_up_is_refused_with_the_command_that_makes_it_possible(
     alice = named("alice")
 
     refused = alice.run("scale", "deployment", "web", "--replicas=3")
-    assert "nobody is known to own deployments web, so that nobody would pay for more" in refused
+    assert "nobody is known to own deployments web, so nobody would pay for more" in refused
     assert read(running, place, "deployment", "web")["spec"]["replicas"] == 2
     assert "scaled" in alice.run("scale", "deployment", "web", "--replicas=1")
     assert stamped(running, place, "deployment", "web") == {}
@@ -239,7 +239,7 @@ def test_a_pod_grows_after_somebody_has_taken_it_over(running: RunningWebhook, p
     alice, bob = named("alice"), named("bob")
 
     refused = resize(alice, "small", "600m")
-    assert "nobody is known to own pods small, so that nobody would pay for more" in refused
+    assert "nobody is known to own pods small, so nobody would pay for more" in refused
     assert "patched" in resize(alice, "small", "300m")
     said = alice.run(*command_in(refused))
     assert taken_over(alice) in said

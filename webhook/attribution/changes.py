@@ -1,5 +1,5 @@
 """
-Who pays for an object after an update, and which updates give an object without an owner one.
+Who pays for an object after an update, and which updates give an unowned object an owner.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ but not this field manager.
 """
 
 HANDOVER_WITH_GROUPS = f"{HANDOVER_MANAGER}-groups"
-"""The same, and the groups annotation is the new owner's. Otherwise it is ignored: it may be left from the old one."""
+"""The same, and the groups annotation is the new owner's. It is ignored otherwise: it may be left from the old one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +77,21 @@ class Changes:
         """
         Return the payer of an object of *kind* that *user* changes.
 
-        The stamped owner pays until the object is gone; no stamp in the request changes that. Exceptions:
+        The stamped owner pays until the object is gone; no stamp in the request changes that. Exceptions, in the order
+        in which they are checked:
 
-        * Whoever has the right hands it over: by another owner's name, and a field manager that nothing else uses.
+        * A user with the right hands it over: by another owner's name, and a field manager that nothing else uses.
         * The last editor of a workload or session pays, if the policy says so.
-        * An object of nobody or of a cluster administrator (`system:masters` when it was stamped) is taken over by
-          whoever writes their own name into the owner annotation, and by a person, or an account of the namespace, who
-          makes it grow. Growth takes over no workload whose controller has a known owner: that one pays for what it
-          makes.
-        * A workload gets the owner of its controller when that controller updates it, and its maker back when it leaves
-          that controller.
+        * An unowned object, or one of a cluster administrator (`system:masters` when it was stamped), is taken over by
+          a user who writes their own name into the owner annotation, and by a person, or an account of the namespace,
+          who makes it grow. A workload whose controller has a known owner is not taken over by growth: that owner pays
+          for what it makes.
+        * A workload gets the owner of its controller when that controller updates it, and its maker again when it
+          leaves that controller.
 
-        They are looked at in this order. Refused: a handover without the right, or to no valid name; an edit of another
-        person's workload where the last editor pays; a workload of nobody that anybody but its controller makes part of
-        an owned one; growth, through a subresource, of what nobody or an administrator owns.
+        Refused are a handover without the right, or to no valid name; an edit of another person's workload where the
+        last editor pays; making an unowned workload part of an owned one, unless its controller does; and growth,
+        through a subresource, of an object that is unowned or an administrator's.
 
         Raises: UnavailableError if an ancestor cannot be read.
         """
@@ -113,12 +114,12 @@ class Changes:
     async def _of_unattributed(
         self, user: UserInfo, kind: AnyKind, change: Change, namespace: str
     ) -> Attributed | Refused:
-        """Return the first known owner of an object without one, if the change brings one; else still nobody."""
+        """Return the owner that the change gives to an unowned object; nobody if it gives none."""
         old, meta = change.old, change.new
         if kind.demand is not None:
-            moved = await self._of_moved(user, old.controller, meta.controller, namespace)
-            if moved is not None:
-                return moved
+            given = await self._given_by_controller(user, old.controller, meta.controller, namespace)
+            if given is not None:
+                return given
         taken_over = await self._taken_over(user, kind, change, namespace)
         return taken_over or Attributed(NOBODY, "never attributed", read_stamp(old))
 
@@ -126,7 +127,7 @@ class Changes:
         self, user: UserInfo, kind: AnyKind, change: Change, namespace: str
     ) -> Attributed | Refused | None:
         """
-        Return *user* as the payer if they take over an object of nobody or of an administrator; None if they do not.
+        Return *user* as the payer if they take over an object that is unowned or an administrator's; None otherwise.
 
         Refused if they make it grow through a subresource, which cannot stamp it, and the policy enforces anything.
         """
@@ -139,7 +140,7 @@ class Changes:
         if change.subresource and not self._policies.current().enforces:
             return None
         if change.subresource:
-            return _unowned(kind, namespace, change.old.name, user, read_stamp(change.old))
+            return _growth_refused(kind, namespace, change.old.name, user, read_stamp(change.old))
         return self._identities.as_payer(user, _TAKEN_OVER)
 
     async def _of_owned(
@@ -177,20 +178,20 @@ class Changes:
         found = await self._lineage.owner_above(controller, namespace)
         return made_for(named(controller), found) if isinstance(found, Payer) else None
 
-    async def _of_moved(
+    async def _given_by_controller(
         self, user: UserInfo, before: OwnerReference | None, after: OwnerReference | None, namespace: str
     ) -> Attributed | Refused | None:
         """
-        Return the payer that an unattributed workload gets from a controller; None if none gives it one.
+        Return the payer that an unowned workload gets from a controller; None if none gives it one.
 
-        Its controller was *before* and is *after*. That controller's owner pays for what it makes. It is stamped if:
+        Its controller was *before* and is *after*. It gets
 
-        * It gets another controller or none: with the owner of the former one, who goes on paying.
-        * Its controller updates it: one that adopts it, or that passes the new owner of a Deployment on to its
-          ReplicaSets.
+        * the owner of the former one, who goes on paying, if it has another controller now, or none;
+        * the owner of the present one if that controller updates it: it adopts it, or passes the new owner of a
+          Deployment on to its ReplicaSets.
 
         Refused if anybody else makes it part of a controller whose owner is known. Pods and claims do not come here:
-        what was made for nobody is paid by nobody, and whoever could label a pod would make its adopter pay.
+        whoever could label an unowned pod would make its adopter pay.
         """
         is_moved = _uid(before) != _uid(after)
         if before is not None and is_moved:
@@ -229,10 +230,10 @@ class Changes:
         """
         Return why *user* may not give an object of *kind* more replicas through its scale; None if they may.
 
-        A Scale has no annotations, so it cannot stamp the object: a person has to take over first what nobody or an
-        administrator owns, except where the owner of its controller pays, or no entry of the policy refuses anything
-        yet. If the last editor is to pay, they may not scale what another person would pay for, unless an exemption
-        names them or the namespace: then they pay for nothing.
+        A Scale has no annotations, so it cannot stamp the object: a person first has to take over an object that is
+        unowned or an administrator's, except where the owner of its controller pays, or no entry of the policy refuses
+        anything yet. If the last editor is to pay, they may not scale what another person would pay for, unless an
+        exemption names them or the namespace: then they pay for nothing.
 
         Raises: UnavailableError.
         """
@@ -249,10 +250,9 @@ class Changes:
                 return refused
         if owner is not None and not is_of_admin:
             return None  # its owner pays for more
-        is_bound = self._policies.current().enforces
-        if not is_bound or await self._lineage.is_paid_above(kind, meta.controller, namespace):
+        if not self._policies.current().enforces or await self._lineage.is_paid_above(kind, meta.controller, namespace):
             return None
-        return _unowned(kind, namespace, name, user, owner)
+        return _growth_refused(kind, namespace, name, user, owner)
 
     async def refuse_scale_of_others(
         self, user: UserInfo, kind: AnyKind, meta: ObjectMeta, namespace: str, *, is_exempt: Callable[[], bool]
@@ -261,14 +261,14 @@ class Changes:
         return await self._editors.refuse_scale(user, kind, meta, namespace, is_exempt=is_exempt)
 
 
-def _unowned(kind: AnyKind, namespace: str, name: str, user: UserInfo, owner: Payer | None) -> Refused:
+def _growth_refused(kind: AnyKind, namespace: str, name: str, user: UserInfo, owner: Payer | None) -> Refused:
     """Return that *user* has to take the object over before it may grow, with the command for it."""
     command = shlex.quote(f"{OWNER_ANNOTATION}={user.username}")
     is_known = owner is not None and owner != NOBODY
     whose = "an administrator owns" if is_known else "nobody is known to own"
-    why = "is bound by no limit" if is_known else "nobody would pay for more"
+    why = "no limit binds it" if is_known else "nobody would pay for more"
     return Refused(
-        f"{whose} {kind.plural} {name}, so that {'it ' if is_known else ''}{why}; take it over first: "
+        f"{whose} {kind.plural} {name}, so {why}; take it over first: "
         f"kubectl annotate {kind.plural} {name} -n {namespace} --overwrite {command}"
     )
 

@@ -234,7 +234,7 @@ class Ending(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class InForce:
     """
-    What is promised at one time. All but `covers` is by the subject of a pool.
+    What is promised at one time; `ahead`, `sums` and `endings` by the subject of a pool.
     """
 
     covers: Mapping[Subject, Cover] = field(default_factory=dict)
