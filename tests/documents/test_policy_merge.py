@@ -107,8 +107,8 @@ def test_what_is_defined_in_two_texts_is_a_mistake_in_the_second(text: str, told
 def test_two_tenants_are_not_one_project() -> None:
     one, other = (f"tenants: {{{name}: {{namespaces: {{matchLabels: {{a: {name}}}}}, project: p-1}}}}" for name in "ab")
 
-    told = "b.yaml:2:59: tenants.b.project: p-1 is tenants.a.project at a.yaml:2: each has one of its own"
-    assert mistakes(one, other) == [told]
+    why = "each tenant needs a project of its own"
+    assert mistakes(one, other) == [f"b.yaml:2:59: tenants.b.project: p-1 is tenants.a.project at a.yaml:2: {why}"]
     assert mistakes(one, one) == ["b.yaml:2:14: tenants.a: already defined at a.yaml:2"]
     assert mistakes(one, other.replace("p-1", "p-2")) == []
 

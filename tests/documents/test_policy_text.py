@@ -1072,11 +1072,11 @@ def scoped(written: str) -> str:
         ("{scopes: [BestEffort], hard: {podz: 1}}", "5:39: users.alice.scoped[0].hard.podz: unknown resource"),
         (
             "{scopeSelector: {matchExpressions: [{scopeName: NodeClass, operator: In, values: [h100]}]}}",
-            "5:91: users.alice.scoped[0].scopeSelector.matchExpressions[0].values[0]: there are no nodeClasses, ",
+            "5:91: users.alice.scoped[0].scopeSelector.matchExpressions[0].values[0]: the policy defines no ",
         ),
         (
             "{scopes: [], scopeSelector: {matchExpressions: [{scopeName: Zone, operator: Exists}]}}",
-            "5:57: users.alice.scoped[0].scopeSelector.matchExpressions[0]: there are no nodeClasses, ",
+            "5:57: users.alice.scoped[0].scopeSelector.matchExpressions[0]: the policy defines no nodeClasses",
         ),
     ],
 )

@@ -1,5 +1,5 @@
 """
-Several valid documents become one policy; what is defined twice is a mistake.
+Make one policy of several valid documents; what is defined twice is a mistake.
 
 How a document is read is in `policy_text`, what its parts mean in `policy_entries`.
 """
@@ -60,12 +60,12 @@ from webhook.quota.quantity import Quantity
 from webhook.quota.resources import Amount, show
 
 _GENERATED = re.compile(r"(?P<base>.+)-[2456789bcdfghkmt]{10}", re.ASCII)
-"""A name with the hash that kustomize adds to a generated ConfigMap: ten characters, none of them misleading."""
+"""A name with the hash that kustomize adds to a generated ConfigMap: ten characters of which none look alike."""
 
 _CATEGORIES = ("sessions", "categories")
 
 _PER_STEP = 500
-"""Definitions between two pauses: together they take about a millisecond."""
+"""Definitions between two steps: together they take about a millisecond."""
 
 
 class _Place(NamedTuple):
@@ -188,7 +188,7 @@ class Merger:
         known = self._node_classes.names
         for name, blank in self._class_uses:
             if not known:
-                self.mistakes.append(replace(blank, message="there are no nodeClasses, without which no pod is in one"))
+                self.mistakes.append(replace(blank, message="the policy defines no nodeClasses"))
             elif name and name not in known:
                 self.mistakes.append(replace(blank, message=f"{name} is not in nodeClasses" + suggestion(name, known)))
 
@@ -196,8 +196,9 @@ class Merger:
         first: dict[str, Mistake] = {}
         for project, blank in self._projects:
             other = first.setdefault(project, blank)
-            if other.path != blank.path:  # of one tenant that is defined twice that alone is told
-                message = f"{project} is {other.path} at {other.source}:{other.position.line}: each has one of its own"
+            if other.path != blank.path:  # a tenant that is defined twice is reported as that alone
+                where = f"{other.path} at {other.source}:{other.position.line}"
+                message = f"{project} is {where}: each tenant needs a project of its own"
                 self.mistakes.append(replace(blank, message=message))
 
     def _check_commitments(self) -> None:
@@ -225,13 +226,13 @@ class Merger:
                 self.mistakes.append(replace(blank, message=message))
 
     def all_notes(self) -> list[Mistake]:
-        """Return all notes, those on limits that all documents together leave without effect among them."""
+        """Return all notes, once `policy` was called also those on the policy that all documents make together."""
         of_caps = self._of_caps if self._combine in (None, Combine.MOST_RESTRICTIVE) else ()
         of_sessions = () if self._presets else self._of_sessions
         return [*self.notes, *self._notes_on_policy, *of_sessions, *of_caps]
 
     def policy(self) -> Policy:
-        """Return what all documents mean together, and note what only that shows. Not to be used after a mistake."""
+        """Return the policy of all documents, and make the notes on it. Not to be called after a mistake."""
         policy = self._merged()
         self._notes_on_policy = list(self._found_in(policy))
         return policy
@@ -304,17 +305,18 @@ class Merger:
         return tenants
 
     def _check_broker_quotas(self) -> None:
-        """Two limits on the same of one tenant would hide one of them."""
+        """Check that no quota of a broker limits what an entry of its tenant does: one would hide the other."""
         for name, quotas in self._broker_quotas.items():
+            scoped = self._tenants[name].entry.scoped if name in self._tenants else ()
             for each in quotas:
-                for own in self._tenants[name].entry.scoped if name in self._tenants else ():
+                for own in scoped:
                     both = own.hard.keys() & each.hard.keys()
                     if own.selector == each.selector and both:
                         message = f"{own.path} at {own.place} limits {', '.join(sorted(both))} of the same already"
                         self.mistakes.append(Mistake(*self._defined["brokerQuotas", name], each.path, message))
 
     def _check_guarantees(self) -> None:
-        """Parts of a limit come to no more than the limit, whichever amount of it is in force."""
+        """Check that the guaranteed parts of each limit come to no more than its least amount, in any window."""
         of_groups = ((("groups", name), each.pool) for name, each in self._groups.items() if each.pool is not None)
         of_tenants = ((("tenants", name), each.entry) for name, each in self._tenants.items())
         of_namespaces = ((("namespaces", name), each) for name, each in self._entries["namespaces"].items())
@@ -350,7 +352,7 @@ class Merger:
             self.notes.append(Mistake(source, definition.position, field_path(definition.steps), message))
 
     def _defined_twice(self, definition: Definition, source: str) -> str:
-        """Return what is wrong with the second definition of the same; *source* is its text."""
+        """Return what is wrong with a *definition*, in the text *source*, of what is defined before."""
         first, value = self._defined[definition.key], definition.value
         if isinstance(value, Weight):
             counts_in = self._weights[definition.steps[-1]].resource
@@ -418,7 +420,7 @@ class Merger:
             self._commitments.append(value)
 
     def _keep_marks(self, name: str, value: Delegate | NamespaceOwners | Preset) -> None:
-        """Keep what says where names are written."""
+        """Keep presets, and what says where the names of owners are written."""
         if isinstance(value, Delegate):
             self._delegates[name] = value
         elif isinstance(value, NamespaceOwners):
