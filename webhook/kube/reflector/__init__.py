@@ -1,7 +1,7 @@
 """
-Keep a sink in step with one collection of the API server (``Reflector``).
+Keep a sink in step with one collection of the API server (`Reflector`).
 
-The sink knows what the objects mean; requests and their errors are those of ``webhook.kube.api``.
+The sink knows what the objects mean; requests and their errors are those of `webhook.kube.api`.
 """
 
 from webhook.kube.reflector.events import ApiObject, ResourceVersionError, Sink, Undecodable

@@ -25,7 +25,7 @@ class Versioned(Protocol):
 
 
 class ApiObject(Protocol):
-    """What an item's struct has to have: a field that msgspec decodes from ``metadata``."""
+    """What an item's struct has to have: a field that msgspec decodes from `metadata`."""
 
     @property
     def metadata(self) -> Versioned:
@@ -57,10 +57,10 @@ class Sink(Protocol[T_contra]):
         """
 
     def synced(self, resource_version: int) -> None:
-        """End the list, which is complete at that version: what was not ``seen`` since ``started`` is gone."""
+        """End the list, which is complete at that version: what was not `seen` since `started` is gone."""
 
     def reached(self, resource_version: int) -> None:
-        """Record that every change up to that version has come; only after ``synced``, not during a list."""
+        """Record that every change up to that version has come; only after `synced`, not during a list."""
 
 
 class MalformedError(WebhookError):
@@ -74,9 +74,9 @@ class ResourceVersionError(WebhookError):
 @dataclass(frozen=True, slots=True)
 class Undecodable:
     """
-    An object that does not fit the struct; ``problem`` names the field. ``is_gone`` if it was deleted.
+    An object that does not fit the struct; `problem` names the field. `is_gone` if it was deleted.
 
-    All but ``problem`` is empty for an object that is nested too deeply to be read at all.
+    All but `problem` is empty for an object that is nested too deeply to be read at all.
     """
 
     namespace: str
@@ -126,7 +126,7 @@ class Bookmark(msgspec.Struct, tag_field="type", tag="BOOKMARK"):
 
 
 class Failure(msgspec.Struct, tag_field="type", tag="ERROR"):
-    """The watch failed; the object is a ``Status``."""
+    """The watch failed; the object is a `Status`."""
 
     object: msgspec.Raw
 
@@ -169,7 +169,7 @@ class _RawPage(_ListHead):
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list; ``next_page`` is the token of the following one, empty on the last."""
+    """One page of a list; `next_page` is the token of the following one, empty on the last."""
 
     resource_version: int
     next_page: str

@@ -22,7 +22,7 @@ _REFUSALS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """What to do next: wait ``pause`` seconds, then list again or resume the watch. ``cause`` is for metrics."""
+    """What to do next: wait `pause` seconds, then list again or resume the watch. `cause` is for metrics."""
 
     cause: Cause
     pause: float

@@ -59,24 +59,26 @@ def _ignore(_: object) -> None:
 
 class Reflector(Generic[T]):
     """
-    Calls *sink* for everything in the collection at *path*, decoded as *item_type*, for as long as ``run`` runs.
+    Calls *sink* for everything in the collection at *path*, decoded as *item_type*, for as long as `run` runs.
 
     *query* selects (labels, fields); *resource* names the collection in logs; *accept* asks for another form of the
-    objects, such as ``METADATA_ONLY``. After *silence_seconds* without a byte the connection is taken for dead.
-    *jitter* returns numbers from 0 to 1. A server may take `sendInitialEvents` and never end the initial events
-    (kubernetes/kubernetes#139716): if they do not end within *initial_events_seconds*, the reflector lists in pages
-    from then on. 100 000 pods take about two seconds. Each watch is asked to end after a random time between
-    *watch_seconds* and twice as much, so that the watches of all replicas do not end together.
+    objects, such as `METADATA_ONLY`. After *silence_seconds* without a byte the connection is taken for dead.
+    *jitter* returns numbers from 0 to 1.
 
-    A collection under ``/apis/`` may be absent. If the API has answered 404 to every list for *unserved_seconds*, the
+    A server may accept `sendInitialEvents` and never end the initial events (kubernetes/kubernetes#139716): if they do
+    not end within *initial_events_seconds*, the reflector lists in pages from then on. 100 000 pods take about two
+    seconds. Each watch is asked to end after a random time between *watch_seconds* and twice as much, so that the
+    watches of all replicas do not end together.
+
+    A collection under `/apis/` may be absent. If the API has answered 404 to every list for *unserved_seconds*, the
     sink is shown an empty list at *store_version*, the version that the whole store is at. Not before: while a control
     plane is updated, an API server of the older version answers 404 to what another one serves. Without *store_version*
     the sink keeps what it has.
 
     *on_restart* is called with the cause after each failed list or watch, and at the first 404 of an absent collection;
-    not after the regular end of a watch, and not if the server refuses to list by watch. A quiet
-    collection has the cause ``stalled`` now and then: an API server sends a bookmark each minute, but none before its
-    cluster has written anything since the last one.
+    not after the regular end of a watch, and not if the server refuses to list by watch. A quiet collection has the
+    cause `stalled` now and then: an API server sends a bookmark each minute, but none before its cluster has written
+    anything since the last one.
 
     *undecodable* is called instead of the sink for objects that do not fit *item_type*: one unforeseen object must
     neither end the watch nor cause endless lists, and only the caller can decide what an unknown cost means. Without it
@@ -128,8 +130,8 @@ class Reflector(Generic[T]):
         self._opened = False  # this attempt's watch was accepted
         self._lines = 0  # good lines in this attempt's watch
         self._was_silent = False
-        self._is_list_asked = False
-        self._watching: asyncio.Timeout | None = None
+        self._is_relist_due = False  # `relist` was called, and no list has begun since
+        self._watching: asyncio.Timeout | None = None  # ends the watch that runs
         self._recovery = Recovery()
 
     @property
@@ -137,7 +139,7 @@ class Reflector(Generic[T]):
         """
         Whether the sink has had a complete list; false again once the API answers 404 to a list.
 
-        How fresh the sink is: see ``last_answer_at``.
+        How fresh the sink is: see `last_answer_at`.
         """
         return self._is_synced
 
@@ -160,11 +162,12 @@ class Reflector(Generic[T]):
         """
         End the running watch and list everything again.
 
-        A list that is under way goes on, unless *anew*: then the sink leaves out other objects, or counts them
-        otherwise. A list by watch ends at once then, a paged list when it is complete, and everything is listed again.
+        A list that is under way serves as that list, unless *anew*: from then on the sink leaves out other objects, or
+        counts them otherwise. So everything is listed once more, after a paged list is complete; a list by watch ends
+        at once.
         """
-        if (anew or self._version is not None) and not self._is_list_asked:
-            self._is_list_asked = True
+        if (anew or self._version is not None) and not self._is_relist_due:
+            self._is_relist_due = True
             if self._watching is not None:
                 self._watching.reschedule(asyncio.get_running_loop().time())
 
@@ -186,8 +189,8 @@ class Reflector(Generic[T]):
                     await asyncio.sleep(self._recover(error))
 
     async def _list_or_watch_once(self) -> None:
-        if self._is_list_asked:
-            self._is_list_asked, self._version = False, None
+        if self._is_relist_due:
+            self._is_relist_due, self._version = False, None
         if self._version is not None:
             if self._was_silent:
                 await self._check_store(self._version)
@@ -208,17 +211,17 @@ class Reflector(Generic[T]):
             self._opened = True
             self._last_answer_at = self._clock()
             try:
-                async with asyncio.timeout(0 if self._is_list_asked else within) as deadline:
+                async with asyncio.timeout(0 if self._is_relist_due else within) as deadline:
                     self._watching = deadline
                     async for line in lines:
                         self._last_answer_at = self._clock()
-                        if self._handle_line(line) and not self._is_list_asked:
+                        if self._handle_line(line) and not self._is_relist_due:
                             deadline.reschedule(None)
                         self._lines += 1
                         if self._lines % _LINES_AT_ONCE == 0:
                             await asyncio.sleep(0)
             except TimeoutError as error:
-                if self._is_list_asked:
+                if self._is_relist_due:
                     return
                 self._lists_by_watch = False
                 raise self._broken(f"the initial events did not end within {within:g} s") from error
@@ -323,7 +326,8 @@ class Reflector(Generic[T]):
             self._log.error("a right is missing: list and watch", error=str(error))
         else:
             write = self._log.warning if retry.cause == "error" else self._log.info
-            write("the watch is opened again", cause=retry.cause, pause=round(retry.pause, 3), error=str(error))
+            what = "everything is listed again" if self._version is None else "the watch is resumed"
+            write(what, cause=retry.cause, pause=round(retry.pause, 3), error=str(error))
         return retry.pause
 
     def _means_not_served(self, error: ApiError | MalformedError) -> bool:
