@@ -109,7 +109,7 @@ def test_what_begins_when_another_ends_is_kept_and_an_overlap_is_told_with_its_t
     ).unkept
     after = policy(first, promised("d", "bob", 6, **{"from": at(NOW + DAY)}))
     found = effect(NONE, after)
-    assert [each.since for each in found.unkept] == [NOW]  # what has not begun is set aside from now on
+    assert [each.first_at for each in found.unkept] == [NOW]  # what has not begun is set aside from now on
 
 
 def test_zones_are_judged_by_themselves_and_together_and_what_takes_no_pods_does_not_count() -> None:
@@ -223,7 +223,7 @@ def test_only_a_part_may_be_promised_and_the_rest_may_be_used() -> None:
     before = policy(promised("c-1", "alice", 6, until=at(NOW + DAY)), terms=terms)
     assert not effect(before, policy(promised("c-1", "bob", 6, until=at(NOW + DAY)), terms=terms)).unkept
     later = policy(promised("c-1", "alice", 6), terms=terms)
-    assert [each.since for each in effect(before, later).unkept] == [NOW + DAY]
+    assert [each.first_at for each in effect(before, later).unkept] == [NOW + DAY]
     ahead = promised("c-2", "bob", 5, state="guaranteed", **{"from": at(NOW + DAY)})
     assert [each.taken for each in effect(NONE, policy(ahead, terms=terms)).unkept] == [5 * NANOS]
 

@@ -208,7 +208,7 @@ def waiting(known: ByName, now: datetime) -> Iterator[tuple[Pool, list[str]]]:
     ones would overtake a large one for ever.
     """
     pending = [each for each in known.values() if each.state_at(now) is State.PENDING]
-    pending.sort(key=lambda each: (each.pool, each.since, each.name))
+    pending.sort(key=lambda each: (each.pool, each.begin_key, each.name))
     for pool, listed in groupby(pending, key=lambda each: each.pool):
         yield pool, [each.name for each in listed]
 

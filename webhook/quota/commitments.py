@@ -140,8 +140,8 @@ class Commitment:
         return f"{amounts} of {self.pool} to {self.holder}, {self.state.value}{told}{offered}"
 
     @property
-    def since(self) -> datetime:
-        """Return when it begins, to order by; without a beginning it is before all that have one."""
+    def begin_key(self) -> datetime:
+        """When it begins, to sort by: without a beginning it comes before all that have one."""
         return self.begins or _BEFORE_ALL
 
     def with_offer_of(self, former: Commitment | None) -> Commitment:

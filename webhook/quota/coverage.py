@@ -93,7 +93,7 @@ def covered(
     for name in sorted({name for each in in_force for name in each.amounts}):
         left = [
             (each.name, each.amounts[name])
-            for each in sorted(in_force, key=lambda one: (one.since, -one.amounts.get(name, 0), one.name))
+            for each in sorted(in_force, key=lambda one: (one.begin_key, -one.amounts.get(name, 0), one.name))
             if name in each.amounts
         ]
         needs = [(each, dict(each.amounts).get(name, 0)) for each in using]

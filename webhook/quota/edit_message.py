@@ -103,7 +103,7 @@ def _overrun(each: Overrun) -> str:
 
 
 def _unkept(each: Unkept) -> str:
-    name, since = each.resource, written(each.since.replace(microsecond=0))
+    name, since = each.resource, written(each.first_at.replace(microsecond=0))
     taken, has, over = (show(name, amount) for amount in (each.taken, each.has, each.over))
     if each.share is not None:
         share = f"{each.share * 100}%"

@@ -43,7 +43,7 @@ class MarkedEdit(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Unkept:
     """
-    More than the nodes of a pool have: `taken` is what is used or was promised, `since` when that is so first.
+    More than the nodes of a pool have: `taken` is what is used or was promised, `first_at` when that is so first.
 
     `entry` is the class, and says by its mode whether such an edit is refused. With `share` only what is promised was
     compared, with that part of what nodes have.
@@ -53,7 +53,7 @@ class Unkept:
     resource: str
     taken: Amount
     has: Amount
-    since: datetime
+    first_at: datetime
     entry: Entry
     share: Fraction | None = None
 
