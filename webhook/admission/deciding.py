@@ -14,7 +14,7 @@ from typing import Protocol
 
 from webhook.admission.charge import Reviewed, under
 from webhook.admission.outcome import Terms
-from webhook.ports import Clock, NameHolders, Namespaces, PolicySource, OpenEdits, UnavailableError
+from webhook.ports import Clock, NameHolders, Namespaces, OpenEdits, PolicySource, UnavailableError
 from webhook.quota import scopes
 from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare, with_fullest
 from webhook.quota.endings import ending_limit
