@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -19,7 +21,9 @@ from webhook.kinds.registry import KINDS
 from webhook.ledger.memory import StandaloneLedger
 from webhook.ports import READY, Condition, Decide, UnavailableError
 from webhook.quota.decision import Decision
+from webhook.quota.limits import Limit
 from webhook.quota.objects import ObjectKey, StoredVersion
+from webhook.quota.policy import Mode
 from webhook.quota.promises import MarkedEdit
 from webhook.quota.quantity import NANOS
 from webhook.quota.reservation import CREATED, Charge, Reservation
@@ -1010,3 +1014,21 @@ async def test_what_would_fill_the_ledger_with_names_is_refused() -> None:
         "cannot be charged: spec: it asks for 2002 different resources, and their names are longer than can be held"
     )
     assert list(webhook.index.reservations()) == []
+
+
+async def test_limits_that_are_exceeded_are_reported_whatever_the_verdict_and_not_for_a_dry_run() -> None:
+    reported: list[list[tuple[str, Mode]]] = []
+    webhook = Webhook("version: 1\ndefaults: {user: {hard: {cpu: 1}}}\ncluster: {hard: {cpu: 1}, mode: warn}\n")
+
+    def report(limits: Sequence[Limit]) -> None:
+        reported.append([(each.entry, each.mode) for each in limits])
+
+    webhook.handler = replace(webhook.handler, on_exceeded=report)
+
+    await webhook.ask(a_review(object=pod("fits", "1"), name="fits"))
+    await webhook.ask(a_review(object=pod("tried", "2"), name="tried", dryRun=True))
+    assert reported == []
+    await webhook.ask(a_review(object=pod("large", "2"), name="large"))
+    await webhook.ask(a_review(user="bob", object=pod("of-bob", "1"), name="of-bob"))
+
+    assert reported == [[("defaults.user", Mode.ENFORCE)], [("cluster", Mode.WARN)]]

@@ -8,10 +8,33 @@ from tests.serving.stage import Stage
 from webhook.admission import review
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.ports import UnavailableError
+from webhook.quota.commitments import Pool
+from webhook.quota.limits import Limit
+from webhook.quota.policy import Mode
 from webhook.quota.quantity import NANOS
-from webhook.quota.subject import Subject
+from webhook.quota.subject import Subject, user
+from webhook.serving.metrics import Metrics
 from webhook.serving.quota_series import quota_series
 from webhook.view.fullest import Filled, FullestQuotas
+
+
+def test_exceeded_limits_are_counted_by_what_the_policy_says_and_by_nobodys_name() -> None:
+    metrics = Metrics(dict)
+    own = Limit(user("alice"), "requests.cpu", 1, "users.alice")
+    nodes = Limit(Pool("h100", "a").subject, "gpu", 1, "nodeClasses.h100", mode=Mode.WARN)
+    cap = Limit(user("bob"), "requests.cpu", 1, "defaults.user.perPod", cap="perPod")
+
+    metrics.exceeded([own, nodes])
+    metrics.exceeded([own, cap])
+
+    text = metrics.render().decode()
+    told = [line.removeprefix("userquota_exceeded_limits_total") for line in text.splitlines() if "exceeded" in line]
+    assert sorted(line for line in told if line.startswith("{")) == [
+        '{cap="",mode="enforce",resource="requests.cpu",scope="",subject_kind="user"} 2.0',
+        '{cap="",mode="warn",resource="gpu",scope="NodeClass In (h100), Zone In (a)",subject_kind="cluster"} 1.0',
+        '{cap="perPod",mode="enforce",resource="requests.cpu",scope="",subject_kind="user"} 1.0',
+    ]
+    assert "alice" not in text
 
 
 async def test_answers_are_counted_by_path_and_verdict_and_nothing_else(stage: Stage) -> None:

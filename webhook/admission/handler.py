@@ -6,7 +6,7 @@ No JSON, no HTTP and no Kubernetes here: `review` has the wire format, and every
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,8 @@ from webhook.ports import (
     UnavailableError,
 )
 from webhook.quota import message
+from webhook.quota.decision import exceeded_limits
+from webhook.quota.limits import Limit
 from webhook.quota.missing import NO_FILLING
 from webhook.quota.objects import AnyObject, ObjectKey, Scale
 from webhook.quota.pool_limits import Capacity, NoNodes
@@ -62,8 +64,9 @@ class AdmissionHandler:
 
     `on_delete` is called with key and uid of a charged object for each DELETE request. Only a server without a
     cluster needs it: with a cluster the watch shows deleted objects. `on_terms` is called with what a charge is decided
-    on, each time that it is. `on_denied` is called with each create that a validating call denies to somebody who does
-    not read the answer, such as a controller; it must return at once, and never raise.
+    on, each time that it is, `on_exceeded` with the limits that a request exceeds, whether it is refused for them or
+    not, unless it is a dry-run. `on_denied` is called with each create that a validating call denies to somebody who
+    does not read the answer, such as a controller; it must return at once, and never raise.
     """
 
     attribution: Attribution
@@ -81,6 +84,7 @@ class AdmissionHandler:
     order: OpenEdits = field(default_factory=NoOpenEdits)
     on_delete: Callable[[ObjectKey, str], None] | None = None
     on_terms: Callable[[Terms], None] = lambda _: None
+    on_exceeded: Callable[[Sequence[Limit]], None] = lambda _: None
     on_denied: Callable[[Denial], None] = lambda _: None
 
     async def mutate(self, request: AdmissionRequest) -> AdmissionResponse:
@@ -314,6 +318,8 @@ class AdmissionHandler:
         is_told = reviewed.old is None and self.attribution.users.is_told(request.user_info)
         deciding = Deciding(self, reviewed, charge, labels, existing, may_deny, is_told)
         decision = await self.ledger.transact(charge, deciding.decide, dry_run=bool(request.dry_run), deadline=deadline)
+        if not request.dry_run and (exceeded := exceeded_limits(decision)):
+            self.on_exceeded(exceeded)
         return answer(request, decision, attributed, reviewed=reviewed, terms=deciding.decided_on())
 
     async def _is_taken(self, key: ObjectKey, uid: str) -> bool:

@@ -90,7 +90,7 @@ class _Request:
             return
 
         async def validate(question: Question) -> AdmissionResponse:
-            asking = replace(handler, ledger=question, on_terms=self._take_terms)
+            asking = replace(handler, ledger=question, on_terms=self._take_terms, on_exceeded=_ignore)
             return await asking.validate(request, deadline=deadline)
 
         async def advise(question: Question) -> AdmissionResponse:
@@ -197,6 +197,10 @@ class _Request:
         adds = tuple(sorted((name, amount) for name, amount in self._increase.items() if amount))
         notes = dict.fromkeys((*told, *self._notes))
         return Verdict(self._rooms, adds, workload, tuple(refusals), tuple(notes))
+
+
+def _ignore(_: object) -> None:
+    """Do nothing: what is only asked about exceeds no limit."""
 
 
 class _Step:

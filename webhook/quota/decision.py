@@ -114,6 +114,16 @@ class Denied:
 Decision = Allowed | Denied
 
 
+def exceeded_limits(decision: Decision) -> tuple[Limit, ...]:
+    """Return all limits that the charge exceeds, or does not reach, also those that let it pass."""
+    if isinstance(decision, Denied):
+        excesses, missing, below = decision.excesses, decision.lacks, decision.shortfalls
+    else:
+        excesses, missing, below = decision.tolerated, decision.tolerated_lacks, decision.tolerated_shortfalls
+    found: tuple[Excess | Lack | Shortfall, ...] = (*excesses, *missing, *below)
+    return tuple(each.rule for each in found)
+
+
 def must_declare(policy: Policy, in_force: LimitsInForce, *, caps: Collection[str | None]) -> tuple[Limit, ...]:
     """
     Return the limits *in_force* on a resource that a new object with these *caps* has to declare, in their order.

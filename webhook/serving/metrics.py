@@ -25,6 +25,8 @@ from prometheus_client.utils import floatToGoString
 
 from webhook import __version__
 from webhook.ledger.usage_audit import Kind
+from webhook.quota.limits import Limit
+from webhook.quota.subject import selector_of, unscoped
 
 # A second series for each counter would say what process_start_time_seconds says.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -93,6 +95,12 @@ class Metrics:
         self._errors = Counter("userquota_errors", "Errors, by reason.", ["reason"], registry=self._registry)
         for reason in ALERTED_REASONS:
             self._errors.labels(reason)
+        self._exceeded = Counter(
+            "userquota_exceeded_limits",
+            "Limits that requests exceeded, each once for a request that was not tried only.",
+            ["subject_kind", "scope", "cap", "resource", "mode"],
+            registry=self._registry,
+        )
         self._expired = Counter(
             "userquota_expired_reservations", "Reservations that expired without an object.", registry=self._registry
         )
@@ -138,6 +146,13 @@ class Metrics:
     def count_error(self, reason: str) -> None:
         """Count an error; *reason* is one of a few words, never a text from outside."""
         self._errors.labels(reason).inc()
+
+    def exceeded(self, limits: Iterable[Limit]) -> None:
+        """Count *limits*, all of which one request exceeds: there are as many series as the policy has such limits."""
+        for each in limits:
+            kind = unscoped(each.subject).partition("/")[0]
+            scope = selector_of(each.subject)
+            self._exceeded.labels(kind, scope, each.cap or "", each.resource, each.mode.value).inc()
 
     def expired(self, count: int) -> None:
         """Count reservations that expired without an object."""

@@ -230,6 +230,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         kinds,
         watched.nodes,
         ledger.store,
+        on_exceeded=metrics.exceeded,
         on_denied=denials.record,
     )
     advice = WorkloadAdvice(
