@@ -1,7 +1,9 @@
 """
-Make one policy of several valid documents; what is defined twice is a mistake.
+Makes one policy of several documents, and reports what is wrong between them: a key that two of them define, an entry
+that nothing defines, and parts that contradict each other.
 
-How a document is read is in `policy_text`, what its parts mean in `policy_entries`.
+In one document a key that is there twice is a mistake of its text. How a document is read is in `policy_text`, what its
+parts mean in `policy_entries`.
 """
 
 from __future__ import annotations
@@ -82,7 +84,8 @@ class Merger:
     """
     One policy in the making, and what is wrong with it or has no effect.
 
-    What may turn out wrong later is kept with a blank: a `Mistake` at its place, without the message.
+    What can be judged only after the last document is kept with a blank: a `Mistake` that has its place, and no message
+    yet.
     """
 
     def __init__(self) -> None:
@@ -114,9 +117,9 @@ class Merger:
         self._reserve: frozenset[Reserve] = frozenset()
         self._categories: dict[str, Mapping[str, Quantity]] = {}
         self._warn_at = WarnAt()
-        self._of_sessions: list[Mistake] = []
-        self._of_times: dict[str, Mistake] = {}
-        self._of_caps: list[Mistake] = []
+        self._session_notes: list[Mistake] = []
+        self._time_caps: dict[str, Mistake] = {}
+        self._group_cap_notes: list[Mistake] = []
         self._tier_uses: list[TierUse] = []
         self._rules: tuple[PersonRule, ...] = ()
         self._rule_groups: list[tuple[str, Mistake]] = []
@@ -137,9 +140,9 @@ class Merger:
         """Add what *document* defines, and yield now and then, so that the caller can pause."""
         self.mistakes += document.mistakes
         self.notes += document.notes
-        self._of_sessions += document.of_sessions
-        self._of_times = dict(document.of_times[::-1]) | self._of_times
-        self._of_caps += document.of_caps
+        self._session_notes += document.of_sessions
+        self._time_caps = dict(document.of_times[::-1]) | self._time_caps
+        self._group_cap_notes += document.of_caps
         self.endings += document.endings
         self.devices += document.devices
         self._limited = document.limited | self._limited
@@ -227,8 +230,8 @@ class Merger:
 
     def all_notes(self) -> list[Mistake]:
         """Return all notes, once `policy` was called also those on the policy that all documents make together."""
-        of_caps = self._of_caps if self._combine in (None, Combine.MOST_RESTRICTIVE) else ()
-        of_sessions = () if self._presets else self._of_sessions
+        of_caps = self._group_cap_notes if self._combine in (None, Combine.MOST_RESTRICTIVE) else ()
+        of_sessions = () if self._presets else self._session_notes
         return [*self.notes, *self._notes_on_policy, *of_sessions, *of_caps]
 
     def policy(self) -> Policy:
@@ -242,7 +245,7 @@ class Merger:
         of_groups = ((("groups", name), message) for name, message in group_notes(policy))
         for steps, message in (*of_groups, *exempt_notes(policy), *unused_tiers(policy.tiers, self._tier_uses)):
             yield Mistake(*self._defined[steps], field_path(steps), message)
-        for blank, message in (*effect_notes(self._exemptions), *time_notes(policy, self._of_times)):
+        for blank, message in (*effect_notes(self._exemptions), *time_notes(policy, self._time_caps)):
             yield replace(blank, message=message)
         categories = next((place for key, place in self._defined.items() if key[:2] == _CATEGORIES), None)
         if categories is not None:

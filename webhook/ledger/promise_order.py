@@ -1,7 +1,8 @@
 """
 Makes all replicas decide by the same promises.
 
-An edit of the policy that changes promises has a mark in the ledger from before it is judged until it is in force.
+An edit of the policy that changes promises has a mark in the ledger from before it is judged until it is in force;
+rule 11 of docs/consistency.md says which edits have none.
 Meanwhile no replica decides in classes of nodes, so no decision can use capacity that the edit promises or relied on.
 Promises that begin or end by the clock do so for all replicas with the first decision after that.
 """

@@ -146,8 +146,8 @@ class SharedLedger:
         if not (condition := self._in_step()).ok:
             raise UnavailableError(condition.reason, condition.message)
         if not charge.grows:
-            # Always allowed, even while the ledger is closed, and reserves nothing. Etcd rejects it if its base is
-            # stale.
+            # No usage can deny it, and it reserves nothing: it needs no ledger, not even an open one. If its base is
+            # stale, etcd rejects it.
             return decide(self._index)
         owner = charge.payer.owner
         if self._view.in_flight(owner) + self._waiting[owner] >= MOST_PER_OWNER:

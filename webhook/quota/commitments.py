@@ -328,8 +328,9 @@ class Commitments:
 
         A pod that may run in several zones, or in any, counts in the class alone, and no commitment of a zone covers
         it: of one class either all commitments name a zone or none does, which the reader of the policy checks. An
-        object counts for one holder, the first of its subjects, the nearest, that has a commitment there: so nothing
-        that was promised to two is taken by one object for both.
+        object counts for one holder, the first of its subjects, the nearest, that has a guaranteed or confirmed
+        commitment there, also before it begins and after its end: so nothing that was promised to two is taken by one
+        object for both, and whom an object counts for does not change with the time of day.
         """
         for pools, held_by in self._spots_of(objects_scopes):
             yield Place(pools, next((held_by[each] for each in subjects if each in held_by), None))
@@ -390,8 +391,8 @@ def charged_pools(commitments: Commitments, objects_scopes: Scopes, subjects: Co
     """
     Yield what else is charged for an object of *subjects*: the pools in which it counts, and what covers it there.
 
-    What nothing covers has a subject of its own. Of creates of one name the larger counts for each subject: so one that
-    is covered and one that is not both count.
+    An object that nothing covers is charged to the subject `on_demand` of the pool. Two creates of one name, one
+    covered and one not, count for one subject each: so both count.
     """
     for place in commitments.places_of(objects_scopes, subjects):
         yield from (each.subject for each in place.pools)

@@ -52,19 +52,19 @@ def room_in_pool(
     each: PoolLimit, keys: Collection[ObjectKey], view: UsageView, pod_sets: Iterable[PodSet] = ()
 ) -> Amount:
     """
-    Return the most that the objects *keys*, all of one holder, may have together: what covers them beside the holder's
-    others, and what is free on demand. What is held for pods of *pod_sets* is held for them.
+    Return the most that the objects *keys*, all of one holder, may have together: what the holder's other objects leave
+    of its promise, and what is free on demand. What is held for pods of *pod_sets* is held for them.
     """
     name, sets = each.limit.resource, tuple(pod_sets)
-    before = taken(each, view) - _own(keys, sets, view, each.on_demand, name)
+    by_others = taken(each, view) - _own(keys, sets, view, each.on_demand, name)
     if each.holder is None:
-        return max(each.limit.hard - before, 0)
+        return max(each.limit.hard - by_others, 0)
     of_holder = view.allocated(each.holder, name)
     own = _own(keys, sets, view, each.holder, name)
     unused = max(each.committed - of_holder, 0)
     covered = max(each.committed - (of_holder - own), 0)
     # If the objects were not there, all of `covered` would be set aside.
-    return covered + max(each.limit.hard - (before - own - unused + covered), 0)
+    return covered + max(each.limit.hard - (by_others - own - unused + covered), 0)
 
 
 def _own(

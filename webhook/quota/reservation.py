@@ -288,7 +288,7 @@ class Charge(Struct, frozen=True):
 
     @property
     def grows(self) -> bool:
-        """Whether the account changes or any amount grows; a charge that does not grow is always allowed."""
+        """Whether the account changes or any amount grows; a charge that does not grow is denied for no usage."""
         if self.prior is None or self.account != (self.prior.payer, self.prior.scopes):
             return True
         if resources.grown(self.compared, self.prior.amounts):

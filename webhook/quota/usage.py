@@ -96,8 +96,8 @@ def used_by_each(view: UsageView, pool: Subject, on_demand: Subject, name: str) 
     """
     Return what holders and all others use and hold of *pool*, where *on_demand* is the subject of the others.
 
-    Two creates of one name count for both who ask for it, although only one can be stored: whoever gets the name, no
-    more is used.
+    If two ask for one name, each counts with its own create, although only one can be stored: the result is never too
+    low.
     """
     return view.of_holders(pool, name) + view.allocated(on_demand, name)
 
@@ -286,7 +286,7 @@ class UsageIndex:
             self._update_session_hold(key)
 
     def drop(self, *reservations: Reservation) -> None:
-        """Remove those *reservations* that are still held. Safe only once their writes cannot be persisted unseen."""
+        """Remove those *reservations* that are held. Safe only if each write was seen, or cannot be stored any more."""
         by_key: dict[ObjectKey, list[Reservation]] = defaultdict(list)
         for each in reservations:
             by_key[each.key].append(each)
@@ -350,7 +350,8 @@ class UsageIndex:
         """
         Hold room for the pods of the object *uid* as *expected* from now on, and charge it to *payer* if that is known.
 
-        Settles no reservation: what changed is not the object. A write of it that is in flight keeps its own.
+        Settles no reservation: the object itself has not changed. A write of it that is in flight expects what it
+        did before.
         """
         row = self.row(key)
         if row is None or row.uid != uid:
