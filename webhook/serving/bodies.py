@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
 from aiohttp import web
 
@@ -27,6 +28,50 @@ Bytes of all bodies that are being read or decided. A review has 5 to 20 kB as a
 them, or three of the largest. With 40 of the largest at once a process grows by 112 MiB; it has 106 MB with 100 000
 pods, and the manifests give a container 256 MiB. (Without this bound 40 bodies of 8 MiB made it grow by 500 MiB.)
 """
+
+
+class Content(Protocol):
+    """What arrives of a body, as aiohttp's streams have it."""
+
+    def is_eof(self) -> bool:
+        """Whether all of it has arrived."""
+
+    def read_nowait(self) -> bytes:
+        """Return what has arrived and was not read."""
+
+    async def readany(self) -> bytes:
+        """Return the same, after waiting for something; nothing at the end."""
+
+
+class Incoming(Protocol):
+    """A request, as far as the server looks at it. aiohttp's requests are such."""
+
+    @property
+    def protocol(self) -> object:
+        """What reads its connection."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, by the names that Go writes."""
+
+    @property
+    def query_string(self) -> str:
+        """What stands behind the path."""
+
+    @property
+    def content_length(self) -> int | None:
+        """What it promises to be its length."""
+
+    @property
+    def content(self) -> Content:
+        """The body."""
+
+    @property
+    def remote(self) -> str | None:
+        """The address of the caller."""
+
+    def get_extra_info(self, name: str) -> Any:
+        """Return what the transport knows."""
 
 
 class BodyError(Exception):
@@ -51,7 +96,7 @@ class BodyBudget:
         """Hold *capacity* bytes at most."""
         self._free = capacity
 
-    def receive(self, request: web.BaseRequest, *, deadline: float) -> _Body:
+    def receive(self, request: Incoming, *, deadline: float) -> _Body:
         """Return a context for as long as the body of *request* is needed; what it gives is read by *deadline*."""
         return _Body(self, request, deadline)
 
@@ -76,7 +121,7 @@ class _Body:
 
     __slots__ = ("_budget", "_deadline", "_request", "_size")
 
-    def __init__(self, budget: BodyBudget, request: web.BaseRequest, deadline: float) -> None:
+    def __init__(self, budget: BodyBudget, request: Incoming, deadline: float) -> None:
         self._budget = budget
         self._request = request
         self._deadline = deadline

@@ -84,6 +84,11 @@ class Connections:
         """Return the connection of *protocol*; a stray one if it has ended."""
         return self._open.get(protocol) or Connection("", 0.0, end=lambda: None, is_over=lambda: True)
 
+    def replace(self, protocol: object, other: object) -> None:
+        """Record that *other* reads the requests of the connection of *protocol* from now on."""
+        if protocol in self._open:
+            self._open[other] = self._open.pop(protocol)
+
     def discard(self, protocol: object) -> None:
         """Forget the connection of *protocol*."""
         self._open.pop(protocol, None)

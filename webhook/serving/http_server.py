@@ -11,19 +11,27 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from urllib.parse import parse_qsl
 
 import structlog
 from aiohttp import web
 
 from webhook.ports import Condition
-from webhook.serving.bodies import BodyBudget, BodyError
+from webhook.serving import review_connection
+from webhook.serving.bodies import BodyBudget, BodyError, Incoming
 from webhook.serving.callers import Callers, Proof
 from webhook.serving.connections import MOST_CONNECTIONS, Connection, Connections, Standing
 from webhook.serving.listener import Listener, raise_file_limit
 from webhook.serving.overload import Overload
-from webhook.serving.replies import ADVICE, Answer, Meter, Replies, Reply, error_reply, unavailable
+from webhook.serving.replies import ADVICE, INTERNAL_ERROR, Answer, Meter, Replies, Reply, error_reply, unavailable
+from webhook.serving.review_connection import (
+    LONGEST_HEADER,
+    MOST_HEADERS,
+    OtherProtocol,
+    ReviewConnection,
+    ReviewRequest,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -37,13 +45,6 @@ KEEP_ALIVE = 3630.0
 """
 Seconds. More than the 90 after which the API server drops idle connections: if the server closes one first, a call that
 is sent at that moment fails.
-"""
-
-_MOST_HEADERS = 24
-_LONGEST_HEADER = 4096
-"""
-Bytes. A head that is not complete is in memory, on every connection. API servers send nine headers, and a sidecar may
-add ten; a token has 1 to 2 kB.
 """
 
 _SHUTDOWN_TIMEOUT = 60.0
@@ -111,6 +112,8 @@ class HttpServer:
         self._connections = Connections(MOST_CONNECTIONS, must_prove=lambda: callers.must_prove)
         self._listener: Listener | None = None
         self._runner: web.ServerRunner | None = None
+        self._reading: set[ReviewConnection] = set()
+        self.review_paths: Mapping[bytes, str] = {path.encode(): path for path in self._replies.paths}
         self._handlers: Mapping[tuple[str, str], _Handler] = {
             **{("POST", path): self._review(path) for path in self._replies.paths},
             **{
@@ -130,15 +133,16 @@ class HttpServer:
             keepalive_timeout=KEEP_ALIVE,
             # API servers compress nothing, and a few compressed bytes can become very many.
             auto_decompress=False,
-            max_headers=_MOST_HEADERS,
-            max_field_size=_LONGEST_HEADER,
+            max_headers=MOST_HEADERS,
+            max_field_size=LONGEST_HEADER,
             # A handler goes on when the API server hangs up: what it reserved is settled or expires like any other.
             handler_cancellation=False,
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         await self._runner.setup()
         self._connections.most = raise_file_limit(MOST_CONNECTIONS)
-        self._listener = Listener(self._connections, server, tls)
+        is_fast = review_connection.is_available()
+        self._listener = Listener(self._connections, partial(self._reads, server) if is_fast else server, tls)
         return await self._listener.start(host, port)
 
     async def keep_fresh(self) -> None:
@@ -156,10 +160,34 @@ class HttpServer:
         if self._listener is not None:
             self._listener.stop()
         await self._answer_what_has_arrived()
+        await self._end_reading()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._listener is not None:
             self._listener.end_handshakes()
+
+    def _reads(self, server: web.Server) -> ReviewConnection:
+        """Return what reads a new connection: reviews itself, everything else by *server*."""
+        connection = ReviewConnection(self, server)
+        self._reading.add(connection)
+        return connection
+
+    def handed_over(self, connection: ReviewConnection, to: OtherProtocol) -> None:
+        """Record that *connection* is read by *to* from now on."""
+        self._reading.discard(connection)
+        self._connections.replace(connection, to)
+
+    def ended(self, connection: ReviewConnection) -> None:
+        """Record that *connection* has ended."""
+        self._reading.discard(connection)
+
+    async def _end_reading(self) -> None:
+        """Close the connections on which reviews are read, each after the answer that is under way."""
+        answers = [each.answer_under_way for each in self._reading if each.answer_under_way is not None]
+        for each in tuple(self._reading):
+            each.close_when_answered()
+        if answers:
+            await asyncio.wait(answers, timeout=_SHUTDOWN_TIMEOUT)
 
     async def _answer_what_has_arrived(self) -> None:
         """
@@ -180,21 +208,32 @@ class HttpServer:
         raise web.HTTPMethodNotAllowed(request.method, allowed) if allowed else web.HTTPNotFound
 
     def _review(self, path: str) -> _Handler:
-        is_binding = path != ADVICE
-
         async def handle(request: web.BaseRequest) -> web.Response:
-            connection = self._asks(request)
-            reply = self._rejection(request) or self._turned_away(request, is_binding=is_binding)
-            if reply is None:
-                reply = await self._reply(path, request, connection)
+            reply, is_last = await self._replied(path, request)
             response = _response(reply)
-            if reply.retry or self._health.is_draining:
+            if is_last:
                 response.force_close()
             return response
 
         return handle
 
-    async def _reply(self, path: str, request: web.BaseRequest, connection: Connection) -> Reply:
+    async def answer_review(self, path: str, request: ReviewRequest) -> tuple[Reply, bool]:
+        """Return the reply to a review, and whether it is the last on its connection. Never raises."""
+        try:
+            return await self._replied(path, request)
+        except Exception:
+            self._metrics.count_error("internal")
+            log.exception("internal error")
+            return error_reply(500, "InternalError", INTERNAL_ERROR), True
+
+    async def _replied(self, path: str, request: Incoming) -> tuple[Reply, bool]:
+        connection = self._asks(request)
+        reply = self._rejection(request) or self._turned_away(request, is_binding=path != ADVICE)
+        if reply is None:
+            reply = await self._reply(path, request, connection)
+        return reply, reply.retry or self._health.is_draining
+
+    async def _reply(self, path: str, request: Incoming, connection: Connection) -> Reply:
         deadline = time.monotonic() + _seconds(request.query_string) * 0.9  # a tenth for the way back
         with self._bodies.receive(request, deadline=deadline) as body:
             try:
@@ -217,14 +256,14 @@ class HttpServer:
                 connection.standing = Standing.REVIEWING
             return reply
 
-    def _asks(self, request: web.BaseRequest) -> Connection:
+    def _asks(self, request: Incoming) -> Connection:
         """Return the connection of *request*, which has sent the whole head of it."""
         connection = self._connections.of(request.protocol)
         connection.used_at = time.monotonic()
         connection.standing = max(connection.standing, Standing.OTHER)
         return connection
 
-    def _turned_away(self, request: web.BaseRequest, *, is_binding: bool) -> Reply | None:
+    def _turned_away(self, request: Incoming, *, is_binding: bool) -> Reply | None:
         """Return the reply to a review that is not begun, because too many are; its body is not looked at."""
         if self._overload.admits(is_binding=is_binding):
             return None
@@ -234,7 +273,7 @@ class HttpServer:
             log.warning("more reviews arrive than can be answered", peer=request.remote)
         return _ELSEWHERE if self._overload.may_move() else _LATER
 
-    def _rejection(self, request: web.BaseRequest) -> Reply | None:
+    def _rejection(self, request: Incoming) -> Reply | None:
         """Return the reply to a caller that does not prove to be the API server; its body is not read."""
         if not self._callers.must_prove:
             return None
@@ -249,7 +288,7 @@ class HttpServer:
         message = "only the API server may post reviews: show a client certificate or a token, see manifests/README.md"
         return error_reply(401, "Unauthorized", message)
 
-    def _warn(self, text: str, request: web.BaseRequest, **facts: str) -> None:
+    def _warn(self, text: str, request: Incoming, **facts: str) -> None:
         """Log what a caller did wrong, now and then."""
         if time.monotonic() >= self._next_log:
             self._next_log = time.monotonic() + _LOG_INTERVAL
