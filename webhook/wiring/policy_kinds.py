@@ -57,7 +57,7 @@ class Watches(Protocol):
         """Count the objects of *resource* anew."""
 
 
-class ScaledWorkloads(Protocol):
+class WorkloadWatch(Protocol):
     """The workloads that autoscalers scale, watched once a policy sets room aside for them."""
 
     @property
@@ -87,7 +87,7 @@ class PolicyKinds:
         pods: PodEvaluator,
         *,
         discover: Callable[[str], Awaitable[AnyKind]],
-        workloads: ScaledWorkloads,
+        workloads: WorkloadWatch,
     ) -> None:
         self._kinds = kinds
         self._pods = pods
