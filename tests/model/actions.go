@@ -18,6 +18,10 @@ type World struct {
 	emit      func(next *State, step Step)
 	isResting bool   // nothing but a crash or a loss can happen in the state that was expanded last
 	violation string // of an action, not of a state
+
+	packer packer
+	used   int            // the most that was stored at once
+	sums   map[string]int // how many states were first reached by each action
 }
 
 func (w *World) to(next *State, step Step) {

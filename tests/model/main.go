@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"userquota.dev/model/search"
 )
 
 const wanted = 10_000_000 // states that a full run explores, for two replicas and for three
@@ -49,20 +51,20 @@ func (r *report) scenarios(isFull bool) {
 	states, actions := map[int]int{}, map[string]int{}
 	fmt.Println("| scenario | replicas | limit | promised | used at most | states | at rest | result | seconds |\n|---|---|---|---|---|---|---|---|---|")
 	for _, sc := range scenarios(isFull) {
-		found := search(sc, Rules{})
+		found := explore(sc, Rules{})
 		result := "holds"
-		if found.broken != "" {
-			result = "BROKEN: " + found.broken
-			r.fail("the protocol breaks %q in %q", found.broken, sc.title)
+		if found.Broken != "" {
+			result = "BROKEN: " + found.Broken
+			r.fail("the protocol breaks %q in %q", found.Broken, sc.title)
 		}
 		fmt.Printf("| %s | %d | %s | %s | %d | %d | %d | %s | %.1f |\n",
-			sc.title, sc.replicas, sc.limits(), sc.promises(), found.used, found.states, found.resting, result, found.took.Seconds())
-		if found.broken != "" {
-			tell(searchTrace(sc, Rules{}, wanted, false))
-		} else if found.resting == 0 {
+			sc.title, sc.replicas, sc.limits(), sc.promises(), found.used, found.States, found.Resting, result, found.Took.Seconds())
+		if found.Broken != "" {
+			sc.world(Rules{}).tell(explain(sc, Rules{}, wanted, false))
+		} else if found.Resting == 0 {
 			r.fail("nothing ever comes to rest in %q", sc.title)
 		}
-		states[sc.replicas] += found.states
+		states[sc.replicas] += found.States
 		for action, count := range found.actions {
 			actions[action] += count
 		}
@@ -83,12 +85,12 @@ func (r *report) scenarios(isFull bool) {
 func (r *report) afterLoss() {
 	sc := lost
 	sc.withinNodes = true
-	found := searchTrace(sc, Rules{}, wanted, true)
-	if found.broken == "" {
+	found := explain(sc, Rules{}, wanted, true)
+	if found.Broken == "" {
 		r.fail("%q keeps within what nodes have: say so", sc.title)
 	}
 	fmt.Printf("\n%s: replicas may learn of the edit at different moments. A way to more than nodes have:\n", sc.title)
-	tell(found)
+	sc.world(Rules{}).tell(found)
 }
 
 func (r *report) variants(only string) {
@@ -97,24 +99,24 @@ func (r *report) variants(only string) {
 		if only != "" && v.name != only {
 			continue
 		}
-		first := searchTrace(v.scenario, v.rules, wanted, false)
-		limits := searchTrace(v.scenario, v.rules, wanted, true)
-		after := fmt.Sprintf("after %d states", limits.states)
+		first := explain(v.scenario, v.rules, wanted, false)
+		limits := explain(v.scenario, v.rules, wanted, true)
+		after := fmt.Sprintf("after %d states", limits.States)
 		shortest := limits
 		switch {
-		case first.broken == "":
+		case first.Broken == "":
 			r.fail("%s was not caught", v.name)
-		case v.isSafety && limits.broken == "":
+		case v.isSafety && limits.Broken == "":
 			r.fail("%s exceeded no limit", v.name)
-		case !v.isSafety && limits.broken != "":
+		case !v.isSafety && limits.Broken != "":
 			r.fail("%s exceeded a limit", v.name)
 		}
-		if limits.broken == "" {
-			after, shortest = fmt.Sprintf("never (all %d states)", limits.states), first
+		if limits.Broken == "" {
+			after, shortest = fmt.Sprintf("never (all %d states)", limits.States), first
 		}
-		fmt.Printf("\n%s: %s. A way to %q:\n", v.name, v.off, shortest.broken)
-		tell(shortest)
-		rows = append(rows, fmt.Sprintf("| %s | %s | %s | %d | %s |", v.name, v.off, first.broken, first.states, after))
+		fmt.Printf("\n%s: %s. A way to %q:\n", v.name, v.off, shortest.Broken)
+		v.scenario.world(v.rules).tell(shortest)
+		rows = append(rows, fmt.Sprintf("| %s | %s | %s | %d | %s |", v.name, v.off, first.Broken, first.States, after))
 	}
 	if only != "" && len(rows) == 0 {
 		r.fail("no variant is called %q", only)
@@ -123,9 +125,9 @@ func (r *report) variants(only string) {
 	fmt.Println(strings.Join(rows, "\n"))
 }
 
-func tell(found Result) {
-	for k, line := range found.trace {
-		fmt.Printf("  %2d. %s\n", k+1, line)
+func (w *World) tell(found search.Result[Step]) {
+	for k, step := range found.Trace {
+		fmt.Printf("  %2d. %s\n", k+1, w.words(step))
 	}
 }
 

@@ -4,8 +4,6 @@ import "bytes"
 
 // A state as a short text of bytes, the same for equal states, and its hash.
 
-const maxPacked = 250
-
 // packer writes states. With sorted it orders the replicas by their bytes: they are equal in all they do, so states that
 // differ only in who is who count once. A trace is kept without it, so that names stay.
 type packer struct {
