@@ -1,6 +1,9 @@
 package main
 
-import "userquota.dev/model/search"
+import (
+	"userquota.dev/model/report"
+	"userquota.dev/model/search"
+)
 
 // How the search uses a world.
 
@@ -22,12 +25,17 @@ func explore(sc Scenario, rules Rules) result {
 }
 
 // explain gives the shortest way to a violation. With onlyLimits nothing but an exceeded limit counts as one.
-func explain(sc Scenario, rules Rules, most int, onlyLimits bool) search.Result[Step] {
+func explain(sc Scenario, rules Rules, onlyLimits bool) report.Way {
 	w := sc.world(rules)
 	w.sums = map[string]int{}
-	return search.Shortest[State, Step](sc.start(), w, most, Step{action: rests, by: -1, what: -1}, func(broken string) bool {
+	found := search.Shortest[State, Step](sc.start(), w, wanted, Step{action: rests, by: -1, what: -1}, func(broken string) bool {
 		return !onlyLimits || broken == overAdmission
 	})
+	way := report.Way{States: found.States, Broken: found.Broken}
+	for _, step := range found.Trace {
+		way.Steps = append(way.Steps, w.words(step))
+	}
+	return way
 }
 
 func (w *World) Pack(s *State, sorted bool) []byte {
