@@ -130,8 +130,9 @@ bench-image: $(VENV)/dev.stamp ## Build the image with buildah; print its size a
 	$(BIN)/python -m benchmarks.image "$$layout/image"
 
 .PHONY: model
-model: $(VENV)/dev.stamp ## Explore every state of the model of the ledger's protocol: about 60 million, in minutes
-	cd tests/model && "$$(../../$(BIN)/python -c 'import os; from localcluster.toolchain import find_go; print(find_go((1, 22, 0), environ=os.environ))')" run . -full
+model: $(VENV)/dev.stamp ## Explore every state of the models of the ledger's protocol and of grants: about 130 million, in minutes
+	cd tests/model && go="$$(../../$(BIN)/python -c 'import os; from localcluster.toolchain import find_go; print(find_go((1, 22, 0), environ=os.environ))')" && \
+	"$$go" run . -full && "$$go" run ./grants -full
 
 MINUTES ?= 30
 SEED ?= 1

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 TESTS = ROOT / "tests"
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
-    for folder in (".", "docs", "tests/model", "localcluster/go", "manifests", "certs")
+    for folder in (".", "docs", "tests/model", "tests/model/grants", "localcluster/go", "manifests", "certs")
     for path in (ROOT / folder).glob("*.md")
     if path.name != "CHANGELOG.md"  # it names what there was
 )

@@ -6,18 +6,13 @@ The full form, with more than ten million states each for two and for three repl
 
 from __future__ import annotations
 
-import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from localcluster.toolchain import find_go, go_environment, parse_go_version
+from tests.model.explored import explore, rows
 
 pytestmark = pytest.mark.go
-
-HERE = Path(__file__).parent
-TIME_LIMIT = 300
 
 # The invariant that breaks first without each rule, and whether a limit is exceeded.
 CAUGHT_BY = {
@@ -68,37 +63,9 @@ CAUGHT_BY = {
 MORE_THAN_NODES_HAVE = {"moved, the ledger is lost": (2, 1)}
 
 
-def rows(output: str, heading: str) -> list[dict[str, str]]:
-    """Return the rows of the table that begins with the column *heading*."""
-    lines = iter(output.splitlines())
-    names = next(cells(line) for line in lines if line.startswith(f"| {heading} |"))
-    next(lines)
-    found = []
-    for line in lines:
-        if not line.startswith("|"):
-            break
-        found.append(dict(zip(names, cells(line), strict=True)))
-    return found
-
-
-def cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip("|").split("|")]
-
-
 @pytest.fixture(scope="module")
 def answer() -> subprocess.CompletedProcess[str]:
-    minimum = parse_go_version((HERE / "go.mod").read_text())
-    assert minimum is not None
-    go = find_go(minimum, environ=os.environ)
-    return subprocess.run(
-        [go, "run", ".", "-reduced"],
-        cwd=HERE,
-        env=go_environment(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=TIME_LIMIT,
-        check=False,
-    )
+    return explore(".", time_limit=300)
 
 
 def test_the_protocol_holds_in_every_state(answer: subprocess.CompletedProcess[str]) -> None:
