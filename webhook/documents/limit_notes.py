@@ -84,11 +84,26 @@ class WrittenLimit(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """A time from which on something is not in force any more, the place of a note on it, and the effect."""
+    """
+    A time from which on something is not in force any more, the place of a note on it, and the effect.
+
+    It is an entry or an exemption if it `is_entry`, a commitment otherwise.
+    """
 
     until: datetime
     place: Mistake
     effect: str
+    is_entry: bool = True
+
+    @property
+    def config_map(self) -> str:
+        """Return the ConfigMap that has it."""
+        return self.place.source.partition("/")[0]
+
+    @property
+    def entry(self) -> str:
+        """Return its path and its place, in one line."""
+        return f"{self.place.path.rpartition('.')[0]} ({self.place.source}:{self.place.position.line})"
 
     @property
     def ended(self) -> Mistake:

@@ -622,7 +622,8 @@ class DocumentEntries:
         self, steps: Steps, inside: Steps, until: datetime | None, node: tree.Node, effect: str, *, at: str = "until"
     ) -> None:
         if until is not None:
-            self.endings.append(Ending(until, self._remark(steps, (*inside, at), node, ""), effect))
+            is_entry = steps[:1] != ("commitments",)
+            self.endings.append(Ending(until, self._remark(steps, (*inside, at), node, ""), effect, is_entry))
 
     def _remark(self, steps: Steps, inside: Steps, node: tree.Node, message: str, *, at_key: bool = False) -> Mistake:
         position = tree.position_of(node, inside, at_key=at_key)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from webhook.documents.device_notes import DeviceNames
 from webhook.documents.mistake import Mistake
 from webhook.documents.policy_text import PolicyReading, in_order
+from webhook.quota.notices import Timetable
 
 _SOON = timedelta(days=7)
 
@@ -35,6 +36,13 @@ def policy_notes(reading: PolicyReading, known: Facts) -> tuple[Mistake, ...]:
 def ending_soon(reading: PolicyReading, now: datetime) -> tuple[Mistake, ...]:
     """Return what ends within the next seven days, in the order of the texts. That is as it was meant, and no note."""
     return in_order(each.ends for each in reading.endings if now < each.until <= now + _SOON)
+
+
+def timetable_of(reading: PolicyReading) -> Timetable:
+    """Return when what is to be told of the commitments and entries of *reading*: nothing of one with mistakes."""
+    if reading.policy is None:
+        return Timetable()
+    return Timetable(reading.policy.commitments.every, (each for each in reading.endings if each.is_entry))
 
 
 def _ended(reading: PolicyReading, known: Facts) -> Iterator[Mistake]:

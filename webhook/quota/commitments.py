@@ -72,7 +72,8 @@ _MAX_SPOTS = 4096
 _MOST_ENDINGS = 16
 """Ends of a pool that are looked at for one that frees something."""
 
-_HOLDING = frozenset({State.GUARANTEED, State.CONFIRMED})
+HOLDING = frozenset({State.GUARANTEED, State.CONFIRMED})
+"""The states in which something is promised, or set aside for later."""
 
 
 class Pool(NamedTuple):
@@ -166,7 +167,7 @@ class Commitment:
 
     def sets_aside(self, now: datetime) -> bool:
         """Whether its capacity is kept from others at *now*, also before it begins."""
-        return self.state in _HOLDING and (self.ends is None or now < self.ends)
+        return self.state in HOLDING and (self.ends is None or now < self.ends)
 
     def state_at(self, now: datetime) -> State:
         """
@@ -275,7 +276,7 @@ class Commitments:
         }
         # A holder whose commitments are all pending or planned is none yet: what was promised to a larger subject, such
         # as the tenant, may cover their pods.
-        promised = {(each.pool, each.holder) for each in self.every if each.state in _HOLDING}
+        promised = {(each.pool, each.holder) for each in self.every if each.state in HOLDING}
         self._covering = {
             pool: {each: subject for each, subject in held_by.items() if (pool, each) in promised}
             for pool, held_by in self._held_by.items()

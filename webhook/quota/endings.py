@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeGuard
 
 from webhook.quota.catalogue import form_of
 from webhook.quota.limits import Layer, Rule, layers_of
+from webhook.quota.notices import BEFORE_END
 from webhook.quota.policy import Hard, Mode, Policy, Unlimited
 from webhook.quota.quantity import Format
 from webhook.quota.reservation import Charge
@@ -17,8 +18,6 @@ from webhook.quota.resources import Amount
 from webhook.quota.scopes import Selector
 
 _DAY = timedelta(days=1)
-_TOLD_BEFORE = (timedelta(days=7), timedelta(days=1))
-"""When people are told: during the day that begins so long before an end."""
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -64,7 +63,7 @@ def ending_limit(policy: Policy, charge: Charge, *, labels: Mapping[str, str], n
 
 
 def _is_told(left: timedelta) -> bool:
-    return any(before - _DAY < left <= before for before in _TOLD_BEFORE)
+    return any(before - _DAY < left <= before for before in BEFORE_END)
 
 
 class _What(NamedTuple):
