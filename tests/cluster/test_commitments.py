@@ -140,6 +140,54 @@ def test_it_ends_at_the_second_and_what_runs_stays(
     assert person.run("get", "pod", "promised", "-o=name") == "pod/promised\n"
 
 
+def test_what_ends_and_begins_is_told_once_on_the_config_map_however_often_a_replica_starts(
+    running: RunningWebhook, person: Person, forty: list[str]
+) -> None:
+    week, short = timedelta(days=7), timedelta(seconds=4)
+    soon = SystemClock().now().replace(microsecond=0) + short
+    times = {
+        "long": {"until": (soon + week - timedelta(seconds=6)).isoformat()},
+        "ended": {"from": (soon - week).isoformat(), "until": soon.isoformat()},
+        "begun": {"from": soon.isoformat(), "state": "guaranteed"},
+        "renewed": {"until": (soon + week).isoformat()},
+        "next": {"from": (soon + week).isoformat(), "state": "guaranteed"},
+    }
+    commitments = {
+        f"{name}-{person.name}": promised("research", "b", 10 + number, **each)
+        for number, (name, each) in enumerate(times.items())
+    }
+    commitments[f"next-{person.name}"]["amounts"] = commitments[f"renewed-{person.name}"]["amounts"]
+    commitments[f"ended-{person.name}"]["zone"] = "c"  # elsewhere nothing follows it
+    text = json.loads(policy({"research": person.place}, commitments))
+    text["users"] = {person.name: {"hard": {"pods": 10}, "until": (soon + week).isoformat()}}
+
+    def told() -> dict[str, str]:
+        """Return the reasons by message; no message comes twice."""
+        listed = json.loads(running.cluster.kubectl("get", "events", "-n", NAMESPACE, "-o", "json").stdout)["items"]
+        found = [each for each in listed if person.name in each["message"] and each["reason"] != "PolicyForced"]
+        assert all(each["involvedObject"]["name"] == CONFIG_MAP and each["count"] == 1 for each in found)
+        messages = [each["message"] for each in found]
+        assert sorted(messages) == sorted(set(messages))
+        return {each["message"]: each["reason"] for each in found}
+
+    running.set_policy(json.dumps(text))
+    reasons = ["CommitmentConfirmed", "CommitmentEnded", "CommitmentEnding", "EntryEnding"]
+    eventually(lambda: sorted(told().values()) == reasons, what=lambda: str(told()))
+    assert SystemClock().now() >= soon
+    [message] = [each for each, reason in told().items() if reason == "CommitmentEnding"]
+    assert f"commitment long-{person.name} of tenant/research ends at" in message
+    assert f"gpu=10 of h100 in b ({CONFIG_MAP}/policy.yaml:1). `userquota commitments renew long-" in message
+    before = told()
+    for _ in range(2):
+        running.kill()
+        running.start()
+        running.wait_until_ready()
+    later = {f"last-{person.name}": promised("research", "c", 1, until=(soon + week).isoformat())}
+    running.set_policy(json.dumps({**text, "commitments": {**commitments, **later}}))
+    eventually(lambda: len(told()) == len(before) + 1, what=lambda: str(told()))  # those before it came first
+    assert told().items() >= before.items()
+
+
 def test_nodes_that_take_no_pods_are_no_capacity_and_what_was_promised_is_still_there(
     running: RunningWebhook, person: Person, others: tuple[Person, Person], forty: list[str]
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 from localcluster.controlplane import ControlPlane
 from tests.cluster.running import eventually
@@ -91,3 +92,22 @@ async def test_an_event_about_a_config_map_is_stored_beside_it(control_plane: Co
         "name": "userquota-ledger",
         "namespace": namespace,
     }
+
+
+async def test_an_event_that_is_told_once_is_refused_by_the_api_server_when_it_comes_again(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    api = await KubernetesApi.connect(kubeconfig=control_plane.kubeconfig())
+    writers = [EventWriter(api, namespace=namespace, clock=FakeClock()) for _ in range(2)]
+    event = ConfigMapEvent("limits", "uid-1", "CommitmentEnding", "it ends")
+    first, second = await asyncio.gather(*(each.tell_once(event, "commitment/7 days/1/c\n1") for each in writers))
+    assert sorted((first, second)) == [False, True]
+    assert await writers[0].tell_once(event, "commitment/1 day/1/c\n1")
+    assert await writers[0].tell_once(replace(event, uid="uid-2"), "commitment/7 days/1/c\n1")
+    assert await writers[0].tell_once(event, "commitment/7 days/1/half of a pair: \ud800")
+    await api.close()
+
+    listed = json.loads(control_plane.kubectl("get", "events", "-n", namespace, "-o", "json").stdout)["items"]
+    found = [each for each in listed if each["reason"] == "CommitmentEnding"]
+    assert [each["count"] for each in found] == [1, 1, 1, 1]
+    assert {each["involvedObject"]["uid"] for each in found} == {"uid-1", "uid-2"}

@@ -8,6 +8,7 @@ controllers were denied is attached to what they made it for: see `denial_events
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -108,9 +109,26 @@ class EventWriter:
         while True:
             event = await self._queue.get()
             try:
-                await self._api.create(f"/api/v1/namespaces/{self._namespace}/events", self._body(event))
+                metadata = {"generateName": f"{event.config_map[:200]}.", "namespace": self._namespace}
+                await self._api.create(f"/api/v1/namespaces/{self._namespace}/events", self._body(event, metadata))
             except ApiError as error:
                 log.warning("event could not be written", reason=event.reason, why=str(error))
+
+    async def tell_once(self, event: ConfigMapEvent, identity: str) -> bool:
+        """
+        Store *event* unless one of this *identity* on the ConfigMap is stored; return whether it was not.
+
+        Every replica gives it the same name, so that the API server refuses all but the first. It keeps Events for an
+        hour. Raises: ApiError.
+        """
+        whole = f"{event.config_map}/{event.uid}/{identity}"
+        digest = hashlib.sha256(whole.encode(errors="surrogatepass")).hexdigest()
+        metadata = {"name": f"{COMPONENT}.{digest[:32]}", "namespace": self._namespace}
+        try:
+            await self._api.create(f"/api/v1/namespaces/{self._namespace}/events", self._body(event, metadata))
+        except AlreadyExistsError:
+            return False
+        return True
 
     async def add(self, event: CountedEvent) -> None:
         """
@@ -145,11 +163,11 @@ class EventWriter:
         }
         await self._api.patch(path, msgspec.json.encode(change), content_type=MERGE_PATCH)
 
-    def _body(self, event: ConfigMapEvent) -> bytes:
+    def _body(self, event: ConfigMapEvent, metadata: Mapping[str, str]) -> bytes:
         now = self._clock.now()
         involved = OwnerReference("v1", "ConfigMap", event.config_map, event.uid)
         return _encoded(
-            {"generateName": f"{event.config_map[:200]}.", "namespace": self._namespace},
+            metadata,
             involved,
             reason=event.reason,
             message=event.message,

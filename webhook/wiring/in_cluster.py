@@ -128,7 +128,9 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
     watched_workloads = WatchedWorkloads(api, kinds)
     policy_kinds = PolicyKinds(kinds, pods, discover=partial(discover, api), workloads=watched_workloads)
     reads = ObjectReads(api, kinds)
-    watched = WatchedPolicy(api, settings, events, on_policy=policy_kinds.limit, store_version=reads.store_version)
+    watched = WatchedPolicy(
+        api, settings, events, clock, on_policy=policy_kinds.limit, store_version=reads.store_version
+    )
     policy_kinds.report_to(watched.publish_without_effect)
     index, metrics = watched.index, watched.metrics
     manifests = [installed_in(each, settings.namespace) for each in manifest_files.webhook_manifests()]

@@ -22,7 +22,7 @@ from webhook.policy_source import (
     PolicyReader,
     Submission,
 )
-from webhook.ports import Condition, PromiseOrdering
+from webhook.ports import Clock, Condition, PromiseOrdering
 from webhook.quota.membership import GroupsByMember
 from webhook.quota.policy import Entry, Policy, accounts_under
 from webhook.quota.presets import Labels
@@ -30,6 +30,7 @@ from webhook.quota.usage import UsageIndex
 from webhook.serving.metrics import Metrics
 from webhook.settings import Settings
 from webhook.wiring.application import expect, gauges
+from webhook.wiring.policy_notices import PolicyNotices
 from webhook.wiring.watched_groups import WatchedGroups
 from webhook.wiring.watched_nodes import WatchedNodes
 
@@ -37,11 +38,12 @@ from webhook.wiring.watched_nodes import WatchedNodes
 class WatchedPolicy:
     """Watches the policy and all that decides with it whom an object is charged to; `index` is bound by that."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it watches by, and whom it tells
         self,
         api: KubernetesApi,
         settings: Settings,
         events: EventWriter,
+        clock: Clock,
         *,
         on_policy: Callable[[Policy], None],
         store_version: Callable[[], Awaitable[int]],
@@ -58,6 +60,7 @@ class WatchedPolicy:
         self.maps = PolicyConfigMaps(
             self._submit, on_removed=self._publish_removed, may_be_absent=settings.allow_no_policy
         )
+        self._notices = PolicyNotices(self.policy, uid_of=self.maps.uid_of, tell=events.tell_once, clock=clock)
         self._policies = Reflector(
             api,
             f"/api/v1/namespaces/{settings.namespace}/configmaps",
@@ -81,6 +84,7 @@ class WatchedPolicy:
             self._policies.run,
             self._reader.run,
             last_good.run,
+            self._notices.run,
             self._namespaces.run,
             self._device_classes.run,
             self.groups.run,
@@ -138,6 +142,7 @@ class WatchedPolicy:
         self.index.rebind(accounts_under(policy, self.labels.known), policy.devices)
         self.groups.follow(policy)
         self.nodes.follow(policy)
+        self._notices.wake()
         self._on_policy(policy)
 
     def _publish_removed(self, name: str, uid: str) -> None:
