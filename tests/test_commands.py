@@ -31,6 +31,7 @@ WITH_LISTS_OF_THEIR_OWN = {
 
 CLUSTER = "cluster/test_commands.py"
 POLICIES = f"{CLUSTER}::test_policies_are_compared_and_checked_with_the_usage_of_the_cluster"
+TAGS = "cluster/test_view.py::test_allocations_have_the_labels_that_the_policy_names_and_are_selected_by_them"
 ROTATION = "registration/test_rotation.py"
 RUN_BY = {
     ("certs/README.md", "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 …"): (
@@ -73,6 +74,9 @@ RUN_BY = {
     ("docs/sessions.md", "userquota preset roles…"): f"{CLUSTER}::test_the_roles_of_presets_are_applied",
     ("docs/view.md", "kubectl userquota get"): f"{CLUSTER}::test_people_are_shown_what_the_document_shows",
     ("docs/view.md", "kubectl userquota get allocations"): f"{CLUSTER}::test_people_are_shown_what_the_document_shows",
+    ("docs/view.md", "userquota get allocations -A --selector…"): TAGS,
+    ("docs/view.md", "userquota get allocations -o wide"): TAGS,
+    ("docs/view.md", "kubectl get allocations.view.userquota.dev -A -l…"): TAGS,
     ("docs/view.md", "kubectl userquota denials…"): f"{CLUSTER}::test_denials_are_shown_as_in_the_document",
     ("manifests/README.md", "openssl req …"): "test_commands.py::test_api_servers_get_a_certificate",
     ("manifests/README.md", "kubectl create namespace…"): (

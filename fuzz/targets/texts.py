@@ -8,6 +8,7 @@ import json
 import re
 from collections import abc
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date, time, tzinfo
 from enum import Enum
 from fractions import Fraction
@@ -21,6 +22,7 @@ from webhook.documents.tree import Document, Mapping, Node, Scalar, plain
 from webhook.documents.tree import Sequence as Items
 from webhook.quota.errors import WebhookError
 from webhook.view.field_selector import FieldSelectorError, read_fields, write_fields
+from webhook.view.label_selector import LabelSelectorError, read_terms, selects
 
 _PLACES = re.compile(r"policy\.(?:yaml|json):\d+(?::\d+)?")
 _READ_OTHERWISE = re.compile(r"\\\\|[0-9][eE]|[0-9]{16}")
@@ -173,10 +175,15 @@ def check_manifests(data: bytes) -> None:
 
 
 def check_selector(data: bytes) -> None:
-    """Check a field selector."""
+    """Check a field selector, and the same as a label selector."""
     text = _text(data)
     if text is None:
         return
+    with suppress(LabelSelectorError):
+        for each in read_terms(text):
+            tags = ((each.key, min(each.values or ("any",))),)
+            promise(selects((each,), tags) is not each.is_excluded, "selected", text)
+            promise(selects((each,), ()) is each.is_excluded, "absent", text)
     try:
         fields = read_fields(text, ("spec.subject", "status.owner"))
     except FieldSelectorError:
@@ -218,8 +225,8 @@ TARGETS = (
     ),
     Target(
         "selector",
-        "`view/field_selector.py`",
-        "no field is empty; what is written is read as the same",
+        "`view/field_selector.py`, `label_selector.py`",
+        "no field is empty; what is written is read as the same; a condition holds of its value and not of another",
         check_selector,
         is_structured=False,
     ),

@@ -63,9 +63,18 @@ def test_wide_adds_uids_and_objects_by_number(capsys: pytest.CaptureFixture[str]
     show(own(), "wide")
 
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[-1] for line in lines[:3]] == ["UID", "u-a", "-"]
+    assert [line.split()[-2:] for line in lines[:3]] == [["UID", "TAGS"], ["u-a", "-"], ["-", "-"]]
     assert "count/pods=1,pods=1," in lines[1]
     assert lines[4] == "count/pods   used 2 = 1 committed + 1 reserved"
+
+
+def test_wide_tells_tags(capsys: pytest.CaptureFixture[str]) -> None:
+    tags = {"example.com/team": "ml", "cost-center": "7", "app": ""}
+    show({"status": {"allocations": [row("a", "used", {"pods": "1"}, {}, tags=tags)]}}, "wide")
+    assert capsys.readouterr().out.splitlines()[1].endswith("u-a   example.com/team=ml,cost-center=7,app=")
+
+    show({"status": {"allocations": [row("a", "used", {"pods": "1"}, {}, tags=tags)]}}, "table")
+    assert "team" not in capsys.readouterr().out
 
 
 def test_what_is_counted_by_number_alone_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,8 +112,9 @@ def test_an_answer_of_another_version_is_one_line() -> None:
 class Api:
     """Answers in two pages of one allocation each, and notes what was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_older: bool = False) -> None:
         self.asked: list[tuple[str, Any]] = []
+        self.is_older = is_older
 
     async def get(self, path: str, *, query: Mapping[str, str]) -> bytes:
         self.asked.append((path, dict(query)))
@@ -115,9 +125,11 @@ class Api:
     async def create(self, path: str, body: bytes) -> bytes:
         spec = json.loads(body)["spec"]
         self.asked.append((path, spec))
+        echoed = {} if self.is_older else {"spec": spec}
         if "continue" in spec:
-            return json.dumps({"status": {"allocations": [2]}}).encode()
-        return json.dumps({"status": {"allocations": [1], "sums": ["s"], "continue": "pods/red/a"}}).encode()
+            return json.dumps({**echoed, "status": {"allocations": [2]}}).encode()
+        status = {"allocations": [1], "sums": ["s"], "continue": "pods/red/a"}
+        return json.dumps({**echoed, "status": status}).encode()
 
 
 async def asked(wanted: Wanted) -> tuple[list[tuple[str, Any]], Document]:
@@ -131,7 +143,23 @@ async def test_ones_own_are_asked_for_until_there_is_no_more() -> None:
 
     spec = {"namespace": "red"}
     assert found == [("selfallocations", spec), ("selfallocations", {**spec, "continue": "pods/red/a"})]
-    assert document == {"status": {"allocations": [1, 2], "sums": ["s"]}}
+    assert document == {"spec": spec, "status": {"allocations": [1, 2], "sums": ["s"]}}
+
+
+async def test_they_are_selected_by_tags_on_each_page() -> None:
+    own, _ = await asked(Wanted(selector="team=ml"))
+    others, _ = await asked(Wanted(everybody=True, selector="team=ml"))
+
+    assert [spec["selector"] for _, spec in own] == ["team=ml"] * 2
+    assert [query["labelSelector"] for _, query in others] == ["team=ml"] * 2
+
+
+async def test_what_an_older_version_answers_is_not_taken_for_a_selection() -> None:
+    """It reads no field that it does not know, and answers with all."""
+    older = ViewClient(cast("KubernetesApi", Api(is_older=True)))
+
+    with pytest.raises(ViewError, match="older than this command: no allocations by tags"):
+        await read(older, Wanted(selector="team=ml"))
 
 
 LISTS = {

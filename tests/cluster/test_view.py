@@ -230,6 +230,65 @@ def test_get_allocations_shows_objects_and_sums_that_are_those_of_get(running: R
     assert ", pods, " in wrong.err  # other tests have more kinds counted
 
 
+LABELLED = """apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, labels: {example.com/team: ml}}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, labels: {example.com/team: ml, app: web}}
+spec: {ports: [{port: 80}]}
+"""
+
+
+def test_allocations_have_the_labels_that_the_policy_names_and_are_selected_by_them(
+    running: RunningWebhook, place: str
+) -> None:
+    def told(*words: str, user: str = "alice") -> Ended:
+        return get(running, "get", "allocations", "-n", place, *words, user=user)
+
+    def eventually_told(*words: str, names: list[str]) -> None:
+        expected = [f"{name.replace('/', f'/{place}/')}" for name in names]
+        eventually(lambda: told(*words, "-o", "name").out.split() == expected, what=lambda: str(told(*words)))
+
+    kubectl = running.cluster.kubectl
+    kubectl("label", "pod", "-n", place, "of-alice", "example.com/team=ml", "app=x", user="alice")
+    refused = told("-l", "example.com/team=ml")
+    assert (refused.code, refused.out) == (2, "")
+    assert "example.com/team is no tag; the policy names none" in refused.err
+
+    running.set_policy(
+        POLICY + "tags: [example.com/team, cost-center]\nnamespaces: {elsewhere: {hard: {count/services: 1}}}\n"
+    )
+    eventually_told("-l", "example.com/team=ml", names=["pods/of-alice"])
+    kubectl("create", "-n", place, "-f", "-", user="alice", stdin=LABELLED)
+    all_three = ["persistentvolumeclaims/data", "pods/of-alice", "services/web"]
+    eventually_told("--selector", "example.com/team=ml,!cost-center", names=all_three)
+
+    found = json.loads(told("-o", "json").out)["status"]["allocations"]
+    assert [each["tags"] for each in found] == [{"example.com/team": "ml"}] * 3
+    [pods] = [line for line in rows(told("-o", "wide")) if line[:1] == ["pods"] and line[1] == place]
+    assert pods[-1] == "example.com/team=ml"
+    selector = ("--selector", "example.com/team=ml,cost-center!=4711")
+    everybody = rows(get(running, "get", "allocations", "-A", *selector, user="admin"))
+    assert ["requests.cpu", "used", "1500m", "=", "1500m", "committed", "+", "0", "reserved"] in everybody
+    words = ("get", "allocations.view.userquota.dev", "-A", "-l", "example.com/team=ml")
+    wide = kubectl(*words, "-o", "wide").stdout.splitlines()
+    assert [line.split()[-1] for line in wide] == ["TAGS", *["example.com/team=ml"] * 3]
+    columns = kubectl(*words, "-L", "example.com/team").stdout.splitlines()
+    assert [line.split()[-1] for line in columns] == ["TEAM", "ml", "ml", "ml"]
+
+    kubectl("label", "pod", "-n", place, "of-alice", "--overwrite", "example.com/team=web", user="alice")
+    eventually_told("-l", "example.com/team=web", names=["pods/of-alice"])
+    eventually_told("-l", "example.com/team!=web", names=["persistentvolumeclaims/data", "services/web"])
+    assert cpu(own(running, "alice"))["user/alice"] == ("4", "1500m", "2500m")
+
+    kubectl("delete", "-n", place, "pvc/data", "service/web", user="alice")
+    running.set_policy(POLICY)
+    eventually(lambda: "tags" not in told("-o", "json").out)
+
+
 def test_top_shows_who_holds_most(running: RunningWebhook, place: str) -> None:
     objects = rows(get(running, "top", "-n", place, user="admin"))
     people = rows(get(running, "top", "--by", "user", "--sort", "cpu", "--limit", "2", user="admin"))

@@ -53,6 +53,11 @@ def _pattern(said: Json, value: Json, *rest: Json) -> Iterator[str]:
         yield f"{rest[-1]}: pattern"
 
 
+def _most_items(said: Json, value: Json, *rest: Json) -> Iterator[str]:
+    if isinstance(value, list) and len(value) > said:
+        yield f"{rest[-1]}: too many"
+
+
 def _minimum(said: Json, value: Json, *rest: Json) -> Iterator[str]:
     if _TYPES["number"](value) and value < said:
         yield f"{rest[-1]}: minimum"
@@ -107,6 +112,7 @@ _WORDS: dict[str, Callable[..., Iterator[str]]] = {
     "pattern": _pattern,
     "minimum": _minimum,
     "minItems": _length,
+    "maxItems": _most_items,
     "minProperties": _length,
     "anyOf": _any_of,
     "items": _items,

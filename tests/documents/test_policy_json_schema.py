@@ -71,6 +71,8 @@ VALID = (
     "missing: {cpu: require, memory: {default: 256Mi}, limits.cpu: {default: 1.5}}",
     "sessions: {count: running, presets: [raycluster, {preset: raycluster, name: other}]}",
     "exempt: [{group: 'system:masters', reason: they mend}]",
+    f"tags: [example.com/team, Z_9.a, {'a' * 253}/{'b' * 63}, '7', a, b, c, d]",
+    "tags: []",
 )
 
 
@@ -90,6 +92,8 @@ MISTAKES = {
     "a negative amount": ("version: 1\nusers: {a: {hard: {cpu: -1}}}", ".users.a.hard.cpu: anyOf"),
     "a fraction of a core": ("version: 1\nusers: {a: {hard: {cpu: 1/2}}}", ".users.a.hard.cpu: anyOf"),
     "an unknown resource": ("version: 1\nusers: {a: {hard: {cpus: 1}}}", ".users.a.hard.cpus: anyOf of a name"),
+    "too many tags": ("version: 1\ntags: [a, b, c, d, e, f, g, h, i]", ".tags: anyOf"),
+    "a tag that is no key of a label": ("version: 1\ntags: [a/b/c]", ".tags: anyOf"),
     "an unknown word": ("version: 1\ncombine: least", ".combine: anyOf"),
     "an unknown mode": ("version: 1\nusers: {a: {mode: of}}", ".users.a.mode: enum"),
     "a time without a zone": ("version: 1\nusers: {a: {until: 2027-01-31T00:00:00}}", ".users.a.until: anyOf"),

@@ -183,6 +183,26 @@ def test_for_what_room_is_set_aside(text: str, reserve: frozenset[Reserve]) -> N
 
 
 @pytest.mark.parametrize(
+    ("text", "tags"),
+    [
+        ("version: 1", ()),
+        ("version: 1\ntags: []", ()),
+        ("version: 1\ntags: [example.com/team, cost-center]", ("example.com/team", "cost-center")),
+        ("version: 1\ntags: [Z_9.a]", ("Z_9.a",)),
+        (f"version: 1\ntags: [{'a' * 253}/{'b' * 63}]", (f"{'a' * 253}/{'b' * 63}",)),
+    ],
+)
+def test_the_labels_that_allocations_show(text: str, tags: tuple[str, ...]) -> None:
+    assert read(text).tags == tags
+
+
+def test_two_documents_cannot_name_the_tags() -> None:
+    texts = [PolicyText("a.yaml", "version: 1\ntags: [team]"), PolicyText("b.yaml", "version: 1\ntags: [app]")]
+
+    assert [str(each) for each in read_policy(texts).mistakes] == ["b.yaml:2:7: tags: already defined at a.yaml:2"]
+
+
+@pytest.mark.parametrize(
     ("text", "terminating"),
     [("version: 1", Terminating.RELEASE), ("version: 1\nterminating: hold", Terminating.HOLD)],
 )
@@ -637,7 +657,7 @@ RESOURCES = (
 )
 SECTIONS = (
     "version, tiers, defaults, rules, users, serviceAccounts, groups, tenants, namespaces, cluster, combine, "
-    "terminating, reserve, serviceAccountLimits, warnAt, exempt, missing, attribution, resources, sessions, "
+    "terminating, reserve, tags, serviceAccountLimits, warnAt, exempt, missing, attribution, resources, sessions, "
     "nodeClasses, brokerQuotas, commitments"
 )
 VERSION = "version: expected version: 1, the only one this release reads"
@@ -801,6 +821,27 @@ MISTAKES = {
         "version: 1\nreserve: [autoscaler]",
         ["2:11: reserve[0]: input should be 'autoscalers' or 'sessions'"],
     ),
+    "tags that are no keys of labels": (
+        "version: 1\ntags: [team, -a, a/b/c, Example.com/x, 7]",
+        [
+            f"2:{column}: tags[{number}]: expected the key of a label, as cost-center or example.com/team"
+            for number, column in ((1, 14), (2, 18), (3, 25))
+        ]
+        + ["2:40: tags[4]: expected text: write it in quotes"],
+    ),
+    "a tag that is too long": (
+        f"version: 1\ntags:\n- {'a' * 64}\n- {'a' * 254}/b",
+        [
+            f"{line}:3: tags[{line - 3}]: expected the key of a label, as cost-center or example.com/team"
+            for line in (3, 4)
+        ],
+    ),
+    "too many tags": (
+        f"version: 1\ntags: [{', '.join('abcdefghi')}]",
+        ["2:7: tags: 9 keys, expected at most 8"],
+    ),
+    "a tag twice": ("version: 1\ntags: [a, b, a]", ["2:7: tags: a is listed twice"]),
+    "tags that are no list": ("version: 1\ntags: team", ["2:7: tags: expected a list"]),
     "a reserve that is no list": ("version: 1\nreserve: autoscalers", ["2:10: reserve: expected a list"]),
     "a misspelt field": (
         "version: 1\nusers:\n  alice:\n    perpod: {cpu: 1}",

@@ -12,7 +12,7 @@ from datetime import datetime
 from webhook.kinds.counted import Counted
 from webhook.kinds.evaluator import CostLine, Kind, UncountableError
 from webhook.quota import quantity
-from webhook.quota.objects import ObjectMeta, Shape
+from webhook.quota.objects import LabelledMeta, Shape
 from webhook.quota.quantity import NANOS, Quantity
 from webhook.quota.resources import Amounts
 
@@ -26,7 +26,7 @@ class GadgetSpec(Shape, frozen=True):
 class Gadget(Shape, frozen=True):
     """The fields that are decoded."""
 
-    metadata: ObjectMeta = ObjectMeta()
+    metadata: LabelledMeta = LabelledMeta()
     spec: GadgetSpec = GadgetSpec()
 
 

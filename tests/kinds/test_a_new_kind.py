@@ -36,6 +36,7 @@ from webhook.quota.objects import ObjectKey
 from webhook.quota.quantity import NANOS
 from webhook.quota.reservation import Reservation
 from webhook.quota.subject import Payer, user
+from webhook.quota.tags import Tagging
 from webhook.quota.usage import UsageIndex
 from webhook.serving.metrics import Metrics
 from webhook.wiring.charged_objects import ChargedObjects
@@ -153,6 +154,7 @@ class Watched:
     namespace: str
 
     def __post_init__(self) -> None:
+        self.tagging = Tagging()
         self.index = UsageIndex(lambda account, place: (user(account.payer.owner), subject.namespace(place)))
         self.objects = ChargedObjects(
             self.api,
@@ -161,6 +163,7 @@ class Watched:
             exempt=frozenset(),
             now=lambda: None,
             sessions_of=lambda _: (),
+            tagging=self.tagging,
             may_start=lambda: True,
             store_version=ObjectReads(self.api, self.kinds).store_version,
             metrics=Metrics(dict),
@@ -224,6 +227,27 @@ async def test_a_kind_that_a_policy_limits_later_is_counted_once_all_its_objects
         row = watched.index.row(ObjectKey("deployments.apps", namespace, "web"))
         assert row is not None
         assert row.amounts == (("count/deployments.apps", NANOS),)
+
+
+async def test_other_tags_are_read_of_all_that_is_watched_while_decisions_go_on(
+    control_plane: ControlPlane, api: KubernetesApi, namespace: str
+) -> None:
+    control_plane.kubectl("create", "deployment", "web", "--image=example/x", "--replicas=0", f"-n={namespace}")
+    async with Watched(api, Registry(*KINDS), namespace) as watched:
+        objects, key = watched.objects, ObjectKey("deployments.apps", namespace, "web")
+        watched.count("deployments.apps")
+        await until(lambda: objects.is_known("deployments.apps"))
+        assert objects.tagged_condition().ok
+
+        watched.tagging.read_by(["app"])
+        assert "deployments.apps" in objects.tagged_condition().message
+        objects.relist_all()
+        assert objects.is_known("deployments.apps")
+        await until(lambda: objects.tagged_condition().ok)
+
+        row = watched.index.row(key)
+        assert row is not None
+        assert row.tags == (("app", "web"),)
 
 
 # By number, where a policy says so.

@@ -54,6 +54,7 @@ class Cluster:
         self.kinds = Registry(*KINDS)
         self.pods = PodEvaluator()
         self.recounted: list[str] = []
+        self.relists = 0
         self.gone: set[str] = set()
         self.workloads = Workloads()
         self.counted = PolicyKinds(self.kinds, self.pods, discover=self.discover, workloads=self.workloads)
@@ -71,6 +72,9 @@ class Cluster:
 
     def recount(self, resource: str) -> None:
         self.recounted.append(resource)
+
+    def relist_all(self) -> None:
+        self.relists += 1
 
     async def discover(self, resource: str) -> AnyKind:
         if resource not in self.served:
@@ -389,3 +393,15 @@ async def test_sessions_are_read_with_what_they_may_grow_to_once_room_is_set_asi
     assert evaluator.generation > generation
     assert cluster.recounted == [RAY.resource]
     cluster.counted.require_autoscalers()
+
+
+async def test_other_tags_are_read_of_all_objects_and_nothing_is_counted_anew(cluster: Cluster) -> None:
+    def follow(text: str) -> tuple[tuple[str, ...], int]:
+        cluster.counted.limit(FakePolicies.reading(f"version: 1\n{text}\n").current())
+        return cluster.counted.tagging.keys, cluster.relists
+
+    assert follow("tags: [team]") == (("team",), 1)
+    assert follow("tags: [team]\nterminating: hold") == (("team",), 1)
+    assert follow("tags: [team, app]") == (("team", "app"), 2)
+    assert follow("") == ((), 3)
+    assert cluster.recounted == []

@@ -137,6 +137,11 @@ def test_another_order_of_classes_is_told_because_a_node_is_of_the_first() -> No
     ]
 
 
+def test_other_tags_are_told() -> None:
+    found = told("tags: [team]", "tags: [team, example.com/app]").settings
+    assert lines(found) == ["tags: team -> team, example.com/app"]
+
+
 def test_a_second_exemption_of_the_same_is_told() -> None:
     one, two = "{user: a, reason: b, until: 2027-01-31T00:00:00Z}", "{user: a, reason: c}"
     (found,) = told(f"exempt: [{one}]", f"exempt: [{one}, {two}]").settings
@@ -155,6 +160,7 @@ FIELDS = {
     "combine": "combine: sum",
     "terminating": "terminating: hold",
     "reserve": "reserve: [autoscalers]",
+    "tags": "tags: [team]",
     "account_limits": "serviceAccountLimits: perAccount",
     "trusted_controllers": "attribution: {trustedControllers: [a/b]}",
     "devices": "resources: {gpu: {example.com/gpu: 1/4}}",

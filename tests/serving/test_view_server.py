@@ -31,12 +31,14 @@ from webhook.serving.api_group import ApiGroup
 from webhook.serving.front_proxy import FrontProxy
 from webhook.serving.view_server import ViewServer
 from webhook.view import wire
-from webhook.view.allocations import Allocation, Page, Selection, State, Sum, UnknownResourceError
+from webhook.view.allocations import Allocation, Page, Selection, State, Sum, UnknownResourceError, UnknownTagError
+from webhook.view.label_selector import Term
 from webhook.wiring.application import SystemClock
 
 ALLOCATION = Allocation(
     ObjectKey("pods", "red", "a"), "u-1", "bob", 1_764_374_400, State.USED, (("pods", NANOS),), (), ("carol",)
 )
+TEAM_ML = (Term("team", frozenset({"ml"})), Term("app", None, is_excluded=True))
 BASE = "/apis/view.userquota.dev/v1alpha1"
 ALICE = {"X-Remote-User": "alice", "X-Remote-Group": "ml"}
 ADMIN = {"X-Remote-User": "admin", "X-Remote-Group": "system:masters"}
@@ -429,6 +431,11 @@ SEEN = {
             ObjectKey("pods", "red", "a"),
         ),
     ),
+    "allocations by tags": (
+        f"{BASE}/allocations?labelSelector=team%3Dml,%21app",
+        ("list", "allocations", ""),
+        ("allocations", Selection(terms=TEAM_ML), 500, None),
+    ),
 }
 
 
@@ -469,7 +476,13 @@ async def test_the_right_to_allocations_may_be_given_for_one_namespace(stage: St
 
 
 async def test_everybody_sees_allocations_of_their_own(stage: Stage) -> None:
-    spec = {"namespace": "red", "resource": "pods", "limit": 3, "continue": "pods/red/a"}
+    spec = {
+        "namespace": "red",
+        "resource": "pods",
+        "selector": "team=ml,!app",
+        "limit": 3,
+        "continue": "pods/red/a",
+    }
     bodies = [b"{}", b'{"spec": null}', json.dumps({"spec": spec}).encode()]
     answers = [await stage.ask(f"{BASE}/selfallocations", ALICE, body=body) for body in bodies]
 
@@ -478,7 +491,12 @@ async def test_everybody_sees_allocations_of_their_own(stage: Stage) -> None:
     assert stage.rights.asked == []
     assert stage.source.asked == [
         *[("allocations", Selection(owner="alice"), 500, None)] * 2,
-        ("allocations", Selection(owner="alice", namespace="red", resource="pods"), 3, ObjectKey("pods", "red", "a")),
+        (
+            "allocations",
+            Selection(owner="alice", namespace="red", resource="pods", terms=TEAM_ML),
+            3,
+            ObjectKey("pods", "red", "a"),
+        ),
     ]
     assert (answers[0].json["spec"], answers[2].json["spec"]) == ({}, spec)
     assert answers[0].json["status"]["user"] == "alice"
@@ -502,7 +520,9 @@ async def test_kubectl_is_given_the_table_that_it_prints(stage: Stage) -> None:
         "Committed": "pods=1",
         "Reserved": "-",
         "Created At": "2025-11-29T00:00:00Z",
+        "Tags": "-",
     }
+    assert [each["name"] for each in table["columnDefinitions"] if each["priority"]] == ["Tags"]
     assert table["rows"][0]["object"]["metadata"]["namespace"] == "red"
     assert plain == ["AllocationList"] * 3
 
@@ -514,6 +534,17 @@ async def test_a_resource_that_is_not_counted_is_told_with_those_that_are(stage:
     ]
 
     told = "resource: objects of this one are not counted, expected one of jobs.batch, pods"
+    assert [(each.status, each.json["message"]) for each in answers] == [(400, told)] * 2
+
+
+async def test_a_label_that_is_no_tag_is_told_with_those_that_are(stage: Stage) -> None:
+    stage.source.error = UnknownTagError("app", ["team", "cost-center"])
+    answers = [
+        await stage.ask(f"{BASE}/allocations?labelSelector=app", ADMIN),
+        await stage.ask(f"{BASE}/selfallocations", ALICE, body=b'{"spec": {"selector": "app"}}'),
+    ]
+
+    told = "selector: app is no tag; the policy names team, cost-center, see docs/view.md#tags"
     assert [(each.status, each.json["message"]) for each in answers] == [(400, told)] * 2
 
 
@@ -562,7 +593,9 @@ WRONG = {
     "a field without a value": (f"{BASE}/allocations?fieldSelector=status.owner%3D", None, 400),
     "all but one": (f"{BASE}/allocations?fieldSelector=status.owner%21%3Da", None, 400),
     "two namespaces": (f"{BASE}/namespaces/red/allocations?fieldSelector=metadata.namespace%3Dblue", None, 400),
-    "labels": (f"{BASE}/allocations?labelSelector=app%3Dx", None, 400),
+    "labels": (f"{BASE}/allocations?labelSelector=app%3Dx%3Dy", None, 400),
+    "labels of ones own": (f"{BASE}/selfallocations", b'{"spec": {"selector": "app in x"}}', 400),
+    "labels as a structure": (f"{BASE}/selfallocations", b'{"spec": {"selector": {"app": "x"}}}', 400),
     "a watch": (f"{BASE}/allocations?watch=true", None, 400),
     "a page behind nothing": (f"{BASE}/allocations?continue=pods", None, 400),
     "allocations that are no JSON": (f"{BASE}/selfallocations", b"{", 400),

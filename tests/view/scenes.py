@@ -12,6 +12,7 @@ from webhook.quota.quantity import NANOS
 from webhook.quota.reservation import CREATED, Reservation
 from webhook.quota.scopes import Scopes
 from webhook.quota.subject import Payer, selector_of, unscoped
+from webhook.quota.tags import Tags
 from webhook.quota.usage import Row, UsageIndex
 from webhook.view.standings import Scene, Standing
 
@@ -48,9 +49,10 @@ def put(
     namespace: str = "red",
     scopes: Scopes = (),
     created: int = 0,
+    tags: Tags = (),
 ) -> tuple[ObjectKey, Row]:
     key = ObjectKey("pods", namespace, name)
-    row = Row(name, where.usage.position("pods") + 1, payer, tuple(amounts), scopes, created=created)
+    row = Row(name, where.usage.position("pods") + 1, payer, tuple(amounts), scopes, created=created, tags=tags)
     where.usage.observe(key, row)
     where.usage.reached("pods", row.version)
     return key, row

@@ -18,6 +18,7 @@ from webhook.quota.resources import Amounts
 from webhook.quota.subject import CLUSTER, Payer, Subject
 from webhook.quota.usage import Row
 from webhook.view.allocations import Allocation, Allocations, Page, Selection, State, Sum
+from webhook.view.label_selector import read_terms
 from webhook.view.standings import Scene
 
 ALICE, BOB = Payer("alice", ("ml",)), Payer("bob")
@@ -239,6 +240,91 @@ def test_of_a_name_that_two_write_each_sees_only_their_own() -> None:
     for own in (Selection(owner="bob"), Selection(Subject("user/bob"))):
         assert told(page(made, own)) == ["a bob in flight 0+2"]
         assert "alice" not in str(page(made, own))
+
+
+# Tags.
+
+
+ML, WEB = (("team", "ml"), ("cost-center", "7")), (("team", "web"),)
+
+
+def tagged(text: str, *, owner: str = "") -> Selection:
+    return Selection(owner=owner, terms=read_terms(text))
+
+
+def test_an_allocation_has_the_tags_of_the_object_that_exists() -> None:
+    made = scene()
+    put(made, "a", ALICE, cost(2), tags=ML)
+    update(made, "a", ALICE, 5)
+    put(made, "b", ALICE)
+    reserve(made, "c", ALICE)
+
+    assert [each.tags for each in page(made).allocations] == [ML, (), ()]
+
+
+TAGGED = {
+    "team=ml": ["a", "b"],
+    "team!=ml": ["c", "d", "e"],
+    "team": ["a", "b", "c"],
+    "!team": ["d", "e"],
+    "team=ml,cost-center": ["a"],
+    "team=other": [],
+}
+
+
+@pytest.mark.parametrize(("text", "names"), TAGGED.items())
+def test_tags_select_with_the_sums_of_what_is_selected(text: str, names: list[str]) -> None:
+    """What is in flight beyond an object belongs to it; what has not been seen has no tags."""
+    made = scene()
+    put(made, "a", ALICE, cost(1), tags=ML)
+    put(made, "b", BOB, cost(2), tags=ML[:1])
+    update(made, "b", BOB, 10, base=made.usage.position("pods"))
+    put(made, "c", BOB, cost(3), tags=WEB)
+    put(made, "d", BOB, cost(4))
+    reserve(made, "e", BOB, cost(5))
+
+    found = page(made, tagged(text))
+
+    assert [each.key.name for each in found.allocations] == names
+    both = ([_cpu(each.committed), _cpu(each.reserved)] for each in found.allocations)
+    committed, reserved = (sum(each) * NANOS for each in zip(*both, strict=True)) if names else (0, 0)
+    assert summed(found).get("requests.cpu", (0, 0)) == (committed, reserved)
+
+
+def test_tags_select_on_each_page_and_with_an_owner() -> None:
+    made = scene()
+    for number in range(9):
+        put(made, f"p-{number}", (ALICE, BOB)[number % 2], tags=(ML, WEB)[number % 3 == 0])
+
+    first = page(made, tagged("team=ml", owner="alice"), limit=2)
+    second = page(made, tagged("team=ml", owner="alice"), limit=2, after=first.rest)
+
+    assert [[each.key.name for each in found.allocations] for found in (first, second)] == [["p-2", "p-4"], ["p-8"]]
+    assert summed(first)["pods"] == (3 * NANOS, 0)
+
+
+@pytest.mark.parametrize(("text", "told_of"), [("team=ml", []), ("!team", ["a bob in flight 0+2"])])
+def test_nobody_learns_the_tags_of_an_object_that_is_not_theirs(text: str, told_of: list[str]) -> None:
+    """The pod is alice's, and an adoption by bob is in flight."""
+    made = scene()
+    put(made, "a", ALICE, cost(2), tags=ML)
+    update(made, "a", BOB, 2)
+
+    assert told(page(made, tagged(text, owner="bob"))) == told_of
+    assert page(made, Selection(owner="bob")).allocations[0].tags == ()
+
+
+@pytest.mark.parametrize(("text", "cpus"), [("team=ml", 3), ("team!=ml", 0), ("", 3)])
+def test_the_room_of_a_session_is_selected_by_the_tags_of_the_session(text: str, cpus: int) -> None:
+    made = scene()
+    expected = Expected(cost(4), (OF_NOTEBOOK,))
+    made.usage.observe(NOTEBOOK, Row("n", 1, ALICE, PLACE, expected=expected, tags=ML))
+    pod_of_session(made, 1)
+
+    found = page(made, tagged(text))
+
+    assert summed(found).get("requests.cpu", (0, 0))[1] == cpus * NANOS
+    assert ("jo alice starting 0+3" in told(found)) == bool(cpus)
 
 
 # Pages.

@@ -132,6 +132,24 @@ def test_an_allocation_is_told_with_what_it_holds_and_what_is_in_flight() -> Non
     }
 
 
+def test_tags_are_told_as_a_map_and_as_the_labels_that_clients_know() -> None:
+    made = scene()
+    put(made, "a", Payer("alice"), tags=(("example.com/team", "ml"), ("app", "")))
+    put(made, "b", Payer("alice"))
+    found = Allocations(made, Selection(), limit=2)
+    for _ in found.walk(made.usage.holdings()):
+        pass
+    first, second = found.result().allocations
+
+    told, untagged = wire.allocation(first), wire.allocation(second)
+
+    tags = {"example.com/team": "ml", "app": ""}
+    assert (told["status"]["tags"], told["metadata"]["labels"]) == (tags, tags)  # type: ignore[index]
+    assert "tags" not in untagged["status"]  # type: ignore[operator]
+    assert "labels" not in untagged["metadata"]  # type: ignore[operator]
+    assert [wire.table_row(each)["cells"][-1] for each in (first, second)] == ["example.com/team=ml,app=", "-"]  # type: ignore[index]
+
+
 @pytest.mark.parametrize("key", [ObjectKey("pods", "red", "a"), ObjectKey("things.example.com", "", "x")])
 def test_a_page_goes_on_behind_a_key(key: ObjectKey) -> None:
     assert wire.continued(wire.continuation(key)) == key

@@ -30,6 +30,7 @@ class Wanted:
     owner: str = ""
     namespace: str = ""
     resource: str = ""
+    selector: str = ""
 
     @property
     def is_own(self) -> bool:
@@ -40,12 +41,15 @@ class Wanted:
 async def read(client: ViewClient, wanted: Wanted) -> Document:
     """Return what is *wanted*. Raises: ViewError."""
     if wanted.is_own:
-        return await client.own_allocations(namespace=wanted.namespace, resource=wanted.resource)
+        return await client.own_allocations(
+            namespace=wanted.namespace, resource=wanted.resource, selector=wanted.selector
+        )
     subject, namespace = wanted.subject, wanted.namespace
     if subject.startswith("namespace/") and not namespace:  # for which the right in that namespace will do
         subject, namespace = "", subject.removeprefix("namespace/")
     fields = {"spec.subject": subject, "status.owner": wanted.owner, "status.resource": wanted.resource}
-    return await client.allocations(namespace=namespace, fields={name: text for name, text in fields.items() if text})
+    given = {name: text for name, text in fields.items() if text}
+    return await client.allocations(namespace=namespace, fields=given, selector=wanted.selector)
 
 
 def show(document: Document, output: str) -> None:
@@ -69,7 +73,7 @@ def show(document: Document, output: str) -> None:
 def _show_rows(found: Sequence[Allocated], *, wide: bool) -> None:
     heads = ("RESOURCE", "NAMESPACE", "NAME", "OWNER", "STATE", "AGE", "COMMITTED", "RESERVED")
     show_table(
-        (*heads, *(("UID",) if wide else ())),
+        (*heads, *(("UID", "TAGS") if wide else ())),
         [
             (
                 each.resource,
@@ -79,10 +83,10 @@ def _show_rows(found: Sequence[Allocated], *, wide: bool) -> None:
                 each.state,
                 age_since(each.created),
                 *(
-                    ",".join(f"{name}={amounts[name]}" for name in _shown(amounts, wide=wide)) or "-"
+                    _told({name: amounts[name] for name in _shown(amounts, wide=wide)})
                     for amounts in (each.committed, each.reserved)
                 ),
-                *((each.uid or "-",) if wide else ()),
+                *((each.uid or "-", _told(each.tags)) if wide else ()),
             )
             for each in found
         ],
@@ -101,6 +105,10 @@ def _show_sums(found: Allocations, *, wide: bool) -> None:
         click.echo(
             f"{each.resource.ljust(width)}   used {used} = {each.committed} committed + {each.reserved} reserved"
         )
+
+
+def _told(pairs: Mapping[str, str]) -> str:
+    return ",".join(f"{name}={text}" for name, text in pairs.items()) or "-"
 
 
 def _shown(amounts: Mapping[str, str], *, wide: bool) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 import click
@@ -53,6 +53,12 @@ def _what(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> _Wha
 @click.option(
     "--resource", allow_from_autoenv=False, help="Only allocations of this resource, such as persistentvolumeclaims."
 )
+@click.option(
+    "-l",
+    "--selector",
+    allow_from_autoenv=False,
+    help="Only allocations with these tags, such as team=ml,cost-center!=7: labels that the policy names.",
+)
 @click.option("-A", "--all", "everybody", is_flag=True, help="All subjects. It takes the right to see others.")
 @click.option("-w", "--watch", is_flag=True, help="Print the tables again when they change, until you stop it.")
 @asking_options
@@ -65,6 +71,7 @@ def command(  # noqa: PLR0913 - what goes with what; one parameter for each opti
     namespace: str | None,
     owner: str | None,
     resource: str | None,
+    selector: str | None,
     everybody: bool,
     watch: bool,
     asking: Asking,
@@ -85,8 +92,8 @@ def command(  # noqa: PLR0913 - what goes with what; one parameter for each opti
     and are not wrong.
     """
     subject = what.subject
-    if (owner is not None or resource is not None) and not what.is_allocations:
-        raise click.UsageError("--owner and --resource go with allocations")
+    if not (owner is resource is selector is None or what.is_allocations):
+        raise click.UsageError("--owner, --resource and --selector go with allocations")
     if drift or unattributed:
         if what.is_allocations or subject or everybody or watch or asking.acting_as or output in ("wide", "name"):
             raise click.UsageError(
@@ -97,7 +104,8 @@ def command(  # noqa: PLR0913 - what goes with what; one parameter for each opti
         _inspect(asking, namespace, unattributed=unattributed, output=output)
         return
     if what.is_allocations:
-        wanted = _wanted(subject, everybody=everybody, owner=owner, namespace=namespace, resource=resource)
+        options = {"--owner": owner, "-n": namespace, "--resource": resource, "--selector": selector}
+        wanted = _wanted(subject, everybody=everybody, options=options)
         _run(asking, lambda client: allocations.read(client, wanted), allocations.show, output, watch=watch)
         return
     if (subject is not None) + everybody + (namespace is not None) > 1:
@@ -111,16 +119,16 @@ def command(  # noqa: PLR0913 - what goes with what; one parameter for each opti
     _run(asking, read, _show, output, watch=watch)
 
 
-def _wanted(
-    subject: str | None, *, everybody: bool, owner: str | None, namespace: str | None, resource: str | None
-) -> allocations.Wanted:
+def _wanted(subject: str | None, *, everybody: bool, options: Mapping[str, str | None]) -> allocations.Wanted:
     """Return which allocations are asked for. Raises: UsageError."""
     if subject and everybody:
         raise click.UsageError("give one of SUBJECT and -A")
-    for option, value in (("--owner", owner), ("-n", namespace), ("--resource", resource)):
+    for option, value in options.items():
         if value == "":
-            raise click.UsageError(f"{option}: expected a name")
-    return allocations.Wanted(subject or "", everybody, owner or "", namespace or "", resource or "")
+            expected = "tags, such as team=ml" if option == "--selector" else "a name"
+            raise click.UsageError(f"{option}: expected {expected}")
+    owner, namespace, resource, selector = (value or "" for value in options.values())
+    return allocations.Wanted(subject or "", everybody, owner, namespace, resource, selector)
 
 
 def _inspect(asking: Asking, namespace: str | None, *, unattributed: bool, output: str) -> None:

@@ -84,6 +84,7 @@ class Allocated(msgspec.Struct, frozen=True, rename="camel"):
     committed: dict[str, str] = {}
     reserved: dict[str, str] = {}
     other_owners: tuple[str, ...] = ()
+    tags: dict[str, str] = {}
 
 
 class Sum(msgspec.Struct, frozen=True):
@@ -286,9 +287,9 @@ class ViewClient:
         """Return the Commitment *name*, with what it covers."""
         return await self._answer("GET", f"commitments/{quote(name, safe='')}")
 
-    async def own_allocations(self, *, namespace: str, resource: str) -> Document:
+    async def own_allocations(self, *, namespace: str, resource: str, selector: str = "") -> Document:
         """Return the SelfAllocation of whoever asks, all its pages as one; empty is any."""
-        wanted = {"namespace": namespace, "resource": resource}
+        wanted = {"namespace": namespace, "resource": resource, "selector": selector}
         spec = {name: value for name, value in wanted.items() if value}
         whole: dict[str, Any] | None = None
         rest = ""
@@ -296,6 +297,8 @@ class ViewClient:
             asked = {**spec, "continue": rest} if rest else spec
             body = {"apiVersion": wire.API_VERSION, "kind": "SelfAllocation", "spec": asked}
             page = dict(await self._answer("POST", "selfallocations", body=msgspec.json.encode(body)))
+            if page.get("spec", {}).get("selector", "") != selector:  # one that knows no tags would answer with all
+                raise ViewError("the userquota of this cluster is older than this command: no allocations by tags")
             status = page.get("status", {})
             rest = status.pop("continue", "")
             if whole is None:
@@ -304,10 +307,16 @@ class ViewClient:
                 whole["status"]["allocations"] += status.get("allocations", ())
         return whole
 
-    async def allocations(self, *, namespace: str, fields: Mapping[str, str]) -> Document:
-        """Return the AllocationList of what has these *fields*, all pages as one; only of *namespace* unless empty."""
+    async def allocations(self, *, namespace: str, fields: Mapping[str, str], selector: str = "") -> Document:
+        """
+        Return the AllocationList of what has these *fields*, and tags as *selector* says, all pages as one.
+
+        Only of *namespace* unless it is empty.
+        """
         path = f"namespaces/{quote(namespace, safe='')}/allocations" if namespace else "allocations"
         query = {"limit": "500", "fieldSelector": write_fields(fields)}
+        if selector:
+            query["labelSelector"] = selector
         whole: dict[str, Any] | None = None
         while whole is None or "continue" in query:
             page = dict(await self._answer("GET", path, query=query))

@@ -13,6 +13,11 @@ from webhook.documents import json_forms
 from webhook.quota.delegation import PRESETS, Decoding, Mark, Place
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_LABEL_KEY = re.compile(
+    rf"((?=[^/]{{1,253}}/){_LABEL}(\.{_LABEL})*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?", re.ASCII
+)
+"""A qualified name of Kubernetes."""
+
 _SERVICE_ACCOUNT = re.compile(rf"{_LABEL}/{_LABEL}(\.{_LABEL})*", re.ASCII)
 
 
@@ -38,6 +43,12 @@ def _project(written: str) -> str:
     return written
 
 
+def _label_key(written: str) -> str:
+    if not _LABEL_KEY.fullmatch(written):
+        raise ValueError("expected the key of a label, as cost-center or example.com/team")
+    return written
+
+
 def _pattern(text: str) -> str:
     if text.count("*") != 1:
         raise ValueError("expected a text with one *, which stands for the name")
@@ -59,6 +70,7 @@ def _service_account(name: str) -> str:
 Name = Annotated[str, AfterValidator(_whole_name), json_forms.NAME]
 Project = Annotated[str, AfterValidator(_project), json_forms.whole(_PROJECT)]
 ServiceAccountName = Annotated[str, AfterValidator(_service_account), json_forms.whole(_SERVICE_ACCOUNT)]
+LabelKey = Annotated[str, AfterValidator(_label_key), json_forms.whole(_LABEL_KEY)]
 Pattern = Annotated[str, AfterValidator(_pattern), json_forms.text(r"^[^*]*\*[^*]*$")]
 Preset = Annotated[str, AfterValidator(_preset), json_forms.words(sorted(PRESETS))]
 

@@ -130,7 +130,15 @@ class Catalogued:
 
 _Limiting: TypeAlias = Entry | Group | Tenant
 Choice: TypeAlias = (
-    Combine | Terminating | AccountLimits | SessionCount | GroupObjects | WarnAt | WorkloadPayer | frozenset[Reserve]
+    Combine
+    | Terminating
+    | AccountLimits
+    | SessionCount
+    | GroupObjects
+    | WarnAt
+    | WorkloadPayer
+    | frozenset[Reserve]
+    | tuple[str, ...]
 )
 
 
@@ -231,6 +239,7 @@ class DocumentEntries:
             ("combine", part.combine),
             ("terminating", part.terminating),
             ("reserve", None if part.reserve is None else frozenset(part.reserve)),
+            ("tags", None if part.tags is None else tuple(part.tags)),
             ("serviceAccountLimits", part.serviceAccountLimits),
             ("warnAt", part.warnAt),
         )

@@ -115,6 +115,7 @@ class Merger:
         self._presets: list[Preset] = []
         self._session_count = SessionCount.ALL
         self._reserve: frozenset[Reserve] = frozenset()
+        self._tags: tuple[str, ...] = ()
         self._categories: dict[str, Mapping[str, Quantity]] = {}
         self._warn_at = WarnAt()
         self._session_notes: list[Mistake] = []
@@ -286,6 +287,7 @@ class Merger:
             presets=tuple(self._presets),
             session_count=self._session_count,
             reserve=self._reserve,
+            tags=self._tags,
             categories=self._categories,
             warn_at=self._warn_at,
             tiers=self._entries[TIERS],
@@ -401,6 +403,8 @@ class Merger:
             self._session_count = value
         elif isinstance(value, frozenset):
             self._reserve = value
+        elif isinstance(value, tuple):
+            self._tags = value
         elif isinstance(value, WarnAt):
             self._warn_at = value
         elif isinstance(value, AccountLimits):

@@ -6,6 +6,7 @@ The places of mistakes are in `policy_text`, what several documents mean togethe
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
@@ -24,7 +25,7 @@ from webhook.documents.catalogue_schema import ResourcesPart
 from webhook.documents.commitment_schema import CommitmentPart
 from webhook.documents.hint_schema import WARN_AT, Link, Sentence, hint_of, read_warn_at
 from webhook.documents.holder_schema import HolderPart
-from webhook.documents.mark_schema import MarkPart, Name, Part, Project, ServiceAccountName, Written
+from webhook.documents.mark_schema import LabelKey, MarkPart, Name, Part, Project, ServiceAccountName, Written
 from webhook.documents.node_class_schema import NodeClassName, NodeClassPart
 from webhook.documents.policy_amounts import (
     HardList,
@@ -53,6 +54,7 @@ from webhook.quota.policy import (
 from webhook.quota.quantity import Quantity
 from webhook.quota.scopes import Operator, Requirement, Selector
 from webhook.quota.subject import SERVICE_ACCOUNT_PREFIX
+from webhook.quota.tags import MOST_TAGS
 from webhook.quota.windows import DAYS, Window
 
 
@@ -102,6 +104,15 @@ def _read_on_workload(value: Any) -> Any:
 def _read_version(value: Any) -> Any:
     """Python takes `true` for 1."""
     return None if isinstance(value, bool) else value
+
+
+def _tags(keys: list[str]) -> list[str]:
+    if len(keys) > MOST_TAGS:
+        raise ValueError(f"{len(keys)} keys, expected at most {MOST_TAGS}")
+    twice = sorted(key for key, number in Counter(keys).items() if number > 1)
+    if twice:
+        raise ValueError(f"{twice[0]} is listed twice")
+    return keys
 
 
 def _scope(name: str) -> str:
@@ -558,6 +569,8 @@ class MissingPart(Part):
     )
 
 
+TagKeys = Annotated[list[LabelKey], AfterValidator(_tags), Field(json_schema_extra={"maxItems": MOST_TAGS})]
+
 MissingRule = Annotated[MissingPart, WrapValidator(_read_missing, json_schema_input_type=Missing | MissingPart)]
 """A `MissingPart`, or a `Missing` for a word."""
 
@@ -605,6 +618,13 @@ class PolicyPart(Part):
             "For what room is set aside before it is used, a list: `autoscalers`, for the pods that a workload has "
             "when its HorizontalPodAutoscaler has scaled it to `maxReplicas`; `sessions`, for those of a session at "
             "the `upTo` of its preset, as long as it runs. Default: for neither."
+        ),
+    )
+    tags: TagKeys | None = Field(
+        default=None,
+        description=(
+            f"The labels of objects that allocations show, a list of at most {MOST_TAGS} keys such as `cost-center`. "
+            "Nothing is decided by them. Default: none."
         ),
     )
     serviceAccountLimits: AccountLimits | None = Field(  # noqa: N815

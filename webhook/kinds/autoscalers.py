@@ -18,7 +18,7 @@ from webhook.kinds.pod_template import future_pod
 from webhook.kinds.pod_workload import resource_of
 from webhook.kinds.workloads import Workload
 from webhook.quota.expected import WORKLOAD
-from webhook.quota.objects import NOTHING, ObjectKey, ObjectMeta, Shape
+from webhook.quota.objects import NOTHING, LabelledMeta, ObjectKey, Shape
 from webhook.quota.resources import Amounts
 from webhook.quota.subject import Payer
 
@@ -43,7 +43,7 @@ class AutoscalerSpec(Shape, frozen=True):
 class Autoscaler(Shape, frozen=True):
     """A HorizontalPodAutoscaler of any version."""
 
-    metadata: ObjectMeta = ObjectMeta()
+    metadata: LabelledMeta = LabelledMeta()
     spec: AutoscalerSpec = AutoscalerSpec()
 
 

@@ -14,7 +14,7 @@ from webhook.kinds.counted import Counted
 from webhook.kinds.evaluator import Authored, CostLine, Effect, Kind, UncountableError
 from webhook.kinds.resource_lists import read_list, read_quantities, unit_of
 from webhook.quota import quantity, scopes
-from webhook.quota.objects import NOTHING, ObjectMeta, Shape
+from webhook.quota.objects import NOTHING, LabelledMeta, Shape
 from webhook.quota.quantity import NANOS, Quantity
 from webhook.quota.resources import Amounts
 from webhook.quota.scopes import Scopes
@@ -59,7 +59,7 @@ class ClaimStatus(Shape, frozen=True, gc=False):
 class PersistentVolumeClaim(Shape, frozen=True, gc=False):
     """A claim."""
 
-    metadata: ObjectMeta = ObjectMeta()
+    metadata: LabelledMeta = LabelledMeta()
     spec: ClaimSpec = ClaimSpec()
     status: ClaimStatus | None = None
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from webhook.kinds.evaluator import BaseEvaluator, CostLine, Effect, Kind, T_contra
 from webhook.quota import quantity
-from webhook.quota.objects import AnyObject
+from webhook.quota.objects import CountedObject
 from webhook.quota.resources import Amounts
 
 
@@ -37,6 +37,6 @@ class Counted(BaseEvaluator[T_contra]):
         return {self._resource: CostLine(quantity.ONE, "one object")}
 
 
-def counted(resource: str, api_version: str, kind: str) -> Kind[AnyObject]:
+def counted(resource: str, api_version: str, kind: str) -> Kind[CountedObject]:
     """Return the row of a namespaced kind that is charged by number; *resource* is its plural with its group."""
-    return Kind(resource, api_version, kind, AnyObject, Counted[AnyObject](f"count/{resource}"))
+    return Kind(resource, api_version, kind, CountedObject, Counted[CountedObject](f"count/{resource}"))

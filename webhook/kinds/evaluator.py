@@ -401,7 +401,7 @@ class Kind(Generic[T]):
     api_version: str
     kind: str
     shape: type[T]
-    """The struct with the fields that are decoded."""
+    """The struct with the fields that are decoded. Without a `LabelledMeta` its objects have no tags."""
     evaluator: Evaluator[T]
     makers: frozenset[str] = field(default=frozenset())
     """The users that make objects for an owner of this kind: components of Kubernetes."""

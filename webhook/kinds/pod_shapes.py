@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from webhook.kinds.evaluator import UncountableError
-from webhook.quota.objects import NOTHING, ObjectMeta, Shape
+from webhook.quota.objects import NOTHING, LabelledMeta, ObjectMeta, Shape
 
 T = TypeVar("T")
 
@@ -167,11 +167,10 @@ class PodStatus(Shape, frozen=True, gc=False):
         return {each.name: each for each in reversed(listed)}
 
 
-class PodMeta(ObjectMeta, frozen=True, gc=False):
+class PodMeta(LabelledMeta, frozen=True, gc=False):
     """The metadata of a pod. The API server alone sets `generation` and, when a deletion is requested, the last two."""
 
     generation: int = 0
-    labels: Raw = NOTHING
     deletion_timestamp: Raw = NOTHING
     deletion_grace_period_seconds: Raw = NOTHING
 

@@ -17,7 +17,7 @@ from webhook.kinds.evaluator import AnyKind, Effect
 from webhook.kinds.pods import BINDINGS, PODS
 from webhook.kinds.resource_claims import RESOURCE_CLAIMS
 from webhook.kinds.workloads import WORKLOADS
-from webhook.quota.objects import OwnerReference
+from webhook.quota.objects import CountedObject, OwnerReference
 from webhook.quota.presets import PER_SESSION
 
 _SIMILAR = 0.9
@@ -58,7 +58,11 @@ class Registry:
         for resource in resources:
             self._by_resource.setdefault(resource, counted(resource, "", ""))
         found = (self._by_resource[resource] for resource in sorted(resources))
-        new = tuple(replace(kind, evaluator=Counted[Any](kind.count)) for kind in found if kind.is_countable)
+        new = tuple(
+            replace(kind, shape=CountedObject, evaluator=Counted[Any](kind.count))
+            for kind in found
+            if kind.is_countable
+        )
         for kind in new:
             self.add(kind)
         return new

@@ -17,7 +17,7 @@ from webhook.kinds.counted import Counted
 from webhook.kinds.evaluator import BaseEvaluator, CostLine, Kind, UncountableError
 from webhook.quota import quantity, resources
 from webhook.quota.device_choice import name_of_choice
-from webhook.quota.objects import EXTENDED_CLAIM_ANNOTATION, ObjectMeta, Shape, UserInfo
+from webhook.quota.objects import EXTENDED_CLAIM_ANNOTATION, LabelledMeta, ObjectMeta, Shape, UserInfo
 from webhook.quota.quantity import NANOS, Quantity
 from webhook.quota.resources import Amounts
 from webhook.quota.subject import KUBE_SCHEDULER
@@ -67,7 +67,7 @@ class ResourceClaimSpec(Shape, frozen=True, gc=False):
 class ResourceClaim(Shape, frozen=True, gc=False):
     """A ResourceClaim. Its status costs nothing: what is requested counts, whatever was allocated."""
 
-    metadata: ObjectMeta = ObjectMeta()
+    metadata: LabelledMeta = LabelledMeta()
     spec: ResourceClaimSpec | None = None
 
     @property

@@ -20,11 +20,11 @@ from webhook.kinds.session_marks import NamespaceTexts
 from webhook.kinds.sessions import API_VERSION, KIND, SessionReader, SessionReading, State
 from webhook.quota import quantity
 from webhook.quota.delegation import Texts
-from webhook.quota.objects import NOTHING, ObjectMeta, OwnerReference
+from webhook.quota.objects import NOTHING, LabelledMeta, OwnerReference
 from webhook.quota.presets import PER_SESSION, SESSIONS, Preset
 from webhook.quota.resources import Amounts
 
-_meta_decoder = msgspec.json.Decoder(ObjectMeta)
+_meta_decoder = msgspec.json.Decoder(LabelledMeta)
 
 
 class SessionObject(Struct, frozen=True, rename="camel"):
@@ -35,7 +35,7 @@ class SessionObject(Struct, frozen=True, rename="camel"):
     raw_metadata: Raw = field(name="metadata", default=Raw(b"{}"))
     spec: Raw = NOTHING
     status: Raw = NOTHING
-    metadata: ObjectMeta = field(name="(of raw_metadata)", default=ObjectMeta())
+    metadata: LabelledMeta = field(name="(of raw_metadata)", default=LabelledMeta())
     """Name, uid, version, owner references and the stamp."""
 
     def __post_init__(self) -> None:

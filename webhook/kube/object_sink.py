@@ -22,10 +22,11 @@ from webhook.kube.starting import Starting
 from webhook.kube.terminating import Cost, Terminating
 from webhook.kube.uncounted import Uncounted
 from webhook.quota.expected import Expected
-from webhook.quota.objects import ObjectKey, ObjectMeta, StoredVersion
+from webhook.quota.objects import LabelledMeta, ObjectKey, ObjectMeta, StoredVersion
 from webhook.quota.presets import Labels
 from webhook.quota.reservation import Reservation
 from webhook.quota.subject import NOBODY
+from webhook.quota.tags import Tagging, Tags
 from webhook.quota.usage import Row, UsageIndex
 
 log = structlog.get_logger(__name__)
@@ -115,6 +116,7 @@ class ObjectSink(Generic[T]):
         on_unadmitted: Callable[[ObjectKey], None] = _ignore,
         sessions_of: Callable[[Mapping[str, str]], tuple[Labels, ...]] = _of_none,
         workloads: AutoscaledWorkloads | None = None,
+        tagging: Tagging | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
@@ -127,6 +129,7 @@ class ObjectSink(Generic[T]):
 
         *sessions_of* returns those labels of a pod by which it may be one of a session. Room for the pods of a session
         is held for some time by the *monotonic* clock. Of *workloads* that objects scale is known what is set aside.
+        *tagging* reads the tags of objects.
         """
         self._kind = kind
         self._index = index
@@ -136,6 +139,7 @@ class ObjectSink(Generic[T]):
         self._starting = Starting(index, monotonic)
         self._sessions_of = sessions_of
         self._workloads = AutoscaledWorkloads() if workloads is None else workloads
+        self._tagging = Tagging() if tagging is None else tagging
         self._is_listing = False
         self._uncounted = Uncounted(index)
         self._on_settled = on_settled
@@ -144,11 +148,23 @@ class ObjectSink(Generic[T]):
         self._on_unadmitted = on_unadmitted
         self._unadmitted = Unadmitted()
         self._listing_generation = self._listed_generation = -1
+        self._listing_tags: int | None = None
+        self._listed_tags: int | None = None
+        self._is_tagging = False
 
     @property
     def is_counted(self) -> bool:
         """Whether every object was counted by what the evaluator says now, and not by what it said before a list."""
         return self._listed_generation == self._kind.evaluator.generation
+
+    @property
+    def is_tagged(self) -> bool:
+        """
+        Whether of all objects the tags were read that are read now; true before the first list has ended.
+
+        A kind that the API serves no more is not listed again, and has no objects.
+        """
+        return self._listed_tags in (None, self._tagging.generation) or not self._index.rows(self._kind.resource)
 
     @property
     def resource(self) -> str:
@@ -173,8 +189,9 @@ class ObjectSink(Generic[T]):
     def started(self) -> None:
         """Begin a full list."""
         self._unadmitted.list_started()
-        self._listing_generation = self._kind.evaluator.generation
+        self._listing_generation, self._listing_tags = self._kind.evaluator.generation, self._tagging.generation
         self._is_listing = True
+        self._is_tagging = self._listed_tags != self._listing_tags and self._index.rows(self._kind.resource) > 0
         self._index.list_started(self._kind.resource)
 
     def seen(self, item: T) -> None:
@@ -192,8 +209,11 @@ class ObjectSink(Generic[T]):
                 self._expected(key, item, created),
                 self._sessions_of(self._kind.evaluator.labels(item)),
                 created,
+                self._tags(meta) if self._tagging.keys else (),
             )
             self._observe(key, row)
+            if self._is_tagging:  # the same version may have other tags than when it was seen
+                self._index.tag(key, row)
             if not self.is_counted:  # the same version may cost something else than when it was seen
                 self._index.count_anew(key, row)
             self._terminating.update(key, stored, cost)
@@ -236,8 +256,8 @@ class ObjectSink(Generic[T]):
     def synced(self, resource_version: int) -> None:
         """End a full list. Raises: StaleListError if it is older than what was seen."""
         self._unadmitted.list_finished()
-        self._listed_generation = self._listing_generation
-        self._is_listing = False
+        self._listed_generation, self._listed_tags = self._listing_generation, self._listing_tags
+        self._is_listing = self._is_tagging = False
         self._settle(self._index.list_finished(self._kind.resource, resource_version), seen_at=0)
         self._prune()
         self._starting.prune()
@@ -266,6 +286,9 @@ class ObjectSink(Generic[T]):
 
     def _counts(self, meta: ObjectMeta) -> bool:
         return meta.namespace not in self._exempt and not self._kind.evaluator.is_excepted(meta, None)
+
+    def _tags(self, meta: ObjectMeta) -> Tags:
+        return self._tagging.of(meta.labels) if isinstance(meta, LabelledMeta) else ()
 
     def _key(self, meta: ObjectMeta | Undecodable) -> ObjectKey:
         return ObjectKey(self._kind.resource, meta.namespace, meta.name)

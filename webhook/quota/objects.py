@@ -95,12 +95,28 @@ class ObjectMeta(Shape, frozen=True, gc=False):
         return next((owner for owner in self.owner_references or () if owner.controller), None)
 
 
+class LabelledMeta(ObjectMeta, frozen=True, gc=False):
+    """
+    The metadata of an object that is counted: its labels, too, which stay raw until they are asked for.
+
+    Raw JSON keeps the whole message in memory that it came in. So this is no field of all metadata.
+    """
+
+    labels: Raw = NOTHING
+
+
 class AnyObject(Shape, frozen=True, gc=False):
     """An object of any kind, decoded for its metadata only."""
 
     api_version: str = ""
     kind: str = ""
     metadata: ObjectMeta = ObjectMeta()
+
+
+class CountedObject(AnyObject, frozen=True, gc=False):
+    """An object of any kind that is charged by number, decoded for its metadata only."""
+
+    metadata: LabelledMeta = LabelledMeta()
 
 
 class ScaleSpec(Shape, frozen=True, gc=False):

@@ -280,7 +280,8 @@ class Policy:
     does not suffice beside what was promised by `commitments`, and `class_terms` how much of it may be used and
     promised.
     `catalogue` is what is said of resources themselves, and `catalogue_defaults` what people have behind the default.
-    `reserve` are those for which room is set aside up to the size that they may grow to.
+    `reserve` are those for which room is set aside up to the size that they may grow to. `tags` are the keys of labels
+    that allocations show.
     """
 
     defaults: Defaults = Defaults()
@@ -315,6 +316,7 @@ class Policy:
     catalogue: Catalogue = field(default_factory=dict)
     catalogue_defaults: tuple[Entry, ...] = ()
     reserve: frozenset[Reserve] = frozenset()
+    tags: tuple[str, ...] = ()
     limits_cache: dict[object, object] = field(init=False, repr=False, compare=False, default_factory=dict)
     """Results that `limits` computes once per policy; all are derived from the policy alone."""
     _limited: frozenset[str] = field(init=False, repr=False, compare=False)

@@ -173,6 +173,8 @@ def _settings(policy: Policy) -> Iterator[tuple[str, object]]:
             continue
         if isinstance(value, Mapping):
             yield from ((f"{name}[{key}]", item) for key, item in value.items())
+        elif each.name == "tags":
+            yield name, ", ".join(value)
         elif isinstance(value, frozenset):
             yield from ((f"{name}[{item}]", _LISTED) for item in value)
         else:

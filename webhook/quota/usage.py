@@ -28,6 +28,7 @@ from webhook.quota.reservation import PendingWrites, Reservation
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.scopes import Scopes
 from webhook.quota.subject import Account, Payer, Subject
+from webhook.quota.tags import Tags
 
 T = TypeVar("T")
 
@@ -39,6 +40,9 @@ _MAX_SHARED = 65536
 _MAX_SHARED_AMOUNTS = 4096
 _MOST_SHARED_NAMES = 32
 """Amounts are shared between fewer entries, of few names each: people may invent any number, and thousands of names."""
+
+_MAX_SHARED_TAGS = 4096
+"""Tags are free text, of which there may be as many as objects."""
 
 _MAX_GONE = 10_000
 """Uids of the objects removed last. A ledger that is read later may hold a reservation of one; that must not count."""
@@ -110,7 +114,7 @@ class Row(Struct, frozen=True, gc=False):
     """
     An object as last seen. There is one per pod, so it is small and not tracked by the garbage collector.
 
-    `created` is when, in seconds since 1970; 0 if that is not known.
+    `created` is when, in seconds since 1970; 0 if that is not known. `tags` are shown, and nothing is counted by them.
     """
 
     uid: str
@@ -121,6 +125,7 @@ class Row(Struct, frozen=True, gc=False):
     expected: Expected | None = None
     part_of: tuple[Labels, ...] = ()
     created: int = 0
+    tags: Tags = ()
 
     @property
     def account(self) -> Account:
@@ -159,6 +164,7 @@ class UsageIndex:
         self._payers: dict[Payer, Payer] = {}
         self._amounts: dict[Amounts, Amounts] = {}
         self._scopes: dict[Scopes, Scopes] = {}
+        self._tags: dict[Tags, Tags] = {}
         self._session_holds = ExpectedPods()
         self._promises = PromisedUse(self.allocated, self.names)
 
@@ -323,6 +329,8 @@ class UsageIndex:
         if known is not None and row.version <= known.version:
             return ()
         if known is not None and _costs_the_same(known, row) and key not in self._pending:  # as with most events
+            if row.tags != known.tags:
+                known = structs.replace(known, tags=self._shared_tags(row.tags))
             rows[path] = structs.replace(known, uid=row.uid, version=row.version, created=row.created)
             return ()
         self._replace(key, self._shared(row))
@@ -335,6 +343,13 @@ class UsageIndex:
             return
         if not _costs_the_same(known, row):  # rarely: nearly all cost the same, and so do those just counted by a list
             self._replace(key, self._shared(row))
+
+    def tag(self, key: ObjectKey, row: Row) -> None:
+        """Set the tags to those of *row* if it has the same uid and version: other labels are read."""
+        known = self.row(key)
+        if known is None or (known.uid, known.version) != (row.uid, row.version) or known.tags == row.tags:
+            return
+        self._rows[key.resource][_path(key)] = structs.replace(known, tags=self._shared_tags(row.tags))
 
     def set_amounts(self, key: ObjectKey, stored: StoredVersion, amounts: Amounts) -> None:
         """
@@ -493,7 +508,11 @@ class UsageIndex:
             row.expected,
             row.part_of,
             row.created,
+            self._shared_tags(row.tags),
         )
+
+    def _shared_tags(self, tags: Tags) -> Tags:
+        return _shared_value(self._tags, tags, most=_MAX_SHARED_TAGS) if tags else ()
 
     def _shared_amounts(self, amounts: Amounts) -> Amounts:
         if len(amounts) > _MOST_SHARED_NAMES:

@@ -11,6 +11,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Final, Protocol
 
 import msgspec
@@ -34,8 +35,9 @@ from webhook.serving.front_proxy import FrontProxy
 from webhook.serving.listener import Listener
 from webhook.serving.replies import INTERNAL_ERROR, error_reply
 from webhook.view import wire
-from webhook.view.allocations import Allocation, Page, Selection, UnknownResourceError
+from webhook.view.allocations import Allocation, Page, Selection, UnknownResourceError, UnknownTagError
 from webhook.view.field_selector import FieldSelectorError, read_fields
+from webhook.view.label_selector import LabelSelectorError, Term, read_terms
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +85,11 @@ class ViewSource(Protocol):
         ...
 
     async def allocations(self, selection: Selection, limit: int, after: ObjectKey | None) -> Page:
-        """Return the first allocations of *selection*, or those behind *after*. Raises: UnknownResourceError."""
+        """
+        Return the first allocations of *selection*, or those behind *after*.
+
+        Raises: UnknownResourceError, UnknownTagError.
+        """
         ...
 
     async def pools(self) -> Sequence[wire.Json]:
@@ -117,6 +123,7 @@ class _SelfQuota(Shape, frozen=True):
 class _Wanted(Shape, frozen=True, rename={"after": "continue"}, omit_defaults=True):
     namespace: str = ""
     resource: str = ""
+    selector: str = ""
     limit: Annotated[int, msgspec.Meta(ge=0, le=_MOST_ALLOCATIONS)] = 0
     after: str = ""
 
@@ -283,7 +290,8 @@ class ViewServer:
             asked = _allocation_decoder.decode(await request.read()).spec or _Wanted()
         except UNREADABLE as error:
             return _error(400, "BadRequest", f"no SelfAllocation: {error}")
-        selection = Selection(owner=caller.name, namespace=asked.namespace, resource=asked.resource)
+        terms = _terms("selector", asked.selector)
+        selection = Selection(owner=caller.name, namespace=asked.namespace, resource=asked.resource, terms=terms)
         page, items = await self._allocations(selection, asked.limit, asked.after, wire.allocated)
         return _json(wire.self_allocation(caller.name, msgspec.to_builtins(asked), page, items), status=201)
 
@@ -376,7 +384,7 @@ class ViewServer:
             raise web.HTTPBadRequest(reason="continue: expected what an answer had there") from error
         try:
             page = await self._source.allocations(selection, limit or _MOST_ALLOCATIONS, behind)
-        except UnknownResourceError as error:
+        except (UnknownResourceError, UnknownTagError) as error:
             raise web.HTTPBadRequest(reason=str(error)) from error
         items: list[wire.Json] = []
         for number, each in enumerate(page.allocations, start=1):
@@ -422,9 +430,8 @@ _FIELDS: Final = {
 
 def _selection(request: web.Request, namespace: str) -> Selection:
     """Return the allocations that *request* asks for, in *namespace* if its path names one."""
-    for parameter, why in (("labelSelector", "allocations have no labels"), ("watch", "allocations cannot be watched")):
-        if request.query.get(parameter, "") not in ("", "0", "false"):
-            raise web.HTTPBadRequest(reason=f"{parameter}: {why}, see docs/view.md")
+    if request.query.get("watch", "") not in ("", "0", "false"):
+        raise web.HTTPBadRequest(reason="watch: allocations cannot be watched, see docs/view.md")
     try:
         found = read_fields(request.query.get("fieldSelector", ""), _FIELDS)
     except FieldSelectorError as error:
@@ -433,7 +440,16 @@ def _selection(request: web.Request, namespace: str) -> Selection:
     fields = {_FIELDS[name]: value for name, value in found.items()}
     if namespace and fields.setdefault("namespace", namespace) != namespace:
         raise web.HTTPBadRequest(reason="fieldSelector: metadata.namespace is another one than that of the path")
-    return msgspec.convert(fields, Selection)
+    selection = msgspec.convert(fields, Selection)
+    return replace(selection, terms=_terms("labelSelector", request.query.get("labelSelector", "")))
+
+
+def _terms(field: str, written: str) -> tuple[Term, ...]:
+    """Return the conditions on tags in the label selector that *field* has."""
+    try:
+        return read_terms(written)
+    except LabelSelectorError as error:
+        raise web.HTTPBadRequest(reason=f"{field}: expected a label selector, as team=ml,cost-center!=7") from error
 
 
 def _limit(request: web.Request, most: int, *, least: int = 1, default: int = 0) -> int:

@@ -1,8 +1,8 @@
 """
 The ledger as people see it: what each object holds of the limits, and what is in flight beyond it.
 
-A view on the usage index, made anew for each answer: nothing is stored, nothing has to be kept in step. Labels of
-objects are not here, because the index does not keep them.
+A view on the usage index, made anew for each answer: nothing is stored, nothing has to be kept in step. Of the labels
+of objects only those are here that a policy names as tags: the index keeps no others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from webhook.quota.objects import ObjectKey
 from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount, Amounts
 from webhook.quota.subject import CLUSTER, Account, Subject
+from webhook.quota.tags import Tags
 from webhook.quota.usage import Holdings, Row
+from webhook.view.label_selector import Term, selects
 from webhook.view.standings import Scene
 
 
@@ -53,7 +55,7 @@ class Allocation:
 
     Of several writes in flight the largest amounts count, as in the index: only one object at a time has the name.
     `uid` is empty if creates of several objects contend for the name; `other_owners` are those of further writes.
-    `created` is in seconds since 1970, 0 if unknown.
+    `created` is in seconds since 1970, 0 if unknown. `tags` are those of the object that exists.
     """
 
     key: ObjectKey
@@ -64,6 +66,7 @@ class Allocation:
     committed: Amounts
     reserved: Amounts
     other_owners: tuple[str, ...] = ()
+    tags: Tags = ()
     catalogue: Catalogue = field(default_factory=dict, compare=False)
     """What the policy says of resources."""
 
@@ -73,13 +76,15 @@ class Selection:
     """
     Which allocations are asked for: those charged to `subject`, paid by `owner`, in `namespace`, of `resource`.
 
-    Empty is any. What is in flight for another subject or owner is left out of the amounts, too.
+    Empty is any. What is in flight for another subject or owner is left out of the amounts, too. All of `terms` have to
+    hold of the tags; what is in flight has none.
     """
 
     subject: Subject = CLUSTER
     owner: str = ""
     namespace: str = ""
     resource: str = ""
+    terms: tuple[Term, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,15 @@ class UnknownResourceError(WebhookError):
         super().__init__(f"resource: objects of this one are not counted, expected one of {', '.join(sorted(known))}")
 
 
+class UnknownTagError(WebhookError):
+    """It is selected by a label that is no tag, of which nothing is known."""
+
+    def __init__(self, key: str, known: Iterable[str]) -> None:
+        """Name the *key*, and the *known* ones."""
+        listed = ", ".join(known)
+        super().__init__(f"selector: {key} is no tag; the policy names {listed or 'none'}, see docs/view.md#tags")
+
+
 class Allocations:
     """
     Finds the allocations of a selection in a copy of all holdings.
@@ -133,6 +147,8 @@ class Allocations:
         self._sessions: list[tuple[ObjectKey, Sequence[Row | Reservation]]] = []
         self._holds = ExpectedPods()
         self._sums: dict[str, list[Amount]] = {}
+        self._selected: dict[Tags, bool] = {}
+        """Whether what has these tags is asked for: most objects share them."""
         self._rows: Counter[Amounts] = Counter()
         """How many objects cost the same: 100 000 have a few dozen amounts."""
 
@@ -179,6 +195,8 @@ class Allocations:
             return
         stored = row if row is not None and self._is_charged(row.account, key.namespace) else None
         charged = [each for each in writes if self._is_charged(each.account, key.namespace)] if writes else []
+        if selection.terms and not self._has_tags(stored):
+            return
         if stored is not None:
             self._rows[stored.amounts] += 1
         if charged or (stored is not None and self._is_before_end(key)):
@@ -204,13 +222,21 @@ class Allocations:
             if uids - {uid, ""}:
                 state = State.ANOTHER
         catalogue = self._scene.policy.catalogue
-        return Allocation(key, uid, owner, created, state, committed, reserved, tuple(others), catalogue)
+        tags = () if stored is None else stored.tags
+        return Allocation(key, uid, owner, created, state, committed, reserved, tuple(others), tags, catalogue)
 
     def _is_charged(self, account: Account, namespace: str) -> bool:
         selection = self._selection
         if selection.owner and account.payer.owner != selection.owner:
             return False
         return selection.subject in self._scene.usage.subjects_of(account, namespace)
+
+    def _has_tags(self, stored: Row | None) -> bool:
+        """Whether the object *stored*, which is charged as is asked for, has the tags that are asked for."""
+        tags = () if stored is None else stored.tags
+        if tags not in self._selected:
+            self._selected[tags] = selects(self._selection.terms, tags)
+        return self._selected[tags]
 
     # Rooms for pods, as `usage` computes them.
 
@@ -232,6 +258,10 @@ class Allocations:
         selection = self._selection
         if selection.resource and key.resource != selection.resource:
             return
+        if selection.terms:
+            rows = (each for each in records if isinstance(each, Row))
+            if not self._has_tags(next((row for row in rows if self._is_charged(row.account, key.namespace)), None)):
+                return
         derive = self._scene.policy.devices.derive
         names = {name for each in records if each.expected is not None for name, _ in derive(each.expected.amounts)}
         held = tuple((name, self._holds.held(key, selection.subject, name)) for name in sorted(names))

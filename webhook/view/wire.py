@@ -179,6 +179,7 @@ def allocated(each: Allocation) -> Json:
         **({"otherOwners": each.other_owners} if each.other_owners else {}),
         "state": each.state.value,
         "created": _time(each.created),
+        **({"tags": dict(each.tags)} if each.tags else {}),
         "committed": _amounts(each.committed, each.catalogue),
         "reserved": _amounts(each.reserved, each.catalogue),
     }
@@ -193,13 +194,15 @@ def allocation_table(page: Page, rows: Sequence[Json]) -> Json:
         ("Committed", "what the object costs"),
         ("Reserved", "what is in flight beyond that"),
         ("Created At", "since when the object exists"),
+        ("Tags", "those labels of the object that the policy names"),
     )
     return {
         "apiVersion": "meta.k8s.io/v1",
         "kind": "Table",
         "metadata": {"resourceVersion": "", **_rest(page)},
         "columnDefinitions": [
-            {"name": name, "type": "string", "format": "", "description": text, "priority": 0} for name, text in columns
+            {"name": name, "type": "string", "format": "", "description": text, "priority": int(name == "Tags")}
+            for name, text in columns
         ],
         "rows": rows,
     }
@@ -215,6 +218,7 @@ def table_row(each: Allocation) -> Json:
         _cell(each.committed, each.catalogue),
         _cell(each.reserved, each.catalogue),
         _time(each.created) or "-",
+        ",".join(f"{key}={value}" for key, value in each.tags) or "-",
     ]
     return {
         "cells": cells,
@@ -258,6 +262,7 @@ def _allocation_meta(each: Allocation) -> Json:
         "name": f"{each.key.resource}:{each.key.name}",
         "namespace": each.key.namespace,
         "creationTimestamp": _time(each.created),
+        **({"labels": dict(each.tags)} if each.tags else {}),
     }
 
 

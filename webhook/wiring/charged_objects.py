@@ -23,6 +23,7 @@ from webhook.ports import Condition, Sleep, UnavailableError
 from webhook.quota.objects import AnyObject, ObjectKey
 from webhook.quota.presets import Labels
 from webhook.quota.reservation import Reservation
+from webhook.quota.tags import Tagging
 from webhook.quota.usage import UsageIndex
 from webhook.serving.metrics import Metrics
 from webhook.wiring.application import expect
@@ -50,6 +51,7 @@ class ChargedObjects:
         metrics: Metrics,
         events: EventWriter,
         workloads: AutoscaledWorkloads | None = None,
+        tagging: Tagging | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         """
@@ -57,6 +59,7 @@ class ChargedObjects:
 
         Usage is counted at the time *now*; None counts every object in full until it is gone. *sessions_of* returns
         those labels of a pod by which it may be one of a session. *workloads* are those that objects may scale.
+        *tagging* reads the tags of objects.
         *store_version* is the version that the store is at, read past every cache.
         """
         self._api = api
@@ -64,6 +67,7 @@ class ChargedObjects:
         self._exempt = exempt
         self._now = now
         self._sessions_of = sessions_of
+        self._tagging = Tagging() if tagging is None else tagging
         self._workloads = AutoscaledWorkloads() if workloads is None else workloads
         self._workloads.connect(lambda key, item: self._sinks[key.resource].look_again(key, item))
         self._may_start = may_start
@@ -113,6 +117,7 @@ class ChargedObjects:
             now=self._now,
             sessions_of=self._sessions_of,
             workloads=self._workloads,
+            tagging=self._tagging,
             on_settled=self._settled,
             on_reached=partial(self._reached, kind.resource),
             on_uncountable=lambda: self._metrics.count_error("uncountable"),
@@ -125,7 +130,7 @@ class ChargedObjects:
             kind.shape,
             sink,
             resource=kind.resource,
-            accept=METADATA_ONLY if kind.shape is AnyObject else None,
+            accept=METADATA_ONLY if issubclass(kind.shape, AnyObject) else None,
             store_version=self._store_version,
             on_restart=lambda cause: self._metrics.count_error(f"watch-{cause}"),
             undecodable=sink.undecodable,
@@ -145,6 +150,11 @@ class ChargedObjects:
         """Return whether the API serves every kind that is always charged; objects of another one cannot exist."""
         unserved = [each for each in self.resources if each in self._always and not self._reflectors[each].served]
         return expect(not unserved, "unserved", f"the API does not serve {' and '.join(unserved)}: none is counted")
+
+    def tagged_condition(self) -> Condition:
+        """Return whether the tags of all known objects are those that the policy names."""
+        waiting = [sink.resource for sink in self._sinks.values() if not sink.is_tagged]
+        return expect(not waiting, "not-synced", f"the tags of {' and '.join(waiting)} are not all known yet")
 
     def uncounted_condition(self) -> Condition:
         """Return whether everything that stored objects ask for is counted."""
@@ -183,7 +193,10 @@ class ChargedObjects:
         self._reflectors[resource].relist(anew=True)
 
     def relist_all(self) -> None:
-        """Restart every watch with a full list, even one that is listing now: the exempt namespaces have changed."""
+        """
+        Restart every watch with a full list, even one that is listing now: other namespaces are exempt, or other tags
+        are read.
+        """
         for each in self._reflectors.values():
             each.relist(anew=True)
 

@@ -178,6 +178,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         now=lambda: watched.counting_time(clock.now()),
         sessions_of=watched.sessions_of,
         workloads=watched_workloads.workloads,
+        tagging=policy_kinds.tagging,
         may_start=lambda: watched.are_accounts_known() and exemptions.is_known,
         store_version=reads.store_version,
         metrics=metrics,
@@ -312,6 +313,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             conditions=(*health.checks.values(), watched.groups.condition),
             resources=lambda: objects.resources,
             capacity=watched.nodes,
+            tagged=objects.tagged_condition,
         ),
         metrics,
         build_liquid(

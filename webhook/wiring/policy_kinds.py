@@ -21,6 +21,7 @@ from webhook.ports import Condition, UnavailableError
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Entry, Policy, Reserve, SessionCount, WorkloadPayer
 from webhook.quota.presets import Preset
+from webhook.quota.tags import Tagging
 from webhook.registration import CountedResources
 from webhook.wiring.application import expect
 
@@ -55,6 +56,9 @@ class Watches(Protocol):
 
     def recount(self, resource: str) -> None:
         """Count the objects of *resource* anew."""
+
+    def relist_all(self) -> None:
+        """Read all objects again, which are counted as before meanwhile."""
 
 
 class WorkloadWatch(Protocol):
@@ -101,6 +105,8 @@ class PolicyKinds:
         self._reserve: frozenset[Reserve] = frozenset()
         self._autoscalers = AutoscalerEvaluator(f"count/{AUTOSCALERS}", workloads.known)
         self._workloads = workloads
+        self.tagging = Tagging()
+        """By the policy in force."""
         self._discover = discover
         self._watches: Watches
         self._on_known: Callable[[], None]
@@ -125,6 +131,8 @@ class PolicyKinds:
             self._watches.add(kind)
         self._workloads.follow(policy)
         self._read_sessions(policy)
+        if self.tagging.read_by(policy.tags):
+            self._watches.relist_all()
         named = policy.counted | self._presets.keys() | ({AUTOSCALERS} if self._reserves_autoscaled else set())
         self._limited, self._policy = named - self._charged, policy
         self._remarks = {each: why for each, why in self._remarks.items() if each in self._limited}

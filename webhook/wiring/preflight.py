@@ -191,7 +191,7 @@ class _Look:
         """Take all objects of *kind* into *census*; one that cannot be read is counted as one, and told."""
         shape = shape_of(kind)
         decoder = msgspec.json.Decoder(shape)
-        accept = METADATA_LIST if shape is AnyObject else JSON
+        accept = METADATA_LIST if issubclass(shape, AnyObject) else JSON
         async for raw in self._items(kind.resource, kind.collection, accept):
             trace = self._trace(kind, raw)
             if trace is None:

@@ -23,6 +23,7 @@ from webhook.kube.reflector import Reflector
 from webhook.policy_source import CurrentPolicy
 from webhook.ports import READY, Caller, Clock, Condition, UnavailableError
 from webhook.quota.objects import ObjectKey
+from webhook.quota.policy import Policy
 from webhook.quota.pool_limits import Capacity
 from webhook.quota.subject import Account, Payer, Subject
 from webhook.quota.usage import Row, UsageIndex
@@ -31,7 +32,7 @@ from webhook.serving.liquid_server import LiquidServer
 from webhook.serving.view_server import ErrorMeter, ViewServer
 from webhook.settings import Settings
 from webhook.view import wire
-from webhook.view.allocations import Allocations, Page, Selection, UnknownResourceError
+from webhook.view.allocations import Allocations, Page, Selection, UnknownResourceError, UnknownTagError
 from webhook.view.holders import Largest, by_part_of, by_resource
 from webhook.view.pools import commitments, coverage_of, pools, standing_of
 from webhook.view.standings import Everybody, Scene, own_quota
@@ -82,11 +83,13 @@ class Views:
         conditions: Sequence[Callable[[], Condition]],
         resources: Callable[[], Sequence[str]],
         capacity: Capacity,
+        tagged: Callable[[], Condition] = lambda: READY,
     ) -> None:
         """
-        Answer only while all *conditions* hold; *resources* returns the plurals of all that is counted, *capacity* what
-        nodes have.
+        Answer only while all *conditions* hold, and of a selection by tags while these are *tagged*; *resources*
+        returns the plurals of all that is counted, *capacity* what nodes have.
         """
+        self._tagged = tagged
         self._capacity = capacity
         self._policy = policy
         self._index = index
@@ -152,6 +155,7 @@ class Views:
             counted = {*self._resources(), *holdings.rows}
             if selection.resource and selection.resource not in counted:
                 raise UnknownResourceError(counted)
+            self._require_tags(selection, scene.policy)
             found = Allocations(scene, selection, limit=limit, after=after)
             for number, _ in enumerate(found.walk(holdings), start=1):
                 if not number % ROWS_A_STEP:
@@ -184,6 +188,21 @@ class Views:
             await self._walk(coverage.note)
             covered = await asyncio.to_thread(coverage.covered, scene.now)  # 0.1 s for 20 000 objects
             return wire.covering_commitment(standing_of(scene, found), covered)
+
+    def _require_tags(self, selection: Selection, policy: Policy) -> None:
+        """
+        Check that the tags that *selection* names are known of all objects.
+
+        Raises: UnknownTagError, UnavailableError while objects are read anew because another policy names others.
+        """
+        if not selection.terms:
+            return
+        for each in selection.terms:
+            if each.key not in policy.tags:
+                raise UnknownTagError(each.key, policy.tags)
+        condition = self._tagged()
+        if not condition.ok:
+            raise UnavailableError(condition.reason, condition.message)
 
     def _scene(self) -> Scene:
         """Return what is known now. Raises: UnavailableError while something is not."""
