@@ -526,7 +526,7 @@ class OpensAtOnce(LedgerMachine):
 
 
 def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ReplicaView, "behind", lambda _: None)
+    monkeypatch.setattr(ReplicaView, "unreached_target", lambda _: None)
 
 
 def _without_watermark(monkeypatch: pytest.MonkeyPatch) -> None:
