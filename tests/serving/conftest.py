@@ -8,6 +8,7 @@ import pytest
 
 from tests.serving.stage import Stage, started
 from webhook.certificates import ServingIdentity, self_signed
+from webhook.serving import review_connection
 from webhook.wiring.application import SystemClock
 
 
@@ -17,6 +18,15 @@ def identity() -> ServingIdentity:
 
 
 @pytest.fixture
-async def stage(identity: ServingIdentity) -> AsyncIterator[Stage]:
+def reads_by_itself() -> bool:
+    """Whether httptools reads reviews; a module may say by parameters that aiohttp reads them, too."""
+    return True
+
+
+@pytest.fixture
+async def stage(
+    identity: ServingIdentity, monkeypatch: pytest.MonkeyPatch, *, reads_by_itself: bool
+) -> AsyncIterator[Stage]:
+    monkeypatch.setattr(review_connection, "is_available", lambda: reads_by_itself)
     async with started(Stage(identity)) as stage:
         yield stage

@@ -18,6 +18,12 @@ LARGEST = REVIEW + b" " * (MAX_BODY - len(REVIEW))
 TOO_LARGE = f"the review is larger than {MAX_BODY} bytes, which is the most that is read"
 
 
+@pytest.fixture(params=[True, False], ids=["httptools", "aiohttp"])
+def reads_by_itself(request: pytest.FixtureRequest) -> bool:
+    is_fast: bool = request.param
+    return is_fast
+
+
 async def in_pieces(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), 2**20):
         yield body[start : start + 2**20]

@@ -25,6 +25,13 @@ from webhook.serving.callers import CallerFiles, Callers
 from webhook.serving.http_server import HttpServer
 from webhook.wiring.application import SystemClock
 
+
+@pytest.fixture(params=[True, False], ids=["httptools", "aiohttp"])
+def reads_by_itself(request: pytest.FixtureRequest) -> bool:
+    is_fast: bool = request.param
+    return is_fast
+
+
 # Answers.
 
 
