@@ -156,9 +156,10 @@ def test_at_a_full_limit_edits_work_and_tell_what_they_lack(running: RunningWebh
     assert "Warning" not in alice.run("label", "deployment", "web", "colour=red")
     assert surge in alice.run("rollout", "restart", "deployment/web")
     assert surge in alice.run("set", "image", "deployment/web", "main=example/two")
-    assert "1 of 3 replicas fit now: over quota defaults.user: requests.cpu requested 600m" in alice.run(
-        "set", "resources", "deployment/web", "--requests=cpu=300m"
-    )
+    larger = ("set", "resources", "deployment/web", "--requests=cpu=300m")
+    lacks = "1 of 3 replicas fit now: over quota defaults.user: requests.cpu requested 600m"
+    eventually(lambda: lacks in alice.run(*larger, "--dry-run=server"))  # pods are listed as of a moment ago
+    assert "replicas fit now" in alice.run(*larger)
     assert "rolled back" in alice.run("rollout", "undo", "deployment/web")
     assert alice.run("scale", "deployment", "web", "--replicas=1") == "deployment.apps/web scaled\n"
 
