@@ -129,6 +129,7 @@ async def test_whoever_does_not_read_the_answers_is_not_answered_for_ever(stage:
 NOT_PLAIN = {
     "chunked": b"Transfer-Encoding: chunked\r\n",
     "to be closed": b"Connection: close\r\nContent-Length: %d\r\n",
+    "an upgrade": b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: %d\r\n",
     "a length twice": b"Content-Length: %d\r\ncontent-length: %d\r\n",
     "a header twice": b"X: 1\r\nx: 2\r\nContent-Length: %d\r\n",
     "compressed": b"Content-Encoding: gzip\r\nContent-Length: %d\r\n",
@@ -210,3 +211,12 @@ async def test_the_end_waits_for_the_answer_that_is_under_way_and_says_that_it_i
     assert text.endswith(ALLOWED)
     await draining
     writer.close()
+
+
+async def test_a_request_to_connect_through_us_is_answered_and_nothing_breaks(stage: Stage) -> None:
+    reader, writer = await stage.open()
+    writer.write(b"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n")
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)).split()
+    assert head[1] in (b"400", b"404", b"405")
+    writer.close()
+    assert (await stage.post()).body == ALLOWED

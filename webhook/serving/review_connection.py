@@ -293,11 +293,11 @@ class ReviewConnection(asyncio.Protocol):
 
     def _read(self, head: bytes) -> tuple[str, ReviewRequest] | None:
         """Return the path and the request; None for what is no plain review."""
-        read = _Head()
-        parser = _parser()(read)
+        read, httptools = _Head(), _httptools()
+        parser = httptools.HttpRequestParser(read)
         try:
             parser.feed_data(head)
-        except _errors():
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # the latter is none of the former
             return None
         target, _, query = read.url.partition(b"?")
         path = self._server.review_paths.get(target)
@@ -376,10 +376,6 @@ def _date(now: int) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def _parser() -> Callable[[_Head], Any]:
-    return cast("Callable[[_Head], Any]", importlib.import_module("httptools").HttpRequestParser)
-
-
-@lru_cache(maxsize=1)
-def _errors() -> type[Exception]:
-    return cast("type[Exception]", importlib.import_module("httptools").HttpParserError)
+def _httptools() -> Any:
+    """Return the module, which need not be installed where this one is imported."""
+    return importlib.import_module("httptools")
