@@ -20,10 +20,10 @@ from webhook.admission.filling import filled_by_plugins
 from webhook.admission.review import AdmissionRequest, AdmissionResponse
 from webhook.attribution.identities import Identities
 from webhook.attribution.lineage import known_owner
+from webhook.kinds import pod_workload
 from webhook.kinds.claims import CLAIMS, PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind, PodDefaults, UncountableError
 from webhook.kinds.pod_template import future_pod, future_undeclared
-from webhook.kinds.pod_workload import SCALED
 from webhook.kinds.pods import PODS
 from webhook.kinds.registry import KINDS, Registry
 from webhook.kinds.resource_claims import (
@@ -409,8 +409,8 @@ def _objects(
     evaluator, cap = PERSISTENT_VOLUME_CLAIMS.evaluator, PERSISTENT_VOLUME_CLAIMS.cap
     amounts, scopes = future_pod(made.pod, defaults)
     labels = made.pod.metadata.labelled()
-    if asked.kind.resource in SCALED.values():
-        labels = {**labels, WORKLOAD: f"{asked.kind.resource}/{asked.name}"}
+    if asked.kind.resource in pod_workload.SCALED.values():
+        labels = {**labels, WORKLOAD: pod_workload.named(asked.kind.resource, asked.name)}
     part_of = policy.sessions_of(labels)
     pod = MadeObject(PODS.resource, amounts, scopes, PODS.cap, part_of)
     claims = (MadeObject(CLAIMS, evaluator.usage(each, now=None), evaluator.scopes(each), cap) for each in made.claims)

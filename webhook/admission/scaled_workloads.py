@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Raw
+
 from webhook.admission.charge import Reviewed
 from webhook.attribution.lineage import known_owner
-from webhook.kinds.autoscalers import AutoscalerWithWorkload, Scaled, scaled, with_workload
-from webhook.kinds.evaluator import AnyKind, UncountableError
+from webhook.kinds.autoscalers import AutoscalerWithWorkload, scaled_if_countable, with_workload
+from webhook.kinds.evaluator import AnyKind
 from webhook.kinds.registry import Registry
 from webhook.kinds.workloads import Workload
 from webhook.ports import Ancestry, PodsOfWorkloads
@@ -38,7 +40,7 @@ class ScaledWorkloads:
         """Return the names of the pods of the workload that is scaled. Raises: UnavailableError."""
         if not isinstance(reviewed.new, AutoscalerWithWorkload) or (workload := reviewed.new.workload) is None:
             return ()
-        return await self.pods.names(namespace, workload.uid, workload.selector)
+        return await self.pods.names(namespace, workload.uid, Raw(workload.selector))
 
     async def _beside(self, kind: AnyKind, obj: Any) -> Any:
         key = kind.evaluator.scales(obj)
@@ -46,13 +48,6 @@ class ScaledWorkloads:
         if key is None or workload_kind is None:
             return with_workload(obj, None)
         found = await self.ancestry.read_whole(workload_kind, key.namespace, key.name, Workload)
-        return with_workload(obj, None if found is None else _scaled(found))
-
-
-def _scaled(workload: Workload) -> Scaled:
-    """Return what an autoscaler has to know; of one whose pods cannot be counted, none of which is allowed, no pods."""
-    payer = known_owner(workload.metadata)
-    try:
-        return scaled(workload, payer)
-    except UncountableError:
-        return Scaled((), payer)
+        if found is None:
+            return with_workload(obj, None)
+        return with_workload(obj, scaled_if_countable(found, known_owner(found.metadata)))

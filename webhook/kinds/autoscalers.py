@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from msgspec import Raw, Struct
+from msgspec import Struct, structs
 
 from webhook.kinds.counted import Counted
-from webhook.kinds.evaluator import NO_DEFAULTS, AnyKind, Kind, PodDefaults, Size
+from webhook.kinds.evaluator import NO_DEFAULTS, AnyKind, Kind, PodDefaults, Size, UncountableError
 from webhook.kinds.pod_template import future_pod
-from webhook.kinds.pod_workload import resource_of
+from webhook.kinds.pod_workload import named, resource_of
 from webhook.kinds.workloads import Workload
 from webhook.quota.expected import WORKLOAD
 from webhook.quota.objects import NOTHING, LabelledMeta, ObjectKey, Shape
@@ -51,13 +51,14 @@ class Scaled(Struct, frozen=True):
     """
     A workload as its autoscaler sees it: what one of its pods costs, and who pays for it.
 
-    `payer` is None for a workload whose owner is not known. `selector` is that of its spec, as JSON.
+    `payer` is None for a workload whose owner is not known. `selector` is that of its spec, as JSON: a copy, because
+    raw JSON keeps the whole message in memory that it came in.
     """
 
     pod: Amounts
     payer: Payer | None
     uid: str = ""
-    selector: Raw = NOTHING
+    selector: bytes = b""
 
 
 class AutoscalerWithWorkload(Autoscaler, frozen=True):
@@ -75,7 +76,20 @@ def scaled(workload: Workload, payer: Payer | None) -> Scaled:
     """Return what an autoscaler has to know of *workload*, which *payer* pays for. Raises: UncountableError."""
     template = workload.spec.template
     pod = () if template is None else future_pod(template.pod).amounts
-    return Scaled(pod, payer, workload.metadata.uid, workload.spec.selector)
+    return Scaled(pod, payer, workload.metadata.uid, bytes(workload.spec.selector))
+
+
+def scaled_if_countable(workload: Workload, payer: Payer | None) -> Scaled:
+    """Return the same; of a workload whose pods cannot be counted, each of which is refused, no pods."""
+    try:
+        return scaled(workload, payer)
+    except UncountableError:
+        return Scaled((), payer, workload.metadata.uid, bytes(workload.spec.selector))
+
+
+def without_labels(autoscaler: Autoscaler) -> Autoscaler:
+    """Return *autoscaler* to be kept: its labels are raw JSON, see `LabelledMeta`."""
+    return structs.replace(autoscaler, metadata=structs.replace(autoscaler.metadata, labels=NOTHING))
 
 
 def autoscaler_kind(kind: AnyKind, evaluator: AutoscalerEvaluator) -> Kind[Autoscaler]:
@@ -125,7 +139,7 @@ class AutoscalerEvaluator(Counted[Autoscaler]):
         most = max(obj.spec.max_replicas, 0)
         each = () if workload is None or not most else workload.pod
         amounts = tuple((name, amount * most) for name, amount in each)
-        labels = (((WORKLOAD, f"{key.resource}/{key.name}"),),)
+        labels = (((WORKLOAD, named(key.resource, key.name)),),)
         return Size(amounts, is_running=True, pod_labels=labels, scales=key, is_kept=True)
 
     def payer(self, obj: Autoscaler) -> Payer | None:

@@ -28,6 +28,11 @@ def resource_of(api_version: str, kind: str) -> str | None:
     return SCALED.get((group, kind))
 
 
+def named(resource: str, name: str) -> str:
+    """Return the value of `WORKLOAD` for a workload, e.g. `deployments.apps/web`."""
+    return f"{resource}/{name}"
+
+
 def workload_of(controller: OwnerReference | None, labels: Mapping[str, str]) -> str | None:
     """
     Return the workload of a pod with these *labels*, e.g. `deployments.apps/web`; None if it has no such one.
@@ -39,5 +44,5 @@ def workload_of(controller: OwnerReference | None, labels: Mapping[str, str]) ->
         return None
     suffix = f"-{labels.get(_TEMPLATE_HASH, '')}"
     if controller.kind == "ReplicaSet" and len(suffix) > 1 and controller.name.endswith(suffix):
-        return f"{SCALED['apps', 'Deployment']}/{controller.name.removesuffix(suffix)}"
-    return f"{resource}/{controller.name}"
+        return named(SCALED["apps", "Deployment"], controller.name.removesuffix(suffix))
+    return named(resource, controller.name)

@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from webhook.attribution.lineage import known_owner
-from webhook.kinds.autoscalers import Scaled, scaled
-from webhook.kinds.evaluator import UncountableError
+from webhook.kinds.autoscalers import Scaled, scaled_if_countable, without_labels
 from webhook.kinds.workloads import Workload
 from webhook.kube.reflector import Undecodable
 from webhook.quota.objects import ObjectKey, ObjectMeta
@@ -54,7 +53,7 @@ class AutoscaledWorkloads:
         if self._depends_on.get(key) != workload:
             self.forget(key)
         self._depends_on[key] = workload
-        self._dependents[workload][key] = item
+        self._dependents[workload][key] = without_labels(item)
 
     def forget(self, key: ObjectKey) -> None:
         """Record that the autoscaler *key* is gone, or scales nothing that is known."""
@@ -92,18 +91,12 @@ class WorkloadSink:
         self._listed = set()
 
     def seen(self, item: Workload) -> None:
-        """Record a workload as it is now. One whose pods cannot be counted gets none: each is refused."""
+        """Record a workload as it is now."""
         key = self._key(item.metadata)
         if self._listed is not None:
             self._listed.add(key)
-        payer = known_owner(item.metadata)
-        if item.metadata.controller is not None:
-            self._workloads.put(key, None)
-            return
-        try:
-            self._workloads.put(key, scaled(item, payer))
-        except UncountableError:
-            self._workloads.put(key, Scaled((), payer))
+        is_left_out = item.metadata.controller is not None
+        self._workloads.put(key, None if is_left_out else scaled_if_countable(item, known_owner(item.metadata)))
 
     def gone(self, item: Workload) -> None:
         """Record that a workload is gone."""

@@ -226,7 +226,8 @@ class ObjectSink(Generic[T]):
         if self._counts(meta):
             self._unadmitted.gone(meta.uid)
             self._starting.forget(self._key(meta))
-            self._workloads.forget(self._key(meta))
+            if self._kind.scales_others:
+                self._workloads.forget(self._key(meta))
             self._forget(self._key(meta), meta.uid, int(meta.resource_version))
 
     def undecodable(self, item: Undecodable) -> None:
@@ -261,7 +262,8 @@ class ObjectSink(Generic[T]):
         self._settle(self._index.list_finished(self._kind.resource, resource_version), seen_at=0)
         self._prune()
         self._starting.prune()
-        self._workloads.prune(lambda key: key.resource != self._kind.resource or self._index.row(key) is not None)
+        if self._kind.scales_others:
+            self._workloads.prune(lambda key: self._index.row(key) is not None)
         self._on_reached()
 
     def look_again(self, key: ObjectKey, item: T) -> None:
@@ -320,10 +322,10 @@ class ObjectSink(Generic[T]):
     def _expected(self, key: ObjectKey, item: T, created: int) -> Expected | None:
         """Return the pods that room is held for."""
         size = self._size(item)
-        if size is None or size.scales is None:
-            self._workloads.forget(key)
-        else:
+        if size is not None and size.scales is not None:
             self._workloads.follow(key, item, size.scales)
+        elif self._kind.scales_others:
+            self._workloads.forget(key)
         return self._starting.expected(key, item.metadata.uid, size, is_listed=self._is_listing, created=created)
 
     def _size(self, item: T) -> Size | None:
