@@ -66,7 +66,7 @@ def charge_for(
     if old is None:  # its deletion fields are ignored: it cannot have been deleted yet
         amounts, base, prior = evaluator.usage(new, now=None), CREATED, None
     else:
-        amounts, base = evaluator.usage(new, now=now), _version(old.metadata.resource_version, request)
+        amounts, base = evaluator.usage(new, now=now), request.version(old.metadata.resource_version)
         stamp = evaluator.payer(old) or read_stamp(old.metadata) or NOBODY
         cost, before = evaluator.former_cost(old, now=now, defaults=defaults)
         by_spec = evaluator.asked(old) if policy.sets_minimums else None
@@ -144,9 +144,3 @@ def check_size(policy: Policy, charge: Charge) -> None:
 
 def _length(amounts: Amounts) -> int:
     return sum([len(name) for name, _ in amounts])
-
-
-def _version(text: str, request: AdmissionRequest) -> int:
-    if not (text.isascii() and text.isdecimal()):
-        raise ReviewError("request.oldObject.metadata.resourceVersion is not a number", request.uid)
-    return int(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from webhook.admission.review import AdmissionRequest, ReviewError
+from webhook.admission.review import AdmissionRequest
 from webhook.documents.policy_config_map import FORCE_ANNOTATION, PolicyConfigMap
 
 _ADVICE = "To do it all the same"
@@ -64,12 +64,5 @@ def read_edit(request: AdmissionRequest) -> ConfigMapEdit | None:
     former = None if old is None else old.force
     force = None if new is None or new.force == former else new.force
     metadata = (new or old or PolicyConfigMap()).metadata
-    base = 0 if old is None else _version(old, request)
+    base = 0 if old is None else request.version(old.metadata.resource_version)
     return ConfigMapEdit(metadata.name, metadata.uid, base, was, will, force, is_forced_before=former is not None)
-
-
-def _version(stored: PolicyConfigMap, request: AdmissionRequest) -> int:
-    text = stored.metadata.resource_version
-    if not (text.isascii() and text.isdecimal()):
-        raise ReviewError("request.oldObject.metadata.resourceVersion is not a number", request.uid)
-    return int(text)

@@ -68,6 +68,12 @@ class AdmissionRequest(Wire, frozen=True):
         """The name under which the client manages fields; empty for none."""
         return "" if self.options is None else self.options.field_manager
 
+    def version(self, of_old: str) -> int:
+        """Return the `resourceVersion` *of_old*, the object before the change, as a number. Raises: ReviewError."""
+        if not (of_old.isascii() and of_old.isdecimal()):
+            raise ReviewError("request.oldObject.metadata.resourceVersion is not a number", self.uid)
+        return int(of_old)
+
     def decode(self, shape: type[T]) -> T:
         """Return the object as *shape*. Raises: ReviewError naming the field that is missing or does not fit."""
         return self._decode(self.object, shape, "request.object")
