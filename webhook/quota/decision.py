@@ -344,8 +344,8 @@ def _over_pools(charge: Charge, in_force: LimitsInForce, view: UsageView) -> Ite
 def for_pods(excess: Excess, view: UsageView) -> Excess:
     """Return *excess* with what is held for pods that may come: it tells why there is no room, and until when."""
     subject, name = excess.rule.subject, excess.rule.resource
-    held, kept = (view.held_for_all_pods(subject, name, is_kept=is_kept) for is_kept in (False, True))
-    return replace(excess, held_for_pods=held, kept_for_pods=kept) if held or kept else excess
+    held = view.held_for_all_pods(subject, name)
+    return replace(excess, held_for_pods=held.for_a_while, kept_for_pods=held.kept)
 
 
 def ended(limit: Limit, view: UsageView) -> Amount:

@@ -62,6 +62,13 @@ class PodSet(NamedTuple):
     labels: Labels
 
 
+class HeldForPods(NamedTuple):
+    """Room for pods that may come: held until they do, a minute at most, or kept for as long as the object exists."""
+
+    for_a_while: Amount = 0
+    kept: Amount = 0
+
+
 class _Hold(NamedTuple):
     """Room that one version of a session needs: the charged subjects, the derived amounts, the pods that use it."""
 
@@ -206,15 +213,17 @@ class ExpectedPods:
         of_session = self._held.get(key)
         return 0 if of_session is None else dict(of_session.get(subject, ())).get(name, 0)
 
-    def held_for_all_pods(self, subject: Subject, name: str, *, is_kept: bool) -> Amount:
-        """
-        Return how much of resource *name* is held for *subject* and the pods of any session: what is kept, or the rest.
-        """
-        return sum(
-            self.held(session, subject, name)
-            for session in self._held
-            if is_kept == any(each.is_kept for each in self._holds.get(session, ()))
-        )
+    def held_for_all_pods(self, subject: Subject, name: str) -> HeldForPods:
+        """Return how much of resource *name* is held for *subject* and the pods of any session."""
+        for_a_while: Amount = 0
+        kept: Amount = 0
+        for session in self._held:
+            held = self.held(session, subject, name)
+            if any(each.is_kept for each in self._holds.get(session, ())):
+                kept += held
+            else:
+                for_a_while += held
+        return HeldForPods(for_a_while, kept)
 
     def held_for_pods(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:
         """Return how much of what is held for *subject* a pod in *pod_sets* may use."""

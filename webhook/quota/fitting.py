@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from webhook.quota.commitments import NOTHING_IN_FORCE, InForce
 from webhook.quota.decision import Decision, Denied, Excess, ended, for_pods, with_parts
-from webhook.quota.expected import PodSet
+from webhook.quota.expected import HeldForPods, PodSet
 from webhook.quota.limits import Limit, LimitsInForce, PoolLimit
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Mode
@@ -87,9 +87,9 @@ class _Unused:
     of_holders = used
     promised = used
 
-    def held_for_all_pods(self, subject: Subject, name: str, *, is_kept: bool) -> Amount:  # noqa: ARG002
-        """Return 0."""
-        return 0
+    def held_for_all_pods(self, subject: Subject, name: str) -> HeldForPods:  # noqa: ARG002
+        """Return nothing."""
+        return HeldForPods()
 
     def promise(self, in_force: InForce) -> None:
         """Do nothing."""

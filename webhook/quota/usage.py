@@ -20,7 +20,7 @@ from webhook.quota.charged_subjects import Bind, Bound, ChargedSubjects
 from webhook.quota.commitments import NOTHING_IN_FORCE, InForce
 from webhook.quota.devices import SHIPPED, DeviceWeights
 from webhook.quota.errors import WebhookError
-from webhook.quota.expected import Expected, ExpectedPods, PodSet
+from webhook.quota.expected import Expected, ExpectedPods, HeldForPods, PodSet
 from webhook.quota.objects import ObjectKey, StoredVersion
 from webhook.quota.presets import Labels
 from webhook.quota.promised_use import PromisedUse
@@ -70,11 +70,8 @@ class UsageView(Protocol):
     def held_for_pods(self, pod_sets: Iterable[PodSet], subject: Subject, name: str) -> Amount:
         """Return how much of `reserved` is held for pods of these sets. A pod of them may use it."""
 
-    def held_for_all_pods(self, subject: Subject, name: str, *, is_kept: bool) -> Amount:
-        """
-        Return how much of `reserved` is held for pods that may come: what is kept for as long as an autoscaler or a
-        session exists, or what is free again soon if they do not come.
-        """
+    def held_for_all_pods(self, subject: Subject, name: str) -> HeldForPods:
+        """Return how much of `reserved` is held for pods that may come."""
 
     def subjects(self) -> Iterator[Subject]:
         """Return every subject that uses or holds something."""
@@ -207,9 +204,9 @@ class UsageIndex:
         """Return how much of `reserved` is held for pods of these sets. See `UsageView`."""
         return self._session_holds.held_for_pods(pod_sets, subject, name)
 
-    def held_for_all_pods(self, subject: Subject, name: str, *, is_kept: bool) -> Amount:
+    def held_for_all_pods(self, subject: Subject, name: str) -> HeldForPods:
         """Return how much of `reserved` is held for pods that may come. Slow: it walks through all sessions."""
-        return self._session_holds.held_for_all_pods(subject, name, is_kept=is_kept)
+        return self._session_holds.held_for_all_pods(subject, name)
 
     def set_aside(self, pool: Subject, name: str) -> Amount:
         """Return how much of *pool* is promised to those who do not use it."""
