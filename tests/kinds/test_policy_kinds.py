@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -36,9 +37,8 @@ class Workloads:
     def follow(self, policy: Policy) -> None:
         self.followed.append(policy)
 
-    def require_known(self) -> None:
-        if not self.is_complete:
-            raise UnavailableError("not-synced", "the workloads are not all known yet")
+    def unknown(self) -> list[str]:
+        return [] if self.is_complete else ["deployments.apps"]
 
 
 class Cluster:
@@ -361,14 +361,17 @@ async def test_autoscalers_are_watched_with_what_they_scale_once_room_is_set_asi
     assert kind is not None
     assert isinstance(kind.evaluator, AutoscalerEvaluator)
     assert kind.evaluator.reserves
-    with pytest.raises(UnavailableError, match="workloads"):
+    why = "the workloads that are autoscaled (deployments.apps) are not all known yet"
+    with pytest.raises(UnavailableError, match=re.escape(why)):
         cluster.counted.require_autoscalers()
+    assert f"reserve: autoscalers: {why}, and nothing may cost more before" in cluster.counted.condition().message
     cluster.workloads.is_complete = True
     with pytest.raises(UnavailableError, match="horizontalpodautoscalers"):
         cluster.counted.require_autoscalers()
     assert "reserve: autoscalers (horizontalpodautoscalers.autoscaling)" in cluster.counted.condition().message
     cluster.known.add(AUTOSCALERS)
     cluster.counted.require_autoscalers()
+    assert cluster.counted.condition().ok
     both = frozenset({AUTOSCALERS})
     assert cluster.counted.resources() == CountedResources(both, both, changing=both)
 

@@ -71,8 +71,8 @@ class WorkloadWatch(Protocol):
     def follow(self, policy: Policy) -> None:
         """Follow *policy*, which comes into force."""
 
-    def require_known(self) -> None:
-        """Check that all workloads are known. Raises: UnavailableError."""
+    def unknown(self) -> list[str]:
+        """Return of which resources not all workloads are known: nobody knows how much is set aside for them."""
 
 
 class PolicyKinds:
@@ -198,7 +198,8 @@ class PolicyKinds:
         """
         if not self._reserves_autoscaled:
             return
-        self._workloads.require_known()
+        if unknown := self._unknown_workloads():
+            raise UnavailableError("not-synced", unknown)
         if not self.is_counted(AUTOSCALERS):
             raise UnavailableError("not-synced", f"the {AUTOSCALERS} are not all known yet", affects_all=True)
 
@@ -208,12 +209,22 @@ class PolicyKinds:
             return False
         return self._watches.is_known(resource) or self._watches.is_removed_from_api(resource)
 
+    def _unknown_workloads(self) -> str:
+        """Return which workloads, for which room is set aside, are not known yet, for people; nothing if all are."""
+        unknown = self._workloads.unknown() if self._reserves_autoscaled else []
+        return f"the workloads that are autoscaled ({', '.join(unknown)}) are not all known yet" if unknown else ""
+
     def condition(self) -> Condition:
-        """Return whether every limit on a number is enforced; otherwise which ones are not, and why."""
+        """
+        Return whether every limit on a number is enforced, and all that autoscalers scale is known; otherwise what is
+        missing, and why.
+        """
         unknown = (each for each in self._limited if not self._watches.is_known(each))
         remarks = dict.fromkeys(unknown, _UNKNOWN) | self._remarks
-        listed = "; ".join(f"{self._named(each)}: {why}" for each, why in sorted(remarks.items()))
-        return expect(not remarks, "counts", listed)
+        told = [f"{self._named(each)}: {why}" for each, why in sorted(remarks.items())]
+        if workloads := self._unknown_workloads():
+            told.append(f"reserve: {Reserve.AUTOSCALERS.value}: {workloads}, and nothing may cost more before")
+        return expect(not told, "counts", "; ".join(told))
 
     def _read_sessions(self, policy: Policy) -> None:
         """Read objects by *policy* from now on; what was counted by other presets or classes is counted anew."""

@@ -14,7 +14,6 @@ from webhook.kinds.workloads import Workload
 from webhook.kube.api import KubernetesApi
 from webhook.kube.autoscaled import AutoscaledWorkloads, WorkloadSink
 from webhook.kube.reflector import Reflector
-from webhook.ports import UnavailableError
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Policy, Reserve
 
@@ -25,13 +24,13 @@ class WatchedWorkloads:
     def __init__(self, api: KubernetesApi, kinds: Registry) -> None:
         """Watch those of *kinds* through *api*."""
         self.workloads = AutoscaledWorkloads()
-        self._reflectors: list[Reflector[Workload]] = []
+        self._reflectors: dict[str, Reflector[Workload]] = {}
         for resource in SCALED.values():
             kind = kinds.of_resource(resource)
             assert kind is not None  # noqa: S101 - each has a row
             sink = WorkloadSink(resource, self.workloads)
-            self._reflectors.append(
-                Reflector(api, kind.collection, Workload, sink, resource=resource, undecodable=sink.undecodable)
+            self._reflectors[resource] = Reflector(
+                api, kind.collection, Workload, sink, resource=resource, undecodable=sink.undecodable
             )
         self._is_wanted = asyncio.Event()
 
@@ -49,14 +48,9 @@ class WatchedWorkloads:
         """Watch once a policy asks for it. One that asks no more ends no watch: what it shows is not used."""
         await self._is_wanted.wait()
         async with asyncio.TaskGroup() as group:
-            for each in self._reflectors:
+            for each in self._reflectors.values():
                 group.create_task(each.run())
 
-    def require_known(self) -> None:
-        """
-        Check that all workloads are known: else nobody knows how much is set aside for them.
-
-        Raises: UnavailableError.
-        """
-        if not all(each.synced for each in self._reflectors):
-            raise UnavailableError("not-synced", "the workloads that are autoscaled are not all known yet")
+    def unknown(self) -> list[str]:
+        """Return of which resources not all workloads are known: nobody knows how much is set aside for them."""
+        return [resource for resource, each in self._reflectors.items() if not each.synced]
