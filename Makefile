@@ -138,8 +138,9 @@ MINUTES ?= 30
 SEED ?= 1
 
 .PHONY: nemesis
-nemesis: $(VENV)/dev.stamp ## Break everything for MINUTES=n, then judge every etcd revision: SEED=s
-	$(BIN)/python -m nemesis --minutes $(MINUTES) --seed $(SEED) $(if $(OLDER),--older $(OLDER))
+nemesis: $(VENV)/dev.stamp ## Break everything for MINUTES=n, then judge every etcd revision: SEED=s GRANTS=off
+	$(BIN)/python -m nemesis --minutes $(MINUTES) --seed $(SEED) $(if $(OLDER),--older $(OLDER)) \
+		$(if $(filter off,$(GRANTS)),--no-grants)
 
 .PHONY: rehearsal
 rehearsal: $(VENV)/dev.stamp ## Install under load in a cluster with 300 workloads, and hand 200 objects over: minutes

@@ -26,7 +26,8 @@ def main() -> int:
     asked = _arguments()
     os.environ.setdefault("GOGC", _GOGC)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    plan = run.Plan(asked.seed, asked.minutes, asked.rate, asked.replicas, tuple(asked.without), asked.older)
+    without = tuple(asked.without)
+    plan = run.Plan(asked.seed, asked.minutes, asked.rate, asked.replicas, without, asked.older, asked.grants)
     try:
         run.perform(plan, _emptied(asked.out.resolve()), report=_report)
     except KeyboardInterrupt:
@@ -55,6 +56,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--replicas", type=int, default=3, help="(default: %(default)s)")
     parser.add_argument(
         "--without", action="append", default=[], metavar="TRACK", help="leave a kind of fault out, see faults.py"
+    )
+    parser.add_argument(
+        "--grants",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="have replicas allow creates in their memory far from limits, or have all written down first",
     )
     parser.add_argument("--older", default="", metavar="REVISION", help="of every other start of a replica")
     parser.add_argument("--out", type=Path, default=Path("nemesis-out"), help="folder (default: %(default)s)")

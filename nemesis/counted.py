@@ -44,10 +44,14 @@ class Counted:
 
     def most(self, key: Key, begun: float, ended: float) -> Amount:
         """Return the sum of the largest amount of each name at any time between two."""
+        return sum(self.largest(key, begun, ended).values())
+
+    def largest(self, key: Key, begun: float, ended: float) -> dict[Slot, Amount]:
+        """Return the largest amount of each name at any time between two."""
         most = {slot: amount for slot, (since, amount) in self._now[key].items() if since <= ended}
         for since, until, slot, amount in reversed(self._past[key]):
             if until < begun:
                 break
             if since <= ended:
                 most[slot] = max(most.get(slot, 0), amount)
-        return sum(most.values())
+        return most

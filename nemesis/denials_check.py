@@ -7,17 +7,22 @@ leave the room requested. The number of seconds that it took is reported: it is 
 
 What may be held for pods of sessions is a reason too, which is needed where all the rest leaves room. It is no use: a
 hold that lasts too long, or is too large, explains nothing.
+
+A replica also counts what it has allowed under its grant. Most of that is stored a little later. What never is cannot
+be known: it was no more than what one replica was granted. That is the last reason that is looked for, and is counted.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from nemesis import showing
 from nemesis.accounting import UNIT, Excess, excesses, quantity
 from nemesis.counted import Counted
 from nemesis.findings import Findings, Invariant
+from nemesis.grants_check import GrantsCheck
 from nemesis.holds import Holds
 from nemesis.ledger_text import Amount
 from nemesis.limits_check import LimitHistory
@@ -32,6 +37,10 @@ DELAYS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, LATEST)
 HELD = "limits full only with what is held for pods of sessions"
 """The count of what refusals name and nothing else explains."""
 
+ALLOWED = "limits full only with what was stored under grants a little later"
+GRANTED = "limits full only with what one replica was granted"
+"""The counts of what nothing else explains but what a replica may have allowed in its memory."""
+
 GROWTHS = ("resize", "grow")
 
 _OURS = "validate.userquota.dev"
@@ -44,6 +53,15 @@ _SLACK = 0.5
 """Seconds by which the recording may be late."""
 
 
+class _Unexplained(NamedTuple):
+    """A limit that a refusal names and nothing explains that was stored or held by then."""
+
+    request: Request
+    excess: Excess
+    begun: float
+    ended: float
+
+
 class DenialsCheck:
     """Judges refusals once the history is past them."""
 
@@ -54,6 +72,7 @@ class DenialsCheck:
         *,
         counted: Counted,
         holds: Holds,
+        grants: GrantsCheck,
         limits: LimitHistory,
         pools: PoolsCheck,
         troubles: Spans,
@@ -61,16 +80,20 @@ class DenialsCheck:
         self._findings = findings
         self._counted = counted
         self._holds = holds
+        self._grants = grants
         self._limits = limits
         self._pools = pools
         self._troubles = troubles
         refused = (each for each in requests if each.status == 403 and _OURS in each.message)
         self._waiting = deque(sorted(refused, key=lambda each: each.ended))
+        self._unexplained = deque[_Unexplained]()
 
     def reached(self, at: float, version: int) -> None:
         """Judge the answers given well before *at*."""
         while self._waiting and self._waiting[0].ended + _SLACK < at:
             self._judge(self._waiting.popleft(), version)
+        while self._unexplained and self._unexplained[0].request.ended + LATEST + _SLACK < at:
+            self._judge_once_more(self._unexplained.popleft())
 
     def _judge(self, request: Request, version: int) -> None:
         named = excesses(request.message)
@@ -114,9 +137,26 @@ class DenialsCheck:
         if most + held + excess.requested > excess.limited:
             self._findings.counts[HELD] += 1
             return
-        and_held = f", with {showing.amount(held)} held for pods of sessions" if held else ""
-        told = f"{excess.key} never came to more than {showing.amount(most + held)} since {begun:.1f} s{and_held}"
-        self._violated(request, told)
+        self._unexplained.append(_Unexplained(request, excess, begun, ended))
+
+    def _judge_once_more(self, each: _Unexplained) -> None:
+        """Judge what only grants can explain: what was allowed under one by then is stored by now, or never will be."""
+        request, excess, begun, ended = each
+        names = self._counted.largest(excess.key, begun, ended)
+        for slot, amount in self._grants.stored_since(excess.key, ended, ended + LATEST).items():
+            names[slot] = max(names.get(slot, 0), amount)
+        total = sum(names.values()) + self._holds.most(excess.key, begun, ended)
+        granted = self._grants.most_of_one(excess.key, begun, ended)
+        if total + excess.requested > excess.limited:
+            self._findings.counts[ALLOWED] += 1
+        elif total + granted + excess.requested > excess.limited:
+            self._findings.counts[GRANTED] += 1
+        else:
+            held, and_held = self._holds.most(excess.key, begun, ended), ""
+            and_held += f", with {showing.amount(held)} held for pods of sessions" if held else ""
+            and_held += f", and {showing.amount(granted)} granted to one replica" if granted else ""
+            told = f"{excess.key} never came to more than {showing.amount(total)} since {begun:.1f} s{and_held}"
+            self._violated(request, told)
 
     def _with_all_of_what_has_changed(self, request: Request, excess: Excess) -> Excess:
         """A growth of what has changed meanwhile had an old base: it needs the whole amount, not the difference."""

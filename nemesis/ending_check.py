@@ -45,7 +45,7 @@ class EndingCheck:
     def on_step(self, world: World, step: Step) -> None:
         """Record since when nothing is in flight."""
         ledger = world.ledger if world.standing is Standing.OPEN else None
-        is_at_rest = ledger is not None and not ledger.claims and not ledger.edits
+        is_at_rest = ledger is not None and ledger.has_nothing and not ledger.edits
         if not is_at_rest:
             self._findings.converged = None
         elif self._findings.converged is None:

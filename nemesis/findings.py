@@ -55,6 +55,8 @@ class Findings:
     """Seconds from a deletion to the next reservation of a user that was at the limit."""
     marks: list[float] = field(default_factory=list)
     """Seconds that marks of edits were in the ledger."""
+    expired_grants: list[float] = field(default_factory=list)
+    """Seconds that grants were in the ledger which others than their holders took out."""
     delays: Counter[float] = field(default_factory=Counter)
     """By how many seconds the watch behind a right refusal was late, in steps."""
     converged: float | None = None

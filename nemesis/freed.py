@@ -7,12 +7,12 @@ from __future__ import annotations
 from nemesis.accounting import Key, payer_of
 from nemesis.findings import Findings
 from nemesis.limits_check import LimitHistory
-from nemesis.records import DELETED, PODS, PodRevision
+from nemesis.records import DELETED, PODS, PodRevision, Revision
 from nemesis.world import Step, World
 
 
 class FreedRoom:
-    """Measures from the revision that deletes a pod of a user at the limit to that user's next reservation."""
+    """Measures from the revision that deletes a pod of a user at the limit to that user's next reservation, or pod."""
 
     def __init__(self, findings: Findings, limits: LimitHistory) -> None:
         self._findings = findings
@@ -34,6 +34,11 @@ class FreedRoom:
         for owner in {claim.payer.owner for claim in step.new if claim.slot.kind == PODS and not claim.base}:
             if owner in self._freed:
                 self._findings.freed.append(step.at - self._freed.pop(owner))
+
+    def used(self, owner: str, stored: Revision) -> None:
+        """Record what was allowed without a reservation, once it is stored."""
+        if stored.slot.kind == PODS and owner in self._freed:
+            self._findings.freed.append(stored.at - self._freed.pop(owner))
 
     def _has_room(self, world: World, pod: PodRevision, group: str) -> bool:
         key = Key(f"group/{group}", "pods")

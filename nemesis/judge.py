@@ -18,6 +18,7 @@ from nemesis.edits_check import EditsCheck
 from nemesis.ending_check import EndingCheck
 from nemesis.findings import Findings, Invariant
 from nemesis.freed import FreedRoom
+from nemesis.grants_check import GrantsCheck
 from nemesis.holds import Holds
 from nemesis.ledger_text import has_order
 from nemesis.limits_check import LimitHistory, LimitsCheck
@@ -53,13 +54,13 @@ class Patience(NamedTuple):
     """
     The promised times, in seconds; a busy machine may need longer.
 
-    `reclaim` is how long one replica works until it drops a reservation whose object was never stored, `convergence`
-    how long after the last fault and the last answer the ledger is empty. In the first 16 of each the replica may have
-    just started: then no reservation ages before it has seen each API server renew its Lease.
+    `reclaim` is how long one replica works until it drops a reservation whose object was never stored; a grant is valid
+    for 10 more. `convergence` is how long after the last fault and the last answer the ledger is empty. In the first 16
+    of each the replica may have just started: then nothing ages before it has seen each API server renew its Lease.
     """
 
     reclaim: float = 61.0
-    convergence: float = 66.0
+    convergence: float = 76.0
 
 
 def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B008 - it is immutable
@@ -72,6 +73,7 @@ def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B
     drafts = list(records.read(folder / records.EDITS, Edit))
     policies, is_ordered = _policies(folder)
     limits, counted, holds = LimitHistory(spans), Counted(), Holds(spans)
+    grants = GrantsCheck(findings, limits)
     pools = Pools(spans, epoch=run.epoch, is_ordered=is_ordered)
     world = World(counted.change)
     ending, of_pools = EndingCheck(findings, run), PoolsCheck(findings, pools)
@@ -84,12 +86,14 @@ def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B
     )
     checks = Checks(
         LimitsCheck(findings, limits),
-        ReservationsCheck(findings),
+        ReservationsCheck(findings, grants),
+        grants,
         DenialsCheck(
             findings,
             (each for each in requests if each.verb != PROBE),
             counted=counted,
             holds=holds,
+            grants=grants,
             limits=limits,
             pools=of_pools,
             troubles=spans,
@@ -115,6 +119,7 @@ def judge(folder: Path, patience: Patience = Patience()) -> Findings:  # noqa: B
     checks.reached(world, float("inf"), run.last_version + 1)
     working = workers(lives, faults, checks.reservations.lost)
     checks.reservations.finish(working, at=run.ended, in_time=patience.reclaim)
+    grants.finish(working, at=run.ended, in_time=patience.reclaim)
     ending.finish(world, within=patience.convergence)
     ending.judge_probes(world, pools, holds, requests)
     ending.judge_answers(requests)
@@ -128,6 +133,7 @@ class Checks(msgspec.Struct):
 
     limits: LimitsCheck
     reservations: ReservationsCheck
+    grants: GrantsCheck
     denials: DenialsCheck
     ending: EndingCheck
     freed: FreedRoom
@@ -158,14 +164,17 @@ class Checks(msgspec.Struct):
             self.counted.changed(obj.at, obj.slot)
         if row is not None:
             decided = self.reservations.on_grown(world, row, at=obj.at)
+            if self.grants.stands_for(row.slot):
+                self.freed.used(row.payer.owner, obj)
             self.limits.on_grown(world, row, decided, at=obj.at)
             self.of_pools.on_grown(world, row, decided, at=obj.at)
 
     def on_ledger(self, world: World, text: TextRevision) -> None:
         step = world.take_ledger(text)
         self.holds.on_step(world, step)
+        self.grants.on_step(step)
         self.reservations.on_step(world, step)
-        self.limits.on_step(world, step)
+        self.limits.on_step(world, step, since=self.grants.since(step))
         self.of_pools.on_step(world, step)
         self.marks.on_step(world, step)
         self.ending.on_step(world, step)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -18,14 +18,15 @@ Amount = int | Fraction
 
 Labels = list[tuple[str, str]]
 
-_FORMATS = (2, 3, 4)
+_FORMATS = (2, 3, 4, 5)
 """
 Format 3 has `sessions`, by token: the sessions that start, and the pods of sessions. Format 4 may have that, and has at
-least one of `edits`, `policyVersion` and `promisedAt`.
+least one of `edits`, `policyVersion` and `promisedAt`. Format 5 may have all of that, and has `grants` or `recalls`.
 """
 
-_ORDERED = 4
+_ORDERED, _GRANTING = 4, 5
 _OF_ORDER = ("edits", "policyVersion", "promisedAt")
+_OF_GRANTS = ("grants", "recalls")
 
 
 class UnreadableLedgerError(Exception):
@@ -77,12 +78,30 @@ class Mark(NamedTuple):
     base: int
 
 
+LimitKey = tuple[str, str]
+"""The subject and the resource of a limit."""
+
+Room = Mapping[LimitKey, Amount]
+
+
+class Grant(NamedTuple):
+    """
+    What a replica, the holder, may allow in its memory: so much under each limit key. `kinds` are those it charges.
+    """
+
+    token: str
+    holder: str
+    kinds: tuple[str, ...]
+    room: Room
+
+
 class LedgerText(NamedTuple):
     """
     One version of the ledger. `settled_through` has a version for each kind of which something was settled.
 
     `edits` are marks, by token. `policy_version` is the version of a policy that is in force for all from then on, 0 if
-    there is none; `promised_at` the microseconds since 1970 up to which promises have begun and ended for all.
+    there is none; `promised_at` the microseconds since 1970 up to which promises have begun and ended for all. `grants`
+    are by token, and so are `recalls`: the limit keys of which everybody has to give back what was granted.
     """
 
     object_uid: str
@@ -95,23 +114,38 @@ class LedgerText(NamedTuple):
     edits: dict[str, Mark]
     policy_version: int
     promised_at: int
+    grants: Mapping[str, Grant]
+    recalls: Mapping[str, tuple[LimitKey, ...]]
+
+    @property
+    def has_nothing(self) -> bool:
+        """Whether nothing is held: no reservation, nothing granted, and nothing asked back."""
+        return not (self.claims or self.grants or self.recalls)
 
 
 def has_order(text: str) -> bool:
-    """Whether the first line says that the ledger orders the edits of what is promised."""
-    return text.startswith(f"userquota-ledger {_ORDERED} ")
+    """Whether the ledger orders the edits of what is promised. Format 5 may, and format 4 always does."""
+    head, _, body = text.partition("\n")
+    if head.startswith(f"userquota-ledger {_ORDERED} "):
+        return True
+    return head.startswith(f"userquota-ledger {_GRANTING} ") and any(f'"{each}":' in body for each in _OF_ORDER)
 
 
 def read_ledger(text: str) -> LedgerText:
     """Return the content of the text. Raises: UnreadableLedgerError."""
     head, _, rest = text.partition("\n")
     body = rest.removesuffix("\n")
-    if head not in (f"userquota-ledger {form} sha256={hashlib.sha256(body.encode()).hexdigest()}" for form in _FORMATS):
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    form = next((each for each in _FORMATS if head == f"userquota-ledger {each} sha256={digest}"), None)
+    if form is None:
         raise UnreadableLedgerError(f"its first line is {head[:120]!r}")
     try:
         said = json.loads(body)
-        if not has_order(text) and (known := [each for each in _OF_ORDER if each in said]):
+        unknown = (_OF_ORDER if form < _ORDERED else ()) + (_OF_GRANTS if form < _GRANTING else ())
+        if known := [each for each in unknown if each in said]:
             raise UnreadableLedgerError(f"its format has no {known[0]}")
+        if form == _GRANTING and not any(said.get(each) for each in _OF_GRANTS):
+            raise UnreadableLedgerError("its format has grants or recalls")
         payers = [Payer(owner, tuple(groups)) for owner, groups, *_ in said["payers"]]
         places = [_place(scopes[0] if scopes else ()) for _, _, *scopes in said["payers"]]
         amounts = [{name: _amount(number) for name, number in each} for each in said["amounts"]]
@@ -140,6 +174,8 @@ def read_ledger(text: str) -> LedgerText:
             {token: Mark(name, uid, base) for token, (name, uid, base, _, _) in said.get("edits", {}).items()},
             said.get("policyVersion", 0),
             said.get("promisedAt", 0),
+            {token: _grant(token, *each) for token, each in said.get("grants", {}).items()},
+            {token: tuple(_key(*each) for each in keys) for token, keys in said.get("recalls", {}).items()},
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableLedgerError(f"it does not say {error}") from error
@@ -155,6 +191,17 @@ def _of_session(
     if number is not None:
         return amounts[number], ()
     return None, tuple(value for labels in several for label, value in labels if label == SESSION_LABEL)
+
+
+def _grant(token: str, holder: str, kinds: Sequence[str], listed: Sequence[tuple[str, str, str]], _: int) -> Grant:
+    room = {_key(subject, resource): _amount(number) for subject, resource, number in listed}
+    if len(room) < len(listed):
+        raise ValueError(f"a limit once in the grant {token}")
+    return Grant(token, holder, tuple(kinds), room)
+
+
+def _key(subject: str, resource: str) -> LimitKey:
+    return subject, resource
 
 
 def _place(scopes: Sequence[str]) -> Place:

@@ -4,6 +4,8 @@ I1: no increase brings a sum above the limit that was in force at the decision.
 Two moments are judged: a claim that enters the ledger may not bring objects and claims together over the limit, which
 is the stricter of the two; and an object whose cost grows may not bring the objects over it.
 
+What a replica allowed under its grant and writes down when it gives that back was decided before: by a limit from then.
+
 A status may: it reports what is the case. What it raises counts for everybody else, from then on: what was decided
 before it and is stored after it is judged without, and so is what stands before it in the same write of the ledger.
 
@@ -14,6 +16,7 @@ seconds before the claim entered the ledger until it did; times of stalled watch
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Container
 from functools import partial
 from itertools import product
 from typing import NamedTuple
@@ -82,9 +85,9 @@ class LimitsCheck:
         self.history = limits
         self._reported: defaultdict[Key, deque[_Reported]] = defaultdict(partial(deque, maxlen=200))
 
-    def on_step(self, world: World, step: Step) -> None:
-        """Judge the increase by new claims."""
-        decided = Decided(step.at, step.version)
+    def on_step(self, world: World, step: Step, *, since: float) -> None:
+        """Judge the increase by new claims, which may have been decided *since* a time."""
+        decided = Decided(since, step.version)
         by_key = defaultdict[Key, list[Risen]](list)
         for each in step.risen:
             by_key[each.key].append(each)
@@ -96,7 +99,10 @@ class LimitsCheck:
                 self._findings.counts["sums raised by a status"] += 1
                 continue
             last = max(each.place for each in admitted)
-            total = world.binding[key] - sum(each.amount for each in reported if each.place > last)
+            later = sum(each.amount for each in reported if each.place > last)
+            if since < step.at:
+                later = self._reported_since(world, key, since, but={each.slot for each in admitted})
+            total = world.binding[key] - later
             by = f"claims on {', '.join(str(each.slot) for each in admitted)}"
             self._judge(world, _Sum(key, total, step.at, step.version, by), decided)
 
@@ -106,16 +112,16 @@ class LimitsCheck:
             return
         for subject, name in product(subjects(row.payer), row.raised):
             key = Key(subject, name)
-            total = world.used[key] - self._reported_since(world, key, decided.since, but=row.slot)
+            total = world.used[key] - self._reported_since(world, key, decided.since, but={row.slot})
             self._judge(world, _Sum(key, total, at, row.version, showing.row(row)), decided)
 
-    def _reported_since(self, world: World, key: Key, since: float, *, but: Slot) -> Amount:
+    def _reported_since(self, world: World, key: Key, since: float, *, but: Container[Slot]) -> Amount:
         """Return what statuses have added since, and no more than their objects cost now."""
         added = defaultdict[Slot, Amount](int)
         for each in reversed(self._reported[key]):
             if each.at < since:
                 break
-            if each.slot != but:
+            if each.slot not in but:
                 added[each.slot] += each.amount
         return sum(min(amount, world.amounts(slot).get(key.resource, 0)) for slot, amount in added.items())
 

@@ -29,6 +29,7 @@ from nemesis.records import (
     STOPPED,
     SYSTEM_NAMESPACE,
     TEXTS,
+    WRITER,
     ClaimRevision,
     Container,
     NodeRevision,
@@ -295,6 +296,7 @@ class Recorder:
             meta.uid,
             text,
             FOREIGN in meta.annotations,
+            meta.annotations.get(WRITER, ""),
         )
         self._texts.write(told)
         if "ledger" in data:

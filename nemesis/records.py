@@ -17,6 +17,9 @@ from msgspec import Struct, field
 SYSTEM_NAMESPACE = "userquota-system"
 LEDGER = "userquota-ledger"
 POLICY = "userquota-policy"
+WRITER = "userquota.dev/writer"
+"""The annotation of the ledger that names the replica which wrote it."""
+
 FOREIGN = "nemesis/wrote-this"
 """The annotation that marks a ledger with a fault; the next write of a replica removes it."""
 
@@ -177,6 +180,8 @@ class TextRevision(Struct, frozen=True):
     uid: str
     text: str
     is_foreign: bool = False
+    writer: str = ""
+    """The replica that wrote a ledger, as its annotation says; recordings from before grants do not have it."""
 
 
 class Edit(Struct, frozen=True, omit_defaults=True):
@@ -294,6 +299,8 @@ class Run(Struct, frozen=True):
     starts_of_older: int = 0
     epoch: float = 0.0
     """When the run began, in seconds since 1970."""
+    has_grants: bool = False
+    """Whether replicas may allow creates in their memory."""
 
 
 OBJECTS = {

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nemesis import records
-from nemesis.denials_check import HELD
+from nemesis.denials_check import ALLOWED, GRANTED, HELD
 from nemesis.edits_check import COMPARED as EDITS_COMPARED
 from nemesis.edits_check import EDITS
 from nemesis.findings import Findings, Invariant, Violation
+from nemesis.grants_check import BACK, EXPIRED, RECALLS, RENEWED, STORED, TAKEN, WRITES
+from nemesis.grants_check import COMPARED as GRANTS_COMPARED
 from nemesis.judge import read_run
 from nemesis.marks_check import LEFT, MARKED, UNMARKED
 from nemesis.pools_check import ABOVE, CONTENDED, COVERED, LATE, ON_DEMAND, STORED_COMPARED
@@ -21,6 +23,11 @@ from nemesis.records import Fault, Run
 from nemesis.started_pods import BEGUN_ANEW, BEGUN_BEFORE, BROKEN, LOWERED, MADE, REFUSED
 
 LEAST_PER_SECOND = 100.0
+LEAST_GRANTED = 0.02
+"""Objects stored under a grant, of all decisions that allowed something: fewer say little of grants."""
+
+_ALLOWED = "decisions: allowed"
+_NEXT = "ledger: the next one"
 _MOST_SHOWN = 20
 _KINDS = "pods, claims, ResourceClaims, sessions"
 
@@ -49,6 +56,17 @@ def render(folder: Path, findings: Findings) -> str:
 
 
 def _verdict(run: Run, findings: Findings) -> str:
+    verdict = _of_violations(run, findings)
+    if run.has_grants and _stored_under_grants(findings) < LEAST_GRANTED * findings.counts[_ALLOWED]:
+        verdict += " **Says little of grants**: they were on, and hardly anything was stored under one."
+    return verdict
+
+
+def _stored_under_grants(findings: Findings) -> int:
+    return sum(findings.counts[STORED.format(kind)] for kind in records.CHARGED)
+
+
+def _of_violations(run: Run, findings: Findings) -> str:
     if findings.violations:
         return f"**Violations: {len(findings.violations)}.**"
     if is_void(run, findings):
@@ -62,7 +80,7 @@ def _figures(run: Run, findings: Findings) -> list[tuple[str, object]]:
     return [
         ("requests", counts["requests"]),
         ("decisions", counts["decisions"]),
-        ("of them allowed, denied", f"{counts['decisions: allowed']}, {counts['decisions: denied']}"),
+        ("of them allowed, denied", f"{counts[_ALLOWED]}, {counts['decisions: denied']}"),
         ("of them dry-runs", counts["decisions on dry-runs"]),
         ("decisions per second", f"{counts['decisions'] / run.load_seconds:.0f}"),
         (f"of them on {_KINDS}", _per_second(run, findings)),
@@ -77,9 +95,16 @@ def _figures(run: Run, findings: Findings) -> list[tuple[str, object]]:
         (EDITS_COMPARED, counts[EDITS_COMPARED]),
         *((name, counts[name]) for name in (MARKED, UNMARKED, LEFT)),
         (f"{_KINDS} checked for cover", _of_each(findings, "{} checked for cover")),
+        ("grants", "on" if run.has_grants else "off"),
+        (WRITES, counts[WRITES]),
+        ("writes of the ledger per decision", f"{counts[_NEXT] / max(counts['decisions'], 1):.2f}"),
+        (f"{_KINDS} stored under a grant, without a reservation", _of_each(findings, STORED)),
+        *((name, counts[name]) for name in (TAKEN, RENEWED, BACK, EXPIRED, RECALLS, GRANTS_COMPARED)),
+        ("age of grants that others took out", _spread(findings.expired_grants)),
         ("limits named in refusals", counts["limits named in refusals"]),
         ("refusals right about news of up to x s ago", _delays(findings)),
         ("of these limits full only with what is held for pods of sessions", counts[HELD]),
+        *((f"of these {name}", counts[name]) for name in (ALLOWED, GRANTED)),
         (CONTENDED, counts[CONTENDED]),
         (MADE, counts[MADE]),
         *((name, counts[name]) for name in (LOWERED, BEGUN_ANEW, BROKEN, BEGUN_BEFORE, REFUSED)),

@@ -2,9 +2,9 @@
 I2, I3, I4 and I7: the life of every reservation, from the write that added it to the one that removed it.
 
 I2: while the ledger is open, every object that exists is covered by a claim, or got its present cost at a version that
-the ledger's `settledThrough` of its kind has reached. I3: a claim whose object was never stored is removed only when
-the API server can no longer store it, and `settledThrough` names no version that no replica could have seen. I4: it is
-removed in time.
+the ledger's `settledThrough` of its kind has reached, or was allowed under a grant (see `grants_check`). I3: a claim
+whose object was never stored is removed only when the API server can no longer store it, and `settledThrough` names no
+version that no replica could have seen. I4: it is removed in time.
 """
 
 from __future__ import annotations
@@ -14,47 +14,55 @@ from dataclasses import dataclass
 from nemesis import showing
 from nemesis.accounting import STORAGE, UNIT, counted, quantity
 from nemesis.findings import Findings, Invariant
+from nemesis.grants_check import BOUND, VALID_FOR, GrantsCheck
 from nemesis.ledger_text import Claim
 from nemesis.limits_check import Decided
 from nemesis.records import CHARGED, CLAIMS, DRY, DRY_CPU, DRY_NAME, MIB, PODS, SESSIONS, Slot
 from nemesis.timeline import Span, Workers
 from nemesis.world import Row, Standing, Step, Turn, World
 
-BOUND = 34.0
-"""Seconds after which an API server drops a write. No claim may be removed before, however long we hold it."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Entered:
+    """A claim, when it came into the ledger, and when it may have been decided: before, if under a grant."""
+
     claim: Claim
     at: float
     version: int
+    decided: float
 
 
 class ReservationsCheck:
     """Follows every claim by its token, and every object until the ledger need not hold it."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Findings, grants: GrantsCheck) -> None:
         self.lost: list[Span] = []
         """The times without an open ledger."""
         self._findings = findings
+        self._grants = grants
         self._entered: dict[str, _Entered] = {}
         self._at_loss: list[Claim] = []
         self._unsettled: dict[Slot, Row] = {}
         self._told: set[tuple[str, int]] = set()
         self._lost_at: float | None = None
+        self._had_grants = False
+        """Whether there were grants when the ledger was lost: their holders may not have known."""
         self._leaks: list[tuple[_Entered, float]] = []
 
     def on_grown(self, world: World, row: Row, *, at: float) -> Decided:
         """Judge an object whose cost grew; return when that was decided."""
         self._unsettled[row.slot] = row
+        self._grants.leave_out(row.slot)
         claim = next((each for each in world.claims.get(row.slot, {}).values() if _covers(each, row)), None)
         if claim is not None:
+            self._grants.held(world, row, at=at)
             entered = self._entered[claim.token]
-            return Decided(entered.at, entered.version)
+            return Decided(entered.decided, entered.version)
         if world.standing is not Standing.OPEN and any(_covers(each, row) for each in self._at_loss):
             return Decided(at - BOUND, row.version)
-        self._violated(Invariant.DOMINANCE, world, row, at=at, version=row.version)
+        why = self._grants.refuses(world, row, at=at)
+        if why is not None:
+            self._violated(world, row, why, at=at, version=row.version)
         return Decided(at - BOUND, row.version)
 
     def on_step(self, world: World, step: Step) -> None:
@@ -63,7 +71,7 @@ class ReservationsCheck:
         for claim in step.new:
             if claim.token in self._entered:
                 self._wrong(Invariant.DOMINANCE, f"the claim of a token has changed: {showing.claim(claim)}", step)
-            self._entered[claim.token] = _Entered(claim, step.at, step.version)
+            self._entered[claim.token] = _Entered(claim, step.at, step.version, self._grants.since(step))
             self._judge_dry_run(claim, step)
         for claim in step.gone:
             entered = self._entered.pop(claim.token, None)
@@ -73,6 +81,7 @@ class ReservationsCheck:
             self._judge_watermark(world, step)
         if world.standing is Standing.OPEN:
             self._sweep(world, step)
+        self._told |= self._grants.compare(world, step)
 
     def finish(self, workers: Workers, *, at: float, in_time: float) -> None:
         """Judge how long the claims lasted whose object was never stored, and what is left at the end."""
@@ -91,12 +100,13 @@ class ReservationsCheck:
 
     def _judge_turn(self, step: Step) -> None:
         self._findings.counts[f"ledger: {step.turn.value}"] += 1
+        if step.turn in (Turn.LOST, Turn.BEGUN_ANEW) and step.before is not None:
+            self._at_loss += step.before.claims.values()
+            self._had_grants |= bool(step.before.grants)
         match step.turn:
             case Turn.LOST:
-                self._at_loss += [] if step.before is None else step.before.claims.values()
                 self._lost_at = step.at
             case Turn.BEGUN_ANEW:
-                self._at_loss += [] if step.before is None else step.before.claims.values()
                 self._lost_at = step.at if self._lost_at is None else self._lost_at
             case Turn.OPENED:
                 self._judge_opening(step)
@@ -108,7 +118,8 @@ class ReservationsCheck:
             self._end_of_loss(step)
 
     def _judge_opening(self, step: Step) -> None:
-        if self._lost_at is not None and step.at - self._lost_at < BOUND:
+        least = BOUND + (VALID_FOR if self._had_grants else 0.0)
+        if self._lost_at is not None and step.at - self._lost_at < least:
             told = f"the ledger was opened {step.at - self._lost_at:.1f} s after it was lost"
             self._wrong(Invariant.NOTHING_LET_GO, told, step)
 
@@ -116,6 +127,7 @@ class ReservationsCheck:
         if self._lost_at is not None:
             self.lost.append(Span(self._lost_at, step.at))
         self._lost_at = None
+        self._had_grants = False
         self._at_loss.clear()
 
     # What happens to one claim.
@@ -153,9 +165,21 @@ class ReservationsCheck:
         uids = {claim.uid for claim in gone} | {
             obj.uid for claim in gone if not claim.uid and (obj := world.objects.get(claim.slot)) is not None
         }
-        if not any(version == through for uid in uids for version, _ in world.seen.get(uid, ())):
+        if any(version == through for uid in uids for version, _ in world.seen.get(uid, ())):
+            return
+        if not self._is_of_grants(world, kind, through):
             told = f"settledThrough{of_kind} rose to {through}, where nothing was settled"
             self._wrong(Invariant.NOTHING_LET_GO, told, step)
+
+    def _is_of_grants(self, world: World, kind: str, through: int) -> bool:
+        """
+        Whether the holder of a grant may have seen an object at that version, or, where the grant of another was taken
+        out, it may have been the newest one.
+        """
+        uid = world.stored_at[kind].get(through)
+        if self._grants.was_one_taken_out:
+            return uid is not None or through < min(world.stored_at[kind], default=through + 1)
+        return uid is not None and self._grants.may_settle(uid)
 
     def _judge_dry_run(self, claim: Claim, step: Step) -> None:
         if claim.slot.kind == SESSIONS:
@@ -181,17 +205,20 @@ class ReservationsCheck:
                 or row.grown <= world.ledger.settled_through[slot.kind]
             ):
                 del self._unsettled[slot]
+                self._grants.leave_out(slot)
                 continue
             self._findings.counts[f"{slot.kind} checked for cover"] += 1
-            if not any(_covers(each, row) for each in world.claims.get(slot, {}).values()):
-                self._violated(Invariant.DOMINANCE, world, row, at=step.at, version=step.version)
+            if any(_covers(each, row) for each in world.claims.get(slot, {}).values()):
+                self._grants.leave_out(slot)
+            elif not self._grants.stands_for(slot):
+                self._violated(world, row, "no grant is for it", at=step.at, version=step.version)
 
-    def _violated(self, invariant: Invariant, world: World, row: Row, *, at: float, version: int) -> None:
+    def _violated(self, world: World, row: Row, why: str, *, at: float, version: int) -> None:
         if (row.uid, row.grown) not in self._told:
             self._told.add((row.uid, row.grown))
             context = f"{world.standing.value}; {showing.ledger(world.ledger)}"
-            told = f"neither held nor seen: {showing.row(row)}"
-            self._findings.violated(invariant, told, at=at, version=version, context=context)
+            told = f"neither held nor seen: {showing.row(row)}; {why}"
+            self._findings.violated(Invariant.DOMINANCE, told, at=at, version=version, context=context)
 
     def _wrong(self, invariant: Invariant, told: str, step: Step) -> None:
         context = f"before: {showing.ledger(step.before)}\nafter: {showing.ledger(step.after)}"

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -87,17 +87,19 @@ class Rig:
 
 
 @contextmanager
-def running_rig(folder: Path, policy: str, *, replicas: int, older: str = "") -> Iterator[Rig]:
+def running_rig(
+    folder: Path, policy: str, *, replicas: int, older: str = "", options: Sequence[str] = ()
+) -> Iterator[Rig]:
     """
     Start all processes, with their files in *folder*, and wait until they are ready; stop them afterwards.
 
-    Every other start of a replica runs the code of revision *older*, if one is given.
+    Every other start of a replica runs the code of revision *older*, if one is given. All start with *options*.
     """
     checkout = checked_out(older, folder / "older") if older else None
     with ProxiedControlPlane(folder / "control-plane", find_binaries(os.environ), options=_options(folder)) as cluster:
         cluster.start_proxies(folder)
         try:
-            several = Replicas(cluster, folder, replicas, ["--log-level", "warning"], older=checkout)
+            several = Replicas(cluster, folder, replicas, ["--log-level", "warning", *options], older=checkout)
             several.install()
             several.apply_policy(policy)
             for namespace in NAMESPACES:

@@ -5,7 +5,7 @@ Text for findings: a claim, a row, and the ledger around a violation, in few lin
 from __future__ import annotations
 
 from nemesis.accounting import UNIT, Key
-from nemesis.ledger_text import Amount, Claim, LedgerText
+from nemesis.ledger_text import Amount, Claim, Grant, LedgerText, LimitKey
 from nemesis.records import PODS
 from nemesis.world import Row, World
 
@@ -24,6 +24,15 @@ def claim(each: Claim) -> str:
     return f"{told}, of {', '.join(each.sessions)}" if each.sessions else told
 
 
+def grant(each: Grant) -> str:
+    room = ",".join(f"{_key(key)}={amount(number)}" for key, number in sorted(each.room.items()))
+    return f"{each.token} granted to {each.holder}: {room}"
+
+
+def _key(key: LimitKey) -> str:
+    return str(Key(*key))
+
+
 def row(each: Row) -> str:
     amounts = ",".join(f"{name}={amount(number)}" for name, number in sorted(each.amounts.items()))
     kind = "pod " if each.slot.kind == PODS else ""
@@ -39,7 +48,9 @@ def ledger(each: LedgerText | None) -> str:
     if each.policy_version or each.promised_at:
         head += f", by the policy of {each.policy_version} from {each.promised_at} on"
     marks = (f"  {token} an edit of {mark.name} at {mark.base}" for token, mark in each.edits.items())
-    return "\n".join([head, *marks, *(f"  {claim(held)}" for held in each.claims.values())])
+    grants = (f"  {grant(granted)}" for granted in each.grants.values())
+    recalls = (f"  {token} asks back {', '.join(map(_key, keys))}" for token, keys in each.recalls.items())
+    return "\n".join([head, *marks, *grants, *recalls, *(f"  {claim(held)}" for held in each.claims.values())])
 
 
 def account(world: World, key: Key) -> str:

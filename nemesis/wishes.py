@@ -237,8 +237,8 @@ def too_much(user: str, namespace: str, name: str) -> list[Wish]:
             create_pod(user, namespace, name, cpu="1k", device="nvidia.com/gpu", number=1000, place=place)
             for place in (*(Place(ZONED, zone) for zone in ZONES), Place(WHOLE))
         ),
-        create_claim(user, namespace, name, storage=2**10 * MIB, storage_class=CLASSES[0]),
-        create_device_claim(user, namespace, name, devices=dict.fromkeys(DEVICE_CLASSES, 32)),
+        create_claim(user, namespace, name, storage=100 * 2**10 * MIB, storage_class=CLASSES[0]),
+        create_device_claim(user, namespace, name, devices=dict.fromkeys(DEVICE_CLASSES, 1000)),
         create_session(user, namespace, name, cpu="1k"),
     )
     return [as_dry_run(each) for each in several]

@@ -1,5 +1,5 @@
 """
-The load: the users ask for more than their limits all the time, and delete to make room.
+The load: most users ask for more than their limits all the time, and delete to make room; two have plenty.
 
 Objects come and go under few names, so that creates meet names that are taken, just freed, or requested by others.
 The requests themselves: see `wishes`.
@@ -17,6 +17,7 @@ from nemesis import wishes
 from nemesis.accounting import CLASSES, DEVICE_CLASSES, UNIT, quantity
 from nemesis.clients import Clients, Wish
 from nemesis.ledger_text import NOWHERE, Place
+from nemesis.policies import ROOMY
 from nemesis.promising import WHOLE, ZONED, ZONES
 from nemesis.records import (
     CLAIMS,
@@ -36,10 +37,16 @@ from nemesis.records import (
 NAMESPACES = ("nemesis-a", "nemesis-b")
 USERS = ("alice", "bob", "carol", "dave", "erin")
 
+_WEIGHTS = {user: 3 if user in ROOMY else 2 for user in USERS}
+"""How often each of them asks."""
+
 _NAMES_EACH = {PODS: 8, CLAIMS: 5, DEVICE_CLAIMS: 4, SESSIONS: 3}
 """Per user and namespace: hardly more than limits allow, so that a name whose create was lost is used again."""
 
-_IN_POOLS = 0.6
+_ROOMY_NAMES = 3
+"""Times as many have those who have plenty of room."""
+
+_IN_POOLS = 0.3
 """How many of the pods name a class of nodes of which something is promised."""
 
 _PLACES = (*(Place(ZONED, zone) for zone in (*ZONES, *ZONES, "")), Place(WHOLE), Place(WHOLE, ZONES[1]), Place(WHOLE))
@@ -157,7 +164,8 @@ class Workload:
         (kind,) = self._random.choices(list(_KINDS), list(_KINDS.values()))
         shares = _SHARES[kind]
         (what,) = self._random.choices(list(shares), list(shares.values()))
-        several = self._wishes(kind, what, self._random.choice(USERS))
+        (user,) = self._random.choices(list(_WEIGHTS), list(_WEIGHTS.values()))
+        several = self._wishes(kind, what, user)
         for group in [[each] for each in several] if what == "contend" else [several] if several else []:
             task = asyncio.create_task(self._ask(group, server))
             self._tasks.add(task)
@@ -172,7 +180,9 @@ class Workload:
             self._asked_for.subtract(slots)
 
     def _wishes(self, kind: str, what: str, user: str) -> list[Wish]:
-        """Return the requests of one action, in their order."""
+        """Return the requests of one action, in their order. Who has all that there are names for deletes something."""
+        if what == "create" and user in ROOMY and not self._free_slots(kind, user):
+            what = "delete"
         if what in ("create", "create_stopped", "generate", "shared", "dry_run"):
             return [self._new(kind, what, user)]
         if what == "taken":
@@ -271,10 +281,10 @@ class Workload:
 
         A create that is never stored holds its name and room for 40 s: too many of them would end all progress.
         """
-        numbers = range(_NAMES_EACH[kind])
-        slots = [Slot(namespace, f"{user}-{number}", kind) for namespace in NAMESPACES for number in numbers]
-        free = [each for each in slots if not self._is_taken(each)]
-        return self._random.choice(free or slots)
+        return self._random.choice(self._free_slots(kind, user) or _slots(kind, user))
+
+    def _free_slots(self, kind: str, user: str) -> list[Slot]:
+        return [each for each in _slots(kind, user) if not self._is_taken(each)]
 
     def _contend(self) -> list[Wish]:
         """
@@ -297,6 +307,11 @@ class Workload:
         often = [slot for slot in self._view[kind] if slot.name in ("shared-0", f"{user}-0")]
         slots = often if often and self._random.random() < 0.8 else list(self._view[kind])
         return [self._create(self._random.choice(slots), user)] if slots else []
+
+
+def _slots(kind: str, user: str) -> list[Slot]:
+    numbers = range(_NAMES_EACH[kind] * (_ROOMY_NAMES if user in ROOMY and kind != SESSIONS else 1))
+    return [Slot(namespace, f"{user}-{number}", kind) for namespace in NAMESPACES for number in numbers]
 
 
 def _is_for(what: str, obj: Revision) -> bool:

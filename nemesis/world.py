@@ -14,8 +14,18 @@ from enum import Enum
 from typing import NamedTuple
 
 from nemesis.accounting import Key, cost, counted, is_report, is_reported, payer_of, place_of, subjects
-from nemesis.ledger_text import NOWHERE, Amount, Claim, LedgerText, Payer, Place, UnreadableLedgerError, read_ledger
-from nemesis.records import DELETED, SESSIONS, PodRevision, Revision, Slot, TextRevision
+from nemesis.ledger_text import (
+    NOWHERE,
+    Amount,
+    Claim,
+    Grant,
+    LedgerText,
+    Payer,
+    Place,
+    UnreadableLedgerError,
+    read_ledger,
+)
+from nemesis.records import CHARGED, DELETED, SESSIONS, PodRevision, Revision, Slot, TextRevision
 
 _LATE = 15.0
 """
@@ -84,7 +94,11 @@ class Turn(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change of the ledger. `before` and `after` hold no claims where no replica wrote that version."""
+    """
+    One change of the ledger. `before` and `after` hold no claims where no replica wrote that version.
+
+    `writer` is the replica that made it, empty if that is not known.
+    """
 
     at: float
     version: int
@@ -92,6 +106,17 @@ class Step:
     before: LedgerText | None
     after: LedgerText | None
     risen: tuple[Risen, ...]
+    writer: str = ""
+
+    @property
+    def grants_gone(self) -> list[Grant]:
+        before, after = _grants(self.before), _grants(self.after)
+        return [grant for token, grant in before.items() if after.get(token) != grant]
+
+    @property
+    def grants_new(self) -> list[Grant]:
+        before, after = _grants(self.before), _grants(self.after)
+        return [grant for token, grant in after.items() if before.get(token) != grant]
 
     @property
     def gone(self) -> list[Claim]:
@@ -124,6 +149,8 @@ class World:
     claims: defaultdict[Slot, dict[str, Claim]] = field(default_factory=lambda: defaultdict(dict))
     seen: defaultdict[str, list[tuple[int, float]]] = field(default_factory=lambda: defaultdict(list))
     """The versions and times of the changes of each uid."""
+    stored_at: dict[str, dict[int, str]] = field(default_factory=lambda: {kind: {} for kind in CHARGED})
+    """By kind, the versions at which an object was stored, and its uid."""
     ledger: LedgerText | None = None
     standing: Standing = Standing.NONE
     _epoch_began: float = -math.inf
@@ -141,6 +168,7 @@ class World:
             self.objects.pop(obj.slot, None)
             row = None
         else:
+            self.stored_at[obj.slot.kind][obj.version] = obj.uid
             before = self.objects.get(obj.slot)
             self.objects[obj.slot] = obj
             row = _row(obj, known, before.version if before is not None else 0)
@@ -158,7 +186,7 @@ class World:
         if after is not None and after.age > (text.at - self._epoch_began + _LATE) * 1000:
             turn = Turn.WRONG
         kept = self._kept(turn, after)
-        step = Step(text.at, text.version, turn, before, kept, ())
+        step = Step(text.at, text.version, turn, before, kept, (), text.writer)
         for claim in step.gone:
             del self.claims[claim.slot][claim.token]
         for claim in step.new:
@@ -288,7 +316,7 @@ def _read(text: TextRevision) -> LedgerText | None:
 def _turn(standing: Standing, before: LedgerText | None, after: LedgerText | None) -> Turn:
     if after is None:
         return Turn.LOST
-    is_empty = not after.claims
+    is_empty = after.has_nothing
     if standing is Standing.NONE:
         return Turn.FIRST if is_empty else Turn.WRONG
     if after == before:
@@ -303,10 +331,14 @@ def _turn_within_epoch(before: LedgerText, after: LedgerText) -> Turn:
         return Turn.WRONG
     if before.is_open:
         return Turn.NEXT if after.is_open else Turn.WRONG
-    if after.claims or not (after.is_open or after.settled_through == before.settled_through):
+    if not after.has_nothing or not (after.is_open or after.settled_through == before.settled_through):
         return Turn.WRONG
     return Turn.OPENED if after.is_open else Turn.OLDER
 
 
 def _claims(ledger: LedgerText | None) -> Mapping[str, Claim]:
     return {} if ledger is None else ledger.claims
+
+
+def _grants(ledger: LedgerText | None) -> Mapping[str, Grant]:
+    return {} if ledger is None else ledger.grants

@@ -18,7 +18,9 @@ import msgspec
 from webhook.documents.kept_policy import KeptPolicy, PolicyRefusedError, StoredPolicy
 from webhook.documents.policy_text import PolicyText, read_policy
 from webhook.kinds.evaluator import AnyKind
+from webhook.ledger.grants import Grants
 from webhook.ledger.ledger_object import StoredText, SwapConflictError
+from webhook.ledger.own_grant import Moment
 from webhook.ports import StoredPolicyMap, UnavailableError
 from webhook.quota.capacity import NodeFacts
 from webhook.quota.charged_subjects import Bind
@@ -57,8 +59,26 @@ class FakeClock:
     def api_time(self) -> float:
         return self.monotonic() - self.stood_still
 
+    def moment(self) -> Moment:
+        return Moment(self.monotonic(), self.wall.timestamp())
+
     def pass_by(self, seconds: float) -> None:
         self.seconds += seconds
+
+
+def grants_of(
+    replica: str = "a", clock: FakeClock | None = None, *, charged: Sequence[str] = ("pods",), is_on: bool = False
+) -> Grants:
+    """Return the grants of one replica, off unless a test is about them."""
+    numbers, clock = itertools.count(), clock or FakeClock()
+    return Grants(
+        holder=replica,
+        resources=charged,
+        new_token=lambda: f"{replica}-grant-{next(numbers)}",
+        api_time=clock.api_time,
+        now=clock.moment,
+        is_on=is_on,
+    )
 
 
 @dataclass

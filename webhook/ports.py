@@ -438,6 +438,12 @@ class LedgerStore(Transactions, PromiseOrdering, Protocol):
         *seen_at* is the version shown by the watch, 0 if it showed that the objects are gone.
         """
 
+    def counted_anew(self) -> None:
+        """Record that from now on usage is counted for other subjects, in other amounts or under another policy."""
+
+    async def give_back(self) -> None:
+        """Take nothing for later any more, and give back what was: the process is about to end."""
+
     async def maintain(self, *, quorum: QuorumReader) -> Maintenance:
         """
         Run the periodic work, once per second; return what it did.

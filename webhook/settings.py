@@ -42,6 +42,7 @@ class Settings:
     `advertise_url` registers the webhooks with that URL instead of the Service.
     `client_ca`, `client_name` and `client_token_file` say how the API server proves that it is the caller. `drain` is
     in seconds: how long to go on answering after a signal to stop. `view_host` None serves no view of the quotas.
+    With `grants` a replica of the shared ledger may allow creates without a write of their own, far from every limit.
     With `liquid` a quota broker is served on the port of the view.
     `metrics_subjects` is how many people, groups and so on metrics name with their quotas; 0 names nobody.
     With `repair_webhooks` fields of the webhook configurations that others changed are written back.
@@ -56,6 +57,7 @@ class Settings:
     view_port: int = 8444
     liquid: bool = False
     ledger: LedgerKind = LedgerKind.KUBERNETES
+    grants: bool = True
     standalone: bool = False
     policy: tuple[Path, ...] = ()
     allow_no_policy: bool = False

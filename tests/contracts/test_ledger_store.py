@@ -21,8 +21,10 @@ from typing import Protocol
 import pytest
 
 from tests.calls import counted_calls
-from tests.fakes import FakeClock, FakeLedgerObject, FakeStore, FakeStoredPolicies, by_payer
+from tests.fakes import FakeClock, FakeLedgerObject, FakeStore, FakeStoredPolicies, by_payer, grants_of
+from webhook.ledger.codec import replica_name
 from webhook.ledger.memory import MemoryLedger
+from webhook.ledger.own_grant import VALID_FOR
 from webhook.ledger.replica_view import ReplicaView
 from webhook.ledger.shared import SharedLedger
 from webhook.ledger.stored_ledger import StoredLedger
@@ -81,17 +83,33 @@ async def shared_ledger(world: World) -> AsyncIterator[LedgerStore]:
     yield share(FakeLedgerObject(), world)
 
 
+@asynccontextmanager
+async def shared_ledger_with_grants(world: World) -> AsyncIterator[LedgerStore]:
+    yield share(FakeLedgerObject(), world, grants=True)
+
+
 def share(
-    stored_in: FakeLedgerObject, world: World, *, replica: str = "a", charged: Sequence[str] = ("pods",)
+    stored_in: FakeLedgerObject,
+    world: World,
+    *,
+    replica: str = "a",
+    charged: Sequence[str] = ("pods",),
+    grants: bool = False,
 ) -> SharedLedger:
     """Return the ledger of one replica, which charges *charged*; its stored object may be shared with others."""
+    replica = replica_name(replica)
     numbers = itertools.count()
     expiry_seconds = 40.0
     stored_ledger = StoredLedger(
         stored_in,
-        ReplicaView(world.index, charged=charged, new_token=lambda: f"{replica}-{next(numbers)}"),
+        ReplicaView(
+            world.index,
+            charged=charged,
+            new_token=lambda: f"{replica}-{next(numbers)}",
+            grants=grants_of(replica, world.clock, charged=charged, is_on=grants),
+        ),
         replica=replica,
-        expiry_seconds=expiry_seconds,
+        rebuild_seconds=expiry_seconds + (VALID_FOR if grants else 0),
         monotonic=world.clock.monotonic,
         api_time=world.clock.api_time,
         new_epoch=lambda: f"epoch-{replica}-{next(numbers)}",
@@ -113,6 +131,7 @@ def share(
 LEDGERS: dict[str, Callable[[World], AbstractAsyncContextManager[LedgerStore]]] = {
     "MemoryLedger": memory_ledger,
     "SharedLedger": shared_ledger,
+    "SharedLedger with grants": shared_ledger_with_grants,
 }
 
 
@@ -280,7 +299,8 @@ async def test_many_creates_of_one_name_cost_no_more_than_of_as_many_names(stage
                 assert await stage.allows(charge)
         return made.total()
 
-    many = await calls(create(f"pod-{number}", number) for number in range(1, 301))
+    # Of a person each, so that none is allowed under a grant, which costs a tenth.
+    many = await calls(create(f"pod-{number}", number, owner=f"person-{number}") for number in range(1, 301))
     one = await calls(create("pod", number, uid=f"attempt-{number}") for number in range(1, 301))
 
     assert one < 5 * many

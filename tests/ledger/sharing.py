@@ -108,7 +108,7 @@ class Replica:
     def hears(self) -> None:
         """Have the watch of the ledger show what is stored."""
         assert self.stored_in.stored is not None
-        self.stored_ledger.on_event(self.stored_in.stored)
+        self.ledger.on_event(self.stored_in.stored)
 
     async def maintain(self) -> tuple[Reservation, ...]:
         """Run the periodic work; raise its first failure, or give what expired."""
@@ -134,7 +134,7 @@ async def watching(*replicas: Replica) -> AsyncIterator[None]:
                 if told is not None and (now is None or now.uid != told.uid):
                     each.stored_ledger.on_deleted(told.uid)
                 if now is not None and now != told:
-                    each.stored_ledger.on_event(now)
+                    each.ledger.on_event(now)
             told = now
 
     task = asyncio.create_task(follow(replicas[0].stored_in))

@@ -15,14 +15,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from tests.fakes import by_payer
+from tests.fakes import by_payer, grants_of
 from webhook.ledger import replica_view
 from webhook.ledger.codec import read_ledger, write_ledger
 from webhook.ledger.protocol import Ledger
@@ -129,11 +129,19 @@ class Replica:
     swap: Swap | None = None
 
     def __post_init__(self) -> None:
-        self.view = ReplicaView(self.index, charged=("pods",), new_token=lambda: f"{self.name}-{next(self.tokens)}")
+        self.view = ReplicaView(
+            self.index,
+            charged=("pods",),
+            new_token=lambda: f"{self.name}-{next(self.tokens)}",
+            grants=grants_of(self.name),
+        )
 
 
 class LedgerMachine(RuleBasedStateMachine):
     """An etcd, an API server that calls again, and three replicas of ours."""
+
+    hard: ClassVar = HARD
+    limits: ClassVar = LIMITS
 
     def __init__(self) -> None:
         super().__init__()
@@ -215,7 +223,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.read(replica)
         if not replica.view.ledger.is_open or replica.view.unreached_target():
             return
-        verdict = decide(charge, LIMITS[charge.payer], replica.index)
+        verdict = decide(charge, self.limits[charge.payer], replica.index)
         if not isinstance(verdict, Allowed):
             return
         assert verdict.reservation is not None
@@ -406,7 +414,7 @@ class LedgerMachine(RuleBasedStateMachine):
     # What must hold.
 
     def usage(self) -> dict[tuple[Subject, str], Amount]:
-        usage: dict[tuple[Subject, str], Amount] = dict.fromkeys(HARD, 0)
+        usage: dict[tuple[Subject, str], Amount] = dict.fromkeys(self.hard, 0)
         for key, row in self.stored().items():
             for name, amount in row.amounts:
                 for subject in accounts(row.payer, key.namespace):
@@ -416,7 +424,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_limit_is_exceeded_by_what_is_stored(self) -> None:
-        if over := {key: used for key, used in self.usage().items() if used > HARD[key]}:
+        if over := {key: used for key, used in self.usage().items() if used > self.hard[key]}:
             raise ExceededError(over)
 
     @invariant()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes import by_payer
+from tests.fakes import by_payer, grants_of
 from tests.quota.bookings import ALICE, BOB, KEY, OTHER, bind, cpu, held, row, sums
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.replica_view import MERGED_UID, MOST_PER_NAME, ReplicaView
@@ -33,7 +33,12 @@ class Replica:
     charged: tuple[str, ...] = ("pods",)
 
     def __post_init__(self) -> None:
-        self.view = ReplicaView(self.index, charged=self.charged, new_token=lambda: f"{self.name}{next(self.numbers)}")
+        self.view = ReplicaView(
+            self.index,
+            charged=self.charged,
+            new_token=lambda: f"{self.name}{next(self.numbers)}",
+            grants=grants_of(self.name),
+        )
 
     def sees(
         self, version: int, amount: int = 1, *, uid: str = "u1", payer: Payer = ALICE, key: ObjectKey = KEY

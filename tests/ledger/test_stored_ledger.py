@@ -16,6 +16,7 @@ from tests.ledger.sharing import (
     fails,
     reserve,
 )
+from webhook.ledger.codec import FORMAT
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.text_size import MOST_BYTES
 from webhook.quota.reservation import Charge
@@ -183,7 +184,7 @@ async def test_every_access_is_told(replica: Replica, other: Replica, outcome: s
 
 # A ledger of a newer version of ours.
 
-NEWER = "userquota-ledger 5 sha512=0\nsomething we do not know\n"
+NEWER = f"userquota-ledger {FORMAT + 1} sha512=0\nsomething we do not know\n"
 
 
 @pytest.mark.parametrize("is_heard", [True, False], ids=["the watch tells", "it is read"])

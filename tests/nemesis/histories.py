@@ -16,6 +16,7 @@ from nemesis.accounting import quantity
 from nemesis.ledger_text import NOWHERE, Place
 from nemesis.records import (
     ADDED,
+    CHARGED,
     CLAIMS,
     CLASS_LABEL,
     DELETED,
@@ -80,6 +81,26 @@ def listed(amounts: Iterable[tuple[str, str]]) -> list[list[str]]:
     return [[name, str(quantity(amount))] for name, amount in amounts]
 
 
+class Granted(NamedTuple):
+    """A grant as the ledger's text has it; room by subject and resource, as quantities."""
+
+    token: str
+    holder: str
+    room: dict[tuple[str, str], str]
+
+    def listed(self) -> list[object]:
+        room = [[*key, str(quantity(amount))] for key, amount in self.room.items()]
+        return [self.holder, list(CHARGED), room, 0]
+
+
+PODS_OF_ALICE = ("user/alice", "pods")
+
+
+def granted(token: str, number: int = 1, *, holder: str = "r1") -> Granted:
+    """A grant for a number of alice's pods."""
+    return Granted(token, holder, {PODS_OF_ALICE: str(number)})
+
+
 def held_session(token: str, name: str, uid: str, *, base: int = 0, cpu: str = "10m", owner: str = "alice") -> Held:
     """A reservation of a session that starts or grows, with the room of its pod."""
     amounts = ((f"count/{SESSIONS}", "1"), ("sessions", "1"))
@@ -121,6 +142,13 @@ class History:
     """The marks of edits, by token: name, uid, base, whether that was part of the policy, waited."""
     policy_version: int = 0
     promised_at: int = 0
+    grants: list[Granted] = field(default_factory=list)
+    recalls: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """The limit keys, by token."""
+    writer: str = ""
+    """The replica that writes the ledger from now on."""
+    has_grants: bool = False
+    """Whether replicas were started with grants."""
     stored_policy: int = 0
     """The version of the newest policy."""
     pods: dict[str, PodRevision] = field(default_factory=dict)
@@ -148,6 +176,27 @@ class History:
             self.settled_through = through if through is not None else self.settled_through
         self.swap()
 
+    def grant(self, *several: Granted, through: int | None = None) -> None:
+        """Have its holder write a grant, instead of the one before; *through* is what it has seen stored."""
+        self.writer = several[0].holder
+        self._regrant(self.writer, several, through)
+
+    def give_back(self, holder: str = "r1", *held: Held, through: int | None = None) -> None:
+        """Have a holder write reservations instead of its grant."""
+        self.writer = holder
+        self.held += held
+        self._regrant(holder, (), through)
+
+    def take_out(self, holder: str = "r1", *, by: str = "r2", through: int | None = None) -> None:
+        """Have another replica take out the grant of a holder."""
+        self.writer = by
+        self._regrant(holder, (), through)
+
+    def _regrant(self, holder: str, several: tuple[Granted, ...], through: int | None) -> None:
+        self.grants = [*(each for each in self.grants if each.holder != holder), *several]
+        self.settled_through = self.settled_through if through is None else through
+        self.swap()
+
     def swap(self, *, is_open: bool = True) -> None:
         self.write += 1
         self._text(LEDGER, self.ledger_text(is_open=is_open), MODIFIED if self.write else ADDED)
@@ -155,6 +204,7 @@ class History:
     def begin_anew(self, epoch: str, *, is_open: bool = False) -> None:
         self.epoch, self.write, self.age, self.settled_through, self.held = epoch, -1, 0, 0, []
         self.settled, self.edits, self.policy_version, self.promised_at = {}, {}, 0, 0
+        self.grants, self.recalls = [], {}
         self.swap(is_open=is_open)
 
     def lose_ledger(self) -> None:
@@ -198,13 +248,18 @@ class History:
                 ],
                 **({"sessions": sessions} if sessions else {}),
                 **(order := self._order()),
+                **(of_grants := self._of_grants()),
             }
         )
-        form = 4 if order else 3 if sessions else 2
+        form = 5 if of_grants else 4 if order else 3 if sessions else 2
         return f"userquota-ledger {form} sha256={hashlib.sha256(body.encode()).hexdigest()}\n{body}\n"
 
     def _order(self) -> dict[str, object]:
         told = {"edits": self.edits, "policyVersion": self.policy_version, "promisedAt": self.promised_at}
+        return {name: value for name, value in told.items() if value}
+
+    def _of_grants(self) -> dict[str, object]:
+        told = {"grants": {each.token: each.listed() for each in self.grants}, "recalls": self.recalls}
         return {name: value for name, value in told.items() if value}
 
     # Pods.
@@ -486,12 +541,16 @@ class History:
         others: dict[Slot, ClaimRevision | SessionRevision] = {**self.claims, **self.sessions}
         final |= {str(slot): each.version for slot, each in others.items()}
         run = Run(1, 1.0, 3, (), 60.0, rest_began if rest_began is not None else self.at, self.at, self.version, final)
+        run = msgspec.structs.replace(run, has_grants=self.has_grants)
         (folder / records.RUN).write_bytes(msgspec.json.encode(run))
         return folder
 
     def _text(self, name: str, text: str, event: str, *, is_foreign: bool = False) -> None:
         self._tick()
-        self._add(records.TEXTS, TextRevision(self.at, self.version, event, name, "ledger-uid", text, is_foreign))
+        writer = self.writer if name == LEDGER else ""
+        self._add(
+            records.TEXTS, TextRevision(self.at, self.version, event, name, "ledger-uid", text, is_foreign, writer)
+        )
 
     def _tick(self) -> None:
         self.at = round(self.at + 0.1, 3)

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+from fractions import Fraction
 
 import pytest
 
-from nemesis.ledger_text import Claim, LedgerText, Mark, Payer, UnreadableLedgerError, has_order, read_ledger
+from nemesis.ledger_text import (
+    Claim,
+    Grant,
+    LedgerText,
+    Mark,
+    Payer,
+    Room,
+    UnreadableLedgerError,
+    has_order,
+    read_ledger,
+)
 from nemesis.records import CLAIMS, DEVICE_CLAIMS, SESSION_LABEL, SESSIONS, Slot
-from tests.nemesis.histories import Held, History, held_session
+from tests.nemesis.histories import PODS_OF_ALICE, Held, History, granted, held_session
 from webhook.ledger import protocol
 from webhook.ledger.codec import write_ledger
-from webhook.quota import expected, objects, promises, reservation, subject
+from webhook.quota import demand, expected, objects, promises, reservation, subject
+
+KEY = ("group/ml", "gpu")
 
 
 def test_what_the_product_writes_is_read() -> None:
@@ -38,6 +51,8 @@ def test_what_the_product_writes_is_read() -> None:
         {},
         0,
         0,
+        {},
+        {},
     )
 
 
@@ -106,6 +121,71 @@ def ordered() -> History:
         policy_version=5,
         promised_at=1_800_000_000_250_000,
     )
+
+
+def test_the_grants_that_the_product_writes_are_read() -> None:
+    pods, gpus = (demand.LimitKey(subject.Subject(each), name) for each, name in (("user/alice", "pods"), KEY))
+    written = protocol.Ledger(
+        "e1",
+        is_open=True,
+        settled_through={},
+        reservations={},
+        grants={"g": protocol.Grant("r1-f5", ("pods", CLAIMS), {pods: 3 * 10**9, gpus: Fraction(3, 7)})},
+        recalls={"r": (pods, gpus)},
+    )
+
+    text = write_ledger(written, uid="object-1")
+
+    assert text.startswith("userquota-ledger 5 ")
+    assert not has_order(text)
+    read = read_ledger(text)
+    room: Room = {("user/alice", "pods"): 3 * 10**9, KEY: Fraction(3, 7)}
+    assert read.grants == {"g": Grant("g", "r1-f5", ("pods", CLAIMS), room)}
+    assert read.recalls == {"r": (("user/alice", "pods"), KEY)}
+    assert not read.has_nothing
+
+
+def test_grants_are_read_beside_an_order_and_sessions() -> None:
+    history = ordered()
+    history.held = [held_session("t", "desk", "1")]
+    history.grants = [granted("g", 2)]
+
+    text = history.ledger_text()
+
+    assert has_order(text)
+    read = read_ledger(text)
+    assert (read.policy_version, list(read.edits), list(read.grants)) == (5, ["m"], ["g"])
+    assert read.claims["t"].expected is not None
+
+
+@pytest.mark.parametrize("name", ["grants", "recalls"])
+def test_only_the_format_that_has_grants_has_any(name: str) -> None:
+    history = History(grants=[granted("g")], recalls={"r": [PODS_OF_ALICE]})
+    body = json.loads(history.ledger_text().splitlines()[1])
+    del body["recalls" if name == "grants" else "grants"]
+
+    read_ledger(sealed(5, json.dumps(body)))
+    with pytest.raises(UnreadableLedgerError, match=name):
+        read_ledger(sealed(4, json.dumps(body)))
+    with pytest.raises(UnreadableLedgerError, match="grants or recalls"):
+        read_ledger(sealed(5, json.dumps(body | {name: {}})))
+
+
+@pytest.mark.parametrize(
+    "grants",
+    [
+        {"g": ["r1", ["pods"], []]},
+        {"g": ["r1", ["pods"], [["user/alice", "pods"]], 0]},
+        {"g": ["r1", ["pods"], [["user/alice", "pods", "1"], ["user/alice", "pods", "2"]], 0]},
+        {"g": ["r1", ["pods"], [["user/alice", "pods", "x"]], 0]},
+        ["g"],
+    ],
+)
+def test_a_grant_of_another_shape_is_refused(grants: object) -> None:
+    body = json.loads(History().ledger_text().splitlines()[1]) | {"grants": grants}
+
+    with pytest.raises(UnreadableLedgerError):
+        read_ledger(sealed(5, json.dumps(body)))
 
 
 def sealed(form: int, body: str) -> str:

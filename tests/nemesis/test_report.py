@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nemesis import report
 from nemesis.judge import judge
-from tests.nemesis.histories import History, begun
+from tests.nemesis.histories import History, begun, granted
 
 
 def rendered(history: History, folder: Path) -> str:
@@ -39,3 +39,29 @@ def test_a_violation_is_shown_with_the_pod_and_the_ledger_around_it(tmp_path: Pa
     assert "**Violations: 1.**" in text
     assert "neither held nor seen: pod nemesis-a/a uid uid-1 at 103" in text
     assert "ledger first-1 write 0 open, settled through 0" in text
+
+
+def test_a_run_with_grants_under_which_nothing_is_stored_says_so(tmp_path: Path) -> None:
+    history = begun()
+    history.has_grants = True
+    for _ in range(60 * 100):
+        history.audited(201, is_decided=True)
+    assert "Says little of grants" in rendered(history, tmp_path)
+
+    history.has_grants = False
+    assert "Says little of grants" not in rendered(history, tmp_path)
+
+
+def test_what_was_stored_under_grants_is_shown(tmp_path: Path) -> None:
+    history = begun()
+    history.has_grants = True
+    history.grant(granted("g", 2))
+    history.give_back(through=history.store("a", "1"))
+    history.audited(201, is_decided=True)
+
+    text = rendered(history, tmp_path)
+
+    assert "Says little of grants" not in text
+    assert "| pods, claims, ResourceClaims, sessions stored under a grant, without a reservation | 1, 0, 0, 0 |" in text
+    assert "| writes of the ledger with grants | 1 |" in text
+    assert "| writes of the ledger per decision | 2.00 |" in text

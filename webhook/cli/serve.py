@@ -70,6 +70,12 @@ _LEDGERS = {
     show_default=True,
     help="Where reservations are: in the cluster, for any number of replicas, or in memory, for one.",
 )
+@click.option(
+    "--grants/--no-grants",
+    default=True,
+    show_default=True,
+    help="Far from every limit, allow creates within amounts taken from the shared ledger before, or write each down.",
+)
 @click.option("--standalone", is_flag=True, help="Without a cluster: what was allowed counts until its deletion.")
 @click.option(
     "--policy", multiple=True, type=click.Path(path_type=Path), help="File or folder, for --standalone. Repeatable."

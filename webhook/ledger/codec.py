@@ -15,7 +15,8 @@ from typing import Annotated
 
 import msgspec
 
-from webhook.ledger.protocol import Ledger
+from webhook.ledger.protocol import Grant, Ledger
+from webhook.quota.demand import LimitKey
 from webhook.quota.errors import WebhookError
 from webhook.quota.expected import Expected
 from webhook.quota.objects import ObjectKey
@@ -23,20 +24,25 @@ from webhook.quota.presets import Labels
 from webhook.quota.promises import MarkedEdit
 from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount, Amounts
-from webhook.quota.subject import Account, Payer
+from webhook.quota.subject import Account, Payer, Subject
 
-FORMAT = 4
+FORMAT = 5
 """
 Raised when an older replica would misread what a newer one writes. A new kind is no reason: since format 2 a replica
 leaves alone what it does not charge (`ReplicaView`); one of format 1 would wait for a watch that it does not have.
-Format 3 has sessions, and format 4 an order of promises. A ledger without these is written in an older format, which
-older replicas read. All four are read.
+Format 3 has sessions, format 4 an order of promises, and format 5 grants. A ledger without these is written in an older
+format, which older replicas read. All five are read.
 """
 
+GRANTS_SINCE = 5
+"""The first format that has grants: a replica that reads less cannot decide while there are any."""
+
+_WITHOUT_GRANTS = 4
 _WITHOUT_ORDER = 3
 _WITHOUT_SESSIONS = 2
 
 _NAME = "userquota-ledger"
+_READER = re.compile(r".+-f(?P<format>[1-9][0-9]{0,17})", re.ASCII)
 _HEAD = re.compile(rf"{_NAME} (?P<format>[1-9][0-9]{{0,17}}) (?P<sum>sha\S*)", re.ASCII)
 
 
@@ -46,6 +52,17 @@ class LedgerDamagedError(WebhookError):
 
 class NewerFormatError(WebhookError):
     """The text was written by a newer version of userquota, and holds more than this one would keep."""
+
+
+def replica_name(unique: str) -> str:
+    """Return the name of a replica: a *unique* text, with the newest format that it reads."""
+    return f"{unique}-f{FORMAT}"
+
+
+def format_read_by(replica: str) -> int:
+    """Return the newest format that *replica* reads; of one whose name does not say, the last one without a name."""
+    form = _READER.fullmatch(replica)
+    return _WITHOUT_GRANTS if form is None else int(form["format"])
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -70,6 +87,15 @@ class _Edit(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     uid: str
     base: _Count
     was_part: bool
+    waited: _Count
+
+
+class _Grant(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """`room` has subject, resource and amount."""
+
+    holder: str
+    resources: list[str]
+    room: list[tuple[str, str, _Exact]]
     waited: _Count
 
 
@@ -107,6 +133,9 @@ class _Body(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=T
     """By token. This and what follows from format 4 on."""
     policy_version: _Count = 0
     promised_at: _Count = 0
+    grants: dict[str, _Grant] = {}
+    """By token. This and `recalls`, of subjects and resources, from format 5 on."""
+    recalls: dict[str, list[tuple[str, str]]] = {}
 
 
 _encoder = msgspec.json.Encoder()
@@ -155,6 +184,8 @@ def write_ledger(ledger: Ledger, *, uid: str) -> str:
             {token: _Edit(*each, ledger.waited.get(token, 0)) for token, each in ledger.edits.items()},
             ledger.policy_version,
             ledger.promised_at,
+            {token: _grant_line(each, ledger.waited.get(token, 0)) for token, each in ledger.grants.items()},
+            {token: list(keys) for token, keys in ledger.recalls.items()},
         )
     )
     form, digest = _format_of(ledger, has_sessions=bool(sessions)), hashlib.sha256(body).hexdigest()
@@ -162,9 +193,16 @@ def write_ledger(ledger: Ledger, *, uid: str) -> str:
 
 
 def _format_of(ledger: Ledger, *, has_sessions: bool) -> int:
-    if ledger.edits or ledger.policy_version or ledger.promised_at:
+    if ledger.grants or ledger.recalls:
         return FORMAT
+    if ledger.edits or ledger.policy_version or ledger.promised_at:
+        return _WITHOUT_GRANTS
     return _WITHOUT_ORDER if has_sessions else _WITHOUT_SESSIONS
+
+
+def _grant_line(grant: Grant, waited: int) -> _Grant:
+    room: list[tuple[str, str, str]] = [(*key, str(amount)) for key, amount in grant.room.items()]
+    return _Grant(grant.holder, list(grant.resources), room, waited)
 
 
 def _session_of(reservation: Reservation, amounts: dict[Amounts, int]) -> _Pods | None:
@@ -193,6 +231,7 @@ def read_ledger(text: str, *, uid: str) -> Ledger:
     try:
         decoded = _decoder.decode(body)
         reservations = _reservations(decoded)
+        grants = {token: _grant(each) for token, each in decoded.grants.items()}
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, IndexError, ZeroDivisionError) as error:
         raise LedgerDamagedError(f"it cannot be read: {error}") from error
     if decoded.state not in (_OPEN, _REBUILDING):
@@ -201,6 +240,7 @@ def read_ledger(text: str, *, uid: str) -> Ledger:
         raise LedgerDamagedError("it was copied from another object")
     waited = {line.token: line.waited for line in decoded.reservations}
     waited |= {token: each.waited for token, each in decoded.edits.items()}
+    waited |= {token: each.waited for token, each in decoded.grants.items()}
     edits = {token: MarkedEdit(each.name, each.uid, each.base, each.was_part) for token, each in decoded.edits.items()}
     return Ledger(
         decoded.epoch,
@@ -213,7 +253,20 @@ def read_ledger(text: str, *, uid: str) -> Ledger:
         edits=edits,
         policy_version=decoded.policy_version,
         promised_at=decoded.promised_at,
+        grants=grants,
+        recalls={token: tuple(_key(*each) for each in keys) for token, keys in decoded.recalls.items()},
     )
+
+
+def _grant(line: _Grant) -> Grant:
+    room = {_key(subject, resource): _amount(text) for subject, resource, text in line.room}
+    if len(room) < len(line.room):
+        raise ValueError("a grant has a limit key twice")
+    return Grant(line.holder, tuple(line.resources), room)
+
+
+def _key(subject: str, resource: str) -> LimitKey:
+    return LimitKey(Subject(subject), resource)
 
 
 def _reservations(body: _Body) -> Mapping[str, Reservation]:
@@ -235,7 +288,7 @@ def _reservations(body: _Body) -> Mapping[str, Reservation]:
         raise ValueError("a token is given twice")
     if not body.sessions.keys() <= reservations.keys():
         raise ValueError("a session is of no reservation")
-    if body.edits.keys() & reservations.keys():
+    if len({*body.edits, *body.grants, *reservations}) < len(body.edits) + len(body.grants) + len(reservations):
         raise ValueError("a token is given twice")
     return reservations
 

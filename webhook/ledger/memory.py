@@ -91,6 +91,12 @@ class MemoryLedger:
             self._series.released(each)
             self._series.was_stored(each)
 
+    def counted_anew(self) -> None:
+        """Do nothing: each decision counts anew. See `LedgerStore.counted_anew`."""
+
+    async def give_back(self) -> None:
+        """Do nothing: nothing is taken for later. See `LedgerStore.give_back`."""
+
     async def mark(self, edit: MarkedEdit, *, since: datetime | None, deadline: float) -> str:  # noqa: ARG002 - at once
         """Decide nothing on what is promised until *edit* is over. See `PromiseOrdering.mark`."""
         if not (condition := self._in_step()).ok:

@@ -8,11 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple, TypeAlias
 
+from webhook.quota.demand import LimitKey
 from webhook.quota.promises import MarkedEdit
 from webhook.quota.reservation import Reservation
+from webhook.quota.resources import Amount
 
 _FIRST = "first-"
+
+Room: TypeAlias = Mapping[LimitKey, Amount]
+"""An amount above zero for each limit key."""
+
+
+class Grant(NamedTuple):
+    """
+    What the replica `holder` may allow in its memory, and what it has allowed so and its watch had not shown.
+
+    There may be objects of `resources` among that.
+    """
+
+    holder: str
+    resources: tuple[str, ...]
+    room: Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +53,9 @@ class Ledger:
     `edits`, by token, are those of what is promised; `policy_version` is that of the last one that a replica saw in
     force, and `promised_at`, in microseconds since 1970, the time up to which promises have begun and ended for all.
     See `PromiseOrder`.
+
+    `grants`, by token, are those of replicas, one of each at most. `recalls`, by token, are the limit keys of which
+    grants are to be given back. See `Grants`.
     """
 
     epoch: str
@@ -47,12 +68,15 @@ class Ledger:
     edits: Mapping[str, MarkedEdit] = field(default_factory=dict)
     policy_version: int = 0
     promised_at: int = 0
+    grants: Mapping[str, Grant] = field(default_factory=dict)
+    recalls: Mapping[str, tuple[LimitKey, ...]] = field(default_factory=dict)
 
     @property
     def tokens(self) -> Iterator[str]:
-        """The tokens of all reservations and edits."""
+        """The tokens of all reservations, edits and grants: of what has an age."""
         yield from self.reservations
         yield from self.edits
+        yield from self.grants
 
     @property
     def is_first(self) -> bool:

@@ -13,13 +13,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from webhook.ledger.grants import Grants
+from webhook.ledger.own_grant import Charged
 from webhook.ledger.promise_order import PromiseOrder
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.stored_object import is_left_out, is_stored
 from webhook.ledger.unstored import UnstoredSeries
+from webhook.quota.decision import Allowed, Decision, Denied, exceeded_limits
+from webhook.quota.demand import LimitKey
 from webhook.quota.objects import StoredVersion
-from webhook.quota.reservation import CREATED, Attempt, Reservation, covering
-from webhook.quota.usage import UsageIndex
+from webhook.quota.reservation import CREATED, Attempt, Charge, Reservation, covering
+from webhook.quota.resources import Amount
+from webhook.quota.usage import UsageIndex, UsageView
 
 MOST_PER_NAME = 8
 """
@@ -57,10 +62,15 @@ class WatchTarget(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Tentative:
-    """A reservation that the next swap writes, and the ledger's tokens that it replaces."""
+    """
+    A reservation that the next swap writes, and the ledger's tokens that it replaces.
+
+    `was_granted`: until then the grant of this replica stands for it.
+    """
 
     reservation: Reservation
     replaces: tuple[str, ...]
+    was_granted: bool = False
 
 
 class ReplicaView:
@@ -70,8 +80,9 @@ class ReplicaView:
     The index counts each reservation as a reservation or as an object. While it may count one as neither, no decision
     may be made: `unreached_target` returns the watch to wait for.
 
-    The order of calls: `take_in` a version; `hold` any number of reservations; `next_version`; then either `written` or
-    `undo`. Nothing may be taken in while something is tentative. `settle` may come at any time, during a swap as well.
+    The order of calls: `take_in` a version; `hold` any number of reservations; `next_version`; then either `written`,
+    or `lost` and `undo`. Nothing may be taken in while something is tentative. `settle` may come at any time, during a
+    swap as well, and so may `allow_in_memory`, which holds a reservation under the grant of this replica.
 
     Each token of the ledger is in one of three states:
 
@@ -84,9 +95,11 @@ class ReplicaView:
     the swap be lost, the object has been seen all the same.
     """
 
-    def __init__(self, index: UsageIndex, *, charged: Collection[str], new_token: Callable[[], str]) -> None:
+    def __init__(
+        self, index: UsageIndex, *, charged: Collection[str], new_token: Callable[[], str], grants: Grants
+    ) -> None:
         """
-        Keep *index*; *new_token* returns a text that no replica has ever used.
+        Keep *index*; *new_token* returns a text that no replica has ever used, and *grants* are of this replica alone.
 
         *charged* are the resources that this replica watches. A newer replica may charge others as well: what the
         ledger says of those is counted, and otherwise left alone.
@@ -96,6 +109,7 @@ class ReplicaView:
         self._index = index
         self._new_token = new_token
         self._ledger = Ledger("", is_open=False)
+        self.grants = grants
         self.order = PromiseOrder(new_token=new_token, counted_since=lambda: index.promised_since)
         self._token_by_attempt: dict[Attempt, str] = {}
         self._to_remove: dict[str, int] = {}
@@ -114,13 +128,16 @@ class ReplicaView:
 
     @property
     def has_tentative(self) -> bool:
-        """Whether a swap has anything to add: tentative reservations, or tentative marks, which `order` keeps."""
-        return bool(self._tentative) or self.order.has_marks
+        """Whether a swap has anything to add: tentative reservations, marks, which `order` keeps, or recalls."""
+        return bool(self._tentative) or self.order.has_marks or self.grants.has_recalls
 
     @property
     def has_removals(self) -> bool:
-        """Whether a swap has anything to take out: reservations that are settled or expired, or marks that are over."""
-        return bool(self._to_remove) or self.order.has_changes(self._ledger)
+        """
+        Whether a swap has anything to take out: reservations that are settled or expired, marks that are over, or
+        grants that end or are to be written anew.
+        """
+        return bool(self._to_remove) or self.order.has_changes(self._ledger) or self.grants.is_due(self._ledger)
 
     def unreached_target(self) -> WatchTarget | None:
         """Return the watch position that this replica must reach before it may decide; None if it has."""
@@ -179,7 +196,12 @@ class ReplicaView:
             self._add(token, ledger.reservations[token])
         self._ledger = ledger
         self.order.take_in(ledger)
+        self.grants.take_in(ledger)
         self._to_remove = {token: seen for token, seen in self._to_remove.items() if token in ledger.reservations}
+
+    def read_unchanged(self) -> None:
+        """Record that the present version was read again."""
+        self.grants.take_in(self._ledger)
 
     # Watch and expiry.
 
@@ -191,11 +213,14 @@ class ReplicaView:
         for that, because one that still counts them counts too much, never too little.
         """
         for reservation in settled:
+            was_granted = self.grants.seen(reservation.attempt, seen_at=seen_at)
             token = self._token_by_attempt.pop(reservation.attempt, None)
-            if token is None:
+            if token is None and not was_granted:
                 continue
             self._count_out(reservation)
             self._series.was_stored(reservation)
+            if token is None:
+                continue
             self._to_remove[token] = seen_at
             if token in self._tentative:
                 self._to_remove.update(dict.fromkeys(self._tentative[token].replaces, seen_at))
@@ -229,7 +254,72 @@ class ReplicaView:
         self._series.came_to_nothing(reservation)
         return True
 
+    def expire_granted(self, charged: Charged, *, found: StoredVersion | None) -> bool:
+        """
+        Release what was allowed in memory and has been held for its time, unless it is stored; return whether it
+        expired.
+
+        See `expire`: *found* is what a quorum read after that time found.
+        """
+        reservation = charged.reservation
+        if not self.grants.is_charged(reservation.attempt):
+            return False
+        if found is not None and is_stored(reservation, found):
+            if is_left_out(reservation, found, self._index):
+                self._index.drop(reservation)
+                self.settle((reservation,), seen_at=found.version)
+            return False
+        self._index.drop(reservation)
+        self._count_out(reservation)
+        self.grants.forget(reservation.attempt)
+        self._series.came_to_nothing(reservation)
+        return True
+
     # Decisions.
+
+    def may_decide_in_memory(self, charge: Charge) -> bool:
+        """Whether it is worth while to decide on *charge* without the ledger: `allow_in_memory` may still say no."""
+        if charge.prior is not None or not self.grants.is_open:
+            return False
+        return self._index.row(charge.key) is None or bool(self._index.pending(charge.key))
+
+    def allow_in_memory(self, decision: Decision, *, dry_run: bool) -> bool:
+        """
+        Return whether *decision* is final without a swap. With *dry_run* nothing is charged to the grant.
+
+        It is for a create that fits into the grant of this replica, or was allowed under it before: if it is asked
+        again, it cannot be stored later than what was asked first. Of names that are in flight, and of series of which
+        a create came to nothing, the ledger knows more.
+        """
+        if not isinstance(decision, Allowed) or (reservation := decision.reservation) is None:
+            return False
+        if self.grants.is_charged(reservation.attempt):
+            return True
+        demand = decision.demand
+        if demand is None or not self.grants.may_allow(demand) or self._index.pending(reservation.key):
+            return False
+        if self._vanished or self._series.is_suspect(reservation):
+            return False
+        if not dry_run:
+            self.grants.allow(reservation, demand)
+            self._count_in(reservation)
+            self._index.reserve(reservation)
+        return True
+
+    def fits_beside_grants(self, decision: Decision, decide: Callable[[UsageView], Decision]) -> bool:
+        """
+        Return whether what *decision* allows fits beside all that others were granted; if not, recall what is needed.
+
+        A refusal counts no grant. *decide* decides again.
+        """
+        beside = self.grants.counted_in(self._index)
+        if beside is self._index or not isinstance(decision, Allowed):
+            return True
+        less = decide(beside)
+        if not isinstance(less, Denied):
+            return True
+        self.grants.recall((LimitKey(rule.subject, rule.resource) for rule in exceeded_limits(less)), self._ledger)
+        return False
 
     def check_series(self, reservation: Reservation) -> None:
         """
@@ -250,7 +340,7 @@ class ReplicaView:
         Nothing is held if our watch shows the object above the base already, or gone: then this write is stored, or
         never will be.
         """
-        if self._seen_at(reservation) is not None:
+        if self._seen_at(reservation) is not None or self.grants.is_charged(reservation.attempt):
             return
         token = self._token_by_attempt.get(reservation.attempt)
         if token is not None:
@@ -264,25 +354,53 @@ class ReplicaView:
     def undo(self) -> None:
         """Release everything tentative, and count again what it replaced: the swap was lost, or not tried."""
         for token, tentative in self._tentative.items():
-            self._release(token, tentative.reservation)
+            if not tentative.was_granted:
+                self._release(token, tentative.reservation)
+            elif self._token_by_attempt.pop(tentative.reservation.attempt, None) is not None:
+                self.grants.not_written(tentative.reservation.attempt)
         for tentative in self._tentative.values():
             for replaced in tentative.replaces:
                 if replaced in self._ledger.reservations and replaced not in self._to_remove:
                     self._add(replaced, self._ledger.reservations[replaced])
         self._tentative.clear()
         self.order.undo()
+        self.grants.undo()
 
-    def next_version(self) -> Ledger:
-        """Return the version that a swap writes."""
+    def next_version(self, *, may_take: bool = False) -> Ledger:
+        """
+        Return the version that a swap writes. It *may_take* a grant only if all is known that a decision needs.
+
+        Where the own grant goes, what is in flight under it becomes tentative as well.
+        """
+        if self.grants.gives_back(self._ledger):
+            for each in self.grants.kept():
+                self._write_granted(each.reservation)
         replaced = (token for each in self._tentative.values() for token in each.replaces)
         new = {token: each.reservation for token, each in self._tentative.items()}
-        return self.order.following(self._ledger.followed(without=self._to_remove, replaced=replaced, new=new))
+        ledger = self.order.following(self._ledger.followed(without=self._to_remove, replaced=replaced, new=new))
+        may_take = may_take and ledger.is_open and self.unreached_target() is None
+        return self.grants.following(ledger, self._counted, may_take=may_take)
+
+    def _counted(self, key: LimitKey) -> Amount:
+        return self._index.allocated(key.subject, key.resource)
+
+    def _write_granted(self, reservation: Reservation) -> None:
+        """Have the next swap write a reservation for which the grant of this replica stands: it is counted already."""
+        token = self._new_token()
+        self._tentative[token] = _Tentative(reservation, (), was_granted=True)
+        self._token_by_attempt[reservation.attempt] = token
+        self.grants.written(reservation.attempt)
+
+    def lost(self, *, may_have_landed: bool) -> None:
+        """Record that the swap of `next_version` was not stored, or that it is not known whether it was."""
+        self.grants.lost(may_have_landed=may_have_landed)
 
     def written(self, ledger: Ledger) -> None:
         """Record that *ledger*, which follows our version, is stored: what was tentative is part of it."""
         known = {**self._ledger.reservations, **{token: each.reservation for token, each in self._tentative.items()}}
         self._ledger = replace(self._ledger, reservations=known)
         self._tentative.clear()
+        self.grants.landed()
         self.take_in(ledger)
 
     # Keeping the usage index.
@@ -293,6 +411,8 @@ class ReplicaView:
             self._to_remove[token] = seen_at
             return
         self._token_by_attempt[reservation.attempt] = token
+        if self.grants.written(reservation.attempt):
+            return  # allowed in memory here, asked again at another replica: it is counted already
         self._count_in(reservation)
         self._index.reserve(reservation)
 
@@ -381,7 +501,8 @@ class ReplicaView:
 
         A name and account have one merged reservation at most: a second one would be the same attempt.
         """
-        alike = [each for each in self._index.pending(reservation.key) if _is_alike(each, reservation)]
+        pending = self._index.pending(reservation.key)
+        alike = [each for each in pending if _is_alike(each, reservation) and each.attempt in self._token_by_attempt]
         if len(alike) <= MOST_PER_NAME:
             return
         one, other = sorted(alike, key=lambda each: each.uid != MERGED_UID)[:2]  # the merged one, then the oldest

@@ -14,7 +14,9 @@ from datetime import datetime
 from functools import partial
 from itertools import chain
 
+from webhook.ledger.ledger_object import StoredText
 from webhook.ledger.lookups import Lookups
+from webhook.ledger.own_grant import VALID_FOR
 from webhook.ledger.promise_order import retry_while_promises_change
 from webhook.ledger.stored_ledger import StoredLedger
 from webhook.ledger.text_size import LedgerFullError
@@ -58,6 +60,11 @@ _USAGE_WATCH_SECONDS = 1.0
 """How long a batch waits for our watch. After that the API server is asked to call again."""
 
 
+_ASKED_AGAIN_AFTER = 0.02
+"""Seconds until a request is decided again that waits for others to give back what they were granted."""
+
+_GRANTED = "the capacity that is free is granted to other replicas, which have not given it back in time: try again"
+
 _TOO_MANY = "too many requests wait for the ledger: try again in a few seconds"
 
 
@@ -71,6 +78,7 @@ class _Waiting:
     came: int
     deadline: float
     answer: asyncio.Future[Decision]
+    waits_for_others: bool = False
 
     def fail(self, error: Exception) -> None:
         """Raise *error* where the answer is awaited, if it still is."""
@@ -124,6 +132,7 @@ class SharedLedger:
         self._queue: list[_Waiting] = []
         self._waiting: Counter[str] = Counter()
         self._at_work: asyncio.Task[None] | None = None
+        self._at_grants: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self._moved = asyncio.Event()
         self._batch_seconds = 0.0
@@ -149,29 +158,84 @@ class SharedLedger:
             # No usage can deny it, and it reserves nothing: it needs no ledger, not even an open one. If its base is
             # stale, etcd rejects it.
             return decide(self._index)
+        if (decision := self._in_memory(charge, decide, dry_run=dry_run)) is not None:
+            return decision
         owner = charge.payer.owner
         if self._view.in_flight(owner) + self._waiting[owner] >= MOST_PER_OWNER:
             why = f"{owner} has {MOST_PER_OWNER} requests in flight: try again later"
             raise UnavailableError("in-flight", why, affects_all=True)
         answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(charge, decide, dry_run, self._stored_ledger.next_order_number(), deadline, answer))
-        if self._at_work is None or self._at_work.done():
-            self._at_work = asyncio.create_task(self._work())
+        waiting = _Waiting(charge, decide, dry_run, self._stored_ledger.next_order_number(), deadline, answer)
+        self._enqueue(waiting)
         self._waiting[owner] += 1
         try:
             async with asyncio.timeout(deadline - self._monotonic()):
                 return await answer
         except TimeoutError as error:
             why = self.condition().message or "the deadline passed before the decision was stored"
+            if waiting.waits_for_others:
+                raise UnavailableError("granted", _GRANTED, affects_all=True) from error
             raise UnavailableError("deadline", why) from error
         finally:
             self._waiting[owner] -= 1
             if not self._waiting[owner]:
                 del self._waiting[owner]
 
+    def _in_memory(self, charge: Charge, decide: Decide, *, dry_run: bool) -> Decision | None:
+        """Return the decision if it needs no swap, None for what has to be decided on the ledger."""
+        if not self._view.may_decide_in_memory(charge):
+            return None
+        decision = decide(self._index)
+        if not self._view.allow_in_memory(decision, dry_run=dry_run):
+            return None
+        self._stored_ledger.on_access("granted")
+        if self._view.grants.is_low:
+            self._tend_grants()
+        return decision
+
+    def _enqueue(self, *waiting: _Waiting) -> None:
+        self._queue += waiting
+        if self._at_work is None or self._at_work.done():
+            self._at_work = asyncio.create_task(self._work())
+
     def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:
         """Settle the reservations; the next write takes them out of the ledger. See `LedgerStore.settled`."""
         self._view.settle(reservations, seen_at=seen_at)
+
+    def on_event(self, stored: StoredText) -> None:
+        """Record what the watch of the ledger shows: others may want back what was granted here."""
+        self._stored_ledger.on_event(stored)
+        if self._view.grants.is_taken:
+            self._tend_grants(is_new=True)
+
+    def counted_anew(self) -> None:
+        """See `LedgerStore.counted_anew`."""
+        self._view.grants.counted_anew()
+        self._tend_grants()
+
+    async def give_back(self) -> None:
+        """See `LedgerStore.give_back`."""
+        self._view.grants.stop()
+        await self._look_after_grants()
+
+    def _tend_grants(self, *, is_new: bool = False) -> None:
+        """Swap if grants ask for it, in the background; load what the watch has shown before if that *is_new*."""
+        if (is_new or self._view.grants.is_due(self._view.ledger)) and (
+            self._at_grants is None or self._at_grants.done()
+        ):
+            self._at_grants = asyncio.create_task(self._look_after_grants())
+
+    async def _look_after_grants(self) -> None:
+        try:
+            async with self._lock:
+                await self._stored_ledger.catch_up()
+                while self._view.grants.is_due(self._view.ledger):
+                    await self._stored_ledger.wait_for_turn(is_busy=False)
+                    if await self._swap():
+                        return
+                    await self._stored_ledger.refresh()
+        except UnavailableError:
+            return  # `maintain` tries again
 
     def watch_moved(self) -> None:
         """Record that the watch of a charged resource has reached another version."""
@@ -295,8 +359,10 @@ class SharedLedger:
             self._stored_ledger.check_open()
             await self._until_caught_up()
             self._draw(batch, most)
-            verdicts = self._decide_each(batch)
+            verdicts, postponed = self._decide_each(batch)
             if await self._write_and_confirm(verdicts):
+                if postponed:
+                    asyncio.get_running_loop().call_later(_ASKED_AGAIN_AFTER, self._enqueue, *postponed)
                 for each, decision in verdicts:
                     if not each.answer.done():
                         each.answer.set_result(decision)
@@ -323,21 +389,30 @@ class SharedLedger:
                 batch.append(each)
         del self._queue[:drawn]
 
-    def _decide_each(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Decision]]:
-        """Decide one after another, each on what those before it leave. Nothing stays held if that fails."""
+    def _decide_each(self, batch: list[_Waiting]) -> tuple[list[tuple[_Waiting, Decision]], list[_Waiting]]:
+        """
+        Decide one after another, each on what those before it leave. Nothing stays held if that fails.
+
+        Returns the verdicts, and those that fit only once others have given back what they were granted.
+        """
         try:
             return self._held_verdicts(batch)
         except BaseException:
             self._view.undo()
             raise
 
-    def _held_verdicts(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Decision]]:
+    def _held_verdicts(self, batch: list[_Waiting]) -> tuple[list[tuple[_Waiting, Decision]], list[_Waiting]]:
         verdicts: list[tuple[_Waiting, Decision]] = []
+        postponed: list[_Waiting] = []
         for each in batch:
             try:
                 decision = each.decide(self._index)
+                each.waits_for_others = not self._view.fits_beside_grants(decision, each.decide)
             except Exception as error:  # noqa: BLE001 - whatever it is, it concerns its caller alone
                 each.fail(error)
+                continue
+            if each.waits_for_others:
+                postponed.append(each)
                 continue
             if (reservation := _reservation_of(decision, dry_run=each.dry_run)) is not None:
                 try:
@@ -346,8 +421,9 @@ class SharedLedger:
                     each.fail(error)
                     continue
                 self._view.hold(reservation)
+                self._view.grants.asked(decision)
             verdicts.append((each, decision))
-        return verdicts
+        return verdicts, postponed
 
     async def _write_and_confirm(self, verdicts: list[tuple[_Waiting, Decision]]) -> bool:
         """
@@ -363,7 +439,7 @@ class SharedLedger:
     async def _swap(self) -> bool:
         """Store the next version; return False, and undo what is tentative, if another write came first."""
         try:
-            is_written = await self._stored_ledger.swap(self._view.next_version())
+            is_written = await self._stored_ledger.swap(self._view.next_version(may_take=self._in_step().ok))
         except BaseException:
             self._view.undo()
             raise
@@ -397,7 +473,9 @@ class SharedLedger:
 
     def _is_age_due(self) -> bool:
         """Whether to write ages with no other change, so that a crash of all replicas loses two seconds of them."""
-        waiting = chain(self._view.order.open_marks(self._view.ledger), self._view.live())
+        order, grants, ledger = self._view.order, self._view.grants, self._view.ledger
+        old_grants = grants.expirable(ledger, self._stored_ledger.waited(), after_ms=VALID_FOR * 1000)
+        waiting = chain(order.open_marks(ledger), self._view.live(), old_grants)
         return self._stored_ledger.is_age_due and any(True for _ in waiting)
 
     async def _read_newest(self, lookups: Lookups) -> None:
@@ -424,8 +502,35 @@ class SharedLedger:
             async with self._lock:
                 for key, stored in found.items():
                     expired += [each for token, each in old[key] if self._view.expire(token, found=stored)]
+        expired += await self._expire_granted(lookups)
+        await self._expire_grants(lookups)
         await self._expire_marks(lookups)
         return tuple(expired)
+
+    async def _expire_granted(self, lookups: Lookups) -> list[Reservation]:
+        """Release what this replica has allowed in its memory for so long, and what is not stored; return it."""
+        old = {each.reservation.key: each for each in self._view.grants.old(self._expiry_seconds)}
+        keys, expired = list(old), list[Reservation]()
+        for start in range(0, len(keys), _READS_AT_ONCE):
+            found = await lookups.stored(keys[start : start + _READS_AT_ONCE])
+            async with self._lock:
+                gone = [old[key] for key, stored in found.items() if self._view.expire_granted(old[key], found=stored)]
+                expired += [each.reservation for each in gone]
+        return expired
+
+    async def _expire_grants(self, lookups: Lookups) -> None:
+        """
+        Take out the grants of those who are gone, once nothing can be stored any more that was allowed under them.
+        """
+        after_ms = (VALID_FOR + self._expiry_seconds) * 1000
+        grants = self._view.grants
+        tokens = grants.expirable(self._view.ledger, self._stored_ledger.waited(), after_ms=after_ms)
+        if not tokens:
+            return
+        newest = await lookups.newest(self._charged)
+        if newest.keys() >= set(self._charged):
+            for token in tokens:
+                grants.expire(token, newest)
 
     async def _expire_marks(self, lookups: Lookups) -> None:
         """Take out marks older than `expiry_seconds` whose edits are not stored."""
@@ -445,7 +550,7 @@ class SharedLedger:
             if self._view.has_removals or not self._stored_ledger.last_write_ok or self._is_age_due():
                 await self._stored_ledger.catch_up()
                 await self._stored_ledger.wait_for_turn(is_busy=False)
-                await self._stored_ledger.swap(self._view.next_version())
+                await self._swap()
 
 
 def _reservation_of(decision: Decision, *, dry_run: bool) -> Reservation | None:

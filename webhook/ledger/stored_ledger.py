@@ -1,5 +1,5 @@
 """
-Reads and swaps the stored ledger for one replica; begins a new one after a loss, and opens it after `expiry_seconds`.
+Reads and swaps the stored ledger for one replica; begins a new one after a loss, and opens it after `rebuild_seconds`.
 
 `shared` decides. `replica_view` counts a version in the usage index. `validation` checks a text.
 """
@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 
 from webhook.ledger.beginnings import LedgerBeginnings
-from webhook.ledger.codec import LedgerDamagedError, NewerFormatError, write_ledger
+from webhook.ledger.codec import GRANTS_SINCE, LedgerDamagedError, NewerFormatError, format_read_by, write_ledger
 from webhook.ledger.fairness import SwapFairness
 from webhook.ledger.ledger_object import LedgerObject, StoredText, SwapConflictError
 from webhook.ledger.protocol import Ledger
 from webhook.ledger.replica_view import ReplicaView
-from webhook.ledger.text_size import check_size
+from webhook.ledger.text_size import LedgerFullError, check_size
 from webhook.ledger.validation import LedgerValidator, TokenAges
 from webhook.ledger.watched_text import WatchedText
 from webhook.ports import READY, Condition, StoreRestoredError, UnavailableError
@@ -57,7 +57,7 @@ class StoredLedger:
         view: ReplicaView,
         *,
         replica: str,
-        expiry_seconds: float,
+        rebuild_seconds: float,
         monotonic: Callable[[], float],
         api_time: Callable[[], float],
         new_epoch: Callable[[], str],
@@ -68,20 +68,22 @@ class StoredLedger:
         """
         Keep *view* in step with what is *stored_in*.
 
-        *replica* is a name that no other replica has. After a loss the ledger stays closed for *expiry_seconds*: so
-        long may a write be stored that was allowed before. They are measured by *api_time*, which stops while an API
-        server stands still. If no ledger is found at the start, *may_have_been_called* tells whether one was lost.
+        *replica* is a name that no other replica has, by `codec.replica_name`. After a loss the ledger stays closed for
+        *rebuild_seconds*: so long may a write be stored that was allowed before, or in memory by one who does not know
+        of it. They are measured by *api_time*, which stops while an API server stands still. If no ledger is found at
+        the start, *may_have_been_called* tells whether one was lost.
 
         *on_access* is called with `written`, `conflict` or `failed` for each `swap`, `read` for each read, and `claim`
-        instead for a read that requests a turn. *on_lost* is called with the reason for which a new ledger is begun.
+        instead for a read that requests a turn; `granted` for a decision that took none. *on_lost* is called with the
+        reason for which a new ledger is begun.
         """
         self.view = view
         self._last_write = READY
         self._last_read = Condition(ok=False, reason="ledger-read", message="the ledger has not been read yet")
         self._restored: StoreRestoredError | None = None
         self._object = stored_in
-        self._expiry_seconds = expiry_seconds
-        self._on_access = on_access
+        self._rebuild_seconds = rebuild_seconds
+        self.on_access = on_access
         self._beginnings = LedgerBeginnings(stored_in, replica, new_epoch, may_have_been_called, on_lost)
         self._validator = LedgerValidator()
         self._ages = TokenAges(api_time=api_time)
@@ -115,7 +117,7 @@ class StoredLedger:
     @property
     def _closed(self) -> Condition:
         """The condition of a ledger that is not open."""
-        opens = f"it opens {self._expiry_seconds:g} seconds after it was begun anew"
+        opens = f"it opens {self._rebuild_seconds:g} seconds after it was begun anew"
         why = f"the ledger was lost and is being rebuilt: {opens}"
         return Condition(ok=False, reason="ledger-rebuilding", message=why)
 
@@ -150,7 +152,7 @@ class StoredLedger:
     def on_event(self, stored: StoredText) -> None:
         """Record what the watch shows, to be loaded when it is needed."""
         self._watched.on_event(stored)
-        self._fairness.on_stored(stored)
+        self._note_writer(stored)
 
     def on_deleted(self, uid: str) -> None:
         """Record that the watch shows the object *uid* deleted."""
@@ -246,7 +248,7 @@ class StoredLedger:
 
         Raises: SwapConflictError, UnavailableError.
         """
-        self._on_access("claim" if with_turn else "read")
+        self.on_access("claim" if with_turn else "read")
         stored = await (self._object.request_turn(self._fairness.replica) if with_turn else self._object.read())
         return stored or await self._beginnings.begin_first(is_known=self.is_known)
 
@@ -264,20 +266,30 @@ class StoredLedger:
         begun = self.next_order_number()
         ledger = ledger.aged(self.age, self.waited())
         text = write_ledger(ledger, uid=before.uid)
-        check_size(text, before=before.text, count=len(ledger.reservations))
+        try:
+            check_size(text, before=before.text, count=len(ledger.reservations))
+        except LedgerFullError:
+            self.view.lost(may_have_landed=False)
+            raise
         try:
             stored = await self._object.swap(text, after=before, writer=self._fairness.replica)
         except SwapConflictError:
             self._is_stale = True
+            self.view.lost(may_have_landed=False)
             self._fairness.on_conflict()
-            self._on_access("conflict")
+            self.on_access("conflict")
             return False
         except UnavailableError as error:
             self._is_stale = True
-            self._on_access("failed")
+            self.view.lost(may_have_landed=True)
+            self.on_access("failed")
             self._last_write = _failing(error)
             raise
-        self._on_access("written")
+        except BaseException:  # we were told not to wait any longer
+            self._is_stale = True
+            self.view.lost(may_have_landed=True)
+            raise
+        self.on_access("written")
         self._fairness.on_stored(stored)
         self._confirmed_at, self._last_write = begun, READY
         self.view.written(ledger)
@@ -298,7 +310,7 @@ class StoredLedger:
         ledger = self.view.ledger
         if ledger.is_open:
             return
-        if self.age < self._expiry_seconds * 1000:
+        if self.age < self._rebuild_seconds * 1000:
             if self.is_age_due:
                 await self.swap(ledger.followed(without={}, replaced=(), new={}))
             return
@@ -310,8 +322,9 @@ class StoredLedger:
 
     async def _interpret(self, stored: StoredText) -> None:
         """Accept what is stored, or begin a new ledger in its place. Raises: SwapConflictError, UnavailableError."""
-        self._fairness.on_stored(stored)
+        self._note_writer(stored)
         if self._validator.is_unchanged(stored):
+            self.view.read_unchanged()
             self._accept(stored, self.view.ledger)
             return
         evidence = self._validator.sign_of_a_restore(stored)
@@ -325,6 +338,11 @@ class StoredLedger:
         self._accept(stored, ledger)
         if evidence:
             self._restored = StoreRestoredError(evidence)
+
+    def _note_writer(self, stored: StoredText) -> None:
+        self._fairness.on_stored(stored)
+        if stored.writer and format_read_by(stored.writer) < GRANTS_SINCE:
+            self.view.grants.older_replica()
 
     def _accept(self, stored: StoredText, ledger: Ledger) -> None:
         self._validator.accept(stored, ledger)

@@ -75,6 +75,10 @@ class UnstoredSeries:
             if len(self._suspects) > _MOST_SERIES:
                 del self._suspects[next(iter(self._suspects))]
 
+    def is_suspect(self, reservation: Reservation) -> bool:
+        """Whether a create of the series of *reservation* came to nothing, and none was stored since."""
+        return series_of(reservation) in self._suspects
+
     def check(self, reservation: Reservation) -> None:
         """
         Check whether *reservation* may hold room now. Creates of one name share it, and so do not wait for each other.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
+from webhook.quota.demand import Demand, demand_of
 from webhook.quota.limits import Limit, LimitsInForce
 from webhook.quota.missing import DECLARABLE, Missing, Undeclared
 from webhook.quota.policy import MINIMUMS, Mode, Policy
@@ -87,7 +88,8 @@ class Allowed:
 
     `tolerated` are exceeded limits: their mode is only warn or audit, or the charge must not be denied. So are the
     limits of `tolerated_lacks` and `tolerated_shortfalls`. `fullest` is the limit of which the largest share is taken;
-    None if nobody is to be warned.
+    None if nobody is to be warned. `demand` is what it adds under each limit; None if it exceeds any, or if only the
+    ledger itself can tell.
     """
 
     reservation: Reservation | None
@@ -95,6 +97,7 @@ class Allowed:
     tolerated_lacks: tuple[Lack, ...] = ()
     fullest: Filled | None = None
     tolerated_shortfalls: tuple[Shortfall, ...] = ()
+    demand: Demand | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,8 @@ def decide(
             tuple(each for each in shortfalls if each.rule.mode is Mode.ENFORCE),
         )
     reservation = charge.reservation() if charge.grows else None
-    return Allowed(reservation, excesses, lacks, tolerated_shortfalls=shortfalls)
+    demand = None if reservation is None or excesses else demand_of(charge, in_force)
+    return Allowed(reservation, excesses, lacks, tolerated_shortfalls=shortfalls, demand=demand)
 
 
 def with_fullest(

@@ -431,24 +431,27 @@ class UsageIndex:
         if self._charged.rebind(bind) or are_weights_new:
             self._recount()
 
-    def rebind_namespace(self, name: str) -> None:
+    def rebind_namespace(self, name: str) -> bool:
         """
-        Compute the subjects of one namespace again, e.g. after a change of its labels.
+        Compute the subjects of one namespace again, e.g. after a change of its labels; return whether any changed.
 
         If any subjects changed, this walks through all rows to find those of the namespace: 4 ms for 20 000.
         """
         if changed := self._charged.changes_in(name):
             self._charge_anew({name: changed}, self._rows_in(name))
+        return bool(changed)
 
-    def rebind_owners(self, bind: Bind, owners: Container[str]) -> None:
+    def rebind_owners(self, bind: Bind, owners: Container[str]) -> bool:
         """
         Replace the binding by *bind*, which differs for objects of *owners* only, e.g. after one joined a group.
+
+        Returns whether any subjects changed.
 
         If any subjects changed, this walks through all rows to find those of *owners*: 2 ms for 20 000.
         """
         changed = self._charged.changes_of(bind, owners)
         if not changed:
-            return
+            return False
         rows = [
             (key, row)
             for resource, known_rows in self._rows.items()
@@ -457,6 +460,7 @@ class UsageIndex:
             and row.account in changed.get((key := ObjectKey(resource, *path.split("/", 1))).namespace, ())
         ]
         self._charge_anew(changed, rows)
+        return True
 
     def _charge_anew(self, changed: Mapping[str, Bound], rows: Collection[tuple[ObjectKey, Row]]) -> None:
         """Charge accounts as *changed* says, by namespace, from now on; *rows* are all that this concerns."""

@@ -108,6 +108,9 @@ class Metrics:
             "userquota_ledger_writes", "Writes of the shared ledger, by result.", ["result"], registry=self._registry
         )
         self._ledger_reads = Counter("userquota_ledger_reads", "Reads of the shared ledger.", registry=self._registry)
+        self._granted = Counter(
+            "userquota_granted_decisions", "Creates allowed under a grant, without a write.", registry=self._registry
+        )
         self._ledgers_lost = Counter(
             "userquota_ledgers_lost", "Ledgers that were lost and begun anew.", registry=self._registry
         )
@@ -159,9 +162,14 @@ class Metrics:
         self._expired.inc(count)
 
     def ledger_accessed(self, result: str) -> None:
-        """Count an access to the shared ledger: `read`, or a write: `written`, `conflict`, `failed`, or `claim`."""
+        """
+        Count an access to the shared ledger: `read`, or a write: `written`, `conflict`, `failed`, or `claim`; or that
+        none was needed: `granted`.
+        """
         if result == "read":
             self._ledger_reads.inc()
+        elif result == "granted":
+            self._granted.inc()
         else:
             self._ledger_writes.labels(result).inc()
 

@@ -86,7 +86,10 @@ _GC_THRESHOLDS = (50_000, 20, 100)
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """All parts of one process, built but not started. `close` closes its connections."""
+    """
+    All parts of one process, built but not started. `give_back` ends what it holds of what is shared, and `close`
+    closes its connections.
+    """
 
     settings: Settings
     server: HttpServer
@@ -95,6 +98,7 @@ class Application:
     tasks: tuple[Task, ...]
     close: Callable[[], Awaitable[None]]
     view: View | None = None
+    give_back: Callable[[], Awaitable[None]] | None = None
 
     async def run(self, stop: asyncio.Event, *, on_listening: Callable[[int], None]) -> None:
         """
@@ -116,6 +120,8 @@ class Application:
                 await self.server.drain(self.settings.drain)
                 if self.view is not None:
                     await self.view.close()
+                if self.give_back is not None:
+                    await _for_a_while(self.give_back)
                 for task in running:
                     task.cancel()
         finally:
@@ -141,6 +147,18 @@ def _give_large_blocks_back() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl and others have none
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+
+
+_GIVE_BACK_SECONDS = 3.0
+"""How long a process that ends tries to write. Others wait for what it does not give back, and need nothing of it."""
+
+
+async def _for_a_while(task: Task) -> None:
+    try:
+        async with asyncio.timeout(_GIVE_BACK_SECONDS):
+            await task()
+    except TimeoutError:
+        return
 
 
 async def _run(task: Task) -> None:

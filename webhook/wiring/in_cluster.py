@@ -371,6 +371,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         ),
         close=api.close,
         view=view,
+        give_back=ledger.store.give_back,
     )
 
 

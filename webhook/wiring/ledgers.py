@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,10 @@ from webhook.kube.events import ConfigMapEvent, EventWriter
 from webhook.kube.ledger_config_map import NAME, LedgerConfigMap, LedgerWatch, StoredConfigMap
 from webhook.kube.policy_maps import StoredPolicyMaps
 from webhook.kube.reflector import Reflector
+from webhook.ledger.codec import replica_name
+from webhook.ledger.grants import Grants
 from webhook.ledger.memory import MemoryLedger
+from webhook.ledger.own_grant import VALID_FOR, Moment
 from webhook.ledger.replica_view import ReplicaView
 from webhook.ledger.shared import SharedLedger
 from webhook.ledger.stored_ledger import StoredLedger
@@ -74,8 +78,16 @@ def _in_memory(given: Surroundings) -> BuiltLedger:
 
 def _shared(given: Surroundings) -> BuiltLedger:
     namespace = given.settings.namespace
-    expiry_seconds, replica = LONGEST_REQUEST + SLOP, secrets.token_hex(4)
-    charged = given.resources
+    expiry_seconds, replica = LONGEST_REQUEST + SLOP, replica_name(secrets.token_hex(4))
+    charged, new_token = given.resources, tokens(replica)
+    grants = Grants(
+        holder=replica,
+        resources=charged,
+        new_token=new_token,
+        api_time=given.api_time,
+        now=_moment,
+        is_on=given.settings.grants,
+    )
 
     def report_loss(why: str) -> None:
         given.metrics.ledger_lost()
@@ -83,9 +95,9 @@ def _shared(given: Surroundings) -> BuiltLedger:
 
     stored_ledger = StoredLedger(
         LedgerConfigMap(given.api, namespace=namespace),
-        ReplicaView(given.index, charged=charged, new_token=tokens(replica)),
+        ReplicaView(given.index, charged=charged, new_token=new_token, grants=grants),
         replica=replica,
-        expiry_seconds=expiry_seconds,
+        rebuild_seconds=expiry_seconds + (VALID_FOR if given.settings.grants else 0),
         monotonic=given.clock.monotonic,
         api_time=given.api_time,
         new_epoch=lambda: secrets.token_hex(8),
@@ -106,7 +118,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
         given.api,
         f"/api/v1/namespaces/{namespace}/configmaps",
         StoredConfigMap,
-        LedgerWatch(on_seen=stored_ledger.on_event, on_gone=stored_ledger.on_deleted),
+        LedgerWatch(on_seen=ledger.on_event, on_gone=stored_ledger.on_deleted),
         query={"fieldSelector": f"metadata.name={NAME}"},
         resource="ledger",
     )
@@ -117,6 +129,14 @@ def _shared(given: Surroundings) -> BuiltLedger:
         condition=ledger.condition,
         tasks=(watch.run,),
     )
+
+
+_SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""A clock of Linux that counts on while the machine is suspended; that of others may not."""
+
+
+def _moment() -> Moment:
+    return Moment(time.clock_gettime(_SINCE_BOOT), time.time())
 
 
 def tokens(replica: str) -> Callable[[], str]:

@@ -22,7 +22,7 @@ from webhook.policy_source import (
     PolicyReader,
     Submission,
 )
-from webhook.ports import Clock, Condition, PromiseOrdering
+from webhook.ports import Clock, Condition, LedgerStore
 from webhook.quota.membership import GroupsByMember
 from webhook.quota.policy import Entry, Policy, accounts_under
 from webhook.quota.presets import Labels
@@ -50,7 +50,7 @@ class WatchedPolicy:
     ) -> None:
         self._events = events
         self._on_policy = on_policy
-        self._ledger: PromiseOrdering | None = None
+        self._ledger: LedgerStore | None = None
         self.labels = NamespaceLabels(api, on_change=self._rebind_namespace)
         self.index = UsageIndex(accounts_under(Policy(), self.labels.known))
         self.policy = CurrentPolicy(on_change=self._rebind, on_mistakes=self._publish_mistakes)
@@ -96,7 +96,7 @@ class WatchedPolicy:
             self._ledger.policy_seen(submission.seen, version=submission.version)
         self._reader.submit(submission)
 
-    def connect(self, ledger: PromiseOrdering) -> None:
+    def connect(self, ledger: LedgerStore) -> None:
         """Tell *ledger* which policy is in force."""
 
         def on_read(submission: Submission) -> None:
@@ -122,13 +122,20 @@ class WatchedPolicy:
         return known and self.policy.condition().ok
 
     def _rebind_namespace(self, name: str) -> None:
-        self.index.rebind_namespace(name)
+        if self.index.rebind_namespace(name):
+            self._counted_anew()
+
+    def _counted_anew(self) -> None:
+        if self._ledger is not None:
+            self._ledger.counted_anew()
 
     def _rebind_owners(self, groups: GroupsByMember, owners: frozenset[str]) -> None:
         self.policy.report_groups(groups)
         policy = self.policy.state.policy
-        if policy is not None and policy.group_objects is not None:
-            self.index.rebind_owners(accounts_under(policy, self.labels.known), owners)
+        if policy is None or policy.group_objects is None:
+            return
+        if self.index.rebind_owners(accounts_under(policy, self.labels.known), owners):
+            self._counted_anew()
 
     def counting_time(self, now: datetime) -> datetime | None:
         """Return the time at which usage is counted under the policy in force."""
@@ -140,6 +147,7 @@ class WatchedPolicy:
 
     def _rebind(self, policy: Policy) -> None:
         self.index.rebind(accounts_under(policy, self.labels.known), policy.devices)
+        self._counted_anew()
         self.groups.follow(policy)
         self.nodes.follow(policy)
         self._notices.wake()
