@@ -25,7 +25,7 @@ WHOLES = {
 """What other parts begin with: their tables only name the fields that they have of it."""
 
 LISTS = frozenset({"HardList", "SessionList"})
-IN_PROSE = frozenset({"AllPart", "Inherited"})
+IN_PROSE = frozenset({"AllPart", "Inherited", "SwitchesPart"})
 """What a sentence beside the table tells."""
 
 SEE = {
@@ -39,7 +39,7 @@ SEE = {
     "PolicyPart.groups.NAME.membership": "[Membership](#membership)",
     "PolicyPart.missing.RESOURCE": "[Missing requests](#missing-requests)",
     "NodeClassPart.mode": "[Commitments](commitments.md)",
-    "PolicyPart.nodeClasses.NAME": "[Classes of nodes](#classes-of-nodes)",
+    "PolicyPart.nodeClasses": "[Classes of nodes](#classes-of-nodes)",
     "PolicyPart.resources": "[Catalogue](#catalogue)",
     "PolicyPart.resources.gpu": "[Devices](#devices)",
     "PolicyPart.rules": "[Rules](#rules)",

@@ -73,6 +73,7 @@ VALID = (
     "exempt: [{group: 'system:masters', reason: they mend}]",
     f"tags: [example.com/team, Z_9.a, {'a' * 253}/{'b' * 63}, '7', a, b, c, d]",
     "tags: []",
+    "nodeClasses: {'*': {mode: warn, commitments: false}, h100: {nodes: {matchLabels: {a: b}}, commitments: true}}",
 )
 
 
@@ -116,6 +117,10 @@ MISTAKES = {
     ),
     "an unknown resource of the catalogue": ("version: 1\nresources: {cpus: {}}", ".resources: anyOf"),
     "a default for what has none": ("version: 1\nmissing: {pods: ignore}", ".missing.pods: enum of a name"),
+    "a class of nodes with a capital": (
+        "version: 1\nnodeClasses: {H: {nodes: {matchLabels: {a: b}}}}",
+        ".nodeClasses: anyOf",
+    ),
     "a preset that is not shipped": ("version: 1\nsessions: {presets: [ray]}", ".sessions: anyOf"),
     "a mark with two stars": (
         "version: 1\nattribution: {delegates: [{user: a, owner: [{label: x, pattern: '**'}]}]}",

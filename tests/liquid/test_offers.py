@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,16 @@ def test_a_device_that_counts_nothing_is_offered_under_its_own_name() -> None:
     )
 
     assert list(offers_of(made).by_name) == ["a100_cpu", "a100_memory", "a100_nvidia.com_gpu"]
+
+
+def test_a_class_that_takes_no_commitments_is_offered_without() -> None:
+    made = policy("nodeClasses: {a100: {nodes: {matchLabels: {a: b}}, commitments: false}}")
+    info: Any = service_info(offers_of(made), {})
+
+    assert {name: each["handlesCommitments"] for name, each in info["resources"].items()} == {
+        "a100_cpu": False,
+        "a100_memory": False,
+    }
 
 
 def test_what_liquid_has_no_name_for_is_left_out_and_told() -> None:

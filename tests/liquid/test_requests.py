@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.liquid.scenes import changeset, classes, commitment, request
-from webhook.liquid.offers import offers_of
+from webhook.liquid.offers import Offer, Offers, offers_of
 from webhook.liquid.requests import (
     CommitmentChange,
     CommitmentRequest,
@@ -278,3 +278,16 @@ def test_changes_of_resources_that_are_not_offered_or_cannot_be_written_are_name
     assert said(lambda: check_changes(of("gpu", 1), OFFERS)) == why
     why = f"{where}['h100_memory'].commitments[0].amount: expected at most {BYTES}: Kubernetes has no larger quantity"
     assert said(lambda: check_changes(of("h100_memory", BYTES + 1), OFFERS)).startswith(why)
+
+
+def test_nothing_is_promised_of_a_class_that_takes_no_commitments_and_what_is_there_may_go() -> None:
+    taking_none = Offers({"h100_cpu": Offer("h100_cpu", "h100", "requests.cpu", takes_commitments=False)})
+
+    def of(**statuses: str | None) -> CommitmentRequest:
+        changes = changeset(commitment(**statuses), confirmed=(60, 50) if statuses["newStatus"] is None else (50, 60))
+        return read_changes(request({"p-1": {"byResource": {"h100_cpu": changes}}}))
+
+    check_changes(of(oldStatus="confirmed", newStatus=None), taking_none)
+    assert said(lambda: check_changes(of(oldStatus=None, newStatus="confirmed"), taking_none)) == (
+        "byProject['p-1'].byResource['h100_cpu']: its class takes no commitments, see GET v1/info"
+    )

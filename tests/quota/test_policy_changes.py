@@ -182,7 +182,7 @@ FIELDS = {
     "commitments": (
         "nodeClasses: {a: {nodes: {matchLabels: {b: c}}}}\ncommitments: {c: {user: u, nodeClass: a, amounts: {gpu: 1}}}"
     ),
-    "class_terms": "nodeClasses: {a: {nodes: {matchLabels: {b: c}}, committable: 80%}}",
+    "class_terms": "nodeClasses: {a: {nodes: {matchLabels: {b: c}}, commitments: false}}",
     "node_classes": "nodeClasses: {a: {nodes: {matchLabels: {b: c}}}}",
 }
 

@@ -9,23 +9,16 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic_core import PydanticKnownError
 
 from webhook.documents import json_forms
 from webhook.documents.hint_schema import Label, Sentence
-from webhook.documents.mark_schema import Part
+from webhook.documents.mark_schema import Part, name_error
 from webhook.documents.policy_amounts import HardAmount, LogicalAmount, whole_if_possible
 from webhook.quota import devices, resources, share
 from webhook.quota.catalogue import About, Notation
 from webhook.quota.durations import TIMES
 from webhook.quota.resources import Amount
-
-NAME_ERROR = "name_error"
-"""The type of an error in a name, which pydantic puts at the value of the field."""
-
-
-def _name_error(why: str) -> PydanticCustomError:
-    return PydanticCustomError(NAME_ERROR, "{why}", {"why": why})
 
 
 def _read_weight(value: Any) -> Amount:
@@ -46,15 +39,15 @@ def _device_name(name: str) -> str:
     try:
         devices.check_name(name)
     except devices.DeviceNameError as error:
-        raise _name_error(str(error)) from error
+        raise name_error(str(error)) from error
     return name
 
 
 def _resource_name(name: str) -> str:
     if name in TIMES:
-        raise _name_error("only perSession bounds it, and it has no other name")
+        raise name_error("only perSession bounds it, and it has no other name")
     if resources.canonical_name(name) is None:
-        raise _name_error("unknown resource")
+        raise name_error("unknown resource")
     return name
 
 

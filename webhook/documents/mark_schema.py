@@ -8,6 +8,7 @@ import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from webhook.documents import json_forms
 from webhook.quota.delegation import PRESETS, Decoding, Mark, Place
@@ -19,6 +20,15 @@ _LABEL_KEY = re.compile(
 """A qualified name of Kubernetes."""
 
 _SERVICE_ACCOUNT = re.compile(rf"{_LABEL}/{_LABEL}(\.{_LABEL})*", re.ASCII)
+
+
+NAME_ERROR = "name_error"
+"""The type of an error in a name, which pydantic puts at the value of the field."""
+
+
+def name_error(why: str) -> PydanticCustomError:
+    """Return what is wrong with the name of a field that a part takes beside those of its own."""
+    return PydanticCustomError(NAME_ERROR, "{why}", {"why": why})
 
 
 class Written(str):

@@ -13,8 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from webhook.documents import preset_files, tree
-from webhook.documents.catalogue_schema import NAME_ERROR
-from webhook.documents.mark_schema import Written
+from webhook.documents.mark_schema import NAME_ERROR, Written
 from webhook.documents.mistake import Mistake, field_path
 from webhook.kinds.registry import KINDS
 from webhook.quota import resources, scopes
@@ -28,6 +27,7 @@ _WANTED = {
     "dict_type": "expected fields, each with a value",
     "list_type": "expected a list",
     "string_type": "expected text: write it in quotes",
+    "bool_type": "expected true or false",
     "too_short": "expected at least one",
 }
 """By pydantic's type of error, whose own messages name Python's types."""

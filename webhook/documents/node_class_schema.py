@@ -5,14 +5,15 @@ The part of a policy that names classes of nodes.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema
 
 from webhook.documents import json_forms
 from webhook.documents.hint_schema import SHARE, Link, Sentence, hint_of, read_share
-from webhook.documents.mark_schema import Part
+from webhook.documents.mark_schema import Part, name_error
 from webhook.documents.policy_amounts import ResourceName
 from webhook.quota import resources
 from webhook.quota.commitments import ClassTerms
@@ -25,9 +26,18 @@ _LARGEST_FACTOR = 100
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", re.ASCII)
 
 
+_NO_NAME = "expected a name of small letters, digits, - and ., as in h100"
+
+
 def _class_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError("expected a name of small letters, digits, - and ., as in h100")
+        raise ValueError(_NO_NAME)
+    return name
+
+
+def _class_key(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise name_error(_NO_NAME)
     return name
 
 
@@ -61,9 +71,7 @@ class NodeSelectorPart(Part):
     )
 
 
-class NodeClassPart(Part):
-    """A class of nodes, such as those with one model of GPU."""
-
+class _NodesPart(Part):
     nodes: NodeSelectorPart = Field(description="Which nodes are of the class.")
     devices: list[Device] = Field(
         default_factory=list,
@@ -75,6 +83,11 @@ class NodeClassPart(Part):
     default: bool = Field(
         default=False, description="`true`: pods run there that require the labels of no class, nor a device of one."
     )
+
+
+class SwitchesPart(Part):
+    """What is on or off in a class of nodes."""
+
     mode: Mode = Field(
         default=Mode.ENFORCE,
         description=(
@@ -82,6 +95,15 @@ class NodeClassPart(Part):
             "`warn` or `audit`, as in an entry."
         ),
     )
+    commitments: StrictBool = Field(
+        default=True,
+        description="`false`: nothing of it may be promised, and a commitment is a mistake. Default: `true`.",
+    )
+
+
+class NodeClassPart(SwitchesPart, _NodesPart):
+    """A class of nodes, such as those with one model of GPU."""
+
     worth: dict[ResourceName, Annotated[int, Field(ge=1, le=1_000_000, strict=True)]] = Field(
         default_factory=dict,
         description=(
@@ -113,9 +135,39 @@ class NodeClassPart(Part):
         """Return what is agreed on the resources of the class."""
         worth = {canonical_name(name) or name: each for name, each in self.worth.items()}
         overcommit = {canonical_name(name) or name: each for name, each in self.overcommit.items()}
-        return ClassTerms(worth, overcommit, self.committable)
+        return ClassTerms(worth, overcommit, self.committable, self.commitments)
 
     def named(self, name: str) -> NodeClass:
         """Return the class with this *name*."""
         labels = tuple(sorted(self.nodes.matchLabels.items()))
         return NodeClass(name, labels, frozenset(self.devices), self.default)
+
+
+class NodeClassesPart(Part):
+    """All classes of nodes, in the order in which a node is compared with them."""
+
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"propertyNames": {"type": "string", "pattern": f"^([*]|{_NAME.pattern})$"}}
+    )
+
+    __pydantic_extra__: dict[Annotated[str, AfterValidator(_class_key)], NodeClassPart] = Field(init=False)
+
+    others: SwitchesPart | None = Field(
+        default=None, alias="*", description="`mode` and `commitments` of each class that does not say them itself."
+    )
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is any class, or a word on all of them."""
+        return bool(self.__pydantic_extra__) or self.others is not None
+
+    @property
+    def named(self) -> Mapping[str, NodeClassPart]:
+        """Return the classes by name, each with what `*` says where it says nothing itself."""
+        said = (
+            {} if self.others is None else {name: getattr(self.others, name) for name in self.others.model_fields_set}
+        )
+        return {
+            name: each.model_copy(update={field: said[field] for field in said.keys() - each.model_fields_set})
+            for name, each in self.__pydantic_extra__.items()
+        }

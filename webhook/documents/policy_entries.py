@@ -176,6 +176,14 @@ class Definition(NamedTuple):
         return ("resources", self.steps[-1]) if isinstance(self.value, Weight) else self.steps
 
 
+class Promised(NamedTuple):
+    """A commitment, with the places of mistakes in its class and in its zone."""
+
+    commitment: Commitment
+    of_class: Mistake
+    of_zone: Mistake
+
+
 @dataclass(slots=True)
 class DocumentEntries:
     """What one document defines, and what is wrong with it or has no effect."""
@@ -205,8 +213,7 @@ class DocumentEntries:
     """The classes of nodes that limits select by, each with the place of a mistake; empty where any will do."""
     holders: list[tuple[str, str, Mistake]] = field(default_factory=list)
     """The groups and tenants that hold commitments, by section and name, each with the place of a mistake."""
-    pools: list[tuple[Commitment, Mistake]] = field(default_factory=list)
-    """The commitments, each with the place of a mistake in its zone."""
+    promised: list[Promised] = field(default_factory=list)
     offers: list[tuple[Commitment, Mistake]] = field(default_factory=list)
     """The commitments that are offered, each with the place of a mistake in the digest of its token."""
     projects: list[tuple[str, Mistake]] = field(default_factory=list)
@@ -274,11 +281,11 @@ class DocumentEntries:
 
     def _add_node_classes(self, part: PolicyPart, root: tree.Node) -> None:
         """Add all classes, if there are any: only one document may give them, because their order counts."""
-        if part.nodeClasses:
-            steps = ("nodeClasses",)
-            classes = NodeClasses(tuple(each.named(name) for name, each in part.nodeClasses.items()))
-            entries = {name: self._class_entry((*steps, name), each, root) for name, each in part.nodeClasses.items()}
-            terms = {name: each.terms for name, each in part.nodeClasses.items()}
+        if part.nodeClasses is not None and part.nodeClasses.says_something:
+            steps, named = ("nodeClasses",), part.nodeClasses.named
+            classes = NodeClasses(tuple(each.named(name) for name, each in named.items()))
+            entries = {name: self._class_entry((*steps, name), each, root) for name, each in named.items()}
+            terms = {name: each.terms for name, each in named.items()}
             value = ListedClasses(classes, entries, terms)
             self.definitions.append(Definition(steps, tree.position_of(root, steps), value))
 
@@ -459,7 +466,8 @@ class DocumentEntries:
         if commitment.state not in FINAL:
             at = "until" if part.until is not None else "for"
             self._add_ending(steps, (), part.ends, node, "it covers nothing any more", at=at)
-        self.class_uses.append((part.nodeClass, self._remark(steps, ("nodeClass",), node, "")))
+        of_class, of_zone = (self._remark(steps, (each,), node, "") for each in ("nodeClass", "zone"))
+        self.class_uses.append((part.nodeClass, of_class))
         for resource in part.amounts:
             place = ("amounts", resource)
             value = tree.node_at(node, place)
@@ -470,7 +478,7 @@ class DocumentEntries:
         kind, _, name = commitment.holder.partition("/")
         if kind in ("group", "tenant"):
             self.holders.append((f"{kind}s", name, self._remark(steps, (kind,), node, "")))
-        self.pools.append((commitment, self._remark(steps, ("zone",), node, "")))
+        self.promised.append(Promised(commitment, of_class, of_zone))
         if commitment.offer is not None:
             self.offers.append((commitment, self._remark(steps, ("offer", "tokenDigest"), node, "")))
         return commitment

@@ -30,11 +30,12 @@ from webhook.documents.policy_entries import (
     ListedClasses,
     NamespaceOwners,
     PersonRules,
+    Promised,
     username,
 )
 from webhook.documents.policy_tiers import TIERS, TierUse, unused_tiers
 from webhook.documents.preset_notes import category_notes, time_notes
-from webhook.quota.commitments import FINAL, NO_COMMITMENTS, ClassTerms, Commitment, Commitments, add_amounts
+from webhook.quota.commitments import FINAL, NO_COMMITMENTS, NO_TERMS, ClassTerms, Commitment, Commitments, add_amounts
 from webhook.quota.delegation import Delegate, Mark
 from webhook.quota.devices import SHIPPED, DeviceWeights, Weight
 from webhook.quota.exemption import Exemption, Exemptions
@@ -131,7 +132,7 @@ class Merger:
         self._class_uses: list[tuple[str, Mistake]] = []
         self._commitments: list[Commitment] = []
         self._holders: list[tuple[str, str, Mistake]] = []
-        self._commitment_zones: list[tuple[Commitment, Mistake]] = []
+        self._promised: list[Promised] = []
         self._offers: list[tuple[Commitment, Mistake]] = []
         self._projects: list[tuple[str, Mistake]] = []
         self._is_partly_read = False
@@ -151,7 +152,7 @@ class Merger:
         self._rule_groups += document.rule_groups
         self._class_uses += document.class_uses
         self._holders += document.holders
-        self._commitment_zones += document.pools
+        self._promised += document.promised
         self._offers += document.offers
         self._projects += document.projects
         self._is_partly_read = self._is_partly_read or document.is_partly_read
@@ -213,10 +214,15 @@ class Merger:
                 message = f"{name} has no entry under {section}" + (suggestion(name, names) if names else "")
                 self.mistakes.append(replace(blank, message=message))
         first: dict[str, Commitment] = {}
-        for commitment, blank in self._commitment_zones:
+        for commitment, of_class, blank in self._promised:
             if commitment.state in FINAL:
                 continue
-            other = first.setdefault(commitment.pool.node_class, commitment)
+            node_class = commitment.pool.node_class
+            if not self._class_terms.get(node_class, NO_TERMS).takes_commitments:
+                entry = self._class_entries[node_class]
+                message = f"{node_class} takes no commitments, as {entry.path} at {entry.place} says"
+                self.mistakes.append(replace(of_class, message=message))
+            other = first.setdefault(node_class, commitment)
             if bool(other.pool.zone) != bool(commitment.pool.zone):
                 named = "a zone" if other.pool.zone else "no zone"
                 message = f"{other.name} at {other.place} names {named}: of one class either all do or none"

@@ -26,7 +26,7 @@ from webhook.documents.commitment_schema import CommitmentPart
 from webhook.documents.hint_schema import WARN_AT, Link, Sentence, hint_of, read_warn_at
 from webhook.documents.holder_schema import HolderPart
 from webhook.documents.mark_schema import LabelKey, MarkPart, Name, Part, Project, ServiceAccountName, Written
-from webhook.documents.node_class_schema import NodeClassName, NodeClassPart
+from webhook.documents.node_class_schema import NodeClassesPart, NodeClassName
 from webhook.documents.policy_amounts import (
     HardList,
     MinimumList,
@@ -667,8 +667,8 @@ class PolicyPart(Part):
     sessions: SessionsPart | None = Field(
         default=None, description="Which objects are sessions, and what counts of them."
     )
-    nodeClasses: dict[NodeClassName, NodeClassPart] = Field(  # noqa: N815
-        default_factory=dict,
+    nodeClasses: NodeClassesPart | None = Field(  # noqa: N815
+        default=None,
         description="Classes of nodes, by name, in order: a node is of the first whose labels it has.",
     )
     brokerQuotas: dict[Name, dict[NodeClassName, HardList]] = Field(  # noqa: N815

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from webhook.liquid.offers import Offers
 from webhook.liquid.requests import CommitmentChange, CommitmentRequest, MalformedError
-from webhook.quota.commitments import FINAL, Commitment, Pool, State
+from webhook.quota.commitments import Commitment, Pool, State
 from webhook.quota.subject import tenant
 
 
@@ -27,13 +27,13 @@ def changed(
     """
     found = dict(known)
     for project, resource, each in request.every():
-        if each.new_status is not None and each.new_status not in FINAL:
+        if each.stays:
             continue
         there, offer = found.get(each.uuid), offers.by_name[resource]
         if there is not None and (there.holder, there.pool.node_class) == (tenant(tenants[project]), offer.node_class):
             del found[each.uuid]
     for project, resource, each in request.every():
-        if each.new_status is not None and each.new_status not in FINAL:
+        if each.new_status is not None and each.stays:
             offer = offers.by_name[resource]
             new = Commitment(
                 each.uuid,

@@ -64,6 +64,6 @@ def _resource(each: Offer, catalogue: Catalogue) -> Json:
         "hasCapacity": True,
         "needsResourceDemand": False,
         "hasQuota": True,
-        "handlesCommitments": True,
+        "handlesCommitments": each.takes_commitments,
         "attributes": {"nodeClass": each.node_class, "resource": each.resource},
     }

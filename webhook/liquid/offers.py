@@ -34,12 +34,14 @@ class Offer:
     """
     A resource of a class of nodes: `name` is LIQUID's name of it, `resource` the canonical one.
 
-    Bytes are told in MiB, all others as numbers of cores and devices.
+    Bytes are told in MiB, all others as numbers of cores and devices. Commitments are made of it where its class
+    `takes_commitments`.
     """
 
     name: str
     node_class: str
     resource: str
+    takes_commitments: bool = True
 
     @property
     def unit(self) -> str:
@@ -100,7 +102,8 @@ def offers_of(policy: Policy) -> Offers:
     for node_class in policy.node_classes.classes:
         for resource in dict.fromkeys((*_OF_EVERY_CLASS, *_devices(policy, node_class))):
             name = f"{node_class.name}_{short_name(resource).replace('/', '_')}"
-            found[name].append(Offer(name, node_class.name, resource))
+            takes_commitments = policy.terms_of(node_class.name).takes_commitments
+            found[name].append(Offer(name, node_class.name, resource, takes_commitments))
     left_out: list[str] = []
     for name, named in found.items():
         first = named[0]

@@ -18,7 +18,7 @@ import msgspec
 
 from webhook.liquid.offers import Offer, Offers
 from webhook.liquid.zones import NO_ZONES
-from webhook.quota.commitments import State
+from webhook.quota.commitments import FINAL, State
 from webhook.quota.errors import WebhookError
 
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -69,6 +69,11 @@ class CommitmentChange(msgspec.Struct, frozen=True, rename="camel"):
     new_status: State | None = None
     confirm_by: _Moment | None = None
     old_expires_at: _Moment | None = None
+
+    @property
+    def stays(self) -> bool:
+        """Whether there is such a commitment afterwards, which is not over."""
+        return self.new_status is not None and self.new_status not in FINAL
 
 
 class ResourceChanges(msgspec.Struct, frozen=True, rename="camel"):
@@ -197,6 +202,8 @@ def check_changes(request: CommitmentRequest, offers: Offers) -> None:
         for name, changes in by_resource.items():
             where = f"byProject[{project!a}].byResource[{name!a}]"
             offer = _offer(name, offers, where)
+            if not offer.takes_commitments and any(each.stays for each in changes.commitments):
+                raise MalformedError(where, "its class takes no commitments, see GET v1/info")
             for at, each in enumerate(changes.commitments):
                 _check_units(offer, each.amount, f"{where}.commitments[{at}].amount")
 

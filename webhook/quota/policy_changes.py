@@ -193,6 +193,8 @@ def _kinds_of_objects(policy: Policy) -> Iterator[tuple[str, object]]:
         yield from ((f"{what}.overcommit[{name}]", f"{factor}") for name, factor in terms.overcommit.items())
         if terms.committable != 1:
             yield f"{what}.committable", f"{terms.committable * 100}%"
+        if not terms.takes_commitments:
+            yield f"{what}.commitments", "false"
     for name, entry in policy.class_entries.items():
         yield from ((f"nodeClasses[{name}].{what}", said) for what, said in _said(entry, policy).items())
     for commitment in policy.commitments.every:
