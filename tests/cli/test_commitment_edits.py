@@ -21,7 +21,7 @@ from webhook.wiring.commitment_editor import Changed, Edited, Served, Waiting, W
 
 NEW = ["create", "c-1", "--tenant", "research", "--node-class", "h100"]
 CREATES = {
-    "no amount": ([*NEW], "--amount: this field is required"),
+    "no amount": ([*NEW], "--amount: expected at least one"),
     "an amount without a name": ([*NEW, "--amount", "8"], "--amount: 8: expected RESOURCE=AMOUNT, as in gpu=8"),
     "an amount twice": ([*NEW, "--amount", "gpu=8,gpu=9"], "--amount: gpu is given twice"),
     "a resource that is none": (
@@ -32,8 +32,8 @@ CREATES = {
         [*NEW, "--amount", "memory=2TB"],
         "--amount memory: invalid quantity '2TB': expected a number with a suffix such as m, k, M, G, Ki, Mi, Gi or e3",
     ),
-    "nothing of it": ([*NEW, "--amount", "gpu=0"], "amounts: gpu: expected an amount above 0"),
-    "what nodes do not have": ([*NEW, "--amount", "sessions=1"], "amounts: sessions is nothing that nodes have"),
+    "nothing of it": ([*NEW, "--amount", "gpu=0"], "--amount: gpu: expected an amount above 0"),
+    "what nodes do not have": ([*NEW, "--amount", "sessions=1"], "--amount: sessions is nothing that nodes have"),
     "no zone of a time": (
         [*NEW, "--amount", "gpu=8", "--until", "2027-01-01"],
         "--until: the time zone is missing: write Z for UTC, or as in 2027-01-31T00:00:00+01:00",
@@ -84,7 +84,7 @@ OTHERS = {
     "no name for a part": (["split", "c-1", "--amount", "gpu=1"], "Missing option '--into'."),
     "0 taken out": (
         ["split", "c-1", "--amount", "gpu=0", "--into", "c-2"],
-        "amounts: gpu: expected an amount above 0",
+        "--amount: gpu: expected an amount above 0",
     ),
     "nothing to merge": (["merge", "--into", "c-2"], "Missing argument 'NAME NAME...'."),
     "no new class": (["convert", "c-1", "--into", "c-2"], "Missing option '--to-class'."),

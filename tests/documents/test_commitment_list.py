@@ -17,6 +17,13 @@ def test_a_bad_entry_is_told_at_its_line_and_leaves_the_others() -> None:
     assert found.mistakes["c-2"].startswith("broker.yaml:4: nodeClass: this field is required")
 
 
+def test_an_entry_in_units_is_left_out_because_a_list_has_no_classes() -> None:
+    text = f"commitments:\n  c-1: {GOOD}\n  c-2: {GOOD.replace('amounts: {gpu: 8}', 'units: 8')}\n"
+    found = read_listed(text, source="b.yaml")
+    assert list(found.commitments) == ["c-1"]
+    assert found.mistakes == {"c-2": "b.yaml:3: units: only a policy knows what a unit is: give amounts"}
+
+
 def test_a_list_in_json_is_read_as_well() -> None:
     text = '{"commitments": {"c-1": {"user": "alice", "nodeClass": "h100", "amounts": {"gpu": "8"}}}}'
     assert list(read_listed(text, source="stdin").commitments) == ["c-1"]

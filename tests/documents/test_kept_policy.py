@@ -82,6 +82,10 @@ def test_a_policy_reads_it_as_it_was_written() -> None:
     [
         ("version: 1\nusers: {a: {hard: {cpu: 1}}}\n", "kept:2:1: users: only commitments and brokerQuotas stand in"),
         ("version: 1\ncommitments: {a: {user: b}}\n", "kept:2:18: commitments.a.nodeClass: this field is required"),
+        (
+            "version: 1\ncommitments: {a: {user: b, nodeClass: c, units: 3}}\n",
+            "kept:2:49: commitments.a.units: userquota writes amounts, and no units",
+        ),
         ("version: 1\n---\nversion: 1\n", "expected one document, not 2"),
         ("", "expected one document, not 0"),
         ("version: [\n", "kept:"),

@@ -54,6 +54,13 @@ def test_the_documents_have_many() -> None:
     assert len(POLICIES) > 35
 
 
+UNITS = """
+nodeClasses: {h100: {nodes: {matchLabels: {a: b}}, unit: {cpu: 8, memory: 480Gi, gpu: 1/2}}}
+cluster:
+  scoped:
+    - {scopeSelector: {matchExpressions: [{scopeName: NodeClass, operator: In, values: [h100]}]}, units: unlimited}
+commitments: {c-1: {user: alice, nodeClass: h100, units: 3}}
+"""
 VALID = (
     "users: {alice: {hard: {cpu: 0.5, memory: 8Gi, gpu: 2+3/7, count/pods: 1e3, example.com/x: unlimited}}}",
     "users: {alice: {hard: {cpu: .5, hugepages-2Mi: 4Mi, requests.hugepages-1Gi: 1, limits.cpu: '+1'}}}",
@@ -74,6 +81,7 @@ VALID = (
     f"tags: [example.com/team, Z_9.a, {'a' * 253}/{'b' * 63}, '7', a, b, c, d]",
     "tags: []",
     "nodeClasses: {'*': {mode: warn, commitments: false}, h100: {nodes: {matchLabels: {a: b}}, commitments: true}}",
+    UNITS,
 )
 
 

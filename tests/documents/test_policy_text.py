@@ -1192,14 +1192,14 @@ def promised(*written: str) -> str:
         ("{tenant: research, user: a, nodeClass: h100, amounts: {gpu: 1}}", ["c-0: expected one of user, "]),
         ("{tenant: research, amounts: {gpu: 1}}", ["c-0.nodeClass: this field is required"]),
         ("{tenant: research, nodeClass: h100, amounts: {}}", ["c-0.amounts: "]),
-        ("{tenant: research, nodeClass: h100, amounts: {gpu: 0}}", ["c-0: amounts: gpu: expected an amount above 0"]),
+        ("{tenant: research, nodeClass: h100, amounts: {gpu: 0}}", ["c-0.amounts: gpu: expected an amount above 0"]),
         ("{tenant: research, nodeClass: h100, amounts: {gpu: -1}}", ["c-0.amounts.gpu: -1 is negative"]),
-        ("{tenant: research, nodeClass: h100, amounts: {gpu: unlimited}}", ["c-0: amounts: gpu: expected an amount"]),
+        ("{tenant: research, nodeClass: h100, amounts: {gpu: unlimited}}", ["c-0.amounts: gpu: expected an amount"]),
         (
             "{tenant: research, nodeClass: h100, amounts: {sessions: 1}}",
-            ["c-0: amounts: sessions is nothing that nodes"],
+            ["c-0.amounts: sessions is nothing that nodes"],
         ),
-        ("{tenant: research, nodeClass: h100, amounts: {limits.cpu: 1}}", ["c-0: amounts: limits.cpu is nothing that"]),
+        ("{tenant: research, nodeClass: h100, amounts: {limits.cpu: 1}}", ["c-0.amounts: limits.cpu is nothing that"]),
         (
             "{tenant: research, nodeClass: a100, amounts: {gpu: 1}}",
             ["c-0.nodeClass: a100 is not in nodeClasses, did you"],

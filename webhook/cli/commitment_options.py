@@ -161,7 +161,7 @@ def commitment_of(name: str, state: State, options: Mapping[str, object], now: d
     """Return the commitment that options describe. What is not guaranteed begins now by default. Raises: UsageError."""
     values = {**options, "user": options["holding_user"]}
     fields = {field: values[each] for each, field in _HOLDERS.items()}
-    fields |= {"nodeClass": options["node_class"], "zone": options["zone"], "amounts": options["amounts"] or None}
+    fields |= {"nodeClass": options["node_class"], "zone": options["zone"], "amounts": options["amounts"]}
     fields |= {"state": state.value, "from": options["begins"], "until": options["until"], "for": options["period"]}
     if fields["from"] is None and state is not State.GUARANTEED:
         fields["from"] = windows.written(now)

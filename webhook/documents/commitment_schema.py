@@ -12,20 +12,24 @@ from pydantic import AfterValidator, Field, model_validator
 from webhook.documents import json_forms
 from webhook.documents.holder_schema import HolderPart
 from webhook.documents.mark_schema import Name, Part
-from webhook.documents.node_class_schema import NodeClassName
-from webhook.documents.policy_amounts import CalendarPeriod, HardList, Moment
+from webhook.documents.node_class_schema import NodeAmounts, NodeClassName
+from webhook.documents.policy_amounts import CalendarPeriod, Moment, Units
 from webhook.quota.commitments import Commitment, Pool, State
 from webhook.quota.policy import Unlimited
-from webhook.quota.resources import LOGICAL, canonical_name
+from webhook.quota.resources import canonical_name
 from webhook.quota.transfer_offer import DIGEST, TransferOffer
-
-_MADE_BY_NODES = frozenset({"pods", "requests.cpu", "requests.memory", "requests.ephemeral-storage", *LOGICAL})
 
 
 def _digest(written: str) -> str:
     if not DIGEST.fullmatch(written):
         raise ValueError("expected the digest of a token: sha256: and 64 digits of 0-9 and a-f")
     return written
+
+
+def _some(units: int | Unlimited) -> int:
+    if isinstance(units, Unlimited) or not units:
+        raise ValueError("expected a number of units above 0")
+    return units
 
 
 class OfferPart(Part):
@@ -55,7 +59,12 @@ class CommitmentPart(HolderPart):
             "`expired` do not count."
         ),
     )
-    amounts: HardList = Field(min_length=1, description="How much, by resource: what nodes have, as `gpu` or `memory`.")
+    amounts: NodeAmounts = Field(
+        default_factory=dict, min_length=1, description="How much, by resource: what nodes have, as `gpu` or `memory`."
+    )
+    units: Annotated[Units, AfterValidator(_some)] | None = Field(
+        default=None, description="How much, instead of `amounts`: a number of the units of the class."
+    )
     state: State = Field(
         default=State.CONFIRMED,
         description=(
@@ -90,12 +99,8 @@ class CommitmentPart(HolderPart):
             raise ValueError("it ends before it begins: until has to be later than from")
         if self.state is State.GUARANTEED and self.begins is None:
             raise ValueError("what is guaranteed begins later: give from, or write state: confirmed")
-        for name, amount in self.amounts.items():
-            canonical = canonical_name(name) or name
-            if amount is Unlimited.UNLIMITED or not amount:
-                raise ValueError(f"amounts: {name}: expected an amount above 0")
-            if canonical not in _MADE_BY_NODES and not canonical.startswith("requests."):
-                raise ValueError(f"amounts: {name} is nothing that nodes have")
+        if bool(self.amounts) == (self.units is not None):
+            raise ValueError("expected one of amounts, units: how much was promised")
         return self
 
     @property
@@ -106,7 +111,10 @@ class CommitmentPart(HolderPart):
         return self.until
 
     def named(self, name: str, place: str) -> Commitment:
-        """Return the commitment with this *name*, which is written at *place*."""
+        """
+        Return the commitment with this *name*, which is written at *place*: of `units` without amounts, which only the
+        policy of all texts knows.
+        """
         amounts = {canonical_name(each) or each: amount for each, amount in self.amounts.items()}
         pool = Pool(self.nodeClass, self.zone or "")
         offer = None if self.offer is None else self.offer.offer

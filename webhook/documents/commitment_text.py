@@ -109,6 +109,8 @@ def _commitment(name: str, listed: tree.Node, source: str) -> Commitment:
         found = mistakes_of(error, root, source, PolicyPart)
         mistakes = ((each.path.removeprefix(around).removeprefix("."), each.message) for each in found)
         raise CommitmentTextError(tuple(mistakes)) from error
+    if part.commitments[name].units is not None:
+        raise CommitmentTextError((("units", "only a policy knows what a unit is: give amounts"),))
     return part.commitments[name].named(name, "")
 
 

@@ -47,6 +47,8 @@ def _amount(pattern: str) -> JsonSchemaValue:
 HARD_AMOUNT = _amount(f"unlimited|{_QUANTITY}")
 LOGICAL_AMOUNT = _amount(f"unlimited|{_SHARE}|{_QUANTITY}")
 
+UNITS: JsonSchemaValue = {"anyOf": [{"type": "integer", "minimum": 0}, {"const": "unlimited"}]}
+
 
 _COUNTED = {
     "accelerator": "Accelerators that are no GPUs, as the sum of devices by their weights.",

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from webhook.documents import tree, yaml_text
 from webhook.documents.holder_schema import holder_fields
-from webhook.documents.mistake import Mistake, Position
+from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.model_mistakes import changed_words, mistakes_of, plain_values
 from webhook.documents.policy_schema import PolicyPart
 from webhook.quota import windows
@@ -90,9 +90,10 @@ def read_kept(text: str, *, source: str) -> KeptPolicy:
     if not found:
         try:
             part = PolicyPart.model_validate(plain_values(roots[0]))
+            found += _in_units(part, roots[0], source)
         except ValidationError as error:
             found += mistakes_of(error, roots[0], source, PolicyPart)
-    if part is None:
+    if part is None or found:
         raise KeptPolicyError("; ".join(map(str, found)))
     commitments = {
         name: each.named(name, f"{source}:{tree.position_of(roots[0], ('commitments', name)).line}")
@@ -130,6 +131,14 @@ def _strange(root: tree.Mapping, source: str) -> Iterator[Mistake]:
         if name not in _MINE:
             why = "only commitments and brokerQuotas stand in what userquota writes: move it to another ConfigMap"
             yield Mistake(source, each.key_position, name, why)
+
+
+def _in_units(part: PolicyPart, root: tree.Node, source: str) -> Iterator[Mistake]:
+    for name, each in part.commitments.items():
+        if each.units is not None:
+            steps = ("commitments", name, "units")
+            why = "userquota writes amounts, and no units: give these, or move it to another ConfigMap"
+            yield Mistake(source, tree.position_of(root, steps), field_path(steps), why)
 
 
 def _written(each: Commitment) -> dict[str, object]:

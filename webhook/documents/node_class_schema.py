@@ -14,18 +14,19 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictB
 from webhook.documents import json_forms
 from webhook.documents.hint_schema import SHARE, Link, Sentence, hint_of, read_share
 from webhook.documents.mark_schema import Part, name_error
-from webhook.documents.policy_amounts import ResourceName
+from webhook.documents.policy_amounts import HardList, ResourceName
 from webhook.quota import resources
 from webhook.quota.commitments import ClassTerms
 from webhook.quota.node_classes import NodeClass
-from webhook.quota.policy import Mode
-from webhook.quota.resources import canonical_name
+from webhook.quota.policy import Hard, Mode, Unlimited
+from webhook.quota.resources import LOGICAL, canonical_name
 
 _FACTOR = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?", re.ASCII)
 _LARGEST_FACTOR = 100
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", re.ASCII)
 
 
+_MADE_BY_NODES = frozenset({"pods", "requests.cpu", "requests.memory", "requests.ephemeral-storage", *LOGICAL})
 _NO_NAME = "expected a name of small letters, digits, - and ., as in h100"
 
 
@@ -39,6 +40,20 @@ def _class_key(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise name_error(_NO_NAME)
     return name
+
+
+def _of_nodes(amounts: dict[str, Hard]) -> dict[str, Hard]:
+    names: set[str] = set()
+    for name, amount in amounts.items():
+        canonical = canonical_name(name) or name
+        if isinstance(amount, Unlimited) or not amount:
+            raise ValueError(f"{name}: expected an amount above 0")
+        if canonical not in _MADE_BY_NODES and not canonical.startswith("requests."):
+            raise ValueError(f"{name} is nothing that nodes have")
+        if canonical in names:
+            raise ValueError(f"{canonical} is given twice, under its short and its full name")
+        names.add(canonical)
+    return amounts
 
 
 def _device(name: str) -> str:
@@ -61,6 +76,8 @@ Factor = Annotated[
 ]
 NodeClassName = Annotated[str, AfterValidator(_class_name), json_forms.whole(_NAME)]
 Device = Annotated[str, AfterValidator(_device)]
+NodeAmounts = Annotated[HardList, AfterValidator(_of_nodes)]
+"""Amounts above 0 of what nodes have, by the names that are written."""
 
 
 class NodeSelectorPart(Part):
@@ -104,6 +121,13 @@ class SwitchesPart(Part):
 class NodeClassPart(SwitchesPart, _NodesPart):
     """A class of nodes, such as those with one model of GPU."""
 
+    unit: NodeAmounts = Field(
+        default_factory=dict,
+        description=(
+            "What one unit of the class is, as `{cpu: 8, memory: 480Gi, gpu: 1}`: commitments and limits of the class "
+            "may be written as a number of `units`."
+        ),
+    )
     worth: dict[ResourceName, Annotated[int, Field(ge=1, le=1_000_000, strict=True)]] = Field(
         default_factory=dict,
         description=(
@@ -135,7 +159,8 @@ class NodeClassPart(SwitchesPart, _NodesPart):
         """Return what is agreed on the resources of the class."""
         worth = {canonical_name(name) or name: each for name, each in self.worth.items()}
         overcommit = {canonical_name(name) or name: each for name, each in self.overcommit.items()}
-        return ClassTerms(worth, overcommit, self.committable, self.commitments)
+        unit = {canonical_name(name) or name: each for name, each in self.unit.items()}
+        return ClassTerms(worth, overcommit, self.committable, self.commitments, unit)
 
     def named(self, name: str) -> NodeClass:
         """Return the class with this *name*."""

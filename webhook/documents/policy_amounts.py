@@ -18,6 +18,8 @@ from webhook.quota.policy import Hard, Unlimited
 from webhook.quota.quantity import NANOS, Quantity, QuantityError
 from webhook.quota.resources import Amount
 
+_MOST_UNITS = 1_000_000
+
 
 class _Divisible(str):
     """A text that stands for an amount of a logical resource, which may be a fraction."""
@@ -101,6 +103,14 @@ def whole_if_possible(number: Fraction) -> Amount:
     return int(number) if number.denominator == 1 else number
 
 
+def _read_units(value: Any) -> int | Unlimited:
+    if value == Unlimited.UNLIMITED.value:
+        return Unlimited.UNLIMITED
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_UNITS:
+        raise ValueError(f'expected a number of units from 0 to {_MOST_UNITS}, or the word "unlimited"')
+    return value
+
+
 def _read_time(value: Any) -> datetime:
     """A number is no time here: `until: 2027` would be a moment in 1970, and the entry never in force."""
     if not isinstance(value, str) or isinstance(value, Written):
@@ -136,6 +146,7 @@ ResourceName = Annotated[str, AfterValidator(_known_resource)]
 HardAmount = Annotated[Any, BeforeValidator(_read_hard), WithJsonSchema(json_forms.HARD_AMOUNT)]
 LogicalAmount = Annotated[Any, BeforeValidator(_read_logical), WithJsonSchema(json_forms.LOGICAL_AMOUNT)]
 CalendarPeriod = Annotated[Period, BeforeValidator(_read_period), WithJsonSchema(json_forms.PERIOD)]
+Units = Annotated[Any, BeforeValidator(_read_units), WithJsonSchema(json_forms.UNITS)]
 Moment = Annotated[datetime, BeforeValidator(_read_time), WithJsonSchema(json_forms.TIME)]
 HardList = Annotated[
     dict[ResourceName, HardAmount], BeforeValidator(_mark_divisible), WithJsonSchema(json_forms.HARD_LIST)

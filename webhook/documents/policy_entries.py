@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from webhook.documents import tree
 from webhook.documents.catalogue_schema import ResourcePart, ResourcesPart
+from webhook.documents.class_units import UnitUse
 from webhook.documents.commitment_schema import CommitmentPart
 from webhook.documents.device_notes import is_familiar, misspelt
 from webhook.documents.limit_notes import DeviceLimit, Ending, WrittenLimit, default_note, limit_note
@@ -177,11 +178,12 @@ class Definition(NamedTuple):
 
 
 class Promised(NamedTuple):
-    """A commitment, with the places of mistakes in its class and in its zone."""
+    """A commitment, with the places of mistakes in its class and its zone, and of a note on its amounts."""
 
     commitment: Commitment
     of_class: Mistake
     of_zone: Mistake
+    of_amounts: Mistake
 
 
 @dataclass(slots=True)
@@ -214,6 +216,8 @@ class DocumentEntries:
     holders: list[tuple[str, str, Mistake]] = field(default_factory=list)
     """The groups and tenants that hold commitments, by section and name, each with the place of a mistake."""
     promised: list[Promised] = field(default_factory=list)
+    unit_uses: list[UnitUse] = field(default_factory=list)
+    """The amounts that are written in units, which are empty until all texts are read."""
     offers: list[tuple[Commitment, Mistake]] = field(default_factory=list)
     """The commitments that are offered, each with the place of a mistake in the digest of its token."""
     projects: list[tuple[str, Mistake]] = field(default_factory=list)
@@ -286,6 +290,10 @@ class DocumentEntries:
             classes = NodeClasses(tuple(each.named(name) for name, each in named.items()))
             entries = {name: self._class_entry((*steps, name), each, root) for name, each in named.items()}
             terms = {name: each.terms for name, each in named.items()}
+            for name, each in named.items():
+                node = tree.node_at(root, (*steps, name))
+                if node is not None:
+                    self._note_amounts((*steps, name), "unit", each.unit, node)
             value = ListedClasses(classes, entries, terms)
             self.definitions.append(Definition(steps, tree.position_of(root, steps), value))
 
@@ -466,22 +474,35 @@ class DocumentEntries:
         if commitment.state not in FINAL:
             at = "until" if part.until is not None else "for"
             self._add_ending(steps, (), part.ends, node, "it covers nothing any more", at=at)
-        of_class, of_zone = (self._remark(steps, (each,), node, "") for each in ("nodeClass", "zone"))
+        places = ("nodeClass", "zone", "amounts")
+        of_class, of_zone, of_amounts = (self._remark(steps, (each,), node, "") for each in places)
         self.class_uses.append((part.nodeClass, of_class))
-        for resource in part.amounts:
-            place = ("amounts", resource)
-            value = tree.node_at(node, place)
-            text = value.text if isinstance(value, tree.Scalar) else ""
-            canonical = resources.canonical_name(resource) or resource
-            if note := limit_note(WrittenLimit(canonical, commitment.amounts[canonical], text)):
-                self.notes.append(self._remark(steps, place, node, note))
+        if part.units is not None:
+            commitment = replace(commitment, amounts=self._of_units(steps, (), part.nodeClass, part.units, node))
+        self._note_amounts(steps, "amounts", part.amounts, node)
         kind, _, name = commitment.holder.partition("/")
         if kind in ("group", "tenant"):
             self.holders.append((f"{kind}s", name, self._remark(steps, (kind,), node, "")))
-        self.promised.append(Promised(commitment, of_class, of_zone))
+        self.promised.append(Promised(commitment, of_class, of_zone, of_amounts))
         if commitment.offer is not None:
             self.offers.append((commitment, self._remark(steps, ("offer", "tokenDigest"), node, "")))
         return commitment
+
+    def _of_units(
+        self, steps: Steps, inside: Steps, node_class: str, units: int | Unlimited, node: tree.Node
+    ) -> dict[str, Any]:
+        """Return amounts that are filled once the unit of the class is known."""
+        use = UnitUse(node_class, units, {}, self._remark(steps, (*inside, "units"), node, ""))
+        self.unit_uses.append(use)
+        return use.amounts
+
+    def _note_amounts(self, steps: Steps, within: str, amounts: Mapping[str, Amount], node: tree.Node) -> None:
+        """Note what is surely not meant of what nodes have."""
+        for name, amount in amounts.items():
+            value = tree.node_at(node, (within, name))
+            text = value.text if isinstance(value, tree.Scalar) else ""
+            if note := limit_note(WrittenLimit(resources.canonical_name(name) or name, amount, text)):
+                self.notes.append(self._remark(steps, (within, name), node, note))
 
     def _tier(self, steps: Steps, part: TierPart, node: tree.Node) -> Entry:
         return Entry(
@@ -580,7 +601,11 @@ class DocumentEntries:
         return Entry(
             path=field_path((*steps, *inside)),
             place=f"{self.source}:{place.line}",
-            hard=self._hards(steps, (*inside, "hard"), part.hard, around, selector=part.selector),
+            hard=(
+                self._hards(steps, (*inside, "hard"), part.hard, around, selector=part.selector)
+                if part.units is None
+                else self._of_units(steps, inside, part.node_class, part.units, around)
+            ),
             mode=part.mode,
             workloads=part.workloads,
             until=part.until,

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import NamedTuple, assert_never
 
 from webhook.documents.catalogue_notes import entry_notes, limit_notes
+from webhook.documents.class_units import UnitUse, uneven
 from webhook.documents.device_notes import misspelt, weighed_names
 from webhook.documents.exempt_notes import effect_notes, exempt_notes
 from webhook.documents.group_notes import group_notes
@@ -133,6 +134,7 @@ class Merger:
         self._commitments: list[Commitment] = []
         self._holders: list[tuple[str, str, Mistake]] = []
         self._promised: list[Promised] = []
+        self._unit_uses: list[UnitUse] = []
         self._offers: list[tuple[Commitment, Mistake]] = []
         self._projects: list[tuple[str, Mistake]] = []
         self._is_partly_read = False
@@ -153,6 +155,7 @@ class Merger:
         self._class_uses += document.class_uses
         self._holders += document.holders
         self._promised += document.promised
+        self._unit_uses += document.unit_uses
         self._offers += document.offers
         self._projects += document.projects
         self._is_partly_read = self._is_partly_read or document.is_partly_read
@@ -180,6 +183,7 @@ class Merger:
                 self.mistakes.append(replace(blank, message=message))
         if not self._is_partly_read:
             self._check_classes()
+            self._fill_units()
             self._check_commitments()
             self._check_broker_quotas()
             self._check_guarantees()
@@ -196,6 +200,21 @@ class Merger:
                 self.mistakes.append(replace(blank, message="the policy defines no nodeClasses"))
             elif name and name not in known:
                 self.mistakes.append(replace(blank, message=f"{name} is not in nodeClasses" + suggestion(name, known)))
+
+    def _fill_units(self) -> None:
+        """Put what units come to in their place, and note commitments that are no whole number of units."""
+        for use in self._unit_uses:
+            terms = self._class_terms.get(use.node_class)
+            if terms is None:
+                continue  # the class is not there, which is a mistake of its own
+            if not terms.unit:
+                message = f"{use.node_class} has no unit: nodeClasses.{use.node_class}.unit says what one is"
+                self.mistakes.append(replace(use.place, message=message))
+            use.fill(terms.unit)
+        for commitment, _, _, blank in self._promised:
+            terms = self._class_terms.get(commitment.pool.node_class, NO_TERMS)
+            if commitment.state not in FINAL and (why := uneven(commitment.amounts, terms.unit)):
+                self.notes.append(replace(blank, message=why))
 
     def _check_projects(self) -> None:
         first: dict[str, Mistake] = {}
@@ -214,7 +233,7 @@ class Merger:
                 message = f"{name} has no entry under {section}" + (suggestion(name, names) if names else "")
                 self.mistakes.append(replace(blank, message=message))
         first: dict[str, Commitment] = {}
-        for commitment, of_class, blank in self._promised:
+        for commitment, of_class, of_zone, _ in self._promised:
             if commitment.state in FINAL:
                 continue
             node_class = commitment.pool.node_class
@@ -226,7 +245,7 @@ class Merger:
             if bool(other.pool.zone) != bool(commitment.pool.zone):
                 named = "a zone" if other.pool.zone else "no zone"
                 message = f"{other.name} at {other.place} names {named}: of one class either all do or none"
-                self.mistakes.append(replace(blank, message=message))
+                self.mistakes.append(replace(of_zone, message=message))
         offered: dict[str, Commitment] = {}
         for commitment, blank in self._offers:
             assert commitment.offer is not None  # noqa: S101 - it is among those that are offered

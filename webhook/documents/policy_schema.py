@@ -32,6 +32,7 @@ from webhook.documents.policy_amounts import (
     MinimumList,
     Moment,
     SessionHardList,
+    Units,
     read_quantity,
 )
 from webhook.documents.shipped_presets import PresetItem
@@ -224,6 +225,13 @@ class ScopedPart(SumPart):
         default=None,
         description="Conditions on scopes, written as in a ResourceQuota. They have to hold beside `scopes`.",
     )
+    units: Units | None = Field(
+        default=None,
+        description=(
+            "The most, instead of `hard`: a number of the units of the one class of nodes that is selected. 0 forbids "
+            "what is in a unit, `unlimited` lifts what would be inherited."
+        ),
+    )
 
     @property
     def selector(self) -> Selector:
@@ -235,6 +243,21 @@ class ScopedPart(SumPart):
                 for each in self.scopeSelector.matchExpressions
             ]
         return Selector.of(listed)
+
+    @property
+    def node_class(self) -> str:
+        """Return the class of nodes that it selects, empty if that is not one alone."""
+        conditions = [each for each in self.selector.requirements if each.scope == scopes.NODE_CLASS]
+        found = [each.values for each in conditions if each.operator is Operator.IN]
+        return found[0][0] if len(conditions) == len(found) == 1 and len(found[0]) == 1 else ""
+
+    @model_validator(mode="after")
+    def _check_units(self) -> ScopedPart:
+        if self.units is not None and self.hard:
+            raise ValueError("hard and units both say how much: give one of them")
+        if self.units is not None and not self.node_class:
+            raise ValueError("units are those of a class: select one by NodeClass, In, with one value")
+        return self
 
     @model_validator(mode="after")
     def _check_scopes(self) -> ScopedPart:

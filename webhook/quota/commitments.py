@@ -189,13 +189,14 @@ class ClassTerms:
 
     One of a resource is `worth` so much against the same of other classes. What nodes have may be used so many times as
     `overcommit` says, once where it says nothing, and of that the part `committable` may be promised; nothing of a
-    class that does not take commitments.
+    class that does not take commitments. One `unit` of the class is these amounts; empty where it has none.
     """
 
     worth: Mapping[str, int] = field(default_factory=dict)
     overcommit: Mapping[str, Fraction] = field(default_factory=dict)
     committable: Fraction = Fraction(1)
     takes_commitments: bool = True
+    unit: Mapping[str, Amount] = field(default_factory=dict)
 
     def usable(self, has: Mapping[str, Amount]) -> Mapping[str, Amount]:
         """Return how much may be used of what nodes have: the same object where nothing is overcommitted."""
