@@ -174,6 +174,20 @@ async def test_the_policy_may_refuse_what_no_pod_can_be() -> None:
     assert [each["reason"] for each in answer["status"]["details"]["causes"]] == ["BelowMinimum"]
 
 
+ALL = "nodeClasses: {all: {nodes: {matchLabels: {a: b}}, default: true"
+SHAPED = f"version: 1\n{ALL}, shape: fixed, unit: {{cpu: 2, memory: 1Gi}}"
+
+
+@pytest.mark.parametrize(("mode", "warns"), [("enforce", True), ("warn", True), ("audit", False)])
+async def test_the_shape_that_no_pod_has_is_told_before_pods_are_made(mode: str, warns: bool) -> None:
+    answer = await Advised(f"{SHAPED}, mode: {mode}}}}}\n").create(deployment(2, cpu="1"))
+    told = (
+        "no replicas fit: off shape nodeClasses.all: requests.cpu=1,requests.memory=0 requested, in shape "
+        "requests.cpu=1,requests.memory=512Mi"
+    )
+    assert answer == {"uid": "call-1", "allowed": True, **({"warnings": [told]} if warns else {})}
+
+
 MODES = {
     "not told of": ("{hard: {pods: 3}, workloads: off}", ""),
     "in audit": ("{hard: {pods: 3}, mode: audit, workloads: deny}", ""),

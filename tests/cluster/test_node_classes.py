@@ -9,7 +9,7 @@ from tests.cluster.people import Person
 from tests.cluster.running import RunningWebhook, eventually
 
 ZONE = "topology.kubernetes.io/zone"
-CLASSES = {
+CLASSES: dict[str, dict[str, Any]] = {
     "h100": {"nodes": {"matchLabels": {"gpu": "h100"}}, "devices": ["nvidia.com/gpu"]},
     "a100": {"nodes": {"matchLabels": {"gpu": "a100"}}, "devices": ["nvidia.com/gpu"]},
     "general": {"nodes": {"matchLabels": {"pool": "general"}}, "default": True},
@@ -76,3 +76,41 @@ def test_a_workload_is_told_of_the_class_of_its_pods(running: RunningWebhook, pe
         return person.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(deployment))
 
     eventually(lambda: "2 of 3 replicas fit now" in told(), what=told)  # once the pods are counted anew
+
+
+def shaped(mode: str) -> str:
+    unit = {"cpu": "8", "memory": "480Gi", "gpu": 1}
+    return json.dumps(
+        {"version": 1, "nodeClasses": {"h100": {**CLASSES["h100"], "unit": unit, "shape": "fixed", "mode": mode}}}
+    )
+
+
+def a_shaped_pod(name: str, cpu: str, memory: str, gpus: int) -> str:
+    written = json.loads(a_pod(name, gpus, **H100))
+    written["spec"]["containers"][0]["resources"]["requests"] = {"cpu": cpu, "memory": memory}
+    return json.dumps(written)
+
+
+def test_a_pod_off_the_shape_of_its_nodes_is_refused_warned_of_or_recorded(
+    running: RunningWebhook, person: Person
+) -> None:
+    running.set_policy(shaped("enforce"))
+    told = "off shape: nodeClasses.h100, requested: gpu=1,requests.cpu=4,requests.memory=480Gi, unit: "
+    told += "gpu=1,requests.cpu=8,requests.memory=480Gi, in shape: gpu=1,requests.cpu=8,requests.memory=480Gi"
+
+    def refused() -> str:
+        return person.run("create", "--dry-run=server", "-f", "-", stdin=a_shaped_pod("off", "4", "480Gi", 1))
+
+    eventually(lambda: told in refused(), what=refused)  # once the pods are counted anew
+    assert " created\n" in person.create(a_shaped_pod("one", "8", "480Gi", 1))
+    assert " created\n" in person.create(a_shaped_pod("three", "24", "1440Gi", 3))
+    assert told.rpartition(", ")[2] in person.create(a_shaped_pod("more", "9", "480Gi", 1))
+
+    running.set_policy(shaped("warn"))
+    warned = person.create(a_shaped_pod("warned", "4", "480Gi", 1))
+    assert "Warning: off shape nodeClasses.h100: gpu=1,requests.cpu=4,requests.memory=480Gi requested" in warned
+    assert " created\n" in warned
+    running.set_policy(shaped("audit"))
+    recorded = person.create(a_shaped_pod("recorded", "4", "480Gi", 1))
+    assert " created\n" in recorded
+    assert "Warning" not in recorded

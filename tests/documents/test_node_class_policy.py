@@ -9,6 +9,7 @@ import pytest
 from webhook.documents.policy_text import PolicyReading, PolicyText, read_policy
 from webhook.quota.policy import Hard, Mode, Policy, Unlimited
 from webhook.quota.quantity import NANOS
+from webhook.quota.shapes import Shape
 
 UNIT = "unit: {cpu: 8, memory: 2032Mi, gpu: 1/3}"
 TENANT = "tenants: {research: {namespaces: {matchLabels: {team: research}}}}\n"
@@ -187,3 +188,32 @@ def test_what_is_no_whole_number_of_units_is_noted() -> None:
     ]
     [odd] = reading(a_class("h100", ", unit: {memory: 500m}")).notes
     assert str(odd) == "policy.yaml:3:87: nodeClasses.h100.unit.memory: 500m is less than one byte, did you mean 500M?"
+
+
+def test_a_shape_is_the_ratio_of_the_unit_without_its_pods() -> None:
+    said = ", unit: {cpu: 8, pods: 10, gpu: 1/2}, shape: fixed"
+    found = policy(a_class("h100", said) + a_class("a100", f"{said}, tolerance: 5%") + a_class("v100", f", {UNIT}"))
+    assert found.terms_of("h100").shape == Shape((("gpu", NANOS // 2), ("requests.cpu", 8 * NANOS)))
+    assert found.shapes == {
+        "h100": found.terms_of("h100").shape,
+        "a100": Shape((("gpu", NANOS // 2), ("requests.cpu", 8 * NANOS)), Fraction(1, 20)),
+    }
+    assert found.judges_specs
+    assert not policy(a_class("v100", f", {UNIT}")).judges_specs
+
+
+@pytest.mark.parametrize(
+    ("said", "mistake"),
+    [
+        (", shape: fixed", "nodeClasses.h100: shape: fixed needs a unit with two resources or more"),
+        (", shape: fixed, unit: {gpu: 1, pods: 1}", "nodeClasses.h100: shape: fixed needs a unit with two resources"),
+        (f", {UNIT}, tolerance: 5%", "nodeClasses.h100: tolerance is that of shape: fixed"),
+        (f", {UNIT}, shape: fixed, tolerance: 0.05", "nodeClasses.h100.tolerance: expected a share from 1% to 100%"),
+        (f", {UNIT}, shape: fixd", "nodeClasses.h100.shape: input should be 'any' or 'fixed'"),
+        (f", {UNIT}, shap: fixed", "nodeClasses.h100.shap: unknown field, did you mean shape?"),
+    ],
+)
+def test_a_mistake_in_a_shape_is_told_at_its_place(said: str, mistake: str) -> None:
+    [found] = reading(a_class("h100", said)).mistakes
+    assert str(found).partition(": ")[2].startswith(mistake)
+    assert found.position.line == 3

@@ -99,7 +99,7 @@ def test_a_minimum_is_an_amount() -> None:
         "minPerPod": {"requests.cpu": 10**8, "gpu": 10**9 // 2},
         "minPerSession": {"requests.memory": 2**30 * 10**9},
     }
-    assert reading.policy.sets_minimums
+    assert reading.policy.judges_specs
 
 
 ODD_MINIMUMS = {

@@ -19,7 +19,7 @@ import yaml
 
 from webhook.quota import durations, message, share
 from webhook.quota.catalogue import About, Notation
-from webhook.quota.decision import Denied, Excess, Filled, Lack, Shortfall
+from webhook.quota.decision import Denied, Excess, Filled, Lack, OffShape, Shortfall, Unmet
 from webhook.quota.devices import Part, Weight
 from webhook.quota.endings import EndingLimit
 from webhook.quota.fitting import Fitting
@@ -28,7 +28,8 @@ from webhook.quota.message import Added, Context
 from webhook.quota.policy import Unlimited
 from webhook.quota.pool_room import OnDemand
 from webhook.quota.quantity import NANOS, parse
-from webhook.quota.resources import LOGICAL, Amount
+from webhook.quota.resources import LOGICAL, Amount, Amounts
+from webhook.quota.shapes import Shape
 from webhook.quota.subject import Subject
 
 Json: TypeAlias = dict[str, Any]
@@ -80,6 +81,15 @@ def shortfall(written: Json) -> Shortfall:
     return Shortfall(short.rule, short.requested)
 
 
+def off_shape(written: Json) -> OffShape:
+    def listed(name: str) -> Amounts:
+        return tuple(sorted((each, amount(each, text)) for each, text in written[name].items()))
+
+    shape, nearest = Shape(listed("unit"), Fraction(written.get("tolerance", 0))), listed("nearest")
+    resource, hard = nearest[0]
+    return OffShape(limit(resource, hard, written, "shape"), listed("asked"), shape, nearest)
+
+
 def context(written: Json) -> Context:
     containers, amounts = written.get("added", ((), {}))
     added = Added(tuple(containers), {name: amount(name, text) for name, text in amounts.items()})
@@ -95,7 +105,8 @@ def ending(written: Json) -> EndingLimit:
 
 def text_of(case: Json) -> str:
     excesses, lacks = list(map(excess, case.get("excesses", ()))), list(map(lack, case.get("lacks", ())))
-    short = list(map(shortfall, case.get("shortfalls", ())))
+    short: list[Unmet] = [shortfall(each) for each in case.get("shortfalls", ())]
+    short += [off_shape(each) for each in case.get("off_shape", ())]
     fitting = Fitting(*reversed(case.get("fits", (0, 0))))
     made: dict[str, Callable[[], str]] = {
         "sentence": lambda: message.sentence(excesses, lacks, context(case.get("context", {})), shortfalls=short),
@@ -133,7 +144,11 @@ def test_a_message_is_one_line_and_tells_the_numbers_first(case: Json) -> None:
     """Terminals and Events cut what is long."""
     text = text_of(case)
     assert text.isprintable()
-    if case["of"].endswith("sentence") and case.get("excesses") and not (case.get("lacks") or case.get("shortfalls")):
+    if (
+        case["of"].endswith("sentence")
+        and case.get("excesses")
+        and not (case.get("lacks") or case.get("shortfalls") or case.get("off_shape"))
+    ):
         first, cap = text[:120], " for one " in text.partition(";")[0]
         assert all(f"{word}: " in first for word in ("requested", *(() if cap else ("used",)), "limited")), first
     if case["of"].endswith(("warning", "weight")):

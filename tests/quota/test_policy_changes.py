@@ -182,7 +182,9 @@ FIELDS = {
     "commitments": (
         "nodeClasses: {a: {nodes: {matchLabels: {b: c}}}}\ncommitments: {c: {user: u, nodeClass: a, amounts: {gpu: 1}}}"
     ),
-    "class_terms": "nodeClasses: {a: {nodes: {matchLabels: {b: c}}, commitments: false, unit: {gpu: 1}}}",
+    "class_terms": (
+        "nodeClasses: {a: {nodes: {matchLabels: {b: c}}, commitments: false, unit: {cpu: 2, gpu: 1}, shape: fixed}}"
+    ),
     "node_classes": "nodeClasses: {a: {nodes: {matchLabels: {b: c}}}}",
 }
 

@@ -53,10 +53,11 @@ from webhook.quota.decision import (
     Denied,
     Excess,
     Lack,
-    Shortfall,
+    Unmet,
     below_minimums,
     lacks,
     must_declare,
+    off_shapes,
 )
 from webhook.quota.expected import WORKLOAD, PodSet
 from webhook.quota.fitting import UNUSED, Copies, Fitting, Part, Room, fit, rooms
@@ -122,7 +123,7 @@ class Judgement:
     returns what each copy has one of, with all limits in force; `objects` are the same without. `surge` are the limits
     under which one more pod has no room. `surges_later`: it is new, and a rolling update of it will need one.
     `undeclared` is what no pod will declare, of which `lacks` are the limits that require it, and `shortfalls` are the
-    minimums that each pod is below: with any of these that is enforced no pod is made.
+    minimums that each pod is below and the shapes that it has not: with any of these that is enforced no pod is made.
     """
 
     key: ObjectKey
@@ -142,7 +143,7 @@ class Judgement:
     fitting: Fitting = field(default_factory=lambda: Fitting(0, 0))
     surge: tuple[Excess, ...] = ()
     lacks: tuple[Lack, ...] = ()
-    shortfalls: tuple[Shortfall, ...] = ()
+    shortfalls: tuple[Unmet, ...] = ()
 
     def decide(self, view: UsageView) -> Decision:
         """Return the decision; nothing is ever reserved. Raises: UnavailableError."""
@@ -196,14 +197,14 @@ class Judgement:
                 amounts = tuple((name, amount * new) for name, amount in each.amounts)
                 yield Reservation(key, "", CREATED, self.payer, amounts, each.scopes, part_of=each.part_of)
 
-    def _unfit(self, counts: Callable[[Limit], bool]) -> tuple[tuple[Lack, ...], tuple[Shortfall, ...]]:
+    def _unfit(self, counts: Callable[[Limit], bool]) -> tuple[tuple[Lack, ...], tuple[Unmet, ...]]:
         """Return what keeps each pod from being made beside room, of the limits that *counts* is true for."""
         lacks: tuple[Lack, ...] = ()
-        shortfalls: tuple[Shortfall, ...] = ()
+        shortfalls: tuple[Unmet, ...] = ()
         for part in (each.under(counts) for each in self.parts() if each.cap == PODS.cap):
             lacks += self.requires(part)
             minimums = (each for each in part.in_force.caps if each.cap == _LEAST_OF_A_POD)
-            shortfalls += below_minimums(part.amounts, minimums)
+            shortfalls += (*below_minimums(part.amounts, minimums), *off_shapes(part.amounts, part.in_force.shapes))
         return lacks, shortfalls
 
     def _fit(self, counts: Callable[[Limit], bool], view: UsageView) -> Fitting:

@@ -69,7 +69,7 @@ def charge_for(
         amounts, base = evaluator.usage(new, now=now), request.version(old.metadata.resource_version)
         stamp = evaluator.payer(old) or read_stamp(old.metadata) or NOBODY
         cost, before = evaluator.former_cost(old, now=now, defaults=defaults)
-        by_spec = evaluator.asked(old) if policy.sets_minimums else None
+        by_spec = evaluator.asked(old) if policy.judges_specs else None
         prior = Prior(stamp, frozenset(), cost, evaluator.scopes(old), _pods(before), by_spec)
     return Charge(
         key,
@@ -83,7 +83,7 @@ def charge_for(
         pods=_pods(size),
         expected=None if size is None else Expected(size.amounts, size.pod_labels),
         part_of=policy.sessions_of(evaluator.labels(new)),
-        by_spec=None if old is None or not policy.sets_minimums else evaluator.asked(new),
+        by_spec=None if old is None or not policy.judges_specs else evaluator.asked(new),
     )
 
 

@@ -17,7 +17,7 @@ from webhook.kube.api import KubernetesApi
 from webhook.kube.denial_list import ToldDenial, list_denials
 from webhook.quota import durations
 
-REASONS = ("QuotaExceeded", "NeverFits", "FieldValueRequired", "BelowMinimum", "Forbidden")
+REASONS = ("QuotaExceeded", "NeverFits", "FieldValueRequired", "BelowMinimum", "OffShape", "Forbidden")
 """Reasons of Events: those of the causes of a refusal, and that of one without a cause. See docs/messages.md."""
 
 NOTE = (

@@ -7,9 +7,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema, model_validator
 
 from webhook.documents import json_forms
 from webhook.documents.hint_schema import SHARE, Link, Sentence, hint_of, read_share
@@ -19,13 +19,15 @@ from webhook.quota import resources
 from webhook.quota.commitments import ClassTerms
 from webhook.quota.node_classes import NodeClass
 from webhook.quota.policy import Hard, Mode, Unlimited
-from webhook.quota.resources import LOGICAL, canonical_name
+from webhook.quota.resources import LOGICAL, PODS, Amounts, canonical_name
+from webhook.quota.shapes import Shape
 
 _FACTOR = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?", re.ASCII)
 _LARGEST_FACTOR = 100
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", re.ASCII)
 
 
+_LEAST_IN_RATIO = 2
 _MADE_BY_NODES = frozenset({"pods", "requests.cpu", "requests.memory", "requests.ephemeral-storage", *LOGICAL})
 _NO_NAME = "expected a name of small letters, digits, - and ., as in h100"
 
@@ -108,8 +110,8 @@ class SwitchesPart(Part):
     mode: Mode = Field(
         default=Mode.ENFORCE,
         description=(
-            "What happens with a pod that does not fit beside what was promised of the class: `enforce` (default), "
-            "`warn` or `audit`, as in an entry."
+            "What happens with a pod that does not fit beside what was promised of the class, or has not its `shape`: "
+            "`enforce` (default), `warn` or `audit`, as in an entry."
         ),
     )
     commitments: StrictBool = Field(
@@ -126,6 +128,18 @@ class NodeClassPart(SwitchesPart, _NodesPart):
         description=(
             "What one unit of the class is, as `{cpu: 8, memory: 480Gi, gpu: 1}`: commitments and limits of the class "
             "may be written as a number of `units`."
+        ),
+    )
+    shape: Literal["any", "fixed"] = Field(
+        default="any",
+        description=(
+            "`fixed`: pods there have to ask for what is in the `unit`, in its ratio. `any` (default): in whichever."
+        ),
+    )
+    tolerance: Annotated[Fraction, BeforeValidator(read_share), SHARE] | None = Field(
+        default=None,
+        description=(
+            "With `shape: fixed`, how much more of a resource than its share a pod may ask for: `5%`. Default: nothing."
         ),
     )
     worth: dict[ResourceName, Annotated[int, Field(ge=1, le=1_000_000, strict=True)]] = Field(
@@ -149,6 +163,20 @@ class NodeClassPart(SwitchesPart, _NodesPart):
     message: Sentence | None = Field(default=None, description="What whoever is refused then is told, as in an entry.")
     link: Link | None = Field(default=None, description="A link that is told with `message`.")
 
+    @model_validator(mode="after")
+    def _check_shape(self) -> NodeClassPart:
+        if self.shape == "fixed" and len(self._ratio) < _LEAST_IN_RATIO:
+            raise ValueError("shape: fixed needs a unit with two resources or more: that is the ratio")
+        if self.shape != "fixed" and self.tolerance is not None:
+            raise ValueError("tolerance is that of shape: fixed")
+        return self
+
+    @property
+    def _ratio(self) -> Amounts:
+        """Return the unit without pods: of these each pod is one."""
+        unit = ((canonical_name(name) or name, each) for name, each in self.unit.items())
+        return tuple(sorted((name, each) for name, each in unit if name != PODS))
+
     @property
     def hint(self) -> str:
         """Return what the admins say to whoever is refused."""
@@ -160,7 +188,8 @@ class NodeClassPart(SwitchesPart, _NodesPart):
         worth = {canonical_name(name) or name: each for name, each in self.worth.items()}
         overcommit = {canonical_name(name) or name: each for name, each in self.overcommit.items()}
         unit = {canonical_name(name) or name: each for name, each in self.unit.items()}
-        return ClassTerms(worth, overcommit, self.committable, self.commitments, unit)
+        shape = Shape(self._ratio, self.tolerance or Fraction(0)) if self.shape == "fixed" else None
+        return ClassTerms(worth, overcommit, self.committable, self.commitments, unit, shape)
 
     def named(self, name: str) -> NodeClass:
         """Return the class with this *name*."""

@@ -28,6 +28,7 @@ from typing import NamedTuple, TypeAlias
 from webhook.quota import scopes
 from webhook.quota.resources import Amount, show
 from webhook.quota.scopes import Operator, Requirement, Scopes, Selector
+from webhook.quota.shapes import Shape
 from webhook.quota.subject import CLUSTER, Subject, scoped
 from webhook.quota.transfer_offer import TransferOffer
 
@@ -189,7 +190,8 @@ class ClassTerms:
 
     One of a resource is `worth` so much against the same of other classes. What nodes have may be used so many times as
     `overcommit` says, once where it says nothing, and of that the part `committable` may be promised; nothing of a
-    class that does not take commitments. One `unit` of the class is these amounts; empty where it has none.
+    class that does not take commitments. One `unit` of the class is these amounts; empty where it has none. Pods have
+    the `shape`; None: any.
     """
 
     worth: Mapping[str, int] = field(default_factory=dict)
@@ -197,6 +199,7 @@ class ClassTerms:
     committable: Fraction = Fraction(1)
     takes_commitments: bool = True
     unit: Mapping[str, Amount] = field(default_factory=dict)
+    shape: Shape | None = None
 
     def usable(self, has: Mapping[str, Amount]) -> Mapping[str, Amount]:
         """Return how much may be used of what nodes have: the same object where nothing is overcommitted."""

@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from msgspec import structs
+
+from webhook.quota import scopes
 from webhook.quota.demand import Demand, demand_of
-from webhook.quota.limits import Limit, LimitsInForce
+from webhook.quota.limits import Limit, LimitsInForce, ShapeLimit
 from webhook.quota.missing import DECLARABLE, Missing, Undeclared
 from webhook.quota.policy import MINIMUMS, Mode, Policy
 from webhook.quota.pool_room import OnDemand, on_demand, room_in_pool, taken
 from webhook.quota.presets import PER_SESSION
 from webhook.quota.reservation import Charge, Reservation
 from webhook.quota.resources import PODS, PODS_STORED, Amount, Amounts
+from webhook.quota.shapes import Shape
 from webhook.quota.usage import UsageView
 
 
@@ -74,6 +78,23 @@ class Shortfall(NamedTuple):
     requested: Amount
 
 
+class OffShape(NamedTuple):
+    """
+    A pod that does not ask for cpu, memory and devices in the ratio of a class of nodes where it may run.
+
+    These amounts are `asked` for, and `nearest` would do. `rule` is on the first of these that is another one.
+    """
+
+    rule: Limit
+    asked: Amounts
+    shape: Shape
+    nearest: Amounts
+
+
+Unmet: TypeAlias = Shortfall | OffShape
+"""What an object asks for that is not enough, or does not go together."""
+
+
 class Filled(NamedTuple):
     """A limit that is nearly full, and how much of it is taken, with what is allowed now."""
 
@@ -96,7 +117,7 @@ class Allowed:
     tolerated: tuple[Excess, ...] = ()
     tolerated_lacks: tuple[Lack, ...] = ()
     fullest: Filled | None = None
-    tolerated_shortfalls: tuple[Shortfall, ...] = ()
+    tolerated_shortfalls: tuple[Unmet, ...] = ()
     demand: Demand | None = None
 
 
@@ -106,12 +127,12 @@ class Denied:
     The charge does not fit. `excesses` are all exceeded limits, in the order of the policy.
 
     `lacks` are the limits on a resource that is not declared, and `shortfalls` the minimums that the object is below,
-    in the same order.
+    in the same order, and then the shapes that it has not.
     """
 
     excesses: tuple[Excess, ...]
     lacks: tuple[Lack, ...] = ()
-    shortfalls: tuple[Shortfall, ...] = ()
+    shortfalls: tuple[Unmet, ...] = ()
 
 
 Decision = Allowed | Denied
@@ -123,7 +144,7 @@ def exceeded_limits(decision: Decision) -> tuple[Limit, ...]:
         excesses, missing, below = decision.excesses, decision.lacks, decision.shortfalls
     else:
         excesses, missing, below = decision.tolerated, decision.tolerated_lacks, decision.tolerated_shortfalls
-    found: tuple[Excess | Lack | Shortfall, ...] = (*excesses, *missing, *below)
+    found: tuple[Excess | Lack | Unmet, ...] = (*excesses, *missing, *below)
     return tuple(each.rule for each in found)
 
 
@@ -158,17 +179,17 @@ def decide(
 ) -> Decision:
     """
     Return Allowed if *charge* fits under every limit *in_force* beside the usage in *view*, declares what it must, so
-    that it *lacks* nothing, and is not below a minimum; else Denied. In pools of nodes it has to fit beside what was
-    promised to others.
+    that it *lacks* nothing, is not below a minimum and has the shapes of the nodes; else Denied. In pools of nodes it
+    has to fit beside what was promised to others.
 
     Unless it *may_deny*, the charge is allowed, and every exceeded limit is tolerated.
 
     Only amounts that grow are compared: shrinking and unrelated changes pass even over the limit; with minimums, only
-    those that shrink. What the object's own key already holds counts once, so that a repeated call is never charged
-    twice.
+    those that shrink; with shapes, only those that change. What the object's own key already holds counts once, so that
+    a repeated call is never charged twice.
     """
     lacks = (*lacks, *_left_open(charge, in_force))
-    shortfalls = _below_minimums(charge, in_force)
+    shortfalls: tuple[Unmet, ...] = (*_below_minimums(charge, in_force), *_off_shape(charge, in_force))
     if not (charge.grows or lacks or shortfalls):
         return Allowed(None)
     over_sums = _over_sums(charge, in_force, view)
@@ -246,6 +267,33 @@ def below_minimums(asked: Amounts, rules: Iterable[Limit]) -> tuple[Shortfall, .
     amounts = dict(asked)
     found = (Shortfall(rule, amounts.get(rule.resource, 0)) for rule in rules)
     return tuple(each for each in found if each.requested < each.rule.hard)
+
+
+def _off_shape(charge: Charge, in_force: LimitsInForce) -> Iterator[OffShape]:
+    """Return the shapes that a new pod has not, or one that asks for other amounts, or is new in a class."""
+    return off_shapes(charge.asked, (each for each in in_force.shapes if _is_asked(charge, each)))
+
+
+def _is_asked(charge: Charge, each: ShapeLimit) -> bool:
+    """Whether *charge* is judged by a shape: what was there and stays as it is, is not."""
+    prior, before = charge.prior, charge.asked_before
+    if prior is None or before is None:
+        return True
+    amounts, former = dict(charge.asked), dict(before)
+    is_new = each.node_class not in scopes.values_of(scopes.NODE_CLASS, prior.scopes)
+    return is_new or any(amounts.get(name, 0) != former.get(name, 0) for name, _ in each.shape.unit)
+
+
+def off_shapes(asked: Amounts, shapes: Iterable[ShapeLimit]) -> Iterator[OffShape]:
+    """Yield those of *shapes* that a new pod which asks for *asked* has not."""
+    amounts = dict(asked)
+    for each in shapes:
+        if each.shape.holds(amounts):
+            continue
+        nearest = each.shape.nearest(amounts)
+        name, amount = next(other for other in nearest if other[1] != amounts.get(other[0], 0))
+        rule = structs.replace(each.limit, resource=name, hard=amount)
+        yield OffShape(rule, tuple((name, amounts.get(name, 0)) for name, _ in nearest), each.shape, nearest)
 
 
 def _minimums_of(charge: Charge) -> tuple[str, ...]:

@@ -38,7 +38,8 @@ class Part(NamedTuple):
         whole = self.in_force
         sums, caps = (tuple(filter(counts, each)) for each in (whole.sums, whole.caps))
         pools = tuple(each for each in whole.pools if counts(each.limit))
-        return self._replace(in_force=LimitsInForce(sums, caps, pools, whole.promised))
+        shapes = tuple(each for each in whole.shapes if counts(each.limit))
+        return self._replace(in_force=LimitsInForce(sums, caps, pools, whole.promised, shapes))
 
 
 @dataclass(frozen=True, slots=True)

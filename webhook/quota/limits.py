@@ -21,6 +21,7 @@ from webhook.quota.policy import MINIMUMS, Combine, Entry, Hard, Mode, OnWorkloa
 from webhook.quota.quantity import Format
 from webhook.quota.resources import Amount, show
 from webhook.quota.scopes import Selector
+from webhook.quota.shapes import Shape
 from webhook.quota.subject import UNATTRIBUTED, Account, Payer, Subject
 
 ONE_OBJECT = Subject("one object")
@@ -88,9 +89,21 @@ class PoolLimit(Struct, frozen=True):
         return self.on_demand if self.holder is None else self.holder
 
 
+class ShapeLimit(Struct, frozen=True):
+    """
+    The shape that a pod has to have because it may run on nodes of a class.
+
+    `limit` has its entry, and no resource and amount: which one is wrong depends on the pod.
+    """
+
+    limit: Limit
+    node_class: str
+    shape: Shape
+
+
 class LimitsInForce(Struct, frozen=True):
     """
-    All limits that bind one request, in the order in which a denial names them: `caps`, `sums`, then `pools`.
+    All limits that bind one request: `shapes`, and in the order in which a denial names them `caps`, `sums`, `pools`.
 
     `promised` is what was promised of the pools. The limit of an envelope is among `sums` as well.
     """
@@ -99,6 +112,7 @@ class LimitsInForce(Struct, frozen=True):
     caps: tuple[Limit, ...] = ()
     pools: tuple[PoolLimit, ...] = ()
     promised: InForce = NOTHING_IN_FORCE
+    shapes: tuple[ShapeLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

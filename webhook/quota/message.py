@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from webhook.quota.decision import Denied, Excess, Filled, Lack, Shortfall
+from webhook.quota.decision import Denied, Excess, Filled, Lack, OffShape, Unmet
 from webhook.quota.devices import Part
 from webhook.quota.durations import TIMES
 from webhook.quota.endings import EndingLimit
@@ -21,7 +21,7 @@ from webhook.quota.limits import Limit
 from webhook.quota.policy import Mode, Unlimited
 from webhook.quota.quantity import Format
 from webhook.quota.reservation import LONGEST_REQUEST, SLOP
-from webhook.quota.resources import PODS, PODS_STORED, Amount
+from webhook.quota.resources import PODS, PODS_STORED, Amount, show_list
 from webhook.quota.rounding import at_least, at_most
 from webhook.quota.windows import written
 
@@ -72,14 +72,14 @@ class Context(NamedTuple):
 
 
 def sentence(
-    excesses: Sequence[Excess], lacks: Sequence[Lack], context: Context, *, shortfalls: Sequence[Shortfall] = ()
+    excesses: Sequence[Excess], lacks: Sequence[Lack], context: Context, *, shortfalls: Sequence[Unmet] = ()
 ) -> str:
     """
     Return the whole denial in one line: every exceeded limit, what would fit, the payer and how it was found.
 
     Tools know the first clause from ResourceQuota: `exceeded quota: NAME, requested: ..., used: ..., limited: ...`, or
     `failed quota: NAME: must specify RESOURCE for: CONTAINER,...; RESOURCE for: ...`. What can never fit begins with
-    `larger than quota`, what is too small with `below minimum`.
+    `larger than quota`, what is too small with `below minimum`, and what does not go together with `off shape`.
     """
     clauses = [_lacking(entry, listed) for entry, listed in _by_entry(lacks)]
     clauses += map(_below, shortfalls)
@@ -90,7 +90,7 @@ def sentence(
     if lacks:
         clauses.append(_declaring(lacks))
     clauses += [f"{name} comes from {source}" for name, source in sorted(context.sources.items())]
-    broken: list[Excess | Lack | Shortfall] = [*lacks, *shortfalls, *excesses]
+    broken: list[Excess | Lack | Unmet] = [*lacks, *shortfalls, *excesses]
     told = [*clauses, *_promised(excesses), *_freed_soon(excesses), *_meanings(broken), *_hints(broken)]
     return "; ".join([*told, f"charged to {context.owner} ({context.found_by})"])
 
@@ -109,8 +109,11 @@ def lack_warning(lack: Lack) -> str:
     return f"over quota {lack.rule.entry}: must specify {lack.rule.resource} for: {','.join(lack.containers)}"
 
 
-def minimum_warning(shortfall: Shortfall) -> str:
-    """Return the text on a minimum that is tolerated, for a Warning header."""
+def minimum_warning(shortfall: Unmet) -> str:
+    """Return the text on a minimum that is tolerated, or a shape, for a Warning header."""
+    if isinstance(shortfall, OffShape):
+        asked, nearest = show_list(shortfall.asked), show_list(shortfall.nearest)
+        return f"off shape {shortfall.rule.entry}: {asked} requested, in shape {nearest}"
     name, rule = shortfall.rule.resource, shortfall.rule
     least = f"minimum {_up(rule, rule.hard)} for one {_CAPPED[rule.cap or '']}"
     return f"below minimum {rule.entry}: {name} requested {_down(rule, shortfall.requested)}, {least}"
@@ -152,7 +155,7 @@ def workload_sentence(fitting: Fitting, denied: Denied, *, noun: str, owner: str
     clauses.append(f"would fit: {_how_many(fitting, noun)}")
     if lacks:
         clauses.append(_declaring(lacks))
-    broken: list[Excess | Lack | Shortfall] = [*lacks, *shortfalls, *excesses]
+    broken: list[Excess | Lack | Unmet] = [*lacks, *shortfalls, *excesses]
     told = [*clauses, *_promised(excesses), *_freed_soon(excesses), *_meanings(broken), *_hints(broken)]
     return "; ".join([*told, f"charged to {owner}"])
 
@@ -166,7 +169,7 @@ def workload_warning(fitting: Fitting, excess: Excess, *, noun: str) -> str:
     return f"{_how_many(fitting, noun)} fit now: {warning(excess)}"
 
 
-def unfit_warnings(lacks: Iterable[Lack], shortfalls: Iterable[Shortfall], *, noun: str) -> list[str]:
+def unfit_warnings(lacks: Iterable[Lack], shortfalls: Iterable[Unmet], *, noun: str) -> list[str]:
     """Return the texts on what keeps every copy of a workload from being made, for Warning headers."""
     told = [f"no {noun} fit: {lack_warning(each)}" for each in lacks]
     return told + [f"no {noun} fit: {minimum_warning(each)}" for each in shortfalls]
@@ -203,17 +206,17 @@ def assumed_weight(part: Part) -> str:
 
 
 def causes(
-    excesses: Iterable[Excess], lacks: Iterable[Lack] = (), shortfalls: Iterable[Shortfall] = ()
+    excesses: Iterable[Excess], lacks: Iterable[Lack] = (), shortfalls: Iterable[Unmet] = ()
 ) -> tuple[Cause, ...]:
     """
-    Return each exceeded limit, each on a resource that is not declared, and each minimum, in machine-readable form.
+    Return what is exceeded, not declared, below a minimum or off a shape, each limit in machine-readable form.
 
     Waiting helps if the reason of every cause is `QuotaExceeded`.
     """
     lacking, short = tuple(lacks), tuple(shortfalls)
     return (
         *(Cause("FieldValueRequired", _lacking(each.rule.entry, [each]), each.rule.resource) for each in lacking),
-        *(Cause("BelowMinimum", _below(each), each.rule.resource) for each in short),
+        *(Cause(_reason(each), _below(each), each.rule.resource) for each in short),
         *(
             Cause("NeverFits" if each.never_fits else "QuotaExceeded", clause, each.rule.resource)
             for each, clause in _clauses(excesses, (*lacking, *short))
@@ -380,7 +383,7 @@ def _down(rule: Limit, amount: Amount) -> str:
     return at_most(rule.resource, amount, form=rule.form)
 
 
-def _meanings(broken: Iterable[Excess | Lack | Shortfall]) -> list[str]:
+def _meanings(broken: Iterable[Excess | Lack | Unmet]) -> list[str]:
     """Return what the policy says of the resources of these limits, of each once: the sentence that says most."""
     said: dict[str, str] = {}
     for each in broken:
@@ -407,7 +410,7 @@ def _meaning(rule: Limit) -> str:
     return granted if has_to_be_granted else said
 
 
-def _hints(broken: Iterable[Excess | Lack | Shortfall]) -> list[str]:
+def _hints(broken: Iterable[Excess | Lack | Unmet]) -> list[str]:
     """Return what the admins say to whoever exceeds these limits, each sentence once."""
     return list(dict.fromkeys(each.rule.hint for each in broken if each.rule.hint))[:_MOST_NAMED]
 
@@ -438,14 +441,21 @@ def _declaring(lacks: Iterable[Lack]) -> str:
     return "each of these containers has to declare an amount above 0"
 
 
-def _below(shortfall: Shortfall) -> str:
+def _reason(shortfall: Unmet) -> str:
+    return "OffShape" if isinstance(shortfall, OffShape) else "BelowMinimum"
+
+
+def _below(shortfall: Unmet) -> str:
+    if isinstance(shortfall, OffShape):
+        asked, nearest = show_list(shortfall.asked), show_list(shortfall.nearest)
+        return f"off shape: {shortfall.rule.entry}, requested: {asked}, unit: {shortfall.shape}, in shape: {nearest}"
     rule, name = shortfall.rule, shortfall.rule.resource
     asked, least = _down(rule, shortfall.requested), _up(rule, rule.hard)
     kind = _CAPPED[rule.cap or ""]
     return f"below minimum: {rule.entry}, requested: {name}={asked}, minimum: {name}={least} for one {kind}"
 
 
-def _clauses(excesses: Iterable[Excess], others: Collection[Lack | Shortfall] = ()) -> Iterator[tuple[Excess, str]]:
+def _clauses(excesses: Iterable[Excess], others: Collection[Lack | Unmet] = ()) -> Iterator[tuple[Excess, str]]:
     """
     Yield each excess with its clause, those that never fit first.
 

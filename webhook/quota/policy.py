@@ -25,6 +25,7 @@ from webhook.quota.presets import Labels, Preset
 from webhook.quota.quantity import Quantity
 from webhook.quota.resources import LOGICAL, UNPARAMETERISED, Amount, Amounts
 from webhook.quota.scopes import PRIORITY_CLASS, Scopes, Selector
+from webhook.quota.shapes import Shape
 from webhook.quota.subject import (
     CLUSTER,
     NOBODY,
@@ -329,7 +330,9 @@ class Policy:
     _may_require: bool = field(init=False, repr=False, compare=False, default=False)
     guarantees: Guarantees = field(init=False, repr=False, compare=False, default=NO_GUARANTEES)
     _enforces: bool = field(init=False, repr=False, compare=False, default=False)
-    _sets_minimums: bool = field(init=False, repr=False, compare=False, default=False)
+    shapes: Mapping[str, Shape] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """The shapes of pods by class of nodes."""
+    _judges_specs: bool = field(init=False, repr=False, compare=False, default=False)
 
     def __post_init__(self) -> None:
         """Build the reverse indexes, so that a request does not walk through every group and tenant of the policy."""
@@ -349,7 +352,9 @@ class Policy:
         object.__setattr__(self, "_limited", limited)
         object.__setattr__(self, "_enforces", any(self.refuses(each) for each in self.whole_entries()))
         minimums = any(name in each.caps for each in entries for name in MINIMUMS.values())
-        object.__setattr__(self, "_sets_minimums", minimums)
+        shapes = {name: each.shape for name, each in self.class_terms.items() if each.shape is not None}
+        object.__setattr__(self, "shapes", shapes)
+        object.__setattr__(self, "_judges_specs", minimums or bool(shapes))
         forbids = any(hard.get(name) == 0 for hard in hards for name in DECLARABLE)
         object.__setattr__(self, "_may_require", forbids or Missing.REQUIRE in self.missing.values())
         object.__setattr__(self, "guarantees", Guarantees(dict(self._envelopes())))
@@ -454,9 +459,9 @@ class Policy:
         return bool(self._end_times or self._windows) or any(each.until is not None for each in self.exemptions.rows)
 
     @property
-    def sets_minimums(self) -> bool:
-        """Whether any entry says how much an object has to ask for at least."""
-        return self._sets_minimums
+    def judges_specs(self) -> bool:
+        """Whether it matters what an object asks for, whatever is held for it: to a minimum, or a shape of pods."""
+        return self._judges_specs
 
     @property
     def selects_priority_classes(self) -> bool:

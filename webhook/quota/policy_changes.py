@@ -192,6 +192,8 @@ def _kinds_of_objects(policy: Policy) -> Iterator[tuple[str, object]]:
         yield from ((f"{what}.worth[{name}]", f"{amount}") for name, amount in terms.worth.items())
         yield from ((f"{what}.overcommit[{name}]", f"{factor}") for name, factor in terms.overcommit.items())
         yield from ((f"{what}.unit[{name}]", show(name, amount)) for name, amount in terms.unit.items())
+        if terms.shape is not None:
+            yield f"{what}.shape", f"fixed: {terms.shape}"
         if terms.committable != 1:
             yield f"{what}.committable", f"{terms.committable * 100}%"
         if not terms.takes_commitments:

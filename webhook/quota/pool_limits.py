@@ -1,6 +1,6 @@
 """
-All limits that bind one object: those of the policy, those of which parts are guaranteed, and those that the capacity
-of nodes sets where a part of it was promised to somebody.
+All limits that bind one object: those of the policy, those of which parts are guaranteed, those that the capacity of
+nodes sets where a part of it was promised to somebody, and the shapes that pods have there.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ from typing import NamedTuple, Protocol
 
 from msgspec import structs
 
+from webhook.quota import scopes
 from webhook.quota.commitments import Pool
 from webhook.quota.guarantees import Guarantees, on_demand_in
-from webhook.quota.limits import Limit, LimitsInForce, PoolLimit, resolve_limits
+from webhook.quota.limits import ONE_OBJECT, Limit, LimitsInForce, PoolLimit, ShapeLimit, resolve_limits
 from webhook.quota.policy import Policy
 from webhook.quota.resources import Amount
-from webhook.quota.subject import Account, Subject
+from webhook.quota.scopes import Scopes
+from webhook.quota.subject import Account, Subject, scoped
+
+_SHAPE = "shape"
+"""The cap of a shape, by the field of the policy."""
 
 _NOTHING: Mapping[str, Amount] = {}
 
@@ -59,6 +64,8 @@ def limits_in_force(  # noqa: PLR0913 - what decides the limits
     Raises: UnavailableError.
     """
     in_force = resolve_limits(policy, account, namespace=namespace, labels=labels, now=now)
+    if policy.shapes:
+        in_force = structs.replace(in_force, shapes=tuple(_shapes(policy, account.scopes)))
     commitments = policy.commitments
     if not (commitments or policy.guarantees):
         return in_force
@@ -75,6 +82,15 @@ def limits_in_force(  # noqa: PLR0913 - what decides the limits
             limits, on_demand = _limits_of(policy, pool, has)
             found += [PoolLimit(each, on_demand, place.holder, amounts.get(each.resource, 0)) for each in limits]
     return structs.replace(in_force, pools=tuple(found), promised=promised)
+
+
+def _shapes(policy: Policy, objects_scopes: Scopes) -> Iterator[ShapeLimit]:
+    for name in scopes.values_of(scopes.NODE_CLASS, objects_scopes):
+        if (shape := policy.shapes.get(name)) is not None:
+            entry = policy.class_entry(name)
+            whom = scoped(ONE_OBJECT, Pool(name).selector)
+            limit = Limit(whom, "", 0, entry.path, entry.place, entry.mode, _SHAPE, hint=entry.hint)
+            yield ShapeLimit(limit, name, shape)
 
 
 def _shared(guarantees: Guarantees, sums: Iterable[Limit]) -> Iterator[Limit]:
