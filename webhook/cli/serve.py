@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import logging
 import signal
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -18,6 +17,7 @@ import structlog
 
 from webhook import __version__, wiring
 from webhook.cli.cluster import context_option, kubeconfig_option, namespace_option
+from webhook.cli.logs import LEVELS, configure_logging
 from webhook.kube.api import NotInClusterError
 from webhook.policy_source import POLICY_SELECTOR
 from webhook.quota.errors import WebhookError
@@ -28,8 +28,6 @@ log = structlog.get_logger(__name__)
 
 _CA_OUT_SECONDS = 2.0
 """Between two looks whether other authorities are trusted. A new one is trusted for longer before it signs."""
-
-_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class ServeError(WebhookError):
@@ -117,12 +115,12 @@ _LEDGERS = {
     metavar="N",
     help="Show the quotas of the N fullest people, groups and so on in /metrics: whoever may scrape reads their names.",
 )
-@click.option("--log-level", type=click.Choice(sorted(_LEVELS)), default="info", show_default=True)
+@click.option("--log-level", type=click.Choice(sorted(LEVELS)), default="info", show_default=True)
 def command(
     listen: str, view_listen: str | None, ledger: str, log_level: str, ca_out: Path | None, **options: object
 ) -> None:
     """Answer admission reviews."""
-    _configure_logging(_LEVELS[log_level])
+    configure_logging(LEVELS[log_level])
     host, port = _address("--listen", listen)
     if view_listen is not None:
         options["view_host"], options["view_port"] = _address("--view-listen", view_listen)
@@ -246,18 +244,3 @@ def _first(group: BaseExceptionGroup[BaseException]) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return str(error)
-
-
-def _configure_logging(level: int) -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
