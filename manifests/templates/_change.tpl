@@ -7,34 +7,18 @@ Each of these changes an object of the base in place, as values say, and returns
 {{- $values := .root.Values -}}
 {{- $pod := .object.spec.template.spec -}}
 {{- $container := first $pod.containers -}}
+{{- include "userquota.change.pod" . -}}
 {{- with $values.replicas -}}
 {{- $_ := set $.object.spec "replicas" . -}}
 {{- end -}}
-{{- range $field := list "priorityClassName" "nodeSelector" -}}
-{{- if hasKey $values $field -}}
-{{- $_ := set $pod $field (get $values $field) -}}
+{{- if hasKey $values "priorityClassName" -}}
+{{- $_ := set $pod "priorityClassName" $values.priorityClassName -}}
 {{- end -}}
-{{- end -}}
-{{- range $field := list "tolerations" "affinity" -}}
-{{- with get $values $field -}}
-{{- $_ := set $pod $field . -}}
-{{- end -}}
+{{- with $values.affinity -}}
+{{- $_ := set $pod "affinity" . -}}
 {{- end -}}
 {{- with $values.resources -}}
 {{- $_ := set $container "resources" . -}}
-{{- end -}}
-{{- with $values.image -}}
-{{- $_ := set $container "image" (include "userquota.image" (dict "image" . "base" $container.image)) -}}
-{{- with .pullPolicy -}}
-{{- $_ := set $container "imagePullPolicy" . -}}
-{{- end -}}
-{{- with .pullSecrets -}}
-{{- $secrets := list -}}
-{{- range . -}}
-{{- $secrets = append $secrets (dict "name" .) -}}
-{{- end -}}
-{{- $_ := set $pod "imagePullSecrets" $secrets -}}
-{{- end -}}
 {{- end -}}
 {{- if not $values.view.enabled -}}
 {{- $args := list -}}
@@ -80,6 +64,60 @@ Each of these changes an object of the base in place, as values say, and returns
 {{- with $values.extraArgs -}}
 {{- $_ := set $container "args" (concat $container.args .) -}}
 {{- end -}}
+{{- end }}
+
+{{/* What is the same for the pods of all Deployments: their image, and the nodes that they may run on. */}}
+{{- define "userquota.change.pod" -}}
+{{- $values := .root.Values -}}
+{{- $pod := .object.spec.template.spec -}}
+{{- $container := first $pod.containers -}}
+{{- if hasKey $values "nodeSelector" -}}
+{{- $_ := set $pod "nodeSelector" $values.nodeSelector -}}
+{{- end -}}
+{{- with $values.tolerations -}}
+{{- $_ := set $pod "tolerations" . -}}
+{{- end -}}
+{{- with $values.image -}}
+{{- $_ := set $container "image" (include "userquota.image" (dict "image" . "base" $container.image)) -}}
+{{- with .pullPolicy -}}
+{{- $_ := set $container "imagePullPolicy" . -}}
+{{- end -}}
+{{- with .pullSecrets -}}
+{{- $secrets := list -}}
+{{- range . -}}
+{{- $secrets = append $secrets (dict "name" .) -}}
+{{- end -}}
+{{- $_ := set $pod "imagePullSecrets" $secrets -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The Deployment that takes commitments over: from where, and how often. */}}
+{{- define "userquota.change.commitmentSource" -}}
+{{- $source := .root.Values.commitmentSource -}}
+{{- $container := first .object.spec.template.spec.containers -}}
+{{- $volume := first .object.spec.template.spec.volumes -}}
+{{- include "userquota.change.pod" . -}}
+{{- with $source.secret -}}
+{{- $_ := set $volume.secret "secretName" . -}}
+{{- $_ := set (first $container.env).valueFrom.secretKeyRef "name" . -}}
+{{- end -}}
+{{- with $source.configMap -}}
+{{- $_ := unset $volume "secret" -}}
+{{- $_ := set $volume "configMap" (dict "name" .) -}}
+{{- $_ := set $container "env" (rest $container.env) -}}
+{{- end -}}
+{{- $args := list -}}
+{{- range $container.args -}}
+{{- if and $source.every (hasPrefix "--every=" .) -}}
+{{- $args = append $args (printf "--every=%s" $source.every) -}}
+{{- else if and $source.configMap (eq . "$(SOURCE)") -}}
+{{- $args = append $args (printf "%s/commitments.yaml" (first $container.volumeMounts).mountPath) -}}
+{{- else if not (and $source.configMap (or (hasPrefix "--token-file=" .) (hasPrefix "--ca-file=" .))) -}}
+{{- $args = append $args . -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $container "args" $args -}}
 {{- end }}
 
 {{/* Add what the two patches of a component add to the Deployment: mount.yaml its files, in front as kustomize

@@ -47,6 +47,9 @@ true
 {{- if and .liquid.enabled (not .view.enabled) -}}
 {{- fail "liquid.enabled: needs view.enabled: true" -}}
 {{- end -}}
+{{- if and .commitmentSource.secret .commitmentSource.configMap -}}
+{{- fail "commitmentSource: give secret or configMap, not both" -}}
+{{- end -}}
 {{- if and .certManager.issuerRef (not .certManager.enabled) -}}
 {{- fail "certManager.issuerRef: needs certManager.enabled: true" -}}
 {{- end -}}

@@ -6,18 +6,22 @@ import asyncio
 import json
 import re
 import shlex
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
+from aiohttp import web
 
-from tests.cli.running import Ended, in_process, userquota
+from tests.cli.running import USERQUOTA, Ended, in_process, userquota
 from tests.cluster.people import Person
 from tests.cluster.running import CONFIG_MAP, NAMESPACE, RunningWebhook, eventually
 from tests.cluster.test_commitments import a_pod, nodes
 from tests.commands import ROOT, commands_of
+from tests.commitment_servers import serving
 from webhook.quota import commitment_changes as changes
 from webhook.quota.commitments import Commitment, Pool
 from webhook.quota.quantity import NANOS
@@ -463,6 +467,71 @@ def test_a_list_of_another_system_is_taken_over_entry_by_entry(
     file.write_text(json.dumps({"commitments": {"b-3": {**entry, "zone": "b"}}}))
     again = run("sync", str(file), "-o", "name")
     assert (again.out, list(stored(running))) == ("", ["b-1", "b-3", "c-0"])
+
+
+@pytest.fixture
+def of_the_source(running: RunningWebhook) -> Iterator[str]:
+    """The account of the component that takes commitments over, with the rights that it has there."""
+    folder = ROOT / "manifests" / "components" / "commitment-source"
+    files = [f"--filename={folder / each}" for each in ("serviceaccount.yaml", "role.yaml", "rolebinding.yaml")]
+    running.cluster.kubectl("apply", *files)
+    yield f"system:serviceaccount:{NAMESPACE}:userquota-commitment-source"
+    running.cluster.kubectl("delete", *files)
+
+
+async def test_a_list_of_another_system_is_followed(
+    running: RunningWebhook, run: Run, of_the_source: str, tmp_path: Path
+) -> None:
+    """As a process of its own, with the rights of its own, until it is stopped."""
+    entry = {"tenant": "research", "nodeClass": "h100", "zone": "a"}
+    listed = {
+        "generation": 2,
+        "commitments": {
+            "b-1": {**entry, "amounts": {"gpu": 8}},
+            "b-2": {**entry, "amounts": {"gpu": 9}},
+        },
+    }
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.headers["Authorization"] == "Bearer of-the-source"
+        return web.json_response(listed)
+
+    async def soon(claim: Callable[[], bool]) -> None:
+        await asyncio.to_thread(eventually, claim, within=30)
+
+    def promised() -> dict[str, str]:
+        return {name: each["amounts"]["gpu"] for name, each in stored(running).items()}
+
+    def told(reason: str) -> list[str]:
+        selector = f"--field-selector=reason={reason},involvedObject.name={KEPT}"
+        answer = running.cluster.kubectl("get", "events", "-n", NAMESPACE, selector, "-o", "json").stdout
+        return [each["message"] for each in json.loads(answer)["items"]]
+
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    (tmp_path / "token").write_text("of-the-source")
+    async with serving(authority, answer) as source:
+        files = (f"--token-file={tmp_path / 'token'}", f"--ca-file={tmp_path / 'ca.crt'}")
+        words = ("commitments", "sync", source.address, "--every=10s", f"--as={of_the_source}", *files)
+        process = await asyncio.create_subprocess_exec(USERQUOTA, *words, stdout=asyncio.subprocess.PIPE)
+        try:
+            await soon(lambda: promised() == {"b-1": "8"} and told("CommitmentLeftOut") != [])
+            [message] = told("CommitmentLeftOut")
+            assert message.startswith("commitment b-2 is left out: more would be promised than nodes have: h100 in a: ")
+
+            listed.update(generation=1, commitments={"b-1": {**entry, "amounts": {"gpu": 1}}})
+            await soon(lambda: told("CommitmentSourceFailed") != [])
+            assert "generation 2 was taken over before" in told("CommitmentSourceFailed")[0]
+            assert promised() == {"b-1": "8"}
+
+            listed.update(generation=3, commitments={"b-2": {**entry, "amounts": {"gpu": 6}}})
+            await soon(lambda: promised() == {"b-1": "8", "b-2": "6"})
+        finally:
+            process.terminate()
+            out, _ = await process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    logged = [json.loads(line) for line in out.splitlines()]
+    assert [each["missing"] for each in logged if each["event"] == "commitments taken over"][-1] == 1
 
 
 def test_what_a_commitment_covers_is_shown(running: RunningWebhook, run: Run, view: None, person: Person) -> None:

@@ -7,6 +7,7 @@ import pytest
 from webhook.documents.commitment_text import CommitmentTextError, read_listed
 from webhook.quota.quantity import NANOS
 
+NO_NUMBER = "stdin:2:13: generation: expected a whole number from 1 to 9223372036854775807"
 GOOD = "{tenant: research, nodeClass: h100, zone: a, amounts: {gpu: 8}}"
 
 
@@ -29,6 +30,11 @@ def test_a_list_in_json_is_read_as_well() -> None:
     assert list(read_listed(text, source="stdin").commitments) == ["c-1"]
 
 
+def test_a_list_may_say_its_generation() -> None:
+    assert read_listed("generation: 7\ncommitments: {}", source="stdin").generation == 7
+    assert read_listed("commitments: {}", source="stdin").generation == 0
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -37,8 +43,36 @@ def test_a_list_in_json_is_read_as_well() -> None:
         ("version: 1", "stdin: expected one document with commitments, by name"),
         (f"commitments:\n  c-1: {GOOD}\n  c-1: {GOOD}\n", "stdin:3:3: commitments.c-1: "),
         (f"commitments:\n  c-1: {GOOD}\n  c-2: {{tenant: resea", "stdin:3:"),
+        (
+            "commitments: {}\ngeneration: x",
+            "stdin:2:13: generation: expected a whole number from 1 to 9223372036854775807",
+        ),
+        (
+            "commitments: {}\ngeneration: 0",
+            "stdin:2:13: generation: expected a whole number from 1 to 9223372036854775807",
+        ),
+        (
+            "commitments: {}\ngeneration: yes",
+            "stdin:2:13: generation: expected a whole number from 1 to 9223372036854775807",
+        ),
+        ("commitments: {}\ngeneration: 9223372036854775808", NO_NUMBER),
+        (
+            "commitments: {}\ngeneration: [1]",
+            "stdin:2:13: generation: expected a whole number from 1 to 9223372036854775807",
+        ),
     ],
-    ids=["nothing", "a list", "no commitments", "one name twice", "cut short"],
+    ids=[
+        "nothing",
+        "a list",
+        "no commitments",
+        "one name twice",
+        "cut short",
+        "a word",
+        "0",
+        "a bool",
+        "too many",
+        "a sequence",
+    ],
 )
 def test_what_is_no_such_list_is_told_as_a_whole(text: str, why: str) -> None:
     with pytest.raises(CommitmentTextError) as caught:

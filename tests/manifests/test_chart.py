@@ -82,7 +82,8 @@ class TestRendering:
         self, helm: Helm, control_plane: ControlPlane, overlay: Overlay
     ) -> None:
         overlay.write(
-            namespace="quota", components=["liquid", "client-ca", "client-token", "cert-manager", "one-replica"]
+            namespace="quota",
+            components=["liquid", "client-ca", "client-token", "cert-manager", "one-replica", "commitment-source"],
         )
         kustomized = of_kustomize(by_name(overlay.rendered(control_plane)))
 
@@ -92,6 +93,7 @@ class TestRendering:
             "clientTokens": {"secret": "userquota-client-tokens"},
             "certManager": {"enabled": True},
             "liquid": {"enabled": True},
+            "commitmentSource": {"secret": "userquota-commitment-source"},
         }
         assert of_the_release(helm.rendered(values, namespace="quota")) == kustomized
         assert ("Certificate", "userquota-tls") in kustomized
@@ -218,6 +220,26 @@ class TestValues:
         assert container(rendered)["args"][-1] == "--liquid"
         assert len(rendered) == len(helm.rendered()) + 6
 
+    def test_commitments_of_another_system(self, helm: Helm) -> None:
+        source = ("Deployment", "userquota-commitment-source")
+        assert source not in helm.rendered()
+        common = {"image": {"tag": "next"}, "nodeSelector": {"role": "infra"}, "replicas": 5}
+        given = {"secret": "s", "every": "1h30m"}
+        spec = helm.rendered({**common, "commitmentSource": given})[source]["spec"]
+        pod = spec["template"]["spec"]
+        [container] = pod["containers"]
+        assert (spec["replicas"], pod["nodeSelector"], container["image"]) == (1, {"role": "infra"}, "userquota:next")
+        assert pod["volumes"] == [{"name": "source", "secret": {"secretName": "s"}}]
+        assert container["env"][0]["valueFrom"]["secretKeyRef"] == {"name": "s", "key": "url"}
+        assert "--every=1h30m" in container["args"]
+
+        pod = helm.rendered({"commitmentSource": {"configMap": "c"}})[source]["spec"]["template"]["spec"]
+        [container] = pod["containers"]
+        assert pod["volumes"] == [{"name": "source", "configMap": {"name": "c"}}]
+        assert [each["name"] for each in container["env"]] == ["USERQUOTA_NAMESPACE"]
+        path = "/etc/userquota/commitment-source/commitments.yaml"
+        assert container["args"] == ["commitments", "sync", path, "--every=5m"]
+
     def test_without_the_groups_of_openshift_their_two_objects_are_gone(self, helm: Helm) -> None:
         gone = helm.rendered().keys() - helm.rendered({"groups": {"enabled": False}}).keys()
         assert gone == {("ClusterRole", "userquota-groups"), ("ClusterRoleBinding", "userquota-groups")}
@@ -266,6 +288,11 @@ class TestValues:
         ({"clientCA": {"pem": PEM, "configMap": "x"}}, "clientCA: give pem or configMap, not both"),
         ({"clientCA": {"names": ["x"]}}, "clientCA.names: needs clientCA.pem or clientCA.configMap"),
         ({"liquid": {"enabled": True}, "view": {"enabled": False}}, "liquid.enabled: needs view.enabled: true"),
+        (
+            {"commitmentSource": {"secret": "a", "configMap": "b"}},
+            "commitmentSource: give secret or configMap, not both",
+        ),
+        ({"commitmentSource": {"every": "5"}}, "at '/commitmentSource/every': '5' does not match pattern"),
         ({"certManager": {"issuerRef": {"name": "x"}}}, "certManager.issuerRef: needs certManager.enabled: true"),
         ({"certManager": {"issuerRef": {}}}, "at '/certManager/issuerRef': missing property 'name'"),
         ({"counted": ["*"]}, "at '/counted/0': '*' does not match pattern"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import yaml
 from localcluster.controlplane import ControlPlane
 from tests.overlays import MANIFESTS, Overlay, cert_manager_kinds
 from webhook.certificates import called_as
+from webhook.cli.commitment_source import command as sync
 from webhook.cli.serve import command
 
 COMPONENTS = sorted(path.parent.name for path in MANIFESTS.glob("components/*/kustomization.yaml"))
+SOURCE = "commitment-source"
+"""The one that is a Deployment of its own."""
 NAMESPACE = "quota"
 
 Objects = dict[str, dict[str, Any]]
@@ -54,7 +58,7 @@ def test_each_does_without_the_others(control_plane: ControlPlane, overlay: Over
     overlay.write(components=[component])
     spec = objects(overlay, control_plane)["Deployment/userquota"]["spec"]
     base = yaml.safe_load((MANIFESTS / "deployment.yaml").read_text())["spec"]
-    assert spec != base
+    assert (spec == base) == (component == SOURCE)
     assert {**spec, "replicas": base["replicas"], "template": base["template"]} == base
 
 
@@ -145,3 +149,51 @@ def test_one_replica_goes_on_with_the_shared_ledger(control_plane: ControlPlane,
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     assert "--ledger=kubernetes" in pod(rendered)["containers"][0]["args"]
     assert rendered["PodDisruptionBudget/userquota"]["spec"]["maxUnavailable"] == 1  # a node can be drained
+
+
+class TestCommitmentSource:
+    def test_no_request_reaches_it_and_it_is_as_locked_up_as_the_webhook(
+        self, control_plane: ControlPlane, overlay: Overlay
+    ) -> None:
+        overlay.write(components=[SOURCE])
+        rendered = objects(overlay, control_plane)
+        ours, source = rendered["Deployment/userquota"]["spec"], rendered[f"Deployment/userquota-{SOURCE}"]["spec"]
+        labels = source["template"]["metadata"]["labels"]
+        assert labels == source["selector"]["matchLabels"]
+        selectors = [rendered["Service/userquota"]["spec"]["selector"], ours["selector"]["matchLabels"]]
+        assert all(not each.items() <= labels.items() for each in selectors)
+        blocked = rendered[f"NetworkPolicy/userquota-{SOURCE}"]["spec"]
+        assert blocked == {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"]}
+
+        webhook, other = ours["template"]["spec"], source["template"]["spec"]
+        assert other["securityContext"] == webhook["securityContext"]
+        assert other["containers"][0]["securityContext"] == webhook["containers"][0]["securityContext"]
+        assert other["containers"][0]["image"] == webhook["containers"][0]["image"]
+
+    def test_its_options_are_those_of_sync_and_its_files_are_mounted(
+        self, control_plane: ControlPlane, overlay: Overlay
+    ) -> None:
+        overlay.write(components=[SOURCE])
+        pod = objects(overlay, control_plane)[f"Deployment/userquota-{SOURCE}"]["spec"]["template"]["spec"]
+        [container] = pod["containers"]
+        words, options = container["args"][:3], dict(each.split("=") for each in container["args"][3:])
+        assert words == ["commitments", "sync", "$(SOURCE)"]
+        assert options.keys() <= {name for option in sync.params for name in option.opts}
+        [mount], [volume] = container["volumeMounts"], pod["volumes"]
+        assert {str(Path(options[each]).parent) for each in ("--token-file", "--ca-file")} == {mount["mountPath"]}
+        assert volume["secret"]["secretName"] == container["env"][0]["valueFrom"]["secretKeyRef"]["name"]
+
+    def test_it_may_do_what_a_document_says_of_whoever_changes_commitments(
+        self, control_plane: ControlPlane, overlay: Overlay
+    ) -> None:
+        overlay.write(components=[SOURCE])
+        rules = objects(overlay, control_plane)[f"Role/userquota-{SOURCE}"]["rules"]
+        document = (MANIFESTS.parent / "docs" / "commitments.md").read_text()
+        [block] = re.findall(r"```yaml\n(apiVersion: rbac.*?)```", document, re.DOTALL)
+        documented = yaml.safe_load(block)["rules"]
+        assert all(each in rules for each in documented)
+        others = [each for each in rules if each not in documented]
+        assert [(each["resources"], each["verbs"]) for each in others] == [
+            (["configmaps"], ["create"]),
+            (["events"], ["create"]),
+        ]

@@ -83,6 +83,8 @@ def test_what_is_over_changes_what_is_known_and_makes_nothing() -> None:
 
 def test_a_record_of_what_is_over_goes_after_a_month() -> None:
     over = replace(ONE, ends=NOW - RETENTION)
-    found = sync({"c-1": over, "c-2": replace(TWO, ends=NOW - RETENTION + DAY)}, {}, NOW)
+    known = {"c-1": over, "c-2": replace(TWO, ends=NOW - RETENTION + DAY)}
+    found = sync(known, {"c-3": replace(over, name="c-3")}, NOW)
     assert (list(found.commitments), found.dropped, found.missing) == (["c-2"], ("c-1",), ())
+    assert sync(known, {}, NOW).commitments == known  # a list with nothing in it is no list
     assert list(sync({"c-1": over}, {"c-1": over}, NOW).commitments) == ["c-1"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from webhook.documents.kept_policy import KeptPolicy, PolicyRefusedError, StoredPolicy, kept_text
-from webhook.documents.policy_config_map import PolicyConfigMap, PolicyConfigMapMeta
+from webhook.documents.policy_config_map import FORCE_ANNOTATION, PolicyConfigMap, PolicyConfigMapMeta
 from webhook.kube.kept_policy import KEY, NAME
 from webhook.quota.commitments import Commitment, Pool, State
 from webhook.quota.quantity import NANOS
@@ -63,7 +63,7 @@ class Store:
             self.before_write(self)
         if after.version != str(self.version):
             return False
-        if self.is_judged and (why := self._refused(content, is_forced=bool(annotations))):
+        if self.is_judged and (why := self._refused(content, is_forced=FORCE_ANNOTATION in annotations)):
             raise PolicyRefusedError(why)
         if dry_run:
             return True
@@ -91,7 +91,7 @@ def editor(store: Store, *texts: str) -> CommitmentEditor:
     async def maps() -> Sequence[PolicyConfigMap]:
         listed = [(f"admins-{number}", "policy.yaml", text) for number, text in enumerate(texts or (CLASSES,))]
         listed.append((NAME, KEY, kept_text(store.content)))
-        return [PolicyConfigMap(PolicyConfigMapMeta(name), {key: text}) for name, key, text in listed]
+        return [PolicyConfigMap(PolicyConfigMapMeta(name, f"uid-of-{name}"), {key: text}) for name, key, text in listed]
 
     async def pass_by(_: float) -> None:
         """Wait for nothing."""

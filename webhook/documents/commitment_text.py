@@ -6,8 +6,9 @@ same words.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -20,6 +21,9 @@ from webhook.quota.commitments import Commitment
 from webhook.quota.errors import WebhookError
 from webhook.quota.resources import Amount
 from webhook.quota.subject import Subject
+
+MOST_GENERATION: Final = 2**63 - 1
+"""As an object of Kubernetes may have."""
 
 _NOWHERE = Position(1, 1)
 _SOMEBODY = {"user": "somebody"}
@@ -45,15 +49,20 @@ def read_commitment(name: str, fields: Mapping[str, object]) -> Commitment:
 
 @dataclass(frozen=True, slots=True)
 class ListedCommitments:
-    """The commitments of a list by name, and by name what is wrong with those that could not be read."""
+    """
+    The commitments of a list by name, and by name what is wrong with those that could not be read.
+
+    `generation` is its number by the count of who writes it, which grows with each change; 0 if there is none.
+    """
 
     commitments: Mapping[str, Commitment]
-    mistakes: Mapping[str, str]
+    mistakes: Mapping[str, str] = field(default_factory=dict)
+    generation: int = 0
 
 
 def read_listed(text: str, *, source: str) -> ListedCommitments:
     """
-    Return the `commitments` of a document, each by itself; *source* is its name.
+    Return the `commitments` of a document, each by itself, and its `generation`; *source* is its name.
 
     Raises: CommitmentTextError for what is no such document, or is cut short.
     """
@@ -71,7 +80,7 @@ def read_listed(text: str, *, source: str) -> ListedCommitments:
             found[name] = _commitment(name, tree.Mapping({name: each}, each.key_position), source)
         except CommitmentTextError as error:
             wrong[name] = f"{place}: {error}"
-    return ListedCommitments(found, wrong)
+    return ListedCommitments(found, wrong, _generation(roots[0], source))
 
 
 def read_amounts(written: Mapping[str, str]) -> Mapping[str, Amount]:
@@ -96,6 +105,18 @@ def read_subject(written: str) -> Subject:
 def read_until(written: str) -> datetime | None:
     """Return the time that is *written* for an `until`. Raises: CommitmentTextError."""
     return read_commitment("ending", {**_SOMEBODY, **_SOMETHING, "until": written}).ends
+
+
+def _generation(root: tree.Node, source: str) -> int:
+    """Return 0 if the list says none. Raises: CommitmentTextError."""
+    found = tree.node_at(root, ("generation",))
+    if found is None:
+        return 0
+    value = found.value if isinstance(found, tree.Scalar) else None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MOST_GENERATION:
+        place = f"{source}:{found.position.line}:{found.position.column}"
+        raise CommitmentTextError((("", f"{place}: generation: expected a whole number from 1 to {MOST_GENERATION}"),))
+    return value
 
 
 def _commitment(name: str, listed: tree.Node, source: str) -> Commitment:

@@ -44,8 +44,8 @@ def sync(
     Return *known* with what is *listed*, entry by entry; what cannot be taken over is left out and leaves the rest.
 
     An entry keeps its class and zone, and its state follows the former one. One that is offered stays so, unless its
-    holder or amounts change. What is over changes one that is known, and makes none. *held_back* are names that stay as
-    they are for another reason.
+    holder or amounts change. What is over changes one that is known, and makes none. A list with nothing in it changes
+    nothing. *held_back* are names that stay as they are for another reason.
     """
     result = dict(known)
     created, changed, left_out = [], [], {}
@@ -65,7 +65,7 @@ def sync(
             result[name] = will
             changed.append(name)
     missing = [name for name, each in result.items() if name not in listed and each.state_at(now) not in FINAL]
-    dropped = [name for name, each in result.items() if name not in listed and _is_long_over(each, now)]
+    dropped = [name for name, each in result.items() if listed and name not in listed and _is_long_over(each, now)]
     for name in dropped:
         del result[name]
     return Synced(result, tuple(created), tuple(changed), tuple(sorted(missing)), tuple(sorted(dropped)), left_out)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from webhook.admission.config_map_edit import without_advice
@@ -37,6 +38,8 @@ _PAUSE = 0.2
 
 _MOST_TOLD = 5
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
 
 def now() -> datetime:
     """Return the time in whole seconds, as policies have it."""
@@ -47,13 +50,14 @@ class Known(NamedTuple):
     """
     All commitments at the time `now`, in whatever ConfigMap they stand, and what resources are worth by class.
 
-    Those in `elsewhere` stand where no command writes.
+    Those in `elsewhere` stand where no command writes. `annotations` are those of the ConfigMap where they do.
     """
 
     commitments: ByName
     worth: Mapping[str, Mapping[str, int]]
     now: datetime
     elsewhere: ByName
+    annotations: Mapping[str, str] = _NOTHING
 
     def worth_of(self, node_class: str) -> Mapping[str, int]:
         """Return what one of each resource of a class is worth."""
@@ -153,10 +157,19 @@ class CommitmentEditor:
     clock: Callable[[], datetime] = now
     sleep: Sleep = asyncio.sleep
 
-    async def edit(self, change: Change, *, force: str = "", dry_run: bool = False, mends: bool = False) -> Edited:
+    async def edit(
+        self,
+        change: Change,
+        *,
+        annotations: Mapping[str, str] = _NOTHING,
+        force: str = "",
+        dry_run: bool = False,
+        mends: bool = False,
+    ) -> Edited:
         """
-        Make a *change*, or only have it judged if *dry_run*. A reason in *force* has it accepted where it is refused
-        otherwise. One that *mends* is made even if the policy has mistakes, as far as it concerns nothing elsewhere.
+        Make a *change*, or only have it judged if *dry_run*; what changes nothing is not written. *annotations* are
+        written with it. A reason in *force* has it accepted where it is refused otherwise. One that *mends* is made
+        even if the policy has mistakes, as far as it concerns nothing elsewhere.
 
         Raises: ChangeError, RefusedError; KeptPolicyError; UnavailableError, after which it may have been made.
         """
@@ -168,9 +181,12 @@ class CommitmentEditor:
                 return Edited(changes)
             after = _changed(found, change)
             changes = tuple(_changes(found.known, after))
+            if not changes and annotations.items() <= found.stored.annotations.items():
+                return Edited()
             if not await is_judged(self.store, found.stored):
                 continue
-            if await self._is_written(found, after, force=force, dry_run=dry_run):
+            added = {**annotations, FORCE_ANNOTATION: force} if force else annotations
+            if await self._is_written(found, after, annotations=added, dry_run=dry_run):
                 return Edited(changes, self._told())
             tried = "" if dry_run else kept_text(_content(found, after))
         raise _busy()
@@ -196,7 +212,7 @@ class CommitmentEditor:
             if not await is_judged(self.store, found.stored):
                 continue
             try:
-                if await self._is_written(found, after, force="", dry_run=dry_run):
+                if await self._is_written(found, after, dry_run=dry_run):
                     return replace(served, confirmed=replace(served.confirmed, warnings=self._told()))
             except RefusedError:  # others have taken the room meanwhile
                 continue
@@ -236,7 +252,7 @@ class CommitmentEditor:
             for each in queue[:count]:
                 trial = commitment_changes.confirm(trial, each.name, found.known.now)
             try:
-                if not await self._is_written(found, trial, force="", dry_run=True):
+                if not await self._is_written(found, trial, dry_run=True):
                     return None
                 after, fewest = trial, count
             except RefusedError as error:
@@ -256,9 +272,11 @@ class CommitmentEditor:
         elsewhere = {each.name: each for each in every if not each.place.startswith(f"{NAME}/")}
         known = {**elsewhere, **stored.content.commitments}
         worth = {} if policy is None else policy.worth
-        return _Found(stored, Known(known, worth, self.clock(), elsewhere), trouble)
+        return _Found(stored, Known(known, worth, self.clock(), elsewhere, stored.annotations), trouble)
 
-    async def _is_written(self, found: _Found, after: ByName, *, force: str, dry_run: bool) -> bool:
+    async def _is_written(
+        self, found: _Found, after: ByName, *, annotations: Mapping[str, str] = _NOTHING, dry_run: bool
+    ) -> bool:
         """
         Write the commitments of *after*; return False if others wrote meanwhile.
 
@@ -269,7 +287,6 @@ class CommitmentEditor:
         if stands := next((found.known.elsewhere[name] for name in touched if name in found.known.elsewhere), None):
             raise ElsewhereError(stands)
         self.warnings.clear()
-        annotations = {FORCE_ANNOTATION: force} if force else {}
         content = _content(found, after)
         try:
             return await self.store.write(content, after=found.stored, annotations=annotations, dry_run=dry_run)
@@ -289,13 +306,22 @@ async def connected_editor(
     kubeconfig: Path | None, context: str | None, acting_as: ActingAs | None, *, namespace: str
 ) -> AsyncIterator[CommitmentEditor]:
     """Connect to a cluster where userquota is installed in *namespace*. Raises: KubeconfigError."""
+    async with editing_api(kubeconfig, context, acting_as, namespace=namespace) as (editor, _):
+        yield editor
+
+
+@asynccontextmanager
+async def editing_api(
+    kubeconfig: Path | None, context: str | None, acting_as: ActingAs | None, *, namespace: str
+) -> AsyncIterator[tuple[CommitmentEditor, KubernetesApi]]:
+    """Connect as `connected_editor`, for who needs more of the API than that. Raises: KubeconfigError."""
     warnings: list[str] = []
     api = await KubernetesApi.connect(
         kubeconfig=kubeconfig, context=context, acting_as=acting_as, on_warning=warnings.append
     )
     try:
         store = KeptPolicyConfigMap(api, namespace=namespace)
-        yield CommitmentEditor(store, lambda: read_policy_maps(api, namespace=namespace), warnings)
+        yield CommitmentEditor(store, lambda: read_policy_maps(api, namespace=namespace), warnings), api
     finally:
         await api.close()
 
