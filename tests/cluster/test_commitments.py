@@ -120,6 +120,34 @@ def test_two_tenants_have_what_was_promised_to_them_and_a_third_has_the_rest(
     eventually(lambda: " created\n" in person.create(a_pod("more", 2, "a")))
 
 
+def test_what_a_tenant_uses_beyond_its_commitment_has_a_limit_of_its_own(
+    running: RunningWebhook, person: Person, others: tuple[Person, Person], forty: list[str]
+) -> None:
+    """Nodes have room for much more, and another tenant may use it."""
+    other = others[0]
+    text = json.loads(policy({"research": person.place, "ads": other.place}, {"c": promised("research", "a", 8)}))
+    selector = {"matchExpressions": [{"scopeName": "NodeClass", "operator": "In", "values": ["h100"]}]}
+    text["tenants"]["research"]["scoped"] = [{"scopeSelector": selector, "onDemand": True, "hard": {"gpu": 4}}]
+    running.set_policy(json.dumps(text))
+
+    eventually(lambda: " created\n" in person.create(a_pod("promised", 7, "a")))
+    assert " created\n" in person.create(a_pod("in-part", 3, "a"))
+    assert " created\n" in person.create(a_pod("elsewhere", 1, "b"))
+    entry = "tenants.research.scoped[0]"
+    counted = f"exceeded quota: {entry}, requested: gpu=2, used: gpu=3, limited: gpu=4, reserved: gpu=0, free: gpu=1"
+    eventually(lambda: counted in person.create(a_pod("more", 2, "a")))
+    told = person.create(a_pod("more", 2, "a"))
+    assert f"{entry}: gpu on demand 3 of 4 taken, committed 8 of 8 in use" in told
+    assert f"{entry}: gpu on demand 3 of 4 taken; " in person.create(a_pod("more", 2, "b"))
+    assert " created\n" in other.create(a_pod("theirs", 50, "a"))
+
+    person.delete("pod", "elsewhere", "--grace-period=0")
+    eventually(lambda: " created\n" in person.create(a_pod("more", 2, "a")))
+    person.delete("pod", "promised", "--grace-period=0")
+    eventually(lambda: " created\n" in person.create(a_pod("again", 7, "a")))
+    assert "on demand 4 of 4 taken, committed 8 of 8 in use" in person.create(a_pod("too-much", 1, "a"))
+
+
 def test_it_ends_at_the_second_and_what_runs_stays(
     running: RunningWebhook, person: Person, others: tuple[Person, Person], forty: list[str]
 ) -> None:

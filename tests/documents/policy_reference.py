@@ -38,6 +38,7 @@ SEE = {
     "PolicyPart.exempt": "[Exemptions](#exemptions)",
     "PolicyPart.groups.NAME.membership": "[Membership](#membership)",
     "PolicyPart.missing.RESOURCE": "[Missing requests](#missing-requests)",
+    "ScopedPart.onDemand": "[Limits on demand](commitments.md#limits-on-demand)",
     "NodeClassPart.mode": "[Commitments](commitments.md)",
     "PolicyPart.nodeClasses": "[Classes of nodes](#classes-of-nodes)",
     "PolicyPart.resources": "[Catalogue](#catalogue)",

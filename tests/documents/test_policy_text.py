@@ -1116,6 +1116,18 @@ def scoped(written: str) -> str:
             "5:91: users.alice.scoped[0].scopeSelector.matchExpressions[0].values[0]: the policy defines no ",
         ),
         (
+            "{scopes: [BestEffort], onDemand: true}",
+            "5:9: users.alice.scoped[0]: a limit on demand is of one class of nodes: select by NodeClass, In and one ",
+        ),
+        (
+            "{onDemand: true, scopeSelector: {matchExpressions: [{scopeName: NodeClass, operator: Exists}]}}",
+            "5:9: users.alice.scoped[0]: a limit on demand is of one class of nodes: select by NodeClass, In and one ",
+        ),
+        (
+            "{scopes: [BestEffort], ondemand: true}",
+            "5:32: users.alice.scoped[0].ondemand: unknown field, did you mean on",
+        ),
+        (
             "{scopes: [], scopeSelector: {matchExpressions: [{scopeName: Zone, operator: Exists}]}}",
             "5:57: users.alice.scoped[0].scopeSelector.matchExpressions[0]: the policy defines no nodeClasses",
         ),
@@ -1125,6 +1137,27 @@ def test_a_mistake_in_a_scope_has_its_place(written: str, mistake: str) -> None:
     reading = read_policy([PolicyText("policy.yaml", scoped(written))])
 
     assert str(reading.mistakes[0]).startswith(f"policy.yaml:{mistake}")
+
+
+OF_H100 = "scopeSelector: {matchExpressions: [{scopeName: NodeClass, operator: In, values: [h100]}]}"
+
+
+def test_a_limit_on_demand_stands_beside_one_on_all() -> None:
+    text = (
+        f"version: 1\n{H100}tenants:\n  research:\n    namespaces: {{matchLabels: {{team: research}}}}\n    scoped:\n"
+    )
+    text += f"      - {{{OF_H100}, hard: {{gpu: 8}}}}\n      - {{{OF_H100}, onDemand: true, hard: {{gpu: 4}}}}\n"
+    reading = read_policy([PolicyText("policy.yaml", text)])
+
+    assert reading.policy is not None, reading.mistakes
+    whole, on_demand = reading.policy.tenants["research"].entry.scoped
+    assert (str(whole.selector), str(on_demand.selector)) == ("NodeClass In (h100)", "NodeClass In (h100), on demand")
+
+
+def test_the_cluster_has_no_limit_on_demand() -> None:
+    text = f"version: 1\n{H100}cluster:\n  scoped:\n    - {{{OF_H100}, onDemand: true, hard: {{gpu: 4}}}}\n"
+    [found] = read_policy([PolicyText("policy.yaml", text)]).mistakes
+    assert str(found).startswith("policy.yaml:5:109: cluster.scoped[0].onDemand: nothing is promised to the cluster: ")
 
 
 def test_a_limit_that_its_scope_never_selects_is_noted() -> None:

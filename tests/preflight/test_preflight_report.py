@@ -89,6 +89,29 @@ def test_only_an_enforced_limit_speaks_against_it(mode: str, is_fine: bool) -> N
     assert (sums.is_fine, caps.is_fine) == (is_fine, is_fine)
 
 
+def test_of_a_limit_on_demand_what_commitments_cover_does_not_count() -> None:
+    text = """
+nodeClasses: {h100: {nodes: {matchLabels: {gpu: h100}}}}
+tenants:
+  a:
+    namespaces: {matchLabels: {team: a}}
+    scoped:
+      - scopeSelector: {matchExpressions: [{scopeName: NodeClass, operator: In, values: [h100]}]}
+        onDemand: true
+        hard: {cpu: 4}
+commitments:
+  c: {tenant: a, nodeClass: h100, amounts: {cpu: 8}}
+"""
+    cluster = Cluster(text)
+    for name, cpu in (("one", 8), ("two", 5), ("elsewhere", 9)):
+        selector = {} if name == "elsewhere" else {"nodeSelector": {"gpu": "h100"}}
+        containers = [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]
+        cluster.add("pods", name, spec={"containers": containers, **selector})
+    assert over(cluster.report()) == [
+        "tenants.a.scoped[0] [NodeClass In (h100), on demand] tenant/a requests.cpu 5>4 +1 enforce"
+    ]
+
+
 def test_an_entry_ends_at_its_time() -> None:
     text = "cluster: {hard: {pods: 0}, until: 2026-11-01T00:00:00Z}"
     before = Cluster(text, now=NOW - timedelta(microseconds=1))

@@ -66,7 +66,8 @@ def excess(written: str | Json) -> Excess:
     promised: list[Any] = [
         amounts[name] for name in ("set_aside", "taken", "total", "committed", "in_use") if name in amounts
     ]
-    on_demand = OnDemand(*promised)._replace(ends=asked.get("ends")) if promised else None
+    ends, is_limit = asked.get("ends"), asked.get("of") == "on demand"
+    on_demand = OnDemand(*promised)._replace(ends=ends, is_limit=is_limit) if promised else None
     return Excess(rule, amounts["requested"], used, reserved, fits, had, ended, for_pods, kept, on_demand)
 
 

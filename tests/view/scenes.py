@@ -58,9 +58,11 @@ def put(
     return key, row
 
 
-def reserve(where: Scene, name: str, payer: Payer, amounts: Iterable[tuple[str, int]] = cost(1)) -> None:
+def reserve(
+    where: Scene, name: str, payer: Payer, amounts: Iterable[tuple[str, int]] = cost(1), *, scopes: Scopes = ()
+) -> None:
     key = ObjectKey("pods", "red", name)
-    where.usage.reserve(Reservation(key, name, CREATED, payer, tuple(amounts)))
+    where.usage.reserve(Reservation(key, name, CREATED, payer, tuple(amounts), scopes))
 
 
 def told(standings: Iterable[Standing]) -> list[tuple[str, ...]]:

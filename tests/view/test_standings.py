@@ -205,3 +205,20 @@ def test_what_is_guaranteed_to_others_is_not_free() -> None:
     everybody = Everybody(made, ["red"])
     [whole] = [each for each in everybody.quota(Subject("tenant/research")).standings if each.limit]
     assert (whole.free, whole.set_aside) == (NANOS, 3 * NANOS)
+
+
+def test_of_a_limit_on_demand_what_commitments_cover_is_not_used() -> None:
+    of_h100 = "scopeSelector: {matchExpressions: [{scopeName: NodeClass, operator: In, values: [h100]}]}"
+    made = scene(
+        "nodeClasses: {h100: {nodes: {matchLabels: {gpu: h100}}}}\n"
+        "tenants:\n  research:\n    namespaces: {matchLabels: {team: research}}\n"
+        f"    scoped: [{{{of_h100}, onDemand: true, hard: {{cpu: 4}}}}]\n"
+        "commitments: {c: {tenant: research, nodeClass: h100, amounts: {cpu: 8}}}\n"
+    )
+    scopes = ("NodeClass=h100", "Zone")
+    put(made, "a", ALICE, cost(7), scopes=scopes)
+    put(made, "b", BOB, cost(2), scopes=scopes)
+    reserve(made, "d", ALICE, cost(2), scopes=scopes)
+    rows = told(own_quota(made, ALICE, "red").standings)
+    entry, scope = "tenants.research.scoped[0]", "NodeClass In (h100), on demand"
+    assert ("tenant/research", scope, "requests.cpu", "4/1/2/1/0", entry) in rows

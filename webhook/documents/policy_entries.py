@@ -596,6 +596,9 @@ class DocumentEntries:
         inside = ("scoped", position)
         place = tree.position_of(around, inside)
         self._add_ending(steps, inside, part.until, around, _BINDS_NOBODY)
+        if part.onDemand and steps == ("cluster",):
+            message = "nothing is promised to the cluster: what nobody was promised is on demand in all"
+            self.mistakes.append(self._remark(steps, (*inside, "onDemand"), around, message))
         for place_of_use, name in _class_uses(part):
             self.class_uses.append((name, self._remark(steps, (*inside, *place_of_use), around, "")))
         return Entry(

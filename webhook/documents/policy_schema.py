@@ -7,6 +7,7 @@ The places of mistakes are in `policy_text`, what several documents mean togethe
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
@@ -225,6 +226,10 @@ class ScopedPart(SumPart):
         default=None,
         description="Conditions on scopes, written as in a ResourceQuota. They have to hold beside `scopes`.",
     )
+    onDemand: bool = Field(  # noqa: N815
+        default=False,
+        description="`true`: only what no commitment covers counts, of one class of nodes.",
+    )
     units: Units | None = Field(
         default=None,
         description=(
@@ -242,7 +247,7 @@ class ScopedPart(SumPart):
                 Requirement(each.scopeName, each.operator, tuple(sorted(set(each.values))))
                 for each in self.scopeSelector.matchExpressions
             ]
-        return Selector.of(listed)
+        return replace(Selector.of(listed), on_demand=self.onDemand)
 
     @property
     def node_class(self) -> str:
@@ -267,6 +272,10 @@ class ScopedPart(SumPart):
         for one, other in scopes.OPPOSITES:
             if {one, other} <= names:
                 raise ValueError(f"no object is both {one} and {other}")
+        if self.onDemand and not self.selector.node_class:
+            raise ValueError(
+                "a limit on demand is of one class of nodes: select by NodeClass, In and one value, and by nothing else"
+            )
         return self
 
 

@@ -73,6 +73,7 @@ class Standings:
 
 def standings(census: Census) -> Standings:
     """Return how all that exists stands to the limits of the policy that are in force."""
+    census.index.promise(census.policy.promised(census.now))
     in_force: dict[tuple[Account, str], LimitsInForce] = {}
     above: dict[Limit, AboveCap] = {}
     for each in census.objects():

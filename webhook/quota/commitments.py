@@ -8,7 +8,7 @@ moving a commitment never frees capacity that is in use.
 The words, here and in `pool_room`:
 
 * *holder*: to whom something was promised. In force, a commitment *covers* the pods of its holder.
-* *on demand*: used beyond promises, by those who hold none and by holders beyond theirs.
+* *on demand*: used beyond promises, by those who hold none and by holders beyond theirs. A limit may be on that alone.
 * *ahead*: set aside for a commitment that begins later.
 * *envelope*: a limit of which parts are guaranteed, as parts of a pool of nodes are promised; see `guarantees`.
 """
@@ -112,6 +112,11 @@ class Pool(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.node_class} in {self.zone}" if self.zone else self.node_class
+
+
+def beyond_commitments(node_class: str) -> Selector:
+    """Return what selects of the pods in a class what nothing covers."""
+    return replace(Pool(node_class).selector, on_demand=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,12 +228,22 @@ class Place(NamedTuple):
     pools: tuple[Pool, ...]
     holder: Subject | None
 
+    @property
+    def node_class(self) -> str:
+        """The class."""
+        return self.pools[0].node_class
+
 
 class Cover(NamedTuple):
-    """What covers the pods of one holder in one pool, and the pools where it is set aside: that one and its class."""
+    """
+    What covers the pods of one holder in one pool, and the pools where it is set aside: that one and its class.
+
+    What the holder uses beyond it counts for the subject `beyond` as well, if a limit is on that.
+    """
 
     amounts: Mapping[str, Amount]
     pools: tuple[Subject, ...]
+    beyond: Subject | None = None
 
 
 class Ending(NamedTuple):
@@ -262,9 +277,13 @@ NOTHING_IN_FORCE = InForce()
 class Commitments:
     """All commitments of a policy."""
 
-    def __init__(self, every: Iterable[Commitment] = ()) -> None:
-        """Keep *every* commitment; no two have the same name."""
+    def __init__(self, every: Iterable[Commitment] = (), *, limited_on_demand: Collection[str] = ()) -> None:
+        """
+        Keep *every* commitment; no two have the same name. In classes that are *limited_on_demand* what each holder
+        uses beyond is counted.
+        """
         self.every = tuple(every)
+        self.limited_on_demand = frozenset(limited_on_demand)
         names: defaultdict[str, set[str]] = defaultdict(set)
         self._of_pool: defaultdict[Pool, list[Commitment]] = defaultdict(list)
         for each in self.every:
@@ -292,6 +311,11 @@ class Commitments:
         moments = {moment for each in self.every for moment in (each.begins, each.ends) if moment is not None}
         self._moments = tuple(sorted(moments))
         self._in_force: tuple[int, InForce] | None = None
+
+    def with_limits_on_demand(self, classes: Collection[str]) -> Commitments:
+        """Return the same commitments, where *classes* are limited on demand and no others."""
+        is_so = self.limited_on_demand == frozenset(classes)
+        return self if is_so else Commitments(self.every, limited_on_demand=classes)
 
     def __bool__(self) -> bool:
         return bool(self.every)
@@ -385,8 +409,11 @@ class Commitments:
                         add_amounts(ahead[pool], each.amounts)
                     elif each.ends is not None:
                         endings[pool].append(Ending(each.ends, subject))
-            for subject in self._covering[inner].values():
-                covers[subject] = Cover(covered.get(subject, {}), pools)
+            on_demand = beyond_commitments(inner.node_class)
+            is_limited = inner.node_class in self.limited_on_demand
+            for holder, subject in self._covering[inner].items():
+                beyond = scoped(holder, on_demand) if is_limited else None
+                covers[subject] = Cover(covered.get(subject, {}), pools, beyond)
         soonest = {pool: nsmallest(_MOST_ENDINGS, found) for pool, found in endings.items()}
         return InForce(covers, ahead, sums, soonest, since)
 

@@ -53,7 +53,9 @@ class Excess:
     @property
     def never_fits(self) -> bool:
         """Whether the object alone is larger than the limit: no other object that goes makes room for it."""
-        return self.requested + self.had > self.rule.hard
+        beside = self.on_demand
+        most = self.rule.hard + (beside.committed if beside is not None and beside.is_limit else 0)
+        return self.requested + self.had > most
 
     @property
     def free(self) -> Amount:

@@ -219,8 +219,9 @@ def _pool_rooms(copies: Copies, view: UsageView) -> Iterator[Room]:
         view.promise(in_force)
     for each, amount in needs.items():
         pool, name = each.limit.subject, each.limit.resource
-        own = sum(view.held(key, pool, name) for key in copies.existing)
-        own += view.held_for_pods(copies.pod_sets, pool, name)
+        whose = each.counted_for if each.is_on_demand else pool
+        own = sum(view.held(key, whose, name) for key in copies.existing)
+        own += view.held_for_pods(copies.pod_sets, whose, name)
         used, reserved = view.used(pool, name), view.reserved(pool, name)
         room = room_in_pool(each, copies.existing, view, copies.pod_sets)
         promised = each.limit.hard - used - reserved + own - room

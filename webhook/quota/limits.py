@@ -71,7 +71,8 @@ class Limit(Struct, frozen=True):
 class PoolLimit(Struct, frozen=True):
     """
     A limit of which a part was promised to somebody: what one pool of nodes has of one resource, or the limit of an
-    envelope of which parts are guaranteed, if it `is_envelope`.
+    envelope of which parts are guaranteed, if it `is_envelope`. Or one on what somebody uses on demand, if it
+    `is_on_demand`: beside what was promised.
 
     Of that `committed` was promised to `holder`, the subject of what covers the object; None if nothing does.
     `on_demand` is the subject of all that nothing covers there.
@@ -82,6 +83,7 @@ class PoolLimit(Struct, frozen=True):
     holder: Subject | None = None
     committed: Amount = 0
     is_envelope: bool = False
+    is_on_demand: bool = False
 
     @property
     def counted_for(self) -> Subject:
@@ -105,7 +107,8 @@ class LimitsInForce(Struct, frozen=True):
     """
     All limits that bind one request: `shapes`, and in the order in which a denial names them `caps`, `sums`, `pools`.
 
-    `promised` is what was promised of the pools. The limit of an envelope is among `sums` as well.
+    `promised` is what was promised of the pools. The limit of an envelope is among `sums` as well. One on what is used
+    on demand is among `pools` where anything was promised in the class, and else among `sums`.
     """
 
     sums: tuple[Limit, ...] = ()

@@ -334,10 +334,8 @@ def _promised(excesses: Iterable[Excess]) -> Iterator[str]:
         if each is None:
             continue
         set_aside, shared, own = ("guaranteed", "shared", "guaranteed") if each.is_envelope else _OF_NODES
-        told = (
-            f"{rule.entry}: {name}={_up(rule, each.set_aside)} {set_aside} and not used, "
-            f"{shared} {_up(rule, each.used)} of {_down(rule, each.total)} taken"
-        )
+        aside = name if each.is_limit else f"{name}={_up(rule, each.set_aside)} {set_aside} and not used,"
+        told = f"{rule.entry}: {aside} {shared} {_up(rule, each.used)} of {_down(rule, each.total)} taken"
         if each.committed:
             told += f", {own} {_up(rule, each.in_use)} of {_down(rule, each.committed)} in use"
         if each.ends is not None:

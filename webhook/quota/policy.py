@@ -360,6 +360,8 @@ class Policy:
         object.__setattr__(self, "guarantees", Guarantees(dict(self._envelopes())))
         selectors = {each.selector for each in entries if each.selector}
         object.__setattr__(self, "_selectors", tuple(sorted(selectors, key=str)))
+        on_demand = {each.node_class for each in self._selectors if each.on_demand}
+        object.__setattr__(self, "commitments", self.commitments.with_limits_on_demand(on_demand))
 
     def groups_of(self, payer: Payer) -> tuple[str, ...]:
         """
@@ -593,17 +595,22 @@ def subjects(policy: Policy, account: Account, namespace_name: str, labels: Mapp
 
     A group is charged if it has a pool. The namespace and the cluster are always charged, so that a limit added later
     sees what is already used. Each is charged once more for each selector of the policy that selects the object. Pools
-    of nodes are charged if anything was promised there, and who has a guarantee, for what it has in the envelope.
+    of nodes are charged if anything was promised there, and who has a guarantee, for what it has in the envelope. What
+    is covered is not charged on demand; of a holder the usage index counts there what it uses beyond.
     """
     payer = account.payer
     pools = [group(name) for name in policy.groups_of(payer) if policy.groups[name].pool is not None]
     tenants = [tenant(name) for name in policy.tenants_of(labels)]
     charged = (policy.holder_of(payer), *pools, *tenants, namespace(namespace_name), CLUSTER)
     selecting = policy.selecting(account.scopes)
-    every = (*charged, *(scoped(each, selector) for selector in selecting for each in charged))
     if not (policy.commitments or policy.guarantees):
-        return every
+        return (*charged, *(scoped(each, selector) for selector in selecting for each in charged))
     holders = policy.holders_of(account.payer, namespace_name, labels)
+    if policy.commitments.limited_on_demand:
+        places = policy.commitments.places_of(account.scopes, holders)
+        covered = {each.node_class for each in places if each.holder is not None}
+        selecting = tuple(each for each in selecting if not (each.on_demand and each.node_class in covered))
+    every = (*charged, *(scoped(each, selector) for selector in selecting for each in charged))
     pools_of_nodes = charged_pools(policy.commitments, account.scopes, holders)
     return tuple(dict.fromkeys((*every, *policy.guarantees.charged(charged, holders), *pools_of_nodes)))
 

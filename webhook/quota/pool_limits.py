@@ -1,6 +1,7 @@
 """
-All limits that bind one object: those of the policy, those of which parts are guaranteed, those that the capacity of
-nodes sets where a part of it was promised to somebody, and the shapes that pods have there.
+All limits that bind one object: those of the policy, those of which parts are guaranteed, those on what is used on
+demand, those that the capacity of nodes sets where a part of it was promised to somebody, and the shapes that pods have
+there.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import NamedTuple, Protocol
 from msgspec import structs
 
 from webhook.quota import scopes
-from webhook.quota.commitments import Pool
+from webhook.quota.commitments import Place, Pool, beyond_commitments
 from webhook.quota.guarantees import Guarantees, on_demand_in
 from webhook.quota.limits import ONE_OBJECT, Limit, LimitsInForce, PoolLimit, ShapeLimit, resolve_limits
 from webhook.quota.policy import Policy
 from webhook.quota.resources import Amount
 from webhook.quota.scopes import Scopes
-from webhook.quota.subject import Account, Subject, scoped
+from webhook.quota.subject import Account, Subject, scoped, selector_of, unscoped
 
 _SHAPE = "shape"
 """The cap of a shape, by the field of the policy."""
@@ -60,7 +61,8 @@ def limits_in_force(  # noqa: PLR0913 - what decides the limits
 
     Those of `resolve_limits` come first, then those of them of which a part is guaranteed, then those that *capacity*
     sets. These are on the resources of which anything was promised in the class; of all others what nodes have is a
-    matter of the scheduler.
+    matter of the scheduler. A limit on what somebody uses on demand binds what counts for that one, and nothing that
+    was promised to another holder.
     Raises: UnavailableError.
     """
     in_force = resolve_limits(policy, account, namespace=namespace, labels=labels, now=now)
@@ -72,16 +74,33 @@ def limits_in_force(  # noqa: PLR0913 - what decides the limits
     holders = policy.holders_of(account.payer, namespace, labels)
     promised = policy.promised(now)
     found = [_envelope(policy.guarantees, limit, holders) for limit in _shared(policy.guarantees, in_force.sums)]
+    sums = in_force.sums
     for place in commitments.places_of(account.scopes, holders):
         cover = promised.covers.get(place.holder) if place.holder is not None else None
         amounts = _NOTHING if cover is None else cover.amounts
+        if place.node_class in commitments.limited_on_demand:
+            found += _on_demand(sums, place, amounts)
+            sums = tuple(each for each in sums if not _is_on_demand(each, place))
         for pool in place.pools:
             has = capacity.of(pool)
             if has is None:
                 continue
             limits, on_demand = _limits_of(policy, pool, has)
             found += [PoolLimit(each, on_demand, place.holder, amounts.get(each.resource, 0)) for each in limits]
-    return structs.replace(in_force, pools=tuple(found), promised=promised)
+    return structs.replace(in_force, sums=sums, pools=tuple(found), promised=promised)
+
+
+def _is_on_demand(limit: Limit, place: Place) -> bool:
+    """Whether *limit* is on what is used on demand in the class of *place*."""
+    return selector_of(limit.subject) == str(beyond_commitments(place.node_class))
+
+
+def _on_demand(sums: Iterable[Limit], place: Place, amounts: Mapping[str, Amount]) -> Iterator[PoolLimit]:
+    """Yield those of *sums* on demand that bind an object at *place*, where *amounts* cover its holder."""
+    for each in sums:
+        whose = place.pools[0].held_by(unscoped(each.subject))
+        if _is_on_demand(each, place) and place.holder in (None, whose):
+            yield PoolLimit(each, each.subject, place.holder, amounts.get(each.resource, 0), is_on_demand=True)
 
 
 def _shapes(policy: Policy, objects_scopes: Scopes) -> Iterator[ShapeLimit]:

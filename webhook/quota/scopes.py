@@ -84,14 +84,28 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True, order=False)
 class Selector:
-    """Selects the objects for which all of `requirements` hold. They are sorted, so that equal selectors are equal."""
+    """
+    Selects the objects for which all of `requirements` hold. They are sorted, so that equal selectors are equal.
+
+    With `on_demand` only that counts of these which no commitment covers, see `commitments`: they are the pods of one
+    class of nodes, `node_class`.
+    """
 
     requirements: tuple[Requirement, ...]
+    on_demand: bool = False
 
     @staticmethod
     def of(requirements: Iterable[Requirement]) -> Selector:
         """Return the selector of *requirements* in whatever order."""
         return Selector(tuple(sorted(set(requirements), key=str)))
+
+    @property
+    def node_class(self) -> str:
+        """The class of nodes, if it selects by one alone; else empty."""
+        match self.requirements:
+            case (Requirement(scope="NodeClass", operator=Operator.IN, values=(name,)),):
+                return name
+        return ""
 
     def selects(self, scopes: Scopes) -> bool:
         """Whether an object in *scopes* is selected."""
@@ -99,7 +113,7 @@ class Selector:
 
     def __str__(self) -> str:
         """Return it as in a message."""
-        return ", ".join(map(str, self.requirements))
+        return ", ".join((*map(str, self.requirements), *(("on demand",) if self.on_demand else ())))
 
 
 def values_of(scope: str, scopes: Scopes) -> tuple[str, ...]:
