@@ -41,6 +41,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--ledger", default="kubernetes", help="where they keep reservations (default: %(default)s); memory is for one"
     )
+    parser.add_argument("--no-grants", action="store_true", help="each decision is written down")
     parser.add_argument(
         "--only", choices=[each.name for each in workloads.WORKLOADS], nargs="+", help="some workloads (default: all)"
     )
@@ -50,15 +51,16 @@ def _arguments() -> argparse.Namespace:
 
 def _measure(asked: argparse.Namespace) -> dict[str, Any]:
     chosen = [each for each in workloads.WORKLOADS if each.name in (asked.only or {each.name})]
+    ledger = f"{asked.ledger}, no grants" if asked.no_grants else asked.ledger
     description = {
-        "plan": {"rounds": asked.rounds, "replicas": asked.replicas, "ledger": asked.ledger, "servers": stage.SERVERS},
+        "plan": {"rounds": asked.rounds, "replicas": asked.replicas, "ledger": ledger, "servers": stage.SERVERS},
         "workloads": {each.name: each.creates for each in chosen},
         "versions": machine.versions({"kubernetes": kubernetes_version(GO_MODULE)}),
         "machine": machine.description(),
     }
     with tempfile.TemporaryDirectory(prefix="userquota-contention-") as name:
         _report("starting two control planes")
-        options = ["--ledger", asked.ledger]
+        options = ["--ledger", asked.ledger, *(["--no-grants"] if asked.no_grants else [])]
         with stage.contestants(Path(name), count=asked.replicas, options=options) as contestants:
             return {**description, **_run(rounds.measure(contestants, chosen, rounds=asked.rounds, report=_report))}
 

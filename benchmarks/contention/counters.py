@@ -35,6 +35,8 @@ def of_replicas(replicas: Replicas) -> Counter[str]:
                 counted[f"decisions {labels['verdict']}"] += int(value)
         for labels, value in samples(text, "userquota_ledger_writes_total"):
             counted[f"ledger {labels['result']}"] += int(value)
+        for _, value in samples(text, "userquota_granted_decisions_total"):
+            counted["decisions under a grant"] += int(value)
         for _, value in samples(text, "userquota_ledger_reads_total"):
             counted["ledger read"] += int(value)
     return counted

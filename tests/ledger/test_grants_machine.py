@@ -190,14 +190,18 @@ class GrantsMachine(LedgerMachine):
     # What seldom comes together by chance.
 
     def grant(self, number: int, payer: Payer) -> None:
-        """Have a replica take a grant: something is created and deleted, and everybody sees that."""
-        key = ObjectKey("pods", "red", f"passing-{next(self.uids)}")
-        self.ask(Charge(key, f"uid-{next(self.uids)}", 0, payer, (("cpu", 1),)), number, Course.UNTIL_STORED)
-        if (row := self.stored().get(key)) is not None:
+        """Have a replica take a grant: something is created, and all that exists is deleted before, for everybody."""
+        for attempt in list(self.attempts):
+            self.persist_attempt(attempt)
+        for key, row in self.stored().items():
             self.history.append(Change(key, row.uid, None))
         for each in REPLICAS:
+            self.swap(each, is_answer_lost=False)
             self.list_all(each, 0)
             self.write_down_what_was_finished(each)
+        key = ObjectKey("pods", "red", f"passing-{next(self.uids)}")
+        self.ask(Charge(key, f"uid-{next(self.uids)}", 0, payer, (("cpu", 1),)), number, Course.UNTIL_STORED)
+        self.list_all(number, 0)
 
     @rule(number=replicas, payer=payers, is_gone=st.booleans(), is_seen=st.booleans())
     def stand_still(self, number: int, payer: Payer, *, is_gone: bool, is_seen: bool) -> None:
@@ -216,6 +220,28 @@ class GrantsMachine(LedgerMachine):
                 if is_seen:
                     self.list_all(other, 0)
         self.create_several(NAMES[2:4], payer, number, Course.UNTIL_DECIDED, 1)
+
+    @rule(payer=payers, number=replicas)
+    def settle_what_others_have_not_seen(self, payer: Payer, number: int) -> None:
+        """The watch of the holder is ahead of all others."""
+        self.grant(number, payer)
+        self.create_several(NAMES[6:8], payer, number, Course.UNTIL_STORED, 1)
+        self.pass_time(VALID_FOR / 2)
+        self.list_all(number, 0)
+        self.write_down_what_was_finished(number)
+        self.hear_of_the_ledger()
+
+    @rule(payer=payers, number=replicas)
+    def tidy_up_at_once(self, payer: Payer, number: int) -> None:
+        """All look for what is over while something is in flight that was allowed in memory."""
+        self.grant(number, payer)
+        self.create_several(NAMES[4:6], payer, number, Course.UNTIL_DECIDED, 1)
+        self.expire_what_was_allowed_in_memory(number)
+        for each in REPLICAS:
+            if each != number:
+                self.expire_grants(each)
+            self.write_down_what_was_finished(each)
+        self.hear_of_the_ledger()
 
     @rule(payer=payers, number=replicas)
     def create_all_that_is_free(self, payer: Payer, number: int) -> None:
@@ -258,6 +284,7 @@ class GrantsMachine(LedgerMachine):
     @rule(names=few, payer=payers, number=replicas)
     def lose_the_ledger_unnoticed(self, names: list[ObjectKey], payer: Payer, number: int) -> None:
         """What a replica allows that has not been told is stored long after."""
+        self.grant(number, payer)
         self.lose_the_ledger()
         self.pass_time(VALID_FOR)
         self.create_several(names, payer, number, Course.UNTIL_DECIDED, 1)
@@ -512,17 +539,6 @@ def _without_all_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OwnGrant, "has_room_for", has_room)
 
 
-def _without_taking_the_own_grant_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    def keeps(self: Grants, ledger: Ledger, *_: object) -> tuple[Room, Room]:
-        left, hards = self._own.left(), self._own.hards
-        if left:
-            return left, hards
-        return shares(self, ledger, *_)  # type: ignore[arg-type]
-
-    shares = Grants._shares
-    monkeypatch.setattr(Grants, "_shares", keeps)
-
-
 WEAKENED: dict[str, tuple[type[GrantsMachine], Callable[[pytest.MonkeyPatch], None]]] = {
     "counting the grants of others": (GrantsMachine, _without_the_grants_of_others),
     "ten seconds": (GrantsMachine, _without_a_bound),
@@ -536,7 +552,6 @@ WEAKENED: dict[str, tuple[type[GrantsMachine], Callable[[pytest.MonkeyPatch], No
     "fifty seconds after a loss": (OpensAfterForty, lambda _: None),
     "forty seconds until what is unseen comes back": (ForgetsAtOnce, lambda _: None),
     "room under every key": (GrantsMachine, _without_all_keys),
-    "taking the own grant anew beside what is written": (GrantsMachine, _without_taking_the_own_grant_anew),
 }
 
 
