@@ -451,6 +451,18 @@ async def test_after_a_swap_without_an_answer_nothing_is_allowed_until_one_has_l
     assert await one.is_written(create("pod"))
 
 
+async def test_beside_a_reservation_that_did_not_count_it_the_grant_is_taken_anew_or_goes() -> None:
+    """Else both together may come to more than the limit."""
+    one, other = replicas("ab", limit=100)
+    await one.warms_up()
+
+    one.stored_ledger.view.hold(create("large", 90).reservation())
+    await one.stored_ledger.swap(one.stored_ledger.view.next_version(may_take=False))
+
+    assert one.granted == {}
+    assert await other.allows(create("rest", 8))
+
+
 async def test_while_a_swap_is_under_way_that_gives_back_nothing_is_allowed_under_the_old_grant() -> None:
     (one,) = replicas("a")
     await one.warms_up()

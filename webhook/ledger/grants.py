@@ -279,12 +279,15 @@ class Grants:
             return self._taken_under != self._countings and any(True for _ in self._own.kept())
         return self.is_low or self.gives_back(ledger) or self._own.age(self._now()) >= _RENEWED_AFTER
 
-    def following(self, ledger: Ledger, counted: Callable[[LimitKey], Amount], *, may_take: bool) -> Ledger:
+    def following(
+        self, ledger: Ledger, counted: Callable[[LimitKey], Amount], *, may_take: bool, has_new: bool
+    ) -> Ledger:
         """
         Return *ledger* with what the next swap writes of grants.
 
         *counted* returns what is used and held of a limit key, with what this swap holds. Unless it *may_take*, which
-        is a decision as any other, what is left of the grant stays as it is.
+        is a decision as any other, what is left of the grant stays as it is; but not if the swap *has_new*
+        reservations, which were decided without counting it.
         """
         now = self._now()
         self._written_under = self._countings
@@ -292,7 +295,7 @@ class Grants:
         if self._to_recall:
             recalls[self._new_token()] = tuple(self._to_recall)
         ledger = replace(ledger, recalls=recalls)
-        spare, hards = self._spare(ledger, counted, now, may_take=may_take)
+        spare, hards = self._spare(ledger, counted, now, may_take=may_take, has_new=has_new)
         token = self._new_token()
         room, settled = self._own.begin(token, spare, hards, now=now)
         grants = {each: grant for each, grant in self._others_in(ledger) if each not in self._expired}
@@ -315,7 +318,7 @@ class Grants:
         self._own.lost(may_have_landed=may_have_landed)
 
     def _spare(
-        self, ledger: Ledger, counted: Callable[[LimitKey], Amount], now: Moment, *, may_take: bool
+        self, ledger: Ledger, counted: Callable[[LimitKey], Amount], now: Moment, *, may_take: bool, has_new: bool
     ) -> tuple[Room, Room]:
         """Return what the grant has beside what is in flight under it, and the limits of its keys."""
         self._offered = {}
@@ -323,8 +326,8 @@ class Grants:
             self._flows.clear()
             return {}, {}
         if not may_take:
-            left = self._own.left() if self._own.is_open(now) else {}
-            return left, self._own.hards
+            stays = self._own.is_open(now) and not has_new
+            return self._own.left() if stays else {}, self._own.hards
         if self._older_at is not None and now.since_boot - self._older_at < _OLDER_FOR:
             return {}, {}
         return self._shares(ledger, counted, now)

@@ -379,7 +379,7 @@ class ReplicaView:
         new = {token: each.reservation for token, each in self._tentative.items()}
         ledger = self.order.following(self._ledger.followed(without=self._to_remove, replaced=replaced, new=new))
         may_take = may_take and ledger.is_open and self.unreached_target() is None
-        return self.grants.following(ledger, self._counted, may_take=may_take)
+        return self.grants.following(ledger, self._counted, may_take=may_take, has_new=bool(self._tentative))
 
     def _counted(self, key: LimitKey) -> Amount:
         return self._index.allocated(key.subject, key.resource)
