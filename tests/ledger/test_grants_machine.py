@@ -434,7 +434,7 @@ def grants_to_the_last_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replica_view, "MOST_PER_NAME", MOST_PER_NAME)
     monkeypatch.setattr(grants, "_SHARE", 1)
     monkeypatch.setattr(grants, "_FIRST_REQUESTS", 3)
-    monkeypatch.setattr(grants, "_ASKED_BEFORE", 0)
+    monkeypatch.setattr(grants, "_SWAPS_BEFORE", 0)
 
 
 def test_nothing_that_three_replicas_with_grants_can_do_exceeds_a_limit() -> None:

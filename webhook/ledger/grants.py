@@ -37,11 +37,11 @@ _FIRST_REQUESTS = 16
 _MOST_REQUESTS = 256
 """Requests for which a grant has room, for each flow: twice as many whenever half were used before it was renewed."""
 
-_ASKED_BEFORE = 1
-"""Requests of a flow that are decided on the ledger first: what one person asks for once takes no room in it."""
-
-_ASKED_BEFORE = 1
-"""Requests of a flow that are decided on the ledger first: what one person asks for once takes no room in it."""
+_SWAPS_BEFORE = 1
+"""
+Swaps since a flow was asked for first, without a grant for it: what one person asks for once takes no room in the
+ledger, and of many requests at once for a few places none is granted room while the others still wait.
+"""
 
 _WORTH_RENEWING = 8
 """
@@ -65,9 +65,15 @@ class _Flow:
     demand: Demand
     used_at: float
     asked: int = 1
+    swaps: int = 0
     since_swap: int = 1
     requests: int = _FIRST_REQUESTS
     granted: int = 0
+
+    @property
+    def recurs(self) -> bool:
+        """Whether it was asked for again after a swap."""
+        return self.swaps >= _SWAPS_BEFORE and self.asked > _SWAPS_BEFORE
 
 
 class Grants:
@@ -311,6 +317,7 @@ class Grants:
         self._taken_under = self._written_under
         self.is_low = False
         for keys, flow in self._flows.items():
+            flow.swaps += 1
             flow.granted, flow.since_swap = self._offered.get(keys, 0), 0
 
     def lost(self, *, may_have_landed: bool) -> None:
@@ -343,7 +350,7 @@ class Grants:
         for keys in idle:
             del self._flows[keys]
         for keys, flow in self._flows.items():
-            if flow.asked <= _ASKED_BEFORE or not recalled.isdisjoint(keys):
+            if not flow.recurs or not recalled.isdisjoint(keys):
                 continue
             if flow.granted and flow.since_swap * 2 >= flow.granted:
                 flow.requests = min(flow.requests * 2, _MOST_REQUESTS)

@@ -60,8 +60,11 @@ _USAGE_WATCH_SECONDS = 1.0
 """How long a batch waits for our watch. After that the API server is asked to call again."""
 
 
-_ASKED_AGAIN_AFTER = 0.02
-"""Seconds until a request is decided again that waits for others to give back what they were granted."""
+_ASKED_AGAIN_AFTER = 0.1
+"""
+Seconds until requests are decided again that wait for others to give back what they were granted, if the ledger does
+not change before.
+"""
 
 _GRANTED = "the capacity that is free is granted to other replicas, which have not given it back in time: try again"
 
@@ -130,6 +133,7 @@ class SharedLedger:
         self._charged = charged
         self._stored_policies = stored_policies
         self._queue: list[_Waiting] = []
+        self._postponed: list[_Waiting] = []
         self._waiting: Counter[str] = Counter()
         self._at_work: asyncio.Task[None] | None = None
         self._at_grants: asyncio.Task[None] | None = None
@@ -198,6 +202,12 @@ class SharedLedger:
         if self._at_work is None or self._at_work.done():
             self._at_work = asyncio.create_task(self._work())
 
+    def _ask_again(self) -> None:
+        """Have those decided again that wait for others to give back what they were granted."""
+        if self._postponed:
+            self._enqueue(*self._postponed)
+            self._postponed.clear()
+
     def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:
         """Settle the reservations; the next write takes them out of the ledger. See `LedgerStore.settled`."""
         self._view.settle(reservations, seen_at=seen_at)
@@ -205,6 +215,7 @@ class SharedLedger:
     def on_event(self, stored: StoredText) -> None:
         """Record what the watch of the ledger shows: others may want back what was granted here."""
         self._stored_ledger.on_event(stored)
+        self._ask_again()
         if self._view.grants.is_taken:
             self._tend_grants(is_new=True)
 
@@ -362,7 +373,8 @@ class SharedLedger:
             verdicts, postponed = self._decide_each(batch)
             if await self._write_and_confirm(verdicts):
                 if postponed:
-                    asyncio.get_running_loop().call_later(_ASKED_AGAIN_AFTER, self._enqueue, *postponed)
+                    self._postponed += postponed
+                    asyncio.get_running_loop().call_later(_ASKED_AGAIN_AFTER, self._ask_again)
                 for each, decision in verdicts:
                     if not each.answer.done():
                         each.answer.set_result(decision)
