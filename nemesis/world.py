@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from nemesis.accounting import Key, cost, counted, is_report, is_reported, payer_of, place_of, subjects
 from nemesis.ledger_text import (
@@ -26,6 +26,8 @@ from nemesis.ledger_text import (
     read_ledger,
 )
 from nemesis.records import CHARGED, DELETED, SESSIONS, PodRevision, Revision, Slot, TextRevision
+
+T = TypeVar("T")
 
 _LATE = 15.0
 """
@@ -110,23 +112,19 @@ class Step:
 
     @property
     def grants_gone(self) -> list[Grant]:
-        before, after = _grants(self.before), _grants(self.after)
-        return [grant for token, grant in before.items() if after.get(token) != grant]
+        return _differing(_grants(self.before), _grants(self.after))
 
     @property
     def grants_new(self) -> list[Grant]:
-        before, after = _grants(self.before), _grants(self.after)
-        return [grant for token, grant in after.items() if before.get(token) != grant]
+        return _differing(_grants(self.after), _grants(self.before))
 
     @property
     def gone(self) -> list[Claim]:
-        before, after = _claims(self.before), _claims(self.after)
-        return [claim for token, claim in before.items() if after.get(token) != claim]
+        return _differing(_claims(self.before), _claims(self.after))
 
     @property
     def new(self) -> list[Claim]:
-        before, after = _claims(self.before), _claims(self.after)
-        return [claim for token, claim in after.items() if before.get(token) != claim]
+        return _differing(_claims(self.after), _claims(self.before))
 
 
 OnChange = Callable[[float, Slot, Key, Amount, Amount], None]
@@ -338,6 +336,11 @@ def _turn_within_epoch(before: LedgerText, after: LedgerText) -> Turn:
 
 def _claims(ledger: LedgerText | None) -> Mapping[str, Claim]:
     return {} if ledger is None else ledger.claims
+
+
+def _differing(these: Mapping[str, T], others: Mapping[str, T]) -> list[T]:
+    """Return those of *these* that *others* have not under their token, or otherwise."""
+    return [each for token, each in these.items() if others.get(token) != each]
 
 
 def _grants(ledger: LedgerText | None) -> Mapping[str, Grant]:
