@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
 from webhook.cli.printing import show_document, show_table
+from webhook.ledger.protocol import Ledger
 from webhook.quota import resources
 from webhook.settings import Settings
 from webhook.wiring.inspection import Held, Inspection, Unattributed, inspect_ledger, list_unattributed
@@ -55,6 +56,9 @@ def _show_tables(found: Inspection) -> None:
         click.echo()
         heads = ("OWNER", "RESOURCE", "NAMESPACE", "NAME", "UID", "BASE", "AMOUNTS", "STATE")
         show_table(heads, [_row(each) for each in found.held])
+    if ledger is not None and ledger.grants:
+        click.echo()
+        show_table(("GRANTED TO", "SUBJECT", "RESOURCE", "AMOUNT"), list(_granted(ledger)))
     if found.unadmitted:
         click.echo()
         show_table(("RESOURCE", "NAMESPACE", "NAME WITHOUT A STAMP"), sorted(found.unadmitted))
@@ -64,6 +68,12 @@ def _row(held: Held) -> tuple[str, ...]:
     each = held.reservation
     amounts = resources.show_list(each.amounts)
     return (each.payer.owner, *each.key, each.uid or "any", str(each.base), amounts, _state(held))
+
+
+def _granted(ledger: Ledger) -> Iterator[tuple[str, ...]]:
+    for each in ledger.grants.values():
+        for key, amount in each.room.items():
+            yield each.holder, *key, resources.show(key.resource, amount)
 
 
 def _state(held: Held) -> str:
@@ -79,6 +89,8 @@ def _document(found: Inspection) -> dict[str, object]:
             "write": ledger.write,
             "settledThrough": dict(ledger.settled_through),
         }
+    heads = ("grantedTo", "subject", "resource", "amount")
+    document["grants"] = [] if ledger is None else [dict(zip(heads, each, strict=True)) for each in _granted(ledger)]
     document["reservations"] = [_item(each) for each in found.held]
     document["withoutStamp"] = [{**key._asdict(), "uid": each.uid} for key, each in sorted(found.unadmitted.items())]
     return document
