@@ -8,7 +8,7 @@ grant is good for ten seconds, and goes after fifty. Whatever happens at the sam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -167,7 +167,7 @@ class GrantsMachine(LedgerMachine):
         view, verdict = replica.view, judge(replica.index)
         if not isinstance(verdict, Allowed):
             return
-        if view.fits_beside_grants(verdict, judge):
+        if not view.granted_to_others(verdict, judge):
             assert verdict.reservation is not None
             view.hold(verdict.reservation)
             view.grants.asked(verdict)
@@ -465,7 +465,7 @@ class ForgetsAtOnce(GrantsMachine):
     def expire_what_was_allowed_in_memory(self, number: int) -> None:
         replica = self.replicas[number]
         if replica.swap is None:
-            for each in replica.view.grants.kept():
+            for each in replica.view.grants.own.kept():
                 replica.view.expire_granted(each, found=self.look_up(each.reservation.key))
 
 
@@ -485,7 +485,7 @@ def _without_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _without_settling(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = OwnGrant.begin
-    monkeypatch.setattr(OwnGrant, "begin", lambda self, *given, **named: (begin(self, *given, **named)[0], {}))
+    monkeypatch.setattr(OwnGrant, "begin", lambda self, *given, **named: (begin(self, *given, **named)[0], ()))
 
 
 def _without_a_swap_for_what_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -503,7 +503,9 @@ def _without_a_swap_for_what_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 def _without_what_is_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = OwnGrant.begin
 
-    def drops(self: OwnGrant, token: str, spare: Room, hards: Room, *, now: Moment) -> tuple[Room, Mapping[str, int]]:
+    def drops(
+        self: OwnGrant, token: str, spare: Room, hards: Room, *, now: Moment
+    ) -> tuple[Room, Sequence[tuple[str, int]]]:
         settled = begin(self, token, spare, hards, now=now)[1]
         assert self._swap is not None
         self._swap.budget.room, self._swap.budget.spent = spare, {}

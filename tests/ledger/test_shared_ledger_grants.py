@@ -205,7 +205,7 @@ async def test_a_request_that_comes_twice_is_charged_once() -> None:
         assert not await one.is_written(create("pod"))
 
     assert one.held().count("uid-of-pod") == 1
-    assert one.stored_ledger.view.grants._own.left_of(ALICE) == FIRST - 1
+    assert one.stored_ledger.view.grants.own.left_of(ALICE) == FIRST - 1
 
 
 async def test_a_dry_run_is_charged_to_nothing() -> None:
@@ -215,7 +215,7 @@ async def test_a_dry_run_is_charged_to_nothing() -> None:
     for number in range(100):
         assert await one.would_allow(create(f"pod-{number}"))
 
-    assert one.stored_ledger.view.grants._own.left_of(ALICE) == FIRST
+    assert one.stored_ledger.view.grants.own.left_of(ALICE) == FIRST
     assert len(one.held()) == 2
 
 
@@ -241,6 +241,20 @@ async def test_a_refusal_counts_no_unused_grant() -> None:
 
     assert one.granted == {}
     assert isinstance(await other.ask(create("one-more")), Denied)
+
+
+async def test_a_replica_gives_back_what_it_recalls_with_the_same_swap() -> None:
+    one, other = replicas("ab", limit=200)
+    async with watching(one, other):
+        await one.warms_up()
+        await other.warms_up()
+    assert not await other.is_written(create("in-flight"))
+
+    await other.refusal(create("large", 190), within=0.2)
+
+    assert other.granted == {}
+    assert ledger_in(one.stored_in).recalls
+    assert "uid-of-in-flight" in {each.uid for each in ledger_in(one.stored_in).reservations.values()}
 
 
 async def test_what_is_recalled_and_in_flight_counts_by_its_name() -> None:
@@ -275,6 +289,7 @@ async def test_a_request_waits_no_longer_than_its_call_for_a_replica_that_is_gon
 
     assert refused.reason == "granted"
     assert refused.affects_all
+    assert "users: gpu: it fits into what is free, but that is granted to other replicas" in str(refused)
 
 
 async def test_a_dry_run_recalls_as_the_request_would() -> None:
@@ -400,7 +415,7 @@ async def test_what_is_stored_is_charged_until_a_swap_although_the_watch_shows_i
     assert not await one.is_written(create("pod"))
 
     one.sees(create("pod"), version=300)
-    assert one.stored_ledger.view.grants._own.left_of(ALICE) == FIRST - 1
+    assert one.stored_ledger.view.grants.own.left_of(ALICE) == FIRST - 1
     await one.lives(6)
 
     assert ledger_in(one.stored_in).settled_through["pods"] == 300

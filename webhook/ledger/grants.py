@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from webhook.ledger.own_grant import VALID_FOR, Charged, Moment, OwnGrant
 from webhook.ledger.protocol import Grant, Ledger, Room
@@ -19,7 +20,7 @@ from webhook.quota.decision import Allowed, Decision
 from webhook.quota.demand import Demand, LimitKey
 from webhook.quota.expected import HeldForPods, PodSet
 from webhook.quota.objects import ObjectKey
-from webhook.quota.reservation import Attempt, Reservation
+from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount
 from webhook.quota.subject import Subject
 from webhook.quota.usage import UsageView
@@ -105,7 +106,8 @@ class Grants:
         self._api_time = api_time
         self._now = now
         self._is_on = is_on
-        self._own = OwnGrant()
+        self.own = OwnGrant()
+        """The grant of this replica. How large it is, and when it is written, is decided here."""
         self._others: dict[LimitKey, Amount] = {}
         self._flows: dict[tuple[LimitKey, ...], _Flow] = {}
         self._offered: dict[tuple[LimitKey, ...], int] = {}
@@ -122,24 +124,20 @@ class Grants:
     @property
     def is_open(self) -> bool:
         """Whether this replica may allow anything in its memory now."""
-        return self._is_on and self._taken_under == self._countings and self._own.is_open(self._now())
-
-    def is_charged(self, attempt: Attempt) -> bool:
-        """Whether *attempt* was allowed in memory, and nothing else stands for it."""
-        return self._own.is_charged(attempt)
+        return self._is_on and self._taken_under == self._countings and self.own.is_open(self._now())
 
     def may_allow(self, demand: Demand) -> bool:
         """Whether a create with *demand* fits into the grant, or nothing limits it. Call it when the grant is open."""
-        return self._own.has_room_for(demand)
+        return self.own.has_room_for(demand)
 
     def allow(self, reservation: Reservation, demand: Demand) -> None:
         """Charge the create of *reservation* to the grant. The caller has it counted by the usage index."""
-        self._own.charge(reservation, demand, since=self._api_time())
+        self.own.charge(reservation, demand, since=self._api_time())
         flow = self._note(demand)
         if flow is None or flow.granted < _WORTH_RENEWING:
             return
         half = flow.granted // 2
-        self.is_low = self.is_low or any(self._own.left_of(key) < amount * half for key, amount in demand.amounts)
+        self.is_low = self.is_low or any(self.own.left_of(key) < amount * half for key, amount in demand.amounts)
 
     def asked(self, decision: Decision) -> None:
         """Record that *decision* was made on the ledger: the next request like it may find a grant."""
@@ -167,11 +165,6 @@ class Grants:
     def counted_in(self, view: UsageView) -> UsageView:
         """Return *view* with what others were granted on top; the same if that is nothing."""
         return _BesideGrants(view, self._others) if self._others else view
-
-    @property
-    def others(self) -> Room:
-        """What all other replicas were granted."""
-        return self._others
 
     def recall(self, keys: Iterable[LimitKey], ledger: Ledger) -> None:
         """Have the next swap tell others to give back what they were granted of *keys*, unless *ledger* does so."""
@@ -218,7 +211,7 @@ class Grants:
         for _, each in self._others_in(ledger):
             others.update(each.room)
         self._others = dict(others)
-        self._own.shown(token for token, each in ledger.grants.items() if each.holder == self._holder)
+        self.own.shown(token for token, each in ledger.grants.items() if each.holder == self._holder)
         self._to_recall.clear()
         self._expired = {token: newest for token, newest in self._expired.items() if token in ledger.grants}
         now = self._api_time()
@@ -240,32 +233,7 @@ class Grants:
     def old(self, seconds: float) -> tuple[Charged, ...]:
         """Return what was allowed in memory so many *seconds* ago, and nothing else stands for."""
         before = self._api_time() - seconds
-        return tuple(each for each in self._own.kept() if each.since <= before)
-
-    @property
-    def is_taken(self) -> bool:
-        """Whether the ledger has a grant of this replica, by the version that was taken in last."""
-        return self._own.is_taken
-
-    def seen(self, attempt: Attempt, *, seen_at: int) -> bool:
-        """See `OwnGrant.seen`."""
-        return self._own.seen(attempt, seen_at=seen_at)
-
-    def written(self, attempt: Attempt) -> bool:
-        """See `OwnGrant.written`."""
-        return self._own.written(attempt)
-
-    def not_written(self, attempt: Attempt) -> None:
-        """See `OwnGrant.not_written`."""
-        self._own.not_written(attempt)
-
-    def forget(self, attempt: Attempt) -> None:
-        """See `OwnGrant.forget`."""
-        self._own.forget(attempt)
-
-    def kept(self) -> tuple[Charged, ...]:
-        """Return what was allowed in memory and nothing else stands for."""
-        return tuple(self._own.kept())
+        return tuple(each for each in self.own.kept() if each.since <= before)
 
     # Swaps.
 
@@ -282,8 +250,8 @@ class Grants:
             return True
         if not any(True for _ in self._own_in(ledger)):
             # What nothing limited is in no grant, and may be limited from now on.
-            return self._taken_under != self._countings and any(True for _ in self._own.kept())
-        return self.is_low or self.gives_back(ledger) or self._own.age(self._now()) >= _RENEWED_AFTER
+            return self._taken_under != self._countings and bool(self.own.kept())
+        return self.is_low or self.gives_back(ledger) or self.own.age(self._now()) >= _RENEWED_AFTER
 
     def following(
         self, ledger: Ledger, counted: Callable[[LimitKey], Amount], *, may_take: bool, has_new: bool
@@ -303,26 +271,22 @@ class Grants:
         ledger = replace(ledger, recalls=recalls)
         spare, hards = self._spare(ledger, counted, now, may_take=may_take, has_new=has_new)
         token = self._new_token()
-        room, settled = self._own.begin(token, spare, hards, now=now)
+        room, settled = self.own.begin(token, spare, hards, now=now)
         grants = {each: grant for each, grant in self._others_in(ledger) if each not in self._expired}
         if room:
             grants[token] = Grant(self._holder, tuple(self._resources), room)
-        newest = [self._expired[each] for each in self._expired if each in ledger.grants]
-        return replace(ledger, grants=grants, settled_through=_highest(ledger.settled_through, settled, *newest))
+        newest = [versions for each, versions in self._expired.items() if each in ledger.grants]
+        return replace(ledger, grants=grants).settled(*chain(settled, *(each.items() for each in newest)))
 
     def landed(self) -> None:
         """Record that a swap is stored, if it is one which `following` was called for."""
-        if not self._own.landed():
+        if not self.own.landed():
             return
         self._taken_under = self._written_under
         self.is_low = False
         for keys, flow in self._flows.items():
             flow.swaps += 1
             flow.granted, flow.since_swap = self._offered.get(keys, 0), 0
-
-    def lost(self, *, may_have_landed: bool) -> None:
-        """See `OwnGrant.lost`."""
-        self._own.lost(may_have_landed=may_have_landed)
 
     def _spare(
         self, ledger: Ledger, counted: Callable[[LimitKey], Amount], now: Moment, *, may_take: bool, has_new: bool
@@ -333,8 +297,8 @@ class Grants:
             self._flows.clear()
             return {}, {}
         if not may_take:
-            stays = self._own.is_open(now) and not has_new
-            return self._own.left() if stays else {}, self._own.hards
+            stays = self.own.is_open(now) and not has_new
+            return self.own.left() if stays else {}, self.own.hards
         if self._older_at is not None and now.since_boot - self._older_at < _OLDER_FOR:
             return {}, {}
         return self._shares(ledger, counted, now)
@@ -367,7 +331,9 @@ class Grants:
         return spare, hards
 
     def _recalled(self, ledger: Ledger) -> frozenset[LimitKey]:
-        return frozenset(key for keys in ledger.recalls.values() for key in keys)
+        """Return what is recalled after the next swap, by this replica as well."""
+        stays = (keys for token, keys in ledger.recalls.items() if not self._is_over(token))
+        return frozenset(self._to_recall).union(*stays)
 
     def _is_over(self, token: str) -> bool:
         since = self._recalled_since.get(token)
@@ -416,11 +382,3 @@ class _BesideGrants:
 
     def of_holders(self, pool: Subject, name: str) -> Amount:
         return self._view.of_holders(pool, name)
-
-
-def _highest(*versions: Mapping[str, int]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for each in versions:
-        for resource, version in each.items():
-            found[resource] = max(version, found.get(resource, 0))
-    return found

@@ -6,7 +6,7 @@ No I/O. `grants` says how large a grant is, and when it has to be given back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -153,9 +153,9 @@ class OwnGrant:
         charged = self._charged.get(attempt)
         return charged is not None and charged.is_kept
 
-    def kept(self) -> Iterator[Charged]:
+    def kept(self) -> tuple[Charged, ...]:
         """Return what nothing but the grant stands for."""
-        return (each for each in self._charged.values() if each.is_kept)
+        return tuple(each for each in self._charged.values() if each.is_kept)
 
     # Charges.
 
@@ -197,12 +197,11 @@ class OwnGrant:
 
     # Swaps.
 
-    def begin(self, token: str, spare: Room, hards: Room, *, now: Moment) -> tuple[Room, Mapping[str, int]]:
+    def begin(self, token: str, spare: Room, hards: Room, *, now: Moment) -> tuple[Room, Sequence[tuple[str, int]]]:
         """
         Begin a swap that writes the grant anew, with *spare* beside what is kept; *hards* are the limits of its keys.
 
-        Returns the room of the new grant, and for each resource the newest version of what leaves it because the watch
-        has shown it.
+        Returns the room of the new grant, and the resource and version of what leaves it, 0 of what needs no mark.
         """
         leaving = {attempt: each for attempt, each in self._charged.items() if not each.is_kept}
         budget = _Budget(hards=hards)
@@ -211,12 +210,7 @@ class OwnGrant:
         keys = {**budget.spent, **spare}
         budget.room = {key: budget.spent.get(key, 0) + spare.get(key, 0) for key in keys}
         self._swap = _Swap(token, now, budget, frozenset(leaving))
-        settled: dict[str, int] = {}
-        for each in leaving.values():
-            if each.seen_at:
-                resource = each.reservation.key.resource
-                settled[resource] = max(each.seen_at, settled.get(resource, 0))
-        return budget.room, settled
+        return budget.room, [(each.reservation.key.resource, each.seen_at or 0) for each in leaving.values()]
 
     def landed(self) -> bool:
         """Record that a swap is stored: from now on the grant is what it wrote. Returns False if it wrote none."""

@@ -120,11 +120,16 @@ class Ledger:
 
         *without* maps each finished token to the version at which its object was seen, 0 if there is nothing to see.
         """
-        settled_through = dict(self.settled_through)
-        for token, seen_at in without.items():
-            if seen_at and token in self.reservations:
-                resource = self.reservations[token].key.resource
-                settled_through[resource] = max(seen_at, settled_through.get(resource, 0))
+        known = self.reservations
+        seen = ((known[token].key.resource, seen_at) for token, seen_at in without.items() if token in known)
         left_out = without.keys() | set(replaced)
-        kept = {token: each for token, each in self.reservations.items() if token not in left_out}
-        return replace(self, write=self.write + 1, settled_through=settled_through, reservations={**kept, **new})
+        kept = {token: each for token, each in known.items() if token not in left_out}
+        return replace(self.settled(*seen), write=self.write + 1, reservations={**kept, **new})
+
+    def settled(self, *versions: tuple[str, int]) -> Ledger:
+        """Return this version, through which a resource is settled up to each of the *versions*; 0 raises nothing."""
+        settled_through = dict(self.settled_through)
+        for resource, version in versions:
+            if version > settled_through.get(resource, 0):
+                settled_through[resource] = version
+        return replace(self, settled_through=settled_through)

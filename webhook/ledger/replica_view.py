@@ -21,6 +21,7 @@ from webhook.ledger.stored_object import is_left_out, is_stored
 from webhook.ledger.unstored import UnstoredSeries
 from webhook.quota.decision import Allowed, Decision, Denied, exceeded_limits
 from webhook.quota.demand import LimitKey
+from webhook.quota.limits import Limit
 from webhook.quota.objects import StoredVersion
 from webhook.quota.reservation import CREATED, Attempt, Charge, Reservation, covering
 from webhook.quota.resources import Amount
@@ -213,7 +214,7 @@ class ReplicaView:
         for that, because one that still counts them counts too much, never too little.
         """
         for reservation in settled:
-            was_granted = self.grants.seen(reservation.attempt, seen_at=seen_at)
+            was_granted = self.grants.own.seen(reservation.attempt, seen_at=seen_at)
             token = self._token_by_attempt.pop(reservation.attempt, None)
             if token is None and not was_granted:
                 continue
@@ -262,7 +263,7 @@ class ReplicaView:
         See `expire`: *found* is what a quorum read after that time found.
         """
         reservation = charged.reservation
-        if not self.grants.is_charged(reservation.attempt):
+        if not self.grants.own.is_charged(reservation.attempt):
             return False
         if found is not None and is_stored(reservation, found):
             if is_left_out(reservation, found, self._index):
@@ -271,7 +272,7 @@ class ReplicaView:
             return False
         self._index.drop(reservation)
         self._count_out(reservation)
-        self.grants.forget(reservation.attempt)
+        self.grants.own.forget(reservation.attempt)
         self._series.came_to_nothing(reservation)
         return True
 
@@ -293,7 +294,7 @@ class ReplicaView:
         """
         if not isinstance(decision, Allowed) or (reservation := decision.reservation) is None:
             return False
-        if self.grants.is_charged(reservation.attempt):
+        if self.grants.own.is_charged(reservation.attempt):
             return True
         demand = decision.demand
         if demand is None or not self.grants.may_allow(demand) or self._index.pending(reservation.key):
@@ -306,20 +307,22 @@ class ReplicaView:
             self._index.reserve(reservation)
         return True
 
-    def fits_beside_grants(self, decision: Decision, decide: Callable[[UsageView], Decision]) -> bool:
+    def granted_to_others(self, decision: Decision, decide: Callable[[UsageView], Decision]) -> tuple[Limit, ...]:
         """
-        Return whether what *decision* allows fits beside all that others were granted; if not, recall what is needed.
+        Return the limits under which what *decision* allows does not fit beside all that others were granted, and
+        recall that; nothing if it fits.
 
         A refusal counts no grant. *decide* decides again.
         """
         beside = self.grants.counted_in(self._index)
         if beside is self._index or not isinstance(decision, Allowed):
-            return True
+            return ()
         less = decide(beside)
         if not isinstance(less, Denied):
-            return True
-        self.grants.recall((LimitKey(rule.subject, rule.resource) for rule in exceeded_limits(less)), self._ledger)
-        return False
+            return ()
+        limits = exceeded_limits(less)
+        self.grants.recall((LimitKey(each.subject, each.resource) for each in limits), self._ledger)
+        return limits
 
     def check_series(self, reservation: Reservation) -> None:
         """
@@ -340,7 +343,7 @@ class ReplicaView:
         Nothing is held if our watch shows the object above the base already, or gone: then this write is stored, or
         never will be.
         """
-        if self._seen_at(reservation) is not None or self.grants.is_charged(reservation.attempt):
+        if self._seen_at(reservation) is not None or self.grants.own.is_charged(reservation.attempt):
             return
         token = self._token_by_attempt.get(reservation.attempt)
         if token is not None:
@@ -357,7 +360,7 @@ class ReplicaView:
             if not tentative.was_granted:
                 self._release(token, tentative.reservation)
             elif self._token_by_attempt.pop(tentative.reservation.attempt, None) is not None:
-                self.grants.not_written(tentative.reservation.attempt)
+                self.grants.own.not_written(tentative.reservation.attempt)
         for tentative in self._tentative.values():
             for replaced in tentative.replaces:
                 if replaced in self._ledger.reservations and replaced not in self._to_remove:
@@ -373,7 +376,7 @@ class ReplicaView:
         Where the own grant goes, what is in flight under it becomes tentative as well.
         """
         if self.grants.gives_back(self._ledger):
-            for each in self.grants.kept():
+            for each in self.grants.own.kept():
                 self._write_granted(each.reservation)
         replaced = (token for each in self._tentative.values() for token in each.replaces)
         new = {token: each.reservation for token, each in self._tentative.items()}
@@ -389,11 +392,11 @@ class ReplicaView:
         token = self._new_token()
         self._tentative[token] = _Tentative(reservation, (), was_granted=True)
         self._token_by_attempt[reservation.attempt] = token
-        self.grants.written(reservation.attempt)
+        self.grants.own.written(reservation.attempt)
 
     def lost(self, *, may_have_landed: bool) -> None:
         """Record that the swap of `next_version` was not stored, or that it is not known whether it was."""
-        self.grants.lost(may_have_landed=may_have_landed)
+        self.grants.own.lost(may_have_landed=may_have_landed)
 
     def written(self, ledger: Ledger) -> None:
         """Record that *ledger*, which follows our version, is stored: what was tentative is part of it."""
@@ -411,7 +414,7 @@ class ReplicaView:
             self._to_remove[token] = seen_at
             return
         self._token_by_attempt[reservation.attempt] = token
-        if self.grants.written(reservation.attempt):
+        if self.grants.own.written(reservation.attempt):
             return  # allowed in memory here, asked again at another replica: it is counted already
         self._count_in(reservation)
         self._index.reserve(reservation)

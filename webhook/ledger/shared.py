@@ -7,16 +7,17 @@ Port `LedgerStore` over a ledger that replicas share: requests that wait are dec
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from itertools import chain
 
+import structlog
+
+from webhook.ledger.expirations import Expirations
 from webhook.ledger.ledger_object import StoredText
 from webhook.ledger.lookups import Lookups
-from webhook.ledger.own_grant import VALID_FOR
 from webhook.ledger.promise_order import retry_while_promises_change
 from webhook.ledger.stored_ledger import StoredLedger
 from webhook.ledger.text_size import LedgerFullError
@@ -30,16 +31,16 @@ from webhook.ports import (
     WebhookError,
 )
 from webhook.quota.decision import Allowed, Decision
-from webhook.quota.objects import ObjectKey, StoredVersion
+from webhook.quota.limits import Limit
+from webhook.quota.objects import StoredVersion
 from webhook.quota.promises import MarkedEdit
 from webhook.quota.reservation import Charge, Reservation
 from webhook.quota.usage import UsageIndex
 
+log = structlog.get_logger(__name__)
+
 _MOST_AT_ONCE = 256
 """Requests decided with one swap: about 20 ms of deciding, during which nothing else is answered."""
-
-_READS_AT_ONCE = 16
-"""Keys looked up at once when many reservations expire together. One by one, a hundred take a second."""
 
 _CAUTION = 0.9
 """When the ledger is full, this share of the requests that should fit is tried: reservations differ in size."""
@@ -66,8 +67,6 @@ Seconds until requests are decided again that wait for others to give back what 
 not change before.
 """
 
-_GRANTED = "the capacity that is free is granted to other replicas, which have not given it back in time: try again"
-
 _TOO_MANY = "too many requests wait for the ledger: try again in a few seconds"
 
 
@@ -81,7 +80,8 @@ class _Waiting:
     came: int
     deadline: float
     answer: asyncio.Future[Decision]
-    waits_for_others: bool = False
+    waits_for: tuple[Limit, ...] = ()
+    """The limits under which it fits only once others have given back what they were granted."""
 
     def fail(self, error: Exception) -> None:
         """Raise *error* where the answer is awaited, if it still is."""
@@ -117,27 +117,30 @@ class SharedLedger:
         in_step: Callable[[], Condition],
         charged: Sequence[str],
         stored_policies: StoredPolicies,
+        on_granted: Callable[[], None],
     ) -> None:
         """
         Decide by *index*, which the view of *stored_ledger* updates. *stored_policies* tells whether edits were stored.
 
         A reservation is held at least *expiry_seconds* unless its object is seen first. *in_step* tells whether the
-        index shows what exists. *charged* are the resources that this replica watches.
+        index shows what exists. *charged* are the resources that this replica watches. *on_granted* is called for each
+        decision that was made in memory, without a swap.
         """
         self._index = index
         self._stored_ledger = stored_ledger
         self._view = stored_ledger.view
-        self._expiry_seconds = expiry_seconds
         self._monotonic = monotonic
         self._in_step = in_step
         self._charged = charged
         self._stored_policies = stored_policies
+        self._on_granted = on_granted
         self._queue: list[_Waiting] = []
         self._postponed: list[_Waiting] = []
         self._waiting: Counter[str] = Counter()
         self._at_work: asyncio.Task[None] | None = None
         self._at_grants: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
+        self._expirations = Expirations(stored_ledger, self._lock, expiry_seconds, charged, stored_policies)
         self._moved = asyncio.Event()
         self._batch_seconds = 0.0
 
@@ -177,8 +180,8 @@ class SharedLedger:
                 return await answer
         except TimeoutError as error:
             why = self.condition().message or "the deadline passed before the decision was stored"
-            if waiting.waits_for_others:
-                raise UnavailableError("granted", _GRANTED, affects_all=True) from error
+            if waiting.waits_for:
+                raise UnavailableError("granted", _why_granted(waiting.waits_for), affects_all=True) from error
             raise UnavailableError("deadline", why) from error
         finally:
             self._waiting[owner] -= 1
@@ -192,7 +195,7 @@ class SharedLedger:
         decision = decide(self._index)
         if not self._view.allow_in_memory(decision, dry_run=dry_run):
             return None
-        self._stored_ledger.on_access("granted")
+        self._on_granted()
         if self._view.grants.is_low:
             self._tend_grants()
         return decision
@@ -216,7 +219,7 @@ class SharedLedger:
         """Record what the watch of the ledger shows: others may want back what was granted here."""
         self._stored_ledger.on_event(stored)
         self._ask_again()
-        if self._view.grants.is_taken:
+        if self._view.grants.own.is_taken:
             self._tend_grants(is_new=True)
 
     def counted_anew(self) -> None:
@@ -228,6 +231,8 @@ class SharedLedger:
         """See `LedgerStore.give_back`."""
         self._view.grants.stop()
         await self._look_after_grants()
+        if self._view.grants.own.is_taken:
+            log.warning("the grant of this replica is not given back: others count it for 50 seconds more")
 
     def _tend_grants(self, *, is_new: bool = False) -> None:
         """Swap if grants ask for it, in the background; load what the watch has shown before if that *is_new*."""
@@ -321,7 +326,7 @@ class SharedLedger:
             return Maintenance()
         lookups = Lookups(quorum)
         await self._read_newest(lookups)
-        expired = await self._expire(lookups)
+        expired = await self._expirations.run(lookups)
         try:
             await self._write_down()
         except UnavailableError as error:
@@ -370,9 +375,9 @@ class SharedLedger:
             self._stored_ledger.check_open()
             await self._until_caught_up()
             self._draw(batch, most)
-            verdicts, postponed = self._decide_each(batch)
+            verdicts = self._decide_each(batch)
             if await self._write_and_confirm(verdicts):
-                if postponed:
+                if postponed := [each for each in batch if each.waits_for and not each.answer.done()]:
                     self._postponed += postponed
                     asyncio.get_running_loop().call_later(_ASKED_AGAIN_AFTER, self._ask_again)
                 for each, decision in verdicts:
@@ -401,11 +406,11 @@ class SharedLedger:
                 batch.append(each)
         del self._queue[:drawn]
 
-    def _decide_each(self, batch: list[_Waiting]) -> tuple[list[tuple[_Waiting, Decision]], list[_Waiting]]:
+    def _decide_each(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Decision]]:
         """
         Decide one after another, each on what those before it leave. Nothing stays held if that fails.
 
-        Returns the verdicts, and those that fit only once others have given back what they were granted.
+        What has to wait for others to give back what they were granted has no verdict.
         """
         try:
             return self._held_verdicts(batch)
@@ -413,18 +418,16 @@ class SharedLedger:
             self._view.undo()
             raise
 
-    def _held_verdicts(self, batch: list[_Waiting]) -> tuple[list[tuple[_Waiting, Decision]], list[_Waiting]]:
+    def _held_verdicts(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Decision]]:
         verdicts: list[tuple[_Waiting, Decision]] = []
-        postponed: list[_Waiting] = []
         for each in batch:
             try:
                 decision = each.decide(self._index)
-                each.waits_for_others = not self._view.fits_beside_grants(decision, each.decide)
+                each.waits_for = self._view.granted_to_others(decision, each.decide)
             except Exception as error:  # noqa: BLE001 - whatever it is, it concerns its caller alone
                 each.fail(error)
                 continue
-            if each.waits_for_others:
-                postponed.append(each)
+            if each.waits_for:
                 continue
             if (reservation := _reservation_of(decision, dry_run=each.dry_run)) is not None:
                 try:
@@ -435,7 +438,7 @@ class SharedLedger:
                 self._view.hold(reservation)
                 self._view.grants.asked(decision)
             verdicts.append((each, decision))
-        return verdicts, postponed
+        return verdicts
 
     async def _write_and_confirm(self, verdicts: list[tuple[_Waiting, Decision]]) -> bool:
         """
@@ -483,86 +486,28 @@ class SharedLedger:
     async def _newest(self, quorum: QuorumReader) -> dict[str, int]:
         return {resource: await quorum.newest_version(resource) for resource in self._charged}
 
-    def _is_age_due(self) -> bool:
-        """Whether to write ages with no other change, so that a crash of all replicas loses two seconds of them."""
-        order, grants, ledger = self._view.order, self._view.grants, self._view.ledger
-        old_grants = grants.expirable(ledger, self._stored_ledger.waited(), after_ms=VALID_FOR * 1000)
-        waiting = chain(order.open_marks(ledger), self._view.live(), old_grants)
-        return self._stored_ledger.is_age_due and any(True for _ in waiting)
-
     async def _read_newest(self, lookups: Lookups) -> None:
         """Read the newest version of each resource that was not read when a lost ledger was opened."""
         for resource, newest in (await lookups.newest(tuple(self._view.unread_resources()))).items():
             self._view.set_newest(resource, newest)
             self._moved.set()
 
-    async def _expire(self, lookups: Lookups) -> tuple[Reservation, ...]:
-        """
-        Release reservations older than `expiry_seconds` whose objects are not stored; return them.
-
-        A merged one of that age is released even if an object is stored.
-        """
-        waited = self._stored_ledger.waited()
-        old: dict[ObjectKey, list[tuple[str, Reservation]]] = defaultdict(list)
-        for token, reservation in self._view.expirable():
-            if waited[token] >= self._expiry_seconds * 1000:
-                old[reservation.key].append((token, reservation))
-        keys, expired = list(old), list[Reservation]()
-        for start in range(0, len(keys), _READS_AT_ONCE):
-            found = await lookups.stored(keys[start : start + _READS_AT_ONCE])
-            # If a request was repeated during the read, it has a new token by now: `expire` ignores the old one.
-            async with self._lock:
-                for key, stored in found.items():
-                    expired += [each for token, each in old[key] if self._view.expire(token, found=stored)]
-        expired += await self._expire_granted(lookups)
-        await self._expire_grants(lookups)
-        await self._expire_marks(lookups)
-        return tuple(expired)
-
-    async def _expire_granted(self, lookups: Lookups) -> list[Reservation]:
-        """Release what this replica has allowed in its memory for so long, and what is not stored; return it."""
-        old = {each.reservation.key: each for each in self._view.grants.old(self._expiry_seconds)}
-        keys, expired = list(old), list[Reservation]()
-        for start in range(0, len(keys), _READS_AT_ONCE):
-            found = await lookups.stored(keys[start : start + _READS_AT_ONCE])
-            async with self._lock:
-                gone = [old[key] for key, stored in found.items() if self._view.expire_granted(old[key], found=stored)]
-                expired += [each.reservation for each in gone]
-        return expired
-
-    async def _expire_grants(self, lookups: Lookups) -> None:
-        """
-        Take out the grants of those who are gone, once nothing can be stored any more that was allowed under them.
-        """
-        after_ms = (VALID_FOR + self._expiry_seconds) * 1000
-        grants = self._view.grants
-        tokens = grants.expirable(self._view.ledger, self._stored_ledger.waited(), after_ms=after_ms)
-        if not tokens:
-            return
-        newest = await lookups.newest(self._charged)
-        if newest.keys() >= set(self._charged):
-            for token in tokens:
-                grants.expire(token, newest)
-
-    async def _expire_marks(self, lookups: Lookups) -> None:
-        """Take out marks older than `expiry_seconds` whose edits are not stored."""
-        waited, order = self._stored_ledger.waited(), self._view.order
-        old = {
-            token: edit
-            for token, edit in order.open_marks(self._view.ledger)
-            if waited.get(token, 0) >= self._expiry_seconds * 1000
-        }
-        for token in await lookups.unstored(old, self._stored_policies):
-            order.unmark(token)
-
     async def _write_down(self) -> None:
         """Take what is settled or expired out of the ledger, and write ages that are due. Raises: UnavailableError."""
         async with self._lock:
             # After a failed write one is tried each second, to learn whether writing works again.
-            if self._view.has_removals or not self._stored_ledger.last_write_ok or self._is_age_due():
+            if self._view.has_removals or not self._stored_ledger.last_write_ok or self._expirations.is_age_due:
                 await self._stored_ledger.catch_up()
                 await self._stored_ledger.wait_for_turn(is_busy=False)
                 await self._swap()
+
+
+def _why_granted(limits: Iterable[Limit]) -> str:
+    names = ", ".join(dict.fromkeys(f"{each.entry}: {each.resource}" for each in limits))
+    return (
+        f"{names}: it fits into what is free, but that is granted to other replicas, which have not given it back in "
+        f"time: try again (of a replica that is gone it is free within a minute)"
+    )
 
 
 def _reservation_of(decision: Decision, *, dry_run: bool) -> Reservation | None:

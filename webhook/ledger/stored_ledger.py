@@ -74,7 +74,7 @@ class StoredLedger:
         the start, *may_have_been_called* tells whether one was lost.
 
         *on_access* is called with `written`, `conflict` or `failed` for each `swap`, `read` for each read, and `claim`
-        instead for a read that requests a turn; `granted` for a decision that took none. *on_lost* is called with the
+        instead for a read that requests a turn. *on_lost* is called with the
         reason for which a new ledger is begun.
         """
         self.view = view
@@ -83,7 +83,7 @@ class StoredLedger:
         self._restored: StoreRestoredError | None = None
         self._object = stored_in
         self._rebuild_seconds = rebuild_seconds
-        self.on_access = on_access
+        self._on_access = on_access
         self._beginnings = LedgerBeginnings(stored_in, replica, new_epoch, may_have_been_called, on_lost)
         self._validator = LedgerValidator()
         self._ages = TokenAges(api_time=api_time)
@@ -248,7 +248,7 @@ class StoredLedger:
 
         Raises: SwapConflictError, UnavailableError.
         """
-        self.on_access("claim" if with_turn else "read")
+        self._on_access("claim" if with_turn else "read")
         stored = await (self._object.request_turn(self._fairness.replica) if with_turn else self._object.read())
         return stored or await self._beginnings.begin_first(is_known=self.is_known)
 
@@ -277,19 +277,19 @@ class StoredLedger:
             self._is_stale = True
             self.view.lost(may_have_landed=False)
             self._fairness.on_conflict()
-            self.on_access("conflict")
+            self._on_access("conflict")
             return False
         except UnavailableError as error:
             self._is_stale = True
             self.view.lost(may_have_landed=True)
-            self.on_access("failed")
+            self._on_access("failed")
             self._last_write = _failing(error)
             raise
         except BaseException:  # we were told not to wait any longer
             self._is_stale = True
             self.view.lost(may_have_landed=True)
             raise
-        self.on_access("written")
+        self._on_access("written")
         self._fairness.on_stored(stored)
         self._confirmed_at, self._last_write = begun, READY
         self.view.written(ledger)

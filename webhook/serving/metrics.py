@@ -162,16 +162,15 @@ class Metrics:
         self._expired.inc(count)
 
     def ledger_accessed(self, result: str) -> None:
-        """
-        Count an access to the shared ledger: `read`, or a write: `written`, `conflict`, `failed`, or `claim`; or that
-        none was needed: `granted`.
-        """
+        """Count an access to the shared ledger: `read`, or a write: `written`, `conflict`, `failed`, or `claim`."""
         if result == "read":
             self._ledger_reads.inc()
-        elif result == "granted":
-            self._granted.inc()
         else:
             self._ledger_writes.labels(result).inc()
+
+    def decided_in_memory(self) -> None:
+        """Count a create, or a dry-run of one, that was allowed under a grant."""
+        self._granted.inc()
 
     def ledger_lost(self) -> None:
         """Count a ledger that was lost and begun anew."""

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Protocol
 
+import structlog
+
 from webhook import certificates
 from webhook.admission.advice import WorkloadAdvice
 from webhook.admission.handler import AdmissionHandler
@@ -32,6 +34,8 @@ from webhook.serving.metrics import Metrics
 from webhook.serving.replies import ADVICE, Answer
 from webhook.settings import Settings
 from webhook.wiring.standstill import watch_for_standstill
+
+log = structlog.get_logger(__name__)
 
 
 class SystemClock:
@@ -158,7 +162,7 @@ async def _for_a_while(task: Task) -> None:
         async with asyncio.timeout(_GIVE_BACK_SECONDS):
             await task()
     except TimeoutError:
-        return
+        log.warning("what this process was granted is not given back: others count it for 50 seconds more")
 
 
 async def _run(task: Task) -> None:
