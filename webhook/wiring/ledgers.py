@@ -97,7 +97,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
         LedgerConfigMap(given.api, namespace=namespace),
         ReplicaView(given.index, charged=charged, new_token=new_token, grants=grants),
         replica=replica,
-        rebuild_seconds=expiry_seconds + (VALID_FOR if given.settings.grants else 0),
+        rebuild_seconds=expiry_seconds + VALID_FOR,  # also without grants: other replicas may have some
         monotonic=given.clock.monotonic,
         api_time=given.api_time,
         new_epoch=lambda: secrets.token_hex(8),
