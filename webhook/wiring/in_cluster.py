@@ -34,7 +34,7 @@ from webhook.kube.pod_classes import PodClassReads
 from webhook.kube.policy_maps import StoredPolicyMaps
 from webhook.kube.workload_pods import WorkloadPods
 from webhook.ledger.apiserver_leases import ApiServerLeases
-from webhook.ledger.expiry import maintain_forever
+from webhook.ledger.maintenance import maintain_forever
 from webhook.ledger.store_revision import RevisionCheck
 from webhook.ports import READY, Condition, QuorumReader, UnavailableError
 from webhook.quota.objects import ObjectKey, StoredVersion

@@ -1,5 +1,5 @@
 """
-Have the ledger let go of reservations whose objects were never stored.
+Runs the periodic work of a ledger: it lets go of reservations whose objects were never stored, see `expirations`.
 
 A reservation whose object is stored is settled elsewhere: by the usage index, in the event that shows the object.
 """
