@@ -21,6 +21,7 @@ from localcluster.controlplane import ControlPlane
 from localcluster.processes import ChildProcess
 from tests.balancer.running import RunningBalancer, lasting_port
 from tests.cluster.running import (
+    PATIENCE,
     apply_policy,
     ask,
     eventually,
@@ -148,7 +149,7 @@ class Replicas:
     def is_ready(self, i: int) -> bool:
         return is_ok(self.readiness(i))
 
-    def wait_until_ready(self, within: float = 30) -> float:
+    def wait_until_ready(self, within: float = PATIENCE) -> float:
         """Wait until each replica that runs and is not paused is ready; return the seconds that it took."""
         begun = time.monotonic()
         for i in self._awake():
@@ -156,7 +157,7 @@ class Replicas:
             eventually(partial(self.is_ready, i), within=left, what=partial(self._told, i))
         return time.monotonic() - begun
 
-    def wait_until_all_know(self, pods: int, within: float = 5) -> None:
+    def wait_until_all_know(self, pods: int, within: float = PATIENCE) -> None:
         """Wait until each replica counts so many pods, in all namespaces together."""
         known = f"userquota_pods_known {pods}.0\n"
         for i in range(self.count):

@@ -17,7 +17,7 @@ from localcluster.controlplane import ControlPlane
 from tests.cli.running import Ended, userquota
 from tests.kube.test_object_list import create_pod
 from tests.kubeconfigs import kubeconfig, written
-from webhook.ledger.codec import write_ledger
+from webhook.ledger.codec import FORMAT, write_ledger
 from webhook.ledger.protocol import Ledger
 from webhook.quota.objects import ObjectKey
 from webhook.quota.reservation import CREATED, Reservation
@@ -145,10 +145,10 @@ def test_what_is_settled_within_five_seconds_is_fine(installed: Installed) -> No
     assert found["reservations"] == []
 
 
-NEWER = "userquota-ledger 5 sha256=0\n{}\n"
+NEWER = f"userquota-ledger {FORMAT + 1} sha256=0\n{{}}\n"
 BAD = {
     "damaged": ("userquota-ledger 2 sha256=0\n{}\n", "damaged: its checksum is wrong"),
-    "of a newer format": (NEWER, "newer format: it has format 5; this version knows 4"),
+    "of a newer format": (NEWER, f"newer format: it has format {FORMAT + 1}; this version knows {FORMAT}"),
     "being rebuilt": (write_ledger(Ledger.rebuilding("e"), uid=""), "rebuilding"),
 }
 

@@ -87,10 +87,10 @@ def populate(cluster: ControlPlane) -> None:
     cluster.kubectl("label", "namespace", "red", "team=research")
     cluster.kubectl("create", "--field-manager=argocd-controller", "-f", "-", stdin=OBJECTS)
     nodes = ("get", "daemonset/agent", "-n", "net", "-o", "jsonpath={.status.desiredNumberScheduled}")
-    eventually(lambda: cluster.kubectl(*nodes).stdout == "3", within=30)
-    eventually(lambda: len(cluster.kubectl("get", "pods", "-A", "-o", "name").stdout.split()) == 8, within=30)
+    eventually(lambda: cluster.kubectl(*nodes).stdout == "3")
+    eventually(lambda: len(cluster.kubectl("get", "pods", "-A", "-o", "name").stdout.split()) == 8)
     ready = ("get", "deployment/web", "-n", "red", "-o", "jsonpath={.status.replicas}")
-    eventually(lambda: cluster.kubectl(*ready).stdout == "3", within=30)
+    eventually(lambda: cluster.kubectl(*ready).stdout == "3")
 
 
 def preflight(cluster: ControlPlane, folder: Path, *options: str, user: str = "admin", policy: str = POLICY) -> Ended:

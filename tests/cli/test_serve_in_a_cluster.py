@@ -62,7 +62,7 @@ def test_without_rights_to_webhook_configurations_it_is_not_ready_says_why_and_m
     log = tmp_path / "log"
     with log.open("wb") as out, subprocess.Popen([*argv, "--namespace", namespace], stdout=out) as process:
         lacks = 'cannot get resource "mutatingwebhookconfigurations"'
-        eventually(lambda: lacks in ask(f"{url}/readyz", ca_file=ca), within=30)
+        eventually(lambda: lacks in ask(f"{url}/readyz", ca_file=ca))
         readiness = ask(f"{url}/readyz", ca_file=ca)
         eventually(lambda: "leases" in log.read_text())
         process.terminate()

@@ -31,8 +31,6 @@ class Case:
 
 CASES: dict[str, Case] = {}
 
-_MORE_THAN_A_MINUTE = 100
-
 
 def case(file: str, told: str, *, pods: int) -> Callable[[Act], Act]:
     """Return what enters an act among the cases, under its name."""
@@ -495,7 +493,7 @@ async def job_elastic(s: Scene) -> None:
 @case("cronjob.go", "`Forbid`, each minute: one Job is made, in the first minute", pods=1)
 async def cron_job_forbid(s: Scene) -> None:
     await cron_job(s, "* * * * *", concurrencyPolicy="Forbid")
-    await s.until(lambda: s.status("CronJob").get("active") and s.ready(), within=_MORE_THAN_A_MINUTE)
+    await s.until(lambda: s.status("CronJob").get("active") and s.ready())
     await s.until(lambda: s.names("Job"))
     await s.patch("CronJob", {"spec": {"suspend": True}})
     await s.until(lambda: (s.get("Job", s.names("Job")[0]) or {})["status"].get("ready") == 1)
@@ -512,7 +510,7 @@ async def cron_job_by_hand(s: Scene) -> None:
 @case("cronjob.go", "a Job of it that is deleted is active no longer", pods=1)
 async def cron_job_active(s: Scene) -> None:
     await cron_job(s, "* * * * *")
-    await s.until(lambda: s.status("CronJob").get("active") and s.ready(), within=_MORE_THAN_A_MINUTE)
+    await s.until(lambda: s.status("CronJob").get("active") and s.ready())
     await s.until(lambda: s.names("Job"))
     await s.patch("CronJob", {"spec": {"suspend": True}})
     await s.delete("Job", name=s.names("Job")[0])

@@ -50,7 +50,7 @@ def web(*, replicas: int) -> Make:
     def make(running: RunningWebhook, place: str) -> None:
         manifest = json.dumps(deployment("web", replicas=replicas))
         running.cluster.kubectl("apply", "-n", place, "-f", "-", stdin=manifest)
-        eventually(lambda: len(listed(running, place, "pods")) == replicas, within=30)
+        eventually(lambda: len(listed(running, place, "pods")) == replicas)
 
     return make
 

@@ -107,7 +107,7 @@ def set_policy(running: RunningWebhook, text: str, *platforms: Platform) -> None
     """Put a policy in force, and wait until the sessions of *platforms* are known and intercepted."""
     presets = ", ".join(each.preset for each in platforms)
     running.set_policy(text.replace("PRESETS", f"[{presets}]"))
-    eventually(lambda: are_intercepted(running.cluster, *platforms), within=40, what=running.output)
+    eventually(lambda: are_intercepted(running.cluster, *platforms), what=running.output)
 
 
 def makes_pods(

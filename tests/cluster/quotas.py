@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from tests.cluster.running import RunningWebhook
+from tests.cluster.running import PATIENCE, RunningWebhook
 from tests.replicated.asking import Asking
 from webhook.quota import quantity
 from webhook.quota.resources import canonical_name
@@ -107,7 +107,7 @@ async def put_quotas(asking: Asking, namespace: str, quotas: Sequence[Quota]) ->
         await counted(asking, namespace, position)
 
 
-async def counted(asking: Asking, namespace: str, position: int, *, within: float = 30) -> Used:
+async def counted(asking: Asking, namespace: str, position: int, *, within: float = PATIENCE) -> Used:
     """Return what is used of a ResourceQuota once it was counted."""
     end = time.monotonic() + within
     while True:

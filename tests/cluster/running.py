@@ -18,6 +18,8 @@ from webhook.registration import manifest_files
 
 NAMESPACE = "userquota-system"
 CONFIG_MAP = "userquota-policy"
+PATIENCE = 180.0
+"""Seconds to wait for what comes some time: a bound on tests that hang, no claim. A test of a time gives its own."""
 
 
 def is_ok(readiness: str) -> bool:
@@ -65,7 +67,7 @@ class RunningWebhook:
     def metrics(self) -> str:
         return ask(f"{self.url}/metrics", ca_file=self.ca)
 
-    def wait_until_ready(self, within: float = 20) -> float:
+    def wait_until_ready(self, within: float = PATIENCE) -> float:
         """Wait for `ok` from /readyz; return the seconds it took."""
         begun = time.monotonic()
         eventually(lambda: is_ok(self.readiness()), within=within, what=lambda: f"{self.readiness()}\n{self.output()}")
@@ -145,7 +147,7 @@ def has_told_of_policy(log: str) -> bool:
     return "policy in force" in log or "policy mistake" in log
 
 
-def eventually(claim: Callable[[], bool], *, within: float = 10, what: Callable[[], str] = str) -> float:
+def eventually(claim: Callable[[], bool], *, within: float = PATIENCE, what: Callable[[], str] = str) -> float:
     """Wait until *claim* holds; return the seconds it took."""
     begun = time.monotonic()
     while not claim():

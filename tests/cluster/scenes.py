@@ -18,6 +18,7 @@ import aiohttp
 
 from localcluster.controlplane import ControlPlane
 from tests.cluster.made_nodes import DOES, NODES, MadeNodes
+from tests.cluster.running import PATIENCE
 from tests.replicated.asking import Answer, Asking
 
 Json = dict[str, Any]
@@ -37,7 +38,6 @@ KINDS = {
 }
 _GROUP = "people"
 _STRATEGIC, _MERGE = "application/strategic-merge-patch+json", "application/merge-patch+json"
-_WITHIN = 60.0
 
 _DIFFERENT = [
     (re.compile(pattern), word)
@@ -168,7 +168,7 @@ class Scene:
     def names(self, kind: str) -> list[str]:
         return [each["metadata"]["name"] for each in self.all(kind)]
 
-    async def until(self, claim: Callable[[], object], *, within: float = _WITHIN) -> None:
+    async def until(self, claim: Callable[[], object], *, within: float = PATIENCE) -> None:
         """Wait until *claim* holds. Raises: AssertionError."""
         try:
             async with asyncio.timeout(within):

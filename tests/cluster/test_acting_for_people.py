@@ -62,14 +62,14 @@ def test_the_servers_of_a_hub_are_sessions(running: RunningWebhook, place: str, 
     def server(name: str, cpu: str = "1") -> str:
         return create(running, place, hub, notebook(name, "s7", cpu, labels=["component=singleuser-server"]))
 
-    eventually(lambda: "requests.cpu=2 for one session" in server("large", "3"), within=20)
+    eventually(lambda: "requests.cpu=2 for one session" in server("large", "3"))
     assert " created\n" in server("first")
     refused = server("second")
     assert "requested: sessions=1, used: sessions=1, limited: sessions=1" in refused
     assert "would fit: nothing until a session ends; charged to s7" in refused
     assert " created\n" in create(running, place, hub, notebook("helper", "s7"))
     run(running, place, "delete", "pod", "first", "--grace-period=0", "--force", user="admin")
-    eventually(lambda: " created\n" in server("second"), within=10)
+    eventually(lambda: " created\n" in server("second"))
 
 
 def test_the_deployment_that_a_hub_makes_hands_its_owner_down(running: RunningWebhook, place: str, hub: str) -> None:
@@ -92,7 +92,7 @@ def test_the_deployment_that_a_hub_makes_hands_its_owner_down(running: RunningWe
         path = "{.items[*].metadata.annotations.userquota\\.dev/owner}"
         return running.cluster.kubectl("get", "pods", "-n", place, "-o", f"jsonpath={path}").stdout.split()
 
-    eventually(lambda: owners() == ["s1", "s1"], within=30)
+    eventually(lambda: owners() == ["s1", "s1"])
 
 
 def test_nobody_else_names_who_pays(running: RunningWebhook, place: str, hub: str) -> None:

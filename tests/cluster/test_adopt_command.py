@@ -57,7 +57,6 @@ class Adopting:
         before = f"{name}-"
         eventually(
             lambda: sum(each.startswith(f"pods/{before}") for each in self.owners()) == replicas,
-            within=30,
             what=lambda: str(self.owners()),
         )
 
@@ -157,7 +156,7 @@ def test_all_that_a_leaver_owns_goes_to_a_colleague(adopting: Adopting) -> None:
     assert sorted(owners.values()) == ["alice"] * 3 + ["bob"] * 7
     assert owners["deployments/alices"] == "alice"
     run(adopting.running, adopting.place, "scale", "deployment", "web", "--replicas=2", user="bob")
-    eventually(lambda: list(adopting.owners().values()).count("bob") == 8, within=30)
+    eventually(lambda: list(adopting.owners().values()).count("bob") == 8)
 
 
 def test_a_stateful_set_takes_its_claims_along(adopting: Adopting) -> None:
@@ -178,7 +177,7 @@ def test_a_stateful_set_takes_its_claims_along(adopting: Adopting) -> None:
     }
     manifest = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}, "spec": spec}
     run(adopting.running, adopting.place, "create", "-f", "-", user="alice", stdin=json.dumps(manifest))
-    eventually(lambda: len(adopting.owners()) == 3, within=30, what=lambda: str(adopting.owners()))
+    eventually(lambda: len(adopting.owners()) == 3, what=lambda: str(adopting.owners()))
 
     states = adopting.states("statefulset/db", "--to", "bob")
 
@@ -199,7 +198,7 @@ def test_a_person_without_the_right_changes_nothing(adopting: Adopting) -> None:
     adopting.running.cluster.kubectl("create", "-n", adopting.place, "-f", "-", stdin=ROLE)
     bind = ("create", "rolebinding", "adopter", "-n", adopting.place, "--role=adopter", "--user=bob")
     adopting.running.cluster.kubectl(*bind)
-    eventually(lambda: adopting.adopt("deployment/web", "--to", "bob", by="bob").code == 0, within=10)
+    eventually(lambda: adopting.adopt("deployment/web", "--to", "bob", by="bob").code == 0)
     assert set(adopting.owners().values()) == {"bob"}
 
 
@@ -309,7 +308,7 @@ def test_a_session_moves_with_what_its_platform_made_for_it(adopting: Adopting) 
     made = run(running, place, "create", "-f", "-", user="alice", stdin=NOTEBOOKS.object("lab", spec))
     assert " created\n" in made, made
     makes_pods(running, place, NOTEBOOKS, "lab", template=spec["template"]["spec"], labels={"notebook-name": "lab"})
-    eventually(lambda: "pods/lab-0" in adopting.owners(), within=30)
+    eventually(lambda: "pods/lab-0" in adopting.owners())
 
     states = adopting.states("notebook/lab", "--to", "bob")
 

@@ -72,8 +72,8 @@ def states(running: RunningWebhook) -> Iterator[list[State]]:
 async def test_all_ways_to_ask_agree(running: RunningWebhook, states: list[State]) -> None:
     text = HEAD + f"users: {json.dumps({each.user: each.entry for each in states})}\n"
     running.set_policy(text)
-    eventually(lambda: are_intercepted(running.cluster, NOTEBOOKS), within=40, what=running.output)
-    eventually(lambda: "services" in rules(running)[1], within=40, what=running.output)
+    eventually(lambda: are_intercepted(running.cluster, NOTEBOOKS), what=running.output)
+    eventually(lambda: "services" in rules(running)[1], what=running.output)
     policy = read_policy([PolicyText("policy.yaml", text)]).policy
     assert policy is not None
     came: Counter[tuple[str, bool]] = Counter()

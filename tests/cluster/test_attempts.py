@@ -124,9 +124,9 @@ def test_a_set_pays_for_claims_of_its_own_pods_though_another_makes_such_names(
         return {each["metadata"]["name"]: each["metadata"]["annotations"][OWNER] for each in listing}
 
     assert " created\n" in bob.create(stateful("my-db", "data", replicas=1))
-    eventually(lambda: len(claims()) == 1, within=30)
+    eventually(lambda: len(claims()) == 1)
     assert " created\n" in alice.create(stateful("db", "data-my", replicas=3, size="5Ti"))
-    eventually(lambda: len(claims()) == 3, within=30)
+    eventually(lambda: len(claims()) == 3)
 
     payers = [bob.name, alice.name, alice.name]
     assert claims() == {f"data-my-db-{number}": payer for number, payer in enumerate(payers)}
@@ -138,7 +138,7 @@ def test_a_replica_set_that_does_not_fit_beside_anothers_stops_no_controller(
     alice, bob = named("alice"), named("bob")
     running.set_policy(f"version: 1\nusers: {{{bob.name}: {{hard: {{count/replicasets.apps: 1}}}}}}\n")
     assert " created\n" in bob.create(json.dumps(deployment("web", replicas=0)))
-    eventually(lambda: len(listed(running, place, "replicasets")) == 1, within=30)
+    eventually(lambda: len(listed(running, place, "replicasets")) == 1)
     alike = deployment("alike", replicas=0) | {"kind": "ReplicaSet"}
     alike["metadata"]["labels"] = {"app": "web"}
     for part in (alike["spec"]["selector"]["matchLabels"], alike["spec"]["template"]["metadata"]["labels"]):
@@ -147,7 +147,7 @@ def test_a_replica_set_that_does_not_fit_beside_anothers_stops_no_controller(
     assert " created\n" in alice.create(json.dumps(alike))
     assert "scaled" in bob.run("scale", "deployment", "web", "--replicas=2")
 
-    eventually(lambda: len(listed(running, place, "pods")) == 2, within=30)
+    eventually(lambda: len(listed(running, place, "pods")) == 2)
 
 
 def test_a_set_that_is_made_anew_over_pods_that_nobody_owns_can_be_scaled(
@@ -157,14 +157,14 @@ def test_a_set_that_is_made_anew_over_pods_that_nobody_owns_can_be_scaled(
     alice = named("alice")
     with before_the_installation(running):
         running.cluster.kubectl("create", "-n", place, "-f", "-", stdin=stateful("db", "data", replicas=3))
-        eventually(lambda: len(listed(running, place, "pods")) == 3, within=30)
+        eventually(lambda: len(listed(running, place, "pods")) == 3)
     running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 2}}}\n")
 
     alice.delete("statefulset", "db", "--cascade=orphan")
     assert " created\n" in alice.create(stateful("db", "data", replicas=3))
     assert "scaled" in alice.run("scale", "statefulset", "db", "--replicas=1")
 
-    eventually(lambda: len(listed(running, place, "pods")) == 1, within=30)
+    eventually(lambda: len(listed(running, place, "pods")) == 1)
 
 
 def test_a_login_is_no_part_of_anothers_limits(running: RunningWebhook, place: str, named: Named) -> None:

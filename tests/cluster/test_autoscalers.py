@@ -54,7 +54,7 @@ def told_of(person: Person, cpu: str) -> str:
 def started(running: RunningWebhook, place: str, person: Person, *, replicas: int) -> None:
     """Create a Deployment, and wait until it has all pods."""
     assert " created\n" in person.create(json.dumps(deployment("web", replicas=replicas)))
-    eventually(lambda: count(running, place) == replicas, within=30)
+    eventually(lambda: count(running, place) == replicas)
 
 
 def test_what_an_autoscaler_may_add_is_set_aside_and_goes_to_its_pods(
@@ -76,7 +76,7 @@ def test_what_an_autoscaler_may_add_is_set_aside_and_goes_to_its_pods(
     assert ["pods", "used", "6", "=", "3", "committed", "+", "3", "reserved"] in allocations
     assert any(each[0].startswith("horizontalpodautoscalers") and each[4:6] == ["may", "grow"] for each in allocations)
     assert " configured\n" in run(running, place, "apply", "-f", "-", user="admin", stdin=autoscaler(5, least=5))
-    eventually(lambda: count(running, place) == 6, within=60)
+    eventually(lambda: count(running, place) == 6)
 
 
 def test_the_owner_of_the_workload_pays_whoever_makes_the_autoscaler_and_a_restart_loses_nothing(
@@ -117,7 +117,7 @@ def test_what_is_set_aside_follows_the_template_of_the_workload(
     web["spec"]["strategy"] = {"type": "Recreate"}
     alice.run("apply", "-f", "-", stdin=json.dumps(web))
     counted = "used: requests.cpu=150m, limited: requests.cpu=600m, reserved: requests.cpu=300m"
-    eventually(lambda: counted in told_of(alice, "500m"), within=60, what=lambda: told_of(alice, "500m"))
+    eventually(lambda: counted in told_of(alice, "500m"), what=lambda: told_of(alice, "500m"))
 
 
 def test_nothing_is_set_aside_while_the_policy_does_not_ask_for_it(

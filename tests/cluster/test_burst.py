@@ -35,7 +35,7 @@ async def test_usage_is_rebuilt_from_the_api_after_a_crash(running: RunningWebho
     assert await create_pods(running.cluster, place, names, user="erin", spec=one_container()) == {201: 300}
     running.kill()
     running.start()
-    running.wait_until_ready(within=60)
+    running.wait_until_ready()
     statuses = await create_pods(running.cluster, place, ["one-more"], user="erin", spec=one_container())
     assert statuses == {403: 1}
     async with Asking(running.cluster) as asking:
@@ -59,7 +59,7 @@ def test_while_the_webhook_is_down_the_system_gets_its_pods(running: RunningWebh
     try:
         kubectl("create", "-n", "kube-system", "-f", "-", stdin=json.dumps(deployment(name)))
         kubectl("create", "-n", "kube-system", "-f", "-", stdin=pod(f"by-hand-{name}"))
-        eventually(lambda: len(pods_named(running, "kube-system", name)) == 2, within=30)
+        eventually(lambda: len(pods_named(running, "kube-system", name)) == 2)
         answer = kubectl("create", "-n", place, "-f", "-", stdin=pod("person"), user="alice", check=False)
         assert "failed calling webhook" in answer.stderr
         assert not any("userquota.dev" in each for each in pods_named(running, "kube-system", name))

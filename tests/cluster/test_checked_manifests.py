@@ -69,7 +69,7 @@ def test_what_is_said_comes_true(
             told = alice.create(manifest)
             came.append(" created" in told and "Warning" not in told)
             pods += item.get("copies", {}).get("fit", item["kind"] == "Pod" and came[-1])
-            eventually(lambda expected=pods: len(listed(running, place, "pods")) == expected, within=30)  # type: ignore[misc]
+            eventually(lambda expected=pods: len(listed(running, place, "pods")) == expected)  # type: ignore[misc]
             if not came[-1] and " created" not in told:
                 assert item["texts"][0] in told
         assert [each["verdict"] != "does not fit" for each in items] == came

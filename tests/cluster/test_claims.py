@@ -69,7 +69,7 @@ def test_claims_are_charged_to_their_maker_up_to_the_limit(running: RunningWebho
     assert stamped(running, place, "pvc", "a")[OWNER] == "alice"
 
     run(running, place, "delete", "pvc", "b", user="alice")
-    eventually(lambda: " created\n" in create(running, place, a_claim("d", "1Gi")), within=20)
+    eventually(lambda: " created\n" in create(running, place, a_claim("d", "1Gi")))
 
 
 def test_the_number_of_claims_is_limited(running: RunningWebhook, place: str) -> None:
@@ -100,7 +100,7 @@ def create_bound(running: RunningWebhook, place: str, name: str, storage: str) -
     running.cluster.kubectl("create", "-f", "-", stdin=json.dumps(volume))
     create(running, place, a_claim(name, storage, volume=f"{place}-{name}"))
     phase = ("get", "pvc", name, "-n", place, "-o", "jsonpath={.status.phase}")
-    eventually(lambda: running.cluster.kubectl(*phase).stdout == "Bound", within=30)
+    eventually(lambda: running.cluster.kubectl(*phase).stdout == "Bound")
 
 
 def grown(storage: str) -> str:
@@ -154,7 +154,7 @@ def test_an_expansion_that_is_called_off_is_credited_when_it_is_given_back(runni
     assert "used: requests.storage=9Gi" in create(running, place, a_claim("b", "2Gi"))
 
     assert "patched" in report(storage="3Gi")
-    eventually(lambda: " created\n" in create(running, place, a_claim("b", "7Gi")), within=20)
+    eventually(lambda: " created\n" in create(running, place, a_claim("b", "7Gi")))
 
 
 def test_a_status_above_the_limit_is_counted_and_not_refused(running: RunningWebhook, place: str) -> None:
@@ -174,7 +174,7 @@ def test_a_default_class_that_comes_later_moves_the_charge(running: RunningWebho
 
     storage_class(running, "late", is_default=True)
     try:
-        eventually(lambda: class_of(running, place, "a") == "late", within=60)
+        eventually(lambda: class_of(running, place, "a") == "late")
         refused = create(running, place, a_claim("b", "1", class_name="late"))
         assert "used: late.storageclass.storage.k8s.io/requests.storage=2Gi" in refused
         assert " created\n" in create(running, place, a_claim("c", "1"))
@@ -213,7 +213,7 @@ def test_the_owner_of_a_stateful_set_pays_for_its_claims(running: RunningWebhook
 
     assert " created\n" in run(running, place, "create", "-f", "-", user="carol", stdin=json.dumps(document))
 
-    eventually(lambda: owner_of(running, place, "data-db-0") == "carol", within=30)
+    eventually(lambda: owner_of(running, place, "data-db-0") == "carol")
     eventually(lambda: "exceeded quota: defaults.user, requested: requests.storage=6Gi" in events(running, place))
 
 
@@ -232,5 +232,5 @@ def test_the_owner_of_a_pod_pays_for_its_ephemeral_volumes(running: RunningWebho
 
     assert " created\n" in run(running, place, "create", "-f", "-", user="carol", stdin=json.dumps(document))
 
-    eventually(lambda: owner_of(running, place, "worker-scratch") == "carol", within=30)
+    eventually(lambda: owner_of(running, place, "worker-scratch") == "carol")
     assert "used: requests.storage=4Gi" in create(running, place, a_claim("more", "7Gi"), user="carol")

@@ -152,7 +152,7 @@ def test_denials_are_shown_as_in_the_document(running: RunningWebhook, red: str,
         done = play(line)
         return (done.stdout + done.stderr).splitlines()
 
-    eventually(lambda: "deployment/web" in "".join(shown()), within=20, what=running.output)
+    eventually(lambda: "deployment/web" in "".join(shown()), what=running.output)
     said_head, said_row, *said_end = shown()
     assert said_head.split() == head.split()
     assert " ".join(said_end) == " ".join(end)

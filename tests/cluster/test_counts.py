@@ -31,7 +31,7 @@ def create(person: Person, name: str) -> str:
         answers.append(person.run("create", "deployment", name, "--image=example/x"))
         return "not all known yet" not in answers[-1]
 
-    eventually(is_answered, within=20)
+    eventually(is_answered)
     return answers[-1]
 
 
@@ -50,7 +50,7 @@ def test_deployments_are_counted_from_the_moment_a_policy_limits_them(running: R
     assert " scaled\n" in alice.run("scale", "deployment", "older", "--replicas=2")
 
     alice.delete("deployment", "second")
-    eventually(lambda: " created\n" in create(alice, "third-of-alice"), within=20)
+    eventually(lambda: " created\n" in create(alice, "third-of-alice"))
     assert REFUSED in create(alice, "fourth")
 
 
@@ -62,23 +62,23 @@ def test_what_controllers_make_is_counted_for_the_owner(running: RunningWebhook,
         listed = running.cluster.kubectl("get", "replicasets", "-n", person.place, "-o", "name").stdout
         return listed.split()
 
-    eventually(lambda: len(old_and_new()) == 1, within=30)
+    eventually(lambda: len(old_and_new()) == 1)
     person.run("set", "image", "deployment/web", "x=example/y")
-    eventually(lambda: len(old_and_new()) == 2, within=30)
+    eventually(lambda: len(old_and_new()) == 2)
     owners = {stamped(running, person.place, "replicaset", each.partition("/")[2])[OWNER] for each in old_and_new()}
     assert owners == {person.name}
 
     person.run("set", "image", "deployment/web", "x=example/z")
     wanted = "jsonpath={.status.conditions[?(@.reason=='ReplicaSetCreateError')].message}"
     failure = ("get", "deployment", "web", "-n", person.place, "-o", wanted)
-    eventually(lambda: "used: count/replicasets.apps=2" in running.cluster.kubectl(*failure).stdout, within=30)
+    eventually(lambda: "used: count/replicasets.apps=2" in running.cluster.kubectl(*failure).stdout)
 
 
 def test_zero_forbids_a_kind(running: RunningWebhook, place: str) -> None:
     running.set_policy(LIMITED)
     words = ("create", "cronjob", "nightly", "--image=example/x", "--schedule=0 0 * * *")
 
-    eventually(lambda: "not all known yet" not in run(running, place, *words, user="alice"), within=20)
+    eventually(lambda: "not all known yet" not in run(running, place, *words, user="alice"))
 
     refused = run(running, place, *words, user="alice")
     assert (
@@ -129,7 +129,7 @@ def test_any_kind_in_namespaces_is_counted_once_a_policy_limits_it(running: Runn
     running.set_policy(FREE)
     assert " created\n" in create_service(running, place, "older", user="bob")
     running.set_policy(ANY_KIND)
-    eventually(lambda: {"services", "widgets"} <= rules(running)[1], within=20, what=running.output)
+    eventually(lambda: {"services", "widgets"} <= rules(running)[1], what=running.output)
     assert rules(running) == [{"services", "widgets"}, {"services", "services/status", "widgets", "widgets/status"}]
 
     assert "created (server dry run)" in create_service(running, place, "tried", "--dry-run=server")
@@ -149,19 +149,19 @@ def test_any_kind_in_namespaces_is_counted_once_a_policy_limits_it(running: Runn
     assert "requested: count/widgets.example.com=1" in refused
 
     run(running, place, "delete", "service", "first", user="alice")
-    eventually(lambda: " created\n" in create_service(running, place, "second"), within=20)
+    eventually(lambda: " created\n" in create_service(running, place, "second"))
 
 
 def test_a_limit_on_what_cannot_be_counted_is_reported_and_stops_nothing(running: RunningWebhook, place: str) -> None:
     running.set_policy(UNSERVED)
 
     place_of = "(defaults.user at userquota-policy/policy.yaml:2)"
-    eventually(lambda: f"count/nodes {place_of}: its objects are in no namespace" in running.readiness(), within=20)
+    eventually(lambda: f"count/nodes {place_of}: its objects are in no namespace" in running.readiness())
 
     said = running.readiness()
     assert said.startswith("ok\n")
     assert f"count/gizmos.example.com {place_of}: the API serves no such kind" in said
     assert f"count/deployments {place_of}: the API serves no such kind" in said
     told = "userquota-policy/policy.yaml:2: defaults.user.hard[count/deployments]: the API serves no such kind"
-    eventually(lambda: told in events(running, "userquota-system"), within=20)
+    eventually(lambda: told in events(running, "userquota-system"))
     assert " created\n" in create_service(running, place, "free")

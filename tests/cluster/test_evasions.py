@@ -116,7 +116,7 @@ def test_no_template_names_who_pays(running: RunningWebhook, here: str, named: N
         return {kind.rpartition("-g-")[0] or kind: payer for kind, payer in found.items()}
 
     kinds = ("Pod tpl-7", "PersistentVolumeClaim tpl-7-v", "PersistentVolumeClaim data-tpl-7", "ResourceClaim tpl-7")
-    eventually(lambda: made() == dict.fromkeys(kinds, alice.name), within=20, what=lambda: str(made()))
+    eventually(lambda: made() == dict.fromkeys(kinds, alice.name), what=lambda: str(made()))
 
 
 @pytest.mark.parametrize("kind", ["StatefulSet", "Pod"])
@@ -134,7 +134,7 @@ def test_no_reference_in_a_claim_template_leads_to_another_payer(
 
     assert " created\n" in alice.create(of_stateful_set(hers, {"ownerReferences": [reference]}))
 
-    eventually(lambda: bool(owners(running, here, "pods", hers)), within=20)
+    eventually(lambda: bool(owners(running, here, "pods", hers)))
     assert owners(running, here, "persistentvolumeclaims", f"data-{hers}") == {
         f"PersistentVolumeClaim data-{hers}-0": alice.name
     }
@@ -155,9 +155,9 @@ def test_a_set_pays_for_claims_of_its_own_size_though_a_colleagues_will_have_suc
         return list(owners(running, here, "persistentvolumeclaims", "data-long-tail").values())
 
     assert " created\n" in bob.create(json.dumps(his))
-    eventually(lambda: len(claims()) == 1, within=20)
+    eventually(lambda: len(claims()) == 1)
     assert " created\n" in alice.create(json.dumps(hers))
-    eventually(lambda: len(claims()) == 2, within=20)
+    eventually(lambda: len(claims()) == 2)
 
     assert sorted(claims()) == [alice.name, bob.name]
 
@@ -167,7 +167,7 @@ def test_who_raises_what_an_administrator_made_is_bound_by_a_limit(
 ) -> None:
     alice = named("alice")
     running.cluster.kubectl("create", "-n", here, "-f", "-", stdin=json.dumps(deployment("by-admin")))
-    eventually(lambda: len(owners(running, here, "pods", "by-admin")) == 1, within=20)
+    eventually(lambda: len(owners(running, here, "pods", "by-admin")) == 1)
 
     alice.run("set", "image", "deployment/by-admin", "main=example/hers")
     said = alice.run("scale", "deployment", "by-admin", "--replicas=5")
@@ -175,9 +175,9 @@ def test_who_raises_what_an_administrator_made_is_bound_by_a_limit(
     def is_refused() -> bool:
         return " scaled\n" not in said or "exceeded quota" in events(running, here, name)
 
-    eventually(lambda: len(owners(running, here, "replicasets", "by-admin")) == 2, within=20)
+    eventually(lambda: len(owners(running, here, "replicasets", "by-admin")) == 2)
     name = list(owners(running, here, "replicasets", "by-admin"))[-1].partition(" ")[2]
-    eventually(lambda: is_refused() or len(owners(running, here, "pods", "by-admin")) >= 5, within=20)
+    eventually(lambda: is_refused() or len(owners(running, here, "pods", "by-admin")) >= 5)
     run(running, here, "delete", "deployment", "by-admin", user="admin")
     assert is_refused()
 
@@ -403,7 +403,7 @@ def test_what_others_put_into_a_pod_is_paid_and_names_no_payer(
         said = running.cluster.kubectl(*words, server=server, stdin=pod("x", labels=["inject=cpu"]))
         return len(json.loads(said.stdout)["spec"]["containers"]) > 1
 
-    eventually(lambda: all(injected(each + 1) for each in range(len(running.cluster.server_urls))), within=20)
+    eventually(lambda: all(injected(each + 1) for each in range(len(running.cluster.server_urls))))
     refused = alice.create(large)
     assert "requested: requests.cpu=2100m, used: requests.cpu=0" in refused
     assert "would fit: requests.cpu=1900m; proxy, added to what was sent, asks for requests.cpu=100m more; " in refused
@@ -417,7 +417,7 @@ def test_claims_that_a_set_takes_over_keep_their_payer(running: RunningWebhook, 
     alice, bob = named("alice"), named("bob")
     retention = {"whenDeleted": "Delete", "whenScaled": "Retain"}
     assert " created\n" in alice.create(of_stateful_set("kept", {}))
-    eventually(lambda: len(owners(running, here, "pods", "kept")) == 1, within=20)
+    eventually(lambda: len(owners(running, here, "pods", "kept")) == 1)
     assert "deleted" in bob.run("delete", "statefulset", "kept", "--cascade=orphan")
 
     assert " created\n" in bob.create(
@@ -427,8 +427,8 @@ def test_claims_that_a_set_takes_over_keep_their_payer(running: RunningWebhook, 
     def references(name: str) -> object:
         return read(running, here, "persistentvolumeclaim", name)["metadata"].get("ownerReferences")
 
-    eventually(lambda: len(owners(running, here, "persistentvolumeclaims", "data-kept")) == 2, within=20)
-    eventually(lambda: references("data-kept-0") is not None, within=20)
+    eventually(lambda: len(owners(running, here, "persistentvolumeclaims", "data-kept")) == 2)
+    eventually(lambda: references("data-kept-0") is not None)
     payers = {"PersistentVolumeClaim data-kept-0": alice.name, "PersistentVolumeClaim data-kept-1": bob.name}
     assert owners(running, here, "persistentvolumeclaims", "data-kept") == payers
 
@@ -448,7 +448,7 @@ def test_a_claim_costs_what_it_asks_for_whatever_it_is_made_from_or_bound_to(
         return alice.create(json.dumps({**body, "spec": whole}))
 
     assert " created\n" in claim("bound", "1Gi", storageClassName="", volumeName=here)
-    eventually(lambda: read(running, here, "pvc", "bound")["status"].get("phase") == "Bound", within=20)
+    eventually(lambda: read(running, here, "pvc", "bound")["status"].get("phase") == "Bound")
     source = {"kind": "PersistentVolumeClaim", "name": "bound"}
     refused = claim("clone", "10Gi", storageClassName="plain", dataSource=source)
     running.cluster.kubectl("delete", "persistentvolume", here, "--wait=false")
@@ -468,7 +468,7 @@ def test_devices_are_paid_by_the_owner_of_the_pod_and_never_above_their_limit(
     assert " created\n" in bob.create(json.dumps(wants))
 
     refused = f"for user/{bob.name}"
-    eventually(lambda: refused in events(running, here, "wants"), within=20)
+    eventually(lambda: refused in events(running, here, "wants"))
     assert owners(running, here, "resourceclaims", "wants") == {}
 
 
@@ -488,7 +488,7 @@ def test_a_claim_made_for_a_colleagues_pod_is_paid_by_who_made_it(
 
     assert " created\n" in alice.create(json.dumps(body))
 
-    eventually(lambda: "resourceClaimStatuses" in read(running, here, "pod", "waits")["status"], within=20)
+    eventually(lambda: "resourceClaimStatuses" in read(running, here, "pod", "waits")["status"])
     claims = owners(running, here, "resourceclaims", "")
     assert claims["ResourceClaim forged-for-waits"] == alice.name
     assert not [each for each in claims if each.startswith("ResourceClaim waits")]
@@ -502,7 +502,7 @@ def test_an_autoscaler_makes_nobody_exceed_their_limit(running: RunningWebhook, 
     alice, bob = named("alice"), named("bob")
     for name in ("bobs", "nobodys"):
         assert " created\n" in bob.create(json.dumps(deployment(name, replicas=0)))
-    eventually(lambda: len(owners(running, here, "replicasets", "nobodys")) == 1, within=20)
+    eventually(lambda: len(owners(running, here, "replicasets", "nobodys")) == 1)
     [replica_set] = [each.partition(" ")[2] for each in owners(running, here, "replicasets", "nobodys")]
     nobody = (f"{OWNER}=system:unattributed", "--overwrite", "--field-manager=userquota-adopt")
     for each in ("deployment/nobodys", f"replicaset/{replica_set}"):
@@ -523,9 +523,9 @@ def test_an_autoscaler_makes_nobody_exceed_their_limit(running: RunningWebhook, 
     def payers(name: str) -> list[str]:
         return list(owners(running, here, "pods", name).values())
 
-    eventually(lambda: is_asked("bobs") and is_asked("nobodys"), within=30)
-    eventually(lambda: payers("bobs") == [bob.name] * 2, within=20, what=lambda: str(payers("bobs")))
-    eventually(lambda: payers("nobodys") == ["system:unattributed"] * 2, within=20)
+    eventually(lambda: is_asked("bobs") and is_asked("nobodys"))
+    eventually(lambda: payers("bobs") == [bob.name] * 2, what=lambda: str(payers("bobs")))
+    eventually(lambda: payers("nobodys") == ["system:unattributed"] * 2)
     assert FULL in bob.create(pod("one-more"))
 
 
@@ -551,7 +551,7 @@ def test_a_job_that_is_suspended_relabelled_and_raised_is_paid_by_its_owner(
     for change in ({"template": {"spec": {"containers": large}}}, {"suspend": False}):
         assert "patched" in alice.run("patch", "job", "steps", "-p", json.dumps({"spec": change}))
 
-    eventually(lambda: f"for user/{alice.name}" in events(running, here, "steps"), within=20)
+    eventually(lambda: f"for user/{alice.name}" in events(running, here, "steps"))
     assert owners(running, here, "pods", "steps") == {}
 
 
@@ -567,7 +567,7 @@ def test_a_job_started_by_hand_from_a_colleagues_schedule_is_paid_by_who_starts_
 
     assert " created\n" in alice.run("create", "job", "by-hand", "--from=cronjob/yearly")
 
-    eventually(lambda: list(owners(running, here, "pods", "by-hand").values()) == [alice.name], within=20)
+    eventually(lambda: list(owners(running, here, "pods", "by-hand").values()) == [alice.name])
     assert stamped(running, here, "job", "by-hand")[OWNER] == alice.name
 
 
@@ -579,7 +579,7 @@ def test_workloads_made_empty_and_scaled_at_once_get_what_fits(
     for name in names:
         assert " created\n" in alice.create(json.dumps(deployment(f"empty-{name}", replicas=0)))
     assert "scaled" in alice.run("scale", "deployment", *(f"empty-{name}" for name in names), "--replicas=2")
-    eventually(lambda: len(owners(running, here, "pods", "empty-")) == 2, within=20)
+    eventually(lambda: len(owners(running, here, "pods", "empty-")) == 2)
     assert FULL in alice.create(pod("one-more"))
     assert "scaled" in alice.run("scale", "deployment", *(f"empty-{name}" for name in names), "--replicas=0")
 
@@ -589,7 +589,7 @@ def test_a_pod_that_is_evicted_and_made_anew_is_counted_all_the_while(
 ) -> None:
     alice, bob = named("alice"), named("bob")
     assert " created\n" in bob.create(json.dumps(deployment("evicted", replicas=2)))
-    eventually(lambda: len(owners(running, here, "pods", "evicted")) == 2, within=20)
+    eventually(lambda: len(owners(running, here, "pods", "evicted")) == 2)
     before = owners(running, here, "pods", "evicted")
     name = next(iter(before)).partition(" ")[2]
     forged = {"name": name, "annotations": {OWNER: alice.name}}
@@ -601,7 +601,7 @@ def test_a_pod_that_is_evicted_and_made_anew_is_counted_all_the_while(
     def after() -> dict[str, str]:
         return owners(running, here, "pods", "evicted")
 
-    eventually(lambda: len(after()) == 2 and after() != before, within=20)
+    eventually(lambda: len(after()) == 2 and after() != before)
     assert set(after().values()) == {bob.name}
     assert FULL in bob.create(pod("one-more"))
 

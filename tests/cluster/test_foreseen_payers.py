@@ -43,7 +43,7 @@ def place(running: RunningWebhook) -> Iterator[str]:
         web(replicas=2)(running, name)
         assert " created" in run(running, name, "create", "-f", "-", user="admin", stdin=notebook("one"))
         makes_pods(running, name, NOTEBOOKS, "one", template=SPEC, labels={"notebook-name": "one"})
-        eventually(lambda: len(listed(running, name, "pods")) == 3, within=30)
+        eventually(lambda: len(listed(running, name, "pods")) == 3)
     yield name
     empty(running, name)
 
@@ -86,7 +86,7 @@ def test_what_preflight_foresees_is_what_the_webhook_decides(
 
     run(running, place, "delete", "pods", "-l", "app=web", "--grace-period=0", "--force", user="admin")
     run(running, place, "delete", "notebook/one", "statefulset/one", "--cascade=background", user="admin")
-    eventually(lambda: not [each for each in owners(running, place, "pods,statefulsets") if " one" in each], within=30)
+    eventually(lambda: not [each for each in owners(running, place, "pods,statefulsets") if " one" in each])
     made = run(running, place, "create", "-f", "-", f"--as={HUB}", user="admin", stdin=notebook("one"))
     assert " created" in made
     makes_pods(running, place, NOTEBOOKS, "one", template=SPEC, labels={"notebook-name": "one"})
@@ -99,7 +99,7 @@ def test_what_preflight_foresees_is_what_the_webhook_decides(
 
     expected = {(kind, payer): count for (kind, _, payer), count in rows.items()}
     del expected["Deployment", "carol"], expected["ReplicaSet", "carol"]  # those are older still
-    eventually(lambda: decided() == expected, within=30, what=lambda: str(decided()))
+    eventually(lambda: decided() == expected, what=lambda: str(decided()))
 
 
 def test_a_kind_of_sessions_that_is_not_served_is_said(running: RunningWebhook, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def holds(running: RunningWebhook, place: str, user: str) -> str:
 def become(standing: Callable[[], dict[str, str]], **expected: str) -> None:
     """Wait until each of the three is bound as *expected*; who is not named is free."""
     wanted = {"alice": "", "bob": "", "carol": "", **expected}
-    eventually(lambda: standing() == wanted, within=20, what=lambda: f"{standing()} instead of {wanted}")
+    eventually(lambda: standing() == wanted, what=lambda: f"{standing()} instead of {wanted}")
 
 
 def test_the_kind_may_be_installed_after_the_policy_that_asks_for_it(

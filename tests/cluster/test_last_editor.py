@@ -40,9 +40,7 @@ def in_force(running: RunningWebhook, payer: str) -> None:
         answer = running.cluster.kubectl(*words, user="bob", server=server, check=False)
         return f'"{OWNER}": "bob"' in answer.stdout
 
-    eventually(
-        lambda: all(map(is_called, range(1, len(running.cluster.server_urls) + 1))), within=40, what=running.output
-    )
+    eventually(lambda: all(map(is_called, range(1, len(running.cluster.server_urls) + 1))), what=running.output)
     running.cluster.kubectl("delete", "deployment", "probe", "-n", "default")
 
 
@@ -51,10 +49,10 @@ def alices_deployment(running: RunningWebhook, place: str, alice: Person, *, kee
     made = deployment("web", replicas=3)
     made["spec"]["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 3 - keep}}
     assert " created" in alice.create(json.dumps(made))
-    eventually(lambda: pod_owners(running, place) == [alice.name] * 3, within=30)
+    eventually(lambda: pod_owners(running, place) == [alice.name] * 3)
     for each in listed(running, place, "pods"):
         runs(running, place, each["metadata"]["name"])
-    eventually(lambda: ready_replicas(running, place) == 3, within=30)
+    eventually(lambda: ready_replicas(running, place) == 3)
 
 
 def runs(running: RunningWebhook, place: str, name: str) -> None:
@@ -89,14 +87,14 @@ def test_the_pods_of_a_new_template_are_paid_by_whom_the_policy_says(
     assert stamped(running, place, "deployment", "web")[OWNER] == of_new.name
     await_revision(alice, 2)
     expected = Counter({alice.name: 2}) + Counter({of_new.name: 1})  # the new pod does not run, so the old ones stay
-    eventually(lambda: owners(running, place) == expected, within=30, what=lambda: str(owners(running, place)))
+    eventually(lambda: owners(running, place) == expected, what=lambda: str(owners(running, place)))
 
     def finished() -> bool:
         for each in listed(running, place, "pods"):
             runs(running, place, each["metadata"]["name"])
         return owners(running, place) == Counter({of_new.name: 3})
 
-    eventually(finished, within=60, what=lambda: str(owners(running, place)))
+    eventually(finished, what=lambda: str(owners(running, place)))
 
 
 def test_nobody_makes_another_person_pay(running: RunningWebhook, place: str, named: Named) -> None:
@@ -107,9 +105,9 @@ def test_nobody_makes_another_person_pay(running: RunningWebhook, place: str, na
     refused = bob.run("scale", "deployment/web", "--replicas=4")
     assert f"{alice.name} pays for deployments web, and would pay for more; to pay for it yourself" in refused
     assert "scaled" in bob.run("scale", "deployment/web", "--replicas=2")
-    eventually(lambda: owners(running, place) == Counter({alice.name: 2}), within=30)
+    eventually(lambda: owners(running, place) == Counter({alice.name: 2}))
     assert "scaled" in alice.run("scale", "deployment/web", "--replicas=3")
-    eventually(lambda: owners(running, place) == Counter({alice.name: 3}), within=30)
+    eventually(lambda: owners(running, place) == Counter({alice.name: 3}))
 
     [replica_set] = [each["metadata"]["name"] for each in listed(running, place, "replicasets")]
     larger = '{"spec": {"template": {"spec": {"priority": 0, "hostname": "x"}}}}'
@@ -117,7 +115,7 @@ def test_nobody_makes_another_person_pay(running: RunningWebhook, place: str, na
     assert f"{alice.name} pays for what Deployment web makes, and replicasets {replica_set} is part of that" in refused
 
     assert "patched" in bob.run("patch", "deployment", "web", "-p", '{"spec": {"replicas": 4}}')
-    eventually(lambda: owners(running, place) == Counter({alice.name: 3, bob.name: 1}), within=30)
+    eventually(lambda: owners(running, place) == Counter({alice.name: 3, bob.name: 1}))
     refused = alice.run("scale", "deployment/web", "--replicas=5")
     assert f"{bob.name} pays for deployments web" in refused
 

@@ -56,13 +56,13 @@ def smuggle(running: RunningWebhook, place: str, mal: Person, replica_set: dict[
     for name in ("smuggled", *own):
         report = ("--subresource=status", "-p", json.dumps(ready))
         running.cluster.kubectl("patch", "pod", name, "-n", place, *report, check=False)
-    eventually(lambda: is_controlled(running, place, "smuggled"), within=30)
-    eventually(lambda: [each["metadata"]["name"] for each in listed(running, place, "pods")] == ["smuggled"], within=30)
+    eventually(lambda: is_controlled(running, place, "smuggled"))
+    eventually(lambda: [each["metadata"]["name"] for each in listed(running, place, "pods")] == ["smuggled"])
     assert owner_of(running, place, "pod", "smuggled") == mal.name
 
     assert "labeled" in mal.run("label", "--overwrite", "pod", "smuggled", *(f"{key}=mine" for key in labels))
-    eventually(lambda: not is_controlled(running, place, "smuggled"), within=30)
-    eventually(lambda: len(listed(running, place, "pods")) == 2, within=30)
+    eventually(lambda: not is_controlled(running, place, "smuggled"))
+    eventually(lambda: len(listed(running, place, "pods")) == 2)
     assert owner_of(running, place, "pod", "smuggled") == mal.name
 
 
@@ -70,7 +70,7 @@ def test_nobody_launders_pods_through_anothers_deployment(running: RunningWebhoo
     running.set_policy(POLICY)
     vic, mal = named("vic"), named("mal")
     vic.create(json.dumps(deployment("v")))
-    eventually(lambda: pod_owners(running, place) == [vic.name], within=30)
+    eventually(lambda: pod_owners(running, place) == [vic.name])
 
     [replica_set] = listed(running, place, "replicasets")
     smuggle(running, place, mal, replica_set)
@@ -78,7 +78,7 @@ def test_nobody_launders_pods_through_anothers_deployment(running: RunningWebhoo
     assert sorted(pod_owners(running, place)) == sorted([mal.name, vic.name])
     assert " created\n" in mal.create(pod("second"))
     assert "requested: pods=1, used: pods=2, limited: pods=2" in mal.create(pod("third"))
-    eventually(lambda: " created\n" in vic.create(pod("fits")), within=20)
+    eventually(lambda: " created\n" in vic.create(pod("fits")))
     assert "requested: pods=1, used: pods=2, limited: pods=2" in vic.create(pod("too-many"))
 
 
@@ -89,7 +89,7 @@ def test_nobody_launders_pods_through_a_replica_set_that_nobody_owns(
     mal = named("mal")
     with before_the_installation(running):
         running.cluster.kubectl("create", "-n", place, "-f", "-", stdin=json.dumps(deployment("v")))
-        eventually(lambda: len(listed(running, place, "pods")) == 1, within=30)
+        eventually(lambda: len(listed(running, place, "pods")) == 1)
 
     [replica_set] = listed(running, place, "replicasets")
     smuggle(running, place, mal, replica_set)
@@ -208,10 +208,10 @@ def test_a_rollback_by_the_old_annotation_does_not_wedge_the_deployment(
     before = stamped(running, place, "deployment", "web")
 
     assert "annotated" in alice.run("annotate", "deployment", "web", "deprecated.deployment.rollback.to=2")
-    eventually(lambda: image_of(running, place, "web") == "example/two", within=30)
+    eventually(lambda: image_of(running, place, "web") == "example/two")
     assert "scaled" in alice.run("scale", "deployment", "web", "--replicas=1")
 
-    eventually(lambda: pod_owners(running, place) == [alice.name], within=30)
+    eventually(lambda: pod_owners(running, place) == [alice.name])
     assert stamped(running, place, "deployment", "web") == before
 
 
@@ -250,18 +250,18 @@ def test_only_those_who_know_report_the_end_of_a_pod(running: RunningWebhook, pl
     path = f"--raw=/api/v1/namespaces/{place}/pods/first/status"
     node = ("--as=system:node:n1", "--as-group=system:nodes")
     running.cluster.kubectl("replace", path, "-f", "-", *node, stdin=json.dumps(body))
-    eventually(lambda: " created\n" in alice.create(pod("third")), within=20)
+    eventually(lambda: " created\n" in alice.create(pod("third")))
 
     assert "used: pods=2" in alice.create(pod("fourth"))
     running.cluster.kubectl(
         "patch", "pod", "second", "-n", place, "--subresource=status", "-p", '{"status": {"phase": "Failed"}}'
     )
-    eventually(lambda: " created\n" in alice.create(pod("fourth")), within=20)
+    eventually(lambda: " created\n" in alice.create(pod("fourth")))
 
     trusted = Person(running, place, "system:serviceaccount:batch-system:queue")
     assert "used: pods=2" in alice.create(pod("fifth"))
     assert "patched" in report(trusted, "third", phase="Succeeded")
-    eventually(lambda: " created\n" in alice.create(pod("fifth")), within=20)
+    eventually(lambda: " created\n" in alice.create(pod("fifth")))
 
 
 @pytest.mark.usefixtures("reporting")
@@ -298,7 +298,7 @@ def test_pods_are_orphaned_while_userquota_is_down(
     running.set_policy(POLICY)
     alice = named("alice")
     alice.create(json.dumps(deployment("web")))
-    eventually(lambda: pod_owners(running, place) == [alice.name], within=30)
+    eventually(lambda: pod_owners(running, place) == [alice.name])
     [replica_set] = listed(running, place, "replicasets")
     name = replica_set["metadata"]["name"]
     before = stamped(running, place, "replicaset", name)
@@ -313,7 +313,7 @@ def test_pods_are_orphaned_while_userquota_is_down(
     running.start()
     running.wait_until_ready()
     assert "scaled" in alice.run("scale", "replicaset", name, "--replicas=3")
-    eventually(lambda: pod_owners(running, place) == [alice.name] * 2, within=30)
+    eventually(lambda: pod_owners(running, place) == [alice.name] * 2)
     assert "used: pods=2" in alice.create(pod("too-many"))
 
 
@@ -332,19 +332,19 @@ def test_a_replica_set_that_is_released_is_its_makers_again(running: RunningWebh
     bait["spec"]["replicas"] = 0
     assert " created\n" in mal.create(json.dumps(bait))
     vic.create(json.dumps(deployment("v")))
-    eventually(lambda: pod_owners(running, place) == [vic.name], within=30)  # its oldest one with such pods is the bait
+    eventually(lambda: pod_owners(running, place) == [vic.name])  # its oldest one with such pods is the bait
     assert owner_of(running, place, "replicaset", "bait") == vic.name
     assert stamped(running, place, "replicaset", "bait")["userquota.dev/maker"] == f'["{mal.name}",["people"]]'
 
     answer = mal.run("annotate", "--overwrite", "replicaset", "bait", "userquota.dev/maker-", f"{OWNER}={mal.name}")
     assert left(vic) in answer
     assert "labeled" in mal.run("label", "--overwrite", "replicaset", "bait", "app=mine")
-    eventually(lambda: "ownerReferences" not in read(running, place, "replicaset", "bait")["metadata"], within=30)
+    eventually(lambda: "ownerReferences" not in read(running, place, "replicaset", "bait")["metadata"])
     assert stamped(running, place, "replicaset", "bait").keys() == {OWNER, "userquota.dev/groups"}
     assert "scaled" in mal.run("scale", "replicaset", "bait", "--replicas=9")
 
     payers = sorted([*2 * [vic.name], *3 * [mal.name]])
-    eventually(lambda: sorted(pod_owners(running, place)) == payers, within=30, what=lambda: told(running, place))
+    eventually(lambda: sorted(pod_owners(running, place)) == payers, what=lambda: told(running, place))
     assert " created\n" in vic.create(pod("second"))
 
 
@@ -354,13 +354,13 @@ def test_who_adopts_anothers_replica_set_pays_for_what_it_makes(
     running.set_policy(POLICY.replace("pods: 2", "pods: 5"))
     alice, bob = named("alice"), named("bob")
     alice.create(json.dumps(deployment("web")))
-    eventually(lambda: pod_owners(running, place) == [alice.name], within=30)
+    eventually(lambda: pod_owners(running, place) == [alice.name])
     alice.delete("deployment", "web", "--cascade=orphan")
 
     assert " created\n" in bob.create(json.dumps(deployment("web", replicas=3)))
 
     payers = [alice.name, bob.name, bob.name]  # in whatever order: they may be of the same second
-    eventually(lambda: sorted(pod_owners(running, place)) == payers, within=30, what=lambda: told(running, place))
+    eventually(lambda: sorted(pod_owners(running, place)) == payers, what=lambda: told(running, place))
     [replica_set] = listed(running, place, "replicasets")
     assert owner_of(running, place, "replicaset", replica_set["metadata"]["name"]) == bob.name
     set_images(bob, "example/two")

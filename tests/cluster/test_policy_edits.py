@@ -137,7 +137,7 @@ def test_the_first_policy_of_a_cluster_may_be_below_what_is_used_and_ends_nothin
     running.stop()
     kubectl(running, "delete", "configmap", CONFIG_MAP, policy_copy.NAME)  # while nobody judges it
     running.start()
-    eventually(lambda: "no policy" in alice.create(pod("refused")), within=20, what=running.readiness)
+    eventually(lambda: "no policy" in alice.create(pod("refused")), what=running.readiness)
 
     def written(text: str) -> str:
         metadata = {"name": CONFIG_MAP, "namespace": NAMESPACE, "labels": {LABEL: "true"}}

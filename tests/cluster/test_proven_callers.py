@@ -147,7 +147,7 @@ def test_an_authority_that_is_replaced_fails_no_call(
     cluster.kubectl("create", "-f", "-", stdin=manifest("before"))
 
     client_ca.write_bytes(ClientAuthority().pem + proofs.authority.pem)
-    eventually(lambda: "was reloaded" in believing.output(), within=20)
+    eventually(lambda: "was reloaded" in believing.output())
     cluster.kubectl("create", "-f", "-", stdin=manifest("after"))
 
     assert 'userquota_errors_total{reason="outdated-connection"}' in believing.metrics()

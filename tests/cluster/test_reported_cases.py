@@ -152,7 +152,7 @@ def test_an_operator_that_is_exempt_runs_on_every_node_and_so_do_administrators(
         return {name: found.count(name) for name in set(found)}
 
     expected = {"operator": len(nodes), "admin": 3, "other": 1}
-    eventually(lambda: counts() == expected, within=30, what=lambda: str(counts()))
+    eventually(lambda: counts() == expected, what=lambda: str(counts()))
 
 
 def test_a_rollout_at_a_full_limit_stays_below_it_and_goes_on_once_it_is_raised(
@@ -163,7 +163,7 @@ def test_a_rollout_at_a_full_limit_stays_below_it_and_goes_on_once_it_is_raised(
     body = deployment("web", replicas=2)
     body["spec"]["strategy"] = {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     assert " created\n" in alice.create(json.dumps(body))
-    eventually(lambda: len(pod_owners(running, place)) == 2, within=20)
+    eventually(lambda: len(pod_owners(running, place)) == 2)
 
     assert "image updated" in alice.run("set", "image", "deployment/web", "main=example/two")
 
@@ -171,10 +171,10 @@ def test_a_rollout_at_a_full_limit_stays_below_it_and_goes_on_once_it_is_raised(
         status = read(running, place, "deployment", "web")["status"]
         return next((each["message"] for each in status["conditions"] if each["type"] == "ReplicaFailure"), "")
 
-    eventually(lambda: "exceeded quota: defaults.user, requested: pods=1, used: pods=2" in told(), within=20)
+    eventually(lambda: "exceeded quota: defaults.user, requested: pods=1, used: pods=2" in told())
     assert len(listed(running, place, "pods")) == 2
     running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 3}}}\n")
-    eventually(lambda: len(pod_owners(running, place)) == 3, within=60)
+    eventually(lambda: len(pod_owners(running, place)) == 3)
 
 
 def test_a_job_whose_pod_fails_at_a_full_limit_tries_again_and_loses_no_attempt(
@@ -198,20 +198,20 @@ def test_a_job_whose_pod_fails_at_a_full_limit_tries_again_and_loses_no_attempt(
         told = json.dumps({"status": {"phase": phase}})
         run(running, place, "patch", "pod", name, "--subresource=status", "-p", told, user="admin")
 
-    eventually(lambda: len(runs()) == 1, within=20)
+    eventually(lambda: len(runs()) == 1)
     [first] = runs()
     ends(first, "Failed")
     eventually(lambda: " created\n" in alice.create(pod("taker")))  # before the Job tries again, after ten seconds
 
-    eventually(lambda: "exceeded quota: defaults.user, requested: pods=1" in events(running, place), within=40)
+    eventually(lambda: "exceeded quota: defaults.user, requested: pods=1" in events(running, place))
     status = read(running, place, "job", "work")["status"]
     assert (status["failed"], status.get("active", 0), status.get("conditions", [])) == (1, 0, [])
     assert runs() == ["taker"]
 
     alice.delete("pod", "taker", "--grace-period=0")
-    eventually(lambda: len(runs()) == 1, within=60)
+    eventually(lambda: len(runs()) == 1)
     ends(runs()[0], "Succeeded")
-    eventually(lambda: read(running, place, "job", "work")["status"].get("succeeded") == 1, within=20)
+    eventually(lambda: read(running, place, "job", "work")["status"].get("succeeded") == 1)
     assert read(running, place, "job", "work")["status"]["failed"] == 1
 
 

@@ -159,7 +159,7 @@ def test_the_owner_of_a_pod_pays_for_the_claim_of_a_template_until_the_claim_is_
     running.cluster.kubectl("patch", made, "-n", place, "--type=merge", "-p", keep)
     person.delete("pod", "second", "--force", "--grace-period=0")
     person.delete("pod", "first", "--force", "--grace-period=0")
-    eventually(lambda: "deletionTimestamp" in get(running, place, *made.split("/"))["metadata"], within=30)
+    eventually(lambda: "deletionTimestamp" in get(running, place, *made.split("/"))["metadata"])
     assert "requested: gpu=2, used: gpu=3" in create(person, "own", exactly(BIG, 2))
 
     released = json.dumps({"metadata": {"finalizers": None}})

@@ -43,7 +43,7 @@ def patch(person: Person, what: str, name: str, spec: dict[str, Any]) -> str:
 
 def has_pods(running: RunningWebhook, place: str, owner: Person, number: int) -> None:
     """Wait until the pods are there, and known to the replica."""
-    eventually(lambda: pod_owners(running, place) == [owner.name] * number, within=30)
+    eventually(lambda: pod_owners(running, place) == [owner.name] * number)
 
 
 def test_a_notebook_is_judged_when_it_is_made_started_and_resized(
@@ -74,7 +74,7 @@ def test_a_notebook_is_judged_when_it_is_made_started_and_resized(
     refused = alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped-")
     assert "requested: sessions=1, used: sessions=2, limited: sessions=2" in refused
     assert "deleted" in alice.run("delete", "notebook", "three")
-    eventually(lambda: "annotated" in alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped-"), within=10)
+    eventually(lambda: "annotated" in alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped-"))
 
     assert "annotated" in alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped=now")
     assert "patched" in patch(alice, "notebook", "one", {"template": {"spec": pod_spec("2")}})
@@ -119,8 +119,8 @@ def test_a_start_is_refused_while_its_pods_have_no_room(running: RunningWebhook,
     assert "requested: requests.cpu=1500m, used: requests.cpu=2" in refused
     alice.run("annotate", "notebook", "one", "kubeflow-resource-stopped=now")
     alice.run("delete", "statefulset", "one")
-    eventually(lambda: listed(running, place, "pods") == [], within=30)
-    eventually(lambda: "annotated" in alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped-"), within=10)
+    eventually(lambda: listed(running, place, "pods") == [])
+    eventually(lambda: "annotated" in alice.run("annotate", "notebook", "two", "kubeflow-resource-stopped-"))
 
 
 def test_a_stopped_session_keeps_its_claims_and_gives_back_the_rest(
@@ -141,13 +141,13 @@ def test_a_stopped_session_keeps_its_claims_and_gives_back_the_rest(
     assert "annotated" in alice.run("annotate", "notebook", "one", "kubeflow-resource-stopped=now")
     scaled = ("scale", "statefulset", "one", "--replicas=0", f"--as={NOTEBOOKS.controller}")
     assert "scaled" in run(running, place, *scaled, user="admin")
-    eventually(lambda: " created\n" in alice.create(notebook("two", "1")), within=30)
+    eventually(lambda: " created\n" in alice.create(notebook("two", "1")))
     refused = alice.create(a_claim("other", "1"))
     assert "requested: requests.storage=1, used: requests.storage=1Gi, limited: requests.storage=1Gi" in refused
     alice.delete("notebook", "one")
     assert "used: requests.storage=1Gi" in alice.create(a_claim("other", "1"))
     alice.delete("pvc", "home-one-0")
-    eventually(lambda: " created\n" in alice.create(a_claim("other", "1Gi")), within=30)
+    eventually(lambda: " created\n" in alice.create(a_claim("other", "1Gi")))
 
 
 def test_a_platform_makes_sessions_for_people(running: RunningWebhook, place: str, named: Named) -> None:
@@ -277,7 +277,7 @@ def test_a_person_cannot_say_that_a_session_with_pods_has_ended(
     assert "it has pods that run: " in run(running, place, *words, account, user="admin")
     assert "used: sessions=1, limited: sessions=1" in alice.create(TRAINJOBS.object("two", spec))
     assert "patched" in run(running, place, *words, f"--as={TRAINJOBS.controller}", user="admin")
-    eventually(lambda: " created\n" in alice.create(TRAINJOBS.object("two", spec)), within=10)
+    eventually(lambda: " created\n" in alice.create(TRAINJOBS.object("two", spec)))
 
 
 def test_a_status_that_a_person_takes_back_is_a_start(running: RunningWebhook, place: str, named: Named) -> None:

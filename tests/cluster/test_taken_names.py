@@ -49,7 +49,7 @@ def test_a_second_create_of_a_taken_name_leaves_no_reservation(running: RunningW
     assert create(running, place, pod("h2"), user="bob") == "pod/h2 created\n"
     running.cluster.kubectl("delete", "pod", "h1", "-n", place, "--wait=true", user="alice")
 
-    eventually(lambda: " created\n" in create(running, place, pod("h3"), user="bob"), within=10)
+    eventually(lambda: " created\n" in create(running, place, pod("h3"), user="bob"))
 
 
 def test_a_stateful_set_recreates_its_pods_under_their_names(running: RunningWebhook, place: str) -> None:
@@ -60,8 +60,8 @@ def test_a_stateful_set_recreates_its_pods_under_their_names(running: RunningWeb
         listed = running.cluster.kubectl("get", "pods", "-n", place, "-o", "jsonpath={.items[*].metadata.uid}")
         return set(listed.stdout.split())
 
-    eventually(lambda: len(pods()) == 2, within=20)
+    eventually(lambda: len(pods()) == 2)
     first = pods()
     running.cluster.kubectl("delete", "pod", "web-0", "web-1", "-n", place, "--grace-period=0", "--force")
 
-    eventually(lambda: len(pods()) == 2 and not pods() & first, within=30)
+    eventually(lambda: len(pods()) == 2 and not pods() & first)

@@ -62,7 +62,7 @@ def unregistered(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Unregi
     process.start()
     made = Unregistered(control_plane, tmp_path, home, url)
     try:
-        eventually(made.is_in_step, within=30, what=made.output)
+        eventually(made.is_in_step, what=made.output)
         yield made
     finally:
         process.kill()

@@ -72,4 +72,4 @@ def set_images(owner: Person, *images: str) -> None:
 
 def await_revision(owner: Person, number: int) -> None:
     """Wait until the controller has given the template of the Deployment `web` this number."""
-    eventually(lambda: revision_of(owner.running, owner.place, "web") == str(number), within=30)
+    eventually(lambda: revision_of(owner.running, owner.place, "web") == str(number))

@@ -131,7 +131,7 @@ def sum_while_trading(cluster: ControlPlane) -> bool:
     def used() -> str:
         return cluster.kubectl("get", "quota", name, "-n", name, "-o", query).stdout
 
-    eventually(lambda: used() in {"4", "6"}, within=60, what=used)
+    eventually(lambda: used() in {"4", "6"}, what=used)
     answer = used()
     cluster.kubectl("delete", "namespace", name, "--wait=false")
     return answer == "4"

@@ -97,7 +97,7 @@ def running(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
     webhook.install()
     webhook.apply_policy("version: 1\ndefaults: {user: {hard: {pods: 3}}}\n")
     webhook.start()
-    webhook.wait_until_ready(within=40)
+    webhook.wait_until_ready()
     yield webhook
     webhook.stop()
     clean(control_plane)
@@ -458,7 +458,6 @@ def test_containers_that_others_add_to_our_pods_are_told(installed: ControlPlane
     with added(installed, policy), added(installed, binding):
         eventually(
             lambda: findings(installed)["own-pods"].details == ("mesh",),
-            within=15,
             what=lambda: findings(installed)["own-pods"].found,
         )
 

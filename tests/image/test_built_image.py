@@ -144,9 +144,7 @@ def test_it_serves(root: Path) -> None:
     command = in_container(root, *serve, files=ROOT / "examples")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        eventually(
-            lambda: ask(f"https://{listen}/readyz") == "ok", within=30, what=lambda: ask(f"https://{listen}/readyz")
-        )
+        eventually(lambda: ask(f"https://{listen}/readyz") == "ok", what=lambda: ask(f"https://{listen}/readyz"))
         review = (ROOT / "examples/reviews/refused.json").read_bytes()
         answer = json.loads(ask(f"https://{listen}/validate?timeout=10s", review))
         os.kill(first_process(process.pid), signal.SIGTERM)  # as a kubelet does; it is process 1 of the container

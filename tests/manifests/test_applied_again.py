@@ -119,8 +119,8 @@ def test_nothing_is_found_to_change(
     applied.apply()
     try:
         with replica(control_plane, namespace, tmp_path) as log:
-            eventually(lambda: len(applied.bundles()) == 6 + 2 + 1, within=30, what=log.read_text)
-            eventually(lambda: bool(rules(control_plane)), within=30)
+            eventually(lambda: len(applied.bundles()) == 6 + 2 + 1, what=log.read_text)
+            eventually(lambda: bool(rules(control_plane)))
             before = applied.stored()
 
             assert applied.difference() == ""

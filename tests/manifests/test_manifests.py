@@ -266,9 +266,9 @@ def test_a_cluster_role_with_the_label_lets_it_count_another_kind(installed: Con
 
     installed.kubectl("apply", "-f", "-", stdin=json.dumps(role))
 
-    eventually(lambda: installed.kubectl(*question, check=False).stdout.strip() == "yes", within=30)
+    eventually(lambda: installed.kubectl(*question, check=False).stdout.strip() == "yes")
     installed.kubectl("delete", "clusterrole", "userquota-counted-services")
-    eventually(lambda: installed.kubectl(*question, check=False).stdout.strip() == "no", within=30)
+    eventually(lambda: installed.kubectl(*question, check=False).stdout.strip() == "no")
 
 
 async def test_its_rights_are_enough_for_certificates_and_registration(installed: ControlPlane, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ NO_ANSWER = 0
 """The status of an interrupted request, which may have been executed."""
 
 _SECONDS = 30.0
+_TRIES = 10
+_TOO_LATE = ("context deadline exceeded", "no answer in time", "the deadline passed", "try again in a moment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,25 @@ class Asking:
 
         return await asyncio.gather(*map(create, names))
 
+    async def create_decided(
+        self, place: str, names: Iterable[str], *, user: str, of: Made = PODS, dry_run: bool = False, at_once: int = 100
+    ) -> list[Answer]:
+        """
+        Create objects of all *names* as `create_all` does, and ask again for those that nobody decided in time.
+
+        A machine that is too busy may leave some of a burst to an error, which is neither a verdict nor stored.
+        Raises: AssertionError if that does not end.
+        """
+        answers = {each: Answer(NO_ANSWER, "", 0, 0) for each in names}
+        left = list(answers)
+        for _ in range(_TRIES):
+            asked = await self.create_all(place, left, user=user, of=of, dry_run=dry_run, at_once=at_once)
+            answers |= zip(left, asked, strict=True)
+            left = [name for name, answer in answers.items() if is_undecided(answer)]
+            if not left:
+                return list(answers.values())
+        raise AssertionError(f"not decided in {_TRIES} tries: {answers[left[0]].message}")
+
     async def create_pod(
         self, place: str, name: str, *, user: str, dry_run: bool = False, generate: bool = False, server: int = 0
     ) -> Answer:
@@ -200,6 +221,11 @@ class Asking:
         answer = await self.ask("GET", pods_of(place), server=server)
         assert answer.status == 200, answer.text
         return {each["metadata"]["name"]: each["metadata"]["uid"] for each in json.loads(answer.text)["items"]}
+
+
+def is_undecided(answer: Answer) -> bool:
+    """Whether the time was over before a webhook, or its ledger, had decided."""
+    return answer.status == 500 and any(words in answer.message for words in _TOO_LATE)
 
 
 def _warning(header: str) -> str:

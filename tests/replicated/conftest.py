@@ -63,7 +63,7 @@ def replicas(three: Replicas) -> Replicas:
     for i in range(three.count):
         if not three.is_running(i):
             three.start_one(i)
-    three.wait_until_ready(within=60)
+    three.wait_until_ready()
     return three
 
 
@@ -74,14 +74,14 @@ def place(cluster: ControlPlane, replicas: Replicas) -> Iterator[str]:
     cluster.create_namespace(name)
     yield name
     cluster.kubectl("delete", "deployments,replicasets", "--all", "-n", name, "--wait=false")
-    eventually(lambda: _no_pods_left(cluster, name), within=60)
+    eventually(lambda: _no_pods_left(cluster, name))
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture(scope="package")
 def refused(cluster: ControlPlane, three: Replicas) -> Iterator[Unstored]:
     """Creates that ResourceQuota denied after our review; their reservations last 40 seconds."""
-    three.wait_until_ready(within=60)
+    three.wait_until_ready()
     for name in (closed := "test-closed", opened := "test-opened"):
         cluster.create_namespace(name)
     yield asyncio.run(unstored.play(three, closed, opened))

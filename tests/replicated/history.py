@@ -11,6 +11,7 @@ from typing import Any, Self
 import aiohttp
 
 from localcluster.controlplane import ControlPlane
+from tests.cluster.running import PATIENCE
 from tests.replicated.asking import PODS, Made
 
 _LINE = 2**20
@@ -48,7 +49,7 @@ class History:
         self._following.cancel()
         await asyncio.gather(self._following, return_exceptions=True)
 
-    async def shows(self, uids: set[str], *, within: float = 30) -> bool:
+    async def shows(self, uids: set[str], *, within: float = PATIENCE) -> bool:
         """Return whether all of these existed, after waiting for the watch to show them."""
         assert self._following is not None
         async with asyncio.timeout(within):

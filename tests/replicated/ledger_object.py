@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nemesis.ledger_text import Claim, LedgerText, read_ledger
-from tests.cluster.running import NAMESPACE
+from tests.cluster.running import NAMESPACE, PATIENCE
 from tests.replicated.asking import Asking
 
 PATH = f"/api/v1/namespaces/{NAMESPACE}/configmaps/userquota-ledger"
@@ -60,6 +60,6 @@ async def until(asking: Asking, claim: Callable[[Seen], bool], *, within: float,
     return time.monotonic() - begun
 
 
-async def at_rest(asking: Asking, place: str, *, within: float = 5) -> float:
+async def at_rest(asking: Asking, place: str, *, within: float = PATIENCE) -> float:
     """Wait until no reservation is left in a namespace; return the seconds it took."""
     return await until(asking, lambda found: not found.pending(place), within=within)

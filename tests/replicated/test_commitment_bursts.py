@@ -72,8 +72,8 @@ async def test_together_they_get_all_of_the_nodes_and_the_holder_what_was_promis
     await asyncio.to_thread(put_in_force, replicas, policy(place, holder))
 
     his, hers = await asyncio.gather(
-        asking.create_all(place, numbered("other", 200), user=other, of=gpus),
-        asking.create_all(place, numbered("holder", 40), user=holder, of=gpus),
+        asking.create_decided(place, numbered("other", 200), user=other, of=gpus),
+        asking.create_decided(place, numbered("holder", 40), user=holder, of=gpus),
     )
 
     assert statuses(his) + statuses(hers) == {201: GPUS, 403: 240 - GPUS}
@@ -129,8 +129,8 @@ async def test_what_is_not_used_is_free_from_the_second_on_in_which_the_promise_
 ) -> None:
     clock, holder, other = SystemClock(), new_person(), new_person()
     await asyncio.to_thread(put_in_force, replicas, policy(place, holder))
-    hers = await asking.create_all(place, numbered("holder", 5), user=holder, of=gpus)
-    early = await asking.create_all(place, numbered("early", 100), user=other, of=gpus)
+    hers = await asking.create_decided(place, numbered("holder", 5), user=holder, of=gpus)
+    early = await asking.create_decided(place, numbered("early", 100), user=other, of=gpus)
     assert (statuses(hers), statuses(early)) == ({201: 5}, {201: GPUS - PROMISED, 403: 100 - GPUS + PROMISED})
 
     end = clock.now().replace(microsecond=0) + timedelta(seconds=5)

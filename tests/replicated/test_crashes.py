@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.cluster.running import PATIENCE
 from tests.replicas import Replicas
 from tests.replicated import ledger_object
 from tests.replicated.asking import NO_ANSWER, Answer, Asking, numbered, statuses
@@ -44,7 +45,7 @@ async def test_however_often_replicas_are_killed_no_more_is_ever_stored_than_the
     await asyncio.sleep(EVERYBODY_TENDED)
     free = LIMIT - len((await ledger_object.seen(asking)).pending(place))
     assert free > 0
-    answers = await asking.create_pods(place, numbered("after", LIMIT + 5), user=person)
+    answers = await asking.create_decided(place, numbered("after", LIMIT + 5), user=person)
     assert statuses(answers) == {201: free, 403: LIMIT + 5 - free}
 
 
@@ -52,7 +53,7 @@ async def kill_in_turn(replicas: Replicas, *, times: int) -> None:
     """Kill -9 the replicas one after the other and restart each at once; one ready replica is always left."""
     for kill in range(times):
         i = kill % replicas.count
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE
         while not any([await asyncio.to_thread(replicas.is_ready, other) for other in range(3) if other != i]):
             assert time.monotonic() < end, "no replica is ready again"
         replicas.kill(i)
@@ -71,7 +72,7 @@ async def until_settled(asking: Asking, place: str) -> None:
     def none_of_them_is_in_flight(found: Seen) -> bool:
         return not existing & {each.uid for each in found.pending(place)}
 
-    await ledger_object.until(asking, none_of_them_is_in_flight, within=5)
+    await ledger_object.until(asking, none_of_them_is_in_flight, within=PATIENCE)
 
 
 async def test_a_replica_stopped_in_a_burst_delays_no_other_and_overwrites_nothing_when_resumed(
@@ -123,7 +124,7 @@ async def test_a_crash_of_an_api_server_in_a_burst_never_exceeds_the_limit(
             await asyncio.sleep(1)
             server.start()
             await until_served(asking, server=1)
-            await asyncio.to_thread(replicas.wait_until_ready, within=60)
+            await asyncio.to_thread(replicas.wait_until_ready)
             await asyncio.sleep(1)
         assert await history.shows(load.uids)
     assert history.most == LIMIT
@@ -132,7 +133,7 @@ async def test_a_crash_of_an_api_server_in_a_burst_never_exceeds_the_limit(
     assert set(after) <= {201, 403}, load.summary()
 
 
-async def until_served(asking: Asking, *, server: int, within: float = 30) -> None:
+async def until_served(asking: Asking, *, server: int, within: float = PATIENCE) -> None:
     """Wait until a restarted API server is ready."""
     end = time.monotonic() + within
     while (await asking.ask("GET", "/readyz", server=server)).status != 200:

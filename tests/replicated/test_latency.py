@@ -20,7 +20,7 @@ async def test_usage_is_freed_within_two_seconds_of_a_deletion(
 ) -> None:
     replicas.set_policy(limited(person, pods=LIMIT))
     names = numbered("first", LIMIT)
-    assert statuses(await asking.create_pods(place, names, user=person)) == {201: LIMIT}
+    assert statuses(await asking.create_decided(place, names, user=person)) == {201: LIMIT}
     assert (await asking.create_pod(place, "too-many", user=person)).status == 403
     took = []
     for name in names:
@@ -41,6 +41,6 @@ async def test_what_is_stored_is_no_longer_in_flight_within_two_seconds(
     replicas.set_policy(limited(person, pods=100))
     took = []
     for number in range(6):
-        assert statuses(await asking.create_pods(place, numbered(f"wave-{number}", 10), user=person)) == {201: 10}
+        assert statuses(await asking.create_decided(place, numbered(f"wave-{number}", 10), user=person)) == {201: 10}
         took.append(await ledger_object.at_rest(asking, place, within=20))
     assert sorted(took)[-2] < SECONDS, took

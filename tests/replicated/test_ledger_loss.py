@@ -22,7 +22,7 @@ from tests.replicated.loss import KEPT, LIMIT, REOPENS_WITHIN, SOON, Lost, play
 
 @pytest.fixture(scope="module")
 def lost(cluster: ControlPlane, three: Replicas) -> Iterator[Lost]:
-    three.wait_until_ready(within=60)
+    three.wait_until_ready()
     place = "test-ledger-loss"
     cluster.create_namespace(place)
     lost = Lost("person-loss")

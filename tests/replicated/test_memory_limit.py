@@ -46,7 +46,7 @@ async def test_a_replica_that_is_killed_for_its_memory_loses_nothing_and_the_oth
                     await fill(replicas, bodies=10, seconds=20)
                     assert not replicas.is_running(0)
             replicas.start_one(0)
-            await asyncio.to_thread(replicas.wait_until_ready, within=60)
+            await asyncio.to_thread(replicas.wait_until_ready)
         assert await history.shows(load.uids), "an object that was created is not stored"
     assert history.most == LIMIT
     assert set(statuses(load.created)) <= {201, 403, 500}, load.summary()

@@ -49,7 +49,7 @@ async def test_a_name_that_is_deleted_and_created_again_counts_once_each_time(
     assert len(history.stored) == 60
     await ledger_object.at_rest(asking, place)
     replicas.wait_until_all_know(pods=0)
-    assert statuses(await asking.create_pods(place, numbered("after", 3), user=person)) == {201: 1, 403: 2}
+    assert statuses(await asking.create_decided(place, numbered("after", 3), user=person)) == {201: 1, 403: 2}
 
 
 async def test_creates_of_one_name_at_once_hold_the_room_of_one(
@@ -60,7 +60,7 @@ async def test_creates_of_one_name_at_once_hold_the_room_of_one(
     answers = await asking.create_pods(place, ["wanted"] * 50, user=person)
     assert statuses(answers) == {201: 1, 409: 49}  # it is the API server that says AlreadyExists
     assert all("already exists" in each.message for each in answers if each.status == 409)
-    assert statuses(await asking.create_pods(place, numbered("second", 3), user=person)) == {201: 1, 403: 2}
+    assert statuses(await asking.create_decided(place, numbered("second", 3), user=person)) == {201: 1, 403: 2}
 
     def few(found: Seen) -> bool:
         return len([each for each in found.pending(place) if each.slot.name == "wanted"]) <= PER_NAME

@@ -42,7 +42,7 @@ async def test_without_space_in_etcd_nothing_grows_the_reason_is_given_and_it_re
     assert any('userquota_errors_total{reason="ledger-write"}' in each for each in counted)
     assert {each.status for each in tried} <= {201, 500}
 
-    await asyncio.to_thread(replicas.wait_until_ready, within=10)
+    await asyncio.to_thread(replicas.wait_until_ready)
     answers = await asking.create_pods(place, numbered("after", LIMIT), user=person)
     assert statuses(answers) == {201: LIMIT - 2, 403: 2}
 

@@ -27,7 +27,7 @@ async def test_a_pod_that_is_applied_by_the_server_costs_what_a_posted_one_does(
     replicas.set_policy(limited(person, pods=2))
     assert statuses([await apply(asking, place, "applied", user=person)]) == {201: 1}
     assert statuses([await apply(asking, place, "applied", user=person)]) == {200: 1}
-    assert statuses(await asking.create_pods(place, numbered("posted", 2), user=person)) == {201: 1, 403: 1}
+    assert statuses(await asking.create_decided(place, numbered("posted", 2), user=person)) == {201: 1, 403: 1}
     refused = await apply(asking, place, "applied-too", user=person)
     assert refused.status == 403
     assert "requested: pods=1, used: pods=" in refused.message
@@ -78,14 +78,14 @@ async def test_pods_deleted_all_at_once_are_freed_once(
 ) -> None:
     """Row 41."""
     replicas.set_policy(limited(person, pods=40))
-    assert statuses(await asking.create_pods(place, numbered("first", 50), user=person)) == {201: 40, 403: 10}
+    assert statuses(await asking.create_decided(place, numbered("first", 50), user=person)) == {201: 40, 403: 10}
     await asking.delete_all_pods(place)
     begun = time.monotonic()
-    while statuses(again := await asking.create_pods(place, numbered("try", 40), user=person, dry_run=True)) != {
+    while statuses(again := await asking.create_decided(place, numbered("try", 40), user=person, dry_run=True)) != {
         201: 40
     }:
         assert time.monotonic() - begun < SOON, again[-1].message
-    assert statuses(await asking.create_pods(place, numbered("second", 50), user=person)) == {201: 40, 403: 10}
+    assert statuses(await asking.create_decided(place, numbered("second", 50), user=person)) == {201: 40, 403: 10}
 
 
 @pytest.fixture

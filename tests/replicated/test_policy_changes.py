@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from tests.cluster.running import PATIENCE
 from tests.replicas import Replicas
 from tests.replicated.asking import Asking, statuses
 from tests.replicated.conftest import limited
@@ -52,7 +53,7 @@ async def test_a_limit_that_is_raised_works_at_every_replica_within_two_seconds(
     assert max(took) < IN_FORCE_WITHIN
 
 
-async def until(claim: Callable[[], bool], within: float = 20) -> None:
+async def until(claim: Callable[[], bool], within: float = PATIENCE) -> None:
     end = time.monotonic() + within
     while not claim():
         assert time.monotonic() < end

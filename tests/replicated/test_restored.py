@@ -79,7 +79,7 @@ async def restore(own_cluster: ControlPlane, tmp_path: Path, *, later: int) -> N
             await asking.delete_all_pods(PLACE)
             await asking.create_pods(PLACE, numbered("later", later), user="alice")
             await ledger_object.at_rest(asking, PLACE)
-            await asyncio.to_thread(replicas.wait_until_all_know, later, within=10)
+            await asyncio.to_thread(replicas.wait_until_all_know, later)
             await write_much(asking)
             await asyncio.sleep(EVERYBODY_LOOKED)
 
@@ -90,7 +90,7 @@ async def restore(own_cluster: ControlPlane, tmp_path: Path, *, later: int) -> N
         async with Asking(own_cluster) as asking, History(own_cluster, PLACE) as history:
             load = Load(asking, PLACE, "alice", deletes=False)
             async with started_again(replicas), load.running(workers=3):
-                await asyncio.to_thread(eventually, lambda: all(map(has_ended, logs(replicas))), within=15)
+                await asyncio.to_thread(eventually, lambda: all(map(has_ended, logs(replicas))))
                 await asyncio.to_thread(eventually, lambda: all(map(replicas.is_ready, range(3))), within=OPEN_AGAIN)
                 await asyncio.sleep(3)
     assert history.most == LIMIT

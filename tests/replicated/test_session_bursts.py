@@ -36,10 +36,10 @@ async def test_of_a_hundred_starts_at_once_for_ten_places_exactly_ten_succeed(
         "sessions: {presets: [kubeflow-notebook]}\n"
         f"users: {{{person}: {{hard: {{sessions: 10}}, perSession: {{cpu: 1}}}}}}\n"
     )
-    eventually(lambda: are_intercepted(replicas.cluster, NOTEBOOKS), within=40)
+    eventually(lambda: are_intercepted(replicas.cluster, NOTEBOOKS))
 
     async with History(replicas.cluster, place, of=NOTEBOOK) as history:
-        answers = await asking.create_all(place, numbered("start", 100), user=person, of=NOTEBOOK)
+        answers = await asking.create_decided(place, numbered("start", 100), user=person, of=NOTEBOOK)
         assert statuses(answers) == {201: 10, 403: 90}
         assert await history.shows({each.uid for each in answers if each.status == 201})
     assert history.most == 10
@@ -67,7 +67,7 @@ async def test_each_session_that_starts_gets_its_pod_while_others_want_the_room(
         "sessions: {presets: [kubeflow-notebook]}\n"
         f"users: {{{person}: {{hard: {{sessions: 50, cpu: 10}}}}}}\n"
     )
-    eventually(lambda: are_intercepted(replicas.cluster, NOTEBOOKS), within=40)
+    eventually(lambda: are_intercepted(replicas.cluster, NOTEBOOKS))
 
     async def start(name: str) -> tuple[Answer, Answer] | None:
         """Start a session; return what its pod is answered, and a pod of the person's own that wants the room."""

@@ -34,9 +34,9 @@ async def test_reservations_never_stored_expire_within_60_seconds(
     assert sum(expired(replicas, i) for i in range(replicas.count)) > LIMIT
 
     replicas.set_policy(POLICY + "# again\n")
-    others = await asking.create_pods(place, numbered("free", LIMIT + 1), user=SCATTERING)
+    others = await asking.create_decided(place, numbered("free", LIMIT + 1), user=SCATTERING)
     assert statuses(others) == {201: LIMIT, 403: 1}
-    his = await asking.create_pods(place, numbered("his", POOL + 1), user=COLLEAGUE)
+    his = await asking.create_decided(place, numbered("his", POOL + 1), user=COLLEAGUE)
     assert statuses(his) == {201: POOL, 403: 1}
 
 
