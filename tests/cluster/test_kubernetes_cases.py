@@ -45,7 +45,7 @@ _ENTRIES = {
 }
 """What limits a person, and the namespace where they act."""
 
-_SECONDS_TO_SETTLE = 15
+_SECONDS_TO_SETTLE = 60
 
 
 @dataclass(frozen=True)

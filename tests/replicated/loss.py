@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.cluster.running import NAMESPACE
+from tests.cluster.running import NAMESPACE, PATIENCE
 from tests.replicas import Replicas
 from tests.replicated import ledger_object
 from tests.replicated.asking import Answer, Asking, numbered, statuses
@@ -91,7 +91,7 @@ async def forbid_another_config_map(asking: Asking) -> None:
         "spec": {"hard": {"count/configmaps": str(room)}},
     }
     assert (await asking.ask("POST", _QUOTAS, body=body)).status == 201
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while "used" not in json.loads((await asking.ask("GET", f"{_QUOTAS}/no-more")).text)["status"]:
         assert time.monotonic() < end, "the quota is not in force"
         await asyncio.sleep(0.1)

@@ -7,6 +7,7 @@ import json
 import time
 from dataclasses import dataclass, field
 
+from tests.cluster.running import PATIENCE
 from tests.replicas import Replicas
 from tests.replicated import ledger_object
 from tests.replicated.asking import Answer, Asking, numbered
@@ -58,7 +59,7 @@ async def _close(asking: Asking, place: str) -> None:
     body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": spec}
     path = f"/api/v1/namespaces/{place}/resourcequotas"
     assert (await asking.ask("POST", path, body=body)).status == 201
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while "used" not in json.loads((await asking.ask("GET", f"{path}/no-pods")).text)["status"]:
         assert time.monotonic() < end, "the quota is not in force"
         await asyncio.sleep(0.1)
