@@ -109,15 +109,35 @@ Each of these changes an object of the base in place, as values say, and returns
 {{- end -}}
 {{- $args := list -}}
 {{- range $container.args -}}
-{{- if and $source.every (hasPrefix "--every=" .) -}}
-{{- $args = append $args (printf "--every=%s" $source.every) -}}
-{{- else if and $source.configMap (eq . "$(SOURCE)") -}}
+{{- if and $source.configMap (eq . "$(SOURCE)") -}}
 {{- $args = append $args (printf "%s/commitments.yaml" (first $container.volumeMounts).mountPath) -}}
 {{- else if not (and $source.configMap (or (hasPrefix "--token-file=" .) (hasPrefix "--ca-file=" .))) -}}
 {{- $args = append $args . -}}
 {{- end -}}
 {{- end -}}
 {{- $_ := set $container "args" $args -}}
+{{- include "userquota.every" (dict "container" $container "every" $source.every) -}}
+{{- end }}
+
+{{/* The Deployment that serves the queue of commitments: how often. */}}
+{{- define "userquota.change.commitmentQueue" -}}
+{{- include "userquota.change.pod" . -}}
+{{- $container := first .object.spec.template.spec.containers -}}
+{{- include "userquota.every" (dict "container" $container "every" .root.Values.commitmentQueue.every) -}}
+{{- end }}
+
+{{/* Set how often a container looks again, if "every" is given. */}}
+{{- define "userquota.every" -}}
+{{- $every := .every -}}
+{{- $args := list -}}
+{{- range .container.args -}}
+{{- if and $every (hasPrefix "--every=" .) -}}
+{{- $args = append $args (printf "--every=%s" $every) -}}
+{{- else -}}
+{{- $args = append $args . -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set .container "args" $args -}}
 {{- end }}
 
 {{/* Add what the two patches of a component add to the Deployment: mount.yaml its files, in front as kustomize

@@ -117,6 +117,21 @@ OTHERS = {
         ["confirm", "--waiting", "--force", "x"],
         "--force goes with a NAME: a queue is served as far",
     ),
+    "one again and again": (
+        ["confirm", "c-1", "--every", "1m"],
+        "--every: goes with --waiting, and without --dry-run",
+    ),
+    "no queue again and again": (["confirm", "--every", "1m"], "name one, or give --waiting"),
+    "a queue tried out again and again": (
+        ["confirm", "--waiting", "--every", "1m", "--dry-run"],
+        "--every: goes with --waiting, and without --dry-run",
+    ),
+    "a queue by force again and again": (
+        ["confirm", "--waiting", "--every", "1m", "--force", "x"],
+        "--force goes with a NAME",
+    ),
+    "a queue too often": (["confirm", "--waiting", "--every", "9s"], "--every: expected 10s or more"),
+    "a queue at no time": (["confirm", "--waiting", "--every", "5"], "--every: '5' is no duration"),
     "no reason": (["delete", "c-1", "--force", " "], "--force: expected a reason"),
     "no question": (["can-confirm"], "name one that waits, or describe one by --node-class, --amount and so on"),
     "two questions": (["can-confirm", "c-1", "--amount", "gpu=1"], "name one that waits, or describe one by"),

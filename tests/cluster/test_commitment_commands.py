@@ -7,7 +7,10 @@ import json
 import re
 import shlex
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -468,14 +471,78 @@ def test_a_list_of_another_system_is_taken_over_entry_by_entry(
     assert (again.out, list(stored(running))) == ("", ["b-1", "b-3", "c-0"])
 
 
-@pytest.fixture
-def of_the_source(running: RunningWebhook) -> Iterator[str]:
-    """The account of the component that takes commitments over, with the rights that it has there."""
-    folder = ROOT / "manifests" / "components" / "commitment-source"
+@contextmanager
+def account_of(running: RunningWebhook, component: str) -> Iterator[str]:
+    """Have the account of a component that changes commitments, with the rights that it has there."""
+    folder = ROOT / "manifests" / "components" / component
     files = [f"--filename={folder / each}" for each in ("serviceaccount.yaml", "role.yaml", "rolebinding.yaml")]
     running.cluster.kubectl("apply", *files)
-    yield f"system:serviceaccount:{NAMESPACE}:userquota-commitment-source"
-    running.cluster.kubectl("delete", *files)
+    try:
+        yield f"system:serviceaccount:{NAMESPACE}:userquota-{component}"
+    finally:
+        running.cluster.kubectl("delete", *files)
+
+
+@pytest.fixture
+def of_the_source(running: RunningWebhook) -> Iterator[str]:
+    with account_of(running, "commitment-source") as account:
+        yield account
+
+
+@pytest.fixture
+def of_the_queue(running: RunningWebhook) -> Iterator[str]:
+    with account_of(running, "commitment-queue") as account:
+        yield account
+
+
+def told_in_events(running: RunningWebhook, reason: str) -> list[str]:
+    """Return the messages of Events on the ConfigMap of programs."""
+    selector = f"--field-selector=reason={reason},involvedObject.name={KEPT}"
+    answer = running.cluster.kubectl("get", "events", "-n", NAMESPACE, selector, "-o", "json").stdout
+    return [each["message"] for each in json.loads(answer)["items"]]
+
+
+def test_a_queue_is_served_by_itself(running: RunningWebhook, run: Run, of_the_queue: str, tmp_path: Path) -> None:
+    """By a process of its own, with the rights of its own, until it is stopped."""
+    run(*create("queue-0", 12))
+    waits = ("--state", "pending", "--from", "2026-01-01T00:00:00Z")
+    run(*create("queue-1", 8, *waits, tenant="ads"))
+    run(*create("queue-2", 1, "--state", "pending", "--from", "2090-01-01T00:00:00Z", tenant="ads"))
+    log = tmp_path / "log"
+
+    def logged(event: str) -> list[dict[str, Any]]:
+        """Return the entries of the whole lines that there are."""
+        lines = [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return [each for each in lines if each["event"] == event]
+
+    def of_events(name: str) -> list[str]:
+        messages = told_in_events(running, "CommitmentConfirmed")
+        return [each for each in messages if each.startswith(f"commitment {name} ")]
+
+    words = ("commitments", "confirm", "--waiting", "--every=10s", f"--as={of_the_queue}")
+    before = stored(running)
+    with log.open("wb") as out, subprocess.Popen([USERQUOTA, *words], stdout=out) as process:
+        try:
+            eventually(lambda: len(logged("queue served")) > 1, what=log.read_text)
+            [first] = logged("the first of a pool waits")
+            assert (first["name"], first["holder"], first["pool"]) == ("queue-1", "tenant/ads", "h100 in a")
+            assert "h100 in a: gpu 20 used or promised" in first["why"]
+            assert stored(running) == before
+
+            run("delete", "queue-0")
+            eventually(lambda: sum(each["confirmed"] for each in logged("queue served")) == 2, what=log.read_text)
+            assert {name: each["state"] for name, each in stored(running).items()} == {
+                "queue-1": "confirmed",
+                "queue-2": "confirmed",
+            }
+            eventually(lambda: len(of_events("queue-1")) == len(of_events("queue-2")) == 1, what=log.read_text)
+            assert "of tenant/ads is in force from 20" in of_events("queue-1")[0]
+            assert "is confirmed, and begins later: gpu=1 of h100 in a" in of_events("queue-2")[0]
+        finally:
+            process.terminate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert {each["name"] for each in logged("commitment confirmed")} == {"queue-1", "queue-2"}
+    assert run("confirm", "--waiting").err == "Nothing waits.\n"
 
 
 async def test_a_list_of_another_system_is_followed(
@@ -501,11 +568,7 @@ async def test_a_list_of_another_system_is_followed(
     def promised() -> dict[str, str]:
         return {name: each["amounts"]["gpu"] for name, each in stored(running).items()}
 
-    def told(reason: str) -> list[str]:
-        selector = f"--field-selector=reason={reason},involvedObject.name={KEPT}"
-        answer = running.cluster.kubectl("get", "events", "-n", NAMESPACE, selector, "-o", "json").stdout
-        return [each["message"] for each in json.loads(answer)["items"]]
-
+    told = partial(told_in_events, running)
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.crt")
     (tmp_path / "token").write_text("of-the-source")

@@ -81,9 +81,10 @@ class TestRendering:
     def test_in_another_namespace_and_with_the_components_too(
         self, helm: Helm, control_plane: ControlPlane, overlay: Overlay
     ) -> None:
+        of_commitments = ["commitment-source", "commitment-queue"]
         overlay.write(
             namespace="quota",
-            components=["liquid", "client-ca", "client-token", "cert-manager", "one-replica", "commitment-source"],
+            components=["liquid", "client-ca", "client-token", "cert-manager", "one-replica", *of_commitments],
         )
         kustomized = of_kustomize(by_name(overlay.rendered(control_plane)))
 
@@ -94,6 +95,7 @@ class TestRendering:
             "certManager": {"enabled": True},
             "liquid": {"enabled": True},
             "commitmentSource": {"secret": "userquota-commitment-source"},
+            "commitmentQueue": {"enabled": True},
         }
         assert of_the_release(helm.rendered(values, namespace="quota")) == kustomized
         assert ("Certificate", "userquota-tls") in kustomized
@@ -240,6 +242,18 @@ class TestValues:
         path = "/etc/userquota/commitment-source/commitments.yaml"
         assert container["args"] == ["commitments", "sync", path, "--every=5m"]
 
+    def test_a_queue_of_commitments(self, helm: Helm) -> None:
+        queue = ("Deployment", "userquota-commitment-queue")
+        assert queue not in helm.rendered({"commitmentQueue": {"every": "1m"}})
+        common = {"image": {"tag": "next"}, "nodeSelector": {"role": "infra"}, "replicas": 5}
+        rendered = helm.rendered({**common, "commitmentQueue": {"enabled": True, "every": "30s"}})
+        assert len(rendered) == len(helm.rendered()) + 5
+        spec = rendered[queue]["spec"]
+        pod = spec["template"]["spec"]
+        [container] = pod["containers"]
+        assert (spec["replicas"], pod["nodeSelector"], container["image"]) == (1, {"role": "infra"}, "userquota:next")
+        assert container["args"] == ["commitments", "confirm", "--waiting", "--every=30s"]
+
     def test_without_the_groups_of_openshift_their_two_objects_are_gone(self, helm: Helm) -> None:
         gone = helm.rendered().keys() - helm.rendered({"groups": {"enabled": False}}).keys()
         assert gone == {("ClusterRole", "userquota-groups"), ("ClusterRoleBinding", "userquota-groups")}
@@ -293,6 +307,7 @@ class TestValues:
             "commitmentSource: give secret or configMap, not both",
         ),
         ({"commitmentSource": {"every": "5"}}, "at '/commitmentSource/every': '5' does not match pattern"),
+        ({"commitmentQueue": {"every": "5"}}, "at '/commitmentQueue/every': '5' does not match pattern"),
         ({"certManager": {"issuerRef": {"name": "x"}}}, "certManager.issuerRef: needs certManager.enabled: true"),
         ({"certManager": {"issuerRef": {}}}, "at '/certManager/issuerRef': missing property 'name'"),
         ({"counted": ["*"]}, "at '/counted/0': '*' does not match pattern"),

@@ -13,12 +13,13 @@ import yaml
 from localcluster.controlplane import ControlPlane
 from tests.overlays import MANIFESTS, Overlay, cert_manager_kinds
 from webhook.certificates import called_as
+from webhook.cli.commitment_edits import confirm
 from webhook.cli.commitment_source import command as sync
 from webhook.cli.serve import command
 
 COMPONENTS = sorted(path.parent.name for path in MANIFESTS.glob("components/*/kustomization.yaml"))
-SOURCE = "commitment-source"
-"""The one that is a Deployment of its own."""
+SOURCE, QUEUE = OF_THEIR_OWN = ("commitment-source", "commitment-queue")
+"""Those that are Deployments of their own."""
 NAMESPACE = "quota"
 
 Objects = dict[str, dict[str, Any]]
@@ -58,7 +59,7 @@ def test_each_does_without_the_others(control_plane: ControlPlane, overlay: Over
     overlay.write(components=[component])
     spec = objects(overlay, control_plane)["Deployment/userquota"]["spec"]
     base = yaml.safe_load((MANIFESTS / "deployment.yaml").read_text())["spec"]
-    assert (spec == base) == (component == SOURCE)
+    assert (spec == base) == (component in OF_THEIR_OWN)
     assert {**spec, "replicas": base["replicas"], "template": base["template"]} == base
 
 
@@ -151,25 +152,62 @@ def test_one_replica_goes_on_with_the_shared_ledger(control_plane: ControlPlane,
     assert rendered["PodDisruptionBudget/userquota"]["spec"]["maxUnavailable"] == 1  # a node can be drained
 
 
+@pytest.mark.parametrize("component", OF_THEIR_OWN)
+def test_no_request_reaches_what_changes_commitments_and_it_is_as_locked_up_as_the_webhook(
+    control_plane: ControlPlane, overlay: Overlay, component: str
+) -> None:
+    overlay.write(components=[component])
+    rendered = objects(overlay, control_plane)
+    ours, other = rendered["Deployment/userquota"]["spec"], rendered[f"Deployment/userquota-{component}"]["spec"]
+    labels = other["template"]["metadata"]["labels"]
+    assert labels == other["selector"]["matchLabels"]
+    selectors = [rendered["Service/userquota"]["spec"]["selector"], ours["selector"]["matchLabels"]]
+    assert all(not each.items() <= labels.items() for each in selectors)
+    blocked = rendered[f"NetworkPolicy/userquota-{component}"]["spec"]
+    assert blocked == {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"]}
+
+    webhook, own = ours["template"]["spec"], other["template"]["spec"]
+    assert own["securityContext"] == webhook["securityContext"]
+    assert own["containers"][0]["securityContext"] == webhook["containers"][0]["securityContext"]
+    assert own["containers"][0]["image"] == webhook["containers"][0]["image"]
+
+
+@pytest.mark.parametrize(("component", "may_create"), [(SOURCE, ["configmaps", "events"]), (QUEUE, ["events"])])
+def test_what_changes_commitments_may_do_what_a_document_says_of_whoever_does(
+    control_plane: ControlPlane, overlay: Overlay, component: str, may_create: list[str]
+) -> None:
+    overlay.write(components=[component])
+    rules = objects(overlay, control_plane)[f"Role/userquota-{component}"]["rules"]
+    document = (MANIFESTS.parent / "docs" / "commitments.md").read_text()
+    [block] = re.findall(r"```yaml\n(apiVersion: rbac.*?)```", document, re.DOTALL)
+    documented = yaml.safe_load(block)["rules"]
+    assert all(each in rules for each in documented)
+    others = [each for each in rules if each not in documented]
+    assert [(each["resources"], each["verbs"]) for each in others] == [([each], ["create"]) for each in may_create]
+
+
+def test_those_that_change_commitments_differ_in_what_they_do_alone() -> None:
+    """Their files are written twice: what is changed of one has to be changed of the other."""
+    source, queue = without_what_it_does(SOURCE), without_what_it_does(QUEUE)
+    assert source == queue
+    assert len(source) == 6
+
+
+def without_what_it_does(component: str) -> dict[str, Any]:
+    """Return the files of a component by name: without its name, its rights, and what its container is given."""
+    folder = MANIFESTS / "components" / component
+    found = {path.name: yaml.safe_load(path.read_text().replace(component, "")) for path in folder.iterdir()}
+    del found["role.yaml"]["rules"]
+    pod = found["deployment.yaml"]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    del container["args"]
+    container["env"] = [each for each in container["env"] if each["name"] == "USERQUOTA_NAMESPACE"]
+    for each, field in ((pod, "volumes"), (container, "volumeMounts")):
+        each.pop(field, None)
+    return found
+
+
 class TestCommitmentSource:
-    def test_no_request_reaches_it_and_it_is_as_locked_up_as_the_webhook(
-        self, control_plane: ControlPlane, overlay: Overlay
-    ) -> None:
-        overlay.write(components=[SOURCE])
-        rendered = objects(overlay, control_plane)
-        ours, source = rendered["Deployment/userquota"]["spec"], rendered[f"Deployment/userquota-{SOURCE}"]["spec"]
-        labels = source["template"]["metadata"]["labels"]
-        assert labels == source["selector"]["matchLabels"]
-        selectors = [rendered["Service/userquota"]["spec"]["selector"], ours["selector"]["matchLabels"]]
-        assert all(not each.items() <= labels.items() for each in selectors)
-        blocked = rendered[f"NetworkPolicy/userquota-{SOURCE}"]["spec"]
-        assert blocked == {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"]}
-
-        webhook, other = ours["template"]["spec"], source["template"]["spec"]
-        assert other["securityContext"] == webhook["securityContext"]
-        assert other["containers"][0]["securityContext"] == webhook["containers"][0]["securityContext"]
-        assert other["containers"][0]["image"] == webhook["containers"][0]["image"]
-
     def test_its_options_are_those_of_sync_and_its_files_are_mounted(
         self, control_plane: ControlPlane, overlay: Overlay
     ) -> None:
@@ -183,17 +221,12 @@ class TestCommitmentSource:
         assert {str(Path(options[each]).parent) for each in ("--token-file", "--ca-file")} == {mount["mountPath"]}
         assert volume["secret"]["secretName"] == container["env"][0]["valueFrom"]["secretKeyRef"]["name"]
 
-    def test_it_may_do_what_a_document_says_of_whoever_changes_commitments(
-        self, control_plane: ControlPlane, overlay: Overlay
-    ) -> None:
-        overlay.write(components=[SOURCE])
-        rules = objects(overlay, control_plane)[f"Role/userquota-{SOURCE}"]["rules"]
-        document = (MANIFESTS.parent / "docs" / "commitments.md").read_text()
-        [block] = re.findall(r"```yaml\n(apiVersion: rbac.*?)```", document, re.DOTALL)
-        documented = yaml.safe_load(block)["rules"]
-        assert all(each in rules for each in documented)
-        others = [each for each in rules if each not in documented]
-        assert [(each["resources"], each["verbs"]) for each in others] == [
-            (["configmaps"], ["create"]),
-            (["events"], ["create"]),
-        ]
+
+def test_the_options_of_the_queue_are_those_of_confirm(control_plane: ControlPlane, overlay: Overlay) -> None:
+    overlay.write(components=[QUEUE])
+    pod = objects(overlay, control_plane)[f"Deployment/userquota-{QUEUE}"]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    words, options = container["args"][:2], [each.partition("=")[0] for each in container["args"][2:]]
+    assert (words, options) == (["commitments", "confirm"], ["--waiting", "--every"])
+    assert set(options) <= {name for option in confirm.params for name in option.opts}
+    assert not {"volumes", "volumeMounts"} & {*pod, *container}

@@ -86,7 +86,7 @@ def test_the_api_server_accepts_the_components_too(installed: ControlPlane, over
     with cert_manager_kinds(installed):
         options = ("--dry-run=server", "--warnings-as-errors")
         answer = installed.kubectl("apply", f"--kustomize={overlay.folder}", *options)
-    assert len(answer.stdout.splitlines()) == len(FILES) + 15
+    assert len(answer.stdout.splitlines()) == len(FILES) + 20
 
 
 def overlays() -> list[str]:

@@ -1,4 +1,4 @@
-"""A store of commitments in memory that judges as the admission of edits does, and what edits it."""
+"""A store of commitments in memory that judges as the admission of edits does, what edits it, and Events of that."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from webhook.documents.kept_policy import KeptPolicy, PolicyRefusedError, StoredPolicy, kept_text
 from webhook.documents.policy_config_map import FORCE_ANNOTATION, PolicyConfigMap, PolicyConfigMapMeta
+from webhook.kube.api import ApiError
+from webhook.kube.events import ConfigMapEvent
 from webhook.kube.kept_policy import KEY, NAME
 from webhook.quota.commitments import Commitment, Pool, State
 from webhook.quota.quantity import NANOS
@@ -38,13 +40,14 @@ def named(*listed: Commitment) -> dict[str, Commitment]:
 @dataclass
 class Store:
     """
-    Port `KeptPolicyStore`: in memory, with room for so many GPUs in each zone. `before_write` is called before each
-    write, `after_write` after each one that is stored.
+    Port `KeptPolicyStore`: in memory, with room for so many GPUs in each zone; `detail` is said of one that has less.
+    `before_write` is called before each write, `after_write` after each one that is stored.
     """
 
     content: KeptPolicy = field(default_factory=KeptPolicy)
     annotations: Mapping[str, str] = field(default_factory=dict)
     room: int = 8
+    detail: str = ""
     version: int = 1
     is_judged: bool = True
     before_write: Callable[[Store], None] = lambda _: None
@@ -82,7 +85,8 @@ class Store:
             if each.sets_aside(NOW):
                 sums[each.pool] = sums.get(each.pool, 0) + each.amounts["gpu"]
         over = [pool for pool, taken in sums.items() if taken > self.room * NANOS]
-        return f"more would be promised than nodes have: {over[0]}{ADVICE}" if over and not is_forced else ""
+        told = f"more would be promised than nodes have: {over[0]}{self.detail}" if over else ""
+        return f"{told}{ADVICE}" if told and not is_forced else ""
 
 
 def editor(store: Store, *texts: str) -> CommitmentEditor:
@@ -97,3 +101,21 @@ def editor(store: Store, *texts: str) -> CommitmentEditor:
         """Wait for nothing."""
 
     return CommitmentEditor(store, maps, clock=lambda: NOW, sleep=pass_by)
+
+
+@dataclass
+class StoredEvents:
+    """Events as `EventWriter.tell_once` stores them; none while there is `trouble`."""
+
+    events: list[ConfigMapEvent] = field(default_factory=list)
+    trouble: ApiError | None = None
+
+    async def tell_once(self, event: ConfigMapEvent, _: str) -> bool:
+        if self.trouble is not None:
+            raise self.trouble
+        self.events.append(event)
+        return True
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        return [(each.reason, each.message) for each in self.events]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from tests.wiring.commitment_stage import B, Store, editor, named, promised
+from tests.wiring.commitment_stage import B, Store, StoredEvents, editor, named, promised
 from webhook.documents.commitment_text import CommitmentTextError, ListedCommitments
 from webhook.documents.kept_policy import KeptPolicy
 from webhook.kube.api import ApiError
-from webhook.kube.events import ConfigMapEvent
 from webhook.kube.kept_policy import NAME
 from webhook.ports import WebhookError
 from webhook.quota.quantity import NANOS
-from webhook.wiring.commitment_following import MOST_TOLD, CommitmentFollower
+from webhook.wiring.commitment_events import MOST_TOLD, CommitmentEvents
+from webhook.wiring.commitment_following import CommitmentFollower
 
 GOOD = ListedCommitments(named(promised("c-1", 3)))
 NONE_READ = CommitmentTextError((("", "source:1:1: expected one document"),))
@@ -25,31 +25,25 @@ class Stage:
     def __init__(self, store: Store | None = None) -> None:
         self.store = store or Store()
         self.listed: ListedCommitments | WebhookError = GOOD
-        self.events: list[ConfigMapEvent] = []
-        self.trouble: ApiError | None = None
-        self.follower = CommitmentFollower(self.read, editor(self.store), self.tell)
+        self.stored = StoredEvents()
+        edits = editor(self.store)
+        self.follower = CommitmentFollower(self.read, edits, CommitmentEvents(edits.maps, self.stored.tell_once))
 
     async def read(self) -> ListedCommitments:
         if isinstance(self.listed, WebhookError):
             raise self.listed
         return self.listed
 
-    async def tell(self, event: ConfigMapEvent, _: str) -> bool:
-        if self.trouble is not None:
-            raise self.trouble
-        self.events.append(event)
-        return True
-
     @property
     def told(self) -> list[tuple[str, str]]:
-        return [(each.reason, each.message) for each in self.events]
+        return self.stored.told
 
 
 async def test_what_is_listed_is_taken_over_and_the_next_time_nothing_is_written() -> None:
     stage = Stage()
     with capture_logs() as logs:
         assert [await stage.follower.once() for _ in range(3)] == [True, True, True]
-    assert (list(stage.store.content.commitments), stage.store.writes, stage.events) == (["c-1"], 1, [])
+    assert (list(stage.store.content.commitments), stage.store.writes, stage.told) == (["c-1"], 1, [])
     assert [each["changed"] for each in logs if each["event"] == "commitments taken over"] == [1, 0, 0]
 
 
@@ -74,7 +68,7 @@ async def test_a_failure_is_told_once_until_it_is_another_or_over() -> None:
             assert not await stage.follower.once()
     first = ("CommitmentSourceFailed", "no answer within 0 seconds: no commitment is changed or released")
     assert stage.told == [first]
-    assert {(each.config_map, each.uid) for each in stage.events} == {(NAME, f"uid-of-{NAME}")}
+    assert {(each.config_map, each.uid) for each in stage.stored.events} == {(NAME, f"uid-of-{NAME}")}
     assert len([each for each in logs if each["log_level"] == "warning"]) == 3
 
     stage.listed = NONE_READ
@@ -119,9 +113,10 @@ async def test_many_bad_entries_are_told_by_and_by() -> None:
 
 async def test_an_event_that_cannot_be_written_is_tried_again() -> None:
     stage = Stage()
-    stage.listed, stage.trouble = ListedCommitments({}, {"c-1": "no"}), ApiError("no", request="POST", status=500)
+    stage.listed = ListedCommitments({}, {"c-1": "no"})
+    stage.stored.trouble = ApiError("no", request="POST", status=500)
     await stage.follower.once()
-    stage.trouble = None
+    stage.stored.trouble = None
     await stage.follower.once()
     assert len(stage.told) == 1
 

@@ -19,6 +19,7 @@ from webhook.cli.commitment_options import (
     amounts_of,
     change_options,
     commitment_of,
+    every_option,
     fields_of_a_commitment,
     given,
     into_option,
@@ -30,6 +31,7 @@ from webhook.cli.commitment_options import (
     question_options,
 )
 from webhook.cli.commitment_tables import amounts_text, pool_name, show_edited, show_served
+from webhook.cli.logs import LEVELS, configure_logging
 from webhook.cli.printing import show_document
 from webhook.documents.kept_policy import PolicyRefusedError
 from webhook.quota import commitment_changes as changes
@@ -47,6 +49,7 @@ from webhook.wiring.commitment_editor import (
     connected_editor,
     now,
 )
+from webhook.wiring.commitment_queue import connected_queue
 
 T = TypeVar("T")
 
@@ -184,19 +187,28 @@ def delete(*, names: tuple[str, ...], wanted: Wanted) -> None:
 @click.command("confirm", context_settings=SETTINGS)
 @click.argument("name", required=False)
 @given("--waiting", is_flag=True, help="Instead: all that wait and find room, in their order.")
+@every_option
 @change_options
-def confirm(*, name: str | None, waiting: bool, wanted: Wanted) -> None:
+def confirm(*, name: str | None, waiting: bool, seconds: float | None, wanted: Wanted) -> None:
     """
     Put a commitment that waits, or is planned, in force.
 
     With --waiting in each pool the first first; one that finds no room holds back those behind it. All that find room
     are confirmed in one edit, and what the others wait for is told.
+
+    With --waiting and --every it goes on until it is stopped, and writes a log instead.
     """
     if (name is None) != waiting:
         raise click.UsageError("name one, or give --waiting")
+    if seconds is not None and (name is not None or wanted.dry_run):
+        raise click.UsageError("--every: goes with --waiting, and without --dry-run")
     if name is None:
         if wanted.force:
             raise click.UsageError("--force goes with a NAME: a queue is served as far as there is room")
+        if seconds is not None:
+            configure_logging(LEVELS["info"])
+            asyncio.run(_serve_on(wanted, seconds))
+            return
         served = _answered(wanted, lambda editor: editor.serve(dry_run=wanted.dry_run))
         show_served(served, wanted.output, dry_run=wanted.dry_run)
         return
@@ -290,6 +302,11 @@ def _connected(wanted: Wanted, ask: Callable[[CommitmentEditor], Awaitable[T]]) 
             return await ask(editor)
 
     return asyncio.run(asked())
+
+
+async def _serve_on(wanted: Wanted, seconds: float) -> None:
+    async with connected_queue(*wanted.asking, namespace=wanted.namespace) as queue:
+        await queue.run(seconds)
 
 
 def _refuse(error: Exception) -> NoReturn:

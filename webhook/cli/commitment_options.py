@@ -21,7 +21,7 @@ from webhook.documents.commitment_text import (
     read_subject,
     read_until,
 )
-from webhook.quota import periods, windows
+from webhook.quota import durations, periods, windows
 from webhook.quota.commitments import Commitment, State
 from webhook.quota.periods import Period, PeriodError
 from webhook.quota.resources import Amount
@@ -35,6 +35,10 @@ SETTINGS = {"auto_envvar_prefix": "USERQUOTA"}
 
 given = partial(click.option, allow_from_autoenv=False)
 """An option that says what is changed."""
+
+_NANOS = 1_000_000_000
+_SHORTEST = 10 * _NANOS
+"""Between two rounds of what goes on: each may be an edit of the policy, which every replica reads again."""
 
 _HOLDERS = {
     "tenant": "tenant",
@@ -119,6 +123,21 @@ def _reason(_: click.Context, __: click.Parameter, written: str) -> str:
         raise click.UsageError("--force: expected a reason")
     return written
 
+
+def _seconds(_: click.Context, __: click.Parameter, written: str | None) -> float | None:
+    try:
+        nanos = None if written is None else durations.parse(written)
+    except durations.DurationError as error:
+        raise click.UsageError(f"--every: {error}") from error
+    if nanos is not None and nanos < _SHORTEST:
+        raise click.UsageError("--every: expected 10s or more")
+    return None if nanos is None else nanos / _NANOS
+
+
+every_option = given(
+    "--every", "seconds", metavar="DURATION", callback=_seconds, help="Go on, and look again so often: as 5m."
+)
+"""Seconds between two rounds of a command that goes on until it is stopped; None if it ends after the first."""
 
 amount_option = given(
     "--amount",

@@ -11,38 +11,23 @@ from pathlib import Path
 
 import click
 
-from webhook.cli.commitment_options import SETTINGS, Wanted, change_options, given
+from webhook.cli.commitment_options import SETTINGS, Wanted, change_options, every_option, given
 from webhook.cli.commitment_tables import show_edited
 from webhook.cli.inputs import STANDARD_INPUT, InputError, read_inputs
 from webhook.cli.logs import LEVELS, configure_logging
 from webhook.commitment_list import CommitmentList, CommitmentListError
 from webhook.documents.commitment_text import CommitmentTextError, ListedCommitments, read_listed
-from webhook.quota import durations
 from webhook.quota.commitment_changes import ChangeError
 from webhook.wiring.commitment_editor import connected_editor
 from webhook.wiring.commitment_following import connected_follower
 from webhook.wiring.commitment_source import TakenOver, take_over
 
-_NANOS = 1_000_000_000
-_SHORTEST = 10 * _NANOS
-"""Between two rounds: each may be an edit of the policy, which every replica reads again."""
-
 Read = Callable[[], Awaitable[ListedCommitments]]
-
-
-def _seconds(_: click.Context, __: click.Parameter, written: str | None) -> float | None:
-    try:
-        nanos = None if written is None else durations.parse(written)
-    except durations.DurationError as error:
-        raise click.UsageError(f"--every: {error}") from error
-    if nanos is not None and nanos < _SHORTEST:
-        raise click.UsageError("--every: expected 10s or more")
-    return None if nanos is None else nanos / _NANOS
 
 
 @click.command("sync", context_settings=SETTINGS)
 @click.argument("source")
-@given("--every", "seconds", metavar="DURATION", callback=_seconds, help="Go on, and look again so often: as 5m.")
+@every_option
 @given(
     "--token-file",
     type=click.Path(path_type=Path),

@@ -7,45 +7,38 @@ What is left out, and that the source fails, is told once in the log and in an E
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import structlog
 
 from webhook.documents.commitment_text import ListedCommitments
-from webhook.kube.api import ActingAs, ApiError
-from webhook.kube.events import ConfigMapEvent, EventWriter
-from webhook.kube.kept_policy import NAME
+from webhook.kube.api import ActingAs
+from webhook.kube.events import EventWriter
 from webhook.ports import Sleep, WebhookError
 from webhook.wiring.application import SystemClock
 from webhook.wiring.commitment_editor import CommitmentEditor, editing_api
+from webhook.wiring.commitment_events import MOST_TOLD, CommitmentEvents, Told
 from webhook.wiring.commitment_source import TakenOver, take_over
 
 log = structlog.get_logger(__name__)
-
-MOST_TOLD: Final = 10
-"""Entries that are told of in one round; the others follow in the next ones."""
-
-_NUMBER: Final = re.compile(r"[0-9]+", re.ASCII)
 
 
 @dataclass(slots=True)
 class CommitmentFollower:
     """
-    Makes commitments as they are listed by what `read` returns, or raises a WebhookError. `tell` stores an Event, see
-    `EventWriter.tell_once`. Belongs to one event loop.
+    Makes commitments as they are listed by what `read` returns, or raises a WebhookError. Belongs to one event loop.
     """
 
     read: Callable[[], Awaitable[ListedCommitments]]
     editor: CommitmentEditor
-    tell: Callable[[ConfigMapEvent, str], Awaitable[bool]]
+    events: CommitmentEvents
     sleep: Sleep = asyncio.sleep
-    _failed: str = ""
-    _told: dict[str, str] = field(default_factory=dict)
+    _failures: Told = field(default_factory=Told)
+    _left_out: Told = field(default_factory=Told)
     _missing: tuple[str, ...] = ()
 
     async def run(self, seconds: float) -> NoReturn:
@@ -61,7 +54,7 @@ class CommitmentFollower:
         except WebhookError as error:
             await self._tell_failure(" ".join(str(error).splitlines()))
             return False
-        self._failed = ""
+        self._failures.clear()
         self._log(found)
         await self._tell_left_out(found.left_out)
         return True
@@ -79,40 +72,16 @@ class CommitmentFollower:
 
     async def _tell_failure(self, why: str) -> None:
         log.warning("commitments were not taken over: nothing was changed", why=why)
-        if self._failed != _gist(why):
-            message = f"{why}: no commitment is changed or released"
-            if await self._is_told(await self._uid(), "CommitmentSourceFailed", message, _gist(why)):
-                self._failed = _gist(why)
+        due = self._failures.due({"source": f"{why}: no commitment is changed or released"})
+        await self.events.tell("CommitmentSourceFailed", due, self._failures)
 
     async def _tell_left_out(self, left_out: Mapping[str, str]) -> None:
         """Tell of what was not told yet; what cannot be told is told in the next round."""
-        self._told = {name: why for name, why in self._told.items() if name in left_out}
-        due = [(name, why) for name, why in sorted(left_out.items()) if self._told.get(name) != _gist(why)]
-        uid = await self._uid() if due else ""
-        for name, why in due[:MOST_TOLD]:
-            log.warning("a commitment is left out", name=name, why=why)
-            message = f"commitment {name} is left out: {why}"
-            if await self._is_told(uid, "CommitmentLeftOut", message, f"{name}/{_gist(why)}"):
-                self._told[name] = _gist(why)
-
-    async def _is_told(self, uid: str, reason: str, message: str, identity: str) -> bool:
-        """Store an Event, if there is something to attach it to; return whether it is stored, be it by another run."""
-        if not uid:
-            return False
-        try:
-            await self.tell(ConfigMapEvent(NAME, uid, reason, message), f"{reason}/{identity}")
-        except ApiError as error:
-            log.warning("event could not be written yet", reason=reason, why=str(error))
-            return False
-        return True
-
-    async def _uid(self) -> str:
-        """Return the uid of the ConfigMap of commitments, on which Events are; empty if there is none, or no answer."""
-        try:
-            maps = await self.editor.maps()
-        except WebhookError:
-            return ""
-        return next((each.metadata.uid for each in maps if each.metadata.name == NAME), "")
+        messages = {name: f"commitment {name} is left out: {why}" for name, why in left_out.items()}
+        due = self._left_out.due(messages)[:MOST_TOLD]
+        for name, _ in due:
+            log.warning("a commitment is left out", name=name, why=left_out[name])
+        await self.events.tell("CommitmentLeftOut", due, self._left_out)
 
 
 @asynccontextmanager
@@ -126,10 +95,5 @@ async def connected_follower(
 ) -> AsyncIterator[CommitmentFollower]:
     """Connect to a cluster where userquota is installed in *namespace*. Raises: KubeconfigError."""
     async with editing_api(kubeconfig, context, acting_as, namespace=namespace) as (editor, api):
-        events = EventWriter(api, namespace=namespace, clock=SystemClock())
-        yield CommitmentFollower(read, editor, events.tell_once)
-
-
-def _gist(why: str) -> str:
-    """Return a reason without its numbers: how much is there, and when, may be another each time."""
-    return _NUMBER.sub("#", why)
+        writer = EventWriter(api, namespace=namespace, clock=SystemClock())
+        yield CommitmentFollower(read, editor, CommitmentEvents(editor.maps, writer.tell_once))
