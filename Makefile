@@ -69,7 +69,7 @@ matrix: $(VENV)/dev.stamp ## Run what depends on Kubernetes against each minor i
 	$(BIN)/python -m tests.matrix $(MINORS)
 
 .PHONY: quick
-quick: $(VENV)/dev.stamp ## Run the tests that need no cluster, no Go and no patience: about a minute
+quick: $(VENV)/dev.stamp ## Run the tests that need no cluster, no Go and no patience: two to three minutes
 	$(BIN)/python -m pytest -q -m "not cluster and not go and not slow" --hypothesis-profile quick
 
 .PHONY: check
