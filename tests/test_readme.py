@@ -20,11 +20,12 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 USERQUOTA = ROOT / ".venv/bin/userquota"
 
+TOO_MANY = "kubectl --kubeconfig $ALICE create deployment web --image=example/web --replicas=20 --dry-run=server"
 RUN_HERE = {
     "make run",
     ".venv/bin/userquota local up --policy examples/policy.yaml",
     "kubectl --kubeconfig $ALICE apply -f examples/pod.yaml",
-    "kubectl --kubeconfig $ALICE create deployment web --image=example/web --replicas=20 --dry-run=server",
+    TOO_MANY,
     ".venv/bin/userquota get --kubeconfig $ALICE",
 }
 RUN_ELSEWHERE = {
@@ -98,12 +99,13 @@ def test_make_run_answers_the_three_reviews_of_the_examples(served: str) -> None
 def test_local_up_gives_a_cluster_to_try_things_on(binaries: Binaries, tmp_path: Path) -> None:
     environ = os.environ | {"XDG_STATE_HOME": str(tmp_path)}
 
-    def run(*argv: str | Path, **more: str) -> str:
-        answer = subprocess.run(
-            argv, cwd=ROOT, env=environ | more, capture_output=True, text=True, check=False, timeout=120
-        )
+    def ended(*argv: str | Path) -> subprocess.CompletedProcess[str]:
+        answer = subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=120)
         assert answer.returncode == 0, answer.stderr
-        return answer.stdout
+        return answer
+
+    def run(*argv: str | Path) -> str:
+        return ended(*argv).stdout
 
     try:
         printed = run(USERQUOTA, "local", "up", "--policy", "examples/policy.yaml")
@@ -114,8 +116,10 @@ def test_local_up_gives_a_cluster_to_try_things_on(binaries: Binaries, tmp_path:
             assert time.monotonic() < deadline, "no default service account"
             time.sleep(0.2)
         assert run(*as_alice, "apply", "-f", "examples/pod.yaml") == "pod/notebook created\n"
-        dry = ("create", "deployment", "web", "--image=example/web", "--replicas=5", "--dry-run=server")
-        assert run(*as_alice, *dry) == "deployment.apps/web created (server dry run)\n"
+        dry = ended(*as_alice, *TOO_MANY.split()[3:])
+        assert dry.stdout == "deployment.apps/web created (server dry run)\n"
+        (said,) = re.findall(r"is met with a warning: `(.*?)`", README)
+        assert f"Warning: {said}: over quota defaults.user: pods " in dry.stderr
         assert " notebook " in run(USERQUOTA, "get", "--kubeconfig", alice)
     finally:
         assert run(USERQUOTA, "local", "down") == "stopped\n"
