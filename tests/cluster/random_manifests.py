@@ -1,4 +1,4 @@
-"""Random policies and manifests of every kind that counts, made of one seed."""
+"""Random policies, and manifests of pods, claims, counted objects, sessions and workloads, made of one seed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STORAGE = ("1Gi", "500M", "10Gi", "3e9")
 
 
 class Manifest(NamedTuple):
-    """An object of a kind that counts, and where it is posted."""
+    """An object, and where it is posted."""
 
     path: str
     body: Json

@@ -1,5 +1,7 @@
 """
-Live check, check with the policy in files, server dry-run and the real create say the same of random manifests.
+Live check, check with the policy in files and server dry-run say the same of random manifests.
+
+So does the real create of what makes no pods: workloads, and sessions that run, are not created.
 
 AGREEMENT=1000 takes more of them, AGREEMENT_SEED others.
 """
