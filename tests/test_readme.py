@@ -15,6 +15,7 @@ import pytest
 from localcluster.addresses import HeldPort
 from localcluster.binaries import Binaries
 from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.kinds.registry import KINDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -33,6 +34,15 @@ RUN_ELSEWHERE = {
     "kubectl apply -k manifests/": "tests/manifests/test_manifests.py",
     "kubectl apply -f notebook.yaml": "tests/cluster/test_main_job.py shows the same refusal",
 }
+
+
+ROW_OF_CHARGED = {
+    "pods": "pods",
+    "persistentvolumeclaims": "claims",
+    "resourceclaims.resource.k8s.io": "device claims",
+}
+"""The row of the README's table for each kind that is charged under every policy."""
+OTHER_ROWS = {"`gpu`, `accelerator`", "scopes", "workloads", "autoscalers", "any kind by number", "sessions"}
 
 
 def blocks(language: str) -> list[str]:
@@ -54,6 +64,13 @@ def test_the_policy_is_valid() -> None:
     reading = read_policy([PolicyText("README.md", policy)])
     assert reading.mistakes == ()
     assert reading.notes == ()
+
+
+def test_the_table_of_what_is_counted_has_a_row_for_each_kind_that_is_charged() -> None:
+    table = README.partition("| counted | how |\n|---|---|\n")[2].partition("\n\n")[0]
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()]
+    assert {kind.resource for kind in KINDS.charged} == ROW_OF_CHARGED.keys()
+    assert sorted(rows) == sorted({*ROW_OF_CHARGED.values(), *OTHER_ROWS})
 
 
 @pytest.fixture
