@@ -92,6 +92,26 @@ def test_junit_has_a_suite_for_each_file(folder: Path) -> None:
     assert bad[1].attrib["line"] == "4"
 
 
+MISSPELT = """\
+policy: policy.yaml
+cases:
+  - {name: nine cpus, as: {user: alice}, namespace: red, when: nine.yaml, expect: EXPECTED}
+"""
+NINE = POD + "spec: {containers: [{name: main, resource: {requests: {cpu: 9}}}]}\n"
+FIELD = "it cannot be run: nine.yaml:1: Pod p: spec.containers[0].resource: unknown field, did you mean resources?"
+
+
+@pytest.mark.parametrize("expected", ["allow", "deny"])
+def test_a_case_whose_manifest_is_misspelt_fails_whatever_it_expects(tmp_path: Path, expected: str) -> None:
+    (tmp_path / "policy.yaml").write_text("version: 1\ndefaults: {user: {hard: {cpu: 4}}}\n")
+    (tmp_path / "nine.yaml").write_text(NINE)
+    (tmp_path / "cases.yaml").write_text(MISSPELT.replace("EXPECTED", expected))
+    ended = userquota("policy", "test", "cases.yaml", folder=tmp_path)
+    assert (ended.code, ended.err) == (1, "")
+    said = f"FAIL  cases.yaml:3: nine cpus\n      expected: {expected}\n      got:      {FIELD}\n0 passed, 1 failed\n"
+    assert ended.out == said
+
+
 MISTAKE = "tests/wrong.yaml:3:72: cases[0].expects: unknown field, did you mean expect?"
 
 

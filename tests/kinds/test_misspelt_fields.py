@@ -48,6 +48,7 @@ CASES: dict[str, tuple[Json, list[str]]] = {
         pod({"resources": {"limits": {"gpu": 1}}}),
         [f"spec.containers[0].resources.limits.gpu: {NO_SUCH}, devices are named as in nvidia.com/gpu"],
     ),
+    "a resource in a domain of Kubernetes": (pod({"resources": {"limits": {"kubernetes.io/batch-cpu": 1}}}), []),
     "a resource": (
         pod({"resources": {"requests": {"memmory": 1}}}),
         [f"spec.containers[0].resources.requests.memmory: {NO_SUCH}, did you mean memory?"],

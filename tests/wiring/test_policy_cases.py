@@ -330,6 +330,19 @@ async def test_cases_do_not_see_each_other() -> None:
     assert await run_cases(found.cases, found.policy.policy) == [Outcome(Verdict.ALLOW)] * 2
 
 
+MISSPELT = "spec.containers[0].resource: unknown field, did you mean resources?"
+
+
+def misspelt(cpu: str, name: str = "p") -> Json:
+    return pod(name, containers=[{"name": "main", "resource": {"limits": {"cpu": cpu}}}])
+
+
+def claim_template(count: object = 2) -> Json:
+    requests = [{"name": "r", "exactly": {"deviceClassName": "big.example.com", "count": count}}]
+    body = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate", "metadata": {"name": "two"}}
+    return {**body, "spec": {"spec": {"devices": {"requests": requests}}}}
+
+
 UNTIL = POLICY + 'exempt: [{user: x, reason: y, until: "2027-01-31T00:00:00Z"}]\n'
 LIVE = "version: 1\ngroups: {ml: {membership: live, members: [bob], pool: {hard: {cpu: 1}}}}\n"
 NOT_RUN: dict[str, tuple[str, Json, str]] = {
@@ -386,6 +399,42 @@ NOT_RUN: dict[str, tuple[str, Json, str]] = {
         {"when": pod(), "given": [{"group": "mi", "uses": {"cpu": 1}}]},
         "group mi: the policy has no such group",
     ),
+    "a misspelt field": (POLICY, {"when": misspelt("9")}, f"c.yaml:1: Pod p: {MISSPELT}"),
+    "a misspelt field of what exists": (
+        POLICY,
+        {"when": pod(), "given": [{"user": "bob", "objects": [misspelt("9", name="q")]}]},
+        f"c.yaml:1: Pod q: {MISSPELT}",
+    ),
+    "a misspelt field of what was there before": (
+        POLICY,
+        {"when": {"update": pod(), "old": misspelt("1")}},
+        f"c.yaml:1: Pod p: {MISSPELT}",
+    ),
+    "a misspelt field of what is scaled": (
+        POLICY,
+        {"when": {"scale": {**deployment(1), "spec": {"replica": 9}}, "replicas": 2}},
+        "c.yaml:1: Deployment web: spec.replica: unknown field, did you mean replicas?",
+    ),
+    "a misspelt field of a template for claims": (
+        POLICY,
+        {"when": pod(), "given": [{"user": "bob", "objects": [{**claim_template(), "spec": {"specs": {}}}]}]},
+        "c.yaml:1: ResourceClaimTemplate two: spec.specs: unknown field, did you mean spec?",
+    ),
+    "a device without a domain": (
+        POLICY,
+        {"when": pod(containers=[{"name": "main", "resources": {"limits": {"gpu": 1}}}])},
+        "c.yaml:1: Pod p: spec.containers[0].resources.limits.gpu: Kubernetes has no such resource, devices are named",
+    ),
+    "a kind in small letters": (
+        POLICY,
+        {"when": {**pod(), "kind": "pod"}},
+        "c.yaml:1: pod p: there is no such kind in v1, did you mean Pod?",
+    ),
+    "a kind of the policy with a letter wrong": (
+        SESSIONS,
+        {"when": {**notebook(), "kind": "Notebok"}},
+        "c.yaml:1: Notebok n: there is no such kind in kubeflow.org/v1, did you mean Notebook?",
+    ),
     "an amount that is none": (POLICY, {"when": pod(cpu="1K")}, "spec.containers[0].resources.limits.cpu"),
     "a pod that is a list": (
         POLICY,
@@ -410,12 +459,6 @@ def with_claim(replicas: int) -> Json:
     made = deployment(replicas)
     made["spec"]["template"]["spec"]["resourceClaims"] = claims
     return made
-
-
-def claim_template(count: object = 2) -> Json:
-    requests = [{"name": "r", "exactly": {"deviceClassName": "big.example.com", "count": count}}]
-    body = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate", "metadata": {"name": "two"}}
-    return {**body, "spec": {"spec": {"devices": {"requests": requests}}}}
 
 
 async def test_the_claims_of_a_template_that_is_given_count() -> None:

@@ -16,6 +16,9 @@ from webhook.quota.resources import is_extended
 
 _SIMILAR: Final = 0.8
 
+_OF_KUBERNETES: Final = "kubernetes.io/"
+"""In the names of resources that nodes may have without a device plugin."""
+
 _MOST: Final = 100
 """Unknown names of one object that are looked at: each is compared with all that are known."""
 
@@ -197,7 +200,7 @@ def _inside(found: Any, shape: _Fields | _Amounts, path: str) -> Iterator[_Unkno
 def _is_known(name: str, shape: _Fields | _Amounts) -> bool:
     if isinstance(shape, _Fields):
         return name in shape
-    return name in shape.plain or name.startswith("hugepages-") or is_extended(name)
+    return name in shape.plain or name.startswith("hugepages-") or _OF_KUBERNETES in name or is_extended(name)
 
 
 def _remark(unknown: _Unknown) -> str:

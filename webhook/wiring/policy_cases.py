@@ -20,6 +20,7 @@ from webhook.admission.submission import mutate
 from webhook.attribution.stamp import carries_stamp, stamping
 from webhook.documents.case_schema import Verdict
 from webhook.documents.case_text import Case, Create, Given, Outcome, ScaleTo, Update
+from webhook.documents.manifest_notes import misspelt_in, misspelt_kind
 from webhook.documents.object_text import RawObject
 from webhook.kinds.as_stored import as_stored
 from webhook.kinds.evaluator import AnyKind
@@ -97,6 +98,7 @@ class _Run:
 
     async def outcome(self) -> Outcome:
         """Return what the case comes to. Raises: CaseError, UncountableError and others if it cannot be run."""
+        self._require_well_spelt()
         for each in self._case.given:
             self._give(each)
         match self._case.when:
@@ -198,6 +200,17 @@ class _Run:
         )
 
     # What an object of a file is.
+
+    def _require_well_spelt(self) -> None:
+        """Raises: CaseError for an object with a misspelt field or kind, which costs less than was meant."""
+        asked = self._case.when
+        others = (asked.old,) if isinstance(asked, Update) else ()
+        given = (each for group in self._case.given for each in group.objects)
+        for each in (*given, *others, _asked_about(asked)):
+            is_known = kind_in_file(each, self._kinds, self._policy) is not None
+            kind = "" if is_known else misspelt_kind(each, self._kinds)
+            if wrong := [*filter(None, (kind,)), *misspelt_in(each)]:
+                raise CaseError(f"{each.title}: {'; '.join(wrong)}")
 
     def _kind(self, written: RawObject) -> AnyKind:
         """Return the kind of an object. Raises: CaseError for one that the webhook is never asked about."""
