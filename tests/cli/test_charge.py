@@ -118,6 +118,23 @@ def test_objects_that_cost_nothing_are_listed_with_the_reason(tmp_path: Path) ->
     ]
 
 
+def test_what_is_misspelt_or_nobody_knows_is_noted_as_check_says_it(tmp_path: Path) -> None:
+    wrong = pod().replace("resources:", "resource:")
+    (tmp_path / "x.yaml").write_text(f"{wrong}---\napiVersion: foo.example/v1\nkind: Blah\nmetadata: {{name: b}}\n")
+    (tmp_path / "policy.yaml").write_text("version: 1\ndefaults: {user: {hard: {pods: 2}}}\n")
+    said = [
+        "x.yaml:1: Pod a: spec.containers[0].resource: unknown field, did you mean resources?",
+        "x.yaml:10: Blah b: userquota does not know this kind, nor the pods that are made for it",
+    ]
+    ended = charge(tmp_path, "x.yaml")
+    assert (ended.code, ended.err) == (0, "".join(f"note: {each}\n" for each in said))
+    assert [each["charge"] for each in json.loads(ended.out)["items"]] == [{"count/pods": "1", "pods": "1"}, {}]
+
+    checked = userquota("check", "-f", "x.yaml", "--policy", "policy.yaml", "--as", "alice", folder=tmp_path)
+    assert (checked.code, checked.err) == (0, "")
+    assert set(said) < set(checked.out.splitlines())
+
+
 def test_files_may_be_named_with_and_without_the_option(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.yaml").write_text(pod(name))

@@ -193,7 +193,7 @@ FREE: dict[str, tuple[Json, str]] = {
     "a kind of Kubernetes": ({"apiVersion": "v1", "kind": "ConfigMap"}, "the policy does not count configmaps"),
     "a kind that nobody knows": (
         {"apiVersion": "example.com/v1", "kind": "Widget"},
-        "unknown kind: the policy does not count widgets.example.com, and pods that are made for it are not judged",
+        "the policy does not count widgets.example.com",
     ),
     "an exempt namespace": (
         pod("p", namespace="kube-system"),
@@ -207,6 +207,23 @@ FREE: dict[str, tuple[Json, str]] = {
 async def test_why_an_object_costs_nothing(document: Json, why: str) -> None:
     document = {"metadata": {"name": "x"}, **document}
     assert verdicts(await checked(POLICY, document)) == [why]
+
+
+UNKNOWN = ("userquota does not know this kind, nor the pods that are made for it",)
+KNOWN: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "of others": ("example.com/v1", "Widget", UNKNOWN),
+    "of others, with a name of Kubernetes": ("example.com/v1", "Pod", UNKNOWN),
+    "in the wrong group": ("v1", "Deployment", UNKNOWN),
+    "without cost": ("v1", "Service", ()),
+    "in a group": ("policy/v1", "PodDisruptionBudget", ()),
+    "in a group of Kubernetes": ("networking.k8s.io/v1", "Ingress", ()),
+}
+
+
+@pytest.mark.parametrize(("api_version", "kind", "notes"), KNOWN.values(), ids=KNOWN.keys())
+async def test_a_kind_that_nobody_knows_is_noted(api_version: str, kind: str, notes: tuple[str, ...]) -> None:
+    came = await checked(POLICY, {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}})
+    assert [each.notes for each in came.objects] == [notes]
 
 
 async def test_a_kind_that_the_policy_counts() -> None:

@@ -129,7 +129,20 @@ def test_what_another_object_makes_is_counted_with_that() -> None:
     assert {each.resource: each.shown for each in total(found)}["pods"] == "2"
 
 
+def test_notes_are_those_of_a_check() -> None:
+    misspelt, unknown = costs(
+        workload("Deployment", "replica: 9, " + POD) + "---\n" + workload("Widget", "", api_version="example.com/v1")
+    )
+    assert misspelt.notes == ("spec.replica: unknown field, did you mean replicas?",)
+    assert unknown.notes == ("userquota does not know this kind, nor the pods that are made for it",)
+    assert unknown.lines == ()
+
+
 MISTAKES = {
+    "a kind of a preset with a letter wrong": (
+        workload("Notebok", POD, api_version="kubeflow.org/v1"),
+        "a.yaml:1: Notebok web: there is no such kind in kubeflow.org/v1, did you mean Notebook?",
+    ),
     "a kind with a letter wrong": (
         workload("Deploymnt", POD),
         "a.yaml:1: Deploymnt web: there is no such kind in apps/v1, did you mean Deployment?",

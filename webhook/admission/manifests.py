@@ -21,10 +21,10 @@ from webhook.admission.reading import Marked
 from webhook.admission.review import AdmissionRequest
 from webhook.admission.together import decide_together
 from webhook.admission.verdicts import Left, Verdict
+from webhook.documents.manifest_notes import misspelt_kind, notes_on
 from webhook.documents.object_text import RawObject
 from webhook.kinds.as_stored import as_stored
 from webhook.kinds.evaluator import NO_DEFAULTS, AnyKind, UncountableError
-from webhook.kinds.misspelt_fields import misspelt_fields
 from webhook.kinds.pod_shapes import Pod
 from webhook.kinds.pods import PODS
 from webhook.kinds.workloads import Workload
@@ -35,7 +35,6 @@ from webhook.quota.usage import UsageIndex
 Json = dict[str, Any]
 
 _DEFAULT_NAMESPACE = "default"
-_OF_KUBERNETES = ("", "apps", "autoscaling", "batch", "policy")
 
 
 class NoVerdictError(WebhookError):
@@ -130,13 +129,12 @@ class ManifestCheck:
             raise TooManyError(f"{number} objects that count, and at most {self.most} are decided together")
         for position, (written, kind) in enumerate(zip(objects, kinds, strict=True)):
             namespace = written.namespace or self.author.namespace or _DEFAULT_NAMESPACE
-            meant = None if kind is not None else self.handler.kinds.meant_by(written.group, written.kind)
-            if meant is not None:
-                why = f"there is no such kind in {written.api_version}, did you mean {meant.kind}?"
+            if kind is None and (why := misspelt_kind(written, self.handler.kinds)):
                 checked.append(Checked(written, written.namespace, unjudged=why))
                 continue
             if kind is None or not kind.is_stamped:
-                checked.append(Checked(written, written.namespace, free=_why_free(written, kind)))
+                free = f"the policy does not count {written.resource if kind is None else kind.resource}"
+                checked.append(Checked(written, written.namespace, free=free, notes=notes_on(written, kind)))
                 continue
             found = Checked(written, namespace)
             if self.cluster.is_exempt(namespace):
@@ -150,7 +148,7 @@ class ManifestCheck:
                 found = found._replace(unjudged=str(error))
             else:
                 asked.append(position)
-                found = found._replace(notes=tuple(misspelt_fields(msgspec.json.decode(written.body))))
+                found = found._replace(notes=notes_on(written, kind))
             checked.append(found)
             await asyncio.sleep(0)  # reviews come first
         templates = claim_templates(objects, otherwise=self.author.namespace or _DEFAULT_NAMESPACE)
@@ -207,13 +205,6 @@ class ManifestCheck:
             old_object=Raw(msgspec.json.encode(stored)),
             dry_run=True,
         )
-
-
-def _why_free(written: RawObject, kind: AnyKind | None) -> str:
-    resource = written.resource if kind is None else kind.resource
-    if kind is not None or written.group in _OF_KUBERNETES or written.group.endswith(".k8s.io"):
-        return f"the policy does not count {resource}"
-    return f"unknown kind: the policy does not count {resource}, and pods that are made for it are not judged"
 
 
 def _judged(checked: Checked, verdict: Verdict) -> Checked:

@@ -36,7 +36,7 @@ def command(files: tuple[str, ...], names: tuple[str, ...], policies: tuple[str,
     DaemonSet has a pod on each node, of which one is shown. Defaults of the API server are filled in, those of
     LimitRanges and those that a policy has for missing requests are not known here, nor is what a ResourceClaimTemplate
     makes. Of gpu and accelerator the weight is shown by which each device counts. What a pod asks for and nothing
-    counts is shown with 0, and of an object that costs nothing why.
+    counts is shown with 0, and of an object that costs nothing why. What is surely misspelt is noted on standard error.
 
     Exit code 2 if anything cannot be read; nothing is printed then.
     """
@@ -46,6 +46,9 @@ def command(files: tuple[str, ...], names: tuple[str, ...], policies: tuple[str,
     costs, mistakes = costs_of(read_input_objects((*names, *files), most=MOST_WRITTEN), policy)
     if mistakes:
         raise InputError("\n".join(mistakes))
+    for each in costs:
+        for note in each.notes:
+            click.echo(f"note: {each.read.title}: {note}", err=True)
     summed = total(costs)
     if output == "table":
         show_table(

@@ -21,12 +21,12 @@ _BINDING = "<- the tightest"
 
 
 def show_check(status: CheckStatus) -> None:
-    """Print tables: the verdict on each object, the limits on each, what all would add, and what is left."""
+    """Print tables: the verdict on each object and where it stands, the limits on each, what all add, what is left."""
     rows = [(each.namespace, each.kind, each.name, each.verdict, each.would_fit) for each in status.items]
     show_table(("NAMESPACE", "KIND", "NAME", "VERDICT", "WOULD FIT"), rows)
     for each in status.items:
         for text in each.texts:
-            click.echo(f"{each.kind} {each.name}: {text}")
+            click.echo(f"{each.place}: {each.kind} {each.name}: {text}")
     _section("limits", ("OBJECT", "LIMIT", "WHOM", "RESOURCE", "REQUESTED", "FREE", "OF", ""), _room_rows(status.items))
     adds = [(name, _up(name, amount)) for name, amount in status.adds.items()]
     _section("all together", ("RESOURCE", "ADDS"), adds)

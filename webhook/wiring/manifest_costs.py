@@ -5,18 +5,19 @@ What the objects of manifests would cost with all that is made for them, where n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import msgspec
 
+from webhook.documents.manifest_notes import misspelt_kind, notes_on
 from webhook.documents.object_text import RawObject
 from webhook.kinds.as_stored import as_stored
 from webhook.kinds.claims import PERSISTENT_VOLUME_CLAIMS
 from webhook.kinds.evaluator import AnyKind, CostLine, UncountableError
 from webhook.kinds.misfits import misfit_text
 from webhook.kinds.pods import PODS
-from webhook.kinds.registry import KINDS, Registry
+from webhook.kinds.registry import Registry
 from webhook.kinds.workload_copies import Claim, Made, made_by
 from webhook.kinds.workloads import PodTemplate, Workload, WorkloadSpec
 from webhook.quota import resources
@@ -52,13 +53,15 @@ class ObjectCost:
     """
     What an object costs with all that is made for it. If that is nothing, `nothing` says why.
 
-    `uncounted` are the resources that it asks for and that nothing counts.
+    `uncounted` are the resources that it asks for and that nothing counts, `notes` tell what is surely misspelt in it,
+    or that nobody knows its kind.
     """
 
     read: RawObject
     lines: tuple[Line, ...] = ()
     uncounted: tuple[str, ...] = ()
     nothing: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def costs_of(objects: Sequence[RawObject], policy: Policy) -> tuple[list[ObjectCost], list[str]]:
@@ -79,7 +82,8 @@ def costs_of(objects: Sequence[RawObject], policy: Policy) -> tuple[list[ObjectC
             continue  # it is told below
     for each in objects:
         try:
-            costs.append(_cost(each, kinds, policy, made))
+            cost = _cost(each, kinds, policy, made)
+            costs.append(replace(cost, notes=notes_on(each, kind_in_file(each, kinds, policy))))
         except (ManifestError, UncountableError, msgspec.MsgspecError) as error:
             mistakes.append(f"{each.title}: {misfit_text(error)}")
     return costs, mistakes
@@ -98,7 +102,8 @@ def _cost(each: RawObject, kinds: Registry, policy: Policy, made: Mapping[str, s
     """Raises: ManifestError, UncountableError, MsgspecError."""
     kind = kind_in_file(each, kinds, policy)
     if kind is None:
-        _require_no_misspelt_kind(each)
+        if why := misspelt_kind(each, kinds):
+            raise ManifestError(why)
         return ObjectCost(each, nothing="no kind that is counted, unless a policy limits its number")
     decoded = msgspec.json.decode(each.body, type=kind.shape)
     above = decoded.metadata.controller
@@ -198,10 +203,3 @@ def _added(lines: Iterable[Line]) -> tuple[Line, ...]:
         else:
             added[each.resource] = each
     return tuple(added[name]._replace(source="; ".join(sources[name])) for name in sorted(added))
-
-
-def _require_no_misspelt_kind(each: RawObject) -> None:
-    """Raises: ManifestError for the name of a kind with a letter wrong: it would seem to cost nothing."""
-    meant = KINDS.meant_by(each.group, each.kind)
-    if meant is not None:
-        raise ManifestError(f"there is no such kind in {each.api_version}, did you mean {meant.kind}?")
