@@ -139,8 +139,8 @@ def test_the_rest_is_judged_on_demand(folder: Path) -> None:
     ended = check("-f", "-", "--continue", folder=folder, stdin=text.encode())
     assert ended.code == 2
     assert ended.err == (
-        "stdin:6:1: this is no object\n"
-        f"stdin:1: Deployment d: Expected `int | null`, got `str` - at `$.spec.replicas` {NOT_RENDERED}\n"
+        "userquota: stdin:6:1: this is no object\n"
+        f"userquota: stdin:1: Deployment d: Expected `int | null`, got `str` - at `$.spec.replicas` {NOT_RENDERED}\n"
     )
     assert ended.out.endswith("\nfits: 1, no verdict: 1\n")
 

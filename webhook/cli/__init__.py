@@ -19,6 +19,7 @@ import click
 import structlog
 
 from webhook import __version__
+from webhook.cli.errors import tell
 from webhook.quota.errors import WebhookError
 
 _COMMANDS = {
@@ -90,14 +91,8 @@ def main() -> None:
         _tell_usage(error)
         sys.exit(2)
     except (click.ClickException, WebhookError) as error:
-        _tell(error.format_message() if isinstance(error, click.ClickException) else str(error))
+        tell(error.format_message() if isinstance(error, click.ClickException) else str(error))
         sys.exit(2)
-
-
-def _tell(message: str) -> None:
-    """Print an error, which may have several lines."""
-    for line in message.splitlines():
-        click.echo(f"userquota: {line}", err=True)
 
 
 def _tell_usage(error: click.UsageError) -> None:
@@ -107,7 +102,7 @@ def _tell_usage(error: click.UsageError) -> None:
         return
     if error.ctx is not None:
         click.echo(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n", err=True)
-    _tell(_wrong_use(error))
+    tell(_wrong_use(error))
 
 
 def _wrong_use(error: click.UsageError) -> str:

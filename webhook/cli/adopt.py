@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from webhook.cli.cluster import context_option, login, peoples_kubeconfig_option
+from webhook.cli.errors import tell
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.kinds.registry import KINDS
 from webhook.kube.owner_changes import NewOwner
@@ -74,7 +75,7 @@ def command(  # noqa: PLR0913 - click passes each option by name
     outcome = asyncio.run(hand_over(wanted, kubeconfig=kubeconfig, context=context))
     show_outcome(outcome, wanted, output)
     if outcome.trouble:
-        click.echo(f"userquota: {outcome.trouble}", err=True)
+        tell(outcome.trouble)
         sys.exit(2)
     if outcome.is_refused:
         sys.exit(1)

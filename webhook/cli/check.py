@@ -18,6 +18,7 @@ from webhook.admission.manifests import Author
 from webhook.cli.check_reports import show_check, show_check_document
 from webhook.cli.checked_policy import checked_policy
 from webhook.cli.cluster import Asking, asking_options
+from webhook.cli.errors import tell
 from webhook.cli.inputs import InputError, read_input_objects
 from webhook.cli.manifests import Manifests, hint, read_manifests
 from webhook.cli.printing import output_option
@@ -141,4 +142,4 @@ def _end_if_unreadable(mistakes: Sequence[str], *, goes_on: bool) -> None:
     if mistakes and not goes_on:
         raise InputError("\n".join(mistakes))
     for each in mistakes:
-        click.echo(each, err=True)
+        tell(each)

@@ -31,6 +31,7 @@ from webhook.cli.commitment_options import (
     question_options,
 )
 from webhook.cli.commitment_tables import amounts_text, pool_name, show_edited, show_served
+from webhook.cli.errors import tell
 from webhook.cli.logs import LEVELS, configure_logging
 from webhook.cli.printing import show_document
 from webhook.documents.kept_policy import PolicyRefusedError
@@ -315,8 +316,7 @@ def _refuse(error: Exception) -> NoReturn:
         lines.append("--force REASON writes that annotation")
     if isinstance(error, RefusedError) and (soonest := _soonest(error)):
         lines.append(soonest)
-    for line in lines:
-        click.echo(f"userquota: {line}", err=True)
+    tell("\n".join(lines))
     sys.exit(1)
 
 

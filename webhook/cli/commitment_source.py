@@ -13,6 +13,7 @@ import click
 
 from webhook.cli.commitment_options import SETTINGS, Wanted, change_options, every_option, given
 from webhook.cli.commitment_tables import show_edited
+from webhook.cli.errors import tell
 from webhook.cli.inputs import STANDARD_INPUT, InputError, read_inputs
 from webhook.cli.logs import LEVELS, configure_logging
 from webhook.commitment_list import CommitmentList, CommitmentListError
@@ -65,7 +66,7 @@ def command(
     except CommitmentTextError as error:
         raise click.UsageError(str(error)) from error
     except ChangeError as error:
-        click.echo(f"userquota: {error}", err=True)
+        tell(str(error))
         sys.exit(1)
     show_edited(found.edited, wanted.output, dry_run=wanted.dry_run)
     for name, why in sorted(found.left_out.items()):

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from webhook.cli.checked_policy import checked_policy
+from webhook.cli.errors import tell
 from webhook.cli.inputs import MOST_WRITTEN, InputError, read_input_objects
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.documents import preset_files
@@ -134,7 +135,7 @@ def test_preset(names: tuple[str, ...], policies: tuple[str, ...], output: str) 
     else:
         show_document({"items": [_item(each) for each in tested]}, output)
     for mistake in mistakes:
-        click.echo(f"userquota: {mistake}", err=True)
+        tell(mistake)
     if mistakes:
         raise SystemExit(1)
 
