@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.running import Ended, userquota
+from tests.cli.running import Ended, in_process, userquota
 from webhook.cli.manifests import read_manifests
 
 pytestmark = pytest.mark.slow
@@ -145,10 +145,65 @@ def test_the_rest_is_judged_on_demand(folder: Path) -> None:
     assert ended.out.endswith("\nfits: 1, no verdict: 1\n")
 
 
+NOTHING = "# rendered to nothing\n---\n"
+NOTHING_LEFT = "userquota: no object that can be read in what was given\n"
+
+
 def test_nothing_to_judge_is_no_yes(folder: Path) -> None:
-    ended = check("-f", "-", folder=folder, stdin=b"# rendered to nothing\n---\n")
+    ended = check("-f", "-", folder=folder, stdin=NOTHING.encode())
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err == "userquota: no object that can be read in what was given\n"
+    assert ended.err == "userquota: stdin: no Kubernetes object in it\n"
+    ended = check("-f", "-", folder=folder, stdin=b"apiVersion: v1\nkind: List\nitems: []\n")
+    assert (ended.code, ended.out, ended.err) == (2, "", NOTHING_LEFT)
+
+
+def in_folder(folder: Path, *arguments: str, monkeypatch: pytest.MonkeyPatch) -> Ended:
+    monkeypatch.chdir(folder)
+    return in_process("check", *arguments, "--policy", "policy.yaml", "--as", "alice")
+
+
+@pytest.mark.parametrize("text", ["", NOTHING], ids=["no byte", "comments"])
+def test_an_empty_file_that_is_named_is_a_mistake(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "empty.yaml").write_text(text)
+    told = "userquota: empty.yaml: no Kubernetes object in it\n"
+    given = ("-f", "one.yaml", "-f", "empty.yaml")
+
+    assert in_folder(folder, *given, monkeypatch=monkeypatch) == Ended(2, "", told)
+    assert in_folder(folder, *given[2:], monkeypatch=monkeypatch) == Ended(2, "", told)
+    ended = in_folder(folder, *given, "--continue", monkeypatch=monkeypatch)
+    assert (ended.code, ended.err) == (2, told)
+    assert ended.out.endswith("\nfits: 1\n")
+
+
+def test_an_empty_file_of_a_folder_is_named_and_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = folder / "app"
+    app.mkdir()
+    (app / "empty.yaml").write_text("")
+    told = "passed over: app/empty.yaml: no manifest: nothing in it\n"
+
+    assert in_folder(folder, "-f", "app", monkeypatch=monkeypatch) == Ended(2, "", told + NOTHING_LEFT)
+    (app / "pod.yaml").write_text(POD)
+    ended = in_folder(folder, "-f", "app", monkeypatch=monkeypatch)
+    assert (ended.code, ended.err) == (0, told)
+
+
+def test_beside_files_that_cannot_be_read_the_rest_is_judged_on_demand(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "bytes.yaml").write_bytes(b"a:\xff")
+    (folder / "none").mkdir()
+    given = ("-f", "gone.yaml", "-f", "bytes.yaml", "-f", "none", "-f", "one.yaml")
+    told = (
+        "userquota: gone.yaml: No such file or directory\n"
+        "userquota: bytes.yaml: not UTF-8 at byte 2\n"
+        "userquota: none: no .yaml, .yml, .json or .jsonl file in it\n"
+    )
+
+    ended = in_folder(folder, *given, monkeypatch=monkeypatch)
+    assert (ended.code, ended.out, len(ended.err.splitlines())) == (2, "", 3)
+    ended = in_folder(folder, *given, "--continue", monkeypatch=monkeypatch)
+    assert (ended.code, ended.err) == (2, told)
+    assert ended.out.endswith("\nfits: 1\n")
 
 
 def test_a_policy_with_a_mistake(folder: Path) -> None:

@@ -18,9 +18,8 @@ from webhook.admission.manifests import Author
 from webhook.cli.check_reports import show_check, show_check_document
 from webhook.cli.checked_policy import checked_policy
 from webhook.cli.cluster import Asking, asking_options
-from webhook.cli.errors import tell
 from webhook.cli.inputs import InputError, read_input_objects
-from webhook.cli.manifests import Manifests, hint, read_manifests
+from webhook.cli.manifests import NOTHING_LEFT, Manifests, end_if_unreadable, given_manifests, hint
 from webhook.cli.printing import output_option
 from webhook.cli.view_client import ViewError, connected
 from webhook.documents.object_text import RawObject
@@ -81,12 +80,9 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if usage and not policies:
         raise click.UsageError("--usage goes with --policy: a cluster knows what is used")
     policy = checked_policy(policies, exit_code=2) if policies else None
-    manifests = read_manifests(names, is_deep=recursive)
-    for each in manifests.passed_over:
-        click.echo(f"passed over: {each}", err=True)
-    _end_if_unreadable(manifests.mistakes, goes_on=goes_on)
+    manifests = given_manifests(names, is_deep=recursive, goes_on=goes_on)
     if not manifests.objects:
-        raise InputError("no object that can be read in what was given")
+        raise InputError(NOTHING_LEFT)
     if policy is None or asking.acting_as is None:
         try:
             status = asyncio.run(_live(manifests.objects, asking, namespace))
@@ -97,7 +93,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
         author = Author(UserInfo(user, (*groups_of(user, groups), AUTHENTICATED)), namespace)
         status = _by_policy(manifests.objects, author, policy, usage)
     unjudged = list(_unjudged(status, manifests.objects))
-    _end_if_unreadable(unjudged, goes_on=goes_on)
+    end_if_unreadable(unjudged, goes_on=goes_on)
     for note in status.notes:
         click.echo(f"note: {note}", err=True)
     if output == "table":
@@ -135,11 +131,3 @@ def _unjudged(status: CheckStatus, objects: Iterable[RawObject]) -> Iterable[str
     for each, written in zip(status.items, objects, strict=True):
         if each.verdict == NO_VERDICT:
             yield f"{written.title}: {each.texts[0]}{hint(written.body)}"
-
-
-def _end_if_unreadable(mistakes: Sequence[str], *, goes_on: bool) -> None:
-    """Print *mistakes* if it *goes_on*. Raises: InputError with them if not."""
-    if mistakes and not goes_on:
-        raise InputError("\n".join(mistakes))
-    for each in mistakes:
-        tell(each)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,10 @@ MOST_TEXT = 1 << 30
 
 MOST_WRITTEN = 32 << 20
 """Bytes of what people write: in YAML they take a minute to read, and a gigabyte of memory."""
+
+
+NO_OBJECT = "no Kubernetes object in it"
+"""What is wrong with an empty file."""
 
 
 class InputError(WebhookError):
@@ -53,17 +57,34 @@ def read_inputs(
     Raises: InputError.
     """
     for name in names:
-        if name == STANDARD_INPUT:
-            yield Input("stdin", _decoded("stdin", sys.stdin.buffer.read(most + 1), most))
-            continue
-        path = Path(name)
-        for file in _files(path, suffixes, is_deep=is_deep):
-            try:
-                with file.open("rb") as opened:
-                    content = opened.read(most + 1)
-            except OSError as error:
-                raise InputError(f"{file}: {error.strerror}") from error
-            yield Input(str(file), _decoded(str(file), content, most))
+        for each in input_names(name, suffixes=suffixes, is_deep=is_deep):
+            yield read_input(each, most=most)
+
+
+def input_names(name: str, *, suffixes: Collection[str] = MANIFEST_SUFFIXES, is_deep: bool = False) -> Sequence[str]:
+    """Return *name*, or what it stands for if it is a folder. See `read_inputs`. Raises: InputError."""
+    path = Path(name)
+    if name == STANDARD_INPUT or not path.is_dir():
+        return (name,)
+    return tuple(map(str, _files(path, suffixes, is_deep=is_deep)))
+
+
+def read_input(name: str, *, most: int = MOST_WRITTEN) -> Input:
+    """Return the text of one file, or of standard input. Raises: InputError."""
+    if name == STANDARD_INPUT:
+        return Input("stdin", _decoded("stdin", sys.stdin.buffer.read(most + 1), most))
+    file = Path(name)
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(most + 1)
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}") from error
+    return Input(str(file), _decoded(str(file), content, most))
+
+
+def is_empty(text: str) -> bool:
+    """Whether a text has nothing but comments, and marks between documents."""
+    return _SAYS_SOMETHING.search(text) is None
 
 
 def read_input_objects(names: Iterable[str], *, most: int = MOST_TEXT) -> list[RawObject]:
@@ -74,26 +95,24 @@ def read_input_objects(names: Iterable[str], *, most: int = MOST_TEXT) -> list[R
     """
     objects: list[RawObject] = []
     mistakes: list[str] = []
-    is_empty = True
+    has_text = False
     empty: list[str] = []
     for given in read_inputs(names, most=most):
-        if not _SAYS_SOMETHING.search(given.text):
+        if is_empty(given.text):
             empty.append(given.source)
             continue
-        is_empty = False
+        has_text = True
         found, unreadable = read_objects(given.text, source=given.source, limit=MOST_TEXT)
         objects += found
         mistakes += map(str, unreadable)
     if mistakes:
         raise InputError("\n".join(mistakes))
-    if empty and is_empty:
-        raise InputError("\n".join(f"{source}: no Kubernetes object in it" for source in empty))
+    if empty and not has_text:
+        raise InputError("\n".join(f"{source}: {NO_OBJECT}" for source in empty))
     return objects
 
 
 def _files(path: Path, suffixes: Collection[str], *, is_deep: bool) -> list[Path]:
-    if not path.is_dir():
-        return [path]
     files = (each for each in path.rglob("*") if not each.is_dir()) if is_deep else path.iterdir()
     found = sorted(each for each in files if each.suffix in suffixes and not _is_hidden(each.relative_to(path)))
     if not found:

@@ -9,12 +9,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from webhook.cli.inputs import MANIFEST_SUFFIXES, MOST_TEXT, STANDARD_INPUT, Input, read_inputs
+import click
+
+from webhook.cli.errors import tell
+from webhook.cli.inputs import (
+    MANIFEST_SUFFIXES,
+    MOST_TEXT,
+    NO_OBJECT,
+    STANDARD_INPUT,
+    Input,
+    InputError,
+    input_names,
+    is_empty,
+    read_input,
+)
 from webhook.documents.mistake import Mistake
 from webhook.documents.object_text import RawObject, read_objects
 
 _KUSTOMIZE = "kustomize.config.k8s.io/"
 _OPENING = "{{"
+NOTHING_LEFT = "no object that can be read in what was given"
+"""What is said where a command has nothing to do."""
+
 _WITHOUT_KIND = ("kind", "missing")
 _WITHOUT_VERSION = ("apiVersion", "missing")
 _NOT_RENDERED = "a template that is not rendered? give what helm template or kustomize build prints"
@@ -29,20 +45,66 @@ class Manifests:
     passed_over: list[str] = field(default_factory=list)
 
 
-def read_manifests(names: Iterable[str], *, is_deep: bool) -> Manifests:
-    """Return what *names* name; folders with all below them if it *is_deep*. Raises: InputError."""
+def given_manifests(
+    names: Iterable[str], *, goes_on: bool, is_deep: bool = False, may_repeat: bool = False
+) -> Manifests:
+    """
+    Return what *names* name, after printing what is passed over and, if it *goes_on*, the mistakes.
+
+    See `read_manifests`. Raises: InputError with the mistakes if it does not go on; if nothing is left.
+    """
+    found = read_manifests(names, is_deep=is_deep, may_repeat=may_repeat)
+    for each in found.passed_over:
+        click.echo(f"passed over: {each}", err=True)
+    end_if_unreadable(found.mistakes, goes_on=goes_on)
+    if not found.objects and (found.mistakes or found.passed_over):
+        raise InputError(NOTHING_LEFT)
+    return found
+
+
+def end_if_unreadable(mistakes: Sequence[str], *, goes_on: bool) -> None:
+    """Print *mistakes* if it *goes_on*. Raises: InputError with them if not."""
+    if mistakes and not goes_on:
+        raise InputError("\n".join(mistakes))
+    for each in mistakes:
+        tell(each)
+
+
+def read_manifests(names: Iterable[str], *, is_deep: bool, may_repeat: bool = False) -> Manifests:
+    """
+    Return what *names* name; folders with all below them if it *is_deep*.
+
+    That an object is given twice is a mistake unless it *may_repeat*. A file that cannot be read is one, too.
+    """
     found = Manifests()
     for name in names:
         is_folder = name != STANDARD_INPUT and Path(name).is_dir()
         if is_folder:
             found.passed_over += (f"{each}: no manifest" for each in _others(Path(name), is_deep=is_deep))
-        for given in read_inputs([name], is_deep=is_deep):
-            _read(given, found, may_be_none=is_folder)
-    found.mistakes += _twice(found.objects)
+        try:
+            listed = input_names(name, is_deep=is_deep)
+        except InputError as error:
+            found.mistakes.append(str(error))
+            continue
+        for each in listed:
+            try:
+                given = read_input(each)
+            except InputError as error:
+                found.mistakes.append(str(error))
+            else:
+                _read(given, found, may_be_none=is_folder)
+    if not may_repeat:
+        found.mistakes += _twice(found.objects)
     return found
 
 
 def _read(given: Input, found: Manifests, *, may_be_none: bool) -> None:
+    if is_empty(given.text):
+        if may_be_none:
+            found.passed_over.append(f"{given.source}: no manifest: nothing in it")
+        else:
+            found.mistakes.append(f"{given.source}: {NO_OBJECT}")
+        return
     objects, mistakes = read_objects(given.text, source=given.source, limit=MOST_TEXT)
     if may_be_none and not objects and mistakes and _is_no_manifest(mistakes):
         found.passed_over.append(f"{given.source}: no manifest: nothing in it has a kind")
