@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.cli.running import Ended, userquota
+from tests.cli.running import Ended, in_process, userquota
 
 pytestmark = pytest.mark.slow
 
@@ -187,7 +188,8 @@ def test_objects_come_in_the_order_in_which_they_were_named(tmp_path: Path) -> N
 
     ended = charge(tmp_path, "z.yaml", "-", "folder", "a.yaml", stdin=pod("of-stdin").encode())
 
-    assert named(ended) == ["z1", "z2", "of-stdin", "b", "c", "d", "a"]
+    assert ended.err == "passed over: folder/notes.txt: no manifest\n"
+    assert named(replace(ended, err="")) == ["z1", "z2", "of-stdin", "b", "c", "d", "a"]
 
 
 def as_json(*names: str) -> list[Any]:
@@ -309,6 +311,57 @@ def test_all_mistakes_of_all_files_are_told(tmp_path: Path) -> None:
         "userquota: a.yaml:1",
         "userquota: b.yaml:1",
     ]
+
+
+CONTINUED = """\
+userquota: empty.yaml: no Kubernetes object in it
+userquota: gone.yaml: No such file or directory
+userquota: bad.yaml:1:1: this is no object
+userquota: wrong.yaml:1: Pod wrong: spec.containers[0].resources.requests.cpu: invalid quantity 'x': \
+expected a number with a suffix such as m, k, M, G, Ki, Mi, Gi or e3
+"""
+
+
+def test_the_rest_is_shown_on_demand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "good.yaml").write_text(pod())
+    (tmp_path / "empty.yaml").write_text("")
+    (tmp_path / "bad.yaml").write_text("- 1")
+    (tmp_path / "wrong.yaml").write_text(pod("wrong").replace("1500m", "x"))
+    names = [f"{each}.yaml" for each in ("good", "empty", "gone", "bad", "wrong")]
+    monkeypatch.chdir(tmp_path)
+
+    ended = in_process("charge", *names, "-o", "json", "--continue")
+    assert (ended.code, ended.err) == (2, CONTINUED)
+    assert json.loads(ended.out) == {"items": [item()], "totals": COST}
+    ended = in_process("charge", *names)
+    assert (ended.code, ended.out, len(ended.err.splitlines())) == (2, "", 3)
+    ended = in_process("charge", *names[1:4], "--continue")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.endswith("userquota: no object that can be read in what was given\n")
+
+
+def test_an_empty_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/good.yaml").write_text(pod())
+    (tmp_path / "app/empty.yaml").write_text("# nothing\n")
+    (tmp_path / "app/values.yaml").write_text("replicas: 1\n")
+    monkeypatch.chdir(tmp_path)
+
+    told = "userquota: app/empty.yaml: no Kubernetes object in it\n"
+    assert in_process("charge", "app/good.yaml", "app/empty.yaml") == Ended(2, "", told)
+    ended = in_process("charge", "app", "-o", "json")
+    assert (ended.code, json.loads(ended.out)["totals"]) == (0, COST)
+    assert ended.err == (
+        "passed over: app/empty.yaml: no manifest: nothing in it\n"
+        "passed over: app/values.yaml: no manifest: nothing in it has a kind\n"
+    )
+
+
+def test_variants_of_an_object_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "one.yaml").write_text(pod())
+    (tmp_path / "two.yaml").write_text(pod())
+    monkeypatch.chdir(tmp_path)
+    assert named(in_process("charge", "one.yaml", "two.yaml", "-o", "json")) == ["a", "a"]
 
 
 UNREADABLE = {

@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import click
 
 from webhook.cli.checked_policy import checked_policy
-from webhook.cli.inputs import MOST_WRITTEN, InputError, read_input_objects
+from webhook.cli.manifests import end_if_unreadable, given_manifests
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.documents import preset_files
 from webhook.documents.shipped_presets import shipped
@@ -27,8 +28,11 @@ _BETWEEN_SOURCES = re.compile(r" \+ |; ")
 @click.option(
     "-p", "--policy", "policies", multiple=True, help="Policy file; its presets and weights instead of those shipped."
 )
+@click.option("--continue", "goes_on", is_flag=True, help="Show the rest if something cannot be read.")
 @output_option
-def command(files: tuple[str, ...], names: tuple[str, ...], policies: tuple[str, ...], output: str) -> None:
+def command(
+    *, files: tuple[str, ...], names: tuple[str, ...], policies: tuple[str, ...], goes_on: bool, output: str
+) -> None:
     """
     Show what the objects in files would cost, as ResourceQuota counts it, and their sum.
 
@@ -38,14 +42,15 @@ def command(files: tuple[str, ...], names: tuple[str, ...], policies: tuple[str,
     makes. Of gpu and accelerator the weight is shown by which each device counts. What a pod asks for and nothing
     counts is shown with 0, and of an object that costs nothing why. What is surely misspelt is noted on standard error.
 
-    Exit code 2 if anything cannot be read; nothing is printed then.
+    Exit code 2 if anything cannot be read; without --continue nothing is printed then. Files of a folder that are no
+    manifests are named and passed over.
     """
     if not (files or names):
         raise click.UsageError("name a file, or a folder, or - for standard input")
     policy = checked_policy(policies, exit_code=2) if policies else _shipped()
-    costs, mistakes = costs_of(read_input_objects((*names, *files), most=MOST_WRITTEN), policy)
-    if mistakes:
-        raise InputError("\n".join(mistakes))
+    manifests = given_manifests((*names, *files), goes_on=goes_on, may_repeat=True)
+    costs, mistakes = costs_of(manifests.objects, policy)
+    end_if_unreadable(mistakes, goes_on=goes_on)
     for each in costs:
         for note in each.notes:
             click.echo(f"note: {each.read.title}: {note}", err=True)
@@ -60,6 +65,8 @@ def command(files: tuple[str, ...], names: tuple[str, ...], policies: tuple[str,
     else:
         totals = {each.resource: each.shown for each in summed}
         show_document({"items": [_item(each) for each in costs], "totals": totals}, output)
+    if manifests.mistakes or mistakes:
+        sys.exit(2)
 
 
 def _shipped() -> Policy:
