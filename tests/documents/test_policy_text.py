@@ -700,6 +700,24 @@ def test_names_that_differ_by_case_only_are_noted() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("section", "value"),
+    [
+        ("tenants", "{namespaces: {matchLabels: {team: red}}}"),
+        ("namespaces", "{}"),
+        ("tiers", "{hard: {cpu: 1}}"),
+        ("commitments", "{user: alice, nodeClass: h100, amounts: {gpu: 1}}"),
+    ],
+)
+def test_keys_of_every_section_that_differ_by_case_only_are_noted(section: str, value: str) -> None:
+    classes = "nodeClasses: {h100: {nodes: {matchLabels: {gpu: h100}}}}\n"
+    found = read_policy([PolicyText("p", f"version: 1\n{classes}{section}:\n  red: {value}\n  Red: {value}\n")])
+
+    assert found.mistakes == ()
+    [note] = [str(each) for each in found.notes if "capital" in str(each)]
+    assert note.endswith(f": {section}.Red: differs from red at p:4 by small and capital letters only: these are two")
+
+
 DELEGATES = """
 version: 1
 attribution:

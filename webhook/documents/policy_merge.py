@@ -68,6 +68,9 @@ _GENERATED = re.compile(r"(?P<base>.+)-[2456789bcdfghkmt]{10}", re.ASCII)
 
 _CATEGORIES = ("sessions", "categories")
 
+_FREE_NAMES = frozenset({"users", "groups", "tenants", "namespaces", TIERS, "commitments"})
+"""The sections whose keys may have capital letters, and are names that the policy, or whoever makes one, chooses."""
+
 _PER_STEP = 500
 """Definitions between two steps: together they take about a millisecond."""
 
@@ -371,9 +374,12 @@ class Merger:
         return ""
 
     def _note_spelling(self, definition: Definition, source: str) -> None:
-        """Note a person or group whose name differs from another one by case only: to Kubernetes these are two."""
+        """
+        Note a key that differs from another one of its section by case only: these are two. A service account and a
+        class of nodes have small letters only.
+        """
         section, name = definition.steps[0], definition.steps[-1]
-        if section not in ("users", "groups"):
+        if section not in _FREE_NAMES:
             return
         other = self._spellings.setdefault((section, name.casefold()), name)
         if other != name:
