@@ -24,7 +24,8 @@ class Stage:
         self.clock = FakeClock(wall=datetime(2026, 6, 1, tzinfo=UTC))
         self.policy = CurrentPolicy(on_change=lambda _: None, on_mistakes=lambda _: None)
         self.index = UsageIndex(accounts_under(Policy(), lambda _: {}))
-        self.remarks = policy_remarks(self.policy, self.clock, self.index)
+        self.exempt = frozenset[str]()
+        self.remarks = policy_remarks(self.policy, self.clock, self.index, lambda: self.exempt)
 
     def write(self, text: str) -> None:
         self.policy.take([PolicyText("limits/policy.yaml", f"version: 1\n{text}\n")])
@@ -107,3 +108,12 @@ def test_of_many_notes_the_first_are_told() -> None:
     told = stage.told().split("; ")
     assert len(told) == 21
     assert told[-1] == "and 10 more"
+
+
+def test_an_entry_of_a_namespace_is_told_while_the_webhooks_leave_it_out() -> None:
+    stage = Stage()
+    stage.write("namespaces: {net: {hard: {pods: 1}}}")
+    assert stage.told() == ""
+    stage.exempt = frozenset({"net"})
+    stage.clock.pass_by(10)
+    assert stage.told().startswith("limits/policy.yaml:2:19: namespaces.net: the webhooks leave namespace net out")

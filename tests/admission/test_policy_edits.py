@@ -409,6 +409,14 @@ async def test_a_device_is_noted_by_what_objects_ask_for(stage: Stage) -> None:
     assert "acme.example/gpu" in note
 
 
+async def test_an_entry_of_a_namespace_that_the_webhooks_leave_out_is_noted(stage: Stage) -> None:
+    text = FOUR + "namespaces: {net: {hard: {pods: 1}}}\n"
+    assert await stage.update(config_map(text)) == ALLOWED
+    stage.edits.exempt = lambda: frozenset({"net"})
+    [note] = (await stage.update(config_map(text)))["warnings"]
+    assert note.startswith("p/policy.yaml:3:19: namespaces.net: the webhooks leave namespace net out")
+
+
 async def test_who_is_over_a_limit_that_only_warns_is_told_and_refuses_nothing(stage: Stage) -> None:
     told = await stage.uses(alice=3).update(config_map(TWO.replace("hard", "mode: warn, hard")))
     assert (told["allowed"], told["warnings"][-1]) == (True, f"over a limit that only warns: {ALICE_OVER}")

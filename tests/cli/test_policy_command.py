@@ -24,6 +24,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "bad.yaml").write_text(BAD)
     (tmp_path / "early.yaml").write_text("version: 1\ncluster: {hard: {sessions: 1}}\n")
     (tmp_path / "ended.yaml").write_text(GOOD.replace("}}}", "}, until: 2020-01-01T00:00:00Z}}"))
+    (tmp_path / "exempt.yaml").write_text("version: 1\nnamespaces: {kube-system: {hard: {cpu: 1}}}\n")
     (tmp_path / "empty.yaml").write_text("# version: 1\n")
     (tmp_path / "none").mkdir()
     (tmp_path / "tree/base/.git").mkdir(parents=True)
@@ -68,6 +69,15 @@ CASES = {
         Ended(1, MISTAKES, f"{NOTE}2 mistakes\n"),
     ),
     "one that does not count yet": (["early.yaml"], Ended(0, "valid\n", NOTE)),
+    "one of a namespace that the manifests exempt": (
+        ["exempt.yaml"],
+        Ended(
+            0,
+            "valid\n",
+            "note: exempt.yaml:2:27: namespaces.kube-system: the webhooks leave namespace kube-system out, and nothing "
+            "in it is counted: this refuses nothing\n",
+        ),
+    ),
     "one that does not count yet, strictly": (["--strict", "early.yaml"], Ended(1, "", f"{NOTE}1 note\n")),
     "a good one, strictly": (["--strict", "good.yaml"], Ended(0, "valid\n", "")),
     "one of which a part has ended": (

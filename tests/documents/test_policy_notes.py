@@ -298,6 +298,17 @@ def test_an_end_beside_an_exemption_without_one_is_noted() -> None:
     assert notes(text) == ["2:32: exempt[1]: user a is also exempt without an end, so that until has no effect"]
 
 
+def test_an_entry_of_a_namespace_that_the_webhooks_leave_out_is_noted_where_they_are_known() -> None:
+    text = (
+        "namespaces:\n  kube-system: {hard: {pods: 1}}\n  red: {hard: {pods: 1}}\n  kube-node-lease: {}\n"
+        "serviceAccounts: {kube-system/x: {hard: {pods: 1}}}"
+    )
+    why = "the webhooks leave namespace kube-system out, and nothing in it is counted: this refuses nothing"
+    exempt = frozenset({"kube-system", "kube-node-lease", "blue"})
+    assert notes(text, Facts(exempt=exempt)) == [f"3:16: namespaces.kube-system: {why}"]
+    assert notes(text, Facts()) == []
+
+
 @pytest.mark.parametrize("combine", ["", "combine: most-restrictive\n", "combine: max\n", "combine: sum\n"])
 def test_a_cap_that_says_unlimited_lifts_nothing_unless_caps_combine(combine: str) -> None:
     entry = "{hard: {cpu: unlimited}, perPod: {gpu: unlimited}}"

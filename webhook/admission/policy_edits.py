@@ -156,8 +156,9 @@ class PolicyEdits:
     """
     Answers reviews of the policy's ConfigMaps in *namespace*, one at a time: a large one takes seconds in a thread.
 
-    `on_forced` is called with name and uid of a ConfigMap, and a message, for each edit that was accepted only because
-    of its reason. `is_ending` tells whether *namespace* itself is being deleted: what goes with it is not held back.
+    `exempt` returns the namespaces that the webhooks leave out. `on_forced` is called with name and uid of a ConfigMap,
+    and a message, for each edit that was accepted only because of its reason. `is_ending` tells whether *namespace*
+    itself is being deleted: what goes with it is not held back.
     """
 
     namespace: str
@@ -169,6 +170,7 @@ class PolicyEdits:
     objects: StoredObjects
     clock: Clock
     stored_policies: StoredPolicies = field(default_factory=NoPolicies)
+    exempt: Callable[[], frozenset[str]] = frozenset
     on_forced: Callable[[str, str, str], None] = _ignore
     is_ending: Callable[[], Awaitable[bool]] = _stays
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
@@ -217,7 +219,7 @@ class PolicyEdits:
             return refused
         in_force, now = self.policies.in_force(), self.clock.now()
         known = self._known(now)
-        facts = Facts(now, self.usage.devices())  # here: the thread may not read what this loop changes
+        facts = Facts(now, self.usage.devices(), self.exempt())  # here: the thread may not read what this loop changes
         steps = self._verdict(edit, others, in_force, known, facts)
         verdict = await in_thread(steps, within=self._seconds_left(deadline))
         if verdict.brought:

@@ -20,6 +20,7 @@ from webhook.documents.policy_manifests import read_manifests
 from webhook.documents.policy_notes import Facts, policy_notes
 from webhook.documents.policy_text import PolicyReading, PolicyText, in_order, read_policy
 from webhook.quota.policy import Policy
+from webhook.registration import default_exemptions, manifest_files
 
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
@@ -57,8 +58,13 @@ def policy_reading(names: Iterable[str], *, named: Iterable[str] = ()) -> Policy
 
 
 def show_notes(reading: PolicyReading) -> int:
-    """Print the notes on a policy to standard error, and return how many there are."""
-    notes = policy_notes(reading, Facts(datetime.fromtimestamp(time.time(), UTC)))
+    """
+    Print the notes on a policy to standard error, and return how many there are.
+
+    The exempt namespaces are those of the manifests.
+    """
+    exempt = default_exemptions(manifest_files.webhook_manifests())
+    notes = policy_notes(reading, Facts(datetime.fromtimestamp(time.time(), UTC), exempt=exempt))
     for note in notes:
         click.echo(f"note: {note}", err=True)
     return len(notes)

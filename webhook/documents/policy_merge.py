@@ -269,6 +269,10 @@ class Merger:
         self._notes_on_policy = list(self._found_in(policy))
         return policy
 
+    def namespaces(self) -> dict[str, tuple[str, Position]]:
+        """Return the text and the place of each entry under `namespaces`."""
+        return {name: self._defined["namespaces", name] for name in self._entries["namespaces"]}
+
     def _found_in(self, policy: Policy) -> Iterator[Mistake]:
         """Yield the notes on the policy that all documents make together."""
         of_groups = ((("groups", name), message) for name, message in group_notes(policy))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from webhook.documents.device_notes import DeviceNames
-from webhook.documents.mistake import Mistake
+from webhook.documents.mistake import Mistake, field_path
 from webhook.documents.policy_text import PolicyReading, in_order
 from webhook.quota.notices import Timetable
 
@@ -19,18 +19,21 @@ _SOON = timedelta(days=7)
 @dataclass(frozen=True, slots=True)
 class Facts:
     """
-    What is known beside the texts: the time, and the devices that objects of the cluster ask for.
+    What is known beside the texts: the time, the devices that objects of the cluster ask for, and the namespaces that
+    the webhooks leave out.
 
     None of them is known where the policy is only read.
     """
 
     now: datetime | None = None
     devices: frozenset[str] = frozenset()
+    exempt: frozenset[str] = frozenset()
 
 
 def policy_notes(reading: PolicyReading, known: Facts) -> tuple[Mistake, ...]:
     """Return the notes on *reading*, in the order of the texts: those of the texts, and those that *known* adds."""
-    return in_order((*reading.notes, *_ended(reading, known), *_like_those_in_use(reading, known)))
+    found = (*_ended(reading, known), *_like_those_in_use(reading, known), *_left_out(reading, known))
+    return in_order((*reading.notes, *found))
 
 
 def ending_soon(reading: PolicyReading, now: datetime) -> tuple[Mistake, ...]:
@@ -48,6 +51,20 @@ def timetable_of(reading: PolicyReading) -> Timetable:
 def _ended(reading: PolicyReading, known: Facts) -> Iterator[Mistake]:
     if known.now is not None:
         yield from (each.ended for each in reading.endings if each.until <= known.now)
+
+
+def _left_out(reading: PolicyReading, known: Facts) -> Iterator[Mistake]:
+    """
+    Yield notes on entries of namespaces of which the API server does not ask. Accounts of these namespaces, and what is
+    guaranteed to somebody there, may be of use in others.
+    """
+    policy = reading.policy
+    if policy is None:
+        return
+    for name in sorted(policy.namespaces.keys() & known.exempt):
+        if policy.refuses(policy.namespaces[name]):
+            why = f"the webhooks leave namespace {name} out, and nothing in it is counted: this refuses nothing"
+            yield Mistake(*reading.namespaces[name], field_path(("namespaces", name)), why)
 
 
 def _like_those_in_use(reading: PolicyReading, known: Facts) -> Iterator[Mistake]:

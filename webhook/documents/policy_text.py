@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import difflib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
@@ -58,7 +58,8 @@ class PolicyReading:
     The result of reading. `policy` is None if there is a mistake: half a policy is never in force.
 
     `notes` name what is valid and surely not meant, as far as the texts alone tell. What only a clock or a cluster can
-    tell is in `endings`, and in `devices`, the limits on devices that are not well known: see `policy_notes`.
+    tell is in `endings`, in `devices`, the limits on devices that are not well known, and in `namespaces`, where each
+    entry of a namespace is written: see `policy_notes`.
     """
 
     policy: Policy | None
@@ -66,6 +67,7 @@ class PolicyReading:
     notes: tuple[Mistake, ...] = ()
     endings: tuple[Ending, ...] = ()
     devices: tuple[DeviceLimit, ...] = ()
+    namespaces: Mapping[str, tuple[str, Position]] = field(default_factory=dict)
 
 
 def read_policy(texts: Iterable[PolicyText]) -> PolicyReading:
@@ -131,7 +133,8 @@ def read_in_steps(texts: Iterable[PolicyText]) -> Generator[None, None, PolicyRe
 def _reading(merger: Merger, mistakes: list[Mistake]) -> PolicyReading:
     policy = None if mistakes else merger.policy()
     notes = in_order(merger.all_notes())
-    return PolicyReading(policy, in_order(mistakes), notes, tuple(merger.endings), tuple(merger.devices))
+    of_facts = (tuple(merger.endings), tuple(merger.devices), merger.namespaces())
+    return PolicyReading(policy, in_order(mistakes), notes, *of_facts)
 
 
 class _DocumentReader:
@@ -143,11 +146,11 @@ class _DocumentReader:
 
     def take(self, fields: Iterable[SectionField]) -> Iterator[None]:
         """Check entries of sections."""
-        for section, field in fields:
-            root = tree.Mapping({field.key: field}, field.key_position)
+        for section, entry in fields:
+            root = tree.Mapping({entry.key: entry}, entry.key_position)
             part = yield from self._valid(root, (section,), SECTIONS[section].validate_python)
             if part is not None:
-                self.entries.add_named(section, field.key, part[field.key], field.value)
+                self.entries.add_named(section, entry.key, part[entry.key], entry.value)
             elif section in (TIERS, "groups", "tenants"):
                 self.entries.is_partly_read = True
 

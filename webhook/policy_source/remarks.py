@@ -21,11 +21,22 @@ _FOR = 10.0
 class PolicyRemarks:
     """A condition that names the notes. They are made when it is asked for."""
 
-    def __init__(self, policy: CurrentPolicy, clock: Clock, *, devices: Callable[[], frozenset[str]]) -> None:
-        """Note what is odd in *policy*. *devices* are those that objects of the cluster ask for."""
+    def __init__(
+        self,
+        policy: CurrentPolicy,
+        clock: Clock,
+        *,
+        devices: Callable[[], frozenset[str]],
+        exempt: Callable[[], frozenset[str]] = frozenset,
+    ) -> None:
+        """
+        Note what is odd in *policy*. *devices* are those that objects of the cluster ask for, and *exempt* the
+        namespaces that the webhooks leave out.
+        """
         self._policy = policy
         self._clock = clock
         self._devices = devices
+        self._exempt = exempt
         self._made_of: PolicyReading | None = None
         self._until = 0.0
         self._condition = READY
@@ -41,7 +52,8 @@ class PolicyRemarks:
     def _noted(self, reading: PolicyReading) -> Condition:
         devices = self._devices() if reading.devices else frozenset()
         now = self._clock.now()
-        notes = [str(each) for each in (*policy_notes(reading, Facts(now, devices)), *ending_soon(reading, now))]
+        facts = Facts(now, devices, self._exempt())
+        notes = [str(each) for each in (*policy_notes(reading, facts), *ending_soon(reading, now))]
         if not notes:
             return READY
         shown = notes[:_MOST_SHOWN]

@@ -217,9 +217,11 @@ _MOST_DEVICES = 500
 """Names of devices in use that the notes on a policy look at. Anybody may invent as many as fit into their pods."""
 
 
-def policy_remarks(policy: CurrentPolicy, clock: Clock, index: UsageIndex) -> PolicyRemarks:
-    """Return the notes on *policy*, with what the objects in *index* ask for."""
-    return PolicyRemarks(policy, clock, devices=lambda: devices_in_use(index))
+def policy_remarks(
+    policy: CurrentPolicy, clock: Clock, index: UsageIndex, exempt: Callable[[], frozenset[str]] = frozenset
+) -> PolicyRemarks:
+    """Return the notes on *policy*, with what the objects in *index* ask for, and the namespaces that are *exempt*."""
+    return PolicyRemarks(policy, clock, devices=lambda: devices_in_use(index), exempt=exempt)
 
 
 def devices_in_use(index: UsageIndex) -> frozenset[str]:

@@ -260,6 +260,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         reads,
         ordered_clock,
         StoredPolicyMaps(api, namespace=settings.namespace),
+        exempt=exemptions.current,
         on_forced=partial(publish_forced, events),
         is_ending=partial(watched.labels.is_being_deleted, settings.namespace),
     )
@@ -283,7 +284,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         },
         warnings={
             "policy": watched.policy.text_condition,
-            "policy-notes": policy_remarks(watched.policy, clock, index).condition,
+            "policy-notes": policy_remarks(watched.policy, clock, index, exemptions.current).condition,
             "ledger": ledger.condition,
             "history": revision.condition,
             "api-servers": api_servers.condition,
