@@ -328,6 +328,45 @@ def test_unlimited_elsewhere_is_not_noted() -> None:
     )
 
 
+TENANT = "tenants: {research: {namespaces: {matchLabels: {a: b}}, hard: {gpu: 16}, guaranteed: "
+OF_ALICE = f"{TENANT}[{{user: alice, hard: {{gpu: 8}}}}]}}}}\n"
+OF_TWO = f"{TENANT}[{{user: a, hard: {{gpu: 8}}}}, {{user: b, hard: {{gpu: 7}}}}]}}}}\n"
+OF_EXAMS = f"{TENANT}[{{namespace: exams, hard: {{gpu: 8}}}}]}}}}\n"
+OF_BOB = "groups: {ml: {members: [bob], pool: {hard: {gpu: 9}, guaranteed: [{user: bob, hard: {gpu: 8}}]}}}\n"
+ABOVE = {
+    f"{OF_ALICE}cluster: {{hard: {{gpu: 2}}}}": "the parts come to gpu 8, more than the limit of 2 by cluster",
+    f"{OF_TWO}cluster: {{hard: {{gpu: 14}}}}": "the parts come to gpu 15, more than the limit of 14 by cluster",
+    f"{OF_BOB}cluster: {{hard: {{gpu: 2}}}}": "the parts come to gpu 8, more than the limit of 2 by cluster",
+    f"{OF_ALICE}users: {{alice: {{tier: pro}}}}\ntiers: {{pro: {{hard: {{gpu: 4}}}}}}": (
+        "user/alice: gpu 8, more than the limit of 4 by users.alice"
+    ),
+    f"{OF_EXAMS}namespaces: {{exams: {{hard: {{gpu: 4}}}}}}": (
+        "namespace/exams: gpu 8, more than the limit of 4 by namespaces.exams"
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "why"), ABOVE.items())
+def test_a_guarantee_above_a_limit_around_it_or_of_its_holder_is_noted(text: str, why: str) -> None:
+    path = "2:14: groups.ml.pool" if text.startswith(OF_BOB) else "2:21: tenants.research"
+    assert notes(text) == [f"{path}.guaranteed: {why} at p:3, so that nobody can have all of it"]
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        "{hard: {gpu: 8}}",
+        "{hard: {cpu: 2}}",
+        "{hard: {gpu: unlimited}}",
+        "{hard: {gpu: 2}, mode: warn}",
+        "{hard: {gpu: 2}, until: 2027-01-01T00:00:00Z}",
+        '{hard: {gpu: 2}, windows: [{days: [sat], from: "00:00", to: "00:00", zone: Europe/Berlin, hard: {gpu: 9}}]}',
+    ],
+)
+def test_a_guarantee_that_can_be_had_at_some_time_is_not_noted(cluster: str) -> None:
+    assert notes(f"{OF_ALICE}cluster: {cluster}") == []
+
+
 SENSIBLE = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", *(ROOT / "examples").glob("*.yaml")]
 
 

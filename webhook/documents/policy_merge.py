@@ -19,6 +19,7 @@ from webhook.documents.class_units import UnitUse, uneven
 from webhook.documents.device_notes import misspelt, weighed_names
 from webhook.documents.exempt_notes import effect_notes, exempt_notes
 from webhook.documents.group_notes import group_notes
+from webhook.documents.guarantee_notes import guarantee_notes
 from webhook.documents.limit_notes import DeviceLimit, Ending
 from webhook.documents.mistake import Mistake, Position, field_path
 from webhook.documents.model_mistakes import suggestion
@@ -283,7 +284,7 @@ class Merger:
         categories = next((place for key, place in self._defined.items() if key[:2] == _CATEGORIES), None)
         if categories is not None:
             yield from (Mistake(*categories, field_path(_CATEGORIES), why) for why in category_notes(policy))
-        for key, path, message in entry_notes(policy, self._limited):
+        for key, path, message in (*entry_notes(policy, self._limited), *guarantee_notes(policy)):
             yield Mistake(*self._defined[key], path, message)
         yield from limit_notes(policy, self._limited)
         weighed = weighed_names(policy.devices)
